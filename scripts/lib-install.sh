@@ -1,0 +1,113 @@
+# shellcheck shell=bash
+# Gets what is missing: Debian packages, a current Rust, Python environments. Wants lib.sh.
+shopt -s inherit_errexit nullglob
+
+# Downloads that instances share. Root's is where unprivileged processes can read it.
+if [[ -n ${GRIDSPOOL_CACHE-} ]]; then
+  cache=$(realpath -m -- "${GRIDSPOOL_CACHE}")
+elif ((EUID == 0)); then
+  cache=/var/cache/gridspool
+else
+  cache=${XDG_CACHE_HOME:-${HOME}/.cache}/gridspool
+fi
+readonly cache
+
+# Makes the cache and waits for its lock, which holds until the script ends or calls unlock_cache:
+# two instances that start at once download once.
+lock_cache() {
+  install -d -m 0755 -- "${cache}"
+  exec {cache_lock}>"${cache}/lock"
+  flock "${cache_lock}"
+}
+
+unlock_cache() { exec {cache_lock}>&-; }
+
+# Installs Debian packages whose command is missing. Usage: need_commands COMMAND=PACKAGE...
+need_commands() {
+  local pair packages=()
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
+  done
+  ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
+}
+
+# In a subshell, so that its trap is its own.
+install_packages() (
+  as_root=() policy=/usr/sbin/policy-rc.d
+  command -v apt-get >/dev/null || die "there is no apt-get here; please install: $*"
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null || die "neither root nor sudo; please have root run: apt-get install $*"
+    as_root=(sudo)
+  fi
+  say "installing Debian packages: $*"
+  # Debian starts a service as soon as it is installed. Ours is another nginx, and port 80 may be
+  # somebody's: this file is Debian's own way to say no.
+  if [[ ! -e ${policy} ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 0755 /dev/stdin "${policy}"
+    trap '"${as_root[@]}" rm -f -- "${policy}"' EXIT
+    exit_on_signals
+  fi
+  "${as_root[@]}" apt-get update -qq >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -qq --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >&2
+  if [[ " $* " == *" nginx "* && -d /run/systemd/system ]]; then
+    "${as_root[@]}" systemctl disable --quiet nginx
+    say "the system's own nginx stays off; to have it: systemctl enable --now nginx"
+  fi
+)
+
+# Puts a cargo that can build this crate on PATH.
+need_rust() {
+  local wanted found='' candidate
+  # Before the rest: a rustup there is newer than what a distribution has.
+  PATH=${CARGO_HOME:-${HOME}/.cargo}/bin:${PATH}
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "${checkout}/Cargo.toml")
+  if command -v rustc >/dev/null; then
+    # In the checkout, where an override of the toolchain would hold for the build too.
+    found=$(cd -- "${checkout}" && rustc --version)
+    found=${found#rustc }
+    found=${found%% *}
+  fi
+  if printf '%s\n' "${wanted}" "${found:-0}" | sort -V -C; then
+    return 0
+  fi
+  if ! command -v rustup >/dev/null; then
+    # Debian has it from 13 on. Neither Debian 12 nor PyPI nor npm has a compiler as new as needed.
+    candidate=$(apt-cache policy rustup 2>/dev/null || true)
+    [[ ${candidate} == *'Candidate: '[0-9]* ]] || die "Rust ${wanted} or newer is needed (found: ${found:-none}), and this system has no
+  package of it: please install it as https://rustup.rs says, and run this again"
+    install_packages rustup
+  fi
+  say "installing Rust ${wanted} by rustup (found: ${found:-none})"
+  rustup toolchain install --profile minimal --component clippy,rustfmt "${wanted}" >&2
+  export RUSTUP_TOOLCHAIN=${wanted}
+}
+
+# Sets `python` to the interpreter of an environment that has what REQUIREMENTS (a file) pins.
+# Usage: need_python REQUIREMENTS
+need_python() {
+  local base='' candidate sum version environment
+  for candidate in python3 /usr/bin/python3; do
+    "${candidate}" -c 'import ensurepip, venv' 2>/dev/null || continue
+    base=${candidate}
+    break
+  done
+  if [[ -z ${base} ]]; then
+    install_packages python3-venv
+    base=/usr/bin/python3
+  fi
+  # Named by what is in it: a changed file makes a new one, and a running user keeps the old.
+  sum=$(sha256sum <"$1")
+  version=$("${base}" -c 'import platform; print(platform.python_version())')
+  environment=${cache}/python-${version}-${sum:0:12}
+  python=${environment}/bin/python
+  [[ ! -e ${environment}/complete ]] || return 0
+  lock_cache
+  if [[ ! -e ${environment}/complete ]]; then
+    say "installing the Python packages of ${1#"${checkout}/"}"
+    "${base}" -m venv --clear -- "${environment}" >&2
+    "${python}" -m pip install --quiet --disable-pip-version-check -r "$1" >&2
+    touch -- "${environment}/complete"
+  fi
+  unlock_cache
+}

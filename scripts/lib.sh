@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# What every script here needs: how to speak, how to stop, and where things stand. Sourced, never run.
+# shellcheck disable=SC2034  # its variables are for the scripts that source it
+shopt -s inherit_errexit nullglob
+
+checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+# All state of one instance.
+home=$(realpath -m -- "${GRIDSPOOL_HOME:-${checkout}/.gridspool}")
+readonly checkout home
+# nginx gives a meaning to spaces, quotes and ; { } $ #: no path with them gets into its files.
+readonly nginx_path='^/[A-Za-z0-9._/@+-]*$'
+# Debian keeps nginx where only root's PATH looks.
+PATH=${PATH}:/usr/sbin:/sbin
+
+# Talk goes to stderr: stdout is for what another program may read.
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() {
+  say "$*"
+  exit 1
+}
+
+# 64 and 78 are EX_USAGE and EX_CONFIG of sysexits(3).
+die_usage() {
+  say "$*"
+  say "try ${0##*/} --help"
+  exit 64
+}
+
+die_config() {
+  say "$*"
+  exit 78
+}
+
+# A signal ends the script by exit, so that its EXIT trap cleans up then too.
+exit_on_signals() {
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+# For scripts whose only option is --help: shows the script's usage() and leaves, or refuses the rest.
+only_help() {
+  (($# > 0)) || return 0
+  [[ $1 == --help ]] || die_usage "unknown argument: $1"
+  usage
+  exit 0
+}
+
+# Sets `sockets`: run/ below the home, unless that is too deep for the 107 bytes of a socket's path.
+find_sockets() {
+  sockets=${home}/run
+  [[ ! -r ${home}/sockets ]] || sockets=$(<"${home}/sockets")
+}
+
+# Polls COMMAND for up to SECONDS, with a word every five; sets `awaited` to yes, or to nothing.
+# Usage: await SECONDS WHAT COMMAND [ARGUMENT]...
+await() {
+  local deadline=$((SECONDS + $1)) word_at=$((SECONDS + 5)) what=$2
+  shift 2
+  awaited=yes
+  until "$@"; do
+    if ((SECONDS >= deadline)); then
+      awaited=''
+      return 0
+    elif ((SECONDS >= word_at)); then
+      say "waiting for ${what}"
+      word_at=$((SECONDS + 5))
+    fi
+    sleep 0.1
+  done
+}
+
+# Sets `admin`, the admin socket: of `--socket PATH`, or of the home.
+admin_socket() {
+  if [[ ${1-} == --socket ]]; then
+    (($# == 2)) || die_usage "--socket needs one value, and nothing after it"
+    admin=$2
+  else
+    only_help "$@"
+    find_sockets
+    admin=${sockets}/admin.sock
+  fi
+}
+
+# Prints the sidecar's answer to METHOD PATH, indented where it is JSON.
+ask_admin() {
+  local answer
+  [[ -S ${admin} ]] || die "no sidecar is there: ${admin} is not a socket"
+  answer=$(curl --silent --show-error --fail-with-body --max-time 30 --unix-socket "${admin}" \
+    --request "$1" "http://localhost$2") || die "the sidecar does not do it: ${answer:-no answer}"
+  python3 -m json.tool <<<"${answer}" 2>/dev/null || printf '%s\n' "${answer}"
+}

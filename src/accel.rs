@@ -1,0 +1,37 @@
+//! The words spoken with nginx: header names in, internal URIs out.
+//!
+//! Each of them stands in `nginx.conf.d/gridspool/` too. This room must never know what is behind
+//! the URIs.
+
+use crate::file::{FileId, FileKey, FileMeta};
+
+/// Names the spool file of a request's body; nginx sets it on every request, empty without a body.
+pub const BODY_FILE: &str = "x-gridspool-body-file";
+
+/// The body's length in bytes as nginx counted it, also for a chunked one.
+pub const BODY_LENGTH: &str = "x-gridspool-body-length";
+
+/// Tells nginx to answer with what an internal location gives.
+pub const REDIRECT: &str = "x-accel-redirect";
+
+/// The internal location over the journal's directory.
+pub const JOURNAL: &str = "/_gridspool/journal";
+
+/// The internal location whose slices come from the store.
+pub const STORE: &str = "/_gridspool/store";
+
+/// Where nginx sends a journal body from. `room` is the directory that holds all bodies.
+pub fn journal_uri(room: &str, id: FileId) -> String {
+    format!("{JOURNAL}/{room}/{id}")
+}
+
+/// Where nginx gets slices of a committed file. The entity tag stands in it, so that a file that
+/// another driver replaced under the same id can never be answered from the old one's cache.
+pub fn store_uri(key: &FileKey, meta: &FileMeta) -> String {
+    format!("{STORE}/{}/{}", key.to_segment(), version(meta))
+}
+
+/// The part of [`store_uri`] that tells contents under one key apart.
+pub fn version(meta: &FileMeta) -> String {
+    meta.etag().trim_matches('"').to_owned()
+}

@@ -1,0 +1,170 @@
+//! The two kinds of documents of a bucket, written and read as the GridFS specification has them.
+
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::raw::RawBsonRef;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{
+    Binary, Bson, DateTime, Document, RawBinaryRef, RawDocument, RawDocumentBuf, Uuid, cstr, doc,
+    rawdoc,
+};
+
+use crate::file::{FileId, FileKey, FileMeta, FileName, MediaType, UnixMillis};
+use crate::store::{Evidence, Sent, Sha256, StoreError, StoredFile};
+
+/// The `_id` of one of our files.
+pub(super) fn object_id(id: FileId) -> ObjectId {
+    ObjectId::from_bytes(id.bytes())
+}
+
+/// A chunk's document.
+pub(super) fn chunk(files_id: ObjectId, n: i32, data: &[u8]) -> RawDocumentBuf {
+    let binary = RawBinaryRef {
+        subtype: BinarySubtype::Generic,
+        bytes: data,
+    };
+    let mut document = RawDocumentBuf::new();
+    document.append(cstr!("_id"), ObjectId::new());
+    document.append(cstr!("files_id"), files_id);
+    document.append(cstr!("n"), n);
+    document.append(cstr!("data"), binary);
+    document
+}
+
+/// A file's document.
+///
+/// # Errors
+/// When a number does not fit into its BSON type.
+pub(super) fn file(
+    id: FileId,
+    meta: &FileMeta,
+    sent: Sent,
+    chunk_size_bytes: u32,
+) -> Result<RawDocumentBuf, StoreError> {
+    let too_large = |err: std::num::TryFromIntError| StoreError::Refused(err.to_string());
+    Ok(rawdoc! {
+        "_id": object_id(id),
+        "length": i64::try_from(sent.length).map_err(too_large)?,
+        "chunkSize": i32::try_from(chunk_size_bytes).map_err(too_large)?,
+        "uploadDate": DateTime::from_millis(i64::try_from(meta.uploaded.0).map_err(too_large)?),
+        "filename": meta.filename.as_str(),
+        "metadata": {
+            "contentType": meta.content_type.as_str(),
+            "sha256": sent.sha256.to_string(),
+        },
+    })
+}
+
+/// The `_id` values that a caller's key can mean, the likeliest first.
+pub(super) fn candidates(key: &FileKey) -> Vec<Bson> {
+    match key {
+        FileKey::Id(id) => vec![Bson::ObjectId(object_id(*id)), Bson::String(id.to_string())],
+        FileKey::Foreign(text) => {
+            let uuid = Uuid::parse_str(text)
+                .ok()
+                .map(|uuid| Bson::Binary(Binary::from(uuid)));
+            // Numbers and truth values as they are; all other types in MongoDB's Extended JSON.
+            let json = serde_json::from_str::<serde_json::Value>(text)
+                .ok()
+                .and_then(|value| Bson::try_from(value).ok());
+            std::iter::once(Bson::String(text.clone()))
+                .chain(uuid)
+                .chain(json)
+                .collect()
+        }
+    }
+}
+
+/// Reads a file's document, whoever wrote it.
+///
+/// # Errors
+/// `Damaged` when it has no sensible length or chunk size.
+pub(super) fn read_file(key: &FileKey, document: &RawDocument) -> Result<StoredFile, StoreError> {
+    let damaged = |what: &str| StoreError::Damaged(format!("{key:?} has no sensible {what}"));
+    let length = whole_number(document, "length").ok_or_else(|| damaged("length"))?;
+    let chunk_size = whole_number(document, "chunkSize").and_then(|size| u32::try_from(size).ok());
+    let chunk_size_bytes = chunk_size
+        .filter(|&size| size > 0 || length == 0)
+        .ok_or_else(|| damaged("chunkSize"))?;
+    let metadata = document.get_document("metadata").ok();
+    let content_type = metadata
+        .and_then(|metadata| metadata.get_str("contentType").ok())
+        .or_else(|| document.get_str("contentType").ok())
+        .and_then(|text| MediaType::parse(text).ok());
+    let uploaded = document.get_datetime("uploadDate").ok();
+    let uploaded = uploaded.and_then(|date| u64::try_from(date.timestamp_millis()).ok());
+    let filename = document.get_str("filename").ok();
+    let named_by_key = || match key {
+        FileKey::Id(id) => FileName::of_id(*id),
+        FileKey::Foreign(text) => FileName::from_claim(text)
+            .unwrap_or_else(|| FileName::of_id(FileId::from_bytes([0; 12]))),
+    };
+    Ok(StoredFile {
+        key: key.clone(),
+        locator: locator(document.get("_id").ok().flatten())?,
+        meta: FileMeta {
+            filename: filename
+                .and_then(FileName::from_claim)
+                .unwrap_or_else(named_by_key),
+            content_type: content_type.unwrap_or_else(MediaType::octet_stream),
+            length,
+            uploaded: UnixMillis(uploaded.unwrap_or_default()),
+        },
+        chunk_size_bytes,
+    })
+}
+
+/// What a file's document states of it, with what its chunks were counted to be.
+pub(super) fn evidence(document: &RawDocument, chunks: u64, chunk_bytes: u64) -> Option<Evidence> {
+    let digest = document
+        .get_document("metadata")
+        .ok()
+        .and_then(|metadata| metadata.get_str("sha256").ok())
+        .and_then(Sha256::from_hex);
+    Some(Evidence {
+        length: whole_number(document, "length")?,
+        sha256: digest,
+        chunk_size_bytes: u32::try_from(whole_number(document, "chunkSize")?).ok()?,
+        chunks,
+        chunk_bytes,
+    })
+}
+
+/// A whole number that is not negative, of whatever numeric type a driver chose.
+pub(super) fn whole_number(document: &RawDocument, name: &str) -> Option<u64> {
+    let number = document.get(name).ok()??;
+    let whole = number
+        .as_i64()
+        .or_else(|| number.as_i32().map(i64::from))
+        .or_else(|| number.as_f64().and_then(exact));
+    u64::try_from(whole?).ok()
+}
+
+/// The whole number that a double is, if it is one.
+fn exact(number: f64) -> Option<i64> {
+    (number.fract() == 0.0)
+        .then(|| format!("{number:.0}").parse().ok())
+        .flatten()
+}
+
+/// An `_id` of any type as bytes that [`id_of`] reads back.
+fn locator(id: Option<RawBsonRef<'_>>) -> Result<Vec<u8>, StoreError> {
+    let id = id.ok_or_else(|| StoreError::Damaged("a file without _id".to_owned()))?;
+    let mut holder = RawDocumentBuf::new();
+    holder.append(cstr!("_id"), id);
+    Ok(holder.into_bytes())
+}
+
+/// The `_id` in a locator.
+pub(super) fn id_of(file: &StoredFile) -> Result<Bson, StoreError> {
+    let holder = RawDocument::from_bytes(&file.locator);
+    holder
+        .and_then(Document::try_from)
+        .ok()
+        .and_then(|mut holder| holder.remove("_id"))
+        .ok_or_else(|| StoreError::Damaged(format!("{:?} has no readable _id", file.key)))
+}
+
+/// A filter for exactly this value: `$eq` takes even a document with operators in it literally.
+pub(super) fn is(field: &str, value: &Bson) -> Document {
+    doc! { field: { "$eq": value.clone() } }
+}

@@ -1,0 +1,80 @@
+//! What a driver's error means for a file.
+
+use mongodb::error::{Error, ErrorKind, WriteFailure};
+
+use crate::store::StoreError;
+
+const DUPLICATE_KEY: i32 = 11000;
+const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
+const BSON_OBJECT_TOO_LARGE: i32 = 10334;
+const INDEX_OPTIONS_CONFLICT: i32 = 85;
+const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
+
+/// Server codes that speak of the one document that was sent, and may not speak so next time.
+const FAULTS_OF_THE_DOCUMENT: [i32; 4] = [
+    2,  // BadValue
+    9,  // FailedToParse
+    14, // TypeMismatch
+    22, // InvalidBSON
+];
+
+/// Judges an error of a write.
+///
+/// Anything that is not known to be the file's own fault counts as the store's: an entry must not
+/// be held because MongoDB was ill.
+pub(super) fn of_write(err: &Error) -> StoreError {
+    let text = err.to_string();
+    match code(err) {
+        Some(DOCUMENT_VALIDATION_FAILURE | BSON_OBJECT_TOO_LARGE) => StoreError::Refused(text),
+        Some(code) if FAULTS_OF_THE_DOCUMENT.contains(&code) => StoreError::Failed(text),
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+/// Judges an error of a read.
+pub(super) fn of_read(err: &Error) -> StoreError {
+    StoreError::Unavailable(err.to_string())
+}
+
+/// Whether an index of this key exists already, with other options.
+pub(super) fn is_index_conflict(err: &Error) -> bool {
+    matches!(
+        code(err),
+        Some(INDEX_OPTIONS_CONFLICT | INDEX_KEY_SPECS_CONFLICT)
+    )
+}
+
+/// Whether the only thing wrong is that the document of a single insert is there already.
+pub(super) fn is_duplicate(err: &Error) -> bool {
+    code(err) == Some(DUPLICATE_KEY)
+}
+
+/// If the only thing wrong with an insert of many is that some are there already: which of them.
+pub(super) fn duplicates(err: &Error) -> Option<Vec<usize>> {
+    let ErrorKind::InsertMany(many) = err.kind.as_ref() else {
+        return None;
+    };
+    if many.write_concern_error.is_some() {
+        return None;
+    }
+    let errors = many.write_errors.as_deref().unwrap_or_default();
+    let is_all = !errors.is_empty() && errors.iter().all(|one| one.code == DUPLICATE_KEY);
+    is_all.then(|| errors.iter().map(|one| one.index).collect())
+}
+
+/// The server's code for what went wrong first, other than a duplicate.
+fn code(err: &Error) -> Option<i32> {
+    let kind = err.kind.as_ref();
+    if let ErrorKind::Command(command) = kind {
+        Some(command.code)
+    } else if let ErrorKind::Write(WriteFailure::WriteError(write)) = kind {
+        Some(write.code)
+    } else if let ErrorKind::InsertMany(many) = kind {
+        let errors = many.write_errors.iter().flatten();
+        errors
+            .map(|one| one.code)
+            .find(|&code| code != DUPLICATE_KEY)
+    } else {
+        None
+    }
+}

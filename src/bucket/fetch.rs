@@ -1,0 +1,198 @@
+//! Finding files and reading ranges of them, whoever wrote them.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use mongodb::bson::{RawDocument, doc};
+use mongodb::error::Error as DriverError;
+use mongodb::raw_batch_cursor::RawBatch;
+use tokio::sync::mpsc;
+
+use super::{Bucket, document, error};
+use crate::file::FileKey;
+use crate::store::{StoreError, StoredFile};
+
+/// Bytes of chunks that one answer of MongoDB holds, about.
+const ANSWER_BYTES: u32 = 2 * 1024 * 1024;
+
+/// A read in progress: what comes next, and where it ends.
+struct Reader {
+    name: String,
+    chunk_size: u64,
+    length: u64,
+    range: Range<u64>,
+    next_n: u64,
+}
+
+impl Bucket {
+    /// Finds a file by any of the `_id` values that its key can mean.
+    ///
+    /// # Errors
+    /// As [`crate::store::Store::find`].
+    pub(super) async fn find_file(&self, key: &FileKey) -> Result<Option<StoredFile>, StoreError> {
+        for id in document::candidates(key) {
+            let files = self.files.clone();
+            let filter = document::is("_id", &id);
+            let found = self
+                .bounded(async move { files.find_one(filter).await })
+                .await
+                .map_err(|err| error::of_read(&err))?;
+            if let Some(found) = found {
+                return document::read_file(key, &found).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Streams a range. The read runs in a task of its own, two answers ahead of the caller at
+    /// most; dropping the stream ends it.
+    pub(super) fn stream(
+        &self,
+        file: &StoredFile,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Bytes, StoreError>> {
+        if range.is_empty() {
+            return stream::empty().boxed();
+        }
+        let (sender, receiver) = mpsc::channel(1);
+        let (bucket, file) = (self.clone(), file.clone());
+        self.runtime.spawn(async move {
+            if let Err(err) = bucket.pump(&file, range, &sender).await {
+                // A caller that has gone needs no error.
+                sender.send(Err(err)).await.unwrap_or_default();
+            }
+        });
+        stream::unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|item| (item, receiver))
+        })
+        .boxed()
+    }
+
+    async fn pump(
+        &self,
+        file: &StoredFile,
+        range: Range<u64>,
+        sender: &mpsc::Sender<Result<Bytes, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let chunk_size = u64::from(file.chunk_size_bytes.max(1));
+        let (first, last) = (range.start / chunk_size, (range.end - 1) / chunk_size);
+        let number = |n: u64| {
+            i64::try_from(n).map_err(|err| StoreError::Damaged(format!("{:?}: {err}", file.key)))
+        };
+        let mut filter = document::is("files_id", &document::id_of(file)?);
+        filter.insert("n", doc! { "$gte": number(first)?, "$lte": number(last)? });
+        let mut reader = Reader {
+            name: format!("{:?}", file.key),
+            chunk_size,
+            length: file.meta.length,
+            range,
+            next_n: first,
+        };
+        let find = self
+            .chunks
+            .find(filter)
+            .sort(doc! { "n": 1 })
+            .projection(doc! { "_id": 0, "n": 1, "data": 1 })
+            .batch_size((ANSWER_BYTES / file.chunk_size_bytes.max(1)).max(1));
+        let mut batches = self.in_time(async { find.batch().await }).await?;
+        loop {
+            let batch = self
+                .in_time(async { batches.next().await.transpose() })
+                .await?;
+            let Some(batch) = batch else {
+                break;
+            };
+            let answer = Bytes::from_owner(Answer(batch));
+            for bytes in reader.take(&answer)? {
+                if sender.send(Ok(bytes)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        reader.finish(last)
+    }
+
+    /// Bounds one step of a read in time. An answer that comes too late is of no use to anybody,
+    /// so the step is given up: the driver closes its connection.
+    async fn in_time<T>(
+        &self,
+        step: impl Future<Output = Result<T, DriverError>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.timeout, step).await {
+            Ok(answer) => answer.map_err(|err| error::of_read(&err)),
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "no chunks within {} ms",
+                self.timeout.as_millis()
+            ))),
+        }
+    }
+}
+
+impl Reader {
+    /// The bytes that an answer adds to the range: slices of the answer itself, not copies. Each
+    /// chunk must be the next one and have exactly its size.
+    fn take(&mut self, answer: &Bytes) -> Result<Vec<Bytes>, StoreError> {
+        let unreadable = |err: bson::error::Error| StoreError::Damaged(format!("an answer: {err}"));
+        let cursor = RawDocument::from_bytes(answer)
+            .and_then(|reply| reply.get_document("cursor"))
+            .map_err(unreadable)?;
+        let chunks = cursor
+            .get_array("firstBatch")
+            .or_else(|_| cursor.get_array("nextBatch"))
+            .map_err(|err| StoreError::Damaged(format!("an answer: {err}")))?;
+        let mut taken = Vec::new();
+        for chunk in chunks {
+            let chunk = chunk
+                .map_err(unreadable)?
+                .as_document()
+                .ok_or_else(|| self.damaged("is no document"))?;
+            if document::whole_number(chunk, "n") != Some(self.next_n) {
+                return Err(self.damaged("is missing"));
+            }
+            let data = chunk
+                .get_binary("data")
+                .map_err(|_| self.damaged("has no data"))?
+                .bytes;
+            let start = self.next_n * self.chunk_size;
+            let expected = self.chunk_size.min(self.length.saturating_sub(start));
+            if u64::try_from(data.len()) != Ok(expected) {
+                return Err(self.damaged("has the wrong size"));
+            }
+            taken.push(self.cut(&answer.slice_ref(data), start));
+            self.next_n += 1;
+        }
+        Ok(taken)
+    }
+
+    /// The part of a chunk that begins at `start` of the file and lies in the range.
+    fn cut(&self, data: &Bytes, start: u64) -> Bytes {
+        let within = |at: u64| {
+            let offset = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+            offset.min(data.len())
+        };
+        data.slice(within(self.range.start)..within(self.range.end))
+    }
+
+    fn finish(&self, last: u64) -> Result<(), StoreError> {
+        if self.next_n == last + 1 {
+            Ok(())
+        } else {
+            Err(self.damaged("is missing"))
+        }
+    }
+
+    fn damaged(&self, what: &str) -> StoreError {
+        StoreError::Damaged(format!("chunk {} of {} {what}", self.next_n, self.name))
+    }
+}
+
+/// Owns an answer for the slices that are cut out of it.
+struct Answer(RawBatch);
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_raw_document().as_bytes()
+    }
+}

@@ -1,0 +1,169 @@
+//! The store that GridFS is: the only room that speaks with MongoDB.
+//!
+//! The driver carries the messages; files are written and read here, by the GridFS specification.
+//! The driver's own upload stream is not used: its index on chunks is not unique, and on any
+//! error it deletes all chunks under the file's id, those of a finished file included.
+
+mod document;
+mod error;
+mod fetch;
+mod index;
+mod put;
+mod remove;
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::BoxStream;
+use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::error::Error as DriverError;
+use mongodb::options::{
+    Acknowledgment, ClientOptions, CollectionOptions, ConnectionString, ReadConcern,
+    SelectionCriteria, WriteConcern,
+};
+use mongodb::{Client, Collection, Database};
+use tokio::runtime::Handle;
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::config::BucketConfig;
+use crate::file::{FileId, FileKey};
+use crate::store::{Committed, Promised, Store, StoreError, StoredFile};
+
+/// One GridFS bucket. Cheap to share; all its traffic runs on the runtime that made it.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    database: Database,
+    files: Collection<RawDocumentBuf>,
+    chunks: Collection<RawDocumentBuf>,
+    chunk_size_bytes: u32,
+    timeout: Duration,
+    bytes_in_flight: u32,
+    /// A permit for each byte of a body that a commit may have in memory.
+    budget: Arc<Semaphore>,
+    indexes: Arc<OnceCell<()>>,
+    runtime: Handle,
+}
+
+/// Judges a connection string without connecting.
+///
+/// # Errors
+/// What is wrong with it, without its credentials.
+pub fn check_uri(uri: &str) -> Result<(), String> {
+    ConnectionString::parse(uri)
+        .map(|_| ())
+        .map_err(|err| err.kind.to_string())
+}
+
+impl Bucket {
+    /// A bucket that connects when it is first used. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// When the connection string is wrong.
+    pub async fn new(config: &BucketConfig) -> Result<Self, String> {
+        let in_words = |err: DriverError| err.kind.to_string();
+        let mut options = ClientOptions::parse(config.uri.reveal())
+            .await
+            .map_err(in_words)?;
+        options.app_name = Some("gridspool".to_owned());
+        // A caller whose file has to be looked up learns soon that MongoDB is down.
+        let selection = options.server_selection_timeout;
+        options.server_selection_timeout = Some(selection.unwrap_or(config.timeout / 4));
+        options.connect_timeout = Some(options.connect_timeout.unwrap_or(config.timeout / 2));
+        let client = Client::with_options(options).map_err(in_words)?;
+        let database = client.database(&config.database);
+        let majority = WriteConcern::builder()
+            .w(Acknowledgment::Majority)
+            .journal(true)
+            .w_timeout(config.timeout)
+            .build();
+        let collection = |part: &str| {
+            let options = CollectionOptions::builder()
+                .write_concern(majority.clone())
+                .selection_criteria(SelectionCriteria::ReadPreference(
+                    mongodb::options::ReadPreference::Primary,
+                ))
+                .read_concern(ReadConcern::local())
+                .build();
+            database.collection_with_options(&format!("{}.{part}", config.bucket), options)
+        };
+        Ok(Self {
+            files: collection("files"),
+            chunks: collection("chunks"),
+            database,
+            chunk_size_bytes: config.chunk_size_bytes,
+            timeout: config.timeout,
+            bytes_in_flight: config.bytes_in_flight,
+            budget: Arc::new(Semaphore::new(
+                usize::try_from(config.bytes_in_flight).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+            indexes: Arc::new(OnceCell::new()),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Carries one operation to its end, and waits for it no longer than the configured time.
+    ///
+    /// The driver has no socket time-out, and its futures must not be dropped half-way: the
+    /// operation runs in a task of its own and goes on when nobody waits any more. So a time-out
+    /// means *unknown*: look before trying again.
+    async fn bounded<T: Send + 'static>(
+        &self,
+        operation: impl Future<Output = mongodb::error::Result<T>> + Send + 'static,
+    ) -> mongodb::error::Result<T> {
+        let task = self.runtime.spawn(operation);
+        match tokio::time::timeout(self.timeout, task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(lost)) => Err(DriverError::custom(format!(
+                "the operation was lost: {lost}"
+            ))),
+            Err(_) => Err(DriverError::custom(format!(
+                "no answer within {} ms",
+                self.timeout.as_millis()
+            ))),
+        }
+    }
+}
+
+impl Store for Bucket {
+    fn commit(&self, promised: Promised) -> BoxFuture<'_, Result<Committed, StoreError>> {
+        self.put(promised).boxed()
+    }
+
+    fn find<'a>(
+        &'a self,
+        key: &'a FileKey,
+    ) -> BoxFuture<'a, Result<Option<StoredFile>, StoreError>> {
+        self.find_file(key).boxed()
+    }
+
+    fn read(
+        &self,
+        file: &StoredFile,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Bytes, StoreError>> {
+        self.stream(file, range)
+    }
+
+    fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.remove_file(key).boxed()
+    }
+
+    fn clear(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.clear_id(id).boxed()
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async {
+            let database = self.database.clone();
+            self.bounded(async move { database.run_command(doc! { "ping": 1 }).await })
+                .await
+                .map_err(|err| StoreError::Unavailable(err.to_string()))?;
+            self.ensure_indexes().await
+        }
+        .boxed()
+    }
+}

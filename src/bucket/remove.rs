@@ -1,0 +1,53 @@
+//! Removing files: the document first, so that no reader finds a file without its chunks.
+
+use mongodb::bson::Bson;
+
+use super::{Bucket, document, error};
+use crate::file::{FileId, FileKey};
+use crate::store::StoreError;
+
+impl Bucket {
+    /// Removes a file that has a document.
+    ///
+    /// # Errors
+    /// As [`crate::store::Store::remove`].
+    pub(super) async fn remove_file(&self, key: &FileKey) -> Result<bool, StoreError> {
+        let Some(file) = self.find_file(key).await? else {
+            return Ok(false);
+        };
+        let id = document::id_of(&file)?;
+        let was_there = self.delete_document(&id).await?;
+        // From here on the file does not exist. Chunks that stay are invisible, and a clean-up's
+        // business: an error would make the caller ask for a file that is gone.
+        if let Err(err) = self.delete_chunks(&id).await {
+            log::warn!("{key:?}: chunks of the deleted file may remain: {err}");
+        }
+        Ok(was_there)
+    }
+
+    /// Removes whatever there is of an id, document or not.
+    ///
+    /// # Errors
+    /// As [`crate::store::Store::clear`].
+    pub(super) async fn clear_id(&self, id: FileId) -> Result<(), StoreError> {
+        let id = Bson::ObjectId(document::object_id(id));
+        self.delete_document(&id).await?;
+        self.delete_chunks(&id).await
+    }
+
+    async fn delete_document(&self, id: &Bson) -> Result<bool, StoreError> {
+        let (files, filter) = (self.files.clone(), document::is("_id", id));
+        self.bounded(async move { files.delete_one(filter).await })
+            .await
+            .map(|result| result.deleted_count > 0)
+            .map_err(|err| error::of_read(&err))
+    }
+
+    async fn delete_chunks(&self, id: &Bson) -> Result<(), StoreError> {
+        let (chunks, filter) = (self.chunks.clone(), document::is("files_id", id));
+        self.bounded(async move { chunks.delete_many(filter).await })
+            .await
+            .map(|_| ())
+            .map_err(|err| error::of_read(&err))
+    }
+}

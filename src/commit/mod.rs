@@ -1,0 +1,16 @@
+//! Moving promises into the store, at a pace that the store can bear.
+//!
+//! The queue on disk is the truth; what is in memory here is made anew from it at each start. An
+//! outage of the store is no entry's fault: everything waits, and nothing is counted as an
+//! attempt. This room must never know what the store is made of, nor who uploads.
+
+mod backlog;
+mod backoff;
+mod committer;
+mod health;
+mod tally;
+
+pub use backlog::Backlog;
+pub use committer::Committer;
+pub use health::{Health, StoreState};
+pub use tally::{Tally, TallySnapshot};

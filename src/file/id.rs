@@ -1,0 +1,158 @@
+//! The 12 bytes that are the public id, the journal's name and the GridFS `_id` at once.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A file id: a MongoDB `ObjectId` whose five "random" bytes begin with the node number.
+///
+/// Layout, big endian: 4 bytes seconds since 1970, 2 bytes node number, 3 bytes random per
+/// process, 3 bytes counter. Text form: 24 lowercase hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId([u8; FileId::BYTES]);
+
+impl FileId {
+    /// How many bytes an id has.
+    pub const BYTES: usize = 12;
+
+    /// The id with these bytes.
+    pub const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, as an `ObjectId` has them.
+    pub const fn bytes(self) -> [u8; Self::BYTES] {
+        self.0
+    }
+
+    /// The number of the node that made this id, if a gridspool made it.
+    pub fn node(self) -> u16 {
+        let [_, _, _, _, high, low, ..] = self.0;
+        u16::from_be_bytes([high, low])
+    }
+
+    /// When this id was made, to the second.
+    pub fn made_at(self) -> SystemTime {
+        let [a, b, c, d, ..] = self.0;
+        UNIX_EPOCH + Duration::from_secs(u64::from(u32::from_be_bytes([a, b, c, d])))
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for FileId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// The text is not 24 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidFileId;
+
+impl fmt::Display for InvalidFileId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a file id has 24 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for InvalidFileId {}
+
+impl FromStr for FileId {
+    type Err = InvalidFileId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFileId> {
+        let digits = text.as_bytes();
+        if digits.len() != 2 * Self::BYTES || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(InvalidFileId);
+        }
+        let mut bytes = [0; Self::BYTES];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let pair = str::from_utf8(pair).map_err(|_| InvalidFileId)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidFileId)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Makes the ids of one node: unique within the process by the counter, between processes of one
+/// node by three random bytes and a random first count, between nodes by their numbers.
+#[derive(Debug)]
+pub struct FileIds {
+    node: u16,
+    random: [u8; 3],
+    counter: AtomicU32,
+}
+
+impl FileIds {
+    /// A maker for the node with this number.
+    pub fn new(node: u16) -> Self {
+        // The standard library seeds each hasher from the operating system's random source.
+        let seed = std::hash::RandomState::new().hash_one(node);
+        let [r0, r1, r2, c0, c1, c2, ..] = seed.to_be_bytes();
+        Self {
+            node,
+            random: [r0, r1, r2],
+            counter: AtomicU32::new(u32::from_be_bytes([0, c0, c1, c2])),
+        }
+    }
+
+    /// The next id, for a file that is accepted `now`.
+    pub fn next(&self, now: SystemTime) -> FileId {
+        let seconds = now
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let [_, _, _, _, a, b, c, d] = seconds.to_be_bytes();
+        let [high, low] = self.node.to_be_bytes();
+        let [r0, r1, r2] = self.random;
+        let [_, c0, c1, c2] = self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        FileId([a, b, c, d, high, low, r0, r1, r2, c0, c1, c2])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_from_its_text_and_carries_its_node_and_time() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let id = FileIds::new(513).next(now);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+        assert_eq!(id.node(), 513);
+        assert_eq!(id.made_at(), now);
+    }
+
+    #[test]
+    fn ids_of_one_process_differ_and_the_counter_wraps_within_its_bytes() {
+        let ids = FileIds::new(1);
+        ids.counter.store(0x00ff_ffff, Ordering::Relaxed);
+        let now = SystemTime::now();
+        let (last, first) = (ids.next(now), ids.next(now));
+        assert_ne!(last, first);
+        assert_eq!(last.bytes()[..9], first.bytes()[..9]);
+    }
+
+    #[test]
+    fn what_is_not_24_hexadecimal_digits_is_no_id() {
+        for text in [
+            "",
+            "0123456789abcdef0123456",
+            "0123456789abcdef012345678",
+            "0123456789abcdef0123456g",
+            "+123456789abcdef01234567",
+            "0123456789abcdef012345é",
+        ] {
+            assert_eq!(text.parse::<FileId>(), Err(InvalidFileId), "{text}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What a file is, apart from where it is: its id, its name, its type, its length and its time.
+//!
+//! Pure values over std. This room must never know a disk, a database or a protocol library.
+
+mod id;
+mod key;
+mod media_type;
+mod meta;
+mod name;
+
+pub use id::{FileId, FileIds, InvalidFileId};
+pub use key::FileKey;
+pub use media_type::{InvalidMediaType, MediaType};
+pub use meta::{FileMeta, UnixMillis};
+pub use name::FileName;

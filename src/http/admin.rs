@@ -1,0 +1,72 @@
+//! What an admin asks, over the private socket.
+
+use std::time::SystemTime;
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Map, Value, json};
+
+use super::{Node, Problem};
+use crate::file::UnixMillis;
+use crate::journal::Room;
+
+/// `GET /status`: the node at a glance. Counts are since the start; ages are in seconds.
+pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
+    let rooms: Map<String, Value> = Room::ALL
+        .into_iter()
+        .map(|room| {
+            let totals = node.journal.totals(room);
+            let value = json!({ "entries": totals.entries, "bytes": totals.bytes });
+            (room.name().to_owned(), value)
+        })
+        .collect();
+    let tally = node.tally.snapshot();
+    let store = node.health.state();
+    HttpResponse::Ok().json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "node": node.number,
+        "uptime_seconds": age_seconds(node.started),
+        "journal": {
+            "writable": node.journal.check_admission(0).is_ok(),
+            "poison": node.journal.poison(),
+            "rooms": rooms,
+            "corrupt_files": node.journal.corrupt_files().ok(),
+            "oldest_pending_seconds": node.journal.oldest_pending().map(age_seconds),
+        },
+        "commit": {
+            "in_flight": node.backlog.in_flight(),
+            "committed_entries": tally.entries,
+            "committed_bytes": tally.bytes,
+            "committed_entries_last_minute": tally.last_minute,
+            "failures": tally.failures,
+        },
+        "mongodb": {
+            "state": if store.is_up { "up" } else { "down" },
+            "last_seen_seconds": store.seen.map(age_seconds),
+            "error": store.error,
+        },
+    }))
+}
+
+/// `POST /hold/retry`: gives every held entry a new start.
+pub(super) async fn retry_held(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
+    let node = node.into_inner();
+    let retried = web::block(move || {
+        let mut retried = Vec::new();
+        for id in node.journal.held() {
+            if node.journal.retry(id)? {
+                node.backlog.push(id, UnixMillis::now());
+                retried.push(id);
+            }
+        }
+        Ok::<_, Problem>(retried)
+    })
+    .await??;
+    let ids: Vec<_> = retried.iter().map(ToString::to_string).collect();
+    Ok(HttpResponse::Ok().json(json!({ "retried": ids })))
+}
+
+fn age_seconds(since: SystemTime) -> u64 {
+    SystemTime::now()
+        .duration_since(since)
+        .map_or(0, |age| age.as_secs())
+}

@@ -1,0 +1,98 @@
+//! GET and HEAD: where the file is, and what nginx shall send of it.
+
+use actix_web::body::SizedStream;
+use actix_web::http::{Method, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use futures::stream;
+use percent_encoding::percent_decode_str;
+
+use super::conditions::{self, Verdict};
+use super::{Node, Problem, disposition};
+use crate::accel;
+use crate::delivery::Found;
+use crate::file::{FileKey, FileMeta};
+use crate::journal::BODIES;
+
+/// Contents never change, so they may be kept; but by the caller alone, who was let in.
+const CACHE_CONTROL: &str = "private, max-age=86400, immutable";
+
+/// `GET` and `HEAD /files/{id}` and `/files/{id}/{any name}`.
+pub(super) async fn file(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let key = key(&request);
+    let found = node.delivery.find(&key).await?;
+    let (meta, uri) = match &found {
+        Found::Kept(kept) => (&kept.meta, accel::journal_uri(BODIES, kept.id)),
+        Found::Stored(stored) => (&stored.meta, accel::store_uri(&key, &stored.meta)),
+        Found::Absent => return Err(Problem::not_found()),
+    };
+    answer(&request, meta, &uri)
+}
+
+/// nginx was sent to the journal and found no body: it was evicted or deleted in between. Looks
+/// again; the file must be somewhere else by now, or gone.
+pub(super) async fn again(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let key = key(&request);
+    match node.delivery.find(&key).await? {
+        Found::Kept(kept) => {
+            log::error!("{}: nginx cannot open this body in the journal", kept.id);
+            Err(Problem::body_not_sent())
+        }
+        Found::Stored(stored) => {
+            let uri = accel::store_uri(&key, &stored.meta);
+            answer(&request, &stored.meta, &uri)
+        }
+        Found::Absent => Err(Problem::not_found()),
+    }
+}
+
+/// The file that a request names.
+pub(super) fn key(request: &HttpRequest) -> FileKey {
+    let segment = request.match_info().query("id");
+    FileKey::from_text(&percent_decode_str(segment).decode_utf8_lossy())
+}
+
+/// Answers what needs no bytes; sends nginx to `uri` for the rest.
+fn answer(request: &HttpRequest, meta: &FileMeta, uri: &str) -> Result<HttpResponse, Problem> {
+    match conditions::judge(request, meta) {
+        Verdict::Failed => return Err(Problem::precondition_failed()),
+        Verdict::OutOfRange => return Err(Problem::range_not_satisfiable(meta.length)),
+        Verdict::NotModified => {
+            let mut not_modified = HttpResponse::NotModified();
+            insert_validators(&mut not_modified, meta);
+            return Ok(not_modified
+                .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
+                .finish());
+        }
+        Verdict::Proceed => {}
+    }
+    let mut ok = HttpResponse::Ok();
+    ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()))
+        .insert_header((header::CONTENT_DISPOSITION, disposition::of_download(meta)))
+        .insert_header((header::CACHE_CONTROL, CACHE_CONTROL));
+    if request.method() == Method::HEAD || meta.length == 0 {
+        insert_validators(&mut ok, meta);
+        ok.insert_header((header::ACCEPT_RANGES, "bytes"));
+        // Of a HEAD only the length is sent.
+        return Ok(ok.body(SizedStream::new(
+            meta.length,
+            stream::empty::<Result<web::Bytes, std::io::Error>>(),
+        )));
+    }
+    Ok(ok.insert_header((accel::REDIRECT, uri)).finish())
+}
+
+/// What a cache compares by.
+pub(super) fn insert_validators(answer: &mut HttpResponseBuilder, meta: &FileMeta) {
+    answer
+        .insert_header((header::ETAG, meta.etag()))
+        .insert_header((
+            header::LAST_MODIFIED,
+            httpdate::fmt_http_date(meta.last_modified()),
+        ));
+}

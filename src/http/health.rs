@@ -1,0 +1,39 @@
+//! What a balancer asks.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use super::Node;
+
+/// `GET /healthz`: 200 while this process can take uploads; 503 once an fsync has failed.
+pub(super) async fn alive(node: web::Data<Node>) -> HttpResponse {
+    let is_sound = node.journal.poison().is_none();
+    status(is_sound).json(json!({ "journal": journal(is_sound) }))
+}
+
+/// `GET /readyz`: 200 while uploads can be taken and MongoDB answers too.
+pub(super) async fn ready(node: web::Data<Node>) -> HttpResponse {
+    let is_writable = node.journal.check_admission(0).is_ok();
+    let is_up = node.health.state().is_up;
+    status(is_writable && is_up).json(json!({
+        "journal": journal(is_writable),
+        "mongodb": if is_up { "up" } else { "down" },
+    }))
+}
+
+fn journal(is_writable: bool) -> &'static str {
+    if is_writable {
+        "writable"
+    } else {
+        "not writable"
+    }
+}
+
+fn status(is_good: bool) -> actix_web::HttpResponseBuilder {
+    HttpResponse::build(if is_good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    })
+}

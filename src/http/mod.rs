@@ -1,0 +1,115 @@
+//! The edge that nginx speaks with: heads of requests in, heads of answers out.
+//!
+//! nginx has spooled the body before a request comes here, and sends the body of an answer itself.
+//! The only bytes of files that pass through are slices of committed files on their way into
+//! nginx's cache. This is the only room that knows actix.
+
+mod admin;
+mod conditions;
+mod delete;
+mod disposition;
+mod download;
+mod health;
+mod problem;
+mod ranges;
+mod slices;
+mod upload;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Route};
+
+use crate::accel;
+use crate::commit::{Backlog, Health, Tally};
+use crate::delivery::Delivery;
+use crate::journal::Journal;
+use crate::spool::Spool;
+use crate::store::Store;
+
+use problem::Problem;
+
+/// What the handlers work with: one node's parts.
+pub struct Node {
+    /// Where promises are made.
+    pub journal: Arc<Journal>,
+    /// Where nginx puts bodies.
+    pub spool: Spool,
+    /// What the committer has to do.
+    pub backlog: Arc<Backlog>,
+    /// Finds and deletes files.
+    pub delivery: Delivery,
+    /// Where committed files are.
+    pub store: Arc<dyn Store>,
+    /// Whether the store answers.
+    pub health: Health,
+    /// What was committed.
+    pub tally: Arc<Tally>,
+    /// The node number.
+    pub number: u16,
+    /// When this process started.
+    pub started: SystemTime,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Node")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The routes of the socket for nginx.
+pub fn public(service: &mut ServiceConfig) {
+    let collection = |path: &str| {
+        web::resource(path)
+            .route(web::post().to(upload::unnamed))
+            .route(web::put().to(upload::unnamed))
+            .default_service(only("POST, PUT"))
+    };
+    let file = |path: &str| {
+        web::resource(path)
+            .route(web::get().to(download::file))
+            .route(web::head().to(download::file))
+            .route(web::put().to(upload::named))
+            .route(web::delete().to(delete::file))
+            .default_service(only("GET, HEAD, PUT, DELETE"))
+    };
+    service
+        .service(collection("/files"))
+        .service(collection("/files/"))
+        .service(file("/files/{id}"))
+        .service(file("/files/{id}/{name:.*}"))
+        .route(
+            &format!("{}/{{key}}/{{version}}", accel::STORE),
+            web::get().to(slices::slice),
+        )
+        .route(
+            &format!("{}/{{room}}/{{id}}", accel::JOURNAL),
+            web::get().to(download::again),
+        )
+        .route("/healthz", web::get().to(health::alive))
+        .route("/readyz", web::get().to(health::ready))
+        .default_service(web::to(nothing_here));
+}
+
+/// The routes of the admin socket.
+pub fn admin(service: &mut ServiceConfig) {
+    service
+        .route("/status", web::get().to(admin::status))
+        .route("/hold/retry", web::post().to(admin::retry_held))
+        .route("/healthz", web::get().to(health::alive))
+        .route("/readyz", web::get().to(health::ready))
+        .default_service(web::to(nothing_here));
+}
+
+async fn nothing_here() -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found())
+}
+
+/// Answers a method that a resource does not have.
+fn only(allow: &'static str) -> Route {
+    web::to(move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allow)) })
+}

@@ -1,0 +1,270 @@
+//! Refusals: what a caller is told (RFC 9457), and what the log is told.
+//!
+//! The status of every error of every layer is decided here, once, in matches without a wildcard.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::json;
+
+use crate::delivery::DeliveryError;
+use crate::journal::{AdoptError, JournalError};
+use crate::spool::ClaimError;
+use crate::store::StoreError;
+
+/// Seconds after which a caller may try again when only time is needed.
+const RETRY_SOON: u32 = 2;
+
+/// Seconds after which a caller may try again when somebody has to make room first.
+const RETRY_LATER: u32 = 30;
+
+/// An answer of `application/problem+json`.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    /// The stable name of what is wrong, the end of `type`.
+    code: &'static str,
+    detail: &'static str,
+    header: Option<(header::HeaderName, String)>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+        Self {
+            status,
+            code,
+            detail,
+            header: None,
+        }
+    }
+
+    fn retry_after(self, seconds: u32) -> Self {
+        Self {
+            header: Some((header::RETRY_AFTER, seconds.to_string())),
+            ..self
+        }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such file.")
+    }
+
+    pub(super) fn method_not_allowed(allow: &str) -> Self {
+        Self {
+            header: Some((header::ALLOW, allow.to_owned())),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "This address does not take that method.",
+            )
+        }
+    }
+
+    pub(super) fn precondition_failed() -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition-failed",
+            "The file is not in the state that the request asks for.",
+        )
+    }
+
+    pub(super) fn range_not_satisfiable(length: u64) -> Self {
+        Self {
+            header: Some((header::CONTENT_RANGE, format!("bytes */{length}"))),
+            ..Self::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "range-not-satisfiable",
+                "The file has no bytes in that range.",
+            )
+        }
+    }
+
+    pub(super) fn no_forms() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "forms-not-taken",
+            "Forms are not taken. Send the file itself as the body.",
+        )
+    }
+
+    pub(super) fn bad_content_type() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-content-type",
+            "Content-Type is not a media type.",
+        )
+    }
+
+    pub(super) fn body_not_passed() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "body-not-passed",
+            "The body did not arrive through the front server.",
+        )
+    }
+
+    /// The body stands in the journal, and nginx cannot send it.
+    pub(super) fn body_not_sent() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The file cannot be sent just now. Send the request again.",
+        )
+        .retry_after(RETRY_LATER)
+    }
+
+    fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The file cannot be looked for just now. Send the request again.",
+        )
+        .retry_after(RETRY_SOON)
+    }
+
+    fn damaged() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "damaged",
+            "The file is there, and damaged.",
+        )
+    }
+
+    fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "The request could not be carried out.",
+        )
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.status, self.code)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.status);
+        if let Some((name, value)) = &self.header {
+            answer.insert_header((name.clone(), value.as_str()));
+        }
+        let body = json!({
+            "type": format!("urn:gridspool:problem:{}", self.code),
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        answer
+            .content_type("application/problem+json")
+            .body(body.to_string())
+    }
+}
+
+impl From<ClaimError> for Problem {
+    fn from(err: ClaimError) -> Self {
+        log::error!("{err}");
+        match err {
+            ClaimError::Name(_) | ClaimError::Kind { .. } | ClaimError::Length { .. } => {
+                Self::body_not_passed()
+            }
+            ClaimError::Open { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The body is gone. Send the request again.",
+            )
+            .retry_after(RETRY_SOON),
+        }
+    }
+}
+
+impl From<AdoptError> for Problem {
+    fn from(err: AdoptError) -> Self {
+        match err {
+            AdoptError::Full(_) => {
+                log::warn!("an upload was refused: {err}");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "journal-full",
+                    "Too many files wait to be stored. Send the request again later.",
+                )
+                .retry_after(RETRY_LATER)
+            }
+            AdoptError::Poisoned(_) => {
+                log::warn!("an upload was refused: {err}");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "journal-not-writable",
+                    "No files can be taken here just now.",
+                )
+                .retry_after(RETRY_LATER)
+            }
+            AdoptError::NoSpace(_) => {
+                log::error!("an upload was refused: {err}");
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "no-space",
+                    "There is no room for the body just now.",
+                )
+                .retry_after(RETRY_LATER)
+            }
+            AdoptError::Disk { .. } => {
+                log::error!("an upload was refused: {err}");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "journal-not-writable",
+                    "The file could not be kept. Send the request again.",
+                )
+                .retry_after(RETRY_SOON)
+            }
+        }
+    }
+}
+
+impl From<JournalError> for Problem {
+    fn from(err: JournalError) -> Self {
+        log::error!("{err}");
+        match err {
+            JournalError::Absent(_) => Self::not_found(),
+            JournalError::Unreadable { .. } => Self::damaged(),
+            JournalError::Disk { .. } => Self::unavailable(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(err: StoreError) -> Self {
+        log::warn!("{err}");
+        match err {
+            StoreError::Unavailable(_) => Self::unavailable(),
+            StoreError::Damaged(_) => Self::damaged(),
+            StoreError::Failed(_) | StoreError::Refused(_) | StoreError::Body(_) => {
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<DeliveryError> for Problem {
+    fn from(err: DeliveryError) -> Self {
+        match err {
+            DeliveryError::Journal(err) => err.into(),
+            DeliveryError::Store(err) => err.into(),
+        }
+    }
+}
+
+impl From<actix_web::error::BlockingError> for Problem {
+    fn from(err: actix_web::error::BlockingError) -> Self {
+        log::error!("the blocking pool is gone: {err}");
+        Self::internal()
+    }
+}

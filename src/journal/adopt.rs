@@ -1,0 +1,231 @@
+//! Adopting: from nginx's spool file to a promise.
+
+use std::fs::File;
+use std::io;
+use std::time::SystemTime;
+
+use super::Journal;
+use super::entry::Record;
+use super::error::AdoptError;
+use super::index::Slot;
+use super::layout::Room;
+use crate::file::{FileId, FileMeta, FileName, MediaType, UnixMillis};
+use crate::spool::SpooledBody;
+
+/// What an upload says of itself.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Its name; without one the file is called by its id.
+    pub filename: Option<FileName>,
+    /// Its type.
+    pub content_type: MediaType,
+}
+
+/// A promise: made after the last fsync and nowhere else. A 201 is rendered from nothing else.
+#[derive(Debug)]
+pub struct Adopted {
+    id: FileId,
+    meta: FileMeta,
+}
+
+impl Adopted {
+    /// The file's id.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// The file's description.
+    pub fn meta(&self) -> &FileMeta {
+        &self.meta
+    }
+}
+
+impl Journal {
+    /// Takes a spool file over. `None` stands for a request without a body, an empty file.
+    ///
+    /// 1. Admission: the journal is sound and below its marks.
+    /// 2. The body gets a name of its own among the bodies.
+    /// 3. The record is written into `tmp`.
+    /// 4. The body is fsynced: its bytes, and the time that its entity tag is made of.
+    /// 5. The record is fsynced.
+    /// 6. The directory of bodies is fsynced: from now on the body survives.
+    /// 7. The record moves into `incoming`.
+    /// 8. `incoming` is fsynced: this is the promise.
+    ///
+    /// | cut after | leaves | recovery |
+    /// |---|---|---|
+    /// | 1 | nothing | nothing to do |
+    /// | 2 | a body without a record | removes it: nothing was promised |
+    /// | 3 to 6 | the same, and a record in `tmp` | removes both |
+    /// | 7 | an entry, perhaps | keeps it: whole, and at worst a file that nobody was told of |
+    /// | 8 | the entry | keeps it |
+    ///
+    /// Runs to its end once begun, whether or not somebody still waits for the answer.
+    ///
+    /// # Errors
+    /// [`AdoptError`]; nothing of the upload is kept then.
+    pub fn adopt(&self, body: Option<&SpooledBody>, draft: Draft) -> Result<Adopted, AdoptError> {
+        let length = body.map_or(0, SpooledBody::length);
+        self.admit(length)?; // 1
+        let adopted = self.adopt_admitted(body.map(SpooledBody::file), length, draft);
+        self.index().release(length);
+        adopted
+    }
+
+    /// Whether an upload of `length` bytes would be admitted now; reserves nothing.
+    ///
+    /// # Errors
+    /// `Full` or `Poisoned`.
+    pub fn check_admission(&self, length: u64) -> Result<(), AdoptError> {
+        self.admit(length)?;
+        self.index().release(length);
+        Ok(())
+    }
+
+    /// Reserves room below the marks.
+    fn admit(&self, length: u64) -> Result<(), AdoptError> {
+        self.check_poison()?;
+        let free = self
+            .disk
+            .free_bytes(self.layout.journal())
+            .map_err(at("ask for free space"))?;
+        if free < self.limits.min_free_bytes {
+            return Err(AdoptError::Full(format!("{free} bytes are free")));
+        }
+        let mut index = self.index();
+        let backlog = index.backlog();
+        if backlog.entries >= self.limits.max_entries {
+            return Err(AdoptError::Full(format!(
+                "{} entries are pending",
+                backlog.entries
+            )));
+        }
+        if backlog.bytes.saturating_add(length) > self.limits.max_bytes {
+            return Err(AdoptError::Full(format!(
+                "{} bytes are pending",
+                backlog.bytes
+            )));
+        }
+        index.reserve(length);
+        Ok(())
+    }
+
+    fn check_poison(&self) -> Result<(), AdoptError> {
+        self.poison().map_or(Ok(()), |reason| {
+            Err(AdoptError::Poisoned(reason.to_owned()))
+        })
+    }
+
+    fn adopt_admitted(
+        &self,
+        spooled: Option<&File>,
+        length: u64,
+        draft: Draft,
+    ) -> Result<Adopted, AdoptError> {
+        let (id, body) = self.place_body(spooled)?; // 2
+        let promised = self.promise(id, &body, length, draft); // 3 to 8
+        if promised.is_err() {
+            self.undo(id);
+        }
+        promised
+    }
+
+    /// Step 2. A name that is taken belongs to another entry: the next id is tried.
+    fn place_body(&self, spooled: Option<&File>) -> Result<(FileId, File), AdoptError> {
+        loop {
+            let id = self.ids.next(SystemTime::now());
+            let path = self.layout.body(id);
+            let placed = match spooled {
+                Some(file) => self.disk.link(file, &path).and_then(|()| file.try_clone()),
+                None => self.disk.create(&path, &[]),
+            };
+            match placed {
+                Ok(body) => return Ok((id, body)),
+                Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(err) => {
+                    // The link may stand even so: duplicating the handle can fail after it.
+                    self.undo(id);
+                    return Err(at("place the body")(err));
+                }
+            }
+        }
+    }
+
+    /// Steps 3 to 8.
+    fn promise(
+        &self,
+        id: FileId,
+        body: &File,
+        length: u64,
+        draft: Draft,
+    ) -> Result<Adopted, AdoptError> {
+        let modified = body
+            .metadata()
+            .and_then(|found| found.modified())
+            .map_err(at("read the body's time"))?;
+        let meta = FileMeta {
+            filename: draft.filename.unwrap_or_else(|| FileName::of_id(id)),
+            content_type: draft.content_type,
+            length,
+            uploaded: UnixMillis::from_system_time(modified),
+        };
+        let encoded = Record::new(id, meta.clone())
+            .encode()
+            .map_err(at("encode the record"))?;
+        let in_writing = self.layout.record_in_writing(id);
+        let record = self
+            .disk
+            .create(&in_writing, &encoded)
+            .map_err(at("write the record"))?; // 3
+        self.sync_file(body).map_err(at("fsync the body"))?; // 4
+        self.sync_file(&record).map_err(at("fsync the record"))?; // 5
+        self.sync_directory(&self.layout.bodies())
+            .map_err(at("fsync the bodies' directory"))?; // 6
+        self.disk
+            .rename(&in_writing, &self.layout.record(Room::Incoming, id))
+            .map_err(at("move the record into incoming"))?; // 7
+        self.sync_directory(&self.layout.room(Room::Incoming))
+            .map_err(at("fsync incoming"))?; // 8
+        // The kernel may have told another thread of a lost page that was ours.
+        self.check_poison()?;
+        let slot = Slot {
+            room: Room::Incoming,
+            length,
+            is_begun: false,
+        };
+        self.index().insert(id, slot);
+        Ok(Adopted { id, meta })
+    }
+
+    /// Takes back what an adoption without a promise left: the record first, as a body without a
+    /// record is nothing, but a record without a body is a loss.
+    fn undo(&self, id: FileId) {
+        let leftovers = [
+            self.layout.record(Room::Incoming, id),
+            self.layout.record_in_writing(id),
+            self.layout.body(id),
+        ];
+        for path in leftovers {
+            match self.disk.unlink(&path) {
+                Ok(()) => {}
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                Err(err) => {
+                    log::error!("{}: cannot be removed: {err}", path.display());
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Names the step of an I/O error, and tells a full disk from a broken one.
+fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
+    move |source| {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        if full.contains(&source.kind()) {
+            AdoptError::NoSpace(source)
+        } else {
+            AdoptError::Disk { step, source }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Every call that changes what a crash leaves behind: link, write, fsync, rename, unlink.
+//!
+//! Nothing else in the crate makes such a call, so none can be forgotten unseen; and since it is a
+//! trait, tests let each of them fail.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD};
+
+/// The file system under the journal.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// Gives an open file one more name. It is this very file that is linked, whatever its old
+    /// name means by now (linkat(2) by way of /proc/self/fd).
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken; anything the system says.
+    fn link(&self, file: &File, to: &Path) -> io::Result<()>;
+
+    /// Writes a new file, and leaves it open and unsynced.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if the name is taken; anything the system says.
+    fn create(&self, path: &Path, content: &[u8]) -> io::Result<File>;
+
+    /// Makes a file's bytes and times survive a power cut (fsync(2)).
+    ///
+    /// # Errors
+    /// Anything the system says. The pages may be gone then: never try again and believe it.
+    fn sync_file(&self, file: &File) -> io::Result<()>;
+
+    /// Makes the names in a directory survive a power cut.
+    ///
+    /// # Errors
+    /// As [`Disk::sync_file`].
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Moves a name, over whatever had it.
+    ///
+    /// # Errors
+    /// Anything the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a name.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none; anything the system says.
+    fn unlink(&self, path: &Path) -> io::Result<()>;
+
+    /// Bytes that this process may still write below `path`.
+    ///
+    /// # Errors
+    /// Anything the system says.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// The real one.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalDisk;
+
+impl Disk for LocalDisk {
+    fn link(&self, file: &File, to: &Path) -> io::Result<()> {
+        let open_file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(rustix::fs::linkat(
+            CWD,
+            open_file,
+            CWD,
+            to,
+            AtFlags::SYMLINK_FOLLOW,
+        )?)
+    }
+
+    fn create(&self, path: &Path, content: &[u8]) -> io::Result<File> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(content)?;
+        Ok(file)
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+}

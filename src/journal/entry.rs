@@ -1,0 +1,195 @@
+//! An entry's record: a line of JSON, and a line that proves it whole.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::file::{FileId, FileMeta, FileName, MediaType, UnixMillis};
+
+/// The version of the record's form. A reader refuses one that it does not know.
+const FORMAT: u32 = 1;
+
+/// Begins the second line of a record: the digest of the first.
+const CHECK: &str = "sha256:";
+
+/// The part of a body file that belongs to an entry, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Where it begins.
+    pub offset: u64,
+    /// How long it is.
+    pub length: u64,
+}
+
+/// All that is known of an accepted upload beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The entry.
+    pub id: FileId,
+    /// The file's description.
+    pub meta: FileMeta,
+    /// Where its bytes are in its body.
+    pub window: Window,
+    /// Attempts to commit it that failed by its own fault.
+    pub attempts: u32,
+    /// When the next attempt is due.
+    pub next_attempt: UnixMillis,
+    /// Why it was deferred or is held.
+    pub reason: Option<String>,
+}
+
+/// The record as it stands on disk. `bodies` is a list, so that an upload in several pieces needs
+/// no new form; this version writes and reads exactly one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    format: u32,
+    id: String,
+    filename: String,
+    content_type: String,
+    uploaded_ms: u64,
+    bodies: Vec<Window>,
+    attempts: u32,
+    next_attempt_ms: u64,
+    reason: Option<String>,
+}
+
+impl Record {
+    /// The record of an entry that was just accepted.
+    pub fn new(id: FileId, meta: FileMeta) -> Self {
+        let window = Window {
+            offset: 0,
+            length: meta.length,
+        };
+        Self {
+            id,
+            meta,
+            window,
+            attempts: 0,
+            next_attempt: UnixMillis(0),
+            reason: None,
+        }
+    }
+
+    /// The bytes for the disk.
+    ///
+    /// # Errors
+    /// When JSON cannot be written, which no record has shown yet.
+    pub fn encode(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec(&Written {
+            format: FORMAT,
+            id: self.id.to_string(),
+            filename: self.meta.filename.as_str().to_owned(),
+            content_type: self.meta.content_type.as_str().to_owned(),
+            uploaded_ms: self.meta.uploaded.0,
+            bodies: vec![self.window],
+            attempts: self.attempts,
+            next_attempt_ms: self.next_attempt.0,
+            reason: self.reason.clone(),
+        })?;
+        let check = check_line(&bytes);
+        bytes.extend_from_slice(check.as_bytes());
+        Ok(bytes)
+    }
+
+    /// Reads what [`Record::encode`] wrote for this id.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decode(id: FileId, bytes: &[u8]) -> Result<Self, String> {
+        let end = bytes
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .ok_or("the record has no second line")?;
+        let (line, check) = bytes.split_at(end);
+        if check != check_line(line).as_bytes() {
+            return Err("the record does not match its check line".to_owned());
+        }
+        let written: Written = serde_json::from_slice(line)
+            .map_err(|err| format!("the record is not valid: {err}"))?;
+        if written.format != FORMAT {
+            return Err(format!(
+                "the record has the unknown form {}",
+                written.format
+            ));
+        }
+        if written.id != id.to_string() {
+            return Err(format!("the record is that of {}", written.id));
+        }
+        let [window] = *written.bodies.as_slice() else {
+            return Err(format!("the record has {} bodies", written.bodies.len()));
+        };
+        let filename = FileName::from_claim(&written.filename).ok_or("the record has no name")?;
+        let content_type =
+            MediaType::parse(&written.content_type).map_err(|err| err.to_string())?;
+        Ok(Self {
+            id,
+            meta: FileMeta {
+                filename,
+                content_type,
+                length: window.length,
+                uploaded: UnixMillis(written.uploaded_ms),
+            },
+            window,
+            attempts: written.attempts,
+            next_attempt: UnixMillis(written.next_attempt_ms),
+            reason: written.reason,
+        })
+    }
+}
+
+fn check_line(line: &[u8]) -> String {
+    let digest = crate::store::Sha256(Sha256::digest(line).into());
+    format!("\n{CHECK}{digest}\n")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::journal) fn record() -> Record {
+        let meta = FileMeta {
+            filename: FileName::from_claim("größe \"1\".txt").unwrap(),
+            content_type: MediaType::parse("text/plain; charset=utf-8").unwrap(),
+            length: 5,
+            uploaded: UnixMillis(1_700_000_000_123),
+        };
+        Record {
+            attempts: 3,
+            next_attempt: UnixMillis(1_700_000_009_000),
+            reason: Some("because".to_owned()),
+            ..Record::new(FileId::from_bytes([7; 12]), meta)
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        let record = record();
+        let bytes = record.encode().unwrap();
+        assert_eq!(Record::decode(record.id, &bytes), Ok(record));
+    }
+
+    #[test]
+    fn a_record_that_lost_or_changed_any_byte_is_refused() {
+        let record = record();
+        let bytes = record.encode().unwrap();
+        for at in 0..bytes.len() {
+            assert!(
+                Record::decode(record.id, &bytes[..at]).is_err(),
+                "cut at {at}"
+            );
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(
+                Record::decode(record.id, &changed).is_err(),
+                "changed at {at}"
+            );
+        }
+        assert!(Record::decode(record.id, &vec![0; bytes.len()]).is_err());
+    }
+
+    #[test]
+    fn the_record_of_another_entry_is_refused() {
+        let bytes = record().encode().unwrap();
+        assert!(Record::decode(FileId::from_bytes([8; 12]), &bytes).is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! What can go wrong in the journal.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::file::FileId;
+
+/// Why an upload was not promised. Nothing of it is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// A high-water mark is reached; the text says which.
+    #[error("the journal is full: {0}")]
+    Full(String),
+    /// An fsync failed earlier: no promise can be made until a restart on a sound disk.
+    #[error("the journal makes no promises: {0}")]
+    Poisoned(String),
+    /// The disk has no room for one more name or record.
+    #[error("no space in the journal: {0}")]
+    NoSpace(io::Error),
+    /// The disk said no.
+    #[error("{step}: {source}")]
+    Disk {
+        /// What was being done.
+        step: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Why an entry could not be read or moved.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// There is no such entry, or no longer.
+    #[error("{0} is not in the journal")]
+    Absent(FileId),
+    /// The entry is there and makes no sense.
+    #[error("{id}: {reason}")]
+    Unreadable {
+        /// The entry.
+        id: FileId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk said no.
+    #[error("{id}: {step}: {source}")]
+    Disk {
+        /// The entry.
+        id: FileId,
+        /// What was being done.
+        step: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Why a journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The marker file is missing.
+    #[error("{0} is missing: is the disk mounted? `gridspool init` begins a new journal there")]
+    NoMarker(PathBuf),
+    /// Another sidecar has this journal.
+    #[error("{0} is locked: another sidecar works on this journal")]
+    Locked(PathBuf),
+    /// Spool and journal are not on one file system, or hard links do not work there.
+    #[error("spool files cannot be linked into the journal: {0}")]
+    NoLinks(io::Error),
+    /// The disk said no.
+    #[error("{path}: {source}")]
+    Disk {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// Names the place of an I/O error.
+    pub(super) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Disk { path, source }
+    }
+}

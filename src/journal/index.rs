@@ -1,0 +1,143 @@
+//! What is in which room, in memory: a hint that recovery makes anew from the disk.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Instant;
+
+use super::layout::Room;
+use crate::file::FileId;
+
+/// An entry, as far as memory needs to know it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    pub(super) room: Room,
+    pub(super) length: u64,
+    /// Whether a commit may have begun, so that the store may hold something of it.
+    pub(super) is_begun: bool,
+}
+
+/// Entries and bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// How many.
+    pub entries: u64,
+    /// The sum of their lengths.
+    pub bytes: u64,
+}
+
+impl Totals {
+    fn add(&mut self, length: u64) {
+        self.entries += 1;
+        self.bytes += length;
+    }
+
+    fn subtract(&mut self, length: u64) {
+        self.entries -= 1;
+        self.bytes -= length;
+    }
+}
+
+/// All entries of the journal.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    slots: HashMap<FileId, Slot>,
+    /// In order of their ids, which is that of their age.
+    pending: BTreeSet<FileId>,
+    /// In the order in which they were settled; may name entries that have left since.
+    settled: VecDeque<(Instant, FileId)>,
+    /// Taken out to be evicted, with files that are not removed yet.
+    pub(super) evicted: BTreeSet<FileId>,
+    totals: HashMap<Room, Totals>,
+    /// Uploads that are being adopted: they count against the marks before they have a room.
+    pub(super) reserved: Totals,
+}
+
+impl Index {
+    pub(super) fn get(&self, id: FileId) -> Option<Slot> {
+        self.slots.get(&id).copied()
+    }
+
+    pub(super) fn begin(&mut self, id: FileId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.is_begun = true;
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: FileId, slot: Slot) {
+        self.remove(id);
+        self.totals.entry(slot.room).or_default().add(slot.length);
+        if slot.room.is_pending() {
+            self.pending.insert(id);
+        }
+        if slot.room == Room::Settled {
+            self.settled.push_back((Instant::now(), id));
+        }
+        self.slots.insert(id, slot);
+    }
+
+    pub(super) fn move_to(&mut self, id: FileId, room: Room) {
+        if let Some(slot) = self.get(id) {
+            self.insert(id, Slot { room, ..slot });
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: FileId) {
+        if let Some(slot) = self.slots.remove(&id) {
+            self.totals
+                .entry(slot.room)
+                .or_default()
+                .subtract(slot.length);
+            self.pending.remove(&id);
+        }
+    }
+
+    /// Entries in a room, in no order.
+    pub(super) fn in_room(&self, room: Room) -> Vec<FileId> {
+        let here = self.slots.iter().filter(|(_, slot)| slot.room == room);
+        here.map(|(&id, _)| id).collect()
+    }
+
+    pub(super) fn totals(&self, room: Room) -> Totals {
+        self.totals.get(&room).copied().unwrap_or_default()
+    }
+
+    /// What is promised and not proven, and what is about to be promised.
+    pub(super) fn backlog(&self) -> Totals {
+        Room::ALL
+            .into_iter()
+            .filter(|room| room.is_pending())
+            .map(|room| self.totals(room))
+            .fold(self.reserved, |sum, totals| Totals {
+                entries: sum.entries + totals.entries,
+                bytes: sum.bytes + totals.bytes,
+            })
+    }
+
+    pub(super) fn reserve(&mut self, length: u64) {
+        self.reserved.add(length);
+    }
+
+    pub(super) fn release(&mut self, length: u64) {
+        self.reserved.subtract(length);
+    }
+
+    pub(super) fn oldest_pending(&self) -> Option<FileId> {
+        self.pending.first().copied()
+    }
+
+    /// Takes out the entries that were settled first, as long as `is_due` says so of their time
+    /// and of the bytes that all settled bodies have. Returns all whose files are to be removed.
+    pub(super) fn evict(&mut self, is_due: impl Fn(Instant, Totals) -> bool) -> Vec<FileId> {
+        while let Some(&(since, id)) = self.settled.front() {
+            let is_here = self.get(id).is_some_and(|slot| slot.room == Room::Settled);
+            if is_here && !is_due(since, self.totals(Room::Settled)) {
+                break;
+            }
+            self.settled.pop_front();
+            if is_here {
+                self.remove(id);
+                self.evicted.insert(id);
+            }
+        }
+        self.evicted.iter().copied().collect()
+    }
+}

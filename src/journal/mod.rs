@@ -1,0 +1,282 @@
+//! The promise on disk: accepted uploads, from their adoption until their proven commit.
+//!
+//! An entry is a *record* (what is known of it) and a *body* (its bytes). All bodies are in one
+//! directory; the room that a record is in is the entry's state, and each change of state is one
+//! rename. Synchronous code over std; it must never know HTTP, nor what the store is made of.
+//!
+//! | room | means | leaves it by |
+//! |---|---|---|
+//! | `tmp` | a record being written | rename into a room; recovery removes the rest |
+//! | `incoming` | promised | a proven commit, a failed attempt, a delete |
+//! | `deferred` | promised, tried in vain | the same |
+//! | `hold` | promised, waits for an admin | an admin's retry, a delete |
+//! | `settled` | proven in the store | its grace time, the byte budget |
+//! | `deleted` | a delete that a commit must not undo | the store holds nothing of it |
+//! | `corrupt` | unreadable | an admin's hand |
+
+mod adopt;
+mod disk;
+mod entry;
+mod error;
+mod index;
+mod layout;
+mod lock;
+mod recovery;
+mod remove;
+mod settle;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::config::JournalConfig;
+use crate::file::{FileId, FileIds, FileMeta, UnixMillis};
+use crate::store::Promised;
+
+pub use adopt::{Adopted, Draft};
+pub use disk::{Disk, LocalDisk};
+pub use entry::Record;
+pub use error::{AdoptError, JournalError, OpenError};
+pub use index::Totals;
+pub use layout::{BODIES, Layout, Room};
+pub use recovery::Recovered;
+pub use remove::Deletion;
+pub use settle::Settling;
+
+use index::Index;
+use lock::JournalLock;
+
+/// The journal of this node. One per data directory; shared by reference.
+#[derive(Debug)]
+pub struct Journal {
+    disk: Box<dyn Disk>,
+    layout: Layout,
+    limits: JournalConfig,
+    ids: FileIds,
+    index: Mutex<Index>,
+    poison: OnceLock<String>,
+    _lock: JournalLock,
+}
+
+/// A promised or recently settled file, for a download.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Its id.
+    pub id: FileId,
+    /// Its description.
+    pub meta: FileMeta,
+    /// The room its record is in.
+    pub room: Room,
+}
+
+/// What the journal knows of an id.
+#[derive(Debug, Clone)]
+pub enum Look {
+    /// Nothing: ask the store.
+    Absent,
+    /// It was deleted, and what is left of it is being cleared away.
+    Deleted,
+    /// Its body is here.
+    Kept(Kept),
+}
+
+/// A pending entry that is about to be committed, or a deleted one to be cleared away.
+#[derive(Debug)]
+pub enum Work {
+    /// Write it to the store.
+    Commit {
+        /// The file, with its body open.
+        promised: Promised,
+        /// Attempts that failed so far.
+        attempts: u32,
+    },
+    /// Remove it from the store, then [`Journal::erase`] it.
+    Erase,
+    /// Nothing to do: it left the journal, or waits for an admin.
+    Nothing,
+}
+
+impl Journal {
+    /// The paths of this journal.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What is known of an id here.
+    ///
+    /// # Errors
+    /// When its record is here and cannot be read.
+    pub fn look(&self, id: FileId) -> Result<Look, JournalError> {
+        match self.record(id) {
+            Ok((Room::Deleted, _)) => Ok(Look::Deleted),
+            Ok((room, record)) => Ok(Look::Kept(Kept {
+                id,
+                meta: record.meta,
+                room,
+            })),
+            Err(JournalError::Absent(_)) => Ok(Look::Absent),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Opens an entry for the committer. From here on the store may hold something of it.
+    ///
+    /// # Errors
+    /// `Unreadable` when record or body is not what it should be: [`Journal::set_aside`] it.
+    pub fn open_work(&self, id: FileId) -> Result<Work, JournalError> {
+        let (_, record) = match self.record(id) {
+            Err(JournalError::Absent(_)) => return Ok(Work::Nothing),
+            found => found?,
+        };
+        // The room counts that it is in now: a delete may have come since the record was read.
+        let slot = {
+            let mut index = self.index();
+            let Some(slot) = index.get(id) else {
+                return Ok(Work::Nothing);
+            };
+            if slot.room.is_pending() {
+                index.begin(id);
+            }
+            slot
+        };
+        match slot.room {
+            Room::Hold | Room::Settled => Ok(Work::Nothing),
+            Room::Deleted => Ok(Work::Erase),
+            Room::Incoming | Room::Deferred => Ok(Work::Commit {
+                promised: Promised {
+                    id,
+                    body: Box::new(self.open_body(&record)?),
+                    meta: record.meta,
+                    is_retry: slot.is_begun,
+                },
+                attempts: record.attempts,
+            }),
+        }
+    }
+
+    /// Everything the committer has to do, with the time at which it is due.
+    pub fn work(&self) -> Vec<(FileId, UnixMillis)> {
+        let index = self.index();
+        let at_once = [Room::Incoming, Room::Deleted]
+            .into_iter()
+            .flat_map(|room| index.in_room(room))
+            .map(|id| (id, UnixMillis(0)));
+        let deferred = index.in_room(Room::Deferred);
+        let mut work: Vec<_> = at_once.collect();
+        drop(index);
+        work.extend(deferred.into_iter().map(|id| {
+            let due = self.record(id).map(|(_, record)| record.next_attempt);
+            // What cannot be read is due now, so that it is found out and set aside.
+            (id, due.unwrap_or(UnixMillis(0)))
+        }));
+        work
+    }
+
+    /// Entries and bytes in a room.
+    pub fn totals(&self, room: Room) -> Totals {
+        self.index().totals(room)
+    }
+
+    /// How many files are set aside for an admin.
+    ///
+    /// # Errors
+    /// When `corrupt` cannot be read.
+    pub fn corrupt_files(&self) -> io::Result<usize> {
+        Ok(std::fs::read_dir(self.layout.corrupt())?.count())
+    }
+
+    /// When the oldest pending entry was accepted.
+    pub fn oldest_pending(&self) -> Option<std::time::SystemTime> {
+        self.index().oldest_pending().map(FileId::made_at)
+    }
+
+    /// Why no promises are made any more; `None` while all is well.
+    pub fn poison(&self) -> Option<&str> {
+        self.poison.get().map(String::as_str)
+    }
+
+    /// Takes the index. A thread that panicked under the lock leaves it usable: every change to
+    /// it is complete in itself, and the disk is the truth.
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the record of an entry from the room it is in.
+    fn record(&self, id: FileId) -> Result<(Room, Record), JournalError> {
+        // The entry may change rooms between the look at the index and the read. No entry goes
+        // through more rooms than there are.
+        for _ in Room::ALL {
+            let Some(slot) = self.index().get(id) else {
+                break;
+            };
+            match std::fs::read(self.layout.record(slot.room, id)) {
+                Ok(bytes) => {
+                    return Record::decode(id, &bytes)
+                        .map(|record| (slot.room, record))
+                        .map_err(|reason| JournalError::Unreadable { id, reason });
+                }
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    return Err(JournalError::Disk {
+                        id,
+                        step: "read the record",
+                        source,
+                    });
+                }
+            }
+        }
+        Err(JournalError::Absent(id))
+    }
+
+    /// Opens an entry's window, and sees that all of it is there.
+    fn open_body(&self, record: &Record) -> Result<impl Read + use<>, JournalError> {
+        let id = record.id;
+        let disk_error = |source| JournalError::Disk {
+            id,
+            step: "open the body",
+            source,
+        };
+        let mut file = match File::open(self.layout.body(id)) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                return Err(match self.index().get(id) {
+                    None => JournalError::Absent(id),
+                    Some(_) => JournalError::Unreadable {
+                        id,
+                        reason: "the body is missing".to_owned(),
+                    },
+                });
+            }
+            opened => opened.map_err(disk_error)?,
+        };
+        let found = file.metadata().map_err(disk_error)?.len();
+        recovery::check_window(record, found)?;
+        file.seek(SeekFrom::Start(record.window.offset))
+            .map_err(disk_error)?;
+        Ok(file.take(record.window.length))
+    }
+
+    /// Fsyncs a file; if that fails, the journal makes no more promises.
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.disk
+            .sync_file(file)
+            .inspect_err(|err| self.set_poison("a file", err))
+    }
+
+    /// Fsyncs a directory; if that fails, the journal makes no more promises.
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.disk
+            .sync_directory(path)
+            .inspect_err(|err| self.set_poison(&path.display().to_string(), err))
+    }
+
+    fn set_poison(&self, what: &str, err: &io::Error) {
+        let reason = format!("fsync of {what} failed: {err}");
+        if self.poison.set(reason.clone()).is_ok() {
+            log::error!("{reason}; no more uploads are accepted until a restart");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Deleting: what a caller no longer wants, pending or settled.
+
+use std::io;
+
+use super::Journal;
+use super::error::JournalError;
+use super::layout::Room;
+use super::settle::at;
+use crate::file::FileId;
+
+/// What a delete did in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// The journal had nothing of it: it is the store's business alone.
+    NotHere,
+    /// It was pending, and is gone for good.
+    Done,
+    /// It was pending and its commit may have begun. It is gone for every caller; the committer
+    /// has to clear the store.
+    Begun,
+    /// It was settled, and is gone here: the store still has it.
+    Settled,
+    /// It was deleted before.
+    Already,
+}
+
+impl Journal {
+    /// Deletes an entry.
+    ///
+    /// 1. A pending entry's record moves into `deleted`.
+    /// 2. Both rooms are fsynced: no restart brings the entry back, and no commit undoes it.
+    /// 3. If no commit has begun, the body and then the record are unlinked.
+    ///
+    /// | cut after | leaves | recovery |
+    /// |---|---|---|
+    /// | 1 | the entry, pending or deleted | goes on with either: nobody was told yet |
+    /// | 2 | a record in `deleted` | clears the store, then erases it |
+    /// | 3, in between | a record in `deleted` without its body | the same |
+    ///
+    /// A settled entry loses its files here at once, for good; the store decides whether it
+    /// exists.
+    ///
+    /// # Errors
+    /// What the disk says; the entry may then be deleted or not.
+    pub fn delete(&self, id: FileId) -> Result<Deletion, JournalError> {
+        let slot = {
+            let mut index = self.index();
+            let Some(slot) = index.get(id) else {
+                return Ok(Deletion::NotHere);
+            };
+            match slot.room {
+                Room::Deleted => return Ok(Deletion::Already),
+                Room::Settled => {}
+                Room::Incoming | Room::Deferred | Room::Hold => {
+                    self.disk
+                        .rename(
+                            &self.layout.record(slot.room, id),
+                            &self.layout.record(Room::Deleted, id),
+                        )
+                        .map_err(at(id, "move the record into deleted"))?; // 1
+                    index.move_to(id, Room::Deleted);
+                }
+            }
+            slot
+        };
+        if slot.room == Room::Settled {
+            return self.delete_settled(id);
+        }
+        for room in [Room::Deleted, slot.room] {
+            self.sync_directory(&self.layout.room(room))
+                .map_err(at(id, "fsync the rooms of a delete"))?; // 2
+        }
+        if slot.is_begun {
+            return Ok(Deletion::Begun);
+        }
+        self.erase(id)?; // 3
+        Ok(Deletion::Done)
+    }
+
+    /// Its move into `settled` must last before its body goes, and the removal before a caller
+    /// hears of it: else a power cut brings back a promise, or the file itself.
+    fn delete_settled(&self, id: FileId) -> Result<Deletion, JournalError> {
+        self.sync_settled(id)?;
+        self.unlink_entry(Room::Settled, id)?;
+        self.sync_directory(&self.layout.room(Room::Settled))
+            .map_err(at(id, "fsync a delete"))?;
+        self.index().remove(id);
+        Ok(Deletion::Settled)
+    }
+
+    /// Removes the last of a deleted entry, when the store holds nothing of it.
+    ///
+    /// # Errors
+    /// What the disk says; the rest is erased at the next start then.
+    pub fn erase(&self, id: FileId) -> Result<(), JournalError> {
+        self.unlink_entry(Room::Deleted, id)?;
+        self.index().remove(id);
+        Ok(())
+    }
+
+    /// Unlinks a body and then its record, in the order that recovery expects. Before them goes
+    /// what a failed move has left in other rooms: it would look like a promise without a body.
+    pub(super) fn unlink_entry(&self, room: Room, id: FileId) -> Result<(), JournalError> {
+        let others = Room::ALL.into_iter().filter(|&other| other != room);
+        let paths = others
+            .map(|other| self.layout.record(other, id))
+            .chain([self.layout.body(id), self.layout.record(room, id)]);
+        for path in paths {
+            match self.disk.unlink(&path) {
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                unlinked => unlinked.map_err(at(id, "unlink"))?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! Leaving the backlog: settled by a proof, deferred or held after a failure, set aside when
+//! unreadable.
+//!
+//! A move that keeps the record is one rename. A move that changes it writes the new record into
+//! the new room, fsyncs that, and only then takes the old record away: cut in between, the id is
+//! in two rooms, and recovery believes the later one.
+
+use std::io;
+use std::path::Path;
+
+use super::Journal;
+use super::entry::Record;
+use super::error::JournalError;
+use super::layout::Room;
+use crate::file::{FileId, UnixMillis};
+use crate::store::Committed;
+
+/// How a proven commit ended in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settling {
+    /// The entry is settled.
+    Settled,
+    /// It was deleted while it was being committed: remove it from the store again.
+    Deleted,
+}
+
+impl Journal {
+    /// Moves a proven entry into `settled`. Nothing is fsynced: undone by a power cut, the entry
+    /// is committed once more, which does no harm.
+    ///
+    /// # Errors
+    /// When it is not in the journal, or the disk says no; it is pending as before then.
+    pub fn settle(&self, committed: &Committed) -> Result<Settling, JournalError> {
+        let id = committed.id();
+        let mut index = self.index();
+        let room = index.get(id).ok_or(JournalError::Absent(id))?.room;
+        match room {
+            Room::Deleted => Ok(Settling::Deleted),
+            Room::Settled => Ok(Settling::Settled),
+            Room::Incoming | Room::Deferred | Room::Hold => {
+                let (from, to) = (
+                    self.layout.record(room, id),
+                    self.layout.record(Room::Settled, id),
+                );
+                self.disk
+                    .rename(&from, &to)
+                    .map_err(at(id, "move the record into settled"))?;
+                index.move_to(id, Room::Settled);
+                Ok(Settling::Settled)
+            }
+        }
+    }
+
+    /// Puts a failed entry off until `next_attempt`.
+    ///
+    /// # Errors
+    /// As [`Journal::hold`].
+    pub fn defer(
+        &self,
+        id: FileId,
+        reason: &str,
+        next_attempt: UnixMillis,
+    ) -> Result<(), JournalError> {
+        self.rewrite(id, Room::Deferred, |record| Record {
+            attempts: record.attempts.saturating_add(1),
+            next_attempt,
+            reason: Some(reason.to_owned()),
+            ..record
+        })
+    }
+
+    /// Puts an entry that no attempt can help where an admin will see it.
+    ///
+    /// # Errors
+    /// `Absent` if it is not pending any more; what the disk says. It stays where it was then.
+    pub fn hold(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
+        self.rewrite(id, Room::Hold, |record| Record {
+            attempts: record.attempts.saturating_add(1),
+            reason: Some(reason.to_owned()),
+            ..record
+        })
+    }
+
+    /// The entries that wait for an admin.
+    pub fn held(&self) -> Vec<FileId> {
+        self.index().in_room(Room::Hold)
+    }
+
+    /// Gives a held entry a new start; `false` if it is not held any more.
+    ///
+    /// # Errors
+    /// What the disk says; it is held as before then.
+    pub fn retry(&self, id: FileId) -> Result<bool, JournalError> {
+        if self
+            .index()
+            .get(id)
+            .is_none_or(|slot| slot.room != Room::Hold)
+        {
+            return Ok(false);
+        }
+        let fresh = |record: Record| Record {
+            attempts: 0,
+            next_attempt: UnixMillis(0),
+            ..record
+        };
+        match self.rewrite(id, Room::Incoming, fresh) {
+            Err(JournalError::Absent(_)) => Ok(false),
+            moved => moved.map(|()| true),
+        }
+    }
+
+    /// Moves an unreadable entry out of every room. Its files are kept for an admin.
+    ///
+    /// # Errors
+    /// What the disk says; the entry stays where it was then.
+    pub fn set_aside(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
+        let mut index = self.index();
+        let Some(slot) = index.get(id) else {
+            return Ok(());
+        };
+        log::error!("{id}: {reason}; moved to corrupt");
+        self.move_entry_to_corrupt(slot.room, id)
+            .map_err(at(id, "move to corrupt"))?;
+        index.remove(id);
+        Ok(())
+    }
+
+    /// Moves a body and then its record: a start removes a body that has no record.
+    pub(super) fn move_entry_to_corrupt(&self, room: Room, id: FileId) -> io::Result<()> {
+        self.move_to_corrupt(&self.layout.body(id))?;
+        self.move_to_corrupt(&self.layout.record(room, id))
+    }
+
+    /// Moves one file to `corrupt`, its directory in front of its name, and a number behind it if
+    /// that name is taken, so that none replaces another. One that is missing is what is wrong
+    /// with the entry.
+    pub(super) fn move_to_corrupt(&self, path: &Path) -> io::Result<()> {
+        let last = |path: Option<&Path>| {
+            let name = path.and_then(Path::file_name).unwrap_or_default();
+            name.to_string_lossy().into_owned()
+        };
+        let name = format!("{}-{}", last(path.parent()), last(Some(path)));
+        let mut to = self.layout.corrupt().join(&name);
+        let mut number = 1;
+        while to.try_exists()? {
+            number += 1;
+            to = self.layout.corrupt().join(format!("{name}.{number}"));
+        }
+        match self.disk.rename(path, &to) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            moved => moved,
+        }
+    }
+
+    /// Changes a pending entry's record on its way into another room.
+    fn rewrite(
+        &self,
+        id: FileId,
+        to: Room,
+        change: impl FnOnce(Record) -> Record,
+    ) -> Result<(), JournalError> {
+        let (_, record) = self.record(id)?;
+        let encoded = change(record)
+            .encode()
+            .map_err(at(id, "encode the record"))?;
+        let in_writing = self.layout.record_in_writing(id);
+        let moved = self
+            .disk
+            .create(&in_writing, &encoded)
+            .map_err(at(id, "write the record"))
+            .and_then(|file| self.sync_file(&file).map_err(at(id, "fsync the record")))
+            .and_then(|()| self.replace(id, &in_writing, to));
+        // A disk that is full leaves half a record.
+        if moved.is_err()
+            && let Err(err) = self.disk.unlink(&in_writing)
+            && err.kind() != io::ErrorKind::NotFound
+        {
+            log::error!("{}: cannot be removed: {err}", in_writing.display());
+        }
+        let from = moved?;
+        if from == to {
+            return Ok(());
+        }
+        self.sync_directory(&self.layout.room(to))
+            .map_err(at(id, "fsync the room"))?;
+        self.disk
+            .unlink(&self.layout.record(from, id))
+            .map_err(at(id, "remove the old record"))
+    }
+
+    /// Moves a new record into its room, unless the entry has left the backlog meanwhile; returns
+    /// the room where the old record still is.
+    fn replace(&self, id: FileId, in_writing: &Path, to: Room) -> Result<Room, JournalError> {
+        let mut index = self.index();
+        let slot = index.get(id).filter(|slot| slot.room.is_pending());
+        let from = slot.ok_or(JournalError::Absent(id))?.room;
+        self.disk
+            .rename(in_writing, &self.layout.record(to, id))
+            .map_err(at(id, "move the record"))?;
+        index.move_to(id, to);
+        Ok(from)
+    }
+}
+
+/// Names the entry and the step of an I/O error.
+pub(super) fn at(id: FileId, step: &'static str) -> impl FnOnce(io::Error) -> JournalError {
+    move |source| JournalError::Disk { id, step, source }
+}

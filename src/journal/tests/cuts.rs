@@ -1,0 +1,111 @@
+//! Every operation is cut before each of its calls: by a kill, and by a power cut that forgets
+//! what was not fsynced.
+
+use super::operations::{Entry, OPERATIONS, Place, Stage, check_after_restart};
+use crate::journal::Room;
+
+/// What a cut takes away beside the process.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    /// A kill: the kernel lives on, and writes everything.
+    Nothing,
+    /// A power cut. If a number is there, the file system wrote all names by itself just before
+    /// that call.
+    Unsynced(Option<usize>),
+}
+
+fn losses(call: usize) -> Vec<Loss> {
+    let mut losses = vec![Loss::Nothing, Loss::Unsynced(None)];
+    losses.extend((0..=call).map(|at| Loss::Unsynced(Some(at))));
+    losses
+}
+
+/// Kills the sidecar before a call of what `act` does, cuts the power perhaps, and starts anew.
+/// `act` returns the entries with their places.
+fn cut(case: &str, call: usize, loss: Loss, act: impl FnOnce(&Stage) -> Vec<(Entry, Vec<Place>)>) {
+    let stage = Stage::new();
+    stage.scratch.disk.stop_at(call);
+    if let Loss::Unsynced(Some(at)) = loss {
+        stage.scratch.disk.checkpoint_at(at);
+    }
+    let mut expected = act(&stage);
+    let Stage {
+        scratch, journal, ..
+    } = stage;
+    drop(journal);
+    if matches!(loss, Loss::Unsynced(_)) {
+        scratch.cut_power();
+        for (entry, places) in &mut expected {
+            // Nothing is fsynced when an entry is settled: it is committed once more then.
+            if entry.room == Room::Settled && places.contains(&Some(Room::Settled)) {
+                places.push(Some(Room::Incoming));
+            }
+        }
+    }
+    let journal = check_after_restart(case, &scratch, &expected);
+    drop(journal);
+    check_after_restart(&format!("{case}, twice"), &scratch, &expected);
+}
+
+#[test]
+fn a_cut_at_any_moment_of_an_operation_loses_no_promise() {
+    for operation in &OPERATIONS {
+        for call in 0..=operation.calls() {
+            for loss in losses(call) {
+                let case = format!("{} cut before call {call}, {loss:?}", operation.name);
+                cut(&case, call, loss, |stage| {
+                    let is_ok = operation.run_on(stage).is_ok();
+                    let entries = stage.entries.iter().cloned();
+                    entries
+                        .map(|entry| {
+                            let mut places = operation.places(&entry, is_ok);
+                            let is_target = operation.targets.contains(&entry.name);
+                            if is_target && matches!(loss, Loss::Unsynced(_)) {
+                                places.extend(operation.undone);
+                            }
+                            (entry, places)
+                        })
+                        .collect()
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_at_any_moment_of_an_adoption_leaves_a_whole_entry_or_none() {
+    for call in 0..=8 {
+        for loss in losses(call) {
+            let case = format!("adoption cut before call {call}, {loss:?}");
+            cut(&case, call, loss, |stage| {
+                let adopted = stage.scratch.try_adopt(&stage.journal, b"new");
+                assert_eq!(adopted.is_ok(), call == 8, "{case}: {adopted:?}");
+                let mut expected: Vec<_> = stage
+                    .entries
+                    .iter()
+                    .map(|entry| (entry.clone(), vec![Some(entry.room)]))
+                    .collect();
+                let layout = stage.scratch.layout();
+                let found = std::fs::read_dir(layout.bodies()).unwrap();
+                let mut bodies = found.filter_map(|found| {
+                    let name = found.unwrap().file_name();
+                    name.to_str().unwrap().parse().ok()
+                });
+                let is_known = |id| stage.entries.iter().any(|entry| entry.id == id);
+                if let Some(id) = bodies.find(|&id| !is_known(id)) {
+                    let entry = Entry {
+                        name: "new",
+                        id,
+                        content: b"new".to_vec(),
+                        room: Room::Incoming,
+                    };
+                    let promised = vec![Some(Room::Incoming)];
+                    let nobody_was_told = vec![Some(Room::Incoming), None];
+                    let places = [nobody_was_told, promised];
+                    expected.push((entry, places[usize::from(adopted.is_ok())].clone()));
+                }
+                expected
+            });
+        }
+    }
+}

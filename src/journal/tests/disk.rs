@@ -1,0 +1,324 @@
+//! A disk that fails when it is told to, and that can lose what nobody fsynced.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard};
+
+use crate::journal::{Disk, LocalDisk};
+
+/// What a call fails with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Full,
+    Broken,
+    Interrupted,
+    TooManyFiles,
+}
+
+impl Fault {
+    pub(super) const ALL: [Self; 4] = [
+        Self::Full,
+        Self::Broken,
+        Self::Interrupted,
+        Self::TooManyFiles,
+    ];
+
+    fn error(self) -> io::Error {
+        match self {
+            Self::Full => io::ErrorKind::StorageFull.into(),
+            Self::Broken => io::Error::from_raw_os_error(5),
+            Self::Interrupted => io::ErrorKind::Interrupted.into(),
+            Self::TooManyFiles => io::Error::from_raw_os_error(24),
+        }
+    }
+
+    /// Whether it can strike a file that is half written.
+    fn tears(self) -> bool {
+        matches!(self, Self::Full | Self::Broken)
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Plan {
+    #[default]
+    Sound,
+    Once(usize, Fault),
+    From(usize),
+}
+
+/// Counts its calls, and fails those it was told to. An fsync costs nothing here: it only marks
+/// what [`FaultyDisk::cut_power`] leaves alone.
+#[derive(Debug, Clone)]
+pub(super) struct FaultyDisk {
+    state: Arc<Mutex<State>>,
+    /// Met before and after a pause.
+    pause: Arc<Barrier>,
+}
+
+#[derive(Debug)]
+struct State {
+    plan: Plan,
+    checkpoint: Option<usize>,
+    pause: Option<usize>,
+    calls: Vec<&'static str>,
+    free_bytes: Option<u64>,
+    unsynced: Unsynced,
+}
+
+/// A call that is not carried out.
+struct Refusal {
+    error: io::Error,
+    is_torn: bool,
+}
+
+impl FaultyDisk {
+    /// Keeps what a power cut would bring back in the directory `graveyard`.
+    pub(super) fn new(graveyard: PathBuf) -> Self {
+        fs::create_dir(&graveyard).unwrap();
+        let state = State {
+            plan: Plan::Sound,
+            checkpoint: None,
+            pause: None,
+            calls: Vec::new(),
+            free_bytes: None,
+            unsynced: Unsynced {
+                graveyard,
+                graves: 0,
+                names: HashMap::new(),
+                inodes: HashSet::new(),
+            },
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            pause: Arc::new(Barrier::new(2)),
+        }
+    }
+
+    /// Counts from zero again, and fails nothing.
+    pub(super) fn heal(&self) {
+        self.plan(Plan::Sound);
+    }
+
+    /// Fails one call, counted from now.
+    pub(super) fn fail_once(&self, call: usize, fault: Fault) {
+        self.plan(Plan::Once(call, fault));
+    }
+
+    /// Carries out no call from this one on, counted from now, as if the process were dead.
+    pub(super) fn stop_at(&self, call: usize) {
+        self.plan(Plan::From(call));
+    }
+
+    /// Has all names reach the disk just before this call, fsync or not.
+    pub(super) fn checkpoint_at(&self, call: usize) {
+        self.state().checkpoint = Some(call);
+    }
+
+    /// Makes one call wait, counted from now, until [`FaultyDisk::during_pause`] is over.
+    pub(super) fn pause_at(&self, call: usize) {
+        self.plan(Plan::Sound);
+        self.state().pause = Some(call);
+    }
+
+    /// Does something while another thread waits in the call where it was told to pause.
+    pub(super) fn during_pause(&self, act: impl FnOnce()) {
+        self.pause.wait();
+        act();
+        self.pause.wait();
+    }
+
+    /// What was called since it was last told something.
+    pub(super) fn calls(&self) -> Vec<&'static str> {
+        self.state().calls.clone()
+    }
+
+    pub(super) fn set_free_bytes(&self, free: u64) {
+        self.state().free_bytes = Some(free);
+    }
+
+    /// Takes back every change of a name that no fsync of its directory made lasting, and half of
+    /// every file that was not fsynced.
+    pub(super) fn cut_power(&self, directories: &[PathBuf]) {
+        self.state().unsynced.lose(directories);
+    }
+
+    fn plan(&self, plan: Plan) {
+        let mut state = self.state();
+        state.plan = plan;
+        state.checkpoint = None;
+        state.calls.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Counts a call; `Err` if it is not to be carried out.
+    fn step(&self, name: &'static str) -> Result<MutexGuard<'_, State>, Refusal> {
+        let mut state = self.state();
+        let call = state.calls.len();
+        state.calls.push(name);
+        if state.pause == Some(call) {
+            drop(state);
+            self.pause.wait();
+            self.pause.wait();
+            state = self.state();
+        }
+        if state.checkpoint == Some(call) {
+            state.unsynced.names.clear();
+        }
+        match state.plan {
+            Plan::Once(at, fault) if at == call => Err(Refusal {
+                error: fault.error(),
+                is_torn: fault.tears(),
+            }),
+            Plan::From(at) if at <= call => Err(Refusal {
+                error: io::Error::other("the process is dead"),
+                is_torn: at == call,
+            }),
+            Plan::Sound | Plan::Once(..) | Plan::From(_) => Ok(state),
+        }
+    }
+}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> Self {
+        refusal.error
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn link(&self, file: &File, to: &Path) -> io::Result<()> {
+        let mut state = self.step("link")?;
+        state.unsynced.change(to);
+        state.unsynced.write(file);
+        LocalDisk.link(file, to)
+    }
+
+    fn create(&self, path: &Path, content: &[u8]) -> io::Result<File> {
+        let written = match self.step("create") {
+            Ok(mut state) => {
+                state.unsynced.change(path);
+                content
+            }
+            Err(refusal) if refusal.is_torn => {
+                self.state().unsynced.change(path);
+                LocalDisk.create(path, &content[..content.len() / 2])?;
+                return Err(refusal.error);
+            }
+            Err(refusal) => return Err(refusal.error),
+        };
+        let file = LocalDisk.create(path, written)?;
+        self.state().unsynced.write(&file);
+        Ok(file)
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        let mut state = self.step("sync_file")?;
+        state.unsynced.inodes.remove(&file.metadata()?.ino());
+        Ok(())
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.step("sync_directory")?.unsynced.sync(path);
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.step("rename")?;
+        state.unsynced.change(to);
+        state.unsynced.change(from);
+        if let Some(before) = state.unsynced.names.get_mut(from) {
+            before.moved_to = Some(to.to_owned());
+        }
+        LocalDisk.rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.step("unlink")?;
+        state.unsynced.change(path);
+        LocalDisk.unlink(path)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let free = self.step("free_bytes")?.free_bytes;
+        free.map_or_else(|| LocalDisk.free_bytes(path), Ok)
+    }
+}
+
+/// What a power cut may undo.
+#[derive(Debug)]
+struct Unsynced {
+    graveyard: PathBuf,
+    graves: usize,
+    names: HashMap<PathBuf, Before>,
+    inodes: HashSet<u64>,
+}
+
+/// What a name meant when its directory was last fsynced.
+#[derive(Debug)]
+struct Before {
+    grave: Option<PathBuf>,
+    /// A rename is one step: where it has left the one directory, it has reached the other.
+    moved_to: Option<PathBuf>,
+}
+
+impl Unsynced {
+    fn change(&mut self, path: &Path) {
+        if self.names.contains_key(path) {
+            return;
+        }
+        let grave = self.graveyard.join(self.graves.to_string());
+        self.graves += 1;
+        let before = Before {
+            grave: fs::hard_link(path, &grave).is_ok().then_some(grave),
+            moved_to: None,
+        };
+        self.names.insert(path.to_owned(), before);
+    }
+
+    fn write(&mut self, file: &File) {
+        self.inodes.insert(file.metadata().unwrap().ino());
+    }
+
+    fn sync(&mut self, directory: &Path) {
+        let is_here = |name: &PathBuf| name.parent() == Some(directory);
+        let here: Vec<_> = self
+            .names
+            .keys()
+            .filter(|name| is_here(name))
+            .cloned()
+            .collect();
+        for name in here {
+            let before = self.names.remove(&name);
+            if let Some(moved_to) = before.and_then(|before| before.moved_to) {
+                self.names.remove(&moved_to);
+            }
+        }
+    }
+
+    fn lose(&mut self, directories: &[PathBuf]) {
+        for (name, before) in self.names.drain() {
+            if name.exists() {
+                fs::remove_file(&name).unwrap();
+            }
+            if let Some(grave) = before.grave {
+                fs::hard_link(grave, name).unwrap();
+            }
+        }
+        for directory in directories {
+            for found in fs::read_dir(directory).unwrap() {
+                let file = File::options().write(true).open(found.unwrap().path());
+                let file = file.unwrap();
+                let metadata = file.metadata().unwrap();
+                if self.inodes.contains(&metadata.ino()) {
+                    file.set_len(metadata.len() / 2).unwrap();
+                }
+            }
+        }
+        self.inodes.clear();
+    }
+}

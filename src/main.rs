@@ -1,0 +1,109 @@
+//! The command line: settings in, an exit code out. The only reader of the environment.
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "before there is a logger, and for the answers of init and check"
+)]
+
+use std::process::ExitCode;
+
+use gridspool::config::{Config, ConfigError, Task};
+use gridspool::{bucket, server};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The codes of sysexits.h that callers may rely on.
+const USAGE: u8 = 64;
+const CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    // Sockets and files are for this user alone, unless a mode is set on purpose.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let loaded = Config::load(
+        std::env::args_os(),
+        |name| std::env::var(name).ok(),
+        bucket::check_uri,
+    );
+    let (task, config) = match loaded {
+        Ok(loaded) => loaded,
+        Err(ConfigError::Usage(usage)) => return tell_usage(&usage),
+        Err(ConfigError::Wrong(lines)) => {
+            for line in lines {
+                eprintln!("gridspool: {line}");
+            }
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    env_logger::Builder::new().parse_filters(&config.log).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(err) => {
+            log::error!("no runtime: {err}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(perform(task, config))
+}
+
+async fn perform(task: Task, config: Config) -> ExitCode {
+    let done = match task {
+        Task::Init => server::init(&config),
+        Task::Check => return check(&config).await,
+        Task::Run => match stop_signal() {
+            Ok(stop) => server::run(config, stop).await,
+            Err(err) => {
+                log::error!("no signals: {err}");
+                return ExitCode::FAILURE;
+            }
+        },
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            log::error!("{err}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn check(config: &Config) -> ExitCode {
+    let findings = server::check(config).await;
+    for finding in &findings {
+        match &finding.fault {
+            None => println!("good   {}", finding.subject),
+            Some(fault) => println!("WRONG  {}: {fault}", finding.subject),
+        }
+    }
+    if findings.iter().all(|finding| finding.fault.is_none()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Ends at the first SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Prints help or version, or what cannot be read of the command line.
+fn tell_usage(usage: &clap::Error) -> ExitCode {
+    let text = usage.render();
+    if usage.use_stderr() {
+        eprint!("{text}");
+        ExitCode::from(USAGE)
+    } else {
+        print!("{text}");
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,242 @@
+//! Wiring: what is made from what, started and stopped in which order.
+//!
+//! Start: journal (recovered before anything can be asked), bucket (connects by itself, whenever
+//! MongoDB is there), sockets, committer. Stop: the sockets first, so that what is being adopted
+//! is adopted; then the committer; what is left stays in the journal.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actix_web::dev::Server;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{App, HttpServer};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bucket::Bucket;
+use crate::commit::{Backlog, Committer, Health, Tally};
+use crate::config::Config;
+use crate::delivery::Delivery;
+use crate::http::{self, Node};
+use crate::journal::{Journal, LocalDisk, OpenError};
+use crate::spool::Spool;
+use crate::store::Store;
+
+/// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
+/// sends a request into a connection that is being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Threads of each worker that adopt: each waits for the disk.
+const ADOPTING_THREADS: usize = 32;
+
+/// How often settled bodies and spool files are looked through.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why the sidecar does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The connection string is wrong.
+    #[error("mongodb_uri: {0}")]
+    Uri(String),
+    /// Somebody answers on a socket that was to be ours.
+    #[error("{0}: another process answers there")]
+    SocketTaken(PathBuf),
+    /// A path cannot be used.
+    #[error("{path}: {source}")]
+    Path {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The HTTP server or a task failed.
+    #[error("serving: {0}")]
+    Serving(io::Error),
+}
+
+impl ServeError {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Path { path, source }
+    }
+}
+
+/// Makes the data directory and its marker.
+///
+/// # Errors
+/// What the disk says.
+pub fn init(config: &Config) -> Result<(), ServeError> {
+    Ok(Journal::init(&config.data_dir, &LocalDisk)?)
+}
+
+/// One thing that running needs, and whether it is there.
+#[derive(Debug)]
+pub struct Finding {
+    /// What was tried.
+    pub subject: String,
+    /// What is wrong with it.
+    pub fault: Option<String>,
+}
+
+/// Tries everything that running needs, beside a sidecar that may be running already.
+pub async fn check(config: &Config) -> Vec<Finding> {
+    let finding = |subject: String, fault: Option<String>| Finding { subject, fault };
+    let journal = Journal::check(&config.data_dir, &LocalDisk);
+    let mut findings = vec![finding(
+        format!(
+            "{}: marker, rooms, hard links from spool to journal",
+            config.data_dir.display()
+        ),
+        journal.err().map(|err| err.to_string()),
+    )];
+    for socket in [&config.socket, &config.admin_socket] {
+        let directory = socket.parent().unwrap_or(Path::new("/"));
+        let fault = match directory.metadata() {
+            Ok(found) if found.is_dir() => None,
+            Ok(_) => Some("is no directory".to_owned()),
+            Err(err) => Some(err.to_string()),
+        };
+        findings.push(finding(format!("{}: directory", socket.display()), fault));
+    }
+    let answer = match Bucket::new(&config.bucket).await {
+        Ok(bucket) => bucket.ping().await.err().map(|err| err.to_string()),
+        Err(err) => Some(err),
+    };
+    findings.push(finding(
+        "MongoDB: answers, and has the bucket's indexes".to_owned(),
+        answer,
+    ));
+    findings
+}
+
+/// Serves until `stop` ends, then drains.
+///
+/// # Errors
+/// [`ServeError`]; nothing is served then.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let (journal, recovered) = Journal::open(
+        &config.data_dir,
+        config.journal.clone(),
+        Box::new(LocalDisk),
+    )?;
+    log::info!("journal {}: {recovered:?}", config.data_dir.display());
+    let journal = Arc::new(journal);
+    let spool_path = journal.layout().spool();
+    let spool = Spool::open(&spool_path).map_err(ServeError::at(&spool_path))?;
+    let store: Arc<dyn Store> =
+        Arc::new(Bucket::new(&config.bucket).await.map_err(ServeError::Uri)?);
+    let committer = Committer {
+        journal: Arc::clone(&journal),
+        store: Arc::clone(&store),
+        backlog: Arc::new(Backlog::default()),
+        health: Health::default(),
+        tally: Arc::new(Tally::default()),
+        config: config.commit.clone(),
+    };
+    let node = web::Data::new(Node {
+        delivery: Delivery::new(Arc::clone(&journal), Arc::clone(&store)),
+        journal: Arc::clone(&journal),
+        spool,
+        backlog: Arc::clone(&committer.backlog),
+        store: Arc::clone(&store),
+        health: committer.health.clone(),
+        tally: Arc::clone(&committer.tally),
+        number: config.journal.node,
+        started: SystemTime::now(),
+    });
+    let for_nginx = listen(&config, &config.socket, 0o660, &node, http::public)?;
+    let for_admins = listen(&config, &config.admin_socket, 0o600, &node, http::admin)?;
+
+    let stopping = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(committer.health.clone().watch(store, stopping.clone()));
+    tasks.spawn(sweep(journal, stopping.clone()));
+    tasks.spawn(committer.run(stopping.clone(), config.stop_grace / 2));
+    log::info!(
+        "node {} serves nginx on {}",
+        config.journal.node,
+        config.socket.display()
+    );
+    serve(for_nginx, for_admins, stop).await?;
+    stopping.cancel();
+    tasks.close();
+    tasks.wait().await;
+    log::info!("stopped; what is pending goes on at the next start");
+    Ok(())
+}
+
+/// Binds a unix socket, and prepares its server.
+fn listen(
+    config: &Config,
+    path: &Path,
+    mode: u32,
+    node: &web::Data<Node>,
+    routes: fn(&mut ServiceConfig),
+) -> Result<Server, ServeError> {
+    // Binding replaces a stale socket; it must not replace one that answers.
+    if UnixStream::connect(path).is_ok() {
+        return Err(ServeError::SocketTaken(path.to_owned()));
+    }
+    let node = node.clone();
+    let server = HttpServer::new(move || App::new().app_data(node.clone()).configure(routes))
+        .workers(config.workers)
+        .worker_max_blocking_threads(ADOPTING_THREADS)
+        .keep_alive(KEEP_ALIVE)
+        .disable_signals()
+        .shutdown_timeout((config.stop_grace / 2).as_secs())
+        .bind_uds(path)
+        .map_err(ServeError::at(path))?
+        .run();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(ServeError::at(path))?;
+    Ok(server)
+}
+
+/// Serves both sockets until `stop`, then lets running requests end.
+async fn serve(
+    for_nginx: Server,
+    for_admins: Server,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let handles = [for_nginx.handle(), for_admins.handle()];
+    let serving = futures::future::try_join(for_nginx, for_admins);
+    let stopping = async {
+        stop.await;
+        log::info!("stopping");
+        futures::future::join_all(handles.map(|handle| handle.stop(true))).await;
+    };
+    let (served, ()) = futures::future::join(serving, stopping).await;
+    served.map(|_| ()).map_err(ServeError::Serving)
+}
+
+/// Makes room until it is told to stop.
+async fn sweep(journal: Arc<Journal>, stop: CancellationToken) {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL))
+        .await
+        .is_some()
+    {
+        let journal = Arc::clone(&journal);
+        let swept = tokio::task::spawn_blocking(move || {
+            if let Err(err) = journal.evict_settled() {
+                log::error!("{err}");
+            }
+            match journal.remove_spool_orphans() {
+                Ok(0) => {}
+                Ok(removed) => log::warn!("{removed} spool files were left behind; removed"),
+                Err(err) => log::error!("sweeping the spool: {err}"),
+            }
+        });
+        if let Err(lost) = swept.await {
+            log::error!("a sweep was lost: {lost}");
+        }
+    }
+}

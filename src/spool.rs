@@ -1,0 +1,269 @@
+//! The directory where nginx spools request bodies, and the proof that a header names a file in it.
+//!
+//! The path in a header is a capability: whoever could forge one could have any file of this user
+//! adopted. So nothing of it is believed but its last component, and that must have the form that
+//! nginx gives.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::file::MediaType;
+
+/// nginx's spool directory, kept open.
+#[derive(Debug)]
+pub struct Spool {
+    path: PathBuf,
+    directory: OwnedFd,
+    owner: u32,
+}
+
+/// A spool file that is proven to be one: regular, ours, in the spool directory, and of the length
+/// that nginx counted. Dropping it leaves the file to nginx, which unlinks it.
+#[derive(Debug)]
+pub struct SpooledBody {
+    file: File,
+    length: u64,
+}
+
+/// Why a header's path is not a spool file. For the log; a client learns only that it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The name is not one that nginx gives: its configuration does not fit, or it was forged.
+    #[error("{0:?} does not name a spool file")]
+    Name(String),
+    /// The file is gone, or cannot be opened.
+    #[error("the spool file {name} cannot be opened: {source}")]
+    Open {
+        /// Its name.
+        name: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// It is no regular file of this user, or somebody has linked it already.
+    #[error(
+        "the spool file {name} is not a fresh body: mode {mode:o}, owner {owner}, links {links}"
+    )]
+    Kind {
+        /// Its name.
+        name: String,
+        /// Its mode, type included.
+        mode: u32,
+        /// Its owner's user id.
+        owner: u32,
+        /// Its count of hard links.
+        links: u64,
+    },
+    /// It is not as long as nginx said.
+    #[error("the spool file {name} has {found} bytes, nginx counted {counted}")]
+    Length {
+        /// Its name.
+        name: String,
+        /// Its length in bytes.
+        found: u64,
+        /// What nginx counted.
+        counted: u64,
+    },
+}
+
+/// nginx names temp files by a counter of this many digits.
+const NAME_DIGITS: usize = 10;
+
+/// How much of a body tells its type.
+const SNIFFED_BYTES: u64 = 8192;
+
+impl Spool {
+    /// Opens the directory. Bodies are expected to belong to this process's user.
+    ///
+    /// # Errors
+    /// When it is not a directory that this process may open.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self {
+            path: path.to_owned(),
+            directory: rustix::fs::open(path, flags, Mode::empty())?,
+            owner: rustix::process::geteuid().as_raw(),
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the spool file that nginx named in a header.
+    ///
+    /// # Errors
+    /// Any [`ClaimError`]; the file is left as it is.
+    pub fn claim(&self, header: &[u8], counted: Option<u64>) -> Result<SpooledBody, ClaimError> {
+        let name = header
+            .rsplit(|&byte| byte == b'/')
+            .next()
+            .unwrap_or_default();
+        let is_nginx_name =
+            name.len() >= NAME_DIGITS && name.len() <= 20 && name.iter().all(u8::is_ascii_digit);
+        let name = String::from_utf8_lossy(name).into_owned();
+        if !is_nginx_name {
+            return Err(ClaimError::Name(
+                String::from_utf8_lossy(header).into_owned(),
+            ));
+        }
+        // NOFOLLOW: a link planted in the spool opens nothing. NONBLOCK: a FIFO does not hold us.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.directory, name.as_str(), flags, Mode::empty())
+            .map_err(std::io::Error::from)
+            .map(File::from)
+            .and_then(|file| Ok((file.metadata()?, file)));
+        let (found, file) = match opened {
+            Ok(opened) => opened,
+            Err(source) => return Err(ClaimError::Open { name, source }),
+        };
+        if !found.is_file() || found.uid() != self.owner || found.nlink() != 1 {
+            return Err(ClaimError::Kind {
+                name,
+                mode: found.mode(),
+                owner: found.uid(),
+                links: found.nlink(),
+            });
+        }
+        match counted {
+            Some(counted) if counted != found.len() => Err(ClaimError::Length {
+                name,
+                found: found.len(),
+                counted,
+            }),
+            _ => Ok(SpooledBody {
+                file,
+                length: found.len(),
+            }),
+        }
+    }
+}
+
+impl SpooledBody {
+    /// Its length in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The media type that its first bytes show; `application/octet-stream` if they show none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn sniff(&self) -> std::io::Result<MediaType> {
+        let mut head = Vec::new();
+        (&self.file).take(SNIFFED_BYTES).read_to_end(&mut head)?;
+        Ok(infer::get(&head)
+            .and_then(|kind| MediaType::parse(kind.mime_type()).ok())
+            .unwrap_or_else(MediaType::octet_stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spool() -> (tempfile::TempDir, Spool) {
+        let scratch = tempfile::tempdir().unwrap();
+        let spool = Spool::open(scratch.path()).unwrap();
+        (scratch, spool)
+    }
+
+    #[test]
+    fn a_spool_file_is_claimed_by_its_last_component_alone() {
+        let (scratch, spool) = spool();
+        std::fs::write(scratch.path().join("0000000001"), b"body").unwrap();
+        let body = spool.claim(b"/somewhere/else/0000000001", Some(4)).unwrap();
+        assert_eq!(body.length(), 4);
+    }
+
+    #[test]
+    fn names_that_nginx_does_not_give_are_refused() {
+        let (scratch, spool) = spool();
+        std::fs::write(scratch.path().join("secret"), b"s").unwrap();
+        for header in [
+            "",
+            "/",
+            "secret",
+            "../secret",
+            "..",
+            "123",
+            "000000000x",
+            "/proc/self/fd/3",
+            "0000000001/",
+            "0000000001\0",
+            "000000000000000000000000000001",
+        ] {
+            let refusal = spool.claim(header.as_bytes(), None).unwrap_err();
+            assert!(
+                matches!(refusal, ClaimError::Name(_)),
+                "{header}: {refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn links_directories_and_fifos_are_refused() {
+        let (scratch, spool) = spool();
+        let at = |name: &str| scratch.path().join(name);
+        std::fs::write(at("secret"), b"s").unwrap();
+        std::os::unix::fs::symlink(at("secret"), at("0000000001")).unwrap();
+        std::fs::hard_link(at("secret"), at("0000000002")).unwrap();
+        std::fs::create_dir(at("0000000003")).unwrap();
+        let fifo = std::process::Command::new("mkfifo")
+            .arg(at("0000000004"))
+            .status();
+        assert!(fifo.unwrap().success());
+        for name in ["0000000001", "0000000002", "0000000003", "0000000004"] {
+            let refusal = spool.claim(name.as_bytes(), None).unwrap_err();
+            assert!(
+                matches!(refusal, ClaimError::Open { .. } | ClaimError::Kind { .. }),
+                "{name}: {refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_length_than_nginx_counted_is_refused() {
+        let (scratch, spool) = spool();
+        std::fs::write(scratch.path().join("0000000001"), b"body").unwrap();
+        let refusal = spool.claim(b"0000000001", Some(5)).unwrap_err();
+        assert!(matches!(
+            refusal,
+            ClaimError::Length {
+                found: 4,
+                counted: 5,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_body_of_another_user_is_refused() {
+        let (scratch, mut spool) = spool();
+        std::fs::write(scratch.path().join("0000000001"), b"body").unwrap();
+        spool.owner += 1;
+        let refusal = spool.claim(b"0000000001", None).unwrap_err();
+        assert!(matches!(refusal, ClaimError::Kind { .. }));
+    }
+
+    #[test]
+    fn the_type_is_read_from_the_bytes() {
+        let (scratch, spool) = spool();
+        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+        std::fs::write(scratch.path().join("0000000001"), png).unwrap();
+        std::fs::write(scratch.path().join("0000000002"), b"no magic").unwrap();
+        let sniffed = |name: &str| spool.claim(name.as_bytes(), None).unwrap().sniff().unwrap();
+        assert_eq!(sniffed("0000000001").as_str(), "image/png");
+        assert_eq!(sniffed("0000000002").as_str(), "application/octet-stream");
+    }
+}

@@ -1,0 +1,258 @@
+//! The port: what the journal's entries are moved into, and read from afterwards.
+//!
+//! It speaks of files and proofs. It must never know which database stands behind it.
+
+use std::fmt;
+use std::io::Read;
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::file::{FileId, FileKey, FileMeta};
+
+/// A sha-256 digest (FIPS 180-4).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// Reads 64 hexadecimal digits; `None` for anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(digest))
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// A promised file on its way into the store.
+pub struct Promised {
+    /// Its id, for ever.
+    pub id: FileId,
+    /// Its description.
+    pub meta: FileMeta,
+    /// Its bytes, `meta.length` of them. Read on the blocking pool.
+    pub body: Box<dyn Read + Send>,
+    /// Whether an earlier attempt may have left something in the store.
+    pub is_retry: bool,
+}
+
+impl fmt::Debug for Promised {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Promised")
+            .field("id", &self.id)
+            .field("meta", &self.meta)
+            .field("is_retry", &self.is_retry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A file that the store holds.
+#[derive(Debug, Clone)]
+pub struct StoredFile {
+    /// What the caller named it by.
+    pub key: FileKey,
+    /// The store's own name for it; opaque to everyone else.
+    pub locator: Vec<u8>,
+    /// Its description.
+    pub meta: FileMeta,
+    /// The size in bytes of each of its chunks but the last.
+    pub chunk_size_bytes: u32,
+}
+
+/// What was sent to the store, as counted and hashed on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// The bytes.
+    pub length: u64,
+    /// Their digest.
+    pub sha256: Sha256,
+}
+
+/// What a majority of the store's members said they hold, read back after the write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence {
+    /// The length that the file's document states.
+    pub length: u64,
+    /// The digest that the file's document states.
+    pub sha256: Option<Sha256>,
+    /// The chunk size that the file's document states, in bytes.
+    pub chunk_size_bytes: u32,
+    /// How many chunks there are.
+    pub chunks: u64,
+    /// The sum of their sizes in bytes.
+    pub chunk_bytes: u64,
+}
+
+/// The proof that a file is in the store: nothing but [`Committed::prove`] makes one, and an
+/// entry leaves the journal for nothing else.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Committed {
+    id: FileId,
+}
+
+impl Committed {
+    /// Holds the evidence against what was sent.
+    ///
+    /// # Errors
+    /// What differs, in words for the log.
+    pub fn prove(id: FileId, sent: Sent, evidence: Evidence) -> Result<Self, String> {
+        let chunk_size = u64::from(evidence.chunk_size_bytes.max(1));
+        let is_proven = evidence.length == sent.length
+            && evidence.sha256 == Some(sent.sha256)
+            && evidence.chunk_bytes == sent.length
+            && evidence.chunks == sent.length.div_ceil(chunk_size);
+        if is_proven {
+            Ok(Self { id })
+        } else {
+            Err(format!("{id}: sent {sent:?}, the store holds {evidence:?}"))
+        }
+    }
+
+    /// The file.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+}
+
+/// Why the store did not do it. The text is for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Down, without a primary, too slow, or not to be logged in to: no file's fault. What was
+    /// asked may have been done or not.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// This file could not be written this time; it may go well the next.
+    #[error("the store did not take the file: {0}")]
+    Failed(String),
+    /// This file will never be taken as it is.
+    #[error("the store refuses the file: {0}")]
+    Refused(String),
+    /// The promised bytes could not be read.
+    #[error("the body cannot be read: {0}")]
+    Body(std::io::Error),
+    /// What the store holds of this file is not whole.
+    #[error("the stored file is damaged: {0}")]
+    Damaged(String),
+}
+
+/// Where committed files are.
+///
+/// Every call ends within a bounded time, and none is undone by dropping its future: what was
+/// sent may still be carried out.
+pub trait Store: Send + Sync {
+    /// Writes a promised file and proves it. Doing it again does no harm; nothing is ever deleted.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] but `Damaged`.
+    fn commit(&self, promised: Promised) -> BoxFuture<'_, Result<Committed, StoreError>>;
+
+    /// Finds a file; `None` if there is none.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Damaged` if its description makes no sense.
+    fn find<'a>(
+        &'a self,
+        key: &'a FileKey,
+    ) -> BoxFuture<'a, Result<Option<StoredFile>, StoreError>>;
+
+    /// Streams the bytes of `range`, which lies within the file. Dropping the stream ends the
+    /// read. Each chunk's place and size are checked: a damaged file gives an error, never fewer
+    /// bytes.
+    fn read(
+        &self,
+        file: &StoredFile,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Bytes, StoreError>>;
+
+    /// Removes a file, its description first; whether it was there.
+    ///
+    /// # Errors
+    /// `Unavailable`: it may or may not be removed; ask again.
+    fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Removes whatever an attempt to commit left of one of our ids, proven or not.
+    ///
+    /// # Errors
+    /// `Unavailable`: some of it may be left; ask again.
+    fn clear(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Whether the store answers, and takes files.
+    ///
+    /// # Errors
+    /// `Unavailable`, with the reason.
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence() -> Evidence {
+        Evidence {
+            length: 600,
+            sha256: Some(Sha256([7; 32])),
+            chunk_size_bytes: 255,
+            chunks: 3,
+            chunk_bytes: 600,
+        }
+    }
+
+    #[test]
+    fn only_evidence_that_agrees_in_everything_proves_a_commit() {
+        let id = FileId::from_bytes([1; 12]);
+        let sent = Sent {
+            length: 600,
+            sha256: Sha256([7; 32]),
+        };
+        assert!(Committed::prove(id, sent, evidence()).is_ok());
+        for wrong in [
+            Evidence {
+                length: 599,
+                ..evidence()
+            },
+            Evidence {
+                sha256: None,
+                ..evidence()
+            },
+            Evidence {
+                sha256: Some(Sha256([8; 32])),
+                ..evidence()
+            },
+            Evidence {
+                chunk_size_bytes: 100,
+                ..evidence()
+            },
+            Evidence {
+                chunks: 2,
+                ..evidence()
+            },
+            Evidence {
+                chunk_bytes: 601,
+                ..evidence()
+            },
+        ] {
+            assert!(Committed::prove(id, sent, wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

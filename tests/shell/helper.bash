@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# What the tests of the scripts share: a home of their own, and what one wants to know of it.
+bats_require_minimum_version 1.5.0
+
+checkout=$(cd -- "${BATS_TEST_DIRNAME}/../.." && pwd -P)
+PATH=${checkout}/scripts:${PATH}
+
+# Prints a directory that www-data can reach, which those of bats are not.
+new_directory() {
+  local directory
+  directory=$(mktemp -d /tmp/gridspool-test.XXXXXXXX)
+  chmod 0755 -- "${directory}"
+  printf '%s\n' "${directory}"
+}
+
+# Prints a port that is free, as is the one after it.
+free_port() {
+  python3 - <<'EOF'
+import random, socket
+
+while True:
+    port = random.randrange(10000, 19999, 2)
+    try:
+        for candidate in (port, port + 1):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", candidate))
+    except OSError:
+        continue
+    print(port)
+    break
+EOF
+}
+
+# Prints the pid that up wrote down for NAME.
+pid_of() { cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}/process/$1"; }
+
+pids() { cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}"/process/*; }
+
+# True when a process is there and no corpse.
+is_alive() { [[ $(ps -o state= -p "$1") == [^Z]* ]]; }
+
+# Uploads FILE by PUT and prints the URL that it has then.
+upload() {
+  local head place
+  head=$(curl --fail --silent --show-error --dump-header - --output /dev/null --upload-file "$1" "${url}/files/")
+  place=$(sed -n 's/^location: *\([^[:space:]]*\).*/\1/Ip' <<<"${head}")
+  [[ ${place} == /files/* ]]
+  printf '%s\n' "${url}${place}"
+}
+
+# Downloads URL and compares it with FILE.
+comes_back() { curl --fail --silent --show-error "$1" | cmp - "$2"; }

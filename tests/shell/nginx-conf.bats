@@ -1,0 +1,53 @@
+#!/usr/bin/env bats
+# nginx-conf: the one place where paths and ports get into the nginx files.
+
+setup() {
+  load helper
+  out=${BATS_TEST_TMPDIR}/out
+}
+
+@test "every path and port is replaced" {
+  run -0 nginx-conf --data-dir /srv/a --socket /srv/b.sock --http 10.0.0.1:81 --https '[::1]:82' \
+    --certificate /srv/c.pem --key /srv/d.pem --log-dir /srv/e --out "${out}"
+  directives=$(grep -rhv '^ *#' "${out}")
+  run -1 grep -E '/var|/etc|/run|127\.0\.0\.1|808[01]' <<<"${directives}"
+  for text in /srv/a/spool /srv/a/cache /srv/a/journal unix:/srv/b.sock 'listen 10.0.0.1:81' 'listen [::1]:82' \
+    /srv/c.pem /srv/d.pem /srv/e/gridspool.log; do
+    grep -rqF -- "${text}" "${out}"
+  done
+}
+
+@test "the defaults are the files as they are, but for TLS" {
+  run -0 nginx-conf --out "${out}"
+  diff -r "${checkout}/nginx.conf.d/gridspool" "${out}/gridspool"
+  diff "${checkout}/nginx.conf.d/gridspool.conf" "${out}/gridspool.conf"
+  diff "${checkout}/nginx.conf.d/examples/site.conf" "${out}/examples/site.conf"
+  [[ ! -e ${out}/examples/site-tls.conf ]]
+}
+
+@test "a text that nginx would read as more than a path is refused" {
+  for path in 'relative' '/a b' '/a;b' '/a{b' '/a}b' "/a'b" '/a"b' "/a\$b" '/a#b' '/a\b' $'/a\nb'; do
+    run -78 nginx-conf --data-dir "${path}" --out "${out}"
+    run -78 nginx-conf --socket "${path}" --out "${out}"
+    run -78 nginx-conf --wrapper "${path}" --out "${out}"
+  done
+  for address in 80 :80 'a;b:80' '127.0.0.1:80 ssl' '127.0.0.1:' '127.0.0.1:http'; do
+    run -78 nginx-conf --http "${address}" --out "${out}"
+  done
+  run -78 nginx-conf --user 'root; load_module x' --out "${out}"
+  [[ ! -e ${out} ]]
+}
+
+@test "a main file of the system is not overwritten" {
+  mkdir -- "${out}"
+  echo '# the system'"'"'s' >"${out}/nginx.conf"
+  run -78 nginx-conf --wrapper "${BATS_TEST_TMPDIR}/run" --out "${out}"
+  [[ $(<"${out}/nginx.conf") == "# the system's" ]]
+}
+
+@test "--https needs a certificate and a key, and each option its value" {
+  run -64 nginx-conf --https 127.0.0.1:8081 --certificate /a.pem --out "${out}"
+  run -64 nginx-conf --https 127.0.0.1:8081 --key /a.pem --out "${out}"
+  run -64 nginx-conf --out
+  run -64 nginx-conf
+}

@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# up and down on real processes. One instance serves all tests of this file, in their order.
+
+setup_file() {
+  load helper
+  directory=$(new_directory)
+  GRIDSPOOL_PORT=$(free_port)
+  export directory GRIDSPOOL_PORT GRIDSPOOL_HOME=${directory}/home
+  export url=http://127.0.0.1:${GRIDSPOOL_PORT}
+  unset GRIDSPOOL_TLS_PORT GRIDSPOOL_MONGODB_URI
+  up >"${directory}/answer" 2>"${directory}/talk" || {
+    cat "${directory}/talk" >&2
+    return 1
+  }
+  head -c 300000 /dev/urandom >"${directory}/file"
+  kept=$(upload "${directory}/file")
+  export kept
+}
+
+teardown_file() {
+  down
+  rm -rf -- "${directory}"
+}
+
+setup() { load helper; }
+
+@test "the last line of up is the address" {
+  [[ $(tail -n 1 "${directory}/answer") == "ready ${url}" ]]
+}
+
+@test "root's processes run as www-data" {
+  ((EUID == 0)) || skip "not root: all runs as the calling user"
+  for pid in $(pids); do
+    [[ $(ps -o user= -p "${pid}") == www-data ]]
+  done
+}
+
+@test "the MongoDB address is for its owner's eyes only, and works" {
+  [[ $(stat -c %a "${GRIDSPOOL_HOME}/mongodb.uri") == 600 ]]
+  [[ $(<"${GRIDSPOOL_HOME}/mongodb.uri") == "mongodb://127.0.0.1:"*"replicaSet="* ]]
+}
+
+@test "a file comes back byte for byte by PUT, POST, chunked and over HTTP/2" {
+  curl=(curl --fail --silent --show-error --output /dev/null --write-out '%{http_code} %{http_version}')
+  tls=(--http2 --cacert "${GRIDSPOOL_HOME}/tls/certificate.pem")
+  secure=https://localhost:$((GRIDSPOOL_PORT + 1))
+  file=${directory}/file
+  head=${BATS_TEST_TMPDIR}/head
+  check() { # EXPECTED COMMAND...
+    local expected=$1 place
+    shift
+    run -0 "$@" --dump-header "${head}"
+    [[ ${output} == "${expected}" ]]
+    place=$(sed -n 's/^location: *\([^[:space:]]*\).*/\1/Ip' "${head}")
+    comes_back "${url}${place}" "${file}"
+  }
+  check "201 1.1" "${curl[@]}" --upload-file "${file}" "${url}/files/"
+  check "201 1.1" "${curl[@]}" --data-binary @"${file}" "${url}/files"
+  check "201 1.1" "${curl[@]}" --header 'Transfer-Encoding: chunked' --upload-file "${file}" "${url}/files/"
+  check "201 2" "${curl[@]}" "${tls[@]}" --upload-file "${file}" "${secure}/files/"
+  check "201 2" "${curl[@]}" "${tls[@]}" --data-binary @"${file}" "${secure}/files"
+}
+
+@test "status is JSON, and retry has an answer" {
+  run -0 --separate-stderr status
+  python3 -m json.tool <<<"${output}"
+  run -0 --separate-stderr status --socket "${GRIDSPOOL_HOME}/run/admin.sock"
+  run -0 retry
+}
+
+@test "a second up leaves alone what runs" {
+  before=$(pids)
+  run -0 up
+  [[ $(pids) == "${before}" ]]
+  [[ ${lines[-1]} == "ready ${url}" ]]
+}
+
+@test "two at once on one home do not start anything twice" {
+  kill -KILL "$(pid_of sidecar)"
+  up >"${BATS_TEST_TMPDIR}/one" 2>&1 3>&- &
+  run -0 up
+  wait "$!"
+  [[ $(cat "${BATS_TEST_TMPDIR}/one" - <<<"${output}" | grep -c 'the sidecar starts') == 1 ]]
+}
+
+@test "after kill -9 of mongod, up starts it again and the file is there" { survives mongod; }
+@test "after kill -9 of the sidecar, up starts it again and the file is there" { survives sidecar; }
+@test "after kill -9 of nginx, up starts it again and the file is there" { survives nginx; }
+
+survives() {
+  local before others
+  before=$(pid_of "$1")
+  others=$(pids | grep -vx "${before}")
+  kill -KILL "${before}"
+  run -0 up
+  [[ $(pid_of "$1") != "${before}" ]]
+  [[ $(pids | grep -vx "$(pid_of "$1")") == "${others}" ]]
+  comes_back "${kept}" "${directory}/file"
+}
+
+@test "a stale record does not make down stop a stranger" {
+  sleep 300 3>&- &
+  stranger=$!
+  mkdir -p -- "${BATS_TEST_TMPDIR}/home/process"
+  touch -- "${BATS_TEST_TMPDIR}/home/.gridspool-home"
+  printf '%s 1 %s\n' "${stranger}" "$(</proc/sys/kernel/random/boot_id)" >"${BATS_TEST_TMPDIR}/home/process/sidecar"
+  GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home run -0 down
+  is_alive "${stranger}"
+  kill "${stranger}"
+}
+
+@test "up on a port that is taken changes nothing and exits 78" {
+  GRIDSPOOL_HOME=${directory}/other run -78 up
+  [[ ${output} == *"port ${GRIDSPOOL_PORT} is taken"* ]]
+  run -0 curl --fail --silent "${url}/healthz"
+}
+
+@test "a second instance runs beside the first, with its MongoDB, and down stops only that" {
+  before=$(pids)
+  first_home=${GRIDSPOOL_HOME}
+  export GRIDSPOOL_HOME=${directory}/second
+  GRIDSPOOL_PORT=$(free_port)
+  run -0 env GRIDSPOOL_NODE=2 GRIDSPOOL_MONGODB_URI="$(<"${first_home}/mongodb.uri")" GRIDSPOOL_DATABASE=second "$(command -v up)"
+  [[ ${lines[-1]} == "ready http://127.0.0.1:${GRIDSPOOL_PORT}" ]]
+  [[ ! -e ${GRIDSPOOL_HOME}/process/mongod ]]
+  second=$(pids)
+  run -0 down
+  for pid in ${second}; do
+    run ! is_alive "${pid}"
+  done
+  GRIDSPOOL_HOME=${first_home}
+  [[ $(pids) == "${before}" ]]
+  comes_back "${kept}" "${directory}/file"
+}
+
+@test "down stops everything, can be repeated, and up finds the file again" {
+  before=$(pids)
+  run -0 down
+  for pid in ${before}; do
+    run ! is_alive "${pid}"
+  done
+  run -7 curl --silent "${url}/healthz"
+  run -0 down
+  run -0 up
+  comes_back "${kept}" "${directory}/file"
+}

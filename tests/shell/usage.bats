@@ -1,0 +1,48 @@
+#!/usr/bin/env bats
+# What each script says of itself, and how it refuses what it does not know.
+
+setup() { load helper; }
+
+@test "each script explains itself on stdout" {
+  for script in "${checkout}"/scripts/*; do
+    [[ -f ${script} && -x ${script} ]] || continue
+    run -0 --separate-stderr "${script}" --help
+    [[ ${lines[0]} == "Usage: scripts/${script##*/}"* ]]
+    [[ ${output} == *"Exit status: 0, 1 "*", 64 wrong usage"* ]]
+  done
+}
+
+@test "each script answers an unknown argument with 64, and does nothing" {
+  export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
+  for script in "${checkout}"/scripts/*; do
+    [[ -f ${script} && -x ${script} ]] || continue
+    run -64 --separate-stderr "${script}" --no-such-option
+    [[ -z ${output} && ${stderr} == *--no-such-option* ]]
+  done
+  [[ ! -e ${GRIDSPOOL_HOME} ]]
+}
+
+@test "up refuses a home that holds something else" {
+  export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}
+  touch -- "${GRIDSPOOL_HOME}/thesis.tex"
+  run -78 up
+  [[ ${output} == *GRIDSPOOL_HOME* ]]
+}
+
+@test "up refuses what is no port" {
+  export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
+  for port in 0 65536 http 80,81 08; do
+    GRIDSPOOL_PORT=${port} run -78 up
+    [[ ${output} == *GRIDSPOOL_PORT* ]]
+  done
+  GRIDSPOOL_PORT=65535 run -78 up
+  GRIDSPOOL_PORT=8080 GRIDSPOOL_TLS_PORT=8080 run -78 up
+}
+
+@test "down and status have nothing to do without an instance" {
+  export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
+  run -0 down
+  run -1 status
+  run -1 retry
+  [[ ! -e ${GRIDSPOOL_HOME} ]]
+}

@@ -1,0 +1,169 @@
+//! An HTTP/1.1 client that takes every answer as it comes.
+
+use serde_json::Value;
+use ureq::http::{HeaderMap, Response};
+use ureq::{Agent, Body, SendBody};
+
+/// Headers of a request.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    agent: Agent,
+    base: String,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header as text; empty if there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().expect("a text"))
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|err| panic!("{err}: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+/// A 201, read.
+#[derive(Debug, Clone)]
+pub(crate) struct Uploaded {
+    pub(crate) id: String,
+    /// `/files/{id}`.
+    pub(crate) path: String,
+    pub(crate) etag: String,
+}
+
+impl Client {
+    pub(crate) fn new(port: u16) -> Self {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .build()
+            .new_agent();
+        Self {
+            agent,
+            base: format!("http://127.0.0.1:{port}"),
+        }
+    }
+
+    /// GET; `None` if nothing answers.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
+        let answer = self.agent.get(self.url(path)).call().ok()?;
+        read(answer).ok()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[])
+    }
+
+    pub(crate) fn get_with(&self, path: &str, headers: Headers<'_>) -> Answer {
+        let mut request = self.agent.get(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.call().expect("an answer")).expect("a whole body")
+    }
+
+    pub(crate) fn head(&self, path: &str) -> Answer {
+        read(self.agent.head(self.url(path)).call().expect("an answer")).expect("a body")
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        read(self.agent.delete(self.url(path)).call().expect("an answer")).expect("a body")
+    }
+
+    /// POST with a body of known length.
+    pub(crate) fn post(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
+        self.try_post(path, headers, body).expect("an answer")
+    }
+
+    /// POST that may get no answer at all.
+    pub(crate) fn try_post(
+        &self,
+        path: &str,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
+        let mut request = self.agent.post(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.send(body)?)
+    }
+
+    /// PUT with a body of known length.
+    pub(crate) fn put(&self, path: &str, body: &[u8]) -> Answer {
+        read(
+            self.agent
+                .put(self.url(path))
+                .send(body)
+                .expect("an answer"),
+        )
+        .expect("a body")
+    }
+
+    /// POST with a chunked body.
+    pub(crate) fn post_chunked(&self, path: &str, mut body: &[u8]) -> Answer {
+        let body = SendBody::from_reader(&mut body);
+        read(
+            self.agent
+                .post(self.url(path))
+                .send(body)
+                .expect("an answer"),
+        )
+        .expect("a body")
+    }
+
+    /// Uploads by POST and expects a 201.
+    pub(crate) fn upload(&self, body: &[u8]) -> Uploaded {
+        let headers = [("Content-Type", "application/octet-stream")];
+        Uploaded::read(&self.post("/files", &headers, body))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+impl Uploaded {
+    pub(crate) fn read(answer: &Answer) -> Self {
+        assert_eq!(
+            answer.status,
+            201,
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+        let json = answer.json();
+        let text = |name: &str| json[name].as_str().expect("a text").to_owned();
+        assert_eq!(answer.header("Location"), text("url"));
+        Self {
+            id: text("id"),
+            path: text("url"),
+            etag: answer.header("ETag").to_owned(),
+        }
+    }
+}
+
+fn read(mut answer: Response<Body>) -> Result<Answer, ureq::Error> {
+    let body = answer
+        .body_mut()
+        .with_config()
+        .limit(u64::MAX)
+        .read_to_vec()?;
+    Ok(Answer {
+        status: answer.status().as_u16(),
+        headers: answer.headers().clone(),
+        body,
+    })
+}

@@ -1,0 +1,49 @@
+//! What tests run: a MongoDB, a site (nginx and sidecar), and a client.
+
+mod client;
+mod mongo;
+mod process;
+mod site;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use client::{Answer, Client, Uploaded};
+pub(crate) use mongo::Mongo;
+pub(crate) use site::{Builder, Site};
+
+/// How long a condition may take to come true on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until `probe` gives something, and fails the test if it never does.
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until something is true.
+pub(crate) fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+    eventually(what, || is_true().then_some(()));
+}
+
+/// Bytes that look random and are the same for the same seed.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}

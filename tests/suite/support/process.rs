@@ -1,0 +1,60 @@
+//! Child processes that end with the test.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, ExitStatus};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::eventually;
+
+/// A child process. Dropping it kills and reaps it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+}
+
+impl Process {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let child = command
+            .spawn()
+            .unwrap_or_else(|err| panic!("{command:?}: {err}"));
+        Self { child }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("signal a child");
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("wait for a child").is_none()
+    }
+
+    /// Sends a signal and waits for the end.
+    pub(crate) fn end_by(&mut self, signal: Signal) -> ExitStatus {
+        if self.is_running() {
+            self.signal(signal);
+        }
+        eventually("the end of a child", || {
+            self.child.try_wait().expect("wait for a child")
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.kill().and_then(|()| self.child.wait()).is_err() {
+            eprintln!("a child could not be ended");
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    listener.local_addr().expect("its address").port()
+}

@@ -1,0 +1,308 @@
+//! A site: an nginx with the project's own files, and a sidecar.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::process::{Process, free_port};
+use super::{Mongo, eventually, wait_until};
+
+const SIDECAR: &str = env!("CARGO_BIN_EXE_gridspool");
+const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// What a site is started with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Builder {
+    settings: Vec<(String, String)>,
+    wrapper: Vec<String>,
+}
+
+impl Builder {
+    /// A setting of the sidecar, by its name in the TOML file.
+    pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
+        let variable = format!("GRIDSPOOL_{}", name.to_uppercase());
+        self.settings.push((variable, value.to_string()));
+        self
+    }
+
+    /// Runs the sidecar by way of another program, such as strace, with these arguments.
+    pub(crate) fn wrap(mut self, command: &[&str]) -> Self {
+        self.wrapper = command.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Starts nginx and sidecar, with `mongo` behind them.
+    pub(crate) fn start(self, mongo: &Mongo) -> Site {
+        self.start_with_uri(&mongo.uri())
+    }
+
+    /// Starts nginx and sidecar with any connection string; nothing need answer there.
+    pub(crate) fn start_with_uri(self, uri: &str) -> Site {
+        let scratch = tempfile::Builder::new()
+            .prefix("gridspool")
+            .tempdir()
+            .expect("a scratch directory");
+        let mut site = Site {
+            scratch,
+            builder: self.set("mongodb_uri", uri),
+            sidecar: None,
+            nginx: None,
+            http_port: 0,
+            https_port: 0,
+        };
+        std::fs::create_dir(site.run_dir()).expect("a directory");
+        let made = site.command().arg("init").status().expect("gridspool init");
+        assert!(made.success());
+        site.make_certificate();
+        site.start_sidecar();
+        site.start_nginx();
+        site
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Site {
+    scratch: TempDir,
+    builder: Builder,
+    sidecar: Option<Process>,
+    nginx: Option<Process>,
+    http_port: u16,
+    https_port: u16,
+}
+
+impl Site {
+    /// A site with the default settings.
+    pub(crate) fn start(mongo: &Mongo) -> Self {
+        Builder::default().start(mongo)
+    }
+
+    /// A client of this site.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.http_port)
+    }
+
+    /// `http://127.0.0.1:PORT`, plain HTTP/1.1.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http_port)
+    }
+
+    /// `https://127.0.0.1:PORT`, TLS with a certificate of its own, HTTP/1.1 and HTTP/2.
+    pub(crate) fn https_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.https_port)
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    /// The names in a directory below the data directory, such as `spool` or `journal/hold`.
+    pub(crate) fn names(&self, directory: &str) -> Vec<String> {
+        let path = self.data_dir().join(directory);
+        let mut names: Vec<_> = std::fs::read_dir(&path)
+            .unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+            .map(|found| found.expect("a name").file_name())
+            .map(|name| name.into_string().expect("a text"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// What the sidecar has logged since it was last started.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.run_dir().join("sidecar.log")).expect("the log")
+    }
+
+    /// The sidecar's process id.
+    pub(crate) fn sidecar_id(&self) -> u32 {
+        self.sidecar.as_ref().expect("a sidecar").id()
+    }
+
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.run_dir().join("admin.sock")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.run_dir().join("gridspool.sock")
+    }
+
+    /// `GET /status`, or `None` while the sidecar does not answer.
+    pub(crate) fn try_status(&self) -> Option<Value> {
+        let answer = Command::new("curl")
+            .args(["-sf", "--max-time", "10", "--unix-socket"])
+            .arg(self.admin_socket())
+            .arg("http://admin/status")
+            .output()
+            .expect("curl");
+        serde_json::from_slice(&answer.stdout).ok()
+    }
+
+    /// `GET /status`.
+    pub(crate) fn status(&self) -> Value {
+        self.try_status().expect("a status")
+    }
+
+    /// Entries in a room, as the status tells it.
+    pub(crate) fn entries(&self, room: &str) -> u64 {
+        self.status()["journal"]["rooms"][room]["entries"]
+            .as_u64()
+            .expect("a count")
+    }
+
+    /// Waits until nothing is pending any more and no commit runs.
+    pub(crate) fn wait_until_committed(&self) {
+        wait_until("all is committed", || {
+            let rooms = ["incoming", "deferred", "deleted"];
+            rooms.iter().all(|room| self.entries(room) == 0)
+                && self.status()["commit"]["in_flight"] == 0
+        });
+    }
+
+    /// Starts the sidecar, and waits until it answers.
+    pub(crate) fn start_sidecar(&mut self) {
+        let log = File::create(self.run_dir().join("sidecar.log")).expect("a log");
+        self.sidecar = Some(Process::spawn(self.command().stderr(log)));
+        eventually("the sidecar answers", || self.try_status());
+    }
+
+    /// Ends the sidecar by SIGTERM; how it ended.
+    pub(crate) fn stop_sidecar(&mut self) -> ExitStatus {
+        self.sidecar.take().expect("a sidecar").end_by(Signal::TERM)
+    }
+
+    /// Ends the sidecar by SIGKILL.
+    pub(crate) fn kill_sidecar(&mut self) {
+        self.sidecar.take().expect("a sidecar").end_by(Signal::KILL);
+    }
+
+    /// Starts nginx, and waits until it answers.
+    pub(crate) fn start_nginx(&mut self) {
+        // A port that was free may be taken by the time nginx binds it: then the next ones.
+        for _ in 0..10 {
+            if self.http_port == 0 {
+                (self.http_port, self.https_port) = (free_port(), free_port());
+                self.configure_nginx();
+            }
+            let mut nginx = Process::spawn(
+                Command::new("nginx")
+                    .arg("-p")
+                    .arg(self.run_dir())
+                    .arg("-c")
+                    .arg(self.nginx_conf())
+                    .args(["-g", "daemon off;"])
+                    .stderr(Stdio::null()),
+            );
+            let client = self.client();
+            let answers = eventually("nginx answers or ends", || {
+                if nginx.is_running() {
+                    client.try_get("/healthz").map(|_| true)
+                } else {
+                    Some(false)
+                }
+            });
+            if answers {
+                self.nginx = Some(nginx);
+                return;
+            }
+            self.http_port = 0;
+        }
+        panic!("nginx does not start");
+    }
+
+    /// Ends nginx, letting no request finish.
+    pub(crate) fn stop_nginx(&mut self) {
+        self.nginx.take().expect("an nginx").end_by(Signal::TERM);
+    }
+
+    /// The process id of nginx's master.
+    pub(crate) fn nginx_id(&self) -> u32 {
+        self.nginx.as_ref().expect("an nginx").id()
+    }
+
+    pub(crate) fn nginx_conf(&self) -> PathBuf {
+        self.scratch.path().join("nginx/nginx.conf")
+    }
+
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.scratch.path().join("run")
+    }
+
+    /// The sidecar's binary with this site's settings, to run any of its tasks.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = match self.builder.wrapper.split_first() {
+            None => Command::new(SIDECAR),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(SIDECAR);
+                command
+            }
+        };
+        command
+            .env("GRIDSPOOL_DATA_DIR", self.data_dir())
+            .env("GRIDSPOOL_SOCKET", self.socket())
+            .env("GRIDSPOOL_ADMIN_SOCKET", self.admin_socket())
+            .env("GRIDSPOOL_LOG", "debug,mongodb=warn")
+            .envs(self.builder.settings.iter().cloned())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Writes nginx's files for this site's paths and ports.
+    fn configure_nginx(&self) {
+        let made = Command::new(Path::new(CHECKOUT).join("scripts/nginx-conf"))
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .arg("--socket")
+            .arg(self.socket())
+            .args(["--http", &format!("127.0.0.1:{}", self.http_port)])
+            .args(["--https", &format!("127.0.0.1:{}", self.https_port)])
+            .arg("--certificate")
+            .arg(self.scratch.path().join("certificate.pem"))
+            .arg("--key")
+            .arg(self.scratch.path().join("key.pem"))
+            .arg("--wrapper")
+            .arg(self.run_dir())
+            .arg("--out")
+            .arg(self.scratch.path().join("nginx"))
+            .status()
+            .expect("scripts/nginx-conf");
+        assert!(made.success());
+    }
+
+    fn make_certificate(&self) {
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ])
+            .args(["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
+            .arg("-keyout")
+            .arg(self.scratch.path().join("key.pem"))
+            .arg("-out")
+            .arg(self.scratch.path().join("certificate.pem"))
+            .stderr(Stdio::null())
+            .status()
+            .expect("openssl");
+        assert!(made.success());
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // The master ends its workers only when it is asked to.
+        if let Some(mut nginx) = self.nginx.take() {
+            nginx.end_by(Signal::TERM);
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the sidecar's log:\n{}", self.log());
+        }
+    }
+}
