@@ -1,4 +1,61 @@
-//! crate front page: to be written
+//! gridspool: an upload and download sidecar for nginx that makes MongoDB GridFS fit for a busy
+//! messaging platform.
+//!
+//! nginx does the slow byte work with the client; GridFS keeps the files; this crate stands
+//! between them, and holds neither a client's connection open while bytes trickle nor a file in
+//! memory.
+//!
+//! # The map
+//! A module names only what stands to its left.
+//!
+//! ```text
+//! file, config < spool, accel, store < journal < commit, delivery < bucket, http < server < main
+//! ```
+//!
+//! | module | is | must never know |
+//! |---|---|---|
+//! | [`mod@file`] | ids, names, types, descriptions | disk, network, database |
+//! | [`config`] | every setting, once | anything that runs |
+//! | [`spool`] | the proof that a header names a spool file | the journal |
+//! | [`accel`] | the words spoken with nginx | what is behind them |
+//! | [`store`] | the port: where promises go, and the proof that they arrived | which database it is |
+//! | [`journal`] | the promise on disk; synchronous | HTTP, MongoDB |
+//! | [`commit`] | moving promises into the store, at its pace | HTTP, MongoDB |
+//! | [`delivery`] | where a file is now | HTTP, MongoDB |
+//! | [`bucket`] | the store that GridFS is: the only MongoDB code | HTTP, the journal |
+//! | [`http`] | the edge towards nginx: the only actix code | MongoDB |
+//! | [`server`] | the wiring, and the order of start and stop | the insides of what it wires |
+//!
+//! # The life of an upload
+//! 1. nginx spools the whole body to a file, and sends the head alone, with the file's path in a
+//!    header that it sets itself.
+//! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
+//! 3. [`journal::Journal::adopt`] links the body into the journal, writes a record beside it, and
+//!    fsyncs both and their directories. What comes out is an [`journal::Adopted`].
+//! 4. A 201 is rendered from that, and from nothing else. nginx unlinks its own name of the file.
+//! 5. [`commit::Committer`] takes the entry when it is due, and [`bucket`] writes it: chunks first,
+//!    then the file's document, each with a majority, each harmless to repeat.
+//! 6. What a majority holds is read back and compared. The proof is a [`store::Committed`].
+//! 7. [`journal::Journal::settle`] takes nothing but that proof. The body stays for a grace time.
+//!
+//! # The life of a download
+//! 1. nginx sends the head of the request.
+//! 2. [`delivery::Delivery::find`] looks into the journal, and then into the store.
+//! 3. [`http`] answers 304, 404, 412, 416, HEAD and empty files itself. For the rest it sends nginx
+//!    to an internal location, with type, name and caching of the file.
+//! 4. A body in the journal is sent by nginx with sendfile.
+//! 5. A committed file is sent from nginx's cache, slice by slice; a slice that is not there yet is
+//!    streamed from GridFS by [`http`], chunk by chunk, each checked.
+//! 6. Both routes give the same entity tag, so a download may begin on one and end on the other.
+//!
+//! # What is absent on purpose
+//! - No byte of an upload passes through this process; none is kept in memory but batches of
+//!   chunks on their way into GridFS, within a budget.
+//! - No promise without an fsync, and none after an fsync has failed.
+//! - No delete of a chunk on the way in: an attempt that failed leaves what it wrote.
+//! - No database beside the journal: the room that a record is in is its state.
+//! - No answer that depends on MongoDB being up, but for files that are only there.
+
 pub mod accel;
 pub mod bucket;
 pub mod commit;

@@ -1,1 +1,208 @@
+//! The house rules, as a test: who may name whom, where what may stand, how long a file may be.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers from left to right; a module names only modules in layers before its own.
+const LAYERS: &[&[&str]] = &[
+    &["file", "config"],
+    &["spool", "accel", "store"],
+    &["journal"],
+    &["commit", "delivery"],
+    &["bucket", "http"],
+    &["server"],
+];
+
+/// Words that only these places may use: what they speak of is theirs alone.
+const RESERVED: &[(&[&str], &[&str])] = &[
+    (
+        &["actix_web", "actix_http"],
+        &["src/http/", "src/server.rs"],
+    ),
+    (&["mongodb::", "bson::"], &["src/bucket/", "src/server.rs"]),
+    (
+        &[
+            "sync_all(",
+            "sync_data(",
+            "fs::rename(",
+            "fs::remove_file(",
+            "fs::hard_link(",
+            "fs::linkat(",
+            "fs::unlink",
+            "fs::syncfs(",
+        ],
+        &["src/journal/disk.rs"],
+    ),
+    (&["env::var", "env::args"], &["src/main.rs"]),
+    (&["println!", "eprintln!"], &["src/main.rs"]),
+];
+
+/// Names that say nothing of what is in a file.
+const EMPTY_NAMES: &[&str] = &[
+    "utils", "util", "common", "helpers", "base", "impls", "manager", "types", "prelude", "misc",
+];
+
+const LONGEST_SOURCE_LINES: usize = 400;
+const LONGEST_SCRIPT_LINES: usize = 100;
+const LONGEST_README_LINES: usize = 250;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below a directory, with its path from the root.
+fn files(directory: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![root().join(directory)];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap();
+                found.push((name.to_owned(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The part of a source file that is built into the product: without its unit tests.
+fn product_of(source: &str) -> &str {
+    source.split("#[cfg(test)]\nmod tests {").next().unwrap()
+}
+
+/// The sources of the product, without files that hold nothing but tests.
+fn product() -> Vec<(String, String)> {
+    files("src")
+        .into_iter()
+        .filter(|(name, _)| !name.contains("/tests/") && !name.ends_with("/testing.rs"))
+        .map(|(name, source)| (name, product_of(&source).to_owned()))
+        .collect()
+}
+
+/// The top module that a source file belongs to.
+fn module_of(name: &str) -> &str {
+    let inner = name.strip_prefix("src/").unwrap();
+    inner.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+fn layer_of(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+/// The top modules that a line names by `crate::`.
+fn named_in(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::").skip(1).map(|rest| {
+        let is_end = |char: char| !char.is_alphanumeric() && char != '_';
+        rest.split(is_end).next().unwrap()
+    })
+}
+
+#[test]
+fn a_module_names_only_what_stands_to_its_left() {
+    for (name, source) in product() {
+        let module = module_of(&name);
+        let Some(layer) = layer_of(module) else {
+            assert!(matches!(module, "lib" | "main"), "{name}: in no layer");
+            continue;
+        };
+        for line in source
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
+            assert!(
+                !line.contains("use crate::{"),
+                "{name}: one module a line: {line}"
+            );
+            for other in named_in(line).filter(|other| *other != module) {
+                let other_layer = layer_of(other);
+                assert!(
+                    other_layer.is_some_and(|other_layer| other_layer < layer),
+                    "{name} must not name {other}: {line}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_module_of_the_library_has_a_layer() {
+    let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let modules: Vec<_> = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .collect();
+    assert!(!modules.is_empty());
+    assert_eq!(modules.len(), LAYERS.concat().len());
+    for module in modules {
+        assert!(layer_of(module).is_some(), "{module}");
+    }
+}
+
+#[test]
+fn what_belongs_to_one_room_stands_in_no_other() {
+    for (name, source) in product() {
+        for (words, places) in RESERVED {
+            if places.iter().any(|place| name.starts_with(place)) {
+                continue;
+            }
+            for word in *words {
+                let found = source
+                    .lines()
+                    .find(|line| line.contains(word) && !line.trim_start().starts_with("//"));
+                assert_eq!(found, None, "{name}: {word} belongs to {places:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_are_short_and_their_names_say_something() {
+    for (name, source) in files("src").into_iter().chain(files("tests")) {
+        if name.ends_with(".rs") {
+            let lines = source.lines().count();
+            assert!(lines <= LONGEST_SOURCE_LINES, "{name}: {lines} lines");
+            let stem = Path::new(&name).file_stem().unwrap().to_str().unwrap();
+            assert!(!EMPTY_NAMES.contains(&stem), "{name}");
+        }
+    }
+    for (name, source) in files("scripts") {
+        let is_library = name.starts_with("scripts/lib");
+        let lines = source.lines().count();
+        assert!(
+            is_library || lines <= LONGEST_SCRIPT_LINES,
+            "{name}: {lines} lines"
+        );
+    }
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.lines().count() < LONGEST_README_LINES);
+}
+
+#[test]
+fn every_source_says_what_it_is_for() {
+    for (name, source) in files("src") {
+        assert!(source.starts_with("//!"), "{name}");
+    }
+}
+
+#[test]
+fn the_readme_names_every_setting_with_its_default() {
+    let config = fs::read_to_string(root().join("src/config/table.rs")).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let settings: Vec<Vec<&str>> = config
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("setting(\""))
+        .map(|line| line.split('"').step_by(2).collect())
+        .collect();
+    assert!(settings.len() > 15);
+    for setting in settings {
+        let [name, _, default, ..] = setting.as_slice() else {
+            panic!("{setting:?}");
+        };
+        let row = format!("| `{name}` | `{default}` |");
+        assert!(readme.contains(&row), "README.md lacks the row {row}");
+    }
+}

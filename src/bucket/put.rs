@@ -91,6 +91,9 @@ impl Bucket {
 
     /// Reads and hashes the next batch on the blocking pool, within the budget of bytes.
     async fn next_batch(&self, source: Source) -> Result<Step, StoreError> {
+        if source.remaining == 0 {
+            return Ok(Step::End(source.sent()));
+        }
         let batch_bytes = BATCH_BYTES
             .min(self.bytes_in_flight)
             .max(self.chunk_size_bytes);
@@ -107,9 +110,6 @@ impl Bucket {
             .await
             .map_err(|lost| StoreError::Failed(format!("reading the body: {lost}")))?
             .map_err(StoreError::Body)?;
-        if documents.is_empty() {
-            return Ok(Step::End(source.sent()));
-        }
         Ok(Step::Batch(
             source,
             Batch {

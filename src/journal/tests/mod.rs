@@ -2,6 +2,7 @@
 //! call to the disk fails, the process is killed or the power is cut.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "a test that meets the unexpected is to panic"

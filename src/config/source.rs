@@ -1,0 +1,206 @@
+//! Looking settings up, place by place, and collecting what is wrong with them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ArgMatches;
+
+use super::table::{SETTINGS, variable};
+use super::{BucketConfig, CommitConfig, Config, JournalConfig, Secret};
+
+/// Where settings are looked up, and what was found wrong.
+pub(super) struct Source<'a> {
+    matches: &'a ArgMatches,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    file: toml::Table,
+    pub(super) wrong: Vec<String>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(
+        matches: &'a ArgMatches,
+        environment: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
+        let mut source = Self {
+            matches,
+            environment,
+            file: toml::Table::new(),
+            wrong: Vec::new(),
+        };
+        let path = matches
+            .get_one::<String>("config")
+            .cloned()
+            .or_else(|| environment("GRIDSPOOL_CONFIG"));
+        if let Some(path) = path {
+            source.read_file(&path);
+        }
+        source
+    }
+
+    fn read_file(&mut self, path: &str) {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(err) => return self.wrong.push(format!("config file {path}: {err}")),
+        };
+        match text.parse::<toml::Table>() {
+            Ok(table) => self.file = table,
+            Err(err) => return self.wrong.push(format!("config file {path}: {err}")),
+        }
+        for key in self.file.keys() {
+            if !SETTINGS.iter().any(|setting| setting.name == key) {
+                self.wrong
+                    .push(format!("config file {path}: there is no setting {key}"));
+            }
+        }
+    }
+
+    /// The text of a setting, from the first place that has it.
+    fn text(&self, name: &str) -> String {
+        let from_file = || {
+            let value = self.file.get(name)?;
+            // A string without its quotes; a number as it is written.
+            Some(
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned),
+            )
+        };
+        let default = || {
+            let setting = SETTINGS.iter().find(|setting| setting.name == name);
+            setting.map_or_else(String::new, |setting| setting.default.to_owned())
+        };
+        self.matches
+            .get_one::<String>(name)
+            .cloned()
+            .or_else(|| (self.environment)(&variable(name)))
+            .or_else(from_file)
+            .unwrap_or_else(default)
+    }
+
+    /// A number within bounds; the lower bound stands in for a wrong one.
+    fn number<T>(&mut self, name: &str, bounds: std::ops::RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + fmt::Display + Copy,
+    {
+        let text = self.text(name);
+        match text.parse() {
+            Ok(number) if bounds.contains(&number) => number,
+            _ => {
+                self.wrong.push(format!(
+                    "{name}: {text:?} is not a whole number from {} to {}",
+                    bounds.start(),
+                    bounds.end()
+                ));
+                *bounds.start()
+            }
+        }
+    }
+
+    fn millis(&mut self, name: &str) -> Duration {
+        Duration::from_millis(self.number(name, 1..=86_400_000))
+    }
+
+    fn seconds(&mut self, name: &str) -> Duration {
+        Duration::from_secs(self.number(name, 0..=31_536_000))
+    }
+
+    fn absolute_path(&mut self, name: &str) -> PathBuf {
+        let path = PathBuf::from(self.text(name));
+        if !path.is_absolute() {
+            self.wrong.push(format!(
+                "{name}: {} is not an absolute path",
+                path.display()
+            ));
+        }
+        path
+    }
+
+    /// A socket's path: the kernel takes no more than 107 bytes.
+    fn socket_path(&mut self, name: &str) -> PathBuf {
+        let path = self.absolute_path(name);
+        if path.as_os_str().len() > 107 {
+            self.wrong
+                .push(format!("{name}: a socket's path has at most 107 bytes"));
+        }
+        path
+    }
+
+    /// The name of a database or a bucket, in characters that MongoDB takes everywhere.
+    fn mongodb_name(&mut self, name: &str) -> String {
+        let text = self.text(name);
+        let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
+        let is_bucket_dot = |char: char| name == "bucket" && char == '.';
+        let is_good = (1..=60).contains(&text.len())
+            && text
+                .chars()
+                .all(|char| is_plain(char) || is_bucket_dot(char))
+            && !text.starts_with('.')
+            && !text.ends_with('.');
+        if !is_good {
+            self.wrong.push(format!(
+                "{name}: {text:?} is not a name of 1 to 60 letters, digits, _ and -"
+            ));
+        }
+        text
+    }
+
+    pub(super) fn config(&mut self, check_uri: &dyn Fn(&str) -> Result<(), String>) -> Config {
+        let config = Config {
+            data_dir: self.absolute_path("data_dir"),
+            socket: self.socket_path("socket"),
+            admin_socket: self.socket_path("admin_socket"),
+            workers: self.number("workers", 1..=256),
+            bucket: self.bucket(check_uri),
+            commit: CommitConfig {
+                entries: self.number("commit_entries", 1..=256),
+                attempts: self.number("commit_attempts", 1..=1_000_000),
+                retry_first: self.millis("retry_first_ms"),
+                retry_max: self.millis("retry_max_ms"),
+            },
+            journal: JournalConfig {
+                node: self.number("node", 1..=u16::MAX),
+                max_bytes: self.number("journal_max_bytes", 0..=u64::MAX),
+                max_entries: self.number("journal_max_entries", 0..=u64::MAX),
+                min_free_bytes: self.number("min_free_bytes", 0..=u64::MAX),
+                settled_grace: self.seconds("settled_grace_seconds"),
+                settled_max_bytes: self.number("settled_max_bytes", 0..=u64::MAX),
+                spool_orphan: self.seconds("spool_orphan_seconds"),
+            },
+            stop_grace: self.seconds("stop_grace_seconds"),
+            log: self.text("log"),
+        };
+        if config.commit.retry_first > config.commit.retry_max {
+            self.wrong
+                .push("retry_first_ms: larger than retry_max_ms".to_owned());
+        }
+        if config.socket == config.admin_socket {
+            self.wrong
+                .push("admin_socket: the same as socket".to_owned());
+        }
+        config
+    }
+
+    fn bucket(&mut self, check_uri: &dyn Fn(&str) -> Result<(), String>) -> BucketConfig {
+        let uri = self.text("mongodb_uri");
+        if let Err(reason) = check_uri(&uri) {
+            self.wrong.push(format!("mongodb_uri: {reason}"));
+        }
+        // A chunk is one document of at most 16 MiB, and a batch has at least one chunk.
+        let chunk_size_bytes = self.number("chunk_size_bytes", 1024..=15 * 1024 * 1024);
+        let bytes_in_flight = self.number("commit_bytes", 1024..=1024 * 1024 * 1024);
+        if bytes_in_flight < chunk_size_bytes {
+            self.wrong
+                .push("commit_bytes: smaller than chunk_size_bytes".to_owned());
+        }
+        BucketConfig {
+            uri: Secret(uri),
+            timeout: self.millis("mongodb_timeout_ms"),
+            database: self.mongodb_name("database"),
+            bucket: self.mongodb_name("bucket"),
+            chunk_size_bytes,
+            bytes_in_flight,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The table of settings, and the command line that is made from it.
+
+use clap::{Arg, Command};
+
+/// One setting, as `--help`, the environment and the file know it.
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) default: &'static str,
+    pub(super) meaning: &'static str,
+}
+
+const fn setting(
+    name: &'static str,
+    unit: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        unit,
+        default,
+        meaning,
+    }
+}
+
+#[rustfmt::skip]
+pub(super) const SETTINGS: &[Setting] = &[
+    setting("data_dir", "DIR", "/var/lib/gridspool", "holds spool, journal and nginx's cache: one file system"),
+    setting("socket", "PATH", "/run/gridspool/gridspool.sock", "unix socket for nginx"),
+    setting("admin_socket", "PATH", "/run/gridspool/admin.sock", "unix socket for scripts, mode 0600"),
+    setting("node", "NUMBER", "1", "this node's number in file ids, 1 to 65535, another on each node"),
+    setting("workers", "THREADS", "2", "threads that speak with nginx"),
+    setting("mongodb_uri", "URI", "mongodb://127.0.0.1:27017", "where MongoDB is, with its credentials"),
+    setting("mongodb_timeout_ms", "MS", "10000", "bound of each single MongoDB operation"),
+    setting("database", "NAME", "gridspool", "database of the bucket"),
+    setting("bucket", "NAME", "fs", "GridFS bucket: its collections are NAME.files and NAME.chunks"),
+    setting("chunk_size_bytes", "BYTES", "261120", "size of GridFS chunks that are written"),
+    setting("commit_entries", "COUNT", "4", "entries committed side by side"),
+    setting("commit_bytes", "BYTES", "4194304", "bytes of bodies in memory for commits, all together"),
+    setting("commit_attempts", "COUNT", "10", "failed attempts after which an entry is held for an admin"),
+    setting("retry_first_ms", "MS", "500", "pause after a first failure; it doubles with each further one"),
+    setting("retry_max_ms", "MS", "30000", "longest such pause"),
+    setting("journal_max_bytes", "BYTES", "17179869184", "pending bytes above which uploads get 503"),
+    setting("journal_max_entries", "COUNT", "1000000", "pending entries above which uploads get 503"),
+    setting("min_free_bytes", "BYTES", "268435456", "free disk space below which uploads get 503"),
+    setting("settled_grace_seconds", "SECONDS", "60", "how long a body stays after its commit"),
+    setting("settled_max_bytes", "BYTES", "1073741824", "bytes of such bodies that may stay; the oldest go first"),
+    setting("spool_orphan_seconds", "SECONDS", "900", "age at which a spool file that nginx left behind is removed"),
+    setting("stop_grace_seconds", "SECONDS", "20", "how long SIGTERM waits for running requests and commits"),
+    setting("log", "FILTER", "info,mongodb=warn,actix_server=warn", "what is logged, in env_logger's words"),
+];
+
+/// The command line, made from the table.
+pub(super) fn command() -> Command {
+    let file = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .help("TOML file with settings [env: GRIDSPOOL_CONFIG]");
+    let task = Arg::new("task")
+        .value_parser(["run", "init", "check"])
+        .default_value("run")
+        .help("run: serve until SIGTERM; init: make the data directory; check: try all that running needs");
+    let settings = SETTINGS.iter().map(|setting| {
+        Arg::new(setting.name)
+            .long(setting.name.replace('_', "-"))
+            .value_name(setting.unit)
+            .help(format!(
+                "{} [env: {}] [default: {}]",
+                setting.meaning,
+                variable(setting.name),
+                setting.default
+            ))
+    });
+    Command::new("gridspool")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(env!("CARGO_PKG_DESCRIPTION"))
+        .arg(task)
+        .arg(file)
+        .args(settings)
+}
+
+/// The environment variable of a setting.
+pub(super) fn variable(name: &str) -> String {
+    format!("GRIDSPOOL_{}", name.to_uppercase())
+}
