@@ -1,5 +1,6 @@
 //! The rooms on disk: the one place that forms and reads the journal's paths.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -154,12 +155,12 @@ impl Layout {
     }
 
     /// The entry that a name in a room belongs to; `None` if it is no record's name.
-    pub fn record_id(name: &str) -> Option<FileId> {
-        name.strip_suffix(RECORD_SUFFIX)?.parse().ok()
+    pub fn record_id(name: &OsStr) -> Option<FileId> {
+        name.to_str()?.strip_suffix(RECORD_SUFFIX)?.parse().ok()
     }
 
     /// The entry that a name among the bodies belongs to; `None` if it is no body's name.
-    pub fn body_id(name: &str) -> Option<FileId> {
-        name.parse().ok()
+    pub fn body_id(name: &OsStr) -> Option<FileId> {
+        name.to_str()?.parse().ok()
     }
 }

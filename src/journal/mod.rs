@@ -33,6 +33,8 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustix::io::Errno;
+
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds, FileMeta, UnixMillis};
 use crate::store::Promised;
@@ -274,6 +276,11 @@ impl Journal {
     }
 
     fn set_poison(&self, what: &str, err: &io::Error) {
+        let out_of_handles = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+        if out_of_handles.contains(&err.raw_os_error()) {
+            // The directory was not even opened: no page was lost, and nothing was promised.
+            return;
+        }
         let reason = format!("fsync of {what} failed: {err}");
         if self.poison.set(reason.clone()).is_ok() {
             log::error!("{reason}; no more uploads are accepted until a restart");

@@ -14,6 +14,7 @@
 //! | a file in `spool` | by a killed nginx | removed when it is old enough |
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -252,10 +253,10 @@ fn try_link(layout: &Layout, disk: &dyn Disk) -> Result<(), OpenError> {
 }
 
 /// The names in a directory.
-fn names(path: &Path) -> Result<Vec<String>, OpenError> {
-    let read = || -> std::io::Result<Vec<String>> {
+fn names(path: &Path) -> Result<Vec<OsString>, OpenError> {
+    let read = || -> std::io::Result<Vec<OsString>> {
         fs::read_dir(path)?
-            .map(|found| Ok(found?.file_name().to_string_lossy().into_owned()))
+            .map(|found| Ok(found?.file_name()))
             .collect()
     };
     read().map_err(OpenError::at(path))
@@ -263,7 +264,7 @@ fn names(path: &Path) -> Result<Vec<String>, OpenError> {
 
 /// The bodies on disk and their lengths in bytes.
 fn body_lengths(layout: &Layout) -> Result<HashMap<FileId, u64>, OpenError> {
-    let length = |name: &str| -> Result<u64, OpenError> {
+    let length = |name: &OsStr| -> Result<u64, OpenError> {
         let path: PathBuf = layout.bodies().join(name);
         Ok(fs::metadata(&path).map_err(OpenError::at(&path))?.len())
     };

@@ -32,6 +32,11 @@ impl Journal {
             self.unlink_entry(Room::Settled, id)?;
             self.index().evicted.remove(&id);
         }
+        if let Some(&last) = evicted.last() {
+            // A power cut must not bring back what may be deleted from the store by then.
+            self.sync_directory(&self.layout.room(Room::Settled))
+                .map_err(at(last, "fsync an eviction"))?;
+        }
         Ok(evicted.len())
     }
 

@@ -2,7 +2,7 @@
 //! what was not fsynced.
 
 use super::operations::{Entry, OPERATIONS, Place, Stage, check_after_restart};
-use crate::journal::Room;
+use crate::journal::{Disk as _, Room};
 
 /// What a cut takes away beside the process.
 #[derive(Debug, Clone, Copy)]
@@ -12,10 +12,12 @@ enum Loss {
     /// A power cut. If a number is there, the file system wrote all names by itself just before
     /// that call.
     Unsynced(Option<usize>),
+    /// A power cut just after another upload has fsynced the directory of bodies.
+    AllButBodies,
 }
 
 fn losses(call: usize) -> Vec<Loss> {
-    let mut losses = vec![Loss::Nothing, Loss::Unsynced(None)];
+    let mut losses = vec![Loss::Nothing, Loss::Unsynced(None), Loss::AllButBodies];
     losses.extend((0..=call).map(|at| Loss::Unsynced(Some(at))));
     losses
 }
@@ -33,12 +35,17 @@ fn cut(case: &str, call: usize, loss: Loss, act: impl FnOnce(&Stage) -> Vec<(Ent
         scratch, journal, ..
     } = stage;
     drop(journal);
-    if matches!(loss, Loss::Unsynced(_)) {
+    if !matches!(loss, Loss::Nothing) {
+        scratch.disk.heal();
+        if matches!(loss, Loss::AllButBodies) {
+            let bodies = scratch.layout().bodies();
+            scratch.disk.sync_directory(&bodies).unwrap();
+        }
         scratch.cut_power();
         for (entry, places) in &mut expected {
             // Nothing is fsynced when an entry is settled: it is committed once more then.
             if entry.room == Room::Settled && places.contains(&Some(Room::Settled)) {
-                places.push(Some(Room::Incoming));
+                places.extend([Some(Room::Incoming), Some(Room::Hold)]);
             }
         }
     }
@@ -60,7 +67,7 @@ fn a_cut_at_any_moment_of_an_operation_loses_no_promise() {
                         .map(|entry| {
                             let mut places = operation.places(&entry, is_ok);
                             let is_target = operation.targets.contains(&entry.name);
-                            if is_target && matches!(loss, Loss::Unsynced(_)) {
+                            if is_target && !matches!(loss, Loss::Nothing) {
                                 places.extend(operation.undone);
                             }
                             (entry, places)

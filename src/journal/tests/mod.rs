@@ -1,12 +1,5 @@
 //! The journal on scratch directories: what it promises, and what becomes of the promises when a
 //! call to the disk fails, the process is killed or the power is cut.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test that meets the unexpected is to panic"
-)]
 
 mod adoption;
 mod cuts;

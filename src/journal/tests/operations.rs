@@ -48,10 +48,9 @@ impl Stage {
                 journal.open_work(id).unwrap();
             }
             match room {
-                Room::Incoming => {}
+                Room::Incoming | Room::Settled => {}
                 Room::Deferred => journal.defer(id, "why", UnixMillis(1)).unwrap(),
                 Room::Hold => journal.hold(id, "why").unwrap(),
-                Room::Settled => drop(journal.settle(&committed(id)).unwrap()),
                 Room::Deleted => drop(journal.delete(id).unwrap()),
             }
             entries.push(Entry {
@@ -60,6 +59,13 @@ impl Stage {
                 content,
                 room,
             });
+        }
+        // Last, so that no later adoption has fsynced what they have left.
+        for entry in entries.iter().filter(|entry| entry.room == Room::Settled) {
+            if entry.name == "settled too" {
+                journal.hold(entry.id, "why").unwrap();
+            }
+            journal.settle(&committed(entry.id)).unwrap();
         }
         scratch.disk.heal();
         Self {
