@@ -30,7 +30,8 @@ choose_user() { # PATH...
   as_service=(setpriv --reuid www-data --regid www-data --init-groups --)
   service_user=www-data service_group=www-data
   for path in "$@"; do
-    if ! "${as_service[@]}" test -x "${path}"; then
+    # By its path, as scripts/ in PATH has a program of that name.
+    if ! "${as_service[@]}" /usr/bin/test -x "${path}"; then
       say "warning: www-data cannot reach ${path}, so all runs as root; a GRIDSPOOL_HOME elsewhere,"
       say "  say below /srv, would let it run unprivileged"
       service_user=root service_group=root as_service=()

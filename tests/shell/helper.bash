@@ -3,7 +3,8 @@
 bats_require_minimum_version 1.5.0
 
 checkout=$(cd -- "${BATS_TEST_DIRNAME}/../.." && pwd -P)
-PATH=${checkout}/scripts:${PATH}
+# Last, as a script there has the name of a common program: test.
+PATH=${PATH}:${checkout}/scripts
 
 # Prints a directory that www-data can reach, which those of bats are not.
 new_directory() {
