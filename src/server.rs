@@ -34,8 +34,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Threads of each worker that adopt: each waits for the disk.
 const ADOPTING_THREADS: usize = 32;
 
-/// How often settled bodies and spool files are looked through.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often settled bodies are looked through.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the sidecar does not run.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +158,18 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
     tasks.spawn(committer.health.clone().watch(store, stopping.clone()));
-    tasks.spawn(sweep(journal, stopping.clone()));
+    tasks.spawn(repeat(
+        EVICTION_INTERVAL,
+        Arc::clone(&journal),
+        stopping.clone(),
+        evict_settled,
+    ));
+    tasks.spawn(repeat(
+        (config.journal.spool_orphan / 4).max(EVICTION_INTERVAL),
+        journal,
+        stopping.clone(),
+        sweep_spool,
+    ));
     tasks.spawn(committer.run(stopping.clone(), config.stop_grace / 2));
     log::info!(
         "node {} serves nginx on {}",
@@ -217,26 +228,35 @@ async fn serve(
     served.map(|_| ()).map_err(ServeError::Serving)
 }
 
-/// Makes room until it is told to stop.
-async fn sweep(journal: Arc<Journal>, stop: CancellationToken) {
+/// Does something to the journal again and again, until it is told to stop.
+async fn repeat(
+    interval: Duration,
+    journal: Arc<Journal>,
+    stop: CancellationToken,
+    act: fn(&Journal),
+) {
     while stop
-        .run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL))
+        .run_until_cancelled(tokio::time::sleep(interval))
         .await
         .is_some()
     {
         let journal = Arc::clone(&journal);
-        let swept = tokio::task::spawn_blocking(move || {
-            if let Err(err) = journal.evict_settled() {
-                log::error!("{err}");
-            }
-            match journal.remove_spool_orphans() {
-                Ok(0) => {}
-                Ok(removed) => log::warn!("{removed} spool files were left behind; removed"),
-                Err(err) => log::error!("sweeping the spool: {err}"),
-            }
-        });
-        if let Err(lost) = swept.await {
+        if let Err(lost) = tokio::task::spawn_blocking(move || act(&journal)).await {
             log::error!("a sweep was lost: {lost}");
         }
+    }
+}
+
+fn evict_settled(journal: &Journal) {
+    if let Err(err) = journal.evict_settled() {
+        log::error!("evicting settled bodies: {err}");
+    }
+}
+
+fn sweep_spool(journal: &Journal) {
+    match journal.remove_spool_orphans() {
+        Ok(0) => {}
+        Ok(removed) => log::warn!("{removed} spool files were left behind; removed"),
+        Err(err) => log::error!("sweeping the spool: {err}"),
     }
 }

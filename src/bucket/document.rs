@@ -62,10 +62,9 @@ pub(super) fn candidates(key: &FileKey) -> Vec<Bson> {
             let uuid = Uuid::parse_str(text)
                 .ok()
                 .map(|uuid| Bson::Binary(Binary::from(uuid)));
-            // Numbers and truth values as they are; all other types in MongoDB's Extended JSON.
-            let json = serde_json::from_str::<serde_json::Value>(text)
-                .ok()
-                .and_then(|value| Bson::try_from(value).ok());
+            // Numbers and truth values as they are; all other types in MongoDB's Extended JSON. Read
+            // without a detour, as the order of a document's keys is part of its value.
+            let json = serde_json::from_str::<Bson>(text).ok();
             std::iter::once(Bson::String(text.clone()))
                 .chain(uuid)
                 .chain(json)

@@ -97,6 +97,10 @@ impl Bucket {
             .projection(doc! { "_id": 0, "n": 1, "data": 1 })
             .batch_size((ANSWER_BYTES / file.chunk_size_bytes.max(1)).max(1));
         let mut batches = self.in_time(async { find.batch().await }).await?;
+        // An answer is passed on when the next one, or the end, has been seen to be right: what is
+        // read by one answer gets an error and not the first part of its bytes. nginx's slice
+        // module lets a client wait for the rest of a slice that breaks off.
+        let mut held = Vec::new();
         loop {
             let batch = self
                 .in_time(async { batches.next().await.transpose() })
@@ -104,14 +108,20 @@ impl Bucket {
             let Some(batch) = batch else {
                 break;
             };
-            let answer = Bytes::from_owner(Answer(batch));
-            for bytes in reader.take(&answer)? {
+            let taken = reader.take(&Bytes::from_owner(Answer(batch)))?;
+            for bytes in std::mem::replace(&mut held, taken) {
                 if sender.send(Ok(bytes)).await.is_err() {
                     return Ok(());
                 }
             }
         }
-        reader.finish(last)
+        reader.finish(last)?;
+        for bytes in held {
+            if sender.send(Ok(bytes)).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Bounds one step of a read in time. An answer that comes too late is of no use to anybody,

@@ -42,8 +42,13 @@ impl Bucket {
             is_retry,
         } = promised;
         let mut source = Source::new(body, id, meta.length, self.chunk_size_bytes);
-        if is_retry && self.evidence(id).await?.is_some() {
-            return self.prove_or_mend(id, source).await; // 2
+        if is_retry && let Some(evidence) = self.evidence(id).await? {
+            if evidence.length != meta.length {
+                return Err(StoreError::Refused(format!(
+                    "{id} is there as another file"
+                )));
+            }
+            return self.prove_or_mend(source, id, evidence).await; // 2
         }
         let sent = loop {
             let step = self.next_batch(source).await?;
@@ -60,18 +65,20 @@ impl Bucket {
         self.prove(id, sent).await // 5
     }
 
-    /// Step 2: hashes the body without sending it. Should the proof fail because chunks are
-    /// missing, they are sent after all.
-    async fn prove_or_mend(&self, id: FileId, mut source: Source) -> Result<Committed, StoreError> {
-        let mut missing = None;
+    /// Step 2: hashes the body without sending it. Only chunks that are known to be missing are
+    /// sent after all.
+    async fn prove_or_mend(
+        &self,
+        mut source: Source,
+        id: FileId,
+        evidence: Evidence,
+    ) -> Result<Committed, StoreError> {
+        let is_incomplete = evidence.chunk_bytes != evidence.length;
         let sent = loop {
             match self.next_batch(source).await? {
                 Step::Batch(next, batch) => {
                     source = next;
-                    if missing.is_none() {
-                        missing = Some(self.counts_differ(id).await?);
-                    }
-                    if missing == Some(true) {
+                    if is_incomplete {
                         self.insert_chunks(batch).await?;
                     }
                 }
@@ -79,14 +86,6 @@ impl Bucket {
             }
         };
         self.prove(id, sent).await
-    }
-
-    /// Whether the chunks do not add up to what the file's document states.
-    async fn counts_differ(&self, id: FileId) -> Result<bool, StoreError> {
-        Ok(self
-            .evidence(id)
-            .await?
-            .is_none_or(|evidence| evidence.chunk_bytes != evidence.length))
     }
 
     /// Reads and hashes the next batch on the blocking pool, within the budget of bytes.

@@ -72,7 +72,7 @@ pub struct JournalConfig {
     pub settled_grace: Duration,
     /// Bytes of settled bodies that may stay.
     pub settled_max_bytes: u64,
-    /// Age of a spool file that nobody will claim any more.
+    /// Age at which a spool file that no process has open is taken for left behind.
     pub spool_orphan: Duration,
 }
 

@@ -46,7 +46,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("min_free_bytes", "BYTES", "268435456", "free disk space below which uploads get 503"),
     setting("settled_grace_seconds", "SECONDS", "60", "how long a body stays after its commit"),
     setting("settled_max_bytes", "BYTES", "1073741824", "bytes of such bodies that may stay; the oldest go first"),
-    setting("spool_orphan_seconds", "SECONDS", "900", "age at which a spool file that nginx left behind is removed"),
+    setting("spool_orphan_seconds", "SECONDS", "60", "age at which a spool file that no process has open is removed"),
     setting("stop_grace_seconds", "SECONDS", "20", "how long SIGTERM waits for running requests and commits"),
     setting("log", "FILTER", "info,mongodb=warn,actix_server=warn", "what is logged, in env_logger's words"),
 ];

@@ -13,7 +13,9 @@ use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta};
 use crate::journal::BODIES;
 
-/// Contents never change, so they may be kept; but by the caller alone, who was let in.
+/// Contents never change, so they may be kept; but by the caller alone, who was let in. nginx has
+/// the same word for the bodies that it sends: sent with the redirect, it would stand on a failure
+/// to read the file too.
 const CACHE_CONTROL: &str = "private, max-age=86400, immutable";
 
 /// `GET` and `HEAD /files/{id}` and `/files/{id}/{any name}`.
@@ -73,11 +75,11 @@ fn answer(request: &HttpRequest, meta: &FileMeta, uri: &str) -> Result<HttpRespo
     }
     let mut ok = HttpResponse::Ok();
     ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()))
-        .insert_header((header::CONTENT_DISPOSITION, disposition::of_download(meta)))
-        .insert_header((header::CACHE_CONTROL, CACHE_CONTROL));
+        .insert_header((header::CONTENT_DISPOSITION, disposition::of_download(meta)));
     if request.method() == Method::HEAD || meta.length == 0 {
         insert_validators(&mut ok, meta);
-        ok.insert_header((header::ACCEPT_RANGES, "bytes"));
+        ok.insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
+            .insert_header((header::ACCEPT_RANGES, "bytes"));
         // Of a HEAD only the length is sent.
         return Ok(ok.body(SizedStream::new(
             meta.length,

@@ -11,7 +11,7 @@
 //! | a record in `deleted`, with or without its body | after a delete | kept until the store holds nothing of it |
 //! | a record that is torn, of an unknown form, or whose body is missing or short | by no cut: a damaged disk | `corrupt`, with the body |
 //! | a name that is no entry's | by no cut | `corrupt` if it is in a room, left alone elsewhere |
-//! | a file in `spool` | by a killed nginx | removed when it is old enough |
+//! | a file in `spool` that no process has open | by a killed nginx | removed when it is old enough |
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};

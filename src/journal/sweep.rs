@@ -1,6 +1,8 @@
 //! Making room: settled bodies whose time is over, and spool files that nobody will claim.
 
-use std::time::{Duration, SystemTime};
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::{fs, io};
 
 use super::Journal;
 use super::error::JournalError;
@@ -50,33 +52,57 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes spool files that have not changed for the configured time: nginx unlinks its own,
-    /// except those of a worker that was killed. Returns how many.
+    /// Removes spool files that have not changed for the configured time and that no process has
+    /// open: nginx unlinks its own, unless it is killed. Returns how many.
     ///
     /// # Errors
-    /// When the spool cannot be read; the rest is left for the next sweep.
-    pub fn remove_spool_orphans(&self) -> std::io::Result<usize> {
+    /// When the spool or /proc cannot be read; nothing more is removed then.
+    pub fn remove_spool_orphans(&self) -> io::Result<usize> {
+        let mut old = Vec::new();
+        for found in fs::read_dir(self.layout.spool())? {
+            let path = found?.path();
+            // nginx may have been quicker.
+            if let Some(file) = if_there(fs::symlink_metadata(&path))?
+                && file.is_file()
+                && file.modified()?.elapsed().unwrap_or_default() >= self.limits.spool_orphan
+            {
+                old.push((path, (file.dev(), file.ino())));
+            }
+        }
+        if old.is_empty() {
+            return Ok(0);
+        }
+        // A client on a slow link changes its file rarely, but nginx keeps it open.
+        let open = open_files()?;
         let mut removed = 0;
-        for found in std::fs::read_dir(self.layout.spool())? {
-            let found = found?;
-            let metadata = match found.metadata() {
-                // nginx was quicker.
-                Err(err) if err.kind() == std::io::ErrorKind::NotFound => continue,
-                metadata => metadata?,
-            };
-            let age = SystemTime::now()
-                .duration_since(metadata.modified()?)
-                .unwrap_or(Duration::ZERO);
-            if metadata.is_file() && age >= self.limits.spool_orphan {
-                match self.disk.unlink(&found.path()) {
-                    Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
-                    unlinked => {
-                        unlinked?;
-                        removed += 1;
-                    }
-                }
+        for (path, file) in old {
+            if !open.contains(&file) && if_there(self.disk.unlink(&path))?.is_some() {
+                removed += 1;
             }
         }
         Ok(removed)
+    }
+}
+
+/// Device and inode of every file that a process has open, as far as this user may know: nginx's
+/// workers run as the same one.
+fn open_files() -> io::Result<HashSet<(u64, u64)>> {
+    let mut open = HashSet::new();
+    for process in fs::read_dir("/proc")? {
+        // Processes end, and most are not ours to look into.
+        let Ok(handles) = fs::read_dir(process?.path().join("fd")) else {
+            continue;
+        };
+        let files = handles.flatten().map(|handle| fs::metadata(handle.path()));
+        open.extend(files.flatten().map(|file| (file.dev(), file.ino())));
+    }
+    Ok(open)
+}
+
+/// `None` for what is not there.
+fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
     }
 }

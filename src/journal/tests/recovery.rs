@@ -332,14 +332,17 @@ fn a_journal_has_one_sidecar_at_a_time() {
 }
 
 #[test]
-fn spool_files_are_removed_only_when_they_are_old_enough() {
+fn a_spool_file_is_removed_only_when_it_is_old_and_no_process_has_it_open() {
     let mut scratch = Scratch::new();
     scratch.limits.spool_orphan = HOUR;
-    drop(scratch.spooled(b"young"));
+    let body = scratch.spooled(b"young, and open here");
     let journal = scratch.journal();
     assert_eq!(journal.remove_spool_orphans().unwrap(), 0);
     drop(journal);
     scratch.limits.spool_orphan = Duration::ZERO;
-    assert_eq!(scratch.journal().remove_spool_orphans().unwrap(), 1);
+    let journal = scratch.journal();
+    assert_eq!(journal.remove_spool_orphans().unwrap(), 0);
+    drop(body);
+    assert_eq!(journal.remove_spool_orphans().unwrap(), 1);
     assert_eq!(fs::read_dir(scratch.layout().spool()).unwrap().count(), 0);
 }
