@@ -12,5 +12,18 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod cache;
+mod delete;
+mod download;
+mod handover;
+mod hazard;
+mod hostile;
+mod interop;
+mod operations;
+mod outage;
+mod poison;
+mod ranges;
+mod restart;
 mod smoke;
 mod support;
+mod upload;

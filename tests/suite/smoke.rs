@@ -2,12 +2,12 @@
 
 use mongodb::bson::doc;
 
-use crate::support::{Mongo, Site, noise};
+use crate::support::{Builder, Mongo, noise, wait_until};
 
 #[test]
 fn a_file_goes_in_is_committed_and_comes_back_by_both_routes() {
     let mongo = Mongo::start();
-    let site = crate::support::Builder::default()
+    let site = Builder::default()
         .set("settled_grace_seconds", 0)
         .start(&mongo);
     let client = site.client();
@@ -15,7 +15,7 @@ fn a_file_goes_in_is_committed_and_comes_back_by_both_routes() {
     let file = client.upload(&content);
     assert!(client.get(&file.path).body == content);
     site.wait_until_committed();
-    crate::support::wait_until("the body has left the journal", || {
+    wait_until("the body has left the journal", || {
         site.names("journal/body").is_empty()
     });
     assert!(client.get(&file.path).body == content);

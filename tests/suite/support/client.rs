@@ -1,8 +1,9 @@
 //! An HTTP/1.1 client that takes every answer as it comes.
 
-use serde_json::Value;
-use ureq::http::{HeaderMap, Response};
+use ureq::http::{Request, Response};
 use ureq::{Agent, Body, SendBody};
+
+use super::Answer;
 
 /// Headers of a request.
 type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -11,28 +12,6 @@ type Headers<'a> = &'a [(&'a str, &'a str)];
 pub(crate) struct Client {
     agent: Agent,
     base: String,
-}
-
-/// A whole answer.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    /// A header as text; empty if there is none.
-    pub(crate) fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name);
-        value.map_or("", |value| value.to_str().expect("a text"))
-    }
-
-    /// The body as JSON.
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|err| panic!("{err}: {:?}", String::from_utf8_lossy(&self.body)))
-    }
 }
 
 /// A 201, read.
@@ -75,6 +54,25 @@ impl Client {
         read(request.call().expect("an answer")).expect("a whole body")
     }
 
+    /// A request without a body, by any method.
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: Headers<'_>) -> Answer {
+        self.try_ask(method, path, headers).expect("an answer")
+    }
+
+    /// A request without a body that may get no whole answer.
+    pub(crate) fn try_ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: Headers<'_>,
+    ) -> Result<Answer, ureq::Error> {
+        let mut request = Request::builder().method(method).uri(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(self.agent.run(request.body(()).expect("a request"))?)
+    }
+
     pub(crate) fn head(&self, path: &str) -> Answer {
         read(self.agent.head(self.url(path)).call().expect("an answer")).expect("a body")
     }
@@ -111,6 +109,15 @@ impl Client {
                 .expect("an answer"),
         )
         .expect("a body")
+    }
+
+    /// PUT with headers and a body of known length.
+    pub(crate) fn put_with(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
+        let mut request = self.agent.put(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.send(body).expect("an answer")).expect("a body")
     }
 
     /// POST with a chunked body.

@@ -1,14 +1,28 @@
 //! What tests run: a MongoDB, a site (nginx and sidecar), and a client.
 
+mod answer;
+mod bucket;
 mod client;
+mod curl;
+mod fault;
+mod half;
+mod ledger;
 mod mongo;
 mod process;
+mod raw;
+mod routes;
 mod site;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use client::{Answer, Client, Uploaded};
+pub(crate) use answer::{Answer, read_to_end};
+pub(crate) use bucket::{CHUNK, object_id};
+pub(crate) use client::{Client, Uploaded};
+pub(crate) use curl::curl;
+pub(crate) use ledger::Ledger;
 pub(crate) use mongo::Mongo;
+pub(crate) use process::finish;
+pub(crate) use routes::Routes;
 pub(crate) use site::{Builder, Site};
 
 /// How long a condition may take to come true on a busy machine.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::{Client, Collection, Database};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -159,7 +159,7 @@ impl Mongo {
 
     /// Makes commands fail (failCommand, MongoDB's own test command): `mode` is for example
     /// `{ times: 1 }`, `"alwaysOn"` or `"off"`; `data` names commands and fault.
-    pub(crate) fn fail_command(&self, mode: impl Into<mongodb::bson::Bson>, data: Document) {
+    pub(crate) fn fail_command(&self, mode: impl Into<Bson>, data: Document) {
         self.admin(doc! { "configureFailPoint": "failCommand", "mode": mode.into(), "data": data });
     }
 }

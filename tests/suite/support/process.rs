@@ -1,7 +1,8 @@
 //! Child processes that end with the test.
 
+use std::fs::File;
 use std::net::TcpListener;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Output};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -50,6 +51,22 @@ impl Drop for Process {
         if self.child.kill().and_then(|()| self.child.wait()).is_err() {
             eprintln!("a child could not be ended");
         }
+    }
+}
+
+/// Runs a command that should end by itself, and kills it if it does not.
+pub(crate) fn finish(command: &mut Command) -> Output {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let file = |name: &str| File::create(scratch.path().join(name)).expect("a file");
+    let read = |name: &str| std::fs::read(scratch.path().join(name)).expect("a file");
+    let mut process = Process::spawn(command.stdout(file("out")).stderr(file("err")));
+    let status = eventually("the end of a command", || {
+        process.child.try_wait().expect("wait for a child")
+    });
+    Output {
+        status,
+        stdout: read("out"),
+        stderr: read("err"),
     }
 }
 

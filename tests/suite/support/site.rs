@@ -15,6 +15,9 @@ use super::{Mongo, eventually, wait_until};
 const SIDECAR: &str = env!("CARGO_BIN_EXE_gridspool");
 const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// Where no MongoDB answers.
+const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
+
 /// What a site is started with.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Builder {
@@ -24,13 +27,15 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// A setting of the sidecar, by its name in the TOML file.
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass literals")]
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
         let variable = format!("GRIDSPOOL_{}", name.to_uppercase());
         self.settings.push((variable, value.to_string()));
         self
     }
 
-    /// Runs the sidecar by way of another program, such as strace, with these arguments.
+    /// Runs the sidecar by way of another program with these arguments. Signals go to that program:
+    /// it must become the sidecar itself, as `strace -D` does.
     pub(crate) fn wrap(mut self, command: &[&str]) -> Self {
         self.wrapper = command.iter().map(ToString::to_string).collect();
         self
@@ -81,6 +86,11 @@ impl Site {
         Builder::default().start(mongo)
     }
 
+    /// A site with the default settings and no MongoDB: what is uploaded stays pending.
+    pub(crate) fn without_mongodb() -> Self {
+        Builder::default().start_with_uri(NO_MONGODB)
+    }
+
     /// A client of this site.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.http_port)
@@ -122,6 +132,15 @@ impl Site {
         self.sidecar.as_ref().expect("a sidecar").id()
     }
 
+    /// The most memory that the sidecar ever had, in KiB.
+    pub(crate) fn sidecar_peak_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.sidecar_id());
+        let status = std::fs::read_to_string(path).expect("the sidecar's status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number.and_then(|kib| kib.parse().ok()).expect("a peak")
+    }
+
     pub(crate) fn admin_socket(&self) -> PathBuf {
         self.run_dir().join("admin.sock")
     }
@@ -132,13 +151,24 @@ impl Site {
 
     /// `GET /status`, or `None` while the sidecar does not answer.
     pub(crate) fn try_status(&self) -> Option<Value> {
+        match self.ask_admin("GET", "/status") {
+            (200, body) => serde_json::from_str(&body).ok(),
+            _ => None,
+        }
+    }
+
+    /// Asks on the admin socket; status (0 for no answer) and body.
+    pub(crate) fn ask_admin(&self, method: &str, path: &str) -> (u16, String) {
         let answer = Command::new("curl")
-            .args(["-sf", "--max-time", "10", "--unix-socket"])
+            .args(["-s", "--max-time", "10", "-w", "\n%{http_code}"])
+            .args(["-X", method, "--unix-socket"])
             .arg(self.admin_socket())
-            .arg("http://admin/status")
+            .arg(format!("http://admin{path}"))
             .output()
             .expect("curl");
-        serde_json::from_slice(&answer.stdout).ok()
+        let answer = String::from_utf8(answer.stdout).expect("a text");
+        let (body, status) = answer.rsplit_once('\n').expect("a status");
+        (status.parse().expect("a status"), body.to_owned())
     }
 
     /// `GET /status`.
@@ -160,6 +190,23 @@ impl Site {
             rooms.iter().all(|room| self.entries(room) == 0)
                 && self.status()["commit"]["in_flight"] == 0
         });
+    }
+
+    /// Waits until every file that was ever accepted has left the journal, and nginx its spool.
+    pub(crate) fn wait_until_empty(&self) {
+        self.wait_until_committed();
+        let rooms = ["incoming", "deferred", "hold", "settled", "deleted"];
+        for room in rooms.into_iter().chain(["body", "tmp", "corrupt"]) {
+            wait_until(&format!("{room} is empty"), || {
+                self.names(&format!("journal/{room}")).is_empty()
+            });
+        }
+        wait_until("the spool is empty", || self.names("spool").is_empty());
+    }
+
+    /// Changes what the sidecar is started with the next time.
+    pub(crate) fn reconfigure(&mut self, change: impl FnOnce(Builder) -> Builder) {
+        self.builder = change(std::mem::take(&mut self.builder));
     }
 
     /// Starts the sidecar, and waits until it answers.
@@ -221,6 +268,15 @@ impl Site {
     /// The process id of nginx's master.
     pub(crate) fn nginx_id(&self) -> u32 {
         self.nginx.as_ref().expect("an nginx").id()
+    }
+
+    /// The process ids of nginx's workers.
+    pub(crate) fn nginx_workers(&self) -> Vec<u32> {
+        let master = self.nginx_id();
+        let path = format!("/proc/{master}/task/{master}/children");
+        let children = std::fs::read_to_string(path).expect("the children of nginx");
+        let ids = children.split_whitespace();
+        ids.map(|id| id.parse().expect("a process id")).collect()
     }
 
     pub(crate) fn nginx_conf(&self) -> PathBuf {

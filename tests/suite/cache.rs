@@ -1,0 +1,203 @@
+//! Committed files through nginx's cache: how often MongoDB is read, and what never gets in.
+
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::support::{Answer, Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id};
+
+/// How much nginx asks for at once.
+const SLICE: usize = 4 * CHUNK;
+
+/// A site from which bodies go as soon as they are committed.
+fn start(mongo: &Mongo) -> Site {
+    Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(mongo)
+}
+
+/// Has MongoDB write down what it is asked.
+fn watch_reads(mongo: &Mongo) {
+    mongo.run(doc! { "profile": 2 });
+}
+
+/// How often sidecars have read chunks since [`watch_reads`].
+fn chunk_reads(mongo: &Mongo) -> u64 {
+    let profile = mongo.database().collection::<Document>("system.profile");
+    let filter = doc! {
+        "ns": "gridspool.fs.chunks",
+        "op": { "$in": ["query", "getmore"] },
+        "appName": "gridspool",
+    };
+    mongo.count(&profile, filter)
+}
+
+#[test]
+fn a_file_that_was_read_once_is_read_from_mongodb_no_more() {
+    let mongo = Mongo::start();
+    let site = start(&mongo);
+    let client = site.client();
+    let body = noise(1, 3_000_000);
+    let file = client.upload(&body);
+    site.wait_until_empty();
+    watch_reads(&mongo);
+    assert!(client.get(&file.path).body == body);
+    let cold = chunk_reads(&mongo);
+    assert!(cold > 0);
+    assert!(client.get(&file.path).body == body);
+    let named = client.get_with(
+        &format!("{}/a.bin", file.path),
+        &[("Range", "bytes=1-2000000")],
+    );
+    assert!(named.body == body[1..=2_000_000]);
+    assert_eq!(chunk_reads(&mongo), cold);
+}
+
+#[test]
+fn only_the_slices_of_a_range_are_read() {
+    let mongo = Mongo::start();
+    let site = start(&mongo);
+    let client = site.client();
+    let body = noise(1, 10 * SLICE);
+    let file = client.upload(&body);
+    site.wait_until_empty();
+    watch_reads(&mongo);
+    let range = format!("bytes={}-{}", 5 * SLICE, 5 * SLICE + 10);
+    let answer = client.get_with(&file.path, &[("Range", &range)]);
+    assert!(answer.body == body[5 * SLICE..=5 * SLICE + 10]);
+    assert_eq!(chunk_reads(&mongo), 1);
+}
+
+#[test]
+fn thirty_receivers_of_a_file_that_nobody_has_read_yet_cost_one_read_of_each_slice() {
+    let mongo = Mongo::start();
+    let site = start(&mongo);
+    let client = site.client();
+    let body = noise(1, 3_000_000);
+    let file = client.upload(&body);
+    site.wait_until_empty();
+    watch_reads(&mongo);
+    std::thread::scope(|scope| {
+        for _ in 0..30 {
+            scope.spawn(|| assert!(site.client().get(&file.path).body == body));
+        }
+    });
+    let slices = body.len().div_ceil(SLICE);
+    assert_eq!(usize::try_from(chunk_reads(&mongo)), Ok(slices));
+}
+
+/// A file whose bucket can be damaged and made whole again.
+struct Fragile {
+    body: Vec<u8>,
+    uploaded: Uploaded,
+}
+
+impl Fragile {
+    fn upload(client: &Client, seed: u64) -> Self {
+        let body = noise(seed, 2 * SLICE + CHUNK + 1000);
+        let uploaded = client.upload(&body);
+        Self { body, uploaded }
+    }
+
+    fn bytes_of(&self, n: usize) -> &[u8] {
+        let end = self.body.len().min((n + 1) * CHUNK);
+        &self.body[n * CHUNK..end]
+    }
+
+    fn remove_chunk(&self, mongo: &Mongo, n: usize) {
+        let id = object_id(&self.uploaded.id);
+        let filter = doc! { "files_id": id, "n": i32::try_from(n).unwrap() };
+        let deleted = mongo.block_on(async { mongo.chunks().delete_one(filter).await });
+        assert_eq!(deleted.unwrap().deleted_count, 1);
+    }
+
+    fn replace_chunk(&self, mongo: &Mongo, n: usize, bytes: &[u8]) {
+        self.remove_chunk(mongo, n);
+        mongo.insert_chunk(&self.uploaded.id, i32::try_from(n).unwrap(), bytes);
+    }
+
+    fn state_length(&self, mongo: &Mongo, length: Bson) {
+        let filter = doc! { "_id": object_id(&self.uploaded.id) };
+        let change = doc! { "$set": { "length": length } };
+        let updated = mongo.block_on(async { mongo.files().update_one(filter, change).await });
+        assert_eq!(updated.unwrap().matched_count, 1);
+    }
+
+    /// Asserts that a client is told of the damage, by whatever means is left.
+    fn assert_told(&self, client: &Client, what: &str) {
+        match client.try_ask("GET", &self.uploaded.path, &[]) {
+            // The head was out: the connection breaks off within the body.
+            Err(_) => {}
+            Ok(answer) => {
+                assert!(answer.status >= 500, "{what}: {}", answer.status);
+                answer.assert_problem(answer.status, "damaged");
+                // Nor may the client keep the refusal.
+                assert_eq!(answer.header("cache-control"), "", "{what}");
+            }
+        }
+    }
+
+    fn assert_whole(&self, answer: &Answer, what: &str) {
+        assert_eq!(answer.status, 200, "{what}");
+        assert!(answer.body == self.body, "{what}");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() {
+    let mongo = Mongo::start();
+    let site = start(&mongo);
+    let client = site.client();
+    let file = Fragile::upload(&client, 1);
+    site.wait_until_empty();
+    let path = &file.uploaded.path;
+    let last = file.body.len().div_ceil(CHUNK) - 1;
+    // In the first slice, at a slice's end, in a later slice, and the last one.
+    for n in [0, 1, 3, 5, last] {
+        let bytes = file.bytes_of(n);
+        let longer = [bytes, b"x"].concat();
+        for (what, put) in [
+            ("missing", None),
+            ("one byte short", Some(&bytes[1..])),
+            ("one byte long", Some(&longer[..])),
+            ("empty", Some(&[][..])),
+        ] {
+            let what = format!("chunk {n} is {what}");
+            match put {
+                None => file.remove_chunk(&mongo, n),
+                Some(bytes) => file.replace_chunk(&mongo, n, bytes),
+            }
+            empty_cache(&site);
+            file.assert_told(&client, &what);
+            file.assert_told(&client, &what);
+            if put.is_none() {
+                mongo.insert_chunk(&file.uploaded.id, i32::try_from(n).unwrap(), bytes);
+            } else {
+                file.replace_chunk(&mongo, n, bytes);
+            }
+            file.assert_whole(&client.get(path), &what);
+        }
+    }
+    for (stated, status) in [
+        (Bson::Int64(-1), 500),
+        (Bson::Double(0.5), 500),
+        (Bson::String("many".to_owned()), 500),
+    ] {
+        file.state_length(&mongo, stated);
+        client.get(path).assert_problem(status, "damaged");
+        assert_eq!(client.head(path).status, status);
+    }
+    let length = i64::try_from(file.body.len()).unwrap();
+    for wrong in [length + 1, length - 1, length + 10_000_000] {
+        file.state_length(&mongo, Bson::Int64(wrong));
+        file.assert_told(&client, &format!("length {wrong}"));
+    }
+    file.state_length(&mongo, Bson::Int64(length));
+    file.assert_whole(&client.get(path), "made whole again");
+}
+
+/// Removes all that nginx has cached. It looks for the files each time, and does without.
+fn empty_cache(site: &Site) {
+    let cache = site.data_dir().join("cache");
+    for directory in std::fs::read_dir(&cache).unwrap() {
+        std::fs::remove_dir_all(directory.unwrap().path()).unwrap();
+    }
+}

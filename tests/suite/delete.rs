@@ -1,0 +1,234 @@
+//! Deletes: gone on every route, whatever state the file was in, and for good.
+
+use mongodb::bson::{Bson, doc};
+
+use crate::support::{Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, wait_until};
+
+/// Asserts that a file is gone for every request, and cannot be deleted again.
+fn assert_gone(client: &Client, file: &Uploaded) {
+    assert_absent(client, file);
+    client.delete(&file.path).assert_problem(404, "not-found");
+}
+
+fn assert_absent(client: &Client, file: &Uploaded) {
+    let range: &[_] = &[("Range", "bytes=0-1")];
+    let if_range: &[_] = &[("Range", "bytes=0-1"), ("If-Range", file.etag.as_str())];
+    let if_none_match: &[_] = &[("If-None-Match", file.etag.as_str())];
+    for headers in [&[], range, if_range, if_none_match] {
+        for path in [&file.path, &format!("{}/a.txt", file.path)] {
+            let answer = client.get_with(path, headers);
+            answer.assert_problem(404, "not-found");
+        }
+    }
+    assert_eq!(client.head(&file.path).status, 404);
+}
+
+fn assert_deleted(client: &Client, path: &str) {
+    let answer = client.delete(path);
+    assert_eq!((answer.status, answer.body.len()), (204, 0), "{path}");
+    answer.assert_harmless();
+}
+
+/// Asserts that the bucket holds this many files with these many chunks.
+fn assert_bucket_has(mongo: &Mongo, files: u64, chunks: u64) {
+    assert_eq!(mongo.count(&mongo.files(), doc! {}), files);
+    assert_eq!(mongo.count(&mongo.chunks(), doc! {}), chunks);
+}
+
+#[test]
+fn a_pending_file_that_is_deleted_never_reaches_gridfs() {
+    let mut mongo = Mongo::start();
+    let mut site = Site::start(&mongo);
+    mongo.stop();
+    let client = site.client();
+    let kept = client.upload(&noise(1, CHUNK + 1));
+    let named = client.upload(&noise(2, CHUNK + 1));
+    let plain = client.upload(&noise(3, 0));
+    assert_deleted(&client, &plain.path);
+    assert_deleted(&client, &format!("{}/any%20name", named.path));
+    assert_absent_but_for_outage(&client, &[&named, &plain]);
+    assert_eq!(site.entries("incoming") + site.entries("deferred"), 1);
+    site.kill_sidecar();
+    site.start_sidecar();
+    assert_absent_but_for_outage(&client, &[&named, &plain]);
+    mongo.restart();
+    mongo.wait_for_primary();
+    site.wait_until_committed();
+    assert_bucket_has(&mongo, 1, 2);
+    assert_gone(&client, &named);
+    assert_gone(&client, &plain);
+    assert!(client.get(&kept.path).body == noise(1, CHUNK + 1));
+}
+
+/// Without MongoDB the site may only say that it cannot look, or that there is none.
+fn assert_absent_but_for_outage(client: &Client, files: &[&Uploaded]) {
+    for file in files {
+        let status = client.get(&file.path).status;
+        assert!(matches!(status, 404 | 503), "{status}");
+    }
+}
+
+#[test]
+fn a_settled_file_that_is_deleted_is_gone_from_the_journal_and_gridfs() {
+    let mongo = Mongo::start();
+    let site = Site::start(&mongo);
+    let client = site.client();
+    let (kept, file) = (client.upload(b"kept"), client.upload(&noise(1, 2 * CHUNK)));
+    site.wait_until_committed();
+    assert_eq!(site.entries("settled"), 2);
+    assert_deleted(&client, &file.path);
+    assert_gone(&client, &file);
+    assert_eq!(site.names("journal/body"), [kept.id.as_str()]);
+    assert_bucket_has(&mongo, 1, 1);
+    assert!(client.get(&kept.path).body == b"kept");
+}
+
+#[test]
+fn a_committed_file_that_is_deleted_is_gone_even_from_nginxs_cache() {
+    let mongo = Mongo::start();
+    let mut site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let client = site.client();
+    let (kept, file) = (client.upload(b"kept"), client.upload(&noise(1, 2 * CHUNK)));
+    site.wait_until_empty();
+    for _ in 0..2 {
+        assert!(client.get(&file.path).body == noise(1, 2 * CHUNK));
+    }
+    assert_deleted(&client, &file.path);
+    assert_gone(&client, &file);
+    assert_bucket_has(&mongo, 1, 1);
+    assert_eq!(site.stop_sidecar().code(), Some(0));
+    site.start_sidecar();
+    assert_gone(&client, &file);
+    assert!(client.get(&kept.path).body == b"kept");
+}
+
+#[test]
+fn what_is_not_there_cannot_be_deleted_and_what_others_wrote_can() {
+    let mut mongo = Mongo::start();
+    let site = Site::start(&mongo);
+    let client = site.client();
+    for id in ["000000000000000000000000", "x", "%7B%22%24ne%22%3A1%7D"] {
+        let answer = client.delete(&format!("/files/{id}"));
+        answer.assert_problem(404, "not-found");
+    }
+    for id in ["theirs", "others"] {
+        mongo.block_on(async {
+            let bucket = mongo.database().gridfs_bucket(None);
+            let opened = bucket
+                .open_upload_stream("a")
+                .id(Bson::String(id.to_owned()));
+            let mut stream = opened.await.unwrap();
+            let bytes = noise(1, 3 * CHUNK);
+            futures::AsyncWriteExt::write_all(&mut stream, &bytes)
+                .await
+                .unwrap();
+            futures::AsyncWriteExt::close(&mut stream).await.unwrap();
+        });
+    }
+    assert_deleted(&client, "/files/theirs");
+    client.get("/files/theirs").assert_problem(404, "not-found");
+    client
+        .delete("/files/theirs")
+        .assert_problem(404, "not-found");
+    assert_bucket_has(&mongo, 1, 3);
+    assert!(client.get("/files/others").body == noise(1, 3 * CHUNK));
+    mongo.stop();
+    let answer = client.delete("/files/others");
+    answer.assert_problem(503, "unavailable");
+}
+
+/// A site with one upload of three chunks whose commit stands still within MongoDB, for a while,
+/// at an insert into this collection.
+fn in_mid_commit(mongo: &Mongo, collection: &str, builder: Builder) -> (Site, Uploaded) {
+    let site = builder.set("settled_grace_seconds", 0).start(mongo);
+    wait_until("the sidecar is connected", || {
+        site.client().get("/readyz").status == 200
+    });
+    mongo.fail_sidecars(
+        doc! { "times": 1 },
+        doc! {
+            "failCommands": ["insert"],
+            "namespace": format!("gridspool.{collection}"),
+            "blockConnection": true,
+            "blockTimeMS": 10_000,
+        },
+    );
+    let file = site.client().upload(&noise(1, 3 * CHUNK));
+    wait_until("an insert stands still", || {
+        running_inserts_into(mongo, collection) == 1
+    });
+    (site, file)
+}
+
+/// How many inserts of sidecars into a collection MongoDB works on.
+fn running_inserts_into(mongo: &Mongo, collection: &str) -> usize {
+    let running = mongo.admin(doc! {
+        "currentOp": 1,
+        "appName": "gridspool",
+        "command.insert": collection,
+    });
+    running.get_array("inprog").unwrap().len()
+}
+
+/// Waits until nothing of a deleted file is left anywhere, and asserts that it stays so.
+fn assert_nothing_comes_back(mongo: &Mongo, site: &mut Site, file: &Uploaded) {
+    wait_until("MongoDB has carried out all that it was asked", || {
+        ["fs.chunks", "fs.files"]
+            .iter()
+            .all(|collection| running_inserts_into(mongo, collection) == 0)
+    });
+    site.wait_until_empty();
+    assert_absent(&site.client(), file);
+    assert_eq!(site.stop_sidecar().code(), Some(0));
+    site.start_sidecar();
+    assert_gone(&site.client(), file);
+    assert_bucket_has(mongo, 0, 0);
+}
+
+/// A delete while MongoDB, frozen in the midst of an insert, cannot go on.
+fn assert_not_undone_by_an_insert_into(collection: &str) {
+    let mongo = Mongo::start();
+    let patient = Builder::default().set("mongodb_timeout_ms", 60_000);
+    let (mut site, file) = in_mid_commit(&mongo, collection, patient);
+    mongo.freeze();
+    assert_deleted(&site.client(), &file.path);
+    assert_gone(&site.client(), &file);
+    assert_eq!(site.status()["commit"]["in_flight"], 1);
+    mongo.thaw();
+    assert_nothing_comes_back(&mongo, &mut site, &file);
+}
+
+#[test]
+fn a_delete_is_not_undone_by_a_commit_that_is_writing_chunks() {
+    assert_not_undone_by_an_insert_into("fs.chunks");
+}
+
+#[test]
+fn a_delete_is_not_undone_by_a_commit_that_is_writing_the_files_document() {
+    assert_not_undone_by_an_insert_into("fs.files");
+}
+
+#[test]
+fn a_delete_is_not_undone_by_a_write_that_outlives_its_time_out() {
+    let mongo = Mongo::start();
+    let impatient = Builder::default().set("mongodb_timeout_ms", 500);
+    let (mut site, file) = in_mid_commit(&mongo, "fs.files", impatient);
+    assert_deleted(&site.client(), &file.path);
+    wait_until("the sidecar gives the write up", || {
+        site.status()["commit"]["failures"] != 0
+    });
+    assert_nothing_comes_back(&mongo, &mut site, &file);
+}
+
+#[test]
+fn a_delete_is_not_undone_by_a_write_of_a_sidecar_that_was_killed() {
+    let mongo = Mongo::start();
+    let (mut site, file) = in_mid_commit(&mongo, "fs.files", Builder::default());
+    assert_deleted(&site.client(), &file.path);
+    site.kill_sidecar();
+    site.start_sidecar();
+    assert_absent(&site.client(), &file);
+    assert_nothing_comes_back(&mongo, &mut site, &file);
+}

@@ -1,0 +1,261 @@
+//! What the bucket may hold already when a commit comes: the driver's upload stream, which loses
+//! files there, against ours, which keeps its own and everybody else's.
+
+use futures::AsyncWriteExt as _;
+use mongodb::bson::{Bson, doc};
+use mongodb::gridfs::{GridFsBucket, GridFsUploadStream};
+
+use crate::support::{Builder, CHUNK, Ledger, Mongo, Site, noise, object_id, wait_until};
+
+fn drivers_bucket(mongo: &Mongo) -> GridFsBucket {
+    mongo.database().gridfs_bucket(None)
+}
+
+async fn stream(bucket: &GridFsBucket, id: &Bson, content: &[u8]) -> GridFsUploadStream {
+    let opened = bucket.open_upload_stream("theirs").id(id.clone()).await;
+    let mut stream = opened.unwrap();
+    stream.write_all(content).await.unwrap();
+    stream
+}
+
+/// The answer to the insert of a file's document is an error, and the document is written.
+fn lose_the_answer_about_the_document(mongo: &Mongo) {
+    let error = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
+    mongo.fail_command(
+        doc! { "times": 1 },
+        doc! {
+            "failCommands": ["insert"],
+            "writeConcernError": error,
+            "namespace": "gridspool.fs.files",
+        },
+    );
+}
+
+#[test]
+fn a_lost_answer_makes_the_drivers_stream_destroy_the_file_and_ours_keep_it() {
+    let mongo = Mongo::start();
+    let bucket = drivers_bucket(&mongo);
+    let theirs = Bson::String("theirs".to_owned());
+    let mut stream = mongo.block_on(stream(&bucket, &theirs, &noise(1, 3 * CHUNK)));
+    lose_the_answer_about_the_document(&mongo);
+    mongo.block_on(async { stream.close().await }).unwrap_err();
+    assert_eq!(mongo.count(&mongo.files(), doc! {}), 1);
+    assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 0);
+
+    let site = Site::start(&mongo);
+    wait_until("the sidecar is connected", || {
+        site.client().get("/readyz").status == 200
+    });
+    lose_the_answer_about_the_document(&mongo);
+    let ours = site.client().upload(&noise(1, 3 * CHUNK));
+    site.wait_until_committed();
+    assert_eq!(mongo.heal(), 2, "one of theirs, one of ours");
+    let file = mongo.find("fs.files", doc! { "_id": object_id(&ours.id) });
+    assert!(mongo.whole(&file[0]) == noise(1, 3 * CHUNK));
+    assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 3);
+}
+
+#[test]
+fn a_second_write_makes_the_drivers_stream_destroy_the_file_and_ours_keep_it() {
+    let mongo = Mongo::start();
+    let bucket = drivers_bucket(&mongo);
+    let theirs = Bson::String("theirs".to_owned());
+    mongo.block_on(async {
+        let content = noise(1, 3 * CHUNK);
+        stream(&bucket, &theirs, &content)
+            .await
+            .close()
+            .await
+            .unwrap();
+        let mut second = stream(&bucket, &theirs, &content).await;
+        second.close().await.unwrap_err();
+    });
+    assert_eq!(mongo.count(&mongo.files(), doc! {}), 1);
+    assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 0);
+    mongo.run(doc! { "dropDatabase": 1 });
+
+    let mut site = Site::start(&mongo);
+    let ledger = Ledger::default();
+    for (seed, length) in [(1, 0), (2, 1), (3, CHUNK), (4, 3 * CHUNK), (5, 3_000_000)] {
+        ledger.upload(&site.client(), seed, length);
+    }
+    site.wait_until_committed();
+    // As if the sidecar had been killed between the last write and the move.
+    site.stop_sidecar();
+    for promise in ledger.promises() {
+        let journal = site.data_dir().join("journal");
+        let record = format!("{}.json", promise.id);
+        std::fs::rename(
+            journal.join("settled").join(&record),
+            journal.join("incoming").join(&record),
+        )
+        .unwrap();
+    }
+    site.start_sidecar();
+    site.wait_until_committed();
+    assert_eq!(site.status()["commit"]["committed_entries"], 5);
+    mongo.assert_holds_just(&ledger);
+}
+
+/// A site with one upload that the sidecar cannot commit yet, while the test can write.
+fn site_with_pending(mongo: &Mongo, content: &[u8]) -> (Site, crate::support::Uploaded) {
+    mongo.hide_from_sidecars();
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(mongo);
+    let file = site.client().upload(content);
+    (site, file)
+}
+
+/// Lets the commit run into what is there, and asserts that it changes none of it.
+fn assert_held(mongo: &Mongo, site: &Site, file: &crate::support::Uploaded, content: &[u8]) {
+    let before = (
+        mongo.find("fs.files", doc! {}),
+        mongo.find("fs.chunks", doc! {}),
+    );
+    mongo.heal();
+    wait_until("it is held", || site.entries("hold") == 1);
+    let after = (
+        mongo.find("fs.files", doc! {}),
+        mongo.find("fs.chunks", doc! {}),
+    );
+    assert!(before == after, "{before:?}\n{after:?}");
+    assert!(site.client().get(&file.path).body == content);
+    let record = format!("journal/hold/{}.json", file.id);
+    let record = std::fs::read_to_string(site.data_dir().join(record)).unwrap();
+    assert!(record.contains("the store refuses the file"), "{record}");
+}
+
+#[test]
+fn another_file_under_the_same_id_is_never_overwritten() {
+    let mongo = Mongo::start();
+    let content = noise(1, 2 * CHUNK);
+    let (site, file) = site_with_pending(&mongo, &content);
+    mongo.insert_chunk(&file.id, 0, &noise(2, CHUNK));
+    mongo.insert_chunk(&file.id, 1, &noise(3, CHUNK));
+    mongo.insert(
+        "fs.files",
+        doc! {
+            "_id": object_id(&file.id),
+            "length": 2 * i64::try_from(CHUNK).unwrap(),
+            "chunkSize": i32::try_from(CHUNK).unwrap(),
+            "filename": "another",
+        },
+    );
+    assert_held(&mongo, &site, &file, &content);
+}
+
+#[test]
+fn another_document_without_chunks_under_the_same_id_is_never_overwritten() {
+    let mongo = Mongo::start();
+    let (site, file) = site_with_pending(&mongo, b"");
+    mongo.insert(
+        "fs.files",
+        doc! {
+            "_id": object_id(&file.id),
+            "length": 7_i64,
+            "chunkSize": i32::try_from(CHUNK).unwrap(),
+            "filename": "another",
+        },
+    );
+    assert_held(&mongo, &site, &file, b"");
+}
+
+#[test]
+fn a_chunk_with_other_bytes_under_the_same_id_is_never_overwritten() {
+    let mongo = Mongo::start();
+    let content = noise(1, CHUNK);
+    let (site, file) = site_with_pending(&mongo, &content);
+    mongo.insert_chunk(&file.id, 0, &noise(2, CHUNK));
+    assert_held(&mongo, &site, &file, &content);
+}
+
+#[test]
+fn chunks_that_a_lost_answer_left_are_made_use_of_and_not_doubled() {
+    let mongo = Mongo::start();
+    mongo.hide_from_sidecars();
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let ledger = Ledger::default();
+    let client = site.client();
+    // Some of the chunks, and all of them; in one batch, and in several.
+    for (seed, length, there) in [(1, 3 * CHUNK, 2), (2, CHUNK + 1, 2), (3, 20 * CHUNK, 13)] {
+        let promise = ledger.upload(&client, seed, length);
+        for (n, chunk) in (0..there).zip(promise.content().chunks(CHUNK)) {
+            mongo.insert_chunk(&promise.id, n, chunk);
+        }
+    }
+    mongo.heal();
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn a_plain_index_on_chunks_is_made_unique_and_everything_goes_on() {
+    let mongo = Mongo::start();
+    mongo.make_plain_chunk_index();
+    assert!(!mongo.is_chunk_index_unique());
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let ledger = Ledger::default();
+    ledger.upload(&site.client(), 1, 3 * CHUNK);
+    site.wait_until_empty();
+    assert!(mongo.is_chunk_index_unique());
+    mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn the_index_that_the_drivers_stream_made_is_made_unique_and_its_file_stays() {
+    let mongo = Mongo::start();
+    let bucket = drivers_bucket(&mongo);
+    let theirs = Bson::String("theirs".to_owned());
+    let content = noise(1, 3 * CHUNK);
+    mongo.block_on(async {
+        let mut stream = stream(&bucket, &theirs, &content).await;
+        stream.close().await.unwrap();
+    });
+    assert!(!mongo.is_chunk_index_unique());
+    let site = Site::start(&mongo);
+    let ours = site.client().upload(&content);
+    site.wait_until_committed();
+    assert!(mongo.is_chunk_index_unique());
+    let file = mongo.find("fs.files", doc! { "_id": object_id(&ours.id) });
+    assert!(mongo.whole(&file[0]) == content);
+    assert!(site.client().get("/files/theirs").body == content);
+}
+
+#[test]
+fn doubled_chunks_of_old_forbid_commits_with_a_word_in_the_status_and_no_upload() {
+    let mongo = Mongo::start();
+    mongo.make_plain_chunk_index();
+    let old = "0123456789abcdef01234567";
+    mongo.insert_chunk(old, 0, b"one");
+    mongo.insert_chunk(old, 0, b"two");
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let ledger = Ledger::default();
+    ledger.upload(&site.client(), 1, 3 * CHUNK);
+    wait_until("the status says why", || {
+        let error = &site.status()["mongodb"]["error"];
+        error
+            .as_str()
+            .is_some_and(|error| error.contains("cannot be converted"))
+    });
+    ledger.upload(&site.client(), 2, CHUNK);
+    ledger.assert_readable(&site.client());
+    assert_eq!(site.entries("incoming"), 2);
+    let chunks = mongo.find("fs.chunks", doc! {});
+    assert_eq!(chunks.len(), 2, "nothing is written beside them");
+
+    // An admin removes them, and all goes on by itself.
+    let filter = doc! { "files_id": object_id(old) };
+    mongo
+        .block_on(async { mongo.chunks().delete_many(filter).await })
+        .unwrap();
+    site.wait_until_empty();
+    assert!(mongo.is_chunk_index_unique());
+    mongo.assert_holds_just(&ledger);
+}

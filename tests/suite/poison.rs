@@ -1,0 +1,116 @@
+//! A disk whose fsync fails: from then on nothing is promised, and nothing that was is lost.
+
+use crate::support::{Builder, Ledger, Mongo, Site, noise, wait_until};
+
+/// Starts the sidecar again, with fsync failing in the way that strace is told.
+fn restart_with_fault(site: &mut Site, fault: &str) {
+    site.stop_sidecar();
+    let inject = format!("inject=fsync:error=EIO:{fault}");
+    let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"];
+    let strace = [&strace[..], &["-e", "trace=fsync", "-e", &inject]].concat();
+    site.reconfigure(|builder| builder.wrap(&strace));
+    site.start_sidecar();
+}
+
+/// Starts it again on a sound disk.
+fn restart_sound(site: &mut Site) {
+    site.stop_sidecar();
+    site.reconfigure(|builder| builder.wrap(&[]));
+    site.start_sidecar();
+}
+
+/// The first upload that is not promised is refused in good form, and so is everything after it.
+fn assert_poisoned(site: &Site, ledger: &Ledger) {
+    let client = site.client();
+    let refusal = (0..100).find_map(|seed| {
+        let refused = ledger.try_upload(&client, 100 + seed, 300_000).err()?;
+        Some(refused.expect("an answer"))
+    });
+    let refusal = refusal.expect("an fsync failed");
+    assert_eq!(refusal.status, 503);
+    assert_eq!(refusal.header("Content-Type"), "application/problem+json");
+    let problem = "urn:gridspool:problem:journal-not-writable";
+    assert_eq!(refusal.json()["type"], problem);
+    for seed in 0..10 {
+        let again = ledger.try_upload(&client, 300 + seed, 1).unwrap_err();
+        assert_eq!(again.unwrap().status, 503);
+    }
+    assert_eq!(client.get("/healthz").status, 503);
+    assert_eq!(client.get("/readyz").status, 503);
+    let status = site.status();
+    assert_eq!(status["journal"]["writable"], false);
+    let poison = status["journal"]["poison"].as_str().unwrap();
+    assert!(poison.contains("fsync"), "{poison}");
+    ledger.assert_readable(&client);
+}
+
+#[test]
+fn a_failed_fsync_ends_all_promises_until_a_restart_while_downloads_go_on() {
+    let mongo = Mongo::start();
+    let mut site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let ledger = Ledger::default();
+    ledger.upload(&site.client(), 1, 700_000);
+    site.wait_until_empty();
+    mongo.hide_from_sidecars();
+    ledger.upload(&site.client(), 2, 700_000);
+    restart_with_fault(&mut site, "when=1+");
+    // The pending one is read from the journal, the committed one from MongoDB.
+    mongo.heal();
+    assert_poisoned(&site, &ledger);
+
+    restart_sound(&mut site);
+    assert_eq!(site.client().get("/healthz").status, 200);
+    ledger.upload(&site.client(), 3, 700_000);
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn one_failed_fsync_in_many_poisons_even_if_the_next_ones_go_well() {
+    let mut mongo = Mongo::start();
+    mongo.stop();
+    let mut site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    // The fault counts the calls of each thread, and every upload makes four.
+    restart_with_fault(&mut site, "when=7");
+    let ledger = Ledger::default();
+    assert_poisoned(&site, &ledger);
+    restart_sound(&mut site);
+    ledger.assert_readable(&site.client());
+    mongo.restart();
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn a_record_that_is_damaged_on_disk_is_set_aside_and_the_others_go_on() {
+    let mut mongo = Mongo::start();
+    mongo.stop();
+    let mut site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let client = site.client();
+    let ledger = Ledger::default();
+    ledger.upload(&client, 1, 300_000);
+    let damaged = client.upload(&noise(2, 300_000));
+    site.stop_sidecar();
+    let journal = site.data_dir().join("journal");
+    let record = journal.join(format!("incoming/{}.json", damaged.id));
+    let mut bytes = std::fs::read(&record).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&record, &bytes).unwrap();
+    site.start_sidecar();
+    assert_eq!(site.status()["journal"]["corrupt_files"], 2);
+    assert_eq!(site.names("journal/corrupt").len(), 2);
+    let kept = journal.join(format!("corrupt/body-{}", damaged.id));
+    assert!(std::fs::read(kept).unwrap() == noise(2, 300_000));
+    mongo.restart();
+    site.wait_until_committed();
+    wait_until("the body has left", || {
+        site.names("journal/body").is_empty()
+    });
+    mongo.assert_holds_just(&ledger);
+}

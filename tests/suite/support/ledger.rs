@@ -1,0 +1,80 @@
+//! What clients were promised, to be held against what is there in the end.
+
+use std::sync::Mutex;
+
+use super::{Answer, Client, Uploaded, noise};
+
+/// An upload that was answered with 201. Its content is made anew when it is needed.
+#[derive(Debug, Clone)]
+pub(crate) struct Promise {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    seed: u64,
+    length: usize,
+}
+
+impl Promise {
+    pub(crate) fn content(&self) -> Vec<u8> {
+        noise(self.seed, self.length)
+    }
+}
+
+/// All promises of a test. Clients in several threads write into it.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    promises: Mutex<Vec<Promise>>,
+}
+
+impl Ledger {
+    /// Uploads; only a 201 is a promise. `Err` if there was no answer, or another one.
+    pub(crate) fn try_upload(
+        &self,
+        client: &Client,
+        seed: u64,
+        length: usize,
+    ) -> Result<(), Option<Box<Answer>>> {
+        let headers = [("Content-Type", "application/octet-stream")];
+        let answer = client.try_post("/files", &headers, &noise(seed, length));
+        let answer = answer.map_err(|_| None)?;
+        if answer.status != 201 {
+            return Err(Some(Box::new(answer)));
+        }
+        self.enter(Uploaded::read(&answer), seed, length);
+        Ok(())
+    }
+
+    /// Uploads and expects a promise.
+    pub(crate) fn upload(&self, client: &Client, seed: u64, length: usize) -> Promise {
+        let uploaded = client.upload(&noise(seed, length));
+        self.enter(uploaded, seed, length)
+    }
+
+    fn enter(&self, uploaded: Uploaded, seed: u64, length: usize) -> Promise {
+        let promise = Promise {
+            id: uploaded.id,
+            path: uploaded.path,
+            seed,
+            length,
+        };
+        let mut promises = self.promises.lock().expect("the ledger");
+        promises.push(promise.clone());
+        promise
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.promises.lock().expect("the ledger").len()
+    }
+
+    pub(crate) fn promises(&self) -> Vec<Promise> {
+        self.promises.lock().expect("the ledger").clone()
+    }
+
+    /// Asserts that every promised file comes back with its bytes.
+    pub(crate) fn assert_readable(&self, client: &Client) {
+        for promise in self.promises() {
+            let answer = client.get(&promise.path);
+            assert_eq!(answer.status, 200, "{promise:?}");
+            assert!(answer.body == promise.content(), "{promise:?}");
+        }
+    }
+}
