@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use crate::file::{FileId, FileKey, FileMeta};
+use crate::file::{FileId, FileKey, FileMeta, hex};
 
 /// A sha-256 digest (FIPS 180-4).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,22 +19,13 @@ pub struct Sha256(pub [u8; 32]);
 impl Sha256 {
     /// Reads 64 hexadecimal digits; `None` for anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut digest = [0; 32];
-        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Self(digest))
+        hex::read(text)?.try_into().ok().map(Self)
     }
 }
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        hex::write(&self.0, formatter)
     }
 }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::hex;
+
 /// A file id: a MongoDB `ObjectId` whose five "random" bytes begin with the node number.
 ///
 /// Layout, big endian: 4 bytes seconds since 1970, 2 bytes node number, 3 bytes random per
@@ -42,9 +44,7 @@ impl FileId {
 
 impl fmt::Display for FileId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        hex::write(&self.0, formatter)
     }
 }
 
@@ -70,16 +70,8 @@ impl FromStr for FileId {
     type Err = InvalidFileId;
 
     fn from_str(text: &str) -> Result<Self, InvalidFileId> {
-        let digits = text.as_bytes();
-        if digits.len() != 2 * Self::BYTES || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(InvalidFileId);
-        }
-        let mut bytes = [0; Self::BYTES];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let pair = str::from_utf8(pair).map_err(|_| InvalidFileId)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidFileId)?;
-        }
-        Ok(Self(bytes))
+        let bytes = hex::read(text).ok_or(InvalidFileId)?;
+        bytes.try_into().map(Self).map_err(|_| InvalidFileId)
     }
 }
 

@@ -1,8 +1,6 @@
 //! What stands in a URL for a file: our id, or whatever `_id` another driver gave.
 
-use std::fmt::Write as _;
-
-use super::FileId;
+use super::{FileId, hex};
 
 /// How a caller names a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,12 +26,8 @@ impl FileKey {
         match self {
             Self::Id(id) => id.to_string(),
             Self::Foreign(text) => {
-                let mut segment = String::from(FOREIGN);
-                for byte in text.bytes() {
-                    // Writing to a String cannot fail.
-                    write!(segment, "{byte:02x}").unwrap_or_default();
-                }
-                segment
+                let digits = std::fmt::from_fn(|formatter| hex::write(text.as_bytes(), formatter));
+                format!("{FOREIGN}{digits}")
             }
         }
     }
@@ -43,12 +37,9 @@ impl FileKey {
         let Some(digits) = segment.strip_prefix(FOREIGN) else {
             return segment.parse().ok().map(Self::Id);
         };
-        let bytes: Option<Vec<u8>> = digits
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
-            .collect();
-        String::from_utf8(bytes?).ok().map(Self::Foreign)
+        String::from_utf8(hex::read(digits)?)
+            .ok()
+            .map(Self::Foreign)
     }
 }
 

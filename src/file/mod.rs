@@ -2,6 +2,7 @@
 //!
 //! Pure values over std. This room must never know a disk, a database or a protocol library.
 
+pub(crate) mod hex;
 mod id;
 mod key;
 mod media_type;

@@ -114,6 +114,13 @@ impl Fragile {
         mongo.insert_chunk(&self.uploaded.id, i32::try_from(n).unwrap(), bytes);
     }
 
+    fn renumber_chunk(&self, mongo: &Mongo, from: impl Into<Bson>, to: impl Into<Bson>) {
+        let filter = doc! { "files_id": object_id(&self.uploaded.id), "n": from.into() };
+        let change = doc! { "$set": { "n": to.into() } };
+        let updated = mongo.block_on(async { mongo.chunks().update_one(filter, change).await });
+        assert_eq!(updated.unwrap().modified_count, 1);
+    }
+
     fn state_length(&self, mongo: &Mongo, length: Bson) {
         let filter = doc! { "_id": object_id(&self.uploaded.id) };
         let change = doc! { "$set": { "length": length } };
@@ -176,14 +183,16 @@ fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() 
             file.assert_whole(&client.get(path), &what);
         }
     }
-    for (stated, status) in [
-        (Bson::Int64(-1), 500),
-        (Bson::Double(0.5), 500),
-        (Bson::String("many".to_owned()), 500),
-    ] {
-        file.state_length(&mongo, stated);
-        client.get(path).assert_problem(status, "damaged");
-        assert_eq!(client.head(path).status, status);
+    // As many chunks as there should be, each of the right size.
+    file.renumber_chunk(&mongo, 5, 5.5);
+    empty_cache(&site);
+    file.assert_told(&client, "no chunk has the number 5");
+    file.renumber_chunk(&mongo, 5.5, 5);
+    file.assert_whole(&client.get(path), "chunk 5 has its number again");
+    for nonsense in [Bson::from(-1), Bson::from(0.5), Bson::from("many")] {
+        file.state_length(&mongo, nonsense);
+        client.get(path).assert_problem(500, "damaged");
+        assert_eq!(client.head(path).status, 500);
     }
     let length = i64::try_from(file.body.len()).unwrap();
     for wrong in [length + 1, length - 1, length + 10_000_000] {
