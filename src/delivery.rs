@@ -38,7 +38,7 @@ pub enum Found {
 pub enum Deleted {
     /// It is gone.
     Gone,
-    /// It is gone for every caller, and the committer has to clear the store of it.
+    /// It is gone for every caller, and the committer has to clear away the rest.
     ToClear(FileId),
     /// There was no such file.
     Absent,
@@ -84,8 +84,7 @@ impl Delivery {
     pub async fn delete(&self, key: &FileKey) -> Result<Deleted, DeliveryError> {
         if let FileKey::Id(id) = *key {
             match self.on_disk(move |journal| journal.delete(id)).await? {
-                Deletion::Done => return Ok(Deleted::Gone),
-                Deletion::Begun => return Ok(Deleted::ToClear(id)),
+                Deletion::Done => return Ok(Deleted::ToClear(id)),
                 Deletion::Already => return Ok(Deleted::Absent),
                 Deletion::NotHere | Deletion::Settled => {}
             }

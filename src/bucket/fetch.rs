@@ -144,7 +144,8 @@ impl Reader {
     /// The bytes that an answer adds to the range: slices of the answer itself, not copies. Each
     /// chunk must be the next one and have exactly its size.
     fn take(&mut self, answer: &Bytes) -> Result<Vec<Bytes>, StoreError> {
-        let unreadable = |err: bson::error::Error| StoreError::Damaged(format!("an answer: {err}"));
+        let unreadable =
+            |err: mongodb::bson::error::Error| StoreError::Damaged(format!("an answer: {err}"));
         let cursor = RawDocument::from_bytes(answer)
             .and_then(|reply| reply.get_document("cursor"))
             .map_err(unreadable)?;

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
@@ -106,7 +106,8 @@ impl Committer {
     async fn attempt(&self, id: FileId) -> Outcome {
         match self.on_disk(move |journal| journal.open_work(id)).await {
             Ok(Work::Commit { promised, attempts }) => self.commit(promised, attempts).await,
-            Ok(Work::Erase) => self.erase(id).await,
+            Ok(Work::Erase { is_begun: false }) => self.erase(id).await,
+            Ok(Work::Erase { is_begun: true }) => self.clear_and_erase(id).await,
             Ok(Work::Nothing) => Outcome::Done,
             Err(err) => self.unreadable(id, err).await,
         }
@@ -126,7 +127,7 @@ impl Committer {
                         log::debug!("{id}: committed, {length} bytes");
                         Outcome::Done
                     }
-                    Ok(Settling::Deleted) => self.erase(id).await,
+                    Ok(Settling::Deleted) => self.clear_and_erase(id).await,
                     Err(err) => self.put_off(id, &err),
                 }
             }
@@ -148,13 +149,30 @@ impl Committer {
     }
 
     /// Clears the store of a deleted entry, and then the journal.
+    ///
+    /// A write that timed out, or whose sidecar was killed, may still be carried out after the
+    /// store was cleared. So the entry stays deleted here for a while, and the store is cleared
+    /// once more at its end.
+    async fn clear_and_erase(&self, id: FileId) -> Outcome {
+        if let Err(err) = self.store.clear(id).await {
+            return Outcome::Outage(err.to_string());
+        }
+        let watch = self.config.delete_watch;
+        let left = watch.saturating_sub(self.journal.cleared_for(id));
+        if !left.is_zero() {
+            return Outcome::Again(UnixMillis::from_system_time(SystemTime::now() + left));
+        }
+        self.erase(id).await
+    }
+
+    /// Ends a delete. Until the store can say that there is no such file, the journal must.
     async fn erase(&self, id: FileId) -> Outcome {
-        match self.store.clear(id).await {
-            Ok(()) => match self.on_disk(move |journal| journal.erase(id)).await {
-                Ok(()) => Outcome::Done,
-                Err(err) => self.put_off(id, &err),
-            },
-            Err(err) => Outcome::Outage(err.to_string()),
+        if let Err(err) = self.store.ping().await {
+            return Outcome::Outage(err.to_string());
+        }
+        match self.on_disk(move |journal| journal.erase(id)).await {
+            Ok(()) => Outcome::Done,
+            Err(err) => self.put_off(id, &err),
         }
     }
 
@@ -214,7 +232,7 @@ impl Committer {
     /// When an entry that failed so many times is due again.
     fn later(&self, failures: u32) -> UnixMillis {
         let pause = backoff::pause(failures, self.config.retry_first, self.config.retry_max);
-        UnixMillis::from_system_time(std::time::SystemTime::now() + pause)
+        UnixMillis::from_system_time(SystemTime::now() + pause)
     }
 
     /// Runs one operation of the journal on the blocking pool.

@@ -51,6 +51,8 @@ pub struct CommitConfig {
     pub entries: usize,
     /// Failed attempts before an entry is held.
     pub attempts: u32,
+    /// How long a file that was deleted during its commit is watched for writes that come late.
+    pub delete_watch: Duration,
     /// Pause after a first failure.
     pub retry_first: Duration,
     /// Longest pause.

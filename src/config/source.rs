@@ -156,6 +156,7 @@ impl<'a> Source<'a> {
             commit: CommitConfig {
                 entries: self.number("commit_entries", 1..=256),
                 attempts: self.number("commit_attempts", 1..=1_000_000),
+                delete_watch: self.seconds("delete_watch_seconds"),
                 retry_first: self.millis("retry_first_ms"),
                 retry_max: self.millis("retry_max_ms"),
             },

@@ -39,6 +39,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("commit_entries", "COUNT", "4", "entries committed side by side"),
     setting("commit_bytes", "BYTES", "4194304", "bytes of bodies in memory for commits, all together"),
     setting("commit_attempts", "COUNT", "10", "failed attempts after which an entry is held for an admin"),
+    setting("delete_watch_seconds", "SECONDS", "60", "how long a file deleted during its commit is watched for late writes"),
     setting("retry_first_ms", "MS", "500", "pause after a first failure; it doubles with each further one"),
     setting("retry_max_ms", "MS", "30000", "longest such pause"),
     setting("journal_max_bytes", "BYTES", "17179869184", "pending bytes above which uploads get 503"),

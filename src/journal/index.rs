@@ -46,6 +46,8 @@ pub(super) struct Index {
     settled: VecDeque<(Instant, FileId)>,
     /// Taken out to be evicted, with files that are not removed yet.
     pub(super) evicted: BTreeSet<FileId>,
+    /// When the store was first cleared of entries that are deleted.
+    cleared: HashMap<FileId, Instant>,
     totals: HashMap<Room, Totals>,
     /// Uploads that are being adopted: they count against the marks before they have a room.
     pub(super) reserved: Totals,
@@ -80,7 +82,13 @@ impl Index {
         }
     }
 
+    /// When the store was first cleared of a deleted entry: now, if it was not before.
+    pub(super) fn first_cleared(&mut self, id: FileId) -> Instant {
+        *self.cleared.entry(id).or_insert_with(Instant::now)
+    }
+
     pub(super) fn remove(&mut self, id: FileId) {
+        self.cleared.remove(&id);
         if let Some(slot) = self.slots.remove(&id) {
             self.totals
                 .entry(slot.room)

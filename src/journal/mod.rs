@@ -11,7 +11,7 @@
 //! | `deferred` | promised, tried in vain | the same |
 //! | `hold` | promised, waits for an admin | an admin's retry, a delete |
 //! | `settled` | proven in the store | its grace time, the byte budget |
-//! | `deleted` | a delete that a commit must not undo | the store holds nothing of it |
+//! | `deleted` | deleted by a caller | the store answers, and holds nothing of it |
 //! | `corrupt` | unreadable | an admin's hand |
 
 mod adopt;
@@ -96,8 +96,11 @@ pub enum Work {
         /// Attempts that failed so far.
         attempts: u32,
     },
-    /// Remove it from the store, then [`Journal::erase`] it.
-    Erase,
+    /// It was deleted: [`Journal::erase`] it.
+    Erase {
+        /// Whether the store may hold something of it, to be cleared first.
+        is_begun: bool,
+    },
     /// Nothing to do: it left the journal, or waits for an admin.
     Nothing,
 }
@@ -147,7 +150,9 @@ impl Journal {
         };
         match slot.room {
             Room::Hold | Room::Settled => Ok(Work::Nothing),
-            Room::Deleted => Ok(Work::Erase),
+            Room::Deleted => Ok(Work::Erase {
+                is_begun: slot.is_begun,
+            }),
             Room::Incoming | Room::Deferred => Ok(Work::Commit {
                 promised: Promised {
                     id,
@@ -244,12 +249,13 @@ impl Journal {
         };
         let mut file = match File::open(self.layout.body(id)) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                return Err(match self.index().get(id) {
-                    None => JournalError::Absent(id),
-                    Some(_) => JournalError::Unreadable {
-                        id,
-                        reason: "the body is missing".to_owned(),
-                    },
+                let slot = self.index().get(id);
+                let is_deleted = slot.is_none_or(|slot| slot.room == Room::Deleted);
+                return Err(if is_deleted {
+                    JournalError::Absent(id)
+                } else {
+                    let reason = "the body is missing".to_owned();
+                    JournalError::Unreadable { id, reason }
                 });
             }
             opened => opened.map_err(disk_error)?,

@@ -1,6 +1,8 @@
 //! Deleting: what a caller no longer wants, pending or settled.
 
 use std::io;
+use std::path::Path;
+use std::time::Duration;
 
 use super::Journal;
 use super::error::JournalError;
@@ -13,11 +15,8 @@ use crate::file::FileId;
 pub enum Deletion {
     /// The journal had nothing of it: it is the store's business alone.
     NotHere,
-    /// It was pending, and is gone for good.
+    /// It was pending, and is gone for every caller. The committer has to clear away the rest.
     Done,
-    /// It was pending and its commit may have begun. It is gone for every caller; the committer
-    /// has to clear the store.
-    Begun,
     /// It was settled, and is gone here: the store still has it.
     Settled,
     /// It was deleted before.
@@ -29,13 +28,14 @@ impl Journal {
     ///
     /// 1. A pending entry's record moves into `deleted`.
     /// 2. Both rooms are fsynced: no restart brings the entry back, and no commit undoes it.
-    /// 3. If no commit has begun, the body and then the record are unlinked.
+    /// 3. The body is unlinked. The record stays until the store can say by itself that there is
+    ///    no such file, and holds nothing of it: see [`Journal::erase`].
     ///
     /// | cut after | leaves | recovery |
     /// |---|---|---|
     /// | 1 | the entry, pending or deleted | goes on with either: nobody was told yet |
-    /// | 2 | a record in `deleted` | clears the store, then erases it |
-    /// | 3, in between | a record in `deleted` without its body | the same |
+    /// | 2 | a record in `deleted`, with its body | clears the store, then erases it |
+    /// | 3 | a record in `deleted` | the same |
     ///
     /// A settled entry loses its files here at once, for good; the store decides whether it
     /// exists.
@@ -70,10 +70,7 @@ impl Journal {
             self.sync_directory(&self.layout.room(room))
                 .map_err(at(id, "fsync the rooms of a delete"))?; // 2
         }
-        if slot.is_begun {
-            return Ok(Deletion::Begun);
-        }
-        self.erase(id)?; // 3
+        self.unlink_body(Room::Deleted, id)?; // 3
         Ok(Deletion::Done)
     }
 
@@ -88,6 +85,11 @@ impl Journal {
         Ok(Deletion::Settled)
     }
 
+    /// Notes that the store was cleared of a deleted entry; returns how long ago it was first.
+    pub fn cleared_for(&self, id: FileId) -> Duration {
+        self.index().first_cleared(id).elapsed()
+    }
+
     /// Removes the last of a deleted entry, when the store holds nothing of it.
     ///
     /// # Errors
@@ -98,19 +100,26 @@ impl Journal {
         Ok(())
     }
 
-    /// Unlinks a body and then its record, in the order that recovery expects. Before them goes
-    /// what a failed move has left in other rooms: it would look like a promise without a body.
+    /// Unlinks a body and then its record, in the order that recovery expects.
     pub(super) fn unlink_entry(&self, room: Room, id: FileId) -> Result<(), JournalError> {
-        let others = Room::ALL.into_iter().filter(|&other| other != room);
-        let paths = others
-            .map(|other| self.layout.record(other, id))
-            .chain([self.layout.body(id), self.layout.record(room, id)]);
-        for path in paths {
-            match self.disk.unlink(&path) {
-                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-                unlinked => unlinked.map_err(at(id, "unlink"))?,
-            }
+        self.unlink_body(room, id)?;
+        self.unlink(id, &self.layout.record(room, id))
+    }
+
+    /// Unlinks the body of an entry in this room. Before it goes what a failed move has left in
+    /// other rooms: it would look like a promise without a body.
+    fn unlink_body(&self, room: Room, id: FileId) -> Result<(), JournalError> {
+        for other in Room::ALL.into_iter().filter(|&other| other != room) {
+            self.unlink(id, &self.layout.record(other, id))?;
         }
-        Ok(())
+        self.unlink(id, &self.layout.body(id))
+    }
+
+    /// Unlinks a file of an entry; one that is gone already is as good.
+    fn unlink(&self, id: FileId, path: &Path) -> Result<(), JournalError> {
+        match self.disk.unlink(path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            unlinked => unlinked.map_err(at(id, "unlink")),
+        }
     }
 }

@@ -24,6 +24,5 @@ mod outage;
 mod poison;
 mod ranges;
 mod restart;
-mod smoke;
 mod support;
 mod upload;

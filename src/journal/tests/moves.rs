@@ -16,7 +16,7 @@ fn record(scratch: &Scratch, room: Room, id: FileId) -> Record {
 fn commit(journal: &Journal, id: FileId) -> Option<(u32, bool)> {
     match journal.open_work(id).unwrap() {
         Work::Commit { promised, attempts } => Some((attempts, promised.is_retry)),
-        Work::Erase | Work::Nothing => None,
+        Work::Erase { .. } | Work::Nothing => None,
     }
 }
 
@@ -61,7 +61,7 @@ fn a_commit_does_not_undo_a_delete() {
     let journal = scratch.journal();
     let id = scratch.adopt(&journal, b"hello");
     assert_eq!(commit(&journal, id), Some((0, false)));
-    assert_eq!(journal.delete(id).unwrap(), Deletion::Begun);
+    assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
     assert_eq!(journal.settle(&committed(id)).unwrap(), Settling::Deleted);
     assert!(journal.defer(id, "why", UnixMillis(1)).is_err());
     assert!(journal.hold(id, "why").is_err());
@@ -72,16 +72,22 @@ fn a_commit_does_not_undo_a_delete() {
 }
 
 #[test]
-fn a_delete_before_any_commit_leaves_nothing() {
+fn a_delete_before_any_commit_leaves_a_record_until_the_store_answers_for_itself() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
     let id = scratch.adopt(&journal, b"hello");
     assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
+    assert_eq!(scratch.names(), [format!("deleted/{id}.json")]);
+    assert!(matches!(journal.look(id), Ok(Look::Deleted)));
+    assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
+    assert_eq!(journal.index().backlog(), Totals::default());
+    let work = journal.open_work(id);
+    assert!(matches!(work, Ok(Work::Erase { is_begun: false })));
+    journal.erase(id).unwrap();
     assert_eq!(scratch.names(), Vec::<String>::new());
     assert!(matches!(journal.look(id), Ok(Look::Absent)));
     assert_eq!(journal.delete(id).unwrap(), Deletion::NotHere);
     assert_eq!(journal.work(), []);
-    assert_eq!(journal.index().backlog(), Totals::default());
 }
 
 #[test]
@@ -90,14 +96,17 @@ fn a_delete_after_a_commit_has_begun_outlives_a_restart_until_it_is_erased() {
     let journal = scratch.journal();
     let id = scratch.adopt(&journal, b"hello");
     commit(&journal, id).unwrap();
-    assert_eq!(journal.delete(id).unwrap(), Deletion::Begun);
+    assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
     assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
     assert_eq!(journal.index().backlog(), Totals::default());
     drop(journal);
     let journal = scratch.journal();
     assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
     assert_eq!(journal.work(), [(id, UnixMillis(0))]);
-    assert!(matches!(journal.open_work(id), Ok(Work::Erase)));
+    assert!(matches!(
+        journal.open_work(id),
+        Ok(Work::Erase { is_begun: true })
+    ));
     journal.erase(id).unwrap();
     assert!(matches!(journal.look(id), Ok(Look::Absent)));
     assert_eq!(scratch.names(), Vec::<String>::new());
@@ -108,7 +117,10 @@ fn a_delete_after_a_commit_has_begun_outlives_a_restart_until_it_is_erased() {
 fn after_a_restart_any_commit_may_have_begun() {
     let scratch = Scratch::new();
     let id = scratch.adopt(&scratch.journal(), b"hello");
-    assert_eq!(scratch.journal().delete(id).unwrap(), Deletion::Begun);
+    let journal = scratch.journal();
+    assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
+    let work = journal.open_work(id);
+    assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
 }
 
 #[test]
@@ -128,7 +140,11 @@ fn a_delete_that_overtakes_the_start_of_a_commit_is_seen_by_one_of_them() {
             (opening.join().unwrap(), deletion)
         });
         let is_commit = matches!(work, Ok(Work::Commit { .. }));
-        assert!(!is_commit || deletion == Deletion::Begun, "{deletion:?}");
+        assert_eq!(deletion, Deletion::Done);
+        if is_commit {
+            let work = journal.open_work(id);
+            assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
+        }
         journal.erase(id).unwrap();
     }
 }
@@ -298,7 +314,10 @@ fn a_record_that_a_failed_move_left_behind_goes_with_its_entry() {
             journal.settle(&committed(id)).unwrap();
             assert_eq!(journal.evict_settled().unwrap(), 1);
         },
-        |journal, id| assert_eq!(journal.delete(id).unwrap(), Deletion::Done),
+        |journal, id| {
+            assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
+            journal.erase(id).unwrap();
+        },
     ];
     for end in ends {
         let mut scratch = Scratch::new();

@@ -164,9 +164,9 @@ pub(super) const OPERATIONS: [Operation; 14] = [
     Operation {
         name: "delete an untouched entry",
         targets: &["waiting"],
-        to: None,
-        between: &[Some(Room::Deleted)],
-        undone: &[Some(Room::Deleted)],
+        to: Some(Room::Deleted),
+        between: &[],
+        undone: &[],
         run: delete,
     },
     Operation {

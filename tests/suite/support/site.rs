@@ -301,6 +301,7 @@ impl Site {
             .env("GRIDSPOOL_DATA_DIR", self.data_dir())
             .env("GRIDSPOOL_SOCKET", self.socket())
             .env("GRIDSPOOL_ADMIN_SOCKET", self.admin_socket())
+            .env("GRIDSPOOL_DELETE_WATCH_SECONDS", "1")
             .env("GRIDSPOOL_LOG", "debug,mongodb=warn")
             .envs(self.builder.settings.iter().cloned())
             .stdin(Stdio::null());
