@@ -171,17 +171,25 @@ impl ResponseError for Problem {
 
 impl From<ClaimError> for Problem {
     fn from(err: ClaimError) -> Self {
-        log::error!("{err}");
-        match err {
+        match &err {
             ClaimError::Name(_) | ClaimError::Kind { .. } | ClaimError::Length { .. } => {
+                log::error!("{err}");
                 Self::body_not_passed()
             }
-            ClaimError::Open { .. } => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "The body is gone. Send the request again.",
-            )
-            .retry_after(RETRY_SOON),
+            ClaimError::Open { source, .. } => {
+                if source.kind() == std::io::ErrorKind::NotFound {
+                    // A caller that hung up: nginx has removed the file, and nobody reads this.
+                    log::info!("{err}");
+                } else {
+                    log::error!("{err}");
+                }
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    "The body is gone. Send the request again.",
+                )
+                .retry_after(RETRY_SOON)
+            }
         }
     }
 }
