@@ -42,7 +42,7 @@
 //! 1. nginx sends the head of the request.
 //! 2. [`delivery::Delivery::find`] looks into the journal, and then into the store.
 //! 3. [`http`] answers 304, 404, 412, 416, HEAD and empty files itself. For the rest it sends nginx
-//!    to an internal location, with type, name and caching of the file.
+//!    to an internal location, with the type and name of the file.
 //! 4. A body in the journal is sent by nginx with sendfile.
 //! 5. A committed file is sent from nginx's cache, slice by slice; a slice that is not there yet is
 //!    streamed from GridFS by [`http`], chunk by chunk, each checked.

@@ -109,18 +109,12 @@ impl Bucket {
                 break;
             };
             let taken = reader.take(&Bytes::from_owner(Answer(batch)))?;
-            for bytes in std::mem::replace(&mut held, taken) {
-                if sender.send(Ok(bytes)).await.is_err() {
-                    return Ok(());
-                }
+            if !pass_on(std::mem::replace(&mut held, taken), sender).await {
+                return Ok(());
             }
         }
         reader.finish(last)?;
-        for bytes in held {
-            if sender.send(Ok(bytes)).await.is_err() {
-                break;
-            }
-        }
+        pass_on(held, sender).await;
         Ok(())
     }
 
@@ -138,6 +132,16 @@ impl Bucket {
             ))),
         }
     }
+}
+
+/// Hands bytes to the caller; `false` if it has gone.
+async fn pass_on(pieces: Vec<Bytes>, sender: &mpsc::Sender<Result<Bytes, StoreError>>) -> bool {
+    for bytes in pieces {
+        if sender.send(Ok(bytes)).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 impl Reader {

@@ -20,8 +20,8 @@ impl Bucket {
     /// Commits a file.
     ///
     /// 1. The unique index on chunks exists.
-    /// 2. After an earlier attempt: if the file's document is there, it may all be done. The body
-    ///    is only hashed, and the proof tried.
+    /// 2. After an earlier attempt, the file's document and all chunks may be there already. Then
+    ///    the body is only hashed, and the proof tried.
     /// 3. The chunks are inserted, unordered, in batches; the body is hashed on the way. A chunk
     ///    that is there already is compared, byte by byte.
     /// 4. The file's document is inserted, once every chunk has a majority. One that is there
@@ -41,51 +41,34 @@ impl Bucket {
             body,
             is_retry,
         } = promised;
-        let mut source = Source::new(body, id, meta.length, self.chunk_size_bytes);
-        if is_retry && let Some(evidence) = self.evidence(id).await? {
-            if evidence.length != meta.length {
-                return Err(StoreError::Refused(format!(
-                    "{id} is there as another file"
-                )));
-            }
-            return self.prove_or_mend(source, id, evidence).await; // 2
-        }
-        let sent = loop {
-            let step = self.next_batch(source).await?;
-            match step {
-                Step::Batch(next, batch) => {
-                    self.insert_chunks(batch).await?; // 3
-                    source = next;
-                }
-                Step::End(sent) => break sent,
-            }
+        let found = if is_retry {
+            self.evidence(id).await? // 2
+        } else {
+            None
         };
-        self.insert_file(document::file(id, &meta, sent, self.chunk_size_bytes)?)
-            .await?; // 4
-        self.prove(id, sent).await // 5
-    }
-
-    /// Step 2: hashes the body without sending it. Only chunks that are known to be missing are
-    /// sent after all.
-    async fn prove_or_mend(
-        &self,
-        mut source: Source,
-        id: FileId,
-        evidence: Evidence,
-    ) -> Result<Committed, StoreError> {
-        let is_incomplete = evidence.chunk_bytes != evidence.length;
+        if found.is_some_and(|found| found.length != meta.length) {
+            return Err(StoreError::Refused(format!(
+                "{id} is there as another file"
+            )));
+        }
+        let has_all_chunks = found.is_some_and(|found| found.chunk_bytes == found.length);
+        let mut source = Source::new(body, id, meta.length, self.chunk_size_bytes);
         let sent = loop {
             match self.next_batch(source).await? {
                 Step::Batch(next, batch) => {
-                    source = next;
-                    if is_incomplete {
-                        self.insert_chunks(batch).await?;
+                    if !has_all_chunks {
+                        self.insert_chunks(batch).await?; // 3
                     }
+                    source = next;
                 }
                 Step::End(sent) => break sent,
             }
         };
-        self.prove(id, sent).await
+        if found.is_none() {
+            let file = document::file(id, &meta, sent, self.chunk_size_bytes)?;
+            self.insert_file(file).await?; // 4
+        }
+        self.prove(id, sent).await // 5
     }
 
     /// Reads and hashes the next batch on the blocking pool, within the budget of bytes.

@@ -106,8 +106,7 @@ impl Committer {
     async fn attempt(&self, id: FileId) -> Outcome {
         match self.on_disk(move |journal| journal.open_work(id)).await {
             Ok(Work::Commit { promised, attempts }) => self.commit(promised, attempts).await,
-            Ok(Work::Erase { is_begun: false }) => self.erase(id).await,
-            Ok(Work::Erase { is_begun: true }) => self.clear_and_erase(id).await,
+            Ok(Work::Erase { is_begun }) => self.erase(id, is_begun).await,
             Ok(Work::Nothing) => Outcome::Done,
             Err(err) => self.unreadable(id, err).await,
         }
@@ -127,7 +126,7 @@ impl Committer {
                         log::debug!("{id}: committed, {length} bytes");
                         Outcome::Done
                     }
-                    Ok(Settling::Deleted) => self.clear_and_erase(id).await,
+                    Ok(Settling::Deleted) => self.erase(id, true).await,
                     Err(err) => self.put_off(id, &err),
                 }
             }
@@ -148,27 +147,27 @@ impl Committer {
         }
     }
 
-    /// Clears the store of a deleted entry, and then the journal.
+    /// Ends a delete: clears the store of what a commit may have left, and then the journal.
     ///
     /// A write that timed out, or whose sidecar was killed, may still be carried out after the
-    /// store was cleared. So the entry stays deleted here for a while, and the store is cleared
-    /// once more at its end.
-    async fn clear_and_erase(&self, id: FileId) -> Outcome {
-        if let Err(err) = self.store.clear(id).await {
+    /// store was cleared. So such an entry stays deleted here for a while, and the store is cleared
+    /// once more at its end. Of any other the store only has to answer: until it can say that there
+    /// is no such file, the journal must.
+    async fn erase(&self, id: FileId, is_begun: bool) -> Outcome {
+        let answered = if is_begun {
+            self.store.clear(id).await
+        } else {
+            self.store.ping().await
+        };
+        if let Err(err) = answered {
             return Outcome::Outage(err.to_string());
         }
-        let watch = self.config.delete_watch;
-        let left = watch.saturating_sub(self.journal.cleared_for(id));
-        if !left.is_zero() {
-            return Outcome::Again(UnixMillis::from_system_time(SystemTime::now() + left));
-        }
-        self.erase(id).await
-    }
-
-    /// Ends a delete. Until the store can say that there is no such file, the journal must.
-    async fn erase(&self, id: FileId) -> Outcome {
-        if let Err(err) = self.store.ping().await {
-            return Outcome::Outage(err.to_string());
+        if is_begun {
+            let watch = self.config.delete_watch;
+            let left = watch.saturating_sub(self.journal.cleared_for(id));
+            if !left.is_zero() {
+                return Outcome::Again(UnixMillis::from_system_time(SystemTime::now() + left));
+            }
         }
         match self.on_disk(move |journal| journal.erase(id)).await {
             Ok(()) => Outcome::Done,

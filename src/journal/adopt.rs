@@ -5,6 +5,7 @@ use std::io;
 use std::time::SystemTime;
 
 use super::Journal;
+use super::disk::if_there;
 use super::entry::Record;
 use super::error::AdoptError;
 use super::index::Slot;
@@ -206,13 +207,9 @@ impl Journal {
             self.layout.body(id),
         ];
         for path in leftovers {
-            match self.disk.unlink(&path) {
-                Ok(()) => {}
-                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-                Err(err) => {
-                    log::error!("{}: cannot be removed: {err}", path.display());
-                    return;
-                }
+            if let Err(err) = if_there(self.disk.unlink(&path)) {
+                log::error!("{}: cannot be removed: {err}", path.display());
+                return;
             }
         }
     }

@@ -58,6 +58,14 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }
 
+/// `None` for what is not there: gone already is as good as removed now.
+pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
+    }
+}
+
 /// The real one.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalDisk;

@@ -18,7 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::disk::Disk;
+use super::disk::{Disk, if_there};
 use super::entry::Record;
 use super::error::{JournalError, OpenError};
 use super::index::Slot;
@@ -238,10 +238,7 @@ fn try_link(layout: &Layout, disk: &dyn Disk) -> Result<(), OpenError> {
     let name = format!("link-test-{}", std::process::id());
     let (spooled, linked) = (layout.spool().join(&name), layout.tmp().join(&name));
     for leftover in [&spooled, &linked] {
-        match disk.unlink(leftover) {
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
-            unlinked => unlinked.map_err(OpenError::at(leftover))?,
-        }
+        if_there(disk.unlink(leftover)).map_err(OpenError::at(leftover))?;
     }
     let file = disk
         .create(&spooled, &[])

@@ -1,10 +1,10 @@
 //! Deleting: what a caller no longer wants, pending or settled.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use super::Journal;
+use super::disk::if_there;
 use super::error::JournalError;
 use super::layout::Room;
 use super::settle::at;
@@ -117,9 +117,8 @@ impl Journal {
 
     /// Unlinks a file of an entry; one that is gone already is as good.
     fn unlink(&self, id: FileId, path: &Path) -> Result<(), JournalError> {
-        match self.disk.unlink(path) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-            unlinked => unlinked.map_err(at(id, "unlink")),
-        }
+        if_there(self.disk.unlink(path))
+            .map(|_| ())
+            .map_err(at(id, "unlink"))
     }
 }

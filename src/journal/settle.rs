@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 
 use super::Journal;
+use super::disk::if_there;
 use super::entry::Record;
 use super::error::JournalError;
 use super::layout::Room;
@@ -146,10 +147,7 @@ impl Journal {
             number += 1;
             to = self.layout.corrupt().join(format!("{name}.{number}"));
         }
-        match self.disk.rename(path, &to) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-            moved => moved,
-        }
+        if_there(self.disk.rename(path, &to)).map(|_| ())
     }
 
     /// Changes a pending entry's record on its way into another room.
@@ -172,8 +170,7 @@ impl Journal {
             .and_then(|()| self.replace(id, &in_writing, to));
         // A disk that is full leaves half a record.
         if moved.is_err()
-            && let Err(err) = self.disk.unlink(&in_writing)
-            && err.kind() != io::ErrorKind::NotFound
+            && let Err(err) = if_there(self.disk.unlink(&in_writing))
         {
             log::error!("{}: cannot be removed: {err}", in_writing.display());
         }

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::{fs, io};
 
 use super::Journal;
+use super::disk::if_there;
 use super::error::JournalError;
 use super::layout::Room;
 use super::settle::at;
@@ -97,12 +98,4 @@ fn open_files() -> io::Result<HashSet<(u64, u64)>> {
         open.extend(files.flatten().map(|file| (file.dev(), file.ino())));
     }
     Ok(open)
-}
-
-/// `None` for what is not there.
-fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        done => done.map(Some),
-    }
 }

@@ -14,6 +14,16 @@ fn start(mongo: &Mongo) -> Site {
         .start(mongo)
 }
 
+/// A site with one committed file of this length that nobody has read, whose reads are watched.
+fn start_cold(mongo: &Mongo, length: usize) -> (Site, Vec<u8>, Uploaded) {
+    let site = start(mongo);
+    let body = noise(1, length);
+    let file = site.client().upload(&body);
+    site.wait_until_empty();
+    watch_reads(mongo);
+    (site, body, file)
+}
+
 /// Has MongoDB write down what it is asked.
 fn watch_reads(mongo: &Mongo) {
     mongo.run(doc! { "profile": 2 });
@@ -33,12 +43,8 @@ fn chunk_reads(mongo: &Mongo) -> u64 {
 #[test]
 fn a_file_that_was_read_once_is_read_from_mongodb_no_more() {
     let mongo = Mongo::start();
-    let site = start(&mongo);
+    let (site, body, file) = start_cold(&mongo, 3_000_000);
     let client = site.client();
-    let body = noise(1, 3_000_000);
-    let file = client.upload(&body);
-    site.wait_until_empty();
-    watch_reads(&mongo);
     assert!(client.get(&file.path).body == body);
     let cold = chunk_reads(&mongo);
     assert!(cold > 0);
@@ -54,12 +60,8 @@ fn a_file_that_was_read_once_is_read_from_mongodb_no_more() {
 #[test]
 fn only_the_slices_of_a_range_are_read() {
     let mongo = Mongo::start();
-    let site = start(&mongo);
+    let (site, body, file) = start_cold(&mongo, 10 * SLICE);
     let client = site.client();
-    let body = noise(1, 10 * SLICE);
-    let file = client.upload(&body);
-    site.wait_until_empty();
-    watch_reads(&mongo);
     let range = format!("bytes={}-{}", 5 * SLICE, 5 * SLICE + 10);
     let answer = client.get_with(&file.path, &[("Range", &range)]);
     assert!(answer.body == body[5 * SLICE..=5 * SLICE + 10]);
@@ -69,12 +71,7 @@ fn only_the_slices_of_a_range_are_read() {
 #[test]
 fn thirty_receivers_of_a_file_that_nobody_has_read_yet_cost_one_read_of_each_slice() {
     let mongo = Mongo::start();
-    let site = start(&mongo);
-    let client = site.client();
-    let body = noise(1, 3_000_000);
-    let file = client.upload(&body);
-    site.wait_until_empty();
-    watch_reads(&mongo);
+    let (site, body, file) = start_cold(&mongo, 3_000_000);
     std::thread::scope(|scope| {
         for _ in 0..30 {
             scope.spawn(|| assert!(site.client().get(&file.path).body == body));
