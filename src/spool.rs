@@ -4,7 +4,7 @@
 //! adopted. So nothing of it is believed but its last component, and that must have the form that
 //! nginx gives.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
@@ -23,7 +23,8 @@ pub struct Spool {
 }
 
 /// A spool file that is proven to be one: regular, ours, in the spool directory, and of the length
-/// that nginx counted. Dropping it leaves the file to nginx, which unlinks it.
+/// that nginx counted. No other request can claim the file as long as this lives (flock(2)).
+/// Dropping it leaves the file to nginx, which unlinks it.
 #[derive(Debug)]
 pub struct SpooledBody {
     file: File,
@@ -43,6 +44,12 @@ pub enum ClaimError {
         name: String,
         /// The cause.
         source: std::io::Error,
+    },
+    /// Another request is taking it over just now.
+    #[error("the spool file {name} is claimed by another request")]
+    Taken {
+        /// Its name.
+        name: String,
     },
     /// It is no regular file of this user, or somebody has linked it already.
     #[error(
@@ -116,10 +123,20 @@ impl Spool {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(&self.directory, name.as_str(), flags, Mode::empty())
             .map_err(std::io::Error::from)
-            .map(File::from)
-            .and_then(|file| Ok((file.metadata()?, file)));
-        let (found, file) = match opened {
-            Ok(opened) => opened,
+            .map(File::from);
+        let file = match opened {
+            Ok(file) => file,
+            Err(source) => return Err(ClaimError::Open { name, source }),
+        };
+        // Before its links are counted: of two requests that name one file, one counts when the
+        // other has linked it.
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(ClaimError::Taken { name }),
+            Err(TryLockError::Error(source)) => return Err(ClaimError::Open { name, source }),
+        }
+        let found = match file.metadata() {
+            Ok(found) => found,
             Err(source) => return Err(ClaimError::Open { name, source }),
         };
         if !found.is_file() || found.uid() != self.owner || found.nlink() != 1 {
@@ -254,6 +271,17 @@ mod tests {
         spool.owner += 1;
         let refusal = spool.claim(b"0000000001", None).unwrap_err();
         assert!(matches!(refusal, ClaimError::Kind { .. }));
+    }
+
+    #[test]
+    fn a_body_that_is_being_taken_over_cannot_be_claimed_again() {
+        let (scratch, spool) = spool();
+        std::fs::write(scratch.path().join("0000000001"), b"body").unwrap();
+        let first = spool.claim(b"0000000001", None).unwrap();
+        let refusal = spool.claim(b"0000000001", None).unwrap_err();
+        assert!(matches!(refusal, ClaimError::Taken { .. }), "{refusal}");
+        drop(first);
+        assert!(spool.claim(b"0000000001", None).is_ok());
     }
 
     #[test]

@@ -172,7 +172,10 @@ impl ResponseError for Problem {
 impl From<ClaimError> for Problem {
     fn from(err: ClaimError) -> Self {
         match &err {
-            ClaimError::Name(_) | ClaimError::Kind { .. } | ClaimError::Length { .. } => {
+            ClaimError::Name(_)
+            | ClaimError::Taken { .. }
+            | ClaimError::Kind { .. }
+            | ClaimError::Length { .. } => {
                 log::error!("{err}");
                 Self::body_not_passed()
             }
