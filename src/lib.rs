@@ -31,7 +31,8 @@
 //!    header that it sets itself.
 //! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
 //! 3. [`journal::Journal::adopt`] links the body into the journal, writes a record beside it, and
-//!    fsyncs both and their directories. What comes out is an [`journal::Adopted`].
+//!    fsyncs both and their directories; one fsync of the bodies' directory serves all uploads
+//!    that were there when it began. What comes out is an [`journal::Adopted`].
 //! 4. A 201 is rendered from that, and from nothing else. nginx unlinks its own name of the file.
 //! 5. [`commit::Committer`] takes the entry when it is due, and [`bucket`] writes it: chunks first,
 //!    then the file's document, each with a majority, each harmless to repeat.

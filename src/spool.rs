@@ -9,6 +9,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -29,6 +30,7 @@ pub struct Spool {
 pub struct SpooledBody {
     file: File,
     length: u64,
+    modified: SystemTime,
 }
 
 /// Why a header's path is not a spool file. For the log; a client learns only that it failed.
@@ -147,6 +149,10 @@ impl Spool {
                 links: found.nlink(),
             });
         }
+        let modified = match found.modified() {
+            Ok(modified) => modified,
+            Err(source) => return Err(ClaimError::Open { name, source }),
+        };
         match counted {
             Some(counted) if counted != found.len() => Err(ClaimError::Length {
                 name,
@@ -156,6 +162,7 @@ impl Spool {
             _ => Ok(SpooledBody {
                 file,
                 length: found.len(),
+                modified,
             }),
         }
     }
@@ -165,6 +172,11 @@ impl SpooledBody {
     /// Its length in bytes.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// When nginx wrote the last of it.
+    pub fn modified(&self) -> SystemTime {
+        self.modified
     }
 
     /// The open file.

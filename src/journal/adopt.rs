@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io;
 use std::time::SystemTime;
 
-use super::Journal;
 use super::disk::if_there;
 use super::entry::Record;
 use super::error::AdoptError;
 use super::index::Slot;
 use super::layout::Room;
+use super::{Changed, Journal};
 use crate::file::{FileId, FileMeta, FileName, MediaType, UnixMillis};
 use crate::spool::SpooledBody;
 
@@ -41,15 +41,54 @@ impl Adopted {
     }
 }
 
+/// A body that has its name among the bodies.
+struct Placed<'a> {
+    id: FileId,
+    file: PlacedFile<'a>,
+    /// When it got that name.
+    changed: Changed,
+}
+
+enum PlacedFile<'a> {
+    Spooled(&'a SpooledBody),
+    Empty(File),
+}
+
+impl PlacedFile<'_> {
+    fn file(&self) -> &File {
+        match self {
+            Self::Spooled(body) => body.file(),
+            Self::Empty(file) => file,
+        }
+    }
+
+    fn length(&self) -> u64 {
+        match self {
+            Self::Spooled(body) => body.length(),
+            Self::Empty(_) => 0,
+        }
+    }
+
+    fn modified(&self) -> io::Result<UnixMillis> {
+        let modified = match self {
+            Self::Spooled(body) => body.modified(),
+            Self::Empty(file) => file.metadata()?.modified()?,
+        };
+        Ok(UnixMillis::from_system_time(modified))
+    }
+}
+
 impl Journal {
     /// Takes a spool file over. `None` stands for a request without a body, an empty file.
     ///
     /// 1. Admission: the journal is sound and below its marks.
     /// 2. The body gets a name of its own among the bodies.
-    /// 3. The record is written into `tmp`.
+    /// 3. The record is written into `tmp`, and set on its way to the disk: the fsync of the body
+    ///    takes it along, and that of the record finds little left to do.
     /// 4. The body is fsynced: its bytes, and the time that its entity tag is made of.
     /// 5. The record is fsynced.
-    /// 6. The directory of bodies is fsynced: from now on the body survives.
+    /// 6. The directory of bodies is fsynced: from now on the body survives. An fsync that another
+    ///    upload began after step 2 of this one does as well, if it has succeeded.
     /// 7. The record moves into `incoming`.
     /// 8. `incoming` is fsynced: this is the promise.
     ///
@@ -68,7 +107,7 @@ impl Journal {
     pub fn adopt(&self, body: Option<&SpooledBody>, draft: Draft) -> Result<Adopted, AdoptError> {
         let length = body.map_or(0, SpooledBody::length);
         self.admit(length)?; // 1
-        let adopted = self.adopt_admitted(body.map(SpooledBody::file), length, draft);
+        let adopted = self.adopt_admitted(body, draft);
         self.index().release(length);
         adopted
     }
@@ -119,32 +158,40 @@ impl Journal {
 
     fn adopt_admitted(
         &self,
-        spooled: Option<&File>,
-        length: u64,
+        spooled: Option<&SpooledBody>,
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
-        let (id, body) = self.place_body(spooled)?; // 2
-        let promised = self.promise(id, &body, length, draft); // 3 to 8
+        let placed = self.place_body(spooled)?; // 2
+        let promised = self.promise(&placed, draft); // 3 to 8
         if promised.is_err() {
-            self.undo(id);
+            self.undo(placed.id);
         }
         promised
     }
 
     /// Step 2. A name that is taken belongs to another entry: the next id is tried.
-    fn place_body(&self, spooled: Option<&File>) -> Result<(FileId, File), AdoptError> {
+    fn place_body<'a>(&self, spooled: Option<&'a SpooledBody>) -> Result<Placed<'a>, AdoptError> {
         loop {
             let id = self.ids.next(SystemTime::now());
             let path = self.layout.body(id);
             let placed = match spooled {
-                Some(file) => self.disk.link(file, &path).and_then(|()| file.try_clone()),
-                None => self.disk.create(&path, &[]),
+                Some(body) => self
+                    .disk
+                    .link(body.file(), &path)
+                    .map(|()| PlacedFile::Spooled(body)),
+                None => self.disk.create(&path, &[]).map(PlacedFile::Empty),
             };
             match placed {
-                Ok(body) => return Ok((id, body)),
+                Ok(file) => {
+                    return Ok(Placed {
+                        id,
+                        file,
+                        changed: self.bodies_sync.changed(),
+                    });
+                }
                 Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(err) => {
-                    // The link may stand even so: duplicating the handle can fail after it.
+                    // A disk that fails half-way may leave the name.
                     self.undo(id);
                     return Err(at("place the body")(err));
                 }
@@ -153,22 +200,13 @@ impl Journal {
     }
 
     /// Steps 3 to 8.
-    fn promise(
-        &self,
-        id: FileId,
-        body: &File,
-        length: u64,
-        draft: Draft,
-    ) -> Result<Adopted, AdoptError> {
-        let modified = body
-            .metadata()
-            .and_then(|found| found.modified())
-            .map_err(at("read the body's time"))?;
+    fn promise(&self, placed: &Placed<'_>, draft: Draft) -> Result<Adopted, AdoptError> {
+        let id = placed.id;
         let meta = FileMeta {
             filename: draft.filename.unwrap_or_else(|| FileName::of_id(id)),
             content_type: draft.content_type,
-            length,
-            uploaded: UnixMillis::from_system_time(modified),
+            length: placed.file.length(),
+            uploaded: placed.file.modified().map_err(at("read the body's time"))?,
         };
         let encoded = Record::new(id, meta.clone())
             .encode()
@@ -178,9 +216,14 @@ impl Journal {
             .disk
             .create(&in_writing, &encoded)
             .map_err(at("write the record"))?; // 3
-        self.sync_file(body).map_err(at("fsync the body"))?; // 4
+        self.disk.start_writing(&record);
+        self.sync_file(placed.file.file())
+            .map_err(at("fsync the body"))?; // 4
         self.sync_file(&record).map_err(at("fsync the record"))?; // 5
-        self.sync_directory(&self.layout.bodies())
+        self.bodies_sync
+            .make_last(placed.changed, || {
+                self.sync_directory(&self.layout.bodies())
+            })
             .map_err(at("fsync the bodies' directory"))?; // 6
         self.disk
             .rename(&in_writing, &self.layout.record(Room::Incoming, id))
@@ -191,7 +234,7 @@ impl Journal {
         self.check_poison()?;
         let slot = Slot {
             room: Room::Incoming,
-            length,
+            length: meta.length,
             is_begun: false,
         };
         self.index().insert(id, slot);

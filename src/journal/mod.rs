@@ -24,6 +24,7 @@ mod lock;
 mod recovery;
 mod remove;
 mod settle;
+mod shared;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use settle::Settling;
 
 use index::Index;
 use lock::JournalLock;
+use shared::{Changed, SharedSync};
 
 /// The journal of this node. One per data directory; shared by reference.
 #[derive(Debug)]
@@ -61,6 +63,9 @@ pub struct Journal {
     ids: FileIds,
     index: Mutex<Index>,
     poison: OnceLock<String>,
+    /// Of the directory of bodies. Nothing is between the move into `incoming` and its fsync, so
+    /// that one has nothing to gain.
+    bodies_sync: SharedSync,
     _lock: JournalLock,
 }
 

@@ -24,7 +24,7 @@ use super::error::{JournalError, OpenError};
 use super::index::Slot;
 use super::layout::{Layout, Room};
 use super::lock::JournalLock;
-use super::{Journal, Mutex, OnceLock};
+use super::{Journal, Mutex, OnceLock, SharedSync};
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
 
@@ -110,6 +110,7 @@ impl Journal {
             layout,
             index: Mutex::default(),
             poison: OnceLock::new(),
+            bodies_sync: SharedSync::default(),
             _lock: lock,
         };
         let mut recovered = Recovered::default();

@@ -80,11 +80,12 @@ fn every_step_of_an_adoption_comes_in_the_order_that_its_table_says() {
 fn the_entity_tag_is_made_of_the_time_that_the_body_was_modified() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    let body = scratch.spooled(b"hello");
     let modified = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
     let path = scratch.layout().spool().join(SPOOLED);
+    fs::write(&path, b"hello").unwrap();
     let spooled = fs::File::options().write(true).open(path).unwrap();
     spooled.set_modified(modified).unwrap();
+    let body = scratch.claim().unwrap();
     let adopted = journal.adopt(Some(&body), draft()).unwrap();
     assert_eq!(adopted.meta().uploaded, UnixMillis(1_700_000_000_123));
     assert_eq!(adopted.meta().etag(), "\"6553f100-5\"");

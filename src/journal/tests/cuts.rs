@@ -6,7 +6,7 @@ use crate::journal::{Disk as _, Room};
 
 /// What a cut takes away beside the process.
 #[derive(Debug, Clone, Copy)]
-enum Loss {
+pub(super) enum Loss {
     /// A kill: the kernel lives on, and writes everything.
     Nothing,
     /// A power cut. If a number is there, the file system wrote all names by itself just before
@@ -16,7 +16,7 @@ enum Loss {
     AllButBodies,
 }
 
-fn losses(call: usize) -> Vec<Loss> {
+pub(super) fn losses(call: usize) -> Vec<Loss> {
     let mut losses = vec![Loss::Nothing, Loss::Unsynced(None), Loss::AllButBodies];
     losses.extend((0..=call).map(|at| Loss::Unsynced(Some(at))));
     losses

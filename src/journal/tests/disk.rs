@@ -123,6 +123,16 @@ impl FaultyDisk {
         self.state().pause = Some(call);
     }
 
+    /// As [`FaultyDisk::stop_at`], and goes on counting.
+    pub(super) fn stop_then(&self, call: usize) {
+        self.state().plan = Plan::From(call);
+    }
+
+    /// As [`FaultyDisk::fail_once`], and goes on counting.
+    pub(super) fn fail_then(&self, call: usize, fault: Fault) {
+        self.state().plan = Plan::Once(call, fault);
+    }
+
     /// Does something while another thread waits in the call where it was told to pause.
     pub(super) fn during_pause(&self, act: impl FnOnce()) {
         self.pause.wait();
@@ -162,6 +172,7 @@ impl FaultyDisk {
         let call = state.calls.len();
         state.calls.push(name);
         if state.pause == Some(call) {
+            state.pause = None;
             drop(state);
             self.pause.wait();
             self.pause.wait();
@@ -216,6 +227,8 @@ impl Disk for FaultyDisk {
         Ok(file)
     }
 
+    fn start_writing(&self, _: &File) {}
+
     fn sync_file(&self, file: &File) -> io::Result<()> {
         let mut state = self.step("sync_file")?;
         state.unsynced.inodes.remove(&file.metadata()?.ino());
@@ -223,7 +236,9 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.step("sync_directory")?.unsynced.sync(path);
+        // Before a pause: an fsync takes along what was there when it began.
+        let names = self.state().unsynced.names_in(path);
+        self.step("sync_directory")?.unsynced.sync(&names);
         Ok(())
     }
 
@@ -284,16 +299,15 @@ impl Unsynced {
         self.inodes.insert(file.metadata().unwrap().ino());
     }
 
-    fn sync(&mut self, directory: &Path) {
-        let is_here = |name: &PathBuf| name.parent() == Some(directory);
-        let here: Vec<_> = self
-            .names
-            .keys()
-            .filter(|name| is_here(name))
-            .cloned()
-            .collect();
-        for name in here {
-            let before = self.names.remove(&name);
+    fn names_in(&self, directory: &Path) -> Vec<PathBuf> {
+        let names = self.names.keys();
+        let here = names.filter(|name| name.parent() == Some(directory));
+        here.cloned().collect()
+    }
+
+    fn sync(&mut self, names: &[PathBuf]) {
+        for name in names {
+            let before = self.names.remove(name);
             if let Some(moved_to) = before.and_then(|before| before.moved_to) {
                 self.names.remove(&moved_to);
             }

@@ -10,3 +10,4 @@ mod operations;
 mod random;
 mod recovery;
 mod scratch;
+mod sharing;

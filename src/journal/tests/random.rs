@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::disk::Fault;
 use super::operations::{Entry, Place, check, check_after_restart};
-use super::scratch::{Scratch, committed, room};
+use super::scratch::{Scratch, committed, draft, room};
 use crate::file::{FileId, UnixMillis};
 use crate::journal::{Journal, Room};
 
@@ -51,14 +51,36 @@ impl Model {
     }
 }
 
+/// One upload or several at a time, in whatever order their calls come.
+fn adopt_side_by_side(scratch: &Scratch, journal: &Journal, lots: &mut Lots, model: &mut Model) {
+    let bodies: Vec<_> = (0..=lots.draw(3))
+        .map(|number| {
+            let content = format!("content {}", lots.draw(1000));
+            let body = scratch.spooled_as(&format!("{number:010}"), content.as_bytes());
+            (body, content)
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        let adopting: Vec<_> = bodies
+            .iter()
+            .map(|(body, content)| {
+                let adopted = scope.spawn(|| journal.adopt(Some(body), draft()));
+                (adopted, content)
+            })
+            .collect();
+        for (adopted, content) in adopting {
+            if let Ok(adopted) = adopted.join().unwrap() {
+                model.promise(adopted.id(), content.as_bytes());
+            }
+        }
+    });
+}
+
 /// One operation on one entry, if its room allows for it.
 fn act(scratch: &Scratch, journal: &Journal, lots: &mut Lots, model: &mut Model) {
     let lot = lots.draw(10);
     if lot < 3 || model.0.is_empty() {
-        let content = format!("content {}", lots.draw(1000));
-        if let Ok(adopted) = scratch.try_adopt(journal, content.as_bytes()) {
-            model.promise(adopted.id(), content.as_bytes());
-        }
+        adopt_side_by_side(scratch, journal, lots, model);
         return;
     }
     let id = model.0[lots.draw(model.0.len())].0.id;

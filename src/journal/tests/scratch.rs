@@ -11,12 +11,12 @@ use crate::file::{FileId, FileMeta, FileName, MediaType, UnixMillis};
 use crate::journal::{
     AdoptError, Adopted, Draft, Journal, Layout, LocalDisk, OpenError, Record, Recovered, Room,
 };
-use crate::spool::{Spool, SpooledBody};
+use crate::spool::{ClaimError, Spool, SpooledBody};
 use crate::store::{Committed, Evidence, Sent, Sha256};
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 
-/// The name of the one spool file that is there at a time.
+/// The name of the spool file of a test that needs no more than one at a time.
 pub(super) const SPOOLED: &str = "0000000001";
 
 #[derive(Debug)]
@@ -70,17 +70,26 @@ impl Scratch {
 
     /// Spools a body as nginx does, and claims it.
     pub(super) fn spooled(&self, content: &[u8]) -> SpooledBody {
-        let path = self.layout().spool().join(SPOOLED);
+        self.spooled_as(SPOOLED, content)
+    }
+
+    /// The same under a name of its own, beside others.
+    pub(super) fn spooled_as(&self, name: &str, content: &[u8]) -> SpooledBody {
+        let path = self.layout().spool().join(name);
         if path.exists() {
             fs::remove_file(&path).unwrap();
         }
         fs::write(&path, content).unwrap();
-        self.claim().unwrap()
+        self.claim_as(name).unwrap()
     }
 
-    pub(super) fn claim(&self) -> Result<SpooledBody, crate::spool::ClaimError> {
+    pub(super) fn claim(&self) -> Result<SpooledBody, ClaimError> {
+        self.claim_as(SPOOLED)
+    }
+
+    fn claim_as(&self, name: &str) -> Result<SpooledBody, ClaimError> {
         let spool = Spool::open(&self.layout().spool()).unwrap();
-        spool.claim(SPOOLED.as_bytes(), None)
+        spool.claim(name.as_bytes(), None)
     }
 
     pub(super) fn try_adopt(&self, journal: &Journal, body: &[u8]) -> Result<Adopted, AdoptError> {
