@@ -52,7 +52,8 @@
 //! # What is absent on purpose
 //! - No byte of an upload passes through this process; none is kept in memory but batches of
 //!   chunks on their way into GridFS, within a budget.
-//! - No promise without an fsync, and none after an fsync has failed.
+//! - No promise without an fsync, and none after an fsync has failed; unless `durability` is set
+//!   to `os`, which is for measuring.
 //! - No delete of a chunk on the way in: an attempt that failed leaves what it wrote.
 //! - No database beside the journal: the room that a record is in is its state.
 //! - No answer that depends on MongoDB being up, but for files that are only there.

@@ -20,10 +20,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::bucket::Bucket;
 use crate::commit::{Backlog, Committer, Health, Tally};
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
 use crate::http::{self, Node};
-use crate::journal::{Journal, LocalDisk, OpenError};
+use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::spool::Spool;
 use crate::store::Store;
 
@@ -122,11 +122,8 @@ pub async fn check(config: &Config) -> Vec<Finding> {
 /// # Errors
 /// [`ServeError`]; nothing is served then.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-    let (journal, recovered) = Journal::open(
-        &config.data_dir,
-        config.journal.clone(),
-        Box::new(LocalDisk),
-    )?;
+    let disk = disk(config.journal.durability);
+    let (journal, recovered) = Journal::open(&config.data_dir, config.journal.clone(), disk)?;
     log::info!("journal {}: {recovered:?}", config.data_dir.display());
     let journal = Arc::new(journal);
     let spool_path = journal.layout().spool();
@@ -182,6 +179,20 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
     tasks.wait().await;
     log::info!("stopped; what is pending goes on at the next start");
     Ok(())
+}
+
+/// The disk that keeps promises as the setting says.
+fn disk(durability: Durability) -> Box<dyn Disk> {
+    match durability {
+        Durability::Disk => Box::new(LocalDisk),
+        Durability::Os => {
+            log::warn!(
+                "durability = \"os\": DANGEROUS. Nothing is fsynced: a crash of this host or a \
+                 power cut loses or tears uploads that were answered with 201"
+            );
+            Box::new(UnsyncedDisk)
+        }
+    }
 }
 
 /// Binds a unix socket, and prepares its server.

@@ -59,11 +59,32 @@ pub struct CommitConfig {
     pub retry_max: Duration,
 }
 
+/// What makes a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Its last fsync: it survives a power cut.
+    Disk,
+    /// The operating system's memory: it survives a kill of this process and nothing else.
+    Os,
+}
+
+impl Durability {
+    /// The word in settings and status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Os => "os",
+        }
+    }
+}
+
 /// What the journal may take.
 #[derive(Debug, Clone)]
 pub struct JournalConfig {
     /// The node number in ids.
     pub node: u16,
+    /// What makes a promise.
+    pub durability: Durability,
     /// Pending bytes.
     pub max_bytes: u64,
     /// Pending entries.
@@ -259,6 +280,17 @@ mod tests {
             &[("GRIDSPOOL_SOCKET", "/a"), ("GRIDSPOOL_ADMIN_SOCKET", "/a")],
         );
         assert_eq!(lines.len(), 3, "{lines:?}");
+    }
+
+    #[test]
+    fn promises_are_fsynced_unless_the_setting_says_otherwise_in_so_many_words() {
+        let durability = |arguments: &[&str]| load(arguments, &[]).unwrap().1.journal.durability;
+        assert_eq!(durability(&[]), Durability::Disk);
+        assert_eq!(durability(&["--durability", "disk"]), Durability::Disk);
+        assert_eq!(durability(&["--durability", "os"]), Durability::Os);
+        for word in ["", "OS", "none", "false"] {
+            assert_eq!(wrong(&["--durability", word], &[]).len(), 1, "{word}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 use super::table::{SETTINGS, variable};
-use super::{BucketConfig, CommitConfig, Config, JournalConfig, Secret};
+use super::{BucketConfig, CommitConfig, Config, Durability, JournalConfig, Secret};
 
 /// Where settings are looked up, and what was found wrong.
 pub(super) struct Source<'a> {
@@ -146,6 +146,17 @@ impl<'a> Source<'a> {
         text
     }
 
+    fn durability(&mut self) -> Durability {
+        let text = self.text("durability");
+        let known = [Durability::Disk, Durability::Os];
+        let found = known.into_iter().find(|known| known.name() == text);
+        found.unwrap_or_else(|| {
+            self.wrong
+                .push(format!("durability: {text:?} is neither disk nor os"));
+            Durability::Disk
+        })
+    }
+
     pub(super) fn config(&mut self, check_uri: &dyn Fn(&str) -> Result<(), String>) -> Config {
         let config = Config {
             data_dir: self.absolute_path("data_dir"),
@@ -162,6 +173,7 @@ impl<'a> Source<'a> {
             },
             journal: JournalConfig {
                 node: self.number("node", 1..=u16::MAX),
+                durability: self.durability(),
                 max_bytes: self.number("journal_max_bytes", 0..=u64::MAX),
                 max_entries: self.number("journal_max_entries", 0..=u64::MAX),
                 min_free_bytes: self.number("min_free_bytes", 0..=u64::MAX),

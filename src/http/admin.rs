@@ -26,6 +26,7 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
         "node": node.number,
         "uptime_seconds": age_seconds(node.started),
         "journal": {
+            "durability": node.journal.durability().name(),
             "writable": node.journal.check_admission(0).is_ok(),
             "poison": node.journal.poison(),
             "rooms": rooms,

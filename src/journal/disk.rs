@@ -125,3 +125,40 @@ impl Disk for LocalDisk {
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }
+
+/// The real one without any fsync: a power cut takes whole uploads that were answered, or leaves
+/// them torn. For comparison, and for those who may lose files.
+#[derive(Debug, Clone, Copy)]
+pub struct UnsyncedDisk;
+
+impl Disk for UnsyncedDisk {
+    fn link(&self, file: &File, to: &Path) -> io::Result<()> {
+        LocalDisk.link(file, to)
+    }
+
+    fn create(&self, path: &Path, content: &[u8]) -> io::Result<File> {
+        LocalDisk.create(path, content)
+    }
+
+    fn start_writing(&self, _: &File) {}
+
+    fn sync_file(&self, _: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_directory(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        LocalDisk.rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.unlink(path)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        LocalDisk.free_bytes(path)
+    }
+}

@@ -36,12 +36,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::config::JournalConfig;
+use crate::config::{Durability, JournalConfig};
 use crate::file::{FileId, FileIds, FileMeta, UnixMillis};
 use crate::store::Promised;
 
 pub use adopt::{Adopted, Draft};
-pub use disk::{Disk, LocalDisk};
+pub use disk::{Disk, LocalDisk, UnsyncedDisk};
 pub use entry::Record;
 pub use error::{AdoptError, JournalError, OpenError};
 pub use index::Totals;
@@ -114,6 +114,11 @@ impl Journal {
     /// The paths of this journal.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// What its promises are worth.
+    pub fn durability(&self) -> Durability {
+        self.limits.durability
     }
 
     /// What is known of an id here.

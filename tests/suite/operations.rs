@@ -43,6 +43,19 @@ fn health_is_told_through_nginx_and_on_the_admin_socket() {
 }
 
 #[test]
+fn a_sidecar_that_fsyncs_nothing_says_so_and_still_survives_a_kill() {
+    let builder = Builder::default().set("durability", "os");
+    let mut site = builder.start_with_uri(NO_MONGODB);
+    assert_eq!(site.status()["journal"]["durability"], "os");
+    assert!(site.log().contains("DANGEROUS"), "{}", site.log());
+    let client = site.client();
+    let uploaded = client.upload(b"kept by the kernel");
+    site.kill_sidecar();
+    site.start_sidecar();
+    assert_eq!(client.get(&uploaded.path).body, b"kept by the kernel");
+}
+
+#[test]
 fn the_status_tells_rooms_commits_and_mongodb() {
     let mut mongo = Mongo::start();
     let site = Site::start(&mongo);
@@ -58,6 +71,7 @@ fn the_status_tells_rooms_commits_and_mongodb() {
     assert!(status["uptime_seconds"].is_u64());
     let journal = &status["journal"];
     assert_eq!(journal["writable"], true);
+    assert_eq!(journal["durability"], "disk");
     assert!(journal["poison"].is_null());
     assert_eq!(journal["corrupt_files"], 0);
     assert!(journal["oldest_pending_seconds"].is_u64());

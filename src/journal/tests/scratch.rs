@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::disk::FaultyDisk;
-use crate::config::JournalConfig;
+use crate::config::{Durability, JournalConfig};
 use crate::file::{FileId, FileMeta, FileName, MediaType, UnixMillis};
 use crate::journal::{
     AdoptError, Adopted, Draft, Journal, Layout, LocalDisk, OpenError, Record, Recovered, Room,
@@ -41,6 +41,7 @@ impl Scratch {
             directory,
             limits: JournalConfig {
                 node: 1,
+                durability: Durability::Disk,
                 max_bytes: 1000,
                 max_entries: 20,
                 min_free_bytes: 0,
