@@ -1,6 +1,7 @@
 //! Finding files and reading ranges of them, whoever wrote them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -8,14 +9,18 @@ use futures::stream::{self, BoxStream};
 use mongodb::bson::{RawDocument, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::raw_batch_cursor::RawBatch;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{Bucket, document, error};
 use crate::file::FileKey;
 use crate::store::{StoreError, StoredFile};
 
-/// Bytes of chunks that one answer of MongoDB holds, about.
-const ANSWER_BYTES: u32 = 2 * 1024 * 1024;
+/// Bytes of chunks up to which a range is read by one answer of MongoDB. A slice of nginx's, and the
+/// chunks that it begins and ends in, are less.
+const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Bytes of chunks that all reads together have in memory, at most.
+pub(super) const READ_BYTES: u32 = 32 * 1024 * 1024;
 
 /// A read in progress: what comes next, and where it ends.
 struct Reader {
@@ -90,12 +95,18 @@ impl Bucket {
             range,
             next_n: first,
         };
+        let chunks = last - first + 1;
+        let at_once = chunks.min(ANSWER_BYTES / chunk_size).max(1);
+        // An answer that is passed on and the next one.
+        let permit = self.reserve(chunks.min(2 * at_once) * chunk_size).await?;
         let find = self
             .chunks
             .find(filter)
             .sort(doc! { "n": 1 })
             .projection(doc! { "_id": 0, "n": 1, "data": 1 })
-            .batch_size((ANSWER_BYTES / file.chunk_size_bytes.max(1)).max(1));
+            // With the limit, MongoDB knows the last answer to be the last: no more is asked.
+            .limit(number(chunks)?)
+            .batch_size(u32::try_from(at_once).unwrap_or(u32::MAX));
         let mut batches = self.in_time(async { find.batch().await }).await?;
         // An answer is passed on when the next one, or the end, has been seen to be right: what is
         // read by one answer gets an error and not the first part of its bytes. nginx's slice
@@ -108,7 +119,8 @@ impl Bucket {
             let Some(batch) = batch else {
                 break;
             };
-            let taken = reader.take(&Bytes::from_owner(Answer(batch)))?;
+            let answer = Answer(batch, Arc::clone(&permit));
+            let taken = reader.take(&Bytes::from_owner(answer))?;
             if !pass_on(std::mem::replace(&mut held, taken), sender).await {
                 return Ok(());
             }
@@ -116,6 +128,17 @@ impl Bucket {
         reader.finish(last)?;
         pass_on(held, sender).await;
         Ok(())
+    }
+
+    /// Waits until these bytes may be in memory. What is given back with the last of them.
+    async fn reserve(&self, bytes: u64) -> Result<Arc<OwnedSemaphorePermit>, StoreError> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(READ_BYTES);
+        let reads = Arc::clone(&self.reads);
+        match tokio::time::timeout(self.timeout, reads.acquire_many_owned(bytes)).await {
+            Ok(Ok(permit)) => Ok(Arc::new(permit)),
+            Ok(Err(err)) => Err(StoreError::Unavailable(err.to_string())),
+            Err(_) => Err(StoreError::Unavailable("too many reads".to_owned())),
+        }
     }
 
     /// Bounds one step of a read in time. An answer that comes too late is of no use to anybody,
@@ -203,8 +226,11 @@ impl Reader {
     }
 }
 
-/// Owns an answer for the slices that are cut out of it.
-struct Answer(RawBatch);
+/// Owns an answer for the slices that are cut out of it, and the room in memory that it takes.
+struct Answer(
+    RawBatch,
+    #[expect(dead_code, reason = "held until the last slice is dropped")] Arc<OwnedSemaphorePermit>,
+);
 
 impl AsRef<[u8]> for Answer {
     fn as_ref(&self) -> &[u8] {

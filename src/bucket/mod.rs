@@ -44,6 +44,8 @@ pub struct Bucket {
     bytes_in_flight: u32,
     /// A permit for each byte of a body that a commit may have in memory.
     budget: Arc<Semaphore>,
+    /// A permit for each byte of chunks that a read may have in memory.
+    reads: Arc<Semaphore>,
     indexes: Arc<OnceCell<()>>,
     runtime: Handle,
 }
@@ -99,6 +101,9 @@ impl Bucket {
             bytes_in_flight: config.bytes_in_flight,
             budget: Arc::new(Semaphore::new(
                 usize::try_from(config.bytes_in_flight).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+            reads: Arc::new(Semaphore::new(
+                usize::try_from(fetch::READ_BYTES).unwrap_or(Semaphore::MAX_PERMITS),
             )),
             indexes: Arc::new(OnceCell::new()),
             runtime: Handle::current(),

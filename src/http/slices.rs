@@ -21,7 +21,7 @@ pub(super) async fn slice(
 ) -> Result<HttpResponse, Problem> {
     let part = |name| request.match_info().query(name);
     let key = FileKey::from_segment(part("key")).ok_or_else(Problem::not_found)?;
-    let file = node.store.find(&key).await?;
+    let file = node.delivery.stored(&key).await?;
     let file = file
         .filter(|file| accel::version(&file.meta) == part("version"))
         .ok_or_else(Problem::not_found)?;

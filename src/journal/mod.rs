@@ -32,7 +32,7 @@ mod tests;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use rustix::io::Errno;
 
@@ -80,6 +80,10 @@ pub struct Kept {
     pub room: Room,
 }
 
+/// The journal is moving an entry just now: its memory can be read by those alone who may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy;
+
 /// What the journal knows of an id.
 #[derive(Debug, Clone)]
 pub enum Look {
@@ -119,6 +123,20 @@ impl Journal {
     /// What its promises are worth.
     pub fn durability(&self) -> Durability {
         self.limits.durability
+    }
+
+    /// The room that an entry is in, from memory alone; `None` if there is no such entry. Never
+    /// waits: it may be asked on a thread that must not stand still.
+    ///
+    /// # Errors
+    /// [`Busy`]: ask [`Journal::look`].
+    pub fn glance(&self, id: FileId) -> Result<Option<Room>, Busy> {
+        let index = match self.index.try_lock() {
+            Ok(index) => index,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Busy),
+        };
+        Ok(index.get(id).map(|slot| slot.room))
     }
 
     /// What is known of an id here.
