@@ -41,7 +41,8 @@
 //!
 //! # The life of a download
 //! 1. nginx sends the head of the request.
-//! 2. [`delivery::Delivery::find`] looks into the journal, and then into the store.
+//! 2. [`delivery::Delivery::find`] looks into the journal, and then into the store, unless it did so
+//!    a moment ago.
 //! 3. [`http`] answers 304, 404, 412, 416, HEAD and empty files itself. For the rest it sends nginx
 //!    to an internal location, with the type and name of the file.
 //! 4. A body in the journal is sent by nginx with sendfile.

@@ -165,7 +165,12 @@ mod tests {
         kept.put(kept.ticket(), &10, "a", ENTRY_BYTES);
         let here: Vec<_> = (0..11).filter(|key| kept.get(key).is_some()).collect();
         assert_eq!(here, [9, 10]);
-        kept.put(kept.ticket(), &11, "too long for all the room", 4 * ENTRY_BYTES);
+        kept.put(
+            kept.ticket(),
+            &11,
+            "too long for all the room",
+            4 * ENTRY_BYTES,
+        );
         assert_eq!(kept.get(&11), None);
         assert_eq!(kept.held().bytes, 0);
     }

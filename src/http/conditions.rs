@@ -4,8 +4,8 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::RANGE;
 use actix_web::http::header::{
-    EntityTag, Header, HttpDate, IF_MATCH, IF_NONE_MATCH, IF_RANGE, IfMatch, IfModifiedSince,
-    IfNoneMatch, IfRange, IfUnmodifiedSince,
+    EntityTag, Header, HttpDate, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, IfMatch, IfModifiedSince, IfNoneMatch, IfRange, IfUnmodifiedSince,
 };
 
 use super::ranges::{self, Wanted};
@@ -27,6 +27,9 @@ pub(super) enum Verdict {
 /// Evaluates all conditions in the order of RFC 9110 §13.2.2. An empty file has no ranges to be
 /// outside of: it is sent whole.
 pub(super) fn judge(request: &HttpRequest, meta: &FileMeta) -> Verdict {
+    if !has_conditions(request) {
+        return Verdict::Proceed;
+    }
     let tag = EntityTag::new_strong(meta.etag().trim_matches('"').to_owned());
     let modified = HttpDate::from(meta.last_modified());
     if request.headers().contains_key(IF_MATCH) {
@@ -56,6 +59,20 @@ pub(super) fn judge(request: &HttpRequest, meta: &FileMeta) -> Verdict {
         return Verdict::OutOfRange;
     }
     Verdict::Proceed
+}
+
+/// Whether there is anything to evaluate: most requests are done with that.
+fn has_conditions(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    [
+        IF_MATCH,
+        IF_UNMODIFIED_SINCE,
+        IF_NONE_MATCH,
+        IF_MODIFIED_SINCE,
+        RANGE,
+    ]
+    .iter()
+    .any(|name| headers.contains_key(name))
 }
 
 fn range(request: &HttpRequest) -> Option<&str> {

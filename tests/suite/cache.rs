@@ -1,11 +1,13 @@
 //! Committed files through nginx's cache: how often MongoDB is read, and what never gets in.
 
+use std::time::{Duration, Instant};
+
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::support::{Answer, Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id};
 
 /// How much nginx asks for at once.
-const SLICE: usize = 4 * CHUNK;
+const SLICE: usize = 8 * CHUNK;
 
 /// A site from which bodies go as soon as they are committed.
 fn start(mongo: &Mongo) -> Site {
@@ -31,9 +33,13 @@ fn watch_reads(mongo: &Mongo) {
 
 /// How often sidecars have read chunks since [`watch_reads`].
 fn chunk_reads(mongo: &Mongo) -> u64 {
+    reads(mongo, "chunks")
+}
+
+fn reads(mongo: &Mongo, part: &str) -> u64 {
     let profile = mongo.database().collection::<Document>("system.profile");
     let filter = doc! {
-        "ns": "gridspool.fs.chunks",
+        "ns": format!("gridspool.fs.{part}"),
         "op": { "$in": ["query", "getmore"] },
         "appName": "gridspool",
     };
@@ -55,6 +61,38 @@ fn a_file_that_was_read_once_is_read_from_mongodb_no_more() {
     );
     assert!(named.body == body[1..=2_000_000]);
     assert_eq!(chunk_reads(&mongo), cold);
+}
+
+#[test]
+fn a_file_that_many_ask_for_is_looked_up_once_in_five_seconds() {
+    let mongo = Mongo::start();
+    let (site, body, file) = start_cold(&mongo, SLICE + 1);
+    let client = site.client();
+    let begun = Instant::now();
+    for _ in 0..50 {
+        assert!(client.get(&file.path).body == body);
+        assert_eq!(client.head(&file.path).status, 200);
+    }
+    let lookups = reads(&mongo, "files");
+    assert!((1..=1 + begun.elapsed().as_secs() / 5).contains(&lookups));
+}
+
+#[test]
+fn a_file_that_was_read_a_moment_ago_is_served_while_mongodb_stands_still() {
+    let mongo = Mongo::start();
+    let (site, body, file) = start_cold(&mongo, SLICE + 1);
+    let client = site.client();
+    // Looked up anew after a pause of the machine, so that this is the moment.
+    let mut begun = Instant::now();
+    assert!(client.get(&file.path).body == body);
+    while begun.elapsed() > Duration::from_secs(1) {
+        begun = Instant::now();
+        assert!(client.get(&file.path).body == body);
+    }
+    mongo.freeze();
+    let answer = client.get(&file.path);
+    mongo.thaw();
+    assert!(answer.body == body);
 }
 
 #[test]
@@ -148,14 +186,14 @@ impl Fragile {
 #[test]
 fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() {
     let mongo = Mongo::start();
-    let site = start(&mongo);
+    let mut site = start(&mongo);
     let client = site.client();
     let file = Fragile::upload(&client, 1);
     site.wait_until_empty();
     let path = &file.uploaded.path;
     let last = file.body.len().div_ceil(CHUNK) - 1;
     // In the first slice, at a slice's end, in a later slice, and the last one.
-    for n in [0, 1, 3, 5, last] {
+    for n in [0, 1, 7, 9, last] {
         let bytes = file.bytes_of(n);
         let longer = [bytes, b"x"].concat();
         for (what, put) in [
@@ -188,16 +226,25 @@ fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() 
     file.assert_whole(&client.get(path), "chunk 5 has its number again");
     for nonsense in [Bson::from(-1), Bson::from(0.5), Bson::from("many")] {
         file.state_length(&mongo, nonsense);
+        restart_sidecar(&mut site);
         client.get(path).assert_problem(500, "damaged");
         assert_eq!(client.head(path).status, 500);
     }
     let length = i64::try_from(file.body.len()).unwrap();
     for wrong in [length + 1, length - 1, length + 10_000_000] {
         file.state_length(&mongo, Bson::Int64(wrong));
+        restart_sidecar(&mut site);
         file.assert_told(&client, &format!("length {wrong}"));
     }
     file.state_length(&mongo, Bson::Int64(length));
+    restart_sidecar(&mut site);
     file.assert_whole(&client.get(path), "made whole again");
+}
+
+/// Has the sidecar forget the descriptions that it has looked up.
+fn restart_sidecar(site: &mut Site) {
+    assert_eq!(site.stop_sidecar().code(), Some(0));
+    site.start_sidecar();
 }
 
 /// Removes all that nginx has cached. It looks for the files each time, and does without.

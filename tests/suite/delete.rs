@@ -2,7 +2,7 @@
 
 use mongodb::bson::{Bson, doc};
 
-use crate::support::{Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, wait_until};
+use crate::support::{Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id, wait_until};
 
 /// Asserts that a file is gone for every request, and cannot be deleted again.
 fn assert_gone(client: &Client, file: &Uploaded) {
@@ -96,6 +96,42 @@ fn a_committed_file_that_is_deleted_is_gone_even_from_nginxs_cache() {
     site.start_sidecar();
     assert_gone(&client, &file);
     assert!(client.get(&kept.path).body == b"kept");
+}
+
+#[test]
+fn a_file_that_another_driver_deletes_is_soon_gone_though_nginx_has_it_cached() {
+    let mongo = Mongo::start();
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let client = site.client();
+    let file = client.upload(&noise(1, 2 * CHUNK));
+    site.wait_until_empty();
+    assert!(client.get(&file.path).body == noise(1, 2 * CHUNK));
+    let deleted = mongo.block_on(async {
+        let bucket = mongo.database().gridfs_bucket(None);
+        bucket.delete(Bson::from(object_id(&file.id))).await
+    });
+    deleted.unwrap();
+    wait_until("the file is gone", || client.get(&file.path).status == 404);
+    assert_gone(&client, &file);
+}
+
+#[test]
+fn a_file_that_is_deleted_by_one_key_is_gone_by_another_at_once() {
+    let mongo = Mongo::start();
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let client = site.client();
+    let file = client.upload(&noise(1, 2 * CHUNK));
+    site.wait_until_empty();
+    let other = format!("/files/%7B%22%24oid%22%3A%22{}%22%7D", file.id);
+    assert!(client.get(&file.path).body == noise(1, 2 * CHUNK));
+    assert!(client.get(&other).body == noise(1, 2 * CHUNK));
+    assert_deleted(&client, &other);
+    assert_gone(&client, &file);
+    client.get(&other).assert_problem(404, "not-found");
 }
 
 #[test]
