@@ -135,6 +135,9 @@ mod tests {
         kept.put(kept.ticket(), &1, "a", 0);
         assert_eq!(kept.get(&1), Some("a"));
         assert_eq!(kept.get(&2), None);
+        let long_ago = Instant::now().checked_sub(LONG).unwrap();
+        kept.held().entries.get_mut(&1).unwrap().0 = long_ago;
+        assert_eq!(kept.get(&1), None);
         let expired = recent(Duration::ZERO, 10);
         expired.put(expired.ticket(), &1, "a", 0);
         assert_eq!(expired.get(&1), None);
