@@ -34,8 +34,9 @@
 //!    fsyncs both and their directories; one fsync of the bodies' directory serves all uploads
 //!    that were there when it began. What comes out is an [`journal::Adopted`].
 //! 4. A 201 is rendered from that, and from nothing else. nginx unlinks its own name of the file.
-//! 5. [`commit::Committer`] takes the entry when it is due, and [`bucket`] writes it: chunks first,
-//!    then the file's document, each with a majority, each harmless to repeat.
+//! 5. [`commit::Committer`] takes the entry when it is due, small ones in groups, and [`bucket`]
+//!    writes it: chunks first, then the file's document, each with a majority, each harmless to
+//!    repeat.
 //! 6. What a majority holds is read back and compared. The proof is a [`store::Committed`].
 //! 7. [`journal::Journal::settle`] takes nothing but that proof. The body stays for a grace time.
 //!

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bucket::Bucket;
-use crate::commit::{Backlog, Committer, Health, Tally};
+use crate::commit::{Backlog, Committer, Health, Slots, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
 use crate::http::{self, Node};
@@ -135,6 +135,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         store: Arc::clone(&store),
         backlog: Arc::new(Backlog::default()),
         health: Health::default(),
+        slots: Arc::new(Slots::new(config.commit.commits, config.commit.pace)),
         tally: Arc::new(Tally::default()),
         config: config.commit.clone(),
     };
@@ -145,6 +146,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         backlog: Arc::clone(&committer.backlog),
         store: Arc::clone(&store),
         health: committer.health.clone(),
+        slots: Arc::clone(&committer.slots),
         tally: Arc::clone(&committer.tally),
         number: config.journal.node,
         started: SystemTime::now(),

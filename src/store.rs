@@ -3,7 +3,7 @@
 //! It speaks of files and proofs. It must never know which database stands behind it.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -35,6 +35,12 @@ impl fmt::Debug for Sha256 {
     }
 }
 
+/// The bytes of a promised file: read from its beginning to its end, and in part once more if the
+/// store turns out to hold some of them.
+pub trait Body: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Body for T {}
+
 /// A promised file on its way into the store.
 pub struct Promised {
     /// Its id, for ever.
@@ -42,7 +48,7 @@ pub struct Promised {
     /// Its description.
     pub meta: FileMeta,
     /// Its bytes, `meta.length` of them. Read on the blocking pool.
-    pub body: Box<dyn Read + Send>,
+    pub body: Box<dyn Body>,
     /// Whether an earlier attempt may have left something in the store.
     pub is_retry: bool,
 }
@@ -91,8 +97,10 @@ pub struct Evidence {
     pub chunk_size_bytes: u32,
     /// How many chunks there are.
     pub chunks: u64,
-    /// The sum of their sizes in bytes.
-    pub chunk_bytes: u64,
+    /// The sum of their sizes in bytes, as the store holds them. `None` if it was not asked: in
+    /// this very attempt a majority acknowledged each of them as written, and none was there
+    /// before.
+    pub chunk_bytes: Option<u64>,
 }
 
 /// The proof that a file is in the store: nothing but [`Committed::prove`] makes one, and an
@@ -111,7 +119,9 @@ impl Committed {
         let chunk_size = u64::from(evidence.chunk_size_bytes.max(1));
         let is_proven = evidence.length == sent.length
             && evidence.sha256 == Some(sent.sha256)
-            && evidence.chunk_bytes == sent.length
+            && evidence
+                .chunk_bytes
+                .is_none_or(|bytes| bytes == sent.length)
             && evidence.chunks == sent.length.div_ceil(chunk_size);
         if is_proven {
             Ok(Self { id })
@@ -157,6 +167,25 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Any [`StoreError`] but `Damaged`.
     fn commit(&self, promised: Promised) -> BoxFuture<'_, Result<Committed, StoreError>>;
+
+    /// Writes small files side by side, in as few steps as one file takes, and proves each. Those
+    /// that did not go plainly well are missing in the answer: commit each of them by itself,
+    /// which tells what is wrong with it.
+    ///
+    /// # Errors
+    /// Any but `Damaged`, of them all: `Unavailable` is no file's fault, and another may be the
+    /// fault of any one of them.
+    fn commit_group(
+        &self,
+        group: Vec<Promised>,
+    ) -> BoxFuture<'_, Result<Vec<Committed>, StoreError>>;
+
+    /// Reads the beginning of a file, there or not, as a reader does who has nothing to do with
+    /// us: to see how long that takes.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn probe(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Finds a file; `None` if there is none.
     ///
@@ -205,7 +234,7 @@ mod tests {
             sha256: Some(Sha256([7; 32])),
             chunk_size_bytes: 255,
             chunks: 3,
-            chunk_bytes: 600,
+            chunk_bytes: Some(600),
         }
     }
 
@@ -216,7 +245,12 @@ mod tests {
             length: 600,
             sha256: Sha256([7; 32]),
         };
+        let acknowledged = Evidence {
+            chunk_bytes: None,
+            ..evidence()
+        };
         assert!(Committed::prove(id, sent, evidence()).is_ok());
+        assert!(Committed::prove(id, sent, acknowledged).is_ok());
         for wrong in [
             Evidence {
                 length: 599,
@@ -239,7 +273,11 @@ mod tests {
                 ..evidence()
             },
             Evidence {
-                chunk_bytes: 601,
+                chunks: 4,
+                ..acknowledged
+            },
+            Evidence {
+                chunk_bytes: Some(601),
                 ..evidence()
             },
         ] {

@@ -1,11 +1,12 @@
 //! The two kinds of documents of a bucket, written and read as the GridFS specification has them.
 
+use std::io;
+
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::RawBsonRef;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{
-    Binary, Bson, DateTime, Document, RawBinaryRef, RawDocument, RawDocumentBuf, Uuid, cstr, doc,
-    rawdoc,
+    Binary, Bson, DateTime, Document, RawDocument, RawDocumentBuf, Uuid, cstr, doc, rawdoc,
 };
 
 use crate::file::{FileId, FileKey, FileMeta, FileName, MediaType, UnixMillis};
@@ -16,18 +17,48 @@ pub(super) fn object_id(id: FileId) -> ObjectId {
     ObjectId::from_bytes(id.bytes())
 }
 
-/// A chunk's document.
-pub(super) fn chunk(files_id: ObjectId, n: i32, data: &[u8]) -> RawDocumentBuf {
-    let binary = RawBinaryRef {
-        subtype: BinarySubtype::Generic,
-        bytes: data,
+/// A chunk's document, whose data is put in place by `fill`: nothing is copied.
+///
+/// # Errors
+/// Those of `fill`.
+pub(super) fn chunk(
+    files_id: ObjectId,
+    n: i32,
+    size: usize,
+    fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+) -> io::Result<RawDocumentBuf> {
+    const INT32: u8 = 0x10;
+    const BINARY: u8 = 0x05;
+    const OBJECT_ID: u8 = 0x07;
+    const END: u8 = 0;
+    let length_of = |bytes: usize| {
+        let length = i32::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge);
+        length.map(i32::to_le_bytes)
     };
-    let mut document = RawDocumentBuf::new();
-    document.append(cstr!("_id"), ObjectId::new());
-    document.append(cstr!("files_id"), files_id);
-    document.append(cstr!("n"), n);
-    document.append(cstr!("data"), binary);
-    document
+    let mut head = Vec::with_capacity(72);
+    for (name, id) in [("_id", ObjectId::new()), ("files_id", files_id)] {
+        head.push(OBJECT_ID);
+        head.extend_from_slice(name.as_bytes());
+        head.push(END);
+        head.extend_from_slice(&id.bytes());
+    }
+    head.push(INT32);
+    head.extend_from_slice(b"n\0");
+    head.extend_from_slice(&n.to_le_bytes());
+    head.push(BINARY);
+    head.extend_from_slice(b"data\0");
+    head.extend_from_slice(&length_of(size)?);
+    head.push(BinarySubtype::Generic.into());
+
+    let whole = size_of::<i32>() + head.len() + size + 1;
+    let mut document = Vec::with_capacity(whole);
+    document.extend_from_slice(&length_of(whole)?);
+    document.extend_from_slice(&head);
+    let begin = document.len();
+    document.resize(begin + size, 0);
+    fill(document.get_mut(begin..).unwrap_or_default())?;
+    document.push(END);
+    RawDocumentBuf::from_bytes(document).map_err(io::Error::other)
 }
 
 /// A file's document.
@@ -113,7 +144,11 @@ pub(super) fn read_file(key: &FileKey, document: &RawDocument) -> Result<StoredF
 }
 
 /// What a file's document states of it, with what its chunks were counted to be.
-pub(super) fn evidence(document: &RawDocument, chunks: u64, chunk_bytes: u64) -> Option<Evidence> {
+pub(super) fn evidence(
+    document: &RawDocument,
+    chunks: u64,
+    chunk_bytes: Option<u64>,
+) -> Option<Evidence> {
     let digest = document
         .get_document("metadata")
         .ok()
@@ -166,4 +201,28 @@ pub(super) fn id_of(file: &StoredFile) -> Result<Bson, StoreError> {
 /// A filter for exactly this value: `$eq` takes even a document with operators in it literally.
 pub(super) fn is(field: &str, value: &Bson) -> Document {
     doc! { field: { "$eq": value.clone() } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_made_in_place_is_what_the_driver_makes_of_it() {
+        for data in [Vec::new(), vec![1], vec![7; 300_000]] {
+            let files_id = ObjectId::from_bytes([1; 12]);
+            let fill = |place: &mut [u8]| {
+                place.copy_from_slice(&data);
+                Ok(())
+            };
+            let made = chunk(files_id, 77, data.len(), fill).unwrap();
+            let binary = Binary {
+                subtype: BinarySubtype::Generic,
+                bytes: data.clone(),
+            };
+            let id = made.get_object_id("_id").unwrap();
+            let expected = rawdoc! { "_id": id, "files_id": files_id, "n": 77, "data": binary };
+            assert!(made == expected, "{} bytes", data.len());
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What a driver's error means for a file.
 
+use std::collections::HashSet;
+
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 
 use crate::store::StoreError;
@@ -60,6 +62,19 @@ pub(super) fn duplicates(err: &Error) -> Option<Vec<usize>> {
     let errors = many.write_errors.as_deref().unwrap_or_default();
     let is_all = !errors.is_empty() && errors.iter().all(|one| one.code == DUPLICATE_KEY);
     is_all.then(|| errors.iter().map(|one| one.index).collect())
+}
+
+/// If the only thing wrong with an insert of many is that some were not taken, for whatever
+/// reason: which of them. All others have a majority then.
+pub(super) fn not_taken(err: &Error) -> Option<HashSet<usize>> {
+    let ErrorKind::InsertMany(many) = err.kind.as_ref() else {
+        return None;
+    };
+    if many.write_concern_error.is_some() {
+        return None;
+    }
+    let errors = many.write_errors.as_deref().unwrap_or_default();
+    (!errors.is_empty()).then(|| errors.iter().map(|one| one.index).collect())
 }
 
 /// The server's code for what went wrong first, other than a duplicate.

@@ -98,7 +98,9 @@ impl Bucket {
         let chunks = last - first + 1;
         let at_once = chunks.min(ANSWER_BYTES / chunk_size).max(1);
         // An answer that is passed on and the next one.
-        let permit = self.reserve(chunks.min(2 * at_once) * chunk_size).await?;
+        let permit = self
+            .reserve_read(chunks.min(2 * at_once) * chunk_size)
+            .await?;
         let find = self
             .chunks
             .find(filter)
@@ -131,7 +133,7 @@ impl Bucket {
     }
 
     /// Waits until these bytes may be in memory. What is given back with the last of them.
-    async fn reserve(&self, bytes: u64) -> Result<Arc<OwnedSemaphorePermit>, StoreError> {
+    async fn reserve_read(&self, bytes: u64) -> Result<Arc<OwnedSemaphorePermit>, StoreError> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(READ_BYTES);
         let reads = Arc::clone(&self.reads);
         match tokio::time::timeout(self.timeout, reads.acquire_many_owned(bytes)).await {

@@ -6,10 +6,13 @@
 
 mod document;
 mod error;
+mod evidence;
 mod fetch;
+mod group;
 mod index;
 mod put;
 mod remove;
+mod source;
 
 use std::future::Future;
 use std::ops::Range;
@@ -136,6 +139,24 @@ impl Bucket {
 impl Store for Bucket {
     fn commit(&self, promised: Promised) -> BoxFuture<'_, Result<Committed, StoreError>> {
         self.put(promised).boxed()
+    }
+
+    fn commit_group(
+        &self,
+        group: Vec<Promised>,
+    ) -> BoxFuture<'_, Result<Vec<Committed>, StoreError>> {
+        self.put_group(group).boxed()
+    }
+
+    fn probe(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (files, chunks) = (self.files.clone(), self.chunks.clone());
+        let id = document::object_id(id);
+        self.bounded(async move {
+            files.find_one(doc! { "_id": id }).await?;
+            chunks.find_one(doc! { "files_id": id, "n": 0 }).await
+        })
+        .map(|read| read.map(|_| ()).map_err(|err| error::of_read(&err)))
+        .boxed()
     }
 
     fn find<'a>(

@@ -1,20 +1,23 @@
 //! Writing a promised file, so that doing it twice does no harm.
 
-use std::io::{self, Read};
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
-use mongodb::bson::oid::ObjectId;
+use futures::stream::{FuturesUnordered, TryStreamExt as _};
 use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::options::ReadConcern;
-use sha2::Digest as _;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::evidence::Sizes;
+use super::source::Source;
 use super::{Bucket, document, error};
 use crate::file::FileId;
-use crate::store::{Committed, Evidence, Promised, Sent, Sha256, StoreError};
+use crate::store::{Committed, Promised, StoreError};
 
 /// Bytes of a body in one insert, at most.
-const BATCH_BYTES: u32 = 2 * 1024 * 1024;
+const BATCH_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Inserts of one file on their way at the same time.
+const INSERTS_AT_ONCE: usize = 2;
 
 impl Bucket {
     /// Commits a file.
@@ -22,11 +25,12 @@ impl Bucket {
     /// 1. The unique index on chunks exists.
     /// 2. After an earlier attempt, the file's document and all chunks may be there already. Then
     ///    the body is only hashed, and the proof tried.
-    /// 3. The chunks are inserted, unordered, in batches; the body is hashed on the way. A chunk
-    ///    that is there already is compared, byte by byte.
-    /// 4. The file's document is inserted, once every chunk has a majority. One that is there
-    ///    already is judged by step 5.
-    /// 5. Document and chunks are read back with read concern majority, and held against what
+    /// 3. The chunks are inserted, unordered, in batches, some batches side by side; the body is
+    ///    hashed on the way.
+    /// 4. Each chunk that was there already is compared, byte by byte.
+    /// 5. The file's document is inserted, once every chunk has a majority. One that is there
+    ///    already is judged by step 6.
+    /// 6. Document and chunks are read back with read concern majority, and held against what
     ///    was sent: the proof.
     ///
     /// Cut anywhere, it leaves chunks that no reader sees, or the whole file. Nothing is deleted.
@@ -42,7 +46,7 @@ impl Bucket {
             is_retry,
         } = promised;
         let found = if is_retry {
-            self.evidence(id).await? // 2
+            self.evidence(id, Sizes::Summed).await? // 2
         } else {
             None
         };
@@ -51,86 +55,125 @@ impl Bucket {
                 "{id} is there as another file"
             )));
         }
-        let has_all_chunks = found.is_some_and(|found| found.chunk_bytes == found.length);
-        let mut source = Source::new(body, id, meta.length, self.chunk_size_bytes);
-        let sent = loop {
-            match self.next_batch(source).await? {
-                Step::Batch(next, batch) => {
-                    if !has_all_chunks {
-                        self.insert_chunks(batch).await?; // 3
-                    }
-                    source = next;
-                }
-                Step::End(sent) => break sent,
-            }
+        let has_all_chunks = found.is_some_and(|found| found.chunk_bytes == Some(found.length));
+        let source = Source::new(body, id, meta.length, self.chunk_size_bytes);
+        let (source, there) = self.send(source, has_all_chunks).await?; // 3
+        let sent = source.sent();
+        let sizes = if is_retry || !there.is_empty() {
+            Sizes::Summed
+        } else {
+            Sizes::Acknowledged
         };
+        self.compare_chunks(source, id, there).await?; // 4
         if found.is_none() {
             let file = document::file(id, &meta, sent, self.chunk_size_bytes)?;
-            self.insert_file(file).await?; // 4
+            self.insert_file(file).await?; // 5
         }
-        self.prove(id, sent).await // 5
+        self.prove(id, sent, sizes).await // 6
+    }
+
+    /// Reads and hashes a body to its end and sends its chunks, unless that `is_rehearsal`.
+    /// Returns the numbers of the chunks that were there already.
+    async fn send(
+        &self,
+        mut source: Source,
+        is_rehearsal: bool,
+    ) -> Result<(Source, Vec<i32>), StoreError> {
+        let mut inserts = FuturesUnordered::new();
+        let mut there = Vec::new();
+        while source.remaining() > 0 {
+            let first_n = source.next_n();
+            let batch;
+            (source, batch) = self.next_batch(source).await?;
+            if is_rehearsal {
+                continue;
+            }
+            if inserts.len() == INSERTS_AT_ONCE {
+                there.extend(inserts.try_next().await?.unwrap_or_default());
+            }
+            // A task: it goes on while the next batch is read.
+            let insert = self.clone().insert_chunks(first_n, batch);
+            let insert = self.runtime.spawn(insert);
+            inserts.push(async move {
+                insert
+                    .await
+                    .unwrap_or_else(|lost| Err(StoreError::Unavailable(lost.to_string())))
+            });
+        }
+        while let Some(more) = inserts.try_next().await? {
+            there.extend(more);
+        }
+        Ok((source, there))
     }
 
     /// Reads and hashes the next batch on the blocking pool, within the budget of bytes.
-    async fn next_batch(&self, source: Source) -> Result<Step, StoreError> {
-        if source.remaining == 0 {
-            return Ok(Step::End(source.sent()));
-        }
+    async fn next_batch(&self, mut source: Source) -> Result<(Source, Batch), StoreError> {
+        // A large file leaves room for others, and for its own next batch.
         let batch_bytes = BATCH_BYTES
-            .min(self.bytes_in_flight)
+            .min(self.bytes_in_flight / 4)
             .max(self.chunk_size_bytes);
-        let wanted = u32::try_from(source.remaining)
+        let wanted = u32::try_from(source.remaining())
             .unwrap_or(u32::MAX)
             .min(batch_bytes);
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.budget)
-            .acquire_many_owned(wanted)
-            .await
-            .map_err(|err| StoreError::Unavailable(err.to_string()))?;
-        let read = self.runtime.spawn_blocking(move || source.read(wanted));
+        let permit = self.reserve(wanted).await?;
+        let read = self.runtime.spawn_blocking(move || {
+            let documents = source.read(wanted)?;
+            Ok((source, documents))
+        });
         let (source, documents) = read
             .await
             .map_err(|lost| StoreError::Failed(format!("reading the body: {lost}")))?
             .map_err(StoreError::Body)?;
-        Ok(Step::Batch(
-            source,
-            Batch {
-                documents: Arc::new(documents),
-                _permit: permit,
-            },
-        ))
+        let batch = Batch {
+            documents,
+            _permit: permit,
+        };
+        Ok((source, batch))
     }
 
-    async fn insert_chunks(&self, batch: Batch) -> Result<(), StoreError> {
+    /// Waits until so many bytes fit into the budget. First come, first served: no commit that
+    /// waits is overtaken, and none that waits keeps another from ending.
+    pub(super) async fn reserve(&self, bytes: u32) -> Result<OwnedSemaphorePermit, StoreError> {
+        let bytes = bytes.min(self.bytes_in_flight);
+        // The semaphore is never closed.
+        Arc::clone(&self.budget)
+            .acquire_many_owned(bytes)
+            .await
+            .map_err(|err| StoreError::Unavailable(err.to_string()))
+    }
+
+    /// Inserts chunks of consecutive numbers; returns those that were there already.
+    async fn insert_chunks(self, first_n: i32, batch: Batch) -> Result<Vec<i32>, StoreError> {
         let chunks = self.chunks.clone();
-        let documents = Arc::clone(&batch.documents);
+        let documents = batch.documents;
         let inserted = self
-            .bounded(async move { chunks.insert_many(documents.iter()).ordered(false).await })
+            .bounded(async move { chunks.insert_many(documents).ordered(false).await })
             .await;
         match inserted {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(Vec::new()),
             Err(err) => match error::duplicates(&err) {
-                Some(there) => self.compare_chunks(&batch, &there).await,
+                Some(there) => Ok((first_n..)
+                    .enumerate()
+                    .take(there.iter().max().map_or(0, |last| last + 1))
+                    .filter(|(index, _)| there.contains(index))
+                    .map(|(_, n)| n)
+                    .collect()),
                 None => Err(error::of_write(&err)),
             },
         }
     }
 
     /// Sees that chunks which were there already are what we would have written.
-    async fn compare_chunks(&self, batch: &Batch, there: &[usize]) -> Result<(), StoreError> {
-        for &index in there {
-            let (files_id, n, data) = batch
-                .documents
-                .get(index)
-                .and_then(|ours| {
-                    let n = ours.get_i32("n").ok()?;
-                    Some((
-                        ours.get_object_id("files_id").ok()?,
-                        n,
-                        ours.get_binary("data").ok()?,
-                    ))
-                })
-                .ok_or_else(|| StoreError::Failed(format!("an answer about chunk {index}")))?;
+    async fn compare_chunks(
+        &self,
+        mut source: Source,
+        id: FileId,
+        there: Vec<i32>,
+    ) -> Result<(), StoreError> {
+        let files_id = document::object_id(id);
+        for n in there {
+            let ours;
+            (source, ours) = self.read_again(source, n).await?;
             let chunks = self.chunks.clone();
             let stored = self
                 .bounded(async move {
@@ -147,7 +190,7 @@ impl Bucket {
                         "chunk {n} of {files_id} has no majority yet"
                     )));
                 }
-                Some(Ok(stored)) if stored.bytes == data.bytes => {}
+                Some(Ok(stored)) if stored.bytes == ours => {}
                 Some(_) => {
                     return Err(StoreError::Refused(format!(
                         "chunk {n} of {files_id} is there with other bytes"
@@ -156,6 +199,20 @@ impl Bucket {
             }
         }
         Ok(())
+    }
+
+    async fn read_again(
+        &self,
+        mut source: Source,
+        n: i32,
+    ) -> Result<(Source, Vec<u8>), StoreError> {
+        let read = self.runtime.spawn_blocking(move || {
+            let bytes = source.read_again(n)?;
+            Ok((source, bytes))
+        });
+        read.await
+            .map_err(|lost| StoreError::Failed(format!("reading the body: {lost}")))?
+            .map_err(StoreError::Body)
     }
 
     async fn insert_file(&self, file: RawDocumentBuf) -> Result<(), StoreError> {
@@ -168,142 +225,10 @@ impl Bucket {
             _ => Ok(()),
         }
     }
-
-    async fn prove(&self, id: FileId, sent: Sent) -> Result<Committed, StoreError> {
-        let evidence = self.evidence(id).await?.ok_or_else(|| {
-            StoreError::Unavailable(format!("the document of {id} has no majority yet"))
-        })?;
-        Committed::prove(id, sent, evidence).map_err(|difference| {
-            if evidence.length == sent.length && evidence.sha256 == Some(sent.sha256) {
-                // Our own file, with chunks missing: sending them again mends it.
-                StoreError::Failed(difference)
-            } else {
-                StoreError::Refused(difference)
-            }
-        })
-    }
-
-    /// What a majority holds of a file; `None` without a document.
-    async fn evidence(&self, id: FileId) -> Result<Option<Evidence>, StoreError> {
-        let files_id = document::object_id(id);
-        let files = self.files.clone();
-        let file = self
-            .bounded(async move {
-                files
-                    .find_one(doc! { "_id": files_id })
-                    .read_concern(ReadConcern::majority())
-                    .await
-            })
-            .await
-            .map_err(|err| error::of_read(&err))?;
-        let Some(file) = file else {
-            return Ok(None);
-        };
-        let (chunks, chunk_bytes) = self.count_chunks(files_id).await?;
-        document::evidence(&file, chunks, chunk_bytes)
-            .map(Some)
-            .ok_or_else(|| StoreError::Refused(format!("{id} is there with a strange document")))
-    }
-
-    async fn count_chunks(&self, files_id: ObjectId) -> Result<(u64, u64), StoreError> {
-        let chunks = self.chunks.clone();
-        let pipeline = [
-            doc! { "$match": { "files_id": files_id } },
-            doc! { "$group": {
-                "_id": null,
-                "chunks": { "$sum": 1 },
-                "bytes": { "$sum": { "$binarySize": "$data" } },
-            } },
-        ];
-        let groups: Vec<RawDocumentBuf> = self
-            .bounded(async move {
-                chunks
-                    .aggregate(pipeline)
-                    .read_concern(ReadConcern::majority())
-                    .with_type()
-                    .await?
-                    .try_collect()
-                    .await
-            })
-            .await
-            .map_err(|err| error::of_read(&err))?;
-        let Some(group) = groups.first() else {
-            return Ok((0, 0));
-        };
-        let number = |name| {
-            document::whole_number(group, name)
-                .ok_or_else(|| StoreError::Failed(format!("counting chunks gave no {name}")))
-        };
-        Ok((number("chunks")?, number("bytes")?))
-    }
 }
 
 /// Chunks on their way, and the permit for their bytes.
 struct Batch {
-    documents: Arc<Vec<RawDocumentBuf>>,
-    _permit: tokio::sync::OwnedSemaphorePermit,
-}
-
-enum Step {
-    Batch(Source, Batch),
-    End(Sent),
-}
-
-/// A body, cut into chunks and hashed while it is read.
-struct Source {
-    body: Box<dyn Read + Send>,
-    files_id: ObjectId,
-    chunk_size_bytes: u32,
-    length: u64,
-    remaining: u64,
-    next_n: i32,
-    hasher: sha2::Sha256,
-}
-
-impl Source {
-    fn new(body: Box<dyn Read + Send>, id: FileId, length: u64, chunk_size_bytes: u32) -> Self {
-        Self {
-            body,
-            files_id: document::object_id(id),
-            chunk_size_bytes,
-            length,
-            remaining: length,
-            next_n: 0,
-            hasher: sha2::Sha256::new(),
-        }
-    }
-
-    /// Reads whole chunks of at most `batch_bytes` together, or the last one. Blocks.
-    fn read(mut self, batch_bytes: u32) -> io::Result<(Self, Vec<RawDocumentBuf>)> {
-        let mut documents = Vec::new();
-        let mut room = u64::from(batch_bytes);
-        let mut buffer = Vec::new();
-        while self.remaining > 0 {
-            let size = self.remaining.min(u64::from(self.chunk_size_bytes));
-            if size > room {
-                break;
-            }
-            buffer.clear();
-            let read = (&mut self.body).take(size).read_to_end(&mut buffer)?;
-            if u64::try_from(read) != Ok(size) {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.hasher.update(&buffer);
-            documents.push(document::chunk(self.files_id, self.next_n, &buffer));
-            self.next_n = self
-                .next_n
-                .checked_add(1)
-                .ok_or(io::ErrorKind::FileTooLarge)?;
-            self.remaining -= size;
-            room -= size;
-        }
-        Ok((self, documents))
-    }
-
-    fn sent(self) -> Sent {
-        Sent {
-            length: self.length - self.remaining,
-            sha256: Sha256(self.hasher.finalize().into()),
-        }
-    }
+    documents: Vec<RawDocumentBuf>,
+    _permit: OwnedSemaphorePermit,
 }

@@ -1,10 +1,12 @@
 //! What has to be done, and when: ids in order of the time at which they are due.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::config::GroupConfig;
 use crate::file::{FileId, UnixMillis};
 
 /// The committer's queue. No id is handed out twice at the same time.
@@ -17,7 +19,11 @@ pub struct Backlog {
 #[derive(Debug, Default)]
 struct Queue {
     due: BTreeSet<(UnixMillis, FileId)>,
-    in_flight: HashSet<FileId>,
+    /// Those that were found to be large when they became due.
+    large: BTreeSet<(UnixMillis, FileId)>,
+    /// With whether it is large.
+    in_flight: HashMap<FileId, bool>,
+    large_in_flight: usize,
     /// What was pushed for an id while it was in flight.
     again: HashMap<FileId, UnixMillis>,
 }
@@ -27,7 +33,7 @@ impl Backlog {
     pub fn push(&self, id: FileId, due: UnixMillis) {
         {
             let mut queue = self.queue();
-            if queue.in_flight.contains(&id) {
+            if queue.in_flight.contains_key(&id) {
                 queue.again.insert(id, due);
             } else {
                 queue.due.insert((due, id));
@@ -36,27 +42,31 @@ impl Backlog {
         self.changed.notify_one();
     }
 
-    /// Waits for an id that is due and hands it out, until [`Backlog::finish`]. Dropping the
-    /// future takes nothing out.
-    pub(super) async fn next(&self) -> FileId {
+    /// Waits for ids that are due and hands them out, until [`Backlog::finish`]: small ones in a
+    /// group, a large one alone, those that are due longest first. Small ones overtake large ones
+    /// that wait for others like them. Dropping the future takes nothing out.
+    pub(super) async fn next(
+        &self,
+        limits: &GroupConfig,
+        length: impl Fn(FileId) -> u64,
+    ) -> Vec<FileId> {
         loop {
             let changed = self.changed.notified();
-            let wait = {
+            let next_due = {
                 let mut queue = self.queue();
                 let now = UnixMillis::now();
-                match queue.due.first().copied() {
-                    Some((due, id)) if due <= now => {
-                        queue.due.pop_first();
-                        queue.in_flight.insert(id);
-                        return id;
-                    }
-                    Some((due, _)) => Some(due.0 - now.0),
-                    None => None,
+                let taken = queue.take(now, limits, &length);
+                if !taken.is_empty() {
+                    return taken;
                 }
+                queue
+                    .due
+                    .first()
+                    .map(|(due, _)| due.0.saturating_sub(now.0))
             };
-            match wait {
+            match next_due {
                 Some(millis) => {
-                    let pause = std::time::Duration::from_millis(millis);
+                    let pause = Duration::from_millis(millis);
                     // Either way the queue is looked at again.
                     tokio::time::timeout(pause, changed).await.unwrap_or(());
                 }
@@ -67,13 +77,17 @@ impl Backlog {
 
     /// Ends what [`Backlog::next`] began; with a time, the id comes again then.
     pub(super) fn finish(&self, id: FileId, again: Option<UnixMillis>) {
-        let again = {
+        let (again, was_large) = {
             let mut queue = self.queue();
-            queue.in_flight.remove(&id);
-            queue.again.remove(&id).or(again)
+            let was_large = queue.in_flight.remove(&id).unwrap_or(false);
+            queue.large_in_flight -= usize::from(was_large);
+            (queue.again.remove(&id).or(again), was_large)
         };
         if let Some(due) = again {
             self.push(id, due);
+        } else if was_large {
+            // Another may take its place.
+            self.changed.notify_one();
         }
     }
 
@@ -87,50 +101,194 @@ impl Backlog {
     }
 }
 
+impl Queue {
+    /// Takes out what may go now: a large one, or small ones.
+    fn take(
+        &mut self,
+        now: UnixMillis,
+        limits: &GroupConfig,
+        length: &impl Fn(FileId) -> u64,
+    ) -> Vec<FileId> {
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while let Some(&(due, id)) = self.due.first().filter(|(due, _)| *due <= now) {
+            let length = length(id);
+            if length > limits.small_bytes {
+                self.due.pop_first();
+                self.large.insert((due, id));
+                continue;
+            }
+            if group.is_empty()
+                && let Some(large) = self.take_large(limits, Some((due, id)))
+            {
+                return vec![large];
+            }
+            bytes += length;
+            if group.len() == limits.entries || (bytes > limits.bytes && !group.is_empty()) {
+                return group;
+            }
+            self.due.pop_first();
+            self.in_flight.insert(id, false);
+            group.push(id);
+        }
+        if group.is_empty() {
+            group.extend(self.take_large(limits, None));
+        }
+        group
+    }
+
+    /// Takes out the large one that is due longest, unless enough of them are in flight, or
+    /// another is due longer.
+    fn take_large(
+        &mut self,
+        limits: &GroupConfig,
+        other: Option<(UnixMillis, FileId)>,
+    ) -> Option<FileId> {
+        let &first = self.large.first()?;
+        let is_enough = self.large_in_flight >= limits.large;
+        if is_enough || other.is_some_and(|other| other < first) {
+            return None;
+        }
+        self.large.remove(&first);
+        let (_, id) = first;
+        self.in_flight.insert(id, true);
+        self.large_in_flight += 1;
+        Some(id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures::FutureExt as _;
 
     use super::*;
+
+    const LIMITS: GroupConfig = GroupConfig {
+        small_bytes: 100,
+        entries: 3,
+        bytes: 200,
+        large: 1,
+    };
 
     fn id(byte: u8) -> FileId {
         FileId::from_bytes([byte; 12])
     }
 
-    #[tokio::test]
-    async fn ids_come_in_order_of_their_time_and_not_before_it() {
-        let backlog = Backlog::default();
-        backlog.push(id(2), UnixMillis(2));
-        backlog.push(id(1), UnixMillis(1));
-        backlog.push(id(3), UnixMillis(u64::MAX));
-        assert_eq!(backlog.next().await, id(1));
-        assert_eq!(backlog.next().await, id(2));
-        assert_eq!(backlog.next().now_or_never(), None);
-        assert_eq!(backlog.in_flight(), 2);
+    /// Ids up to 99 are of small entries of ten bytes; those from there on are large.
+    fn length(id: FileId) -> u64 {
+        match id.bytes()[0] {
+            small @ ..100 => u64::from(small).min(10),
+            large => u64::from(large) * 10,
+        }
+    }
+
+    fn push(backlog: &Backlog, due: &[u8]) {
+        for &byte in due {
+            backlog.push(id(byte), UnixMillis(0));
+        }
+    }
+
+    /// What is handed out now, if anything is.
+    fn next(backlog: &Backlog) -> Vec<u8> {
+        let taken = backlog.next(&LIMITS, length).now_or_never();
+        let ids = taken.into_iter().flatten();
+        ids.map(|id| id.bytes()[0]).collect()
     }
 
     #[tokio::test]
-    async fn an_id_in_flight_is_handed_out_again_only_when_it_has_ended() {
+    async fn ids_come_in_order_of_their_time_and_not_before_it() {
         let backlog = Backlog::default();
-        backlog.push(id(1), UnixMillis(0));
-        assert_eq!(backlog.next().await, id(1));
-        backlog.push(id(1), UnixMillis(0));
-        assert_eq!(backlog.next().now_or_never(), None);
+        backlog.push(id(110), UnixMillis(2));
+        backlog.push(id(2), UnixMillis(3));
+        backlog.push(id(1), UnixMillis(1));
+        backlog.push(id(3), UnixMillis(u64::MAX));
+        assert_eq!(next(&backlog), [1, 2], "a group goes past a large one");
+        assert_eq!(next(&backlog), [110]);
+        assert!(next(&backlog).is_empty());
+        assert_eq!(backlog.in_flight(), 3);
+    }
+
+    #[test]
+    fn a_group_has_as_many_entries_and_bytes_as_it_may() {
+        let backlog = Backlog::default();
+        push(&backlog, &[1, 2, 3, 4, 5]);
+        assert_eq!(next(&backlog), [1, 2, 3]);
+        assert_eq!(next(&backlog), [4, 5]);
+        let limits = GroupConfig {
+            bytes: 15,
+            ..LIMITS
+        };
+        push(&backlog, &[20, 21, 22]);
+        let taken = || backlog.next(&limits, length).now_or_never().unwrap();
+        assert_eq!(taken(), [id(20)], "two are twenty bytes");
+        assert_eq!(taken(), [id(21)]);
+    }
+
+    #[test]
+    fn large_ones_go_alone_and_wait_for_each_other_but_hold_no_small_one_up() {
+        let backlog = Backlog::default();
+        push(&backlog, &[1, 100, 101]);
+        backlog.push(id(2), UnixMillis(1));
+        assert_eq!(next(&backlog), [1, 2]);
+        assert_eq!(next(&backlog), [100]);
+        assert!(next(&backlog).is_empty());
+        push(&backlog, &[3]);
+        assert_eq!(next(&backlog), [3]);
+        backlog.finish(id(100), None);
+        assert_eq!(next(&backlog), [101]);
+        backlog.finish(id(101), Some(UnixMillis(0)));
+        assert_eq!(next(&backlog), [101]);
+    }
+
+    #[test]
+    fn a_large_one_that_is_due_longer_goes_before_small_ones() {
+        let backlog = Backlog::default();
+        push(&backlog, &[100, 101]);
+        assert_eq!(next(&backlog), [100]);
+        backlog.push(id(1), UnixMillis(1));
+        backlog.finish(id(100), None);
+        assert_eq!(next(&backlog), [101]);
+        assert_eq!(next(&backlog), [1]);
+    }
+
+    #[test]
+    fn an_id_in_flight_is_handed_out_again_only_when_it_has_ended() {
+        let backlog = Backlog::default();
+        push(&backlog, &[1]);
+        assert_eq!(next(&backlog), [1]);
+        push(&backlog, &[1]);
+        assert!(next(&backlog).is_empty());
         backlog.finish(id(1), None);
-        assert_eq!(backlog.next().await, id(1));
+        assert_eq!(next(&backlog), [1]);
         backlog.finish(id(1), None);
-        assert_eq!(backlog.next().now_or_never(), None);
+        assert!(next(&backlog).is_empty());
+    }
+
+    /// A taker that has found nothing to take.
+    async fn waiting_taker(backlog: &Arc<Backlog>) -> tokio::task::JoinHandle<Vec<FileId>> {
+        let backlog = Arc::clone(backlog);
+        let taker = tokio::spawn(async move { backlog.next(&LIMITS, length).await });
+        tokio::task::yield_now().await;
+        taker
     }
 
     #[tokio::test]
     async fn a_waiting_taker_learns_of_a_new_id() {
-        let backlog = std::sync::Arc::new(Backlog::default());
-        let taker = tokio::spawn({
-            let backlog = std::sync::Arc::clone(&backlog);
-            async move { backlog.next().await }
-        });
-        tokio::task::yield_now().await;
-        backlog.push(id(1), UnixMillis(0));
-        assert_eq!(taker.await.unwrap(), id(1));
+        let backlog = Arc::default();
+        let taker = waiting_taker(&backlog).await;
+        push(&backlog, &[1]);
+        assert_eq!(taker.await.unwrap(), [id(1)]);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_taker_learns_that_a_large_one_has_ended() {
+        let backlog = Arc::default();
+        push(&backlog, &[100, 101]);
+        assert_eq!(next(&backlog), [100]);
+        let taker = waiting_taker(&backlog).await;
+        backlog.finish(id(100), None);
+        assert_eq!(taker.await.unwrap(), [id(101)]);
     }
 }

@@ -4,13 +4,18 @@
 //! outage of the store is no entry's fault: everything waits, and nothing is counted as an
 //! attempt. This room must never know what the store is made of, nor who uploads.
 
+mod attempt;
 mod backlog;
 mod backoff;
 mod committer;
+mod group;
 mod health;
+mod pace;
+mod slots;
 mod tally;
 
 pub use backlog::Backlog;
 pub use committer::Committer;
 pub use health::{Health, StoreState};
+pub use slots::Slots;
 pub use tally::{Tally, TallySnapshot};

@@ -44,11 +44,37 @@ pub struct BucketConfig {
     pub bytes_in_flight: u32,
 }
 
+/// Whether the number of commits at once adapts to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitPace {
+    /// As many as leave readers of the store their speed.
+    Adaptive,
+    /// Always as many as there may be.
+    Fixed,
+}
+
+/// Which entries are committed together.
+#[derive(Debug, Clone)]
+pub struct GroupConfig {
+    /// Bytes of the largest entry that goes in a group.
+    pub small_bytes: u64,
+    /// Entries of a group.
+    pub entries: usize,
+    /// Bytes of a group.
+    pub bytes: u64,
+    /// Larger entries side by side.
+    pub large: usize,
+}
+
 /// How promises are moved.
 #[derive(Debug, Clone)]
 pub struct CommitConfig {
-    /// Entries side by side.
-    pub entries: usize,
+    /// Commits side by side: large entries, and groups of small ones.
+    pub commits: usize,
+    /// Whether always that many.
+    pub pace: CommitPace,
+    /// What goes together.
+    pub group: GroupConfig,
     /// Failed attempts before an entry is held.
     pub attempts: u32,
     /// How long a file that was deleted during its commit is watched for writes that come late.
@@ -291,6 +317,17 @@ mod tests {
         for word in ["", "OS", "none", "false"] {
             assert_eq!(wrong(&["--durability", word], &[]).len(), 1, "{word}");
         }
+    }
+
+    #[test]
+    fn little_memory_lowers_defaults_and_nothing_that_is_set() {
+        let (_, normal) = load(&[], &[]).unwrap();
+        let (_, low) = load(&["--memory", "low"], &[("GRIDSPOOL_WORKERS", "7")]).unwrap();
+        assert!(low.bucket.bytes_in_flight < normal.bucket.bytes_in_flight);
+        assert!(low.commit.commits < normal.commit.commits);
+        assert_eq!(low.workers, 7);
+        let lines = wrong(&["--memory", "none", "--commit-pace", "slow"], &[]);
+        assert_eq!(lines.len(), 2, "{lines:?}");
     }
 
     #[test]

@@ -7,14 +7,24 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 
-use super::table::{SETTINGS, variable};
-use super::{BucketConfig, CommitConfig, Config, Durability, JournalConfig, Secret};
+use super::table::{LOW_MEMORY, SETTINGS, variable};
+use super::{
+    BucketConfig, CommitConfig, CommitPace, Config, Durability, GroupConfig, JournalConfig, Secret,
+};
+
+/// An entry of at most this size shares its inserts with others.
+const SMALL_BYTES: u64 = 256 * 1024;
+
+/// What is inserted together, at most.
+const GROUP_ENTRIES: usize = 128;
+const GROUP_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Where settings are looked up, and what was found wrong.
 pub(super) struct Source<'a> {
     matches: &'a ArgMatches,
     environment: &'a dyn Fn(&str) -> Option<String>,
     file: toml::Table,
+    is_low_on_memory: bool,
     pub(super) wrong: Vec<String>,
 }
 
@@ -27,6 +37,7 @@ impl<'a> Source<'a> {
             matches,
             environment,
             file: toml::Table::new(),
+            is_low_on_memory: false,
             wrong: Vec::new(),
         };
         let path = matches
@@ -36,6 +47,7 @@ impl<'a> Source<'a> {
         if let Some(path) = path {
             source.read_file(&path);
         }
+        source.is_low_on_memory = source.word("memory", ["normal", "low"]) == "low";
         source
     }
 
@@ -67,9 +79,14 @@ impl<'a> Source<'a> {
                     .map_or_else(|| value.to_string(), str::to_owned),
             )
         };
+        let low = || {
+            let found = LOW_MEMORY.iter().find(|(known, _)| *known == name);
+            found.filter(|_| self.is_low_on_memory)
+        };
         let default = || {
             let setting = SETTINGS.iter().find(|setting| setting.name == name);
-            setting.map_or_else(String::new, |setting| setting.default.to_owned())
+            let default = setting.map_or("", |setting| setting.default);
+            low().map_or(default, |&(_, low)| low).to_owned()
         };
         self.matches
             .get_one::<String>(name)
@@ -94,6 +111,19 @@ impl<'a> Source<'a> {
                     bounds.end()
                 ));
                 *bounds.start()
+            }
+        }
+    }
+
+    /// One of two words; the first stands in for a wrong one.
+    fn word(&mut self, name: &str, [first, second]: [&'static str; 2]) -> &'static str {
+        match self.text(name) {
+            text if text == first => first,
+            text if text == second => second,
+            text => {
+                self.wrong
+                    .push(format!("{name}: {text:?} is neither {first} nor {second}"));
+                first
             }
         }
     }
@@ -158,19 +188,14 @@ impl<'a> Source<'a> {
     }
 
     pub(super) fn config(&mut self, check_uri: &dyn Fn(&str) -> Result<(), String>) -> Config {
+        let bucket = self.bucket(check_uri);
         let config = Config {
             data_dir: self.absolute_path("data_dir"),
             socket: self.socket_path("socket"),
             admin_socket: self.socket_path("admin_socket"),
             workers: self.number("workers", 1..=256),
-            bucket: self.bucket(check_uri),
-            commit: CommitConfig {
-                entries: self.number("commit_entries", 1..=256),
-                attempts: self.number("commit_attempts", 1..=1_000_000),
-                delete_watch: self.seconds("delete_watch_seconds"),
-                retry_first: self.millis("retry_first_ms"),
-                retry_max: self.millis("retry_max_ms"),
-            },
+            commit: self.commit(bucket.bytes_in_flight.into()),
+            bucket,
             journal: JournalConfig {
                 node: self.number("node", 1..=u16::MAX),
                 durability: self.durability(),
@@ -193,6 +218,29 @@ impl<'a> Source<'a> {
                 .push("admin_socket: the same as socket".to_owned());
         }
         config
+    }
+
+    /// `bytes` are those that may be in flight.
+    fn commit(&mut self, bytes: u64) -> CommitConfig {
+        let commits = self.number("commit_entries", 1..=256);
+        CommitConfig {
+            commits,
+            pace: match self.word("commit_pace", ["adaptive", "fixed"]) {
+                "fixed" => CommitPace::Fixed,
+                _ => CommitPace::Adaptive,
+            },
+            group: GroupConfig {
+                small_bytes: SMALL_BYTES.min(bytes),
+                entries: GROUP_ENTRIES,
+                bytes: GROUP_BYTES.min(bytes / 4),
+                // The rest is for groups: no small entry waits for the end of a large one.
+                large: (commits / 2).max(1),
+            },
+            attempts: self.number("commit_attempts", 1..=1_000_000),
+            delete_watch: self.seconds("delete_watch_seconds"),
+            retry_first: self.millis("retry_first_ms"),
+            retry_max: self.millis("retry_max_ms"),
+        }
     }
 
     fn bucket(&mut self, check_uri: &dyn Fn(&str) -> Result<(), String>) -> BucketConfig {

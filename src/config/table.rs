@@ -30,14 +30,16 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("socket", "PATH", "/run/gridspool/gridspool.sock", "unix socket for nginx"),
     setting("admin_socket", "PATH", "/run/gridspool/admin.sock", "unix socket for scripts, mode 0600"),
     setting("node", "NUMBER", "1", "this node's number in file ids, 1 to 65535, another on each node"),
+    setting("memory", "WORD", "normal", "normal; low: lower defaults for all that takes memory"),
     setting("workers", "THREADS", "2", "threads that speak with nginx"),
     setting("mongodb_uri", "URI", "mongodb://127.0.0.1:27017", "where MongoDB is, with its credentials"),
     setting("mongodb_timeout_ms", "MS", "10000", "bound of each single MongoDB operation"),
     setting("database", "NAME", "gridspool", "database of the bucket"),
     setting("bucket", "NAME", "fs", "GridFS bucket: its collections are NAME.files and NAME.chunks"),
     setting("chunk_size_bytes", "BYTES", "261120", "size of GridFS chunks that are written"),
-    setting("commit_entries", "COUNT", "4", "entries committed side by side"),
-    setting("commit_bytes", "BYTES", "4194304", "bytes of bodies in memory for commits, all together"),
+    setting("commit_entries", "COUNT", "4", "commits side by side, at most: large files, and groups of small ones"),
+    setting("commit_pace", "WORD", "adaptive", "adaptive: fewer at once while readers of MongoDB have to wait; fixed: never fewer"),
+    setting("commit_bytes", "BYTES", "16777216", "bytes of bodies in memory for commits, all together"),
     setting("commit_attempts", "COUNT", "10", "failed attempts after which an entry is held for an admin"),
     setting("delete_watch_seconds", "SECONDS", "60", "how long a file deleted during its commit is watched for late writes"),
     setting("retry_first_ms", "MS", "500", "pause after a first failure; it doubles with each further one"),
@@ -51,6 +53,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("spool_orphan_seconds", "SECONDS", "60", "age at which a spool file that no process has open is removed"),
     setting("stop_grace_seconds", "SECONDS", "20", "how long SIGTERM waits for running requests and commits"),
     setting("log", "FILTER", "info,mongodb=warn,actix_server=warn", "what is logged, in env_logger's words"),
+];
+
+/// What stands in for some defaults when `memory` is `low`.
+pub(super) const LOW_MEMORY: &[(&str, &str)] = &[
+    ("workers", "1"),
+    ("commit_entries", "2"),
+    ("commit_bytes", "4194304"),
 ];
 
 /// The command line, made from the table.

@@ -268,6 +268,17 @@ mod tests {
             unreachable!()
         }
 
+        fn commit_group(
+            &self,
+            _: Vec<Promised>,
+        ) -> BoxFuture<'_, Result<Vec<Committed>, StoreError>> {
+            unreachable!()
+        }
+
+        fn probe(&self, _: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
+            unreachable!()
+        }
+
         fn read(
             &self,
             _: &StoredFile,

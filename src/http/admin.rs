@@ -35,6 +35,7 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
         },
         "commit": {
             "in_flight": node.backlog.in_flight(),
+            "width": node.slots.width(),
             "committed_entries": tally.entries,
             "committed_bytes": tally.bytes,
             "committed_entries_last_minute": tally.last_minute,

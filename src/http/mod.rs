@@ -22,7 +22,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use crate::accel;
-use crate::commit::{Backlog, Health, Tally};
+use crate::commit::{Backlog, Health, Slots, Tally};
 use crate::delivery::Delivery;
 use crate::journal::Journal;
 use crate::spool::Spool;
@@ -44,6 +44,8 @@ pub struct Node {
     pub store: Arc<dyn Store>,
     /// Whether the store answers.
     pub health: Health,
+    /// How many commits may run.
+    pub slots: Arc<Slots>,
     /// What was committed.
     pub tally: Arc<Tally>,
     /// The node number.

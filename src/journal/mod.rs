@@ -30,7 +30,7 @@ mod sweep;
 mod tests;
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
@@ -211,6 +211,11 @@ impl Journal {
         work
     }
 
+    /// The bytes of an entry; `None` if it is not in the journal.
+    pub fn length(&self, id: FileId) -> Option<u64> {
+        self.index().get(id).map(|slot| slot.length)
+    }
+
     /// Entries and bytes in a room.
     pub fn totals(&self, room: Room) -> Totals {
         self.index().totals(room)
@@ -268,7 +273,7 @@ impl Journal {
     }
 
     /// Opens an entry's window, and sees that all of it is there.
-    fn open_body(&self, record: &Record) -> Result<impl Read + use<>, JournalError> {
+    fn open_body(&self, record: &Record) -> Result<impl Read + Seek + use<>, JournalError> {
         let id = record.id;
         let disk_error = |source| JournalError::Disk {
             id,

@@ -178,7 +178,7 @@ pub(super) fn committed(id: FileId) -> Committed {
         sha256: Some(sha256),
         chunk_size_bytes: 4,
         chunks: 2,
-        chunk_bytes: 5,
+        chunk_bytes: Some(5),
     };
     Committed::prove(id, sent, evidence).unwrap()
 }

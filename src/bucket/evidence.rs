@@ -1,0 +1,156 @@
+//! What a majority of MongoDB's members holds, read back after a write.
+//!
+//! | read | says |
+//! |---|---|
+//! | the file's document | its length, digest and chunk size, as sent |
+//! | the index on chunks | how many chunks there are, each number once |
+//! | the chunks themselves | the sum of their sizes |
+//!
+//! The last one makes MongoDB read every byte. It is left out only for a first attempt in which
+//! a majority acknowledged every single chunk: then their sizes are those that were sent. After
+//! anything else (a retry, an answer that was lost, a chunk that was there already) they are
+//! summed up.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt as _;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::options::ReadConcern;
+
+use super::{Bucket, document, error};
+use crate::file::FileId;
+use crate::store::{Committed, Evidence, Sent, StoreError};
+
+/// Where the sizes of chunks are known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sizes {
+    /// Each was acknowledged in this very attempt, and none was there before.
+    Acknowledged,
+    /// MongoDB reads all of them.
+    Summed,
+}
+
+impl Bucket {
+    /// What a majority holds of a file; `None` without a document.
+    pub(super) async fn evidence(
+        &self,
+        id: FileId,
+        sizes: Sizes,
+    ) -> Result<Option<Evidence>, StoreError> {
+        let files_id = document::object_id(id);
+        let (files, counts) = self.look(vec![files_id], sizes).await?;
+        let Some(file) = files.get(&files_id) else {
+            return Ok(None);
+        };
+        judge(file, counts.get(&files_id))
+            .map(Some)
+            .ok_or_else(|| StoreError::Refused(format!("{id} is there with a strange document")))
+    }
+
+    /// Proves one file.
+    ///
+    /// # Errors
+    /// What to think of a file that is not what was sent.
+    pub(super) async fn prove(
+        &self,
+        id: FileId,
+        sent: Sent,
+        sizes: Sizes,
+    ) -> Result<Committed, StoreError> {
+        let evidence = self.evidence(id, sizes).await?.ok_or_else(|| {
+            StoreError::Unavailable(format!("the document of {id} has no majority yet"))
+        })?;
+        Committed::prove(id, sent, evidence).map_err(|difference| {
+            if evidence.length == sent.length && evidence.sha256 == Some(sent.sha256) {
+                // Our own file, with chunks missing: sending them again mends it.
+                StoreError::Failed(difference)
+            } else {
+                StoreError::Refused(difference)
+            }
+        })
+    }
+
+    /// Proves many files with the same two questions; those that cannot be are left out.
+    pub(super) async fn prove_all(
+        &self,
+        sent: &[(FileId, Sent)],
+        sizes: Sizes,
+    ) -> Result<Vec<Committed>, StoreError> {
+        let ids = sent.iter().map(|(id, _)| document::object_id(*id));
+        let (files, counts) = self.look(ids.collect(), sizes).await?;
+        let proofs = sent.iter().filter_map(|&(id, sent)| {
+            let files_id = document::object_id(id);
+            let evidence = judge(files.get(&files_id)?, counts.get(&files_id))?;
+            Committed::prove(id, sent, evidence).ok()
+        });
+        Ok(proofs.collect())
+    }
+
+    /// The documents, and the counts of chunks, that a majority has of these files.
+    pub(super) async fn look(
+        &self,
+        ids: Vec<ObjectId>,
+        sizes: Sizes,
+    ) -> Result<(HashMap<ObjectId, RawDocumentBuf>, HashMap<ObjectId, Count>), StoreError> {
+        // Everything comes in one batch.
+        let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
+        let (files, chunks) = (self.files.clone(), self.chunks.clone());
+        let found = self.bounded({
+            let filter = doc! { "_id": { "$in": ids.clone() } };
+            async move {
+                let majority = files.find(filter).read_concern(ReadConcern::majority());
+                majority.batch_size(batch).await?.try_collect().await
+            }
+        });
+        let mut group = doc! { "_id": "$files_id", "chunks": { "$sum": 1 } };
+        if sizes == Sizes::Summed {
+            group.insert("bytes", doc! { "$sum": { "$binarySize": "$data" } });
+        }
+        let pipeline = [
+            doc! { "$match": { "files_id": { "$in": ids } } },
+            doc! { "$group": group },
+        ];
+        let counted = self.bounded(async move {
+            let majority = chunks
+                .aggregate(pipeline)
+                .read_concern(ReadConcern::majority());
+            let cursor = majority.batch_size(batch).with_type().await?;
+            cursor.try_collect().await
+        });
+        let (found, counted): (Vec<RawDocumentBuf>, Vec<RawDocumentBuf>) =
+            futures::future::try_join(found, counted)
+                .await
+                .map_err(|err| error::of_read(&err))?;
+        let files = found
+            .into_iter()
+            .filter_map(|file| Some((file.get_object_id("_id").ok()?, file)));
+        let counts = counted.iter().filter_map(|group| {
+            let bytes = match sizes {
+                Sizes::Acknowledged => None,
+                Sizes::Summed => Some(document::whole_number(group, "bytes")?),
+            };
+            let chunks = document::whole_number(group, "chunks")?;
+            let count = Count { chunks, bytes };
+            Some((group.get_object_id("_id").ok()?, count))
+        });
+        Ok((files.collect(), counts.collect()))
+    }
+}
+
+/// The chunks of a file: how many, and how large together if that was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Count {
+    chunks: u64,
+    bytes: Option<u64>,
+}
+
+/// What a file's document and its chunks say together; no count means that there are none.
+fn judge(file: &RawDocumentBuf, count: Option<&Count>) -> Option<Evidence> {
+    const NONE: Count = Count {
+        chunks: 0,
+        bytes: Some(0),
+    };
+    let count = count.unwrap_or(&NONE);
+    document::evidence(file, count.chunks, count.bytes)
+}

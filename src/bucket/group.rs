@@ -1,0 +1,164 @@
+//! Writing many small files at once: as many steps as one file takes.
+
+use std::collections::HashSet;
+
+use mongodb::Collection;
+use mongodb::bson::RawDocumentBuf;
+
+use super::evidence::Sizes;
+use super::source::Source;
+use super::{Bucket, document, error};
+use crate::file::{FileId, FileMeta};
+use crate::store::{Committed, Promised, Sent, StoreError};
+
+/// A small file that was read.
+struct Member {
+    id: FileId,
+    sent: Sent,
+    /// Its document.
+    file: RawDocumentBuf,
+    chunks: Vec<RawDocumentBuf>,
+}
+
+impl Bucket {
+    /// Commits small files side by side. A member leaves the group, to be committed by itself, as
+    /// soon as anything is strange about it.
+    ///
+    /// 1. The unique index on chunks exists.
+    /// 2. Members that were tried before, and left anything in the bucket, leave.
+    /// 3. All bodies are read and hashed, in one go. Those that cannot be read leave.
+    /// 4. All chunks are inserted, unordered. Members with a chunk that is there already, or is
+    ///    refused, leave.
+    /// 5. The documents of all files are inserted in the same way, once all chunks have a
+    ///    majority.
+    /// 6. Documents and chunks are read back with read concern majority, and each file is proven.
+    ///    Those that cannot be leave.
+    ///
+    /// Cut anywhere, it leaves what [`Bucket::put`] leaves of each.
+    ///
+    /// # Errors
+    /// As [`crate::store::Store::commit_group`].
+    pub(super) async fn put_group(
+        &self,
+        group: Vec<Promised>,
+    ) -> Result<Vec<Committed>, StoreError> {
+        self.ensure_indexes().await?; // 1
+        let has_retries = group.iter().any(|promised| promised.is_retry);
+        let group = self.without_traces(group).await?; // 2
+        let bytes: u64 = group.iter().map(|promised| promised.meta.length).sum();
+        let permit = self
+            .reserve(u32::try_from(bytes).unwrap_or(u32::MAX))
+            .await?;
+        let members = self.read_all(group).await?; // 3
+        let members = self.insert_all_chunks(members).await?; // 4
+        drop(permit);
+        let sent = self.insert_all_files(members).await?; // 5
+        if sent.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sizes = if has_retries {
+            Sizes::Summed
+        } else {
+            Sizes::Acknowledged
+        };
+        self.prove_all(&sent, sizes).await // 6
+    }
+
+    /// Leaves out those that an earlier attempt left something of.
+    async fn without_traces(&self, mut group: Vec<Promised>) -> Result<Vec<Promised>, StoreError> {
+        let tried = group.iter().filter(|promised| promised.is_retry);
+        let tried: Vec<_> = tried.map(|tried| document::object_id(tried.id)).collect();
+        if !tried.is_empty() {
+            let (files, counts) = self.look(tried, Sizes::Acknowledged).await?;
+            group.retain(|promised| {
+                let id = document::object_id(promised.id);
+                !files.contains_key(&id) && !counts.contains_key(&id)
+            });
+        }
+        Ok(group)
+    }
+
+    /// Reads and hashes all bodies on the blocking pool.
+    async fn read_all(&self, group: Vec<Promised>) -> Result<Vec<Member>, StoreError> {
+        let chunk_size_bytes = self.chunk_size_bytes;
+        let read = self.runtime.spawn_blocking(move || {
+            let members = group.into_iter();
+            members
+                .filter_map(|promised| Member::read(promised, chunk_size_bytes).ok())
+                .collect()
+        });
+        read.await
+            .map_err(|lost| StoreError::Failed(format!("reading a body: {lost}")))
+    }
+
+    async fn insert_all_chunks(&self, mut members: Vec<Member>) -> Result<Vec<Member>, StoreError> {
+        let mut owners = Vec::new();
+        let mut documents = Vec::new();
+        for (place, member) in members.iter_mut().enumerate() {
+            owners.extend(std::iter::repeat_n(place, member.chunks.len()));
+            documents.append(&mut member.chunks);
+        }
+        let failed = self.insert_all(&self.chunks, documents).await?;
+        let failed: HashSet<_> = failed
+            .into_iter()
+            .filter_map(|index| owners.get(index))
+            .collect();
+        let good = members.into_iter().enumerate();
+        Ok(good
+            .filter(|(place, _)| !failed.contains(place))
+            .map(|(_, member)| member)
+            .collect())
+    }
+
+    async fn insert_all_files(
+        &self,
+        members: Vec<Member>,
+    ) -> Result<Vec<(FileId, Sent)>, StoreError> {
+        let (sent, documents): (Vec<_>, Vec<_>) = members
+            .into_iter()
+            .map(|member| ((member.id, member.sent), member.file))
+            .unzip();
+        let failed = self.insert_all(&self.files, documents).await?;
+        let good = sent.into_iter().enumerate();
+        Ok(good
+            .filter(|(index, _)| !failed.contains(index))
+            .map(|(_, sent)| sent)
+            .collect())
+    }
+
+    /// Inserts documents; returns the places of those that were not taken.
+    async fn insert_all(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        documents: Vec<RawDocumentBuf>,
+    ) -> Result<HashSet<usize>, StoreError> {
+        if documents.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let collection = collection.clone();
+        let inserted = self
+            .bounded(async move { collection.insert_many(documents).ordered(false).await })
+            .await;
+        match inserted {
+            Ok(_) => Ok(HashSet::new()),
+            Err(err) => error::not_taken(&err).ok_or_else(|| error::of_write(&err)),
+        }
+    }
+}
+
+impl Member {
+    /// Reads and hashes a body, and makes its documents. Blocks.
+    fn read(promised: Promised, chunk_size_bytes: u32) -> Result<Self, StoreError> {
+        let Promised { id, meta, body, .. } = promised;
+        let FileMeta { length, .. } = meta;
+        let mut source = Source::new(body, id, length, chunk_size_bytes);
+        let chunks = source.read(u32::MAX).map_err(StoreError::Body)?;
+        let sent = source.sent();
+        Ok(Self {
+            id,
+            sent,
+            file: document::file(id, &meta, sent, chunk_size_bytes)?,
+            chunks,
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! The work on one entry: committed, erased, deferred, held or set aside.
+
+use std::time::SystemTime;
+
+use super::{Committer, backoff};
+use crate::file::{FileId, UnixMillis};
+use crate::journal::{JournalError, Settling, Work};
+use crate::store::{Promised, StoreError};
+
+/// How the work on one entry ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is settled, erased, held or set aside: nothing is left to do.
+    Done,
+    /// It comes again at this time.
+    Again(UnixMillis),
+    /// The store is not available; the entry comes again when it is.
+    Outage(String),
+}
+
+impl Committer {
+    pub(super) async fn attempt(&self, id: FileId) -> Outcome {
+        match self.on_disk(move |journal| journal.open_work(id)).await {
+            Ok(Work::Commit { promised, attempts }) => self.commit(promised, attempts).await,
+            Ok(Work::Erase { is_begun }) => self.erase(id, is_begun).await,
+            Ok(Work::Nothing) => Outcome::Done,
+            Err(err) => self.unreadable(id, err).await,
+        }
+    }
+
+    async fn commit(&self, promised: Promised, attempts: u32) -> Outcome {
+        let (id, length) = (promised.id, promised.meta.length);
+        match self.store.commit(promised).await {
+            Ok(committed) => {
+                match self
+                    .on_disk(move |journal| journal.settle(&committed))
+                    .await
+                {
+                    Ok(Settling::Settled) => {
+                        self.report_commit(id, length);
+                        Outcome::Done
+                    }
+                    Ok(Settling::Deleted) => self.erase(id, true).await,
+                    Err(err) => self.put_off(id, &err),
+                }
+            }
+            Err(StoreError::Unavailable(reason)) => Outcome::Outage(reason),
+            Err(StoreError::Body(err)) if err.kind() == std::io::ErrorKind::UnexpectedEof => {
+                self.set_aside(id, "the body is shorter than its record says".to_owned())
+                    .await
+            }
+            Err(err @ StoreError::Failed(_)) if attempts + 1 < self.config.attempts => {
+                self.defer(id, attempts, &err).await
+            }
+            Err(
+                err @ (StoreError::Failed(_)
+                | StoreError::Refused(_)
+                | StoreError::Body(_)
+                | StoreError::Damaged(_)),
+            ) => self.hold(id, &err).await,
+        }
+    }
+
+    /// Tells everyone that an entry is settled.
+    pub(super) fn report_commit(&self, id: FileId, length: u64) {
+        self.tally.count_commit(length);
+        self.health.report_commit();
+        self.slots.report_commit(id);
+        log::debug!("{id}: committed, {length} bytes");
+    }
+
+    /// Ends a delete: clears the store of what a commit may have left, and then the journal.
+    ///
+    /// A write that timed out, or whose sidecar was killed, may still be carried out after the
+    /// store was cleared. So such an entry stays deleted here for a while, and the store is cleared
+    /// once more at its end. Of any other the store only has to answer: until it can say that there
+    /// is no such file, the journal must.
+    async fn erase(&self, id: FileId, is_begun: bool) -> Outcome {
+        let answered = if is_begun {
+            self.store.clear(id).await
+        } else {
+            self.store.ping().await
+        };
+        if let Err(err) = answered {
+            return Outcome::Outage(err.to_string());
+        }
+        if is_begun {
+            let watch = self.config.delete_watch;
+            let left = watch.saturating_sub(self.journal.cleared_for(id));
+            if !left.is_zero() {
+                return Outcome::Again(UnixMillis::from_system_time(SystemTime::now() + left));
+            }
+        }
+        match self.on_disk(move |journal| journal.erase(id)).await {
+            Ok(()) => Outcome::Done,
+            Err(err) => self.put_off(id, &err),
+        }
+    }
+
+    async fn defer(&self, id: FileId, attempts: u32, err: &StoreError) -> Outcome {
+        self.tally.count_failure();
+        let (reason, due) = (err.to_string(), self.later(attempts + 1));
+        log::warn!("{id}: {reason}; deferred");
+        match self
+            .on_disk(move |journal| journal.defer(id, &reason, due))
+            .await
+        {
+            Ok(()) => Outcome::Again(due),
+            // Deleted during the attempt: come again, to clear the store of it.
+            Err(JournalError::Absent(_)) => Outcome::Again(UnixMillis::now()),
+            Err(err) => self.put_off(id, &err),
+        }
+    }
+
+    async fn hold(&self, id: FileId, err: &StoreError) -> Outcome {
+        self.tally.count_failure();
+        let reason = err.to_string();
+        log::error!("{id}: {reason}; held for an admin");
+        match self.on_disk(move |journal| journal.hold(id, &reason)).await {
+            Ok(()) => Outcome::Done,
+            // Deleted during the attempt: come again, to clear the store of it.
+            Err(JournalError::Absent(_)) => Outcome::Again(UnixMillis::now()),
+            Err(err) => self.put_off(id, &err),
+        }
+    }
+
+    async fn unreadable(&self, id: FileId, err: JournalError) -> Outcome {
+        match err {
+            JournalError::Absent(_) => Outcome::Done,
+            JournalError::Unreadable { reason, .. } => self.set_aside(id, reason).await,
+            JournalError::Disk { .. } => self.put_off(id, &err),
+        }
+    }
+
+    async fn set_aside(&self, id: FileId, reason: String) -> Outcome {
+        self.tally.count_failure();
+        match self
+            .on_disk(move |journal| journal.set_aside(id, &reason))
+            .await
+        {
+            Ok(()) => Outcome::Done,
+            Err(err) => self.put_off(id, &err),
+        }
+    }
+
+    /// The journal's disk failed: the entry stays where it is, and is tried again much later.
+    pub(super) fn put_off(&self, id: FileId, err: &JournalError) -> Outcome {
+        self.tally.count_failure();
+        log::error!("{id}: {err}");
+        Outcome::Again(self.later(u32::MAX))
+    }
+
+    /// When an entry that failed so many times is due again.
+    pub(super) fn later(&self, failures: u32) -> UnixMillis {
+        let pause = backoff::pause(failures, self.config.retry_first, self.config.retry_max);
+        UnixMillis::from_system_time(SystemTime::now() + pause)
+    }
+}

@@ -1,0 +1,84 @@
+//! The work on a group of small entries: each step is done for all of them at once.
+//!
+//! Only what goes plainly well ends here. Anything else is left to the work on one entry, which
+//! tells what is wrong with which, so that no member suffers for another.
+
+use std::collections::HashSet;
+
+use super::Committer;
+use crate::file::{FileId, UnixMillis};
+use crate::journal::{Settling, Work};
+use crate::store::{Committed, Promised, StoreError};
+
+impl Committer {
+    /// Commits what is new and well of a group; returns the others. During an outage of the store
+    /// all of it goes back.
+    pub(super) async fn attempt_group(&self, ids: &[FileId]) -> Vec<FileId> {
+        let (group, mut alone) = self.open_group(ids.to_vec()).await;
+        let members: Vec<_> = group.iter().map(|member| member.id).collect();
+        match self.store.commit_group(group).await {
+            Ok(proofs) => {
+                let proven: HashSet<_> = proofs.iter().map(Committed::id).collect();
+                alone.extend(members.into_iter().filter(|id| !proven.contains(id)));
+                alone.extend(self.settle_group(proofs).await);
+            }
+            Err(StoreError::Unavailable(reason)) => {
+                self.report_outage(reason);
+                for id in members.into_iter().chain(alone.drain(..)) {
+                    self.backlog.finish(id, Some(UnixMillis::now()));
+                }
+            }
+            Err(err) => {
+                log::debug!("a group is committed one by one: {err}");
+                alone.extend(members);
+            }
+        }
+        alone
+    }
+
+    /// Opens those that failed never before; returns all others that there is something to do
+    /// about.
+    async fn open_group(&self, ids: Vec<FileId>) -> (Vec<Promised>, Vec<FileId>) {
+        let opened = self.on_disk(move |journal| {
+            let opened = ids.into_iter().map(|id| (id, journal.open_work(id)));
+            opened.collect::<Vec<_>>()
+        });
+        let (mut group, mut alone) = (Vec::new(), Vec::new());
+        for (id, work) in opened.await {
+            match work {
+                Ok(Work::Commit {
+                    promised,
+                    attempts: 0,
+                }) => group.push(promised),
+                Ok(Work::Nothing) => self.backlog.finish(id, None),
+                Ok(Work::Commit { .. } | Work::Erase { .. }) | Err(_) => alone.push(id),
+            }
+        }
+        (group, alone)
+    }
+
+    /// Settles what is proven; returns those that were deleted meanwhile.
+    async fn settle_group(&self, proofs: Vec<Committed>) -> Vec<FileId> {
+        let settled = self.on_disk(move |journal| {
+            let settled = proofs.iter().map(|proof| {
+                let length = journal.length(proof.id()).unwrap_or_default();
+                (proof.id(), length, journal.settle(proof))
+            });
+            settled.collect::<Vec<_>>()
+        });
+        let mut deleted = Vec::new();
+        for (id, length, settling) in settled.await {
+            match settling {
+                Ok(Settling::Settled) => {
+                    self.report_commit(id, length);
+                    self.backlog.finish(id, None);
+                }
+                Ok(Settling::Deleted) => deleted.push(id),
+                Err(err) => {
+                    self.finish(id, self.put_off(id, &err));
+                }
+            }
+        }
+        deleted
+    }
+}

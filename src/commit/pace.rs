@@ -1,0 +1,208 @@
+//! How many commits may run at once, judged by how long a reader of the store has to wait.
+//!
+//! Commits are not in a hurry: what they move is safe where it is. Readers are. So the time of a
+//! small read, taken again and again while commits run, decides: while it stays near what it is
+//! beside a single commit, more may run; when it rises, fewer; and when the store fails, half as
+//! many. Pure: it is told of times, and knows no clock.
+
+use std::time::Duration;
+
+/// Reads that are judged together, by the one in their middle: a single slow read says nothing.
+const ROUND: usize = 3;
+
+/// How many times as long as beside a single commit a read may take.
+const TOLERANCE: u32 = 3;
+
+/// A read that takes no longer than this suits everyone.
+const GOOD: Duration = Duration::from_millis(3);
+
+/// The width of the road into the store.
+#[derive(Debug)]
+pub(super) struct Pace {
+    most: usize,
+    width: usize,
+    /// No read was slow yet: the width doubles instead of growing by one.
+    is_young: bool,
+    /// How long a read takes beside a single commit.
+    best: Option<Duration>,
+    round: Vec<Duration>,
+}
+
+impl Pace {
+    /// From one commit at once up to `most`.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            width: 1,
+            is_young: true,
+            best: None,
+            round: Vec::new(),
+        }
+    }
+
+    /// How many commits may run now: at least one.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// A read took so long. Whether it `is_full`: as many commits ran as may.
+    pub(super) fn observe(&mut self, latency: Duration, is_full: bool) {
+        self.round.push(latency);
+        if self.round.len() < ROUND {
+            return;
+        }
+        self.round.sort_unstable();
+        let median = self.round.get(ROUND / 2).copied().unwrap_or(latency);
+        self.round.clear();
+        let best = match self.best {
+            // What is seen here is what all else is measured by, also when the store changes.
+            Some(best) if self.width == 1 => (best * 3 + median) / 4,
+            Some(best) => best.min(median),
+            None => median,
+        };
+        self.best = Some(best);
+        let limit = (best * TOLERANCE).max(GOOD);
+        if median > limit * 2 {
+            self.halve();
+        } else if median > limit {
+            self.is_young = false;
+            self.width = (self.width - 1).max(1);
+        } else if is_full {
+            let step = if self.is_young { self.width } else { 1 };
+            self.width = (self.width + step).min(self.most);
+        }
+    }
+
+    /// A commit, or a read, failed by the store's fault.
+    pub(super) fn fail(&mut self) {
+        self.round.clear();
+        self.halve();
+    }
+
+    fn halve(&mut self) {
+        self.is_young = false;
+        self.width = (self.width / 2).max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: usize = 16;
+
+    /// A store whose reads take `base`, and more from `knee` commits at once on.
+    struct Model {
+        base: Duration,
+        knee: usize,
+    }
+
+    impl Model {
+        fn latency(&self, width: usize) -> Duration {
+            let over = width.saturating_sub(self.knee);
+            self.base + self.base * u32::try_from(over).unwrap()
+        }
+
+        /// The widths of so many rounds.
+        fn run(&self, pace: &mut Pace, rounds: usize) -> Vec<usize> {
+            let round = |_| {
+                for _ in 0..ROUND {
+                    pace.observe(self.latency(pace.width()), true);
+                }
+                pace.width()
+            };
+            (0..rounds).map(round).collect()
+        }
+    }
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn it_widens_to_the_most_while_reads_stay_as_fast_as_they_were() {
+        let flat = Model {
+            base: millis(5),
+            knee: MOST,
+        };
+        let mut pace = Pace::new(MOST);
+        assert_eq!(pace.width(), 1);
+        assert_eq!(flat.run(&mut pace, 6), [2, 4, 8, 16, 16, 16]);
+    }
+
+    #[test]
+    fn it_stays_near_the_width_at_which_reads_become_slow() {
+        let steep = Model {
+            base: millis(5),
+            knee: 4,
+        };
+        let widths = steep.run(&mut Pace::new(MOST), 200);
+        let settled = widths.get(50..).unwrap();
+        assert!(
+            settled.iter().all(|width| (4..=7).contains(width)),
+            "{settled:?}"
+        );
+    }
+
+    #[test]
+    fn a_store_that_is_slow_for_everyone_gets_one_commit_at_once_and_then_more_when_it_is_seen_to_be_so()
+     {
+        let mut pace = Pace::new(MOST);
+        let fast = Model {
+            base: millis(5),
+            knee: MOST,
+        };
+        fast.run(&mut pace, 10);
+        let slow = Model {
+            base: millis(50),
+            knee: MOST,
+        };
+        let widths = slow.run(&mut pace, 60);
+        assert!(widths.contains(&1), "{widths:?}");
+        assert_eq!(widths.last(), Some(&MOST), "{widths:?}");
+    }
+
+    #[test]
+    fn reads_that_suit_everyone_are_never_too_slow() {
+        let mut pace = Pace::new(MOST);
+        let quick = Model {
+            base: Duration::from_micros(100),
+            knee: 1,
+        };
+        quick.run(&mut pace, 20);
+        assert_eq!(pace.width(), MOST);
+    }
+
+    #[test]
+    fn failures_halve_the_width_down_to_one() {
+        let mut pace = Pace::new(MOST);
+        let flat = Model {
+            base: millis(5),
+            knee: MOST,
+        };
+        flat.run(&mut pace, 10);
+        let widths: Vec<_> = (0..6)
+            .map(|_| {
+                pace.fail();
+                pace.width()
+            })
+            .collect();
+        assert_eq!(widths, [8, 4, 2, 1, 1, 1]);
+        assert_eq!(flat.run(&mut pace, 3), [2, 3, 4], "with care");
+    }
+
+    #[test]
+    fn it_does_not_widen_for_nobody_and_one_slow_read_changes_nothing() {
+        let mut pace = Pace::new(MOST);
+        for _ in 0..100 {
+            pace.observe(millis(5), false);
+        }
+        assert_eq!(pace.width(), 1);
+        for _ in 0..100 {
+            pace.observe(millis(5), true);
+            pace.observe(millis(5), true);
+            pace.observe(millis(500), true);
+        }
+        assert_eq!(pace.width(), MOST);
+    }
+}

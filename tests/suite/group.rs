@@ -1,0 +1,266 @@
+//! Small files that are committed together: fast as a group, and safe as each by itself.
+
+use mongodb::bson::{Document, doc};
+
+use crate::support::{Builder, CHUNK, Client, Ledger, Mongo, Site, Uploaded, noise, wait_until};
+
+/// A site that keeps no body longer than it must, and puts groups together in one go.
+fn builder() -> Builder {
+    Builder::default()
+        .set("settled_grace_seconds", 0)
+        .set("retry_first_ms", 50)
+        .set("retry_max_ms", 500)
+}
+
+/// A site with so many small files that wait for their first attempt.
+fn site_with_backlog(mongo: &Mongo, ledger: &Ledger, files: u64) -> Site {
+    mongo.hide_from_sidecars();
+    let site = builder().start(mongo);
+    upload_small(&site.client(), ledger, files);
+    site
+}
+
+/// Lengths from nothing to a whole chunk.
+fn upload_small(client: &Client, ledger: &Ledger, files: u64) {
+    for (seed, length) in (0..files).zip([0, 1, 300, 8192, CHUNK, 9000].into_iter().cycle()) {
+        ledger.upload(client, seed, length);
+    }
+}
+
+/// How many inserts mongod was sent so far.
+fn inserts(mongo: &Mongo) -> i64 {
+    let status = mongo.admin(doc! { "serverStatus": 1 });
+    let commands = status.get_document("metrics").unwrap();
+    let commands = commands.get_document("commands").unwrap();
+    let insert = commands.get_document("insert").unwrap();
+    insert.get_i64("total").unwrap()
+}
+
+fn assert_nobody_was_blamed(site: &Site) {
+    for blame in ["; deferred", "; held", "moved to corrupt"] {
+        assert!(!site.log().contains(blame), "{blame}");
+    }
+}
+
+#[test]
+fn a_backlog_of_small_files_takes_few_inserts_and_all_of_it_is_there_once() {
+    let mongo = Mongo::start();
+    let ledger = Ledger::default();
+    let site = site_with_backlog(&mongo, &ledger, 120);
+    let before = inserts(&mongo);
+    mongo.heal();
+    site.wait_until_empty();
+    let needed = inserts(&mongo) - before;
+    // 120 files would be 220 inserts.
+    assert!(needed <= 60, "{needed} inserts");
+    mongo.assert_holds_just(&ledger);
+    assert_nobody_was_blamed(&site);
+    assert_eq!(site.status()["commit"]["committed_entries"], 120);
+}
+
+#[test]
+fn what_was_pending_at_a_start_goes_in_groups_too() {
+    let mongo = Mongo::start();
+    let ledger = Ledger::default();
+    let mut site = site_with_backlog(&mongo, &ledger, 60);
+    site.kill_sidecar();
+    site.start_sidecar();
+    let before = inserts(&mongo);
+    mongo.heal();
+    site.wait_until_empty();
+    let needed = inserts(&mongo) - before;
+    assert!(needed <= 30, "{needed} inserts");
+    mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn a_member_that_mongodb_refuses_is_held_and_all_others_are_committed() {
+    let mongo = Mongo::start();
+    let rule = doc! { "filename": { "$ne": "forbidden.txt" } };
+    mongo.run(doc! { "create": "fs.files", "validator": rule });
+    let ledger = Ledger::default();
+    let site = site_with_backlog(&mongo, &ledger, 20);
+    let refused = site.client().put("/files/forbidden.txt", b"refused");
+    let refused = Uploaded::read(&refused);
+    upload_small(&site.client(), &ledger, 20);
+    mongo.heal();
+    wait_until("it is held", || site.entries("hold") == 1);
+    site.wait_until_committed();
+    assert!(site.client().get(&refused.path).body == b"refused");
+    assert_eq!(mongo.count(&mongo.files(), doc! {}), 40);
+    ledger.assert_readable(&site.client());
+}
+
+#[test]
+fn a_member_whose_body_is_cut_short_is_set_aside_and_all_others_are_committed() {
+    let mongo = Mongo::start();
+    let ledger = Ledger::default();
+    let site = site_with_backlog(&mongo, &ledger, 20);
+    let cut = site.client().upload(&noise(1, 5000));
+    upload_small(&site.client(), &ledger, 20);
+    let body = site.data_dir().join(format!("journal/body/{}", cut.id));
+    std::fs::write(body, noise(1, 4999)).unwrap();
+    mongo.heal();
+    wait_until("it is set aside", || {
+        site.status()["journal"]["corrupt_files"] != 0
+    });
+    site.wait_until_committed();
+    mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn a_member_with_a_chunk_that_is_there_is_compared_and_the_others_do_not_wait() {
+    let mongo = Mongo::start();
+    let ledger = Ledger::default();
+    let site = site_with_backlog(&mongo, &ledger, 10);
+    let promise = ledger.upload(&site.client(), 77, 8192);
+    mongo.insert_chunk(&promise.id, 0, &promise.content());
+    let other = site.client().upload(&noise(78, 8192));
+    mongo.insert_chunk(&other.id, 0, &noise(79, 8192));
+    upload_small(&site.client(), &ledger, 10);
+    mongo.heal();
+    wait_until("one is held", || site.entries("hold") == 1);
+    site.wait_until_committed();
+    assert_eq!(mongo.count(&mongo.files(), doc! {}), 21);
+    ledger.assert_readable(&site.client());
+    let record = format!("journal/hold/{}.json", other.id);
+    let record = std::fs::read_to_string(site.data_dir().join(record)).unwrap();
+    assert!(record.contains("with other bytes"), "{record}");
+}
+
+#[test]
+fn a_sidecar_killed_amid_groups_loses_and_doubles_nothing() {
+    let mongo = Mongo::start();
+    let ledger = Ledger::default();
+    let mut site = site_with_backlog(&mongo, &ledger, 60);
+    for collection in ["fs.chunks", "fs.files"] {
+        let namespace = format!("gridspool.{collection}");
+        let slow = doc! {
+            "failCommands": ["insert"],
+            "namespace": &namespace,
+            "blockConnection": true,
+            "blockTimeMS": 2000,
+        };
+        mongo.heal();
+        mongo.fail_sidecars("alwaysOn", slow);
+        wait_until("a group is being inserted", || {
+            let running =
+                doc! { "currentOp": 1, "appName": "gridspool", "command.insert": collection };
+            !mongo.admin(running).get_array("inprog").unwrap().is_empty()
+        });
+        site.kill_sidecar();
+        site.start_sidecar();
+    }
+    mongo.heal();
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+    ledger.assert_readable(&site.client());
+}
+
+/// Commits a group while MongoDB has a fault that hits it, and asserts that each file is there
+/// once, and none was blamed.
+fn assert_group_survives(hits: i32, data: Document) {
+    let mongo = Mongo::start();
+    let ledger = Ledger::default();
+    let site = site_with_backlog(&mongo, &ledger, 30);
+    let before = mongo.heal();
+    mongo.fail_sidecars(doc! { "times": hits }, data);
+    site.wait_until_empty();
+    assert_eq!(mongo.heal() - before, hits, "the fault hit");
+    mongo.assert_holds_just(&ledger);
+    assert_nobody_was_blamed(&site);
+    ledger.assert_readable(&site.client());
+}
+
+#[test]
+fn an_insert_of_a_group_that_fails_for_no_known_reason_is_no_members_fault() {
+    assert_group_survives(2, doc! { "failCommands": ["insert"], "errorCode": 8000 });
+}
+
+#[test]
+fn an_insert_of_a_group_that_speaks_of_a_document_makes_each_member_try_alone() {
+    let data = doc! {
+        "failCommands": ["insert"],
+        "errorCode": 2,
+        "namespace": "gridspool.fs.chunks",
+    };
+    assert_group_survives(1, data);
+}
+
+#[test]
+fn chunks_of_a_group_whose_answer_was_lost_are_found_there() {
+    let error = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
+    let data = doc! {
+        "failCommands": ["insert"],
+        "writeConcernError": error,
+        "namespace": "gridspool.fs.chunks",
+    };
+    assert_group_survives(2, data);
+}
+
+#[test]
+fn documents_of_a_group_whose_answer_was_lost_are_found_there() {
+    let error = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
+    let data = doc! {
+        "failCommands": ["insert"],
+        "writeConcernError": error,
+        "namespace": "gridspool.fs.files",
+    };
+    assert_group_survives(2, data);
+}
+
+#[test]
+fn proofs_of_a_group_that_cannot_be_read_are_read_later() {
+    let data = doc! { "failCommands": ["aggregate"], "errorCode": 10107 };
+    assert_group_survives(3, data);
+}
+
+#[test]
+fn a_member_that_is_deleted_while_its_group_is_inserted_is_gone_and_the_others_are_there() {
+    let mongo = Mongo::start();
+    let ledger = Ledger::default();
+    let site = site_with_backlog(&mongo, &ledger, 10);
+    let deleted = site.client().upload(&noise(1, 5000));
+    upload_small(&site.client(), &ledger, 10);
+    mongo.heal();
+    mongo.fail_sidecars(
+        doc! { "times": 1 },
+        doc! {
+            "failCommands": ["insert"],
+            "namespace": "gridspool.fs.files",
+            "blockConnection": true,
+            "blockTimeMS": 3000,
+        },
+    );
+    wait_until("a group is being inserted", || {
+        let running = doc! { "currentOp": 1, "appName": "gridspool", "command.insert": "fs.files" };
+        !mongo.admin(running).get_array("inprog").unwrap().is_empty()
+    });
+    mongo.freeze();
+    let answer = site.client().delete(&deleted.path);
+    assert_eq!(answer.status, 204);
+    mongo.thaw();
+    site.wait_until_empty();
+    assert_eq!(site.client().get(&deleted.path).status, 404);
+    mongo.assert_holds_just(&ledger);
+    assert_nobody_was_blamed(&site);
+}
+
+#[test]
+fn with_little_memory_and_one_commit_at_once_all_goes_the_same_way() {
+    let mongo = Mongo::start();
+    let ledger = Ledger::default();
+    let site = builder()
+        .set("memory", "low")
+        .set("commit_pace", "fixed")
+        .set("commit_entries", 1)
+        .start(&mongo);
+    let client = site.client();
+    upload_small(&client, &ledger, 20);
+    for seed in 100..103 {
+        ledger.upload(&client, seed, 5 * CHUNK + 1);
+    }
+    assert_eq!(site.status()["commit"]["width"], 1);
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+}
