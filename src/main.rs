@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use gridspool::config::{Config, ConfigError, Task};
 use gridspool::{bucket, server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The codes of sysexits.h that callers may rely on.
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         }
     };
     env_logger::Builder::new().parse_filters(&config.log).init();
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
         .enable_all()
@@ -46,6 +48,19 @@ fn main() -> ExitCode {
         }
     };
     runtime.block_on(perform(task, config))
+}
+
+/// Takes as many file handles as this user may have: commits of many small files hold all their
+/// bodies open.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(err) = setrlimit(Resource::Nofile, raised) {
+        log::warn!("file handles stay limited to {:?}: {err}", limit.current);
+    }
 }
 
 async fn perform(task: Task, config: Config) -> ExitCode {
