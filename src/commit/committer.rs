@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempt::Outcome;
 use super::{Backlog, Health, Slots, Tally};
-use crate::config::CommitConfig;
+use crate::config::{CommitConfig, GroupConfig};
 use crate::file::{FileId, UnixMillis};
 use crate::journal::Journal;
 use crate::store::Store;
@@ -54,7 +54,7 @@ impl Committer {
                 self.health.until_fit().await;
                 self.slots.until_free().await;
                 let length = |id| self.journal.length(id).unwrap_or_default();
-                let ids = self.backlog.next(&self.config.group, length).await;
+                let ids = self.backlog.next(&self.limits(), length).await;
                 let slot = self.slots.take();
                 let (committer, cut) = (self.clone(), cut.clone());
                 running.spawn(async move {
@@ -71,6 +71,20 @@ impl Committer {
             log::info!("running commits are cut; they go on at the next start");
             cut.cancel();
             running.wait().await;
+        }
+    }
+
+    /// What goes together now. After an outage, until a commit goes well, each goes by itself: one
+    /// that brings MongoDB down each time must not take the same others with it for ever.
+    fn limits(&self) -> GroupConfig {
+        let limits = self.config.group.clone();
+        if self.health.is_shaken() {
+            GroupConfig {
+                entries: 1,
+                ..limits
+            }
+        } else {
+            limits
         }
     }
 

@@ -65,6 +65,11 @@ impl Health {
         }
     }
 
+    /// Whether a commit failed by the store's fault, and none went well since.
+    pub(super) fn is_shaken(&self) -> bool {
+        self.outages.load(Ordering::Relaxed) > 0
+    }
+
     /// Says that a commit failed by the store's fault.
     pub(super) fn report_outage(&self, error: String) {
         self.outages.fetch_add(1, Ordering::Relaxed);
