@@ -33,6 +33,9 @@ start_sidecar() {
   export GRIDSPOOL_MONGODB_URI=${mongodb_uri}
   export GRIDSPOOL_DATA_DIR=${home}/data
   export GRIDSPOOL_SOCKET=${sockets}/gridspool.sock GRIDSPOOL_ADMIN_SOCKET=${sockets}/admin.sock
+  # Large blocks come back to one heap, and need no new pages each time: less memory, less work.
+  export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1}
+  export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-33554432} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-67108864}
   # The sidecar runs in another directory than ours.
   [[ -z ${GRIDSPOOL_CONFIG-} ]] || GRIDSPOOL_CONFIG=$(realpath -- "${GRIDSPOOL_CONFIG}")
   (cd / && "${as_service[@]}" "${home}/bin/gridspool" init >&2)
