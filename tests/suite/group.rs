@@ -141,17 +141,19 @@ fn a_sidecar_killed_amid_groups_loses_and_doubles_nothing() {
             "blockConnection": true,
             "blockTimeMS": 2000,
         };
-        mongo.heal();
+        // No sidecar runs while the fault changes: it would commit everything meanwhile.
+        site.kill_sidecar();
         mongo.fail_sidecars("alwaysOn", slow);
+        site.start_sidecar();
         wait_until("a group is being inserted", || {
             let running =
                 doc! { "currentOp": 1, "appName": "gridspool", "command.insert": collection };
             !mongo.admin(running).get_array("inprog").unwrap().is_empty()
         });
-        site.kill_sidecar();
-        site.start_sidecar();
     }
+    site.kill_sidecar();
     mongo.heal();
+    site.start_sidecar();
     site.wait_until_empty();
     mongo.assert_holds_just(&ledger);
     ledger.assert_readable(&site.client());
