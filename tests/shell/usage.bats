@@ -46,3 +46,11 @@ setup() { load helper; }
   run -1 retry
   [[ ! -e ${GRIDSPOOL_HOME} ]]
 }
+
+@test "bench refuses values that it cannot use" {
+  for words in "--repeat 0" "--repeat many" "--dir /a;b" --only --json; do
+    # shellcheck disable=SC2086  # words of a command line
+    run -64 --separate-stderr bench ${words}
+    [[ -z ${output} && ${stderr} == *"${words%% *}"* ]]
+  done
+}

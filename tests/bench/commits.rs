@@ -1,0 +1,267 @@
+//! Committing: how fast a backlog drains, against other ways to write the same files.
+
+use std::time::{Duration, Instant};
+
+use sha2::Digest as _;
+
+use crate::block::Body;
+use crate::case::{Case, Goal, MIB_PER_SECOND, Metric, RATE};
+use crate::load::{Limit, Load};
+use crate::mongo::DATABASE;
+use crate::report::Report;
+use crate::rivals::{self, Amount, Batching, Prepared};
+use crate::sidecar::{NO_MONGODB, Progress, Settings};
+use crate::stage::Stage;
+use crate::stats::{self, Sample, float};
+use crate::wire::Request;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+const OWN_CPU: Metric = Metric {
+    name: "own_cpu_per_gib",
+    unit: " CPU s/GiB beside sha-256",
+};
+const PEAK: Metric = Metric {
+    name: "sidecar_peak_mib",
+    unit: " MiB peak",
+};
+
+/// Between two looks at a backlog.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A backlog, and what is asked of its drain.
+struct Work {
+    name: &'static str,
+    bytes: u64,
+    files: u64,
+    goals: Goals,
+}
+
+/// Against bare inserts, the driver's stream (one by one for large files, else 16 at once), pymongo.
+struct Goals {
+    raw: Goal,
+    stream: Goal,
+    pymongo: Goal,
+}
+
+/// All rows of commits.
+pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
+    let of = |quick, full| stage.options.of(quick, full);
+    let works = [
+        Work {
+            name: "commit 256 MiB",
+            bytes: 256 * MIB,
+            files: of(2, 4),
+            goals: Goals {
+                raw: Goal::AtLeast(0.85),
+                stream: Goal::AtLeast(2.0),
+                pymongo: Goal::AtLeast(1.8),
+            },
+        },
+        Work {
+            name: "commit 64 KiB",
+            bytes: 64 * KIB,
+            files: of(1000, 4000),
+            goals: Goals {
+                raw: Goal::None,
+                stream: Goal::AtLeast(3.5),
+                pymongo: Goal::AtLeast(7.0),
+            },
+        },
+        Work {
+            name: "commit 8 KiB",
+            bytes: 8 * KIB,
+            files: of(3000, 10_000),
+            goals: Goals {
+                raw: Goal::None,
+                stream: Goal::AtLeast(10.0),
+                pymongo: Goal::AtLeast(30.0),
+            },
+        },
+    ];
+    for work in works {
+        if stage.options.wants(work.name) {
+            report.add(commit(stage, &work));
+        }
+    }
+}
+
+fn commit(stage: &mut Stage, work: &Work) -> Case {
+    let mut case = Case::new(work.name);
+    let is_large = work.bytes > MIB;
+    let hashing = sha256_seconds_per_gib();
+    let raw = Amount {
+        bytes: work.bytes,
+        files: work.files,
+        seconds: f64::INFINITY,
+    };
+    let prepared = Prepared::new(raw);
+    let batching = best_batching(stage, &prepared);
+    let few = if is_large {
+        stage.options.of(1, 2)
+    } else {
+        u64::MAX
+    };
+    let bounded = Amount {
+        files: few,
+        seconds: stage.options.of(1.0, 3.0),
+        ..raw
+    };
+    let low = [("memory", "low".to_owned())];
+    for round in 0..stage.options.repeat {
+        case.round("gridspool", || drain(stage, work, &[], hashing));
+        case.round("gridspool, low memory", || {
+            drain(stage, work, &low, hashing)
+        });
+        case.round("raw inserts", || {
+            stage.measure(|| prepared.insert(&stage.mongo, batching))
+        });
+        let stream =
+            |at_once, amount| stage.measure(|| rivals::stream_files(&stage.mongo, amount, at_once));
+        case.round("driver stream", || stream(1, bounded));
+        if !is_large {
+            case.round("driver stream, 16 at once", || stream(16, bounded));
+        } else if !stage.options.is_quick && round == 0 {
+            case.round("driver stream, 16 at once", || {
+                stream(
+                    16,
+                    Amount {
+                        files: 8,
+                        ..bounded
+                    },
+                )
+            });
+        }
+        case.round("pymongo", || {
+            stage.measure(|| rivals::pymongo(&stage.mongo, bounded))
+        });
+    }
+    let (metric, stream) = if is_large {
+        (MIB_PER_SECOND, "driver stream")
+    } else {
+        (RATE, "driver stream, 16 at once")
+    };
+    case.compare("gridspool", "raw inserts", metric, work.goals.raw);
+    case.compare("gridspool", stream, metric, work.goals.stream);
+    case.compare("gridspool", "pymongo", metric, work.goals.pymongo);
+    if !is_large {
+        case.compare("gridspool", "driver stream", metric, Goal::None);
+    }
+    case.judge(
+        "gridspool",
+        OWN_CPU,
+        if is_large {
+            Goal::AtMost(1.2)
+        } else {
+            Goal::None
+        },
+    );
+    case.judge("gridspool", PEAK, Goal::AtMost(96.0));
+    case.compare("gridspool, low memory", "gridspool", metric, Goal::None);
+    case.judge("gridspool, low memory", PEAK, Goal::AtMost(48.0));
+    case
+}
+
+/// The batches that bare inserts are fastest with, of those that make sense.
+fn best_batching(stage: &Stage, prepared: &Prepared) -> Batching {
+    let all = [(8, 2), (16, 2), (4, 2), (8, 1), (16, 1), (8, 4)];
+    let tried = all.iter().take(stage.options.of(2, all.len()));
+    let rated = tried.map(|(mib, in_flight)| {
+        let batching = Batching {
+            batch_bytes: mib * MIB,
+            in_flight: *in_flight,
+        };
+        let sample = prepared
+            .insert(&stage.mongo, batching)
+            .expect("bare inserts");
+        (sample.value("mib").unwrap_or_default(), batching)
+    });
+    let best = rated.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    best.expect("some were tried").1
+}
+
+/// Makes a backlog with a sidecar that has no MongoDB, gives it one, and watches.
+fn drain(
+    stage: &mut Stage,
+    work: &Work,
+    settings: &Settings,
+    hashing: f64,
+) -> Result<Sample, String> {
+    fill(stage, work.bytes, work.files, settings)?;
+    let first = stage.sidecar.wait_until_up();
+    let longest = stage.options.of(10.0, 60.0);
+    let mut sample = stage.measure(|| Ok(watch_drain(stage, first, longest)))?;
+    stage.end();
+    stage.mongo.forget(DATABASE);
+    let sidecar = sample.usage.get("sidecar").copied().unwrap_or_default();
+    let gib = sample.value("mib").unwrap_or_default() * sample.value("seconds").unwrap_or_default()
+        / (stats::GIB / stats::MIB);
+    let cpu = sidecar.cpu_seconds / gib;
+    sample.set("cpu_per_gib", cpu);
+    sample.set("own_cpu_per_gib", cpu - hashing);
+    sample.set("sha256_per_gib", hashing);
+    sample.set("sidecar_peak_mib", sidecar.peak_mib);
+    Ok(sample)
+}
+
+/// Leaves a sidecar that has a backlog and has just been started with a MongoDB.
+pub(crate) fn fill(
+    stage: &mut Stage,
+    bytes: u64,
+    files: u64,
+    settings: &Settings,
+) -> Result<(), String> {
+    stage.begin(NO_MONGODB, settings)?;
+    let load = Load {
+        address: stage.gridspool.address(),
+        connections: if bytes > MIB { 4 } else { 32 },
+        limit: Limit::Count(files),
+        requests: &|number| Request::put(&format!("/files/{number}"), Body::of(number, bytes)),
+    };
+    let outcome = load.run()?;
+    assert_eq!(outcome.failures, 0, "{:?}", outcome.failure);
+    stage.sidecar.stop();
+    stage.disk.settle();
+    stage.sidecar.start(&stage.mongo.uri(), settings)
+}
+
+/// Watches a backlog until it is gone, or for so long; the rate is that of what was seen.
+pub(crate) fn watch_drain(stage: &Stage, first: Progress, longest: f64) -> Sample {
+    let begun = Instant::now();
+    loop {
+        let now = stage.sidecar.progress();
+        let seconds = begun.elapsed().as_secs_f64();
+        assert_eq!(now.held, 0, "an entry was set aside");
+        if now.pending == 0 || seconds > longest {
+            let files = float(now.committed - first.committed);
+            let mib = float(now.committed_bytes - first.committed_bytes) / stats::MIB;
+            return Sample::default()
+                .with("rate", files / seconds)
+                .with("mib", mib / seconds)
+                .with("requests", files)
+                .with("seconds", seconds);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// What sha-256 of a GiB costs in this program, built as the sidecar is.
+fn sha256_seconds_per_gib() -> f64 {
+    const LENGTH: u64 = 128 * MIB;
+    let body = Body::of(0, LENGTH);
+    let once = || {
+        let begun = Instant::now();
+        let mut sum = sha2::Sha256::new();
+        let mut position = 0;
+        while position < LENGTH {
+            let piece = body.at(position);
+            sum.update(piece);
+            position += u64::try_from(piece.len()).expect("small");
+        }
+        std::hint::black_box(sum.finalize());
+        begun.elapsed().as_secs_f64()
+    };
+    let best = (0..3).map(|_| once()).fold(f64::INFINITY, f64::min);
+    best * stats::GIB / float(LENGTH)
+}

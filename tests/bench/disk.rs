@@ -1,0 +1,156 @@
+//! The file system that is measured: ext4 with a journal, on a loop device if that can be had.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::block::Body;
+use crate::options::Options;
+use crate::process::{remove_at_end, run, unmount_at_end};
+use crate::stats::{MIB, Sample, float};
+
+/// Room for what a run has at a time; the file has holes until then.
+const BYTES: u64 = 8 << 30;
+
+/// Bytes that the disk's own rate is measured with.
+const PROBE: u64 = 512 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Disk {
+    /// Where servers keep what is measured.
+    pub(crate) data: PathBuf,
+    /// For all else.
+    pub(crate) scratch: PathBuf,
+    /// What was measured, in words.
+    pub(crate) words: String,
+}
+
+impl Disk {
+    pub(crate) fn prepare(options: &Options) -> Self {
+        let name = format!("gridspool-bench.{}", std::process::id());
+        let scratch = options.dir.join(name);
+        fs::create_dir_all(&scratch).unwrap_or_else(|err| panic!("{}: {err}", scratch.display()));
+        let scratch = scratch.canonicalize().expect("the directory just made");
+        remove_at_end(&scratch);
+        let data = scratch.join("data");
+        fs::create_dir(&data).expect("a directory");
+        let words = if mount_loop(&scratch.join("disk"), &data) {
+            format!(
+                "ext4 with a journal, on a loop device on {}",
+                kind_of(&scratch)
+            )
+        } else {
+            format!(
+                "{} (no loop mount: not root, or not permitted)",
+                kind_of(&data)
+            )
+        };
+        Self {
+            data,
+            scratch,
+            words,
+        }
+    }
+
+    /// Waits until nothing is left to be written: no measurement pays for the one before.
+    pub(crate) fn settle(&self) {
+        let directory = File::open(&self.data).expect("the data directory");
+        rustix::fs::syncfs(&directory).expect("syncfs");
+    }
+
+    /// Bytes written to the device below the data, since it is there, in MiB.
+    pub(crate) fn written_mib(&self) -> f64 {
+        const SECTOR: f64 = 512.0;
+        let device = fs::metadata(&self.data).expect("the data directory").dev();
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let table = fs::read_to_string("/proc/diskstats").unwrap_or_default();
+        let sectors = table.lines().find_map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let is_it = words.first()?.parse() == Ok(major) && words.get(1)?.parse() == Ok(minor);
+            is_it.then(|| words.get(9)?.parse::<f64>().ok()).flatten()
+        });
+        sectors.unwrap_or(0.0) * SECTOR / MIB
+    }
+
+    /// The disk's own rate, as `dd conv=fsync` measures it: one large write, then one fsync.
+    pub(crate) fn own_rate(&self) -> Sample {
+        let path = self.data.join("probe");
+        let mut file = File::create(&path).expect("a file");
+        let body = Body::of(0, PROBE);
+        let begun = Instant::now();
+        let mut position = 0;
+        while position < PROBE {
+            let piece = &body.at(position)[..];
+            let piece = &piece[..piece.len().min(1 << 20)];
+            file.write_all(piece).expect("room on the disk");
+            position += u64::try_from(piece.len()).expect("small");
+        }
+        file.sync_all().expect("fsync");
+        let seconds = begun.elapsed().as_secs_f64();
+        drop(file);
+        fs::remove_file(path).expect("the file just written");
+        let mib = float(PROBE) / MIB / seconds;
+        Sample::default().with("mib", mib).with("seconds", seconds)
+    }
+}
+
+/// False if it cannot be done here.
+fn mount_loop(image: &Path, at: &Path) -> bool {
+    let made = File::create(image).and_then(|file| file.set_len(BYTES));
+    let made = made.is_ok()
+        && run(Command::new("mkfs.ext4").arg("-q").arg(image))
+        && run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(image)
+            .arg(at));
+    if made {
+        unmount_at_end(at);
+    } else {
+        fs::remove_file(image).unwrap_or_default();
+    }
+    made
+}
+
+/// The file system of a directory.
+fn kind_of(directory: &Path) -> String {
+    let found = Command::new("findmnt")
+        .args(["-n", "-o", "FSTYPE", "-T"])
+        .arg(directory)
+        .output();
+    let found = found.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&found).trim().to_owned()
+}
+
+/// Empties a directory and leaves it there.
+pub(crate) fn empty(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries {
+        let path = entry.expect("an entry").path();
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        match removed {
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+                panic!("{}: {err}", path.display())
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A directory for sockets, whose paths must be short.
+pub(crate) fn sockets() -> PathBuf {
+    let directory = tempfile::Builder::new()
+        .prefix("gridspool-bench")
+        .tempdir_in("/tmp");
+    let path = directory.expect("a directory in /tmp").keep();
+    remove_at_end(&path);
+    path
+}

@@ -1,0 +1,364 @@
+//! Downloads: hot from nginx's cache, cold from MongoDB, pending from the journal. What is
+//! downloaded was uploaded through gridspool; each file of each contestant is compared once with
+//! what went up, byte for byte.
+
+use std::net::SocketAddr;
+
+use crate::block::Body;
+use crate::case::{Case, Goal, MIB_PER_SECOND, Metric, RATE};
+use crate::disk::empty;
+use crate::load::{Limit, Load};
+use crate::mongo::DATABASE;
+use crate::process::eventually;
+use crate::rawread;
+use crate::report::Report;
+use crate::sidecar::NO_MONGODB;
+use crate::stage::Stage;
+use crate::stats::{Sample, quantile};
+use crate::uploads::{LARGE, MIDDLE, SMALL, Size};
+use crate::wire::Request;
+
+const MIB: u64 = 1 << 20;
+const FIRST_BYTE: Metric = Metric {
+    name: "first_byte",
+    unit: " ms",
+};
+
+/// Files of one size, each known to every contestant.
+struct Files {
+    size: Size,
+    /// Paths through gridspool and the plain server, by number.
+    places: Vec<String>,
+}
+
+/// What is asked of each file.
+#[derive(Clone, Copy)]
+enum Part {
+    Whole,
+    /// A MiB from the middle on.
+    Middle,
+}
+
+/// All rows of downloads.
+pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
+    for size in [SMALL, MIDDLE, LARGE] {
+        let names =
+            ["hot", "cold", "pending"].map(|kind| format!("download {}, {kind}", size.name));
+        let [hot, cold, pending] = &names;
+        let range = "download 1 MiB range, hot";
+        let cold_range = "download 1 MiB range, cold";
+        let first = "first byte of 8 KiB, cold";
+        let (is_large, is_small) = (size.bytes == LARGE.bytes, size.bytes == SMALL.bytes);
+        let wants = |work: &str| stage.options.wants(work);
+        if wants(hot)
+            || wants(cold)
+            || is_large && (wants(range) || wants(cold_range))
+            || is_small && wants(first)
+        {
+            let files = committed(stage, size);
+            let works = [
+                (hot.as_str(), true, Part::Whole),
+                (range, is_large, Part::Middle),
+            ];
+            for (work, is_of_size, part) in works {
+                if is_of_size && stage.options.wants(work) {
+                    report.add(hot_case(stage, work, &files, part));
+                }
+            }
+            let works = [
+                (cold.as_str(), true, Part::Whole),
+                (cold_range, is_large, Part::Middle),
+            ];
+            for (work, is_of_size, part) in works {
+                if is_of_size && stage.options.wants(work) {
+                    report.add(cold_case(stage, work, &files, part));
+                }
+            }
+            if is_small && stage.options.wants(first) {
+                report.add(first_byte(stage, first, &files));
+            }
+            stage.end();
+            stage.mongo.forget(DATABASE);
+            empty(&stage.files);
+        }
+        if stage.options.wants(pending) {
+            report.add(pending_case(stage, pending, size));
+        }
+    }
+}
+
+fn count(stage: &Stage, size: Size) -> u64 {
+    match size.bytes {
+        bytes if bytes == SMALL.bytes => stage.options.of(1000, 2000),
+        bytes if bytes == MIDDLE.bytes => stage.options.of(64, 128),
+        _ => 4,
+    }
+}
+
+/// Uploads files through gridspool and to nginx alone.
+fn uploaded(stage: &Stage, size: Size) -> Files {
+    let upload = |address| {
+        let load = Load {
+            address,
+            connections: size.connections,
+            limit: Limit::Count(count(stage, size)),
+            requests: &|number| {
+                Request::put(&format!("/files/{number}"), Body::of(number, size.bytes))
+            },
+        };
+        let outcome = load.run().expect("uploads before downloads");
+        assert_eq!(outcome.failures, 0, "{:?}", outcome.failure);
+        outcome.places
+    };
+    upload(stage.alone.address());
+    let places = upload(stage.gridspool.address());
+    let places = places.into_iter().map(|(_, place)| place).collect();
+    Files { size, places }
+}
+
+/// Uploads files and waits until they are in MongoDB and no longer in the journal.
+fn committed(stage: &mut Stage, size: Size) -> Files {
+    let uri = stage.mongo.uri();
+    let nothing_stays = [
+        ("settled-grace-seconds", "0".to_owned()),
+        ("settled-max-bytes", "0".to_owned()),
+    ];
+    stage.begin(&uri, &nothing_stays).expect("a sidecar");
+    let files = uploaded(stage, size);
+    eventually("all is committed", || {
+        (stage.sidecar.progress().pending == 0).then_some(())
+    });
+    eventually("no body is left", || {
+        stage.sidecar.has_no_bodies().then_some(())
+    });
+    stage.disk.settle();
+    files
+}
+
+/// Where a contestant has its files.
+fn path(files: &Files, contestant: &str, number: u64) -> (String, u64) {
+    let count = u64::try_from(files.places.len()).expect("few");
+    let number = number % count;
+    let place = usize::try_from(number).expect("few");
+    if contestant == "nginx alone" {
+        (format!("/files/{number}"), number)
+    } else {
+        (files.places[place].clone(), number)
+    }
+}
+
+/// Downloads by one contestant.
+fn download(
+    address: SocketAddr,
+    contestant: &str,
+    files: &Files,
+    part: Part,
+    limit: Limit,
+    is_compared: bool,
+) -> Result<Sample, String> {
+    let connections = match part {
+        Part::Whole => files.size.connections,
+        Part::Middle => MIDDLE.connections,
+    };
+    let requests = |number: u64| {
+        let (path, number) = path(files, contestant, number);
+        let body = Body::of(number, files.size.bytes);
+        let middle = files.size.bytes / 2;
+        let (request, expected) = match part {
+            Part::Whole => (Request::get(&path), body),
+            Part::Middle => (
+                Request::get_range(&path, middle, MIB),
+                body.part(middle, MIB),
+            ),
+        };
+        if is_compared {
+            request.expecting(expected)
+        } else {
+            request
+        }
+    };
+    let load = Load {
+        address,
+        connections,
+        limit,
+        requests: &requests,
+    };
+    let outcome = load.run()?;
+    let first_byte = quantile(&outcome.first_bytes, 0.5).as_secs_f64() * 1e3;
+    Ok(outcome.sample().with("first_byte", first_byte))
+}
+
+fn addresses(stage: &Stage) -> [(&'static str, SocketAddr); 3] {
+    [
+        ("gridspool", stage.gridspool.address()),
+        ("nginx alone", stage.alone.address()),
+        ("plain", stage.before_plain.address()),
+    ]
+}
+
+fn hot_case(stage: &Stage, work: &str, files: &Files, part: Part) -> Case {
+    let mut case = Case::new(work);
+    let all = Limit::Count(count(stage, files.size));
+    let limit = Limit::Seconds(stage.options.of(0.7, 1.5));
+    let is_range = matches!(part, Part::Middle);
+    // The plain server reads every file from its first byte on.
+    let contestants = addresses(stage)
+        .into_iter()
+        .filter(|(name, _)| !(is_range && *name == "plain"));
+    let contestants: Vec<_> = contestants.collect();
+    for (name, address) in &contestants {
+        // Fills the caches, and compares.
+        if let Err(err) = download(*address, name, files, part, all, true) {
+            case.round(name, || Err(err));
+        }
+    }
+    for _ in 0..stage.options.repeat {
+        for (name, address) in &contestants {
+            let is_slow = *name == "plain" && files.size.bytes == LARGE.bytes;
+            let limit = if is_slow { all } else { limit };
+            case.round(name, || {
+                stage.measure(|| download(*address, name, files, part, limit, false))
+            });
+        }
+    }
+    let alone = if files.size.bytes == SMALL.bytes {
+        0.35
+    } else {
+        0.9
+    };
+    case.compare("gridspool", "nginx alone", RATE, Goal::AtLeast(alone));
+    if !is_range {
+        let is_small = files.size.bytes == SMALL.bytes;
+        let plain = if is_small {
+            Goal::AtLeast(10.0)
+        } else {
+            Goal::None
+        };
+        case.compare("gridspool", "plain", RATE, plain);
+    }
+    case
+}
+
+/// Each file once, through an nginx that has none of them in its cache.
+fn cold_case(stage: &mut Stage, work: &str, files: &Files, part: Part) -> Case {
+    let mut case = Case::new(work);
+    let all = Limit::Count(count(stage, files.size));
+    let is_whole = matches!(part, Part::Whole);
+    let middle = files.size.bytes / 2;
+    let (connections, range) = match part {
+        Part::Whole => (files.size.connections, 0..files.size.bytes),
+        Part::Middle => (MIDDLE.connections, middle..middle + MIB),
+    };
+    for _ in 0..stage.options.repeat {
+        stage.empty_cache();
+        let address = stage.gridspool.address();
+        case.round("gridspool", || {
+            stage.measure(|| download(address, "gridspool", files, part, all, false))
+        });
+        case.round("raw batches", || {
+            let read = || rawread::read(&stage.mongo, &files.places, range.clone(), connections);
+            stage.measure(read)
+        });
+        if is_whole {
+            let address = stage.before_plain.address();
+            case.round("plain", || {
+                stage.measure(|| download(address, "plain", files, part, all, false))
+            });
+        }
+    }
+    let address = stage.gridspool.address();
+    if let Err(err) = download(address, "gridspool", files, part, all, true) {
+        case.round("gridspool", || Err(err));
+    }
+    let is_small = files.size.bytes == SMALL.bytes;
+    let goal = if is_small || !is_whole {
+        Goal::None
+    } else {
+        Goal::AtLeast(0.8)
+    };
+    let metric = if is_small { RATE } else { MIB_PER_SECOND };
+    case.compare("gridspool", "raw batches", metric, goal);
+    if is_whole {
+        case.compare("gridspool", "plain", metric, Goal::None);
+    }
+    case
+}
+
+/// One file after the other: the first byte of a file that nobody has asked for, and in turn the
+/// one `find` that brings its chunk.
+fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
+    let mut case = Case::new(work);
+    let few = Files {
+        size: Size {
+            connections: 1,
+            ..files.size
+        },
+        places: files
+            .places
+            .iter()
+            .take(stage.options.of(200, 500))
+            .cloned()
+            .collect(),
+    };
+    let all = Limit::Count(u64::try_from(few.places.len()).expect("few"));
+    for _ in 0..stage.options.repeat.max(3) {
+        stage.empty_cache();
+        // The first request opens what nginx keeps open afterwards.
+        let address = stage.gridspool.address();
+        download(
+            address,
+            "gridspool",
+            &last(files),
+            Part::Whole,
+            Limit::Count(1),
+            false,
+        )
+        .expect("a download");
+        case.round("gridspool", || {
+            stage.measure(|| download(address, "gridspool", &few, Part::Whole, all, false))
+        });
+        case.round("one find", || {
+            let latencies = rawread::find_chunks(&stage.mongo, &few.places);
+            let first_byte = quantile(&latencies, 0.5).as_secs_f64() * 1e3;
+            let mut sample = Sample::default().with("first_byte", first_byte);
+            sample.set_latencies(&latencies);
+            Ok(sample)
+        });
+    }
+    case.compare("gridspool", "one find", FIRST_BYTE, Goal::AtMost(1.5));
+    case
+}
+
+fn last(files: &Files) -> Files {
+    let last = files.places.last().expect("a file").clone();
+    Files {
+        size: files.size,
+        places: vec![last],
+    }
+}
+
+/// What MongoDB does not have yet.
+fn pending_case(stage: &mut Stage, work: &str, size: Size) -> Case {
+    let mut case = Case::new(work);
+    stage.begin(NO_MONGODB, &[]).expect("a sidecar");
+    let files = uploaded(stage, size);
+    let limit = Limit::Seconds(stage.options.of(0.7, 1.5));
+    let all = Limit::Count(count(stage, size));
+    let [gridspool, alone, _] = addresses(stage);
+    for (name, address) in [gridspool, alone] {
+        if let Err(err) = download(address, name, &files, Part::Whole, all, true) {
+            case.round(name, || Err(err));
+        }
+    }
+    for _ in 0..stage.options.repeat {
+        for (name, address) in [gridspool, alone] {
+            case.round(name, || {
+                stage.measure(|| download(address, name, &files, Part::Whole, limit, false))
+            });
+        }
+    }
+    case.compare("gridspool", "nginx alone", RATE, Goal::None);
+    stage.end();
+    empty(&stage.files);
+    case
+}

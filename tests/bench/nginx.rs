@@ -1,0 +1,174 @@
+//! The nginx processes: gridspool's, with the project's files; nginx alone; and the one before the
+//! plain server.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::process::{Process, eventually, free_port};
+
+/// One nginx on a port of its own.
+#[derive(Debug)]
+pub(crate) struct Nginx {
+    directory: PathBuf,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl Nginx {
+    /// The project's own files, as an admin gets them.
+    pub(crate) fn of_gridspool(directory: &Path, data: &Path, socket: &Path) -> Self {
+        let port = free_port();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/nginx-conf");
+        let made = Command::new(script)
+            .arg("--data-dir")
+            .arg(data)
+            .arg("--socket")
+            .arg(socket)
+            .args(["--http", &format!("127.0.0.1:{port}")])
+            .arg("--wrapper")
+            .arg(directory.join("run"))
+            .arg("--out")
+            .arg(directory)
+            .status();
+        assert!(
+            made.is_ok_and(|status| status.success()),
+            "scripts/nginx-conf"
+        );
+        Self::started(directory, port)
+    }
+
+    /// What nginx does alone: PUT to a directory, GET by sendfile. All that concerns the whole
+    /// process, and the size of body buffers, is as in gridspool's files.
+    pub(crate) fn alone(
+        directory: &Path,
+        gridspool: &Self,
+        data: &Path,
+        buffer: Option<&str>,
+    ) -> Self {
+        let buffer = buffer.map_or_else(
+            || gridspool.directive("client_body_buffer_size"),
+            |size| format!("client_body_buffer_size {size};"),
+        );
+        let data = data.display();
+        let server = format!(
+            "client_body_temp_path {data}/temp;\n\
+             {buffer}\n\
+             client_max_body_size 0;\n\
+             location / {{\n root {data}/files;\n dav_methods PUT DELETE;\n \
+             create_full_put_path on;\n sendfile on;\n tcp_nopush on;\n}}\n"
+        );
+        Self::variant(directory, gridspool, "", &server)
+    }
+
+    /// What nginx does before an application, with its own defaults.
+    pub(crate) fn before_plain(
+        directory: &Path,
+        gridspool: &Self,
+        data: &Path,
+        socket: &Path,
+    ) -> Self {
+        let (data, socket) = (data.display(), socket.display());
+        let upstream = format!("upstream plain {{ server unix:{socket}; keepalive 32; }}");
+        let server = format!(
+            "client_body_temp_path {data}/temp;\n\
+             client_max_body_size 0;\n\
+             location / {{\n proxy_pass http://plain;\n proxy_http_version 1.1;\n \
+             proxy_set_header Connection \"\";\n proxy_read_timeout 300s;\n}}\n"
+        );
+        Self::variant(directory, gridspool, &upstream, &server)
+    }
+
+    /// An nginx with the main file of gridspool's, and a site of its own.
+    fn variant(directory: &Path, gridspool: &Self, before: &str, server: &str) -> Self {
+        let port = free_port();
+        let run = directory.join("run");
+        let theirs = gridspool.directory.join("run");
+        let main = fs::read_to_string(gridspool.directory.join("nginx.conf")).expect("nginx.conf");
+        let (path, own) = (theirs.display().to_string(), run.display().to_string());
+        let main = main
+            .replace(&path, &own)
+            .replace("include gridspool.conf;", before)
+            .replace(
+                "include examples/*.conf;",
+                &format!("server {{\nlisten 127.0.0.1:{port};\n{server}}}"),
+            );
+        fs::create_dir_all(&run).expect("a directory");
+        fs::write(directory.join("nginx.conf"), main).expect("nginx.conf");
+        Self::started(directory, port)
+    }
+
+    fn started(directory: &Path, port: u16) -> Self {
+        let mut nginx = Self {
+            directory: directory.to_owned(),
+            port,
+            process: None,
+        };
+        nginx.restart();
+        nginx
+    }
+
+    /// A directive of any of its files; empty if there is none.
+    fn directive(&self, name: &str) -> String {
+        let mut open = vec![self.directory.clone()];
+        while let Some(directory) = open.pop() {
+            for entry in fs::read_dir(&directory).expect("nginx's files") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if let Ok(text) = fs::read_to_string(&path) {
+                    let mut lines = text.lines().map(str::trim);
+                    if let Some(line) = lines.find(|line| line.starts_with(name)) {
+                        return line.to_owned();
+                    }
+                }
+            }
+        }
+        String::new()
+    }
+
+    /// Ends it if it runs, and starts it: its workers have then served nobody.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let process = Process::spawn(
+            Command::new("nginx")
+                .arg("-p")
+                .arg(self.directory.join("run"))
+                .arg("-c")
+                .arg(self.directory.join("nginx.conf"))
+                .args(["-g", "daemon off;"])
+                .stdin(Stdio::null())
+                .stderr(Stdio::null()),
+        );
+        let process = self.process.insert(process);
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        eventually("nginx listens", || {
+            assert!(
+                process.ended().is_none(),
+                "nginx has ended: see its error log"
+            );
+            std::net::TcpStream::connect(address).ok()
+        });
+        // The master listens before its workers are there.
+        eventually("nginx has workers", || {
+            (process.ids().len() > 2).then_some(())
+        });
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.end_by(Signal::TERM);
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.process.as_ref().map(Process::ids).unwrap_or_default()
+    }
+}

@@ -1,0 +1,117 @@
+//! Reading chunks with the driver as fast as it can: raw batches, nothing of them looked at.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::future::join_all;
+use mongodb::Collection;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Document, RawDocumentBuf, doc};
+
+use crate::mongo::{DATABASE, Mongo};
+use crate::stats::{self, Sample, float};
+
+/// Bytes of one answer, about: some MiB, as the sidecar may have in memory too.
+const BATCH_BYTES: u64 = 4 << 20;
+
+/// Reads a range of each file, so many files at a time.
+pub(crate) fn read(
+    mongo: &Mongo,
+    places: &[String],
+    range: Range<u64>,
+    at_once: usize,
+) -> Result<Sample, String> {
+    let chunks = chunks(mongo);
+    let chunk_size = chunk_size(mongo, &places[0]);
+    let next = AtomicUsize::new(0);
+    let begun = Instant::now();
+    let reader = || async {
+        let mut latencies = Vec::new();
+        while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let begun = Instant::now();
+            read_one(&chunks, id_of(place), &range, chunk_size).await?;
+            latencies.push(begun.elapsed());
+        }
+        Ok::<_, mongodb::error::Error>(latencies)
+    };
+    let readers = join_all((0..at_once).map(|_| reader()));
+    let done: Result<Vec<_>, _> = mongo.runtime.block_on(readers).into_iter().collect();
+    let latencies = done.map_err(|err| err.to_string())?.concat();
+    let seconds = begun.elapsed().as_secs_f64();
+    let files = float(places.len());
+    let mut sample = Sample::default()
+        .with("rate", files / seconds)
+        .with(
+            "mib",
+            files * float(range.end - range.start) / stats::MIB / seconds,
+        )
+        .with("seconds", seconds);
+    sample.set_latencies(&latencies);
+    Ok(sample)
+}
+
+async fn read_one(
+    chunks: &Collection<RawDocumentBuf>,
+    id: ObjectId,
+    range: &Range<u64>,
+    chunk_size: u64,
+) -> mongodb::error::Result<()> {
+    let number = |at: u64| i64::try_from(at / chunk_size).expect("a chunk's number");
+    let batch = u32::try_from((BATCH_BYTES / chunk_size).max(1)).expect("few");
+    let mut batches = chunks
+        .find(doc! {
+            "files_id": id,
+            "n": { "$gte": number(range.start), "$lte": number(range.end - 1) },
+        })
+        .sort(doc! { "n": 1 })
+        .projection(doc! { "_id": 0, "n": 1, "data": 1 })
+        .batch_size(batch)
+        .batch()
+        .await?;
+    while let Some(batch) = batches.next().await {
+        batch?;
+    }
+    Ok(())
+}
+
+/// How long the first chunk of each file takes, one after the other.
+pub(crate) fn find_chunks(mongo: &Mongo, places: &[String]) -> Vec<Duration> {
+    let chunks = chunks(mongo);
+    mongo.runtime.block_on(async {
+        let mut latencies = Vec::new();
+        for place in places {
+            let begun = Instant::now();
+            let filter = doc! { "files_id": id_of(place), "n": 0 };
+            let found = chunks.find_one(filter).await.expect("a find");
+            assert!(found.is_some(), "{place}: no chunk");
+            latencies.push(begun.elapsed());
+        }
+        latencies
+    })
+}
+
+fn chunks(mongo: &Mongo) -> Collection<RawDocumentBuf> {
+    mongo.database(DATABASE).collection("fs.chunks")
+}
+
+/// The size of chunks that a file was written with.
+fn chunk_size(mongo: &Mongo, place: &str) -> u64 {
+    let files: Collection<Document> = mongo.database(DATABASE).collection("fs.files");
+    let found = mongo
+        .runtime
+        .block_on(async { files.find_one(doc! { "_id": id_of(place) }).await });
+    let file = found.expect("a find").expect("a committed file");
+    let size = file
+        .get_i32("chunkSize")
+        .map(i64::from)
+        .or_else(|_| file.get_i64("chunkSize"));
+    u64::try_from(size.expect("a chunk size")).expect("a chunk size")
+}
+
+/// The id in `/files/{id}`.
+fn id_of(place: &str) -> ObjectId {
+    let id = place.rsplit('/').next().unwrap_or_default();
+    ObjectId::parse_str(id).unwrap_or_else(|err| panic!("{place}: {err}"))
+}

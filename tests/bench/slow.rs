@@ -1,0 +1,199 @@
+//! Slow clients: a thousand or more at once, each trickling one file up.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+
+use crate::block::Body;
+use crate::case::{Case, Goal, Metric};
+use crate::disk::empty;
+use crate::report::Report;
+use crate::sampling::{connections_at, resident_mib};
+use crate::sidecar::NO_MONGODB;
+use crate::stage::Stage;
+use crate::stats::{Sample, float};
+use crate::wire::Connection;
+
+const LENGTH: u64 = 1 << 20;
+
+/// Each client sends in so many pieces.
+const PIECES: u32 = 40;
+
+const COMPLETE: Metric = Metric {
+    name: "complete",
+    unit: " of all",
+};
+const GROWTH: Metric = Metric {
+    name: "sidecar_growth_mib",
+    unit: " MiB more",
+};
+const HELD: Metric = Metric {
+    name: "sidecar_connections",
+    unit: " sidecar connections",
+};
+const NGINX: Metric = Metric {
+    name: "nginx_kib_each",
+    unit: " KiB of nginx each",
+};
+const ANSWER: Metric = Metric {
+    name: "last_answer_ms",
+    unit: " ms, last byte to last answer",
+};
+
+/// What of memory may come and go by itself.
+const UNCHANGED_MIB: f64 = 4.0;
+
+/// All rows of slow clients.
+pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
+    for clients in [1000, 3000] {
+        let work = format!("{clients} slow uploads of 1 MiB");
+        let is_large = clients > 1000;
+        if stage.options.wants(&work) && !(is_large && stage.options.is_quick) {
+            report.add(slow(stage, &work, clients));
+        }
+    }
+}
+
+fn slow(stage: &mut Stage, work: &str, clients: u32) -> Case {
+    let mut case = Case::new(work);
+    let seconds = stage.options.of(5, 10);
+    for _ in 0..stage.options.of(1, 2) {
+        stage.gridspool.restart();
+        stage.begin(NO_MONGODB, &[]).expect("a sidecar");
+        let gridspool = stage.gridspool.address();
+        let ids = stage.gridspool.ids();
+        case.round("gridspool", || {
+            stage.measure(|| trickle(stage, gridspool, &ids, clients, seconds))
+        });
+        stage.end();
+        stage.small.restart();
+        let small = stage.small.address();
+        let ids = stage.small.ids();
+        case.round("nginx alone, 16k", || {
+            stage.measure(|| trickle(stage, small, &ids, clients, seconds))
+        });
+        empty(&stage.disk.data.join("small/files"));
+        stage.disk.settle();
+    }
+    case.judge("gridspool", COMPLETE, Goal::AtLeast(1.0));
+    case.judge("gridspool", GROWTH, Goal::AtMost(UNCHANGED_MIB));
+    case.judge("gridspool", HELD, Goal::AtMost(0.0));
+    case.compare("gridspool", "nginx alone, 16k", NGINX, Goal::AtMost(2.0));
+    case.compare("gridspool", "nginx alone, 16k", ANSWER, Goal::None);
+    case
+}
+
+/// One repetition, with memory and connections looked at all the while.
+fn trickle(
+    stage: &Stage,
+    address: SocketAddr,
+    nginx: &[u32],
+    clients: u32,
+    seconds: u32,
+) -> Result<Sample, String> {
+    let sidecar = stage.sidecar.ids();
+    let socket = stage.sidecar.socket.display().to_string();
+    let (nginx_before, sidecar_before) = (resident_mib(nginx), resident_mib(&sidecar));
+    let begun = Instant::now();
+    let running = std::thread::spawn(move || all_clients(address, clients, seconds));
+    let (mut nginx_peak, mut sidecar_peak, mut held): (f64, f64, f64) = (0.0, 0.0, 0.0);
+    while !running.is_finished() {
+        std::thread::sleep(Duration::from_millis(100));
+        sidecar_peak = sidecar_peak.max(resident_mib(&sidecar));
+        // At the end each has its moment with the sidecar; until then none has any business there.
+        if begun.elapsed() < Duration::from_secs(u64::from(seconds)) * 8 / 10 {
+            nginx_peak = nginx_peak.max(resident_mib(nginx));
+            held = held.max(connections_at(&socket));
+        }
+    }
+    let ends = running.join().map_err(|_| "the clients are lost")?;
+    let complete: Vec<_> = ends.iter().flatten().collect();
+    let first = ends.iter().find_map(|end| end.as_ref().err());
+    if complete.is_empty() {
+        return Err(first.map_or_else(String::new, Clone::clone));
+    }
+    let last_sent = complete.iter().map(|end| end.sent).max().unwrap_or(begun);
+    let last_answered = complete
+        .iter()
+        .map(|end| end.answered)
+        .max()
+        .unwrap_or(begun);
+    let latencies: Vec<_> = complete.iter().map(|end| end.answered - end.sent).collect();
+    let mut sample = Sample::default()
+        .with("complete", float(complete.len()) / f64::from(clients))
+        .with(
+            "sidecar_growth_mib",
+            (sidecar_peak - sidecar_before).max(0.0),
+        )
+        .with("sidecar_connections", held)
+        .with(
+            "nginx_kib_each",
+            (nginx_peak - nginx_before) * 1024.0 / f64::from(clients),
+        )
+        .with(
+            "last_answer_ms",
+            (last_answered - last_sent).as_secs_f64() * 1e3,
+        )
+        .with("seconds", begun.elapsed().as_secs_f64());
+    sample.set_latencies(&latencies);
+    Ok(sample)
+}
+
+/// When a client had sent its last byte, and when it had its answer.
+struct End {
+    sent: Instant,
+    answered: Instant,
+}
+
+fn all_clients(address: SocketAddr, clients: u32, seconds: u32) -> Vec<Result<End, String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    let duration = Duration::from_secs(u64::from(seconds));
+    runtime.block_on(join_all((0..clients).map(|number| async move {
+        // Spread over the time between two pieces, so that the load is even.
+        let offset = duration / PIECES * number / clients;
+        one_client(address, u64::from(number), offset, duration / PIECES)
+            .await
+            .map_err(|err| err.to_string())
+    })))
+}
+
+async fn one_client(
+    address: SocketAddr,
+    number: u64,
+    offset: Duration,
+    interval: Duration,
+) -> std::io::Result<End> {
+    let begun = tokio::time::Instant::now() + offset;
+    tokio::time::sleep_until(begun).await;
+    let mut connection = Connection::open(address).await?;
+    let head = format!(
+        "PUT /files/slow-{number} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/octet-stream\r\nContent-Length: {LENGTH}\r\n\r\n"
+    );
+    connection.send_bytes(head.as_bytes()).await?;
+    let body = Body::of(number, LENGTH);
+    let piece = LENGTH.div_ceil(u64::from(PIECES));
+    let mut sent = 0;
+    for turn in 0..PIECES {
+        tokio::time::sleep_until(begun + interval * turn).await;
+        let until = LENGTH.min(sent + piece);
+        while sent < until {
+            let bytes = body.part(sent, until - sent).at(0);
+            connection.send_bytes(bytes).await?;
+            sent += u64::try_from(bytes.len()).expect("small");
+        }
+    }
+    let sent = Instant::now();
+    let answer = connection.receive(None).await?;
+    if (200..300).contains(&answer.status) {
+        Ok(End {
+            sent,
+            answered: Instant::now(),
+        })
+    } else {
+        Err(std::io::Error::other(format!("status {}", answer.status)))
+    }
+}

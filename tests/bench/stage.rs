@@ -1,0 +1,144 @@
+//! All servers, side by side: gridspool, nginx alone, the plain way, and the MongoDB behind them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::disk::{self, Disk};
+use crate::mongo::{DATABASE, Mongo, RIVALS};
+use crate::nginx::Nginx;
+use crate::options::Options;
+use crate::process::{Process, eventually};
+use crate::sampling::{Usage, Watch};
+use crate::sidecar::{Settings, Sidecar};
+use crate::stats::Sample;
+
+/// The word by which this program becomes the plain server.
+pub(crate) const PLAIN: &str = "plain-server";
+
+/// Dropped from the top down: clients of MongoDB end before it.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) options: Options,
+    pub(crate) gridspool: Nginx,
+    pub(crate) alone: Nginx,
+    /// nginx alone, with body buffers of 16 KiB.
+    pub(crate) small: Nginx,
+    pub(crate) before_plain: Nginx,
+    plain: Process,
+    pub(crate) sidecar: Sidecar,
+    pub(crate) mongo: Mongo,
+    pub(crate) disk: Disk,
+    /// Where nginx alone keeps files.
+    pub(crate) files: PathBuf,
+    cache: PathBuf,
+}
+
+impl Stage {
+    /// Starts everything but the sidecar, which rows start with their settings.
+    pub(crate) fn set(options: Options) -> Self {
+        let disk = Disk::prepare(&options);
+        let sockets = disk::sockets();
+        let mongo = Mongo::start(&disk.scratch);
+        let data = disk.data.join("gridspool");
+        let sidecar = Sidecar::prepare(&data, &sockets, &disk.scratch);
+        let place = |name: &str| disk.scratch.join(name);
+        let gridspool = Nginx::of_gridspool(&place("gridspool"), &data, &sidecar.socket);
+        let [files, temp, small, plain] = ["alone/files", "alone/temp", "small/files", "plain"]
+            .map(|name| {
+                let path = disk.data.join(name);
+                fs::create_dir_all(&path).expect("a directory");
+                path
+            });
+        assert!(temp.exists() && small.exists());
+        let alone = Nginx::alone(&place("alone"), &gridspool, &disk.data.join("alone"), None);
+        let small = disk.data.join("small");
+        let small = Nginx::alone(&place("small"), &gridspool, &small, Some("16k"));
+        let socket = sockets.join("plain.sock");
+        let before_plain = Nginx::before_plain(&place("plain"), &gridspool, &plain, &socket);
+        let program = std::env::current_exe().expect("this program");
+        let server = Process::spawn(Command::new(program).arg(PLAIN).arg(&socket).args([
+            mongo.uri().as_str(),
+            RIVALS,
+            DATABASE,
+        ]));
+        eventually("the plain server answers", || {
+            std::os::unix::net::UnixStream::connect(&socket).ok()
+        });
+        let cache = data.join("cache");
+        Self {
+            options,
+            gridspool,
+            alone,
+            small,
+            before_plain,
+            plain: server,
+            sidecar,
+            mongo,
+            disk,
+            files,
+            cache,
+        }
+    }
+
+    /// Starts the sidecar with an empty journal.
+    ///
+    /// # Errors
+    /// When it does not know a setting.
+    pub(crate) fn begin(&mut self, uri: &str, settings: &Settings) -> Result<(), String> {
+        self.end();
+        self.sidecar.start(uri, settings)
+    }
+
+    /// Ends the sidecar, and forgets its uploads. What MongoDB has of them stays.
+    pub(crate) fn end(&mut self) {
+        self.sidecar.stop();
+        self.sidecar.forget();
+        self.disk.settle();
+    }
+
+    /// Has nginx forget all that it cached.
+    pub(crate) fn empty_cache(&mut self) {
+        self.gridspool.stop();
+        disk::empty(&self.cache);
+        self.gridspool.restart();
+    }
+
+    /// Adds to a measurement what all processes used meanwhile.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub(crate) fn measure(
+        &self,
+        act: impl FnOnce() -> Result<Sample, String>,
+    ) -> Result<Sample, String> {
+        let watch = self.watch();
+        let before = self.disk.written_mib();
+        let mut sample = act()?;
+        sample.set("disk_mib", self.disk.written_mib() - before);
+        sample.usage = used(&watch);
+        Ok(sample)
+    }
+
+    /// Begins to watch all processes.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::start(&[
+            ("nginx", self.gridspool.ids()),
+            ("sidecar", self.sidecar.ids()),
+            ("mongod", self.mongo.ids()),
+            ("nginx-alone", self.alone.ids()),
+            ("nginx-16k", self.small.ids()),
+            ("nginx-plain", self.before_plain.ids()),
+            ("plain", vec![self.plain.id()]),
+            ("client", vec![std::process::id()]),
+        ])
+    }
+}
+
+/// What was used by those that did anything.
+pub(crate) fn used(watch: &Watch) -> BTreeMap<String, Usage> {
+    let mut all = watch.finish();
+    all.retain(|_, usage| usage.cpu_seconds > 0.0);
+    all
+}

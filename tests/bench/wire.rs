@@ -1,0 +1,220 @@
+//! HTTP/1.1 on one kept connection, as bare as it can be: the generator shares the cores with what
+//! it measures.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::block::Body;
+
+/// Bodies up to here are copied behind the head, to be sent by one call.
+const SMALL: u64 = 64 * 1024;
+const BUFFER: usize = 256 * 1024;
+
+/// One request, ready to be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    head: Vec<u8>,
+    body: Option<Body>,
+    tail: Vec<u8>,
+    /// What the answer's body must be, if that is to be looked at.
+    expected: Option<Body>,
+}
+
+impl Request {
+    pub(crate) fn put(path: &str, body: Body) -> Self {
+        Self::with_body("PUT", path, "application/octet-stream", b"", body, b"")
+    }
+
+    /// A form of one file.
+    pub(crate) fn form(path: &str, body: Body) -> Self {
+        const BEFORE: &[u8] = b"--benchboundary\r\nContent-Disposition: form-data; name=\"file\"; \
+            filename=\"file.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n";
+        const AFTER: &[u8] = b"\r\n--benchboundary--\r\n";
+        let media_type = "multipart/form-data; boundary=benchboundary";
+        Self::with_body("POST", path, media_type, BEFORE, body, AFTER)
+    }
+
+    fn with_body(
+        method: &str,
+        path: &str,
+        media_type: &str,
+        before: &[u8],
+        body: Body,
+        after: &[u8],
+    ) -> Self {
+        let around = u64::try_from(before.len() + after.len()).expect("small");
+        let length = body.length + around;
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n"
+        )
+        .into_bytes();
+        head.extend_from_slice(before);
+        Self {
+            head,
+            body: Some(body),
+            tail: after.to_vec(),
+            expected: None,
+        }
+    }
+
+    pub(crate) fn get(path: &str) -> Self {
+        Self {
+            head: format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").into_bytes(),
+            body: None,
+            tail: Vec::new(),
+            expected: None,
+        }
+    }
+
+    pub(crate) fn get_range(path: &str, first: u64, length: u64) -> Self {
+        let last = first + length - 1;
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: bench\r\nRange: bytes={first}-{last}\r\n\r\n");
+        Self {
+            head: head.into_bytes(),
+            ..Self::get(path)
+        }
+    }
+
+    /// The same, and the answer is compared with `body`, byte for byte.
+    pub(crate) fn expecting(mut self, body: Body) -> Self {
+        self.expected = Some(body);
+        self
+    }
+
+    /// Bytes of file that go up with it.
+    pub(crate) fn body_length(&self) -> u64 {
+        self.body.map_or(0, |body| body.length)
+    }
+}
+
+/// What of an answer is looked at.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) location: Option<String>,
+    pub(crate) length: u64,
+    pub(crate) first_byte: Instant,
+    pub(crate) is_as_expected: bool,
+}
+
+/// A connection that is kept between requests.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Sends a request and reads its answer to the end.
+    pub(crate) async fn exchange(&mut self, request: &Request) -> io::Result<Answer> {
+        self.send(request).await?;
+        self.receive(request.expected).await
+    }
+
+    async fn send(&mut self, request: &Request) -> io::Result<()> {
+        let Some(body) = request.body else {
+            return self.stream.write_all(&request.head).await;
+        };
+        let mut sent = 0;
+        if body.length <= SMALL {
+            let mut whole = request.head.clone();
+            while sent < body.length {
+                let piece = body.at(sent);
+                whole.extend_from_slice(piece);
+                sent += u64::try_from(piece.len()).expect("small");
+            }
+            whole.extend_from_slice(&request.tail);
+            return self.stream.write_all(&whole).await;
+        }
+        self.stream.write_all(&request.head).await?;
+        while sent < body.length {
+            let piece = body.at(sent);
+            self.stream.write_all(piece).await?;
+            sent += u64::try_from(piece.len()).expect("small");
+        }
+        self.stream.write_all(&request.tail).await
+    }
+
+    /// Sends raw bytes, for clients that take their time.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    pub(crate) async fn receive(&mut self, expected: Option<Body>) -> io::Result<Answer> {
+        let mut filled = 0;
+        let mut first_byte = None;
+        let end = loop {
+            let read = self.stream.read(&mut self.buffer[filled..]).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            first_byte.get_or_insert_with(Instant::now);
+            filled += read;
+            if let Some(end) = end_of_head(&self.buffer[..filled]) {
+                break end;
+            }
+        };
+        let (status, location, length) = parse(&self.buffer[..end])?;
+        let mut is_as_expected = expected.is_none_or(|body| body.length == length);
+        let mut taken = 0;
+        let mut bytes = end..filled;
+        loop {
+            let piece = &self.buffer[bytes.clone()];
+            if let Some(body) = expected.filter(|_| is_as_expected) {
+                is_as_expected = body.has(taken, piece);
+            }
+            taken += u64::try_from(piece.len()).expect("small");
+            if taken >= length {
+                break;
+            }
+            let read = self.stream.read(&mut self.buffer).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes = 0..read;
+        }
+        Ok(Answer {
+            status,
+            location,
+            length,
+            first_byte: first_byte.expect("something was read"),
+            is_as_expected,
+        })
+    }
+}
+
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let found = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(found + 4)
+}
+
+/// Status, `Location` and length of an answer; one that states no length cannot be read.
+fn parse(head: &[u8]) -> io::Result<(u16, Option<String>, u64)> {
+    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+    let head = str::from_utf8(head).map_err(|_| wrong("a head that is no text"))?;
+    let status = head.split(' ').nth(1).and_then(|text| text.parse().ok());
+    let status = status.ok_or_else(|| wrong("no status"))?;
+    let header = |wanted: &str| {
+        let named = head.lines().filter_map(|line| line.split_once(':'));
+        let mut values = named.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        values.next().map(|(_, value)| value.trim())
+    };
+    let length = header("content-length").and_then(|text| text.parse().ok());
+    let length = length.ok_or_else(|| wrong("no content-length"))?;
+    Ok((status, header("location").map(str::to_owned), length))
+}
