@@ -1,7 +1,6 @@
 //! The benchmark: the same work through gridspool, through nginx alone (the limit), and the plain
 //! way, in turns and on one machine. `scripts/bench` runs it and explains its options.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use mongodb::bson::{Document, doc};
-use mongodb::{Client, Database};
+use mongodb::options::IndexOptions;
+use mongodb::{Client, Database, IndexModel};
 use tokio::runtime::Runtime;
 
 use crate::process::{Process, eventually, free_port};
@@ -58,6 +59,7 @@ impl Mongo {
             client,
         };
         mongo.initiate();
+        mongo.forget(RIVALS);
         mongo
     }
 
@@ -100,11 +102,38 @@ impl Mongo {
     /// Empties a database. What is dropped is gone at once; its pages are free for what comes.
     pub(crate) fn forget(&self, name: &str) {
         let database = self.database(name);
-        let dropped = self.runtime.block_on(async { database.drop().await });
-        dropped.expect("a database can be dropped");
+        let done = self.runtime.block_on(async {
+            database.drop().await?;
+            if name == RIVALS {
+                make_bucket(&database).await?;
+            }
+            Ok::<_, mongodb::error::Error>(())
+        });
+        done.expect("a database can be dropped");
     }
 
     pub(crate) fn ids(&self) -> Vec<u32> {
         vec![self.process.id()]
     }
+}
+
+/// Makes a bucket's indexes: a driver does so once in its life, and would go on without them.
+async fn make_bucket(database: &Database) -> mongodb::error::Result<()> {
+    let unique = IndexOptions::builder().unique(true).build();
+    let chunks = IndexModel::builder()
+        .keys(doc! { "files_id": 1, "n": 1 })
+        .options(unique)
+        .build();
+    let files = IndexModel::builder()
+        .keys(doc! { "filename": 1, "uploadDate": 1 })
+        .build();
+    database
+        .collection::<Document>("fs.chunks")
+        .create_index(chunks)
+        .await?;
+    database
+        .collection::<Document>("fs.files")
+        .create_index(files)
+        .await?;
+    Ok(())
 }

@@ -101,13 +101,6 @@ fn insert_file(mongo: &Mongo) -> ObjectId {
             let chunks = database.collection("fs.chunks");
             let files = database.collection("fs.files");
             let chunk = doc! { "files_id": id, "n": 0, "data": data };
-            chunks
-                .create_index(
-                    mongodb::IndexModel::builder()
-                        .keys(doc! { "files_id": 1, "n": 1 })
-                        .build(),
-                )
-                .await?;
             chunks.insert_one(chunk).await?;
             files
                 .insert_one(doc! { "_id": id, "length": 8192, "chunkSize": 261_120 })

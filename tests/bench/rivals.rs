@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use futures::future::join_all;
 use futures::{AsyncWriteExt as _, StreamExt as _, TryStreamExt as _, stream};
+use mongodb::Collection;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, Document, RawDocumentBuf, doc};
-use mongodb::{Collection, IndexModel};
 
 use crate::block::Body;
 use crate::mongo::{Mongo, RIVALS};
@@ -163,12 +163,6 @@ impl Prepared {
         let chunks: Collection<RawDocumentBuf> = database.collection("fs.chunks");
         let files: Collection<RawDocumentBuf> = database.collection("fs.files");
         let seconds = mongo.runtime.block_on(async {
-            let options = mongodb::options::IndexOptions::builder()
-                .unique(true)
-                .build();
-            let keys = doc! { "files_id": 1, "n": 1 };
-            let index = IndexModel::builder().keys(keys).options(options).build();
-            chunks.create_index(index).await?;
             let begun = Instant::now();
             insert_all(&chunks, &self.chunks, batching).await?;
             insert_all(&files, &self.files, batching).await?;

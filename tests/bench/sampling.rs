@@ -98,11 +98,6 @@ fn number_behind(text: &str, name: &str) -> f64 {
     word.and_then(|word| word.parse().ok()).unwrap_or(0.0)
 }
 
-/// CPU seconds of this process so far.
-pub(crate) fn own_cpu_seconds() -> f64 {
-    usage(std::process::id()).cpu_seconds
-}
-
 /// Connections that a unix socket's owner has accepted and not closed.
 pub(crate) fn connections_at(socket: &str) -> f64 {
     const CONNECTED: &str = "03";
