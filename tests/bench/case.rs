@@ -28,6 +28,11 @@ pub(crate) const P99: Metric = Metric {
     unit: " ms p99",
 };
 
+const FAILURES: Metric = Metric {
+    name: "failures",
+    unit: "",
+};
+
 /// What a ratio shall be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Goal {
@@ -167,14 +172,22 @@ impl Case {
             ours: self.cell(contestant, &own, metric),
             theirs: String::new(),
             ratio: String::new(),
-            goal: format!("{}{}", goal.words(), metric.unit),
+            goal: goal.words(),
             met: verdict(met, matches!(goal, Goal::None)),
         });
     }
 
     fn cell(&self, contestant: &str, values: &[f64], metric: Metric) -> String {
         match (median(values), self.notes.get(contestant)) {
-            (Some(value), _) => format!("{contestant}: {}{}", number(value), metric.unit),
+            (Some(value), _) => {
+                let failures: f64 = self.series(contestant, FAILURES).iter().sum();
+                let failed = if failures > 0.0 {
+                    format!(" ({failures} failed)")
+                } else {
+                    String::new()
+                };
+                format!("{contestant}: {}{}{failed}", number(value), metric.unit)
+            }
             (None, Some(note)) => format!("{contestant}: {note}"),
             (None, None) => format!("{contestant}: -"),
         }

@@ -83,7 +83,7 @@ impl Disk {
         let begun = Instant::now();
         let mut position = 0;
         while position < PROBE {
-            let piece = &body.at(position)[..];
+            let piece = body.at(position);
             let piece = &piece[..piece.len().min(1 << 20)];
             file.write_all(piece).expect("room on the disk");
             position += u64::try_from(piece.len()).expect("small");

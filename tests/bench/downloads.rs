@@ -46,15 +46,10 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
             ["hot", "cold", "pending"].map(|kind| format!("download {}, {kind}", size.name));
         let [hot, cold, pending] = &names;
         let range = "download 1 MiB range, hot";
-        let cold_range = "download 1 MiB range, cold";
-        let first = "first byte of 8 KiB, cold";
+        let first = "download 8 KiB, cold, first byte";
         let (is_large, is_small) = (size.bytes == LARGE.bytes, size.bytes == SMALL.bytes);
         let wants = |work: &str| stage.options.wants(work);
-        if wants(hot)
-            || wants(cold)
-            || is_large && (wants(range) || wants(cold_range))
-            || is_small && wants(first)
-        {
+        if wants(hot) || wants(cold) || is_large && wants(range) || is_small && wants(first) {
             let files = committed(stage, size);
             let works = [
                 (hot.as_str(), true, Part::Whole),
@@ -65,14 +60,8 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
                     report.add(hot_case(stage, work, &files, part));
                 }
             }
-            let works = [
-                (cold.as_str(), true, Part::Whole),
-                (cold_range, is_large, Part::Middle),
-            ];
-            for (work, is_of_size, part) in works {
-                if is_of_size && stage.options.wants(work) {
-                    report.add(cold_case(stage, work, &files, part));
-                }
+            if stage.options.wants(cold) {
+                report.add(cold_case(stage, cold, &files));
             }
             if is_small && stage.options.wants(first) {
                 report.add(first_byte(stage, first, &files));
@@ -240,47 +229,37 @@ fn hot_case(stage: &Stage, work: &str, files: &Files, part: Part) -> Case {
 }
 
 /// Each file once, through an nginx that has none of them in its cache.
-fn cold_case(stage: &mut Stage, work: &str, files: &Files, part: Part) -> Case {
+fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
     let mut case = Case::new(work);
     let all = Limit::Count(count(stage, files.size));
-    let is_whole = matches!(part, Part::Whole);
-    let middle = files.size.bytes / 2;
-    let (connections, range) = match part {
-        Part::Whole => (files.size.connections, 0..files.size.bytes),
-        Part::Middle => (MIDDLE.connections, middle..middle + MIB),
+    let plain = stage.before_plain.address();
+    let once = |stage: &Stage, address, name| {
+        stage.measure(|| download(address, name, files, Part::Whole, all, false))
     };
     for _ in 0..stage.options.repeat {
         stage.empty_cache();
-        let address = stage.gridspool.address();
-        case.round("gridspool", || {
-            stage.measure(|| download(address, "gridspool", files, part, all, false))
-        });
+        let gridspool = stage.gridspool.address();
+        case.round("gridspool", || once(stage, gridspool, "gridspool"));
         case.round("raw batches", || {
-            let read = || rawread::read(&stage.mongo, &files.places, range.clone(), connections);
-            stage.measure(read)
+            let size = files.size;
+            stage.measure(|| {
+                rawread::read(&stage.mongo, &files.places, size.bytes, size.connections)
+            })
         });
-        if is_whole {
-            let address = stage.before_plain.address();
-            case.round("plain", || {
-                stage.measure(|| download(address, "plain", files, part, all, false))
-            });
-        }
+        case.round("plain", || once(stage, plain, "plain"));
     }
-    let address = stage.gridspool.address();
-    if let Err(err) = download(address, "gridspool", files, part, all, true) {
+    // What the cache has now is what came cold.
+    let gridspool = stage.gridspool.address();
+    if let Err(err) = download(gridspool, "gridspool", files, Part::Whole, all, true) {
         case.round("gridspool", || Err(err));
     }
-    let is_small = files.size.bytes == SMALL.bytes;
-    let goal = if is_small || !is_whole {
-        Goal::None
+    let (metric, goal) = if files.size.bytes == SMALL.bytes {
+        (RATE, Goal::None)
     } else {
-        Goal::AtLeast(0.8)
+        (MIB_PER_SECOND, Goal::AtLeast(0.8))
     };
-    let metric = if is_small { RATE } else { MIB_PER_SECOND };
     case.compare("gridspool", "raw batches", metric, goal);
-    if is_whole {
-        case.compare("gridspool", "plain", metric, Goal::None);
-    }
+    case.compare("gridspool", "plain", metric, Goal::None);
     case
 }
 

@@ -58,9 +58,9 @@ impl Outcome {
         self.places.extend(part.places);
     }
 
-    fn fail(&mut self, failure: impl ToString) {
+    fn fail(&mut self, failure: &str) {
         self.failures += 1;
-        self.failure.get_or_insert_with(|| failure.to_string());
+        self.failure.get_or_insert_with(|| failure.to_owned());
     }
 
     /// Rates and latencies, for the report.
@@ -158,7 +158,7 @@ impl Shared<'_> {
             {
                 // What came of the connection is unknown: the next request gets a new one.
                 connection = None;
-                outcome.fail(format!("connection: {err}"));
+                outcome.fail(&format!("connection: {err}"));
                 self.failures.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -179,9 +179,9 @@ impl Shared<'_> {
         let begun = Instant::now();
         let answer = open.exchange(&request).await?;
         let latency = begun.elapsed();
-        *connection = Some(open);
+        *connection = (!answer.is_last).then_some(open);
         if !(200..300).contains(&answer.status) {
-            outcome.fail(format!("status {}", answer.status));
+            outcome.fail(&format!("status {}", answer.status));
             self.failures.fetch_add(1, Ordering::Relaxed);
         } else if !answer.is_as_expected {
             outcome.fail(DIFFERENT);

@@ -53,7 +53,7 @@ async fn upload(
         upload.write_all(&piece?).await?;
     }
     upload.close().await?;
-    let id = upload.id().as_object_id().map(|id| id.to_hex());
+    let id = upload.id().as_object_id().map(ObjectId::to_hex);
     let place = format!("/files/{}", id.unwrap_or_default());
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, place))

@@ -1,6 +1,5 @@
 //! Reading chunks with the driver as fast as it can: raw batches, nothing of them looked at.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,11 +15,11 @@ use crate::stats::{self, Sample, float};
 /// Bytes of one answer, about: some MiB, as the sidecar may have in memory too.
 const BATCH_BYTES: u64 = 4 << 20;
 
-/// Reads a range of each file, so many files at a time.
+/// Reads files of `bytes` each, so many at a time.
 pub(crate) fn read(
     mongo: &Mongo,
     places: &[String],
-    range: Range<u64>,
+    bytes: u64,
     at_once: usize,
 ) -> Result<Sample, String> {
     let chunks = chunks(mongo);
@@ -31,7 +30,7 @@ pub(crate) fn read(
         let mut latencies = Vec::new();
         while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
             let begun = Instant::now();
-            read_one(&chunks, id_of(place), &range, chunk_size).await?;
+            read_one(&chunks, id_of(place), chunk_size).await?;
             latencies.push(begun.elapsed());
         }
         Ok::<_, mongodb::error::Error>(latencies)
@@ -43,10 +42,7 @@ pub(crate) fn read(
     let files = float(places.len());
     let mut sample = Sample::default()
         .with("rate", files / seconds)
-        .with(
-            "mib",
-            files * float(range.end - range.start) / stats::MIB / seconds,
-        )
+        .with("mib", files * float(bytes) / stats::MIB / seconds)
         .with("seconds", seconds);
     sample.set_latencies(&latencies);
     Ok(sample)
@@ -55,16 +51,11 @@ pub(crate) fn read(
 async fn read_one(
     chunks: &Collection<RawDocumentBuf>,
     id: ObjectId,
-    range: &Range<u64>,
     chunk_size: u64,
 ) -> mongodb::error::Result<()> {
-    let number = |at: u64| i64::try_from(at / chunk_size).expect("a chunk's number");
     let batch = u32::try_from((BATCH_BYTES / chunk_size).max(1)).expect("few");
     let mut batches = chunks
-        .find(doc! {
-            "files_id": id,
-            "n": { "$gte": number(range.start), "$lte": number(range.end - 1) },
-        })
+        .find(doc! { "files_id": id })
         .sort(doc! { "n": 1 })
         .projection(doc! { "_id": 0, "n": 1, "data": 1 })
         .batch_size(batch)

@@ -51,7 +51,7 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.head {
-            text.push_str(&format!("{name}: {value}\n"));
+            text.extend([name, ": ", value, "\n"]);
         }
         let mut goals = vec![
             [
@@ -143,12 +143,12 @@ fn aligned(rows: &[Vec<String>]) -> String {
     let mut text = String::new();
     for (place, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {
-            text.push_str(&format!("| {cell:width$} "));
+            text.extend(["| ", &format!("{cell:width$}"), " "]);
         }
         text.push_str("|\n");
         if place == 0 {
             for width in &widths {
-                text.push_str(&format!("|{}", "-".repeat(width + 2)));
+                text.extend(["|", &"-".repeat(width + 2)]);
             }
             text.push_str("|\n");
         }

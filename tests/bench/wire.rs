@@ -101,6 +101,8 @@ pub(crate) struct Answer {
     pub(crate) length: u64,
     pub(crate) first_byte: Instant,
     pub(crate) is_as_expected: bool,
+    /// The server closes the connection, as nginx does after its `keepalive_requests`.
+    pub(crate) is_last: bool,
 }
 
 /// A connection that is kept between requests.
@@ -169,7 +171,12 @@ impl Connection {
                 break end;
             }
         };
-        let (status, location, length) = parse(&self.buffer[..end])?;
+        let Head {
+            status,
+            location,
+            length,
+            is_last,
+        } = parse(&self.buffer[..end])?;
         let mut is_as_expected = expected.is_none_or(|body| body.length == length);
         let mut taken = 0;
         let mut bytes = end..filled;
@@ -194,6 +201,7 @@ impl Connection {
             length,
             first_byte: first_byte.expect("something was read"),
             is_as_expected,
+            is_last,
         })
     }
 }
@@ -203,18 +211,29 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
     Some(found + 4)
 }
 
-/// Status, `Location` and length of an answer; one that states no length cannot be read.
-fn parse(head: &[u8]) -> io::Result<(u16, Option<String>, u64)> {
+/// What of an answer's head is looked at.
+struct Head {
+    status: u16,
+    location: Option<String>,
+    length: u64,
+    is_last: bool,
+}
+
+/// An answer that states no length cannot be read.
+fn parse(head: &[u8]) -> io::Result<Head> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
     let head = str::from_utf8(head).map_err(|_| wrong("a head that is no text"))?;
     let status = head.split(' ').nth(1).and_then(|text| text.parse().ok());
-    let status = status.ok_or_else(|| wrong("no status"))?;
     let header = |wanted: &str| {
         let named = head.lines().filter_map(|line| line.split_once(':'));
         let mut values = named.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
         values.next().map(|(_, value)| value.trim())
     };
     let length = header("content-length").and_then(|text| text.parse().ok());
-    let length = length.ok_or_else(|| wrong("no content-length"))?;
-    Ok((status, header("location").map(str::to_owned), length))
+    Ok(Head {
+        status: status.ok_or_else(|| wrong("no status"))?,
+        location: header("location").map(str::to_owned),
+        length: length.ok_or_else(|| wrong("no content-length"))?,
+        is_last: header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
+    })
 }
