@@ -9,7 +9,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config < spool, accel, store < journal < commit, delivery < bucket, http < server < main
+//! file, config < spool, form, accel, store < journal < commit, delivery < bucket, http < server < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -17,6 +17,7 @@
 //! | [`mod@file`] | ids, names, types, descriptions | disk, network, database |
 //! | [`config`] | every setting, once | anything that runs |
 //! | [`spool`] | the proof that a header names a spool file | the journal |
+//! | [`form`] | where the parts of a form are in its body | HTTP |
 //! | [`accel`] | the words spoken with nginx | what is behind them |
 //! | [`store`] | the port: where promises go, and the proof that they arrived | which database it is |
 //! | [`journal`] | the promise on disk; synchronous | HTTP, MongoDB |
@@ -66,6 +67,7 @@ pub mod commit;
 pub mod config;
 pub mod delivery;
 pub mod file;
+pub mod form;
 pub mod http;
 pub mod journal;
 pub mod server;

@@ -5,15 +5,14 @@
 //! nginx gives.
 
 use std::fs::{File, TryLockError};
-use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::file::MediaType;
+use crate::file::{MediaType, Window};
 
 /// nginx's spool directory, kept open.
 #[derive(Debug)]
@@ -184,13 +183,20 @@ impl SpooledBody {
         &self.file
     }
 
-    /// The media type that its first bytes show; `application/octet-stream` if they show none.
+    /// The media type that the first bytes of a part of it show; `application/octet-stream` if
+    /// they show none.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn sniff(&self) -> std::io::Result<MediaType> {
-        let mut head = Vec::new();
-        (&self.file).take(SNIFFED_BYTES).read_to_end(&mut head)?;
+    pub fn sniff(&self, part: Window) -> std::io::Result<MediaType> {
+        let mut head = vec![
+            0;
+            part.length
+                .min(SNIFFED_BYTES)
+                .try_into()
+                .unwrap_or_default()
+        ];
+        self.file.read_exact_at(&mut head, part.offset)?;
         Ok(infer::get(&head)
             .and_then(|kind| MediaType::parse(kind.mime_type()).ok())
             .unwrap_or_else(MediaType::octet_stream))
@@ -302,7 +308,10 @@ mod tests {
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
         std::fs::write(scratch.path().join("0000000001"), png).unwrap();
         std::fs::write(scratch.path().join("0000000002"), b"no magic").unwrap();
-        let sniffed = |name: &str| spool.claim(name.as_bytes(), None).unwrap().sniff().unwrap();
+        let sniffed = |name: &str| {
+            let body = spool.claim(name.as_bytes(), None).unwrap();
+            body.sniff(Window::whole(body.length())).unwrap()
+        };
         assert_eq!(sniffed("0000000001").as_str(), "image/png");
         assert_eq!(sniffed("0000000002").as_str(), "application/octet-stream");
     }

@@ -75,6 +75,8 @@ pub struct StoredFile {
     pub meta: FileMeta,
     /// The size in bytes of each of its chunks but the last.
     pub chunk_size_bytes: u32,
+    /// Its digest, if its writer has stated one.
+    pub sha256: Option<Sha256>,
 }
 
 /// What was sent to the store, as counted and hashed on the way.

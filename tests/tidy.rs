@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The layers from left to right; a module names only modules in layers before its own.
 const LAYERS: &[&[&str]] = &[
     &["file", "config"],
-    &["spool", "accel", "store"],
+    &["spool", "form", "accel", "store"],
     &["journal"],
     &["commit", "delivery"],
     &["bucket", "http"],

@@ -3,13 +3,13 @@
 use std::io;
 
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::raw::RawBsonRef;
+use mongodb::bson::raw::{CString, RawBsonRef};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{
     Binary, Bson, DateTime, Document, RawDocument, RawDocumentBuf, Uuid, cstr, doc, rawdoc,
 };
 
-use crate::file::{FileId, FileKey, FileMeta, FileName, MediaType, UnixMillis};
+use crate::file::{FileId, FileKey, FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::store::{Evidence, Sent, Sha256, StoreError, StoredFile};
 
 /// The `_id` of one of our files.
@@ -72,17 +72,46 @@ pub(super) fn file(
     chunk_size_bytes: u32,
 ) -> Result<RawDocumentBuf, StoreError> {
     let too_large = |err: std::num::TryFromIntError| StoreError::Refused(err.to_string());
+    let mut metadata = rawdoc! {
+        "contentType": meta.content_type.as_str(),
+        "sha256": sent.sha256.to_string(),
+    };
+    if !meta.metadata.is_empty() {
+        metadata.append(cstr!("fields"), fields(&meta.metadata)?);
+    }
     Ok(rawdoc! {
         "_id": object_id(id),
         "length": i64::try_from(sent.length).map_err(too_large)?,
         "chunkSize": i32::try_from(chunk_size_bytes).map_err(too_large)?,
         "uploadDate": DateTime::from_millis(i64::try_from(meta.uploaded.0).map_err(too_large)?),
         "filename": meta.filename.as_str(),
-        "metadata": {
-            "contentType": meta.content_type.as_str(),
-            "sha256": sent.sha256.to_string(),
-        },
+        "metadata": metadata,
     })
+}
+
+/// What the sender said beside, in a document of its own: no name of a sender's stands beside ours.
+fn fields(metadata: &Metadata) -> Result<RawDocumentBuf, StoreError> {
+    let mut fields = RawDocumentBuf::new();
+    for (name, text) in metadata.iter() {
+        let name = CString::try_from(name.to_owned())
+            .map_err(|err| StoreError::Refused(err.to_string()))?;
+        fields.append(name, text);
+    }
+    Ok(fields)
+}
+
+/// What [`fields`] wrote; of another writer's fields those that are texts.
+fn read_fields(metadata: &RawDocument) -> Metadata {
+    let mut read = Metadata::default();
+    let fields = metadata.get_document("fields").ok();
+    for (name, text) in fields.into_iter().flatten().flatten() {
+        let Some(text) = text.as_str() else { continue };
+        // Another writer may keep more than we take: that stays where it is.
+        if let Err(err) = read.insert(name.to_string(), text.to_owned()) {
+            log::debug!("{err}");
+        }
+    }
+    read
 }
 
 /// The `_id` values that a caller's key can mean, the likeliest first.
@@ -138,8 +167,10 @@ pub(super) fn read_file(key: &FileKey, document: &RawDocument) -> Result<StoredF
             content_type: content_type.unwrap_or_else(MediaType::octet_stream),
             length,
             uploaded: UnixMillis(uploaded.unwrap_or_default()),
+            metadata: metadata.map(read_fields).unwrap_or_default(),
         },
         chunk_size_bytes,
+        sha256: metadata.and_then(digest),
     })
 }
 
@@ -149,18 +180,19 @@ pub(super) fn evidence(
     chunks: u64,
     chunk_bytes: Option<u64>,
 ) -> Option<Evidence> {
-    let digest = document
-        .get_document("metadata")
-        .ok()
-        .and_then(|metadata| metadata.get_str("sha256").ok())
-        .and_then(Sha256::from_hex);
+    let metadata = document.get_document("metadata").ok();
     Some(Evidence {
         length: whole_number(document, "length")?,
-        sha256: digest,
+        sha256: metadata.and_then(digest),
         chunk_size_bytes: u32::try_from(whole_number(document, "chunkSize")?).ok()?,
         chunks,
         chunk_bytes,
     })
+}
+
+/// The digest that a file's metadata states.
+fn digest(metadata: &RawDocument) -> Option<Sha256> {
+    metadata.get_str("sha256").ok().and_then(Sha256::from_hex)
 }
 
 /// A whole number that is not negative, of whatever numeric type a driver chose.

@@ -5,13 +5,18 @@
 //! never change: a file that many ask for is looked up once. This room must never know HTTP.
 
 mod recent;
+mod window;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+
 use crate::file::{FileId, FileKey, FileMeta};
 use crate::journal::{Busy, Deletion, Journal, JournalError, Kept, Look, Room};
-use crate::store::{Store, StoreError, StoredFile};
+use crate::store::{Sha256, Store, StoreError, StoredFile};
 
 use recent::Recent;
 
@@ -26,7 +31,7 @@ pub struct Delivery {
     journal: Arc<Journal>,
     store: Arc<dyn Store>,
     /// Descriptions of what is in the journal; the journal says each time whether it still is.
-    kept: Recent<FileId, Arc<FileMeta>>,
+    kept: Recent<FileId, Arc<Kept>>,
     /// Files in the store, by their ids.
     stored: Recent<FileKey, Arc<StoredFile>>,
     /// Files in the store by any other key. Several keys may mean one of them, or one of those
@@ -51,6 +56,25 @@ pub enum Found {
     Absent,
 }
 
+impl Found {
+    /// What the file is; `None` if there is none.
+    pub fn meta(&self) -> Option<&FileMeta> {
+        match self {
+            Self::Kept(kept) => Some(&kept.meta),
+            Self::Stored(stored) => Some(&stored.meta),
+            Self::Absent => None,
+        }
+    }
+
+    /// Its digest, once it is known: it is taken when the file is committed.
+    pub fn sha256(&self) -> Option<Sha256> {
+        match self {
+            Self::Stored(stored) => stored.sha256,
+            Self::Kept(_) | Self::Absent => None,
+        }
+    }
+}
+
 /// What a delete came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
@@ -61,6 +85,9 @@ pub enum Deleted {
     /// There was no such file.
     Absent,
 }
+
+/// Bytes of a file, in order.
+pub type BytesStream = BoxStream<'static, Result<Bytes, DeliveryError>>;
 
 /// Why a file could not be looked for.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +133,7 @@ impl Delivery {
     ///
     /// # Errors
     /// When the store has to be asked and does not answer.
-    pub async fn stored(&self, key: &FileKey) -> Result<Option<Arc<StoredFile>>, StoreError> {
+    async fn stored(&self, key: &FileKey) -> Result<Option<Arc<StoredFile>>, StoreError> {
         let recent = match key {
             FileKey::Id(_) => &self.stored,
             FileKey::Foreign(_) => &self.foreign,
@@ -121,6 +148,36 @@ impl Delivery {
             recent.put(ticket, key, Arc::clone(file), text_bytes_of(file));
         }
         Ok(found)
+    }
+
+    /// Streams bytes of a file that was found: from the journal, or from the store if the entry
+    /// has left it since. Dropping the stream ends the read.
+    ///
+    /// # Errors
+    /// As [`Delivery::find`], here or in the stream; `Ok(None)` if the file is gone.
+    pub async fn read(
+        &self,
+        found: &Found,
+        range: Range<u64>,
+    ) -> Result<Option<BytesStream>, DeliveryError> {
+        let from_store = |file: &StoredFile, range| {
+            let bytes = self.store.read(file, range);
+            bytes.map_err(DeliveryError::Store).boxed()
+        };
+        match found {
+            Found::Absent => Ok(None),
+            Found::Stored(file) => Ok(Some(from_store(file, range))),
+            Found::Kept(Kept { id, .. }) => {
+                let id = *id;
+                if let Some((file, window)) =
+                    self.on_disk(move |journal| journal.open_window(id)).await?
+                {
+                    return Ok(Some(window::stream(id, file, window, range)));
+                }
+                let stored = self.stored(&FileKey::Id(id)).await?;
+                Ok(stored.map(|file| from_store(&file, range)))
+            }
+        }
     }
 
     /// Deletes a file: a pending one without asking the store, any other from the store. Once this
@@ -166,9 +223,9 @@ impl Delivery {
             Ok(None) => return Ok(Look::Absent),
             Ok(Some(Room::Deleted)) => return Ok(Look::Deleted),
             Ok(Some(room)) => {
-                if let Some(meta) = self.kept.get(&id) {
-                    let meta = FileMeta::clone(&meta);
-                    return Ok(Look::Kept(Kept { id, meta, room }));
+                if let Some(kept) = self.kept.get(&id) {
+                    let kept = Kept::clone(&kept);
+                    return Ok(Look::Kept(Kept { room, ..kept }));
                 }
             }
             Err(Busy) => {}
@@ -178,7 +235,7 @@ impl Delivery {
         if let Look::Kept(kept) = &look {
             let text_bytes = text_bytes_of_meta(&kept.meta);
             self.kept
-                .put(ticket, &id, Arc::new(kept.meta.clone()), text_bytes);
+                .put(ticket, &id, Arc::new(kept.clone()), text_bytes);
         }
         Ok(look)
     }
@@ -207,164 +264,10 @@ fn text_bytes_of(file: &StoredFile) -> usize {
 }
 
 fn text_bytes_of_meta(meta: &FileMeta) -> usize {
-    meta.filename.as_str().len() + meta.content_type.as_str().len()
+    let metadata = meta.metadata.iter();
+    let metadata: usize = metadata.map(|(name, text)| name.len() + text.len()).sum();
+    meta.filename.as_str().len() + meta.content_type.as_str().len() + metadata
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ops::Range;
-    use std::path::Path;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-    use bytes::Bytes;
-    use futures::FutureExt as _;
-    use futures::future::BoxFuture;
-    use futures::stream::BoxStream;
-    use tokio::sync::Semaphore;
-
-    use super::*;
-    use crate::config::JournalConfig;
-    use crate::file::{FileName, MediaType, UnixMillis};
-    use crate::journal::LocalDisk;
-    use crate::store::{Committed, Promised};
-
-    /// A store of one file, which goes by every key. A lookup looks at once, and answers when it
-    /// gets a permit.
-    struct OneFile {
-        is_there: AtomicBool,
-        lookups: AtomicUsize,
-        answers: Semaphore,
-    }
-
-    impl Store for OneFile {
-        fn find<'a>(
-            &'a self,
-            key: &'a FileKey,
-        ) -> BoxFuture<'a, Result<Option<StoredFile>, StoreError>> {
-            async move {
-                self.lookups.fetch_add(1, Ordering::Relaxed);
-                let file = self.is_there.load(Ordering::Relaxed).then(|| StoredFile {
-                    key: key.clone(),
-                    locator: b"the one".to_vec(),
-                    meta: FileMeta {
-                        filename: FileName::from_claim("a").unwrap(),
-                        content_type: MediaType::octet_stream(),
-                        length: 1,
-                        uploaded: UnixMillis(0),
-                    },
-                    chunk_size_bytes: 1,
-                });
-                self.answers.acquire().await.unwrap().forget();
-                Ok(file)
-            }
-            .boxed()
-        }
-
-        fn remove<'a>(&'a self, _: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>> {
-            async { Ok(self.is_there.swap(false, Ordering::Relaxed)) }.boxed()
-        }
-
-        fn commit(&self, _: Promised) -> BoxFuture<'_, Result<Committed, StoreError>> {
-            unreachable!()
-        }
-
-        fn commit_group(
-            &self,
-            _: Vec<Promised>,
-        ) -> BoxFuture<'_, Result<Vec<Committed>, StoreError>> {
-            unreachable!()
-        }
-
-        fn probe(&self, _: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
-            unreachable!()
-        }
-
-        fn read(
-            &self,
-            _: &StoredFile,
-            _: Range<u64>,
-        ) -> BoxStream<'static, Result<Bytes, StoreError>> {
-            unreachable!()
-        }
-
-        fn clear(&self, _: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
-            unreachable!()
-        }
-
-        fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-            unreachable!()
-        }
-    }
-
-    fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
-        Journal::init(directory, &LocalDisk).unwrap();
-        let limits = JournalConfig {
-            node: 1,
-            durability: crate::config::Durability::Disk,
-            max_bytes: 1000,
-            max_entries: 20,
-            min_free_bytes: 0,
-            settled_grace: LIFETIME,
-            settled_max_bytes: 1000,
-            spool_orphan: LIFETIME,
-        };
-        let (journal, _) = Journal::open(directory, limits, Box::new(LocalDisk)).unwrap();
-        let store = Arc::new(OneFile {
-            is_there: AtomicBool::new(true),
-            lookups: AtomicUsize::new(0),
-            answers: Semaphore::new(answers),
-        });
-        (Delivery::new(Arc::new(journal), store.clone()), store)
-    }
-
-    fn keys() -> [FileKey; 2] {
-        ["0123456789abcdef01234567", "a key of another driver"].map(FileKey::from_text)
-    }
-
-    #[tokio::test]
-    async fn a_file_is_looked_up_once_and_an_absent_one_each_time() {
-        for key in keys() {
-            let scratch = tempfile::tempdir().unwrap();
-            let (delivery, store) = start(scratch.path(), 100);
-            for _ in 0..3 {
-                assert!(delivery.stored(&key).await.unwrap().is_some());
-                assert!(matches!(
-                    delivery.find(&key).await.unwrap(),
-                    Found::Stored(_)
-                ));
-            }
-            assert_eq!(store.lookups.load(Ordering::Relaxed), 1);
-            assert_eq!(delivery.delete(&key).await.unwrap(), Deleted::Gone);
-            for _ in 0..3 {
-                assert!(matches!(delivery.find(&key).await.unwrap(), Found::Absent));
-            }
-            assert_eq!(store.lookups.load(Ordering::Relaxed), 4);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_lookup_that_a_delete_overtakes_does_not_put_the_file_back() {
-        for key in keys() {
-            let scratch = tempfile::tempdir().unwrap();
-            let (delivery, store) = start(scratch.path(), 0);
-            let mut lookup = std::pin::pin!(delivery.stored(&key));
-            assert!(futures::poll!(&mut lookup).is_pending());
-            assert_eq!(delivery.delete(&key).await.unwrap(), Deleted::Gone);
-            store.answers.add_permits(2);
-            assert!(lookup.await.unwrap().is_some());
-            assert!(delivery.stored(&key).await.unwrap().is_none());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_deleted_by_one_key_is_gone_by_every_other() {
-        let [id, foreign] = keys();
-        for (deleted, other) in [(&id, &foreign), (&foreign, &id)] {
-            let scratch = tempfile::tempdir().unwrap();
-            let (delivery, _) = start(scratch.path(), 100);
-            assert!(delivery.stored(other).await.unwrap().is_some());
-            assert_eq!(delivery.delete(deleted).await.unwrap(), Deleted::Gone);
-            assert!(delivery.stored(other).await.unwrap().is_none());
-        }
-    }
-}
+mod tests;

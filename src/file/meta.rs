@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{FileName, MediaType};
+use super::{FileName, MediaType, Metadata};
 
 /// A moment in milliseconds since 1970, UTC: the precision of GridFS's `uploadDate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +42,8 @@ pub struct FileMeta {
     pub length: u64,
     /// When its last byte arrived: the modification time of its body, and GridFS's `uploadDate`.
     pub uploaded: UnixMillis,
+    /// What its sender said of it beside.
+    pub metadata: Metadata,
 }
 
 impl FileMeta {
@@ -72,6 +74,7 @@ mod tests {
             content_type: MediaType::octet_stream(),
             length: 0x1_0000_0000,
             uploaded: UnixMillis(0x6540_1234 * 1000 + 999),
+            metadata: Metadata::default(),
         };
         assert_eq!(meta.etag(), "\"65401234-100000000\"");
         assert_eq!(

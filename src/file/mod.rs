@@ -7,10 +7,14 @@ mod id;
 mod key;
 mod media_type;
 mod meta;
+mod metadata;
 mod name;
+mod window;
 
 pub use id::{FileId, FileIds, InvalidFileId};
 pub use key::FileKey;
 pub use media_type::{InvalidMediaType, MediaType};
 pub use meta::{FileMeta, UnixMillis};
+pub use metadata::{InvalidMetadata, Metadata};
 pub use name::FileName;
+pub use window::Window;

@@ -116,7 +116,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::file::{FileName, MediaType, UnixMillis};
+    use crate::file::{FileName, MediaType, Metadata, UnixMillis};
 
     const EARLIER: &str = "Tue, 14 Nov 2023 22:13:19 GMT";
     const SAME: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
@@ -128,6 +128,7 @@ mod tests {
             content_type: MediaType::octet_stream(),
             length: 10,
             uploaded: UnixMillis(1_700_000_000_999),
+            metadata: Metadata::default(),
         };
         let mut request = TestRequest::get();
         for (name, value) in headers {

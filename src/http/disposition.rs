@@ -57,7 +57,7 @@ pub(super) fn of_download(meta: &FileMeta) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::{MediaType, UnixMillis};
+    use crate::file::{MediaType, Metadata, UnixMillis};
 
     fn claimed(header: &str) -> Option<String> {
         let value = HeaderValue::from_bytes(header.as_bytes()).unwrap();
@@ -70,6 +70,7 @@ mod tests {
             content_type: MediaType::parse(content_type).unwrap(),
             length: 1,
             uploaded: UnixMillis(0),
+            metadata: Metadata::default(),
         })
     }
 

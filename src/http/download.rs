@@ -7,11 +7,12 @@ use futures::stream;
 use percent_encoding::percent_decode_str;
 
 use super::conditions::{self, Verdict};
-use super::{Node, Problem, disposition};
+use super::{Node, Problem, digest, disposition};
 use crate::accel;
 use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta};
 use crate::journal::BODIES;
+use crate::store::Sha256;
 
 /// Contents never change, so they may be kept; but by the caller alone, who was let in. nginx has
 /// the same word for the bodies that it sends: sent with the redirect, it would stand on a failure
@@ -25,12 +26,12 @@ pub(super) async fn file(
 ) -> Result<HttpResponse, Problem> {
     let key = key(&request);
     let found = node.delivery.find(&key).await?;
-    let (meta, uri) = match &found {
-        Found::Kept(kept) => (&kept.meta, accel::journal_uri(BODIES, kept.id)),
-        Found::Stored(stored) => (&stored.meta, accel::store_uri(&key, &stored.meta)),
-        Found::Absent => return Err(Problem::not_found()),
+    let meta = found.meta().ok_or_else(Problem::not_found)?;
+    let uri = match &found {
+        Found::Kept(kept) if kept.is_whole_file => accel::journal_uri(BODIES, kept.id),
+        Found::Kept(_) | Found::Stored(_) | Found::Absent => accel::store_uri(&key, meta),
     };
-    answer(&request, meta, &uri)
+    answer(&request, meta, found.sha256(), &uri)
 }
 
 /// nginx was sent to the journal and found no body: it was evicted or deleted in between. Looks
@@ -47,7 +48,7 @@ pub(super) async fn again(
         }
         Found::Stored(stored) => {
             let uri = accel::store_uri(&key, &stored.meta);
-            answer(&request, &stored.meta, &uri)
+            answer(&request, &stored.meta, stored.sha256, &uri)
         }
         Found::Absent => Err(Problem::not_found()),
     }
@@ -60,7 +61,12 @@ pub(super) fn key(request: &HttpRequest) -> FileKey {
 }
 
 /// Answers what needs no bytes; sends nginx to `uri` for the rest.
-fn answer(request: &HttpRequest, meta: &FileMeta, uri: &str) -> Result<HttpResponse, Problem> {
+fn answer(
+    request: &HttpRequest,
+    meta: &FileMeta,
+    sha256: Option<Sha256>,
+    uri: &str,
+) -> Result<HttpResponse, Problem> {
     match conditions::judge(request, meta) {
         Verdict::Failed => return Err(Problem::precondition_failed()),
         Verdict::OutOfRange => return Err(Problem::range_not_satisfiable(meta.length)),
@@ -78,6 +84,7 @@ fn answer(request: &HttpRequest, meta: &FileMeta, uri: &str) -> Result<HttpRespo
         .insert_header((header::CONTENT_DISPOSITION, disposition::of_download(meta)));
     if request.method() == Method::HEAD || meta.length == 0 {
         insert_validators(&mut ok, meta);
+        digest::insert(&mut ok, sha256);
         ok.insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
             .insert_header((header::ACCEPT_RANGES, "bytes"));
         // Of a HEAD only the length is sent.

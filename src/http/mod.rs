@@ -6,14 +6,18 @@
 
 mod admin;
 mod conditions;
+mod content_type;
 mod delete;
+mod digest;
 mod disposition;
 mod download;
+mod form;
 mod health;
 mod problem;
 mod ranges;
 mod slices;
 mod upload;
+mod upload_metadata;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -67,7 +71,7 @@ impl std::fmt::Debug for Node {
 pub fn public(service: &mut ServiceConfig) {
     let collection = |path: &str| {
         web::resource(path)
-            .route(web::post().to(upload::unnamed))
+            .route(web::post().to(upload::posted))
             .route(web::put().to(upload::unnamed))
             .default_service(only("POST, PUT"))
     };

@@ -10,6 +10,8 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 
 use crate::delivery::DeliveryError;
+use crate::file::InvalidMetadata;
+use crate::form::FormError;
 use crate::journal::{AdoptError, JournalError};
 use crate::spool::ClaimError;
 use crate::store::StoreError;
@@ -81,11 +83,57 @@ impl Problem {
         }
     }
 
-    pub(super) fn no_forms() -> Self {
+    /// Only a POST says by itself what the parts of a form shall be called.
+    pub(super) fn no_form_here() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "forms-not-taken",
-            "Forms are not taken. Send the file itself as the body.",
+            "Forms are taken by POST to /files. Send the file itself as the body here.",
+        )
+    }
+
+    pub(super) fn bad_form(detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-form", detail)
+    }
+
+    pub(super) fn no_file_in_form() -> Self {
+        Self::bad_form("The form holds no file.")
+    }
+
+    pub(super) fn bad_metadata() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-metadata",
+            "Upload-Metadata is not made of names and texts in base64.",
+        )
+    }
+
+    pub(super) fn bad_digest() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-digest",
+            "A digest field is not one of RFC 9530.",
+        )
+    }
+
+    pub(super) fn digest_mismatch() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "digest-mismatch",
+            "The body does not have the digest that the request claims.",
+        )
+    }
+
+    pub(super) fn unreadable_body(err: &std::io::Error) -> Self {
+        log::error!("a spooled body cannot be read: {err}");
+        Self::internal()
+    }
+
+    pub(super) fn too_much_metadata() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-much-metadata",
+            "The texts of the request are longer than this server takes.",
         )
     }
 
@@ -193,6 +241,35 @@ impl From<ClaimError> for Problem {
                 )
                 .retry_after(RETRY_SOON)
             }
+        }
+    }
+}
+
+impl From<FormError> for Problem {
+    fn from(err: FormError) -> Self {
+        match err {
+            FormError::Malformed(_) => {
+                log::info!("a form was refused: {err}");
+                Self::bad_form("The body is not a whole form with the boundary of its type.")
+            }
+            FormError::TooLarge(_) => {
+                log::info!("a form was refused: {err}");
+                Self::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "form-too-large",
+                    "The form has more parts, or a part has a longer head, than this server takes.",
+                )
+            }
+            FormError::Unreadable(err) => Self::unreadable_body(&err),
+        }
+    }
+}
+
+impl From<InvalidMetadata> for Problem {
+    fn from(err: InvalidMetadata) -> Self {
+        match err {
+            InvalidMetadata::Name => Self::bad_form("A text has no name that can be kept."),
+            InvalidMetadata::TooMuch => Self::too_much_metadata(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Slices of committed files, for nginx's cache alone.
+//! Slices of files that nginx cannot send by itself, for its cache alone: committed ones, and parts
+//! of forms.
 
 use actix_web::body::SizedStream;
 use actix_web::http::header;
@@ -8,10 +9,10 @@ use futures::stream;
 
 use super::download::insert_validators;
 use super::ranges::{self, Wanted};
-use super::{Node, Problem};
+use super::{Node, Problem, digest};
 use crate::accel;
+use crate::delivery::DeliveryError;
 use crate::file::FileKey;
-use crate::store::StoreError;
 
 /// `GET /_gridspool/store/{key}/{version}`, with the range that nginx's slice module sets. Each
 /// answer must be a 206 with the file's tag and exact bounds, or nginx drops the whole file.
@@ -21,11 +22,12 @@ pub(super) async fn slice(
 ) -> Result<HttpResponse, Problem> {
     let part = |name| request.match_info().query(name);
     let key = FileKey::from_segment(part("key")).ok_or_else(Problem::not_found)?;
-    let file = node.delivery.stored(&key).await?;
-    let file = file
-        .filter(|file| accel::version(&file.meta) == part("version"))
+    let found = node.delivery.find(&key).await?;
+    let meta = found
+        .meta()
+        .filter(|meta| accel::version(meta) == part("version"))
         .ok_or_else(Problem::not_found)?;
-    let length = file.meta.length;
+    let length = meta.length;
     let header = request.headers().get(header::RANGE);
     let wanted = header.map_or(Wanted::Whole, |value| {
         ranges::wanted(value.to_str().unwrap_or_default(), length)
@@ -40,10 +42,12 @@ pub(super) async fn slice(
             (partial, range)
         }
     };
-    insert_validators(&mut answer, &file.meta);
-    answer.insert_header((header::CONTENT_TYPE, file.meta.content_type.as_str()));
+    insert_validators(&mut answer, meta);
+    digest::insert(&mut answer, found.sha256());
+    answer.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()));
     let size = range.end - range.start;
-    let mut bytes = node.store.read(&file, range);
+    let bytes = node.delivery.read(&found, range).await?;
+    let mut bytes = bytes.ok_or_else(Problem::not_found)?;
     // The first bytes are waited for: what is missing from the start gets a proper answer.
     let first = bytes.next().await.transpose()?;
     let body = stream::iter(first.map(Ok)).chain(bytes.map(|item| item.inspect_err(cut_off)));
@@ -52,6 +56,6 @@ pub(super) async fn slice(
 
 /// The head is out already: all that is left is to break the connection off, so that nobody takes
 /// the part for the whole.
-fn cut_off(err: &StoreError) {
+fn cut_off(err: &DeliveryError) {
     log::error!("{err}; the download is cut off");
 }

@@ -7,13 +7,27 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use super::disposition;
-use super::{Node, Problem};
+use super::content_type::{self, FormType};
+use super::{Node, Problem, digest, disposition, form, upload_metadata};
 use crate::accel;
-use crate::file::{FileName, MediaType, UnixMillis};
+use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::journal::{Adopted, Draft};
+use crate::spool::SpooledBody;
 
-/// `POST /files`, and PUT without a name.
+/// `POST /files`: a form, or a file itself.
+pub(super) async fn posted(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let Some(form_type) = content_type::form(request.headers())? else {
+        return upload(&request, node.into_inner(), None).await;
+    };
+    let head = Head::read(request.headers())?;
+    let adopted = web::block(move || adopt_form(&node, head, &form_type)).await??;
+    Ok(created_many(&adopted))
+}
+
+/// PUT without a name.
 pub(super) async fn unnamed(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -43,14 +57,42 @@ async fn upload(
     path_name: Option<FileName>,
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
-    let claimed_type = claimed_type(headers)?;
+    if content_type::form(headers)?.is_some() {
+        return Err(Problem::no_form_here());
+    }
+    let claimed_type = content_type::claimed(headers)?;
     let filename = headers
         .get(header::CONTENT_DISPOSITION)
         .and_then(disposition::claimed_name)
         .or(path_name);
-    let spooled = spooled(headers)?;
-    let adopted = web::block(move || adopt(&node, spooled, claimed_type, filename)).await??;
+    let head = Head::read(headers)?;
+    let adopted = web::block(move || adopt(&node, head, claimed_type, filename)).await??;
     Ok(created(&adopted))
+}
+
+/// What the head of an upload says of its body.
+struct Head {
+    spooled: Option<Spooled>,
+    digests: digest::Claimed,
+    metadata: Metadata,
+}
+
+impl Head {
+    fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        Ok(Self {
+            spooled: spooled(headers)?,
+            digests: digest::Claimed::read(headers)?,
+            metadata: upload_metadata::read(headers)?,
+        })
+    }
+
+    /// Claims the spool file, and sees that it is what was sent. Blocks.
+    fn claim(&self, node: &Node) -> Result<Option<SpooledBody>, Problem> {
+        let claim = |spooled: &Spooled| node.spool.claim(&spooled.path, spooled.length);
+        let body = self.spooled.as_ref().map(claim).transpose()?;
+        self.digests.check(body.as_ref())?;
+        Ok(body)
+    }
 }
 
 /// What nginx says of the body: the header that names its file, and its length.
@@ -81,59 +123,94 @@ fn spooled(headers: &HeaderMap) -> Result<Option<Spooled>, Problem> {
     }
 }
 
-/// The type that the client claims; `None` if it claims none.
-fn claimed_type(headers: &HeaderMap) -> Result<Option<MediaType>, Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(None);
-    };
-    let claimed = value.to_str().ok().map(MediaType::parse);
-    match claimed {
-        Some(Ok(claimed)) if claimed.essence() == "multipart/form-data" => Err(Problem::no_forms()),
-        Some(Ok(claimed)) => Ok(Some(claimed)),
-        _ => Err(Problem::bad_content_type()),
-    }
-}
-
 /// Blocks on the disk.
 fn adopt(
     node: &Node,
-    spooled: Option<Spooled>,
+    head: Head,
     claimed_type: Option<MediaType>,
     filename: Option<FileName>,
 ) -> Result<Adopted, Problem> {
-    let body = spooled
-        .map(|spooled| node.spool.claim(&spooled.path, spooled.length))
-        .transpose()?;
-    let content_type = match (claimed_type, &body) {
-        (Some(claimed), _) => claimed,
-        (None, None) => MediaType::octet_stream(),
-        (None, Some(body)) => body.sniff().unwrap_or_else(|err| {
-            log::warn!("a body's type cannot be sniffed: {err}");
-            MediaType::octet_stream()
-        }),
-    };
+    let body = head.claim(node)?;
+    let window = Window::whole(body.as_ref().map_or(0, SpooledBody::length));
     let draft = Draft {
         filename,
-        content_type,
+        content_type: type_of(claimed_type, body.as_ref(), window),
+        metadata: head.metadata,
     };
     let adopted = node.journal.adopt(body.as_ref(), draft)?;
     node.backlog.push(adopted.id(), UnixMillis::now());
     Ok(adopted)
 }
 
+/// Blocks on the disk. All files of a form are promised, or none.
+fn adopt_form(node: &Node, head: Head, form_type: &FormType) -> Result<Vec<Adopted>, Problem> {
+    let body = head.claim(node)?.ok_or_else(Problem::no_file_in_form)?;
+    let form = form::read(&body, form_type, head.metadata)?;
+    let drafts = form.files.into_iter().map(|file| {
+        let draft = Draft {
+            filename: file.filename,
+            content_type: type_of(file.content_type, Some(&body), file.window),
+            metadata: form.metadata.clone(),
+        };
+        (file.window, draft)
+    });
+    let adopted = node.journal.adopt_form(&body, drafts.collect())?;
+    for file in &adopted {
+        node.backlog.push(file.id(), UnixMillis::now());
+    }
+    Ok(adopted)
+}
+
+/// The type that a file gets: what its sender says, or what its first bytes show.
+fn type_of(claimed: Option<MediaType>, body: Option<&SpooledBody>, window: Window) -> MediaType {
+    let sniffed = || body.map(|body| body.sniff(window)).transpose();
+    claimed.unwrap_or_else(|| match sniffed() {
+        Ok(sniffed) => sniffed.unwrap_or_else(MediaType::octet_stream),
+        Err(err) => {
+            log::warn!("a body's type cannot be sniffed: {err}");
+            MediaType::octet_stream()
+        }
+    })
+}
+
 /// The answer that the promise is.
 fn created(adopted: &Adopted) -> HttpResponse {
-    let (id, meta) = (adopted.id(), adopted.meta());
-    let url = format!("/files/{id}");
     HttpResponse::Created()
-        .insert_header((header::LOCATION, url.as_str()))
-        .insert_header((header::ETAG, meta.etag()))
-        .json(json!({
-            "id": id.to_string(),
-            "filename": meta.filename.as_str(),
-            "length": meta.length,
-            "content_type": meta.content_type.as_str(),
-            "state": "pending",
-            "url": url,
-        }))
+        .insert_header((header::LOCATION, url(adopted)))
+        .insert_header((header::ETAG, adopted.meta().etag()))
+        .json(description(adopted))
+}
+
+/// The answer to a form: its files in their order.
+fn created_many(adopted: &[Adopted]) -> HttpResponse {
+    let mut answer = HttpResponse::Created();
+    if let [only] = adopted {
+        answer
+            .insert_header((header::LOCATION, url(only)))
+            .insert_header((header::ETAG, only.meta().etag()));
+    }
+    let files: Vec<_> = adopted.iter().map(description).collect();
+    answer.json(json!({ "files": files }))
+}
+
+fn url(adopted: &Adopted) -> String {
+    format!("/files/{}", adopted.id())
+}
+
+fn description(adopted: &Adopted) -> serde_json::Value {
+    let meta = adopted.meta();
+    let metadata: serde_json::Map<_, _> = meta
+        .metadata
+        .iter()
+        .map(|(name, text)| (name.to_owned(), text.into()))
+        .collect();
+    json!({
+        "id": adopted.id().to_string(),
+        "filename": meta.filename.as_str(),
+        "length": meta.length,
+        "content_type": meta.content_type.as_str(),
+        "metadata": metadata,
+        "state": "pending",
+        "url": url(adopted),
+    })
 }

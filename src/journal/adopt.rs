@@ -10,7 +10,7 @@ use super::error::AdoptError;
 use super::index::Slot;
 use super::layout::Room;
 use super::{Changed, Journal};
-use crate::file::{FileId, FileMeta, FileName, MediaType, UnixMillis};
+use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::spool::SpooledBody;
 
 /// What an upload says of itself.
@@ -20,6 +20,8 @@ pub struct Draft {
     pub filename: Option<FileName>,
     /// Its type.
     pub content_type: MediaType,
+    /// What else its sender said of it.
+    pub metadata: Metadata,
 }
 
 /// A promise: made after the last fsync and nowhere else. A 201 is rendered from nothing else.
@@ -42,11 +44,11 @@ impl Adopted {
 }
 
 /// A body that has its name among the bodies.
-struct Placed<'a> {
-    id: FileId,
+pub(super) struct Placed<'a> {
+    pub(super) id: FileId,
     file: PlacedFile<'a>,
     /// When it got that name.
-    changed: Changed,
+    pub(super) changed: Changed,
 }
 
 enum PlacedFile<'a> {
@@ -59,13 +61,6 @@ impl PlacedFile<'_> {
         match self {
             Self::Spooled(body) => body.file(),
             Self::Empty(file) => file,
-        }
-    }
-
-    fn length(&self) -> u64 {
-        match self {
-            Self::Spooled(body) => body.length(),
-            Self::Empty(_) => 0,
         }
     }
 
@@ -105,10 +100,20 @@ impl Journal {
     /// # Errors
     /// [`AdoptError`]; nothing of the upload is kept then.
     pub fn adopt(&self, body: Option<&SpooledBody>, draft: Draft) -> Result<Adopted, AdoptError> {
-        let length = body.map_or(0, SpooledBody::length);
-        self.admit(length)?; // 1
-        let adopted = self.adopt_admitted(body, draft);
-        self.index().release(length);
+        let window = Window::whole(body.map_or(0, SpooledBody::length));
+        self.adopt_window(body, window, draft)
+    }
+
+    /// Takes a part of a spool file over, as [`Journal::adopt`] does the whole.
+    pub(super) fn adopt_window(
+        &self,
+        body: Option<&SpooledBody>,
+        window: Window,
+        draft: Draft,
+    ) -> Result<Adopted, AdoptError> {
+        self.admit(window.length)?; // 1
+        let adopted = self.adopt_admitted(body, window, draft);
+        self.index().release(window.length);
         adopted
     }
 
@@ -123,7 +128,7 @@ impl Journal {
     }
 
     /// Reserves room below the marks.
-    fn admit(&self, length: u64) -> Result<(), AdoptError> {
+    pub(super) fn admit(&self, length: u64) -> Result<(), AdoptError> {
         self.check_poison()?;
         let free = self
             .disk
@@ -150,7 +155,7 @@ impl Journal {
         Ok(())
     }
 
-    fn check_poison(&self) -> Result<(), AdoptError> {
+    pub(super) fn check_poison(&self) -> Result<(), AdoptError> {
         self.poison().map_or(Ok(()), |reason| {
             Err(AdoptError::Poisoned(reason.to_owned()))
         })
@@ -159,10 +164,11 @@ impl Journal {
     fn adopt_admitted(
         &self,
         spooled: Option<&SpooledBody>,
+        window: Window,
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
         let placed = self.place_body(spooled)?; // 2
-        let promised = self.promise(&placed, draft); // 3 to 8
+        let promised = self.promise(&placed, window, draft); // 3 to 8
         if promised.is_err() {
             self.undo(placed.id);
         }
@@ -170,7 +176,10 @@ impl Journal {
     }
 
     /// Step 2. A name that is taken belongs to another entry: the next id is tried.
-    fn place_body<'a>(&self, spooled: Option<&'a SpooledBody>) -> Result<Placed<'a>, AdoptError> {
+    pub(super) fn place_body<'a>(
+        &self,
+        spooled: Option<&'a SpooledBody>,
+    ) -> Result<Placed<'a>, AdoptError> {
         loop {
             let id = self.ids.next(SystemTime::now());
             let path = self.layout.body(id);
@@ -200,45 +209,78 @@ impl Journal {
     }
 
     /// Steps 3 to 8.
-    fn promise(&self, placed: &Placed<'_>, draft: Draft) -> Result<Adopted, AdoptError> {
+    fn promise(
+        &self,
+        placed: &Placed<'_>,
+        window: Window,
+        draft: Draft,
+    ) -> Result<Adopted, AdoptError> {
         let id = placed.id;
-        let meta = FileMeta {
-            filename: draft.filename.unwrap_or_else(|| FileName::of_id(id)),
-            content_type: draft.content_type,
-            length: placed.file.length(),
-            uploaded: placed.file.modified().map_err(at("read the body's time"))?,
-        };
-        let encoded = Record::new(id, meta.clone())
-            .encode()
-            .map_err(at("encode the record"))?;
-        let in_writing = self.layout.record_in_writing(id);
-        let record = self
-            .disk
-            .create(&in_writing, &encoded)
-            .map_err(at("write the record"))?; // 3
-        self.disk.start_writing(&record);
+        let (meta, record) = self.write_record(placed, window, draft)?; // 3
         self.sync_file(placed.file.file())
             .map_err(at("fsync the body"))?; // 4
         self.sync_file(&record).map_err(at("fsync the record"))?; // 5
-        self.bodies_sync
-            .make_last(placed.changed, || {
-                self.sync_directory(&self.layout.bodies())
-            })
-            .map_err(at("fsync the bodies' directory"))?; // 6
-        self.disk
-            .rename(&in_writing, &self.layout.record(Room::Incoming, id))
-            .map_err(at("move the record into incoming"))?; // 7
+        self.sync_bodies(placed.changed)?; // 6
+        self.move_into_incoming(id)?; // 7
         self.sync_directory(&self.layout.room(Room::Incoming))
             .map_err(at("fsync incoming"))?; // 8
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
+        Ok(self.enter(id, meta))
+    }
+
+    /// Step 3.
+    pub(super) fn write_record(
+        &self,
+        placed: &Placed<'_>,
+        window: Window,
+        draft: Draft,
+    ) -> Result<(FileMeta, File), AdoptError> {
+        let id = placed.id;
+        let meta = FileMeta {
+            filename: draft.filename.unwrap_or_else(|| FileName::of_id(id)),
+            content_type: draft.content_type,
+            length: window.length,
+            uploaded: placed.file.modified().map_err(at("read the body's time"))?,
+            metadata: draft.metadata,
+        };
+        let encoded = Record::new(id, meta.clone(), window.offset)
+            .encode()
+            .map_err(at("encode the record"))?;
+        let record = self
+            .disk
+            .create(&self.layout.record_in_writing(id), &encoded)
+            .map_err(at("write the record"))?;
+        self.disk.start_writing(&record);
+        Ok((meta, record))
+    }
+
+    /// Step 6.
+    pub(super) fn sync_bodies(&self, changed: Changed) -> Result<(), AdoptError> {
+        self.bodies_sync
+            .make_last(changed, || self.sync_directory(&self.layout.bodies()))
+            .map_err(at("fsync the bodies' directory"))
+    }
+
+    /// Step 7.
+    pub(super) fn move_into_incoming(&self, id: FileId) -> Result<(), AdoptError> {
+        self.disk
+            .rename(
+                &self.layout.record_in_writing(id),
+                &self.layout.record(Room::Incoming, id),
+            )
+            .map_err(at("move the record into incoming"))
+    }
+
+    /// Tells the index of a promise that is made.
+    pub(super) fn enter(&self, id: FileId, meta: FileMeta) -> Adopted {
         let slot = Slot {
             room: Room::Incoming,
             length: meta.length,
             is_begun: false,
         };
         self.index().insert(id, slot);
-        Ok(Adopted { id, meta })
+        Adopted { id, meta }
     }
 
     /// Takes back what an adoption without a promise left: the record first, as a body without a
@@ -259,7 +301,7 @@ impl Journal {
 }
 
 /// Names the step of an I/O error, and tells a full disk from a broken one.
-fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
+pub(super) fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
     move |source| {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
         if full.contains(&source.kind()) {

@@ -1,24 +1,17 @@
 //! An entry's record: a line of JSON, and a line that proves it whole.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::file::{FileId, FileMeta, FileName, MediaType, UnixMillis};
+use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
 
 /// The version of the record's form. A reader refuses one that it does not know.
 const FORMAT: u32 = 1;
 
 /// Begins the second line of a record: the digest of the first.
 const CHECK: &str = "sha256:";
-
-/// The part of a body file that belongs to an entry, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Where it begins.
-    pub offset: u64,
-    /// How long it is.
-    pub length: u64,
-}
 
 /// All that is known of an accepted upload beside its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,13 +44,15 @@ struct Written {
     attempts: u32,
     next_attempt_ms: u64,
     reason: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
 }
 
 impl Record {
-    /// The record of an entry that was just accepted.
-    pub fn new(id: FileId, meta: FileMeta) -> Self {
+    /// The record of an entry that was just accepted, its bytes beginning at `offset`.
+    pub fn new(id: FileId, meta: FileMeta, offset: u64) -> Self {
         let window = Window {
-            offset: 0,
+            offset,
             length: meta.length,
         };
         Self {
@@ -85,6 +80,12 @@ impl Record {
             attempts: self.attempts,
             next_attempt_ms: self.next_attempt.0,
             reason: self.reason.clone(),
+            metadata: self
+                .meta
+                .metadata
+                .iter()
+                .map(|(name, text)| (name.to_owned(), text.to_owned()))
+                .collect(),
         })?;
         let check = check_line(&bytes);
         bytes.extend_from_slice(check.as_bytes());
@@ -96,14 +97,7 @@ impl Record {
     /// # Errors
     /// What is wrong with it.
     pub fn decode(id: FileId, bytes: &[u8]) -> Result<Self, String> {
-        let end = bytes
-            .iter()
-            .position(|&byte| byte == b'\n')
-            .ok_or("the record has no second line")?;
-        let (line, check) = bytes.split_at(end);
-        if check != check_line(line).as_bytes() {
-            return Err("the record does not match its check line".to_owned());
-        }
+        let line = checked_line(bytes)?;
         let written: Written = serde_json::from_slice(line)
             .map_err(|err| format!("the record is not valid: {err}"))?;
         if written.format != FORMAT {
@@ -121,6 +115,10 @@ impl Record {
         let filename = FileName::from_claim(&written.filename).ok_or("the record has no name")?;
         let content_type =
             MediaType::parse(&written.content_type).map_err(|err| err.to_string())?;
+        let mut metadata = Metadata::default();
+        for (name, text) in written.metadata {
+            metadata.insert(name, text).map_err(|err| err.to_string())?;
+        }
         Ok(Self {
             id,
             meta: FileMeta {
@@ -128,6 +126,7 @@ impl Record {
                 content_type,
                 length: window.length,
                 uploaded: UnixMillis(written.uploaded_ms),
+                metadata,
             },
             window,
             attempts: written.attempts,
@@ -137,7 +136,25 @@ impl Record {
     }
 }
 
-fn check_line(line: &[u8]) -> String {
+/// The first line of what was written whole: its second line is the digest of the first.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn checked_line(bytes: &[u8]) -> Result<&[u8], String> {
+    let end = bytes
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .ok_or("the record has no second line")?;
+    let (line, check) = bytes.split_at(end);
+    if check == check_line(line).as_bytes() {
+        Ok(line)
+    } else {
+        Err("the record does not match its check line".to_owned())
+    }
+}
+
+/// The second line that goes with a first, with the line break between them.
+pub(super) fn check_line(line: &[u8]) -> String {
     let digest = crate::store::Sha256(Sha256::digest(line).into());
     format!("\n{CHECK}{digest}\n")
 }
@@ -147,17 +164,22 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::journal) fn record() -> Record {
+        let mut metadata = Metadata::default();
+        metadata
+            .insert("caption \"1\"".to_owned(), "Grüße\n".to_owned())
+            .unwrap();
         let meta = FileMeta {
             filename: FileName::from_claim("größe \"1\".txt").unwrap(),
             content_type: MediaType::parse("text/plain; charset=utf-8").unwrap(),
             length: 5,
             uploaded: UnixMillis(1_700_000_000_123),
+            metadata,
         };
         Record {
             attempts: 3,
             next_attempt: UnixMillis(1_700_000_009_000),
             reason: Some("because".to_owned()),
-            ..Record::new(FileId::from_bytes([7; 12]), meta)
+            ..Record::new(FileId::from_bytes([7; 12]), meta, 7)
         }
     }
 

@@ -63,6 +63,9 @@ pub const BODIES: &str = "body";
 /// Ends the name of a record.
 const RECORD_SUFFIX: &str = ".json";
 
+/// Ends the name of the list of a form's entries.
+const FORM_SUFFIX: &str = ".form";
+
 /// Paths below a data directory.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -147,6 +150,17 @@ impl Layout {
     /// The record of an entry while it is written.
     pub fn record_in_writing(&self, id: FileId) -> PathBuf {
         self.tmp().join(format!("{id}{RECORD_SUFFIX}"))
+    }
+
+    /// The list of a form's entries while they are written, by the first of them.
+    pub fn form_in_writing(&self, first: FileId) -> PathBuf {
+        self.tmp().join(format!("{first}{FORM_SUFFIX}"))
+    }
+
+    /// Whether a name in `tmp` is that of a form's list.
+    pub fn is_form(name: &OsStr) -> bool {
+        name.to_str()
+            .is_some_and(|name| name.ends_with(FORM_SUFFIX))
     }
 
     /// The body of an entry.

@@ -18,6 +18,7 @@ mod adopt;
 mod disk;
 mod entry;
 mod error;
+mod form;
 mod index;
 mod layout;
 mod lock;
@@ -37,7 +38,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use rustix::io::Errno;
 
 use crate::config::{Durability, JournalConfig};
-use crate::file::{FileId, FileIds, FileMeta, UnixMillis};
+use crate::file::{FileId, FileIds, FileMeta, UnixMillis, Window};
 use crate::store::Promised;
 
 pub use adopt::{Adopted, Draft};
@@ -78,6 +79,9 @@ pub struct Kept {
     pub meta: FileMeta,
     /// The room its record is in.
     pub room: Room,
+    /// Whether its bytes are all that its body file holds, so that nginx can send the file itself.
+    /// A part of a form is not: see [`Journal::open_window`].
+    pub is_whole_file: bool,
 }
 
 /// The journal is moving an entry just now: its memory can be read by those alone who may wait.
@@ -148,8 +152,10 @@ impl Journal {
             Ok((Room::Deleted, _)) => Ok(Look::Deleted),
             Ok((room, record)) => Ok(Look::Kept(Kept {
                 id,
-                meta: record.meta,
                 room,
+                // In front of a part stands at least its delimiter.
+                is_whole_file: record.window.offset == 0,
+                meta: record.meta,
             })),
             Err(JournalError::Absent(_)) => Ok(Look::Absent),
             Err(err) => Err(err),
@@ -190,6 +196,24 @@ impl Journal {
                 },
                 attempts: record.attempts,
             }),
+        }
+    }
+
+    /// Opens the file that holds an entry's bytes, with where they are in it; `None` if the entry
+    /// is not here, or no longer. What is open stays readable whatever becomes of the entry.
+    ///
+    /// # Errors
+    /// When record or body cannot be read.
+    pub fn open_window(&self, id: FileId) -> Result<Option<(File, Window)>, JournalError> {
+        let opened = self.record(id).and_then(|(room, record)| match room {
+            Room::Deleted => Ok(None),
+            Room::Incoming | Room::Deferred | Room::Hold | Room::Settled => {
+                Ok(Some((self.open_whole_body(&record)?, record.window)))
+            }
+        });
+        match opened {
+            Err(JournalError::Absent(_)) => Ok(None),
+            opened => opened,
         }
     }
 
@@ -274,13 +298,15 @@ impl Journal {
 
     /// Opens an entry's window, and sees that all of it is there.
     fn open_body(&self, record: &Record) -> Result<impl Read + Seek + use<>, JournalError> {
+        let mut file = self.open_whole_body(record)?;
+        file.seek(SeekFrom::Start(record.window.offset))
+            .map_err(settle::at(record.id, "open the body"))?;
+        Ok(file.take(record.window.length))
+    }
+
+    fn open_whole_body(&self, record: &Record) -> Result<File, JournalError> {
         let id = record.id;
-        let disk_error = |source| JournalError::Disk {
-            id,
-            step: "open the body",
-            source,
-        };
-        let mut file = match File::open(self.layout.body(id)) {
+        let file = match File::open(self.layout.body(id)) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 let slot = self.index().get(id);
                 let is_deleted = slot.is_none_or(|slot| slot.room == Room::Deleted);
@@ -291,13 +317,11 @@ impl Journal {
                     JournalError::Unreadable { id, reason }
                 });
             }
-            opened => opened.map_err(disk_error)?,
+            opened => opened.map_err(settle::at(id, "open the body"))?,
         };
-        let found = file.metadata().map_err(disk_error)?.len();
-        recovery::check_window(record, found)?;
-        file.seek(SeekFrom::Start(record.window.offset))
-            .map_err(disk_error)?;
-        Ok(file.take(record.window.length))
+        let found = file.metadata().map_err(settle::at(id, "open the body"))?;
+        recovery::check_window(record, found.len())?;
+        Ok(file)
     }
 
     /// Fsyncs a file; if that fails, the journal makes no more promises.

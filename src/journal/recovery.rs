@@ -2,7 +2,8 @@
 //!
 //! | found | left by a cut | becomes |
 //! |---|---|---|
-//! | anything in `tmp` | while a record was written | removed: no promise is in `tmp` |
+//! | the list of a form in `tmp` | before the form was promised | removed, after all that it names |
+//! | anything else in `tmp` | while a record was written | removed: no promise is in `tmp` |
 //! | a body without a record | before a promise, or while an entry was erased | removed |
 //! | a record in `incoming`, `deferred` or `hold`, with its body | after the promise | kept |
 //! | the same id in two rooms | between the two steps of a deferral | the later room's record is kept |
@@ -86,7 +87,7 @@ impl Journal {
     /// 1. The marker is there.
     /// 2. The lock is ours.
     /// 3. A link from the spool works.
-    /// 4. `tmp` is emptied.
+    /// 4. `tmp` is emptied, and with a form that was cut goes what it had moved already.
     /// 5. The rooms are read.
     /// 6. Bodies without a record are removed.
     ///
@@ -122,7 +123,13 @@ impl Journal {
 
     fn empty_tmp(&self, recovered: &mut Recovered) -> Result<(), OpenError> {
         for name in names(&self.layout.tmp())? {
-            self.recovered_unlink(&self.layout.tmp().join(name), recovered)?;
+            let path = self.layout.tmp().join(&name);
+            if Layout::is_form(&name) {
+                recovered.removed += fs::read(&path)
+                    .and_then(|list| self.undo_listed(&list))
+                    .map_err(OpenError::at(&path))?;
+            }
+            self.recovered_unlink(&path, recovered)?;
         }
         Ok(())
     }

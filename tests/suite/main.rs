@@ -15,6 +15,7 @@
 mod cache;
 mod delete;
 mod download;
+mod form;
 mod group;
 mod handover;
 mod hazard;

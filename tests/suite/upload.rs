@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 
+use mongodb::bson::doc;
+
 use crate::support::{
-    Answer, Builder, Client, Mongo, Routes, Site, Uploaded, curl, noise, read_to_end, wait_until,
+    Answer, Builder, Client, Mongo, Routes, Site, Uploaded, curl, noise, object_id, read_to_end,
+    wait_until,
 };
 
 const BINARY: (&str, &str) = ("Content-Type", "application/octet-stream");
@@ -178,9 +181,6 @@ fn a_type_is_claimed_or_read_from_the_bytes_and_never_guessed() {
         let answer = client.post("/files", &[("Content-Type", wrong)], b"x");
         answer.assert_problem(400, "bad-content-type");
     }
-    let form = [("Content-Type", "multipart/form-data; boundary=x")];
-    let answer = client.post("/files", &form, b"--x--\r\n");
-    answer.assert_problem(415, "forms-not-taken");
     assert_eq!(site.entries("incoming"), 4);
 }
 
@@ -282,4 +282,63 @@ fn a_method_that_an_address_does_not_have_is_refused_with_those_that_it_has() {
     }
     assert_eq!(client.head("/files").status, 405);
     assert!(client.get(&file.path).body == b"content");
+}
+
+#[test]
+fn a_body_that_has_not_the_digest_it_was_sent_with_is_refused_and_leaves_nothing() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    let right = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+    for name in ["Content-Digest", "Repr-Digest"] {
+        let refused = client.post("/files", &[BINARY, (name, right)], b"hellO");
+        refused.assert_problem(400, "digest-mismatch");
+        let refused = client.post("/files", &[BINARY, (name, "sha-256=hello")], b"hello");
+        refused.assert_problem(400, "bad-digest");
+    }
+    for room in ["body", "tmp", "incoming"] {
+        assert!(site.names(&format!("journal/{room}")).is_empty(), "{room}");
+    }
+    let taken = client.post("/files", &[BINARY, ("Content-Digest", right)], b"hello");
+    assert_eq!(taken.status, 201);
+}
+
+#[test]
+fn the_digest_of_a_committed_file_is_told_with_every_answer_of_its_bytes() {
+    let routes = Routes::start();
+    let file = routes.site.client().upload(b"hello");
+    let [pending, committed] = routes.both(|client| {
+        let range = [("Range", "bytes=1-2")];
+        [
+            client.get(&file.path),
+            client.get_with(&file.path, &range),
+            client.head(&file.path),
+        ]
+    });
+    for answer in pending {
+        assert_eq!(answer.header("Repr-Digest"), "");
+    }
+    for answer in committed {
+        let digest = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+        assert_eq!(answer.header("Repr-Digest"), digest, "{answer:?}");
+    }
+}
+
+#[test]
+fn what_a_sender_says_of_a_file_is_kept_with_it() {
+    let mongo = Mongo::start();
+    let site = Site::start(&mongo);
+    let said = ("Upload-Metadata", "caption R3LDvMOfZQ==,$a.b Yw==,empty");
+    let answer = site.client().post("/files", &[BINARY, said], b"hello");
+    let file = Uploaded::read(&answer);
+    assert_eq!(answer.json()["metadata"]["caption"], "Grüße");
+    site.wait_until_committed();
+    let stored = mongo.find("fs.files", doc! { "_id": object_id(&file.id) });
+    let fields = stored[0].get_document("metadata").unwrap();
+    let fields = fields.get_document("fields").unwrap();
+    let expected = doc! { "$a.b": "c", "caption": "Grüße", "empty": "" };
+    assert_eq!(*fields, expected);
+    let refused = site
+        .client()
+        .post("/files", &[BINARY, ("Upload-Metadata", "a !")], b"hello");
+    refused.assert_problem(400, "bad-metadata");
 }

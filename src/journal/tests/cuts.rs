@@ -1,7 +1,9 @@
 //! Every operation is cut before each of its calls: by a kill, and by a power cut that forgets
 //! what was not fsynced.
 
+use super::disk::FaultyDisk;
 use super::operations::{Entry, OPERATIONS, Place, Stage, check_after_restart};
+use super::scratch::Scratch;
 use crate::journal::{Disk as _, Room};
 
 /// What a cut takes away beside the process.
@@ -22,33 +24,44 @@ pub(super) fn losses(call: usize) -> Vec<Loss> {
     losses
 }
 
+/// Makes the disk stop before a call, as it is before this loss.
+pub(super) fn stop(disk: &FaultyDisk, call: usize, loss: Loss) {
+    disk.stop_at(call);
+    if let Loss::Unsynced(Some(at)) = loss {
+        disk.checkpoint_at(at);
+    }
+}
+
+/// Takes away what a cut takes, and adds the places where entries may be for that.
+pub(super) fn lose(scratch: &Scratch, loss: Loss, expected: &mut [(Entry, Vec<Place>)]) {
+    if matches!(loss, Loss::Nothing) {
+        return;
+    }
+    scratch.disk.heal();
+    if matches!(loss, Loss::AllButBodies) {
+        let bodies = scratch.layout().bodies();
+        scratch.disk.sync_directory(&bodies).unwrap();
+    }
+    scratch.cut_power();
+    for (entry, places) in expected {
+        // Nothing is fsynced when an entry is settled: it is committed once more then.
+        if entry.room == Room::Settled && places.contains(&Some(Room::Settled)) {
+            places.extend([Some(Room::Incoming), Some(Room::Hold)]);
+        }
+    }
+}
+
 /// Kills the sidecar before a call of what `act` does, cuts the power perhaps, and starts anew.
 /// `act` returns the entries with their places.
 fn cut(case: &str, call: usize, loss: Loss, act: impl FnOnce(&Stage) -> Vec<(Entry, Vec<Place>)>) {
     let stage = Stage::new();
-    stage.scratch.disk.stop_at(call);
-    if let Loss::Unsynced(Some(at)) = loss {
-        stage.scratch.disk.checkpoint_at(at);
-    }
+    stop(&stage.scratch.disk, call, loss);
     let mut expected = act(&stage);
     let Stage {
         scratch, journal, ..
     } = stage;
     drop(journal);
-    if !matches!(loss, Loss::Nothing) {
-        scratch.disk.heal();
-        if matches!(loss, Loss::AllButBodies) {
-            let bodies = scratch.layout().bodies();
-            scratch.disk.sync_directory(&bodies).unwrap();
-        }
-        scratch.cut_power();
-        for (entry, places) in &mut expected {
-            // Nothing is fsynced when an entry is settled: it is committed once more then.
-            if entry.room == Room::Settled && places.contains(&Some(Room::Settled)) {
-                places.extend([Some(Room::Incoming), Some(Room::Hold)]);
-            }
-        }
-    }
+    lose(&scratch, loss, &mut expected);
     let journal = check_after_restart(case, &scratch, &expected);
     drop(journal);
     check_after_restart(&format!("{case}, twice"), &scratch, &expected);

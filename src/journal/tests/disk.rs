@@ -277,7 +277,8 @@ struct Unsynced {
 #[derive(Debug)]
 struct Before {
     grave: Option<PathBuf>,
-    /// A rename is one step: where it has left the one directory, it has reached the other.
+    /// A rename is one step: where it has left the one directory, it has reached the other, and
+    /// the other way round.
     moved_to: Option<PathBuf>,
 }
 
@@ -311,6 +312,8 @@ impl Unsynced {
             if let Some(moved_to) = before.and_then(|before| before.moved_to) {
                 self.names.remove(&moved_to);
             }
+            self.names
+                .retain(|_, before| before.moved_to.as_ref() != Some(name));
         }
     }
 

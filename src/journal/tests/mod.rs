@@ -5,6 +5,7 @@ mod adoption;
 mod cuts;
 mod disk;
 mod faults;
+mod forms;
 mod moves;
 mod operations;
 mod random;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::disk::FaultyDisk;
 use crate::config::{Durability, JournalConfig};
-use crate::file::{FileId, FileMeta, FileName, MediaType, UnixMillis};
+use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::journal::{
     AdoptError, Adopted, Draft, Journal, Layout, LocalDisk, OpenError, Record, Recovered, Room,
 };
@@ -151,6 +151,7 @@ pub(super) fn draft() -> Draft {
     Draft {
         filename: None,
         content_type: MediaType::octet_stream(),
+        metadata: Metadata::default(),
     }
 }
 
@@ -165,8 +166,9 @@ pub(super) fn record(id: FileId, length: u64) -> Record {
         content_type: MediaType::octet_stream(),
         length,
         uploaded: UnixMillis(1_700_000_000_000),
+        metadata: Metadata::default(),
     };
-    Record::new(id, meta)
+    Record::new(id, meta, 0)
 }
 
 /// The proof of a commit.

@@ -33,10 +33,11 @@ impl Answer {
         value.map_or("", |value| value.to_str().expect("a text"))
     }
 
-    /// All headers but those that tell of the moment and the connection.
+    /// All headers but those that tell of the moment and the connection, and the digest, which is
+    /// known when the file is committed.
     pub(crate) fn lasting_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
-        for name in ["date", "connection"] {
+        for name in ["date", "connection", "repr-digest"] {
             headers.remove(name);
         }
         headers

@@ -1,0 +1,149 @@
+//! Descriptions that are kept, against a store that counts its lookups.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::config::JournalConfig;
+use crate::file::{FileName, MediaType, Metadata, UnixMillis};
+use crate::journal::LocalDisk;
+use crate::store::{Committed, Promised};
+
+/// A store of one file, which goes by every key. A lookup looks at once, and answers when it
+/// gets a permit.
+struct OneFile {
+    is_there: AtomicBool,
+    lookups: AtomicUsize,
+    answers: Semaphore,
+}
+
+impl Store for OneFile {
+    fn find<'a>(
+        &'a self,
+        key: &'a FileKey,
+    ) -> BoxFuture<'a, Result<Option<StoredFile>, StoreError>> {
+        async move {
+            self.lookups.fetch_add(1, Ordering::Relaxed);
+            let file = self.is_there.load(Ordering::Relaxed).then(|| StoredFile {
+                key: key.clone(),
+                locator: b"the one".to_vec(),
+                meta: FileMeta {
+                    filename: FileName::from_claim("a").unwrap(),
+                    content_type: MediaType::octet_stream(),
+                    length: 1,
+                    uploaded: UnixMillis(0),
+                    metadata: Metadata::default(),
+                },
+                chunk_size_bytes: 1,
+                sha256: None,
+            });
+            self.answers.acquire().await.unwrap().forget();
+            Ok(file)
+        }
+        .boxed()
+    }
+
+    fn remove<'a>(&'a self, _: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>> {
+        async { Ok(self.is_there.swap(false, Ordering::Relaxed)) }.boxed()
+    }
+
+    fn commit(&self, _: Promised) -> BoxFuture<'_, Result<Committed, StoreError>> {
+        unreachable!()
+    }
+
+    fn commit_group(&self, _: Vec<Promised>) -> BoxFuture<'_, Result<Vec<Committed>, StoreError>> {
+        unreachable!()
+    }
+
+    fn probe(&self, _: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
+        unreachable!()
+    }
+
+    fn read(&self, _: &StoredFile, _: Range<u64>) -> BoxStream<'static, Result<Bytes, StoreError>> {
+        unreachable!()
+    }
+
+    fn clear(&self, _: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
+        unreachable!()
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        unreachable!()
+    }
+}
+
+fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
+    Journal::init(directory, &LocalDisk).unwrap();
+    let limits = JournalConfig {
+        node: 1,
+        durability: crate::config::Durability::Disk,
+        max_bytes: 1000,
+        max_entries: 20,
+        min_free_bytes: 0,
+        settled_grace: LIFETIME,
+        settled_max_bytes: 1000,
+        spool_orphan: LIFETIME,
+    };
+    let (journal, _) = Journal::open(directory, limits, Box::new(LocalDisk)).unwrap();
+    let store = Arc::new(OneFile {
+        is_there: AtomicBool::new(true),
+        lookups: AtomicUsize::new(0),
+        answers: Semaphore::new(answers),
+    });
+    (Delivery::new(Arc::new(journal), store.clone()), store)
+}
+
+fn keys() -> [FileKey; 2] {
+    ["0123456789abcdef01234567", "a key of another driver"].map(FileKey::from_text)
+}
+
+#[tokio::test]
+async fn a_file_is_looked_up_once_and_an_absent_one_each_time() {
+    for key in keys() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (delivery, store) = start(scratch.path(), 100);
+        for _ in 0..3 {
+            assert!(delivery.stored(&key).await.unwrap().is_some());
+            assert!(matches!(
+                delivery.find(&key).await.unwrap(),
+                Found::Stored(_)
+            ));
+        }
+        assert_eq!(store.lookups.load(Ordering::Relaxed), 1);
+        assert_eq!(delivery.delete(&key).await.unwrap(), Deleted::Gone);
+        for _ in 0..3 {
+            assert!(matches!(delivery.find(&key).await.unwrap(), Found::Absent));
+        }
+        assert_eq!(store.lookups.load(Ordering::Relaxed), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_that_a_delete_overtakes_does_not_put_the_file_back() {
+    for key in keys() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (delivery, store) = start(scratch.path(), 0);
+        let mut lookup = std::pin::pin!(delivery.stored(&key));
+        assert!(futures::poll!(&mut lookup).is_pending());
+        assert_eq!(delivery.delete(&key).await.unwrap(), Deleted::Gone);
+        store.answers.add_permits(2);
+        assert!(lookup.await.unwrap().is_some());
+        assert!(delivery.stored(&key).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_by_one_key_is_gone_by_every_other() {
+    let [id, foreign] = keys();
+    for (deleted, other) in [(&id, &foreign), (&foreign, &id)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let (delivery, _) = start(scratch.path(), 100);
+        assert!(delivery.stored(other).await.unwrap().is_some());
+        assert_eq!(delivery.delete(deleted).await.unwrap(), Deleted::Gone);
+        assert!(delivery.stored(other).await.unwrap().is_none());
+    }
+}

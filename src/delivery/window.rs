@@ -1,0 +1,47 @@
+//! Reading a part of a file in the journal, where nginx cannot send the file itself.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
+
+use super::{BytesStream, DeliveryError};
+use crate::file::{FileId, Window};
+use crate::journal::JournalError;
+
+/// Bytes that are read at once.
+const BLOCK_BYTES: u64 = 256 * 1024;
+
+/// Streams `range` of the bytes in `window`. One block at a time is in memory.
+pub(super) fn stream(id: FileId, file: File, window: Window, range: Range<u64>) -> BytesStream {
+    let file = Arc::new(file);
+    let begin = window.offset.saturating_add(range.start);
+    let end = window.offset.saturating_add(range.end.min(window.length));
+    stream::try_unfold(begin, move |offset| {
+        let file = Arc::clone(&file);
+        async move {
+            let length = end.saturating_sub(offset).min(BLOCK_BYTES);
+            if length == 0 {
+                return Ok(None);
+            }
+            let read = tokio::task::spawn_blocking(move || {
+                let mut block = vec![0; usize::try_from(length).unwrap_or_default()];
+                file.read_exact_at(&mut block, offset)?;
+                Ok(Bytes::from(block))
+            });
+            let block = match read.await {
+                Ok(read) => read.map_err(|source| JournalError::Disk {
+                    id,
+                    step: "read the body",
+                    source,
+                })?,
+                Err(lost) => std::panic::resume_unwind(lost.into_panic()),
+            };
+            Ok::<_, DeliveryError>(Some((block, offset + length)))
+        }
+    })
+    .boxed()
+}

@@ -1,0 +1,195 @@
+//! Splitting, against forms whose parts are known.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const BOUNDARY: &[u8] = b"xYz";
+
+thread_local! {
+    /// One file for all cases of a test: making files is what takes time.
+    static FILE: File = tempfile::tempfile().unwrap();
+}
+
+fn split_bytes(body: &[u8]) -> Result<Vec<Part>, FormError> {
+    FILE.with(|file| {
+        file.set_len(0).unwrap();
+        file.write_all_at(body, 0).unwrap();
+        split(file, body.len().try_into().unwrap(), BOUNDARY)
+    })
+}
+
+/// The bytes of each part, by its window.
+fn data_of(body: &[u8]) -> Vec<Vec<u8>> {
+    let parts = split_bytes(body).unwrap();
+    let range = |part: &Part| {
+        let range = part.data.range().unwrap();
+        usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()
+    };
+    parts
+        .iter()
+        .map(|part| body[range(part)].to_vec())
+        .collect()
+}
+
+/// A form of these heads and bytes.
+fn form(preamble: &[u8], parts: &[(&[u8], &[u8])], epilogue: &[u8]) -> Vec<u8> {
+    let mut body = preamble.to_vec();
+    for (head, data) in parts {
+        body.extend_from_slice(b"--xYz\r\n");
+        body.extend_from_slice(head);
+        body.extend_from_slice(b"\r\n");
+        body.extend_from_slice(data);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--xYz--");
+    body.extend_from_slice(epilogue);
+    body
+}
+
+#[test]
+fn parts_are_found_with_their_heads_and_bytes() {
+    let body = form(
+        b"",
+        &[(b"A: 1\r\nB: 2\r\n", b"one"), (b"C: 3\r\n", b"")],
+        b"\r\n",
+    );
+    let parts = split_bytes(&body).unwrap();
+    assert_eq!(parts[0].head, b"A: 1\r\nB: 2\r\n");
+    assert_eq!(parts[1].head, b"C: 3\r\n");
+    assert_eq!(data_of(&body), [b"one".to_vec(), b"".to_vec()]);
+}
+
+#[test]
+fn preamble_and_epilogue_are_nobodys() {
+    let body = form(
+        b"--xY\r\npreamble\r\n",
+        &[(b"A: 1\r\n", b"one")],
+        b"\r\n--xYz\r\nmore",
+    );
+    assert_eq!(data_of(&body), [b"one".to_vec()]);
+}
+
+#[test]
+fn a_form_may_have_no_parts() {
+    assert_eq!(split_bytes(b"--xYz--").unwrap(), []);
+}
+
+#[test]
+fn one_line_break_may_end_an_empty_head_or_empty_bytes() {
+    assert_eq!(data_of(b"--xYz\r\n\r\none\r\n--xYz--"), [b"one".to_vec()]);
+    assert_eq!(data_of(b"--xYz\r\nA: 1\r\n\r\n--xYz--"), [b"".to_vec()]);
+    assert_eq!(
+        data_of(b"--xYz \t\r\nA: 1\r\n\r\n\r\n--xYz--\r\n"),
+        [b"".to_vec()]
+    );
+}
+
+#[test]
+fn a_boundary_within_a_line_is_data() {
+    let data = b"a--xYz\r\n-xYz \r\n--xY\r\n\r--xYz \n--xYz--";
+    assert_eq!(
+        data_of(&form(b"", &[(b"A: 1\r\n", data)], b"")),
+        [data.to_vec()]
+    );
+}
+
+#[test]
+fn a_delimiter_is_found_wherever_a_block_ends_in_it() {
+    for shift in 0..20 {
+        let data = vec![b'\r'; BLOCK_BYTES - 30 + shift];
+        let body = form(b"", &[(b"A: 1\r\n", &data), (b"", b"two")], b"");
+        assert_eq!(data_of(&body), [data, b"two".to_vec()], "{shift}");
+    }
+}
+
+#[test]
+fn what_breaks_off_or_goes_on_is_malformed() {
+    for body in [
+        &b""[..],
+        b"xYz",
+        b"--xYz",
+        b"--xYz\r\n",
+        b"--xYz\r\nA: 1\r\n",
+        b"--xYz\r\nA: 1\r\n\r\none",
+        b"--xYz\r\nA: 1\r\n\r\none\r\n--xYz",
+        b"--xYz\r\nA: 1\r\n\r\none\r\n--xYz-",
+        b"--xYz\r\nA: 1\r\n\r\none\r\n--xYza\r\n",
+        b"--xYz\nA: 1\n\none\n--xYz--\n",
+        b"--xYz\r\nA: 1\r\n--xYz\r\n\r\none\r\n--xYz--",
+        b"--xYz\r\n--xYz\r\nA: 1\r\n\r\none\r\n--xYz--",
+    ] {
+        let refused = split_bytes(body);
+        let text = String::from_utf8_lossy(body);
+        assert!(
+            matches!(refused, Err(FormError::Malformed(_))),
+            "{text:?}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn more_than_is_taken_is_too_large() {
+    let of_parts = |count| form(b"", &vec![(&b"A: 1\r\n"[..], &b"x"[..]); count], b"");
+    assert_eq!(
+        split_bytes(&of_parts(MOST_PARTS)).unwrap().len(),
+        MOST_PARTS
+    );
+    let many = split_bytes(&of_parts(MOST_PARTS + 1));
+    assert!(matches!(many, Err(FormError::TooLarge(_))), "{many:?}");
+    let head = [b"A: ", &[b'a'; 9000][..], b"\r\n"].concat();
+    let long = split_bytes(&form(b"", &[(&head, b"x")], b""));
+    assert!(matches!(long, Err(FormError::TooLarge(_))), "{long:?}");
+}
+
+/// Bytes that are mostly pieces of delimiters.
+fn nasty() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just(b"\r\n--".to_vec()),
+        Just(b"\r\n".to_vec()),
+        Just(b"--xYz".to_vec()),
+        Just(b"xY".to_vec()),
+        Just(b"-".to_vec()),
+        proptest::collection::vec(any::<u8>(), 0..5),
+    ];
+    proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+/// The same without what a sender must avoid: the boundary at the beginning of a line.
+fn harmless() -> impl Strategy<Value = Vec<u8>> {
+    nasty().prop_map(|bytes| {
+        let mut line = [b"\r\n", &bytes[..]].concat();
+        while let Some(at) = memchr::memmem::find(&line, b"\r\n--xYz") {
+            line[at + 2] = b'.';
+        }
+        line.split_off(2)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_parts_come_back_as_they_were_put_in(
+        preamble in harmless(),
+        data in proptest::collection::vec(harmless(), 0..5),
+        epilogue in nasty(),
+    ) {
+        let preamble = if preamble.is_empty() { preamble } else { [preamble, b"\r\n".to_vec()].concat() };
+        let parts: Vec<_> = data.iter().map(|data| (&b"A: 1\r\n"[..], &data[..])).collect();
+        prop_assert_eq!(data_of(&form(&preamble, &parts, &epilogue)), data);
+    }
+
+    #[test]
+    fn any_bytes_give_windows_within_them_or_an_error(body in nasty()) {
+        let body = [b"--xYz\r\n\r\n".to_vec(), body].concat();
+        if let Ok(parts) = split_bytes(&body) {
+            let mut end = 0;
+            for part in parts {
+                let range = part.data.range().unwrap();
+                prop_assert!(range.start >= end && range.end <= u64::try_from(body.len()).unwrap());
+                end = range.end;
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Adopting a form: one spool file, several entries, all promised or none.
+
+use std::fs::File;
+
+use super::Journal;
+use super::adopt::{Adopted, Draft, Placed, at};
+use super::disk::if_there;
+use super::entry::{check_line, checked_line};
+use super::error::AdoptError;
+use super::layout::Room;
+use crate::file::{FileId, Window};
+use crate::spool::SpooledBody;
+
+impl Journal {
+    /// Takes parts of a spool file over, each as an entry of its own whose body is a name of its
+    /// own of that same file: no byte is written again. One part alone needs no more than
+    /// [`Journal::adopt`] does.
+    ///
+    /// 1. Admission of every part.
+    /// 2. The body gets its names among the bodies.
+    /// 3. A list of the ids is written into `tmp`, and fsynced with its name: from now on, a start
+    ///    that finds the list removes everything that it names.
+    /// 4. The records are written into `tmp`.
+    /// 5. The body is fsynced, then each record, then the directory of bodies.
+    /// 6. The records move into `incoming`, and that is fsynced.
+    /// 7. The list is unlinked.
+    /// 8. `tmp` is fsynced: this is the promise.
+    ///
+    /// | cut after | leaves | recovery |
+    /// |---|---|---|
+    /// | 1, 2 | bodies without records, perhaps | removes them |
+    /// | 3 to 6 | the list; some of what it names, or all | removes all of it |
+    /// | 7 | the list, or all entries | removes all, or keeps all: nobody was told of them |
+    /// | 8 | all entries | keeps them |
+    ///
+    /// Runs to its end once begun.
+    ///
+    /// # Errors
+    /// [`AdoptError`]; nothing of the form is kept then, unless it is the last fsync that fails:
+    /// after a restart all of it is there then, or nothing.
+    pub fn adopt_form(
+        &self,
+        body: &SpooledBody,
+        mut parts: Vec<(Window, Draft)>,
+    ) -> Result<Vec<Adopted>, AdoptError> {
+        if parts.len() == 1
+            && let Some((window, draft)) = parts.pop()
+        {
+            return Ok(vec![self.adopt_window(Some(body), window, draft)?]);
+        }
+        let mut reserved = Vec::new();
+        let admitted = parts.iter().try_for_each(|(window, _)| {
+            self.admit(window.length)?;
+            reserved.push(window.length);
+            Ok(())
+        }); // 1
+        let adopted = admitted.and_then(|()| self.adopt_admitted_form(body, parts));
+        for length in reserved {
+            self.index().release(length);
+        }
+        adopted
+    }
+
+    fn adopt_admitted_form(
+        &self,
+        body: &SpooledBody,
+        parts: Vec<(Window, Draft)>,
+    ) -> Result<Vec<Adopted>, AdoptError> {
+        let mut form = FormInWriting::default();
+        let promised = self.promise_form(body, parts, &mut form);
+        if promised.is_err() && !form.is_complete {
+            self.undo_form(&form.ids);
+        }
+        promised
+    }
+
+    fn promise_form(
+        &self,
+        body: &SpooledBody,
+        parts: Vec<(Window, Draft)>,
+        form: &mut FormInWriting,
+    ) -> Result<Vec<Adopted>, AdoptError> {
+        let mut placed = Vec::new();
+        for _ in &parts {
+            let one = self.place_body(Some(body))?; // 2
+            form.ids.push(one.id);
+            placed.push(one);
+        }
+        self.write_list(&form.ids)?; // 3
+        let metas = placed
+            .iter()
+            .zip(parts)
+            .map(|(placed, (window, draft))| Ok(self.write_record(placed, window, draft)?.0))
+            .collect::<Result<Vec<_>, AdoptError>>()?; // 4
+        self.sync_form(body, &placed)?; // 5
+        for &id in &form.ids {
+            self.move_into_incoming(id)?;
+        }
+        self.sync_directory(&self.layout.room(Room::Incoming))
+            .map_err(at("fsync incoming"))?; // 6
+        self.disk
+            .unlink(&self.layout.form_in_writing(list_id(&form.ids)))
+            .map_err(at("unlink the form's list"))?; // 7
+        form.is_complete = true;
+        self.sync_directory(&self.layout.tmp())
+            .map_err(at("fsync tmp"))?; // 8
+        // The kernel may have told another thread of a lost page that was ours.
+        self.check_poison()?;
+        let entered = form.ids.iter().zip(metas);
+        Ok(entered.map(|(&id, meta)| self.enter(id, meta)).collect())
+    }
+
+    /// Step 3.
+    fn write_list(&self, ids: &[FileId]) -> Result<(), AdoptError> {
+        let path = self.layout.form_in_writing(list_id(ids));
+        let list = self
+            .disk
+            .create(&path, &encode(ids))
+            .map_err(at("write the form's list"))?;
+        self.sync_file(&list).map_err(at("fsync the form's list"))?;
+        self.sync_directory(&self.layout.tmp())
+            .map_err(at("fsync tmp"))
+    }
+
+    /// Step 5. The records were closed in between: a form may have more than a process may open.
+    fn sync_form(&self, body: &SpooledBody, placed: &[Placed<'_>]) -> Result<(), AdoptError> {
+        self.sync_file(body.file()).map_err(at("fsync the body"))?;
+        for one in placed {
+            File::open(self.layout.record_in_writing(one.id))
+                .and_then(|record| self.sync_file(&record))
+                .map_err(at("fsync a record of a form"))?;
+        }
+        placed
+            .last()
+            .map_or(Ok(()), |last| self.sync_bodies(last.changed))
+    }
+
+    /// Takes back what a form without a promise left. The list goes last, when nothing that it
+    /// names can come back; if that fails it stays for the next start.
+    fn undo_form(&self, ids: &[FileId]) {
+        let undone = self.remove_from_incoming(ids).and_then(|_| {
+            for &id in ids {
+                if_there(self.disk.unlink(&self.layout.record_in_writing(id)))?;
+                if_there(self.disk.unlink(&self.layout.body(id)))?;
+            }
+            if_there(self.disk.unlink(&self.layout.form_in_writing(list_id(ids))))
+        });
+        if let Err(err) = undone {
+            log::error!("a form that was not taken cannot be removed: {err}");
+        }
+    }
+
+    /// Removes the records of a form from `incoming`, for good; how many there were.
+    fn remove_from_incoming(&self, ids: &[FileId]) -> std::io::Result<usize> {
+        let mut removed = 0;
+        for &id in ids {
+            let record = self.layout.record(Room::Incoming, id);
+            removed += usize::from(if_there(self.disk.unlink(&record))?.is_some());
+        }
+        if removed > 0 {
+            self.sync_directory(&self.layout.room(Room::Incoming))?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes what the list of a form in `tmp` names; how many records there were. A list that is
+    /// not whole was never fsynced, and nothing that it names was moved.
+    pub(super) fn undo_listed(&self, list: &[u8]) -> std::io::Result<usize> {
+        decode(list).map_or(Ok(0), |ids| self.remove_from_incoming(&ids))
+    }
+}
+
+/// A form on its way, for the case that it does not arrive.
+#[derive(Debug, Default)]
+struct FormInWriting {
+    ids: Vec<FileId>,
+    /// Whether all of it is in `incoming` and its list is gone: to be kept as a whole.
+    is_complete: bool,
+}
+
+/// The id that a form's list is named by.
+fn list_id(ids: &[FileId]) -> FileId {
+    ids.first().copied().unwrap_or(FileId::from_bytes([0; 12]))
+}
+
+fn encode(ids: &[FileId]) -> Vec<u8> {
+    let texts: Vec<_> = ids.iter().map(FileId::to_string).collect();
+    let line = texts.join(" ");
+    let check = check_line(line.as_bytes());
+    [line, check].concat().into_bytes()
+}
+
+/// `None` for anything but what [`encode`] wrote.
+fn decode(list: &[u8]) -> Option<Vec<FileId>> {
+    let line = str::from_utf8(checked_line(list).ok()?).ok()?;
+    line.split(' ').map(|text| text.parse().ok()).collect()
+}
