@@ -31,6 +31,7 @@
 //! 1. nginx spools the whole body to a file, and sends the head alone, with the file's path in a
 //!    header that it sets itself.
 //! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
+//!    [`form::split`] finds the files of a form in it.
 //! 3. [`journal::Journal::adopt`] links the body into the journal, writes a record beside it, and
 //!    fsyncs both and their directories; one fsync of the bodies' directory serves all uploads
 //!    that were there when it began. What comes out is an [`journal::Adopted`].
@@ -47,7 +48,7 @@
 //!    a moment ago.
 //! 3. [`http`] answers 304, 404, 412, 416, HEAD and empty files itself. For the rest it sends nginx
 //!    to an internal location, with the type and name of the file.
-//! 4. A body in the journal is sent by nginx with sendfile.
+//! 4. A body in the journal is sent by nginx with sendfile; a part of a form as a committed file is.
 //! 5. A committed file is sent from nginx's cache, slice by slice; a slice that is not there yet is
 //!    streamed from GridFS by [`http`], chunk by chunk, each checked.
 //! 6. Both routes give the same entity tag, so a download may begin on one and end on the other.
