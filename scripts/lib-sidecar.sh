@@ -36,12 +36,28 @@ start_sidecar() {
   # Large blocks come back to one heap, and need no new pages each time: less memory, less work.
   export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1}
   export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-33554432} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-67108864}
+  choose_keys
   # The sidecar runs in another directory than ours.
   [[ -z ${GRIDSPOOL_CONFIG-} ]] || GRIDSPOOL_CONFIG=$(realpath -- "${GRIDSPOOL_CONFIG}")
   (cd / && "${as_service[@]}" "${home}/bin/gridspool" init >&2)
   start_process sidecar "${home}/bin/gridspool"
   say "the sidecar starts (pid ${pid})"
   await_process sidecar "${pid}" 60 answers --unix-socket "${sockets}/gridspool.sock" http://localhost/healthz
+}
+
+# Says which keys the sidecar gets, and writes that down for scripts/token. Without keys everybody who
+# reaches nginx may do everything: it listens on loopback only, so that is good enough for trying. A
+# sidecar that is started in any other way asks for keys.
+choose_keys() {
+  local keys=${GRIDSPOOL_TOKEN_KEYS-} config=${GRIDSPOOL_CONFIG:-/dev/null} line
+  [[ -n ${keys} ]] || keys=$(sed -n 's/^token_keys *= *"\(.*\)".*/\1/p' -- "${config}")
+  printf '%s\n' "${keys}" >"${home}/token-keys"
+  [[ -z ${keys} && ${GRIDSPOOL_INSECURE_NO_AUTH-} != false ]] || return 0
+  grep -q '^insecure_no_auth' -- "${config}" || export GRIDSPOOL_INSECURE_NO_AUTH=true
+  for line in "WARNING: NO ACCESS CONTROL. Every user and program of this host may upload, download" \
+    "  and delete on 127.0.0.1. For tokens: GRIDSPOOL_TOKEN_KEYS=FILE, and scripts/token"; do
+    say "${line}"
+  done
 }
 
 # Sees that nginx runs, and that the sidecar behind it is ready. Sets `url`.
@@ -64,12 +80,20 @@ answers() { curl --noproxy '*' --fail --silent --max-time 5 --output /dev/null "
 
 # Moves a file in and out through nginx, compares it, and takes it away again.
 check_by_a_file() {
-  local trial curl=(curl --noproxy '*' --fail --silent --show-error --max-time 60) place
-  say "trying an upload and a download"
+  local trial token curl=(curl --noproxy '*' --fail --silent --show-error --max-time 60) place
   trial=$(mktemp -d)
   # shellcheck disable=SC2064  # this directory, whatever the name means later
   trap "rm -rf -- '${trial}'" EXIT
   exit_on_signals
+  if [[ -s ${home}/token-keys ]]; then
+    if ! token=$("${scripts}/token" --scope 'upload download delete'); then
+      say "no upload is tried, as no key there can sign a token for it"
+      return 0
+    fi
+    printf 'Authorization: Bearer %s\n' "${token}" >"${trial}/token"
+    curl+=(--header @"${trial}/token")
+  fi
+  say "trying an upload and a download"
   head -c 300000 /dev/urandom >"${trial}/sent"
   "${curl[@]}" --dump-header "${trial}/head" --output /dev/null --upload-file "${trial}/sent" "${url}/files/"
   place=$(sed -n 's/^location: *\([^[:space:]]*\).*/\1/Ip' "${trial}/head")

@@ -11,6 +11,26 @@ pub const BODY_FILE: &str = "x-gridspool-body-file";
 /// The body's length in bytes as nginx counted it, also for a chunked one.
 pub const BODY_LENGTH: &str = "x-gridspool-body-length";
 
+/// The client's address, set by nginx.
+pub const CLIENT_ADDRESS: &str = "x-real-ip";
+
+/// The request's whole target, with the query: nginx asks about an upload by another one.
+pub const TARGET: &str = "x-gridspool-target";
+
+/// Where nginx asks before it reads the body of an upload.
+pub const ADMISSION: &str = "/_gridspool/admission";
+
+/// Tells nginx which of its locations refuses the upload; see [`refusal_location`].
+pub const REFUSAL: &str = "x-gridspool-refusal";
+
+/// What that location answers.
+pub const PROBLEM: &str = "x-gridspool-problem";
+
+/// The location that answers with this status.
+pub fn refusal_location(status: u16) -> String {
+    format!("@gridspool_refused_{status}")
+}
+
 /// Tells nginx to answer with what an internal location gives.
 pub const REDIRECT: &str = "x-accel-redirect";
 

@@ -9,7 +9,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config < spool, form, accel, store < journal < commit, delivery < bucket, http < server < main
+//! file, config < spool, form, accel, store, token < journal < commit, delivery < bucket, http < server < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -20,6 +20,7 @@
 //! | [`form`] | where the parts of a form are in its body | HTTP |
 //! | [`accel`] | the words spoken with nginx | what is behind them |
 //! | [`store`] | the port: where promises go, and the proof that they arrived | which database it is |
+//! | [`token`] | what a bearer may do, and the proof of it | HTTP, the journal |
 //! | [`journal`] | the promise on disk; synchronous | HTTP, MongoDB |
 //! | [`commit`] | moving promises into the store, at its pace | HTTP, MongoDB |
 //! | [`delivery`] | where a file is now | HTTP, MongoDB |
@@ -28,7 +29,8 @@
 //! | [`server`] | the wiring, and the order of start and stop | the insides of what it wires |
 //!
 //! # The life of an upload
-//! 1. nginx spools the whole body to a file, and sends the head alone, with the file's path in a
+//! 1. nginx asks whether it should be taken, before it reads the body: token, size, type, rate, room.
+//!    It then spools the whole body to a file, and sends the head alone, with the file's path in a
 //!    header that it sets itself.
 //! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
 //!    [`form::split`] finds the files of a form in it.
@@ -74,3 +76,4 @@ pub mod journal;
 pub mod server;
 pub mod spool;
 pub mod store;
+pub mod token;

@@ -7,8 +7,10 @@
 
 use std::process::ExitCode;
 
+use gridspool::bucket;
 use gridspool::config::{Config, ConfigError, Task};
-use gridspool::{bucket, server};
+use gridspool::server::{self, ServeError};
+use gridspool::token::{self, MintError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,6 +36,14 @@ fn main() -> ExitCode {
             return ExitCode::from(CONFIGURATION);
         }
     };
+    match &task {
+        Task::Mint(order) => {
+            let tokens = config.access.tokens.as_ref();
+            return tell_minted(tokens.map(|tokens| token::mint(tokens, order)));
+        }
+        Task::NewKey(order) => return tell_minted(Some(token::new_key(order))),
+        Task::Run | Task::Init | Task::Check => {}
+    }
     env_logger::Builder::new().parse_filters(&config.log).init();
     raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -74,9 +84,15 @@ async fn perform(task: Task, config: Config) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         },
+        // Printed before the runtime was made.
+        Task::Mint(_) | Task::NewKey(_) => Ok(()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(ServeError::Keys(err)) => {
+            log::error!("token_keys: {err}");
+            ExitCode::from(CONFIGURATION)
+        }
         Err(err) => {
             log::error!("{err}");
             ExitCode::FAILURE
@@ -109,6 +125,21 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Prints a token or a key, or why there is none.
+fn tell_minted(minted: Option<Result<String, MintError>>) -> ExitCode {
+    match minted {
+        Some(Ok(text)) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Some(Err(err)) => {
+            eprintln!("gridspool: {err}");
+            ExitCode::from(CONFIGURATION)
+        }
+        None => ExitCode::from(CONFIGURATION),
+    }
 }
 
 /// Prints help or version, or what cannot be read of the command line.

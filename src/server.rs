@@ -22,10 +22,11 @@ use crate::bucket::Bucket;
 use crate::commit::{Backlog, Committer, Health, Slots, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
-use crate::http::{self, Node};
+use crate::http::{self, Access, Node};
 use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::spool::Spool;
 use crate::store::Store;
+use crate::token::{Keyring, KeysError};
 
 /// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
 /// sends a request into a connection that is being closed.
@@ -46,6 +47,9 @@ pub enum ServeError {
     /// The connection string is wrong.
     #[error("mongodb_uri: {0}")]
     Uri(String),
+    /// The keys of tokens cannot be used.
+    #[error("token_keys: {0}")]
+    Keys(#[from] KeysError),
     /// Somebody answers on a socket that was to be ours.
     #[error("{0}: another process answers there")]
     SocketTaken(PathBuf),
@@ -97,6 +101,13 @@ pub async fn check(config: &Config) -> Vec<Finding> {
         ),
         journal.err().map(|err| err.to_string()),
     )];
+    if let Some(tokens) = &config.access.tokens {
+        let keys = Keyring::load(&tokens.keys, &tokens.audience);
+        findings.push(finding(
+            format!("{}: keys of tokens", tokens.keys.display()),
+            keys.err().map(|err| err.to_string()),
+        ));
+    }
     for socket in [&config.socket, &config.admin_socket] {
         let directory = socket.parent().unwrap_or(Path::new("/"));
         let fault = match directory.metadata() {
@@ -122,6 +133,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
 /// # Errors
 /// [`ServeError`]; nothing is served then.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let access = Access::new(keyring(&config)?, &config.access);
     let disk = disk(config.journal.durability);
     let (journal, recovered) = Journal::open(&config.data_dir, config.journal.clone(), disk)?;
     log::info!("journal {}: {recovered:?}", config.data_dir.display());
@@ -148,6 +160,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         health: committer.health.clone(),
         slots: Arc::clone(&committer.slots),
         tally: Arc::clone(&committer.tally),
+        access,
         number: config.journal.node,
         started: SystemTime::now(),
     });
@@ -195,6 +208,15 @@ fn disk(durability: Durability) -> Box<dyn Disk> {
             Box::new(UnsyncedDisk)
         }
     }
+}
+
+/// `None` if there are no keys: the settings then say that everybody may do everything.
+fn keyring(config: &Config) -> Result<Option<Keyring>, KeysError> {
+    let Some(tokens) = &config.access.tokens else {
+        log::warn!("insecure_no_auth: whoever reaches the socket may upload, download and delete");
+        return Ok(None);
+    };
+    Keyring::load(&tokens.keys, &tokens.audience).map(Some)
 }
 
 /// Binds a unix socket, and prepares its server.

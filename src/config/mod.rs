@@ -5,6 +5,8 @@
 //! table. Everything is read before anything is opened, and all that is wrong is told at once.
 //! This room must never open a socket or a directory of the journal.
 
+mod access;
+mod order;
 mod source;
 mod table;
 
@@ -16,8 +18,11 @@ use std::time::Duration;
 use source::Source;
 use table::command;
 
+pub use access::{AccessConfig, TokenConfig};
+pub use order::{KeyKind, KeyOrder, TokenOrder};
+
 /// What the process is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// Serve until SIGTERM.
     Run,
@@ -25,6 +30,10 @@ pub enum Task {
     Init,
     /// Try everything that running needs, and say what is wrong.
     Check,
+    /// Print a token, signed with a key of `token_keys`.
+    Mint(TokenOrder),
+    /// Print a new key.
+    NewKey(KeyOrder),
 }
 
 /// Where commits go.
@@ -117,6 +126,8 @@ pub struct JournalConfig {
     pub max_entries: u64,
     /// Free bytes that must stay.
     pub min_free_bytes: u64,
+    /// Free inodes that must stay.
+    pub min_free_inodes: u64,
     /// How long a settled body stays.
     pub settled_grace: Duration,
     /// Bytes of settled bodies that may stay.
@@ -136,6 +147,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// Threads of the HTTP server.
     pub workers: usize,
+    /// Who may do what.
+    pub access: AccessConfig,
     /// Where commits go.
     pub bucket: BucketConfig,
     /// How they go.
@@ -189,13 +202,27 @@ impl Config {
         let matches = command()
             .try_get_matches_from(arguments)
             .map_err(ConfigError::Usage)?;
-        let task = match matches.get_one::<String>("task").map(String::as_str) {
-            Some("init") => Task::Init,
-            Some("check") => Task::Check,
-            _ => Task::Run,
+        let task = match matches.subcommand() {
+            Some(order) => order::read(order),
+            None => match matches.get_one::<String>("task").map(String::as_str) {
+                Some("init") => Task::Init,
+                Some("check") => Task::Check,
+                _ => Task::Run,
+            },
         };
-        let mut source = Source::new(&matches, &environment);
+        let matches = matches.subcommand().map_or(&matches, |(_, inner)| inner);
+        let mut source = Source::new(matches, &environment);
         let config = source.config(&check_uri);
+        let is_guarded = config.access.tokens.is_some();
+        if matches!(task, Task::Mint(_)) && !is_guarded {
+            source
+                .wrong
+                .push("token_keys: no key to sign with".to_owned());
+        }
+        let is_serving = matches!(task, Task::Run | Task::Check);
+        if is_serving && !is_guarded && !config.access.is_open {
+            source.wrong.push(access::NO_KEYS.to_owned());
+        }
         if source.wrong.is_empty() {
             Ok((task, config))
         } else {
@@ -205,135 +232,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-    ) -> Result<(Task, Config), ConfigError> {
-        let arguments = std::iter::once("gridspool").chain(arguments.iter().copied());
-        let lookup = |name: &str| {
-            let found = environment.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        let check_uri = |uri: &str| {
-            uri.starts_with("mongodb://")
-                .then_some(())
-                .ok_or_else(|| "not a MongoDB URI".to_owned())
-        };
-        Config::load(arguments.map(OsString::from), lookup, check_uri)
-    }
-
-    fn wrong(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
-        match load(arguments, environment) {
-            Err(ConfigError::Wrong(lines)) => lines,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_defaults_are_right_as_they_stand() {
-        let (task, config) = load(&[], &[]).unwrap();
-        assert_eq!(task, Task::Run);
-        assert_eq!(config.bucket.chunk_size_bytes, 255 * 1024);
-        assert_eq!(config.bucket.bucket, "fs");
-    }
-
-    #[test]
-    fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "node = 2\nworkers = 3\nbucket = \"media\"\n").unwrap();
-        let path = file.path().to_str().unwrap();
-        let environment = [
-            ("GRIDSPOOL_CONFIG", path),
-            ("GRIDSPOOL_NODE", "4"),
-            ("GRIDSPOOL_WORKERS", "5"),
-        ];
-        let (_, config) = load(&["--node", "6"], &environment).unwrap();
-        assert_eq!(config.journal.node, 6);
-        assert_eq!(config.workers, 5);
-        assert_eq!(config.bucket.bucket, "media");
-    }
-
-    #[test]
-    fn everything_wrong_is_told_at_once() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "colour = 1\nworkers = \"many\"\n").unwrap();
-        let lines = wrong(
-            &[
-                "--config",
-                file.path().to_str().unwrap(),
-                "--node",
-                "0",
-                "--data-dir",
-                "here",
-            ],
-            &[
-                ("GRIDSPOOL_MONGODB_URI", "http://user:password@host/"),
-                ("GRIDSPOOL_BUCKET", "a$b"),
-            ],
-        );
-        for name in [
-            "colour",
-            "workers",
-            "node",
-            "data_dir",
-            "mongodb_uri",
-            "bucket",
-        ] {
-            assert_eq!(
-                lines.iter().filter(|line| line.contains(name)).count(),
-                1,
-                "{name}: {lines:?}"
-            );
-        }
-        assert_eq!(lines.len(), 6, "{lines:?}");
-        assert!(!lines.concat().contains("password"), "{lines:?}");
-    }
-
-    #[test]
-    fn settings_that_contradict_each_other_are_wrong() {
-        let lines = wrong(
-            &[
-                "--retry-first-ms",
-                "9",
-                "--retry-max-ms",
-                "8",
-                "--commit-bytes",
-                "2048",
-            ],
-            &[("GRIDSPOOL_SOCKET", "/a"), ("GRIDSPOOL_ADMIN_SOCKET", "/a")],
-        );
-        assert_eq!(lines.len(), 3, "{lines:?}");
-    }
-
-    #[test]
-    fn promises_are_fsynced_unless_the_setting_says_otherwise_in_so_many_words() {
-        let durability = |arguments: &[&str]| load(arguments, &[]).unwrap().1.journal.durability;
-        assert_eq!(durability(&[]), Durability::Disk);
-        assert_eq!(durability(&["--durability", "disk"]), Durability::Disk);
-        assert_eq!(durability(&["--durability", "os"]), Durability::Os);
-        for word in ["", "OS", "none", "false"] {
-            assert_eq!(wrong(&["--durability", word], &[]).len(), 1, "{word}");
-        }
-    }
-
-    #[test]
-    fn little_memory_lowers_defaults_and_nothing_that_is_set() {
-        let (_, normal) = load(&[], &[]).unwrap();
-        let (_, low) = load(&["--memory", "low"], &[("GRIDSPOOL_WORKERS", "7")]).unwrap();
-        assert!(low.bucket.bytes_in_flight < normal.bucket.bytes_in_flight);
-        assert!(low.commit.commits < normal.commit.commits);
-        assert_eq!(low.workers, 7);
-        let lines = wrong(&["--memory", "none", "--commit-pace", "slow"], &[]);
-        assert_eq!(lines.len(), 2, "{lines:?}");
-    }
-
-    #[test]
-    fn a_secret_does_not_show() {
-        let (_, config) = load(&["--mongodb-uri", "mongodb://user:password@host/"], &[]).unwrap();
-        assert!(!format!("{config:?}").contains("password"));
-        assert!(config.bucket.uri.reveal().contains("password"));
-    }
-}
+mod tests;

@@ -9,7 +9,8 @@ use clap::ArgMatches;
 
 use super::table::{LOW_MEMORY, SETTINGS, variable};
 use super::{
-    BucketConfig, CommitConfig, CommitPace, Config, Durability, GroupConfig, JournalConfig, Secret,
+    AccessConfig, BucketConfig, CommitConfig, CommitPace, Config, Durability, GroupConfig,
+    JournalConfig, Secret, TokenConfig,
 };
 
 /// An entry of at most this size shares its inserts with others.
@@ -194,6 +195,7 @@ impl<'a> Source<'a> {
             socket: self.socket_path("socket"),
             admin_socket: self.socket_path("admin_socket"),
             workers: self.number("workers", 1..=256),
+            access: self.access(),
             commit: self.commit(bucket.bytes_in_flight.into()),
             bucket,
             journal: JournalConfig {
@@ -202,6 +204,7 @@ impl<'a> Source<'a> {
                 max_bytes: self.number("journal_max_bytes", 0..=u64::MAX),
                 max_entries: self.number("journal_max_entries", 0..=u64::MAX),
                 min_free_bytes: self.number("min_free_bytes", 0..=u64::MAX),
+                min_free_inodes: self.number("min_free_inodes", 0..=u64::MAX),
                 settled_grace: self.seconds("settled_grace_seconds"),
                 settled_max_bytes: self.number("settled_max_bytes", 0..=u64::MAX),
                 spool_orphan: self.seconds("spool_orphan_seconds"),
@@ -241,6 +244,36 @@ impl<'a> Source<'a> {
             retry_first: self.millis("retry_first_ms"),
             retry_max: self.millis("retry_max_ms"),
         }
+    }
+
+    fn access(&mut self) -> AccessConfig {
+        let has_keys = self.text("token_keys") != "none";
+        let keys = has_keys.then(|| self.absolute_path("token_keys"));
+        let is_open = self.switch("insecure_no_auth");
+        if is_open && has_keys {
+            self.wrong.push(
+                "insecure_no_auth: token_keys is set too; one of them is a mistake".to_owned(),
+            );
+        }
+        AccessConfig {
+            tokens: keys.map(|keys| TokenConfig {
+                keys,
+                audience: self.text("token_audience"),
+            }),
+            is_open,
+            max_body_bytes: self.number("max_body_bytes", 0..=u64::MAX),
+            subject_uploads_per_minute: self.number("subject_uploads_per_minute", 0..=u32::MAX),
+            subject_pending_bytes: self.number("subject_pending_bytes", 0..=u64::MAX),
+        }
+    }
+
+    fn switch(&mut self, name: &str) -> bool {
+        let text = self.text(name);
+        text.parse().unwrap_or_else(|_| {
+            self.wrong
+                .push(format!("{name}: {text:?} is neither true nor false"));
+            false
+        })
     }
 
     fn bucket(&mut self, check_uri: &dyn Fn(&str) -> Result<(), String>) -> BucketConfig {

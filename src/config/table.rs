@@ -2,6 +2,11 @@
 
 use clap::{Arg, Command};
 
+use super::order;
+
+/// The unit of settings that are on or off.
+const SWITCH: &str = "BOOL";
+
 /// One setting, as `--help`, the environment and the file know it.
 pub(super) struct Setting {
     pub(super) name: &'static str,
@@ -29,6 +34,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("data_dir", "DIR", "/var/lib/gridspool", "holds spool, journal and nginx's cache: one file system"),
     setting("socket", "PATH", "/run/gridspool/gridspool.sock", "unix socket for nginx"),
     setting("admin_socket", "PATH", "/run/gridspool/admin.sock", "unix socket for scripts, mode 0600"),
+    setting("token_keys", "FILE", "none", "keys that tokens are signed with, a JWK set; none: insecure_no_auth is needed"),
+    setting("token_audience", "TEXT", "gridspool", "what the claim aud of a token must hold"),
+    setting("insecure_no_auth", "BOOL", "false", "true: serve everybody who reaches the socket, as something else checks requests"),
+    setting("max_body_bytes", "BYTES", "17179869184", "uploads larger than this get 413"),
+    setting("subject_uploads_per_minute", "COUNT", "0", "uploads of one subject above which it gets 429; 0: no limit"),
+    setting("subject_pending_bytes", "BYTES", "0", "pending bytes of one subject above which it gets 429; 0: no limit"),
     setting("node", "NUMBER", "1", "this node's number in file ids, 1 to 65535, another on each node"),
     setting("memory", "WORD", "normal", "normal; low: lower defaults for all that takes memory"),
     setting("workers", "THREADS", "2", "threads that speak with nginx"),
@@ -47,7 +58,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("durability", "WORD", "disk", "disk: a 201 survives a power cut; os: DANGEROUS, no fsync, a power cut loses what was answered"),
     setting("journal_max_bytes", "BYTES", "17179869184", "pending bytes above which uploads get 503"),
     setting("journal_max_entries", "COUNT", "1000000", "pending entries above which uploads get 503"),
-    setting("min_free_bytes", "BYTES", "268435456", "free disk space below which uploads get 503"),
+    setting("min_free_bytes", "BYTES", "268435456", "free disk space below which uploads get 507"),
+    setting("min_free_inodes", "COUNT", "1000", "free inodes of the disk below which uploads get 507"),
     setting("settled_grace_seconds", "SECONDS", "60", "how long a body stays after its commit"),
     setting("settled_max_bytes", "BYTES", "1073741824", "bytes of such bodies that may stay; the oldest go first"),
     setting("spool_orphan_seconds", "SECONDS", "60", "age at which a spool file that no process has open is removed"),
@@ -67,21 +79,32 @@ pub(super) fn command() -> Command {
     let file = Arg::new("config")
         .long("config")
         .value_name("FILE")
+        .global(true)
         .help("TOML file with settings [env: GRIDSPOOL_CONFIG]");
     let task = Arg::new("task")
         .value_parser(["run", "init", "check"])
         .default_value("run")
         .help("run: serve until SIGTERM; init: make the data directory; check: try all that running needs");
     let settings = SETTINGS.iter().map(|setting| {
-        Arg::new(setting.name)
+        let argument = Arg::new(setting.name)
             .long(setting.name.replace('_', "-"))
             .value_name(setting.unit)
-            .help(format!(
-                "{} [env: {}] [default: {}]",
-                setting.meaning,
-                variable(setting.name),
-                setting.default
-            ))
+            .global(true);
+        // A switch may stand alone; its value must not be the next word, which is the task.
+        let argument = if setting.unit == SWITCH {
+            argument
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+        } else {
+            argument
+        };
+        argument.help(format!(
+            "{} [env: {}] [default: {}]",
+            setting.meaning,
+            variable(setting.name),
+            setting.default
+        ))
     });
     Command::new("gridspool")
         .version(env!("CARGO_PKG_VERSION"))
@@ -89,6 +112,7 @@ pub(super) fn command() -> Command {
         .arg(task)
         .arg(file)
         .args(settings)
+        .subcommands(order::commands())
 }
 
 /// The environment variable of a setting.

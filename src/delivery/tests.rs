@@ -84,6 +84,7 @@ fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
         max_bytes: 1000,
         max_entries: 20,
         min_free_bytes: 0,
+        min_free_inodes: 0,
         settled_grace: LIFETIME,
         settled_max_bytes: 1000,
         spool_orphan: LIFETIME,

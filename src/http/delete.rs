@@ -3,16 +3,19 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::download::key;
-use super::{Node, Problem};
+use super::{Node, Problem, access};
 use crate::delivery::Deleted;
 use crate::file::UnixMillis;
+use crate::token::Scope;
 
 /// `DELETE /files/{id}`: 204 when it is gone on every route, 404 when it never was.
 pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    match node.delivery.delete(&key(&request)).await? {
+    let key = key(&request);
+    access::check_file(&request, &node, Scope::Delete, &key)?;
+    match node.delivery.delete(&key).await? {
         Deleted::Gone => {}
         Deleted::ToClear(id) => node.backlog.push(id, UnixMillis::now()),
         Deleted::Absent => return Err(Problem::not_found()),

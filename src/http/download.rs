@@ -7,12 +7,13 @@ use futures::stream;
 use percent_encoding::percent_decode_str;
 
 use super::conditions::{self, Verdict};
-use super::{Node, Problem, digest, disposition};
+use super::{Node, Problem, access, digest, disposition};
 use crate::accel;
 use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta};
 use crate::journal::BODIES;
 use crate::store::Sha256;
+use crate::token::Scope;
 
 /// Contents never change, so they may be kept; but by the caller alone, who was let in. nginx has
 /// the same word for the bodies that it sends: sent with the redirect, it would stand on a failure
@@ -25,6 +26,7 @@ pub(super) async fn file(
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
     let key = key(&request);
+    access::check_file(&request, &node, Scope::Download, &key)?;
     let found = node.delivery.find(&key).await?;
     let meta = found.meta().ok_or_else(Problem::not_found)?;
     let uri = match &found {

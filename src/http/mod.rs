@@ -4,6 +4,7 @@
 //! The only bytes of files that pass through are slices of committed files on their way into
 //! nginx's cache. This is the only room that knows actix.
 
+mod access;
 mod admin;
 mod conditions;
 mod content_type;
@@ -15,7 +16,9 @@ mod form;
 mod health;
 mod problem;
 mod ranges;
+mod refusal;
 mod slices;
+mod subjects;
 mod upload;
 mod upload_metadata;
 
@@ -23,7 +26,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, Route};
+use actix_web::{HttpRequest, HttpResponse, Route};
 
 use crate::accel;
 use crate::commit::{Backlog, Health, Slots, Tally};
@@ -32,6 +35,7 @@ use crate::journal::Journal;
 use crate::spool::Spool;
 use crate::store::Store;
 
+pub use access::Access;
 use problem::Problem;
 
 /// What the handlers work with: one node's parts.
@@ -52,6 +56,8 @@ pub struct Node {
     pub slots: Arc<Slots>,
     /// What was committed.
     pub tally: Arc<Tally>,
+    /// Who may do what.
+    pub access: Access,
     /// The node number.
     pub number: u16,
     /// When this process started.
@@ -88,6 +94,7 @@ pub fn public(service: &mut ServiceConfig) {
         .service(collection("/files/"))
         .service(file("/files/{id}"))
         .service(file("/files/{id}/{name:.*}"))
+        .route(accel::ADMISSION, web::get().to(access::admission))
         .route(
             &format!("{}/{{key}}/{{version}}", accel::STORE),
             web::get().to(slices::slice),
@@ -117,5 +124,10 @@ async fn nothing_here() -> Result<HttpResponse, Problem> {
 
 /// Answers a method that a resource does not have.
 fn only(allow: &'static str) -> Route {
-    web::to(move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allow)) })
+    web::to(
+        move |request: HttpRequest, node: web::Data<Node>| async move {
+            access::caller(&request, &node)?;
+            Err::<HttpResponse, _>(Problem::method_not_allowed(allow))
+        },
+    )
 }

@@ -6,9 +6,10 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::json;
 
+use crate::accel;
 use crate::delivery::DeliveryError;
 use crate::file::InvalidMetadata;
 use crate::form::FormError;
@@ -33,7 +34,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
         Self {
             status,
             code,
@@ -42,9 +43,16 @@ impl Problem {
         }
     }
 
-    fn retry_after(self, seconds: u32) -> Self {
+    pub(super) fn retry_after(self, seconds: u32) -> Self {
         Self {
             header: Some((header::RETRY_AFTER, seconds.to_string())),
+            ..self
+        }
+    }
+
+    pub(super) fn challenge(self, challenge: String) -> Self {
+        Self {
+            header: Some((header::WWW_AUTHENTICATE, challenge)),
             ..self
         }
     }
@@ -201,19 +209,40 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut answer = HttpResponse::build(self.status);
+        self.answer(self.status)
+            .content_type("application/problem+json")
+            .body(self.body())
+    }
+}
+
+impl Problem {
+    /// The answer to nginx that asked before the body. It knows two statuses of a refusal, 401 and
+    /// 403; so the real one, and the body, are in headers.
+    pub(super) fn to_refusal(&self) -> HttpResponse {
+        let location = accel::refusal_location(self.status.as_u16());
+        self.answer(StatusCode::FORBIDDEN)
+            .insert_header((accel::REFUSAL, location))
+            .insert_header((accel::PROBLEM, self.body()))
+            .finish()
+    }
+
+    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
+        let mut answer = HttpResponse::build(status);
         if let Some((name, value)) = &self.header {
             answer.insert_header((name.clone(), value.as_str()));
         }
-        let body = json!({
+        answer
+    }
+
+    /// One line of printable ASCII, as a header needs it.
+    fn body(&self) -> String {
+        json!({
             "type": format!("urn:gridspool:problem:{}", self.code),
             "title": self.status.canonical_reason(),
             "status": self.status.as_u16(),
             "detail": self.detail,
-        });
-        answer
-            .content_type("application/problem+json")
-            .body(body.to_string())
+        })
+        .to_string()
     }
 }
 

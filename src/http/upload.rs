@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
+use super::access::{self, Caller};
 use super::content_type::{self, FormType};
 use super::{Node, Problem, digest, disposition, form, upload_metadata};
 use crate::accel;
@@ -22,8 +23,9 @@ pub(super) async fn posted(
     let Some(form_type) = content_type::form(request.headers())? else {
         return upload(&request, node.into_inner(), None).await;
     };
+    let caller = access::uploader(&request, &node)?;
     let head = Head::read(request.headers())?;
-    let adopted = web::block(move || adopt_form(&node, head, &form_type)).await??;
+    let adopted = web::block(move || adopt_form(&node, &caller, head, &form_type)).await??;
     Ok(created_many(&adopted))
 }
 
@@ -56,6 +58,7 @@ async fn upload(
     node: Arc<Node>,
     path_name: Option<FileName>,
 ) -> Result<HttpResponse, Problem> {
+    let caller = access::uploader(request, &node)?;
     let headers = request.headers();
     if content_type::form(headers)?.is_some() {
         return Err(Problem::no_form_here());
@@ -66,7 +69,7 @@ async fn upload(
         .and_then(disposition::claimed_name)
         .or(path_name);
     let head = Head::read(headers)?;
-    let adopted = web::block(move || adopt(&node, head, claimed_type, filename)).await??;
+    let adopted = web::block(move || adopt(&node, &caller, head, claimed_type, filename)).await??;
     Ok(created(&adopted))
 }
 
@@ -126,51 +129,85 @@ fn spooled(headers: &HeaderMap) -> Result<Option<Spooled>, Problem> {
 /// Blocks on the disk.
 fn adopt(
     node: &Node,
+    caller: &Caller,
     head: Head,
     claimed_type: Option<MediaType>,
     filename: Option<FileName>,
 ) -> Result<Adopted, Problem> {
     let body = head.claim(node)?;
     let window = Window::whole(body.as_ref().map_or(0, SpooledBody::length));
+    let mut room = caller.check_body(node, window.length)?;
+    let content_type = type_of(caller, claimed_type, body.as_ref(), window)?;
     let draft = Draft {
         filename,
-        content_type: type_of(claimed_type, body.as_ref(), window),
-        metadata: head.metadata,
+        content_type,
+        metadata: forced(caller, head.metadata)?,
     };
     let adopted = node.journal.adopt(body.as_ref(), draft)?;
+    room.keep(adopted.id(), window.length);
     node.backlog.push(adopted.id(), UnixMillis::now());
     Ok(adopted)
 }
 
 /// Blocks on the disk. All files of a form are promised, or none.
-fn adopt_form(node: &Node, head: Head, form_type: &FormType) -> Result<Vec<Adopted>, Problem> {
+fn adopt_form(
+    node: &Node,
+    caller: &Caller,
+    head: Head,
+    form_type: &FormType,
+) -> Result<Vec<Adopted>, Problem> {
     let body = head.claim(node)?.ok_or_else(Problem::no_file_in_form)?;
     let form = form::read(&body, form_type, head.metadata)?;
+    let metadata = forced(caller, form.metadata)?;
+    // The parts keep the whole body on the disk.
+    let mut room = caller.check_body(node, body.length())?;
     let drafts = form.files.into_iter().map(|file| {
         let draft = Draft {
             filename: file.filename,
-            content_type: type_of(file.content_type, Some(&body), file.window),
-            metadata: form.metadata.clone(),
+            content_type: type_of(caller, file.content_type, Some(&body), file.window)?,
+            metadata: metadata.clone(),
         };
-        (file.window, draft)
+        Ok((file.window, draft))
     });
-    let adopted = node.journal.adopt_form(&body, drafts.collect())?;
+    let drafts = drafts.collect::<Result<Vec<_>, Problem>>()?;
+    let adopted = node.journal.adopt_form(&body, drafts)?;
     for file in &adopted {
+        room.keep(file.id(), file.meta().length);
         node.backlog.push(file.id(), UnixMillis::now());
     }
     Ok(adopted)
 }
 
-/// The type that a file gets: what its sender says, or what its first bytes show.
-fn type_of(claimed: Option<MediaType>, body: Option<&SpooledBody>, window: Window) -> MediaType {
-    let sniffed = || body.map(|body| body.sniff(window)).transpose();
-    claimed.unwrap_or_else(|| match sniffed() {
-        Ok(sniffed) => sniffed.unwrap_or_else(MediaType::octet_stream),
-        Err(err) => {
+/// The type that a file gets: what its sender says, or what its first bytes show; if the sender
+/// may send it.
+fn type_of(
+    caller: &Caller,
+    claimed: Option<MediaType>,
+    body: Option<&SpooledBody>,
+    window: Window,
+) -> Result<MediaType, Problem> {
+    let sniffed = || {
+        let sniffed = body.map(|body| body.sniff(window)).transpose()?;
+        Ok(sniffed.unwrap_or_else(MediaType::octet_stream))
+    };
+    let content_type = claimed.unwrap_or_else(|| {
+        sniffed().unwrap_or_else(|err: std::io::Error| {
             log::warn!("a body's type cannot be sniffed: {err}");
             MediaType::octet_stream()
-        }
-    })
+        })
+    });
+    if body.is_some() {
+        caller.check_type(&content_type, sniffed)?;
+    }
+    Ok(content_type)
+}
+
+/// What is kept with a file: what its sender says, and above it what the token does.
+fn forced(caller: &Caller, mut metadata: Metadata) -> Result<Metadata, Problem> {
+    for (name, text) in caller.grant.metadata() {
+        metadata.insert(name.clone(), text.clone())?;
+    }
+    Ok(metadata)
 }
 
 /// The answer that the promise is.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::disk::if_there;
 use super::entry::Record;
 use super::error::AdoptError;
-use super::index::Slot;
+use super::index::{Index, Slot};
 use super::layout::Room;
 use super::{Changed, Journal};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
@@ -130,14 +130,16 @@ impl Journal {
     /// Reserves room below the marks.
     pub(super) fn admit(&self, length: u64) -> Result<(), AdoptError> {
         self.check_poison()?;
-        let free = self
-            .disk
-            .free_bytes(self.layout.journal())
-            .map_err(at("ask for free space"))?;
-        if free < self.limits.min_free_bytes {
-            return Err(AdoptError::Full(format!("{free} bytes are free")));
-        }
+        let free = self.free().map_err(at("ask for free space"))?;
+        self.check_free(free, 0)?;
         let mut index = self.index();
+        self.check_marks(&index, length)?;
+        index.reserve(length);
+        Ok(())
+    }
+
+    /// Whether the backlog stays below its marks with `length` more bytes.
+    pub(super) fn check_marks(&self, index: &Index, length: u64) -> Result<(), AdoptError> {
         let backlog = index.backlog();
         if backlog.entries >= self.limits.max_entries {
             return Err(AdoptError::Full(format!(
@@ -151,7 +153,6 @@ impl Journal {
                 backlog.bytes
             )));
         }
-        index.reserve(length);
         Ok(())
     }
 

@@ -60,6 +60,20 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// Anything the system says.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Files that this process may still make below `path`.
+    ///
+    /// # Errors
+    /// Anything the system says.
+    fn free_inodes(&self, path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(path)?;
+        // A file system that makes inodes as it needs them counts none.
+        Ok(if found.f_files == 0 {
+            u64::MAX
+        } else {
+            found.f_favail
+        })
+    }
 }
 
 /// `None` for what is not there: gone already is as good as removed now.

@@ -14,7 +14,7 @@ pub enum AdoptError {
     /// An fsync failed earlier: no promise can be made until a restart on a sound disk.
     #[error("the journal makes no promises: {0}")]
     Poisoned(String),
-    /// The disk has no room for one more name or record.
+    /// The disk has no room for one more name or record, or too little is free of it.
     #[error("no space in the journal: {0}")]
     NoSpace(io::Error),
     /// The disk said no.

@@ -14,6 +14,7 @@
 //! | `deleted` | deleted by a caller | the store answers, and holds nothing of it |
 //! | `corrupt` | unreadable | an admin's hand |
 
+mod admission;
 mod adopt;
 mod disk;
 mod entry;
@@ -41,6 +42,7 @@ use crate::config::{Durability, JournalConfig};
 use crate::file::{FileId, FileIds, FileMeta, UnixMillis, Window};
 use crate::store::Promised;
 
+pub use admission::Free;
 pub use adopt::{Adopted, Draft};
 pub use disk::{Disk, LocalDisk, UnsyncedDisk};
 pub use entry::Record;

@@ -71,6 +71,7 @@ impl Sidecar {
             .arg(&self.socket)
             .arg("--admin-socket")
             .arg(&self.admin)
+            .arg("--insecure-no-auth")
             .args(["--mongodb-uri", uri])
             .args(["--log", "warn,mongodb=error,actix_server=error"])
             // The benchmark's disk is small.

@@ -68,6 +68,28 @@ setup() { load helper; }
   run -0 retry
 }
 
+@test "up says loudly that nobody is asked for a token" {
+  grep -q 'WARNING: NO ACCESS CONTROL' "${directory}/talk"
+  run -78 token --scope upload
+}
+
+@test "with keys up starts a sidecar that asks for tokens, and token mints them by either algorithm" {
+  first_home=${GRIDSPOOL_HOME}
+  export GRIDSPOOL_HOME=${directory}/guarded GRIDSPOOL_TOKEN_KEYS=${directory}/keys.json
+  GRIDSPOOL_PORT=$(free_port)
+  url=http://127.0.0.1:${GRIDSPOOL_PORT}
+  for algorithm in HS256 EdDSA; do
+    (umask 077 && "${first_home}/bin/gridspool" key --kid first --algorithm "${algorithm}" >"${GRIDSPOOL_TOKEN_KEYS}")
+    ((EUID != 0)) || chown www-data -- "${GRIDSPOOL_TOKEN_KEYS}"
+    run -0 env GRIDSPOOL_NODE=3 GRIDSPOOL_MONGODB_URI="$(<"${first_home}/mongodb.uri")" GRIDSPOOL_DATABASE=third "$(command -v up)"
+    [[ ${output} != *WARNING* ]]
+    run -22 curl --fail --silent "${url}/files/0123456789abcdef01234567"
+    run -0 --separate-stderr env -u GRIDSPOOL_TOKEN_KEYS "$(command -v token)" --scope upload --sub bats
+    run -0 curl --fail --silent --header "Authorization: Bearer ${output}" --upload-file "${directory}/file" "${url}/files/"
+    run -0 down
+  done
+}
+
 @test "a second up leaves alone what runs" {
   before=$(pids)
   run -0 up

@@ -54,3 +54,10 @@ setup() { load helper; }
     [[ -z ${output} && ${stderr} == *"${words%% *}"* ]]
   done
 }
+
+@test "token asks for what it needs, and mints nothing without a key" {
+  export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
+  run -64 token
+  run -64 token --scope
+  run -64 token --new-key
+}

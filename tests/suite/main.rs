@@ -25,6 +25,8 @@ mod operations;
 mod outage;
 mod poison;
 mod ranges;
+mod refusal;
 mod restart;
 mod support;
+mod token;
 mod upload;

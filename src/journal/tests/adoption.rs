@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::scratch::{SPOOLED, Scratch, draft, room};
 use crate::file::{FileName, UnixMillis};
-use crate::journal::{AdoptError, Draft, Journal, LocalDisk, Look, Record, Room, Totals, Work};
+use crate::journal::{
+    AdoptError, Draft, Free, Journal, LocalDisk, Look, Record, Room, Totals, Work,
+};
 use crate::spool::ClaimError;
 
 fn content(journal: &Journal, id: crate::file::FileId) -> Vec<u8> {
@@ -213,13 +215,32 @@ fn scarce_space_on_the_disk_refuses_uploads() {
     scratch.limits.min_free_bytes = 500;
     let journal = scratch.journal();
     scratch.disk.set_free_bytes(499);
-    assert_full(
-        scratch.try_adopt(&journal, b"body").err(),
-        "499 bytes are free",
-    );
+    let refusal = scratch.try_adopt(&journal, b"body").unwrap_err();
+    assert_no_space(&refusal, "499 bytes are free");
     assert_eq!(scratch.names(), Vec::<String>::new());
     scratch.disk.set_free_bytes(500);
     scratch.adopt(&journal, b"body");
+}
+
+fn assert_no_space(refusal: &AdoptError, text: &str) {
+    assert!(matches!(refusal, AdoptError::NoSpace(_)), "{refusal}");
+    assert!(refusal.to_string().contains(text), "{refusal}");
+}
+
+#[test]
+fn before_the_body_its_length_counts_as_written_already() {
+    let mut scratch = Scratch::new();
+    scratch.limits.min_free_bytes = 500;
+    scratch.limits.min_free_inodes = 10;
+    scratch.limits.max_bytes = 1000;
+    let journal = scratch.journal();
+    let check = |bytes, inodes, length| journal.check_room(Free { bytes, inodes }, length);
+    check(600, 10, 100).unwrap();
+    assert_no_space(&check(600, 10, 101).unwrap_err(), "600 bytes");
+    assert_no_space(&check(600, 9, 100).unwrap_err(), "9 inodes");
+    check(u64::MAX, u64::MAX, 1000).unwrap();
+    assert_full(check(u64::MAX, u64::MAX, 1001).err(), "0 bytes are pending");
+    assert!(journal.free().unwrap().inodes > 0);
 }
 
 #[test]

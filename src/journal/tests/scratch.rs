@@ -45,6 +45,7 @@ impl Scratch {
                 max_bytes: 1000,
                 max_entries: 20,
                 min_free_bytes: 0,
+                min_free_inodes: 0,
                 settled_grace: HOUR,
                 settled_max_bytes: 1000,
                 spool_orphan: HOUR,

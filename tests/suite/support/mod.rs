@@ -12,6 +12,7 @@ mod process;
 mod raw;
 mod routes;
 mod site;
+mod tokens;
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ pub(crate) use mongo::Mongo;
 pub(crate) use process::finish;
 pub(crate) use routes::Routes;
 pub(crate) use site::{Builder, Site};
+pub(crate) use tokens::Keys;
 
 /// How long a condition may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -91,6 +91,22 @@ impl Site {
         Builder::default().start_with_uri(NO_MONGODB)
     }
 
+    /// A site whose own program on this port says who may do what.
+    pub(crate) fn with_own_check(port: u16) -> Self {
+        let mut site = Self::without_mongodb();
+        site.stop_nginx();
+        let examples = site.scratch.path().join("nginx/examples");
+        let example = Path::new(CHECKOUT).join("nginx.conf.d/examples/own-check.conf");
+        let text = std::fs::read_to_string(example).expect("the example");
+        let text = text
+            .replace("127.0.0.1:8082", &format!("127.0.0.1:{}", site.http_port))
+            .replace("127.0.0.1:9000", &format!("127.0.0.1:{port}"))
+            .replace("/var/log/nginx", site.run_dir().to_str().expect("a text"));
+        std::fs::write(examples.join("site.conf"), text).expect("the example of this site");
+        site.start_nginx();
+        site
+    }
+
     /// A client of this site.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.http_port)
@@ -297,11 +313,14 @@ impl Site {
                 command
             }
         };
+        let mut settings = self.builder.settings.iter();
+        let is_open = !settings.any(|(name, _)| name == "GRIDSPOOL_TOKEN_KEYS");
         command
             .env("GRIDSPOOL_DATA_DIR", self.data_dir())
             .env("GRIDSPOOL_SOCKET", self.socket())
             .env("GRIDSPOOL_ADMIN_SOCKET", self.admin_socket())
             .env("GRIDSPOOL_DELETE_WATCH_SECONDS", "1")
+            .env("GRIDSPOOL_INSECURE_NO_AUTH", is_open.to_string())
             .env("GRIDSPOOL_LOG", "debug,mongodb=warn")
             .envs(self.builder.settings.iter().cloned())
             .stdin(Stdio::null());

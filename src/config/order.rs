@@ -1,0 +1,106 @@
+//! What the hidden tasks `token` and `key` are asked for: `scripts/token` speaks for them.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::Task;
+
+/// A token to be minted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenOrder {
+    /// Which key signs; the first that can, if none is named.
+    pub kid: Option<String>,
+    /// The words of its scope.
+    pub scope: Vec<String>,
+    /// How long it lives.
+    pub seconds: u64,
+    /// Whom it is for.
+    pub subject: Option<String>,
+    /// The only file that it opens.
+    pub file: Option<String>,
+    /// Bytes of the largest upload.
+    pub max_bytes: Option<u64>,
+    /// Types that may be uploaded.
+    pub types: Vec<String>,
+    /// What is kept with each upload.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A key to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyOrder {
+    /// Its algorithm.
+    pub kind: KeyKind,
+    /// Its name.
+    pub kid: String,
+}
+
+/// The algorithms that tokens are signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// HMAC with SHA-256: whoever checks can also mint.
+    Hs256,
+    /// Ed25519: who checks needs the public key alone.
+    EdDsa,
+}
+
+/// The tasks, as the command line knows them.
+pub(super) fn commands() -> [Command; 2] {
+    let one = |name: &'static str, unit: &'static str| Arg::new(name).long(name).value_name(unit);
+    let token = Command::new("token").hide(true).args([
+        one("scope", "WORDS").required(true),
+        one("kid", "KEY"),
+        one("seconds", "SECONDS")
+            .value_parser(value_parser!(u64))
+            .default_value("600"),
+        one("sub", "SUBJECT"),
+        one("file", "ID"),
+        one("max-bytes", "BYTES").value_parser(value_parser!(u64)),
+        one("type", "TYPE").action(ArgAction::Append),
+        one("meta", "NAME=TEXT")
+            .action(ArgAction::Append)
+            .value_parser(pair),
+    ]);
+    let key = Command::new("key").hide(true).args([
+        one("algorithm", "HS256|EdDSA")
+            .value_parser(["HS256", "EdDSA"])
+            .default_value("HS256"),
+        one("kid", "KEY").required(true),
+    ]);
+    [token, key]
+}
+
+/// What was ordered.
+pub(super) fn read((name, matches): (&str, &ArgMatches)) -> Task {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    if name == "key" {
+        let is_pair = text("algorithm").as_deref() == Some("EdDSA");
+        return Task::NewKey(KeyOrder {
+            kind: if is_pair {
+                KeyKind::EdDsa
+            } else {
+                KeyKind::Hs256
+            },
+            kid: text("kid").unwrap_or_default(),
+        });
+    }
+    let many = |name: &str| matches.get_many::<String>(name).into_iter().flatten();
+    let scope = text("scope").unwrap_or_default();
+    let pairs = matches.get_many::<(String, String)>("meta");
+    Task::Mint(TokenOrder {
+        kid: text("kid"),
+        scope: scope.split_whitespace().map(str::to_owned).collect(),
+        seconds: matches.get_one("seconds").copied().unwrap_or_default(),
+        subject: text("sub"),
+        file: text("file"),
+        max_bytes: matches.get_one("max-bytes").copied(),
+        types: many("type").cloned().collect(),
+        metadata: pairs.into_iter().flatten().cloned().collect(),
+    })
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=TEXT is needed")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,172 @@
+//! Settings from all places, and what is said of wrong ones.
+
+use super::*;
+
+fn load(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(Task, Config), ConfigError> {
+    let arguments = std::iter::once("gridspool").chain(arguments.iter().copied());
+    let lookup = |name: &str| {
+        let open = [("GRIDSPOOL_INSECURE_NO_AUTH", "true")];
+        let mut known = environment.iter().chain(&open);
+        let found = known.find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let check_uri = |uri: &str| {
+        uri.starts_with("mongodb://")
+            .then_some(())
+            .ok_or_else(|| "not a MongoDB URI".to_owned())
+    };
+    Config::load(arguments.map(OsString::from), lookup, check_uri)
+}
+
+fn wrong(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    match load(arguments, environment) {
+        Err(ConfigError::Wrong(lines)) => lines,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_defaults_are_right_as_they_stand() {
+    let (task, config) = load(&[], &[]).unwrap();
+    assert_eq!(task, Task::Run);
+    assert_eq!(config.bucket.chunk_size_bytes, 255 * 1024);
+    assert_eq!(config.bucket.bucket, "fs");
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "node = 2\nworkers = 3\nbucket = \"media\"\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let environment = [
+        ("GRIDSPOOL_CONFIG", path),
+        ("GRIDSPOOL_NODE", "4"),
+        ("GRIDSPOOL_WORKERS", "5"),
+    ];
+    let (_, config) = load(&["--node", "6"], &environment).unwrap();
+    assert_eq!(config.journal.node, 6);
+    assert_eq!(config.workers, 5);
+    assert_eq!(config.bucket.bucket, "media");
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "colour = 1\nworkers = \"many\"\n").unwrap();
+    let lines = wrong(
+        &[
+            "--config",
+            file.path().to_str().unwrap(),
+            "--node",
+            "0",
+            "--data-dir",
+            "here",
+        ],
+        &[
+            ("GRIDSPOOL_MONGODB_URI", "http://user:password@host/"),
+            ("GRIDSPOOL_BUCKET", "a$b"),
+        ],
+    );
+    for name in [
+        "colour",
+        "workers",
+        "node",
+        "data_dir",
+        "mongodb_uri",
+        "bucket",
+    ] {
+        assert_eq!(
+            lines.iter().filter(|line| line.contains(name)).count(),
+            1,
+            "{name}: {lines:?}"
+        );
+    }
+    assert_eq!(lines.len(), 6, "{lines:?}");
+    assert!(!lines.concat().contains("password"), "{lines:?}");
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_wrong() {
+    let lines = wrong(
+        &[
+            "--retry-first-ms",
+            "9",
+            "--retry-max-ms",
+            "8",
+            "--commit-bytes",
+            "2048",
+        ],
+        &[("GRIDSPOOL_SOCKET", "/a"), ("GRIDSPOOL_ADMIN_SOCKET", "/a")],
+    );
+    assert_eq!(lines.len(), 3, "{lines:?}");
+}
+
+#[test]
+fn promises_are_fsynced_unless_the_setting_says_otherwise_in_so_many_words() {
+    let durability = |arguments: &[&str]| load(arguments, &[]).unwrap().1.journal.durability;
+    assert_eq!(durability(&[]), Durability::Disk);
+    assert_eq!(durability(&["--durability", "disk"]), Durability::Disk);
+    assert_eq!(durability(&["--durability", "os"]), Durability::Os);
+    for word in ["", "OS", "none", "false"] {
+        assert_eq!(wrong(&["--durability", word], &[]).len(), 1, "{word}");
+    }
+}
+
+#[test]
+fn little_memory_lowers_defaults_and_nothing_that_is_set() {
+    let (_, normal) = load(&[], &[]).unwrap();
+    let (_, low) = load(&["--memory", "low"], &[("GRIDSPOOL_WORKERS", "7")]).unwrap();
+    assert!(low.bucket.bytes_in_flight < normal.bucket.bytes_in_flight);
+    assert!(low.commit.commits < normal.commit.commits);
+    assert_eq!(low.workers, 7);
+    let lines = wrong(&["--memory", "none", "--commit-pace", "slow"], &[]);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+#[test]
+fn who_may_come_in_has_to_be_said() {
+    let shut = ("GRIDSPOOL_INSECURE_NO_AUTH", "false");
+    let keys = ("GRIDSPOOL_TOKEN_KEYS", "/keys.json");
+    for task in ["run", "check"] {
+        let lines = wrong(&[task], &[shut]);
+        assert!(lines[0].contains("insecure_no_auth"), "{lines:?}");
+        assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+    assert!(load(&["init"], &[shut]).is_ok());
+    assert!(
+        load(&["run"], &[shut, keys])
+            .unwrap()
+            .1
+            .access
+            .tokens
+            .is_some()
+    );
+    let (task, config) = load(&["--insecure-no-auth", "run"], &[shut]).unwrap();
+    assert!(task == Task::Run && config.access.is_open);
+    assert_eq!(wrong(&[], &[keys]).len(), 1, "both at once");
+    assert_eq!(wrong(&["--insecure-no-auth=perhaps", "init"], &[]).len(), 1);
+}
+
+#[test]
+fn a_token_is_ordered_with_settings_before_and_after() {
+    let shut = ("GRIDSPOOL_INSECURE_NO_AUTH", "false");
+    let order = ["token", "--scope", "upload download", "--meta", "room=7=8"];
+    let (task, config) = load(&[&["--token-keys", "/a"], &order[..]].concat(), &[shut]).unwrap();
+    let Task::Mint(order) = task else {
+        panic!("{task:?}");
+    };
+    assert_eq!(order.scope, ["upload", "download"]);
+    assert_eq!(order.metadata["room"], "7=8");
+    assert_eq!(config.access.tokens.unwrap().keys, PathBuf::from("/a"));
+    let after = ["token", "--scope", "list", "--token-keys", "/b"];
+    let (_, config) = load(&after, &[shut]).unwrap();
+    assert_eq!(config.access.tokens.unwrap().keys, PathBuf::from("/b"));
+    assert_eq!(wrong(&["token", "--scope", "list"], &[shut]).len(), 1);
+}
+
+#[test]
+fn a_secret_does_not_show() {
+    let (_, config) = load(&["--mongodb-uri", "mongodb://user:password@host/"], &[]).unwrap();
+    assert!(!format!("{config:?}").contains("password"));
+    assert!(config.bucket.uri.reveal().contains("password"));
+}

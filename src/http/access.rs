@@ -1,0 +1,241 @@
+//! Who asks, and what they may do: tokens, sizes, types, and how much of everything.
+//!
+//! nginx asks about an upload before it reads the body; the same is looked at again when the body
+//! is there, together with what could not be known before. All that is stateless is cheap.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::sync::Mutex;
+
+use super::subjects::{Reservation, Subjects};
+use super::{Node, Problem};
+use crate::accel;
+use crate::config::AccessConfig;
+use crate::file::{FileKey, MediaType};
+use crate::journal::{Free, Journal};
+use crate::token::{Grant, Keyring, Scope};
+
+/// For so long it is believed what was free on the disk.
+const FREE_FRESH: Duration = Duration::from_millis(250);
+
+/// The rules of this node.
+#[derive(Debug)]
+pub struct Access {
+    /// `None` if everybody may do everything.
+    keyring: Option<Keyring>,
+    max_body_bytes: u64,
+    pub(super) subjects: Subjects,
+    free: Mutex<Option<(Instant, Free)>>,
+}
+
+/// Who sent a request, and what they may do.
+#[derive(Debug)]
+pub(super) struct Caller {
+    /// What the token grants.
+    pub(super) grant: Grant,
+    /// The token's subject, or the address: whom uploads are counted for.
+    subject: String,
+}
+
+impl Access {
+    /// The rules that the settings give. Without a keyring everybody may do everything.
+    pub fn new(keyring: Option<Keyring>, config: &AccessConfig) -> Self {
+        Self {
+            keyring,
+            max_body_bytes: config.max_body_bytes,
+            subjects: Subjects::new(config),
+            free: Mutex::new(None),
+        }
+    }
+
+    /// Who sent a request with this target.
+    ///
+    /// # Errors
+    /// A problem if a token is needed and there is none that is worth anything.
+    fn caller(&self, headers: &HeaderMap, target: &str) -> Result<Caller, Problem> {
+        let grant = match &self.keyring {
+            None => Grant::everything(),
+            Some(keyring) => {
+                let token = token(headers, target)?;
+                let token = token.ok_or_else(|| Problem::unauthorized(""))?;
+                keyring.check(token).map_err(|err| {
+                    log::info!("a request was refused: {err}");
+                    Problem::unauthorized("invalid_token")
+                })?
+            }
+        };
+        let address = || {
+            let address = headers.get(accel::CLIENT_ADDRESS);
+            let address = address.and_then(|value| value.to_str().ok());
+            format!("address {}", address.unwrap_or_default())
+        };
+        let subject = grant.subject().map(|subject| format!("sub {subject}"));
+        let subject = subject.unwrap_or_else(address);
+        Ok(Caller { grant, subject })
+    }
+
+    /// Whether the disk and the journal have room; asks the disk now and then only.
+    async fn check_room(&self, journal: &Arc<Journal>, length: u64) -> Result<(), Problem> {
+        let mut known = self.free.lock().await;
+        let free = match *known {
+            Some((found, free)) if found.elapsed() < FREE_FRESH => free,
+            _ => {
+                let asked = Arc::clone(journal);
+                let free = web::block(move || asked.free()).await?;
+                let free = free.map_err(|err| Problem::disk_not_asked(&err))?;
+                *known = Some((Instant::now(), free));
+                free
+            }
+        };
+        drop(known);
+        Ok(journal.check_room(free, length)?)
+    }
+}
+
+/// `GET /_gridspool/admission`: may this upload come in? 204, or a refusal that nginx passes on.
+pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
+    match admit(request.headers(), &node).await {
+        Ok(()) => HttpResponse::NoContent().finish(),
+        Err(problem) => problem.to_refusal(),
+    }
+}
+
+async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
+    let target = headers.get(accel::TARGET);
+    let target = target.map_or_else(Default::default, |value| {
+        String::from_utf8_lossy(value.as_bytes())
+    });
+    let access = &node.access;
+    let caller = access.caller(headers, &target)?;
+    caller.check_upload()?;
+    access.subjects.count(&caller.subject)?;
+    // A chunked body has no length yet.
+    let length = headers.get(accel::BODY_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = length.unwrap_or(0);
+    caller.check_length(access, length)?;
+    caller.check_claim(headers)?;
+    // Given back at once: bytes that are on their way are nobody's yet.
+    drop(caller.reserve(node, length)?);
+    access.check_room(&node.journal, length).await
+}
+
+/// Who sends an upload whose body is there.
+pub(super) fn uploader(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
+    let caller = caller(request, node)?;
+    caller.check_upload()?;
+    caller.check_claim(request.headers())?;
+    Ok(caller)
+}
+
+/// Who sent a request, with a token of whatever scope.
+pub(super) fn caller(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
+    let target = request.uri().path_and_query();
+    let target = target.map_or("", |target| target.as_str());
+    node.access.caller(request.headers(), target)
+}
+
+/// Lets only those go on who may do this to the file. To all others it is not there, unless they
+/// may see it.
+pub(super) fn check_file(
+    request: &HttpRequest,
+    node: &Node,
+    scope: Scope,
+    file: &FileKey,
+) -> Result<(), Problem> {
+    let grant = caller(request, node)?.grant;
+    if grant.allows_on(scope, file) {
+        Ok(())
+    } else if grant.allows_on(Scope::Download, file) {
+        Err(Problem::forbidden())
+    } else {
+        Err(Problem::not_found())
+    }
+}
+
+impl Caller {
+    fn check_upload(&self) -> Result<(), Problem> {
+        if self.grant.allows_upload() {
+            Ok(())
+        } else {
+            Err(Problem::forbidden())
+        }
+    }
+
+    /// Whether the type that the head claims is allowed. The parts of a form have types of their
+    /// own.
+    fn check_claim(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let claimed = headers.get(header::CONTENT_TYPE);
+        let claimed = claimed.and_then(|value| MediaType::parse(value.to_str().ok()?).ok());
+        match claimed {
+            Some(claimed) if claimed.essence() == "multipart/form-data" => Ok(()),
+            Some(claimed) if !self.grant.takes_type(&claimed) => Err(Problem::type_not_allowed()),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_length(&self, access: &Access, length: u64) -> Result<(), Problem> {
+        if length > access.max_body_bytes {
+            Err(Problem::too_large())
+        } else if self.grant.max_bytes().is_some_and(|max| length > max) {
+            Err(Problem::larger_than_allowed())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether the body may be kept, now that all of it is there; room for it among what is pending
+    /// of this caller.
+    pub(super) fn check_body<'a>(
+        &'a self,
+        node: &'a Node,
+        length: u64,
+    ) -> Result<Reservation<'a>, Problem> {
+        self.check_length(&node.access, length)?;
+        self.reserve(node, length)
+    }
+
+    fn reserve<'a>(&'a self, node: &'a Node, length: u64) -> Result<Reservation<'a>, Problem> {
+        let subjects = &node.access.subjects;
+        subjects.reserve(&self.subject, length, &node.journal)
+    }
+
+    /// Whether a file may be kept under this type, with the type that its content shows. Reads the
+    /// content only if it matters.
+    pub(super) fn check_type(
+        &self,
+        kept_as: &MediaType,
+        shown: impl FnOnce() -> io::Result<MediaType>,
+    ) -> Result<(), Problem> {
+        if !self.grant.has_types() {
+            return Ok(());
+        }
+        let shown = shown().map_err(|err| Problem::disk_not_asked(&err))?;
+        if self.grant.takes_type(kept_as) && self.grant.takes_content(kept_as, &shown) {
+            Ok(())
+        } else {
+            Err(Problem::type_not_allowed())
+        }
+    }
+}
+
+/// The token of a request: in `Authorization: Bearer`, or else in the query as `token`.
+fn token<'a>(headers: &'a HeaderMap, target: &'a str) -> Result<Option<&'a str>, Problem> {
+    let in_header = headers.get_all(header::AUTHORIZATION).filter_map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let in_query = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("token="));
+    let mut tokens = in_header.chain(in_query);
+    match (tokens.next(), tokens.next()) {
+        (Some(_), Some(_)) => Err(Problem::many_tokens()),
+        (token, _) => Ok(token),
+    }
+}

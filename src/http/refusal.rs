@@ -1,0 +1,92 @@
+//! The refusals that follow from who asks, and for how much.
+
+use actix_web::http::StatusCode;
+
+use super::Problem;
+
+/// Seconds in which some of what is pending should be committed.
+const PENDING_SECONDS: u32 = 30;
+
+impl Problem {
+    /// RFC 6750 §3. `error` is empty if there was no token at all.
+    pub(super) fn unauthorized(error: &str) -> Self {
+        let challenge = match error {
+            "" => "Bearer realm=\"gridspool\"".to_owned(),
+            error => format!("Bearer realm=\"gridspool\", error=\"{error}\""),
+        };
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "A valid token is needed.",
+        )
+        .challenge(challenge)
+    }
+
+    pub(super) fn forbidden() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "The token does not allow this.",
+        )
+    }
+
+    pub(super) fn many_tokens() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "many-tokens",
+            "The request has more than one token.",
+        )
+    }
+
+    pub(super) fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "The body is larger than this server takes.",
+        )
+    }
+
+    pub(super) fn larger_than_allowed() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "larger-than-allowed",
+            "The body is larger than the token allows.",
+        )
+    }
+
+    pub(super) fn type_not_allowed() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "type-not-allowed",
+            "The token does not allow files of this type.",
+        )
+    }
+
+    pub(super) fn too_many_uploads(seconds: u32) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-uploads",
+            "Too many uploads within a minute. Send the request again later.",
+        )
+        .retry_after(seconds)
+    }
+
+    pub(super) fn too_much_pending() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-much-pending",
+            "Too many bytes of yours wait to be stored. Send the request again later.",
+        )
+        .retry_after(PENDING_SECONDS)
+    }
+
+    pub(super) fn disk_not_asked(err: &std::io::Error) -> Self {
+        log::error!("the disk does not answer: {err}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "No files can be taken here just now.",
+        )
+        .retry_after(PENDING_SECONDS)
+    }
+}

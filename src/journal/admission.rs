@@ -1,0 +1,61 @@
+//! Whether there is room for an upload: on the disk, and below the marks.
+
+use std::io;
+
+use super::error::AdoptError;
+use super::{Journal, Room};
+use crate::file::FileId;
+
+/// What this process may still use of the disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Free {
+    /// Bytes.
+    pub bytes: u64,
+    /// Names of new files; the largest number where the file system sets no limit.
+    pub inodes: u64,
+}
+
+impl Journal {
+    /// What is free just now. Asks the disk, and may wait for it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn free(&self) -> io::Result<Free> {
+        let path = self.layout.journal();
+        Ok(Free {
+            bytes: self.disk.free_bytes(path)?,
+            inodes: self.disk.free_inodes(path)?,
+        })
+    }
+
+    /// Whether an upload would be admitted of whose `length` bytes none is on the disk yet. Asks no
+    /// disk: `free` was found a moment ago. Reserves nothing.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace` or `Poisoned`.
+    pub fn check_room(&self, free: Free, length: u64) -> Result<(), AdoptError> {
+        self.check_poison()?;
+        self.check_free(free, length)?;
+        self.check_marks(&self.index(), length)
+    }
+
+    /// Whether an entry still waits for its commit.
+    pub fn is_pending(&self, id: FileId) -> bool {
+        let slot = self.index().get(id);
+        slot.is_some_and(|slot| Room::is_pending(slot.room))
+    }
+
+    /// Whether the disk stays above its marks when `coming` more bytes are written.
+    pub(super) fn check_free(&self, free: Free, coming: u64) -> Result<(), AdoptError> {
+        let Free { bytes, inodes } = free;
+        let low = if bytes.saturating_sub(coming) < self.limits.min_free_bytes {
+            format!("{bytes} bytes are free")
+        } else if inodes < self.limits.min_free_inodes {
+            format!("{inodes} inodes are free")
+        } else {
+            return Ok(());
+        };
+        let cause = io::Error::new(io::ErrorKind::StorageFull, low);
+        Err(AdoptError::NoSpace(cause))
+    }
+}

@@ -1,0 +1,148 @@
+//! What a checked token allows.
+
+use std::collections::BTreeMap;
+
+use crate::file::{FileKey, MediaType};
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Putting files in.
+    Upload,
+    /// Getting them out.
+    Download,
+    /// Deleting them.
+    Delete,
+    /// Seeing which there are.
+    List,
+}
+
+impl Scope {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Upload, Self::Download, Self::Delete, Self::List];
+
+    /// The word for it in the claim `scope`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Download => "download",
+            Self::Delete => "delete",
+            Self::List => "list",
+        }
+    }
+
+    pub(super) fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == word)
+    }
+}
+
+/// What a bearer may do. It comes from a checked token, or from the setting that lets everybody in.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub(super) scopes: Vec<Scope>,
+    pub(super) subject: Option<String>,
+    pub(super) file: Option<FileKey>,
+    pub(super) max_bytes: Option<u64>,
+    pub(super) types: Option<Vec<String>>,
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+impl Grant {
+    /// Everything: somebody else has checked the request.
+    pub fn everything() -> Self {
+        Self {
+            scopes: Scope::ALL.to_vec(),
+            subject: None,
+            file: None,
+            max_bytes: None,
+            types: None,
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    /// Who the bearer is (`sub`), if the token says so.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// Whether it allows this kind of request for some file.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
+    /// Whether it allows this kind of request for this file.
+    pub fn allows_on(&self, scope: Scope, file: &FileKey) -> bool {
+        self.allows(scope) && self.file.as_ref().is_none_or(|only| only == file)
+    }
+
+    /// Whether it allows new files. A token for one file (`file`) is for one that is there.
+    pub fn allows_upload(&self) -> bool {
+        self.allows(Scope::Upload) && self.file.is_none()
+    }
+
+    /// The most bytes that an upload may have (`max_bytes`).
+    pub fn max_bytes(&self) -> Option<u64> {
+        self.max_bytes
+    }
+
+    /// What the platform wants kept with each upload, whatever the client says (`meta`).
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// Whether only some types are allowed (`types`).
+    pub fn has_types(&self) -> bool {
+        self.types.is_some()
+    }
+
+    /// Whether a file may claim this type: exactly, or by a pattern such as `image/*`.
+    pub fn takes_type(&self, claimed: &MediaType) -> bool {
+        let essence = claimed.essence();
+        let Some(types) = &self.types else {
+            return true;
+        };
+        types.iter().any(|pattern| {
+            let pattern = pattern.trim().to_ascii_lowercase();
+            match pattern.strip_suffix('*') {
+                Some("" | "*/") => true,
+                Some(kind) if kind.ends_with('/') => essence.starts_with(kind),
+                _ => pattern == essence,
+            }
+        })
+    }
+
+    /// Whether a file that claims a type may have the content that its first bytes show.
+    ///
+    /// Content that shows no type is believed, but not where it claims to be a picture: those are
+    /// told by their first bytes. What is shown must be allowed too, unless it is another word for
+    /// what is claimed: one container holds sound and film, and a ZIP or XML file has many names.
+    pub fn takes_content(&self, claimed: &MediaType, shown: &MediaType) -> bool {
+        if self.types.is_none() {
+            return true;
+        }
+        let (claimed, shown_essence) = (claimed.essence(), shown.essence());
+        let kind = |essence: &str| essence.split('/').next().unwrap_or_default().to_owned();
+        match (kind(&claimed).as_str(), shown_essence.as_str()) {
+            ("image", "application/octet-stream") => {
+                claimed == "image/svg+xml" || !shows_itself(&claimed)
+            }
+            (_, "application/octet-stream")
+            | ("application", "application/zip" | "application/gzip") => true,
+            (_, "text/xml") if claimed.ends_with("xml") => true,
+            ("audio" | "video", _)
+                if matches!(kind(&shown_essence).as_str(), "audio" | "video") =>
+            {
+                true
+            }
+            _ => self.takes_type(shown),
+        }
+    }
+}
+
+/// Pictures of these types are recognised, so one that is not is none.
+fn shows_itself(claimed: &str) -> bool {
+    matches!(
+        claimed,
+        "image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp" | "image/tiff"
+    )
+}

@@ -1,0 +1,376 @@
+//! Refusals before the body: with what status, and that nothing of the body is taken.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
+
+use crate::support::{Answer, Builder, Keys, Mongo, Site, Uploaded, curl, noise, wait_until};
+
+/// Where no MongoDB answers.
+const NOWHERE: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
+
+/// When a file was last made or removed in the spool. nginx removes one just after the answer.
+fn spool_changed(site: &Site) -> (i64, i64) {
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    let found = std::fs::metadata(site.data_dir().join("spool")).unwrap();
+    (found.mtime(), found.mtime_nsec())
+}
+
+/// Sends the head of an upload that waits for a word before its body, and reads the answer. It does
+/// not wait until nginx, which lingers for the rest of the body, has closed.
+fn announce(site: &Site, target: &str, headers: &[&str]) -> Answer {
+    let mut stream = site.connect();
+    let lines = headers.join("\r\n");
+    let head =
+        format!("POST {target} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{lines}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut wire = Vec::new();
+    loop {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        wire.push(byte[0]);
+        assert!(
+            !wire.starts_with(b"HTTP/1.1 1"),
+            "an interim answer: {headers:?}"
+        );
+        let Some(answer) = Answer::from_wire(&wire) else {
+            continue;
+        };
+        if answer.header("content-length") == answer.body.len().to_string() {
+            return answer;
+        }
+    }
+}
+
+#[test]
+fn what_the_head_tells_is_refused_before_a_byte_of_the_body_is_taken() {
+    let keys = Keys::make();
+    let site = keys
+        .guard(Builder::default())
+        .set("max_body_bytes", 5_000_000_000_u64)
+        .start_with_uri(NOWHERE);
+    let before = spool_changed(&site);
+    let token = |options: &[&str]| format!("Authorization: {}", keys.bearer(options));
+    let plain = token(&["--scope", "upload"]);
+    let small = token(&["--scope", "upload", "--max-bytes", "999"]);
+    let pictures = token(&["--scope", "upload", "--type", "image/*"]);
+    let of_file = token(&["--scope", "upload download", "--file", "a"]);
+    for (headers, status, code) in [
+        (vec!["Content-Length: 1000"], 401, "unauthorized"),
+        (vec!["Transfer-Encoding: chunked"], 401, "unauthorized"),
+        (
+            vec!["Content-Length: 1", "Authorization: Bearer x"],
+            401,
+            "unauthorized",
+        ),
+        (vec!["Content-Length: 1", &of_file], 403, "forbidden"),
+        (vec!["Content-Length: 5000000001", &plain], 413, "too-large"),
+        (
+            vec!["Content-Length: 1000", &small],
+            413,
+            "larger-than-allowed",
+        ),
+        (
+            vec!["Content-Length: 1", &pictures, "Content-Type: text/html"],
+            415,
+            "type-not-allowed",
+        ),
+    ] {
+        let answer = announce(&site, "/files", &headers);
+        answer.assert_problem(status, code);
+        assert_eq!(answer.header("connection"), "close");
+        let is_challenged = !answer.header("www-authenticate").is_empty();
+        assert_eq!(is_challenged, status == 401);
+    }
+    let none = keys.token(&["--scope", "download delete list"]);
+    announce(
+        &site,
+        &format!("/files?token={none}"),
+        &["Content-Length: 9"],
+    )
+    .assert_problem(403, "forbidden");
+    announce(
+        &site,
+        &format!("/files?token={none}"),
+        &["Content-Length: 9", &plain],
+    )
+    .assert_problem(400, "many-tokens");
+    assert_eq!(spool_changed(&site), before);
+}
+
+#[test]
+fn a_refused_upload_of_a_gibibyte_is_answered_at_once() {
+    let keys = Keys::make();
+    let site = keys.guard(Builder::default()).start_with_uri(NOWHERE);
+    let before = spool_changed(&site);
+    let mut stream = site.connect();
+    stream
+        .write_all(b"POST /files HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n")
+        .unwrap();
+    // The body's first bytes alone: if nginx waited for more of it, nothing would be answered.
+    stream.write_all(&noise(1, 65_536)).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    assert_eq!(spool_changed(&site), before);
+    drop(stream);
+    let sent = curl(
+        ("body", &noise(1, 3_000_000)),
+        &[
+            "--http2",
+            "-T",
+            "body",
+            &format!("{}/files/", site.https_url()),
+        ],
+    );
+    sent.answer.assert_problem(401, "unauthorized");
+    assert_eq!(site.names("spool"), Vec::<String>::new());
+}
+
+#[test]
+fn a_subject_that_comes_too_often_gets_429_and_others_do_not() {
+    let keys = Keys::make();
+    let limited = |site: Builder| site.set("subject_uploads_per_minute", 2);
+    let site = keys
+        .guard(limited(Builder::default()))
+        .start_with_uri(NOWHERE);
+    let client = site.client();
+    for subject in ["alice", "bob"] {
+        let bearer = keys.bearer(&["--scope", "upload", "--sub", subject]);
+        let headers = [("Authorization", bearer.as_str())];
+        for _ in 0..2 {
+            assert_eq!(client.post("/files", &headers, b"x").status, 201);
+        }
+        let before = spool_changed(&site);
+        let authorization = format!("Authorization: {bearer}");
+        let answer = announce(&site, "/files", &["Content-Length: 9", &authorization]);
+        answer.assert_problem(429, "too-many-uploads");
+        let pause: u32 = answer.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&pause), "{pause}");
+        assert_eq!(spool_changed(&site), before);
+    }
+    // Without tokens an address is a subject.
+    let open = limited(Builder::default()).start_with_uri(NOWHERE);
+    let statuses = [(); 3].map(|()| open.client().post("/files", &[], b"x").status);
+    assert_eq!(statuses, [201, 201, 429]);
+}
+
+#[test]
+fn a_subject_with_too_many_pending_bytes_gets_429_until_they_are_committed() {
+    let mongo = Mongo::start();
+    mongo.hide_from_sidecars();
+    let keys = Keys::make();
+    let site = keys
+        .guard(Builder::default())
+        .set("subject_pending_bytes", 10)
+        .start(&mongo);
+    let client = site.client();
+    let bearer = |subject: &str| keys.bearer(&["--scope", "upload", "--sub", subject]);
+    let (alice, bob) = (bearer("alice"), bearer("bob"));
+    let upload =
+        |bearer: &str, body: &[u8]| client.post("/files", &[("Authorization", bearer)], body);
+    assert_eq!(upload(&alice, b"123456").status, 201);
+    let before = spool_changed(&site);
+    let answer = announce(
+        &site,
+        "/files",
+        &["Content-Length: 5", &format!("Authorization: {alice}")],
+    );
+    answer.assert_problem(429, "too-much-pending");
+    assert!(!answer.header("retry-after").is_empty());
+    assert_eq!(spool_changed(&site), before);
+    let token = alice.strip_prefix("Bearer ").unwrap();
+    let chunked = client.post_chunked(&format!("/files?token={token}"), b"12345");
+    chunked.assert_problem(429, "too-much-pending");
+    assert_eq!(upload(&alice, b"1234").status, 201);
+    assert_eq!(upload(&bob, b"1234567890").status, 201);
+    assert_eq!(site.entries("incoming"), 3);
+    mongo.heal();
+    site.wait_until_committed();
+    assert_eq!(upload(&alice, b"1234567890").status, 201);
+}
+
+#[test]
+fn without_room_on_the_disk_or_in_the_journal_no_body_is_taken() {
+    for (setting, value, status, code) in [
+        ("min_free_bytes", u64::MAX, 507, "no-space"),
+        ("min_free_inodes", u64::MAX, 507, "no-space"),
+        ("journal_max_entries", 0, 503, "journal-full"),
+        ("journal_max_bytes", 8, 503, "journal-full"),
+    ] {
+        let site = Builder::default()
+            .set(setting, value)
+            .start_with_uri(NOWHERE);
+        let before = spool_changed(&site);
+        let answer = announce(&site, "/files", &["Content-Length: 9"]);
+        answer.assert_problem(status, code);
+        assert!(!answer.header("retry-after").is_empty(), "{setting}");
+        assert_eq!(spool_changed(&site), before, "{setting}");
+    }
+}
+
+#[test]
+fn a_sidecar_that_does_not_answer_is_no_full_disk() {
+    let mut site = Site::without_mongodb();
+    site.kill_sidecar();
+    let before = spool_changed(&site);
+    let answer = announce(&site, "/files", &["Content-Length: 9"]);
+    answer.assert_problem(503, "unavailable");
+    assert_eq!(answer.header("retry-after"), "2");
+    assert_eq!(spool_changed(&site), before);
+    site.client()
+        .get("/files/a")
+        .assert_problem(503, "unavailable");
+}
+
+#[test]
+fn what_is_known_only_after_the_body_is_refused_then_and_leaves_nothing() {
+    let keys = Keys::make();
+    let site = keys
+        .guard(Builder::default())
+        .set("max_body_bytes", 1000)
+        .start_with_uri(NOWHERE);
+    let client = site.client();
+    let small = keys.token(&["--scope", "upload", "--max-bytes", "9"]);
+    let long = client.post_chunked(&format!("/files?token={small}"), b"1234567890");
+    long.assert_problem(413, "larger-than-allowed");
+    let plain = keys.token(&["--scope", "upload"]);
+    let longer = client.post_chunked(&format!("/files?token={plain}"), &noise(1, 1001));
+    longer.assert_problem(413, "too-large");
+    let pictures = keys.bearer(&["--scope", "upload", "--type", "image/*"]);
+    let send = |claimed: &str, body: &[u8]| {
+        let headers = [
+            ("Authorization", pictures.as_str()),
+            ("Content-Type", claimed),
+        ];
+        client.post("/files", &headers, body)
+    };
+    for content in [
+        &b"<!DOCTYPE html><html>"[..],
+        b"%PDF-1.7",
+        b"plain",
+        b"PK\x03\x04",
+    ] {
+        send("image/png", content).assert_problem(415, "type-not-allowed");
+    }
+    // Nothing claimed: what it shows is what it is kept as.
+    let bare = [("Authorization", pictures.as_str())];
+    client
+        .put_with("/files/a", &bare, b"plain")
+        .assert_problem(415, "type-not-allowed");
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    assert_eq!(site.names("journal/body"), Vec::<String>::new());
+    assert_eq!(
+        send("image/png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").status,
+        201
+    );
+}
+
+#[test]
+fn a_long_body_that_nobody_wants_is_never_spooled() {
+    let site = Site::without_mongodb();
+    let file = site.client().upload(b"content");
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    let before = spool_changed(&site);
+    let long = noise(1, 20_000);
+    for method in ["GET", "DELETE", "PATCH", "OPTIONS"] {
+        let head = format!(
+            "{method} {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n",
+            file.path
+        );
+        let with_length = format!("{head}Content-Length: 20000\r\n\r\n");
+        let refused = site.raw(&[with_length.as_bytes(), &long].concat());
+        refused.assert_problem(413, "too-large");
+        let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n4e20\r\n");
+        let refused = site.raw(&[chunked.as_bytes(), &long, b"\r\n0\r\n\r\n"].concat());
+        refused.assert_problem(413, "too-large");
+    }
+    assert_eq!(spool_changed(&site), before);
+    let head = format!(
+        "GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n",
+        file.path
+    );
+    let small = site.raw(format!("{head}Content-Length: 4\r\n\r\nbody").as_bytes());
+    assert!(small.status == 200 && small.body == b"content");
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+}
+
+#[test]
+fn a_head_that_cannot_be_read_gets_a_problem_too() {
+    let site = Site::without_mongodb();
+    let long = "a".repeat(9000);
+    for (head, status, code) in [
+        ("\u{1}\u{2}\r\n\r\n".to_owned(), 400, "bad-request"),
+        ("GET /files HTTP/1.1\r\n\r\n".to_owned(), 400, "bad-request"),
+        (
+            format!("GET /files HTTP/1.1\r\nHost: a\r\nA: {long}\r\n\r\n"),
+            400,
+            "bad-request",
+        ),
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            414,
+            "uri-too-long",
+        ),
+        (
+            "POST /files HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n".to_owned(),
+            501,
+            "not-implemented",
+        ),
+        (
+            "GET /files HTTP/3.0\r\nHost: a\r\n\r\n".to_owned(),
+            505,
+            "version-not-supported",
+        ),
+    ] {
+        site.raw(head.as_bytes()).assert_problem(status, code);
+    }
+}
+
+/// A site's own checker: lets in whoever names `friend` in the query; 403 for `enemy`, else 401.
+fn own_checker() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let target = head.lines().find(|line| line.starts_with("X-Original-URI"));
+            let status = match target.unwrap_or_default() {
+                target if target.ends_with("?friend") => "204 No Content",
+                target if target.ends_with("?enemy") => "403 Forbidden",
+                _ => "401 Unauthorized",
+            };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).unwrap_or_default();
+        }
+    });
+    port
+}
+
+#[test]
+fn a_sites_own_check_stands_before_every_request_and_every_body() {
+    let site = Site::with_own_check(own_checker());
+    let client = site.client();
+    let file = Uploaded::read(&client.post("/files?friend", &[], b"content"));
+    let friendly = format!("{}?friend", file.path);
+    assert!(client.get(&friendly).body == b"content");
+    let before = spool_changed(&site);
+    for (query, status, code) in [("", 401, "unauthorized"), ("?enemy", 403, "forbidden")] {
+        for method in ["GET", "DELETE", "PATCH", "PUT"] {
+            let path = format!("{}{query}", file.path);
+            client.ask(method, &path, &[]).assert_problem(status, code);
+        }
+        for target in ["/files", "/files/", "/files/a"] {
+            let target = format!("{target}{query}");
+            announce(&site, &target, &["Content-Length: 9"]).assert_problem(status, code);
+        }
+    }
+    assert_eq!(spool_changed(&site), before);
+    assert_eq!(client.delete(&friendly).status, 204);
+}

@@ -1,0 +1,228 @@
+//! Who may do what: tokens on every route, and what they must not leave behind.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Answer, Builder, Keys, Mongo, Uploaded, noise};
+
+/// A file uploaded with a token for it.
+fn upload(site: &crate::support::Site, keys: &Keys, body: &[u8]) -> Uploaded {
+    let bearer = keys.bearer(&["--scope", "upload"]);
+    let headers = [("Authorization", bearer.as_str())];
+    Uploaded::read(&site.client().post("/files", &headers, body))
+}
+
+#[test]
+fn without_a_valid_token_every_file_route_answers_401_before_anything_is_looked_up() {
+    let keys = Keys::make();
+    let site = keys
+        .guard(Builder::default())
+        .start_with_uri("mongodb://127.0.0.1:1/");
+    let client = site.client();
+    let file = upload(&site, &keys, b"content");
+    let other = Keys::make().bearer(&["--scope", "upload download delete"]);
+    let expired = keys.bearer(&["--scope", "download delete upload", "--seconds", "0"]);
+    for (method, path) in [
+        ("GET", file.path.as_str()),
+        ("HEAD", &file.path),
+        ("DELETE", &file.path),
+        ("POST", &file.path),
+        ("PATCH", &file.path),
+        ("GET", "/files/0123456789abcdef01234567"),
+        ("GET", "/files/0123456789abcdef01234567/a.txt"),
+        ("GET", "/files"),
+        ("DELETE", "/files/"),
+        ("PUT", "/files/a"),
+        ("POST", "/files"),
+    ] {
+        for header in ["", &other, "Bearer x.y.z", "Bearer ", "Basic YTpi"] {
+            let headers = [("Authorization", header)];
+            let headers = if header.is_empty() { &[][..] } else { &headers };
+            let answer = client.ask(method, path, headers);
+            assert!(
+                answer.header("www-authenticate").starts_with("Bearer "),
+                "{answer:?}"
+            );
+            assert_eq!(answer.status, 401, "{method} {path} {header}");
+            if method != "HEAD" {
+                answer.assert_problem(401, "unauthorized");
+            }
+        }
+    }
+    // Still good: clocks may be a minute apart.
+    let headers = [("Authorization", expired.as_str())];
+    assert_eq!(client.get_with(&file.path, &headers).status, 200);
+    for path in ["/healthz", "/readyz"] {
+        assert_ne!(client.get(path).status, 401, "{path}");
+    }
+}
+
+#[test]
+fn a_token_for_one_file_opens_only_that_and_all_others_look_absent() {
+    let mongo = Mongo::start();
+    let keys = Keys::make();
+    let site = keys.guard(Builder::default()).start(&mongo);
+    let client = site.client();
+    let [own, foreign] = [b"own", b"not"].map(|body| upload(&site, &keys, body));
+    let absent = "/files/0123456789abcdef01234567";
+    let ask = |method: &str, path: &str, options: &[&str]| {
+        let bearer = keys.bearer(options);
+        client.ask(method, path, &[("Authorization", bearer.as_str())])
+    };
+    let alike = |one: &Answer, other: &Answer| {
+        assert_eq!((one.status, &one.body), (other.status, &other.body));
+        assert_eq!(one.lasting_headers(), other.lasting_headers());
+    };
+    site.wait_until_committed();
+    let of_own = ["--scope", "download delete", "--file", &own.id];
+    let everywhere = ["--scope", "download delete"];
+    let truly_absent = ask("GET", absent, &everywhere);
+    truly_absent.assert_problem(404, "not-found");
+    for method in ["GET", "DELETE"] {
+        for options in [&of_own[..], &["--scope", "upload"], &["--scope", "list"]] {
+            alike(&ask(method, &foreign.path, options), &truly_absent);
+            alike(&ask(method, absent, options), &truly_absent);
+        }
+    }
+    assert_eq!(ask("HEAD", &foreign.path, &of_own).status, 404);
+    assert!(ask("GET", &own.path, &of_own).body == b"own");
+    assert!(ask("GET", &format!("{}/a.txt", own.path), &of_own).body == b"own");
+    ask("DELETE", &own.path, &["--scope", "download"]).assert_problem(403, "forbidden");
+    // Who may delete may not look.
+    assert_eq!(ask("GET", &own.path, &["--scope", "delete"]).status, 404);
+    assert_eq!(ask("DELETE", &own.path, &of_own).status, 204);
+    assert!(ask("GET", &foreign.path, &everywhere).body == b"not");
+}
+
+#[test]
+fn what_is_in_nginxs_cache_is_for_bearers_only() {
+    let mongo = Mongo::start();
+    let keys = Keys::make();
+    let site = keys
+        .guard(Builder::default())
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let client = site.client();
+    let body = noise(1, 300_000);
+    let file = upload(&site, &keys, &body);
+    site.wait_until_empty();
+    let bearer = keys.bearer(&["--scope", "download", "--file", &file.id]);
+    for _ in 0..2 {
+        let answer = client.get_with(&file.path, &[("Authorization", &bearer)]);
+        assert!(answer.body == body);
+    }
+    assert!(!site.names("cache").is_empty());
+    assert_eq!(client.get(&file.path).status, 401);
+    let elsewhere = keys.bearer(&["--scope", "download", "--file", "other"]);
+    let answer = client.get_with(&file.path, &[("Authorization", &elsewhere)]);
+    assert_eq!(answer.status, 404);
+}
+
+#[test]
+fn keys_are_rotated_by_their_names_and_a_token_may_stand_in_the_query() {
+    let keys = Keys::make();
+    let site = keys
+        .guard(Builder::default())
+        .start_with_uri("mongodb://127.0.0.1:1/");
+    let client = site.client();
+    for kid in ["old", "new"] {
+        let token = keys.token(&["--kid", kid, "--scope", "upload download delete"]);
+        let path = format!("/files?a=b&token={token}");
+        let file = Uploaded::read(&client.post(&path, &[], b"content"));
+        let path = format!("{}?token={token}&c", file.path);
+        assert!(client.get(&path).body == b"content");
+        assert_eq!(client.head(&path).status, 200);
+        let header = [("Authorization", format!("Bearer {token}"))];
+        let header = header
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        client
+            .get_with(&path, &header)
+            .assert_problem(400, "many-tokens");
+        let twice = format!("{path}&token={token}");
+        client.get(&twice).assert_problem(400, "many-tokens");
+        client
+            .post(&format!("/files?token={token}&token=x"), &[], b"x")
+            .assert_problem(400, "many-tokens");
+        assert_eq!(client.delete(&path).status, 204);
+    }
+}
+
+/// Asserts that no file below a directory holds any of these texts.
+fn assert_nowhere(directory: &Path, texts: &[String]) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assert_nowhere(&path, texts);
+        } else if let Ok(bytes) = fs::read(&path) {
+            let held = String::from_utf8_lossy(&bytes);
+            for text in texts {
+                assert!(!held.contains(text.as_str()), "{}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_token_gets_into_a_log_a_record_or_the_cache() {
+    let mongo = Mongo::start();
+    let keys = Keys::make();
+    let mut site = keys
+        .guard(Builder::default())
+        .set("settled_grace_seconds", 0)
+        .set("max_body_bytes", 1_000_000)
+        .set("log", "trace")
+        .start(&mongo);
+    let client = site.client();
+    let mut tokens = Vec::new();
+    let mut token = |options: &[&str]| {
+        let token = keys.token(options);
+        tokens.push(token.rsplit('.').next().unwrap().to_owned());
+        token
+    };
+    let all = token(&["--scope", "upload download delete"]);
+    let none = token(&["--scope", "list"]);
+    let body = noise(1, 300_000);
+    let file = Uploaded::read(&client.post(&format!("/files?token={all}"), &[], &body));
+    assert!(client.get(&format!("{}?token={all}", file.path)).body == body);
+    site.wait_until_empty();
+    for token in [&all, &none] {
+        let bearer = format!("Bearer {token}");
+        client.get_with(&file.path, &[("Authorization", bearer.as_str())]);
+        client.get(&format!("{}?token={token}", file.path));
+        client.get(&format!("{}?token={token}x", file.path));
+        client.post(&format!("/files?token={token}"), &[], &noise(2, 1_000_001));
+        client.post(&format!("/files?token={token}&token={token}"), &[], b"x");
+        client.delete(&format!("/files/absent?token={token}"));
+    }
+    site.stop_sidecar();
+    site.stop_nginx();
+    assert!(
+        fs::read_to_string(site.run_dir().join("gridspool.log"))
+            .unwrap()
+            .contains("/files")
+    );
+    assert_nowhere(&site.run_dir(), &tokens);
+    assert_nowhere(&site.data_dir(), &tokens);
+}
+
+#[test]
+fn without_keys_the_sidecar_does_not_start_unless_it_is_told_to() {
+    let keys = Keys::make();
+    let site = keys
+        .guard(Builder::default())
+        .start_with_uri("mongodb://127.0.0.1:1/");
+    let run = |name: &str, value: &str| {
+        let mut command = site.command();
+        command
+            .env_remove("GRIDSPOOL_TOKEN_KEYS")
+            .env("GRIDSPOOL_INSECURE_NO_AUTH", "false");
+        crate::support::finish(command.env(name, value))
+    };
+    let refused = run("GRIDSPOOL_DATABASE", "other");
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("insecure_no_auth"));
+    let missing = run("GRIDSPOOL_TOKEN_KEYS", "/nowhere/keys.json");
+    assert_eq!(missing.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/keys.json"));
+}
