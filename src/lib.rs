@@ -34,7 +34,8 @@
 //!    header that it sets itself.
 //! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
 //!    [`form::split`] finds the files of a form in it.
-//! 3. [`journal::Journal::adopt`] links the body into the journal, writes a record beside it, and
+//! 3. [`journal::Journal::adopt`] writes a small body into the log, with its record: all that wait
+//!    share one fdatasync. Of any other it links the body into the journal, writes a record beside it, and
 //!    fsyncs both and their directories; one fsync of the bodies' directory serves all uploads
 //!    that were there when it began. What comes out is an [`journal::Adopted`].
 //! 4. A 201 is rendered from that, and from nothing else. nginx unlinks its own name of the file.
@@ -56,8 +57,8 @@
 //! 6. Both routes give the same entity tag, so a download may begin on one and end on the other.
 //!
 //! # What is absent on purpose
-//! - No byte of an upload passes through this process; none is kept in memory but batches of
-//!   chunks on their way into GridFS, within a budget.
+//! - No byte of an upload passes through this process but those of small ones; none is kept in
+//!   memory but batches of chunks on their way into GridFS, within a budget.
 //! - No promise without an fsync, and none after an fsync has failed; unless `durability` is set
 //!   to `os`, which is for measuring.
 //! - No delete of a chunk on the way in: an attempt that failed leaves what it wrote.

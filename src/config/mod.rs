@@ -120,6 +120,8 @@ pub struct JournalConfig {
     pub node: u16,
     /// What makes a promise.
     pub durability: Durability,
+    /// Longest body that goes into the log; 0: none does.
+    pub log_body_bytes: u32,
     /// Pending bytes.
     pub max_bytes: u64,
     /// Pending entries.

@@ -201,6 +201,7 @@ impl<'a> Source<'a> {
             journal: JournalConfig {
                 node: self.number("node", 1..=u16::MAX),
                 durability: self.durability(),
+                log_body_bytes: self.number("log_body_bytes", 0..=1024 * 1024),
                 max_bytes: self.number("journal_max_bytes", 0..=u64::MAX),
                 max_entries: self.number("journal_max_entries", 0..=u64::MAX),
                 min_free_bytes: self.number("min_free_bytes", 0..=u64::MAX),

@@ -56,6 +56,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("retry_first_ms", "MS", "500", "pause after a first failure; it doubles with each further one"),
     setting("retry_max_ms", "MS", "30000", "longest such pause"),
     setting("durability", "WORD", "disk", "disk: a 201 survives a power cut; os: DANGEROUS, no fsync, a power cut loses what was answered"),
+    setting("log_body_bytes", "BYTES", "65536", "longest body that goes into the journal's log, not into a file of its own; 0: none"),
     setting("journal_max_bytes", "BYTES", "17179869184", "pending bytes above which uploads get 503"),
     setting("journal_max_entries", "COUNT", "1000000", "pending entries above which uploads get 503"),
     setting("min_free_bytes", "BYTES", "268435456", "free disk space below which uploads get 507"),

@@ -85,6 +85,7 @@ fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
         max_entries: 20,
         min_free_bytes: 0,
         min_free_inodes: 0,
+        log_body_bytes: 0,
         settled_grace: LIFETIME,
         settled_max_bytes: 1000,
         spool_orphan: LIFETIME,

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::disk::if_there;
 use super::entry::Record;
 use super::error::AdoptError;
-use super::index::{Index, Slot};
+use super::index::{Index, Place, Slot};
 use super::layout::Room;
 use super::{Changed, Journal};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
@@ -32,6 +32,10 @@ pub struct Adopted {
 }
 
 impl Adopted {
+    pub(super) fn new(id: FileId, meta: FileMeta) -> Self {
+        Self { id, meta }
+    }
+
     /// The file's id.
     pub fn id(&self) -> FileId {
         self.id
@@ -74,7 +78,8 @@ impl PlacedFile<'_> {
 }
 
 impl Journal {
-    /// Takes a spool file over. `None` stands for a request without a body, an empty file.
+    /// Takes a spool file over. `None` stands for a request without a body, an empty file. A small
+    /// one goes into the log (see [`Journal::adopt_into_log`]); any other:
     ///
     /// 1. Admission: the journal is sound and below its marks.
     /// 2. The body gets a name of its own among the bodies.
@@ -101,6 +106,12 @@ impl Journal {
     /// [`AdoptError`]; nothing of the upload is kept then.
     pub fn adopt(&self, body: Option<&SpooledBody>, draft: Draft) -> Result<Adopted, AdoptError> {
         let window = Window::whole(body.map_or(0, SpooledBody::length));
+        if self.is_small(window.length) {
+            self.admit(window.length)?;
+            let adopted = self.adopt_into_log(body, draft);
+            self.index().release(window.length);
+            return adopted;
+        }
         self.adopt_window(body, window, draft)
     }
 
@@ -279,6 +290,7 @@ impl Journal {
             room: Room::Incoming,
             length: meta.length,
             is_begun: false,
+            place: Place::Files,
         };
         self.index().insert(id, slot);
         Adopted { id, meta }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{Advice, AtFlags, CWD};
@@ -30,6 +30,24 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Sets a file's bytes on their way to the disk, and waits for nothing: the next fsync, of
     /// whichever file, has less to do. Promises nothing, so it cannot fail.
     fn start_writing(&self, file: &File);
+
+    /// Writes bytes at a place in a file, all of them, and leaves them unsynced.
+    ///
+    /// # Errors
+    /// Anything the system says; any part of them may be written then.
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Cuts a file off behind this length in bytes; unsynced.
+    ///
+    /// # Errors
+    /// Anything the system says.
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()>;
+
+    /// Makes a file's bytes and its length survive a power cut (fdatasync(2)).
+    ///
+    /// # Errors
+    /// As [`Disk::sync_file`].
+    fn sync_bytes(&self, file: &File) -> io::Result<()>;
 
     /// Makes a file's bytes and times survive a power cut (fsync(2)).
     ///
@@ -118,6 +136,18 @@ impl Disk for LocalDisk {
         }
     }
 
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
+    fn sync_bytes(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+
     fn sync_file(&self, file: &File) -> io::Result<()> {
         file.sync_all()
     }
@@ -155,6 +185,18 @@ impl Disk for UnsyncedDisk {
     }
 
     fn start_writing(&self, _: &File) {}
+
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        LocalDisk.write_at(file, bytes, offset)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        LocalDisk.truncate(file, length)
+    }
+
+    fn sync_bytes(&self, _: &File) -> io::Result<()> {
+        Ok(())
+    }
 
     fn sync_file(&self, _: &File) -> io::Result<()> {
         Ok(())

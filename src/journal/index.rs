@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use super::layout::Room;
+use super::log::Position;
 use crate::file::FileId;
 
 /// An entry, as far as memory needs to know it.
@@ -13,6 +14,16 @@ pub(super) struct Slot {
     pub(super) length: u64,
     /// Whether a commit may have begun, so that the store may hold something of it.
     pub(super) is_begun: bool,
+    pub(super) place: Place,
+}
+
+/// Where an entry's record and body are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In files of its own.
+    Files,
+    /// In the log; its room is `incoming` then.
+    Log(Position),
 }
 
 /// Entries and bytes.

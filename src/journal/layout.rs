@@ -63,6 +63,9 @@ pub const BODIES: &str = "body";
 /// Ends the name of a record.
 const RECORD_SUFFIX: &str = ".json";
 
+/// Ends the name of a segment of the log.
+const SEGMENT_SUFFIX: &str = ".log";
+
 /// Ends the name of the list of a form's entries.
 const FORM_SUFFIX: &str = ".form";
 
@@ -122,6 +125,21 @@ impl Layout {
         self.journal.join("corrupt")
     }
 
+    /// Where small uploads are.
+    pub fn log(&self) -> PathBuf {
+        self.journal.join("log")
+    }
+
+    /// A segment of the log.
+    pub fn segment(&self, generation: u64) -> PathBuf {
+        self.log().join(format!("{generation:016}{SEGMENT_SUFFIX}"))
+    }
+
+    /// The segment that a name in the log is that of; `None` if it is none's.
+    pub fn generation(name: &OsStr) -> Option<u64> {
+        name.to_str()?.strip_suffix(SEGMENT_SUFFIX)?.parse().ok()
+    }
+
     /// A room's directory.
     pub fn room(&self, room: Room) -> PathBuf {
         self.journal.join(room.name())
@@ -137,6 +155,7 @@ impl Layout {
             self.tmp(),
             self.bodies(),
             self.corrupt(),
+            self.log(),
         ];
         all.extend(Room::ALL.map(|room| self.room(room)));
         all

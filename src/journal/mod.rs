@@ -6,6 +6,7 @@
 //!
 //! | room | means | leaves it by |
 //! |---|---|---|
+//! | `log` | promised, as `incoming`; small ones, in few files: see its module | a proven commit; into `incoming` before anything else |
 //! | `tmp` | a record being written | rename into a room; recovery removes the rest |
 //! | `incoming` | promised | a proven commit, a failed attempt, a delete |
 //! | `deferred` | promised, tried in vain | the same |
@@ -23,6 +24,7 @@ mod form;
 mod index;
 mod layout;
 mod lock;
+mod log;
 mod recovery;
 mod remove;
 mod settle;
@@ -32,7 +34,7 @@ mod sweep;
 mod tests;
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
@@ -40,7 +42,7 @@ use rustix::io::Errno;
 
 use crate::config::{Durability, JournalConfig};
 use crate::file::{FileId, FileIds, FileMeta, UnixMillis, Window};
-use crate::store::Promised;
+use crate::store::{Body, Promised};
 
 pub use admission::Free;
 pub use adopt::{Adopted, Draft};
@@ -53,8 +55,9 @@ pub use recovery::Recovered;
 pub use remove::Deletion;
 pub use settle::Settling;
 
-use index::Index;
+use index::{Index, Place, Slot};
 use lock::JournalLock;
+use log::Log;
 use shared::{Changed, SharedSync};
 
 /// The journal of this node. One per data directory; shared by reference.
@@ -69,6 +72,7 @@ pub struct Journal {
     /// Of the directory of bodies. Nothing is between the move into `incoming` and its fsync, so
     /// that one has nothing to gain.
     bodies_sync: SharedSync,
+    log: Log,
     _lock: JournalLock,
 }
 
@@ -81,8 +85,8 @@ pub struct Kept {
     pub meta: FileMeta,
     /// The room its record is in.
     pub room: Room,
-    /// Whether its bytes are all that its body file holds, so that nginx can send the file itself.
-    /// A part of a form is not: see [`Journal::open_window`].
+    /// Whether it has a file among the bodies that is it from end to end. Any other is read by
+    /// [`Journal::open_window`].
     pub is_whole_file: bool,
 }
 
@@ -151,13 +155,18 @@ impl Journal {
     /// When its record is here and cannot be read.
     pub fn look(&self, id: FileId) -> Result<Look, JournalError> {
         match self.record(id) {
-            Ok((Room::Deleted, _)) => Ok(Look::Deleted),
-            Ok((room, record)) => Ok(Look::Kept(Kept {
+            Ok((
+                Slot {
+                    room: Room::Deleted,
+                    ..
+                },
+                _,
+            )) => Ok(Look::Deleted),
+            Ok((slot, record)) => Ok(Look::Kept(Kept {
                 id,
-                room,
-                // In front of a part stands at least its delimiter.
-                is_whole_file: record.window.offset == 0,
+                is_whole_file: slot.place == Place::Files && record.window.offset == 0,
                 meta: record.meta,
+                room: slot.room,
             })),
             Err(JournalError::Absent(_)) => Ok(Look::Absent),
             Err(err) => Err(err),
@@ -192,7 +201,7 @@ impl Journal {
             Room::Incoming | Room::Deferred => Ok(Work::Commit {
                 promised: Promised {
                     id,
-                    body: Box::new(self.open_body(&record)?),
+                    body: self.body(slot, &record)?,
                     meta: record.meta,
                     is_retry: slot.is_begun,
                 },
@@ -207,15 +216,21 @@ impl Journal {
     /// # Errors
     /// When record or body cannot be read.
     pub fn open_window(&self, id: FileId) -> Result<Option<(File, Window)>, JournalError> {
-        let opened = self.record(id).and_then(|(room, record)| match room {
-            Room::Deleted => Ok(None),
-            Room::Incoming | Room::Deferred | Room::Hold | Room::Settled => {
-                Ok(Some((self.open_whole_body(&record)?, record.window)))
+        let found = self.record(id).and_then(|(slot, record)| {
+            if slot.room == Room::Deleted {
+                return Err(JournalError::Absent(id));
             }
+            if let Place::Log(position) = slot.place
+                && let Some(logged) = self.logged(id, position)?
+            {
+                return Ok((logged.segment, logged.window));
+            }
+            // In the log a moment ago, it has files now.
+            Ok((self.open_body(&record)?, record.window))
         });
-        match opened {
+        match found {
             Err(JournalError::Absent(_)) => Ok(None),
-            opened => opened,
+            found => found.map(Some),
         }
     }
 
@@ -271,18 +286,24 @@ impl Journal {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the record of an entry from the room it is in.
-    fn record(&self, id: FileId) -> Result<(Room, Record), JournalError> {
+    /// Reads the record of an entry from where it is.
+    fn record(&self, id: FileId) -> Result<(Slot, Record), JournalError> {
         // The entry may change rooms between the look at the index and the read. No entry goes
         // through more rooms than there are.
         for _ in Room::ALL {
             let Some(slot) = self.index().get(id) else {
                 break;
             };
+            if let Place::Log(position) = slot.place {
+                if let Some(record) = self.logged_record(id, position)? {
+                    return Ok((slot, record));
+                }
+                continue;
+            }
             match std::fs::read(self.layout.record(slot.room, id)) {
                 Ok(bytes) => {
                     return Record::decode(id, &bytes)
-                        .map(|record| (slot.room, record))
+                        .map(|record| (slot, record))
                         .map_err(|reason| JournalError::Unreadable { id, reason });
                 }
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {}
@@ -298,15 +319,22 @@ impl Journal {
         Err(JournalError::Absent(id))
     }
 
-    /// Opens an entry's window, and sees that all of it is there.
-    fn open_body(&self, record: &Record) -> Result<impl Read + Seek + use<>, JournalError> {
-        let mut file = self.open_whole_body(record)?;
+    /// The bytes of an entry, for the committer.
+    fn body(&self, slot: Slot, record: &Record) -> Result<Box<dyn Body>, JournalError> {
+        if let Place::Log(position) = slot.place
+            && let Some(logged) = self.logged(record.id, position)?
+        {
+            // It was read to compare it with its digest.
+            return Ok(Box::new(Cursor::new(logged.body)));
+        }
+        let mut file = self.open_body(record)?;
         file.seek(SeekFrom::Start(record.window.offset))
             .map_err(settle::at(record.id, "open the body"))?;
-        Ok(file.take(record.window.length))
+        Ok(Box::new(file.take(record.window.length)))
     }
 
-    fn open_whole_body(&self, record: &Record) -> Result<File, JournalError> {
+    /// Opens the file with an entry's window, and sees that all of it is there.
+    fn open_body(&self, record: &Record) -> Result<File, JournalError> {
         let id = record.id;
         let file = match File::open(self.layout.body(id)) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
@@ -348,7 +376,7 @@ impl Journal {
         }
         let reason = format!("fsync of {what} failed: {err}");
         if self.poison.set(reason.clone()).is_ok() {
-            log::error!("{reason}; no more uploads are accepted until a restart");
+            ::log::error!("{reason}; no more uploads are accepted until a restart");
         }
     }
 }

@@ -22,9 +22,10 @@ use std::path::{Path, PathBuf};
 use super::disk::{Disk, if_there};
 use super::entry::Record;
 use super::error::{JournalError, OpenError};
-use super::index::Slot;
+use super::index::{Place, Slot};
 use super::layout::{Layout, Room};
 use super::lock::JournalLock;
+use super::log::Log;
 use super::{Journal, Mutex, OnceLock, SharedSync};
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
@@ -60,10 +61,9 @@ impl Journal {
                 .create(&marker, b"gridspool journal\n")
                 .map_err(OpenError::at(&marker))?;
             disk.sync_file(&file).map_err(OpenError::at(&marker))?;
-            disk.sync_directory(layout.journal())
-                .map_err(OpenError::at(layout.journal()))?;
         }
-        Ok(())
+        disk.sync_directory(layout.journal())
+            .map_err(OpenError::at(layout.journal()))
     }
 
     /// Tries what a journal needs of its directories, without opening it: a sidecar may be at
@@ -89,7 +89,8 @@ impl Journal {
     /// 3. A link from the spool works.
     /// 4. `tmp` is emptied, and with a form that was cut goes what it had moved already.
     /// 5. The rooms are read.
-    /// 6. Bodies without a record are removed.
+    /// 6. The log is read: what it has and the rooms have not is in `incoming` too.
+    /// 7. Bodies without a record are removed.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is served then.
@@ -112,12 +113,18 @@ impl Journal {
             index: Mutex::default(),
             poison: OnceLock::new(),
             bodies_sync: SharedSync::default(),
+            log: Log::default(),
             _lock: lock,
         };
         let mut recovered = Recovered::default();
         journal.empty_tmp(&mut recovered)?; // 4
         journal.read_rooms(&mut recovered)?; // 5
-        journal.remove_lone_bodies(&mut recovered)?; // 6
+        journal.replay(&mut recovered)?; // 6
+        journal.remove_lone_bodies(&mut recovered)?; // 7
+        let entries = |room| usize::try_from(journal.totals(room).entries).unwrap_or(usize::MAX);
+        recovered.settled = entries(Room::Settled);
+        recovered.deleted = entries(Room::Deleted);
+        recovered.pending = entries(Room::Incoming) + entries(Room::Deferred) + entries(Room::Hold);
         Ok((journal, recovered))
     }
 
@@ -160,10 +167,6 @@ impl Journal {
             };
             moved.map_err(OpenError::at(&path))?;
         }
-        let entries = |room| usize::try_from(self.totals(room).entries).unwrap_or(usize::MAX);
-        recovered.settled = entries(Room::Settled);
-        recovered.deleted = entries(Room::Deleted);
-        recovered.pending = entries(Room::Incoming) + entries(Room::Deferred) + entries(Room::Hold);
         Ok(())
     }
 
@@ -195,6 +198,7 @@ impl Journal {
                     room,
                     length: record.meta.length,
                     is_begun: true,
+                    place: Place::Files,
                 };
                 self.index().insert(id, slot);
             }
@@ -210,7 +214,10 @@ impl Journal {
     fn remove_lone_bodies(&self, recovered: &mut Recovered) -> Result<(), OpenError> {
         for name in names(&self.layout.bodies())? {
             if let Some(id) = Layout::body_id(&name)
-                && self.index().get(id).is_none()
+                && self
+                    .index()
+                    .get(id)
+                    .is_none_or(|slot| slot.place != Place::Files)
             {
                 self.recovered_unlink(&self.layout.bodies().join(name), recovered)?;
             }
@@ -258,7 +265,7 @@ fn try_link(layout: &Layout, disk: &dyn Disk) -> Result<(), OpenError> {
 }
 
 /// The names in a directory.
-fn names(path: &Path) -> Result<Vec<OsString>, OpenError> {
+pub(super) fn names(path: &Path) -> Result<Vec<OsString>, OpenError> {
     let read = || -> std::io::Result<Vec<OsString>> {
         fs::read_dir(path)?
             .map(|found| Ok(found?.file_name()))

@@ -37,15 +37,20 @@ impl Journal {
     /// | 2 | a record in `deleted`, with its body | clears the store, then erases it |
     /// | 3 | a record in `deleted` | the same |
     ///
+    /// One that is in the log is given its files before: see [`Journal::unpack`].
+    ///
     /// A settled entry loses its files here at once, for good; the store decides whether it
     /// exists.
     ///
     /// # Errors
     /// What the disk says; the entry may then be deleted or not.
     pub fn delete(&self, id: FileId) -> Result<Deletion, JournalError> {
+        self.unpack(id)?;
         let slot = {
             let mut index = self.index();
             let Some(slot) = index.get(id) else {
+                drop(index);
+                self.finish_notes(id)?;
                 return Ok(Deletion::NotHere);
             };
             match slot.room {
@@ -78,6 +83,7 @@ impl Journal {
     /// hears of it: else a power cut brings back a promise, or the file itself.
     fn delete_settled(&self, id: FileId) -> Result<Deletion, JournalError> {
         self.sync_settled(id)?;
+        self.finish_notes(id)?;
         self.unlink_entry(Room::Settled, id)?;
         self.sync_directory(&self.layout.room(Room::Settled))
             .map_err(at(id, "fsync a delete"))?;
@@ -95,9 +101,15 @@ impl Journal {
     /// # Errors
     /// What the disk says; the rest is erased at the next start then.
     pub fn erase(&self, id: FileId) -> Result<(), JournalError> {
+        self.finish_notes(id)?;
         self.unlink_entry(Room::Deleted, id)?;
         self.index().remove(id);
         Ok(())
+    }
+
+    /// Before the last trace of an entry goes: the log must not bring it back.
+    pub(super) fn finish_notes(&self, id: FileId) -> Result<(), JournalError> {
+        self.sync_notes().map_err(at(id, "note in the log"))
     }
 
     /// Unlinks a body and then its record, in the order that recovery expects.

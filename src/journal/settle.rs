@@ -12,6 +12,7 @@ use super::Journal;
 use super::disk::if_there;
 use super::entry::Record;
 use super::error::JournalError;
+use super::index::Place;
 use super::layout::Room;
 use crate::file::{FileId, UnixMillis};
 use crate::store::Committed;
@@ -27,14 +28,22 @@ pub enum Settling {
 
 impl Journal {
     /// Moves a proven entry into `settled`. Nothing is fsynced: undone by a power cut, the entry
-    /// is committed once more, which does no harm.
+    /// is committed once more, which does no harm. One that is in the log leaves it, and the
+    /// journal, at once.
     ///
     /// # Errors
     /// When it is not in the journal, or the disk says no; it is pending as before then.
     pub fn settle(&self, committed: &Committed) -> Result<Settling, JournalError> {
         let id = committed.id();
         let mut index = self.index();
-        let room = index.get(id).ok_or(JournalError::Absent(id))?.room;
+        let slot = index.get(id).ok_or(JournalError::Absent(id))?;
+        if let Place::Log(position) = slot.place {
+            index.remove(id);
+            self.log.release(position.generation);
+            self.log.note_gone(id);
+            return Ok(Settling::Settled);
+        }
+        let room = slot.room;
         match room {
             Room::Deleted => Ok(Settling::Deleted),
             Room::Settled => Ok(Settling::Settled),
@@ -120,9 +129,15 @@ impl Journal {
             return Ok(());
         };
         log::error!("{id}: {reason}; moved to corrupt");
-        self.move_entry_to_corrupt(slot.room, id)
-            .map_err(at(id, "move to corrupt"))?;
+        match slot.place {
+            Place::Log(position) => self.keep_segment(position.generation),
+            Place::Files => self.move_entry_to_corrupt(slot.room, id),
+        }
+        .map_err(at(id, "move to corrupt"))?;
         index.remove(id);
+        if let Place::Log(position) = slot.place {
+            self.log.release(position.generation);
+        }
         Ok(())
     }
 
@@ -157,6 +172,7 @@ impl Journal {
         to: Room,
         change: impl FnOnce(Record) -> Record,
     ) -> Result<(), JournalError> {
+        self.unpack(id)?;
         let (_, record) = self.record(id)?;
         let encoded = change(record)
             .encode()

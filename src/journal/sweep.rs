@@ -13,7 +13,8 @@ use crate::file::FileId;
 
 impl Journal {
     /// Removes settled entries that are past their grace time or over the byte budget, the oldest
-    /// first; all of them when the disk is about to be full. Returns how many.
+    /// first; all of them when the disk is about to be full. Returns how many. Removes what the
+    /// log does not need any more, too.
     ///
     /// # Errors
     /// What the disk says; the rest is left for the next sweep.
@@ -27,6 +28,9 @@ impl Journal {
                 || since.elapsed() >= self.limits.settled_grace
                 || totals.bytes > self.limits.settled_max_bytes
         };
+        let note = at(FileId::from_bytes([0; 12]), "clear the log");
+        let cleared = self.sync_notes().and_then(|()| self.remove_old_segments());
+        cleared.map_err(note)?;
         let evicted = self.index().evict(due);
         if let Some(&first) = evicted.first() {
             self.sync_settled(first)?;

@@ -1,12 +1,12 @@
 //! A disk that fails when it is told to, and that can lose what nobody fsynced.
 
-use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard};
 
+use super::unsynced::{Tear, Unsynced};
 use crate::journal::{Disk, LocalDisk};
 
 /// What a call fails with.
@@ -84,12 +84,7 @@ impl FaultyDisk {
             pause: None,
             calls: Vec::new(),
             free_bytes: None,
-            unsynced: Unsynced {
-                graveyard,
-                graves: 0,
-                names: HashMap::new(),
-                inodes: HashSet::new(),
-            },
+            unsynced: Unsynced::new(graveyard),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -153,6 +148,11 @@ impl FaultyDisk {
     /// every file that was not fsynced.
     pub(super) fn cut_power(&self, directories: &[PathBuf]) {
         self.state().unsynced.lose(directories);
+    }
+
+    /// What power cuts leave of the log.
+    pub(super) fn set_tear(&self, tear: Tear) {
+        self.state().unsynced.tear = tear;
     }
 
     fn plan(&self, plan: Plan) {
@@ -229,6 +229,34 @@ impl Disk for FaultyDisk {
 
     fn start_writing(&self, _: &File) {}
 
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let refusal = match self.step("write_at") {
+            Ok(mut state) => {
+                state.unsynced.overwrite(file, bytes, offset);
+                return LocalDisk.write_at(file, bytes, offset);
+            }
+            Err(refusal) => refusal,
+        };
+        if refusal.is_torn {
+            self.state().unsynced.overwrite(file, bytes, offset);
+            LocalDisk.write_at(file, &bytes[..bytes.len() / 2], offset)?;
+        }
+        Err(refusal.error)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        let _state = self.step("truncate")?;
+        LocalDisk.truncate(file, length)
+    }
+
+    fn sync_bytes(&self, file: &File) -> io::Result<()> {
+        let mut state = self.step("sync_bytes")?;
+        let ino = file.metadata()?.ino();
+        state.unsynced.inodes.remove(&ino);
+        state.unsynced.overwritten.remove(&ino);
+        Ok(())
+    }
+
     fn sync_file(&self, file: &File) -> io::Result<()> {
         let mut state = self.step("sync_file")?;
         state.unsynced.inodes.remove(&file.metadata()?.ino());
@@ -261,81 +289,5 @@ impl Disk for FaultyDisk {
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let free = self.step("free_bytes")?.free_bytes;
         free.map_or_else(|| LocalDisk.free_bytes(path), Ok)
-    }
-}
-
-/// What a power cut may undo.
-#[derive(Debug)]
-struct Unsynced {
-    graveyard: PathBuf,
-    graves: usize,
-    names: HashMap<PathBuf, Before>,
-    inodes: HashSet<u64>,
-}
-
-/// What a name meant when its directory was last fsynced.
-#[derive(Debug)]
-struct Before {
-    grave: Option<PathBuf>,
-    /// A rename is one step: where it has left the one directory, it has reached the other, and
-    /// the other way round.
-    moved_to: Option<PathBuf>,
-}
-
-impl Unsynced {
-    fn change(&mut self, path: &Path) {
-        if self.names.contains_key(path) {
-            return;
-        }
-        let grave = self.graveyard.join(self.graves.to_string());
-        self.graves += 1;
-        let before = Before {
-            grave: fs::hard_link(path, &grave).is_ok().then_some(grave),
-            moved_to: None,
-        };
-        self.names.insert(path.to_owned(), before);
-    }
-
-    fn write(&mut self, file: &File) {
-        self.inodes.insert(file.metadata().unwrap().ino());
-    }
-
-    fn names_in(&self, directory: &Path) -> Vec<PathBuf> {
-        let names = self.names.keys();
-        let here = names.filter(|name| name.parent() == Some(directory));
-        here.cloned().collect()
-    }
-
-    fn sync(&mut self, names: &[PathBuf]) {
-        for name in names {
-            let before = self.names.remove(name);
-            if let Some(moved_to) = before.and_then(|before| before.moved_to) {
-                self.names.remove(&moved_to);
-            }
-            self.names
-                .retain(|_, before| before.moved_to.as_ref() != Some(name));
-        }
-    }
-
-    fn lose(&mut self, directories: &[PathBuf]) {
-        for (name, before) in self.names.drain() {
-            if name.exists() {
-                fs::remove_file(&name).unwrap();
-            }
-            if let Some(grave) = before.grave {
-                fs::hard_link(grave, name).unwrap();
-            }
-        }
-        for directory in directories {
-            for found in fs::read_dir(directory).unwrap() {
-                let file = File::options().write(true).open(found.unwrap().path());
-                let file = file.unwrap();
-                let metadata = file.metadata().unwrap();
-                if self.inodes.contains(&metadata.ino()) {
-                    file.set_len(metadata.len() / 2).unwrap();
-                }
-            }
-        }
-        self.inodes.clear();
     }
 }

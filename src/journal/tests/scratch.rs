@@ -42,6 +42,7 @@ impl Scratch {
             limits: JournalConfig {
                 node: 1,
                 durability: Durability::Disk,
+                log_body_bytes: 0,
                 max_bytes: 1000,
                 max_entries: 20,
                 min_free_bytes: 0,
@@ -106,7 +107,12 @@ impl Scratch {
     pub(super) fn cut_power(&self) {
         let layout = self.layout();
         let rooms = Room::ALL.map(|room| layout.room(room));
-        let others = [layout.bodies(), layout.tmp(), layout.corrupt()];
+        let others = [
+            layout.bodies(),
+            layout.tmp(),
+            layout.corrupt(),
+            layout.log(),
+        ];
         self.disk.cut_power(&[&rooms[..], &others[..]].concat());
     }
 

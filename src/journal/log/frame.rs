@@ -1,0 +1,240 @@
+//! The form of the log's bytes: a head, then groups of frames.
+//!
+//! | part | bytes |
+//! |---|---|
+//! | head of a segment | its salt (8), the digest of salt and generation (8) |
+//! | head of a group | `MAGIC` (8), its length with this head (8), the digest of salt, generation, place and length (16) |
+//! | frame | its kind (4), the id (12), the lengths of record and body (4 each), both, the digest of all before (32) |
+//!
+//! Numbers are little endian, digests sha-256 or the first bytes of it. The salt is never told: no
+//! body can hold what would be taken for a group. Salt, generation and place bind a group to where
+//! it was written: what was copied from elsewhere, or is left of an earlier write, is none.
+
+use std::io;
+use std::ops::Range;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::file::{FileId, Window};
+
+/// Begins a group.
+const MAGIC: &[u8; 8] = b"gs-group";
+
+/// The bytes of a segment's head.
+pub(super) const HEAD_BYTES: usize = 16;
+
+/// The bytes of a group's head.
+pub(super) const GROUP_HEAD_BYTES: usize = 32;
+
+const FRAME_HEAD_BYTES: usize = 24;
+
+const DIGEST_BYTES: usize = 32;
+
+const FILE: &[u8; 4] = b"file";
+
+const GONE: &[u8; 4] = b"gone";
+
+/// What one segment's groups are bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seal {
+    salt: [u8; 8],
+    generation: u64,
+}
+
+impl Seal {
+    pub(super) fn new(salt: u64, generation: u64) -> Self {
+        Self {
+            salt: salt.to_le_bytes(),
+            generation,
+        }
+    }
+
+    /// The head of the segment.
+    pub(super) fn head(self) -> Vec<u8> {
+        let digest = Sha256::new()
+            .chain_update(self.salt)
+            .chain_update(self.generation.to_le_bytes())
+            .finalize();
+        let check = digest.iter().copied().take(HEAD_BYTES - self.salt.len());
+        self.salt.into_iter().chain(check).collect()
+    }
+
+    /// Reads what [`Seal::head`] wrote for this generation.
+    pub(super) fn read(generation: u64, segment: &[u8]) -> Option<Self> {
+        let salt = *segment.first_chunk()?;
+        let seal = Self { salt, generation };
+        segment.starts_with(&seal.head()).then_some(seal)
+    }
+
+    /// The head of a group of `length` bytes, written at `place`.
+    pub(super) fn group_head(self, place: u64, length: u64) -> Vec<u8> {
+        let digest = Sha256::new()
+            .chain_update(self.salt)
+            .chain_update(self.generation.to_le_bytes())
+            .chain_update(place.to_le_bytes())
+            .chain_update(length.to_le_bytes())
+            .finalize();
+        let mut head = [&MAGIC[..], &length.to_le_bytes()[..]].concat();
+        head.extend(digest.iter().take(GROUP_HEAD_BYTES - head.len()));
+        head
+    }
+
+    /// Where the group that begins at `place` ends, if its head is whole and all of it is there.
+    pub(super) fn group(self, place: usize, segment: &[u8]) -> Option<Range<usize>> {
+        let here = segment.get(place..)?;
+        let length = u64::from_le_bytes(*here.get(MAGIC.len()..)?.first_chunk()?);
+        let is_head = here.starts_with(&self.group_head(u64::try_from(place).ok()?, length));
+        let end = place.checked_add(usize::try_from(length).ok()?)?;
+        (is_head && end <= segment.len()).then_some(place..end)
+    }
+
+    /// The first group after `place`.
+    pub(super) fn next_group(self, place: usize, segment: &[u8]) -> Option<usize> {
+        let after = segment.get(place + 1..)?;
+        let begins = after.windows(MAGIC.len()).enumerate();
+        begins
+            .filter(|(_, bytes)| bytes == MAGIC)
+            .map(|(at, _)| place + 1 + at)
+            .find(|&at| self.group(at, segment).is_some())
+    }
+}
+
+/// Where a frame with a body is in its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::journal) struct Position {
+    /// The segment.
+    pub(in crate::journal) generation: u64,
+    /// Where the frame begins.
+    pub(super) offset: u64,
+    pub(super) record_bytes: u32,
+    body_bytes: u32,
+}
+
+impl Position {
+    /// Where the record is.
+    pub(super) fn record(self) -> Window {
+        Window {
+            offset: self.offset + 24,
+            length: self.record_bytes.into(),
+        }
+    }
+
+    /// Where the body is.
+    pub(super) fn body(self) -> Window {
+        Window {
+            offset: self.offset + 24 + u64::from(self.record_bytes),
+            length: self.body_bytes.into(),
+        }
+    }
+
+    /// All of the frame.
+    pub(super) fn frame(self) -> Window {
+        let bytes = 24 + 32 + u64::from(self.record_bytes) + u64::from(self.body_bytes);
+        Window {
+            offset: self.offset,
+            length: bytes,
+        }
+    }
+
+    /// The same frame where it is after a group was written.
+    pub(super) fn placed(self, generation: u64, place: u64) -> Self {
+        Self {
+            generation,
+            offset: self.offset + place,
+            ..self
+        }
+    }
+}
+
+/// What a frame says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Frame<'a> {
+    /// An upload was promised.
+    File {
+        id: FileId,
+        record: &'a [u8],
+        body: &'a [u8],
+    },
+    /// Its frame means nothing any more: it is settled, or has files.
+    Gone(FileId),
+}
+
+/// Makes the frame of an upload; `fill` writes its body. Returns it with its position in itself.
+pub(super) fn encode_file(
+    id: FileId,
+    record: &[u8],
+    body_bytes: u32,
+    fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+) -> io::Result<(Vec<u8>, Position)> {
+    let record_bytes = u32::try_from(record.len()).map_err(io::Error::other)?;
+    let position = Position {
+        generation: 0,
+        offset: 0,
+        record_bytes,
+        body_bytes,
+    };
+    let total = usize::try_from(position.frame().length).map_err(io::Error::other)?;
+    let mut frame = Vec::with_capacity(total);
+    begin(&mut frame, FILE, id, [record_bytes, body_bytes]);
+    frame.extend_from_slice(record);
+    let body_at = frame.len();
+    frame.resize(total - DIGEST_BYTES, 0);
+    fill(frame.get_mut(body_at..).unwrap_or_default())?;
+    end(&mut frame);
+    Ok((frame, position))
+}
+
+/// Makes the frame that takes another's meaning.
+pub(super) fn encode_gone(id: FileId) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(FRAME_HEAD_BYTES + DIGEST_BYTES);
+    begin(&mut frame, GONE, id, [0, 0]);
+    end(&mut frame);
+    frame
+}
+
+fn begin(frame: &mut Vec<u8>, kind: &[u8], id: FileId, lengths: [u32; 2]) {
+    frame.extend_from_slice(kind);
+    frame.extend_from_slice(&id.bytes());
+    for length in lengths {
+        frame.extend_from_slice(&length.to_le_bytes());
+    }
+}
+
+fn end(frame: &mut Vec<u8>) {
+    let digest = Sha256::digest(&*frame);
+    frame.extend_from_slice(&digest);
+}
+
+/// Reads the frame that `bytes` begin with; returns how long it is too. `None` unless it is whole.
+pub(super) fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+    let (kind, rest) = bytes.split_first_chunk::<4>()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    let (record_bytes, rest) = rest.split_first_chunk()?;
+    let (body_bytes, rest) = rest.split_first_chunk()?;
+    let [record_bytes, body_bytes] =
+        [record_bytes, body_bytes].map(|bytes| usize::try_from(u32::from_le_bytes(*bytes)));
+    let (record, rest) = rest.split_at_checked(record_bytes.ok()?)?;
+    let (body, rest) = rest.split_at_checked(body_bytes.ok()?)?;
+    let (digest, after) = rest.split_at_checked(DIGEST_BYTES)?;
+    let length = bytes.len() - after.len();
+    let hashed = bytes.get(..length - DIGEST_BYTES)?;
+    if Sha256::digest(hashed).as_slice() != digest {
+        return None;
+    }
+    let id = FileId::from_bytes(*id);
+    match kind {
+        FILE => Some((Frame::File { id, record, body }, length)),
+        GONE => Some((Frame::Gone(id), length)),
+        _ => None,
+    }
+}
+
+/// The position of a decoded frame with a body.
+pub(super) fn position(generation: u64, at: usize, record: &[u8], body: &[u8]) -> Option<Position> {
+    Some(Position {
+        generation,
+        offset: u64::try_from(at).ok()?,
+        record_bytes: u32::try_from(record.len()).ok()?,
+        body_bytes: u32::try_from(body.len()).ok()?,
+    })
+}

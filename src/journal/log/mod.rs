@@ -1,0 +1,304 @@
+//! The log: small uploads, record and body, behind each other in few files.
+//!
+//! A file of its own costs an upload several flushes and commits of the file system, whatever its
+//! size. In the log many uploads share one write and one fdatasync. What is in the log is in
+//! `incoming`; whatever is done to it but a commit takes it out first: it gets its files
+//! ([`Journal::unpack`]), and goes on as every other entry.
+//!
+//! - An upload is promised after the fdatasync of its group, and its frame is never changed.
+//! - Groups follow each other: each is written when the one before is synced or taken back. So
+//!   what is torn can only be the last, of which nothing was promised.
+//! - When a frame means nothing any more, as its entry is settled or has files, that is *noted*: a
+//!   frame that says so goes along with the next group. Whoever takes away the last trace of an
+//!   entry elsewhere waits for its note before ([`Journal::sync_notes`]): else a restart would
+//!   bring back what was deleted. A note that is lost before costs a second commit, no more.
+//! - Segments go strictly in order, the oldest first, so that a note outlives what it is about.
+//! - After a failure a segment is cut back to its last whole group; after a failed fdatasync it is
+//!   never written again, and the journal makes no more promises.
+//! - No start writes into a segment that it has found.
+
+mod adopt;
+mod frame;
+mod read;
+mod replay;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{io, mem};
+
+use super::Journal;
+use super::disk::if_there;
+use crate::file::FileId;
+pub(super) use frame::Position;
+
+/// How long a segment grows before the next one begins, in bytes.
+const SEGMENT_BYTES: u64 = if cfg!(test) { 4000 } else { 16 * 1024 * 1024 };
+
+/// How many zeros are written behind a group that comes to the end of those before. To sync bytes
+/// that replace others costs one flush; to sync a file that has grown costs a commit of the file
+/// system too, with all that it holds of others.
+const AHEAD_BYTES: usize = if cfg!(test) { 1000 } else { 1024 * 1024 };
+
+/// What memory knows of the log.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    queue: Mutex<Queue>,
+    /// The segment that is written to, for the thread that leads.
+    active: Mutex<Option<Segment>>,
+    /// Every segment on disk, with the number of entries that are nowhere else. The last is never
+    /// removed.
+    live: Mutex<BTreeMap<u64, u64>>,
+    /// Held by the one that removes segments.
+    removing: Mutex<()>,
+    /// Held by the one that gives an entry its files.
+    unpacking: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    seal: frame::Seal,
+    generation: u64,
+    file: File,
+    /// Where the next group goes.
+    length: u64,
+    /// Up to where it is written, with zeros at the end.
+    written: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Whether a thread is writing a group.
+    is_led: bool,
+    gathering: Gathering,
+    /// To be noted with the next group.
+    gone: Vec<FileId>,
+}
+
+/// Frames that wait for the next group.
+#[derive(Debug, Default)]
+struct Gathering {
+    bytes: Vec<u8>,
+    entries: u64,
+    group: Arc<Group>,
+}
+
+/// What the threads of a group share.
+#[derive(Debug, Default)]
+struct Group {
+    /// The segment that it is in and where its frames begin, or why it is not.
+    outcome: OnceLock<Result<(u64, u64), Failure>>,
+    /// Told to all when there is an outcome, and to one when nobody leads.
+    turn: Condvar,
+}
+
+/// An I/O error, for all threads that it concerns.
+#[derive(Debug, Clone)]
+struct Failure {
+    code: Option<i32>,
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl From<io::Error> for Failure {
+    fn from(err: io::Error) -> Self {
+        Self {
+            code: err.raw_os_error(),
+            kind: err.kind(),
+            text: err.to_string(),
+        }
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        failure.code.map_or_else(
+            || Self::new(failure.kind, failure.text),
+            Self::from_raw_os_error,
+        )
+    }
+}
+
+/// A thread that panicked leaves these usable: each change is complete in itself.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log {
+    /// Has the next group note that an entry's frame means nothing any more.
+    pub(super) fn note_gone(&self, id: FileId) {
+        lock(&self.queue).gone.push(id);
+    }
+
+    /// An entry of this segment is settled, or is elsewhere too.
+    pub(super) fn release(&self, generation: u64) {
+        if let Some(live) = lock(&self.live).get_mut(&generation) {
+            *live = live.saturating_sub(1);
+        }
+    }
+
+    /// How many uploads wait for the next group.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u64 {
+        lock(&self.queue).gathering.entries
+    }
+
+    /// The oldest segment, if nothing in it is needed and it is not the last.
+    fn removable(&self) -> Option<u64> {
+        let live = lock(&self.live);
+        let (&oldest, &entries) = live.first_key_value()?;
+        (entries == 0 && live.len() > 1).then_some(oldest)
+    }
+}
+
+impl Journal {
+    /// Writes a frame, and returns when it will survive a power cut: the segment, and where in it
+    /// the frame is. All that waits while another group is written makes up the next one, which
+    /// the first of these threads to wake writes for all.
+    ///
+    /// # Errors
+    /// What the disk says; nothing of the group was written then, for all that is promised.
+    fn append(&self, frame: &[u8], entries: u64) -> io::Result<(u64, u64)> {
+        let mut queue = lock(&self.log.queue);
+        let gathering = &mut queue.gathering;
+        let before = u64::try_from(gathering.bytes.len()).map_err(io::Error::other)?;
+        gathering.bytes.extend_from_slice(frame);
+        gathering.entries += entries;
+        let group = Arc::clone(&gathering.group);
+        loop {
+            if let Some(outcome) = group.outcome.get() {
+                let (generation, begin) = outcome.clone()?;
+                return Ok((generation, begin + before));
+            }
+            if queue.is_led {
+                let woken = group.turn.wait(queue);
+                queue = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            queue.is_led = true;
+            let gathered = mem::take(&mut queue.gathering);
+            let gone = mem::take(&mut queue.gone);
+            drop(queue);
+            let written = self.write_group(&gathered, &gone);
+            queue = lock(&self.log.queue);
+            if written.is_err() {
+                queue.gone.extend(gone);
+            }
+            let outcome = &gathered.group.outcome;
+            outcome.get_or_init(|| written.map_err(Failure::from));
+            queue.is_led = false;
+            gathered.group.turn.notify_all();
+            queue.gathering.group.turn.notify_one();
+        }
+    }
+
+    /// Makes all notes survive a power cut.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub(super) fn sync_notes(&self) -> io::Result<()> {
+        let queue = lock(&self.log.queue);
+        // Those of a group that is being written are not there yet.
+        let is_done = queue.gone.is_empty() && !queue.is_led;
+        drop(queue);
+        if is_done {
+            return Ok(());
+        }
+        self.append(&[], 0).map(drop)
+    }
+
+    fn write_group(&self, gathered: &Gathering, gone: &[FileId]) -> io::Result<(u64, u64)> {
+        if gathered.bytes.is_empty() && gone.is_empty() {
+            return Ok((0, 0));
+        }
+        let notes: Vec<u8> = gone.iter().flat_map(|&id| frame::encode_gone(id)).collect();
+        let length = frame::GROUP_HEAD_BYTES + gathered.bytes.len() + notes.len();
+        let length = u64::try_from(length).map_err(io::Error::other)?;
+        let mut active = lock(&self.log.active);
+        let mut segment = match active.take() {
+            Some(segment) if segment.length < SEGMENT_BYTES => segment,
+            _ => self.new_segment()?,
+        };
+        let place = segment.length;
+        let head = segment.seal.group_head(place, length);
+        let mut bytes = [&head[..], &gathered.bytes, &notes].concat();
+        if place + length > segment.written {
+            bytes.resize(bytes.len() + AHEAD_BYTES, 0);
+        }
+        if let Err(err) = self.disk.write_at(&segment.file, &bytes, place) {
+            // It may be only the zeros that failed, behind a whole group that is refused now.
+            if self.disk.truncate(&segment.file, place).is_ok() {
+                segment.written = place;
+                *active = Some(segment);
+            }
+            return Err(err);
+        }
+        if let Err(err) = self.disk.sync_bytes(&segment.file) {
+            self.set_poison("the log", &err);
+            // Of no use against a power cut, but it is refused for all who read on.
+            if let Err(err) = self.disk.truncate(&segment.file, place) {
+                log::error!("a group that was refused stays in the log: {err}");
+            }
+            return Err(err);
+        }
+        segment.length = place + length;
+        let end = place + u64::try_from(bytes.len()).map_err(io::Error::other)?;
+        segment.written = segment.written.max(end);
+        let generation = segment.generation;
+        *active = Some(segment);
+        drop(active);
+        if let Some(live) = lock(&self.log.live).get_mut(&generation) {
+            *live += gathered.entries;
+        }
+        let begin = u64::try_from(frame::GROUP_HEAD_BYTES).map_err(io::Error::other)?;
+        Ok((generation, place + begin))
+    }
+
+    /// Begins a segment. Head and name are synced before anything is in it.
+    fn new_segment(&self) -> io::Result<Segment> {
+        let generation = lock(&self.log.live)
+            .last_key_value()
+            .map_or(1, |(&last, _)| last + 1);
+        // The standard library seeds each hasher from the operating system's random source.
+        let salt = std::hash::RandomState::new().hash_one(generation);
+        let seal = frame::Seal::new(salt, generation);
+        let path = self.layout.segment(generation);
+        let head = seal.head();
+        let created = self.disk.create(&path, &head);
+        let file = created.inspect_err(|_| {
+            // A disk that is full leaves half a head: in the way of the next attempt.
+            if let Err(err) = if_there(self.disk.unlink(&path)) {
+                log::error!("{}: cannot be removed: {err}", path.display());
+            }
+        })?;
+        lock(&self.log.live).insert(generation, 0);
+        self.disk
+            .sync_bytes(&file)
+            .inspect_err(|err| self.set_poison("the log", err))?;
+        self.sync_directory(&self.layout.log())?;
+        let length = u64::try_from(head.len()).map_err(io::Error::other)?;
+        Ok(Segment {
+            seal,
+            generation,
+            file,
+            length,
+            written: length,
+        })
+    }
+
+    /// Removes the oldest segments, as long as nothing in them is needed. Each is gone for good
+    /// before the next one goes, as that may say what the first one must not bring back.
+    ///
+    /// # Errors
+    /// What the disk says; the rest is left for the next time.
+    pub(super) fn remove_old_segments(&self) -> io::Result<()> {
+        let _alone = lock(&self.log.removing);
+        while let Some(generation) = self.log.removable() {
+            if_there(self.disk.unlink(&self.layout.segment(generation)))?;
+            self.sync_directory(&self.layout.log())?;
+            lock(&self.log.live).remove(&generation);
+        }
+        Ok(())
+    }
+}

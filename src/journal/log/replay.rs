@@ -1,0 +1,150 @@
+//! What a start finds in the log.
+//!
+//! | found | left by a cut | becomes |
+//! |---|---|---|
+//! | a group that is not whole, and none behind it | before its fdatasync | ignored: nothing of it was promised |
+//! | a frame of an entry that has files | while it was unpacked, or before the note | the files are kept, the frame is noted as gone |
+//! | a frame that is noted as gone | after the note | nothing |
+//! | any other frame of an upload | after the promise | an entry in `incoming` |
+//! | a group or frame that is not whole, with groups behind it | by no cut: a damaged disk | what can be read is kept; the segment gets a second name in `corrupt` |
+//! | a head that is not whole, with groups behind it | by no cut | the same, and nothing can be read |
+
+use std::collections::HashMap;
+use std::fs;
+
+use super::super::entry::Record;
+use super::super::error::OpenError;
+use super::super::index::{Place, Slot};
+use super::super::layout::{Layout, Room};
+use super::super::recovery::{Recovered, names};
+use super::frame::{self, Frame, HEAD_BYTES, Position, Seal};
+use super::{Journal, lock};
+use crate::file::FileId;
+
+/// What can be read of a segment.
+#[derive(Debug, Default)]
+pub(in crate::journal) struct Contents {
+    /// In their order; `None` stands for a note that the frame of this entry means nothing.
+    pub(super) frames: Vec<(FileId, Option<Position>)>,
+    /// Whether something of it was synced once and cannot be read.
+    pub(super) is_damaged: bool,
+    /// Whether it ends in a group that was not synced, as far as one can tell.
+    pub(super) is_torn: bool,
+}
+
+impl Contents {
+    pub(super) fn read(generation: u64, segment: &[u8]) -> Self {
+        let mut contents = Self::default();
+        let Some(seal) = Seal::read(generation, segment) else {
+            // The head was synced before anything came behind it.
+            contents.is_damaged = segment.len() > HEAD_BYTES;
+            return contents;
+        };
+        let mut place = HEAD_BYTES;
+        while place < segment.len() {
+            let group = seal.group(place, segment);
+            let begin = place + frame::GROUP_HEAD_BYTES;
+            let end = group.as_ref().map_or(begin, |group| group.end);
+            let (frames, is_whole) = read_frames(generation, begin, end, segment);
+            if group.is_some() && is_whole {
+                contents.frames.extend(frames);
+                place = end;
+                continue;
+            }
+            // Each group was synced before the next was written.
+            let Some(next) = seal.next_group(place, segment) else {
+                let rest = segment.get(place..).unwrap_or_default();
+                contents.is_torn = rest.iter().any(|&byte| byte != 0);
+                break;
+            };
+            contents.is_damaged = true;
+            contents.frames.extend(frames);
+            place = next;
+        }
+        contents
+    }
+}
+
+/// The frames from `place` on, up to the first that is not whole.
+fn read_frames(
+    generation: u64,
+    mut place: usize,
+    end: usize,
+    segment: &[u8],
+) -> (Vec<(FileId, Option<Position>)>, bool) {
+    let mut frames = Vec::new();
+    while place < end {
+        let Some((frame, length)) = segment.get(place..end).and_then(frame::decode) else {
+            return (frames, false);
+        };
+        match frame {
+            Frame::Gone(id) => frames.push((id, None)),
+            Frame::File { id, record, body } => {
+                let position = frame::position(generation, place, record, body);
+                if position.is_none() || Record::decode(id, record).is_err() {
+                    return (frames, false);
+                }
+                frames.push((id, position));
+            }
+        }
+        place += length;
+    }
+    (frames, place == end)
+}
+
+impl Journal {
+    /// Brings the entries of the log back into the index, which knows those with files already.
+    pub(in crate::journal) fn replay(&self, recovered: &mut Recovered) -> Result<(), OpenError> {
+        let names = names(&self.layout.log())?;
+        let mut generations: Vec<_> = names
+            .iter()
+            .filter_map(|name| Layout::generation(name))
+            .collect();
+        generations.sort_unstable();
+        let mut entries = HashMap::new();
+        for generation in generations {
+            let path = self.layout.segment(generation);
+            let segment = fs::read(&path).map_err(OpenError::at(&path))?;
+            lock(&self.log.live).insert(generation, 0);
+            let contents = Contents::read(generation, &segment);
+            if contents.is_damaged {
+                log::error!("{}: damaged; kept in corrupt too", path.display());
+                self.keep_segment(generation)
+                    .map_err(OpenError::at(&path))?;
+                recovered.corrupt += 1;
+            }
+            if contents.is_torn {
+                log::warn!("{}: ends in a torn group, ignored", path.display());
+            }
+            for (id, position) in contents.frames {
+                match position {
+                    Some(position) => entries.insert(id, position),
+                    None => entries.remove(&id),
+                };
+            }
+        }
+        for (id, position) in entries {
+            self.replay_entry(id, position);
+        }
+        Ok(())
+    }
+
+    fn replay_entry(&self, id: FileId, position: Position) {
+        let mut index = self.index();
+        if index.get(id).is_some() {
+            self.log.note_gone(id);
+            return;
+        }
+        let slot = Slot {
+            room: Room::Incoming,
+            length: position.body().length,
+            is_begun: true,
+            place: Place::Log(position),
+        };
+        index.insert(id, slot);
+        drop(index);
+        if let Some(live) = lock(&self.log.live).get_mut(&position.generation) {
+            *live += 1;
+        }
+    }
+}
