@@ -52,7 +52,7 @@ pub enum ClaimError {
         /// Its name.
         name: String,
     },
-    /// It is no regular file of this user, or somebody has linked it already.
+    /// It is no regular file of this user, or was taken over already.
     #[error(
         "the spool file {name} is not a fresh body: mode {mode:o}, owner {owner}, links {links}"
     )]
@@ -80,6 +80,9 @@ pub enum ClaimError {
 
 /// nginx names temp files by a counter of this many digits.
 const NAME_DIGITS: usize = 10;
+
+/// The permission that nginx's own files have, and those that were taken over have not.
+const WRITABLE: u32 = 0o200;
 
 /// How much of a body tells its type.
 const SNIFFED_BYTES: u64 = 8192;
@@ -140,7 +143,8 @@ impl Spool {
             Ok(found) => found,
             Err(source) => return Err(ClaimError::Open { name, source }),
         };
-        if !found.is_file() || found.uid() != self.owner || found.nlink() != 1 {
+        let is_taken = found.nlink() != 1 || found.mode() & WRITABLE == 0;
+        if !found.is_file() || found.uid() != self.owner || is_taken {
             return Err(ClaimError::Kind {
                 name,
                 mode: found.mode(),
@@ -181,6 +185,15 @@ impl SpooledBody {
     /// The open file.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Marks the file, for as long as it lives, as one that was taken over already: for a taker
+    /// that gives it no name of its own.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn mark_taken(&self) -> std::io::Result<()> {
+        Ok(rustix::fs::fchmod(&self.file, Mode::RUSR)?)
     }
 
     /// The media type that the first bytes of a part of it show; `application/octet-stream` if
@@ -300,6 +313,19 @@ mod tests {
         assert!(matches!(refusal, ClaimError::Taken { .. }), "{refusal}");
         drop(first);
         assert!(spool.claim(b"0000000001", None).is_ok());
+    }
+
+    #[test]
+    fn a_body_that_was_taken_over_cannot_be_claimed_again() {
+        let (scratch, spool) = spool();
+        std::fs::write(scratch.path().join("0000000001"), b"body").unwrap();
+        spool
+            .claim(b"0000000001", None)
+            .unwrap()
+            .mark_taken()
+            .unwrap();
+        let refusal = spool.claim(b"0000000001", None).unwrap_err();
+        assert!(matches!(refusal, ClaimError::Kind { .. }), "{refusal}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn a_pending_file_that_is_deleted_never_reaches_gridfs() {
 #[test]
 fn a_settled_file_that_is_deleted_is_gone_from_the_journal_and_gridfs() {
     let mongo = Mongo::start();
-    let site = Site::start(&mongo);
+    let site = Builder::without_log().start(&mongo);
     let client = site.client();
     let (kept, file) = (client.upload(b"kept"), client.upload(&noise(1, 2 * CHUNK)));
     site.wait_until_committed();

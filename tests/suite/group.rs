@@ -95,7 +95,9 @@ fn a_member_that_mongodb_refuses_is_held_and_all_others_are_committed() {
 fn a_member_whose_body_is_cut_short_is_set_aside_and_all_others_are_committed() {
     let mongo = Mongo::start();
     let ledger = Ledger::default();
-    let site = site_with_backlog(&mongo, &ledger, 20);
+    mongo.hide_from_sidecars();
+    let site = builder().set("log_body_bytes", 0).start(&mongo);
+    upload_small(&site.client(), &ledger, 20);
     let cut = site.client().upload(&noise(1, 5000));
     upload_small(&site.client(), &ledger, 20);
     let body = site.data_dir().join(format!("journal/body/{}", cut.id));

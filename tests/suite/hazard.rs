@@ -74,7 +74,7 @@ fn a_second_write_makes_the_drivers_stream_destroy_the_file_and_ours_keep_it() {
     assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 0);
     mongo.run(doc! { "dropDatabase": 1 });
 
-    let mut site = Site::start(&mongo);
+    let mut site = Builder::without_log().start(&mongo);
     let ledger = Ledger::default();
     for (seed, length) in [(1, 0), (2, 1), (3, CHUNK), (4, 3 * CHUNK), (5, 3_000_000)] {
         ledger.upload(&site.client(), seed, length);

@@ -21,6 +21,7 @@ mod handover;
 mod hazard;
 mod hostile;
 mod interop;
+mod log;
 mod operations;
 mod outage;
 mod poison;

@@ -58,7 +58,7 @@ fn a_sidecar_that_fsyncs_nothing_says_so_and_still_survives_a_kill() {
 #[test]
 fn the_status_tells_rooms_commits_and_mongodb() {
     let mut mongo = Mongo::start();
-    let site = Site::start(&mongo);
+    let site = Builder::without_log().start(&mongo);
     let client = site.client();
     client.upload(&noise(1, 1000));
     client.upload(&noise(2, CHUNK + 1));

@@ -40,6 +40,10 @@ impl Journal {
         spooled: Option<&SpooledBody>,
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
+        if let Some(body) = spooled {
+            // It gets no second name, by which another claim would know it.
+            body.mark_taken().map_err(at("mark the spool file"))?;
+        }
         let id = self.free_id();
         let modified = spooled.map_or_else(SystemTime::now, SpooledBody::modified);
         let meta = FileMeta {

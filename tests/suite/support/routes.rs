@@ -17,7 +17,7 @@ impl Routes {
     pub(crate) fn start() -> Self {
         let mongo = Mongo::start();
         mongo.hide_from_sidecars();
-        let site = Builder::default()
+        let site = Builder::without_log()
             .set("settled_grace_seconds", 0)
             .start(&mongo);
         Self { site, mongo }

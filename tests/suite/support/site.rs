@@ -41,6 +41,16 @@ impl Builder {
         self
     }
 
+    /// Has a file for every upload, however small.
+    pub(crate) fn without_log() -> Self {
+        Self::default().set("log_body_bytes", 0)
+    }
+
+    /// Starts nginx and sidecar without a MongoDB: what is uploaded stays pending.
+    pub(crate) fn start_without_mongodb(self) -> Site {
+        self.start_with_uri(NO_MONGODB)
+    }
+
     /// Starts nginx and sidecar, with `mongo` behind them.
     pub(crate) fn start(self, mongo: &Mongo) -> Site {
         self.start_with_uri(&mongo.uri())
@@ -88,7 +98,7 @@ impl Site {
 
     /// A site with the default settings and no MongoDB: what is uploaded stays pending.
     pub(crate) fn without_mongodb() -> Self {
-        Builder::default().start_with_uri(NO_MONGODB)
+        Builder::default().start_without_mongodb()
     }
 
     /// A site whose own program on this port says who may do what.

@@ -1,0 +1,90 @@
+//! Small uploads, which are kept in the journal's log: no client sees a difference.
+
+use mongodb::bson::doc;
+
+use crate::support::{Builder, Client, Ledger, Mongo, Site, noise, wait_until};
+
+/// A site whose MongoDB does not answer yet.
+fn site(mongo: &Mongo) -> Site {
+    mongo.hide_from_sidecars();
+    Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(mongo)
+}
+
+fn assert_is_in_the_log(site: &Site) {
+    assert!(site.names("journal/body").is_empty());
+    assert!(site.names("journal/incoming").is_empty());
+    assert!(!site.names("journal/log").is_empty());
+}
+
+#[test]
+fn a_small_file_is_the_same_before_and_after_its_commit() {
+    let mongo = Mongo::start();
+    let site = site(&mongo);
+    let client = site.client();
+    let content = noise(1, 8192);
+    let path = client.upload(&content).path;
+    let probe = |client: &Client| {
+        let range = client.get_with(&path, &[("Range", "bytes=8000-9000")]);
+        assert_eq!(range.status, 206);
+        assert!(range.body == content[8000..]);
+        let whole = client.get(&path);
+        assert!(whole.body == content);
+        let tag = whole.header("ETag").to_owned();
+        let known = client.get_with(&path, &[("If-None-Match", &tag)]);
+        assert_eq!(known.status, 304);
+        [range, whole, known, client.head(&path)].map(|answer| answer.lasting_headers())
+    };
+    assert_is_in_the_log(&site);
+    let pending = probe(&client);
+    mongo.heal();
+    site.wait_until_empty();
+    assert_eq!(pending, probe(&client));
+}
+
+#[test]
+fn small_files_outlive_a_kill_and_are_committed_once() {
+    let mongo = Mongo::start();
+    let mut site = site(&mongo);
+    let ledger = Ledger::default();
+    for (seed, length) in (0..200).zip([0, 1, 300, 8192, 65_536].into_iter().cycle()) {
+        ledger.upload(&site.client(), seed, length);
+    }
+    assert_is_in_the_log(&site);
+    for _ in 0..3 {
+        site.kill_sidecar();
+        site.start_sidecar();
+        ledger.assert_readable(&site.client());
+    }
+    mongo.heal();
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+    // Nothing comes back of what the log still has.
+    site.kill_sidecar();
+    site.start_sidecar();
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+    ledger.assert_readable(&site.client());
+}
+
+#[test]
+fn a_small_file_that_was_deleted_stays_deleted() {
+    let mongo = Mongo::start();
+    let mut site = site(&mongo);
+    let [pending, committed] = [1, 2].map(|seed| site.client().upload(&noise(seed, 1000)));
+    assert_eq!(site.client().delete(&pending.path).status, 204);
+    assert_eq!(site.client().get(&pending.path).status, 404);
+    mongo.heal();
+    site.wait_until_committed();
+    assert_eq!(site.client().delete(&committed.path).status, 204);
+    site.kill_sidecar();
+    site.start_sidecar();
+    site.wait_until_empty();
+    for file in [&pending, &committed] {
+        assert_eq!(site.client().get(&file.path).status, 404);
+    }
+    wait_until("nothing of them is left", || {
+        mongo.count(&mongo.files(), doc! {}) == 0
+    });
+}
