@@ -1,18 +1,10 @@
 //! Every call to the disk fails once, with every kind of error.
 
 use super::disk::Fault;
-use super::operations::{Entry, OPERATIONS, Place, Stage, check, check_after_restart};
+use super::operations::{Entry, OPERATIONS, Place, Stage, check, check_after_restart, unchanged};
 use super::scratch::draft;
 use crate::file::FileId;
 use crate::journal::{AdoptError, Look, Room};
-
-/// All entries of a stage, where they are.
-fn unchanged(stage: &Stage) -> Vec<(Entry, Vec<Place>)> {
-    let entries = stage.entries.iter().cloned();
-    entries
-        .map(|entry| (entry.clone(), vec![Some(entry.room)]))
-        .collect()
-}
 
 /// A new entry, promised by an adoption.
 fn promised(id: FileId, content: &[u8]) -> (Entry, Vec<Place>) {

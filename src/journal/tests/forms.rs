@@ -1,7 +1,7 @@
 //! Forms: all their parts are promised or none, whatever fails and wherever they are cut.
 
 use super::disk::Fault;
-use super::operations::{Entry, Place, Stage, check, check_after_restart};
+use super::operations::{Entry, Place, Stage, check, check_after_restart, unchanged};
 use super::scratch::draft;
 use crate::file::{FileId, Window};
 use crate::journal::{AdoptError, Adopted, Disk as _, Room};
@@ -20,13 +20,6 @@ fn calls_of_a_form() -> Vec<&'static str> {
     let stage = Stage::new();
     adopt_form(&stage).unwrap();
     stage.scratch.disk.calls()
-}
-
-fn unchanged(stage: &Stage) -> Vec<(Entry, Vec<Place>)> {
-    let entries = stage.entries.iter().cloned();
-    entries
-        .map(|entry| (entry.clone(), vec![Some(entry.room)]))
-        .collect()
 }
 
 fn part(id: FileId, places: &[Place]) -> (Entry, Vec<Place>) {
