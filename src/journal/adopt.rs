@@ -79,7 +79,7 @@ impl PlacedFile<'_> {
 
 impl Journal {
     /// Takes a spool file over. `None` stands for a request without a body, an empty file. A small
-    /// one goes into the log (see [`Journal::adopt_into_log`]); any other:
+    /// one goes into the log, as `log/adopt.rs` says; any other:
     ///
     /// 1. Admission: the journal is sound and below its marks.
     /// 2. The body gets a name of its own among the bodies.

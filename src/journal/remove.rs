@@ -37,7 +37,7 @@ impl Journal {
     /// | 2 | a record in `deleted`, with its body | clears the store, then erases it |
     /// | 3 | a record in `deleted` | the same |
     ///
-    /// One that is in the log is given its files before: see [`Journal::unpack`].
+    /// One that is in the log is given its files before: see `Journal::unpack` in the log.
     ///
     /// A settled entry loses its files here at once, for good; the store decides whether it
     /// exists.
