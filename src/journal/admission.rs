@@ -2,7 +2,9 @@
 
 use std::io;
 
+use super::adopt::at;
 use super::error::AdoptError;
+use super::index::Index;
 use super::{Journal, Room};
 use crate::file::FileId;
 
@@ -39,6 +41,51 @@ impl Journal {
         self.check_marks(&self.index(), length)
     }
 
+    /// Whether an upload of `length` bytes would be admitted now; reserves nothing.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace` or `Poisoned`.
+    pub fn check_admission(&self, length: u64) -> Result<(), AdoptError> {
+        self.admit(length)?;
+        self.index().release(length);
+        Ok(())
+    }
+
+    /// Reserves room below the marks.
+    pub(super) fn admit(&self, length: u64) -> Result<(), AdoptError> {
+        self.check_poison()?;
+        let free = self.free().map_err(at("ask for free space"))?;
+        self.check_free(free, 0)?;
+        let mut index = self.index();
+        self.check_marks(&index, length)?;
+        index.reserve(length);
+        Ok(())
+    }
+
+    /// Whether the backlog stays below its marks with `length` more bytes.
+    fn check_marks(&self, index: &Index, length: u64) -> Result<(), AdoptError> {
+        let backlog = index.backlog();
+        if backlog.entries >= self.limits.max_entries {
+            return Err(AdoptError::Full(format!(
+                "{} entries are pending",
+                backlog.entries
+            )));
+        }
+        if backlog.bytes.saturating_add(length) > self.limits.max_bytes {
+            return Err(AdoptError::Full(format!(
+                "{} bytes are pending",
+                backlog.bytes
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_poison(&self) -> Result<(), AdoptError> {
+        self.poison().map_or(Ok(()), |reason| {
+            Err(AdoptError::Poisoned(reason.to_owned()))
+        })
+    }
+
     /// Whether an entry still waits for its commit.
     pub fn is_pending(&self, id: FileId) -> bool {
         let slot = self.index().get(id);
@@ -46,7 +93,7 @@ impl Journal {
     }
 
     /// Whether the disk stays above its marks when `coming` more bytes are written.
-    pub(super) fn check_free(&self, free: Free, coming: u64) -> Result<(), AdoptError> {
+    fn check_free(&self, free: Free, coming: u64) -> Result<(), AdoptError> {
         let Free { bytes, inodes } = free;
         let low = if bytes.saturating_sub(coming) < self.limits.min_free_bytes {
             format!("{bytes} bytes are free")

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::disk::if_there;
 use super::entry::Record;
 use super::error::AdoptError;
-use super::index::{Index, Place, Slot};
+use super::index::{Place, Slot};
 use super::layout::Room;
 use super::{Changed, Journal};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
@@ -31,11 +31,20 @@ pub struct Adopted {
     meta: FileMeta,
 }
 
-impl Adopted {
-    pub(super) fn new(id: FileId, meta: FileMeta) -> Self {
-        Self { id, meta }
+impl Draft {
+    /// The description of the file that this becomes.
+    pub(super) fn describe(self, id: FileId, length: u64, uploaded: SystemTime) -> FileMeta {
+        FileMeta {
+            filename: self.filename.unwrap_or_else(|| FileName::of_id(id)),
+            content_type: self.content_type,
+            length,
+            uploaded: UnixMillis::from_system_time(uploaded),
+            metadata: self.metadata,
+        }
     }
+}
 
+impl Adopted {
     /// The file's id.
     pub fn id(&self) -> FileId {
         self.id
@@ -68,12 +77,11 @@ impl PlacedFile<'_> {
         }
     }
 
-    fn modified(&self) -> io::Result<UnixMillis> {
-        let modified = match self {
-            Self::Spooled(body) => body.modified(),
-            Self::Empty(file) => file.metadata()?.modified()?,
-        };
-        Ok(UnixMillis::from_system_time(modified))
+    fn modified(&self) -> io::Result<SystemTime> {
+        match self {
+            Self::Spooled(body) => Ok(body.modified()),
+            Self::Empty(file) => file.metadata()?.modified(),
+        }
     }
 }
 
@@ -106,74 +114,29 @@ impl Journal {
     /// [`AdoptError`]; nothing of the upload is kept then.
     pub fn adopt(&self, body: Option<&SpooledBody>, draft: Draft) -> Result<Adopted, AdoptError> {
         let window = Window::whole(body.map_or(0, SpooledBody::length));
-        if self.is_small(window.length) {
-            self.admit(window.length)?;
-            let adopted = self.adopt_into_log(body, draft);
-            self.index().release(window.length);
-            return adopted;
-        }
-        self.adopt_window(body, window, draft)
-    }
-
-    /// Takes a part of a spool file over, as [`Journal::adopt`] does the whole.
-    pub(super) fn adopt_window(
-        &self,
-        body: Option<&SpooledBody>,
-        window: Window,
-        draft: Draft,
-    ) -> Result<Adopted, AdoptError> {
-        self.admit(window.length)?; // 1
-        let adopted = self.adopt_admitted(body, window, draft);
-        self.index().release(window.length);
-        adopted
-    }
-
-    /// Whether an upload of `length` bytes would be admitted now; reserves nothing.
-    ///
-    /// # Errors
-    /// `Full` or `Poisoned`.
-    pub fn check_admission(&self, length: u64) -> Result<(), AdoptError> {
-        self.admit(length)?;
-        self.index().release(length);
-        Ok(())
-    }
-
-    /// Reserves room below the marks.
-    pub(super) fn admit(&self, length: u64) -> Result<(), AdoptError> {
-        self.check_poison()?;
-        let free = self.free().map_err(at("ask for free space"))?;
-        self.check_free(free, 0)?;
-        let mut index = self.index();
-        self.check_marks(&index, length)?;
-        index.reserve(length);
-        Ok(())
-    }
-
-    /// Whether the backlog stays below its marks with `length` more bytes.
-    pub(super) fn check_marks(&self, index: &Index, length: u64) -> Result<(), AdoptError> {
-        let backlog = index.backlog();
-        if backlog.entries >= self.limits.max_entries {
-            return Err(AdoptError::Full(format!(
-                "{} entries are pending",
-                backlog.entries
-            )));
-        }
-        if backlog.bytes.saturating_add(length) > self.limits.max_bytes {
-            return Err(AdoptError::Full(format!(
-                "{} bytes are pending",
-                backlog.bytes
-            )));
-        }
-        Ok(())
-    }
-
-    pub(super) fn check_poison(&self) -> Result<(), AdoptError> {
-        self.poison().map_or(Ok(()), |reason| {
-            Err(AdoptError::Poisoned(reason.to_owned()))
+        self.admitted(window.length, || {
+            if self.is_small(window.length) {
+                self.adopt_into_log(body, draft)
+            } else {
+                self.adopt_admitted(body, window, draft)
+            }
         })
     }
 
-    fn adopt_admitted(
+    /// Step 1, and the others with the room that is reserved for them meanwhile.
+    pub(super) fn admitted<T>(
+        &self,
+        length: u64,
+        adopt: impl FnOnce() -> Result<T, AdoptError>,
+    ) -> Result<T, AdoptError> {
+        self.admit(length)?;
+        let adopted = adopt();
+        self.index().release(length);
+        adopted
+    }
+
+    /// Steps 2 to 8, for a part of a spool file as for the whole.
+    pub(super) fn adopt_admitted(
         &self,
         spooled: Option<&SpooledBody>,
         window: Window,
@@ -238,7 +201,7 @@ impl Journal {
             .map_err(at("fsync incoming"))?; // 8
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
-        Ok(self.enter(id, meta))
+        Ok(self.enter(id, meta, Place::Files))
     }
 
     /// Step 3.
@@ -249,13 +212,8 @@ impl Journal {
         draft: Draft,
     ) -> Result<(FileMeta, File), AdoptError> {
         let id = placed.id;
-        let meta = FileMeta {
-            filename: draft.filename.unwrap_or_else(|| FileName::of_id(id)),
-            content_type: draft.content_type,
-            length: window.length,
-            uploaded: placed.file.modified().map_err(at("read the body's time"))?,
-            metadata: draft.metadata,
-        };
+        let uploaded = placed.file.modified().map_err(at("read the body's time"))?;
+        let meta = draft.describe(id, window.length, uploaded);
         let encoded = Record::new(id, meta.clone(), window.offset)
             .encode()
             .map_err(at("encode the record"))?;
@@ -285,12 +243,12 @@ impl Journal {
     }
 
     /// Tells the index of a promise that is made.
-    pub(super) fn enter(&self, id: FileId, meta: FileMeta) -> Adopted {
+    pub(super) fn enter(&self, id: FileId, meta: FileMeta, place: Place) -> Adopted {
         let slot = Slot {
             room: Room::Incoming,
             length: meta.length,
             is_begun: false,
-            place: Place::Files,
+            place,
         };
         self.index().insert(id, slot);
         Adopted { id, meta }

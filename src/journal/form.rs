@@ -7,6 +7,7 @@ use super::adopt::{Adopted, Draft, Placed, at};
 use super::disk::if_there;
 use super::entry::{check_line, checked_line};
 use super::error::AdoptError;
+use super::index::Place;
 use super::layout::Room;
 use crate::file::{FileId, Window};
 use crate::spool::SpooledBody;
@@ -46,7 +47,10 @@ impl Journal {
         if parts.len() == 1
             && let Some((window, draft)) = parts.pop()
         {
-            return Ok(vec![self.adopt_window(Some(body), window, draft)?]);
+            let adopted = self.admitted(window.length, || {
+                self.adopt_admitted(Some(body), window, draft)
+            });
+            return Ok(vec![adopted?]);
         }
         let mut reserved = Vec::new();
         let admitted = parts.iter().try_for_each(|(window, _)| {
@@ -107,7 +111,9 @@ impl Journal {
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
         let entered = form.ids.iter().zip(metas);
-        Ok(entered.map(|(&id, meta)| self.enter(id, meta)).collect())
+        Ok(entered
+            .map(|(&id, meta)| self.enter(id, meta, Place::Files))
+            .collect())
     }
 
     /// Step 3.

@@ -7,10 +7,9 @@ use std::time::SystemTime;
 use super::super::adopt::{Adopted, Draft, at};
 use super::super::entry::Record;
 use super::super::error::AdoptError;
-use super::super::index::{Place, Slot};
-use super::super::layout::Room;
+use super::super::index::Place;
 use super::{Journal, frame};
-use crate::file::{FileId, FileMeta, FileName, UnixMillis};
+use crate::file::FileId;
 use crate::spool::SpooledBody;
 
 impl Journal {
@@ -46,13 +45,7 @@ impl Journal {
         }
         let id = self.free_id();
         let modified = spooled.map_or_else(SystemTime::now, SpooledBody::modified);
-        let meta = FileMeta {
-            filename: draft.filename.unwrap_or_else(|| FileName::of_id(id)),
-            content_type: draft.content_type,
-            length: spooled.map_or(0, SpooledBody::length),
-            uploaded: UnixMillis::from_system_time(modified),
-            metadata: draft.metadata,
-        };
+        let meta = draft.describe(id, spooled.map_or(0, SpooledBody::length), modified);
         let encode = || -> io::Result<_> {
             let record = Record::new(id, meta.clone(), 0).encode()?;
             let length = u32::try_from(meta.length).map_err(io::Error::other)?;
@@ -65,14 +58,8 @@ impl Journal {
         let (generation, place) = self.append(&frame, 1).map_err(at("write to the log"))?; // 2, 3
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
-        let slot = Slot {
-            room: Room::Incoming,
-            length: meta.length,
-            is_begun: false,
-            place: Place::Log(position.placed(generation, place)),
-        };
-        self.index().insert(id, slot);
-        Ok(Adopted::new(id, meta))
+        let place = Place::Log(position.placed(generation, place));
+        Ok(self.enter(id, meta, place))
     }
 
     fn free_id(&self) -> FileId {
