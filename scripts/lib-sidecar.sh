@@ -51,7 +51,7 @@ start_sidecar() {
 choose_keys() {
   local keys=${GRIDSPOOL_TOKEN_KEYS-} config=${GRIDSPOOL_CONFIG:-/dev/null} line
   [[ -n ${keys} ]] || keys=$(sed -n 's/^token_keys *= *"\(.*\)".*/\1/p' -- "${config}")
-  printf '%s\n' "${keys}" >"${home}/token-keys"
+  printf %s "${keys}" >"${home}/token-keys" # empty without keys
   [[ -z ${keys} && ${GRIDSPOOL_INSECURE_NO_AUTH-} != false ]] || return 0
   grep -q '^insecure_no_auth' -- "${config}" || export GRIDSPOOL_INSECURE_NO_AUTH=true
   for line in "WARNING: NO ACCESS CONTROL. Every user and program of this host may upload, download" \

@@ -28,6 +28,10 @@ setup() { load helper; }
   [[ $(tail -n 1 "${directory}/answer") == "ready ${url}" ]]
 }
 
+@test "up moves a file in and out before it says that it is ready" {
+  grep -q 'trying an upload and a download' "${directory}/talk"
+}
+
 @test "root's processes run as www-data" {
   ((EUID == 0)) || skip "not root: all runs as the calling user"
   for pid in $(pids); do
@@ -82,7 +86,7 @@ setup() { load helper; }
     (umask 077 && "${first_home}/bin/gridspool" key --kid first --algorithm "${algorithm}" >"${GRIDSPOOL_TOKEN_KEYS}")
     ((EUID != 0)) || chown www-data -- "${GRIDSPOOL_TOKEN_KEYS}"
     run -0 env GRIDSPOOL_NODE=3 GRIDSPOOL_MONGODB_URI="$(<"${first_home}/mongodb.uri")" GRIDSPOOL_DATABASE=third "$(command -v up)"
-    [[ ${output} != *WARNING* ]]
+    [[ ${output} != *WARNING* && ${output} == *'trying an upload and a download'* ]]
     run -22 curl --fail --silent "${url}/files/0123456789abcdef01234567"
     run -0 --separate-stderr env -u GRIDSPOOL_TOKEN_KEYS "$(command -v token)" --scope upload --sub bats
     run -0 curl --fail --silent --header "Authorization: Bearer ${output}" --upload-file "${directory}/file" "${url}/files/"
