@@ -77,6 +77,8 @@ pub struct StoredFile {
     pub chunk_size_bytes: u32,
     /// Its digest, if its writer has stated one.
     pub sha256: Option<Sha256>,
+    /// All of its bytes, if it is so small that they came along.
+    pub content: Option<Bytes>,
 }
 
 /// What was sent to the store, as counted and hashed on the way.
@@ -189,13 +191,15 @@ pub trait Store: Send + Sync {
     /// `Unavailable`.
     fn probe(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Finds a file; `None` if there is none.
+    /// Finds a file; `None` if there is none. `with_content` has the bytes of a small one come along,
+    /// if they can.
     ///
     /// # Errors
     /// `Unavailable`, or `Damaged` if its description makes no sense.
     fn find<'a>(
         &'a self,
         key: &'a FileKey,
+        with_content: bool,
     ) -> BoxFuture<'a, Result<Option<StoredFile>, StoreError>>;
 
     /// Streams the bytes of `range`, which lies within the file. Dropping the stream ends the

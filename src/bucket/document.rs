@@ -171,6 +171,7 @@ pub(super) fn read_file(key: &FileKey, document: &RawDocument) -> Result<StoredF
         },
         chunk_size_bytes,
         sha256: metadata.and_then(digest),
+        content: None,
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use mongodb::bson::{RawDocument, doc};
+use mongodb::bson::{Bson, RawDocument, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -22,6 +22,9 @@ const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes of chunks that all reads together have in memory, at most.
 pub(super) const READ_BYTES: u32 = 32 * 1024 * 1024;
 
+/// The size of the document of a chunk, in bytes, up to which it is read before it is asked for.
+const SMALL_CHUNK_BYTES: i32 = 64 * 1024;
+
 /// A read in progress: what comes next, and where it ends.
 struct Reader {
     name: String,
@@ -36,19 +39,47 @@ impl Bucket {
     ///
     /// # Errors
     /// As [`crate::store::Store::find`].
-    pub(super) async fn find_file(&self, key: &FileKey) -> Result<Option<StoredFile>, StoreError> {
+    pub(super) async fn find_file(
+        &self,
+        key: &FileKey,
+        with_content: bool,
+    ) -> Result<Option<StoredFile>, StoreError> {
         for id in document::candidates(key) {
             let files = self.files.clone();
             let filter = document::is("_id", &id);
-            let found = self
-                .bounded(async move { files.find_one(filter).await })
-                .await
-                .map_err(|err| error::of_read(&err))?;
-            if let Some(found) = found {
-                return document::read_file(key, &found).map(Some);
+            let described = self.bounded(async move { files.find_one(filter).await });
+            let (found, content) = if with_content {
+                futures::join!(described, self.small_content(&id))
+            } else {
+                (described.await, None)
+            };
+            if let Some(found) = found.map_err(|err| error::of_read(&err))? {
+                let mut file = document::read_file(key, &found)?;
+                let length = file.meta.length;
+                let is_all = |data: &Bytes| u64::try_from(data.len()) == Ok(length);
+                file.content = content.filter(is_all);
+                return Ok(Some(file));
             }
         }
         Ok(None)
+    }
+
+    /// The only chunk of a small file: asked for along with the description, it comes a whole
+    /// question earlier. `None` if the first chunk is larger, not there, or could not be read: the
+    /// read that is made then finds out why.
+    async fn small_content(&self, id: &Bson) -> Option<Bytes> {
+        let mut filter = document::is("files_id", id);
+        filter.insert("n", 0);
+        let is_small = doc! { "$lte": [{ "$bsonSize": "$$ROOT" }, SMALL_CHUNK_BYTES] };
+        filter.insert("$expr", is_small);
+        let chunks = self.chunks.clone();
+        let find = self.bounded(async move {
+            let find = chunks.find_one(filter);
+            find.projection(doc! { "_id": 0, "data": 1 }).await
+        });
+        let chunk = find.await.ok().flatten()?;
+        let data = chunk.get_binary("data").ok()?;
+        Some(Bytes::copy_from_slice(data.bytes))
     }
 
     /// Streams a range. The read runs in a task of its own, two answers ahead of the caller at
@@ -60,6 +91,9 @@ impl Bucket {
     ) -> BoxStream<'static, Result<Bytes, StoreError>> {
         if range.is_empty() {
             return stream::empty().boxed();
+        }
+        if let Some(content) = &file.content {
+            return stream::iter(in_memory(content, range).map(Ok)).boxed();
         }
         let (sender, receiver) = mpsc::channel(1);
         let (bucket, file) = (self.clone(), file.clone());
@@ -157,6 +191,14 @@ impl Bucket {
             ))),
         }
     }
+}
+
+/// A range of a content that is in memory.
+fn in_memory(content: &Bytes, range: Range<u64>) -> Option<Bytes> {
+    let [start, end] = [range.start, range.end].map(usize::try_from);
+    let range = start.ok()?..end.ok()?;
+    content.get(range.clone())?;
+    Some(content.slice(range))
 }
 
 /// Hands bytes to the caller; `false` if it has gone.

@@ -162,8 +162,9 @@ impl Store for Bucket {
     fn find<'a>(
         &'a self,
         key: &'a FileKey,
+        with_content: bool,
     ) -> BoxFuture<'a, Result<Option<StoredFile>, StoreError>> {
-        self.find_file(key).boxed()
+        self.find_file(key, with_content).boxed()
     }
 
     fn read(

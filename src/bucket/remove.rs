@@ -12,7 +12,7 @@ impl Bucket {
     /// # Errors
     /// As [`crate::store::Store::remove`].
     pub(super) async fn remove_file(&self, key: &FileKey) -> Result<bool, StoreError> {
-        let Some(file) = self.find_file(key).await? else {
+        let Some(file) = self.find_file(key, false).await? else {
             return Ok(false);
         };
         let id = document::id_of(&file)?;

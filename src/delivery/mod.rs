@@ -23,6 +23,9 @@ use recent::Recent;
 /// How long a file that was deleted on another node, or by another driver, may still be found here.
 const LIFETIME: Duration = Duration::from_secs(5);
 
+/// How long it is known that a file was asked for: a good while, as it saves a read each time.
+const ASKED_LIFETIME: Duration = Duration::from_mins(30);
+
 /// Bytes of descriptions that are kept of each kind, at most.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
@@ -34,6 +37,8 @@ pub struct Delivery {
     kept: Recent<FileId, Arc<Kept>>,
     /// Files in the store, by their ids.
     stored: Recent<FileKey, Arc<StoredFile>>,
+    /// Files in the store that were asked for by their ids lately: nginx has their bytes.
+    asked: Recent<FileKey, ()>,
     /// Files in the store by any other key. Several keys may mean one of them, or one of those
     /// that have ids.
     foreign: Recent<FileKey, Arc<StoredFile>>,
@@ -108,6 +113,7 @@ impl Delivery {
             store,
             kept: Recent::new(LIFETIME, MAX_BYTES),
             stored: Recent::new(LIFETIME, MAX_BYTES),
+            asked: Recent::new(ASKED_LIFETIME, MAX_BYTES),
             foreign: Recent::new(LIFETIME, MAX_BYTES),
         }
     }
@@ -142,7 +148,13 @@ impl Delivery {
             return Ok(Some(file));
         }
         let ticket = recent.ticket();
-        let found = self.store.find(key).await?.map(Arc::new);
+        // Of other drivers' keys most are guesses. What was asked for before is in nginx's cache.
+        let is_first = matches!(key, FileKey::Id(_)) && self.asked.get(key).is_none();
+        if is_first {
+            // Before the answer: of many who ask at once one gets the bytes for all.
+            self.asked.put(self.asked.ticket(), key, (), 0);
+        }
+        let found = self.store.find(key, is_first).await?.map(Arc::new);
         // That there is none is not kept: it may be committed at any moment.
         if let Some(file) = &found {
             recent.put(ticket, key, Arc::clone(file), text_bytes_of(file));
@@ -253,14 +265,15 @@ impl Delivery {
     }
 }
 
-/// The bytes of all texts of a file's description, those of its key counted for each place that
+/// The bytes of a file's content, if that came along, and of all texts of its description, those of its key counted for each place that
 /// the key is kept in.
 fn text_bytes_of(file: &StoredFile) -> usize {
     let key_bytes = match &file.key {
         FileKey::Id(_) => 0,
         FileKey::Foreign(text) => text.len(),
     };
-    3 * key_bytes + file.locator.len() + text_bytes_of_meta(&file.meta)
+    let content_bytes = file.content.as_ref().map_or(0, Bytes::len);
+    3 * key_bytes + file.locator.len() + text_bytes_of_meta(&file.meta) + content_bytes
 }
 
 fn text_bytes_of_meta(meta: &FileMeta) -> usize {

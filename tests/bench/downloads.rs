@@ -108,11 +108,7 @@ fn uploaded(stage: &Stage, size: Size) -> Files {
 /// Uploads files and waits until they are in MongoDB and no longer in the journal.
 fn committed(stage: &mut Stage, size: Size) -> Files {
     let uri = stage.mongo.uri();
-    let nothing_stays = [
-        ("settled-grace-seconds", "0".to_owned()),
-        ("settled-max-bytes", "0".to_owned()),
-    ];
-    stage.begin(&uri, &nothing_stays).expect("a sidecar");
+    stage.begin(&uri, &nothing_stays()).expect("a sidecar");
     let files = uploaded(stage, size);
     eventually("all is committed", || {
         (stage.sidecar.progress().pending == 0).then_some(())
@@ -122,6 +118,21 @@ fn committed(stage: &mut Stage, size: Size) -> Files {
     });
     stage.disk.settle();
     files
+}
+
+/// Bodies leave the journal as soon as they are committed.
+fn nothing_stays() -> [(&'static str, String); 2] {
+    ["settled-grace-seconds", "settled-max-bytes"].map(|name| (name, "0".to_owned()))
+}
+
+/// Has nginx and the sidecar forget what they have read.
+fn forget_reads(stage: &mut Stage) {
+    stage.empty_cache();
+    stage.sidecar.stop();
+    let uri = stage.mongo.uri();
+    let started = stage.sidecar.start(&uri, &nothing_stays());
+    started.expect("a sidecar");
+    stage.sidecar.wait_until_up();
 }
 
 /// Where a contestant has its files.
@@ -237,7 +248,7 @@ fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
         stage.measure(|| download(address, name, files, Part::Whole, all, false))
     };
     for _ in 0..stage.options.repeat {
-        stage.empty_cache();
+        forget_reads(stage);
         let gridspool = stage.gridspool.address();
         case.round("gridspool", || once(stage, gridspool, "gridspool"));
         case.round("raw batches", || {
@@ -281,7 +292,7 @@ fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
     };
     let all = Limit::Count(u64::try_from(few.places.len()).expect("few"));
     for _ in 0..stage.options.repeat.max(3) {
-        stage.empty_cache();
+        forget_reads(stage);
         // The first request opens what nginx keeps open afterwards.
         let address = stage.gridspool.address();
         download(

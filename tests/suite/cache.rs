@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::support::{Answer, Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id};
+use crate::support::{
+    Answer, Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id, wait_until,
+};
 
 /// How much nginx asks for at once.
 const SLICE: usize = 8 * CHUNK;
@@ -31,7 +33,7 @@ fn watch_reads(mongo: &Mongo) {
     mongo.run(doc! { "profile": 2 });
 }
 
-/// How often sidecars have read chunks since [`watch_reads`].
+/// How often sidecars have got chunks since [`watch_reads`].
 fn chunk_reads(mongo: &Mongo) -> u64 {
     reads(mongo, "chunks")
 }
@@ -42,6 +44,7 @@ fn reads(mongo: &Mongo, part: &str) -> u64 {
         "ns": format!("gridspool.fs.{part}"),
         "op": { "$in": ["query", "getmore"] },
         "appName": "gridspool",
+        "nreturned": { "$gt": 0 },
     };
     mongo.count(&profile, filter)
 }
@@ -61,6 +64,28 @@ fn a_file_that_was_read_once_is_read_from_mongodb_no_more() {
     );
     assert!(named.body == body[1..=2_000_000]);
     assert_eq!(chunk_reads(&mongo), cold);
+}
+
+#[test]
+fn the_bytes_of_a_small_file_are_asked_for_once_and_along_with_its_description() {
+    let mongo = Mongo::start();
+    let (mut site, body, file) = start_cold(&mongo, 8192);
+    let client = site.client();
+    assert!(client.get(&file.path).body == body);
+    assert_eq!((reads(&mongo, "files"), chunk_reads(&mongo)), (1, 1));
+    // Of one that was asked for before, nginx has the bytes: a second description brings none.
+    let foreign = format!("{}/again.bin", file.path);
+    wait_until("the description is forgotten", || {
+        assert!(client.get(&foreign).body == body);
+        reads(&mongo, "files") > 1
+    });
+    assert_eq!(chunk_reads(&mongo), 1);
+    // A sidecar that knows nothing of before, and a cache that has nothing.
+    restart_sidecar(&mut site);
+    empty_cache(&site);
+    let middle = client.get_with(&file.path, &[("Range", "bytes=100-199")]);
+    assert!(middle.body == body[100..200]);
+    assert_eq!(chunk_reads(&mongo), 2);
 }
 
 #[test]
