@@ -11,6 +11,9 @@ pub const BODY_FILE: &str = "x-gridspool-body-file";
 /// The body's length in bytes as nginx counted it, also for a chunked one.
 pub const BODY_LENGTH: &str = "x-gridspool-body-length";
 
+/// The longest body, in bytes, that may come with its head instead: nginx takes it from memory.
+pub const PASSED_BODY_BYTES: usize = 32 * 1024;
+
 /// The client's address, set by nginx.
 pub const CLIENT_ADDRESS: &str = "x-real-ip";
 

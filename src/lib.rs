@@ -16,7 +16,7 @@
 //! |---|---|---|
 //! | [`mod@file`] | ids, names, types, descriptions | disk, network, database |
 //! | [`config`] | every setting, once | anything that runs |
-//! | [`spool`] | the proof that a header names a spool file | the journal |
+//! | [`spool`] | the body of an upload; the proof that a header names a spool file | the journal |
 //! | [`form`] | where the parts of a form are in its body | HTTP |
 //! | [`accel`] | the words spoken with nginx | what is behind them |
 //! | [`store`] | the port: where promises go, and the proof that they arrived | which database it is |
@@ -31,7 +31,8 @@
 //! # The life of an upload
 //! 1. nginx asks whether it should be taken, before it reads the body: token, size, type, rate, room.
 //!    It then spools the whole body to a file, and sends the head alone, with the file's path in a
-//!    header that it sets itself.
+//!    header that it sets itself. A small body it reads into memory, and sends it with the head: that
+//!    costs less than the question, which [`http`] then asks itself.
 //! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
 //!    [`form::split`] finds the files of a form in it.
 //! 3. [`journal::Journal::adopt`] writes a small body into the log, with its record: all that wait
@@ -48,7 +49,7 @@
 //! # The life of a download
 //! 1. nginx sends the head of the request.
 //! 2. [`delivery::Delivery::find`] looks into the journal, and then into the store, unless it did so
-//!    a moment ago.
+//!    a moment ago. The bytes of a small file come along with its description.
 //! 3. [`http`] answers 304, 404, 412, 416, HEAD and empty files itself. For the rest it sends nginx
 //!    to an internal location, with the type and name of the file.
 //! 4. A body in the journal is sent by nginx with sendfile; a part of a form as a committed file is.

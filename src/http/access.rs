@@ -78,21 +78,19 @@ impl Access {
         Ok(Caller { grant, subject })
     }
 
-    /// Whether the disk and the journal have room; asks the disk now and then only.
-    async fn check_room(&self, journal: &Arc<Journal>, length: u64) -> Result<(), Problem> {
+    /// What is free on the disk; asks it now and then only.
+    pub(super) async fn free(&self, journal: &Arc<Journal>) -> Result<Free, Problem> {
         let mut known = self.free.lock().await;
-        let free = match *known {
-            Some((found, free)) if found.elapsed() < FREE_FRESH => free,
+        match *known {
+            Some((found, free)) if found.elapsed() < FREE_FRESH => Ok(free),
             _ => {
                 let asked = Arc::clone(journal);
                 let free = web::block(move || asked.free()).await?;
                 let free = free.map_err(|err| Problem::disk_not_asked(&err))?;
                 *known = Some((Instant::now(), free));
-                free
+                Ok(free)
             }
-        };
-        drop(known);
-        Ok(journal.check_room(free, length)?)
+        }
     }
 }
 
@@ -121,7 +119,8 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
     caller.check_claim(headers)?;
     // Given back at once: bytes that are on their way are nobody's yet.
     drop(caller.reserve(node, length)?);
-    access.check_room(&node.journal, length).await
+    let free = access.free(&node.journal).await?;
+    Ok(node.journal.check_room(free, length)?)
 }
 
 /// Who sends an upload whose body is there.
@@ -186,6 +185,11 @@ impl Caller {
         } else {
             Ok(())
         }
+    }
+
+    /// Counts an upload that nginx has not asked about: its body came with its head.
+    pub(super) fn count_upload(&self, node: &Node) -> Result<(), Problem> {
+        node.access.subjects.count(&self.subject)
     }
 
     /// Whether the body may be kept, now that all of it is there; room for it among what is pending

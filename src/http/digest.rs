@@ -1,7 +1,6 @@
 //! Digests (RFC 9530): of uploads, checked before the promise; of committed files, told.
 
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +10,7 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::Problem;
-use crate::spool::SpooledBody;
+use crate::spool::Received;
 use crate::store;
 
 /// The digest of the bytes of a message, and that of a file. An upload here is the whole file in
@@ -70,7 +69,7 @@ impl Claimed {
     ///
     /// # Errors
     /// `digest-mismatch` when they differ; when the body cannot be read.
-    pub(super) fn check(&self, body: Option<&SpooledBody>) -> Result<(), Problem> {
+    pub(super) fn check(&self, body: Received<'_>) -> Result<(), Problem> {
         let is_right = self
             .is_right(body)
             .map_err(|err| Problem::unreadable_body(&err))?;
@@ -81,8 +80,8 @@ impl Claimed {
         }
     }
 
-    fn is_right(&self, body: Option<&SpooledBody>) -> io::Result<bool> {
-        fn is_all<D: Digest>(claimed: &[Vec<u8>], body: Option<&SpooledBody>) -> io::Result<bool> {
+    fn is_right(&self, body: Received<'_>) -> io::Result<bool> {
+        fn is_all<D: Digest>(claimed: &[Vec<u8>], body: Received<'_>) -> io::Result<bool> {
             if claimed.is_empty() {
                 return Ok(true);
             }
@@ -93,19 +92,18 @@ impl Claimed {
     }
 }
 
-fn hash<D: Digest>(body: Option<&SpooledBody>) -> io::Result<sha2::digest::Output<D>> {
+fn hash<D: Digest>(body: Received<'_>) -> io::Result<sha2::digest::Output<D>> {
     let mut hasher = D::new();
     let mut block = vec![0; BLOCK_BYTES];
     let mut offset = 0;
-    while let Some(body) = body {
-        let read = body.file().read_at(&mut block, offset)?;
+    loop {
+        let read = body.read_at(&mut block, offset)?;
         let Some(bytes) = block.get(..read).filter(|bytes| !bytes.is_empty()) else {
-            break;
+            return Ok(hasher.finalize());
         };
         hasher.update(bytes);
         offset += u64::try_from(read).unwrap_or_default();
     }
-    Ok(hasher.finalize())
 }
 
 /// Tells the digest of a whole file, unasked: whatever wants another algorithm has no use for it,
@@ -125,7 +123,6 @@ fn of_file(sha256: store::Sha256) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::Spool;
 
     const HELLO_256: &str = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
     const HELLO_512: &str = "sha-512=:m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcjI8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==:";
@@ -143,11 +140,7 @@ mod tests {
     }
 
     fn check(headers: &[(&'static str, &str)], body: &[u8]) -> Result<(), Problem> {
-        let scratch = tempfile::tempdir().unwrap();
-        std::fs::write(scratch.path().join("0000000001"), body).unwrap();
-        let spool = Spool::open(scratch.path()).unwrap();
-        let body = spool.claim(b"0000000001", None).unwrap();
-        claimed(headers)?.check(Some(&body))
+        claimed(headers)?.check(Received::Passed(body))
     }
 
     #[test]
@@ -191,9 +184,9 @@ mod tests {
     #[test]
     fn no_body_is_an_empty_one() {
         let empty = claimed(&[("content-digest", EMPTY_256)]).unwrap();
-        assert!(empty.check(None).is_ok());
+        assert!(empty.check(Received::Passed(&[])).is_ok());
         let hello = claimed(&[("content-digest", HELLO_256)]).unwrap();
-        assert!(hello.check(None).is_err());
+        assert!(hello.check(Received::Passed(&[])).is_err());
     }
 
     #[test]

@@ -188,7 +188,8 @@ impl Problem {
         )
     }
 
-    fn internal() -> Self {
+    /// What failed is in the log already.
+    pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",

@@ -1,6 +1,4 @@
-//! POST and PUT: from a head and a spool file to a 201.
-
-use std::sync::Arc;
+//! POST and PUT: from a head and a body to a 201.
 
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,19 +7,21 @@ use serde_json::json;
 
 use super::access::{self, Caller};
 use super::content_type::{self, FormType};
-use super::{Node, Problem, digest, disposition, form, upload_metadata};
+use super::subjects::Reservation;
+use super::{Node, Problem, digest, disposition, form, passed, upload_metadata};
 use crate::accel;
 use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::journal::{Adopted, Draft};
-use crate::spool::SpooledBody;
+use crate::spool::{Received, SpooledBody};
 
 /// `POST /files`: a form, or a file itself.
 pub(super) async fn posted(
     request: HttpRequest,
+    body: web::Payload,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
     let Some(form_type) = content_type::form(request.headers())? else {
-        return upload(&request, node.into_inner(), None).await;
+        return upload(&request, body, node, None).await;
     };
     let caller = access::uploader(&request, &node)?;
     let head = Head::read(request.headers())?;
@@ -32,14 +32,16 @@ pub(super) async fn posted(
 /// PUT without a name.
 pub(super) async fn unnamed(
     request: HttpRequest,
+    body: web::Payload,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    upload(&request, node.into_inner(), None).await
+    upload(&request, body, node, None).await
 }
 
 /// `PUT /files/{filename}`, as `curl -T` sends it. Of a longer path the last part is the name.
 pub(super) async fn named(
     request: HttpRequest,
+    body: web::Payload,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
     let segment = ["name", "id"]
@@ -48,14 +50,14 @@ pub(super) async fn named(
         .find(|segment| !segment.is_empty());
     let name = segment
         .and_then(|segment| FileName::from_claim(&percent_decode_str(segment).decode_utf8_lossy()));
-    upload(&request, node.into_inner(), name).await
+    upload(&request, body, node, name).await
 }
 
-/// Claims the spool file and adopts it, in one go on the blocking pool: a caller that hangs up
-/// half-way leaves either a promise or nothing.
+/// Takes a body over to its end: a caller that hangs up half-way leaves either a promise or nothing.
 async fn upload(
     request: &HttpRequest,
-    node: Arc<Node>,
+    body: web::Payload,
+    node: web::Data<Node>,
     path_name: Option<FileName>,
 ) -> Result<HttpResponse, Problem> {
     let caller = access::uploader(request, &node)?;
@@ -63,14 +65,68 @@ async fn upload(
     if content_type::form(headers)?.is_some() {
         return Err(Problem::no_form_here());
     }
-    let claimed_type = content_type::claimed(headers)?;
-    let filename = headers
-        .get(header::CONTENT_DISPOSITION)
-        .and_then(disposition::claimed_name)
-        .or(path_name);
-    let head = Head::read(headers)?;
-    let adopted = web::block(move || adopt(&node, &caller, head, claimed_type, filename)).await??;
+    let upload = Upload {
+        content_type: content_type::claimed(headers)?,
+        filename: headers
+            .get(header::CONTENT_DISPOSITION)
+            .and_then(disposition::claimed_name)
+            .or(path_name),
+        head: Head::read(headers)?,
+        caller,
+        node,
+    };
+    let adopted = if passed::is_passed(headers) {
+        let body = passed::read(headers, body).await?;
+        passed::take(upload, body).await?
+    } else {
+        web::block(move || upload.adopt_spooled()).await??
+    };
     Ok(created(&adopted))
+}
+
+/// A file that is being uploaded as a body of its own, and by whom.
+pub(super) struct Upload {
+    pub(super) node: web::Data<Node>,
+    pub(super) caller: Caller,
+    head: Head,
+    content_type: Option<MediaType>,
+    filename: Option<FileName>,
+}
+
+impl Upload {
+    /// Claims the spool file and adopts it. Blocks on the disk.
+    fn adopt_spooled(self) -> Result<Adopted, Problem> {
+        let spooled = self.head.claim(&self.node)?;
+        let body = Received::from(spooled.as_ref());
+        self.adopt(body)
+    }
+
+    /// Blocks on the disk.
+    pub(super) fn adopt(&self, body: Received<'_>) -> Result<Adopted, Problem> {
+        let (mut room, draft) = self.check(body)?;
+        let adopted = self.node.journal.adopt(body, draft)?;
+        self.keep(&mut room, &adopted);
+        Ok(adopted)
+    }
+
+    /// Sees that the body is what was sent and may be kept, and keeps room for it.
+    pub(super) fn check(&self, body: Received<'_>) -> Result<(Reservation<'_>, Draft), Problem> {
+        self.head.digests.check(body)?;
+        let window = Window::whole(body.length());
+        let room = self.caller.check_body(&self.node, window.length)?;
+        let draft = Draft {
+            content_type: type_of(&self.caller, self.content_type.clone(), body, window)?,
+            filename: self.filename.clone(),
+            metadata: forced(&self.caller, self.head.metadata.clone())?,
+        };
+        Ok((room, draft))
+    }
+
+    /// A promise is made: it counts, and is to be committed.
+    pub(super) fn keep(&self, room: &mut Reservation<'_>, adopted: &Adopted) {
+        room.keep(adopted.id(), adopted.meta().length);
+        self.node.backlog.push(adopted.id(), UnixMillis::now());
+    }
 }
 
 /// What the head of an upload says of its body.
@@ -89,12 +145,10 @@ impl Head {
         })
     }
 
-    /// Claims the spool file, and sees that it is what was sent. Blocks.
+    /// Claims the spool file. Blocks.
     fn claim(&self, node: &Node) -> Result<Option<SpooledBody>, Problem> {
         let claim = |spooled: &Spooled| node.spool.claim(&spooled.path, spooled.length);
-        let body = self.spooled.as_ref().map(claim).transpose()?;
-        self.digests.check(body.as_ref())?;
-        Ok(body)
+        Ok(self.spooled.as_ref().map(claim).transpose()?)
     }
 }
 
@@ -104,7 +158,7 @@ struct Spooled {
     length: Option<u64>,
 }
 
-/// `None` if the request has no body.
+/// `None` if the request has no body, or one that came with it.
 fn spooled(headers: &HeaderMap) -> Result<Option<Spooled>, Problem> {
     let length = match headers.get(accel::BODY_LENGTH) {
         None => None,
@@ -126,29 +180,6 @@ fn spooled(headers: &HeaderMap) -> Result<Option<Spooled>, Problem> {
     }
 }
 
-/// Blocks on the disk.
-fn adopt(
-    node: &Node,
-    caller: &Caller,
-    head: Head,
-    claimed_type: Option<MediaType>,
-    filename: Option<FileName>,
-) -> Result<Adopted, Problem> {
-    let body = head.claim(node)?;
-    let window = Window::whole(body.as_ref().map_or(0, SpooledBody::length));
-    let mut room = caller.check_body(node, window.length)?;
-    let content_type = type_of(caller, claimed_type, body.as_ref(), window)?;
-    let draft = Draft {
-        filename,
-        content_type,
-        metadata: forced(caller, head.metadata)?,
-    };
-    let adopted = node.journal.adopt(body.as_ref(), draft)?;
-    room.keep(adopted.id(), window.length);
-    node.backlog.push(adopted.id(), UnixMillis::now());
-    Ok(adopted)
-}
-
 /// Blocks on the disk. All files of a form are promised, or none.
 fn adopt_form(
     node: &Node,
@@ -157,6 +188,7 @@ fn adopt_form(
     form_type: &FormType,
 ) -> Result<Vec<Adopted>, Problem> {
     let body = head.claim(node)?.ok_or_else(Problem::no_file_in_form)?;
+    head.digests.check(Received::from(&body))?;
     let form = form::read(&body, form_type, head.metadata)?;
     let metadata = forced(caller, form.metadata)?;
     // The parts keep the whole body on the disk.
@@ -164,7 +196,7 @@ fn adopt_form(
     let drafts = form.files.into_iter().map(|file| {
         let draft = Draft {
             filename: file.filename,
-            content_type: type_of(caller, file.content_type, Some(&body), file.window)?,
+            content_type: type_of(caller, file.content_type, (&body).into(), file.window)?,
             metadata: metadata.clone(),
         };
         Ok((file.window, draft))
@@ -183,20 +215,17 @@ fn adopt_form(
 fn type_of(
     caller: &Caller,
     claimed: Option<MediaType>,
-    body: Option<&SpooledBody>,
+    body: Received<'_>,
     window: Window,
 ) -> Result<MediaType, Problem> {
-    let sniffed = || {
-        let sniffed = body.map(|body| body.sniff(window)).transpose()?;
-        Ok(sniffed.unwrap_or_else(MediaType::octet_stream))
-    };
+    let sniffed = || body.sniff(window);
     let content_type = claimed.unwrap_or_else(|| {
         sniffed().unwrap_or_else(|err: std::io::Error| {
             log::warn!("a body's type cannot be sniffed: {err}");
             MediaType::octet_stream()
         })
     });
-    if body.is_some() {
+    if body.length() > 0 {
         caller.check_type(&content_type, sniffed)?;
     }
     Ok(content_type)

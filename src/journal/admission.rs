@@ -53,8 +53,13 @@ impl Journal {
 
     /// Reserves room below the marks.
     pub(super) fn admit(&self, length: u64) -> Result<(), AdoptError> {
-        self.check_poison()?;
         let free = self.free().map_err(at("ask for free space"))?;
+        self.admit_into(free, length)
+    }
+
+    /// The same, with what is free on the disk.
+    pub(super) fn admit_into(&self, free: Free, length: u64) -> Result<(), AdoptError> {
+        self.check_poison()?;
         self.check_free(free, 0)?;
         let mut index = self.index();
         self.check_marks(&index, length)?;

@@ -11,7 +11,7 @@ use super::index::{Place, Slot};
 use super::layout::Room;
 use super::{Changed, Journal};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
-use crate::spool::SpooledBody;
+use crate::spool::{Received, SpooledBody};
 
 /// What an upload says of itself.
 #[derive(Debug, Clone)]
@@ -66,31 +66,32 @@ pub(super) struct Placed<'a> {
 
 enum PlacedFile<'a> {
     Spooled(&'a SpooledBody),
-    Empty(File),
+    /// It came with the head of its request.
+    Written(File),
 }
 
 impl PlacedFile<'_> {
     fn file(&self) -> &File {
         match self {
             Self::Spooled(body) => body.file(),
-            Self::Empty(file) => file,
+            Self::Written(file) => file,
         }
     }
 
     fn modified(&self) -> io::Result<SystemTime> {
         match self {
             Self::Spooled(body) => Ok(body.modified()),
-            Self::Empty(file) => file.metadata()?.modified(),
+            Self::Written(file) => file.metadata()?.modified(),
         }
     }
 }
 
 impl Journal {
-    /// Takes a spool file over. `None` stands for a request without a body, an empty file. A small
-    /// one goes into the log, as `log/adopt.rs` says; any other:
+    /// Takes a body over. A small one goes into the log, as `log/adopt.rs` says; any other:
     ///
     /// 1. Admission: the journal is sound and below its marks.
-    /// 2. The body gets a name of its own among the bodies.
+    /// 2. The body gets a name of its own among the bodies; one that came with the head of its
+    ///    request is written there.
     /// 3. The record is written into `tmp`, and set on its way to the disk: the fsync of the body
     ///    takes it along, and that of the record finds little left to do.
     /// 4. The body is fsynced: its bytes, and the time that its entity tag is made of.
@@ -112,8 +113,13 @@ impl Journal {
     ///
     /// # Errors
     /// [`AdoptError`]; nothing of the upload is kept then.
-    pub fn adopt(&self, body: Option<&SpooledBody>, draft: Draft) -> Result<Adopted, AdoptError> {
-        let window = Window::whole(body.map_or(0, SpooledBody::length));
+    pub fn adopt<'a>(
+        &self,
+        body: impl Into<Received<'a>>,
+        draft: Draft,
+    ) -> Result<Adopted, AdoptError> {
+        let body = body.into();
+        let window = Window::whole(body.length());
         self.admitted(window.length, || {
             if self.is_small(window.length) {
                 self.adopt_into_log(body, draft)
@@ -135,14 +141,14 @@ impl Journal {
         adopted
     }
 
-    /// Steps 2 to 8, for a part of a spool file as for the whole.
+    /// Steps 2 to 8, for a part of a body as for the whole.
     pub(super) fn adopt_admitted(
         &self,
-        spooled: Option<&SpooledBody>,
+        body: Received<'_>,
         window: Window,
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
-        let placed = self.place_body(spooled)?; // 2
+        let placed = self.place_body(body)?; // 2
         let promised = self.promise(&placed, window, draft); // 3 to 8
         if promised.is_err() {
             self.undo(placed.id);
@@ -151,19 +157,16 @@ impl Journal {
     }
 
     /// Step 2. A name that is taken belongs to another entry: the next id is tried.
-    pub(super) fn place_body<'a>(
-        &self,
-        spooled: Option<&'a SpooledBody>,
-    ) -> Result<Placed<'a>, AdoptError> {
+    pub(super) fn place_body<'a>(&self, body: Received<'a>) -> Result<Placed<'a>, AdoptError> {
         loop {
             let id = self.ids.next(SystemTime::now());
             let path = self.layout.body(id);
-            let placed = match spooled {
-                Some(body) => self
+            let placed = match body {
+                Received::Spooled(body) => self
                     .disk
                     .link(body.file(), &path)
                     .map(|()| PlacedFile::Spooled(body)),
-                None => self.disk.create(&path, &[]).map(PlacedFile::Empty),
+                Received::Passed(bytes) => self.disk.create(&path, bytes).map(PlacedFile::Written),
             };
             match placed {
                 Ok(file) => {

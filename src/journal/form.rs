@@ -48,7 +48,7 @@ impl Journal {
             && let Some((window, draft)) = parts.pop()
         {
             let adopted = self.admitted(window.length, || {
-                self.adopt_admitted(Some(body), window, draft)
+                self.adopt_admitted(body.into(), window, draft)
             });
             return Ok(vec![adopted?]);
         }
@@ -86,7 +86,7 @@ impl Journal {
     ) -> Result<Vec<Adopted>, AdoptError> {
         let mut placed = Vec::new();
         for _ in &parts {
-            let one = self.place_body(Some(body))?; // 2
+            let one = self.place_body(body.into())?; // 2
             form.ids.push(one.id);
             placed.push(one);
         }

@@ -51,6 +51,7 @@ pub use entry::Record;
 pub use error::{AdoptError, JournalError, OpenError};
 pub use index::Totals;
 pub use layout::{BODIES, Layout, Room};
+pub use log::Waiter;
 pub use recovery::Recovered;
 pub use remove::Deletion;
 pub use settle::Settling;

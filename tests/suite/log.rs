@@ -88,3 +88,22 @@ fn a_small_file_that_was_deleted_stays_deleted() {
         mongo.count(&mongo.files(), doc! {}) == 0
     });
 }
+
+#[test]
+fn a_small_body_needs_no_spool_file() {
+    let mongo = Mongo::start();
+    let site = site(&mongo);
+    let client = site.client();
+    let spool = site.data_dir().join("spool");
+    let aside = site.data_dir().join("spool.aside");
+    std::fs::rename(&spool, &aside).unwrap();
+    let small = noise(1, 31_999);
+    let path = client.upload(&small).path;
+    let large = client.put("/files/large", &noise(2, 32_000));
+    std::fs::rename(&aside, &spool).unwrap();
+    large.assert_problem(507, "no-space");
+    assert!(client.get(&path).body == small);
+    mongo.heal();
+    site.wait_until_empty();
+    assert!(client.get(&path).body == small);
+}

@@ -1,25 +1,36 @@
 //! Adopting into the log.
 
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::time::SystemTime;
 
+use super::super::admission::Free;
 use super::super::adopt::{Adopted, Draft, at};
 use super::super::entry::Record;
 use super::super::error::AdoptError;
 use super::super::index::Place;
-use super::{Journal, frame};
-use crate::file::FileId;
-use crate::spool::SpooledBody;
+use super::queue::{Queued, Waiter};
+use super::{Journal, Position, frame};
+use crate::file::{FileId, FileMeta};
+use crate::spool::Received;
+
+/// An upload in the form that the log has it in.
+struct Framed {
+    id: FileId,
+    meta: FileMeta,
+    frame: Vec<u8>,
+    /// Where in the frame record and body are.
+    position: Position,
+}
 
 impl Journal {
     /// Whether an upload of so many bytes goes into the log.
-    pub(in crate::journal) fn is_small(&self, length: u64) -> bool {
+    pub fn is_small(&self, length: u64) -> bool {
         let limit = self.limits.log_body_bytes;
         limit > 0 && length <= limit.into()
     }
 
-    /// Takes a small spool file over that was admitted; nginx unlinks it as it does any other.
+    /// Takes a small body over that was admitted; nginx unlinks its spool file, if it has one, as any
+    /// other.
     ///
     /// 1. Record and body are put into a frame, in memory.
     /// 2. The frame is written to the log, with all that wait.
@@ -36,30 +47,70 @@ impl Journal {
     /// nor cut back.
     pub(in crate::journal) fn adopt_into_log(
         &self,
-        spooled: Option<&SpooledBody>,
+        body: Received<'_>,
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
-        if let Some(body) = spooled {
+        if let Received::Spooled(body) = body {
             // It gets no second name, by which another claim would know it.
             body.mark_taken().map_err(at("mark the spool file"))?;
         }
-        let id = self.free_id();
-        let modified = spooled.map_or_else(SystemTime::now, SpooledBody::modified);
-        let meta = draft.describe(id, spooled.map_or(0, SpooledBody::length), modified);
-        let encode = || -> io::Result<_> {
-            let record = Record::new(id, meta.clone(), 0).encode()?;
-            let length = u32::try_from(meta.length).map_err(io::Error::other)?;
-            frame::encode_file(id, &record, length, |into| match spooled {
-                Some(body) => body.file().read_exact_at(into, 0),
-                None => Ok(()),
-            })
-        };
-        let (frame, position) = encode().map_err(at("read the body"))?; // 1
+        let Framed {
+            id,
+            meta,
+            frame,
+            position,
+        } = self.frame(body, draft)?; // 1
         let (generation, place) = self.append(&frame, 1).map_err(at("write to the log"))?; // 2, 3
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
         let place = Place::Log(position.placed(generation, place));
         Ok(self.enter(id, meta, place))
+    }
+
+    /// The same for a small body that came with its head, in steps that wait for nothing: the
+    /// waiter is told when it is a promise, or that it is none. `free` was found a moment ago.
+    ///
+    /// Runs to its end once begun, whether or not somebody still waits for the answer.
+    ///
+    /// # Errors
+    /// [`AdoptError`]; nothing of the upload is kept then, and the waiter is told nothing.
+    pub fn adopt_soon(
+        &self,
+        body: &[u8],
+        draft: Draft,
+        free: Free,
+        waiter: Box<dyn Waiter>,
+    ) -> Result<(), AdoptError> {
+        let body = Received::Passed(body);
+        self.admit_into(free, body.length())?;
+        let queued = self.frame(body, draft).and_then(|framed| {
+            let queued = Queued {
+                id: framed.id,
+                meta: framed.meta,
+                position: framed.position,
+                waiter,
+            };
+            self.enqueue(&framed.frame, queued)
+        });
+        queued.inspect_err(|_| self.index().release(body.length()))
+    }
+
+    /// Step 1.
+    fn frame(&self, body: Received<'_>, draft: Draft) -> Result<Framed, AdoptError> {
+        let id = self.free_id();
+        let meta = draft.describe(id, body.length(), body.modified());
+        let encode = || -> io::Result<_> {
+            let record = Record::new(id, meta.clone(), 0).encode()?;
+            let length = u32::try_from(meta.length).map_err(io::Error::other)?;
+            frame::encode_file(id, &record, length, |into| body.read_exact(into))
+        };
+        let (frame, position) = encode().map_err(at("read the body"))?;
+        Ok(Framed {
+            id,
+            meta,
+            frame,
+            position,
+        })
     }
 
     fn free_id(&self) -> FileId {

@@ -19,19 +19,23 @@
 
 mod adopt;
 mod frame;
+mod queue;
 mod read;
 mod replay;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::hash::BuildHasher as _;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::{io, mem};
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Journal;
 use super::disk::if_there;
+use crate::config::Durability;
 use crate::file::FileId;
 pub(super) use frame::Position;
+pub use queue::Waiter;
+use queue::{Gathering, Queue};
 
 /// How long a segment grows before the next one begins, in bytes.
 const SEGMENT_BYTES: u64 = if cfg!(test) { 4000 } else { 16 * 1024 * 1024 };
@@ -67,59 +71,6 @@ struct Segment {
     written: u64,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    /// Whether a thread is writing a group.
-    is_led: bool,
-    gathering: Gathering,
-    /// To be noted with the next group.
-    gone: Vec<FileId>,
-}
-
-/// Frames that wait for the next group.
-#[derive(Debug, Default)]
-struct Gathering {
-    bytes: Vec<u8>,
-    entries: u64,
-    group: Arc<Group>,
-}
-
-/// What the threads of a group share.
-#[derive(Debug, Default)]
-struct Group {
-    /// The segment that it is in and where its frames begin, or why it is not.
-    outcome: OnceLock<Result<(u64, u64), Failure>>,
-    /// Told to all when there is an outcome, and to one when nobody leads.
-    turn: Condvar,
-}
-
-/// An I/O error, for all threads that it concerns.
-#[derive(Debug, Clone)]
-struct Failure {
-    code: Option<i32>,
-    kind: io::ErrorKind,
-    text: String,
-}
-
-impl From<io::Error> for Failure {
-    fn from(err: io::Error) -> Self {
-        Self {
-            code: err.raw_os_error(),
-            kind: err.kind(),
-            text: err.to_string(),
-        }
-    }
-}
-
-impl From<Failure> for io::Error {
-    fn from(failure: Failure) -> Self {
-        failure.code.map_or_else(
-            || Self::new(failure.kind, failure.text),
-            Self::from_raw_os_error,
-        )
-    }
-}
-
 /// A thread that panicked leaves these usable: each change is complete in itself.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -141,7 +92,7 @@ impl Log {
     /// How many uploads wait for the next group.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> u64 {
-        lock(&self.queue).gathering.entries
+        lock(&self.queue).waiting()
     }
 
     /// The oldest segment, if nothing in it is needed and it is not the last.
@@ -153,46 +104,6 @@ impl Log {
 }
 
 impl Journal {
-    /// Writes a frame, and returns when it will survive a power cut: the segment, and where in it
-    /// the frame is. All that waits while another group is written makes up the next one, which
-    /// the first of these threads to wake writes for all.
-    ///
-    /// # Errors
-    /// What the disk says; nothing of the group was written then, for all that is promised.
-    fn append(&self, frame: &[u8], entries: u64) -> io::Result<(u64, u64)> {
-        let mut queue = lock(&self.log.queue);
-        let gathering = &mut queue.gathering;
-        let before = u64::try_from(gathering.bytes.len()).map_err(io::Error::other)?;
-        gathering.bytes.extend_from_slice(frame);
-        gathering.entries += entries;
-        let group = Arc::clone(&gathering.group);
-        loop {
-            if let Some(outcome) = group.outcome.get() {
-                let (generation, begin) = outcome.clone()?;
-                return Ok((generation, begin + before));
-            }
-            if queue.is_led {
-                let woken = group.turn.wait(queue);
-                queue = woken.unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            queue.is_led = true;
-            let gathered = mem::take(&mut queue.gathering);
-            let gone = mem::take(&mut queue.gone);
-            drop(queue);
-            let written = self.write_group(&gathered, &gone);
-            queue = lock(&self.log.queue);
-            if written.is_err() {
-                queue.gone.extend(gone);
-            }
-            let outcome = &gathered.group.outcome;
-            outcome.get_or_init(|| written.map_err(Failure::from));
-            queue.is_led = false;
-            gathered.group.turn.notify_all();
-            queue.gathering.group.turn.notify_one();
-        }
-    }
-
     /// Makes all notes survive a power cut.
     ///
     /// # Errors
@@ -208,13 +119,14 @@ impl Journal {
         self.append(&[], 0).map(drop)
     }
 
-    fn write_group(&self, gathered: &Gathering, gone: &[FileId]) -> io::Result<(u64, u64)> {
-        if gathered.bytes.is_empty() && gone.is_empty() {
+    /// Writes a group and syncs it; returns its segment and where in it the group begins.
+    fn write_group(&self, gathered: &mut Gathering, gone: &[FileId]) -> io::Result<(u64, u64)> {
+        let bytes = &mut gathered.bytes;
+        if bytes.len() <= frame::GROUP_HEAD_BYTES && gone.is_empty() {
             return Ok((0, 0));
         }
-        let notes: Vec<u8> = gone.iter().flat_map(|&id| frame::encode_gone(id)).collect();
-        let length = frame::GROUP_HEAD_BYTES + gathered.bytes.len() + notes.len();
-        let length = u64::try_from(length).map_err(io::Error::other)?;
+        bytes.extend(gone.iter().flat_map(|&id| frame::encode_gone(id)));
+        let length = u64::try_from(bytes.len()).map_err(io::Error::other)?;
         let mut active = lock(&self.log.active);
         let mut segment = match active.take() {
             Some(segment) if segment.length < SEGMENT_BYTES => segment,
@@ -222,11 +134,13 @@ impl Journal {
         };
         let place = segment.length;
         let head = segment.seal.group_head(place, length);
-        let mut bytes = [&head[..], &gathered.bytes, &notes].concat();
-        if place + length > segment.written {
+        if let Some(room) = bytes.get_mut(..head.len()) {
+            room.copy_from_slice(&head);
+        }
+        if place + length > segment.written && self.limits.durability == Durability::Disk {
             bytes.resize(bytes.len() + AHEAD_BYTES, 0);
         }
-        if let Err(err) = self.disk.write_at(&segment.file, &bytes, place) {
+        if let Err(err) = self.disk.write_at(&segment.file, bytes, place) {
             // It may be only the zeros that failed, behind a whole group that is refused now.
             if self.disk.truncate(&segment.file, place).is_ok() {
                 segment.written = place;
@@ -251,8 +165,7 @@ impl Journal {
         if let Some(live) = lock(&self.log.live).get_mut(&generation) {
             *live += gathered.entries;
         }
-        let begin = u64::try_from(frame::GROUP_HEAD_BYTES).map_err(io::Error::other)?;
-        Ok((generation, place + begin))
+        Ok((generation, place))
     }
 
     /// Begins a segment. Head and name are synced before anything is in it.

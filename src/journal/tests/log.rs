@@ -118,13 +118,15 @@ fn what_waits_while_a_group_is_synced_makes_up_the_next_one() {
     scratch.disk.pause_at(2);
     let ids = std::thread::scope(|scope| {
         let (first, others) = bodies.split_first().unwrap();
-        let first = scope.spawn(|| journal.adopt(Some(first), draft()).unwrap().id());
+        let journal = &journal;
+        let first = scope.spawn(move || journal.adopt(first, draft()).unwrap().id());
         let mut running = Vec::new();
         scratch.disk.during_pause(|| {
-            running.extend(others.iter().map(|body| {
-                let journal = &journal;
-                scope.spawn(move || journal.adopt(Some(body), draft()).unwrap().id())
-            }));
+            running.extend(
+                others
+                    .iter()
+                    .map(|body| scope.spawn(move || journal.adopt(body, draft()).unwrap().id())),
+            );
             while journal.log.waiting() < 4 {
                 std::thread::yield_now();
             }

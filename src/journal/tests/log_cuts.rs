@@ -164,9 +164,10 @@ fn a_cut_in_the_middle_of_a_shared_group_loses_nothing_that_was_promised() {
                 .collect();
             scratch.disk.stop_at(call);
             let told: Vec<_> = std::thread::scope(|scope| {
+                let journal = &journal;
                 let running: Vec<_> = bodies
                     .iter()
-                    .map(|body| scope.spawn(|| journal.adopt(Some(body), draft())))
+                    .map(|body| scope.spawn(move || journal.adopt(body, draft())))
                     .collect();
                 let done = running.into_iter().map(|one| one.join().unwrap());
                 done.filter_map(Result::ok).collect()

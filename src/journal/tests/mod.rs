@@ -15,3 +15,4 @@ mod recovery;
 mod scratch;
 mod sharing;
 mod unsynced;
+mod waiting;

@@ -65,7 +65,7 @@ fn adopt_side_by_side(scratch: &Scratch, journal: &Journal, lots: &mut Lots, mod
         let adopting: Vec<_> = bodies
             .iter()
             .map(|(body, content)| {
-                let adopted = scope.spawn(|| journal.adopt(Some(body), draft()));
+                let adopted = scope.spawn(move || journal.adopt(body, draft()));
                 (adopted, content)
             })
             .collect();

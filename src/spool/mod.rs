@@ -4,15 +4,17 @@
 //! adopted. So nothing of it is believed but its last component, and that must have the form that
 //! nginx gives.
 
+mod received;
+
 use std::fs::{File, TryLockError};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::file::{MediaType, Window};
+pub use received::Received;
 
 /// nginx's spool directory, kept open.
 #[derive(Debug)]
@@ -83,9 +85,6 @@ const NAME_DIGITS: usize = 10;
 
 /// The permission that nginx's own files have, and those that were taken over have not.
 const WRITABLE: u32 = 0o200;
-
-/// How much of a body tells its type.
-const SNIFFED_BYTES: u64 = 8192;
 
 impl Spool {
     /// Opens the directory. Bodies are expected to belong to this process's user.
@@ -195,30 +194,13 @@ impl SpooledBody {
     pub fn mark_taken(&self) -> std::io::Result<()> {
         Ok(rustix::fs::fchmod(&self.file, Mode::RUSR)?)
     }
-
-    /// The media type that the first bytes of a part of it show; `application/octet-stream` if
-    /// they show none.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn sniff(&self, part: Window) -> std::io::Result<MediaType> {
-        let mut head = vec![
-            0;
-            part.length
-                .min(SNIFFED_BYTES)
-                .try_into()
-                .unwrap_or_default()
-        ];
-        self.file.read_exact_at(&mut head, part.offset)?;
-        Ok(infer::get(&head)
-            .and_then(|kind| MediaType::parse(kind.mime_type()).ok())
-            .unwrap_or_else(MediaType::octet_stream))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::Window;
+    use rustix::fs::{CWD, FileType};
 
     fn spool() -> (tempfile::TempDir, Spool) {
         let scratch = tempfile::tempdir().unwrap();
@@ -267,10 +249,9 @@ mod tests {
         std::os::unix::fs::symlink(at("secret"), at("0000000001")).unwrap();
         std::fs::hard_link(at("secret"), at("0000000002")).unwrap();
         std::fs::create_dir(at("0000000003")).unwrap();
-        let fifo = std::process::Command::new("mkfifo")
-            .arg(at("0000000004"))
-            .status();
-        assert!(fifo.unwrap().success());
+        // Not by a process: it would inherit the locks of journals that other tests have open.
+        let (kind, mode) = (FileType::Fifo, Mode::RUSR);
+        rustix::fs::mknodat(CWD, at("0000000004"), kind, mode, 0).unwrap();
         for name in ["0000000001", "0000000002", "0000000003", "0000000004"] {
             let refusal = spool.claim(name.as_bytes(), None).unwrap_err();
             assert!(
@@ -336,7 +317,8 @@ mod tests {
         std::fs::write(scratch.path().join("0000000002"), b"no magic").unwrap();
         let sniffed = |name: &str| {
             let body = spool.claim(name.as_bytes(), None).unwrap();
-            body.sniff(Window::whole(body.length())).unwrap()
+            let whole = Window::whole(body.length());
+            Received::from(&body).sniff(whole).unwrap()
         };
         assert_eq!(sniffed("0000000001").as_str(), "image/png");
         assert_eq!(sniffed("0000000002").as_str(), "application/octet-stream");
