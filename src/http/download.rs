@@ -38,11 +38,20 @@ pub(super) async fn file(
 
 /// nginx was sent to the journal and found no body: it was evicted or deleted in between. Looks
 /// again; the file must be somewhere else by now, or gone.
+///
+/// Nobody asks for a token here, so the address must be the one that this process gave nginx, to
+/// the letter: nginx chooses a location by the address that it has decoded, but sends on what the
+/// client wrote, and what says `/_gridspool/journal/..%2F..%2Ffiles%2F/ID` comes by way of `/files/`.
 pub(super) async fn again(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = key(&request);
+    let part = |name| request.match_info().query(name);
+    let id = part("id").parse().map_err(|_| Problem::not_found())?;
+    if part("room") != BODIES {
+        return Err(Problem::not_found());
+    }
+    let key = FileKey::Id(id);
     match node.delivery.find(&key).await? {
         Found::Kept(kept) => {
             log::error!("{}: nginx cannot open this body in the journal", kept.id);
