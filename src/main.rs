@@ -89,8 +89,8 @@ async fn perform(task: Task, config: Config) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(ServeError::Keys(err)) => {
-            log::error!("token_keys: {err}");
+        Err(err @ (ServeError::Keys(_) | ServeError::PeerKeys(_))) => {
+            log::error!("{err}");
             ExitCode::from(CONFIGURATION)
         }
         Err(err) => {

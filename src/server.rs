@@ -24,6 +24,7 @@ use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
 use crate::http::{self, Access, Node};
 use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
+use crate::peers::Peers;
 use crate::spool::Spool;
 use crate::store::Store;
 use crate::token::{Keyring, KeysError};
@@ -50,6 +51,9 @@ pub enum ServeError {
     /// The keys of tokens cannot be used.
     #[error("token_keys: {0}")]
     Keys(#[from] KeysError),
+    /// The keys that nodes share cannot be used.
+    #[error("peer_key: {0}")]
+    PeerKeys(KeysError),
     /// Somebody answers on a socket that was to be ours.
     #[error("{0}: another process answers there")]
     SocketTaken(PathBuf),
@@ -108,6 +112,14 @@ pub async fn check(config: &Config) -> Vec<Finding> {
             keys.err().map(|err| err.to_string()),
         ));
     }
+    if let Some(key) = &config.cluster.key {
+        findings.push(finding(
+            format!("{}: keys that nodes share", key.display()),
+            Peers::new(config.journal.node, &config.cluster)
+                .err()
+                .map(|err| err.to_string()),
+        ));
+    }
     for socket in [&config.socket, &config.admin_socket] {
         let directory = socket.parent().unwrap_or(Path::new("/"));
         let fault = match directory.metadata() {
@@ -134,6 +146,8 @@ pub async fn check(config: &Config) -> Vec<Finding> {
 /// [`ServeError`]; nothing is served then.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
     let access = Access::new(keyring(&config)?, &config.access);
+    let peers = Peers::new(config.journal.node, &config.cluster).map_err(ServeError::PeerKeys)?;
+    let peers = Arc::new(peers);
     let disk = disk(config.journal.durability);
     let (journal, recovered) = Journal::open(&config.data_dir, config.journal.clone(), disk)?;
     log::info!("journal {}: {recovered:?}", config.data_dir.display());
@@ -151,8 +165,14 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         tally: Arc::new(Tally::default()),
         config: config.commit.clone(),
     };
+    let health = committer.health.clone();
     let node = web::Data::new(Node {
-        delivery: Delivery::new(Arc::clone(&journal), Arc::clone(&store)),
+        delivery: Delivery::new(
+            Arc::clone(&journal),
+            Arc::clone(&store),
+            Arc::clone(&peers),
+            Box::new(move || health.state().is_up),
+        ),
         journal: Arc::clone(&journal),
         spool,
         backlog: Arc::clone(&committer.backlog),
@@ -161,6 +181,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         slots: Arc::clone(&committer.slots),
         tally: Arc::clone(&committer.tally),
         access,
+        peers: Arc::clone(&peers),
         number: config.journal.node,
         started: SystemTime::now(),
     });
@@ -169,6 +190,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
 
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
+    let (watched, stop_watching) = (Arc::clone(&store), stopping.clone());
+    tasks.spawn(async move { peers.watch(&*watched, stop_watching).await });
     tasks.spawn(committer.health.clone().watch(store, stopping.clone()));
     tasks.spawn(repeat(
         EVICTION_INTERVAL,

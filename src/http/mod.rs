@@ -14,6 +14,7 @@ mod disposition;
 mod download;
 mod form;
 mod health;
+mod hop;
 mod problem;
 mod ranges;
 mod refusal;
@@ -32,6 +33,7 @@ use crate::accel;
 use crate::commit::{Backlog, Health, Slots, Tally};
 use crate::delivery::Delivery;
 use crate::journal::Journal;
+use crate::peers::{HOP, Peers};
 use crate::spool::Spool;
 use crate::store::Store;
 
@@ -58,6 +60,8 @@ pub struct Node {
     pub tally: Arc<Tally>,
     /// Who may do what.
     pub access: Access,
+    /// The other nodes.
+    pub peers: Arc<Peers>,
     /// The node number.
     pub number: u16,
     /// When this process started.
@@ -102,6 +106,18 @@ pub fn public(service: &mut ServiceConfig) {
         .route(
             &format!("{}/{{room}}/{{id}}", accel::JOURNAL),
             web::get().to(download::again),
+        )
+        .service(
+            web::resource(format!("{HOP}/files/{{id}}"))
+                .route(web::get().to(hop::file))
+                .route(web::head().to(hop::file))
+                .route(web::delete().to(hop::delete)),
+        )
+        .route(&format!("{HOP}/node"), web::get().to(hop::introduce))
+        .service(
+            web::resource(format!("{}/{{node}}/files/{{id}}", accel::PEER))
+                .route(web::get().to(hop::again))
+                .route(web::head().to(hop::again)),
         )
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))

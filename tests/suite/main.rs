@@ -13,12 +13,14 @@
 )]
 
 mod cache;
+mod cluster;
 mod delete;
 mod download;
 mod form;
 mod group;
 mod handover;
 mod hazard;
+mod hop;
 mod hostile;
 mod interop;
 mod log;

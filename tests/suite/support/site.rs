@@ -23,6 +23,7 @@ const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
 pub(crate) struct Builder {
     settings: Vec<(String, String)>,
     wrapper: Vec<String>,
+    nginx: Vec<String>,
 }
 
 impl Builder {
@@ -31,6 +32,12 @@ impl Builder {
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
         let variable = format!("GRIDSPOOL_{}", name.to_uppercase());
         self.settings.push((variable, value.to_string()));
+        self
+    }
+
+    /// An option of `scripts/nginx-conf`, with its value.
+    pub(crate) fn nginx(mut self, option: &str, value: &str) -> Self {
+        self.nginx.extend([option.to_owned(), value.to_owned()]);
         self
     }
 
@@ -331,14 +338,17 @@ impl Site {
             .env("GRIDSPOOL_ADMIN_SOCKET", self.admin_socket())
             .env("GRIDSPOOL_DELETE_WATCH_SECONDS", "1")
             .env("GRIDSPOOL_INSECURE_NO_AUTH", is_open.to_string())
-            .env("GRIDSPOOL_LOG", "debug,mongodb=warn")
+            .env(
+                "GRIDSPOOL_LOG",
+                "debug,mongodb=warn,ureq=warn,ureq_proto=warn",
+            )
             .envs(self.builder.settings.iter().cloned())
             .stdin(Stdio::null());
         command
     }
 
     /// Writes nginx's files for this site's paths and ports.
-    fn configure_nginx(&self) {
+    pub(super) fn configure_nginx(&self) {
         let made = Command::new(Path::new(CHECKOUT).join("scripts/nginx-conf"))
             .arg("--data-dir")
             .arg(self.data_dir())
@@ -350,6 +360,7 @@ impl Site {
             .arg(self.scratch.path().join("certificate.pem"))
             .arg("--key")
             .arg(self.scratch.path().join("key.pem"))
+            .args(&self.builder.nginx)
             .arg("--wrapper")
             .arg(self.run_dir())
             .arg("--out")
@@ -361,15 +372,9 @@ impl Site {
 
     fn make_certificate(&self) {
         let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-            ])
-            .args(["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
+            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+            .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args(["-subj", "/CN=127.0.0.1"])
             .arg("-keyout")
             .arg(self.scratch.path().join("key.pem"))
             .arg("-out")
