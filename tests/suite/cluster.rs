@@ -185,6 +185,30 @@ fn a_file_whose_node_does_not_answer_is_asked_for_again_and_never_missing() {
 }
 
 #[test]
+fn what_its_node_no_longer_has_comes_from_gridfs_even_if_the_node_was_asked_first() {
+    let mongo = Mongo::start();
+    let builder = Builder::default().set("settled_grace_seconds", 0);
+    let cluster = Cluster::start(2, &builder, &mongo);
+    let content = noise(1, 2_500_000);
+    let file = cluster.nodes[0].client().upload(&content);
+    cluster.nodes[0].wait_until_empty();
+    // MongoDB is taken to be down, and so the owner is asked without a look into GridFS.
+    mongo.fail_sidecars(
+        "alwaysOn",
+        doc! { "failCommands": ["ping"], "errorCode": 13 },
+    );
+    for node in &cluster.nodes {
+        wait_until("MongoDB is missed", || {
+            node.status()["mongodb"]["state"] == "down"
+        });
+    }
+    assert_same_everywhere(&cluster, &file.path, &content);
+    let unknown = "/files/6500000000010102030405ff";
+    let answer = cluster.nodes[1].client().get(unknown);
+    answer.assert_problem(404, "not-found");
+}
+
+#[test]
 fn a_file_that_is_nowhere_is_not_found_only_when_its_node_and_mongodb_say_so() {
     let mut mongo = Mongo::start();
     let cluster = Cluster::start(2, &Builder::default(), &mongo);
