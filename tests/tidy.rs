@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
 const RESERVED: &[(&[&str], &[&str])] = &[
     (
         &["actix_web", "actix_http"],
-        &["src/http/", "src/server.rs"],
+        &["src/http/", "src/server.rs", "src/server/"],
     ),
     (&["mongodb::", "bson::"], &["src/bucket/", "src/server.rs"]),
     (

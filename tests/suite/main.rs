@@ -30,6 +30,7 @@ mod poison;
 mod ranges;
 mod refusal;
 mod restart;
+mod rolling;
 mod support;
 mod token;
 mod upload;

@@ -4,6 +4,7 @@ mod answer;
 mod bucket;
 mod client;
 mod cluster;
+mod conf;
 mod curl;
 mod fault;
 mod half;
