@@ -21,7 +21,7 @@ use crate::bucket::Bucket;
 use crate::commit::{Backlog, Committer, Health, Slots, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
-use crate::http::{self, Access, Node};
+use crate::http::{self, Access, Drain, Node};
 use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::peers::Peers;
 use crate::spool::Spool;
@@ -181,6 +181,7 @@ pub async fn run(
         tally: Arc::clone(&committer.tally),
         access,
         peers: Arc::clone(&peers),
+        drain: Drain::default(),
         number: config.journal.node,
         started: SystemTime::now(),
     });

@@ -112,6 +112,7 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
     let access = &node.access;
     let caller = access.caller(headers, &target)?;
     caller.check_upload()?;
+    node.drain.check()?;
     access.subjects.count(&caller.subject)?;
     // A chunked body has no length yet.
     let length = headers.get(accel::BODY_LENGTH);

@@ -25,6 +25,9 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "node": node.number,
+        "draining": node.drain.is_on(),
+        "bodies_on_their_way": std::fs::read_dir(node.journal.layout().spool())
+            .map_or(0, Iterator::count),
         "uptime_seconds": age_seconds(node.started),
         "journal": {
             "durability": node.journal.durability().name(),

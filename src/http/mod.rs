@@ -12,6 +12,7 @@ mod delete;
 mod digest;
 mod disposition;
 mod download;
+mod drain;
 mod form;
 mod health;
 mod hop;
@@ -38,6 +39,7 @@ use crate::spool::Spool;
 use crate::store::Store;
 
 pub use access::Access;
+pub use drain::Drain;
 use problem::Problem;
 
 /// What the handlers work with: one node's parts.
@@ -62,6 +64,8 @@ pub struct Node {
     pub access: Access,
     /// The other nodes.
     pub peers: Arc<Peers>,
+    /// Whether new uploads are taken.
+    pub drain: Drain,
     /// The node number.
     pub number: u16,
     /// When this process started.
@@ -129,6 +133,8 @@ pub fn admin(service: &mut ServiceConfig) {
     service
         .route("/status", web::get().to(admin::status))
         .route("/hold/retry", web::post().to(admin::retry_held))
+        .route("/drain", web::post().to(drain::begin))
+        .route("/drain", web::delete().to(drain::end))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .default_service(web::to(nothing_here));
