@@ -12,6 +12,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod balancer;
 mod cache;
 mod cluster;
 mod delete;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::Site;
+use super::process::free_port;
 
 const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -11,17 +12,36 @@ impl Site {
     /// A site whose own program on this port says who may do what.
     pub(crate) fn with_own_check(port: u16) -> Self {
         let mut site = Self::without_mongodb();
-        site.stop_nginx();
-        let examples = site.scratch.path().join("nginx/examples");
-        let example = Path::new(CHECKOUT).join("nginx.conf.d/examples/own-check.conf");
-        let text = std::fs::read_to_string(example).expect("the example");
-        let text = text
-            .replace("127.0.0.1:8082", &format!("127.0.0.1:{}", site.http_port))
-            .replace("127.0.0.1:9000", &format!("127.0.0.1:{port}"))
-            .replace("/var/log/nginx", site.run_dir().to_str().expect("a text"));
-        std::fs::write(examples.join("site.conf"), text).expect("the example of this site");
-        site.start_nginx();
+        let own = format!("127.0.0.1:{}", site.http_port);
+        let program = format!("127.0.0.1:{port}");
+        let ports = [("127.0.0.1:8082", own), ("127.0.0.1:9000", program)];
+        site.add_example("own-check.conf", "site.conf", &ports);
         site
+    }
+
+    /// Starts nginx anew with one more of the examples, or with it in the place of another.
+    pub(crate) fn add_example(&mut self, example: &str, name: &str, changes: &[(&str, String)]) {
+        self.stop_nginx();
+        let path = Path::new(CHECKOUT)
+            .join("nginx.conf.d/examples")
+            .join(example);
+        let scratch = self.scratch.path().to_str().expect("a text");
+        let mut text = std::fs::read_to_string(path)
+            .expect("the example")
+            .replace("/var/log/nginx", &format!("{scratch}/run"))
+            .replace("/etc/gridspool/tls", scratch);
+        for (old, new) in changes {
+            assert!(text.contains(old), "{example}: {old}");
+            text = text.replace(old, new);
+        }
+        let path = self.scratch.path().join("nginx/examples").join(name);
+        std::fs::write(path, text).expect("the example of this site");
+        self.start_nginx();
+    }
+
+    /// The port of an example's own server: free a moment ago.
+    pub(crate) fn free_port() -> u16 {
+        free_port()
     }
 
     /// Writes nginx's files for this site's paths and ports.
