@@ -43,6 +43,15 @@ pub const JOURNAL: &str = "/_gridspool/journal";
 /// The internal location whose slices come from the store.
 pub const STORE: &str = "/_gridspool/store";
 
+/// The internal locations that lead to other nodes: each has the number of one, and what follows it
+/// is asked of that node's nginx.
+pub const PEER: &str = "/_gridspool/peer";
+
+/// Where nginx asks another node for a file.
+pub fn peer_uri(owner: u16, id: FileId) -> String {
+    format!("{PEER}/{owner}/files/{id}")
+}
+
 /// Where nginx sends a journal body from. `room` is the directory that holds all bodies.
 pub fn journal_uri(room: &str, id: FileId) -> String {
     format!("{JOURNAL}/{room}/{id}")

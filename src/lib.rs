@@ -9,7 +9,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config < spool, form, accel, store, token < journal < commit, delivery < bucket, http < server < main
+//! file, config < spool, form, accel, store, token < journal, peers < commit, delivery < bucket, http < server < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -22,6 +22,7 @@
 //! | [`store`] | the port: where promises go, and the proof that they arrived | which database it is |
 //! | [`token`] | what a bearer may do, and the proof of it | HTTP, the journal |
 //! | [`journal`] | the promise on disk; synchronous | HTTP, MongoDB |
+//! | [`peers`] | the other nodes, and how they know each other | where files are |
 //! | [`commit`] | moving promises into the store, at its pace | HTTP, MongoDB |
 //! | [`delivery`] | where a file is now | HTTP, MongoDB |
 //! | [`bucket`] | the store that GridFS is: the only MongoDB code | HTTP, the journal |
@@ -49,7 +50,8 @@
 //! # The life of a download
 //! 1. nginx sends the head of the request.
 //! 2. [`delivery::Delivery::find`] looks into the journal, and then into the store, unless it did so
-//!    a moment ago. The bytes of a small file come along with its description.
+//!    a moment ago. The bytes of a small file come along with its description. A file that neither
+//!    has may be on the disk of the node that made its id: nginx is sent there, as [`peers`] tells.
 //! 3. [`http`] answers 304, 404, 412, 416, HEAD and empty files itself. For the rest it sends nginx
 //!    to an internal location, with the type and name of the file.
 //! 4. A body in the journal is sent by nginx with sendfile; a part of a form as a committed file is.
@@ -75,6 +77,7 @@ pub mod file;
 pub mod form;
 pub mod http;
 pub mod journal;
+pub mod peers;
 pub mod server;
 pub mod spool;
 pub mod store;

@@ -5,12 +5,14 @@
     reason = "before there is a logger, and for the answers of init and check"
 )]
 
+use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 
 use gridspool::bucket;
 use gridspool::config::{Config, ConfigError, Task};
 use gridspool::server::{self, ServeError};
 use gridspool::token::{self, MintError};
+use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -78,7 +80,7 @@ async fn perform(task: Task, config: Config) -> ExitCode {
         Task::Init => server::init(&config),
         Task::Check => return check(&config).await,
         Task::Run => match stop_signal() {
-            Ok(stop) => server::run(config, stop).await,
+            Ok(stop) => server::run(config, inherited_sockets(), stop).await,
             Err(err) => {
                 log::error!("no signals: {err}");
                 return ExitCode::FAILURE;
@@ -89,8 +91,8 @@ async fn perform(task: Task, config: Config) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(ServeError::Keys(err)) => {
-            log::error!("token_keys: {err}");
+        Err(err @ (ServeError::Keys(_) | ServeError::PeerKeys(_))) => {
+            log::error!("{err}");
             ExitCode::from(CONFIGURATION)
         }
         Err(err) => {
@@ -113,6 +115,20 @@ async fn check(config: &Config) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// The sockets that a service manager has opened and passed on: `LISTEN_FDS` and `LISTEN_PID`, as
+/// `sd_listen_fds(3)` tells.
+fn inherited_sockets() -> Vec<UnixListener> {
+    let mut passed = ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for place in 0..passed.len() {
+        match passed.take_unix_listener(place) {
+            Ok(socket) => sockets.extend(socket),
+            Err(err) => log::warn!("an inherited handle is no unix socket that listens: {err}"),
+        }
+    }
+    sockets
 }
 
 /// Ends at the first SIGTERM or SIGINT.

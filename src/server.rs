@@ -4,17 +4,16 @@
 //! MongoDB is there), sockets, committer. Stop: the sockets first, so that what is being adopted
 //! is adopted; then the committer; what is left stays in the journal.
 
+mod sockets;
+
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actix_web::dev::Server;
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpServer};
+use actix_web::web;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,18 +21,14 @@ use crate::bucket::Bucket;
 use crate::commit::{Backlog, Committer, Health, Slots, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
-use crate::http::{self, Access, Node};
+use crate::http::{self, Access, Drain, Node};
 use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
+use crate::peers::Peers;
 use crate::spool::Spool;
 use crate::store::Store;
 use crate::token::{Keyring, KeysError};
 
-/// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
-/// sends a request into a connection that is being closed.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// Threads of each worker that adopt: each waits for the disk.
-const ADOPTING_THREADS: usize = 32;
+use sockets::Sockets;
 
 /// How often settled bodies are looked through.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,6 +45,9 @@ pub enum ServeError {
     /// The keys of tokens cannot be used.
     #[error("token_keys: {0}")]
     Keys(#[from] KeysError),
+    /// The keys that nodes share cannot be used.
+    #[error("peer_key: {0}")]
+    PeerKeys(KeysError),
     /// Somebody answers on a socket that was to be ours.
     #[error("{0}: another process answers there")]
     SocketTaken(PathBuf),
@@ -108,6 +106,14 @@ pub async fn check(config: &Config) -> Vec<Finding> {
             keys.err().map(|err| err.to_string()),
         ));
     }
+    if let Some(key) = &config.cluster.key {
+        findings.push(finding(
+            format!("{}: keys that nodes share", key.display()),
+            Peers::new(config.journal.node, &config.cluster)
+                .err()
+                .map(|err| err.to_string()),
+        ));
+    }
     for socket in [&config.socket, &config.admin_socket] {
         let directory = socket.parent().unwrap_or(Path::new("/"));
         let fault = match directory.metadata() {
@@ -128,12 +134,19 @@ pub async fn check(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Serves until `stop` ends, then drains.
+/// Serves until `stop` ends, then drains. Of the two sockets, those among `inherited` are used as
+/// they are.
 ///
 /// # Errors
 /// [`ServeError`]; nothing is served then.
-pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+pub async fn run(
+    config: Config,
+    inherited: Vec<UnixListener>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let access = Access::new(keyring(&config)?, &config.access);
+    let peers = Peers::new(config.journal.node, &config.cluster).map_err(ServeError::PeerKeys)?;
+    let peers = Arc::new(peers);
     let disk = disk(config.journal.durability);
     let (journal, recovered) = Journal::open(&config.data_dir, config.journal.clone(), disk)?;
     log::info!("journal {}: {recovered:?}", config.data_dir.display());
@@ -151,8 +164,14 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         tally: Arc::new(Tally::default()),
         config: config.commit.clone(),
     };
+    let health = committer.health.clone();
     let node = web::Data::new(Node {
-        delivery: Delivery::new(Arc::clone(&journal), Arc::clone(&store)),
+        delivery: Delivery::new(
+            Arc::clone(&journal),
+            Arc::clone(&store),
+            Arc::clone(&peers),
+            Box::new(move || health.state().is_up),
+        ),
         journal: Arc::clone(&journal),
         spool,
         backlog: Arc::clone(&committer.backlog),
@@ -161,14 +180,19 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         slots: Arc::clone(&committer.slots),
         tally: Arc::clone(&committer.tally),
         access,
+        peers: Arc::clone(&peers),
+        drain: Drain::default(),
         number: config.journal.node,
         started: SystemTime::now(),
     });
-    let for_nginx = listen(&config, &config.socket, 0o660, &node, http::public)?;
-    let for_admins = listen(&config, &config.admin_socket, 0o600, &node, http::admin)?;
+    let mut sockets = Sockets::new(&config, inherited);
+    let for_nginx = sockets.listen(&config.socket, 0o660, &node, http::public)?;
+    let for_admins = sockets.listen(&config.admin_socket, 0o600, &node, http::admin)?;
 
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
+    let (watched, stop_watching) = (Arc::clone(&store), stopping.clone());
+    tasks.spawn(async move { peers.watch(&*watched, stop_watching).await });
     tasks.spawn(committer.health.clone().watch(store, stopping.clone()));
     tasks.spawn(repeat(
         EVICTION_INTERVAL,
@@ -188,7 +212,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         config.journal.node,
         config.socket.display()
     );
-    serve(for_nginx, for_admins, stop).await?;
+    sockets.serve(for_nginx, for_admins, stop).await?;
     stopping.cancel();
     tasks.close();
     tasks.wait().await;
@@ -217,50 +241,6 @@ fn keyring(config: &Config) -> Result<Option<Keyring>, KeysError> {
         return Ok(None);
     };
     Keyring::load(&tokens.keys, &tokens.audience).map(Some)
-}
-
-/// Binds a unix socket, and prepares its server.
-fn listen(
-    config: &Config,
-    path: &Path,
-    mode: u32,
-    node: &web::Data<Node>,
-    routes: fn(&mut ServiceConfig),
-) -> Result<Server, ServeError> {
-    // Binding replaces a stale socket; it must not replace one that answers.
-    if UnixStream::connect(path).is_ok() {
-        return Err(ServeError::SocketTaken(path.to_owned()));
-    }
-    let node = node.clone();
-    let server = HttpServer::new(move || App::new().app_data(node.clone()).configure(routes))
-        .workers(config.workers)
-        .worker_max_blocking_threads(ADOPTING_THREADS)
-        .keep_alive(KEEP_ALIVE)
-        .disable_signals()
-        .shutdown_timeout((config.stop_grace / 2).as_secs())
-        .bind_uds(path)
-        .map_err(ServeError::at(path))?
-        .run();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(ServeError::at(path))?;
-    Ok(server)
-}
-
-/// Serves both sockets until `stop`, then lets running requests end.
-async fn serve(
-    for_nginx: Server,
-    for_admins: Server,
-    stop: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
-    let handles = [for_nginx.handle(), for_admins.handle()];
-    let serving = futures::future::try_join(for_nginx, for_admins);
-    let stopping = async {
-        stop.await;
-        log::info!("stopping");
-        futures::future::join_all(handles.map(|handle| handle.stop(true))).await;
-    };
-    let (served, ()) = futures::future::join(serving, stopping).await;
-    served.map(|_| ()).map_err(ServeError::Serving)
 }
 
 /// Does something to the journal again and again, until it is told to stop.

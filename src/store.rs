@@ -223,6 +223,17 @@ pub trait Store: Send + Sync {
     /// `Unavailable`: some of it may be left; ask again.
     fn clear(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Writes down which process goes by a node's number, and gives the one that was written there
+    /// before; `None` if there was none.
+    ///
+    /// # Errors
+    /// `Unavailable`; it may be written or not.
+    fn announce<'a>(
+        &'a self,
+        node: u16,
+        instance: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
+
     /// Whether the store answers, and takes files.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["file", "config"],
     &["spool", "form", "accel", "store", "token"],
-    &["journal"],
+    &["journal", "peers"],
     &["commit", "delivery"],
     &["bucket", "http"],
     &["server"],
@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
 const RESERVED: &[(&[&str], &[&str])] = &[
     (
         &["actix_web", "actix_http"],
-        &["src/http/", "src/server.rs"],
+        &["src/http/", "src/server.rs", "src/server/"],
     ),
     (&["mongodb::", "bson::"], &["src/bucket/", "src/server.rs"]),
     (
@@ -35,7 +35,9 @@ const RESERVED: &[(&[&str], &[&str])] = &[
         ],
         &["src/journal/disk.rs"],
     ),
-    (&["jsonwebtoken::", " ring::"], &["src/token/"]),
+    (&["jsonwebtoken::"], &["src/token/"]),
+    (&[" ring::"], &["src/token/", "src/peers/"]),
+    (&["ureq::"], &["src/peers/"]),
     (&["env::var", "env::args"], &["src/main.rs"]),
     (&["println!", "eprintln!"], &["src/main.rs"]),
 ];

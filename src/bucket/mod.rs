@@ -10,6 +10,7 @@ mod evidence;
 mod fetch;
 mod group;
 mod index;
+mod nodes;
 mod put;
 mod remove;
 mod source;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::BoxStream;
-use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, ConnectionString, ReadConcern,
@@ -42,6 +43,7 @@ pub struct Bucket {
     database: Database,
     files: Collection<RawDocumentBuf>,
     chunks: Collection<RawDocumentBuf>,
+    nodes: Collection<Document>,
     chunk_size_bytes: u32,
     timeout: Duration,
     bytes_in_flight: u32,
@@ -98,6 +100,7 @@ impl Bucket {
         Ok(Self {
             files: collection("files"),
             chunks: collection("chunks"),
+            nodes: database.collection(&format!("{}.nodes", config.bucket)),
             database,
             chunk_size_bytes: config.chunk_size_bytes,
             timeout: config.timeout,
@@ -181,6 +184,14 @@ impl Store for Bucket {
 
     fn clear(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
         self.clear_id(id).boxed()
+    }
+
+    fn announce<'a>(
+        &'a self,
+        node: u16,
+        instance: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        self.announce_node(node, instance.to_owned()).boxed()
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -6,6 +6,7 @@
 //! This room must never open a socket or a directory of the journal.
 
 mod access;
+mod cluster;
 mod order;
 mod source;
 mod table;
@@ -19,6 +20,7 @@ use source::Source;
 use table::command;
 
 pub use access::{AccessConfig, TokenConfig};
+pub use cluster::{ClusterConfig, PeerConfig};
 pub use order::{KeyKind, KeyOrder, TokenOrder};
 
 /// What the process is asked to do.
@@ -151,6 +153,8 @@ pub struct Config {
     pub workers: usize,
     /// Who may do what.
     pub access: AccessConfig,
+    /// The other nodes.
+    pub cluster: ClusterConfig,
     /// Where commits go.
     pub bucket: BucketConfig,
     /// How they go.

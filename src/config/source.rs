@@ -70,7 +70,7 @@ impl<'a> Source<'a> {
     }
 
     /// The text of a setting, from the first place that has it.
-    fn text(&self, name: &str) -> String {
+    pub(super) fn text(&self, name: &str) -> String {
         let from_file = || {
             let value = self.file.get(name)?;
             // A string without its quotes; a number as it is written.
@@ -137,7 +137,7 @@ impl<'a> Source<'a> {
         Duration::from_secs(self.number(name, 0..=31_536_000))
     }
 
-    fn absolute_path(&mut self, name: &str) -> PathBuf {
+    pub(super) fn absolute_path(&mut self, name: &str) -> PathBuf {
         let path = PathBuf::from(self.text(name));
         if !path.is_absolute() {
             self.wrong.push(format!(
@@ -190,16 +190,18 @@ impl<'a> Source<'a> {
 
     pub(super) fn config(&mut self, check_uri: &dyn Fn(&str) -> Result<(), String>) -> Config {
         let bucket = self.bucket(check_uri);
+        let node = self.number("node", 1..=u16::MAX);
         let config = Config {
             data_dir: self.absolute_path("data_dir"),
             socket: self.socket_path("socket"),
             admin_socket: self.socket_path("admin_socket"),
             workers: self.number("workers", 1..=256),
             access: self.access(),
+            cluster: self.cluster(node),
             commit: self.commit(bucket.bytes_in_flight.into()),
             bucket,
             journal: JournalConfig {
-                node: self.number("node", 1..=u16::MAX),
+                node,
                 durability: self.durability(),
                 log_body_bytes: self.number("log_body_bytes", 0..=1024 * 1024),
                 max_bytes: self.number("journal_max_bytes", 0..=u64::MAX),

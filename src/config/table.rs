@@ -41,6 +41,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("subject_uploads_per_minute", "COUNT", "0", "uploads of one subject above which it gets 429; 0: no limit"),
     setting("subject_pending_bytes", "BYTES", "0", "pending bytes of one subject above which it gets 429; 0: no limit"),
     setting("node", "NUMBER", "1", "this node's number in file ids, 1 to 65535, another on each node"),
+    setting("peers", "LIST", "none", "the other nodes, as 2=http://10.0.0.2:8080 3=http://10.0.0.3:8080"),
+    setting("peer_key", "FILE", "none", "keys that all nodes share, one a line: the first signs, all are believed"),
     setting("memory", "WORD", "normal", "normal; low: lower defaults for all that takes memory"),
     setting("workers", "THREADS", "2", "threads that speak with nginx"),
     setting("mongodb_uri", "URI", "mongodb://127.0.0.1:27017", "where MongoDB is, with its credentials"),

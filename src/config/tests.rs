@@ -102,6 +102,35 @@ fn settings_that_contradict_each_other_are_wrong() {
 }
 
 #[test]
+fn other_nodes_have_numbers_addresses_and_a_key() {
+    let peers = "2=http://10.0.0.2:8080 65535=http://[::1]:80";
+    let (_, config) = load(&["--peers", peers, "--peer-key", "/key"], &[]).unwrap();
+    let [second, last] = config.cluster.peers.as_slice() else {
+        panic!("{config:?}");
+    };
+    assert_eq!((second.node, last.node), (2, 65535));
+    assert_eq!(second.url, "http://10.0.0.2:8080");
+    assert!(load(&[], &[]).unwrap().1.cluster.peers.is_empty());
+    assert_eq!(wrong(&["--peers", peers], &[]).len(), 1, "no key");
+    for wrong_peer in [
+        "1=http://a:80",
+        "0=http://a:80",
+        "65536=http://a:80",
+        "2",
+        "2=a:80",
+        "2=https://a:80",
+        "2=http://a",
+        "2=http://a:80/x",
+        "2=http://u@a:80",
+        "2=http://:80",
+        "2=http://a:80 2=http://b:80",
+    ] {
+        let arguments = ["--peers", wrong_peer, "--peer-key", "/key"];
+        assert_eq!(wrong(&arguments, &[]).len(), 1, "{wrong_peer}");
+    }
+}
+
+#[test]
 fn promises_are_fsynced_unless_the_setting_says_otherwise_in_so_many_words() {
     let durability = |arguments: &[&str]| load(arguments, &[]).unwrap().1.journal.durability;
     assert_eq!(durability(&[]), Durability::Disk);

@@ -1,4 +1,4 @@
-//! Where a file is now: in the journal, in the store, or nowhere.
+//! Where a file is now: in the journal, in the store, on another node, or nowhere.
 //!
 //! The journal is asked first: what it keeps needs no store, and what was deleted here stays
 //! deleted whatever a commit in flight still writes. Descriptions are kept for a moment, as they
@@ -16,6 +16,7 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 
 use crate::file::{FileId, FileKey, FileMeta};
 use crate::journal::{Busy, Deletion, Journal, JournalError, Kept, Look, Room};
+use crate::peers::{Peers, Unreachable};
 use crate::store::{Sha256, Store, StoreError, StoredFile};
 
 use recent::Recent;
@@ -33,6 +34,8 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 pub struct Delivery {
     journal: Arc<Journal>,
     store: Arc<dyn Store>,
+    peers: Arc<Peers>,
+    is_store_up: StoreCheck,
     /// Descriptions of what is in the journal; the journal says each time whether it still is.
     kept: Recent<FileId, Arc<Kept>>,
     /// Files in the store, by their ids.
@@ -50,6 +53,9 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
+/// Whether the store answered when it was last seen to.
+pub type StoreCheck = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// Where a file is.
 #[derive(Debug)]
 pub enum Found {
@@ -57,17 +63,24 @@ pub enum Found {
     Kept(Kept),
     /// It is in the store.
     Stored(Arc<StoredFile>),
+    /// Neither, as far as is known; but this other node made its id, and may have it still.
+    Elsewhere {
+        /// That node's number.
+        owner: u16,
+        /// The file.
+        id: FileId,
+    },
     /// There is no such file.
     Absent,
 }
 
 impl Found {
-    /// What the file is; `None` if there is none.
+    /// What the file is; `None` if there is none here.
     pub fn meta(&self) -> Option<&FileMeta> {
         match self {
             Self::Kept(kept) => Some(&kept.meta),
             Self::Stored(stored) => Some(&stored.meta),
-            Self::Absent => None,
+            Self::Elsewhere { .. } | Self::Absent => None,
         }
     }
 
@@ -75,7 +88,7 @@ impl Found {
     pub fn sha256(&self) -> Option<Sha256> {
         match self {
             Self::Stored(stored) => stored.sha256,
-            Self::Kept(_) | Self::Absent => None,
+            Self::Kept(_) | Self::Elsewhere { .. } | Self::Absent => None,
         }
     }
 }
@@ -103,14 +116,24 @@ pub enum DeliveryError {
     /// The store was to be asked and failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The node that has it was to be asked and does not answer.
+    #[error(transparent)]
+    Owner(#[from] Unreachable),
 }
 
 impl Delivery {
-    /// Delivers from these two.
-    pub fn new(journal: Arc<Journal>, store: Arc<dyn Store>) -> Self {
+    /// Delivers from these.
+    pub fn new(
+        journal: Arc<Journal>,
+        store: Arc<dyn Store>,
+        peers: Arc<Peers>,
+        is_store_up: StoreCheck,
+    ) -> Self {
         Self {
             journal,
             store,
+            peers,
+            is_store_up,
             kept: Recent::new(LIFETIME, MAX_BYTES),
             stored: Recent::new(LIFETIME, MAX_BYTES),
             asked: Recent::new(ASKED_LIFETIME, MAX_BYTES),
@@ -118,20 +141,54 @@ impl Delivery {
         }
     }
 
-    /// Finds a file.
+    /// Finds a file, here or elsewhere.
     ///
     /// # Errors
     /// When the place that has to be asked does not answer.
     pub async fn find(&self, key: &FileKey) -> Result<Found, DeliveryError> {
-        if let FileKey::Id(id) = *key {
-            match self.look(id).await? {
-                Look::Kept(kept) => return Ok(Found::Kept(kept)),
-                Look::Deleted => return Ok(Found::Absent),
-                Look::Absent => {}
+        let elsewhere = match *key {
+            FileKey::Id(id) => self.peers.owner_of(id).map(|owner| (owner, id)),
+            FileKey::Foreign(_) => None,
+        };
+        let Some((owner, id)) = elsewhere else {
+            return self.find_here(key).await;
+        };
+        if let Some(found) = self.in_journal(key).await? {
+            return Ok(found);
+        }
+        // That a store is down is found out slowly, and the owner may have the file all the same.
+        if (self.is_store_up)() {
+            match self.stored(key).await {
+                Ok(Some(file)) => return Ok(Found::Stored(file)),
+                Ok(None) | Err(StoreError::Unavailable(_)) => {}
+                Err(err) => return Err(err.into()),
             }
+        }
+        Ok(Found::Elsewhere { owner, id })
+    }
+
+    /// Finds a file in the journal or the store, whoever made its id.
+    ///
+    /// # Errors
+    /// When the store has to be asked and does not answer, or the journal cannot be read.
+    pub async fn find_here(&self, key: &FileKey) -> Result<Found, DeliveryError> {
+        if let Some(found) = self.in_journal(key).await? {
+            return Ok(found);
         }
         let stored = self.stored(key).await?;
         Ok(stored.map_or(Found::Absent, Found::Stored))
+    }
+
+    /// What the journal has to say of a file; `None` if that is nothing.
+    async fn in_journal(&self, key: &FileKey) -> Result<Option<Found>, DeliveryError> {
+        let FileKey::Id(id) = *key else {
+            return Ok(None);
+        };
+        Ok(match self.look(id).await? {
+            Look::Kept(kept) => Some(Found::Kept(kept)),
+            Look::Deleted => Some(Found::Absent),
+            Look::Absent => None,
+        })
     }
 
     /// Finds a file in the store alone. One that was deleted elsewhere may be found for five
@@ -177,7 +234,7 @@ impl Delivery {
             bytes.map_err(DeliveryError::Store).boxed()
         };
         match found {
-            Found::Absent => Ok(None),
+            Found::Elsewhere { .. } | Found::Absent => Ok(None),
             Found::Stored(file) => Ok(Some(from_store(file, range))),
             Found::Kept(Kept { id, .. }) => {
                 let id = *id;
@@ -192,7 +249,8 @@ impl Delivery {
         }
     }
 
-    /// Deletes a file: a pending one without asking the store, any other from the store. Once this
+    /// Deletes a file: a pending one without asking the store, one of another node by that node,
+    /// any other from the store. Once this
     /// has ended, the file is found here no more; dropped half-way, it may still be found for as
     /// long as one that was deleted elsewhere.
     ///
@@ -209,7 +267,7 @@ impl Delivery {
                 Deletion::NotHere | Deletion::Settled => {}
             }
         }
-        let removed = self.store.remove(key).await;
+        let removed = self.remove(key).await;
         // After it: a lookup that begins from here on finds no file.
         self.forget(key);
         Ok(if removed? {
@@ -217,6 +275,17 @@ impl Delivery {
         } else {
             Deleted::Absent
         })
+    }
+
+    /// Removes a file that is not in this journal. The owner of its id is asked first and always:
+    /// as long as a file is not settled there, its commit would bring it back.
+    async fn remove(&self, key: &FileKey) -> Result<bool, DeliveryError> {
+        if let FileKey::Id(id) = *key
+            && let Some(owner) = self.peers.owner_of(id)
+        {
+            return Ok(self.peers.delete(owner, id).await?);
+        }
+        Ok(self.store.remove(key).await?)
     }
 
     /// Forgets a file that was deleted, whatever keys it went by.
@@ -230,7 +299,10 @@ impl Delivery {
 
     /// What the journal knows of an id. For what it does not have, and for what was asked for a
     /// moment ago, its memory is enough.
-    async fn look(&self, id: FileId) -> Result<Look, DeliveryError> {
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn look(&self, id: FileId) -> Result<Look, DeliveryError> {
         match self.journal.glance(id) {
             Ok(None) => return Ok(Look::Absent),
             Ok(Some(Room::Deleted)) => return Ok(Look::Deleted),

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::config::JournalConfig;
+use crate::config::{ClusterConfig, JournalConfig};
 use crate::file::{FileName, MediaType, Metadata, UnixMillis};
 use crate::journal::LocalDisk;
 use crate::store::{Committed, Promised};
@@ -51,6 +51,14 @@ impl Store for OneFile {
 
     fn remove<'a>(&'a self, _: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>> {
         async { Ok(self.is_there.swap(false, Ordering::Relaxed)) }.boxed()
+    }
+
+    fn announce<'a>(
+        &'a self,
+        _: u16,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        unreachable!()
     }
 
     fn commit(&self, _: Promised) -> BoxFuture<'_, Result<Committed, StoreError>> {
@@ -98,7 +106,14 @@ fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
         lookups: AtomicUsize::new(0),
         answers: Semaphore::new(answers),
     });
-    (Delivery::new(Arc::new(journal), store.clone()), store)
+    let peers = ClusterConfig {
+        peers: Vec::new(),
+        key: None,
+    };
+    let peers = Peers::new(1, &peers).unwrap();
+    let (journal, peers) = (Arc::new(journal), Arc::new(peers));
+    let delivery = Delivery::new(journal, store.clone(), peers, Box::new(|| true));
+    (delivery, store)
 }
 
 fn keys() -> [FileKey; 2] {

@@ -110,7 +110,7 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
     let access = &node.access;
     let caller = access.caller(headers, &target)?;
     caller.check_upload()?;
-    access.subjects.count(&caller.subject)?;
+    caller.let_in(node)?;
     // A chunked body has no length yet.
     let length = headers.get(accel::BODY_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -187,8 +187,10 @@ impl Caller {
         }
     }
 
-    /// Counts an upload that nginx has not asked about: its body came with its head.
-    pub(super) fn count_upload(&self, node: &Node) -> Result<(), Problem> {
+    /// Lets an upload begin, and counts it. nginx asks for this before it reads a body; of a body that
+    /// came with its head it is asked when that is there.
+    pub(super) fn let_in(&self, node: &Node) -> Result<(), Problem> {
+        node.drain.check()?;
         node.access.subjects.count(&self.subject)
     }
 

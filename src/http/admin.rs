@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Node, Problem};
 use crate::file::UnixMillis;
 use crate::journal::Room;
+use crate::peers::Peers;
 
 /// `GET /status`: the node at a glance. Counts are since the start; ages are in seconds.
 pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
@@ -24,6 +25,9 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "node": node.number,
+        "draining": node.drain.is_on(),
+        "bodies_on_their_way": std::fs::read_dir(node.journal.layout().spool())
+            .map_or(0, Iterator::count),
         "uptime_seconds": age_seconds(node.started),
         "journal": {
             "durability": node.journal.durability().name(),
@@ -41,12 +45,39 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
             "committed_entries_last_minute": tally.last_minute,
             "failures": tally.failures,
         },
+        "cluster": cluster(&node.peers),
         "mongodb": {
             "state": if store.is_up { "up" } else { "down" },
             "last_seen_seconds": store.seen.map(age_seconds),
             "error": store.error,
         },
     }))
+}
+
+/// The other nodes, and whether one has this node's number.
+fn cluster(peers: &Peers) -> Value {
+    let states: Vec<_> = peers
+        .states()
+        .into_iter()
+        .map(|(node, url, state)| {
+            json!({
+                "node": node,
+                "url": url,
+                "state": if state.is_up { "up" } else { "down" },
+                "last_seen_seconds": state.seen.map(age_seconds),
+                "error": state.error,
+            })
+        })
+        .collect();
+    let twin = peers.twin();
+    json!({
+        "instance": peers.instance(),
+        "number_used_twice_by": twin.map(|twin| json!({
+            "instance": twin.instance,
+            "seen_in": twin.place,
+        })),
+        "peers": states,
+    })
 }
 
 /// `POST /hold/retry`: gives every held entry a new start.

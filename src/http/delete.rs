@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::download::key;
 use super::{Node, Problem, access};
 use crate::delivery::Deleted;
-use crate::file::UnixMillis;
+use crate::file::{FileKey, UnixMillis};
 use crate::token::Scope;
 
 /// `DELETE /files/{id}`: 204 when it is gone on every route, 404 when it never was.
@@ -15,7 +15,12 @@ pub(super) async fn file(
 ) -> Result<HttpResponse, Problem> {
     let key = key(&request);
     access::check_file(&request, &node, Scope::Delete, &key)?;
-    match node.delivery.delete(&key).await? {
+    carry_out(&node, &key).await
+}
+
+/// Deletes a file for somebody who may have it deleted.
+pub(super) async fn carry_out(node: &Node, key: &FileKey) -> Result<HttpResponse, Problem> {
+    match node.delivery.delete(key).await? {
         Deleted::Gone => {}
         Deleted::ToClear(id) => node.backlog.push(id, UnixMillis::now()),
         Deleted::Absent => return Err(Problem::not_found()),

@@ -11,8 +11,9 @@ use super::{Node, Problem, access, digest, disposition};
 use crate::accel;
 use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta};
-use crate::journal::BODIES;
-use crate::store::Sha256;
+use crate::journal::{BODIES, Kept};
+use crate::peers::{PASS, Purpose};
+use crate::store::{Sha256, StoredFile};
 use crate::token::Scope;
 
 /// Contents never change, so they may be kept; but by the caller alone, who was let in. nginx has
@@ -27,33 +28,60 @@ pub(super) async fn file(
 ) -> Result<HttpResponse, Problem> {
     let key = key(&request);
     access::check_file(&request, &node, Scope::Download, &key)?;
-    let found = node.delivery.find(&key).await?;
-    let meta = found.meta().ok_or_else(Problem::not_found)?;
-    let uri = match &found {
-        Found::Kept(kept) if kept.is_whole_file => accel::journal_uri(BODIES, kept.id),
-        Found::Kept(_) | Found::Stored(_) | Found::Absent => accel::store_uri(&key, meta),
-    };
-    answer(&request, meta, found.sha256(), &uri)
+    match node.delivery.find(&key).await? {
+        Found::Kept(kept) => answer_kept(&request, &kept),
+        Found::Stored(stored) => answer_stored(&request, &stored),
+        Found::Elsewhere { owner, id } => Ok(HttpResponse::Ok()
+            .insert_header((accel::REDIRECT, accel::peer_uri(owner, id)))
+            .insert_header((PASS, node.peers.pass(Purpose::Read, owner, id)))
+            .finish()),
+        Found::Absent => Err(Problem::not_found()),
+    }
 }
 
 /// nginx was sent to the journal and found no body: it was evicted or deleted in between. Looks
 /// again; the file must be somewhere else by now, or gone.
+///
+/// Nobody asks for a token here, so the address must be the one that this process gave nginx, to
+/// the letter: nginx chooses a location by the address that it has decoded, but sends on what the
+/// client wrote, and what says `/_gridspool/journal/..%2F..%2Ffiles%2F/ID` comes by way of `/files/`.
 pub(super) async fn again(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = key(&request);
-    match node.delivery.find(&key).await? {
+    let part = |name| request.match_info().query(name);
+    let id = part("id").parse().map_err(|_| Problem::not_found())?;
+    if part("room") != BODIES {
+        return Err(Problem::not_found());
+    }
+    let key = FileKey::Id(id);
+    match node.delivery.find_here(&key).await? {
         Found::Kept(kept) => {
             log::error!("{}: nginx cannot open this body in the journal", kept.id);
             Err(Problem::body_not_sent())
         }
-        Found::Stored(stored) => {
-            let uri = accel::store_uri(&key, &stored.meta);
-            answer(&request, &stored.meta, stored.sha256, &uri)
-        }
-        Found::Absent => Err(Problem::not_found()),
+        Found::Stored(stored) => answer_stored(&request, &stored),
+        Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
     }
+}
+
+/// Answers with a file that is on this node's disk.
+pub(super) fn answer_kept(request: &HttpRequest, kept: &Kept) -> Result<HttpResponse, Problem> {
+    let uri = if kept.is_whole_file {
+        accel::journal_uri(BODIES, kept.id)
+    } else {
+        accel::store_uri(&FileKey::Id(kept.id), &kept.meta)
+    };
+    answer(request, &kept.meta, None, &uri)
+}
+
+/// Answers with a file that is in the store.
+pub(super) fn answer_stored(
+    request: &HttpRequest,
+    stored: &StoredFile,
+) -> Result<HttpResponse, Problem> {
+    let uri = accel::store_uri(&stored.key, &stored.meta);
+    answer(request, &stored.meta, stored.sha256, &uri)
 }
 
 /// The file that a request names.

@@ -6,17 +6,24 @@ use serde_json::json;
 
 use super::Node;
 
-/// `GET /healthz`: 200 while this process can take uploads; 503 once an fsync has failed.
+/// `GET /healthz`: 200 while this process can take uploads; 503 once an fsync has failed, and while
+/// the node is drained.
 pub(super) async fn alive(node: web::Data<Node>) -> HttpResponse {
     let is_sound = node.journal.poison().is_none();
-    status(is_sound).json(json!({ "journal": journal(is_sound) }))
+    let is_draining = node.drain.is_on();
+    status(is_sound && !is_draining).json(json!({
+        "journal": journal(is_sound),
+        "draining": is_draining,
+    }))
 }
 
 /// `GET /readyz`: 200 while uploads can be taken and MongoDB answers too.
 pub(super) async fn ready(node: web::Data<Node>) -> HttpResponse {
     let is_writable = node.journal.check_admission(0).is_ok();
     let is_up = node.health.state().is_up;
-    status(is_writable && is_up).json(json!({
+    let is_draining = node.drain.is_on();
+    status(is_writable && is_up && !is_draining).json(json!({
+        "draining": is_draining,
         "journal": journal(is_writable),
         "mongodb": if is_up { "up" } else { "down" },
     }))

@@ -12,8 +12,10 @@ mod delete;
 mod digest;
 mod disposition;
 mod download;
+mod drain;
 mod form;
 mod health;
+mod hop;
 mod passed;
 mod problem;
 mod ranges;
@@ -33,10 +35,12 @@ use crate::accel;
 use crate::commit::{Backlog, Health, Slots, Tally};
 use crate::delivery::Delivery;
 use crate::journal::Journal;
+use crate::peers::{HOP, Peers};
 use crate::spool::Spool;
 use crate::store::Store;
 
 pub use access::Access;
+pub use drain::Drain;
 use problem::Problem;
 
 /// What the handlers work with: one node's parts.
@@ -59,6 +63,10 @@ pub struct Node {
     pub tally: Arc<Tally>,
     /// Who may do what.
     pub access: Access,
+    /// The other nodes.
+    pub peers: Arc<Peers>,
+    /// Whether new uploads are taken.
+    pub drain: Drain,
     /// The node number.
     pub number: u16,
     /// When this process started.
@@ -104,6 +112,18 @@ pub fn public(service: &mut ServiceConfig) {
             &format!("{}/{{room}}/{{id}}", accel::JOURNAL),
             web::get().to(download::again),
         )
+        .service(
+            web::resource(format!("{HOP}/files/{{id}}"))
+                .route(web::get().to(hop::file))
+                .route(web::head().to(hop::file))
+                .route(web::delete().to(hop::delete)),
+        )
+        .route(&format!("{HOP}/node"), web::get().to(hop::introduce))
+        .service(
+            web::resource(format!("{}/{{node}}/files/{{id}}", accel::PEER))
+                .route(web::get().to(hop::again))
+                .route(web::head().to(hop::again)),
+        )
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .default_service(web::to(nothing_here));
@@ -114,6 +134,8 @@ pub fn admin(service: &mut ServiceConfig) {
     service
         .route("/status", web::get().to(admin::status))
         .route("/hold/retry", web::post().to(admin::retry_held))
+        .route("/drain", web::post().to(drain::begin))
+        .route("/drain", web::delete().to(drain::end))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))
         .default_service(web::to(nothing_here));

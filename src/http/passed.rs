@@ -50,7 +50,7 @@ pub(super) async fn take(upload: Upload, body: Bytes) -> Result<Adopted, Problem
 
 impl Upload {
     async fn take_passed(self, body: Bytes) -> Result<Adopted, Problem> {
-        self.caller.count_upload(&self.node)?;
+        self.caller.let_in(&self.node)?;
         let received = Received::Passed(&body);
         if !self.node.journal.is_small(received.length()) {
             return web::block(move || self.adopt(Received::Passed(&body))).await?;

@@ -376,6 +376,7 @@ impl From<DeliveryError> for Problem {
         match err {
             DeliveryError::Journal(err) => err.into(),
             DeliveryError::Store(err) => err.into(),
+            DeliveryError::Owner(err) => err.into(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) async fn slice(
 ) -> Result<HttpResponse, Problem> {
     let part = |name| request.match_info().query(name);
     let key = FileKey::from_segment(part("key")).ok_or_else(Problem::not_found)?;
-    let found = node.delivery.find(&key).await?;
+    let found = node.delivery.find_here(&key).await?;
     let meta = found
         .meta()
         .filter(|meta| accel::version(meta) == part("version"))

@@ -210,7 +210,10 @@ impl Key {
 }
 
 /// Reads a file that is not for everybody.
-fn read_private(path: &Path) -> Result<String, KeysError> {
+///
+/// # Errors
+/// [`KeysError::File`], or [`KeysError::Open`] if everybody may read it.
+pub fn read_private(path: &Path) -> Result<String, KeysError> {
     let at = |source| KeysError::File {
         path: path.to_owned(),
         source,

@@ -21,7 +21,7 @@ use claims::Claims;
 use keys::Keys;
 
 pub use grant::{Grant, Scope};
-pub use keys::KeysError;
+pub use keys::{KeysError, read_private};
 pub use mint::{MintError, mint, new_key};
 
 /// How far the clocks of who mints and who checks may be apart, in seconds.

@@ -38,6 +38,22 @@ setup() {
   [[ ! -e ${out} ]]
 }
 
+@test "every other node has an upstream and a location, and nothing else gets in" {
+  run -0 nginx-conf --peer 2=http://10.0.0.2:8080 --peer '65535=http://[::1]:81' --out "${out}"
+  grep -qF 'server 10.0.0.2:8080;' "${out}/gridspool/peer-upstreams.conf"
+  grep -qF 'server [::1]:81;' "${out}/gridspool/peer-upstreams.conf"
+  grep -qF 'location /_gridspool/peer/65535/ {' "${out}/gridspool/peers.conf"
+  grep -qF 'proxy_pass http://gridspool_peer_2/_gridspool/hop/;' "${out}/gridspool/peers.conf"
+  rm -r -- "${out}"
+  for peer in 2 2=10.0.0.2:80 2=https://a:80 0=http://a:80 '2=http://a:80; x' '2=http://a:80/x' \
+    "2=http://\$host:80" 2=http://u@a:80; do
+    run -78 nginx-conf --peer "${peer}" --out "${out}"
+  done
+  run -78 nginx-conf --peer 2=http://a:80 --peer 2=http://b:80 --out "${out}"
+  run -64 nginx-conf --out "${out}" --peer
+  [[ ! -e ${out} ]]
+}
+
 @test "a main file of the system is not overwritten" {
   mkdir -- "${out}"
   echo '# the system'"'"'s' >"${out}/nginx.conf"

@@ -12,13 +12,16 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod balancer;
 mod cache;
+mod cluster;
 mod delete;
 mod download;
 mod form;
 mod group;
 mod handover;
 mod hazard;
+mod hop;
 mod hostile;
 mod interop;
 mod log;
@@ -28,6 +31,7 @@ mod poison;
 mod ranges;
 mod refusal;
 mod restart;
+mod rolling;
 mod support;
 mod token;
 mod upload;

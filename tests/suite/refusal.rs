@@ -371,6 +371,17 @@ fn a_sites_own_check_stands_before_every_request_and_every_body() {
             announce(&site, &target, &["Content-Length: 9"]).assert_problem(status, code);
         }
     }
+    // Written so that nginx leads it elsewhere, and the sidecar would read it as a file.
+    for health in ["healthz", "readyz"] {
+        for method in ["GET", "DELETE"] {
+            let path = format!("{}/..%2F..%2F{health}", file.path);
+            let request =
+                format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let answer = site.raw(request.as_bytes());
+            let body = String::from_utf8_lossy(&answer.body);
+            assert!(answer.status != 204 && !body.contains("content"), "{path}");
+        }
+    }
     assert_eq!(spool_changed(&site), before);
     assert_eq!(client.delete(&friendly).status, 204);
 }

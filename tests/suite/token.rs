@@ -226,3 +226,27 @@ fn without_keys_the_sidecar_does_not_start_unless_it_is_told_to() {
     assert_eq!(missing.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/keys.json"));
 }
+
+#[test]
+fn no_spelling_of_an_address_leads_past_the_token() {
+    let keys = Keys::make();
+    let mongo = Mongo::start();
+    let site = keys
+        .guard(Builder::default())
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let file = upload(&site, &keys, b"content");
+    site.wait_until_empty();
+    for path in [
+        "/_gridspool/journal/body/ID",
+        "/_gridspool/journal/..%2F..%2Ffiles%2F/ID",
+        "/_gridspool/journal/body/..%2F..%2F..%2Ffiles%2FID",
+        "/files/..%2F_gridspool%2Fjournal%2Fbody%2FID",
+        "/files/ID/..%2F..%2Fhealthz",
+    ] {
+        let path = path.replace("ID", &file.id);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = String::from_utf8_lossy(&site.wire(request.as_bytes())).into_owned();
+        assert!(!answer.ends_with("content"), "{path}: {answer}");
+    }
+}

@@ -3,6 +3,8 @@
 mod answer;
 mod bucket;
 mod client;
+mod cluster;
+mod conf;
 mod curl;
 mod fault;
 mod half;
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 pub(crate) use answer::{Answer, read_to_end};
 pub(crate) use bucket::{CHUNK, object_id};
 pub(crate) use client::{Client, Uploaded};
+pub(crate) use cluster::Cluster;
 pub(crate) use curl::curl;
 pub(crate) use ledger::Ledger;
 pub(crate) use mongo::Mongo;

@@ -1,7 +1,9 @@
 //! A site: an nginx with the project's own files, and a sidecar.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
@@ -13,7 +15,6 @@ use super::process::{Process, free_port};
 use super::{Mongo, eventually, wait_until};
 
 const SIDECAR: &str = env!("CARGO_BIN_EXE_gridspool");
-const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Where no MongoDB answers.
 const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
@@ -23,6 +24,7 @@ const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
 pub(crate) struct Builder {
     settings: Vec<(String, String)>,
     wrapper: Vec<String>,
+    pub(super) nginx: Vec<String>,
 }
 
 impl Builder {
@@ -31,6 +33,12 @@ impl Builder {
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
         let variable = format!("GRIDSPOOL_{}", name.to_uppercase());
         self.settings.push((variable, value.to_string()));
+        self
+    }
+
+    /// An option of `scripts/nginx-conf`, with its value.
+    pub(crate) fn nginx(mut self, option: &str, value: &str) -> Self {
+        self.nginx.extend([option.to_owned(), value.to_owned()]);
         self
     }
 
@@ -67,6 +75,7 @@ impl Builder {
             builder: self.set("mongodb_uri", uri),
             sidecar: None,
             nginx: None,
+            inherited: None,
             http_port: 0,
             https_port: 0,
         };
@@ -82,12 +91,14 @@ impl Builder {
 
 #[derive(Debug)]
 pub(crate) struct Site {
-    scratch: TempDir,
-    builder: Builder,
+    pub(super) scratch: TempDir,
+    pub(super) builder: Builder,
     sidecar: Option<Process>,
     nginx: Option<Process>,
-    http_port: u16,
-    https_port: u16,
+    /// What the sidecar inherits, as a service manager keeps it open for it.
+    inherited: Option<UnixListener>,
+    pub(super) http_port: u16,
+    pub(super) https_port: u16,
 }
 
 impl Site {
@@ -99,22 +110,6 @@ impl Site {
     /// A site with the default settings and no MongoDB: what is uploaded stays pending.
     pub(crate) fn without_mongodb() -> Self {
         Builder::default().start_without_mongodb()
-    }
-
-    /// A site whose own program on this port says who may do what.
-    pub(crate) fn with_own_check(port: u16) -> Self {
-        let mut site = Self::without_mongodb();
-        site.stop_nginx();
-        let examples = site.scratch.path().join("nginx/examples");
-        let example = Path::new(CHECKOUT).join("nginx.conf.d/examples/own-check.conf");
-        let text = std::fs::read_to_string(example).expect("the example");
-        let text = text
-            .replace("127.0.0.1:8082", &format!("127.0.0.1:{}", site.http_port))
-            .replace("127.0.0.1:9000", &format!("127.0.0.1:{port}"))
-            .replace("/var/log/nginx", site.run_dir().to_str().expect("a text"));
-        std::fs::write(examples.join("site.conf"), text).expect("the example of this site");
-        site.start_nginx();
-        site
     }
 
     /// A client of this site.
@@ -235,10 +230,24 @@ impl Site {
         self.builder = change(std::mem::take(&mut self.builder));
     }
 
+    /// From its next start on, the sidecar inherits the socket for nginx.
+    pub(crate) fn keep_socket_open(&mut self) {
+        // Systemd passes it as the third handle, and the sidecar's own number beside it.
+        let script = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+        self.reconfigure(|builder| builder.wrap(&["bash", "-c", script, "bash"]));
+        std::fs::remove_file(self.socket()).expect("a socket that nobody answers on");
+        self.inherited = Some(UnixListener::bind(self.socket()).expect("a socket"));
+    }
+
     /// Starts the sidecar, and waits until it answers.
     pub(crate) fn start_sidecar(&mut self) {
         let log = File::create(self.run_dir().join("sidecar.log")).expect("a log");
-        self.sidecar = Some(Process::spawn(self.command().stderr(log)));
+        let mut command = self.command();
+        if let Some(socket) = &self.inherited {
+            let socket = socket.try_clone().expect("a handle");
+            command.stdin(OwnedFd::from(socket));
+        }
+        self.sidecar = Some(Process::spawn(command.stderr(log)));
         eventually("the sidecar answers", || self.try_status());
     }
 
@@ -331,53 +340,13 @@ impl Site {
             .env("GRIDSPOOL_ADMIN_SOCKET", self.admin_socket())
             .env("GRIDSPOOL_DELETE_WATCH_SECONDS", "1")
             .env("GRIDSPOOL_INSECURE_NO_AUTH", is_open.to_string())
-            .env("GRIDSPOOL_LOG", "debug,mongodb=warn")
+            .env(
+                "GRIDSPOOL_LOG",
+                "debug,mongodb=warn,ureq=warn,ureq_proto=warn",
+            )
             .envs(self.builder.settings.iter().cloned())
             .stdin(Stdio::null());
         command
-    }
-
-    /// Writes nginx's files for this site's paths and ports.
-    fn configure_nginx(&self) {
-        let made = Command::new(Path::new(CHECKOUT).join("scripts/nginx-conf"))
-            .arg("--data-dir")
-            .arg(self.data_dir())
-            .arg("--socket")
-            .arg(self.socket())
-            .args(["--http", &format!("127.0.0.1:{}", self.http_port)])
-            .args(["--https", &format!("127.0.0.1:{}", self.https_port)])
-            .arg("--certificate")
-            .arg(self.scratch.path().join("certificate.pem"))
-            .arg("--key")
-            .arg(self.scratch.path().join("key.pem"))
-            .arg("--wrapper")
-            .arg(self.run_dir())
-            .arg("--out")
-            .arg(self.scratch.path().join("nginx"))
-            .status()
-            .expect("scripts/nginx-conf");
-        assert!(made.success());
-    }
-
-    fn make_certificate(&self) {
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-            ])
-            .args(["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
-            .arg("-keyout")
-            .arg(self.scratch.path().join("key.pem"))
-            .arg("-out")
-            .arg(self.scratch.path().join("certificate.pem"))
-            .stderr(Stdio::null())
-            .status()
-            .expect("openssl");
-        assert!(made.success());
     }
 }
 

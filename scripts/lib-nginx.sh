@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# What scripts/nginx-conf does to the copies of the nginx files. Wants lib.sh, and `stage`, the
+# directory that they are in.
+shopt -s inherit_errexit nullglob
+
+# What stands before each path (a space, "unix:") cannot be part of one, so none is replaced twice.
+replace() { # OLD NEW
+  local file text
+  for file in "${stage}"/*.conf "${stage}"/examples/*.conf; do
+    text=$(<"${file}")
+    printf '%s\n' "${text//"$1"/"$2"}" >"${file}"
+  done
+}
+
+# Usage: check_peers NUMBER=http://HOST:PORT...
+check_peers() {
+  local peer
+  local -A seen=()
+  for peer in "$@"; do
+    [[ ${peer} =~ ^[1-9][0-9]{0,4}=http://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$ ]] \
+      || die_config "--peer must be NUMBER=http://HOST:PORT: ${peer@Q}"
+    [[ -z ${seen[${peer%%=*}]-} ]] || die_config "--peer: two nodes have the number ${peer%%=*}"
+    seen[${peer%%=*}]=yes
+  done
+}
+
+# Writes the way to each other node, below the words of the two files that it stands in.
+# Usage: write_peers NUMBER=http://HOST:PORT...
+write_peers() {
+  local peer number
+  for peer in "$@"; do
+    number=${peer%%=*}
+    cat >>"${stage}/gridspool/peer-upstreams.conf" <<EOF
+
+upstream gridspool_peer_${number} {
+  server ${peer#*=http://};
+  keepalive 16;
+}
+EOF
+    cat >>"${stage}/gridspool/peers.conf" <<EOF
+
+location /_gridspool/peer/${number}/ {
+  include gridspool/peer.conf;
+  proxy_pass http://gridspool_peer_${number}/_gridspool/hop/;
+}
+EOF
+  done
+}

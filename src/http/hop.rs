@@ -1,0 +1,105 @@
+//! What other nodes ask, by way of their nginx and ours, and what this node's nginx comes back with
+//! when another one does not have a file. The protocol stands in [`crate::peers`].
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{Node, Problem, delete, download};
+use crate::delivery::Found;
+use crate::file::{FileId, FileKey};
+use crate::journal::Look;
+use crate::peers::{BadPass, PASS, Purpose, Unreachable};
+
+/// Seconds in which a node that was restarted answers again.
+const RETRY_SECONDS: u32 = 2;
+
+/// `GET` and `HEAD` of a file that may be on this node's disk: 404 if it is not, whatever the store
+/// has; 410 if it was deleted.
+pub(super) async fn file(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let id = id(&request)?;
+    node.peers.check(pass(&request), Purpose::Read, id)?;
+    match node.delivery.look(id).await? {
+        Look::Kept(kept) => download::answer_kept(&request, &kept),
+        Look::Deleted => Err(Problem::deleted()),
+        Look::Absent => Err(Problem::not_found()),
+    }
+}
+
+/// `DELETE` of a file whose id this node made.
+pub(super) async fn delete(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let id = id(&request)?;
+    node.peers.check(pass(&request), Purpose::Delete, id)?;
+    // Any other would be asked of its own node, and so on.
+    if id.node() != node.number {
+        return Err(Problem::not_found());
+    }
+    delete::carry_out(&node, &FileKey::Id(id)).await
+}
+
+/// `GET`: who answers here.
+pub(super) async fn introduce(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let introduction = node.peers.introduce(pass(&request))?;
+    Ok(HttpResponse::Ok().json(introduction))
+}
+
+/// The owner does not have the file: it is in the store by now, or nowhere. As nobody asks for a
+/// token here, the address must be the one that this process gave nginx, to the letter.
+pub(super) async fn again(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let key = FileKey::Id(id(&request)?);
+    match node.delivery.find_here(&key).await? {
+        Found::Kept(kept) => download::answer_kept(&request, &kept),
+        Found::Stored(stored) => download::answer_stored(&request, &stored),
+        Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
+    }
+}
+
+fn id(request: &HttpRequest) -> Result<FileId, Problem> {
+    let id = request.match_info().query("id").parse();
+    id.map_err(|_| Problem::not_found())
+}
+
+fn pass(request: &HttpRequest) -> &str {
+    let pass = request.headers().get(PASS);
+    pass.and_then(|pass| pass.to_str().ok()).unwrap_or_default()
+}
+
+impl Problem {
+    /// For another node, which must not look for the file elsewhere.
+    fn deleted() -> Self {
+        Self::new(StatusCode::GONE, "deleted", "The file was deleted.")
+    }
+}
+
+impl From<Unreachable> for Problem {
+    fn from(err: Unreachable) -> Self {
+        log::warn!("{err}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The node that took the file does not answer just now. Send the request again.",
+        )
+        .retry_after(RETRY_SECONDS)
+    }
+}
+
+impl From<BadPass> for Problem {
+    fn from(err: BadPass) -> Self {
+        log::warn!("a question in another node's name was refused: {err}");
+        match err {
+            BadPass::NoKey => Self::not_found(),
+            BadPass::Form | BadPass::Time(_) | BadPass::Signature => Self::forbidden(),
+        }
+    }
+}

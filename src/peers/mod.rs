@@ -1,0 +1,260 @@
+//! The other nodes: who they are, what is asked of them, and how they know who asks.
+//!
+//! Nodes share nothing but the store. A file that is not in the store yet is on one node's disk, and
+//! its id has that node's number: no register is needed, and nothing is written before the answer.
+//! This room must never know where files are.
+//!
+//! # The protocol
+//! Node B is asked for a file whose id has the number of node A.
+//!
+//! Reading (`GET`, `HEAD`; conditions and ranges are passed on and judged by A):
+//! 1. B's sidecar checks the client's token. A never sees it.
+//! 2. B looks into its journal, and asks the store. While the store is known to be down, it is not
+//!    asked.
+//! 3. Not there: B sends its nginx to an internal location of A's, with a *pass* in a header. That
+//!    location has a fixed upstream; no word of the client's chooses where it leads. B's nginx asks
+//!    A's nginx, and that A's sidecar, which checks the pass.
+//! 4. A looks into its journal alone and answers as it answers a client: its nginx sends the body,
+//!    by sendfile or from its cache of slices. B's nginx passes it on and keeps nothing of it.
+//! 5. A says 404, it does not have it: it may have been committed since 2. B asks the store again,
+//!    and what that says is the answer.
+//! 6. A says 410, it was deleted: B answers 404, without a look at the store, where a commit that
+//!    was cut may have left it for a moment.
+//! 7. A does not answer, or refuses the pass: 503 with `Retry-After`. It may have the file.
+//!
+//! Deleting:
+//! 1. B's sidecar checks the token, and asks A's sidecar itself, with a pass, by way of A's nginx.
+//!    Always, and first: while A has not settled a file, it would write it to the store again.
+//! 2. A deletes it as if a client had asked: from its journal, or else from the store.
+//! 3. Whatever A says, B forgets the descriptions that it keeps, and then answers the same.
+//! 4. A does not answer: 503. The file may be gone or not, and the delete can be repeated.
+//!
+//! Introducing: every few seconds each node asks all others for their number and *instance* (a name
+//! made anew by each process), and writes its own into the store, reading the one that was there.
+//! That shows an address that leads to a wrong node, and two nodes with one number.
+//!
+//! | what | is kept where | for how long |
+//! |---|---|---|
+//! | description of a file in the store | each sidecar that was asked | 5 s; forgotten at once where a delete came in, or passed through |
+//! | slices in the store | each nginx, reached by way of a description alone | any time |
+//! | that there is no such file; what came from another node | nobody | |
+//!
+//! A pass is `SECONDS-HMAC`, in `X-Gridspool-Pass`: HMAC-SHA-256 by a key that all nodes share, over
+//! purpose, A's number, the file's id and the time, which may be 60 seconds from A's. Seen on its
+//! way, it lets the same thing be asked of the same node for a minute more, and nothing else.
+
+mod pass;
+mod watch;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use ureq::Agent;
+
+use crate::config::{ClusterConfig, PeerConfig};
+use crate::file::FileId;
+use crate::token::KeysError;
+
+use pass::Seal;
+
+pub use pass::{BadPass, Purpose};
+pub use watch::{PeerState, Sighting};
+
+/// The header that a pass is in, and the addresses of the hop: other nodes' nginx leads them here.
+pub const PASS: &str = "x-gridspool-pass";
+/// What every address of the hop begins with.
+pub const HOP: &str = "/_gridspool/hop";
+
+/// A node of the same network answers a connect at once, or is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A delete may wait for the owner's MongoDB.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Questions at once, at most: each holds a thread.
+const QUESTIONS: usize = 32;
+
+/// All other nodes. Shared by reference.
+#[derive(Debug)]
+pub struct Peers {
+    node: u16,
+    instance: String,
+    table: Vec<Peer>,
+    seal: Seal,
+    agent: Agent,
+    questions: Arc<Semaphore>,
+    runtime: Handle,
+    /// Who else goes by this node's number.
+    twin: Mutex<Option<Sighting>>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    config: PeerConfig,
+    state: Mutex<PeerState>,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    /// Its number.
+    pub node: u16,
+    /// The name of its process: no two are the same.
+    pub instance: String,
+}
+
+/// The owner of a file gave no answer that can be used. The text is for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("node {node}: {reason}")]
+pub struct Unreachable {
+    /// Its number.
+    pub node: u16,
+    /// What went wrong.
+    pub reason: String,
+}
+
+impl Peers {
+    /// Knows the peers of the settings. Must be called on a tokio runtime, which waits for answers.
+    ///
+    /// # Errors
+    /// [`KeysError`] if the file of shared keys cannot be used.
+    pub fn new(node: u16, config: &ClusterConfig) -> Result<Self, KeysError> {
+        let key = config.key.as_deref();
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            // The environment is main's alone to read.
+            .proxy(None)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .build()
+            .new_agent();
+        let peers = config.peers.iter().cloned();
+        Ok(Self {
+            node,
+            instance: watch::new_instance(),
+            table: peers
+                .map(|config| Peer {
+                    config,
+                    state: Mutex::default(),
+                })
+                .collect(),
+            seal: key.map(Seal::read).transpose()?.unwrap_or_default(),
+            agent,
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
+            runtime: Handle::current(),
+            twin: Mutex::default(),
+        })
+    }
+
+    /// The other node that made an id, if it is one of ours.
+    pub fn owner_of(&self, id: FileId) -> Option<u16> {
+        self.peer(id.node()).map(|peer| peer.config.node)
+    }
+
+    /// A pass for a file at the node that owns it.
+    pub fn pass(&self, purpose: Purpose, owner: u16, id: FileId) -> String {
+        self.seal.sign(purpose, owner, &id.to_string())
+    }
+
+    /// Whether a pass lets its bearer do this to a file of this node.
+    ///
+    /// # Errors
+    /// [`BadPass`], if not.
+    pub fn check(&self, pass: &str, purpose: Purpose, id: FileId) -> Result<(), BadPass> {
+        self.seal.check(pass, purpose, self.node, &id.to_string())
+    }
+
+    /// What this node says of itself, to whoever shows a pass for it.
+    ///
+    /// # Errors
+    /// [`BadPass`], to anybody else.
+    pub fn introduce(&self, pass: &str) -> Result<Introduction, BadPass> {
+        self.seal.check(pass, Purpose::Introduce, ANY_NODE, "")?;
+        Ok(Introduction {
+            node: self.node,
+            instance: self.instance.clone(),
+        })
+    }
+
+    /// Has the owner delete a file; whether there was one. Dropping this does not stop it.
+    ///
+    /// # Errors
+    /// [`Unreachable`]; it may have done it or not.
+    pub async fn delete(&self, owner: u16, id: FileId) -> Result<bool, Unreachable> {
+        let pass = self.pass(Purpose::Delete, owner, id);
+        let path = format!("/files/{id}");
+        let (status, _) = self
+            .ask(owner, "DELETE", &path, pass, DELETE_TIMEOUT)
+            .await?;
+        match status {
+            204 => Ok(true),
+            404 => Ok(false),
+            _ => Err(Unreachable {
+                node: owner,
+                reason: format!("answers a delete with {status}"),
+            }),
+        }
+    }
+
+    fn peer(&self, node: u16) -> Option<&Peer> {
+        self.table.iter().find(|peer| peer.config.node == node)
+    }
+
+    /// Asks another node; the status and the body of its answer.
+    async fn ask(
+        &self,
+        node: u16,
+        method: &'static str,
+        path: &str,
+        pass: String,
+        timeout: Duration,
+    ) -> Result<(u16, String), Unreachable> {
+        let unreachable = |reason| Unreachable { node, reason };
+        let peer = self.peer(node);
+        let peer = peer.ok_or_else(|| unreachable("is not among the peers".to_owned()))?;
+        let turn = Arc::clone(&self.questions).try_acquire_owned();
+        let turn = turn.map_err(|_| unreachable("too many wait for answers".to_owned()))?;
+        let url = format!("{}{HOP}{path}", peer.config.url);
+        let agent = self.agent.clone();
+        let asked = self.runtime.spawn_blocking(move || {
+            let answered = ask(&agent, method, &url, &pass, timeout);
+            drop(turn);
+            answered
+        });
+        match asked.await {
+            Ok(answered) => answered.map_err(|err| unreachable(err.to_string())),
+            Err(lost) => Err(unreachable(format!("the question was lost: {lost}"))),
+        }
+    }
+}
+
+/// Who answers at an address is not known before it has answered.
+const ANY_NODE: u16 = 0;
+
+fn ask(
+    agent: &Agent,
+    method: &str,
+    url: &str,
+    pass: &str,
+    timeout: Duration,
+) -> Result<(u16, String), ureq::Error> {
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(url)
+        .header(PASS, pass)
+        .body(())?;
+    let request = agent
+        .configure_request(request)
+        .timeout_global(Some(timeout))
+        .build();
+    let mut answer = agent.run(request)?;
+    let status = answer.status().as_u16();
+    let body = answer.body_mut().with_config().limit(LONGEST_ANSWER);
+    Ok((status, body.read_to_string()?))
+}
+
+/// Bytes of an answer, at most.
+const LONGEST_ANSWER: u64 = 4096;

@@ -1,0 +1,167 @@
+//! Who answers where, and whether anybody else goes by this node's number.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{ANY_NODE, Introduction, Peer, Peers, Purpose};
+use crate::store::Store;
+
+/// Between two questions to the same node, and two words in the store.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long an introduction may take.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A twin that was not seen for so long is gone.
+const TWIN_LIFETIME: Duration = Duration::from_secs(30);
+
+/// What is known of another node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerState {
+    /// Whether it answered the last question, as the node that it should be.
+    pub is_up: bool,
+    /// When it did so last.
+    pub seen: Option<SystemTime>,
+    /// What was wrong with the last answer, or that there was none.
+    pub error: Option<String>,
+}
+
+/// Another process that goes by this node's number.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// Its name.
+    pub instance: String,
+    /// Where it was seen: an address, or the store.
+    pub place: String,
+    seen: Instant,
+}
+
+/// A name for this process, for people to tell the hosts apart by.
+pub(super) fn new_instance() -> String {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy().into_owned();
+    // The standard library seeds each hasher from the operating system's random source.
+    format!("{host}-{:016x}", RandomState::new().hash_one(&host))
+}
+
+impl Peers {
+    /// What is known of each other node: its number, its address, its state.
+    pub fn states(&self) -> Vec<(u16, String, PeerState)> {
+        let peers = self.table.iter();
+        peers
+            .map(|peer| {
+                let state = held(&peer.state).clone();
+                (peer.config.node, peer.config.url.clone(), state)
+            })
+            .collect()
+    }
+
+    /// Who else goes by this node's number, if that was seen lately.
+    pub fn twin(&self) -> Option<Sighting> {
+        let twin = held(&self.twin).clone();
+        twin.filter(|twin| twin.seen.elapsed() < TWIN_LIFETIME)
+    }
+
+    /// This process's name.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Asks all others, and looks into the store, until it is told to stop.
+    pub async fn watch(&self, store: &dyn Store, stop: CancellationToken) {
+        let asking = self.table.iter().map(async |peer| {
+            loop {
+                self.ask_who(peer).await;
+                tokio::time::sleep(INTERVAL).await;
+            }
+        });
+        let announcing = async {
+            // Whoever was there before this process came is its own past, as a rule.
+            let mut is_first = true;
+            loop {
+                match store.announce(self.node, &self.instance).await {
+                    Ok(before) => {
+                        let other = before.filter(|before| *before != self.instance);
+                        if let Some(instance) = other.filter(|_| !is_first) {
+                            self.report_twin(instance, "the database");
+                        }
+                        is_first = false;
+                    }
+                    Err(err) => log::debug!("this node's word is not in the store: {err}"),
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+        };
+        let watching = futures::future::join(futures::future::join_all(asking), announcing);
+        if stop.run_until_cancelled(watching).await.is_none() {
+            log::debug!("the other nodes are no longer watched");
+        }
+    }
+
+    /// Asks who answers at a peer's address.
+    async fn ask_who(&self, peer: &Peer) {
+        let pass = self.seal.sign(Purpose::Introduce, ANY_NODE, "");
+        let node = peer.config.node;
+        let asked = self.ask(node, "GET", "/node", pass, TIMEOUT).await;
+        let judged = match asked {
+            Ok((200, body)) => match serde_json::from_str(&body) {
+                Ok(introduction) => self.judge(peer, &introduction),
+                Err(_) => Err("answers with something else".to_owned()),
+            },
+            Ok((status, _)) => Err(format!("answers with {status}")),
+            Err(err) => Err(err.reason),
+        };
+        let mut state = held(&peer.state);
+        match &judged {
+            Ok(()) if !state.is_up => log::info!("node {node} answers at {}", peer.config.url),
+            Err(reason) if state.error.as_ref() != Some(reason) => {
+                log::warn!("node {node} at {}: {reason}", peer.config.url);
+            }
+            _ => {}
+        }
+        state.is_up = judged.is_ok();
+        state.error = judged.err();
+        if state.is_up {
+            state.seen = Some(SystemTime::now());
+        }
+    }
+
+    /// Whether it is the node that it should be.
+    fn judge(&self, peer: &Peer, found: &Introduction) -> Result<(), String> {
+        if found.instance == self.instance {
+            return Err("that address leads to this very node".to_owned());
+        }
+        if found.node == self.node {
+            self.report_twin(found.instance.clone(), &peer.config.url);
+        }
+        if found.node == peer.config.node {
+            Ok(())
+        } else {
+            Err(format!("is node {} ({})", found.node, found.instance))
+        }
+    }
+
+    /// Ids still differ by their random bytes, but nobody can tell whose disk a file is on.
+    fn report_twin(&self, instance: String, place: &str) {
+        if self.twin().is_none_or(|known| known.instance != instance) {
+            log::error!(
+                "node number {} is used twice: here, and by {instance}, seen in {place}. Give each \
+                 node a number of its own",
+                self.node
+            );
+        }
+        *held(&self.twin) = Some(Sighting {
+            instance,
+            place: place.to_owned(),
+            seen: Instant::now(),
+        });
+    }
+}
+
+/// Takes a lock. A thread that panicked under it leaves it usable: each change is one assignment.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,144 @@
+//! The two sockets: inherited or bound, served, and left so that nobody notices.
+//!
+//! # A restart that fails no request
+//! The service manager keeps the listening socket open (systemd: `gridspool.socket`), so nginx can
+//! connect at any moment, and what nobody has accepted yet waits in the kernel for the next process.
+//! 1. SIGTERM. No more connections are accepted.
+//! 2. Each answer closes its connection. nginx uses the connections that it keeps before it makes new
+//!    ones: those that are in use are soon gone, and so none of them is closed under a request.
+//! 3. After a moment all that is idle is closed, and requests that run are waited for.
+//! 4. The process ends, and with it the lock of the journal. The next one opens the journal, inherits
+//!    the socket, and answers what has waited.
+//!
+//! Without such a manager nginx gets a refusal between 3 and 4, and its clients a 503.
+
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle, Service as _};
+use actix_web::http::ConnectionType;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{App, HttpServer};
+use tokio_util::sync::CancellationToken;
+
+use super::ServeError;
+use crate::config::Config;
+use crate::http::Node;
+
+/// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
+/// sends a request into a connection that is being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a socket that somebody keeps open is being left: step 2.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Threads of each worker that adopt: each waits for the disk.
+const ADOPTING_THREADS: usize = 32;
+
+/// What both sockets have in common.
+#[derive(Debug)]
+pub(super) struct Sockets<'a> {
+    config: &'a Config,
+    inherited: Vec<UnixListener>,
+    /// Whether one of them was there before this process, and will be after it.
+    is_kept_open: bool,
+    leaving: CancellationToken,
+}
+
+impl<'a> Sockets<'a> {
+    /// Will use those that were inherited, and bind the others.
+    pub(super) fn new(config: &'a Config, inherited: Vec<UnixListener>) -> Self {
+        Self {
+            config,
+            inherited,
+            is_kept_open: false,
+            leaving: CancellationToken::new(),
+        }
+    }
+
+    /// Prepares the server of one socket.
+    pub(super) fn listen(
+        &mut self,
+        path: &Path,
+        mode: u32,
+        node: &web::Data<Node>,
+        routes: fn(&mut ServiceConfig),
+    ) -> Result<Server, ServeError> {
+        let (node, leaving) = (node.clone(), self.leaving.clone());
+        let server = HttpServer::new(move || {
+            let leaving = leaving.clone();
+            App::new()
+                .app_data(node.clone())
+                .wrap_fn(move |request, service| {
+                    let (answering, leaving) = (service.call(request), leaving.clone());
+                    async move {
+                        let mut answer = answering.await?;
+                        if leaving.is_cancelled() {
+                            let head = answer.response_mut().head_mut();
+                            head.set_connection_type(ConnectionType::Close);
+                        }
+                        Ok(answer)
+                    }
+                })
+                .configure(routes)
+        })
+        .workers(self.config.workers)
+        .worker_max_blocking_threads(ADOPTING_THREADS)
+        .keep_alive(KEEP_ALIVE)
+        .disable_signals()
+        .shutdown_timeout((self.config.stop_grace / 2).as_secs());
+        if let Some(listener) = self.take_inherited(path) {
+            log::info!("{}: inherited", path.display());
+            self.is_kept_open = true;
+            let server = server.listen_uds(listener);
+            return Ok(server.map_err(ServeError::at(path))?.run());
+        }
+        // Binding replaces a stale socket; it must not replace one that answers.
+        if UnixStream::connect(path).is_ok() {
+            return Err(ServeError::SocketTaken(path.to_owned()));
+        }
+        let server = server.bind_uds(path).map_err(ServeError::at(path))?.run();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+            .map_err(ServeError::at(path))?;
+        Ok(server)
+    }
+
+    /// The inherited socket that is bound to this path. Its mode is its keeper's business.
+    fn take_inherited(&mut self, path: &Path) -> Option<UnixListener> {
+        let is_bound_there = |listener: &UnixListener| {
+            let address = listener.local_addr().ok();
+            address.is_some_and(|address| address.as_pathname() == Some(path))
+        };
+        let place = self.inherited.iter().position(is_bound_there)?;
+        Some(self.inherited.swap_remove(place))
+    }
+
+    /// Serves both until `stop`, then lets running requests end.
+    pub(super) async fn serve(
+        self,
+        for_nginx: Server,
+        for_admins: Server,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        for stranger in &self.inherited {
+            log::warn!("an inherited socket is none of ours: {stranger:?}");
+        }
+        let handles = [for_nginx.handle(), for_admins.handle()];
+        let serving = futures::future::try_join(for_nginx, for_admins);
+        let stopping = async {
+            stop.await; // 1
+            log::info!("stopping");
+            if self.is_kept_open {
+                futures::future::join_all(handles.each_ref().map(ServerHandle::pause)).await;
+                self.leaving.cancel(); // 2
+                tokio::time::sleep(FAREWELL).await;
+            }
+            futures::future::join_all(handles.map(|handle| handle.stop(true))).await; // 3
+        };
+        let (served, ()) = futures::future::join(serving, stopping).await;
+        served.map(|_| ()).map_err(ServeError::Serving) // 4
+    }
+}

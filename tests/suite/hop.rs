@@ -1,0 +1,211 @@
+//! The hop from one node to another: who may ask, and who is who.
+
+use mongodb::bson::doc;
+
+use crate::support::{Answer, Builder, Cluster, Keys, Mongo, Site, Uploaded, noise, wait_until};
+
+/// Two nodes and no MongoDB: what is uploaded stays pending.
+fn two_without_mongodb() -> Cluster {
+    Cluster::start_without_mongodb(2, &Builder::without_log())
+}
+
+#[test]
+fn the_hop_between_nodes_takes_nothing_but_a_fresh_pass_for_the_very_thing() {
+    let cluster = two_without_mongodb();
+    let site = &cluster.nodes[0];
+    let client = site.client();
+    let [file, second] = [1, 2].map(|seed| client.upload(&noise(seed, 1000)));
+    let hop = format!("/_gridspool/hop/files/{}", file.id);
+    // A pass as the other node makes it: straight from its sidecar, as nginx gets it.
+    let pass = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = cluster.nodes[1].raw_to_sidecar(request.as_bytes());
+        assert!(
+            answer
+                .header("x-accel-redirect")
+                .starts_with("/_gridspool/peer/1/files/")
+        );
+        answer.header("x-gridspool-pass").to_owned()
+    };
+    let good = pass(&file.path);
+    let ask = |method: &str, path: &str, pass: &str| {
+        client.ask(method, path, &[("X-Gridspool-Pass", pass)])
+    };
+    assert!(ask("GET", &hop, &good).body == noise(1, 1000));
+    let flipped = |place: usize| {
+        let mut pass = good.clone();
+        let digit = if pass.as_bytes()[place] == b'0' {
+            "1"
+        } else {
+            "0"
+        };
+        pass.replace_range(place..=place, digit);
+        pass
+    };
+    let other_file = format!("/_gridspool/hop/files/{}", second.id);
+    let (time, signature) = good.split_once('-').unwrap();
+    let late = time.parse::<u64>().unwrap() - 3600;
+    for (method, path, pass) in [
+        ("GET", hop.as_str(), String::new()),
+        ("GET", &hop, "x".to_owned()),
+        ("GET", &hop, flipped(good.len() - 1)),
+        ("GET", &hop, flipped(good.len() - 64)),
+        ("GET", &hop, format!("{late}-{signature}")),
+        (
+            "GET",
+            &hop,
+            format!("{}-{signature}", time.parse::<u64>().unwrap() + 1),
+        ),
+        ("GET", &other_file, good.clone()),
+        ("HEAD", &other_file, good.clone()),
+        ("DELETE", &hop, good.clone()),
+        ("GET", "/_gridspool/hop/node", good.clone()),
+        ("GET", "/_gridspool/hop/node", String::new()),
+    ] {
+        let answer = ask(method, path, &pass);
+        assert_eq!(answer.status, 403, "{method} {path} {pass}");
+        if method != "HEAD" {
+            answer.assert_problem(403, "forbidden");
+        }
+    }
+    // Made for the first node: the second does not take it.
+    let elsewhere = cluster.nodes[1].client();
+    let answer = elsewhere.ask("GET", &hop, &[("X-Gridspool-Pass", &good)]);
+    assert_eq!(answer.status, 403);
+    assert_eq!(client.get(&file.path).status, 200, "it is not deleted");
+}
+
+#[test]
+fn the_way_to_other_nodes_is_closed_to_clients() {
+    let cluster = two_without_mongodb();
+    let file = cluster.nodes[0].client().upload(b"content");
+    let other = &cluster.nodes[1];
+    for path in [
+        format!("/_gridspool/peer/1/files/{}", file.id),
+        format!("/_gridspool/peer/1/..%2Fpeer/1/files/{}", file.id),
+        format!(
+            "/_gridspool/peer/1/files/..%2F..%2F..%2F..%2Ffiles%2F{}",
+            file.id
+        ),
+        format!("/_gridspool/hop/../peer/1/files/{}", file.id),
+        format!("/_gridspool/peer/..%2Fhop/files/{}", file.id),
+        "/_gridspool/peer/1/node".to_owned(),
+        "/_gridspool/hop/".to_owned(),
+        "/_gridspool/hop/..%2Fstore%2Fa/b".to_owned(),
+    ] {
+        for header in ["", "X-Gridspool-Pass: x\r\n"] {
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
+            let answer = other.raw(request.as_bytes());
+            assert!(matches!(answer.status, 403 | 404), "{path}: {answer:?}");
+            assert!(!answer.body.ends_with(b"content"), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_nodes_token_check_stands_before_the_hop_and_the_token_does_not_travel() {
+    let keys = Keys::make();
+    let builder = keys.guard(Builder::without_log());
+    let cluster = Cluster::start_without_mongodb(2, &builder);
+    let bearer = |scope: &str| keys.bearer(&["--scope", scope]);
+    let upload = bearer("upload");
+    let answer =
+        cluster.nodes[0]
+            .client()
+            .post("/files", &[("Authorization", upload.as_str())], b"content");
+    let file = Uploaded::read(&answer);
+    let other = cluster.nodes[1].client();
+    let ask = |method: &str, token: &str| -> Answer {
+        other.ask(method, &file.path, &[("Authorization", token)])
+    };
+    other.get(&file.path).assert_problem(401, "unauthorized");
+    ask("GET", &upload).assert_problem(404, "not-found");
+    ask("DELETE", &bearer("download")).assert_problem(403, "forbidden");
+    assert!(ask("GET", &bearer("download")).body == b"content");
+    let query = format!(
+        "{}?token={}",
+        file.path,
+        keys.token(&["--scope", "download"])
+    );
+    assert!(other.get(&query).body == b"content");
+    let log = std::fs::read_to_string(cluster.nodes[0].run_dir().join("gridspool.log"));
+    assert!(!log.unwrap_or_default().contains("token="));
+    assert_eq!(ask("DELETE", &bearer("delete")).status, 204);
+    assert_eq!(ask("GET", &bearer("download")).status, 404);
+}
+
+#[test]
+fn nodes_with_different_keys_do_not_trust_each_other() {
+    let mut cluster = two_without_mongodb();
+    let file = cluster.nodes[0].client().upload(b"content");
+    cluster.write_key("fedcba9876543210fedcba9876543210");
+    cluster.nodes[1].kill_sidecar();
+    cluster.nodes[1].start_sidecar();
+    let other = cluster.nodes[1].client();
+    other.get(&file.path).assert_problem(503, "unavailable");
+    other.delete(&file.path).assert_problem(503, "unavailable");
+    assert!(cluster.nodes[0].log().contains("not signed by our key"));
+    cluster.write_key("fedcba9876543210fedcba9876543210\n0123456789abcdef0123456789abcdef");
+    cluster.nodes[0].kill_sidecar();
+    cluster.nodes[0].start_sidecar();
+    assert!(other.get(&file.path).body == b"content");
+}
+
+#[test]
+fn nodes_see_who_answers_and_who_does_not() {
+    let mut cluster = two_without_mongodb();
+    cluster.wait_until_seen(0, 2, "up");
+    cluster.wait_until_seen(1, 1, "up");
+    cluster.nodes[1].kill_sidecar();
+    cluster.wait_until_seen(0, 2, "down");
+    cluster.nodes[1].start_sidecar();
+    cluster.wait_until_seen(0, 2, "up");
+    assert!(cluster.nodes[0].status()["cluster"]["number_used_twice_by"].is_null());
+}
+
+#[test]
+fn two_nodes_with_one_number_are_found_out_by_their_answers() {
+    let mut cluster = two_without_mongodb();
+    cluster.nodes[1].stop_sidecar();
+    cluster.nodes[1].reconfigure(|builder| builder.set("node", 1).set("peers", "none"));
+    cluster.nodes[1].start_sidecar();
+    assert_finds_twin(&cluster.nodes[0]);
+    cluster.wait_until_seen(0, 2, "down");
+}
+
+#[test]
+fn two_nodes_with_one_number_are_found_out_in_mongodb() {
+    let mongo = Mongo::start();
+    let [one, other] = [1, 2].map(|_| Site::start(&mongo));
+    assert_finds_twin(&one);
+    assert_finds_twin(&other);
+}
+
+#[test]
+fn a_node_that_is_restarted_is_not_its_own_twin() {
+    let mongo = Mongo::start();
+    let mut site = Site::start(&mongo);
+    let instance = |site: &Site| site.status()["cluster"]["instance"].clone();
+    let written = || {
+        let nodes = mongo.find("fs.nodes", doc! {});
+        nodes
+            .first()
+            .map(|node| node.get_str("instance").unwrap().to_owned())
+    };
+    for _ in 0..2 {
+        wait_until("the node's word is there", || {
+            written().is_some_and(|written| instance(&site) == written.as_str())
+        });
+        site.kill_sidecar();
+        site.start_sidecar();
+    }
+    assert!(site.status()["cluster"]["number_used_twice_by"].is_null());
+}
+
+fn assert_finds_twin(site: &Site) {
+    wait_until("the twin is found out", || {
+        !site.status()["cluster"]["number_used_twice_by"].is_null()
+    });
+    assert!(site.log().contains("is used twice"));
+}

@@ -1,0 +1,88 @@
+//! Nodes that are restarted, upgraded and taken out of service, while clients go on.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::support::{Builder, Mongo, Site, finish, noise, wait_until};
+
+const DRAIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/drain");
+
+fn drain(site: &Site) -> Command {
+    let mut command = Command::new(DRAIN);
+    command.arg("--socket").arg(site.admin_socket());
+    command
+}
+
+#[test]
+fn a_restart_of_the_sidecar_under_load_fails_no_request() {
+    let mut site = Builder::default().start_without_mongodb();
+    site.stop_sidecar();
+    site.keep_socket_open();
+    site.start_sidecar();
+    let kept = site.client().upload(&noise(0, 200_000));
+    let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let client = site.client();
+    std::thread::scope(|scope| {
+        for seed in 1..=40 {
+            let (client, kept, is_over, answered) = (&client, &kept, &is_over, &answered);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::SeqCst) {
+                    let file = client.upload(&noise(seed, 3000));
+                    assert_eq!(client.get(&file.path).body.len(), 3000);
+                    assert_eq!(client.head(&kept.path).status, 200);
+                    assert_eq!(client.delete(&file.path).status, 204);
+                    answered.fetch_add(4, Ordering::SeqCst);
+                }
+            });
+        }
+        for _ in 0..4 {
+            let before = answered.load(Ordering::SeqCst);
+            wait_until("requests are answered", || {
+                answered.load(Ordering::SeqCst) > before + 400
+            });
+            assert!(site.stop_sidecar().success());
+            site.start_sidecar();
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    assert!(site.log().contains("inherited"));
+}
+
+#[test]
+fn a_node_that_is_drained_takes_no_new_uploads_and_says_when_it_may_go() {
+    let mongo = Mongo::start();
+    mongo.hide_from_sidecars();
+    let site = Site::start(&mongo);
+    let client = site.client();
+    let file = client.upload(b"content");
+    let half = site.half_upload(&noise(1, 200_000));
+    let drained = std::thread::scope(|scope| {
+        let draining = scope.spawn(|| finish(&mut drain(&site)));
+        wait_until("the node is drained", || {
+            client.get("/healthz").status == 503
+        });
+        let refused = client.post("/files", &[], b"refused");
+        refused.assert_problem(503, "draining");
+        assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
+        assert_eq!(client.get("/readyz").status, 503);
+        assert!(client.get(&file.path).body == b"content");
+        assert!(half.finish().unwrap().starts_with("HTTP/1.1 201"));
+        assert_eq!(site.entries("incoming") + site.entries("deferred"), 2);
+        assert!(!draining.is_finished());
+        mongo.heal();
+        draining.join().unwrap()
+    });
+    let said = String::from_utf8(drained.stderr).unwrap();
+    assert!(drained.status.success(), "{said}");
+    assert!(said.contains("may be switched off"), "{said}");
+    assert_eq!(site.entries("incoming") + site.entries("deferred"), 0);
+    assert!(finish(drain(&site).arg("--undo")).status.code() == Some(64));
+    let undone = finish(
+        Command::new(DRAIN)
+            .arg("--undo")
+            .args(["--socket", site.admin_socket().to_str().unwrap()]),
+    );
+    assert!(undone.status.success());
+    assert_eq!(client.get("/healthz").status, 200);
+    client.upload(b"taken again");
+}

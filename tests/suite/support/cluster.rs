@@ -1,0 +1,130 @@
+//! Several equal nodes: each an nginx and a sidecar, with one MongoDB behind them.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{Answer, Builder, Client, Mongo, Site, wait_until};
+
+/// Nodes numbered from 1, which know each other.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Site>,
+    scratch: TempDir,
+}
+
+impl Cluster {
+    /// Starts so many nodes with the same settings, with `mongo` behind them.
+    pub(crate) fn start(count: u16, builder: &Builder, mongo: &Mongo) -> Self {
+        Self::start_each(count, builder, |builder| builder.start(mongo))
+    }
+
+    /// Starts so many nodes without a MongoDB: what is uploaded stays pending.
+    pub(crate) fn start_without_mongodb(count: u16, builder: &Builder) -> Self {
+        Self::start_each(count, builder, Builder::start_without_mongodb)
+    }
+
+    fn start_each(count: u16, builder: &Builder, start: impl Fn(Builder) -> Site) -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let nodes = (1..=count).map(|node| start(builder.clone().set("node", node)));
+        let mut cluster = Self {
+            nodes: nodes.collect(),
+            scratch,
+        };
+        cluster.write_key("0123456789abcdef0123456789abcdef");
+        cluster.introduce();
+        cluster
+    }
+
+    /// Tells each node of all others, now that their ports are known.
+    fn introduce(&mut self) {
+        let urls: Vec<_> = self.nodes.iter().map(Site::url).collect();
+        let key = self.key();
+        for (own, site) in self.nodes.iter_mut().enumerate() {
+            let others = urls.iter().enumerate().filter(|(place, _)| *place != own);
+            let peers: Vec<_> = others
+                .map(|(place, url)| format!("{}={url}", place + 1))
+                .collect();
+            site.reconfigure(|builder| {
+                let builder = builder
+                    .set("peers", peers.join(" "))
+                    .set("peer_key", key.display());
+                peers
+                    .iter()
+                    .fold(builder, |builder, peer| builder.nginx("--peer", peer))
+            });
+            site.stop_nginx();
+            site.kill_sidecar();
+            site.start_sidecar();
+            site.configure_nginx();
+            site.start_nginx();
+            assert_eq!(site.url(), urls[own], "the port was taken");
+        }
+    }
+
+    /// The file of the key that all nodes share.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.scratch.path().join("peer.key")
+    }
+
+    /// Changes that file; sidecars read it when they start.
+    pub(crate) fn write_key(&self, key: &str) {
+        std::fs::write(self.key(), key).expect("a key");
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(self.key(), mode).expect("a mode");
+    }
+
+    /// A client of each node.
+    pub(crate) fn clients(&self) -> Vec<Client> {
+        self.nodes.iter().map(Site::client).collect()
+    }
+
+    /// Asks all nodes the same, and asserts that they answer alike, but for the moment of it.
+    pub(crate) fn agree(&self, ask: impl Fn(&Client) -> Answer) -> Answer {
+        let mut answers = self.clients().into_iter().map(|client| ask(&client));
+        let first = answers.next().expect("a node");
+        for (answer, node) in answers.zip(2..) {
+            assert_eq!(answer.status, first.status, "node {node}");
+            assert_eq!(
+                answer.lasting_headers(),
+                first.lasting_headers(),
+                "node {node}"
+            );
+            assert!(answer.body == first.body, "node {node}: other bytes");
+        }
+        first
+    }
+
+    /// Waits until the node at this place sees another as `up` or `down`.
+    pub(crate) fn wait_until_seen(&self, from: usize, node: u64, state: &str) {
+        wait_until("a node sees another", || {
+            let status = self.nodes[from].status();
+            let peers = status["cluster"]["peers"].as_array().expect("a list");
+            peers
+                .iter()
+                .any(|peer| peer["node"] == node && peer["state"] == state)
+        });
+    }
+}
+
+impl Site {
+    /// Freezes nginx and sidecar: they keep their connections and answer nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal_all(Signal::STOP);
+    }
+
+    /// Ends [`Site::freeze`].
+    pub(crate) fn thaw(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let ids = self.nginx_workers().into_iter().chain([self.sidecar_id()]);
+        for id in ids {
+            let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+            kill_process(id.expect("a process id"), signal).expect("a signal");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The nginx files of a site: the project's own, with this site's paths and ports.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::Site;
+use super::process::free_port;
+
+const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
+
+impl Site {
+    /// A site whose own program on this port says who may do what.
+    pub(crate) fn with_own_check(port: u16) -> Self {
+        let mut site = Self::without_mongodb();
+        let own = format!("127.0.0.1:{}", site.http_port);
+        let program = format!("127.0.0.1:{port}");
+        let ports = [("127.0.0.1:8082", own), ("127.0.0.1:9000", program)];
+        site.add_example("own-check.conf", "site.conf", &ports);
+        site
+    }
+
+    /// Starts nginx anew with one more of the examples, or with it in the place of another.
+    pub(crate) fn add_example(&mut self, example: &str, name: &str, changes: &[(&str, String)]) {
+        self.stop_nginx();
+        let path = Path::new(CHECKOUT)
+            .join("nginx.conf.d/examples")
+            .join(example);
+        let scratch = self.scratch.path().to_str().expect("a text");
+        let mut text = std::fs::read_to_string(path)
+            .expect("the example")
+            .replace("/var/log/nginx", &format!("{scratch}/run"))
+            .replace("/etc/gridspool/tls", scratch);
+        for (old, new) in changes {
+            assert!(text.contains(old), "{example}: {old}");
+            text = text.replace(old, new);
+        }
+        let path = self.scratch.path().join("nginx/examples").join(name);
+        std::fs::write(path, text).expect("the example of this site");
+        self.start_nginx();
+    }
+
+    /// The port of an example's own server: free a moment ago.
+    pub(crate) fn free_port() -> u16 {
+        free_port()
+    }
+
+    /// Writes nginx's files for this site's paths and ports.
+    pub(super) fn configure_nginx(&self) {
+        let made = Command::new(Path::new(CHECKOUT).join("scripts/nginx-conf"))
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .arg("--socket")
+            .arg(self.socket())
+            .args(["--http", &format!("127.0.0.1:{}", self.http_port)])
+            .args(["--https", &format!("127.0.0.1:{}", self.https_port)])
+            .arg("--certificate")
+            .arg(self.scratch.path().join("certificate.pem"))
+            .arg("--key")
+            .arg(self.scratch.path().join("key.pem"))
+            .args(&self.builder.nginx)
+            .arg("--wrapper")
+            .arg(self.run_dir())
+            .arg("--out")
+            .arg(self.scratch.path().join("nginx"))
+            .status()
+            .expect("scripts/nginx-conf");
+        assert!(made.success());
+    }
+
+    pub(super) fn make_certificate(&self) {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+            .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args(["-subj", "/CN=127.0.0.1"])
+            .arg("-keyout")
+            .arg(self.scratch.path().join("key.pem"))
+            .arg("-out")
+            .arg(self.scratch.path().join("certificate.pem"))
+            .stderr(Stdio::null())
+            .status()
+            .expect("openssl");
+        assert!(made.success());
+    }
+}
