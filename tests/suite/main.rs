@@ -12,6 +12,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod browser;
 mod cache;
 mod delete;
 mod download;
