@@ -1,8 +1,8 @@
 //! The integration suite: real nginx, real mongod, real files, real sockets.
 //!
 //! Each test has a scratch directory, a MongoDB and free ports of its own. `scripts/test` brings
-//! what they need; by hand, `GRIDSPOOL_MONGOD` names a mongod and `GRIDSPOOL_PYTHON` a Python with
-//! pymongo.
+//! what they need; by hand, `GRIDSPOOL_MONGOD` names a mongod, `GRIDSPOOL_PYTHON` a Python with
+//! pymongo, `GRIDSPOOL_HTTP_PYTHON` one with the clients of `scripts/requirements/http-clients.txt`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -29,6 +29,7 @@ mod poison;
 mod ranges;
 mod refusal;
 mod restart;
+mod senders;
 mod support;
 mod token;
 mod upload;

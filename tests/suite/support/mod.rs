@@ -15,6 +15,7 @@ mod raw;
 mod routes;
 mod site;
 mod tokens;
+mod written;
 
 use std::fs::File;
 use std::io::Write as _;
