@@ -16,6 +16,7 @@ mod browser;
 mod cache;
 mod delete;
 mod download;
+mod errors;
 mod form;
 mod group;
 mod handover;

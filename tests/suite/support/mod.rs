@@ -10,10 +10,12 @@ mod half;
 mod ledger;
 pub(crate) mod media;
 mod mongo;
+mod nginx;
 mod process;
 mod raw;
 mod routes;
 mod site;
+mod small_disk;
 mod tokens;
 mod written;
 
@@ -28,9 +30,10 @@ pub(crate) use client::{Client, Uploaded};
 pub(crate) use curl::curl;
 pub(crate) use ledger::Ledger;
 pub(crate) use mongo::Mongo;
-pub(crate) use process::finish;
+pub(crate) use process::{Process, finish};
 pub(crate) use routes::Routes;
 pub(crate) use site::{Builder, Site};
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use tokens::Keys;
 
 /// How long a condition may take to come true on a busy machine.
