@@ -61,7 +61,17 @@ pub enum FormError {
 /// # Errors
 /// [`FormError`].
 pub fn split(body: &File, length: u64, boundary: &[u8]) -> Result<Vec<Part>, FormError> {
-    let mut scan = Scan::new(body, length, boundary);
+    split_by(body, length, boundary, BLOCK_BYTES)
+}
+
+/// [`split`] with blocks of another size: of a delimiter at least.
+fn split_by(
+    body: &File,
+    length: u64,
+    boundary: &[u8],
+    block_bytes: usize,
+) -> Result<Vec<Part>, FormError> {
+    let mut scan = Scan::new(body, length, boundary, block_bytes);
     let mut line = scan
         .first()?
         .ok_or(FormError::Malformed("no delimiter line"))?; // 1
@@ -94,10 +104,11 @@ struct Scan<'a> {
     delimiter: Finder<'a>,
     block: Vec<u8>,
     block_start: u64,
+    block_bytes: usize,
 }
 
 impl<'a> Scan<'a> {
-    fn new(body: &'a File, length: u64, boundary: &[u8]) -> Self {
+    fn new(body: &'a File, length: u64, boundary: &[u8], block_bytes: usize) -> Self {
         let delimiter = [b"\r\n--", boundary].concat();
         Self {
             body,
@@ -105,6 +116,7 @@ impl<'a> Scan<'a> {
             delimiter: Finder::new(&delimiter).into_owned(),
             block: Vec::new(),
             block_start: 0,
+            block_bytes,
         }
     }
 
@@ -191,7 +203,7 @@ impl<'a> Scan<'a> {
     /// Reads the block that begins at `from`.
     fn fill(&mut self, from: u64) -> io::Result<()> {
         let left = usize::try_from(self.length - from).unwrap_or(usize::MAX);
-        self.block.resize(left.min(BLOCK_BYTES), 0);
+        self.block.resize(left.min(self.block_bytes), 0);
         self.body.read_exact_at(&mut self.block, from)?;
         self.block_start = from;
         Ok(())

@@ -112,6 +112,8 @@ impl FileIds {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -145,6 +147,32 @@ mod tests {
             "0123456789abcdef012345é",
         ] {
             assert_eq!(text.parse::<FileId>(), Err(InvalidFileId), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_id_comes_back_from_its_text(bytes: [u8; FileId::BYTES]) {
+            let id = FileId::from_bytes(bytes);
+            let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+            let text: String = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
+            prop_assert_eq!(id.to_string(), &*text);
+            prop_assert_eq!(text.parse(), Ok(id));
+            prop_assert_eq!(text.to_uppercase().parse(), Ok(id));
+            prop_assert_eq!(id.node(), u16::from(bytes[4]) * 256 + u16::from(bytes[5]));
+        }
+
+        #[test]
+        fn any_text_is_an_id_or_not_by_its_digits_alone(bytes in proptest::collection::vec(any::<u8>(), 22..27)) {
+            // Digits of both cases, and now and then something else.
+            let char = |byte: &u8| b"0123456789abcdefABCDEF"[usize::from(byte % 22)];
+            let other = |byte: &u8| if *byte < 4 { "+g é".chars().nth(usize::from(*byte)) } else { None };
+            let text: String = bytes.iter().map(|byte| other(byte).unwrap_or(char(byte).into())).collect();
+            let is_id = text.len() == 24 && text.chars().all(|char| "0123456789abcdefABCDEF".contains(char));
+            let read: Result<FileId, _> = text.parse();
+            prop_assert_eq!(read.map(|id| id.to_string()).ok(), is_id.then(|| text.to_lowercase()));
         }
     }
 }

@@ -45,6 +45,8 @@ impl FileKey {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -67,5 +69,46 @@ mod tests {
         }
         assert_eq!(FileKey::from_segment("42"), None);
         assert_eq!(FileKey::from_segment("~zz"), None);
+    }
+
+    /// Mostly of what ids and segments are made of.
+    fn text() -> impl Strategy<Value = String> {
+        const USUAL: &[u8] = b"0123456789abcdefABCDEF~~";
+        let char = |number: u32| {
+            let usual = usize::try_from(number % 25)
+                .ok()
+                .and_then(|place| USUAL.get(place));
+            let any = || char::from_u32(number >> 8).unwrap_or('a');
+            usual.map_or_else(any, |&byte| byte.into())
+        };
+        let chars = || proptest::collection::vec((0..1_u32 << 28).prop_map(char), 0..8);
+        prop_oneof![
+            chars().prop_map(String::from_iter),
+            chars().prop_map(|chars| format!("~{}", String::from_iter(chars))),
+            any::<[u8; 12]>().prop_map(|bytes| FileId::from_bytes(bytes).to_string()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_text_comes_back_from_its_segment_and_no_two_share_one(
+            text in text(),
+            other in text(),
+        ) {
+            let [key, other] = [text, other].map(|text| FileKey::from_text(&text));
+            let segment = key.to_segment();
+            prop_assert!(segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'~'));
+            prop_assert_eq!(key == other, segment == other.to_segment());
+            prop_assert_eq!(FileKey::from_segment(&segment), Some(key));
+        }
+
+        #[test]
+        fn any_segment_names_one_key_or_none(segment in text()) {
+            if let Some(key) = FileKey::from_segment(&segment) {
+                prop_assert_eq!(key.to_segment(), segment.to_lowercase());
+            }
+        }
     }
 }

@@ -12,10 +12,13 @@ thread_local! {
 }
 
 fn split_bytes(body: &[u8]) -> Result<Vec<Part>, FormError> {
+    split_bytes_by(body, BLOCK_BYTES)
+}
+
+fn split_bytes_by(body: &[u8], block_bytes: usize) -> Result<Vec<Part>, FormError> {
     FILE.with(|file| {
-        file.set_len(0).unwrap();
         file.write_all_at(body, 0).unwrap();
-        split(file, body.len().try_into().unwrap(), BOUNDARY)
+        split_by(file, body.len().try_into().unwrap(), BOUNDARY, block_bytes)
     })
 }
 
@@ -166,8 +169,56 @@ fn harmless() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Bytes that are mostly a form.
+fn almost_a_form() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        6 => Just(b"\r\n--xYz\r\nA: 1\r\n\r\n".to_vec()),
+        2 => Just(b"\r\n--xYz \t\r\n\r\n".to_vec()),
+        1 => Just(b"\r\n--xYz\r\n".to_vec()),
+        1 => Just(b"\r\n\r\n".to_vec()),
+        1 => Just(b"\r\n--xYz--".to_vec()),
+        6 => nasty(),
+    ];
+    let pieces = proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat());
+    (any::<bool>(), pieces).prop_map(|(is_at_start, body)| {
+        let body = [&body[..], b"\r\n--xYz--"].concat();
+        body[if is_at_start && body.starts_with(b"\r\n") {
+            2
+        } else {
+            0
+        }..]
+            .to_vec()
+    })
+}
+
+/// Heads and bytes of the parts of a form, found by looking at each place of it for what RFC 2046
+/// wants there; `None` if something else is there.
+fn naive(body: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let find =
+        |from: usize, what: &[u8]| (from..body.len()).find(|at| body[*at..].starts_with(what));
+    let at_start = body.starts_with(b"--xYz").then_some(5);
+    let mut at = at_start.or_else(|| Some(find(0, b"\r\n--xYz")? + 7))?;
+    let mut parts = Vec::new();
+    while !body[at..].starts_with(b"--") {
+        while matches!(body.get(at), Some(b' ' | b'\t')) {
+            at += 1;
+        }
+        // The line's own end may be the empty head's, and the empty head's the next delimiter's.
+        let empty_line = find(at, b"\r\n\r\n").filter(|_| body[at..].starts_with(b"\r\n"))?;
+        let next = find(empty_line + 2, b"\r\n--xYz")?;
+        if find(at, b"\r\n--xYz")? < next {
+            return None;
+        }
+        let data = empty_line + 4;
+        let head = body[at + 2..(empty_line + 2).max(at + 2)].to_vec();
+        parts.push((head, body[data..next.max(data)].to_vec()));
+        at = next + 7;
+    }
+    Some(parts)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_parts_come_back_as_they_were_put_in(
@@ -191,5 +242,21 @@ proptest! {
                 end = range.end;
             }
         }
+    }
+
+    #[test]
+    fn any_body_is_split_as_a_naive_search_splits_it_wherever_reads_end(
+        body in almost_a_form(),
+        block_bytes in 7..40_usize,
+    ) {
+        let parts = split_bytes_by(&body, block_bytes).ok();
+        let parts = parts.map(|parts| {
+            let bytes = |part: &Part| {
+                let range = part.data.range().unwrap();
+                body[range.start.try_into().unwrap()..range.end.try_into().unwrap()].to_vec()
+            };
+            parts.iter().map(|part| (part.head.clone(), bytes(part))).collect()
+        });
+        prop_assert_eq!(parts, naive(&body), "{:?}", String::from_utf8_lossy(&body));
     }
 }

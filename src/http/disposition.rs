@@ -56,11 +56,13 @@ pub(super) fn of_download(meta: &FileMeta) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::file::{MediaType, Metadata, UnixMillis};
 
     fn claimed(header: &str) -> Option<String> {
-        let value = HeaderValue::from_bytes(header.as_bytes()).unwrap();
+        let value = HeaderValue::from_bytes(header.as_bytes()).ok()?;
         claimed_name(&value).map(|name| name.to_string())
     }
 
@@ -100,5 +102,92 @@ mod tests {
             written("a\"b;c'.txt", "text/plain"),
             "attachment; filename=\"a_b;c'.txt\"; filename*=UTF-8''a%22b%3Bc%27.txt"
         );
+    }
+
+    /// Characters that mean something in a header or a path, and any others.
+    fn text() -> impl Strategy<Value = String> {
+        const SPECIAL: [char; 16] = [
+            '"', '\\', '%', ';', '=', '*', '\'', '/', ' ', '\r', '\n', '\t', '.', ',', '\u{202e}',
+            'ü',
+        ];
+        let char = |number: u32| {
+            let special = usize::try_from(number % 32)
+                .ok()
+                .and_then(|place| SPECIAL.get(place));
+            special
+                .copied()
+                .or_else(|| char::from_u32(number >> 8))
+                .unwrap_or('a')
+        };
+        let chars = proptest::collection::vec((0..1_u32 << 28).prop_map(char), 0..12);
+        chars.prop_map(String::from_iter)
+    }
+
+    /// The parameters of a header, read as RFC 6266 has them, by nothing that the product uses.
+    fn parameters(header: &str) -> Vec<(String, String)> {
+        let (_, mut rest) = header.split_once(';').unwrap();
+        let mut found = Vec::new();
+        loop {
+            let (name, value) = rest.split_once('=').unwrap();
+            let end = if let Some(quoted) = value.strip_prefix('"') {
+                quoted.find('"').unwrap() + 2
+            } else {
+                value.find(';').unwrap_or(value.len())
+            };
+            found.push((
+                name.trim().to_owned(),
+                value[..end].trim_matches('"').to_owned(),
+            ));
+            match value[end..].strip_prefix(';') {
+                Some(more) => rest = more,
+                None => return found,
+            }
+        }
+    }
+
+    /// Undoes percent-encoding.
+    fn decoded(value: &str) -> String {
+        let mut pieces = value.split('%');
+        let mut bytes = pieces.next().unwrap().as_bytes().to_vec();
+        for piece in pieces {
+            bytes.push(u8::from_str_radix(&piece[..2], 16).unwrap());
+            bytes.extend_from_slice(&piece.as_bytes()[2..]);
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_name_comes_back_from_the_header_of_a_download(claim in text()) {
+            let Some(name) = FileName::from_claim(&claim) else {
+                return Ok(());
+            };
+            let header = written(&claim, "text/html");
+            prop_assert!(header.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{}", header);
+            let found = parameters(&header);
+            prop_assert_eq!(&found[0].0, "filename");
+            prop_assert!(!found[0].1.contains(['\\', '%']), "{}", header);
+            let told = match found.as_slice() {
+                [plain] => plain.1.clone(),
+                [_, extended] => {
+                    prop_assert_eq!(&extended.0, "filename*");
+                    decoded(extended.1.strip_prefix("UTF-8''").unwrap())
+                }
+                _ => panic!("{header}"),
+            };
+            prop_assert_eq!(&told, name.as_str(), "{}", header);
+            let read = claimed(&header);
+            prop_assert_eq!(read.as_deref(), Some(name.as_str()), "{}", header);
+        }
+
+        #[test]
+        fn any_header_claims_a_harmless_name_or_none(header in text().prop_map(|text| format!("attachment; filename{text}"))) {
+            if let Some(name) = claimed(&header) {
+                prop_assert!(!name.is_empty() && name.len() <= 255, "{}", header);
+                prop_assert!(!name.contains(['/', '\\']) && !name.chars().any(char::is_control), "{}", header);
+            }
+        }
     }
 }

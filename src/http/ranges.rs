@@ -23,7 +23,7 @@ pub(super) fn wanted(header: &str, length: u64) -> Wanted {
     }
     let mut parts = Vec::new();
     for spec in specs.split(',') {
-        match part(spec.trim(), length) {
+        match part(spec.trim_matches(' '), length) {
             Some(range) if range.is_empty() => {}
             Some(range) => parts.push(range),
             None => return Wanted::Nothing,
@@ -49,14 +49,20 @@ fn part(spec: &str, length: u64) -> Option<Range<u64>> {
     }
 }
 
-/// Digits and nothing else; a number beyond all files is as good as the largest.
+/// The largest number that nginx reads in a range; one with a larger it calls not satisfiable.
+const LAST_OF_NGINX: u64 = i64::MAX.cast_unsigned();
+
+/// Digits and nothing else.
 fn number(digits: &str) -> Option<u64> {
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = is_number.then(|| digits.parse().ok()).flatten();
+    number.filter(|number| *number <= LAST_OF_NGINX)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -67,7 +73,7 @@ mod tests {
             ("bytes=5-", 5..10),
             ("bytes=-3", 7..10),
             ("bytes=-300", 0..10),
-            ("Bytes = 2-99999999999999999999999", 2..10),
+            ("Bytes = 2-9223372036854775807", 2..10),
             ("bytes=20-30,4-5", 4..6),
         ] {
             assert_eq!(wanted(header, 10), Wanted::Part(range), "{header}");
@@ -99,6 +105,9 @@ mod tests {
             "bytes=1-2-3",
             "bytes=1-2,",
             "bytes=+1-2",
+            "bytes=\t1-2",
+            "bytes=1-9223372036854775808",
+            "bytes=-9223372036854775808",
         ] {
             assert_eq!(wanted(header, 10), Wanted::Nothing, "{header}");
         }
@@ -108,6 +117,72 @@ mod tests {
     fn other_units_and_several_ranges_mean_the_whole_file() {
         for header in ["items=0-1", "bytes=0-1,3-4"] {
             assert_eq!(wanted(header, 10), Wanted::Whole, "{header}");
+        }
+    }
+
+    /// One range-spec: as text, and as bounds of which either may be missing. `None` if it is none.
+    fn spec() -> impl Strategy<Value = (String, Option<[Option<u64>; 2]>)> {
+        let number = prop_oneof![0..30_u64, Just(LAST_OF_NGINX)];
+        let bounds = [
+            proptest::option::of(number.clone()),
+            proptest::option::of(number),
+        ];
+        let told = |[first, last]: [Option<u64>; 2]| {
+            let text = |bound: Option<u64>| bound.map_or(String::new(), |bound| bound.to_string());
+            let is_valid = match (first, last) {
+                (None, None) => false,
+                (Some(first), Some(last)) => first <= last,
+                _ => true,
+            };
+            let spec = format!("{}-{}", text(first), text(last));
+            (spec, is_valid.then_some([first, last]))
+        };
+        prop_oneof![
+            9 => bounds.prop_map(told),
+            1 => prop::sample::select(vec![
+                "", " ", "0", "x", "+1-2", "1-+2", "0x1-2", "1-2-3", "--1", "1--", "\t0-1", "0-1\t",
+                "9223372036854775808-", "0-9223372036854775808", "-99999999999999999999",
+            ])
+                .prop_map(str::to_owned)
+                .prop_map(|text| (text, None)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_ranges_are_what_counting_every_byte_gives(
+            length in 0..25_u64,
+            specs in proptest::collection::vec(spec(), 1..4),
+            space in " {0,2}",
+        ) {
+            let texts: Vec<_> = specs.iter().map(|(text, _)| format!("{space}{text}{space}")).collect();
+            let header = format!("bytes={}", texts.join(","));
+            let bytes_of = |[first, last]: [Option<u64>; 2]| -> Vec<u64> {
+                let is_wanted = |byte: &u64| match (first, last) {
+                    (None, Some(last)) => length - byte <= last,
+                    _ => *byte >= first.unwrap() && last.is_none_or(|last| *byte <= last),
+                };
+                (0..length).filter(is_wanted).collect()
+            };
+            let parts: Option<Vec<_>> = specs.iter().map(|(_, bounds)| bounds.map(bytes_of)).collect();
+            let mut parts = parts.unwrap_or_default();
+            parts.retain(|part| !part.is_empty());
+            let expected = match parts.as_slice() {
+                [] => Wanted::Nothing,
+                [part] => Wanted::Part(part[0]..part[part.len() - 1] + 1),
+                _ => Wanted::Whole,
+            };
+            prop_assert_eq!(wanted(&header, length), expected, "{}", header);
+        }
+
+        #[test]
+        fn any_text_gives_bounds_within_the_file(text in proptest::collection::vec(prop::sample::select(&b"-0123456789,, =	+x"[..]), 0..16), length: u64) {
+            let header = format!("bytes={}", String::from_utf8(text).unwrap());
+            if let Wanted::Part(range) = wanted(&header, length) {
+                prop_assert!(range.start < range.end && range.end <= length);
+            }
         }
     }
 }

@@ -135,6 +135,27 @@ fn no_byte_of_a_form_is_written_again() {
 }
 
 #[test]
+fn nginx_and_sidecar_write_a_form_once_together() {
+    let site = Site::without_mongodb();
+    let content = noise(4, 32 * 1024 * 1024);
+    let body = form(&[
+        ("name=\"a\"; filename=\"a\"", &content),
+        ("name=\"b\"; filename=\"b\"", &content),
+    ]);
+    let before = site.written();
+    let sent = files(&site.client().post("/files", &[FORM], &body));
+    assert_eq!(sent.len(), 2);
+    let after = site.written();
+    let length = u64::try_from(body.len()).unwrap();
+    // Records, logs and heads; and the blocks that file systems write in.
+    let most = length + length / 50 + 256 * 1024;
+    let told = after.told - before.told;
+    assert!((length..=most).contains(&told), "{told} of {length}");
+    let reached_disk = after.reached_disk - before.reached_disk;
+    assert!(reached_disk <= most, "{reached_disk} of {length}");
+}
+
+#[test]
 fn one_file_of_a_form_can_be_deleted_without_the_others() {
     let mongo = Mongo::start();
     mongo.hide_from_sidecars();

@@ -1,8 +1,8 @@
 //! The integration suite: real nginx, real mongod, real files, real sockets.
 //!
 //! Each test has a scratch directory, a MongoDB and free ports of its own. `scripts/test` brings
-//! what they need; by hand, `GRIDSPOOL_MONGOD` names a mongod and `GRIDSPOOL_PYTHON` a Python with
-//! pymongo.
+//! what they need; by hand, `GRIDSPOOL_MONGOD` names a mongod, `GRIDSPOOL_PYTHON` a Python with
+//! pymongo, `GRIDSPOOL_HTTP_PYTHON` one with the clients of `scripts/requirements/http-clients.txt`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,10 +13,12 @@
 )]
 
 mod balancer;
+mod browser;
 mod cache;
 mod cluster;
 mod delete;
 mod download;
+mod errors;
 mod form;
 mod group;
 mod handover;
@@ -32,6 +34,7 @@ mod ranges;
 mod refusal;
 mod restart;
 mod rolling;
+mod senders;
 mod support;
 mod token;
 mod upload;

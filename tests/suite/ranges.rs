@@ -72,6 +72,7 @@ fn every_kind_of_range_gives_its_bytes_on_both_routes() {
         part("bytes=-5000000", (0, LENGTH - 1));
         part("bytes=100-99999999999999999", (100, LENGTH - 1));
         part("bytes=2999999-2999999", (LENGTH - 1, LENGTH - 1));
+        part("bytes=0-9223372036854775807", (0, LENGTH - 1));
         part("bytes=3000000-,4-5", (4, 5));
         part(
             &format!("bytes={}-{}", SLICE - 1, 2 * SLICE),
@@ -102,6 +103,9 @@ fn ranges_that_the_file_does_not_have_or_that_make_no_sense_are_told_so_on_both_
             "bytes=3000000-",
             "bytes=3000000-3000001",
             "bytes=99999999999999999999-",
+            "bytes=0-9223372036854775808",
+            "bytes=-9223372036854775808",
+            "bytes=\t0-1",
             "bytes=-0",
             "bytes=2-1",
             "bytes=a-b",

@@ -1,6 +1,7 @@
 //! What tests run: a MongoDB, a site (nginx and sidecar), and a client.
 
 mod answer;
+mod browser;
 mod bucket;
 mod client;
 mod cluster;
@@ -9,25 +10,33 @@ mod curl;
 mod fault;
 mod half;
 mod ledger;
+pub(crate) mod media;
 mod mongo;
+mod nginx;
 mod process;
 mod raw;
 mod routes;
 mod site;
+mod small_disk;
 mod tokens;
+mod written;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, read_to_end};
+pub(crate) use browser::Browser;
 pub(crate) use bucket::{CHUNK, object_id};
 pub(crate) use client::{Client, Uploaded};
 pub(crate) use cluster::Cluster;
 pub(crate) use curl::curl;
 pub(crate) use ledger::Ledger;
 pub(crate) use mongo::Mongo;
-pub(crate) use process::finish;
+pub(crate) use process::{Process, finish};
 pub(crate) use routes::Routes;
 pub(crate) use site::{Builder, Site};
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use tokens::Keys;
 
 /// How long a condition may take to come true on a busy machine.
@@ -51,6 +60,24 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
 /// Waits until something is true.
 pub(crate) fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     eventually(what, || is_true().then_some(()));
+}
+
+/// Tells of a test that cannot run here, as the scripts do: by name, with the reason. A machine that
+/// checks for others must have everything: there an omission is a failure.
+pub(crate) fn skip(test: &str, reason: &str) {
+    let line = format!("{test}: {reason}");
+    assert!(
+        std::env::var_os("CI").is_none_or(|value| value != "true"),
+        "{line}"
+    );
+    eprintln!("skipped {line}");
+    if let Some(list) = std::env::var_os("GRIDSPOOL_SKIPPED_LIST") {
+        let list = File::options().append(true).create(true).open(list);
+        let mut list = list.expect("the list of what is skipped");
+        // At once, as tests that run side by side write there.
+        list.write_all(format!("{line}\n").as_bytes())
+            .expect("a line in the list");
+    }
 }
 
 /// Bytes that look random and are the same for the same seed.

@@ -1,0 +1,141 @@
+//! Chromium in front of a site: it sends a form, and shows what it sent.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::support::{Browser, Routes, Site, Uploaded, media, noise};
+
+/// Serves one page to whoever asks for anything; its address. Of the same site as ours, but of
+/// another origin, as the page of a platform is.
+fn serve(page: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // A browser opens connections that it then has no use for.
+            if stream.read(&mut [0; 4096]).unwrap_or(0) > 0 {
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close";
+                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{page}", page.len());
+                stream.write_all(answer.as_bytes()).unwrap_or_default();
+            }
+        }
+    });
+    format!("http://{address}/")
+}
+
+#[test]
+fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
+    let Some(browser) = Browser::start("a form from a browser") else {
+        return;
+    };
+    let site = Site::without_mongodb();
+    let scratch = tempfile::tempdir().unwrap();
+    let sent = [
+        ("Grüße ☃ 1.png", "image/png", media::png(16, 9)),
+        ("noise", "application/octet-stream", noise(1, 3_000_000)),
+        ("empty.txt", "text/plain", Vec::new()),
+    ];
+    for (name, _, content) in &sent {
+        std::fs::write(scratch.path().join(name), content).unwrap();
+    }
+    let path = |place: usize| scratch.path().join(sent[place].0).display().to_string();
+    browser.open(&serve(format!(
+        "<form action='{}/files' method=post enctype=multipart/form-data>
+           <input name=caption><textarea name=note></textarea>
+           <input type=file name=photo><input type=file name=documents multiple>
+           <input type=file name=open><button>send</button>
+         </form>",
+        site.url()
+    )));
+    browser.type_into("[name=caption]", "am Meer, größer");
+    browser.type_into("[name=note]", "two\nlines");
+    browser.type_into("[name=photo]", &path(0));
+    browser.type_into("[name=documents]", &format!("{}\n{}", path(1), path(2)));
+    browser.click("button");
+    let answer: Value = serde_json::from_str(&browser.text()).unwrap();
+    let files = answer["files"].as_array().unwrap();
+    assert_eq!(files.len(), sent.len(), "{answer}");
+    for (file, (name, content_type, content)) in files.iter().zip(&sent) {
+        assert_eq!(file["filename"], *name);
+        assert_eq!(file["content_type"], *content_type);
+        assert_eq!(file["length"], content.len());
+        let texts = json!({ "caption": "am Meer, größer", "note": "two\r\nlines" });
+        assert_eq!(file["metadata"], texts);
+        let got = site.client().get(file["url"].as_str().unwrap());
+        assert!(got.body == *content, "{name}: other bytes");
+    }
+    assert_eq!(site.entries("incoming"), 3);
+}
+
+/// Shows a medium; for a picture its size, for others what has been loaded after a jump to the
+/// middle, when it has played on from there.
+const SHOW: &str = "
+    const [kind, url, done] = arguments;
+    const element = document.createElement(kind);
+    element.onerror = () => done({ error: String(element.error && element.error.message) });
+    element.onload = () => done({ width: element.naturalWidth, height: element.naturalHeight });
+    element.onloadedmetadata = () => {
+      const middle = element.duration / 2;
+      element.onseeked = () => element.play().catch(error => done({ error: String(error) }));
+      element.ontimeupdate = () => {
+        if (element.currentTime <= middle) return;
+        element.ontimeupdate = null;
+        const loaded = [];
+        for (let count = 0; count < element.buffered.length; count++)
+          loaded.push([element.buffered.start(count), element.buffered.end(count)]);
+        done({ duration: element.duration, loaded });
+      };
+      element.currentTime = middle;
+    };
+    element.src = url;
+    document.body.append(element);";
+
+/// Seconds of sound and film: more than a browser loads before it is told to jump.
+const SECONDS: u16 = 200;
+
+/// Asserts that a film or a sound was loaded from its middle on, and what is between its beginning
+/// and that was not.
+fn assert_played_from_the_middle(shown: &Value) {
+    let duration = shown["duration"].as_f64();
+    assert_eq!(duration.map(f64::round), Some(SECONDS.into()), "{shown}");
+    let middle = f64::from(SECONDS / 2);
+    let bounds = |part: &Value| [0, 1].map(|place| part[place].as_f64().unwrap());
+    let mut parts = shown["loaded"].as_array().unwrap().iter().map(bounds);
+    let [start, _] = parts
+        .find(|&[start, end]| start <= middle && middle <= end)
+        .unwrap_or_else(|| panic!("{shown}"));
+    assert!(start > 0.0, "{shown}");
+}
+
+#[test]
+fn a_browser_shows_plays_and_jumps_within_pending_and_committed_files() {
+    let Some(browser) = Browser::start("pictures, sound and film in a browser") else {
+        return;
+    };
+    let routes = Routes::start();
+    let client = routes.site.client();
+    let upload = |content_type: &str, body: &[u8]| {
+        let headers = [("Content-Type", content_type)];
+        Uploaded::read(&client.post("/files", &headers, body)).path
+    };
+    let picture = upload("image/png", &media::png(160, 90));
+    let sound = upload("audio/wav", &media::wav(SECONDS));
+    let film = upload("video/webm", &media::webm(SECONDS, 200_000));
+    let page = serve("<body>".to_owned());
+    let mut round = 0;
+    routes.both(|_| {
+        // Under another name, so that nothing comes from the browser's own cache.
+        round += 1;
+        browser.open(&page);
+        let show = |kind: &str, path: &str| {
+            let url = format!("{}{path}/{round}", routes.site.url());
+            browser.run(SHOW, &json!([kind, url]))
+        };
+        assert_eq!(show("img", &picture), json!({ "width": 160, "height": 90 }));
+        assert_played_from_the_middle(&show("audio", &sound));
+        assert_played_from_the_middle(&show("video", &film));
+    });
+}

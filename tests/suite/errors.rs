@@ -1,0 +1,261 @@
+//! What nginx has to answer by itself, and what it does with those who take their time.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{
+    Builder, Mongo, Process, Site, SmallDisk, Uploaded, noise, read_to_end, wait_until,
+};
+
+/// Asserts that nothing of a refused upload is left.
+fn assert_nothing_left(site: &Site) {
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    for room in ["tmp", "body", "incoming"] {
+        let names = site.names(&format!("journal/{room}"));
+        assert_eq!(names, Vec::<String>::new(), "{room}");
+    }
+}
+
+#[test]
+fn a_body_that_is_longer_than_nginx_takes_is_refused_as_a_problem() {
+    let site = Site::without_mongodb();
+    for target in ["POST /files", "PUT /files/a"] {
+        let head = format!("{target} HTTP/1.1\r\nHost: a\r\nContent-Length: 17179869185\r\n\r\n");
+        site.raw(head.as_bytes()).assert_problem(413, "too-large");
+    }
+    assert_nothing_left(&site);
+}
+
+#[test]
+fn a_sidecar_that_is_not_there_is_a_problem_on_every_address() {
+    let mut site = Site::without_mongodb();
+    let file = site.client().upload(b"content");
+    site.kill_sidecar();
+    let client = site.client();
+    for path in [&file.path, "/files/a/b", "/healthz", "/readyz"] {
+        client.get(path).assert_problem(503, "unavailable");
+    }
+    for (method, path) in [
+        ("DELETE", &*file.path),
+        ("PATCH", "/files/a"),
+        ("GET", "/files"),
+    ] {
+        let answer = client.ask(method, path, &[]);
+        answer.assert_problem(503, "unavailable");
+        assert_eq!(answer.header("retry-after"), "2");
+    }
+    client
+        .post("/files", &[], b"x")
+        .assert_problem(503, "unavailable");
+}
+
+#[test]
+fn a_sidecar_that_does_not_answer_in_time_is_a_problem_on_every_address() {
+    let mut site = Site::without_mongodb();
+    site.change_nginx(&[
+        (
+            "gridspool/upstream.conf",
+            "proxy_connect_timeout 5s;",
+            "proxy_connect_timeout 5s; proxy_read_timeout 1s;",
+        ),
+        ("gridspool/refusals.conf", "proxy_read_timeout 10s;", ""),
+        ("gridspool/files.conf", "proxy_read_timeout 300s;", ""),
+    ]);
+    let client = site.client();
+    let file = client.upload(b"content");
+    let sidecar = Pid::from_raw(site.sidecar_id().try_into().unwrap()).unwrap();
+    kill_process(sidecar, Signal::STOP).unwrap();
+    for path in [&file.path, "/healthz"] {
+        client.get(path).assert_problem(503, "unavailable");
+    }
+    client
+        .post("/files", &[], b"x")
+        .assert_problem(503, "unavailable");
+    kill_process(sidecar, Signal::CONT).unwrap();
+    assert!(client.get(&file.path).body == b"content");
+}
+
+#[test]
+fn a_mongodb_that_does_not_answer_in_time_is_a_problem_and_no_page_of_nginx() {
+    let mongo = Mongo::start();
+    let mut site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    site.change_nginx(&[(
+        "gridspool/internal.conf",
+        "proxy_set_header Range $slice_range;",
+        "proxy_set_header Range $slice_range; proxy_read_timeout 1s;",
+    )]);
+    let client = site.client();
+    let file = client.upload(&noise(1, 300_000));
+    site.wait_until_empty();
+    // Its description is known now; its bytes are not.
+    assert_eq!(client.head(&file.path).status, 200);
+    mongo.freeze();
+    let answer = client.get(&file.path);
+    answer.assert_problem(503, "unavailable");
+    assert!(!answer.headers.contains_key("cache-control"));
+    mongo.thaw();
+    assert!(client.get(&file.path).body == noise(1, 300_000));
+}
+
+/// Time-outs of nginx that a test can wait for.
+const SOON: [(&str, &str, &str); 2] = [
+    (
+        "gridspool/files.conf",
+        "client_body_timeout 60s;",
+        "client_body_timeout 1s;",
+    ),
+    (
+        "nginx.conf",
+        "server_tokens off;",
+        "server_tokens off; client_header_timeout 1s; send_timeout 1s;",
+    ),
+];
+
+fn begin(site: &Site, bytes: &[u8]) -> TcpStream {
+    let mut stream = site.connect();
+    stream.write_all(bytes).unwrap();
+    stream
+}
+
+/// The sockets that the sidecar has open.
+fn sockets_of_sidecar(site: &Site) -> usize {
+    let path = format!("/proc/{}/fd", site.sidecar_id());
+    let links = std::fs::read_dir(path).unwrap();
+    let links = links.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    links
+        .filter(|link| link.to_string_lossy().starts_with("socket:"))
+        .count()
+}
+
+#[test]
+fn a_client_that_stops_in_its_head_or_body_is_cut_off_and_the_sidecar_never_sees_it() {
+    let mut site = Site::without_mongodb();
+    site.change_nginx(&SOON);
+    let client = site.client();
+    client.upload(b"so that nginx has a connection to the sidecar");
+    let before = sockets_of_sidecar(&site);
+    let head = b"POST /files HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+    let half_body = [&head[..], &noise(1, 70_000)].concat();
+    let slow: Vec<_> = (0..100)
+        .map(|count| begin(&site, [&head[..40], &half_body][count % 2]))
+        .collect();
+    wait_until("nginx spools what is there", || {
+        site.names("spool").len() == 50
+    });
+    // Each worker of nginx may have opened a connection more, to ask about them.
+    let during = sockets_of_sidecar(&site);
+    assert!(during <= before + 50, "{before}, then {during}");
+    let other = client.upload(b"another's");
+    assert!(client.get(&other.path).body == b"another's");
+    for stream in slow {
+        // nginx has no answer to give when a body stops; see README.md.
+        assert_eq!(read_to_end(stream), b"");
+    }
+    wait_until("all of them are cut off", || {
+        site.names("spool").is_empty() && site.access_log().matches("\" 408 0 ").count() == 100
+    });
+    assert_eq!(site.entries("incoming"), 2);
+}
+
+#[test]
+fn a_stream_of_http2_that_stops_in_its_body_is_given_up_without_an_answer() {
+    let mut site = Site::without_mongodb();
+    site.change_nginx(&SOON);
+    let body = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&body, noise(1, 1_000_000)).unwrap();
+    // At a byte in a second it pauses for hours after the first that it sends.
+    let _slow = Process::spawn(
+        Command::new("curl")
+            .args(["-sk", "--http2", "--limit-rate", "1", "-T"])
+            .arg(body.path())
+            .arg(format!("{}/files/slow", site.https_url()))
+            .stdout(Stdio::null()),
+    );
+    wait_until("it is given up", || {
+        let log = site.access_log();
+        log.contains("\"PUT /files/slow HTTP/2.0\" 408 0 ")
+    });
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off_and_holds_nobody_up() {
+    let mut site = Site::without_mongodb();
+    site.change_nginx(&SOON);
+    let client = site.client();
+    let file = client.upload(&noise(1, 32 * 1024 * 1024));
+    let request = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", file.path);
+    let slow: Vec<_> = (0..20).map(|_| begin(&site, request.as_bytes())).collect();
+    let other = client.upload(b"another's");
+    assert!(client.get(&other.path).body == b"another's");
+    let line = format!("/{} HTTP/1.1\" 200 ", file.id);
+    wait_until("all of them are cut off", || {
+        site.access_log().matches(&line).count() == slow.len()
+    });
+    for stream in slow {
+        assert!(read_to_end(stream).len() < 32 * 1024 * 1024);
+    }
+}
+
+#[test]
+fn a_body_that_does_not_fit_on_the_disk_gets_507_and_downloads_go_on() {
+    let mut site = Builder::default()
+        .set("min_free_bytes", 0)
+        .set("min_free_inodes", 0)
+        .start_without_mongodb();
+    let Some(_disk) = SmallDisk::below(&mut site, "a full disk", "size=24m") else {
+        return;
+    };
+    let client = site.client();
+    let content = noise(1, 1_000_000);
+    let file = client.upload(&content);
+    let long = noise(2, 40_000_000);
+    let refused = [
+        client.post("/files", &[], &long),
+        client.put("/files/a", &long),
+        client.post_chunked("/files", &long),
+    ];
+    for answer in refused {
+        answer.assert_problem(507, "no-space");
+        assert_eq!(answer.header("retry-after"), "30");
+    }
+    assert!(client.get(&file.path).body == content);
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    assert_eq!(site.entries("incoming"), 1);
+    let next = client.upload(&content);
+    assert!(client.get(&next.path).body == content);
+}
+
+#[test]
+fn without_inodes_uploads_get_507_and_leave_nothing_until_there_are_some_again() {
+    let mut site = Builder::without_log()
+        .set("min_free_bytes", 0)
+        .set("min_free_inodes", 0)
+        .start_without_mongodb();
+    let room = "size=64m,nr_inodes=200";
+    let Some(disk) = SmallDisk::below(&mut site, "a disk without inodes", room) else {
+        return;
+    };
+    let client = site.client();
+    let file = client.upload(b"content");
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    // None for nginx's file; one for that and none for the record.
+    for count in [0, 1] {
+        disk.leave_inodes(count);
+        client
+            .post("/files", &[], b"x")
+            .assert_problem(507, "no-space");
+        wait_until("the spool is empty", || site.names("spool").is_empty());
+        assert_eq!(site.names("journal/tmp"), Vec::<String>::new());
+        assert_eq!(site.names("journal/body"), std::slice::from_ref(&file.id));
+        assert!(client.get(&file.path).body == b"content");
+        disk.give_back();
+    }
+    let next = Uploaded::read(&client.post("/files", &[], b"x"));
+    assert!(client.get(&next.path).body == b"x");
+}
