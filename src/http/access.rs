@@ -11,6 +11,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::Mutex;
 
+use super::idempotency::Key;
 use super::subjects::{Reservation, Subjects};
 use super::{Node, Problem};
 use crate::accel;
@@ -119,6 +120,7 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
     let length = length.unwrap_or(0);
     caller.check_length(access, length)?;
     caller.check_claim(headers)?;
+    Key::read(headers)?;
     // Given back at once: bytes that are on their way are nobody's yet.
     drop(caller.reserve(node, length)?);
     access.check_room(&node.journal, length).await
@@ -158,6 +160,11 @@ pub(super) fn check_file(
 }
 
 impl Caller {
+    /// Whom uploads are counted for.
+    pub(super) fn subject(&self) -> &str {
+        &self.subject
+    }
+
     fn check_upload(&self) -> Result<(), Problem> {
         if self.grant.allows_upload() {
             Ok(())

@@ -31,6 +31,7 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
             "poison": node.journal.poison(),
             "rooms": rooms,
             "corrupt_files": node.journal.corrupt_files().ok(),
+            "answers": node.journal.answers(),
             "oldest_pending_seconds": node.journal.oldest_pending().map(age_seconds),
         },
         "commit": {

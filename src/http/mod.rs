@@ -14,6 +14,7 @@ mod disposition;
 mod download;
 mod form;
 mod health;
+mod idempotency;
 mod problem;
 mod ranges;
 mod refusal;

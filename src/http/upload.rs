@@ -9,6 +9,8 @@ use serde_json::json;
 
 use super::access::{self, Caller};
 use super::content_type::{self, FormType};
+use super::idempotency::{Key, Shape};
+use super::subjects::Reservation;
 use super::{Node, Problem, digest, disposition, form, upload_metadata};
 use crate::accel;
 use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
@@ -26,7 +28,7 @@ pub(super) async fn posted(
     let caller = access::uploader(&request, &node)?;
     let head = Head::read(request.headers())?;
     let adopted = web::block(move || adopt_form(&node, &caller, head, &form_type)).await??;
-    Ok(created_many(&adopted))
+    Ok(created(&adopted, Shape::Form))
 }
 
 /// PUT without a name.
@@ -70,7 +72,7 @@ async fn upload(
         .or(path_name);
     let head = Head::read(headers)?;
     let adopted = web::block(move || adopt(&node, &caller, head, claimed_type, filename)).await??;
-    Ok(created(&adopted))
+    Ok(created(&adopted, Shape::File))
 }
 
 /// What the head of an upload says of its body.
@@ -78,6 +80,7 @@ struct Head {
     spooled: Option<Spooled>,
     digests: digest::Claimed,
     metadata: Metadata,
+    key: Key,
 }
 
 impl Head {
@@ -86,6 +89,7 @@ impl Head {
             spooled: spooled(headers)?,
             digests: digest::Claimed::read(headers)?,
             metadata: upload_metadata::read(headers)?,
+            key: Key::read(headers)?,
         })
     }
 
@@ -133,7 +137,7 @@ fn adopt(
     head: Head,
     claimed_type: Option<MediaType>,
     filename: Option<FileName>,
-) -> Result<Adopted, Problem> {
+) -> Result<Vec<Adopted>, Problem> {
     let body = head.claim(node)?;
     let window = Window::whole(body.as_ref().map_or(0, SpooledBody::length));
     let mut room = caller.check_body(node, window.length)?;
@@ -142,11 +146,17 @@ fn adopt(
         filename,
         content_type,
         metadata: forced(caller, head.metadata)?,
+        request: None,
     };
-    let adopted = node.journal.adopt(body.as_ref(), draft)?;
-    room.keep(adopted.id(), window.length);
-    node.backlog.push(adopted.id(), UnixMillis::now());
-    Ok(adopted)
+    let (body, parts) = (body.as_ref(), vec![(window, draft)]);
+    head.key
+        .once(node, caller, Shape::File, body, parts, |parts| {
+            let drafts = parts.into_iter().map(|(_, draft)| draft);
+            let adopted = drafts.map(|draft| node.journal.adopt(body, draft));
+            let adopted = adopted.collect::<Result<Vec<_>, _>>()?;
+            enter(node, &mut room, &adopted);
+            Ok(adopted)
+        })
 }
 
 /// Blocks on the disk. All files of a form are promised, or none.
@@ -166,16 +176,25 @@ fn adopt_form(
             filename: file.filename,
             content_type: type_of(caller, file.content_type, Some(&body), file.window)?,
             metadata: metadata.clone(),
+            request: None,
         };
         Ok((file.window, draft))
     });
     let drafts = drafts.collect::<Result<Vec<_>, Problem>>()?;
-    let adopted = node.journal.adopt_form(&body, drafts)?;
-    for file in &adopted {
+    head.key
+        .once(node, caller, Shape::Form, Some(&body), drafts, |drafts| {
+            let adopted = node.journal.adopt_form(&body, drafts)?;
+            enter(node, &mut room, &adopted);
+            Ok(adopted)
+        })
+}
+
+/// Counts what was promised, and has it committed.
+fn enter(node: &Node, room: &mut Reservation<'_>, adopted: &[Adopted]) {
+    for file in adopted {
         room.keep(file.id(), file.meta().length);
         node.backlog.push(file.id(), UnixMillis::now());
     }
-    Ok(adopted)
 }
 
 /// The type that a file gets: what its sender says, or what its first bytes show; if the sender
@@ -210,24 +229,19 @@ fn forced(caller: &Caller, mut metadata: Metadata) -> Result<Metadata, Problem> 
     Ok(metadata)
 }
 
-/// The answer that the promise is.
-fn created(adopted: &Adopted) -> HttpResponse {
-    HttpResponse::Created()
-        .insert_header((header::LOCATION, url(adopted)))
-        .insert_header((header::ETAG, adopted.meta().etag()))
-        .json(description(adopted))
-}
-
-/// The answer to a form: its files in their order.
-fn created_many(adopted: &[Adopted]) -> HttpResponse {
+/// The answer that the promise is: to a form, its files in their order.
+fn created(adopted: &[Adopted], shape: Shape) -> HttpResponse {
     let mut answer = HttpResponse::Created();
     if let [only] = adopted {
         answer
             .insert_header((header::LOCATION, url(only)))
             .insert_header((header::ETAG, only.meta().etag()));
     }
-    let files: Vec<_> = adopted.iter().map(description).collect();
-    answer.json(json!({ "files": files }))
+    let mut files = adopted.iter().map(description);
+    match shape {
+        Shape::File => answer.json(files.next()),
+        Shape::Form => answer.json(json!({ "files": files.collect::<Vec<_>>() })),
+    }
 }
 
 fn url(adopted: &Adopted) -> String {
@@ -247,7 +261,7 @@ fn description(adopted: &Adopted) -> serde_json::Value {
         "length": meta.length,
         "content_type": meta.content_type.as_str(),
         "metadata": metadata,
-        "state": "pending",
+        "state": adopted.standing().name(),
         "url": url(adopted),
     })
 }

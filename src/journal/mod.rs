@@ -13,10 +13,12 @@
 //! | `hold` | promised, waits for an admin | an admin's retry, a delete |
 //! | `settled` | proven in the store | its grace time, the byte budget |
 //! | `deleted` | deleted by a caller | the store answers, and holds nothing of it |
+//! | `answered` | left, and answers a request that has a key; in few files | the time that keys are kept, the count of them |
 //! | `corrupt` | unreadable | an admin's hand |
 
 mod admission;
 mod adopt;
+mod answers;
 mod disk;
 mod entry;
 mod error;
@@ -46,6 +48,7 @@ use crate::store::{Body, Promised};
 
 pub use admission::Free;
 pub use adopt::{Adopted, Draft};
+pub use answers::{Request, Running, Standing, Turn};
 pub use disk::{Disk, LocalDisk, UnsyncedDisk};
 pub use entry::Record;
 pub use error::{AdoptError, JournalError, OpenError};
@@ -55,6 +58,7 @@ pub use recovery::Recovered;
 pub use remove::Deletion;
 pub use settle::Settling;
 
+use answers::Answers;
 use index::{Index, Place, Slot};
 use lock::JournalLock;
 use log::Log;
@@ -73,6 +77,7 @@ pub struct Journal {
     /// that one has nothing to gain.
     bodies_sync: SharedSync,
     log: Log,
+    answers: Answers,
     _lock: JournalLock,
 }
 

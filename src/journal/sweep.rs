@@ -14,7 +14,7 @@ use crate::file::FileId;
 impl Journal {
     /// Removes settled entries that are past their grace time or over the byte budget, the oldest
     /// first; all of them when the disk is about to be full. Returns how many. Removes what the
-    /// log does not need any more, too.
+    /// log does not need any more, too, and answers whose time is over.
     ///
     /// # Errors
     /// What the disk says; the rest is left for the next sweep.
@@ -28,11 +28,13 @@ impl Journal {
                 || since.elapsed() >= self.limits.settled_grace
                 || totals.bytes > self.limits.settled_max_bytes
         };
+        self.keep_leaving()?;
         let note = at(FileId::from_bytes([0; 12]), "clear the log");
         let cleared = self.sync_notes().and_then(|()| self.remove_old_segments());
         cleared.map_err(note)?;
         let evicted = self.index().evict(due);
         if let Some(&first) = evicted.first() {
+            self.keep_leaving()?;
             self.sync_settled(first)?;
         }
         for &id in &evicted {
@@ -44,6 +46,7 @@ impl Journal {
             self.sync_directory(&self.layout.room(Room::Settled))
                 .map_err(at(last, "fsync an eviction"))?;
         }
+        self.forget_answers()?;
         Ok(evicted.len())
     }
 

@@ -20,6 +20,7 @@ mod group;
 mod handover;
 mod hazard;
 mod hostile;
+mod idempotency;
 mod interop;
 mod log;
 mod operations;

@@ -5,11 +5,11 @@ use std::os::unix::fs::FileExt as _;
 use std::time::SystemTime;
 
 use super::super::adopt::{Adopted, Draft, at};
-use super::super::entry::Record;
+use super::super::answers::Seat;
 use super::super::error::AdoptError;
 use super::super::index::Place;
 use super::{Journal, frame};
-use crate::file::FileId;
+use crate::file::{FileId, Window};
 use crate::spool::SpooledBody;
 
 impl Journal {
@@ -45,11 +45,11 @@ impl Journal {
         }
         let id = self.free_id();
         let modified = spooled.map_or_else(SystemTime::now, SpooledBody::modified);
-        let meta = draft.describe(id, spooled.map_or(0, SpooledBody::length), modified);
+        let window = Window::whole(spooled.map_or(0, SpooledBody::length));
+        let record = draft.record(Seat::alone(id), id, window, modified);
         let encode = || -> io::Result<_> {
-            let record = Record::new(id, meta.clone(), 0).encode()?;
-            let length = u32::try_from(meta.length).map_err(io::Error::other)?;
-            frame::encode_file(id, &record, length, |into| match spooled {
+            let length = u32::try_from(window.length).map_err(io::Error::other)?;
+            frame::encode_file(id, &record.encode()?, length, |into| match spooled {
                 Some(body) => body.file().read_exact_at(into, 0),
                 None => Ok(()),
             })
@@ -59,7 +59,7 @@ impl Journal {
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
         let place = Place::Log(position.placed(generation, place));
-        Ok(self.enter(id, meta, place))
+        Ok(self.enter(record, place))
     }
 
     fn free_id(&self) -> FileId {

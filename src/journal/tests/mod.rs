@@ -2,6 +2,8 @@
 //! call to the disk fails, the process is killed or the power is cut.
 
 mod adoption;
+mod answers;
+mod answers_cuts;
 mod cuts;
 mod disk;
 mod faults;
