@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bucket::Bucket;
-use crate::commit::{Backlog, Committer, Health, Slots, Tally};
+use crate::commit::{Arrivals, Backlog, Committer, Health, Slots, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
 use crate::http::{self, Access, Node};
@@ -148,6 +148,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         backlog: Arc::new(Backlog::default()),
         health: Health::default(),
         slots: Arc::new(Slots::new(config.commit.commits, config.commit.pace)),
+        arrivals: Arc::new(Arrivals::default()),
         tally: Arc::new(Tally::default()),
         config: config.commit.clone(),
     };
@@ -159,6 +160,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         store: Arc::clone(&store),
         health: committer.health.clone(),
         slots: Arc::clone(&committer.slots),
+        arrivals: Arc::clone(&committer.arrivals),
         tally: Arc::clone(&committer.tally),
         access,
         number: config.journal.node,
@@ -188,6 +190,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
         config.journal.node,
         config.socket.display()
     );
+    let arrivals = Arc::clone(&node.arrivals);
+    let stop = async move {
+        stop.await;
+        // Who waits for a commit waits no longer, and gets an answer.
+        arrivals.close();
+    };
     serve(for_nginx, for_admins, stop).await?;
     stopping.cancel();
     tasks.close();
@@ -236,6 +244,8 @@ fn listen(
         .workers(config.workers)
         .worker_max_blocking_threads(ADOPTING_THREADS)
         .keep_alive(KEEP_ALIVE)
+        // nginx closes what its client has left: nobody waits for an answer then.
+        .h1_allow_half_closed(false)
         .disable_signals()
         .shutdown_timeout((config.stop_grace / 2).as_secs())
         .bind_uds(path)

@@ -37,6 +37,7 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
         "commit": {
             "in_flight": node.backlog.in_flight(),
             "width": node.slots.width(),
+            "waiting": node.arrivals.waiting_count(),
             "committed_entries": tally.entries,
             "committed_bytes": tally.bytes,
             "committed_entries_last_minute": tally.last_minute,

@@ -8,6 +8,7 @@ mod access;
 mod admin;
 mod conditions;
 mod content_type;
+mod created;
 mod delete;
 mod digest;
 mod disposition;
@@ -15,6 +16,7 @@ mod download;
 mod form;
 mod health;
 mod idempotency;
+mod prefer;
 mod problem;
 mod ranges;
 mod refusal;
@@ -30,7 +32,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route};
 
 use crate::accel;
-use crate::commit::{Backlog, Health, Slots, Tally};
+use crate::commit::{Arrivals, Backlog, Health, Slots, Tally};
 use crate::delivery::Delivery;
 use crate::journal::Journal;
 use crate::spool::Spool;
@@ -55,6 +57,8 @@ pub struct Node {
     pub health: Health,
     /// How many commits may run.
     pub slots: Arc<Slots>,
+    /// Who waits for a commit.
+    pub arrivals: Arc<Arrivals>,
     /// What was committed.
     pub tally: Arc<Tally>,
     /// Who may do what.

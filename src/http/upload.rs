@@ -1,17 +1,17 @@
-//! POST and PUT: from a head and a spool file to a 201.
+//! POST and PUT: from a head and a spool file to a promise.
 
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use percent_encoding::percent_decode_str;
-use serde_json::json;
 
 use super::access::{self, Caller};
 use super::content_type::{self, FormType};
 use super::idempotency::{Key, Shape};
+use super::prefer::Preferences;
 use super::subjects::Reservation;
-use super::{Node, Problem, digest, disposition, form, upload_metadata};
+use super::{Node, Problem, created, digest, disposition, form, upload_metadata};
 use crate::accel;
 use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::journal::{Adopted, Draft};
@@ -27,8 +27,10 @@ pub(super) async fn posted(
     };
     let caller = access::uploader(&request, &node)?;
     let head = Head::read(request.headers())?;
-    let adopted = web::block(move || adopt_form(&node, &caller, head, &form_type)).await??;
-    Ok(created(&adopted, Shape::Form))
+    let (preferences, node) = (Preferences::read(request.headers()), node.into_inner());
+    let adopting = Arc::clone(&node);
+    let adopted = web::block(move || adopt_form(&adopting, &caller, head, &form_type)).await??;
+    created::answer(node, preferences, adopted, Shape::Form).await
 }
 
 /// PUT without a name.
@@ -71,8 +73,11 @@ async fn upload(
         .and_then(disposition::claimed_name)
         .or(path_name);
     let head = Head::read(headers)?;
-    let adopted = web::block(move || adopt(&node, &caller, head, claimed_type, filename)).await??;
-    Ok(created(&adopted, Shape::File))
+    let preferences = Preferences::read(headers);
+    let adopting = Arc::clone(&node);
+    let adopted =
+        web::block(move || adopt(&adopting, &caller, head, claimed_type, filename)).await??;
+    created::answer(node, preferences, adopted, Shape::File).await
 }
 
 /// What the head of an upload says of its body.
@@ -227,41 +232,4 @@ fn forced(caller: &Caller, mut metadata: Metadata) -> Result<Metadata, Problem> 
         metadata.insert(name.clone(), text.clone())?;
     }
     Ok(metadata)
-}
-
-/// The answer that the promise is: to a form, its files in their order.
-fn created(adopted: &[Adopted], shape: Shape) -> HttpResponse {
-    let mut answer = HttpResponse::Created();
-    if let [only] = adopted {
-        answer
-            .insert_header((header::LOCATION, url(only)))
-            .insert_header((header::ETAG, only.meta().etag()));
-    }
-    let mut files = adopted.iter().map(description);
-    match shape {
-        Shape::File => answer.json(files.next()),
-        Shape::Form => answer.json(json!({ "files": files.collect::<Vec<_>>() })),
-    }
-}
-
-fn url(adopted: &Adopted) -> String {
-    format!("/files/{}", adopted.id())
-}
-
-fn description(adopted: &Adopted) -> serde_json::Value {
-    let meta = adopted.meta();
-    let metadata: serde_json::Map<_, _> = meta
-        .metadata
-        .iter()
-        .map(|(name, text)| (name.to_owned(), text.into()))
-        .collect();
-    json!({
-        "id": adopted.id().to_string(),
-        "filename": meta.filename.as_str(),
-        "length": meta.length,
-        "content_type": meta.content_type.as_str(),
-        "metadata": metadata,
-        "state": adopted.standing().name(),
-        "url": url(adopted),
-    })
 }

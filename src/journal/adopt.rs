@@ -72,6 +72,11 @@ impl Adopted {
     pub fn standing(&self) -> Standing {
         self.standing
     }
+
+    /// Notes how far it has come since.
+    pub fn set_standing(&mut self, standing: Standing) {
+        self.standing = standing;
+    }
 }
 
 /// A body that has its name among the bodies.

@@ -26,6 +26,7 @@ mod log;
 mod operations;
 mod outage;
 mod poison;
+mod prefer;
 mod ranges;
 mod refusal;
 mod restart;

@@ -206,6 +206,12 @@ impl Journal {
         Ok(Turn::Answered(answer))
     }
 
+    /// How far a promised file has come; one that has left is taken for committed.
+    pub fn standing(&self, id: FileId) -> Standing {
+        let slot = self.index().get(id);
+        slot.map_or(Standing::Committed, |slot| Standing::of(slot.room))
+    }
+
     /// How many files of answers are remembered.
     pub fn answers(&self) -> usize {
         self.remembered().files()
