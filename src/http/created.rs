@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, web};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::idempotency::Shape;
 use super::prefer::Preferences;
-use super::{Node, Problem};
+use super::{Node, Problem, document};
 use crate::commit::Arrival;
 use crate::journal::{Adopted, Standing};
 
@@ -102,20 +102,9 @@ fn url(adopted: &Adopted) -> String {
     format!("/files/{}", adopted.id())
 }
 
-fn description(adopted: &Adopted) -> serde_json::Value {
-    let meta = adopted.meta();
-    let metadata: serde_json::Map<_, _> = meta
-        .metadata
-        .iter()
-        .map(|(name, text)| (name.to_owned(), text.into()))
-        .collect();
-    json!({
-        "id": adopted.id().to_string(),
-        "filename": meta.filename.as_str(),
-        "length": meta.length,
-        "content_type": meta.content_type.as_str(),
-        "metadata": metadata,
-        "state": adopted.standing().name(),
-        "url": url(adopted),
-    })
+fn description(adopted: &Adopted) -> Map<String, Value> {
+    let id = adopted.id().to_string();
+    let mut described = document::description(&id, adopted.meta(), adopted.standing());
+    described.insert("url".to_owned(), url(adopted).into());
+    described
 }

@@ -12,6 +12,7 @@ mod created;
 mod delete;
 mod digest;
 mod disposition;
+mod document;
 mod download;
 mod form;
 mod health;
@@ -98,6 +99,15 @@ pub fn public(service: &mut ServiceConfig) {
         .service(collection("/files"))
         .service(collection("/files/"))
         .service(file("/files/{id}"))
+        .service(
+            // Uploads and deletes take it for a name, as any other.
+            web::resource("/files/{id}/{name:meta}")
+                .route(web::get().to(document::meta))
+                .route(web::head().to(document::meta))
+                .route(web::put().to(upload::named))
+                .route(web::delete().to(delete::file))
+                .default_service(only("GET, HEAD, PUT, DELETE")),
+        )
         .service(file("/files/{id}/{name:.*}"))
         .route(accel::ADMISSION, web::get().to(access::admission))
         .route(

@@ -95,6 +95,13 @@ pub struct Kept {
     pub is_whole_file: bool,
 }
 
+impl Kept {
+    /// How far it has come.
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.room)
+    }
+}
+
 /// The journal is moving an entry just now: its memory can be read by those alone who may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;

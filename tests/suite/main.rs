@@ -23,6 +23,7 @@ mod hostile;
 mod idempotency;
 mod interop;
 mod log;
+mod meta;
 mod operations;
 mod outage;
 mod poison;

@@ -152,7 +152,7 @@ impl Standing {
         }
     }
 
-    const fn of(room: Room) -> Self {
+    pub(super) const fn of(room: Room) -> Self {
         match room {
             Room::Incoming | Room::Deferred | Room::Hold => Self::Pending,
             Room::Settled => Self::Committed,
