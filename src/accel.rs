@@ -40,9 +40,11 @@ pub const JOURNAL: &str = "/_gridspool/journal";
 /// The internal location whose slices come from the store.
 pub const STORE: &str = "/_gridspool/store";
 
-/// Where nginx sends a journal body from. `room` is the directory that holds all bodies.
-pub fn journal_uri(room: &str, id: FileId) -> String {
-    format!("{JOURNAL}/{room}/{id}")
+/// Where nginx sends a journal body from. `room` is the directory that holds all bodies; `query` is
+/// for the one that nginx asks when it finds no such body.
+pub fn journal_uri(room: &str, id: FileId, query: &str) -> String {
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{JOURNAL}/{room}/{id}{mark}{query}")
 }
 
 /// Where nginx gets slices of a committed file. The entity tag stands in it, so that a file that

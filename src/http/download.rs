@@ -30,7 +30,15 @@ pub(super) async fn file(
     let found = node.delivery.find(&key).await?;
     let meta = found.meta().ok_or_else(Problem::not_found)?;
     let uri = match &found {
-        Found::Kept(kept) if kept.is_whole_file => accel::journal_uri(BODIES, kept.id),
+        Found::Kept(kept) if kept.is_whole_file => {
+            // With the query: if the body is gone by then, nginx comes again with it.
+            let query = if disposition::is_to_be_saved(request.query_string()) {
+                disposition::DOWNLOAD
+            } else {
+                ""
+            };
+            accel::journal_uri(BODIES, kept.id, query)
+        }
         Found::Kept(_) | Found::Stored(_) | Found::Absent => accel::store_uri(&key, meta),
     };
     answer(&request, meta, found.sha256(), &uri)
@@ -81,9 +89,11 @@ fn answer(
         }
         Verdict::Proceed => {}
     }
+    let is_to_be_saved = disposition::is_to_be_saved(request.query_string());
+    let disposition = disposition::of_download(meta, is_to_be_saved);
     let mut ok = HttpResponse::Ok();
     ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()))
-        .insert_header((header::CONTENT_DISPOSITION, disposition::of_download(meta)));
+        .insert_header((header::CONTENT_DISPOSITION, disposition));
     if request.method() == Method::HEAD || meta.length == 0 {
         insert_validators(&mut ok, meta);
         digest::insert(&mut ok, sha256);

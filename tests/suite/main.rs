@@ -19,6 +19,7 @@ mod form;
 mod group;
 mod handover;
 mod hazard;
+mod headers;
 mod hostile;
 mod idempotency;
 mod interop;
