@@ -28,13 +28,16 @@ impl Journal {
                 || since.elapsed() >= self.limits.settled_grace
                 || totals.bytes > self.limits.settled_max_bytes
         };
-        self.keep_leaving()?;
+        let kept = self.keep_leaving();
         let note = at(FileId::from_bytes([0; 12]), "clear the log");
         let cleared = self.sync_notes().and_then(|()| self.remove_old_segments());
         cleared.map_err(note)?;
-        let evicted = self.index().evict(due);
+        let mut evicted = self.index().evict(due);
+        let kept = kept.and_then(|()| self.keep_leaving());
+        // What cannot be kept stays; all others make room for it.
+        let leaving = |id: &FileId| self.index().leaving.contains_key(id);
+        evicted.retain(|id| !leaving(id));
         if let Some(&first) = evicted.first() {
-            self.keep_leaving()?;
             self.sync_settled(first)?;
         }
         for &id in &evicted {
@@ -47,6 +50,7 @@ impl Journal {
                 .map_err(at(last, "fsync an eviction"))?;
         }
         self.forget_answers()?;
+        kept?;
         Ok(evicted.len())
     }
 

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::time::Instant;
 
 use super::super::disk::if_there;
 use super::super::entry::Record;
@@ -16,12 +17,17 @@ use crate::file::FileId;
 /// How long a file grows before the next one begins, in bytes.
 const SEGMENT_BYTES: u64 = if cfg!(test) { 1500 } else { 1024 * 1024 };
 
+/// For what part of the time that answers are kept a file grows, at most: so much longer is a record
+/// on the disk.
+const PARTS_OF_LIFETIME: u32 = 4;
+
 /// The file that is written to.
 #[derive(Debug)]
 pub(super) struct Segment {
     generation: u64,
     file: File,
     length: u64,
+    begun: Instant,
 }
 
 /// Where a record is kept.
@@ -54,7 +60,7 @@ impl Journal {
             return Ok(());
         }
         let mut segment = match active.take() {
-            Some(segment) if segment.length < SEGMENT_BYTES => segment,
+            Some(segment) if !self.is_full(&segment) => segment,
             _ => self.new_answers()?,
         };
         let begin = segment.length;
@@ -80,17 +86,29 @@ impl Journal {
         Ok(())
     }
 
+    fn is_full(&self, segment: &Segment) -> bool {
+        let longest = self.limits.answer_lifetime / PARTS_OF_LIFETIME;
+        segment.length >= SEGMENT_BYTES || segment.begun.elapsed() >= longest
+    }
+
     /// Begins a file. Its name is synced before anything is in it.
     fn new_answers(&self) -> io::Result<Segment> {
         let last = lock(&self.answers.memory).last_segment();
         let generation = last.map_or(1, |last| last + 1);
-        let file = self.disk.create(&self.layout.answers(generation), &[])?;
+        let path = self.layout.answers(generation);
+        let file = self.disk.create(&path, &[]).inspect_err(|_| {
+            // A disk that is full may leave the name: in the way of the next attempt.
+            if let Err(err) = if_there(self.disk.unlink(&path)) {
+                log::error!("{}: cannot be removed: {err}", path.display());
+            }
+        })?;
         lock(&self.answers.memory).add_segment(generation);
         self.sync_directory(&self.layout.answered())?;
         Ok(Segment {
             generation,
             file,
             length: 0,
+            begun: Instant::now(),
         })
     }
 
@@ -100,7 +118,9 @@ impl Journal {
     /// # Errors
     /// What the disk says; the rest is left for the next time.
     pub(in crate::journal) fn forget_answers(&self) -> Result<(), JournalError> {
+        let mut active = lock(&self.answers.active);
         let dead = self.remembered().dead_segments();
+        active.take_if(|segment| dead.contains(&segment.generation));
         for generation in dead {
             if_there(self.disk.unlink(&self.layout.answers(generation)))
                 .map_err(at(FileId::from_bytes([0; 12]), "remove old answers"))?;

@@ -14,8 +14,7 @@ pub(in crate::journal) struct Memory {
     /// The keys by the first files of their answers, and so by their age.
     order: BTreeMap<FileId, Sha256>,
     files: usize,
-    /// Every file of kept records on disk, with how many of them are remembered. The last is never
-    /// removed.
+    /// Every file of kept records on disk, with how many of them are remembered.
     live: BTreeMap<u64, u64>,
 }
 
@@ -132,11 +131,8 @@ impl Memory {
 
     /// The files of kept records that nobody needs.
     pub(super) fn dead_segments(&self) -> Vec<u64> {
-        let last = self.last_segment();
         let dead = self.live.iter().filter(|&(_, &live)| live == 0);
-        let dead = dead.map(|(&generation, _)| generation);
-        dead.filter(|&generation| Some(generation) != last)
-            .collect()
+        dead.map(|(&generation, _)| generation).collect()
     }
 
     pub(super) fn remove_segment(&mut self, generation: u64) {

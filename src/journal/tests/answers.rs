@@ -87,7 +87,7 @@ pub(super) fn restart(scratch: &Scratch, journal: Journal) -> Journal {
 }
 
 /// Names of the files of answers.
-fn kept(scratch: &Scratch) -> usize {
+pub(super) fn kept(scratch: &Scratch) -> usize {
     std::fs::read_dir(scratch.layout().answered())
         .unwrap()
         .count()
@@ -211,63 +211,6 @@ fn a_key_with_other_content_and_a_request_that_runs_are_told_apart() {
 }
 
 #[test]
-fn answers_go_when_their_time_is_over_and_their_files_with_them() {
-    for mut scratch in scratches() {
-        let journal = scratch.journal();
-        for number in 0..10 {
-            let id = try_adopt(&scratch, &journal, number).unwrap();
-            journal.settle(&committed(id)).unwrap();
-            journal.evict_settled().unwrap();
-        }
-        let files = kept(&scratch);
-        assert!(files > 2, "{files}");
-        assert_eq!(journal.answers(), 10);
-        drop(journal);
-        // Ids have the time of their making in whole seconds.
-        scratch.limits.answer_lifetime = Duration::ZERO;
-        let journal = scratch.journal();
-        assert_eq!(journal.answers(), 0);
-        assert_eq!(answer(&journal, request(9)), None);
-        journal.evict_settled().unwrap();
-        assert_eq!(kept(&scratch), 1, "the last may be written to");
-        let id = try_adopt(&scratch, &journal, 1).unwrap();
-        assert_eq!(answer(&journal, request(1)), None, "no time at all");
-        journal.settle(&committed(id)).unwrap();
-        journal.evict_settled().unwrap();
-        assert_eq!(kept(&scratch), 1);
-    }
-}
-
-#[test]
-fn of_too_many_answers_the_oldest_go() {
-    for mut scratch in scratches() {
-        scratch.limits.max_answers = 3;
-        let journal = scratch.journal();
-        let mut ids = Vec::new();
-        for number in 0..12 {
-            let id = try_adopt(&scratch, &journal, number).unwrap();
-            ids.push(id);
-            if number % 2 == 0 {
-                journal.settle(&committed(id)).unwrap();
-                journal.evict_settled().unwrap();
-            }
-        }
-        let seen = |journal: &Journal| {
-            assert_eq!(journal.answers(), 3);
-            for (number, &id) in ids.iter().enumerate().skip(9) {
-                assert_answered("the newest", journal, request(number), &[id]);
-            }
-            assert_eq!(answer(journal, request(8)), None);
-        };
-        seen(&journal);
-        let journal = restart(&scratch, journal);
-        seen(&journal);
-        journal.evict_settled().unwrap();
-        assert!(kept(&scratch) <= 2, "{}", kept(&scratch));
-    }
-}
-
-#[test]
 fn of_two_answers_to_one_key_the_later_one_counts_whatever_is_found_first() {
     let answer_of = |first: u8, position| AnswerTo {
         request: request(1),
@@ -331,17 +274,6 @@ fn a_delete_waits_until_the_answer_of_a_logged_entry_is_kept() {
     let journal = restart(&scratch, journal);
     assert_eq!(room(&journal, id), None);
     assert_answered("deleted", &journal, request(1), &[id]);
-}
-
-#[test]
-fn keys_that_nobody_sends_cost_nothing() {
-    for scratch in scratches() {
-        let journal = scratch.journal();
-        let id = scratch.adopt(&journal, b"hello");
-        journal.settle(&committed(id)).unwrap();
-        journal.evict_settled().unwrap();
-        assert_eq!((kept(&scratch), journal.answers()), (0, 0));
-    }
 }
 
 #[test]

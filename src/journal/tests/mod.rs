@@ -3,6 +3,7 @@
 
 mod adoption;
 mod answers;
+mod answers_bounds;
 mod answers_cuts;
 mod cuts;
 mod disk;
