@@ -52,9 +52,11 @@ pub fn peer_uri(owner: u16, id: FileId) -> String {
     format!("{PEER}/{owner}/files/{id}")
 }
 
-/// Where nginx sends a journal body from. `room` is the directory that holds all bodies.
-pub fn journal_uri(room: &str, id: FileId) -> String {
-    format!("{JOURNAL}/{room}/{id}")
+/// Where nginx sends a journal body from. `room` is the directory that holds all bodies; `query` is
+/// for the one that nginx asks when it finds no such body.
+pub fn journal_uri(room: &str, id: FileId, query: &str) -> String {
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{JOURNAL}/{room}/{id}{mark}{query}")
 }
 
 /// Where nginx gets slices of a committed file. The entity tag stands in it, so that a file that

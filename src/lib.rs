@@ -41,6 +41,7 @@
 //!    fsyncs both and their directories; one fsync of the bodies' directory serves all uploads
 //!    that were there when it began. What comes out is an [`journal::Adopted`].
 //! 4. A 201 is rendered from that, and from nothing else. nginx unlinks its own name of the file.
+//!    An upload that comes again under its key gets the [`journal::Adopted`] of the first time.
 //! 5. [`commit::Committer`] takes the entry when it is due, small ones in groups, and [`bucket`]
 //!    writes it: chunks first, then the file's document, each with a majority, each harmless to
 //!    repeat.

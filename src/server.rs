@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bucket::Bucket;
-use crate::commit::{Backlog, Committer, Health, Slots, Tally};
+use crate::commit::{Arrivals, Backlog, Committer, Health, Slots, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
 use crate::http::{self, Access, Drain, Node};
@@ -161,6 +161,7 @@ pub async fn run(
         backlog: Arc::new(Backlog::default()),
         health: Health::default(),
         slots: Arc::new(Slots::new(config.commit.commits, config.commit.pace)),
+        arrivals: Arc::new(Arrivals::default()),
         tally: Arc::new(Tally::default()),
         config: config.commit.clone(),
     };
@@ -178,6 +179,7 @@ pub async fn run(
         store: Arc::clone(&store),
         health: committer.health.clone(),
         slots: Arc::clone(&committer.slots),
+        arrivals: Arc::clone(&committer.arrivals),
         tally: Arc::clone(&committer.tally),
         access,
         peers: Arc::clone(&peers),
@@ -212,6 +214,12 @@ pub async fn run(
         config.journal.node,
         config.socket.display()
     );
+    let arrivals = Arc::clone(&node.arrivals);
+    let stop = async move {
+        stop.await;
+        // Who waits for a commit waits no longer, and gets an answer.
+        arrivals.close();
+    };
     sockets.serve(for_nginx, for_admins, stop).await?;
     stopping.cancel();
     tasks.close();

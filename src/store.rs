@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use crate::file::{FileId, FileKey, FileMeta, hex};
 
 /// A sha-256 digest (FIPS 180-4).
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sha256(pub [u8; 32]);
 
 impl Sha256 {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::{Committer, backoff};
 use crate::file::{FileId, UnixMillis};
-use crate::journal::{JournalError, Settling, Work};
+use crate::journal::{JournalError, Settling, Standing, Work};
 use crate::store::{Promised, StoreError};
 
 /// How the work on one entry ended.
@@ -66,6 +66,7 @@ impl Committer {
         self.tally.count_commit(length);
         self.health.report_commit();
         self.slots.report_commit(id);
+        self.arrivals.report(id, Standing::Committed);
         log::debug!("{id}: committed, {length} bytes");
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::attempt::Outcome;
-use super::{Backlog, Health, Slots, Tally};
+use super::{Arrivals, Backlog, Health, Slots, Tally};
 use crate::config::{CommitConfig, GroupConfig};
 use crate::file::{FileId, UnixMillis};
 use crate::journal::Journal;
@@ -28,6 +28,8 @@ pub struct Committer {
     pub health: Health,
     /// How many commits may run.
     pub slots: Arc<Slots>,
+    /// Who waits for a commit.
+    pub arrivals: Arc<Arrivals>,
     /// What was done.
     pub tally: Arc<Tally>,
     /// How much at once, and how patiently.

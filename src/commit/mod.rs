@@ -4,6 +4,7 @@
 //! outage of the store is no entry's fault: everything waits, and nothing is counted as an
 //! attempt. This room must never know what the store is made of, nor who uploads.
 
+mod arrivals;
 mod attempt;
 mod backlog;
 mod backoff;
@@ -14,6 +15,7 @@ mod pace;
 mod slots;
 mod tally;
 
+pub use arrivals::{Arrival, Arrivals};
 pub use backlog::Backlog;
 pub use committer::Committer;
 pub use health::{Health, StoreState};

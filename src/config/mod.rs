@@ -136,6 +136,10 @@ pub struct JournalConfig {
     pub settled_grace: Duration,
     /// Bytes of settled bodies that may stay.
     pub settled_max_bytes: u64,
+    /// How long the answer to a request with a key is kept.
+    pub answer_lifetime: Duration,
+    /// How many such answers are kept, counted in files.
+    pub max_answers: usize,
     /// Age at which a spool file that no process has open is taken for left behind.
     pub spool_orphan: Duration,
 }

@@ -210,6 +210,8 @@ impl<'a> Source<'a> {
                 min_free_inodes: self.number("min_free_inodes", 0..=u64::MAX),
                 settled_grace: self.seconds("settled_grace_seconds"),
                 settled_max_bytes: self.number("settled_max_bytes", 0..=u64::MAX),
+                answer_lifetime: self.seconds("idempotency_seconds"),
+                max_answers: self.number("idempotency_files", 0..=10_000_000),
                 spool_orphan: self.seconds("spool_orphan_seconds"),
             },
             stop_grace: self.seconds("stop_grace_seconds"),

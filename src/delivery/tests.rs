@@ -98,6 +98,8 @@ fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
         log_body_bytes: 0,
         settled_grace: LIFETIME,
         settled_max_bytes: 1000,
+        answer_lifetime: LIFETIME,
+        max_answers: 100,
         spool_orphan: LIFETIME,
     };
     let (journal, _) = Journal::open(directory, limits, Box::new(LocalDisk)).unwrap();

@@ -11,6 +11,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::Mutex;
 
+use super::idempotency::Key;
 use super::subjects::{Reservation, Subjects};
 use super::{Node, Problem};
 use crate::accel;
@@ -117,6 +118,7 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
     let length = length.unwrap_or(0);
     caller.check_length(access, length)?;
     caller.check_claim(headers)?;
+    Key::read(headers)?;
     // Given back at once: bytes that are on their way are nobody's yet.
     drop(caller.reserve(node, length)?);
     let free = access.free(&node.journal).await?;
@@ -157,6 +159,11 @@ pub(super) fn check_file(
 }
 
 impl Caller {
+    /// Whom uploads are counted for.
+    pub(super) fn subject(&self) -> &str {
+        &self.subject
+    }
+
     fn check_upload(&self) -> Result<(), Problem> {
         if self.grant.allows_upload() {
             Ok(())

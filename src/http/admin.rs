@@ -35,11 +35,13 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
             "poison": node.journal.poison(),
             "rooms": rooms,
             "corrupt_files": node.journal.corrupt_files().ok(),
+            "answers": node.journal.answers(),
             "oldest_pending_seconds": node.journal.oldest_pending().map(age_seconds),
         },
         "commit": {
             "in_flight": node.backlog.in_flight(),
             "width": node.slots.width(),
+            "waiting": node.arrivals.waiting_count(),
             "committed_entries": tally.entries,
             "committed_bytes": tally.bytes,
             "committed_entries_last_minute": tally.last_minute,

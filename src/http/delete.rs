@@ -6,6 +6,7 @@ use super::download::key;
 use super::{Node, Problem, access};
 use crate::delivery::Deleted;
 use crate::file::{FileKey, UnixMillis};
+use crate::journal::Standing;
 use crate::token::Scope;
 
 /// `DELETE /files/{id}`: 204 when it is gone on every route, 404 when it never was.
@@ -22,7 +23,10 @@ pub(super) async fn file(
 pub(super) async fn carry_out(node: &Node, key: &FileKey) -> Result<HttpResponse, Problem> {
     match node.delivery.delete(key).await? {
         Deleted::Gone => {}
-        Deleted::ToClear(id) => node.backlog.push(id, UnixMillis::now()),
+        Deleted::ToClear(id) => {
+            node.backlog.push(id, UnixMillis::now());
+            node.arrivals.report(id, Standing::Deleted);
+        }
         Deleted::Absent => return Err(Problem::not_found()),
     }
     Ok(HttpResponse::NoContent().finish())

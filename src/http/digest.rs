@@ -10,6 +10,7 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::Problem;
+use crate::file::Window;
 use crate::spool::Received;
 use crate::store;
 
@@ -85,25 +86,35 @@ impl Claimed {
             if claimed.is_empty() {
                 return Ok(true);
             }
-            let digest = hash::<D>(body)?;
+            let digest = hash::<D>(body, Window::whole(body.length()))?;
             Ok(claimed.iter().all(|claimed| **claimed == *digest))
         }
         Ok(is_all::<Sha256>(&self.sha256, body)? && is_all::<Sha512>(&self.sha512, body)?)
     }
 }
 
-fn hash<D: Digest>(body: Received<'_>) -> io::Result<sha2::digest::Output<D>> {
+/// The digest of a part of a body. Blocks.
+///
+/// # Errors
+/// When the body cannot be read, or is shorter.
+pub(super) fn hash<D: Digest>(
+    body: Received<'_>,
+    window: Window,
+) -> io::Result<sha2::digest::Output<D>> {
     let mut hasher = D::new();
     let mut block = vec![0; BLOCK_BYTES];
-    let mut offset = 0;
-    loop {
-        let read = body.read_at(&mut block, offset)?;
-        let Some(bytes) = block.get(..read).filter(|bytes| !bytes.is_empty()) else {
-            return Ok(hasher.finalize());
-        };
-        hasher.update(bytes);
+    let (mut offset, end) = (window.offset, window.offset + window.length);
+    while offset < end {
+        let length = usize::try_from(end - offset).unwrap_or(BLOCK_BYTES);
+        let most = block.get_mut(..length.min(BLOCK_BYTES)).unwrap_or_default();
+        let read = body.read_at(most, offset)?;
+        match most.get(..read) {
+            None | Some([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(bytes) => hasher.update(bytes),
+        }
         offset += u64::try_from(read).unwrap_or_default();
     }
+    Ok(hasher.finalize())
 }
 
 /// Tells the digest of a whole file, unasked: whatever wants another algorithm has no use for it,

@@ -31,10 +31,20 @@ pub(super) fn claimed_name(header: &HeaderValue) -> Option<FileName> {
         .or_else(|| disposition.get_filename().and_then(FileName::from_claim))
 }
 
+/// What a download's query asks for: to be saved, whatever it is.
+pub(super) const DOWNLOAD: &str = "download";
+
+/// Whether a query asks for that.
+pub(super) fn is_to_be_saved(query: &str) -> bool {
+    query
+        .split('&')
+        .any(|pair| pair.split('=').next() == Some(DOWNLOAD))
+}
+
 /// The header of a download (RFC 6266 §4.1, appendix D): an ASCII `filename` that every client
 /// reads, and a `filename*` beside it when that could not say all.
-pub(super) fn of_download(meta: &FileMeta) -> String {
-    let kind = if meta.content_type.is_inline() {
+pub(super) fn of_download(meta: &FileMeta, is_to_be_saved: bool) -> String {
+    let kind = if meta.content_type.is_inline() && !is_to_be_saved {
         "inline"
     } else {
         "attachment"
@@ -67,13 +77,30 @@ mod tests {
     }
 
     fn written(name: &str, content_type: &str) -> String {
-        of_download(&FileMeta {
+        of_download(&meta(name, content_type), false)
+    }
+
+    fn meta(name: &str, content_type: &str) -> FileMeta {
+        FileMeta {
             filename: FileName::from_claim(name).unwrap(),
             content_type: MediaType::parse(content_type).unwrap(),
             length: 1,
             uploaded: UnixMillis(0),
             metadata: Metadata::default(),
-        })
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_saved_is_an_attachment_whatever_it_is() {
+        let picture = meta("a.png", "image/png");
+        assert!(of_download(&picture, false).starts_with("inline;"));
+        assert!(of_download(&picture, true).starts_with("attachment;"));
+        for query in ["download", "download=", "download=1", "token=x&download"] {
+            assert!(is_to_be_saved(query), "{query}");
+        }
+        for query in ["", "downloads", "a=download", "token=download", "Download"] {
+            assert!(!is_to_be_saved(query), "{query}");
+        }
     }
 
     #[test]

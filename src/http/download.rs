@@ -7,12 +7,11 @@ use futures::stream;
 use percent_encoding::percent_decode_str;
 
 use super::conditions::{self, Verdict};
-use super::{Node, Problem, access, digest, disposition};
+use super::{Node, Problem, access, digest, disposition, hop};
 use crate::accel;
 use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta};
 use crate::journal::{BODIES, Kept};
-use crate::peers::{PASS, Purpose};
 use crate::store::{Sha256, StoredFile};
 use crate::token::Scope;
 
@@ -31,10 +30,7 @@ pub(super) async fn file(
     match node.delivery.find(&key).await? {
         Found::Kept(kept) => answer_kept(&request, &kept),
         Found::Stored(stored) => answer_stored(&request, &stored),
-        Found::Elsewhere { owner, id } => Ok(HttpResponse::Ok()
-            .insert_header((accel::REDIRECT, accel::peer_uri(owner, id)))
-            .insert_header((PASS, node.peers.pass(Purpose::Read, owner, id)))
-            .finish()),
+        Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, "")),
         Found::Absent => Err(Problem::not_found()),
     }
 }
@@ -68,7 +64,13 @@ pub(super) async fn again(
 /// Answers with a file that is on this node's disk.
 pub(super) fn answer_kept(request: &HttpRequest, kept: &Kept) -> Result<HttpResponse, Problem> {
     let uri = if kept.is_whole_file {
-        accel::journal_uri(BODIES, kept.id)
+        // With the query: if the body is gone by then, nginx comes again with it.
+        let query = if disposition::is_to_be_saved(request.query_string()) {
+            disposition::DOWNLOAD
+        } else {
+            ""
+        };
+        accel::journal_uri(BODIES, kept.id, query)
     } else {
         accel::store_uri(&FileKey::Id(kept.id), &kept.meta)
     };
@@ -109,9 +111,11 @@ fn answer(
         }
         Verdict::Proceed => {}
     }
+    let is_to_be_saved = disposition::is_to_be_saved(request.query_string());
+    let disposition = disposition::of_download(meta, is_to_be_saved);
     let mut ok = HttpResponse::Ok();
     ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()))
-        .insert_header((header::CONTENT_DISPOSITION, disposition::of_download(meta)));
+        .insert_header((header::CONTENT_DISPOSITION, disposition));
     if request.method() == Method::HEAD || meta.length == 0 {
         insert_validators(&mut ok, meta);
         digest::insert(&mut ok, sha256);

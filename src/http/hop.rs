@@ -4,25 +4,52 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{Node, Problem, delete, download};
+use super::{Node, Problem, delete, document, download};
+use crate::accel;
 use crate::delivery::Found;
 use crate::file::{FileId, FileKey};
-use crate::journal::Look;
+use crate::journal::{Kept, Look};
 use crate::peers::{BadPass, PASS, Purpose, Unreachable};
 
 /// Seconds in which a node that was restarted answers again.
 const RETRY_SECONDS: u32 = 2;
 
-/// `GET` and `HEAD` of a file that may be on this node's disk: 404 if it is not, whatever the store
-/// has; 410 if it was deleted.
+/// What follows the address of a file if its description is asked for.
+pub(super) const META: &str = "/meta";
+
+/// Sends nginx to the node that may have a file, for the file or for what is `part` of its address.
+pub(super) fn redirect(node: &Node, owner: u16, id: FileId, part: &str) -> HttpResponse {
+    let uri = accel::peer_uri(owner, id);
+    HttpResponse::Ok()
+        .insert_header((accel::REDIRECT, format!("{uri}{part}")))
+        .insert_header((PASS, node.peers.pass(Purpose::Read, owner, id)))
+        .finish()
+}
+
+/// `GET` and `HEAD` of a file that may be on this node's disk.
 pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let id = id(&request)?;
-    node.peers.check(pass(&request), Purpose::Read, id)?;
+    download::answer_kept(&request, &look(&request, &node).await?)
+}
+
+/// `GET` and `HEAD` of the description of such a file.
+pub(super) async fn meta(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let kept = look(&request, &node).await?;
+    document::describe(&FileKey::Id(kept.id), &Found::Kept(kept))
+}
+
+/// What this node's disk has, for another node: 404 if it has nothing, whatever the store has; 410
+/// if the file was deleted.
+async fn look(request: &HttpRequest, node: &Node) -> Result<Kept, Problem> {
+    let id = id(request)?;
+    node.peers.check(pass(request), Purpose::Read, id)?;
     match node.delivery.look(id).await? {
-        Look::Kept(kept) => download::answer_kept(&request, &kept),
+        Look::Kept(kept) => Ok(kept),
         Look::Deleted => Err(Problem::deleted()),
         Look::Absent => Err(Problem::not_found()),
     }
@@ -51,18 +78,36 @@ pub(super) async fn introduce(
     Ok(HttpResponse::Ok().json(introduction))
 }
 
-/// The owner does not have the file: it is in the store by now, or nowhere. As nobody asks for a
-/// token here, the address must be the one that this process gave nginx, to the letter.
+/// The owner does not have the file: it is in the store by now, or nowhere.
 pub(super) async fn again(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = FileKey::Id(id(&request)?);
-    match node.delivery.find_here(&key).await? {
+    let (_, found) = look_here(&request, &node).await?;
+    match found {
         Found::Kept(kept) => download::answer_kept(&request, &kept),
         Found::Stored(stored) => download::answer_stored(&request, &stored),
         Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
     }
+}
+
+/// The same, when its description was asked for.
+pub(super) async fn meta_again(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let (key, found) = look_here(&request, &node).await?;
+    document::describe(&key, &found)
+}
+
+/// What this node and the store have. As nobody asks for a token here, the address must be the one
+/// that this process gave nginx, to the letter.
+async fn look_here(request: &HttpRequest, node: &Node) -> Result<(FileKey, Found), Problem> {
+    let owner: Option<u16> = request.match_info().query("node").parse().ok();
+    let key = FileKey::Id(id(request)?);
+    owner.ok_or_else(Problem::not_found)?;
+    let found = node.delivery.find_here(&key).await?;
+    Ok((key, found))
 }
 
 fn id(request: &HttpRequest) -> Result<FileId, Problem> {

@@ -8,15 +8,19 @@ mod access;
 mod admin;
 mod conditions;
 mod content_type;
+mod created;
 mod delete;
 mod digest;
 mod disposition;
+mod document;
 mod download;
 mod drain;
 mod form;
 mod health;
 mod hop;
+mod idempotency;
 mod passed;
+mod prefer;
 mod problem;
 mod ranges;
 mod refusal;
@@ -32,7 +36,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route};
 
 use crate::accel;
-use crate::commit::{Backlog, Health, Slots, Tally};
+use crate::commit::{Arrivals, Backlog, Health, Slots, Tally};
 use crate::delivery::Delivery;
 use crate::journal::Journal;
 use crate::peers::{HOP, Peers};
@@ -59,6 +63,8 @@ pub struct Node {
     pub health: Health,
     /// How many commits may run.
     pub slots: Arc<Slots>,
+    /// Who waits for a commit.
+    pub arrivals: Arc<Arrivals>,
     /// What was committed.
     pub tally: Arc<Tally>,
     /// Who may do what.
@@ -102,6 +108,15 @@ pub fn public(service: &mut ServiceConfig) {
         .service(collection("/files"))
         .service(collection("/files/"))
         .service(file("/files/{id}"))
+        .service(
+            // Uploads and deletes take it for a name, as any other.
+            web::resource("/files/{id}/{name:meta}")
+                .route(web::get().to(document::meta))
+                .route(web::head().to(document::meta))
+                .route(web::put().to(upload::named))
+                .route(web::delete().to(delete::file))
+                .default_service(only("GET, HEAD, PUT, DELETE")),
+        )
         .service(file("/files/{id}/{name:.*}"))
         .route(accel::ADMISSION, web::get().to(access::admission))
         .route(
@@ -118,11 +133,25 @@ pub fn public(service: &mut ServiceConfig) {
                 .route(web::head().to(hop::file))
                 .route(web::delete().to(hop::delete)),
         )
+        .service(
+            web::resource(format!("{HOP}/files/{{id}}{}", hop::META))
+                .route(web::get().to(hop::meta))
+                .route(web::head().to(hop::meta)),
+        )
         .route(&format!("{HOP}/node"), web::get().to(hop::introduce))
         .service(
             web::resource(format!("{}/{{node}}/files/{{id}}", accel::PEER))
                 .route(web::get().to(hop::again))
                 .route(web::head().to(hop::again)),
+        )
+        .service(
+            web::resource(format!(
+                "{}/{{node}}/files/{{id}}{}",
+                accel::PEER,
+                hop::META
+            ))
+            .route(web::get().to(hop::meta_again))
+            .route(web::head().to(hop::meta_again)),
         )
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))

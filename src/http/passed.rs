@@ -1,15 +1,18 @@
 //! Small bodies, which come with their heads: taken over without a thread that waits.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{rt, web};
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::upload::Upload;
+use super::idempotency::Course;
+use super::upload::{Upload, enter};
 use super::{Node, Problem};
 use crate::accel;
-use crate::journal::{AdoptError, Adopted, Waiter};
+use crate::journal::{AdoptError, Adopted, Request, Waiter};
 use crate::spool::Received;
 
 /// Whether a request brings its body itself. Where nginx spools the body, it takes the length away.
@@ -40,7 +43,7 @@ pub(super) async fn read(headers: &HeaderMap, body: web::Payload) -> Result<Byte
 ///
 /// # Errors
 /// When nothing of it is kept.
-pub(super) async fn take(upload: Upload, body: Bytes) -> Result<Adopted, Problem> {
+pub(super) async fn take(upload: Upload, body: Bytes) -> Result<Vec<Adopted>, Problem> {
     let taken = rt::spawn(upload.take_passed(body)).await;
     taken.unwrap_or_else(|lost| {
         log::error!("an upload was lost: {lost}");
@@ -49,13 +52,17 @@ pub(super) async fn take(upload: Upload, body: Bytes) -> Result<Adopted, Problem
 }
 
 impl Upload {
-    async fn take_passed(self, body: Bytes) -> Result<Adopted, Problem> {
+    async fn take_passed(self, body: Bytes) -> Result<Vec<Adopted>, Problem> {
         self.caller.let_in(&self.node)?;
         let received = Received::Passed(&body);
         if !self.node.journal.is_small(received.length()) {
             return web::block(move || self.adopt(Received::Passed(&body))).await?;
         }
         let (mut room, draft) = self.check(received)?;
+        let _running = match self.course(draft.request).await? {
+            Course::Answered(answer) => return Ok(answer),
+            Course::Adopt(running) => running,
+        };
         let free = self.node.access.free(&self.node.journal).await?;
         let (answer, told) = oneshot::channel();
         let waiter = Box::new(Uploader {
@@ -68,8 +75,17 @@ impl Upload {
             log::error!("an upload was lost in the log");
             Problem::internal()
         })??;
-        self.keep(&mut room, &adopted);
+        let adopted = vec![adopted];
+        enter(&self.node, &mut room, &adopted);
         Ok(adopted)
+    }
+
+    async fn course(&self, request: Option<Request>) -> Result<Course, Problem> {
+        if request.is_none() {
+            return Ok(Course::Adopt(None));
+        }
+        let journal = Arc::clone(&self.node.journal);
+        web::block(move || Course::of(&journal, request)).await?
     }
 }
 

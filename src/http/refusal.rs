@@ -1,4 +1,4 @@
-//! The refusals that follow from who asks, and for how much.
+//! The refusals that follow from who asks, for how much, and how often.
 
 use actix_web::http::StatusCode;
 
@@ -6,6 +6,9 @@ use super::Problem;
 
 /// Seconds in which some of what is pending should be committed.
 const PENDING_SECONDS: u32 = 30;
+
+/// Seconds in which an upload whose body is there should be answered.
+const RUNNING_SECONDS: u32 = 1;
 
 impl Problem {
     /// RFC 6750 §3. `error` is empty if there was no token at all.
@@ -78,6 +81,31 @@ impl Problem {
             "Too many bytes of yours wait to be stored. Send the request again later.",
         )
         .retry_after(PENDING_SECONDS)
+    }
+
+    pub(super) fn bad_key() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-idempotency-key",
+            "Idempotency-Key is not one string of 1 to 255 printable ASCII characters.",
+        )
+    }
+
+    pub(super) fn still_running() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "still-running",
+            "The upload with this Idempotency-Key is being taken just now. Send the request again.",
+        )
+        .retry_after(RUNNING_SECONDS)
+    }
+
+    pub(super) fn key_of_another() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "Another upload was sent with this Idempotency-Key.",
+        )
     }
 
     pub(super) fn disk_not_asked(err: &std::io::Error) -> Self {

@@ -1,14 +1,18 @@
-//! POST and PUT: from a head and a body to a 201.
+//! POST and PUT: from a head and a body to a promise.
+
+use std::slice;
+use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use percent_encoding::percent_decode_str;
-use serde_json::json;
 
 use super::access::{self, Caller};
 use super::content_type::{self, FormType};
+use super::idempotency::{Course, Key, Shape};
+use super::prefer::Preferences;
 use super::subjects::Reservation;
-use super::{Node, Problem, digest, disposition, form, passed, upload_metadata};
+use super::{Node, Problem, created, digest, disposition, form, passed, upload_metadata};
 use crate::accel;
 use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::journal::{Adopted, Draft};
@@ -25,8 +29,10 @@ pub(super) async fn posted(
     };
     let caller = access::uploader(&request, &node)?;
     let head = Head::read(request.headers())?;
-    let adopted = web::block(move || adopt_form(&node, &caller, head, &form_type)).await??;
-    Ok(created_many(&adopted))
+    let (preferences, node) = (Preferences::read(request.headers()), node.into_inner());
+    let adopting = Arc::clone(&node);
+    let adopted = web::block(move || adopt_form(&adopting, &caller, head, &form_type)).await??;
+    created::answer(node, preferences, adopted, Shape::Form).await
 }
 
 /// PUT without a name.
@@ -73,15 +79,16 @@ async fn upload(
             .or(path_name),
         head: Head::read(headers)?,
         caller,
-        node,
+        node: node.clone(),
     };
+    let preferences = Preferences::read(headers);
     let adopted = if passed::is_passed(headers) {
         let body = passed::read(headers, body).await?;
         passed::take(upload, body).await?
     } else {
         web::block(move || upload.adopt_spooled()).await??
     };
-    Ok(created(&adopted))
+    created::answer(node.into_inner(), preferences, adopted, Shape::File).await
 }
 
 /// A file that is being uploaded as a body of its own, and by whom.
@@ -95,17 +102,21 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Claims the spool file and adopts it. Blocks on the disk.
-    fn adopt_spooled(self) -> Result<Adopted, Problem> {
+    fn adopt_spooled(self) -> Result<Vec<Adopted>, Problem> {
         let spooled = self.head.claim(&self.node)?;
         let body = Received::from(spooled.as_ref());
         self.adopt(body)
     }
 
-    /// Blocks on the disk.
-    pub(super) fn adopt(&self, body: Received<'_>) -> Result<Adopted, Problem> {
+    /// Adopts it, unless that was done before. Blocks on the disk.
+    pub(super) fn adopt(&self, body: Received<'_>) -> Result<Vec<Adopted>, Problem> {
         let (mut room, draft) = self.check(body)?;
-        let adopted = self.node.journal.adopt(body, draft)?;
-        self.keep(&mut room, &adopted);
+        let _running = match Course::of(&self.node.journal, draft.request)? {
+            Course::Answered(answer) => return Ok(answer),
+            Course::Adopt(running) => running,
+        };
+        let adopted = vec![self.node.journal.adopt(body, draft)?];
+        enter(&self.node, &mut room, &adopted);
         Ok(adopted)
     }
 
@@ -114,18 +125,18 @@ impl Upload {
         self.head.digests.check(body)?;
         let window = Window::whole(body.length());
         let room = self.caller.check_body(&self.node, window.length)?;
-        let draft = Draft {
-            content_type: type_of(&self.caller, self.content_type.clone(), body, window)?,
-            filename: self.filename.clone(),
-            metadata: forced(&self.caller, self.head.metadata.clone())?,
-        };
-        Ok((room, draft))
-    }
-
-    /// A promise is made: it counts, and is to be committed.
-    pub(super) fn keep(&self, room: &mut Reservation<'_>, adopted: &Adopted) {
-        room.keep(adopted.id(), adopted.meta().length);
-        self.node.backlog.push(adopted.id(), UnixMillis::now());
+        let mut part = (
+            window,
+            Draft {
+                content_type: type_of(&self.caller, self.content_type.clone(), body, window)?,
+                filename: self.filename.clone(),
+                metadata: forced(&self.caller, self.head.metadata.clone())?,
+                request: None,
+            },
+        );
+        let key = &self.head.key;
+        part.1.request = key.request(&self.caller, Shape::File, body, slice::from_ref(&part))?;
+        Ok((room, part.1))
     }
 }
 
@@ -134,6 +145,7 @@ struct Head {
     spooled: Option<Spooled>,
     digests: digest::Claimed,
     metadata: Metadata,
+    key: Key,
 }
 
 impl Head {
@@ -142,6 +154,7 @@ impl Head {
             spooled: spooled(headers)?,
             digests: digest::Claimed::read(headers)?,
             metadata: upload_metadata::read(headers)?,
+            key: Key::read(headers)?,
         })
     }
 
@@ -198,16 +211,31 @@ fn adopt_form(
             filename: file.filename,
             content_type: type_of(caller, file.content_type, (&body).into(), file.window)?,
             metadata: metadata.clone(),
+            request: None,
         };
         Ok((file.window, draft))
     });
-    let drafts = drafts.collect::<Result<Vec<_>, Problem>>()?;
+    let mut drafts = drafts.collect::<Result<Vec<_>, Problem>>()?;
+    let received = Received::from(&body);
+    let request = head.key.request(caller, Shape::Form, received, &drafts)?;
+    for (_, draft) in &mut drafts {
+        draft.request = request;
+    }
+    let _running = match Course::of(&node.journal, request)? {
+        Course::Answered(answer) => return Ok(answer),
+        Course::Adopt(running) => running,
+    };
     let adopted = node.journal.adopt_form(&body, drafts)?;
-    for file in &adopted {
+    enter(node, &mut room, &adopted);
+    Ok(adopted)
+}
+
+/// Counts what was promised, and has it committed.
+pub(super) fn enter(node: &Node, room: &mut Reservation<'_>, adopted: &[Adopted]) {
+    for file in adopted {
         room.keep(file.id(), file.meta().length);
         node.backlog.push(file.id(), UnixMillis::now());
     }
-    Ok(adopted)
 }
 
 /// The type that a file gets: what its sender says, or what its first bytes show; if the sender
@@ -237,46 +265,4 @@ fn forced(caller: &Caller, mut metadata: Metadata) -> Result<Metadata, Problem> 
         metadata.insert(name.clone(), text.clone())?;
     }
     Ok(metadata)
-}
-
-/// The answer that the promise is.
-fn created(adopted: &Adopted) -> HttpResponse {
-    HttpResponse::Created()
-        .insert_header((header::LOCATION, url(adopted)))
-        .insert_header((header::ETAG, adopted.meta().etag()))
-        .json(description(adopted))
-}
-
-/// The answer to a form: its files in their order.
-fn created_many(adopted: &[Adopted]) -> HttpResponse {
-    let mut answer = HttpResponse::Created();
-    if let [only] = adopted {
-        answer
-            .insert_header((header::LOCATION, url(only)))
-            .insert_header((header::ETAG, only.meta().etag()));
-    }
-    let files: Vec<_> = adopted.iter().map(description).collect();
-    answer.json(json!({ "files": files }))
-}
-
-fn url(adopted: &Adopted) -> String {
-    format!("/files/{}", adopted.id())
-}
-
-fn description(adopted: &Adopted) -> serde_json::Value {
-    let meta = adopted.meta();
-    let metadata: serde_json::Map<_, _> = meta
-        .metadata
-        .iter()
-        .map(|(name, text)| (name.to_owned(), text.into()))
-        .collect();
-    json!({
-        "id": adopted.id().to_string(),
-        "filename": meta.filename.as_str(),
-        "length": meta.length,
-        "content_type": meta.content_type.as_str(),
-        "metadata": metadata,
-        "state": "pending",
-        "url": url(adopted),
-    })
 }

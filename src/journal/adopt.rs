@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::time::SystemTime;
 
+use super::answers::{AnswerTo, Request, Seat, Standing};
 use super::disk::if_there;
 use super::entry::Record;
 use super::error::AdoptError;
@@ -22,24 +23,36 @@ pub struct Draft {
     pub content_type: MediaType,
     /// What else its sender said of it.
     pub metadata: Metadata,
+    /// The request that it answers, if that has a key.
+    pub request: Option<Request>,
 }
 
 /// A promise: made after the last fsync and nowhere else. A 201 is rendered from nothing else.
 #[derive(Debug)]
 pub struct Adopted {
-    id: FileId,
-    meta: FileMeta,
+    pub(super) id: FileId,
+    pub(super) meta: FileMeta,
+    pub(super) standing: Standing,
 }
 
 impl Draft {
-    /// The description of the file that this becomes.
-    pub(super) fn describe(self, id: FileId, length: u64, uploaded: SystemTime) -> FileMeta {
-        FileMeta {
+    /// The record of the entry that this becomes.
+    pub(super) fn record(self, seat: Seat, id: FileId, bytes: Window, time: SystemTime) -> Record {
+        let meta = FileMeta {
             filename: self.filename.unwrap_or_else(|| FileName::of_id(id)),
             content_type: self.content_type,
-            length,
-            uploaded: UnixMillis::from_system_time(uploaded),
+            length: bytes.length,
+            uploaded: UnixMillis::from_system_time(time),
             metadata: self.metadata,
+        };
+        let answer = self.request.map(|request| AnswerTo {
+            request,
+            seat,
+            is_deleted: false,
+        });
+        Record {
+            answer,
+            ..Record::new(id, meta, bytes.offset)
         }
     }
 }
@@ -53,6 +66,16 @@ impl Adopted {
     /// The file's description.
     pub fn meta(&self) -> &FileMeta {
         &self.meta
+    }
+
+    /// How far it had come when this was made.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Notes how far it has come since.
+    pub fn set_standing(&mut self, standing: Standing) {
+        self.standing = standing;
     }
 }
 
@@ -194,38 +217,37 @@ impl Journal {
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
         let id = placed.id;
-        let (meta, record) = self.write_record(placed, window, draft)?; // 3
+        let (record, file) = self.write_record(placed, Seat::alone(id), window, draft)?; // 3
         self.sync_file(placed.file.file())
             .map_err(at("fsync the body"))?; // 4
-        self.sync_file(&record).map_err(at("fsync the record"))?; // 5
+        self.sync_file(&file).map_err(at("fsync the record"))?; // 5
         self.sync_bodies(placed.changed)?; // 6
         self.move_into_incoming(id)?; // 7
         self.sync_directory(&self.layout.room(Room::Incoming))
             .map_err(at("fsync incoming"))?; // 8
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
-        Ok(self.enter(id, meta, Place::Files))
+        Ok(self.enter(record, Place::Files))
     }
 
     /// Step 3.
     pub(super) fn write_record(
         &self,
         placed: &Placed<'_>,
+        seat: Seat,
         window: Window,
         draft: Draft,
-    ) -> Result<(FileMeta, File), AdoptError> {
+    ) -> Result<(Record, File), AdoptError> {
         let id = placed.id;
         let uploaded = placed.file.modified().map_err(at("read the body's time"))?;
-        let meta = draft.describe(id, window.length, uploaded);
-        let encoded = Record::new(id, meta.clone(), window.offset)
-            .encode()
-            .map_err(at("encode the record"))?;
-        let record = self
+        let record = draft.record(seat, id, window, uploaded);
+        let encoded = record.encode().map_err(at("encode the record"))?;
+        let file = self
             .disk
             .create(&self.layout.record_in_writing(id), &encoded)
             .map_err(at("write the record"))?;
-        self.disk.start_writing(&record);
-        Ok((meta, record))
+        self.disk.start_writing(&file);
+        Ok((record, file))
     }
 
     /// Step 6.
@@ -245,16 +267,22 @@ impl Journal {
             .map_err(at("move the record into incoming"))
     }
 
-    /// Tells the index of a promise that is made.
-    pub(super) fn enter(&self, id: FileId, meta: FileMeta, place: Place) -> Adopted {
+    /// Tells memory of a promise that is made.
+    pub(super) fn enter(&self, record: Record, place: Place) -> Adopted {
         let slot = Slot {
             room: Room::Incoming,
-            length: meta.length,
+            length: record.meta.length,
             is_begun: false,
+            is_keyed: record.answer.is_some(),
             place,
         };
-        self.index().insert(id, slot);
-        Adopted { id, meta }
+        self.index().insert(record.id, slot);
+        self.learn(record.id, record.answer.as_ref());
+        Adopted {
+            id: record.id,
+            meta: record.meta,
+            standing: Standing::Pending,
+        }
     }
 
     /// Takes back what an adoption without a promise left: the record first, as a body without a

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::answers::{AnswerTo, Request, Seat};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
+use crate::store;
 
 /// The version of the record's form. A reader refuses one that it does not know.
 const FORMAT: u32 = 1;
@@ -28,6 +30,8 @@ pub struct Record {
     pub next_attempt: UnixMillis,
     /// Why it was deferred or is held.
     pub reason: Option<String>,
+    /// The request that it answers, if that had a key.
+    pub answer: Option<AnswerTo>,
 }
 
 /// The record as it stands on disk. `bodies` is a list, so that an upload in several pieces needs
@@ -46,6 +50,56 @@ struct Written {
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<WrittenAnswer>,
+}
+
+/// [`AnswerTo`] as it stands on disk.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenAnswer {
+    key: String,
+    content: String,
+    first: String,
+    position: u32,
+    files: u32,
+    is_deleted: bool,
+}
+
+impl From<AnswerTo> for WrittenAnswer {
+    fn from(answer: AnswerTo) -> Self {
+        let AnswerTo {
+            request,
+            seat,
+            is_deleted,
+        } = answer;
+        Self {
+            key: request.key.to_string(),
+            content: request.content.to_string(),
+            first: seat.first.to_string(),
+            position: seat.position,
+            files: seat.files,
+            is_deleted,
+        }
+    }
+}
+
+impl WrittenAnswer {
+    fn read(&self) -> Option<AnswerTo> {
+        let seat = Seat {
+            first: self.first.parse().ok()?,
+            position: self.position,
+            files: self.files,
+        };
+        seat.is_possible().then_some(AnswerTo {
+            request: Request {
+                key: store::Sha256::from_hex(&self.key)?,
+                content: store::Sha256::from_hex(&self.content)?,
+            },
+            seat,
+            is_deleted: self.is_deleted,
+        })
+    }
 }
 
 impl Record {
@@ -62,6 +116,7 @@ impl Record {
             attempts: 0,
             next_attempt: UnixMillis(0),
             reason: None,
+            answer: None,
         }
     }
 
@@ -86,6 +141,7 @@ impl Record {
                 .iter()
                 .map(|(name, text)| (name.to_owned(), text.to_owned()))
                 .collect(),
+            answer: self.answer.map(WrittenAnswer::from),
         })?;
         let check = check_line(&bytes);
         bytes.extend_from_slice(check.as_bytes());
@@ -97,6 +153,19 @@ impl Record {
     /// # Errors
     /// What is wrong with it.
     pub fn decode(id: FileId, bytes: &[u8]) -> Result<Self, String> {
+        let record = Self::decode_any(bytes)?;
+        if record.id == id {
+            Ok(record)
+        } else {
+            Err(format!("the record is that of {}", record.id))
+        }
+    }
+
+    /// Reads what [`Record::encode`] wrote for whatever id.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn decode_any(bytes: &[u8]) -> Result<Self, String> {
         let line = checked_line(bytes)?;
         let written: Written = serde_json::from_slice(line)
             .map_err(|err| format!("the record is not valid: {err}"))?;
@@ -106,9 +175,7 @@ impl Record {
                 written.format
             ));
         }
-        if written.id != id.to_string() {
-            return Err(format!("the record is that of {}", written.id));
-        }
+        let id = written.id.parse().map_err(|_| "the record has no id")?;
         let [window] = *written.bodies.as_slice() else {
             return Err(format!("the record has {} bodies", written.bodies.len()));
         };
@@ -119,6 +186,10 @@ impl Record {
         for (name, text) in written.metadata {
             metadata.insert(name, text).map_err(|err| err.to_string())?;
         }
+        let answer = written.answer.map(|answer| {
+            let read = answer.read();
+            read.ok_or("the record answers no request that can be")
+        });
         Ok(Self {
             id,
             meta: FileMeta {
@@ -132,6 +203,7 @@ impl Record {
             attempts: written.attempts,
             next_attempt: UnixMillis(written.next_attempt_ms),
             reason: written.reason,
+            answer: answer.transpose()?,
         })
     }
 }
@@ -155,7 +227,7 @@ pub(super) fn checked_line(bytes: &[u8]) -> Result<&[u8], String> {
 
 /// The second line that goes with a first, with the line break between them.
 pub(super) fn check_line(line: &[u8]) -> String {
-    let digest = crate::store::Sha256(Sha256::digest(line).into());
+    let digest = store::Sha256(Sha256::digest(line).into());
     format!("\n{CHECK}{digest}\n")
 }
 
@@ -179,6 +251,18 @@ pub(super) mod tests {
             attempts: 3,
             next_attempt: UnixMillis(1_700_000_009_000),
             reason: Some("because".to_owned()),
+            answer: Some(AnswerTo {
+                request: Request {
+                    key: store::Sha256([1; 32]),
+                    content: store::Sha256([2; 32]),
+                },
+                seat: Seat {
+                    first: FileId::from_bytes([6; 12]),
+                    position: 1,
+                    files: 3,
+                },
+                is_deleted: true,
+            }),
             ..Record::new(FileId::from_bytes([7; 12]), meta, 7)
         }
     }

@@ -4,6 +4,7 @@ use std::fs::File;
 
 use super::Journal;
 use super::adopt::{Adopted, Draft, Placed, at};
+use super::answers::Seat;
 use super::disk::if_there;
 use super::entry::{check_line, checked_line};
 use super::error::AdoptError;
@@ -91,10 +92,13 @@ impl Journal {
             placed.push(one);
         }
         self.write_list(&form.ids)?; // 3
-        let metas = placed
+        let records = placed
             .iter()
+            .zip(Seat::row(&form.ids))
             .zip(parts)
-            .map(|(placed, (window, draft))| Ok(self.write_record(placed, window, draft)?.0))
+            .map(|((placed, seat), (window, draft))| {
+                Ok(self.write_record(placed, seat, window, draft)?.0)
+            })
             .collect::<Result<Vec<_>, AdoptError>>()?; // 4
         self.sync_form(body, &placed)?; // 5
         for &id in &form.ids {
@@ -110,9 +114,9 @@ impl Journal {
             .map_err(at("fsync tmp"))?; // 8
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
-        let entered = form.ids.iter().zip(metas);
-        Ok(entered
-            .map(|(&id, meta)| self.enter(id, meta, Place::Files))
+        Ok(records
+            .into_iter()
+            .map(|record| self.enter(record, Place::Files))
             .collect())
     }
 

@@ -1,6 +1,6 @@
 //! What is in which room, in memory: a hint that recovery makes anew from the disk.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use super::layout::Room;
@@ -14,6 +14,8 @@ pub(super) struct Slot {
     pub(super) length: u64,
     /// Whether a commit may have begun, so that the store may hold something of it.
     pub(super) is_begun: bool,
+    /// Whether it answers a request that has a key: its record outlives it.
+    pub(super) is_keyed: bool,
     pub(super) place: Place,
 }
 
@@ -57,6 +59,8 @@ pub(super) struct Index {
     settled: VecDeque<(Instant, FileId)>,
     /// Taken out to be evicted, with files that are not removed yet.
     pub(super) evicted: BTreeSet<FileId>,
+    /// Settled entries that have left, with where their records are until they are kept as answers.
+    pub(super) leaving: BTreeMap<FileId, Place>,
     /// When the store was first cleared of entries that are deleted.
     cleared: HashMap<FileId, Instant>,
     totals: HashMap<Room, Totals>,
@@ -109,6 +113,16 @@ impl Index {
         }
     }
 
+    /// Takes a settled entry out; whether its record must be kept first.
+    pub(super) fn leave(&mut self, id: FileId) -> bool {
+        let keyed = self.get(id).filter(|slot| slot.is_keyed);
+        if let Some(slot) = keyed {
+            self.leaving.insert(id, slot.place);
+        }
+        self.remove(id);
+        keyed.is_some()
+    }
+
     /// Entries in a room, in no order.
     pub(super) fn in_room(&self, room: Room) -> Vec<FileId> {
         let here = self.slots.iter().filter(|(_, slot)| slot.room == room);
@@ -153,7 +167,7 @@ impl Index {
             }
             self.settled.pop_front();
             if is_here {
-                self.remove(id);
+                self.leave(id);
                 self.evicted.insert(id);
             }
         }

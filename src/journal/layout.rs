@@ -66,6 +66,9 @@ const RECORD_SUFFIX: &str = ".json";
 /// Ends the name of a segment of the log.
 const SEGMENT_SUFFIX: &str = ".log";
 
+/// Ends the name of a file of answers.
+const ANSWERS_SUFFIX: &str = ".answers";
+
 /// Ends the name of the list of a form's entries.
 const FORM_SUFFIX: &str = ".form";
 
@@ -140,6 +143,22 @@ impl Layout {
         name.to_str()?.strip_suffix(SEGMENT_SUFFIX)?.parse().ok()
     }
 
+    /// Where the records of entries that have left are kept, for those who ask again.
+    pub fn answered(&self) -> PathBuf {
+        self.journal.join("answered")
+    }
+
+    /// A file of such records.
+    pub fn answers(&self, generation: u64) -> PathBuf {
+        let name = format!("{generation:016}{ANSWERS_SUFFIX}");
+        self.answered().join(name)
+    }
+
+    /// The number in a name of such a file; `None` if it is none.
+    pub fn answers_generation(name: &OsStr) -> Option<u64> {
+        name.to_str()?.strip_suffix(ANSWERS_SUFFIX)?.parse().ok()
+    }
+
     /// A room's directory.
     pub fn room(&self, room: Room) -> PathBuf {
         self.journal.join(room.name())
@@ -156,6 +175,7 @@ impl Layout {
             self.bodies(),
             self.corrupt(),
             self.log(),
+            self.answered(),
         ];
         all.extend(Room::ALL.map(|room| self.room(room)));
         all

@@ -13,10 +13,12 @@
 //! | `hold` | promised, waits for an admin | an admin's retry, a delete |
 //! | `settled` | proven in the store | its grace time, the byte budget |
 //! | `deleted` | deleted by a caller | the store answers, and holds nothing of it |
+//! | `answered` | left, and answers a request that has a key; in few files | the time that keys are kept, the count of them |
 //! | `corrupt` | unreadable | an admin's hand |
 
 mod admission;
 mod adopt;
+mod answers;
 mod disk;
 mod entry;
 mod error;
@@ -36,7 +38,7 @@ mod tests;
 use std::fs::File;
 use std::io::{self, Cursor, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use rustix::io::Errno;
 
@@ -46,6 +48,7 @@ use crate::store::{Body, Promised};
 
 pub use admission::Free;
 pub use adopt::{Adopted, Draft};
+pub use answers::{Request, Running, Standing, Turn};
 pub use disk::{Disk, LocalDisk, UnsyncedDisk};
 pub use entry::Record;
 pub use error::{AdoptError, JournalError, OpenError};
@@ -56,6 +59,7 @@ pub use recovery::Recovered;
 pub use remove::Deletion;
 pub use settle::Settling;
 
+use answers::Answers;
 use index::{Index, Place, Slot};
 use lock::JournalLock;
 use log::Log;
@@ -74,6 +78,7 @@ pub struct Journal {
     /// that one has nothing to gain.
     bodies_sync: SharedSync,
     log: Log,
+    answers: Arc<Answers>,
     _lock: JournalLock,
 }
 
@@ -89,6 +94,13 @@ pub struct Kept {
     /// Whether it has a file among the bodies that is it from end to end. Any other is read by
     /// [`Journal::open_window`].
     pub is_whole_file: bool,
+}
+
+impl Kept {
+    /// How far it has come.
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.room)
+    }
 }
 
 /// The journal is moving an entry just now: its memory can be read by those alone who may wait.

@@ -11,6 +11,8 @@
 //! | a record in `settled`, without its body | while it was evicted | removed: the store has the file |
 //! | a record in `deleted`, with or without its body | after a delete | kept until the store holds nothing of it |
 //! | a record that is torn, of an unknown form, or whose body is missing or short | by no cut: a damaged disk | `corrupt`, with the body |
+//! | a record in `answered` | after its entry left | kept until its key's time is over, whatever becomes of the entry |
+//! | a record in `answered` that is torn | while it was written | ignored, with all behind it: the entry has not left |
 //! | a name that is no entry's | by no cut | `corrupt` if it is in a room, left alone elsewhere |
 //! | a file in `spool` that no process has open | by a killed nginx | removed when it is old enough |
 
@@ -18,6 +20,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::disk::{Disk, if_there};
 use super::entry::Record;
@@ -88,9 +91,10 @@ impl Journal {
     /// 2. The lock is ours.
     /// 3. A link from the spool works.
     /// 4. `tmp` is emptied, and with a form that was cut goes what it had moved already.
-    /// 5. The rooms are read.
-    /// 6. The log is read: what it has and the rooms have not is in `incoming` too.
-    /// 7. Bodies without a record are removed.
+    /// 5. The answers are read.
+    /// 6. The rooms are read.
+    /// 7. The log is read: what it has and the rooms have not is in `incoming` too.
+    /// 8. Bodies without a record are removed.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is served then.
@@ -114,13 +118,15 @@ impl Journal {
             poison: OnceLock::new(),
             bodies_sync: SharedSync::default(),
             log: Log::default(),
+            answers: Arc::default(),
             _lock: lock,
         };
         let mut recovered = Recovered::default();
         journal.empty_tmp(&mut recovered)?; // 4
-        journal.read_rooms(&mut recovered)?; // 5
-        journal.replay(&mut recovered)?; // 6
-        journal.remove_lone_bodies(&mut recovered)?; // 7
+        journal.read_answers()?; // 5
+        journal.read_rooms(&mut recovered)?; // 6
+        journal.replay(&mut recovered)?; // 7
+        journal.remove_lone_bodies(&mut recovered)?; // 8
         let entries = |room| usize::try_from(journal.totals(room).entries).unwrap_or(usize::MAX);
         recovered.settled = entries(Room::Settled);
         recovered.deleted = entries(Room::Deleted);
@@ -198,9 +204,11 @@ impl Journal {
                     room,
                     length: record.meta.length,
                     is_begun: true,
+                    is_keyed: record.answer.is_some(),
                     place: Place::Files,
                 };
                 self.index().insert(id, slot);
+                self.learn(id, record.answer.as_ref());
             }
             Ok(None) => self.recovered_unlink(&path, recovered)?,
             Err(reason) => {

@@ -84,6 +84,7 @@ impl Journal {
     fn delete_settled(&self, id: FileId) -> Result<Deletion, JournalError> {
         self.sync_settled(id)?;
         self.finish_notes(id)?;
+        self.keep_deleted(id)?;
         self.unlink_entry(Room::Settled, id)?;
         self.sync_directory(&self.layout.room(Room::Settled))
             .map_err(at(id, "fsync a delete"))?;
@@ -102,6 +103,7 @@ impl Journal {
     /// What the disk says; the rest is erased at the next start then.
     pub fn erase(&self, id: FileId) -> Result<(), JournalError> {
         self.finish_notes(id)?;
+        self.keep_deleted(id)?;
         self.unlink_entry(Room::Deleted, id)?;
         self.index().remove(id);
         Ok(())
@@ -109,6 +111,7 @@ impl Journal {
 
     /// Before the last trace of an entry goes: the log must not bring it back.
     pub(super) fn finish_notes(&self, id: FileId) -> Result<(), JournalError> {
+        self.keep_leaving()?;
         self.sync_notes().map_err(at(id, "note in the log"))
     }
 

@@ -38,9 +38,10 @@ impl Journal {
         let mut index = self.index();
         let slot = index.get(id).ok_or(JournalError::Absent(id))?;
         if let Place::Log(position) = slot.place {
-            index.remove(id);
-            self.log.release(position.generation);
-            self.log.note_gone(id);
+            if !index.leave(id) {
+                self.log.release(position.generation);
+                self.log.note_gone(id);
+            }
             return Ok(Settling::Settled);
         }
         let room = slot.room;

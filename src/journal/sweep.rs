@@ -14,7 +14,7 @@ use crate::file::FileId;
 impl Journal {
     /// Removes settled entries that are past their grace time or over the byte budget, the oldest
     /// first; all of them when the disk is about to be full. Returns how many. Removes what the
-    /// log does not need any more, too.
+    /// log does not need any more, too, and answers whose time is over.
     ///
     /// # Errors
     /// What the disk says; the rest is left for the next sweep.
@@ -28,10 +28,15 @@ impl Journal {
                 || since.elapsed() >= self.limits.settled_grace
                 || totals.bytes > self.limits.settled_max_bytes
         };
+        let kept = self.keep_leaving();
         let note = at(FileId::from_bytes([0; 12]), "clear the log");
         let cleared = self.sync_notes().and_then(|()| self.remove_old_segments());
         cleared.map_err(note)?;
-        let evicted = self.index().evict(due);
+        let mut evicted = self.index().evict(due);
+        let kept = kept.and_then(|()| self.keep_leaving());
+        // What cannot be kept stays; all others make room for it.
+        let leaving = |id: &FileId| self.index().leaving.contains_key(id);
+        evicted.retain(|id| !leaving(id));
         if let Some(&first) = evicted.first() {
             self.sync_settled(first)?;
         }
@@ -44,6 +49,8 @@ impl Journal {
             self.sync_directory(&self.layout.room(Room::Settled))
                 .map_err(at(last, "fsync an eviction"))?;
         }
+        self.forget_answers()?;
+        kept?;
         Ok(evicted.len())
     }
 

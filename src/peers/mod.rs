@@ -7,7 +7,8 @@
 //! # The protocol
 //! Node B is asked for a file whose id has the number of node A.
 //!
-//! Reading (`GET`, `HEAD`; conditions and ranges are passed on and judged by A):
+//! Reading (`GET`, `HEAD` of a file or of what is known of it; conditions and ranges are passed on and
+//! judged by A):
 //! 1. B's sidecar checks the client's token. A never sees it.
 //! 2. B looks into its journal, and asks the store. While the store is known to be down, it is not
 //!    asked.

@@ -88,6 +88,8 @@ impl<'a> Sockets<'a> {
         .workers(self.config.workers)
         .worker_max_blocking_threads(ADOPTING_THREADS)
         .keep_alive(KEEP_ALIVE)
+        // nginx closes what its client has left: nobody waits for an answer then.
+        .h1_allow_half_closed(false)
         .disable_signals()
         .shutdown_timeout((self.config.stop_grace / 2).as_secs());
         if let Some(listener) = self.take_inherited(path) {

@@ -124,16 +124,27 @@ fn a_browser_shows_plays_and_jumps_within_pending_and_committed_files() {
     let picture = upload("image/png", &media::png(160, 90));
     let sound = upload("audio/wav", &media::wav(SECONDS));
     let film = upload("video/webm", &media::webm(SECONDS, 200_000));
-    let page = serve("<body>".to_owned());
+    let page = |name: &str| serve("<body>".to_owned()).replace("127.0.0.1", name);
+    let (own, strange) = (page("app.example.localhost"), page("app.other.localhost"));
+    let files = routes
+        .site
+        .url()
+        .replace("127.0.0.1", "files.example.localhost");
     let mut round = 0;
     routes.both(|_| {
         // Under another name, so that nothing comes from the browser's own cache.
         round += 1;
-        browser.open(&page);
         let show = |kind: &str, path: &str| {
-            let url = format!("{}{path}/{round}", routes.site.url());
+            let url = format!("{files}{path}/{round}");
             browser.run(SHOW, &json!([kind, url]))
         };
+        browser.open(&strange);
+        let hidden = show("img", &picture);
+        assert!(
+            hidden["error"].is_string(),
+            "a page of another site: {hidden}"
+        );
+        browser.open(&own);
         assert_eq!(show("img", &picture), json!({ "width": 160, "height": 90 }));
         assert_played_from_the_middle(&show("audio", &sound));
         assert_played_from_the_middle(&show("video", &film));

@@ -66,6 +66,19 @@ fn assert_same_everywhere(cluster: &Cluster, path: &str, content: &[u8]) {
     }
 }
 
+/// Asserts that all nodes tell the same of a file.
+fn assert_described_everywhere(cluster: &Cluster, path: &str, state: &str) {
+    let meta = cluster.agree(|client| client.get(&format!("{path}/meta")));
+    assert_eq!(meta.status, 200);
+    assert_eq!(meta.header("cache-control"), "no-store");
+    let document = meta.json();
+    let id = document["id"].as_str().unwrap();
+    assert!(
+        path.ends_with(id) && document["state"] == state,
+        "{document}"
+    );
+}
+
 fn assert_gone_everywhere(cluster: &Cluster, path: &str) {
     for client in cluster.clients() {
         client.get(path).assert_problem(404, "not-found");
@@ -94,6 +107,12 @@ fn what_one_node_has_accepted_is_the_same_through_every_node_without_mongodb() {
     let empty = client.upload(b"");
     let answer = cluster.agree(|client| client.get(&empty.path));
     assert_eq!((answer.status, answer.body.len()), (200, 0));
+    for path in [&small.path, &large.path, &paths[1], &empty.path] {
+        assert_described_everywhere(&cluster, path, "pending");
+    }
+    let deleted = client.delete(&empty.path);
+    assert_eq!(deleted.status, 204);
+    assert_gone_everywhere(&cluster, &format!("{}/meta", empty.path));
 }
 
 #[test]
@@ -123,6 +142,8 @@ fn a_file_is_read_through_every_node_from_the_moment_of_the_201_through_its_comm
                         let place = usize::try_from(writer).unwrap();
                         let file = clients[place].upload(&content);
                         for client in clients.iter().cycle().skip(place + 1).take(6) {
+                            let meta = client.get(&format!("{}/meta", file.path));
+                            assert_eq!(meta.json()["length"], length, "{meta:?}");
                             let answer = client.get(&file.path);
                             assert_eq!(answer.status, 200, "{}", file.path);
                             assert!(answer.body == content, "{}", file.path);
@@ -146,6 +167,7 @@ fn a_file_is_read_through_every_node_from_the_moment_of_the_201_through_its_comm
     for (file, content) in uploaded {
         let answer = cluster.agree(|client| client.get(&file.path));
         assert!(answer.status == 200 && answer.body == content);
+        assert_described_everywhere(&cluster, &file.path, "committed");
     }
 }
 

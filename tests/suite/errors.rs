@@ -61,8 +61,9 @@ fn a_sidecar_that_does_not_answer_in_time_is_a_problem_on_every_address() {
             "proxy_connect_timeout 5s;",
             "proxy_connect_timeout 5s; proxy_read_timeout 1s;",
         ),
-        ("gridspool/refusals.conf", "proxy_read_timeout 10s;", ""),
+        ("gridspool/refusals.conf", "proxy_read_timeout 30s;", ""),
         ("gridspool/files.conf", "proxy_read_timeout 300s;", ""),
+        ("gridspool/spool.conf", "proxy_read_timeout 300s;", ""),
     ]);
     let client = site.client();
     let file = client.upload(b"content");
@@ -105,7 +106,7 @@ fn a_mongodb_that_does_not_answer_in_time_is_a_problem_and_no_page_of_nginx() {
 /// Time-outs of nginx that a test can wait for.
 const SOON: [(&str, &str, &str); 2] = [
     (
-        "gridspool/files.conf",
+        "gridspool/body.conf",
         "client_body_timeout 60s;",
         "client_body_timeout 1s;",
     ),

@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{Answer, Routes, noise, read_to_end, wait_until};
+use crate::support::{Answer, Routes, Uploaded, noise, read_to_end, wait_until};
 
 const LENGTH: usize = 5 * 1024 * 1024;
 
@@ -43,10 +43,12 @@ fn a_body_that_is_evicted_between_the_sidecars_answer_and_nginxs_look_comes_from
     let mut routes = Routes::start();
     let client = routes.site.client();
     let body = noise(1, LENGTH);
-    let file = client.upload(&body);
+    let picture = [("Content-Type", "image/png")];
+    let file = Uploaded::read(&client.post("/files", &picture, &body));
+    let path = format!("{}?download", file.path);
     let between = Between::start(&mut routes);
     let answer = std::thread::scope(|scope| {
-        let reading = scope.spawn(|| client.get_with(&file.path, &[("Range", "bytes=1000000-")]));
+        let reading = scope.spawn(|| client.get_with(&path, &[("Range", "bytes=1000000-")]));
         wait_until("the sidecar sends nginx to the journal", || {
             between.is_holding()
         });
@@ -57,6 +59,8 @@ fn a_body_that_is_evicted_between_the_sidecars_answer_and_nginxs_look_comes_from
     assert_eq!(answer.status, 206);
     assert!(answer.body == body[1_000_000..]);
     assert_eq!(answer.header("etag"), file.etag);
+    let disposition = answer.header("content-disposition");
+    assert!(disposition.starts_with("attachment;"), "{disposition}");
     answer.assert_harmless();
 }
 

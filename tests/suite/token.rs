@@ -242,11 +242,15 @@ fn no_spelling_of_an_address_leads_past_the_token() {
         "/_gridspool/journal/..%2F..%2Ffiles%2F/ID",
         "/_gridspool/journal/body/..%2F..%2F..%2Ffiles%2FID",
         "/files/..%2F_gridspool%2Fjournal%2Fbody%2FID",
+        "/_gridspool/peer/..%2F..%2Ffiles%2Fx%2F..%2F../files/ID",
+        "/_gridspool/peer/..%2F..%2Ffiles%2Fx%2F..%2F../files/ID/meta",
+        "/_gridspool/store/ID/..%2F..%2F..%2Ffiles%2FID",
         "/files/ID/..%2F..%2Fhealthz",
     ] {
         let path = path.replace("ID", &file.id);
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let answer = String::from_utf8_lossy(&site.wire(request.as_bytes())).into_owned();
+        assert!(!answer.contains("filename"), "{path}: {answer}");
         assert!(!answer.ends_with("content"), "{path}: {answer}");
     }
 }

@@ -5,18 +5,18 @@ use std::time::SystemTime;
 
 use super::super::admission::Free;
 use super::super::adopt::{Adopted, Draft, at};
+use super::super::answers::Seat;
 use super::super::entry::Record;
 use super::super::error::AdoptError;
 use super::super::index::Place;
 use super::queue::{Queued, Waiter};
 use super::{Journal, Position, frame};
-use crate::file::{FileId, FileMeta};
+use crate::file::{FileId, Window};
 use crate::spool::Received;
 
 /// An upload in the form that the log has it in.
 struct Framed {
-    id: FileId,
-    meta: FileMeta,
+    record: Record,
     frame: Vec<u8>,
     /// Where in the frame record and body are.
     position: Position,
@@ -55,8 +55,7 @@ impl Journal {
             body.mark_taken().map_err(at("mark the spool file"))?;
         }
         let Framed {
-            id,
-            meta,
+            record,
             frame,
             position,
         } = self.frame(body, draft)?; // 1
@@ -64,7 +63,7 @@ impl Journal {
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
         let place = Place::Log(position.placed(generation, place));
-        Ok(self.enter(id, meta, place))
+        Ok(self.enter(record, place))
     }
 
     /// The same for a small body that came with its head, in steps that wait for nothing: the
@@ -85,8 +84,7 @@ impl Journal {
         self.admit_into(free, body.length())?;
         let queued = self.frame(body, draft).and_then(|framed| {
             let queued = Queued {
-                id: framed.id,
-                meta: framed.meta,
+                record: framed.record,
                 position: framed.position,
                 waiter,
             };
@@ -98,16 +96,15 @@ impl Journal {
     /// Step 1.
     fn frame(&self, body: Received<'_>, draft: Draft) -> Result<Framed, AdoptError> {
         let id = self.free_id();
-        let meta = draft.describe(id, body.length(), body.modified());
+        let window = Window::whole(body.length());
+        let record = draft.record(Seat::alone(id), id, window, body.modified());
         let encode = || -> io::Result<_> {
-            let record = Record::new(id, meta.clone(), 0).encode()?;
-            let length = u32::try_from(meta.length).map_err(io::Error::other)?;
-            frame::encode_file(id, &record, length, |into| body.read_exact(into))
+            let length = u32::try_from(window.length).map_err(io::Error::other)?;
+            frame::encode_file(id, &record.encode()?, length, |into| body.read_exact(into))
         };
         let (frame, position) = encode().map_err(at("read the body"))?;
         Ok(Framed {
-            id,
-            meta,
+            record,
             frame,
             position,
         })

@@ -9,11 +9,12 @@ use std::mem;
 use std::sync::{Arc, Condvar, MutexGuard, OnceLock, PoisonError};
 
 use super::super::adopt::{Adopted, at};
+use super::super::entry::Record;
 use super::super::error::AdoptError;
 use super::super::index::Place;
 use super::frame::{GROUP_HEAD_BYTES, Position};
 use super::{Journal, lock};
-use crate::file::{FileId, FileMeta};
+use crate::file::FileId;
 
 /// A buffer that has grown beyond this many bytes is not kept for the next group.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
@@ -62,8 +63,7 @@ struct Group {
 
 /// An upload in a group, and who waits for it.
 pub(super) struct Queued {
-    pub(super) id: FileId,
-    pub(super) meta: FileMeta,
+    pub(super) record: Record,
     /// Where its frame is, in itself.
     pub(super) position: Position,
     pub(super) waiter: Box<dyn Waiter>,
@@ -73,7 +73,7 @@ impl std::fmt::Debug for Queued {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Queued")
-            .field("id", &self.id)
+            .field("id", &self.record.id)
             .finish_non_exhaustive()
     }
 }
@@ -221,19 +221,18 @@ impl Journal {
     /// Tells one who waits what has become of the group.
     fn tell(&self, queued: Queued, outcome: Result<(u64, u64), Failure>) {
         let Queued {
-            id,
-            meta,
+            record,
             position,
             waiter,
         } = queued;
-        self.index().release(meta.length);
+        self.index().release(record.meta.length);
         let adopted = outcome
             .map_err(|failure| at("write to the log")(failure.into()))
             .and_then(|(generation, place)| {
                 // The kernel may have told another thread of a lost page that was ours.
                 self.check_poison()?;
                 let place = Place::Log(position.placed(generation, place));
-                Ok(self.enter(id, meta, place))
+                Ok(self.enter(record, place))
             });
         waiter.told(adopted);
     }

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::fs;
 
+use super::super::answers::AnswerTo;
 use super::super::entry::Record;
 use super::super::error::OpenError;
 use super::super::index::{Place, Slot};
@@ -21,11 +22,14 @@ use super::frame::{self, Frame, HEAD_BYTES, Position, Seal};
 use super::{Journal, lock};
 use crate::file::FileId;
 
+/// Where a frame is, and the request that its entry answers.
+pub(super) type Found = (Position, Option<Box<AnswerTo>>);
+
 /// What can be read of a segment.
 #[derive(Debug, Default)]
 pub(in crate::journal) struct Contents {
     /// In their order; `None` stands for a note that the frame of this entry means nothing.
-    pub(super) frames: Vec<(FileId, Option<Position>)>,
+    pub(super) frames: Vec<(FileId, Option<Found>)>,
     /// Whether something of it was synced once and cannot be read.
     pub(super) is_damaged: bool,
     /// Whether it ends in a group that was not synced, as far as one can tell.
@@ -71,7 +75,7 @@ fn read_frames(
     mut place: usize,
     end: usize,
     segment: &[u8],
-) -> (Vec<(FileId, Option<Position>)>, bool) {
+) -> (Vec<(FileId, Option<Found>)>, bool) {
     let mut frames = Vec::new();
     while place < end {
         let Some((frame, length)) = segment.get(place..end).and_then(frame::decode) else {
@@ -81,10 +85,10 @@ fn read_frames(
             Frame::Gone(id) => frames.push((id, None)),
             Frame::File { id, record, body } => {
                 let position = frame::position(generation, place, record, body);
-                if position.is_none() || Record::decode(id, record).is_err() {
+                let (Some(position), Ok(record)) = (position, Record::decode(id, record)) else {
                     return (frames, false);
-                }
-                frames.push((id, position));
+                };
+                frames.push((id, Some((position, record.answer.map(Box::new)))));
             }
         }
         place += length;
@@ -116,20 +120,20 @@ impl Journal {
             if contents.is_torn {
                 log::warn!("{}: ends in a torn group, ignored", path.display());
             }
-            for (id, position) in contents.frames {
-                match position {
-                    Some(position) => entries.insert(id, position),
+            for (id, found) in contents.frames {
+                match found {
+                    Some(found) => entries.insert(id, found),
                     None => entries.remove(&id),
                 };
             }
         }
-        for (id, position) in entries {
-            self.replay_entry(id, position);
+        for (id, (position, answer)) in entries {
+            self.replay_entry(id, position, answer.as_deref());
         }
         Ok(())
     }
 
-    fn replay_entry(&self, id: FileId, position: Position) {
+    fn replay_entry(&self, id: FileId, position: Position, answer: Option<&AnswerTo>) {
         let mut index = self.index();
         if index.get(id).is_some() {
             self.log.note_gone(id);
@@ -139,10 +143,12 @@ impl Journal {
             room: Room::Incoming,
             length: position.body().length,
             is_begun: true,
+            is_keyed: answer.is_some(),
             place: Place::Log(position),
         };
         index.insert(id, slot);
         drop(index);
+        self.learn(id, answer);
         if let Some(live) = lock(&self.log.live).get_mut(&position.generation) {
             *live += 1;
         }

@@ -2,6 +2,9 @@
 //! call to the disk fails, the process is killed or the power is cut.
 
 mod adoption;
+mod answers;
+mod answers_bounds;
+mod answers_cuts;
 mod cuts;
 mod disk;
 mod faults;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::answers::{assert_answered, request};
 use super::disk::Fault;
 use super::log::is_logged;
 use super::operations::{Entry, Place, check, check_after_restart};
 use super::scratch::{Scratch, committed, draft, room};
 use crate::file::{FileId, UnixMillis};
-use crate::journal::{Journal, Room};
+use crate::journal::{Draft, Journal, Room};
 
 const SEEDS: u64 = 200;
 const STEPS: usize = 30;
@@ -25,9 +26,10 @@ impl Lots {
     }
 }
 
-/// What the journal has promised: each entry with the places that it may be in after a restart.
+/// What the journal has promised: each entry with the places that it may be in after a restart,
+/// the keys that were answered, and how many uploads there were.
 #[derive(Default)]
-struct Model(Vec<(Entry, Vec<Place>)>);
+struct Model(Vec<(Entry, Vec<Place>)>, Vec<(usize, FileId)>, usize);
 
 impl Model {
     fn promise(&mut self, id: FileId, content: &[u8]) {
@@ -52,26 +54,42 @@ impl Model {
     }
 }
 
+impl Model {
+    /// Whatever became of an entry: its key is answered with it.
+    fn check_answers(&self, case: &str, journal: &Journal) {
+        for &(key, id) in &self.1 {
+            assert_answered(case, journal, request(key), &[id]);
+        }
+    }
+}
+
 /// One upload or several at a time, in whatever order their calls come.
 fn adopt_side_by_side(scratch: &Scratch, journal: &Journal, lots: &mut Lots, model: &mut Model) {
     let bodies: Vec<_> = (0..=lots.draw(3))
         .map(|number| {
             let content = format!("content {}", lots.draw(1000));
             let body = scratch.spooled_as(&format!("{number:010}"), content.as_bytes());
-            (body, content)
+            // Every other one has a key, another each time.
+            model.2 += 1;
+            (body, content, model.2.is_multiple_of(2).then_some(model.2))
         })
         .collect();
     std::thread::scope(|scope| {
         let adopting: Vec<_> = bodies
             .iter()
-            .map(|(body, content)| {
-                let adopted = scope.spawn(move || journal.adopt(body, draft()));
-                (adopted, content)
+            .map(|(body, content, key)| {
+                let draft = Draft {
+                    request: key.map(request),
+                    ..draft()
+                };
+                let adopted = scope.spawn(move || journal.adopt(body, draft));
+                (adopted, content, key)
             })
             .collect();
-        for (adopted, content) in adopting {
+        for (adopted, content, key) in adopting {
             if let Ok(adopted) = adopted.join().unwrap() {
                 model.promise(adopted.id(), content.as_bytes());
+                model.1.extend(key.map(|key| (key, adopted.id())));
             }
         }
     });
@@ -155,6 +173,7 @@ fn a_sound_journal_does_what_the_model_says_through_any_sequence_of_operations()
                 drop(journal);
                 journal = check_after_restart(&case, &scratch, &model.0);
             }
+            model.check_answers(&case, &journal);
         }
     }
 }
@@ -184,6 +203,7 @@ fn no_sequence_of_failing_calls_and_kills_loses_a_promise() {
                 }
             }
             scratch.disk.heal();
+            model.check_answers(&format!("seed {seed}, step {step}"), &journal);
         }
     }
 }

@@ -49,6 +49,8 @@ impl Scratch {
                 min_free_inodes: 0,
                 settled_grace: HOUR,
                 settled_max_bytes: 1000,
+                answer_lifetime: HOUR,
+                max_answers: 100,
                 spool_orphan: HOUR,
             },
         }
@@ -112,6 +114,7 @@ impl Scratch {
             layout.tmp(),
             layout.corrupt(),
             layout.log(),
+            layout.answered(),
         ];
         self.disk.cut_power(&[&rooms[..], &others[..]].concat());
     }
@@ -159,6 +162,7 @@ pub(super) fn draft() -> Draft {
         filename: None,
         content_type: MediaType::octet_stream(),
         metadata: Metadata::default(),
+        request: None,
     }
 }
 

@@ -54,6 +54,8 @@ impl Answer {
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
             ("content-security-policy", "default-src 'none'; sandbox"),
+            ("cross-origin-resource-policy", "same-site"),
+            ("vary", "Origin"),
         ] {
             let values: Vec<_> = self.headers.get_all(name).iter().collect();
             assert_eq!(values, [value], "{name} of {self:?}");

@@ -1,0 +1,122 @@
+//! How long answers are kept, how many, and what of them is on the disk.
+
+use std::time::Duration;
+
+use super::answers::{answer, assert_answered, kept, request, restart, scratches, try_adopt};
+use super::disk::Fault;
+use super::scratch::committed;
+use crate::journal::Journal;
+
+#[test]
+fn answers_go_when_their_time_is_over_and_their_files_with_them() {
+    for mut scratch in scratches() {
+        let journal = scratch.journal();
+        for number in 0..10 {
+            let id = try_adopt(&scratch, &journal, number).unwrap();
+            journal.settle(&committed(id)).unwrap();
+            journal.evict_settled().unwrap();
+        }
+        let files = kept(&scratch);
+        assert!(files > 2, "{files}");
+        assert_eq!(journal.answers(), 10);
+        drop(journal);
+        // Ids have the time of their making in whole seconds.
+        scratch.limits.answer_lifetime = Duration::ZERO;
+        let journal = scratch.journal();
+        assert_eq!(journal.answers(), 0);
+        assert_eq!(answer(&journal, request(9)), None);
+        journal.evict_settled().unwrap();
+        assert_eq!(kept(&scratch), 0);
+        let id = try_adopt(&scratch, &journal, 1).unwrap();
+        assert_eq!(answer(&journal, request(1)), None, "no time at all");
+        journal.settle(&committed(id)).unwrap();
+        journal.evict_settled().unwrap();
+        assert_eq!(kept(&scratch), 0);
+    }
+}
+
+#[test]
+fn a_file_that_is_written_to_goes_when_all_in_it_is_forgotten_and_the_next_one_is_read() {
+    for mut scratch in scratches() {
+        scratch.limits.max_answers = 1;
+        let journal = scratch.journal();
+        let mut last = None;
+        for number in 0..4 {
+            let id = try_adopt(&scratch, &journal, number).unwrap();
+            journal.evict_settled().unwrap();
+            assert_eq!(kept(&scratch), 0, "nothing but what waits is remembered");
+            journal.settle(&committed(id)).unwrap();
+            journal.evict_settled().unwrap();
+            assert_eq!(kept(&scratch), 1);
+            last = Some((number, id));
+        }
+        let (number, id) = last.unwrap();
+        assert_answered("before", &journal, request(number), &[id]);
+        let journal = restart(&scratch, journal);
+        assert_answered("after", &journal, request(number), &[id]);
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_kept_holds_back_its_own_entry_alone() {
+    let [scratch, _] = scratches();
+    let journal = scratch.journal();
+    let plain = scratch.adopt(&journal, b"hello");
+    let keyed = try_adopt(&scratch, &journal, 1).unwrap();
+    for id in [plain, keyed] {
+        journal.settle(&committed(id)).unwrap();
+    }
+    scratch.disk.heal();
+    let calls = |names: &[&str]| names.iter().all(|name| scratch.disk.calls().contains(name));
+    // The first file of answers is made once its room is known to be free.
+    scratch.disk.fail_once(1, Fault::Full);
+    journal.evict_settled().unwrap_err();
+    assert!(calls(&["create", "unlink"]), "{:?}", scratch.disk.calls());
+    let names = [format!("body/{keyed}"), format!("settled/{keyed}.json")];
+    assert_eq!(scratch.names(), names);
+    assert_answered("held back", &journal, request(1), &[keyed]);
+    scratch.disk.heal();
+    journal.evict_settled().unwrap();
+    assert_eq!(scratch.names(), Vec::<String>::new());
+    assert_answered("kept", &journal, request(1), &[keyed]);
+}
+
+#[test]
+fn of_too_many_answers_the_oldest_go() {
+    for mut scratch in scratches() {
+        scratch.limits.max_answers = 3;
+        let journal = scratch.journal();
+        let mut ids = Vec::new();
+        for number in 0..12 {
+            let id = try_adopt(&scratch, &journal, number).unwrap();
+            ids.push(id);
+            if number % 2 == 0 {
+                journal.settle(&committed(id)).unwrap();
+                journal.evict_settled().unwrap();
+            }
+        }
+        let seen = |journal: &Journal| {
+            assert_eq!(journal.answers(), 3);
+            for (number, &id) in ids.iter().enumerate().skip(9) {
+                assert_answered("the newest", journal, request(number), &[id]);
+            }
+            assert_eq!(answer(journal, request(8)), None);
+        };
+        seen(&journal);
+        let journal = restart(&scratch, journal);
+        seen(&journal);
+        journal.evict_settled().unwrap();
+        assert_eq!(kept(&scratch), 1);
+    }
+}
+
+#[test]
+fn keys_that_nobody_sends_cost_nothing() {
+    for scratch in scratches() {
+        let journal = scratch.journal();
+        let id = scratch.adopt(&journal, b"hello");
+        journal.settle(&committed(id)).unwrap();
+        journal.evict_settled().unwrap();
+        assert_eq!((kept(&scratch), journal.answers()), (0, 0));
+    }
+}

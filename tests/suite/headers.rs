@@ -1,0 +1,234 @@
+//! What stands in the head of every answer about a file, on whichever route it comes.
+
+use ureq::http::HeaderName;
+
+use crate::support::{Answer, Builder, Client, Keys, Mongo, Site, Uploaded};
+
+const BODY: &[u8] = b"0123456789";
+
+/// The origin that the example names.
+const NAMED: (&str, &str) = ("Origin", "https://app.example.com");
+
+const EXPOSED: &str = "ETag, Content-Range, Accept-Ranges, Content-Disposition, Repr-Digest, \
+                       Location, Retry-After, Gridspool-State, Preference-Applied";
+
+/// The way that a file comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    PendingFile,
+    PendingLog,
+    CommittedCold,
+    Cached,
+}
+
+impl Route {
+    const ALL: [Self; 4] = [
+        Self::PendingFile,
+        Self::PendingLog,
+        Self::CommittedCold,
+        Self::Cached,
+    ];
+
+    /// Does something with files that come this way, one for each name. The MongoDB must outlive
+    /// the site.
+    fn with(self, names: &[&str], act: impl FnOnce(&Client, Vec<Uploaded>)) {
+        let mongo = Mongo::start();
+        mongo.hide_from_sidecars();
+        let builder = if self == Self::PendingLog {
+            Builder::default()
+        } else {
+            Builder::without_log()
+        };
+        let site = builder.set("settled_grace_seconds", 0).start(&mongo);
+        let client = site.client();
+        let files = names.iter().map(|name| {
+            let path = format!("/files/{name}");
+            Uploaded::read(&client.put_with(&path, &[("Content-Type", "image/png")], BODY))
+        });
+        let files: Vec<_> = files.collect();
+        let bodies = site.names("journal/body").len();
+        match self {
+            Self::PendingFile => assert_eq!(bodies, files.len()),
+            Self::PendingLog => assert_eq!(bodies, 0),
+            Self::CommittedCold | Self::Cached => {
+                mongo.heal();
+                site.wait_until_empty();
+            }
+        }
+        if self == Self::Cached {
+            for file in &files {
+                assert!(client.get(&file.path).body == BODY);
+            }
+        }
+        act(&client, files);
+    }
+}
+
+/// Asserts what an answer of this status has in its head beside what all have.
+fn assert_head(case: &str, answer: &Answer, status: u16, file: &Uploaded) {
+    assert_eq!(answer.status, status, "{case}: {answer:?}");
+    answer.assert_harmless();
+    assert_eq!(
+        answer.header("Access-Control-Allow-Origin"),
+        NAMED.1,
+        "{case}"
+    );
+    assert_eq!(answer.header("Access-Control-Expose-Headers"), EXPOSED);
+    let is_of_file = matches!(status, 200 | 206 | 304);
+    let etag = if is_of_file { &*file.etag } else { "" };
+    assert_eq!(answer.header("ETag"), etag, "{case}");
+    assert_eq!(!answer.header("Last-Modified").is_empty(), is_of_file);
+    let is_kept = answer.header("Cache-Control") == "private, max-age=86400, immutable";
+    assert_eq!(is_kept, is_of_file, "{case}");
+    if is_of_file && status != 304 {
+        assert_eq!(answer.header("Content-Type"), "image/png");
+        // nginx leaves it out where it shows.
+        let is_told = answer.header("Accept-Ranges") == "bytes";
+        assert!(is_told || status == 206, "{case}");
+        let disposition = answer.header("Content-Disposition");
+        assert_eq!(disposition, "inline; filename=\"a\"");
+    }
+    if matches!(status, 404 | 412 | 416) {
+        assert_eq!(answer.header("Content-Type"), "application/problem+json");
+    }
+    let bounds = match status {
+        206 => "bytes 1-3/10",
+        416 => "bytes */10",
+        _ => "",
+    };
+    assert_eq!(answer.header("Content-Range"), bounds, "{case}");
+}
+
+#[test]
+fn the_head_of_every_status_is_the_same_on_every_route() {
+    for route in Route::ALL {
+        // Each file is asked for once: what is cold stays cold.
+        route.with(&["a"; 6], |client, files| {
+            let tag = files[2].etag.clone();
+            let requests = [
+                (200, None),
+                (206, Some(("Range", "bytes=1-3"))),
+                (304, Some(("If-None-Match", &*tag))),
+                (404, None),
+                (412, Some(("If-Match", "\"x\""))),
+                (416, Some(("Range", "bytes=10-"))),
+            ];
+            for ((status, header), file) in requests.into_iter().zip(&files) {
+                if status == 404 {
+                    assert_eq!(client.delete(&file.path).status, 204);
+                }
+                let headers: Vec<_> = [NAMED].into_iter().chain(header).collect();
+                let answer = client.get_with(&file.path, &headers);
+                assert_head(&format!("{route:?} {status}"), &answer, status, file);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_query_has_a_file_saved_that_would_be_shown_on_every_route() {
+    for route in Route::ALL {
+        route.with(&["a", "b"], |client, files| {
+            let kind = |answer: &Answer| {
+                assert!(answer.body.is_empty() || answer.body == BODY);
+                let disposition = answer.header("Content-Disposition");
+                disposition.split(';').next().unwrap().to_owned()
+            };
+            let (saved, shown) = (&files[0].path, &files[1].path);
+            for query in ["?download", "?download=1", "?a=b&download"] {
+                let answer = client.get(&format!("{saved}{query}"));
+                assert_eq!(kind(&answer), "attachment", "{route:?} {query}");
+                let head = client.head(&format!("{saved}/any.png{query}"));
+                assert_eq!(kind(&head), "attachment", "{route:?} {query}");
+            }
+            // Whoever was first, the other gets what it asks for.
+            assert_eq!(kind(&client.get(saved)), "inline", "{route:?}");
+            assert_eq!(kind(&client.get(shown)), "inline", "{route:?}");
+            let answer = client.get(&format!("{shown}?download"));
+            assert_eq!(kind(&answer), "attachment", "{route:?}");
+        });
+    }
+}
+
+#[test]
+fn other_origins_than_those_named_are_allowed_nothing() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    let file = client.upload(BODY);
+    for origin in [
+        "https://app.example.com.evil.example",
+        "http://app.example.com",
+        "https://example.com",
+        "null",
+    ] {
+        let asks = ("Access-Control-Request-Method", "GET");
+        for answer in [
+            client.get_with(&file.path, &[("Origin", origin)]),
+            client.ask("OPTIONS", &file.path, &[("Origin", origin), asks]),
+        ] {
+            assert_ne!(answer.status, 204, "{origin}");
+            answer.assert_harmless();
+            let names = answer.headers.keys().map(HeaderName::as_str);
+            let allowed: Vec<_> = names
+                .filter(|name| name.contains("access-control"))
+                .collect();
+            assert!(allowed.is_empty(), "{origin}: {allowed:?}");
+        }
+    }
+}
+
+/// Asserts that a browser may let a script of the named origin go on.
+fn assert_preflight(site: &Site) {
+    for path in ["/files", "/files/", "/files/a.txt", "/files/a/b?token=x"] {
+        for method in ["GET", "PUT", "POST", "DELETE"] {
+            let asks = ("Access-Control-Request-Method", method);
+            let answer = site.client().ask("OPTIONS", path, &[NAMED, asks]);
+            assert_eq!(answer.status, 204, "{path} {method}: {answer:?}");
+            answer.assert_harmless();
+            assert_eq!(answer.header("Access-Control-Allow-Origin"), NAMED.1);
+            let methods = answer.header("Access-Control-Allow-Methods");
+            assert!(methods.split(", ").any(|one| one == method), "{methods}");
+            let headers = answer.header("Access-Control-Allow-Headers");
+            for name in [
+                "Authorization",
+                "Content-Type",
+                "Range",
+                "Idempotency-Key",
+                "Prefer",
+            ] {
+                assert!(headers.split(", ").any(|one| one == name), "{name}");
+            }
+            assert_eq!(answer.header("Access-Control-Max-Age"), "7200");
+            assert_eq!(answer.header("Access-Control-Allow-Credentials"), "");
+        }
+    }
+}
+
+#[test]
+fn the_question_of_a_browser_is_answered_before_any_check() {
+    let keys = Keys::make();
+    let guarded = keys.guard(Builder::default()).start_without_mongodb();
+    assert_preflight(&guarded);
+    // Nothing answers where this one's own check would be.
+    assert_preflight(&Site::with_own_check(1));
+}
+
+#[test]
+fn a_script_of_a_named_origin_reads_refusals_and_answers_to_uploads_too() {
+    let mut site = Site::without_mongodb();
+    let client = site.client();
+    let assert_readable = |answer: &Answer, status: u16| {
+        assert_eq!(answer.status, status, "{answer:?}");
+        answer.assert_harmless();
+        assert_eq!(answer.header("Access-Control-Allow-Origin"), NAMED.1);
+        assert_eq!(answer.header("Access-Control-Expose-Headers"), EXPOSED);
+        assert_eq!(answer.header("Access-Control-Allow-Methods"), "");
+    };
+    assert_readable(&client.post("/files", &[NAMED], BODY), 201);
+    // Refused by the sidecar before the body, and by nginx itself.
+    let no_key = [NAMED, ("Idempotency-Key", "two words")];
+    assert_readable(&client.post("/files", &no_key, BODY), 400);
+    site.kill_sidecar();
+    assert_readable(&client.post("/files", &[NAMED], BODY), 503);
+    assert_readable(&client.get_with("/files/a", &[NAMED]), 503);
+}
