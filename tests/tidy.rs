@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["journal"],
     &["commit", "delivery"],
     &["bucket", "http"],
-    &["server"],
+    &["server", "upkeep"],
 ];
 
 /// Words that only these places may use: what they speak of is theirs alone.

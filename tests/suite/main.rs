@@ -30,4 +30,5 @@ mod refusal;
 mod restart;
 mod support;
 mod token;
+mod upkeep;
 mod upload;

@@ -32,6 +32,7 @@ use super::Journal;
 use super::disk::if_there;
 use crate::file::FileId;
 pub(super) use frame::Position;
+pub(super) use replay::Contents;
 
 /// How long a segment grows before the next one begins, in bytes.
 const SEGMENT_BYTES: u64 = if cfg!(test) { 4000 } else { 16 * 1024 * 1024 };

@@ -61,6 +61,12 @@ impl Ledger {
         promise
     }
 
+    /// Expects a file no longer.
+    pub(crate) fn forget(&self, gone: &Promise) {
+        let mut promises = self.promises.lock().expect("the ledger");
+        promises.retain(|promise| promise.id != gone.id);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.promises.lock().expect("the ledger").len()
     }
