@@ -16,6 +16,7 @@ mod cache;
 mod delete;
 mod download;
 mod form;
+mod gaps;
 mod group;
 mod handover;
 mod hazard;

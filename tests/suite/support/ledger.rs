@@ -49,7 +49,8 @@ impl Ledger {
         self.enter(uploaded, seed, length)
     }
 
-    fn enter(&self, uploaded: Uploaded, seed: u64, length: usize) -> Promise {
+    /// Writes a promise down that was had in another way.
+    pub(crate) fn enter(&self, uploaded: Uploaded, seed: u64, length: usize) -> Promise {
         let promise = Promise {
             id: uploaded.id,
             path: uploaded.path,

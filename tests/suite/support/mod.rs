@@ -22,7 +22,7 @@ pub(crate) use client::{Client, Uploaded};
 pub(crate) use curl::curl;
 pub(crate) use ledger::Ledger;
 pub(crate) use mongo::Mongo;
-pub(crate) use process::finish;
+pub(crate) use process::{Process, finish, is_alive};
 pub(crate) use routes::Routes;
 pub(crate) use site::{Builder, Site};
 pub(crate) use tokens::Keys;

@@ -23,6 +23,8 @@ const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
 pub(crate) struct Builder {
     settings: Vec<(String, String)>,
     wrapper: Vec<String>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) program: Option<PathBuf>,
 }
 
 impl Builder {
@@ -85,8 +87,8 @@ pub(crate) struct Site {
     scratch: TempDir,
     builder: Builder,
     sidecar: Option<Process>,
-    nginx: Option<Process>,
-    http_port: u16,
+    pub(crate) nginx: Option<Process>,
+    pub(crate) http_port: u16,
     https_port: u16,
 }
 
@@ -133,7 +135,10 @@ impl Site {
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.scratch.path().join("data")
+        self.builder
+            .data
+            .clone()
+            .unwrap_or(self.scratch.path().join("data"))
     }
 
     /// The names in a directory below the data directory, such as `spool` or `journal/hold`.
@@ -315,11 +320,12 @@ impl Site {
 
     /// The sidecar's binary with this site's settings, to run any of its tasks.
     pub(crate) fn command(&self) -> Command {
+        let sidecar = self.builder.program.clone().unwrap_or(SIDECAR.into());
         let mut command = match self.builder.wrapper.split_first() {
-            None => Command::new(SIDECAR),
+            None => Command::new(&sidecar),
             Some((program, arguments)) => {
                 let mut command = Command::new(program);
-                command.args(arguments).arg(SIDECAR);
+                command.args(arguments).arg(&sidecar);
                 command
             }
         };

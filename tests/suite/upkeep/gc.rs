@@ -44,6 +44,7 @@ fn gc_removes_what_is_old_and_belongs_to_nobody_and_only_when_it_is_asked_to() {
     assert_eq!(gc(&site, &["--remove"]), Vec::<String>::new());
     assert_eq!([&small, &large].map(|id| chunks_of(&mongo, id)), [0, 0]);
     assert_eq!(chunks_of(&mongo, &Bson::from("theirs")), 2);
+    assert_eq!(gc(&site, &["--foreign"]), ["theirs"]);
     assert_eq!(gc(&site, &["--remove", "--foreign"]), ["theirs"]);
     assert_eq!(chunks_of(&mongo, &old_id(3)), 5);
     assert_eq!(chunks_of(&mongo, &Bson::Double(5.0)), 3);
