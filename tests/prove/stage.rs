@@ -37,6 +37,8 @@ pub(crate) struct Tally {
     pub(crate) reads: AtomicU64,
     pub(crate) deletes: AtomicU64,
     pub(crate) verified: AtomicU64,
+    /// Seconds until journal and spool were empty, when all was well again.
+    pub(crate) longest_drain: AtomicU64,
     /// Ids whose chunks a cut or a delete had left behind, cleared away.
     pub(crate) orphans: AtomicU64,
     faults: Mutex<BTreeMap<&'static str, u32>>,
@@ -79,9 +81,10 @@ impl Tally {
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
         format!(
-            "{}\nfaults: {}\n{} ids of stray chunks cleared away; {} s",
+            "{}\nfaults: {}\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
             self.line(),
             faults.join(", "),
+            self.longest_drain.load(Ordering::Relaxed),
             self.orphans.load(Ordering::Relaxed),
             took.as_secs()
         )

@@ -31,11 +31,14 @@ pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes
     if tally.violations() > 0 && !goes_on {
         return;
     }
+    let begun = Instant::now();
     if !becomes_empty(servers) {
         let status = servers.site.try_status();
         let words = format!("not empty after {BOUND:?}: {status:?}");
         return tally.violate(&words);
     }
+    let took = begun.elapsed().as_secs();
+    tally.longest_drain.fetch_max(took, Ordering::Relaxed);
     for upload in &uploads {
         over_http(&client, upload, tally);
         tally.verified.fetch_add(1, Ordering::Relaxed);

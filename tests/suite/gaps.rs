@@ -41,7 +41,12 @@ impl Strace {
         Self { process, output }
     }
 
-    /// Ends it; whether it has tampered with anything.
+    /// Ends it after it has killed the sidecar. Asked to let go of the dead, it may wait for ever.
+    fn end(mut self) {
+        self.process.end_by(Signal::KILL);
+    }
+
+    /// Has it let go of the sidecar; whether it has tampered with anything.
     fn detach(mut self) -> bool {
         self.process.end_by(Signal::TERM);
         let output = std::fs::read_to_string(&self.output).unwrap();
@@ -141,11 +146,13 @@ fn kill_in_every_gap(kind: Kind) {
                 mongo.heal();
             }
             let is_dead = !is_alive(site.sidecar_id());
-            strace.detach();
             if is_dead {
+                strace.end();
                 kills += 1;
                 site.kill_sidecar();
                 site.start_sidecar();
+            } else {
+                strace.detach();
             }
             ledger.assert_readable(&site.client());
             site.wait_until_committed();

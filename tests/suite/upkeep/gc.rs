@@ -92,18 +92,23 @@ fn gc_removes_nothing_while_the_log_cannot_be_read_or_there_is_no_journal() {
     }
     site.kill_sidecar();
     mongo.heal();
+    mongo.make_plain_chunk_index();
     insert_old_chunks(&mongo, &old_id(1), 1);
+    assert_eq!(gc(&site, &[]).len(), 1);
     let segment = &site.names("journal/log")[0];
     let path = site.data_dir().join("journal/log").join(segment);
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[100] ^= 1;
-    std::fs::write(path, bytes).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    std::fs::write(&path, damaged).unwrap();
     let refused = |site: &Site| {
         let output = finish(site.command().args(["gc", "--remove"]));
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert_eq!(chunks_of(&mongo, &old_id(1)), 1);
     };
     refused(&site);
+    std::fs::write(&path, whole).unwrap();
+    assert_eq!(gc(&site, &[]).len(), 1);
     std::fs::remove_file(site.data_dir().join("journal/gridspool-journal")).unwrap();
     refused(&site);
 }
