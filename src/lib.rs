@@ -9,7 +9,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config < spool, form, accel, store, token < journal, peers < commit, delivery < bucket, http < server < main
+//! file, config < spool, form, accel, store, token < journal, peers < commit, delivery < bucket, http < server, upkeep < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -28,6 +28,7 @@
 //! | [`bucket`] | the store that GridFS is: the only MongoDB code | HTTP, the journal |
 //! | [`http`] | the edge towards nginx: the only actix code | MongoDB |
 //! | [`server`] | the wiring, and the order of start and stop | the insides of what it wires |
+//! | [`upkeep`] | every file looked at, and what belongs to none cleared away | HTTP, a sidecar's insides |
 //!
 //! # The life of an upload
 //! 1. nginx asks whether it should be taken, before it reads the body: token, size, type, rate, room.
@@ -83,3 +84,4 @@ pub mod server;
 pub mod spool;
 pub mod store;
 pub mod token;
+pub mod upkeep;

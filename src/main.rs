@@ -2,9 +2,10 @@
 #![expect(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "before there is a logger, and for the answers of init and check"
+    reason = "before there is a logger, and for the answers of tasks that end"
 )]
 
+use std::io::IsTerminal as _;
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 
@@ -12,12 +13,14 @@ use gridspool::bucket;
 use gridspool::config::{Config, ConfigError, Task};
 use gridspool::server::{self, ServeError};
 use gridspool::token::{self, MintError};
+use gridspool::upkeep::{self, Listener, Progress, Report, UpkeepError};
 use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The codes of sysexits.h that callers may rely on.
 const USAGE: u8 = 64;
+const DATA_WRONG: u8 = 65;
 const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
             return tell_minted(tokens.map(|tokens| token::mint(tokens, order)));
         }
         Task::NewKey(order) => return tell_minted(Some(token::new_key(order))),
-        Task::Run | Task::Init | Task::Check => {}
+        Task::Run | Task::Init | Task::Check | Task::Fsck(_) | Task::Gc(_) => {}
     }
     env_logger::Builder::new().parse_filters(&config.log).init();
     raise_file_limit();
@@ -79,6 +82,23 @@ async fn perform(task: Task, config: Config) -> ExitCode {
     let done = match task {
         Task::Init => server::init(&config),
         Task::Check => return check(&config).await,
+        Task::Fsck(order) => {
+            return report(order.is_json, "WRONG", async |tell| {
+                upkeep::fsck(&config, &order, tell).await
+            })
+            .await;
+        }
+        Task::Gc(order) => {
+            let mark = if order.is_removing {
+                "removed"
+            } else {
+                "orphan"
+            };
+            return report(order.is_json, mark, async |tell| {
+                upkeep::gc(&config, &order, tell).await
+            })
+            .await;
+        }
         Task::Run => match stop_signal() {
             Ok(stop) => server::run(config, inherited_sockets(), stop).await,
             Err(err) => {
@@ -129,6 +149,37 @@ fn inherited_sockets() -> Vec<UnixListener> {
         }
     }
     sockets
+}
+
+/// Does work that looks through the bucket, and prints what it tells.
+async fn report(
+    is_json: bool,
+    mark: &'static str,
+    work: impl AsyncFnOnce(Listener<'_>) -> Result<Progress, UpkeepError>,
+) -> ExitCode {
+    let (mut out, mut terminal) = (std::io::stdout(), std::io::stderr());
+    let is_watched = terminal.is_terminal();
+    let mut report = Report {
+        out: &mut out,
+        terminal: is_watched.then_some(&mut terminal),
+        is_json,
+        mark,
+    };
+    let done = work(&mut |event| report.tell(&event)).await;
+    match done {
+        Ok(progress) => {
+            report.finish(&progress);
+            if progress.findings == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(DATA_WRONG)
+            }
+        }
+        Err(err) => {
+            log::error!("not finished: {err}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Ends at the first SIGTERM or SIGINT.

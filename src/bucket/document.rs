@@ -133,6 +133,17 @@ pub(super) fn candidates(key: &FileKey) -> Vec<Bson> {
     }
 }
 
+/// An `_id` as it stands in a URL: what [`candidates`] reads.
+pub(super) fn text(id: &Bson) -> String {
+    if let Bson::ObjectId(id) = id {
+        id.to_hex()
+    } else if let Bson::String(text) = id {
+        text.clone()
+    } else {
+        serde_json::to_string(id).unwrap_or_else(|_| id.to_string())
+    }
+}
+
 /// Reads a file's document, whoever wrote it.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use crate::store::StoreError;
 const DUPLICATE_KEY: i32 = 11000;
 const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
 const BSON_OBJECT_TOO_LARGE: i32 = 10334;
+const WRITE_CONFLICT: i32 = 112;
 const INDEX_OPTIONS_CONFLICT: i32 = 85;
 const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
 
@@ -49,6 +50,11 @@ pub(super) fn is_index_conflict(err: &Error) -> bool {
 /// Whether the only thing wrong is that the document of a single insert is there already.
 pub(super) fn is_duplicate(err: &Error) -> bool {
     code(err) == Some(DUPLICATE_KEY)
+}
+
+/// Whether something else changes the same document just now.
+pub(super) fn is_conflict(err: &Error) -> bool {
+    code(err) == Some(WRITE_CONFLICT)
 }
 
 /// If the only thing wrong with an insert of many is that some are there already: which of them.

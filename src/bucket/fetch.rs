@@ -179,7 +179,7 @@ impl Bucket {
 
     /// Bounds one step of a read in time. An answer that comes too late is of no use to anybody,
     /// so the step is given up: the driver closes its connection.
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         step: impl Future<Output = Result<T, DriverError>>,
     ) -> Result<T, StoreError> {

@@ -7,13 +7,16 @@
 mod document;
 mod error;
 mod evidence;
+mod examine;
 mod fetch;
 mod group;
 mod index;
 mod nodes;
+mod orphan;
 mod put;
 mod remove;
 mod source;
+mod walk;
 
 use std::future::Future;
 use std::ops::Range;
@@ -36,6 +39,9 @@ use tokio::sync::{OnceCell, Semaphore};
 use crate::config::BucketConfig;
 use crate::file::{FileId, FileKey};
 use crate::store::{Committed, Promised, Store, StoreError, StoredFile};
+
+pub use orphan::{Orphan, Removal};
+pub use walk::{ChunkPage, FilePage, Listed, Place};
 
 /// One GridFS bucket. Cheap to share; all its traffic runs on the runtime that made it.
 #[derive(Debug, Clone)]

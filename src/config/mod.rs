@@ -10,6 +10,7 @@ mod cluster;
 mod order;
 mod source;
 mod table;
+mod upkeep;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -22,6 +23,7 @@ use table::command;
 pub use access::{AccessConfig, TokenConfig};
 pub use cluster::{ClusterConfig, PeerConfig};
 pub use order::{KeyKind, KeyOrder, TokenOrder};
+pub use upkeep::{FsckOrder, GcOrder};
 
 /// What the process is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,10 @@ pub enum Task {
     Mint(TokenOrder),
     /// Print a new key.
     NewKey(KeyOrder),
+    /// Look at every file, and say what is wrong.
+    Fsck(FsckOrder),
+    /// Clear away chunks that belong to no file.
+    Gc(GcOrder),
 }
 
 /// Where commits go.

@@ -1,10 +1,11 @@
-//! What the hidden tasks `token` and `key` are asked for: `scripts/token` speaks for them.
+//! The tasks that have options of their own, and what the hidden ones, `token` and `key`, are asked
+//! for: `scripts/token` speaks for them.
 
 use std::collections::BTreeMap;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::Task;
+use super::{Task, upkeep};
 
 /// A token to be minted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub enum KeyKind {
 }
 
 /// The tasks, as the command line knows them.
-pub(super) fn commands() -> [Command; 2] {
+pub(super) fn commands() -> Vec<Command> {
     let one = |name: &'static str, unit: &'static str| Arg::new(name).long(name).value_name(unit);
     let token = Command::new("token").hide(true).args([
         one("scope", "WORDS").required(true),
@@ -68,12 +69,20 @@ pub(super) fn commands() -> [Command; 2] {
             .default_value("HS256"),
         one("kid", "KEY").required(true),
     ]);
-    [token, key]
+    let mut commands = vec![token, key];
+    commands.extend(upkeep::commands());
+    commands
 }
 
 /// What was ordered.
 pub(super) fn read((name, matches): (&str, &ArgMatches)) -> Task {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
+    if name == "fsck" {
+        return Task::Fsck(upkeep::read_fsck(matches));
+    }
+    if name == "gc" {
+        return Task::Gc(upkeep::read_gc(matches));
+    }
     if name == "key" {
         let is_pair = text("algorithm").as_deref() == Some("EdDSA");
         return Task::NewKey(KeyOrder {

@@ -32,6 +32,16 @@ setup() { load helper; }
   grep -q 'trying an upload and a download' "${directory}/talk"
 }
 
+@test "fsck and gc find nothing wrong with an instance, beside its sidecar" {
+  run -0 --separate-stderr "${checkout}/scripts/fsck"
+  [[ ${output} == *" 0 wrong"* ]]
+  run -0 --separate-stderr "${checkout}/scripts/fsck" --json --bytes-per-second 100000000
+  [[ $(python3 -c 'import json, sys; print(json.load(sys.stdin)["summary"]["files"])' <<<"${output}") -ge 1 ]]
+  run -0 --separate-stderr "${checkout}/scripts/gc" --remove
+  [[ ${output} == *" those of 0 were removed"* ]]
+  comes_back "${kept}" "${directory}/file"
+}
+
 @test "root's processes run as www-data" {
   ((EUID == 0)) || skip "not root: all runs as the calling user"
   for pid in $(pids); do

@@ -55,6 +55,22 @@ setup() { load helper; }
   done
 }
 
+@test "prove refuses values that it cannot use" {
+  for words in "--cycles many" "--seed -1" --faults; do
+    # shellcheck disable=SC2086  # words of a command line
+    run -64 --separate-stderr "${checkout}/scripts/prove" ${words}
+    [[ -z ${output} && ${stderr} == *"${words%% *}"* ]]
+  done
+}
+
+@test "fsck and gc refuse values that they cannot use" {
+  export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
+  # By its path, as the system has a program of that name.
+  run -64 "${checkout}/scripts/fsck" --state
+  run -64 gc --older-than-days
+  run -64 gc --state file
+}
+
 @test "token asks for what it needs, and mints nothing without a key" {
   export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
   run -64 token

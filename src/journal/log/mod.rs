@@ -36,6 +36,7 @@ use crate::file::FileId;
 pub(super) use frame::Position;
 pub use queue::Waiter;
 use queue::{Gathering, Queue};
+pub(super) use replay::Contents;
 
 /// How long a segment grows before the next one begins, in bytes.
 const SEGMENT_BYTES: u64 = if cfg!(test) { 4000 } else { 16 * 1024 * 1024 };

@@ -29,15 +29,15 @@ pub(super) type Found = (Position, Option<Box<AnswerTo>>);
 #[derive(Debug, Default)]
 pub(in crate::journal) struct Contents {
     /// In their order; `None` stands for a note that the frame of this entry means nothing.
-    pub(super) frames: Vec<(FileId, Option<Found>)>,
+    pub(in crate::journal) frames: Vec<(FileId, Option<Found>)>,
     /// Whether something of it was synced once and cannot be read.
-    pub(super) is_damaged: bool,
+    pub(in crate::journal) is_damaged: bool,
     /// Whether it ends in a group that was not synced, as far as one can tell.
     pub(super) is_torn: bool,
 }
 
 impl Contents {
-    pub(super) fn read(generation: u64, segment: &[u8]) -> Self {
+    pub(in crate::journal) fn read(generation: u64, segment: &[u8]) -> Self {
         let mut contents = Self::default();
         let Some(seal) = Seal::read(generation, segment) else {
             // The head was synced before anything came behind it.

@@ -1,5 +1,8 @@
 //! An HTTP/1.1 client that takes every answer as it comes.
 
+use std::time::Duration;
+
+use serde_json::Value;
 use ureq::http::{Request, Response};
 use ureq::{Agent, Body, SendBody};
 
@@ -25,7 +28,13 @@ pub(crate) struct Uploaded {
 
 impl Client {
     pub(crate) fn new(port: u16) -> Self {
+        Self::with_patience(port, None)
+    }
+
+    /// One that waits no longer than this for a whole answer.
+    pub(crate) fn with_patience(port: u16, patience: Option<Duration>) -> Self {
         let agent = Agent::config_builder()
+            .timeout_global(patience)
             .http_status_as_error(false)
             .max_redirects(0)
             .build()
@@ -151,13 +160,21 @@ impl Uploaded {
             "{}",
             String::from_utf8_lossy(&answer.body)
         );
-        let json = answer.json();
+        let uploaded = Self {
+            etag: answer.header("ETag").to_owned(),
+            ..Self::of(&answer.json())
+        };
+        assert_eq!(answer.header("Location"), uploaded.path);
+        uploaded
+    }
+
+    /// What an answer tells of one file.
+    pub(crate) fn of(json: &Value) -> Self {
         let text = |name: &str| json[name].as_str().expect("a text").to_owned();
-        assert_eq!(answer.header("Location"), text("url"));
         Self {
             id: text("id"),
             path: text("url"),
-            etag: answer.header("ETag").to_owned(),
+            etag: String::new(),
         }
     }
 }

@@ -49,7 +49,8 @@ impl Ledger {
         self.enter(uploaded, seed, length)
     }
 
-    fn enter(&self, uploaded: Uploaded, seed: u64, length: usize) -> Promise {
+    /// Writes a promise down that was had in another way.
+    pub(crate) fn enter(&self, uploaded: Uploaded, seed: u64, length: usize) -> Promise {
         let promise = Promise {
             id: uploaded.id,
             path: uploaded.path,
@@ -59,6 +60,12 @@ impl Ledger {
         let mut promises = self.promises.lock().expect("the ledger");
         promises.push(promise.clone());
         promise
+    }
+
+    /// Expects a file no longer.
+    pub(crate) fn forget(&self, gone: &Promise) {
+        let mut promises = self.promises.lock().expect("the ledger");
+        promises.retain(|promise| promise.id != gone.id);
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -33,7 +33,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use curl::curl;
 pub(crate) use ledger::Ledger;
 pub(crate) use mongo::Mongo;
-pub(crate) use process::{Process, finish};
+pub(crate) use process::{Process, finish, is_alive};
 pub(crate) use routes::Routes;
 pub(crate) use site::{Builder, Site};
 pub(crate) use small_disk::SmallDisk;

@@ -70,6 +70,13 @@ pub(crate) fn finish(command: &mut Command) -> Output {
     }
 }
 
+/// Whether a process is there and no corpse, which its parent need not have collected.
+pub(crate) fn is_alive(id: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let behind_name = stat.rsplit(") ").next().unwrap_or_default();
+    !stat.is_empty() && !behind_name.starts_with(['Z', 'X'])
+}
+
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");

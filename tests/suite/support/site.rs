@@ -25,6 +25,8 @@ pub(crate) struct Builder {
     settings: Vec<(String, String)>,
     wrapper: Vec<String>,
     pub(super) nginx: Vec<String>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) program: Option<PathBuf>,
 }
 
 impl Builder {
@@ -94,10 +96,10 @@ pub(crate) struct Site {
     pub(super) scratch: TempDir,
     pub(super) builder: Builder,
     sidecar: Option<Process>,
-    nginx: Option<Process>,
+    pub(crate) nginx: Option<Process>,
     /// What the sidecar inherits, as a service manager keeps it open for it.
     inherited: Option<UnixListener>,
-    pub(super) http_port: u16,
+    pub(crate) http_port: u16,
     pub(super) https_port: u16,
 }
 
@@ -128,7 +130,10 @@ impl Site {
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.scratch.path().join("data")
+        self.builder
+            .data
+            .clone()
+            .unwrap_or(self.scratch.path().join("data"))
     }
 
     /// The names in a directory below the data directory, such as `spool` or `journal/hold`.
@@ -324,11 +329,12 @@ impl Site {
 
     /// The sidecar's binary with this site's settings, to run any of its tasks.
     pub(crate) fn command(&self) -> Command {
+        let sidecar = self.builder.program.clone().unwrap_or(SIDECAR.into());
         let mut command = match self.builder.wrapper.split_first() {
-            None => Command::new(SIDECAR),
+            None => Command::new(&sidecar),
             Some((program, arguments)) => {
                 let mut command = Command::new(program);
-                command.args(arguments).arg(SIDECAR);
+                command.args(arguments).arg(&sidecar);
                 command
             }
         };

@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# Runs the sidecar's tasks that look through the bucket, for scripts/fsck and scripts/gc. Wants lib.sh.
+shopt -s inherit_errexit nullglob
+
+# Becomes the task TASK with the rest of the words, after a look at them, on the instance of GRIDSPOOL_HOME
+# or, if there is none, with the settings that the environment has.
+upkeep() { # TASK OPTIONS_WITH_A_VALUE SWITCHES [WORD]...
+  local task=$1 valued=" $2 " switches=" $3 " words=() binary=${home}/bin/gridspool
+  shift 3
+  while (($# > 0)); do
+    if [[ $1 == --help ]]; then
+      usage
+      exit
+    elif [[ $1 == --* && ${valued} == *" $1 "* ]]; then
+      (($# >= 2)) || die_usage "$1 needs a value"
+      words+=("$1=$2")
+      shift 2
+    elif [[ $1 == --* && ${switches} == *" $1 "* ]]; then
+      words+=("$1")
+      shift
+    else
+      die_usage "unknown argument: $1"
+    fi
+  done
+  [[ -x ${binary} ]] || binary=$(command -v gridspool) || die "there is no gridspool: scripts/up builds it"
+  if [[ -r ${home}/mongodb.uri ]]; then
+    GRIDSPOOL_MONGODB_URI=$(<"${home}/mongodb.uri")
+    export GRIDSPOOL_MONGODB_URI GRIDSPOOL_DATA_DIR=${home}/data
+  fi
+  exec "${binary}" "${task}" "${words[@]}"
+}

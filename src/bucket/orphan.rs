@@ -1,0 +1,156 @@
+//! Chunks that belong to no file: what a cut or a lost answer may leave behind, never seen by any
+//! reader.
+
+use std::time::SystemTime;
+
+use futures::TryStreamExt as _;
+use mongodb::ClientSession;
+use mongodb::bson::{Bson, RawDocumentBuf, doc};
+use mongodb::error::Error as DriverError;
+use mongodb::options::ReadConcern;
+
+use super::{Bucket, document, error};
+use crate::file::FileId;
+use crate::store::StoreError;
+
+/// Chunks that are removed together.
+const AT_ONCE: i64 = 200;
+
+/// All chunks of an id that no file has.
+#[derive(Debug)]
+pub struct Orphan {
+    /// The id, as text.
+    pub name: String,
+    /// The id, if it may be one of ours.
+    pub file_id: Option<FileId>,
+    /// How many there are.
+    pub chunks: u64,
+    /// Their documents' bytes.
+    pub bytes: u64,
+    /// When the last of them was written, by its writer's clock; `None` if any does not tell.
+    pub written: Option<SystemTime>,
+    id: Bson,
+}
+
+/// What came of a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// All of them are gone, with a majority.
+    Removed,
+    /// The id has a file by now, or is getting one: what is left stays.
+    Taken,
+}
+
+impl Bucket {
+    /// `None` if there are no chunks of this id any more.
+    pub(super) async fn look_at_orphan(&self, id: Bson) -> Result<Option<Orphan>, StoreError> {
+        let pipeline = [
+            doc! { "$match": document::is("files_id", &id) },
+            doc! { "$group": {
+                "_id": null,
+                "chunks": { "$sum": 1 },
+                "bytes": { "$sum": { "$bsonSize": "$$ROOT" } },
+                // In the order of types, object ids are neither first nor last.
+                "oldest": { "$min": "$_id" },
+                "newest": { "$max": "$_id" },
+            } },
+        ];
+        let chunks = self.chunks.clone();
+        let found: Vec<RawDocumentBuf> = self
+            .bounded(async move {
+                let majority = chunks
+                    .aggregate(pipeline)
+                    .read_concern(ReadConcern::majority());
+                majority.with_type().await?.try_collect().await
+            })
+            .await
+            .map_err(|err| error::of_read(&err))?;
+        let Some(found) = found.first() else {
+            return Ok(None);
+        };
+        let [oldest, newest] = ["oldest", "newest"].map(|name| found.get_object_id(name).ok());
+        let file_id = id.as_object_id().map(|id| FileId::from_bytes(id.bytes()));
+        Ok(Some(Orphan {
+            name: document::text(&id),
+            file_id,
+            chunks: document::whole_number(found, "chunks").unwrap_or_default(),
+            bytes: document::whole_number(found, "bytes").unwrap_or_default(),
+            written: oldest
+                .and(newest)
+                .map(|newest| FileId::from_bytes(newest.bytes()).made_at()),
+            id,
+        }))
+    }
+
+    /// Removes the chunks of an id that has no file.
+    ///
+    /// A commit of another node may be at work on the very id after all. So each piece is removed
+    /// in a transaction that also makes a document of that file, and takes it away again: it
+    /// cannot be carried out beside a commit's insert of that document, nor after it. A commit
+    /// whose insert comes later counts the chunks behind it, misses those that are gone, and
+    /// writes them again.
+    ///
+    /// # Errors
+    /// `Unavailable`, from a standalone mongod always: it has no transactions. Some may be gone.
+    pub async fn remove_orphan(&self, orphan: &Orphan) -> Result<Removal, StoreError> {
+        loop {
+            let (chunks, filter) = (self.chunks.clone(), document::is("files_id", &orphan.id));
+            let found: Vec<RawDocumentBuf> = self
+                .bounded(async move {
+                    let find = chunks.find(filter).projection(doc! { "_id": 1 });
+                    find.limit(AT_ONCE).await?.try_collect().await
+                })
+                .await
+                .map_err(|err| error::of_read(&err))?;
+            if found.is_empty() {
+                return Ok(Removal::Removed);
+            }
+            let ids = found.iter().filter_map(|chunk| chunk.get("_id").ok()?);
+            let ids: Vec<_> = ids.filter_map(|id| Bson::try_from(id).ok()).collect();
+            let (bucket, id) = (self.clone(), orphan.id.clone());
+            let removed = self.bounded(async move { bucket.remove_unless_taken(id, ids).await });
+            match removed.await {
+                Ok(()) => {}
+                Err(err) if error::is_duplicate(&err) || error::is_conflict(&err) => {
+                    return Ok(Removal::Taken);
+                }
+                Err(err) => return Err(error::of_read(&err)),
+            }
+        }
+    }
+
+    async fn remove_unless_taken(&self, id: Bson, chunks: Vec<Bson>) -> Result<(), DriverError> {
+        let mut session = self.database.client().start_session().await?;
+        let majority = self.files.write_concern().cloned().unwrap_or_default();
+        let transaction = session.start_transaction();
+        transaction.write_concern(majority).await?;
+        let removed = self.remove_within(&mut session, id, chunks).await;
+        match removed {
+            Ok(()) => session.commit_transaction().await,
+            Err(err) => {
+                // One that cannot be ended here is ended by the server.
+                session.abort_transaction().await.unwrap_or_default();
+                Err(err)
+            }
+        }
+    }
+
+    async fn remove_within(
+        &self,
+        session: &mut ClientSession,
+        id: Bson,
+        chunks: Vec<Bson>,
+    ) -> Result<(), DriverError> {
+        let file = RawDocumentBuf::try_from(&doc! { "_id": id.clone() })?;
+        self.files.insert_one(file).session(&mut *session).await?;
+        self.chunks
+            .delete_many(doc! { "_id": { "$in": chunks } })
+            .session(&mut *session)
+            .await?;
+        self.files
+            .delete_one(document::is("_id", &id))
+            .session(session)
+            .await?;
+        Ok(())
+    }
+}

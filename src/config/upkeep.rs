@@ -1,0 +1,110 @@
+//! What the tasks `fsck` and `gc` are asked for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+/// Chunks without a file are left alone for as long as this, unless told otherwise: one that is
+/// committed elsewhere, or by another driver, looks the same for a while.
+const SAFE_DAYS: &str = "7";
+
+/// How everything is to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FsckOrder {
+    /// Age from which chunks without a file count as left behind.
+    pub older_than: Duration,
+    /// Bytes that may be read in a second; 0: as many as there are.
+    pub bytes_per_second: u64,
+    /// Where it is written down how far the check has come.
+    pub state: Option<PathBuf>,
+    /// Whether lines are JSON.
+    pub is_json: bool,
+}
+
+/// What is to be cleared away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GcOrder {
+    /// Age from which chunks without a file count as left behind.
+    pub older_than: Duration,
+    /// Whether they are removed, and not only told.
+    pub is_removing: bool,
+    /// Whether ids that do not tell their age count too.
+    pub takes_foreign: bool,
+    /// Whether lines are JSON.
+    pub is_json: bool,
+}
+
+/// The tasks, as the command line knows them.
+pub(super) fn commands() -> [Command; 2] {
+    let switch = |name: &'static str, help: &'static str| {
+        let switch = Arg::new(name).long(name).action(ArgAction::SetTrue);
+        switch.help(help)
+    };
+    let json = || switch("json", "print lines of JSON");
+    let older_than = || {
+        Arg::new("older-than-days")
+            .long("older-than-days")
+            .value_name("DAYS")
+            .value_parser(value_parser!(u32))
+            .default_value(SAFE_DAYS)
+            .help("age from which chunks without a file count as left behind")
+    };
+    let fsck = Command::new("fsck")
+        .about("Reads every file of the bucket and every entry of the journal, and tells what is wrong")
+        .args([
+            older_than(),
+            json(),
+            Arg::new("bytes-per-second")
+                .long("bytes-per-second")
+                .value_name("BYTES")
+                .value_parser(value_parser!(u64))
+                .default_value("0")
+                .help("how fast MongoDB is read; 0: as fast as it goes"),
+            Arg::new("state")
+                .long("state")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("where it is written down how far the check has come; a run that was cut goes on there"),
+        ]);
+    let gc = Command::new("gc")
+        .about("Finds chunks that belong to no file, and with --remove removes them")
+        .args([
+            older_than(),
+            json(),
+            switch("remove", "remove what is found"),
+            switch(
+                "foreign",
+                "count ids and chunks of other drivers that do not tell their age",
+            ),
+        ]);
+    [fsck, gc]
+}
+
+/// What is ordered of `fsck`.
+pub(super) fn read_fsck(matches: &ArgMatches) -> FsckOrder {
+    FsckOrder {
+        older_than: older_than(matches),
+        bytes_per_second: matches
+            .get_one("bytes-per-second")
+            .copied()
+            .unwrap_or_default(),
+        state: matches.get_one("state").cloned(),
+        is_json: matches.get_flag("json"),
+    }
+}
+
+/// What is ordered of `gc`.
+pub(super) fn read_gc(matches: &ArgMatches) -> GcOrder {
+    GcOrder {
+        older_than: older_than(matches),
+        is_removing: matches.get_flag("remove"),
+        takes_foreign: matches.get_flag("foreign"),
+        is_json: matches.get_flag("json"),
+    }
+}
+
+fn older_than(matches: &ArgMatches) -> Duration {
+    let days = matches.get_one::<u32>("older-than-days").copied();
+    Duration::from_hours(24 * u64::from(days.unwrap_or_default()))
+}

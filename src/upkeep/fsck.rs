@@ -1,0 +1,217 @@
+//! Looking at everything: the journal of this node, every file of the bucket, every chunk.
+
+use std::time::{Duration, Instant};
+
+use super::pace::Pace;
+use super::{Event, Finding, Kind, Listener, Phase, Progress, UpkeepError, orphan, sort};
+use crate::bucket::{Bucket, Listed};
+use crate::config::{Config, FsckOrder};
+use crate::file::FileKey;
+use crate::journal::{Inspection, OpenError, Room, Seen, Sight};
+use crate::store::{Store as _, StoreError};
+
+/// How often it is told and written down how far the check has come.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// A check in progress.
+struct Check<'a> {
+    order: &'a FsckOrder,
+    journal: Inspection,
+    bucket: Bucket,
+    progress: Progress,
+    told: Instant,
+    tell: Listener<'a>,
+}
+
+/// Looks at everything, and tells what is wrong. Changes nothing.
+///
+/// 1. Every entry of this node's journal: its record, its body, and that a settled one has its
+///    file, and no pending one's id another's.
+/// 2. Every file of the bucket: each chunk's place and size, and the sha-256 that its document
+///    states. It is read to its last byte.
+/// 3. Every chunk: that it belongs to a file, or is on its way to one.
+///
+/// What is deleted or committed meanwhile is in order. A run that was cut goes on in the phase
+/// that it had reached; the first is begun anew.
+///
+/// # Errors
+/// [`UpkeepError`]; what was found until then was told.
+pub async fn fsck(
+    config: &Config,
+    order: &FsckOrder,
+    tell: Listener<'_>,
+) -> Result<Progress, UpkeepError> {
+    let bucket = Bucket::new(&config.bucket)
+        .await
+        .map_err(UpkeepError::Uri)?;
+    let mut check = Check {
+        order,
+        journal: Inspection::new(&config.data_dir)?,
+        bucket,
+        progress: Progress::read(order.state.as_deref()),
+        told: Instant::now(),
+        tell,
+    };
+    loop {
+        match check.progress.phase {
+            Phase::Journal => check.journal().await?, // 1
+            Phase::Files => check.files().await?,     // 2
+            Phase::Chunks => {
+                check.chunks().await?; // 3
+                break;
+            }
+        }
+    }
+    (check.tell)(Event::Reached(&check.progress));
+    // The next run begins anew.
+    Progress::default().write(order.state.as_deref())?;
+    Ok(check.progress)
+}
+
+impl Check<'_> {
+    fn found(&mut self, kind: Kind, name: String, detail: String) {
+        self.progress.findings += 1;
+        let finding = Finding { kind, name, detail };
+        (self.tell)(Event::Found(&finding));
+    }
+
+    /// Not too often: it is called for each file.
+    fn reached(&mut self) -> Result<(), UpkeepError> {
+        if self.told.elapsed() < INTERVAL {
+            return Ok(());
+        }
+        self.told = Instant::now();
+        (self.tell)(Event::Reached(&self.progress));
+        self.progress.write(self.order.state.as_deref())
+    }
+
+    async fn journal(&mut self) -> Result<(), UpkeepError> {
+        self.progress = Progress {
+            files_expected: self.bucket.about_how_many_files().await?,
+            ..Progress::default()
+        };
+        // Names come from a thread that blocks, a few ahead of what is made of them.
+        let (sender, mut sights) = tokio::sync::mpsc::channel(64);
+        let journal = self.journal.clone();
+        let looking = tokio::task::spawn_blocking(move || -> Result<(), OpenError> {
+            journal.each(&mut |sight| sender.blocking_send(sight).unwrap_or_default())
+        });
+        while let Some(sight) = sights.recv().await {
+            self.progress.entries += 1;
+            self.judge(sight).await?;
+            self.reached()?;
+        }
+        match looking.await {
+            Ok(looked) => looked?,
+            Err(lost) => return Err(StoreError::Unavailable(lost.to_string()).into()),
+        }
+        self.progress.move_to(None, Phase::Files);
+        Ok(())
+    }
+
+    async fn judge(&mut self, sight: Sight) -> Result<(), UpkeepError> {
+        let seen = match sight {
+            Ok(seen) => seen,
+            Err(strange) => {
+                self.found(Kind::Unreadable, strange.name, strange.fault);
+                return Ok(());
+            }
+        };
+        let name = seen.id.to_string();
+        if seen.room == Room::Hold {
+            let reason = seen.reason.clone().unwrap_or_default();
+            self.found(Kind::Held, name.clone(), reason);
+        }
+        if seen.room == Room::Deleted {
+            return Ok(());
+        }
+        if let Some((kind, detail)) = self.compare(&seen).await? {
+            // It may have been deleted, or settled and evicted, while it was looked up.
+            if self.journal.is_in(seen.room, seen.id)? {
+                self.found(kind, name, detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds an entry against the bucket.
+    async fn compare(&self, seen: &Seen) -> Result<Option<(Kind, String)>, UpkeepError> {
+        let file = match self.bucket.find(&FileKey::Id(seen.id), false).await {
+            Err(StoreError::Damaged(reason)) => return Ok(Some((Kind::Damaged, reason))),
+            found => found?,
+        };
+        let found = file.map(|file| file.meta.length);
+        Ok(match (seen.room, found) {
+            (_, Some(length)) if length != seen.length => {
+                let detail = format!(
+                    "in {} with {} bytes, in MongoDB with {length}",
+                    seen.room, seen.length
+                );
+                Some((Kind::Conflict, detail))
+            }
+            (Room::Settled, None) => {
+                let detail = "settled, and MongoDB has no such file: unless another node or \
+                              another program has deleted it, it is lost";
+                Some((Kind::Lost, detail.to_owned()))
+            }
+            _ => None,
+        })
+    }
+
+    async fn files(&mut self) -> Result<(), UpkeepError> {
+        let mut pace = Pace::new(self.order.bytes_per_second);
+        loop {
+            let behind = self.progress.place();
+            let listing = self.bucket.list_files(behind.as_ref()).await?;
+            for listed in listing.files {
+                self.examine(listed, &mut pace).await?;
+                self.progress.files += 1;
+                self.reached()?;
+            }
+            self.progress.move_to(listing.next.as_ref(), Phase::Chunks);
+            if listing.next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn examine(&mut self, listed: Listed, pace: &mut Pace) -> Result<(), UpkeepError> {
+        let faults = match listed.file {
+            Ok(file) => {
+                let mut bytes = 0;
+                let mut pay = async |more| {
+                    bytes += more;
+                    pace.pay(more).await;
+                };
+                let faults = self.bucket.examine(&file, &mut pay).await?;
+                self.progress.bytes += bytes;
+                faults
+            }
+            Err(err) => vec![err.to_string()],
+        };
+        if !faults.is_empty() {
+            self.found(Kind::Damaged, listed.name, faults.join("; "));
+        }
+        Ok(())
+    }
+
+    async fn chunks(&mut self) -> Result<(), UpkeepError> {
+        loop {
+            let place = self.progress.place();
+            let page = self.bucket.list_orphans(place.as_ref()).await?;
+            self.progress.chunks += page.chunks;
+            let sorted = sort(page.orphans, &self.journal, self.order.older_than, false)?;
+            self.progress.waiting += sorted.waiting;
+            for found in &sorted.stray {
+                self.progress.orphans += 1;
+                let finding = orphan(found);
+                self.found(finding.kind, finding.name, finding.detail);
+            }
+            self.progress.move_to(page.next.as_ref(), Phase::Chunks);
+            self.reached()?;
+            if page.next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}

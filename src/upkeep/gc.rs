@@ -1,0 +1,64 @@
+//! Clearing away chunks that belong to no file.
+
+use super::{Event, Listener, Phase, Progress, UpkeepError, orphan, sort};
+use crate::bucket::{Bucket, Removal};
+use crate::config::{Config, GcOrder};
+use crate::journal::Inspection;
+
+/// Walks through all chunks, tells of those that were left behind, and removes them if that is
+/// asked for.
+///
+/// Chunks count as left behind if all this is true:
+/// - a majority has no document of a file with their id;
+/// - the journal of this node has nothing of that id;
+/// - the id, and each of the chunks, tells a time of its own that is longer ago than it must be:
+///   they may be in the journal of another node, or on their way by another driver.
+///
+/// A commit that is begun meanwhile all the same is safe: see [`Bucket::remove_orphan`].
+///
+/// # Errors
+/// [`UpkeepError`]; what was removed until then is removed.
+pub async fn gc(
+    config: &Config,
+    order: &GcOrder,
+    tell: Listener<'_>,
+) -> Result<Progress, UpkeepError> {
+    let journal = Inspection::new(&config.data_dir)?;
+    let bucket = Bucket::new(&config.bucket)
+        .await
+        .map_err(UpkeepError::Uri)?;
+    let mut progress = Progress {
+        phase: Phase::Chunks,
+        ..Progress::default()
+    };
+    let mut place = None;
+    loop {
+        let page = bucket.list_orphans(place.as_ref()).await?;
+        progress.chunks += page.chunks;
+        let sorted = sort(
+            page.orphans,
+            &journal,
+            order.older_than,
+            order.takes_foreign,
+        )?;
+        progress.waiting += sorted.waiting;
+        for found in &sorted.stray {
+            if order.is_removing {
+                match bucket.remove_orphan(found).await? {
+                    Removal::Removed => progress.removed += 1,
+                    Removal::Taken => {
+                        progress.waiting += 1;
+                        continue;
+                    }
+                }
+            }
+            progress.orphans += 1;
+            tell(Event::Found(&orphan(found)));
+        }
+        tell(Event::Reached(&progress));
+        match page.next {
+            Some(next) => place = Some(next),
+            None => return Ok(progress),
+        }
+    }
+}

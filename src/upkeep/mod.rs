@@ -1,0 +1,144 @@
+//! What an admin has done from time to time: every file looked at, and chunks that belong to none
+//! cleared away. It runs as a process of its own beside the sidecar, whose journal it reads and
+//! never changes; its memory is that of one page of the bucket.
+
+mod fsck;
+mod gc;
+mod pace;
+mod progress;
+mod report;
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::bucket::Orphan;
+use crate::file::FileId;
+use crate::journal::{Inspection, OpenError};
+use crate::store::StoreError;
+
+pub use fsck::fsck;
+pub use gc::gc;
+pub use progress::{Phase, Progress};
+pub use report::Report;
+
+/// Why the work could not be carried to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The connection string is wrong.
+    #[error("mongodb_uri: {0}")]
+    Uri(String),
+    /// MongoDB does not answer, or not sensibly.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was reached cannot be written down.
+    #[error("{path}: {source}")]
+    State {
+        /// Where.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// What is wrong with something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A file of the bucket is not what its document says.
+    Damaged,
+    /// A settled entry of the journal has no file.
+    Lost,
+    /// A pending entry's id has another file.
+    Conflict,
+    /// An entry waits for an admin.
+    Held,
+    /// Something in the journal cannot be read.
+    Unreadable,
+    /// Chunks belong to no file.
+    Orphan,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// What it is.
+    pub kind: Kind,
+    /// A file's id, or a name in the journal.
+    pub name: String,
+    /// The rest, in words.
+    pub detail: String,
+}
+
+/// What is told while the work goes on.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Something is wrong.
+    Found(&'a Finding),
+    /// It has come so far.
+    Reached(&'a Progress),
+}
+
+/// Takes what is told.
+pub type Listener<'a> = &'a mut dyn FnMut(Event<'_>);
+
+/// Chunks without a file, by what is to be thought of them.
+#[derive(Debug, Default)]
+struct Sorted {
+    /// They were left behind.
+    stray: Vec<Orphan>,
+    /// They may be on their way: too young, of an unknown age, or in the journal.
+    waiting: u64,
+}
+
+/// Sorts out what this node's journal has, and what is younger than `older_than` by its id or by
+/// any of its chunks: another node's journal may have it.
+fn sort(
+    orphans: Vec<Orphan>,
+    journal: &Inspection,
+    older_than: Duration,
+    takes_foreign: bool,
+) -> Result<Sorted, OpenError> {
+    let ids: BTreeSet<FileId> = orphans.iter().filter_map(|found| found.file_id).collect();
+    let known: HashSet<FileId> = if ids.is_empty() {
+        HashSet::new()
+    } else {
+        journal.known(&ids)?
+    };
+    let mut sorted = Sorted::default();
+    for orphan in orphans {
+        let is_known = orphan.file_id.is_some_and(|id| known.contains(&id));
+        let is_old = |made: SystemTime| made.elapsed().is_ok_and(|age| age >= older_than);
+        // What does not tell its age is old if that is what is asked for.
+        let is_old = |made: Option<SystemTime>| made.map_or(takes_foreign, is_old);
+        if !is_known && is_old(orphan.file_id.map(FileId::made_at)) && is_old(orphan.written) {
+            sorted.stray.push(orphan);
+        } else {
+            sorted.waiting += 1;
+        }
+    }
+    Ok(sorted)
+}
+
+/// How chunks without a file are told.
+fn orphan(found: &Orphan) -> Finding {
+    let written = match found.written {
+        Some(written) => {
+            let age = written.elapsed().unwrap_or_default();
+            format!("written {} hours ago", age.as_secs() / 3600)
+        }
+        None => "of unknown age".to_owned(),
+    };
+    Finding {
+        kind: Kind::Orphan,
+        name: found.name.clone(),
+        detail: format!(
+            "{} chunks, {} bytes, {written}, belong to no file",
+            found.chunks, found.bytes
+        ),
+    }
+}

@@ -1,0 +1,53 @@
+//! Reading no faster than one is asked to.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Bytes that may be read by now.
+#[derive(Debug)]
+pub(super) struct Pace {
+    bytes_per_second: u64,
+    /// When what was read so far is paid for.
+    paid: Instant,
+}
+
+impl Pace {
+    /// 0 for no limit.
+    pub(super) fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second,
+            paid: Instant::now(),
+        }
+    }
+
+    /// Takes as long as these bytes should. What was not used before is not made up for.
+    pub(super) async fn pay(&mut self, bytes: u64) {
+        if self.bytes_per_second == 0 {
+            return;
+        }
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        let price = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.paid = self.paid.max(Instant::now()) + price;
+        tokio::time::sleep_until(self.paid).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_take_the_time_that_they_should_and_none_without_a_limit() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(1000);
+        pace.pay(500).await;
+        assert_eq!(begun.elapsed().as_millis(), 500);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        pace.pay(1000).await;
+        pace.pay(1).await;
+        assert_eq!(begun.elapsed().as_millis(), 6501);
+        Pace::new(0).pay(u64::MAX).await;
+        assert_eq!(begun.elapsed().as_millis(), 6501);
+    }
+}

@@ -1,0 +1,120 @@
+//! The ground that the journal stands on: a file system of its own, whose power can be cut.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::wait_until;
+
+/// The file has holes: it takes what is written.
+const BYTES: u64 = 1 << 30;
+
+/// A file system on a loop device. Dropping it unmounts it.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    image: PathBuf,
+    at: PathBuf,
+}
+
+impl Ground {
+    /// Makes one of this kind; as root only.
+    pub(crate) fn make(kind: &str, scratch: &Path) -> Self {
+        let ground = Self {
+            image: scratch.join("disk"),
+            at: scratch.join("mounted"),
+        };
+        fs::create_dir(&ground.at).expect("a directory");
+        let made = File::create(&ground.image).and_then(|file| file.set_len(BYTES));
+        made.expect("a file for the disk");
+        let mut command = Command::new(format!("mkfs.{kind}"));
+        if kind == "ext4" {
+            // Few, so that they run out soon.
+            command.args(["-N", "8192"]);
+        }
+        run(command.arg("-q").arg(&ground.image));
+        ground.mount();
+        ground
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.at.join("data")
+    }
+
+    fn mount(&self) {
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(&self.image)
+            .arg(&self.at));
+    }
+
+    /// Makes all that was written until now survive what comes.
+    pub(crate) fn sync(&self) {
+        let directory = File::open(&self.at).expect("the disk");
+        rustix::fs::syncfs(&directory).expect("syncfs");
+    }
+
+    /// From here on nothing more reaches the disk, neither bytes nor the file system's own journal
+    /// (the ioctl GOINGDOWN without a flush), and every write fails.
+    pub(crate) fn cut(&self) {
+        let shutdown = ["-x", "-c", "shutdown"];
+        run(Command::new("xfs_io").args(shutdown).arg(&self.at));
+    }
+
+    /// Comes back with what had reached the disk. Nobody may have anything open there.
+    pub(crate) fn restore(&self) {
+        self.unmount();
+        self.mount();
+    }
+
+    fn unmount(&self) {
+        wait_until("nobody uses the disk", || {
+            let done = Command::new("umount").arg(&self.at).output();
+            done.is_ok_and(|output| output.status.success())
+        });
+    }
+
+    /// Takes all the room there is, until [`Ground::make_room`].
+    pub(crate) fn fill(&self) {
+        let ballast = File::create(self.at.join("ballast")).expect("a file");
+        let mut bytes = BYTES;
+        while bytes >= 4096 {
+            let end = ballast.metadata().expect("a file").len();
+            let flags = rustix::fs::FallocateFlags::empty();
+            if rustix::fs::fallocate(&ballast, flags, end, bytes).is_err() {
+                bytes /= 2;
+            }
+        }
+    }
+
+    /// Takes all the inodes there are, until [`Ground::make_room`]. Only a file system with a fixed
+    /// number of them runs out.
+    pub(crate) fn fill_inodes(&self) {
+        let directory = self.at.join("many");
+        fs::create_dir(&directory).expect("a directory");
+        let mut number = 0;
+        while number < 1_000_000 && File::create(directory.join(number.to_string())).is_ok() {
+            number += 1;
+        }
+    }
+
+    pub(crate) fn make_room(&self) {
+        let gone = |result: std::io::Result<()>| match result {
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => panic!("{err}"),
+            _ => {}
+        };
+        gone(fs::remove_file(self.at.join("ballast")));
+        gone(fs::remove_dir_all(self.at.join("many")));
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output();
+    let output = output.unwrap_or_else(|err| panic!("{command:?}: {err}"));
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}

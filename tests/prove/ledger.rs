@@ -1,0 +1,90 @@
+//! What clients did and were told. Each line is on the disk before the next thing happens, and on
+//! another file system than the one that is cut.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+
+use crate::support::noise;
+
+/// What a client knows of its upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It was sent, and no 201 came: it may be there or not, but whole.
+    Unknown,
+    /// It was promised under this id.
+    Promised(String),
+    /// It was promised under this id; a delete was sent and not answered.
+    Deleting(String),
+    /// It was deleted under this id.
+    Deleted(String),
+}
+
+/// One file. Its name is its key, and its content is made of its key.
+#[derive(Debug, Clone)]
+pub(crate) struct Upload {
+    pub(crate) key: u64,
+    pub(crate) length: usize,
+    pub(crate) state: State,
+}
+
+impl Upload {
+    pub(crate) fn content(&self) -> Vec<u8> {
+        noise(self.key, self.length)
+    }
+
+    pub(crate) fn id(&self) -> Option<&str> {
+        match &self.state {
+            State::Unknown => None,
+            State::Promised(id) | State::Deleting(id) | State::Deleted(id) => Some(id),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    uploads: Mutex<BTreeMap<u64, Upload>>,
+    file: Mutex<File>,
+}
+
+impl Ledger {
+    pub(crate) fn create(path: &Path) -> Self {
+        Self {
+            uploads: Mutex::default(),
+            file: Mutex::new(File::create_new(path).expect("the ledger")),
+        }
+    }
+
+    /// An upload is about to be sent.
+    pub(crate) fn send(&self, key: u64, length: usize) {
+        let state = State::Unknown;
+        self.write(&format!("sent {key} {length}"));
+        let upload = Upload { key, length, state };
+        self.uploads.lock().expect("the ledger").insert(key, upload);
+    }
+
+    /// It is something else now.
+    pub(crate) fn set(&self, key: u64, state: State) {
+        self.write(&format!("{state:?} {key}"));
+        let mut uploads = self.uploads.lock().expect("the ledger");
+        uploads.get_mut(&key).expect("it was sent").state = state;
+    }
+
+    fn write(&self, line: &str) {
+        let mut file = self.file.lock().expect("the ledger");
+        writeln!(file, "{line}").expect("room for the ledger");
+        file.sync_data().expect("a disk that holds the ledger");
+    }
+
+    pub(crate) fn all(&self) -> Vec<Upload> {
+        let uploads = self.uploads.lock().expect("the ledger");
+        uploads.values().cloned().collect()
+    }
+
+    /// What is proven to be as it should, and need not be looked at again.
+    pub(crate) fn forget(&self, key: u64) {
+        self.uploads.lock().expect("the ledger").remove(&key);
+    }
+}

@@ -1,0 +1,75 @@
+//! The proof: real nginx, sidecar and mongod under load, a ledger of what clients were told, faults
+//! at random moments, and after them everything held against the ledger. `scripts/prove` runs it
+//! and explains its options.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a run that cannot go on ends"
+)]
+
+mod faults;
+mod ground;
+mod ledger;
+mod load;
+mod options;
+mod random;
+mod site;
+mod stage;
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "it is the suite's, which uses all of it"
+)]
+#[path = "../suite/support/mod.rs"]
+mod support;
+mod verify;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use faults::Fault;
+use options::Options;
+use random::Random;
+use stage::Stage;
+
+/// Faults between two looks at everything.
+const FAULTS_A_ROUND: u32 = 4;
+
+fn main() -> ExitCode {
+    let Some(options) = Options::parse(std::env::args().skip(1)) else {
+        eprintln!("prove: wrong arguments: see scripts/prove --help");
+        return ExitCode::from(64);
+    };
+    println!("seed {}", options.seed);
+    let begun = Instant::now();
+    let mut random = Random::new(options.seed);
+    let mut stage = Stage::set(&options);
+    let mut done = 0;
+    while done < options.cycles && (stage.tally.violations() == 0 || options.goes_on) {
+        let faults = FAULTS_A_ROUND.min(options.cycles - done);
+        stage.round(&options, &mut random, faults);
+        done += faults;
+        eprintln!(
+            "prove: {done} of {} cycles, {} s: {}",
+            options.cycles,
+            begun.elapsed().as_secs(),
+            stage.tally.line()
+        );
+    }
+    println!("{}", stage.tally.report(begun.elapsed()));
+    if stage.tally.violations() == 0 {
+        ExitCode::SUCCESS
+    } else {
+        println!("seed {}: VIOLATED", options.seed);
+        ExitCode::FAILURE
+    }
+}
+
+/// All faults that a word of the command line can name.
+fn fault_named(name: &str) -> Option<Fault> {
+    Fault::ALL.into_iter().find(|fault| fault.name() == name)
+}

@@ -1,0 +1,50 @@
+//! What the command line says.
+
+use std::path::PathBuf;
+
+use crate::fault_named;
+use crate::faults::Fault;
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) cycles: u32,
+    pub(crate) seed: u64,
+    pub(crate) faults: Vec<Fault>,
+    /// The file system that is cut.
+    pub(crate) file_system: String,
+    /// The sidecar that is proven, if it is not this checkout's.
+    pub(crate) sidecar: Option<PathBuf>,
+    /// Whether it goes on after a violation.
+    pub(crate) goes_on: bool,
+}
+
+impl Options {
+    /// `None` if it cannot be read: scripts/prove has looked already, and explains.
+    pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Option<Self> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let mut options = Self {
+            cycles: 20,
+            seed: u64::from(now.ok()?.subsec_nanos()),
+            faults: Fault::ALL.to_vec(),
+            file_system: "ext4".to_owned(),
+            sidecar: None,
+            goes_on: false,
+        };
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--cycles" => options.cycles = words.next()?.parse().ok()?,
+                "--seed" => options.seed = words.next()?.parse().ok()?,
+                "--faults" => {
+                    let names = words.next()?;
+                    options.faults = names.split(',').map(fault_named).collect::<Option<_>>()?;
+                }
+                "--file-system" => options.file_system = words.next()?,
+                "--sidecar" => options.sidecar = Some(words.next()?.into()),
+                "--go-on" => options.goes_on = true,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+}

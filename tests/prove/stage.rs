@@ -1,0 +1,212 @@
+//! What a run works on, and one round of it: load, faults, and then a look at everything.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::faults::{Fault, pause};
+use crate::ground::Ground;
+use crate::ledger::Ledger;
+use crate::load::Load;
+use crate::options::Options;
+use crate::random::Random;
+use crate::support::{Builder, Mongo, Site, wait_until};
+use crate::verify;
+
+/// Clients at once.
+const CLIENTS: u64 = 8;
+
+/// The servers, in the order in which they end.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    pub(crate) site: Site,
+    pub(crate) mongo: Mongo,
+    pub(crate) ground: Ground,
+}
+
+/// What was done and seen.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) uploads: AtomicU64,
+    pub(crate) promises: AtomicUsize,
+    pub(crate) unanswered: AtomicU64,
+    pub(crate) reads: AtomicU64,
+    pub(crate) deletes: AtomicU64,
+    pub(crate) verified: AtomicU64,
+    /// Seconds until journal and spool were empty, when all was well again.
+    pub(crate) longest_drain: AtomicU64,
+    /// Ids whose chunks a cut or a delete had left behind, cleared away.
+    pub(crate) orphans: AtomicU64,
+    faults: Mutex<BTreeMap<&'static str, u32>>,
+    violations: Mutex<Vec<String>>,
+}
+
+impl Tally {
+    pub(crate) fn violate(&self, what: &str) {
+        eprintln!("prove: VIOLATION: {what}");
+        let mut violations = self.violations.lock().expect("the violations");
+        violations.push(what.to_owned());
+    }
+
+    pub(crate) fn violations(&self) -> usize {
+        self.violations.lock().expect("the violations").len()
+    }
+
+    pub(crate) fn line(&self) -> String {
+        let [uploads, unanswered, reads, deletes, verified] = [
+            &self.uploads,
+            &self.unanswered,
+            &self.reads,
+            &self.deletes,
+            &self.verified,
+        ]
+        .map(|count| count.load(Ordering::Relaxed));
+        format!(
+            "{uploads} uploads, {} files promised, {unanswered} uploads refused or unanswered, \
+             {reads} reads and {deletes} deletes under load, {verified} files verified, \
+             {} violations",
+            self.promises.load(Ordering::Relaxed),
+            self.violations()
+        )
+    }
+
+    pub(crate) fn report(&self, took: Duration) -> String {
+        let faults = self.faults.lock().expect("the faults");
+        let faults: Vec<_> = faults
+            .iter()
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        format!(
+            "{}\nfaults: {}\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
+            self.line(),
+            faults.join(", "),
+            self.longest_drain.load(Ordering::Relaxed),
+            self.orphans.load(Ordering::Relaxed),
+            took.as_secs()
+        )
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) servers: Servers,
+    pub(crate) tally: Tally,
+    pub(crate) ledger: Ledger,
+    next_key: AtomicU64,
+    /// Faults that are to come before any comes again.
+    bag: Vec<Fault>,
+    _scratch: TempDir,
+}
+
+/// Ends the clients, however a round ends.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Stage {
+    pub(crate) fn set(options: &Options) -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let ground = Ground::make(&options.file_system, scratch.path());
+        let mongo = Mongo::start();
+        let site = site(options, &ground.data()).start(&mongo);
+        ground.sync();
+        let ledger = Ledger::create(&scratch.path().join("ledger"));
+        Self {
+            servers: Servers {
+                site,
+                mongo,
+                ground,
+            },
+            tally: Tally::default(),
+            ledger,
+            next_key: AtomicU64::new(1),
+            bag: Vec::new(),
+            _scratch: scratch,
+        }
+    }
+
+    /// Some faults under load, and then everything is looked at.
+    pub(crate) fn round(&mut self, options: &Options, random: &mut Random, faults: u32) {
+        let (is_over, calm) = (AtomicBool::new(false), AtomicU64::new(0));
+        let Self {
+            servers,
+            tally,
+            ledger,
+            next_key,
+            bag,
+            ..
+        } = self;
+        let load = Load {
+            ledger,
+            tally,
+            port: servers.site.port(),
+            is_over: &is_over,
+            calm: &calm,
+            next_key,
+        };
+        std::thread::scope(|scope| {
+            let end = End(&is_over);
+            for _ in 0..CLIENTS {
+                let (load, seed) = (&load, random.next());
+                scope.spawn(move || load.run(seed));
+            }
+            for _ in 0..faults {
+                let fault = drawn(bag, options, random);
+                let more = usize::try_from(1 + random.below(60)).expect("a small number");
+                let wanted = tally.promises.load(Ordering::Relaxed) + more;
+                wait_until("uploads are promised", || {
+                    tally.promises.load(Ordering::Relaxed) >= wanted
+                });
+                pause(random, 30);
+                // Odd while something is wrong that clients may notice.
+                let noticeable = u64::from(!fault.is_harmless());
+                calm.fetch_add(noticeable, Ordering::SeqCst);
+                eprintln!("prove: {}", fault.name());
+                fault.strike(servers, random);
+                calm.fetch_add(noticeable, Ordering::SeqCst);
+                let mut faults = tally.faults.lock().expect("the faults");
+                *faults.entry(fault.name()).or_default() += 1;
+            }
+            drop(end);
+        });
+        verify::everything(servers, ledger, tally, options.goes_on);
+    }
+}
+
+/// The next fault: each comes as often as any other.
+fn drawn(bag: &mut Vec<Fault>, options: &Options, random: &mut Random) -> Fault {
+    if bag.is_empty() {
+        bag.extend_from_slice(&options.faults);
+    }
+    let count = u64::try_from(bag.len()).expect("a small number");
+    let which = usize::try_from(random.below(count)).expect("a small number");
+    bag.swap_remove(which)
+}
+
+/// A site that gets over everything soon.
+fn site(options: &Options, data: &Path) -> Builder {
+    let site = Builder::default()
+        .data_in(data)
+        .set("settled_grace_seconds", 1)
+        .set("spool_orphan_seconds", 2)
+        .set("retry_first_ms", 50)
+        .set("retry_max_ms", 1_000)
+        .set("commit_attempts", 1_000)
+        .set("mongodb_timeout_ms", 3_000)
+        // Uploads meet the end of the disk, and not a mark before it.
+        .set("min_free_bytes", 0)
+        .set("min_free_inodes", 0)
+        .set("log", "info,mongodb=error,actix_server=warn");
+    match &options.sidecar {
+        Some(program) => site.program(program),
+        None => site,
+    }
+}

@@ -1,0 +1,243 @@
+//! Between any two system calls of an upload and its commit: the sidecar is killed there, or the
+//! call fails. What was promised is kept, and nothing is torn.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use mongodb::bson::doc;
+use rustix::process::Signal;
+
+use crate::support::{
+    Builder, Ledger, Mongo, Process, Site, Uploaded, is_alive, noise, wait_until,
+};
+
+/// Calls to the disk. Without write(2), which threads wake each other by.
+const CALLS: &str = "openat,openat2,linkat,rename,unlink,pwrite64,fsync,fdatasync,ftruncate,\
+                     utimensat,fadvise64,lseek";
+
+/// More calls than any thread makes for one upload.
+const MANY: u32 = 80;
+
+/// strace at work on the sidecar. Dropping it leaves the sidecar alone.
+struct Strace {
+    process: Process,
+    output: PathBuf,
+}
+
+impl Strace {
+    /// Tampers with calls in the way that strace is told.
+    fn attach(site: &Site, calls: &str, fault: &str) -> Self {
+        let output = site.run_dir().join("strace");
+        let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{fault}"));
+        let id = site.sidecar_id();
+        let process = Process::spawn(
+            Command::new("strace")
+                .args(["-f", "-qq", "-e", &trace, "-e", &inject, "-o"])
+                .arg(&output)
+                .args(["-p", &id.to_string()])
+                .stderr(Stdio::null()),
+        );
+        wait_until("strace has all threads", || is_traced(id));
+        Self { process, output }
+    }
+
+    /// Ends it after it has killed the sidecar. Asked to let go of the dead, it may wait for ever.
+    fn end(mut self) {
+        self.process.end_by(Signal::KILL);
+    }
+
+    /// Has it let go of the sidecar; whether it has tampered with anything.
+    fn detach(mut self) -> bool {
+        self.process.end_by(Signal::TERM);
+        let output = std::fs::read_to_string(&self.output).unwrap();
+        output.contains("(INJECTED)")
+    }
+}
+
+fn is_traced(id: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{id}/task")) else {
+        return true;
+    };
+    threads.flatten().all(|thread| {
+        let status = std::fs::read_to_string(thread.path().join("status"));
+        // One that has ended meanwhile needs no tracer.
+        status.map_or(true, |status| {
+            !status.contains("TracerPid:\t0\n") || status.contains("State:\tZ")
+        })
+    })
+}
+
+/// Every kind of upload.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Logged,
+    File,
+    Form,
+}
+
+impl Kind {
+    /// Uploads; whether there was a promise, which the ledger has then.
+    fn upload(self, site: &Site, ledger: &Ledger, seed: u64) -> bool {
+        let client = site.client();
+        match self {
+            Self::Logged => ledger.try_upload(&client, seed, 1000).is_ok(),
+            Self::File => ledger.try_upload(&client, seed, 300_000).is_ok(),
+            Self::Form => {
+                let head =
+                    "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
+                let body = [head.as_bytes(), &noise(seed, 300_000), b"\r\n--x--\r\n"].concat();
+                let headers = [("Content-Type", "multipart/form-data; boundary=x")];
+                let answer = client.try_post("/files", &headers, &body);
+                let Some(answer) = answer.ok().filter(|answer| answer.status == 201) else {
+                    return false;
+                };
+                let file = answer.json()["files"][0].clone();
+                ledger.enter(Uploaded::of(&file), seed, 300_000);
+                true
+            }
+        }
+    }
+}
+
+fn site(mongo: &Mongo) -> Site {
+    Builder::default()
+        .set("settled_grace_seconds", 0)
+        .set("retry_first_ms", 20)
+        .set("retry_max_ms", 100)
+        .start(mongo)
+}
+
+fn assert_all_is_kept(mongo: &Mongo, site: &Site, ledger: &Ledger) {
+    ledger.assert_readable(&site.client());
+    site.wait_until_empty();
+    mongo.assert_holds(ledger);
+    ledger.assert_readable(&site.client());
+}
+
+/// Kills the sidecar before the first call that any thread makes for an upload, before the second,
+/// and so on until it makes no more; and then the same for the commit.
+fn kill_in_every_gap(kind: Kind) {
+    let mongo = Mongo::start();
+    let mut site = site(&mongo);
+    let ledger = Ledger::default();
+    for (is_commit, least_kills) in [(false, 4), (true, 2)] {
+        let mut kills = 0;
+        for n in 1..MANY {
+            let fault = format!("signal=KILL:when={n}");
+            let committed = mongo.count(&mongo.files(), doc! {});
+            let is_committed = || mongo.count(&mongo.files(), doc! {}) > committed;
+            mongo.hide_from_sidecars();
+            let strace;
+            if is_commit {
+                assert!(kind.upload(&site, &ledger, n.into()));
+                strace = Strace::attach(&site, CALLS, &fault);
+                mongo.heal();
+                // That is not the end of it: the entry is settled then.
+                wait_until("a kill, or the commit", || {
+                    !is_alive(site.sidecar_id())
+                        || is_committed() && site.names("journal/body").is_empty()
+                });
+            } else {
+                strace = Strace::attach(&site, CALLS, &fault);
+                let is_promised = kind.upload(&site, &ledger, u64::from(MANY + n));
+                wait_until("a kill, or the promise", || {
+                    is_promised || !is_alive(site.sidecar_id())
+                });
+                mongo.heal();
+            }
+            let is_dead = !is_alive(site.sidecar_id());
+            if is_dead {
+                strace.end();
+                kills += 1;
+                site.kill_sidecar();
+                site.start_sidecar();
+            } else {
+                strace.detach();
+            }
+            ledger.assert_readable(&site.client());
+            site.wait_until_committed();
+            if !is_dead {
+                break;
+            }
+        }
+        assert!(kills >= least_kills, "{kind:?}, {is_commit}: {kills} kills");
+        assert!(
+            kills < MANY - 1,
+            "{kind:?}, {is_commit}: none was left alone"
+        );
+    }
+    assert_all_is_kept(&mongo, &site, &ledger);
+}
+
+#[test]
+fn a_kill_between_any_two_calls_of_a_logged_upload_loses_no_promise() {
+    kill_in_every_gap(Kind::Logged);
+}
+
+#[test]
+fn a_kill_between_any_two_calls_of_an_upload_with_files_loses_no_promise() {
+    kill_in_every_gap(Kind::File);
+}
+
+#[test]
+fn a_kill_between_any_two_calls_of_a_form_loses_no_promise() {
+    kill_in_every_gap(Kind::Form);
+}
+
+/// Each call of this name fails once, in this way, while an upload is made and committed.
+fn fail_each(kind: Kind, faults: &[(&str, &str)]) {
+    let mongo = Mongo::start();
+    let mut site = site(&mongo);
+    let ledger = Ledger::default();
+    let mut seed = 0;
+    for (call, error) in faults {
+        for n in 1..MANY {
+            seed += 1;
+            let strace = Strace::attach(&site, call, &format!("error={error}:when={n}"));
+            let before = mongo.count(&mongo.files(), doc! {});
+            let is_promised = kind.upload(&site, &ledger, seed);
+            wait_until("a refusal, or the commit", || {
+                !is_promised || mongo.count(&mongo.files(), doc! {}) > before
+            });
+            let has_failed = strace.detach();
+            assert!(is_alive(site.sidecar_id()), "{call} {n} {error}");
+            ledger.assert_readable(&site.client());
+            // It may have lost its faith in the disk.
+            site.stop_sidecar();
+            site.start_sidecar();
+            site.wait_until_committed();
+            if !has_failed {
+                assert!(n > 1, "{call} is never called");
+                assert!(is_promised);
+                break;
+            }
+        }
+    }
+    assert!(site.names("journal/corrupt").is_empty());
+    assert_all_is_kept(&mongo, &site, &ledger);
+}
+
+#[test]
+fn each_call_of_an_upload_with_files_fails_once_and_no_promise_is_lost() {
+    fail_each(
+        Kind::File,
+        &[
+            ("linkat", "ENOSPC"),
+            ("fsync", "EIO"),
+            ("rename", "EIO"),
+            ("rename", "ENOSPC"),
+        ],
+    );
+}
+
+#[test]
+fn each_call_of_a_logged_upload_fails_once_and_no_promise_is_lost() {
+    fail_each(
+        Kind::Logged,
+        &[
+            ("pwrite64", "ENOSPC"),
+            ("pwrite64", "EINTR"),
+            ("fdatasync", "EIO"),
+        ],
+    );
+}

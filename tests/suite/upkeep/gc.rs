@@ -1,0 +1,141 @@
+//! gc: what it takes away is old and belongs to nobody.
+
+use gridspool::bucket::{Bucket, Removal};
+use gridspool::config::Config;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Bson, doc};
+
+use super::{chunks_of, gc, insert_old_chunks, old_id, site};
+use crate::support::{CHUNK, Ledger, Mongo, Site, finish, noise};
+
+#[test]
+fn gc_removes_what_is_old_and_belongs_to_nobody_and_only_when_it_is_asked_to() {
+    let mongo = Mongo::start();
+    let site = site(&mongo);
+    let ledger = Ledger::default();
+    ledger.upload(&site.client(), 1, 2 * CHUNK);
+    site.wait_until_empty();
+    let (small, large) = (old_id(1), old_id(2));
+    insert_old_chunks(&mongo, &small, 1);
+    insert_old_chunks(&mongo, &large, 450);
+    // An old id with a chunk of today, and an id of today.
+    insert_old_chunks(&mongo, &old_id(3), 4);
+    mongo.insert_chunk(&old_id(3).as_object_id().unwrap().to_hex(), 7, b"new");
+    let young = ObjectId::new().to_hex();
+    mongo.insert_chunk(&young, 0, b"new");
+    // No time in the id; and a file whose chunks name it by a number of another type.
+    insert_old_chunks(&mongo, &Bson::from("theirs"), 2);
+    insert_old_chunks(&mongo, &Bson::Double(5.0), 3);
+    mongo.insert(
+        "fs.files",
+        doc! { "_id": 5_i64, "length": 30, "chunkSize": 10 },
+    );
+
+    let hex = |id: &Bson| id.as_object_id().unwrap().to_hex();
+    let old = [hex(&small), hex(&large)];
+    let all = mongo.count(&mongo.chunks(), doc! {});
+    assert_eq!(gc(&site, &[]), old);
+    assert_eq!(
+        mongo.count(&mongo.chunks(), doc! {}),
+        all,
+        "told, and not removed"
+    );
+    assert_eq!(gc(&site, &["--remove"]), old);
+    assert_eq!(gc(&site, &["--remove"]), Vec::<String>::new());
+    assert_eq!([&small, &large].map(|id| chunks_of(&mongo, id)), [0, 0]);
+    assert_eq!(chunks_of(&mongo, &Bson::from("theirs")), 2);
+    assert_eq!(gc(&site, &["--foreign"]), ["theirs"]);
+    assert_eq!(gc(&site, &["--remove", "--foreign"]), ["theirs"]);
+    assert_eq!(chunks_of(&mongo, &old_id(3)), 5);
+    assert_eq!(chunks_of(&mongo, &Bson::Double(5.0)), 3);
+    assert_eq!(mongo.count(&mongo.files(), doc! {}), 2);
+    assert_eq!(
+        gc(&site, &["--remove", "--older-than-days", "0"]),
+        [hex(&old_id(3)), young]
+    );
+    assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 2 + 3);
+}
+
+#[test]
+fn gc_leaves_alone_what_any_room_of_the_journal_or_its_log_has() {
+    let mongo = Mongo::start();
+    mongo.hide_from_sidecars();
+    let mut site = site(&mongo);
+    let ledger = Ledger::default();
+    for (seed, length) in [(1, 100), (2, CHUNK), (3, 3 * CHUNK)] {
+        let promise = ledger.upload(&site.client(), seed, length);
+        let content = promise.content();
+        mongo.insert_chunk(&promise.id, 0, &content[..length.min(CHUNK)]);
+    }
+    assert!(
+        site.names("journal/incoming").len() < 3,
+        "one is in the log"
+    );
+    site.kill_sidecar();
+    mongo.heal();
+    mongo.make_plain_chunk_index();
+    let remove = ["--remove", "--older-than-days", "0"];
+    assert_eq!(gc(&site, &remove), Vec::<String>::new());
+    assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 3);
+    site.start_sidecar();
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn gc_removes_nothing_while_the_log_cannot_be_read_or_there_is_no_journal() {
+    let mongo = Mongo::start();
+    mongo.hide_from_sidecars();
+    let mut site = site(&mongo);
+    for seed in 0..3 {
+        site.client().upload(&noise(seed, 100));
+    }
+    site.kill_sidecar();
+    mongo.heal();
+    mongo.make_plain_chunk_index();
+    insert_old_chunks(&mongo, &old_id(1), 1);
+    assert_eq!(gc(&site, &[]).len(), 1);
+    let segment = &site.names("journal/log")[0];
+    let path = site.data_dir().join("journal/log").join(segment);
+    let whole = std::fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    std::fs::write(&path, damaged).unwrap();
+    let refused = |site: &Site| {
+        let output = finish(site.command().args(["gc", "--remove"]));
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(chunks_of(&mongo, &old_id(1)), 1);
+    };
+    refused(&site);
+    std::fs::write(&path, whole).unwrap();
+    assert_eq!(gc(&site, &[]).len(), 1);
+    std::fs::remove_file(site.data_dir().join("journal/gridspool-journal")).unwrap();
+    refused(&site);
+}
+
+#[test]
+fn a_file_that_gets_its_document_while_its_chunks_are_cleared_away_keeps_the_rest() {
+    let mongo = Mongo::start();
+    insert_old_chunks(&mongo, &old_id(1), 3);
+    mongo.make_plain_chunk_index();
+    let arguments = [
+        "gridspool",
+        "--insecure-no-auth",
+        "--mongodb-uri",
+        &mongo.uri(),
+    ];
+    let arguments = arguments.map(std::ffi::OsString::from);
+    let (_, config) = Config::load(arguments, |_| None, |_| Ok(())).unwrap();
+    mongo.block_on(async {
+        let bucket = Bucket::new(&config.bucket).await.unwrap();
+        let page = bucket.list_orphans(None).await.unwrap();
+        let [orphan] = page.orphans.as_slice() else {
+            panic!("{page:?}")
+        };
+        let file = doc! { "_id": old_id(1), "length": 30, "chunkSize": 10 };
+        mongo.files().insert_one(file).await.unwrap();
+        assert_eq!(bucket.remove_orphan(orphan).await.unwrap(), Removal::Taken);
+    });
+    assert_eq!(chunks_of(&mongo, &old_id(1)), 3);
+    assert_eq!(mongo.count(&mongo.files(), doc! {}), 1);
+}
