@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, web};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
+use super::document::Description;
 use super::idempotency::Shape;
 use super::prefer::Preferences;
-use super::{Node, Problem, document};
+use super::{Node, Problem};
 use crate::commit::Arrival;
 use crate::journal::{Adopted, Standing};
 
@@ -44,15 +45,15 @@ pub(super) async fn answer(
     if !applied.is_empty() {
         answer.insert_header((PREFERENCE_APPLIED, applied.join(", ")));
     }
-    if let [only] = &*adopted {
+    let files: Vec<_> = adopted.iter().map(File::new).collect();
+    if let ([only], [file]) = (&*adopted, &*files) {
         answer
-            .insert_header((header::LOCATION, url(only)))
+            .insert_header((header::LOCATION, &*file.url))
             .insert_header((header::ETAG, only.meta().etag()));
     }
-    let mut files = adopted.iter().map(description);
-    Ok(match shape {
-        Shape::File => answer.json(files.next()),
-        Shape::Form => answer.json(json!({ "files": files.collect::<Vec<_>>() })),
+    Ok(match (shape, &*files) {
+        (Shape::File, [file]) => answer.json(file),
+        _ => answer.json(Files { files: &files }),
     })
 }
 
@@ -98,13 +99,26 @@ fn state(adopted: &[Adopted]) -> Standing {
         .unwrap_or(Standing::Committed)
 }
 
-fn url(adopted: &Adopted) -> String {
-    format!("/files/{}", adopted.id())
+/// A file of an answer.
+#[derive(Debug, Serialize)]
+struct File<'a> {
+    #[serde(flatten)]
+    description: Description<'a>,
+    url: String,
 }
 
-fn description(adopted: &Adopted) -> Map<String, Value> {
-    let id = adopted.id().to_string();
-    let mut described = document::description(&id, adopted.meta(), adopted.standing());
-    described.insert("url".to_owned(), url(adopted).into());
-    described
+/// The answer to a form.
+#[derive(Debug, Serialize)]
+struct Files<'a> {
+    files: &'a [File<'a>],
+}
+
+impl<'a> File<'a> {
+    fn new(adopted: &'a Adopted) -> Self {
+        let id = adopted.id().to_string();
+        Self {
+            url: format!("/files/{id}"),
+            description: Description::new(id, adopted.meta(), adopted.standing()),
+        }
+    }
 }

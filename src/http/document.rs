@@ -3,12 +3,12 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::download::key;
 use super::{Node, Problem, access, hop};
 use crate::delivery::Found;
-use crate::file::{FileKey, FileMeta};
+use crate::file::{FileKey, FileMeta, Metadata};
 use crate::journal::Standing;
 use crate::token::Scope;
 
@@ -36,41 +36,52 @@ pub(super) fn describe(key: &FileKey, found: &Found) -> Result<HttpResponse, Pro
         Found::Stored(_) | Found::Elsewhere { .. } | Found::Absent => Standing::Committed,
     };
     let (id, created) = match key {
-        FileKey::Id(id) => (id.to_string(), date(Timestamp::try_from(id.made_at()).ok())),
-        FileKey::Foreign(text) => (text.clone(), Value::Null),
+        FileKey::Id(id) => (id.to_string(), Timestamp::try_from(id.made_at()).ok()),
+        FileKey::Foreign(text) => (text.clone(), None),
     };
     let uploaded = i64::try_from(meta.uploaded.0).ok();
-    let uploaded = uploaded.and_then(|millis| Timestamp::from_millisecond(millis).ok());
-    let mut document = description(&id, meta, standing);
-    document.insert("created".to_owned(), created);
-    document.insert("uploaded".to_owned(), date(uploaded));
-    let sha256 = found.sha256().map(|sha256| sha256.to_string());
-    document.insert("sha256".to_owned(), sha256.into());
+    let document = Document {
+        description: Description::new(id, meta, standing),
+        created: created.map(|time| time.to_string()),
+        uploaded: uploaded
+            .and_then(|millis| Some(Timestamp::from_millisecond(millis).ok()?.to_string())),
+        sha256: found.sha256().map(|sha256| sha256.to_string()),
+    };
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
         .json(document))
 }
 
 /// What an upload's answer says of a file too.
-pub(super) fn description(id: &str, meta: &FileMeta, standing: Standing) -> Map<String, Value> {
-    let metadata: Map<_, _> = meta
-        .metadata
-        .iter()
-        .map(|(name, text)| (name.to_owned(), text.into()))
-        .collect();
-    let described = [
-        ("id", id.into()),
-        ("filename", meta.filename.as_str().into()),
-        ("length", meta.length.into()),
-        ("content_type", meta.content_type.as_str().into()),
-        ("metadata", metadata.into()),
-        ("state", standing.name().into()),
-    ];
-    let named = described.map(|(name, value)| (name.to_owned(), value));
-    named.into_iter().collect()
+#[derive(Debug, Serialize)]
+pub(super) struct Description<'a> {
+    id: String,
+    filename: &'a str,
+    length: u64,
+    content_type: &'a str,
+    metadata: &'a Metadata,
+    state: &'static str,
 }
 
-/// RFC 3339, in UTC.
-fn date(time: Option<Timestamp>) -> Value {
-    time.map_or(Value::Null, |time| json!(time.to_string()))
+/// All that is known of a file. Dates are in UTC, as RFC 3339 has them.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    description: Description<'a>,
+    created: Option<String>,
+    uploaded: Option<String>,
+    sha256: Option<String>,
+}
+
+impl<'a> Description<'a> {
+    pub(super) fn new(id: String, meta: &'a FileMeta, standing: Standing) -> Self {
+        Self {
+            id,
+            filename: meta.filename.as_str(),
+            length: meta.length,
+            content_type: meta.content_type.as_str(),
+            metadata: &meta.metadata,
+            state: standing.name(),
+        }
+    }
 }

@@ -70,6 +70,8 @@ fn is_traced(id: u32) -> bool {
 /// Every kind of upload.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
+    /// Without a spool file.
+    Small,
     Logged,
     File,
     Form,
@@ -80,7 +82,8 @@ impl Kind {
     fn upload(self, site: &Site, ledger: &Ledger, seed: u64) -> bool {
         let client = site.client();
         match self {
-            Self::Logged => ledger.try_upload(&client, seed, 1000).is_ok(),
+            Self::Small => ledger.try_upload(&client, seed, 1000).is_ok(),
+            Self::Logged => ledger.try_upload(&client, seed, 50_000).is_ok(),
             Self::File => ledger.try_upload(&client, seed, 300_000).is_ok(),
             Self::Form => {
                 let head =
@@ -120,7 +123,7 @@ fn kill_in_every_gap(kind: Kind) {
     let mongo = Mongo::start();
     let mut site = site(&mongo);
     let ledger = Ledger::default();
-    for (is_commit, least_kills) in [(false, 4), (true, 2)] {
+    for (is_commit, least_kills) in [(false, 3), (true, 2)] {
         let mut kills = 0;
         for n in 1..MANY {
             let fault = format!("signal=KILL:when={n}");
@@ -167,6 +170,11 @@ fn kill_in_every_gap(kind: Kind) {
         );
     }
     assert_all_is_kept(&mongo, &site, &ledger);
+}
+
+#[test]
+fn a_kill_between_any_two_calls_of_a_small_upload_loses_no_promise() {
+    kill_in_every_gap(Kind::Small);
 }
 
 #[test]
@@ -230,14 +238,19 @@ fn each_call_of_an_upload_with_files_fails_once_and_no_promise_is_lost() {
     );
 }
 
+/// What a log is written by.
+const LOG_FAULTS: [(&str, &str); 3] = [
+    ("pwrite64", "ENOSPC"),
+    ("pwrite64", "EINTR"),
+    ("fdatasync", "EIO"),
+];
+
+#[test]
+fn each_call_of_a_small_upload_fails_once_and_no_promise_is_lost() {
+    fail_each(Kind::Small, &LOG_FAULTS);
+}
+
 #[test]
 fn each_call_of_a_logged_upload_fails_once_and_no_promise_is_lost() {
-    fail_each(
-        Kind::Logged,
-        &[
-            ("pwrite64", "ENOSPC"),
-            ("pwrite64", "EINTR"),
-            ("fdatasync", "EIO"),
-        ],
-    );
+    fail_each(Kind::Logged, &LOG_FAULTS);
 }
