@@ -45,6 +45,11 @@ impl Pace {
         self.width
     }
 
+    /// Whether the road is being widened for the first time.
+    pub(super) fn is_opening(&self) -> bool {
+        self.is_young && self.width < self.most
+    }
+
     /// A read took so long. Whether it `is_full`: as many commits ran as may.
     pub(super) fn observe(&mut self, latency: Duration, is_full: bool) {
         self.round.push(latency);
@@ -169,8 +174,10 @@ mod tests {
             base: Duration::from_micros(100),
             knee: 1,
         };
+        assert!(pace.is_opening());
         quick.run(&mut pace, 20);
         assert_eq!(pace.width(), MOST);
+        assert!(!pace.is_opening(), "it is as wide as it may be");
     }
 
     #[test]
@@ -188,6 +195,7 @@ mod tests {
             })
             .collect();
         assert_eq!(widths, [8, 4, 2, 1, 1, 1]);
+        assert!(!pace.is_opening());
         assert_eq!(flat.run(&mut pace, 3), [2, 3, 4], "with care");
     }
 

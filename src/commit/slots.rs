@@ -13,6 +13,9 @@ use crate::store::Store;
 /// Between two reads that watch the store.
 const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 
+/// The same while it is found out how much the store bears: a backlog may be gone by then.
+const FIRST_PROBE_INTERVAL: Duration = Duration::from_millis(5);
+
 /// The commits that run.
 #[derive(Debug)]
 pub struct Slots {
@@ -89,8 +92,10 @@ impl Slots {
         let Some(pace) = &self.pace else {
             return;
         };
+        let mut interval = PROBE_INTERVAL;
         loop {
-            tokio::time::sleep(PROBE_INTERVAL).await;
+            tokio::time::sleep(interval).await;
+            interval = PROBE_INTERVAL;
             let (committed, is_full) = {
                 let mut state = lock(&self.state);
                 let is_full = std::mem::take(&mut state.was_full) || state.taken >= self.width();
@@ -107,6 +112,9 @@ impl Slots {
                     log::debug!("a read to watch the store by: {err}");
                     lock(pace).fail();
                 }
+            }
+            if lock(pace).is_opening() {
+                interval = FIRST_PROBE_INTERVAL;
             }
             self.changed.notify_one();
         }
