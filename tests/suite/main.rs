@@ -34,6 +34,7 @@ mod log;
 mod meta;
 mod operations;
 mod outage;
+mod own_check;
 mod poison;
 mod prefer;
 mod ranges;
