@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 
+use crate::refusal::{announce, spool_changed};
 use crate::support::{Answer, Builder, Client, Keys, Site, Uploaded, noise, skip, wait_until};
 
 const SECRET: &[u8] = b"secret";
@@ -128,6 +129,12 @@ fn no_forged_word_tells_who_asks() {
                 .assert_problem(401, "unauthorized");
         }
     }
+    // Nor may its body come in, to be refused then.
+    let before = spool_changed(&site);
+    let told = format!("X-Gridspool-Target: {target}");
+    let answer = announce(&site, "/files", &["Content-Length: 50000", &told]);
+    answer.assert_problem(401, "unauthorized");
+    assert_eq!(spool_changed(&site), before);
     // Without tokens an address is a subject, and it is the connection's.
     let open = Builder::default()
         .set("subject_uploads_per_minute", 2)
