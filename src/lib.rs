@@ -85,3 +85,6 @@ pub mod spool;
 pub mod store;
 pub mod token;
 pub mod upkeep;
+
+#[cfg(test)]
+mod testing;

@@ -66,7 +66,10 @@ fn files(directory: &str) -> Vec<(String, String)> {
                 open.push(path);
             } else {
                 let name = path.strip_prefix(root()).unwrap().to_str().unwrap();
-                found.push((name.to_owned(), fs::read_to_string(&path).unwrap()));
+                // Seeds of the fuzzer are no text.
+                let content = fs::read(&path).unwrap();
+                let content = String::from_utf8_lossy(&content).into_owned();
+                found.push((name.to_owned(), content));
             }
         }
     }

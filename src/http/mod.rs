@@ -16,6 +16,8 @@ mod document;
 mod download;
 mod drain;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod health;
 mod hop;
 mod idempotency;

@@ -57,6 +57,8 @@ pub use index::Totals;
 pub use inspect::{Inspection, Seen, Sight, Strange};
 pub use layout::{BODIES, Layout, Room};
 pub use log::Waiter;
+#[cfg(any(test, fuzzing))]
+pub use log::fuzz;
 pub use recovery::Recovered;
 pub use remove::Deletion;
 pub use settle::Settling;

@@ -200,7 +200,9 @@ impl SpooledBody {
 mod tests {
     use super::*;
     use crate::file::Window;
-    use rustix::fs::{CWD, FileType};
+    use rustix::fs::{CWD, FileType, RenameFlags, renameat_with};
+    use std::os::unix::fs::FileExt as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn spool() -> (tempfile::TempDir, Spool) {
         let scratch = tempfile::tempdir().unwrap();
@@ -307,6 +309,51 @@ mod tests {
             .unwrap();
         let refusal = spool.claim(b"0000000001", None).unwrap_err();
         assert!(matches!(refusal, ClaimError::Kind { .. }), "{refusal}");
+    }
+
+    /// Ends what another thread does, also when a test fails.
+    struct Over<'a>(&'a AtomicBool);
+
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_swapped_meanwhile_gives_the_one_body_or_a_refusal() {
+        let (scratch, spool) = spool();
+        let at = |name: &str| scratch.path().join(name);
+        std::fs::write(at("secret"), b"secret").unwrap();
+        std::fs::hard_link(at("secret"), at("hard")).unwrap();
+        std::os::unix::fs::symlink(at("secret"), at("link")).unwrap();
+        std::fs::create_dir(at("directory")).unwrap();
+        let (kind, mode) = (FileType::Fifo, Mode::RUSR);
+        rustix::fs::mknodat(CWD, at("fifo"), kind, mode, 0).unwrap();
+        std::fs::write(at("0000000001"), b"body").unwrap();
+        let is_over = AtomicBool::new(false);
+        let (mut claimed, mut refused) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let others = ["hard", "link", "directory", "fifo"].map(at);
+                let mut pairs = others.iter().flat_map(|other| [other, other]).cycle();
+                while !is_over.load(Ordering::Relaxed) {
+                    let (name, other) = (at("0000000001"), pairs.next().unwrap());
+                    renameat_with(CWD, name, CWD, other, RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            let _over = Over(&is_over);
+            while claimed < 5000 || refused < 5000 {
+                let Ok(body) = spool.claim(b"0000000001", None) else {
+                    refused += 1;
+                    continue;
+                };
+                let mut bytes = [0; 4];
+                body.file().read_exact_at(&mut bytes, 0).unwrap();
+                assert_eq!((&bytes, body.length()), (b"body", 4));
+                claimed += 1;
+            }
+        });
     }
 
     #[test]

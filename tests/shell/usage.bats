@@ -63,6 +63,14 @@ setup() { load helper; }
   done
 }
 
+@test "fuzz refuses values that it cannot use" {
+  for words in "--seconds 0" "--seconds many" --seconds target; do
+    # shellcheck disable=SC2086  # words of a command line
+    run -64 --separate-stderr fuzz ${words}
+    [[ -z ${output} && ${stderr} == *"${words%% *}"* ]]
+  done
+}
+
 @test "fsck and gc refuse values that they cannot use" {
   export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
   # By its path, as the system has a program of that name.

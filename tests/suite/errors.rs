@@ -1,13 +1,18 @@
 //! What nginx has to answer by itself, and what it does with those who take their time.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    Builder, Mongo, Process, Site, SmallDisk, Uploaded, noise, read_to_end, wait_until,
+    Answer, Builder, Keys, Mongo, Process, Site, SmallDisk, Uploaded, noise, read_to_end,
+    wait_until,
 };
 
 /// Asserts that nothing of a refused upload is left.
@@ -259,4 +264,99 @@ fn without_inodes_uploads_get_507_and_leave_nothing_until_there_are_some_again()
     }
     let next = Uploaded::read(&client.post("/files", &[], b"x"));
     assert!(client.get(&next.path).body == b"x");
+}
+
+/// A server in the sidecar's place that takes the head of a request and hangs up; how many it took.
+fn hang_up_on_uploads(path: &Path) -> Arc<AtomicUsize> {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    let listener = UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Counted before it hangs up.
+            let mut stream = stream.unwrap();
+            let mut head = [0; 64];
+            let read = stream.read(&mut head).unwrap_or(0);
+            // Not those that only ask whether an upload may come in.
+            if head[..read].starts_with(b"P") {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    taken
+}
+
+#[test]
+fn an_upload_that_a_server_took_and_did_not_answer_is_never_given_to_another() {
+    let keys = Keys::make();
+    let mut site = keys.guard(Builder::default()).start_without_mongodb();
+    let other = site.run_dir().join("other.sock");
+    let taken = hang_up_on_uploads(&other);
+    let own = format!("server unix:{};", site.socket().display());
+    let both = format!("{own} server unix:{} max_fails=0;", other.display());
+    site.change_nginx(&[("gridspool.conf", &own, &both)]);
+    let bearer = keys.bearer(&["--scope", "upload"]);
+    let headers = [("Authorization", bearer.as_str())];
+    let (mut sent, mut promised) = (0, 0);
+    while taken.load(Ordering::SeqCst) < 8 {
+        for length in [10, 50_000] {
+            for put in [true, false] {
+                let path = if put { "/files/a" } else { "/files" };
+                let before = taken.load(Ordering::SeqCst);
+                let client = site.client();
+                let body = noise(1, length);
+                let answer = if put {
+                    client.put_with(path, &headers, &body)
+                } else {
+                    client.post(path, &headers, &body)
+                };
+                sent += 1;
+                let was_taken = taken.load(Ordering::SeqCst) > before;
+                // Whoever was taken in by that one got no promise of this one.
+                assert!(matches!(answer.status, 201 | 503), "{answer:?}");
+                assert!(!was_taken || answer.status == 503, "{path}: {answer:?}");
+                promised += u64::from(answer.status == 201);
+            }
+        }
+    }
+    assert!(promised > 0 && promised < sent);
+    assert_eq!(site.entries("incoming"), promised);
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+}
+
+/// The files and connections that the sidecar has open.
+fn handles_of_sidecar(site: &Site) -> usize {
+    let path = format!("/proc/{}/fd", site.sidecar_id());
+    std::fs::read_dir(path).unwrap().count()
+}
+
+#[test]
+fn a_sidecar_without_file_handles_refuses_uploads_and_takes_them_when_it_has_some_again() {
+    let script = "ulimit -n 64; exec \"$@\"";
+    let site = Builder::without_log()
+        .wrap(&["bash", "-c", script, "bash"])
+        .start_without_mongodb();
+    let file = site.client().upload(b"before");
+    std::fs::write(site.data_dir().join("spool/0000000001"), b"content").unwrap();
+    let (begin, rest) = (
+        b"POST /files HTTP/1.1\r\nHost: a\r\n",
+        b"Connection: close\r\nX-Gridspool-Body-File: 0000000001\r\n\r\n",
+    );
+    let mut early = UnixStream::connect(site.socket()).unwrap();
+    early.write_all(begin).unwrap();
+    let held = [(); 200].map(|()| UnixStream::connect(site.socket()).unwrap());
+    wait_until("no handle is left", || handles_of_sidecar(&site) >= 64);
+    early.write_all(rest).unwrap();
+    let answer = Answer::from_wire(&read_to_end(early)).unwrap();
+    assert_eq!(
+        (answer.status, &answer.json()["status"]),
+        (503, &503.into())
+    );
+    assert_eq!(site.names("journal/body"), [&*file.id]);
+    drop(held);
+    wait_until("there are handles again", || handles_of_sidecar(&site) < 50);
+    let answer = site.raw_to_sidecar(&[&begin[..], rest].concat());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert!(site.client().get(&file.path).body == b"before");
+    assert!(!site.log().contains("panicked"));
 }

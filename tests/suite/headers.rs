@@ -2,7 +2,7 @@
 
 use ureq::http::HeaderName;
 
-use crate::support::{Answer, Builder, Client, Keys, Mongo, Site, Uploaded};
+use crate::support::{Answer, Builder, Client, Cluster, Keys, Mongo, Site, Uploaded, noise};
 
 const BODY: &[u8] = b"0123456789";
 
@@ -231,4 +231,73 @@ fn a_script_of_a_named_origin_reads_refusals_and_answers_to_uploads_too() {
     site.kill_sidecar();
     assert_readable(&client.post("/files", &[NAMED], BODY), 503);
     assert_readable(&client.get_with("/files/a", &[NAMED]), 503);
+}
+
+#[test]
+fn what_comes_from_another_node_is_as_harmless_as_what_is_here() {
+    let cluster = Cluster::start_without_mongodb(2, &Builder::without_log());
+    let file = cluster.nodes[0].client().upload(BODY);
+    let other = cluster.nodes[1].client();
+    let gone = cluster.nodes[0].client().upload(BODY);
+    assert_eq!(cluster.nodes[0].client().delete(&gone.path).status, 204);
+    for (status, path, header) in [
+        (200, &file.path, NAMED),
+        (206, &file.path, ("Range", "bytes=1-3")),
+        (304, &file.path, ("If-None-Match", &*file.etag)),
+        (404, &gone.path, NAMED),
+        (412, &file.path, ("If-Match", "\"x\"")),
+        (416, &file.path, ("Range", "bytes=10-")),
+    ] {
+        let answer = other.get_with(path, &[header]);
+        assert_eq!(answer.status, status, "{answer:?}");
+        answer.assert_harmless();
+    }
+}
+
+#[test]
+fn every_other_answer_below_files_is_harmless_too() {
+    let mut site = Site::without_mongodb();
+    let client = site.client();
+    let [file, gone, named] = ["a", "b", "c"].map(|name| {
+        let kind = [("Content-Type", "text/html")];
+        Uploaded::read(&client.put_with(&format!("/files/{name}"), &kind, BODY))
+    });
+    let empty = client.upload(b"").path;
+    let meta = format!("{}/meta", file.path);
+    let name = format!("{}/x.html", named.path);
+    for (status, method, path) in [
+        (204, "DELETE", &*gone.path),
+        (404, "GET", &gone.path),
+        (200, "HEAD", &file.path),
+        (200, "GET", &name),
+        (200, "GET", &empty),
+        (200, "GET", &meta),
+        (200, "HEAD", &meta),
+        (405, "PATCH", &file.path),
+        (405, "GET", "/files"),
+        (503, "GET", "/files/000000000000000000000000"),
+    ] {
+        let answer = client.ask(method, path, &[]);
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        answer.assert_harmless();
+    }
+    let form = [("Content-Type", "multipart/form-data; boundary=b")];
+    let two_keys = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")];
+    let long = noise(1, 50_000);
+    for (status, headers, body) in [
+        (201, &[][..], BODY),
+        (201, &[][..], &long[..]),
+        (400, &form[..], &b"no form"[..]),
+        (400, &two_keys[..], BODY),
+        (400, &two_keys[..], &long[..]),
+    ] {
+        let answer = client.post("/files", headers, body);
+        assert_eq!(answer.status, status, "{answer:?}");
+        answer.assert_harmless();
+    }
+    site.kill_sidecar();
+    for answer in [client.get(&file.path), client.post("/files", &[], &long)] {
+        assert_eq!(answer.status, 503);
+        answer.assert_harmless();
+    }
 }

@@ -1,16 +1,15 @@
 //! Refusals before the body: with what status, and that nothing of the body is taken.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::support::{Answer, Builder, Keys, Mongo, Site, Uploaded, curl, noise, wait_until};
+use crate::support::{Answer, Builder, Keys, Mongo, Site, curl, noise, wait_until};
 
 /// Where no MongoDB answers.
 const NOWHERE: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
 
 /// When a file was last made or removed in the spool. nginx removes one just after the answer.
-fn spool_changed(site: &Site) -> (i64, i64) {
+pub(crate) fn spool_changed(site: &Site) -> (i64, i64) {
     wait_until("the spool is empty", || site.names("spool").is_empty());
     let found = std::fs::metadata(site.data_dir().join("spool")).unwrap();
     (found.mtime(), found.mtime_nsec())
@@ -18,7 +17,7 @@ fn spool_changed(site: &Site) -> (i64, i64) {
 
 /// Sends the head of an upload that waits for a word before its body, and reads the answer. It does
 /// not wait until nginx, which lingers for the rest of the body, has closed.
-fn announce(site: &Site, target: &str, headers: &[&str]) -> Answer {
+pub(crate) fn announce(site: &Site, target: &str, headers: &[&str]) -> Answer {
     let mut stream = site.connect();
     let lines = headers.join("\r\n");
     let head =
@@ -325,63 +324,4 @@ fn a_head_that_cannot_be_read_gets_a_problem_too() {
     ] {
         site.raw(head.as_bytes()).assert_problem(status, code);
     }
-}
-
-/// A site's own checker: lets in whoever names `friend` in the query; 403 for `enemy`, else 401.
-fn own_checker() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
-                head.push(byte[0]);
-            }
-            let head = String::from_utf8_lossy(&head).into_owned();
-            let target = head.lines().find(|line| line.starts_with("X-Original-URI"));
-            let status = match target.unwrap_or_default() {
-                target if target.ends_with("?friend") => "204 No Content",
-                target if target.ends_with("?enemy") => "403 Forbidden",
-                _ => "401 Unauthorized",
-            };
-            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-            stream.write_all(answer.as_bytes()).unwrap_or_default();
-        }
-    });
-    port
-}
-
-#[test]
-fn a_sites_own_check_stands_before_every_request_and_every_body() {
-    let site = Site::with_own_check(own_checker());
-    let client = site.client();
-    let file = Uploaded::read(&client.post("/files?friend", &[], b"content"));
-    let friendly = format!("{}?friend", file.path);
-    assert!(client.get(&friendly).body == b"content");
-    let before = spool_changed(&site);
-    for (query, status, code) in [("", 401, "unauthorized"), ("?enemy", 403, "forbidden")] {
-        for method in ["GET", "DELETE", "PATCH", "PUT"] {
-            let path = format!("{}{query}", file.path);
-            client.ask(method, &path, &[]).assert_problem(status, code);
-        }
-        for target in ["/files", "/files/", "/files/a"] {
-            let target = format!("{target}{query}");
-            announce(&site, &target, &["Content-Length: 9"]).assert_problem(status, code);
-        }
-    }
-    // Written so that nginx leads it elsewhere, and the sidecar would read it as a file.
-    for health in ["healthz", "readyz"] {
-        for method in ["GET", "DELETE"] {
-            let path = format!("{}/..%2F..%2F{health}", file.path);
-            let request =
-                format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            let answer = site.raw(request.as_bytes());
-            let body = String::from_utf8_lossy(&answer.body);
-            assert!(answer.status != 204 && !body.contains("content"), "{path}");
-        }
-    }
-    assert_eq!(spool_changed(&site), before);
-    assert_eq!(client.delete(&friendly).status, 204);
 }

@@ -19,6 +19,8 @@
 
 mod adopt;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod queue;
 mod read;
 mod replay;

@@ -12,11 +12,16 @@ impl Site {
     /// A site whose own program on this port says who may do what.
     pub(crate) fn with_own_check(port: u16) -> Self {
         let mut site = Self::without_mongodb();
-        let own = format!("127.0.0.1:{}", site.http_port);
+        site.put_own_check(port);
+        site
+    }
+
+    /// Has the site's own program on this port say who may do what.
+    pub(crate) fn put_own_check(&mut self, port: u16) {
+        let own = format!("127.0.0.1:{}", self.http_port);
         let program = format!("127.0.0.1:{port}");
         let ports = [("127.0.0.1:8082", own), ("127.0.0.1:9000", program)];
-        site.add_example("own-check.conf", "site.conf", &ports);
-        site
+        self.add_example("own-check.conf", "site.conf", &ports);
     }
 
     /// Starts nginx anew with one more of the examples, or with it in the place of another.

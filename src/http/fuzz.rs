@@ -1,0 +1,166 @@
+//! What the readers of this room must hold to, whatever they are given. Not in the product: tests
+//! and fuzzers (`scripts/fuzz`) call this, each function with the bytes of one case.
+
+use std::path::PathBuf;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::test::TestRequest;
+
+use super::content_type::FormType;
+use super::ranges::Wanted;
+use super::{
+    conditions, content_type, digest, disposition, form as forms, idempotency, prefer, ranges,
+    upload_metadata,
+};
+use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::spool::Spool;
+
+/// A spool directory of this thread.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed lies among other temporary files.
+        std::fs::remove_dir_all(&self.0).unwrap_or_default();
+    }
+}
+
+thread_local! {
+    static SCRATCH: Scratch = {
+        let name = format!("gridspool-fuzz-{}-{:?}", std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap_or_default();
+        Scratch(path)
+    };
+}
+
+/// The body of a form whose boundary is `xYz`: its files lie within it, one behind the other.
+///
+/// # Panics
+/// When they do not, or no file can be written.
+pub fn form(bytes: &[u8]) {
+    let path = SCRATCH.with(|scratch| scratch.0.clone());
+    let written = std::fs::write(path.join("0000000001"), bytes);
+    assert!(written.is_ok(), "{written:?}");
+    let value = HeaderValue::from_static("multipart/form-data; boundary=xYz");
+    let form_type = FormType::parse(&value);
+    let body = Spool::open(&path).map(|spool| spool.claim(b"0000000001", None));
+    let (Ok(form_type), Ok(Ok(body))) = (form_type, body) else {
+        unreachable!("a fresh file is a body, and this is a type");
+    };
+    let Ok(form) = forms::read(&body, &form_type, Metadata::default()) else {
+        return;
+    };
+    let mut end = 0;
+    for file in form.files {
+        let range = file.window.range();
+        assert!(
+            range.as_ref().is_some_and(|range| range.start >= end),
+            "{range:?}"
+        );
+        end = range.map_or(end, |range| range.end);
+    }
+    assert!(end <= body.length());
+}
+
+/// A Range header, behind two bytes that are the file's length.
+///
+/// # Panics
+/// When what is wanted is not within the file.
+pub fn range(bytes: &[u8]) {
+    let Some((length, header)) = bytes.split_first_chunk() else {
+        return;
+    };
+    let length = u64::from(u16::from_le_bytes(*length));
+    let Ok(header) = str::from_utf8(header) else {
+        return;
+    };
+    if let Wanted::Part(range) = ranges::wanted(header, length) {
+        assert!(range.start < range.end && range.end <= length, "{range:?}");
+    }
+}
+
+/// The lines of a head, each a name, a colon and a value.
+///
+/// # Panics
+/// When what is read from it could harm those that it is told to.
+pub fn headers(bytes: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|&byte| byte == b'\n') {
+        let mut halves = line.splitn(2, |&byte| byte == b':');
+        let name = halves.next().map(HeaderName::from_bytes);
+        let value = halves
+            .next()
+            .map(|value| HeaderValue::from_bytes(value.trim_ascii()));
+        if let (Some(Ok(name)), Some(Ok(value))) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    let meta = meta(&headers);
+    check_disposition(&disposition::of_download(&meta, false));
+    drop(content_type::form(&headers));
+    drop(digest::Claimed::read(&headers).map(|digests| digests.check((None).into())));
+    drop(upload_metadata::read(&headers));
+    drop(idempotency::Key::read(&headers));
+    let seconds = prefer::Preferences::read(&headers).wait_seconds;
+    assert!(seconds.is_none_or(|seconds| seconds <= 60), "{seconds:?}");
+    let request = headers.iter().fold(TestRequest::get(), |request, header| {
+        request.append_header(header)
+    });
+    conditions::judge(&request.to_http_request(), &meta);
+}
+
+/// A file as an upload with these headers makes it.
+fn meta(headers: &HeaderMap) -> FileMeta {
+    let named = headers.get("content-disposition");
+    let content_type = content_type::claimed(headers).ok().flatten();
+    FileMeta {
+        filename: named
+            .and_then(disposition::claimed_name)
+            .unwrap_or_else(|| FileName::of_id(crate::file::FileId::from_bytes([0; 12]))),
+        content_type: content_type.unwrap_or_else(MediaType::octet_stream),
+        length: 10,
+        uploaded: UnixMillis(1_700_000_000_000),
+        metadata: Metadata::default(),
+    }
+}
+
+/// One quoted name, and one that is escaped: nothing that ends a line, a string or the header.
+fn check_disposition(header: &str) {
+    assert!(
+        header.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+        "{header}"
+    );
+    let (kind, name) = header.split_once("; filename=\"").unwrap_or_default();
+    assert!(matches!(kind, "inline" | "attachment"), "{header}");
+    let (plain, rest) = name.split_once('"').unwrap_or_default();
+    assert!(!plain.contains('\\'), "{header}");
+    let escaped = rest.strip_prefix("; filename*=UTF-8''").unwrap_or(rest);
+    assert!(!escaped.contains(['"', ';', ' ']), "{header}");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::testing::{cases, mutant};
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn mutants_of_forms_are_read_or_refused(bytes in mutant("form")) {
+            super::form(&bytes);
+        }
+
+        #[test]
+        fn mutants_of_ranges_are_read_or_refused(bytes in mutant("range")) {
+            super::range(&bytes);
+        }
+
+        #[test]
+        fn mutants_of_heads_are_read_or_refused(bytes in mutant("headers")) {
+            super::headers(&bytes);
+        }
+    }
+}

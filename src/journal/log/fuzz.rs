@@ -1,0 +1,82 @@
+//! What the readers of records and of the log must hold to, whatever is on the disk. Not in the
+//! product: tests and fuzzers (`scripts/fuzz`) call this, each function with the bytes of one case.
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::entry::{Record, check_line};
+use super::frame::{self, Frame, GROUP_HEAD_BYTES, HEAD_BYTES, Seal};
+use super::replay::Contents;
+
+/// The first line of a record: what is read from it is read again from what is written of it.
+///
+/// # Panics
+/// When it is not.
+pub fn record(bytes: &[u8]) {
+    drop(Record::decode_any(bytes));
+    let end = bytes.iter().position(|&byte| byte == b'\n');
+    let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+    let whole = [line, check_line(line).as_bytes()].concat();
+    if let Ok(record) = Record::decode_any(&whole) {
+        let again = record.encode().map(|bytes| Record::decode_any(&bytes));
+        assert!(
+            matches!(&again, Ok(Ok(again)) if *again == record),
+            "{again:?} of {record:?}"
+        );
+    }
+}
+
+/// The bytes of a frame, and those of a group: nothing beyond its end is read, and a frame that is
+/// whole is the one that would be written.
+///
+/// # Panics
+/// When it is not so.
+pub fn log(bytes: &[u8]) {
+    assert!(frame::decode(bytes).is_none_or(|(_, length)| length <= bytes.len()));
+    let frame = [bytes, Sha256::digest(bytes).as_slice()].concat();
+    match frame::decode(&frame) {
+        Some((Frame::File { id, record, body }, length)) => {
+            let length_told = u32::try_from(body.len()).unwrap_or(u32::MAX);
+            let written = frame::encode_file(id, record, length_told, |into| {
+                into.copy_from_slice(body);
+                Ok(())
+            });
+            let is_same = written.is_ok_and(|(written, _)| Some(&*written) == frame.get(..length));
+            assert!(is_same, "{frame:?}");
+        }
+        Some((Frame::Gone(id), length)) => {
+            // It has no bytes, whatever lengths it tells: those that we write have none.
+            assert!(length <= frame.len() && !frame::encode_gone(id).is_empty());
+        }
+        None => {}
+    }
+    let seal = Seal::new(1, 2);
+    for inner in [bytes, &frame] {
+        let length = u64::try_from(GROUP_HEAD_BYTES + inner.len()).unwrap_or(u64::MAX);
+        let place = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
+        let segment = [&seal.head(), &seal.group_head(place, length), inner].concat();
+        let contents = Contents::read(2, &segment);
+        assert!(contents.frames.len() <= inner.len());
+    }
+    drop(Contents::read(2, &[&seal.head(), bytes].concat()));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::testing::{cases, mutant};
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn mutants_of_records_are_read_or_refused(bytes in mutant("record")) {
+            super::record(&bytes);
+        }
+
+        #[test]
+        fn mutants_of_the_log_are_read_or_refused(bytes in mutant("log")) {
+            super::log(&bytes);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! libFuzzer's way into the readers of what others wrote. scripts/fuzz builds and runs it.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use gridspool::{http, journal};
+use libfuzzer_sys::fuzz_target;
+
+/// The reader that the environment names.
+static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+    let name = std::env::var("GRIDSPOOL_FUZZ_TARGET").unwrap_or_default();
+    match &*name {
+        "form" => http::fuzz::form,
+        "range" => http::fuzz::range,
+        "headers" => http::fuzz::headers,
+        "record" => journal::fuzz::record,
+        "log" => journal::fuzz::log,
+        _ => panic!("no such target: {name:?}"),
+    }
+});
+
+fuzz_target!(|bytes: &[u8]| TARGET(bytes));

@@ -1,0 +1,116 @@
+//! A site whose own program says who may do what.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use crate::refusal::{announce, spool_changed};
+use crate::support::{Builder, Site, SmallDisk, Uploaded, noise};
+
+/// A site's own checker: lets in whoever names `friend` in the query; 403 for `enemy`, else 401.
+fn own_checker() -> u16 {
+    checker(|target| match target {
+        target if target.ends_with("?friend") => "204 No Content",
+        target if target.ends_with("?enemy") => "403 Forbidden",
+        _ => "401 Unauthorized",
+    })
+}
+
+/// One that has lost its way.
+fn broken_checker() -> u16 {
+    checker(|_| "500 Internal Server Error")
+}
+
+fn checker(judge: fn(&str) -> &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let target = head.lines().find(|line| line.starts_with("X-Original-URI"));
+            let status = judge(target.unwrap_or_default());
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).unwrap_or_default();
+        }
+    });
+    port
+}
+
+#[test]
+fn a_sites_own_check_stands_before_every_request_and_every_body() {
+    let site = Site::with_own_check(own_checker());
+    let client = site.client();
+    let file = Uploaded::read(&client.post("/files?friend", &[], b"content"));
+    let friendly = format!("{}?friend", file.path);
+    assert!(client.get(&friendly).body == b"content");
+    let before = spool_changed(&site);
+    for (query, status, code) in [("", 401, "unauthorized"), ("?enemy", 403, "forbidden")] {
+        for method in ["GET", "DELETE", "PATCH", "PUT"] {
+            let path = format!("{}{query}", file.path);
+            client.ask(method, &path, &[]).assert_problem(status, code);
+        }
+        for target in ["/files", "/files/", "/files/a"] {
+            let target = format!("{target}{query}");
+            announce(&site, &target, &["Content-Length: 9"]).assert_problem(status, code);
+        }
+    }
+    // Written so that nginx leads it elsewhere, and the sidecar would read it as a file.
+    for health in ["healthz", "readyz"] {
+        for method in ["GET", "DELETE"] {
+            let path = format!("{}/..%2F..%2F{health}", file.path);
+            let request =
+                format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let answer = site.raw(request.as_bytes());
+            let body = String::from_utf8_lossy(&answer.body);
+            assert!(answer.status != 204 && !body.contains("content"), "{path}");
+        }
+    }
+    assert_eq!(spool_changed(&site), before);
+    assert_eq!(client.delete(&friendly).status, 204);
+}
+
+#[test]
+fn a_sites_own_check_that_does_not_answer_is_no_full_disk() {
+    // Nothing answers there; then something that knows nothing but errors.
+    for site in [
+        Site::with_own_check(1),
+        Site::with_own_check(broken_checker()),
+    ] {
+        let client = site.client();
+        let before = spool_changed(&site);
+        let headers = ["Content-Length: 50000"];
+        announce(&site, "/files", &headers).assert_problem(503, "unavailable");
+        for answer in [
+            client.post("/files", &[], b"small"),
+            client.post("/files", &[], &noise(1, 50_000)),
+            client.get("/files/a"),
+        ] {
+            answer.assert_problem(503, "unavailable");
+        }
+        assert_eq!(spool_changed(&site), before);
+    }
+}
+
+#[test]
+fn a_body_that_does_not_fit_is_refused_for_that_behind_a_sites_own_check() {
+    let mut site = Builder::default()
+        .set("min_free_bytes", 0)
+        .set("min_free_inodes", 0)
+        .start_without_mongodb();
+    let room = SmallDisk::below(&mut site, "a full disk behind an own check", "size=24m");
+    let Some(_disk) = room else {
+        return;
+    };
+    site.put_own_check(own_checker());
+    let answer = site
+        .client()
+        .post("/files?friend", &[], &noise(2, 40_000_000));
+    answer.assert_problem(507, "no-space");
+    let answer = site.client().post("/files?friend", &[], b"small");
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
