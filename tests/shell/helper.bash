@@ -14,15 +14,15 @@ new_directory() {
   printf '%s\n' "${directory}"
 }
 
-# Prints a port that is free, as is the one after it.
-free_port() {
-  python3 - <<'EOF'
-import random, socket
+# Prints a port that is free, as are the ones after it: two in all, or COUNT.
+free_port() { # [COUNT]
+  python3 - "${1:-2}" <<'EOF'
+import random, socket, sys
 
 while True:
     port = random.randrange(10000, 19999, 2)
     try:
-        for candidate in (port, port + 1):
+        for candidate in range(port, port + int(sys.argv[1])):
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", candidate))
     except OSError:

@@ -1,0 +1,94 @@
+# shellcheck shell=bash
+# Several nodes on this host, for scripts/up. Each node is a home of its own below nodes/; the home above
+# them has what they share: the members of the replica set, the key, and a balancer as its nginx.
+# Wants all other lib files.
+shopt -s inherit_errexit nullglob
+
+# Reads the words of the command line into `nodes` and `replicas`, which stay empty without them.
+cluster_options() { # [WORD]...
+  nodes='' replicas=''
+  while (($# > 0)); do
+    case $1 in
+      --nodes | --replicas)
+        [[ ${2-} =~ ^[1-9]$ ]] || die_usage "$1 needs a number from 1 to 9"
+        printf -v "${1#--}" %s "$2"
+        shift 2
+        ;;
+      *) only_help "$@" ;;
+    esac
+  done
+  [[ -z ${replicas} || ${replicas} -lt 8 ]] || die_usage "--replicas: more than 7 members cannot vote"
+}
+
+# Completes `nodes` and `replicas` from the last run; both stay empty for a home of a single node.
+recall_cluster() {
+  local last='' last_nodes='' last_replicas=''
+  [[ ! -e ${home}/cluster ]] || last=$(<"${home}/cluster")
+  read -r last_nodes last_replicas <<<"${last}"
+  [[ -n ${nodes}${replicas}${last} ]] || return 0
+  [[ -n ${last} || ! -e ${home}/ports ]] || die_config "${home} has a single node: choose another GRIDSPOOL_HOME"
+  [[ -z ${replicas} || -z ${GRIDSPOOL_MONGODB_URI-} ]] \
+    || die_config "--replicas starts members of our own, and GRIDSPOOL_MONGODB_URI names others"
+  nodes=${nodes:-${last_nodes:-1}} replicas=${replicas:-${last_replicas:-1}}
+  # Files may be pending on a node, and a member may have the only vote for what was written.
+  [[ -z ${last} || ${last} == "${nodes} ${replicas}" ]] \
+    || die_config "${home} has ${last_nodes} nodes and ${last_replicas} replicas: choose another GRIDSPOOL_HOME"
+  printf '%s %s\n' "${nodes}" "${replicas}" >"${home}/cluster"
+}
+
+# Prints where the nginx of node NUMBER listens: each has two ports, behind the balancer's.
+node_address() { printf '127.0.0.1:%s\n' "$((port + 2 * $1))"; }
+
+# The balancer of nginx.conf.d/examples, with our ports, and a port without TLS besides.
+write_balancer_files() {
+  local user_directive='' number servers='' address rest=' max_fails=2 fail_timeout=10s;'
+  # Only root's nginx may name a user.
+  [[ ${service_user} != root ]] || user_directive='user root;'
+  stage=${home}/nginx
+  rm -rf -- "${stage}"
+  install -d -m 0750 -- "${stage}/examples"
+  cp -- "${checkout}/scripts/nginx.conf.in" "${stage}/nginx.conf"
+  cp -- "${checkout}/nginx.conf.d/examples/balancer.conf" "${stage}/examples"
+  for ((number = 1; number <= nodes; number++)); do
+    address=$(node_address "${number}")
+    servers+="  server ${address}${rest}"$'\n'
+  done
+  replace "  server 10.0.0.1:8080${rest}"$'\n' "${servers}"
+  replace "  server 10.0.0.2:8080${rest}"$'\n' ''
+  replace "  server 10.0.0.3:8080${rest}"$'\n' ''
+  replace 'listen 127.0.0.1:8443 ' "listen 127.0.0.1:${port};"$'\n'"  listen 127.0.0.1:${tls_port} "
+  replace ' /etc/gridspool/tls/' " ${home}/tls/"
+  # No node's files are the balancer's, but a place for bodies must be named even if none is written.
+  replace ' include gridspool.conf;' ' client_body_temp_path @RUNDIR@/body;'
+  replace ' @RUNDIR@/' " ${home}/run/"
+  replace ' /var/log/nginx/' " ${home}/log/"
+  replace '@USER@' "${user_directive}"
+}
+
+# Sees that all nodes run, each by a scripts/up of its own, and sets `node_urls`.
+start_nodes() {
+  local number other address peers
+  node_urls=()
+  if [[ ! -s ${home}/peer.key ]]; then
+    openssl rand -hex 32 >"${home}/peer.new"
+    mv -- "${home}/peer.new" "${home}/peer.key"
+  fi
+  chgrp -- "${service_group}" "${home}/peer.key"
+  install -d -m 0750 -g "${service_group}" -- "${home}/nodes"
+  for ((number = 1; number <= nodes; number++)); do
+    peers=''
+    for ((other = 1; other <= nodes; other++)); do
+      address=$(node_address "${other}")
+      ((other == number)) || peers+="${other}=http://${address} "
+    done
+    address=$(node_address "${number}")
+    say "node ${number}, with everything in ${home}/nodes/${number}:"
+    GRIDSPOOL_HOME=${home}/nodes/${number} GRIDSPOOL_PORT=${address##*:} GRIDSPOOL_TLS_PORT=$((${address##*:} + 1)) \
+      GRIDSPOOL_NODE=${number} GRIDSPOOL_PEERS=${peers:-none} GRIDSPOOL_PEER_KEY=${home}/peer.key \
+      GRIDSPOOL_MONGODB_URI=${mongodb_uri} "${checkout}/scripts/up" >/dev/null
+    node_urls+=("http://${address}")
+  done
+  # As a home of a single node has them, for scripts/token.
+  ln -sfn -- ../nodes/1/bin/gridspool "${home}/bin/gridspool"
+  ln -sfn -- nodes/1/token-keys "${home}/token-keys"
+}
