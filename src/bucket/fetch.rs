@@ -45,7 +45,7 @@ impl Bucket {
         with_content: bool,
     ) -> Result<Option<StoredFile>, StoreError> {
         for id in document::candidates(key) {
-            let files = self.files.clone();
+            let files = self.files();
             let filter = document::is("_id", &id);
             let described = self.bounded(async move { files.find_one(filter).await });
             let (found, content) = if with_content {
@@ -72,7 +72,7 @@ impl Bucket {
         filter.insert("n", 0);
         let is_small = doc! { "$lte": [{ "$bsonSize": "$$ROOT" }, SMALL_CHUNK_BYTES] };
         filter.insert("$expr", is_small);
-        let chunks = self.chunks.clone();
+        let chunks = self.chunks();
         let find = self.bounded(async move {
             let find = chunks.find_one(filter);
             find.projection(doc! { "_id": 0, "data": 1 }).await
@@ -135,8 +135,8 @@ impl Bucket {
         let permit = self
             .reserve_read(chunks.min(2 * at_once) * chunk_size)
             .await?;
-        let find = self
-            .chunks
+        let collection = self.chunks();
+        let find = collection
             .find(filter)
             .sort(doc! { "n": 1 })
             .projection(doc! { "_id": 0, "n": 1, "data": 1 })

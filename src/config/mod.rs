@@ -51,6 +51,8 @@ pub struct BucketConfig {
     pub uri: Secret,
     /// Bound of each operation.
     pub timeout: Duration,
+    /// Whether a standalone mongod will do.
+    pub allows_standalone: bool,
     /// Database name.
     pub database: String,
     /// Bucket name: the prefix of its two collections.

@@ -296,6 +296,7 @@ impl<'a> Source<'a> {
         BucketConfig {
             uri: Secret(uri),
             timeout: self.millis("mongodb_timeout_ms"),
+            allows_standalone: self.switch("mongodb_standalone"),
             database: self.mongodb_name("database"),
             bucket: self.mongodb_name("bucket"),
             chunk_size_bytes,

@@ -40,6 +40,7 @@ mod refusal;
 mod restart;
 mod rolling;
 mod senders;
+mod standalone;
 mod support;
 mod token;
 mod upkeep;

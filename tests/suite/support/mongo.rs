@@ -1,4 +1,4 @@
-//! A mongod of the test's own: a replica set of one member.
+//! A mongod of the test's own: a replica set of one member, unless told otherwise.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -17,10 +17,14 @@ use super::wait_until;
 const DATABASE: &str = "gridspool";
 const BUCKET: &str = "fs";
 
+/// What makes it a member of a replica set.
+const MEMBER: [&str; 2] = ["--replSet", "rs0"];
+
 #[derive(Debug)]
 pub(crate) struct Mongo {
     scratch: TempDir,
     port: u16,
+    arguments: Vec<String>,
     process: Option<Process>,
     runtime: Runtime,
     client: Client,
@@ -29,6 +33,32 @@ pub(crate) struct Mongo {
 impl Mongo {
     /// Starts one and waits until it takes writes.
     pub(crate) fn start() -> Self {
+        let mongo = Self::start_with(&MEMBER);
+        mongo.initiate();
+        mongo
+    }
+
+    /// Starts one that belongs to no replica set.
+    pub(crate) fn standalone() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Restarts a standalone, or a member, as a member with these data.
+    pub(crate) fn restart_as_member(&mut self) {
+        self.stop();
+        self.arguments = MEMBER.map(str::to_owned).to_vec();
+        self.restart();
+    }
+
+    /// Restarts a member as a standalone with these data.
+    pub(crate) fn restart_as_standalone(&mut self) {
+        self.stop();
+        self.arguments.clear();
+        self.restart();
+    }
+
+    /// Starts one with these arguments and waits until it answers.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let port = free_port();
         let direct = format!(
@@ -40,12 +70,12 @@ impl Mongo {
         let mut mongo = Self {
             scratch: tempfile::tempdir().expect("a scratch directory"),
             port,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             process: None,
             runtime,
             client,
         };
         mongo.restart();
-        mongo.initiate();
         mongo
     }
 
@@ -58,13 +88,8 @@ impl Mongo {
             .arg("--dbpath")
             .arg(path)
             .args(["--port", &self.port.to_string()])
-            .args([
-                "--replSet",
-                "rs0",
-                "--bind_ip",
-                "127.0.0.1",
-                "--nounixsocket",
-            ])
+            .args(&self.arguments)
+            .args(["--bind_ip", "127.0.0.1", "--nounixsocket"])
             .args(["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "512"])
             .args(["--setParameter", "enableTestCommands=1"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
@@ -77,7 +102,8 @@ impl Mongo {
         });
     }
 
-    fn initiate(&self) {
+    /// Makes a member the only one of its replica set.
+    pub(crate) fn initiate(&self) {
         let member = doc! { "_id": 0, "host": format!("127.0.0.1:{}", self.port) };
         let config = doc! { "_id": "rs0", "members": [member] };
         self.admin(doc! { "replSetInitiate": config });
@@ -121,6 +147,31 @@ impl Mongo {
     /// The connection string, by replica set, as a site uses it.
     pub(crate) fn uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}/?replicaSet=rs0", self.port)
+    }
+
+    /// The connection string by address alone.
+    pub(crate) fn plain_uri(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/", self.port)
+    }
+
+    /// The connection string of this member, whatever others there are.
+    pub(crate) fn direct_uri(&self) -> String {
+        format!("{}?directConnection=true", self.plain_uri())
+    }
+
+    /// How often it was asked what it is, since it was started.
+    pub(crate) fn hellos(&self) -> i64 {
+        let status = self.admin(doc! { "serverStatus": 1 });
+        let commands = status.get_document("metrics").expect("metrics");
+        let commands = commands.get_document("commands").expect("commands");
+        let hello = commands.get_document("hello").expect("hello");
+        hello.get_i64("total").expect("a count")
+    }
+
+    /// The names of all collections of the sites' database.
+    pub(crate) fn collections(&self) -> Vec<String> {
+        self.block_on(async { self.database().list_collection_names().await })
+            .expect("names")
     }
 
     /// Runs the driver's futures.
