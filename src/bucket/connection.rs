@@ -84,11 +84,11 @@ impl Connection {
         current.client.database(&self.database)
     }
 
-    /// One of the bucket's collections.
-    pub(super) fn part(&self, part: &str) -> Collection<RawDocumentBuf> {
+    /// One of the bucket's collections, with what it is read from.
+    pub(super) fn part(&self, part: &str, from: ReadPreference) -> Collection<RawDocumentBuf> {
         let options = CollectionOptions::builder()
             .write_concern(self.majority.clone())
-            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .selection_criteria(SelectionCriteria::ReadPreference(from))
             .read_concern(ReadConcern::local())
             .build();
         self.database()

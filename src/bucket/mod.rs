@@ -30,7 +30,7 @@ use futures::stream::BoxStream;
 use mongodb::Collection;
 use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
-use mongodb::options::ConnectionString;
+use mongodb::options::{ConnectionString, ReadPreference};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -48,6 +48,7 @@ pub use walk::{ChunkPage, FilePage, Listed, Place};
 pub struct Bucket {
     connection: Connection,
     allows_standalone: bool,
+    reads_nearest: bool,
     chunk_size_bytes: u32,
     timeout: Duration,
     bytes_in_flight: u32,
@@ -78,6 +79,7 @@ impl Bucket {
         Ok(Self {
             connection: Connection::new(config).await?,
             allows_standalone: config.allows_standalone,
+            reads_nearest: config.reads_nearest,
             chunk_size_bytes: config.chunk_size_bytes,
             timeout: config.timeout,
             bytes_in_flight: config.bytes_in_flight,
@@ -93,11 +95,17 @@ impl Bucket {
     }
 
     fn files(&self) -> Collection<RawDocumentBuf> {
-        self.connection.part("files")
+        self.connection.part("files", ReadPreference::Primary)
     }
 
     fn chunks(&self) -> Collection<RawDocumentBuf> {
-        self.connection.part("chunks")
+        self.connection.part("chunks", ReadPreference::Primary)
+    }
+
+    /// Chunks of any member's, which may lack some.
+    fn near_chunks(&self) -> Collection<RawDocumentBuf> {
+        self.connection
+            .part("chunks", ReadPreference::Nearest { options: None })
     }
 
     /// Carries one operation to its end, and waits for it no longer than the configured time.

@@ -297,6 +297,8 @@ impl<'a> Source<'a> {
             uri: Secret(uri),
             timeout: self.millis("mongodb_timeout_ms"),
             allows_standalone: self.switch("mongodb_standalone"),
+            reads_nearest: self.word("mongodb_read_preference", ["primary", "nearest"])
+                == "nearest",
             database: self.mongodb_name("database"),
             bucket: self.mongodb_name("bucket"),
             chunk_size_bytes,

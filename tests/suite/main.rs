@@ -39,6 +39,7 @@ mod ranges;
 mod refusal;
 mod restart;
 mod rolling;
+mod secondary;
 mod senders;
 mod standalone;
 mod support;

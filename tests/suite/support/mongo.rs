@@ -149,6 +149,11 @@ impl Mongo {
         format!("mongodb://127.0.0.1:{}/?replicaSet=rs0", self.port)
     }
 
+    /// Host and port.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// The connection string by address alone.
     pub(crate) fn plain_uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}/", self.port)
@@ -203,7 +208,7 @@ impl Mongo {
         self.try_admin(command).expect("an admin command")
     }
 
-    fn try_admin(&self, command: Document) -> mongodb::error::Result<Document> {
+    pub(super) fn try_admin(&self, command: Document) -> mongodb::error::Result<Document> {
         let admin = self.client.database("admin");
         self.block_on(async { admin.run_command(command).await })
     }
