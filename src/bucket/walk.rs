@@ -95,6 +95,8 @@ impl Bucket {
         let files = self.files();
         let mut find = files
             .find(doc! {})
+            // One member has them in this order anyway; a router does not merge shards by a hint.
+            .sort(doc! { "_id": 1 })
             .hint(Hint::Keys(doc! { "_id": 1 }))
             .limit(FILES)
             .read_concern(ReadConcern::majority());
@@ -133,6 +135,7 @@ impl Bucket {
             .find(doc! {})
             // The index has it all.
             .projection(doc! { "_id": 0, "files_id": 1, "n": 1 })
+            .sort(doc! { "files_id": 1, "n": 1 })
             .hint(Hint::Keys(doc! { "files_id": 1, "n": 1 }))
             .limit(CHUNKS)
             .read_concern(ReadConcern::majority());
