@@ -19,6 +19,7 @@ mod cluster;
 mod delete;
 mod download;
 mod errors;
+mod failover;
 mod form;
 mod gaps;
 mod group;
