@@ -41,6 +41,7 @@ mod refusal;
 mod restart;
 mod rolling;
 mod secondary;
+mod secured;
 mod senders;
 mod standalone;
 mod support;

@@ -59,11 +59,14 @@ impl Mongo {
 
     /// Starts one with these arguments and waits until it answers.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_through(arguments, "")
+    }
+
+    /// As [`Mongo::start_with`]; the test's own connection string has these options more.
+    pub(crate) fn start_through(arguments: &[&str], options: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let port = free_port();
-        let direct = format!(
-            "mongodb://127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=2000"
-        );
+        let direct = direct_string("", port, options);
         let client = runtime
             .block_on(Client::with_uri_str(direct))
             .expect("a client");
@@ -77,6 +80,13 @@ impl Mongo {
         };
         mongo.restart();
         mongo
+    }
+
+    /// From here on the test's own connection is this user's.
+    pub(crate) fn log_in(&mut self, user: &str, password: &str, options: &str) {
+        let direct = direct_string(&format!("{user}:{password}@"), self.port, options);
+        let client = self.block_on(Client::with_uri_str(direct));
+        self.client = client.expect("a client");
     }
 
     /// Starts it again after [`Mongo::stop`] or [`Mongo::kill`].
@@ -227,6 +237,13 @@ impl Drop for Mongo {
             process.signal(Signal::CONT);
         }
     }
+}
+
+/// A connection string of a test's own, to one member.
+fn direct_string(user: &str, port: u16, options: &str) -> String {
+    format!(
+        "mongodb://{user}127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=2000{options}"
+    )
 }
 
 /// The mongod to run.
