@@ -97,6 +97,26 @@ fn a_secondary_that_freezes_breaks_no_download() {
 }
 
 #[test]
+fn secondaries_that_answer_with_errors_break_no_download() {
+    let set = ReplicaSet::start();
+    let site = site(&set, "nearest");
+    let ledger = Ledger::default();
+    for seed in 0..8 {
+        ledger.upload(&site.client(), seed, 9_000_000);
+    }
+    site.wait_until_empty();
+    let ill = set.secondaries().map(|place| &set.members[place]);
+    for member in ill {
+        let data = doc! { "failCommands": ["find", "getMore"], "errorCode": 8000 };
+        member.fail_sidecars("alwaysOn", data);
+    }
+    ledger.assert_readable(&site.client());
+    for member in ill {
+        assert!(member.heal() > 0, "it was not asked");
+    }
+}
+
+#[test]
 fn without_the_setting_no_secondary_is_asked_for_a_file() {
     let set = ReplicaSet::start();
     let site = site(&set, "primary");
