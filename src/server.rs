@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bucket::Bucket;
-use crate::commit::{Arrivals, Backlog, Committer, Health, Slots, Tally};
+use crate::commit::{Arrivals, Backlog, Committer, Health, Slots, StoreStanding, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
 use crate::http::{self, Access, Drain, Node};
@@ -171,7 +171,7 @@ pub async fn run(
             Arc::clone(&journal),
             Arc::clone(&store),
             Arc::clone(&peers),
-            Box::new(move || health.state().is_up),
+            Box::new(move || health.state().standing != StoreStanding::Down),
         ),
         journal: Arc::clone(&journal),
         spool,

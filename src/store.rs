@@ -147,6 +147,10 @@ pub enum StoreError {
     /// asked may have been done or not.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// It answers, and what it acknowledges proves too little to rely on: no file's fault. Nothing was
+    /// written.
+    #[error("the store is not relied on: {0}")]
+    Unfit(String),
     /// This file could not be written this time; it may go well the next.
     #[error("the store did not take the file: {0}")]
     Failed(String),
@@ -177,7 +181,7 @@ pub trait Store: Send + Sync {
     /// which tells what is wrong with it.
     ///
     /// # Errors
-    /// Any but `Damaged`, of them all: `Unavailable` is no file's fault, and another may be the
+    /// Any but `Damaged`, of them all: `Unavailable` and `Unfit` are no file's fault, and another may be the
     /// fault of any one of them.
     fn commit_group(
         &self,
@@ -214,13 +218,13 @@ pub trait Store: Send + Sync {
     /// Removes a file, its description first; whether it was there.
     ///
     /// # Errors
-    /// `Unavailable`: it may or may not be removed; ask again.
+    /// `Unavailable`: it may or may not be removed; ask again. `Unfit`: it is not.
     fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Removes whatever an attempt to commit left of one of our ids, proven or not.
     ///
     /// # Errors
-    /// `Unavailable`: some of it may be left; ask again.
+    /// `Unavailable`, or `Unfit`: some of it may be left; ask again.
     fn clear(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Writes down which process goes by a node's number, and gives the one that was written there
@@ -237,7 +241,7 @@ pub trait Store: Send + Sync {
     /// Whether the store answers, and takes files.
     ///
     /// # Errors
-    /// `Unavailable`, with the reason.
+    /// `Unavailable` or `Unfit`, with the reason.
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 

@@ -58,7 +58,9 @@ impl Bucket {
         sent: Sent,
         sizes: Sizes,
     ) -> Result<Committed, StoreError> {
-        let evidence = self.evidence(id, sizes).await?.ok_or_else(|| {
+        let fit = self.require_fit_server();
+        let (evidence, ()) = futures::future::try_join(self.evidence(id, sizes), fit).await?;
+        let evidence = evidence.ok_or_else(|| {
             StoreError::Unavailable(format!("the document of {id} has no majority yet"))
         })?;
         Committed::prove(id, sent, evidence).map_err(|difference| {
@@ -78,7 +80,9 @@ impl Bucket {
         sizes: Sizes,
     ) -> Result<Vec<Committed>, StoreError> {
         let ids = sent.iter().map(|(id, _)| document::object_id(*id));
-        let (files, counts) = self.look(ids.collect(), sizes).await?;
+        let look = self.look(ids.collect(), sizes);
+        let fit = self.require_fit_server();
+        let ((files, counts), ()) = futures::future::try_join(look, fit).await?;
         let proofs = sent.iter().filter_map(|&(id, sent)| {
             let files_id = document::object_id(id);
             let evidence = judge(files.get(&files_id)?, counts.get(&files_id))?;
@@ -95,7 +99,7 @@ impl Bucket {
     ) -> Result<(HashMap<ObjectId, RawDocumentBuf>, HashMap<ObjectId, Count>), StoreError> {
         // Everything comes in one batch.
         let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
-        let (files, chunks) = (self.files.clone(), self.chunks.clone());
+        let (files, chunks) = (self.files(), self.chunks());
         let found = self.bounded({
             let filter = doc! { "_id": { "$in": ids.clone() } };
             async move {

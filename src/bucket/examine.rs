@@ -37,8 +37,8 @@ impl Bucket {
         pace: &mut impl AsyncFnMut(u64),
     ) -> Result<Vec<String>, StoreError> {
         let id = document::id_of(file)?;
-        let find = self
-            .chunks
+        let chunks = self.chunks();
+        let find = chunks
             .find(document::is("files_id", &id))
             .sort(doc! { "n": 1 })
             .projection(doc! { "_id": 0, "n": 1, "data": 1 })

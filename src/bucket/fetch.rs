@@ -1,12 +1,19 @@
 //! Finding files and reading ranges of them, whoever wrote them.
+//!
+//! Where it is so set, chunks of files that have ids are read from the nearest member: under such an
+//! id they never change. A member that lags behind may lack some, and one that is ill may not answer: the
+//! primary is asked for what is left then. Descriptions are read from the primary alone: a member
+//! that lags would know of files that were deleted long ago.
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use mongodb::bson::{Bson, RawDocument, doc};
+use mongodb::Collection;
+use mongodb::bson::{Bson, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -25,13 +32,24 @@ pub(super) const READ_BYTES: u32 = 32 * 1024 * 1024;
 /// The size of the document of a chunk, in bytes, up to which it is read before it is asked for.
 const SMALL_CHUNK_BYTES: i32 = 64 * 1024;
 
+/// The part of the time for one operation that a member that may be a secondary gets: then another
+/// is asked.
+const NEAR_SHARE: u32 = 4;
+
 /// A read in progress: what comes next, and where it ends.
 struct Reader {
     name: String,
+    id: Bson,
     chunk_size: u64,
     length: u64,
     range: Range<u64>,
     next_n: u64,
+    last_n: u64,
+    /// Chunks in one answer.
+    at_once: u64,
+    permit: Arc<OwnedSemaphorePermit>,
+    /// The bytes of all chunks before `next_n` that were not passed on.
+    held: Vec<Bytes>,
 }
 
 impl Bucket {
@@ -45,11 +63,11 @@ impl Bucket {
         with_content: bool,
     ) -> Result<Option<StoredFile>, StoreError> {
         for id in document::candidates(key) {
-            let files = self.files.clone();
+            let files = self.files();
             let filter = document::is("_id", &id);
             let described = self.bounded(async move { files.find_one(filter).await });
             let (found, content) = if with_content {
-                futures::join!(described, self.small_content(&id))
+                futures::join!(described, self.small_content(key, &id))
             } else {
                 (described.await, None)
             };
@@ -67,17 +85,22 @@ impl Bucket {
     /// The only chunk of a small file: asked for along with the description, it comes a whole
     /// question earlier. `None` if the first chunk is larger, not there, or could not be read: the
     /// read that is made then finds out why.
-    async fn small_content(&self, id: &Bson) -> Option<Bytes> {
+    async fn small_content(&self, key: &FileKey, id: &Bson) -> Option<Bytes> {
         let mut filter = document::is("files_id", id);
         filter.insert("n", 0);
         let is_small = doc! { "$lte": [{ "$bsonSize": "$$ROOT" }, SMALL_CHUNK_BYTES] };
         filter.insert("$expr", is_small);
-        let chunks = self.chunks.clone();
+        let (chunks, patience) = if self.may_read_nearest(key) {
+            (self.near_chunks(), self.timeout / NEAR_SHARE)
+        } else {
+            (self.chunks(), self.timeout)
+        };
         let find = self.bounded(async move {
             let find = chunks.find_one(filter);
             find.projection(doc! { "_id": 0, "data": 1 }).await
         });
-        let chunk = find.await.ok().flatten()?;
+        let chunk = tokio::time::timeout(patience, find).await.ok()?;
+        let chunk = chunk.ok().flatten()?;
         let data = chunk.get_binary("data").ok()?;
         Some(Bytes::copy_from_slice(data.bytes))
     }
@@ -109,6 +132,12 @@ impl Bucket {
         .boxed()
     }
 
+    /// Whether any member's chunks of this file will do. A key of another driver's may have been used
+    /// for another file before.
+    fn may_read_nearest(&self, key: &FileKey) -> bool {
+        self.reads_nearest && matches!(key, FileKey::Id(_))
+    }
+
     async fn pump(
         &self,
         file: &StoredFile,
@@ -117,52 +146,74 @@ impl Bucket {
     ) -> Result<(), StoreError> {
         let chunk_size = u64::from(file.chunk_size_bytes.max(1));
         let (first, last) = (range.start / chunk_size, (range.end - 1) / chunk_size);
-        let number = |n: u64| {
-            i64::try_from(n).map_err(|err| StoreError::Damaged(format!("{:?}: {err}", file.key)))
-        };
-        let mut filter = document::is("files_id", &document::id_of(file)?);
-        filter.insert("n", doc! { "$gte": number(first)?, "$lte": number(last)? });
-        let mut reader = Reader {
-            name: format!("{:?}", file.key),
-            chunk_size,
-            length: file.meta.length,
-            range,
-            next_n: first,
-        };
         let chunks = last - first + 1;
         let at_once = chunks.min(ANSWER_BYTES / chunk_size).max(1);
         // An answer that is passed on and the next one.
         let permit = self
             .reserve_read(chunks.min(2 * at_once) * chunk_size)
             .await?;
-        let find = self
-            .chunks
+        let mut reader = Reader {
+            name: format!("{:?}", file.key),
+            id: document::id_of(file)?,
+            chunk_size,
+            length: file.meta.length,
+            range,
+            next_n: first,
+            last_n: last,
+            at_once,
+            permit,
+            held: Vec::new(),
+        };
+        if self.may_read_nearest(&file.key) {
+            let patience = self.timeout / NEAR_SHARE;
+            let near = self.near_chunks();
+            match self.pump_from(&near, patience, &mut reader, sender).await {
+                Err(err) => log::debug!("asking the primary: {err}"),
+                done => return done,
+            }
+        }
+        self.pump_from(&self.chunks(), self.timeout, &mut reader, sender)
+            .await
+    }
+
+    /// Passes on what is left of a range, from one member; after an error another may go on.
+    async fn pump_from(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        patience: Duration,
+        reader: &mut Reader,
+        sender: &mpsc::Sender<Result<Bytes, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let number = |n: u64| {
+            i64::try_from(n).map_err(|err| StoreError::Damaged(format!("{}: {err}", reader.name)))
+        };
+        let (next, last) = (number(reader.next_n)?, number(reader.last_n)?);
+        let mut filter = document::is("files_id", &reader.id);
+        filter.insert("n", doc! { "$gte": next, "$lte": last });
+        let find = collection
             .find(filter)
             .sort(doc! { "n": 1 })
             .projection(doc! { "_id": 0, "n": 1, "data": 1 })
             // With the limit, MongoDB knows the last answer to be the last: no more is asked.
-            .limit(number(chunks)?)
-            .batch_size(u32::try_from(at_once).unwrap_or(u32::MAX));
-        let mut batches = self.in_time(async { find.batch().await }).await?;
+            .limit(last - next + 1)
+            .batch_size(u32::try_from(reader.at_once).unwrap_or(u32::MAX));
+        let mut batches = within(patience, async { find.batch().await }).await?;
         // An answer is passed on when the next one, or the end, has been seen to be right: what is
         // read by one answer gets an error and not the first part of its bytes. nginx's slice
         // module lets a client wait for the rest of a slice that breaks off.
-        let mut held = Vec::new();
         loop {
-            let batch = self
-                .in_time(async { batches.next().await.transpose() })
-                .await?;
+            let batch = within(patience, async { batches.next().await.transpose() }).await?;
             let Some(batch) = batch else {
                 break;
             };
-            let answer = Answer(batch, Arc::clone(&permit));
+            let answer = Answer(batch, Arc::clone(&reader.permit));
             let taken = reader.take(&Bytes::from_owner(answer))?;
-            if !pass_on(std::mem::replace(&mut held, taken), sender).await {
+            if !pass_on(std::mem::replace(&mut reader.held, taken), sender).await {
                 return Ok(());
             }
         }
-        reader.finish(last)?;
-        pass_on(held, sender).await;
+        reader.finish()?;
+        pass_on(std::mem::take(&mut reader.held), sender).await;
         Ok(())
     }
 
@@ -183,13 +234,21 @@ impl Bucket {
         &self,
         step: impl Future<Output = Result<T, DriverError>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.timeout, step).await {
-            Ok(answer) => answer.map_err(|err| error::of_read(&err)),
-            Err(_) => Err(StoreError::Unavailable(format!(
-                "no chunks within {} ms",
-                self.timeout.as_millis()
-            ))),
-        }
+        within(self.timeout, step).await
+    }
+}
+
+/// Bounds one step of a read, as [`Bucket::in_time`] does.
+async fn within<T>(
+    patience: Duration,
+    step: impl Future<Output = Result<T, DriverError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(patience, step).await {
+        Ok(answer) => answer.map_err(|err| error::of_read(&err)),
+        Err(_) => Err(StoreError::Unavailable(format!(
+            "no chunks within {} ms",
+            patience.as_millis()
+        ))),
     }
 }
 
@@ -213,7 +272,7 @@ async fn pass_on(pieces: Vec<Bytes>, sender: &mpsc::Sender<Result<Bytes, StoreEr
 
 impl Reader {
     /// The bytes that an answer adds to the range: slices of the answer itself, not copies. Each
-    /// chunk must be the next one and have exactly its size.
+    /// chunk must be the next one and have exactly its size. An answer that is wrong adds nothing.
     fn take(&mut self, answer: &Bytes) -> Result<Vec<Bytes>, StoreError> {
         let unreadable =
             |err: mongodb::bson::error::Error| StoreError::Damaged(format!("an answer: {err}"));
@@ -225,26 +284,28 @@ impl Reader {
             .or_else(|_| cursor.get_array("nextBatch"))
             .map_err(|err| StoreError::Damaged(format!("an answer: {err}")))?;
         let mut taken = Vec::new();
+        let mut next_n = self.next_n;
         for chunk in chunks {
             let chunk = chunk
                 .map_err(unreadable)?
                 .as_document()
-                .ok_or_else(|| self.damaged("is no document"))?;
-            if document::whole_number(chunk, "n") != Some(self.next_n) {
-                return Err(self.damaged("is missing"));
+                .ok_or_else(|| self.damaged(next_n, "is no document"))?;
+            if document::whole_number(chunk, "n") != Some(next_n) {
+                return Err(self.damaged(next_n, "is missing"));
             }
             let data = chunk
                 .get_binary("data")
-                .map_err(|_| self.damaged("has no data"))?
+                .map_err(|_| self.damaged(next_n, "has no data"))?
                 .bytes;
-            let start = self.next_n * self.chunk_size;
+            let start = next_n * self.chunk_size;
             let expected = self.chunk_size.min(self.length.saturating_sub(start));
             if u64::try_from(data.len()) != Ok(expected) {
-                return Err(self.damaged("has the wrong size"));
+                return Err(self.damaged(next_n, "has the wrong size"));
             }
             taken.push(self.cut(&answer.slice_ref(data), start));
-            self.next_n += 1;
+            next_n += 1;
         }
+        self.next_n = next_n;
         Ok(taken)
     }
 
@@ -257,16 +318,16 @@ impl Reader {
         data.slice(within(self.range.start)..within(self.range.end))
     }
 
-    fn finish(&self, last: u64) -> Result<(), StoreError> {
-        if self.next_n == last + 1 {
+    fn finish(&self) -> Result<(), StoreError> {
+        if self.next_n == self.last_n + 1 {
             Ok(())
         } else {
-            Err(self.damaged("is missing"))
+            Err(self.damaged(self.next_n, "is missing"))
         }
     }
 
-    fn damaged(&self, what: &str) -> StoreError {
-        StoreError::Damaged(format!("chunk {} of {} {what}", self.next_n, self.name))
+    fn damaged(&self, n: u64, what: &str) -> StoreError {
+        StoreError::Damaged(format!("chunk {n} of {} {what}", self.name))
     }
 }
 

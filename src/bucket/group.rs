@@ -24,7 +24,7 @@ impl Bucket {
     /// Commits small files side by side. A member leaves the group, to be committed by itself, as
     /// soon as anything is strange about it.
     ///
-    /// 1. The unique index on chunks exists.
+    /// 1. MongoDB is no standalone, and the unique index on chunks exists.
     /// 2. Members that were tried before, and left anything in the bucket, leave.
     /// 3. All bodies are read and hashed, in one go. Those that cannot be read leave.
     /// 4. All chunks are inserted, unordered. Members with a chunk that is there already, or is
@@ -32,7 +32,7 @@ impl Bucket {
     /// 5. The documents of all files are inserted in the same way, once all chunks have a
     ///    majority.
     /// 6. Documents and chunks are read back with read concern majority, and each file is proven.
-    ///    Those that cannot be leave.
+    ///    Those that cannot be leave. MongoDB is no standalone still.
     ///
     /// Cut anywhere, it leaves what [`Bucket::put`] leaves of each.
     ///
@@ -42,7 +42,8 @@ impl Bucket {
         &self,
         group: Vec<Promised>,
     ) -> Result<Vec<Committed>, StoreError> {
-        self.ensure_indexes().await?; // 1
+        self.require_fit_server().await?; // 1
+        self.ensure_indexes().await?;
         let has_retries = group.iter().any(|promised| promised.is_retry);
         let group = self.without_traces(group).await?; // 2
         let bytes: u64 = group.iter().map(|promised| promised.meta.length).sum();
@@ -98,7 +99,7 @@ impl Bucket {
             owners.extend(std::iter::repeat_n(place, member.chunks.len()));
             documents.append(&mut member.chunks);
         }
-        let failed = self.insert_all(&self.chunks, documents).await?;
+        let failed = self.insert_all(&self.chunks(), documents).await?;
         let failed: HashSet<_> = failed
             .into_iter()
             .filter_map(|index| owners.get(index))
@@ -118,7 +119,7 @@ impl Bucket {
             .into_iter()
             .map(|member| ((member.id, member.sent), member.file))
             .unzip();
-        let failed = self.insert_all(&self.files, documents).await?;
+        let failed = self.insert_all(&self.files(), documents).await?;
         let good = sent.into_iter().enumerate();
         Ok(good
             .filter(|(index, _)| !failed.contains(index))

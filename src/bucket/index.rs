@@ -18,7 +18,7 @@ impl Bucket {
     pub(super) async fn ensure_indexes(&self) -> Result<(), StoreError> {
         self.indexes
             .get_or_try_init(|| async {
-                let files = self.files.clone();
+                let files = self.files();
                 let by_name = model(doc! { "filename": 1, "uploadDate": 1 }, false);
                 // This one only serves other drivers' searches by name.
                 match self
@@ -30,7 +30,7 @@ impl Bucket {
                     }
                     _ => {}
                 }
-                let chunks = self.chunks.clone();
+                let chunks = self.chunks();
                 let by_chunk = model(chunk_key(), true);
                 match self
                     .bounded(async move { chunks.create_index(by_chunk).await })
@@ -48,21 +48,21 @@ impl Bucket {
     async fn make_unique(&self) -> Result<(), StoreError> {
         log::warn!(
             "{}: the index on files_id and n is not unique; converting it",
-            self.chunks.name()
+            self.chunks().name()
         );
         for option in ["prepareUnique", "unique"] {
             let command = doc! {
-                "collMod": self.chunks.name(),
+                "collMod": self.chunks().name(),
                 "index": { "keyPattern": chunk_key(), option: true },
             };
-            let database = self.database.clone();
+            let database = self.connection.database();
             self.bounded(async move { database.run_command(command).await })
                 .await
                 .map_err(|err| {
                     StoreError::Unavailable(format!(
                         "the index on files_id and n of {} is not unique and cannot be converted \
                          ({err}); replace it by a unique one",
-                        self.chunks.name()
+                        self.chunks().name()
                     ))
                 })?;
         }

@@ -4,6 +4,7 @@
 //! The driver's own upload stream is not used: its index on chunks is not unique, and on any
 //! error it deletes all chunks under the file's id, those of a finished file included.
 
+mod connection;
 mod document;
 mod error;
 mod evidence;
@@ -26,13 +27,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::BoxStream;
-use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::Collection;
+use mongodb::bson::{RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
-use mongodb::options::{
-    Acknowledgment, ClientOptions, CollectionOptions, ConnectionString, ReadConcern,
-    SelectionCriteria, WriteConcern,
-};
-use mongodb::{Client, Collection, Database};
+use mongodb::options::{ConnectionString, ReadPreference};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -40,16 +38,17 @@ use crate::config::BucketConfig;
 use crate::file::{FileId, FileKey};
 use crate::store::{Committed, Promised, Store, StoreError, StoredFile};
 
+use connection::Connection;
+
 pub use orphan::{Orphan, Removal};
 pub use walk::{ChunkPage, FilePage, Listed, Place};
 
 /// One GridFS bucket. Cheap to share; all its traffic runs on the runtime that made it.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    database: Database,
-    files: Collection<RawDocumentBuf>,
-    chunks: Collection<RawDocumentBuf>,
-    nodes: Collection<Document>,
+    connection: Connection,
+    allows_standalone: bool,
+    reads_nearest: bool,
     chunk_size_bytes: u32,
     timeout: Duration,
     bytes_in_flight: u32,
@@ -77,37 +76,10 @@ impl Bucket {
     /// # Errors
     /// When the connection string is wrong.
     pub async fn new(config: &BucketConfig) -> Result<Self, String> {
-        let in_words = |err: DriverError| err.kind.to_string();
-        let mut options = ClientOptions::parse(config.uri.reveal())
-            .await
-            .map_err(in_words)?;
-        options.app_name = Some("gridspool".to_owned());
-        // A caller whose file has to be looked up learns soon that MongoDB is down.
-        let selection = options.server_selection_timeout;
-        options.server_selection_timeout = Some(selection.unwrap_or(config.timeout / 4));
-        options.connect_timeout = Some(options.connect_timeout.unwrap_or(config.timeout / 2));
-        let client = Client::with_options(options).map_err(in_words)?;
-        let database = client.database(&config.database);
-        let majority = WriteConcern::builder()
-            .w(Acknowledgment::Majority)
-            .journal(true)
-            .w_timeout(config.timeout)
-            .build();
-        let collection = |part: &str| {
-            let options = CollectionOptions::builder()
-                .write_concern(majority.clone())
-                .selection_criteria(SelectionCriteria::ReadPreference(
-                    mongodb::options::ReadPreference::Primary,
-                ))
-                .read_concern(ReadConcern::local())
-                .build();
-            database.collection_with_options(&format!("{}.{part}", config.bucket), options)
-        };
         Ok(Self {
-            files: collection("files"),
-            chunks: collection("chunks"),
-            nodes: database.collection(&format!("{}.nodes", config.bucket)),
-            database,
+            connection: Connection::new(config).await?,
+            allows_standalone: config.allows_standalone,
+            reads_nearest: config.reads_nearest,
             chunk_size_bytes: config.chunk_size_bytes,
             timeout: config.timeout,
             bytes_in_flight: config.bytes_in_flight,
@@ -120,6 +92,20 @@ impl Bucket {
             indexes: Arc::new(OnceCell::new()),
             runtime: Handle::current(),
         })
+    }
+
+    fn files(&self) -> Collection<RawDocumentBuf> {
+        self.connection.part("files", ReadPreference::Primary)
+    }
+
+    fn chunks(&self) -> Collection<RawDocumentBuf> {
+        self.connection.part("chunks", ReadPreference::Primary)
+    }
+
+    /// Chunks of any member's, which may lack some.
+    fn near_chunks(&self) -> Collection<RawDocumentBuf> {
+        self.connection
+            .part("chunks", ReadPreference::Nearest { options: None })
     }
 
     /// Carries one operation to its end, and waits for it no longer than the configured time.
@@ -158,7 +144,7 @@ impl Store for Bucket {
     }
 
     fn probe(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (files, chunks) = (self.files.clone(), self.chunks.clone());
+        let (files, chunks) = (self.files(), self.chunks());
         let id = document::object_id(id);
         self.bounded(async move {
             files.find_one(doc! { "_id": id }).await?;
@@ -202,7 +188,8 @@ impl Store for Bucket {
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         async {
-            let database = self.database.clone();
+            self.look_at_server().await?;
+            let database = self.connection.database();
             self.bounded(async move { database.run_command(doc! { "ping": 1 }).await })
                 .await
                 .map_err(|err| StoreError::Unavailable(err.to_string()))?;

@@ -16,7 +16,7 @@ impl Bucket {
         node: u16,
         instance: String,
     ) -> Result<Option<String>, StoreError> {
-        let nodes = self.nodes.clone();
+        let nodes = self.connection.nodes();
         let before = self
             .bounded(async move {
                 let update = doc! {

@@ -55,7 +55,7 @@ impl Bucket {
                 "newest": { "$max": "$_id" },
             } },
         ];
-        let chunks = self.chunks.clone();
+        let chunks = self.chunks();
         let found: Vec<RawDocumentBuf> = self
             .bounded(async move {
                 let majority = chunks
@@ -94,7 +94,7 @@ impl Bucket {
     /// `Unavailable`, from a standalone mongod always: it has no transactions. Some may be gone.
     pub async fn remove_orphan(&self, orphan: &Orphan) -> Result<Removal, StoreError> {
         loop {
-            let (chunks, filter) = (self.chunks.clone(), document::is("files_id", &orphan.id));
+            let (chunks, filter) = (self.chunks(), document::is("files_id", &orphan.id));
             let found: Vec<RawDocumentBuf> = self
                 .bounded(async move {
                     let find = chunks.find(filter).projection(doc! { "_id": 1 });
@@ -120,8 +120,8 @@ impl Bucket {
     }
 
     async fn remove_unless_taken(&self, id: Bson, chunks: Vec<Bson>) -> Result<(), DriverError> {
-        let mut session = self.database.client().start_session().await?;
-        let majority = self.files.write_concern().cloned().unwrap_or_default();
+        let mut session = self.connection.database().client().start_session().await?;
+        let majority = self.files().write_concern().cloned().unwrap_or_default();
         let transaction = session.start_transaction();
         transaction.write_concern(majority).await?;
         let removed = self.remove_within(&mut session, id, chunks).await;
@@ -142,12 +142,12 @@ impl Bucket {
         chunks: Vec<Bson>,
     ) -> Result<(), DriverError> {
         let file = RawDocumentBuf::try_from(&doc! { "_id": id.clone() })?;
-        self.files.insert_one(file).session(&mut *session).await?;
-        self.chunks
+        self.files().insert_one(file).session(&mut *session).await?;
+        self.chunks()
             .delete_many(doc! { "_id": { "$in": chunks } })
             .session(&mut *session)
             .await?;
-        self.files
+        self.files()
             .delete_one(document::is("_id", &id))
             .session(session)
             .await?;

@@ -22,7 +22,7 @@ const INSERTS_AT_ONCE: usize = 2;
 impl Bucket {
     /// Commits a file.
     ///
-    /// 1. The unique index on chunks exists.
+    /// 1. MongoDB is no standalone, and the unique index on chunks exists.
     /// 2. After an earlier attempt, the file's document and all chunks may be there already. Then
     ///    the body is only hashed, and the proof tried.
     /// 3. The chunks are inserted, unordered, in batches, some batches side by side; the body is
@@ -31,14 +31,15 @@ impl Bucket {
     /// 5. The file's document is inserted, once every chunk has a majority. One that is there
     ///    already is judged by step 6.
     /// 6. Document and chunks are read back with read concern majority, and held against what
-    ///    was sent: the proof.
+    ///    was sent: the proof. MongoDB is no standalone still.
     ///
     /// Cut anywhere, it leaves chunks that no reader sees, or the whole file. Nothing is deleted.
     ///
     /// # Errors
     /// As [`crate::store::Store::commit`].
     pub(super) async fn put(&self, promised: Promised) -> Result<Committed, StoreError> {
-        self.ensure_indexes().await?; // 1
+        self.require_fit_server().await?; // 1
+        self.ensure_indexes().await?;
         let Promised {
             id,
             meta,
@@ -144,7 +145,7 @@ impl Bucket {
 
     /// Inserts chunks of consecutive numbers; returns those that were there already.
     async fn insert_chunks(self, first_n: i32, batch: Batch) -> Result<Vec<i32>, StoreError> {
-        let chunks = self.chunks.clone();
+        let chunks = self.chunks();
         let documents = batch.documents;
         let inserted = self
             .bounded(async move { chunks.insert_many(documents).ordered(false).await })
@@ -174,7 +175,7 @@ impl Bucket {
         for n in there {
             let ours;
             (source, ours) = self.read_again(source, n).await?;
-            let chunks = self.chunks.clone();
+            let chunks = self.chunks();
             let stored = self
                 .bounded(async move {
                     chunks
@@ -216,7 +217,7 @@ impl Bucket {
     }
 
     async fn insert_file(&self, file: RawDocumentBuf) -> Result<(), StoreError> {
-        let files = self.files.clone();
+        let files = self.files();
         match self
             .bounded(async move { files.insert_one(file).await })
             .await

@@ -12,6 +12,7 @@ impl Bucket {
     /// # Errors
     /// As [`crate::store::Store::remove`].
     pub(super) async fn remove_file(&self, key: &FileKey) -> Result<bool, StoreError> {
+        self.require_fit_server().await?;
         let Some(file) = self.find_file(key, false).await? else {
             return Ok(false);
         };
@@ -30,13 +31,14 @@ impl Bucket {
     /// # Errors
     /// As [`crate::store::Store::clear`].
     pub(super) async fn clear_id(&self, id: FileId) -> Result<(), StoreError> {
+        self.require_fit_server().await?;
         let id = Bson::ObjectId(document::object_id(id));
         self.delete_document(&id).await?;
         self.delete_chunks(&id).await
     }
 
     async fn delete_document(&self, id: &Bson) -> Result<bool, StoreError> {
-        let (files, filter) = (self.files.clone(), document::is("_id", id));
+        let (files, filter) = (self.files(), document::is("_id", id));
         self.bounded(async move { files.delete_one(filter).await })
             .await
             .map(|result| result.deleted_count > 0)
@@ -44,7 +46,7 @@ impl Bucket {
     }
 
     async fn delete_chunks(&self, id: &Bson) -> Result<(), StoreError> {
-        let (chunks, filter) = (self.chunks.clone(), document::is("files_id", id));
+        let (chunks, filter) = (self.chunks(), document::is("files_id", id));
         self.bounded(async move { chunks.delete_many(filter).await })
             .await
             .map(|_| ())

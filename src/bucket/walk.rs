@@ -81,7 +81,7 @@ impl Bucket {
     /// # Errors
     /// `Unavailable`.
     pub async fn about_how_many_files(&self) -> Result<u64, StoreError> {
-        let files = self.files.clone();
+        let files = self.files();
         self.bounded(async move { files.estimated_document_count().await })
             .await
             .map_err(|err| error::of_read(&err))
@@ -92,9 +92,11 @@ impl Bucket {
     /// # Errors
     /// `Unavailable`.
     pub async fn list_files(&self, after: Option<&Place>) -> Result<FilePage, StoreError> {
-        let mut find = self
-            .files
+        let files = self.files();
+        let mut find = files
             .find(doc! {})
+            // One member has them in this order anyway; a router does not merge shards by a hint.
+            .sort(doc! { "_id": 1 })
             .hint(Hint::Keys(doc! { "_id": 1 }))
             .limit(FILES)
             .read_concern(ReadConcern::majority());
@@ -128,11 +130,12 @@ impl Bucket {
     /// # Errors
     /// `Unavailable`.
     pub async fn list_orphans(&self, after: Option<&Place>) -> Result<ChunkPage, StoreError> {
-        let mut find = self
-            .chunks
+        let chunks = self.chunks();
+        let mut find = chunks
             .find(doc! {})
             // The index has it all.
             .projection(doc! { "_id": 0, "files_id": 1, "n": 1 })
+            .sort(doc! { "files_id": 1, "n": 1 })
             .hint(Hint::Keys(doc! { "files_id": 1, "n": 1 }))
             .limit(CHUNKS)
             .read_concern(ReadConcern::majority());
@@ -163,10 +166,7 @@ impl Bucket {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let (files, filter) = (
-            self.files.clone(),
-            doc! { "_id": { "$in": ids.as_slice() } },
-        );
+        let (files, filter) = (self.files(), doc! { "_id": { "$in": ids.as_slice() } });
         let found: Vec<RawDocumentBuf> = self
             .bounded(async move {
                 let find = files.find(filter).projection(doc! { "_id": 1 });
@@ -194,7 +194,7 @@ impl Bucket {
 
     /// Whether a majority has a document of a file with this id.
     pub(super) async fn has_file(&self, id: &Bson) -> Result<bool, StoreError> {
-        let (files, filter) = (self.files.clone(), document::is("_id", id));
+        let (files, filter) = (self.files(), document::is("_id", id));
         let found = self.bounded(async move {
             let find = files.find_one(filter).projection(doc! { "_id": 1 });
             find.read_concern(ReadConcern::majority()).await

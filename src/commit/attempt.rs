@@ -15,7 +15,7 @@ pub(super) enum Outcome {
     /// It comes again at this time.
     Again(UnixMillis),
     /// The store is not available; the entry comes again when it is.
-    Outage(String),
+    Outage(StoreError),
 }
 
 impl Committer {
@@ -44,7 +44,7 @@ impl Committer {
                     Err(err) => self.put_off(id, &err),
                 }
             }
-            Err(StoreError::Unavailable(reason)) => Outcome::Outage(reason),
+            Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => Outcome::Outage(err),
             Err(StoreError::Body(err)) if err.kind() == std::io::ErrorKind::UnexpectedEof => {
                 self.set_aside(id, "the body is shorter than its record says".to_owned())
                     .await
@@ -83,7 +83,7 @@ impl Committer {
             self.store.ping().await
         };
         if let Err(err) = answered {
-            return Outcome::Outage(err.to_string());
+            return Outcome::Outage(err);
         }
         if is_begun {
             let watch = self.config.delete_watch;

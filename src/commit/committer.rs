@@ -13,7 +13,7 @@ use super::{Arrivals, Backlog, Health, Slots, Tally};
 use crate::config::{CommitConfig, GroupConfig};
 use crate::file::{FileId, UnixMillis};
 use crate::journal::Journal;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Everything that a commit needs. Cheap to clone.
 #[derive(Clone)]
@@ -136,8 +136,8 @@ impl Committer {
         match outcome {
             Outcome::Done => self.backlog.finish(id, None),
             Outcome::Again(due) => self.backlog.finish(id, Some(due)),
-            Outcome::Outage(reason) => {
-                self.report_outage(reason);
+            Outcome::Outage(err) => {
+                self.report_outage(&err);
                 self.backlog.finish(id, Some(UnixMillis::now()));
                 return false;
             }
@@ -146,10 +146,10 @@ impl Committer {
     }
 
     /// Tells everyone that the store failed.
-    pub(super) fn report_outage(&self, reason: String) {
+    pub(super) fn report_outage(&self, err: &StoreError) {
         self.tally.count_failure();
         self.slots.report_failure();
-        self.health.report_outage(reason);
+        self.health.report_outage(err);
     }
 
     /// Runs one operation of the journal on the blocking pool.

@@ -22,8 +22,8 @@ impl Committer {
                 alone.extend(members.into_iter().filter(|id| !proven.contains(id)));
                 alone.extend(self.settle_group(proofs).await);
             }
-            Err(StoreError::Unavailable(reason)) => {
-                self.report_outage(reason);
+            Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => {
+                self.report_outage(&err);
                 for id in members.into_iter().chain(alone.drain(..)) {
                     self.backlog.finish(id, Some(UnixMillis::now()));
                 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Between two pings of a store that answers.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
@@ -17,11 +17,39 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
 
+/// What the last ping told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StoreStanding {
+    /// No answer.
+    #[default]
+    Down,
+    /// The store answers, and gets nothing, as it is not to be relied on.
+    Refused,
+    /// The store answers.
+    Up,
+}
+
+impl StoreStanding {
+    /// The word in status and for balancers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Refused => "refused",
+            Self::Up => "up",
+        }
+    }
+
+    /// Whether the store answers, and takes files.
+    pub fn is_up(self) -> bool {
+        self == Self::Up
+    }
+}
+
 /// What is known of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoreState {
-    /// Whether the last ping was answered.
-    pub is_up: bool,
+    /// As of the last ping.
+    pub standing: StoreStanding,
     /// When a ping was answered last.
     pub seen: Option<SystemTime>,
     /// What the last ping that failed said.
@@ -60,7 +88,11 @@ impl Health {
         }
         let mut state = self.state.subscribe();
         // The sender lives as long as `self`.
-        if state.wait_for(|state| state.is_up).await.is_err() {
+        if state
+            .wait_for(|state| state.standing.is_up())
+            .await
+            .is_err()
+        {
             log::error!("nobody watches the store any more");
         }
     }
@@ -71,9 +103,9 @@ impl Health {
     }
 
     /// Says that a commit failed by the store's fault.
-    pub(super) fn report_outage(&self, error: String) {
+    pub(super) fn report_outage(&self, err: &StoreError) {
         self.outages.fetch_add(1, Ordering::Relaxed);
-        self.set_down(error);
+        self.set_failed(err);
     }
 
     /// Says that a commit went well.
@@ -82,23 +114,31 @@ impl Health {
     }
 
     /// Says that the store failed; the next answered ping takes it back.
-    fn set_down(&self, error: String) {
+    fn set_failed(&self, err: &StoreError) {
+        let standing = match err {
+            StoreError::Unfit(_) => StoreStanding::Refused,
+            StoreError::Unavailable(_)
+            | StoreError::Failed(_)
+            | StoreError::Refused(_)
+            | StoreError::Body(_)
+            | StoreError::Damaged(_) => StoreStanding::Down,
+        };
         self.state.send_modify(|state| {
-            if state.is_up || state.error.is_none() {
-                log::warn!("{error}");
+            if state.standing != standing || state.error.is_none() {
+                log::warn!("{err}");
             }
-            state.is_up = false;
-            state.error = Some(error);
+            state.standing = standing;
+            state.error = Some(err.to_string());
         });
     }
 
     fn set_up(&self) {
         self.state.send_modify(|state| {
-            if !state.is_up {
+            if !state.standing.is_up() {
                 log::info!("the store answers");
             }
             *state = StoreState {
-                is_up: true,
+                standing: StoreStanding::Up,
                 seen: Some(SystemTime::now()),
                 error: None,
             };
@@ -118,7 +158,7 @@ impl Health {
                     }
                     Err(err) => {
                         failures += 1;
-                        self.set_down(err.to_string());
+                        self.set_failed(&err);
                         backoff::pause(failures, FIRST_RETRY, LONGEST_RETRY)
                     }
                 };

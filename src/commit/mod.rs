@@ -18,6 +18,6 @@ mod tally;
 pub use arrivals::{Arrival, Arrivals};
 pub use backlog::Backlog;
 pub use committer::Committer;
-pub use health::{Health, StoreState};
+pub use health::{Health, StoreStanding, StoreState};
 pub use slots::Slots;
 pub use tally::{Tally, TallySnapshot};

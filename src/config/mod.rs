@@ -51,6 +51,10 @@ pub struct BucketConfig {
     pub uri: Secret,
     /// Bound of each operation.
     pub timeout: Duration,
+    /// Whether a standalone mongod will do.
+    pub allows_standalone: bool,
+    /// Whether bytes of files are read from the nearest member, primary or secondary.
+    pub reads_nearest: bool,
     /// Database name.
     pub database: String,
     /// Bucket name: the prefix of its two collections.

@@ -296,6 +296,9 @@ impl<'a> Source<'a> {
         BucketConfig {
             uri: Secret(uri),
             timeout: self.millis("mongodb_timeout_ms"),
+            allows_standalone: self.switch("mongodb_standalone"),
+            reads_nearest: self.word("mongodb_read_preference", ["primary", "nearest"])
+                == "nearest",
             database: self.mongodb_name("database"),
             bucket: self.mongodb_name("bucket"),
             chunk_size_bytes,

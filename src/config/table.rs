@@ -47,6 +47,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("workers", "THREADS", "2", "threads that speak with nginx"),
     setting("mongodb_uri", "URI", "mongodb://127.0.0.1:27017", "where MongoDB is, with its credentials"),
     setting("mongodb_timeout_ms", "MS", "10000", "bound of each single MongoDB operation"),
+    setting("mongodb_standalone", "BOOL", "false", "true: commit to a standalone mongod too, whose acknowledgements prove less"),
+    setting("mongodb_read_preference", "WORD", "primary", "primary; nearest: read bytes of files from secondaries too"),
     setting("database", "NAME", "gridspool", "database of the bucket"),
     setting("bucket", "NAME", "fs", "GridFS bucket: its collections are NAME.files and NAME.chunks"),
     setting("chunk_size_bytes", "BYTES", "261120", "size of GridFS chunks that are written"),

@@ -160,7 +160,7 @@ impl Delivery {
         if (self.is_store_up)() {
             match self.stored(key).await {
                 Ok(Some(file)) => return Ok(Found::Stored(file)),
-                Ok(None) | Err(StoreError::Unavailable(_)) => {}
+                Ok(None) | Err(StoreError::Unavailable(_) | StoreError::Unfit(_)) => {}
                 Err(err) => return Err(err.into()),
             }
         }

@@ -49,7 +49,7 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
         },
         "cluster": cluster(&node.peers),
         "mongodb": {
-            "state": if store.is_up { "up" } else { "down" },
+            "state": store.standing.name(),
             "last_seen_seconds": store.seen.map(age_seconds),
             "error": store.error,
         },

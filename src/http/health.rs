@@ -17,15 +17,15 @@ pub(super) async fn alive(node: web::Data<Node>) -> HttpResponse {
     }))
 }
 
-/// `GET /readyz`: 200 while uploads can be taken and MongoDB answers too.
+/// `GET /readyz`: 200 while uploads can be taken and MongoDB answers too, and may be relied on.
 pub(super) async fn ready(node: web::Data<Node>) -> HttpResponse {
     let is_writable = node.journal.check_admission(0).is_ok();
-    let is_up = node.health.state().is_up;
+    let mongodb = node.health.state().standing;
     let is_draining = node.drain.is_on();
-    status(is_writable && is_up && !is_draining).json(json!({
+    status(is_writable && mongodb.is_up() && !is_draining).json(json!({
         "draining": is_draining,
         "journal": journal(is_writable),
-        "mongodb": if is_up { "up" } else { "down" },
+        "mongodb": mongodb.name(),
     }))
 }
 

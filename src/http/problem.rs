@@ -362,7 +362,7 @@ impl From<StoreError> for Problem {
     fn from(err: StoreError) -> Self {
         log::warn!("{err}");
         match err {
-            StoreError::Unavailable(_) => Self::unavailable(),
+            StoreError::Unavailable(_) | StoreError::Unfit(_) => Self::unavailable(),
             StoreError::Damaged(_) => Self::damaged(),
             StoreError::Failed(_) | StoreError::Refused(_) | StoreError::Body(_) => {
                 Self::internal()

@@ -1,4 +1,4 @@
-//! A mongod of the test's own: a replica set of one member.
+//! A mongod of the test's own: a replica set of one member, unless told otherwise.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -17,10 +17,14 @@ use super::wait_until;
 const DATABASE: &str = "gridspool";
 const BUCKET: &str = "fs";
 
+/// What makes it a member of a replica set.
+const MEMBER: [&str; 2] = ["--replSet", "rs0"];
+
 #[derive(Debug)]
 pub(crate) struct Mongo {
     scratch: TempDir,
     port: u16,
+    arguments: Vec<String>,
     process: Option<Process>,
     runtime: Runtime,
     client: Client,
@@ -29,24 +33,60 @@ pub(crate) struct Mongo {
 impl Mongo {
     /// Starts one and waits until it takes writes.
     pub(crate) fn start() -> Self {
+        let mongo = Self::start_with(&MEMBER);
+        mongo.initiate();
+        mongo
+    }
+
+    /// Starts one that belongs to no replica set.
+    pub(crate) fn standalone() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Restarts a standalone, or a member, as a member with these data.
+    pub(crate) fn restart_as_member(&mut self) {
+        self.stop();
+        self.arguments = MEMBER.map(str::to_owned).to_vec();
+        self.restart();
+    }
+
+    /// Restarts a member as a standalone with these data.
+    pub(crate) fn restart_as_standalone(&mut self) {
+        self.stop();
+        self.arguments.clear();
+        self.restart();
+    }
+
+    /// Starts one with these arguments and waits until it answers.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_through(arguments, "")
+    }
+
+    /// As [`Mongo::start_with`]; the test's own connection string has these options more.
+    pub(crate) fn start_through(arguments: &[&str], options: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let port = free_port();
-        let direct = format!(
-            "mongodb://127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=2000"
-        );
+        let direct = direct_string("", port, options);
         let client = runtime
             .block_on(Client::with_uri_str(direct))
             .expect("a client");
         let mut mongo = Self {
             scratch: tempfile::tempdir().expect("a scratch directory"),
             port,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             process: None,
             runtime,
             client,
         };
         mongo.restart();
-        mongo.initiate();
         mongo
+    }
+
+    /// From here on the test's own connection is this user's.
+    pub(crate) fn log_in(&mut self, user: &str, password: &str, options: &str) {
+        let direct = direct_string(&format!("{user}:{password}@"), self.port, options);
+        let client = self.block_on(Client::with_uri_str(direct));
+        self.client = client.expect("a client");
     }
 
     /// Starts it again after [`Mongo::stop`] or [`Mongo::kill`].
@@ -58,13 +98,8 @@ impl Mongo {
             .arg("--dbpath")
             .arg(path)
             .args(["--port", &self.port.to_string()])
-            .args([
-                "--replSet",
-                "rs0",
-                "--bind_ip",
-                "127.0.0.1",
-                "--nounixsocket",
-            ])
+            .args(&self.arguments)
+            .args(["--bind_ip", "127.0.0.1", "--nounixsocket"])
             .args(["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "512"])
             .args(["--setParameter", "enableTestCommands=1"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
@@ -77,7 +112,8 @@ impl Mongo {
         });
     }
 
-    fn initiate(&self) {
+    /// Makes a member the only one of its replica set.
+    pub(crate) fn initiate(&self) {
         let member = doc! { "_id": 0, "host": format!("127.0.0.1:{}", self.port) };
         let config = doc! { "_id": "rs0", "members": [member] };
         self.admin(doc! { "replSetInitiate": config });
@@ -123,6 +159,36 @@ impl Mongo {
         format!("mongodb://127.0.0.1:{}/?replicaSet=rs0", self.port)
     }
 
+    /// Host and port.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The connection string by address alone.
+    pub(crate) fn plain_uri(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/", self.port)
+    }
+
+    /// The connection string of this member, whatever others there are.
+    pub(crate) fn direct_uri(&self) -> String {
+        format!("{}?directConnection=true", self.plain_uri())
+    }
+
+    /// How often it was asked what it is, since it was started.
+    pub(crate) fn hellos(&self) -> i64 {
+        let status = self.admin(doc! { "serverStatus": 1 });
+        let commands = status.get_document("metrics").expect("metrics");
+        let commands = commands.get_document("commands").expect("commands");
+        let hello = commands.get_document("hello").expect("hello");
+        hello.get_i64("total").expect("a count")
+    }
+
+    /// The names of all collections of the sites' database.
+    pub(crate) fn collections(&self) -> Vec<String> {
+        self.block_on(async { self.database().list_collection_names().await })
+            .expect("names")
+    }
+
     /// Runs the driver's futures.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
@@ -152,7 +218,7 @@ impl Mongo {
         self.try_admin(command).expect("an admin command")
     }
 
-    fn try_admin(&self, command: Document) -> mongodb::error::Result<Document> {
+    pub(super) fn try_admin(&self, command: Document) -> mongodb::error::Result<Document> {
         let admin = self.client.database("admin");
         self.block_on(async { admin.run_command(command).await })
     }
@@ -171,6 +237,13 @@ impl Drop for Mongo {
             process.signal(Signal::CONT);
         }
     }
+}
+
+/// A connection string of a test's own, to one member.
+fn direct_string(user: &str, port: u16, options: &str) -> String {
+    format!(
+        "mongodb://{user}127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=2000{options}"
+    )
 }
 
 /// The mongod to run.
