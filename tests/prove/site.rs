@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use mongodb::bson::doc;
-use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Builder, Mongo, Site, is_alive, wait_until};
+use crate::support::{Builder, Mongo, Site};
 
 impl Builder {
     /// Keeps its data there, and not in the scratch directory.
@@ -25,27 +24,6 @@ impl Site {
     /// nginx's port for plain HTTP/1.1.
     pub(crate) fn port(&self) -> u16 {
         self.http_port
-    }
-
-    /// Ends nginx by SIGKILL, its workers too, and the sidecar: as a power cut does.
-    pub(crate) fn kill_all(&mut self) {
-        self.kill_nginx();
-        self.kill_sidecar();
-    }
-
-    /// Ends nginx by SIGKILL, its workers too.
-    pub(crate) fn kill_nginx(&mut self) {
-        let workers = self.nginx_workers();
-        self.nginx.take().expect("an nginx").end_by(Signal::KILL);
-        // They go on without their master, until they are told.
-        for worker in workers {
-            let pid = i32::try_from(worker).ok();
-            let pid = pid.and_then(Pid::from_raw);
-            // It may be gone already.
-            let killed = kill_process(pid.expect("a process id"), Signal::KILL);
-            killed.unwrap_or_default();
-            wait_until("a worker is gone", || !is_alive(worker));
-        }
     }
 }
 

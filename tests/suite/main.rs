@@ -36,6 +36,7 @@ mod meta;
 mod operations;
 mod outage;
 mod own_check;
+mod partition;
 mod poison;
 mod prefer;
 mod ranges;

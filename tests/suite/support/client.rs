@@ -33,16 +33,23 @@ impl Client {
 
     /// One that waits no longer than this for a whole answer.
     pub(crate) fn with_patience(port: u16, patience: Option<Duration>) -> Self {
+        Self::of(format!("http://127.0.0.1:{port}"), patience)
+    }
+
+    /// One of `http://HOST:PORT` that waits no longer than this for a whole answer.
+    pub(crate) fn of(base: String, patience: Option<Duration>) -> Self {
         let agent = Agent::config_builder()
             .timeout_global(patience)
             .http_status_as_error(false)
             .max_redirects(0)
             .build()
             .new_agent();
-        Self {
-            agent,
-            base: format!("http://127.0.0.1:{port}"),
-        }
+        Self { agent, base }
+    }
+
+    /// The same, but it waits no longer than this for a whole answer.
+    pub(crate) fn hurried(&self, patience: Duration) -> Self {
+        Self::of(self.base.clone(), Some(patience))
     }
 
     /// GET; `None` if nothing answers.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Answer, Builder, Client, Mongo, Site, wait_until};
+use super::{Answer, Builder, Client, Host, Mongo, Site, wait_until};
 
 /// Nodes numbered from 1, which know each other.
 #[derive(Debug)]
@@ -26,7 +26,17 @@ impl Cluster {
         Self::start_each(count, builder, Builder::start_without_mongodb)
     }
 
-    fn start_each(count: u16, builder: &Builder, start: impl Fn(Builder) -> Site) -> Self {
+    /// Starts a node on each host, with `mongo` behind them.
+    pub(crate) fn start_on(hosts: &[Host], builder: &Builder, mongo: &Mongo) -> Self {
+        let count = u16::try_from(hosts.len()).expect("few hosts");
+        let mut hosts = hosts.iter().cloned();
+        Self::start_each(count, builder, |mut builder| {
+            builder.host = hosts.next().expect("a host");
+            builder.start(mongo)
+        })
+    }
+
+    fn start_each(count: u16, builder: &Builder, mut start: impl FnMut(Builder) -> Site) -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let nodes = (1..=count).map(|node| start(builder.clone().set("node", node)));
         let mut cluster = Self {
@@ -74,6 +84,22 @@ impl Cluster {
         std::fs::write(self.key(), key).expect("a key");
         let mode = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(self.key(), mode).expect("a mode");
+    }
+
+    /// A balancer in front of three nodes: the example, on an nginx of its own, without TLS.
+    pub(crate) fn balancer(&self) -> (Site, Client) {
+        let mut host = Site::without_mongodb();
+        let listen = format!("127.0.0.1:{}", Site::free_port());
+        let address = |place: usize| self.nodes[place].url().replace("http://", "");
+        let changes = [
+            ("127.0.0.1:8443 ssl http2", listen.clone()),
+            ("10.0.0.1:8080", address(0)),
+            ("10.0.0.2:8080", address(1)),
+            ("10.0.0.3:8080", address(2)),
+        ];
+        host.add_example("balancer.conf", "balancer.conf", &changes);
+        let client = Client::of(format!("http://{listen}"), None);
+        (host, client)
     }
 
     /// A client of each node.

@@ -51,13 +51,14 @@ impl Site {
 
     /// Writes nginx's files for this site's paths and ports.
     pub(super) fn configure_nginx(&self) {
+        let address = &self.builder.host.address;
         let made = Command::new(Path::new(CHECKOUT).join("scripts/nginx-conf"))
             .arg("--data-dir")
             .arg(self.data_dir())
             .arg("--socket")
             .arg(self.socket())
-            .args(["--http", &format!("127.0.0.1:{}", self.http_port)])
-            .args(["--https", &format!("127.0.0.1:{}", self.https_port)])
+            .args(["--http", &format!("{address}:{}", self.http_port)])
+            .args(["--https", &format!("{address}:{}", self.https_port)])
             .arg("--certificate")
             .arg(self.scratch.path().join("certificate.pem"))
             .arg("--key")

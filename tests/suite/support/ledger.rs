@@ -68,6 +68,13 @@ impl Ledger {
         promises.retain(|promise| promise.id != gone.id);
     }
 
+    /// One of the promises, by any number.
+    pub(crate) fn any(&self, number: usize) -> Option<Promise> {
+        let promises = self.promises.lock().expect("the ledger");
+        let place = number.checked_rem(promises.len())?;
+        promises.get(place).cloned()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.promises.lock().expect("the ledger").len()
     }

@@ -1,8 +1,9 @@
-//! A mongod of the test's own: a replica set of one member, unless told otherwise.
+//! MongoDB of the test's own: a replica set of one member, unless told otherwise, or of one on each
+//! of some hosts.
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::{Client, Collection, Database};
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::process::{Process, free_port};
-use super::wait_until;
+use super::{Host, eventually, wait_until};
 
 /// Name of the database and the bucket that sites use unless told otherwise.
 const DATABASE: &str = "gridspool";
@@ -22,18 +23,32 @@ const MEMBER: [&str; 2] = ["--replSet", "rs0"];
 
 #[derive(Debug)]
 pub(crate) struct Mongo {
+    members: Vec<Member>,
+    runtime: Runtime,
+    /// Of the only member, or of the set.
+    client: Client,
+}
+
+#[derive(Debug)]
+struct Member {
     scratch: TempDir,
+    host: Host,
     port: u16,
     arguments: Vec<String>,
     process: Option<Process>,
-    runtime: Runtime,
+    /// Of this member, whatever it is in the set.
     client: Client,
 }
 
 impl Mongo {
     /// Starts one and waits until it takes writes.
     pub(crate) fn start() -> Self {
-        let mongo = Self::start_with(&MEMBER);
+        Self::start_on(&[Host::default()])
+    }
+
+    /// Starts a member on each host and waits until one takes writes.
+    pub(crate) fn start_on(hosts: &[Host]) -> Self {
+        let mongo = Self::start_each(hosts, &MEMBER, "");
         mongo.initiate();
         mongo
     }
@@ -46,14 +61,14 @@ impl Mongo {
     /// Restarts a standalone, or a member, as a member with these data.
     pub(crate) fn restart_as_member(&mut self) {
         self.stop();
-        self.arguments = MEMBER.map(str::to_owned).to_vec();
+        self.members[0].arguments = MEMBER.map(str::to_owned).to_vec();
         self.restart();
     }
 
     /// Restarts a member as a standalone with these data.
     pub(crate) fn restart_as_standalone(&mut self) {
         self.stop();
-        self.arguments.clear();
+        self.members[0].arguments.clear();
         self.restart();
     }
 
@@ -64,109 +79,160 @@ impl Mongo {
 
     /// As [`Mongo::start_with`]; the test's own connection string has these options more.
     pub(crate) fn start_through(arguments: &[&str], options: &str) -> Self {
+        Self::start_each(&[Host::default()], arguments, options)
+    }
+
+    fn start_each(hosts: &[Host], arguments: &[&str], options: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let port = free_port();
-        let direct = direct_string("", port, options);
-        let client = runtime
-            .block_on(Client::with_uri_str(direct))
-            .expect("a client");
+        let connect = |uri: String| {
+            let client = runtime.block_on(Client::with_uri_str(uri));
+            client.expect("a client")
+        };
+        let members: Vec<_> = hosts
+            .iter()
+            .map(|host| {
+                let port = free_port();
+                let address = format!("{}:{port}", host.address);
+                Member {
+                    scratch: tempfile::tempdir().expect("a scratch directory"),
+                    host: host.clone(),
+                    port,
+                    arguments: arguments.iter().map(ToString::to_string).collect(),
+                    process: None,
+                    client: connect(direct_string("", &address, options)),
+                }
+            })
+            .collect();
+        let client = match members.as_slice() {
+            [only] => only.client.clone(),
+            _ => connect(uri(&members)),
+        };
         let mut mongo = Self {
-            scratch: tempfile::tempdir().expect("a scratch directory"),
-            port,
-            arguments: arguments.iter().map(ToString::to_string).collect(),
-            process: None,
+            members,
             runtime,
             client,
         };
-        mongo.restart();
+        for member in 0..hosts.len() {
+            mongo.restart_member(member);
+        }
         mongo
     }
 
     /// From here on the test's own connection is this user's.
     pub(crate) fn log_in(&mut self, user: &str, password: &str, options: &str) {
-        let direct = direct_string(&format!("{user}:{password}@"), self.port, options);
+        let user = format!("{user}:{password}@");
+        let direct = direct_string(&user, &self.address(), options);
         let client = self.block_on(Client::with_uri_str(direct));
         self.client = client.expect("a client");
     }
 
-    /// Starts it again after [`Mongo::stop`] or [`Mongo::kill`].
+    /// Starts the only member again after [`Mongo::stop`] or [`Mongo::kill`].
     pub(crate) fn restart(&mut self) {
-        let path = self.scratch.path();
+        self.restart_member(0);
+    }
+
+    /// Starts a member again after [`Mongo::kill_member`], and waits until it answers.
+    pub(crate) fn restart_member(&mut self, place: usize) {
+        let member = &mut self.members[place];
+        let path = member.scratch.path();
         let log = File::create(path.join("mongod.out")).expect("a log");
-        let mut command = Command::new(mongod());
+        let mut command = member.host.command(mongod());
         command
             .arg("--dbpath")
             .arg(path)
-            .args(["--port", &self.port.to_string()])
-            .args(&self.arguments)
-            .args(["--bind_ip", "127.0.0.1", "--nounixsocket"])
+            .args(["--port", &member.port.to_string()])
+            .args(&member.arguments)
+            .args(["--bind_ip", &member.host.address, "--nounixsocket"])
             .args(["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "512"])
             .args(["--setParameter", "enableTestCommands=1"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a log"))
             .stdout(log);
-        self.process = Some(Process::spawn(&mut command));
+        member.process = Some(Process::spawn(&mut command));
         wait_until("mongod answers", || {
-            self.try_admin(doc! { "ping": 1 }).is_ok()
+            self.ask(place, doc! { "ping": 1 }).is_ok()
         });
     }
 
-    /// Makes a member the only one of its replica set.
+    /// Makes the members a replica set.
     pub(crate) fn initiate(&self) {
-        let member = doc! { "_id": 0, "host": format!("127.0.0.1:{}", self.port) };
-        let config = doc! { "_id": "rs0", "members": [member] };
-        self.admin(doc! { "replSetInitiate": config });
+        let members = self.members.iter().zip(0..);
+        let members: Vec<_> = members
+            .map(|(member, number)| doc! { "_id": number, "host": member.address() })
+            .collect();
+        // An election after three seconds without a word of the primary, and not after ten.
+        let settings = doc! { "electionTimeoutMillis": 3000 };
+        let config = doc! { "_id": "rs0", "members": members, "settings": settings };
+        self.ask(0, doc! { "replSetInitiate": config })
+            .expect("a replica set");
         self.wait_for_primary();
     }
 
-    /// Waits until it takes writes.
-    pub(crate) fn wait_for_primary(&self) {
-        wait_until("mongod is primary", || {
-            self.try_admin(doc! { "hello": 1 })
-                .is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false))
-        });
+    /// Waits until one takes writes; which.
+    pub(crate) fn wait_for_primary(&self) -> usize {
+        eventually("a mongod is primary", || {
+            (0..self.members.len()).find(|member| {
+                self.ask(*member, doc! { "hello": 1 })
+                    .is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false))
+            })
+        })
+    }
+
+    /// Has the primary step down and the others elect another.
+    pub(crate) fn elect_another(&self) {
+        let primary = self.wait_for_primary();
+        let command = doc! { "replSetStepDown": 20, "secondaryCatchUpPeriodSecs": 10 };
+        self.ask(primary, command).expect("a primary steps down");
+        wait_until("another is elected", || self.wait_for_primary() != primary);
+    }
+
+    /// Ends a member by SIGKILL.
+    pub(crate) fn kill_member(&mut self, place: usize) {
+        self.take(place).end_by(Signal::KILL);
+    }
+
+    fn take(&mut self, place: usize) -> Process {
+        self.members[place].process.take().expect("a mongod")
+    }
+
+    fn only(&self) -> &Process {
+        self.members[0].process.as_ref().expect("a mongod")
     }
 
     /// Ends it in an orderly way.
     pub(crate) fn stop(&mut self) {
-        self.process.take().expect("a mongod").end_by(Signal::TERM);
+        self.take(0).end_by(Signal::TERM);
     }
 
     /// Ends it by SIGKILL.
     pub(crate) fn kill(&mut self) {
-        self.process.take().expect("a mongod").end_by(Signal::KILL);
+        self.kill_member(0);
     }
 
     /// Freezes it: it keeps its connections and answers nothing.
     pub(crate) fn freeze(&self) {
-        self.process
-            .as_ref()
-            .expect("a mongod")
-            .signal(Signal::STOP);
+        self.only().signal(Signal::STOP);
     }
 
     /// Ends [`Mongo::freeze`].
     pub(crate) fn thaw(&self) {
-        self.process
-            .as_ref()
-            .expect("a mongod")
-            .signal(Signal::CONT);
+        self.only().signal(Signal::CONT);
     }
 
     /// The connection string, by replica set, as a site uses it.
     pub(crate) fn uri(&self) -> String {
-        format!("mongodb://127.0.0.1:{}/?replicaSet=rs0", self.port)
+        uri(&self.members)
     }
 
-    /// Host and port.
+    /// Host and port of the only member.
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.members[0].address()
     }
 
     /// The connection string by address alone.
     pub(crate) fn plain_uri(&self) -> String {
-        format!("mongodb://127.0.0.1:{}/", self.port)
+        format!("mongodb://{}/", self.address())
     }
 
     /// The connection string of this member, whatever others there are.
@@ -194,7 +260,7 @@ impl Mongo {
         self.runtime.block_on(future)
     }
 
-    /// The sites' database, over a direct connection.
+    /// The sites' database.
     pub(crate) fn database(&self) -> Database {
         self.client.database(DATABASE)
     }
@@ -223,6 +289,12 @@ impl Mongo {
         self.block_on(async { admin.run_command(command).await })
     }
 
+    /// Runs a command on the admin database of one member.
+    fn ask(&self, member: usize, command: Document) -> mongodb::error::Result<Document> {
+        let admin = self.members[member].client.database("admin");
+        self.block_on(async { admin.run_command(command).await })
+    }
+
     /// Makes commands fail (failCommand, MongoDB's own test command): `mode` is for example
     /// `{ times: 1 }`, `"alwaysOn"` or `"off"`; `data` names commands and fault.
     pub(crate) fn fail_command(&self, mode: impl Into<Bson>, data: Document) {
@@ -230,7 +302,18 @@ impl Mongo {
     }
 }
 
-impl Drop for Mongo {
+impl Member {
+    fn address(&self) -> String {
+        format!("{}:{}", self.host.address, self.port)
+    }
+}
+
+fn uri(members: &[Member]) -> String {
+    let addresses: Vec<_> = members.iter().map(Member::address).collect();
+    format!("mongodb://{}/?replicaSet=rs0", addresses.join(","))
+}
+
+impl Drop for Member {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
             // A frozen one cannot be ended otherwise.
@@ -240,9 +323,9 @@ impl Drop for Mongo {
 }
 
 /// A connection string of a test's own, to one member.
-fn direct_string(user: &str, port: u16, options: &str) -> String {
+fn direct_string(user: &str, address: &str, options: &str) -> String {
     format!(
-        "mongodb://{user}127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=2000{options}"
+        "mongodb://{user}{address}/?directConnection=true&serverSelectionTimeoutMS=2000{options}"
     )
 }
 

@@ -6,13 +6,13 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Client;
 use super::process::{Process, free_port};
-use super::{Mongo, eventually, wait_until};
+use super::{Host, Mongo, eventually, is_alive, wait_until};
 
 const SIDECAR: &str = env!("CARGO_BIN_EXE_gridspool");
 
@@ -27,6 +27,8 @@ pub(crate) struct Builder {
     pub(super) nginx: Vec<String>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) program: Option<PathBuf>,
+    /// Where nginx and sidecar run.
+    pub(crate) host: Host,
 }
 
 impl Builder {
@@ -116,12 +118,12 @@ impl Site {
 
     /// A client of this site.
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.http_port)
+        Client::of(self.url(), None)
     }
 
-    /// `http://127.0.0.1:PORT`, plain HTTP/1.1.
+    /// `http://HOST:PORT`, plain HTTP/1.1.
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.http_port)
+        format!("http://{}:{}", self.builder.host.address, self.http_port)
     }
 
     /// `https://127.0.0.1:PORT`, TLS with a certificate of its own, HTTP/1.1 and HTTP/2.
@@ -275,7 +277,9 @@ impl Site {
                 self.configure_nginx();
             }
             let mut nginx = Process::spawn(
-                Command::new("nginx")
+                self.builder
+                    .host
+                    .command("nginx")
                     .arg("-p")
                     .arg(self.run_dir())
                     .arg("-c")
@@ -305,6 +309,27 @@ impl Site {
         self.nginx.take().expect("an nginx").end_by(Signal::TERM);
     }
 
+    /// Ends nginx by SIGKILL, its workers too, and the sidecar: as a power cut does.
+    pub(crate) fn kill_all(&mut self) {
+        self.kill_nginx();
+        self.kill_sidecar();
+    }
+
+    /// Ends nginx by SIGKILL, its workers too.
+    pub(crate) fn kill_nginx(&mut self) {
+        let workers = self.nginx_workers();
+        self.nginx.take().expect("an nginx").end_by(Signal::KILL);
+        // They go on without their master, until they are told.
+        for worker in workers {
+            let pid = i32::try_from(worker).ok();
+            let pid = pid.and_then(Pid::from_raw);
+            // It may be gone already.
+            let killed = kill_process(pid.expect("a process id"), Signal::KILL);
+            killed.unwrap_or_default();
+            wait_until("a worker is gone", || !is_alive(worker));
+        }
+    }
+
     /// The process id of nginx's master.
     pub(crate) fn nginx_id(&self) -> u32 {
         self.nginx.as_ref().expect("an nginx").id()
@@ -331,9 +356,9 @@ impl Site {
     pub(crate) fn command(&self) -> Command {
         let sidecar = self.builder.program.clone().unwrap_or(SIDECAR.into());
         let mut command = match self.builder.wrapper.split_first() {
-            None => Command::new(&sidecar),
+            None => self.builder.host.command(&sidecar),
             Some((program, arguments)) => {
-                let mut command = Command::new(program);
+                let mut command = self.builder.host.command(program);
                 command.args(arguments).arg(&sidecar);
                 command
             }
