@@ -2,7 +2,6 @@
 //! at random moments, and after them everything held against the ledger. `scripts/prove` runs it
 //! and explains its options.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
@@ -17,6 +16,7 @@ mod ledger;
 mod load;
 mod options;
 mod random;
+mod request;
 mod site;
 mod stage;
 #[expect(

@@ -36,6 +36,8 @@ pub(crate) struct Tally {
     pub(crate) unanswered: AtomicU64,
     pub(crate) reads: AtomicU64,
     pub(crate) deletes: AtomicU64,
+    /// Uploads that were sent once more under their key, after their promise.
+    pub(crate) repeats: AtomicU64,
     pub(crate) verified: AtomicU64,
     /// Seconds until journal and spool were empty, when all was well again.
     pub(crate) longest_drain: AtomicU64,
@@ -57,18 +59,19 @@ impl Tally {
     }
 
     pub(crate) fn line(&self) -> String {
-        let [uploads, unanswered, reads, deletes, verified] = [
+        let [uploads, unanswered, reads, deletes, repeats, verified] = [
             &self.uploads,
             &self.unanswered,
             &self.reads,
             &self.deletes,
+            &self.repeats,
             &self.verified,
         ]
         .map(|count| count.load(Ordering::Relaxed));
         format!(
             "{uploads} uploads, {} files promised, {unanswered} uploads refused or unanswered, \
-             {reads} reads and {deletes} deletes under load, {verified} files verified, \
-             {} violations",
+             {reads} reads and {deletes} deletes under load, {repeats} sent again, \
+             {verified} files verified, {} violations",
             self.promises.load(Ordering::Relaxed),
             self.violations()
         )
