@@ -191,15 +191,18 @@ impl Journal {
         {
             log::error!("{}: cannot be removed: {err}", in_writing.display());
         }
-        let from = moved?;
-        if from == to {
-            return Ok(());
+        if moved? != to {
+            self.sync_directory(&self.layout.room(to))
+                .map_err(at(id, "fsync the room"))?;
         }
-        self.sync_directory(&self.layout.room(to))
-            .map_err(at(id, "fsync the room"))?;
-        self.disk
-            .unlink(&self.layout.record(from, id))
-            .map_err(at(id, "remove the old record"))
+        // Also what an earlier move could not take away: a start may believe that one.
+        for old in [Room::Incoming, Room::Deferred, Room::Hold] {
+            if old != to {
+                if_there(self.disk.unlink(&self.layout.record(old, id)))
+                    .map_err(at(id, "remove the old record"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves a new record into its room, unless the entry has left the backlog meanwhile; returns
