@@ -195,6 +195,11 @@ impl Journal {
             self.sync_directory(&self.layout.room(to))
                 .map_err(at(id, "fsync the room"))?;
         }
+        let index = self.index();
+        if index.get(id).is_none_or(|slot| slot.room != to) {
+            // It has moved on, perhaps to where it came from: the rest is for that move to do.
+            return Ok(());
+        }
         // Also what an earlier move could not take away: a start may believe that one.
         for old in [Room::Incoming, Room::Deferred, Room::Hold] {
             if old != to {
