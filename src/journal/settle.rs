@@ -8,12 +8,12 @@
 use std::io;
 use std::path::Path;
 
-use super::Journal;
 use super::disk::if_there;
 use super::entry::Record;
 use super::error::JournalError;
 use super::index::Place;
 use super::layout::Room;
+use super::{Journal, point};
 use crate::file::{FileId, UnixMillis};
 use crate::store::Committed;
 
@@ -42,6 +42,7 @@ impl Journal {
                 self.log.release(position.generation);
                 self.log.note_gone(id);
             }
+            point!("settle.left-the-log");
             return Ok(Settling::Settled);
         }
         let room = slot.room;
@@ -49,6 +50,7 @@ impl Journal {
             Room::Deleted => Ok(Settling::Deleted),
             Room::Settled => Ok(Settling::Settled),
             Room::Incoming | Room::Deferred | Room::Hold => {
+                point!("settle.proven");
                 let (from, to) = (
                     self.layout.record(room, id),
                     self.layout.record(Room::Settled, id),
@@ -56,6 +58,7 @@ impl Journal {
                 self.disk
                     .rename(&from, &to)
                     .map_err(at(id, "move the record into settled"))?;
+                point!("settle.record-moved");
                 index.move_to(id, Room::Settled);
                 Ok(Settling::Settled)
             }

@@ -52,8 +52,11 @@ impl Load<'_> {
                     self.upload(&client, &mut random, &mut own, count);
                 }
                 2..=4 if !own.promised.is_empty() => {
+                    // The newest is pending; one of those before may just have been committed.
                     let newest = own.promised.len() - 1;
-                    self.delete(&client, own.promised.remove(newest));
+                    let back = usize::try_from(random.below(2) * random.below(12));
+                    let which = newest.saturating_sub(back.expect("a small number"));
+                    self.delete(&client, own.promised.remove(which));
                 }
                 5..=8 if !own.promised.is_empty() => {
                     let which = below(&mut random, own.promised.len());

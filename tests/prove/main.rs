@@ -15,6 +15,7 @@ mod ground;
 mod ledger;
 mod load;
 mod options;
+mod points;
 mod random;
 mod request;
 mod site;
@@ -61,6 +62,9 @@ fn main() -> ExitCode {
         );
     }
     println!("{}", stage.tally.report(begun.elapsed()));
+    if let Some(points) = &stage.servers.points {
+        println!("{}", points.line());
+    }
     if stage.tally.violations() == 0 {
         ExitCode::SUCCESS
     } else {

@@ -13,6 +13,7 @@ use crate::ground::Ground;
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::options::Options;
+use crate::points::Points;
 use crate::random::Random;
 use crate::support::{Builder, Mongo, Site, wait_until};
 use crate::verify;
@@ -26,6 +27,7 @@ pub(crate) struct Servers {
     pub(crate) site: Site,
     pub(crate) mongo: Mongo,
     pub(crate) ground: Ground,
+    pub(crate) points: Option<Points>,
 }
 
 /// What was done and seen.
@@ -127,6 +129,10 @@ impl Stage {
                 site,
                 mongo,
                 ground,
+                points: options
+                    .with_points
+                    .as_deref()
+                    .map(|program| Points::new(program, options.seed)),
             },
             tally: Tally::default(),
             ledger,
@@ -173,7 +179,9 @@ impl Stage {
                 let noticeable = u64::from(!fault.is_harmless());
                 calm.fetch_add(noticeable, Ordering::SeqCst);
                 eprintln!("prove: {}", fault.name());
-                fault.strike(servers, random);
+                if let Err(what) = fault.strike(servers, random) {
+                    tally.violate(&what);
+                }
                 calm.fetch_add(noticeable, Ordering::SeqCst);
                 let mut faults = tally.faults.lock().expect("the faults");
                 *faults.entry(fault.name()).or_default() += 1;

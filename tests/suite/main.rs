@@ -33,6 +33,7 @@ mod log;
 mod meta;
 mod operations;
 mod outage;
+mod points;
 mod poison;
 mod prefer;
 mod ranges;
