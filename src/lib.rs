@@ -70,6 +70,9 @@
 //! - No database beside the journal: the room that a record is in is its state.
 //! - No answer that depends on MongoDB being up, but for files that are only there.
 
+#[cfg(all(feature = "failpoints", not(debug_assertions)))]
+compile_error!("points at which the process can be killed are for the proof alone");
+
 pub mod accel;
 pub mod bucket;
 pub mod commit;

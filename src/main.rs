@@ -50,6 +50,13 @@ fn main() -> ExitCode {
         Task::Run | Task::Init | Task::Check | Task::Fsck(_) | Task::Gc(_) => {}
     }
     env_logger::Builder::new().parse_filters(&config.log).init();
+    #[cfg(feature = "failpoints")]
+    if let Ok(order) = std::env::var("GRIDSPOOL_FAILPOINT")
+        && let Err(err) = gridspool::journal::point::kill_at(&order)
+    {
+        eprintln!("gridspool: GRIDSPOOL_FAILPOINT: {err}");
+        return ExitCode::from(USAGE);
+    }
     raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)

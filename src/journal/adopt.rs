@@ -10,7 +10,7 @@ use super::entry::Record;
 use super::error::AdoptError;
 use super::index::{Place, Slot};
 use super::layout::Room;
-use super::{Changed, Journal};
+use super::{Changed, Journal, point};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::spool::{Received, SpooledBody};
 
@@ -172,6 +172,7 @@ impl Journal {
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
         let placed = self.place_body(body)?; // 2
+        point!("adopt.body-placed");
         let promised = self.promise(&placed, window, draft); // 3 to 8
         if promised.is_err() {
             self.undo(placed.id);
@@ -218,13 +219,19 @@ impl Journal {
     ) -> Result<Adopted, AdoptError> {
         let id = placed.id;
         let (record, file) = self.write_record(placed, Seat::alone(id), window, draft)?; // 3
+        point!("adopt.record-written");
         self.sync_file(placed.file.file())
             .map_err(at("fsync the body"))?; // 4
+        point!("adopt.body-fsynced");
         self.sync_file(&file).map_err(at("fsync the record"))?; // 5
+        point!("adopt.record-fsynced");
         self.sync_bodies(placed.changed)?; // 6
+        point!("adopt.bodies-fsynced");
         self.move_into_incoming(id)?; // 7
+        point!("adopt.record-moved");
         self.sync_directory(&self.layout.room(Room::Incoming))
             .map_err(at("fsync incoming"))?; // 8
+        point!("adopt.promised");
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
         Ok(self.enter(record, Place::Files))

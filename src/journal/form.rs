@@ -2,7 +2,6 @@
 
 use std::fs::File;
 
-use super::Journal;
 use super::adopt::{Adopted, Draft, Placed, at};
 use super::answers::Seat;
 use super::disk::if_there;
@@ -10,6 +9,7 @@ use super::entry::{check_line, checked_line};
 use super::error::AdoptError;
 use super::index::Place;
 use super::layout::Room;
+use super::{Journal, point};
 use crate::file::{FileId, Window};
 use crate::spool::SpooledBody;
 
@@ -91,7 +91,9 @@ impl Journal {
             form.ids.push(one.id);
             placed.push(one);
         }
+        point!("form.bodies-placed");
         self.write_list(&form.ids)?; // 3
+        point!("form.list-fsynced");
         let records = placed
             .iter()
             .zip(Seat::row(&form.ids))
@@ -100,18 +102,24 @@ impl Journal {
                 Ok(self.write_record(placed, seat, window, draft)?.0)
             })
             .collect::<Result<Vec<_>, AdoptError>>()?; // 4
+        point!("form.records-written");
         self.sync_form(body, &placed)?; // 5
+        point!("form.all-fsynced");
         for &id in &form.ids {
             self.move_into_incoming(id)?;
+            point!("form.record-moved");
         }
         self.sync_directory(&self.layout.room(Room::Incoming))
             .map_err(at("fsync incoming"))?; // 6
+        point!("form.moves-fsynced");
         self.disk
             .unlink(&self.layout.form_in_writing(list_id(&form.ids)))
             .map_err(at("unlink the form's list"))?; // 7
+        point!("form.list-unlinked");
         form.is_complete = true;
         self.sync_directory(&self.layout.tmp())
             .map_err(at("fsync tmp"))?; // 8
+        point!("form.promised");
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
         Ok(records

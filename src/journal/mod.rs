@@ -28,6 +28,7 @@ mod inspect;
 mod layout;
 mod lock;
 mod log;
+pub mod point;
 mod recovery;
 mod remove;
 mod settle;
@@ -67,6 +68,7 @@ use answers::Answers;
 use index::{Index, Place, Slot};
 use lock::JournalLock;
 use log::Log;
+use point::point;
 use shared::{Changed, SharedSync};
 
 /// The journal of this node. One per data directory; shared by reference.

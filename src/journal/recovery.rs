@@ -29,7 +29,7 @@ use super::index::{Place, Slot};
 use super::layout::{Layout, Room};
 use super::lock::JournalLock;
 use super::log::Log;
-use super::{Journal, Mutex, OnceLock, SharedSync};
+use super::{Journal, Mutex, OnceLock, SharedSync, point};
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
 
@@ -108,7 +108,9 @@ impl Journal {
             return Err(OpenError::NoMarker(layout.marker())); // 1
         }
         let lock = JournalLock::take(&layout.lock())?; // 2
+        point!("open.locked");
         try_link(&layout, disk.as_ref())?; // 3
+        point!("open.link-tried");
         let journal = Self {
             disk,
             ids: FileIds::new(limits.node),
@@ -123,10 +125,15 @@ impl Journal {
         };
         let mut recovered = Recovered::default();
         journal.empty_tmp(&mut recovered)?; // 4
+        point!("open.tmp-emptied");
         journal.read_answers()?; // 5
+        point!("open.answers-read");
         journal.read_rooms(&mut recovered)?; // 6
+        point!("open.rooms-read");
         journal.replay(&mut recovered)?; // 7
+        point!("open.log-read");
         journal.remove_lone_bodies(&mut recovered)?; // 8
+        point!("open.bodies-removed");
         let entries = |room| usize::try_from(journal.totals(room).entries).unwrap_or(usize::MAX);
         recovered.settled = entries(Room::Settled);
         recovered.deleted = entries(Room::Deleted);
@@ -267,6 +274,7 @@ fn try_link(layout: &Layout, disk: &dyn Disk) -> Result<(), OpenError> {
         .create(&spooled, &[])
         .map_err(OpenError::at(&spooled))?;
     let link = disk.link(&file, &linked);
+    point!("open.linked");
     disk.unlink(&spooled).map_err(OpenError::at(&spooled))?;
     link.map_err(OpenError::NoLinks)?;
     disk.unlink(&linked).map_err(OpenError::at(&linked))

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::Journal;
 use super::disk::if_there;
 use super::error::JournalError;
 use super::layout::Room;
 use super::settle::at;
+use super::{Journal, point};
 use crate::file::FileId;
 
 /// What a delete did in the journal.
@@ -63,6 +63,7 @@ impl Journal {
                             &self.layout.record(Room::Deleted, id),
                         )
                         .map_err(at(id, "move the record into deleted"))?; // 1
+                    point!("delete.record-moved");
                     index.move_to(id, Room::Deleted);
                 }
             }
@@ -75,7 +76,9 @@ impl Journal {
             self.sync_directory(&self.layout.room(room))
                 .map_err(at(id, "fsync the rooms of a delete"))?; // 2
         }
+        point!("delete.rooms-fsynced");
         self.unlink_body(Room::Deleted, id)?; // 3
+        point!("delete.body-unlinked");
         Ok(Deletion::Done)
     }
 
@@ -85,7 +88,9 @@ impl Journal {
         self.sync_settled(id)?;
         self.finish_notes(id)?;
         self.keep_deleted(id)?;
+        point!("delete.settled-kept");
         self.unlink_entry(Room::Settled, id)?;
+        point!("delete.settled-unlinked");
         self.sync_directory(&self.layout.room(Room::Settled))
             .map_err(at(id, "fsync a delete"))?;
         self.index().remove(id);
@@ -104,7 +109,9 @@ impl Journal {
     pub fn erase(&self, id: FileId) -> Result<(), JournalError> {
         self.finish_notes(id)?;
         self.keep_deleted(id)?;
+        point!("erase.answer-kept");
         self.unlink_entry(Room::Deleted, id)?;
+        point!("erase.unlinked");
         self.index().remove(id);
         Ok(())
     }
@@ -118,6 +125,7 @@ impl Journal {
     /// Unlinks a body and then its record, in the order that recovery expects.
     pub(super) fn unlink_entry(&self, room: Room, id: FileId) -> Result<(), JournalError> {
         self.unlink_body(room, id)?;
+        point!("leave.body-unlinked");
         self.unlink(id, &self.layout.record(room, id))
     }
 

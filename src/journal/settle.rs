@@ -8,12 +8,12 @@
 use std::io;
 use std::path::Path;
 
-use super::Journal;
 use super::disk::if_there;
 use super::entry::Record;
 use super::error::JournalError;
 use super::index::Place;
 use super::layout::Room;
+use super::{Journal, point};
 use crate::file::{FileId, UnixMillis};
 use crate::store::Committed;
 
@@ -42,6 +42,7 @@ impl Journal {
                 self.log.release(position.generation);
                 self.log.note_gone(id);
             }
+            point!("settle.left-the-log");
             return Ok(Settling::Settled);
         }
         let room = slot.room;
@@ -49,6 +50,7 @@ impl Journal {
             Room::Deleted => Ok(Settling::Deleted),
             Room::Settled => Ok(Settling::Settled),
             Room::Incoming | Room::Deferred | Room::Hold => {
+                point!("settle.proven");
                 let (from, to) = (
                     self.layout.record(room, id),
                     self.layout.record(Room::Settled, id),
@@ -56,6 +58,7 @@ impl Journal {
                 self.disk
                     .rename(&from, &to)
                     .map_err(at(id, "move the record into settled"))?;
+                point!("settle.record-moved");
                 index.move_to(id, Room::Settled);
                 Ok(Settling::Settled)
             }
@@ -191,15 +194,23 @@ impl Journal {
         {
             log::error!("{}: cannot be removed: {err}", in_writing.display());
         }
-        let from = moved?;
-        if from == to {
+        if moved? != to {
+            self.sync_directory(&self.layout.room(to))
+                .map_err(at(id, "fsync the room"))?;
+        }
+        let index = self.index();
+        if index.get(id).is_none_or(|slot| slot.room != to) {
+            // It has moved on, perhaps to where it came from: the rest is for that move to do.
             return Ok(());
         }
-        self.sync_directory(&self.layout.room(to))
-            .map_err(at(id, "fsync the room"))?;
-        self.disk
-            .unlink(&self.layout.record(from, id))
-            .map_err(at(id, "remove the old record"))
+        // Also what an earlier move could not take away: a start may believe that one.
+        for old in [Room::Incoming, Room::Deferred, Room::Hold] {
+            if old != to {
+                if_there(self.disk.unlink(&self.layout.record(old, id)))
+                    .map_err(at(id, "remove the old record"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves a new record into its room, unless the entry has left the backlog meanwhile; returns

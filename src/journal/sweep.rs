@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::{fs, io};
 
-use super::Journal;
 use super::disk::if_there;
 use super::error::JournalError;
 use super::layout::Room;
 use super::settle::at;
+use super::{Journal, point};
 use crate::file::FileId;
 
 impl Journal {
@@ -32,6 +32,7 @@ impl Journal {
         let note = at(FileId::from_bytes([0; 12]), "clear the log");
         let cleared = self.sync_notes().and_then(|()| self.remove_old_segments());
         cleared.map_err(note)?;
+        point!("sweep.notes-fsynced");
         let mut evicted = self.index().evict(due);
         let kept = kept.and_then(|()| self.keep_leaving());
         // What cannot be kept stays; all others make room for it.
@@ -39,15 +40,18 @@ impl Journal {
         evicted.retain(|id| !leaving(id));
         if let Some(&first) = evicted.first() {
             self.sync_settled(first)?;
+            point!("sweep.moves-fsynced");
         }
         for &id in &evicted {
             self.unlink_entry(Room::Settled, id)?;
+            point!("sweep.entry-unlinked");
             self.index().evicted.remove(&id);
         }
         if let Some(&last) = evicted.last() {
             // A power cut must not bring back what may be deleted from the store by then.
             self.sync_directory(&self.layout.room(Room::Settled))
                 .map_err(at(last, "fsync an eviction"))?;
+            point!("sweep.unlinks-fsynced");
         }
         self.forget_answers()?;
         kept?;

@@ -14,6 +14,8 @@ use crate::support::wait_until;
 pub(crate) enum Fault {
     /// The sidecar is killed.
     Kill,
+    /// The sidecar is killed at a point that the journal names, one after another.
+    Point,
     /// The power of the journal's disk is cut, and with it nginx and sidecar end.
     Power,
     /// mongod is killed.
@@ -43,8 +45,9 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Kill,
+        Self::Point,
         Self::Power,
         Self::MongoKill,
         Self::MongoFreeze,
@@ -63,6 +66,7 @@ impl Fault {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
+            Self::Point => "point",
             Self::Power => "power",
             Self::MongoKill => "mongo-kill",
             Self::MongoFreeze => "mongo-freeze",
@@ -84,6 +88,7 @@ impl Fault {
         !matches!(
             self,
             Self::Kill
+                | Self::Point
                 | Self::Power
                 | Self::NginxWorker
                 | Self::NginxKill
@@ -92,17 +97,22 @@ impl Fault {
         )
     }
 
-    /// Does it, and undoes it. Clients go on meanwhile.
-    pub(crate) fn strike(self, servers: &mut Servers, random: &mut Random) {
+    /// Does it, and undoes it. Clients go on meanwhile. `Err` tells what it could not do.
+    pub(crate) fn strike(self, servers: &mut Servers, random: &mut Random) -> Result<(), String> {
         let Servers {
             site,
             mongo,
             ground,
+            points,
         } = servers;
         match self {
             Self::Kill => {
                 site.kill_sidecar();
                 site.start_sidecar();
+            }
+            Self::Point => {
+                let points = points.as_mut().expect("a build that has points");
+                return points.strike(site, random);
             }
             Self::Power => {
                 ground.cut();
@@ -192,6 +202,7 @@ impl Fault {
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) enum State {
 pub(crate) struct Upload {
     pub(crate) key: u64,
     pub(crate) length: usize,
+    /// Whether it was sent as a body of its own, under its key as its Idempotency-Key.
+    pub(crate) is_keyed: bool,
     pub(crate) state: State,
 }
 
@@ -58,10 +60,14 @@ impl Ledger {
     }
 
     /// An upload is about to be sent.
-    pub(crate) fn send(&self, key: u64, length: usize) {
-        let state = State::Unknown;
-        self.write(&format!("sent {key} {length}"));
-        let upload = Upload { key, length, state };
+    pub(crate) fn send(&self, key: u64, length: usize, is_keyed: bool) {
+        self.write(&format!("sent {key} {length} {is_keyed}"));
+        let upload = Upload {
+            key,
+            length,
+            is_keyed,
+            state: State::Unknown,
+        };
         self.uploads.lock().expect("the ledger").insert(key, upload);
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::ledger::{Ledger, State};
 use crate::random::Random;
+use crate::request::Request;
 use crate::stage::Tally;
-use crate::support::{Answer, Client, noise};
+use crate::support::{Client, noise};
 
 /// Longer than any answer takes whose sidecar is alive.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,92 +28,109 @@ pub(crate) struct Load<'a> {
     pub(crate) next_key: &'a AtomicU64,
 }
 
+/// What one client knows of its uploads.
+#[derive(Default)]
+struct Own {
+    /// Key, length and id of what it may read and delete.
+    promised: Vec<(u64, usize, String)>,
+    /// Uploads under a key that no promise came for.
+    unanswered: Vec<Request>,
+    /// Uploads under a key, with the ids that they were promised.
+    answered: Vec<(Request, Vec<String>)>,
+}
+
 impl Load<'_> {
     /// One client, until it is over.
     pub(crate) fn run(&self, seed: u64) {
         let mut random = Random::new(seed);
         let client = Client::with_patience(self.port, Some(PATIENCE));
-        let mut mine: Vec<(u64, usize, String)> = Vec::new();
+        let mut own = Own::default();
         while !self.is_over.load(Ordering::Relaxed) {
-            match random.below(20) {
-                0 | 1 => self.form(&client, &mut random, &mut mine),
-                2..=4 if !mine.is_empty() => {
-                    let newest = mine.len() - 1;
-                    self.delete(&client, mine.remove(newest));
+            match random.below(24) {
+                0 | 1 => {
+                    let count = 2 + random.below(2);
+                    self.upload(&client, &mut random, &mut own, count);
                 }
-                5..=8 if !mine.is_empty() => {
-                    let count = u64::try_from(mine.len()).expect("a small number");
-                    let which = usize::try_from(random.below(count)).expect("a small number");
-                    self.read(&client, &mine[which]);
+                2..=4 if !own.promised.is_empty() => {
+                    // The newest is pending; one of those before may just have been committed.
+                    let newest = own.promised.len() - 1;
+                    let back = usize::try_from(random.below(2) * random.below(12));
+                    let which = newest.saturating_sub(back.expect("a small number"));
+                    self.delete(&client, own.promised.remove(which));
                 }
-                _ => self.upload(&client, &mut random, &mut mine),
+                5..=8 if !own.promised.is_empty() => {
+                    let which = below(&mut random, own.promised.len());
+                    self.read(&client, &own.promised[which]);
+                }
+                9..=11 if !own.unanswered.is_empty() => {
+                    let which = below(&mut random, own.unanswered.len());
+                    let request = own.unanswered.swap_remove(which);
+                    self.send(&client, request, &mut own, true);
+                }
+                12 if !own.answered.is_empty() => {
+                    let which = below(&mut random, own.answered.len());
+                    let (request, ids) = &own.answered[which];
+                    self.send_again(&client, request, ids);
+                }
+                _ => self.upload(&client, &mut random, &mut own, 1),
             }
         }
     }
 
-    fn upload(&self, client: &Client, random: &mut Random, mine: &mut Vec<(u64, usize, String)>) {
-        let (key, length) = (self.key(), length(random));
-        self.ledger.send(key, length);
-        self.tally.uploads.fetch_add(1, Ordering::Relaxed);
-        let disposition = format!("attachment; filename=\"{key}\"");
-        let headers = [
-            ("Content-Type", "application/octet-stream"),
-            ("Content-Disposition", disposition.as_str()),
-        ];
-        let before = self.calm.load(Ordering::SeqCst);
-        let answer = client.try_post("/files", &headers, &noise(key, length));
-        if let Some(answer) = self.promised(answer.ok(), before) {
-            let id = answer.json()["id"].as_str().expect("an id").to_owned();
-            self.enter(key, length, id, mine);
+    /// So many files in one body: all of them are promised, or none.
+    fn upload(&self, client: &Client, random: &mut Random, own: &mut Own, files: u64) {
+        let request = Request {
+            files: (0..files).map(|_| (self.key(), length(random))).collect(),
+            is_keyed: random.below(2) == 0,
+        };
+        for (key, length) in &request.files {
+            let is_keyed = request.is_keyed && files == 1;
+            self.ledger.send(*key, *length, is_keyed);
         }
+        self.send(client, request, own, false);
     }
 
-    /// Two or three files in one body: all of them are promised, or none.
-    fn form(&self, client: &Client, random: &mut Random, mine: &mut Vec<(u64, usize, String)>) {
-        let files: Vec<_> = (0..2 + random.below(2))
-            .map(|_| (self.key(), length(random)))
-            .collect();
-        let mut body = Vec::new();
-        for (key, length) in &files {
-            self.ledger.send(*key, *length);
-            let head = format!(
-                "--prove-x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{key}\"\r\n\
-                 Content-Type: application/octet-stream\r\n\r\n"
-            );
-            body.extend_from_slice(head.as_bytes());
-            body.extend_from_slice(&noise(*key, *length));
-            body.extend_from_slice(b"\r\n");
-        }
-        body.extend_from_slice(b"--prove-x--\r\n");
+    /// Sends an upload that nothing is known of, for the first time or again.
+    fn send(&self, client: &Client, request: Request, own: &mut Own, is_again: bool) {
         self.tally.uploads.fetch_add(1, Ordering::Relaxed);
-        let headers = [("Content-Type", "multipart/form-data; boundary=prove-x")];
         let before = self.calm.load(Ordering::SeqCst);
-        let answer = client.try_post("/files", &headers, &body);
-        if let Some(answer) = self.promised(answer.ok(), before) {
-            let json = answer.json();
-            for ((key, length), file) in files.into_iter().zip(json["files"].as_array().unwrap()) {
-                let id = file["id"].as_str().expect("an id").to_owned();
-                self.enter(key, length, id, mine);
-            }
-        }
-    }
-
-    /// The answer, if it is a promise.
-    fn promised(&self, answer: Option<Answer>, before: u64) -> Option<Answer> {
+        let answer = request.send(client);
+        let status = answer.as_ref().map(|answer| answer.status);
         let Some(answer) = answer.filter(|answer| answer.status == 201) else {
             self.tally.unanswered.fetch_add(1, Ordering::Relaxed);
-            if before.is_multiple_of(2) && self.calm.load(Ordering::SeqCst) == before {
-                self.tally.violate("an upload was refused without a fault");
+            // The first one may still be on its way.
+            let is_excused = is_again && status == Some(409);
+            let is_calm = before.is_multiple_of(2) && self.calm.load(Ordering::SeqCst) == before;
+            if is_calm && !is_excused {
+                let words = format!("an upload was refused without a fault: {status:?}");
+                self.tally.violate(&words);
             }
-            return None;
+            if request.is_keyed {
+                own.unanswered.push(request);
+            }
+            return;
         };
-        Some(answer)
+        let ids = Request::ids(&answer);
+        for ((key, length), id) in request.files.iter().zip(&ids) {
+            self.ledger.set(*key, State::Promised(id.clone()));
+            self.tally.promises.fetch_add(1, Ordering::Relaxed);
+            own.promised.push((*key, *length, id.clone()));
+        }
+        if request.is_keyed {
+            own.answered.push((request, ids));
+        }
     }
 
-    fn enter(&self, key: u64, length: usize, id: String, mine: &mut Vec<(u64, usize, String)>) {
-        self.ledger.set(key, State::Promised(id.clone()));
-        self.tally.promises.fetch_add(1, Ordering::Relaxed);
-        mine.push((key, length, id));
+    /// What was promised under a key is never another file, whatever has become of it.
+    fn send_again(&self, client: &Client, request: &Request, ids: &[String]) {
+        let Some(answer) = request.send(client) else {
+            return;
+        };
+        if answer.status == 422 || answer.status == 201 && Request::ids(&answer) != ids {
+            let words = format!("{request:?} was promised as {ids:?}, and now {answer:?}");
+            self.tally.violate(&words);
+        }
+        self.tally.repeats.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A promised file is never absent, and never another.
@@ -160,6 +178,11 @@ impl Load<'_> {
     fn key(&self) -> u64 {
         self.next_key.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+fn below(random: &mut Random, end: usize) -> usize {
+    let end = u64::try_from(end).expect("a small number");
+    usize::try_from(random.below(end)).expect("a small number")
 }
 
 /// From nothing to several chunks, and often just at a boundary.

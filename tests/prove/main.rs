@@ -2,7 +2,6 @@
 //! at random moments, and after them everything held against the ledger. `scripts/prove` runs it
 //! and explains its options.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
@@ -16,7 +15,9 @@ mod ground;
 mod ledger;
 mod load;
 mod options;
+mod points;
 mod random;
+mod request;
 mod site;
 mod stage;
 #[expect(
@@ -61,6 +62,9 @@ fn main() -> ExitCode {
         );
     }
     println!("{}", stage.tally.report(begun.elapsed()));
+    if let Some(points) = &stage.servers.points {
+        println!("{}", points.line());
+    }
     if stage.tally.violations() == 0 {
         ExitCode::SUCCESS
     } else {

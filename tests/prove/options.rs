@@ -14,6 +14,8 @@ pub(crate) struct Options {
     pub(crate) file_system: String,
     /// The sidecar that is proven, if it is not this checkout's.
     pub(crate) sidecar: Option<PathBuf>,
+    /// A build of this checkout's sidecar that can be killed at named points.
+    pub(crate) with_points: Option<PathBuf>,
     /// Whether it goes on after a violation.
     pub(crate) goes_on: bool,
 }
@@ -28,6 +30,7 @@ impl Options {
             faults: Fault::ALL.to_vec(),
             file_system: "ext4".to_owned(),
             sidecar: None,
+            with_points: None,
             goes_on: false,
         };
         let mut words = words.into_iter();
@@ -41,6 +44,7 @@ impl Options {
                 }
                 "--file-system" => options.file_system = words.next()?,
                 "--sidecar" => options.sidecar = Some(words.next()?.into()),
+                "--with-points" => options.with_points = Some(words.next()?.into()),
                 "--go-on" => options.goes_on = true,
                 _ => return None,
             }

@@ -1,10 +1,12 @@
 //! What the proof does to a site and its MongoDB, and no test of the suite does.
 
+use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use mongodb::bson::doc;
 
-use crate::support::{Builder, Mongo, Site};
+use crate::support::{Builder, Mongo, Process, Site};
 
 impl Builder {
     /// Keeps its data there, and not in the scratch directory.
@@ -24,6 +26,25 @@ impl Site {
     /// nginx's port for plain HTTP/1.1.
     pub(crate) fn port(&self) -> u16 {
         self.http_port
+    }
+
+    /// Starts the sidecar, and waits for nothing.
+    pub(crate) fn spawn_sidecar(&mut self) {
+        let log = File::create(self.run_dir().join("sidecar.log")).expect("a log");
+        self.sidecar = Some(Process::spawn(self.command().stderr(log)));
+    }
+
+    /// Whether the sidecar ends by itself within this time.
+    pub(crate) fn ends_within(&mut self, time: Duration) -> bool {
+        let sidecar = self.sidecar.as_mut().expect("a sidecar");
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            if !sidecar.is_running() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
     }
 }
 

@@ -13,6 +13,7 @@ use crate::ground::Ground;
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::options::Options;
+use crate::points::Points;
 use crate::random::Random;
 use crate::support::{Builder, Mongo, Site, wait_until};
 use crate::verify;
@@ -26,6 +27,7 @@ pub(crate) struct Servers {
     pub(crate) site: Site,
     pub(crate) mongo: Mongo,
     pub(crate) ground: Ground,
+    pub(crate) points: Option<Points>,
 }
 
 /// What was done and seen.
@@ -36,6 +38,8 @@ pub(crate) struct Tally {
     pub(crate) unanswered: AtomicU64,
     pub(crate) reads: AtomicU64,
     pub(crate) deletes: AtomicU64,
+    /// Uploads that were sent once more under their key, after their promise.
+    pub(crate) repeats: AtomicU64,
     pub(crate) verified: AtomicU64,
     /// Seconds until journal and spool were empty, when all was well again.
     pub(crate) longest_drain: AtomicU64,
@@ -57,18 +61,19 @@ impl Tally {
     }
 
     pub(crate) fn line(&self) -> String {
-        let [uploads, unanswered, reads, deletes, verified] = [
+        let [uploads, unanswered, reads, deletes, repeats, verified] = [
             &self.uploads,
             &self.unanswered,
             &self.reads,
             &self.deletes,
+            &self.repeats,
             &self.verified,
         ]
         .map(|count| count.load(Ordering::Relaxed));
         format!(
             "{uploads} uploads, {} files promised, {unanswered} uploads refused or unanswered, \
-             {reads} reads and {deletes} deletes under load, {verified} files verified, \
-             {} violations",
+             {reads} reads and {deletes} deletes under load, {repeats} sent again, \
+             {verified} files verified, {} violations",
             self.promises.load(Ordering::Relaxed),
             self.violations()
         )
@@ -124,6 +129,10 @@ impl Stage {
                 site,
                 mongo,
                 ground,
+                points: options
+                    .with_points
+                    .as_deref()
+                    .map(|program| Points::new(program, options.seed)),
             },
             tally: Tally::default(),
             ledger,
@@ -170,7 +179,9 @@ impl Stage {
                 let noticeable = u64::from(!fault.is_harmless());
                 calm.fetch_add(noticeable, Ordering::SeqCst);
                 eprintln!("prove: {}", fault.name());
-                fault.strike(servers, random);
+                if let Err(what) = fault.strike(servers, random) {
+                    tally.violate(&what);
+                }
                 calm.fetch_add(noticeable, Ordering::SeqCst);
                 let mut faults = tally.faults.lock().expect("the faults");
                 *faults.entry(fault.name()).or_default() += 1;

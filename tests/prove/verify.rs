@@ -10,6 +10,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 
 use crate::ledger::{Ledger, State, Upload};
+use crate::request::Request;
 use crate::stage::{Servers, Tally};
 use crate::support::{Client, Mongo, finish};
 
@@ -19,11 +20,15 @@ const BOUND: Duration = Duration::from_secs(90);
 /// How many files stay from round to round.
 const KEPT: usize = 20;
 
+/// How many uploads are sent once more, of each round.
+const REPEATED: usize = 60;
+
 /// The chunk size that the site writes.
 const CHUNK: usize = 255 * 1024;
 
 pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes_on: bool) {
     let client = Client::with_patience(servers.site.port(), Some(Duration::from_secs(30)));
+    ask_for_answers(&client, ledger, tally);
     let uploads = ledger.all();
     for upload in &uploads {
         over_http(&client, upload, tally);
@@ -43,6 +48,16 @@ pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes
         over_http(&client, upload, tally);
         tally.verified.fetch_add(1, Ordering::Relaxed);
     }
+    for upload in uploads
+        .iter()
+        .filter(|upload| upload.is_keyed)
+        .take(REPEATED)
+    {
+        send_again(&client, upload, tally);
+    }
+    if !becomes_empty(servers) {
+        return tally.violate("not empty after uploads that were there already");
+    }
     in_the_bucket(&servers.mongo, &uploads, tally);
     by_upkeep(servers, tally);
     let log = std::fs::read_to_string(servers.site.run_dir().join("error.log"));
@@ -52,6 +67,38 @@ pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes
         tally.violate("nginx missed a spool file of its own");
     }
     forget(servers, ledger, &client, &uploads, tally);
+}
+
+/// Sends what got no answer again, under its key: now there is one, and whether it was taken the
+/// first time or is taken now, there is one file.
+fn ask_for_answers(client: &Client, ledger: &Ledger, tally: &Tally) {
+    for upload in ledger.all() {
+        if !upload.is_keyed || upload.state != State::Unknown {
+            continue;
+        }
+        let request = Request::keyed(upload.key, upload.length);
+        match request.send(client) {
+            Some(answer) if answer.status == 201 => {
+                let id = Request::ids(&answer).remove(0);
+                ledger.set(upload.key, State::Promised(id));
+                tally.promises.fetch_add(1, Ordering::Relaxed);
+            }
+            answer => tally.violate(&format!("{upload:?} was sent again: {answer:?}")),
+        }
+    }
+}
+
+/// Sends what was promised again, under its key: the answer is the same, with all of it gone from
+/// the journal, and even when it was deleted.
+fn send_again(client: &Client, upload: &Upload, tally: &Tally) {
+    let request = Request::keyed(upload.key, upload.length);
+    let answer = request.send(client);
+    let promised = answer.as_ref().filter(|answer| answer.status == 201);
+    let id = promised.map(|answer| Request::ids(answer).remove(0));
+    if id.as_deref() != upload.id() {
+        tally.violate(&format!("{upload:?} was sent again, and got {answer:?}"));
+    }
+    tally.repeats.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Whether everything pending leaves the journal, and everything left behind the spool.

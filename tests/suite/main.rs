@@ -37,6 +37,7 @@ mod operations;
 mod outage;
 mod own_check;
 mod partition;
+mod points;
 mod poison;
 mod prefer;
 mod ranges;

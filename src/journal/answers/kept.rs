@@ -9,6 +9,7 @@ use super::super::disk::if_there;
 use super::super::entry::Record;
 use super::super::error::{JournalError, OpenError};
 use super::super::layout::Layout;
+use super::super::point;
 use super::super::recovery::names;
 use super::super::settle::at;
 use super::{Journal, lock};
@@ -66,9 +67,11 @@ impl Journal {
         let begin = segment.length;
         // After a failure it is written no more: what is torn must be its end.
         self.disk.write_at(&segment.file, &bytes, begin)?;
+        point!("answers.written");
         self.disk
             .sync_bytes(&segment.file)
             .inspect_err(|err| self.set_poison("answers", err))?;
+        point!("answers.fsynced");
         let mut memory = lock(&self.answers.memory);
         let mut from = 0;
         for (answer, end) in ends {
@@ -103,6 +106,7 @@ impl Journal {
             }
         })?;
         lock(&self.answers.memory).add_segment(generation);
+        point!("answers.file-made");
         self.sync_directory(&self.layout.answered())?;
         Ok(Segment {
             generation,

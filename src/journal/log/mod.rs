@@ -33,6 +33,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Journal;
 use super::disk::if_there;
+use super::point;
 use crate::config::Durability;
 use crate::file::FileId;
 pub(super) use frame::Position;
@@ -151,6 +152,7 @@ impl Journal {
             }
             return Err(err);
         }
+        point!("log.group-written");
         if let Err(err) = self.disk.sync_bytes(&segment.file) {
             self.set_poison("the log", &err);
             // Of no use against a power cut, but it is refused for all who read on.
@@ -159,6 +161,7 @@ impl Journal {
             }
             return Err(err);
         }
+        point!("log.group-fsynced");
         segment.length = place + length;
         let end = place + u64::try_from(bytes.len()).map_err(io::Error::other)?;
         segment.written = segment.written.max(end);
@@ -188,11 +191,13 @@ impl Journal {
                 log::error!("{}: cannot be removed: {err}", path.display());
             }
         })?;
+        point!("log.segment-made");
         lock(&self.log.live).insert(generation, 0);
         self.disk
             .sync_bytes(&file)
             .inspect_err(|err| self.set_poison("the log", err))?;
         self.sync_directory(&self.layout.log())?;
+        point!("log.segment-fsynced");
         let length = u64::try_from(head.len()).map_err(io::Error::other)?;
         Ok(Segment {
             seal,

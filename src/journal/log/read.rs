@@ -9,6 +9,7 @@ use super::super::entry::Record;
 use super::super::error::JournalError;
 use super::super::index::{Place, Slot};
 use super::super::layout::Room;
+use super::super::point;
 use super::super::settle::at;
 use super::frame::{self, Frame};
 use super::{Journal, Position, lock};
@@ -125,6 +126,7 @@ impl Journal {
             return Ok(());
         };
         self.remove_files(id)?; // 1
+        point!("unpack.cleared");
         let written = self.write_files(&logged); // 2 to 4
         let mut index = self.index();
         let slot = index.get(id);
@@ -134,6 +136,7 @@ impl Journal {
             let place = Place::Files;
             index.insert(id, Slot { place, ..slot }); // 5
             drop(index);
+            point!("unpack.done");
             self.log.release(position.generation);
             self.log.note_gone(id);
             return Ok(());
@@ -151,11 +154,14 @@ impl Journal {
         let body = self.disk.create(&self.layout.body(id), &logged.body)?;
         body.set_modified(logged.record.meta.uploaded.to_system_time())?;
         let record = self.disk.create(&in_writing, &encoded)?; // 2
+        point!("unpack.files-written");
         self.sync_file(&body)?;
         self.sync_file(&record)?;
         self.sync_directory(&self.layout.bodies())?; // 3
+        point!("unpack.files-fsynced");
         self.disk
             .rename(&in_writing, &self.layout.record(Room::Incoming, id))?;
+        point!("unpack.record-moved");
         self.sync_directory(&self.layout.room(Room::Incoming)) // 4
     }
 

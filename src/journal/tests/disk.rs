@@ -13,14 +13,19 @@ use crate::journal::{Disk, LocalDisk};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Full,
+    OverQuota,
+    /// A write that takes less than it was given, and no more.
+    Short,
     Broken,
     Interrupted,
     TooManyFiles,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Full,
+        Self::OverQuota,
+        Self::Short,
         Self::Broken,
         Self::Interrupted,
         Self::TooManyFiles,
@@ -29,6 +34,8 @@ impl Fault {
     fn error(self) -> io::Error {
         match self {
             Self::Full => io::ErrorKind::StorageFull.into(),
+            Self::OverQuota => io::ErrorKind::QuotaExceeded.into(),
+            Self::Short => io::ErrorKind::WriteZero.into(),
             Self::Broken => io::Error::from_raw_os_error(5),
             Self::Interrupted => io::ErrorKind::Interrupted.into(),
             Self::TooManyFiles => io::Error::from_raw_os_error(24),
@@ -37,7 +44,15 @@ impl Fault {
 
     /// Whether it can strike a file that is half written.
     fn tears(self) -> bool {
-        matches!(self, Self::Full | Self::Broken)
+        matches!(
+            self,
+            Self::Full | Self::OverQuota | Self::Short | Self::Broken
+        )
+    }
+
+    /// Whether it says that there is no room.
+    pub(super) fn is_no_space(self) -> bool {
+        matches!(self, Self::Full | Self::OverQuota)
     }
 }
 
@@ -65,6 +80,8 @@ struct State {
     pause: Option<usize>,
     calls: Vec<&'static str>,
     free_bytes: Option<u64>,
+    /// What asking for free inodes fails with. Asked with the bytes, and not counted.
+    inodes: Option<Fault>,
     unsynced: Unsynced,
 }
 
@@ -84,6 +101,7 @@ impl FaultyDisk {
             pause: None,
             calls: Vec::new(),
             free_bytes: None,
+            inodes: None,
             unsynced: Unsynced::new(graveyard),
         };
         Self {
@@ -142,6 +160,10 @@ impl FaultyDisk {
 
     pub(super) fn set_free_bytes(&self, free: u64) {
         self.state().free_bytes = Some(free);
+    }
+
+    pub(super) fn fail_inodes(&self, fault: Option<Fault>) {
+        self.state().inodes = fault;
     }
 
     /// Takes back every change of a name that no fsync of its directory made lasting, and half of
@@ -289,5 +311,10 @@ impl Disk for FaultyDisk {
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let free = self.step("free_bytes")?.free_bytes;
         free.map_or_else(|| LocalDisk.free_bytes(path), Ok)
+    }
+
+    fn free_inodes(&self, path: &Path) -> io::Result<u64> {
+        let fault = self.state().inodes;
+        fault.map_or_else(|| LocalDisk.free_inodes(path), |fault| Err(fault.error()))
     }
 }

@@ -40,7 +40,7 @@ fn an_adoption_that_meets_one_failing_call_promises_all_or_leaves_nothing() {
                 let is_poisoned = step.starts_with("sync") && fault != Fault::TooManyFiles;
                 assert_eq!(stage.journal.poison().is_some(), is_poisoned, "{case}");
                 let is_no_space = matches!(refusal, AdoptError::NoSpace(_));
-                assert_eq!(is_no_space, fault == Fault::Full, "{case}: {refusal}");
+                assert_eq!(is_no_space, fault.is_no_space(), "{case}: {refusal}");
                 check(&case, &stage.scratch, &stage.journal, &unchanged(&stage));
 
                 stage.scratch.disk.heal();

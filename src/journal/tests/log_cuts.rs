@@ -209,7 +209,7 @@ fn an_adoption_that_meets_one_failing_call_promises_nothing_and_keeps_nothing() 
                 let is_poisoned = step.starts_with("sync") && fault != Fault::TooManyFiles;
                 assert_eq!(journal.poison().is_some(), is_poisoned, "{case}");
                 let is_full = matches!(refusal, AdoptError::NoSpace(_));
-                assert_eq!(is_full, fault == Fault::Full, "{case}: {refusal}");
+                assert_eq!(is_full, fault.is_no_space(), "{case}: {refusal}");
                 scratch.disk.heal();
                 // Of the same length: it comes where the refused one was.
                 let again = journal.adopt(Some(&body), draft());

@@ -7,6 +7,7 @@ mod answers_bounds;
 mod answers_cuts;
 mod cuts;
 mod disk;
+mod failing;
 mod faults;
 mod forms;
 mod log;

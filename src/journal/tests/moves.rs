@@ -335,3 +335,30 @@ fn a_record_that_a_failed_move_left_behind_goes_with_its_entry() {
         assert_eq!(scratch.names(), Vec::<String>::new());
     }
 }
+
+#[test]
+fn a_retry_of_an_entry_that_is_just_being_held_keeps_its_record() {
+    for is_deferred in [false, true] {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = scratch.adopt(&journal, b"hello");
+        if is_deferred {
+            journal.defer(id, "why", UnixMillis(1)).unwrap();
+        }
+        // When the record is in `hold`, and the old one is not gone.
+        scratch.disk.pause_at(3);
+        std::thread::scope(|scope| {
+            let holding = scope.spawn(|| journal.hold(id, "why"));
+            scratch
+                .disk
+                .during_pause(|| assert!(journal.retry(id).unwrap()));
+            holding.join().unwrap().unwrap();
+        });
+        assert_eq!(scratch.disk.calls()[3], "sync_directory");
+        drop(journal);
+        scratch.disk.heal();
+        let (journal, recovered) = scratch.open();
+        assert_eq!(recovered.pending, 1, "{is_deferred}");
+        assert_eq!(room(&journal, id), Some(Room::Incoming));
+    }
+}

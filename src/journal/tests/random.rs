@@ -190,7 +190,9 @@ fn no_sequence_of_failing_calls_and_kills_loses_a_promise() {
             if is_killed {
                 scratch.disk.stop_at(call);
             } else if lots.draw(3) == 0 {
-                scratch.disk.fail_once(call, Fault::ALL[lots.draw(4)]);
+                scratch
+                    .disk
+                    .fail_once(call, Fault::ALL[lots.draw(Fault::ALL.len())]);
             }
             act(&scratch, &journal, &mut lots, &mut model);
             if is_killed || lots.draw(8) == 0 {

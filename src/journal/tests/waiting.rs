@@ -165,7 +165,7 @@ fn whoever_is_told_of_a_failure_has_left_nothing_and_the_rest_is_as_it_was() {
             site.scratch.disk.fail_once(call, fault);
             let refusal = site.begin(b"failed").recv().unwrap().expect_err(&case);
             let is_full = matches!(refusal, AdoptError::NoSpace(_));
-            assert_eq!(is_full, fault == Fault::Full, "{case}: {refusal}");
+            assert_eq!(is_full, fault.is_no_space(), "{case}: {refusal}");
             let files = [(kept.id(), b"kept".to_vec())];
             site.assert_holds(&files);
             if site.journal.poison().is_some() {

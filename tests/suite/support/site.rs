@@ -97,7 +97,7 @@ impl Builder {
 pub(crate) struct Site {
     pub(super) scratch: TempDir,
     pub(super) builder: Builder,
-    sidecar: Option<Process>,
+    pub(crate) sidecar: Option<Process>,
     pub(crate) nginx: Option<Process>,
     /// What the sidecar inherits, as a service manager keeps it open for it.
     inherited: Option<UnixListener>,

@@ -1,0 +1,35 @@
+//! Points at which the proof kills this process, one between any two steps of what the journal does.
+//! They are there in builds with the feature `failpoints` alone, which no release build may have.
+
+/// Names a point in what the journal does.
+macro_rules! point {
+    ($name:literal) => {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!($name);
+    };
+}
+
+pub(super) use point;
+
+/// Has the process killed when it comes by a point for the so manieth time, as `NAME=COUNT` says.
+///
+/// # Errors
+/// When it says nothing of the kind.
+#[cfg(feature = "failpoints")]
+pub fn kill_at(order: &str) -> Result<(), String> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    let wrong = || format!("not NAME=COUNT: {order}");
+    let (name, count) = order.split_once('=').ok_or_else(wrong)?;
+    let count: u32 = count.parse().map_err(|_| wrong())?;
+    let passed = AtomicU32::new(0);
+    fail::cfg_callback(name, move || {
+        if passed.fetch_add(1, Ordering::SeqCst) + 1 >= count
+            && let Err(err) = kill_process(getpid(), Signal::KILL)
+        {
+            log::error!("not killed: {err}");
+        }
+    })
+}

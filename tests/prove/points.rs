@@ -1,0 +1,73 @@
+//! Death at each of the points that the journal names: the sidecar is run from a build that has them,
+//! and told at which to be killed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::faults::pause;
+use crate::random::Random;
+use crate::support::{Site, points};
+
+/// How long it may take until the sidecar comes by a point.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+#[derive(Debug)]
+pub(crate) struct Points {
+    /// The build that has them.
+    program: PathBuf,
+    names: Vec<String>,
+    next: usize,
+    reached: BTreeSet<String>,
+}
+
+impl Points {
+    /// All that the sources name. The seed says which comes first.
+    pub(crate) fn new(program: &Path, seed: u64) -> Self {
+        Self {
+            program: program.to_owned(),
+            next: usize::try_from(seed % 1000).expect("a small number"),
+            names: points(),
+            reached: BTreeSet::new(),
+        }
+    }
+
+    /// Has the sidecar killed at the next point, and starts it again. `Err` tells which one it did
+    /// not come by.
+    pub(crate) fn strike(&mut self, site: &mut Site, random: &mut Random) -> Result<(), String> {
+        let name = self.names[self.next % self.names.len()].clone();
+        self.next += 1;
+        // Others are come by once after a start, or seldom.
+        let is_frequent = ["adopt.", "form.", "log.group"]
+            .iter()
+            .any(|part| name.starts_with(part));
+        let count = if is_frequent { 1 + random.below(4) } else { 1 };
+        eprintln!("prove: the point {name}, number {count}");
+        site.kill_sidecar();
+        let mut before = None;
+        site.reconfigure(|mut builder| {
+            before = builder.program.replace(self.program.clone());
+            builder.set("failpoint", format!("{name}={count}"))
+        });
+        site.spawn_sidecar();
+        let is_reached = site.ends_within(PATIENCE);
+        site.kill_sidecar();
+        site.reconfigure(|mut builder| {
+            builder.program = before;
+            builder.set("failpoint", "")
+        });
+        pause(random, 20);
+        site.start_sidecar();
+        if is_reached {
+            self.reached.insert(name);
+            Ok(())
+        } else {
+            Err(format!("the sidecar did not come by {name}"))
+        }
+    }
+
+    pub(crate) fn line(&self) -> String {
+        let (reached, all) = (self.reached.len(), self.names.len());
+        format!("killed at {reached} of {all} points")
+    }
+}

@@ -1,0 +1,66 @@
+//! One upload as it goes over the wire: as often as its sender likes, always the same.
+
+use crate::support::{Answer, Client, noise};
+
+/// A file, or a form with several.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// Key and length of each file.
+    pub(crate) files: Vec<(u64, usize)>,
+    /// Whether it has an Idempotency-Key: that of its first file.
+    pub(crate) is_keyed: bool,
+}
+
+impl Request {
+    /// A file under its key, by itself.
+    pub(crate) fn keyed(key: u64, length: usize) -> Self {
+        Self {
+            files: vec![(key, length)],
+            is_keyed: true,
+        }
+    }
+
+    /// Sends it; `None` if no answer comes.
+    pub(crate) fn send(&self, client: &Client) -> Option<Answer> {
+        let (first, length) = *self.files.first()?;
+        let disposition = format!("attachment; filename=\"{first}\"");
+        let idempotency = format!("\"prove-{first}\"");
+        let mut headers = Vec::new();
+        if self.is_keyed {
+            headers.push(("Idempotency-Key", idempotency.as_str()));
+        }
+        let body = if self.files.len() == 1 {
+            headers.push(("Content-Type", "application/octet-stream"));
+            headers.push(("Content-Disposition", &disposition));
+            noise(first, length)
+        } else {
+            headers.push(("Content-Type", "multipart/form-data; boundary=prove-x"));
+            self.form()
+        };
+        client.try_post("/files", &headers, &body).ok()
+    }
+
+    fn form(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (key, length) in &self.files {
+            let head = format!(
+                "--prove-x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{key}\"\r\n\
+                 Content-Type: application/octet-stream\r\n\r\n"
+            );
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(&noise(*key, *length));
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--prove-x--\r\n");
+        body
+    }
+
+    /// The ids that a 201 tells, in the order of its files.
+    pub(crate) fn ids(answer: &Answer) -> Vec<String> {
+        let json = answer.json();
+        let id = |file: &serde_json::Value| file["id"].as_str().expect("an id").to_owned();
+        json["files"]
+            .as_array()
+            .map_or_else(|| vec![id(&json)], |files| files.iter().map(id).collect())
+    }
+}
