@@ -29,6 +29,7 @@ mod layout;
 mod lock;
 mod log;
 pub mod point;
+mod read;
 mod recovery;
 mod remove;
 mod settle;
@@ -38,15 +39,14 @@ mod sweep;
 mod tests;
 
 use std::fs::File;
-use std::io::{self, Cursor, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
 
 use crate::config::{Durability, JournalConfig};
-use crate::file::{FileId, FileIds, FileMeta, UnixMillis, Window};
-use crate::store::{Body, Promised};
+use crate::file::{FileId, FileIds, UnixMillis};
 
 pub use admission::Free;
 pub use adopt::{Adopted, Draft};
@@ -60,12 +60,13 @@ pub use layout::{BODIES, Layout, Room};
 pub use log::Waiter;
 #[cfg(any(test, fuzzing))]
 pub use log::fuzz;
+pub use read::{Busy, Kept, Look, Work};
 pub use recovery::Recovered;
 pub use remove::Deletion;
 pub use settle::Settling;
 
 use answers::Answers;
-use index::{Index, Place, Slot};
+use index::Index;
 use lock::JournalLock;
 use log::Log;
 use point::point;
@@ -88,61 +89,6 @@ pub struct Journal {
     _lock: JournalLock,
 }
 
-/// A promised or recently settled file, for a download.
-#[derive(Debug, Clone)]
-pub struct Kept {
-    /// Its id.
-    pub id: FileId,
-    /// Its description.
-    pub meta: FileMeta,
-    /// The room its record is in.
-    pub room: Room,
-    /// Whether it has a file among the bodies that is it from end to end. Any other is read by
-    /// [`Journal::open_window`].
-    pub is_whole_file: bool,
-}
-
-impl Kept {
-    /// How far it has come.
-    pub fn standing(&self) -> Standing {
-        Standing::of(self.room)
-    }
-}
-
-/// The journal is moving an entry just now: its memory can be read by those alone who may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Busy;
-
-/// What the journal knows of an id.
-#[derive(Debug, Clone)]
-pub enum Look {
-    /// Nothing: ask the store.
-    Absent,
-    /// It was deleted, and what is left of it is being cleared away.
-    Deleted,
-    /// Its body is here.
-    Kept(Kept),
-}
-
-/// A pending entry that is about to be committed, or a deleted one to be cleared away.
-#[derive(Debug)]
-pub enum Work {
-    /// Write it to the store.
-    Commit {
-        /// The file, with its body open.
-        promised: Promised,
-        /// Attempts that failed so far.
-        attempts: u32,
-    },
-    /// It was deleted: [`Journal::erase`] it.
-    Erase {
-        /// Whether the store may hold something of it, to be cleared first.
-        is_begun: bool,
-    },
-    /// Nothing to do: it left the journal, or waits for an admin.
-    Nothing,
-}
-
 impl Journal {
     /// The paths of this journal.
     pub fn layout(&self) -> &Layout {
@@ -152,105 +98,6 @@ impl Journal {
     /// What its promises are worth.
     pub fn durability(&self) -> Durability {
         self.limits.durability
-    }
-
-    /// The room that an entry is in, from memory alone; `None` if there is no such entry. Never
-    /// waits: it may be asked on a thread that must not stand still.
-    ///
-    /// # Errors
-    /// [`Busy`]: ask [`Journal::look`].
-    pub fn glance(&self, id: FileId) -> Result<Option<Room>, Busy> {
-        let index = match self.index.try_lock() {
-            Ok(index) => index,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(Busy),
-        };
-        Ok(index.get(id).map(|slot| slot.room))
-    }
-
-    /// What is known of an id here.
-    ///
-    /// # Errors
-    /// When its record is here and cannot be read.
-    pub fn look(&self, id: FileId) -> Result<Look, JournalError> {
-        match self.record(id) {
-            Ok((
-                Slot {
-                    room: Room::Deleted,
-                    ..
-                },
-                _,
-            )) => Ok(Look::Deleted),
-            Ok((slot, record)) => Ok(Look::Kept(Kept {
-                id,
-                is_whole_file: slot.place == Place::Files && record.window.offset == 0,
-                meta: record.meta,
-                room: slot.room,
-            })),
-            Err(JournalError::Absent(_)) => Ok(Look::Absent),
-            Err(err) => Err(err),
-        }
-    }
-
-    /// Opens an entry for the committer. From here on the store may hold something of it.
-    ///
-    /// # Errors
-    /// `Unreadable` when record or body is not what it should be: [`Journal::set_aside`] it.
-    pub fn open_work(&self, id: FileId) -> Result<Work, JournalError> {
-        let (_, record) = match self.record(id) {
-            Err(JournalError::Absent(_)) => return Ok(Work::Nothing),
-            found => found?,
-        };
-        // The room counts that it is in now: a delete may have come since the record was read.
-        let slot = {
-            let mut index = self.index();
-            let Some(slot) = index.get(id) else {
-                return Ok(Work::Nothing);
-            };
-            if slot.room.is_pending() {
-                index.begin(id);
-            }
-            slot
-        };
-        match slot.room {
-            Room::Hold | Room::Settled => Ok(Work::Nothing),
-            Room::Deleted => Ok(Work::Erase {
-                is_begun: slot.is_begun,
-            }),
-            Room::Incoming | Room::Deferred => Ok(Work::Commit {
-                promised: Promised {
-                    id,
-                    body: self.body(slot, &record)?,
-                    meta: record.meta,
-                    is_retry: slot.is_begun,
-                },
-                attempts: record.attempts,
-            }),
-        }
-    }
-
-    /// Opens the file that holds an entry's bytes, with where they are in it; `None` if the entry
-    /// is not here, or no longer. What is open stays readable whatever becomes of the entry.
-    ///
-    /// # Errors
-    /// When record or body cannot be read.
-    pub fn open_window(&self, id: FileId) -> Result<Option<(File, Window)>, JournalError> {
-        let found = self.record(id).and_then(|(slot, record)| {
-            if slot.room == Room::Deleted {
-                return Err(JournalError::Absent(id));
-            }
-            if let Place::Log(position) = slot.place
-                && let Some(logged) = self.logged(id, position)?
-            {
-                return Ok((logged.segment, logged.window));
-            }
-            // In the log a moment ago, it has files now.
-            Ok((self.open_body(&record)?, record.window))
-        });
-        match found {
-            Err(JournalError::Absent(_)) => Ok(None),
-            found => found.map(Some),
-        }
     }
 
     /// Everything the committer has to do, with the time at which it is due.
@@ -303,74 +150,6 @@ impl Journal {
     /// it is complete in itself, and the disk is the truth.
     fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the record of an entry from where it is.
-    fn record(&self, id: FileId) -> Result<(Slot, Record), JournalError> {
-        // The entry may change rooms between the look at the index and the read. No entry goes
-        // through more rooms than there are.
-        for _ in Room::ALL {
-            let Some(slot) = self.index().get(id) else {
-                break;
-            };
-            if let Place::Log(position) = slot.place {
-                if let Some(record) = self.logged_record(id, position)? {
-                    return Ok((slot, record));
-                }
-                continue;
-            }
-            match std::fs::read(self.layout.record(slot.room, id)) {
-                Ok(bytes) => {
-                    return Record::decode(id, &bytes)
-                        .map(|record| (slot, record))
-                        .map_err(|reason| JournalError::Unreadable { id, reason });
-                }
-                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => {
-                    return Err(JournalError::Disk {
-                        id,
-                        step: "read the record",
-                        source,
-                    });
-                }
-            }
-        }
-        Err(JournalError::Absent(id))
-    }
-
-    /// The bytes of an entry, for the committer.
-    fn body(&self, slot: Slot, record: &Record) -> Result<Box<dyn Body>, JournalError> {
-        if let Place::Log(position) = slot.place
-            && let Some(logged) = self.logged(record.id, position)?
-        {
-            // It was read to compare it with its digest.
-            return Ok(Box::new(Cursor::new(logged.body)));
-        }
-        let mut file = self.open_body(record)?;
-        file.seek(SeekFrom::Start(record.window.offset))
-            .map_err(settle::at(record.id, "open the body"))?;
-        Ok(Box::new(file.take(record.window.length)))
-    }
-
-    /// Opens the file with an entry's window, and sees that all of it is there.
-    fn open_body(&self, record: &Record) -> Result<File, JournalError> {
-        let id = record.id;
-        let file = match File::open(self.layout.body(id)) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                let slot = self.index().get(id);
-                let is_deleted = slot.is_none_or(|slot| slot.room == Room::Deleted);
-                return Err(if is_deleted {
-                    JournalError::Absent(id)
-                } else {
-                    let reason = "the body is missing".to_owned();
-                    JournalError::Unreadable { id, reason }
-                });
-            }
-            opened => opened.map_err(settle::at(id, "open the body"))?,
-        };
-        let found = file.metadata().map_err(settle::at(id, "open the body"))?;
-        recovery::check_window(record, found.len())?;
-        Ok(file)
     }
 
     /// Fsyncs a file; if that fails, the journal makes no more promises.
