@@ -86,16 +86,19 @@ impl Kind {
             Self::Logged => ledger.try_upload(&client, seed, 50_000).is_ok(),
             Self::File => ledger.try_upload(&client, seed, 300_000).is_ok(),
             Self::Form => {
+                let seeds = [seed, seed + 1000];
                 let head =
                     "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
-                let body = [head.as_bytes(), &noise(seed, 300_000), b"\r\n--x--\r\n"].concat();
+                let part = |seed| [head.as_bytes(), &noise(seed, 150_000), b"\r\n"].concat();
+                let body = [part(seeds[0]), part(seeds[1]), b"--x--\r\n".to_vec()].concat();
                 let headers = [("Content-Type", "multipart/form-data; boundary=x")];
                 let answer = client.try_post("/files", &headers, &body);
                 let Some(answer) = answer.ok().filter(|answer| answer.status == 201) else {
                     return false;
                 };
-                let file = answer.json()["files"][0].clone();
-                ledger.enter(Uploaded::of(&file), seed, 300_000);
+                for (file, seed) in answer.json()["files"].as_array().unwrap().iter().zip(seeds) {
+                    ledger.enter(Uploaded::of(file), seed, 150_000);
+                }
                 true
             }
         }
@@ -231,7 +234,9 @@ fn each_call_of_an_upload_with_files_fails_once_and_no_promise_is_lost() {
         Kind::File,
         &[
             ("linkat", "ENOSPC"),
+            ("linkat", "EMFILE"),
             ("fsync", "EIO"),
+            ("fsync", "EINTR"),
             ("rename", "EIO"),
             ("rename", "ENOSPC"),
         ],
@@ -248,6 +253,19 @@ const LOG_FAULTS: [(&str, &str); 3] = [
 #[test]
 fn each_call_of_a_small_upload_fails_once_and_no_promise_is_lost() {
     fail_each(Kind::Small, &LOG_FAULTS);
+}
+
+#[test]
+fn each_call_of_a_form_fails_once_and_no_promise_is_lost() {
+    fail_each(
+        Kind::Form,
+        &[
+            ("linkat", "ENOSPC"),
+            ("fsync", "EIO"),
+            ("rename", "ENOSPC"),
+            ("unlink", "EIO"),
+        ],
+    );
 }
 
 #[test]
