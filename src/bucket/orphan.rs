@@ -143,8 +143,11 @@ impl Bucket {
     ) -> Result<(), DriverError> {
         let file = RawDocumentBuf::try_from(&doc! { "_id": id.clone() })?;
         self.files().insert_one(file).session(&mut *session).await?;
+        // With the shard key, so that a router asks one shard and not all.
+        let mut filter = document::is("files_id", &id);
+        filter.insert("_id", doc! { "$in": chunks });
         self.chunks()
-            .delete_many(doc! { "_id": { "$in": chunks } })
+            .delete_many(filter)
             .session(&mut *session)
             .await?;
         self.files()

@@ -47,6 +47,7 @@ mod rolling;
 mod secondary;
 mod secured;
 mod senders;
+mod sharding;
 mod smuggling;
 mod standalone;
 mod support;

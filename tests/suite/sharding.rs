@@ -1,0 +1,108 @@
+//! What a router is asked: it knows the one shard that has the answer.
+
+use std::collections::BTreeSet;
+
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::support::{CHUNK, Ledger, Mongo};
+use crate::upkeep::{fsck, gc, insert_old_chunks, old_id, site};
+
+/// What mongod wrote down of a sidecar's operations on the bucket.
+fn operations(mongo: &Mongo) -> Vec<Document> {
+    let of_sidecars = doc! {
+        "appName": "gridspool",
+        "ns": { "$regex": "\\.(chunks|files)$" },
+        // A document that is inserted has the key, and an index is everywhere.
+        "op": { "$ne": "insert" },
+        "command.createIndexes": { "$exists": false },
+    };
+    mongo.find("system.profile", of_sidecars)
+}
+
+/// The command that an operation belongs to.
+fn command(operation: &Document) -> &Document {
+    operation
+        .get_document("originatingCommand")
+        .or_else(|_| operation.get_document("command"))
+        .unwrap()
+}
+
+/// What a command looks for.
+fn filter(command: &Document) -> Option<&Document> {
+    let pipeline = command.get_array("pipeline").ok();
+    let first = pipeline.and_then(|stages| stages.first()?.as_document());
+    let of_pipeline = first.and_then(|stage| stage.get_document("$match").ok());
+    let of_find = command.get_document("filter").ok();
+    of_pipeline
+        .or(of_find)
+        .or_else(|| command.get_document("q").ok())
+}
+
+/// A listing goes through everything, and says by which index.
+fn is_listing(command: &Document) -> bool {
+    command.contains_key("hint") || command.contains_key("count")
+}
+
+#[test]
+fn each_question_about_a_file_names_the_field_that_it_is_sharded_by() {
+    let mongo = Mongo::start();
+    mongo.run(doc! { "create": "system.profile", "capped": true, "size": 64 << 20 });
+    mongo.hide_from_sidecars();
+    let site = site(&mongo);
+    let (client, ledger) = (site.client(), Ledger::default());
+    mongo.run(doc! { "profile": 2 });
+    // Two that are small, and two of more than one answer of MongoDB's; of each kind, one was begun.
+    for (seed, length) in [(1, 100), (2, CHUNK), (3, 20 * CHUNK), (4, 20 * CHUNK)] {
+        let promise = ledger.upload(&client, seed, length);
+        if seed % 2 == 0 {
+            mongo.insert_chunk(&promise.id, 0, &promise.content()[..CHUNK]);
+        }
+    }
+    mongo.heal();
+    site.wait_until_empty();
+    ledger.assert_readable(&client);
+    assert_eq!(fsck(&site, &[]).0, Some(0));
+    for promise in ledger.promises() {
+        assert_eq!(client.delete(&promise.path).status, 204);
+    }
+    insert_old_chunks(&mongo, &old_id(1), 3);
+    assert_eq!(gc(&site, &["--remove"]).len(), 1);
+    mongo.run(doc! { "profile": 0 });
+
+    let mut seen = BTreeSet::new();
+    for operation in operations(&mongo) {
+        let command = command(&operation);
+        if is_listing(command) {
+            continue;
+        }
+        let namespace = operation.get_str("ns").unwrap();
+        let part = namespace.rsplit('.').next().unwrap();
+        let key = if part == "chunks" { "files_id" } else { "_id" };
+        let filter = filter(command).unwrap_or_else(|| panic!("{operation}"));
+        let exact = filter
+            .get(key)
+            .and_then(Bson::as_document)
+            .is_none_or(|by| {
+                let mut operators = by.keys();
+                operators.all(|operator| ["$eq", "$in"].contains(&operator.as_str()))
+            });
+        assert!(filter.contains_key(key) && exact, "{operation}");
+        let name = command.keys().next().unwrap();
+        seen.insert(format!(
+            "{} {name} {part}",
+            operation.get_str("op").unwrap()
+        ));
+    }
+    let seen: Vec<_> = seen.iter().map(String::as_str).collect();
+    assert_eq!(
+        seen,
+        [
+            "command aggregate chunks",
+            "getmore find chunks",
+            "query find chunks",
+            "query find files",
+            "remove q chunks",
+            "remove q files",
+        ]
+    );
+}
