@@ -30,6 +30,9 @@ pub enum StoreStanding {
 }
 
 impl StoreStanding {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Down, Self::Refused, Self::Up];
+
     /// The word in status and for balancers.
     pub const fn name(self) -> &'static str {
         match self {

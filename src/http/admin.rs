@@ -26,8 +26,7 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
         "version": env!("CARGO_PKG_VERSION"),
         "node": node.number,
         "draining": node.drain.is_on(),
-        "bodies_on_their_way": std::fs::read_dir(node.journal.layout().spool())
-            .map_or(0, Iterator::count),
+        "bodies_on_their_way": node.bodies_on_their_way(),
         "uptime_seconds": age_seconds(node.started),
         "journal": {
             "durability": node.journal.durability().name(),
@@ -82,6 +81,13 @@ fn cluster(peers: &Peers) -> Value {
     })
 }
 
+impl Node {
+    /// Bodies that nginx has not passed on yet, or is about to clear away.
+    pub(super) fn bodies_on_their_way(&self) -> usize {
+        std::fs::read_dir(self.journal.layout().spool()).map_or(0, Iterator::count)
+    }
+}
+
 /// `POST /hold/retry`: gives every held entry a new start.
 pub(super) async fn retry_held(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
     let node = node.into_inner();
@@ -100,7 +106,7 @@ pub(super) async fn retry_held(node: web::Data<Node>) -> Result<HttpResponse, Pr
     Ok(HttpResponse::Ok().json(json!({ "retried": ids })))
 }
 
-fn age_seconds(since: SystemTime) -> u64 {
+pub(super) fn age_seconds(since: SystemTime) -> u64 {
     SystemTime::now()
         .duration_since(since)
         .map_or(0, |age| age.as_secs())

@@ -21,6 +21,7 @@ pub mod fuzz;
 mod health;
 mod hop;
 mod idempotency;
+mod metrics;
 mod passed;
 mod prefer;
 mod problem;
@@ -164,6 +165,7 @@ pub fn public(service: &mut ServiceConfig) {
 pub fn admin(service: &mut ServiceConfig) {
     service
         .route("/status", web::get().to(admin::status))
+        .route("/metrics", web::get().to(metrics::metrics))
         .route("/hold/retry", web::post().to(admin::retry_held))
         .route("/drain", web::post().to(drain::begin))
         .route("/drain", web::delete().to(drain::end))

@@ -116,6 +116,17 @@ impl Subjects {
         Ok(reservation(bytes))
     }
 
+    /// How many subjects are remembered for the number of their uploads.
+    pub(super) fn counted_subjects(&self) -> u64 {
+        let count = self.rate.as_ref().map_or(0, RateLimiter::len);
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+
+    /// How many subjects are remembered for their pending bytes.
+    pub(super) fn pending_subjects(&self) -> u64 {
+        u64::try_from(self.pending().len()).unwrap_or(u64::MAX)
+    }
+
     /// Every change to the map is complete in itself, so a panic under the lock leaves it usable.
     fn pending(&self) -> MutexGuard<'_, HashMap<String, Pending>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)

@@ -79,6 +79,8 @@ setup() { load helper; }
   run -0 --separate-stderr status
   python3 -m json.tool <<<"${output}"
   run -0 --separate-stderr status --socket "${GRIDSPOOL_HOME}/run/admin.sock"
+  run -0 --separate-stderr status --metrics
+  [[ ${lines[-1]} == '# EOF' ]]
   run -0 retry
 }
 

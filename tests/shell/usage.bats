@@ -43,6 +43,7 @@ setup() { load helper; }
   export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
   run -0 down
   run -1 status
+  run -1 status --metrics
   run -1 retry
   [[ ! -e ${GRIDSPOOL_HOME} ]]
 }

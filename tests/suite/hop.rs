@@ -2,7 +2,9 @@
 
 use mongodb::bson::doc;
 
-use crate::support::{Answer, Builder, Cluster, Keys, Mongo, Site, Uploaded, noise, wait_until};
+use crate::support::{
+    Answer, Builder, Cluster, Keys, Metrics, Mongo, Site, Uploaded, noise, wait_until,
+};
 
 /// Two nodes and no MongoDB: what is uploaded stays pending.
 fn two_without_mongodb() -> Cluster {
@@ -159,9 +161,14 @@ fn nodes_see_who_answers_and_who_does_not() {
     cluster.wait_until_seen(1, 1, "up");
     cluster.nodes[1].kill_sidecar();
     cluster.wait_until_seen(0, 2, "down");
+    let peer_up = |site: &Site| Metrics::of(site).value("peer_up{node=\"2\"}");
+    assert_eq!(peer_up(&cluster.nodes[0]), 0);
     cluster.nodes[1].start_sidecar();
     cluster.wait_until_seen(0, 2, "up");
-    assert!(cluster.nodes[0].status()["cluster"]["number_used_twice_by"].is_null());
+    let site = &cluster.nodes[0];
+    assert_eq!(peer_up(site), 1);
+    assert!(site.status()["cluster"]["number_used_twice_by"].is_null());
+    assert_eq!(Metrics::of(site).value("node_number_used_twice"), 0);
 }
 
 #[test]
@@ -208,4 +215,5 @@ fn assert_finds_twin(site: &Site) {
         !site.status()["cluster"]["number_used_twice_by"].is_null()
     });
     assert!(site.log().contains("is used twice"));
+    assert_eq!(Metrics::of(site).value("node_number_used_twice"), 1);
 }

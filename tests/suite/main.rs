@@ -33,6 +33,7 @@ mod idempotency;
 mod interop;
 mod log;
 mod meta;
+mod metrics;
 mod operations;
 mod outage;
 mod own_check;

@@ -102,7 +102,7 @@ fn the_admin_socket_is_private_and_nginx_does_not_lead_to_it() {
     assert_eq!(mode(site.admin_socket()), 0o600);
     assert_eq!(mode(site.socket()), 0o660);
     let client = site.client();
-    for path in ["/status", "/hold/retry", "/files/../status"] {
+    for path in ["/status", "/metrics", "/hold/retry", "/files/../status"] {
         assert_eq!(client.get(path).status, 404, "{path}");
         let posted = client.post(path, &[], b"");
         assert!([404, 405].contains(&posted.status), "{path}: {posted:?}");

@@ -1,6 +1,6 @@
 //! A disk whose fsync fails: from then on nothing is promised, and nothing that was is lost.
 
-use crate::support::{Builder, Ledger, Mongo, Site, noise, wait_until};
+use crate::support::{Builder, Ledger, Metrics, Mongo, Site, noise, wait_until};
 
 /// Starts the sidecar again, with fsync failing in the way that strace is told.
 fn restart_with_fault(site: &mut Site, fault: &str) {
@@ -39,6 +39,8 @@ fn assert_poisoned(site: &Site, ledger: &Ledger) {
     assert_eq!(client.get("/readyz").status, 503);
     let status = site.status();
     assert_eq!(status["journal"]["writable"], false);
+    assert_eq!(Metrics::of(site).value("journal_writable"), 0);
+    assert_eq!(Metrics::of(site).value("journal_poisoned"), 1);
     let poison = status["journal"]["poison"].as_str().unwrap();
     assert!(poison.contains("fsync"), "{poison}");
     ledger.assert_readable(&client);

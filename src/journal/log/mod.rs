@@ -108,6 +108,11 @@ impl Log {
 }
 
 impl Journal {
+    /// How many files the log of small uploads has.
+    pub fn log_segments(&self) -> usize {
+        lock(&self.log.live).len()
+    }
+
     /// Makes all notes survive a power cut.
     ///
     /// # Errors

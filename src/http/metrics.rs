@@ -1,0 +1,247 @@
+//! What the status tells, for Prometheus.
+//!
+//! Nothing is counted for it. Every number is read when it is asked for, from where it is anyway.
+
+use std::fmt;
+use std::time::UNIX_EPOCH;
+
+use actix_web::{HttpResponse, web};
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::admin::age_seconds;
+use super::{Node, Problem};
+use crate::commit::StoreStanding;
+use crate::config::Durability;
+use crate::journal::Room;
+
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// `GET /metrics`: counters are since the start; a flag is 1 for yes, 0 for no.
+pub(super) async fn metrics(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
+    let node = node.into_inner();
+    // Directories are read, and the threads that speak with nginx must not wait for a disk.
+    let text = web::block(move || {
+        let mut text = String::new();
+        text::encode(&mut text, &collect(&node)).map(|()| text)
+    })
+    .await?;
+    let text = text.map_err(|err| {
+        log::error!("metrics that cannot be written: {err}");
+        Problem::internal()
+    })?;
+    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).body(text))
+}
+
+fn collect(node: &Node) -> Registry {
+    let mut page = Page(Registry::with_prefix("gridspool"));
+    page.add_node(node);
+    page.add_journal(node);
+    page.add_commit(node);
+    page.add_mongodb(node);
+    page.add_cluster(node);
+    page.0
+}
+
+/// The metrics of one moment.
+struct Page(Registry);
+
+impl Page {
+    fn add_node(&mut self, node: &Node) {
+        // A gauge, as the textfile collector of node_exporter does not know the type info.
+        self.gauge_by(
+            "version",
+            "build_info",
+            "Always 1; the label is the version",
+            [(env!("CARGO_PKG_VERSION"), 1)],
+        );
+        let started = node.started.duration_since(UNIX_EPOCH);
+        self.gauge(
+            "start_time_seconds",
+            "When this process started, since the epoch of Unix",
+            started.map_or(0, |time| time.as_secs()),
+        );
+        self.flag(
+            "draining",
+            "Whether new uploads are refused, as an admin wants it",
+            node.drain.is_on(),
+        );
+        self.count(
+            "spool_bodies",
+            "Bodies on their way in, in the spool of nginx",
+            node.bodies_on_their_way(),
+        );
+        let subjects = &node.access.subjects;
+        self.gauge_by(
+            "limit",
+            "subjects_tracked",
+            "Subjects that are remembered for a limit",
+            [
+                ("uploads_per_minute", subjects.counted_subjects()),
+                ("pending_bytes", subjects.pending_subjects()),
+            ],
+        );
+    }
+
+    fn add_journal(&mut self, node: &Node) {
+        let journal = &node.journal;
+        let rooms = Room::ALL.map(|room| (room.name(), journal.totals(room)));
+        self.gauge_by(
+            "room",
+            "journal_entries",
+            "Entries in each room of the journal",
+            rooms.map(|(room, totals)| (room, totals.entries)),
+        );
+        self.gauge_by(
+            "room",
+            "journal_bytes",
+            "Bytes of the entries in each room of the journal",
+            rooms.map(|(room, totals)| (room, totals.bytes)),
+        );
+        self.gauge(
+            "journal_oldest_pending_seconds",
+            "Age of the oldest entry that is not committed; 0 if all are",
+            journal.oldest_pending().map_or(0, age_seconds),
+        );
+        self.flag(
+            "journal_writable",
+            "Whether uploads can be promised",
+            journal.check_admission(0).is_ok(),
+        );
+        self.flag(
+            "journal_poisoned",
+            "Whether an fsync has failed, so that nothing is promised until a restart",
+            journal.poison().is_some(),
+        );
+        self.flag(
+            "journal_durability_os",
+            "Whether nothing is fsynced, so that a crash of the host loses files",
+            journal.durability() == Durability::Os,
+        );
+        self.count(
+            "journal_log_segments",
+            "Files of the log of small uploads",
+            journal.log_segments(),
+        );
+        self.count(
+            "journal_answers",
+            "Files that a repeated upload is answered from",
+            journal.answers(),
+        );
+        // A directory that cannot be read has a number that is not known, which is not zero.
+        if let Ok(count) = journal.corrupt_files() {
+            self.count(
+                "journal_corrupt_files",
+                "Unreadable files that were set aside for an admin",
+                count,
+            );
+        }
+    }
+
+    fn add_commit(&mut self, node: &Node) {
+        self.count(
+            "commit_in_flight",
+            "Entries that are being committed or cleared away",
+            node.backlog.in_flight(),
+        );
+        self.count(
+            "commit_width",
+            "Commits that may run side by side at the present pace",
+            node.slots.width(),
+        );
+        self.count(
+            "commit_waiting",
+            "Clients that wait for a commit",
+            node.arrivals.waiting_count(),
+        );
+        let tally = node.tally.snapshot();
+        // The ending `_total` of a counter's name is added as it is written.
+        for (name, help, value) in [
+            ("committed_entries", "Entries committed", tally.entries),
+            ("committed_bytes", "Bytes committed", tally.bytes),
+            (
+                "commit_failures",
+                "Attempts that failed by the fault of the entry or of MongoDB",
+                tally.failures,
+            ),
+        ] {
+            self.0.register(name, help, ConstCounter::new(value));
+        }
+    }
+
+    fn add_mongodb(&mut self, node: &Node) {
+        let standing = node.health.state().standing;
+        self.gauge_by(
+            "state",
+            "mongodb_state",
+            "1 for the state that MongoDB is in, 0 for the others",
+            StoreStanding::ALL.map(|state| (state.name(), u64::from(state == standing))),
+        );
+    }
+
+    fn add_cluster(&mut self, node: &Node) {
+        let peers = node.peers.states();
+        self.gauge_by(
+            "node",
+            "peer_up",
+            "Whether another node answers",
+            peers
+                .into_iter()
+                .map(|(number, _, state)| (number.to_string(), u64::from(state.is_up))),
+        );
+        self.flag(
+            "node_number_used_twice",
+            "Whether another process goes by the number of this node",
+            node.peers.twin().is_some(),
+        );
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.0.register(name, help, ConstGauge::new(value));
+    }
+
+    fn count(&mut self, name: &str, help: &str, count: usize) {
+        self.0.register(name, help, ConstGauge::new(count));
+    }
+
+    fn flag(&mut self, name: &str, help: &str, is_so: bool) {
+        self.gauge(name, help, u64::from(is_so));
+    }
+
+    /// One gauge for each value of a label.
+    fn gauge_by<V: Into<String>>(
+        &mut self,
+        label: &'static str,
+        name: &str,
+        help: &str,
+        gauges: impl IntoIterator<Item = (V, u64)>,
+    ) {
+        let gauges = gauges.into_iter();
+        let gauges = gauges.map(|(value, gauge)| (value.into(), gauge)).collect();
+        self.0.register(name, help, ByLabel { label, gauges });
+    }
+}
+
+/// Gauges that differ in one label.
+#[derive(Debug)]
+struct ByLabel {
+    label: &'static str,
+    gauges: Vec<(String, u64)>,
+}
+
+impl EncodeMetric for ByLabel {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for (value, gauge) in &self.gauges {
+            let labels = [(self.label, value.as_str())];
+            encoder.encode_family(&labels)?.encode_gauge(gauge)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}

@@ -1,0 +1,157 @@
+//! What Prometheus sees: every metric, in good form, and true.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::support::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
+
+const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
+
+/// The families that every node tells of, with their types.
+const FAMILIES: [(&str, &str); 23] = [
+    ("gridspool_build_info", "gauge"),
+    ("gridspool_commit_failures", "counter"),
+    ("gridspool_commit_in_flight", "gauge"),
+    ("gridspool_commit_waiting", "gauge"),
+    ("gridspool_commit_width", "gauge"),
+    ("gridspool_committed_bytes", "counter"),
+    ("gridspool_committed_entries", "counter"),
+    ("gridspool_draining", "gauge"),
+    ("gridspool_journal_answers", "gauge"),
+    ("gridspool_journal_bytes", "gauge"),
+    ("gridspool_journal_corrupt_files", "gauge"),
+    ("gridspool_journal_durability_os", "gauge"),
+    ("gridspool_journal_entries", "gauge"),
+    ("gridspool_journal_log_segments", "gauge"),
+    ("gridspool_journal_oldest_pending_seconds", "gauge"),
+    ("gridspool_journal_poisoned", "gauge"),
+    ("gridspool_journal_writable", "gauge"),
+    ("gridspool_mongodb_state", "gauge"),
+    ("gridspool_node_number_used_twice", "gauge"),
+    ("gridspool_peer_up", "gauge"),
+    ("gridspool_spool_bodies", "gauge"),
+    ("gridspool_start_time_seconds", "gauge"),
+    ("gridspool_subjects_tracked", "gauge"),
+];
+
+#[test]
+fn the_metrics_of_a_lone_node_are_all_there_in_good_form() {
+    let site = Builder::default().start_without_mongodb();
+    let answer = finish(
+        Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{content_type}"])
+            .arg("--unix-socket")
+            .arg(site.admin_socket())
+            .arg("http://admin/metrics"),
+    );
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), media_type);
+    let printed = finish(
+        Command::new(STATUS)
+            .args(["--metrics", "--socket"])
+            .arg(site.admin_socket()),
+    );
+    assert!(printed.status.success(), "{printed:?}");
+    let printed = Metrics::parse(&String::from_utf8(printed.stdout).unwrap());
+    let page = Metrics::of(&site);
+    let expected = FAMILIES.map(|(family, kind)| (family.to_owned(), kind.to_owned()));
+    assert_eq!(page.families, expected.into());
+    assert_eq!(page.families, printed.families);
+    assert!(page.values.keys().eq(printed.values.keys()));
+    let version = concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
+    assert_eq!(page.value(version), 1);
+    assert_eq!(
+        page.value("start_time_seconds"),
+        printed.value("start_time_seconds")
+    );
+    // A node without others has no series of this, and every other family has some.
+    let told: BTreeSet<_> = page
+        .families
+        .keys()
+        .filter(|family| page.values.keys().any(|series| series.starts_with(*family)))
+        .collect();
+    let silent: Vec<_> = page
+        .families
+        .keys()
+        .filter(|family| !told.contains(family))
+        .collect();
+    assert_eq!(silent, ["gridspool_peer_up"]);
+}
+
+#[test]
+fn the_metrics_follow_an_upload_from_its_promise_to_its_commit() {
+    let mongo = Mongo::start();
+    mongo.hide_from_sidecars();
+    let site = Builder::without_log()
+        .set("subject_pending_bytes", 100_000_000)
+        .start(&mongo);
+    let client = site.client();
+    let bytes = [1000, CHUNK + 1];
+    client.upload(&noise(1, bytes[0]));
+    client.upload(&noise(2, bytes[1]));
+    let sum = bytes.iter().sum::<usize>();
+    let sum = u64::try_from(sum).unwrap();
+    let pending = |page: &Metrics, what: &str| {
+        let room = |room| page.value(&format!("journal_{what}{{room=\"{room}\"}}"));
+        room("incoming") + room("deferred")
+    };
+    wait_until("MongoDB is told to be away", || {
+        Metrics::of(&site).value("mongodb_state{state=\"down\"}") == 1
+    });
+    wait_until("an age is told", || {
+        Metrics::of(&site).value("journal_oldest_pending_seconds") > 0
+    });
+    let page = Metrics::of(&site);
+    assert_eq!(page.value("mongodb_state{state=\"up\"}"), 0);
+    assert_eq!(pending(&page, "entries"), 2);
+    assert_eq!(pending(&page, "bytes"), sum);
+    assert_eq!(page.value("committed_entries_total"), 0);
+    assert_eq!(page.value("committed_bytes_total"), 0);
+    assert_eq!(page.value("subjects_tracked{limit=\"pending_bytes\"}"), 1);
+    assert_eq!(
+        page.value("subjects_tracked{limit=\"uploads_per_minute\"}"),
+        0
+    );
+    assert_eq!(page.value("journal_writable"), 1);
+    assert_eq!(page.value("journal_poisoned"), 0);
+    assert_eq!(page.value("journal_durability_os"), 0);
+    mongo.heal();
+    site.wait_until_committed();
+    wait_until("MongoDB is told to be there", || {
+        Metrics::of(&site).value("mongodb_state{state=\"up\"}") == 1
+    });
+    let page = Metrics::of(&site);
+    assert_eq!(pending(&page, "entries"), 0);
+    assert_eq!(page.value("journal_entries{room=\"settled\"}"), 2);
+    assert_eq!(page.value("journal_bytes{room=\"settled\"}"), sum);
+    assert_eq!(page.value("journal_oldest_pending_seconds"), 0);
+    assert_eq!(page.value("committed_entries_total"), 2);
+    assert_eq!(page.value("committed_bytes_total"), sum);
+    assert!(page.value("commit_width") >= 1);
+}
+
+#[test]
+fn the_metrics_tell_a_drain_a_log_and_a_promise_that_is_worth_less() {
+    let site = Builder::default()
+        .set("durability", "os")
+        .start_without_mongodb();
+    let flags = || {
+        let page = Metrics::of(&site);
+        let names = ["draining", "journal_durability_os", "journal_log_segments"];
+        names.map(|name| page.value(name))
+    };
+    assert_eq!(flags(), [0, 1, 0]);
+    site.client().upload(b"small");
+    assert_eq!(flags(), [0, 1, 1]);
+    assert_eq!(site.ask_admin("POST", "/drain").0, 200);
+    assert_eq!(flags(), [1, 1, 1]);
+    assert_eq!(site.ask_admin("DELETE", "/drain").0, 200);
+    assert_eq!(flags(), [0, 1, 1]);
+}
+
+#[test]
+fn the_metrics_are_not_on_the_socket_for_nginx() {
+    let site = Builder::default().start_without_mongodb();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert_eq!(site.raw_to_sidecar(request).status, 404);
+}
