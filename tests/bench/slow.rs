@@ -36,6 +36,10 @@ const HELD: Metric = Metric {
     name: "sidecar_connections",
     unit: " sidecar connections",
 };
+
+/// What nginx keeps open to the sidecar, however many clients it has (`keepalive 32` in
+/// `nginx.conf.d/gridspool.conf`, for each of two workers): each upload asks by one whether it may come in.
+const KEPT_OPEN: f64 = 64.0;
 const NGINX: Metric = Metric {
     name: "nginx_kib_each",
     unit: " KiB of nginx each",
@@ -83,7 +87,7 @@ fn slow(stage: &mut Stage, work: &str, clients: u32) -> Case {
     case.judge("gridspool", COMPLETE, Goal::AtLeast(1.0));
     case.judge("gridspool", GROWTH, Goal::AtMost(UNCHANGED_MIB));
     case.judge("gridspool", BURST, Goal::None);
-    case.judge("gridspool", HELD, Goal::AtMost(0.0));
+    case.judge("gridspool", HELD, Goal::AtMost(KEPT_OPEN));
     case.compare("gridspool", "nginx alone, 16k", NGINX, Goal::AtMost(2.0));
     case.compare("gridspool", "nginx alone, 16k", ANSWER, Goal::None);
     case
