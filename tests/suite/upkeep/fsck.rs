@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use mongodb::bson::{Bson, doc};
 use serde_json::Value;
@@ -247,31 +247,29 @@ fn a_check_that_was_cut_goes_on_where_it_was_and_the_next_begins_anew() {
 fn a_check_beside_uploads_and_deletes_finds_nothing_wrong() {
     let mongo = Mongo::start();
     let site = site(&mongo);
-    let is_over = AtomicBool::new(false);
     let ledger = Ledger::default();
     std::thread::scope(|scope| {
-        for number in 0..3 {
-            let (client, is_over, ledger) = (site.client(), &is_over, &ledger);
+        let writers = [0, 1, 2].map(|number| {
+            let (client, ledger) = (site.client(), &ledger);
             scope.spawn(move || {
-                for seed in number * 1_000_000.. {
+                // As many as can be committed in time on a slow machine.
+                for seed in (number * 1_000_000..).take(200) {
                     let length = usize::try_from(seed % 7).unwrap() * 90_000;
                     let promise = ledger.upload(&client, seed, length);
                     if seed % 3 == 0 {
                         assert_eq!(client.delete(&promise.path).status, 204);
                         ledger.forget(&promise);
                     }
-                    if is_over.load(Ordering::Relaxed) {
-                        return;
-                    }
                 }
-            });
-        }
-        for _ in 0..6 {
+            })
+        });
+        let mut rounds = 0;
+        while rounds < 2 || !writers.iter().all(ScopedJoinHandle::is_finished) {
             let (code, findings, _) = fsck(&site, &[]);
             assert_eq!((code, findings), (Some(0), Vec::new()));
             assert_eq!(gc(&site, &["--remove"]), Vec::<String>::new());
+            rounds += 1;
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     site.wait_until_empty();
     mongo.assert_holds_just(&ledger);
