@@ -7,7 +7,11 @@ use std::process::Command;
 use crate::support::wait_until;
 
 /// The file has holes: it takes what is written.
-const BYTES: u64 = 1 << 30;
+const BYTES: u64 = 4 << 30;
+
+/// Few, so that they run out soon when they are to; nginx's cache has one for each small file that
+/// was read.
+const INODES: &str = "32768";
 
 /// A file system on a loop device. Dropping it unmounts it.
 #[derive(Debug)]
@@ -28,8 +32,7 @@ impl Ground {
         made.expect("a file for the disk");
         let mut command = Command::new(format!("mkfs.{kind}"));
         if kind == "ext4" {
-            // Few, so that they run out soon.
-            command.args(["-N", "8192"]);
+            command.args(["-N", INODES]);
         }
         run(command.arg("-q").arg(&ground.image));
         ground.mount();
