@@ -81,15 +81,21 @@ fn a_file_that_is_deleted_is_not_read_from_a_secondary_that_has_it_still() {
     had.hold_back(false);
 }
 
-#[test]
-fn a_secondary_that_freezes_breaks_no_download() {
-    let set = ReplicaSet::start();
-    let site = site(&set, "nearest");
+/// A site that reads from the nearest, with large files that are committed.
+fn filled(set: &ReplicaSet) -> (Site, Ledger) {
+    let site = site(set, "nearest");
     let ledger = Ledger::default();
     for seed in 0..8 {
         ledger.upload(&site.client(), seed, 9_000_000);
     }
     site.wait_until_empty();
+    (site, ledger)
+}
+
+#[test]
+fn a_secondary_that_freezes_breaks_no_download() {
+    let set = ReplicaSet::start();
+    let (site, ledger) = filled(&set);
     let [frozen, _] = set.secondaries();
     set.members[frozen].freeze();
     ledger.assert_readable(&site.client());
@@ -99,12 +105,7 @@ fn a_secondary_that_freezes_breaks_no_download() {
 #[test]
 fn secondaries_that_answer_with_errors_break_no_download() {
     let set = ReplicaSet::start();
-    let site = site(&set, "nearest");
-    let ledger = Ledger::default();
-    for seed in 0..8 {
-        ledger.upload(&site.client(), seed, 9_000_000);
-    }
-    site.wait_until_empty();
+    let (site, ledger) = filled(&set);
     let ill = set.secondaries().map(|place| &set.members[place]);
     for member in ill {
         let data = doc! { "failCommands": ["find", "getMore"], "errorCode": 8000 };
