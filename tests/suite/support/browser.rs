@@ -85,17 +85,23 @@ impl Browser {
         self.ask("POST", &path, &json!({ "text": text }));
     }
 
-    /// Clicks on an element, and waits until the page that this leads to has been loaded.
+    /// Clicks on an element. The page that this leads to may still be on its way.
     pub(crate) fn click(&self, selector: &str) {
         let element = self.element(selector);
         self.ask("POST", &format!("/element/{element}/click"), &json!({}));
     }
 
-    /// The text of the page, as one sees it.
-    pub(crate) fn text(&self) -> String {
-        let element = self.element("body");
-        let text = self.ask("GET", &format!("/element/{element}/text"), &Value::Null);
-        text.as_str().expect("a text").to_owned()
+    /// The JSON that the browser shows, once it shows some.
+    pub(crate) fn shown(&self) -> Value {
+        let script = json!({ "script": "return document.body.innerText", "args": [] });
+        eventually("the browser shows JSON", || {
+            // A page that goes away while it is asked has no answer.
+            let (status, text) = command(&self.agent, "POST", &self.url("/execute/sync"), &script);
+            let shown = (status == 200).then(|| text["value"].as_str().map(str::to_owned));
+            serde_json::from_str(&shown??)
+                .inspect_err(|_| eprintln!("the browser shows {text}"))
+                .ok()
+        })
     }
 
     fn element(&self, selector: &str) -> String {
@@ -105,8 +111,11 @@ impl Browser {
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
-        let url = format!("{}{path}", self.session);
-        ask(&self.agent, method, &url, body)
+        ask(&self.agent, method, &self.url(path), body)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.session)
     }
 }
 
@@ -140,8 +149,15 @@ fn flags(profile: &Path) -> Vec<String> {
     .to_vec()
 }
 
-/// One command; its value.
+/// One command that succeeds; its value.
 fn ask(agent: &Agent, method: &str, url: &str, body: &Value) -> Value {
+    let (status, mut answer) = command(agent, method, url, body);
+    assert_eq!(status, 200, "{method} {url} {body}: {answer}");
+    answer["value"].take()
+}
+
+/// One command; the status and the JSON that answer it.
+fn command(agent: &Agent, method: &str, url: &str, body: &Value) -> (u16, Value) {
     let text = if body.is_null() {
         String::new()
     } else {
@@ -150,7 +166,6 @@ fn ask(agent: &Agent, method: &str, url: &str, body: &Value) -> Value {
     let request = Request::builder().method(method).uri(url).body(text);
     let mut answer = agent.run(request.expect("a request")).expect("an answer");
     let text = answer.body_mut().read_to_string().expect("a text");
-    assert_eq!(answer.status(), 200, "{method} {url} {body}: {text}");
-    let mut json: Value = serde_json::from_str(&text).expect("JSON");
-    json["value"].take()
+    let json = serde_json::from_str(&text).expect("JSON");
+    (answer.status().as_u16(), json)
 }
