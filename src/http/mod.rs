@@ -7,6 +7,7 @@
 mod access;
 mod admin;
 mod conditions;
+mod connection;
 mod content_type;
 mod created;
 mod delete;
@@ -47,6 +48,7 @@ use crate::spool::Spool;
 use crate::store::Store;
 
 pub use access::Access;
+pub use connection::Connection;
 pub use drain::Drain;
 use problem::Problem;
 

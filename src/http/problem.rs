@@ -236,7 +236,7 @@ impl Problem {
     }
 
     /// One line of printable ASCII, as a header needs it.
-    fn body(&self) -> String {
+    pub(super) fn body(&self) -> String {
         json!({
             "type": format!("urn:gridspool:problem:{}", self.code),
             "title": self.status.canonical_reason(),

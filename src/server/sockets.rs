@@ -12,25 +12,33 @@
 //!
 //! Without such a manager nginx gets a refusal between 3 and 4, and its clients a 503.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle, Service as _};
+use actix_http::HttpService;
+use actix_service::{ServiceFactoryExt as _, map_config};
+use actix_web::App;
+use actix_web::dev::{AppConfig, Server, ServerHandle, Service as _, fn_service};
 use actix_web::http::ConnectionType;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpServer};
 use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
 use crate::config::Config;
-use crate::http::Node;
+use crate::http::{Connection, Node};
 
 /// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
 /// sends a request into a connection that is being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long nginx may take for the head of the first request on a connection, which it has ready.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long nginx may take to close a connection after us.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a socket that somebody keeps open is being left: step 2.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -68,7 +76,7 @@ impl<'a> Sockets<'a> {
         routes: fn(&mut ServiceConfig),
     ) -> Result<Server, ServeError> {
         let (node, leaving) = (node.clone(), self.leaving.clone());
-        let server = HttpServer::new(move || {
+        let app = move || {
             let leaving = leaving.clone();
             App::new()
                 .app_data(node.clone())
@@ -84,25 +92,44 @@ impl<'a> Sockets<'a> {
                     }
                 })
                 .configure(routes)
-        })
-        .workers(self.config.workers)
-        .worker_max_blocking_threads(ADOPTING_THREADS)
-        .keep_alive(KEEP_ALIVE)
-        // nginx closes what its client has left: nobody waits for an answer then.
-        .h1_allow_half_closed(false)
-        .disable_signals()
-        .shutdown_timeout((self.config.stop_grace / 2).as_secs());
+        };
+        let server = Server::build()
+            .workers(self.config.workers)
+            .worker_max_blocking_threads(ADOPTING_THREADS)
+            .disable_signals()
+            .shutdown_timeout((self.config.stop_grace / 2).as_secs());
+        let stopping = server.graceful_shutdown_signal();
+        // As HttpServer does it, which has no place for a stream of ours.
+        let speak = move || {
+            let stopping = stopping.clone();
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
+                })
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(HEAD_TIMEOUT)
+                .client_disconnect_timeout(CLOSE_TIMEOUT)
+                // nginx closes what its client has left: nobody waits for an answer then.
+                .h1_allow_half_closed(false)
+                .h1(map_config(app(), |()| AppConfig::default()));
+            fn_service(|stream| ready(Ok((Connection::over(stream), None)))).and_then(http)
+        };
+        let name = path.to_string_lossy();
         if let Some(listener) = self.take_inherited(path) {
             log::info!("{}: inherited", path.display());
             self.is_kept_open = true;
-            let server = server.listen_uds(listener);
+            let server = server.listen_uds(name, listener, speak);
             return Ok(server.map_err(ServeError::at(path))?.run());
         }
         // Binding replaces a stale socket; it must not replace one that answers.
         if UnixStream::connect(path).is_ok() {
             return Err(ServeError::SocketTaken(path.to_owned()));
         }
-        let server = server.bind_uds(path).map_err(ServeError::at(path))?.run();
+        let server = server
+            .bind_uds(name, path, speak)
+            .map_err(ServeError::at(path))?
+            .run();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
             .map_err(ServeError::at(path))?;
         Ok(server)

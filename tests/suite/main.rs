@@ -53,5 +53,6 @@ mod smuggling;
 mod standalone;
 mod support;
 mod token;
+mod unreadable;
 mod upkeep;
 mod upload;

@@ -1,0 +1,123 @@
+//! Heads that nginx passes on and the sidecar cannot read: whoever sent one gets an answer like any
+//! other, and nobody else pays for it.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+
+use crate::support::{Answer, Site, noise, read_to_end, wait_until};
+
+/// What may be wrong with a head: bytes behind the address, lines, and what that is answered.
+fn flaws() -> Vec<(&'static [u8], Vec<u8>, u16, &'static str)> {
+    let controls = (1..=31).filter(|byte| !b"\t\n\r".contains(byte));
+    let mut flaws: Vec<_> = controls
+        .chain([127])
+        .map(|control| vec![b'X', b':', b' ', b'a', control, b'b', b'\r', b'\n'])
+        .map(|line| (&b""[..], line, 400, "bad-request"))
+        .collect();
+    for line in [
+        &b"Content-Type: a/b\x08\r\n"[..],
+        b"If-Range: \x1b\r\n",
+        b"Idempotency-Key: \x01\r\n",
+    ] {
+        flaws.push((b"", line.to_vec(), 400, "bad-request"));
+    }
+    for address in [&b"?\xff"[..], b"?\xc3\xa9", b"?<"] {
+        flaws.push((address, Vec::new(), 400, "bad-request"));
+    }
+    flaws.push((b"", b"X: y\r\n".repeat(200), 431, "too-many-fields"));
+    flaws
+}
+
+/// A request for each route, with the length of its body.
+fn routes(file: &str) -> Vec<(&'static str, String, usize)> {
+    let id = file.rsplit('/').next().unwrap();
+    let plain = |method, path: &str| (method, path.to_owned(), 0);
+    let upload = |method, path: &str, length| (method, path.to_owned(), length);
+    vec![
+        plain("GET", file),
+        plain("HEAD", file),
+        plain("DELETE", file),
+        plain("PATCH", file),
+        plain("GET", &format!("{file}/meta")),
+        plain("GET", &format!("/_gridspool/hop/files/{id}")),
+        plain("GET", "/healthz"),
+        plain("GET", "/readyz"),
+        upload("POST", "/files", 5),
+        upload("PUT", "/files/a", 31_999),
+        upload("POST", "/files", 40_000),
+        upload("PUT", "/files/a", 40_000),
+    ]
+}
+
+/// Asserts that this is a problem, wherever it comes from.
+fn assert_problem(answer: &Answer, method: &str, status: u16, code: &str, what: &str) {
+    assert_eq!(answer.status, status, "{what}: {answer:?}");
+    let kind = answer.header("content-type");
+    assert_eq!(kind, "application/problem+json", "{what}");
+    if method == "HEAD" {
+        assert_eq!(answer.body, b"", "{what}");
+    } else {
+        let json = answer.json();
+        let told = format!("urn:gridspool:problem:{code}");
+        assert_eq!(
+            (&json["type"], &json["status"]),
+            (&told.into(), &status.into())
+        );
+    }
+}
+
+#[test]
+fn a_head_that_only_nginx_can_read_is_a_problem_on_every_route_and_harms_no_other_request() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    let file = client.upload(b"content");
+    let mut files = 1;
+    for (address, lines, status, code) in flaws() {
+        for (method, path, length) in routes(&file.path) {
+            let what = format!(
+                "{method} {path} {length}: {address:?} {:?}",
+                &lines[..lines.len().min(20)]
+            );
+            let head = format!("{method} {path}");
+            let rest = format!(
+                " HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n"
+            );
+            let request = [head.as_bytes(), address, rest.as_bytes(), &lines, b"\r\n"].concat();
+            let answer = site.raw(&[&request[..], &noise(7, length)].concat());
+            assert_problem(&answer, method, status, code, &what);
+            // At once, on the connection that nginx would take for it.
+            let next = client.post("/files", &[], b"next");
+            assert_eq!(next.status, 201, "{what}: {next:?}");
+            files += 1;
+        }
+        assert_eq!(site.names("journal/tmp"), Vec::<String>::new());
+    }
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    assert_eq!(site.entries("incoming"), files);
+    assert!(client.get(&file.path).body == b"content");
+    assert!(!site.log().contains("panicked"));
+}
+
+#[test]
+fn the_sidecar_says_that_it_closes_the_connection_of_a_head_that_it_cannot_read() {
+    let site = Site::without_mongodb();
+    let many = "X: y\r\n".repeat(200);
+    for (lines, status) in [("X: \u{1}\r\n", 400), (&many, 431)] {
+        let mut stream = UnixStream::connect(site.socket()).unwrap();
+        // A connection that has served one before, as those that nginx keeps.
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let wire = read_to_end(stream);
+        let second = wire.windows(9).position(|bytes| bytes == b"HTTP/1.1 ");
+        let answer = Answer::from_wire(&wire[second.unwrap()..]).unwrap();
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("connection"), "close");
+        assert_eq!(answer.json()["status"], status);
+    }
+}
