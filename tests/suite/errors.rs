@@ -325,7 +325,7 @@ fn an_upload_that_a_server_took_and_did_not_answer_is_never_given_to_another() {
 }
 
 /// The files and connections that the sidecar has open.
-fn handles_of_sidecar(site: &Site) -> usize {
+pub(crate) fn handles_of_sidecar(site: &Site) -> usize {
     let path = format!("/proc/{}/fd", site.sidecar_id());
     std::fs::read_dir(path).unwrap().count()
 }

@@ -53,6 +53,7 @@ mod smuggling;
 mod standalone;
 mod support;
 mod token;
+mod trickle;
 mod unreadable;
 mod upkeep;
 mod upload;

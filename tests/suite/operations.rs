@@ -1,10 +1,11 @@
 //! What an admin and a balancer see: health, status, checks, stops, and refusals to start.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
 
 use mongodb::bson::doc;
 
-use crate::support::{Builder, CHUNK, Ledger, Mongo, Site, finish, noise, wait_until};
+use crate::support::{Builder, CHUNK, Ledger, Mongo, Site, finish, noise, skip, wait_until};
 
 /// How a run of the sidecar's binary ended: exit code, stdout, stderr.
 fn run(site: &Site, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
@@ -282,6 +283,37 @@ fn without_its_marker_a_journal_is_not_opened_since_the_disk_may_not_be_mounted(
     assert_eq!(code, 0, "{errors}");
     site.start_sidecar();
     site.client().upload(b"all is well");
+}
+
+#[test]
+fn a_spool_that_cannot_be_linked_from_is_found_out_before_anything_is_served() {
+    let mut site = Site::without_mongodb();
+    let (spool, memory) = (site.data_dir().join("spool"), Path::new("/dev/shm"));
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+    if device(memory).is_none_or(|found| device(&spool) == Some(found)) {
+        skip("a spool elsewhere", "there is no other file system");
+        return;
+    }
+    site.stop_nginx();
+    site.stop_sidecar();
+    let elsewhere = tempfile::tempdir_in(memory).unwrap();
+    std::fs::remove_dir(&spool).unwrap();
+    symlink(elsewhere.path(), &spool).unwrap();
+    for arguments in [&[][..], &["check"]] {
+        let (code, said, errors) = run(&site, arguments, &[]);
+        assert_eq!(code, 1, "{said}{errors}");
+        let told = "spool files cannot be linked into the journal";
+        assert!(
+            said.contains(told) || errors.contains(told),
+            "{said}{errors}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    std::fs::remove_file(&spool).unwrap();
+    std::fs::create_dir(&spool).unwrap();
+    site.start_sidecar();
+    site.start_nginx();
+    site.client().upload(&noise(1, 100_000));
 }
 
 #[test]

@@ -1,0 +1,141 @@
+//! Thousands of clients that take their time: nginx waits for them, and the sidecar sees none of them.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::errors::handles_of_sidecar;
+use crate::support::{Site, noise, wait_until};
+
+/// Half of them stop in their heads, half in their bodies.
+const CLIENTS: usize = 3_000;
+
+/// How many of them come to their end at once.
+const FINISHING: usize = 100;
+
+/// The sidecar's memory is bounded, however many there are.
+const SIDECAR_KIB: u64 = 64 * 1024;
+
+/// nginx's time-outs would cut the slow ones off.
+const PATIENCE: [(&str, &str, &str); 2] = [
+    (
+        "gridspool/body.conf",
+        "client_body_timeout 60s;",
+        "client_body_timeout 600s;",
+    ),
+    (
+        "nginx.conf",
+        "server_tokens off;",
+        "server_tokens off; client_header_timeout 600s;",
+    ),
+];
+
+/// Lets this process have a connection for each client; how many it may have.
+fn clients() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).unwrap();
+    // Other tests of this process have files open too.
+    let most = limit
+        .maximum
+        .map_or(usize::MAX, |most| usize::try_from(most).unwrap());
+    CLIENTS.min(most.saturating_sub(500)) / 2 * 2
+}
+
+/// A request as it comes: what is sent at first, a byte that follows, and the rest.
+struct Slow {
+    stream: TcpStream,
+    request: Vec<u8>,
+    sent: usize,
+}
+
+impl Slow {
+    /// Sends a request up to `sent`.
+    fn begin(site: &Site, body: &[u8], sent: impl FnOnce(usize) -> usize) -> Self {
+        let head = format!(
+            "PUT /files/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let sent = sent(head.len());
+        let request = [head.as_bytes(), body].concat();
+        let mut stream = site.connect();
+        stream.write_all(&request[..sent]).unwrap();
+        Self {
+            stream,
+            request,
+            sent,
+        }
+    }
+
+    /// Sends so many bytes more.
+    fn send(&mut self, count: usize) {
+        let end = self.sent + count;
+        self.stream
+            .write_all(&self.request[self.sent..end])
+            .unwrap();
+        self.sent = end;
+    }
+
+    /// Sends all that is missing.
+    fn send_rest(&mut self) {
+        self.send(self.request.len() - self.sent);
+    }
+
+    /// The status that it is answered with.
+    fn status(mut self) -> String {
+        let mut line = [0; 12];
+        self.stream.read_exact(&mut line).unwrap();
+        String::from_utf8(line[9..].to_vec()).unwrap()
+    }
+}
+
+#[test]
+fn three_thousand_clients_that_trickle_are_waited_for_and_the_sidecar_sees_none_of_them() {
+    let count = clients();
+    let mut site = Site::without_mongodb();
+    site.change_nginx(&PATIENCE);
+    let client = site.client();
+    let file = client.upload(b"content");
+    let before = handles_of_sidecar(&site);
+    // More than nginx keeps in memory, so that each has a spool file.
+    let (small, large) = (noise(1, 10), noise(2, 60_000));
+    let mut slow: Vec<_> = (0..count)
+        .map(|number| match number % 2 {
+            0 => Slow::begin(&site, &small, |_| 30),
+            _ => Slow::begin(&site, &large, |head| head + 40_000),
+        })
+        .collect();
+    wait_until("nginx spools what is there", || {
+        site.names("spool").len() == count / 2
+    });
+    for _ in 0..3 {
+        for client in &mut slow {
+            client.send(1);
+        }
+        // Who is quick is served meanwhile, and in the same time.
+        let other = client.upload(b"another's");
+        assert!(client.get(&other.path).body == b"another's");
+        assert!(client.get(&file.path).body == b"content");
+    }
+    wait_until(
+        "nothing but what nginx keeps is left of the questions",
+        || handles_of_sidecar(&site) <= before + 128,
+    );
+    assert_eq!(site.names("spool").len(), count / 2);
+    while !slow.is_empty() {
+        let mut ready = slow.split_off(slow.len().saturating_sub(FINISHING));
+        ready.iter_mut().for_each(Slow::send_rest);
+        for client in ready {
+            assert_eq!(client.status(), "201");
+        }
+    }
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    assert_eq!(site.entries("incoming"), u64::try_from(count).unwrap() + 4);
+    assert_eq!(site.names("journal/tmp"), Vec::<String>::new());
+    let peak = site.sidecar_peak_kib();
+    assert!(peak < SIDECAR_KIB, "{peak} KiB");
+}
