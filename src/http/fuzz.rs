@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::test::TestRequest;
+use memchr::memmem;
 
 use super::content_type::FormType;
 use super::ranges::Wanted;
@@ -34,7 +35,11 @@ thread_local! {
     };
 }
 
-/// The body of a form whose boundary is `xYz`: its files lie within it, one behind the other.
+/// What stands between the parts of a form whose boundary is `xYz`.
+const DELIMITER: &[u8] = b"\r\n--xYz";
+
+/// The body of a form whose boundary is `xYz`: its files lie within it, one behind the other, and each
+/// reaches to the first delimiter behind it.
 ///
 /// # Panics
 /// When they do not, or no file can be written.
@@ -58,7 +63,14 @@ pub fn form(bytes: &[u8]) {
             range.as_ref().is_some_and(|range| range.start >= end),
             "{range:?}"
         );
-        end = range.map_or(end, |range| range.end);
+        let range = range.unwrap_or_default();
+        let [start, stop] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(0));
+        // An empty file may share its first line break with the delimiter.
+        let from = if start == stop { start - 2 } else { start };
+        let found = memmem::find(bytes.get(from..).unwrap_or_default(), DELIMITER);
+        let is_next = found.is_some_and(|at| from + at == stop || start == stop && at == 0);
+        assert!(is_next, "{range:?}");
+        end = range.end;
     }
     assert!(end <= body.length());
 }

@@ -1,13 +1,15 @@
 //! What the readers of records and of the log must hold to, whatever is on the disk. Not in the
 //! product: tests and fuzzers (`scripts/fuzz`) call this, each function with the bytes of one case.
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::super::entry::{Record, check_line};
 use super::frame::{self, Frame, GROUP_HEAD_BYTES, HEAD_BYTES, Seal};
 use super::replay::Contents;
 
-/// The first line of a record: what is read from it is read again from what is written of it.
+/// The first line of a record: what is read from it is read again from what is written of it, and its
+/// numbers are those that stand there.
 ///
 /// # Panics
 /// When it is not.
@@ -17,6 +19,21 @@ pub fn record(bytes: &[u8]) {
     let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
     let whole = [line, check_line(line).as_bytes()].concat();
     if let Ok(record) = Record::decode_any(&whole) {
+        let told: Value = serde_json::from_slice(line).unwrap_or_default();
+        for (name, number) in [
+            ("/uploaded_ms", record.meta.uploaded.0),
+            ("/bodies/0/offset", record.window.offset),
+            ("/bodies/0/length", record.window.length),
+            ("/bodies/0/length", record.meta.length),
+            ("/attempts", record.attempts.into()),
+            ("/next_attempt_ms", record.next_attempt.0),
+        ] {
+            assert_eq!(told.pointer(name), Some(&number.into()), "{name}");
+        }
+        let reason = told.pointer("/reason").and_then(Value::as_str);
+        assert_eq!(reason, record.reason.as_deref());
+        let is_answer = told.pointer("/answer").is_some_and(Value::is_object);
+        assert_eq!(is_answer, record.answer.is_some());
         let again = record.encode().map(|bytes| Record::decode_any(&bytes));
         assert!(
             matches!(&again, Ok(Ok(again)) if *again == record),
