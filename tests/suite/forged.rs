@@ -221,9 +221,12 @@ impl Drop for Over<'_> {
 fn assert_swaps_are_seen(site: &Site) {
     let spool = site.data_dir().join("spool");
     let at = |name: &str| spool.join(name);
-    let secret = site.data_dir().join("secret");
-    std::fs::write(&secret, SECRET).unwrap();
-    symlink(&secret, at("link")).unwrap();
+    // One that has a single name, and one that has two: each would be taken but for one check.
+    let [alone, secret] = ["alone", "secret"].map(|name| site.data_dir().join(name));
+    for secret in [&alone, &secret] {
+        std::fs::write(secret, SECRET).unwrap();
+    }
+    symlink(&alone, at("link")).unwrap();
     std::fs::hard_link(&secret, at("hard")).unwrap();
     std::fs::create_dir(at("directory")).unwrap();
     let fifo = Command::new("mkfifo").arg(at("fifo")).status();
@@ -257,7 +260,8 @@ fn assert_swaps_are_seen(site: &Site) {
     for file in taken {
         assert!(site.client().get(&file.path).body == b"body");
     }
-    assert_eq!(std::fs::metadata(&secret).unwrap().nlink(), 2);
+    let links = [&alone, &secret].map(|path| std::fs::metadata(path).unwrap().nlink());
+    assert_eq!(links, [1, 2]);
     assert_eq!(site.names("journal/tmp"), Vec::<String>::new());
 }
 

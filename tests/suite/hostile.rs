@@ -114,8 +114,9 @@ fn a_body_file_that_is_no_fresh_spool_file_is_refused_even_on_the_sidecars_own_s
     let spool = site.data_dir().join("spool");
     let secret = site.data_dir().join("0000000001");
     std::fs::write(&secret, "secret").unwrap();
+    // With one name, so that nothing but the link itself tells that it is no body.
     std::fs::write(site.data_dir().join("secret"), "secret").unwrap();
-    symlink(&secret, spool.join("0000000002")).unwrap();
+    symlink(site.data_dir().join("secret"), spool.join("0000000002")).unwrap();
     std::fs::hard_link(&secret, spool.join("0000000003")).unwrap();
     std::fs::create_dir(spool.join("0000000004")).unwrap();
     let fifo = Command::new("mkfifo")
