@@ -32,6 +32,10 @@ setup() { load helper; }
   grep -q 'trying an upload and a download' "${directory}/talk"
 }
 
+@test "the release cannot be told to die at a point" {
+  run -1 grep -qaF GRIDSPOOL_FAILPOINT "${GRIDSPOOL_HOME}/bin/gridspool"
+}
+
 @test "fsck and gc find nothing wrong with an instance, beside its sidecar" {
   run -0 --separate-stderr "${checkout}/scripts/fsck"
   [[ ${output} == *" 0 wrong"* ]]

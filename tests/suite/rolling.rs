@@ -86,3 +86,22 @@ fn a_node_that_is_drained_takes_no_new_uploads_and_says_when_it_may_go() {
     assert_eq!(client.get("/healthz").status, 200);
     client.upload(b"taken again");
 }
+
+#[test]
+fn an_upgrade_of_nginx_loses_no_upload_of_the_old_one_or_the_new() {
+    let mut site = Builder::default().nginx_daemon().start_without_mongodb();
+    let half = site.half_upload(&noise(0, 300_000));
+    let successor = site.start_nginx_successor();
+    // Both serve, and the new one counts its spool files from the first on.
+    let mut files: Vec<_> = (1..20)
+        .map(|seed| (seed, site.client().upload(&noise(seed, 300_000))))
+        .collect();
+    let answer = half.finish().expect("an answer of the old one");
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    site.end_nginx_for(successor);
+    files.push((20, site.client().upload(&noise(20, 300_000))));
+    for (seed, file) in files {
+        assert!(site.client().get(&file.path).body == noise(seed, 300_000));
+    }
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+}

@@ -1,8 +1,9 @@
 //! MongoDB of the test's own: a replica set of one member, unless told otherwise, or of one on each
 //! of some hosts.
 
+use std::env::temp_dir;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use mongodb::bson::{Bson, Document, doc};
@@ -11,7 +12,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::process::{Process, free_port};
+use super::process::{Process, free_port, on_path};
 use super::{Host, eventually, wait_until};
 
 /// Name of the database and the bucket that sites use unless told otherwise.
@@ -23,19 +24,19 @@ const MEMBER: [&str; 2] = ["--replSet", "rs0"];
 
 #[derive(Debug)]
 pub(crate) struct Mongo {
-    members: Vec<Member>,
+    pub(crate) members: Vec<Member>,
     runtime: Runtime,
     /// Of the only member, or of the set.
     client: Client,
 }
 
 #[derive(Debug)]
-struct Member {
+pub(crate) struct Member {
     scratch: TempDir,
     host: Host,
     port: u16,
     arguments: Vec<String>,
-    process: Option<Process>,
+    pub(crate) process: Option<Process>,
     /// Of this member, whatever it is in the set.
     client: Client,
 }
@@ -48,7 +49,7 @@ impl Mongo {
 
     /// Starts a member on each host and waits until one takes writes.
     pub(crate) fn start_on(hosts: &[Host]) -> Self {
-        let mongo = Self::start_each(hosts, &MEMBER, "");
+        let mongo = Self::start_each(hosts, &temp_dir(), &MEMBER, "");
         mongo.initiate();
         mongo
     }
@@ -79,10 +80,16 @@ impl Mongo {
 
     /// As [`Mongo::start_with`]; the test's own connection string has these options more.
     pub(crate) fn start_through(arguments: &[&str], options: &str) -> Self {
-        Self::start_each(&[Host::default()], arguments, options)
+        Self::start_each(&[Host::default()], &temp_dir(), arguments, options)
     }
 
-    fn start_each(hosts: &[Host], arguments: &[&str], options: &str) -> Self {
+    /// Starts one on each host, with its files below this directory, and waits until they answer.
+    pub(crate) fn start_each(
+        hosts: &[Host],
+        directory: &Path,
+        arguments: &[&str],
+        options: &str,
+    ) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let connect = |uri: String| {
             let client = runtime.block_on(Client::with_uri_str(uri));
@@ -94,7 +101,7 @@ impl Mongo {
                 let port = free_port();
                 let address = format!("{}:{port}", host.address);
                 Member {
-                    scratch: tempfile::tempdir().expect("a scratch directory"),
+                    scratch: tempfile::tempdir_in(directory).expect("a scratch directory"),
                     host: host.clone(),
                     port,
                     arguments: arguments.iter().map(ToString::to_string).collect(),
@@ -290,7 +297,7 @@ impl Mongo {
     }
 
     /// Runs a command on the admin database of one member.
-    fn ask(&self, member: usize, command: Document) -> mongodb::error::Result<Document> {
+    pub(crate) fn ask(&self, member: usize, command: Document) -> mongodb::error::Result<Document> {
         let admin = self.members[member].client.database("admin");
         self.block_on(async { admin.run_command(command).await })
     }
@@ -332,13 +339,7 @@ fn direct_string(user: &str, address: &str, options: &str) -> String {
 /// The mongod to run.
 fn mongod() -> PathBuf {
     let named = std::env::var_os("GRIDSPOOL_MONGOD").map(PathBuf::from);
-    let on_path = || {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .map(|directory| directory.join("mongod"))
-            .find(|candidate| candidate.is_file())
-    };
     named
-        .or_else(on_path)
+        .or_else(|| on_path("mongod"))
         .expect("GRIDSPOOL_MONGOD, or a mongod on PATH; scripts/test brings one")
 }

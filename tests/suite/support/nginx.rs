@@ -1,9 +1,59 @@
 //! A site's nginx with other words in its files than the project's: for what takes too long, or
 //! too much, with those.
 
-use super::Site;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use super::process::on_path;
+use super::{Process, Site, eventually};
 
 impl Site {
+    /// Starts nginx and waits for nothing, but for its master if that leaves its parent.
+    pub(super) fn spawn_nginx(&self) -> Process {
+        let is_daemon = self.builder.is_nginx_daemon;
+        let pid_file = self.run_dir().join("nginx.pid");
+        // Of one that was killed.
+        std::fs::remove_file(&pid_file).unwrap_or_default();
+        // An upgrade runs the program by this very name, and looks for it nowhere else.
+        let program = on_path("nginx").expect("an nginx");
+        let daemon = ["daemon off;", "daemon on;"][usize::from(is_daemon)];
+        let mut command = self.builder.host.command(program);
+        command.arg("-p").arg(self.run_dir());
+        command.arg("-c").arg(self.nginx_conf());
+        command.args(["-g", daemon]);
+        let mut nginx = Process::spawn(command.stderr(Stdio::null()));
+        if !is_daemon {
+            return nginx;
+        }
+        let status = eventually("nginx has left its parent", || nginx.end());
+        if !status.success() {
+            return nginx;
+        }
+        Process::heir(eventually("nginx tells its process id", || {
+            std::fs::read_to_string(&pid_file).ok()?.trim().parse().ok()
+        }))
+    }
+
+    /// Has nginx start its successor, as an upgrade does: from here on both serve. The successor's
+    /// process id.
+    pub(crate) fn start_nginx_successor(&self) -> u32 {
+        let old = self.nginx_id();
+        self.nginx.as_ref().expect("an nginx").signal(Signal::USR2);
+        eventually("nginx has a successor", || {
+            let id = std::fs::read_to_string(self.run_dir().join("nginx.pid")).ok()?;
+            let id: u32 = id.trim().parse().ok().filter(|id| *id != old)?;
+            let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+            children.is_ok_and(|ids| !ids.is_empty()).then_some(id)
+        })
+    }
+
+    /// Ends the old nginx when its requests are done; the successor is this site's from here on.
+    pub(crate) fn end_nginx_for(&mut self, successor: u32) {
+        self.nginx.take().expect("an nginx").end_by(Signal::QUIT);
+        self.nginx = Some(Process::heir(successor));
+    }
+
     /// Replaces texts in this site's own copies of nginx's files, each named from the directory of
     /// `nginx.conf`, and starts nginx anew.
     pub(crate) fn change_nginx(&mut self, changes: &[(&str, &str, &str)]) {

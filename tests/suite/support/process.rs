@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,7 +12,14 @@ use super::eventually;
 /// A child process. Dropping it kills and reaps it.
 #[derive(Debug)]
 pub(crate) struct Process {
-    child: Child,
+    handle: Handle,
+}
+
+#[derive(Debug)]
+enum Handle {
+    Child(Child),
+    /// What a child has started before it ended.
+    Heir(u32),
 }
 
 impl Process {
@@ -19,20 +27,39 @@ impl Process {
         let child = command
             .spawn()
             .unwrap_or_else(|err| panic!("{command:?}: {err}"));
-        Self { child }
+        let handle = Handle::Child(child);
+        Self { handle }
+    }
+
+    /// One that a child has started, and that goes on without it.
+    pub(crate) fn heir(id: u32) -> Self {
+        let handle = Handle::Heir(id);
+        Self { handle }
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        match &self.handle {
+            Handle::Child(child) => child.id(),
+            Handle::Heir(id) => *id,
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("signal a child");
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.expect("a process id"), signal).expect("signal a child");
+    }
+
+    /// How it ended; `None` if it has not. Of an heir only whether.
+    pub(super) fn end(&mut self) -> Option<ExitStatus> {
+        match &mut self.handle {
+            Handle::Child(child) => child.try_wait().expect("wait for a child"),
+            Handle::Heir(id) => (!is_alive(*id)).then(ExitStatus::default),
+        }
     }
 
     /// Whether it has not ended yet.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("wait for a child").is_none()
+        self.end().is_none()
     }
 
     /// Sends a signal and waits for the end.
@@ -40,16 +67,20 @@ impl Process {
         if self.is_running() {
             self.signal(signal);
         }
-        eventually("the end of a child", || {
-            self.child.try_wait().expect("wait for a child")
-        })
+        eventually("the end of a child", || self.end())
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.child.kill().and_then(|()| self.child.wait()).is_err() {
-            eprintln!("a child could not be ended");
+        match &mut self.handle {
+            Handle::Child(child) => {
+                if child.kill().and_then(|()| child.wait()).is_err() {
+                    eprintln!("a child could not be ended");
+                }
+            }
+            Handle::Heir(id) if is_alive(*id) => self.signal(Signal::KILL),
+            Handle::Heir(_) => {}
         }
     }
 }
@@ -60,9 +91,7 @@ pub(crate) fn finish(command: &mut Command) -> Output {
     let file = |name: &str| File::create(scratch.path().join(name)).expect("a file");
     let read = |name: &str| std::fs::read(scratch.path().join(name)).expect("a file");
     let mut process = Process::spawn(command.stdout(file("out")).stderr(file("err")));
-    let status = eventually("the end of a command", || {
-        process.child.try_wait().expect("wait for a child")
-    });
+    let status = eventually("the end of a command", || process.end());
     Output {
         status,
         stdout: read("out"),
@@ -75,6 +104,14 @@ pub(crate) fn is_alive(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let behind_name = stat.rsplit(") ").next().unwrap_or_default();
     !stat.is_empty() && !behind_name.starts_with(['Z', 'X'])
+}
+
+/// Where a program is.
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|candidate| candidate.is_file())
 }
 
 /// A port that was free a moment ago.

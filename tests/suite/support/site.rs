@@ -25,6 +25,7 @@ pub(crate) struct Builder {
     settings: Vec<(String, String)>,
     wrapper: Vec<String>,
     pub(super) nginx: Vec<String>,
+    pub(super) is_nginx_daemon: bool,
     pub(crate) data: Option<PathBuf>,
     pub(crate) program: Option<PathBuf>,
     /// Where nginx and sidecar run.
@@ -43,6 +44,12 @@ impl Builder {
     /// An option of `scripts/nginx-conf`, with its value.
     pub(crate) fn nginx(mut self, option: &str, value: &str) -> Self {
         self.nginx.extend([option.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Has nginx leave its parent, as a service does: one that has not ignores an upgrade.
+    pub(crate) fn nginx_daemon(mut self) -> Self {
+        self.is_nginx_daemon = true;
         self
     }
 
@@ -276,17 +283,7 @@ impl Site {
                 (self.http_port, self.https_port) = (free_port(), free_port());
                 self.configure_nginx();
             }
-            let mut nginx = Process::spawn(
-                self.builder
-                    .host
-                    .command("nginx")
-                    .arg("-p")
-                    .arg(self.run_dir())
-                    .arg("-c")
-                    .arg(self.nginx_conf())
-                    .args(["-g", "daemon off;"])
-                    .stderr(Stdio::null()),
-            );
+            let mut nginx = self.spawn_nginx();
             let client = self.client();
             let answers = eventually("nginx answers or ends", || {
                 if nginx.is_running() {
