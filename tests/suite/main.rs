@@ -42,6 +42,7 @@ mod points;
 mod poison;
 mod prefer;
 mod ranges;
+mod recovery;
 mod refusal;
 mod restart;
 mod rolling;

@@ -1,0 +1,136 @@
+//! A start after a kill, each of whose calls fails once: the sidecar does not start, or has all that
+//! was promised; and the next start has it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{
+    Builder, Ledger, Mongo, Process, Site, Uploaded, eventually, noise, wait_until,
+};
+
+/// More calls of one name than a start makes.
+const MANY: u32 = 120;
+
+/// An entry of each kind, promised and never committed, one that was deleted, and what a cut leaves.
+fn killed(ledger: &Ledger) -> Site {
+    let mut site = Builder::default().start_without_mongodb();
+    let client = site.client();
+    for (seed, length) in (1..).zip([0, 1000, 50_000, 300_000]) {
+        ledger.upload(&client, seed, length);
+    }
+    let headers = [("Idempotency-Key", "\"once\"")];
+    let answer = client.post("/files", &headers, &noise(10, 200_000));
+    ledger.enter(Uploaded::read(&answer), 10, 200_000);
+    let head = "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
+    let part = |seed| [head.as_bytes(), &noise(seed, 100_000), b"\r\n"].concat();
+    let body = [part(11), part(12), b"--x--\r\n".to_vec()].concat();
+    let headers = [("Content-Type", "multipart/form-data; boundary=x")];
+    let form = client.post("/files", &headers, &body).json();
+    for (file, seed) in form["files"].as_array().unwrap().iter().zip(11..) {
+        ledger.enter(Uploaded::of(file), seed, 100_000);
+    }
+    let gone = ledger.upload(&client, 20, 70_000);
+    assert_eq!(client.delete(&gone.path).status, 204);
+    ledger.forget(&gone);
+    site.kill_sidecar();
+    site
+}
+
+/// Leaves half a record and a body without one, as a cut does.
+fn leave_behind(site: &Site) {
+    let journal = site.data_dir().join("journal");
+    std::fs::write(journal.join("tmp/000000000000000000000000.json"), "{").unwrap();
+    std::fs::write(journal.join("body/000000000000000000000000"), "lone").unwrap();
+}
+
+/// Every name below a directory, itself included.
+fn paths_below(directory: &Path, paths: &mut Vec<PathBuf>) {
+    paths.push(directory.to_owned());
+    for found in std::fs::read_dir(directory).unwrap() {
+        let path = found.unwrap().path();
+        if path.is_dir() {
+            paths_below(&path, paths);
+        } else {
+            paths.push(path);
+        }
+    }
+}
+
+/// Starts the sidecar with one call for the journal failing, holds what comes of it against the
+/// ledger, and ends it. Whether a call has failed.
+fn start_once(site: &Site, ledger: &Ledger, call: &str, error: &str, when: u32) -> bool {
+    leave_behind(site);
+    let mut paths = Vec::new();
+    paths_below(&site.data_dir().join("journal"), &mut paths);
+    let output = site.run_dir().join("strace");
+    let sidecar = site.command();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:error={error}:when={when}")]);
+    strace.arg("-o").arg(&output);
+    for path in &paths {
+        strace.arg("-P").arg(path);
+    }
+    strace.arg(sidecar.get_program());
+    let settings = sidecar.get_envs();
+    strace.envs(settings.filter_map(|(name, value)| Some((name, value?))));
+    let mut process = Process::spawn(strace.stdin(Stdio::null()).stderr(Stdio::null()));
+    let is_started = eventually("a start, or the end of it", || {
+        if !process.is_running() {
+            return Some(false);
+        }
+        site.try_status().map(|_| true)
+    });
+    if is_started {
+        ledger.assert_readable(&site.client());
+        // Asked to end, strace would let it go on.
+        let tracer = process.id();
+        let children = std::fs::read_to_string(format!("/proc/{tracer}/task/{tracer}/children"));
+        let id = children
+            .unwrap()
+            .trim()
+            .parse()
+            .ok()
+            .and_then(Pid::from_raw);
+        kill_process(id.unwrap(), Signal::KILL).unwrap();
+        wait_until("strace has ended", || !process.is_running());
+    }
+    let seen = std::fs::read_to_string(&output).unwrap();
+    let has_failed = seen.contains("(INJECTED)");
+    assert!(is_started || has_failed, "it does not start: {seen}");
+    has_failed
+}
+
+#[test]
+fn each_call_of_a_start_fails_once_and_no_promise_is_lost() {
+    let ledger = Ledger::default();
+    let mut site = killed(&ledger);
+    for (call, error) in [
+        ("openat", "EMFILE"),
+        ("getdents64", "EIO"),
+        ("read", "EIO"),
+        ("statx", "EIO"),
+        ("unlink", "EIO"),
+        ("flock", "ENOLCK"),
+    ] {
+        for when in 1..MANY {
+            let has_failed = start_once(&site, &ledger, call, error, when);
+            assert!(has_failed || when > 1, "{call} is never called");
+            assert!(when < MANY - 1, "{call}: none was left alone");
+            if !has_failed {
+                break;
+            }
+        }
+        site.start_sidecar();
+        ledger.assert_readable(&site.client());
+        assert!(site.names("journal/corrupt").is_empty(), "{call} {error}");
+        site.kill_sidecar();
+    }
+    let mongo = Mongo::start();
+    site.reconfigure(|builder| builder.set("mongodb_uri", mongo.uri()));
+    site.start_sidecar();
+    site.wait_until_committed();
+    mongo.assert_holds(&ledger);
+}
