@@ -3,9 +3,9 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use mongodb::bson::doc;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::mongo::MongoFault;
 use crate::random::Random;
 use crate::stage::Servers;
 use crate::support::wait_until;
@@ -18,26 +18,16 @@ pub(crate) enum Fault {
     Point,
     /// The power of the journal's disk is cut, and with it nginx and sidecar end.
     Power,
-    /// mongod is killed.
-    MongoKill,
-    /// mongod stands still for a while.
-    MongoFreeze,
-    /// mongod gives up being primary for a while.
-    MongoStepDown,
-    /// mongod closes connections.
-    MongoClose,
-    /// mongod does what it is asked to and answers with an error.
-    MongoLostAnswer,
-    /// mongod refuses commands.
-    MongoRefuse,
-    /// mongod takes its time.
-    MongoBlock,
+    /// Something is done to MongoDB.
+    Mongo(MongoFault),
     /// A worker of nginx is killed.
     NginxWorker,
     /// All of nginx is killed.
     NginxKill,
     /// nginx reads its configuration anew.
     NginxReload,
+    /// nginx starts its successor and ends.
+    NginxUpgrade,
     /// The disk is full for a while.
     DiskFull,
     /// The disk has no inodes for a while.
@@ -45,20 +35,22 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Kill,
         Self::Point,
         Self::Power,
-        Self::MongoKill,
-        Self::MongoFreeze,
-        Self::MongoStepDown,
-        Self::MongoClose,
-        Self::MongoLostAnswer,
-        Self::MongoRefuse,
-        Self::MongoBlock,
+        Self::Mongo(MongoFault::Kill),
+        Self::Mongo(MongoFault::Freeze),
+        Self::Mongo(MongoFault::StepDown),
+        Self::Mongo(MongoFault::Close),
+        Self::Mongo(MongoFault::LostAnswer),
+        Self::Mongo(MongoFault::Refuse),
+        Self::Mongo(MongoFault::Block),
+        Self::Mongo(MongoFault::Full),
         Self::NginxWorker,
         Self::NginxKill,
         Self::NginxReload,
+        Self::NginxUpgrade,
         Self::DiskFull,
         Self::NoInodes,
     ];
@@ -68,22 +60,18 @@ impl Fault {
             Self::Kill => "kill",
             Self::Point => "point",
             Self::Power => "power",
-            Self::MongoKill => "mongo-kill",
-            Self::MongoFreeze => "mongo-freeze",
-            Self::MongoStepDown => "mongo-step-down",
-            Self::MongoClose => "mongo-close",
-            Self::MongoLostAnswer => "mongo-lost-answer",
-            Self::MongoRefuse => "mongo-refuse",
-            Self::MongoBlock => "mongo-block",
+            Self::Mongo(fault) => fault.name(),
             Self::NginxWorker => "nginx-worker",
             Self::NginxKill => "nginx-kill",
             Self::NginxReload => "nginx-reload",
+            Self::NginxUpgrade => "nginx-upgrade",
             Self::DiskFull => "disk-full",
             Self::NoInodes => "no-inodes",
         }
     }
 
-    /// Whether no client may notice it: uploads go on without MongoDB, and through a reload.
+    /// Whether no client may notice it: uploads go on without MongoDB, through a reload and an
+    /// upgrade.
     pub(crate) fn is_harmless(self) -> bool {
         !matches!(
             self,
@@ -103,6 +91,7 @@ impl Fault {
             site,
             mongo,
             ground,
+            mongo_ground,
             points,
         } = servers;
         match self {
@@ -123,54 +112,11 @@ impl Fault {
                 site.start_sidecar();
                 site.start_nginx();
             }
-            Self::MongoKill => {
-                mongo.kill();
-                pause(random, 2_000);
-                mongo.restart();
-                mongo.wait_for_primary();
-            }
-            Self::MongoFreeze => {
-                mongo.freeze();
-                pause(random, 4_000);
-                mongo.thaw();
-            }
-            Self::MongoStepDown => {
-                // The answer may be a connection that is closed.
-                mongo.step_down(1 + random.below(2));
-                mongo.wait_for_primary();
-            }
-            Self::MongoClose => {
-                let fault = doc! { "failCommands": COMMANDS.as_slice(), "closeConnection": true };
-                mongo.fail_sidecars(times(random), fault);
+            Self::Mongo(fault) => return fault.strike(mongo, mongo_ground, random),
+            Self::NginxUpgrade => {
+                let successor = site.start_nginx_successor();
                 pause(random, 1_000);
-                mongo.heal();
-            }
-            Self::MongoLostAnswer => {
-                let collection = random.pick(&["gridspool.fs.files", "gridspool.fs.chunks"]);
-                let error = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
-                let fault = doc! {
-                    "failCommands": ["insert"], "namespace": collection, "writeConcernError": error,
-                };
-                mongo.fail_sidecars(times(random), fault);
-                pause(random, 1_000);
-                mongo.heal();
-            }
-            Self::MongoRefuse => {
-                // NotWritablePrimary, Interrupted, MaxTimeMSExpired, Unauthorized.
-                let code = random.pick(&[10107, 11601, 50, 13]);
-                let fault = doc! { "failCommands": COMMANDS.as_slice(), "errorCode": code };
-                mongo.fail_sidecars(times(random), fault);
-                pause(random, 1_000);
-                mongo.heal();
-            }
-            Self::MongoBlock => {
-                let millis = i32::try_from(random.below(3_000)).expect("a small number");
-                let fault = doc! {
-                    "failCommands": COMMANDS.as_slice(), "blockConnection": true, "blockTimeMS": millis,
-                };
-                mongo.fail_sidecars(times(random), fault);
-                pause(random, 1_000);
-                mongo.heal();
+                site.end_nginx_for(successor);
             }
             Self::NginxWorker => {
                 let workers = site.nginx_workers();
@@ -204,13 +150,6 @@ impl Fault {
         }
         Ok(())
     }
-}
-
-const COMMANDS: [&str; 4] = ["insert", "find", "aggregate", "createIndexes"];
-
-/// How often a command fails.
-fn times(random: &mut Random) -> mongodb::bson::Document {
-    doc! { "times": i32::try_from(1 + random.below(6)).expect("a small number") }
 }
 
 /// The moment at which something happens is not to be known.

@@ -1,4 +1,5 @@
-//! The ground that the journal stands on: a file system of its own, whose power can be cut.
+//! The ground that a journal stands on, or a mongod: a file system of its own, which can be filled,
+//! and whose power can be cut.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,11 +7,8 @@ use std::process::Command;
 
 use crate::support::wait_until;
 
-/// The file has holes: it takes what is written.
-const BYTES: u64 = 4 << 30;
-
 /// Few, so that they run out soon when they are to; nginx's cache has one for each small file that
-/// was read.
+/// was read, and its directories.
 const INODES: &str = "32768";
 
 /// A file system on a loop device. Dropping it unmounts it.
@@ -21,14 +19,15 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Makes one of this kind; as root only.
-    pub(crate) fn make(kind: &str, scratch: &Path) -> Self {
+    /// Makes one of this kind and size in a new directory; as root only. Its file has holes: it
+    /// takes what is written.
+    pub(crate) fn make(kind: &str, bytes: u64, scratch: &Path) -> Self {
         let ground = Self {
             image: scratch.join("disk"),
             at: scratch.join("mounted"),
         };
-        fs::create_dir(&ground.at).expect("a directory");
-        let made = File::create(&ground.image).and_then(|file| file.set_len(BYTES));
+        fs::create_dir_all(&ground.at).expect("a directory");
+        let made = File::create(&ground.image).and_then(|file| file.set_len(bytes));
         made.expect("a file for the disk");
         let mut command = Command::new(format!("mkfs.{kind}"));
         if kind == "ext4" {
@@ -37,6 +36,10 @@ impl Ground {
         run(command.arg("-q").arg(&ground.image));
         ground.mount();
         ground
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.at.clone()
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -79,7 +82,7 @@ impl Ground {
     /// Takes all the room there is, until [`Ground::make_room`].
     pub(crate) fn fill(&self) {
         let ballast = File::create(self.at.join("ballast")).expect("a file");
-        let mut bytes = BYTES;
+        let mut bytes: u64 = 1 << 40;
         while bytes >= 4096 {
             let end = ballast.metadata().expect("a file").len();
             let flags = rustix::fs::FallocateFlags::empty();

@@ -96,10 +96,10 @@ impl Load<'_> {
         let before = self.calm.load(Ordering::SeqCst);
         let answer = request.send(client);
         let status = answer.as_ref().map(|answer| answer.status);
-        let Some(answer) = answer.filter(|answer| answer.status == 201) else {
+        let Some(answer) = answer.as_ref().ok().filter(|answer| answer.status == 201) else {
             self.tally.unanswered.fetch_add(1, Ordering::Relaxed);
             // The first one may still be on its way.
-            let is_excused = is_again && status == Some(409);
+            let is_excused = is_again && status == Ok(409);
             let is_calm = before.is_multiple_of(2) && self.calm.load(Ordering::SeqCst) == before;
             if is_calm && !is_excused {
                 let words = format!("an upload was refused without a fault: {status:?}");
@@ -110,7 +110,7 @@ impl Load<'_> {
             }
             return;
         };
-        let ids = Request::ids(&answer);
+        let ids = Request::ids(answer);
         for ((key, length), id) in request.files.iter().zip(&ids) {
             self.ledger.set(*key, State::Promised(id.clone()));
             self.tally.promises.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +123,7 @@ impl Load<'_> {
 
     /// What was promised under a key is never another file, whatever has become of it.
     fn send_again(&self, client: &Client, request: &Request, ids: &[String]) {
-        let Some(answer) = request.send(client) else {
+        let Ok(answer) = request.send(client) else {
             return;
         };
         if answer.status == 422 || answer.status == 201 && Request::ids(&answer) != ids {

@@ -14,10 +14,12 @@ mod faults;
 mod ground;
 mod ledger;
 mod load;
+mod mongo;
 mod options;
 mod points;
 mod random;
 mod request;
+mod scene;
 mod site;
 mod stage;
 #[expect(

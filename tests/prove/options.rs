@@ -10,6 +10,8 @@ pub(crate) struct Options {
     pub(crate) cycles: u32,
     pub(crate) seed: u64,
     pub(crate) faults: Vec<Fault>,
+    /// Members of MongoDB's replica set.
+    pub(crate) replicas: usize,
     /// The file system that is cut.
     pub(crate) file_system: String,
     /// The sidecar that is proven, if it is not this checkout's.
@@ -28,6 +30,7 @@ impl Options {
             cycles: 20,
             seed: u64::from(now.ok()?.subsec_nanos()),
             faults: Fault::ALL.to_vec(),
+            replicas: 1,
             file_system: "ext4".to_owned(),
             sidecar: None,
             with_points: None,
@@ -42,6 +45,7 @@ impl Options {
                     let names = words.next()?;
                     options.faults = names.split(',').map(fault_named).collect::<Option<_>>()?;
                 }
+                "--replicas" => options.replicas = words.next()?.parse().ok()?,
                 "--file-system" => options.file_system = words.next()?,
                 "--sidecar" => options.sidecar = Some(words.next()?.into()),
                 "--with-points" => options.with_points = Some(words.next()?.into()),

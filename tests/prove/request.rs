@@ -20,9 +20,9 @@ impl Request {
         }
     }
 
-    /// Sends it; `None` if no answer comes.
-    pub(crate) fn send(&self, client: &Client) -> Option<Answer> {
-        let (first, length) = *self.files.first()?;
+    /// Sends it; `Err` tells why no answer comes.
+    pub(crate) fn send(&self, client: &Client) -> Result<Answer, String> {
+        let (first, length) = self.files[0];
         let disposition = format!("attachment; filename=\"{first}\"");
         let idempotency = format!("\"prove-{first}\"");
         let mut headers = Vec::new();
@@ -37,7 +37,8 @@ impl Request {
             headers.push(("Content-Type", "multipart/form-data; boundary=prove-x"));
             self.form()
         };
-        client.try_post("/files", &headers, &body).ok()
+        let answer = client.try_post("/files", &headers, &body);
+        answer.map_err(|err| err.to_string())
     }
 
     fn form(&self) -> Vec<u8> {

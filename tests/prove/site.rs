@@ -1,12 +1,10 @@
-//! What the proof does to a site and its MongoDB, and no test of the suite does.
+//! What the proof does to a site, and no test of the suite does.
 
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mongodb::bson::doc;
-
-use crate::support::{Builder, Mongo, Process, Site};
+use crate::support::{Builder, Process, Site};
 
 impl Builder {
     /// Keeps its data there, and not in the scratch directory.
@@ -37,25 +35,20 @@ impl Site {
     /// Whether the sidecar ends by itself within this time.
     pub(crate) fn ends_within(&mut self, time: Duration) -> bool {
         let sidecar = self.sidecar.as_mut().expect("a sidecar");
+        sidecar.ends_within(time)
+    }
+}
+
+impl Process {
+    /// Whether it ends by itself within this time.
+    pub(crate) fn ends_within(&mut self, time: Duration) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < time {
-            if !sidecar.is_running() {
+            if !self.is_running() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         false
-    }
-}
-
-impl Mongo {
-    /// Has it give up being primary for so many seconds, though nobody else can be.
-    pub(crate) fn step_down(&self, seconds: u64) {
-        let seconds = i64::try_from(seconds).expect("a small number");
-        let command = doc! { "replSetStepDown": seconds, "force": true };
-        let admin = self.database().client().database("admin");
-        // The answer is lost if all connections are closed before it.
-        let answer = self.block_on(async { admin.run_command(command).await });
-        answer.map(drop).unwrap_or_default();
     }
 }

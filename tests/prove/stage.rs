@@ -15,6 +15,7 @@ use crate::load::Load;
 use crate::options::Options;
 use crate::points::Points;
 use crate::random::Random;
+use crate::scene::Scene;
 use crate::support::{Builder, Mongo, Site, wait_until};
 use crate::verify;
 
@@ -27,12 +28,15 @@ pub(crate) struct Servers {
     pub(crate) site: Site,
     pub(crate) mongo: Mongo,
     pub(crate) ground: Ground,
+    /// What mongod's files are on.
+    pub(crate) mongo_ground: Ground,
     pub(crate) points: Option<Points>,
 }
 
 /// What was done and seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally {
+    scene: Scene,
     pub(crate) uploads: AtomicU64,
     pub(crate) promises: AtomicUsize,
     pub(crate) unanswered: AtomicU64,
@@ -50,10 +54,31 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    fn new(scene: Scene) -> Self {
+        Self {
+            scene,
+            uploads: AtomicU64::default(),
+            promises: AtomicUsize::default(),
+            unanswered: AtomicU64::default(),
+            reads: AtomicU64::default(),
+            deletes: AtomicU64::default(),
+            repeats: AtomicU64::default(),
+            verified: AtomicU64::default(),
+            longest_drain: AtomicU64::default(),
+            orphans: AtomicU64::default(),
+            faults: Mutex::default(),
+            violations: Mutex::default(),
+        }
+    }
+
+    /// Something is not as it should be. The first time it tells what the machine looks like.
     pub(crate) fn violate(&self, what: &str) {
         eprintln!("prove: VIOLATION: {what}");
         let mut violations = self.violations.lock().expect("the violations");
         violations.push(what.to_owned());
+        if violations.len() == 1 {
+            eprintln!("{}", self.scene.text());
+        }
     }
 
     pub(crate) fn violations(&self) -> usize {
@@ -119,22 +144,34 @@ impl Drop for End<'_> {
 impl Stage {
     pub(crate) fn set(options: &Options) -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
-        let ground = Ground::make(&options.file_system, scratch.path());
-        let mongo = Mongo::start();
-        let site = site(options, &ground.data()).start(&mongo);
+        let ground = Ground::make(
+            &options.file_system,
+            4 << 30,
+            &scratch.path().join("ground"),
+        );
+        let mongo_ground = Ground::make("ext4", 16 << 30, &scratch.path().join("mongod"));
+        let mongo = Mongo::start_below(&mongo_ground.root(), options.replicas);
+        let mut site = site(options, &ground.data()).start(&mongo);
+        // The cache, which may grow to 4 GB, would come to have more files than the disk has inodes.
+        site.change_nginx(&[("gridspool.conf", "inactive=24h", "inactive=15s")]);
         ground.sync();
         let ledger = Ledger::create(&scratch.path().join("ledger"));
+        let scene = Scene {
+            disk: ground.data(),
+            logs: site.run_dir(),
+        };
         Self {
             servers: Servers {
                 site,
                 mongo,
                 ground,
+                mongo_ground,
                 points: options
                     .with_points
                     .as_deref()
                     .map(|program| Points::new(program, options.seed)),
             },
-            tally: Tally::default(),
+            tally: Tally::new(scene),
             ledger,
             next_key: AtomicU64::new(1),
             bag: Vec::new(),
@@ -206,6 +243,7 @@ fn drawn(bag: &mut Vec<Fault>, options: &Options, random: &mut Random) -> Fault 
 fn site(options: &Options, data: &Path) -> Builder {
     let site = Builder::default()
         .data_in(data)
+        .nginx_daemon()
         .set("settled_grace_seconds", 1)
         .set("spool_orphan_seconds", 2)
         .set("retry_first_ms", 50)
