@@ -182,12 +182,15 @@ impl Journal {
             .encode()
             .map_err(at(id, "encode the record"))?;
         let in_writing = self.layout.record_in_writing(id);
-        let moved = self
+        let written = self
             .disk
             .create(&in_writing, &encoded)
-            .map_err(at(id, "write the record"))
+            .map_err(at(id, "write the record"));
+        point!("move.record-written");
+        let moved = written
             .and_then(|file| self.sync_file(&file).map_err(at(id, "fsync the record")))
             .and_then(|()| self.replace(id, &in_writing, to));
+        point!("move.record-moved");
         // A disk that is full leaves half a record.
         if moved.is_err()
             && let Err(err) = if_there(self.disk.unlink(&in_writing))
@@ -198,6 +201,7 @@ impl Journal {
             self.sync_directory(&self.layout.room(to))
                 .map_err(at(id, "fsync the room"))?;
         }
+        point!("move.room-fsynced");
         let index = self.index();
         if index.get(id).is_none_or(|slot| slot.room != to) {
             // It has moved on, perhaps to where it came from: the rest is for that move to do.
@@ -208,6 +212,7 @@ impl Journal {
             if old != to {
                 if_there(self.disk.unlink(&self.layout.record(old, id)))
                     .map_err(at(id, "remove the old record"))?;
+                point!("move.old-unlinked");
             }
         }
         Ok(())

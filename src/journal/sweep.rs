@@ -93,6 +93,7 @@ impl Journal {
         let mut removed = 0;
         for (path, file) in old {
             if !open.contains(&file) && if_there(self.disk.unlink(&path))?.is_some() {
+                point!("sweep.orphan-unlinked");
                 removed += 1;
             }
         }

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mongodb::bson::doc;
+
 use crate::faults::pause;
 use crate::random::Random;
-use crate::support::{Site, points};
+use crate::support::{Mongo, Site, points};
 
 /// How long it may take until the sidecar comes by a point.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -34,7 +36,12 @@ impl Points {
 
     /// Has the sidecar killed at the next point, and starts it again. `Err` tells which one it did
     /// not come by.
-    pub(crate) fn strike(&mut self, site: &mut Site, random: &mut Random) -> Result<(), String> {
+    pub(crate) fn strike(
+        &mut self,
+        site: &mut Site,
+        mongo: &Mongo,
+        random: &mut Random,
+    ) -> Result<(), String> {
         let name = self.names[self.next % self.names.len()].clone();
         self.next += 1;
         // Others are come by once after a start, or seldom.
@@ -43,7 +50,15 @@ impl Points {
             .any(|part| name.starts_with(part));
         let count = if is_frequent { 1 + random.below(4) } else { 1 };
         eprintln!("prove: the point {name}, number {count}");
+        if name.starts_with("move.") {
+            // BadValue: that is the entry's own fault, and it is put off.
+            mongo.fail_everywhere(10_000, &doc! { "failCommands": ["insert"], "errorCode": 2 });
+        }
         site.kill_sidecar();
+        if name == "sweep.orphan-unlinked" {
+            // As a killed nginx leaves it.
+            std::fs::write(site.data_dir().join("spool/left"), "half").expect("a file");
+        }
         let mut before = None;
         site.reconfigure(|mut builder| {
             before = builder.program.replace(self.program.clone());
@@ -52,6 +67,7 @@ impl Points {
         site.spawn_sidecar();
         let is_reached = site.ends_within(PATIENCE);
         site.kill_sidecar();
+        mongo.heal_everywhere();
         site.reconfigure(|mut builder| {
             builder.program = before;
             builder.set("failpoint", "")
