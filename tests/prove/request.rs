@@ -25,7 +25,9 @@ impl Request {
         let (first, length) = self.files[0];
         let disposition = format!("attachment; filename=\"{first}\"");
         let idempotency = format!("\"prove-{first}\"");
-        let mut headers = Vec::new();
+        // One that is kept may be closed while the next upload is on its way (RFC 9112 §9.6), and an
+        // upload without an answer would prove nothing.
+        let mut headers = vec![("Connection", "close")];
         if self.is_keyed {
             headers.push(("Idempotency-Key", idempotency.as_str()));
         }
