@@ -115,10 +115,13 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
             drain(stage, work, &low, hashing)
         });
         case.round("raw inserts", || {
+            stage.disk.settle_and_touch();
             stage.measure(|| prepared.insert(&stage.mongo, batching))
         });
-        let stream =
-            |at_once, amount| stage.measure(|| rivals::stream_files(&stage.mongo, amount, at_once));
+        let stream = |at_once, amount| {
+            stage.disk.settle_and_touch();
+            stage.measure(|| rivals::stream_files(&stage.mongo, amount, at_once))
+        };
         case.round("driver stream", || stream(1, bounded));
         if !is_large {
             case.round("driver stream, 16 at once", || stream(16, bounded));
@@ -134,6 +137,7 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
             });
         }
         case.round("pymongo", || {
+            stage.disk.settle_and_touch();
             stage.measure(|| rivals::pymongo(&stage.mongo, bounded))
         });
     }
@@ -222,7 +226,7 @@ pub(crate) fn fill(
     let outcome = load.run()?;
     assert_eq!(outcome.failures, 0, "{:?}", outcome.failure);
     stage.sidecar.stop();
-    stage.disk.settle();
+    stage.disk.settle_and_touch();
     stage.sidecar.start(&stage.mongo.uri(), settings)
 }
 

@@ -18,6 +18,9 @@ const BYTES: u64 = 8 << 30;
 /// Bytes that the disk's own rate is measured with.
 const PROBE: u64 = 512 << 20;
 
+/// Memory that is made ready for a measurement: more than what it writes through the page cache.
+const TOUCHED: usize = 2 << 30;
+
 #[derive(Debug)]
 pub(crate) struct Disk {
     /// Where servers keep what is measured.
@@ -61,6 +64,12 @@ impl Disk {
         rustix::fs::syncfs(&directory).expect("syncfs");
     }
 
+    /// Waits likewise, and has memory ready for much that is written.
+    pub(crate) fn settle_and_touch(&self) {
+        self.settle();
+        touch_memory();
+    }
+
     /// Bytes written to the device below the data, since it is there, in MiB.
     pub(crate) fn written_mib(&self) -> f64 {
         const SECTOR: f64 = 512.0;
@@ -95,6 +104,23 @@ impl Disk {
         let mib = float(PROBE) / MIB / seconds;
         Sample::default().with("mib", mib).with("seconds", seconds)
     }
+}
+
+/// Uses much of the memory that is free, and frees it again. A virtual machine may have given it back
+/// to its host; then whoever uses it first waits for it, which is as long as a copy takes.
+fn touch_memory() {
+    const PAGE: usize = 4096;
+    let table = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = table.lines().find_map(|line| {
+        let kib = line.strip_prefix("MemAvailable:")?.strip_suffix("kB")?;
+        kib.trim().parse::<usize>().ok()
+    });
+    let bytes = (available.unwrap_or(0) / 2 * 1024).min(TOUCHED);
+    let mut memory = vec![0_u8; bytes];
+    for byte in memory.iter_mut().step_by(PAGE) {
+        *byte = 1;
+    }
+    std::hint::black_box(memory);
 }
 
 /// False if it cannot be done here.

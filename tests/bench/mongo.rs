@@ -41,6 +41,8 @@ impl Mongo {
             .args(["--replSet", "gridspool", "--nounixsocket"])
             .args(["--oplogSize", "1024", "--wiredTigerCacheSizeGB", "0.5"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
+            // What is dropped would stay on the disk for minutes, for readers of the past.
+            .args(["--setParameter", "minSnapshotHistoryWindowInSeconds=0"])
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a log"))
             .stdout(log);
