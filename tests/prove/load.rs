@@ -12,6 +12,9 @@ use crate::support::{Client, noise};
 /// Longer than any answer takes whose sidecar is alive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Between an upload that was refused and the next.
+const BACK_OFF: Duration = Duration::from_millis(30);
+
 /// The boundary between the log and files, and that of a chunk.
 const LOGGED: u64 = 65_536;
 const CHUNK: u64 = 255 * 1024;
@@ -108,6 +111,8 @@ impl Load<'_> {
             if request.is_keyed {
                 own.unanswered.push(request);
             }
+            // Each that is refused is looked at in the end; thousands more of them prove nothing more.
+            std::thread::sleep(BACK_OFF);
             return;
         };
         let ids = Request::ids(answer);

@@ -39,9 +39,6 @@ use options::Options;
 use random::Random;
 use stage::Stage;
 
-/// Faults between two looks at everything.
-const FAULTS_A_ROUND: u32 = 4;
-
 fn main() -> ExitCode {
     let Some(options) = Options::parse(std::env::args().skip(1)) else {
         eprintln!("prove: wrong arguments: see scripts/prove --help");
@@ -53,7 +50,7 @@ fn main() -> ExitCode {
     let mut stage = Stage::set(&options);
     let mut done = 0;
     while done < options.cycles && (stage.tally.violations() == 0 || options.goes_on) {
-        let faults = FAULTS_A_ROUND.min(options.cycles - done);
+        let faults = options.look_after.get().min(options.cycles - done);
         stage.round(&options, &mut random, faults);
         done += faults;
         eprintln!(

@@ -1,5 +1,6 @@
 //! What the command line says.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use crate::fault_named;
@@ -8,6 +9,8 @@ use crate::faults::Fault;
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) cycles: u32,
+    /// Faults between two looks at everything.
+    pub(crate) look_after: NonZeroU32,
     pub(crate) seed: u64,
     pub(crate) faults: Vec<Fault>,
     /// Members of MongoDB's replica set.
@@ -28,6 +31,7 @@ impl Options {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let mut options = Self {
             cycles: 20,
+            look_after: NonZeroU32::new(4)?,
             seed: u64::from(now.ok()?.subsec_nanos()),
             faults: Fault::ALL.to_vec(),
             replicas: 1,
@@ -40,6 +44,7 @@ impl Options {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--cycles" => options.cycles = words.next()?.parse().ok()?,
+                "--look-after" => options.look_after = words.next()?.parse().ok()?,
                 "--seed" => options.seed = words.next()?.parse().ok()?,
                 "--faults" => {
                     let names = words.next()?;
