@@ -115,12 +115,12 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
             drain(stage, work, &low, hashing)
         });
         case.round("raw inserts", || {
-            stage.disk.settle_and_touch();
-            stage.measure(|| prepared.insert(&stage.mongo, batching))
+            rival(stage, || prepared.insert(&stage.mongo, batching))
         });
         let stream = |at_once, amount| {
-            stage.disk.settle_and_touch();
-            stage.measure(|| rivals::stream_files(&stage.mongo, amount, at_once))
+            rival(stage, || {
+                rivals::stream_files(&stage.mongo, amount, at_once)
+            })
         };
         case.round("driver stream", || stream(1, bounded));
         if !is_large {
@@ -137,8 +137,7 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
             });
         }
         case.round("pymongo", || {
-            stage.disk.settle_and_touch();
-            stage.measure(|| rivals::pymongo(&stage.mongo, bounded))
+            rival(stage, || rivals::pymongo(&stage.mongo, bounded))
         });
     }
     let (metric, stream) = if is_large {
@@ -183,6 +182,12 @@ fn best_batching(stage: &Stage, prepared: &Prepared) -> Batching {
     });
     let best = rated.max_by(|(one, _), (other, _)| one.total_cmp(other));
     best.expect("some were tried").1
+}
+
+/// Measures another way to commit, from where the sidecar begins too.
+fn rival(stage: &Stage, act: impl FnOnce() -> Result<Sample, String>) -> Result<Sample, String> {
+    stage.disk.settle_and_touch();
+    stage.measure(act)
 }
 
 /// Makes a backlog with a sidecar that has no MongoDB, gives it one, and watches.

@@ -8,7 +8,7 @@ use std::process::Command;
 const MOST_BYTES: usize = 4096;
 
 /// Where to look.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Scene {
     /// The journal's disk, nginx's spool and its cache.
     pub(crate) disk: PathBuf,

@@ -34,7 +34,7 @@ pub(crate) struct Servers {
 }
 
 /// What was done and seen.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Tally {
     scene: Scene,
     pub(crate) uploads: AtomicU64,
@@ -54,23 +54,6 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn new(scene: Scene) -> Self {
-        Self {
-            scene,
-            uploads: AtomicU64::default(),
-            promises: AtomicUsize::default(),
-            unanswered: AtomicU64::default(),
-            reads: AtomicU64::default(),
-            deletes: AtomicU64::default(),
-            repeats: AtomicU64::default(),
-            verified: AtomicU64::default(),
-            longest_drain: AtomicU64::default(),
-            orphans: AtomicU64::default(),
-            faults: Mutex::default(),
-            violations: Mutex::default(),
-        }
-    }
-
     /// Something is not as it should be. The first time it tells what the machine looks like.
     pub(crate) fn violate(&self, what: &str) {
         eprintln!("prove: VIOLATION: {what}");
@@ -171,7 +154,10 @@ impl Stage {
                     .as_deref()
                     .map(|program| Points::new(program, options.seed)),
             },
-            tally: Tally::new(scene),
+            tally: Tally {
+                scene,
+                ..Tally::default()
+            },
             ledger,
             next_key: AtomicU64::new(1),
             bag: Vec::new(),

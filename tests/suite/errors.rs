@@ -324,12 +324,6 @@ fn an_upload_that_a_server_took_and_did_not_answer_is_never_given_to_another() {
     wait_until("the spool is empty", || site.names("spool").is_empty());
 }
 
-/// The files and connections that the sidecar has open.
-pub(crate) fn handles_of_sidecar(site: &Site) -> usize {
-    let path = format!("/proc/{}/fd", site.sidecar_id());
-    std::fs::read_dir(path).unwrap().count()
-}
-
 #[test]
 fn a_sidecar_without_file_handles_refuses_uploads_and_takes_them_when_it_has_some_again() {
     let script = "ulimit -n 64; exec \"$@\"";
@@ -345,7 +339,7 @@ fn a_sidecar_without_file_handles_refuses_uploads_and_takes_them_when_it_has_som
     let mut early = UnixStream::connect(site.socket()).unwrap();
     early.write_all(begin).unwrap();
     let held = [(); 200].map(|()| UnixStream::connect(site.socket()).unwrap());
-    wait_until("no handle is left", || handles_of_sidecar(&site) >= 64);
+    wait_until("no handle is left", || site.sidecar_handles() >= 64);
     early.write_all(rest).unwrap();
     let answer = Answer::from_wire(&read_to_end(early)).unwrap();
     assert_eq!(
@@ -354,7 +348,7 @@ fn a_sidecar_without_file_handles_refuses_uploads_and_takes_them_when_it_has_som
     );
     assert_eq!(site.names("journal/body"), [&*file.id]);
     drop(held);
-    wait_until("there are handles again", || handles_of_sidecar(&site) < 50);
+    wait_until("there are handles again", || site.sidecar_handles() < 50);
     let answer = site.raw_to_sidecar(&[&begin[..], rest].concat());
     assert_eq!(answer.status, 201, "{answer:?}");
     assert!(site.client().get(&file.path).body == b"before");

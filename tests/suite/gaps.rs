@@ -7,9 +7,7 @@ use std::process::{Command, Stdio};
 use mongodb::bson::doc;
 use rustix::process::Signal;
 
-use crate::support::{
-    Builder, Ledger, Mongo, Process, Site, Uploaded, is_alive, noise, wait_until,
-};
+use crate::support::{Builder, Ledger, Mongo, Process, Site, is_alive, wait_until};
 
 /// Calls to the disk. Without write(2), which threads wake each other by.
 const CALLS: &str = "openat,openat2,linkat,rename,unlink,pwrite64,fsync,fdatasync,ftruncate,\
@@ -87,19 +85,7 @@ impl Kind {
             Self::File => ledger.try_upload(&client, seed, 300_000).is_ok(),
             Self::Form => {
                 let seeds = [seed, seed + 1000];
-                let head =
-                    "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
-                let part = |seed| [head.as_bytes(), &noise(seed, 150_000), b"\r\n"].concat();
-                let body = [part(seeds[0]), part(seeds[1]), b"--x--\r\n".to_vec()].concat();
-                let headers = [("Content-Type", "multipart/form-data; boundary=x")];
-                let answer = client.try_post("/files", &headers, &body);
-                let Some(answer) = answer.ok().filter(|answer| answer.status == 201) else {
-                    return false;
-                };
-                for (file, seed) in answer.json()["files"].as_array().unwrap().iter().zip(seeds) {
-                    ledger.enter(Uploaded::of(file), seed, 150_000);
-                }
-                true
+                ledger.try_upload_form(&client, &seeds, 150_000).is_ok()
             }
         }
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    Builder, Ledger, Mongo, Process, Site, Uploaded, eventually, noise, wait_until,
+    Builder, Ledger, Mongo, Process, Site, Uploaded, children, eventually, noise, wait_until,
 };
 
 /// More calls of one name than a start makes.
@@ -23,14 +23,8 @@ fn killed(ledger: &Ledger) -> Site {
     let headers = [("Idempotency-Key", "\"once\"")];
     let answer = client.post("/files", &headers, &noise(10, 200_000));
     ledger.enter(Uploaded::read(&answer), 10, 200_000);
-    let head = "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
-    let part = |seed| [head.as_bytes(), &noise(seed, 100_000), b"\r\n"].concat();
-    let body = [part(11), part(12), b"--x--\r\n".to_vec()].concat();
-    let headers = [("Content-Type", "multipart/form-data; boundary=x")];
-    let form = client.post("/files", &headers, &body).json();
-    for (file, seed) in form["files"].as_array().unwrap().iter().zip(11..) {
-        ledger.enter(Uploaded::of(file), seed, 100_000);
-    }
+    let form = ledger.try_upload_form(&client, &[11, 12], 100_000);
+    form.expect("a promise");
     let gone = ledger.upload(&client, 20, 70_000);
     assert_eq!(client.delete(&gone.path).status, 204);
     ledger.forget(&gone);
@@ -86,14 +80,10 @@ fn start_once(site: &Site, ledger: &Ledger, call: &str, error: &str, when: u32) 
     if is_started {
         ledger.assert_readable(&site.client());
         // Asked to end, strace would let it go on.
-        let tracer = process.id();
-        let children = std::fs::read_to_string(format!("/proc/{tracer}/task/{tracer}/children"));
-        let id = children
-            .unwrap()
-            .trim()
-            .parse()
-            .ok()
-            .and_then(Pid::from_raw);
+        let [id] = children(process.id()).unwrap()[..] else {
+            panic!("strace runs one program");
+        };
+        let id = Pid::from_raw(i32::try_from(id).unwrap());
         kill_process(id.unwrap(), Signal::KILL).unwrap();
         wait_until("strace has ended", || !process.is_running());
     }

@@ -5,7 +5,6 @@ use std::net::TcpStream;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::errors::handles_of_sidecar;
 use crate::support::{Site, noise, wait_until};
 
 /// Half of them stop in their heads, half in their bodies.
@@ -100,7 +99,7 @@ fn three_thousand_clients_that_trickle_are_waited_for_and_the_sidecar_sees_none_
     site.change_nginx(&PATIENCE);
     let client = site.client();
     let file = client.upload(b"content");
-    let before = handles_of_sidecar(&site);
+    let before = site.sidecar_handles();
     // More than nginx keeps in memory, so that each has a spool file.
     let (small, large) = (noise(1, 10), noise(2, 60_000));
     let mut slow: Vec<_> = (0..count)
@@ -123,7 +122,7 @@ fn three_thousand_clients_that_trickle_are_waited_for_and_the_sidecar_sees_none_
     }
     wait_until(
         "nothing but what nginx keeps is left of the questions",
-        || handles_of_sidecar(&site) <= before + 128,
+        || site.sidecar_handles() <= before + 128,
     );
     assert_eq!(site.names("spool").len(), count / 2);
     while !slow.is_empty() {

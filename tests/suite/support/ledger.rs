@@ -33,13 +33,30 @@ impl Ledger {
         seed: u64,
         length: usize,
     ) -> Result<(), Option<Box<Answer>>> {
-        let headers = [("Content-Type", "application/octet-stream")];
-        let answer = client.try_post("/files", &headers, &noise(seed, length));
-        let answer = answer.map_err(|_| None)?;
-        if answer.status != 201 {
-            return Err(Some(Box::new(answer)));
-        }
+        let answer = try_post(client, "application/octet-stream", &noise(seed, length))?;
         self.enter(Uploaded::read(&answer), seed, length);
+        Ok(())
+    }
+
+    /// Uploads files of one length in one form, as [`Ledger::try_upload`] does one.
+    pub(crate) fn try_upload_form(
+        &self,
+        client: &Client,
+        seeds: &[u64],
+        length: usize,
+    ) -> Result<(), Option<Box<Answer>>> {
+        let head = "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
+        let mut body = Vec::new();
+        for seed in seeds {
+            body.extend([head.as_bytes(), &noise(*seed, length), b"\r\n"].concat());
+        }
+        body.extend(b"--x--\r\n");
+        let answer = try_post(client, "multipart/form-data; boundary=x", &body)?.json();
+        let files = answer["files"].as_array().expect("files");
+        assert_eq!(files.len(), seeds.len(), "{answer}");
+        for (file, seed) in files.iter().zip(seeds) {
+            self.enter(Uploaded::of(file), *seed, length);
+        }
         Ok(())
     }
 
@@ -90,5 +107,20 @@ impl Ledger {
             assert_eq!(answer.status, 200, "{promise:?}");
             assert!(answer.body == promise.content(), "{promise:?}");
         }
+    }
+}
+
+/// What an upload is promised with.
+fn try_post(
+    client: &Client,
+    content_type: &str,
+    body: &[u8],
+) -> Result<Answer, Option<Box<Answer>>> {
+    let answer = client.try_post("/files", &[("Content-Type", content_type)], body);
+    let answer = answer.map_err(|_| None)?;
+    if answer.status == 201 {
+        Ok(answer)
+    } else {
+        Err(Some(Box::new(answer)))
     }
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use super::process::on_path;
+use super::process::{children, on_path};
 use super::{Process, Site, eventually};
 
 impl Site {
@@ -43,8 +43,7 @@ impl Site {
         eventually("nginx has a successor", || {
             let id = std::fs::read_to_string(self.run_dir().join("nginx.pid")).ok()?;
             let id: u32 = id.trim().parse().ok().filter(|id| *id != old)?;
-            let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-            children.is_ok_and(|ids| !ids.is_empty()).then_some(id)
+            children(id).is_ok_and(|ids| !ids.is_empty()).then_some(id)
         })
     }
 

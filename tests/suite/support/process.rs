@@ -1,6 +1,7 @@
 //! Child processes that end with the test.
 
 use std::fs::File;
+use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output};
@@ -104,6 +105,13 @@ pub(crate) fn is_alive(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let behind_name = stat.rsplit(") ").next().unwrap_or_default();
     !stat.is_empty() && !behind_name.starts_with(['Z', 'X'])
+}
+
+/// The process ids of the children that a process has.
+pub(crate) fn children(id: u32) -> io::Result<Vec<u32>> {
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+    let ids = children.split_whitespace();
+    Ok(ids.map(|id| id.parse().expect("a process id")).collect())
 }
 
 /// Where a program is.

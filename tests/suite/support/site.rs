@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Client;
-use super::process::{Process, free_port};
+use super::process::{Process, children, free_port};
 use super::{Host, Mongo, eventually, is_alive, wait_until};
 
 const SIDECAR: &str = env!("CARGO_BIN_EXE_gridspool");
@@ -165,6 +165,13 @@ impl Site {
     /// The sidecar's process id.
     pub(crate) fn sidecar_id(&self) -> u32 {
         self.sidecar.as_ref().expect("a sidecar").id()
+    }
+
+    /// The files and connections that the sidecar has open.
+    pub(crate) fn sidecar_handles(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.sidecar_id());
+        let handles = std::fs::read_dir(path).expect("the sidecar's handles");
+        handles.count()
     }
 
     /// The most memory that the sidecar ever had, in KiB.
@@ -334,11 +341,7 @@ impl Site {
 
     /// The process ids of nginx's workers.
     pub(crate) fn nginx_workers(&self) -> Vec<u32> {
-        let master = self.nginx_id();
-        let path = format!("/proc/{master}/task/{master}/children");
-        let children = std::fs::read_to_string(path).expect("the children of nginx");
-        let ids = children.split_whitespace();
-        ids.map(|id| id.parse().expect("a process id")).collect()
+        children(self.nginx_id()).expect("the children of nginx")
     }
 
     pub(crate) fn nginx_conf(&self) -> PathBuf {
