@@ -1,6 +1,7 @@
 //! A replica set of three members.
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Document, Timestamp, doc};
 use mongodb::error::Error;
 
 use super::{Mongo, eventually};
@@ -43,10 +44,13 @@ impl ReplicaSet {
         format!("mongodb://{}/?replicaSet=rs0", addresses.join(","))
     }
 
-    /// Waits for a primary; its place among the members.
+    /// Waits for a primary; its place among the members. One that was frozen takes itself for the
+    /// primary for a while yet: of two, it is the one that was elected last.
     pub(crate) fn primary(&self) -> usize {
         eventually("a primary", || {
-            self.members.iter().position(Mongo::is_primary)
+            let elections = self.members.iter().map(Mongo::election).enumerate();
+            let elected = elections.filter_map(|(place, election)| Some((election?, place)));
+            elected.max().map(|(_, place)| place)
         })
     }
 
@@ -56,7 +60,7 @@ impl ReplicaSet {
         [(primary + 1) % 3, (primary + 2) % 3]
     }
 
-    /// Waits until a member has all that the primary has.
+    /// Waits until a member has all that the primary has, and can be read from.
     pub(crate) fn wait_until_even(&self, place: usize) {
         eventually("a member has caught up", || {
             let primary = self.members[self.primary()].applied()?;
@@ -72,20 +76,26 @@ impl Mongo {
         status.ok()?.get_i32("myState").ok()
     }
 
-    pub(crate) fn is_primary(&self) -> bool {
-        self.try_admin(doc! { "hello": 1 })
-            .is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false))
+    /// In which election it became the primary, as long as it says that it is.
+    fn election(&self) -> Option<ObjectId> {
+        let hello = self.try_admin(doc! { "hello": 1 }).ok()?;
+        let is_primary = hello.get_bool("isWritablePrimary").ok()?;
+        is_primary.then_some(hello.get_object_id("electionId").ok()?)
     }
 
-    /// Up to when it has applied writes.
-    fn applied(&self) -> Option<mongodb::bson::Timestamp> {
+    /// Up to which term and time it has applied writes; nothing of one that cannot be read from,
+    /// as it takes back what nobody else has.
+    fn applied(&self) -> Option<(i64, Timestamp)> {
         let status = self.try_admin(doc! { "replSetGetStatus": 1 }).ok()?;
+        if !matches!(status.get_i32("myState"), Ok(1 | 2)) {
+            return None;
+        }
         let times = status.get_document("optimes").ok()?;
-        times
-            .get_document("appliedOpTime")
-            .ok()?
-            .get_timestamp("ts")
-            .ok()
+        let applied = times.get_document("appliedOpTime").ok()?;
+        Some((
+            applied.get_i64("t").ok()?,
+            applied.get_timestamp("ts").ok()?,
+        ))
     }
 
     /// Keeps a secondary from applying what it gets, or lets it go on.
