@@ -102,7 +102,8 @@ pub(super) fn hash<D: Digest>(
     window: Window,
 ) -> io::Result<sha2::digest::Output<D>> {
     let mut hasher = D::new();
-    let mut block = vec![0; BLOCK_BYTES];
+    let most = usize::try_from(window.length).unwrap_or(BLOCK_BYTES);
+    let mut block = vec![0; most.min(BLOCK_BYTES)];
     let (mut offset, end) = (window.offset, window.offset + window.length);
     while offset < end {
         let length = usize::try_from(end - offset).unwrap_or(BLOCK_BYTES);

@@ -5,12 +5,13 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, IoSlice, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{Advice, AtFlags, CWD};
+use rustix::io::Errno;
 
 /// The file system under the journal.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -31,11 +32,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// whichever file, has less to do. Promises nothing, so it cannot fail.
     fn start_writing(&self, file: &File);
 
-    /// Writes bytes at a place in a file, all of them, and leaves them unsynced.
+    /// Writes pieces behind each other at a place in a file, all of them, and leaves them unsynced.
     ///
     /// # Errors
     /// Anything the system says; any part of them may be written then.
-    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+    fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()>;
 
     /// Cuts a file off behind this length in bytes; unsynced.
     ///
@@ -136,8 +137,24 @@ impl Disk for LocalDisk {
         }
     }
 
-    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        file.write_all_at(bytes, offset)
+    fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
+        let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let (mut left, mut place) = (slices.as_mut_slice(), offset);
+        // Drops those at the beginning that are empty: what is left has something to write.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            // Of more than the kernel takes in one call, it takes the first.
+            match rustix::io::pwritev(file, left, place) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut left, written);
+                    place += u64::try_from(written).map_err(io::Error::other)?;
+                }
+                Err(Errno::INTR) => {}
+                Err(err) => return Err(err.into()),
+            }
+        }
+        Ok(())
     }
 
     fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
@@ -186,8 +203,8 @@ impl Disk for UnsyncedDisk {
 
     fn start_writing(&self, _: &File) {}
 
-    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        LocalDisk.write_at(file, bytes, offset)
+    fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
+        LocalDisk.write_at(file, pieces, offset)
     }
 
     fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
@@ -216,5 +233,33 @@ impl Disk for UnsyncedDisk {
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         LocalDisk.free_bytes(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn any_number_of_pieces_is_written_behind_each_other_and_none_twice() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("file");
+        let file = LocalDisk.create(&path, b"ab").unwrap();
+        let numbers: Vec<_> = (0..3_000).map(|n| n.to_string()).collect();
+        let pieces: Vec<_> = numbers
+            .iter()
+            .flat_map(|number| [number.as_bytes(), b""])
+            .collect();
+        LocalDisk.write_at(&file, &pieces, 1).unwrap();
+        LocalDisk.write_at(&file, &[], 0).unwrap();
+        LocalDisk.write_at(&file, &[b"", b""], 0).unwrap();
+        let mut written = String::new();
+        File::open(&path)
+            .unwrap()
+            .read_to_string(&mut written)
+            .unwrap();
+        assert_eq!(written, format!("a{}", numbers.concat()));
     }
 }

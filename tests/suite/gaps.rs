@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::support::{Builder, Ledger, Mongo, Process, Site, is_alive, wait_until};
 
 /// Calls to the disk. Without write(2), which threads wake each other by.
-const CALLS: &str = "openat,openat2,linkat,rename,unlink,pwrite64,fsync,fdatasync,ftruncate,\
+const CALLS: &str = "openat,openat2,linkat,rename,unlink,pwritev,fsync,fdatasync,ftruncate,\
                      utimensat,fadvise64,lseek";
 
 /// More calls than any thread makes for one upload.
@@ -231,8 +231,8 @@ fn each_call_of_an_upload_with_files_fails_once_and_no_promise_is_lost() {
 
 /// What a log is written by.
 const LOG_FAULTS: [(&str, &str); 3] = [
-    ("pwrite64", "ENOSPC"),
-    ("pwrite64", "EINTR"),
+    ("pwritev", "ENOSPC"),
+    ("pwritev", "EINTR"),
     ("fdatasync", "EIO"),
 ];
 

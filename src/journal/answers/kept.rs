@@ -66,7 +66,7 @@ impl Journal {
         };
         let begin = segment.length;
         // After a failure it is written no more: what is torn must be its end.
-        self.disk.write_at(&segment.file, &bytes, begin)?;
+        self.disk.write_at(&segment.file, &[&bytes], begin)?;
         point!("answers.written");
         self.disk
             .sync_bytes(&segment.file)

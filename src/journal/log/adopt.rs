@@ -59,7 +59,7 @@ impl Journal {
             frame,
             position,
         } = self.frame(body, draft)?; // 1
-        let (generation, place) = self.append(&frame, 1).map_err(at("write to the log"))?; // 2, 3
+        let (generation, place) = self.append(frame, 1).map_err(at("write to the log"))?; // 2, 3
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
         let place = Place::Log(position.placed(generation, place));
@@ -88,7 +88,7 @@ impl Journal {
                 position: framed.position,
                 waiter,
             };
-            self.enqueue(&framed.frame, queued)
+            self.enqueue(framed.frame, queued)
         });
         queued.inspect_err(|_| self.index().release(body.length()))
     }

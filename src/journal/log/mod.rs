@@ -44,10 +44,11 @@ pub(super) use replay::Contents;
 /// How long a segment grows before the next one begins, in bytes.
 const SEGMENT_BYTES: u64 = if cfg!(test) { 4000 } else { 16 * 1024 * 1024 };
 
-/// How many zeros are written behind a group that comes to the end of those before. To sync bytes
-/// that replace others costs one flush; to sync a file that has grown costs a commit of the file
-/// system too, with all that it holds of others.
-const AHEAD_BYTES: usize = if cfg!(test) { 1000 } else { 1024 * 1024 };
+/// What is written, so many times, behind a group that comes to the end of the zeros before. To sync
+/// bytes that replace others costs one flush; to sync a file that has grown costs a commit of the
+/// file system too, with all that it holds of others.
+static ZEROS: &[u8] = &[0; if cfg!(test) { 1000 } else { 64 * 1024 }];
+const ZEROS_AHEAD: usize = if cfg!(test) { 1 } else { 16 };
 
 /// What memory knows of the log.
 #[derive(Debug, Default)]
@@ -125,17 +126,17 @@ impl Journal {
         if is_done {
             return Ok(());
         }
-        self.append(&[], 0).map(drop)
+        self.append(Vec::new(), 0).map(drop)
     }
 
     /// Writes a group and syncs it; returns its segment and where in it the group begins.
-    fn write_group(&self, gathered: &mut Gathering, gone: &[FileId]) -> io::Result<(u64, u64)> {
-        let bytes = &mut gathered.bytes;
-        if bytes.len() <= frame::GROUP_HEAD_BYTES && gone.is_empty() {
+    fn write_group(&self, gathered: &Gathering, gone: &[FileId]) -> io::Result<(u64, u64)> {
+        if gathered.length == 0 && gone.is_empty() {
             return Ok((0, 0));
         }
-        bytes.extend(gone.iter().flat_map(|&id| frame::encode_gone(id)));
-        let length = u64::try_from(bytes.len()).map_err(io::Error::other)?;
+        let notes: Vec<u8> = gone.iter().flat_map(|&id| frame::encode_gone(id)).collect();
+        let length = frame::GROUP_HEAD_BYTES + gathered.length + notes.len();
+        let length = u64::try_from(length).map_err(io::Error::other)?;
         let mut active = lock(&self.log.active);
         let mut segment = match active.take() {
             Some(segment) if segment.length < SEGMENT_BYTES => segment,
@@ -143,13 +144,15 @@ impl Journal {
         };
         let place = segment.length;
         let head = segment.seal.group_head(place, length);
-        if let Some(room) = bytes.get_mut(..head.len()) {
-            room.copy_from_slice(&head);
+        let mut pieces = vec![head.as_slice()];
+        pieces.extend(gathered.frames.iter().map(Vec::as_slice));
+        pieces.push(&notes);
+        let mut end = place + length;
+        if end > segment.written && self.limits.durability == Durability::Disk {
+            pieces.extend([ZEROS; ZEROS_AHEAD]);
+            end += u64::try_from(ZEROS_AHEAD * ZEROS.len()).map_err(io::Error::other)?;
         }
-        if place + length > segment.written && self.limits.durability == Durability::Disk {
-            bytes.resize(bytes.len() + AHEAD_BYTES, 0);
-        }
-        if let Err(err) = self.disk.write_at(&segment.file, bytes, place) {
+        if let Err(err) = self.disk.write_at(&segment.file, &pieces, place) {
             // It may be only the zeros that failed, behind a whole group that is refused now.
             if self.disk.truncate(&segment.file, place).is_ok() {
                 segment.written = place;
@@ -168,7 +171,6 @@ impl Journal {
         }
         point!("log.group-fsynced");
         segment.length = place + length;
-        let end = place + u64::try_from(bytes.len()).map_err(io::Error::other)?;
         segment.written = segment.written.max(end);
         let generation = segment.generation;
         *active = Some(segment);

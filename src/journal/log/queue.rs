@@ -12,12 +12,9 @@ use super::super::adopt::{Adopted, at};
 use super::super::entry::Record;
 use super::super::error::AdoptError;
 use super::super::index::Place;
-use super::frame::{GROUP_HEAD_BYTES, Position};
+use super::frame::{self, Position};
 use super::{Journal, lock};
 use crate::file::FileId;
-
-/// A buffer that has grown beyond this many bytes is not kept for the next group.
-const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
 /// One who waits for the promise of a small upload without a thread.
 pub trait Waiter: Send {
@@ -37,15 +34,15 @@ pub(super) struct Queue {
     gathering: Gathering,
     /// To be noted with the next group.
     pub(super) gone: Vec<FileId>,
-    /// A buffer for the group after the next.
-    spare: Vec<u8>,
 }
 
 /// Frames that wait for the next group.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
-    /// Empty, or room for the group's head and then the frames.
-    pub(super) bytes: Vec<u8>,
+    /// Written as they are, behind the group's head: a group of large ones is never copied.
+    pub(super) frames: Vec<Vec<u8>>,
+    /// Bytes of all of them.
+    pub(super) length: usize,
     pub(super) entries: u64,
     group: Arc<Group>,
     /// The entries of those who wait on no thread.
@@ -107,25 +104,18 @@ impl From<Failure> for io::Error {
 
 impl Gathering {
     /// Adds a frame; returns where in the group it is.
-    fn add(&mut self, frame: &[u8]) -> io::Result<u64> {
-        if self.bytes.is_empty() {
-            self.bytes.resize(GROUP_HEAD_BYTES, 0);
-        }
-        let before = u64::try_from(self.bytes.len()).map_err(io::Error::other)?;
-        self.bytes.extend_from_slice(frame);
-        Ok(before)
+    fn add(&mut self, frame: Vec<u8>) -> io::Result<u64> {
+        let before = frame::GROUP_HEAD_BYTES + self.length;
+        self.length += frame.len();
+        self.frames.push(frame);
+        u64::try_from(before).map_err(io::Error::other)
     }
 }
 
 impl Queue {
     /// Takes what has gathered.
     fn take(&mut self) -> (Gathering, Vec<FileId>) {
-        let next = Gathering {
-            bytes: mem::take(&mut self.spare),
-            ..Gathering::default()
-        };
-        let gathered = mem::replace(&mut self.gathering, next);
-        (gathered, mem::take(&mut self.gone))
+        (mem::take(&mut self.gathering), mem::take(&mut self.gone))
     }
 
     /// How many uploads wait for the next group.
@@ -142,7 +132,7 @@ impl Journal {
     ///
     /// # Errors
     /// What the disk says; nothing of the group was written then, for all that is promised.
-    pub(super) fn append(&self, frame: &[u8], entries: u64) -> io::Result<(u64, u64)> {
+    pub(super) fn append(&self, frame: Vec<u8>, entries: u64) -> io::Result<(u64, u64)> {
         let mut queue = lock(&self.log.queue);
         let before = queue.gathering.add(frame)?;
         queue.gathering.entries += entries;
@@ -167,7 +157,7 @@ impl Journal {
     }
 
     /// Puts a frame into the next group, for one who waits on no thread.
-    pub(super) fn enqueue(&self, frame: &[u8], mut queued: Queued) -> Result<(), AdoptError> {
+    pub(super) fn enqueue(&self, frame: Vec<u8>, mut queued: Queued) -> Result<(), AdoptError> {
         let mut queue = lock(&self.log.queue);
         let before = queue.gathering.add(frame).map_err(at("write to the log"))?;
         queued.position = queued.position.placed(0, before);
@@ -194,9 +184,9 @@ impl Journal {
     /// Writes what has gathered, and tells all who wait for it.
     fn write_next<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
         queue.is_led = true;
-        let (mut gathered, gone) = queue.take();
+        let (gathered, gone) = queue.take();
         drop(queue);
-        let written = self.write_group(&mut gathered, &gone);
+        let written = self.write_group(&gathered, &gone);
         let failed = written.is_err();
         let outcome = gathered
             .group
@@ -208,10 +198,6 @@ impl Journal {
         let mut queue = lock(&self.log.queue);
         if failed {
             queue.gone.extend(gone);
-        }
-        if gathered.bytes.capacity() <= KEPT_BYTES {
-            gathered.bytes.clear();
-            queue.spare = gathered.bytes;
         }
         queue.is_led = false;
         gathered.group.turn.notify_all();

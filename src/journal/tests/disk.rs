@@ -251,17 +251,18 @@ impl Disk for FaultyDisk {
 
     fn start_writing(&self, _: &File) {}
 
-    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
+        let bytes = &pieces.concat();
         let refusal = match self.step("write_at") {
             Ok(mut state) => {
                 state.unsynced.overwrite(file, bytes, offset);
-                return LocalDisk.write_at(file, bytes, offset);
+                return LocalDisk.write_at(file, pieces, offset);
             }
             Err(refusal) => refusal,
         };
         if refusal.is_torn {
             self.state().unsynced.overwrite(file, bytes, offset);
-            LocalDisk.write_at(file, &bytes[..bytes.len() / 2], offset)?;
+            LocalDisk.write_at(file, &[&bytes[..bytes.len() / 2]], offset)?;
         }
         Err(refusal.error)
     }

@@ -98,7 +98,7 @@ impl Unsynced {
         for at in lost {
             let byte = before.get(at).copied().unwrap_or_default();
             let place = offset + u64::try_from(at).unwrap();
-            LocalDisk.write_at(file, &[byte], place).unwrap();
+            LocalDisk.write_at(file, &[&[byte]], place).unwrap();
         }
     }
 
