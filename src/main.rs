@@ -18,6 +18,11 @@ use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Commits fill buffers and free them by the second: the system's own allocator holds up to twice as
+/// much of that, and takes the same pages from the system again and again.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The codes of sysexits.h that callers may rely on.
 const USAGE: u8 = 64;
 const DATA_WRONG: u8 = 65;
