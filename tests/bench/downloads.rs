@@ -144,7 +144,7 @@ fn path(files: &Files, contestant: &str, number: u64) -> (String, u64) {
     let count = u64::try_from(files.places.len()).expect("few");
     let number = number % count;
     let place = usize::try_from(number).expect("few");
-    if contestant == "nginx alone" {
+    if contestant.starts_with("nginx") {
         (format!("/files/{number}"), number)
     } else {
         (files.places[place].clone(), number)
@@ -261,6 +261,8 @@ fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
                 rawread::read(&stage.mongo, &files.places, size.bytes, size.connections)
             })
         });
+        let caching = stage.caching.address();
+        case.round("nginx caching", || once(stage, caching, "nginx caching"));
         case.round("plain", || once(stage, plain, "plain"));
     }
     // What the cache has now is what came cold.
@@ -274,6 +276,19 @@ fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
         (MIB_PER_SECOND, Goal::AtLeast(0.8))
     };
     case.compare("gridspool", "raw batches", metric, goal);
+    // Who does both, one after the other, and nothing else.
+    let [raw, caching] = ["raw batches", "nginx caching"].map(|name| case.series(name, metric));
+    let both = raw.iter().zip(&caching);
+    let both: Vec<_> = both
+        .map(|(raw, caching)| 1.0 / (1.0 / raw + 1.0 / caching))
+        .collect();
+    case.compare_with(
+        "gridspool",
+        "raw batches, then nginx caching",
+        &both,
+        metric,
+        Goal::None,
+    );
     case.compare("gridspool", "plain", metric, Goal::None);
     case
 }

@@ -64,6 +64,35 @@ impl Nginx {
         Self::variant(directory, gridspool, "", &server)
     }
 
+    /// What nginx's cache takes by itself: slices of what another nginx has, as in gridspool's files.
+    pub(crate) fn caching(directory: &Path, gridspool: &Self, cache: &Path, origin: &Self) -> Self {
+        let cache_path = gridspool.directive("proxy_cache_path");
+        let settings = cache_path
+            .split_once("levels")
+            .expect("settings of a cache");
+        let cache_path = format!("proxy_cache_path {} levels{}", cache.display(), settings.1);
+        let before = format!(
+            "{cache_path}\nupstream origin {{ server {}; keepalive 32; }}",
+            origin.address()
+        );
+        let location = fs::read_to_string(gridspool.directory.join("gridspool/internal.conf"));
+        let location = location.expect("internal.conf");
+        let (_, location) = location
+            .split_once("location /_gridspool/store/ {")
+            .expect("slices");
+        let (location, _) = location.split_once("\n}").expect("an end");
+        let of_gridspool_alone = |line: &&str| {
+            line.trim() == "internal;" || line.trim().starts_with("include gridspool/")
+        };
+        let lines = location.lines().filter(|line| !of_gridspool_alone(line));
+        let location: String = lines.flat_map(|line| [line, "\n"]).collect();
+        let location = location.replace("http://gridspool", "http://origin");
+        let server = format!(
+            "location / {{\n{location}\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n}}\n"
+        );
+        Self::variant(directory, gridspool, &before, &server)
+    }
+
     /// What nginx does before an application, with its own defaults.
     pub(crate) fn before_plain(
         directory: &Path,

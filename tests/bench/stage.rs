@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     pub(crate) alone: Nginx,
     /// nginx alone, with body buffers of 16 KiB.
     pub(crate) small: Nginx,
+    /// A cache before nginx alone.
+    pub(crate) caching: Nginx,
     pub(crate) before_plain: Nginx,
     plain: Process,
     pub(crate) sidecar: Sidecar,
@@ -32,7 +34,7 @@ pub(crate) struct Stage {
     pub(crate) disk: Disk,
     /// Where nginx alone keeps files.
     pub(crate) files: PathBuf,
-    cache: PathBuf,
+    caches: [PathBuf; 2],
 }
 
 impl Stage {
@@ -55,6 +57,9 @@ impl Stage {
         let alone = Nginx::alone(&place("alone"), &gridspool, &disk.data.join("alone"), None);
         let small = disk.data.join("small");
         let small = Nginx::alone(&place("small"), &gridspool, &small, Some("16k"));
+        let cache = data.join("cache");
+        let second_cache = disk.data.join("caching");
+        let caching = Nginx::caching(&place("caching"), &gridspool, &second_cache, &alone);
         let socket = sockets.join("plain.sock");
         let before_plain = Nginx::before_plain(&place("plain"), &gridspool, &plain, &socket);
         let program = std::env::current_exe().expect("this program");
@@ -66,19 +71,19 @@ impl Stage {
         eventually("the plain server answers", || {
             std::os::unix::net::UnixStream::connect(&socket).ok()
         });
-        let cache = data.join("cache");
         Self {
             options,
             gridspool,
             alone,
             small,
+            caching,
             before_plain,
             plain: server,
             sidecar,
             mongo,
             disk,
             files,
-            cache,
+            caches: [cache, second_cache],
         }
     }
 
@@ -100,9 +105,14 @@ impl Stage {
 
     /// Has nginx forget all that it cached.
     pub(crate) fn empty_cache(&mut self) {
-        self.gridspool.stop();
-        disk::empty(&self.cache);
-        self.gridspool.restart();
+        for (nginx, cache) in [&mut self.gridspool, &mut self.caching]
+            .into_iter()
+            .zip(&self.caches)
+        {
+            nginx.stop();
+            disk::empty(cache);
+            nginx.restart();
+        }
     }
 
     /// Adds to a measurement what all processes used meanwhile.
@@ -129,6 +139,7 @@ impl Stage {
             ("mongod", self.mongo.ids()),
             ("nginx-alone", self.alone.ids()),
             ("nginx-16k", self.small.ids()),
+            ("nginx-caching", self.caching.ids()),
             ("nginx-plain", self.before_plain.ids()),
             ("plain", vec![self.plain.id()]),
             ("client", vec![std::process::id()]),
