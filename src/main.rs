@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     env_logger::Builder::new().parse_filters(&config.log).init();
     #[cfg(feature = "failpoints")]
     if let Ok(order) = std::env::var("GRIDSPOOL_FAILPOINT")
-        && let Err(err) = gridspool::journal::point::kill_at(&order)
+        && let Err(err) = gridspool::journal::point::strike_at(&order)
     {
         eprintln!("gridspool: GRIDSPOOL_FAILPOINT: {err}");
         return ExitCode::from(USAGE);

@@ -9,11 +9,13 @@ mod sockets;
 use std::future::Future;
 use std::io;
 use std::os::unix::net::UnixListener;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix_web::web;
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +34,9 @@ use sockets::Sockets;
 
 /// How often settled bodies are looked through.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long after a panic a watch begins anew.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the sidecar does not run.
 #[derive(Debug, thiserror::Error)]
@@ -194,8 +199,16 @@ pub async fn run(
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
     let (watched, stop_watching) = (Arc::clone(&store), stopping.clone());
-    tasks.spawn(async move { peers.watch(&*watched, stop_watching).await });
-    tasks.spawn(committer.health.clone().watch(store, stopping.clone()));
+    tasks.spawn(keep_going("peers", stopping.clone(), move || {
+        let (peers, watched, stop) = (peers.clone(), watched.clone(), stop_watching.clone());
+        async move { peers.watch(&*watched, stop).await }
+    }));
+    let (health, stop_watching) = (committer.health.clone(), stopping.clone());
+    tasks.spawn(keep_going("store", stopping.clone(), move || {
+        health
+            .clone()
+            .watch(Arc::clone(&store), stop_watching.clone())
+    }));
     tasks.spawn(repeat(
         EVICTION_INTERVAL,
         Arc::clone(&journal),
@@ -249,6 +262,22 @@ fn keyring(config: &Config) -> Result<Option<Keyring>, KeysError> {
         return Ok(None);
     };
     Keyring::load(&tokens.keys, &tokens.audience).map(Some)
+}
+
+/// Watches the other nodes or the store, and begins that anew when it panics: nobody would hear of a
+/// watch that has silently ended.
+async fn keep_going<W: Future<Output = ()>>(
+    watched: &str,
+    stop: CancellationToken,
+    watch: impl Fn() -> W,
+) {
+    while AssertUnwindSafe(watch()).catch_unwind().await.is_err() {
+        log::error!("the watch of the {watched} panicked; it begins anew");
+        let pause = tokio::time::sleep(WATCH_PAUSE);
+        if stop.run_until_cancelled(pause).await.is_none() {
+            break;
+        }
+    }
 }
 
 /// Does something to the journal again and again, until it is told to stop.

@@ -42,6 +42,11 @@ impl Backlog {
         self.changed.notify_one();
     }
 
+    /// Forgets everything, what is in flight too: none of it may be worked on any more.
+    pub(super) fn clear(&self) {
+        *self.queue() = Queue::default();
+    }
+
     /// Waits for ids that are due and hands them out, until [`Backlog::finish`]: small ones in a
     /// group, a large one alone, those that are due longest first. Small ones overtake large ones
     /// that wait for others like them. Dropping the future takes nothing out.

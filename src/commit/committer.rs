@@ -12,7 +12,7 @@ use super::attempt::Outcome;
 use super::{Arrivals, Backlog, Health, Slots, Tally};
 use crate::config::{CommitConfig, GroupConfig};
 use crate::file::{FileId, UnixMillis};
-use crate::journal::Journal;
+use crate::journal::{Journal, point::point};
 use crate::store::{Store, StoreError};
 
 /// Everything that a commit needs. Cheap to clone.
@@ -46,33 +46,49 @@ impl Committer {
     /// Works until it is told to stop, then waits for what is running, `grace` at most. A commit
     /// that is cut then, or by any other end, is taken up again at the next start.
     pub async fn run(self, stop: CancellationToken, grace: Duration) {
-        for (id, due) in self.journal.work() {
-            self.backlog.push(id, due);
-        }
         let running = TaskTracker::new();
         let cut = CancellationToken::new();
         let working = async {
             loop {
-                self.health.until_fit().await;
-                self.slots.until_free().await;
-                let length = |id| self.journal.length(id).unwrap_or_default();
-                let ids = self.backlog.next(&self.limits(), length).await;
-                let slot = self.slots.take();
-                let (committer, cut) = (self.clone(), cut.clone());
-                running.spawn(async move {
-                    cut.run_until_cancelled(committer.work_on(ids)).await;
-                    drop(slot);
-                });
+                let pacing = self.slots.follow(&*self.store);
+                let working = futures::future::join(self.hand_out(&running, &cut), pacing);
+                if AssertUnwindSafe(working).catch_unwind().await.is_err() {
+                    log::error!("the committer panicked; it begins anew");
+                    // What it had taken out comes from the journal again: nobody works on it then.
+                    running.close();
+                    running.wait().await;
+                    running.reopen();
+                    tokio::time::sleep(self.config.retry_first).await;
+                }
             }
         };
-        let pacing = self.slots.follow(&*self.store);
-        stop.run_until_cancelled(futures::future::join(working, pacing))
-            .await;
+        stop.run_until_cancelled(working).await;
         running.close();
         if tokio::time::timeout(grace, running.wait()).await.is_err() {
             log::info!("running commits are cut; they go on at the next start");
             cut.cancel();
             running.wait().await;
+        }
+    }
+
+    /// Hands out everything that the journal has to do, when it is due.
+    async fn hand_out(&self, running: &TaskTracker, cut: &CancellationToken) {
+        self.backlog.clear();
+        for (id, due) in self.journal.work() {
+            self.backlog.push(id, due);
+        }
+        loop {
+            self.health.until_fit().await;
+            self.slots.until_free().await;
+            let length = |id| self.journal.length(id).unwrap_or_default();
+            let ids = self.backlog.next(&self.limits(), length).await;
+            point!("commit.handed-out");
+            let slot = self.slots.take();
+            let (committer, cut) = (self.clone(), cut.clone());
+            running.spawn(async move {
+                cut.run_until_cancelled(committer.work_on(ids)).await;
+                drop(slot);
+            });
         }
     }
 

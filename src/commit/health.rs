@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff;
+use crate::journal::point::point;
 use crate::store::{Store, StoreError};
 
 /// Between two pings of a store that answers.
@@ -153,6 +154,7 @@ impl Health {
         let mut failures = 0;
         let watching = async {
             loop {
+                point!("store.pinged");
                 let pause = match store.ping().await {
                     Ok(()) => {
                         failures = 0;

@@ -8,6 +8,7 @@ mod access;
 mod admin;
 mod conditions;
 mod connection;
+mod contained;
 mod content_type;
 mod created;
 mod delete;
@@ -49,6 +50,7 @@ use crate::store::Store;
 
 pub use access::Access;
 pub use connection::Connection;
+pub use contained::contained;
 pub use drain::Drain;
 use problem::Problem;
 

@@ -383,7 +383,7 @@ impl From<DeliveryError> for Problem {
 
 impl From<actix_web::error::BlockingError> for Problem {
     fn from(err: actix_web::error::BlockingError) -> Self {
-        log::error!("the blocking pool is gone: {err}");
+        log::error!("work for a request was lost: {err}");
         Self::internal()
     }
 }

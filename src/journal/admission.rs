@@ -4,7 +4,7 @@ use std::io;
 
 use super::adopt::at;
 use super::error::AdoptError;
-use super::index::Index;
+use super::index::{Index, Totals};
 use super::{Journal, Room};
 use crate::file::FileId;
 
@@ -15,6 +15,27 @@ pub struct Free {
     pub bytes: u64,
     /// Names of new files; the largest number where the file system sets no limit.
     pub inodes: u64,
+}
+
+/// Room below the marks for an upload that is no entry yet. Dropping it gives it back, so that no
+/// panic keeps it.
+#[derive(Debug)]
+pub(super) struct Reserved<'a> {
+    journal: &'a Journal,
+    totals: Totals,
+}
+
+impl Reserved<'_> {
+    /// Leaves it to the one who will know what has become of the upload.
+    pub(super) fn leave(mut self) {
+        self.totals = Totals::default();
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.journal.index().release(self.totals);
+    }
 }
 
 impl Journal {
@@ -46,25 +67,27 @@ impl Journal {
     /// # Errors
     /// `Full`, `NoSpace` or `Poisoned`.
     pub fn check_admission(&self, length: u64) -> Result<(), AdoptError> {
-        self.admit(length)?;
-        self.index().release(length);
-        Ok(())
+        self.admit(length).map(drop)
     }
 
     /// Reserves room below the marks.
-    pub(super) fn admit(&self, length: u64) -> Result<(), AdoptError> {
+    pub(super) fn admit(&self, length: u64) -> Result<Reserved<'_>, AdoptError> {
         let free = self.free().map_err(at("ask for free space"))?;
         self.admit_into(free, length)
     }
 
     /// The same, with what is free on the disk.
-    pub(super) fn admit_into(&self, free: Free, length: u64) -> Result<(), AdoptError> {
+    pub(super) fn admit_into(&self, free: Free, length: u64) -> Result<Reserved<'_>, AdoptError> {
         self.check_poison()?;
         self.check_free(free, 0)?;
         let mut index = self.index();
         self.check_marks(&index, length)?;
-        index.reserve(length);
-        Ok(())
+        let totals = Totals::of(length);
+        index.reserve(totals);
+        Ok(Reserved {
+            journal: self,
+            totals,
+        })
     }
 
     /// Whether the backlog stays below its marks with `length` more bytes.

@@ -143,25 +143,12 @@ impl Journal {
     ) -> Result<Adopted, AdoptError> {
         let body = body.into();
         let window = Window::whole(body.length());
-        self.admitted(window.length, || {
-            if self.is_small(window.length) {
-                self.adopt_into_log(body, draft)
-            } else {
-                self.adopt_admitted(body, window, draft)
-            }
-        })
-    }
-
-    /// Step 1, and the others with the room that is reserved for them meanwhile.
-    pub(super) fn admitted<T>(
-        &self,
-        length: u64,
-        adopt: impl FnOnce() -> Result<T, AdoptError>,
-    ) -> Result<T, AdoptError> {
-        self.admit(length)?;
-        let adopted = adopt();
-        self.index().release(length);
-        adopted
+        let _reserved = self.admit(window.length)?; // 1
+        if self.is_small(window.length) {
+            self.adopt_into_log(body, draft)
+        } else {
+            self.adopt_admitted(body, window, draft)
+        }
     }
 
     /// Steps 2 to 8, for a part of a body as for the whole.
@@ -172,12 +159,14 @@ impl Journal {
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
         let placed = self.place_body(body)?; // 2
+        let unpromised = Unpromised {
+            journal: self,
+            id: Some(placed.id),
+        };
         point!("adopt.body-placed");
-        let promised = self.promise(&placed, window, draft); // 3 to 8
-        if promised.is_err() {
-            self.undo(placed.id);
-        }
-        promised
+        let record = self.promise(&placed, window, draft)?; // 3 to 8
+        unpromised.keep();
+        Ok(self.enter(record, Place::Files))
     }
 
     /// Step 2. A name that is taken belongs to another entry: the next id is tried.
@@ -216,7 +205,7 @@ impl Journal {
         placed: &Placed<'_>,
         window: Window,
         draft: Draft,
-    ) -> Result<Adopted, AdoptError> {
+    ) -> Result<Record, AdoptError> {
         let id = placed.id;
         let (record, file) = self.write_record(placed, Seat::alone(id), window, draft)?; // 3
         point!("adopt.record-written");
@@ -234,7 +223,7 @@ impl Journal {
         point!("adopt.promised");
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
-        Ok(self.enter(record, Place::Files))
+        Ok(record)
     }
 
     /// Step 3.
@@ -305,6 +294,27 @@ impl Journal {
                 log::error!("{}: cannot be removed: {err}", path.display());
                 return;
             }
+        }
+    }
+}
+
+/// An adoption that may end without a promise, by an error or a panic: it is taken back then.
+struct Unpromised<'a> {
+    journal: &'a Journal,
+    id: Option<FileId>,
+}
+
+impl Unpromised<'_> {
+    /// It is promised.
+    fn keep(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Unpromised<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.journal.undo(id);
         }
     }
 }

@@ -48,42 +48,24 @@ impl Journal {
         if parts.len() == 1
             && let Some((window, draft)) = parts.pop()
         {
-            let adopted = self.admitted(window.length, || {
-                self.adopt_admitted(body.into(), window, draft)
-            });
-            return Ok(vec![adopted?]);
+            let _reserved = self.admit(window.length)?;
+            return Ok(vec![self.adopt_admitted(body.into(), window, draft)?]);
         }
-        let mut reserved = Vec::new();
-        let admitted = parts.iter().try_for_each(|(window, _)| {
-            self.admit(window.length)?;
-            reserved.push(window.length);
-            Ok(())
-        }); // 1
-        let adopted = admitted.and_then(|()| self.adopt_admitted_form(body, parts));
-        for length in reserved {
-            self.index().release(length);
-        }
-        adopted
-    }
-
-    fn adopt_admitted_form(
-        &self,
-        body: &SpooledBody,
-        parts: Vec<(Window, Draft)>,
-    ) -> Result<Vec<Adopted>, AdoptError> {
-        let mut form = FormInWriting::default();
-        let promised = self.promise_form(body, parts, &mut form);
-        if promised.is_err() && !form.is_complete {
-            self.undo_form(&form.ids);
-        }
-        promised
+        let admitted = parts.iter().map(|(window, _)| self.admit(window.length));
+        let _reserved = admitted.collect::<Result<Vec<_>, _>>()?; // 1
+        let mut form = FormInWriting {
+            journal: self,
+            ids: Vec::new(),
+            is_complete: false,
+        };
+        self.promise_form(body, parts, &mut form)
     }
 
     fn promise_form(
         &self,
         body: &SpooledBody,
         parts: Vec<(Window, Draft)>,
-        form: &mut FormInWriting,
+        form: &mut FormInWriting<'_>,
     ) -> Result<Vec<Adopted>, AdoptError> {
         let mut placed = Vec::new();
         for _ in &parts {
@@ -188,12 +170,21 @@ impl Journal {
     }
 }
 
-/// A form on its way, for the case that it does not arrive.
-#[derive(Debug, Default)]
-struct FormInWriting {
+/// A form on its way, for the case that it does not arrive, by an error or a panic: it is taken back
+/// then.
+struct FormInWriting<'a> {
+    journal: &'a Journal,
     ids: Vec<FileId>,
     /// Whether all of it is in `incoming` and its list is gone: to be kept as a whole.
     is_complete: bool,
+}
+
+impl Drop for FormInWriting<'_> {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            self.journal.undo_form(&self.ids);
+        }
+    }
 }
 
 /// The id that a form's list is named by.

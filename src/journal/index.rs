@@ -38,14 +38,22 @@ pub struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, length: u64) {
-        self.entries += 1;
-        self.bytes += length;
+    /// Of one entry.
+    pub(super) fn of(length: u64) -> Self {
+        Self {
+            entries: 1,
+            bytes: length,
+        }
     }
 
-    fn subtract(&mut self, length: u64) {
-        self.entries -= 1;
-        self.bytes -= length;
+    fn add(&mut self, more: Self) {
+        self.entries += more.entries;
+        self.bytes += more.bytes;
+    }
+
+    fn subtract(&mut self, less: Self) {
+        self.entries -= less.entries;
+        self.bytes -= less.bytes;
     }
 }
 
@@ -81,7 +89,8 @@ impl Index {
 
     pub(super) fn insert(&mut self, id: FileId, slot: Slot) {
         self.remove(id);
-        self.totals.entry(slot.room).or_default().add(slot.length);
+        let totals = self.totals.entry(slot.room).or_default();
+        totals.add(Totals::of(slot.length));
         if slot.room.is_pending() {
             self.pending.insert(id);
         }
@@ -105,10 +114,8 @@ impl Index {
     pub(super) fn remove(&mut self, id: FileId) {
         self.cleared.remove(&id);
         if let Some(slot) = self.slots.remove(&id) {
-            self.totals
-                .entry(slot.room)
-                .or_default()
-                .subtract(slot.length);
+            let totals = self.totals.entry(slot.room).or_default();
+            totals.subtract(Totals::of(slot.length));
             self.pending.remove(&id);
         }
     }
@@ -145,12 +152,12 @@ impl Index {
             })
     }
 
-    pub(super) fn reserve(&mut self, length: u64) {
-        self.reserved.add(length);
+    pub(super) fn reserve(&mut self, totals: Totals) {
+        self.reserved.add(totals);
     }
 
-    pub(super) fn release(&mut self, length: u64) {
-        self.reserved.subtract(length);
+    pub(super) fn release(&mut self, totals: Totals) {
+        self.reserved.subtract(totals);
     }
 
     pub(super) fn oldest_pending(&self) -> Option<FileId> {

@@ -63,8 +63,8 @@ impl Journal {
                             &self.layout.record(Room::Deleted, id),
                         )
                         .map_err(at(id, "move the record into deleted"))?; // 1
-                    point!("delete.record-moved");
                     index.move_to(id, Room::Deleted);
+                    point!("delete.record-moved");
                 }
             }
             slot
@@ -111,8 +111,8 @@ impl Journal {
         self.keep_deleted(id)?;
         point!("erase.answer-kept");
         self.unlink_entry(Room::Deleted, id)?;
-        point!("erase.unlinked");
         self.index().remove(id);
+        point!("erase.unlinked");
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 //! in two rooms, and recovery believes the later one.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disk::if_there;
 use super::entry::Record;
@@ -58,8 +58,8 @@ impl Journal {
                 self.disk
                     .rename(&from, &to)
                     .map_err(at(id, "move the record into settled"))?;
-                point!("settle.record-moved");
                 index.move_to(id, Room::Settled);
+                point!("settle.record-moved");
                 Ok(Settling::Settled)
             }
         }
@@ -181,23 +181,19 @@ impl Journal {
         let encoded = change(record)
             .encode()
             .map_err(at(id, "encode the record"))?;
-        let in_writing = self.layout.record_in_writing(id);
-        let written = self
-            .disk
-            .create(&in_writing, &encoded)
-            .map_err(at(id, "write the record"));
+        let mut unmoved = Unmoved {
+            journal: self,
+            path: self.layout.record_in_writing(id),
+            is_moved: false,
+        };
+        let written = self.disk.create(&unmoved.path, &encoded);
+        let file = written.map_err(at(id, "write the record"))?;
         point!("move.record-written");
-        let moved = written
-            .and_then(|file| self.sync_file(&file).map_err(at(id, "fsync the record")))
-            .and_then(|()| self.replace(id, &in_writing, to));
+        self.sync_file(&file).map_err(at(id, "fsync the record"))?;
+        let from = self.replace(id, &unmoved.path, to)?;
+        unmoved.is_moved = true;
         point!("move.record-moved");
-        // A disk that is full leaves half a record.
-        if moved.is_err()
-            && let Err(err) = if_there(self.disk.unlink(&in_writing))
-        {
-            log::error!("{}: cannot be removed: {err}", in_writing.display());
-        }
-        if moved? != to {
+        if from != to {
             self.sync_directory(&self.layout.room(to))
                 .map_err(at(id, "fsync the room"))?;
         }
@@ -229,6 +225,24 @@ impl Journal {
             .map_err(at(id, "move the record"))?;
         index.move_to(id, to);
         Ok(from)
+    }
+}
+
+/// A new record that may be left where it is written, by an error (of a full disk the half of it) or
+/// a panic: it is removed then.
+struct Unmoved<'a> {
+    journal: &'a Journal,
+    path: PathBuf,
+    is_moved: bool,
+}
+
+impl Drop for Unmoved<'_> {
+    fn drop(&mut self) {
+        if !self.is_moved
+            && let Err(err) = if_there(self.journal.disk.unlink(&self.path))
+        {
+            log::error!("{}: cannot be removed: {err}", self.path.display());
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
 use crate::config::Config;
-use crate::http::{Connection, Node};
+use crate::http::{Connection, Node, contained};
 
 /// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
 /// sends a request into a connection that is being closed.
@@ -83,7 +83,7 @@ impl<'a> Sockets<'a> {
                 .wrap_fn(move |request, service| {
                     let (answering, leaving) = (service.call(request), leaving.clone());
                     async move {
-                        let mut answer = answering.await?;
+                        let mut answer = contained(answering).await?;
                         if leaving.is_cancelled() {
                             let head = answer.response_mut().head_mut();
                             head.set_connection_type(ConnectionType::Close);

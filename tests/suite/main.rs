@@ -37,6 +37,8 @@ mod metrics;
 mod operations;
 mod outage;
 mod own_check;
+#[cfg(feature = "failpoints")]
+mod panics;
 mod partition;
 mod points;
 mod poison;

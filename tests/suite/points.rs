@@ -1,7 +1,9 @@
 //! The points at which the proof kills the sidecar are in no build but its own.
 
+#[cfg(not(feature = "failpoints"))]
 use crate::support::points;
 
+#[cfg(not(feature = "failpoints"))]
 #[test]
 fn no_point_of_the_proof_is_in_a_build_without_its_feature() {
     let program = std::fs::read(env!("CARGO_BIN_EXE_gridspool")).unwrap();

@@ -81,16 +81,16 @@ impl Journal {
         waiter: Box<dyn Waiter>,
     ) -> Result<(), AdoptError> {
         let body = Received::Passed(body);
-        self.admit_into(free, body.length())?;
-        let queued = self.frame(body, draft).and_then(|framed| {
-            let queued = Queued {
-                record: framed.record,
-                position: framed.position,
-                waiter,
-            };
-            self.enqueue(framed.frame, queued)
-        });
-        queued.inspect_err(|_| self.index().release(body.length()))
+        let reserved = self.admit_into(free, body.length())?;
+        let framed = self.frame(body, draft)?;
+        let queued = Queued {
+            record: framed.record,
+            position: framed.position,
+            waiter,
+        };
+        self.enqueue(framed.frame, queued)?;
+        reserved.leave();
+        Ok(())
     }
 
     /// Step 1.

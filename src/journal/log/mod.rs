@@ -138,10 +138,11 @@ impl Journal {
         let length = frame::GROUP_HEAD_BYTES + gathered.length + notes.len();
         let length = u64::try_from(length).map_err(io::Error::other)?;
         let mut active = lock(&self.log.active);
-        let mut segment = match active.take() {
+        let ready = active.take();
+        let segment = active.insert(match ready {
             Some(segment) if segment.length < SEGMENT_BYTES => segment,
             _ => self.new_segment()?,
-        };
+        });
         let place = segment.length;
         let head = segment.seal.group_head(place, length);
         let mut pieces = vec![head.as_slice()];
@@ -156,29 +157,37 @@ impl Journal {
             // It may be only the zeros that failed, behind a whole group that is refused now.
             if self.disk.truncate(&segment.file, place).is_ok() {
                 segment.written = place;
-                *active = Some(segment);
+            } else {
+                *active = None;
             }
             return Err(err);
         }
         point!("log.group-written");
         if let Err(err) = self.disk.sync_bytes(&segment.file) {
             self.set_poison("the log", &err);
+            drop(active);
             // Of no use against a power cut, but it is refused for all who read on.
-            if let Err(err) = self.disk.truncate(&segment.file, place) {
-                log::error!("a group that was refused stays in the log: {err}");
-            }
+            self.take_back();
             return Err(err);
         }
         point!("log.group-fsynced");
         segment.length = place + length;
         segment.written = segment.written.max(end);
         let generation = segment.generation;
-        *active = Some(segment);
         drop(active);
         if let Some(live) = lock(&self.log.live).get_mut(&generation) {
             *live += gathered.entries;
         }
         Ok((generation, place))
+    }
+
+    /// Cuts off what was written behind the last whole group. The segment gets no other.
+    fn take_back(&self) {
+        if let Some(segment) = lock(&self.log.active).take()
+            && let Err(err) = self.disk.truncate(&segment.file, segment.length)
+        {
+            log::error!("a group that was refused stays in the log: {err}");
+        }
     }
 
     /// Begins a segment. Head and name are synced before anything is in it.
@@ -198,8 +207,8 @@ impl Journal {
                 log::error!("{}: cannot be removed: {err}", path.display());
             }
         })?;
-        point!("log.segment-made");
         lock(&self.log.live).insert(generation, 0);
+        point!("log.segment-made");
         self.disk
             .sync_bytes(&file)
             .inspect_err(|err| self.set_poison("the log", err))?;

@@ -4,14 +4,14 @@
 //! Who waits does so on a thread of its own ([`Journal::append`]), and then leads itself when nobody
 //! does; or is a [`Waiter`], which takes no thread.
 
-use std::io;
-use std::mem;
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, MutexGuard, OnceLock, PoisonError};
+use std::{io, mem, thread};
 
 use super::super::adopt::{Adopted, at};
 use super::super::entry::Record;
 use super::super::error::AdoptError;
-use super::super::index::Place;
+use super::super::index::{Place, Totals};
 use super::frame::{self, Position};
 use super::{Journal, lock};
 use crate::file::FileId;
@@ -46,7 +46,7 @@ pub(super) struct Gathering {
     pub(super) entries: u64,
     group: Arc<Group>,
     /// The entries of those who wait on no thread.
-    queued: Vec<Queued>,
+    queued: VecDeque<Queued>,
 }
 
 /// What the threads of a group share.
@@ -118,6 +118,14 @@ impl Queue {
         (mem::take(&mut self.gathering), mem::take(&mut self.gone))
     }
 
+    /// Has somebody else lead, if anybody waits.
+    fn hand_on(&self) {
+        if let Some(first) = self.gathering.queued.front() {
+            first.waiter.lead();
+        }
+        self.gathering.group.turn.notify_one();
+    }
+
     /// How many uploads wait for the next group.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> u64 {
@@ -149,10 +157,7 @@ impl Journal {
             }
             queue = self.write_next(queue);
             // This thread has its own to do: one of those who have none must find another.
-            if let Some(first) = queue.gathering.queued.first() {
-                first.waiter.lead();
-            }
-            queue.gathering.group.turn.notify_one();
+            queue.hand_on();
         }
     }
 
@@ -166,7 +171,7 @@ impl Journal {
         if !queue.is_led && queue.gathering.queued.is_empty() {
             queued.waiter.lead();
         }
-        queue.gathering.queued.push(queued);
+        queue.gathering.queued.push_back(queued);
         Ok(())
     }
 
@@ -186,22 +191,19 @@ impl Journal {
         queue.is_led = true;
         let (gathered, gone) = queue.take();
         drop(queue);
-        let written = self.write_group(&gathered, &gone);
-        let failed = written.is_err();
-        let outcome = gathered
-            .group
-            .outcome
-            .get_or_init(|| written.map_err(Failure::from));
-        for queued in gathered.queued {
+        let mut lead = Lead {
+            journal: self,
+            gathered,
+            gone,
+        };
+        let written = self.write_group(&lead.gathered, &lead.gone);
+        let group = Arc::clone(&lead.gathered.group);
+        let outcome = group.outcome.get_or_init(|| written.map_err(Failure::from));
+        while let Some(queued) = lead.gathered.queued.pop_front() {
             self.tell(queued, outcome.clone());
         }
-        let mut queue = lock(&self.log.queue);
-        if failed {
-            queue.gone.extend(gone);
-        }
-        queue.is_led = false;
-        gathered.group.turn.notify_all();
-        queue
+        drop(lead);
+        lock(&self.log.queue)
     }
 
     /// Tells one who waits what has become of the group.
@@ -211,7 +213,7 @@ impl Journal {
             position,
             waiter,
         } = queued;
-        self.index().release(record.meta.length);
+        self.index().release(Totals::of(record.meta.length));
         let adopted = outcome
             .map_err(|failure| at("write to the log")(failure.into()))
             .and_then(|(generation, place)| {
@@ -221,5 +223,37 @@ impl Journal {
                 Ok(self.enter(record, place))
             });
         waiter.told(adopted);
+    }
+}
+
+/// The lead of one group. It ends when this is dropped, by a panic as well: else nobody would write
+/// ever again, and all would wait.
+struct Lead<'a> {
+    journal: &'a Journal,
+    gathered: Gathering,
+    gone: Vec<FileId>,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let Gathering { group, queued, .. } = mem::take(&mut self.gathered);
+        let outcome = group.outcome.get_or_init(|| {
+            self.journal.take_back();
+            Err(io::Error::other("the thread that wrote it panicked").into())
+        });
+        // Whom a panic has left untold learns that by the end of the waiter.
+        for untold in queued {
+            let length = untold.record.meta.length;
+            self.journal.index().release(Totals::of(length));
+        }
+        let mut queue = lock(&self.journal.log.queue);
+        if outcome.is_err() {
+            queue.gone.append(&mut self.gone);
+        }
+        queue.is_led = false;
+        group.turn.notify_all();
+        if thread::panicking() {
+            queue.hand_on();
+        }
     }
 }

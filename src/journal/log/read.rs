@@ -127,7 +127,13 @@ impl Journal {
         };
         self.remove_files(id)?; // 1
         point!("unpack.cleared");
+        let mut half_done = HalfUnpacked {
+            journal: self,
+            id,
+            is_over: false,
+        };
         let written = self.write_files(&logged); // 2 to 4
+        half_done.is_over = true;
         let mut index = self.index();
         let slot = index.get(id);
         if written.is_ok()
@@ -189,6 +195,23 @@ impl Journal {
         match self.disk.link(&segment, &self.layout.corrupt().join(name)) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             linked => linked,
+        }
+    }
+}
+
+/// An entry that is being given its files. Those that a panic leaves are removed: they are nobody's.
+struct HalfUnpacked<'a> {
+    journal: &'a Journal,
+    id: FileId,
+    is_over: bool,
+}
+
+impl Drop for HalfUnpacked<'_> {
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Err(err) = self.journal.remove_files(self.id)
+        {
+            log::error!("{err}");
         }
     }
 }

@@ -62,6 +62,7 @@ enum Plan {
     Sound,
     Once(usize, Fault),
     From(usize),
+    Panic(usize),
 }
 
 /// Counts its calls, and fails those it was told to. An fsync costs nothing here: it only marks
@@ -118,6 +119,16 @@ impl FaultyDisk {
     /// Fails one call, counted from now.
     pub(super) fn fail_once(&self, call: usize, fault: Fault) {
         self.plan(Plan::Once(call, fault));
+    }
+
+    /// Panics in one call instead of carrying it out, counted from now.
+    pub(super) fn panic_once(&self, call: usize) {
+        self.plan(Plan::Panic(call));
+    }
+
+    /// As [`FaultyDisk::panic_once`], and goes on counting.
+    pub(super) fn panic_then(&self, call: usize) {
+        self.state().plan = Plan::Panic(call);
     }
 
     /// Carries out no call from this one on, counted from now, as if the process were dead.
@@ -212,7 +223,11 @@ impl FaultyDisk {
                 error: io::Error::other("the process is dead"),
                 is_torn: at == call,
             }),
-            Plan::Sound | Plan::Once(..) | Plan::From(_) => Ok(state),
+            Plan::Panic(at) if at == call => {
+                drop(state);
+                panic!("the disk, call {call}: {name}");
+            }
+            Plan::Sound | Plan::Once(..) | Plan::From(_) | Plan::Panic(_) => Ok(state),
         }
     }
 }

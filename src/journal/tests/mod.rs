@@ -14,6 +14,7 @@ mod log;
 mod log_cuts;
 mod moves;
 mod operations;
+mod panics;
 mod random;
 mod recovery;
 mod scratch;

@@ -182,6 +182,48 @@ fn whoever_is_told_of_a_failure_has_left_nothing_and_the_rest_is_as_it_was() {
     }
 }
 
+/// Nobody waits for ever for one who is gone.
+#[test]
+fn a_leader_that_panics_takes_down_its_group_alone() {
+    for call in 0..2 {
+        let site = Site::new();
+        let zero = site.begin(b"zero").recv().unwrap().unwrap();
+        site.scratch.disk.heal();
+        site.scratch.disk.pause_at(call);
+        site.scratch.disk.panic_then(call);
+        let spooled = site.scratch.spooled_as("0000000002", b"spooled");
+        let (lost, ids) = std::thread::scope(|scope| {
+            let journal = &site.journal;
+            let lost = site.begin(b"lost");
+            let mut next = None;
+            site.scratch.disk.during_pause(|| {
+                let passed = site.begin(b"passed");
+                let blocked = scope.spawn(|| journal.adopt(&spooled, draft()).unwrap().id());
+                while journal.log.waiting() < 2 {
+                    std::thread::yield_now();
+                }
+                next = Some((passed, blocked));
+            });
+            let (passed, blocked) = next.unwrap();
+            let passed = passed.recv().unwrap().unwrap().id();
+            (lost.recv(), [passed, blocked.join().unwrap()])
+        });
+        assert!(lost.is_err(), "{lost:?}");
+        let later = site.begin(b"later").recv().unwrap().unwrap();
+        let threads: Vec<_> = site.leading.lock().unwrap().drain(..).collect();
+        let ended = threads.into_iter().map(JoinHandle::join);
+        assert_eq!(ended.filter(Result::is_err).count(), 1);
+        let files = [
+            (zero.id(), b"zero".to_vec()),
+            (ids[0], b"passed".to_vec()),
+            (ids[1], b"spooled".to_vec()),
+            (later.id(), b"later".to_vec()),
+        ];
+        site.assert_holds(&files);
+        site.restart().assert_holds(&files);
+    }
+}
+
 #[test]
 fn what_is_not_admitted_is_refused_at_once_and_reserves_nothing() {
     let mut site = Site::new();

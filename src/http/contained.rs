@@ -1,0 +1,21 @@
+//! What a panic costs: the request that met it, and no other.
+
+use std::panic::AssertUnwindSafe;
+
+use actix_web::Error;
+use futures::FutureExt as _;
+
+use super::Problem;
+
+/// Answers a request whose handler panics with a 500, on a connection that stays. What the handler
+/// held is given back by then: nothing here is left half-changed by a panic.
+///
+/// # Errors
+/// Those of the handler, and that answer.
+pub async fn contained<T>(answering: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let answered = AssertUnwindSafe(answering).catch_unwind().await;
+    answered.unwrap_or_else(|_| {
+        log::error!("a request was lost by a panic");
+        Err(Problem::internal().into())
+    })
+}

@@ -1,0 +1,163 @@
+//! A panic costs the request or the attempt that met it: the process lives, and nothing is kept from
+//! others. In builds with the feature `failpoints` alone: each test has a thread panic at one of the
+//! points that the proof kills at.
+
+use mongodb::bson::doc;
+
+use crate::support::{Answer, Builder, Client, Ledger, Mongo, Site, noise, points, wait_until};
+
+const FORM: &str = "multipart/form-data; boundary=x";
+
+/// What a thread says when it panics at a point.
+const WORD: &str = "as the failpoint says";
+
+fn restart(site: &mut Site, point: &str) {
+    site.stop_sidecar();
+    site.reconfigure(|builder| builder.set("failpoint", format!("{point}=1:panic")));
+    site.start_sidecar();
+}
+
+fn form() -> Vec<u8> {
+    let part = "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\nfile\r\n";
+    [part, part, "--x--\r\n"].concat().into_bytes()
+}
+
+/// Types and bodies of uploads that come by a point.
+fn uploads(point: &str) -> Vec<(&'static str, Vec<u8>)> {
+    match point.split('.').next() {
+        Some("form") => vec![(FORM, form())],
+        Some("adopt") => vec![("a/b", noise(1, 100_000))],
+        // One waits on no thread, the other on one of its own.
+        _ => vec![("a/b", noise(1, 1_000)), ("a/b", noise(1, 40_000))],
+    }
+}
+
+fn post(client: &Client, content_type: &str, body: &[u8]) -> Answer {
+    client.post("/files", &[("Content-Type", content_type)], body)
+}
+
+#[test]
+fn a_panic_in_an_upload_is_a_500_and_leaves_neither_files_nor_taken_room() {
+    let mut site = Builder::default()
+        .set("journal_max_entries", 2)
+        .start_without_mongodb();
+    let client = site.client();
+    let in_uploads = ["adopt.", "form.", "log."];
+    let points = points().into_iter();
+    for point in points.filter(|point| in_uploads.iter().any(|part| point.starts_with(part))) {
+        for (content_type, body) in uploads(&point) {
+            let case = format!("{point}, {} bytes", body.len());
+            restart(&mut site, &point);
+            let sidecar = site.sidecar_id();
+            post(&client, content_type, &body).assert_problem(500, "internal");
+            assert!(site.log().contains(WORD), "{case}");
+            wait_until("the spool is empty", || site.names("spool").is_empty());
+            assert_eq!(site.names("journal/tmp"), Vec::<String>::new(), "{case}");
+            // After its last step nobody knows whether a form is promised: it is there, or not.
+            if point != "form.promised" {
+                for room in ["incoming", "body"] {
+                    let names = site.names(&format!("journal/{room}"));
+                    assert_eq!(names, Vec::<String>::new(), "{case}");
+                }
+            }
+            assert_eq!(client.get("/healthz").status, 200, "{case}");
+            // As many as there may be.
+            for content in [&body[..], b"more"] {
+                let taken = client.post("/files", &[("Content-Type", "a/b")], content);
+                assert_eq!(taken.status, 201, "{case}: {taken:?}");
+                assert!(
+                    client.get(taken.header("Location")).body == content,
+                    "{case}"
+                );
+                let id = taken.json()["id"].as_str().unwrap().to_owned();
+                assert_eq!(client.get(&format!("/files/{id}")).status, 200, "{case}");
+            }
+            assert_eq!(site.sidecar_id(), sidecar);
+            empty(&mut site);
+        }
+    }
+}
+
+/// Begins with an empty journal.
+fn empty(site: &mut Site) {
+    site.stop_sidecar();
+    for room in ["incoming", "body", "log", "tmp"] {
+        for name in site.names(&format!("journal/{room}")) {
+            std::fs::remove_file(site.data_dir().join("journal").join(room).join(name)).unwrap();
+        }
+    }
+    site.reconfigure(|builder| builder.set("failpoint", "none=1"));
+    site.start_sidecar();
+}
+
+#[test]
+fn a_panic_in_a_handler_is_a_500_on_a_connection_that_goes_on() {
+    let mut site = Site::without_mongodb();
+    for point in [
+        "delete.record-moved",
+        "delete.rooms-fsynced",
+        "delete.body-unlinked",
+    ] {
+        restart(&mut site, point);
+        let client = site.client();
+        let file = client.upload(&noise(1, 100_000));
+        client.delete(&file.path).assert_problem(500, "internal");
+        assert!(site.log().contains("a request was lost by a panic"));
+        assert_eq!(client.delete(&file.path).status, 404, "{point}");
+        assert_eq!(client.get(&file.path).status, 404, "{point}");
+        client.upload(b"next");
+    }
+}
+
+/// The points that the committer comes by, and those who watch and sweep.
+const BEHIND_THE_ANSWER: [&str; 14] = [
+    "commit.handed-out",
+    "store.pinged",
+    "settle.left-the-log",
+    "settle.proven",
+    "settle.record-moved",
+    "move.record-written",
+    "move.record-moved",
+    "move.room-fsynced",
+    "move.old-unlinked",
+    "sweep.notes-fsynced",
+    "sweep.moves-fsynced",
+    "sweep.entry-unlinked",
+    "answers.written",
+    "leave.body-unlinked",
+];
+
+#[test]
+fn a_panic_behind_the_answer_loses_no_file_and_needs_no_restart() {
+    let mongo = Mongo::start();
+    let mut site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .set("retry_first_ms", 50)
+        .set("retry_max_ms", 100)
+        .start(&mongo);
+    let client = site.client();
+    let ledger = Ledger::default();
+    for point in BEHIND_THE_ANSWER {
+        restart(&mut site, point);
+        let sidecar = site.sidecar_id();
+        if point.starts_with("move.") {
+            // BadValue: that is the entry's own fault, and it is put off.
+            let refusal = doc! { "failCommands": ["insert"], "errorCode": 2 };
+            mongo.fail_command(doc! { "times": 4 }, refusal);
+        }
+        for (seed, length) in [(1, 300_000), (2, 1_000), (3, 0)] {
+            let key = format!("{point}-{seed}");
+            let headers = [("Idempotency-Key", &*key), ("Content-Type", "a/b")];
+            let answer = client.post("/files", &headers, &noise(seed, length));
+            ledger.enter(crate::support::Uploaded::read(&answer), seed, length);
+        }
+        ledger.try_upload_form(&client, &[4, 5], 100_000).unwrap();
+        wait_until(&format!("{point} is come by"), || site.log().contains(WORD));
+        site.wait_until_empty();
+        mongo.heal();
+        assert_eq!(site.sidecar_id(), sidecar, "{point}");
+        assert_eq!(site.status()["commit"]["in_flight"], 0, "{point}");
+    }
+    ledger.assert_readable(&client);
+    mongo.assert_holds_just(&ledger);
+}
