@@ -17,6 +17,9 @@ pub(crate) use point;
 ///
 /// # Errors
 /// When it says nothing of the kind.
+///
+/// # Panics
+/// At that point, if it says so.
 #[cfg(feature = "failpoints")]
 pub fn strike_at(order: &str) -> Result<(), String> {
     use std::sync::atomic::{AtomicU32, Ordering};
