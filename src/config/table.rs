@@ -71,7 +71,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("idempotency_files", "COUNT", "100000", "files of which such answers are kept; the oldest go first"),
     setting("spool_orphan_seconds", "SECONDS", "60", "age at which a spool file that no process has open is removed"),
     setting("stop_grace_seconds", "SECONDS", "20", "how long SIGTERM waits for running requests and commits"),
-    setting("log", "FILTER", "info,mongodb=warn,actix_server=warn", "what is logged, in env_logger's words"),
+    setting("log", "FILTER", "info,mongodb=warn,actix_server=warn,actix_http=off", "what is logged, in env_logger's words"),
 ];
 
 /// What stands in for some defaults when `memory` is `low`.

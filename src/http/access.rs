@@ -64,7 +64,7 @@ impl Access {
                 let token = token(headers, target)?;
                 let token = token.ok_or_else(|| Problem::unauthorized(""))?;
                 keyring.check(token).map_err(|err| {
-                    log::info!("a request was refused: {err}");
+                    log::debug!("a request was refused: {err}");
                     Problem::unauthorized("invalid_token")
                 })?
             }

@@ -54,7 +54,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let own = self.is_asked.then(|| instead_of(bytes)).flatten();
-        let own = own.map(|problem| problem.to_wire());
+        let own = own.map(|problem| {
+            log::debug!("a head could not be read: {problem}");
+            problem.to_wire()
+        });
         let leaving = own.as_deref().map_or(bytes, str::as_bytes);
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, leaving))?;
         self.is_asked = false;

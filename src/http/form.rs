@@ -93,7 +93,7 @@ fn head(form_type: &FormType, part: &Part) -> Result<Field, Problem> {
         .flatten()
         .ok_or_else(|| Problem::bad_form("The head of a part cannot be read."))?
         .map_err(|err| {
-            log::info!("a form was refused: {err}");
+            log::debug!("a form was refused: {err}");
             Problem::bad_form("The head of a part cannot be read.")
         })?;
     check_encoding(&field, part.data)?;

@@ -3,7 +3,9 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use log::Level;
 
+use super::seldom::Seldom;
 use super::{Node, Problem, delete, document, download};
 use crate::accel;
 use crate::delivery::Found;
@@ -127,9 +129,15 @@ impl Problem {
     }
 }
 
+/// That another node does not answer.
+static SILENT: Seldom = Seldom::new(Level::Warn);
+
+/// That keys or clocks differ; or a client who tries.
+static FORGED: Seldom = Seldom::new(Level::Warn);
+
 impl From<Unreachable> for Problem {
     fn from(err: Unreachable) -> Self {
-        log::warn!("{err}");
+        log::log!(SILENT.level(), "{err}");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
@@ -141,7 +149,10 @@ impl From<Unreachable> for Problem {
 
 impl From<BadPass> for Problem {
     fn from(err: BadPass) -> Self {
-        log::warn!("a question in another node's name was refused: {err}");
+        log::log!(
+            FORGED.level(),
+            "a question in another node's name was refused: {err}"
+        );
         match err {
             BadPass::NoKey => Self::not_found(),
             BadPass::Form | BadPass::Time(_) | BadPass::Signature => Self::forbidden(),

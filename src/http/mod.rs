@@ -29,6 +29,7 @@ mod prefer;
 mod problem;
 mod ranges;
 mod refusal;
+mod seldom;
 mod slices;
 mod subjects;
 mod upload;

@@ -7,8 +7,10 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use log::Level;
 use serde_json::json;
 
+use super::seldom::Seldom;
 use crate::accel;
 use crate::delivery::DeliveryError;
 use crate::file::InvalidMetadata;
@@ -260,7 +262,7 @@ impl From<ClaimError> for Problem {
             ClaimError::Open { source, .. } => {
                 if source.kind() == std::io::ErrorKind::NotFound {
                     // A caller that hung up: nginx has removed the file, and nobody reads this.
-                    log::info!("{err}");
+                    log::debug!("{err}");
                 } else {
                     log::error!("{err}");
                 }
@@ -279,11 +281,11 @@ impl From<FormError> for Problem {
     fn from(err: FormError) -> Self {
         match err {
             FormError::Malformed(_) => {
-                log::info!("a form was refused: {err}");
+                log::debug!("a form was refused: {err}");
                 Self::bad_form("The body is not a whole form with the boundary of its type.")
             }
             FormError::TooLarge(_) => {
-                log::info!("a form was refused: {err}");
+                log::debug!("a form was refused: {err}");
                 Self::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     "form-too-large",
@@ -304,45 +306,40 @@ impl From<InvalidMetadata> for Problem {
     }
 }
 
+/// Why uploads are refused: as many lines as there are uploads otherwise.
+static REFUSED: Seldom = Seldom::new(Level::Error);
+
+/// Why the store is not asked with success, by whoever asks.
+static FAILED: Seldom = Seldom::new(Level::Warn);
+
 impl From<AdoptError> for Problem {
     fn from(err: AdoptError) -> Self {
+        log::log!(REFUSED.level(), "an upload was refused: {err}");
         match err {
-            AdoptError::Full(_) => {
-                log::warn!("an upload was refused: {err}");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "journal-full",
-                    "Too many files wait to be stored. Send the request again later.",
-                )
-                .retry_after(RETRY_LATER)
-            }
-            AdoptError::Poisoned(_) => {
-                log::warn!("an upload was refused: {err}");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "journal-not-writable",
-                    "No files can be taken here just now.",
-                )
-                .retry_after(RETRY_LATER)
-            }
-            AdoptError::NoSpace(_) => {
-                log::error!("an upload was refused: {err}");
-                Self::new(
-                    StatusCode::INSUFFICIENT_STORAGE,
-                    "no-space",
-                    "There is no room for the body just now.",
-                )
-                .retry_after(RETRY_LATER)
-            }
-            AdoptError::Disk { .. } => {
-                log::error!("an upload was refused: {err}");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "journal-not-writable",
-                    "The file could not be kept. Send the request again.",
-                )
-                .retry_after(RETRY_SOON)
-            }
+            AdoptError::Full(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "journal-full",
+                "Too many files wait to be stored. Send the request again later.",
+            )
+            .retry_after(RETRY_LATER),
+            AdoptError::Poisoned(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "journal-not-writable",
+                "No files can be taken here just now.",
+            )
+            .retry_after(RETRY_LATER),
+            AdoptError::NoSpace(_) => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "no-space",
+                "There is no room for the body just now.",
+            )
+            .retry_after(RETRY_LATER),
+            AdoptError::Disk { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "journal-not-writable",
+                "The file could not be kept. Send the request again.",
+            )
+            .retry_after(RETRY_SOON),
         }
     }
 }
@@ -360,7 +357,7 @@ impl From<JournalError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(err: StoreError) -> Self {
-        log::warn!("{err}");
+        log::log!(FAILED.level(), "{err}");
         match err {
             StoreError::Unavailable(_) | StoreError::Unfit(_) => Self::unavailable(),
             StoreError::Damaged(_) => Self::damaged(),

@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
-use crate::support::{Answer, Site, noise, read_to_end, wait_until};
+use crate::support::{Answer, Builder, Site, noise, read_to_end, wait_until};
 
 /// What may be wrong with a head: bytes behind the address, lines, and what that is answered.
 fn flaws() -> Vec<(&'static [u8], Vec<u8>, u16, &'static str)> {
@@ -120,4 +120,65 @@ fn the_sidecar_says_that_it_closes_the_connection_of_a_head_that_it_cannot_read(
         assert_eq!(answer.header("connection"), "close");
         assert_eq!(answer.json()["status"], status);
     }
+}
+
+/// What clients can send as often as they like, and that fails.
+fn nuisances() -> Vec<Vec<u8>> {
+    let plain = |line: &str, rest: &str| {
+        let head = format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{rest}");
+        head.into_bytes()
+    };
+    let file = "/files/aaaaaaaaaaaaaaaaaaaaaaaa";
+    let form = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length:";
+    let parts = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n".repeat(1025);
+    vec![
+        plain(&format!("GET {file}"), "X: \u{1}\r\n\r\n"),
+        plain(&format!("GET {file}"), &("X: y\r\n".repeat(200) + "\r\n")),
+        plain(&format!("GET {file}"), "\r\n"),
+        plain(&format!("DELETE {file}"), "\r\n"),
+        plain(
+            &format!("GET /_gridspool/hop{file}"),
+            "X-Gridspool-Pass: a\r\n\r\n",
+        ),
+        plain("POST /files", &format!("{form} 4\r\n\r\nform")),
+        plain(
+            "POST /files",
+            &format!("{form} {}\r\n\r\n{parts}", parts.len()),
+        ),
+        plain("POST /files", "Content-Length: 500\r\n\r\nhalf"),
+        plain("POST /files", "Content-Length: 5000000\r\n\r\nhalf"),
+        plain(
+            "PUT /files/a",
+            "Repr-Digest: sha-256=:AAAA:\r\nContent-Length: 1\r\n\r\na",
+        ),
+    ]
+}
+
+#[test]
+fn no_client_can_flood_the_log() {
+    // Without a store every search for a file fails; and there is room for one upload.
+    let site = Builder::default()
+        .set("log", "info,mongodb=warn,actix_server=warn,actix_http=off")
+        .set("journal_max_entries", 1)
+        .start_without_mongodb();
+    let client = site.client();
+    client.upload(b"all that there is room for");
+    for _ in 0..10 {
+        for nuisance in nuisances() {
+            let mut stream = site.connect();
+            // A refusal may come, and the connection end, before all is sent.
+            stream.write_all(&nuisance).unwrap_or_default();
+            if !nuisance.ends_with(b"half") {
+                let answer = read_to_end(stream);
+                assert!(answer.starts_with(b"HTTP/1.1 4") || answer.starts_with(b"HTTP/1.1 5"));
+            }
+        }
+        assert_eq!(client.post("/files", &[], b"more").status, 503);
+    }
+    let count = |word: &str| site.log().matches(word).count();
+    let warned = ["WARN", "ERROR"].map(count);
+    // What the start says, the store's silence, and one line for each kind of refusal.
+    assert!(warned[0] <= 6 && warned[1] <= 1, "{}", site.log());
+    assert!(site.log().lines().count() < 30, "{}", site.log());
+    assert!(count("an upload was refused") == 1, "{}", site.log());
 }
