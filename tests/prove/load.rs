@@ -103,7 +103,11 @@ impl Load<'_> {
             self.tally.unanswered.fetch_add(1, Ordering::Relaxed);
             // The first one may still be on its way.
             let is_excused = is_again && status == Ok(409);
-            let is_calm = before.is_multiple_of(2) && self.calm.load(Ordering::SeqCst) == before;
+            let began_calm = before.is_multiple_of(2);
+            let is_calm = began_calm && self.calm.load(Ordering::SeqCst) == before;
+            if began_calm && !is_calm {
+                self.tally.cut.fetch_add(1, Ordering::Relaxed);
+            }
             if is_calm && !is_excused {
                 let words = format!("an upload was refused without a fault: {status:?}");
                 self.tally.violate(&words);

@@ -49,7 +49,10 @@ fn main() -> ExitCode {
     let mut random = Random::new(options.seed);
     let mut stage = Stage::set(&options);
     let mut done = 0;
-    while done < options.cycles && (stage.tally.violations() == 0 || options.goes_on) {
+    while done < options.cycles
+        && begun.elapsed() < options.most
+        && (stage.tally.violations() == 0 || options.goes_on)
+    {
         let faults = options.look_after.get().min(options.cycles - done);
         stage.round(&options, &mut random, faults);
         done += faults;

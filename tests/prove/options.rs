@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::fault_named;
 use crate::faults::Fault;
@@ -11,6 +12,8 @@ pub(crate) struct Options {
     pub(crate) cycles: u32,
     /// Faults between two looks at everything.
     pub(crate) look_after: NonZeroU32,
+    /// After which it ends with the next look.
+    pub(crate) most: Duration,
     pub(crate) seed: u64,
     pub(crate) faults: Vec<Fault>,
     /// Members of MongoDB's replica set.
@@ -32,6 +35,7 @@ impl Options {
         let mut options = Self {
             cycles: 20,
             look_after: NonZeroU32::new(4)?,
+            most: Duration::MAX,
             seed: u64::from(now.ok()?.subsec_nanos()),
             faults: Fault::ALL.to_vec(),
             replicas: 1,
@@ -45,6 +49,10 @@ impl Options {
             match word.as_str() {
                 "--cycles" => options.cycles = words.next()?.parse().ok()?,
                 "--look-after" => options.look_after = words.next()?.parse().ok()?,
+                "--minutes" => {
+                    let minutes: u32 = words.next()?.parse().ok()?;
+                    options.most = Duration::from_mins(minutes.into());
+                }
                 "--seed" => options.seed = words.next()?.parse().ok()?,
                 "--faults" => {
                     let names = words.next()?;

@@ -40,6 +40,8 @@ pub(crate) struct Tally {
     pub(crate) uploads: AtomicU64,
     pub(crate) promises: AtomicUsize,
     pub(crate) unanswered: AtomicU64,
+    /// Uploads that were on their way when a fault came, and were not promised.
+    pub(crate) cut: AtomicU64,
     pub(crate) reads: AtomicU64,
     pub(crate) deletes: AtomicU64,
     /// Uploads that were sent once more under their key, after their promise.
@@ -94,9 +96,10 @@ impl Tally {
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
         format!(
-            "{}\nfaults: {}\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
+            "{}\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
             self.line(),
             faults.join(", "),
+            self.cut.load(Ordering::Relaxed),
             self.longest_drain.load(Ordering::Relaxed),
             self.orphans.load(Ordering::Relaxed),
             took.as_secs()
@@ -138,7 +141,6 @@ impl Stage {
         // The cache, which may grow to 4 GB, would come to have more files than the disk has inodes.
         site.change_nginx(&[("gridspool.conf", "inactive=24h", "inactive=15s")]);
         ground.sync();
-        let ledger = Ledger::create(&scratch.path().join("ledger"));
         let scene = Scene {
             disk: ground.data(),
             logs: site.run_dir(),
@@ -158,7 +160,7 @@ impl Stage {
                 scene,
                 ..Tally::default()
             },
-            ledger,
+            ledger: Ledger::default(),
             next_key: AtomicU64::new(1),
             bag: Vec::new(),
             _scratch: scratch,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::process::Command;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mongodb::bson::oid::ObjectId;
@@ -26,17 +26,26 @@ const REPEATED: usize = 60;
 /// After so many violations nothing more is looked at: what is broken for one is broken for all.
 const ENOUGH: usize = 10;
 
+/// Clients that look side by side.
+const LOOKERS: usize = 8;
+
 /// The chunk size that the site writes.
 const CHUNK: usize = 255 * 1024;
+
+/// How many files' chunks are asked for at once: fewer than MongoDB can sort in memory.
+const AT_ONCE: usize = 16;
 
 pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes_on: bool) {
     let client = Client::with_patience(servers.site.port(), Some(Duration::from_secs(30)));
     let is_enough = || !goes_on && tally.violations() >= ENOUGH;
     ask_for_answers(&client, ledger, tally);
     let uploads = ledger.all();
-    for upload in uploads.iter().take_while(|_| !is_enough()) {
-        over_http(&client, upload, tally);
-    }
+    let look = |upload: &Upload| {
+        if !is_enough() {
+            over_http(&client, upload, tally);
+        }
+    };
+    side_by_side(&uploads, look);
     if tally.violations() > 0 && !goes_on {
         return;
     }
@@ -48,17 +57,13 @@ pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes
     }
     let took = begun.elapsed().as_secs();
     tally.longest_drain.fetch_max(took, Ordering::Relaxed);
-    for upload in uploads.iter().take_while(|_| !is_enough()) {
-        over_http(&client, upload, tally);
+    side_by_side(&uploads, |upload| {
+        look(upload);
         tally.verified.fetch_add(1, Ordering::Relaxed);
-    }
-    for upload in uploads
-        .iter()
-        .filter(|upload| upload.is_keyed)
-        .take(REPEATED)
-    {
-        send_again(&client, upload, tally);
-    }
+    });
+    let keyed = uploads.iter().filter(|upload| upload.is_keyed);
+    let repeated: Vec<_> = keyed.take(REPEATED).collect();
+    side_by_side(&repeated, |upload| send_again(&client, upload, tally));
     if !becomes_empty(servers) {
         return tally.violate("not empty after uploads that were there already");
     }
@@ -73,13 +78,26 @@ pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes
     forget(servers, ledger, &client, &uploads, tally);
 }
 
+/// Does the same with each, some at a time.
+fn side_by_side<T: Sync>(all: &[T], look: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..LOOKERS {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    look(one);
+                }
+            });
+        }
+    });
+}
+
 /// Sends what got no answer again, under its key: now there is one, and whether it was taken the
 /// first time or is taken now, there is one file.
 fn ask_for_answers(client: &Client, ledger: &Ledger, tally: &Tally) {
-    for upload in ledger.all() {
-        if !upload.is_keyed || upload.state != State::Unknown {
-            continue;
-        }
+    let is_open = |upload: &Upload| upload.is_keyed && upload.state == State::Unknown;
+    let open: Vec<_> = ledger.all().into_iter().filter(is_open).collect();
+    side_by_side(&open, |upload| {
         let request = Request::keyed(upload.key, upload.length);
         match request.send(client) {
             Ok(answer) if answer.status == 201 => {
@@ -89,7 +107,7 @@ fn ask_for_answers(client: &Client, ledger: &Ledger, tally: &Tally) {
             }
             answer => tally.violate(&format!("{upload:?} was sent again: {answer:?}")),
         }
-    }
+    });
 }
 
 /// Sends what was promised again, under its key: the answer is the same, with all of it gone from
@@ -169,7 +187,7 @@ fn over_http(client: &Client, upload: &Upload, tally: &Tally) {
 /// What MongoDB holds, looked at without the sidecar.
 fn in_the_bucket(mongo: &Mongo, uploads: &[Upload], tally: &Tally) {
     let uploads: BTreeMap<_, _> = uploads.iter().map(|upload| (upload.key, upload)).collect();
-    let mut seen = HashSet::new();
+    let (mut seen, mut found_files) = (HashSet::new(), Vec::new());
     for file in mongo.find("fs.files", doc! {}) {
         let name = file.get_str("filename").unwrap_or_default();
         let found = name.parse().ok().and_then(|key: u64| uploads.get(&key));
@@ -191,10 +209,10 @@ fn in_the_bucket(mongo: &Mongo, uploads: &[Upload], tally: &Tally) {
         if matches!(upload.state, State::Deleted(_)) {
             wrong("was deleted");
         }
-        if let Err(what) = is_whole(mongo, &file, upload) {
-            wrong(&what);
-        }
+        found_files.push((file, *upload));
     }
+    let groups: Vec<_> = found_files.chunks(AT_ONCE).collect();
+    side_by_side(&groups, |group| are_whole(mongo, group, tally));
     for upload in uploads.values() {
         if matches!(upload.state, State::Promised(_)) && !seen.contains(&upload.key) {
             tally.violate(&format!("{upload:?} is not in the bucket"));
@@ -202,14 +220,31 @@ fn in_the_bucket(mongo: &Mongo, uploads: &[Upload], tally: &Tally) {
     }
 }
 
-/// Whether a file has exactly its chunks, and they its bytes.
-fn is_whole(mongo: &Mongo, file: &Document, upload: &Upload) -> Result<(), String> {
+/// Whether files have exactly their chunks, and these their bytes.
+fn are_whole(mongo: &Mongo, files: &[(Document, &Upload)], tally: &Tally) {
+    let ids: Vec<_> = files
+        .iter()
+        .filter_map(|(file, _)| file.get("_id"))
+        .collect();
+    let mut chunks = BTreeMap::<_, Vec<_>>::new();
+    for chunk in mongo.find("fs.chunks", doc! { "files_id": { "$in": ids } }) {
+        let id = chunk.get_object_id("files_id").expect("one of ours");
+        chunks.entry(id).or_default().push(chunk);
+    }
+    for (file, upload) in files {
+        let id = file.get_object_id("_id").expect("one of ours");
+        let chunks = chunks.get(&id).map_or(&[][..], Vec::as_slice);
+        if let Err(what) = is_whole(file, chunks, upload) {
+            tally.violate(&format!("{upload:?}: {what}: {file}"));
+        }
+    }
+}
+
+fn is_whole(file: &Document, chunks: &[Document], upload: &Upload) -> Result<(), String> {
     let length = i64::try_from(upload.length).expect("a small number");
     if file.get_i64("length").ok() != Some(length) {
         return Err("another length".to_owned());
     }
-    let id = file.get("_id").expect("an id").clone();
-    let chunks = mongo.find("fs.chunks", doc! { "files_id": id });
     if chunks.len() != upload.length.div_ceil(CHUNK) {
         return Err(format!("{} chunks", chunks.len()));
     }
@@ -286,24 +321,25 @@ fn command(servers: &Servers) -> Command {
 /// Deletes most of what is there, so that a long run stays small. That it is gone is looked at the
 /// next time.
 fn forget(servers: &Servers, ledger: &Ledger, client: &Client, uploads: &[Upload], tally: &Tally) {
-    let mut kept = 0;
-    for upload in uploads {
-        match &upload.state {
-            State::Promised(_) if kept < KEPT => kept += 1,
-            State::Promised(id) => {
-                let answer = client.try_ask("DELETE", &format!("/files/{id}"), &[]);
-                if answer.is_ok_and(|answer| answer.status == 204) {
-                    ledger.set(upload.key, State::Deleted(id.clone()));
-                } else {
-                    tally.violate(&format!("{upload:?} cannot be deleted"));
-                }
-            }
-            State::Unknown | State::Deleting(_) | State::Deleted(_) => ledger.forget(upload.key),
-        }
+    let is_promised = |upload: &&Upload| matches!(upload.state, State::Promised(_));
+    let (promised, others): (Vec<_>, Vec<_>) = uploads.iter().partition(is_promised);
+    for upload in others {
+        ledger.forget(upload.key);
     }
+    let of_no_use = promised.get(KEPT..).unwrap_or_default();
+    side_by_side(of_no_use, |upload| {
+        let id = upload.id().expect("it was promised");
+        let answer = client.try_ask("DELETE", &format!("/files/{id}"), &[]);
+        if answer.is_ok_and(|answer| answer.status == 204) {
+            ledger.set(upload.key, State::Deleted(id.to_owned()));
+        } else {
+            tally.violate(&format!("{upload:?} cannot be deleted"));
+        }
+    });
     // Uploads and deletes without an answer may have left files.
     let expected: HashSet<_> = ledger.all().into_iter().map(|upload| upload.key).collect();
-    for file in servers.mongo.find("fs.files", doc! {}) {
+    let files = servers.mongo.find("fs.files", doc! {});
+    side_by_side(&files, |file| {
         let key = file
             .get_str("filename")
             .ok()
@@ -315,5 +351,5 @@ fn forget(servers: &Servers, ledger: &Ledger, client: &Client, uploads: &[Upload
                 .map(drop)
                 .unwrap_or_default();
         }
-    }
+    });
 }
