@@ -15,7 +15,8 @@ build_with_points() {
   cargo build --quiet --locked --profile "${profile}" --features failpoints >&2
   with_points=${target}/prove/with-points
   mkdir -p -- "${target}/prove"
-  cp -- "${target}/${profile/dev/debug}/gridspool" "${with_points}"
+  # The old one may be running.
+  cp --remove-destination -- "${target}/${profile/dev/debug}/gridspool" "${with_points}"
 }
 
 # From a copy of the sources. Its target directory serves all bugs. Leaves the path in `with_bug`.
@@ -32,24 +33,25 @@ build_with_bug() {
   with_bug=${target}/prove/target/${profile/dev/debug}/gridspool
 }
 
-# Runs a command whose processes and mounts end with it, and it with this script. Usage: confined COMMAND...
+# Runs a command whose processes and mounts end with it, and it with this script; leaves its exit status in
+# `status`. Usage: confined COMMAND [ARGUMENT]...
 confined() {
-  local status=0
+  status=0
   scratch=$(mktemp -d)
-  TMPDIR=${scratch} setpriv --pdeathsig KILL \
-    unshare --mount --pid --fork --kill-child --mount-proc "$@" &
+  # The first process there is a shell: it collects what others leave behind.
+  TMPDIR=${scratch} setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc \
+    bash -c '"$@"; exit' confined "$@" &
   running=$!
   # Only a builtin lets the traps for signals run at once.
   wait "${running}" || status=$?
   running=''
   clean_up
-  return "${status}"
 }
 
 # What a command that was killed has left. Its last processes may just be ending.
 clean_up() {
-  [[ ${scratch-} ]] || return 0
-  [[ ! ${running-} ]] || kill -KILL "${running}"
+  [[ -n ${scratch-} ]] || return 0
+  [[ -z ${running-} ]] || kill -KILL "${running}"
   until rm -rf -- "${scratch}" 2>/dev/null; do
     sleep 0.1
   done

@@ -1,6 +1,6 @@
 //! Clients: they upload, read what they were promised, and delete some of it, whatever happens.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::ledger::{Ledger, State};
@@ -12,8 +12,13 @@ use crate::support::{Client, noise};
 /// Longer than any answer takes whose sidecar is alive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Between an upload that was refused and the next.
+/// Between an upload that was refused and the next; twice as long with each further one, until one is
+/// promised.
 const BACK_OFF: Duration = Duration::from_millis(30);
+const LONGEST_BACK_OFF: Duration = Duration::from_millis(480);
+
+/// Between two requests of a client, while there are more files than a fault needs.
+const REST: Duration = Duration::from_millis(100);
 
 /// The boundary between the log and files, and that of a chunk.
 const LOGGED: u64 = 65_536;
@@ -29,11 +34,13 @@ pub(crate) struct Load<'a> {
     /// it is, every upload must be promised.
     pub(crate) calm: &'a AtomicU64,
     pub(crate) next_key: &'a AtomicU64,
+    /// So many promises are enough until the fault that comes next is over.
+    pub(crate) enough: &'a AtomicUsize,
 }
 
 /// What one client knows of its uploads.
-#[derive(Default)]
 struct Own {
+    back_off: Duration,
     /// Key, length and id of what it may read and delete.
     promised: Vec<(u64, usize, String)>,
     /// Uploads under a key that no promise came for.
@@ -47,8 +54,16 @@ impl Load<'_> {
     pub(crate) fn run(&self, seed: u64) {
         let mut random = Random::new(seed);
         let client = Client::with_patience(self.port, Some(PATIENCE));
-        let mut own = Own::default();
+        let mut own = Own {
+            back_off: BACK_OFF,
+            promised: Vec::new(),
+            unanswered: Vec::new(),
+            answered: Vec::new(),
+        };
         while !self.is_over.load(Ordering::Relaxed) {
+            if self.tally.promises.load(Ordering::Relaxed) > self.enough.load(Ordering::Relaxed) {
+                std::thread::sleep(REST);
+            }
             match random.below(24) {
                 0 | 1 => {
                     let count = 2 + random.below(2);
@@ -116,9 +131,11 @@ impl Load<'_> {
                 own.unanswered.push(request);
             }
             // Each that is refused is looked at in the end; thousands more of them prove nothing more.
-            std::thread::sleep(BACK_OFF);
+            std::thread::sleep(own.back_off);
+            own.back_off = LONGEST_BACK_OFF.min(2 * own.back_off);
             return;
         };
+        own.back_off = BACK_OFF;
         let ids = Request::ids(answer);
         for ((key, length), id) in request.files.iter().zip(&ids) {
             self.ledger.set(*key, State::Promised(id.clone()));

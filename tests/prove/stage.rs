@@ -22,6 +22,10 @@ use crate::verify;
 /// Clients at once.
 const CLIENTS: u64 = 8;
 
+/// The most promises before a fault, and those that may come until it is over before clients rest.
+const MOST_PROMISES: u64 = 60;
+const ENOUGH_MORE: usize = 60;
+
 /// The servers, in the order in which they end.
 #[derive(Debug)]
 pub(crate) struct Servers {
@@ -170,6 +174,7 @@ impl Stage {
     /// Some faults under load, and then everything is looked at.
     pub(crate) fn round(&mut self, options: &Options, random: &mut Random, faults: u32) {
         let (is_over, calm) = (AtomicBool::new(false), AtomicU64::new(0));
+        let enough = AtomicUsize::new(usize::MAX);
         let Self {
             servers,
             tally,
@@ -185,6 +190,7 @@ impl Stage {
             is_over: &is_over,
             calm: &calm,
             next_key,
+            enough: &enough,
         };
         std::thread::scope(|scope| {
             let end = End(&is_over);
@@ -194,8 +200,10 @@ impl Stage {
             }
             for _ in 0..faults {
                 let fault = drawn(bag, options, random);
-                let more = usize::try_from(1 + random.below(60)).expect("a small number");
+                let more =
+                    usize::try_from(1 + random.below(MOST_PROMISES)).expect("a small number");
                 let wanted = tally.promises.load(Ordering::Relaxed) + more;
+                enough.store(wanted + ENOUGH_MORE, Ordering::Relaxed);
                 wait_until("uploads are promised", || {
                     tally.promises.load(Ordering::Relaxed) >= wanted
                 });

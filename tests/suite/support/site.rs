@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -269,6 +269,10 @@ impl Site {
             command.stdin(OwnedFd::from(socket));
         }
         self.sidecar = Some(Process::spawn(command.stderr(log)));
+        // Which costs less than to ask.
+        eventually("the sidecar listens", || {
+            UnixStream::connect(self.admin_socket()).ok()
+        });
         eventually("the sidecar answers", || self.try_status());
     }
 
