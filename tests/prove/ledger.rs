@@ -1,6 +1,10 @@
-//! What clients did and were told, in the memory of a process that no fault strikes.
+//! What clients did and were told. Each line is on the disk before the next thing happens, and on
+//! another file system than the one that is cut.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::Mutex;
 
 use crate::support::noise;
@@ -41,14 +45,23 @@ impl Upload {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
     uploads: Mutex<BTreeMap<u64, Upload>>,
+    file: File,
 }
 
 impl Ledger {
+    pub(crate) fn create(path: &Path) -> Self {
+        Self {
+            uploads: Mutex::default(),
+            file: File::create_new(path).expect("the ledger"),
+        }
+    }
+
     /// An upload is about to be sent.
     pub(crate) fn send(&self, key: u64, length: usize, is_keyed: bool) {
+        self.write(&format!("sent {key} {length} {is_keyed}"));
         let upload = Upload {
             key,
             length,
@@ -60,8 +73,18 @@ impl Ledger {
 
     /// It is something else now.
     pub(crate) fn set(&self, key: u64, state: State) {
+        self.write(&format!("{state:?} {key}"));
         let mut uploads = self.uploads.lock().expect("the ledger");
         uploads.get_mut(&key).expect("it was sent").state = state;
+    }
+
+    /// Without a lock: what several clients do at once costs one flush.
+    fn write(&self, line: &str) {
+        let line = format!("{line}\n");
+        let written = (&self.file).write_all(line.as_bytes());
+        written.expect("room for the ledger");
+        let synced = self.file.sync_data();
+        synced.expect("a disk that holds the ledger");
     }
 
     pub(crate) fn all(&self) -> Vec<Upload> {

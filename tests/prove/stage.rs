@@ -145,6 +145,7 @@ impl Stage {
         // The cache, which may grow to 4 GB, would come to have more files than the disk has inodes.
         site.change_nginx(&[("gridspool.conf", "inactive=24h", "inactive=15s")]);
         ground.sync();
+        let ledger = Ledger::create(&scratch.path().join("ledger"));
         let scene = Scene {
             disk: ground.data(),
             logs: site.run_dir(),
@@ -164,7 +165,7 @@ impl Stage {
                 scene,
                 ..Tally::default()
             },
-            ledger: Ledger::default(),
+            ledger,
             next_key: AtomicU64::new(1),
             bag: Vec::new(),
             _scratch: scratch,
