@@ -1,10 +1,11 @@
 //! Heads that nginx passes on and the sidecar cannot read: whoever sent one gets an answer like any
 //! other, and nobody else pays for it.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
-use crate::support::{Answer, Builder, Site, noise, read_to_end, wait_until};
+use crate::support::{Answer, Builder, Cluster, Site, curl, noise, read_to_end, wait_until};
 
 /// What may be wrong with a head: bytes behind the address, lines, and what that is answered.
 fn flaws() -> Vec<(&'static [u8], Vec<u8>, u16, &'static str)> {
@@ -181,4 +182,81 @@ fn no_client_can_flood_the_log() {
     assert!(warned[0] <= 6 && warned[1] <= 1, "{}", site.log());
     assert!(site.log().lines().count() < 30, "{}", site.log());
     assert!(count("an upload was refused") == 1, "{}", site.log());
+}
+
+#[test]
+fn the_same_heads_by_http_2_are_problems_and_leave_the_connection_to_the_next_request() {
+    let site = Site::without_mongodb();
+    let file = site.client().upload(b"content");
+    let files = format!("{}/files", site.https_url());
+    let file = format!("{}{}", site.https_url(), file.path);
+    let many: Vec<_> = (0..200)
+        .flat_map(|n| ["-H".to_owned(), format!("X{n}: y")])
+        .collect();
+    let control = ["-H".to_owned(), "X: a\u{1}b".to_owned()];
+    for (lines, status) in [(&control[..], 400), (&many, 431)] {
+        for (length, send) in [
+            (0, vec![&*file]),
+            (0, vec!["-X", "DELETE", &file]),
+            (1_000, vec!["--data-binary", "@body", &files]),
+            (40_000, vec!["--data-binary", "@body", &files]),
+            (40_000, vec!["-T", "body", &format!("{files}/a")]),
+        ] {
+            let lines = lines.iter().map(String::as_str);
+            let arguments: Vec<_> = ["--http2"].into_iter().chain(lines).chain(send).collect();
+            let body = noise(1, length);
+            let fetched = curl(("body", &body), &arguments);
+            assert_eq!(fetched.version, "2");
+            let code = if status == 400 {
+                "bad-request"
+            } else {
+                "too-many-fields"
+            };
+            assert_problem(
+                &fetched.answer,
+                "GET",
+                status,
+                code,
+                &format!("{arguments:?}"),
+            );
+            let next = curl(("body", b""), &["--http2", &file]);
+            assert_eq!(next.answer.body, b"content");
+        }
+    }
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    assert_eq!(site.names("journal/tmp"), Vec::<String>::new());
+    assert_eq!(site.entries("incoming"), 1);
+}
+
+#[test]
+fn a_head_that_grows_too_long_on_its_way_to_another_node_is_a_problem_and_harms_no_other_request() {
+    let cluster = Cluster::start_without_mongodb(2, &Builder::default());
+    let [owner, asked] = &cluster.nodes[..] else {
+        panic!("two nodes")
+    };
+    let file = owner.client().upload(b"content");
+    let mut told = BTreeSet::new();
+    for fields in 80..100 {
+        for path in [&file.path, &format!("{}/meta", file.path)] {
+            let lines = "X: y\r\n".repeat(fields);
+            let head =
+                format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n");
+            let answer = asked.raw(head.as_bytes());
+            told.insert(answer.status);
+            if answer.status != 200 {
+                assert_problem(&answer, "GET", 431, "too-many-fields", &format!("{fields}"));
+            }
+            assert_eq!(asked.client().get(&file.path).body, b"content");
+        }
+    }
+    assert_eq!(told, BTreeSet::from([200, 431]));
+    for line in ["X: a\u{1}b\r\n", "Range: \u{1b}\r\n"] {
+        let head = format!(
+            "GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{line}\r\n",
+            file.path
+        );
+        let answer = asked.raw(head.as_bytes());
+        assert_problem(&answer, "GET", 400, "bad-request", line);
+        assert_eq!(asked.client().get(&file.path).body, b"content");
+    }
 }
