@@ -177,3 +177,25 @@ fn any_range_gives_what_a_model_of_the_file_gives() {
         }
     });
 }
+
+#[test]
+fn a_range_that_nginx_alone_cannot_read_is_a_problem_on_both_routes() {
+    let routes = Routes::start();
+    let file = File::upload(&routes.site.client());
+    routes.both(|_| {
+        let head = format!(
+            "GET {} HTTP/1.1\r\nHost: a\r\nConnection: close",
+            file.uploaded.path
+        );
+        let answer = routes
+            .site
+            .raw(format!("{head}\r\nRange: bytes=0-0\t\r\n\r\n").as_bytes());
+        answer.assert_problem(416, "range-not-satisfiable");
+        let range = format!("bytes */{LENGTH}");
+        assert_eq!(answer.header("content-range"), range);
+        assert_eq!(
+            routes.site.raw(format!("{head}\r\n\r\n").as_bytes()).body,
+            file.body
+        );
+    });
+}
