@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
 /// Words that only these places may use: what they speak of is theirs alone.
 const RESERVED: &[(&[&str], &[&str])] = &[
     (
-        &["actix_web", "actix_http", "actix_service"],
+        &["actix_web", "actix_http::", "actix_service"],
         &["src/http/", "src/server.rs", "src/server/"],
     ),
     (&["mongodb::", "bson::"], &["src/bucket/", "src/server.rs"]),
