@@ -27,7 +27,8 @@ fn assert_nothing_left(site: &Site) {
 #[test]
 fn a_body_that_is_longer_than_nginx_takes_is_refused_as_a_problem() {
     let site = Site::without_mongodb();
-    for target in ["POST /files", "PUT /files/a"] {
+    // nginx knows types by the ends of names, and must not use them here.
+    for target in ["POST /files", "PUT /files/a", "PUT /files/a.jpg"] {
         let head = format!("{target} HTTP/1.1\r\nHost: a\r\nContent-Length: 17179869185\r\n\r\n");
         site.raw(head.as_bytes()).assert_problem(413, "too-large");
     }

@@ -83,6 +83,11 @@ fn internal_addresses_do_not_exist_for_clients() {
                 matches!(answer.status, 404 | 405),
                 "{method} {path}: {answer:?}"
             );
+            assert_eq!(
+                answer.header("Content-Type"),
+                "application/problem+json",
+                "{method} {path}: {answer:?}"
+            );
             assert!(!answer.body.windows(7).any(|bytes| bytes == b"content"));
         }
     }
