@@ -40,8 +40,8 @@ pub struct Delivery {
     kept: Recent<FileId, Arc<Kept>>,
     /// Files in the store, by their ids.
     stored: Recent<FileKey, Arc<StoredFile>>,
-    /// Files in the store that were asked for by their ids lately: nginx has their bytes.
-    asked: Recent<FileKey, ()>,
+    /// Files in the store that were asked for by their ids lately.
+    asked: Recent<FileKey, Asked>,
     /// Files in the store by any other key. Several keys may mean one of them, or one of those
     /// that have ids.
     foreign: Recent<FileKey, Arc<StoredFile>>,
@@ -53,6 +53,14 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
+/// How often a file was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Once,
+    /// nginx has its bytes.
+    Again,
+}
+
 /// Whether the store answered when it was last seen to.
 pub type StoreCheck = Box<dyn Fn() -> bool + Send + Sync>;
 
@@ -62,7 +70,13 @@ pub enum Found {
     /// Its body is on this node's disk.
     Kept(Kept),
     /// It is in the store.
-    Stored(Arc<StoredFile>),
+    Stored {
+        /// What the store has.
+        file: Arc<StoredFile>,
+        /// The whole of its bytes, if it is small and nobody has asked for it lately: most such files
+        /// have one receiver, and for one it costs twice as much to have nginx keep them.
+        at_hand: Option<Bytes>,
+    },
     /// Neither, as far as is known; but this other node made its id, and may have it still.
     Elsewhere {
         /// That node's number.
@@ -79,7 +93,7 @@ impl Found {
     pub fn meta(&self) -> Option<&FileMeta> {
         match self {
             Self::Kept(kept) => Some(&kept.meta),
-            Self::Stored(stored) => Some(&stored.meta),
+            Self::Stored { file, .. } => Some(&file.meta),
             Self::Elsewhere { .. } | Self::Absent => None,
         }
     }
@@ -87,7 +101,7 @@ impl Found {
     /// Its digest, once it is known: it is taken when the file is committed.
     pub fn sha256(&self) -> Option<Sha256> {
         match self {
-            Self::Stored(stored) => stored.sha256,
+            Self::Stored { file, .. } => file.sha256,
             Self::Kept(_) | Self::Elsewhere { .. } | Self::Absent => None,
         }
     }
@@ -136,7 +150,8 @@ impl Delivery {
             is_store_up,
             kept: Recent::new(LIFETIME, MAX_BYTES),
             stored: Recent::new(LIFETIME, MAX_BYTES),
-            asked: Recent::new(ASKED_LIFETIME, MAX_BYTES),
+            // Without a description an entry takes less than half of what it counts for.
+            asked: Recent::new(ASKED_LIFETIME, 2 * MAX_BYTES),
             foreign: Recent::new(LIFETIME, MAX_BYTES),
         }
     }
@@ -159,7 +174,7 @@ impl Delivery {
         // That a store is down is found out slowly, and the owner may have the file all the same.
         if (self.is_store_up)() {
             match self.stored(key).await {
-                Ok(Some(file)) => return Ok(Found::Stored(file)),
+                Ok(Some(found)) => return Ok(found),
                 Ok(None) | Err(StoreError::Unavailable(_) | StoreError::Unfit(_)) => {}
                 Err(err) => return Err(err.into()),
             }
@@ -175,8 +190,7 @@ impl Delivery {
         if let Some(found) = self.in_journal(key).await? {
             return Ok(found);
         }
-        let stored = self.stored(key).await?;
-        Ok(stored.map_or(Found::Absent, Found::Stored))
+        Ok(self.stored(key).await?.unwrap_or(Found::Absent))
     }
 
     /// What the journal has to say of a file; `None` if that is nothing.
@@ -196,27 +210,40 @@ impl Delivery {
     ///
     /// # Errors
     /// When the store has to be asked and does not answer.
-    async fn stored(&self, key: &FileKey) -> Result<Option<Arc<StoredFile>>, StoreError> {
-        let recent = match key {
-            FileKey::Id(_) => &self.stored,
-            FileKey::Foreign(_) => &self.foreign,
+    async fn stored(&self, key: &FileKey) -> Result<Option<Found>, StoreError> {
+        let (recent, asked) = match key {
+            FileKey::Id(_) => (&self.stored, self.ask(key)),
+            // Of other drivers' keys most are guesses.
+            FileKey::Foreign(_) => (&self.foreign, Some(Asked::Again)),
         };
         if let Some(file) = recent.get(key) {
-            return Ok(Some(file));
+            let at_hand = None;
+            return Ok(Some(Found::Stored { file, at_hand }));
         }
         let ticket = recent.ticket();
-        // Of other drivers' keys most are guesses. What was asked for before is in nginx's cache.
-        let is_first = matches!(key, FileKey::Id(_)) && self.asked.get(key).is_none();
-        if is_first {
-            // Before the answer: of many who ask at once one gets the bytes for all.
-            self.asked.put(self.asked.ticket(), key, (), 0);
-        }
-        let found = self.store.find(key, is_first).await?.map(Arc::new);
+        let with_content = asked != Some(Asked::Again);
+        let found = self.store.find(key, with_content).await?;
         // That there is none is not kept: it may be committed at any moment.
-        if let Some(file) = &found {
-            recent.put(ticket, key, Arc::clone(file), text_bytes_of(file));
-        }
-        Ok(found)
+        let Some(file) = found.map(Arc::new) else {
+            return Ok(None);
+        };
+        recent.put(ticket, key, Arc::clone(&file), text_bytes_of(&file));
+        let content = file.content.clone();
+        let at_hand = content.filter(|_| asked.is_none());
+        Ok(Some(Found::Stored { file, at_hand }))
+    }
+
+    /// How often a file was asked for before this time. It is noted before the answer is there: of
+    /// many who ask at once, two get the bytes for all.
+    fn ask(&self, key: &FileKey) -> Option<Asked> {
+        let asked = self.asked.get(key);
+        let now = match asked {
+            None => Asked::Once,
+            Some(Asked::Once) => Asked::Again,
+            Some(Asked::Again) => return asked,
+        };
+        self.asked.put(self.asked.ticket(), key, now, 0);
+        asked
     }
 
     /// Streams bytes of a file that was found: from the journal, or from the store if the entry
@@ -235,7 +262,7 @@ impl Delivery {
         };
         match found {
             Found::Elsewhere { .. } | Found::Absent => Ok(None),
-            Found::Stored(file) => Ok(Some(from_store(file, range))),
+            Found::Stored { file, .. } => Ok(Some(from_store(file, range))),
             Found::Kept(Kept { id, .. }) => {
                 let id = *id;
                 if let Some((file, window)) =
@@ -243,8 +270,10 @@ impl Delivery {
                 {
                     return Ok(Some(window::stream(id, file, window, range)));
                 }
-                let stored = self.stored(&FileKey::Id(id)).await?;
-                Ok(stored.map(|file| from_store(&file, range)))
+                match self.stored(&FileKey::Id(id)).await? {
+                    Some(Found::Stored { file, .. }) => Ok(Some(from_store(&file, range))),
+                    _ => Ok(None),
+                }
             }
         }
     }

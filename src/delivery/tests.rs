@@ -18,6 +18,8 @@ use crate::store::{Committed, Promised};
 struct OneFile {
     is_there: AtomicBool,
     lookups: AtomicUsize,
+    /// How often it was asked for the bytes too.
+    contents: AtomicUsize,
     answers: Semaphore,
 }
 
@@ -25,10 +27,12 @@ impl Store for OneFile {
     fn find<'a>(
         &'a self,
         key: &'a FileKey,
-        _: bool,
+        with_content: bool,
     ) -> BoxFuture<'a, Result<Option<StoredFile>, StoreError>> {
         async move {
             self.lookups.fetch_add(1, Ordering::Relaxed);
+            self.contents
+                .fetch_add(usize::from(with_content), Ordering::Relaxed);
             let file = self.is_there.load(Ordering::Relaxed).then(|| StoredFile {
                 key: key.clone(),
                 locator: b"the one".to_vec(),
@@ -41,7 +45,7 @@ impl Store for OneFile {
                 },
                 chunk_size_bytes: 1,
                 sha256: None,
-                content: None,
+                content: with_content.then(|| Bytes::from_static(b"a")),
             });
             self.answers.acquire().await.unwrap().forget();
             Ok(file)
@@ -106,6 +110,7 @@ fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
     let store = Arc::new(OneFile {
         is_there: AtomicBool::new(true),
         lookups: AtomicUsize::new(0),
+        contents: AtomicUsize::new(0),
         answers: Semaphore::new(answers),
     });
     let peers = ClusterConfig {
@@ -131,7 +136,7 @@ async fn a_file_is_looked_up_once_and_an_absent_one_each_time() {
             assert!(delivery.stored(&key).await.unwrap().is_some());
             assert!(matches!(
                 delivery.find(&key).await.unwrap(),
-                Found::Stored(_)
+                Found::Stored { .. }
             ));
         }
         assert_eq!(store.lookups.load(Ordering::Relaxed), 1);
@@ -141,6 +146,28 @@ async fn a_file_is_looked_up_once_and_an_absent_one_each_time() {
         }
         assert_eq!(store.lookups.load(Ordering::Relaxed), 4);
     }
+}
+
+#[tokio::test]
+async fn the_bytes_are_at_hand_for_the_first_who_asks_and_come_along_until_nginx_has_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (delivery, store) = start(scratch.path(), 100);
+    let [key, foreign] = keys();
+    let ask = async |key, are_at_hand: bool| {
+        let Found::Stored { at_hand, .. } = delivery.find(key).await.unwrap() else {
+            panic!("it is in the store");
+        };
+        assert_eq!(at_hand.is_some(), are_at_hand);
+    };
+    let contents = || store.contents.load(Ordering::Relaxed);
+    ask(&key, true).await;
+    delivery.stored.forget(&key);
+    ask(&key, false).await;
+    assert_eq!(contents(), 2);
+    delivery.stored.forget(&key);
+    ask(&key, false).await;
+    ask(&foreign, false).await;
+    assert_eq!(contents(), 2);
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ pub(super) async fn meta(
     access::check_file(&request, &node, Scope::Download, &key)?;
     match node.delivery.find(&key).await? {
         Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, hop::META)),
-        here @ (Found::Kept(_) | Found::Stored(_) | Found::Absent) => describe(&key, &here),
+        here @ (Found::Kept(_) | Found::Stored { .. } | Found::Absent) => describe(&key, &here),
     }
 }
 
@@ -33,7 +33,7 @@ pub(super) fn describe(key: &FileKey, found: &Found) -> Result<HttpResponse, Pro
     let meta = found.meta().ok_or_else(Problem::not_found)?;
     let standing = match found {
         Found::Kept(kept) => kept.standing(),
-        Found::Stored(_) | Found::Elsewhere { .. } | Found::Absent => Standing::Committed,
+        Found::Stored { .. } | Found::Elsewhere { .. } | Found::Absent => Standing::Committed,
     };
     let (id, created) = match key {
         FileKey::Id(id) => (id.to_string(), Timestamp::try_from(id.made_at()).ok()),

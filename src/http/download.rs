@@ -3,6 +3,7 @@
 use actix_web::body::SizedStream;
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::Bytes;
 use futures::stream;
 use percent_encoding::percent_decode_str;
 
@@ -29,7 +30,7 @@ pub(super) async fn file(
     access::check_file(&request, &node, Scope::Download, &key)?;
     match node.delivery.find(&key).await? {
         Found::Kept(kept) => answer_kept(&request, &kept),
-        Found::Stored(stored) => answer_stored(&request, &stored),
+        Found::Stored { file, at_hand } => answer_stored(&request, &file, at_hand),
         Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, "")),
         Found::Absent => Err(Problem::not_found()),
     }
@@ -56,7 +57,7 @@ pub(super) async fn again(
             log::error!("{}: nginx cannot open this body in the journal", kept.id);
             Err(Problem::body_not_sent())
         }
-        Found::Stored(stored) => answer_stored(&request, &stored),
+        Found::Stored { file, at_hand } => answer_stored(&request, &file, at_hand),
         Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
     }
 }
@@ -74,16 +75,17 @@ pub(super) fn answer_kept(request: &HttpRequest, kept: &Kept) -> Result<HttpResp
     } else {
         accel::store_uri(&FileKey::Id(kept.id), &kept.meta)
     };
-    answer(request, &kept.meta, None, &uri)
+    answer(request, &kept.meta, None, None, &uri)
 }
 
-/// Answers with a file that is in the store.
+/// Answers with a file that is in the store: with its bytes, if they are at hand.
 pub(super) fn answer_stored(
     request: &HttpRequest,
     stored: &StoredFile,
+    at_hand: Option<Bytes>,
 ) -> Result<HttpResponse, Problem> {
     let uri = accel::store_uri(&stored.key, &stored.meta);
-    answer(request, &stored.meta, stored.sha256, &uri)
+    answer(request, &stored.meta, stored.sha256, at_hand, &uri)
 }
 
 /// The file that a request names.
@@ -92,11 +94,12 @@ pub(super) fn key(request: &HttpRequest) -> FileKey {
     FileKey::from_text(&percent_decode_str(segment).decode_utf8_lossy())
 }
 
-/// Answers what needs no bytes; sends nginx to `uri` for the rest.
+/// Answers what needs no bytes, or those at hand; sends nginx to `uri` for the rest.
 fn answer(
     request: &HttpRequest,
     meta: &FileMeta,
     sha256: Option<Sha256>,
+    at_hand: Option<Bytes>,
     uri: &str,
 ) -> Result<HttpResponse, Problem> {
     match conditions::judge(request, meta) {
@@ -116,15 +119,22 @@ fn answer(
     let mut ok = HttpResponse::Ok();
     ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()))
         .insert_header((header::CONTENT_DISPOSITION, disposition));
-    if request.method() == Method::HEAD || meta.length == 0 {
+    let has_no_body = request.method() == Method::HEAD || meta.length == 0;
+    // Ranges are cut by nginx.
+    let is_whole = !request.headers().contains_key(header::RANGE);
+    let at_hand = at_hand.filter(|_| is_whole);
+    if has_no_body || at_hand.is_some() {
         insert_validators(&mut ok, meta);
         digest::insert(&mut ok, sha256);
         ok.insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
             .insert_header((header::ACCEPT_RANGES, "bytes"));
+        if let (false, Some(bytes)) = (has_no_body, at_hand) {
+            return Ok(ok.body(bytes));
+        }
         // Of a HEAD only the length is sent.
         return Ok(ok.body(SizedStream::new(
             meta.length,
-            stream::empty::<Result<web::Bytes, std::io::Error>>(),
+            stream::empty::<Result<Bytes, std::io::Error>>(),
         )));
     }
     Ok(ok.insert_header((accel::REDIRECT, uri)).finish())

@@ -88,7 +88,7 @@ pub(super) async fn again(
     let (_, found) = look_here(&request, &node).await?;
     match found {
         Found::Kept(kept) => download::answer_kept(&request, &kept),
-        Found::Stored(stored) => download::answer_stored(&request, &stored),
+        Found::Stored { file, at_hand } => download::answer_stored(&request, &file, at_hand),
         Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
     }
 }

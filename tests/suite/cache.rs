@@ -89,6 +89,30 @@ fn the_bytes_of_a_small_file_are_asked_for_once_and_along_with_its_description()
 }
 
 #[test]
+fn a_small_file_is_kept_by_nginx_when_it_is_asked_for_again_and_its_head_is_the_same() {
+    let mongo = Mongo::start();
+    let (mut site, body, file) = start_cold(&mongo, 8192);
+    let client = site.client();
+    let first = client.get(&file.path);
+    assert!(!has_cached(&site));
+    let again = client.get(&file.path);
+    wait_until("nginx keeps it", || has_cached(&site));
+    assert!(first.body == body && again.body == body);
+    let head = |answer: &Answer| {
+        let mut head = answer.headers.clone();
+        head.remove("date");
+        (answer.status, head)
+    };
+    assert_eq!(head(&first), head(&again));
+    // A part is cut by nginx.
+    restart_sidecar(&mut site);
+    empty_cache(&site);
+    let parts = [(); 2].map(|()| client.get_with(&file.path, &[("Range", "bytes=-100")]));
+    assert!(parts.iter().all(|part| part.body == body[8092..]));
+    assert_eq!(head(&parts[0]), head(&parts[1]));
+}
+
+#[test]
 fn a_file_that_many_ask_for_is_looked_up_once_in_five_seconds() {
     let mongo = Mongo::start();
     let (site, body, file) = start_cold(&mongo, SLICE + 1);
@@ -270,6 +294,12 @@ fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() 
 fn restart_sidecar(site: &mut Site) {
     assert_eq!(site.stop_sidecar().code(), Some(0));
     site.start_sidecar();
+}
+
+/// Whether nginx has cached anything. Its directories come with the first file.
+fn has_cached(site: &Site) -> bool {
+    let cache = std::fs::read_dir(site.data_dir().join("cache")).unwrap();
+    cache.count() > 0
 }
 
 /// Removes all that nginx has cached. It looks for the files each time, and does without.
