@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use futures::TryStreamExt as _;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::error::Error as DriverError;
 use mongodb::options::ReadConcern;
 
 use super::{Bucket, document, error};
@@ -97,16 +98,38 @@ impl Bucket {
         ids: Vec<ObjectId>,
         sizes: Sizes,
     ) -> Result<(HashMap<ObjectId, RawDocumentBuf>, HashMap<ObjectId, Count>), StoreError> {
-        // Everything comes in one batch.
-        let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
-        let (files, chunks) = (self.files(), self.chunks());
+        let files = self.files();
         let found = self.bounded({
             let filter = doc! { "_id": { "$in": ids.clone() } };
+            let batch = in_one_batch(ids.len());
             async move {
                 let majority = files.find(filter).read_concern(ReadConcern::majority());
                 majority.batch_size(batch).await?.try_collect().await
             }
         });
+        let counted = async {
+            match (sizes, ids.len()) {
+                (Sizes::Acknowledged, 2..) => self.list_chunks(ids).await,
+                _ => self.count_chunks(ids, sizes).await,
+            }
+        };
+        let (found, counts): (Vec<RawDocumentBuf>, _) = futures::future::try_join(found, counted)
+            .await
+            .map_err(|err| error::of_read(&err))?;
+        let files = found
+            .into_iter()
+            .filter_map(|file| Some((file.get_object_id("_id").ok()?, file)));
+        Ok((files.collect(), counts))
+    }
+
+    /// Has MongoDB count the chunks of each file, and sum up their sizes if those are wanted.
+    async fn count_chunks(
+        &self,
+        ids: Vec<ObjectId>,
+        sizes: Sizes,
+    ) -> Result<HashMap<ObjectId, Count>, DriverError> {
+        let chunks = self.chunks();
+        let batch = in_one_batch(ids.len());
         let mut group = doc! { "_id": "$files_id", "chunks": { "$sum": 1 } };
         if sizes == Sizes::Summed {
             group.insert("bytes", doc! { "$sum": { "$binarySize": "$data" } });
@@ -122,13 +145,7 @@ impl Bucket {
             let cursor = majority.batch_size(batch).with_type().await?;
             cursor.try_collect().await
         });
-        let (found, counted): (Vec<RawDocumentBuf>, Vec<RawDocumentBuf>) =
-            futures::future::try_join(found, counted)
-                .await
-                .map_err(|err| error::of_read(&err))?;
-        let files = found
-            .into_iter()
-            .filter_map(|file| Some((file.get_object_id("_id").ok()?, file)));
+        let counted: Vec<RawDocumentBuf> = counted.await?;
         let counts = counted.iter().filter_map(|group| {
             let bytes = match sizes {
                 Sizes::Acknowledged => None,
@@ -138,8 +155,43 @@ impl Bucket {
             let count = Count { chunks, bytes };
             Some((group.get_object_id("_id").ok()?, count))
         });
-        Ok((files.collect(), counts.collect()))
+        Ok(counts.collect())
     }
+
+    /// Counts the chunks of small files here: to list what an index has costs MongoDB half as much as
+    /// to count it.
+    async fn list_chunks(
+        &self,
+        ids: Vec<ObjectId>,
+    ) -> Result<HashMap<ObjectId, Count>, DriverError> {
+        let chunks = self.chunks();
+        let batch = in_one_batch(ids.len());
+        let filter = doc! { "files_id": { "$in": ids } };
+        let listed = self.bounded(async move {
+            let majority = chunks.find(filter).read_concern(ReadConcern::majority());
+            // Nothing but what the index holds, so that no chunk is read for it.
+            let listed = majority.projection(doc! { "_id": 0, "files_id": 1 });
+            listed.batch_size(batch).await?.try_collect().await
+        });
+        let listed: Vec<RawDocumentBuf> = listed.await?;
+        let mut counts = HashMap::new();
+        for chunk in listed {
+            let Ok(id) = chunk.get_object_id("files_id") else {
+                continue;
+            };
+            let count = counts.entry(id).or_insert(Count {
+                chunks: 0,
+                bytes: None,
+            });
+            count.chunks += 1;
+        }
+        Ok(counts)
+    }
+}
+
+/// A batch that the answer for so many files fits in, and that MongoDB sees to be the last one.
+fn in_one_batch(files: usize) -> u32 {
+    u32::try_from(files + 1).unwrap_or(u32::MAX)
 }
 
 /// The chunks of a file: how many, and how large together if that was asked.

@@ -17,7 +17,7 @@ use super::{
 const SMALL_BYTES: u64 = 256 * 1024;
 
 /// What is inserted together, at most.
-const GROUP_ENTRIES: usize = 128;
+const GROUP_ENTRIES: usize = 256;
 const GROUP_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Where settings are looked up, and what was found wrong.
