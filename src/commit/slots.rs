@@ -24,6 +24,7 @@ pub struct Slots {
     pace: Option<Mutex<Pace>>,
     state: Mutex<State>,
     changed: Notify,
+    begun: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +48,7 @@ impl Slots {
             pace,
             state: Mutex::default(),
             changed: Notify::new(),
+            begun: Notify::new(),
         }
     }
 
@@ -70,6 +72,7 @@ impl Slots {
         let mut state = lock(&self.state);
         state.taken += 1;
         state.was_full |= state.taken >= width;
+        self.begun.notify_one();
         Slot {
             slots: Arc::clone(self),
         }
@@ -102,6 +105,8 @@ impl Slots {
                 (state.committed.filter(|_| state.taken > 0), is_full)
             };
             let Some(committed) = committed else {
+                // Nothing to watch: no timer runs while nothing is committed.
+                self.begun.notified().await;
                 continue;
             };
             let begun = Instant::now();
