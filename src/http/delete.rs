@@ -1,6 +1,6 @@
 //! DELETE.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, rt, web};
 
 use super::download::key;
 use super::{Node, Problem, access};
@@ -16,18 +16,29 @@ pub(super) async fn file(
 ) -> Result<HttpResponse, Problem> {
     let key = key(&request);
     access::check_file(&request, &node, Scope::Delete, &key)?;
-    carry_out(&node, &key).await
+    carry_out(node, key).await
 }
 
-/// Deletes a file for somebody who may have it deleted.
-pub(super) async fn carry_out(node: &Node, key: &FileKey) -> Result<HttpResponse, Problem> {
-    match node.delivery.delete(key).await? {
-        Deleted::Gone => {}
-        Deleted::ToClear(id) => {
+/// Deletes a file for somebody who may have it deleted. In a task: it is done to its end whether or
+/// not somebody still waits, or chunks would stay whose document is gone.
+pub(super) async fn carry_out(
+    node: web::Data<Node>,
+    key: FileKey,
+) -> Result<HttpResponse, Problem> {
+    let deleting = async move {
+        let deleted = node.delivery.delete(&key).await?;
+        if let Deleted::ToClear(id) = deleted {
             node.backlog.push(id, UnixMillis::now());
             node.arrivals.report(id, Standing::Deleted);
         }
-        Deleted::Absent => return Err(Problem::not_found()),
+        Ok::<_, Problem>(deleted)
+    };
+    let deleted = rt::spawn(deleting).await.unwrap_or_else(|lost| {
+        log::error!("a delete was lost: {lost}");
+        Err(Problem::internal())
+    });
+    match deleted? {
+        Deleted::Absent => Err(Problem::not_found()),
+        Deleted::Gone | Deleted::ToClear(_) => Ok(HttpResponse::NoContent().finish()),
     }
-    Ok(HttpResponse::NoContent().finish())
 }

@@ -68,7 +68,7 @@ pub(super) async fn delete(
     if id.node() != node.number {
         return Err(Problem::not_found());
     }
-    delete::carry_out(&node, &FileKey::Id(id)).await
+    delete::carry_out(node, FileKey::Id(id)).await
 }
 
 /// `GET`: who answers here.

@@ -1,5 +1,7 @@
 //! Deletes: gone on every route, whatever state the file was in, and for good.
 
+use std::io::Write as _;
+
 use mongodb::bson::{Bson, doc};
 
 use crate::support::{Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id, wait_until};
@@ -96,6 +98,38 @@ fn a_committed_file_that_is_deleted_is_gone_even_from_nginxs_cache() {
     site.start_sidecar();
     assert_gone(&client, &file);
     assert!(client.get(&kept.path).body == b"kept");
+}
+
+#[test]
+fn a_delete_whose_client_goes_away_leaves_no_chunk() {
+    let mongo = Mongo::start();
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let file = site.client().upload(&noise(1, 2 * CHUNK));
+    site.wait_until_empty();
+    mongo.fail_sidecars(
+        doc! { "times": 1 },
+        doc! {
+            "failCommands": ["delete"],
+            "namespace": "gridspool.fs.files",
+            "blockConnection": true,
+            "blockTimeMS": 3000,
+        },
+    );
+    let mut connection = site.connect();
+    let request = format!("DELETE {} HTTP/1.1\r\nHost: a\r\n\r\n", file.path);
+    connection.write_all(request.as_bytes()).unwrap();
+    wait_until("the document is being deleted", || {
+        running(&mongo, "delete", "fs.files") == 1
+    });
+    drop(connection);
+    wait_until("the document is gone", || {
+        mongo.count(&mongo.files(), doc! {}) == 0
+    });
+    wait_until("the chunks are gone", || {
+        mongo.count(&mongo.chunks(), doc! {}) == 0
+    });
 }
 
 #[test]
@@ -198,10 +232,14 @@ fn in_mid_commit(mongo: &Mongo, collection: &str, builder: Builder) -> (Site, Up
 
 /// How many inserts of sidecars into a collection MongoDB works on.
 fn running_inserts_into(mongo: &Mongo, collection: &str) -> usize {
+    running(mongo, "insert", collection)
+}
+
+fn running(mongo: &Mongo, command: &str, collection: &str) -> usize {
     let running = mongo.admin(doc! {
         "currentOp": 1,
         "appName": "gridspool",
-        "command.insert": collection,
+        format!("command.{command}"): collection,
     });
     running.get_array("inprog").unwrap().len()
 }
