@@ -33,11 +33,8 @@ pub(super) async fn carry_out(
         }
         Ok::<_, Problem>(deleted)
     };
-    let deleted = rt::spawn(deleting).await.unwrap_or_else(|lost| {
-        log::error!("a delete was lost: {lost}");
-        Err(Problem::internal())
-    });
-    match deleted? {
+    let deleted = rt::spawn(deleting).await;
+    match deleted.unwrap_or_else(|lost| std::panic::resume_unwind(lost.into_panic()))? {
         Deleted::Absent => Err(Problem::not_found()),
         Deleted::Gone | Deleted::ToClear(_) => Ok(HttpResponse::NoContent().finish()),
     }

@@ -107,13 +107,15 @@ fn assert_all_is_kept(mongo: &Mongo, site: &Site, ledger: &Ledger) {
 }
 
 /// Kills the sidecar before the first call that any thread makes for an upload, before the second,
-/// and so on until it makes no more; and then the same for the commit.
+/// and so on until it was left alone twice: strace counts each thread's calls apart, and which
+/// thread makes a call is chance. Then the same for the commit.
 fn kill_in_every_gap(kind: Kind) {
     let mongo = Mongo::start();
     let mut site = site(&mongo);
     let ledger = Ledger::default();
-    for (is_commit, least_kills) in [(false, 3), (true, 2)] {
+    for is_commit in [false, true] {
         let mut kills = 0;
+        let mut left_alone = 0;
         for n in 1..MANY {
             let fault = format!("signal=KILL:when={n}");
             let committed = mongo.count(&mongo.files(), doc! {});
@@ -145,18 +147,16 @@ fn kill_in_every_gap(kind: Kind) {
                 site.start_sidecar();
             } else {
                 strace.detach();
+                left_alone += 1;
             }
             ledger.assert_readable(&site.client());
             site.wait_until_committed();
-            if !is_dead {
+            if left_alone == 2 {
                 break;
             }
         }
-        assert!(kills >= least_kills, "{kind:?}, {is_commit}: {kills} kills");
-        assert!(
-            kills < MANY - 1,
-            "{kind:?}, {is_commit}: none was left alone"
-        );
+        assert!(kills > 0, "{kind:?}, {is_commit}: never killed");
+        assert_eq!(left_alone, 2, "{kind:?}, {is_commit}");
     }
     assert_all_is_kept(&mongo, &site, &ledger);
 }
