@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::log::{content, logging, restart};
+use super::log::{check_three, content, is_logged, logging, restart, three};
 use super::operations::{Entry, OPERATIONS, Place, Stage, check, check_after_restart, unchanged};
-use super::scratch::draft;
+use super::scratch::{committed, draft};
 use crate::file::{FileId, Window};
 use crate::journal::{AdoptError, Adopted, Journal, Room};
 
@@ -132,5 +132,24 @@ fn an_operation_that_panics_loses_no_promise_and_can_be_done_again_without_a_res
             drop(journal);
             check_after_restart(&case, &scratch, &expected);
         }
+    }
+}
+
+#[test]
+fn an_entry_whose_unpacking_panics_is_in_the_log_as_before_and_no_file_of_it_comes_back() {
+    let (scratch, journal, [_, target, _]) = three();
+    journal.unpack(target).unwrap();
+    for (call, step) in scratch.disk.calls().iter().enumerate() {
+        let case = format!("{step}, call {call}");
+        let (scratch, journal, ids) = three();
+        scratch.disk.panic_once(call);
+        assert!(panics(|| journal.unpack(ids[1])), "{case}");
+        scratch.disk.heal();
+        assert!(is_logged(&journal, ids[1]), "{case}");
+        check_three(&case, &journal, ids, &[Some(Room::Incoming)]);
+        journal.settle(&committed(ids[1])).unwrap();
+        journal.evict_settled().unwrap();
+        let journal = restart(&scratch, journal);
+        check_three(&case, &journal, ids, &[None]);
     }
 }
