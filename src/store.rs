@@ -206,6 +206,13 @@ pub trait Store: Send + Sync {
         with_content: bool,
     ) -> BoxFuture<'a, Result<Option<StoredFile>, StoreError>>;
 
+    /// Finds those of many files that there are and whose descriptions make sense, by one question
+    /// and in any order, without their bytes.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn find_all(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredFile>, StoreError>>;
+
     /// Streams the bytes of `range`, which lies within the file. Dropping the stream ends the
     /// read. Each chunk's place and size are checked: a damaged file gives an error, never fewer
     /// bytes.

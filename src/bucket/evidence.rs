@@ -98,28 +98,36 @@ impl Bucket {
         ids: Vec<ObjectId>,
         sizes: Sizes,
     ) -> Result<(HashMap<ObjectId, RawDocumentBuf>, HashMap<ObjectId, Count>), StoreError> {
-        let files = self.files();
-        let found = self.bounded({
-            let filter = doc! { "_id": { "$in": ids.clone() } };
-            let batch = in_one_batch(ids.len());
-            async move {
-                let majority = files.find(filter).read_concern(ReadConcern::majority());
-                majority.batch_size(batch).await?.try_collect().await
-            }
-        });
+        let found = self.documents(ids.clone(), ReadConcern::majority());
         let counted = async {
             match (sizes, ids.len()) {
                 (Sizes::Acknowledged, 2..) => self.list_chunks(ids).await,
                 _ => self.count_chunks(ids, sizes).await,
             }
         };
-        let (found, counts): (Vec<RawDocumentBuf>, _) = futures::future::try_join(found, counted)
+        futures::future::try_join(found, counted)
             .await
-            .map_err(|err| error::of_read(&err))?;
-        let files = found
-            .into_iter()
-            .filter_map(|file| Some((file.get_object_id("_id").ok()?, file)));
-        Ok((files.collect(), counts))
+            .map_err(|err| error::of_read(&err))
+    }
+
+    /// The documents that there are of these files.
+    pub(super) async fn documents(
+        &self,
+        ids: Vec<ObjectId>,
+        concern: ReadConcern,
+    ) -> Result<HashMap<ObjectId, RawDocumentBuf>, DriverError> {
+        let files = self.files();
+        let batch = in_one_batch(ids.len());
+        let found = self.bounded(async move {
+            let find = files.find(doc! { "_id": { "$in": ids } });
+            let find = find.read_concern(concern).batch_size(batch);
+            find.await?.try_collect().await
+        });
+        let found: Vec<RawDocumentBuf> = found.await?;
+        let found = found.into_iter();
+        Ok(found
+            .filter_map(|file| Some((file.get_object_id("_id").ok()?, file)))
+            .collect())
     }
 
     /// Has MongoDB count the chunks of each file, and sum up their sizes if those are wanted.

@@ -15,11 +15,12 @@ use futures::stream::{self, BoxStream};
 use mongodb::Collection;
 use mongodb::bson::{Bson, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
+use mongodb::options::ReadConcern;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{Bucket, document, error};
-use crate::file::FileKey;
+use crate::file::{FileId, FileKey};
 use crate::store::{StoreError, StoredFile};
 
 /// Bytes of chunks up to which a range is read by one answer of MongoDB. A slice of nginx's, and the
@@ -80,6 +81,23 @@ impl Bucket {
             }
         }
         Ok(None)
+    }
+
+    /// Finds files by ids of ours.
+    ///
+    /// # Errors
+    /// As [`crate::store::Store::find_all`].
+    pub(super) async fn find_files(&self, ids: Vec<FileId>) -> Result<Vec<StoredFile>, StoreError> {
+        let object_ids = ids.iter().copied().map(document::object_id);
+        let found = self.documents(object_ids.collect(), ReadConcern::local());
+        let found = found.await.map_err(|err| error::of_read(&err))?;
+        let mut files = Vec::new();
+        for id in ids {
+            if let Some(found) = found.get(&document::object_id(id)) {
+                files.extend(document::read_file(&FileKey::Id(id), found));
+            }
+        }
+        Ok(files)
     }
 
     /// The only chunk of a small file: asked for along with the description, it comes a whole

@@ -162,6 +162,10 @@ impl Store for Bucket {
         self.find_file(key, with_content).boxed()
     }
 
+    fn find_all(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredFile>, StoreError>> {
+        self.find_files(ids).boxed()
+    }
+
     fn read(
         &self,
         file: &StoredFile,

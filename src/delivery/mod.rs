@@ -5,6 +5,7 @@
 //! never change: a file that many ask for is looked up once. This room must never know HTTP.
 
 mod recent;
+mod refresh;
 mod window;
 
 use std::ops::Range;
@@ -20,6 +21,7 @@ use crate::peers::{Peers, Unreachable};
 use crate::store::{Sha256, Store, StoreError, StoredFile};
 
 use recent::Recent;
+use refresh::Refresh;
 
 /// How long a file that was deleted on another node, or by another driver, may still be found here.
 const LIFETIME: Duration = Duration::from_secs(5);
@@ -39,7 +41,9 @@ pub struct Delivery {
     /// Descriptions of what is in the journal; the journal says each time whether it still is.
     kept: Recent<FileId, Arc<Kept>>,
     /// Files in the store, by their ids.
-    stored: Recent<FileKey, Arc<StoredFile>>,
+    stored: Arc<Recent<FileKey, Arc<StoredFile>>>,
+    /// Keeps those fresh that are asked for all the time.
+    refresh: Arc<Refresh>,
     /// Files in the store that were asked for by their ids lately.
     asked: Recent<FileKey, Asked>,
     /// Files in the store by any other key. Several keys may mean one of them, or one of those
@@ -143,13 +147,16 @@ impl Delivery {
         peers: Arc<Peers>,
         is_store_up: StoreCheck,
     ) -> Self {
+        let stored = Arc::new(Recent::new(LIFETIME, MAX_BYTES));
+        let refresh = Refresh::new(Arc::clone(&store), Arc::clone(&stored));
         Self {
             journal,
             store,
             peers,
             is_store_up,
             kept: Recent::new(LIFETIME, MAX_BYTES),
-            stored: Recent::new(LIFETIME, MAX_BYTES),
+            stored,
+            refresh: Arc::new(refresh),
             // Without a description an entry takes less than half of what it counts for.
             asked: Recent::new(ASKED_LIFETIME, 2 * MAX_BYTES),
             foreign: Recent::new(LIFETIME, MAX_BYTES),
@@ -212,11 +219,14 @@ impl Delivery {
     /// When the store has to be asked and does not answer.
     async fn stored(&self, key: &FileKey) -> Result<Option<Found>, StoreError> {
         let (recent, asked) = match key {
-            FileKey::Id(_) => (&self.stored, self.ask(key)),
+            FileKey::Id(_) => (&*self.stored, self.ask(key)),
             // Of other drivers' keys most are guesses.
             FileKey::Foreign(_) => (&self.foreign, Some(Asked::Again)),
         };
-        if let Some(file) = recent.get(key) {
+        if let Some((file, is_aging)) = recent.get_aged(key) {
+            if is_aging && let FileKey::Id(id) = *key {
+                self.refresh.add(id);
+            }
             let at_hand = None;
             return Ok(Some(Found::Stored { file, at_hand }));
         }

@@ -54,9 +54,15 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
 
     /// An answer that is young enough.
     pub(super) fn get(&self, key: &K) -> Option<V> {
+        self.get_aged(key).map(|(value, _)| value)
+    }
+
+    /// An answer that is young enough, and whether half of its time is over.
+    pub(super) fn get_aged(&self, key: &K) -> Option<(V, bool)> {
         let held = self.held();
         let (begun, value) = held.entries.get(key)?;
-        (begun.elapsed() < self.lifetime).then(|| value.clone())
+        let age = begun.elapsed();
+        (age < self.lifetime).then(|| (value.clone(), age > self.lifetime / 2))
     }
 
     /// To be taken before a lookup begins.
@@ -119,6 +125,16 @@ impl<K: Eq + Hash, V> Held<K, V> {
 }
 
 #[cfg(test)]
+impl<K: Eq + Hash, V> Recent<K, V> {
+    /// Makes an answer this much older than it is.
+    pub(super) fn age(&self, key: &K, by: Duration) {
+        let mut held = self.held.lock().unwrap();
+        let begun = &mut held.entries.get_mut(key).unwrap().0;
+        *begun = begun.checked_sub(by).unwrap();
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -135,13 +151,25 @@ mod tests {
         kept.put(kept.ticket(), &1, "a", 0);
         assert_eq!(kept.get(&1), Some("a"));
         assert_eq!(kept.get(&2), None);
-        let long_ago = Instant::now().checked_sub(LONG).unwrap();
-        kept.held().entries.get_mut(&1).unwrap().0 = long_ago;
+        kept.age(&1, LONG);
         assert_eq!(kept.get(&1), None);
         let expired = recent(Duration::ZERO, 10);
         expired.put(expired.ticket(), &1, "a", 0);
         assert_eq!(expired.get(&1), None);
         assert_eq!(expired.held().order.len(), 0);
+    }
+
+    #[test]
+    fn an_answer_is_known_to_be_aging_in_the_second_half_of_its_time() {
+        let kept = recent(LONG, 10);
+        kept.put(kept.ticket(), &1, "a", 0);
+        assert_eq!(kept.get_aged(&1), Some(("a", false)));
+        kept.age(&1, LONG * 2 / 5);
+        assert_eq!(kept.get_aged(&1), Some(("a", false)));
+        kept.age(&1, LONG / 5);
+        assert_eq!(kept.get_aged(&1), Some(("a", true)));
+        kept.age(&1, LONG / 2);
+        assert_eq!(kept.get_aged(&1), None);
     }
 
     #[test]

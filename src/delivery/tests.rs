@@ -1,6 +1,7 @@
 //! Descriptions that are kept, against a store that counts its lookups.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
@@ -21,6 +22,25 @@ struct OneFile {
     /// How often it was asked for the bytes too.
     contents: AtomicUsize,
     answers: Semaphore,
+    /// After how many files it was asked by each question for more than one.
+    questions: Mutex<Vec<usize>>,
+}
+
+fn file(key: &FileKey) -> StoredFile {
+    StoredFile {
+        key: key.clone(),
+        locator: b"the one".to_vec(),
+        meta: FileMeta {
+            filename: FileName::from_claim("a").unwrap(),
+            content_type: MediaType::octet_stream(),
+            length: 1,
+            uploaded: UnixMillis(0),
+            metadata: Metadata::default(),
+        },
+        chunk_size_bytes: 1,
+        sha256: None,
+        content: None,
+    }
 }
 
 impl Store for OneFile {
@@ -34,21 +54,25 @@ impl Store for OneFile {
             self.contents
                 .fetch_add(usize::from(with_content), Ordering::Relaxed);
             let file = self.is_there.load(Ordering::Relaxed).then(|| StoredFile {
-                key: key.clone(),
-                locator: b"the one".to_vec(),
-                meta: FileMeta {
-                    filename: FileName::from_claim("a").unwrap(),
-                    content_type: MediaType::octet_stream(),
-                    length: 1,
-                    uploaded: UnixMillis(0),
-                    metadata: Metadata::default(),
-                },
-                chunk_size_bytes: 1,
-                sha256: None,
                 content: with_content.then(|| Bytes::from_static(b"a")),
+                ..file(key)
             });
             self.answers.acquire().await.unwrap().forget();
             Ok(file)
+        }
+        .boxed()
+    }
+
+    fn find_all(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredFile>, StoreError>> {
+        async move {
+            let is_there = self.is_there.load(Ordering::Relaxed);
+            self.questions.lock().unwrap().push(ids.len());
+            let permit = self.answers.acquire().await;
+            permit
+                .map_err(|closed| StoreError::Unavailable(closed.to_string()))?
+                .forget();
+            let found = ids.into_iter().filter(|_| is_there);
+            Ok(found.map(|id| file(&FileKey::Id(id))).collect())
         }
         .boxed()
     }
@@ -112,6 +136,7 @@ fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
         lookups: AtomicUsize::new(0),
         contents: AtomicUsize::new(0),
         answers: Semaphore::new(answers),
+        questions: Mutex::default(),
     });
     let peers = ClusterConfig {
         peers: Vec::new(),
@@ -194,4 +219,111 @@ async fn a_file_that_is_deleted_by_one_key_is_gone_by_every_other() {
         assert_eq!(delivery.delete(deleted).await.unwrap(), Deleted::Gone);
         assert!(delivery.stored(other).await.unwrap().is_none());
     }
+}
+
+/// Files of ours, which were looked up so long ago that they are to be looked up anew.
+async fn looked_up_long_ago(delivery: &Delivery, store: &OneFile, count: u8) -> Vec<FileKey> {
+    let ids = (0..count).map(|number| FileKey::Id(FileId::from_bytes([number; 12])));
+    let keys: Vec<_> = ids.collect();
+    store.answers.add_permits(keys.len());
+    for key in &keys {
+        assert!(delivery.stored(key).await.unwrap().is_some());
+        delivery.stored.age(key, LIFETIME * 3 / 5);
+    }
+    keys
+}
+
+/// Waits until `is_so` is the case of how many files were asked for in each question.
+async fn until_asked(store: &OneFile, is_so: impl Fn(&[usize]) -> bool) {
+    // Of a clock that goes as fast as all sleep.
+    for _ in 0..10_000 {
+        if is_so(&store.questions.lock().unwrap()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("asked for {:?}", store.questions.lock().unwrap());
+}
+
+fn is_aging(delivery: &Delivery, key: &FileKey) -> Option<bool> {
+    delivery.stored.get_aged(key).map(|(_, is_aging)| is_aging)
+}
+
+/// Has everything that is ready done what it can.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_are_asked_for_all_the_time_are_looked_up_together_while_nobody_waits() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (delivery, store) = start(scratch.path(), 0);
+    let keys = looked_up_long_ago(&delivery, &store, 200).await;
+    // The store answers nothing, and everyone has an answer.
+    for key in keys.iter().chain(&keys) {
+        assert!(delivery.stored(key).await.unwrap().is_some());
+    }
+    until_asked(&store, |asked| asked == [128]).await;
+    store.answers.add_permits(1);
+    until_asked(&store, |asked| asked == [128, 72]).await;
+    store.answers.add_permits(1);
+    settle().await;
+    for key in &keys {
+        assert_eq!(is_aging(&delivery, key), Some(false));
+        assert!(delivery.stored(key).await.unwrap().is_some());
+    }
+    assert_eq!(store.lookups.load(Ordering::Relaxed), 200);
+    // Once more, by a round of its own.
+    delivery.stored.age(&keys[0], LIFETIME * 3 / 5);
+    store.answers.add_permits(1);
+    tokio::time::sleep(LIFETIME).await;
+    assert!(delivery.stored(&keys[0]).await.unwrap().is_some());
+    until_asked(&store, |asked| asked == [128, 72, 1]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_gone_when_it_is_looked_up_anew_is_found_no_more() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (delivery, store) = start(scratch.path(), 2);
+    let keys = looked_up_long_ago(&delivery, &store, 1).await;
+    store.is_there.store(false, Ordering::Relaxed);
+    assert!(delivery.stored(&keys[0]).await.unwrap().is_some());
+    until_asked(&store, |asked| asked == [1]).await;
+    settle().await;
+    assert!(delivery.stored(&keys[0]).await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_overtakes_a_joint_lookup_is_not_undone_by_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (delivery, store) = start(scratch.path(), 0);
+    let keys = looked_up_long_ago(&delivery, &store, 2).await;
+    for key in &keys {
+        assert!(delivery.stored(key).await.unwrap().is_some());
+    }
+    until_asked(&store, |asked| asked == [2]).await;
+    assert_eq!(delivery.delete(&keys[0]).await.unwrap(), Deleted::Gone);
+    store.answers.add_permits(2);
+    settle().await;
+    assert!(delivery.stored(&keys[0]).await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_changes_nothing_for_files_that_are_young_enough() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (delivery, store) = start(scratch.path(), 0);
+    let keys = looked_up_long_ago(&delivery, &store, 200).await;
+    for key in &keys {
+        delivery.stored(key).await.unwrap();
+    }
+    until_asked(&store, |asked| asked == [128]).await;
+    store.answers.close();
+    settle().await;
+    assert!(
+        keys.iter()
+            .all(|key| is_aging(&delivery, key) == Some(true))
+    );
+    assert_eq!(*store.questions.lock().unwrap(), [128], "once is enough");
 }

@@ -1,0 +1,108 @@
+//! Descriptions that are asked for all the time are looked up anew before they are too old, many
+//! by one question: what is hot never waits for the store, and costs it next to nothing.
+//!
+//! 1. Whoever meets a description whose time is half over adds its id, and starts a round if none
+//!    runs: a task of its own.
+//! 2. The round waits a moment for more, and asks for a hundred or so at once, until there are no
+//!    more.
+//! 3. Those that are there live on, from before the question. Those that are not are forgotten.
+//! 4. A question that fails changes nothing: what was not looked up leaves in its time.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::recent::Recent;
+use super::text_bytes_of;
+use crate::file::{FileId, FileKey};
+use crate::store::{Store, StoreError, StoredFile};
+
+/// How long a round waits for more to ask for.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Files in one question: those that are looked up in the time of a few single ones.
+const AT_ONCE: usize = 128;
+
+/// What is to be looked up anew.
+pub(super) struct Refresh {
+    store: Arc<dyn Store>,
+    stored: Arc<Recent<FileKey, Arc<StoredFile>>>,
+    wanted: Mutex<Wanted>,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    ids: HashSet<FileId>,
+    round: Option<JoinHandle<()>>,
+}
+
+impl Refresh {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        stored: Arc<Recent<FileKey, Arc<StoredFile>>>,
+    ) -> Self {
+        Self {
+            store,
+            stored,
+            wanted: Mutex::default(),
+        }
+    }
+
+    /// Has a description looked up anew, soon. Must be called on a tokio runtime.
+    pub(super) fn add(self: &Arc<Self>, id: FileId) {
+        let mut wanted = self.wanted();
+        wanted.ids.insert(id);
+        // A round that is about to end may leave the id here, for whoever asks next.
+        if wanted.round.as_ref().is_none_or(JoinHandle::is_finished) {
+            let refresh = Arc::clone(self);
+            wanted.round = Some(tokio::spawn(async move { refresh.round().await }));
+        }
+    }
+
+    async fn round(&self) {
+        loop {
+            tokio::time::sleep(GATHER).await;
+            let ids = std::mem::take(&mut self.wanted().ids);
+            if ids.is_empty() {
+                return;
+            }
+            let ids: Vec<_> = ids.into_iter().collect();
+            for some in ids.chunks(AT_ONCE) {
+                if let Err(err) = self.look_up(some).await {
+                    log::debug!("descriptions are not looked up anew: {err}");
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn look_up(&self, ids: &[FileId]) -> Result<(), StoreError> {
+        let ticket = self.stored.ticket();
+        // One that was added while it was being looked up has its time before it.
+        let is_aging = |id: &&FileId| {
+            let aged = self.stored.get_aged(&FileKey::Id(**id));
+            aged.is_some_and(|(_, is_aging)| is_aging)
+        };
+        let ids: Vec<_> = ids.iter().filter(is_aging).copied().collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut left: HashSet<_> = ids.iter().copied().map(FileKey::Id).collect();
+        for file in self.store.find_all(ids).await? {
+            left.remove(&file.key);
+            let (key, text_bytes) = (file.key.clone(), text_bytes_of(&file));
+            self.stored.put(ticket, &key, Arc::new(file), text_bytes);
+        }
+        for gone in &left {
+            self.stored.forget(gone);
+        }
+        Ok(())
+    }
+
+    /// A thread that panicked under the lock leaves at worst an id that is not looked up.
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
