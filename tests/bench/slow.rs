@@ -34,11 +34,11 @@ const BURST: Metric = Metric {
 };
 const HELD: Metric = Metric {
     name: "sidecar_connections",
-    unit: " sidecar connections",
+    unit: " sidecar connections held",
 };
 
 /// What nginx keeps open to the sidecar, however many clients it has (`keepalive 32` in
-/// `nginx.conf.d/gridspool.conf`, for each of two workers): each upload asks by one whether it may come in.
+/// `nginx.conf.d/gridspool.conf`, for each of two workers), for the next who asks whether an upload may come in.
 const KEPT_OPEN: f64 = 64.0;
 const NGINX: Metric = Metric {
     name: "nginx_kib_each",
@@ -111,10 +111,14 @@ fn trickle(
     while !running.is_finished() {
         std::thread::sleep(Duration::from_millis(100));
         burst = burst.max(resident_mib(&sidecar));
-        // At the end each has its moment with the sidecar; until then none has any business there.
-        if begun.elapsed() < Duration::from_secs(u64::from(seconds)) * 8 / 10 {
+        // At the beginning each asks whether it may come in, and at the end it has its moment with
+        // the sidecar; in between none has any business there.
+        let progress = begun.elapsed().as_secs_f64() / f64::from(seconds);
+        if progress < 0.8 {
             nginx_peak = nginx_peak.max(resident_mib(nginx));
             sidecar_peak = sidecar_peak.max(resident_mib(&sidecar));
+        }
+        if (0.2..0.8).contains(&progress) {
             held = held.max(connections_at(&socket));
         }
     }
