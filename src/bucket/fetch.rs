@@ -30,7 +30,7 @@ const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes of chunks that all reads together have in memory, at most.
 pub(super) const READ_BYTES: u32 = 32 * 1024 * 1024;
 
-/// The size of the document of a chunk, in bytes, up to which it is read before it is asked for.
+/// The size of a chunk, in bytes, up to which it is read before it is asked for.
 const SMALL_CHUNK_BYTES: i32 = 64 * 1024;
 
 /// The part of the time for one operation that a member that may be a secondary gets: then another
@@ -106,17 +106,15 @@ impl Bucket {
     async fn small_content(&self, key: &FileKey, id: &Bson) -> Option<Bytes> {
         let mut filter = document::is("files_id", id);
         filter.insert("n", 0);
-        let is_small = doc! { "$lte": [{ "$bsonSize": "$$ROOT" }, SMALL_CHUNK_BYTES] };
+        let is_small = doc! { "$lte": [{ "$binarySize": "$data" }, SMALL_CHUNK_BYTES] };
         filter.insert("$expr", is_small);
         let (chunks, patience) = if self.may_read_nearest(key) {
             (self.near_chunks(), self.timeout / NEAR_SHARE)
         } else {
             (self.chunks(), self.timeout)
         };
-        let find = self.bounded(async move {
-            let find = chunks.find_one(filter);
-            find.projection(doc! { "_id": 0, "data": 1 }).await
-        });
+        // Whole: to leave out the few other bytes would cost MongoDB more than to send them.
+        let find = self.bounded(async move { chunks.find_one(filter).await });
         let chunk = tokio::time::timeout(patience, find).await.ok()?;
         let chunk = chunk.ok().flatten()?;
         let data = chunk.get_binary("data").ok()?;
@@ -211,7 +209,6 @@ impl Bucket {
         let find = collection
             .find(filter)
             .sort(doc! { "n": 1 })
-            .projection(doc! { "_id": 0, "n": 1, "data": 1 })
             // With the limit, MongoDB knows the last answer to be the last: no more is asked.
             .limit(last - next + 1)
             .batch_size(u32::try_from(reader.at_once).unwrap_or(u32::MAX));
