@@ -49,6 +49,8 @@ pub struct Promised {
     pub meta: FileMeta,
     /// Its bytes, `meta.length` of them. Read on the blocking pool.
     pub body: Box<dyn Body>,
+    /// The digest of these bytes, if they are in memory and were hashed when they came there.
+    pub sha256: Option<Sha256>,
     /// Whether an earlier attempt may have left something in the store.
     pub is_retry: bool,
 }

@@ -6,10 +6,11 @@
 //! | the index on chunks | how many chunks there are, each number once |
 //! | the chunks themselves | the sum of their sizes |
 //!
-//! The last one makes MongoDB read every byte. It is left out only for a first attempt in which
-//! a majority acknowledged every single chunk: then their sizes are those that were sent. After
-//! anything else (a retry, an answer that was lost, a chunk that was there already) they are
-//! summed up.
+//! The last one makes MongoDB read every byte. It is left out when each chunk is known already: as a
+//! majority acknowledged it in this very attempt, or as it was there before and was compared byte by
+//! byte. The index is unique, so that a write of an earlier attempt that comes late can replace none
+//! of them; what it adds has another number, and is counted. When nothing was sent, as all was there,
+//! the sizes are summed up.
 
 use std::collections::HashMap;
 
@@ -26,8 +27,8 @@ use crate::store::{Committed, Evidence, Sent, StoreError};
 /// Where the sizes of chunks are known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sizes {
-    /// Each was acknowledged in this very attempt, and none was there before.
-    Acknowledged,
+    /// Each chunk was acknowledged or compared in this very attempt.
+    Known,
     /// MongoDB reads all of them.
     Summed,
 }
@@ -74,14 +75,14 @@ impl Bucket {
         })
     }
 
-    /// Proves many files with the same two questions; those that cannot be are left out.
+    /// Proves many files, whose chunks are all known, with the same two questions; those that cannot be
+    /// are left out.
     pub(super) async fn prove_all(
         &self,
         sent: &[(FileId, Sent)],
-        sizes: Sizes,
     ) -> Result<Vec<Committed>, StoreError> {
         let ids = sent.iter().map(|(id, _)| document::object_id(*id));
-        let look = self.look(ids.collect(), sizes);
+        let look = self.look(ids.collect(), Sizes::Known);
         let fit = self.require_fit_server();
         let ((files, counts), ()) = futures::future::try_join(look, fit).await?;
         let proofs = sent.iter().filter_map(|&(id, sent)| {
@@ -101,7 +102,7 @@ impl Bucket {
         let found = self.documents(ids.clone(), ReadConcern::majority());
         let counted = async {
             match (sizes, ids.len()) {
-                (Sizes::Acknowledged, 2..) => self.list_chunks(ids).await,
+                (Sizes::Known, 2..) => self.list_chunks(ids).await,
                 _ => self.count_chunks(ids, sizes).await,
             }
         };
@@ -156,7 +157,7 @@ impl Bucket {
         let counted: Vec<RawDocumentBuf> = counted.await?;
         let counts = counted.iter().filter_map(|group| {
             let bytes = match sizes {
-                Sizes::Acknowledged => None,
+                Sizes::Known => None,
                 Sizes::Summed => Some(document::whole_number(group, "bytes")?),
             };
             let chunks = document::whole_number(group, "chunks")?;

@@ -8,7 +8,7 @@ use mongodb::bson::RawDocumentBuf;
 use super::evidence::Sizes;
 use super::source::Source;
 use super::{Bucket, document, error};
-use crate::file::{FileId, FileMeta};
+use crate::file::FileId;
 use crate::store::{Committed, Promised, Sent, StoreError};
 
 /// A small file that was read.
@@ -44,7 +44,6 @@ impl Bucket {
     ) -> Result<Vec<Committed>, StoreError> {
         self.require_fit_server().await?; // 1
         self.ensure_indexes().await?;
-        let has_retries = group.iter().any(|promised| promised.is_retry);
         let group = self.without_traces(group).await?; // 2
         let bytes: u64 = group.iter().map(|promised| promised.meta.length).sum();
         let permit = self
@@ -57,12 +56,7 @@ impl Bucket {
         if sent.is_empty() {
             return Ok(Vec::new());
         }
-        let sizes = if has_retries {
-            Sizes::Summed
-        } else {
-            Sizes::Acknowledged
-        };
-        self.prove_all(&sent, sizes).await // 6
+        self.prove_all(&sent).await // 6
     }
 
     /// Leaves out those that an earlier attempt left something of.
@@ -70,7 +64,7 @@ impl Bucket {
         let tried = group.iter().filter(|promised| promised.is_retry);
         let tried: Vec<_> = tried.map(|tried| document::object_id(tried.id)).collect();
         if !tried.is_empty() {
-            let (files, counts) = self.look(tried, Sizes::Acknowledged).await?;
+            let (files, counts) = self.look(tried, Sizes::Known).await?;
             group.retain(|promised| {
                 let id = document::object_id(promised.id);
                 !files.contains_key(&id) && !counts.contains_key(&id)
@@ -150,9 +144,8 @@ impl Bucket {
 impl Member {
     /// Reads and hashes a body, and makes its documents. Blocks.
     fn read(promised: Promised, chunk_size_bytes: u32) -> Result<Self, StoreError> {
-        let Promised { id, meta, body, .. } = promised;
-        let FileMeta { length, .. } = meta;
-        let mut source = Source::new(body, id, length, chunk_size_bytes);
+        let (id, meta) = (promised.id, promised.meta.clone());
+        let mut source = Source::new(promised, chunk_size_bytes);
         let chunks = source.read(u32::MAX).map_err(StoreError::Body)?;
         let sent = source.sent();
         Ok(Self {

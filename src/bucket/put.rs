@@ -40,13 +40,8 @@ impl Bucket {
     pub(super) async fn put(&self, promised: Promised) -> Result<Committed, StoreError> {
         self.require_fit_server().await?; // 1
         self.ensure_indexes().await?;
-        let Promised {
-            id,
-            meta,
-            body,
-            is_retry,
-        } = promised;
-        let found = if is_retry {
+        let (id, meta) = (promised.id, promised.meta.clone());
+        let found = if promised.is_retry {
             self.evidence(id, Sizes::Summed).await? // 2
         } else {
             None
@@ -57,19 +52,19 @@ impl Bucket {
             )));
         }
         let has_all_chunks = found.is_some_and(|found| found.chunk_bytes == Some(found.length));
-        let source = Source::new(body, id, meta.length, self.chunk_size_bytes);
+        let source = Source::new(promised, self.chunk_size_bytes);
         let (source, there) = self.send(source, has_all_chunks).await?; // 3
         let sent = source.sent();
-        let sizes = if is_retry || !there.is_empty() {
-            Sizes::Summed
-        } else {
-            Sizes::Acknowledged
-        };
         self.compare_chunks(source, id, there).await?; // 4
         if found.is_none() {
             let file = document::file(id, &meta, sent, self.chunk_size_bytes)?;
             self.insert_file(file).await?; // 5
         }
+        let sizes = if has_all_chunks {
+            Sizes::Summed
+        } else {
+            Sizes::Known
+        };
         self.prove(id, sent, sizes).await // 6
     }
 

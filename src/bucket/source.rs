@@ -7,8 +7,7 @@ use mongodb::bson::oid::ObjectId;
 use sha2::Digest as _;
 
 use super::document;
-use crate::file::FileId;
-use crate::store::{Body, Sent, Sha256};
+use crate::store::{Body, Promised, Sent, Sha256};
 
 /// A body on its way. All reading blocks.
 pub(super) struct Source {
@@ -18,19 +17,29 @@ pub(super) struct Source {
     length: u64,
     remaining: u64,
     next_n: i32,
-    hasher: sha2::Sha256,
+    digest: Digest,
+}
+
+/// The digest of a body.
+enum Digest {
+    /// It was taken before.
+    Known(Sha256),
+    /// It is taken on the way.
+    Taken(sha2::Sha256),
 }
 
 impl Source {
-    pub(super) fn new(body: Box<dyn Body>, id: FileId, length: u64, chunk_size_bytes: u32) -> Self {
+    pub(super) fn new(promised: Promised, chunk_size_bytes: u32) -> Self {
+        let length = promised.meta.length;
+        let taken = || Digest::Taken(sha2::Sha256::new());
         Self {
-            body,
-            files_id: document::object_id(id),
+            body: promised.body,
+            files_id: document::object_id(promised.id),
             chunk_size_bytes,
             length,
             remaining: length,
             next_n: 0,
-            hasher: sha2::Sha256::new(),
+            digest: promised.sha256.map_or_else(taken, Digest::Known),
         }
     }
 
@@ -54,10 +63,12 @@ impl Source {
                 break;
             }
             let length = usize::try_from(size).map_err(io::Error::other)?;
-            let (body, hasher) = (&mut self.body, &mut self.hasher);
+            let (body, digest) = (&mut self.body, &mut self.digest);
             let fill = |place: &mut [u8]| {
                 body.read_exact(place)?;
-                hasher.update(place);
+                if let Digest::Taken(hasher) = digest {
+                    hasher.update(place);
+                }
                 Ok(())
             };
             documents.push(document::chunk(self.files_id, self.next_n, length, fill)?);
@@ -71,11 +82,14 @@ impl Source {
         Ok(documents)
     }
 
-    /// What was read so far.
+    /// What was read; to be asked at the end.
     pub(super) fn sent(&self) -> Sent {
         Sent {
             length: self.length - self.remaining,
-            sha256: Sha256(self.hasher.clone().finalize().into()),
+            sha256: match &self.digest {
+                Digest::Known(digest) => *digest,
+                Digest::Taken(hasher) => Sha256(hasher.clone().finalize().into()),
+            },
         }
     }
 

@@ -10,6 +10,7 @@ use super::entry::Record;
 use super::error::JournalError;
 use super::index::{Place, Slot};
 use super::layout::Room;
+use super::log::Hashed;
 use super::{recovery, settle};
 use crate::file::{FileId, FileMeta, Window};
 use crate::store::{Body, Promised};
@@ -108,12 +109,12 @@ impl Journal {
         }
     }
 
-    /// Opens an entry for the committer. From here on the store may hold something of it.
+    /// Opens an entry for the committer: one in the log by a single read. From here on the store may hold something of it.
     ///
     /// # Errors
     /// `Unreadable` when record or body is not what it should be: [`Journal::set_aside`] it.
     pub fn open_work(&self, id: FileId) -> Result<Work, JournalError> {
-        let (_, record) = match self.record(id) {
+        let (record, in_log) = match self.entry(id) {
             Err(JournalError::Absent(_)) => return Ok(Work::Nothing),
             found => found?,
         };
@@ -133,16 +134,36 @@ impl Journal {
             Room::Deleted => Ok(Work::Erase {
                 is_begun: slot.is_begun,
             }),
-            Room::Incoming | Room::Deferred => Ok(Work::Commit {
-                promised: Promised {
-                    id,
-                    body: self.body(slot, &record)?,
-                    meta: record.meta,
-                    is_retry: slot.is_begun,
-                },
-                attempts: record.attempts,
-            }),
+            Room::Incoming | Room::Deferred => {
+                let sha256 = in_log.as_ref().map(|body| body.sha256);
+                let body = match in_log {
+                    Some(body) => Box::new(Cursor::new(body.bytes)),
+                    None => self.body(&record)?,
+                };
+                Ok(Work::Commit {
+                    promised: Promised {
+                        id,
+                        body,
+                        sha256,
+                        meta: record.meta,
+                        is_retry: slot.is_begun,
+                    },
+                    attempts: record.attempts,
+                })
+            }
         }
+    }
+
+    /// Reads an entry: its record and, of one in the log, its bytes and their digest.
+    fn entry(&self, id: FileId) -> Result<(Record, Option<Hashed>), JournalError> {
+        let slot = self.index().get(id);
+        if let Some(Place::Log(position)) = slot.map(|slot| slot.place)
+            && let Some(logged) = self.logged(id, position)?
+        {
+            return Ok((logged.record, Some(logged.body)));
+        }
+        // In the log a moment ago, it has files now.
+        Ok((self.record(id)?.1, None))
     }
 
     /// Opens the file that holds an entry's bytes, with where they are in it; `None` if the entry
@@ -202,14 +223,8 @@ impl Journal {
         Err(JournalError::Absent(id))
     }
 
-    /// The bytes of an entry, for the committer.
-    pub(super) fn body(&self, slot: Slot, record: &Record) -> Result<Box<dyn Body>, JournalError> {
-        if let Place::Log(position) = slot.place
-            && let Some(logged) = self.logged(record.id, position)?
-        {
-            // It was read to compare it with its digest.
-            return Ok(Box::new(Cursor::new(logged.body)));
-        }
+    /// The bytes of an entry that has files, for the committer.
+    fn body(&self, record: &Record) -> Result<Box<dyn Body>, JournalError> {
         let mut file = self.open_body(record)?;
         file.seek(SeekFrom::Start(record.window.offset))
             .map_err(settle::at(record.id, "open the body"))?;

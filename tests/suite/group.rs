@@ -66,17 +66,22 @@ fn a_backlog_of_small_files_takes_few_inserts_and_all_of_it_is_there_once() {
 }
 
 #[test]
-fn what_was_pending_at_a_start_goes_in_groups_too() {
+fn what_was_pending_at_a_start_goes_in_groups_too_and_no_chunk_is_read_for_it() {
     let mongo = Mongo::start();
     let ledger = Ledger::default();
     let mut site = site_with_backlog(&mongo, &ledger, 60);
     site.kill_sidecar();
     site.start_sidecar();
     let before = inserts(&mongo);
+    mongo.run(doc! { "profile": 2 });
     mongo.heal();
     site.wait_until_empty();
     let needed = inserts(&mongo) - before;
     assert!(needed <= 30, "{needed} inserts");
+    let profile = mongo.database().collection::<Document>("system.profile");
+    // A single one is read now and then, to see how long that takes.
+    let read = doc! { "ns": "gridspool.fs.chunks", "docsExamined": { "$gt": 1 } };
+    assert_eq!(mongo.count(&profile, read), 0, "MongoDB knows what it took");
     mongo.assert_holds_just(&ledger);
 }
 

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | head of a segment | its salt (8), the digest of salt and generation (8) |
 //! | head of a group | `MAGIC` (8), its length with this head (8), the digest of salt, generation, place and length (16) |
-//! | frame | its kind (4), the id (12), the lengths of record and body (4 each), both, the digest of all before (32) |
+//! | frame | its kind (4), the id (12), the lengths of record and body (4 each), both, its digest (32) |
 //!
-//! Numbers are little endian, digests sha-256 or the first bytes of it. The salt is never told: no
+//! Numbers are little endian, digests sha-256 or the first bytes of it. The digest of a frame is that of
+//! all before; in the place of its body stands the body's own digest, which whoever reads the frame
+//! has then, too. Version 0.1 wrote frames without that, of another kind. The salt is never told: no
 //! body can hold what would be taken for a group. Salt, generation and place bind a group to where
 //! it was written: what was copied from elsewhere, or is left of an earlier write, is none.
 
@@ -16,6 +18,7 @@ use std::ops::Range;
 use sha2::{Digest as _, Sha256};
 
 use crate::file::{FileId, Window};
+use crate::store;
 
 /// Begins a group.
 const MAGIC: &[u8; 8] = b"gs-group";
@@ -30,7 +33,10 @@ const FRAME_HEAD_BYTES: usize = 24;
 
 const DIGEST_BYTES: usize = 32;
 
-const FILE: &[u8; 4] = b"file";
+const FILE: &[u8; 4] = b"body";
+
+/// As [`FILE`], but the digest is that of all bytes before it.
+const PLAIN_FILE: &[u8; 4] = b"file";
 
 const GONE: &[u8; 4] = b"gone";
 
@@ -154,6 +160,8 @@ pub(super) enum Frame<'a> {
         id: FileId,
         record: &'a [u8],
         body: &'a [u8],
+        /// Of the body.
+        sha256: store::Sha256,
     },
     /// Its frame means nothing any more: it is settled, or has files.
     Gone(FileId),
@@ -180,7 +188,9 @@ pub(super) fn encode_file(
     let body_at = frame.len();
     frame.resize(total - DIGEST_BYTES, 0);
     fill(frame.get_mut(body_at..).unwrap_or_default())?;
-    end(&mut frame);
+    let (before, body) = frame.split_at(body_at);
+    let digest = digest(before, &Sha256::digest(body));
+    frame.extend_from_slice(&digest);
     Ok((frame, position))
 }
 
@@ -188,7 +198,8 @@ pub(super) fn encode_file(
 pub(super) fn encode_gone(id: FileId) -> Vec<u8> {
     let mut frame = Vec::with_capacity(FRAME_HEAD_BYTES + DIGEST_BYTES);
     begin(&mut frame, GONE, id, [0, 0]);
-    end(&mut frame);
+    let digest = digest(&frame, &[]);
+    frame.extend_from_slice(&digest);
     frame
 }
 
@@ -200,9 +211,12 @@ fn begin(frame: &mut Vec<u8>, kind: &[u8], id: FileId, lengths: [u32; 2]) {
     }
 }
 
-fn end(frame: &mut Vec<u8>) {
-    let digest = Sha256::digest(&*frame);
-    frame.extend_from_slice(&digest);
+/// The digest of a frame: of what is before its body, and of its body or what stands for it.
+fn digest(before: &[u8], body_or_digest: &[u8]) -> [u8; DIGEST_BYTES] {
+    let hasher = Sha256::new()
+        .chain_update(before)
+        .chain_update(body_or_digest);
+    hasher.finalize().into()
 }
 
 /// Reads the frame that `bytes` begin with; returns how long it is too. `None` unless it is whole.
@@ -217,13 +231,24 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let (body, rest) = rest.split_at_checked(body_bytes.ok()?)?;
     let (digest, after) = rest.split_at_checked(DIGEST_BYTES)?;
     let length = bytes.len() - after.len();
-    let hashed = bytes.get(..length - DIGEST_BYTES)?;
-    if Sha256::digest(hashed).as_slice() != digest {
+    let before = bytes.get(..FRAME_HEAD_BYTES + record.len())?;
+    let sha256: [u8; DIGEST_BYTES] = Sha256::digest(body).into();
+    let body_or_digest = if kind == FILE { &sha256 } else { body };
+    if self::digest(before, body_or_digest) != digest {
         return None;
     }
     let id = FileId::from_bytes(*id);
+    let sha256 = store::Sha256(sha256);
     match kind {
-        FILE => Some((Frame::File { id, record, body }, length)),
+        FILE | PLAIN_FILE => Some((
+            Frame::File {
+                id,
+                record,
+                body,
+                sha256,
+            },
+            length,
+        )),
         GONE => Some((Frame::Gone(id), length)),
         _ => None,
     }

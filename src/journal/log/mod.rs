@@ -39,6 +39,7 @@ use crate::file::FileId;
 pub(super) use frame::Position;
 pub use queue::Waiter;
 use queue::{Gathering, Queue};
+pub(super) use read::Hashed;
 pub(super) use replay::Contents;
 
 /// How long a segment grows before the next one begins, in bytes.

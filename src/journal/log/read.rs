@@ -14,15 +14,23 @@ use super::super::settle::at;
 use super::frame::{self, Frame};
 use super::{Journal, Position, lock};
 use crate::file::{FileId, Window};
+use crate::store::Sha256;
 
 /// An entry as the log has it.
 #[derive(Debug)]
 pub(in crate::journal) struct Logged {
     pub(in crate::journal) record: Record,
-    pub(in crate::journal) body: Vec<u8>,
+    pub(in crate::journal) body: Hashed,
     pub(in crate::journal) segment: File,
     /// Where the body is in the segment.
     pub(in crate::journal) window: Window,
+}
+
+/// A whole body in memory, with its digest.
+#[derive(Debug)]
+pub(in crate::journal) struct Hashed {
+    pub(in crate::journal) bytes: Vec<u8>,
+    pub(in crate::journal) sha256: Sha256,
 }
 
 impl Journal {
@@ -56,11 +64,15 @@ impl Journal {
                     id: found,
                     record,
                     body,
+                    sha256,
                 },
                 _,
             )) if found == id => Ok(Some(Logged {
                 record: Record::decode(id, record).map_err(unreadable)?,
-                body: body.to_vec(),
+                body: Hashed {
+                    bytes: body.to_vec(),
+                    sha256,
+                },
                 segment,
                 window: position.body(),
             })),
@@ -157,7 +169,9 @@ impl Journal {
         let id = logged.record.id;
         let encoded = logged.record.encode()?;
         let in_writing = self.layout.record_in_writing(id);
-        let body = self.disk.create(&self.layout.body(id), &logged.body)?;
+        let body = self
+            .disk
+            .create(&self.layout.body(id), &logged.body.bytes)?;
         body.set_modified(logged.record.meta.uploaded.to_system_time())?;
         let record = self.disk.create(&in_writing, &encoded)?; // 2
         point!("unpack.files-written");

@@ -83,7 +83,9 @@ fn read_frames(
         };
         match frame {
             Frame::Gone(id) => frames.push((id, None)),
-            Frame::File { id, record, body } => {
+            Frame::File {
+                id, record, body, ..
+            } => {
                 let position = frame::position(generation, place, record, body);
                 let (Some(position), Ok(record)) = (position, Record::decode(id, record)) else {
                     return (frames, false);

@@ -5,6 +5,8 @@ use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
+use sha2::Digest as _;
+
 use super::disk::Fault;
 use super::scratch::{Scratch, committed, draft, id, room};
 use crate::file::FileId;
@@ -91,6 +93,36 @@ fn a_small_upload_is_in_the_log_alone_and_reads_back_before_and_after_a_restart(
     let again = journal.open_work(small).unwrap();
     let is_retry = |promised: &crate::store::Promised| promised.is_retry;
     assert!(matches!(again, Work::Commit { promised, .. } if is_retry(&promised)));
+}
+
+#[test]
+fn what_version_0_1_wrote_is_read_and_the_committer_gets_the_digest_of_either() {
+    let scratch = logging();
+    let journal = scratch.journal();
+    let (earlier, now) = (
+        scratch.adopt(&journal, b"earlier"),
+        scratch.adopt(&journal, b"now"),
+    );
+    drop(journal);
+    // The first frame, as it was written then.
+    let segment = &segments(&scratch)[0];
+    let mut bytes = fs::read(segment).unwrap();
+    let begin = bytes.windows(4).position(|bytes| bytes == b"body").unwrap();
+    let body = bytes.windows(7).position(|bytes| bytes == b"earlier");
+    let end = body.unwrap() + 7;
+    bytes[begin..begin + 4].copy_from_slice(b"file");
+    let digest = sha2::Sha256::digest(&bytes[begin..end]);
+    bytes[end..end + 32].copy_from_slice(&digest);
+    fs::write(segment, &bytes).unwrap();
+    let (journal, recovered) = scratch.open();
+    assert_eq!(recovered.corrupt, 0);
+    for (id, body) in [(earlier, &b"earlier"[..]), (now, b"now")] {
+        assert_eq!(content(&journal, id), body);
+        let Work::Commit { promised, .. } = journal.open_work(id).unwrap() else {
+            panic!("{id} is pending");
+        };
+        assert_eq!(promised.sha256.unwrap().0, *sha2::Sha256::digest(body));
+    }
 }
 
 #[test]
