@@ -1,23 +1,25 @@
 //! Bytes as hexadecimal digits: ids, keys and digests are all written so.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Writes two lowercase digits for each byte.
 pub(crate) fn write(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes
-        .iter()
-        .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    bytes.iter().try_for_each(|byte| {
+        formatter.write_char(digit(byte >> 4))?;
+        formatter.write_char(digit(byte & 0xf))
+    })
 }
 
 /// Reads digits of either case; `None` for anything else, or half a byte.
 pub(crate) fn read(digits: &str) -> Option<Vec<u8>> {
-    // A sign would be taken for a digit below.
-    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) || digits.len() % 2 == 1 {
-        return None;
-    }
+    let value = |digit: u8| u8::try_from(char::from(digit).to_digit(16)?).ok();
     digits
         .as_bytes()
-        .chunks_exact(2)
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
+        .chunks(2)
+        .map(|pair| match *pair {
+            [high, low] => Some(value(high)? << 4 | value(low)?),
+            _ => None,
+        })
         .collect()
 }
