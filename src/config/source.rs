@@ -17,8 +17,8 @@ use super::{
 const SMALL_BYTES: u64 = 256 * 1024;
 
 /// What is inserted together, at most.
-const GROUP_ENTRIES: usize = 256;
-const GROUP_BYTES: u64 = 2 * 1024 * 1024;
+const GROUP_ENTRIES: usize = 384;
+const GROUP_BYTES: u64 = 3 * 1024 * 1024;
 
 /// Where settings are looked up, and what was found wrong.
 pub(super) struct Source<'a> {
@@ -240,7 +240,7 @@ impl<'a> Source<'a> {
             group: GroupConfig {
                 small_bytes: SMALL_BYTES.min(bytes),
                 entries: GROUP_ENTRIES,
-                bytes: GROUP_BYTES.min(bytes / 4),
+                bytes: GROUP_BYTES.min(bytes / 8 * 3),
                 // The rest is for groups: no small entry waits for the end of a large one.
                 large: (commits / 2).max(1),
             },
