@@ -109,10 +109,14 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
         ..raw
     };
     let low = [("memory", "low".to_owned())];
+    let fixed = [("commit-pace", "fixed".to_owned())];
     for round in 0..stage.options.repeat {
         case.round("gridspool", || drain(stage, work, &[], hashing));
         case.round("gridspool, low memory", || {
             drain(stage, work, &low, hashing)
+        });
+        case.round("gridspool, fixed pace", || {
+            drain(stage, work, &fixed, hashing)
         });
         case.round("raw inserts", || {
             rival(stage, || prepared.insert(&stage.mongo, batching))
@@ -151,6 +155,9 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
     if !is_large {
         case.compare("gridspool", "driver stream", metric, Goal::None);
     }
+    // What is given to readers of MongoDB, and what MongoDB allows.
+    case.compare("gridspool, fixed pace", stream, metric, Goal::None);
+    case.compare("raw inserts", stream, metric, Goal::None);
     case.judge(
         "gridspool",
         OWN_CPU,

@@ -3,6 +3,7 @@
 //! what went up, byte for byte.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::block::Body;
 use crate::case::{Case, Goal, MIB_PER_SECOND, Metric, RATE};
@@ -14,7 +15,7 @@ use crate::rawread;
 use crate::report::Report;
 use crate::sidecar::NO_MONGODB;
 use crate::stage::Stage;
-use crate::stats::{Sample, quantile};
+use crate::stats::{Sample, one_after_the_other, quantile};
 use crate::uploads::{LARGE, MIDDLE, SMALL, Size};
 use crate::wire::Request;
 
@@ -278,12 +279,8 @@ fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
         (MIB_PER_SECOND, Goal::AtLeast(0.8))
     };
     case.compare("gridspool", "raw batches", metric, goal);
-    // Who does both, one after the other, and nothing else.
     let [raw, caching] = ["raw batches", "nginx caching"].map(|name| case.series(name, metric));
-    let both = raw.iter().zip(&caching);
-    let both: Vec<_> = both
-        .map(|(raw, caching)| 1.0 / (1.0 / raw + 1.0 / caching))
-        .collect();
+    let both = one_after_the_other(&raw, &caching);
     case.compare_with(
         "gridspool",
         "raw batches, then nginx caching",
@@ -296,8 +293,8 @@ fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
 }
 
 /// One file after the other: the first byte of a file that nobody has asked for, and in turn the
-/// one `find` that brings its chunk. And the same once more, when it needs no MongoDB: what of the
-/// time is the way through nginx and sidecar.
+/// one `find` that brings its chunk. And what the time is made of: the same once more, when it needs
+/// no MongoDB, is the way through nginx and sidecar; the rest is the finds of description and chunk.
 fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
     let mut case = Case::new(work);
     let few = Files {
@@ -323,16 +320,22 @@ fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
         // What nginx has not kept, it keeps now.
         once(address, "gridspool").expect("what was there before");
         case.round("gridspool, hot", || once(address, "gridspool, hot"));
-        case.round("one find", || {
-            let latencies = rawread::find_chunks(&stage.mongo, &few.places);
+        let found = |latencies: Vec<Duration>| {
             let first_byte = quantile(&latencies, 0.5).as_secs_f64() * 1e3;
             let mut sample = Sample::default().with("first_byte", first_byte);
             sample.set_latencies(&latencies);
             Ok(sample)
+        };
+        case.round("one find", || {
+            found(rawread::find_chunks(&stage.mongo, &few.places))
+        });
+        case.round("two finds at once", || {
+            found(rawread::find_both(&stage.mongo, &few.places))
         });
     }
     case.compare("gridspool", "one find", FIRST_BYTE, Goal::AtMost(1.5));
     case.compare("gridspool, hot", "one find", FIRST_BYTE, Goal::None);
+    case.compare("two finds at once", "one find", FIRST_BYTE, Goal::None);
     case
 }
 

@@ -57,7 +57,6 @@ async fn read_one(
     let mut batches = chunks
         .find(doc! { "files_id": id })
         .sort(doc! { "n": 1 })
-        .projection(doc! { "_id": 0, "n": 1, "data": 1 })
         .batch_size(batch)
         .batch()
         .await?;
@@ -83,8 +82,33 @@ pub(crate) fn find_chunks(mongo: &Mongo, places: &[String]) -> Vec<Duration> {
     })
 }
 
+/// How long description and first chunk of each file take, asked for at the same time.
+pub(crate) fn find_both(mongo: &Mongo, places: &[String]) -> Vec<Duration> {
+    let (files, chunks) = (files(mongo), chunks(mongo));
+    mongo.runtime.block_on(async {
+        let mut latencies = Vec::new();
+        for place in places {
+            let begun = Instant::now();
+            let (files, id) = (files.clone(), id_of(place));
+            // On a thread of its own, as the other one's answer is read meanwhile.
+            let file = tokio::spawn(async move { files.find_one(doc! { "_id": id }).await });
+            let filter = doc! { "files_id": id, "n": 0 };
+            let (chunk, file) = futures::join!(chunks.find_one(filter).into_future(), file);
+            assert!(chunk.expect("a find").is_some(), "{place}: no chunk");
+            let file = file.expect("a find that ends").expect("a find");
+            assert!(file.is_some(), "{place}: no file");
+            latencies.push(begun.elapsed());
+        }
+        latencies
+    })
+}
+
 fn chunks(mongo: &Mongo) -> Collection<RawDocumentBuf> {
     mongo.database(DATABASE).collection("fs.chunks")
+}
+
+fn files(mongo: &Mongo) -> Collection<RawDocumentBuf> {
+    mongo.database(DATABASE).collection("fs.files")
 }
 
 /// The size of chunks that a file was written with.

@@ -20,6 +20,13 @@ pub(crate) fn float<T: TryInto<u64>>(count: T) -> f64 {
     count.try_into().unwrap_or(u64::MAX) as f64
 }
 
+/// The rates of whoever does both, one after the other, and nothing else.
+pub(crate) fn one_after_the_other(one: &[f64], other: &[f64]) -> Vec<f64> {
+    let both = one.iter().zip(other);
+    both.map(|(one, other)| 1.0 / (1.0 / one + 1.0 / other))
+        .collect()
+}
+
 /// What one repetition of one contestant gave: numbers by name, and what each process used.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sample {
