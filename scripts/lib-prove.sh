@@ -26,7 +26,7 @@ build_with_bug() {
   rm -rf -- "${copy}"
   mkdir -p -- "${copy}"
   cp -a -- Cargo.toml Cargo.lock README.md src tests "${copy}"
-  patch --quiet --strip=1 --directory="${copy}" <"$1"
+  patch --quiet --fuzz=0 --strip=1 --directory="${copy}" <"$1"
   # What a bug makes needless is not worth a word.
   RUSTFLAGS=--cap-lints=allow cargo build --quiet --locked --profile "${profile}" --manifest-path "${copy}/Cargo.toml" \
     --target-dir "${target}/prove/target" >&2
