@@ -150,6 +150,11 @@ impl Case {
     ) {
         let own = self.series(ours, metric);
         let ratio = Ratio::of(&own, values);
+        let has_failed = [ours, theirs].map(|name| self.notes.contains_key(name));
+        if ratio.is_none() && matches!(goal, Goal::None) && has_failed == [false; 2] {
+            // One of them was left out.
+            return;
+        }
         let met = ratio.and_then(|ratio| goal.is_met(ratio.median));
         self.lines.push(Line {
             ours: self.cell(ours, &own, metric),

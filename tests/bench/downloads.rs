@@ -81,7 +81,7 @@ fn count(stage: &Stage, size: Size) -> u64 {
     match size.bytes {
         bytes if bytes == SMALL.bytes => stage.options.of(1000, 2000),
         bytes if bytes == MIDDLE.bytes => stage.options.of(64, 128),
-        _ => 4,
+        _ => stage.options.of(2, 4),
     }
 }
 
@@ -266,7 +266,9 @@ fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
         });
         let caching = stage.caching.address();
         case.round("nginx caching", || once(stage, caching, "nginx caching"));
-        case.round("plain", || once(stage, plain, "plain"));
+        if files.size.bytes < LARGE.bytes || !stage.options.is_quick {
+            case.round("plain", || once(stage, plain, "plain"));
+        }
     }
     // What the cache has now is what came cold.
     let gridspool = stage.gridspool.address();

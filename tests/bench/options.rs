@@ -37,7 +37,7 @@ impl Options {
             }
         }
         if options.repeat == 0 {
-            options.repeat = options.of(2, 5);
+            options.repeat = options.of(1, 5);
         }
         Some(options)
     }
