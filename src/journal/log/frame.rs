@@ -8,9 +8,10 @@
 //!
 //! Numbers are little endian, digests sha-256 or the first bytes of it. The digest of a frame is that of
 //! all before; in the place of its body stands the body's own digest, which whoever reads the frame
-//! has then, too. Version 0.1 wrote frames without that, of another kind. The salt is never told: no
-//! body can hold what would be taken for a group. Salt, generation and place bind a group to where
-//! it was written: what was copied from elsewhere, or is left of an earlier write, is none.
+//! has then, too. In the log's first form it did not: such frames are of another kind, and are read
+//! for those who have some. The salt is never told: no body can hold what would be taken for a group.
+//! Salt, generation and place bind a group to where it was written: what was copied from elsewhere,
+//! or is left of an earlier write, is none.
 
 use std::io;
 use std::ops::Range;
@@ -35,7 +36,7 @@ const DIGEST_BYTES: usize = 32;
 
 const FILE: &[u8; 4] = b"body";
 
-/// As [`FILE`], but the digest is that of all bytes before it.
+/// As [`FILE`] in the log's first form: the digest is that of all bytes before it.
 const PLAIN_FILE: &[u8; 4] = b"file";
 
 const GONE: &[u8; 4] = b"gone";

@@ -67,7 +67,7 @@ pub fn log(bytes: &[u8]) {
                 into.copy_from_slice(body);
                 Ok(())
             });
-            // What version 0.1 wrote differs in its first and last bytes.
+            // A frame of the first form differs in its first and last bytes.
             let compared = if is_plain { 4..length - 32 } else { 0..length };
             let is_same = written.is_ok_and(|(written, _)| {
                 written.len() == length

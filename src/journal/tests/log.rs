@@ -96,7 +96,7 @@ fn a_small_upload_is_in_the_log_alone_and_reads_back_before_and_after_a_restart(
 }
 
 #[test]
-fn what_version_0_1_wrote_is_read_and_the_committer_gets_the_digest_of_either() {
+fn frames_of_the_first_form_are_read_and_the_committer_gets_the_digest_of_either() {
     let scratch = logging();
     let journal = scratch.journal();
     let (earlier, now) = (
@@ -104,7 +104,7 @@ fn what_version_0_1_wrote_is_read_and_the_committer_gets_the_digest_of_either() 
         scratch.adopt(&journal, b"now"),
     );
     drop(journal);
-    // The first frame, as it was written then.
+    // The first of them, as it would have been written then.
     let segment = &segments(&scratch)[0];
     let mut bytes = fs::read(segment).unwrap();
     let begin = bytes.windows(4).position(|bytes| bytes == b"body").unwrap();
