@@ -40,8 +40,14 @@ impl Bucket {
     pub(super) async fn put(&self, promised: Promised) -> Result<Committed, StoreError> {
         self.require_fit_server().await?; // 1
         self.ensure_indexes().await?;
-        let (id, meta) = (promised.id, promised.meta.clone());
-        let found = if promised.is_retry {
+        let Promised {
+            id,
+            meta,
+            body,
+            sha256,
+            is_retry,
+        } = promised;
+        let found = if is_retry {
             self.evidence(id, Sizes::Summed).await? // 2
         } else {
             None
@@ -52,7 +58,7 @@ impl Bucket {
             )));
         }
         let has_all_chunks = found.is_some_and(|found| found.chunk_bytes == Some(found.length));
-        let source = Source::new(promised, self.chunk_size_bytes);
+        let source = Source::new(body, sha256, id, meta.length, self.chunk_size_bytes);
         let (source, there) = self.send(source, has_all_chunks).await?; // 3
         let sent = source.sent();
         self.compare_chunks(source, id, there).await?; // 4

@@ -7,7 +7,8 @@ use mongodb::bson::oid::ObjectId;
 use sha2::Digest as _;
 
 use super::document;
-use crate::store::{Body, Promised, Sent, Sha256};
+use crate::file::FileId;
+use crate::store::{Body, Sent, Sha256};
 
 /// A body on its way. All reading blocks.
 pub(super) struct Source {
@@ -29,17 +30,23 @@ enum Digest {
 }
 
 impl Source {
-    pub(super) fn new(promised: Promised, chunk_size_bytes: u32) -> Self {
-        let length = promised.meta.length;
+    /// The digest is taken on the way, unless it is known.
+    pub(super) fn new(
+        body: Box<dyn Body>,
+        known: Option<Sha256>,
+        id: FileId,
+        length: u64,
+        chunk_size_bytes: u32,
+    ) -> Self {
         let taken = || Digest::Taken(sha2::Sha256::new());
         Self {
-            body: promised.body,
-            files_id: document::object_id(promised.id),
+            body,
+            files_id: document::object_id(id),
             chunk_size_bytes,
             length,
             remaining: length,
             next_n: 0,
-            digest: promised.sha256.map_or_else(taken, Digest::Known),
+            digest: known.map_or_else(taken, Digest::Known),
         }
     }
 

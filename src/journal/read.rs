@@ -109,7 +109,8 @@ impl Journal {
         }
     }
 
-    /// Opens an entry for the committer: one in the log by a single read. From here on the store may hold something of it.
+    /// Opens an entry for the committer: one in the log by a single read. From here on the store may
+    /// hold something of it.
     ///
     /// # Errors
     /// `Unreadable` when record or body is not what it should be: [`Journal::set_aside`] it.
