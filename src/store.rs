@@ -114,6 +114,7 @@ pub struct Evidence {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Committed {
     id: FileId,
+    sha256: Sha256,
 }
 
 impl Committed {
@@ -130,7 +131,8 @@ impl Committed {
                 .is_none_or(|bytes| bytes == sent.length)
             && evidence.chunks == sent.length.div_ceil(chunk_size);
         if is_proven {
-            Ok(Self { id })
+            let sha256 = sent.sha256;
+            Ok(Self { id, sha256 })
         } else {
             Err(format!("{id}: sent {sent:?}, the store holds {evidence:?}"))
         }
@@ -139,6 +141,11 @@ impl Committed {
     /// The file.
     pub fn id(&self) -> FileId {
         self.id
+    }
+
+    /// The digest of its bytes.
+    pub fn sha256(&self) -> Sha256 {
+        self.sha256
     }
 }
 

@@ -4,6 +4,7 @@
 //! deleted whatever a commit in flight still writes. Descriptions are kept for a moment, as they
 //! never change: a file that many ask for is looked up once. This room must never know HTTP.
 
+mod look;
 mod recent;
 mod refresh;
 mod window;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 
 use crate::file::{FileId, FileKey, FileMeta};
-use crate::journal::{Busy, Deletion, Journal, JournalError, Kept, Look, Room};
+use crate::journal::{Deletion, Journal, JournalError, Kept, Look};
 use crate::peers::{Peers, Unreachable};
 use crate::store::{Sha256, Store, StoreError, StoredFile};
 
@@ -105,8 +106,9 @@ impl Found {
     /// Its digest, once it is known: it is taken when the file is committed.
     pub fn sha256(&self) -> Option<Sha256> {
         match self {
+            Self::Kept(kept) => kept.sha256,
             Self::Stored { file, .. } => file.sha256,
-            Self::Kept(_) | Self::Elsewhere { .. } | Self::Absent => None,
+            Self::Elsewhere { .. } | Self::Absent => None,
         }
     }
 }
@@ -334,33 +336,6 @@ impl Delivery {
             FileKey::Foreign(_) => self.stored.forget_all(),
         }
         self.foreign.forget_all();
-    }
-
-    /// What the journal knows of an id. For what it does not have, and for what was asked for a
-    /// moment ago, its memory is enough.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn look(&self, id: FileId) -> Result<Look, DeliveryError> {
-        match self.journal.glance(id) {
-            Ok(None) => return Ok(Look::Absent),
-            Ok(Some(Room::Deleted)) => return Ok(Look::Deleted),
-            Ok(Some(room)) => {
-                if let Some(kept) = self.kept.get(&id) {
-                    let kept = Kept::clone(&kept);
-                    return Ok(Look::Kept(Kept { room, ..kept }));
-                }
-            }
-            Err(Busy) => {}
-        }
-        let ticket = self.kept.ticket();
-        let look = self.on_disk(move |journal| journal.look(id)).await?;
-        if let Look::Kept(kept) = &look {
-            let text_bytes = text_bytes_of_meta(&kept.meta);
-            self.kept
-                .put(ticket, &id, Arc::new(kept.clone()), text_bytes);
-        }
-        Ok(look)
     }
 
     /// Runs one operation of the journal on the blocking pool.

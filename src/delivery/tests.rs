@@ -8,10 +8,11 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
+use super::look::PATIENCE;
 use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
 use crate::file::{FileName, MediaType, Metadata, UnixMillis};
-use crate::journal::LocalDisk;
+use crate::journal::{Layout, LocalDisk, Record, Room};
 use crate::store::{Committed, Promised};
 
 /// A store of one file, which goes by every key. A lookup looks at once, and answers when it
@@ -38,7 +39,7 @@ fn file(key: &FileKey) -> StoredFile {
             metadata: Metadata::default(),
         },
         chunk_size_bytes: 1,
-        sha256: None,
+        sha256: Some(Sha256([7; 32])),
         content: None,
     }
 }
@@ -148,6 +149,17 @@ fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
     (delivery, store)
 }
 
+/// Leaves a file in a journal as a sidecar does that is killed after the commit.
+fn leave_settled(directory: &Path) -> FileId {
+    Journal::init(directory, &LocalDisk).unwrap();
+    let (layout, id) = (Layout::new(directory), FileId::from_bytes([1; 12]));
+    let record = Record::new(id, file(&FileKey::Id(id)).meta, 0);
+    let bytes = record.encode().unwrap();
+    std::fs::write(layout.record(Room::Settled, id), bytes).unwrap();
+    std::fs::write(layout.body(id), b"a").unwrap();
+    id
+}
+
 fn keys() -> [FileKey; 2] {
     ["0123456789abcdef01234567", "a key of another driver"].map(FileKey::from_text)
 }
@@ -219,6 +231,25 @@ async fn a_file_that_is_deleted_by_one_key_is_gone_by_every_other() {
         assert_eq!(delivery.delete(deleted).await.unwrap(), Deleted::Gone);
         assert!(delivery.stored(other).await.unwrap().is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_digest_that_was_forgotten_in_a_restart_is_asked_for_once_and_not_for_long() {
+    let scratch = tempfile::tempdir().unwrap();
+    let id = leave_settled(scratch.path());
+    let (delivery, store) = start(scratch.path(), 0);
+    let digest = async || match delivery.look(id).await.unwrap() {
+        Look::Kept(kept) => kept.sha256,
+        look @ (Look::Absent | Look::Deleted) => panic!("{look:?}"),
+    };
+    let began = tokio::time::Instant::now();
+    assert_eq!(digest().await, None);
+    assert_eq!(began.elapsed().as_millis(), PATIENCE.as_millis());
+    store.answers.add_permits(1);
+    for _ in 0..3 {
+        assert_eq!(digest().await, Some(Sha256([7; 32])));
+    }
+    assert_eq!(store.lookups.load(Ordering::Relaxed), 2);
 }
 
 /// Files of ours, which were looked up so long ago that they are to be looked up anew.

@@ -75,7 +75,7 @@ pub(super) fn answer_kept(request: &HttpRequest, kept: &Kept) -> Result<HttpResp
     } else {
         accel::store_uri(&FileKey::Id(kept.id), &kept.meta)
     };
-    answer(request, &kept.meta, None, None, &uri)
+    answer(request, &kept.meta, kept.sha256, None, &uri)
 }
 
 /// Answers with a file that is in the store: with its bytes, if they are at hand.
@@ -119,13 +119,13 @@ fn answer(
     let mut ok = HttpResponse::Ok();
     ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()))
         .insert_header((header::CONTENT_DISPOSITION, disposition));
+    digest::insert(&mut ok, sha256);
     let has_no_body = request.method() == Method::HEAD || meta.length == 0;
     // Ranges are cut by nginx.
     let is_whole = !request.headers().contains_key(header::RANGE);
     let at_hand = at_hand.filter(|_| is_whole);
     if has_no_body || at_hand.is_some() {
         insert_validators(&mut ok, meta);
-        digest::insert(&mut ok, sha256);
         ok.insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
             .insert_header((header::ACCEPT_RANGES, "bytes"));
         if let (false, Some(bytes)) = (has_no_body, at_hand) {

@@ -9,7 +9,7 @@ use futures::stream;
 
 use super::download::insert_validators;
 use super::ranges::{self, Wanted};
-use super::{Node, Problem, digest};
+use super::{Node, Problem};
 use crate::accel;
 use crate::delivery::DeliveryError;
 use crate::file::FileKey;
@@ -43,7 +43,6 @@ pub(super) async fn slice(
         }
     };
     insert_validators(&mut answer, meta);
-    digest::insert(&mut answer, found.sha256());
     answer.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()));
     let size = range.end - range.start;
     let bytes = node.delivery.read(&found, range).await?;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::layout::Room;
 use super::log::Position;
 use crate::file::FileId;
+use crate::store::Sha256;
 
 /// An entry, as far as memory needs to know it.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +66,8 @@ pub(super) struct Index {
     pending: BTreeSet<FileId>,
     /// In the order in which they were settled; may name entries that have left since.
     settled: VecDeque<(Instant, FileId)>,
+    /// Of settled entries; not of those that were settled before the start.
+    digests: HashMap<FileId, Sha256>,
     /// Taken out to be evicted, with files that are not removed yet.
     pub(super) evicted: BTreeSet<FileId>,
     /// Settled entries that have left, with where their records are until they are kept as answers.
@@ -106,6 +109,18 @@ impl Index {
         }
     }
 
+    /// The digest of a settled entry, if it is known.
+    pub(super) fn digest(&self, id: FileId) -> Option<Sha256> {
+        self.digests.get(&id).copied()
+    }
+
+    /// Notes the digest of an entry, if it is settled.
+    pub(super) fn note_digest(&mut self, id: FileId, sha256: Sha256) {
+        if self.get(id).is_some_and(|slot| slot.room == Room::Settled) {
+            self.digests.insert(id, sha256);
+        }
+    }
+
     /// When the store was first cleared of a deleted entry: now, if it was not before.
     pub(super) fn first_cleared(&mut self, id: FileId) -> Instant {
         *self.cleared.entry(id).or_insert_with(Instant::now)
@@ -113,6 +128,7 @@ impl Index {
 
     pub(super) fn remove(&mut self, id: FileId) {
         self.cleared.remove(&id);
+        self.digests.remove(&id);
         if let Some(slot) = self.slots.remove(&id) {
             let totals = self.totals.entry(slot.room).or_default();
             totals.subtract(Totals::of(slot.length));

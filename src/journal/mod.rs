@@ -60,7 +60,7 @@ pub use layout::{BODIES, Layout, Room};
 pub use log::Waiter;
 #[cfg(any(test, fuzzing))]
 pub use log::fuzz;
-pub use read::{Busy, Kept, Look, Work};
+pub use read::{Busy, Glimpse, Kept, Look, Work};
 pub use recovery::Recovered;
 pub use remove::Deletion;
 pub use settle::Settling;

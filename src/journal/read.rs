@@ -13,7 +13,7 @@ use super::layout::Room;
 use super::log::Hashed;
 use super::{recovery, settle};
 use crate::file::{FileId, FileMeta, Window};
-use crate::store::{Body, Promised};
+use crate::store::{Body, Promised, Sha256};
 
 /// A promised or recently settled file, for a download.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Kept {
     pub meta: FileMeta,
     /// The room its record is in.
     pub room: Room,
+    /// Its digest, if it is settled and that was not before the start: the store has it then.
+    pub sha256: Option<Sha256>,
     /// Whether it has a file among the bodies that is it from end to end. Any other is read by
     /// [`Journal::open_window`].
     pub is_whole_file: bool,
@@ -34,6 +36,15 @@ impl Kept {
     pub fn standing(&self) -> Standing {
         Standing::of(self.room)
     }
+}
+
+/// What memory alone has of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glimpse {
+    /// As in [`Kept`].
+    pub room: Room,
+    /// As in [`Kept`].
+    pub sha256: Option<Sha256>,
 }
 
 /// The journal is moving an entry just now: its memory can be read by those alone who may wait.
@@ -71,18 +82,21 @@ pub enum Work {
 }
 
 impl Journal {
-    /// The room that an entry is in, from memory alone; `None` if there is no such entry. Never
-    /// waits: it may be asked on a thread that must not stand still.
+    /// What memory has of an entry; `None` if there is no such entry. Never waits: it may be asked
+    /// on a thread that must not stand still.
     ///
     /// # Errors
     /// [`Busy`]: ask [`Journal::look`].
-    pub fn glance(&self, id: FileId) -> Result<Option<Room>, Busy> {
+    pub fn glance(&self, id: FileId) -> Result<Option<Glimpse>, Busy> {
         let index = match self.index.try_lock() {
             Ok(index) => index,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Busy),
         };
-        Ok(index.get(id).map(|slot| slot.room))
+        Ok(index.get(id).map(|slot| Glimpse {
+            room: slot.room,
+            sha256: index.digest(id),
+        }))
     }
 
     /// What is known of an id here.
@@ -103,10 +117,19 @@ impl Journal {
                 is_whole_file: slot.place == Place::Files && record.window.offset == 0,
                 meta: record.meta,
                 room: slot.room,
+                // It may have been settled since the look at its room.
+                sha256: (slot.room == Room::Settled)
+                    .then(|| self.index().digest(id))
+                    .flatten(),
             })),
             Err(JournalError::Absent(_)) => Ok(Look::Absent),
             Err(err) => Err(err),
         }
+    }
+
+    /// Notes the digest of a settled entry, as the store has it.
+    pub fn note_digest(&self, id: FileId, sha256: Sha256) {
+        self.index().note_digest(id, sha256);
     }
 
     /// Opens an entry for the committer: one in the log by a single read. From here on the store may

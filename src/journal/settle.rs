@@ -59,6 +59,7 @@ impl Journal {
                     .rename(&from, &to)
                     .map_err(at(id, "move the record into settled"))?;
                 index.move_to(id, Room::Settled);
+                index.note_digest(id, committed.sha256());
                 point!("settle.record-moved");
                 Ok(Settling::Settled)
             }

@@ -17,6 +17,7 @@ mod browser;
 mod cache;
 mod cluster;
 mod delete;
+mod digest;
 mod download;
 mod errors;
 mod failover;

@@ -303,27 +303,6 @@ fn a_body_that_has_not_the_digest_it_was_sent_with_is_refused_and_leaves_nothing
 }
 
 #[test]
-fn the_digest_of_a_committed_file_is_told_with_every_answer_of_its_bytes() {
-    let routes = Routes::start();
-    let file = routes.site.client().upload(b"hello");
-    let [pending, committed] = routes.both(|client| {
-        let range = [("Range", "bytes=1-2")];
-        [
-            client.get(&file.path),
-            client.get_with(&file.path, &range),
-            client.head(&file.path),
-        ]
-    });
-    for answer in pending {
-        assert_eq!(answer.header("Repr-Digest"), "");
-    }
-    for answer in committed {
-        let digest = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
-        assert_eq!(answer.header("Repr-Digest"), digest, "{answer:?}");
-    }
-}
-
-#[test]
 fn what_a_sender_says_of_a_file_is_kept_with_it() {
     let mongo = Mongo::start();
     let site = Site::start(&mongo);

@@ -27,7 +27,13 @@ fn a_proven_entry_is_settled_and_doing_it_twice_does_no_harm() {
     let id = scratch.adopt(&journal, b"hello");
     for _ in 0..2 {
         assert_eq!(journal.settle(&committed(id)).unwrap(), Settling::Settled);
-        assert!(matches!(journal.look(id), Ok(Look::Kept(kept)) if kept.room == Room::Settled));
+        let Ok(Look::Kept(kept)) = journal.look(id) else {
+            panic!("it is here");
+        };
+        assert_eq!(kept.room, Room::Settled);
+        assert_eq!(kept.sha256, Some(committed(id).sha256()));
+        let glimpse = journal.glance(id).unwrap().unwrap();
+        assert_eq!((glimpse.room, glimpse.sha256), (kept.room, kept.sha256));
         assert_eq!(journal.work(), []);
         assert_eq!(journal.totals(Room::Incoming), Totals::default());
         assert_eq!(journal.totals(Room::Settled).bytes, 5);
