@@ -64,6 +64,30 @@ impl Nginx {
         Self::variant(directory, gridspool, "", &server)
     }
 
+    /// gridspool's way of taking a body, with the least behind it: a question before the body, the
+    /// body in a file, and the head passed on to a server that does nothing but keep that file.
+    pub(crate) fn before_least(
+        directory: &Path,
+        gridspool: &Self,
+        data: &Path,
+        socket: &Path,
+    ) -> Self {
+        let buffer = gridspool.directive("client_body_buffer_size");
+        let (data, socket) = (data.display(), socket.display());
+        let before = format!("upstream least {{ server unix:{socket}; keepalive 32; }}");
+        let head = "proxy_pass_request_body off;\n proxy_set_header Content-Length \"\";\n \
+                    proxy_http_version 1.1;\n proxy_set_header Connection \"\";";
+        let server = format!(
+            "client_body_temp_path {data}/spool;\n\
+             {buffer}\n\
+             client_max_body_size 0;\n\
+             location = /check {{\n internal;\n {head}\n proxy_pass http://least/check;\n}}\n\
+             location / {{\n auth_request /check;\n client_body_in_file_only clean;\n {head}\n \
+             proxy_set_header X-Body-File $request_body_file;\n proxy_pass http://least/keep/;\n}}\n"
+        );
+        Self::variant(directory, gridspool, &before, &server)
+    }
+
     /// What nginx's cache takes by itself: slices of what another nginx has, as in gridspool's files.
     pub(crate) fn caching(directory: &Path, gridspool: &Self, cache: &Path, origin: &Self) -> Self {
         let cache_path = gridspool.directive("proxy_cache_path");

@@ -1,11 +1,13 @@
 //! The plain way: a web server that streams bodies through the driver's GridFS streams, as the
-//! manuals of both show it. It runs as a process of its own, behind an nginx.
+//! manuals of both show it; and the least that gridspool's own way can do. It runs as a process of its
+//! own, behind an nginx.
 
-use std::io;
+use std::path::PathBuf;
+use std::{fs, io};
 
 use actix_web::http::header;
 use actix_web::web::{self, Bytes, Data, Path, Payload};
-use actix_web::{App, HttpResponse, HttpServer, error};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, error};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _, stream};
 use mongodb::bson::oid::ObjectId;
 use mongodb::gridfs::{FilesCollectionDocument, GridFsBucket};
@@ -28,6 +30,8 @@ pub(crate) fn serve(socket: &str, uri: &str, databases: (&str, &str)) -> io::Res
                 .app_data(buckets.clone())
                 .route("/files/{name}", web::put().to(upload))
                 .route("/files/{id}", web::get().to(download))
+                .route("/check", web::get().to(HttpResponse::NoContent))
+                .route("/keep/{name:.*}", web::put().to(keep))
         })
         .workers(WORKERS)
         .bind_uds(socket)?
@@ -58,6 +62,24 @@ async fn upload(
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, place))
         .finish())
+}
+
+/// The least that it takes to keep a file that nginx has spooled: a name of its own, and a record that
+/// appears whole.
+async fn keep(request: HttpRequest) -> actix_web::Result<HttpResponse> {
+    let spooled = request.headers().get("x-body-file");
+    let spooled = spooled.and_then(|path| path.to_str().ok());
+    let spooled = PathBuf::from(spooled.ok_or_else(|| error::ErrorBadRequest("no file"))?);
+    web::block(move || {
+        let id = ObjectId::new().to_hex();
+        let rooms = spooled.ancestors().nth(2).unwrap_or(&spooled);
+        let place = |room: &str| rooms.join(room).join(&id);
+        fs::hard_link(&spooled, place("body"))?;
+        fs::write(place("tmp"), "a record")?;
+        fs::rename(place("tmp"), place("incoming"))
+    })
+    .await??;
+    Ok(HttpResponse::Created().finish())
 }
 
 async fn download(id: Path<String>, buckets: Data<Buckets>) -> actix_web::Result<HttpResponse> {

@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     pub(crate) alone: Nginx,
     /// nginx alone, with body buffers of 16 KiB.
     pub(crate) small: Nginx,
+    /// gridspool's way of taking bodies, with the least behind it.
+    pub(crate) before_least: Nginx,
     /// A cache before nginx alone.
     pub(crate) caching: Nginx,
     pub(crate) before_plain: Nginx,
@@ -34,6 +36,8 @@ pub(crate) struct Stage {
     pub(crate) disk: Disk,
     /// Where nginx alone keeps files.
     pub(crate) files: PathBuf,
+    /// Where bodies are kept in that way.
+    pub(crate) kept: PathBuf,
     caches: [PathBuf; 2],
 }
 
@@ -47,6 +51,10 @@ impl Stage {
         let sidecar = Sidecar::prepare(&data, &sockets, &disk.scratch);
         let place = |name: &str| disk.scratch.join(name);
         let gridspool = Nginx::of_gridspool(&place("gridspool"), &data, &sidecar.socket);
+        let kept = disk.data.join("least");
+        for room in ["spool", "body", "tmp", "incoming"] {
+            fs::create_dir_all(kept.join(room)).expect("a directory");
+        }
         let [files, temp, small, plain] = ["alone/files", "alone/temp", "small/files", "plain"]
             .map(|name| {
                 let path = disk.data.join(name);
@@ -61,6 +69,7 @@ impl Stage {
         let second_cache = disk.data.join("caching");
         let caching = Nginx::caching(&place("caching"), &gridspool, &second_cache, &alone);
         let socket = sockets.join("plain.sock");
+        let before_least = Nginx::before_least(&place("before-least"), &gridspool, &kept, &socket);
         let before_plain = Nginx::before_plain(&place("plain"), &gridspool, &plain, &socket);
         let program = std::env::current_exe().expect("this program");
         let server = Process::spawn(Command::new(program).arg(PLAIN).arg(&socket).args([
@@ -76,6 +85,7 @@ impl Stage {
             gridspool,
             alone,
             small,
+            before_least,
             caching,
             before_plain,
             plain: server,
@@ -83,6 +93,7 @@ impl Stage {
             mongo,
             disk,
             files,
+            kept,
             caches: [cache, second_cache],
         }
     }
@@ -139,6 +150,7 @@ impl Stage {
             ("mongod", self.mongo.ids()),
             ("nginx-alone", self.alone.ids()),
             ("nginx-16k", self.small.ids()),
+            ("nginx-least", self.before_least.ids()),
             ("nginx-caching", self.caching.ids()),
             ("nginx-plain", self.before_plain.ids()),
             ("plain", vec![self.plain.id()]),
