@@ -217,7 +217,7 @@ pub async fn run(
     ));
     tasks.spawn(repeat(
         (config.journal.spool_orphan / 4).max(EVICTION_INTERVAL),
-        journal,
+        Arc::clone(&journal),
         stopping.clone(),
         sweep_spool,
     ));
@@ -237,6 +237,8 @@ pub async fn run(
     stopping.cancel();
     tasks.close();
     tasks.wait().await;
+    // Once more: the log has to say what was committed last, or the next start commits it again.
+    sweep(&journal, evict_settled).await;
     log::info!("stopped; what is pending goes on at the next start");
     Ok(())
 }
@@ -292,10 +294,15 @@ async fn repeat(
         .await
         .is_some()
     {
-        let journal = Arc::clone(&journal);
-        if let Err(lost) = tokio::task::spawn_blocking(move || act(&journal)).await {
-            log::error!("a sweep was lost: {lost}");
-        }
+        sweep(&journal, act).await;
+    }
+}
+
+/// Does something to the journal on the blocking pool.
+async fn sweep(journal: &Arc<Journal>, act: fn(&Journal)) {
+    let journal = Arc::clone(journal);
+    if let Err(lost) = tokio::task::spawn_blocking(move || act(&journal)).await {
+        log::error!("a sweep was lost: {lost}");
     }
 }
 

@@ -52,6 +52,20 @@ fn under_load(site: &mut Site, ledger: &Ledger, meanwhile: impl FnOnce(&mut Site
     });
 }
 
+#[test]
+fn what_was_committed_before_a_stop_is_not_committed_again() {
+    let mongo = Mongo::start();
+    let mut site = site(&mongo);
+    for seed in 0..20 {
+        site.client().upload(&noise(seed, 100));
+    }
+    site.wait_until_committed();
+    assert_eq!(site.stop_sidecar().code(), Some(0));
+    mongo.hide_from_sidecars();
+    site.start_sidecar();
+    assert_eq!(site.entries("incoming"), 0);
+}
+
 /// Waits until so many more uploads were promised.
 fn wait_for_promises(ledger: &Ledger, more: usize) {
     let wanted = ledger.len() + more;
