@@ -1,6 +1,8 @@
 //! Removing files: the document first, so that no reader finds a file without its chunks.
 
 use mongodb::bson::Bson;
+use mongodb::error::Error as DriverError;
+use tokio::task::JoinError;
 
 use super::{Bucket, document, error};
 use crate::file::{FileId, FileKey};
@@ -17,10 +19,20 @@ impl Bucket {
             return Ok(false);
         };
         let id = document::id_of(&file)?;
-        let was_there = self.delete_document(&id).await?;
+        let (files, chunks) = (self.files(), self.chunks());
+        let (of_file, of_chunks) = (document::is("_id", &id), document::is("files_id", &id));
+        let removed = self.bounded(async move {
+            let removed = files.delete_one(of_file).await?;
+            // Begun here: a document that goes when nobody waits any more takes its chunks along.
+            let chunks = tokio::spawn(async move { chunks.delete_many(of_chunks).await });
+            Ok((removed.deleted_count > 0, chunks))
+        });
+        let (was_there, chunks) = removed.await.map_err(|err| error::of_read(&err))?;
+        let lost = |lost: JoinError| Err(DriverError::custom(lost.to_string()));
+        let chunks = self.bounded(async move { chunks.await.unwrap_or_else(lost) });
         // From here on the file does not exist. Chunks that stay are invisible, and a clean-up's
         // business: an error would make the caller ask for a file that is gone.
-        if let Err(err) = self.delete_chunks(&id).await {
+        if let Err(err) = chunks.await {
             log::warn!("{key:?}: chunks of the deleted file may remain: {err}");
         }
         Ok(was_there)

@@ -133,6 +133,27 @@ fn a_delete_whose_client_goes_away_leaves_no_chunk() {
 }
 
 #[test]
+fn a_delete_that_outlives_its_time_out_leaves_no_chunk() {
+    let mongo = Mongo::start();
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .set("mongodb_timeout_ms", 1000)
+        .start(&mongo);
+    let client = site.client();
+    let file = client.upload(&noise(1, 100));
+    site.wait_until_empty();
+    let slow = doc! { "failCommands": ["delete"], "blockConnection": true, "blockTimeMS": 2000 };
+    mongo.fail_sidecars(doc! { "times": 1 }, slow);
+    client.delete(&file.path).assert_problem(503, "unavailable");
+    wait_until("the file is gone", || {
+        mongo.count(&mongo.files(), doc! {}) == 0
+    });
+    wait_until("its chunk is gone", || {
+        mongo.count(&mongo.chunks(), doc! {}) == 0
+    });
+}
+
+#[test]
 fn a_file_that_another_driver_deletes_is_soon_gone_though_nginx_has_it_cached() {
     let mongo = Mongo::start();
     let site = Builder::default()
