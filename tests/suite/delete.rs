@@ -137,12 +137,12 @@ fn a_delete_that_outlives_its_time_out_leaves_no_chunk() {
     let mongo = Mongo::start();
     let site = Builder::default()
         .set("settled_grace_seconds", 0)
-        .set("mongodb_timeout_ms", 1000)
+        .set("mongodb_timeout_ms", 2000)
         .start(&mongo);
     let client = site.client();
     let file = client.upload(&noise(1, 100));
     site.wait_until_empty();
-    let slow = doc! { "failCommands": ["delete"], "blockConnection": true, "blockTimeMS": 2000 };
+    let slow = doc! { "failCommands": ["delete"], "blockConnection": true, "blockTimeMS": 4000 };
     mongo.fail_sidecars(doc! { "times": 1 }, slow);
     client.delete(&file.path).assert_problem(503, "unavailable");
     wait_until("the file is gone", || {
