@@ -1,8 +1,6 @@
 //! Removing files: the document first, so that no reader finds a file without its chunks.
 
 use mongodb::bson::Bson;
-use mongodb::error::Error as DriverError;
-use tokio::task::JoinError;
 
 use super::{Bucket, document, error};
 use crate::file::{FileId, FileKey};
@@ -19,21 +17,22 @@ impl Bucket {
             return Ok(false);
         };
         let id = document::id_of(&file)?;
-        let (files, chunks) = (self.files(), self.chunks());
-        let (of_file, of_chunks) = (document::is("_id", &id), document::is("files_id", &id));
+        let (bucket, files, name) = (self.clone(), self.files(), format!("{key:?}"));
         let removed = self.bounded(async move {
-            let removed = files.delete_one(of_file).await?;
-            // Begun here: a document that goes when nobody waits any more takes its chunks along.
-            let chunks = tokio::spawn(async move { chunks.delete_many(of_chunks).await });
+            let removed = files.delete_one(document::is("_id", &id)).await?;
+            // From here on the file does not exist. Chunks that stay are invisible, and a clean-up's
+            // business: an error would make the caller ask for a file that is gone. They are removed
+            // by a task: a document that goes when nobody waits any more takes its chunks along.
+            let chunks = tokio::spawn(async move {
+                if let Err(err) = bucket.delete_chunks(&id).await {
+                    log::warn!("{name}: chunks of the deleted file may remain: {err}");
+                }
+            });
             Ok((removed.deleted_count > 0, chunks))
         });
         let (was_there, chunks) = removed.await.map_err(|err| error::of_read(&err))?;
-        let lost = |lost: JoinError| Err(DriverError::custom(lost.to_string()));
-        let chunks = self.bounded(async move { chunks.await.unwrap_or_else(lost) });
-        // From here on the file does not exist. Chunks that stay are invisible, and a clean-up's
-        // business: an error would make the caller ask for a file that is gone.
-        if let Err(err) = chunks.await {
-            log::warn!("{key:?}: chunks of the deleted file may remain: {err}");
+        if let Err(lost) = chunks.await {
+            log::error!("{key:?}: the removal of its chunks was lost: {lost}");
         }
         Ok(was_there)
     }
