@@ -5,25 +5,7 @@ use std::time::{Duration, Instant};
 
 use mongodb::bson::doc;
 
-use crate::support::{Builder, Client, Cluster, Mongo, Site, Uploaded, noise, wait_until};
-
-/// A form of two files with the boundary `b`.
-fn upload_form(client: &Client, contents: [&[u8]; 2]) -> Vec<String> {
-    let mut body = Vec::new();
-    for content in contents {
-        let head = "--b\r\nContent-Disposition: form-data; name=a; filename=a\r\n\r\n";
-        for piece in [head.as_bytes(), content, b"\r\n"] {
-            body.extend_from_slice(piece);
-        }
-    }
-    body.extend_from_slice(b"--b--\r\n");
-    let headers = [("Content-Type", "multipart/form-data; boundary=b")];
-    let answer = client.post("/files", &headers, &body);
-    assert_eq!(answer.status, 201);
-    let files = answer.json()["files"].as_array().unwrap().clone();
-    let url = |file: &serde_json::Value| file["url"].as_str().unwrap().to_owned();
-    files.iter().map(url).collect()
-}
+use crate::support::{Builder, Cluster, Mongo, Site, Uploaded, noise, wait_until};
 
 /// Asserts that all nodes give the same file by every kind of request.
 fn assert_same_everywhere(cluster: &Cluster, path: &str, content: &[u8]) {
@@ -99,7 +81,7 @@ fn what_one_node_has_accepted_is_the_same_through_every_node_without_mongodb() {
     assert_same_everywhere(&cluster, &small.path, &in_log);
     assert_same_everywhere(&cluster, &large.path, &in_file);
     let parts = [noise(3, 2_500_000), noise(4, 100_000)];
-    let paths = upload_form(&client, [&parts[0], &parts[1]]);
+    let paths = client.upload_form([&parts[0], &parts[1]]);
     for (path, content) in paths.iter().zip(&parts) {
         assert_same_everywhere(&cluster, path, content);
         assert_same_everywhere(&cluster, &format!("{path}/any%20name"), content);

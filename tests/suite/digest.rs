@@ -3,9 +3,7 @@
 use serde_json::Value;
 use sha2::Digest as _;
 
-use crate::support::{
-    Answer, Builder, Client, Cluster, Mongo, Routes, Site, Uploaded, eventually, noise,
-};
+use crate::support::{Answer, Builder, Client, Cluster, Mongo, Routes, Site, eventually, noise};
 
 /// What stands in `Repr-Digest`, and in a file's description.
 fn digests(body: &[u8]) -> (String, Value) {
@@ -51,19 +49,8 @@ fn assert_untold(client: &Client, path: &str) {
 fn send(client: &Client) -> Vec<(String, Vec<u8>)> {
     let bodies = [1, 2, 3].map(|seed| noise(seed, 100_000));
     let [alone, first, second] = &bodies;
-    let mut form = Vec::new();
-    for part in [first, second] {
-        let head = "--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n";
-        form.extend_from_slice(head.as_bytes());
-        form.extend_from_slice(part);
-        form.extend_from_slice(b"\r\n");
-    }
-    form.extend_from_slice(b"--b--\r\n");
-    let header = ("Content-Type", "multipart/form-data; boundary=b");
-    let sent = client.post("/files", &[header], &form).json();
-    let parts = sent["files"].as_array().unwrap();
     let mut paths = vec![client.upload(alone).path];
-    paths.extend(parts.iter().map(|part| Uploaded::of(part).path));
+    paths.extend(client.upload_form([first, second]));
     assert_eq!(paths.len(), bodies.len());
     paths.into_iter().zip(bodies).collect()
 }

@@ -154,6 +154,24 @@ impl Client {
         Uploaded::read(&self.post("/files", &headers, body))
     }
 
+    /// Uploads a form of two files and expects a 201; their addresses.
+    pub(crate) fn upload_form(&self, contents: [&[u8]; 2]) -> Vec<String> {
+        let mut body = Vec::new();
+        for content in contents {
+            let head = "--b\r\nContent-Disposition: form-data; name=a; filename=a\r\n\r\n";
+            for piece in [head.as_bytes(), content, b"\r\n"] {
+                body.extend_from_slice(piece);
+            }
+        }
+        body.extend_from_slice(b"--b--\r\n");
+        let headers = [("Content-Type", "multipart/form-data; boundary=b")];
+        let answer = self.post("/files", &headers, &body);
+        assert_eq!(answer.status, 201);
+        let json = answer.json();
+        let files = json["files"].as_array().expect("a list").iter();
+        files.map(|file| Uploaded::of(file).path).collect()
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
