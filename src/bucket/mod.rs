@@ -148,7 +148,9 @@ impl Store for Bucket {
         let id = document::object_id(id);
         self.bounded(async move {
             files.find_one(doc! { "_id": id }).await?;
-            chunks.find_one(doc! { "files_id": id, "n": 0 }).await
+            // MongoDB reads all of the chunk as for a reader, but need not send it.
+            let chunk = chunks.find_one(doc! { "files_id": id, "n": 0 });
+            chunk.projection(doc! { "_id": 1 }).await
         })
         .map(|read| read.map(|_| ()).map_err(|err| error::of_read(&err)))
         .boxed()

@@ -2,7 +2,9 @@
 
 use mongodb::bson::{Document, doc};
 
-use crate::support::{Builder, CHUNK, Client, Ledger, Mongo, Site, Uploaded, noise, wait_until};
+use crate::support::{
+    Builder, CHUNK, Client, Ledger, Mongo, Site, Uploaded, eventually, noise, wait_until,
+};
 
 /// A site that keeps no body longer than it must, and puts groups together in one go.
 fn builder() -> Builder {
@@ -283,4 +285,25 @@ fn with_little_memory_and_one_commit_at_once_all_goes_the_same_way() {
     assert_eq!(site.status()["commit"]["width"], 1);
     site.wait_until_empty();
     mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn the_reads_that_mongodb_is_watched_by_fetch_no_chunk() {
+    let mongo = Mongo::start();
+    let site = builder().start(&mongo);
+    let client = site.client();
+    client.upload(&noise(1, CHUNK));
+    site.wait_until_committed();
+    mongo.run(doc! { "profile": 2 });
+    // It is watched for as long as something is being committed.
+    let slow = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 300 };
+    mongo.fail_sidecars("alwaysOn", slow);
+    client.upload(b"slow");
+    let watching = doc! { "ns": "gridspool.fs.chunks", "op": "query", "command.filter.n": 0 };
+    let read = eventually("a read of a first chunk", || {
+        mongo.find("system.profile", watching.clone()).pop()
+    });
+    assert_eq!(read.get_i32("nreturned").ok(), Some(1), "{read}");
+    assert!(read.get_i32("responseLength").unwrap() < 1000, "{read}");
+    mongo.heal();
 }
