@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use bytes::Bytes;
+
 use super::super::disk::if_there;
 use super::super::entry::Record;
 use super::super::error::JournalError;
@@ -29,7 +31,7 @@ pub(in crate::journal) struct Logged {
 /// A whole body in memory, with its digest.
 #[derive(Debug)]
 pub(in crate::journal) struct Hashed {
-    pub(in crate::journal) bytes: Vec<u8>,
+    pub(in crate::journal) bytes: Bytes,
     pub(in crate::journal) sha256: Sha256,
 }
 
@@ -70,7 +72,7 @@ impl Journal {
             )) if found == id => Ok(Some(Logged {
                 record: Record::decode(id, record).map_err(unreadable)?,
                 body: Hashed {
-                    bytes: body.to_vec(),
+                    bytes: bytes.slice_ref(body),
                     sha256,
                 },
                 segment,
@@ -85,12 +87,12 @@ impl Journal {
         id: FileId,
         position: Position,
         window: Window,
-    ) -> Result<Option<(File, Vec<u8>)>, JournalError> {
-        let read = || -> io::Result<(File, Vec<u8>)> {
+    ) -> Result<Option<(File, Bytes)>, JournalError> {
+        let read = || -> io::Result<(File, Bytes)> {
             let segment = File::open(self.layout.segment(position.generation))?;
             let mut bytes = vec![0; usize::try_from(window.length).map_err(io::Error::other)?];
             segment.read_exact_at(&mut bytes, window.offset)?;
-            Ok((segment, bytes))
+            Ok((segment, bytes.into()))
         };
         match read() {
             Ok(found) => Ok(Some(found)),
