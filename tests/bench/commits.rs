@@ -10,6 +10,7 @@ use crate::load::{Limit, Load};
 use crate::mongo::DATABASE;
 use crate::report::Report;
 use crate::rivals::{self, Amount, Batching, Prepared};
+use crate::sampling::Usage;
 use crate::sidecar::{NO_MONGODB, Progress, Settings};
 use crate::stage::Stage;
 use crate::stats::{self, Sample, float};
@@ -27,8 +28,18 @@ const PEAK: Metric = Metric {
     unit: " MiB peak",
 };
 
-/// Between two looks at a backlog.
+/// Inserts as the sidecar makes them of two large files, but of documents that are there already:
+/// nothing is read, hashed or proven. What is left is what the driver takes.
+const AS_OURS: Batching = Batching {
+    batch_bytes: 2 * MIB,
+    in_flight: 4,
+};
+
+/// Between two looks at a backlog, at the least.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// One part in so many of the time so far may pass between them: each look costs the sidecar time, too.
+const LOOKS: u32 = 50;
 
 /// A backlog, and what is asked of its drain.
 struct Work {
@@ -123,6 +134,11 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
         case.round("raw inserts", || {
             rival(stage, || prepared.insert(&stage.mongo, batching))
         });
+        case.round("bare driver", || {
+            let mut sample = rival(stage, || prepared.insert(&stage.mongo, AS_OURS))?;
+            set_cpu_per_gib(&mut sample, "client", 0.0);
+            Ok(sample)
+        });
         let stream = |at_once, amount| {
             rival(stage, || {
                 rivals::stream_files(&stage.mongo, amount, at_once)
@@ -170,6 +186,7 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
             Goal::None
         },
     );
+    case.judge("bare driver", OWN_CPU, Goal::None);
     case.judge("gridspool", PEAK, Goal::AtMost(96.0));
     if !stage.options.is_quick {
         case.compare("gridspool, low memory", "gridspool", metric, Goal::None);
@@ -215,15 +232,21 @@ fn drain(
     let mut sample = stage.measure(|| Ok(watch_drain(stage, first, longest)))?;
     stage.end();
     stage.mongo.forget(DATABASE);
-    let sidecar = sample.usage.get("sidecar").copied().unwrap_or_default();
+    let usage = set_cpu_per_gib(&mut sample, "sidecar", hashing);
+    sample.set("sidecar_peak_mib", usage.peak_mib);
+    Ok(sample)
+}
+
+/// Says what a process took for each GiB, `hashing` of it for sha-256.
+fn set_cpu_per_gib(sample: &mut Sample, process: &str, hashing: f64) -> Usage {
+    let usage = sample.usage.get(process).copied().unwrap_or_default();
     let gib = sample.value("mib").unwrap_or_default() * sample.value("seconds").unwrap_or_default()
         / (stats::GIB / stats::MIB);
-    let cpu = sidecar.cpu_seconds / gib;
+    let cpu = usage.cpu_seconds / gib;
     sample.set("cpu_per_gib", cpu);
     sample.set("own_cpu_per_gib", cpu - hashing);
     sample.set("sha256_per_gib", hashing);
-    sample.set("sidecar_peak_mib", sidecar.peak_mib);
-    Ok(sample)
+    usage
 }
 
 /// Leaves a sidecar that has a backlog and has just been started with a MongoDB.
@@ -263,7 +286,7 @@ pub(crate) fn watch_drain(stage: &Stage, first: Progress, longest: f64) -> Sampl
                 .with("requests", files)
                 .with("seconds", seconds);
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(LOOK.max(begun.elapsed() / LOOKS));
     }
 }
 

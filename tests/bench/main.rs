@@ -40,6 +40,10 @@ use process::Cleaner;
 use report::Report;
 use stage::Stage;
 
+/// As the sidecar has it, so that the CPU seconds of both can be held against each other.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
     if let [word, socket, uri, written, read] = words.as_slice()
