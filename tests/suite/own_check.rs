@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use crate::refusal::{announce, spool_changed};
-use crate::support::{Builder, Site, SmallDisk, Uploaded, noise};
+use crate::support::{Builder, Site, SmallDisk, Uploaded, noise, wait_until};
 
 /// A site's own checker: lets in whoever names `friend` in the query; 403 for `enemy`, else 401.
 fn own_checker() -> u16 {
@@ -111,6 +111,7 @@ fn a_body_that_does_not_fit_is_refused_for_that_behind_a_sites_own_check() {
         .client()
         .post("/files?friend", &[], &noise(2, 40_000_000));
     answer.assert_problem(507, "no-space");
+    wait_until("the spool is empty", || site.names("spool").is_empty());
     let answer = site.client().post("/files?friend", &[], b"small");
     assert_eq!(answer.status, 201, "{answer:?}");
 }
