@@ -1,10 +1,22 @@
 //! Removing files: the document first, so that no reader finds a file without its chunks.
 
+use std::time::Duration;
+
 use mongodb::bson::Bson;
 
 use super::{Bucket, document, error};
 use crate::file::{FileId, FileKey};
 use crate::store::StoreError;
+
+/// When chunks that could not be removed are tried again: over a change of the primary, and more.
+const PAUSES: [Duration; 6] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+];
 
 impl Bucket {
     /// Removes a file that has a document.
@@ -25,7 +37,8 @@ impl Bucket {
             // by a task: a document that goes when nobody waits any more takes its chunks along.
             let chunks = tokio::spawn(async move {
                 if let Err(err) = bucket.delete_chunks(&id).await {
-                    log::warn!("{name}: chunks of the deleted file may remain: {err}");
+                    // Nobody waits for this: the file is gone for all.
+                    tokio::spawn(bucket.delete_chunks_later(id, name, err));
                 }
             });
             Ok((removed.deleted_count > 0, chunks))
@@ -46,6 +59,20 @@ impl Bucket {
         let id = Bson::ObjectId(document::object_id(id));
         self.delete_document(&id).await?;
         self.delete_chunks(&id).await
+    }
+
+    /// Tries again to remove the chunks of a file that is gone; a stop of the sidecar ends that, and
+    /// leaves them to a clean-up, too.
+    async fn delete_chunks_later(self, id: Bson, name: String, mut err: StoreError) {
+        for pause in PAUSES {
+            log::debug!("{name}: chunks of the deleted file are still there: {err}");
+            tokio::time::sleep(pause).await;
+            match self.delete_chunks(&id).await {
+                Ok(()) => return,
+                Err(again) => err = again,
+            }
+        }
+        log::warn!("{name}: chunks of the deleted file may remain: {err}");
     }
 
     async fn delete_document(&self, id: &Bson) -> Result<bool, StoreError> {

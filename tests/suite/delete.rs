@@ -154,6 +154,30 @@ fn a_delete_that_outlives_its_time_out_leaves_no_chunk() {
 }
 
 #[test]
+fn chunks_that_cannot_be_removed_with_their_file_are_removed_soon_after() {
+    let mongo = Mongo::start();
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let client = site.client();
+    let file = client.upload(&noise(1, 2 * CHUNK));
+    site.wait_until_empty();
+    // As a primary answers that steps down between the two: code 10107.
+    let refused = doc! {
+        "failCommands": ["delete"],
+        "errorCode": 10107,
+        "namespace": "gridspool.fs.chunks",
+    };
+    mongo.fail_sidecars(doc! { "times": 2 }, refused);
+    assert_eq!(client.delete(&file.path).status, 204);
+    client.get(&file.path).assert_problem(404, "not-found");
+    wait_until("its chunks are gone", || {
+        mongo.count(&mongo.chunks(), doc! {}) == 0
+    });
+    assert_eq!(mongo.heal(), 2);
+}
+
+#[test]
 fn a_file_that_another_driver_deletes_is_soon_gone_though_nginx_has_it_cached() {
     let mongo = Mongo::start();
     let site = Builder::default()
