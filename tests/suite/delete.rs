@@ -37,6 +37,16 @@ fn assert_bucket_has(mongo: &Mongo, files: u64, chunks: u64) {
     assert_eq!(mongo.count(&mongo.chunks(), doc! {}), chunks);
 }
 
+/// A site whose journal is empty, and a file of two chunks that it has committed.
+fn site_with_committed(mongo: &Mongo) -> (Site, Uploaded) {
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(mongo);
+    let file = site.client().upload(&noise(1, 2 * CHUNK));
+    site.wait_until_empty();
+    (site, file)
+}
+
 #[test]
 fn a_pending_file_that_is_deleted_never_reaches_gridfs() {
     let mut mongo = Mongo::start();
@@ -156,12 +166,8 @@ fn a_delete_that_outlives_its_time_out_leaves_no_chunk() {
 #[test]
 fn chunks_that_cannot_be_removed_with_their_file_are_removed_soon_after() {
     let mongo = Mongo::start();
-    let site = Builder::default()
-        .set("settled_grace_seconds", 0)
-        .start(&mongo);
+    let (site, file) = site_with_committed(&mongo);
     let client = site.client();
-    let file = client.upload(&noise(1, 2 * CHUNK));
-    site.wait_until_empty();
     // As a primary answers that steps down between the two: code 10107.
     let refused = doc! {
         "failCommands": ["delete"],
@@ -180,12 +186,8 @@ fn chunks_that_cannot_be_removed_with_their_file_are_removed_soon_after() {
 #[test]
 fn a_file_that_another_driver_deletes_is_soon_gone_though_nginx_has_it_cached() {
     let mongo = Mongo::start();
-    let site = Builder::default()
-        .set("settled_grace_seconds", 0)
-        .start(&mongo);
+    let (site, file) = site_with_committed(&mongo);
     let client = site.client();
-    let file = client.upload(&noise(1, 2 * CHUNK));
-    site.wait_until_empty();
     assert!(client.get(&file.path).body == noise(1, 2 * CHUNK));
     let deleted = mongo.block_on(async {
         let bucket = mongo.database().gridfs_bucket(None);
@@ -199,12 +201,8 @@ fn a_file_that_another_driver_deletes_is_soon_gone_though_nginx_has_it_cached() 
 #[test]
 fn a_file_that_is_deleted_by_one_key_is_gone_by_another_at_once() {
     let mongo = Mongo::start();
-    let site = Builder::default()
-        .set("settled_grace_seconds", 0)
-        .start(&mongo);
+    let (site, file) = site_with_committed(&mongo);
     let client = site.client();
-    let file = client.upload(&noise(1, 2 * CHUNK));
-    site.wait_until_empty();
     let other = format!("/files/%7B%22%24oid%22%3A%22{}%22%7D", file.id);
     assert!(client.get(&file.path).body == noise(1, 2 * CHUNK));
     assert!(client.get(&other).body == noise(1, 2 * CHUNK));
