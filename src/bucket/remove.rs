@@ -5,18 +5,18 @@ use std::time::Duration;
 use mongodb::bson::Bson;
 
 use super::{Bucket, document, error};
+use crate::commit::backoff;
 use crate::file::{FileId, FileKey};
 use crate::store::StoreError;
 
-/// When chunks that could not be removed are tried again: over a change of the primary, and more.
-const PAUSES: [Duration; 6] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(16),
-];
+/// How often chunks that could not be removed are tried again: over a change of the primary, and more.
+const TRIES: u32 = 6;
+
+/// The pause before the first of these tries, at most; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The pause before the last one, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 impl Bucket {
     /// Removes a file that has a document.
@@ -64,9 +64,9 @@ impl Bucket {
     /// Tries again to remove the chunks of a file that is gone; a stop of the sidecar ends that, and
     /// leaves them to a clean-up, too.
     async fn delete_chunks_later(self, id: Bson, name: String, mut err: StoreError) {
-        for pause in PAUSES {
+        for failures in 1..=TRIES {
             log::debug!("{name}: chunks of the deleted file are still there: {err}");
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(backoff::pause(failures, FIRST_PAUSE, LONGEST_PAUSE)).await;
             match self.delete_chunks(&id).await {
                 Ok(()) => return,
                 Err(again) => err = again,

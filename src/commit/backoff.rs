@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The pause after so many failures in a row: doubled with each, up to `longest`, and then
 /// somewhere between half of that and all of it, so that a crowd does not come back as one.
-pub(super) fn pause(failures: u32, first: Duration, longest: Duration) -> Duration {
+pub(crate) fn pause(failures: u32, first: Duration, longest: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(20);
     let ceiling = first.saturating_mul(1 << doublings).min(longest);
     let random = std::hash::RandomState::new().hash_one(failures);

@@ -7,7 +7,7 @@
 mod arrivals;
 mod attempt;
 mod backlog;
-mod backoff;
+pub(crate) mod backoff;
 mod committer;
 mod group;
 mod health;
