@@ -2,9 +2,8 @@
 //!
 //! It speaks of files and proofs. It must never know which database stands behind it.
 
-use std::fmt;
-use std::io::{Read, Seek};
 use std::ops::Range;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -36,10 +35,20 @@ impl fmt::Debug for Sha256 {
 }
 
 /// The bytes of a promised file: read from its beginning to its end, and in part once more if the
-/// store turns out to hold some of them.
-pub trait Body: Read + Seek + Send {}
+/// store turns out to hold some of them. All of it blocks.
+pub trait Body: Send {
+    /// Fills `place` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// What the disk says; `UnexpectedEof` when there are fewer.
+    fn read_exact_at(&self, place: &mut [u8], offset: u64) -> io::Result<()>;
 
-impl<T: Read + Seek + Send> Body for T {}
+    /// Holds the digest of all that was read against what was noted at the promise, if anything was.
+    ///
+    /// # Errors
+    /// What the disk says; `InvalidData` when these are not the promised bytes.
+    fn verify(&self, sha256: Sha256) -> io::Result<()>;
+}
 
 /// A promised file on its way into the store.
 pub struct Promised {
@@ -49,8 +58,6 @@ pub struct Promised {
     pub meta: FileMeta,
     /// Its bytes, `meta.length` of them. Read on the blocking pool.
     pub body: Box<dyn Body>,
-    /// The digest of these bytes, if they are in memory and were hashed when they came there.
-    pub sha256: Option<Sha256>,
     /// Whether an earlier attempt may have left something in the store.
     pub is_retry: bool,
 }
@@ -168,7 +175,7 @@ pub enum StoreError {
     Refused(String),
     /// The promised bytes could not be read.
     #[error("the body cannot be read: {0}")]
-    Body(std::io::Error),
+    Body(io::Error),
     /// What the store holds of this file is not whole.
     #[error("the stored file is damaged: {0}")]
     Damaged(String),

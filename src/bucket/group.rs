@@ -144,14 +144,8 @@ impl Bucket {
 impl Member {
     /// Reads and hashes a body, and makes its documents. Blocks.
     fn read(promised: Promised, chunk_size_bytes: u32) -> Result<Self, StoreError> {
-        let Promised {
-            id,
-            meta,
-            body,
-            sha256,
-            ..
-        } = promised;
-        let mut source = Source::new(body, sha256, id, meta.length, chunk_size_bytes);
+        let Promised { id, meta, body, .. } = promised;
+        let mut source = Source::new(body, id, meta.length, chunk_size_bytes);
         let chunks = source.read(u32::MAX).map_err(StoreError::Body)?;
         let sent = source.sent();
         Ok(Self {

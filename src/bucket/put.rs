@@ -44,7 +44,6 @@ impl Bucket {
             id,
             meta,
             body,
-            sha256,
             is_retry,
         } = promised;
         let found = if is_retry {
@@ -58,7 +57,7 @@ impl Bucket {
             )));
         }
         let has_all_chunks = found.is_some_and(|found| found.chunk_bytes == Some(found.length));
-        let source = Source::new(body, sha256, id, meta.length, self.chunk_size_bytes);
+        let source = Source::new(body, id, meta.length, self.chunk_size_bytes);
         let (source, there) = self.send(source, has_all_chunks).await?; // 3
         let sent = source.sent();
         self.compare_chunks(source, id, there).await?; // 4
@@ -83,11 +82,11 @@ impl Bucket {
     ) -> Result<(Source, Vec<i32>), StoreError> {
         let mut inserts = FuturesUnordered::new();
         let mut there = Vec::new();
-        while source.remaining() > 0 {
+        while !source.is_over() {
             let first_n = source.next_n();
             let batch;
             (source, batch) = self.next_batch(source).await?;
-            if is_rehearsal {
+            if is_rehearsal || batch.documents.is_empty() {
                 continue;
             }
             if inserts.len() == INSERTS_AT_ONCE {
@@ -203,11 +202,7 @@ impl Bucket {
         Ok(())
     }
 
-    async fn read_again(
-        &self,
-        mut source: Source,
-        n: i32,
-    ) -> Result<(Source, Vec<u8>), StoreError> {
+    async fn read_again(&self, source: Source, n: i32) -> Result<(Source, Vec<u8>), StoreError> {
         let read = self.runtime.spawn_blocking(move || {
             let bytes = source.read_again(n)?;
             Ok((source, bytes))

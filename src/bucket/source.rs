@@ -1,6 +1,6 @@
 //! A body, cut into chunks and hashed while it is read.
 
-use std::io::{self, SeekFrom};
+use std::io;
 
 use mongodb::bson::RawDocumentBuf;
 use mongodb::bson::oid::ObjectId;
@@ -18,27 +18,12 @@ pub(super) struct Source {
     length: u64,
     remaining: u64,
     next_n: i32,
-    digest: Digest,
-}
-
-/// The digest of a body.
-enum Digest {
-    /// It was taken before.
-    Known(Sha256),
-    /// It is taken on the way.
-    Taken(sha2::Sha256),
+    hasher: sha2::Sha256,
+    is_over: bool,
 }
 
 impl Source {
-    /// The digest is taken on the way, unless it is known.
-    pub(super) fn new(
-        body: Box<dyn Body>,
-        known: Option<Sha256>,
-        id: FileId,
-        length: u64,
-        chunk_size_bytes: u32,
-    ) -> Self {
-        let taken = || Digest::Taken(sha2::Sha256::new());
+    pub(super) fn new(body: Box<dyn Body>, id: FileId, length: u64, chunk_size_bytes: u32) -> Self {
         Self {
             body,
             files_id: document::object_id(id),
@@ -46,7 +31,8 @@ impl Source {
             length,
             remaining: length,
             next_n: 0,
-            digest: known.map_or_else(taken, Digest::Known),
+            hasher: sha2::Sha256::new(),
+            is_over: false,
         }
     }
 
@@ -55,12 +41,21 @@ impl Source {
         self.remaining
     }
 
+    /// Whether all bytes were read, and are what was promised.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// The number of the next chunk.
     pub(super) fn next_n(&self) -> i32 {
         self.next_n
     }
 
-    /// Reads whole chunks of at most `batch_bytes` together, the last one of the file included.
+    /// Reads whole chunks of at most `batch_bytes` together, the last one of the file included. Those
+    /// are given only if all bytes are what was promised.
+    ///
+    /// # Errors
+    /// As those of [`Body`].
     pub(super) fn read(&mut self, batch_bytes: u32) -> io::Result<Vec<RawDocumentBuf>> {
         let mut documents = Vec::new();
         let mut room = u64::from(batch_bytes);
@@ -70,12 +65,11 @@ impl Source {
                 break;
             }
             let length = usize::try_from(size).map_err(io::Error::other)?;
-            let (body, digest) = (&mut self.body, &mut self.digest);
+            let offset = self.length - self.remaining;
+            let (body, hasher) = (&self.body, &mut self.hasher);
             let fill = |place: &mut [u8]| {
-                body.read_exact(place)?;
-                if let Digest::Taken(hasher) = digest {
-                    hasher.update(place);
-                }
+                body.read_exact_at(place, offset)?;
+                hasher.update(place);
                 Ok(())
             };
             documents.push(document::chunk(self.files_id, self.next_n, length, fill)?);
@@ -86,6 +80,10 @@ impl Source {
             self.remaining -= size;
             room -= size;
         }
+        if self.remaining == 0 {
+            self.body.verify(self.sent().sha256)?;
+            self.is_over = true;
+        }
         Ok(documents)
     }
 
@@ -93,21 +91,17 @@ impl Source {
     pub(super) fn sent(&self) -> Sent {
         Sent {
             length: self.length - self.remaining,
-            sha256: match &self.digest {
-                Digest::Known(digest) => *digest,
-                Digest::Taken(hasher) => Sha256(hasher.clone().finalize().into()),
-            },
+            sha256: Sha256(self.hasher.clone().finalize().into()),
         }
     }
 
     /// Reads one chunk once more.
-    pub(super) fn read_again(&mut self, n: i32) -> io::Result<Vec<u8>> {
+    pub(super) fn read_again(&self, n: i32) -> io::Result<Vec<u8>> {
         let chunk_size = u64::from(self.chunk_size_bytes);
         let begin = u64::try_from(n).map_err(io::Error::other)? * chunk_size;
         let size = self.length.saturating_sub(begin).min(chunk_size);
         let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-        self.body.seek(SeekFrom::Start(begin))?;
-        self.body.read_exact(&mut bytes)?;
+        self.body.read_exact_at(&mut bytes, begin)?;
         Ok(bytes)
     }
 }

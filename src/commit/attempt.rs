@@ -1,5 +1,6 @@
 //! The work on one entry: committed, erased, deferred, held or set aside.
 
+use std::io::ErrorKind;
 use std::time::SystemTime;
 
 use super::{Committer, backoff};
@@ -45,9 +46,12 @@ impl Committer {
                 }
             }
             Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => Outcome::Outage(err),
-            Err(StoreError::Body(err)) if err.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(StoreError::Body(err)) if err.kind() == ErrorKind::UnexpectedEof => {
                 self.set_aside(id, "the body is shorter than its record says".to_owned())
                     .await
+            }
+            Err(StoreError::Body(err)) if err.kind() == ErrorKind::InvalidData => {
+                self.set_aside(id, err.to_string()).await
             }
             Err(err @ StoreError::Failed(_)) if attempts + 1 < self.config.attempts => {
                 self.defer(id, attempts, &err).await

@@ -16,8 +16,12 @@ use crate::journal::JournalError;
 const BLOCK_BYTES: u64 = 256 * 1024;
 
 /// Streams `range` of the bytes in `window`. One block at a time is in memory.
-pub(super) fn stream(id: FileId, file: File, window: Window, range: Range<u64>) -> BytesStream {
-    let file = Arc::new(file);
+pub(super) fn stream(
+    id: FileId,
+    file: Arc<File>,
+    window: Window,
+    range: Range<u64>,
+) -> BytesStream {
     let begin = window.offset.saturating_add(range.start);
     let end = window.offset.saturating_add(range.end.min(window.length));
     stream::try_unfold(begin, move |offset| {

@@ -19,6 +19,7 @@
 mod admission;
 mod adopt;
 mod answers;
+mod body;
 mod disk;
 mod entry;
 mod error;

@@ -1,19 +1,19 @@
 //! Reading entries: where one is, its record, and its bytes.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read as _, Seek as _, SeekFrom};
-use std::sync::TryLockError;
+use std::io;
+use std::sync::{Arc, TryLockError};
 
 use super::Journal;
 use super::answers::Standing;
+use super::body::OpenBody;
 use super::entry::Record;
 use super::error::JournalError;
 use super::index::{Place, Slot};
 use super::layout::Room;
-use super::log::Hashed;
 use super::{recovery, settle};
 use crate::file::{FileId, FileMeta, Window};
-use crate::store::{Body, Promised, Sha256};
+use crate::store::{Promised, Sha256};
 
 /// A promised or recently settled file, for a download.
 #[derive(Debug, Clone)]
@@ -132,13 +132,13 @@ impl Journal {
         self.index().note_digest(id, sha256);
     }
 
-    /// Opens an entry for the committer: one in the log by a single read. From here on the store may
-    /// hold something of it.
+    /// Opens an entry for the committer. From here on the store may hold something of it.
     ///
     /// # Errors
-    /// `Unreadable` when record or body is not what it should be: [`Journal::set_aside`] it.
+    /// `Unreadable` when record or body is not what it should be: [`Journal::set_aside`] it. An entry of
+    /// the log may turn out to be so later, as its body is read and verified.
     pub fn open_work(&self, id: FileId) -> Result<Work, JournalError> {
-        let (record, in_log) = match self.entry(id) {
+        let (record, in_log) = match self.open_record(id) {
             Err(JournalError::Absent(_)) => return Ok(Work::Nothing),
             found => found?,
         };
@@ -159,16 +159,18 @@ impl Journal {
                 is_begun: slot.is_begun,
             }),
             Room::Incoming | Room::Deferred => {
-                let sha256 = in_log.as_ref().map(|body| body.sha256);
                 let body = match in_log {
-                    Some(body) => Box::new(Cursor::new(body.bytes)),
-                    None => self.body(&record)?,
+                    Some(body) => body,
+                    None => OpenBody {
+                        file: Arc::new(self.open_body(&record)?),
+                        window: record.window,
+                        front: None,
+                    },
                 };
                 Ok(Work::Commit {
                     promised: Promised {
                         id,
-                        body,
-                        sha256,
+                        body: Box::new(body),
                         meta: record.meta,
                         is_retry: slot.is_begun,
                     },
@@ -178,13 +180,13 @@ impl Journal {
         }
     }
 
-    /// Reads an entry: its record and, of one in the log, its bytes and their digest.
-    fn entry(&self, id: FileId) -> Result<(Record, Option<Hashed>), JournalError> {
+    /// Reads the record of an entry, and opens the body of one in the log.
+    fn open_record(&self, id: FileId) -> Result<(Record, Option<OpenBody>), JournalError> {
         let slot = self.index().get(id);
         if let Some(Place::Log(position)) = slot.map(|slot| slot.place)
-            && let Some(logged) = self.logged(id, position)?
+            && let Some((record, body)) = self.open_logged(id, position)?
         {
-            return Ok((logged.record, Some(logged.body)));
+            return Ok((record, Some(body)));
         }
         // In the log a moment ago, it has files now.
         Ok((self.record(id)?.1, None))
@@ -195,7 +197,7 @@ impl Journal {
     ///
     /// # Errors
     /// When record or body cannot be read.
-    pub fn open_window(&self, id: FileId) -> Result<Option<(File, Window)>, JournalError> {
+    pub fn open_window(&self, id: FileId) -> Result<Option<(Arc<File>, Window)>, JournalError> {
         let found = self.record(id).and_then(|(slot, record)| {
             if slot.room == Room::Deleted {
                 return Err(JournalError::Absent(id));
@@ -206,7 +208,7 @@ impl Journal {
                 return Ok((logged.segment, logged.window));
             }
             // In the log a moment ago, it has files now.
-            Ok((self.open_body(&record)?, record.window))
+            Ok((Arc::new(self.open_body(&record)?), record.window))
         });
         match found {
             Err(JournalError::Absent(_)) => Ok(None),
@@ -245,14 +247,6 @@ impl Journal {
             }
         }
         Err(JournalError::Absent(id))
-    }
-
-    /// The bytes of an entry that has files, for the committer.
-    fn body(&self, record: &Record) -> Result<Box<dyn Body>, JournalError> {
-        let mut file = self.open_body(record)?;
-        file.seek(SeekFrom::Start(record.window.offset))
-            .map_err(settle::at(record.id, "open the body"))?;
-        Ok(Box::new(file.take(record.window.length)))
     }
 
     /// Opens the file with an entry's window, and sees that all of it is there.

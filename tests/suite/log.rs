@@ -1,5 +1,8 @@
 //! Small uploads, which are kept in the journal's log: no client sees a difference.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
 use mongodb::bson::doc;
 
 use crate::support::{Builder, Client, Ledger, Mongo, Site, noise, wait_until};
@@ -87,6 +90,40 @@ fn a_small_file_that_was_deleted_stays_deleted() {
     wait_until("nothing of them is left", || {
         mongo.count(&mongo.files(), doc! {}) == 0
     });
+}
+
+#[test]
+fn a_small_file_that_rots_before_its_commit_is_set_aside_and_nothing_of_it_is_committed() {
+    let mongo = Mongo::start();
+    let site = site(&mongo);
+    let ledger = Ledger::default();
+    ledger.upload(&site.client(), 1, 8192);
+    let content = noise(2, 8192);
+    let rotten = site.client().upload(&content);
+    ledger.upload(&site.client(), 3, 8192);
+    assert_is_in_the_log(&site);
+    let log = site.data_dir().join("journal/log");
+    let log = log.join(&site.names("journal/log")[0]);
+    let bytes = std::fs::read(&log).unwrap();
+    let at = bytes
+        .windows(content.len())
+        .position(|part| part == content);
+    let at = at.expect("its body is in the log") + 5000;
+    let segment = File::options().write(true).open(&log).unwrap();
+    let other = [bytes[at] ^ 1];
+    segment
+        .write_all_at(&other, at.try_into().unwrap())
+        .unwrap();
+
+    mongo.heal();
+    site.wait_until_committed();
+    mongo.assert_holds_just(&ledger);
+    assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 2);
+    assert_eq!(site.client().get(&rotten.path).status, 404);
+    assert_eq!(site.names("journal/corrupt").len(), 1);
+    let kept = std::fs::read(site.data_dir().join("journal/corrupt/log-1")).unwrap();
+    assert_eq!(kept[at], other[0]);
+    ledger.assert_readable(&site.client());
 }
 
 #[test]

@@ -7,14 +7,16 @@
 //! | frame | its kind (4), the id (12), the lengths of record and body (4 each), both, its digest (32) |
 //!
 //! Numbers are little endian, digests sha-256 or the first bytes of it. The digest of a frame is that of
-//! all before; in the place of its body stands the body's own digest, which whoever reads the frame
-//! has then, too. In the log's first form it did not: such frames are of another kind, and are read
-//! for those who have some. The salt is never told: no body can hold what would be taken for a group.
-//! Salt, generation and place bind a group to where it was written: what was copied from elsewhere,
-//! or is left of an earlier write, is none.
+//! all before; in the place of its body stands the body's own digest, so that a body that is hashed on
+//! its way need not be kept, nor hashed again. In the log's first form it did not: such frames are of
+//! another kind, and are read for those who have some. The salt is never told: no body can hold what
+//! would be taken for a group. Salt, generation and place bind a group to where it was written: what
+//! was copied from elsewhere, or is left of an earlier write, is none.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 
 use sha2::{Digest as _, Sha256};
 
@@ -40,6 +42,9 @@ const FILE: &[u8; 4] = b"body";
 const PLAIN_FILE: &[u8; 4] = b"file";
 
 const GONE: &[u8; 4] = b"gone";
+
+/// Said of a frame whose digest is another.
+pub(super) const DAMAGED: &str = "its frame in the log is damaged";
 
 /// What one segment's groups are bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +131,14 @@ impl Position {
         }
     }
 
+    /// All that stands before the body: the frame's head and the record.
+    pub(super) fn front(self) -> Window {
+        Window {
+            offset: self.offset,
+            length: self.record().offset - self.offset + self.record().length,
+        }
+    }
+
     /// Where the body is.
     pub(super) fn body(self) -> Window {
         Window {
@@ -161,11 +174,18 @@ pub(super) enum Frame<'a> {
         id: FileId,
         record: &'a [u8],
         body: &'a [u8],
-        /// Of the body.
-        sha256: store::Sha256,
     },
     /// Its frame means nothing any more: it is settled, or has files.
     Gone(FileId),
+}
+
+/// What stands before the body in the frame of an upload.
+#[derive(Debug)]
+pub(super) struct Front<'a> {
+    pub(super) id: FileId,
+    pub(super) record: &'a [u8],
+    /// Whether the frame is of the log's first form: its end says nothing of the body's digest.
+    pub(super) is_plain: bool,
 }
 
 /// Makes the frame of an upload; `fill` writes its body. Returns it with its position in itself.
@@ -220,36 +240,67 @@ fn digest(before: &[u8], body_or_digest: &[u8]) -> [u8; DIGEST_BYTES] {
     hasher.finalize().into()
 }
 
-/// Reads the frame that `bytes` begin with; returns how long it is too. `None` unless it is whole.
-pub(super) fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
-    let (kind, rest) = bytes.split_first_chunk::<4>()?;
+/// What a frame's head says: its kind, the id, the lengths of record and body; and what follows it.
+type Head<'a> = ([u8; 4], FileId, [u32; 2], &'a [u8]);
+
+fn split_head(bytes: &[u8]) -> Option<Head<'_>> {
+    let (kind, rest) = bytes.split_first_chunk()?;
     let (id, rest) = rest.split_first_chunk()?;
     let (record_bytes, rest) = rest.split_first_chunk()?;
     let (body_bytes, rest) = rest.split_first_chunk()?;
-    let [record_bytes, body_bytes] =
-        [record_bytes, body_bytes].map(|bytes| usize::try_from(u32::from_le_bytes(*bytes)));
+    let lengths = [record_bytes, body_bytes].map(|bytes| u32::from_le_bytes(*bytes));
+    Some((*kind, FileId::from_bytes(*id), lengths, rest))
+}
+
+/// Reads what stands before the body of an upload's frame. `None` if its head says something else of the
+/// frame; whether all of it is whole is seen by [`verify`].
+pub(super) fn decode_front(position: Position, front: &[u8]) -> Option<Front<'_>> {
+    let (kind, id, lengths, record) = split_head(front)?;
+    let is_plain = &kind == PLAIN_FILE;
+    let is_upload = is_plain || &kind == FILE;
+    (is_upload && lengths == [position.record_bytes, position.body_bytes]).then_some(Front {
+        id,
+        record,
+        is_plain,
+    })
+}
+
+/// Sees that a frame with this front, and a body of this digest there, is as it was written: by its end,
+/// behind the body.
+///
+/// # Errors
+/// What the disk says; `InvalidData` when it is not.
+pub(in crate::journal) fn verify(
+    front: &[u8],
+    sha256: store::Sha256,
+    segment: &File,
+    body: Window,
+) -> io::Result<()> {
+    let mut end = [0; DIGEST_BYTES];
+    segment.read_exact_at(&mut end, body.offset + body.length)?;
+    if digest(front, &sha256.0) == end {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, DAMAGED))
+    }
+}
+
+/// Reads the frame that `bytes` begin with; returns how long it is too. `None` unless it is whole.
+pub(super) fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+    let (kind, id, lengths, rest) = split_head(bytes)?;
+    let [record_bytes, body_bytes] = lengths.map(usize::try_from);
     let (record, rest) = rest.split_at_checked(record_bytes.ok()?)?;
     let (body, rest) = rest.split_at_checked(body_bytes.ok()?)?;
     let (digest, after) = rest.split_at_checked(DIGEST_BYTES)?;
     let length = bytes.len() - after.len();
     let before = bytes.get(..FRAME_HEAD_BYTES + record.len())?;
     let sha256: [u8; DIGEST_BYTES] = Sha256::digest(body).into();
-    let body_or_digest = if kind == FILE { &sha256 } else { body };
+    let body_or_digest = if &kind == FILE { &sha256 } else { body };
     if self::digest(before, body_or_digest) != digest {
         return None;
     }
-    let id = FileId::from_bytes(*id);
-    let sha256 = store::Sha256(sha256);
-    match kind {
-        FILE | PLAIN_FILE => Some((
-            Frame::File {
-                id,
-                record,
-                body,
-                sha256,
-            },
-            length,
-        )),
+    match &kind {
+        FILE | PLAIN_FILE => Some((Frame::File { id, record, body }, length)),
         GONE => Some((Frame::Gone(id), length)),
         _ => None,
     }

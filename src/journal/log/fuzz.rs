@@ -52,16 +52,12 @@ pub fn log(bytes: &[u8]) {
     let is_plain = bytes.starts_with(b"file");
     let frame = with_digest(bytes);
     match frame::decode(&frame) {
-        Some((
-            Frame::File {
-                id,
-                record,
-                body,
-                sha256,
-            },
-            length,
-        )) => {
-            assert_eq!(sha256.0, *Sha256::digest(body));
+        Some((Frame::File { id, record, body }, length)) => {
+            let front = frame.get(..24 + record.len()).unwrap_or_default();
+            let front = frame::position(0, 0, record, body)
+                .and_then(|position| frame::decode_front(position, front))
+                .map(|front| (front.id, front.record, front.is_plain));
+            assert_eq!(front, Some((id, record, is_plain)));
             let length_told = u32::try_from(body.len()).unwrap_or(u32::MAX);
             let written = frame::encode_file(id, record, length_told, |into| {
                 into.copy_from_slice(body);

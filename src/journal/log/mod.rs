@@ -29,17 +29,16 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::hash::BuildHasher as _;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Journal;
 use super::disk::if_there;
 use super::point;
 use crate::config::Durability;
 use crate::file::FileId;
-pub(super) use frame::Position;
+pub(super) use frame::{Position, verify};
 pub use queue::Waiter;
 use queue::{Gathering, Queue};
-pub(super) use read::Hashed;
 pub(super) use replay::Contents;
 
 /// How long a segment grows before the next one begins, in bytes.
@@ -57,15 +56,24 @@ pub(super) struct Log {
     queue: Mutex<Queue>,
     /// The segment that is written to, for the thread that leads.
     active: Mutex<Option<Segment>>,
-    /// Every segment on disk, with the number of entries that are nowhere else. The last is never
-    /// removed.
-    live: Mutex<BTreeMap<u64, u64>>,
+    /// Every segment on disk. The last is never removed.
+    live: Mutex<BTreeMap<u64, Live>>,
     /// Held by the one that removes segments.
     removing: Mutex<()>,
     /// Held by the one that gives an entry its files.
     unpacking: Mutex<()>,
 }
 
+/// A segment on disk.
+#[derive(Debug, Default)]
+struct Live {
+    /// The entries that are nowhere else.
+    entries: u64,
+    /// The file, while anybody reads from it: all do so from the same.
+    open: Weak<File>,
+}
+
+/// The segment that is written to.
 #[derive(Debug)]
 struct Segment {
     seal: frame::Seal,
@@ -91,7 +99,7 @@ impl Log {
     /// An entry of this segment is settled, or is elsewhere too.
     pub(super) fn release(&self, generation: u64) {
         if let Some(live) = lock(&self.live).get_mut(&generation) {
-            *live = live.saturating_sub(1);
+            live.entries = live.entries.saturating_sub(1);
         }
     }
 
@@ -104,8 +112,8 @@ impl Log {
     /// The oldest segment, if nothing in it is needed and it is not the last.
     fn removable(&self) -> Option<u64> {
         let live = lock(&self.live);
-        let (&oldest, &entries) = live.first_key_value()?;
-        (entries == 0 && live.len() > 1).then_some(oldest)
+        let (&generation, oldest) = live.first_key_value()?;
+        (oldest.entries == 0 && live.len() > 1).then_some(generation)
     }
 }
 
@@ -177,7 +185,7 @@ impl Journal {
         let generation = segment.generation;
         drop(active);
         if let Some(live) = lock(&self.log.live).get_mut(&generation) {
-            *live += gathered.entries;
+            live.entries += gathered.entries;
         }
         Ok((generation, place))
     }
@@ -189,6 +197,21 @@ impl Journal {
         {
             log::error!("a group that was refused stays in the log: {err}");
         }
+    }
+
+    /// Opens a segment to read from it. What is open stays readable when the segment is removed.
+    fn segment(&self, generation: u64) -> io::Result<Arc<File>> {
+        let live = lock(&self.log.live);
+        let open = live.get(&generation).and_then(|live| live.open.upgrade());
+        drop(live);
+        if let Some(open) = open {
+            return Ok(open);
+        }
+        let file = Arc::new(File::open(self.layout.segment(generation))?);
+        if let Some(live) = lock(&self.log.live).get_mut(&generation) {
+            live.open = Arc::downgrade(&file);
+        }
+        Ok(file)
     }
 
     /// Begins a segment. Head and name are synced before anything is in it.
@@ -208,7 +231,7 @@ impl Journal {
                 log::error!("{}: cannot be removed: {err}", path.display());
             }
         })?;
-        lock(&self.log.live).insert(generation, 0);
+        lock(&self.log.live).insert(generation, Live::default());
         point!("log.segment-made");
         self.disk
             .sync_bytes(&file)

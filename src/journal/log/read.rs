@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::super::body::OpenBody;
 use super::super::disk::if_there;
 use super::super::entry::Record;
 use super::super::error::JournalError;
@@ -16,23 +18,15 @@ use super::super::settle::at;
 use super::frame::{self, Frame};
 use super::{Journal, Position, lock};
 use crate::file::{FileId, Window};
-use crate::store::Sha256;
 
 /// An entry as the log has it.
 #[derive(Debug)]
 pub(in crate::journal) struct Logged {
     pub(in crate::journal) record: Record,
-    pub(in crate::journal) body: Hashed,
-    pub(in crate::journal) segment: File,
+    pub(in crate::journal) body: Bytes,
+    pub(in crate::journal) segment: Arc<File>,
     /// Where the body is in the segment.
     pub(in crate::journal) window: Window,
-}
-
-/// A whole body in memory, with its digest.
-#[derive(Debug)]
-pub(in crate::journal) struct Hashed {
-    pub(in crate::journal) bytes: Bytes,
-    pub(in crate::journal) sha256: Sha256,
 }
 
 impl Journal {
@@ -48,6 +42,32 @@ impl Journal {
         Record::decode(id, &bytes)
             .map(Some)
             .map_err(|reason| JournalError::Unreadable { id, reason })
+    }
+
+    /// Opens an entry for a reader of all of its body, who verifies both by the body's digest.
+    pub(in crate::journal) fn open_logged(
+        &self,
+        id: FileId,
+        position: Position,
+    ) -> Result<Option<(Record, OpenBody)>, JournalError> {
+        let Some((segment, bytes)) = self.read_log(id, position, position.front())? else {
+            return Ok(None);
+        };
+        let unreadable = |reason: String| JournalError::Unreadable { id, reason };
+        let front = frame::decode_front(position, &bytes)
+            .filter(|front| front.id == id)
+            .ok_or_else(|| unreadable(frame::DAMAGED.to_owned()))?;
+        if front.is_plain && self.logged(id, position)?.is_none() {
+            return Ok(None);
+        }
+        let record = Record::decode(id, front.record).map_err(unreadable)?;
+        let front = (!front.is_plain).then(|| bytes.clone());
+        let body = OpenBody {
+            file: segment,
+            window: position.body(),
+            front,
+        };
+        Ok(Some((record, body)))
     }
 
     /// Reads all of an entry, and sees that it is what was written.
@@ -66,19 +86,15 @@ impl Journal {
                     id: found,
                     record,
                     body,
-                    sha256,
                 },
                 _,
             )) if found == id => Ok(Some(Logged {
                 record: Record::decode(id, record).map_err(unreadable)?,
-                body: Hashed {
-                    bytes: bytes.slice_ref(body),
-                    sha256,
-                },
+                body: bytes.slice_ref(body),
                 segment,
                 window: position.body(),
             })),
-            _ => Err(unreadable("its frame in the log is damaged".to_owned())),
+            _ => Err(unreadable(frame::DAMAGED.to_owned())),
         }
     }
 
@@ -87,9 +103,9 @@ impl Journal {
         id: FileId,
         position: Position,
         window: Window,
-    ) -> Result<Option<(File, Bytes)>, JournalError> {
-        let read = || -> io::Result<(File, Bytes)> {
-            let segment = File::open(self.layout.segment(position.generation))?;
+    ) -> Result<Option<(Arc<File>, Bytes)>, JournalError> {
+        let read = || -> io::Result<(Arc<File>, Bytes)> {
+            let segment = self.segment(position.generation)?;
             let mut bytes = vec![0; usize::try_from(window.length).map_err(io::Error::other)?];
             segment.read_exact_at(&mut bytes, window.offset)?;
             Ok((segment, bytes.into()))
@@ -171,9 +187,7 @@ impl Journal {
         let id = logged.record.id;
         let encoded = logged.record.encode()?;
         let in_writing = self.layout.record_in_writing(id);
-        let body = self
-            .disk
-            .create(&self.layout.body(id), &logged.body.bytes)?;
+        let body = self.disk.create(&self.layout.body(id), &logged.body)?;
         body.set_modified(logged.record.meta.uploaded.to_system_time())?;
         let record = self.disk.create(&in_writing, &encoded)?; // 2
         point!("unpack.files-written");

@@ -19,7 +19,7 @@ use super::super::index::{Place, Slot};
 use super::super::layout::{Layout, Room};
 use super::super::recovery::{Recovered, names};
 use super::frame::{self, Frame, HEAD_BYTES, Position, Seal};
-use super::{Journal, lock};
+use super::{Journal, Live, lock};
 use crate::file::FileId;
 
 /// Where a frame is, and the request that its entry answers.
@@ -111,7 +111,7 @@ impl Journal {
         for generation in generations {
             let path = self.layout.segment(generation);
             let segment = fs::read(&path).map_err(OpenError::at(&path))?;
-            lock(&self.log.live).insert(generation, 0);
+            lock(&self.log.live).insert(generation, Live::default());
             let contents = Contents::read(generation, &segment);
             if contents.is_damaged {
                 log::error!("{}: damaged; kept in corrupt too", path.display());
@@ -152,7 +152,7 @@ impl Journal {
         drop(index);
         self.learn(id, answer);
         if let Some(live) = lock(&self.log.live).get_mut(&position.generation) {
-            *live += 1;
+            live.entries += 1;
         }
     }
 }

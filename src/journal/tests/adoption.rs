@@ -1,11 +1,10 @@
 //! What an upload becomes, and what is refused.
 
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::scratch::{SPOOLED, Scratch, draft, room};
+use super::scratch::{SPOOLED, Scratch, bytes_of, draft, room};
 use crate::file::{FileName, UnixMillis};
 use crate::journal::{
     AdoptError, Draft, Free, Journal, LocalDisk, Look, Record, Room, Totals, Work,
@@ -13,12 +12,10 @@ use crate::journal::{
 use crate::spool::ClaimError;
 
 fn content(journal: &Journal, id: crate::file::FileId) -> Vec<u8> {
-    let Ok(Work::Commit { mut promised, .. }) = journal.open_work(id) else {
+    let Ok(Work::Commit { promised, .. }) = journal.open_work(id) else {
         panic!("{id} is not pending");
     };
-    let mut bytes = Vec::new();
-    promised.body.read_to_end(&mut bytes).unwrap();
-    bytes
+    bytes_of(&promised)
 }
 
 #[test]

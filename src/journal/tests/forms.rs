@@ -57,7 +57,7 @@ fn the_parts_of_a_form_are_entries_that_share_one_body() {
     for (adopted, content) in adopted.iter().zip([b"one", b"two", b"thr"]) {
         let (file, window) = stage.journal.open_window(adopted.id()).unwrap().unwrap();
         let mut bytes = [0; 3];
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, window.offset).unwrap();
+        std::os::unix::fs::FileExt::read_exact_at(&*file, &mut bytes, window.offset).unwrap();
         assert_eq!(&bytes, content);
     }
 }

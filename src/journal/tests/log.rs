@@ -1,14 +1,13 @@
 //! The log: promises that share a file and its fsyncs.
 
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use sha2::Digest as _;
 
 use super::disk::Fault;
-use super::scratch::{Scratch, committed, draft, id, room};
+use super::scratch::{Scratch, bytes_of, committed, draft, id, room, sha256_of};
 use crate::file::FileId;
 use crate::journal::index::Place;
 use crate::journal::{Disk as _, Journal, LocalDisk, Look, Room, Settling, Work};
@@ -31,10 +30,8 @@ pub(super) fn content(journal: &Journal, id: FileId) -> Vec<u8> {
     let (file, window) = journal.open_window(id).unwrap().unwrap();
     let mut downloaded = vec![0; usize::try_from(window.length).unwrap()];
     file.read_exact_at(&mut downloaded, window.offset).unwrap();
-    if let Work::Commit { mut promised, .. } = journal.open_work(id).unwrap() {
-        let mut committed = Vec::new();
-        promised.body.read_to_end(&mut committed).unwrap();
-        assert_eq!(downloaded, committed);
+    if let Work::Commit { promised, .. } = journal.open_work(id).unwrap() {
+        assert_eq!(downloaded, bytes_of(&promised));
     }
     downloaded
 }
@@ -96,7 +93,7 @@ fn a_small_upload_is_in_the_log_alone_and_reads_back_before_and_after_a_restart(
 }
 
 #[test]
-fn frames_of_the_first_form_are_read_and_the_committer_gets_the_digest_of_either() {
+fn frames_of_the_first_form_are_read() {
     let scratch = logging();
     let journal = scratch.journal();
     let (earlier, now) = (
@@ -118,11 +115,12 @@ fn frames_of_the_first_form_are_read_and_the_committer_gets_the_digest_of_either
     assert_eq!(recovered.corrupt, 0);
     for (id, body) in [(earlier, &b"earlier"[..]), (now, b"now")] {
         assert_eq!(content(&journal, id), body);
-        let Work::Commit { promised, .. } = journal.open_work(id).unwrap() else {
-            panic!("{id} is pending");
-        };
-        assert_eq!(promised.sha256.unwrap().0, *sha2::Sha256::digest(body));
     }
+    // Theirs are verified as they are opened.
+    bytes[end - 1] ^= 1;
+    fs::write(segment, &bytes).unwrap();
+    let reason = journal.open_work(earlier).unwrap_err().to_string();
+    assert!(reason.contains("damaged"), "{reason}");
 }
 
 #[test]
@@ -342,13 +340,33 @@ fn a_damaged_group_is_told_and_what_can_be_read_is_kept() {
 fn an_entry_that_rots_under_a_running_sidecar_is_unreadable_and_set_aside() {
     let (scratch, journal, [before, target, behind]) = three();
     let path = segments(&scratch).remove(0);
-    let mut bytes = fs::read(&path).unwrap();
-    let at = bytes.windows(6).position(|six| six == b"target").unwrap();
-    bytes[at] ^= 1;
-    fs::write(&path, &bytes).unwrap();
-    let reason = journal.open_work(target).unwrap_err().to_string();
+    let sound = fs::read(&path).unwrap();
+    let at = sound.windows(6).position(|six| six == b"target").unwrap();
+    // Its frame: head, record, body, digest.
+    let begin = sound[..at].windows(4).rposition(|four| four == b"body");
+    let frame = begin.unwrap()..at + 6 + 32;
+    let open = |journal: &Journal| match journal.open_work(target) {
+        Ok(Work::Commit { promised, .. }) => {
+            assert_eq!(promised.meta.length, 6);
+            let mut body = [0; 6];
+            promised.body.read_exact_at(&mut body, 0).unwrap();
+            let verified = promised.body.verify(sha256_of(&body));
+            verified.map_err(|err| err.to_string())
+        }
+        Ok(other) => panic!("{other:?}"),
+        Err(err) => Err(err.to_string()),
+    };
+    open(&journal).unwrap();
+    let mut bytes = sound.clone();
+    for place in frame {
+        bytes.copy_from_slice(&sound);
+        bytes[place] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(open(&journal).is_err(), "byte {place}");
+        assert!(journal.open_window(target).is_err(), "byte {place}");
+    }
+    let reason = open(&journal).unwrap_err();
     assert!(reason.contains("damaged"), "{reason}");
-    assert!(journal.open_window(target).is_err());
     journal.set_aside(target, &reason).unwrap();
     assert!(matches!(journal.look(target), Ok(Look::Absent)));
     assert_eq!(content(&journal, before), b"before");

@@ -1,9 +1,11 @@
 //! A journal on a directory of its own, and its files as they stand on disk.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
+
+use sha2::Digest as _;
 
 use super::disk::FaultyDisk;
 use crate::config::{Durability, JournalConfig};
@@ -12,7 +14,7 @@ use crate::journal::{
     AdoptError, Adopted, Draft, Journal, Layout, LocalDisk, OpenError, Record, Recovered, Room,
 };
 use crate::spool::{ClaimError, Spool, SpooledBody};
-use crate::store::{Committed, Evidence, Sent, Sha256};
+use crate::store::{Committed, Evidence, Promised, Sent, Sha256};
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 
@@ -194,6 +196,20 @@ pub(super) fn committed(id: FileId) -> Committed {
         chunk_bytes: Some(5),
     };
     Committed::prove(id, sent, evidence).unwrap()
+}
+
+/// All bytes of a promised file, which are those that were promised.
+pub(super) fn bytes_of(promised: &Promised) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(promised.meta.length).unwrap()];
+    promised.body.read_exact_at(&mut bytes, 0).unwrap();
+    let more = promised.body.read_exact_at(&mut [0], promised.meta.length);
+    assert_eq!(more.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    promised.body.verify(sha256_of(&bytes)).unwrap();
+    bytes
+}
+
+pub(super) fn sha256_of(bytes: &[u8]) -> Sha256 {
+    Sha256(sha2::Sha256::digest(bytes).into())
 }
 
 /// The room that the index has an entry in.
