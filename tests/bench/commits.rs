@@ -35,6 +35,12 @@ const AS_OURS: Batching = Batching {
     in_flight: 4,
 };
 
+/// The sidecar's groups of small files, four at a time.
+const AS_OUR_GROUPS: Batching = Batching {
+    batch_bytes: 3 * MIB,
+    in_flight: 4,
+};
+
 /// Between two looks at a backlog, at the least.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -139,6 +145,14 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
             set_cpu_per_gib(&mut sample, "client", 0.0);
             Ok(sample)
         });
+        if !is_large {
+            // The sidecar's steps with nothing around them: what the proof alone takes.
+            case.round("bare steps", || {
+                rival(stage, || {
+                    prepared.insert_proven(&stage.mongo, AS_OUR_GROUPS)
+                })
+            });
+        }
         let stream = |at_once, amount| {
             rival(stage, || {
                 rivals::stream_files(&stage.mongo, amount, at_once)
@@ -162,6 +176,13 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
             rival(stage, || rivals::pymongo(&stage.mongo, bounded))
         });
     }
+    judge(&mut case, work, stage.options.is_quick);
+    case
+}
+
+/// Holds what was seen against the goals, and says what MongoDB allows.
+fn judge(case: &mut Case, work: &Work, is_quick: bool) {
+    let is_large = work.bytes > MIB;
     let (metric, stream) = if is_large {
         (MIB_PER_SECOND, "driver stream")
     } else {
@@ -172,6 +193,8 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
     case.compare("gridspool", "pymongo", metric, work.goals.pymongo);
     if !is_large {
         case.compare("gridspool", "driver stream", metric, Goal::None);
+        case.compare("gridspool", "bare steps", metric, Goal::None);
+        case.compare("bare steps", stream, metric, Goal::None);
     }
     // What is given to readers of MongoDB, and what MongoDB allows.
     case.compare("gridspool, fixed pace", stream, metric, Goal::None);
@@ -188,11 +211,10 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
     );
     case.judge("bare driver", OWN_CPU, Goal::None);
     case.judge("gridspool", PEAK, Goal::AtMost(96.0));
-    if !stage.options.is_quick {
+    if !is_quick {
         case.compare("gridspool, low memory", "gridspool", metric, Goal::None);
         case.judge("gridspool, low memory", PEAK, Goal::AtMost(48.0));
     }
-    case
 }
 
 /// The batches that bare inserts are fastest with, of those that make sense.

@@ -297,6 +297,8 @@ fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
 /// One file after the other: the first byte of a file that nobody has asked for, and in turn the
 /// one `find` that brings its chunk. And what the time is made of: the same once more, when it needs
 /// no MongoDB, is the way through nginx and sidecar; the rest is the finds of description and chunk.
+/// An nginx that caches what another reads from its disk shows what the cache alone takes: whoever
+/// goes through one has that, and a find.
 fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
     let mut case = Case::new(work);
     let few = Files {
@@ -322,6 +324,8 @@ fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
         // What nginx has not kept, it keeps now.
         once(address, "gridspool").expect("what was there before");
         case.round("gridspool, hot", || once(address, "gridspool, hot"));
+        let caching = stage.caching.address();
+        case.round("nginx caching", || once(caching, "nginx caching"));
         let found = |latencies: Vec<Duration>| {
             let first_byte = quantile(&latencies, 0.5).as_secs_f64() * 1e3;
             let mut sample = Sample::default().with("first_byte", first_byte);
@@ -338,6 +342,7 @@ fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
     case.compare("gridspool", "one find", FIRST_BYTE, Goal::AtMost(1.5));
     case.compare("gridspool, hot", "one find", FIRST_BYTE, Goal::None);
     case.compare("two finds at once", "one find", FIRST_BYTE, Goal::None);
+    case.compare("nginx caching", "one find", FIRST_BYTE, Goal::None);
     case
 }
 

@@ -5,12 +5,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join};
 use futures::{AsyncWriteExt as _, StreamExt as _, TryStreamExt as _, stream};
 use mongodb::Collection;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, Document, RawDocumentBuf, doc};
+use mongodb::options::ReadConcern;
 
 use crate::block::Body;
 use crate::mongo::{Mongo, RIVALS};
@@ -113,6 +114,9 @@ pub(crate) fn pymongo(mongo: &Mongo, amount: Amount) -> Result<Sample, String> {
     Ok(sample)
 }
 
+/// A collection whose documents are sent as they are.
+type Documents = Collection<RawDocumentBuf>;
+
 /// Documents of files, made before the clock runs.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -159,13 +163,40 @@ impl Prepared {
 
     /// Inserts all chunks, then all files documents.
     pub(crate) fn insert(&self, mongo: &Mongo, batching: Batching) -> Result<Sample, String> {
+        self.timed(mongo, batching, async |chunks, files| {
+            insert_all(&chunks, &self.chunks, batching).await?;
+            insert_all(&files, &self.files, batching).await
+        })
+    }
+
+    /// Inserts files of one chunk group by group, and reads each group back.
+    pub(crate) fn insert_proven(
+        &self,
+        mongo: &Mongo,
+        batching: Batching,
+    ) -> Result<Sample, String> {
+        let count = usize::try_from(batching.batch_bytes / self.amount.bytes).expect("few");
+        let groups = self.chunks.chunks(count).zip(self.files.chunks(count));
+        self.timed(mongo, batching, async |chunks, files| {
+            stream::iter(groups)
+                .map(|(new_chunks, new_files)| insert_group(&chunks, &files, new_chunks, new_files))
+                .buffer_unordered(batching.in_flight)
+                .try_for_each(|()| async { Ok(()) })
+                .await
+        })
+    }
+
+    fn timed(
+        &self,
+        mongo: &Mongo,
+        batching: Batching,
+        act: impl AsyncFnOnce(Documents, Documents) -> mongodb::error::Result<()>,
+    ) -> Result<Sample, String> {
         let database = mongo.database(RIVALS);
-        let chunks: Collection<RawDocumentBuf> = database.collection("fs.chunks");
-        let files: Collection<RawDocumentBuf> = database.collection("fs.files");
+        let [chunks, files] = ["fs.chunks", "fs.files"].map(|name| database.collection(name));
         let seconds = mongo.runtime.block_on(async {
             let begun = Instant::now();
-            insert_all(&chunks, &self.chunks, batching).await?;
-            insert_all(&files, &self.files, batching).await?;
+            act(chunks, files).await?;
             Ok::<_, mongodb::error::Error>(begun.elapsed().as_secs_f64())
         });
         let seconds = seconds.map_err(|err| err.to_string())?;
@@ -182,8 +213,33 @@ impl Prepared {
     }
 }
 
+/// The steps of the sidecar for a group: its chunks, its files documents, both read back.
+async fn insert_group(
+    chunks: &Documents,
+    files: &Documents,
+    new_chunks: &[RawDocumentBuf],
+    new_files: &[RawDocumentBuf],
+) -> mongodb::error::Result<()> {
+    chunks.insert_many(new_chunks).ordered(false).await?;
+    files.insert_many(new_files).ordered(false).await?;
+    let ids = new_files.iter().map(|file| file.get_object_id("_id"));
+    let ids: Vec<_> = ids.collect::<Result<_, _>>().expect("they have ids");
+    let batch = u32::try_from(ids.len() + 1).expect("few");
+    let read = async |find: mongodb::action::Find<'_, RawDocumentBuf>| {
+        let majority = find.read_concern(ReadConcern::majority());
+        let found: Vec<_> = majority.batch_size(batch).await?.try_collect().await?;
+        Ok::<_, mongodb::error::Error>(found.len())
+    };
+    let found = files.find(doc! { "_id": { "$in": &ids } });
+    let listed = chunks.find(doc! { "files_id": { "$in": &ids } });
+    let listed = listed.projection(doc! { "_id": 0, "files_id": 1 });
+    let counts = try_join(read(found), read(listed)).await?;
+    assert_eq!(counts, (new_files.len(), new_chunks.len()));
+    Ok(())
+}
+
 async fn insert_all(
-    into: &Collection<RawDocumentBuf>,
+    into: &Documents,
     documents: &[RawDocumentBuf],
     batching: Batching,
 ) -> mongodb::error::Result<()> {
