@@ -209,8 +209,8 @@ pub(super) fn encode_file(
     let body_at = frame.len();
     frame.resize(total - DIGEST_BYTES, 0);
     fill(frame.get_mut(body_at..).unwrap_or_default())?;
-    let (before, body) = frame.split_at(body_at);
-    let digest = digest(before, &Sha256::digest(body));
+    let (front, body) = frame.split_at(body_at);
+    let digest = digest(front, &Sha256::digest(body));
     frame.extend_from_slice(&digest);
     Ok((frame, position))
 }
@@ -232,10 +232,10 @@ fn begin(frame: &mut Vec<u8>, kind: &[u8], id: FileId, lengths: [u32; 2]) {
     }
 }
 
-/// The digest of a frame: of what is before its body, and of its body or what stands for it.
-fn digest(before: &[u8], body_or_digest: &[u8]) -> [u8; DIGEST_BYTES] {
+/// The digest of a frame: of what stands before its body, and of its body or what stands for it.
+fn digest(front: &[u8], body_or_digest: &[u8]) -> [u8; DIGEST_BYTES] {
     let hasher = Sha256::new()
-        .chain_update(before)
+        .chain_update(front)
         .chain_update(body_or_digest);
     hasher.finalize().into()
 }
@@ -293,10 +293,10 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let (body, rest) = rest.split_at_checked(body_bytes.ok()?)?;
     let (digest, after) = rest.split_at_checked(DIGEST_BYTES)?;
     let length = bytes.len() - after.len();
-    let before = bytes.get(..FRAME_HEAD_BYTES + record.len())?;
-    let sha256: [u8; DIGEST_BYTES] = Sha256::digest(body).into();
-    let body_or_digest = if &kind == FILE { &sha256 } else { body };
-    if self::digest(before, body_or_digest) != digest {
+    let front = bytes.get(..FRAME_HEAD_BYTES + record.len())?;
+    let sha256 = (&kind == FILE).then(|| Sha256::digest(body));
+    let body_or_digest = sha256.as_ref().map_or(body, |sha256| sha256.as_slice());
+    if self::digest(front, body_or_digest) != digest {
         return None;
     }
     match &kind {

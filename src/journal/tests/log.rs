@@ -4,8 +4,6 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
-use sha2::Digest as _;
-
 use super::disk::Fault;
 use super::scratch::{Scratch, bytes_of, committed, draft, id, room, sha256_of};
 use crate::file::FileId;
@@ -108,8 +106,8 @@ fn frames_of_the_first_form_are_read() {
     let body = bytes.windows(7).position(|bytes| bytes == b"earlier");
     let end = body.unwrap() + 7;
     bytes[begin..begin + 4].copy_from_slice(b"file");
-    let digest = sha2::Sha256::digest(&bytes[begin..end]);
-    bytes[end..end + 32].copy_from_slice(&digest);
+    let digest = sha256_of(&bytes[begin..end]);
+    bytes[end..end + 32].copy_from_slice(&digest.0);
     fs::write(segment, &bytes).unwrap();
     let (journal, recovered) = scratch.open();
     assert_eq!(recovered.corrupt, 0);
