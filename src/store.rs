@@ -18,7 +18,7 @@ pub struct Sha256(pub [u8; 32]);
 impl Sha256 {
     /// Reads 64 hexadecimal digits; `None` for anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
-        hex::read(text)?.try_into().ok().map(Self)
+        hex::read_array(text).map(Self)
     }
 }
 
@@ -194,15 +194,17 @@ pub trait Store: Send + Sync {
 
     /// Writes small files side by side, in as few steps as one file takes, and proves each. Those
     /// that did not go plainly well are missing in the answer: commit each of them by itself,
-    /// which tells what is wrong with it.
+    /// which tells what is wrong with it. All are read at once, and nothing is written before
+    /// `turn` is over.
     ///
     /// # Errors
     /// Any but `Damaged`, of them all: `Unavailable` and `Unfit` are no file's fault, and another may be the
     /// fault of any one of them.
-    fn commit_group(
-        &self,
+    fn commit_group<'a>(
+        &'a self,
         group: Vec<Promised>,
-    ) -> BoxFuture<'_, Result<Vec<Committed>, StoreError>>;
+        turn: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<Vec<Committed>, StoreError>>;
 
     /// Reads the beginning of a file, there or not, as a reader does who has nothing to do with
     /// us: to see how long that takes.

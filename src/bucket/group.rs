@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use futures::future::{BoxFuture, try_join};
 use mongodb::Collection;
 use mongodb::bson::RawDocumentBuf;
 
@@ -24,9 +25,11 @@ impl Bucket {
     /// Commits small files side by side. A member leaves the group, to be committed by itself, as
     /// soon as anything is strange about it.
     ///
-    /// 1. MongoDB is no standalone, and the unique index on chunks exists.
-    /// 2. Members that were tried before, and left anything in the bucket, leave.
-    /// 3. All bodies are read and hashed, in one go. Those that cannot be read leave.
+    /// 1. Members that were tried before, and left anything in the bucket, leave.
+    /// 2. All bodies are read and hashed, in one go, within the budget of bytes. Those that cannot be
+    ///    read leave. Meanwhile it is seen that MongoDB is no standalone, and that the unique index
+    ///    on chunks exists.
+    /// 3. The group waits for its turn.
     /// 4. All chunks are inserted, unordered. Members with a chunk that is there already, or is
     ///    refused, leave.
     /// 5. The documents of all files are inserted in the same way, once all chunks have a
@@ -41,15 +44,19 @@ impl Bucket {
     pub(super) async fn put_group(
         &self,
         group: Vec<Promised>,
+        turn: BoxFuture<'_, ()>,
     ) -> Result<Vec<Committed>, StoreError> {
-        self.require_fit_server().await?; // 1
-        self.ensure_indexes().await?;
-        let group = self.without_traces(group).await?; // 2
+        let group = self.without_traces(group).await?; // 1
         let bytes: u64 = group.iter().map(|promised| promised.meta.length).sum();
         let permit = self
             .reserve(u32::try_from(bytes).unwrap_or(u32::MAX))
             .await?;
-        let members = self.read_all(group).await?; // 3
+        let fit = async {
+            self.require_fit_server().await?;
+            self.ensure_indexes().await
+        };
+        let (members, ()) = try_join(self.read_all(group), fit).await?; // 2
+        turn.await; // 3
         let members = self.insert_all_chunks(members).await?; // 4
         drop(permit);
         let sent = self.insert_all_files(members).await?; // 5

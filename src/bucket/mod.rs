@@ -136,11 +136,12 @@ impl Store for Bucket {
         self.put(promised).boxed()
     }
 
-    fn commit_group(
-        &self,
+    fn commit_group<'a>(
+        &'a self,
         group: Vec<Promised>,
-    ) -> BoxFuture<'_, Result<Vec<Committed>, StoreError>> {
-        self.put_group(group).boxed()
+        turn: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<Vec<Committed>, StoreError>> {
+        self.put_group(group, turn).boxed()
     }
 
     fn probe(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::attempt::Outcome;
+use super::slots::Turn;
 use super::{Arrivals, Backlog, Health, Slots, Tally};
 use crate::config::{CommitConfig, GroupConfig};
 use crate::file::{FileId, UnixMillis};
@@ -79,15 +80,14 @@ impl Committer {
         }
         loop {
             self.health.until_fit().await;
-            self.slots.until_free().await;
+            self.slots.until_line_is_free().await;
             let length = |id| self.journal.length(id).unwrap_or_default();
             let ids = self.backlog.next(&self.limits(), length).await;
             point!("commit.handed-out");
-            let slot = self.slots.take();
+            let turn = self.slots.line_up();
             let (committer, cut) = (self.clone(), cut.clone());
             running.spawn(async move {
-                cut.run_until_cancelled(committer.work_on(ids)).await;
-                drop(slot);
+                cut.run_until_cancelled(committer.work_on(ids, turn)).await;
             });
         }
     }
@@ -107,13 +107,14 @@ impl Committer {
     }
 
     /// Works on entries that were handed out together, and puts back those that it did not end.
-    async fn work_on(&self, ids: Vec<FileId>) {
+    async fn work_on(&self, ids: Vec<FileId>, turn: Turn) {
         let mut alone = match ids.as_slice() {
             [_] => ids,
-            _ => self.work_on_group(ids).await,
+            _ => self.work_on_group(ids, &turn).await,
         }
         .into_iter();
         for id in alone.by_ref() {
+            turn.wait().await;
             if !self.work_on_one(id).await {
                 break;
             }
@@ -125,8 +126,8 @@ impl Committer {
     }
 
     /// Works on a group; returns those that have to be worked on one by one.
-    async fn work_on_group(&self, ids: Vec<FileId>) -> Vec<FileId> {
-        AssertUnwindSafe(self.attempt_group(&ids))
+    async fn work_on_group(&self, ids: Vec<FileId>, turn: &Turn) -> Vec<FileId> {
+        AssertUnwindSafe(self.attempt_group(&ids, turn))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| {

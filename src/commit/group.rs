@@ -3,9 +3,12 @@
 //! Only what goes plainly well ends here. Anything else is left to the work on one entry, which
 //! tells what is wrong with which, so that no member suffers for another.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+
+use futures::FutureExt as _;
 
 use super::Committer;
+use super::slots::Turn;
 use crate::file::{FileId, UnixMillis};
 use crate::journal::{Settling, Work};
 use crate::store::{Committed, Promised, StoreError};
@@ -13,24 +16,31 @@ use crate::store::{Committed, Promised, StoreError};
 impl Committer {
     /// Commits what is new and well of a group; returns the others. During an outage of the store
     /// all of it goes back.
-    pub(super) async fn attempt_group(&self, ids: &[FileId]) -> Vec<FileId> {
+    pub(super) async fn attempt_group(&self, ids: &[FileId], turn: &Turn) -> Vec<FileId> {
         let (group, mut alone) = self.open_group(ids.to_vec()).await;
-        let members: Vec<_> = group.iter().map(|member| member.id).collect();
-        match self.store.commit_group(group).await {
+        let mut members: HashMap<_, _> = group
+            .iter()
+            .map(|member| (member.id, member.meta.length))
+            .collect();
+        match self.store.commit_group(group, turn.wait().boxed()).await {
             Ok(proofs) => {
-                let proven: HashSet<_> = proofs.iter().map(Committed::id).collect();
-                alone.extend(members.into_iter().filter(|id| !proven.contains(id)));
-                alone.extend(self.settle_group(proofs).await);
+                let proven = proofs.into_iter().map(|proof| {
+                    let length = members.remove(&proof.id()).unwrap_or_default();
+                    (proof, length)
+                });
+                let proven = proven.collect();
+                alone.extend(members.into_keys());
+                alone.extend(self.settle_group(proven).await);
             }
             Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => {
                 self.report_outage(&err);
-                for id in members.into_iter().chain(alone.drain(..)) {
+                for id in members.into_keys().chain(alone.drain(..)) {
                     self.backlog.finish(id, Some(UnixMillis::now()));
                 }
             }
             Err(err) => {
                 log::debug!("a group is committed one by one: {err}");
-                alone.extend(members);
+                alone.extend(members.into_keys());
             }
         }
         alone
@@ -57,13 +67,12 @@ impl Committer {
         (group, alone)
     }
 
-    /// Settles what is proven; returns those that were deleted meanwhile.
-    async fn settle_group(&self, proofs: Vec<Committed>) -> Vec<FileId> {
+    /// Settles what is proven, given with its lengths; returns those that were deleted meanwhile.
+    async fn settle_group(&self, proven: Vec<(Committed, u64)>) -> Vec<FileId> {
         let settled = self.on_disk(move |journal| {
-            let settled = proofs.iter().map(|proof| {
-                let length = journal.length(proof.id()).unwrap_or_default();
-                (proof.id(), length, journal.settle(proof))
-            });
+            let settled = proven
+                .iter()
+                .map(|(proof, length)| (proof.id(), *length, journal.settle(proof)));
             settled.collect::<Vec<_>>()
         });
         let mut deleted = Vec::new();

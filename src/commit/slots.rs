@@ -1,5 +1,9 @@
 //! The commits that run at the same time, and how many that may be.
+//!
+//! A commit is begun before its turn at the store, as its bodies can be read meanwhile; but no more
+//! than one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,13 +27,20 @@ pub struct Slots {
     /// `None`: always as many as there may ever be.
     pace: Option<Mutex<Pace>>,
     state: Mutex<State>,
-    changed: Notify,
+    /// A turn has ended, or there may be more of them.
+    freed: Notify,
+    /// Nobody is in line any more.
+    line_left: Notify,
+    /// A turn has begun.
     begun: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Whose turn it is.
     taken: usize,
+    /// Those that have been begun and wait for their turn.
+    in_line: usize,
     /// Whether all slots were taken at any time since this was last asked.
     was_full: bool,
     /// What was committed last: a file that the store has.
@@ -47,34 +58,32 @@ impl Slots {
             most,
             pace,
             state: Mutex::default(),
-            changed: Notify::new(),
+            freed: Notify::new(),
+            line_left: Notify::new(),
             begun: Notify::new(),
         }
     }
 
-    /// How many commits may run now.
+    /// How many commits may be at the store now.
     pub fn width(&self) -> usize {
         self.pace
             .as_ref()
             .map_or(self.most, |pace| lock(pace).width())
     }
 
-    /// Waits until one more commit may run.
-    pub(super) async fn until_free(&self) {
-        while lock(&self.state).taken >= self.width() {
-            self.changed.notified().await;
+    /// Waits until nobody is in line: then one more commit may be made ready.
+    pub(super) async fn until_line_is_free(&self) {
+        while lock(&self.state).in_line > 0 {
+            self.line_left.notified().await;
         }
     }
 
-    /// Counts one more commit, until what is returned is dropped.
-    pub(super) fn take(self: &Arc<Self>) -> Slot {
-        let width = self.width();
-        let mut state = lock(&self.state);
-        state.taken += 1;
-        state.was_full |= state.taken >= width;
-        self.begun.notify_one();
-        Slot {
+    /// Gets in line.
+    pub(super) fn line_up(self: &Arc<Self>) -> Turn {
+        lock(&self.state).in_line += 1;
+        Turn {
             slots: Arc::clone(self),
+            is_taken: AtomicBool::new(false),
         }
     }
 
@@ -121,25 +130,135 @@ impl Slots {
             if lock(pace).is_opening() {
                 interval = FIRST_PROBE_INTERVAL;
             }
-            self.changed.notify_one();
+            self.freed.notify_one();
         }
     }
 }
 
-/// A commit that runs.
+/// A commit that is in line for the store, and then at it, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct Turn {
     slots: Arc<Slots>,
+    is_taken: AtomicBool,
 }
 
-impl Drop for Slot {
+impl Turn {
+    /// Waits until it is this one's turn; at once if it is already. Dropping the future leaves it
+    /// in line.
+    pub(super) async fn wait(&self) {
+        while !self.take() {
+            self.slots.freed.notified().await;
+        }
+    }
+
+    /// Whether it is this one's turn.
+    fn take(&self) -> bool {
+        if self.is_taken.load(Ordering::Relaxed) {
+            return true;
+        }
+        let width = self.slots.width();
+        let mut state = lock(&self.slots.state);
+        if state.taken >= width {
+            return false;
+        }
+        state.taken += 1;
+        state.in_line -= 1;
+        state.was_full |= state.taken >= width;
+        drop(state);
+        self.is_taken.store(true, Ordering::Relaxed);
+        self.slots.begun.notify_one();
+        self.slots.line_left.notify_one();
+        true
+    }
+}
+
+impl Drop for Turn {
     fn drop(&mut self) {
-        lock(&self.slots.state).taken -= 1;
-        self.slots.changed.notify_one();
+        let mut state = lock(&self.slots.state);
+        if *self.is_taken.get_mut() {
+            state.taken -= 1;
+            self.slots.freed.notify_one();
+        } else {
+            state.in_line -= 1;
+            self.slots.line_left.notify_one();
+        }
     }
 }
 
 /// A thread that panicked leaves numbers that are as good as before.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn slots(most: usize) -> Arc<Slots> {
+        Arc::new(Slots::new(most, CommitPace::Fixed))
+    }
+
+    fn has_its_turn(turn: &Turn) -> bool {
+        turn.wait().now_or_never().is_some()
+    }
+
+    fn is_line_free(slots: &Slots) -> bool {
+        slots.until_line_is_free().now_or_never().is_some()
+    }
+
+    #[test]
+    fn one_commit_is_made_ready_while_as_many_as_may_are_at_the_store() {
+        let slots = slots(2);
+        let at_the_store = [slots.line_up(), slots.line_up()];
+        assert!(at_the_store.iter().all(has_its_turn));
+        assert!(is_line_free(&slots));
+        let ready = slots.line_up();
+        assert!(!is_line_free(&slots));
+        assert!(!has_its_turn(&ready));
+        drop(at_the_store);
+        assert!(has_its_turn(&ready));
+        assert!(is_line_free(&slots));
+    }
+
+    #[test]
+    fn a_turn_that_was_had_is_had_until_its_end() {
+        let slots = slots(1);
+        let turn = slots.line_up();
+        assert!(has_its_turn(&turn) && has_its_turn(&turn));
+        let next = slots.line_up();
+        assert!(!has_its_turn(&next));
+        drop(turn);
+        assert!(has_its_turn(&next));
+    }
+
+    #[tokio::test]
+    async fn who_waits_learns_that_a_turn_or_the_line_is_free() {
+        let slots = slots(1);
+        let turn = slots.line_up();
+        turn.wait().await;
+        let next = slots.line_up();
+        let mut waiting = Box::pin(async {
+            next.wait().await;
+            next
+        });
+        let mut line = Box::pin(slots.until_line_is_free());
+        assert!(futures::poll!(&mut waiting).is_pending());
+        assert!(futures::poll!(&mut line).is_pending());
+        drop(turn);
+        let _at_the_store = waiting.await;
+        line.await;
+    }
+
+    #[tokio::test]
+    async fn one_that_leaves_the_line_frees_it() {
+        let slots = slots(1);
+        let in_line = slots.line_up();
+        let mut line = Box::pin(slots.until_line_is_free());
+        assert!(futures::poll!(&mut line).is_pending());
+        drop(in_line);
+        line.await;
+        assert!(has_its_turn(&slots.line_up()), "it was never at the store");
+    }
 }

@@ -286,12 +286,13 @@ impl<'a> Source<'a> {
         if let Err(reason) = check_uri(&uri) {
             self.wrong.push(format!("mongodb_uri: {reason}"));
         }
-        // A chunk is one document of at most 16 MiB, and a batch has at least one chunk.
+        // A chunk is one document of at most 16 MiB, and a batch has at least one chunk. The next
+        // group, read ahead of its turn, must leave room for one, or both would wait for ever.
         let chunk_size_bytes = self.number("chunk_size_bytes", 1024..=15 * 1024 * 1024);
         let bytes_in_flight = self.number("commit_bytes", 1024..=1024 * 1024 * 1024);
-        if bytes_in_flight < chunk_size_bytes {
+        if bytes_in_flight / 2 < chunk_size_bytes {
             self.wrong
-                .push("commit_bytes: smaller than chunk_size_bytes".to_owned());
+                .push("commit_bytes: smaller than two chunks of chunk_size_bytes".to_owned());
         }
         BucketConfig {
             uri: Secret(uri),

@@ -50,6 +50,18 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn a_budget_has_room_for_two_chunks() {
+    let chunk = &["--chunk-size-bytes", "2000", "--commit-bytes"];
+    let with = |bytes| [&chunk[..], &[bytes]].concat();
+    assert!(load(&with("4000"), &[]).is_ok());
+    let lines = wrong(&with("3999"), &[]);
+    assert_eq!(
+        lines,
+        ["commit_bytes: smaller than two chunks of chunk_size_bytes"]
+    );
+}
+
+#[test]
 fn everything_wrong_is_told_at_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "colour = 1\nworkers = \"many\"\n").unwrap();

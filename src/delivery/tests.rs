@@ -94,7 +94,11 @@ impl Store for OneFile {
         unreachable!()
     }
 
-    fn commit_group(&self, _: Vec<Promised>) -> BoxFuture<'_, Result<Vec<Committed>, StoreError>> {
+    fn commit_group<'a>(
+        &'a self,
+        _: Vec<Promised>,
+        _: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<Vec<Committed>, StoreError>> {
         unreachable!()
     }
 

@@ -42,6 +42,12 @@ fn sent(mongo: &Mongo, command: &str) -> i64 {
     command.get_i64("total").unwrap()
 }
 
+/// How many inserts of sidecars into this collection are running.
+fn running_inserts(mongo: &Mongo, collection: &str) -> usize {
+    let running = doc! { "currentOp": 1, "appName": "gridspool", "command.insert": collection };
+    mongo.admin(running).get_array("inprog").unwrap().len()
+}
+
 fn assert_nobody_was_blamed(site: &Site) {
     for blame in ["; deferred", "; held", "moved to corrupt"] {
         assert!(!site.log().contains(blame), "{blame}");
@@ -255,8 +261,7 @@ fn a_member_that_is_deleted_while_its_group_is_inserted_is_gone_and_the_others_a
         },
     );
     wait_until("a group is being inserted", || {
-        let running = doc! { "currentOp": 1, "appName": "gridspool", "command.insert": "fs.files" };
-        !mongo.admin(running).get_array("inprog").unwrap().is_empty()
+        running_inserts(&mongo, "fs.files") > 0
     });
     mongo.freeze();
     let answer = site.client().delete(&deleted.path);
@@ -268,21 +273,56 @@ fn a_member_that_is_deleted_while_its_group_is_inserted_is_gone_and_the_others_a
     assert_nobody_was_blamed(&site);
 }
 
+/// One commit at the store at once.
+fn one_by_one() -> Builder {
+    builder()
+        .set("commit_pace", "fixed")
+        .set("commit_entries", 1)
+}
+
 #[test]
 fn with_little_memory_and_one_commit_at_once_all_goes_the_same_way() {
     let mongo = Mongo::start();
     let ledger = Ledger::default();
-    let site = builder()
+    mongo.hide_from_sidecars();
+    // Room for two chunks: a large file's batch, and the group that is read meanwhile.
+    let site = one_by_one()
         .set("memory", "low")
-        .set("commit_pace", "fixed")
-        .set("commit_entries", 1)
+        .set("commit_bytes", 2 * CHUNK)
         .start(&mongo);
     let client = site.client();
-    upload_small(&client, &ledger, 20);
-    for seed in 100..103 {
-        ledger.upload(&client, seed, 5 * CHUNK + 1);
+    for round in 0..3 {
+        ledger.upload(&client, 100 + round, 5 * CHUNK + 1);
+        for seed in 10 * round..10 * round + 6 {
+            ledger.upload(&client, seed, 90_000);
+        }
     }
+    upload_small(&client, &ledger, 20);
+    mongo.heal();
     assert_eq!(site.status()["commit"]["width"], 1);
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn the_next_group_is_made_ready_while_one_is_at_mongodb_but_nothing_of_it_is_sent() {
+    let mongo = Mongo::start();
+    let ledger = Ledger::default();
+    // A group is two of these files.
+    let site = one_by_one().set("commit_bytes", 2 * CHUNK).start(&mongo);
+    let slow = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 500 };
+    mongo.fail_sidecars("alwaysOn", slow);
+    for seed in 0..6 {
+        ledger.upload(&site.client(), seed, 90_000);
+    }
+    let mut in_flight = 0;
+    while site.status()["commit"]["committed_entries"] != 6 {
+        in_flight = in_flight.max(site.status()["commit"]["in_flight"].as_u64().unwrap());
+        let running = ["fs.chunks", "fs.files"].map(|part| running_inserts(&mongo, part));
+        assert!(running.iter().sum::<usize>() <= 1, "{running:?}");
+    }
+    assert!(in_flight > 2, "no group was made ready: {in_flight}");
+    mongo.heal();
     site.wait_until_empty();
     mongo.assert_holds_just(&ledger);
 }
