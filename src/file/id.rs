@@ -70,8 +70,7 @@ impl FromStr for FileId {
     type Err = InvalidFileId;
 
     fn from_str(text: &str) -> Result<Self, InvalidFileId> {
-        let bytes = hex::read(text).ok_or(InvalidFileId)?;
-        bytes.try_into().map(Self).map_err(|_| InvalidFileId)
+        hex::read_array(text).map(Self).ok_or(InvalidFileId)
     }
 }
 

@@ -1,5 +1,6 @@
 //! An entry's record: a line of JSON, and a line that proves it whole.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -38,11 +39,14 @@ pub struct Record {
 /// no new form; this version writes and reads exactly one.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct Written<'a> {
     format: u32,
-    id: String,
-    filename: String,
-    content_type: String,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    filename: Cow<'a, str>,
+    #[serde(borrow)]
+    content_type: Cow<'a, str>,
     uploaded_ms: u64,
     bodies: Vec<Window>,
     attempts: u32,
@@ -127,9 +131,9 @@ impl Record {
     pub fn encode(&self) -> std::io::Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec(&Written {
             format: FORMAT,
-            id: self.id.to_string(),
-            filename: self.meta.filename.as_str().to_owned(),
-            content_type: self.meta.content_type.as_str().to_owned(),
+            id: self.id.to_string().into(),
+            filename: self.meta.filename.as_str().into(),
+            content_type: self.meta.content_type.as_str().into(),
             uploaded_ms: self.meta.uploaded.0,
             bodies: vec![self.window],
             attempts: self.attempts,
@@ -167,7 +171,7 @@ impl Record {
     /// What is wrong with it.
     pub(super) fn decode_any(bytes: &[u8]) -> Result<Self, String> {
         let line = checked_line(bytes)?;
-        let written: Written = serde_json::from_slice(line)
+        let written: Written<'_> = serde_json::from_slice(line)
             .map_err(|err| format!("the record is not valid: {err}"))?;
         if written.format != FORMAT {
             return Err(format!(
