@@ -8,12 +8,13 @@ use futures::future::join_all;
 use crate::block::Body;
 use crate::case::{Case, Goal, Metric};
 use crate::disk::empty;
+use crate::load::{Limit, Load};
 use crate::report::Report;
 use crate::sampling::{connections_at, resident_mib};
 use crate::sidecar::NO_MONGODB;
 use crate::stage::Stage;
 use crate::stats::{Sample, float};
-use crate::wire::Connection;
+use crate::wire::{Connection, Request};
 
 const LENGTH: u64 = 1 << 20;
 
@@ -71,6 +72,7 @@ fn slow(stage: &mut Stage, work: &str, clients: u32) -> Case {
         stage.begin(NO_MONGODB, &[]).expect("a sidecar");
         let gridspool = stage.gridspool.address();
         let ids = stage.gridspool.ids();
+        warm_up(gridspool);
         case.round("gridspool", || {
             stage.measure(|| trickle(stage, gridspool, &ids, clients, seconds))
         });
@@ -78,6 +80,7 @@ fn slow(stage: &mut Stage, work: &str, clients: u32) -> Case {
         stage.small.restart();
         let small = stage.small.address();
         let ids = stage.small.ids();
+        warm_up(small);
         case.round("nginx alone, 16k", || {
             stage.measure(|| trickle(stage, small, &ids, clients, seconds))
         });
@@ -91,6 +94,19 @@ fn slow(stage: &mut Stage, work: &str, clients: u32) -> Case {
     case.compare("gridspool", "nginx alone, 16k", NGINX, Goal::AtMost(2.0));
     case.compare("gridspool", "nginx alone, 16k", ANSWER, Goal::None);
     case
+}
+
+/// Quick uploads before the slow ones, over as many connections as are kept open: what a process needs
+/// once, as one that has been running for a while, it has afterwards.
+fn warm_up(address: SocketAddr) {
+    let load = Load {
+        address,
+        connections: 64,
+        limit: Limit::Count(2000),
+        requests: &|number| Request::put(&format!("/files/quick-{number}"), Body::of(number, 8192)),
+    };
+    let outcome = load.run().expect("quick uploads");
+    assert_eq!(outcome.failures, 0, "{:?}", outcome.failure);
 }
 
 /// One repetition, with memory and connections looked at all the while.
