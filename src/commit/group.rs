@@ -3,7 +3,7 @@
 //! Only what goes plainly well ends here. Anything else is left to the work on one entry, which
 //! tells what is wrong with which, so that no member suffers for another.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use futures::FutureExt as _;
 
@@ -18,7 +18,8 @@ impl Committer {
     /// all of it goes back.
     pub(super) async fn attempt_group(&self, ids: &[FileId], turn: &Turn) -> Vec<FileId> {
         let (group, mut alone) = self.open_group(ids.to_vec()).await;
-        let mut members: HashMap<_, _> = group
+        // By their age, as those are that are worked on one by one.
+        let mut members: BTreeMap<_, _> = group
             .iter()
             .map(|member| (member.id, member.meta.length))
             .collect();

@@ -37,9 +37,9 @@ pub struct Slots {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whose turn it is.
+    /// How many have their turn.
     taken: usize,
-    /// Those that have been begun and wait for their turn.
+    /// How many have been begun and wait for theirs.
     in_line: usize,
     /// Whether all slots were taken at any time since this was last asked.
     was_full: bool,

@@ -316,11 +316,13 @@ fn the_next_group_is_made_ready_while_one_is_at_mongodb_but_nothing_of_it_is_sen
         ledger.upload(&site.client(), seed, 90_000);
     }
     let mut in_flight = 0;
-    while site.status()["commit"]["committed_entries"] != 6 {
-        in_flight = in_flight.max(site.status()["commit"]["in_flight"].as_u64().unwrap());
+    wait_until("all is committed", || {
+        let commit = site.status()["commit"].take();
+        in_flight = in_flight.max(commit["in_flight"].as_u64().unwrap());
         let running = ["fs.chunks", "fs.files"].map(|part| running_inserts(&mongo, part));
         assert!(running.iter().sum::<usize>() <= 1, "{running:?}");
-    }
+        commit["committed_entries"] == 6
+    });
     assert!(in_flight > 2, "no group was made ready: {in_flight}");
     mongo.heal();
     site.wait_until_empty();
