@@ -43,6 +43,13 @@ pub const JOURNAL: &str = "/_gridspool/journal";
 /// The internal location whose slices come from the store.
 pub const STORE: &str = "/_gridspool/store";
 
+/// The same for files of at most [`SMALL_FILE_BYTES`]: nginx reads those and sends them together
+/// with their heads. Below [`STORE`], so that an nginx that does not know it serves them too.
+pub const SMALL_STORE: &str = "/_gridspool/store/small";
+
+/// The longest file, in bytes, that is sent from there.
+pub const SMALL_FILE_BYTES: u64 = 16 * 1024;
+
 /// The internal locations that lead to other nodes: each has the number of one, and what follows it
 /// is asked of that node's nginx.
 pub const PEER: &str = "/_gridspool/peer";
@@ -62,10 +69,39 @@ pub fn journal_uri(room: &str, id: FileId, query: &str) -> String {
 /// Where nginx gets slices of a committed file. The entity tag stands in it, so that a file that
 /// another driver replaced under the same id can never be answered from the old one's cache.
 pub fn store_uri(key: &FileKey, meta: &FileMeta) -> String {
-    format!("{STORE}/{}/{}", key.to_segment(), version(meta))
+    let location = if meta.length <= SMALL_FILE_BYTES {
+        SMALL_STORE
+    } else {
+        STORE
+    };
+    format!("{location}/{}/{}", key.to_segment(), version(meta))
 }
 
 /// The part of [`store_uri`] that tells contents under one key apart.
 pub fn version(meta: &FileMeta) -> String {
     meta.etag().trim_matches('"').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::{FileName, MediaType, Metadata, UnixMillis};
+
+    #[test]
+    fn small_files_have_a_location_of_their_own_below_that_of_all_others() {
+        let uri = |length| {
+            let meta = FileMeta {
+                filename: FileName::from_claim("a").unwrap(),
+                content_type: MediaType::parse("text/plain").unwrap(),
+                length,
+                uploaded: UnixMillis(0),
+                metadata: Metadata::default(),
+            };
+            store_uri(&FileKey::from_text("x"), &meta)
+        };
+        let is_small = |length| uri(length).strip_prefix(SMALL_STORE).is_some();
+        assert!(is_small(SMALL_FILE_BYTES));
+        assert!(!is_small(SMALL_FILE_BYTES + 1));
+        assert!(SMALL_STORE.starts_with(STORE));
+    }
 }

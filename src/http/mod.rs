@@ -98,6 +98,7 @@ impl std::fmt::Debug for Node {
 
 /// The routes of the socket for nginx.
 pub fn public(service: &mut ServiceConfig) {
+    let slices_of = |location: &str| format!("{location}/{{key}}/{{version}}");
     let collection = |path: &str| {
         web::resource(path)
             .route(web::post().to(upload::posted))
@@ -127,10 +128,8 @@ pub fn public(service: &mut ServiceConfig) {
         )
         .service(file("/files/{id}/{name:.*}"))
         .route(accel::ADMISSION, web::get().to(access::admission))
-        .route(
-            &format!("{}/{{key}}/{{version}}", accel::STORE),
-            web::get().to(slices::slice),
-        )
+        .route(&slices_of(accel::STORE), web::get().to(slices::slice))
+        .route(&slices_of(accel::SMALL_STORE), web::get().to(slices::slice))
         .route(
             &format!("{}/{{room}}/{{id}}", accel::JOURNAL),
             web::get().to(download::again),

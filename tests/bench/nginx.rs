@@ -99,20 +99,16 @@ impl Nginx {
             "{cache_path}\nupstream origin {{ server {}; keepalive 32; }}",
             origin.address()
         );
-        let location = fs::read_to_string(gridspool.directory.join("gridspool/internal.conf"));
-        let location = location.expect("internal.conf");
-        let (_, location) = location
-            .split_once("location /_gridspool/store/ {")
-            .expect("slices");
-        let (location, _) = location.split_once("\n}").expect("an end");
+        let slices = fs::read_to_string(gridspool.directory.join("gridspool/slices.conf"));
+        let slices = slices.expect("slices.conf");
         let of_gridspool_alone = |line: &&str| {
             line.trim() == "internal;" || line.trim().starts_with("include gridspool/")
         };
-        let lines = location.lines().filter(|line| !of_gridspool_alone(line));
+        let lines = slices.lines().filter(|line| !of_gridspool_alone(line));
         let location: String = lines.flat_map(|line| [line, "\n"]).collect();
         let location = location.replace("http://gridspool", "http://origin");
         let server = format!(
-            "location / {{\n{location}\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n}}\n"
+            "location / {{\nsendfile on;\n{location}\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n}}\n"
         );
         Self::variant(directory, gridspool, &before, &server)
     }

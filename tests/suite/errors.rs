@@ -92,7 +92,7 @@ fn a_mongodb_that_does_not_answer_in_time_is_a_problem_and_no_page_of_nginx() {
         .set("settled_grace_seconds", 0)
         .start(&mongo);
     site.change_nginx(&[(
-        "gridspool/internal.conf",
+        "gridspool/slices.conf",
         "proxy_set_header Range $slice_range;",
         "proxy_set_header Range $slice_range; proxy_read_timeout 1s;",
     )]);

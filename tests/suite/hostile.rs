@@ -65,6 +65,7 @@ fn internal_addresses_do_not_exist_for_clients() {
         format!("/_gridspool/journal/settled/{id}.json"),
         format!("/_gridspool/journal/body/../settled/{id}.json"),
         format!("/_gridspool/store/{id}/{tag}"),
+        format!("/_gridspool/store/small/{id}/{tag}"),
         format!("//_gridspool/store/{id}/{tag}"),
         format!("/_gridspool/%2e/store/{id}/{tag}"),
         format!("/files/../_gridspool/store/{id}/{tag}"),

@@ -245,6 +245,7 @@ fn no_spelling_of_an_address_leads_past_the_token() {
         "/_gridspool/peer/..%2F..%2Ffiles%2Fx%2F..%2F../files/ID",
         "/_gridspool/peer/..%2F..%2Ffiles%2Fx%2F..%2F../files/ID/meta",
         "/_gridspool/store/ID/..%2F..%2F..%2Ffiles%2FID",
+        "/_gridspool/store/small/ID/..%2F..%2F..%2F..%2Ffiles%2FID",
         "/files/ID/..%2F..%2Fhealthz",
     ] {
         let path = path.replace("ID", &file.id);
