@@ -29,6 +29,7 @@ pub(crate) struct Disk {
     pub(crate) scratch: PathBuf,
     /// What was measured, in words.
     pub(crate) words: String,
+    is_quick: bool,
 }
 
 impl Disk {
@@ -55,6 +56,7 @@ impl Disk {
             data,
             scratch,
             words,
+            is_quick: options.is_quick,
         }
     }
 
@@ -64,10 +66,12 @@ impl Disk {
         rustix::fs::syncfs(&directory).expect("syncfs");
     }
 
-    /// Waits likewise, and has memory ready for much that is written.
+    /// Waits likewise, and has memory ready for much that is written, unless the run is a quick one.
     pub(crate) fn settle_and_touch(&self) {
         self.settle();
-        touch_memory();
+        if !self.is_quick {
+            touch_memory();
+        }
     }
 
     /// Bytes written to the device below the data, since it is there, in MiB.

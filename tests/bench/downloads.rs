@@ -81,6 +81,7 @@ fn count(stage: &Stage, size: Size) -> u64 {
     match size.bytes {
         bytes if bytes == SMALL.bytes => stage.options.of(1000, 2000),
         bytes if bytes == MIDDLE.bytes => stage.options.of(64, 128),
+        // At least two, as the last one is what a cold start is warmed up with.
         _ => stage.options.of(2, 4),
     }
 }

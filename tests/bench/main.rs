@@ -30,6 +30,7 @@ mod sidecar;
 mod slow;
 mod stage;
 mod stats;
+mod steps;
 mod uploads;
 mod wire;
 

@@ -61,7 +61,9 @@ impl Mongo {
             client,
         };
         mongo.initiate();
-        mongo.forget(RIVALS);
+        for name in [RIVALS, DATABASE] {
+            mongo.forget(name);
+        }
         mongo
     }
 
@@ -101,17 +103,15 @@ impl Mongo {
         self.client.database(name)
     }
 
-    /// Empties a database. What is dropped is gone at once; its pages are free for what comes.
+    /// Leaves nothing in a database but a bucket without files. What is dropped is gone at once; its
+    /// pages are free for what comes.
     pub(crate) fn forget(&self, name: &str) {
         let database = self.database(name);
         let done = self.runtime.block_on(async {
             database.drop().await?;
-            if name == RIVALS {
-                make_bucket(&database).await?;
-            }
-            Ok::<_, mongodb::error::Error>(())
+            make_bucket(&database).await
         });
-        done.expect("a database can be dropped");
+        done.expect("a database can be dropped and made");
     }
 
     pub(crate) fn ids(&self) -> Vec<u32> {
@@ -119,7 +119,7 @@ impl Mongo {
     }
 }
 
-/// Makes a bucket's indexes: a driver does so once in its life, and would go on without them.
+/// Makes a bucket's indexes: a driver or a sidecar does so once in its life, in no row's time.
 async fn make_bucket(database: &Database) -> mongodb::error::Result<()> {
     let unique = IndexOptions::builder().unique(true).build();
     let chunks = IndexModel::builder()

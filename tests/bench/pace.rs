@@ -41,13 +41,12 @@ fn pace(stage: &mut Stage, work: &str) -> Case {
     let (adaptive, fixed) = (set("adaptive"), set("fixed"));
     for _ in 0..stage.options.of(1, 3) {
         case.round("idle", || Ok(idle(stage)));
-        case.round("as set", || draining(stage, &[]));
         case.round("adaptive", || draining(stage, &adaptive));
         case.round("fixed", || draining(stage, &fixed));
     }
     stage.mongo.forget(RIVALS);
     for metric in [P50, P99] {
-        case.compare("as set", "idle", metric, Goal::None);
+        case.compare("adaptive", "idle", metric, Goal::None);
         case.compare("adaptive", "fixed", metric, Goal::None);
     }
     case.compare("adaptive", "fixed", RATE, Goal::None);

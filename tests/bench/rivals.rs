@@ -5,20 +5,19 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use futures::future::{join_all, try_join};
+use futures::future::join_all;
 use futures::{AsyncWriteExt as _, StreamExt as _, TryStreamExt as _, stream};
 use mongodb::Collection;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, Document, RawDocumentBuf, doc};
-use mongodb::options::ReadConcern;
 
 use crate::block::Body;
 use crate::mongo::{Mongo, RIVALS};
 use crate::sampling::Usage;
 use crate::stats::{self, Sample, float};
 
-const CHUNK: u64 = 255 * 1024;
+pub(crate) const CHUNK: u64 = 255 * 1024;
 
 /// Bytes of one write into the driver's stream.
 const WRITE: u64 = 1 << 20;
@@ -115,7 +114,7 @@ pub(crate) fn pymongo(mongo: &Mongo, amount: Amount) -> Result<Sample, String> {
 }
 
 /// A collection whose documents are sent as they are.
-type Documents = Collection<RawDocumentBuf>;
+pub(crate) type Documents = Collection<RawDocumentBuf>;
 
 /// Documents of files, made before the clock runs.
 #[derive(Debug)]
@@ -163,79 +162,35 @@ impl Prepared {
 
     /// Inserts all chunks, then all files documents.
     pub(crate) fn insert(&self, mongo: &Mongo, batching: Batching) -> Result<Sample, String> {
-        self.timed(mongo, batching, async |chunks, files| {
+        timed(mongo, self.amount, batching, async |chunks, files| {
             insert_all(&chunks, &self.chunks, batching).await?;
             insert_all(&files, &self.files, batching).await
         })
     }
-
-    /// Inserts files of one chunk group by group, and reads each group back.
-    pub(crate) fn insert_proven(
-        &self,
-        mongo: &Mongo,
-        batching: Batching,
-    ) -> Result<Sample, String> {
-        let count = usize::try_from(batching.batch_bytes / self.amount.bytes).expect("few");
-        let groups = self.chunks.chunks(count).zip(self.files.chunks(count));
-        self.timed(mongo, batching, async |chunks, files| {
-            stream::iter(groups)
-                .map(|(new_chunks, new_files)| insert_group(&chunks, &files, new_chunks, new_files))
-                .buffer_unordered(batching.in_flight)
-                .try_for_each(|()| async { Ok(()) })
-                .await
-        })
-    }
-
-    fn timed(
-        &self,
-        mongo: &Mongo,
-        batching: Batching,
-        act: impl AsyncFnOnce(Documents, Documents) -> mongodb::error::Result<()>,
-    ) -> Result<Sample, String> {
-        let database = mongo.database(RIVALS);
-        let [chunks, files] = ["fs.chunks", "fs.files"].map(|name| database.collection(name));
-        let seconds = mongo.runtime.block_on(async {
-            let begun = Instant::now();
-            act(chunks, files).await?;
-            Ok::<_, mongodb::error::Error>(begun.elapsed().as_secs_f64())
-        });
-        let seconds = seconds.map_err(|err| err.to_string())?;
-        mongo.forget(RIVALS);
-        let batch_mib = float(batching.batch_bytes) / stats::MIB;
-        Ok(self
-            .amount
-            .sample(float(self.amount.files), seconds)
-            .with("batch_mib", batch_mib)
-            .with(
-                "in_flight",
-                float(u64::try_from(batching.in_flight).expect("few")),
-            ))
-    }
 }
 
-/// The steps of the sidecar for a group: its chunks, its files documents, both read back.
-async fn insert_group(
-    chunks: &Documents,
-    files: &Documents,
-    new_chunks: &[RawDocumentBuf],
-    new_files: &[RawDocumentBuf],
-) -> mongodb::error::Result<()> {
-    chunks.insert_many(new_chunks).ordered(false).await?;
-    files.insert_many(new_files).ordered(false).await?;
-    let ids = new_files.iter().map(|file| file.get_object_id("_id"));
-    let ids: Vec<_> = ids.collect::<Result<_, _>>().expect("they have ids");
-    let batch = u32::try_from(ids.len() + 1).expect("few");
-    let read = async |find: mongodb::action::Find<'_, RawDocumentBuf>| {
-        let majority = find.read_concern(ReadConcern::majority());
-        let found: Vec<_> = majority.batch_size(batch).await?.try_collect().await?;
-        Ok::<_, mongodb::error::Error>(found.len())
-    };
-    let found = files.find(doc! { "_id": { "$in": &ids } });
-    let listed = chunks.find(doc! { "files_id": { "$in": &ids } });
-    let listed = listed.projection(doc! { "_id": 0, "files_id": 1 });
-    let counts = try_join(read(found), read(listed)).await?;
-    assert_eq!(counts, (new_files.len(), new_chunks.len()));
-    Ok(())
+/// Times what writes an amount into the bucket of the rivals, and empties that.
+pub(crate) fn timed(
+    mongo: &Mongo,
+    amount: Amount,
+    batching: Batching,
+    act: impl AsyncFnOnce(Documents, Documents) -> mongodb::error::Result<()>,
+) -> Result<Sample, String> {
+    let database = mongo.database(RIVALS);
+    let [chunks, files] = ["fs.chunks", "fs.files"].map(|name| database.collection(name));
+    let seconds = mongo.runtime.block_on(async {
+        let begun = Instant::now();
+        act(chunks, files).await?;
+        Ok::<_, mongodb::error::Error>(begun.elapsed().as_secs_f64())
+    });
+    let seconds = seconds.map_err(|err| err.to_string())?;
+    mongo.forget(RIVALS);
+    let batch_mib = float(batching.batch_bytes) / stats::MIB;
+    let in_flight = float(u64::try_from(batching.in_flight).expect("few"));
+    Ok(amount
+        .sample(float(amount.files), seconds)
+        .with("batch_mib", batch_mib)
+        .with("in_flight", in_flight))
 }
 
 async fn insert_all(

@@ -66,7 +66,7 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
 
 fn slow(stage: &mut Stage, work: &str, clients: u32) -> Case {
     let mut case = Case::new(work);
-    let seconds = stage.options.of(5, 10);
+    let seconds = stage.options.of(3, 10);
     for _ in 0..stage.options.of(1, 2) {
         stage.gridspool.restart();
         stage.begin(NO_MONGODB, &[]).expect("a sidecar");

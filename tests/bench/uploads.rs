@@ -51,7 +51,7 @@ pub(crate) const LARGE: Size = Size {
 impl Size {
     fn limit(self, options: &Options) -> Limit {
         if self.bytes > MIDDLE.bytes {
-            Limit::Count(options.of(4, 8))
+            Limit::Count(options.of(2, 8))
         } else {
             Limit::Seconds(options.of(1.0, 2.0))
         }
