@@ -14,8 +14,9 @@ use crate::accel;
 use crate::delivery::DeliveryError;
 use crate::file::FileKey;
 
-/// `GET /_gridspool/store/{key}/{version}`, and `store/small/` of small files, with the range that nginx's slice module sets. Each
-/// answer must be a 206 with the file's tag and exact bounds, or nginx drops the whole file.
+/// `GET /_gridspool/store/{key}/{version}`, and `store/small/` likewise, with the range that nginx's
+/// slice module sets. Each answer must be a 206 with the file's tag and exact bounds, or nginx drops
+/// the whole file.
 pub(super) async fn slice(
     request: HttpRequest,
     node: web::Data<Node>,
