@@ -99,7 +99,7 @@ mod tests {
             };
             store_uri(&FileKey::from_text("x"), &meta)
         };
-        let is_small = |length| uri(length).strip_prefix(SMALL_STORE).is_some();
+        let is_small = |length| uri(length).starts_with(SMALL_STORE);
         assert!(is_small(SMALL_FILE_BYTES));
         assert!(!is_small(SMALL_FILE_BYTES + 1));
         assert!(SMALL_STORE.starts_with(STORE));

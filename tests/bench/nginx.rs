@@ -88,7 +88,8 @@ impl Nginx {
         Self::variant(directory, gridspool, &before, &server)
     }
 
-    /// What nginx's cache takes by itself: slices of what another nginx has, as in gridspool's files.
+    /// What nginx's cache takes by itself: slices of what another nginx has, as in gridspool's files, and
+    /// by sendfile whatever their length.
     pub(crate) fn caching(directory: &Path, gridspool: &Self, cache: &Path, origin: &Self) -> Self {
         let cache_path = gridspool.directive("proxy_cache_path");
         let settings = cache_path

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use mongodb::Collection;
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, RawDocumentBuf, doc};
+use mongodb::bson::{RawDocumentBuf, doc};
 
 use crate::block::Body;
 use crate::case::{Case, Goal, Metric, P99, RATE};
 use crate::commits::{fill, watch_drain};
 use crate::mongo::{DATABASE, Mongo, RIVALS};
 use crate::report::Report;
+use crate::rivals;
 use crate::sidecar::Settings;
 use crate::stage::Stage;
 use crate::stats::Sample;
@@ -89,21 +89,14 @@ fn draining(stage: &mut Stage, settings: &Settings) -> Result<Sample, String> {
 fn insert_file(mongo: &Mongo) -> ObjectId {
     let id = ObjectId::new();
     let bytes = Body::of(0, BYTES).to_vec();
-    let data = Binary {
-        subtype: BinarySubtype::Generic,
-        bytes,
-    };
     let database = mongo.database(RIVALS);
     mongo
         .runtime
         .block_on(async {
-            let chunks = database.collection("fs.chunks");
-            let files = database.collection("fs.files");
-            let chunk = doc! { "files_id": id, "n": 0, "data": data };
-            chunks.insert_one(chunk).await?;
-            files
-                .insert_one(doc! { "_id": id, "length": 8192, "chunkSize": 261_120 })
-                .await
+            let [chunks, files] =
+                ["fs.chunks", "fs.files"].map(|name| database.collection::<RawDocumentBuf>(name));
+            chunks.insert_one(rivals::chunk(id, 0, bytes)).await?;
+            files.insert_one(rivals::file(id, BYTES)).await
         })
         .expect("a file");
     id

@@ -10,14 +10,14 @@ use futures::{AsyncWriteExt as _, StreamExt as _, TryStreamExt as _, stream};
 use mongodb::Collection;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, DateTime, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Binary, DateTime, RawDocumentBuf, rawdoc};
 
 use crate::block::Body;
 use crate::mongo::{Mongo, RIVALS};
 use crate::sampling::Usage;
 use crate::stats::{self, Sample, float};
 
-pub(crate) const CHUNK: u64 = 255 * 1024;
+const CHUNK: u64 = 255 * 1024;
 
 /// Bytes of one write into the driver's stream.
 const WRITE: u64 = 1 << 20;
@@ -139,25 +139,15 @@ impl Prepared {
 
     fn add(&mut self, body: Body) {
         let id = ObjectId::new();
-        let raw = |document: &Document| RawDocumentBuf::try_from(document).expect("a document");
         let (mut position, mut n) = (0, 0);
         while position < body.length {
             let length = CHUNK.min(body.length - position);
             let bytes = body.part(position, length).to_vec();
-            let data = Binary {
-                subtype: BinarySubtype::Generic,
-                bytes,
-            };
-            let chunk = doc! { "_id": ObjectId::new(), "files_id": id, "n": n, "data": data };
-            self.chunks.push(raw(&chunk));
+            self.chunks.push(chunk(id, n, bytes));
             position += length;
             n += 1;
         }
-        let length = i64::try_from(body.length).expect("a length");
-        self.files.push(raw(&doc! {
-            "_id": id, "length": length, "chunkSize": i32::try_from(CHUNK).expect("small"),
-            "uploadDate": DateTime::now(), "filename": id.to_hex(),
-        }));
+        self.files.push(file(id, body.length));
     }
 
     /// Inserts all chunks, then all files documents.
@@ -166,6 +156,24 @@ impl Prepared {
             insert_all(&chunks, &self.chunks, batching).await?;
             insert_all(&files, &self.files, batching).await
         })
+    }
+}
+
+/// A chunk's document.
+pub(crate) fn chunk(files_id: ObjectId, n: i32, bytes: Vec<u8>) -> RawDocumentBuf {
+    let data = Binary {
+        subtype: BinarySubtype::Generic,
+        bytes,
+    };
+    rawdoc! { "_id": ObjectId::new(), "files_id": files_id, "n": n, "data": data }
+}
+
+/// A file's document.
+pub(crate) fn file(id: ObjectId, length: u64) -> RawDocumentBuf {
+    rawdoc! {
+        "_id": id, "length": i64::try_from(length).expect("a length"),
+        "chunkSize": i32::try_from(CHUNK).expect("small"),
+        "uploadDate": DateTime::now(), "filename": id.to_hex(),
     }
 }
 

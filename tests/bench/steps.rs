@@ -11,14 +11,13 @@ use std::sync::Arc;
 use futures::future::try_join;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, DateTime, RawDocumentBuf, doc, rawdoc};
+use mongodb::bson::{RawDocumentBuf, cstr, doc, rawdoc};
 use mongodb::options::ReadConcern;
 use sha2::Digest as _;
 
 use crate::block::Body;
 use crate::mongo::Mongo;
-use crate::rivals::{Amount, Batching, CHUNK, Documents, timed};
+use crate::rivals::{self, Amount, Batching, Documents, timed};
 use crate::stats::Sample;
 
 /// Bodies of one chunk each, behind each other in a file without a name, as in the journal's log.
@@ -99,15 +98,8 @@ fn documents(file: &File, number: u64, bytes: u64) -> (ObjectId, RawDocumentBuf,
         .expect("a body");
     let sha256 = sha2::Sha256::digest(&body);
     let sha256 = gridspool::store::Sha256(sha256.into()).to_string();
-    let data = Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: body,
-    };
-    let chunk = rawdoc! { "_id": ObjectId::new(), "files_id": id, "n": 0, "data": data };
-    let file = rawdoc! {
-        "_id": id, "length": i64::try_from(bytes).expect("small"),
-        "chunkSize": i32::try_from(CHUNK).expect("small"), "uploadDate": DateTime::now(),
-        "filename": id.to_hex(), "metadata": { "sha256": sha256 },
-    };
+    let chunk = rivals::chunk(id, 0, body);
+    let mut file = rivals::file(id, bytes);
+    file.append(cstr!("metadata"), rawdoc! { "sha256": sha256 });
     (id, chunk, file)
 }
