@@ -215,7 +215,7 @@ fn a_body_that_does_not_fit_on_the_disk_gets_507_and_downloads_go_on() {
         .set("min_free_bytes", 0)
         .set("min_free_inodes", 0)
         .start_without_mongodb();
-    let Some(_disk) = SmallDisk::below(&mut site, "a full disk", "size=24m") else {
+    let Some(disk) = SmallDisk::below(&mut site, "a full disk", "size=24m") else {
         return;
     };
     let client = site.client();
@@ -234,6 +234,7 @@ fn a_body_that_does_not_fit_on_the_disk_gets_507_and_downloads_go_on() {
     assert!(client.get(&file.path).body == content);
     wait_until("the spool is empty", || site.names("spool").is_empty());
     assert_eq!(site.entries("incoming"), 1);
+    disk.wait_until_free(2_000_000);
     let next = client.upload(&content);
     assert!(client.get(&next.path).body == content);
 }

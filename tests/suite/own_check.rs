@@ -103,7 +103,7 @@ fn a_body_that_does_not_fit_is_refused_for_that_behind_a_sites_own_check() {
         .set("min_free_inodes", 0)
         .start_without_mongodb();
     let room = SmallDisk::below(&mut site, "a full disk behind an own check", "size=24m");
-    let Some(_disk) = room else {
+    let Some(disk) = room else {
         return;
     };
     site.put_own_check(own_checker());
@@ -112,6 +112,7 @@ fn a_body_that_does_not_fit_is_refused_for_that_behind_a_sites_own_check() {
         .post("/files?friend", &[], &noise(2, 40_000_000));
     answer.assert_problem(507, "no-space");
     wait_until("the spool is empty", || site.names("spool").is_empty());
+    disk.wait_until_free(1_000_000);
     let answer = site.client().post("/files?friend", &[], b"small");
     assert_eq!(answer.status, 201, "{answer:?}");
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::fs::StatVfs;
 use rustix::process::geteuid;
 
-use super::{Site, finish, skip};
+use super::{Site, finish, skip, wait_until};
 
 /// A small file system over a site's data directory. Dropping it takes it away.
 #[derive(Debug)]
@@ -53,6 +53,15 @@ impl SmallDisk {
     /// Gives back what [`SmallDisk::leave_inodes`] took.
     pub(crate) fn give_back(&self) {
         std::fs::remove_dir_all(self.directory.join("filler")).expect("the filler");
+    }
+
+    /// Waits until so many bytes are free: a file gives its room back some time after it has lost its
+    /// name.
+    pub(crate) fn wait_until_free(&self, bytes: u64) {
+        wait_until("there is room on the disk", || {
+            let free = self.free();
+            free.f_bavail * free.f_frsize >= bytes
+        });
     }
 
     fn free(&self) -> StatVfs {
