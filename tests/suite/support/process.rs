@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -122,8 +124,18 @@ pub(super) fn on_path(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and stays so while its server is down: no other of these has
+/// it, and Linux gives none of them to a connection (its `ip_local_port_range` begins at 32768).
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    listener.local_addr().expect("its address").port()
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    const PORTS: Range<u16> = 20_000..32_768;
+    let count = PORTS.end - PORTS.start;
+    // Another run of tests beside this one begins elsewhere.
+    let begin = std::process::id() % u32::from(count);
+    eventually("a port is free", || {
+        let given = u32::from(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let place = (begin + given) % u32::from(count);
+        let port = PORTS.start + u16::try_from(place).expect("a port");
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    })
 }
