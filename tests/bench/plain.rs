@@ -15,6 +15,9 @@ use mongodb::{Client, bson::doc};
 
 const WORKERS: usize = 2;
 
+/// Uploads to below this wait for the disk.
+pub(crate) const DURABLE: &str = "durable";
+
 /// Bytes of one read from the driver's stream.
 const PIECE: usize = 256 * 1024;
 
@@ -31,7 +34,7 @@ pub(crate) fn serve(socket: &str, uri: &str, databases: (&str, &str)) -> io::Res
                 .route("/files/{name}", web::put().to(upload))
                 .route("/files/{id}", web::get().to(download))
                 .route("/check", web::get().to(HttpResponse::NoContent))
-                .route("/keep/{name:.*}", web::put().to(keep))
+                .route("/keep/{path:.*}", web::put().to(keep))
         })
         .workers(WORKERS)
         .bind_uds(socket)?
@@ -65,8 +68,10 @@ async fn upload(
 }
 
 /// The least that it takes to keep a file that nginx has spooled: a name of its own, and a record that
-/// appears whole.
-async fn keep(request: HttpRequest) -> actix_web::Result<HttpResponse> {
+/// appears whole; below [`DURABLE`] also bytes that are on the disk, as whoever promises that must have
+/// them there.
+async fn keep(request: HttpRequest, path: Path<String>) -> actix_web::Result<HttpResponse> {
+    let is_durable = path.starts_with(DURABLE);
     let spooled = request.headers().get("x-body-file");
     let spooled = spooled.and_then(|path| path.to_str().ok());
     let spooled = PathBuf::from(spooled.ok_or_else(|| error::ErrorBadRequest("no file"))?);
@@ -74,6 +79,9 @@ async fn keep(request: HttpRequest) -> actix_web::Result<HttpResponse> {
         let id = ObjectId::new().to_hex();
         let rooms = spooled.ancestors().nth(2).unwrap_or(&spooled);
         let place = |room: &str| rooms.join(room).join(&id);
+        if is_durable {
+            fs::File::open(&spooled)?.sync_all()?;
+        }
         fs::hard_link(&spooled, place("body"))?;
         fs::write(place("tmp"), "a record")?;
         fs::rename(place("tmp"), place("incoming"))

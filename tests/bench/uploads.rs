@@ -9,6 +9,7 @@ use crate::disk::empty;
 use crate::load::{Limit, Load};
 use crate::mongo::{DATABASE, RIVALS};
 use crate::options::Options;
+use crate::plain::DURABLE;
 use crate::report::Report;
 use crate::sidecar::{NO_MONGODB, Settings};
 use crate::stage::Stage;
@@ -102,7 +103,12 @@ fn upload(stage: &mut Stage, work: &str, size: Size) -> Case {
             case.round("plain", || plain(stage, size));
         }
         if size.bytes >= MIDDLE.bytes {
-            case.round("least", || least(stage, size));
+            case.round("least", || least(stage, size, Request::put));
+            case.round("least, durable", || {
+                least(stage, size, |path, body| {
+                    Request::put(&format!("/{DURABLE}{path}"), body)
+                })
+            });
             let disk = &stage.disk;
             disk.settle();
             case.round("disk", || Ok(disk.own_rate()));
@@ -138,6 +144,7 @@ fn upload(stage: &mut Stage, work: &str, size: Size) -> Case {
             case.compare(ours, "nginx alone", MIB_PER_SECOND, Goal::None);
         }
         case.compare("gridspool, os", "least", MIB_PER_SECOND, Goal::None);
+        case.compare("gridspool", "least, durable", MIB_PER_SECOND, Goal::None);
         case.compare("gridspool", "disk", MIB_PER_SECOND, Goal::None);
         // On a loop device both cost the same two cores.
         let both = one_after_the_other(&alone, &disk);
@@ -154,6 +161,10 @@ fn upload(stage: &mut Stage, work: &str, size: Size) -> Case {
     // What the disk and nginx allow, whatever is behind them.
     case.compare("nginx alone", "plain", RATE, Goal::None);
     case.compare("nginx alone", "plain", P99, Goal::None);
+    if size.bytes == MIDDLE.bytes {
+        case.compare("least, durable", "plain", RATE, Goal::None);
+        case.compare("least, durable", "plain", P99, Goal::None);
+    }
     case.compare("gridspool, committing", "plain", RATE, Goal::None);
     case.compare("gridspool, committing", "plain", P99, Goal::None);
     case
@@ -241,9 +252,13 @@ fn alone(stage: &Stage, size: Size) -> Result<Sample, String> {
     sample
 }
 
-fn least(stage: &Stage, size: Size) -> Result<Sample, String> {
+fn least(
+    stage: &Stage,
+    size: Size,
+    request: impl Fn(&str, Body) -> Request + Sync,
+) -> Result<Sample, String> {
     let to = stage.before_least.address();
-    let sample = stage.measure(|| upload_to(to, size, &stage.options, Request::put));
+    let sample = stage.measure(|| upload_to(to, size, &stage.options, request));
     for name in ["body", "incoming"] {
         empty(&stage.kept.join(name));
     }
