@@ -1,12 +1,14 @@
 //! Child processes that end with the test.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::TcpListener;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Mutex;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -124,18 +126,16 @@ pub(super) fn on_path(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// A port that was free a moment ago, and stays so while its server is down: no other of these has
-/// it, and Linux gives none of them to a connection (its `ip_local_port_range` begins at 32768).
+/// A port that was free a moment ago, and stays so while its server is down: no other test of this
+/// process has it, hardly one of another, and Linux gives none of these to a connection (its
+/// `ip_local_port_range` begins at 32768).
 pub(crate) fn free_port() -> u16 {
-    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     const PORTS: Range<u16> = 20_000..32_768;
-    let count = PORTS.end - PORTS.start;
-    // Another run of tests beside this one begins elsewhere.
-    let begin = std::process::id() % u32::from(count);
     eventually("a port is free", || {
-        let given = u32::from(GIVEN.fetch_add(1, Ordering::Relaxed));
-        let place = (begin + given) % u32::from(count);
+        let place = RandomState::new().hash_one(()) % u64::from(PORTS.end - PORTS.start);
         let port = PORTS.start + u16::try_from(place).expect("a port");
-        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+        let is_new = GIVEN.lock().expect("a list").insert(port);
+        (is_new && TcpListener::bind(("127.0.0.1", port)).is_ok()).then_some(port)
     })
 }
