@@ -67,18 +67,23 @@ impl Inspection {
     /// # Errors
     /// What the disk says, and a log that cannot be read whole: nobody knows then what is in it.
     pub fn known(&self, ids: &BTreeSet<FileId>) -> Result<HashSet<FileId>, OpenError> {
-        // From the log an entry goes into files, its body first, and never back. A body stays as
-        // long as any promise needs it, through all rooms.
-        let mut known = HashSet::new();
+        // From the log an entry goes into files, its body first, or away, and never back; then that is
+        // noted in the log. A body stays as long as any promise needs it, through all rooms.
+        let (mut known, mut gone) = (HashSet::new(), HashSet::new());
         self.each_segment(&mut |path, contents| {
             if contents.is_damaged {
                 let fault = io::Error::other("damaged: what is in it cannot be known");
                 return Err(OpenError::at(path)(fault));
             }
-            let ids = contents.frames.iter().filter(|(id, _)| ids.contains(id));
-            known.extend(ids.map(|(id, _)| *id));
+            for (id, found) in contents.frames.iter().filter(|(id, _)| ids.contains(id)) {
+                match found {
+                    Some(_) => known.insert(*id),
+                    None => gone.insert(*id),
+                };
+            }
             Ok(())
         })?;
+        known.retain(|id| !gone.contains(id));
         for &id in ids {
             let records = Room::ALL.map(|room| self.layout.record(room, id));
             for path in [self.layout.body(id)].iter().chain(&records) {

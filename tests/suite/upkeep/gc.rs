@@ -83,6 +83,22 @@ fn gc_leaves_alone_what_any_room_of_the_journal_or_its_log_has() {
 }
 
 #[test]
+fn gc_removes_chunks_whose_id_the_log_has_noted_as_gone() {
+    let mongo = Mongo::start();
+    let site = site(&mongo);
+    let client = site.client();
+    let (deleted, kept) = (client.upload(b"deleted"), client.upload(b"kept"));
+    site.wait_until_empty();
+    assert_eq!(site.names("journal/log").len(), 1, "the log has both still");
+    assert_eq!(client.delete(&deleted.path).status, 204);
+    mongo.insert_chunk(&deleted.id, 0, b"deleted");
+    let remove = ["--remove", "--older-than-days", "0"];
+    assert_eq!(gc(&site, &remove), [deleted.id]);
+    assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 1);
+    assert!(client.get(&kept.path).body == b"kept");
+}
+
+#[test]
 fn gc_removes_nothing_while_the_log_cannot_be_read_or_there_is_no_journal() {
     let mongo = Mongo::start();
     mongo.hide_from_sidecars();
