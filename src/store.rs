@@ -243,7 +243,7 @@ pub trait Store: Send + Sync {
     /// Removes a file, its description first; whether it was there.
     ///
     /// # Errors
-    /// `Unavailable`: it may or may not be removed; ask again. `Unfit`: it is not.
+    /// `Unavailable`: it may be removed, or be so soon, or not; ask again. `Unfit`: it is not.
     fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Removes whatever an attempt to commit left of one of our ids, proven or not.

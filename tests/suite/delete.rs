@@ -184,6 +184,48 @@ fn chunks_that_cannot_be_removed_with_their_file_are_removed_soon_after() {
 }
 
 #[test]
+fn a_delete_that_is_carried_out_and_answered_with_an_error_leaves_no_chunk() {
+    let mongo = Mongo::start();
+    let (site, file) = site_with_committed(&mongo);
+    let client = site.client();
+    // As a primary answers that steps down before a majority has it: the document is gone.
+    let unconfirmed = doc! {
+        "failCommands": ["delete"],
+        "namespace": "gridspool.fs.files",
+        "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" },
+    };
+    mongo.fail_sidecars(doc! { "times": 1 }, unconfirmed);
+    client.delete(&file.path).assert_problem(503, "unavailable");
+    wait_until("its chunks are gone", || {
+        mongo.count(&mongo.chunks(), doc! {}) == 0
+    });
+    assert_eq!(mongo.heal(), 1);
+    assert_gone(&client, &file);
+}
+
+#[test]
+fn a_delete_that_is_refused_once_is_carried_out_soon_after() {
+    let mongo = Mongo::start();
+    let (site, file) = site_with_committed(&mongo);
+    let client = site.client();
+    // BadValue, which the driver does not repeat.
+    let refused = doc! {
+        "failCommands": ["delete"], "namespace": "gridspool.fs.files", "errorCode": 2,
+    };
+    mongo.fail_sidecars(doc! { "times": 1 }, refused);
+    client.delete(&file.path).assert_problem(503, "unavailable");
+    wait_until("file and chunks are gone", || {
+        let [files, chunks] = [mongo.files(), mongo.chunks()].map(|all| mongo.count(&all, doc! {}));
+        files + chunks == 0
+    });
+    assert_eq!(mongo.heal(), 1);
+    wait_until("no reader finds it", || {
+        client.get(&file.path).status == 404
+    });
+    assert_gone(&client, &file);
+}
+
+#[test]
 fn a_file_that_another_driver_deletes_is_soon_gone_though_nginx_has_it_cached() {
     let mongo = Mongo::start();
     let (site, file) = site_with_committed(&mongo);
