@@ -91,13 +91,14 @@ impl MongoFault {
 
     /// What failCommand is told, for those that are made by it.
     fn answer(self, random: &mut Random) -> Document {
-        let commands = ["insert", "find", "aggregate", "createIndexes"];
+        let commands = ["insert", "delete", "find", "aggregate", "createIndexes"];
         match self {
             Self::LostAnswer => {
                 let collection = random.pick(&["gridspool.fs.files", "gridspool.fs.chunks"]);
+                let command = random.pick(&["insert", "delete"]);
                 let error = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
                 doc! {
-                    "failCommands": ["insert"], "namespace": collection, "writeConcernError": error,
+                    "failCommands": [command], "namespace": collection, "writeConcernError": error,
                 }
             }
             Self::Refuse => {

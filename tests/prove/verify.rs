@@ -57,6 +57,8 @@ pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes
     }
     let took = begun.elapsed().as_secs();
     tally.longest_drain.fetch_max(took, Ordering::Relaxed);
+    delete_again(&client, ledger, tally);
+    let uploads = ledger.all();
     side_by_side(&uploads, |upload| {
         look(upload);
         tally.verified.fetch_add(1, Ordering::Relaxed);
@@ -109,6 +111,21 @@ fn ask_for_answers(client: &Client, ledger: &Ledger, tally: &Tally) {
                 tally.promises.fetch_add(1, Ordering::Relaxed);
             }
             answer => tally.violate(&format!("{upload:?} was sent again: {answer:?}")),
+        }
+    });
+}
+
+/// Deletes again what got no answer to that: now it is gone, whether it was before or is just now.
+fn delete_again(client: &Client, ledger: &Ledger, tally: &Tally) {
+    let is_open = |upload: &Upload| matches!(upload.state, State::Deleting(_));
+    let open: Vec<_> = ledger.all().into_iter().filter(is_open).collect();
+    side_by_side(&open, |upload| {
+        let id = upload.id().expect("it was promised");
+        match client.try_ask("DELETE", &format!("/files/{id}"), &[]) {
+            Ok(answer) if [204, 404].contains(&answer.status) => {
+                ledger.set(upload.key, State::Deleted(id.to_owned()));
+            }
+            answer => tally.violate(&format!("{upload:?} was deleted again: {answer:?}")),
         }
     });
 }
