@@ -9,9 +9,6 @@ use crate::request::Request;
 use crate::stage::Tally;
 use crate::support::{Client, noise};
 
-/// Longer than any answer takes whose sidecar is alive.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// Between an upload that was refused and the next; twice as long with each further one, until one is
 /// promised.
 const BACK_OFF: Duration = Duration::from_millis(30);
@@ -53,7 +50,7 @@ impl Load<'_> {
     /// One client, until it is over.
     pub(crate) fn run(&self, seed: u64) {
         let mut random = Random::new(seed);
-        let client = Client::with_patience(self.port, Some(PATIENCE));
+        let client = Client::anew_each_time(self.port);
         let mut own = Own {
             back_off: BACK_OFF,
             promised: Vec::new(),

@@ -1,6 +1,30 @@
 //! One upload as it goes over the wire: as often as its sender likes, always the same.
 
+use std::time::Duration;
+
+use ureq::Agent;
+
 use crate::support::{Answer, Client, noise};
+
+/// Longer than any answer takes whose sidecar is alive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Client {
+    /// One that asks each time on a connection of its own. One that is kept may be closed while the next
+    /// request is on its way (RFC 9112 §9.6), as by a worker of nginx that ends after a reload: an
+    /// upload without an answer would prove nothing.
+    pub(crate) fn anew_each_time(port: u16) -> Self {
+        let agent = Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_idle_connections(0)
+            .build()
+            .new_agent();
+        let base = format!("http://127.0.0.1:{port}");
+        Self { agent, base }
+    }
+}
 
 /// A file, or a form with several.
 #[derive(Debug, Clone)]
@@ -25,9 +49,7 @@ impl Request {
         let (first, length) = self.files[0];
         let disposition = format!("attachment; filename=\"{first}\"");
         let idempotency = format!("\"prove-{first}\"");
-        // One that is kept may be closed while the next upload is on its way (RFC 9112 §9.6), and an
-        // upload without an answer would prove nothing.
-        let mut headers = vec![("Connection", "close")];
+        let mut headers = Vec::new();
         if self.is_keyed {
             headers.push(("Idempotency-Key", idempotency.as_str()));
         }

@@ -36,7 +36,7 @@ const CHUNK: usize = 255 * 1024;
 const AT_ONCE: usize = 16;
 
 pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes_on: bool) {
-    let client = Client::with_patience(servers.site.port(), Some(Duration::from_secs(30)));
+    let client = Client::anew_each_time(servers.site.port());
     let is_enough = || !goes_on && tally.violations() >= ENOUGH;
     ask_for_answers(&client, ledger, tally);
     let uploads = ledger.all();
@@ -176,8 +176,9 @@ fn over_http(client: &Client, upload: &Upload, tally: &Tally) {
     };
     let path = format!("/files/{id}");
     let wrong = |what: &str| tally.violate(&format!("{upload:?}: {what}"));
-    let Ok(answer) = client.try_ask("GET", &path, &[]) else {
-        return wrong("no whole answer");
+    let answer = match client.try_ask("GET", &path, &[]) {
+        Ok(answer) => answer,
+        Err(err) => return wrong(&format!("no whole answer: {err}")),
     };
     match (&upload.state, answer.status) {
         (State::Deleted(_) | State::Deleting(_), 404) => return,
@@ -195,11 +196,13 @@ fn over_http(client: &Client, upload: &Upload, tally: &Tally) {
             break;
         }
         let range = format!("bytes={first}-{last}");
-        let answer = client.try_ask("GET", &path, &[("Range", &range)]);
-        let is_right =
-            answer.is_ok_and(|answer| answer.status == 206 && answer.body == content[first..=last]);
-        if !is_right {
-            wrong(&range);
+        match client.try_ask("GET", &path, &[("Range", &range)]) {
+            Ok(answer) if answer.status == 206 && answer.body == content[first..=last] => {}
+            Ok(answer) => wrong(&format!(
+                "{range}: status {}, or other bytes",
+                answer.status
+            )),
+            Err(err) => wrong(&format!("{range}: no whole answer: {err}")),
         }
     }
 }

@@ -13,8 +13,8 @@ type Headers<'a> = &'a [(&'a str, &'a str)];
 
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    agent: Agent,
-    base: String,
+    pub(crate) agent: Agent,
+    pub(crate) base: String,
 }
 
 /// A 201, read.
@@ -28,12 +28,7 @@ pub(crate) struct Uploaded {
 
 impl Client {
     pub(crate) fn new(port: u16) -> Self {
-        Self::with_patience(port, None)
-    }
-
-    /// One that waits no longer than this for a whole answer.
-    pub(crate) fn with_patience(port: u16, patience: Option<Duration>) -> Self {
-        Self::of(format!("http://127.0.0.1:{port}"), patience)
+        Self::of(format!("http://127.0.0.1:{port}"), None)
     }
 
     /// One of `http://HOST:PORT` that waits no longer than this for a whole answer.
