@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ureq::Agent;
-
 use crate::support::{Answer, Client, noise};
 
 /// Longer than any answer takes whose sidecar is alive.
@@ -14,15 +12,11 @@ impl Client {
     /// request is on its way (RFC 9112 §9.6), as by a worker of nginx that ends after a reload: an
     /// upload without an answer would prove nothing.
     pub(crate) fn anew_each_time(port: u16) -> Self {
-        let agent = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_idle_connections(0)
-            .build()
-            .new_agent();
-        let base = format!("http://127.0.0.1:{port}");
-        Self { agent, base }
+        let settings = Self::settings(Some(PATIENCE)).max_idle_connections(0);
+        Self {
+            agent: settings.build().new_agent(),
+            ..Self::new(port)
+        }
     }
 }
 

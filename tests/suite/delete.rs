@@ -37,6 +37,14 @@ fn assert_bucket_has(mongo: &Mongo, files: u64, chunks: u64) {
     assert_eq!(mongo.count(&mongo.chunks(), doc! {}), chunks);
 }
 
+/// Waits until the bucket holds neither a file nor a chunk.
+fn wait_until_bucket_is_empty(mongo: &Mongo) {
+    wait_until("file and chunks are gone", || {
+        let all = [mongo.files(), mongo.chunks()];
+        all.iter().all(|part| mongo.count(part, doc! {}) == 0)
+    });
+}
+
 /// A site whose journal is empty, and a file of two chunks that it has committed.
 fn site_with_committed(mongo: &Mongo) -> (Site, Uploaded) {
     let site = Builder::default()
@@ -131,15 +139,10 @@ fn a_delete_whose_client_goes_away_leaves_no_chunk() {
     let request = format!("DELETE {} HTTP/1.1\r\nHost: a\r\n\r\n", file.path);
     connection.write_all(request.as_bytes()).unwrap();
     wait_until("the document is being deleted", || {
-        running(&mongo, "delete", "fs.files") == 1
+        mongo.running("delete", &["fs.files"]) == 1
     });
     drop(connection);
-    wait_until("the document is gone", || {
-        mongo.count(&mongo.files(), doc! {}) == 0
-    });
-    wait_until("the chunks are gone", || {
-        mongo.count(&mongo.chunks(), doc! {}) == 0
-    });
+    wait_until_bucket_is_empty(&mongo);
 }
 
 #[test]
@@ -155,12 +158,7 @@ fn a_delete_that_outlives_its_time_out_leaves_no_chunk() {
     let slow = doc! { "failCommands": ["delete"], "blockConnection": true, "blockTimeMS": 4000 };
     mongo.fail_sidecars(doc! { "times": 1 }, slow);
     client.delete(&file.path).assert_problem(503, "unavailable");
-    wait_until("the file is gone", || {
-        mongo.count(&mongo.files(), doc! {}) == 0
-    });
-    wait_until("its chunk is gone", || {
-        mongo.count(&mongo.chunks(), doc! {}) == 0
-    });
+    wait_until_bucket_is_empty(&mongo);
 }
 
 #[test]
@@ -177,9 +175,7 @@ fn chunks_that_cannot_be_removed_with_their_file_are_removed_soon_after() {
     mongo.fail_sidecars(doc! { "times": 2 }, refused);
     assert_eq!(client.delete(&file.path).status, 204);
     client.get(&file.path).assert_problem(404, "not-found");
-    wait_until("its chunks are gone", || {
-        mongo.count(&mongo.chunks(), doc! {}) == 0
-    });
+    wait_until_bucket_is_empty(&mongo);
     assert_eq!(mongo.heal(), 2);
 }
 
@@ -196,9 +192,7 @@ fn a_delete_that_is_carried_out_and_answered_with_an_error_leaves_no_chunk() {
     };
     mongo.fail_sidecars(doc! { "times": 1 }, unconfirmed);
     client.delete(&file.path).assert_problem(503, "unavailable");
-    wait_until("its chunks are gone", || {
-        mongo.count(&mongo.chunks(), doc! {}) == 0
-    });
+    wait_until_bucket_is_empty(&mongo);
     assert_eq!(mongo.heal(), 1);
     assert_gone(&client, &file);
 }
@@ -214,10 +208,7 @@ fn a_delete_that_is_refused_once_is_carried_out_soon_after() {
     };
     mongo.fail_sidecars(doc! { "times": 1 }, refused);
     client.delete(&file.path).assert_problem(503, "unavailable");
-    wait_until("file and chunks are gone", || {
-        let [files, chunks] = [mongo.files(), mongo.chunks()].map(|all| mongo.count(&all, doc! {}));
-        files + chunks == 0
-    });
+    wait_until_bucket_is_empty(&mongo);
     assert_eq!(mongo.heal(), 1);
     wait_until("no reader finds it", || {
         client.get(&file.path).status == 404
@@ -310,31 +301,15 @@ fn in_mid_commit(mongo: &Mongo, collection: &str, builder: Builder) -> (Site, Up
     );
     let file = site.client().upload(&noise(1, 3 * CHUNK));
     wait_until("an insert stands still", || {
-        running_inserts_into(mongo, collection) == 1
+        mongo.running("insert", &[collection]) == 1
     });
     (site, file)
-}
-
-/// How many inserts of sidecars into a collection MongoDB works on.
-fn running_inserts_into(mongo: &Mongo, collection: &str) -> usize {
-    running(mongo, "insert", collection)
-}
-
-fn running(mongo: &Mongo, command: &str, collection: &str) -> usize {
-    let running = mongo.admin(doc! {
-        "currentOp": 1,
-        "appName": "gridspool",
-        format!("command.{command}"): collection,
-    });
-    running.get_array("inprog").unwrap().len()
 }
 
 /// Waits until nothing of a deleted file is left anywhere, and asserts that it stays so.
 fn assert_nothing_comes_back(mongo: &Mongo, site: &mut Site, file: &Uploaded) {
     wait_until("MongoDB has carried out all that it was asked", || {
-        ["fs.chunks", "fs.files"]
-            .iter()
-            .all(|collection| running_inserts_into(mongo, collection) == 0)
+        mongo.running("insert", &["fs.chunks", "fs.files"]) == 0
     });
     site.wait_until_empty();
     assert_absent(&site.client(), file);

@@ -42,13 +42,6 @@ fn sent(mongo: &Mongo, command: &str) -> i64 {
     command.get_i64("total").unwrap()
 }
 
-/// How many inserts of sidecars into these collections are running.
-fn running_inserts(mongo: &Mongo, collections: &[&str]) -> usize {
-    let into = doc! { "$in": collections };
-    let running = doc! { "currentOp": 1, "appName": "gridspool", "command.insert": into };
-    mongo.admin(running).get_array("inprog").unwrap().len()
-}
-
 fn assert_nobody_was_blamed(site: &Site) {
     for blame in ["; deferred", "; held", "moved to corrupt"] {
         assert!(!site.log().contains(blame), "{blame}");
@@ -169,9 +162,7 @@ fn a_sidecar_killed_amid_groups_loses_and_doubles_nothing() {
         mongo.fail_sidecars("alwaysOn", slow);
         site.start_sidecar();
         wait_until("a group is being inserted", || {
-            let running =
-                doc! { "currentOp": 1, "appName": "gridspool", "command.insert": collection };
-            !mongo.admin(running).get_array("inprog").unwrap().is_empty()
+            mongo.running("insert", &[collection]) > 0
         });
     }
     site.kill_sidecar();
@@ -262,7 +253,7 @@ fn a_member_that_is_deleted_while_its_group_is_inserted_is_gone_and_the_others_a
         },
     );
     wait_until("a group is being inserted", || {
-        running_inserts(&mongo, &["fs.files"]) > 0
+        mongo.running("insert", &["fs.files"]) > 0
     });
     mongo.freeze();
     let answer = site.client().delete(&deleted.path);
@@ -321,7 +312,7 @@ fn the_next_group_is_made_ready_while_one_is_at_mongodb_but_nothing_of_it_is_sen
         let commit = site.status()["commit"].take();
         in_flight = in_flight.max(commit["in_flight"].as_u64().unwrap());
         // In one question: between two the same group may go from the one to the other.
-        let running = running_inserts(&mongo, &["fs.chunks", "fs.files"]);
+        let running = mongo.running("insert", &["fs.chunks", "fs.files"]);
         assert!(running <= 1, "{running}");
         commit["committed_entries"] == 6
     });

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use ureq::config::ConfigBuilder;
 use ureq::http::{Request, Response};
+use ureq::typestate::AgentScope;
 use ureq::{Agent, Body, SendBody};
 
 use super::Answer;
@@ -33,13 +35,16 @@ impl Client {
 
     /// One of `http://HOST:PORT` that waits no longer than this for a whole answer.
     pub(crate) fn of(base: String, patience: Option<Duration>) -> Self {
-        let agent = Agent::config_builder()
+        let agent = Self::settings(patience).build().new_agent();
+        Self { agent, base }
+    }
+
+    /// What makes a client take every answer as it comes.
+    pub(crate) fn settings(patience: Option<Duration>) -> ConfigBuilder<AgentScope> {
+        Agent::config_builder()
             .timeout_global(patience)
             .http_status_as_error(false)
             .max_redirects(0)
-            .build()
-            .new_agent();
-        Self { agent, base }
     }
 
     /// The same, but it waits no longer than this for a whole answer.

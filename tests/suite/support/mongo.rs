@@ -296,6 +296,16 @@ impl Mongo {
         self.block_on(async { admin.run_command(command).await })
     }
 
+    /// How many of these commands of sidecars it works on just now, in any of these collections.
+    pub(crate) fn running(&self, command: &str, collections: &[&str]) -> usize {
+        let running = self.admin(doc! {
+            "currentOp": 1,
+            "appName": "gridspool",
+            format!("command.{command}"): { "$in": collections },
+        });
+        running.get_array("inprog").expect("a list").len()
+    }
+
     /// Runs a command on the admin database of one member.
     pub(crate) fn ask(&self, member: usize, command: Document) -> mongodb::error::Result<Document> {
         let admin = self.members[member].client.database("admin");
