@@ -23,6 +23,7 @@ pub mod fuzz;
 mod health;
 mod hop;
 mod idempotency;
+mod layers;
 mod metrics;
 mod passed;
 mod prefer;
