@@ -119,6 +119,10 @@ impl<'a> Sockets<'a> {
         if let Some(listener) = self.take_inherited(path) {
             log::info!("{}: inherited", path.display());
             self.is_kept_open = true;
+            // nginx does not wait where the queue is full: its request fails at once. The one that binds
+            // below has the longest queue that the system allows; keepers may have asked for 128.
+            rustix::net::listen(&listener, i32::MAX)
+                .map_err(|err| ServeError::at(path)(err.into()))?;
             let server = server.listen_uds(name, listener, speak);
             return Ok(server.map_err(ServeError::at(path))?.run());
         }

@@ -1,11 +1,17 @@
-//! Thousands of clients that take their time: nginx waits for them, and the sidecar sees none of them.
+//! Thousands of clients: those that take their time, which nginx waits for and the sidecar sees none of;
+//! and those that come all at once, while nobody has time for them.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::support::{Site, noise, wait_until};
+
+/// So many come at once: more than the queues of nginx (511) and of older versions of systemd (128)
+/// are long, and no more than one worker of nginx can have at once.
+const BURST: usize = 1_500;
 
 /// Half of them stop in their heads, half in their bodies.
 const CLIENTS: usize = 3_000;
@@ -56,13 +62,17 @@ struct Slow {
 impl Slow {
     /// Sends a request up to `sent`.
     fn begin(site: &Site, body: &[u8], sent: impl FnOnce(usize) -> usize) -> Self {
+        Self::begin_over(site.connect(), body, sent)
+    }
+
+    /// The same, over a connection that is there.
+    fn begin_over(mut stream: TcpStream, body: &[u8], sent: impl FnOnce(usize) -> usize) -> Self {
         let head = format!(
             "PUT /files/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         let sent = sent(head.len());
         let request = [head.as_bytes(), body].concat();
-        let mut stream = site.connect();
         stream.write_all(&request[..sent]).unwrap();
         Self {
             stream,
@@ -138,4 +148,88 @@ fn three_thousand_clients_that_trickle_are_waited_for_and_the_sidecar_sees_none_
     assert_eq!(site.names("journal/tmp"), Vec::<String>::new());
     let growth = site.sidecar_peak_kib() - idle;
     assert!(growth < GROWTH_KIB, "{growth} KiB");
+}
+
+/// Processes that have no time. They go on at the end of its life.
+struct Frozen(Vec<u32>);
+
+impl Frozen {
+    fn freeze(ids: Vec<u32>) -> Self {
+        let frozen = Self(ids);
+        frozen.signal(Signal::STOP);
+        frozen
+    }
+
+    fn signal(&self, signal: Signal) {
+        for id in &self.0 {
+            let id = i32::try_from(*id).ok().and_then(Pid::from_raw);
+            kill_process(id.unwrap(), signal).unwrap();
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal(Signal::CONT);
+    }
+}
+
+/// Connections to the sidecar that it has not accepted yet.
+fn waiting_for_the_sidecar(site: &Site) -> usize {
+    const CONNECTING: &str = "02";
+    let (table, socket) = (
+        std::fs::read_to_string("/proc/net/unix").unwrap(),
+        site.socket().display().to_string(),
+    );
+    let waiting = table.lines().filter(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words.get(5) == Some(&CONNECTING) && words.last() == Some(&socket.as_str())
+    });
+    waiting.count()
+}
+
+#[test]
+fn a_burst_of_uploads_waits_for_nginx_and_for_the_sidecar_and_every_one_of_them_is_taken() {
+    clients();
+    let mut site = Site::without_mongodb();
+    // The socket that the sidecar binds, and then one that it inherits.
+    for is_kept_open in [false, true] {
+        if is_kept_open {
+            site.stop_sidecar();
+            site.keep_socket_open();
+            site.start_sidecar();
+        }
+        burst(&site);
+    }
+    let taken = u64::try_from(2 * BURST).unwrap();
+    assert_eq!(site.entries("incoming"), taken);
+}
+
+fn burst(site: &Site) {
+    let sidecar = Frozen::freeze(vec![site.sidecar_id()]);
+    let nginx = Frozen::freeze(site.nginx_workers());
+    let url = site.url();
+    let address: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let (small, large) = (noise(1, 10), noise(2, 40_000));
+    let uploads: Vec<_> = (0..BURST)
+        .map(|number| {
+            // In a queue that is full nobody gets a connection, however long the wait.
+            let connected = TcpStream::connect_timeout(&address, Duration::from_secs(20));
+            let stream = connected.unwrap_or_else(|err| panic!("connection {number}: {err}"));
+            stream
+                .set_read_timeout(Some(Duration::from_mins(2)))
+                .unwrap();
+            let body = [&small, &large][number % 2];
+            Slow::begin_over(stream, body, |head| head + body.len())
+        })
+        .collect();
+    drop(nginx);
+    // All but those for which nginx had a connection.
+    wait_until("nginx has asked for all of them", || {
+        waiting_for_the_sidecar(site) >= BURST - 128
+    });
+    drop(sidecar);
+    for upload in uploads {
+        assert_eq!(upload.status(), "201");
+    }
 }

@@ -9,6 +9,7 @@ mod conf;
 mod curl;
 mod fault;
 mod half;
+mod kept_socket;
 mod ledger;
 mod load;
 pub(crate) mod media;

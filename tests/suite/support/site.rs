@@ -107,7 +107,7 @@ pub(crate) struct Site {
     pub(crate) sidecar: Option<Process>,
     pub(crate) nginx: Option<Process>,
     /// What the sidecar inherits, as a service manager keeps it open for it.
-    inherited: Option<UnixListener>,
+    pub(super) inherited: Option<UnixListener>,
     pub(crate) http_port: u16,
     pub(super) https_port: u16,
 }
@@ -249,15 +249,6 @@ impl Site {
     /// Changes what the sidecar is started with the next time.
     pub(crate) fn reconfigure(&mut self, change: impl FnOnce(Builder) -> Builder) {
         self.builder = change(std::mem::take(&mut self.builder));
-    }
-
-    /// From its next start on, the sidecar inherits the socket for nginx.
-    pub(crate) fn keep_socket_open(&mut self) {
-        // Systemd passes it as the third handle, and the sidecar's own number beside it.
-        let script = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
-        self.reconfigure(|builder| builder.wrap(&["bash", "-c", script, "bash"]));
-        std::fs::remove_file(self.socket()).expect("a socket that nobody answers on");
-        self.inherited = Some(UnixListener::bind(self.socket()).expect("a socket"));
     }
 
     /// Starts the sidecar, and waits until it answers.
