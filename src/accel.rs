@@ -17,8 +17,12 @@ pub const PASSED_BODY_BYTES: usize = 32 * 1024;
 /// The client's address, set by nginx.
 pub const CLIENT_ADDRESS: &str = "x-real-ip";
 
-/// The request's whole target, with the query: nginx asks about an upload by another one.
+/// The request's whole target, with the query, as the client wrote it: nginx asks about an upload by
+/// another one.
 pub const TARGET: &str = "x-gridspool-target";
+
+/// The method of the upload that nginx asks about.
+pub const METHOD: &str = "x-gridspool-method";
 
 /// Where nginx asks before it reads the body of an upload.
 pub const ADMISSION: &str = "/_gridspool/admission";

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::idempotency::Key;
 use super::subjects::{Reservation, Subjects};
+use super::whole::{self, Asked};
 use super::{Node, Problem};
 use crate::accel;
 use crate::config::AccessConfig;
@@ -111,11 +112,19 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
     let access = &node.access;
     let caller = access.caller(headers, &target)?;
     caller.check_upload()?;
+    let method = headers.get(accel::METHOD);
+    let asked = Asked {
+        method: method.map_or("", |method| method.to_str().unwrap_or_default()),
+        target: &target,
+        length: length(headers, accel::BODY_LENGTH),
+    };
+    whole::check(headers, asked)?;
     caller.let_in(node)?;
     // A chunked body has no length yet.
-    let length = headers.get(accel::BODY_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
-    let length = length.unwrap_or(0);
+    if asked.length.is_none() && caller.grant.max_bytes().is_some() {
+        return Err(Problem::length_required());
+    }
+    let length = asked.length.unwrap_or(0);
     caller.check_length(access, length)?;
     caller.check_claim(headers)?;
     Key::read(headers)?;
@@ -129,15 +138,33 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
 pub(super) fn uploader(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
     let caller = caller(request, node)?;
     caller.check_upload()?;
-    caller.check_claim(request.headers())?;
+    let headers = request.headers();
+    let [spooled, passed] = [accel::BODY_LENGTH, header::CONTENT_LENGTH.as_str()];
+    let asked = Asked {
+        method: request.method().as_str(),
+        target: target(request),
+        length: length(headers, spooled)
+            .or_else(|| length(headers, passed))
+            .or(Some(0)),
+    };
+    whole::check(headers, asked)?;
+    caller.check_claim(headers)?;
     Ok(caller)
+}
+
+/// A length that a header tells; `None` if it tells none.
+fn length(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
 /// Who sent a request, with a token of whatever scope.
 pub(super) fn caller(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
+    node.access.caller(request.headers(), target(request))
+}
+
+fn target(request: &HttpRequest) -> &str {
     let target = request.uri().path_and_query();
-    let target = target.map_or("", |target| target.as_str());
-    node.access.caller(request.headers(), target)
+    target.map_or("", |target| target.as_str())
 }
 
 /// Lets only those go on who may do this to the file. To all others it is not there, unless they

@@ -53,7 +53,10 @@ pub(super) async fn answer(
     }
     Ok(match (shape, &*files) {
         (Shape::File, [file]) => answer.json(file),
-        _ => answer.json(Files { files: &files }),
+        (_, files) => answer.json(Files {
+            first: files.first(),
+            files,
+        }),
     })
 }
 
@@ -107,9 +110,11 @@ struct File<'a> {
     url: String,
 }
 
-/// The answer to a form.
+/// The answer to a form. The first file stands at the top too, where clients that send one look for it.
 #[derive(Debug, Serialize)]
 struct Files<'a> {
+    #[serde(flatten)]
+    first: Option<&'a File<'a>>,
     files: &'a [File<'a>],
 }
 

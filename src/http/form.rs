@@ -10,7 +10,7 @@ use actix_web::web::Bytes;
 use futures::{FutureExt as _, StreamExt as _, stream};
 
 use super::content_type::{FormType, media_type};
-use super::{Problem, disposition};
+use super::{Problem, disposition, whole};
 use crate::file::{FileName, MediaType, Metadata, Window};
 use crate::form::{self, Part};
 use crate::spool::SpooledBody;
@@ -123,6 +123,9 @@ fn with_slashes_in_paths(lines: &str) -> String {
 
 /// What a part says of its own bytes must be true of them.
 fn check_encoding(field: &Field, data: Window) -> Result<(), Problem> {
+    for (name, value) in field.headers() {
+        whole::check_line_of_part(name.as_str(), value.as_bytes())?;
+    }
     let said = |name: &str| {
         let value = field.headers().get(name)?;
         Some(value.to_str().unwrap_or_default().to_ascii_lowercase())

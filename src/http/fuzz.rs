@@ -11,7 +11,7 @@ use super::content_type::FormType;
 use super::ranges::Wanted;
 use super::{
     conditions, content_type, digest, disposition, form as forms, idempotency, prefer, ranges,
-    upload_metadata,
+    upload_metadata, whole,
 };
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::spool::Spool;
@@ -114,6 +114,17 @@ pub fn headers(bytes: &[u8]) {
     drop(digest::Claimed::read(&headers).map(|digests| digests.check((None).into())));
     drop(upload_metadata::read(&headers));
     drop(idempotency::Key::read(&headers));
+    let asked = whole::Asked {
+        method: "PUT",
+        target: headers
+            .get("target")
+            .map_or("", |target| target.to_str().unwrap_or_default()),
+        length: Some(10),
+    };
+    if whole::check(&headers, asked).is_ok() {
+        // The plainest way to say that the body is not the file.
+        assert!(!headers.contains_key("content-range"), "{headers:?}");
+    }
     let seconds = prefer::Preferences::read(&headers).wait_seconds;
     assert!(seconds.is_none_or(|seconds| seconds <= 60), "{seconds:?}");
     let request = headers.iter().fold(TestRequest::get(), |request, header| {

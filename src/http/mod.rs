@@ -26,6 +26,7 @@ mod idempotency;
 mod layers;
 mod metrics;
 mod passed;
+mod pieces;
 mod prefer;
 mod problem;
 mod ranges;
@@ -35,6 +36,7 @@ mod slices;
 mod subjects;
 mod upload;
 mod upload_metadata;
+mod whole;
 
 use std::sync::Arc;
 use std::time::SystemTime;

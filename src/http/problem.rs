@@ -1,6 +1,7 @@
 //! Refusals: what a caller is told (RFC 9457). The errors of other layers become such in
 //! [`super::layers`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::http::StatusCode;
@@ -22,17 +23,30 @@ pub(super) struct Problem {
     status: StatusCode,
     /// The stable name of what is wrong, the end of `type`.
     code: &'static str,
-    detail: &'static str,
+    /// One line of printable ASCII.
+    detail: Cow<'static, str>,
     header: Option<(header::HeaderName, String)>,
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             status,
             code,
-            detail,
+            detail: detail.into(),
             header: None,
+        }
+    }
+
+    /// The same, with a header.
+    pub(super) fn with(self, name: header::HeaderName, value: String) -> Self {
+        Self {
+            header: Some((name, value)),
+            ..self
         }
     }
 

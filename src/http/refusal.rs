@@ -57,6 +57,15 @@ impl Problem {
         )
     }
 
+    /// What a limit forbids must not come in before that is known.
+    pub(super) fn length_required() -> Self {
+        Self::new(
+            StatusCode::LENGTH_REQUIRED,
+            "length-required",
+            "The token limits the body. Send it with Content-Length.",
+        )
+    }
+
     pub(super) fn type_not_allowed() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

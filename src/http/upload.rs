@@ -12,7 +12,7 @@ use super::content_type::{self, FormType};
 use super::idempotency::{Course, Key, Shape};
 use super::prefer::Preferences;
 use super::subjects::Reservation;
-use super::{Node, Problem, created, digest, disposition, form, passed, upload_metadata};
+use super::{Node, Problem, created, digest, disposition, form, passed, upload_metadata, whole};
 use crate::accel;
 use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::journal::{Adopted, Draft};
@@ -203,6 +203,7 @@ fn adopt_form(
     let body = head.claim(node)?.ok_or_else(Problem::no_file_in_form)?;
     head.digests.check(Received::from(&body))?;
     let form = form::read(&body, form_type, head.metadata)?;
+    whole::check_fields(form.metadata.iter())?;
     let metadata = forced(caller, form.metadata)?;
     // The parts keep the whole body on the disk.
     let mut room = caller.check_body(node, body.length())?;

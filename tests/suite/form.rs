@@ -68,8 +68,13 @@ fn the_files_of_a_form_are_files_before_and_after_the_commit() {
             &url,
         ],
     );
+    let told = sent.answer.json();
     let sent = files(&sent.answer);
     assert_eq!(sent.len(), 3, "{sent:?}");
+    // The first is told at the top too.
+    for (name, value) in sent[0].as_object().unwrap() {
+        assert_eq!(&told[name], value, "{name}");
+    }
     assert_eq!(text(&sent[0], "filename"), "a 1.png");
     assert_eq!(sent[0]["metadata"]["caption"], "grüße");
     let tags = routes.both(|client| {

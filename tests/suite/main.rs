@@ -61,3 +61,4 @@ mod trickle;
 mod unreadable;
 mod upkeep;
 mod upload;
+mod whole;

@@ -74,12 +74,39 @@ fn what_the_head_tells_is_refused_before_a_byte_of_the_body_is_taken() {
             415,
             "type-not-allowed",
         ),
+        (
+            vec!["Transfer-Encoding: chunked", &small],
+            411,
+            "length-required",
+        ),
+        (
+            vec!["Content-Length: 9", &plain, "Content-Encoding: gzip"],
+            415,
+            "content-coding-not-taken",
+        ),
+        (
+            vec!["Content-Length: 3", &plain, "Content-Range: bytes 3-5/6"],
+            400,
+            "not-a-whole-file",
+        ),
+        (
+            vec!["Content-Length: 9", &plain, "X-HTTP-Method-Override: PATCH"],
+            400,
+            "not-a-whole-file",
+        ),
+        (
+            vec!["Transfer-Encoding: chunked", &plain, "Upload-Complete: ?0"],
+            400,
+            "not-a-whole-file",
+        ),
     ] {
         let answer = announce(&site, "/files/a.jpg", &headers);
         answer.assert_problem(status, code);
         assert_eq!(answer.header("connection"), "close");
         let is_challenged = !answer.header("www-authenticate").is_empty();
         assert_eq!(is_challenged, status == 401);
+        let is_of_coding = answer.header("accept-encoding") == "identity";
+        assert_eq!(is_of_coding, code == "content-coding-not-taken");
     }
     let none = keys.token(&["--scope", "download delete list"]);
     announce(
@@ -232,7 +259,7 @@ fn what_is_known_only_after_the_body_is_refused_then_and_leaves_nothing() {
     let client = site.client();
     let small = keys.token(&["--scope", "upload", "--max-bytes", "9"]);
     let long = client.post_chunked(&format!("/files?token={small}"), b"1234567890");
-    long.assert_problem(413, "larger-than-allowed");
+    long.assert_problem(411, "length-required");
     let plain = keys.token(&["--scope", "upload"]);
     let longer = client.post_chunked(&format!("/files?token={plain}"), &noise(1, 1001));
     longer.assert_problem(413, "too-large");
