@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::block::Body;
 use crate::case::{Case, Goal, MIB_PER_SECOND, Metric, RATE};
 use crate::disk::empty;
+use crate::files::{Files, committed, forget_reads, uploaded};
 use crate::load::{Limit, Load};
 use crate::mongo::DATABASE;
-use crate::process::eventually;
 use crate::rawread;
 use crate::report::Report;
 use crate::sidecar::NO_MONGODB;
@@ -20,17 +20,15 @@ use crate::uploads::{LARGE, MIDDLE, SMALL, Size};
 use crate::wire::Request;
 
 const MIB: u64 = 1 << 20;
+/// The longest read of all, by the one in the middle: nobody waits much longer than the others.
+const LONGEST: Metric = Metric {
+    name: "longest_by_median",
+    unit: " times the median is the longest",
+};
 const FIRST_BYTE: Metric = Metric {
     name: "first_byte",
     unit: " ms",
 };
-
-/// Files of one size, each known to every contestant.
-struct Files {
-    size: Size,
-    /// Paths through gridspool and the plain server, by number.
-    places: Vec<String>,
-}
 
 /// What is asked of each file.
 #[derive(Clone, Copy)]
@@ -51,7 +49,7 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
         let (is_large, is_small) = (size.bytes == LARGE.bytes, size.bytes == SMALL.bytes);
         let wants = |work: &str| stage.options.wants(work);
         if wants(hot) || wants(cold) || is_large && wants(range) || is_small && wants(first) {
-            let files = committed(stage, size);
+            let files = committed(stage, size, count(stage, size));
             let works = [
                 (hot.as_str(), true, Part::Whole),
                 (range, is_large, Part::Middle),
@@ -84,61 +82,6 @@ fn count(stage: &Stage, size: Size) -> u64 {
         // At least two, as the last one is what a cold start is warmed up with.
         _ => stage.options.of(2, 4),
     }
-}
-
-/// Uploads files through gridspool and to nginx alone.
-fn uploaded(stage: &Stage, size: Size) -> Files {
-    let upload = |address| {
-        let load = Load {
-            address,
-            connections: size.connections,
-            limit: Limit::Count(count(stage, size)),
-            requests: &|number| {
-                Request::put(&format!("/files/{number}"), Body::of(number, size.bytes))
-            },
-        };
-        let outcome = load.run().expect("uploads before downloads");
-        assert_eq!(outcome.failures, 0, "{:?}", outcome.failure);
-        outcome.places
-    };
-    upload(stage.alone.address());
-    let places = upload(stage.gridspool.address());
-    let places = places.into_iter().map(|(_, place)| place).collect();
-    Files { size, places }
-}
-
-/// Uploads files and waits until they are in MongoDB and no longer in the journal.
-fn committed(stage: &mut Stage, size: Size) -> Files {
-    let uri = stage.mongo.uri();
-    stage.begin(&uri, &nothing_stays()).expect("a sidecar");
-    let files = uploaded(stage, size);
-    eventually("all is committed", || {
-        (stage.sidecar.progress().pending == 0).then_some(())
-    });
-    eventually("no body is left", || {
-        stage.sidecar.has_no_bodies().then_some(())
-    });
-    stage.disk.settle();
-    files
-}
-
-/// Bodies leave the journal as soon as they are committed.
-fn nothing_stays() -> [(&'static str, String); 2] {
-    ["settled-grace-seconds", "settled-max-bytes"].map(|name| (name, "0".to_owned()))
-}
-
-/// Has nginx and the sidecar forget what they have read, all but the last file.
-fn forget_reads(stage: &mut Stage, files: &Files) {
-    stage.empty_cache();
-    stage.sidecar.stop();
-    let uri = stage.mongo.uri();
-    let started = stage.sidecar.start(&uri, &nothing_stays());
-    started.expect("a sidecar");
-    stage.sidecar.wait_until_up();
-    // The first request opens what is kept open afterwards, to the sidecar and to MongoDB.
-    let address = stage.gridspool.address();
-    let one = Limit::Count(1);
-    download(address, "gridspool", &last(files), Part::Whole, one, false).expect("a download");
 }
 
 /// Where a contestant has its files.
@@ -191,7 +134,10 @@ fn download(
     };
     let outcome = load.run()?;
     let first_byte = quantile(&outcome.first_bytes, 0.5).as_secs_f64() * 1e3;
-    Ok(outcome.sample().with("first_byte", first_byte))
+    let median = quantile(&outcome.latencies, 0.5).as_secs_f64();
+    let longest = quantile(&outcome.latencies, 1.0).as_secs_f64();
+    let sample = outcome.sample().with("first_byte", first_byte);
+    Ok(sample.with("longest_by_median", longest / median))
 }
 
 fn addresses(stage: &Stage) -> [(&'static str, SocketAddr); 3] {
@@ -229,14 +175,14 @@ fn hot_case(stage: &Stage, work: &str, files: &Files, part: Part) -> Case {
             });
         }
     }
-    let alone = if files.size.bytes == SMALL.bytes {
-        0.35
-    } else {
-        0.9
-    };
+    let is_small = files.size.bytes == SMALL.bytes;
+    let alone = if is_small { 0.5 } else { 0.9 };
     case.compare("gridspool", "nginx alone", RATE, Goal::AtLeast(alone));
+    if is_small {
+        case.judge("gridspool", LONGEST, Goal::AtMost(10.0));
+        case.judge("nginx alone", LONGEST, Goal::None);
+    }
     if !is_range {
-        let is_small = files.size.bytes == SMALL.bytes;
         let plain = if is_small {
             Goal::AtLeast(10.0)
         } else {
@@ -347,19 +293,11 @@ fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
     case
 }
 
-fn last(files: &Files) -> Files {
-    let last = files.places.last().expect("a file").clone();
-    Files {
-        size: files.size,
-        places: vec![last],
-    }
-}
-
 /// What MongoDB does not have yet.
 fn pending_case(stage: &mut Stage, work: &str, size: Size) -> Case {
     let mut case = Case::new(work);
     stage.begin(NO_MONGODB, &[]).expect("a sidecar");
-    let files = uploaded(stage, size);
+    let files = uploaded(stage, size, count(stage, size));
     let limit = Limit::Seconds(stage.options.of(0.7, 1.5));
     let all = Limit::Count(count(stage, size));
     let [gridspool, alone, _] = addresses(stage);

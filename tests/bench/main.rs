@@ -11,11 +11,16 @@
 )]
 
 mod block;
+mod burst;
 mod case;
 mod commits;
+mod crowd;
 mod disk;
 mod downloads;
+mod files;
+mod fresh;
 mod load;
+mod mix;
 mod mongo;
 mod nginx;
 mod options;
@@ -31,6 +36,7 @@ mod slow;
 mod stage;
 mod stats;
 mod steps;
+mod together;
 mod uploads;
 mod wire;
 
@@ -64,6 +70,10 @@ fn main() -> ExitCode {
     let mut report = Report::new(&stage);
     uploads::run(&mut stage, &mut report);
     downloads::run(&mut stage, &mut report);
+    fresh::run(&mut stage, &mut report);
+    together::run(&mut stage, &mut report);
+    burst::run(&mut stage, &mut report);
+    mix::run(&mut stage, &mut report);
     slow::run(&mut stage, &mut report);
     commits::run(&mut stage, &mut report);
     pace::run(&mut stage, &mut report);

@@ -144,7 +144,7 @@ impl Nginx {
             .replace("include gridspool.conf;", before)
             .replace(
                 "include examples/*.conf;",
-                &format!("server {{\nlisten 127.0.0.1:{port};\n{server}}}"),
+                &format!("server {{\nlisten 127.0.0.1:{port} backlog=65535;\n{server}}}"),
             );
         fs::create_dir_all(&run).expect("a directory");
         fs::write(directory.join("nginx.conf"), main).expect("nginx.conf");
@@ -216,6 +216,11 @@ impl Nginx {
 
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Where it logs what goes wrong.
+    pub(crate) fn error_log(&self) -> PathBuf {
+        self.directory.join("run/error.log")
     }
 
     pub(crate) fn ids(&self) -> Vec<u32> {

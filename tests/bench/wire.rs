@@ -206,6 +206,46 @@ impl Connection {
     }
 }
 
+/// A client with one connection at a time, renewed where the server ends it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    connection: Connection,
+}
+
+impl Client {
+    /// # Errors
+    /// In words.
+    pub(crate) async fn of(address: SocketAddr) -> Result<Self, String> {
+        let connection = Connection::open(address).await.map_err(in_words)?;
+        Ok(Self {
+            address,
+            connection,
+        })
+    }
+
+    /// The place that the answer names, if it names one.
+    ///
+    /// # Errors
+    /// In words: no 2xx, not what was expected, or no answer.
+    pub(crate) async fn exchange(&mut self, request: &Request) -> Result<Option<String>, String> {
+        let answer = self.connection.exchange(request).await.map_err(in_words)?;
+        if answer.is_last {
+            *self = Self::of(self.address).await?;
+        }
+        match answer.status {
+            200..300 if answer.is_as_expected => Ok(answer.location),
+            200..300 => Err("not what was uploaded".to_owned()),
+            status => Err(format!("status {status}")),
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
+fn in_words(err: io::Error) -> String {
+    format!("connection: {err}")
+}
+
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let found = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     Some(found + 4)

@@ -1,0 +1,87 @@
+//! Files that are there before a measurement: with every contestant, or committed, and not yet read.
+
+use crate::block::Body;
+use crate::load::{Limit, Load};
+use crate::process::eventually;
+use crate::stage::Stage;
+use crate::uploads::Size;
+use crate::wire::Request;
+
+/// Files of one size, each known to every contestant.
+pub(crate) struct Files {
+    pub(crate) size: Size,
+    /// Paths through gridspool and the plain server, by number.
+    pub(crate) places: Vec<String>,
+}
+
+impl Files {
+    /// The last alone.
+    fn last(&self) -> &str {
+        self.places.last().expect("a file")
+    }
+}
+
+/// Uploads files through gridspool and to nginx alone.
+pub(crate) fn uploaded(stage: &Stage, size: Size, count: u64) -> Files {
+    let upload = |address| {
+        let load = Load {
+            address,
+            connections: size.connections,
+            limit: Limit::Count(count),
+            requests: &|number| {
+                Request::put(&format!("/files/{number}"), Body::of(number, size.bytes))
+            },
+        };
+        let outcome = load.run().expect("uploads before downloads");
+        assert_eq!(outcome.failures, 0, "{:?}", outcome.failure);
+        outcome.places
+    };
+    upload(stage.alone.address());
+    let places = upload(stage.gridspool.address());
+    let places = places.into_iter().map(|(_, place)| place).collect();
+    Files { size, places }
+}
+
+/// Uploads files and waits until they are in MongoDB and no longer in the journal.
+pub(crate) fn committed(stage: &mut Stage, size: Size, count: u64) -> Files {
+    let uri = stage.mongo.uri();
+    stage.begin(&uri, &nothing_stays()).expect("a sidecar");
+    let files = uploaded(stage, size, count);
+    wait_until_committed(stage);
+    files
+}
+
+/// Waits until all uploads are in MongoDB and no longer in the journal.
+pub(crate) fn wait_until_committed(stage: &Stage) {
+    eventually("all is committed", || {
+        (stage.sidecar.progress().pending == 0).then_some(())
+    });
+    eventually("no body is left", || {
+        stage.sidecar.has_no_bodies().then_some(())
+    });
+    stage.disk.settle();
+}
+
+/// Bodies leave the journal as soon as they are committed.
+pub(crate) fn nothing_stays() -> [(&'static str, String); 2] {
+    ["settled-grace-seconds", "settled-max-bytes"].map(|name| (name, "0".to_owned()))
+}
+
+/// Has nginx and the sidecar forget what they have read, all but the last file.
+pub(crate) fn forget_reads(stage: &mut Stage, files: &Files) {
+    stage.empty_cache();
+    stage.sidecar.stop();
+    let uri = stage.mongo.uri();
+    let started = stage.sidecar.start(&uri, &nothing_stays());
+    started.expect("a sidecar");
+    stage.sidecar.wait_until_up();
+    // The first request opens what is kept open afterwards, to the sidecar and to MongoDB.
+    let load = Load {
+        address: stage.gridspool.address(),
+        connections: files.size.connections,
+        limit: Limit::Count(1),
+        requests: &|_| Request::get(files.last()),
+    };
+    let outcome = load.run().expect("a download");
+    assert_eq!(outcome.failures, 0, "{:?}", outcome.failure);
+}

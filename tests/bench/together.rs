@@ -1,0 +1,226 @@
+//! A message to a group: many readers of one file in the same moment, of which nobody, or somebody, has
+//! read it before.
+
+use std::net::SocketAddr;
+
+use mongodb::bson::doc;
+
+use crate::block::Body;
+use crate::case::{Case, Goal, Metric};
+use crate::crowd::{self, Start};
+use crate::disk::empty;
+use crate::files::{Files, committed, forget_reads};
+use crate::mongo::{DATABASE, Mongo};
+use crate::nginx::Nginx;
+use crate::report::Report;
+use crate::stage::Stage;
+use crate::stats::{Sample, float};
+use crate::uploads::{SMALL, Size};
+use crate::wire::{Connection, Request};
+
+const KIB: u64 = 1024;
+
+const SIZES: [Size; 3] = [
+    SMALL,
+    Size {
+        name: "300 KiB",
+        bytes: 300 * KIB,
+        connections: 4,
+    },
+    // Two slices.
+    Size {
+        name: "2.5 MiB",
+        bytes: 2560 * KIB,
+        connections: 4,
+    },
+];
+
+const READERS: [usize; 3] = [10, 100, 500];
+
+/// By this many times of a lone reader's wait the last of all may be later than with nginx alone.
+const SHARE: f64 = 3.0;
+
+/// Times a file may be read from MongoDB, however many ask for it.
+const READ: f64 = 2.0;
+
+/// What the sidecar promises never to exceed.
+const MEMORY_MIB: f64 = 96.0;
+
+const LAST: Metric = Metric {
+    name: "last_first_byte",
+    unit: " ms to the last first byte",
+};
+const SENT: Metric = Metric {
+    name: "mongodb_kib",
+    unit: " KiB sent by MongoDB",
+};
+const FINDS: Metric = Metric {
+    name: "mongodb_finds",
+    unit: " finds",
+};
+const MEMORY: Metric = Metric {
+    name: "sidecar_peak_mib",
+    unit: " MiB of the sidecar",
+};
+
+/// All rows of many readers.
+pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
+    for size in SIZES {
+        let work = |readers, kind| format!("{readers} readers of one {} file, {kind}", size.name);
+        let wants = |readers| {
+            let kinds = ["cold", "hot"].map(|kind| work(readers, kind));
+            kinds.iter().any(|work| stage.options.wants(work))
+        };
+        let wanted: Vec<_> = READERS
+            .into_iter()
+            .filter(|readers| wants(*readers))
+            .collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        // The last one is what a cold start is warmed up with.
+        let files = committed(stage, size, 2);
+        for readers in wanted {
+            let works = ["cold", "hot"].map(|kind| work(readers, kind));
+            for case in together(stage, works, &files, readers) {
+                if stage.options.wants(&case.work) {
+                    report.add(case);
+                }
+            }
+        }
+        stage.end();
+        stage.mongo.forget(DATABASE);
+        empty(&stage.files);
+    }
+}
+
+/// So many readers of the first of these files.
+fn together(stage: &mut Stage, works: [String; 2], files: &Files, readers: usize) -> [Case; 2] {
+    let [mut cold, mut hot] = works.map(|work| Case::new(&work));
+    for _ in 0..stage.options.repeat {
+        let [gridspool, alone] = [&stage.gridspool, &stage.alone].map(Nginx::address);
+        forget_reads(stage, files);
+        let lone = read(stage, gridspool, files, 1);
+        forget_reads(stage, files);
+        cold.round("gridspool", || read(stage, gridspool, files, readers));
+        hot.round("gridspool", || read(stage, gridspool, files, readers));
+        let limit = read(stage, alone, files, readers);
+        for case in [&mut cold, &mut hot] {
+            case.round("a lone cold reader", || lone.clone());
+            case.round("nginx alone", || limit.clone());
+        }
+    }
+    for case in [&mut cold, &mut hot] {
+        let [lone, limit] =
+            ["a lone cold reader", "nginx alone"].map(|name| case.series(name, LAST));
+        let bound: Vec<_> = lone
+            .iter()
+            .zip(&limit)
+            .map(|(lone, limit)| SHARE * lone + limit)
+            .collect();
+        let theirs = "a lone cold reader, 3 times, and nginx alone";
+        case.compare_with("gridspool", theirs, &bound, LAST, Goal::AtMost(1.0));
+        case.compare("gridspool", "a lone cold reader", LAST, Goal::None);
+        case.compare("gridspool", "nginx alone", LAST, Goal::None);
+    }
+    for metric in [SENT, FINDS] {
+        cold.compare(
+            "gridspool",
+            "a lone cold reader",
+            metric,
+            Goal::AtMost(READ),
+        );
+        hot.judge("gridspool", metric, Goal::None);
+    }
+    cold.judge("gridspool", MEMORY, Goal::AtMost(MEMORY_MIB));
+    [cold, hot]
+}
+
+/// Readers who are connected, and ask in the same moment.
+fn read(
+    stage: &Stage,
+    address: SocketAddr,
+    files: &Files,
+    readers: usize,
+) -> Result<Sample, String> {
+    let is_alone = address == stage.alone.address();
+    let place = if is_alone {
+        "/files/0"
+    } else {
+        &files.places[0]
+    };
+    let request = Request::get(place).expecting(Body::of(0, files.size.bytes));
+    let start = Start::of(readers);
+    let before = Sent::by(&stage.mongo);
+    let mut sample = stage.measure(|| {
+        let ends = crowd::all(readers, async |_| {
+            let connected = Connection::open(address).await;
+            // Also one that has no connection: the others wait for it.
+            let begun = start.together().await;
+            let answer = connected?.exchange(&request).await?;
+            Ok::<_, std::io::Error>((answer.first_byte - begun, answer))
+        });
+        let mut waits = Vec::new();
+        for end in ends {
+            match end.map_err(|err| err.to_string())? {
+                (_, answer) if answer.status != 200 => {
+                    return Err(format!("status {}", answer.status));
+                }
+                (_, answer) if !answer.is_as_expected => {
+                    return Err("not what was uploaded".to_owned());
+                }
+                (wait, _) => waits.push(wait),
+            }
+        }
+        let mut sample = Sample::default();
+        sample.set_latencies(&waits);
+        let last = sample.value("max").unwrap_or_default();
+        Ok(sample.with("last_first_byte", last))
+    })?;
+    let sent = before.since(&stage.mongo);
+    sample.set("mongodb_kib", sent.bytes / 1024.0);
+    sample.set("mongodb_finds", sent.finds);
+    let peak = sample.usage.get("sidecar").map(|usage| usage.peak_mib);
+    sample.set("sidecar_peak_mib", peak.unwrap_or_default());
+    Ok(sample)
+}
+
+/// What MongoDB has sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    bytes: f64,
+    finds: f64,
+    /// What a question for these numbers adds to them.
+    own_bytes: f64,
+}
+
+impl Sent {
+    fn by(mongo: &Mongo) -> Self {
+        let [first, second] = [(); 2].map(|()| Self::asked(mongo));
+        Self {
+            own_bytes: second.0 - first.0,
+            bytes: second.0,
+            finds: second.1,
+        }
+    }
+
+    fn since(self, mongo: &Mongo) -> Self {
+        let (bytes, finds) = Self::asked(mongo);
+        Self {
+            bytes: bytes - self.bytes - self.own_bytes,
+            finds: finds - self.finds,
+            ..self
+        }
+    }
+
+    fn asked(mongo: &Mongo) -> (f64, f64) {
+        let status = mongo.admin(doc! { "serverStatus": 1 });
+        let status = status.expect("the status of MongoDB");
+        let number = |section: &str, name: &str| {
+            let section = status.get_document(section).expect("a section");
+            float(section.get_i64(name).expect("a number"))
+        };
+        let sent = number("network", "bytesOut");
+        (sent, number("opcounters", "query"))
+    }
+}
