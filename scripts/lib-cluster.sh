@@ -39,9 +39,35 @@ recall_cluster() {
 # Prints where the nginx of node NUMBER listens: each has two ports, behind the balancer's.
 node_address() { printf '127.0.0.1:%s\n' "$((port + 2 * $1))"; }
 
+# Names our nodes wherever the example balancer names its three.
+name_nodes() {
+  local number address rest servers upstreams='' takers=''
+  for rest in ' max_fails=2 fail_timeout=10s;' ' max_fails=1 fail_timeout=5s;' ' max_fails=0;'; do
+    servers=''
+    for ((number = 1; number <= nodes; number++)); do
+      address=$(node_address "${number}")
+      servers+="  server ${address}${rest}"$'\n'
+    done
+    replace "  server 10.0.0.1:8080${rest}"$'\n' "${servers}"
+  done
+  for ((number = 1; number <= nodes; number++)); do
+    address=$(node_address "${number}")
+    upstreams+="upstream gridspool_node_${number} {"$'\n'"  server ${address};"$'\n}\n\n'
+    takers+="  ${number} gridspool_node_${number};"$'\n'
+  done
+  replace $'upstream gridspool_node_1 {\n  server 10.0.0.1:8080;\n}\n\n' "${upstreams}"
+  replace $'  1 gridspool_node_1;\n  2 gridspool_node_2;\n  3 gridspool_node_3;\n' "${takers}"
+  for number in 2 3; do
+    for rest in ' max_fails=2 fail_timeout=10s;' ' max_fails=1 fail_timeout=5s;' ' max_fails=0;'; do
+      replace "  server 10.0.0.${number}:8080${rest}"$'\n' ''
+    done
+    replace "upstream gridspool_node_${number} {"$'\n'"  server 10.0.0.${number}:8080;"$'\n}\n\n' ''
+  done
+}
+
 # The balancer of nginx.conf.d/examples, with our ports, and a port without TLS besides.
 write_balancer_files() {
-  local user_directive='' number servers='' address rest=' max_fails=2 fail_timeout=10s;'
+  local user_directive=''
   # Only root's nginx may name a user.
   [[ ${service_user} != root ]] || user_directive='user root;'
   stage=${home}/nginx
@@ -49,13 +75,7 @@ write_balancer_files() {
   install -d -m 0750 -- "${stage}/examples"
   cp -- "${checkout}/scripts/nginx.conf.in" "${stage}/nginx.conf"
   cp -- "${checkout}/nginx.conf.d/examples/balancer.conf" "${stage}/examples"
-  for ((number = 1; number <= nodes; number++)); do
-    address=$(node_address "${number}")
-    servers+="  server ${address}${rest}"$'\n'
-  done
-  replace "  server 10.0.0.1:8080${rest}"$'\n' "${servers}"
-  replace "  server 10.0.0.2:8080${rest}"$'\n' ''
-  replace "  server 10.0.0.3:8080${rest}"$'\n' ''
+  name_nodes
   replace 'listen 127.0.0.1:8443 ' "listen 127.0.0.1:${port};"$'\n'"  listen 127.0.0.1:${tls_port} "
   replace ' /etc/gridspool/tls/' " ${home}/tls/"
   # No node's files are the balancer's, but a place for bodies must be named even if none is written.

@@ -27,6 +27,15 @@ pub const METHOD: &str = "x-gridspool-method";
 /// Where nginx asks before it reads the body of an upload.
 pub const ADMISSION: &str = "/_gridspool/admission";
 
+/// Where a balancer asks before it sends an upload.
+pub const ROOM_FOR_UPLOAD: &str = "/_gridspool/room";
+
+/// The number of the node that says yes.
+pub const NODE: &str = "x-gridspool-node";
+
+/// A word that comes with such a yes, and with the upload that follows it.
+pub const ROOM: &str = "x-gridspool-room";
+
 /// Tells nginx which of its locations refuses the upload; see [`refusal_location`].
 pub const REFUSAL: &str = "x-gridspool-refusal";
 

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::Mutex;
 
@@ -41,6 +41,8 @@ pub(super) struct Caller {
     pub(super) grant: Grant,
     /// The token's subject, or the address: whom uploads are counted for.
     subject: String,
+    /// What a balancer was told when it asked for room.
+    room: Option<HeaderValue>,
 }
 
 impl Access {
@@ -77,7 +79,11 @@ impl Access {
         };
         let subject = grant.subject().map(|subject| format!("sub {subject}"));
         let subject = subject.unwrap_or_else(address);
-        Ok(Caller { grant, subject })
+        Ok(Caller {
+            grant,
+            subject,
+            room: headers.get(accel::ROOM).cloned(),
+        })
     }
 
     /// What is free on the disk; asks it now and then only.
@@ -224,8 +230,13 @@ impl Caller {
     /// Lets an upload begin, and counts it. nginx asks for this before it reads a body; of a body that
     /// came with its head it is asked when that is there.
     pub(super) fn let_in(&self, node: &Node) -> Result<(), Problem> {
-        node.drain.check()?;
+        node.drain.check(self.room.as_ref())?;
         node.access.subjects.count(&self.subject)
+    }
+
+    /// Whether a balancer was told that this upload may come: there was room for it then.
+    pub(super) fn is_expected(&self, node: &Node) -> bool {
+        node.drain.has_promised(self.room.as_ref())
     }
 
     /// Whether the body may be kept, now that all of it is there; room for it among what is pending

@@ -1,8 +1,11 @@
 //! Taking a node out of service: no new uploads, while everything else goes on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderValue;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
@@ -11,33 +14,74 @@ use super::{Node, Problem};
 /// Seconds in which a balancer has noticed.
 const RETRY_SECONDS: u32 = 5;
 
+/// For so long after the beginning of a drain come uploads that were told yes before it: small bodies
+/// on slow links.
+const PROMISED: Duration = Duration::from_mins(1);
+
 /// Whether this node is being drained. A restart forgets it.
-#[derive(Debug, Default)]
-pub struct Drain(AtomicBool);
+#[derive(Debug)]
+pub struct Drain {
+    since: Mutex<Option<Instant>>,
+    /// What a balancer is told with a yes, and nobody else. The same until this process ends.
+    word: String,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        // The standard library seeds each hasher from the operating system's random source.
+        let word = RandomState::new().hash_one(Instant::now());
+        Self {
+            since: Mutex::default(),
+            word: format!("{word:016x}"),
+        }
+    }
+}
 
 impl Drain {
     pub(super) fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.since().is_some()
     }
 
-    /// Refuses an upload whose body has not been read yet. One whose body is here is taken: it was
-    /// let in before.
-    pub(super) fn check(&self) -> Result<(), Problem> {
-        if self.is_on() {
-            Err(Problem::draining())
-        } else {
-            Ok(())
+    /// Comes with a yes to a balancer, and back with the upload.
+    pub(super) fn word(&self) -> &str {
+        &self.word
+    }
+
+    /// Whether an upload comes with that word.
+    pub(super) fn has_promised(&self, word: Option<&HeaderValue>) -> bool {
+        word.is_some_and(|word| word == self.word.as_str())
+    }
+
+    /// Refuses an upload whose body has not been read yet, unless it comes with the word that a yes
+    /// had. One whose body is here is taken: it was let in before.
+    pub(super) fn check(&self, word: Option<&HeaderValue>) -> Result<(), Problem> {
+        match self.since() {
+            None => Ok(()),
+            Some(since) => {
+                if self.has_promised(word) && since.elapsed() < PROMISED {
+                    Ok(())
+                } else {
+                    Err(Problem::draining())
+                }
+            }
         }
     }
 
     fn set(&self, is_on: bool) -> HttpResponse {
-        self.0.store(is_on, Ordering::Relaxed);
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if is_on {
+            // Asked again, it goes on.
+            since.get_or_insert_with(Instant::now);
             log::info!("draining: no new uploads are taken");
         } else {
+            *since = None;
             log::info!("uploads are taken again");
         }
         HttpResponse::Ok().json(json!({ "draining": is_on }))
+    }
+
+    fn since(&self) -> Option<Instant> {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -31,6 +31,7 @@ mod prefer;
 mod problem;
 mod ranges;
 mod refusal;
+mod room;
 mod seldom;
 mod slices;
 mod subjects;
@@ -131,6 +132,7 @@ pub fn public(service: &mut ServiceConfig) {
         )
         .service(file("/files/{id}/{name:.*}"))
         .route(accel::ADMISSION, web::get().to(access::admission))
+        .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))
         .route(&slices_of(accel::STORE), web::get().to(slices::slice))
         .route(&slices_of(accel::SMALL_STORE), web::get().to(slices::slice))
         .route(

@@ -64,6 +64,9 @@ impl Upload {
             Course::Adopt(running) => running,
         };
         let free = self.node.access.free(&self.node.journal).await?;
+        if !self.caller.is_expected(&self.node) {
+            self.node.journal.check_room(free, received.length())?;
+        }
         let (answer, told) = oneshot::channel();
         let waiter = Box::new(Uploader {
             node: self.node.clone(),

@@ -58,19 +58,21 @@ impl Journal {
     /// `Full`, `NoSpace` or `Poisoned`.
     pub fn check_room(&self, free: Free, length: u64) -> Result<(), AdoptError> {
         self.check_poison()?;
-        self.check_free(free, length)?;
+        check_free(free, length, self.free_marks())?;
         self.check_marks(&self.index(), length)
     }
 
-    /// Whether an upload of `length` bytes would be admitted now; reserves nothing.
+    /// The same, with a question to the disk.
     ///
     /// # Errors
     /// `Full`, `NoSpace` or `Poisoned`.
     pub fn check_admission(&self, length: u64) -> Result<(), AdoptError> {
-        self.admit(length).map(drop)
+        let free = self.free().map_err(at("ask for free space"))?;
+        self.check_room(free, length)
     }
 
-    /// Reserves room below the marks.
+    /// Reserves room below the marks for a body that is on the disk, or in memory. It was let in before
+    /// it came, and others came meanwhile: so the disk may be half below its marks by now.
     pub(super) fn admit(&self, length: u64) -> Result<Reserved<'_>, AdoptError> {
         let free = self.free().map_err(at("ask for free space"))?;
         self.admit_into(free, length)
@@ -79,7 +81,12 @@ impl Journal {
     /// The same, with what is free on the disk.
     pub(super) fn admit_into(&self, free: Free, length: u64) -> Result<Reserved<'_>, AdoptError> {
         self.check_poison()?;
-        self.check_free(free, 0)?;
+        let Free { bytes, inodes } = self.free_marks();
+        let half = Free {
+            bytes: bytes.div_ceil(2),
+            inodes: inodes.div_ceil(2),
+        };
+        check_free(free, 0, half)?;
         let mut index = self.index();
         self.check_marks(&index, length)?;
         let totals = Totals::of(length);
@@ -120,17 +127,25 @@ impl Journal {
         slot.is_some_and(|slot| Room::is_pending(slot.room))
     }
 
-    /// Whether the disk stays above its marks when `coming` more bytes are written.
-    fn check_free(&self, free: Free, coming: u64) -> Result<(), AdoptError> {
-        let Free { bytes, inodes } = free;
-        let low = if bytes.saturating_sub(coming) < self.limits.min_free_bytes {
-            format!("{bytes} bytes are free")
-        } else if inodes < self.limits.min_free_inodes {
-            format!("{inodes} inodes are free")
-        } else {
-            return Ok(());
-        };
-        let cause = io::Error::new(io::ErrorKind::StorageFull, low);
-        Err(AdoptError::NoSpace(cause))
+    /// What has to stay free.
+    fn free_marks(&self) -> Free {
+        Free {
+            bytes: self.limits.min_free_bytes,
+            inodes: self.limits.min_free_inodes,
+        }
     }
+}
+
+/// Whether the disk stays above its marks when `coming` more bytes are written.
+fn check_free(free: Free, coming: u64, marks: Free) -> Result<(), AdoptError> {
+    let Free { bytes, inodes } = free;
+    let low = if bytes.saturating_sub(coming) < marks.bytes {
+        format!("{bytes} bytes are free")
+    } else if inodes < marks.inodes {
+        format!("{inodes} inodes are free")
+    } else {
+        return Ok(());
+    };
+    let cause = io::Error::new(io::ErrorKind::StorageFull, low);
+    Err(AdoptError::NoSpace(cause))
 }

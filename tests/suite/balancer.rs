@@ -1,44 +1,22 @@
 //! The examples for several nodes behind one name: clients see one service.
 
-use std::io::Write as _;
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-use crate::support::{Builder, Client, Cluster, Mongo, Site, curl, noise, wait_until};
+use crate::support::{
+    Balancer, Builder, Client, Cluster, Mongo, Site, curl, eventually, noise, read_to_end,
+    wait_until,
+};
 
-/// A balancer in front of these nodes: an nginx of its own, with the example.
-fn balancer(cluster: &Cluster) -> (Site, String) {
-    let mut host = Site::without_mongodb();
-    let port = Site::free_port();
-    let address = |place: usize| cluster.nodes[place].url().replace("http://", "");
-    let changes = [
-        ("127.0.0.1:8443", format!("127.0.0.1:{port}")),
-        ("10.0.0.1:8080", address(0)),
-        ("10.0.0.2:8080", address(1)),
-        (
-            "  server 10.0.0.3:8080 max_fails=2 fail_timeout=10s;\n",
-            String::new(),
-        ),
-    ];
-    host.add_example("balancer.conf", "balancer.conf", &changes);
-    (host, format!("https://127.0.0.1:{port}"))
-}
-
-/// Uploads with HTTP/2 until that is a 201, as a client does that heeds `Retry-After`; the path.
+/// Uploads with HTTP/2; the path.
 fn upload(url: &str, body: &[u8], options: &[&str]) -> String {
-    crate::support::eventually("the upload is taken", || {
-        let files = format!("{url}/files/");
-        let arguments = [options, &["--http2", "-T", "body", &files]].concat();
-        let sent = curl(("body", body), &arguments);
-        assert_eq!(sent.version, "2");
-        match sent.answer.status {
-            201 => Some(sent.answer.header("location").to_owned()),
-            status => {
-                assert_eq!(status, 503, "{:?}", sent.answer);
-                assert!(!sent.answer.header("retry-after").is_empty());
-                None
-            }
-        }
-    })
+    let files = format!("{url}/files/");
+    let arguments = [options, &["--http2", "-T", "body", &files]].concat();
+    let sent = curl(("body", body), &arguments);
+    assert_eq!(sent.version, "2");
+    assert_eq!(sent.answer.status, 201, "{:?}", sent.answer);
+    sent.answer.header("location").to_owned()
 }
 
 fn assert_content(url: &str, path: &str, content: &[u8]) {
@@ -49,44 +27,115 @@ fn assert_content(url: &str, path: &str, content: &[u8]) {
 
 #[test]
 fn behind_a_balancer_files_go_in_and_out_while_nodes_come_and_go() {
-    let mongo = Mongo::start();
+    let mut mongo = Mongo::start();
     let mut cluster = Cluster::start(2, &Builder::default(), &mongo);
-    let (_host, url) = balancer(&cluster);
+    let mut balancer = cluster.balancer();
+    let url = &balancer.url.clone();
     let content = noise(1, 2_500_000);
-    let paths = [0; 4].map(|_| upload(&url, &content, &[]));
-    let nodes: std::collections::BTreeSet<_> = paths.iter().map(|path| &path[15..19]).collect();
+    let paths = [0; 4].map(|_| upload(url, &content, &[]));
+    let nodes: BTreeSet<_> = paths.iter().map(|path| &path[15..19]).collect();
     assert_eq!(nodes.len(), 2, "both nodes take uploads: {paths:?}");
     for path in &paths {
-        assert_content(&url, path, &content);
+        assert_content(url, path, &content);
     }
+    assert_a_yes_outlasts_a_drain(&cluster, &balancer);
     // One is drained: the other takes all, and both are read from.
     assert_eq!(cluster.nodes[0].ask_admin("POST", "/drain").0, 200);
     for _ in 0..4 {
-        let path = upload(&url, b"while one is drained", &[]);
+        let path = upload(url, b"while one is drained", &[]);
         assert!(path.starts_with(&format!("{}0002", &path[..15])), "{path}");
-        assert_content(&url, &path, b"while one is drained");
+        assert_content(url, &path, b"while one is drained");
     }
     cluster.nodes.iter().for_each(Site::wait_until_committed);
     // And switched off.
     cluster.nodes[0].kill_sidecar();
     cluster.nodes[0].stop_nginx();
     for path in &paths {
-        assert_content(&url, path, &content);
+        assert_content(url, path, &content);
     }
-    let path = upload(&url, b"while one is off", &[]);
-    assert_content(&url, &path, b"while one is off");
+    let path = upload(url, b"while one is off", &[]);
+    assert_content(url, &path, b"while one is off");
     cluster.nodes[0].start_sidecar();
     cluster.nodes[0].start_nginx();
-    wait_until("the node takes uploads again", || {
-        let path = upload(&url, b"again", &[]);
-        path[15..19] == *"0001"
+    mongo.stop();
+    let again = eventually("the node takes uploads again", || {
+        let path = upload(url, b"again", &[]);
+        (path[15..19] == *"0001").then_some(path)
     });
+    assert_faults_of_files_count_against_no_node(&mut cluster, &mut balancer, &again);
+}
+
+/// Both nodes are drained while a client that was told to go on has not sent its small body yet.
+fn assert_a_yes_outlasts_a_drain(cluster: &Cluster, balancer: &Balancer) {
+    let address = balancer.client.base.replace("http://", "");
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let head = "POST /files HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 7\r\n\
+                Expect: 100-continue\r\nContent-Type: text/plain\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    for node in &cluster.nodes {
+        assert_eq!(node.ask_admin("POST", "/drain").0, 200);
+    }
+    let refused = balancer.client.post("/files", &[], b"content");
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    stream.write_all(b"content").unwrap();
+    let answer = String::from_utf8(read_to_end(stream)).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    for node in &cluster.nodes {
+        assert_eq!(node.ask_admin("DELETE", "/drain").0, 200);
+    }
+}
+
+/// MongoDB is away, and the file is pending on the first node, which dies.
+fn assert_faults_of_files_count_against_no_node(
+    cluster: &mut Cluster,
+    balancer: &mut Balancer,
+    pending: &str,
+) {
+    cluster.nodes[0].kill_sidecar();
+    let kept = upload(&balancer.url, b"kept", &[]);
+    for path in [pending, "/readyz", "/files/6500000000010102030405ff"] {
+        for _ in 0..8 {
+            let answer = balancer.client.get(path);
+            assert_eq!(answer.status, 503, "{path}: {answer:?}");
+            assert!(!answer.body.is_empty(), "{path}");
+        }
+        assert_content(&balancer.url, &kept, b"kept");
+        upload(&balancer.url, b"still taken", &[]);
+    }
+    // Phones that stall are cut off by the balancer, before a node sees it.
+    balancer.host.change_nginx(&[(
+        "examples/balancer.conf",
+        "client_body_timeout 45s",
+        "client_body_timeout 1s",
+    )]);
+    let address = balancer.client.base.replace("http://", "");
+    let stalled: Vec<_> = (0..60)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            let head = "POST /files HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nbegun";
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for stream in stalled {
+        read_to_end(stream);
+    }
+    for _ in 0..4 {
+        assert_content(&balancer.url, &kept, b"kept");
+        upload(&balancer.url, b"still taken", &[]);
+    }
 }
 
 #[test]
 fn the_way_between_nodes_is_closed_at_the_balancer() {
     let cluster = Cluster::start_without_mongodb(2, &Builder::default());
-    let (_host, url) = balancer(&cluster);
+    let balancer = cluster.balancer();
+    let url = &balancer.url;
     for path in ["/_gridspool/hop/node", "/files/..%2F_gridspool/hop/node"] {
         let answer = curl(("body", b""), &["--path-as-is", &format!("{url}{path}")]).answer;
         assert_eq!(answer.status, 404, "{path}");
@@ -101,29 +150,10 @@ fn nodes_count_the_uploads_of_a_client_by_its_own_address_behind_a_balancer() {
     for node in &mut cluster.nodes {
         add_edge(node);
     }
-    let mut host = Site::without_mongodb();
-    let port = Site::free_port();
-    let private = cluster
-        .nodes
-        .iter()
-        .map(edge_ports)
-        .map(|(_, private)| private);
-    let private: Vec<_> = private.collect();
-    // Both lines lead to one node, as each counts for itself.
-    let changes = [
-        ("127.0.0.1:8443", format!("127.0.0.1:{port}")),
-        ("10.0.0.1:8080", format!("127.0.0.1:{}", private[0])),
-        (
-            "  server 10.0.0.2:8080 max_fails=2 fail_timeout=10s;\n",
-            String::new(),
-        ),
-        (
-            "  server 10.0.0.3:8080 max_fails=2 fail_timeout=10s;\n",
-            String::new(),
-        ),
-    ];
-    host.add_example("balancer.conf", "balancer.conf", &changes);
-    let url = format!("https://127.0.0.1:{port}/files/");
+    // One node, as each counts for itself.
+    let (_, private) = edge_ports(&cluster.nodes[0]);
+    let balancer = Balancer::before(&[format!("127.0.0.1:{private}")]);
+    let url = format!("{}/files/", balancer.url);
     let upload = |client: &str, claim: &str| {
         let claim = format!("X-Forwarded-For: {claim}");
         let arguments = ["--interface", client, "-H", &claim, "-T", "body", &url];

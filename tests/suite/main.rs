@@ -13,6 +13,7 @@
 )]
 
 mod balancer;
+mod balancer_faults;
 mod browser;
 mod cache;
 mod cluster;

@@ -144,8 +144,9 @@ fn a_node_that_is_cut_from_mongodb_takes_uploads_that_every_node_gives() {
 fn a_host_that_dies_under_load_and_comes_back_has_lost_nothing() {
     let network = Network::new("a host that dies", 4);
     let (mongo, mut cluster) = start(&network);
-    let (_host, front) = cluster.balancer();
-    let mut load = Load::start(&front, &cluster.clients());
+    let balancer = cluster.balancer();
+    let front = &balancer.client;
+    let mut load = Load::start(front, &cluster.clients());
     load.go_on(GO_ON);
     for node in NODES {
         kill_host(&network, &mut cluster, node, &load);
@@ -158,8 +159,9 @@ fn a_host_that_dies_under_load_and_comes_back_has_lost_nothing() {
 fn a_primary_that_dies_or_steps_down_under_load_has_every_file_once_in_the_end() {
     let network = Network::new("a primary that dies", 6);
     let (mut mongo, cluster) = start(&network);
-    let (_host, front) = cluster.balancer();
-    let mut load = Load::start(&front, &cluster.clients());
+    let balancer = cluster.balancer();
+    let front = &balancer.client;
+    let mut load = Load::start(front, &cluster.clients());
     load.go_on(GO_ON);
     kill_primary(&network, &mut mongo, &load);
     mongo.elect_another();
@@ -172,8 +174,9 @@ fn a_primary_that_dies_or_steps_down_under_load_has_every_file_once_in_the_end()
 fn through_cuts_and_deaths_in_turn_uploads_and_reads_go_on_and_nothing_is_lost() {
     let network = Network::new("cuts and deaths in turn", 6);
     let (mut mongo, mut cluster) = start(&network);
-    let (_host, front) = cluster.balancer();
-    let mut load = Load::start(&front, &cluster.clients());
+    let balancer = cluster.balancer();
+    let front = &balancer.client;
+    let mut load = Load::start(front, &cluster.clients());
     load.go_on(GO_ON);
     // A node from another, and one from all of MongoDB.
     let members: Vec<_> = (NODES.end..network.hosts.len()).collect();
@@ -199,11 +202,12 @@ fn each_of_many_files_is_given_by_every_node_at_once_with_one_etag() {
     let count = std::env::var("GRIDSPOOL_TEST_UPLOADS").map_or(1000, |text| text.parse().unwrap());
     let mongo = Mongo::start();
     let cluster = Cluster::start(3, &impatient(), &mongo);
-    let (_host, front) = cluster.balancer();
+    let balancer = cluster.balancer();
+    let front = &balancer.client;
     let lengths = [500, 40_000, 100_000, 300_000];
     std::thread::scope(|scope| {
         for worker in 0..4 {
-            let (front, nodes) = (&front, cluster.clients());
+            let (front, nodes) = (front, cluster.clients());
             scope.spawn(move || {
                 for seed in (worker..count).step_by(4) {
                     let content = noise(seed, lengths[usize::try_from(seed / 4 % 4).unwrap()]);

@@ -55,6 +55,11 @@ fn a_node_that_is_drained_takes_no_new_uploads_and_says_when_it_may_go() {
     let site = Site::start(&mongo);
     let client = site.client();
     let file = client.upload(b"content");
+    let room =
+        |length: &str| client.get_with("/_gridspool/room", &[("X-Gridspool-Body-Length", length)]);
+    let yes = room("1000000");
+    assert_eq!((yes.status, yes.header("x-gridspool-node")), (204, "1"));
+    room("99999999999999").assert_problem(404, "no-room");
     let half = site.half_upload(&noise(1, 200_000));
     let drained = std::thread::scope(|scope| {
         let draining = scope.spawn(|| finish(&mut drain(&site)));
@@ -65,6 +70,9 @@ fn a_node_that_is_drained_takes_no_new_uploads_and_says_when_it_may_go() {
         refused.assert_problem(503, "draining");
         assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
         assert_eq!(client.get("/readyz").status, 503);
+        client
+            .get("/_gridspool/room")
+            .assert_problem(404, "no-room");
         assert!(client.get(&file.path).body == b"content");
         assert!(half.finish().unwrap().starts_with("HTTP/1.1 201"));
         assert_eq!(site.entries("incoming") + site.entries("deferred"), 2);

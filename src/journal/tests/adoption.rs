@@ -207,15 +207,19 @@ fn the_mark_of_entries_counts_every_room_of_the_backlog() {
 }
 
 #[test]
-fn scarce_space_on_the_disk_refuses_uploads() {
+fn scarce_space_on_the_disk_refuses_uploads_and_those_that_were_let_in_at_half_of_it() {
     let mut scratch = Scratch::new();
     scratch.limits.min_free_bytes = 500;
     let journal = scratch.journal();
-    scratch.disk.set_free_bytes(499);
+    scratch.disk.set_free_bytes(249);
     let refusal = scratch.try_adopt(&journal, b"body").unwrap_err();
-    assert_no_space(&refusal, "499 bytes are free");
+    assert_no_space(&refusal, "249 bytes are free");
     assert_eq!(scratch.names(), Vec::<String>::new());
-    scratch.disk.set_free_bytes(500);
+    scratch.disk.set_free_bytes(499);
+    assert_no_space(
+        &journal.check_admission(0).unwrap_err(),
+        "499 bytes are free",
+    );
     scratch.adopt(&journal, b"body");
 }
 

@@ -86,22 +86,6 @@ impl Cluster {
         std::fs::set_permissions(self.key(), mode).expect("a mode");
     }
 
-    /// A balancer in front of three nodes: the example, on an nginx of its own, without TLS.
-    pub(crate) fn balancer(&self) -> (Site, Client) {
-        let mut host = Site::without_mongodb();
-        let listen = format!("127.0.0.1:{}", Site::free_port());
-        let address = |place: usize| self.nodes[place].url().replace("http://", "");
-        let changes = [
-            ("127.0.0.1:8443 ssl http2", listen.clone()),
-            ("10.0.0.1:8080", address(0)),
-            ("10.0.0.2:8080", address(1)),
-            ("10.0.0.3:8080", address(2)),
-        ];
-        host.add_example("balancer.conf", "balancer.conf", &changes);
-        let client = Client::of(format!("http://{listen}"), None);
-        (host, client)
-    }
-
     /// A client of each node.
     pub(crate) fn clients(&self) -> Vec<Client> {
         self.nodes.iter().map(Site::client).collect()

@@ -1,6 +1,7 @@
 //! What tests run: a MongoDB, a site (nginx and sidecar), and a client.
 
 mod answer;
+mod balancer;
 mod browser;
 mod bucket;
 mod client;
@@ -33,6 +34,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, read_to_end};
+pub(crate) use balancer::Balancer;
 pub(crate) use browser::Browser;
 pub(crate) use bucket::{CHUNK, object_id};
 pub(crate) use client::{Client, Uploaded};

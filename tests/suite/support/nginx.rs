@@ -69,6 +69,17 @@ impl Site {
         assert_eq!(self.url(), port, "nginx did not start with {changes:?}");
     }
 
+    /// Has nginx read its files anew, and go on with new workers.
+    pub(crate) fn reload_nginx(&self) {
+        let before = self.nginx_workers();
+        self.nginx.as_ref().expect("an nginx").signal(Signal::HUP);
+        eventually("nginx has new workers", || {
+            let now = self.nginx_workers();
+            let is_new = |id: &u32| !before.contains(id);
+            now.iter().any(is_new).then_some(())
+        });
+    }
+
     /// What the example site has logged of its requests.
     pub(crate) fn access_log(&self) -> String {
         let path = self.run_dir().join("gridspool.log");

@@ -50,7 +50,15 @@ impl SmallDisk {
         }
     }
 
-    /// Gives back what [`SmallDisk::leave_inodes`] took.
+    /// Takes all room but so many bytes, by one file.
+    pub(crate) fn leave_bytes(&self, count: u64) {
+        let free = self.free();
+        let length = (free.f_bavail * free.f_frsize).saturating_sub(count);
+        let content = vec![0; usize::try_from(length).expect("a small disk")];
+        std::fs::write(self.filler().join("bytes"), content).expect("a file");
+    }
+
+    /// Gives back what [`SmallDisk::leave_inodes`] or [`SmallDisk::leave_bytes`] took.
     pub(crate) fn give_back(&self) {
         std::fs::remove_dir_all(self.directory.join("filler")).expect("the filler");
     }

@@ -1,0 +1,170 @@
+//! Nodes that fail in every way behind the example balancer, while clients upload: no client sees it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, RwLock};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{
+    Answer, Balancer, Builder, Cluster, Ledger, Site, SmallDisk, Uploaded, curl, noise, wait_until,
+};
+
+/// What goes into the journal's log, what nginx spools, and what has a file of its own.
+const LENGTHS: [usize; 5] = [500, 20_000, 40_000, 200_000, 1_000_000];
+
+/// Uploads while each fault lasts.
+const GO_ON: usize = 25;
+
+/// Clients that upload one thing after the other, in every way in which clients do.
+struct Uploads<'a> {
+    balancer: &'a Balancer,
+    begun: AtomicUsize,
+    until: AtomicUsize,
+    ledger: Ledger,
+    failed: Mutex<Vec<String>>,
+    /// Whoever holds it to write has all uploads wait that have not begun.
+    gate: RwLock<()>,
+}
+
+impl Uploads<'_> {
+    /// One client: goes on until it is told that there are enough.
+    fn run(&self) {
+        while self.begun.load(Ordering::SeqCst) < self.until.load(Ordering::SeqCst) {
+            let _open = self.gate.read().unwrap();
+            self.upload(self.begun.fetch_add(1, Ordering::SeqCst));
+        }
+    }
+
+    fn upload(&self, number: usize) {
+        let (seed, length) = (number.try_into().unwrap(), LENGTHS[number % LENGTHS.len()]);
+        let content = noise(seed, length);
+        let client = &self.balancer.client;
+        let files = format!("{}/files/", self.balancer.url);
+        let by_curl = |options: &[&str]| {
+            let arguments = [options, &["--max-time", "60", &files]].concat();
+            curl(("body", &content), &arguments).answer
+        };
+        let answer: Answer = match number % 6 {
+            0 => client.post("/files", &[], &content),
+            1 => client.put("/files/name", &content),
+            2 => client.post_chunked("/files", &content),
+            3 => by_curl(&["--http1.1", "-T", "-"]),
+            4 => by_curl(&["--http2", "-T", "body"]),
+            // Of which no length is told.
+            _ => by_curl(&["--http2", "-T", "-"]),
+        };
+        if answer.status == 201 {
+            self.ledger.enter(Uploaded::read(&answer), seed, length);
+        } else {
+            let failed = format!("{number}, {length} bytes: {answer:?}");
+            self.failed.lock().unwrap().push(failed);
+        }
+    }
+
+    /// Waits until so many more uploads are answered.
+    fn go_on(&self, count: usize) {
+        let before = self.ledger.len();
+        wait_until("uploads go on", || {
+            assert_eq!(*self.failed.lock().unwrap(), Vec::<String>::new());
+            self.ledger.len() >= before + count
+        });
+    }
+}
+
+/// Ends the clients, also when a test fails.
+struct Over<'a>(&'a Uploads<'a>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.until.store(300, Ordering::SeqCst);
+    }
+}
+
+fn signal(id: u32, signal: Signal) {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    kill_process(id.unwrap(), signal).unwrap();
+}
+
+/// One fault after the other, each while uploads go on.
+fn strike(cluster: &mut Cluster, disk: Option<&SmallDisk>, uploads: &Uploads<'_>) {
+    uploads.go_on(GO_ON);
+    let admin = |site: &Site, method: &str| assert_eq!(site.ask_admin(method, "/drain").0, 200);
+    for _ in 0..2 {
+        admin(&cluster.nodes[0], "POST");
+        uploads.go_on(GO_ON);
+        admin(&cluster.nodes[0], "DELETE");
+    }
+    if let Some(disk) = disk {
+        disk.leave_bytes(28 << 20);
+        uploads.go_on(GO_ON);
+        disk.give_back();
+    }
+    // As a service manager does it, which keeps the socket.
+    assert!(cluster.nodes[1].stop_sidecar().success());
+    uploads.go_on(5);
+    cluster.nodes[1].start_sidecar();
+    cluster.nodes[0].reload_nginx();
+    uploads.go_on(GO_ON);
+    // What is on its way there waits, and goes on.
+    cluster.nodes[0].freeze();
+    uploads.go_on(GO_ON);
+    cluster.nodes[0].thaw();
+    signal(cluster.nodes[1].sidecar_id(), Signal::STOP);
+    uploads.go_on(GO_ON);
+    signal(cluster.nodes[1].sidecar_id(), Signal::CONT);
+    // What is on its way dies with a node: nobody knows of it.
+    {
+        let _closed = uploads.gate.write().unwrap();
+        cluster.nodes[0].kill_all();
+    }
+    uploads.go_on(GO_ON);
+    {
+        let _closed = uploads.gate.write().unwrap();
+        cluster.nodes[1].kill_sidecar();
+    }
+    uploads.go_on(GO_ON);
+    cluster.nodes[0].start_sidecar();
+    cluster.nodes[0].start_nginx();
+    cluster.nodes[1].start_sidecar();
+    uploads.go_on(GO_ON);
+}
+
+#[test]
+fn three_hundred_uploads_arrive_once_while_nodes_drain_fill_up_restart_freeze_and_die() {
+    let builder = Builder::default()
+        .set("min_free_bytes", 32 << 20)
+        .set("min_free_inodes", 0);
+    let mut cluster = Cluster::start_without_mongodb(3, &builder);
+    let room = "size=160m";
+    let disk = SmallDisk::below(&mut cluster.nodes[2], "a full disk of a node", room);
+    cluster.nodes[1].stop_sidecar();
+    cluster.nodes[1].keep_socket_open();
+    cluster.nodes[1].start_sidecar();
+    let balancer = cluster.balancer();
+    let uploads = Uploads {
+        balancer: &balancer,
+        begun: AtomicUsize::new(0),
+        until: AtomicUsize::new(usize::MAX),
+        ledger: Ledger::default(),
+        failed: Mutex::default(),
+        gate: RwLock::default(),
+    };
+    std::thread::scope(|scope| {
+        let over = Over(&uploads);
+        for _ in 0..6 {
+            scope.spawn(|| uploads.run());
+        }
+        strike(&mut cluster, disk.as_ref(), &uploads);
+        drop(over);
+    });
+    assert_eq!(*uploads.failed.lock().unwrap(), Vec::<String>::new());
+    assert!(uploads.ledger.len() >= 300);
+    uploads.ledger.assert_readable(&balancer.client);
+    let pending = |site: &Site| site.entries("incoming") + site.entries("deferred");
+    let taken: u64 = cluster.nodes.iter().map(pending).sum();
+    assert_eq!(
+        usize::try_from(taken),
+        Ok(uploads.ledger.len()),
+        "one was taken twice"
+    );
+}

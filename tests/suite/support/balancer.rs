@@ -1,0 +1,61 @@
+//! A balancer in front of nodes: the example, on an nginx of its own.
+
+use super::{Client, Cluster, Site};
+
+/// How many nodes the example names.
+const NAMED: usize = 3;
+
+/// Its host, and where it listens.
+#[derive(Debug)]
+pub(crate) struct Balancer {
+    pub(crate) host: Site,
+    /// Of the port without TLS.
+    pub(crate) client: Client,
+    /// `https://127.0.0.1:PORT`: TLS, HTTP/1.1 and HTTP/2.
+    pub(crate) url: String,
+}
+
+impl Balancer {
+    /// Stands before the nodes at these addresses, which are numbered from 1.
+    pub(crate) fn before(addresses: &[String]) -> Self {
+        let mut host = Site::without_mongodb();
+        let [plain, tls] = [(); 2].map(|()| Site::free_port());
+        let listen = format!("listen 127.0.0.1:{plain};\n  listen 127.0.0.1:{tls} ssl");
+        let mut changes = vec![("listen 127.0.0.1:8443 ssl".to_owned(), listen)];
+        for number in addresses.len() + 1..=NAMED {
+            let server = format!("  server 10.0.0.{number}:8080");
+            let upstream = format!("upstream gridspool_node_{number}");
+            for gone in [
+                format!("{server} max_fails=2 fail_timeout=10s;\n"),
+                format!("{server} max_fails=1 fail_timeout=5s;\n"),
+                format!("{server} max_fails=0;\n"),
+                format!("{upstream} {{\n{server};\n}}\n\n"),
+                format!("  {number} gridspool_node_{number};\n"),
+            ] {
+                changes.push((gone, String::new()));
+            }
+        }
+        for (address, number) in addresses.iter().zip(1..) {
+            changes.push((format!("10.0.0.{number}:8080"), address.clone()));
+        }
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|(old, new)| (old.as_str(), new.clone()))
+            .collect();
+        host.add_example("balancer.conf", "balancer.conf", &changes);
+        Self {
+            host,
+            client: Client::new(plain),
+            url: format!("https://127.0.0.1:{tls}"),
+        }
+    }
+}
+
+impl Cluster {
+    /// A balancer in front of all nodes.
+    pub(crate) fn balancer(&self) -> Balancer {
+        let urls = self.nodes.iter().map(Site::url);
+        let addresses: Vec<_> = urls.map(|url| url.replace("http://", "")).collect();
+        Balancer::before(&addresses)
+    }
+}
