@@ -21,6 +21,15 @@ impl FileKey {
             .map_or_else(|_| Self::Foreign(text.to_owned()), Self::Id)
     }
 
+    /// Reads a decoded segment of a path. A text that a path cannot hold, such as one with a slash, stands
+    /// there as [`FileKey::to_segment`] writes it: each key has one spelling and no other.
+    pub fn from_path(text: &str) -> Self {
+        match Self::from_segment(text) {
+            Some(Self::Foreign(hidden)) if !stands_in_a_path(&hidden) => Self::Foreign(hidden),
+            _ => Self::from_text(text),
+        }
+    }
+
     /// A path segment of letters and digits that names this key, for our own internal URIs.
     pub fn to_segment(&self) -> String {
         match self {
@@ -41,6 +50,18 @@ impl FileKey {
             .ok()
             .map(Self::Foreign)
     }
+}
+
+/// Whether a segment of a path can hold a text, and nobody would read it in another way.
+fn stands_in_a_path(text: &str) -> bool {
+    let is_divided = text.contains(['/', '\\', '\0']);
+    let name = text.split(';').next().unwrap_or_default();
+    let is_read_otherwise = match FileKey::from_segment(text) {
+        Some(FileKey::Foreign(hidden)) => !stands_in_a_path(&hidden),
+        Some(FileKey::Id(_)) | None => false,
+    };
+    let is_nothing = text.is_empty() || matches!(name.trim_ascii(), "." | "..");
+    !is_divided && !is_nothing && !is_read_otherwise
 }
 
 #[cfg(test)]
@@ -102,6 +123,19 @@ mod tests {
             prop_assert!(segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'~'));
             prop_assert_eq!(key == other, segment == other.to_segment());
             prop_assert_eq!(FileKey::from_segment(&segment), Some(key));
+        }
+
+        #[test]
+        fn any_text_has_one_spelling_in_a_path(
+            text in prop_oneof![text(), "[~/\\\\;.2ef]{0,8}", "(~2e|~7e)(2f|2e|7e|32|65){0,4}"],
+        ) {
+            let key = FileKey::Foreign(text.clone());
+            if FileKey::from_text(&text) != key {
+                return Ok(());
+            }
+            let hidden = key.to_segment();
+            prop_assert_eq!(FileKey::from_path(&hidden) == key, !stands_in_a_path(&text), "{}", text);
+            prop_assert!(!stands_in_a_path(&text) || FileKey::from_path(&text) == key, "{}", text);
         }
 
         #[test]

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::idempotency::Key;
 use super::subjects::{Reservation, Subjects};
 use super::whole::{self, Asked};
-use super::{Node, Problem};
+use super::{Node, Problem, path};
 use crate::accel;
 use crate::config::AccessConfig;
 use crate::file::{FileKey, MediaType};
@@ -115,6 +115,7 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
     let target = target.map_or_else(Default::default, |value| {
         String::from_utf8_lossy(value.as_bytes())
     });
+    path::check_target(&target)?;
     let access = &node.access;
     let caller = access.caller(headers, &target)?;
     caller.check_upload()?;

@@ -2,8 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 
-use super::download::key;
-use super::{Node, Problem, access};
+use super::{Node, Problem, access, path};
 use crate::delivery::Deleted;
 use crate::file::{FileKey, UnixMillis};
 use crate::journal::Standing;
@@ -14,7 +13,7 @@ pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = key(&request);
+    let key = path::key(request.path())?;
     access::check_file(&request, &node, Scope::Delete, &key)?;
     carry_out(node, key).await
 }

@@ -5,8 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::download::key;
-use super::{Node, Problem, access, hop};
+use super::{Node, Problem, access, hop, path};
 use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta, Metadata};
 use crate::journal::Standing;
@@ -20,7 +19,7 @@ pub(super) async fn meta(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = key(&request);
+    let key = path::key(request.path())?;
     access::check_file(&request, &node, Scope::Download, &key)?;
     match node.delivery.find(&key).await? {
         Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, hop::META)),

@@ -5,10 +5,9 @@ use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
 use futures::stream;
-use percent_encoding::percent_decode_str;
 
 use super::conditions::{self, Verdict};
-use super::{Node, Problem, access, digest, disposition, hop};
+use super::{Node, Problem, access, digest, disposition, hop, path};
 use crate::accel;
 use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta};
@@ -26,7 +25,7 @@ pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = key(&request);
+    let key = path::key(request.path())?;
     access::check_file(&request, &node, Scope::Download, &key)?;
     match node.delivery.find(&key).await? {
         Found::Kept(kept) => answer_kept(&request, &kept),
@@ -86,12 +85,6 @@ pub(super) fn answer_stored(
 ) -> Result<HttpResponse, Problem> {
     let uri = accel::store_uri(&stored.key, &stored.meta);
     answer(request, &stored.meta, stored.sha256, at_hand, &uri)
-}
-
-/// The file that a request names.
-pub(super) fn key(request: &HttpRequest) -> FileKey {
-    let segment = request.match_info().query("id");
-    FileKey::from_text(&percent_decode_str(segment).decode_utf8_lossy())
 }
 
 /// Answers what needs no bytes, or those at hand; sends nginx to `uri` for the rest.

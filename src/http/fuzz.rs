@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::test::TestRequest;
 use memchr::memmem;
+use percent_encoding::percent_decode_str;
 
 use super::content_type::FormType;
 use super::ranges::Wanted;
 use super::{
-    conditions, content_type, digest, disposition, form as forms, idempotency, prefer, ranges,
-    upload_metadata, whole,
+    conditions, content_type, digest, disposition, form as forms, idempotency, path, prefer,
+    ranges, upload_metadata, whole,
 };
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::spool::Spool;
@@ -90,6 +91,24 @@ pub fn range(bytes: &[u8]) {
     if let Wanted::Part(range) = ranges::wanted(header, length) {
         assert!(range.start < range.end && range.end <= length, "{range:?}");
     }
+}
+
+/// The target of a request.
+///
+/// # Panics
+/// When one passes that other servers could read in another way.
+pub fn target(bytes: &[u8]) {
+    let target = String::from_utf8_lossy(bytes);
+    if path::check_target(&target).is_err() {
+        return;
+    }
+    drop(path::key(&target));
+    let path = target.split('?').next().unwrap_or_default();
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    assert_eq!(decoded.split('/').count(), path.split('/').count());
+    let mut names = decoded.split('/');
+    assert!(names.all(|name| !matches!(name, "." | "..") && !name.contains(['\\', '\0'])));
+    assert!(!decoded.contains("//"));
 }
 
 /// The lines of a head, each a name, a colon and a value.
@@ -179,6 +198,11 @@ mod tests {
         #[test]
         fn mutants_of_ranges_are_read_or_refused(bytes in mutant("range")) {
             super::range(&bytes);
+        }
+
+        #[test]
+        fn mutants_of_targets_are_read_or_refused(bytes in mutant("target")) {
+            super::target(&bytes);
         }
 
         #[test]

@@ -26,6 +26,7 @@ mod idempotency;
 mod layers;
 mod metrics;
 mod passed;
+mod path;
 mod pieces;
 mod prefer;
 mod problem;
@@ -57,6 +58,7 @@ pub use access::Access;
 pub use connection::Connection;
 pub use contained::contained;
 pub use drain::Drain;
+pub use path::check as check_path;
 use problem::Problem;
 
 /// What the handlers work with: one node's parts.

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
 use crate::config::Config;
-use crate::http::{Connection, Node, contained};
+use crate::http::{Connection, Node, check_path, contained};
 
 /// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
 /// sends a request into a connection that is being closed.
@@ -81,8 +81,10 @@ impl<'a> Sockets<'a> {
             App::new()
                 .app_data(node.clone())
                 .wrap_fn(move |request, service| {
+                    let checked = check_path(request.request());
                     let (answering, leaving) = (service.call(request), leaving.clone());
                     async move {
+                        checked?;
                         let mut answer = contained(answering).await?;
                         if leaving.is_cancelled() {
                             let head = answer.response_mut().head_mut();

@@ -13,6 +13,7 @@ static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
         "form" => http::fuzz::form,
         "range" => http::fuzz::range,
         "headers" => http::fuzz::headers,
+        "target" => http::fuzz::target,
         "record" => journal::fuzz::record,
         "log" => journal::fuzz::log,
         _ => panic!("no such target: {name:?}"),

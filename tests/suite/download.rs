@@ -179,7 +179,7 @@ fn any_name_behind_the_id_gives_the_file_and_an_unknown_id_is_not_found() {
     let routes = Routes::start();
     let file = upload(&routes.site.client(), "a", "text/plain", b"content");
     routes.both(|client| {
-        for name in ["", "any%20name", "b.html", "a/b/c.txt", "%C3%B6", "..%2F"] {
+        for name in ["", "any%20name", "b.html", "a/b/c.txt", "%C3%B6", "..%252F"] {
             let path = format!("{}/{name}", file.path);
             let answer = client.get(&path);
             assert_eq!(answer.status, 200, "{path}");

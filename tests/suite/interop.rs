@@ -30,6 +30,10 @@ fn python(script: &str, arguments: &[&str]) -> Value {
 
 /// Text of any kind, as one segment of a path.
 fn segment(text: &str) -> String {
+    if text.contains('/') {
+        let digits: Vec<_> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        return format!("~{}", digits.concat());
+    }
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
@@ -131,6 +135,10 @@ fn files_that_pymongo_wrote_are_served_under_ids_of_every_type() {
         }
     }
     // Taken as operators, these would find any file at all.
+    for text in ["a%2Fb%20c%2Fgr%C3%B6%C3%9Fe%3F%23%25.txt", "a%5Cb"] {
+        let answer = client.get(&format!("/files/{text}"));
+        answer.assert_problem(400, "ambiguous-path");
+    }
     for operator in [
         "{\"$gt\":\"\"}",
         "{\"$ne\":2}",

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use crate::refusal::{announce, spool_changed};
-use crate::support::{Builder, Site, SmallDisk, Uploaded, noise, wait_until};
+use crate::support::{Builder, Site, SmallDisk, Uploaded, curl, noise, wait_until};
 
 /// A site's own checker: lets in whoever names `friend` in the query; 403 for `enemy`, else 401.
 fn own_checker() -> u16 {
@@ -71,7 +71,90 @@ fn a_sites_own_check_stands_before_every_request_and_every_body() {
         }
     }
     assert_eq!(spool_changed(&site), before);
+    assert_one_meaning(&site, &file);
     assert_eq!(client.delete(&friendly).status, 204);
+}
+
+/// Paths that lead to this file when dots are counted, and to `MINE` when they are taken away, or the other
+/// way round.
+const AMBIGUOUS: [&str; 24] = [
+    "/files/ID/../MINE",
+    "/files/ID/./MINE",
+    "/files/ID/x/../../MINE",
+    "/files/MINE/../ID",
+    "/x/../files/ID",
+    "/files/ID/%2e%2e/MINE",
+    "/files/ID/.%2E/MINE",
+    "/files/ID%2F..%2FMINE",
+    "/files/ID/..%2fMINE",
+    "/files/ID%2fMINE",
+    "/files/ID/..%5CMINE",
+    "/files/ID/..\\MINE",
+    "/files/ID\\..\\MINE",
+    "/files/ID/..;/MINE",
+    "/files/ID/..;a=b/MINE",
+    "/files/ID;/../MINE",
+    "/files//ID",
+    "//files/ID",
+    "/files/ID//MINE",
+    "/files/ID%00/MINE",
+    "/files/ID/%c0%ae%c0%ae/MINE",
+    "/files/ID#/../MINE",
+    "http://a/files/ID/../MINE",
+    "http://a//files/ID",
+];
+
+/// Asserts that what a check could take for another file than the sidecar does is never carried out.
+fn assert_one_meaning(site: &Site, file: &Uploaded) {
+    let kept = site.entries("incoming");
+    let long = noise(1, 50_000);
+    let mut refused = Vec::new();
+    for path in AMBIGUOUS {
+        let path = path.replace("ID", &file.id);
+        let requests = [
+            ("GET", "", &b""[..]),
+            ("HEAD", "", b""),
+            ("DELETE", "", b""),
+            ("GET", "/meta", b""),
+            ("PUT", "", b"small"),
+            ("PUT", "", &long),
+        ];
+        for (method, rest, body) in requests {
+            let head = format!(
+                "{method} {path}{rest}?friend HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+                 Content-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let answer = site.raw(&[head.as_bytes(), body].concat());
+            assert_eq!(answer.status, 400, "{method} {path}{rest}: {answer:?}");
+            if method != "HEAD" {
+                assert_eq!(answer.json()["status"], 400, "{method} {path}{rest}");
+            }
+        }
+        // nginx has no address to tell of what it cannot read.
+        if !path.contains("%00") {
+            let shown = path.strip_prefix("http://a").unwrap_or(&path);
+            refused.push(format!(
+                "\"DELETE {} HTTP/1.1\" 400 ",
+                shown.replace('\\', "\\x5C")
+            ));
+        }
+    }
+    wait_until("the log tells what was asked", || {
+        let told = site.access_log();
+        refused.iter().all(|line| told.contains(line))
+    });
+    wait_until("the spool is empty", || site.names("spool").is_empty());
+    assert_eq!(site.entries("incoming"), kept);
+    // What is encoded twice is a name.
+    let named = format!("{}/%252e%252e/MINE?friend", file.path);
+    assert!(site.client().get(&named).body == b"content");
+    for method in ["GET", "DELETE", "PUT"] {
+        let url = format!("{}/files/{}/%2e%2e/MINE?friend", site.https_url(), file.id);
+        let options = ["--http2", "--path-as-is", "-X", method, &url];
+        let sent = curl(("body", b""), &options);
+        assert_eq!((sent.answer.status, &*sent.version), (400, "2"), "{method}");
+    }
 }
 
 #[test]
