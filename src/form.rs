@@ -1,18 +1,21 @@
 //! Where the parts of a form are in its body (RFC 7578, RFC 2046 §5.1).
 //!
 //! Only delimiter lines are looked for, in one pass with bounded memory: no byte of a part is
-//! copied or kept. What a part's head says is read elsewhere. This room must never know HTTP.
+//! copied or kept, and of the heads only one at a time. What a part's head says is read elsewhere.
+//! This room must never know HTTP.
+
+mod scan;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use memchr::memmem::Finder;
 
 use crate::file::Window;
+use scan::{Scan, widen};
 
 /// Parts that one form may have.
-const MOST_PARTS: usize = 1024;
+pub const MOST_PARTS: usize = 1024;
 
 /// Bytes that the head of one part may have.
 const LONGEST_HEAD: u64 = 8 * 1024;
@@ -20,8 +23,8 @@ const LONGEST_HEAD: u64 = 8 * 1024;
 /// Bytes of a delimiter line after its boundary: padding, and the end of the line.
 const LONGEST_PADDING: u64 = 256;
 
-/// Bytes of the body that are looked through at once.
-const BLOCK_BYTES: usize = 256 * 1024;
+/// Bytes that may stand before the first delimiter line, and behind the last.
+const LONGEST_EDGE: u64 = 8 * 1024;
 
 /// One part of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +38,8 @@ pub struct Part {
 /// Why a body is not taken for a form.
 #[derive(Debug, thiserror::Error)]
 pub enum FormError {
-    /// It does not begin with the boundary, its last one is missing, or a delimiter line or a
-    /// head breaks off.
+    /// It does not begin with the boundary, its last one is missing, or something in it cannot be
+    /// placed in any part. The text is for whoever sent it.
     #[error("the form is malformed: {0}")]
     Malformed(&'static str),
     /// It has more of something than is taken.
@@ -47,180 +50,206 @@ pub enum FormError {
     Unreadable(#[from] io::Error),
 }
 
-/// Finds the parts of the form that `body` holds, `length` bytes long. Blocks.
+/// The parts of a form, found one after the other. It is a whole form only if all of them were found
+/// without an error; behind an error comes nothing more.
 ///
 /// 1. A delimiter is CRLF, two hyphens and the boundary; the first needs no CRLF at the very
-///    start. What stands before it, the preamble, is nobody's.
-/// 2. Two more hyphens make it the last; what follows, the epilogue, is nobody's.
+///    start. A short preamble before it is nobody's, unless the boundary is in it or what may be
+///    the head of a part.
+/// 2. Two more hyphens make it the last; the same holds for the epilogue that follows.
 /// 3. Otherwise blanks may follow, and the CRLF that ends the line; then comes a part: its head,
 ///    an empty line, its bytes up to the next delimiter.
 ///
-/// A line that begins like a delimiter and goes on otherwise makes the form malformed: RFC 2046
-/// forbids it within a part, and parsers that let it pass disagree on where the part ends.
-///
-/// # Errors
-/// [`FormError`].
-pub fn split(body: &File, length: u64, boundary: &[u8]) -> Result<Vec<Part>, FormError> {
-    split_by(body, length, boundary, BLOCK_BYTES)
+/// A line that begins like a delimiter and goes on otherwise makes the form malformed, and so does
+/// what would be a delimiter but for what stands before it: a bare line feed, say, or the last byte
+/// of a file. RFC 2046 forbids both within a part, and parsers that let them pass disagree on where
+/// the part ends: some lose files.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    scan: Scan<'a>,
+    boundary: Finder<'a>,
+    /// The boundary with two hyphens before it.
+    dashed: Finder<'a>,
+    /// What follows the boundary of the delimiter that was found last; `None` at the end.
+    line: Option<u64>,
+    count: usize,
 }
 
-/// [`split`] with blocks of another size: of a delimiter at least.
-fn split_by(
-    body: &File,
-    length: u64,
-    boundary: &[u8],
-    block_bytes: usize,
-) -> Result<Vec<Part>, FormError> {
-    let mut scan = Scan::new(body, length, boundary, block_bytes);
-    let mut line = scan
-        .first()?
-        .ok_or(FormError::Malformed("no delimiter line"))?; // 1
-    let mut parts = Vec::new();
-    while let Some(start) = scan.start_of_part(line)? {
-        if parts.len() == MOST_PARTS {
+impl<'a> Parts<'a> {
+    /// Finds the first delimiter of the form that `body` holds, `length` bytes long. Blocks, as
+    /// does looking for the next part.
+    ///
+    /// # Errors
+    /// [`FormError`].
+    pub fn of(body: &'a File, length: u64, boundary: &'a [u8]) -> Result<Self, FormError> {
+        Self::read_by(Scan::new(body, length), boundary)
+    }
+
+    fn read_by(scan: Scan<'a>, boundary: &'a [u8]) -> Result<Self, FormError> {
+        let mut parts = Self {
+            scan,
+            boundary: Finder::new(boundary),
+            dashed: Finder::new(&[b"--", boundary].concat()).into_owned(),
+            line: None,
+            count: 0,
+        };
+        let dashes = parts.first_delimiter()?; // 1
+        parts.line = Some(dashes + parts.dashed_length());
+        Ok(parts)
+    }
+
+    fn dashed_length(&self) -> u64 {
+        widen(self.dashed.needle().len())
+    }
+
+    /// Where the hyphens of the first delimiter are: the boundary stands nowhere before them.
+    fn first_delimiter(&mut self) -> Result<u64, FormError> {
+        const STRAY: FormError =
+            FormError::Malformed("The first boundary does not stand at the beginning of a line.");
+        let found = self.scan.find(&self.boundary, 0)?;
+        let found = found.ok_or(FormError::Malformed("The boundary is not in the body."))?;
+        let before = self.boundary.find(self.dashed.needle()).unwrap_or_default();
+        let dashes = found.checked_sub(widen(before)).ok_or(STRAY)?;
+        let is_dashed = *self.scan.peek(dashes, self.dashed_length())? == *self.dashed.needle();
+        if !is_dashed || dashes > 0 && !self.is_after_line_break(dashes)? {
+            return Err(STRAY);
+        }
+        self.check_edge(0, dashes.saturating_sub(2))?;
+        Ok(dashes)
+    }
+
+    /// The part behind the delimiter whose line goes on at `line`; `None` behind the last.
+    fn part(&mut self, line: u64) -> Result<Option<Part>, FormError> {
+        let Some(start) = self.start_of_part(line)? else {
+            return Ok(None);
+        };
+        if self.count == MOST_PARTS {
             return Err(FormError::TooLarge("parts"));
         }
-        let (head, data) = scan.head(start)?;
+        self.count += 1;
+        let (head, data) = self.head(start)?;
         // Without bytes, the CRLF of the empty line may be that of the delimiter as well.
-        let end = scan
-            .next(data.saturating_sub(2))?
-            .ok_or(FormError::Malformed("the last delimiter is missing"))?;
-        parts.push(Part {
+        let end = self.next_delimiter(data.saturating_sub(2))?;
+        self.line = Some(end + 2 + self.dashed_length());
+        Ok(Some(Part {
             head,
             data: Window {
                 offset: data,
                 length: end.saturating_sub(data),
             },
-        });
-        line = end + scan.delimiter_length();
-    }
-    Ok(parts)
-}
-
-/// A body, and the block of it that was read last.
-struct Scan<'a> {
-    body: &'a File,
-    length: u64,
-    delimiter: Finder<'a>,
-    block: Vec<u8>,
-    block_start: u64,
-    block_bytes: usize,
-}
-
-impl<'a> Scan<'a> {
-    fn new(body: &'a File, length: u64, boundary: &[u8], block_bytes: usize) -> Self {
-        let delimiter = [b"\r\n--", boundary].concat();
-        Self {
-            body,
-            length,
-            delimiter: Finder::new(&delimiter).into_owned(),
-            block: Vec::new(),
-            block_start: 0,
-            block_bytes,
-        }
+        }))
     }
 
-    fn delimiter_length(&self) -> u64 {
-        widen(self.delimiter.needle().len())
-    }
-
-    /// Where the rest of the first delimiter line begins, after its boundary.
-    fn first(&mut self) -> io::Result<Option<u64>> {
-        let dashes = self
-            .delimiter
-            .needle()
-            .get(2..)
-            .unwrap_or_default()
-            .to_vec();
-        if self.read(0, widen(dashes.len()))? == dashes {
-            return Ok(Some(widen(dashes.len())));
-        }
-        let found = self.next(0)?;
-        Ok(found.map(|at| at + self.delimiter_length()))
-    }
-
-    /// Where the next delimiter begins, at `from` or later.
-    fn next(&mut self, mut from: u64) -> io::Result<Option<u64>> {
-        let needle = self.delimiter.needle().len();
-        while from.saturating_add(widen(needle)) <= self.length {
-            let seen = from
-                .checked_sub(self.block_start)
-                .and_then(|skip| usize::try_from(skip).ok())
-                .and_then(|skip| self.block.get(skip..))
-                .filter(|rest| rest.len() >= needle);
-            let Some(rest) = seen else {
-                self.fill(from)?;
-                continue;
-            };
-            if let Some(at) = self.delimiter.find(rest) {
-                return Ok(Some(from + widen(at)));
+    /// Where the CRLF of the next delimiter is, at `from` or later.
+    fn next_delimiter(&mut self, from: u64) -> Result<u64, FormError> {
+        let mut next = from;
+        while let Some(dashes) = self.scan.find(&self.dashed, next)? {
+            if dashes >= from + 2 && self.is_after_line_break(dashes)? {
+                return Ok(dashes - 2);
             }
-            // The block's last bytes may be the first of a delimiter.
-            from += widen(rest.len() - needle + 1);
+            if self.rest_of_line(dashes + self.dashed_length())?.is_some() {
+                return Err(FormError::Malformed(
+                    "A boundary line stands in the midst of a part: CRLF must be before it.",
+                ));
+            }
+            next = dashes + 1;
         }
-        Ok(None)
+        Err(FormError::Malformed("The last boundary is missing."))
+    }
+
+    fn is_after_line_break(&self, at: u64) -> io::Result<bool> {
+        match at.checked_sub(2) {
+            Some(before) => Ok(*self.scan.peek(before, 2)? == *b"\r\n"),
+            None => Ok(false),
+        }
+    }
+
+    /// If nothing but what a delimiter may have follows here up to the end of the line or of the body:
+    /// whether it has two hyphens, and where that end is.
+    fn rest_of_line(&self, at: u64) -> io::Result<Option<(bool, u64)>> {
+        let rest = self.scan.peek(at, LONGEST_PADDING)?;
+        let is_last = rest.starts_with(b"--");
+        let padded = rest.get(if is_last { 2 } else { 0 }..).unwrap_or_default();
+        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+        let padding = padded.iter().take_while(is_blank).count();
+        let is_end = matches!(padded.get(padding), None | Some(b'\r' | b'\n'));
+        let end = at + widen(rest.len() - padded.len() + padding);
+        Ok(is_end.then_some((is_last, end)))
     }
 
     /// Where the part behind a delimiter begins, `line` being what follows the boundary; `None`
     /// behind the last.
-    fn start_of_part(&self, line: u64) -> Result<Option<u64>, FormError> {
-        let rest = self.read(line, LONGEST_PADDING)?; // 2
-        if rest.starts_with(b"--") {
-            return Ok(None);
+    fn start_of_part(&mut self, line: u64) -> Result<Option<u64>, FormError> {
+        match self.rest_of_line(line)? {
+            Some((true, end)) => {
+                // 2
+                self.check_edge(end, self.scan.length())?;
+                Ok(None)
+            }
+            Some((false, end)) if *self.scan.peek(end, 2)? == *b"\r\n" => Ok(Some(end + 2)), // 3
+            Some(_) | None => Err(FormError::Malformed(
+                "A boundary line does not end behind the boundary, with CRLF.",
+            )),
         }
-        let padding = rest
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t'))
-            .count(); // 3
-        let end = rest.get(padding..).unwrap_or_default();
-        if end.starts_with(b"\r\n") {
-            Ok(Some(line + widen(padding) + 2))
-        } else {
-            Err(FormError::Malformed("a delimiter line goes on"))
+    }
+
+    /// Sees that what stands outside of all parts can be nothing that somebody wants kept.
+    fn check_edge(&mut self, start: u64, end: u64) -> Result<(), FormError> {
+        if let Some(found) = self.scan.find(&self.boundary, start)?
+            && found < end
+        {
+            return Err(FormError::Malformed(
+                "The boundary stands behind the last boundary line.",
+            ));
         }
+        let length = end.saturating_sub(start);
+        let edge = self.scan.peek(start, length.min(LONGEST_EDGE))?;
+        let is_head = |at: &[u8]| at.eq_ignore_ascii_case(HEAD_OF_PART);
+        if length > LONGEST_EDGE || edge.windows(HEAD_OF_PART.len()).any(is_head) {
+            return Err(FormError::Malformed(
+                "What stands before the first boundary line or behind the last may be a part.",
+            ));
+        }
+        Ok(())
     }
 
     /// The head of a part that begins at `start`, and where the part's bytes begin.
     fn head(&self, start: u64) -> Result<(Vec<u8>, u64), FormError> {
         // From the CRLF of the delimiter line on: without a head it is half of the empty line's.
         let start = start.saturating_sub(2);
-        let read = self.read(start, LONGEST_HEAD)?;
+        let read = self.scan.peek(start, LONGEST_HEAD)?;
         let Some(end) = memchr::memmem::find(&read, b"\r\n\r\n") else {
             return Err(if widen(read.len()) == LONGEST_HEAD {
                 FormError::TooLarge("the head of a part")
             } else {
-                FormError::Malformed("the head of a part breaks off")
+                FormError::Malformed("The head of a part breaks off.")
             });
         };
         let lines = read.get(..end + 2).unwrap_or_default();
-        if self.delimiter.find(lines).is_some() {
-            return Err(FormError::Malformed("a delimiter in the head of a part"));
+        for at in self.dashed.find_iter(lines) {
+            let is_line = lines.get(..at).unwrap_or_default().ends_with(b"\r\n");
+            let behind = start + widen(at) + self.dashed_length();
+            if is_line || self.rest_of_line(behind)?.is_some() {
+                return Err(FormError::Malformed(
+                    "A boundary line stands in the head of a part.",
+                ));
+            }
         }
         let head = lines.get(2..).unwrap_or_default().to_vec();
         Ok((head, start + widen(end) + 4))
     }
-
-    /// Reads the block that begins at `from`.
-    fn fill(&mut self, from: u64) -> io::Result<()> {
-        let left = usize::try_from(self.length - from).unwrap_or(usize::MAX);
-        self.block.resize(left.min(self.block_bytes), 0);
-        self.body.read_exact_at(&mut self.block, from)?;
-        self.block_start = from;
-        Ok(())
-    }
-
-    /// Reads up to `most` bytes, fewer only at the body's end.
-    fn read(&self, from: u64, most: u64) -> io::Result<Vec<u8>> {
-        let left = self.length.saturating_sub(from).min(most);
-        let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX)];
-        self.body.read_exact_at(&mut bytes, from)?;
-        Ok(bytes)
-    }
 }
 
-/// A count of bytes in memory, as a file's offset.
-fn widen(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
+/// What the head of every part has.
+const HEAD_OF_PART: &[u8] = b"content-disposition";
+
+impl Iterator for Parts<'_> {
+    type Item = Result<Part, FormError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.line.take()?;
+        self.part(line).transpose()
+    }
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@
 //!    header that it sets itself. A small body it reads into memory, and sends it with the head: that
 //!    costs less than the question, which [`http`] then asks itself.
 //! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
-//!    [`form::split`] finds the files of a form in it.
+//!    [`form::Parts`] finds the files of a form in it.
 //! 3. [`journal::Journal::adopt`] writes a small body into the log, with its record: all that wait
 //!    share one fdatasync. Of any other it links the body into the journal, writes a record beside it, and
 //!    fsyncs both and their directories; one fsync of the bodies' directory serves all uploads

@@ -3,7 +3,7 @@
 use std::io;
 
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::raw::{CString, RawBsonRef};
+use mongodb::bson::raw::{CString, RawArrayBuf, RawBson, RawBsonRef};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{
     Binary, Bson, DateTime, Document, RawDocument, RawDocumentBuf, Uuid, cstr, doc, rawdoc,
@@ -92,23 +92,34 @@ pub(super) fn file(
 /// What the sender said beside, in a document of its own: no name of a sender's stands beside ours.
 fn fields(metadata: &Metadata) -> Result<RawDocumentBuf, StoreError> {
     let mut fields = RawDocumentBuf::new();
-    for (name, text) in metadata.iter() {
+    for (name, texts) in metadata.iter() {
         let name = CString::try_from(name.to_owned())
             .map_err(|err| StoreError::Refused(err.to_string()))?;
-        fields.append(name, text);
+        if let [only] = texts {
+            fields.append(name, only.as_str());
+        } else {
+            let texts = texts.iter().map(|text| RawBson::String(text.clone()));
+            fields.append(name, texts.collect::<RawArrayBuf>());
+        }
     }
     Ok(fields)
 }
 
-/// What [`fields`] wrote; of another writer's fields those that are texts.
+/// What [`fields`] wrote; of another writer's fields those that are texts, or lists of texts.
 fn read_fields(metadata: &RawDocument) -> Metadata {
     let mut read = Metadata::default();
     let fields = metadata.get_document("fields").ok();
     for (name, text) in fields.into_iter().flatten().flatten() {
-        let Some(text) = text.as_str() else { continue };
-        // Another writer may keep more than we take: that stays where it is.
-        if let Err(err) = read.insert(name.to_string(), text.to_owned()) {
-            log::debug!("{err}");
+        let list = text.as_array().into_iter().flatten().flatten();
+        let texts = text
+            .as_str()
+            .into_iter()
+            .chain(list.filter_map(RawBsonRef::as_str));
+        for text in texts {
+            // Another writer may keep more than we take: that stays where it is.
+            if let Err(err) = read.add(name.to_string(), text.to_owned()) {
+                log::debug!("{err}");
+            }
         }
     }
     read

@@ -364,7 +364,10 @@ fn text_bytes_of(file: &StoredFile) -> usize {
 
 fn text_bytes_of_meta(meta: &FileMeta) -> usize {
     let metadata = meta.metadata.iter();
-    let metadata: usize = metadata.map(|(name, text)| name.len() + text.len()).sum();
+    let text_bytes = |text: &String| size_of::<String>() + text.len();
+    let metadata: usize = metadata
+        .map(|(name, texts)| name.len() + texts.iter().map(text_bytes).sum::<usize>())
+        .sum();
     meta.filename.as_str().len() + meta.content_type.as_str().len() + metadata
 }
 

@@ -1,12 +1,17 @@
 //! What a sender says of a file beside its name and type.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-/// Texts by name, bounded: a caption and the like, not a second file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Metadata(BTreeMap<String, String>);
+/// Texts by name, bounded: a caption and the like, not a second file. A name may have several texts,
+/// in the order in which they came.
+///
+/// As JSON a name with one text has that text, and one with several has a list. A copy shares what it
+/// was made from: the files of a form have one metadata.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata(Arc<BTreeMap<String, Vec<String>>>);
 
 /// Why a text is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,33 +28,89 @@ impl Metadata {
     /// Bytes of all names and texts together.
     pub const MOST_BYTES: usize = 8 * 1024;
 
-    /// Adds a text; of several under one name the last counts.
+    /// Adds a text behind those that the name has.
     ///
     /// # Errors
     /// [`InvalidMetadata`]; nothing is changed then.
-    pub fn insert(&mut self, name: String, text: String) -> Result<(), InvalidMetadata> {
-        if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(InvalidMetadata::Name);
-        }
-        let others = self.0.iter().filter(|(known, _)| **known != name);
-        let bytes: usize = others.map(|(name, text)| name.len() + text.len()).sum();
-        if bytes + name.len() + text.len() > Self::MOST_BYTES {
+    pub fn add(&mut self, name: String, text: String) -> Result<(), InvalidMetadata> {
+        check_name(&name)?;
+        if self.bytes() + name.len() + text.len() > Self::MOST_BYTES {
             return Err(InvalidMetadata::TooMuch);
         }
-        self.0.insert(name, text);
+        let texts = Arc::make_mut(&mut self.0).entry(name).or_default();
+        texts.push(text);
         Ok(())
     }
 
-    /// All of it, in order of the names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Sets the only text that a name has.
+    ///
+    /// # Errors
+    /// [`InvalidMetadata`]; nothing is changed then.
+    pub fn set(&mut self, name: String, text: String) -> Result<(), InvalidMetadata> {
+        check_name(&name)?;
+        let old = self.0.get(&name).into_iter().flatten();
+        let old: usize = old.map(|text| name.len() + text.len()).sum();
+        if self.bytes() - old + name.len() + text.len() > Self::MOST_BYTES {
+            return Err(InvalidMetadata::TooMuch);
+        }
+        Arc::make_mut(&mut self.0).insert(name, vec![text]);
+        Ok(())
+    }
+
+    /// Whether a name has any text.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// All of it, in order of the names; no name is without a text.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.0
             .iter()
-            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .map(|(name, texts)| (name.as_str(), texts.as_slice()))
+    }
+
+    /// All of it, each text with its name.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.iter()
+            .flat_map(|(name, texts)| texts.iter().map(move |text| (name, text.as_str())))
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Bytes of all names and texts; a name counts with each of its texts.
+    pub fn bytes(&self) -> usize {
+        self.pairs()
+            .map(|(name, text)| name.len() + text.len())
+            .sum()
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(name, texts)| (name, Texts(texts))))
+    }
+}
+
+/// The texts of one name.
+struct Texts<'a>(&'a [String]);
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            [only] => only.serialize(serializer),
+            several => several.serialize(serializer),
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), InvalidMetadata> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        Err(InvalidMetadata::Name)
+    } else {
+        Ok(())
     }
 }
 
@@ -57,27 +118,50 @@ impl Metadata {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_last_text_under_a_name_counts() {
+    fn metadata(texts: &[(&str, &str)]) -> Metadata {
         let mut metadata = Metadata::default();
-        for text in ["first", "last"] {
-            metadata
-                .insert("caption".to_owned(), text.to_owned())
-                .unwrap();
+        for &(name, text) in texts {
+            metadata.add(name.to_owned(), text.to_owned()).unwrap();
         }
-        assert_eq!(metadata.iter().collect::<Vec<_>>(), [("caption", "last")]);
+        metadata
+    }
+
+    #[test]
+    fn all_texts_under_a_name_are_kept_in_their_order() {
+        let mut metadata = metadata(&[("tag", "z"), ("place", "sea"), ("tag", "a"), ("tag", "z")]);
+        let json = serde_json::to_string(&metadata).unwrap();
+        assert_eq!(json, r#"{"place":"sea","tag":["z","a","z"]}"#);
+        metadata.set("tag".to_owned(), "only".to_owned()).unwrap();
+        let json = serde_json::to_string(&metadata).unwrap();
+        assert_eq!(json, r#"{"place":"sea","tag":"only"}"#);
+    }
+
+    #[test]
+    fn a_copy_does_not_change_with_the_first() {
+        let first = metadata(&[("a", "1")]);
+        let mut copy = first.clone();
+        copy.add("b".to_owned(), "2".to_owned()).unwrap();
+        assert_eq!(first, metadata(&[("a", "1")]));
     }
 
     #[test]
     fn names_and_texts_are_bounded() {
         let mut metadata = Metadata::default();
         for name in ["", "a\0", "a\r\nb"] {
-            let refused = metadata.insert(name.to_owned(), String::new());
+            let refused = metadata.add(name.to_owned(), String::new());
+            assert_eq!(refused, Err(InvalidMetadata::Name), "{name:?}");
+            let refused = metadata.set(name.to_owned(), String::new());
             assert_eq!(refused, Err(InvalidMetadata::Name), "{name:?}");
         }
         let most = "x".repeat(Metadata::MOST_BYTES - 1);
-        assert_eq!(metadata.insert("a".to_owned(), most), Ok(()));
-        let more = metadata.insert("b".to_owned(), String::new());
+        assert_eq!(metadata.add("a".to_owned(), most.clone()), Ok(()));
+        for name in ["a", "b"] {
+            let more = metadata.add(name.to_owned(), String::new());
+            assert_eq!(more, Err(InvalidMetadata::TooMuch), "{name}");
+        }
+        assert_eq!(metadata.bytes(), Metadata::MOST_BYTES);
+        assert_eq!(metadata.set("a".to_owned(), most), Ok(()));
+        let more = metadata.set("b".to_owned(), String::new());
         assert_eq!(more, Err(InvalidMetadata::TooMuch));
     }
 }

@@ -12,22 +12,25 @@ pub struct FileName(String);
 impl FileName {
     const MAX_BYTES: usize = 255;
 
+    /// Bytes that stay of the end of a name that is too long: an extension, and more.
+    const END_BYTES: usize = 64;
+
     /// The harmless rest of what a client claims as a name; `None` if nothing is left.
     ///
     /// Drops everything up to the last slash or backslash (RFC 6266 §4.3), control characters and
-    /// characters that reorder text on a screen, and cuts at 255 bytes.
+    /// characters that reorder text on a screen. A backslash at the very end parts nothing: it
+    /// becomes an underscore. A name that is too long loses its middle.
     pub fn from_claim(claim: &str) -> Option<Self> {
-        let base = claim.rsplit(['/', '\\']).next().unwrap_or_default();
-        let mut name = String::new();
-        for char in base
+        let whole = claim.trim_end_matches('\\');
+        let base = whole.rsplit(['/', '\\']).next().unwrap_or_default();
+        let mut name: String = base
             .chars()
             .filter(|&char| !char.is_control() && !reorders_text(char))
-        {
-            if name.len() + char.len_utf8() > Self::MAX_BYTES {
-                break;
-            }
-            name.push(char);
+            .collect();
+        if !base.is_empty() && whole.len() < claim.len() {
+            name.push('_');
         }
+        let name = shortened(name.trim());
         let name = name.trim();
         (!matches!(name, "" | "." | "..")).then(|| Self(name.to_owned()))
     }
@@ -49,6 +52,17 @@ impl fmt::Display for FileName {
     }
 }
 
+/// A name without its middle, if it is too long.
+fn shortened(name: &str) -> String {
+    if name.len() <= FileName::MAX_BYTES {
+        return name.to_owned();
+    }
+    let begin = name.floor_char_boundary(FileName::MAX_BYTES - FileName::END_BYTES);
+    let end = name.ceil_char_boundary(name.len() - FileName::END_BYTES);
+    let (begin, end) = (name.get(..begin), name.get(end..));
+    [begin, end].map(Option::unwrap_or_default).concat()
+}
+
 /// Unicode's bidirectional controls and line separators: with them `gpj.exe` can show as
 /// `exe.jpg`.
 fn reorders_text(char: char) -> bool {
@@ -65,25 +79,61 @@ mod tests {
 
     #[test]
     fn a_path_shrinks_to_its_last_part() {
-        assert_eq!(kept("/etc/passwd").as_deref(), Some("passwd"));
-        assert_eq!(
-            kept("C:\\Users\\me\\photo.jpg").as_deref(),
-            Some("photo.jpg")
-        );
-        assert_eq!(kept("größe 1.txt").as_deref(), Some("größe 1.txt"));
+        for (claim, name) in [
+            ("/etc/passwd", "passwd"),
+            ("C:\\Users\\me\\photo.jpg", "photo.jpg"),
+            ("größe 1.txt", "größe 1.txt"),
+            ("a/b\\c.txt", "c.txt"),
+            ("a\\b/c.txt", "c.txt"),
+        ] {
+            assert_eq!(kept(claim).as_deref(), Some(name), "{claim}");
+        }
+    }
+
+    #[test]
+    fn a_backslash_at_the_end_parts_nothing() {
+        for (claim, name) in [("report\\", "report_"), ("a\\b\\\\", "b_"), ("..\\", ".._")] {
+            assert_eq!(kept(claim).as_deref(), Some(name), "{claim}");
+        }
     }
 
     #[test]
     fn nothing_usable_is_no_name() {
-        for claim in ["", "/", "a/", ".", "..", "a/..", "\r\n", " \u{202e} "] {
+        for claim in [
+            "",
+            "/",
+            "a/",
+            "\\",
+            "a/\\",
+            ".",
+            "..",
+            "a/..",
+            "\r\n",
+            " \u{202e} ",
+        ] {
             assert_eq!(kept(claim), None, "{claim:?}");
         }
     }
 
     #[test]
-    fn controls_and_direction_marks_are_dropped_and_the_length_is_bounded() {
+    fn controls_and_direction_marks_are_dropped() {
         assert_eq!(kept("a\r\nb\u{202e}c\0").as_deref(), Some("abc"));
-        let long = kept(&"é".repeat(200)).unwrap();
-        assert_eq!(long.len(), 254);
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_loses_its_middle_and_never_its_extension() {
+        for (claim, bytes) in [
+            (format!("{}.tar.gz", "n".repeat(300)), 255),
+            (format!("{}.tar.gz", "é".repeat(200)), 253),
+            (format!("{}.tar.gz", "☃".repeat(200)), 253),
+            (format!("x{}.tar.gz", "🎈".repeat(200)), 252),
+            (format!("{}.tar.gz", "n".repeat(248)), 255),
+        ] {
+            let name = kept(&claim).unwrap();
+            assert!(name.ends_with(".tar.gz"), "{name}");
+            assert!(claim.as_bytes().starts_with(&name.as_bytes()[..180]));
+            assert_eq!(name.len(), bytes, "{name}");
+            assert_eq!(kept(&name), Some(name));
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! Splitting, against forms whose parts are known.
 
+use std::os::unix::fs::FileExt as _;
+
 use proptest::prelude::*;
 
 use super::*;
 
 const BOUNDARY: &[u8] = b"xYz";
+
+const BLOCK_BYTES: usize = 128 * 1024;
 
 thread_local! {
     /// One file for all cases of a test: making files is what takes time.
@@ -18,7 +22,8 @@ fn split_bytes(body: &[u8]) -> Result<Vec<Part>, FormError> {
 fn split_bytes_by(body: &[u8], block_bytes: usize) -> Result<Vec<Part>, FormError> {
     FILE.with(|file| {
         file.write_all_at(body, 0).unwrap();
-        split_by(file, body.len().try_into().unwrap(), BOUNDARY, block_bytes)
+        let scan = Scan::by(file, body.len().try_into().unwrap(), block_bytes);
+        Parts::read_by(scan, BOUNDARY)?.collect()
     })
 }
 
@@ -68,9 +73,86 @@ fn preamble_and_epilogue_are_nobodys() {
     let body = form(
         b"--xY\r\npreamble\r\n",
         &[(b"A: 1\r\n", b"one")],
-        b"\r\n--xYz\r\nmore",
+        b" \t\r\n--xY\r\nmore",
     );
     assert_eq!(data_of(&body), [b"one".to_vec()]);
+    assert_eq!(
+        data_of(b"\r\n--xYz\r\n\r\none\r\n--xYz--\n"),
+        [b"one".to_vec()]
+    );
+}
+
+#[test]
+fn what_may_be_a_part_is_no_preamble_and_no_epilogue() {
+    let long = vec![b'x'; 9000];
+    let head = b"content-DISPOSITION: form-data; name=f\r\n\r\nlost";
+    let part = form(b"", &[(b"A: 1\r\n", b"lost")], b"");
+    let strays: [&[u8]; 11] = [
+        b"x",
+        b"\n",
+        b"\n\n",
+        b"\r",
+        b"\xef\xbb\xbf",
+        b" ",
+        b"-",
+        b"xYz\r\n",
+        b"-xYz\r\n\r\nlost\r\n",
+        &[head, &b"\r\n"[..]].concat(),
+        &[&long[..], b"\r\n"].concat(),
+    ];
+    for stray in strays {
+        assert_malformed(&form(stray, &[(b"A: 1\r\n", b"one")], b""));
+    }
+    let behind: [&[u8]; 8] = [
+        b"\r\n--xYz\r\nmore",
+        b"\r\n--xYz--",
+        b"\n--xYz--",
+        b"\r\nxYz",
+        b"x",
+        &[b"\r\n", &part[..]].concat(),
+        &[b"\r\n", &head[..]].concat(),
+        &[b"\r\n", &long[..]].concat(),
+    ];
+    for behind in behind {
+        assert_malformed(&form(b"", &[(b"A: 1\r\n", b"one")], behind));
+    }
+}
+
+#[test]
+fn a_delimiter_that_is_one_but_for_what_stands_before_it_is_no_data() {
+    for data in [
+        &b"one--xYz\r\nA: 2\r\n\r\ntwo"[..],
+        b"one\n--xYz\r\nA: 2\r\n\r\ntwo",
+        b"one\n--xYz\nA: 2\n\ntwo",
+        b"one\r--xYz \t\r\nA: 2\r\n\r\ntwo",
+        b"one--xYz--\r\ntwo",
+        b"one\n--xYz-- \n",
+        b"one--xYz",
+        b"--xYz",
+    ] {
+        assert_malformed(&form(b"", &[(b"A: 1\r\n", data)], b""));
+        let head = [b"B: ", data, b"\r\n"].concat();
+        assert!(split_bytes(&form(b"", &[(&head, b"one")], b"")).is_err());
+    }
+}
+
+#[test]
+fn a_boundary_of_hyphens_is_found_as_any_other() {
+    let split = |body: &[u8], boundary| {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(body, 0).unwrap();
+        let parts = Parts::of(&file, body.len().try_into().unwrap(), boundary)?;
+        parts.collect::<Result<Vec<_>, _>>()
+    };
+    for (boundary, delimiter) in [("-", "---"), ("--", "----"), ("----b", "------b")] {
+        let body = format!("{delimiter}\r\nA: 1\r\n\r\none\r\n{delimiter}--");
+        assert_eq!(
+            split(body.as_bytes(), boundary.as_bytes()).unwrap().len(),
+            1
+        );
+        let stray = split(format!("-{body}").as_bytes(), boundary.as_bytes());
+        assert!(stray.is_err(), "{boundary}: {stray:?}");
+    }
 }
 
 #[test]
@@ -90,7 +172,7 @@ fn one_line_break_may_end_an_empty_head_or_empty_bytes() {
 
 #[test]
 fn a_boundary_within_a_line_is_data() {
-    let data = b"a--xYz\r\n-xYz \r\n--xY\r\n\r--xYz \n--xYz--";
+    let data = b"a--xYzb\r\n-xYz \r\n--xY\r\n\r--xYz b\n--xYz-\r\n-";
     assert_eq!(
         data_of(&form(b"", &[(b"A: 1\r\n", data)], b"")),
         [data.to_vec()]
@@ -122,13 +204,17 @@ fn what_breaks_off_or_goes_on_is_malformed() {
         b"--xYz\r\nA: 1\r\n--xYz\r\n\r\none\r\n--xYz--",
         b"--xYz\r\n--xYz\r\nA: 1\r\n\r\none\r\n--xYz--",
     ] {
-        let refused = split_bytes(body);
-        let text = String::from_utf8_lossy(body);
-        assert!(
-            matches!(refused, Err(FormError::Malformed(_))),
-            "{text:?}: {refused:?}"
-        );
+        assert_malformed(body);
     }
+}
+
+fn assert_malformed(body: &[u8]) {
+    let refused = split_bytes(body);
+    let text = String::from_utf8_lossy(body);
+    assert!(
+        matches!(refused, Err(FormError::Malformed(_))),
+        "{text:?}: {refused:?}"
+    );
 }
 
 #[test]
@@ -158,15 +244,36 @@ fn nasty() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// The same without what a sender must avoid: the boundary at the beginning of a line.
+/// The same without what a sender must avoid: what may be a delimiter.
 fn harmless() -> impl Strategy<Value = Vec<u8>> {
     nasty().prop_map(|bytes| {
-        let mut line = [b"\r\n", &bytes[..]].concat();
-        while let Some(at) = memchr::memmem::find(&line, b"\r\n--xYz") {
-            line[at + 2] = b'.';
+        let mut line = [b"\r\n", &bytes[..], b"\r\n"].concat();
+        let is_bad = |line: &[u8], at: usize| {
+            line[at..].starts_with(b"--xYz")
+                && (line[..at].ends_with(b"\r\n") || ends_line(&line[at + 5..]))
+        };
+        while let Some(at) = (0..line.len()).find(|&at| is_bad(&line, at)) {
+            line[at] = b'.';
         }
-        line.split_off(2)
+        line[2..line.len() - 2].to_vec()
     })
+}
+
+/// The same without the boundary.
+fn edge() -> impl Strategy<Value = Vec<u8>> {
+    nasty().prop_map(|mut bytes| {
+        while let Some(at) = memchr::memmem::find(&bytes, BOUNDARY) {
+            bytes[at] = b'.';
+        }
+        bytes
+    })
+}
+
+/// Whether a delimiter's line may go on like this.
+fn ends_line(rest: &[u8]) -> bool {
+    let rest = rest.strip_prefix(b"--").unwrap_or(rest);
+    let end = rest.iter().find(|byte| !b" \t".contains(byte));
+    matches!(end, None | Some(b'\r' | b'\n'))
 }
 
 /// Bytes that are mostly a form.
@@ -196,8 +303,11 @@ fn almost_a_form() -> impl Strategy<Value = Vec<u8>> {
 fn naive(body: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let find =
         |from: usize, what: &[u8]| (from..body.len()).find(|at| body[*at..].starts_with(what));
-    let at_start = body.starts_with(b"--xYz").then_some(5);
-    let mut at = at_start.or_else(|| Some(find(0, b"\r\n--xYz")? + 7))?;
+    let dashes = find(0, BOUNDARY)?.checked_sub(2)?;
+    if !body[dashes..].starts_with(b"--xYz") || dashes > 0 && !body[..dashes].ends_with(b"\r\n") {
+        return None;
+    }
+    let mut at = dashes + 5;
     let mut parts = Vec::new();
     while !body[at..].starts_with(b"--") {
         while matches!(body.get(at), Some(b' ' | b'\t')) {
@@ -209,12 +319,17 @@ fn naive(body: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         if find(at, b"\r\n--xYz")? < next {
             return None;
         }
+        let is_stray = |at: usize| body[at..].starts_with(b"--xYz") && ends_line(&body[at + 5..]);
+        if (at..next).any(is_stray) {
+            return None;
+        }
         let data = empty_line + 4;
         let head = body[at + 2..(empty_line + 2).max(at + 2)].to_vec();
         parts.push((head, body[data..next.max(data)].to_vec()));
         at = next + 7;
     }
-    Some(parts)
+    let is_end = ends_line(&body[at..]) && find(at, BOUNDARY).is_none();
+    is_end.then_some(parts)
 }
 
 proptest! {
@@ -222,12 +337,13 @@ proptest! {
 
     #[test]
     fn any_parts_come_back_as_they_were_put_in(
-        preamble in harmless(),
+        preamble in edge(),
         data in proptest::collection::vec(harmless(), 0..5),
-        epilogue in nasty(),
+        epilogue in edge(),
     ) {
         let preamble = if preamble.is_empty() { preamble } else { [preamble, b"\r\n".to_vec()].concat() };
         let parts: Vec<_> = data.iter().map(|data| (&b"A: 1\r\n"[..], &data[..])).collect();
+        let epilogue = [b"\r\n".to_vec(), epilogue].concat();
         prop_assert_eq!(data_of(&form(&preamble, &parts, &epilogue)), data);
     }
 

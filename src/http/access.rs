@@ -11,6 +11,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::Mutex;
 
+use super::content_type::{self, Claimed};
 use super::idempotency::Key;
 use super::subjects::{Reservation, Subjects};
 use super::whole::{self, Asked};
@@ -206,15 +207,18 @@ impl Caller {
         }
     }
 
-    /// Whether the type that the head claims is allowed. The parts of a form have types of their
-    /// own.
+    /// Whether the type that the head claims is allowed. One that says nothing is looked for in the
+    /// body, and the parts of a form have types of their own.
     fn check_claim(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let claimed = headers.get(header::CONTENT_TYPE);
-        let claimed = claimed.and_then(|value| MediaType::parse(value.to_str().ok()?).ok());
-        match claimed {
-            Some(claimed) if claimed.essence() == "multipart/form-data" => Ok(()),
-            Some(claimed) if !self.grant.takes_type(&claimed) => Err(Problem::type_not_allowed()),
-            _ => Ok(()),
+        let claimed = Claimed::of(headers);
+        let is_allowed = content_type::is_form(headers)
+            || claimed
+                .meant()
+                .is_none_or(|claimed| self.grant.takes_type(claimed));
+        if is_allowed {
+            Ok(())
+        } else {
+            Err(Problem::type_not_allowed())
         }
     }
 

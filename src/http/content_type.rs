@@ -1,85 +1,227 @@
 //! Content-Type, of requests and of the parts of forms.
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use actix_web::mime::Mime;
 
 use super::Problem;
 use crate::file::MediaType;
 
 /// The type of a form, without its boundary (RFC 7578).
-const FORM: &str = "multipart/form-data";
+const FORM: &[u8] = b"multipart/form-data";
 
 /// The longest boundary (RFC 2046 §5.1.1).
 const LONGEST_BOUNDARY: usize = 70;
 
-/// The value of Content-Type that announces a form.
-#[derive(Debug, Clone)]
-pub(super) struct FormType {
-    value: HeaderValue,
-    boundary: String,
+/// What a sender says of the type of some bytes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Claimed {
+    /// As it was said, if anything was.
+    text: Option<String>,
+    media_type: Option<MediaType>,
 }
 
-impl FormType {
-    /// Reads the boundary.
-    ///
-    /// # Errors
-    /// When there is none, or one that RFC 2046 does not allow.
-    pub(super) fn parse(value: &HeaderValue) -> Result<Self, Problem> {
-        let mime: Option<Mime> = value.to_str().ok().and_then(|text| text.parse().ok());
-        let boundary = mime
-            .as_ref()
-            .and_then(|mime| mime.get_param("boundary"))
-            .map(|boundary| boundary.as_str().to_owned())
-            .filter(|boundary| (1..=LONGEST_BOUNDARY).contains(&boundary.len()))
-            .ok_or_else(|| Problem::bad_form("Content-Type names no valid boundary."))?;
-        Ok(Self {
-            value: value.clone(),
-            boundary,
-        })
+impl Claimed {
+    const LONGEST_TEXT: usize = 255;
+
+    /// Reads the value of a Content-Type. It may be anything: much that is sent as one is none.
+    pub(super) fn read(value: Option<&[u8]>) -> Self {
+        let text = String::from_utf8_lossy(value.unwrap_or_default());
+        let media_type = MediaType::parse(&text).ok();
+        let text = text.trim();
+        let text = text.get(..text.floor_char_boundary(Self::LONGEST_TEXT));
+        let text = text.unwrap_or_default().replace(char::is_control, "");
+        Self {
+            text: (!text.is_empty()).then_some(text),
+            media_type,
+        }
     }
 
-    /// The whole value.
-    pub(super) fn value(&self) -> &HeaderValue {
-        &self.value
+    /// What a request's header says.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        Self::read(headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes))
     }
 
-    /// What separates the parts.
-    pub(super) fn boundary(&self) -> &str {
-        &self.boundary
+    /// The type, if it is one.
+    pub(super) fn media_type(&self) -> Option<&MediaType> {
+        self.media_type.as_ref()
+    }
+
+    /// The type, if it is one that says something.
+    pub(super) fn meant(&self) -> Option<&MediaType> {
+        self.media_type().filter(|claimed| !claimed.says_nothing())
+    }
+
+    /// The type of bytes of which this is said: as it is meant, or else as they show it themselves. Beside
+    /// it what was said, if that is another.
+    pub(super) fn or_shown(self, shown: impl FnOnce() -> MediaType) -> (MediaType, Option<String>) {
+        let meant = self.meant().cloned();
+        if let Some(meant) = meant {
+            return (meant, None);
+        }
+        let shown = shown();
+        match self.media_type {
+            Some(said) if said.essence() == shown.essence() => (said, None),
+            _ => (shown, self.text),
+        }
     }
 }
 
-/// Reads the value of a Content-Type, of a request as of a part.
+/// Whether the body of a request is a form, if perhaps one that cannot be read.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let value = value.map_or(&b""[..], HeaderValue::as_bytes);
+    let essence = value.split(|byte| b";,".contains(byte)).next();
+    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(FORM))
+}
+
+/// What separates the parts of a form, if a request's body is one.
 ///
 /// # Errors
-/// When it is not a media type.
-pub(super) fn media_type(value: &HeaderValue) -> Result<MediaType, Problem> {
-    match value.to_str().ok().map(MediaType::parse) {
-        Some(Ok(parsed)) => Ok(parsed),
-        _ => Err(Problem::bad_content_type()),
+/// When there is none, or one that RFC 2046 does not allow.
+pub(super) fn boundary(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem> {
+    let value = headers.get(header::CONTENT_TYPE);
+    let value = value.filter(|_| is_form(headers));
+    value.map(|value| boundary_of(value.as_bytes())).transpose()
+}
+
+/// The boundary in the type of a form. Many write it without the quotes that its characters need.
+fn boundary_of(value: &[u8]) -> Result<Vec<u8>, Problem> {
+    let found = parameter(value, "boundary").filter(|boundary| {
+        let is_allowed = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\"\\;".contains(byte);
+        (1..=LONGEST_BOUNDARY).contains(&boundary.len())
+            && boundary.iter().all(is_allowed)
+            && !boundary.ends_with(b" ")
+    });
+    found.ok_or_else(|| Problem::bad_form("Content-Type names no valid boundary."))
+}
+
+/// The first parameter of this name.
+fn parameter(value: &[u8], wanted: &str) -> Option<Vec<u8>> {
+    let mut rest = value.get(memchr::memchr(b';', value)?..)?;
+    while let Some(text) = rest.strip_prefix(b";").map(<[u8]>::trim_ascii_start) {
+        let end = memchr::memchr2(b'=', b';', text)?;
+        let (name, value) = text.split_at(end);
+        let Some(value) = value.strip_prefix(b"=") else {
+            rest = value;
+            continue;
+        };
+        let (value, behind) = if let Some(quoted) = value.strip_prefix(b"\"") {
+            // No boundary holds a quote or a backslash.
+            let (value, behind) = quoted.split_at(memchr::memchr(b'"', quoted)?);
+            let semicolon = memchr::memchr(b';', behind);
+            (
+                value,
+                semicolon
+                    .and_then(|at| behind.get(at..))
+                    .unwrap_or_default(),
+            )
+        } else {
+            let end = memchr::memchr(b';', value).unwrap_or(value.len());
+            let (value, behind) = value.split_at(end);
+            (value.trim_ascii_end(), behind)
+        };
+        if name.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()) {
+            return Some(value.to_vec());
+        }
+        rest = behind;
     }
+    None
 }
 
-/// The type that a request's header claims; `None` if it claims none.
-///
-/// # Errors
-/// As [`media_type`].
-pub(super) fn claimed(headers: &HeaderMap) -> Result<Option<MediaType>, Problem> {
-    headers
-        .get(header::CONTENT_TYPE)
-        .map(media_type)
-        .transpose()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The type of a form, if a request's body is one.
-///
-/// # Errors
-/// As [`media_type`] and [`FormType::parse`].
-pub(super) fn form(headers: &HeaderMap) -> Result<Option<FormType>, Problem> {
-    let is_form = claimed(headers)?.is_some_and(|claimed| claimed.essence() == FORM);
-    headers
-        .get(header::CONTENT_TYPE)
-        .filter(|_| is_form)
-        .map(FormType::parse)
-        .transpose()
+    fn typed(value: &[u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_bytes(value).unwrap(),
+        );
+        headers
+    }
+
+    #[test]
+    fn boundaries_are_read_with_and_without_quotes() {
+        for (value, expected) in [
+            ("multipart/form-data; boundary=b", "b"),
+            ("Multipart/Form-Data;BOUNDARY=b", "b"),
+            ("multipart/form-data; charset=utf-8; boundary=b; x=y", "b"),
+            (
+                "multipart/form-data; boundary=----=_Part_1/2:3 ; x",
+                "----=_Part_1/2:3",
+            ),
+            ("multipart/form-data; boundary=\"a b;c\"", ""),
+            (
+                "multipart/form-data; x=\"; boundary=c\"; boundary=\"a b\"",
+                "a b",
+            ),
+            ("multipart/form-data; boundary=b; boundary=c", "b"),
+            ("multipart/form-data", ""),
+            ("multipart/form-data, boundary=b", ""),
+            ("multipart/form-data; boundary", ""),
+            ("multipart/form-data; boundary=", ""),
+            ("multipart/form-data; boundary=\"b", ""),
+            ("multipart/form-data; boundary=\"b \"", ""),
+            (
+                &format!("multipart/form-data; boundary={}", "b".repeat(71)),
+                "",
+            ),
+        ] {
+            let headers = typed(value.as_bytes());
+            assert!(is_form(&headers), "{value}");
+            let read = boundary(&headers);
+            if expected.is_empty() {
+                assert!(read.is_err(), "{value}: {read:?}");
+            } else {
+                assert_eq!(read.unwrap().unwrap(), expected.as_bytes(), "{value}");
+            }
+        }
+        for value in [
+            "multipart/form-datax",
+            "multipart/mixed; boundary=b",
+            "text/plain",
+            "",
+        ] {
+            assert!(
+                boundary(&typed(value.as_bytes())).unwrap().is_none(),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_type_that_is_none_or_says_nothing_gives_way_to_the_bytes() {
+        let shown = || MediaType::parse("image/png").unwrap();
+        for (said, kept, beside) in [
+            (&b"video/mp4"[..], "video/mp4", None),
+            (b"image/png", "image/png", None),
+            (b"", "image/png", None),
+            (b" ", "image/png", None),
+            (b"image", "image/png", Some("image")),
+            (b"undefined", "image/png", Some("undefined")),
+            (
+                b"image/png;,text/html",
+                "image/png",
+                Some("image/png;,text/html"),
+            ),
+            (b"image/*", "image/png", Some("image/*")),
+            (
+                b"application/octet-stream",
+                "image/png",
+                Some("application/octet-stream"),
+            ),
+            (b"a\tb\xff", "image/png", Some("ab\u{fffd}")),
+        ] {
+            let claimed = Claimed::read(Some(said));
+            let (kept_as, said_beside) = claimed.or_shown(shown);
+            assert_eq!(kept_as.as_str(), kept, "{}", said.escape_ascii());
+            assert_eq!(said_beside.as_deref(), beside, "{}", said.escape_ascii());
+        }
+        let named = Claimed::read(Some(b"application/octet-stream; name=a"));
+        let (kept_as, beside) = named.or_shown(MediaType::octet_stream);
+        assert_eq!(kept_as.as_str(), "application/octet-stream; name=a");
+        assert_eq!(beside, None);
+        let long = Claimed::read(Some("ü".repeat(300).as_bytes()));
+        assert_eq!(long.or_shown(shown).1.unwrap().len(), 254);
+    }
 }

@@ -1,9 +1,12 @@
 //! Content-Disposition: read from uploads, written on downloads.
 
-use actix_web::http::header::{ContentDisposition, HeaderValue};
+mod claim;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::file::{FileMeta, FileName};
+use crate::file::FileMeta;
+
+pub(super) use claim::{Claim, claimed_name};
 
 /// What must be escaped in an extended value: all but attr-char (RFC 8187 §3.2.1).
 const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
@@ -19,17 +22,6 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'`')
     .remove(b'|')
     .remove(b'~');
-
-/// The name that an upload's header claims: `filename*` before `filename` (RFC 6266 §4.3).
-pub(super) fn claimed_name(header: &HeaderValue) -> Option<FileName> {
-    let disposition = ContentDisposition::from_raw(header).ok()?;
-    let extended = disposition
-        .get_filename_ext()
-        .and_then(|value| str::from_utf8(&value.value).ok());
-    extended
-        .and_then(FileName::from_claim)
-        .or_else(|| disposition.get_filename().and_then(FileName::from_claim))
-}
 
 /// What a download's query asks for: to be saved, whatever it is.
 pub(super) const DOWNLOAD: &str = "download";
@@ -69,11 +61,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::file::{MediaType, Metadata, UnixMillis};
+    use crate::file::{FileName, MediaType, Metadata, UnixMillis};
 
     fn claimed(header: &str) -> Option<String> {
-        let value = HeaderValue::from_bytes(header.as_bytes()).ok()?;
-        claimed_name(&value).map(|name| name.to_string())
+        claimed_name(header.as_bytes()).map(|name| name.to_string())
     }
 
     fn written(name: &str, content_type: &str) -> String {

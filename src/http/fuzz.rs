@@ -8,7 +8,7 @@ use actix_web::test::TestRequest;
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
-use super::content_type::FormType;
+use super::content_type::Claimed;
 use super::ranges::Wanted;
 use super::{
     conditions, content_type, digest, disposition, form as forms, idempotency, path, prefer,
@@ -36,7 +36,10 @@ thread_local! {
     };
 }
 
-/// What stands between the parts of a form whose boundary is `xYz`.
+/// The boundary of the forms here.
+const BOUNDARY: &[u8] = b"xYz";
+
+/// What stands between their parts.
 const DELIMITER: &[u8] = b"\r\n--xYz";
 
 /// The body of a form whose boundary is `xYz`: its files lie within it, one behind the other, and each
@@ -48,13 +51,11 @@ pub fn form(bytes: &[u8]) {
     let path = SCRATCH.with(|scratch| scratch.0.clone());
     let written = std::fs::write(path.join("0000000001"), bytes);
     assert!(written.is_ok(), "{written:?}");
-    let value = HeaderValue::from_static("multipart/form-data; boundary=xYz");
-    let form_type = FormType::parse(&value);
     let body = Spool::open(&path).map(|spool| spool.claim(b"0000000001", None));
-    let (Ok(form_type), Ok(Ok(body))) = (form_type, body) else {
-        unreachable!("a fresh file is a body, and this is a type");
+    let Ok(Ok(body)) = body else {
+        unreachable!("a fresh file is a body");
     };
-    let Ok(form) = forms::read(&body, &form_type, Metadata::default()) else {
+    let Ok(form) = forms::read(&body, BOUNDARY, Metadata::default()) else {
         return;
     };
     let mut end = 0;
@@ -129,7 +130,7 @@ pub fn headers(bytes: &[u8]) {
     }
     let meta = meta(&headers);
     check_disposition(&disposition::of_download(&meta, false));
-    drop(content_type::form(&headers));
+    drop(content_type::boundary(&headers));
     drop(digest::Claimed::read(&headers).map(|digests| digests.check((None).into())));
     drop(upload_metadata::read(&headers));
     drop(idempotency::Key::read(&headers));
@@ -155,10 +156,14 @@ pub fn headers(bytes: &[u8]) {
 /// A file as an upload with these headers makes it.
 fn meta(headers: &HeaderMap) -> FileMeta {
     let named = headers.get("content-disposition");
-    let content_type = content_type::claimed(headers).ok().flatten();
+    let content_type = Claimed::of(headers).media_type().cloned();
+    if let Some(written) = &content_type {
+        let read = MediaType::parse(written.as_str());
+        assert_eq!(read.as_ref(), Ok(written), "{written:?}");
+    }
     FileMeta {
         filename: named
-            .and_then(disposition::claimed_name)
+            .and_then(|value| disposition::claimed_name(value.as_bytes()))
             .unwrap_or_else(|| FileName::of_id(crate::file::FileId::from_bytes([0; 12]))),
         content_type: content_type.unwrap_or_else(MediaType::octet_stream),
         length: 10,

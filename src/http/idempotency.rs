@@ -139,7 +139,7 @@ fn content(
         let name = draft.filename.as_ref();
         add(&mut all, name.map_or("", |name| name.as_str()).as_bytes());
         add(&mut all, draft.content_type.as_str().as_bytes());
-        for (name, text) in draft.metadata.iter() {
+        for (name, text) in draft.metadata.pairs() {
             add(&mut all, name.as_bytes());
             add(&mut all, text.as_bytes());
         }
@@ -219,7 +219,7 @@ mod tests {
         let draft = |name: Option<&str>, content_type: &str, metadata: &[(&str, &str)]| {
             let mut kept = Metadata::default();
             for (name, text) in metadata {
-                kept.insert((*name).to_owned(), (*text).to_owned()).unwrap();
+                kept.add((*name).to_owned(), (*text).to_owned()).unwrap();
             }
             Draft {
                 filename: name.and_then(FileName::from_claim),
@@ -247,6 +247,14 @@ mod tests {
                 file,
                 vec![(window(0, 4), draft(None, "a/b", &[("ab", "c")]))],
             ),
+            (
+                file,
+                vec![(window(0, 4), draft(None, "a/b", &[("a", "b"), ("a", "c")]))],
+            ),
+            (
+                file,
+                vec![(window(0, 4), draft(None, "a/b", &[("a", "c"), ("a", "b")]))],
+            ),
             (form, vec![(window(0, 2), plain()), (window(2, 2), plain())]),
             (form, vec![(window(0, 2), plain()), (window(2, 0), plain())]),
         ];
@@ -259,6 +267,6 @@ mod tests {
         }
         // The same bytes elsewhere in a body are the same file.
         let moved = [(window(2, 2), plain()), (window(0, 2), plain())];
-        assert_eq!(content(form, (&body).into(), &moved).unwrap(), digests[9]);
+        assert_eq!(content(form, (&body).into(), &moved).unwrap(), digests[11]);
     }
 }

@@ -46,9 +46,9 @@ impl From<ClaimError> for Problem {
 impl From<FormError> for Problem {
     fn from(err: FormError) -> Self {
         match err {
-            FormError::Malformed(_) => {
+            FormError::Malformed(why) => {
                 log::debug!("a form was refused: {err}");
-                Self::bad_form("The body is not a whole form with the boundary of its type.")
+                Self::bad_form(why)
             }
             FormError::TooLarge(_) => {
                 log::debug!("a form was refused: {err}");

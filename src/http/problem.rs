@@ -123,6 +123,15 @@ impl Problem {
         )
     }
 
+    /// As tus has it: the names of `Upload-Metadata` are unique.
+    pub(super) fn repeated_metadata() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-metadata",
+            "Upload-Metadata has one name twice.",
+        )
+    }
+
     pub(super) fn bad_digest() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -149,14 +158,6 @@ impl Problem {
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-much-metadata",
             "The texts of the request are longer than this server takes.",
-        )
-    }
-
-    pub(super) fn bad_content_type() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-content-type",
-            "Content-Type is not a media type.",
         )
     }
 

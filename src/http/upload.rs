@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use percent_encoding::percent_decode_str;
 
 use super::access::{self, Caller};
-use super::content_type::{self, FormType};
+use super::content_type::{self, Claimed};
 use super::idempotency::{Course, Key, Shape};
 use super::prefer::Preferences;
 use super::subjects::Reservation;
@@ -18,20 +18,23 @@ use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::journal::{Adopted, Draft};
 use crate::spool::{Received, SpooledBody};
 
+/// The name in metadata of the type that a sender claimed, where the file has got another.
+const CLAIMED: &str = "claimed_content_type";
+
 /// `POST /files`: a form, or a file itself.
 pub(super) async fn posted(
     request: HttpRequest,
     body: web::Payload,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let Some(form_type) = content_type::form(request.headers())? else {
+    let Some(boundary) = content_type::boundary(request.headers())? else {
         return upload(&request, body, node, None).await;
     };
     let caller = access::uploader(&request, &node)?;
     let head = Head::read(request.headers())?;
     let (preferences, node) = (Preferences::read(request.headers()), node.into_inner());
     let adopting = Arc::clone(&node);
-    let adopted = web::block(move || adopt_form(&adopting, &caller, head, &form_type)).await??;
+    let adopted = web::block(move || adopt_form(&adopting, &caller, head, &boundary)).await??;
     created::answer(node, preferences, adopted, Shape::Form).await
 }
 
@@ -68,14 +71,14 @@ async fn upload(
 ) -> Result<HttpResponse, Problem> {
     let caller = access::uploader(request, &node)?;
     let headers = request.headers();
-    if content_type::form(headers)?.is_some() {
+    if content_type::is_form(headers) {
         return Err(Problem::no_form_here());
     }
     let upload = Upload {
-        content_type: content_type::claimed(headers)?,
+        content_type: Claimed::of(headers),
         filename: headers
             .get(header::CONTENT_DISPOSITION)
-            .and_then(disposition::claimed_name)
+            .and_then(|value| disposition::claimed_name(value.as_bytes()))
             .or(path_name),
         head: Head::read(headers)?,
         caller,
@@ -96,7 +99,7 @@ pub(super) struct Upload {
     pub(super) node: web::Data<Node>,
     pub(super) caller: Caller,
     head: Head,
-    content_type: Option<MediaType>,
+    content_type: Claimed,
     filename: Option<FileName>,
 }
 
@@ -129,12 +132,15 @@ impl Upload {
         self.head.digests.check(body)?;
         let window = Window::whole(body.length());
         let room = self.caller.check_body(&self.node, window.length)?;
+        let mut metadata = forced(&self.caller, self.head.metadata.clone())?;
+        let claimed = self.content_type.clone();
+        let content_type = type_of(&self.caller, claimed, body, window, &mut metadata)?;
         let mut part = (
             window,
             Draft {
-                content_type: type_of(&self.caller, self.content_type.clone(), body, window)?,
+                content_type,
                 filename: self.filename.clone(),
-                metadata: forced(&self.caller, self.head.metadata.clone())?,
+                metadata,
                 request: None,
             },
         );
@@ -202,20 +208,22 @@ fn adopt_form(
     node: &Node,
     caller: &Caller,
     head: Head,
-    form_type: &FormType,
+    boundary: &[u8],
 ) -> Result<Vec<Adopted>, Problem> {
     let body = head.claim(node)?.ok_or_else(Problem::no_file_in_form)?;
     head.digests.check(Received::from(&body))?;
-    let form = form::read(&body, form_type, head.metadata)?;
-    whole::check_fields(form.metadata.iter())?;
+    let form = form::read(&body, boundary, head.metadata)?;
+    whole::check_fields(form.metadata.pairs())?;
     let metadata = forced(caller, form.metadata)?;
     // The parts keep the whole body on the disk.
     let mut room = caller.check_body(node, body.length())?;
     let drafts = form.files.into_iter().map(|file| {
+        let mut metadata = metadata.clone();
+        let (claimed, received) = (file.content_type, Received::from(&body));
         let draft = Draft {
+            content_type: type_of(caller, claimed, received, file.window, &mut metadata)?,
             filename: file.filename,
-            content_type: type_of(caller, file.content_type, (&body).into(), file.window)?,
-            metadata: metadata.clone(),
+            metadata,
             request: None,
         };
         Ok((file.window, draft))
@@ -243,16 +251,17 @@ pub(super) fn enter(node: &Node, room: &mut Reservation<'_>, adopted: &[Adopted]
     }
 }
 
-/// The type that a file gets: what its sender says, or what its first bytes show; if the sender
-/// may send it.
+/// The type that a file gets: what its sender means, or what its first bytes show; if the sender
+/// may send it. What the sender said stays in the metadata, if that is another.
 fn type_of(
     caller: &Caller,
-    claimed: Option<MediaType>,
+    claimed: Claimed,
     body: Received<'_>,
     window: Window,
+    metadata: &mut Metadata,
 ) -> Result<MediaType, Problem> {
     let sniffed = || body.sniff(window);
-    let content_type = claimed.unwrap_or_else(|| {
+    let (content_type, said) = claimed.or_shown(|| {
         sniffed().unwrap_or_else(|err: std::io::Error| {
             log::warn!("a body's type cannot be sniffed: {err}");
             MediaType::octet_stream()
@@ -261,13 +270,19 @@ fn type_of(
     if body.length() > 0 {
         caller.check_type(&content_type, sniffed)?;
     }
+    if let Some(said) = said
+        && !caller.grant.metadata().contains_key(CLAIMED)
+        && let Err(err) = metadata.set(CLAIMED.to_owned(), said)
+    {
+        log::debug!("what was said of a type is not kept: {err}");
+    }
     Ok(content_type)
 }
 
 /// What is kept with a file: what its sender says, and above it what the token does.
 fn forced(caller: &Caller, mut metadata: Metadata) -> Result<Metadata, Problem> {
     for (name, text) in caller.grant.metadata() {
-        metadata.insert(name.clone(), text.clone())?;
+        metadata.set(name.clone(), text.clone())?;
     }
     Ok(metadata)
 }

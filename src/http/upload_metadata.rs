@@ -8,10 +8,10 @@ use super::Problem;
 use crate::file::Metadata;
 
 /// Reads the header: pairs divided by commas, each a name, a space, and a text in base64; a name
-/// alone has an empty text.
+/// alone has an empty text. No name may come twice.
 ///
 /// # Errors
-/// When it cannot be read, or is more than is taken.
+/// When it cannot be read, has a name twice, or is more than is taken.
 pub(super) fn read(headers: &HeaderMap) -> Result<Metadata, Problem> {
     let mut metadata = Metadata::default();
     for value in headers.get_all("upload-metadata") {
@@ -23,7 +23,10 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Metadata, Problem> {
                 .ok()
                 .and_then(|bytes| String::from_utf8(bytes).ok())
                 .ok_or_else(Problem::bad_metadata)?;
-            metadata.insert(name.to_owned(), text)?;
+            if metadata.has(name) {
+                return Err(Problem::repeated_metadata());
+            }
+            metadata.add(name.to_owned(), text)?;
         }
     }
     Ok(metadata)
@@ -41,7 +44,7 @@ mod tests {
             HeaderName::from_static("upload-metadata"),
             HeaderValue::from_str(value).unwrap(),
         );
-        let owned = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
+        let owned = |(name, texts): (&str, &[String])| (name.to_owned(), texts.concat());
         Ok(read(&headers)?.iter().map(owned).collect())
     }
 
@@ -55,7 +58,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused() {
-        for value in ["", ",", "a !", "a /w==", "a R3L DvM", "a R3LDvMOfZQ"] {
+        for value in [
+            "",
+            ",",
+            "a !",
+            "a /w==",
+            "a R3L DvM",
+            "a R3LDvMOfZQ",
+            "a YQ==,b YQ==,a YQ==",
+        ] {
             assert!(metadata(value).is_err(), "{value:?}");
         }
         let long = "A".repeat(12_000);

@@ -53,9 +53,35 @@ struct Written<'a> {
     next_attempt_ms: u64,
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    metadata: BTreeMap<String, String>,
+    metadata: BTreeMap<String, WrittenTexts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<WrittenAnswer>,
+}
+
+/// The texts of one name, as an answer tells them.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenTexts {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl From<&[String]> for WrittenTexts {
+    fn from(texts: &[String]) -> Self {
+        match texts {
+            [only] => Self::One(only.clone()),
+            several => Self::Several(several.to_vec()),
+        }
+    }
+}
+
+impl From<WrittenTexts> for Vec<String> {
+    fn from(texts: WrittenTexts) -> Self {
+        match texts {
+            WrittenTexts::One(only) => vec![only],
+            WrittenTexts::Several(several) => several,
+        }
+    }
 }
 
 /// [`AnswerTo`] as it stands on disk.
@@ -143,7 +169,7 @@ impl Record {
                 .meta
                 .metadata
                 .iter()
-                .map(|(name, text)| (name.to_owned(), text.to_owned()))
+                .map(|(name, texts)| (name.to_owned(), texts.into()))
                 .collect(),
             answer: self.answer.map(WrittenAnswer::from),
         })?;
@@ -184,11 +210,16 @@ impl Record {
             return Err(format!("the record has {} bodies", written.bodies.len()));
         };
         let filename = FileName::from_claim(&written.filename).ok_or("the record has no name")?;
+        // Earlier versions took more for a type than this one does; no promise is given up for that.
         let content_type =
-            MediaType::parse(&written.content_type).map_err(|err| err.to_string())?;
+            MediaType::parse(&written.content_type).unwrap_or_else(|_| MediaType::octet_stream());
         let mut metadata = Metadata::default();
-        for (name, text) in written.metadata {
-            metadata.insert(name, text).map_err(|err| err.to_string())?;
+        for (name, texts) in written.metadata {
+            for text in Vec::from(texts) {
+                metadata
+                    .add(name.clone(), text)
+                    .map_err(|err| err.to_string())?;
+            }
         }
         let answer = written.answer.map(|answer| {
             let read = answer.read();
@@ -241,9 +272,9 @@ pub(super) mod tests {
 
     pub(in crate::journal) fn record() -> Record {
         let mut metadata = Metadata::default();
-        metadata
-            .insert("caption \"1\"".to_owned(), "Grüße\n".to_owned())
-            .unwrap();
+        for (name, text) in [("caption \"1\"", "Grüße\n"), ("tag", "b"), ("tag", "a")] {
+            metadata.add(name.to_owned(), text.to_owned()).unwrap();
+        }
         let meta = FileMeta {
             filename: FileName::from_claim("größe \"1\".txt").unwrap(),
             content_type: MediaType::parse("text/plain; charset=utf-8").unwrap(),
@@ -276,6 +307,18 @@ pub(super) mod tests {
         let record = record();
         let bytes = record.encode().unwrap();
         assert_eq!(Record::decode(record.id, &bytes), Ok(record));
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read_whatever_it_took_for_a_type() {
+        let bytes = record().encode().unwrap();
+        let line = checked_line(&bytes).unwrap();
+        let line = str::from_utf8(line).unwrap();
+        let line = line.replace("text/plain; charset=utf-8", "image/png;,text/html");
+        let bytes = [line.as_bytes(), check_line(line.as_bytes()).as_bytes()].concat();
+        let read = Record::decode(record().id, &bytes).unwrap();
+        assert_eq!(read.meta.content_type, MediaType::octet_stream());
+        assert_eq!(read.meta.metadata, record().meta.metadata);
     }
 
     #[test]

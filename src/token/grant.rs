@@ -121,28 +121,33 @@ impl Grant {
             return true;
         }
         let (claimed, shown_essence) = (claimed.essence(), shown.essence());
-        let kind = |essence: &str| essence.split('/').next().unwrap_or_default().to_owned();
-        match (kind(&claimed).as_str(), shown_essence.as_str()) {
+        match (kind_of(claimed), shown_essence) {
             ("image", "application/octet-stream") => {
-                claimed == "image/svg+xml" || !shows_itself(&claimed)
+                claimed == "image/svg+xml" || !shows_itself(claimed)
             }
             (_, "application/octet-stream")
             | ("application", "application/zip" | "application/gzip") => true,
             (_, "text/xml") if claimed.ends_with("xml") => true,
-            ("audio" | "video", _)
-                if matches!(kind(&shown_essence).as_str(), "audio" | "video") =>
-            {
-                true
-            }
+            ("audio" | "video", _) if matches!(kind_of(shown_essence), "audio" | "video") => true,
             _ => self.takes_type(shown),
         }
     }
+}
+
+fn kind_of(essence: &str) -> &str {
+    essence.split('/').next().unwrap_or_default()
 }
 
 /// Pictures of these types are recognised, so one that is not is none.
 fn shows_itself(claimed: &str) -> bool {
     matches!(
         claimed,
-        "image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/bmp" | "image/tiff"
+        "image/png"
+            | "image/jpeg"
+            | "image/jpg"
+            | "image/gif"
+            | "image/webp"
+            | "image/bmp"
+            | "image/tiff"
     )
 }

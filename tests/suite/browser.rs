@@ -34,7 +34,7 @@ fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
     let site = Site::without_mongodb();
     let scratch = tempfile::tempdir().unwrap();
     let sent = [
-        ("Grüße ☃ 1.png", "image/png", media::png(16, 9)),
+        ("Grüße \"☃\" 100% 1.png", "image/png", media::png(16, 9)),
         ("noise", "application/octet-stream", noise(1, 3_000_000)),
         ("empty.txt", "text/plain", Vec::new()),
     ];

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use mongodb::bson::doc;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Answer, Builder, Client, Mongo, Routes, Site, curl, noise, object_id};
 
@@ -60,6 +60,10 @@ fn the_files_of_a_form_are_files_before_and_after_the_commit() {
             "-F",
             "caption=grüße",
             "-F",
+            "tag=z",
+            "-F",
+            "tag=a",
+            "-F",
             "first=@body;filename=a 1.png;type=image/png",
             "-F",
             "second=@body",
@@ -77,10 +81,15 @@ fn the_files_of_a_form_are_files_before_and_after_the_commit() {
     }
     assert_eq!(text(&sent[0], "filename"), "a 1.png");
     assert_eq!(sent[0]["metadata"]["caption"], "grüße");
+    assert_eq!(sent[0]["metadata"]["tag"], json!(["z", "a"]));
     let tags = routes.both(|client| {
         assert_eq!(client.get(text(&sent[0], "url")).body.len(), content.len());
         assert_content(client, &sent[1], &content);
         assert_content(client, &sent[2], b"");
+        let meta = client
+            .get(&format!("{}/meta", text(&sent[0], "url")))
+            .json();
+        assert_eq!(meta["metadata"], sent[0]["metadata"]);
         client.head(text(&sent[1], "url")).header("ETag").to_owned()
     });
     assert_eq!(tags[0], tags[1]);
@@ -90,7 +99,7 @@ fn the_files_of_a_form_are_files_before_and_after_the_commit() {
         assert_eq!(routes.mongo.whole(&stored[0]).len(), length);
         let fields = stored[0].get_document("metadata").unwrap();
         let fields = fields.get_document("fields").unwrap();
-        assert_eq!(fields.get_str("caption").unwrap(), "grüße");
+        assert_eq!(fields, &doc! { "caption": "grüße", "tag": ["z", "a"] });
     }
 }
 
@@ -218,6 +227,12 @@ fn what_is_no_whole_form_is_refused_and_leaves_nothing() {
         ("name=\"b\"; filename=\"b\"", b"second"),
     ]);
     let cut = &whole[..whole.len() - 10];
+    let with_stray = |stray: &[u8]| [stray, &whole].concat();
+    let bare_line_end = form(&[
+        ("name=\"a\"; filename=\"a\"", b"first\n--b\r\n\r\nsecond"),
+        ("name=\"b\"; filename=\"b\"", b"third"),
+    ]);
+    let twice = [&whole[..], &whole].concat();
     let many: Vec<_> = (0..1025)
         .map(|_| ("name=\"f\"; filename=\"f\"", &b"x"[..]))
         .collect();
@@ -229,6 +244,11 @@ fn what_is_no_whole_form_is_refused_and_leaves_nothing() {
     ]);
     for (header, body, status) in [
         (FORM, cut, 400),
+        (FORM, &with_stray(b"x"), 400),
+        (FORM, &with_stray(b"\n"), 400),
+        (FORM, &with_stray(b"\xef\xbb\xbf"), 400),
+        (FORM, &bare_line_end, 400),
+        (FORM, &twice, 400),
         (no_boundary, &whole, 400),
         (
             ("Content-Type", "multipart/form-data; boundary=c"),

@@ -211,6 +211,7 @@ fn names_with_controls_quotes_paths_or_direction_marks_come_back_harmless() {
     let site = Site::without_mongodb();
     let client = site.client();
     let long = format!("/files/{}.txt", "n".repeat(5000));
+    let shortened = format!("{}.txt", "n".repeat(251));
     for (path, disposition, plain) in [
         (
             "/files/a%0d%0aX-Injected:%201%0d%0a%0d%0ab.txt",
@@ -243,7 +244,7 @@ fn names_with_controls_quotes_paths_or_direction_marks_come_back_harmless() {
             "attachment; filename*=UTF-8''%E2%80%AEgpj.exe",
             "gpj.exe",
         ),
-        (&long, "", &"n".repeat(255)),
+        (&long, "", &shortened),
     ] {
         let headers = [("Content-Disposition", disposition)];
         let headers = &headers[..usize::from(!disposition.is_empty())];

@@ -286,10 +286,21 @@ fn what_is_known_only_after_the_body_is_refused_then_and_leaves_nothing() {
         .assert_problem(415, "type-not-allowed");
     wait_until("the spool is empty", || site.names("spool").is_empty());
     assert_eq!(site.names("journal/body"), Vec::<String>::new());
-    assert_eq!(
-        send("image/png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").status,
-        201
-    );
+    // A type that says nothing, or is none, opens no way around.
+    for claimed in [
+        "image/png;,text/html",
+        "image",
+        "image/*",
+        "application/octet-stream",
+    ] {
+        send(claimed, b"<!DOCTYPE html><html>").assert_problem(415, "type-not-allowed");
+    }
+    assert_eq!(site.names("journal/body"), Vec::<String>::new());
+    for claimed in ["image/png", "image", "application/octet-stream"] {
+        let taken = send(claimed, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+        assert_eq!(taken.status, 201, "{claimed}");
+        assert_eq!(taken.json()["content_type"], "image/png");
+    }
 }
 
 #[test]

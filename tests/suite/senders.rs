@@ -69,7 +69,7 @@ fn forms_of_pythons_libraries_and_of_curl_arrive_with_their_bytes_names_and_type
     for library in ["requests", "httpx", "aiohttp", "aiohttp, chunked"] {
         assert_taken(&site, library, &answers[library][1], &expected, &texts);
     }
-    // A browser sends a percent sign as it is, so it is one: nothing is decoded.
+    // A browser sends a percent sign as it is, so it is one: only quotes and line breaks are decoded.
     let quoted = &answers["aiohttp, quoted"][1]["files"];
     assert_eq!(quoted[0]["filename"], "gr%C3%B6%C3%9Fe%201.png");
     let path = |name: &str| scratch.path().join(name).display().to_string();
@@ -208,4 +208,107 @@ fn forms_with_the_habits_of_other_libraries_arrive_with_their_bytes_names_and_ty
             assert_taken(&site, library, &answer.json(), &[expected], &json!({ "t": "a text" }));
         }
     }
+}
+
+#[test]
+fn forms_with_the_faults_of_other_libraries_lose_nothing() {
+    let site = Site::without_mongodb();
+    let picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+    let octets = "application/octet-stream";
+    // Who sends it so; the head of its text; the head of its file, and what that is.
+    for (library, text, head, name, kept_as) in [
+        (
+            "Retrofit",
+            "Content-Disposition: form-data; name=\"t\"\nContent-Transfer-Encoding: binary\nContent-Type: application/json; charset=UTF-8\nContent-Length: 7",
+            "Content-Disposition: form-data; name=\"f\"; filename=\"a.png\"\nContent-Type: image/*",
+            "a.png",
+            "image/png",
+        ),
+        (
+            "HttpClient of Apache, as it is by default",
+            "Content-Disposition: form-data; name=\"t\"\nContent-Type: text/plain; charset=ISO-8859-1\nContent-Transfer-Encoding: 8bit",
+            "Content-Disposition: form-data; name=\"f\"; filename=\"a.bin\"\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: binary",
+            "a.bin",
+            "image/png",
+        ),
+        (
+            "React Native",
+            "content-disposition: form-data; name=\"t\"",
+            "content-disposition: form-data; name=\"f\"; filename=\"a.jpg\"; filename*=utf-8''a.jpg\ncontent-type: image",
+            "a.jpg",
+            "image/png",
+        ),
+        (
+            "a mail library",
+            "MIME-Version: 1.0\nContent-Type: text/plain;\n charset=\"utf-8\"\nContent-Disposition: form-data;\n name=\"t\"",
+            "MIME-Version: 1.0\nContent-Type:\n\timage/png\nContent-Disposition: form-data;\n name=\"f\";\n filename=\"data taken.png\"",
+            "data taken.png",
+            "image/png",
+        ),
+        (
+            "a browser with a saved page",
+            "Content-Disposition: form-data; name=\"t\"",
+            "Content-Disposition: form-data; name=\"f\"; filename=\"page.mhtml\"\nContent-Type: multipart/related",
+            "page.mhtml",
+            "multipart/related",
+        ),
+        (
+            "a browser on a file with a backslash at its end",
+            "Content-Disposition: form-data; name=\"t\"",
+            "Content-Disposition: form-data; name=\"dir\\\"; filename=\"report\\\"\nContent-Type: application/octet-stream",
+            "report_",
+            "image/png",
+        ),
+        (
+            "a browser on a file with quotes in its name",
+            "Content-Disposition: form-data; name=\"t\"",
+            "Content-Disposition: form-data; name=\"f\"; filename=\"100% %22best%22.png\"\nContent-Type: image/png",
+            "100% \"best\".png",
+            "image/png",
+        ),
+    ] {
+        let is_latin = text.contains("8859");
+        let said: &[u8] = if is_latin {
+            b"gr\xf6\xdfer"
+        } else {
+            "größer".as_bytes()
+        };
+        let parts = [(text, said), (head, &picture[..])];
+        let answer = send(
+            &site,
+            "multipart/form-data; boundary=5f1a",
+            false,
+            "5f1a",
+            &parts,
+        );
+        let answer = answer.json();
+        let told = &answer["files"][0];
+        assert_eq!(
+            answer["files"].as_array().map(Vec::len),
+            Some(1),
+            "{library}: {answer}"
+        );
+        assert_eq!(told["filename"], name, "{library}");
+        assert_eq!(told["content_type"], kept_as, "{library}");
+        assert_eq!(told["metadata"]["t"], "größer", "{library}: {answer}");
+        let claimed = &told["metadata"]["claimed_content_type"];
+        let is_meant = [kept_as, octets].iter().any(|kind| head.contains(kind));
+        assert!(claimed.is_string() || is_meant, "{library}: {answer}");
+        let got = site.client().get(told["url"].as_str().unwrap());
+        assert!(got.body == picture, "{library}: other bytes");
+    }
+    let coded = |line: &str| {
+        let head = format!("Content-Disposition: form-data; name=\"f\"; filename=\"a\"\n{line}");
+        send(
+            &site,
+            "multipart/form-data; boundary=5f1a",
+            false,
+            "5f1a",
+            &[(&head, b"eA==")],
+        )
+    };
+    coded("Content-Transfer-Encoding: base64").assert_problem(400, "bad-form");
+    let refused = coded("Content-Encoding: gzip");
+    assert_eq!(refused.status, 415);
+    assert_eq!(refused.header("accept-encoding"), "identity");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 
 use mongodb::bson::doc;
+use serde_json::json;
 
 use crate::support::{
     Answer, Builder, Client, Mongo, Routes, Site, Uploaded, curl, noise, object_id, read_to_end,
@@ -135,6 +136,23 @@ fn the_header_names_a_file_before_the_path_does() {
         ("/files/a.txt", "attachment; filename=\"\"", "a.txt"),
         ("/files/a.txt", "not; a header at all", "a.txt"),
         ("/files", "attachment; filename=\"/etc/passwd\"", "passwd"),
+        ("/files", "attachment; filename=\"new\\a\\b.txt\"", "b.txt"),
+        ("/files", "attachment; filename=\"report\\\"", "report_"),
+        (
+            "/files",
+            "attachment; filename=\"a%22%0D%0A%20b.txt\"",
+            "a\"%20b.txt",
+        ),
+        (
+            "/files",
+            "attachment; filename=\"good.txt\"; filename*=UTF-8''%zz",
+            "good.txt",
+        ),
+        (
+            "/files",
+            "attachment; filename*=\"UTF-8''b.txt; filename=\"good.txt\"",
+            "good.txt",
+        ),
     ] {
         let headers = [("Content-Disposition", disposition)];
         let headers = &headers[..usize::from(!disposition.is_empty())];
@@ -153,8 +171,9 @@ fn the_header_names_a_file_before_the_path_does() {
 }
 
 #[test]
-fn a_type_is_claimed_or_read_from_the_bytes_and_never_guessed() {
+fn a_type_is_meant_or_read_from_the_bytes_and_never_guessed() {
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+    const FORM: &str = "application/x-www-form-urlencoded";
     let site = Site::without_mongodb();
     let client = site.client();
     for (claimed, body, kept) in [
@@ -166,6 +185,18 @@ fn a_type_is_claimed_or_read_from_the_bytes_and_never_guessed() {
             PNG,
             "text/plain; charset=utf-8",
         ),
+        (
+            Some("Text/Plain;Charset=\"utf-8\";;"),
+            PNG,
+            "text/plain; charset=utf-8",
+        ),
+        (Some(""), PNG, "image/png"),
+        (Some("image/png; "), PNG, "image/png"),
+        (
+            Some("application/octet-stream"),
+            b"x",
+            "application/octet-stream",
+        ),
     ] {
         let headers: Vec<_> = claimed
             .map(|claimed| ("Content-Type", claimed))
@@ -174,13 +205,51 @@ fn a_type_is_claimed_or_read_from_the_bytes_and_never_guessed() {
         let answer = client.post("/files", &headers, body);
         let file = Uploaded::read(&answer);
         assert_eq!(answer.json()["content_type"], kept, "{claimed:?}");
+        assert_eq!(answer.json()["metadata"], json!({}), "{claimed:?}");
         assert_eq!(client.get(&file.path).header("content-type"), kept);
     }
-    for wrong in ["text", "text/", "/plain", "te xt/plain", ""] {
-        let answer = client.post("/files", &[("Content-Type", wrong)], b"x");
-        answer.assert_problem(400, "bad-content-type");
+    // What is no type, or is sent without being meant, gives way, and is told beside.
+    for claimed in [
+        "image",
+        "text/",
+        "/plain",
+        "te xt/plain",
+        "undefined",
+        "image/jpeg;,text/html",
+        "image/jpeg, text/html",
+        "image/jpeg; a",
+        "image/*",
+        "binary/octet-stream",
+        "application/octet-stream",
+        FORM,
+    ] {
+        for body in [PNG, b"no magic"] {
+            let answer = client.post("/files", &[("Content-Type", claimed)], body);
+            let file = Uploaded::read(&answer);
+            let is_picture = body == PNG;
+            let kept = if is_picture {
+                "image/png"
+            } else {
+                "application/octet-stream"
+            };
+            assert_eq!(answer.json()["content_type"], kept, "{claimed}");
+            let said = &answer.json()["metadata"]["claimed_content_type"];
+            assert!(
+                said == claimed || claimed == kept && said.is_null(),
+                "{answer:?}"
+            );
+            let got = client.get(&file.path);
+            assert_eq!(got.header("content-type"), kept, "{claimed}");
+            let is_shown = got.header("content-disposition").starts_with("inline");
+            assert_eq!(is_shown, is_picture, "{claimed}");
+        }
     }
-    assert_eq!(site.entries("incoming"), 4);
+    // curl means nothing by the type that it gives to data.
+    let url = format!("{}/files", site.url());
+    let sent = curl(("body", PNG), &["--data-binary", "@body", &url]);
+    let sent = sent.answer.json();
+    assert_eq!(sent["content_type"], "image/png");
+    assert_eq!(sent["metadata"], json!({ "claimed_content_type": FORM }));
 }
 
 #[test]
@@ -306,5 +375,8 @@ fn what_a_sender_says_of_a_file_is_kept_with_it() {
     let refused = site
         .client()
         .post("/files", &[BINARY, ("Upload-Metadata", "a !")], b"hello");
+    refused.assert_problem(400, "bad-metadata");
+    let twice = [BINARY, ("Upload-Metadata", "a Yw==,b Yw==,a Yw==")];
+    let refused = site.client().post("/files", &twice, b"hello");
     refused.assert_problem(400, "bad-metadata");
 }

@@ -1,0 +1,54 @@
+//! The texts of a form, in whatever charset they come.
+
+use std::os::unix::fs::FileExt as _;
+
+use encoding_rs::Encoding;
+
+use super::super::Problem;
+use crate::file::{MediaType, Metadata, Window};
+use crate::form::FormError;
+use crate::spool::SpooledBody;
+
+/// Bytes of a text as it comes: two of them may be one in UTF-8.
+const MOST_BYTES: usize = 2 * Metadata::MOST_BYTES;
+
+/// The bytes of a part.
+///
+/// # Errors
+/// When there are more than a text may have, or they cannot be read.
+pub(super) fn bytes(body: &SpooledBody, data: Window) -> Result<Vec<u8>, Problem> {
+    let length = usize::try_from(data.length).unwrap_or(usize::MAX);
+    if length > MOST_BYTES {
+        return Err(Problem::too_much_metadata());
+    }
+    let mut bytes = vec![0; length];
+    body.file()
+        .read_exact_at(&mut bytes, data.offset)
+        .map_err(FormError::from)?;
+    Ok(bytes)
+}
+
+/// The text that these bytes are, in the charset of their type or else that of the form; `None` if they
+/// are not in it.
+///
+/// # Errors
+/// When nobody knows the charset of their type.
+pub(super) fn decode(
+    bytes: &[u8],
+    media_type: Option<&MediaType>,
+    charset_of_form: &'static Encoding,
+) -> Result<Option<String>, Problem> {
+    let label = media_type.and_then(|media_type| media_type.parameter("charset"));
+    let charset = label.map_or(Ok(charset_of_form), |label| charset(&label))?;
+    let (text, has_errors) = charset.decode_with_bom_removal(bytes);
+    Ok((!has_errors).then(|| text.into_owned()))
+}
+
+/// The charset of this name (WHATWG Encoding).
+///
+/// # Errors
+/// When nobody knows it.
+pub(super) fn charset(label: &str) -> Result<&'static Encoding, Problem> {
+    Encoding::for_label_no_replacement(label.as_bytes())
+        .ok_or_else(|| Problem::bad_form("A text in the form is in a charset that is not known."))
+}
