@@ -186,6 +186,9 @@ pub enum StoreError {
 /// Every call ends within a bounded time, and none is undone by dropping its future: what was
 /// sent may still be carried out.
 pub trait Store: Send + Sync {
+    /// The key that a text means: all texts that mean one file are one key.
+    fn key(&self, text: &str) -> FileKey;
+
     /// Writes a promised file and proves it. Doing it again does no harm; nothing is ever deleted.
     ///
     /// # Errors

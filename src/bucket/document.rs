@@ -5,9 +5,7 @@ use std::io;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::{CString, RawArrayBuf, RawBson, RawBsonRef};
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{
-    Binary, Bson, DateTime, Document, RawDocument, RawDocumentBuf, Uuid, cstr, doc, rawdoc,
-};
+use mongodb::bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, cstr, doc, rawdoc};
 
 use crate::file::{FileId, FileKey, FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::store::{Evidence, Sent, Sha256, StoreError, StoredFile};
@@ -125,36 +123,6 @@ fn read_fields(metadata: &RawDocument) -> Metadata {
     read
 }
 
-/// The `_id` values that a caller's key can mean, the likeliest first.
-pub(super) fn candidates(key: &FileKey) -> Vec<Bson> {
-    match key {
-        FileKey::Id(id) => vec![Bson::ObjectId(object_id(*id)), Bson::String(id.to_string())],
-        FileKey::Foreign(text) => {
-            let uuid = Uuid::parse_str(text)
-                .ok()
-                .map(|uuid| Bson::Binary(Binary::from(uuid)));
-            // Numbers and truth values as they are; all other types in MongoDB's Extended JSON. Read
-            // without a detour, as the order of a document's keys is part of its value.
-            let json = serde_json::from_str::<Bson>(text).ok();
-            std::iter::once(Bson::String(text.clone()))
-                .chain(uuid)
-                .chain(json)
-                .collect()
-        }
-    }
-}
-
-/// An `_id` as it stands in a URL: what [`candidates`] reads.
-pub(super) fn text(id: &Bson) -> String {
-    if let Bson::ObjectId(id) = id {
-        id.to_hex()
-    } else if let Bson::String(text) = id {
-        text.clone()
-    } else {
-        serde_json::to_string(id).unwrap_or_else(|_| id.to_string())
-    }
-}
-
 /// Reads a file's document, whoever wrote it.
 ///
 /// # Errors
@@ -229,7 +197,7 @@ pub(super) fn whole_number(document: &RawDocument, name: &str) -> Option<u64> {
 }
 
 /// The whole number that a double is, if it is one.
-fn exact(number: f64) -> Option<i64> {
+pub(super) fn exact(number: f64) -> Option<i64> {
     (number.fract() == 0.0)
         .then(|| format!("{number:.0}").parse().ok())
         .flatten()
@@ -269,6 +237,8 @@ pub(super) fn is(field: &str, value: &Bson) -> Document {
 
 #[cfg(test)]
 mod tests {
+    use mongodb::bson::Binary;
+
     use super::*;
 
     #[test]

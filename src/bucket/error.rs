@@ -21,6 +21,17 @@ const FAULTS_OF_THE_DOCUMENT: [i32; 4] = [
     22, // InvalidBSON
 ];
 
+/// Server codes that speak of a value that was asked for.
+const FAULTS_OF_THE_QUESTION: [i32; 7] = [
+    2,                     // BadValue
+    9,                     // FailedToParse
+    14,                    // TypeMismatch
+    15,                    // Overflow: nested too deep
+    22,                    // InvalidBSON
+    BSON_OBJECT_TOO_LARGE, // and so is what it says of a key
+    17280,                 // KeyTooLong, of old members
+];
+
 /// Judges an error of a write.
 ///
 /// Anything that is not known to be the file's own fault counts as the store's: an entry must not
@@ -37,6 +48,15 @@ pub(super) fn of_write(err: &Error) -> StoreError {
 /// Judges an error of a read.
 pub(super) fn of_read(err: &Error) -> StoreError {
     StoreError::Unavailable(err.to_string())
+}
+
+/// Whether a question can have no answer, whoever is asked: it holds a value that BSON cannot write
+/// down, or one that MongoDB does not look for.
+pub(super) fn is_of_the_question(err: &Error) -> bool {
+    matches!(
+        err.kind.as_ref(),
+        ErrorKind::InvalidArgument { .. } | ErrorKind::BsonSerialization(_) | ErrorKind::Bson(_)
+    ) || code(err).is_some_and(|code| FAULTS_OF_THE_QUESTION.contains(&code))
 }
 
 /// Whether an index of this key exists already, with other options.

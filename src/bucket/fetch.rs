@@ -19,7 +19,7 @@ use mongodb::options::ReadConcern;
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::{Bucket, document, error};
+use super::{Bucket, document, error, key};
 use crate::file::{FileId, FileKey};
 use crate::store::{StoreError, StoredFile};
 
@@ -63,7 +63,7 @@ impl Bucket {
         key: &FileKey,
         with_content: bool,
     ) -> Result<Option<StoredFile>, StoreError> {
-        for id in document::candidates(key) {
+        for id in key::candidates(key) {
             let files = self.files();
             let filter = document::is("_id", &id);
             let described = self.bounded(async move { files.find_one(filter).await });
@@ -72,8 +72,18 @@ impl Bucket {
             } else {
                 (described.await, None)
             };
-            if let Some(found) = found.map_err(|err| error::of_read(&err))? {
-                let mut file = document::read_file(key, &found)?;
+            let found = match found {
+                // No file has such an id.
+                Err(err) if error::is_of_the_question(&err) => {
+                    log::debug!("{key:?}: {err}");
+                    None
+                }
+                found => found.map_err(|err| error::of_read(&err))?,
+            };
+            if let Some(found) = found {
+                // The key of the very id that it has: several may have led here.
+                let own_key = key::of_document(&found).unwrap_or_else(|| key.clone());
+                let mut file = document::read_file(&own_key, &found)?;
                 let length = file.meta.length;
                 let is_all = |data: &Bytes| u64::try_from(data.len()) == Ok(length);
                 file.content = content.filter(is_all);

@@ -12,6 +12,7 @@ mod examine;
 mod fetch;
 mod group;
 mod index;
+mod key;
 mod nodes;
 mod orphan;
 mod put;
@@ -132,6 +133,10 @@ impl Bucket {
 }
 
 impl Store for Bucket {
+    fn key(&self, text: &str) -> FileKey {
+        key::read(text)
+    }
+
     fn commit(&self, promised: Promised) -> BoxFuture<'_, Result<Committed, StoreError>> {
         self.put(promised).boxed()
     }

@@ -9,7 +9,7 @@ use mongodb::bson::{Bson, RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::ReadConcern;
 
-use super::{Bucket, document, error};
+use super::{Bucket, document, error, key};
 use crate::file::FileId;
 use crate::store::StoreError;
 
@@ -71,7 +71,7 @@ impl Bucket {
         let [oldest, newest] = ["oldest", "newest"].map(|name| found.get_object_id(name).ok());
         let file_id = id.as_object_id().map(|id| FileId::from_bytes(id.bytes()));
         Ok(Some(Orphan {
-            name: document::text(&id),
+            name: key::text(&id),
             file_id,
             chunks: document::whole_number(found, "chunks").unwrap_or_default(),
             bytes: document::whole_number(found, "bytes").unwrap_or_default(),

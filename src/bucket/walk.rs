@@ -6,8 +6,7 @@ use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{Hint, ReadConcern};
 
 use super::orphan::Orphan;
-use super::{Bucket, document, error};
-use crate::file::FileKey;
+use super::{Bucket, document, error, key};
 use crate::store::{StoreError, StoredFile};
 
 /// Documents of files in a page.
@@ -114,8 +113,8 @@ impl Bucket {
             let place = Place::of(&id)?;
             // The bound is part of what it bounds.
             if after != Some(&place) {
-                let name = document::text(&id);
-                let key = FileKey::from_text(&name);
+                let name = key::text(&id);
+                let key = key::read(&name);
                 let file = document::read_file(&key, &file);
                 files.push(Listed { name, file });
             }

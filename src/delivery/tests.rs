@@ -45,6 +45,10 @@ fn file(key: &FileKey) -> StoredFile {
 }
 
 impl Store for OneFile {
+    fn key(&self, text: &str) -> FileKey {
+        FileKey::from_text(text)
+    }
+
     fn find<'a>(
         &'a self,
         key: &'a FileKey,

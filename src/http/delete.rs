@@ -13,7 +13,7 @@ pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = path::key(request.path())?;
+    let key = node.read(path::key(request.path())?);
     access::check_file(&request, &node, Scope::Delete, &key)?;
     carry_out(node, key).await
 }

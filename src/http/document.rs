@@ -19,7 +19,7 @@ pub(super) async fn meta(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = path::key(request.path())?;
+    let key = node.read(path::key(request.path())?);
     access::check_file(&request, &node, Scope::Download, &key)?;
     match node.delivery.find(&key).await? {
         Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, hop::META)),

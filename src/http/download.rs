@@ -25,7 +25,7 @@ pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = path::key(request.path())?;
+    let key = node.read(path::key(request.path())?);
     access::check_file(&request, &node, Scope::Download, &key)?;
     match node.delivery.find(&key).await? {
         Found::Kept(kept) => answer_kept(&request, &kept),

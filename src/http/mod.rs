@@ -49,6 +49,7 @@ use actix_web::{HttpRequest, HttpResponse, Route};
 use crate::accel;
 use crate::commit::{Arrivals, Backlog, Health, Slots, Tally};
 use crate::delivery::Delivery;
+use crate::file::FileKey;
 use crate::journal::Journal;
 use crate::peers::{HOP, Peers};
 use crate::spool::Spool;
@@ -99,6 +100,16 @@ impl std::fmt::Debug for Node {
             .debug_struct("Node")
             .field("number", &self.number)
             .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// The key that stands for all that mean the same file.
+    fn read(&self, key: FileKey) -> FileKey {
+        match key {
+            FileKey::Foreign(text) => self.store.key(&text),
+            FileKey::Id(_) => key,
+        }
     }
 }
 

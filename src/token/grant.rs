@@ -75,6 +75,16 @@ impl Grant {
         self.allows(scope) && self.file.as_ref().is_none_or(|only| only == file)
     }
 
+    /// The same, with its file as the store reads the text of the claim: however it is spelt, it means
+    /// the file that the same text means in an address.
+    #[must_use]
+    pub fn with_file_read_by(mut self, read: impl FnOnce(&str) -> FileKey) -> Self {
+        if let Some(FileKey::Foreign(text)) = &self.file {
+            self.file = Some(read(text));
+        }
+        self
+    }
+
     /// Whether it allows new files. A token for one file (`file`) is for one that is there.
     pub fn allows_upload(&self) -> bool {
         self.allows(Scope::Upload) && self.file.is_none()

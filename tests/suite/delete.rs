@@ -232,19 +232,6 @@ fn a_file_that_another_driver_deletes_is_soon_gone_though_nginx_has_it_cached() 
 }
 
 #[test]
-fn a_file_that_is_deleted_by_one_key_is_gone_by_another_at_once() {
-    let mongo = Mongo::start();
-    let (site, file) = site_with_committed(&mongo);
-    let client = site.client();
-    let other = format!("/files/%7B%22%24oid%22%3A%22{}%22%7D", file.id);
-    assert!(client.get(&file.path).body == noise(1, 2 * CHUNK));
-    assert!(client.get(&other).body == noise(1, 2 * CHUNK));
-    assert_deleted(&client, &other);
-    assert_gone(&client, &file);
-    client.get(&other).assert_problem(404, "not-found");
-}
-
-#[test]
 fn what_is_not_there_cannot_be_deleted_and_what_others_wrote_can() {
     let mut mongo = Mongo::start();
     let site = Site::start(&mongo);

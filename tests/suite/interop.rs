@@ -29,8 +29,8 @@ fn python(script: &str, arguments: &[&str]) -> Value {
 }
 
 /// Text of any kind, as one segment of a path.
-fn segment(text: &str) -> String {
-    if text.contains('/') {
+pub(crate) fn segment(text: &str) -> String {
+    if text.contains(['/', '\\']) {
         let digits: Vec<_> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
         return format!("~{}", digits.concat());
     }
@@ -57,6 +57,96 @@ fn assert_served(client: &Client, key: &str, body: &[u8]) {
         assert_eq!(answer.status, 206, "{key} {range}");
         let last = last.min(body.len() - 1);
         assert!(answer.body == body[first..=last], "{key} {range}");
+    }
+}
+
+/// Asserts that ids that no file has are answered with 404.
+fn assert_absent_whatever_is_asked(client: &Client) {
+    // Taken as operators, these would find any file at all; others MongoDB refuses to look for.
+    let deep = format!("{}1{}", "{\"a\":".repeat(120), "}".repeat(120));
+    let deeper = format!("{}1{}", "{\"a\":".repeat(400), "}".repeat(400));
+    for nobody in [
+        "{\"$gt\":\"\"}",
+        "{\"$ne\":2}",
+        "{\"$exists\":true}",
+        "{\"$regex\":\".*\"}",
+        "{\"$in\":[42]}",
+        "[42]",
+        "{\"$undefined\":true}",
+        "{\"a\":{\"$undefined\":true}}",
+        "{\"$regularExpression\":{\"pattern\":\".\",\"options\":\"\"}}",
+        "{\"$code\":\"1\",\"$scope\":{}}",
+        "{\"$minKey\":1}",
+        "{\"$maxKey\":1}",
+        "{\"$timestamp\":{\"t\":1,\"i\":1}}",
+        "{\"$dbPointer\":{\"$ref\":\"a\",\"$id\":{\"$oid\":\"0123456789abcdef01234567\"}}}",
+        "{\"$oid\":\"short\"}",
+        "{\"$oid\":7}",
+        "{\"a\\u0000b\":1}",
+        "{\"a\":{\"$b\":{\"$c\":1}}}",
+        "{\"\":\"\"}",
+        "{}",
+        "null",
+        "1e999",
+        "\u{fffd}",
+        "18446744073709551616",
+        "{\"$numberDouble\":\"NaN\"}",
+        "{\"$numberDecimal\":\"9E+6000\"}",
+        &deep,
+        &deeper,
+        &"x".repeat(6000),
+    ] {
+        let path = format!("/files/{}", segment(nobody));
+        for path in [&path, &format!("{path}/meta"), &format!("{path}/a.txt")] {
+            client.get(path).assert_problem(404, "not-found");
+        }
+        assert_eq!(client.head(&path).status, 404, "{nobody}");
+        client.delete(&path).assert_problem(404, "not-found");
+    }
+}
+
+/// Asserts that every spelling of one value is the same file.
+fn assert_served_by_every_spelling(client: &Client, content_of: &dyn Fn(&str) -> Vec<u8>) {
+    for (text, spellings) in [
+        (
+            "42",
+            &[
+                "{\"$numberInt\":\"42\"}",
+                " { \"$numberLong\" : \"42\" } ",
+                "{\"$numberDouble\":\"42.0\"}",
+                "{\"$numberDecimal\":\"42.00\"}",
+                "42.0",
+                "4.2e1",
+            ][..],
+        ),
+        (
+            "1.5",
+            &[
+                "{\"$numberDouble\":\"1.5\"}",
+                "{\"$numberDecimal\":\"1.50\"}",
+            ],
+        ),
+        (
+            "plain",
+            &["\"plain\"", "{\"$symbol\":\"plain\"}", "\"\\u0070lain\""],
+        ),
+        ("43", &["\"43\""]),
+        (
+            "{\"tenant\":7,\"file\":\"x\"}",
+            &["{ \"tenant\": {\"$numberLong\":\"7\"}, \"file\":\"x\" }"],
+        ),
+        (
+            "f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+            &[
+                "{\"$uuid\":\"f81d4fae-7dec-11d0-a765-00a0c91e6bf6\"}",
+                "{\"$binary\":{\"base64\":\"+B1Prn3sEdCnZQCgyR5r9g==\",\"subType\":\"04\"}}",
+                "F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6",
+            ],
+        ),
+    ] {
+        for spelling in spellings {
+            assert_served(client, spelling, &content_of(text));
+        }
     }
 }
 
@@ -134,22 +224,19 @@ fn files_that_pymongo_wrote_are_served_under_ids_of_every_type() {
             );
         }
     }
-    // Taken as operators, these would find any file at all.
     for text in ["a%2Fb%20c%2Fgr%C3%B6%C3%9Fe%3F%23%25.txt", "a%5Cb"] {
         let answer = client.get(&format!("/files/{text}"));
         answer.assert_problem(400, "ambiguous-path");
     }
-    for operator in [
-        "{\"$gt\":\"\"}",
-        "{\"$ne\":2}",
-        "{\"$exists\":true}",
-        "{\"$regex\":\".*\"}",
-        "{\"$in\":[42]}",
-        "[42]",
-    ] {
-        let answer = client.get(&format!("/files/{}", segment(operator)));
-        answer.assert_problem(404, "not-found");
-    }
+    assert_absent_whatever_is_asked(&client);
+    assert_eq!(site.status()["mongodb"]["state"], "up");
+    let cached = site.cached_files();
+    assert_served_by_every_spelling(&client, &|text| {
+        let place = written.iter().position(|file| file["text"] == text);
+        content(place.unwrap())
+    });
+    // Each has one place in nginx's cache.
+    assert_eq!(site.cached_files(), cached);
     assert_eq!(
         mongo.count(&mongo.files(), doc! {}),
         u64::try_from(written.len()).unwrap()

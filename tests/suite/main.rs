@@ -55,6 +55,7 @@ mod secured;
 mod senders;
 mod sharding;
 mod smuggling;
+mod spellings;
 mod standalone;
 mod support;
 mod token;

@@ -9,6 +9,23 @@ use super::process::{children, on_path};
 use super::{Process, Site, eventually};
 
 impl Site {
+    /// How many files nginx's cache has.
+    pub(crate) fn cached_files(&self) -> usize {
+        let mut open = vec![self.data_dir().join("cache")];
+        let mut files = 0;
+        while let Some(directory) = open.pop() {
+            for entry in std::fs::read_dir(directory).expect("a directory") {
+                let path = entry.expect("a name").path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    files += 1;
+                }
+            }
+        }
+        files
+    }
+
     /// Starts nginx and waits for nothing, but for its master if that leaves its parent.
     pub(super) fn spawn_nginx(&self) -> Process {
         let is_daemon = self.builder.is_nginx_daemon;
