@@ -215,7 +215,10 @@ fn tell_minted(minted: Option<Result<String, MintError>>) -> ExitCode {
         }
         Some(Err(err)) => {
             eprintln!("gridspool: {err}");
-            ExitCode::from(CONFIGURATION)
+            ExitCode::from(match err {
+                MintError::Scope(_) => USAGE,
+                MintError::Keys(_) | MintError::NoKey(_) | MintError::Failed(_) => CONFIGURATION,
+            })
         }
         None => ExitCode::from(CONFIGURATION),
     }

@@ -17,7 +17,7 @@ use mongodb::options::{
 };
 use mongodb::{Client, Collection, Database};
 
-use super::Bucket;
+use super::{Bucket, error, words};
 use crate::config::BucketConfig;
 use crate::store::StoreError;
 
@@ -55,7 +55,7 @@ impl Connection {
     /// # Errors
     /// When the connection string is wrong.
     pub(super) async fn new(config: &BucketConfig) -> Result<Self, String> {
-        let in_words = |err: DriverError| err.kind.to_string();
+        let in_words = |err: DriverError| words::of(&err);
         let mut options = ClientOptions::parse(config.uri.reveal())
             .await
             .map_err(in_words)?;
@@ -115,7 +115,7 @@ impl Connection {
                 let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
                 *current = fresh;
             }
-            Err(err) => log::error!("no new connection: {}", err.kind),
+            Err(err) => log::error!("no new connection: {}", words::of(&err)),
         }
     }
 }
@@ -162,9 +162,7 @@ impl Bucket {
         }
         let database = self.connection.database();
         let hello = self.bounded(async move { database.run_command(doc! { "hello": 1 }).await });
-        let hello = hello
-            .await
-            .map_err(|err| StoreError::Unavailable(err.to_string()))?;
+        let hello = hello.await.map_err(|err| error::of_read(&err))?;
         match Kind::read(&hello) {
             Kind::Replicated => Ok(()),
             Kind::Unconfigured => Err(StoreError::Unavailable(

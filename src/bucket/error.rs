@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use mongodb::bson::error::Error as BsonError;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 
+use super::words;
 use crate::store::StoreError;
 
-const DUPLICATE_KEY: i32 = 11000;
+pub(super) const DUPLICATE_KEY: i32 = 11000;
 const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
 const BSON_OBJECT_TOO_LARGE: i32 = 10334;
 const WRITE_CONFLICT: i32 = 112;
@@ -37,7 +39,7 @@ const FAULTS_OF_THE_QUESTION: [i32; 7] = [
 /// Anything that is not known to be the file's own fault counts as the store's: an entry must not
 /// be held because MongoDB was ill.
 pub(super) fn of_write(err: &Error) -> StoreError {
-    let text = err.to_string();
+    let text = words::of(err);
     match code(err) {
         Some(DOCUMENT_VALIDATION_FAILURE | BSON_OBJECT_TOO_LARGE) => StoreError::Refused(text),
         Some(code) if FAULTS_OF_THE_DOCUMENT.contains(&code) => StoreError::Failed(text),
@@ -47,7 +49,15 @@ pub(super) fn of_write(err: &Error) -> StoreError {
 
 /// Judges an error of a read.
 pub(super) fn of_read(err: &Error) -> StoreError {
-    StoreError::Unavailable(err.to_string())
+    StoreError::Unavailable(words::of(err))
+}
+
+/// Judges a document that cannot be read.
+pub(super) fn of_document(err: &BsonError) -> StoreError {
+    StoreError::Damaged(format!(
+        "a document cannot be read: {}",
+        words::of_bson(err)
+    ))
 }
 
 /// Whether a question can have no answer, whoever is asked: it holds a value that BSON cannot write

@@ -299,15 +299,14 @@ impl Reader {
     /// The bytes that an answer adds to the range: slices of the answer itself, not copies. Each
     /// chunk must be the next one and have exactly its size. An answer that is wrong adds nothing.
     fn take(&mut self, answer: &Bytes) -> Result<Vec<Bytes>, StoreError> {
-        let unreadable =
-            |err: mongodb::bson::error::Error| StoreError::Damaged(format!("an answer: {err}"));
+        let unreadable = |err: mongodb::bson::error::Error| error::of_document(&err);
         let cursor = RawDocument::from_bytes(answer)
             .and_then(|reply| reply.get_document("cursor"))
             .map_err(unreadable)?;
         let chunks = cursor
             .get_array("firstBatch")
             .or_else(|_| cursor.get_array("nextBatch"))
-            .map_err(|err| StoreError::Damaged(format!("an answer: {err}")))?;
+            .map_err(|err| error::of_document(&err))?;
         let mut taken = Vec::new();
         let mut next_n = self.next_n;
         for chunk in chunks {

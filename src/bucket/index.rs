@@ -4,7 +4,7 @@ use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 
-use super::{Bucket, error};
+use super::{Bucket, error, words};
 use crate::store::StoreError;
 
 impl Bucket {
@@ -61,8 +61,9 @@ impl Bucket {
                 .map_err(|err| {
                     StoreError::Unavailable(format!(
                         "the index on files_id and n of {} is not unique and cannot be converted \
-                         ({err}); replace it by a unique one",
-                        self.chunks().name()
+                         ({}); replace it by a unique one",
+                        self.chunks().name(),
+                        words::of(&err)
                     ))
                 })?;
         }

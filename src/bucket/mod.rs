@@ -19,6 +19,7 @@ mod put;
 mod remove;
 mod source;
 mod walk;
+mod words;
 
 use std::future::Future;
 use std::ops::Range;
@@ -68,7 +69,7 @@ pub struct Bucket {
 pub fn check_uri(uri: &str) -> Result<(), String> {
     ConnectionString::parse(uri)
         .map(|_| ())
-        .map_err(|err| err.kind.to_string())
+        .map_err(|err| words::of(&err))
 }
 
 impl Bucket {
@@ -204,7 +205,7 @@ impl Store for Bucket {
             let database = self.connection.database();
             self.bounded(async move { database.run_command(doc! { "ping": 1 }).await })
                 .await
-                .map_err(|err| StoreError::Unavailable(err.to_string()))?;
+                .map_err(|err| error::of_read(&err))?;
             self.ensure_indexes().await
         }
         .boxed()

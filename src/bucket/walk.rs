@@ -32,14 +32,15 @@ impl Place {
     }
 
     fn of(id: &Bson) -> Result<Self, StoreError> {
-        let holder = RawDocumentBuf::try_from(&doc! { "_id": id }).map_err(strange)?;
+        let holder = RawDocumentBuf::try_from(&doc! { "_id": id })
+            .map_err(|err| error::of_document(&err))?;
         Ok(Self(holder.into_bytes()))
     }
 
     fn id(&self) -> Result<Bson, StoreError> {
         let holder = RawDocument::from_bytes(&self.0)
             .and_then(Document::try_from)
-            .map_err(strange)?;
+            .map_err(|err| error::of_document(&err))?;
         let id = holder.get("_id").cloned();
         id.ok_or_else(|| StoreError::Damaged("a place without an id".to_owned()))
     }
@@ -205,12 +206,8 @@ impl Bucket {
 
 /// What is not there counts as null, as in an index.
 fn id_in(document: &RawDocument, name: &str) -> Result<Bson, StoreError> {
-    match document.get(name).map_err(strange)? {
-        Some(id) => Bson::try_from(id).map_err(strange),
+    match document.get(name).map_err(|err| error::of_document(&err))? {
+        Some(id) => Bson::try_from(id).map_err(|err| error::of_document(&err)),
         None => Ok(Bson::Null),
     }
-}
-
-fn strange(err: impl std::fmt::Display) -> StoreError {
-    StoreError::Damaged(format!("a document cannot be read: {err}"))
 }

@@ -117,6 +117,12 @@ impl Queue {
         let mut group = Vec::new();
         let mut bytes = 0;
         while let Some(&(due, id)) = self.due.first().filter(|(due, _)| *due <= now) {
+            if self.in_flight.contains_key(&id) {
+                // It was pushed for two times: the later one is for when the first has ended.
+                self.due.pop_first();
+                self.again.insert(id, due);
+                continue;
+            }
             let length = length(id);
             if length > limits.small_bytes {
                 self.due.pop_first();
@@ -150,6 +156,11 @@ impl Queue {
         other: Option<(UnixMillis, FileId)>,
     ) -> Option<FileId> {
         let &first = self.large.first()?;
+        if self.in_flight.contains_key(&first.1) {
+            self.large.remove(&first);
+            self.again.insert(first.1, first.0);
+            return self.take_large(limits, other);
+        }
         let is_enough = self.large_in_flight >= limits.large;
         if is_enough || other.is_some_and(|other| other < first) {
             return None;
@@ -269,6 +280,22 @@ mod tests {
         assert_eq!(next(&backlog), [1]);
         backlog.finish(id(1), None);
         assert!(next(&backlog).is_empty());
+    }
+
+    #[test]
+    fn an_id_that_is_due_at_two_times_is_not_handed_out_twice_at_once() {
+        let backlog = Backlog::default();
+        for byte in [1, 100] {
+            for due in [0, 1] {
+                backlog.push(id(byte), UnixMillis(due));
+            }
+            assert_eq!(next(&backlog), [byte]);
+            assert!(next(&backlog).is_empty());
+            backlog.finish(id(byte), None);
+            assert_eq!(next(&backlog), [byte]);
+            backlog.finish(id(byte), None);
+            assert!(next(&backlog).is_empty());
+        }
     }
 
     /// A taker that has found nothing to take.

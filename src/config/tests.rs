@@ -199,10 +199,10 @@ fn a_token_is_ordered_with_settings_before_and_after() {
     assert_eq!(order.scope, ["upload", "download"]);
     assert_eq!(order.metadata["room"], "7=8");
     assert_eq!(config.access.tokens.unwrap().keys, PathBuf::from("/a"));
-    let after = ["token", "--scope", "list", "--token-keys", "/b"];
+    let after = ["token", "--scope", "delete", "--token-keys", "/b"];
     let (_, config) = load(&after, &[shut]).unwrap();
     assert_eq!(config.access.tokens.unwrap().keys, PathBuf::from("/b"));
-    assert_eq!(wrong(&["token", "--scope", "list"], &[shut]).len(), 1);
+    assert_eq!(wrong(&["token", "--scope", "delete"], &[shut]).len(), 1);
 }
 
 #[test]

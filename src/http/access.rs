@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::content_type::{self, Claimed};
 use super::idempotency::Key;
+use super::reason::Refusals;
 use super::subjects::{Reservation, Subjects};
 use super::whole::{self, Asked};
 use super::{Node, Problem, path};
@@ -32,6 +33,7 @@ pub struct Access {
     keyring: Option<Keyring>,
     max_body_bytes: u64,
     pub(super) subjects: Subjects,
+    pub(super) refusals: Refusals,
     free: Mutex<Option<(Instant, Free)>>,
 }
 
@@ -53,6 +55,7 @@ impl Access {
             keyring,
             max_body_bytes: config.max_body_bytes,
             subjects: Subjects::new(config),
+            refusals: Refusals::default(),
             free: Mutex::new(None),
         }
     }
@@ -65,11 +68,13 @@ impl Access {
         let grant = match &self.keyring {
             None => Grant::everything(),
             Some(keyring) => {
-                let token = token(headers, target)?;
-                let token = token.ok_or_else(|| Problem::unauthorized(""))?;
+                let Some(token) = token(headers, target)? else {
+                    self.refusals.count_token("missing");
+                    return Err(Problem::token_needed());
+                };
                 keyring.check(token).map_err(|err| {
-                    log::debug!("a request was refused: {err}");
-                    Problem::unauthorized("invalid_token")
+                    self.refusals.count_token(err.cause());
+                    Problem::invalid_token(err)
                 })?
             }
         };
@@ -107,7 +112,10 @@ impl Access {
 pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     match admit(request.headers(), &node).await {
         Ok(()) => HttpResponse::NoContent().finish(),
-        Err(problem) => problem.to_refusal(),
+        Err(problem) => {
+            node.access.refusals.count(&problem);
+            problem.to_refusal()
+        }
     }
 }
 
@@ -119,7 +127,7 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
     path::check_target(&target)?;
     let access = &node.access;
     let caller = access.caller(headers, &target)?;
-    caller.check_upload()?;
+    caller.check_upload(access)?;
     let method = headers.get(accel::METHOD);
     let asked = Asked {
         method: method.map_or("", |method| method.to_str().unwrap_or_default()),
@@ -145,7 +153,7 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
 /// Who sends an upload whose body is there.
 pub(super) fn uploader(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
     let caller = caller(request, node)?;
-    caller.check_upload()?;
+    caller.check_upload(&node.access)?;
     let headers = request.headers();
     let [spooled, passed] = [accel::BODY_LENGTH, header::CONTENT_LENGTH.as_str()];
     let asked = Asked {
@@ -175,8 +183,8 @@ fn target(request: &HttpRequest) -> &str {
     target.map_or("", |target| target.as_str())
 }
 
-/// Lets only those go on who may do this to the file. To all others it is not there, unless they
-/// may see it.
+/// Lets only those go on who may do this to the file. To the bearer of a token for another file it is
+/// not there; whoever lacks the scope is told that, whether it is there or not.
 pub(super) fn check_file(
     request: &HttpRequest,
     node: &Node,
@@ -184,13 +192,26 @@ pub(super) fn check_file(
     file: &FileKey,
 ) -> Result<(), Problem> {
     let grant = caller(request, node)?.grant;
+    check_grant(grant, node, scope, file)
+}
+
+/// The same, of a grant that is known.
+pub(super) fn check_grant(
+    grant: Grant,
+    node: &Node,
+    scope: Scope,
+    file: &FileKey,
+) -> Result<(), Problem> {
     let grant = grant.with_file_read_by(|text| node.store.key(text));
-    if grant.allows_on(scope, file) {
-        Ok(())
-    } else if grant.allows_on(Scope::Download, file) {
-        Err(Problem::forbidden())
-    } else {
+    let refusals = &node.access.refusals;
+    if grant.is_for_another(file) {
+        refusals.count_token("other_file");
         Err(Problem::not_found())
+    } else if grant.allows(scope) {
+        Ok(())
+    } else {
+        refusals.count_token("insufficient_scope");
+        Err(Problem::insufficient_scope(scope))
     }
 }
 
@@ -200,12 +221,16 @@ impl Caller {
         &self.subject
     }
 
-    fn check_upload(&self) -> Result<(), Problem> {
+    fn check_upload(&self, access: &Access) -> Result<(), Problem> {
         if self.grant.allows_upload() {
-            Ok(())
-        } else {
-            Err(Problem::forbidden())
+            return Ok(());
         }
+        access.refusals.count_token("insufficient_scope");
+        Err(if self.grant.allows(Scope::Upload) {
+            Problem::no_new_files()
+        } else {
+            Problem::insufficient_scope(Scope::Upload)
+        })
     }
 
     /// Whether the type that the head claims is allowed. One that says nothing is looked for in the

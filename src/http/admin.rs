@@ -5,13 +5,19 @@ use std::time::SystemTime;
 use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
+use super::reason::obstacles;
 use super::{Node, Problem};
-use crate::file::UnixMillis;
-use crate::journal::Room;
+use crate::journal::{Mark, Room};
 use crate::peers::Peers;
 
 /// `GET /status`: the node at a glance. Counts are since the start; ages are in seconds.
-pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
+pub(super) async fn status(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
+    // Directories are read, and the threads that speak with nginx must not wait for a disk.
+    let node = node.into_inner();
+    Ok(HttpResponse::Ok().json(web::block(move || describe(&node)).await?))
+}
+
+fn describe(node: &Node) -> Value {
     let rooms: Map<String, Value> = Room::ALL
         .into_iter()
         .map(|room| {
@@ -22,16 +28,24 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
         .collect();
     let tally = node.tally.snapshot();
     let store = node.health.state();
-    HttpResponse::Ok().json(json!({
+    let obstacles = obstacles(node);
+    json!({
         "version": env!("CARGO_PKG_VERSION"),
         "node": node.number,
         "draining": node.drain.is_on(),
         "bodies_on_their_way": node.bodies_on_their_way(),
         "uptime_seconds": age_seconds(node.started),
+        "uploads": {
+            "taken": obstacles.is_empty(),
+            "refused_for": obstacles.iter().map(|reason| reason.name()).collect::<Vec<_>>(),
+            "refused": counts(node.access.refusals.uploads()),
+        },
+        "tokens_refused": counts(node.access.refusals.tokens()),
         "journal": {
             "durability": node.journal.durability().name(),
             "writable": node.journal.check_admission(0).is_ok(),
             "poison": node.journal.poison(),
+            "marks": marks(node),
             "rooms": rooms,
             "corrupt_files": node.journal.corrupt_files().ok(),
             "answers": node.journal.answers(),
@@ -52,7 +66,28 @@ pub(super) async fn status(node: web::Data<Node>) -> HttpResponse {
             "last_seen_seconds": store.seen.map(age_seconds),
             "error": store.error,
         },
-    }))
+    })
+}
+
+fn counts(counts: impl Iterator<Item = (&'static str, u64)>) -> Map<String, Value> {
+    let values = counts.map(|(name, count)| (name.to_owned(), count.into()));
+    values.collect()
+}
+
+/// What there is of all that has a mark, and the mark; `null` if the disk does not tell.
+fn marks(node: &Node) -> Option<Map<String, Value>> {
+    let levels = node.journal.levels(node.journal.free().ok()?);
+    let values = levels.map(|level| {
+        let bound = match level.mark {
+            Mark::FreeBytes | Mark::FreeInodes => "least",
+            Mark::PendingBytes | Mark::PendingEntries => "most",
+        };
+        // Where the file system sets no limit there is no number.
+        let now = Some(level.now).filter(|&now| now < u64::MAX);
+        let value = json!({ "now": now, bound: level.limit });
+        (level.mark.name().to_owned(), value)
+    });
+    Some(values.into_iter().collect())
 }
 
 /// The other nodes, and whether one has this node's number.
@@ -86,24 +121,6 @@ impl Node {
     pub(super) fn bodies_on_their_way(&self) -> usize {
         std::fs::read_dir(self.journal.layout().spool()).map_or(0, Iterator::count)
     }
-}
-
-/// `POST /hold/retry`: gives every held entry a new start.
-pub(super) async fn retry_held(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
-    let node = node.into_inner();
-    let retried = web::block(move || {
-        let mut retried = Vec::new();
-        for id in node.journal.held() {
-            if node.journal.retry(id)? {
-                node.backlog.push(id, UnixMillis::now());
-                retried.push(id);
-            }
-        }
-        Ok::<_, Problem>(retried)
-    })
-    .await??;
-    let ids: Vec<_> = retried.iter().map(ToString::to_string).collect();
-    Ok(HttpResponse::Ok().json(json!({ "retried": ids })))
 }
 
 pub(super) fn age_seconds(since: SystemTime) -> u64 {

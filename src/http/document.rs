@@ -5,30 +5,55 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::waiting::Why;
 use super::{Node, Problem, access, hop, path};
 use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta, Metadata};
 use crate::journal::Standing;
+use crate::peers::Purpose;
 use crate::token::Scope;
 
 /// It changes when the file is committed, which no copy of it would know of.
 const CACHE_CONTROL: &str = "no-store";
 
-/// `GET` and `HEAD /files/{id}/meta`. Who may have the file may have this.
+/// `GET` and `HEAD /files/{id}/meta`. Who may have the file may have this, and an admin, who is told
+/// why a file waits, too.
 pub(super) async fn meta(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
     let key = node.read(path::key(request.path())?);
-    access::check_file(&request, &node, Scope::Download, &key)?;
+    let grant = access::caller(&request, &node)?.grant;
+    let is_admin = grant.allows(Scope::Admin);
+    let needed = if is_admin {
+        Scope::Admin
+    } else {
+        Scope::Download
+    };
+    access::check_grant(grant, &node, needed, &key)?;
+    let purpose = if is_admin {
+        Purpose::Explain
+    } else {
+        Purpose::Read
+    };
     match node.delivery.find(&key).await? {
-        Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, hop::META)),
-        here @ (Found::Kept(_) | Found::Stored { .. } | Found::Absent) => describe(&key, &here),
+        Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, hop::META, purpose)),
+        Found::Kept(kept) if is_admin => {
+            let why = Why::of(&node, kept.id).await?;
+            describe(&key, &Found::Kept(kept), why)
+        }
+        here @ (Found::Kept(_) | Found::Stored { .. } | Found::Absent) => {
+            describe(&key, &here, None)
+        }
     }
 }
 
-/// Describes a file that is here, or says that there is none.
-pub(super) fn describe(key: &FileKey, found: &Found) -> Result<HttpResponse, Problem> {
+/// Describes a file that is here, with why it waits if that is known, or says that there is none.
+pub(super) fn describe(
+    key: &FileKey,
+    found: &Found,
+    waiting: Option<Why>,
+) -> Result<HttpResponse, Problem> {
     let meta = found.meta().ok_or_else(Problem::not_found)?;
     let standing = match found {
         Found::Kept(kept) => kept.standing(),
@@ -45,6 +70,7 @@ pub(super) fn describe(key: &FileKey, found: &Found) -> Result<HttpResponse, Pro
         uploaded: uploaded
             .and_then(|millis| Some(Timestamp::from_millisecond(millis).ok()?.to_string())),
         sha256: found.sha256().map(|sha256| sha256.to_string()),
+        waiting,
     };
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
@@ -70,6 +96,8 @@ struct Document<'a> {
     created: Option<String>,
     uploaded: Option<String>,
     sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<Why>,
 }
 
 impl<'a> Description<'a> {

@@ -12,6 +12,7 @@ use crate::accel;
 use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta};
 use crate::journal::{BODIES, Kept};
+use crate::peers::Purpose;
 use crate::store::{Sha256, StoredFile};
 use crate::token::Scope;
 
@@ -30,7 +31,7 @@ pub(super) async fn file(
     match node.delivery.find(&key).await? {
         Found::Kept(kept) => answer_kept(&request, &kept),
         Found::Stored { file, at_hand } => answer_stored(&request, &file, at_hand),
-        Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, "")),
+        Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, "", Purpose::Read)),
         Found::Absent => Err(Problem::not_found()),
     }
 }

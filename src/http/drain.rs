@@ -9,6 +9,7 @@ use actix_web::http::header::HeaderValue;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
+use super::reason::Reason;
 use super::{Node, Problem};
 
 /// Seconds in which a balancer has noticed.
@@ -102,6 +103,7 @@ impl Problem {
             "draining",
             "This node takes no more files. Send the request again.",
         )
+        .because(Reason::Drain)
         .retry_after(RETRY_SECONDS)
     }
 }

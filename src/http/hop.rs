@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use log::Level;
 
 use super::seldom::Seldom;
+use super::waiting::Why;
 use super::{Node, Problem, delete, document, download};
 use crate::accel;
 use crate::delivery::Found;
@@ -20,11 +21,17 @@ const RETRY_SECONDS: u32 = 2;
 pub(super) const META: &str = "/meta";
 
 /// Sends nginx to the node that may have a file, for the file or for what is `part` of its address.
-pub(super) fn redirect(node: &Node, owner: u16, id: FileId, part: &str) -> HttpResponse {
+pub(super) fn redirect(
+    node: &Node,
+    owner: u16,
+    id: FileId,
+    part: &str,
+    purpose: Purpose,
+) -> HttpResponse {
     let uri = accel::peer_uri(owner, id);
     HttpResponse::Ok()
         .insert_header((accel::REDIRECT, format!("{uri}{part}")))
-        .insert_header((PASS, node.peers.pass(Purpose::Read, owner, id)))
+        .insert_header((PASS, node.peers.pass(purpose, owner, id)))
         .finish()
 }
 
@@ -41,8 +48,18 @@ pub(super) async fn meta(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let kept = look(&request, &node).await?;
-    document::describe(&FileKey::Id(kept.id), &Found::Kept(kept))
+    // Of an admin whose token another node has checked.
+    let explains = node
+        .peers
+        .check(pass(&request), Purpose::Explain, id(&request)?);
+    let (kept, why) = if explains.is_ok() {
+        let kept = look_at(id(&request)?, &node).await?;
+        let why = Why::of(&node, kept.id).await?;
+        (kept, why)
+    } else {
+        (look(&request, &node).await?, None)
+    };
+    document::describe(&FileKey::Id(kept.id), &Found::Kept(kept), why)
 }
 
 /// What this node's disk has, for another node: 404 if it has nothing, whatever the store has; 410
@@ -50,6 +67,10 @@ pub(super) async fn meta(
 async fn look(request: &HttpRequest, node: &Node) -> Result<Kept, Problem> {
     let id = id(request)?;
     node.peers.check(pass(request), Purpose::Read, id)?;
+    look_at(id, node).await
+}
+
+async fn look_at(id: FileId, node: &Node) -> Result<Kept, Problem> {
     match node.delivery.look(id).await? {
         Look::Kept(kept) => Ok(kept),
         Look::Deleted => Err(Problem::deleted()),
@@ -96,7 +117,7 @@ pub(super) async fn meta_again(
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
     let (key, found) = look_here(&request, &node).await?;
-    document::describe(&key, &found)
+    document::describe(&key, &found, None)
 }
 
 /// What this node and the store have. As nobody asks for a token here, the address must be the one

@@ -7,6 +7,7 @@ use log::Level;
 
 use super::Problem;
 use super::problem::{RETRY_LATER, RETRY_SOON};
+use super::reason::Reason;
 use super::seldom::Seldom;
 use crate::delivery::DeliveryError;
 use crate::file::InvalidMetadata;
@@ -78,6 +79,17 @@ static REFUSED: Seldom = Seldom::new(Level::Error);
 /// Why the store is not asked with success, by whoever asks.
 static FAILED: Seldom = Seldom::new(Level::Warn);
 
+impl Problem {
+    fn no_space() -> Self {
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "no-space",
+            "There is no room for the body just now.",
+        )
+        .retry_after(RETRY_LATER)
+    }
+}
+
 impl From<AdoptError> for Problem {
     fn from(err: AdoptError) -> Self {
         log::log!(REFUSED.level(), "an upload was refused: {err}");
@@ -87,19 +99,17 @@ impl From<AdoptError> for Problem {
                 "journal-full",
                 "Too many files wait to be stored. Send the request again later.",
             )
+            .because(Reason::Backlog)
             .retry_after(RETRY_LATER),
             AdoptError::Poisoned(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "journal-not-writable",
                 "No files can be taken here just now.",
             )
+            .because(Reason::Poison)
             .retry_after(RETRY_LATER),
-            AdoptError::NoSpace(_) => Self::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "no-space",
-                "There is no room for the body just now.",
-            )
-            .retry_after(RETRY_LATER),
+            AdoptError::NoSpace(_) => Self::no_space(),
+            AdoptError::NoInodes(_) => Self::no_space().because(Reason::Inodes),
             AdoptError::Disk { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "journal-not-writable",

@@ -1,18 +1,19 @@
 //! What the status tells, for Prometheus.
 //!
-//! Nothing is counted for it. Every number is read when it is asked for, from where it is anyway.
+//! Nothing is counted for it alone. Every number is read when it is asked for, from where it is anyway.
 
 use std::fmt;
 use std::time::UNIX_EPOCH;
 
 use actix_web::{HttpResponse, web};
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::admin::age_seconds;
+use super::reason::{Reason, obstacles};
 use super::{Node, Problem};
 use crate::commit::StoreStanding;
 use crate::config::Durability;
@@ -39,6 +40,7 @@ pub(super) async fn metrics(node: web::Data<Node>) -> Result<HttpResponse, Probl
 fn collect(node: &Node) -> Registry {
     let mut page = Page(Registry::with_prefix("gridspool"));
     page.add_node(node);
+    page.add_refusals(node);
     page.add_journal(node);
     page.add_commit(node);
     page.add_mongodb(node);
@@ -83,6 +85,53 @@ impl Page {
                 ("uploads_per_minute", subjects.counted_subjects()),
                 ("pending_bytes", subjects.pending_subjects()),
             ],
+        );
+    }
+
+    fn add_refusals(&mut self, node: &Node) {
+        let refusals = &node.access.refusals;
+        let obstacles = obstacles(node);
+        self.gauge_by(
+            "reason",
+            "uploads_refused_for",
+            "1 for each reason for which every upload is refused just now",
+            [
+                Reason::Drain,
+                Reason::Poison,
+                Reason::Disk,
+                Reason::Inodes,
+                Reason::Backlog,
+                Reason::Fault,
+            ]
+            .map(|reason| (reason.name(), u64::from(obstacles.contains(&reason)))),
+        );
+        self.counter_by(
+            "reason",
+            "uploads_refused",
+            "Uploads that were refused, by the reason",
+            refusals.uploads(),
+        );
+        self.counter_by(
+            "cause",
+            "tokens_refused",
+            "Tokens that opened nothing, and requests without one, by the cause",
+            refusals.tokens(),
+        );
+        let free = node.journal.free();
+        // A disk that does not tell has numbers that are not known, which are not zero.
+        let levels = free.map(|free| node.journal.levels(free)).ok();
+        let levels = || levels.iter().flatten();
+        self.gauge_by(
+            "mark",
+            "journal_level",
+            "What there is of all that has a mark",
+            levels().map(|level| (level.mark.name(), level.now)),
+        );
+        self.gauge_by(
+            "mark",
+            "journal_mark",
+            "The least that may be free, and the most that may be pending, for uploads to be taken",
+            levels().map(|level| (level.mark.name(), level.limit)),
         );
     }
 
@@ -219,29 +268,62 @@ impl Page {
         help: &str,
         gauges: impl IntoIterator<Item = (V, u64)>,
     ) {
-        let gauges = gauges.into_iter();
-        let gauges = gauges.map(|(value, gauge)| (value.into(), gauge)).collect();
-        self.0.register(name, help, ByLabel { label, gauges });
+        let family = ByLabel::new(MetricType::Gauge, label, gauges);
+        self.0.register(name, help, family);
+    }
+
+    /// One counter for each value of a label.
+    fn counter_by(
+        &mut self,
+        label: &'static str,
+        name: &str,
+        help: &str,
+        counters: impl IntoIterator<Item = (&'static str, u64)>,
+    ) {
+        let family = ByLabel::new(MetricType::Counter, label, counters);
+        self.0.register(name, help, family);
     }
 }
 
-/// Gauges that differ in one label.
+/// Gauges or counters that differ in one label.
 #[derive(Debug)]
 struct ByLabel {
+    kind: MetricType,
     label: &'static str,
-    gauges: Vec<(String, u64)>,
+    values: Vec<(String, u64)>,
+}
+
+impl ByLabel {
+    fn new<V: Into<String>>(
+        kind: MetricType,
+        label: &'static str,
+        values: impl IntoIterator<Item = (V, u64)>,
+    ) -> Self {
+        let values = values.into_iter();
+        let values = values.map(|(name, value)| (name.into(), value)).collect();
+        Self {
+            kind,
+            label,
+            values,
+        }
+    }
 }
 
 impl EncodeMetric for ByLabel {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        for (value, gauge) in &self.gauges {
-            let labels = [(self.label, value.as_str())];
-            encoder.encode_family(&labels)?.encode_gauge(gauge)?;
+        for (name, value) in &self.values {
+            let labels = [(self.label, name.as_str())];
+            let mut one = encoder.encode_family(&labels)?;
+            if matches!(self.kind, MetricType::Counter) {
+                one.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+            } else {
+                one.encode_gauge(value)?;
+            }
         }
         Ok(())
     }
 
     fn metric_type(&self) -> MetricType {
-        MetricType::Gauge
+        self.kind
     }
 }

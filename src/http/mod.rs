@@ -31,6 +31,7 @@ mod pieces;
 mod prefer;
 mod problem;
 mod ranges;
+mod reason;
 mod refusal;
 mod room;
 mod seldom;
@@ -38,6 +39,7 @@ mod slices;
 mod subjects;
 mod upload;
 mod upload_metadata;
+mod waiting;
 mod whole;
 
 use std::sync::Arc;
@@ -61,6 +63,7 @@ pub use contained::contained;
 pub use drain::Drain;
 pub use path::check as check_path;
 use problem::Problem;
+pub use reason::count_refusal;
 
 /// What the handlers work with: one node's parts.
 pub struct Node {
@@ -188,7 +191,10 @@ pub fn admin(service: &mut ServiceConfig) {
     service
         .route("/status", web::get().to(admin::status))
         .route("/metrics", web::get().to(metrics::metrics))
-        .route("/hold/retry", web::post().to(admin::retry_held))
+        .route("/waiting", web::get().to(waiting::list))
+        .route("/waiting/{id}", web::get().to(waiting::one))
+        .route("/waiting/{id}/retry", web::post().to(waiting::retry))
+        .route("/hold/retry", web::post().to(waiting::retry_held))
         .route("/drain", web::post().to(drain::begin))
         .route("/drain", web::delete().to(drain::end))
         .route("/healthz", web::get().to(health::alive))

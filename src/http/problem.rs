@@ -9,6 +9,7 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::json;
 
+use super::reason::Reason;
 use crate::accel;
 
 /// Seconds after which a caller may try again when only time is needed.
@@ -25,6 +26,8 @@ pub(super) struct Problem {
     code: &'static str,
     /// One line of printable ASCII.
     detail: Cow<'static, str>,
+    /// Why, for the counts.
+    reason: Reason,
     header: Option<(header::HeaderName, String)>,
 }
 
@@ -38,6 +41,7 @@ impl Problem {
             status,
             code,
             detail: detail.into(),
+            reason: Reason::of(status),
             header: None,
         }
     }
@@ -48,6 +52,15 @@ impl Problem {
             header: Some((name, value)),
             ..self
         }
+    }
+
+    /// Counted as something else than its status says.
+    pub(super) fn because(self, reason: Reason) -> Self {
+        Self { reason, ..self }
+    }
+
+    pub(super) fn reason(&self) -> Reason {
+        self.reason
     }
 
     pub(super) fn retry_after(self, seconds: u32) -> Self {

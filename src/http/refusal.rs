@@ -3,6 +3,11 @@
 use actix_web::http::StatusCode;
 
 use super::Problem;
+use super::reason::Reason;
+use crate::token::{Scope, TokenError};
+
+/// How every challenge begins.
+const REALM: &str = "Bearer realm=\"gridspool\"";
 
 /// Seconds in which some of what is pending should be committed.
 const PENDING_SECONDS: u32 = 30;
@@ -11,26 +16,46 @@ const PENDING_SECONDS: u32 = 30;
 const RUNNING_SECONDS: u32 = 1;
 
 impl Problem {
-    /// RFC 6750 §3. `error` is empty if there was no token at all.
-    pub(super) fn unauthorized(error: &str) -> Self {
-        let challenge = match error {
-            "" => "Bearer realm=\"gridspool\"".to_owned(),
-            error => format!("Bearer realm=\"gridspool\", error=\"{error}\""),
-        };
+    /// There is no token (RFC 6750 §3): the challenge says no more than that one is needed.
+    pub(super) fn token_needed() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
             "A valid token is needed.",
         )
-        .challenge(challenge)
+        .challenge(REALM.to_owned())
+    }
+
+    /// A token that is worth nothing, and why.
+    pub(super) fn invalid_token(err: TokenError) -> Self {
+        let challenge = format!("{REALM}, error=\"invalid_token\", error_description=\"{err}\"");
+        let detail = format!("A valid token is needed: {err}.");
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenge(challenge)
+    }
+
+    /// A good token, and not for this (RFC 6750 §3.1).
+    pub(super) fn insufficient_scope(scope: Scope) -> Self {
+        let scope = scope.name();
+        let said = format!("the token does not have the scope {scope}");
+        Self::out_of_scope(scope, &said)
+    }
+
+    /// A token for a file that is there, and an upload.
+    pub(super) fn no_new_files() -> Self {
+        let said = "the token is for one file, and allows no new ones";
+        Self::out_of_scope(Scope::Upload.name(), said)
+    }
+
+    fn out_of_scope(scope: &str, said: &str) -> Self {
+        let challenge = format!(
+            "{REALM}, error=\"insufficient_scope\", error_description=\"{said}\", scope=\"{scope}\""
+        );
+        let detail = format!("The token does not allow this: {said}.");
+        Self::new(StatusCode::FORBIDDEN, "insufficient-scope", detail).challenge(challenge)
     }
 
     pub(super) fn forbidden() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "The token does not allow this.",
-        )
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "This is not allowed.")
     }
 
     pub(super) fn many_tokens() -> Self {
@@ -89,6 +114,7 @@ impl Problem {
             "too-much-pending",
             "Too many bytes of yours wait to be stored. Send the request again later.",
         )
+        .because(Reason::Quota)
         .retry_after(PENDING_SECONDS)
     }
 
@@ -98,6 +124,7 @@ impl Problem {
             "bad-idempotency-key",
             "Idempotency-Key is not one string of 1 to 255 printable ASCII characters.",
         )
+        .because(Reason::Key)
     }
 
     pub(super) fn still_running() -> Self {
@@ -106,6 +133,7 @@ impl Problem {
             "still-running",
             "The upload with this Idempotency-Key is being taken just now. Send the request again.",
         )
+        .because(Reason::Key)
         .retry_after(RUNNING_SECONDS)
     }
 
@@ -115,6 +143,7 @@ impl Problem {
             "idempotency-key-reused",
             "Another upload was sent with this Idempotency-Key.",
         )
+        .because(Reason::Key)
     }
 
     pub(super) fn disk_not_asked(err: &std::io::Error) -> Self {

@@ -139,13 +139,13 @@ impl Journal {
 /// Whether the disk stays above its marks when `coming` more bytes are written.
 fn check_free(free: Free, coming: u64, marks: Free) -> Result<(), AdoptError> {
     let Free { bytes, inodes } = free;
-    let low = if bytes.saturating_sub(coming) < marks.bytes {
-        format!("{bytes} bytes are free")
-    } else if inodes < marks.inodes {
-        format!("{inodes} inodes are free")
-    } else {
-        return Ok(());
-    };
-    let cause = io::Error::new(io::ErrorKind::StorageFull, low);
-    Err(AdoptError::NoSpace(cause))
+    if bytes.saturating_sub(coming) < marks.bytes {
+        let low = format!("{bytes} bytes are free");
+        let cause = io::Error::new(io::ErrorKind::StorageFull, low);
+        return Err(AdoptError::NoSpace(cause));
+    }
+    if inodes < marks.inodes {
+        return Err(AdoptError::NoInodes(format!("{inodes} inodes are free")));
+    }
+    Ok(())
 }

@@ -17,6 +17,9 @@ pub enum AdoptError {
     /// The disk has no room for one more name or record, or too little is free of it.
     #[error("no space in the journal: {0}")]
     NoSpace(io::Error),
+    /// Too few inodes are free; the text says how many.
+    #[error("no space in the journal: {0}")]
+    NoInodes(String),
     /// The disk said no.
     #[error("{step}: {source}")]
     Disk {

@@ -1,6 +1,7 @@
 //! What is in which room, in memory: a hint that recovery makes anew from the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::time::Instant;
 
 use super::layout::Room;
@@ -150,6 +151,20 @@ impl Index {
     pub(super) fn in_room(&self, room: Room) -> Vec<FileId> {
         let here = self.slots.iter().filter(|(_, slot)| slot.room == room);
         here.map(|(&id, _)| id).collect()
+    }
+
+    /// Pending entries in such rooms, in order of their ids: so many of those behind `after`, at most.
+    pub(super) fn pending_in(
+        &self,
+        is_room: impl Fn(Room) -> bool,
+        after: Option<FileId>,
+        most: usize,
+    ) -> Vec<FileId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids = self.pending.range((from, Bound::Unbounded)).copied();
+        ids.filter(|&id| self.get(id).is_some_and(|slot| is_room(slot.room)))
+            .take(most)
+            .collect()
     }
 
     pub(super) fn totals(&self, room: Room) -> Totals {

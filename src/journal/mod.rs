@@ -27,6 +27,7 @@ mod form;
 mod index;
 mod inspect;
 mod layout;
+mod levels;
 mod lock;
 mod log;
 pub mod point;
@@ -38,6 +39,7 @@ mod shared;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::fs::File;
 use std::io;
@@ -58,6 +60,7 @@ pub use error::{AdoptError, JournalError, OpenError};
 pub use index::Totals;
 pub use inspect::{Inspection, Seen, Sight, Strange};
 pub use layout::{BODIES, Layout, Room};
+pub use levels::{Level, Mark};
 pub use log::Waiter;
 #[cfg(any(test, fuzzing))]
 pub use log::fuzz;
@@ -65,6 +68,7 @@ pub use read::{Busy, Glimpse, Kept, Look, Work};
 pub use recovery::Recovered;
 pub use remove::Deletion;
 pub use settle::Settling;
+pub use waiting::{Retried, Waiting};
 
 use answers::Answers;
 use index::Index;

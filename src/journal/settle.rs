@@ -101,29 +101,6 @@ impl Journal {
         self.index().in_room(Room::Hold)
     }
 
-    /// Gives a held entry a new start; `false` if it is not held any more.
-    ///
-    /// # Errors
-    /// What the disk says; it is held as before then.
-    pub fn retry(&self, id: FileId) -> Result<bool, JournalError> {
-        if self
-            .index()
-            .get(id)
-            .is_none_or(|slot| slot.room != Room::Hold)
-        {
-            return Ok(false);
-        }
-        let fresh = |record: Record| Record {
-            attempts: 0,
-            next_attempt: UnixMillis(0),
-            ..record
-        };
-        match self.rewrite(id, Room::Incoming, fresh) {
-            Err(JournalError::Absent(_)) => Ok(false),
-            moved => moved.map(|()| true),
-        }
-    }
-
     /// Moves an unreadable entry out of every room. Its files are kept for an admin.
     ///
     /// # Errors
@@ -171,7 +148,7 @@ impl Journal {
     }
 
     /// Changes a pending entry's record on its way into another room.
-    fn rewrite(
+    pub(super) fn rewrite(
         &self,
         id: FileId,
         to: Room,

@@ -20,6 +20,8 @@ const MIN_KEY_CHARACTERS: usize = 32;
 pub enum Purpose {
     /// Reading a file.
     Read,
+    /// Reading what is known of a file, with why it waits.
+    Explain,
     /// Deleting a file.
     Delete,
     /// Learning who answers there.
@@ -30,6 +32,7 @@ impl Purpose {
     const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Explain => "explain",
             Self::Delete => "delete",
             Self::Introduce => "introduce",
         }

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
 use crate::config::Config;
-use crate::http::{Connection, Node, check_path, contained};
+use crate::http::{Connection, Node, check_path, contained, count_refusal};
 
 /// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
 /// sends a request into a connection that is being closed.
@@ -86,6 +86,7 @@ impl<'a> Sockets<'a> {
                     async move {
                         checked?;
                         let mut answer = contained(answering).await?;
+                        count_refusal(&answer);
                         if leaving.is_cancelled() {
                             let head = answer.response_mut().head_mut();
                             head.set_connection_type(ConnectionType::Close);

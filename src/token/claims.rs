@@ -2,24 +2,35 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use super::{Grant, Scope};
+use super::{Grant, Scope, TokenError};
 use crate::file::FileKey;
 
-/// Claims that say what a token grants; `exp`, `nbf` and `aud` have been judged before. Others are
-/// passed over; one of these with another type makes the token invalid.
+/// Claims that say what a token grants; `exp`, `nbf` and `aud` are judged by the library. Others are
+/// passed over (RFC 7519 §4). One of these that stands there twice is an error, and one that has a form
+/// that is not known is too, `null` included: a restriction that cannot be read is not *none*.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
-    #[serde(default, deserialize_with = "words")]
-    scope: Vec<String>,
-    sub: Option<String>,
-    file: Option<String>,
-    max_bytes: Option<u64>,
-    #[serde(default, deserialize_with = "some_words")]
-    types: Option<Vec<String>>,
-    #[serde(default)]
-    meta: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "given")]
+    scope: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    sub: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    file: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    max_bytes: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    types: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    meta: Option<Value>,
+}
+
+/// A claim that is there, whatever it is: without this, `null` would pass for one that is not.
+fn given<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(source).map(Some)
 }
 
 /// Words with spaces between them (RFC 8693 §4.2), or a list of words.
@@ -30,27 +41,39 @@ enum Words {
     List(Vec<String>),
 }
 
-fn words<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
-    Ok(match Words::deserialize(source)? {
-        Words::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
-        Words::List(list) => list,
-    })
-}
-
-fn some_words<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Vec<String>>, D::Error> {
-    words(source).map(Some)
-}
-
-impl From<Claims> for Grant {
-    fn from(claims: Claims) -> Self {
-        let scopes = claims.scope.iter().filter_map(|word| Scope::named(word));
-        Self {
-            scopes: scopes.collect(),
-            subject: claims.sub,
-            file: claims.file.as_deref().map(FileKey::from_text),
-            max_bytes: claims.max_bytes,
-            types: claims.types,
-            metadata: claims.meta,
+impl From<Words> for Vec<String> {
+    fn from(words: Words) -> Self {
+        match words {
+            Words::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+            Words::List(list) => list,
         }
     }
+}
+
+impl TryFrom<Claims> for Grant {
+    type Error = TokenError;
+
+    fn try_from(claims: Claims) -> Result<Self, TokenError> {
+        let scope: Option<Words> = read("scope", claims.scope)?;
+        let scope: Vec<String> = scope.map(Vec::from).unwrap_or_default();
+        let file: Option<String> = read("file", claims.file)?;
+        let types: Option<Words> = read("types", claims.types)?;
+        let metadata: Option<BTreeMap<String, String>> = read("meta", claims.meta)?;
+        Ok(Self {
+            scopes: scope.iter().filter_map(|word| Scope::named(word)).collect(),
+            subject: read("sub", claims.sub)?,
+            file: file.as_deref().map(FileKey::from_text),
+            max_bytes: read("max_bytes", claims.max_bytes)?,
+            types: types.map(Vec::from),
+            metadata: metadata.unwrap_or_default(),
+        })
+    }
+}
+
+fn read<T: DeserializeOwned>(
+    name: &'static str,
+    claim: Option<Value>,
+) -> Result<Option<T>, TokenError> {
+    let read = claim.map(serde_json::from_value).transpose();
+    read.map_err(|_| TokenError::BadClaim(name))
 }

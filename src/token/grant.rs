@@ -13,13 +13,13 @@ pub enum Scope {
     Download,
     /// Deleting them.
     Delete,
-    /// Seeing which there are.
-    List,
+    /// Seeing why files wait for their commit.
+    Admin,
 }
 
 impl Scope {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Upload, Self::Download, Self::Delete, Self::List];
+    pub const ALL: [Self; 4] = [Self::Upload, Self::Download, Self::Delete, Self::Admin];
 
     /// The word for it in the claim `scope`.
     pub const fn name(self) -> &'static str {
@@ -27,7 +27,7 @@ impl Scope {
             Self::Upload => "upload",
             Self::Download => "download",
             Self::Delete => "delete",
-            Self::List => "list",
+            Self::Admin => "admin",
         }
     }
 
@@ -48,10 +48,11 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Everything: somebody else has checked the request.
+    /// All that users do: somebody else has checked the request. What is for admins alone nobody else
+    /// can have checked.
     pub fn everything() -> Self {
         Self {
-            scopes: Scope::ALL.to_vec(),
+            scopes: vec![Scope::Upload, Scope::Download, Scope::Delete],
             subject: None,
             file: None,
             max_bytes: None,
@@ -72,7 +73,12 @@ impl Grant {
 
     /// Whether it allows this kind of request for this file.
     pub fn allows_on(&self, scope: Scope, file: &FileKey) -> bool {
-        self.allows(scope) && self.file.as_ref().is_none_or(|only| only == file)
+        self.allows(scope) && !self.is_for_another(file)
+    }
+
+    /// Whether it is for one other file alone, which this one is not.
+    pub fn is_for_another(&self, file: &FileKey) -> bool {
+        self.file.as_ref().is_some_and(|only| only != file)
     }
 
     /// The same, with its file as the store reads the text of the claim: however it is spelt, it means

@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::json;
 
 use super::keys::{Curve, Jwk, KeyPair, Keys, KeysError, Octets, Set};
-use super::signing;
+use super::{Scope, signing};
 use crate::config::{KeyKind, KeyOrder, TokenConfig, TokenOrder};
 
 /// Why nothing was minted.
@@ -21,6 +21,9 @@ pub enum MintError {
     /// Of the keys none can sign, or none of that name.
     #[error("{0}: no key there can sign this")]
     NoKey(String),
+    /// The scope has a word that opens nothing.
+    #[error("scope: {0}: no such word; there are {words}", words = Scope::ALL.map(Scope::name).join(", "))]
+    Scope(String),
     /// The cause is in the text.
     #[error("{0}")]
     Failed(String),
@@ -31,6 +34,10 @@ pub enum MintError {
 /// # Errors
 /// [`MintError`].
 pub fn mint(tokens: &TokenConfig, order: &TokenOrder) -> Result<String, MintError> {
+    let mut words = order.scope.iter();
+    if let Some(unknown) = words.find(|word| Scope::named(word).is_none()) {
+        return Err(MintError::Scope(unknown.clone()));
+    }
     let keys = Keys::read(&tokens.keys, &tokens.audience)?;
     let no_key = || MintError::NoKey(tokens.keys.display().to_string());
     let key = keys.to_sign(order.kid.as_deref()).ok_or_else(no_key)?;

@@ -5,6 +5,7 @@
 //! write a token or a key into a log.
 
 mod claims;
+mod error;
 mod grant;
 mod keys;
 mod mint;
@@ -14,12 +15,12 @@ mod tests;
 
 use std::path::Path;
 
-use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{TokenData, decode, decode_header};
 
 use claims::Claims;
 use keys::Keys;
 
+pub use error::TokenError;
 pub use grant::{Grant, Scope};
 pub use keys::{KeysError, read_private};
 pub use mint::{MintError, mint, new_key};
@@ -34,36 +35,6 @@ const MAX_BYTES: usize = 8192;
 #[derive(Debug)]
 pub struct Keyring {
     keys: Keys,
-}
-
-/// Why a token is worth nothing. For the log: a caller learns only that it is so.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// It is longer than any that is minted.
-    #[error("the token has {0} bytes")]
-    TooLong(usize),
-    /// Its `kid` names no key, or it has none and there are several keys.
-    #[error("the token names no key of ours")]
-    UnknownKey,
-    /// It has a header that must be understood (RFC 7515 §4.1.11), and nothing here does.
-    #[error("the token has critical headers")]
-    Critical,
-    /// Its form, signature, times, audience or claims are wrong.
-    #[error("the token is not valid: {}", reason(.0))]
-    Invalid(jsonwebtoken::errors::Error),
-}
-
-/// Without the text of a JSON error, which may hold a piece of the token.
-fn reason(err: &jsonwebtoken::errors::Error) -> String {
-    let kind = err.kind();
-    if matches!(
-        kind,
-        ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::Base64(_)
-    ) {
-        "malformed".to_owned()
-    } else {
-        err.to_string()
-    }
 }
 
 impl Keyring {
@@ -84,18 +55,16 @@ impl Keyring {
     /// [`TokenError`] if it grants nothing.
     pub fn check(&self, token: &str) -> Result<Grant, TokenError> {
         if token.len() > MAX_BYTES {
-            return Err(TokenError::TooLong(token.len()));
+            return Err(TokenError::Malformed);
         }
-        let header = decode_header(token).map_err(TokenError::Invalid)?;
+        let header = decode_header(token)?;
         if header.crit.is_some() {
-            return Err(TokenError::Critical);
+            return Err(TokenError::Malformed);
         }
-        let key = self
-            .keys
-            .named(header.kid.as_deref())
-            .ok_or(TokenError::UnknownKey)?;
-        let token: TokenData<Claims> =
-            decode(token, &key.verifying, &key.validation).map_err(TokenError::Invalid)?;
-        Ok(token.claims.into())
+        let key = self.keys.named(header.kid.as_deref());
+        let key = key.ok_or(TokenError::UnknownKey)?;
+        // The signature is checked before any claim is looked at.
+        let token: TokenData<Claims> = decode(token, &key.verifying, &key.validation)?;
+        token.claims.try_into()
     }
 }

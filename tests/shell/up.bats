@@ -85,7 +85,11 @@ setup() { load helper; }
   run -0 --separate-stderr status --socket "${GRIDSPOOL_HOME}/run/admin.sock"
   run -0 --separate-stderr status --metrics
   [[ ${lines[-1]} == '# EOF' ]]
+  run -0 --separate-stderr status --waiting
+  [[ ${output} == *'"waiting": []'* ]]
   run -0 retry
+  run -1 retry 000000000000000000000000
+  [[ ${output} == *'Nothing waits here'* ]]
 }
 
 @test "up says loudly that nobody is asked for a token" {

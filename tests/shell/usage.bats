@@ -45,6 +45,8 @@ setup() { load helper; }
   run -1 status
   run -1 status --metrics
   run -1 retry
+  run -64 retry nonsense
+  run -64 status --waiting --after
   [[ ! -e ${GRIDSPOOL_HOME} ]]
 }
 

@@ -126,9 +126,24 @@ fn a_nodes_token_check_stands_before_the_hop() {
         other.ask(method, &file.path, &[("Authorization", token)])
     };
     other.get(&file.path).assert_problem(401, "unauthorized");
-    ask("GET", &upload).assert_problem(404, "not-found");
-    ask("DELETE", &bearer("download")).assert_problem(403, "forbidden");
+    ask("GET", &upload).assert_problem(403, "insufficient-scope");
+    ask("DELETE", &bearer("download")).assert_problem(403, "insufficient-scope");
     assert!(ask("GET", &bearer("download")).body == b"content");
+    // The node that has it tells an admin why it waits, and nobody else.
+    let meta = |scope: &str| {
+        let token = bearer(scope);
+        let path = format!("{}/meta", file.path);
+        other
+            .get_with(&path, &[("Authorization", token.as_str())])
+            .json()
+    };
+    let why = &meta("admin")["waiting"];
+    assert_eq!(why["room"], "incoming");
+    assert!(
+        why["reason"].as_str().unwrap().contains("not available"),
+        "{why}"
+    );
+    assert_eq!(meta("download")["waiting"], serde_json::Value::Null);
     let query = format!(
         "{}?token={}",
         file.path,

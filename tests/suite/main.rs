@@ -33,6 +33,7 @@ mod hop;
 mod hostile;
 mod idempotency;
 mod interop;
+mod limits;
 mod log;
 mod meta;
 mod metrics;

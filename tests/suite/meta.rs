@@ -128,12 +128,15 @@ fn who_may_not_have_the_file_may_not_have_its_document() {
     let file = Uploaded::read(&client.post("/files", &[("Authorization", &token)], BODY));
     let path = format!("{}/meta", file.path);
     assert_eq!(client.get(&path).status, 401);
-    for options in [
-        &["--scope", "upload"][..],
-        &["--scope", "download", "--file", "000000000000000000000000"],
+    let elsewhere = ["--file", "000000000000000000000000"];
+    for (scope, file, status) in [
+        ("upload", &[][..], 403),
+        ("download", &elsewhere[..], 404),
+        ("admin", &elsewhere[..], 404),
     ] {
-        assert_eq!(send("GET", &path, options).status, 404);
-        assert_eq!(send("HEAD", &path, options).status, 404);
+        let options = [&["--scope", scope], file].concat();
+        assert_eq!(send("GET", &path, &options).status, status, "{scope}");
+        assert_eq!(send("HEAD", &path, &options).status, status, "{scope}");
     }
     let of_file = ["--scope", "download", "--file", &file.id];
     assert_eq!(send("GET", &path, &of_file).json()["id"], file.id);

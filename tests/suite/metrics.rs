@@ -7,7 +7,7 @@ use crate::support::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
 const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
 
 /// The families that every node tells of, with their types.
-const FAMILIES: [(&str, &str); 23] = [
+const FAMILIES: [(&str, &str); 28] = [
     ("gridspool_build_info", "gauge"),
     ("gridspool_commit_failures", "counter"),
     ("gridspool_commit_in_flight", "gauge"),
@@ -21,7 +21,9 @@ const FAMILIES: [(&str, &str); 23] = [
     ("gridspool_journal_corrupt_files", "gauge"),
     ("gridspool_journal_durability_os", "gauge"),
     ("gridspool_journal_entries", "gauge"),
+    ("gridspool_journal_level", "gauge"),
     ("gridspool_journal_log_segments", "gauge"),
+    ("gridspool_journal_mark", "gauge"),
     ("gridspool_journal_oldest_pending_seconds", "gauge"),
     ("gridspool_journal_poisoned", "gauge"),
     ("gridspool_journal_writable", "gauge"),
@@ -31,6 +33,9 @@ const FAMILIES: [(&str, &str); 23] = [
     ("gridspool_spool_bodies", "gauge"),
     ("gridspool_start_time_seconds", "gauge"),
     ("gridspool_subjects_tracked", "gauge"),
+    ("gridspool_tokens_refused", "counter"),
+    ("gridspool_uploads_refused", "counter"),
+    ("gridspool_uploads_refused_for", "gauge"),
 ];
 
 #[test]
@@ -137,6 +142,14 @@ fn the_metrics_tell_a_drain_a_log_and_a_promise_that_is_worth_less() {
     assert_eq!(flags(), [0, 1, 1]);
     assert_eq!(site.ask_admin("POST", "/drain").0, 200);
     assert_eq!(flags(), [1, 1, 1]);
+    let refused = site.client().post("/files", &[], b"small");
+    refused.assert_problem(503, "draining");
+    let page = Metrics::of(&site);
+    assert_eq!(page.value("uploads_refused_for{reason=\"drain\"}"), 1);
+    assert_eq!(page.value("uploads_refused_for{reason=\"disk\"}"), 0);
+    assert_eq!(page.value("uploads_refused_total{reason=\"drain\"}"), 1);
+    assert_eq!(page.value("uploads_refused_total{reason=\"disk\"}"), 0);
+    assert_eq!(site.status()["uploads"]["taken"], false);
     assert_eq!(site.ask_admin("DELETE", "/drain").0, 200);
     assert_eq!(flags(), [0, 1, 1]);
 }

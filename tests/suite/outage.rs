@@ -1,9 +1,12 @@
 //! MongoDB away, slow or faulty: promises are made all the same, and kept once, when it is back.
 
-use mongodb::bson::{Document, doc};
-use serde_json::json;
+use std::process::Command;
 
-use crate::support::{Builder, CHUNK, Ledger, Mongo, Site, wait_until};
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+
+use crate::secured::assert_no_dump;
+use crate::support::{Builder, CHUNK, Keys, Ledger, Mongo, Site, Uploaded, finish, wait_until};
 
 /// Lengths around everything that is cut: chunks, and the batches that chunks are sent in.
 const LENGTHS: [usize; 8] = [0, 1, 1000, CHUNK - 1, CHUNK, CHUNK + 1, 700_000, 3_000_000];
@@ -44,6 +47,10 @@ fn without_mongodb_from_the_start_uploads_and_downloads_go_on_and_the_backlog_dr
     });
     let status = site.status();
     assert_eq!(status["mongodb"]["state"], "down");
+    let error = status["mongodb"]["error"].as_str().unwrap();
+    let expected = "the store is not available: no server is fit for this (127.0.0.1:";
+    assert!(error.starts_with(expected) && error.len() < 300, "{error}");
+    assert_no_dump(&site);
     assert_eq!(status["journal"]["writable"], true);
     assert_eq!(status["journal"]["rooms"]["incoming"]["entries"], 16);
     assert_eq!(status["commit"]["committed_entries"], 0);
@@ -116,6 +123,7 @@ fn assert_survived(mode: Document, hits: i32, data: Document) {
     }
     mongo.assert_holds_just(&ledger);
     ledger.assert_readable(&client);
+    assert_no_dump(&site);
 }
 
 #[test]
@@ -172,6 +180,116 @@ fn errors_of_no_known_kind_are_never_held_against_a_file() {
     assert_survived(doc! { "times": 12 }, 12, data);
 }
 
+/// A script's exit code, and all that it says.
+fn script(site: &Site, name: &str, words: &[&str]) -> (i32, String) {
+    let path = format!("{}/scripts/{name}", env!("CARGO_MANIFEST_DIR"));
+    let socket = site.admin_socket();
+    let socket = ["--socket", socket.to_str().unwrap()];
+    let ended = finish(Command::new(path).args(words).args(socket));
+    let said = [ended.stdout, ended.stderr].concat();
+    (
+        ended.status.code().unwrap(),
+        String::from_utf8(said).unwrap(),
+    )
+}
+
+/// The reason and the attempts are in a list, page by page; other ids are a clear error.
+fn see_why_it_is_held(site: &Site, id: &str) {
+    let (code, list) = script(site, "status", &["--waiting"]);
+    assert_eq!(code, 0, "{list}");
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let expected = json!({ "waiting": [{
+        "id": id, "length": 20, "room": "hold", "attempts": 1,
+        "reason": "the store refuses the file: 121 DocumentValidationFailure: Document failed validation",
+        "next_attempt": null,
+    }], "next": null });
+    assert_eq!(list, expected);
+    let (status, one) = site.ask_admin("GET", &format!("/waiting/{id}"));
+    assert_eq!(status, 200);
+    assert_eq!(
+        serde_json::from_str::<Value>(&one).unwrap(),
+        expected["waiting"][0]
+    );
+    let (_, page) = site.ask_admin("GET", "/waiting?limit=1");
+    assert_eq!(serde_json::from_str::<Value>(&page).unwrap()["next"], id);
+    let (_, page) = site.ask_admin("GET", &format!("/waiting?after={id}"));
+    assert_eq!(page, r#"{"next":null,"waiting":[]}"#);
+    // Nobody is asked for a token here, so nobody is known to be an admin.
+    let meta = site.client().get(&format!("/files/{id}/meta")).json();
+    assert_eq!(
+        (&meta["state"], &meta["waiting"]),
+        (&json!("pending"), &Value::Null)
+    );
+    let unknown = "000000000000000000000000";
+    let (code, said) = script(site, "retry", &[unknown]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("Nothing waits here under the id 000000000000000000000000"),
+        "{said}"
+    );
+    assert_eq!(site.ask_admin("POST", "/waiting/a.txt/retry").0, 400);
+    assert_eq!(site.ask_admin("GET", "/waiting?after=a.txt").0, 400);
+    assert_eq!(site.client().get("/waiting").status, 404);
+}
+
+#[test]
+fn a_file_that_was_put_off_shows_its_reason_to_admins_and_is_tried_again_when_one_says_so() {
+    let mongo = Mongo::start();
+    let keys = Keys::make();
+    let long = 600_000;
+    let site = keys.guard(
+        impatient()
+            .set("retry_first_ms", long)
+            .set("retry_max_ms", long),
+    );
+    let site = site.start(&mongo);
+    // BadValue: the entry's own fault.
+    mongo.fail_sidecars(
+        "alwaysOn",
+        doc! { "failCommands": ["insert"], "errorCode": 2 },
+    );
+    let client = site.client();
+    let ask = |method: &str, path: &str, scope: &str| {
+        let token = keys.bearer(&["--scope", scope]);
+        client.ask(method, path, &[("Authorization", &token)])
+    };
+    let token = keys.bearer(&["--scope", "upload"]);
+    let file = client.post("/files", &[("Authorization", &token)], b"put off");
+    let file = Uploaded::read(&file);
+    wait_until("it is put off", || site.entries("deferred") == 1);
+    let path = format!("{}/meta", file.path);
+    let why = &ask("GET", &path, "admin").json()["waiting"];
+    assert_eq!(
+        (&why["room"], &why["attempts"]),
+        (&json!("deferred"), &json!(1))
+    );
+    let reason = why["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("the store did not take the file: 2 BadValue"),
+        "{reason}"
+    );
+    assert!(
+        why["next_attempt"].as_str().unwrap().ends_with('Z'),
+        "{why}"
+    );
+    let for_users = ask("GET", &path, "download").json();
+    assert_eq!(
+        (&for_users["state"], &for_users["waiting"]),
+        (&json!("pending"), &Value::Null)
+    );
+    // It opens no file, and nothing else.
+    ask("GET", &file.path, "admin").assert_problem(403, "insufficient-scope");
+    ask("DELETE", &file.path, "admin").assert_problem(403, "insufficient-scope");
+    ask("POST", "/files", "admin").assert_problem(403, "insufficient-scope");
+    mongo.heal();
+    let (code, said) = script(&site, "retry", &[&file.id]);
+    assert_eq!(code, 0, "{said}");
+    site.wait_until_empty();
+    assert_eq!(ask("GET", &path, "admin").json()["state"], "committed");
+    let (code, said) = script(&site, "retry", &[&file.id]);
+    assert!(code == 1 && said.contains("committed"), "{said}");
+}
+
 #[test]
 fn a_file_that_mongodb_refuses_is_held_with_the_reason_until_an_admin_says_retry() {
     let mongo = Mongo::start();
@@ -180,7 +298,7 @@ fn a_file_that_mongodb_refuses_is_held_with_the_reason_until_an_admin_says_retry
     let mut site = impatient().start(&mongo);
     let client = site.client();
     let content = b"of no use to anybody";
-    let file = crate::support::Uploaded::read(&client.put("/files/forbidden.txt", content));
+    let file = Uploaded::read(&client.put("/files/forbidden.txt", content));
     let others = Ledger::default();
     upload_all_lengths(&site, &others, 1);
     wait_until("it is held", || site.entries("hold") == 1);
@@ -199,15 +317,18 @@ fn a_file_that_mongodb_refuses_is_held_with_the_reason_until_an_admin_says_retry
     let retried = |site: &Site| {
         let (status, body) = site.ask_admin("POST", "/hold/retry");
         assert_eq!(status, 200, "{body}");
-        serde_json::from_str::<serde_json::Value>(&body).unwrap()
+        serde_json::from_str::<Value>(&body).unwrap()
     };
     assert_eq!(retried(&site), json!({ "retried": [file.id] }));
     wait_until("it is held again", || {
         site.entries("hold") == 1 && site.status()["commit"]["in_flight"] == 0
     });
+    see_why_it_is_held(&site, &file.id);
+    assert_no_dump(&site);
 
     mongo.run(doc! { "collMod": "fs.files", "validator": {} });
-    assert_eq!(retried(&site), json!({ "retried": [file.id] }));
+    let (code, said) = script(&site, "retry", &[&file.id]);
+    assert_eq!(code, 0, "{said}");
     site.wait_until_empty();
     assert_eq!(mongo.count(&mongo.files(), doc! {}), 9);
     assert!(client.get(&file.path).body == content);

@@ -39,6 +39,12 @@ fn assert_poisoned(site: &Site, ledger: &Ledger) {
     assert_eq!(client.get("/readyz").status, 503);
     let status = site.status();
     assert_eq!(status["journal"]["writable"], false);
+    let uploads = &status["uploads"];
+    assert_eq!(uploads["refused_for"], serde_json::json!(["poison"]));
+    assert!(
+        uploads["refused"]["poison"].as_u64() >= Some(10),
+        "{uploads}"
+    );
     assert_eq!(Metrics::of(site).value("journal_writable"), 0);
     assert_eq!(Metrics::of(site).value("journal_poisoned"), 1);
     let poison = status["journal"]["poison"].as_str().unwrap();

@@ -60,12 +60,26 @@ fn a_node_that_is_drained_takes_no_new_uploads_and_says_when_it_may_go() {
     let yes = room("1000000");
     assert_eq!((yes.status, yes.header("x-gridspool-node")), (204, "1"));
     room("99999999999999").assert_problem(404, "no-room");
+    assert_eq!(client.delete(&client.upload(b"deleted").path).status, 204);
     let half = site.half_upload(&noise(1, 200_000));
+    let log = site.run_dir().join("drain.log");
+    let said = || std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, "").unwrap();
     let drained = std::thread::scope(|scope| {
-        let draining = scope.spawn(|| finish(&mut drain(&site)));
-        wait_until("the node is drained", || {
-            client.get("/healthz").status == 503
+        let talk = std::fs::File::create(&log).unwrap();
+        let draining = scope.spawn(|| drain(&site).stderr(talk).status().unwrap());
+        wait_until("the script says what it waits for", || {
+            said().contains("waiting for")
         });
+        for waited_for in [
+            "MongoDB, which is down: the store is not available: ",
+            "1 bodies on their way",
+            "1 files to be committed",
+            "1 deleted files to be cleared away",
+        ] {
+            assert!(said().contains(waited_for), "{}", said());
+        }
+        assert_eq!(client.get("/healthz").status, 503);
         let refused = client.post("/files", &[], b"refused");
         refused.assert_problem(503, "draining");
         assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
@@ -80,8 +94,8 @@ fn a_node_that_is_drained_takes_no_new_uploads_and_says_when_it_may_go() {
         mongo.heal();
         draining.join().unwrap()
     });
-    let said = String::from_utf8(drained.stderr).unwrap();
-    assert!(drained.status.success(), "{said}");
+    let said = said();
+    assert!(drained.success(), "{said}");
     assert!(said.contains("may be switched off"), "{said}");
     assert_eq!(site.entries("incoming") + site.entries("deferred"), 0);
     assert!(finish(drain(&site).arg("--undo")).status.code() == Some(64));

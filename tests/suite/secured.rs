@@ -35,6 +35,20 @@ fn files_are_committed_and_read_over_tls_with_a_password() {
     assert_keeps_secrets(&site);
 }
 
+/// The driver's own texts, made for programmers, are in neither log nor status.
+pub(crate) fn assert_no_dump(site: &Site) {
+    let told = site.log() + &site.status()["mongodb"].to_string();
+    for dump in [
+        "Kind: ",
+        "labels: {",
+        "RawDocumentBuf",
+        "Error { kind",
+        "Topology: {",
+    ] {
+        assert!(!told.contains(dump), "{dump}: {told}");
+    }
+}
+
 /// Uploads are promised, and nothing is committed; the reason is told in these words.
 fn assert_waits(secured: &Secured, uri: &str, words: &str) {
     let mut site = site(uri);
@@ -47,6 +61,7 @@ fn assert_waits(secured: &Secured, uri: &str, words: &str) {
         error.contains(words)
     });
     assert!(site.log().contains(words), "{}", site.log());
+    assert_no_dump(&site);
     assert_eq!(site.entries("incoming"), 2);
     ledger.assert_readable(&site.client());
     assert_keeps_secrets(&site);

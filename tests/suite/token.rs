@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Answer, Builder, Keys, Mongo, Uploaded, noise};
+use crate::refusal::announce;
+use crate::support::{Answer, Builder, Keys, Mongo, Site, Uploaded, finish, noise};
 
 /// A file uploaded with a token for it.
-fn upload(site: &crate::support::Site, keys: &Keys, body: &[u8]) -> Uploaded {
+fn upload(site: &Site, keys: &Keys, body: &[u8]) -> Uploaded {
     let bearer = keys.bearer(&["--scope", "upload"]);
     let headers = [("Authorization", bearer.as_str())];
     Uploaded::read(&site.client().post("/files", &headers, body))
@@ -49,12 +50,67 @@ fn without_a_valid_token_every_file_route_answers_401_before_anything_is_looked_
             }
         }
     }
+    tell_causes(&site, &keys);
     // Still good: clocks may be a minute apart.
     let headers = [("Authorization", expired.as_str())];
     assert_eq!(client.get_with(&file.path, &headers).status, 200);
     for path in ["/healthz", "/readyz"] {
         assert_ne!(client.get(path).status, 401, "{path}");
     }
+}
+
+/// The cause stands in the challenge, before a body and after, and in the counts.
+fn tell_causes(site: &Site, keys: &Keys) {
+    let client = site.client();
+    let counted = || site.status()["tokens_refused"].clone();
+    let other_audience = {
+        let path = keys.path();
+        let path = path.to_str().unwrap();
+        let options = ["--scope", "upload", "--token-audience", "other"];
+        let mut command = site.command();
+        command.args(["token", "--token-keys", path]).args(options);
+        let minted = finish(&mut command);
+        String::from_utf8(minted.stdout).unwrap().trim().to_owned()
+    };
+    let good = keys.token(&["--scope", "upload"]);
+    let (message, _) = good.rsplit_once('.').unwrap();
+    let (_, foreign) = Keys::make()
+        .token(&["--scope", "upload"])
+        .rsplit_once('.')
+        .map(|(message, signature)| (message.to_owned(), signature.to_owned()))
+        .unwrap();
+    for (token, cause, said) in [
+        (
+            other_audience,
+            "wrong_audience",
+            "the token is meant for another audience",
+        ),
+        (
+            format!("{message}.{foreign}"),
+            "bad_signature",
+            "the signature of the token",
+        ),
+        ("x.y.z".to_owned(), "malformed", "the token cannot be read"),
+    ] {
+        let before = counted()[cause].as_u64().unwrap();
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str())];
+        let asked = format!("Authorization: {bearer}");
+        for answer in [
+            announce(site, "/files", &["Content-Length: 50000", &asked]),
+            client.post("/files", &headers, b"small"),
+            client.get_with("/files/a", &headers),
+        ] {
+            answer.assert_problem(401, "unauthorized");
+            let challenge = answer.header("www-authenticate");
+            let description = format!("error=\"invalid_token\", error_description=\"{said}");
+            assert!(challenge.contains(&description), "{challenge}");
+        }
+        assert_eq!(counted()[cause], before + 3, "{cause}");
+    }
+    assert!(site.log().contains("bad_signature"), "{}", site.log());
+    let refused = &site.status()["uploads"]["refused"];
+    assert!(refused["auth"].as_u64() > Some(6), "{refused}");
 }
 
 #[test]
@@ -79,17 +135,26 @@ fn a_token_for_one_file_opens_only_that_and_all_others_look_absent() {
     let truly_absent = ask("GET", absent, &everywhere);
     truly_absent.assert_problem(404, "not-found");
     for method in ["GET", "DELETE"] {
-        for options in [&of_own[..], &["--scope", "upload"], &["--scope", "list"]] {
-            alike(&ask(method, &foreign.path, options), &truly_absent);
-            alike(&ask(method, absent, options), &truly_absent);
-        }
+        alike(&ask(method, &foreign.path, &of_own), &truly_absent);
+        alike(&ask(method, absent, &of_own), &truly_absent);
+        // Another scope: told whether the file is there or not.
+        let refused = ask(method, &foreign.path, &["--scope", "upload"]);
+        refused.assert_problem(403, "insufficient-scope");
+        alike(&ask(method, absent, &["--scope", "upload"]), &refused);
     }
     assert_eq!(ask("HEAD", &foreign.path, &of_own).status, 404);
     assert!(ask("GET", &own.path, &of_own).body == b"own");
     assert!(ask("GET", &format!("{}/a.txt", own.path), &of_own).body == b"own");
-    ask("DELETE", &own.path, &["--scope", "download"]).assert_problem(403, "forbidden");
+    ask("DELETE", &own.path, &["--scope", "download"]).assert_problem(403, "insufficient-scope");
     // Who may delete may not look.
-    assert_eq!(ask("GET", &own.path, &["--scope", "delete"]).status, 404);
+    let refused = ask("GET", &own.path, &["--scope", "delete", "--file", &own.id]);
+    refused.assert_problem(403, "insufficient-scope");
+    let challenge = refused.header("www-authenticate");
+    assert!(
+        challenge.contains("error=\"insufficient_scope\""),
+        "{challenge}"
+    );
+    assert!(challenge.ends_with("scope=\"download\""), "{challenge}");
     assert_eq!(ask("DELETE", &own.path, &of_own).status, 204);
     assert!(ask("GET", &foreign.path, &everywhere).body == b"not");
 }
@@ -181,7 +246,7 @@ fn no_token_gets_into_a_log_a_record_or_the_cache() {
         token
     };
     let all = token(&["--scope", "upload download delete"]);
-    let none = token(&["--scope", "list"]);
+    let none = token(&["--scope", "admin"]);
     let body = noise(1, 300_000);
     let file = Uploaded::read(&client.post(&format!("/files?token={all}"), &[], &body));
     assert!(client.get(&format!("{}?token={all}", file.path)).body == body);
@@ -217,7 +282,7 @@ fn without_keys_the_sidecar_does_not_start_unless_it_is_told_to() {
         command
             .env_remove("GRIDSPOOL_TOKEN_KEYS")
             .env("GRIDSPOOL_INSECURE_NO_AUTH", "false");
-        crate::support::finish(command.env(name, value))
+        finish(command.env(name, value))
     };
     let refused = run("GRIDSPOOL_DATABASE", "other");
     assert_eq!(refused.status.code(), Some(78));

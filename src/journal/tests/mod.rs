@@ -10,6 +10,7 @@ mod disk;
 mod failing;
 mod faults;
 mod forms;
+mod listing;
 mod log;
 mod log_cuts;
 mod moves;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::disk::Fault;
 use super::scratch::{Scratch, committed, id, room};
 use crate::file::{FileId, UnixMillis};
-use crate::journal::{Deletion, Journal, JournalError, Look, Record, Room, Settling, Totals, Work};
+use crate::journal::{
+    Deletion, Journal, JournalError, Look, Record, Retried, Room, Settling, Totals, Work,
+};
 
 fn record(scratch: &Scratch, room: Room, id: FileId) -> Record {
     let bytes = std::fs::read(scratch.layout().record(room, id)).unwrap();
@@ -53,7 +55,7 @@ fn an_entry_that_is_not_here_cannot_be_moved() {
     assert!(absent(journal.settle(&committed(id(1))).map(drop)));
     assert!(absent(journal.defer(id(1), "why", UnixMillis(1))));
     assert!(absent(journal.hold(id(1), "why")));
-    assert!(!journal.retry(id(1)).unwrap());
+    assert_eq!(journal.retry(id(1)).unwrap(), Retried::Absent);
     assert_eq!(journal.delete(id(1)).unwrap(), Deletion::NotHere);
     journal.set_aside(id(1), "why").unwrap();
     assert!(matches!(journal.open_work(id(1)), Ok(Work::Nothing)));
@@ -71,7 +73,8 @@ fn a_commit_does_not_undo_a_delete() {
     assert_eq!(journal.settle(&committed(id)).unwrap(), Settling::Deleted);
     assert!(journal.defer(id, "why", UnixMillis(1)).is_err());
     assert!(journal.hold(id, "why").is_err());
-    assert!(!journal.retry(id).unwrap());
+    let retried = journal.retry(id).unwrap();
+    assert_eq!(retried, Retried::NotPutOff(Room::Deleted));
     assert!(matches!(journal.look(id), Ok(Look::Deleted)));
     drop(journal);
     assert_eq!(room(&scratch.journal(), id), Some(Room::Deleted));
@@ -212,8 +215,11 @@ fn a_held_entry_waits_across_restarts_until_an_admin_retries_it() {
         (held.attempts, held.reason),
         (2, Some("for good".to_owned()))
     );
-    assert!(journal.retry(id).unwrap());
-    assert!(!journal.retry(id).unwrap());
+    let why = journal.waiting_for(id).unwrap().unwrap();
+    assert_eq!((why.room, why.next_attempt), (Room::Hold, None));
+    assert_eq!(journal.retry(id).unwrap(), Retried::Begun);
+    let again = journal.retry(id).unwrap();
+    assert_eq!(again, Retried::NotPutOff(Room::Incoming));
     assert_eq!(journal.held(), []);
     assert_eq!(journal.work(), [(id, UnixMillis(0))]);
     assert_eq!(commit(&journal, id), Some((0, true)));
@@ -357,7 +363,7 @@ fn a_retry_of_an_entry_that_is_just_being_held_keeps_its_record() {
             let holding = scope.spawn(|| journal.hold(id, "why"));
             scratch
                 .disk
-                .during_pause(|| assert!(journal.retry(id).unwrap()));
+                .during_pause(|| assert_eq!(journal.retry(id).unwrap(), Retried::Begun));
             holding.join().unwrap().unwrap();
         });
         assert_eq!(scratch.disk.calls()[3], "sync_directory");

@@ -1,0 +1,142 @@
+//! Limits of subjects, of the disk and of the journal: who is refused, and that admins see why.
+
+use serde_json::json;
+
+use crate::refusal::{NOWHERE, announce, spool_changed};
+use crate::support::{Builder, Keys, Metrics, Mongo};
+
+#[test]
+fn a_subject_that_comes_too_often_gets_429_and_others_do_not() {
+    let keys = Keys::make();
+    let limited = |site: Builder| site.set("subject_uploads_per_minute", 2);
+    let site = keys
+        .guard(limited(Builder::default()))
+        .start_with_uri(NOWHERE);
+    let client = site.client();
+    for subject in ["alice", "bob"] {
+        let bearer = keys.bearer(&["--scope", "upload", "--sub", subject]);
+        let headers = [("Authorization", bearer.as_str())];
+        for _ in 0..2 {
+            assert_eq!(client.post("/files", &headers, b"x").status, 201);
+        }
+        let before = spool_changed(&site);
+        let authorization = format!("Authorization: {bearer}");
+        let answer = announce(&site, "/files", &["Content-Length: 9", &authorization]);
+        answer.assert_problem(429, "too-many-uploads");
+        let pause: u32 = answer.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&pause), "{pause}");
+        assert_eq!(spool_changed(&site), before);
+    }
+    // Without tokens an address is a subject.
+    let open = limited(Builder::default()).start_with_uri(NOWHERE);
+    let statuses = [(); 3].map(|()| open.client().post("/files", &[], b"x").status);
+    assert_eq!(statuses, [201, 201, 429]);
+    assert_eq!(open.status()["uploads"]["refused"]["rate"], 1);
+}
+
+#[test]
+fn a_subject_with_too_many_pending_bytes_gets_429_until_they_are_committed() {
+    let mongo = Mongo::start();
+    mongo.hide_from_sidecars();
+    let keys = Keys::make();
+    let site = keys
+        .guard(Builder::default())
+        .set("subject_pending_bytes", 10)
+        .start(&mongo);
+    let client = site.client();
+    let bearer = |subject: &str| keys.bearer(&["--scope", "upload", "--sub", subject]);
+    let (alice, bob) = (bearer("alice"), bearer("bob"));
+    let upload =
+        |bearer: &str, body: &[u8]| client.post("/files", &[("Authorization", bearer)], body);
+    assert_eq!(upload(&alice, b"123456").status, 201);
+    let before = spool_changed(&site);
+    let answer = announce(
+        &site,
+        "/files",
+        &["Content-Length: 5", &format!("Authorization: {alice}")],
+    );
+    answer.assert_problem(429, "too-much-pending");
+    assert!(!answer.header("retry-after").is_empty());
+    assert_eq!(spool_changed(&site), before);
+    let token = alice.strip_prefix("Bearer ").unwrap();
+    let chunked = client.post_chunked(&format!("/files?token={token}"), b"12345");
+    chunked.assert_problem(429, "too-much-pending");
+    assert_eq!(site.status()["uploads"]["refused"]["quota"], 2);
+    assert_eq!(upload(&alice, b"1234").status, 201);
+    assert_eq!(upload(&bob, b"1234567890").status, 201);
+    assert_eq!(site.entries("incoming"), 3);
+    mongo.heal();
+    site.wait_until_committed();
+    assert_eq!(upload(&alice, b"1234567890").status, 201);
+}
+
+#[test]
+fn without_room_on_the_disk_or_in_the_journal_no_body_is_taken() {
+    for (setting, value, status, code, reason, mark) in [
+        (
+            "min_free_bytes",
+            u64::MAX,
+            507,
+            "no-space",
+            "disk",
+            "free_bytes",
+        ),
+        (
+            "min_free_inodes",
+            u64::MAX,
+            507,
+            "no-space",
+            "inodes",
+            "free_inodes",
+        ),
+        (
+            "journal_max_entries",
+            0,
+            503,
+            "journal-full",
+            "backlog",
+            "pending_entries",
+        ),
+        (
+            "journal_max_bytes",
+            8,
+            503,
+            "journal-full",
+            "backlog",
+            "pending_bytes",
+        ),
+    ] {
+        let site = Builder::default()
+            .set(setting, value)
+            .start_with_uri(NOWHERE);
+        let before = spool_changed(&site);
+        let answer = announce(&site, "/files", &["Content-Length: 9"]);
+        answer.assert_problem(status, code);
+        assert!(!answer.header("retry-after").is_empty(), "{setting}");
+        assert_eq!(spool_changed(&site), before, "{setting}");
+        // An admin sees why, how often, and how far it is.
+        let small = site.client().post("/files", &[], b"123456789");
+        small.assert_problem(status, code);
+        let told = site.status();
+        let uploads = &told["uploads"];
+        assert_eq!(uploads["refused"][reason], 2, "{uploads}");
+        // Below this one mark there is room for smaller ones.
+        let is_taken = setting == "journal_max_bytes";
+        let expected = if is_taken { json!([]) } else { json!([reason]) };
+        assert_eq!(uploads["refused_for"], expected);
+        assert_eq!(uploads["taken"], is_taken);
+        let level = &told["journal"]["marks"][mark];
+        let bound = if status == 507 { "least" } else { "most" };
+        assert_eq!(level[bound], value, "{level}");
+        assert!(level["now"].is_u64() || mark == "free_inodes", "{level}");
+        let page = Metrics::of(&site);
+        let counted = format!("uploads_refused_total{{reason=\"{reason}\"}}");
+        assert_eq!(page.value(&counted), 2);
+        let standing = format!("uploads_refused_for{{reason=\"{reason}\"}}");
+        assert_eq!(page.value(&standing), u64::from(!is_taken));
+        assert_eq!(
+            page.value(&format!("journal_mark{{mark=\"{mark}\"}}")),
+            value
+        );
+    }
+}
