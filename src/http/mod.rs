@@ -24,6 +24,7 @@ mod health;
 mod hop;
 mod idempotency;
 mod layers;
+mod methods;
 mod metrics;
 mod passed;
 mod path;
@@ -45,8 +46,8 @@ mod whole;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Route};
 
 use crate::accel;
 use crate::commit::{Arrivals, Backlog, Health, Slots, Tally};
@@ -120,32 +121,40 @@ impl Node {
 pub fn public(service: &mut ServiceConfig) {
     let slices_of = |location: &str| format!("{location}/{{key}}/{{version}}");
     let collection = |path: &str| {
-        web::resource(path)
+        let resource = web::resource(path)
             .route(web::post().to(upload::posted))
-            .route(web::put().to(upload::unnamed))
-            .default_service(only("POST, PUT"))
+            .route(web::put().to(upload::unnamed));
+        methods::and_no_other(resource, "POST, PUT, OPTIONS")
     };
     let file = |path: &str| {
-        web::resource(path)
+        let resource = web::resource(path)
             .route(web::get().to(download::file))
             .route(web::head().to(download::file))
             .route(web::put().to(upload::named))
-            .route(web::delete().to(delete::file))
-            .default_service(only("GET, HEAD, PUT, DELETE"))
+            .route(web::delete().to(delete::file));
+        methods::and_no_other(resource, "GET, HEAD, PUT, DELETE, OPTIONS")
     };
+    // An upload takes it for a name, as any other. A delete would be one of the file.
+    let meta = web::resource("/files/{id}/{name:meta}")
+        .route(web::get().to(document::meta))
+        .route(web::head().to(document::meta))
+        .route(web::put().to(upload::named));
+    let almost_meta = web::resource("/files/{id}/{name:meta/}")
+        .route(web::get().to(download::file))
+        .route(web::head().to(download::file))
+        .route(web::put().to(upload::named));
+    // Another node asks by way of the first, and this node's nginx comes back to the second.
+    let at_owner = |rest: &str| web::resource(format!("{HOP}/files/{{id}}{rest}"));
+    let again = |rest: &str| web::resource(format!("{}/{{node}}/files/{{id}}{rest}", accel::PEER));
     service
         .service(collection("/files"))
         .service(collection("/files/"))
         .service(file("/files/{id}"))
-        .service(
-            // Uploads and deletes take it for a name, as any other.
-            web::resource("/files/{id}/{name:meta}")
-                .route(web::get().to(document::meta))
-                .route(web::head().to(document::meta))
-                .route(web::put().to(upload::named))
-                .route(web::delete().to(delete::file))
-                .default_service(only("GET, HEAD, PUT, DELETE")),
-        )
+        .service(methods::and_no_other(meta, "GET, HEAD, PUT, OPTIONS"))
+        .service(methods::and_no_other(
+            almost_meta,
+            "GET, HEAD, PUT, OPTIONS",
+        ))
         .service(file("/files/{id}/{name:.*}"))
         .route(accel::ADMISSION, web::get().to(access::admission))
         .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))
@@ -156,62 +165,58 @@ pub fn public(service: &mut ServiceConfig) {
             web::get().to(download::again),
         )
         .service(
-            web::resource(format!("{HOP}/files/{{id}}"))
+            at_owner("")
                 .route(web::get().to(hop::file))
                 .route(web::head().to(hop::file))
-                .route(web::delete().to(hop::delete)),
+                .route(web::delete().to(hop::delete))
+                .default_service(methods::only("GET, HEAD, DELETE")),
         )
         .service(
-            web::resource(format!("{HOP}/files/{{id}}{}", hop::META))
+            at_owner(hop::META)
                 .route(web::get().to(hop::meta))
-                .route(web::head().to(hop::meta)),
+                .route(web::head().to(hop::meta))
+                .default_service(methods::only("GET, HEAD")),
         )
-        .route(&format!("{HOP}/node"), web::get().to(hop::introduce))
         .service(
-            web::resource(format!("{}/{{node}}/files/{{id}}", accel::PEER))
+            web::resource(format!("{HOP}/node"))
+                .route(web::get().to(hop::introduce))
+                .default_service(methods::only("GET")),
+        )
+        .service(
+            again("")
                 .route(web::get().to(hop::again))
                 .route(web::head().to(hop::again)),
         )
         .service(
-            web::resource(format!(
-                "{}/{{node}}/files/{{id}}{}",
-                accel::PEER,
-                hop::META
-            ))
-            .route(web::get().to(hop::meta_again))
-            .route(web::head().to(hop::meta_again)),
+            again(hop::META)
+                .route(web::get().to(hop::meta_again))
+                .route(web::head().to(hop::meta_again)),
         )
-        .route("/healthz", web::get().to(health::alive))
-        .route("/readyz", web::get().to(health::ready))
+        .configure(health::routes)
         .default_service(web::to(nothing_here));
 }
 
 /// The routes of the admin socket.
 pub fn admin(service: &mut ServiceConfig) {
+    let reading = |path: &str| web::resource(path).default_service(methods::only("GET"));
+    let posting = |path: &str| web::resource(path).default_service(methods::only("POST"));
     service
-        .route("/status", web::get().to(admin::status))
-        .route("/metrics", web::get().to(metrics::metrics))
-        .route("/waiting", web::get().to(waiting::list))
-        .route("/waiting/{id}", web::get().to(waiting::one))
-        .route("/waiting/{id}/retry", web::post().to(waiting::retry))
-        .route("/hold/retry", web::post().to(waiting::retry_held))
-        .route("/drain", web::post().to(drain::begin))
-        .route("/drain", web::delete().to(drain::end))
-        .route("/healthz", web::get().to(health::alive))
-        .route("/readyz", web::get().to(health::ready))
+        .service(reading("/status").route(web::get().to(admin::status)))
+        .service(reading("/metrics").route(web::get().to(metrics::metrics)))
+        .service(reading("/waiting").route(web::get().to(waiting::list)))
+        .service(reading("/waiting/{id}").route(web::get().to(waiting::one)))
+        .service(posting("/waiting/{id}/retry").route(web::post().to(waiting::retry)))
+        .service(posting("/hold/retry").route(web::post().to(waiting::retry_held)))
+        .service(
+            web::resource("/drain")
+                .route(web::post().to(drain::begin))
+                .route(web::delete().to(drain::end))
+                .default_service(methods::only("POST, DELETE")),
+        )
+        .configure(health::routes)
         .default_service(web::to(nothing_here));
 }
 
 async fn nothing_here() -> Result<HttpResponse, Problem> {
     Err(Problem::not_found())
-}
-
-/// Answers a method that a resource does not have.
-fn only(allow: &'static str) -> Route {
-    web::to(
-        move |request: HttpRequest, node: web::Data<Node>| async move {
-            access::caller(&request, &node)?;
-            Err::<HttpResponse, _>(Problem::method_not_allowed(allow))
-        },
-    )
 }

@@ -25,14 +25,27 @@ fn assert_nothing_left(site: &Site) {
 }
 
 #[test]
-fn a_body_that_is_longer_than_nginx_takes_is_refused_as_a_problem() {
-    let site = Site::without_mongodb();
+fn a_body_that_is_longer_than_nginx_takes_and_a_limit_of_the_site_are_problems() {
+    let mut site = Site::without_mongodb();
     // nginx knows types by the ends of names, and must not use them here.
     for target in ["POST /files", "PUT /files/a", "PUT /files/a.jpg"] {
         let head = format!("{target} HTTP/1.1\r\nHost: a\r\nContent-Length: 17179869185\r\n\r\n");
         site.raw(head.as_bytes()).assert_problem(413, "too-large");
     }
     assert_nothing_left(&site);
+    // As limit_req and its like refuse, with a status that the site chooses.
+    site.change_nginx(&[(
+        "gridspool/files.conf",
+        "recursive_error_pages on;",
+        "recursive_error_pages on; if ($arg_a) { return 429; } if ($arg_b) { return 503; }",
+    )]);
+    for path in ["/files?", "/files/a.jpg?"] {
+        let client = site.client();
+        let answer = client.get(&format!("{path}a=1"));
+        answer.assert_problem(429, "refused");
+        let answer = client.get(&format!("{path}b=1"));
+        answer.assert_problem(503, "unavailable");
+    }
 }
 
 #[test]
@@ -68,6 +81,7 @@ fn a_sidecar_that_does_not_answer_in_time_is_a_problem_on_every_address() {
             "proxy_connect_timeout 5s; proxy_read_timeout 1s;",
         ),
         ("gridspool/refusals.conf", "proxy_read_timeout 30s;", ""),
+        ("gridspool/hop.conf", "  proxy_read_timeout 5s;", ""),
         ("gridspool/files.conf", "proxy_read_timeout 300s;", ""),
         ("gridspool/spool.conf", "proxy_read_timeout 300s;", ""),
     ]);

@@ -166,7 +166,6 @@ fn other_origins_than_those_named_are_allowed_nothing() {
             client.get_with(&file.path, &[("Origin", origin)]),
             client.ask("OPTIONS", &file.path, &[("Origin", origin), asks]),
         ] {
-            assert_ne!(answer.status, 204, "{origin}");
             answer.assert_harmless();
             let names = answer.headers.keys().map(HeaderName::as_str);
             let allowed: Vec<_> = names
@@ -252,6 +251,63 @@ fn what_comes_from_another_node_is_as_harmless_as_what_is_here() {
         assert_eq!(answer.status, status, "{answer:?}");
         answer.assert_harmless();
     }
+}
+
+/// Each address, and the methods that it has.
+const METHODS: [(&str, &str); 8] = [
+    ("/files", "POST, PUT, OPTIONS"),
+    ("/files/", "POST, PUT, OPTIONS"),
+    ("/files/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
+    ("/files/a/b.txt", "GET, HEAD, PUT, DELETE, OPTIONS"),
+    ("/files/a/meta", "GET, HEAD, PUT, OPTIONS"),
+    ("/files/a/meta/", "GET, HEAD, PUT, OPTIONS"),
+    ("/healthz", "GET, HEAD, OPTIONS"),
+    ("/readyz", "GET, HEAD, OPTIONS"),
+];
+
+#[test]
+fn every_address_tells_its_methods_by_options_and_with_every_405() {
+    let keys = Keys::make();
+    let site = keys.guard(Builder::default()).start_without_mongodb();
+    let client = site.client();
+    let bearer = keys.bearer(&["--scope", "upload download delete"]);
+    let with_token = [("Authorization", bearer.as_str())];
+    for (path, allow) in METHODS {
+        // Nobody needs a token for that.
+        let answer = client.ask("OPTIONS", path, &[]);
+        let is_ready = path != "/readyz";
+        assert_eq!(answer.status, if is_ready { 204 } else { 503 }, "{path}");
+        assert_eq!(answer.header("allow"), allow, "{path}");
+        for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
+            if !allow.split(", ").any(|one| one == method) {
+                let answer = client.ask(method, path, &with_token);
+                assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
+                assert_eq!(answer.json()["status"], 405, "{method} {path}");
+                assert_eq!(answer.header("allow"), allow, "{method} {path}");
+            }
+        }
+        let trace = format!("TRACE {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = site.raw(trace.as_bytes());
+        answer.assert_problem(405, "method-not-allowed");
+        assert_eq!(answer.header("allow"), allow, "TRACE {path}");
+    }
+    for path in ["/healthz", "/readyz"] {
+        for answer in [client.get(path), client.head(path)] {
+            assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        }
+    }
+    assert_eq!(client.head("/healthz").status, 200);
+    // What is known of a file is no file.
+    let file = Uploaded::read(&client.post("/files", &with_token, BODY));
+    for meta in ["meta", "m%65ta", "meta/"] {
+        let path = format!("{}/{meta}", file.path);
+        let answer = client.ask("DELETE", &path, &with_token);
+        answer.assert_problem(405, "method-not-allowed");
+    }
+    // A date that is none means nothing to the sidecar, and the first second of all to nginx.
+    let headers = [with_token[0], ("If-Unmodified-Since", "yesterday")];
+    let answer = client.get_with(&file.path, &headers);
+    answer.assert_problem(412, "precondition-failed");
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn the_admin_socket_is_private_and_nginx_does_not_lead_to_it() {
         let posted = client.post(path, &[], b"");
         assert!([404, 405].contains(&posted.status), "{path}: {posted:?}");
     }
-    assert_eq!(site.ask_admin("GET", "/hold/retry").0, 404);
+    assert_eq!(site.ask_admin("GET", "/hold/retry").0, 405);
     assert_eq!(site.ask_admin("POST", "/files").0, 404);
 }
 

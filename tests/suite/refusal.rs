@@ -119,6 +119,8 @@ fn what_the_head_tells_is_refused_before_a_byte_of_the_body_is_taken() {
         &["Content-Length: 9"],
     )
     .assert_problem(403, "insufficient-scope");
+    announce(&site, "/files/a/../b", &["Content-Length: 9", &plain])
+        .assert_problem(400, "ambiguous-path");
     announce(
         &site,
         &format!("/files?token={none}"),
@@ -232,17 +234,25 @@ fn a_long_body_that_nobody_wants_is_never_spooled() {
     wait_until("the spool is empty", || site.names("spool").is_empty());
     let before = spool_changed(&site);
     let long = noise(1, 20_000);
-    for method in ["GET", "DELETE", "PATCH", "OPTIONS"] {
+    for method in ["GET", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
         let head = format!(
             "{method} {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n",
             file.path
         );
+        let (status, code) = match method {
+            "PATCH" | "PROPFIND" => (405, "method-not-allowed"),
+            _ => (413, "too-large"),
+        };
         let with_length = format!("{head}Content-Length: 20000\r\n\r\n");
         let refused = site.raw(&[with_length.as_bytes(), &long].concat());
-        refused.assert_problem(413, "too-large");
+        refused.assert_problem(status, code);
+        let allow = refused.header("allow");
+        assert_eq!(!allow.is_empty(), status == 405, "{method}: {allow}");
         let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n4e20\r\n");
         let refused = site.raw(&[chunked.as_bytes(), &long, b"\r\n0\r\n\r\n"].concat());
-        refused.assert_problem(413, "too-large");
+        refused.assert_problem(status, code);
+        let endless = format!("{head}Content-Length: 17179869185\r\n\r\n");
+        site.raw(endless.as_bytes()).assert_problem(status, code);
     }
     assert_eq!(spool_changed(&site), before);
     let head = format!(

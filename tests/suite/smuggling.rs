@@ -144,7 +144,7 @@ const SHAPES: &str = r"
 503,201 GET /files/a HTTP/1.1|Host: a|Transfer-Encoding: chunked||35|PUT /files/b HTTP/1.1|Host: a|Content-Length: 0|||0||
 503,201 DELETE /files/a HTTP/1.1|Host: a|Content-Length: 53||PUT /files/b HTTP/1.1|Host: a|Content-Length: 0||
 405,201 PATCH /files/a HTTP/1.1|Host: a|Content-Length: 53||PUT /files/b HTTP/1.1|Host: a|Content-Length: 0||
-405,201 OPTIONS /files HTTP/1.1|Host: a|Content-Length: 53||PUT /files/b HTTP/1.1|Host: a|Content-Length: 0||
+204,201 OPTIONS /files HTTP/1.1|Host: a|Content-Length: 53||PUT /files/b HTTP/1.1|Host: a|Content-Length: 0||
 405 TRACE /files/a HTTP/1.1|Host: a|Content-Length: 53||PUT /files/b HTTP/1.1|Host: a|Content-Length: 0||
 200,201 GET /healthz HTTP/1.1|Host: a|Content-Length: 53||PUT /files/b HTTP/1.1|Host: a|Content-Length: 0||
 200,201 GET /healthz HTTP/1.1|Host: a|Transfer-Encoding: chunked||35|PUT /files/b HTTP/1.1|Host: a|Content-Length: 0|||0||
