@@ -1,7 +1,9 @@
 //! The hop from one node to another: who may ask, and who is who.
 
+mod impostor;
+
 use std::io::Read as _;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use mongodb::bson::doc;
 
@@ -155,7 +157,7 @@ fn a_nodes_token_check_stands_before_the_hop() {
 }
 
 #[test]
-fn what_clients_prove_themselves_by_does_not_travel_to_another_node() {
+fn no_secret_of_a_client_travels_to_another_node_and_an_impostor_there_is_not_believed() {
     let mut cluster = two_without_mongodb();
     let file = cluster.nodes[0].client().upload(b"content");
     cluster.nodes[0].stop_nginx();
@@ -173,7 +175,7 @@ fn what_clients_prove_themselves_by_does_not_travel_to_another_node() {
                 let secrets = [("Authorization", "Bearer secret"), ("Cookie", "a=secret")];
                 other.ask(method, &format!("{path}?token=secret"), &secrets)
             });
-            let overheard = overhear(&ear, &file.id);
+            let (_, overheard) = overhear(&ear, &file.id);
             assert_eq!(asking.join().unwrap().status, 503, "{method} {path}");
             overheard
         });
@@ -181,11 +183,12 @@ fn what_clients_prove_themselves_by_does_not_travel_to_another_node() {
         assert!(overheard.contains("x-gridspool-pass: "), "{overheard}");
         assert!(!overheard.contains("secret"), "{overheard}");
     }
+    impostor::assert_is_not_believed(&ear, &cluster.nodes[1], &file);
+    impostor::assert_records_of_the_journal_cannot_be_sent(&mut cluster.nodes[1]);
 }
 
-/// The head of the next request that concerns this file, which gets no answer. Nodes ask each other
-/// for more.
-fn overhear(ear: &TcpListener, id: &str) -> String {
+/// The next request that concerns this file, and its head; no answer yet. Nodes ask each other for more.
+fn overhear(ear: &TcpListener, id: &str) -> (TcpStream, String) {
     loop {
         let (mut stream, _) = eventually("another node asks", || ear.accept().ok());
         let mut head = Vec::new();
@@ -196,7 +199,7 @@ fn overhear(ear: &TcpListener, id: &str) -> String {
         }
         let head = String::from_utf8(head).unwrap();
         if head.contains(id) {
-            return head;
+            return (stream, head);
         }
     }
 }
