@@ -23,7 +23,7 @@ use crate::bucket::Bucket;
 use crate::commit::{Arrivals, Backlog, Committer, Health, Slots, StoreStanding, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
-use crate::http::{self, Access, Drain, Node};
+use crate::http::{self, Access, Drain, Node, Waits};
 use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::peers::Peers;
 use crate::spool::Spool;
@@ -185,6 +185,7 @@ pub async fn run(
         health: committer.health.clone(),
         slots: Arc::clone(&committer.slots),
         arrivals: Arc::clone(&committer.arrivals),
+        waits: Waits::default(),
         tally: Arc::clone(&committer.tally),
         access,
         peers: Arc::clone(&peers),

@@ -20,8 +20,9 @@ const STATE: HeaderName = HeaderName::from_static("gridspool-state");
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Answers what was promised, after the time that its sender likes to wait for the commit. Dropped
-/// in that time it ends nothing but the waiting.
+/// Answers what was promised, after the time that its sender likes to wait for the commit, unless so many
+/// wait already that nginx would lack connections for others. Dropped in that time it ends nothing but
+/// the waiting.
 pub(super) async fn answer(
     node: Arc<Node>,
     preferences: Preferences,
@@ -29,8 +30,11 @@ pub(super) async fn answer(
     shape: Shape,
 ) -> Result<HttpResponse, Problem> {
     let mut applied = Vec::new();
-    if let Some(seconds) = preferences.wait_seconds {
-        adopted = wait(node, adopted, Duration::from_secs(seconds)).await?;
+    if let Some(seconds) = preferences.wait_seconds
+        && let Some(_room) = node.waits.begin()
+    {
+        let time = Duration::from_secs(seconds);
+        adopted = wait(Arc::clone(&node), adopted, time).await?;
         applied.push(format!("wait={seconds}"));
     }
     let state = state(&adopted);

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::access::Caller;
 use super::{Problem, digest};
 use crate::file::Window;
-use crate::journal::{Adopted, Draft, Journal, Request, Running, Turn};
+use crate::journal::{Adopted, Draft, Journal, Request, Running, Sender, Turn};
 use crate::spool::Received;
 use crate::store;
 
@@ -64,6 +64,7 @@ impl Key {
         Ok(Some(Request {
             key: digest_of(&[caller.subject(), key]),
             content,
+            sender: sender(caller.subject()),
         }))
     }
 }
@@ -110,6 +111,13 @@ fn key(value: &[u8]) -> Option<String> {
             .filter(|_| is_plain)?
     };
     (1..=LONGEST_KEY).contains(&key.len()).then_some(key)
+}
+
+/// What a subject is counted by.
+fn sender(subject: &str) -> Sender {
+    let store::Sha256(digest) = digest_of(&[subject]);
+    let first = digest.first_chunk().copied();
+    Sender(u64::from_le_bytes(first.unwrap_or_default()))
 }
 
 /// The digest of texts, each with its length before it.

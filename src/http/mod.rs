@@ -63,6 +63,7 @@ pub use connection::Connection;
 pub use contained::contained;
 pub use drain::Drain;
 pub use path::check as check_path;
+pub use prefer::Waits;
 use problem::Problem;
 pub use reason::count_refusal;
 
@@ -84,6 +85,8 @@ pub struct Node {
     pub slots: Arc<Slots>,
     /// Who waits for a commit.
     pub arrivals: Arc<Arrivals>,
+    /// Room for senders who wait for a commit.
+    pub waits: Waits,
     /// What was committed.
     pub tally: Arc<Tally>,
     /// Who may do what.

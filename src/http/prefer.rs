@@ -1,11 +1,33 @@
 //! `Prefer` (RFC 7240): what a sender would like of the answer.
 
 use actix_web::http::header::HeaderMap;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 const HEADER: &str = "prefer";
 
 /// Seconds that are waited at most, whatever a sender likes.
 const LONGEST_WAIT_SECONDS: u64 = 60;
+
+/// Senders that wait at once, at most. Each holds two connections of nginx, its own and the one to this
+/// process, and a worker of a stock nginx has 768 for all that comes.
+const MOST_WAITING: usize = 200;
+
+/// Room for those who wait. Whoever finds none is answered at once.
+#[derive(Debug)]
+pub struct Waits(Semaphore);
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self(Semaphore::new(MOST_WAITING))
+    }
+}
+
+impl Waits {
+    /// Room for one, as long as this lives; `None` if there is none.
+    pub(super) fn begin(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.try_acquire().ok()
+    }
+}
 
 /// What is heeded of all preferences.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::answers::{AnswerTo, Request, Seat};
+use super::answers::{AnswerTo, Request, Seat, Sender};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::store;
 
@@ -94,6 +94,9 @@ struct WrittenAnswer {
     position: u32,
     files: u32,
     is_deleted: bool,
+    /// Absent in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sender: Option<String>,
 }
 
 impl From<AnswerTo> for WrittenAnswer {
@@ -110,6 +113,7 @@ impl From<AnswerTo> for WrittenAnswer {
             position: seat.position,
             files: seat.files,
             is_deleted,
+            sender: Some(format!("{:016x}", request.sender.0)),
         }
     }
 }
@@ -121,10 +125,15 @@ impl WrittenAnswer {
             position: self.position,
             files: self.files,
         };
+        let sender = match &self.sender {
+            Some(digits) => Sender(u64::from_str_radix(digits, 16).ok()?),
+            None => Sender::default(),
+        };
         seat.is_possible().then_some(AnswerTo {
             request: Request {
                 key: store::Sha256::from_hex(&self.key)?,
                 content: store::Sha256::from_hex(&self.content)?,
+                sender,
             },
             seat,
             is_deleted: self.is_deleted,
@@ -290,6 +299,7 @@ pub(super) mod tests {
                 request: Request {
                     key: store::Sha256([1; 32]),
                     content: store::Sha256([2; 32]),
+                    sender: Sender(0x123),
                 },
                 seat: Seat {
                     first: FileId::from_bytes([6; 12]),
@@ -319,6 +329,22 @@ pub(super) mod tests {
         let read = Record::decode(record().id, &bytes).unwrap();
         assert_eq!(read.meta.content_type, MediaType::octet_stream());
         assert_eq!(read.meta.metadata, record().meta.metadata);
+    }
+
+    #[test]
+    fn a_record_of_an_older_version_has_no_sender() {
+        let record = record();
+        let bytes = record.encode().unwrap();
+        let line = String::from_utf8(checked_line(&bytes).unwrap().to_vec()).unwrap();
+        let older = line.replace(r#","sender":"0000000000000123""#, "");
+        assert!(older.len() < line.len(), "{line}");
+        let read = Record::decode(
+            record.id,
+            (older.clone() + &check_line(older.as_bytes())).as_bytes(),
+        );
+        let answer = read.unwrap().answer.unwrap();
+        assert_eq!(answer.request.sender, Sender::default());
+        assert_eq!(answer.request.key, record.answer.unwrap().request.key);
     }
 
     #[test]

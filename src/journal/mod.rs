@@ -53,7 +53,7 @@ use crate::file::{FileId, FileIds, UnixMillis};
 
 pub use admission::Free;
 pub use adopt::{Adopted, Draft};
-pub use answers::{Request, Running, Standing, Turn};
+pub use answers::{Request, Running, Sender, Standing, Turn};
 pub use disk::{Disk, LocalDisk, UnsyncedDisk};
 pub use entry::Record;
 pub use error::{AdoptError, JournalError, OpenError};

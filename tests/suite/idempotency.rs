@@ -63,14 +63,14 @@ fn post(client: &Client, key: &str, content_type: &str, body: &[u8]) -> Answer {
 fn answered(answer: &Answer) -> Value {
     assert_eq!(answer.status, 201, "{answer:?}");
     let mut json = answer.json();
-    let files = match json["files"].as_array_mut() {
-        Some(files) => files.iter_mut().collect(),
-        None => vec![&mut json],
-    };
-    for file in files {
+    let take_state = |file: &mut Value| {
         let state = file.as_object_mut().unwrap().remove("state").unwrap();
         assert!(state == "pending" || state == "committed", "{state}");
-    }
+    };
+    // A form's answer has what its first file has, too.
+    take_state(&mut json);
+    let files = json["files"].as_array_mut();
+    files.into_iter().flatten().for_each(take_state);
     json
 }
 
@@ -313,4 +313,36 @@ fn without_a_time_to_keep_answers_every_upload_is_a_new_one() {
         .start_without_mongodb();
     let sent = [(); 2].map(|()| answered(&post(&site.client(), "k", "text/plain", b"x")));
     assert_ne!(sent[0], sent[1]);
+}
+
+#[test]
+fn one_subject_drives_out_its_own_keys_and_nobody_elses() {
+    let keys = Keys::make();
+    let builder = keys.guard(Builder::default()).set("idempotency_files", 10);
+    let mut site = builder.start_without_mongodb();
+    let subjects = ["alice", "bob"];
+    let bearers = subjects.map(|name| keys.bearer(&["--scope", "upload", "--sub", name]));
+    let send = |site: &Site, sender: usize, key: &str| {
+        let headers = [
+            ("Authorization", &*bearers[sender]),
+            ("Idempotency-Key", key),
+        ];
+        let answer = site.client().post("/files", &headers, b"content");
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["id"].as_str().unwrap().to_owned()
+    };
+    let first = ["a", "b", "c"].map(|key| send(&site, 0, key));
+    let flood: Vec<_> = (0..30).map(|n| send(&site, 1, &n.to_string())).collect();
+    assert_eq!(site.status()["journal"]["answers"], 10);
+    for _ in 0..2 {
+        assert_eq!(["a", "b", "c"].map(|key| send(&site, 0, key)), first);
+        assert_eq!(send(&site, 1, "29"), flood[29]);
+        site.stop_sidecar();
+        site.start_sidecar();
+    }
+    assert_ne!(
+        send(&site, 1, "0"),
+        flood[0],
+        "it is one of the oldest of many"
+    );
 }

@@ -116,6 +116,28 @@ fn a_commit_wakes_all_who_wait_for_it() {
     }
 }
 
+/// Of 200 who wait one is there already. Whoever comes behind them is answered at once, and told that the
+/// wish was not heeded; when somebody has left there is room again.
+fn find_no_room_to_wait(site: &Site, request: &str) {
+    let mut others: Vec<_> = (0..199).map(|_| site.connect()).collect();
+    for other in &mut others {
+        other.write_all(request.as_bytes()).unwrap();
+    }
+    wait_until("so many wait", || waiting(site) == 200);
+    for (content_type, body) in uploads() {
+        let client = site.client();
+        let answer = post(&client, "wait=60", content_type, &body);
+        assert_state(&answer, 201, "pending", "");
+        let answer = post(&client, "respond-async, wait=60", content_type, &body);
+        assert_state(&answer, 202, "pending", "respond-async");
+    }
+    assert_eq!(waiting(site), 200);
+    drop(others);
+    wait_until("they have left", || waiting(site) == 1);
+    let answer = post(&site.client(), "wait=0", "text/plain", b"heeded");
+    assert_state(&answer, 201, "pending", "wait=0");
+}
+
 #[test]
 fn a_client_that_goes_away_waits_no_longer() {
     let (mongo, site) = hidden();
@@ -131,6 +153,7 @@ fn a_client_that_goes_away_waits_no_longer() {
         drop(leaving);
         // The first one's time is over before the second one's would be.
         wait_until("one has left", || waiting(&site) == 1);
+        find_no_room_to_wait(&site, request);
         mongo.heal();
         staying.join().unwrap()
     });

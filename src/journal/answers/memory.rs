@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
-use super::AnswerTo;
 use super::kept::Position;
+use super::shares::Shares;
+use super::{AnswerTo, Sender};
 use crate::file::FileId;
 use crate::store::Sha256;
 
@@ -13,6 +14,7 @@ pub(in crate::journal) struct Memory {
     answers: HashMap<Sha256, Answer>,
     /// The keys by the first files of their answers, and so by their age.
     order: BTreeMap<FileId, Sha256>,
+    shares: Shares,
     files: usize,
     /// Every file of kept records on disk, with how many of them are remembered.
     live: BTreeMap<u64, u64>,
@@ -21,6 +23,7 @@ pub(in crate::journal) struct Memory {
 #[derive(Debug)]
 struct Answer {
     first: FileId,
+    sender: Sender,
     /// In order. What is missing is not found yet, or lost.
     files: Vec<Option<File>>,
 }
@@ -44,8 +47,10 @@ impl Memory {
                 let files = usize::try_from(seat.files).unwrap_or_default();
                 let answer = Answer {
                     first: seat.first,
+                    sender: answer.request.sender,
                     files: vec![None; files],
                 };
+                self.shares.begin(answer.sender, seat.first);
                 self.answers.insert(key, answer);
                 self.order.insert(seat.first, key);
             }
@@ -53,6 +58,9 @@ impl Memory {
         if let Some(file @ None) = self.file(answer) {
             *file = Some(File { id, kept: None });
             self.files += 1;
+            if let Some(answer) = self.answers.get(&key) {
+                self.shares.add(answer.sender);
+            }
         }
     }
 
@@ -95,8 +103,10 @@ impl Memory {
             return;
         };
         self.order.remove(&answer.first);
+        let files = answer.files.iter().flatten().count();
+        self.shares.end(answer.sender, answer.first, files);
+        self.files -= files;
         for file in answer.files.into_iter().flatten() {
-            self.files -= 1;
             if let Some(position) = file.kept
                 && let Some(live) = self.live.get_mut(&position.generation)
             {
@@ -105,10 +115,17 @@ impl Memory {
         }
     }
 
-    /// Forgets answers that are older than `oldest`, and the oldest of too many.
+    /// Forgets answers that are older than `oldest`, and of too many the oldest of the sender that has
+    /// most.
     pub(super) fn forget_old(&mut self, oldest: SystemTime, most: usize) {
         while let Some((first, &key)) = self.order.first_key_value()
-            && (self.files > most || first.made_at() < oldest)
+            && first.made_at() < oldest
+        {
+            self.forget(key);
+        }
+        while self.files > most
+            && let Some(first) = self.shares.next()
+            && let Some(&key) = self.order.get(&first)
         {
             self.forget(key);
         }

@@ -7,14 +7,16 @@
 //! with others, to a file in `answered`, and fsynced. So each answer is at any moment in a room, in
 //! the log, or kept; and memory, which knows the keys, is made anew from these at a start.
 //!
-//! - Answers go when their time is over, the oldest earlier if there are too many. A file goes when
-//!   nothing in it is remembered.
+//! - Answers go when their time is over. If there are too many, the oldest of the sender that has most go
+//!   earlier: however much one sends, the keys of others stay. A file goes when nothing in it is
+//!   remembered.
 //! - A deleted file still answers: the request was carried out once, and is not to be again.
 //! - No start writes into a file that it has found, and nothing is written behind a failure. So what
 //!   is torn is the end of a file, and its entries have not left.
 
 mod kept;
 pub(super) mod memory;
+mod shares;
 
 use std::collections::HashSet;
 use std::io;
@@ -44,7 +46,14 @@ pub struct Request {
     pub key: Sha256,
     /// The digest of all that it says.
     pub content: Sha256,
+    /// Whose answers it counts among.
+    pub sender: Sender,
 }
+
+/// Whoever sent a request, by a digest. Records of older versions do not tell: all of these count as
+/// one sender's, that of the default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sender(pub u64);
 
 /// Which request an entry answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -349,5 +358,8 @@ impl Journal {
 }
 
 fn is_to_other(record: &Record, request: Request) -> bool {
-    record.answer.is_none_or(|answer| answer.request != request)
+    record.answer.is_none_or(|answer| {
+        let Request { key, content, .. } = answer.request;
+        (key, content) != (request.key, request.content)
+    })
 }

@@ -238,7 +238,11 @@ fn before_the_body_its_length_counts_as_written_already() {
     let check = |bytes, inodes, length| journal.check_room(Free { bytes, inodes }, length);
     check(600, 10, 100).unwrap();
     assert_no_space(&check(600, 10, 101).unwrap_err(), "600 bytes");
-    assert_no_space(&check(600, 9, 100).unwrap_err(), "9 inodes");
+    let refusal = check(600, 9, 100).unwrap_err();
+    assert!(
+        matches!(&refusal, AdoptError::NoInodes(text) if text.starts_with("9 inodes")),
+        "{refusal}"
+    );
     check(u64::MAX, u64::MAX, 1000).unwrap();
     assert_full(check(u64::MAX, u64::MAX, 1001).err(), "0 bytes are pending");
     assert!(journal.free().unwrap().inodes > 0);

@@ -6,16 +6,19 @@ use super::scratch::{Scratch, committed, draft, id, room};
 use crate::file::{FileId, UnixMillis, Window};
 use crate::journal::answers::memory::Memory;
 use crate::journal::answers::{AnswerTo, Seat};
-use crate::journal::{AdoptError, Adopted, Draft, Journal, JournalError, Request, Standing, Turn};
+use crate::journal::{
+    AdoptError, Adopted, Draft, Journal, JournalError, Request, Sender, Standing, Turn,
+};
 use crate::store::Sha256;
 
-/// Another request for each number.
+/// Another request for each number, another sender for each thousand of them.
 pub(super) fn request(number: usize) -> Request {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&number.to_le_bytes());
     Request {
         key: Sha256(digest),
         content: Sha256([9; 32]),
+        sender: Sender(u64::try_from(number / 1000).unwrap()),
     }
 }
 

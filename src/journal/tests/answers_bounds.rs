@@ -111,6 +111,36 @@ fn of_too_many_answers_the_oldest_go() {
 }
 
 #[test]
+fn one_sender_drives_out_its_own_answers_and_nobody_elses() {
+    for mut scratch in scratches() {
+        scratch.limits.max_answers = 5;
+        let journal = scratch.journal();
+        let adopt = |number| (number, try_adopt(&scratch, &journal, number).unwrap());
+        let mut others = vec![adopt(1000), adopt(2000), adopt(2001)];
+        let mut flood = Vec::new();
+        for number in 0..20 {
+            flood.push(adopt(number));
+            let (_, id) = *flood.last().unwrap();
+            if number % 3 == 0 {
+                journal.settle(&committed(id)).unwrap();
+                journal.evict_settled().unwrap();
+            }
+        }
+        others.extend(flood.split_off(18));
+        let seen = |journal: &Journal| {
+            assert_eq!(journal.answers(), 5);
+            for &(number, id) in &others {
+                assert_answered("kept", journal, request(number), &[id]);
+            }
+            assert_eq!(answer(journal, request(17)), None);
+        };
+        seen(&journal);
+        let journal = restart(&scratch, journal);
+        seen(&journal);
+    }
+}
+
+#[test]
 fn keys_that_nobody_sends_cost_nothing() {
     for scratch in scratches() {
         let journal = scratch.journal();
