@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::block::Body;
-use crate::case::{Case, Goal, Metric};
+use crate::case::{Case, Goal, Metric, progress};
 use crate::crowd;
 use crate::disk::empty;
 use crate::report::Report;
@@ -95,8 +95,16 @@ fn all_at_once(address: SocketAddr) -> Result<Sample, String> {
         _ => None,
     };
     let latencies: Vec<_> = ends.iter().filter_map(taken).collect();
-    if latencies.is_empty() {
-        return Err("nothing was taken".to_owned());
+    let failed = ends.iter().find_map(|end| match end {
+        Ok((200..300, _)) => None,
+        Ok((status, _)) => Some(format!("status {status}")),
+        Err(err) => Some(format!("connection: {err}")),
+    });
+    if let Some(failed) = failed {
+        if latencies.is_empty() {
+            return Err(failed);
+        }
+        progress(&format!("the first that was not taken: {failed}"));
     }
     let mut sample = Sample::default()
         .with("seconds", seconds)

@@ -243,7 +243,7 @@ impl Case {
 }
 
 /// A line on stderr, with the seconds since the first.
-fn progress(what: &str) {
+pub(crate) fn progress(what: &str) {
     static BEGUN: OnceLock<Instant> = OnceLock::new();
     let seconds = BEGUN.get_or_init(Instant::now).elapsed().as_secs();
     eprintln!("bench: {seconds} s: {what}");
