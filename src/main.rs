@@ -5,13 +5,16 @@
     reason = "before there is a logger, and for the answers of tasks that end"
 )]
 
-use std::io::IsTerminal as _;
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::ExitCode;
 
 use gridspool::bucket;
 use gridspool::config::{Config, ConfigError, Task};
-use gridspool::server::{self, ServeError};
+use gridspool::server::{self, Outcome, ServeError};
 use gridspool::token::{self, MintError};
 use gridspool::upkeep::{self, Listener, Progress, Report, UpkeepError};
 use listenfd::ListenFd;
@@ -51,7 +54,13 @@ fn main() -> ExitCode {
             let tokens = config.access.tokens.as_ref();
             return tell_minted(tokens.map(|tokens| token::mint(tokens, order)));
         }
-        Task::NewKey(order) => return tell_minted(Some(token::new_key(order))),
+        Task::NewKey(order) => {
+            let key = token::new_key(order);
+            return match (&order.out, &key) {
+                (Some(path), Ok(key)) => keep(path, key),
+                _ => tell_minted(Some(key)),
+            };
+        }
         Task::Run | Task::Init | Task::Check | Task::Fsck(_) | Task::Gc(_) => {}
     }
     env_logger::Builder::new().parse_filters(&config.log).init();
@@ -85,6 +94,9 @@ fn raise_file_limit() {
         current: limit.maximum,
         ..limit
     };
+    if limit.current == raised.current {
+        return;
+    }
     if let Err(err) = setrlimit(Resource::Nofile, raised) {
         log::warn!("file handles stay limited to {:?}: {err}", limit.current);
     }
@@ -137,15 +149,17 @@ async fn perform(task: Task, config: Config) -> ExitCode {
 async fn check(config: &Config) -> ExitCode {
     let findings = server::check(config).await;
     for finding in &findings {
-        match &finding.fault {
-            None => println!("good   {}", finding.subject),
-            Some(fault) => println!("WRONG  {}: {fault}", finding.subject),
+        match &finding.outcome {
+            Outcome::Good => println!("good   {}", finding.subject),
+            Outcome::Later(how) => println!("later  {}: {how}", finding.subject),
+            Outcome::Wrong(fault) => println!("WRONG  {}: {fault}", finding.subject),
         }
     }
-    if findings.iter().all(|finding| finding.fault.is_none()) {
-        ExitCode::SUCCESS
-    } else {
+    let mut outcomes = findings.iter().map(|finding| &finding.outcome);
+    if outcomes.any(|outcome| matches!(outcome, Outcome::Wrong(_))) {
         ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }
 
@@ -221,6 +235,19 @@ fn tell_minted(minted: Option<Result<String, MintError>>) -> ExitCode {
             })
         }
         None => ExitCode::from(CONFIGURATION),
+    }
+}
+
+/// Writes a key to a new file that nobody but its owner reads, from its first byte on.
+fn keep(path: &Path, key: &str) -> ExitCode {
+    let mut new = File::options();
+    let made = new.write(true).create_new(true).mode(0o600).open(path);
+    match made.and_then(|mut file| writeln!(file, "{key}")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("gridspool: {}: {err}", path.display());
+            ExitCode::FAILURE
+        }
     }
 }
 

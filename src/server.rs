@@ -4,10 +4,12 @@
 //! MongoDB is there), sockets, committer. Stop: the sockets first, so that what is being adopted
 //! is adopted; then the committer; what is left stays in the journal.
 
+mod check;
 mod sockets;
 
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,8 @@ use crate::store::Store;
 use crate::token::{Keyring, KeysError};
 
 use sockets::Sockets;
+
+pub use check::{Finding, Outcome, check};
 
 /// How often settled bodies are looked through.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
@@ -64,6 +68,18 @@ pub enum ServeError {
         /// The cause.
         source: io::Error,
     },
+    /// The data are another user's.
+    #[error(
+        "{path} belongs to user {owner}, and this runs as user {user}: run it as the other one"
+    )]
+    Stranger {
+        /// Where.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
     /// The HTTP server or a task failed.
     #[error("serving: {0}")]
     Serving(io::Error),
@@ -76,67 +92,31 @@ impl ServeError {
     }
 }
 
-/// Makes the data directory and its marker.
+/// Makes the data directory and its marker, as the user that the sidecar runs as.
 ///
 /// # Errors
-/// What the disk says.
+/// What the disk says, and `Stranger` where the directory is another user's.
 pub fn init(config: &Config) -> Result<(), ServeError> {
+    require_owner(&config.data_dir)?;
     Ok(Journal::init(&config.data_dir, &LocalDisk)?)
 }
 
-/// One thing that running needs, and whether it is there.
-#[derive(Debug)]
-pub struct Finding {
-    /// What was tried.
-    pub subject: String,
-    /// What is wrong with it.
-    pub fault: Option<String>,
-}
-
-/// Tries everything that running needs, beside a sidecar that may be running already.
-pub async fn check(config: &Config) -> Vec<Finding> {
-    let finding = |subject: String, fault: Option<String>| Finding { subject, fault };
-    let journal = Journal::check(&config.data_dir, &LocalDisk);
-    let mut findings = vec![finding(
-        format!(
-            "{}: marker, rooms, hard links from spool to journal",
-            config.data_dir.display()
-        ),
-        journal.err().map(|err| err.to_string()),
-    )];
-    if let Some(tokens) = &config.access.tokens {
-        let keys = Keyring::load(&tokens.keys, &tokens.audience);
-        findings.push(finding(
-            format!("{}: keys of tokens", tokens.keys.display()),
-            keys.err().map(|err| err.to_string()),
-        ));
-    }
-    if let Some(key) = &config.cluster.key {
-        findings.push(finding(
-            format!("{}: keys that nodes share", key.display()),
-            Peers::new(config.journal.node, &config.cluster)
-                .err()
-                .map(|err| err.to_string()),
-        ));
-    }
-    for socket in [&config.socket, &config.admin_socket] {
-        let directory = socket.parent().unwrap_or(Path::new("/"));
-        let fault = match directory.metadata() {
-            Ok(found) if found.is_dir() => None,
-            Ok(_) => Some("is no directory".to_owned()),
-            Err(err) => Some(err.to_string()),
-        };
-        findings.push(finding(format!("{}: directory", socket.display()), fault));
-    }
-    let answer = match Bucket::new(&config.bucket).await {
-        Ok(bucket) => bucket.ping().await.err().map(|err| err.to_string()),
-        Err(err) => Some(err),
+/// Other users' data are left alone: what root makes among them, their sidecar could not use.
+fn require_owner(data_dir: &Path) -> Result<(), ServeError> {
+    let owner = match std::fs::metadata(data_dir) {
+        Ok(found) => found.uid(),
+        // Whoever makes it has it.
+        Err(_) => return Ok(()),
     };
-    findings.push(finding(
-        "MongoDB: answers, and has the bucket's indexes".to_owned(),
-        answer,
-    ));
-    findings
+    let user = rustix::process::geteuid().as_raw();
+    if owner == user {
+        return Ok(());
+    }
+    Err(ServeError::Stranger {
+        path: data_dir.to_owned(),
+        owner,
+        user,
+    })
 }
 
 /// Serves until `stop` ends, then drains. Of the two sockets, those among `inherited` are used as

@@ -2,6 +2,7 @@
 //! for: `scripts/token` speaks for them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -35,6 +36,8 @@ pub struct KeyOrder {
     pub kind: KeyKind,
     /// Its name.
     pub kid: String,
+    /// The file that it is written to; printed, if none is named.
+    pub out: Option<PathBuf>,
 }
 
 /// The algorithms that tokens are signed with.
@@ -68,6 +71,7 @@ pub(super) fn commands() -> Vec<Command> {
             .value_parser(["HS256", "EdDSA"])
             .default_value("HS256"),
         one("kid", "KEY").required(true),
+        one("out", "FILE"),
     ]);
     let mut commands = vec![token, key];
     commands.extend(upkeep::commands());
@@ -92,6 +96,7 @@ pub(super) fn read((name, matches): (&str, &ArgMatches)) -> Task {
                 KeyKind::Hs256
             },
             kid: text("kid").unwrap_or_default(),
+            out: text("out").map(PathBuf::from),
         });
     }
     let many = |name: &str| matches.get_many::<String>(name).into_iter().flatten();

@@ -154,7 +154,12 @@ fn a_new_key_is_one_that_signs_and_checks() {
     for kind in [KeyKind::Hs256, KeyKind::EdDsa] {
         let key = |kid: &str| {
             let kid = kid.to_owned();
-            new_key(&KeyOrder { kind, kid }).unwrap()
+            new_key(&KeyOrder {
+                kind,
+                kid,
+                out: None,
+            })
+            .unwrap()
         };
         assert_ne!(key("a"), key("a"));
         let scratch = tempfile::tempdir().unwrap();
