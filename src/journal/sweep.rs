@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::{fs, io};
 
+use rustix::process::geteuid;
+
 use super::disk::if_there;
 use super::error::JournalError;
 use super::layout::Room;
@@ -103,12 +105,26 @@ impl Journal {
 
 /// Device and inode of every file that a process has open, as far as this user may know: nginx's
 /// workers run as the same one.
+///
+/// # Errors
+/// When a process of this user does not let it look, as in a user namespace: it may be an nginx, and
+/// what seems left behind may be a body on its way.
 fn open_files() -> io::Result<HashSet<(u64, u64)>> {
+    let user = geteuid().as_raw();
     let mut open = HashSet::new();
     for process in fs::read_dir("/proc")? {
-        // Processes end, and most are not ours to look into.
-        let Ok(handles) = fs::read_dir(process?.path().join("fd")) else {
-            continue;
+        let process = process?;
+        let handles = match fs::read_dir(process.path().join("fd")) {
+            Ok(handles) => handles,
+            Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
+                match process.metadata() {
+                    Ok(found) if found.uid() == user => return Err(err),
+                    // Of another user, or gone.
+                    _ => continue,
+                }
+            }
+            // No process, or one that has ended.
+            Err(_) => continue,
         };
         let files = handles.flatten().map(|handle| fs::metadata(handle.path()));
         open.extend(files.flatten().map(|file| (file.dev(), file.ino())));
