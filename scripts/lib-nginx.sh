@@ -6,10 +6,54 @@ shopt -s inherit_errexit nullglob
 # What stands before each path (a space, "unix:") cannot be part of one, so none is replaced twice.
 replace() { # OLD NEW
   local file text
-  for file in "${stage}"/*.conf "${stage}"/examples/*.conf; do
+  for file in "${stage}"/*.conf "${stage}"/{examples,gridspool}/*.conf; do
     text=$(<"${file}")
     printf '%s\n' "${text//"$1"/"$2"}" >"${file}"
   done
+}
+
+# What would end a directive, or is no path or address, gets into no file.
+check_paths() { # NAME...
+  local name
+  for name in "$@"; do
+    [[ -z ${!name} || ${!name} =~ ${nginx_path} ]] \
+      || die_config "--${name//_/-} must be absolute, of letters, digits and ._/@+- only: ${!name@Q}"
+  done
+}
+
+check_addresses() { # NAME...
+  local name
+  for name in "$@"; do
+    [[ -z ${!name} || ${!name} =~ ^([A-Za-z0-9.*-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$ ]] \
+      || die_config "--${name} must be ADDR:PORT: ${!name@Q}"
+  done
+}
+
+# As browsers write them: in small letters, without a path.
+check_origins() { # ORIGIN...
+  local origin
+  for origin in "$@"; do
+    [[ ${origin} == localhost || ${origin} =~ ^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$ ]] \
+      || die_config "--origin must be http(s)://HOST[:PORT], or localhost: ${origin@Q}"
+  done
+}
+
+# Names these origins in the place of the example. As patterns: nginx bounds the length of other words in
+# a map.
+write_origins() { # ORIGIN...
+  local origin lines=''
+  (($# > 0)) || return 0
+  for origin in "$@"; do
+    if [[ ${origin} == localhost ]]; then
+      origin='https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?'
+    else
+      origin=${origin//./\\.}
+      origin=${origin//\[/\\[}
+      origin=${origin//\]/\\]}
+    fi
+    lines+="  \"~^${origin}\$\" \$http_origin;"$'\n'
+  done
+  replace "  https://app.example.com https://app.example.com;"$'\n' "${lines}"
 }
 
 # Usage: check_peers NUMBER=http://HOST:PORT...
@@ -39,7 +83,7 @@ upstream gridspool_peer_${number} {
 EOF
     cat >>"${stage}/gridspool/peers.conf" <<EOF
 
-location /_gridspool/peer/${number}/ {
+location ^~ /_gridspool/peer/${number}/ {
   include gridspool/peer.conf;
   proxy_pass http://gridspool_peer_${number}/_gridspool/hop/;
 }

@@ -42,7 +42,7 @@ setup() {
   run -0 nginx-conf --peer 2=http://10.0.0.2:8080 --peer '65535=http://[::1]:81' --out "${out}"
   grep -qF 'server 10.0.0.2:8080;' "${out}/gridspool/peer-upstreams.conf"
   grep -qF 'server [::1]:81;' "${out}/gridspool/peer-upstreams.conf"
-  grep -qF 'location /_gridspool/peer/65535/ {' "${out}/gridspool/peers.conf"
+  grep -qF 'location ^~ /_gridspool/peer/65535/ {' "${out}/gridspool/peers.conf"
   grep -qF 'proxy_pass http://gridspool_peer_2/_gridspool/hop/;' "${out}/gridspool/peers.conf"
   rm -r -- "${out}"
   for peer in 2 2=10.0.0.2:80 2=https://a:80 0=http://a:80 '2=http://a:80; x' '2=http://a:80/x' \
@@ -51,6 +51,23 @@ setup() {
   done
   run -78 nginx-conf --peer 2=http://a:80 --peer 2=http://b:80 --out "${out}"
   run -64 nginx-conf --out "${out}" --peer
+  [[ ! -e ${out} ]]
+}
+
+@test "origins are named to the letter, and localhost stands for all ports of this host" {
+  long=https://$(printf 'a%.0s' {1..60}).example.com
+  run -0 nginx-conf --origin https://app.example.com:8443 --origin 'http://[::1]' --origin "${long}" \
+    --origin localhost --out "${out}"
+  map=$(sed -n '/gridspool_origin {/,/}/p' "${out}/gridspool.conf")
+  grep -qF '"~^https://app\.example\.com:8443$"' <<<"${map}"
+  grep -qF '"~^http://\[::1\]$"' <<<"${map}"
+  grep -qF "localhost|" <<<"${map}"
+  run ! grep -qF "https://app.example.com;" <<<"${map}"
+  rm -r -- "${out}"
+  for origin in app.example.com '*' null https://a/ https://A.example 'https://a; x' 'https://a" x' https://u@a; do
+    run -78 nginx-conf --origin "${origin}" --out "${out}"
+  done
+  run -64 nginx-conf --out "${out}" --origin
   [[ ! -e ${out} ]]
 }
 
