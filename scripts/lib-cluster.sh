@@ -79,7 +79,7 @@ write_balancer_files() {
   replace 'listen 127.0.0.1:8443 ' "listen 127.0.0.1:${port};"$'\n'"  listen 127.0.0.1:${tls_port} "
   replace ' /etc/gridspool/tls/' " ${home}/tls/"
   # No node's files are the balancer's, but a place for bodies must be named even if none is written.
-  replace ' include gridspool.conf;' ' client_body_temp_path @RUNDIR@/body;'
+  replace ' include gridspool.conf;' ''
   replace ' @RUNDIR@/' " ${home}/run/"
   replace ' /var/log/nginx/' " ${home}/log/"
   replace '@USER@' "${user_directive}"

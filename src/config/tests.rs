@@ -205,6 +205,31 @@ fn a_token_is_ordered_with_settings_before_and_after() {
     assert_eq!(wrong(&["token", "--scope", "delete"], &[shut]).len(), 1);
 }
 
+/// The file that is shipped, with all that it names in the place of defaults.
+const SAMPLE: &str = include_str!("../../scripts/systemd/gridspool.toml");
+
+#[test]
+fn the_sample_of_the_settings_is_right_as_it_stands_and_tells_the_true_defaults() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), SAMPLE).unwrap();
+    let shut = ("GRIDSPOOL_INSECURE_NO_AUTH", "false");
+    let arguments = ["--config", file.path().to_str().unwrap()];
+    let (_, config) = load(&arguments, &[shut]).unwrap();
+    let keys = config.access.tokens.unwrap().keys;
+    assert_eq!(keys, PathBuf::from("/etc/gridspool/keys.json"));
+    let shown = SAMPLE.lines().filter_map(|line| line.strip_prefix('#'));
+    let shown: Vec<_> = shown
+        .filter(|line| line.starts_with(|char: char| char.is_ascii_lowercase()))
+        .collect();
+    let shown: toml::Table = shown.join("\n").parse().unwrap();
+    assert!(shown.len() > 10, "{shown:?}");
+    for (name, value) in shown {
+        let setting = table::SETTINGS.iter().find(|known| known.name == name);
+        let text = value.as_str().map_or(value.to_string(), str::to_owned);
+        assert_eq!(setting.map(|known| known.default), Some(&*text), "{name}");
+    }
+}
+
 #[test]
 fn a_secret_does_not_show() {
     let (_, config) = load(&["--mongodb-uri", "mongodb://user:password@host/"], &[]).unwrap();

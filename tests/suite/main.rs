@@ -58,6 +58,7 @@ mod sharding;
 mod smuggling;
 mod spellings;
 mod standalone;
+mod stock;
 mod support;
 mod token;
 mod trickle;

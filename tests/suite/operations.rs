@@ -198,9 +198,12 @@ fn a_check_names_everything_that_is_wrong() {
             ("GRIDSPOOL_MONGODB_URI", NO_MONGODB),
             ("GRIDSPOOL_MONGODB_TIMEOUT_MS", "1000"),
             ("GRIDSPOOL_SOCKET", "/nowhere/at/all.sock"),
+            ("GRIDSPOOL_ADMIN_SOCKET", "/run/gridspool-none/a.sock"),
         ],
     );
     assert_eq!(code, 1, "{said}");
+    // The service makes such a directory.
+    assert!(said.contains("later  /run/gridspool-none/a.sock"), "{said}");
     let is_wrong = |what: &str| {
         let mut lines = said.lines();
         lines.any(|line| line.starts_with("WRONG ") && line.contains(what))

@@ -26,6 +26,7 @@ mod routes;
 mod secured;
 mod site;
 mod small_disk;
+mod stock;
 mod tokens;
 mod written;
 
@@ -52,6 +53,7 @@ pub(crate) use routes::Routes;
 pub(crate) use secured::{PASSWORD, Secured};
 pub(crate) use site::{Builder, Site};
 pub(crate) use small_disk::SmallDisk;
+pub(crate) use stock::Stock;
 pub(crate) use tokens::Keys;
 
 /// How long a condition may take to come true on a busy machine.

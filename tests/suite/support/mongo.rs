@@ -73,6 +73,16 @@ impl Mongo {
         self.restart();
     }
 
+    /// Restarts a member, which from then on lets nobody in but its users, and those that share this key.
+    pub(crate) fn restart_guarded(&mut self, key_file: &Path) {
+        self.stop();
+        let key_file = key_file.to_str().expect("a text").to_owned();
+        self.members[0]
+            .arguments
+            .extend(["--keyFile".to_owned(), key_file]);
+        self.restart();
+    }
+
     /// Starts one with these arguments and waits until it answers.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         Self::start_through(arguments, "")
