@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::content_type::{self, Claimed};
 use super::idempotency::Key;
+use super::incoming::Incoming;
 use super::reason::Refusals;
 use super::subjects::{Reservation, Subjects};
 use super::whole::{self, Asked};
@@ -34,6 +35,7 @@ pub struct Access {
     max_body_bytes: u64,
     pub(super) subjects: Subjects,
     pub(super) refusals: Refusals,
+    pub(super) incoming: Incoming,
     free: Mutex<Option<(Instant, Free)>>,
 }
 
@@ -56,6 +58,7 @@ impl Access {
             max_body_bytes: config.max_body_bytes,
             subjects: Subjects::new(config),
             refusals: Refusals::default(),
+            incoming: Incoming::default(),
             free: Mutex::new(None),
         }
     }
@@ -108,6 +111,14 @@ impl Access {
     }
 }
 
+impl Access {
+    /// What is free on the disk for bodies that are not on their way yet.
+    pub(super) async fn room(&self, journal: &Arc<Journal>) -> Result<Free, Problem> {
+        let free = self.free(journal).await?;
+        self.incoming.leaves_of(free, journal).await
+    }
+}
+
 /// `GET /_gridspool/admission`: may this upload come in? 204, or a refusal that nginx passes on.
 pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     match admit(request.headers(), &node).await {
@@ -146,8 +157,15 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
     Key::read(headers)?;
     // Given back at once: bytes that are on their way are nobody's yet.
     drop(caller.reserve(node, length)?);
-    let free = access.free(&node.journal).await?;
-    Ok(node.journal.check_room(free, length)?)
+    let free = if caller.is_expected(node) {
+        // Those that were let in since it was told yes come beside it.
+        access.free(&node.journal).await?
+    } else {
+        access.room(&node.journal).await?
+    };
+    node.journal.check_room(free, length)?;
+    access.incoming.let_in(length);
+    Ok(())
 }
 
 /// Who sends an upload whose body is there.
@@ -156,6 +174,9 @@ pub(super) fn uploader(request: &HttpRequest, node: &Node) -> Result<Caller, Pro
     caller.check_upload(&node.access)?;
     let headers = request.headers();
     let [spooled, passed] = [accel::BODY_LENGTH, header::CONTENT_LENGTH.as_str()];
+    if let Some(length) = length(headers, spooled) {
+        node.access.incoming.arrived(length);
+    }
     let asked = Asked {
         method: request.method().as_str(),
         target: target(request),

@@ -34,6 +34,7 @@ fn describe(node: &Node) -> Value {
         "node": node.number,
         "draining": node.drain.is_on(),
         "bodies_on_their_way": node.bodies_on_their_way(),
+        "bytes_on_their_way": node.journal.spooled_bytes().ok(),
         "uptime_seconds": age_seconds(node.started),
         "uploads": {
             "taken": obstacles.is_empty(),

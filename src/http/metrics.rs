@@ -76,6 +76,14 @@ impl Page {
             "Bodies on their way in, in the spool of nginx",
             node.bodies_on_their_way(),
         );
+        // As with the directory of damaged files: what cannot be read is not zero.
+        if let Ok(bytes) = node.journal.spooled_bytes() {
+            self.gauge(
+                "spool_bytes",
+                "Bytes that have come of bodies on their way in",
+                bytes,
+            );
+        }
         let subjects = &node.access.subjects;
         self.gauge_by(
             "limit",

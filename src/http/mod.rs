@@ -23,6 +23,7 @@ pub mod fuzz;
 mod health;
 mod hop;
 mod idempotency;
+mod incoming;
 mod layers;
 mod methods;
 mod metrics;

@@ -9,7 +9,7 @@ use actix_web::web;
 
 use super::seldom::Seldom;
 use super::{Node, Problem};
-use crate::journal::{Level, Mark};
+use crate::journal::{Free, Level, Mark};
 
 /// Why an upload is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,12 @@ pub(super) fn obstacles(node: &Node) -> Vec<Reason> {
     if node.journal.poison().is_some() {
         found.push(Reason::Poison);
     }
-    match node.journal.free() {
+    let free = node.journal.free().and_then(|free| {
+        let coming = node.journal.spooled_bytes()?;
+        let bytes = free.bytes.saturating_sub(coming);
+        Ok(Free { bytes, ..free })
+    });
+    match free {
         Ok(free) => {
             let reached = node.journal.levels(free).into_iter();
             found.extend(reached.filter(|level| level.is_reached()).map(Reason::from));

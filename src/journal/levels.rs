@@ -1,6 +1,13 @@
 //! How far each limit is at which uploads are refused: for status and metrics.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::{fs, io};
+
+use super::disk::if_there;
 use super::{Free, Journal};
+
+/// What `st_blocks` counts in (stat(2)).
+const BLOCK_BYTES: u64 = 512;
 
 /// A limit that uploads are refused at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,5 +68,24 @@ impl Journal {
             level(Mark::PendingBytes, backlog.bytes, limits.max_bytes),
             level(Mark::PendingEntries, backlog.entries, limits.max_entries),
         ]
+    }
+
+    /// Bytes on the disk of bodies that are on their way in: what nginx has in its spool, and nobody has
+    /// taken over yet.
+    ///
+    /// # Errors
+    /// When the spool cannot be read.
+    pub fn spooled_bytes(&self) -> io::Result<u64> {
+        let mut bytes = 0_u64;
+        for found in fs::read_dir(self.layout.spool())? {
+            // nginx may have been quicker.
+            if let Some(file) = if_there(found?.metadata())?
+                && file.is_file()
+                && file.nlink() == 1
+            {
+                bytes = bytes.saturating_add(file.blocks().saturating_mul(BLOCK_BYTES));
+            }
+        }
+        Ok(bytes)
     }
 }

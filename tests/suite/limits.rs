@@ -1,9 +1,11 @@
 //! Limits of subjects, of the disk and of the journal: who is refused, and that admins see why.
 
+use std::io::Write as _;
+
 use serde_json::json;
 
 use crate::refusal::{NOWHERE, announce, spool_changed};
-use crate::support::{Builder, Keys, Metrics, Mongo};
+use crate::support::{Builder, Keys, Metrics, Mongo, SmallDisk, noise, wait_until};
 
 #[test]
 fn a_subject_that_comes_too_often_gets_429_and_others_do_not() {
@@ -139,4 +141,34 @@ fn without_room_on_the_disk_or_in_the_journal_no_body_is_taken() {
             value
         );
     }
+}
+
+#[test]
+fn bodies_on_their_way_keep_as_much_again_as_has_come_of_them_whatever_they_declare() {
+    let mut site = Builder::default()
+        .set("min_free_bytes", 4_000_000)
+        .set("min_free_inodes", 0)
+        .start_without_mongodb();
+    let Some(_disk) = SmallDisk::below(&mut site, "bodies on their way", "size=40m") else {
+        return;
+    };
+    let client = site.client();
+    let has_room = |length: &str| {
+        let question = [("X-Gridspool-Body-Length", length)];
+        client.get_with("/_gridspool/room", &question).status == 204
+    };
+    assert!(has_room("20000000"));
+    let mut chunked = site.connect();
+    let head = "POST /files HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1000000\r\n";
+    chunked.write_all(head.as_bytes()).unwrap();
+    chunked.write_all(&noise(1, 15_000_000)).unwrap();
+    // 26 MB are free then, and 15 of them expected.
+    wait_until("it is seen", || !has_room("9000000"));
+    assert!(has_room("5000000"));
+    assert!(site.status()["bytes_on_their_way"].as_u64() > Some(14_000_000));
+    announce(&site, "/files", &["Content-Length: 9000000"]).assert_problem(507, "no-space");
+    assert_eq!(site.status()["uploads"]["refused"]["disk"], 1);
+    drop(chunked);
+    wait_until("its room is free again", || has_room("9000000"));
+    assert_eq!(client.post("/files", &[], &noise(2, 9_000_000)).status, 201);
 }

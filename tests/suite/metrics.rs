@@ -7,7 +7,7 @@ use crate::support::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
 const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
 
 /// The families that every node tells of, with their types.
-const FAMILIES: [(&str, &str); 28] = [
+const FAMILIES: [(&str, &str); 29] = [
     ("gridspool_build_info", "gauge"),
     ("gridspool_commit_failures", "counter"),
     ("gridspool_commit_in_flight", "gauge"),
@@ -31,6 +31,7 @@ const FAMILIES: [(&str, &str); 28] = [
     ("gridspool_node_number_used_twice", "gauge"),
     ("gridspool_peer_up", "gauge"),
     ("gridspool_spool_bodies", "gauge"),
+    ("gridspool_spool_bytes", "gauge"),
     ("gridspool_start_time_seconds", "gauge"),
     ("gridspool_subjects_tracked", "gauge"),
     ("gridspool_tokens_refused", "counter"),
