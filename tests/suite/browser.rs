@@ -93,6 +93,17 @@ const SHOW: &str = "
     element.src = url;
     document.body.append(element);";
 
+/// Plays the medium that a tab shows by itself, and tells how far it came.
+const PLAY: &str = "
+    const [done] = arguments;
+    const element = document.querySelector('video, audio');
+    const fail = error => done({ error: String(error && error.message) });
+    element.onerror = () => fail(element.error);
+    const tell = () => { if (element.currentTime > 0) done({ played: true }); };
+    element.ontimeupdate = tell;
+    if (element.error) fail(element.error);
+    else element.play().then(tell, fail);";
+
 /// Seconds of sound and film: more than a browser loads before it is told to jump.
 const SECONDS: u16 = 200;
 
@@ -148,5 +159,12 @@ fn a_browser_shows_plays_and_jumps_within_pending_and_committed_files() {
         assert_eq!(show("img", &picture), json!({ "width": 160, "height": 90 }));
         assert_played_from_the_middle(&show("audio", &sound));
         assert_played_from_the_middle(&show("video", &film));
+        // In a tab of their own, as a link to them is followed; the second time, of what the browser has.
+        for path in [&sound, &film] {
+            for _ in 0..2 {
+                browser.open(&format!("{files}{path}/alone-{round}"));
+                assert_eq!(browser.run(PLAY, &json!([])), json!({ "played": true }));
+            }
+        }
     });
 }

@@ -90,6 +90,7 @@ pub(super) fn assert_is_not_believed(ear: &TcpListener, site: &Site, file: &Uplo
                 "cross-origin-resource-policy",
                 "date",
                 "etag",
+                "referrer-policy",
                 "server",
                 "vary",
                 "x-content-type-options",

@@ -51,9 +51,22 @@ impl Answer {
 
     /// Asserts that a browser that shows this runs nothing of it.
     pub(crate) fn assert_harmless(&self) {
+        let kind = self.header("content-type").split('/').next();
+        let policy = match (self.status, kind) {
+            // What it was told with the body goes on.
+            (304, _) => None,
+            (_, Some("audio" | "video")) => Some("default-src 'none'; media-src 'self'"),
+            _ => Some("default-src 'none'; sandbox"),
+        };
+        let policies: Vec<_> = self
+            .headers
+            .get_all("content-security-policy")
+            .iter()
+            .collect();
+        assert_eq!(policies, policy.into_iter().collect::<Vec<_>>(), "{self:?}");
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
-            ("content-security-policy", "default-src 'none'; sandbox"),
+            ("referrer-policy", "no-referrer"),
             ("cross-origin-resource-policy", "same-site"),
             ("vary", "Origin"),
         ] {
