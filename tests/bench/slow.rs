@@ -38,9 +38,9 @@ const HELD: Metric = Metric {
     unit: " sidecar connections held",
 };
 
-/// What nginx keeps open to the sidecar, however many clients it has (`keepalive 32` in
+/// What nginx keeps open to the sidecar, however many clients it has (`keepalive 128` in
 /// `nginx.conf.d/gridspool.conf`, for each of two workers), for the next who asks whether an upload may come in.
-const KEPT_OPEN: f64 = 64.0;
+const KEPT_OPEN: f64 = 256.0;
 const NGINX: Metric = Metric {
     name: "nginx_kib_each",
     unit: " KiB of nginx each",
