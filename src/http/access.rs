@@ -17,7 +17,7 @@ use super::incoming::Incoming;
 use super::reason::Refusals;
 use super::subjects::{Reservation, Subjects};
 use super::whole::{self, Asked};
-use super::{Node, Problem, path};
+use super::{Node, Problem, changes, methods, path};
 use crate::accel;
 use crate::config::AccessConfig;
 use crate::file::{FileKey, MediaType};
@@ -121,7 +121,7 @@ impl Access {
 
 /// `GET /_gridspool/admission`: may this upload come in? 204, or a refusal that nginx passes on.
 pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
-    match admit(request.headers(), &node).await {
+    match admit(&request, &node).await {
         Ok(()) => HttpResponse::NoContent().finish(),
         Err(problem) => {
             node.access.refusals.count(&problem);
@@ -130,7 +130,8 @@ pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> Ht
     }
 }
 
-async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
+async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
+    let headers = request.headers();
     let target = headers.get(accel::TARGET);
     let target = target.map_or_else(Default::default, |value| {
         String::from_utf8_lossy(value.as_bytes())
@@ -145,12 +146,19 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
         target: &target,
         length: length(headers, accel::BODY_LENGTH),
     };
+    if asked.method == "POST" && !path::is_collection(&target) {
+        return Err(Problem::method_not_allowed(methods::below_files(&target)));
+    }
+    if asked.method == "PUT" && content_type::is_form(headers) {
+        return Err(Problem::no_form_here());
+    }
     whole::check(headers, asked)?;
-    caller.let_in(node)?;
     // A chunked body has no length yet.
     if asked.length.is_none() && caller.grant.max_bytes().is_some() {
         return Err(Problem::length_required());
     }
+    changes::check_upload(request, node, asked.method, asked.target).await?;
+    caller.let_in(node)?;
     let length = asked.length.unwrap_or(0);
     caller.check_length(access, length)?;
     caller.check_claim(headers)?;
@@ -169,7 +177,7 @@ async fn admit(headers: &HeaderMap, node: &Node) -> Result<(), Problem> {
 }
 
 /// Who sends an upload whose body is there.
-pub(super) fn uploader(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
+pub(super) async fn uploader(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
     let caller = caller(request, node)?;
     caller.check_upload(&node.access)?;
     let headers = request.headers();
@@ -185,6 +193,7 @@ pub(super) fn uploader(request: &HttpRequest, node: &Node) -> Result<Caller, Pro
             .or(Some(0)),
     };
     whole::check(headers, asked)?;
+    changes::check_upload(request, node, asked.method, asked.target).await?;
     caller.check_claim(headers)?;
     Ok(caller)
 }

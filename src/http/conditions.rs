@@ -82,7 +82,7 @@ fn range(request: &HttpRequest) -> Option<&str> {
 }
 
 /// Strong comparison; a list that cannot be read matches nothing.
-fn if_match(request: &HttpRequest, tag: &EntityTag) -> bool {
+pub(super) fn if_match(request: &HttpRequest, tag: &EntityTag) -> bool {
     match IfMatch::parse(request) {
         Ok(IfMatch::Any) => true,
         Ok(IfMatch::Items(tags)) => tags.iter().any(|item| item.strong_eq(tag)),
@@ -91,7 +91,7 @@ fn if_match(request: &HttpRequest, tag: &EntityTag) -> bool {
 }
 
 /// Weak comparison; a list that cannot be read matches nothing.
-fn if_none_match(request: &HttpRequest, tag: &EntityTag) -> bool {
+pub(super) fn if_none_match(request: &HttpRequest, tag: &EntityTag) -> bool {
     match IfNoneMatch::parse(request) {
         Ok(IfNoneMatch::Any) => true,
         Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|item| item.weak_eq(tag)),

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 
-use super::{Node, Problem, access, path};
+use super::{Node, Problem, access, changes, path};
 use crate::delivery::Deleted;
 use crate::file::{FileKey, UnixMillis};
 use crate::journal::Standing;
@@ -15,6 +15,7 @@ pub(super) async fn file(
 ) -> Result<HttpResponse, Problem> {
     let key = node.read(path::key(request.path())?);
     access::check_file(&request, &node, Scope::Delete, &key)?;
+    changes::check_delete(&request, &node, &key).await?;
     carry_out(node, key).await
 }
 

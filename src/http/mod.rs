@@ -6,6 +6,7 @@
 
 mod access;
 mod admin;
+mod changes;
 mod conditions;
 mod connection;
 mod contained;
@@ -136,7 +137,7 @@ pub fn public(service: &mut ServiceConfig) {
             .route(web::head().to(download::file))
             .route(web::put().to(upload::named))
             .route(web::delete().to(delete::file));
-        methods::and_no_other(resource, "GET, HEAD, PUT, DELETE, OPTIONS")
+        methods::and_no_other(resource, methods::OF_FILE)
     };
     // An upload takes it for a name, as any other. A delete would be one of the file.
     let meta = web::resource("/files/{id}/{name:meta}")
@@ -154,11 +155,8 @@ pub fn public(service: &mut ServiceConfig) {
         .service(collection("/files"))
         .service(collection("/files/"))
         .service(file("/files/{id}"))
-        .service(methods::and_no_other(meta, "GET, HEAD, PUT, OPTIONS"))
-        .service(methods::and_no_other(
-            almost_meta,
-            "GET, HEAD, PUT, OPTIONS",
-        ))
+        .service(methods::and_no_other(meta, methods::OF_META))
+        .service(methods::and_no_other(almost_meta, methods::OF_META))
         .service(file("/files/{id}/{name:.*}"))
         .route(accel::ADMISSION, web::get().to(access::admission))
         .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))

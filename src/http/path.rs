@@ -41,6 +41,12 @@ pub(super) fn check_target(target: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Whether a target is that of all files.
+pub(super) fn is_collection(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    matches!(path, "/files" | "/files/")
+}
+
 /// The file that a target names, in the segment behind `/files/`.
 ///
 /// # Errors

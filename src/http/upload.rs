@@ -30,7 +30,7 @@ pub(super) async fn posted(
     let Some(boundary) = content_type::boundary(request.headers())? else {
         return upload(&request, body, node, None).await;
     };
-    let caller = access::uploader(&request, &node)?;
+    let caller = access::uploader(&request, &node).await?;
     let head = Head::read(request.headers())?;
     let (preferences, node) = (Preferences::read(request.headers()), node.into_inner());
     let adopting = Arc::clone(&node);
@@ -69,7 +69,7 @@ async fn upload(
     node: web::Data<Node>,
     path_name: Option<FileName>,
 ) -> Result<HttpResponse, Problem> {
-    let caller = access::uploader(request, &node)?;
+    let caller = access::uploader(request, &node).await?;
     let headers = request.headers();
     if content_type::is_form(headers) {
         return Err(Problem::no_form_here());

@@ -75,6 +75,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A delete may wait for the owner's MongoDB.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// As long as a reader waits for the owner.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// Questions at once, at most: each holds a thread.
 const QUESTIONS: usize = 32;
 
@@ -97,6 +100,22 @@ struct Peer {
     config: PeerConfig,
     state: Mutex<PeerState>,
 }
+
+/// What the owner of a file says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// It has it, and the conditions hold.
+    There,
+    /// It has it, and they do not.
+    Otherwise,
+    /// It does not have it; the store may.
+    Absent,
+    /// It was deleted.
+    Deleted,
+}
+
+/// Headers of a question, by their names.
+type Headers = Vec<(String, String)>;
 
 /// What a node says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,7 +204,7 @@ impl Peers {
     /// # Errors
     /// [`Unreachable`]; it may have done it or not.
     pub async fn delete(&self, owner: u16, id: FileId) -> Result<bool, Unreachable> {
-        let pass = self.pass(Purpose::Delete, owner, id);
+        let pass = vec![(PASS.to_owned(), self.pass(Purpose::Delete, owner, id))];
         let path = format!("/files/{id}");
         let (status, _) = self
             .ask(owner, "DELETE", &path, pass, DELETE_TIMEOUT)
@@ -200,6 +219,34 @@ impl Peers {
         }
     }
 
+    /// Asks the owner whether it has a file, under the conditions of a client.
+    ///
+    /// # Errors
+    /// [`Unreachable`]; it may have it or not.
+    pub async fn look(
+        &self,
+        owner: u16,
+        id: FileId,
+        mut conditions: Headers,
+    ) -> Result<Outlook, Unreachable> {
+        let pass = self.pass(Purpose::Read, owner, id);
+        conditions.push((PASS.to_owned(), pass));
+        let path = format!("/files/{id}");
+        let (status, _) = self
+            .ask(owner, "HEAD", &path, conditions, LOOK_TIMEOUT)
+            .await?;
+        match status {
+            200 => Ok(Outlook::There),
+            304 | 412 => Ok(Outlook::Otherwise),
+            404 => Ok(Outlook::Absent),
+            410 => Ok(Outlook::Deleted),
+            _ => Err(Unreachable {
+                node: owner,
+                reason: format!("answers a look with {status}"),
+            }),
+        }
+    }
+
     fn peer(&self, node: u16) -> Option<&Peer> {
         self.table.iter().find(|peer| peer.config.node == node)
     }
@@ -210,7 +257,7 @@ impl Peers {
         node: u16,
         method: &'static str,
         path: &str,
-        pass: String,
+        headers: Headers,
         timeout: Duration,
     ) -> Result<(u16, String), Unreachable> {
         let unreachable = |reason| Unreachable { node, reason };
@@ -221,7 +268,7 @@ impl Peers {
         let url = format!("{}{HOP}{path}", peer.config.url);
         let agent = self.agent.clone();
         let asked = self.runtime.spawn_blocking(move || {
-            let answered = ask(&agent, method, &url, &pass, timeout);
+            let answered = ask(&agent, method, &url, headers, timeout);
             drop(turn);
             answered
         });
@@ -239,14 +286,16 @@ fn ask(
     agent: &Agent,
     method: &str,
     url: &str,
-    pass: &str,
+    headers: Headers,
     timeout: Duration,
 ) -> Result<(u16, String), ureq::Error> {
-    let request = ureq::http::Request::builder()
-        .method(method)
-        .uri(url)
-        .header(PASS, pass)
-        .body(())?;
+    let question = ureq::http::Request::builder().method(method).uri(url);
+    let question = headers
+        .into_iter()
+        .fold(question, |question, (name, value)| {
+            question.header(name, value)
+        });
+    let request = question.body(())?;
     let request = agent
         .configure_request(request)
         .timeout_global(Some(timeout))

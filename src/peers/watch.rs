@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{ANY_NODE, Introduction, Peer, Peers, Purpose};
+use super::{ANY_NODE, Introduction, PASS, Peer, Peers, Purpose};
 use crate::store::Store;
 
 /// Between two questions to the same node, and two words in the store.
@@ -104,6 +104,7 @@ impl Peers {
     /// Asks who answers at a peer's address.
     async fn ask_who(&self, peer: &Peer) {
         let pass = self.seal.sign(Purpose::Introduce, ANY_NODE, "");
+        let pass = vec![(PASS.to_owned(), pass)];
         let node = peer.config.node;
         let asked = self.ask(node, "GET", "/node", pass, TIMEOUT).await;
         let judged = match asked {

@@ -251,6 +251,17 @@ fn what_comes_from_another_node_is_as_harmless_as_what_is_here() {
         assert_eq!(answer.status, status, "{answer:?}");
         answer.assert_harmless();
     }
+    // Changes are held against the file where it is.
+    let tag = ("If-Match", &*file.etag);
+    for (header, status) in [(tag, 409), (("If-None-Match", "*"), 412)] {
+        let answer = other.put_with(&file.path, &[header], b"new");
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    assert_eq!(other.put(&gone.path, b"new").status, 201);
+    let refused = other.ask("DELETE", &file.path, &[("If-Match", "\"x\"")]);
+    refused.assert_problem(412, "precondition-failed");
+    assert!(other.get(&file.path).body == BODY);
+    assert_eq!(other.ask("DELETE", &file.path, &[tag]).status, 204);
 }
 
 /// Each address, and the methods that it has.
@@ -297,6 +308,7 @@ fn every_address_tells_its_methods_by_options_and_with_every_405() {
         }
     }
     assert_eq!(client.head("/healthz").status, 200);
+    assert_eq!(client.ask("HEAD", "/files", &with_token).status, 405);
     // What is known of a file is no file.
     let file = Uploaded::read(&client.post("/files", &with_token, BODY));
     for meta in ["meta", "m%65ta", "meta/"] {

@@ -17,6 +17,7 @@ mod balancer_faults;
 mod browser;
 mod cache;
 mod cluster;
+mod conditional;
 mod delete;
 mod digest;
 mod download;

@@ -7,8 +7,7 @@ use mongodb::bson::doc;
 use serde_json::json;
 
 use crate::support::{
-    Answer, Builder, Client, Mongo, Routes, Site, Uploaded, curl, noise, object_id, read_to_end,
-    wait_until,
+    Answer, Builder, Mongo, Routes, Site, Uploaded, curl, noise, object_id, read_to_end, wait_until,
 };
 
 const BINARY: (&str, &str) = ("Content-Type", "application/octet-stream");
@@ -315,29 +314,6 @@ fn above_the_high_water_mark_uploads_get_503_and_downloads_go_on() {
         client.post("/files", &[], b"x").status == 201
     });
     site.wait_until_committed();
-}
-
-#[test]
-fn a_method_that_an_address_does_not_have_is_refused_with_those_that_it_has() {
-    let site = Site::without_mongodb();
-    let client = site.client();
-    let file = client.upload(b"content");
-    let assert_refused = |client: &Client, method: &str, path: &str, allow: &str| {
-        let answer = client.ask(method, path, &[]);
-        answer.assert_problem(405, "method-not-allowed");
-        assert_eq!(answer.header("allow"), allow, "{method} {path}");
-    };
-    for method in ["GET", "DELETE", "PATCH", "OPTIONS"] {
-        assert_refused(&client, method, "/files", "POST, PUT");
-        assert_refused(&client, method, "/files/", "POST, PUT");
-    }
-    for method in ["POST", "PATCH", "OPTIONS"] {
-        assert_refused(&client, method, &file.path, "GET, HEAD, PUT, DELETE");
-        let named = format!("{}/a.txt", file.path);
-        assert_refused(&client, method, &named, "GET, HEAD, PUT, DELETE");
-    }
-    assert_eq!(client.head("/files").status, 405);
-    assert!(client.get(&file.path).body == b"content");
 }
 
 #[test]

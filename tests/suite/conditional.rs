@@ -1,0 +1,85 @@
+//! Uploads to the addresses of files, and conditions of requests that change something.
+
+use mongodb::bson::doc;
+
+use crate::refusal::{announce, spool_changed};
+use crate::support::{Client, Routes, Uploaded, noise};
+
+const EARLIER: (&str, &str) = ("If-Unmodified-Since", "Tue, 14 Nov 2023 22:13:20 GMT");
+const NONE: (&str, &str) = ("If-None-Match", "*");
+const SOME: (&str, &str) = ("If-Match", "*");
+const OTHER: (&str, &str) = ("If-Match", "\"x\"");
+
+/// Asserts that nothing happens to a file by what must be refused.
+fn assert_unchanged(client: &Client, file: &Uploaded) {
+    let tag = ("If-Match", &*file.etag);
+    let long = noise(1, 50_000);
+    let named = format!("{}/name.txt", file.path);
+    for path in [&file.path, &named] {
+        for body in [&b"another"[..], &long] {
+            for headers in [&[][..], &[tag], &[SOME]] {
+                let answer = client.put_with(path, headers, body);
+                answer.assert_problem(409, "exists");
+            }
+            for header in [NONE, OTHER, EARLIER] {
+                let answer = client.put_with(path, &[header], body);
+                answer.assert_problem(412, "precondition-failed");
+            }
+        }
+        for header in [OTHER, EARLIER, NONE, ("If-None-Match", &*file.etag)] {
+            let answer = client.ask("DELETE", path, &[header]);
+            answer.assert_problem(412, "precondition-failed");
+        }
+    }
+    for header in [SOME, OTHER] {
+        for path in ["/files", "/files/"] {
+            let answer = client.post(path, &[header], b"new");
+            answer.assert_problem(412, "precondition-failed");
+        }
+    }
+    assert!(client.get(&file.path).body == b"content");
+    for header in [NONE, EARLIER, ("If-None-Match", "\"x\"")] {
+        assert_eq!(client.post("/files", &[header], b"new").status, 201);
+    }
+}
+
+#[test]
+fn what_would_change_a_file_or_fails_its_condition_is_refused_before_its_body() {
+    let routes = Routes::start();
+    let file = routes.site.client().upload(b"content");
+    routes.both(|client| {
+        assert_unchanged(client, &file);
+    });
+    let client = routes.site.client();
+    let before = spool_changed(&routes.site);
+    let target = format!("{}?a=b", file.path);
+    let refused = announce(&routes.site, &target, &["Content-Length: 9"]);
+    refused.assert_problem(405, "method-not-allowed");
+    assert_eq!(spool_changed(&routes.site), before);
+    // A name that only looks like an id; names, and a key of another driver.
+    let unknown = "/files/0123456789abcdef01234567";
+    routes.mongo.insert(
+        "fs.files",
+        doc! { "_id": "report 7", "length": 0_i64, "chunkSize": 261_120 },
+    );
+    for (path, header, status) in [
+        (unknown, None, 201),
+        (unknown, Some(NONE), 201),
+        (unknown, Some(SOME), 412),
+        ("/files/a.txt", None, 201),
+        ("/files/a.txt", Some(NONE), 201),
+        ("/files/a.txt", Some(SOME), 412),
+        ("/files/report%207", Some(NONE), 412),
+        ("/files/report%207", Some(SOME), 409),
+        ("/files/report%207", None, 201),
+    ] {
+        let headers: Vec<_> = header.into_iter().collect();
+        let answer = client.put_with(path, &headers, b"new");
+        assert_eq!(answer.status, status, "{path} {header:?}: {answer:?}");
+    }
+    let absent = client.ask("DELETE", unknown, &[SOME]);
+    absent.assert_problem(404, "not-found");
+    let tag = ("If-Match", &*file.etag);
+    assert_eq!(client.ask("DELETE", &file.path, &[tag]).status, 204);
+    client.get(&file.path).assert_problem(404, "not-found");
+}
