@@ -24,6 +24,7 @@ mod mix;
 mod mongo;
 mod nginx;
 mod options;
+mod other;
 mod pace;
 mod plain;
 mod process;

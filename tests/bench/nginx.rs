@@ -19,8 +19,13 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// The project's own files, as an admin gets them.
-    pub(crate) fn of_gridspool(directory: &Path, data: &Path, socket: &Path) -> Self {
+    /// The project's own files, as an admin gets them; of a node that knows these others, by number.
+    pub(crate) fn of_gridspool(
+        directory: &Path,
+        data: &Path,
+        socket: &Path,
+        others: &[(u16, SocketAddr)],
+    ) -> Self {
         let port = free_port();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/nginx-conf");
         let made = Command::new(script)
@@ -29,6 +34,9 @@ impl Nginx {
             .arg("--socket")
             .arg(socket)
             .args(["--http", &format!("127.0.0.1:{port}")])
+            .args(others.iter().flat_map(|(number, address)| {
+                ["--peer".to_owned(), format!("{number}=http://{address}")]
+            }))
             .arg("--wrapper")
             .arg(directory.join("run"))
             .arg("--out")

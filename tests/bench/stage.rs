@@ -9,6 +9,7 @@ use crate::disk::{self, Disk};
 use crate::mongo::{DATABASE, Mongo, RIVALS};
 use crate::nginx::Nginx;
 use crate::options::Options;
+use crate::other::Other;
 use crate::process::{Process, eventually};
 use crate::sampling::{Usage, Watch};
 use crate::sidecar::{Settings, Sidecar};
@@ -21,6 +22,8 @@ pub(crate) const PLAIN: &str = "plain-server";
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) options: Options,
+    /// A second node, for the rows that need one.
+    pub(crate) other: Other,
     pub(crate) gridspool: Nginx,
     pub(crate) alone: Nginx,
     /// nginx alone, with body buffers of 16 KiB.
@@ -50,7 +53,8 @@ impl Stage {
         let data = disk.data.join("gridspool");
         let sidecar = Sidecar::prepare(&data, &sockets, &disk.scratch);
         let place = |name: &str| disk.scratch.join(name);
-        let gridspool = Nginx::of_gridspool(&place("gridspool"), &data, &sidecar.socket);
+        let gridspool = Nginx::of_gridspool(&place("gridspool"), &data, &sidecar.socket, &[]);
+        let other = Other::prepare(&disk, &sockets, gridspool.address());
         let kept = disk.data.join("least");
         for room in ["spool", "body", "tmp", "incoming"] {
             fs::create_dir_all(kept.join(room)).expect("a directory");
@@ -82,6 +86,7 @@ impl Stage {
         });
         Self {
             options,
+            other,
             gridspool,
             alone,
             small,
@@ -147,6 +152,8 @@ impl Stage {
         Watch::start(&[
             ("nginx", self.gridspool.ids()),
             ("sidecar", self.sidecar.ids()),
+            ("nginx-other", self.other.nginx.ids()),
+            ("sidecar-other", self.other.sidecar.ids()),
             ("mongod", self.mongo.ids()),
             ("nginx-alone", self.alone.ids()),
             ("nginx-16k", self.small.ids()),

@@ -9,7 +9,7 @@ use crate::block::Body;
 use crate::case::{Case, Goal, Metric};
 use crate::crowd::{self, Start};
 use crate::disk::empty;
-use crate::files::{Files, committed, forget_reads};
+use crate::files::{Files, committed, forget_reads, uploaded};
 use crate::mongo::{DATABASE, Mongo};
 use crate::nginx::Nginx;
 use crate::report::Report;
@@ -66,37 +66,94 @@ const MEMORY: Metric = Metric {
 /// All rows of many readers.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     for size in SIZES {
-        let work = |readers, kind| format!("{readers} readers of one {} file, {kind}", size.name);
-        let wants = |readers| {
-            let kinds = ["cold", "hot"].map(|kind| work(readers, kind));
-            kinds.iter().any(|work| stage.options.wants(work))
-        };
-        let wanted: Vec<_> = READERS
-            .into_iter()
-            .filter(|readers| wants(*readers))
-            .collect();
-        if wanted.is_empty() {
-            continue;
-        }
-        // The last one is what a cold start is warmed up with.
-        let files = committed(stage, size, 2);
-        for readers in wanted {
-            let works = ["cold", "hot"].map(|kind| work(readers, kind));
-            for case in together(stage, works, &files, readers) {
-                if stage.options.wants(&case.work) {
-                    report.add(case);
+        let name = |readers, kind| format!("{readers} readers of one {} file, {kind}", size.name);
+        let works = READERS.map(|readers| {
+            let names = ["cold", "hot", "pending"].map(|kind| name(readers, kind));
+            (readers, names)
+        });
+        let wants = |name: &String| stage.options.wants(name);
+        let wants_committed = works
+            .iter()
+            .any(|(_, [cold, hot, _])| wants(cold) || wants(hot));
+        let wants_pending = works.iter().any(|(_, [_, _, pending])| wants(pending));
+        let mut cases = Vec::new();
+        if wants_committed {
+            // The last one is what a cold start is warmed up with.
+            let files = committed(stage, size, 2);
+            for (readers, [cold, hot, _]) in &works {
+                if stage.options.wants(cold) || stage.options.wants(hot) {
+                    cases.extend(together(stage, [cold, hot], &files, *readers));
                 }
             }
+            stage.end();
+            stage.mongo.forget(DATABASE);
+            empty(&stage.files);
         }
-        stage.end();
-        stage.mongo.forget(DATABASE);
-        empty(&stage.files);
+        if wants_pending {
+            stage.begin_both().expect("two nodes");
+            let files = uploaded(stage, size, 1);
+            for (readers, [_, _, name]) in &works {
+                if stage.options.wants(name) {
+                    cases.push(pending(stage, name, &files, *readers));
+                }
+            }
+            stage.end_other();
+            stage.end();
+            empty(&stage.files);
+        }
+        for case in cases {
+            if stage.options.wants(&case.work) {
+                report.add(case);
+            }
+        }
     }
 }
 
+/// So many readers of a file that is in no more than the journal of one node: of that node, and of another
+/// one, which asks it.
+fn pending(stage: &Stage, work: &str, files: &Files, readers: usize) -> Case {
+    let mut case = Case::new(work);
+    let addresses = [&stage.gridspool, &stage.other.nginx, &stage.alone].map(Nginx::address);
+    let names = [
+        ("gridspool", "a lone reader"),
+        ("through another node", "a lone reader through another node"),
+        ("nginx alone", "a lone reader of nginx alone"),
+    ];
+    let contestants = || names.into_iter().zip(addresses);
+    for (_, address) in contestants() {
+        // Opens what is kept open afterwards.
+        read(stage, address, files, 1).expect("a pending file");
+    }
+    for _ in 0..stage.options.repeat {
+        for ((name, lone), address) in contestants() {
+            case.round(lone, || read(stage, address, files, 1));
+            case.round(name, || read(stage, address, files, readers));
+        }
+    }
+    for (name, lone) in [names[0], names[1]] {
+        // A file in the journal is nobody's cold one: its lone reader waits for next to nothing.
+        bound(&mut case, name, lone, Goal::None);
+    }
+    case
+}
+
+/// Adds rows: the last of all against a lone reader, and against as many with nginx alone.
+fn bound(case: &mut Case, name: &str, lone: &str, goal: Goal) {
+    let [alone, limit] = [lone, "nginx alone"].map(|name| case.series(name, LAST));
+    let bound: Vec<_> = alone
+        .iter()
+        .zip(&limit)
+        .map(|(alone, limit)| SHARE * alone + limit)
+        .collect();
+    let theirs = format!("{lone}, {SHARE} times, and nginx alone");
+    case.compare_with(name, &theirs, &bound, LAST, goal);
+    case.compare(name, lone, LAST, Goal::None);
+    case.compare(name, "nginx alone", LAST, Goal::None);
+}
+
 /// So many readers of the first of these files.
-fn together(stage: &mut Stage, works: [String; 2], files: &Files, readers: usize) -> [Case; 2] {
-    let [mut cold, mut hot] = works.map(|work| Case::new(&work));
+fn together(stage: &mut Stage, works: [&str; 2], files: &Files, readers: usize) -> [Case; 2] {
+    let [mut cold, mut hot] = works.map(Case::new);
     for _ in 0..stage.options.repeat {
         let [gridspool, alone] = [&stage.gridspool, &stage.alone].map(Nginx::address);
         forget_reads(stage, files);
@@ -111,17 +168,7 @@ fn together(stage: &mut Stage, works: [String; 2], files: &Files, readers: usize
         }
     }
     for case in [&mut cold, &mut hot] {
-        let [lone, limit] =
-            ["a lone cold reader", "nginx alone"].map(|name| case.series(name, LAST));
-        let bound: Vec<_> = lone
-            .iter()
-            .zip(&limit)
-            .map(|(lone, limit)| SHARE * lone + limit)
-            .collect();
-        let theirs = "a lone cold reader, 3 times, and nginx alone";
-        case.compare_with("gridspool", theirs, &bound, LAST, Goal::AtMost(1.0));
-        case.compare("gridspool", "a lone cold reader", LAST, Goal::None);
-        case.compare("gridspool", "nginx alone", LAST, Goal::None);
+        bound(case, "gridspool", "a lone cold reader", Goal::AtMost(1.0));
     }
     for metric in [SENT, FINDS] {
         cold.compare(
