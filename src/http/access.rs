@@ -165,13 +165,14 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
     Key::read(headers)?;
     // Given back at once: bytes that are on their way are nobody's yet.
     drop(caller.reserve(node, length)?);
-    let free = if caller.is_expected(node) {
+    if caller.is_expected(node) {
         // Those that were let in since it was told yes come beside it.
-        access.free(&node.journal).await?
+        let free = access.free(&node.journal).await?;
+        node.journal.check_room_again(free, length)?;
     } else {
-        access.room(&node.journal).await?
-    };
-    node.journal.check_room(free, length)?;
+        let free = access.room(&node.journal).await?;
+        node.journal.check_room(free, length)?;
+    }
     access.incoming.let_in(length);
     Ok(())
 }

@@ -58,8 +58,20 @@ impl Journal {
     /// `Full`, `NoSpace` or `Poisoned`.
     pub fn check_room(&self, free: Free, length: u64) -> Result<(), AdoptError> {
         self.check_poison()?;
-        check_free(free, length, self.free_marks())?;
-        self.check_marks(&self.index(), length)
+        let marks = self.marks();
+        marks.check_free(free, length)?;
+        marks.check_backlog(&self.index(), length)
+    }
+
+    /// The same for one that was told a moment ago that there is room. Others came meanwhile.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace` or `Poisoned`.
+    pub fn check_room_again(&self, free: Free, length: u64) -> Result<(), AdoptError> {
+        self.check_poison()?;
+        let marks = self.marks().wider();
+        marks.check_free(free, length)?;
+        marks.check_backlog(&self.index(), length)
     }
 
     /// The same, with a question to the disk.
@@ -71,8 +83,8 @@ impl Journal {
         self.check_room(free, length)
     }
 
-    /// Reserves room below the marks for a body that is on the disk, or in memory. It was let in before
-    /// it came, and others came meanwhile: so the disk may be half below its marks by now.
+    /// Reserves room for a body that is on the disk, or in memory. It was let in before it came, and
+    /// others came meanwhile: so the marks are wider by now.
     pub(super) fn admit(&self, length: u64) -> Result<Reserved<'_>, AdoptError> {
         let free = self.free().map_err(at("ask for free space"))?;
         self.admit_into(free, length)
@@ -81,38 +93,16 @@ impl Journal {
     /// The same, with what is free on the disk.
     pub(super) fn admit_into(&self, free: Free, length: u64) -> Result<Reserved<'_>, AdoptError> {
         self.check_poison()?;
-        let Free { bytes, inodes } = self.free_marks();
-        let half = Free {
-            bytes: bytes.div_ceil(2),
-            inodes: inodes.div_ceil(2),
-        };
-        check_free(free, 0, half)?;
+        let marks = self.marks().wider();
+        marks.check_free(free, 0)?;
         let mut index = self.index();
-        self.check_marks(&index, length)?;
+        marks.check_backlog(&index, length)?;
         let totals = Totals::of(length);
         index.reserve(totals);
         Ok(Reserved {
             journal: self,
             totals,
         })
-    }
-
-    /// Whether the backlog stays below its marks with `length` more bytes.
-    fn check_marks(&self, index: &Index, length: u64) -> Result<(), AdoptError> {
-        let backlog = index.backlog();
-        if backlog.entries >= self.limits.max_entries {
-            return Err(AdoptError::Full(format!(
-                "{} entries are pending",
-                backlog.entries
-            )));
-        }
-        if backlog.bytes.saturating_add(length) > self.limits.max_bytes {
-            return Err(AdoptError::Full(format!(
-                "{} bytes are pending",
-                backlog.bytes
-            )));
-        }
-        Ok(())
     }
 
     pub(super) fn check_poison(&self) -> Result<(), AdoptError> {
@@ -127,25 +117,64 @@ impl Journal {
         slot.is_some_and(|slot| Room::is_pending(slot.room))
     }
 
-    /// What has to stay free.
-    fn free_marks(&self) -> Free {
-        Free {
-            bytes: self.limits.min_free_bytes,
-            inodes: self.limits.min_free_inodes,
+    fn marks(&self) -> Marks {
+        Marks {
+            min_free: Free {
+                bytes: self.limits.min_free_bytes,
+                inodes: self.limits.min_free_inodes,
+            },
+            max_entries: self.limits.max_entries,
+            max_bytes: self.limits.max_bytes,
         }
     }
 }
 
-/// Whether the disk stays above its marks when `coming` more bytes are written.
-fn check_free(free: Free, coming: u64, marks: Free) -> Result<(), AdoptError> {
-    let Free { bytes, inodes } = free;
-    if bytes.saturating_sub(coming) < marks.bytes {
-        let low = format!("{bytes} bytes are free");
-        let cause = io::Error::new(io::ErrorKind::StorageFull, low);
-        return Err(AdoptError::NoSpace(cause));
+/// Where uploads are refused.
+#[derive(Debug, Clone, Copy)]
+struct Marks {
+    min_free: Free,
+    max_entries: u64,
+    max_bytes: u64,
+}
+
+impl Marks {
+    /// For those that were let in before: what has to stay free is half, and an eighth more may be
+    /// pending.
+    fn wider(self) -> Self {
+        let Free { bytes, inodes } = self.min_free;
+        Self {
+            min_free: Free {
+                bytes: bytes.div_ceil(2),
+                inodes: inodes.div_ceil(2),
+            },
+            max_entries: self.max_entries.saturating_add(self.max_entries / 8),
+            max_bytes: self.max_bytes.saturating_add(self.max_bytes / 8),
+        }
     }
-    if inodes < marks.inodes {
-        return Err(AdoptError::NoInodes(format!("{inodes} inodes are free")));
+
+    /// Whether the disk stays above its marks when `coming` more bytes are written.
+    fn check_free(self, free: Free, coming: u64) -> Result<(), AdoptError> {
+        let Free { bytes, inodes } = free;
+        if bytes.saturating_sub(coming) < self.min_free.bytes {
+            let low = format!("{bytes} bytes are free");
+            let cause = io::Error::new(io::ErrorKind::StorageFull, low);
+            return Err(AdoptError::NoSpace(cause));
+        }
+        if inodes < self.min_free.inodes {
+            return Err(AdoptError::NoInodes(format!("{inodes} inodes are free")));
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Whether the backlog stays below its marks with `length` more bytes.
+    fn check_backlog(self, index: &Index, length: u64) -> Result<(), AdoptError> {
+        let Totals { entries, bytes, .. } = index.backlog();
+        if entries >= self.max_entries {
+            return Err(AdoptError::Full(format!("{entries} entries are pending")));
+        }
+        if bytes.saturating_add(length) > self.max_bytes {
+            return Err(AdoptError::Full(format!("{bytes} bytes are pending")));
+        }
+        Ok(())
+    }
 }

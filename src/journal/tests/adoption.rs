@@ -165,20 +165,20 @@ fn assert_full(refusal: Option<AdoptError>, text: &str) {
 }
 
 #[test]
-fn the_mark_of_bytes_is_reached_exactly_and_not_passed() {
+fn the_mark_of_bytes_is_reached_exactly_and_those_that_were_let_in_pass_it_by_an_eighth() {
     let mut scratch = Scratch::new();
     scratch.limits.max_bytes = 10;
     let journal = scratch.journal();
     scratch.adopt(&journal, b"12345");
     assert_full(
-        scratch.try_adopt(&journal, b"123456").err(),
+        scratch.try_adopt(&journal, b"1234567").err(),
         "5 bytes are pending",
     );
     assert_full(journal.check_admission(6).err(), "5 bytes are pending");
     journal.check_admission(5).unwrap();
     let last = scratch.adopt(&journal, b"12345");
     assert_full(
-        scratch.try_adopt(&journal, b"1").err(),
+        scratch.try_adopt(&journal, b"12").err(),
         "10 bytes are pending",
     );
     assert_eq!(
@@ -243,6 +243,11 @@ fn before_the_body_its_length_counts_as_written_already() {
         matches!(&refusal, AdoptError::NoInodes(text) if text.starts_with("9 inodes")),
         "{refusal}"
     );
+    let again = |bytes, length| journal.check_room_again(Free { bytes, inodes: 5 }, length);
+    again(350, 100).unwrap();
+    assert_no_space(&again(349, 100).unwrap_err(), "349 bytes");
+    again(u64::MAX, 1125).unwrap();
+    assert_full(again(u64::MAX, 1126).err(), "0 bytes are pending");
     check(u64::MAX, u64::MAX, 1000).unwrap();
     assert_full(check(u64::MAX, u64::MAX, 1001).err(), "0 bytes are pending");
     assert!(journal.free().unwrap().inodes > 0);
