@@ -71,9 +71,15 @@ check_peers() {
 # Writes the way to each other node, below the words of the two files that it stands in.
 # Usage: write_peers NUMBER=http://HOST:PORT...
 write_peers() {
-  local peer number
+  local peer number host
   for peer in "$@"; do
     number=${peer%%=*}
+    # A name is no address: such a node is counted as everybody is.
+    host=${peer#*=http://}
+    host=${host%:*}
+    host=${host#[}
+    host=${host%]}
+    [[ ! ${host} =~ ^[0-9.]+$|: ]] || printf '%s 1;\n' "${host}" >>"${stage}/gridspool/own-addresses.conf"
     cat >>"${stage}/gridspool/peer-upstreams.conf" <<EOF
 
 upstream gridspool_peer_${number} {

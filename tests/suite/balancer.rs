@@ -5,8 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use crate::support::{
-    Balancer, Builder, Client, Cluster, Mongo, Site, curl, eventually, noise, read_to_end,
-    wait_until,
+    Balancer, Builder, Client, Cluster, Mongo, Site, Uploaded, curl, eventually, noise,
+    read_to_end, wait_until,
 };
 
 /// Uploads with HTTP/2; the path.
@@ -151,7 +151,7 @@ fn nodes_count_the_uploads_of_a_client_by_its_own_address_behind_a_balancer() {
         add_edge(node);
     }
     // One node, as each counts for itself.
-    let (_, private) = edge_ports(&cluster.nodes[0]);
+    let (public, private) = edge_ports(&cluster.nodes[0]);
     let balancer = Balancer::before(&[format!("127.0.0.1:{private}")]);
     let url = format!("{}/files/", balancer.url);
     let upload = |client: &str, claim: &str| {
@@ -166,6 +166,13 @@ fn nodes_count_the_uploads_of_a_client_by_its_own_address_behind_a_balancer() {
         429,
         "the claim does not count"
     );
+    // What nodes and balancers ask of each other is asked at the private port alone.
+    for (path, status) in [("/_gridspool/room", 204), ("/_gridspool/hop/node", 403)] {
+        assert_eq!(Client::new(private).get(path).status, status, "{path}");
+        let url = format!("https://127.0.0.1:{public}{path}");
+        let closed = curl(("body", b""), &["--haproxy-protocol", &url]).answer;
+        closed.assert_problem(404, "not-found");
+    }
 }
 
 #[test]
@@ -184,6 +191,47 @@ fn a_node_at_the_edge_speaks_tls_and_http2_and_learns_the_clients_address_by_pro
     });
     // The other port, for nodes and balancers, gives the same.
     assert!(Client::new(private).get(&path).body == noise(1, 100_000));
+    assert_each_address_is_bounded(&mut site, private);
+}
+
+/// By uploads at once, and by requests; the private port is not.
+fn assert_each_address_is_bounded(site: &mut Site, private: u16) {
+    let bounds = "gridspool/limits.conf";
+    site.change_nginx(&[
+        (
+            bounds,
+            "gridspool_uploads_at_once 300",
+            "gridspool_uploads_at_once 2",
+        ),
+        ("gridspool/own-addresses.conf", "127.0.0.0/8 1;", ""),
+    ]);
+    let (public, private) = (site.client(), Client::new(private));
+    let halves = [1, 2].map(|seed| site.half_upload(&noise(seed, 200_000)));
+    for length in [10, 100_000] {
+        let refused = public.post("/files", &[], &noise(3, length));
+        refused.assert_problem(429, "too-many-requests");
+        assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
+    }
+    assert_eq!(public.get("/healthz").status, 200);
+    private.upload(b"content");
+    for half in halves {
+        assert!(half.finish().unwrap().starts_with("HTTP/1.1 201"));
+    }
+    let file = eventually("the two are no longer counted", || {
+        let answer = public.post("/files", &[], b"content");
+        (answer.status == 201).then(|| Uploaded::read(&answer))
+    });
+    site.change_nginx(&[
+        (bounds, "burst=2000", "burst=5"),
+        ("gridspool.conf", "rate=500r/s", "rate=1r/m"),
+    ]);
+    // As many as the burst, of which the test's own look whether nginx runs is one.
+    let answers = [(); 8].map(|()| public.get(&file.path));
+    assert_eq!(answers[0].status, 200);
+    answers[7].assert_problem(429, "too-many-requests");
+    for _ in 0..8 {
+        assert_eq!(private.get(&file.path).status, 200);
+    }
 }
 
 /// Adds the example of a node at the edge, beside the site that is there.
