@@ -50,6 +50,15 @@ pub fn refusal_location(status: u16) -> String {
 /// Tells nginx to answer with what an internal location gives.
 pub const REDIRECT: &str = "x-accel-redirect";
 
+/// The file's `Content-Disposition`, for the bytes that nginx sends and for nothing else.
+pub const DISPOSITION: &str = "x-gridspool-disposition";
+
+/// Its `Cache-Control`, likewise.
+pub const CACHING: &str = "x-gridspool-caching";
+
+/// The query of an address below [`STORE`] whose file nginx sends whole, whatever range is asked for.
+pub const WHOLE: &str = "whole=1";
+
 /// The internal location over the journal's directory.
 pub const JOURNAL: &str = "/_gridspool/journal";
 
@@ -72,11 +81,9 @@ pub fn peer_uri(owner: u16, id: FileId) -> String {
     format!("{PEER}/{owner}/files/{id}")
 }
 
-/// Where nginx sends a journal body from. `room` is the directory that holds all bodies; `query` is
-/// for the one that nginx asks when it finds no such body.
-pub fn journal_uri(room: &str, id: FileId, query: &str) -> String {
-    let mark = if query.is_empty() { "" } else { "?" };
-    format!("{JOURNAL}/{room}/{id}{mark}{query}")
+/// Where nginx sends a journal body from. `room` is the directory that holds all bodies.
+pub fn journal_uri(room: &str, id: FileId) -> String {
+    format!("{JOURNAL}/{room}/{id}")
 }
 
 /// Where nginx gets slices of a committed file. The entity tag stands in it, so that a file that
@@ -109,6 +116,7 @@ mod tests {
                 length,
                 uploaded: UnixMillis(0),
                 metadata: Metadata::default(),
+                revision: None,
             };
             store_uri(&FileKey::from_text("x"), &meta)
         };

@@ -82,6 +82,8 @@ pub struct StoredFile {
     pub locator: Vec<u8>,
     /// Its description.
     pub meta: FileMeta,
+    /// The metadata of a file that another driver wrote: a JSON object, or empty.
+    pub foreign_metadata: String,
     /// The size in bytes of each of its chunks but the last.
     pub chunk_size_bytes: u32,
     /// Its digest, if its writer has stated one.

@@ -3,10 +3,12 @@
 use std::io;
 
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::raw::{CString, RawArrayBuf, RawBson, RawBsonRef};
+use mongodb::bson::raw::{CStr, CString, RawArrayBuf, RawBson, RawBsonRef};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, cstr, doc, rawdoc};
+use sha2::Digest as _;
 
+use super::foreign;
 use crate::file::{FileId, FileKey, FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::store::{Evidence, Sent, Sha256, StoreError, StoredFile};
 
@@ -70,9 +72,17 @@ pub(super) fn file(
     chunk_size_bytes: u32,
 ) -> Result<RawDocumentBuf, StoreError> {
     let too_large = |err: std::num::TryFromIntError| StoreError::Refused(err.to_string());
+    let seal = seal(
+        object_id(id),
+        sent.length,
+        chunk_size_bytes,
+        meta.uploaded,
+        sent.sha256,
+    );
     let mut metadata = rawdoc! {
         "contentType": meta.content_type.as_str(),
         "sha256": sent.sha256.to_string(),
+        SEAL: seal,
     };
     if !meta.metadata.is_empty() {
         metadata.append(cstr!("fields"), fields(&meta.metadata)?);
@@ -85,6 +95,45 @@ pub(super) fn file(
         "filename": meta.filename.as_str(),
         "metadata": metadata,
     })
+}
+
+/// The field of the metadata that only documents of gridspool have.
+const SEAL: &CStr = cstr!("gridspool");
+
+/// What stands there. Whoever replaces a file and keeps its metadata breaks it, as another content has
+/// another date or length.
+fn seal(
+    id: ObjectId,
+    length: u64,
+    chunk_size_bytes: u32,
+    uploaded: UnixMillis,
+    sha256: Sha256,
+) -> String {
+    let millis = uploaded.0;
+    let sealed = format!("{id} {length} {chunk_size_bytes} {millis} {sha256}");
+    let digest = Sha256(sha2::Sha256::digest(sealed).into());
+    let mut seal = digest.to_string();
+    seal.truncate(16);
+    seal
+}
+
+/// Whether gridspool wrote a file, and nobody has replaced it since: what stands under its id never
+/// changes then. An id alone says nothing: every driver makes `ObjectId`s.
+fn is_ours(document: &RawDocument) -> bool {
+    let seal = || {
+        let metadata = document.get_document("metadata").ok()?;
+        let told = metadata.get_str(SEAL).ok()?;
+        let uploaded = document.get_datetime("uploadDate").ok()?;
+        let made = seal(
+            document.get_object_id("_id").ok()?,
+            whole_number(document, "length")?,
+            u32::try_from(whole_number(document, "chunkSize")?).ok()?,
+            UnixMillis(u64::try_from(uploaded.timestamp_millis()).ok()?),
+            digest(metadata)?,
+        );
+        Some(told == made)
+    };
+    seal().unwrap_or(false)
 }
 
 /// What the sender said beside, in a document of its own: no name of a sender's stands beside ours.
@@ -103,7 +152,7 @@ fn fields(metadata: &Metadata) -> Result<RawDocumentBuf, StoreError> {
     Ok(fields)
 }
 
-/// What [`fields`] wrote; of another writer's fields those that are texts, or lists of texts.
+/// What [`fields`] wrote; of fields that somebody has changed since those that are texts, or lists of them.
 fn read_fields(metadata: &RawDocument) -> Metadata {
     let mut read = Metadata::default();
     let fields = metadata.get_document("fields").ok();
@@ -131,14 +180,13 @@ pub(super) fn read_file(key: &FileKey, document: &RawDocument) -> Result<StoredF
     let damaged = |what: &str| StoreError::Damaged(format!("{key:?} has no sensible {what}"));
     let length = whole_number(document, "length").ok_or_else(|| damaged("length"))?;
     let chunk_size = whole_number(document, "chunkSize").and_then(|size| u32::try_from(size).ok());
-    let chunk_size_bytes = chunk_size
-        .filter(|&size| size > 0 || length == 0)
-        .ok_or_else(|| damaged("chunkSize"))?;
+    let chunk_size = chunk_size.filter(|&size| size > 0);
+    // Nothing is cut into chunks of any size.
+    let chunk_size = chunk_size.or((length == 0).then_some(1));
+    let chunk_size_bytes = chunk_size.ok_or_else(|| damaged("chunkSize"))?;
     let metadata = document.get_document("metadata").ok();
-    let content_type = metadata
-        .and_then(|metadata| metadata.get_str("contentType").ok())
-        .or_else(|| document.get_str("contentType").ok())
-        .and_then(|text| MediaType::parse(text).ok());
+    let content_type = foreign::content_type(document);
+    let is_ours = is_ours(document);
     let uploaded = document.get_datetime("uploadDate").ok();
     let uploaded = uploaded.and_then(|date| u64::try_from(date.timestamp_millis()).ok());
     let filename = document.get_str("filename").ok();
@@ -157,7 +205,16 @@ pub(super) fn read_file(key: &FileKey, document: &RawDocument) -> Result<StoredF
             content_type: content_type.unwrap_or_else(MediaType::octet_stream),
             length,
             uploaded: UnixMillis(uploaded.unwrap_or_default()),
-            metadata: metadata.map(read_fields).unwrap_or_default(),
+            metadata: metadata
+                .filter(|_| is_ours)
+                .map(read_fields)
+                .unwrap_or_default(),
+            revision: (!is_ours).then(|| foreign::revision(document)),
+        },
+        foreign_metadata: if is_ours {
+            String::new()
+        } else {
+            foreign::metadata(document)
         },
         chunk_size_bytes,
         sha256: metadata.and_then(digest),

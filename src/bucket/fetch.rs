@@ -86,7 +86,9 @@ impl Bucket {
                 let mut file = document::read_file(&own_key, &found)?;
                 let length = file.meta.length;
                 let is_all = |data: &Bytes| u64::try_from(data.len()) == Ok(length);
-                file.content = content.filter(is_all);
+                // Of a file that may be replaced, these may be the bytes of another content.
+                let is_lasting = file.meta.revision.is_none();
+                file.content = content.filter(is_all).filter(|_| is_lasting);
                 return Ok(Some(file));
             }
         }

@@ -10,6 +10,7 @@ mod error;
 mod evidence;
 mod examine;
 mod fetch;
+mod foreign;
 mod group;
 mod index;
 mod key;

@@ -359,7 +359,11 @@ fn text_bytes_of(file: &StoredFile) -> usize {
         FileKey::Foreign(text) => text.len(),
     };
     let content_bytes = file.content.as_ref().map_or(0, Bytes::len);
-    3 * key_bytes + file.locator.len() + text_bytes_of_meta(&file.meta) + content_bytes
+    3 * key_bytes
+        + file.foreign_metadata.len()
+        + file.locator.len()
+        + text_bytes_of_meta(&file.meta)
+        + content_bytes
 }
 
 fn text_bytes_of_meta(meta: &FileMeta) -> usize {

@@ -1,8 +1,9 @@
 //! What is told of a file with every answer, and what follows from it alone.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{FileName, MediaType, Metadata};
+use super::{FileName, MediaType, Metadata, hex};
 
 /// A moment in milliseconds since 1970, UTC: the precision of GridFS's `uploadDate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +45,19 @@ pub struct FileMeta {
     pub uploaded: UnixMillis,
     /// What its sender said of it beside.
     pub metadata: Metadata,
+    /// Tells contents under one id apart, of a file that gridspool did not write; `None` for one that
+    /// it wrote: what stands under its id never changes.
+    pub revision: Option<Revision>,
+}
+
+/// All that is known of a content that may be replaced under its id, as a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Revision(pub [u8; 8]);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(&self.0, formatter)
+    }
 }
 
 impl FileMeta {
@@ -51,15 +65,26 @@ impl FileMeta {
     ///
     /// Time and length in nginx's own form. A body that nginx sends from the journal carries the
     /// tag that nginx makes of the body's modification time; with the same tag on a committed
-    /// file, nginx evaluates If-Match and If-Range alike on both routes. The content under an id
-    /// never changes, so a tag need only differ between contents of one id.
+    /// file, nginx evaluates If-Match and If-Range alike on both routes. The content under an id of
+    /// ours never changes, so a tag need only differ between contents of one id. Other writers
+    /// replace files within a second, by others of the same length: their tags say more.
     pub fn etag(&self) -> String {
-        format!("\"{:x}-{:x}\"", self.uploaded.whole_seconds(), self.length)
+        let (seconds, length) = (self.uploaded.whole_seconds(), self.length);
+        match self.revision {
+            None => format!("\"{seconds:x}-{length:x}\""),
+            Some(revision) => format!("\"{seconds:x}-{length:x}-{revision}\""),
+        }
     }
 
-    /// The value of Last-Modified: whole seconds, as HTTP knows no finer.
-    pub fn last_modified(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(self.uploaded.whole_seconds())
+    /// The value of Last-Modified: whole seconds, as HTTP knows no finer. `None` if nobody has told.
+    pub fn last_modified(&self) -> Option<SystemTime> {
+        let is_known = self.revision.is_none() || self.uploaded > UnixMillis(0);
+        is_known.then(|| UNIX_EPOCH + Duration::from_secs(self.uploaded.whole_seconds()))
+    }
+
+    /// Whether a later content has a later date, so that a date tells whether a copy is still good.
+    pub fn is_told_by_date(&self) -> bool {
+        self.revision.is_none()
     }
 }
 
@@ -75,11 +100,12 @@ mod tests {
             length: 0x1_0000_0000,
             uploaded: UnixMillis(0x6540_1234 * 1000 + 999),
             metadata: Metadata::default(),
+            revision: None,
         };
         assert_eq!(meta.etag(), "\"65401234-100000000\"");
         assert_eq!(
-            UnixMillis::from_system_time(meta.last_modified()),
-            UnixMillis(0x6540_1234_u64 * 1000)
+            meta.last_modified().map(UnixMillis::from_system_time),
+            Some(UnixMillis(0x6540_1234_u64 * 1000))
         );
     }
 }

@@ -14,7 +14,7 @@ mod window;
 pub use id::{FileId, FileIds, InvalidFileId};
 pub use key::FileKey;
 pub use media_type::{InvalidMediaType, MediaType};
-pub use meta::{FileMeta, UnixMillis};
+pub use meta::{FileMeta, Revision, UnixMillis};
 pub use metadata::{InvalidMetadata, Metadata};
 pub use name::FileName;
 pub use window::Window;

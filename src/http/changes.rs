@@ -115,7 +115,9 @@ fn hold(request: &HttpRequest, current: Option<&FileMeta>) -> bool {
             return false;
         }
     } else if let Ok(IfUnmodifiedSince(since)) = IfUnmodifiedSince::parse(request)
-        && current.is_some_and(|meta| HttpDate::from(meta.last_modified()) > since)
+        && current
+            .and_then(FileMeta::last_modified)
+            .is_some_and(|modified| HttpDate::from(modified) > since)
     {
         return false;
     }
@@ -147,6 +149,7 @@ mod tests {
             length: 10,
             uploaded: UnixMillis(1_700_000_000_999),
             metadata: Metadata::default(),
+            revision: None,
         };
         let (earlier, same) = (
             "Tue, 14 Nov 2023 22:13:19 GMT",

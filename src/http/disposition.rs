@@ -78,6 +78,7 @@ mod tests {
             length: 1,
             uploaded: UnixMillis(0),
             metadata: Metadata::default(),
+            revision: None,
         }
     }
 

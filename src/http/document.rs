@@ -4,6 +4,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::waiting::Why;
 use super::{Node, Problem, access, hop, path};
@@ -63,9 +64,16 @@ pub(super) fn describe(
         FileKey::Id(id) => (id.to_string(), Timestamp::try_from(id.made_at()).ok()),
         FileKey::Foreign(text) => (text.clone(), None),
     };
-    let uploaded = i64::try_from(meta.uploaded.0).ok();
+    let is_dated = meta.last_modified().is_some();
+    let uploaded = i64::try_from(meta.uploaded.0).ok().filter(|_| is_dated);
+    let mut description = Description::new(id, meta, standing);
+    if let Found::Stored { file, .. } = found
+        && let Ok(foreign) = serde_json::from_str(&file.foreign_metadata)
+    {
+        description.metadata = Told::Foreign(foreign);
+    }
     let document = Document {
-        description: Description::new(id, meta, standing),
+        description,
         created: created.map(|time| time.to_string()),
         uploaded: uploaded
             .and_then(|millis| Some(Timestamp::from_millisecond(millis).ok()?.to_string())),
@@ -84,8 +92,17 @@ pub(super) struct Description<'a> {
     filename: &'a str,
     length: u64,
     content_type: &'a str,
-    metadata: &'a Metadata,
+    metadata: Told<'a>,
     state: &'static str,
+}
+
+/// What was said of a file beside its name and type.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Told<'a> {
+    Ours(&'a Metadata),
+    /// What another driver wrote, in its own words.
+    Foreign(Value),
 }
 
 /// All that is known of a file. Dates are in UTC, as RFC 3339 has them.
@@ -107,7 +124,7 @@ impl<'a> Description<'a> {
             filename: meta.filename.as_str(),
             length: meta.length,
             content_type: meta.content_type.as_str(),
-            metadata: &meta.metadata,
+            metadata: Told::Ours(&meta.metadata),
             state: standing.name(),
         }
     }

@@ -16,10 +16,21 @@ use crate::peers::Purpose;
 use crate::store::{Sha256, StoredFile};
 use crate::token::Scope;
 
-/// Contents never change, so they may be kept; but by the caller alone, who was let in. nginx has
-/// the same word for the bodies that it sends: sent with the redirect, it would stand on a failure
-/// to read the file too.
-const CACHE_CONTROL: &str = "private, max-age=86400, immutable";
+/// Our contents never change, so they may be kept; but by the caller alone, who was let in.
+const LASTING: &str = "private, max-age=86400, immutable";
+
+/// Those of other writers may: a copy is good for as long as a description is here, and is asked for
+/// then.
+const REPLACEABLE: &str = "private, max-age=5, must-revalidate";
+
+/// How long a caller may keep a file.
+fn cache_control(meta: &FileMeta) -> &'static str {
+    if meta.revision.is_none() {
+        LASTING
+    } else {
+        REPLACEABLE
+    }
+}
 
 /// `GET` and `HEAD /files/{id}` and `/files/{id}/{any name}`.
 pub(super) async fn file(
@@ -65,17 +76,21 @@ pub(super) async fn again(
 /// Answers with a file that is on this node's disk.
 pub(super) fn answer_kept(request: &HttpRequest, kept: &Kept) -> Result<HttpResponse, Problem> {
     let uri = if kept.is_whole_file {
-        // With the query: if the body is gone by then, nginx comes again with it.
-        let query = if disposition::is_to_be_saved(request.query_string()) {
-            disposition::DOWNLOAD
-        } else {
-            ""
-        };
-        accel::journal_uri(BODIES, kept.id, query)
+        accel::journal_uri(BODIES, kept.id)
     } else {
         accel::store_uri(&FileKey::Id(kept.id), &kept.meta)
     };
+    let uri = format!("{uri}{}", query(request));
     answer(request, &kept.meta, kept.sha256, None, &uri)
+}
+
+/// What nginx comes again with if it finds no such body, or another content.
+fn query(request: &HttpRequest) -> &'static str {
+    if disposition::is_to_be_saved(request.query_string()) {
+        "?download"
+    } else {
+        ""
+    }
 }
 
 /// Answers with a file that is in the store: with its bytes, if they are at hand.
@@ -84,7 +99,11 @@ pub(super) fn answer_stored(
     stored: &StoredFile,
     at_hand: Option<Bytes>,
 ) -> Result<HttpResponse, Problem> {
-    let uri = accel::store_uri(&stored.key, &stored.meta);
+    let uri = format!(
+        "{}{}",
+        accel::store_uri(&stored.key, &stored.meta),
+        query(request)
+    );
     answer(request, &stored.meta, stored.sha256, at_hand, &uri)
 }
 
@@ -103,7 +122,7 @@ fn answer(
             let mut not_modified = HttpResponse::NotModified();
             insert_validators(&mut not_modified, meta);
             return Ok(not_modified
-                .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
+                .insert_header((header::CACHE_CONTROL, cache_control(meta)))
                 .finish());
         }
         Verdict::Proceed => {}
@@ -111,8 +130,7 @@ fn answer(
     let is_to_be_saved = disposition::is_to_be_saved(request.query_string());
     let disposition = disposition::of_download(meta, is_to_be_saved);
     let mut ok = HttpResponse::Ok();
-    ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()))
-        .insert_header((header::CONTENT_DISPOSITION, disposition));
+    ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()));
     digest::insert(&mut ok, sha256);
     let has_no_body = request.method() == Method::HEAD || meta.length == 0;
     // Ranges are cut by nginx.
@@ -120,7 +138,8 @@ fn answer(
     let at_hand = at_hand.filter(|_| is_whole);
     if has_no_body || at_hand.is_some() {
         insert_validators(&mut ok, meta);
-        ok.insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
+        ok.insert_header((header::CACHE_CONTROL, cache_control(meta)))
+            .insert_header((header::CONTENT_DISPOSITION, disposition))
             .insert_header((header::ACCEPT_RANGES, "bytes"));
         if let (false, Some(bytes)) = (has_no_body, at_hand) {
             return Ok(ok.body(bytes));
@@ -131,15 +150,29 @@ fn answer(
             stream::empty::<Result<Bytes, std::io::Error>>(),
         )));
     }
-    Ok(ok.insert_header((accel::REDIRECT, uri)).finish())
+    // nginx leads headers of the file on to whatever becomes of this, errors too: these it sets itself
+    // when it has the bytes.
+    let uri = if conditions::goes_by_date(request, meta) {
+        format!(
+            "{uri}{}{}",
+            if uri.contains('?') { '&' } else { '?' },
+            accel::WHOLE
+        )
+    } else {
+        uri.to_owned()
+    };
+    Ok(ok
+        .insert_header((accel::REDIRECT, uri))
+        .insert_header((accel::CACHING, cache_control(meta)))
+        .insert_header((accel::DISPOSITION, disposition))
+        .finish())
 }
 
 /// What a cache compares by.
 pub(super) fn insert_validators(answer: &mut HttpResponseBuilder, meta: &FileMeta) {
-    answer
-        .insert_header((header::ETAG, meta.etag()))
-        .insert_header((
-            header::LAST_MODIFIED,
-            httpdate::fmt_http_date(meta.last_modified()),
-        ));
+    answer.insert_header((header::ETAG, meta.etag()));
+    if let Some(modified) = meta.last_modified() {
+        let date = httpdate::fmt_http_date(modified);
+        answer.insert_header((header::LAST_MODIFIED, date));
+    }
 }

@@ -169,6 +169,7 @@ fn meta(headers: &HeaderMap) -> FileMeta {
         length: 10,
         uploaded: UnixMillis(1_700_000_000_000),
         metadata: Metadata::default(),
+        revision: None,
     }
 }
 

@@ -7,11 +7,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures::StreamExt as _;
 use futures::stream;
 
-use super::download::insert_validators;
+use super::download::{self, insert_validators};
 use super::ranges::{self, Wanted};
 use super::{Node, Problem};
 use crate::accel;
-use crate::delivery::DeliveryError;
+use crate::delivery::{DeliveryError, Found};
 use crate::file::FileKey;
 
 /// `GET /_gridspool/store/{key}/{version}`, and `store/small/` likewise, with the range that nginx's
@@ -24,10 +24,14 @@ pub(super) async fn slice(
     let part = |name| request.match_info().query(name);
     let key = FileKey::from_segment(part("key")).ok_or_else(Problem::not_found)?;
     let found = node.delivery.find_here(&key).await?;
-    let meta = found
-        .meta()
-        .filter(|meta| accel::version(meta) == part("version"))
-        .ok_or_else(Problem::not_found)?;
+    let meta = found.meta().ok_or_else(Problem::not_found)?;
+    if accel::version(meta) != part("version") {
+        // Another writer has replaced it since nginx was sent here.
+        return match &found {
+            Found::Stored { file, .. } => download::answer_stored(&request, file, None),
+            Found::Kept(_) | Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
+        };
+    }
     let length = meta.length;
     let header = request.headers().get(header::RANGE);
     let wanted = header.map_or(Wanted::Whole, |value| {

@@ -44,6 +44,7 @@ impl Draft {
             length: bytes.length,
             uploaded: UnixMillis::from_system_time(time),
             metadata: self.metadata,
+            revision: None,
         };
         let answer = self.request.map(|request| AnswerTo {
             request,

@@ -242,6 +242,7 @@ impl Record {
                 length: window.length,
                 uploaded: UnixMillis(written.uploaded_ms),
                 metadata,
+                revision: None,
             },
             window,
             attempts: written.attempts,
@@ -290,6 +291,7 @@ pub(super) mod tests {
             length: 5,
             uploaded: UnixMillis(1_700_000_000_123),
             metadata,
+            revision: None,
         };
         Record {
             attempts: 3,

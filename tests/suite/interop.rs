@@ -181,7 +181,7 @@ fn pymongo_reads_every_file_that_gridspool_committed() {
         assert_eq!(seen["filename"], "größe.txt");
         assert_eq!(seen["contentType"], "text/plain; charset=utf-8");
         assert_eq!(seen["chunkSize"], CHUNK);
-        assert_eq!(seen["more"], serde_json::json!([]));
+        assert_eq!(seen["more"], serde_json::json!(["gridspool"]));
         let digest = gridspool::store::Sha256(sha2::Sha256::digest(body).into());
         assert_eq!(seen["sha256"], digest.to_string());
         let millis = seen["uploadMillis"].as_i64().unwrap();

@@ -58,7 +58,6 @@ fn filters_of_the_http_block_leave_files_and_answers_as_they_are() {
             ]);
         }
         seen.push(ask(&client, "/files/a", &[]));
-        seen.push(ask(&client, "/healthz", &[]));
         let heads = seen.into_iter().map(|answer| {
             assert!(!answer.headers.contains_key("x-site"), "{answer:?}");
             (answer.status, answer.lasting_headers(), answer.body)

@@ -180,6 +180,7 @@ pub(super) fn record(id: FileId, length: u64) -> Record {
         length,
         uploaded: UnixMillis(1_700_000_000_000),
         metadata: Metadata::default(),
+        revision: None,
     };
     Record::new(id, meta, 0)
 }

@@ -79,6 +79,17 @@ impl Answer {
     pub(crate) fn assert_problem(&self, status: u16, code: &str) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.header("content-type"), "application/problem+json");
+        // A client that saves what it gets must not save this under the name of a file, nor keep it.
+        for name in [
+            "content-disposition",
+            "etag",
+            "last-modified",
+            "accept-ranges",
+        ] {
+            assert!(!self.headers.contains_key(name), "{name} of {self:?}");
+        }
+        let caching = self.header("cache-control");
+        assert!(matches!(caching, "" | "no-store"), "{self:?}");
         let json = self.json();
         assert_eq!(json["type"], format!("urn:gridspool:problem:{code}"));
         assert_eq!(json["status"], status);
