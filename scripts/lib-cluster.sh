@@ -76,7 +76,7 @@ write_balancer_files() {
   cp -- "${checkout}/scripts/nginx.conf.in" "${stage}/nginx.conf"
   cp -- "${checkout}/nginx.conf.d/examples/balancer.conf" "${stage}/examples"
   name_nodes
-  replace 'listen 127.0.0.1:8443 ' "listen 127.0.0.1:${port};"$'\n'"  listen 127.0.0.1:${tls_port} "
+  replace 'listen 127.0.0.1:8443 ' "listen 127.0.0.1:${port} backlog=65535;"$'\n'"  listen 127.0.0.1:${tls_port} "
   replace ' /etc/gridspool/tls/' " ${home}/tls/"
   # No node's files are the balancer's, but a place for bodies must be named even if none is written.
   replace ' include gridspool.conf;' ''

@@ -25,6 +25,13 @@ setup() {
   [[ ! -e ${out}/examples/site-tls.conf ]]
 }
 
+@test "every site has a queue as long as the system allows, wherever it listens" {
+  run -0 nginx-conf --http 10.0.0.1:81 --https 10.0.0.1:82 --certificate /c --key /k --out "${out}"
+  ports=$(grep -rhE '^ *listen ' "${checkout}/nginx.conf.d/examples" "${out}/examples")
+  [[ -n ${ports} ]]
+  run -1 grep -vE ' backlog=65535;$' <<<"${ports}"
+}
+
 @test "a text that nginx would read as more than a path is refused" {
   for path in 'relative' '/a b' '/a;b' '/a{b' '/a}b' "/a'b" '/a"b' "/a\$b" '/a#b' '/a\b' $'/a\nb'; do
     run -78 nginx-conf --data-dir "${path}" --out "${out}"
