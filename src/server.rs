@@ -25,7 +25,7 @@ use crate::bucket::Bucket;
 use crate::commit::{Arrivals, Backlog, Committer, Health, Slots, StoreStanding, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
-use crate::http::{self, Access, Drain, Node, Waits};
+use crate::http::{self, Access, Drain, FormPlaces, Node, Waits};
 use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::peers::Peers;
 use crate::spool::Spool;
@@ -170,6 +170,7 @@ pub async fn run(
         access,
         peers: Arc::clone(&peers),
         drain: Drain::default(),
+        form_places: FormPlaces::default(),
         number: config.journal.node,
         started: SystemTime::now(),
     });

@@ -86,6 +86,24 @@ impl Metadata {
             .map(|(name, text)| name.len() + text.len())
             .sum()
     }
+
+    /// Bytes that keeping it takes, in a record and in memory: at least those of its JSON, and something
+    /// for each text.
+    pub fn weight(&self) -> u64 {
+        const OF_A_TEXT: usize = 64;
+        let json_bytes = |text: &str| {
+            let bytes_of = |char: char| match char {
+                '"' | '\\' => 2,
+                control if control.is_ascii_control() => 6,
+                other => other.len_utf8(),
+            };
+            text.chars().map(bytes_of).sum::<usize>()
+        };
+        let weights = self
+            .pairs()
+            .map(|(name, text)| OF_A_TEXT + json_bytes(name) + json_bytes(text));
+        u64::try_from(weights.sum::<usize>()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Serialize for Metadata {
@@ -134,6 +152,15 @@ mod tests {
         metadata.set("tag".to_owned(), "only".to_owned()).unwrap();
         let json = serde_json::to_string(&metadata).unwrap();
         assert_eq!(json, r#"{"place":"sea","tag":"only"}"#);
+    }
+
+    #[test]
+    fn it_weighs_no_less_than_its_json() {
+        for text in ["", "plain", "\"\\", "\u{1}\n\t\u{7f}", "größe ☃"] {
+            let metadata = metadata(&[("a", text), ("a", text), ("b\"", text)]);
+            let json = serde_json::to_vec(&metadata).unwrap();
+            assert!(metadata.weight() >= u64::try_from(json.len()).unwrap());
+        }
     }
 
     #[test]

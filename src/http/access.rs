@@ -307,9 +307,15 @@ impl Caller {
         &'a self,
         node: &'a Node,
         length: u64,
+        record_bytes: u64,
     ) -> Result<Reservation<'a>, Problem> {
         self.check_length(&node.access, length)?;
-        self.reserve(node, length)
+        self.reserve(node, length.saturating_add(record_bytes))
+    }
+
+    /// Counts the files of a form behind the first.
+    pub(super) fn count_more(&self, node: &Node, files: usize) -> Result<(), Problem> {
+        node.access.subjects.count_more(&self.subject, files)
     }
 
     fn reserve<'a>(&'a self, node: &'a Node, length: u64) -> Result<Reservation<'a>, Problem> {

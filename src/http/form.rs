@@ -40,19 +40,26 @@ pub(super) struct FilePart {
 /// A part with a file name is a file, and so is one of another type than text or JSON. A browser sends an
 /// empty part with an empty name for each choice of a file that was left open: that is nothing.
 ///
-/// The texts of the form are added to `metadata`, in UTF-8, whatever charset they come in.
+/// The texts of the form are added to `metadata`, in UTF-8, whatever charset they come in. `None` if it has
+/// more than `most_files`.
 ///
 /// # Errors
 /// What is wrong with it; a form without any file, too.
 pub(super) fn read(
     body: &SpooledBody,
     boundary: &[u8],
-    metadata: Metadata,
-) -> Result<Form, Problem> {
-    let mut read = read_in(UTF_8, body, boundary, metadata.clone())?;
+    metadata: &Metadata,
+    most_files: usize,
+) -> Result<Option<Form>, Problem> {
+    let read_in = |charset| read_in(charset, body, boundary, metadata.clone(), most_files);
+    let Some(mut read) = read_in(UTF_8)? else {
+        return Ok(None);
+    };
     // The charset may be told behind the texts that are in it.
-    if let Some(charset) = read.charset.filter(|&charset| charset != UTF_8) {
-        read = read_in(charset, body, boundary, metadata)?;
+    if let Some(charset) = read.charset.filter(|&charset| charset != UTF_8)
+        && let Some(again) = read_in(charset)?
+    {
+        read = again;
     }
     if read.has_undecodable {
         Err(Problem::bad_form(
@@ -61,7 +68,7 @@ pub(super) fn read(
     } else if read.form.files.is_empty() {
         Err(Problem::no_file_in_form())
     } else {
-        Ok(read.form)
+        Ok(Some(read.form))
     }
 }
 
@@ -78,7 +85,8 @@ fn read_in(
     body: &SpooledBody,
     boundary: &[u8],
     metadata: Metadata,
-) -> Result<Read, Problem> {
+    most_files: usize,
+) -> Result<Option<Read>, Problem> {
     let mut read = Read {
         form: Form {
             files: Vec::new(),
@@ -92,6 +100,7 @@ fn read_in(
         let head = Head::read(&part.head)?;
         match head.kind(part.data)? {
             Kind::Nothing => {}
+            Kind::File if read.form.files.len() == most_files => return Ok(None),
             Kind::File => read.form.files.push(FilePart {
                 filename: head.filename(charset),
                 content_type: head.content_type,
@@ -112,7 +121,7 @@ fn read_in(
             }
         }
     }
-    Ok(read)
+    Ok(Some(read))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
     ranges, upload_metadata, whole,
 };
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::form::MOST_PARTS;
 use crate::spool::Spool;
 
 /// A spool directory of this thread.
@@ -55,7 +56,7 @@ pub fn form(bytes: &[u8]) {
     let Ok(Ok(body)) = body else {
         unreachable!("a fresh file is a body");
     };
-    let Ok(form) = forms::read(&body, BOUNDARY, Metadata::default()) else {
+    let Ok(Some(form)) = forms::read(&body, BOUNDARY, &Metadata::default(), MOST_PARTS) else {
         return;
     };
     let mut end = 0;

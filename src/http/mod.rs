@@ -19,6 +19,7 @@ mod document;
 mod download;
 mod drain;
 mod form;
+mod form_upload;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod health;
@@ -64,6 +65,7 @@ pub use access::Access;
 pub use connection::Connection;
 pub use contained::contained;
 pub use drain::Drain;
+pub use form_upload::FormPlaces;
 pub use path::check as check_path;
 pub use prefer::Waits;
 use problem::Problem;
@@ -97,6 +99,8 @@ pub struct Node {
     pub peers: Arc<Peers>,
     /// Whether new uploads are taken.
     pub drain: Drain,
+    /// Where forms are read.
+    pub form_places: FormPlaces,
     /// The node number.
     pub number: u16,
     /// When this process started.

@@ -174,6 +174,15 @@ impl Problem {
         )
     }
 
+    /// Each file of a form keeps all texts of it.
+    pub(super) fn too_much_metadata_for_so_many() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-much-metadata",
+            "The texts of the form, kept with each of its files, are more than this server takes.",
+        )
+    }
+
     pub(super) fn body_not_passed() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,

@@ -74,6 +74,15 @@ impl Problem {
         )
     }
 
+    /// No time will come at which the form can be taken.
+    pub(super) fn too_many_at_once() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "form-too-large",
+            "The form has more files than may come in a minute.",
+        )
+    }
+
     pub(super) fn larger_than_allowed() -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 
 use super::Problem;
 use crate::config::AccessConfig;
@@ -24,6 +24,7 @@ const SLACK: usize = 256;
 /// What every subject has done lately.
 #[derive(Debug)]
 pub(super) struct Subjects {
+    per_minute: Option<NonZeroU32>,
     rate: Option<DefaultKeyedRateLimiter<String>>,
     counted: AtomicU32,
     /// `None` for no limit: then nothing is kept.
@@ -53,6 +54,7 @@ impl Subjects {
         let per_minute = NonZeroU32::new(config.subject_uploads_per_minute);
         let max_pending = config.subject_pending_bytes;
         Self {
+            per_minute,
             rate: per_minute.map(|count| RateLimiter::keyed(Quota::per_minute(count))),
             counted: AtomicU32::new(0),
             max_pending: (max_pending > 0).then_some(max_pending),
@@ -72,11 +74,25 @@ impl Subjects {
         if is_time_to_forget(&self.counted) {
             rate.retain_recent();
         }
-        rate.check_key(&subject.to_owned()).map_err(|too_soon| {
-            let wait = too_soon.wait_time_from(DefaultClock::default().now());
-            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
-            Problem::too_many_uploads(seconds.saturating_add(1))
-        })
+        let counted = rate.check_key(&subject.to_owned());
+        counted.map_err(|too_soon| too_many(&too_soon))
+    }
+
+    /// Counts more uploads, which came with one that was counted.
+    ///
+    /// # Errors
+    /// A problem if there were too many in the last minute, or are more than that can ever be.
+    pub(super) fn count_more(&self, subject: &str, more: usize) -> Result<(), Problem> {
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let (Some(rate), Some(more)) = (&self.rate, NonZeroU32::new(more)) else {
+            return Ok(());
+        };
+        if self.per_minute.is_some_and(|most| more >= most) {
+            return Err(Problem::too_many_at_once());
+        }
+        let counted = rate.check_key_n(&subject.to_owned(), more);
+        let counted = counted.map_err(|_| Problem::too_many_at_once())?;
+        counted.map_err(|too_soon| too_many(&too_soon))
     }
 
     /// Keeps room for an upload.
@@ -160,6 +176,11 @@ impl Reservation<'_> {
             own.entries.push((id, bytes));
         }
     }
+
+    /// All that is left of it stays taken as long as this entry is pending.
+    pub(super) fn keep_rest(&mut self, id: FileId) {
+        self.keep(id, self.bytes);
+    }
 }
 
 impl Drop for Reservation<'_> {
@@ -175,6 +196,12 @@ impl Drop for Reservation<'_> {
             }
         }
     }
+}
+
+fn too_many(too_soon: &NotUntil<<DefaultClock as Clock>::Instant>) -> Problem {
+    let wait = too_soon.wait_time_from(DefaultClock::default().now());
+    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+    Problem::too_many_uploads(seconds.saturating_add(1))
 }
 
 fn is_time_to_forget(calls: &AtomicU32) -> bool {

@@ -1,7 +1,6 @@
 //! POST and PUT: from a head and a body to a promise.
 
 use std::slice;
-use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,13 +8,14 @@ use percent_encoding::percent_decode_str;
 
 use super::access::{self, Caller};
 use super::content_type::{self, Claimed};
+use super::form_upload::FormUpload;
 use super::idempotency::{Course, Key, Shape};
 use super::prefer::Preferences;
 use super::subjects::Reservation;
-use super::{Node, Problem, created, digest, disposition, form, passed, upload_metadata, whole};
+use super::{Node, Problem, created, digest, disposition, form_upload, passed, upload_metadata};
 use crate::accel;
 use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
-use crate::journal::{Adopted, Draft};
+use crate::journal::{Adopted, Draft, record_bytes};
 use crate::spool::{Received, SpooledBody};
 
 /// The name in metadata of the type that a sender claimed, where the file has got another.
@@ -30,12 +30,13 @@ pub(super) async fn posted(
     let Some(boundary) = content_type::boundary(request.headers())? else {
         return upload(&request, body, node, None).await;
     };
-    let caller = access::uploader(&request, &node).await?;
-    let head = Head::read(request.headers())?;
-    let (preferences, node) = (Preferences::read(request.headers()), node.into_inner());
-    let adopting = Arc::clone(&node);
-    let adopted = web::block(move || adopt_form(&adopting, &caller, head, &boundary)).await??;
-    created::answer(node, preferences, adopted, Shape::Form).await
+    let upload = FormUpload {
+        caller: access::uploader(&request, &node).await?,
+        head: Head::read(request.headers())?,
+        node: node.into_inner(),
+        boundary,
+    };
+    form_upload::take(upload, Preferences::read(request.headers())).await
 }
 
 /// PUT without a name.
@@ -131,8 +132,9 @@ impl Upload {
     pub(super) fn check(&self, body: Received<'_>) -> Result<(Reservation<'_>, Draft), Problem> {
         self.head.digests.check(body)?;
         let window = Window::whole(body.length());
-        let room = self.caller.check_body(&self.node, window.length)?;
         let mut metadata = forced(&self.caller, self.head.metadata.clone())?;
+        let records = record_bytes(&metadata);
+        let room = self.caller.check_body(&self.node, window.length, records)?;
         let claimed = self.content_type.clone();
         let content_type = type_of(&self.caller, claimed, body, window, &mut metadata)?;
         let mut part = (
@@ -151,11 +153,11 @@ impl Upload {
 }
 
 /// What the head of an upload says of its body.
-struct Head {
+pub(super) struct Head {
     spooled: Option<Spooled>,
-    digests: digest::Claimed,
-    metadata: Metadata,
-    key: Key,
+    pub(super) digests: digest::Claimed,
+    pub(super) metadata: Metadata,
+    pub(super) key: Key,
 }
 
 impl Head {
@@ -169,7 +171,7 @@ impl Head {
     }
 
     /// Claims the spool file. Blocks.
-    fn claim(&self, node: &Node) -> Result<Option<SpooledBody>, Problem> {
+    pub(super) fn claim(&self, node: &Node) -> Result<Option<SpooledBody>, Problem> {
         let claim = |spooled: &Spooled| node.spool.claim(&spooled.path, spooled.length);
         Ok(self.spooled.as_ref().map(claim).transpose()?)
     }
@@ -203,57 +205,22 @@ fn spooled(headers: &HeaderMap) -> Result<Option<Spooled>, Problem> {
     }
 }
 
-/// Blocks on the disk. All files of a form are promised, or none.
-fn adopt_form(
-    node: &Node,
-    caller: &Caller,
-    head: Head,
-    boundary: &[u8],
-) -> Result<Vec<Adopted>, Problem> {
-    let body = head.claim(node)?.ok_or_else(Problem::no_file_in_form)?;
-    head.digests.check(Received::from(&body))?;
-    let form = form::read(&body, boundary, head.metadata)?;
-    whole::check_fields(form.metadata.pairs())?;
-    let metadata = forced(caller, form.metadata)?;
-    // The parts keep the whole body on the disk.
-    let mut room = caller.check_body(node, body.length())?;
-    let drafts = form.files.into_iter().map(|file| {
-        let mut metadata = metadata.clone();
-        let (claimed, received) = (file.content_type, Received::from(&body));
-        let draft = Draft {
-            content_type: type_of(caller, claimed, received, file.window, &mut metadata)?,
-            filename: file.filename,
-            metadata,
-            request: None,
-        };
-        Ok((file.window, draft))
-    });
-    let mut drafts = drafts.collect::<Result<Vec<_>, Problem>>()?;
-    let received = Received::from(&body);
-    let request = head.key.request(caller, Shape::Form, received, &drafts)?;
-    for (_, draft) in &mut drafts {
-        draft.request = request;
-    }
-    let _running = match Course::of(&node.journal, request)? {
-        Course::Answered(answer) => return Ok(answer),
-        Course::Adopt(running) => running,
-    };
-    let adopted = node.journal.adopt_form(&body, drafts)?;
-    enter(node, &mut room, &adopted);
-    Ok(adopted)
-}
-
 /// Counts what was promised, and has it committed.
 pub(super) fn enter(node: &Node, room: &mut Reservation<'_>, adopted: &[Adopted]) {
     for file in adopted {
-        room.keep(file.id(), file.meta().length);
+        let meta = file.meta();
+        room.keep(file.id(), meta.length + record_bytes(&meta.metadata));
         node.backlog.push(file.id(), UnixMillis::now());
+    }
+    // What stands between the parts of a form stays on the disk as long as they do.
+    if let Some(last) = adopted.last() {
+        room.keep_rest(last.id());
     }
 }
 
 /// The type that a file gets: what its sender means, or what its first bytes show; if the sender
 /// may send it. What the sender said stays in the metadata, if that is another.
-fn type_of(
+pub(super) fn type_of(
     caller: &Caller,
     claimed: Claimed,
     body: Received<'_>,
@@ -280,7 +247,7 @@ fn type_of(
 }
 
 /// What is kept with a file: what its sender says, and above it what the token does.
-fn forced(caller: &Caller, mut metadata: Metadata) -> Result<Metadata, Problem> {
+pub(super) fn forced(caller: &Caller, mut metadata: Metadata) -> Result<Metadata, Problem> {
     for (name, text) in caller.grant.metadata() {
         metadata.set(name.clone(), text.clone())?;
     }

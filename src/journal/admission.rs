@@ -59,8 +59,8 @@ impl Journal {
     pub fn check_room(&self, free: Free, length: u64) -> Result<(), AdoptError> {
         self.check_poison()?;
         let marks = self.marks();
-        marks.check_free(free, length)?;
-        marks.check_backlog(&self.index(), length)
+        marks.check_free(free, Totals::of(length))?;
+        marks.check_backlog(&self.index(), Totals::of(length))
     }
 
     /// The same for one that was told a moment ago that there is room. Others came meanwhile.
@@ -70,8 +70,8 @@ impl Journal {
     pub fn check_room_again(&self, free: Free, length: u64) -> Result<(), AdoptError> {
         self.check_poison()?;
         let marks = self.marks().wider();
-        marks.check_free(free, length)?;
-        marks.check_backlog(&self.index(), length)
+        marks.check_free(free, Totals::of(length))?;
+        marks.check_backlog(&self.index(), Totals::of(length))
     }
 
     /// The same, with a question to the disk.
@@ -83,25 +83,28 @@ impl Journal {
         self.check_room(free, length)
     }
 
-    /// Reserves room for a body that is on the disk, or in memory. It was let in before it came, and
-    /// others came meanwhile: so the marks are wider by now.
-    pub(super) fn admit(&self, length: u64) -> Result<Reserved<'_>, AdoptError> {
+    /// Reserves room for entries whose body is on the disk, or in memory. It was let in before it
+    /// came, and others came meanwhile: so the marks are wider by now.
+    pub(super) fn admit(&self, coming: Totals) -> Result<Reserved<'_>, AdoptError> {
         let free = self.free().map_err(at("ask for free space"))?;
-        self.admit_into(free, length)
+        self.admit_into(free, coming)
     }
 
     /// The same, with what is free on the disk.
-    pub(super) fn admit_into(&self, free: Free, length: u64) -> Result<Reserved<'_>, AdoptError> {
+    pub(super) fn admit_into(
+        &self,
+        free: Free,
+        coming: Totals,
+    ) -> Result<Reserved<'_>, AdoptError> {
         self.check_poison()?;
         let marks = self.marks().wider();
-        marks.check_free(free, 0)?;
+        marks.check_free(free, Totals { bytes: 0, ..coming })?;
         let mut index = self.index();
-        marks.check_backlog(&index, length)?;
-        let totals = Totals::of(length);
-        index.reserve(totals);
+        marks.check_backlog(&index, coming)?;
+        index.reserve(coming);
         Ok(Reserved {
             journal: self,
-            totals,
+            totals: coming,
         })
     }
 
@@ -152,27 +155,30 @@ impl Marks {
         }
     }
 
-    /// Whether the disk stays above its marks when `coming` more bytes are written.
-    fn check_free(self, free: Free, coming: u64) -> Result<(), AdoptError> {
+    /// Whether the disk stays above its marks when so much more is written.
+    fn check_free(self, free: Free, coming: Totals) -> Result<(), AdoptError> {
         let Free { bytes, inodes } = free;
-        if bytes.saturating_sub(coming) < self.min_free.bytes {
+        // One alone is what the mark is there for.
+        let more_inodes = coming.entries.saturating_sub(1);
+        if bytes.saturating_sub(coming.all_bytes()) < self.min_free.bytes {
             let low = format!("{bytes} bytes are free");
             let cause = io::Error::new(io::ErrorKind::StorageFull, low);
             return Err(AdoptError::NoSpace(cause));
         }
-        if inodes < self.min_free.inodes {
+        if inodes.saturating_sub(more_inodes) < self.min_free.inodes {
             return Err(AdoptError::NoInodes(format!("{inodes} inodes are free")));
         }
         Ok(())
     }
 
-    /// Whether the backlog stays below its marks with `length` more bytes.
-    fn check_backlog(self, index: &Index, length: u64) -> Result<(), AdoptError> {
-        let Totals { entries, bytes, .. } = index.backlog();
-        if entries >= self.max_entries {
+    /// Whether the backlog stays below its marks with so much more.
+    fn check_backlog(self, index: &Index, coming: Totals) -> Result<(), AdoptError> {
+        let backlog = index.backlog();
+        let (entries, bytes) = (backlog.entries, backlog.all_bytes());
+        if entries.saturating_add(coming.entries) > self.max_entries {
             return Err(AdoptError::Full(format!("{entries} entries are pending")));
         }
-        if bytes.saturating_add(length) > self.max_bytes {
+        if bytes.saturating_add(coming.all_bytes()) > self.max_bytes {
             return Err(AdoptError::Full(format!("{bytes} bytes are pending")));
         }
         Ok(())

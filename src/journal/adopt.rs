@@ -8,7 +8,7 @@ use super::answers::{AnswerTo, Request, Seat, Standing};
 use super::disk::if_there;
 use super::entry::Record;
 use super::error::AdoptError;
-use super::index::{Place, Slot};
+use super::index::{Place, Slot, Totals};
 use super::layout::Room;
 use super::{Changed, Journal, point};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
@@ -33,6 +33,15 @@ pub struct Adopted {
     pub(super) id: FileId,
     pub(super) meta: FileMeta,
     pub(super) standing: Standing,
+}
+
+/// Bytes of a record without its metadata, about; those of a name and a type as long as they may be
+/// included.
+const RECORD_BYTES: u64 = 1024;
+
+/// Bytes that the record of a file with this metadata takes, about.
+pub fn record_bytes(metadata: &Metadata) -> u64 {
+    RECORD_BYTES + metadata.weight()
 }
 
 impl Draft {
@@ -78,6 +87,13 @@ impl Adopted {
     pub fn set_standing(&mut self, standing: Standing) {
         self.standing = standing;
     }
+}
+
+/// A record that is in its file.
+pub(super) struct Written {
+    pub(super) record: Record,
+    /// Bytes of that file.
+    pub(super) bytes: u64,
 }
 
 /// A body that has its name among the bodies.
@@ -144,7 +160,7 @@ impl Journal {
     ) -> Result<Adopted, AdoptError> {
         let body = body.into();
         let window = Window::whole(body.length());
-        let _reserved = self.admit(window.length)?; // 1
+        let _reserved = self.admit(Totals::of(window.length))?; // 1
         if self.is_small(window.length) {
             self.adopt_into_log(body, draft)
         } else {
@@ -165,9 +181,9 @@ impl Journal {
             id: Some(placed.id),
         };
         point!("adopt.body-placed");
-        let record = self.promise(&placed, window, draft)?; // 3 to 8
+        let written = self.promise(&placed, window, draft)?; // 3 to 8
         unpromised.keep();
-        Ok(self.enter(record, Place::Files))
+        Ok(self.enter(written.record, written.bytes, Place::Files))
     }
 
     /// Step 2. A name that is taken belongs to another entry: the next id is tried.
@@ -206,9 +222,9 @@ impl Journal {
         placed: &Placed<'_>,
         window: Window,
         draft: Draft,
-    ) -> Result<Record, AdoptError> {
+    ) -> Result<Written, AdoptError> {
         let id = placed.id;
-        let (record, file) = self.write_record(placed, Seat::alone(id), window, draft)?; // 3
+        let (written, file) = self.write_record(placed, Seat::alone(id), window, draft)?; // 3
         point!("adopt.record-written");
         self.sync_file(placed.file.file())
             .map_err(at("fsync the body"))?; // 4
@@ -224,7 +240,7 @@ impl Journal {
         point!("adopt.promised");
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
-        Ok(record)
+        Ok(written)
     }
 
     /// Step 3.
@@ -234,7 +250,7 @@ impl Journal {
         seat: Seat,
         window: Window,
         draft: Draft,
-    ) -> Result<(Record, File), AdoptError> {
+    ) -> Result<(Written, File), AdoptError> {
         let id = placed.id;
         let uploaded = placed.file.modified().map_err(at("read the body's time"))?;
         let record = draft.record(seat, id, window, uploaded);
@@ -244,7 +260,8 @@ impl Journal {
             .create(&self.layout.record_in_writing(id), &encoded)
             .map_err(at("write the record"))?;
         self.disk.start_writing(&file);
-        Ok((record, file))
+        let bytes = u64::try_from(encoded.len()).unwrap_or(u64::MAX);
+        Ok((Written { record, bytes }, file))
     }
 
     /// Step 6.
@@ -265,10 +282,11 @@ impl Journal {
     }
 
     /// Tells memory of a promise that is made.
-    pub(super) fn enter(&self, record: Record, place: Place) -> Adopted {
+    pub(super) fn enter(&self, record: Record, record_bytes: u64, place: Place) -> Adopted {
         let slot = Slot {
             room: Room::Incoming,
             length: record.meta.length,
+            record_bytes,
             is_begun: false,
             is_keyed: record.answer.is_some(),
             place,

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 
-use super::adopt::{Adopted, Draft, Placed, at};
+use super::adopt::{Adopted, Draft, Placed, at, record_bytes};
 use super::answers::Seat;
 use super::disk::if_there;
 use super::entry::{check_line, checked_line};
 use super::error::AdoptError;
-use super::index::Place;
+use super::index::{Place, Totals};
 use super::layout::Room;
 use super::{Journal, point};
 use crate::file::{FileId, Window};
@@ -18,7 +18,7 @@ impl Journal {
     /// own of that same file: no byte is written again. One part alone needs no more than
     /// [`Journal::adopt`] does.
     ///
-    /// 1. Admission of every part.
+    /// 1. Admission of every part, with its record, and of the whole body.
     /// 2. The body gets its names among the bodies.
     /// 3. A list of the ids is written into `tmp`, and fsynced with its name: from now on, a start
     ///    that finds the list removes everything that it names.
@@ -48,11 +48,15 @@ impl Journal {
         if parts.len() == 1
             && let Some((window, draft)) = parts.pop()
         {
-            let _reserved = self.admit(window.length)?;
+            let _reserved = self.admit(Totals::of(window.length))?;
             return Ok(vec![self.adopt_admitted(body.into(), window, draft)?]);
         }
-        let admitted = parts.iter().map(|(window, _)| self.admit(window.length));
-        let _reserved = admitted.collect::<Result<Vec<_>, _>>()?; // 1
+        let records = parts.iter().map(|(_, draft)| record_bytes(&draft.metadata));
+        let _reserved = self.admit(Totals {
+            entries: u64::try_from(parts.len()).unwrap_or(u64::MAX),
+            bytes: body.length(),
+            record_bytes: records.sum(),
+        })?; // 1
         let mut form = FormInWriting {
             journal: self,
             ids: Vec::new(),
@@ -106,7 +110,7 @@ impl Journal {
         self.check_poison()?;
         Ok(records
             .into_iter()
-            .map(|record| self.enter(record, Place::Files))
+            .map(|written| self.enter(written.record, written.bytes, Place::Files))
             .collect())
     }
 

@@ -14,6 +14,8 @@ use crate::store::Sha256;
 pub(super) struct Slot {
     pub(super) room: Room,
     pub(super) length: u64,
+    /// Bytes of its record.
+    pub(super) record_bytes: u64,
     /// Whether a commit may have begun, so that the store may hold something of it.
     pub(super) is_begun: bool,
     /// Whether it answers a request that has a key: its record outlives it.
@@ -37,25 +39,44 @@ pub struct Totals {
     pub entries: u64,
     /// The sum of their lengths.
     pub bytes: u64,
+    /// Bytes of their records.
+    pub record_bytes: u64,
 }
 
 impl Totals {
-    /// Of one entry.
+    /// Of one entry whose record is not written yet.
     pub(super) fn of(length: u64) -> Self {
         Self {
             entries: 1,
             bytes: length,
+            record_bytes: 0,
         }
+    }
+
+    /// All bytes that they take.
+    pub(super) fn all_bytes(self) -> u64 {
+        self.bytes.saturating_add(self.record_bytes)
     }
 
     fn add(&mut self, more: Self) {
         self.entries += more.entries;
         self.bytes += more.bytes;
+        self.record_bytes += more.record_bytes;
     }
 
     fn subtract(&mut self, less: Self) {
         self.entries -= less.entries;
         self.bytes -= less.bytes;
+        self.record_bytes -= less.record_bytes;
+    }
+}
+
+impl Slot {
+    fn totals(self) -> Totals {
+        Totals {
+            record_bytes: self.record_bytes,
+            ..Totals::of(self.length)
+        }
     }
 }
 
@@ -94,7 +115,7 @@ impl Index {
     pub(super) fn insert(&mut self, id: FileId, slot: Slot) {
         self.remove(id);
         let totals = self.totals.entry(slot.room).or_default();
-        totals.add(Totals::of(slot.length));
+        totals.add(slot.totals());
         if slot.room.is_pending() {
             self.pending.insert(id);
         }
@@ -132,7 +153,7 @@ impl Index {
         self.digests.remove(&id);
         if let Some(slot) = self.slots.remove(&id) {
             let totals = self.totals.entry(slot.room).or_default();
-            totals.subtract(Totals::of(slot.length));
+            totals.subtract(slot.totals());
             self.pending.remove(&id);
         }
     }
@@ -177,9 +198,9 @@ impl Index {
             .into_iter()
             .filter(|room| room.is_pending())
             .map(|room| self.totals(room))
-            .fold(self.reserved, |sum, totals| Totals {
-                entries: sum.entries + totals.entries,
-                bytes: sum.bytes + totals.bytes,
+            .fold(self.reserved, |mut sum, totals| {
+                sum.add(totals);
+                sum
             })
     }
 

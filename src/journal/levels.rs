@@ -65,7 +65,7 @@ impl Journal {
         [
             level(Mark::FreeBytes, free.bytes, limits.min_free_bytes),
             level(Mark::FreeInodes, free.inodes, limits.min_free_inodes),
-            level(Mark::PendingBytes, backlog.bytes, limits.max_bytes),
+            level(Mark::PendingBytes, backlog.all_bytes(), limits.max_bytes),
             level(Mark::PendingEntries, backlog.entries, limits.max_entries),
         ]
     }

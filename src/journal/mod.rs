@@ -52,7 +52,7 @@ use crate::config::{Durability, JournalConfig};
 use crate::file::{FileId, FileIds, UnixMillis};
 
 pub use admission::Free;
-pub use adopt::{Adopted, Draft};
+pub use adopt::{Adopted, Draft, record_bytes};
 pub use answers::{Request, Running, Sender, Standing, Turn};
 pub use disk::{Disk, LocalDisk, UnsyncedDisk};
 pub use entry::Record;

@@ -210,6 +210,7 @@ impl Journal {
                 let slot = Slot {
                     room,
                     length: record.meta.length,
+                    record_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
                     is_begun: true,
                     is_keyed: record.answer.is_some(),
                     place: Place::Files,

@@ -149,6 +149,40 @@ fn no_byte_of_a_form_is_written_again() {
 }
 
 #[test]
+fn forms_of_many_files_and_much_text_are_taken_in_bounded_memory() {
+    let site = Builder::default()
+        .set("durability", "os")
+        .start_without_mongodb();
+    let client = site.client();
+    let before = site.sidecar_peak_kib();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let forms: Vec<_> = (0..12)
+            .map(|number| {
+                let (files, text_bytes) = if number % 2 == 0 {
+                    (1000, 1900)
+                } else {
+                    (60, 1000)
+                };
+                let client = client.clone();
+                scope.spawn(move || (files, client.post_form(None, files, text_bytes)))
+            })
+            .collect();
+        forms.into_iter().map(|form| form.join().unwrap()).collect()
+    });
+    for (count, answer) in &answers {
+        assert_eq!(files(answer).len(), *count);
+    }
+    let more = site.sidecar_peak_kib() - before;
+    assert!(more < 48 * 1024, "{more} KiB");
+    // What is large is answered at once, and does not stand in memory for so long.
+    let wait = [FORM, ("Prefer", "wait=60")];
+    let part = ("name=\"f\"; filename=\"f\"", &b"x"[..]);
+    let answer = client.post("/files", &wait, &form(&[part; 65]));
+    assert_eq!(files(&answer).len(), 65);
+    assert_eq!(answer.header("preference-applied"), "");
+}
+
+#[test]
 fn nginx_and_sidecar_write_a_form_once_together() {
     let site = Site::without_mongodb();
     let content = noise(4, 32 * 1024 * 1024);
@@ -242,6 +276,10 @@ fn what_is_no_whole_form_is_refused_and_leaves_nothing() {
         ("name=\"a\"; filename=\"a\"", b"x"),
         ("name=\"t\"", &[b't'; 9000]),
     ]);
+    // 1,023 files of nothing that would keep 8 KiB of text each.
+    client
+        .post_form(None, 1023, 8000)
+        .assert_problem(413, "too-much-metadata");
     for (header, body, status) in [
         (FORM, cut, 400),
         (FORM, &with_stray(b"x"), 400),

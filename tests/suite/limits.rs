@@ -29,6 +29,20 @@ fn a_subject_that_comes_too_often_gets_429_and_others_do_not() {
         assert!((1..=60).contains(&pause), "{pause}");
         assert_eq!(spool_changed(&site), before);
     }
+    // Each file of a form is one upload.
+    let bearer = |subject: &str| keys.bearer(&["--scope", "upload", "--sub", subject]);
+    let (carol, dave) = (bearer("carol"), bearer("dave"));
+    client
+        .post_form(Some(&dave), 3, 0)
+        .assert_problem(413, "form-too-large");
+    assert_eq!(client.post_form(Some(&carol), 2, 0).status, 201);
+    client
+        .post_form(Some(&carol), 1, 0)
+        .assert_problem(429, "too-many-uploads");
+    client
+        .post_form(Some(&dave), 2, 0)
+        .assert_problem(429, "too-many-uploads");
+    assert_eq!(site.entries("incoming"), 6);
     // Without tokens an address is a subject.
     let open = limited(Builder::default()).start_with_uri(NOWHERE);
     let statuses = [(); 3].map(|()| open.client().post("/files", &[], b"x").status);
@@ -43,33 +57,43 @@ fn a_subject_with_too_many_pending_bytes_gets_429_until_they_are_committed() {
     let keys = Keys::make();
     let site = keys
         .guard(Builder::default())
-        .set("subject_pending_bytes", 10)
+        .set("subject_pending_bytes", 10_000)
         .start(&mongo);
     let client = site.client();
     let bearer = |subject: &str| keys.bearer(&["--scope", "upload", "--sub", subject]);
     let (alice, bob) = (bearer("alice"), bearer("bob"));
     let upload =
         |bearer: &str, body: &[u8]| client.post("/files", &[("Authorization", bearer)], body);
-    assert_eq!(upload(&alice, b"123456").status, 201);
+    // Each record counts as a kibibyte beside the body.
+    assert_eq!(upload(&alice, &noise(1, 6000)).status, 201);
     let before = spool_changed(&site);
     let answer = announce(
         &site,
         "/files",
-        &["Content-Length: 5", &format!("Authorization: {alice}")],
+        &["Content-Length: 5000", &format!("Authorization: {alice}")],
     );
     answer.assert_problem(429, "too-much-pending");
     assert!(!answer.header("retry-after").is_empty());
     assert_eq!(spool_changed(&site), before);
     let token = alice.strip_prefix("Bearer ").unwrap();
-    let chunked = client.post_chunked(&format!("/files?token={token}"), b"12345");
+    let chunked = client.post_chunked(&format!("/files?token={token}"), &noise(1, 2000));
     chunked.assert_problem(429, "too-much-pending");
     assert_eq!(site.status()["uploads"]["refused"]["quota"], 2);
-    assert_eq!(upload(&alice, b"1234").status, 201);
-    assert_eq!(upload(&bob, b"1234567890").status, 201);
+    assert_eq!(upload(&alice, &noise(2, 1900)).status, 201);
+    assert_eq!(upload(&bob, &noise(3, 8900)).status, 201);
     assert_eq!(site.entries("incoming"), 3);
+    // Empty files cost what is written of them, and texts what each file keeps of them.
+    let carol = bearer("carol");
+    let send = |files, text_bytes| client.post_form(Some(&carol), files, text_bytes);
+    send(9, 0).assert_problem(429, "too-much-pending");
+    send(4, 3000).assert_problem(429, "too-much-pending");
+    assert_eq!(site.entries("incoming"), 3);
+    assert_eq!(send(8, 0).status, 201);
+    send(2, 0).assert_problem(429, "too-much-pending");
     mongo.heal();
     site.wait_until_committed();
-    assert_eq!(upload(&alice, b"1234567890").status, 201);
+    assert_eq!(upload(&alice, &noise(4, 8900)).status, 201);
+    assert_eq!(send(8, 0).status, 201);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::form::MOST_PARTS;
 use crate::spool::Spool;
 
 /// Reads a form with the boundary `b`, its parts given as head and bytes.
@@ -22,7 +23,7 @@ fn read_body(body: &[u8]) -> Result<Form, Problem> {
     std::fs::write(scratch.path().join("0000000001"), body).unwrap();
     let spool = Spool::open(scratch.path()).unwrap();
     let body = spool.claim(b"0000000001", None).unwrap();
-    read(&body, b"b", Metadata::default())
+    read(&body, b"b", &Metadata::default(), MOST_PARTS).map(Option::unwrap)
 }
 
 fn texts(form: &Form) -> serde_json::Value {

@@ -8,7 +8,7 @@ use super::super::adopt::{Adopted, Draft, at};
 use super::super::answers::Seat;
 use super::super::entry::Record;
 use super::super::error::AdoptError;
-use super::super::index::Place;
+use super::super::index::{Place, Totals};
 use super::queue::{Queued, Waiter};
 use super::{Journal, Position, frame};
 use crate::file::{FileId, Window};
@@ -62,8 +62,9 @@ impl Journal {
         let (generation, place) = self.append(frame, 1).map_err(at("write to the log"))?; // 2, 3
         // The kernel may have told another thread of a lost page that was ours.
         self.check_poison()?;
+        let record_bytes = position.record().length;
         let place = Place::Log(position.placed(generation, place));
-        Ok(self.enter(record, place))
+        Ok(self.enter(record, record_bytes, place))
     }
 
     /// The same for a small body that came with its head, in steps that wait for nothing: the
@@ -81,7 +82,7 @@ impl Journal {
         waiter: Box<dyn Waiter>,
     ) -> Result<(), AdoptError> {
         let body = Received::Passed(body);
-        let reserved = self.admit_into(free, body.length())?;
+        let reserved = self.admit_into(free, Totals::of(body.length()))?;
         let framed = self.frame(body, draft)?;
         let queued = Queued {
             record: framed.record,

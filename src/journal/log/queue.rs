@@ -219,8 +219,9 @@ impl Journal {
             .and_then(|(generation, place)| {
                 // The kernel may have told another thread of a lost page that was ours.
                 self.check_poison()?;
+                let record_bytes = position.record().length;
                 let place = Place::Log(position.placed(generation, place));
-                Ok(self.enter(record, place))
+                Ok(self.enter(record, record_bytes, place))
             });
         waiter.told(adopted);
     }

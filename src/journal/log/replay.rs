@@ -144,6 +144,7 @@ impl Journal {
         let slot = Slot {
             room: Room::Incoming,
             length: position.body().length,
+            record_bytes: position.record().length,
             is_begun: true,
             is_keyed: answer.is_some(),
             place: Place::Log(position),

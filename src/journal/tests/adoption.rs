@@ -42,9 +42,10 @@ fn an_adopted_upload_is_a_record_and_a_body_and_nothing_else() {
     assert_eq!(room(&journal, id), Some(Room::Incoming));
     assert_eq!(journal.work(), [(id, UnixMillis(0))]);
     assert_eq!(content(&journal, id), b"hello");
+    let record = &files[&format!("incoming/{id}.json")];
     let totals = Totals {
-        entries: 1,
-        bytes: 5,
+        record_bytes: record.len().try_into().unwrap(),
+        ..Totals::of(5)
     };
     assert_eq!(journal.totals(Room::Incoming), totals);
     assert_eq!(
@@ -166,21 +167,24 @@ fn assert_full(refusal: Option<AdoptError>, text: &str) {
 
 #[test]
 fn the_mark_of_bytes_is_reached_exactly_and_those_that_were_let_in_pass_it_by_an_eighth() {
+    let record_bytes = {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        scratch.adopt(&journal, b"12345");
+        journal.totals(Room::Incoming).record_bytes
+    };
     let mut scratch = Scratch::new();
-    scratch.limits.max_bytes = 10;
+    scratch.limits.max_bytes = 10 + record_bytes;
     let journal = scratch.journal();
     scratch.adopt(&journal, b"12345");
-    assert_full(
-        scratch.try_adopt(&journal, b"1234567").err(),
-        "5 bytes are pending",
-    );
-    assert_full(journal.check_admission(6).err(), "5 bytes are pending");
+    let pending = format!("{} bytes are pending", 5 + record_bytes);
+    assert_full(journal.check_admission(6).err(), &pending);
     journal.check_admission(5).unwrap();
-    let last = scratch.adopt(&journal, b"12345");
-    assert_full(
-        scratch.try_adopt(&journal, b"12").err(),
-        "10 bytes are pending",
-    );
+    let eighth = usize::try_from(scratch.limits.max_bytes / 8).unwrap();
+    let too_long = vec![b'x'; 5 + eighth + 1];
+    assert_full(scratch.try_adopt(&journal, &too_long).err(), &pending);
+    let last = scratch.adopt(&journal, &too_long[1..]);
+    assert_full(scratch.try_adopt(&journal, b"1").err(), "bytes are pending");
     assert_eq!(
         scratch.names().len(),
         4,

@@ -2,18 +2,22 @@
 
 use super::disk::Fault;
 use super::operations::{Entry, Place, Stage, check, check_after_restart, unchanged};
-use super::scratch::draft;
+use super::scratch::{Scratch, draft};
 use crate::file::{FileId, Window};
-use crate::journal::{AdoptError, Adopted, Disk as _, Room};
+use crate::journal::{AdoptError, Adopted, Disk as _, Journal, Room, Totals, record_bytes};
 
 const BODY: &[u8] = b"--b one --b two --b three --b--";
 
 /// Adopts a form of three parts; they need not look like parts here.
 fn adopt_form(stage: &Stage) -> Result<Vec<Adopted>, AdoptError> {
-    let body = stage.scratch.spooled(BODY);
+    adopt_parts(&stage.scratch, &stage.journal)
+}
+
+fn adopt_parts(scratch: &Scratch, journal: &Journal) -> Result<Vec<Adopted>, AdoptError> {
+    let body = scratch.spooled(BODY);
     let window = |offset| Window { offset, length: 3 };
     let parts = [4, 12, 20].map(|offset| (window(offset), draft()));
-    stage.journal.adopt_form(&body, parts.into())
+    journal.adopt_form(&body, parts.into())
 }
 
 fn calls_of_a_form() -> Vec<&'static str> {
@@ -60,6 +64,42 @@ fn the_parts_of_a_form_are_entries_that_share_one_body() {
         std::os::unix::fs::FileExt::read_exact_at(&*file, &mut bytes, window.offset).unwrap();
         assert_eq!(&bytes, content);
     }
+}
+
+/// A form of three files: what it takes, and a journal that has just too little of that.
+#[test]
+fn the_marks_count_every_part_of_a_form_and_its_record() {
+    let scratch = Scratch::new();
+    let journal = scratch.journal();
+    adopt_parts(&scratch, &journal).unwrap();
+    let totals = journal.totals(Room::Incoming);
+    assert_eq!((totals.entries, totals.bytes), (3, 9));
+    let records = 3 * record_bytes(&draft().metadata);
+    assert!((300..=records).contains(&totals.record_bytes), "{totals:?}");
+
+    let body_bytes = u64::try_from(BODY.len()).unwrap();
+    let refusal = |max_entries, max_bytes, min_free_bytes, free_bytes| {
+        let mut scratch = Scratch::new();
+        scratch.limits.max_entries = max_entries;
+        scratch.limits.max_bytes = max_bytes;
+        scratch.limits.min_free_bytes = min_free_bytes;
+        scratch.disk.set_free_bytes(free_bytes);
+        let journal = scratch.journal();
+        let refused = adopt_parts(&scratch, &journal).err();
+        if refused.is_some() {
+            assert_eq!(scratch.names(), Vec::<String>::new());
+            assert_eq!(journal.index().backlog(), Totals::default());
+        }
+        refused.map(|err| err.to_string()).unwrap_or_default()
+    };
+    // Those that were let in may pass the marks by an eighth, and need half of what is to stay free.
+    let needed = body_bytes + records;
+    let most = (0..=needed).find(|most| most + most / 8 >= needed).unwrap();
+    assert_eq!(refusal(3, most, 0, 1 << 30), "");
+    assert!(refusal(2, most, 0, 1 << 30).contains("entries are pending"));
+    assert!(refusal(3, most - 1, 0, 1 << 30).contains("bytes are pending"));
+    assert_eq!(refusal(3, most, 200, records + 100), "");
+    assert!(refusal(3, most, 200, records + 99).contains("bytes are free"));
 }
 
 #[test]

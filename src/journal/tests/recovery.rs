@@ -60,9 +60,10 @@ fn a_pending_record_with_its_body_is_kept() {
             }
         );
         assert_eq!(room(&journal, id(1)), Some(pending));
+        let record = &before[&format!("{pending}/{}.json", id(1))];
         let totals = Totals {
-            entries: 1,
-            bytes: 4,
+            record_bytes: record.len().try_into().unwrap(),
+            ..Totals::of(4)
         };
         assert_eq!(journal.totals(pending), totals);
         assert_eq!(scratch.files(), before);

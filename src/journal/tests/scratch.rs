@@ -45,7 +45,7 @@ impl Scratch {
                 node: 1,
                 durability: Durability::Disk,
                 log_body_bytes: 0,
-                max_bytes: 1000,
+                max_bytes: 100_000,
                 max_entries: 20,
                 min_free_bytes: 0,
                 min_free_inodes: 0,

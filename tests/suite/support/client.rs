@@ -154,6 +154,23 @@ impl Client {
         Uploaded::read(&self.post("/files", &headers, body))
     }
 
+    /// Sends a form of a text and of empty files.
+    pub(crate) fn post_form(
+        &self,
+        bearer: Option<&str>,
+        files: usize,
+        text_bytes: usize,
+    ) -> Answer {
+        let part = "--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n\r\n";
+        let text = "t".repeat(text_bytes);
+        let text = format!("--b\r\nContent-Disposition: form-data; name=t\r\n\r\n{text}\r\n");
+        let body = format!("{text}{}--b--", part.repeat(files));
+        let authorization = bearer.map(|bearer| ("Authorization", bearer));
+        let mut headers = vec![("Content-Type", "multipart/form-data; boundary=b")];
+        headers.extend(authorization);
+        self.post("/files", &headers, body.as_bytes())
+    }
+
     /// Uploads a form of two files and expects a 201; their addresses.
     pub(crate) fn upload_form(&self, contents: [&[u8]; 2]) -> Vec<String> {
         let mut body = Vec::new();
