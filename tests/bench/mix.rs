@@ -12,6 +12,7 @@ use crate::disk::empty;
 use crate::files::{nothing_stays, wait_until_committed};
 use crate::mongo::DATABASE;
 use crate::report::Report;
+use crate::sidecar::NO_MONGODB;
 use crate::stage::Stage;
 use crate::stats::{self, Sample, float, quantile};
 use crate::wire::{Client, Request};
@@ -60,16 +61,11 @@ fn mix(stage: &mut Stage, work: &str) -> Case {
     let there = stage.options.of(100, 300);
     for _ in 0..stage.options.repeat {
         let uri = stage.mongo.uri();
-        case.round("gridspool", || {
-            stage.begin(&uri, &nothing_stays())?;
-            stage.sidecar.wait_until_up();
-            let address = stage.gridspool.address();
-            let known = uploaded(address, there)?;
-            wait_until_committed(stage);
-            measured(stage, address, &known, seconds)
+        case.round("gridspool", || gridspool(stage, &uri, there, seconds));
+        // What is not committed is read as well, from the journal.
+        case.round("gridspool, MongoDB stopped", || {
+            gridspool(stage, NO_MONGODB, there, seconds)
         });
-        stage.end();
-        stage.mongo.forget(DATABASE);
         let alone = stage.alone.address();
         case.round("nginx alone", || {
             let known = uploaded(alone, there)?;
@@ -80,8 +76,26 @@ fn mix(stage: &mut Stage, work: &str) -> Case {
     }
     case.compare("gridspool", "nginx alone", RATE, Goal::AtLeast(0.85));
     case.compare("gridspool", "nginx alone", SMALL_READS, Goal::AtMost(3.0));
+    let stopped = "gridspool, MongoDB stopped";
+    case.compare(stopped, "nginx alone", RATE, Goal::None);
+    case.compare(stopped, "nginx alone", SMALL_READS, Goal::None);
     case.judge("gridspool", MEMORY, Goal::AtMost(MEMORY_MIB));
     case
+}
+
+fn gridspool(stage: &mut Stage, uri: &str, there: u64, seconds: f64) -> Result<Sample, String> {
+    stage.begin(uri, &nothing_stays())?;
+    let address = stage.gridspool.address();
+    let known = uploaded(address, there)?;
+    if uri != NO_MONGODB {
+        wait_until_committed(stage);
+    }
+    let sample = measured(stage, address, &known, seconds);
+    stage.end();
+    if uri != NO_MONGODB {
+        stage.mongo.forget(DATABASE);
+    }
+    sample
 }
 
 /// One repetition.
