@@ -3,6 +3,10 @@
 //! Each of them stands in `nginx.conf.d/gridspool/` too. This room must never know what is behind
 //! the URIs.
 
+use std::fmt::Write as _;
+
+use md5::Digest as _;
+
 use crate::file::{FileId, FileKey, FileMeta};
 
 /// Names the spool file of a request's body; nginx sets it on every request, empty without a body.
@@ -95,6 +99,59 @@ pub fn store_uri(key: &FileKey, meta: &FileMeta) -> String {
         STORE
     };
     format!("{location}/{}/{}", key.to_segment(), version(meta))
+}
+
+/// Bytes in a slice of a committed file, as `slices.conf` has it.
+pub const SLICE_BYTES: u64 = 2040 * 1024;
+
+/// The slices of one content in nginx's cache.
+#[derive(Debug, Clone)]
+pub struct Slices {
+    uri: String,
+    length: u64,
+}
+
+impl Slices {
+    /// Those of this file, from its first byte to its last.
+    pub fn of(key: &FileKey, meta: &FileMeta) -> Self {
+        Self {
+            uri: store_uri(key, meta),
+            length: meta.length,
+        }
+    }
+
+    /// Where nginx has them, below the directory of the cache: the digest of a slice's key, in two levels
+    /// of directories that are called by its last digits (`levels=1:2`).
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        (0..self.length.div_ceil(SLICE_BYTES)).map(|slice| {
+            let begin = slice * SLICE_BYTES;
+            let key = format!("{}bytes={begin}-{}", self.uri, begin + SLICE_BYTES - 1);
+            let mut digits = String::new();
+            for byte in md5::Md5::digest(key) {
+                // A text takes all that it is given.
+                write!(digits, "{byte:02x}").unwrap_or_default();
+            }
+            let (rest, last) = digits.split_at(31);
+            let (_, middle) = rest.split_at(29);
+            format!("{last}/{middle}/{digits}")
+        })
+    }
+}
+
+/// The content that a file of nginx's cache has a slice of, as its head says; `None` if it is none of
+/// [`STORE`].
+pub fn content_in(head: &[u8]) -> Option<(FileKey, String)> {
+    const MARK: &[u8] = b"\nKEY: ";
+    let at = head.windows(MARK.len()).position(|bytes| bytes == MARK)?;
+    let key = head
+        .get(at + MARK.len()..)?
+        .split(|&byte| byte == b'\n')
+        .next()?;
+    let path = str::from_utf8(key).ok()?.strip_prefix(STORE)?;
+    let mut segments = path.rsplit('/');
+    let version = segments.next()?.split("bytes=").next()?;
+    let key = FileKey::from_segment(segments.next()?)?;
+    Some((key, version.to_owned()))
 }
 
 /// The part of [`store_uri`] that tells contents under one key apart.

@@ -203,6 +203,11 @@ pub async fn run(
         stopping.clone(),
         sweep_spool,
     ));
+    let (cleared, stop_clearing, interval) = (node.clone(), stopping.clone(), config.cache_check);
+    tasks.spawn(keep_going("cache", stopping.clone(), move || {
+        let (node, stop) = (cleared.clone(), stop_clearing.clone());
+        async move { node.delivery.watch_cache(interval, stop).await }
+    }));
     tasks.spawn(committer.run(stopping.clone(), config.stop_grace / 2));
     log::info!(
         "node {} serves nginx on {}",

@@ -177,6 +177,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// How long a stop may take.
     pub stop_grace: Duration,
+    /// How often nginx's cache is looked through for files that are gone.
+    pub cache_check: Duration,
     /// `env_logger`'s filter.
     pub log: String,
 }

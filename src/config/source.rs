@@ -215,6 +215,9 @@ impl<'a> Source<'a> {
                 spool_orphan: self.seconds("spool_orphan_seconds"),
             },
             stop_grace: self.seconds("stop_grace_seconds"),
+            cache_check: self
+                .seconds("cache_check_seconds")
+                .max(Duration::from_secs(1)),
             log: self.text("log"),
         };
         if config.commit.retry_first > config.commit.retry_max {

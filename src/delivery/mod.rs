@@ -4,6 +4,7 @@
 //! deleted whatever a commit in flight still writes. Descriptions are kept for a moment, as they
 //! never change: a file that many ask for is looked up once. This room must never know HTTP.
 
+mod cached;
 mod look;
 mod recent;
 mod refresh;
@@ -298,6 +299,15 @@ impl Delivery {
     /// # Errors
     /// As [`Delivery::find`]; the file may be gone or not, and the delete can be repeated.
     pub async fn delete(&self, key: &FileKey) -> Result<Deleted, DeliveryError> {
+        let cached = self.cached(key).await;
+        let deleted = self.delete_everywhere(key).await?;
+        if let (Deleted::Gone | Deleted::ToClear(_), Some(slices)) = (deleted, cached) {
+            self.empty(slices).await;
+        }
+        Ok(deleted)
+    }
+
+    async fn delete_everywhere(&self, key: &FileKey) -> Result<Deleted, DeliveryError> {
         if let FileKey::Id(id) = *key {
             match self.on_disk(move |journal| journal.delete(id)).await? {
                 Deletion::Done => {
@@ -327,6 +337,12 @@ impl Delivery {
             return Ok(self.peers.delete(owner, id).await?);
         }
         Ok(self.store.remove(key).await?)
+    }
+
+    /// Forgets what a file was described as: it is no longer that.
+    pub fn forget_description(&self, key: &FileKey) {
+        self.stored.forget(key);
+        self.foreign.forget(key);
     }
 
     /// Forgets a file that was deleted, whatever keys it went by.

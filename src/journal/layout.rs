@@ -93,8 +93,8 @@ impl Layout {
         self.data.join("spool")
     }
 
-    /// Where nginx caches slices. Named here only so that it is made with the others.
-    fn cache(&self) -> PathBuf {
+    /// Where nginx caches slices.
+    pub fn cache(&self) -> PathBuf {
         self.data.join("cache")
     }
 

@@ -16,6 +16,7 @@ mod balancer;
 mod balancer_faults;
 mod browser;
 mod cache;
+mod cleared;
 mod cluster;
 mod conditional;
 mod delete;

@@ -11,15 +11,27 @@ use super::{Process, Site, eventually};
 impl Site {
     /// How many files nginx's cache has.
     pub(crate) fn cached_files(&self) -> usize {
+        self.cached().len()
+    }
+
+    /// How many bytes they have.
+    pub(crate) fn cached_bytes(&self) -> usize {
+        let bytes: u64 = self.cached().iter().sum();
+        usize::try_from(bytes).expect("a number")
+    }
+
+    /// The lengths of all files of nginx's cache.
+    fn cached(&self) -> Vec<u64> {
         let mut open = vec![self.data_dir().join("cache")];
-        let mut files = 0;
+        let mut files = Vec::new();
         while let Some(directory) = open.pop() {
             for entry in std::fs::read_dir(directory).expect("a directory") {
                 let path = entry.expect("a name").path();
-                if path.is_dir() {
-                    open.push(path);
-                } else {
-                    files += 1;
+                // nginx may have named or removed it since.
+                match std::fs::metadata(&path) {
+                    Ok(found) if found.is_dir() => open.push(path),
+                    Ok(found) => files.push(found.len()),
+                    Err(_) => {}
                 }
             }
         }
