@@ -49,6 +49,7 @@ struct Reader {
     /// Chunks in one answer.
     at_once: u64,
     permit: Arc<OwnedSemaphorePermit>,
+    file: StoredFile,
     /// The bytes of all chunks before `next_n` that were not passed on.
     held: Vec<Bytes>,
 }
@@ -190,6 +191,7 @@ impl Bucket {
             last_n: last,
             at_once,
             permit,
+            file: file.clone(),
             held: Vec::new(),
         };
         if self.may_read_nearest(&file.key) {
@@ -235,11 +237,15 @@ impl Bucket {
             };
             let answer = Answer(batch, Arc::clone(&reader.permit));
             let taken = reader.take(&Bytes::from_owner(answer))?;
+            if !reader.held.is_empty() {
+                self.require_same(&reader.file).await?;
+            }
             if !pass_on(std::mem::replace(&mut reader.held, taken), sender).await {
                 return Ok(());
             }
         }
         reader.finish()?;
+        self.require_same(&reader.file).await?;
         pass_on(std::mem::take(&mut reader.held), sender).await;
         Ok(())
     }

@@ -11,7 +11,9 @@ use mongodb::bson::{Bson, RawDocument, RawDocumentBuf};
 use serde_json::{Map, Value, json};
 use sha2::Digest as _;
 
+use super::{Bucket, document, error};
 use crate::file::{MediaType, Metadata, Revision};
+use crate::store::{StoreError, StoredFile};
 
 /// Names of fields with a media type, the most telling first, without regard to case and signs between
 /// their words: `contentType` of most drivers, `_contentType` of Spring, `mimetype` of many programs.
@@ -23,6 +25,30 @@ const READING: [&str; 5] = ["access", "count", "download", "hits", "view"];
 
 /// The last moment that relaxed Extended JSON writes as a date, in milliseconds: the end of the year 9999.
 const LAST_OF_RFC_3339: i64 = 253_402_300_799_999;
+
+impl Bucket {
+    /// Sees that chunks which were read just now are those of the file as it was described: whoever
+    /// replaces a file takes its document away before its chunks. One of ours is never replaced.
+    ///
+    /// # Errors
+    /// `Unavailable`: it has been replaced, or nobody can tell.
+    pub(super) async fn require_same(&self, file: &StoredFile) -> Result<(), StoreError> {
+        let Some(known) = file.meta.revision else {
+            return Ok(());
+        };
+        let (files, id) = (self.files(), document::id_of(file)?);
+        let found = self.bounded(async move { files.find_one(document::is("_id", &id)).await });
+        let found = found.await.map_err(|err| error::of_read(&err))?;
+        if found.is_some_and(|found| revision(&found) == known) {
+            Ok(())
+        } else {
+            let key = &file.key;
+            Err(StoreError::Unavailable(format!(
+                "{key:?} was replaced while it was read"
+            )))
+        }
+    }
+}
 
 /// The first type of a file's document that is one.
 pub(super) fn content_type(document: &RawDocument) -> Option<MediaType> {

@@ -25,12 +25,8 @@ pub(super) async fn slice(
     let key = FileKey::from_segment(part("key")).ok_or_else(Problem::not_found)?;
     let found = node.delivery.find_here(&key).await?;
     let meta = found.meta().ok_or_else(Problem::not_found)?;
-    if accel::version(meta) != part("version") {
-        // Another writer has replaced it since nginx was sent here.
-        return match &found {
-            Found::Stored { file, .. } => download::answer_stored(&request, file, None),
-            Found::Kept(_) | Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
-        };
+    if let Some(other) = other_version(&request, &found, part("version")) {
+        return other;
     }
     let length = meta.length;
     let header = request.headers().get(header::RANGE);
@@ -53,9 +49,37 @@ pub(super) async fn slice(
     let bytes = node.delivery.read(&found, range).await?;
     let mut bytes = bytes.ok_or_else(Problem::not_found)?;
     // The first bytes are waited for: what is missing from the start gets a proper answer.
-    let first = bytes.next().await.transpose()?;
+    let first = match bytes.next().await.transpose() {
+        Err(err) if meta.revision.is_some() => {
+            // It may have been replaced within the time for which its description is kept.
+            node.delivery.forget_description(&key);
+            let found = node.delivery.find_here(&key).await?;
+            let other = other_version(&request, &found, part("version"));
+            return other.unwrap_or_else(|| Err(err.into()));
+        }
+        first => first?,
+    };
     let body = stream::iter(first.map(Ok)).chain(bytes.map(|item| item.inspect_err(cut_off)));
     Ok(answer.body(SizedStream::new(size, body)))
+}
+
+/// Sends nginx on to another content, if a file has been replaced since nginx was sent for this one; 404
+/// if there is none any more. nginx takes no slices of two contents for one file.
+fn other_version(
+    request: &HttpRequest,
+    found: &Found,
+    version: &str,
+) -> Option<Result<HttpResponse, Problem>> {
+    let Some(meta) = found.meta() else {
+        return Some(Err(Problem::not_found()));
+    };
+    if accel::version(meta) == version {
+        return None;
+    }
+    Some(match found {
+        Found::Stored { file, .. } => download::answer_stored(request, file, None),
+        Found::Kept(_) | Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
+    })
 }
 
 /// The head is out already: all that is left is to break the connection off, so that nobody takes

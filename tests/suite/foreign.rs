@@ -170,6 +170,42 @@ fn a_file_that_is_replaced_under_its_id_is_soon_another_for_every_question() {
 }
 
 #[test]
+fn no_answer_mixes_two_contents_of_a_file_that_is_replaced_while_its_description_is_kept() {
+    let mongo = Mongo::start();
+    let site = Builder::default().start(&mongo);
+    let client = site.client();
+    let second = 1_700_000_000_000;
+    let date = |millis| doc! { "uploadDate": DateTime::from_millis(millis) };
+    let (old, new) = (noise(1, 5_000_000), noise(2, 5_000_000));
+    for round in 0..3 {
+        let key = format!("round-{round}");
+        let path = format!("/files/{key}");
+        store(&mongo, &key.clone().into(), &old, date(second));
+        // nginx has the first slice of the old one now.
+        let first = client.get_with(&path, &[("Range", "bytes=0-9")]);
+        assert!(first.body == old[..10]);
+        store(&mongo, &key.into(), &new, date(second + 1));
+        let content_of = |answer: &Answer| {
+            let is_old = answer.header("etag") == first.header("etag");
+            if is_old { &old } else { &new }
+        };
+        eventually("the new one is served", || {
+            for (from, to) in [(2_100_000, 2_200_000), (4_900_000, 4_999_999), (0, 9)] {
+                let range = format!("bytes={from}-{to}");
+                let part = client.get_with(&path, &[("Range", &range)]);
+                assert_eq!(part.status, 206, "{part:?}");
+                assert!(part.body == content_of(&part)[from..=to], "{range}");
+            }
+            // One that began with the old one breaks off where the new one begins.
+            let whole = client.try_ask("GET", &path, &[]).ok()?;
+            assert_eq!(whole.status, 200);
+            assert!(whole.body == *content_of(&whole));
+            (whole.body == new).then_some(())
+        });
+    }
+}
+
+#[test]
 fn what_other_drivers_say_of_their_files_is_told_as_far_as_it_can_be() {
     let mongo = Mongo::start();
     let site = Builder::default().start(&mongo);
