@@ -4,9 +4,10 @@
 # Wants all other lib files.
 shopt -s inherit_errexit nullglob
 
-# Reads the words of the command line into `nodes` and `replicas`, which stay empty without them.
+# Reads the words of the command line into `nodes` and `replicas`, which stay empty without them, and into
+# `origins`.
 cluster_options() { # [WORD]...
-  nodes='' replicas=''
+  nodes='' replicas='' origins=()
   while (($# > 0)); do
     case $1 in
       --nodes | --replicas)
@@ -14,9 +15,15 @@ cluster_options() { # [WORD]...
         printf -v "${1#--}" %s "$2"
         shift 2
         ;;
+      --origin)
+        (($# >= 2)) || die_usage "$1 needs a value"
+        origins+=("$2")
+        shift 2
+        ;;
       *) only_help "$@" ;;
     esac
   done
+  check_origins "${origins[@]}"
   [[ -z ${replicas} || ${replicas} -lt 8 ]] || die_usage "--replicas: more than 7 members cannot vote"
 }
 
@@ -34,6 +41,15 @@ recall_cluster() {
   [[ -z ${last} || ${last} == "${nodes} ${replicas}" ]] \
     || die_config "${home} has ${last_nodes} nodes and ${last_replicas} replicas: choose another GRIDSPOOL_HOME"
   printf '%s %s\n' "${nodes}" "${replicas}" >"${home}/cluster"
+}
+
+# Completes `origins` from the last run.
+recall_origins() {
+  if ((${#origins[@]} > 0)); then
+    printf '%s\n' "${origins[@]}" >"${home}/origins"
+  elif [[ -s ${home}/origins ]]; then
+    mapfile -t origins <"${home}/origins"
+  fi
 }
 
 # Prints where the nginx of node NUMBER listens: each has two ports, behind the balancer's.
@@ -87,10 +103,11 @@ write_balancer_files() {
 
 # Sees that all nodes run, each by a scripts/up of its own, and sets `node_urls`.
 start_nodes() {
-  local number other address peers
+  local number other address peers origin options
   node_urls=()
   if [[ ! -s ${home}/peer.key ]]; then
-    openssl rand -hex 32 >"${home}/peer.new"
+    (umask 077 && openssl rand -hex 32 >"${home}/peer.new")
+    chmod 0640 -- "${home}/peer.new"
     mv -- "${home}/peer.new" "${home}/peer.key"
   fi
   chgrp -- "${service_group}" "${home}/peer.key"
@@ -103,9 +120,11 @@ start_nodes() {
     done
     address=$(node_address "${number}")
     say "node ${number}, with everything in ${home}/nodes/${number}:"
+    options=()
+    for origin in "${origins[@]}"; do options+=(--origin "${origin}"); done
     GRIDSPOOL_HOME=${home}/nodes/${number} GRIDSPOOL_PORT=${address##*:} GRIDSPOOL_TLS_PORT=$((${address##*:} + 1)) \
       GRIDSPOOL_NODE=${number} GRIDSPOOL_PEERS=${peers:-none} GRIDSPOOL_PEER_KEY=${home}/peer.key \
-      GRIDSPOOL_MONGODB_URI=${mongodb_uri} "${checkout}/scripts/up" >/dev/null
+      GRIDSPOOL_MONGODB_URI=${mongodb_uri} "${checkout}/scripts/up" "${options[@]}" >/dev/null
     node_urls+=("http://${address}")
   done
   # As a home of a single node has them, for scripts/token.

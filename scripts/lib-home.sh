@@ -42,7 +42,7 @@ choose_user() { # PATH...
 
 # Makes the service's directories and finds a place for the sockets.
 make_service_directories() {
-  local directory owner longest=/gridspool.sock
+  local directory owner place longest=/gridspool.sock
   for directory in "${service_directories[@]/#/"${home}/"}"; do
     install -d -m 0750 -- "${directory}"
     owner=$(stat -c %U -- "${directory}")
@@ -50,8 +50,15 @@ make_service_directories() {
     [[ ${owner} == "${service_user}" ]] || chown -R -- "${service_user}:${service_group}" "${directory}"
   done
   find_sockets
-  if ((${#sockets} + ${#longest} > 107)) || [[ ! -d ${sockets} ]]; then
-    sockets=$(mktemp -d /tmp/gridspool.XXXXXXXX)
+  if [[ -z ${sockets} ]] || ((${#sockets} + ${#longest} > 107)); then
+    place=/tmp
+    # Nobody else gets into this one at all; nor does another user whose processes these would be.
+    owner=$(id -u -- "${service_user}")
+    if [[ -n ${XDG_RUNTIME_DIR-} && ${owner} == "${EUID}" ]]; then
+      look_whose "${XDG_RUNTIME_DIR}" "${EUID}"
+      [[ -z ${private} ]] || place=${XDG_RUNTIME_DIR}
+    fi
+    sockets=$(mktemp -d -- "${place}/gridspool.XXXXXXXX")
     chown -- "${service_user}:${service_group}" "${sockets}"
     printf '%s\n' "${sockets}" >"${home}/sockets"
     say "${home} is too deep for unix sockets: they are in ${sockets}"
@@ -107,13 +114,14 @@ make_certificate() {
 }
 
 write_nginx_files() {
-  local user=- peer options=()
+  local user=- peer origin options=()
   # Only root's nginx may name a user, and then it must: its workers' files are the sidecar's.
   [[ ${service_user} != root ]] || user=root
   # As the sidecar reads them.
   for peer in ${GRIDSPOOL_PEERS-}; do
     [[ ${peer} == none ]] || options+=(--peer "${peer}")
   done
+  for origin in "${origins[@]}"; do options+=(--origin "${origin}"); done
   rm -rf -- "${home}/nginx"
   "${checkout}/scripts/nginx-conf" --data-dir "${home}/data" --socket "${sockets}/gridspool.sock" \
     --http "127.0.0.1:${port}" --https "127.0.0.1:${tls_port}" --certificate "${home}/tls/certificate.pem" \

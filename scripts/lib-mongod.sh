@@ -65,20 +65,41 @@ choose_mongodb() {
 # Sees that our own mongods run, and sets `mongodb_uri` to them: one, or so many with numbers in their
 # names. Wants `mongod` and `python`.
 start_mongods() { # [REPLICAS]
-  local ports=() suffixes=('') place
+  local ports=() suffixes=('') place password
   [[ ! -e ${home}/mongodb.port ]] || read -ra ports <"${home}/mongodb.port"
   if [[ -n ${1-} ]]; then
     suffixes=()
     for ((place = 1; place <= $1; place++)); do suffixes+=("-${place}"); done
   fi
+  make_mongodb_keys
   for place in "${!suffixes[@]}"; do
     start_mongod "${suffixes[place]}"
   done
+  password=$(<"${home}/mongodb.password")
   # Every time: an earlier run may have been cut before this, or a port may have changed.
-  "${python}" "${checkout}/scripts/replica-set.py" "${ports[@]}" >&2
+  GRIDSPOOL_MONGODB_PASSWORD=${password} "${python}" -B "${checkout}/scripts/replica-set.py" "${ports[@]}" >&2
   printf -v mongodb_uri ',127.0.0.1:%s' "${ports[@]}"
-  mongodb_uri="mongodb://${mongodb_uri#,}/?replicaSet=gridspool"
+  mongodb_uri="mongodb://gridspool:${password}@${mongodb_uri#,}/?replicaSet=gridspool&authSource=admin"
 }
+
+# Makes the key by which members know each other, and the password of the user whom they let in: every user
+# and program of this host reaches their ports. Both are nobody else's from their first byte on.
+make_mongodb_keys() (
+  umask 077
+  make_secret() { # FILE [COMMAND]...
+    local file=$1 secret
+    shift
+    [[ ! -s ${file} ]] || return 0
+    secret=$(openssl rand -hex 32)
+    # The inner shell expands these.
+    # shellcheck disable=SC2016
+    "$@" bash -c 'umask 077 && cat >"$1.new" && mv -- "$1.new" "$1"' bash "${file}" <<<"${secret}"
+  }
+  make_secret "${home}/mongodb.password"
+  # mongod reads no key that its group may read.
+  # shellcheck disable=SC2154  # lib-process.sh has them
+  make_secret "${home}/mongodb/key" "${as_service[@]}"
+)
 
 # Sees that one of them runs, on the port at `place` of start_mongods.
 start_mongod() { # SUFFIX
@@ -93,7 +114,7 @@ start_mongod() { # SUFFIX
     # shellcheck disable=SC2154  # lib-process.sh has them
     "${as_service[@]}" mkdir -p -- "${directory}"
     start_process "${name}" "${mongod}" --dbpath "${directory}" --bind_ip 127.0.0.1 --port "${ports[place]}" \
-      --nounixsocket --replSet gridspool --oplogSize 1024 --wiredTigerCacheSizeGB 0.5 \
+      --nounixsocket --replSet gridspool --keyFile "${home}/mongodb/key" --oplogSize 1024 --wiredTigerCacheSizeGB 0.5 \
       --setParameter diagnosticDataCollectionEnabled=false \
       --setParameter shutdownTimeoutMillisForSignaledShutdown=1000
     say "${name} starts on 127.0.0.1:${ports[place]} (pid ${pid})"

@@ -47,11 +47,24 @@ only_help() {
   exit 0
 }
 
-# Sets `sockets`: run/ below a home, unless that is too deep for the 107 bytes of a socket's path.
+# Sets `sockets`: run/ below a home, unless that is too deep for the 107 bytes of a socket's path. Elsewhere
+# another user may have made a directory of that name since: then it is none of ours, and set to nothing.
 find_sockets() { # [HOME]
-  local of=${1:-${home}}
+  local of=${1:-${home}} owner
   sockets=${of}/run
-  [[ ! -r ${of}/sockets ]] || sockets=$(<"${of}/sockets")
+  [[ -r ${of}/sockets ]] || return 0
+  sockets=$(<"${of}/sockets")
+  owner=$(stat -c '%u' -- "${of}/run" 2>/dev/null || true)
+  look_whose "${sockets}" "${owner}"
+  [[ -n ${private} ]] || sockets=''
+}
+
+# Sets `private` to yes if a path is a directory, and no link to one, of this user and closed to all others.
+look_whose() { # PATH UID
+  local found
+  found=$(stat -c '%F %u %a' -- "$1" 2>/dev/null || true)
+  private=''
+  [[ ${found} != "directory $2 700" ]] || private=yes
 }
 
 # Polls COMMAND for up to SECONDS, with a word every five; sets `awaited` to yes, or to nothing.
@@ -91,6 +104,7 @@ admin_socket() {
       find_sockets
       ;;
   esac
+  [[ -n ${sockets} ]] || die "the directory of its sockets is gone, or another user's: start it anew, by scripts/up"
   admin=${sockets}/admin.sock
 }
 

@@ -72,7 +72,7 @@ db.getSiblingDB("admin").runCommand({"shardCollection": "chat.media.files", "key
   "${mongod}" --dbpath "${directory}" --bind_ip 127.0.0.1 --port "${port}" --nounixsocket --replSet gridspool \
     --wiredTigerCacheSizeGB 0.25 --oplogSize 100 >"${BATS_TEST_TMPDIR}/mongod.log" 3>&- &
   started+=("$!")
-  "${python}" "${checkout}/scripts/replica-set.py" "${port}"
+  "${python}" -B "${checkout}/scripts/replica-set.py" "${port}"
   export GRIDSPOOL_MONGODB_URI="mongodb://127.0.0.1:${port}/?replicaSet=gridspool"
   run -1 --separate-stderr shard --run
   [[ -z ${output} && ${stderr} == *"no mongos, but a member of the replica set gridspool"*"nothing was changed"* ]]

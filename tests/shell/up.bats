@@ -55,7 +55,55 @@ setup() { load helper; }
 
 @test "the MongoDB address is for its owner's eyes only, and works" {
   [[ $(stat -c %a "${GRIDSPOOL_HOME}/mongodb.uri") == 600 ]]
-  [[ $(<"${GRIDSPOOL_HOME}/mongodb.uri") == "mongodb://127.0.0.1:"*"replicaSet="* ]]
+  [[ $(<"${GRIDSPOOL_HOME}/mongodb.uri") == "mongodb://gridspool:"*"@127.0.0.1:"*"replicaSet="* ]]
+}
+
+@test "mongod lets in nobody without the password, and whoever has it" {
+  run -0 find "${GRIDSPOOL_HOME}" -name mongodb.password -perm 600 -o -path '*/mongodb/key' -perm 600
+  [[ ${#lines[@]} == 2 ]]
+  for pymongo in "${GRIDSPOOL_CACHE:-/var/cache/gridspool}"/python-*/bin/python; do
+    ! "${pymongo}" -c 'import pymongo' 2>/dev/null || break
+  done
+  # shellcheck disable=SC2016  # of Python
+  count='import pymongo, sys
+try:
+    print(pymongo.MongoClient(sys.argv[1])["gridspool"]["fs.files"].count_documents({}))
+except pymongo.errors.OperationFailure as err:
+    print("refused", err.code)'
+  uri=$(<"${GRIDSPOOL_HOME}/mongodb.uri")
+  run -0 "${pymongo}" -c "${count}" "mongodb://${uri#*@}"
+  [[ ${output} == "refused 13" ]]
+  run -0 "${pymongo}" -c "${count}" "${uri}"
+  [[ ${output} == [0-9]* ]]
+}
+
+@test "a home that is too deep has its sockets where nobody else gets in, and takes over no directory" {
+  first_home=${GRIDSPOOL_HOME}
+  GRIDSPOOL_HOME=${directory}/$(printf 'd%.0s' {1..90})
+  GRIDSPOOL_PORT=$(free_port)
+  url=http://127.0.0.1:${GRIDSPOOL_PORT}
+  start() {
+    run -0 env GRIDSPOOL_NODE=4 GRIDSPOOL_MONGODB_URI="$(<"${first_home}/mongodb.uri")" GRIDSPOOL_DATABASE=fourth \
+      "$(command -v up)" --origin localhost
+  }
+  start
+  first=$(<"${GRIDSPOOL_HOME}/sockets")
+  [[ $(stat -c %a "${first}") == 700 ]]
+  run -0 down
+  [[ ! -e ${first} ]]
+  # As another user makes it, who has seen its name.
+  mkdir -m 0777 -- "${first}"
+  ((EUID != 0)) || chown nobody -- "${first}"
+  printf '%s\n' "${first}" >"${GRIDSPOOL_HOME}/sockets"
+  run -1 status
+  [[ ${output} == *"another user's"* ]]
+  start
+  [[ $(<"${GRIDSPOOL_HOME}/sockets") != "${first}" ]]
+  run -0 curl --silent --dump-header - --output /dev/null --header 'Origin: http://localhost:5173' "${url}/files/none"
+  [[ ${output} == *'Access-Control-Allow-Origin: http://localhost:5173'* ]]
+  run -0 down
+  [[ -d ${first} ]]
+  rmdir -- "${first}"
 }
 
 @test "a file comes back byte for byte by PUT, POST, chunked and over HTTP/2" {

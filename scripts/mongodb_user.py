@@ -1,0 +1,27 @@
+"""The user whom the mongods of scripts/up let in; for replica-set.py."""
+
+import pymongo
+from pymongo.errors import OperationFailure
+
+USER = "gridspool"
+# Of any database, as nodes and tries on one MongoDB have their own; and what replica-set.py needs.
+ROLES = ["readWriteAnyDatabase", "clusterAdmin"]
+
+AUTHENTICATION_FAILED = 18
+
+
+def has_user(plain: list[pymongo.MongoClient], named: list[pymongo.MongoClient], password: str) -> bool:
+    """Sees that each member knows the user."""
+    unknown = 0
+    for client in named:
+        try:
+            client.admin.command("connectionStatus")
+        except OperationFailure as err:
+            if err.code != AUTHENTICATION_FAILED:
+                raise
+            unknown += 1
+    if unknown == len(named):
+        for client in plain:
+            if client.admin.command("hello")["isWritablePrimary"]:
+                client.admin.command("createUser", USER, pwd=password, roles=ROLES)
+    return unknown == 0
