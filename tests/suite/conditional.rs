@@ -55,6 +55,9 @@ fn what_would_change_a_file_or_fails_its_condition_is_refused_before_its_body() 
     let target = format!("{}?a=b", file.path);
     let refused = announce(&routes.site, &target, &["Content-Length: 9"]);
     refused.assert_problem(405, "method-not-allowed");
+    let headers = ["Content-Length: 9", "If-Match: \"x\""];
+    let refused = announce(&routes.site, "/files", &headers);
+    refused.assert_problem(412, "precondition-failed");
     assert_eq!(spool_changed(&routes.site), before);
     // A name that only looks like an id; names, and a key of another driver.
     let unknown = "/files/0123456789abcdef01234567";

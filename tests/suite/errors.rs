@@ -30,19 +30,20 @@ fn a_body_that_is_longer_than_nginx_takes_and_a_limit_of_the_site_are_problems()
     // nginx knows types by the ends of names, and must not use them here.
     for target in ["POST /files", "PUT /files/a", "PUT /files/a.jpg"] {
         let head = format!("{target} HTTP/1.1\r\nHost: a\r\nContent-Length: 17179869185\r\n\r\n");
-        site.raw(head.as_bytes()).assert_problem(413, "too-large");
+        let refused = site.head_alone(head.as_bytes());
+        refused.assert_problem(413, "too-large");
     }
     assert_nothing_left(&site);
-    // As limit_req and its like refuse, with a status that the site chooses.
+    // As a site may refuse by itself, with whatever status.
     site.change_nginx(&[(
         "gridspool/files.conf",
         "recursive_error_pages on;",
-        "recursive_error_pages on; if ($arg_a) { return 429; } if ($arg_b) { return 503; }",
+        "recursive_error_pages on; if ($arg_a) { return 421; } if ($arg_b) { return 503; }",
     )]);
     for path in ["/files?", "/files/a.jpg?"] {
         let client = site.client();
         let answer = client.get(&format!("{path}a=1"));
-        answer.assert_problem(429, "refused");
+        answer.assert_problem(421, "refused");
         let answer = client.get(&format!("{path}b=1"));
         answer.assert_problem(503, "unavailable");
     }

@@ -1,7 +1,7 @@
 //! Requests written by hand, byte for byte: for what no decent client sends.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -32,6 +32,15 @@ impl Site {
     /// Sends a request to nginx; it should say `Connection: close`.
     pub(crate) fn raw(&self, request: &[u8]) -> Answer {
         Answer::from_wire(&self.wire(request)).expect("an answer of nginx")
+    }
+
+    /// Sends the head of a request and nothing of its body: nginx, which waits a while for what it has
+    /// refused, need not wait for that.
+    pub(crate) fn head_alone(&self, head: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        stream.write_all(head).expect("a head");
+        stream.shutdown(Shutdown::Write).expect("an end");
+        Answer::from_wire(&read_to_end(stream)).expect("an answer of nginx")
     }
 
     /// Sends a request straight to the sidecar, as nobody but nginx can where modes are right.
