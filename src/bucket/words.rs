@@ -263,6 +263,10 @@ mod tests {
                 "9 FailedToParse: can't parse [1m …",
             ),
             (command(2, "BadValue", "a \"needle\""), "2 BadValue: a …"),
+            (
+                command(2, "BadValue", "no such thing: {needle: 1}"),
+                "2 BadValue: no such thing …",
+            ),
         ] {
             let words = of_kind(&kind);
             assert_eq!(words, expected);

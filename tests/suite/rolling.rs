@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::support::{Builder, Mongo, Site, finish, noise, wait_until};
+use crate::support::{Builder, Mongo, Process, Site, finish, noise, wait_until};
 
 const DRAIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/drain");
 
@@ -64,39 +64,33 @@ fn a_node_that_is_drained_takes_no_new_uploads_and_says_when_it_may_go() {
     let half = site.half_upload(&noise(1, 200_000));
     let log = site.run_dir().join("drain.log");
     let said = || std::fs::read_to_string(&log).unwrap();
-    std::fs::write(&log, "").unwrap();
-    let drained = std::thread::scope(|scope| {
-        let talk = std::fs::File::create(&log).unwrap();
-        let draining = scope.spawn(|| drain(&site).stderr(talk).status().unwrap());
+    let talk = std::fs::File::create(&log).unwrap();
+    let mut draining = Process::spawn(drain(&site).stderr(talk));
+    for waited_for in [
+        "MongoDB, which is down: the store is not available: ",
+        "1 bodies on their way",
+        "1 files to be committed",
+        "1 deleted files to be cleared away",
+    ] {
         wait_until("the script says what it waits for", || {
-            said().contains("waiting for")
+            said().contains(waited_for)
         });
-        for waited_for in [
-            "MongoDB, which is down: the store is not available: ",
-            "1 bodies on their way",
-            "1 files to be committed",
-            "1 deleted files to be cleared away",
-        ] {
-            assert!(said().contains(waited_for), "{}", said());
-        }
-        assert_eq!(client.get("/healthz").status, 503);
-        let refused = client.post("/files", &[], b"refused");
-        refused.assert_problem(503, "draining");
-        assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
-        assert_eq!(client.get("/readyz").status, 503);
-        client
-            .get("/_gridspool/room")
-            .assert_problem(404, "no-room");
-        assert!(client.get(&file.path).body == b"content");
-        assert!(half.finish().unwrap().starts_with("HTTP/1.1 201"));
-        assert_eq!(site.entries("incoming") + site.entries("deferred"), 2);
-        assert!(!draining.is_finished());
-        mongo.heal();
-        draining.join().unwrap()
-    });
-    let said = said();
-    assert!(drained.success(), "{said}");
-    assert!(said.contains("may be switched off"), "{said}");
+    }
+    assert_eq!(client.get("/healthz").status, 503);
+    let refused = client.post("/files", &[], b"refused");
+    refused.assert_problem(503, "draining");
+    assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
+    assert_eq!(client.get("/readyz").status, 503);
+    client
+        .get("/_gridspool/room")
+        .assert_problem(404, "no-room");
+    assert!(client.get(&file.path).body == b"content");
+    assert!(half.finish().unwrap().starts_with("HTTP/1.1 201"));
+    assert_eq!(site.entries("incoming") + site.entries("deferred"), 2);
+    assert!(draining.is_running());
+    mongo.heal();
+    wait_until("the script has ended", || !draining.is_running());
+    assert!(said().contains("may be switched off"), "{}", said());
     assert_eq!(site.entries("incoming") + site.entries("deferred"), 0);
     assert!(finish(drain(&site).arg("--undo")).status.code() == Some(64));
     let undone = finish(
