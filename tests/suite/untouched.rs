@@ -7,7 +7,8 @@ const FILTERS: &str = "server_tokens off; gzip on; gzip_types *; gzip_min_length
     gzip_static always; gunzip on; charset koi8-r; override_charset on; charset_types *; ssi on; ssi_types *; \
     add_before_body /before; add_after_body /after; addition_types *; sub_filter a b; \
     sub_filter_once off; sub_filter_types *; expires 30d; etag off; open_file_cache max=100; \
-    if_modified_since before; proxy_intercept_errors on; add_header X-Site yes always;";
+    if_modified_since before; proxy_intercept_errors on; add_header X-Site yes always; \
+    add_trailer X-Trailer yes always;";
 
 const TEXT: &[u8] = b"<html><!--# echo var=\"request_uri\" --> aaaa bbbb aaaa bbbb</html>\n";
 
