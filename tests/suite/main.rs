@@ -30,6 +30,7 @@ mod form;
 mod gaps;
 mod group;
 mod handover;
+mod haproxy;
 mod hazard;
 mod headers;
 mod hop;

@@ -1,6 +1,11 @@
 //! A balancer in front of nodes: the example, on an nginx of its own.
 
-use super::{Client, Cluster, Site};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::process::{free_port, on_path};
+use super::{Client, Cluster, Process, Site, eventually};
 
 /// How many nodes the example names.
 const NAMED: usize = 3;
@@ -57,5 +62,54 @@ impl Cluster {
         let urls = self.nodes.iter().map(Site::url);
         let addresses: Vec<_> = urls.map(|url| url.replace("http://", "")).collect();
         Balancer::before(&addresses)
+    }
+}
+
+/// haproxy with its example, in front of two nodes.
+#[derive(Debug)]
+pub(crate) struct Haproxy {
+    _process: Process,
+    _scratch: TempDir,
+    /// `https://127.0.0.1:PORT`
+    pub(crate) url: String,
+}
+
+impl Haproxy {
+    /// Waits until both nodes have passed their checks; `None` where there is no haproxy.
+    pub(crate) fn before(cluster: &Cluster) -> Option<Self> {
+        let program = on_path("haproxy")?;
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let at = |name: &str| scratch.path().join(name).display().to_string();
+        let port = free_port();
+        let address = |place: usize| cluster.nodes[place].url().replace("http://", "");
+        let example = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/nginx.conf.d/examples/haproxy.cfg"
+        );
+        let mut text = std::fs::read_to_string(example).expect("the example");
+        for (old, new) in [
+            ("127.0.0.1:8443", format!("127.0.0.1:{port}")),
+            ("/etc/gridspool/tls/haproxy.pem", at("both.pem")),
+            ("/run/haproxy/admin.sock", at("admin.sock")),
+            ("10.0.0.1:8080", address(0)),
+            ("10.0.0.2:8080", address(1)),
+            ("  server node3 10.0.0.3:8080\n", String::new()),
+        ] {
+            assert!(text.contains(old), "{old}");
+            text = text.replace(old, &new);
+        }
+        std::fs::write(at("haproxy.cfg"), text).expect("its configuration");
+        std::fs::write(at("both.pem"), cluster.nodes[0].certificate_and_key()).expect("a file");
+        let mut command = Command::new(program);
+        let process = Process::spawn(command.args(["-db", "-q", "-f", &at("haproxy.cfg")]));
+        let url = format!("https://127.0.0.1:{port}");
+        eventually("haproxy answers", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        Some(Self {
+            _process: process,
+            _scratch: scratch,
+            url,
+        })
     }
 }

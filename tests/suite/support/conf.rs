@@ -73,6 +73,13 @@ impl Site {
         assert!(made.success());
     }
 
+    /// The site's certificate and its key, in one text.
+    pub(super) fn certificate_and_key(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(self.scratch.path().join(name));
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(read);
+        certificate.expect("a certificate") + &key.expect("a key")
+    }
+
     pub(super) fn make_certificate(&self) {
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])

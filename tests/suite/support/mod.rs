@@ -35,7 +35,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, read_to_end};
-pub(crate) use balancer::Balancer;
+pub(crate) use balancer::{Balancer, Haproxy};
 pub(crate) use browser::Browser;
 pub(crate) use bucket::{CHUNK, object_id};
 pub(crate) use client::{Client, Uploaded};

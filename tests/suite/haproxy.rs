@@ -1,0 +1,128 @@
+//! The example for haproxy, which checks the nodes once a second.
+
+use crate::support::{
+    Answer, Builder, Cluster, Haproxy, curl, eventually, noise, skip, wait_until,
+};
+
+/// Uploads in four ways, two of them by HTTP/2, and two larger than what haproxy holds of a body.
+fn upload_all(url: &str) -> Vec<Answer> {
+    let files = format!("{url}/files/");
+    let by = |body: &[u8], options: &[&str]| {
+        let arguments = [options, &[&files]].concat();
+        curl(("body", body), &arguments).answer
+    };
+    vec![
+        by(b"small", &["--http1.1", "-T", "body"]),
+        by(&noise(1, 300_000), &["--http1.1", "-T", "-"]),
+        by(
+            b"small",
+            &[
+                "--http2",
+                "--data-binary",
+                "@body",
+                "-H",
+                "Content-Type: a/b",
+            ],
+        ),
+        by(&noise(1, 1_000_000), &["--http2", "-T", "body"]),
+    ]
+}
+
+/// The paths of uploads that all have arrived.
+fn paths(answers: &[Answer]) -> Vec<String> {
+    let path = |answer: &Answer| {
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.header("location").to_owned()
+    };
+    answers.iter().map(path).collect()
+}
+
+#[test]
+fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_moment() {
+    let mut cluster = Cluster::start_without_mongodb(2, &Builder::default());
+    let Some(haproxy) = Haproxy::before(&cluster) else {
+        skip("the example for haproxy", "haproxy is not installed");
+        return;
+    };
+    let url = &haproxy.url;
+    let get = |path: &str| curl(("body", b""), &["--path-as-is", &format!("{url}{path}")]).answer;
+    let is_first = |path: &String| path[15..19] == *"0001";
+    let both_take_uploads = || {
+        wait_until("both nodes take uploads", || {
+            let firsts = paths(&upload_all(url)).into_iter().filter(is_first);
+            firsts.count() == 2
+        });
+    };
+    both_take_uploads();
+    for path in [
+        "/_gridspool/room",
+        "/_gridspool/hop/node",
+        "/files/..%2F_gridspool/hop/node",
+    ] {
+        let answer = get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(!answer.body.starts_with(b"{"), "haproxy's own: {path}");
+    }
+    let kept = paths(&upload_all(url));
+    let [first, second] = [true, false].map(|wanted| {
+        let found = kept.iter().find(|path| is_first(path) == wanted);
+        found.expect("a file of each node").clone()
+    });
+
+    // Refused connections: the upload goes to the other node, also before the next check.
+    cluster.nodes[0].kill_all();
+    for _ in 0..4 {
+        paths(&upload_all(url));
+        // Of the dead node's file nothing is known, and that counts against nobody.
+        assert_eq!(get(&first).status, 503);
+        assert_eq!(get(&second).status, 200);
+    }
+    cluster.nodes[0].start_sidecar();
+    cluster.nodes[0].start_nginx();
+    both_take_uploads();
+
+    // Until the next check the node that is drained refuses what it gets, and it is read from.
+    assert_eq!(cluster.nodes[0].ask_admin("POST", "/drain").0, 200);
+    eventually("the drained node gets no uploads any more", || {
+        let answers = upload_all(url);
+        for answer in answers.iter().filter(|answer| answer.status != 201) {
+            assert_eq!(answer.status, 503, "{answer:?}");
+            assert!(!answer.header("retry-after").is_empty());
+        }
+        answers
+            .iter()
+            .all(|answer| answer.status == 201)
+            .then_some(())
+    });
+    for _ in 0..4 {
+        assert!(!paths(&upload_all(url)).iter().any(is_first));
+        assert_eq!(get(&first).status, 200);
+    }
+}
+
+#[test]
+fn a_client_that_stalls_is_cut_off_before_its_node_does_it_and_a_nodes_own_word_comes_first() {
+    let seconds = |file: &str, name: &str| -> Vec<u32> {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/nginx.conf.d");
+        let text = std::fs::read_to_string(format!("{directory}/{file}")).unwrap();
+        let values = text.lines().filter_map(|line| {
+            let value = line.trim().strip_prefix(name)?.strip_prefix(' ')?;
+            value.trim_end_matches(';').strip_suffix('s')?.parse().ok()
+        });
+        values.collect()
+    };
+    let node = seconds("gridspool/body.conf", "client_body_timeout")[0];
+    let answer = seconds("gridspool/spool.conf", "proxy_read_timeout")[0];
+    for (file, stall, wait) in [
+        (
+            "examples/balancer.conf",
+            "client_body_timeout",
+            "proxy_read_timeout",
+        ),
+        ("examples/haproxy.cfg", "timeout client", "timeout server"),
+    ] {
+        assert!(seconds(file, stall)[0] + 10 < node, "{file}");
+        let longest = seconds(file, wait).into_iter().max();
+        assert!(longest > Some(answer), "{file}");
+    }
+}
