@@ -153,6 +153,7 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
         return Err(Problem::no_form_here());
     }
     whole::check(headers, asked)?;
+    content_type::boundary(headers)?;
     // A chunked body has no length yet.
     if asked.length.is_none() && caller.grant.max_bytes().is_some() {
         return Err(Problem::length_required());

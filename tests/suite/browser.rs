@@ -68,6 +68,24 @@ fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
         assert!(got.body == *content, "{name}: other bytes");
     }
     assert_eq!(site.entries("incoming"), 3);
+
+    // A page of old, whose forms come in a charset of their own and say so.
+    browser.open(&serve(format!(
+        "<form action='{}/files' method=post enctype=multipart/form-data accept-charset=windows-1252>
+           <input type=hidden name=_charset_><input name=größe><input type=file name=photo>
+           <button>send</button>
+         </form>",
+        site.url()
+    )));
+    std::fs::write(scratch.path().join("größe.png"), media::png(16, 9)).unwrap();
+    browser.type_into("[name=größe]", "größer als 5 €");
+    let path = scratch.path().join("größe.png").display().to_string();
+    browser.type_into("[name=photo]", &path);
+    browser.click("button");
+    let answer = browser.shown();
+    let texts = json!({ "größe": "größer als 5 €" });
+    assert_eq!(answer["files"][0]["metadata"], texts, "{answer}");
+    assert_eq!(answer["files"][0]["filename"], "größe.png");
 }
 
 /// Shows a medium; for a picture its size, for others what has been loaded after a jump to the

@@ -69,6 +69,15 @@ fn what_the_head_tells_is_refused_before_a_byte_of_the_body_is_taken() {
         ),
         (vec!["Content-Length: 5000000001", &plain], 413, "too-large"),
         (
+            vec![
+                "Content-Length: 9",
+                &plain,
+                "Content-Type: multipart/form-data",
+            ],
+            400,
+            "bad-form",
+        ),
+        (
             vec!["Content-Length: 1000", &small],
             413,
             "larger-than-allowed",
