@@ -12,6 +12,7 @@ use crate::disk::empty;
 use crate::files::{nothing_stays, wait_until_committed};
 use crate::mongo::DATABASE;
 use crate::report::Report;
+use crate::sampling::peak_mib;
 use crate::sidecar::NO_MONGODB;
 use crate::stage::Stage;
 use crate::stats::{self, Sample, float, quantile};
@@ -111,9 +112,9 @@ fn measured(
         known = all;
         Ok(sample)
     })?;
+    let sample = sample.with("sidecar_peak_mib", peak_mib(&stage.sidecar.ids()));
     compare(address, &known)?;
-    let peak = sample.usage.get("sidecar").map(|usage| usage.peak_mib);
-    Ok(sample.with("sidecar_peak_mib", peak.unwrap_or_default()))
+    Ok(sample)
 }
 
 /// A file that can be read: where, its number and its length.

@@ -87,6 +87,13 @@ pub(crate) fn resident_mib(ids: &[u32]) -> f64 {
         .sum()
 }
 
+/// The most that processes had in memory since a [`Watch`] began.
+pub(crate) fn peak_mib(ids: &[u32]) -> f64 {
+    ids.iter()
+        .map(|id| status_kib(*id, "VmHWM:") / 1024.0)
+        .sum()
+}
+
 fn status_kib(id: u32, name: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     number_behind(&status, name)

@@ -13,6 +13,7 @@ use crate::files::{Files, committed, forget_reads, uploaded};
 use crate::mongo::{DATABASE, Mongo};
 use crate::nginx::Nginx;
 use crate::report::Report;
+use crate::sampling::peak_mib;
 use crate::stage::Stage;
 use crate::stats::{Sample, float};
 use crate::uploads::{SMALL, Size};
@@ -227,8 +228,7 @@ fn read(
     let sent = before.since(&stage.mongo);
     sample.set("mongodb_kib", sent.bytes / 1024.0);
     sample.set("mongodb_finds", sent.finds);
-    let peak = sample.usage.get("sidecar").map(|usage| usage.peak_mib);
-    sample.set("sidecar_peak_mib", peak.unwrap_or_default());
+    sample.set("sidecar_peak_mib", peak_mib(&stage.sidecar.ids()));
     Ok(sample)
 }
 
