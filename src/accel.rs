@@ -165,6 +165,21 @@ mod tests {
     use crate::file::{FileName, MediaType, Metadata, UnixMillis};
 
     #[test]
+    fn slices_of_nginx_are_as_long_as_this_says_and_nobody_waits_for_its_second_look_at_a_lock() {
+        let conf = include_str!("../nginx.conf.d/gridspool/slices.conf");
+        let value = |directive: &str| {
+            let line = conf.lines().find_map(|line| line.strip_prefix(directive));
+            line.and_then(|line| line.trim().strip_suffix(';'))
+        };
+        let kibibytes = value("slice ").and_then(|text| text.strip_suffix('k'));
+        let kibibytes = kibibytes.and_then(|text| text.parse::<u64>().ok());
+        assert_eq!(kibibytes.map(|number| number * 1024), Some(SLICE_BYTES));
+        let timeout = value("proxy_cache_lock_timeout ").and_then(|text| text.strip_suffix("ms"));
+        let timeout = timeout.and_then(|text| text.parse::<u64>().ok());
+        assert!(timeout.is_some_and(|milliseconds| milliseconds <= 10));
+    }
+
+    #[test]
     fn small_files_have_a_location_of_their_own_below_that_of_all_others() {
         let uri = |length| {
             let meta = FileMeta {

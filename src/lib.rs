@@ -52,13 +52,16 @@
 //! # The life of a download
 //! 1. nginx sends the head of the request.
 //! 2. [`delivery::Delivery::find`] looks into the journal, and then into the store, unless it did so
-//!    a moment ago. The bytes of a small file come along with its description. A file that neither
+//!    a moment ago, and once for all who ask at the same time. The bytes of a small file come along with
+//!    its description. A file that neither
 //!    has may be on the disk of the node that made its id: nginx is sent there, as [`peers`] tells.
-//! 3. [`http`] answers 304, 404, 412, 416, HEAD, empty files and the first who asks for a small one
-//!    itself. For the rest it sends nginx to an internal location, with the type and name of the file.
+//! 3. [`http`] answers 304, 404, 412, 416, HEAD, empty files and small ones in memory
+//!    itself. For the rest it sends nginx to an internal location, with the type and name of the file:
+//!    the first for a slice at once, the others when nginx has it.
 //! 4. A body in the journal is sent by nginx with sendfile; a part of a form as a committed file is.
 //! 5. A committed file is sent from nginx's cache, slice by slice; a slice that is not there yet is
-//!    streamed from GridFS by [`http`], chunk by chunk, each checked.
+//!    streamed from GridFS by [`http`], chunk by chunk, each checked. All who want a slice at the same
+//!    time share one read of it.
 //! 6. Both routes give the same entity tag, so a download may begin on one and end on the other.
 //!
 //! # What is absent on purpose

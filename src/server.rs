@@ -25,7 +25,7 @@ use crate::bucket::Bucket;
 use crate::commit::{Arrivals, Backlog, Committer, Health, Slots, StoreStanding, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
-use crate::http::{self, Access, Drain, FormPlaces, Node, Waits};
+use crate::http::{self, Access, Drain, FormPlaces, Node, Turns, Waits};
 use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::peers::Peers;
 use crate::spool::Spool;
@@ -167,6 +167,7 @@ pub async fn run(
         arrivals: Arc::clone(&committer.arrivals),
         waits: Waits::default(),
         tally: Arc::clone(&committer.tally),
+        slices: Turns::default(),
         access,
         peers: Arc::clone(&peers),
         drain: Drain::default(),

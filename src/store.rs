@@ -3,6 +3,7 @@
 //! It speaks of files and proofs. It must never know which database stands behind it.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -159,7 +160,7 @@ impl Committed {
 }
 
 /// Why the store did not do it. The text is for the log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Down, without a primary, too slow, or not to be logged in to: no file's fault. What was
     /// asked may have been done or not.
@@ -177,7 +178,7 @@ pub enum StoreError {
     Refused(String),
     /// The promised bytes could not be read.
     #[error("the body cannot be read: {0}")]
-    Body(io::Error),
+    Body(Arc<io::Error>),
     /// What the store holds of this file is not whole.
     #[error("the stored file is damaged: {0}")]
     Damaged(String),
@@ -236,9 +237,10 @@ pub trait Store: Send + Sync {
     /// `Unavailable`.
     fn find_all(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredFile>, StoreError>>;
 
-    /// Streams the bytes of `range`, which lies within the file. Dropping the stream ends the
-    /// read. Each chunk's place and size are checked: a damaged file gives an error, never fewer
-    /// bytes.
+    /// Streams the bytes of `range`, which lies within the file. Those who read the same bytes at the
+    /// same time share one read of them, and get the same error if it fails; none of them depends on
+    /// another's staying. Each chunk's place and size are checked: a damaged file gives an error,
+    /// never fewer bytes.
     fn read(
         &self,
         file: &StoredFile,

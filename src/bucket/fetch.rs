@@ -10,49 +10,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use mongodb::Collection;
-use mongodb::bson::{Bson, RawDocument, RawDocumentBuf, doc};
+use futures::{StreamExt as _, TryStreamExt as _};
+use mongodb::bson::{Bson, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::ReadConcern;
-use mongodb::raw_batch_cursor::RawBatch;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::division::Division;
 use super::{Bucket, document, error, key};
 use crate::file::{FileId, FileKey};
 use crate::store::{StoreError, StoredFile};
-
-/// Bytes of chunks up to which a range is read by one answer of MongoDB. A slice of nginx's, and the
-/// chunks that it begins and ends in, are less.
-const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
-
-/// Bytes of chunks that all reads together have in memory, at most.
-pub(super) const READ_BYTES: u32 = 32 * 1024 * 1024;
 
 /// The size of a chunk, in bytes, up to which it is read before it is asked for.
 const SMALL_CHUNK_BYTES: i32 = 64 * 1024;
 
 /// The part of the time for one operation that a member that may be a secondary gets: then another
 /// is asked.
-const NEAR_SHARE: u32 = 4;
-
-/// A read in progress: what comes next, and where it ends.
-struct Reader {
-    name: String,
-    id: Bson,
-    chunk_size: u64,
-    length: u64,
-    range: Range<u64>,
-    next_n: u64,
-    last_n: u64,
-    /// Chunks in one answer.
-    at_once: u64,
-    permit: Arc<OwnedSemaphorePermit>,
-    file: StoredFile,
-    /// The bytes of all chunks before `next_n` that were not passed on.
-    held: Vec<Bytes>,
-}
+pub(super) const NEAR_SHARE: u32 = 4;
 
 impl Bucket {
     /// Finds a file by any of the `_id` values that its key can mean.
@@ -134,8 +108,8 @@ impl Bucket {
         Some(Bytes::copy_from_slice(data.bytes))
     }
 
-    /// Streams a range. The read runs in a task of its own, two answers ahead of the caller at
-    /// most; dropping the stream ends it.
+    /// Streams a range. Nothing is read that is not asked for, but for the batches that the range
+    /// begins and ends in.
     pub(super) fn stream(
         &self,
         file: &StoredFile,
@@ -147,118 +121,25 @@ impl Bucket {
         if let Some(content) = &file.content {
             return stream::iter(in_memory(content, range).map(Ok)).boxed();
         }
-        let (sender, receiver) = mpsc::channel(1);
-        let (bucket, file) = (self.clone(), file.clone());
-        self.runtime.spawn(async move {
-            if let Err(err) = bucket.pump(&file, range, &sender).await {
-                // A caller that has gone needs no error.
-                sender.send(Err(err)).await.unwrap_or_default();
+        let division = Division::of(file);
+        let left = (self.clone(), Arc::new(file.clone()), range);
+        stream::try_unfold(left, move |(bucket, file, range)| async move {
+            if range.is_empty() {
+                return Ok(None);
             }
-        });
-        stream::unfold(receiver, |mut receiver| async {
-            receiver.recv().await.map(|item| (item, receiver))
+            let window = division.first_window(&range);
+            let pieces = bucket.pieces(&file, &window).await?;
+            let left = (bucket, file, window.end..range.end);
+            Ok(Some((stream::iter(pieces.map(Ok)), left)))
         })
+        .try_flatten()
         .boxed()
     }
 
     /// Whether any member's chunks of this file will do. A key of another driver's may have been used
     /// for another file before.
-    fn may_read_nearest(&self, key: &FileKey) -> bool {
+    pub(super) fn may_read_nearest(&self, key: &FileKey) -> bool {
         self.reads_nearest && matches!(key, FileKey::Id(_))
-    }
-
-    async fn pump(
-        &self,
-        file: &StoredFile,
-        range: Range<u64>,
-        sender: &mpsc::Sender<Result<Bytes, StoreError>>,
-    ) -> Result<(), StoreError> {
-        let chunk_size = u64::from(file.chunk_size_bytes.max(1));
-        let (first, last) = (range.start / chunk_size, (range.end - 1) / chunk_size);
-        let chunks = last - first + 1;
-        let at_once = chunks.min(ANSWER_BYTES / chunk_size).max(1);
-        // An answer that is passed on and the next one.
-        let permit = self
-            .reserve_read(chunks.min(2 * at_once) * chunk_size)
-            .await?;
-        let mut reader = Reader {
-            name: format!("{:?}", file.key),
-            id: document::id_of(file)?,
-            chunk_size,
-            length: file.meta.length,
-            range,
-            next_n: first,
-            last_n: last,
-            at_once,
-            permit,
-            file: file.clone(),
-            held: Vec::new(),
-        };
-        if self.may_read_nearest(&file.key) {
-            let patience = self.timeout / NEAR_SHARE;
-            let near = self.near_chunks();
-            match self.pump_from(&near, patience, &mut reader, sender).await {
-                Err(err) => log::debug!("asking the primary: {err}"),
-                done => return done,
-            }
-        }
-        self.pump_from(&self.chunks(), self.timeout, &mut reader, sender)
-            .await
-    }
-
-    /// Passes on what is left of a range, from one member; after an error another may go on.
-    async fn pump_from(
-        &self,
-        collection: &Collection<RawDocumentBuf>,
-        patience: Duration,
-        reader: &mut Reader,
-        sender: &mpsc::Sender<Result<Bytes, StoreError>>,
-    ) -> Result<(), StoreError> {
-        let number = |n: u64| {
-            i64::try_from(n).map_err(|err| StoreError::Damaged(format!("{}: {err}", reader.name)))
-        };
-        let (next, last) = (number(reader.next_n)?, number(reader.last_n)?);
-        let mut filter = document::is("files_id", &reader.id);
-        filter.insert("n", doc! { "$gte": next, "$lte": last });
-        let find = collection
-            .find(filter)
-            .sort(doc! { "n": 1 })
-            // With the limit, MongoDB knows the last answer to be the last: no more is asked.
-            .limit(last - next + 1)
-            .batch_size(u32::try_from(reader.at_once).unwrap_or(u32::MAX));
-        let mut batches = within(patience, async { find.batch().await }).await?;
-        // An answer is passed on when the next one, or the end, has been seen to be right: what is
-        // read by one answer gets an error and not the first part of its bytes. nginx's slice
-        // module lets a client wait for the rest of a slice that breaks off.
-        loop {
-            let batch = within(patience, async { batches.next().await.transpose() }).await?;
-            let Some(batch) = batch else {
-                break;
-            };
-            let answer = Answer(batch, Arc::clone(&reader.permit));
-            let taken = reader.take(&Bytes::from_owner(answer))?;
-            if !reader.held.is_empty() {
-                self.require_same(&reader.file).await?;
-            }
-            if !pass_on(std::mem::replace(&mut reader.held, taken), sender).await {
-                return Ok(());
-            }
-        }
-        reader.finish()?;
-        self.require_same(&reader.file).await?;
-        pass_on(std::mem::take(&mut reader.held), sender).await;
-        Ok(())
-    }
-
-    /// Waits until these bytes may be in memory. What is given back with the last of them.
-    async fn reserve_read(&self, bytes: u64) -> Result<Arc<OwnedSemaphorePermit>, StoreError> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(READ_BYTES);
-        let reads = Arc::clone(&self.reads);
-        match tokio::time::timeout(self.timeout, reads.acquire_many_owned(bytes)).await {
-            Ok(Ok(permit)) => Ok(Arc::new(permit)),
-            Ok(Err(err)) => Err(StoreError::Unavailable(err.to_string())),
-            Err(_) => Err(StoreError::Unavailable("too many reads".to_owned())),
-        }
     }
 
     /// Bounds one step of a read in time. An answer that comes too late is of no use to anybody,
@@ -272,7 +153,7 @@ impl Bucket {
 }
 
 /// Bounds one step of a read, as [`Bucket::in_time`] does.
-async fn within<T>(
+pub(super) async fn within<T>(
     patience: Duration,
     step: impl Future<Output = Result<T, DriverError>>,
 ) -> Result<T, StoreError> {
@@ -291,86 +172,4 @@ fn in_memory(content: &Bytes, range: Range<u64>) -> Option<Bytes> {
     let range = start.ok()?..end.ok()?;
     content.get(range.clone())?;
     Some(content.slice(range))
-}
-
-/// Hands bytes to the caller; `false` if it has gone.
-async fn pass_on(pieces: Vec<Bytes>, sender: &mpsc::Sender<Result<Bytes, StoreError>>) -> bool {
-    for bytes in pieces {
-        if sender.send(Ok(bytes)).await.is_err() {
-            return false;
-        }
-    }
-    true
-}
-
-impl Reader {
-    /// The bytes that an answer adds to the range: slices of the answer itself, not copies. Each
-    /// chunk must be the next one and have exactly its size. An answer that is wrong adds nothing.
-    fn take(&mut self, answer: &Bytes) -> Result<Vec<Bytes>, StoreError> {
-        let unreadable = |err: mongodb::bson::error::Error| error::of_document(&err);
-        let cursor = RawDocument::from_bytes(answer)
-            .and_then(|reply| reply.get_document("cursor"))
-            .map_err(unreadable)?;
-        let chunks = cursor
-            .get_array("firstBatch")
-            .or_else(|_| cursor.get_array("nextBatch"))
-            .map_err(|err| error::of_document(&err))?;
-        let mut taken = Vec::new();
-        let mut next_n = self.next_n;
-        for chunk in chunks {
-            let chunk = chunk
-                .map_err(unreadable)?
-                .as_document()
-                .ok_or_else(|| self.damaged(next_n, "is no document"))?;
-            if document::whole_number(chunk, "n") != Some(next_n) {
-                return Err(self.damaged(next_n, "is missing"));
-            }
-            let data = chunk
-                .get_binary("data")
-                .map_err(|_| self.damaged(next_n, "has no data"))?
-                .bytes;
-            let start = next_n * self.chunk_size;
-            let expected = self.chunk_size.min(self.length.saturating_sub(start));
-            if u64::try_from(data.len()) != Ok(expected) {
-                return Err(self.damaged(next_n, "has the wrong size"));
-            }
-            taken.push(self.cut(&answer.slice_ref(data), start));
-            next_n += 1;
-        }
-        self.next_n = next_n;
-        Ok(taken)
-    }
-
-    /// The part of a chunk that begins at `start` of the file and lies in the range.
-    fn cut(&self, data: &Bytes, start: u64) -> Bytes {
-        let within = |at: u64| {
-            let offset = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
-            offset.min(data.len())
-        };
-        data.slice(within(self.range.start)..within(self.range.end))
-    }
-
-    fn finish(&self) -> Result<(), StoreError> {
-        if self.next_n == self.last_n + 1 {
-            Ok(())
-        } else {
-            Err(self.damaged(self.next_n, "is missing"))
-        }
-    }
-
-    fn damaged(&self, n: u64, what: &str) -> StoreError {
-        StoreError::Damaged(format!("chunk {n} of {} {what}", self.name))
-    }
-}
-
-/// Owns an answer for the slices that are cut out of it, and the room in memory that it takes.
-struct Answer(
-    RawBatch,
-    #[expect(dead_code, reason = "held until the last slice is dropped")] Arc<OwnedSemaphorePermit>,
-);
-
-impl AsRef<[u8]> for Answer {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_raw_document().as_bytes()
-    }
 }

@@ -1,6 +1,7 @@
 //! Writing many small files at once: as many steps as one file takes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures::future::{BoxFuture, try_join};
 use mongodb::Collection;
@@ -153,7 +154,9 @@ impl Member {
     fn read(promised: Promised, chunk_size_bytes: u32) -> Result<Self, StoreError> {
         let Promised { id, meta, body, .. } = promised;
         let mut source = Source::new(body, id, meta.length, chunk_size_bytes);
-        let chunks = source.read(u32::MAX).map_err(StoreError::Body)?;
+        let chunks = source
+            .read(u32::MAX)
+            .map_err(|err| StoreError::Body(Arc::new(err)))?;
         let sent = source.sent();
         Ok(Self {
             id,

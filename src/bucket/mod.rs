@@ -4,7 +4,10 @@
 //! The driver's own upload stream is not used: its index on chunks is not unique, and on any
 //! error it deletes all chunks under the file's id, those of a finished file included.
 
+mod batch;
+mod chunks;
 mod connection;
+mod division;
 mod document;
 mod error;
 mod evidence;
@@ -16,6 +19,7 @@ mod index;
 mod key;
 mod nodes;
 mod orphan;
+mod pieces;
 mod put;
 mod remove;
 mod source;
@@ -41,6 +45,7 @@ use crate::config::BucketConfig;
 use crate::file::{FileId, FileKey};
 use crate::store::{Committed, Promised, Store, StoreError, StoredFile};
 
+use batch::Batches;
 use connection::Connection;
 
 pub use orphan::{Orphan, Removal};
@@ -57,8 +62,8 @@ pub struct Bucket {
     bytes_in_flight: u32,
     /// A permit for each byte of a body that a commit may have in memory.
     budget: Arc<Semaphore>,
-    /// A permit for each byte of chunks that a read may have in memory.
-    reads: Arc<Semaphore>,
+    /// What is being read, and what was a moment ago.
+    batches: Arc<Batches>,
     indexes: Arc<OnceCell<()>>,
     runtime: Handle,
 }
@@ -89,9 +94,7 @@ impl Bucket {
             budget: Arc::new(Semaphore::new(
                 usize::try_from(config.bytes_in_flight).unwrap_or(Semaphore::MAX_PERMITS),
             )),
-            reads: Arc::new(Semaphore::new(
-                usize::try_from(fetch::READ_BYTES).unwrap_or(Semaphore::MAX_PERMITS),
-            )),
+            batches: Arc::new(Batches::new(config.bytes_in_flight)),
             indexes: Arc::new(OnceCell::new()),
             runtime: Handle::current(),
         })

@@ -124,7 +124,7 @@ impl Bucket {
         let (source, documents) = read
             .await
             .map_err(|lost| StoreError::Failed(format!("reading the body: {lost}")))?
-            .map_err(StoreError::Body)?;
+            .map_err(|err| StoreError::Body(Arc::new(err)))?;
         let batch = Batch {
             documents,
             _permit: permit,
@@ -210,7 +210,7 @@ impl Bucket {
         });
         read.await
             .map_err(|lost| StoreError::Failed(format!("reading the body: {lost}")))?
-            .map_err(StoreError::Body)
+            .map_err(|err| StoreError::Body(Arc::new(err)))
     }
 
     async fn insert_file(&self, file: RawDocumentBuf) -> Result<(), StoreError> {

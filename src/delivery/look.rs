@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::{Delivery, DeliveryError, text_bytes_of_meta};
 use crate::file::{FileId, FileKey};
 use crate::journal::{Busy, Glimpse, Kept, Look, Room};
@@ -51,7 +53,8 @@ impl Delivery {
         let ticket = self.kept.ticket();
         let look = self.on_disk(move |journal| journal.look(id)).await?;
         if let Look::Kept(kept) = &look {
-            let text_bytes = text_bytes_of_meta(&kept.meta);
+            let content_bytes = kept.content.as_ref().map_or(0, Bytes::len);
+            let text_bytes = text_bytes_of_meta(&kept.meta) + content_bytes;
             self.kept
                 .put(ticket, &id, Arc::new(kept.clone()), text_bytes);
         }

@@ -5,9 +5,12 @@
 //! never change: a file that many ask for is looked up once. This room must never know HTTP.
 
 mod cached;
+mod fills;
 mod look;
+mod lookups;
 mod recent;
 mod refresh;
+mod stored;
 mod window;
 
 use std::ops::Range;
@@ -22,8 +25,12 @@ use crate::journal::{Deletion, Journal, JournalError, Kept, Look};
 use crate::peers::{Peers, Unreachable};
 use crate::store::{Sha256, Store, StoreError, StoredFile};
 
+use lookups::Lookups;
 use recent::Recent;
 use refresh::Refresh;
+use stored::Asked;
+
+pub use fills::{Filling, Fills, Slice};
 
 /// How long a file that was deleted on another node, or by another driver, may still be found here.
 const LIFETIME: Duration = Duration::from_secs(5);
@@ -44,27 +51,22 @@ pub struct Delivery {
     kept: Recent<FileId, Arc<Kept>>,
     /// Files in the store, by their ids.
     stored: Arc<Recent<FileKey, Arc<StoredFile>>>,
+    /// Those of both kinds that are being looked up.
+    lookups: Lookups,
     /// Keeps those fresh that are asked for all the time.
     refresh: Arc<Refresh>,
     /// Files in the store that were asked for by their ids lately.
     asked: Recent<FileKey, Asked>,
     /// Files in the store by any other key. Several keys may mean one of them, or one of those
     /// that have ids.
-    foreign: Recent<FileKey, Arc<StoredFile>>,
+    foreign: Arc<Recent<FileKey, Arc<StoredFile>>>,
+    fills: Fills,
 }
 
 impl std::fmt::Debug for Delivery {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Delivery").finish_non_exhaustive()
     }
-}
-
-/// How often a file was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Once,
-    /// nginx has its bytes.
-    Again,
 }
 
 /// Whether the store answered when it was last seen to.
@@ -79,8 +81,7 @@ pub enum Found {
     Stored {
         /// What the store has.
         file: Arc<StoredFile>,
-        /// The whole of its bytes, if it is small and nobody has asked for it lately: most such files
-        /// have one receiver, and for one it costs twice as much to have nginx keep them.
+        /// The whole of its bytes, if it is small and they are in memory.
         at_hand: Option<Bytes>,
     },
     /// Neither, as far as is known; but this other node made its id, and may have it still.
@@ -162,7 +163,9 @@ impl Delivery {
             refresh: Arc::new(refresh),
             // Without a description an entry takes less than half of what it counts for.
             asked: Recent::new(ASKED_LIFETIME, 2 * MAX_BYTES),
-            foreign: Recent::new(LIFETIME, MAX_BYTES),
+            lookups: Lookups::default(),
+            foreign: Arc::new(Recent::new(LIFETIME, MAX_BYTES)),
+            fills: Fills::default(),
         }
     }
 
@@ -215,48 +218,9 @@ impl Delivery {
         })
     }
 
-    /// Finds a file in the store alone. One that was deleted elsewhere may be found for five
-    /// seconds more.
-    ///
-    /// # Errors
-    /// When the store has to be asked and does not answer.
-    async fn stored(&self, key: &FileKey) -> Result<Option<Found>, StoreError> {
-        let (recent, asked) = match key {
-            FileKey::Id(_) => (&*self.stored, self.ask(key)),
-            // Of other drivers' keys most are guesses.
-            FileKey::Foreign(_) => (&self.foreign, Some(Asked::Again)),
-        };
-        if let Some((file, is_aging)) = recent.get_aged(key) {
-            if is_aging && let FileKey::Id(id) = *key {
-                self.refresh.add(id);
-            }
-            let at_hand = None;
-            return Ok(Some(Found::Stored { file, at_hand }));
-        }
-        let ticket = recent.ticket();
-        let with_content = asked != Some(Asked::Again);
-        let found = self.store.find(key, with_content).await?;
-        // That there is none is not kept: it may be committed at any moment.
-        let Some(file) = found.map(Arc::new) else {
-            return Ok(None);
-        };
-        recent.put(ticket, key, Arc::clone(&file), text_bytes_of(&file));
-        let content = file.content.clone();
-        let at_hand = content.filter(|_| asked.is_none());
-        Ok(Some(Found::Stored { file, at_hand }))
-    }
-
-    /// How often a file was asked for before this time. It is noted before the answer is there: of
-    /// many who ask at once, two get the bytes for all.
-    fn ask(&self, key: &FileKey) -> Option<Asked> {
-        let asked = self.asked.get(key);
-        let now = match asked {
-            None => Asked::Once,
-            Some(Asked::Once) => Asked::Again,
-            Some(Asked::Again) => return asked,
-        };
-        self.asked.put(self.asked.ticket(), key, now, 0);
-        asked
+    /// What nginx is fetching for its cache.
+    pub fn fills(&self) -> &Fills {
+        &self.fills
     }
 
     /// Streams bytes of a file that was found: from the journal, or from the store if the entry
@@ -343,6 +307,7 @@ impl Delivery {
     pub fn forget_description(&self, key: &FileKey) {
         self.stored.forget(key);
         self.foreign.forget(key);
+        self.lookups.forget_all();
     }
 
     /// Forgets a file that was deleted, whatever keys it went by.
@@ -352,6 +317,7 @@ impl Delivery {
             FileKey::Foreign(_) => self.stored.forget_all(),
         }
         self.foreign.forget_all();
+        self.lookups.forget_all();
     }
 
     /// Runs one operation of the journal on the blocking pool.

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::recent::Recent;
@@ -90,8 +91,10 @@ impl Refresh {
             return Ok(());
         }
         let mut left: HashSet<_> = ids.iter().copied().map(FileKey::Id).collect();
-        for file in self.store.find_all(ids).await? {
+        for mut file in self.store.find_all(ids).await? {
             left.remove(&file.key);
+            // It is asked for all the time, so its bytes stay in memory.
+            file.content = self.content_of(&file);
             let (key, text_bytes) = (file.key.clone(), text_bytes_of(&file));
             self.stored.put(ticket, &key, Arc::new(file), text_bytes);
         }
@@ -99,6 +102,13 @@ impl Refresh {
             self.stored.forget(gone);
         }
         Ok(())
+    }
+
+    /// The bytes of a file as it was described before, if it is the same.
+    fn content_of(&self, file: &StoredFile) -> Option<Bytes> {
+        let before = self.stored.get(&file.key)?;
+        let is_same = before.locator == file.locator && before.meta == file.meta;
+        before.content.clone().filter(|_| is_same)
     }
 
     /// A thread that panicked under the lock leaves at worst an id that is not looked up.

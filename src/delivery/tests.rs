@@ -232,6 +232,36 @@ async fn a_lookup_that_a_delete_overtakes_does_not_put_the_file_back() {
 }
 
 #[tokio::test]
+async fn those_who_ask_at_the_same_time_share_a_lookup_but_not_one_that_finds_none() {
+    for key in keys() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (delivery, store) = start(scratch.path(), 0);
+        let mut first = Box::pin(delivery.stored(&key));
+        assert!(futures::poll!(&mut first).is_pending());
+        let mut others = futures::future::join_all((0..9).map(|_| delivery.stored(&key)));
+        assert!(futures::poll!(&mut others).is_pending());
+        drop(first);
+        store.answers.add_permits(1);
+        assert!(
+            others
+                .await
+                .iter()
+                .all(|found| matches!(found, Ok(Some(_))))
+        );
+        assert_eq!(store.lookups.load(Ordering::Relaxed), 1);
+        // The others may have come after a commit, and ask anew.
+        delivery.forget(&key);
+        store.is_there.store(false, Ordering::Relaxed);
+        let mut all = futures::future::join_all((0..9).map(|_| delivery.stored(&key)));
+        assert!(futures::poll!(&mut all).is_pending());
+        store.is_there.store(true, Ordering::Relaxed);
+        store.answers.add_permits(2);
+        let found = all.await.into_iter().flatten().flatten().count();
+        assert_eq!((found, store.lookups.load(Ordering::Relaxed)), (8, 3));
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_deleted_by_one_key_is_gone_by_every_other() {
     let [id, foreign] = keys();
     for (deleted, other) in [(&id, &foreign), (&foreign, &id)] {

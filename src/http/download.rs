@@ -7,9 +7,10 @@ use bytes::Bytes;
 use futures::stream;
 
 use super::conditions::{self, Verdict};
+use super::ranges::{self, Wanted};
 use super::{Node, Problem, access, digest, disposition, hop, path};
 use crate::accel;
-use crate::delivery::Found;
+use crate::delivery::{Found, Slice};
 use crate::file::{FileKey, FileMeta};
 use crate::journal::{BODIES, Kept};
 use crate::peers::Purpose;
@@ -40,8 +41,8 @@ pub(super) async fn file(
     let key = node.read(path::key(request.path())?);
     access::check_file(&request, &node, Scope::Download, &key)?;
     match node.delivery.find(&key).await? {
-        Found::Kept(kept) => answer_kept(&request, &kept),
-        Found::Stored { file, at_hand } => answer_stored(&request, &file, at_hand),
+        Found::Kept(kept) => answer_kept(&request, &node, &kept).await,
+        Found::Stored { file, at_hand } => answer_stored(&request, &node, &file, at_hand).await,
         Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, "", Purpose::Read)),
         Found::Absent => Err(Problem::not_found()),
     }
@@ -68,20 +69,24 @@ pub(super) async fn again(
             log::error!("{}: nginx cannot open this body in the journal", kept.id);
             Err(Problem::body_not_sent())
         }
-        Found::Stored { file, at_hand } => answer_stored(&request, &file, at_hand),
+        Found::Stored { file, at_hand } => answer_stored(&request, &node, &file, at_hand).await,
         Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
     }
 }
 
 /// Answers with a file that is on this node's disk.
-pub(super) fn answer_kept(request: &HttpRequest, kept: &Kept) -> Result<HttpResponse, Problem> {
-    let uri = if kept.is_whole_file {
-        accel::journal_uri(BODIES, kept.id)
+pub(super) async fn answer_kept(
+    request: &HttpRequest,
+    node: &Node,
+    kept: &Kept,
+) -> Result<HttpResponse, Problem> {
+    let way = if kept.is_whole_file {
+        Way::Journal(accel::journal_uri(BODIES, kept.id))
     } else {
-        accel::store_uri(&FileKey::Id(kept.id), &kept.meta)
+        Way::Store(accel::store_uri(&FileKey::Id(kept.id), &kept.meta))
     };
-    let uri = format!("{uri}{}", query(request));
-    answer(request, &kept.meta, kept.sha256, None, &uri)
+    let at_hand = kept.content.clone();
+    answer(request, node, &kept.meta, kept.sha256, at_hand, way).await
 }
 
 /// What nginx comes again with if it finds no such body, or another content.
@@ -94,26 +99,32 @@ fn query(request: &HttpRequest) -> &'static str {
 }
 
 /// Answers with a file that is in the store: with its bytes, if they are at hand.
-pub(super) fn answer_stored(
+pub(super) async fn answer_stored(
     request: &HttpRequest,
+    node: &Node,
     stored: &StoredFile,
     at_hand: Option<Bytes>,
 ) -> Result<HttpResponse, Problem> {
-    let uri = format!(
-        "{}{}",
-        accel::store_uri(&stored.key, &stored.meta),
-        query(request)
-    );
-    answer(request, &stored.meta, stored.sha256, at_hand, &uri)
+    let way = Way::Store(accel::store_uri(&stored.key, &stored.meta));
+    answer(request, node, &stored.meta, stored.sha256, at_hand, way).await
 }
 
-/// Answers what needs no bytes, or those at hand; sends nginx to `uri` for the rest.
-fn answer(
+/// Where nginx is sent for the bytes.
+enum Way {
+    /// To a body in the journal.
+    Journal(String),
+    /// To its cache.
+    Store(String),
+}
+
+/// Answers what needs no bytes, or those at hand; sends nginx for the rest.
+async fn answer(
     request: &HttpRequest,
+    node: &Node,
     meta: &FileMeta,
     sha256: Option<Sha256>,
     at_hand: Option<Bytes>,
-    uri: &str,
+    way: Way,
 ) -> Result<HttpResponse, Problem> {
     match conditions::judge(request, meta) {
         Verdict::Failed => return Err(Problem::precondition_failed()),
@@ -150,22 +161,42 @@ fn answer(
             stream::empty::<Result<Bytes, std::io::Error>>(),
         )));
     }
+    let mut uri = match way {
+        Way::Journal(uri) => uri,
+        Way::Store(uri) => {
+            let number = first_slice(request, meta.length);
+            let slice = Slice { uri, number };
+            node.delivery.fills().follow(&slice).await;
+            slice.uri
+        }
+    };
+    uri.push_str(query(request));
     // nginx leads headers of the file on to whatever becomes of this, errors too: these it sets itself
     // when it has the bytes.
-    let uri = if conditions::goes_by_date(request, meta) {
-        format!(
-            "{uri}{}{}",
-            if uri.contains('?') { '&' } else { '?' },
-            accel::WHOLE
-        )
-    } else {
-        uri.to_owned()
-    };
+    if conditions::goes_by_date(request, meta) {
+        uri.push(if uri.contains('?') { '&' } else { '?' });
+        uri.push_str(accel::WHOLE);
+    }
     Ok(ok
         .insert_header((accel::REDIRECT, uri))
         .insert_header((accel::CACHING, cache_control(meta)))
         .insert_header((accel::DISPOSITION, disposition))
         .finish())
+}
+
+/// The slice that nginx begins with: the first one, unless it is told where to begin.
+fn first_slice(request: &HttpRequest, length: u64) -> u64 {
+    let headers = request.headers();
+    let range = headers.get(header::RANGE);
+    let range = range.and_then(|range| range.to_str().ok());
+    let is_known = |range: &&str| !range.contains("=-") && !headers.contains_key(header::IF_RANGE);
+    match range
+        .filter(is_known)
+        .map(|range| ranges::wanted(range, length))
+    {
+        Some(Wanted::Part(range)) => range.start / accel::SLICE_BYTES,
+        Some(Wanted::Whole | Wanted::Nothing) | None => 0,
+    }
 }
 
 /// What a cache compares by.

@@ -40,7 +40,8 @@ pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    download::answer_kept(&request, &look(&request, &node).await?)
+    let kept = look(&request, &node).await?;
+    download::answer_kept(&request, &node, &kept).await
 }
 
 /// `GET` and `HEAD` of the description of such a file.
@@ -105,8 +106,10 @@ pub(super) async fn again(
 ) -> Result<HttpResponse, Problem> {
     let (_, found) = look_here(&request, &node).await?;
     match found {
-        Found::Kept(kept) => download::answer_kept(&request, &kept),
-        Found::Stored { file, at_hand } => download::answer_stored(&request, &file, at_hand),
+        Found::Kept(kept) => download::answer_kept(&request, &node, &kept).await,
+        Found::Stored { file, at_hand } => {
+            download::answer_stored(&request, &node, &file, at_hand).await
+        }
         Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
     }
 }

@@ -70,6 +70,7 @@ pub use path::check as check_path;
 pub use prefer::Waits;
 use problem::Problem;
 pub use reason::count_refusal;
+pub use slices::Turns;
 
 /// What the handlers work with: one node's parts.
 pub struct Node {
@@ -93,6 +94,8 @@ pub struct Node {
     pub waits: Waits,
     /// What was committed.
     pub tally: Arc<Tally>,
+    /// How many slices go at once.
+    pub slices: Turns,
     /// Who may do what.
     pub access: Access,
     /// The other nodes.

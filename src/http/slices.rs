@@ -1,18 +1,46 @@
 //! Slices of files that nginx cannot send by itself, for its cache alone: committed ones, and parts
 //! of forms.
 
+use std::sync::Arc;
+
 use actix_web::body::SizedStream;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use futures::StreamExt as _;
+use bytes::Bytes;
 use futures::stream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::download::{self, insert_validators};
 use super::ranges::{self, Wanted};
 use super::{Node, Problem};
 use crate::accel;
-use crate::delivery::{DeliveryError, Found};
+use crate::delivery::{DeliveryError, Found, Slice};
 use crate::file::FileKey;
+
+/// Bytes in a piece: what actix has copied of it waits until nginx takes it, of each of many readers.
+const PIECE_BYTES: usize = 32 * 1024;
+
+/// Slices on their way to nginx at one time. Those of one file come from the same memory, so nothing else
+/// bounds what actix has copied for hundreds of readers.
+const AT_ONCE: usize = 64;
+
+/// Lets so many slices go at once.
+#[derive(Debug)]
+pub struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl Turns {
+    /// A turn, held by the body of the answer. It is never closed; without one it would go on all the same.
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).acquire_owned().await.ok()
+    }
+}
 
 /// `GET /_gridspool/store/{key}/{version}`, and `store/small/` likewise, with the range that nginx's
 /// slice module sets. Each answer must be a 206 with the file's tag and exact bounds, or nginx drops
@@ -25,7 +53,7 @@ pub(super) async fn slice(
     let key = FileKey::from_segment(part("key")).ok_or_else(Problem::not_found)?;
     let found = node.delivery.find_here(&key).await?;
     let meta = found.meta().ok_or_else(Problem::not_found)?;
-    if let Some(other) = other_version(&request, &found, part("version")) {
+    if let Some(other) = other_version(&request, &node, &found, part("version")).await {
         return other;
     }
     let length = meta.length;
@@ -45,6 +73,10 @@ pub(super) async fn slice(
     };
     insert_validators(&mut answer, meta);
     answer.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()));
+    let mut filling = node.delivery.fills().begin(Slice {
+        uri: accel::store_uri(&key, meta),
+        number: range.start / accel::SLICE_BYTES,
+    });
     let size = range.end - range.start;
     let bytes = node.delivery.read(&found, range).await?;
     let mut bytes = bytes.ok_or_else(Problem::not_found)?;
@@ -54,19 +86,41 @@ pub(super) async fn slice(
             // It may have been replaced within the time for which its description is kept.
             node.delivery.forget_description(&key);
             let found = node.delivery.find_here(&key).await?;
-            let other = other_version(&request, &found, part("version"));
+            let other = other_version(&request, &node, &found, part("version")).await;
             return other.unwrap_or_else(|| Err(err.into()));
         }
         first => first?,
     };
-    let body = stream::iter(first.map(Ok)).chain(bytes.map(|item| item.inspect_err(cut_off)));
-    Ok(answer.body(SizedStream::new(size, body)))
+    // Only now: what waits for the store must not keep others from going.
+    let turn = node.slices.take().await;
+    let bytes = stream::iter(first.map(Ok)).chain(bytes.map(|item| item.inspect_err(cut_off)));
+    let pieces = bytes
+        .map_ok(|bytes| stream::iter(in_pieces(bytes).map(Ok::<_, DeliveryError>)))
+        .try_flatten();
+    let mut sent = 0;
+    let pieces = pieces.inspect_ok(move |piece| {
+        let _held_to_the_end = &turn;
+        sent += u64::try_from(piece.len()).unwrap_or_default();
+        if sent == size {
+            filling.complete();
+        }
+    });
+    Ok(answer.body(SizedStream::new(size, pieces)))
+}
+
+/// actix copies each piece that it is given.
+fn in_pieces(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let length = bytes.len().min(PIECE_BYTES);
+        (length > 0).then(|| bytes.split_to(length))
+    })
 }
 
 /// Sends nginx on to another content, if a file has been replaced since nginx was sent for this one; 404
 /// if there is none any more. nginx takes no slices of two contents for one file.
-fn other_version(
+async fn other_version(
     request: &HttpRequest,
+    node: &Node,
     found: &Found,
     version: &str,
 ) -> Option<Result<HttpResponse, Problem>> {
@@ -77,7 +131,7 @@ fn other_version(
         return None;
     }
     Some(match found {
-        Found::Stored { file, .. } => download::answer_stored(request, file, None),
+        Found::Stored { file, .. } => download::answer_stored(request, node, file, None).await,
         Found::Kept(_) | Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
     })
 }

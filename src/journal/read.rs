@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, TryLockError};
 
+use bytes::Bytes;
+
 use super::Journal;
 use super::answers::Standing;
 use super::body::OpenBody;
@@ -29,7 +31,12 @@ pub struct Kept {
     /// Whether it has a file among the bodies that is it from end to end. Any other is read by
     /// [`Journal::open_window`].
     pub is_whole_file: bool,
+    /// All of its bytes, if it is in the log and small.
+    pub content: Option<Bytes>,
 }
+
+/// Bytes up to which a body comes along with its description.
+const SMALL_BYTES: u64 = 64 * 1024;
 
 impl Kept {
     /// How far it has come.
@@ -114,6 +121,7 @@ impl Journal {
             )) => Ok(Look::Deleted),
             Ok((slot, record)) => Ok(Look::Kept(Kept {
                 id,
+                content: self.small_content(id, slot, &record),
                 is_whole_file: slot.place == Place::Files && record.window.offset == 0,
                 meta: record.meta,
                 room: slot.room,
@@ -124,6 +132,18 @@ impl Journal {
             })),
             Err(JournalError::Absent(_)) => Ok(Look::Absent),
             Err(err) => Err(err),
+        }
+    }
+
+    /// The bytes of a small entry of the log. What cannot be read is found out by the one who needs
+    /// it.
+    fn small_content(&self, id: FileId, slot: Slot, record: &Record) -> Option<Bytes> {
+        match slot.place {
+            Place::Log(position) if record.window.length <= SMALL_BYTES => {
+                let logged = self.logged(id, position).ok().flatten();
+                logged.map(|logged| logged.body)
+            }
+            Place::Log(_) | Place::Files => None,
         }
     }
 

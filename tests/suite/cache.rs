@@ -80,9 +80,7 @@ fn the_bytes_of_a_small_file_are_asked_for_once_and_along_with_its_description()
         reads(&mongo, "files") > 1
     });
     assert_eq!(chunk_reads(&mongo), 1);
-    // A sidecar that knows nothing of before, and a cache that has nothing.
-    restart_sidecar(&mut site);
-    empty_cache(&site);
+    forget_all(&mut site);
     let middle = client.get_with(&file.path, &[("Range", "bytes=100-199")]);
     assert!(middle.body == body[100..200]);
     assert_eq!(chunk_reads(&mongo), 2);
@@ -105,8 +103,7 @@ fn a_small_file_is_kept_by_nginx_when_it_is_asked_for_again_and_its_head_is_the_
     };
     assert_eq!(head(&first), head(&again));
     // A part is cut by nginx.
-    restart_sidecar(&mut site);
-    empty_cache(&site);
+    forget_all(&mut site);
     let parts = [(); 2].map(|()| client.get_with(&file.path, &[("Range", "bytes=-100")]));
     assert!(parts.iter().all(|part| part.body == body[8092..]));
     assert_eq!(head(&parts[0]), head(&parts[1]));
@@ -175,19 +172,6 @@ fn only_the_slices_of_a_range_are_read() {
     let answer = client.get_with(&file.path, &[("Range", &range)]);
     assert!(answer.body == body[5 * SLICE..=5 * SLICE + 10]);
     assert_eq!(chunk_reads(&mongo), 1);
-}
-
-#[test]
-fn thirty_receivers_of_a_file_that_nobody_has_read_yet_cost_one_read_of_each_slice() {
-    let mongo = Mongo::start();
-    let (site, body, file) = start_cold(&mongo, 3_000_000);
-    std::thread::scope(|scope| {
-        for _ in 0..30 {
-            scope.spawn(|| assert!(site.client().get(&file.path).body == body));
-        }
-    });
-    let slices = body.len().div_ceil(SLICE);
-    assert_eq!(usize::try_from(chunk_reads(&mongo)), Ok(slices));
 }
 
 /// A file whose bucket can be damaged and made whole again.
@@ -278,7 +262,7 @@ fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() 
                 None => file.remove_chunk(&mongo, n),
                 Some(bytes) => file.replace_chunk(&mongo, n, bytes),
             }
-            empty_cache(&site);
+            forget_all(&mut site);
             file.assert_told(&client, &what);
             file.assert_told(&client, &what);
             if put.is_none() {
@@ -291,7 +275,7 @@ fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() 
     }
     // As many chunks as there should be, each of the right size.
     file.renumber_chunk(&mongo, 5, 5.5);
-    empty_cache(&site);
+    forget_all(&mut site);
     file.assert_told(&client, "no chunk has the number 5");
     file.renumber_chunk(&mongo, 5.5, 5);
     file.assert_whole(&client.get(path), "chunk 5 has its number again");
@@ -312,10 +296,16 @@ fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() 
     file.assert_whole(&client.get(path), "made whole again");
 }
 
-/// Has the sidecar forget the descriptions that it has looked up.
+/// Has the sidecar forget what it has looked up and read.
 fn restart_sidecar(site: &mut Site) {
     assert_eq!(site.stop_sidecar().code(), Some(0));
     site.start_sidecar();
+}
+
+/// Leaves a sidecar that knows nothing of before, and a cache that has nothing.
+fn forget_all(site: &mut Site) {
+    restart_sidecar(site);
+    empty_cache(site);
 }
 
 /// Whether nginx has cached anything. Its directories come with the first file.

@@ -64,6 +64,7 @@ mod spellings;
 mod standalone;
 mod stock;
 mod support;
+mod together;
 mod token;
 mod trickle;
 mod unreadable;

@@ -1,0 +1,289 @@
+//! Batches of chunks: each is what one question to MongoDB brings, and all who want some of it share
+//! it.
+//!
+//! Readers come together, as everybody in a group gets a file at once: the first of them asks, and
+//! the others wait for that answer. It stays for a moment after its last reader, for those who
+//! come a little later, and longer if that reader has not come to its end: chunks of other drivers may be
+//! longer than a slice of nginx's, and the next slice begins in the same one.
+//!
+//! All batches together are bounded in bytes. Those that nobody reads make room for others.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::store::StoreError;
+
+/// Bytes of chunks that all reads together have in memory, at most: so many times those of commits, and
+/// no more than this.
+const TIMES_COMMITS: u32 = 4;
+const MAX_READ_BYTES: u32 = 32 * 1024 * 1024;
+
+/// How long a batch stays that was read to its end: nginx may not have kept it yet.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// How long one stays whose end nobody has read: a client takes that time for a slice.
+pub(super) const PARTLY_READ_LINGER: Duration = Duration::from_secs(10);
+
+/// Chunks that follow each other, each of the right size.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Where in the file the first one begins.
+    pub(super) start: u64,
+    pub(super) chunks: Vec<Bytes>,
+}
+
+impl Batch {
+    /// The bytes of a range of the file that are here.
+    pub(super) fn cut(&self, range: &Range<u64>) -> Vec<Bytes> {
+        let mut pieces = Vec::new();
+        let mut start = self.start;
+        for chunk in &self.chunks {
+            let within = |at: u64| {
+                let offset = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+                offset.min(chunk.len())
+            };
+            let piece = chunk.slice(within(range.start)..within(range.end));
+            if !piece.is_empty() {
+                pieces.push(piece);
+            }
+            start += u64::try_from(chunk.len()).unwrap_or_default();
+        }
+        pieces
+    }
+}
+
+/// Names a batch. The content under a key of another driver's may change: then its description does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Name {
+    pub(super) locator: Vec<u8>,
+    pub(super) tag: String,
+    pub(super) chunk_size_bytes: u32,
+    pub(super) number: u64,
+}
+
+/// `None` while it is being read.
+pub(super) type Outcome = Option<Result<Arc<Batch>, StoreError>>;
+
+/// The batches of one bucket that are being read, or are still there.
+#[derive(Debug)]
+pub(super) struct Batches {
+    /// Bytes that all may have together.
+    pub(super) most: u32,
+    /// A permit for each of them.
+    room: Arc<Semaphore>,
+    /// Reads that wait for room.
+    waiting: AtomicUsize,
+    held: Mutex<HashMap<Name, Held>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    outcome: watch::Receiver<Outcome>,
+    /// Shared with each reader.
+    readers: Arc<()>,
+    bytes: u32,
+    /// When it may leave, if nobody reads it.
+    until: Instant,
+}
+
+impl Held {
+    /// One of so many bytes that is being read.
+    pub(super) fn begun(outcome: watch::Receiver<Outcome>, bytes: u32) -> Self {
+        Self {
+            outcome,
+            readers: Arc::new(()),
+            bytes,
+            until: Instant::now() + LINGER,
+        }
+    }
+
+    /// What tells this batch from a later one of its name, and holds nothing of it.
+    pub(super) fn identity(&self) -> Weak<()> {
+        Arc::downgrade(&self.readers)
+    }
+
+    fn is(&self, own: &Weak<()>) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.readers), own.as_ptr())
+    }
+
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.readers) == 1 && self.outcome.borrow().is_some()
+    }
+}
+
+impl Batches {
+    /// None yet. `commit_bytes` are those that commits may have in memory.
+    pub(super) fn new(commit_bytes: u32) -> Self {
+        let most = commit_bytes
+            .saturating_mul(TIMES_COMMITS)
+            .min(MAX_READ_BYTES);
+        let permits = usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS);
+        Self {
+            most,
+            room: Arc::new(Semaphore::new(permits)),
+            waiting: AtomicUsize::new(0),
+            held: Mutex::default(),
+        }
+    }
+
+    /// Waits until these bytes may be in memory. Nothing may be held meanwhile: who waits with a batch
+    /// in hand may wait for himself.
+    pub(super) async fn reserve(
+        &self,
+        bytes: u32,
+        patience: Duration,
+    ) -> Result<OwnedSemaphorePermit, StoreError> {
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(bytes) {
+            return Ok(permit);
+        }
+        let _waits = Waits::among(&self.waiting);
+        self.make_room(bytes);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes);
+        match tokio::time::timeout(patience, room).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(err)) => Err(StoreError::Unavailable(err.to_string())),
+            Err(_) => Err(StoreError::Unavailable("too many reads".to_owned())),
+        }
+    }
+
+    /// Drops batches that nobody reads until there is room for so many bytes, those first that are
+    /// to leave first.
+    fn make_room(&self, bytes: u32) {
+        let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut held = self.held();
+        while self.room.available_permits() < wanted {
+            let idle = held.iter().filter(|(_, held)| held.is_idle());
+            let Some((name, _)) = idle.min_by_key(|(_, held)| held.until) else {
+                return;
+            };
+            let name = name.clone();
+            held.remove(&name);
+        }
+    }
+
+    /// To be called when one has lost its last reader: whoever waits for room gets what there is.
+    pub(super) fn settle(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.make_room(u32::MAX);
+        }
+        self.thin_out();
+    }
+
+    /// Drops batches that nobody reads until half of the room is free of them: what was read must not
+    /// take all of it for as long as it may stay. The last one stays: it may be longer than that.
+    fn thin_out(&self) {
+        let mut held = self.held();
+        loop {
+            let idle: Vec<_> = held.iter().filter(|(_, held)| held.is_idle()).collect();
+            let bytes: u32 = idle.iter().map(|(_, held)| held.bytes).sum();
+            if bytes <= self.most / 2 || idle.len() < 2 {
+                return;
+            }
+            let first = idle.into_iter().min_by_key(|(_, held)| held.until);
+            let Some(name) = first.map(|(name, _)| name.clone()) else {
+                return;
+            };
+            held.remove(&name);
+        }
+    }
+
+    /// Drops a batch whose time is over; otherwise, when to look again. `None`: it has left.
+    pub(super) fn expire(&self, name: &Name, own: &Weak<()>) -> Option<Instant> {
+        let mut held = self.held();
+        let now = Instant::now();
+        let found = held.get(name).filter(|held| held.is(own))?;
+        if found.until > now {
+            return Some(found.until);
+        }
+        if !found.is_idle() {
+            return Some(now + LINGER);
+        }
+        held.remove(name);
+        None
+    }
+
+    /// Takes a batch out that could not be read: the next who wants it tries anew.
+    pub(super) fn forget(&self, name: &Name, own: &Weak<()>) {
+        let mut held = self.held();
+        let found = held.get(name);
+        if found.is_some_and(|held| held.is(own)) {
+            held.remove(name);
+        }
+    }
+
+    /// A thread that panicked under the lock leaves a map that is whole.
+    pub(super) fn held(&self) -> MutexGuard<'_, HashMap<Name, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of those that wait for room.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn among(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A reader of a batch.
+pub(super) struct Share {
+    batches: Arc<Batches>,
+    name: Name,
+    outcome: watch::Receiver<Outcome>,
+    readers: Option<Arc<()>>,
+}
+
+impl Share {
+    /// One in the batch of this name, if there is one; the lock is the caller's.
+    pub(super) fn of(
+        batches: &Arc<Batches>,
+        held: &HashMap<Name, Held>,
+        name: &Name,
+    ) -> Option<Self> {
+        let held = held.get(name)?;
+        Some(Self {
+            batches: Arc::clone(batches),
+            name: name.clone(),
+            outcome: held.outcome.clone(),
+            readers: Some(Arc::clone(&held.readers)),
+        })
+    }
+
+    /// The batch, once it is there.
+    pub(super) async fn batch(&mut self) -> Result<Arc<Batch>, StoreError> {
+        let outcome = self.outcome.wait_for(Option::is_some).await;
+        let lost = || StoreError::Unavailable("the read of a batch was lost".to_owned());
+        outcome
+            .ok()
+            .and_then(|outcome| outcome.clone())
+            .ok_or_else(lost)?
+    }
+
+    /// Lets the batch stay for so long, if it does not anyway.
+    pub(super) fn stay(&self, linger: Duration) {
+        if let Some(held) = self.batches.held().get_mut(&self.name) {
+            held.until = held.until.max(Instant::now() + linger);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.readers = None;
+        self.batches.settle();
+    }
+}

@@ -1,0 +1,80 @@
+//! Finding files in the store: once for all who ask for one at the same time, and once for a while.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+
+use super::{Delivery, Found, text_bytes_of};
+use crate::file::FileKey;
+use crate::store::{StoreError, StoredFile};
+
+/// How often a file was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    Once,
+    /// nginx has its bytes.
+    Again,
+}
+
+impl Delivery {
+    /// Finds a file in the store alone. One that was deleted elsewhere may be found for five
+    /// seconds more.
+    ///
+    /// # Errors
+    /// When the store has to be asked and does not answer.
+    pub(super) async fn stored(&self, key: &FileKey) -> Result<Option<Found>, StoreError> {
+        let (recent, asked) = match key {
+            FileKey::Id(_) => (&self.stored, self.ask(key)),
+            // Of other drivers' keys most are guesses.
+            FileKey::Foreign(_) => (&self.foreign, Some(Asked::Again)),
+        };
+        if let Some((file, is_aging)) = recent.get_aged(key) {
+            if is_aging && let FileKey::Id(id) = *key {
+                self.refresh.add(id);
+            }
+            return Ok(Some(found(file, asked)));
+        }
+        let with_content = asked != Some(Asked::Again);
+        let begin = || {
+            let (store, recent, key) = (self.store.clone(), recent.clone(), key.clone());
+            async move {
+                // Another lookup may have found it since the look above.
+                if let Some(file) = recent.get(&key) {
+                    return Ok(Some(file));
+                }
+                let ticket = recent.ticket();
+                let file = store.find(&key, with_content).await?.map(Arc::new);
+                // That there is none is not kept: it may be committed at any moment.
+                if let Some(file) = &file {
+                    recent.put(ticket, &key, Arc::clone(file), text_bytes_of(file));
+                }
+                Ok(file)
+            }
+            .boxed()
+        };
+        let file = self.lookups.join(key, begin).await?;
+        Ok(file.map(|file| found(file, asked)))
+    }
+
+    /// How often a file was asked for before this time. It is noted before the answer is there: of
+    /// many who ask at once, one gets the bytes for all.
+    fn ask(&self, key: &FileKey) -> Option<Asked> {
+        let asked = self.asked.get(key);
+        let now = match asked {
+            None => Asked::Once,
+            Some(Asked::Once) => Asked::Again,
+            Some(Asked::Again) => return asked,
+        };
+        self.asked.put(self.asked.ticket(), key, now, 0);
+        asked
+    }
+}
+
+/// A file with what is in memory of it. The second who asks goes to nginx: from then on nginx has the
+/// bytes too, for when they have left this memory. The first does not, as most small files have one
+/// receiver, and for one it costs twice as much to have nginx keep them.
+fn found(file: Arc<StoredFile>, asked: Option<Asked>) -> Found {
+    let is_second = asked == Some(Asked::Once);
+    let at_hand = file.content.clone().filter(|_| !is_second);
+    Found::Stored { file, at_hand }
+}

@@ -1,0 +1,166 @@
+//! Readers that come together, as a group does that was sent a file: MongoDB is read once for all of them,
+//! and none depends on another.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{DateTime, Document, doc};
+
+use crate::support::{
+    Answer, Builder, CHUNK, Mongo, Site, noise, object_id, read_to_end, wait_until,
+};
+
+const READERS: usize = 100;
+
+/// How much nginx asks for at once.
+const SLICE: usize = 8 * CHUNK;
+
+/// Sends a request for a file, and reads nothing yet.
+fn begin(site: &Site, path: &str) -> TcpStream {
+    let mut stream = site.connect();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+/// Has all readers come while MongoDB stands still, the first of them a while before the others. It may
+/// go away before they get anything. The answers, as far as each came.
+fn read_together(site: &mut Site, mongo: &Mongo, path: &str, first_stays: bool) -> Vec<Vec<u8>> {
+    // nginx has no connection to this one, so that each that it makes is a reader's.
+    assert_eq!(site.stop_sidecar().code(), Some(0));
+    site.start_sidecar();
+    wait_until("MongoDB answers", || {
+        site.status()["mongodb"]["state"] == "up"
+    });
+    let before = site.sidecar_handles();
+    mongo.freeze();
+    let first = begin(site, path);
+    wait_until("the first one waits", || site.sidecar_handles() > before);
+    let first = first_stays.then_some(first);
+    let others: Vec<_> = (1..READERS).map(|_| begin(site, path)).collect();
+    wait_until("nearly all stand in line", || {
+        site.sidecar_handles() >= before + others.len() * 9 / 10
+    });
+    mongo.thaw();
+    first.into_iter().chain(others).map(read_to_end).collect()
+}
+
+/// How many chunks of a file MongoDB has sent, and how often its description, since it began to write
+/// down what it is asked.
+fn sent(mongo: &Mongo, id: &str) -> (i64, i64) {
+    let questions = mongo.find("system.profile", doc! { "appName": "gridspool" });
+    let of = |field: &str| {
+        let asked = |question: &&Document| {
+            let command = question.get_document("command").ok();
+            let filter = command.and_then(|command| command.get_document("filter").ok());
+            filter.and_then(|filter| filter.get_object_id(field).ok()) == Some(object_id(id))
+        };
+        let number = |question: &Document| question.get_i32("nreturned").unwrap_or_default();
+        questions
+            .iter()
+            .filter(asked)
+            .map(number)
+            .map(i64::from)
+            .sum()
+    };
+    (of("files_id"), of("_id"))
+}
+
+fn empty_cache(site: &Site) {
+    for directory in std::fs::read_dir(site.data_dir().join("cache")).unwrap() {
+        std::fs::remove_dir_all(directory.unwrap().path()).unwrap();
+    }
+}
+
+#[test]
+fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
+    let mongo = Mongo::start();
+    let mut site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    let client = site.client();
+    let bodies = [100, 300_000, SLICE + 1].map(|length| noise(1, length));
+    let files = [0, 1, 2].map(|place| client.upload(&bodies[place]));
+    // What is not in GridFS yet comes from memory at once.
+    assert!(client.get(&files[0].path).body == bodies[0]);
+    site.wait_until_empty();
+    mongo.run(doc! { "profile": 2 });
+    let assert_whole = |answers: &[Vec<u8>], body: &[u8]| {
+        for answer in answers {
+            let answer = Answer::from_wire(answer).unwrap();
+            assert_eq!(answer.status, 200);
+            assert!(
+                answer.body == body,
+                "{} of {}",
+                answer.body.len(),
+                body.len()
+            );
+        }
+    };
+    let mut seen = BTreeMap::new();
+    for first_stays in [true, false] {
+        for (file, body) in files.iter().zip(&bodies) {
+            empty_cache(&site);
+            let answers = read_together(&mut site, &mongo, &file.path, first_stays);
+            assert_eq!(answers.len(), READERS - usize::from(!first_stays));
+            assert_whole(&answers, body);
+            let chunks = i64::try_from(body.len().div_ceil(CHUNK)).unwrap();
+            let before = seen.insert(&file.id, sent(&mongo, &file.id));
+            let (all, descriptions) = seen[&file.id];
+            let (all_before, descriptions_before) = before.unwrap_or_default();
+            // Who waits for a lookup alone, and leaves, has asked for nothing but a small file.
+            let is_lost = !first_stays && body.len() < CHUNK;
+            let most = chunks * (1 + i64::from(is_lost));
+            let read = all - all_before;
+            assert!((chunks..=most).contains(&read), "{read} of {chunks}");
+            let lookups = descriptions - descriptions_before;
+            assert!((1..=2).contains(&lookups), "{lookups}");
+        }
+    }
+    // What fails, fails for all of them; and not for those who come after.
+    let [_, file, _] = &files;
+    let chunk = doc! { "files_id": object_id(&file.id), "n": 1 };
+    let removed = mongo.find("fs.chunks", chunk.clone());
+    let deleted = mongo.block_on(async { mongo.chunks().delete_one(chunk).await });
+    assert_eq!(deleted.unwrap().deleted_count, 1);
+    empty_cache(&site);
+    for answer in read_together(&mut site, &mongo, &file.path, true) {
+        Answer::from_wire(&answer)
+            .unwrap()
+            .assert_problem(500, "damaged");
+    }
+    mongo.insert("fs.chunks", removed[0].clone());
+    assert!(client.get(&file.path).body == bodies[1]);
+}
+
+#[test]
+fn chunks_that_are_longer_than_a_slice_are_read_once() {
+    let mongo = Mongo::start();
+    let site = Site::start(&mongo);
+    let client = site.client();
+    let body = noise(1, 20_000_000);
+    let mut files = Vec::new();
+    for chunk_size in [1 << 20, 2 << 20, 8 << 20, 15_000_000] {
+        let id = ObjectId::new();
+        mongo.insert(
+            "fs.files",
+            doc! {
+                "_id": id, "length": 20_000_000_i64, "chunkSize": chunk_size,
+                "uploadDate": DateTime::now(), "filename": "a",
+            },
+        );
+        let in_chunk = usize::try_from(chunk_size).unwrap();
+        for (bytes, n) in body.chunks(in_chunk).zip(0..) {
+            mongo.insert_chunk(&id.to_hex(), n, bytes);
+        }
+        files.push((id.to_hex(), body.len().div_ceil(in_chunk)));
+    }
+    mongo.run(doc! { "profile": 2 });
+    for (id, chunks) in &files {
+        assert!(client.get(&format!("/files/{id}")).body == body);
+        let (sent, _) = sent(&mongo, id);
+        assert_eq!(usize::try_from(sent), Ok(*chunks));
+    }
+}
