@@ -139,7 +139,11 @@ fn a_nodes_token_check_stands_before_the_hop() {
             .get_with(&path, &[("Authorization", token.as_str())])
             .json()
     };
-    let why = &meta("admin")["waiting"];
+    // Once it has been found out.
+    let why = eventually("the node tells why the file waits", || {
+        let why = meta("admin")["waiting"].clone();
+        why["reason"].is_string().then_some(why)
+    });
     assert_eq!(why["room"], "incoming");
     assert!(
         why["reason"].as_str().unwrap().contains("not available"),
