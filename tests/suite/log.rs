@@ -138,7 +138,8 @@ fn a_small_body_needs_no_spool_file() {
     let path = client.upload(&small).path;
     let large = client.put("/files/large", &noise(2, 32_000));
     std::fs::rename(&aside, &spool).unwrap();
-    large.assert_problem(507, "no-space");
+    // The room that bodies on their way take cannot be seen there.
+    large.assert_problem(503, "unavailable");
     assert!(client.get(&path).body == small);
     mongo.heal();
     site.wait_until_empty();
