@@ -67,7 +67,7 @@ setup() { load helper; }
 }
 
 @test "fuzz refuses values that it cannot use" {
-  for words in "--seconds 0" "--seconds many" --seconds target; do
+  for words in "--seconds 0" "--seconds many" --seconds nothing; do
     # shellcheck disable=SC2086  # words of a command line
     run -64 --separate-stderr fuzz ${words}
     [[ -z ${output} && ${stderr} == *"${words%% *}"* ]]
