@@ -125,4 +125,6 @@ fn read_in(
 }
 
 #[cfg(test)]
+mod second_reader;
+#[cfg(test)]
 mod tests;
