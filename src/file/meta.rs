@@ -89,18 +89,31 @@ impl FileMeta {
 }
 
 #[cfg(test)]
+impl FileMeta {
+    /// A file that gridspool took, ten bytes long, for the unit tests of all rooms. Its date is
+    /// Tue, 14 Nov 2023 22:13:20 GMT.
+    pub(crate) fn sample() -> Self {
+        Self {
+            filename: FileName::from_claim("a").unwrap(),
+            content_type: MediaType::octet_stream(),
+            length: 10,
+            uploaded: UnixMillis(1_700_000_000_999),
+            metadata: Metadata::default(),
+            revision: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_tag_is_the_one_that_nginx_makes_of_time_and_length() {
         let meta = FileMeta {
-            filename: FileName::from_claim("a").unwrap(),
-            content_type: MediaType::octet_stream(),
             length: 0x1_0000_0000,
             uploaded: UnixMillis(0x6540_1234 * 1000 + 999),
-            metadata: Metadata::default(),
-            revision: None,
+            ..FileMeta::sample()
         };
         assert_eq!(meta.etag(), "\"65401234-100000000\"");
         assert_eq!(

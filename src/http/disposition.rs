@@ -61,7 +61,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::file::{FileName, MediaType, Metadata, UnixMillis};
+    use crate::file::{FileName, MediaType};
 
     fn claimed(header: &str) -> Option<String> {
         claimed_name(header.as_bytes()).map(|name| name.to_string())
@@ -75,10 +75,7 @@ mod tests {
         FileMeta {
             filename: FileName::from_claim(name).unwrap(),
             content_type: MediaType::parse(content_type).unwrap(),
-            length: 1,
-            uploaded: UnixMillis(0),
-            metadata: Metadata::default(),
-            revision: None,
+            ..FileMeta::sample()
         }
     }
 
