@@ -63,6 +63,10 @@ pub const CACHING: &str = "x-gridspool-caching";
 /// The query of an address below [`STORE`] whose file nginx sends whole, whatever range is asked for.
 pub const WHOLE: &str = "whole=1";
 
+/// The query of an address below [`STORE`] whose file nginx sends whole and past its cache, and evaluates no
+/// condition for: the sidecar has.
+pub const JUDGED: &str = "judged=1";
+
 /// The internal location over the journal's directory.
 pub const JOURNAL: &str = "/_gridspool/journal";
 
@@ -162,7 +166,6 @@ pub fn version(meta: &FileMeta) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::{FileName, MediaType, Metadata, UnixMillis};
 
     #[test]
     fn slices_of_nginx_are_as_long_as_this_says_and_nobody_waits_for_its_second_look_at_a_lock() {
@@ -183,12 +186,8 @@ mod tests {
     fn small_files_have_a_location_of_their_own_below_that_of_all_others() {
         let uri = |length| {
             let meta = FileMeta {
-                filename: FileName::from_claim("a").unwrap(),
-                content_type: MediaType::parse("text/plain").unwrap(),
                 length,
-                uploaded: UnixMillis(0),
-                metadata: Metadata::default(),
-                revision: None,
+                ..FileMeta::sample()
             };
             store_uri(&FileKey::from_text("x"), &meta)
         };

@@ -6,8 +6,7 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    EntityTag, Header as _, HttpDate, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
-    IfUnmodifiedSince,
+    Header as _, HttpDate, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, IfUnmodifiedSince,
 };
 
 use super::conditions::{if_match, if_none_match};
@@ -108,8 +107,8 @@ async fn look(request: &HttpRequest, node: &Node, key: &FileKey) -> Result<Curre
 /// RFC 9110 §13.2.2, for methods that are not GET or HEAD.
 fn hold(request: &HttpRequest, current: Option<&FileMeta>) -> bool {
     let headers = request.headers();
-    let tag = current.map(|meta| EntityTag::new_strong(meta.etag().trim_matches('"').to_owned()));
-    let tag = tag.as_ref();
+    let tag = current.map(FileMeta::etag);
+    let tag = tag.as_deref();
     if headers.contains_key(IF_MATCH) {
         if !tag.is_some_and(|tag| if_match(request, tag)) {
             return false;
@@ -139,18 +138,10 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::file::{FileName, MediaType, Metadata, UnixMillis};
 
     #[test]
     fn conditions_are_held_against_what_is_there_or_against_nothing() {
-        let meta = FileMeta {
-            filename: FileName::from_claim("a").unwrap(),
-            content_type: MediaType::octet_stream(),
-            length: 10,
-            uploaded: UnixMillis(1_700_000_000_999),
-            metadata: Metadata::default(),
-            revision: None,
-        };
+        let meta = FileMeta::sample();
         let (earlier, same) = (
             "Tue, 14 Nov 2023 22:13:19 GMT",
             "Tue, 14 Nov 2023 22:13:20 GMT",

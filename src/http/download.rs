@@ -80,22 +80,14 @@ pub(super) async fn answer_kept(
     node: &Node,
     kept: &Kept,
 ) -> Result<HttpResponse, Problem> {
-    let way = if kept.is_whole_file {
+    let is_nginx_asked = !conditions::nginx_would_refuse(request, &kept.meta);
+    let way = if kept.is_whole_file && is_nginx_asked {
         Way::Journal(accel::journal_uri(BODIES, kept.id))
     } else {
         Way::Store(accel::store_uri(&FileKey::Id(kept.id), &kept.meta))
     };
     let at_hand = kept.content.clone();
     answer(request, node, &kept.meta, kept.sha256, at_hand, way).await
-}
-
-/// What nginx comes again with if it finds no such body, or another content.
-fn query(request: &HttpRequest) -> &'static str {
-    if disposition::is_to_be_saved(request.query_string()) {
-        "?download"
-    } else {
-        ""
-    }
 }
 
 /// Answers with a file that is in the store: with its bytes, if they are at hand.
@@ -161,7 +153,9 @@ async fn answer(
             stream::empty::<Result<Bytes, std::io::Error>>(),
         )));
     }
+    let is_refused_by_nginx = conditions::nginx_would_refuse(request, meta);
     let mut uri = match way {
+        Way::Store(uri) if is_refused_by_nginx => uri,
         Way::Journal(uri) => uri,
         Way::Store(uri) => {
             let number = first_slice(request, meta.length);
@@ -170,18 +164,27 @@ async fn answer(
             slice.uri
         }
     };
-    uri.push_str(query(request));
+    if is_to_be_saved {
+        push_parameter(&mut uri, disposition::DOWNLOAD);
+    }
+    if is_refused_by_nginx {
+        push_parameter(&mut uri, accel::JUDGED);
+    } else if conditions::goes_by_date(request, meta) {
+        push_parameter(&mut uri, accel::WHOLE);
+    }
     // nginx leads headers of the file on to whatever becomes of this, errors too: these it sets itself
     // when it has the bytes.
-    if conditions::goes_by_date(request, meta) {
-        uri.push(if uri.contains('?') { '&' } else { '?' });
-        uri.push_str(accel::WHOLE);
-    }
     Ok(ok
         .insert_header((accel::REDIRECT, uri))
         .insert_header((accel::CACHING, cache_control(meta)))
         .insert_header((accel::DISPOSITION, disposition))
         .finish())
+}
+
+/// Adds what nginx is told with an address, and comes again with if it finds no such body or another content.
+fn push_parameter(uri: &mut String, parameter: &str) {
+    uri.push(if uri.contains('?') { '&' } else { '?' });
+    uri.push_str(parameter);
 }
 
 /// The slice that nginx begins with: the first one, unless it is told where to begin.

@@ -1,5 +1,5 @@
-//! Slices of files that nginx cannot send by itself, for its cache alone: committed ones, and parts
-//! of forms.
+//! Slices of files that nginx cannot send by itself, for its cache: committed ones, and parts of forms. And
+//! the few files that nginx is to send whole, without a look at the conditions of the request.
 
 use std::sync::Arc;
 
@@ -25,26 +25,45 @@ const PIECE_BYTES: usize = 32 * 1024;
 /// bounds what actix has copied for hundreds of readers.
 const AT_ONCE: usize = 64;
 
-/// Lets so many slices go at once.
+/// Whole files at one time: each takes as long as its client, and no request that is well-formed needs one.
+const WHOLE_AT_ONCE: usize = 8;
+
+/// Lets so many slices go at once, and so many whole files.
 #[derive(Debug)]
-pub struct Turns(Arc<Semaphore>);
+pub struct Turns {
+    slices: Arc<Semaphore>,
+    whole: Arc<Semaphore>,
+}
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+        Self {
+            slices: Arc::new(Semaphore::new(AT_ONCE)),
+            whole: Arc::new(Semaphore::new(WHOLE_AT_ONCE)),
+        }
     }
 }
 
 impl Turns {
-    /// A turn, held by the body of the answer. It is never closed; without one it would go on all the same.
+    /// A turn for a slice, held by the body of the answer. It is never closed; without one it would go on
+    /// all the same.
     async fn take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).acquire_owned().await.ok()
+        Arc::clone(&self.slices).acquire_owned().await.ok()
+    }
+
+    /// A turn for a whole file, held likewise.
+    ///
+    /// # Errors
+    /// 503 when all are taken: whoever holds one may hold it long.
+    fn take_whole(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.whole).try_acquire_owned();
+        turn.map_err(|_| Problem::body_not_sent())
     }
 }
 
 /// `GET /_gridspool/store/{key}/{version}`, and `store/small/` likewise, with the range that nginx's
 /// slice module sets. Each answer must be a 206 with the file's tag and exact bounds, or nginx drops
-/// the whole file.
+/// the whole file. Without a range, the whole file: see [`accel::JUDGED`].
 pub(super) async fn slice(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -61,22 +80,27 @@ pub(super) async fn slice(
     let wanted = header.map_or(Wanted::Whole, |value| {
         ranges::wanted(value.to_str().unwrap_or_default(), length)
     });
-    let (mut answer, range) = match wanted {
+    let (mut answer, range, whole_turn, mut filling) = match wanted {
         Wanted::Nothing => return Err(Problem::range_not_satisfiable(length)),
-        Wanted::Whole => (HttpResponse::Ok(), 0..length),
+        Wanted::Whole => {
+            let turn = node.slices.take_whole()?;
+            let mut whole = HttpResponse::Ok();
+            whole.insert_header((header::ACCEPT_RANGES, "bytes"));
+            (whole, 0..length, Some(turn), None)
+        }
         Wanted::Part(range) => {
             let mut partial = HttpResponse::PartialContent();
             let bounds = format!("bytes {}-{}/{length}", range.start, range.end - 1);
             partial.insert_header((header::CONTENT_RANGE, bounds));
-            (partial, range)
+            let filling = node.delivery.fills().begin(Slice {
+                uri: accel::store_uri(&key, meta),
+                number: range.start / accel::SLICE_BYTES,
+            });
+            (partial, range, None, Some(filling))
         }
     };
     insert_validators(&mut answer, meta);
     answer.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()));
-    let mut filling = node.delivery.fills().begin(Slice {
-        uri: accel::store_uri(&key, meta),
-        number: range.start / accel::SLICE_BYTES,
-    });
     let size = range.end - range.start;
     let bytes = node.delivery.read(&found, range).await?;
     let mut bytes = bytes.ok_or_else(Problem::not_found)?;
@@ -92,7 +116,10 @@ pub(super) async fn slice(
         first => first?,
     };
     // Only now: what waits for the store must not keep others from going.
-    let turn = node.slices.take().await;
+    let turn = match whole_turn {
+        None => node.slices.take().await,
+        whole => whole,
+    };
     let bytes = stream::iter(first.map(Ok)).chain(bytes.map(|item| item.inspect_err(cut_off)));
     let pieces = bytes
         .map_ok(|bytes| stream::iter(in_pieces(bytes).map(Ok::<_, DeliveryError>)))
@@ -101,7 +128,7 @@ pub(super) async fn slice(
     let pieces = pieces.inspect_ok(move |piece| {
         let _held_to_the_end = &turn;
         sent += u64::try_from(piece.len()).unwrap_or_default();
-        if sent == size {
+        if let Some(filling) = filling.as_mut().filter(|_| sent == size) {
             filling.complete();
         }
     });

@@ -47,8 +47,17 @@ fn assert_unchanged(client: &Client, file: &Uploaded) {
 fn what_would_change_a_file_or_fails_its_condition_is_refused_before_its_body() {
     let routes = Routes::start();
     let file = routes.site.client().upload(b"content");
+    let slices = noise(2, 5_000_000);
+    let large = routes.site.client().upload(&slices);
     routes.both(|client| {
         assert_unchanged(client, &file);
+        // nginx would refuse this, so it passes on the whole of it.
+        let no_date = ("If-Unmodified-Since", "yesterday");
+        for headers in [&[no_date][..], &[no_date, ("Range", "bytes=1-3")]] {
+            let answer = client.get_with(&large.path, headers);
+            assert_eq!(answer.status, 200, "{headers:?}");
+            assert!(answer.body == slices, "{headers:?}");
+        }
     });
     let client = routes.site.client();
     let before = spool_changed(&routes.site);
