@@ -51,7 +51,15 @@ start_sidecar() {
 choose_keys() {
   local keys=${GRIDSPOOL_TOKEN_KEYS-} config=${GRIDSPOOL_CONFIG:-/dev/null} line
   [[ -n ${keys} ]] || keys=$(sed -n 's/^token_keys *= *"\(.*\)".*/\1/p' -- "${config}")
+  [[ ! -e ${keys} ]] || keys=$(realpath -- "${keys}")
   printf %s "${keys}" >"${home}/token-keys" # empty without keys
+  [[ -z ${keys} ]] || export GRIDSPOOL_TOKEN_KEYS=${keys}
+  # As scripts/token makes it, its owner alone can read it, and that is root then.
+  if [[ -e ${keys} && -n ${as_service[*]} ]] && ! "${as_service[@]}" /usr/bin/test -r "${keys}"; then
+    install -m 0400 -o "${service_user}" -g "${service_group}" -- "${keys}" "${home}/keys.json"
+    export GRIDSPOOL_TOKEN_KEYS=${home}/keys.json
+    say "${service_user} cannot read ${keys}: the sidecar has a copy, made anew whenever it is started"
+  fi
   [[ -z ${keys} && ${GRIDSPOOL_INSECURE_NO_AUTH-} != false ]] || return 0
   grep -q '^insecure_no_auth' -- "${config}" || export GRIDSPOOL_INSECURE_NO_AUTH=true
   for line in "WARNING: NO ACCESS CONTROL. Every user and program of this host may upload, download" \

@@ -110,9 +110,12 @@ admin_socket() {
 
 # Prints the sidecar's answer to METHOD PATH, indented where it is JSON.
 ask_admin() {
-  local answer
+  local answer failed=0
   [[ -S ${admin} ]] || die "no sidecar is there: ${admin} is not a socket"
-  answer=$(curl --silent --show-error --fail-with-body --max-time 30 --unix-socket "${admin}" \
-    --request "$1" "http://localhost$2") || die "the sidecar does not do it: ${answer:-no answer}"
+  answer=$(curl --silent --fail-with-body --max-time 30 --unix-socket "${admin}" --request "$1" \
+    "http://localhost$2") || failed=$?
+  # curl's own words would name localhost and a port.
+  ((failed != 7)) || die "no sidecar answers at ${admin}: scripts/up starts it"
+  ((failed == 0)) || die "the sidecar does not do it: ${answer:-no answer, curl ended with ${failed}}"
   python3 -m json.tool <<<"${answer}" 2>/dev/null || printf '%s\n' "${answer}"
 }

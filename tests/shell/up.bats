@@ -151,8 +151,10 @@ except pymongo.errors.OperationFailure as err:
   GRIDSPOOL_PORT=$(free_port)
   url=http://127.0.0.1:${GRIDSPOOL_PORT}
   for algorithm in HS256 EdDSA; do
-    (umask 077 && "${first_home}/bin/gridspool" key --kid first --algorithm "${algorithm}" >"${GRIDSPOOL_TOKEN_KEYS}")
-    ((EUID != 0)) || chown www-data -- "${GRIDSPOOL_TOKEN_KEYS}"
+    # Its owner alone can read it, whoever runs the sidecar.
+    rm -f -- "${GRIDSPOOL_TOKEN_KEYS}"
+    run -0 env GRIDSPOOL_HOME="${first_home}" "$(command -v token)" --new-key first --algorithm "${algorithm}" --out "${GRIDSPOOL_TOKEN_KEYS}"
+    [[ $(stat -c %a "${GRIDSPOOL_TOKEN_KEYS}") == 600 ]]
     run -0 env GRIDSPOOL_NODE=3 GRIDSPOOL_MONGODB_URI="$(<"${first_home}/mongodb.uri")" GRIDSPOOL_DATABASE=third "$(command -v up)"
     [[ ${output} != *WARNING* && ${output} == *'trying an upload and a download'* ]]
     run -22 curl --fail --silent "${url}/files/0123456789abcdef01234567"
@@ -160,6 +162,8 @@ except pymongo.errors.OperationFailure as err:
     run -0 curl --fail --silent --header "Authorization: Bearer ${output}" --upload-file "${directory}/file" "${url}/files/"
     run -0 down
   done
+  run -1 status
+  [[ ${output} == *'no sidecar answers at '* && ${output} != *port* ]]
 }
 
 @test "a second up leaves alone what runs" {
