@@ -66,10 +66,9 @@ pub use connection::Connection;
 pub use contained::contained;
 pub use drain::Drain;
 pub use form_upload::FormPlaces;
-pub use path::check as check_path;
 pub use prefer::Waits;
 use problem::Problem;
-pub use reason::count_refusal;
+pub use reason::{check_path, count_refusal};
 pub use slices::Turns;
 
 /// What the handlers work with: one node's parts.

@@ -12,7 +12,7 @@ use super::idempotency::Course;
 use super::upload::{Upload, enter};
 use super::{Node, Problem};
 use crate::accel;
-use crate::journal::{AdoptError, Adopted, Request, Waiter};
+use crate::journal::{AdoptError, Adopted, Free, Request, Waiter};
 use crate::spool::Received;
 
 /// Whether a request brings its body itself. Where nginx spools the body, it takes the length away.
@@ -55,17 +55,18 @@ impl Upload {
     async fn take_passed(self, body: Bytes) -> Result<Vec<Adopted>, Problem> {
         self.caller.let_in(&self.node)?;
         let received = Received::Passed(&body);
+        let free = self.node.access.free(&self.node.journal).await?;
+        let room = self.room(free).await?;
         if !self.node.journal.is_small(received.length()) {
-            return web::block(move || self.adopt(Received::Passed(&body))).await?;
+            return web::block(move || self.adopt(Received::Passed(&body), room)).await?;
         }
-        let (mut room, draft) = self.check(received)?;
+        let (mut reserved, draft) = self.check(received)?;
         let _running = match self.course(draft.request).await? {
             Course::Answered(answer) => return Ok(answer),
             Course::Adopt(running) => running,
         };
-        let free = self.node.access.free(&self.node.journal).await?;
-        if !self.caller.is_expected(&self.node) {
-            self.node.journal.check_room(free, received.length())?;
+        if let Some(room) = room {
+            self.node.journal.check_room(room, received.length())?;
         }
         let (answer, told) = oneshot::channel();
         let waiter = Box::new(Uploader {
@@ -79,8 +80,19 @@ impl Upload {
             Problem::internal()
         })??;
         let adopted = vec![adopted];
-        enter(&self.node, &mut room, &adopted);
+        enter(&self.node, &mut reserved, &adopted);
         Ok(adopted)
+    }
+
+    /// What is free for it on the disk beside the bodies that are on their way; `None` if a balancer was
+    /// told that there is room.
+    async fn room(&self, free: Free) -> Result<Option<Free>, Problem> {
+        if self.caller.is_expected(&self.node) {
+            return Ok(None);
+        }
+        let access = &self.node.access;
+        let left = access.incoming.leaves_of(free, &self.node.journal).await?;
+        Ok(Some(left))
     }
 
     async fn course(&self, request: Option<Request>) -> Result<Course, Problem> {

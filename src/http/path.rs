@@ -6,8 +6,8 @@
 //! Decoded once it must be the path that it was; what is encoded twice is a name. This room must never know
 //! what is behind a path.
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::{Error, HttpRequest};
 use percent_encoding::percent_decode_str;
 
 use super::Problem;
@@ -18,7 +18,7 @@ use crate::file::FileKey;
 ///
 /// # Errors
 /// A refusal, if not.
-pub fn check(request: &HttpRequest) -> Result<(), Error> {
+pub(super) fn check(request: &HttpRequest) -> Result<(), Problem> {
     check_target(request.path())?;
     // A question about an upload is answered with a refusal in a form of its own.
     if request.path() != accel::ADMISSION

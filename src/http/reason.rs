@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::dev::ServiceResponse;
 use actix_web::http::{Method, StatusCode};
-use actix_web::web;
+use actix_web::{Error, HttpRequest, web};
 
 use super::seldom::Seldom;
-use super::{Node, Problem};
+use super::{Node, Problem, path};
 use crate::journal::{Free, Level, Mark};
 
 /// Why an upload is refused.
@@ -197,15 +197,32 @@ impl Refusals {
     }
 }
 
+/// Sees that a request names a path in one way only, before anything else looks at it.
+///
+/// # Errors
+/// A refusal, if not; it is counted.
+pub fn check_path(request: &HttpRequest) -> Result<(), Error> {
+    path::check(request).map_err(|problem| {
+        // Where such a path leads nobody knows: nginx has sent it here, so it is one of files.
+        count_upload(request, &problem);
+        problem.into()
+    })
+}
+
 /// Counts an answer that refuses an upload whose body has come. One that was refused before its body
 /// was counted then.
 pub fn count_refusal<B>(answer: &ServiceResponse<B>) {
     let request = answer.request();
-    let is_upload = matches!(*request.method(), Method::POST | Method::PUT)
-        && request.path().starts_with("/files");
-    if is_upload
+    if request.path().starts_with("/files")
         && let Some(err) = answer.response().error()
         && let Some(problem) = err.as_error::<Problem>()
+    {
+        count_upload(request, problem);
+    }
+}
+
+fn count_upload(request: &HttpRequest, problem: &Problem) {
+    if matches!(*request.method(), Method::POST | Method::PUT)
         && let Some(node) = request.app_data::<web::Data<Node>>()
     {
         node.access.refusals.count(problem);

@@ -15,7 +15,7 @@ use super::subjects::Reservation;
 use super::{Node, Problem, created, digest, disposition, form_upload, passed, upload_metadata};
 use crate::accel;
 use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
-use crate::journal::{Adopted, Draft, record_bytes};
+use crate::journal::{Adopted, Draft, Free, record_bytes};
 use crate::spool::{Received, SpooledBody};
 
 /// The name in metadata of the type that a sender claimed, where the file has got another.
@@ -109,22 +109,26 @@ impl Upload {
     fn adopt_spooled(self) -> Result<Vec<Adopted>, Problem> {
         let spooled = self.head.claim(&self.node)?;
         let body = Received::from(spooled.as_ref());
-        self.adopt(body)
+        // nginx asked whether it may come before it spooled it.
+        self.adopt(body, None)
     }
 
-    /// Adopts it, unless that was done before. Blocks on the disk.
-    pub(super) fn adopt(&self, body: Received<'_>) -> Result<Vec<Adopted>, Problem> {
-        let (mut room, draft) = self.check(body)?;
+    /// Adopts it, unless that was done before: within this room, if it was not let in yet. Blocks on the disk.
+    pub(super) fn adopt(
+        &self,
+        body: Received<'_>,
+        room: Option<Free>,
+    ) -> Result<Vec<Adopted>, Problem> {
+        let (mut reserved, draft) = self.check(body)?;
         let _running = match Course::of(&self.node.journal, draft.request)? {
             Course::Answered(answer) => return Ok(answer),
             Course::Adopt(running) => running,
         };
-        // One that nginx spooled was let in before its body came.
-        if matches!(body, Received::Passed(_)) && !self.caller.is_expected(&self.node) {
-            self.node.journal.check_admission(body.length())?;
+        if let Some(room) = room {
+            self.node.journal.check_room(room, body.length())?;
         }
         let adopted = vec![self.node.journal.adopt(body, draft)?];
-        enter(&self.node, &mut room, &adopted);
+        enter(&self.node, &mut reserved, &adopted);
         Ok(adopted)
     }
 

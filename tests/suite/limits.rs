@@ -183,7 +183,7 @@ fn bodies_on_their_way_keep_as_much_again_as_has_come_of_them_whatever_they_decl
     };
     assert!(has_room("20000000"));
     let mut chunked = site.connect();
-    let head = "POST /files HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1000000\r\n";
+    let head = "POST /files HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2000000\r\n";
     chunked.write_all(head.as_bytes()).unwrap();
     chunked.write_all(&noise(1, 15_000_000)).unwrap();
     // 26 MB are free then, and 15 of them expected.
@@ -192,6 +192,15 @@ fn bodies_on_their_way_keep_as_much_again_as_has_come_of_them_whatever_they_decl
     assert!(site.status()["bytes_on_their_way"].as_u64() > Some(14_000_000));
     announce(&site, "/files", &["Content-Length: 9000000"]).assert_problem(507, "no-space");
     assert_eq!(site.status()["uploads"]["refused"]["disk"], 1);
+    // Small bodies, which are asked about when they are there, are refused for the same.
+    chunked.write_all(&noise(2, 5_000_000)).unwrap();
+    wait_until("nothing more may come", || !has_room("0"));
+    let told = &site.status()["uploads"];
+    assert_eq!(told["refused_for"], json!(["disk"]));
+    for path in ["/files", "/files?in-a-file"] {
+        client.post(path, &[], b"x").assert_problem(507, "no-space");
+    }
+    assert_eq!(site.status()["uploads"]["refused"]["disk"], 3);
     drop(chunked);
     wait_until("its room is free again", || has_room("9000000"));
     assert_eq!(client.post("/files", &[], &noise(2, 9_000_000)).status, 201);
