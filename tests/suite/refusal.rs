@@ -1,6 +1,7 @@
 //! Refusals before the body: with what status, and that nothing of the body is taken.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 
 use crate::support::{Answer, Builder, Keys, Site, curl, noise, wait_until};
@@ -128,8 +129,17 @@ fn what_the_head_tells_is_refused_before_a_byte_of_the_body_is_taken() {
         &["Content-Length: 9"],
     )
     .assert_problem(403, "insufficient-scope");
+    let refused_requests = || {
+        let refused = &site.status()["uploads"]["refused"];
+        refused["request"].as_u64().unwrap()
+    };
+    let counted = refused_requests();
     announce(&site, "/files/a/../b", &["Content-Length: 9", &plain])
         .assert_problem(400, "ambiguous-path");
+    let small = "PUT /files/a/../b HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1";
+    site.raw(format!("{small}\r\n\r\nx").as_bytes())
+        .assert_problem(400, "ambiguous-path");
+    assert_eq!(refused_requests(), counted + 2);
     announce(
         &site,
         &format!("/files?token={none}"),
@@ -168,9 +178,40 @@ fn a_refused_upload_of_a_gibibyte_is_answered_at_once() {
     assert_eq!(site.names("spool"), Vec::<String>::new());
 }
 
+/// Holds all connections that nginx has, by heads that never end.
+fn hold_all_connections(site: &Site) -> Vec<TcpStream> {
+    let mut held = Vec::new();
+    wait_until("nginx has no connection left", || {
+        let mut stream = site.connect();
+        stream.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
+        held.push(stream);
+        let log = std::fs::read_to_string(site.run_dir().join("error.log")).unwrap();
+        // Before that it closes those that it only keeps for later.
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("are not enough") && !line.contains("reusing"))
+    });
+    held
+}
+
 #[test]
-fn a_sidecar_that_does_not_answer_is_no_full_disk() {
+fn a_sidecar_that_does_not_answer_is_no_full_disk_nor_is_an_nginx_without_connections() {
     let mut site = Site::without_mongodb();
+    site.change_nginx(&[
+        ("nginx.conf", "worker_processes auto", "worker_processes 1"),
+        (
+            "nginx.conf",
+            "worker_connections 8192",
+            "worker_connections 40",
+        ),
+        // A kept connection would do.
+        ("gridspool.conf", "  keepalive 128;\n", ""),
+    ]);
+    let half = site.half_upload(&noise(1, 200_000));
+    let held = hold_all_connections(&site);
+    let answer = Answer::from_wire(half.finish().unwrap().as_bytes()).unwrap();
+    answer.assert_problem(503, "unavailable");
+    drop(held);
+    assert_eq!(site.entries("incoming"), 0);
     site.kill_sidecar();
     let before = spool_changed(&site);
     let answer = announce(&site, "/files", &["Content-Length: 9"]);
