@@ -85,9 +85,7 @@ async fn look(request: &HttpRequest, node: &Node, key: &FileKey) -> Result<Curre
     if let Found::Elsewhere { owner, id } = found {
         let conditions = CONDITIONS.iter().flat_map(|name| {
             let values = request.headers().get_all(name);
-            values.filter_map(|value| {
-                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-            })
+            values.map(|value| (name.as_str().to_owned(), value.as_bytes().to_owned()))
         });
         match node.peers.look(owner, id, conditions.collect()).await? {
             Outlook::There => return Ok(Current::Wanted),

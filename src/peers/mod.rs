@@ -114,8 +114,8 @@ pub enum Outlook {
     Deleted,
 }
 
-/// Headers of a question, by their names.
-type Headers = Vec<(String, String)>;
+/// Headers of a question: names and values. A value need not be ASCII.
+type Headers = Vec<(String, Vec<u8>)>;
 
 /// What a node says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,7 +204,8 @@ impl Peers {
     /// # Errors
     /// [`Unreachable`]; it may have done it or not.
     pub async fn delete(&self, owner: u16, id: FileId) -> Result<bool, Unreachable> {
-        let pass = vec![(PASS.to_owned(), self.pass(Purpose::Delete, owner, id))];
+        let pass = self.pass(Purpose::Delete, owner, id);
+        let pass = vec![(PASS.to_owned(), pass.into_bytes())];
         let path = format!("/files/{id}");
         let (status, _) = self
             .ask(owner, "DELETE", &path, pass, DELETE_TIMEOUT)
@@ -230,7 +231,7 @@ impl Peers {
         mut conditions: Headers,
     ) -> Result<Outlook, Unreachable> {
         let pass = self.pass(Purpose::Read, owner, id);
-        conditions.push((PASS.to_owned(), pass));
+        conditions.push((PASS.to_owned(), pass.into_bytes()));
         let path = format!("/files/{id}");
         let (status, _) = self
             .ask(owner, "HEAD", &path, conditions, LOOK_TIMEOUT)

@@ -104,7 +104,7 @@ impl Peers {
     /// Asks who answers at a peer's address.
     async fn ask_who(&self, peer: &Peer) {
         let pass = self.seal.sign(Purpose::Introduce, ANY_NODE, "");
-        let pass = vec![(PASS.to_owned(), pass)];
+        let pass = vec![(PASS.to_owned(), pass.into_bytes())];
         let node = peer.config.node;
         let asked = self.ask(node, "GET", "/node", pass, TIMEOUT).await;
         let judged = match asked {
