@@ -72,10 +72,10 @@ impl Why {
 
 /// `GET /waiting`: the entries that were put off or are held, the oldest first, in pages.
 pub(super) async fn list(
-    page: web::Query<Page>,
+    page: Result<web::Query<Page>, actix_web::Error>,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let Page { after, limit } = page.into_inner();
+    let Page { after, limit } = page.map_err(|_| Problem::no_page())?.into_inner();
     let after = after.as_deref().map(id).transpose()?;
     let limit = limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
     let found = on_disk(&node, move |journal| journal.waiting(after, limit)).await?;
@@ -151,6 +151,11 @@ async fn on_disk<T: Send + 'static>(
 }
 
 impl Problem {
+    fn no_page() -> Self {
+        let detail = "A page begins after an id (`after`) and has a number of entries (`limit`).";
+        Self::new(StatusCode::BAD_REQUEST, "bad-page", detail)
+    }
+
     fn no_id() -> Self {
         let detail = "An id of this node has 24 hexadecimal digits.";
         Self::new(StatusCode::BAD_REQUEST, "bad-id", detail)

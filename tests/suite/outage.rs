@@ -228,7 +228,11 @@ fn see_why_it_is_held(site: &Site, id: &str) {
         "{said}"
     );
     assert_eq!(site.ask_admin("POST", "/waiting/a.txt/retry").0, 400);
-    assert_eq!(site.ask_admin("GET", "/waiting?after=a.txt").0, 400);
+    for query in ["after=a.txt", "limit=many", "limit=1&limit=2"] {
+        let (status, said) = site.ask_admin("GET", &format!("/waiting?{query}"));
+        assert_eq!(status, 400);
+        assert!(said.contains("urn:gridspool:problem:bad-"), "{said}");
+    }
     assert_eq!(site.client().get("/waiting").status, 404);
 }
 
