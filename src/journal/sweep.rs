@@ -103,13 +103,21 @@ impl Journal {
     }
 }
 
-/// Device and inode of every file that a process has open, as far as this user may know: nginx's
-/// workers run as the same one.
+/// Device and inode of every file that a process of this user has open: nginx's workers run as the same
+/// one. A process in another PID namespace is not in this `/proc`, and is not seen.
 ///
 /// # Errors
-/// When a process of this user does not let it look, as in a user namespace: it may be an nginx, and
-/// what seems left behind may be a body on its way.
+/// When a process of this user does not let it look, or may be hidden, as in a user namespace: it may be
+/// an nginx, and what seems left behind may be a body on its way.
 fn open_files() -> io::Result<HashSet<(u64, u64)>> {
+    if may_hide_own(
+        fs::exists("/proc/1")?,
+        &fs::read_to_string("/proc/self/uid_map")?,
+    ) {
+        let hidden =
+            "/proc hides processes that may be nginx's: see PrivateUsers= and ProtectProc=";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, hidden));
+    }
     let user = geteuid().as_raw();
     let mut open = HashSet::new();
     for process in fs::read_dir("/proc")? {
@@ -130,4 +138,31 @@ fn open_files() -> io::Result<HashSet<(u64, u64)>> {
         open.extend(files.flatten().map(|file| (file.dev(), file.ino())));
     }
     Ok(open)
+}
+
+/// Whether `/proc` may leave out processes of this very user. It does where it shows nobody's but one's own
+/// (`ProtectProc=invisible`: not even the first process is seen) and this process is in a user namespace
+/// of its own (`PrivateUsers=`), from which all outside are others.
+fn may_hide_own(shows_first: bool, uid_map: &str) -> bool {
+    // user_namespaces(7): the first namespace maps every user to itself.
+    let is_first_namespace = uid_map.split_whitespace().eq(["0", "0", "4294967295"]);
+    !shows_first && !is_first_namespace
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_of_this_user_are_hidden_only_by_a_closed_proc_and_a_user_namespace_together() {
+        let (first, own) = ("         0          0 4294967295\n", "33 33 1\n");
+        for (shows_first, uid_map, may_hide) in [
+            (true, first, false),
+            (true, own, false),
+            (false, first, false),
+            (false, own, true),
+        ] {
+            assert_eq!(may_hide_own(shows_first, uid_map), may_hide, "{uid_map}");
+        }
+    }
 }
