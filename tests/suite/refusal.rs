@@ -55,72 +55,59 @@ fn what_the_head_tells_is_refused_before_a_byte_of_the_body_is_taken() {
     let small = token(&["--scope", "upload", "--max-bytes", "999"]);
     let pictures = token(&["--scope", "upload", "--type", "image/*"]);
     let of_file = token(&["--scope", "upload download", "--file", "a"]);
-    for (headers, status, code) in [
-        (vec!["Content-Length: 1000"], 401, "unauthorized"),
-        (vec!["Transfer-Encoding: chunked"], 401, "unauthorized"),
+    let (known, chunked) = ("Content-Length: 1000", "Transfer-Encoding: chunked");
+    for (status, code, heads) in [
         (
-            vec!["Content-Length: 1", "Authorization: Bearer x"],
             401,
             "unauthorized",
-        ),
-        (
-            vec!["Content-Length: 1", &of_file],
-            403,
-            "insufficient-scope",
-        ),
-        (vec!["Content-Length: 5000000001", &plain], 413, "too-large"),
-        (
             vec![
-                "Content-Length: 9",
-                &plain,
-                "Content-Type: multipart/form-data",
+                vec![known],
+                vec![chunked],
+                vec![known, "Authorization: Bearer x"],
             ],
+        ),
+        (403, "insufficient-scope", vec![vec![known, &of_file]]),
+        (
+            413,
+            "too-large",
+            vec![vec!["Content-Length: 5000000001", &plain]],
+        ),
+        (413, "larger-than-allowed", vec![vec![known, &small]]),
+        (411, "length-required", vec![vec![chunked, &small]]),
+        (
             400,
             "bad-form",
+            vec![vec![known, &plain, "Content-Type: multipart/form-data"]],
         ),
         (
-            vec!["Content-Length: 1000", &small],
-            413,
-            "larger-than-allowed",
-        ),
-        (
-            vec!["Content-Length: 1", &pictures, "Content-Type: text/html"],
             415,
             "type-not-allowed",
+            vec![vec![known, &pictures, "Content-Type: text/html"]],
         ),
         (
-            vec!["Transfer-Encoding: chunked", &small],
-            411,
-            "length-required",
-        ),
-        (
-            vec!["Content-Length: 9", &plain, "Content-Encoding: gzip"],
             415,
             "content-coding-not-taken",
+            vec![vec![known, &plain, "Content-Encoding: gzip"]],
         ),
         (
-            vec!["Content-Length: 3", &plain, "Content-Range: bytes 3-5/6"],
             400,
             "not-a-whole-file",
-        ),
-        (
-            vec!["Content-Length: 9", &plain, "X-HTTP-Method-Override: PATCH"],
-            400,
-            "not-a-whole-file",
-        ),
-        (
-            vec!["Transfer-Encoding: chunked", &plain, "Upload-Complete: ?0"],
-            400,
-            "not-a-whole-file",
+            vec![
+                vec![known, &plain, "Content-Range: bytes 3-5/6"],
+                vec![known, &plain, "X-HTTP-Method-Override: PATCH"],
+                vec![chunked, &plain, "Upload-Complete: ?0"],
+            ],
         ),
     ] {
-        let answer = announce(&site, "/files", &headers);
-        answer.assert_problem(status, code);
-        assert_eq!(answer.header("connection"), "close");
-        let is_challenged = !answer.header("www-authenticate").is_empty();
-        assert_eq!(is_challenged, [401, 403].contains(&status));
-        let is_of_coding = answer.header("accept-encoding") == "identity";
-        assert_eq!(is_of_coding, code == "content-coding-not-taken");
+        for head in heads {
+            let answer = announce(&site, "/files", &head);
+            answer.assert_problem(status, code);
+            assert_eq!(answer.header("connection"), "close");
+            let is_challenged = !answer.header("www-authenticate").is_empty();
+            assert_eq!(is_challenged, [401, 403].contains(&status));
+            let is_of_coding = answer.header("accept-encoding") == "identity";
+            assert_eq!(is_of_coding, code == "content-coding-not-taken");
+        }
     }
     let none = keys.token(&["--scope", "download delete"]);
     announce(

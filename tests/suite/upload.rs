@@ -123,6 +123,9 @@ fn the_header_names_a_file_before_the_path_does() {
     let site = Site::without_mongodb();
     let client = site.client();
     let extended = "attachment; filename=\"plain.txt\"; filename*=UTF-8''gr%C3%B6%C3%9Fe%201.txt";
+    let escaped = "attachment; filename=\"a%22%0D%0A%20b.txt\"";
+    let broken = "attachment; filename=\"good.txt\"; filename*=UTF-8''%zz";
+    let unclosed = "attachment; filename*=\"UTF-8''b.txt; filename=\"good.txt\"";
     for (path, disposition, name) in [
         ("/files/a.txt", "", "a.txt"),
         ("/files/gr%C3%B6%C3%9Fe%201.txt", "", "größe 1.txt"),
@@ -137,21 +140,9 @@ fn the_header_names_a_file_before_the_path_does() {
         ("/files", "attachment; filename=\"/etc/passwd\"", "passwd"),
         ("/files", "attachment; filename=\"new\\a\\b.txt\"", "b.txt"),
         ("/files", "attachment; filename=\"report\\\"", "report_"),
-        (
-            "/files",
-            "attachment; filename=\"a%22%0D%0A%20b.txt\"",
-            "a\"%20b.txt",
-        ),
-        (
-            "/files",
-            "attachment; filename=\"good.txt\"; filename*=UTF-8''%zz",
-            "good.txt",
-        ),
-        (
-            "/files",
-            "attachment; filename*=\"UTF-8''b.txt; filename=\"good.txt\"",
-            "good.txt",
-        ),
+        ("/files", escaped, "a\"%20b.txt"),
+        ("/files", broken, "good.txt"),
+        ("/files", unclosed, "good.txt"),
     ] {
         let headers = [("Content-Disposition", disposition)];
         let headers = &headers[..usize::from(!disposition.is_empty())];
