@@ -24,7 +24,6 @@ use actix_web::App;
 use actix_web::dev::{AppConfig, Server, ServerHandle, Service as _, fn_service};
 use actix_web::http::ConnectionType;
 use actix_web::web::{self, ServiceConfig};
-use futures::future::Either;
 use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
@@ -82,12 +81,10 @@ impl<'a> Sockets<'a> {
             App::new()
                 .app_data(node.clone())
                 .wrap_fn(move |request, service| {
-                    let answering = match check_path(request.request()) {
-                        Ok(()) => Either::Left(service.call(request)),
-                        Err(err) => Either::Right(ready(Ok(request.error_response(err)))),
-                    };
-                    let leaving = leaving.clone();
+                    let checked = check_path(request.request());
+                    let (answering, leaving) = (service.call(request), leaving.clone());
                     async move {
+                        checked?;
                         let mut answer = contained(answering).await?;
                         count_refusal(&answer);
                         if leaving.is_cancelled() {

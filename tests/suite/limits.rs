@@ -47,13 +47,7 @@ fn a_subject_that_comes_too_often_gets_429_and_others_do_not() {
     let open = limited(Builder::default()).start_with_uri(NOWHERE);
     let statuses = [(); 3].map(|()| open.client().post("/files", &[], b"x").status);
     assert_eq!(statuses, [201, 201, 429]);
-    let ambiguous = open.client().put("/files/a%2fb", b"x");
-    ambiguous.assert_problem(400, "ambiguous-path");
-    let refused = &open.status()["uploads"]["refused"];
-    assert_eq!(
-        (&refused["rate"], &refused["request"]),
-        (&json!(1), &json!(1))
-    );
+    assert_eq!(open.status()["uploads"]["refused"]["rate"], 1);
 }
 
 #[test]
