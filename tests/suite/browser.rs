@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::support::{Browser, Routes, Site, Uploaded, media, noise};
+use crate::support::{Browser, Builder, Routes, Uploaded, media, noise};
 
 /// Serves one page to whoever asks for anything; its address. Of the same site as ours, but of
 /// another origin, as the page of a platform is.
@@ -31,7 +31,8 @@ fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
     let Some(browser) = Browser::start("a form from a browser") else {
         return;
     };
-    let site = Site::without_mongodb();
+    let site = Builder::default().nginx("--origin", "localhost");
+    let site = site.start_without_mongodb();
     let scratch = tempfile::tempdir().unwrap();
     let sent = [
         ("Grüße \"☃\" 100% 1.png", "image/png", media::png(16, 9)),
@@ -86,7 +87,34 @@ fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
     let texts = json!({ "größe": "größer als 5 €" });
     assert_eq!(answer["files"][0]["metadata"], texts, "{answer}");
     assert_eq!(answer["files"][0]["filename"], "größe.png");
+
+    // A script of another origin, with what upload libraries add: Dropzone, and the clients of tus.
+    let ask = |headers: &[(&str, &str)]| {
+        let headers: Value = headers.iter().copied().collect();
+        browser.run(ASK, &json!([format!("{}/files", site.url()), headers]))
+    };
+    browser.open(&serve("<body>".to_owned()));
+    let taken = ask(&[
+        ("Cache-Control", "no-cache"),
+        ("X-Requested-With", "XMLHttpRequest"),
+        ("X-Of-The-Page", "a"),
+    ]);
+    assert_eq!(taken["status"], 201, "{taken}");
+    let refused = ask(&[("Tus-Resumable", "1.0.0"), ("Upload-Length", "7")]);
+    assert_eq!(refused["status"], 400, "{refused}");
+    let text = refused["text"].as_str().unwrap();
+    assert!(text.contains("tus protocol is not spoken"), "{text}");
 }
+
+/// Sends a body as a script does, and tells what it may read of the answer.
+const ASK: &str = "
+    const [url, headers, done] = arguments;
+    const request = new XMLHttpRequest();
+    request.open('POST', url);
+    for (const name in headers) request.setRequestHeader(name, headers[name]);
+    request.onload = () => done({ status: request.status, text: request.responseText });
+    request.onerror = () => done({ error: 'the browser does not send it' });
+    request.send(new Blob(['content']));";
 
 /// Shows a medium; for a picture its size, for others what has been loaded after a jump to the
 /// middle, when it has played on from there.
