@@ -1,6 +1,6 @@
 //! What stands in a URL for a file: our id, or whatever `_id` another driver gave.
 
-use super::{FileId, hex};
+use super::{FileId, has_dots_alone, hex};
 
 /// How a caller names a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,7 +60,7 @@ fn stands_in_a_path(text: &str) -> bool {
         Some(FileKey::Foreign(hidden)) => !stands_in_a_path(&hidden),
         Some(FileKey::Id(_)) | None => false,
     };
-    let is_nothing = text.is_empty() || matches!(name.trim_ascii(), "." | "..");
+    let is_nothing = text.is_empty() || has_dots_alone(name);
     !is_divided && !is_nothing && !is_read_otherwise
 }
 
@@ -127,7 +127,7 @@ mod tests {
 
         #[test]
         fn any_text_has_one_spelling_in_a_path(
-            text in prop_oneof![text(), "[~/\\\\;.2ef]{0,8}", "(~2e|~7e)(2f|2e|7e|32|65){0,4}"],
+            text in prop_oneof![text(), "[~/\\\\;. \u{200b}\u{ff0e}2ef]{0,8}", "(~2e|~7e)(2f|2e|7e|32|65){0,4}"],
         ) {
             let key = FileKey::Foreign(text.clone());
             if FileKey::from_text(&text) != key {

@@ -35,9 +35,10 @@ impl Claimed {
         }
     }
 
-    /// What a request's header says.
+    /// What a request's header says. Two of them are one list, which is no type.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        Self::read(headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes))
+        let said: Vec<_> = values(headers).collect();
+        Self::read(Some(&said.join(&b", "[..])))
     }
 
     /// The type, if it is one.
@@ -65,22 +66,36 @@ impl Claimed {
     }
 }
 
-/// Whether the body of a request is a form, if perhaps one that cannot be read.
+fn values(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(header::CONTENT_TYPE);
+    values.map(HeaderValue::as_bytes)
+}
+
+/// Whether the body of a request is a form, if perhaps one that cannot be read. What is said beside that,
+/// before or behind a comma or in another header, does not make a file of it.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE);
-    let value = value.map_or(&b""[..], HeaderValue::as_bytes);
-    let essence = value.split(|byte| b";,".contains(byte)).next();
+    let mut types = values(headers).flat_map(|value| value.split(|&byte| byte == b','));
+    types.any(is_of_form)
+}
+
+fn is_of_form(text: &[u8]) -> bool {
+    let essence = text.split(|byte| b";,".contains(byte)).next();
     essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(FORM))
 }
 
 /// What separates the parts of a form, if a request's body is one.
 ///
 /// # Errors
-/// When there is none, or one that RFC 2046 does not allow.
+/// When there is none, or one that RFC 2046 does not allow; when the body is said to be something else, too.
 pub(super) fn boundary(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem> {
-    let value = headers.get(header::CONTENT_TYPE);
-    let value = value.filter(|_| is_form(headers));
-    value.map(|value| boundary_of(value.as_bytes())).transpose()
+    if !is_form(headers) {
+        return Ok(None);
+    }
+    let mut values = values(headers);
+    match (values.next(), values.next()) {
+        (Some(value), None) if is_of_form(value) => boundary_of(value).map(Some),
+        _ => Err(Problem::bad_form("Content-Type names more than one type.")),
+    }
 }
 
 /// The boundary in the type of a form. Many write it without the quotes that its characters need.
@@ -187,6 +202,33 @@ mod tests {
                 "{value}"
             );
         }
+    }
+
+    #[test]
+    fn a_form_that_is_said_to_be_something_else_too_is_no_file() {
+        let form = "multipart/form-data; boundary=b";
+        for values in [
+            &["text/plain", form][..],
+            &[form, "text/plain"],
+            &[form, form],
+            &["text/plain, multipart/form-data; boundary=b"],
+            &[",multipart/form-data;boundary=b"],
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                let value = HeaderValue::from_str(value).unwrap();
+                headers.append(header::CONTENT_TYPE, value);
+            }
+            assert!(is_form(&headers), "{values:?}");
+            assert!(boundary(&headers).is_err(), "{values:?}");
+        }
+        let mut headers = typed(b"image/png");
+        headers.append(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        assert!(boundary(&headers).unwrap().is_none());
+        let shown = || MediaType::parse("image/gif").unwrap();
+        let (kept_as, beside) = Claimed::of(&headers).or_shown(shown);
+        assert_eq!(kept_as.as_str(), "image/gif");
+        assert_eq!(beside.as_deref(), Some("image/png, text/html"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Problem;
 use crate::accel;
-use crate::file::FileKey;
+use crate::file::{FileKey, has_dots_alone};
 
 /// Sees that a request, and the one of a client that it is for, name a path in one way only.
 ///
@@ -78,10 +78,9 @@ fn is_plain_segment(segment: &str) -> bool {
     };
     // Some servers take off what follows a semicolon before they look for dots.
     let name = bytes.split(|&byte| byte == b';').next().unwrap_or_default();
-    let name = name.trim_ascii();
     let is_divided = bytes.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0));
     !is_divided
-        && !matches!(name, b"." | b"..")
+        && !has_dots_alone(&String::from_utf8_lossy(name))
         && !segment.starts_with(';')
         && !is_overlong(&bytes)
 }
@@ -104,7 +103,11 @@ fn is_overlong(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|pair| {
         matches!(
             pair,
-            [0xc0 | 0xc1, 0x80..=0xbf] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]
+            [0xc0 | 0xc1, 0x80..=0xbf]
+                | [0xe0, 0x80..=0x9f]
+                | [0xf0, 0x80..=0x8f]
+                | [0xf8, 0x80..=0x87]
+                | [0xfc, 0x80..=0x83]
         )
     })
 }
@@ -166,6 +169,20 @@ mod tests {
             "/files/a%c1%9cb",
             "/files/a%e0%80%afb",
             "/files/a%f0%80%80%afb",
+            "/files/a/%f8%80%80%80%ae%f8%80%80%80%ae/b",
+            "/files/a/%fc%80%80%80%80%ae/b",
+            "/files/a/%c0.%c0./b",
+            "/files/a/..%0b/b",
+            "/files/a/%01../b",
+            "/files/a/..%a0/b",
+            "/files/a/..%ff",
+            "/files/a/..%c2%a0/b",
+            "/files/a/.%e2%80%8b./b",
+            "/files/a/%ef%bc%8e%ef%bc%8e/b",
+            "/files/a/%e2%80%a4./b",
+            "/files/a/..%ef%bc%8fb",
+            "/files/a/b%e2%88%95../c",
+            "/files/a/..\u{ff3c}b",
         ] {
             assert!(check_target(target).is_err(), "{target}");
         }
@@ -191,6 +208,10 @@ mod tests {
             "/files/gr%C3%B6%C3%9Fe%201.txt",
             "/files/größe.txt",
             "/files/gr%F6%DFe.txt",
+            "/files/PAP%C0.txt",
+            "/files/1%ef%bc%8f2.%e2%80%8btxt",
+            "/files/%e2%80%a6.txt",
+            "/files/%20",
             "/files/a;b.txt",
             "/files/what%3F%23.txt",
             "/files/a?../../b",

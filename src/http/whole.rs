@@ -103,10 +103,14 @@ pub(super) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<(), Problem
         return Err(Problem::not_whole(AMZ_DIGEST, SIGNED));
     }
     check_completeness(headers, asked.length)?;
-    let claimed = headers.get(header::CONTENT_TYPE);
-    let claimed = claimed.and_then(|value| value.to_str().ok()?.split(';').next());
-    let is_piece =
-        |kind: &&str| claimed.is_some_and(|claimed| kind.eq_ignore_ascii_case(claimed.trim()));
+    let is_piece = |kind: &&str| {
+        let mut claimed = headers.get_all(header::CONTENT_TYPE);
+        claimed.any(|value| {
+            let essence = value.as_bytes().split(|byte| b";,".contains(byte)).next();
+            essence
+                .is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(kind.as_bytes()))
+        })
+    };
     if let Some(kind) = PIECE_TYPES.into_iter().find(is_piece) {
         return Err(Problem::not_whole(kind, PIECE));
     }
