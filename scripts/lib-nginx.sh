@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What scripts/nginx-conf does to the copies of the nginx files. Wants lib.sh, and `stage`, the
+# Changes the copies of the nginx files, for scripts/nginx-conf. Wants lib.sh, and `stage`, the
 # directory that they are in.
 shopt -s inherit_errexit nullglob
 
-# What stands before each path (a space, "unix:") cannot be part of one, so none is replaced twice.
+# The sign before each path (a space, "unix:") cannot be part of one, so none is replaced twice.
 replace() { # OLD NEW
   local file text
   for file in "${stage}"/*.conf "${stage}"/{examples,gridspool}/*.conf; do
@@ -12,7 +12,7 @@ replace() { # OLD NEW
   done
 }
 
-# What would end a directive, or is no path or address, gets into no file.
+# Nothing that would end a directive, or is no path or address, gets into a file.
 check_paths() { # NAME...
   local name
   for name in "$@"; do

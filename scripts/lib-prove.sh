@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What scripts/prove builds: the program, the sidecar that can be killed at named points, and the sidecar
+# Builds for scripts/prove: the program, the sidecar that can be killed at named points, and the sidecar
 # with a deliberate bug; and how it runs. Wants lib.sh, `target`, `profile` (of cargo) and the checkout as the
 # current directory.
 shopt -s inherit_errexit nullglob
@@ -27,7 +27,7 @@ build_with_bug() {
   mkdir -p -- "${copy}"
   cp -a -- Cargo.toml Cargo.lock README.md src tests "${copy}"
   patch --quiet --fuzz=0 --strip=1 --directory="${copy}" <"$1"
-  # What a bug makes needless is not worth a word.
+  # A line that a bug makes needless is not worth a warning.
   RUSTFLAGS=--cap-lints=allow cargo build --quiet --locked --profile "${profile}" --manifest-path "${copy}/Cargo.toml" \
     --target-dir "${target}/prove/target" >&2
   with_bug=${target}/prove/target/${profile/dev/debug}/gridspool
@@ -48,7 +48,7 @@ confined() {
   clean_up
 }
 
-# What a command that was killed has left. Its last processes may just be ending.
+# Removes what a killed command has left. Its last processes may just be ending.
 clean_up() {
   [[ -n ${scratch-} ]] || return 0
   [[ -z ${running-} ]] || kill -KILL "${running}"

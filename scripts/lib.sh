@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What every script here needs: how to speak, how to stop, and where things stand. Sourced, never run.
+# Every script here needs this: how to speak, how to stop, and where things stand. Sourced, never run.
 # shellcheck disable=SC2034  # its variables are for the scripts that source it
 shopt -s inherit_errexit nullglob
 

@@ -4,7 +4,7 @@ import pymongo
 from pymongo.errors import OperationFailure
 
 USER = "gridspool"
-# Of any database, as nodes and tries on one MongoDB have their own; and what replica-set.py needs.
+# Roles in all databases, as nodes and tries on one MongoDB have their own; and one that replica-set.py needs.
 ROLES = ["readWriteAnyDatabase", "clusterAdmin"]
 
 AUTHENTICATION_FAILED = 18
