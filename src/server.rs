@@ -176,8 +176,9 @@ pub async fn run(
         started: SystemTime::now(),
     });
     let mut sockets = Sockets::new(&config, inherited);
-    let for_nginx = sockets.listen(&config.socket, 0o660, &node, http::public)?;
-    let for_admins = sockets.listen(&config.admin_socket, 0o600, &node, http::admin)?;
+    let traffic = Some(node.slots.traffic());
+    let for_nginx = sockets.listen(&config.socket, 0o660, &node, traffic, http::public)?;
+    let for_admins = sockets.listen(&config.admin_socket, 0o600, &node, None, http::admin)?;
 
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();

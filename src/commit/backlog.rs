@@ -96,6 +96,15 @@ impl Backlog {
         }
     }
 
+    /// How long the one has waited that is due longest.
+    pub(super) fn lateness(&self) -> Duration {
+        let queue = self.queue();
+        let first = [&queue.due, &queue.large].map(BTreeSet::first);
+        let due = first.into_iter().flatten().map(|(due, _)| due.0).min();
+        let now = UnixMillis::now().0;
+        Duration::from_millis(due.map_or(0, |due| now.saturating_sub(due)))
+    }
+
     /// How many ids are being worked on.
     pub fn in_flight(&self) -> usize {
         self.queue().in_flight.len()

@@ -16,6 +16,12 @@ use crate::file::{FileId, UnixMillis};
 use crate::journal::{Journal, point::point};
 use crate::store::{Store, StoreError};
 
+/// Commits give way to clients of this node until one has waited for so long, ...
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// ... or so much of the journal's room is taken.
+const FULLEST_PERCENT: f64 = 50.0;
+
 /// Everything that a commit needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Committer {
@@ -92,6 +98,16 @@ impl Committer {
         }
     }
 
+    /// Waits for a turn.
+    pub(super) async fn wait_for(&self, turn: &Turn) {
+        turn.wait(|in_line| {
+            let late = self.backlog.lateness().max(in_line);
+            let fullness = self.journal.fullness_percent();
+            urgency(late, fullness, self.arrivals.waiting_count())
+        })
+        .await;
+    }
+
     /// What goes together now. After an outage, until a commit goes well, each goes by itself: one
     /// that brings MongoDB down each time must not take the same others with it for ever.
     fn limits(&self) -> GroupConfig {
@@ -114,7 +130,7 @@ impl Committer {
         }
         .into_iter();
         for id in alone.by_ref() {
-            turn.wait().await;
+            self.wait_for(&turn).await;
             if !self.work_on_one(id).await {
                 break;
             }
@@ -179,6 +195,35 @@ impl Committer {
             Ok(done) => done,
             // A panic goes on to `work_on`. The pool is not shut down while this runs.
             Err(lost) => std::panic::resume_unwind(lost.into_panic()),
+        }
+    }
+}
+
+/// How much it matters that commits go on, though clients wait for the processors; at 1 and above
+/// clients wait. A client that waits for a commit waits no longer than it must.
+fn urgency(late: Duration, fullness_percent: u32, waiting: usize) -> f64 {
+    let late = late.as_secs_f64() / LONGEST_WAIT.as_secs_f64();
+    let fullness = f64::from(fullness_percent) / FULLEST_PERCENT;
+    let waiting = if waiting > 0 { 1.0 } else { 0.0 };
+    late.max(fullness).max(waiting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_long_a_full_journal_and_a_client_that_waits_for_a_commit_are_urgent() {
+        let seconds = Duration::from_secs;
+        let nothing = urgency(seconds(0), 0, 0);
+        assert!(nothing < 0.01, "{nothing}");
+        let half = [urgency(seconds(5), 0, 0), urgency(seconds(0), 25, 0)];
+        assert!(
+            half.iter().all(|half| (0.4..0.6).contains(half)),
+            "{half:?}"
+        );
+        for (late, fullness, waiting) in [(10, 0, 0), (0, 50, 0), (0, 0, 1), (60, 100, 9)] {
+            assert!(urgency(seconds(late), fullness, waiting) >= 1.0);
         }
     }
 }

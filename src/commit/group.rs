@@ -23,7 +23,11 @@ impl Committer {
             .iter()
             .map(|member| (member.id, member.meta.length))
             .collect();
-        match self.store.commit_group(group, turn.wait().boxed()).await {
+        match self
+            .store
+            .commit_group(group, self.wait_for(turn).boxed())
+            .await
+        {
             Ok(proofs) => {
                 let proven = proofs.into_iter().map(|proof| {
                     let length = members.remove(&proof.id()).unwrap_or_default();

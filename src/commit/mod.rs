@@ -14,6 +14,8 @@ mod health;
 mod pace;
 mod slots;
 mod tally;
+mod throttle;
+mod traffic;
 
 pub use arrivals::{Arrival, Arrivals};
 pub use backlog::Backlog;
@@ -21,3 +23,4 @@ pub use committer::Committer;
 pub use health::{Health, StoreStanding, StoreState};
 pub use slots::Slots;
 pub use tally::{Tally, TallySnapshot};
+pub use traffic::Traffic;

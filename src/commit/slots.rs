@@ -1,15 +1,17 @@
 //! The commits that run at the same time, and how many that may be.
 //!
 //! A commit is begun before its turn at the store, as its bodies can be read meanwhile; but no more
-//! than one.
+//! than one. Turns begin as fast as the store bears it ([`Pace`]), and as clients leave room for
+//! ([`Throttle`]).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::pace::Pace;
+use super::throttle::Throttle;
+use super::traffic::Traffic;
 use crate::config::CommitPace;
 use crate::file::FileId;
 use crate::store::Store;
@@ -20,12 +22,17 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 /// The same while it is found out how much the store bears: a backlog may be gone by then.
 const FIRST_PROBE_INTERVAL: Duration = Duration::from_millis(5);
 
+/// How often one that gives way looks whether it still has to.
+const REST: Duration = Duration::from_millis(20);
+
 /// The commits that run.
 #[derive(Debug)]
 pub struct Slots {
     most: usize,
     /// `None`: always as many as there may ever be.
     pace: Option<Mutex<Pace>>,
+    throttle: Mutex<Throttle>,
+    traffic: Arc<Traffic>,
     state: Mutex<State>,
     /// A turn has ended, or there may be more of them.
     freed: Notify,
@@ -57,11 +64,23 @@ impl Slots {
         Self {
             most,
             pace,
+            throttle: Mutex::new(Throttle::new()),
+            traffic: Arc::default(),
             state: Mutex::default(),
             freed: Notify::new(),
             line_left: Notify::new(),
             begun: Notify::new(),
         }
+    }
+
+    /// Whether commits give way to clients now.
+    pub fn gives_way(&self) -> bool {
+        self.pace.is_some() && lock(&self.throttle).gives_way(Instant::now())
+    }
+
+    /// Where requests of clients are counted.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
     }
 
     /// How many commits may be at the store now.
@@ -83,7 +102,8 @@ impl Slots {
         lock(&self.state).in_line += 1;
         Turn {
             slots: Arc::clone(self),
-            is_taken: AtomicBool::new(false),
+            lined_up: Instant::now(),
+            begun: OnceLock::new(),
         }
     }
 
@@ -139,43 +159,78 @@ impl Slots {
 #[derive(Debug)]
 pub(super) struct Turn {
     slots: Arc<Slots>,
-    is_taken: AtomicBool,
+    lined_up: Instant,
+    /// Since when it has its turn.
+    begun: OnceLock<Instant>,
 }
 
 impl Turn {
-    /// Waits until it is this one's turn; at once if it is already. Dropping the future leaves it
-    /// in line.
-    pub(super) async fn wait(&self) {
-        while !self.take() {
-            self.slots.freed.notified().await;
+    /// Waits until it is this one's turn; at once if it is already. `urgency` tells, of how long this one
+    /// is in line, how much it matters that commits go on: it is asked before they give way to clients.
+    /// Dropping the future leaves it in line.
+    pub(super) async fn wait(&self, urgency: impl Fn(Duration) -> f64) {
+        loop {
+            let freed = self.slots.freed.notified();
+            match self.take(&urgency) {
+                Taken::Yes => return,
+                Taken::Full => freed.await,
+                // Either way it looks again.
+                Taken::GivesWay => tokio::time::timeout(REST, freed).await.unwrap_or(()),
+            }
         }
     }
 
     /// Whether it is this one's turn.
-    fn take(&self) -> bool {
-        if self.is_taken.load(Ordering::Relaxed) {
-            return true;
+    fn take(&self, urgency: &impl Fn(Duration) -> f64) -> Taken {
+        if self.begun.get().is_some() {
+            return Taken::Yes;
         }
+        let now = Instant::now();
         let width = self.slots.width();
         let mut state = lock(&self.slots.state);
         if state.taken >= width {
-            return false;
+            return Taken::Full;
+        }
+        let gives_way = self.slots.pace.is_some() && {
+            let mut throttle = lock(&self.slots.throttle);
+            if throttle.is_due(now) {
+                throttle.look(now, self.slots.traffic.counts());
+            }
+            if throttle.is_busy(now) {
+                throttle.set_urgency(urgency(now.duration_since(self.lined_up)));
+            }
+            !throttle.may_begin(now, state.taken)
+        };
+        if gives_way {
+            return Taken::GivesWay;
         }
         state.taken += 1;
         state.in_line -= 1;
         state.was_full |= state.taken >= width;
         drop(state);
-        self.is_taken.store(true, Ordering::Relaxed);
+        self.begun.get_or_init(|| now);
         self.slots.begun.notify_one();
         self.slots.line_left.notify_one();
-        true
+        Taken::Yes
     }
+}
+
+/// Whether it is somebody's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Yes,
+    /// As many as may are at the store.
+    Full,
+    /// Clients go first.
+    GivesWay,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = lock(&self.slots.state);
-        if *self.is_taken.get_mut() {
+        if let Some(begun) = self.begun.get() {
+            let now = Instant::now();
+            lock(&self.slots.throttle).end(now, now.duration_since(*begun));
             state.taken -= 1;
             self.slots.freed.notify_one();
         } else {
@@ -195,13 +250,14 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+    use crate::commit::throttle::Counts;
 
     fn slots(most: usize) -> Arc<Slots> {
         Arc::new(Slots::new(most, CommitPace::Fixed))
     }
 
     fn has_its_turn(turn: &Turn) -> bool {
-        turn.wait().now_or_never().is_some()
+        turn.wait(|_| 0.0).now_or_never().is_some()
     }
 
     fn is_line_free(slots: &Slots) -> bool {
@@ -234,13 +290,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn beside_clients_one_commit_at_a_time_begins_unless_the_pace_is_fixed() {
+        for (pace, may) in [(CommitPace::Adaptive, false), (CommitPace::Fixed, true)] {
+            let slots = Arc::new(Slots::new(2, pace));
+            if let Some(pace) = &slots.pace {
+                (0..9).for_each(|_| lock(pace).observe(Duration::ZERO, true));
+            }
+            // Seen to be busy for a long time to come, and looked at no more.
+            let mut now = Instant::now() + Duration::from_hours(1);
+            for second in [0, 1] {
+                now += Duration::from_secs(second);
+                let counts = Counts {
+                    requests: 1000 * second,
+                    waited: Some(Duration::from_secs(second)),
+                };
+                lock(&slots.throttle).look(now, counts);
+            }
+            assert_eq!(slots.width(), 2);
+            assert_eq!(slots.gives_way(), !may);
+            let first = slots.line_up();
+            assert!(has_its_turn(&first));
+            let second = slots.line_up();
+            assert_eq!(has_its_turn(&second), may);
+            let urgent = second.wait(|_| 1.0).now_or_never();
+            assert!(urgent.is_some());
+        }
+    }
+
+    #[tokio::test]
     async fn who_waits_learns_that_a_turn_or_the_line_is_free() {
         let slots = slots(1);
         let turn = slots.line_up();
-        turn.wait().await;
+        turn.wait(|_| 0.0).await;
         let next = slots.line_up();
         let mut waiting = Box::pin(async {
-            next.wait().await;
+            next.wait(|_| 0.0).await;
             next
         });
         let mut line = Box::pin(slots.until_line_is_free());

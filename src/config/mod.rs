@@ -65,10 +65,10 @@ pub struct BucketConfig {
     pub bytes_in_flight: u32,
 }
 
-/// Whether the number of commits at once adapts to the store.
+/// Whether commits adapt to the store and to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitPace {
-    /// As many as leave readers of the store their speed.
+    /// As many as leave readers of the store, and clients of this node, their speed.
     Adaptive,
     /// Always as many as there may be.
     Fixed,

@@ -53,7 +53,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("bucket", "NAME", "fs", "GridFS bucket: its collections are NAME.files and NAME.chunks"),
     setting("chunk_size_bytes", "BYTES", "261120", "size of GridFS chunks that are written"),
     setting("commit_entries", "COUNT", "4", "commits side by side, at most: large files, and groups of small ones"),
-    setting("commit_pace", "WORD", "adaptive", "adaptive: fewer at once while readers of MongoDB have to wait; fixed: never fewer"),
+    setting("commit_pace", "WORD", "adaptive", "adaptive: fewer while readers of MongoDB or clients of this node have to wait; fixed: never fewer"),
     setting("commit_bytes", "BYTES", "8388608", "bytes of bodies in memory for commits, all together"),
     setting("commit_attempts", "COUNT", "10", "failed attempts after which an entry is held for an admin"),
     setting("delete_watch_seconds", "SECONDS", "60", "how long a file deleted during its commit is watched for late writes"),

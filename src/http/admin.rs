@@ -55,6 +55,7 @@ fn describe(node: &Node) -> Value {
         "commit": {
             "in_flight": node.backlog.in_flight(),
             "width": node.slots.width(),
+            "gives_way": node.slots.gives_way(),
             "waiting": node.arrivals.waiting_count(),
             "committed_entries": tally.entries,
             "committed_bytes": tally.bytes,

@@ -209,6 +209,11 @@ impl Page {
             "Commits that may run side by side at the present pace",
             node.slots.width(),
         );
+        self.flag(
+            "commit_gives_way",
+            "Whether commits rest between each other, as clients wait for the processors",
+            node.slots.gives_way(),
+        );
         self.count(
             "commit_waiting",
             "Clients that wait for a commit",
@@ -217,6 +222,11 @@ impl Page {
         let tally = node.tally.snapshot();
         // The ending `_total` of a counter's name is added as it is written.
         for (name, help, value) in [
+            (
+                "requests",
+                "Requests that nginx sent, for clients and other nodes",
+                node.slots.traffic().requests(),
+            ),
             ("committed_entries", "Entries committed", tally.entries),
             ("committed_bytes", "Bytes committed", tally.bytes),
             (

@@ -70,6 +70,13 @@ impl Journal {
         ]
     }
 
+    /// Percent of the room for pending entries that are taken: at 100 uploads are refused. Room ends at
+    /// the limits of the journal or with what the disk has free, whichever is nearer. Asks the disk; one
+    /// that does not answer has no room.
+    pub fn fullness_percent(&self) -> u32 {
+        self.free().map_or(100, |free| fullness(self.levels(free)))
+    }
+
     /// Bytes on the disk of bodies that are on their way in: what nginx has in its spool, and nobody has
     /// taken over yet.
     ///
@@ -87,5 +94,47 @@ impl Journal {
             }
         }
         Ok(bytes)
+    }
+}
+
+fn fullness([bytes, inodes, pending_bytes, pending_entries]: [Level; 4]) -> u32 {
+    let percent = |pending: Level, disk: Level| {
+        let left = disk.now.saturating_sub(disk.limit);
+        let room = pending.limit.min(pending.now.saturating_add(left));
+        let percent = u128::from(pending.now) * 100 / u128::from(room.max(1));
+        u32::try_from(percent).unwrap_or(u32::MAX).min(100)
+    };
+    percent(pending_bytes, bytes).max(percent(pending_entries, inodes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_ends_at_the_nearest_limit() {
+        let levels = |free_bytes, free_inodes, pending_bytes, pending_entries| {
+            let level = |mark, now, limit| Level { mark, now, limit };
+            [
+                level(Mark::FreeBytes, free_bytes, 1000),
+                level(Mark::FreeInodes, free_inodes, 10),
+                level(Mark::PendingBytes, pending_bytes, 8000),
+                level(Mark::PendingEntries, pending_entries, 100),
+            ]
+        };
+        let plenty = u64::MAX;
+        for (levels, expected) in [
+            (levels(plenty, plenty, 0, 0), 0),
+            (levels(plenty, plenty, 2000, 10), 25),
+            (levels(plenty, plenty, 2000, 50), 50),
+            (levels(7000, plenty, 2000, 0), 25),
+            (levels(3000, plenty, 2000, 0), 50),
+            (levels(1000, plenty, 1, 0), 100),
+            (levels(0, plenty, 0, 0), 0),
+            (levels(plenty, 30, 0, 20), 50),
+            (levels(plenty, plenty, 9000, 0), 100),
+        ] {
+            assert_eq!(fullness(levels), expected, "{levels:?}");
+        }
     }
 }

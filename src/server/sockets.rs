@@ -16,6 +16,7 @@ use std::future::{Future, ready};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::HttpService;
@@ -27,6 +28,7 @@ use actix_web::web::{self, ServiceConfig};
 use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
+use crate::commit::Traffic;
 use crate::config::Config;
 use crate::http::{Connection, Node, check_path, contained, count_refusal};
 
@@ -67,20 +69,24 @@ impl<'a> Sockets<'a> {
         }
     }
 
-    /// Prepares the server of one socket.
+    /// Prepares the server of one socket. Its requests are counted if clients come there.
     pub(super) fn listen(
         &mut self,
         path: &Path,
         mode: u32,
         node: &web::Data<Node>,
+        traffic: Option<Arc<Traffic>>,
         routes: fn(&mut ServiceConfig),
     ) -> Result<Server, ServeError> {
         let (node, leaving) = (node.clone(), self.leaving.clone());
         let app = move || {
-            let leaving = leaving.clone();
+            let (leaving, traffic) = (leaving.clone(), traffic.clone());
             App::new()
                 .app_data(node.clone())
                 .wrap_fn(move |request, service| {
+                    if let Some(traffic) = &traffic {
+                        traffic.count();
+                    }
                     let checked = check_path(request.request());
                     let (answering, leaving) = (service.call(request), leaving.clone());
                     async move {

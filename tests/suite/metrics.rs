@@ -7,9 +7,10 @@ use crate::support::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
 const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
 
 /// The families that every node tells of, with their types.
-const FAMILIES: [(&str, &str); 29] = [
+const FAMILIES: [(&str, &str); 31] = [
     ("gridspool_build_info", "gauge"),
     ("gridspool_commit_failures", "counter"),
+    ("gridspool_commit_gives_way", "gauge"),
     ("gridspool_commit_in_flight", "gauge"),
     ("gridspool_commit_waiting", "gauge"),
     ("gridspool_commit_width", "gauge"),
@@ -30,6 +31,7 @@ const FAMILIES: [(&str, &str); 29] = [
     ("gridspool_mongodb_state", "gauge"),
     ("gridspool_node_number_used_twice", "gauge"),
     ("gridspool_peer_up", "gauge"),
+    ("gridspool_requests", "counter"),
     ("gridspool_spool_bodies", "gauge"),
     ("gridspool_spool_bytes", "gauge"),
     ("gridspool_start_time_seconds", "gauge"),
@@ -126,6 +128,13 @@ fn the_metrics_follow_an_upload_from_its_promise_to_its_commit() {
     assert_eq!(page.value("committed_entries_total"), 2);
     assert_eq!(page.value("committed_bytes_total"), sum);
     assert!(page.value("commit_width") >= 1);
+    assert_eq!(page.value("commit_gives_way"), 0, "no client is there");
+    let requests = || Metrics::of(&site).value("requests_total");
+    let before = requests();
+    assert!(before >= 2, "an upload is a request at the least");
+    assert_eq!(requests(), before, "an admin is no client");
+    client.get("/files/0123456789abcdef01234567");
+    assert_eq!(requests(), before + 1);
 }
 
 #[test]

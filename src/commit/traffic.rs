@@ -1,0 +1,62 @@
+//! How busy this node is with clients: what came, and how long this process had to wait for a processor.
+
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::throttle::Counts;
+
+/// The threads of this process, each with how long it ran and how long it was ready to run and did not,
+/// in nanoseconds (proc(5), `schedstat`).
+const THREADS: &str = "/proc/self/task";
+
+/// Counts the requests of clients. Shared by reference.
+#[derive(Debug, Default)]
+pub struct Traffic(AtomicU64);
+
+impl Traffic {
+    /// A request has come.
+    pub fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many have come.
+    pub fn requests(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Everything up to now.
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            requests: self.requests(),
+            waited: waited(),
+        }
+    }
+}
+
+/// `None` where the kernel does not count it.
+fn waited() -> Option<Duration> {
+    let threads = fs::read_dir(THREADS).ok()?;
+    let each = threads.filter_map(|thread| {
+        // One that ends meanwhile is passed over.
+        let stat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        stat.split_whitespace().nth(1)?.parse().ok()
+    });
+    let each: Vec<u64> = each.collect();
+    (!each.is_empty()).then(|| Duration::from_nanos(each.iter().sum()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_and_the_kernel_tells_how_long_threads_have_waited() {
+        let traffic = Traffic::default();
+        traffic.count();
+        traffic.count();
+        let counts = traffic.counts();
+        assert_eq!(counts.requests, 2);
+        assert!(counts.waited.is_some(), "this kernel does not tell");
+    }
+}
