@@ -20,22 +20,10 @@ const BYTES: u64 = 200 << 10;
 /// All of them begin within this time, evenly.
 const WITHIN: Duration = Duration::from_secs(1);
 
-const SECONDS: Metric = Metric {
-    name: "seconds",
-    unit: " s until all are answered",
-};
-const FAILED: Metric = Metric {
-    name: "failed",
-    unit: " without a 2xx",
-};
-const OVERFLOWS: Metric = Metric {
-    name: "overflows",
-    unit: " overflows of nginx's queue",
-};
-const REFUSED: Metric = Metric {
-    name: "socket_overflows",
-    unit: " overflows of the sidecar's queue",
-};
+const SECONDS: Metric = Metric::new("seconds", " s until all are answered");
+const FAILED: Metric = Metric::new("failed", " without a 2xx");
+const OVERFLOWS: Metric = Metric::new("overflows", " overflows of nginx's queue");
+const REFUSED: Metric = Metric::new("socket_overflows", " overflows of the sidecar's queue");
 
 /// The row of the burst.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
@@ -68,12 +56,12 @@ fn burst(stage: &mut Stage, work: &str) -> Case {
 
 fn gridspool(stage: &mut Stage, settings: &Settings) -> Result<Sample, String> {
     stage.gridspool.restart();
-    stage.begin(NO_MONGODB, settings)?;
-    let before = refusals(&stage.gridspool.error_log());
-    let sample = stage.measure(|| all_at_once(stage.gridspool.address()));
-    let refused = refusals(&stage.gridspool.error_log()) - before;
-    stage.end();
-    Ok(sample?.with("socket_overflows", refused))
+    stage.with_sidecar(NO_MONGODB, settings, |stage| {
+        let before = refusals(&stage.gridspool.error_log());
+        let sample = stage.measure(|| all_at_once(stage.gridspool.address()))?;
+        let refused = refusals(&stage.gridspool.error_log()) - before;
+        Ok(sample.with("socket_overflows", refused))
+    })
 }
 
 fn all_at_once(address: SocketAddr) -> Result<Sample, String> {

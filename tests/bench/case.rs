@@ -15,23 +15,22 @@ pub(crate) struct Metric {
     pub(crate) unit: &'static str,
 }
 
-pub(crate) const RATE: Metric = Metric {
-    name: "rate",
-    unit: "/s",
-};
-pub(crate) const MIB_PER_SECOND: Metric = Metric {
-    name: "mib",
-    unit: " MiB/s",
-};
-pub(crate) const P99: Metric = Metric {
-    name: "p99",
-    unit: " ms p99",
-};
+impl Metric {
+    pub(crate) const fn new(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit }
+    }
+}
 
-const FAILURES: Metric = Metric {
-    name: "failures",
-    unit: "",
-};
+pub(crate) const RATE: Metric = Metric::new("rate", "/s");
+pub(crate) const MIB_PER_SECOND: Metric = Metric::new("mib", " MiB/s");
+pub(crate) const P99: Metric = Metric::new("p99", " ms p99");
+
+pub(crate) const MEMORY: Metric = Metric::new("sidecar_peak_mib", " MiB of the sidecar");
+
+/// What the sidecar promises never to exceed, in MiB.
+pub(crate) const MOST_MEMORY: Goal = Goal::AtMost(96.0);
+
+const FAILURES: Metric = Metric::new("failures", "");
 
 /// What a ratio shall be.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sha2::Digest as _;
 
 use crate::block::Body;
-use crate::case::{Case, Goal, MIB_PER_SECOND, Metric, RATE};
+use crate::case::{Case, Goal, MEMORY, MIB_PER_SECOND, Metric, RATE};
 use crate::load::{Limit, Load};
 use crate::mongo::DATABASE;
 use crate::report::Report;
@@ -20,14 +20,7 @@ use crate::wire::Request;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-const OWN_CPU: Metric = Metric {
-    name: "own_cpu_per_gib",
-    unit: " CPU s/GiB beside sha-256",
-};
-const PEAK: Metric = Metric {
-    name: "sidecar_peak_mib",
-    unit: " MiB peak",
-};
+const OWN_CPU: Metric = Metric::new("own_cpu_per_gib", " CPU s/GiB beside sha-256");
 
 /// Inserts as the sidecar makes them of two large files, but of documents that are there already:
 /// nothing is read, hashed or proven. What is left is what the driver takes.
@@ -210,11 +203,11 @@ fn judge(case: &mut Case, work: &Work, is_quick: bool) {
             Goal::None
         },
     );
-    case.judge("gridspool", PEAK, Goal::AtMost(96.0));
+    case.judge("gridspool", MEMORY, Goal::AtMost(96.0));
     if !is_quick {
         case.judge("bare driver", OWN_CPU, Goal::None);
         case.compare("gridspool, low memory", "gridspool", metric, Goal::None);
-        case.judge("gridspool, low memory", PEAK, Goal::AtMost(48.0));
+        case.judge("gridspool, low memory", MEMORY, Goal::AtMost(48.0));
     }
 }
 

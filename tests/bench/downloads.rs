@@ -21,14 +21,8 @@ use crate::wire::Request;
 
 const MIB: u64 = 1 << 20;
 /// The longest read of all, by the one in the middle: nobody waits much longer than the others.
-const LONGEST: Metric = Metric {
-    name: "longest_by_median",
-    unit: " times the median is the longest",
-};
-const FIRST_BYTE: Metric = Metric {
-    name: "first_byte",
-    unit: " ms",
-};
+const LONGEST: Metric = Metric::new("longest_by_median", " times the median is the longest");
+const FIRST_BYTE: Metric = Metric::new("first_byte", " ms");
 
 /// What is asked of each file.
 #[derive(Clone, Copy)]

@@ -20,14 +20,8 @@ use crate::wire::{Client, Request};
 /// Conversations at a time.
 const CONNECTIONS: usize = 8;
 
-const PAIRS: Metric = Metric {
-    name: "rate",
-    unit: " pairs/s",
-};
-const READ: Metric = Metric {
-    name: "get_p50",
-    unit: " ms p50 of the get",
-};
+const PAIRS: Metric = Metric::new("rate", " pairs/s");
+const READ: Metric = Metric::new("get_p50", " ms p50 of the get");
 
 /// All rows of such reads.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {

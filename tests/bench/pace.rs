@@ -22,10 +22,7 @@ const BYTES: u64 = 8 * 1024;
 /// Between two reads.
 const PAUSE: Duration = Duration::from_millis(1);
 
-const P50: Metric = Metric {
-    name: "p50",
-    unit: " ms p50",
-};
+const P50: Metric = Metric::new("p50", " ms p50");
 
 /// The row of pace.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {

@@ -21,34 +21,16 @@ const LENGTH: u64 = 1 << 20;
 /// Each client sends in so many pieces.
 const PIECES: u32 = 40;
 
-const COMPLETE: Metric = Metric {
-    name: "complete",
-    unit: " of all",
-};
-const GROWTH: Metric = Metric {
-    name: "sidecar_growth_mib",
-    unit: " MiB more while they trickle",
-};
-const BURST: Metric = Metric {
-    name: "sidecar_burst_mib",
-    unit: " MiB more when all end at once",
-};
-const HELD: Metric = Metric {
-    name: "sidecar_connections",
-    unit: " sidecar connections held",
-};
+const COMPLETE: Metric = Metric::new("complete", " of all");
+const GROWTH: Metric = Metric::new("sidecar_growth_mib", " MiB more while they trickle");
+const BURST: Metric = Metric::new("sidecar_burst_mib", " MiB more when all end at once");
+const HELD: Metric = Metric::new("sidecar_connections", " sidecar connections held");
 
 /// What nginx keeps open to the sidecar, however many clients it has (`keepalive 128` in
 /// `nginx.conf.d/gridspool.conf`, for each of two workers), for the next who asks whether an upload may come in.
 const KEPT_OPEN: f64 = 256.0;
-const NGINX: Metric = Metric {
-    name: "nginx_kib_each",
-    unit: " KiB of nginx each",
-};
-const ANSWER: Metric = Metric {
-    name: "last_answer_ms",
-    unit: " ms, last byte to last answer",
-};
+const NGINX: Metric = Metric::new("nginx_kib_each", " KiB of nginx each");
+const ANSWER: Metric = Metric::new("last_answer_ms", " ms, last byte to last answer");
 
 /// What of memory may come and go by itself.
 const UNCHANGED_MIB: f64 = 4.0;

@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::other::Other;
 use crate::process::{Process, eventually};
 use crate::sampling::{Usage, Watch};
-use crate::sidecar::{Settings, Sidecar};
+use crate::sidecar::{NO_MONGODB, Settings, Sidecar};
 use crate::stats::Sample;
 
 /// The word by which this program becomes the plain server.
@@ -117,6 +117,30 @@ impl Stage {
         self.sidecar.stop();
         self.sidecar.forget();
         self.disk.settle();
+    }
+
+    /// Begins, does something, and ends; MongoDB, if it is there, answers by the beginning, and forgets
+    /// what was committed at the end.
+    ///
+    /// # Errors
+    /// As [`Stage::begin`], and those of `act`.
+    pub(crate) fn with_sidecar(
+        &mut self,
+        uri: &str,
+        settings: &Settings,
+        act: impl FnOnce(&mut Self) -> Result<Sample, String>,
+    ) -> Result<Sample, String> {
+        let is_there = uri != NO_MONGODB;
+        self.begin(uri, settings)?;
+        if is_there {
+            self.sidecar.wait_until_up();
+        }
+        let sample = act(self);
+        self.end();
+        if is_there {
+            self.mongo.forget(DATABASE);
+        }
+        sample
     }
 
     /// Has nginx forget all that it cached.

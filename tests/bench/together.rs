@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use mongodb::bson::doc;
 
 use crate::block::Body;
-use crate::case::{Case, Goal, Metric};
+use crate::case::{Case, Goal, MEMORY, MOST_MEMORY, Metric};
 use crate::crowd::{self, Start};
 use crate::disk::empty;
 use crate::files::{Files, committed, forget_reads, uploaded};
@@ -44,25 +44,9 @@ const SHARE: f64 = 3.0;
 /// Times a file may be read from MongoDB, however many ask for it.
 const READ: f64 = 2.0;
 
-/// What the sidecar promises never to exceed.
-const MEMORY_MIB: f64 = 96.0;
-
-const LAST: Metric = Metric {
-    name: "last_first_byte",
-    unit: " ms to the last first byte",
-};
-const SENT: Metric = Metric {
-    name: "mongodb_kib",
-    unit: " KiB sent by MongoDB",
-};
-const FINDS: Metric = Metric {
-    name: "mongodb_finds",
-    unit: " finds",
-};
-const MEMORY: Metric = Metric {
-    name: "sidecar_peak_mib",
-    unit: " MiB of the sidecar",
-};
+const LAST: Metric = Metric::new("last_first_byte", " ms to the last first byte");
+const SENT: Metric = Metric::new("mongodb_kib", " KiB sent by MongoDB");
+const FINDS: Metric = Metric::new("mongodb_finds", " finds");
 
 /// All rows of many readers.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
@@ -180,7 +164,7 @@ fn together(stage: &mut Stage, works: [&str; 2], files: &Files, readers: usize) 
         );
         hot.judge("gridspool", metric, Goal::None);
     }
-    cold.judge("gridspool", MEMORY, Goal::AtMost(MEMORY_MIB));
+    cold.judge("gridspool", MEMORY, MOST_MEMORY);
     [cold, hot]
 }
 
@@ -228,7 +212,7 @@ fn read(
     let sent = before.since(&stage.mongo);
     sample.set("mongodb_kib", sent.bytes / 1024.0);
     sample.set("mongodb_finds", sent.finds);
-    sample.set("sidecar_peak_mib", peak_mib(&stage.sidecar.ids()));
+    sample.set(MEMORY.name, peak_mib(&stage.sidecar.ids()));
     Ok(sample)
 }
 

@@ -7,7 +7,7 @@ use crate::block::Body;
 use crate::case::{Case, Goal, MIB_PER_SECOND, Metric, P99, RATE};
 use crate::disk::empty;
 use crate::load::{Limit, Load};
-use crate::mongo::{DATABASE, RIVALS};
+use crate::mongo::RIVALS;
 use crate::options::Options;
 use crate::plain::DURABLE;
 use crate::report::Report;
@@ -20,10 +20,7 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 /// Time of one request, all connections together.
-const EACH: Metric = Metric {
-    name: "each",
-    unit: " ms each",
-};
+const EACH: Metric = Metric::new("each", " ms each");
 
 /// A size of files, with the connections that it is measured with.
 #[derive(Debug, Clone, Copy)]
@@ -187,20 +184,19 @@ fn outage(stage: &mut Stage, work: &str, size: Size) -> Case {
 
 fn idle(stage: &mut Stage, size: Size) -> Result<Sample, String> {
     let uri = stage.mongo.uri();
-    stage.begin(&uri, &[])?;
-    stage.sidecar.wait_until_up();
-    stage
-        .mongo
-        .admin(doc! { "fsync": 1, "lock": true })
-        .ok_or("MongoDB cannot be locked")?;
-    let sample = through_gridspool(stage, size, Request::put);
-    stage.end();
-    stage
-        .mongo
-        .admin(doc! { "fsyncUnlock": 1 })
-        .ok_or("MongoDB cannot be unlocked")?;
-    stage.mongo.forget(DATABASE);
-    sample
+    stage.with_sidecar(&uri, &[], |stage| {
+        let lock = doc! { "fsync": 1, "lock": true };
+        stage.mongo.admin(lock).ok_or("MongoDB cannot be locked")?;
+        let sample = through_gridspool(stage, size, Request::put);
+        // It commits nothing more when it can.
+        stage.end();
+        let unlock = doc! { "fsyncUnlock": 1 };
+        stage
+            .mongo
+            .admin(unlock)
+            .ok_or("MongoDB cannot be unlocked")?;
+        sample
+    })
 }
 
 fn form(stage: &mut Stage, work: &str, size: Size) -> Case {
@@ -224,16 +220,9 @@ fn gridspool(
     settings: &Settings,
     request: impl Fn(&str, Body) -> Request + Sync,
 ) -> Result<Sample, String> {
-    stage.begin(uri, settings)?;
-    if uri != NO_MONGODB {
-        stage.sidecar.wait_until_up();
-    }
-    let sample = through_gridspool(stage, size, request);
-    stage.end();
-    if uri != NO_MONGODB {
-        stage.mongo.forget(DATABASE);
-    }
-    sample
+    stage.with_sidecar(uri, settings, |stage| {
+        through_gridspool(stage, size, request)
+    })
 }
 
 fn through_gridspool(
