@@ -43,7 +43,7 @@ pub const ROOM: &str = "x-gridspool-room";
 /// Tells nginx which of its locations refuses the upload; see [`refusal_location`].
 pub const REFUSAL: &str = "x-gridspool-refusal";
 
-/// What that location answers.
+/// The body that this location answers with.
 pub const PROBLEM: &str = "x-gridspool-problem";
 
 /// The location that answers with this status.

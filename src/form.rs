@@ -1,8 +1,8 @@
 //! Where the parts of a form are in its body (RFC 7578, RFC 2046 §5.1).
 //!
 //! Only delimiter lines are looked for, in one pass with bounded memory: no byte of a part is
-//! copied or kept, and of the heads only one at a time. What a part's head says is read elsewhere.
-//! This room must never know HTTP.
+//! copied or kept, and of the heads only one at a time. Another room reads what a part's head says. This
+//! room must never know HTTP.
 
 mod scan;
 
@@ -70,7 +70,7 @@ pub struct Parts<'a> {
     boundary: Finder<'a>,
     /// The boundary with two hyphens before it.
     dashed: Finder<'a>,
-    /// What follows the boundary of the delimiter that was found last; `None` at the end.
+    /// The place behind the boundary of the delimiter that was found last; `None` at the end.
     line: Option<u64>,
     count: usize,
 }
@@ -240,7 +240,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What the head of every part has.
+/// The field that the head of every part has.
 const HEAD_OF_PART: &[u8] = b"content-disposition";
 
 impl Iterator for Parts<'_> {

@@ -38,15 +38,15 @@
 //! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
 //!    [`form::Parts`] finds the files of a form in it.
 //! 3. [`journal::Journal::adopt`] writes a small body into the log, with its record: all that wait
-//!    share one fdatasync. Of any other it links the body into the journal, writes a record beside it, and
-//!    fsyncs both and their directories; one fsync of the bodies' directory serves all uploads
-//!    that were there when it began. What comes out is an [`journal::Adopted`].
+//!    share one fdatasync. It links any other body into the journal, writes a record beside it, and fsyncs
+//!    both and their directories; one fsync of the bodies' directory serves all uploads that were there
+//!    when it began. The result is an [`journal::Adopted`].
 //! 4. A 201 is rendered from that, and from nothing else. nginx unlinks its own name of the file.
 //!    An upload that comes again under its key gets the [`journal::Adopted`] of the first time.
 //! 5. [`commit::Committer`] takes the entry when it is due, small ones in groups, and [`bucket`]
 //!    writes it: chunks first, then the file's document, each with a majority, each harmless to
 //!    repeat.
-//! 6. What a majority holds is read back and compared. The proof is a [`store::Committed`].
+//! 6. The copy that a majority holds is read back and compared. The proof is a [`store::Committed`].
 //! 7. [`journal::Journal::settle`] takes nothing but that proof. The body stays for a grace time.
 //!
 //! # The life of a download

@@ -75,9 +75,9 @@ pub enum ServeError {
     Stranger {
         /// Where.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
-        /// Who we are.
+        /// The user that this process runs as.
         user: u32,
     },
     /// The HTTP server or a task failed.
@@ -105,7 +105,7 @@ pub fn init(config: &Config) -> Result<(), ServeError> {
 fn require_owner(data_dir: &Path) -> Result<(), ServeError> {
     let owner = match std::fs::metadata(data_dir) {
         Ok(found) => found.uid(),
-        // Whoever makes it has it.
+        // The user who makes it will own it.
         Err(_) => return Ok(()),
     };
     let user = rustix::process::geteuid().as_raw();
@@ -119,8 +119,7 @@ fn require_owner(data_dir: &Path) -> Result<(), ServeError> {
     })
 }
 
-/// Serves until `stop` ends, then drains. Of the two sockets, those among `inherited` are used as
-/// they are.
+/// Serves until `stop` ends, then drains. A socket of the two that is among `inherited` is used as it is.
 ///
 /// # Errors
 /// [`ServeError`]; nothing is served then.
@@ -219,7 +218,7 @@ pub async fn run(
     let arrivals = Arc::clone(&node.arrivals);
     let stop = async move {
         stop.await;
-        // Who waits for a commit waits no longer, and gets an answer.
+        // Uploads that wait for a commit wait no longer, and get an answer.
         arrivals.close();
     };
     sockets.serve(for_nginx, for_admins, stop).await?;

@@ -77,7 +77,7 @@ impl fmt::Debug for Promised {
 /// A file that the store holds.
 #[derive(Debug, Clone)]
 pub struct StoredFile {
-    /// What the caller named it by.
+    /// The key by which the caller named it.
     pub key: FileKey,
     /// The store's own name for it; opaque to everyone else.
     pub locator: Vec<u8>,
@@ -93,7 +93,7 @@ pub struct StoredFile {
     pub content: Option<Bytes>,
 }
 
-/// What was sent to the store, as counted and hashed on the way.
+/// The bytes that were sent to the store, as counted and hashed on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
     /// The bytes.
@@ -102,7 +102,7 @@ pub struct Sent {
     pub sha256: Sha256,
 }
 
-/// What a majority of the store's members said they hold, read back after the write.
+/// The words of a majority of the store's members about what they hold, read back after the write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
     /// The length that the file's document states.
@@ -162,8 +162,8 @@ impl Committed {
 /// Why the store did not do it. The text is for the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Down, without a primary, too slow, or not to be logged in to: no file's fault. What was
-    /// asked may have been done or not.
+    /// Down, without a primary, too slow, or not to be logged in to: no file's fault. The operation may
+    /// have been done or not.
     #[error("the store is not available: {0}")]
     Unavailable(String),
     /// It answers, and what it acknowledges proves too little to rely on: no file's fault. Nothing was
@@ -179,7 +179,7 @@ pub enum StoreError {
     /// The promised bytes could not be read.
     #[error("the body cannot be read: {0}")]
     Body(Arc<io::Error>),
-    /// What the store holds of this file is not whole.
+    /// The store does not hold the whole of this file.
     #[error("the stored file is damaged: {0}")]
     Damaged(String),
 }

@@ -1,4 +1,4 @@
-//! What is thrown at readers of what others wrote: bytes that are almost right.
+//! Bytes that are almost right, to be thrown at readers of what others wrote.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What stands in a URL for a file: our id, or whatever `_id` another driver gave.
+//! The name of a file in a URL: our id, or whatever `_id` another driver gave.
 
 use super::{FileId, has_dots_alone, hex};
 
@@ -11,7 +11,7 @@ pub enum FileKey {
     Foreign(String),
 }
 
-/// What a foreign key begins with in a path segment, so that it can never be read as an id.
+/// The sign before a foreign key in a path segment, so that it can never be read as an id.
 const FOREIGN: char = '~';
 
 impl FileKey {

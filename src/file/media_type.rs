@@ -27,7 +27,7 @@ impl std::error::Error for InvalidMediaType {}
 impl MediaType {
     const MAX_BYTES: usize = 255;
 
-    /// What bytes are when nothing more is known of them.
+    /// The type of bytes of which nothing more is known.
     pub fn octet_stream() -> Self {
         let text = "application/octet-stream".to_owned();
         let essence_bytes = text.len();
@@ -37,7 +37,7 @@ impl MediaType {
         }
     }
 
-    /// Reads a media type. Of a parameter that comes twice the first counts.
+    /// Reads a media type. The first of two parameters of one name counts.
     ///
     /// # Errors
     /// [`InvalidMediaType`] when it is not wholly what the grammar has, parameters included; when

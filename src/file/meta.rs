@@ -1,4 +1,4 @@
-//! What is told of a file with every answer, and what follows from it alone.
+//! The description of a file, told with every answer, and values that follow from it alone.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,15 +35,15 @@ impl UnixMillis {
 /// A file's description, the same while it is pending and after its commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileMeta {
-    /// What it is called.
+    /// Its name.
     pub filename: FileName,
-    /// What it claims to be.
+    /// Its media type, as claimed or shown.
     pub content_type: MediaType,
     /// Its size in bytes.
     pub length: u64,
     /// When its last byte arrived: the modification time of its body, and GridFS's `uploadDate`.
     pub uploaded: UnixMillis,
-    /// What its sender said of it beside.
+    /// The texts that its sender added.
     pub metadata: Metadata,
     /// Tells contents under one id apart, of a file that gridspool did not write; `None` for one that
     /// it wrote: what stands under its id never changes.

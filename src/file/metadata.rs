@@ -1,4 +1,4 @@
-//! What a sender says of a file beside its name and type.
+//! The texts that a sender adds to a file beside its name and type.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a file is, apart from where it is: its id, its name, its type, its length and its time.
+//! A file, apart from its place: its id, its name, its type, its length and its time.
 //!
 //! Pure values over std. This room must never know a disk, a database or a protocol library.
 

@@ -70,7 +70,7 @@ impl<'a> Scan<'a> {
         Ok(Cow::Owned(bytes))
     }
 
-    /// What the block holds from here on.
+    /// The bytes of the block from here on.
     fn seen(&self, from: u64) -> Option<&[u8]> {
         let skip = from.checked_sub(self.block_start)?;
         self.block.get(usize::try_from(skip).ok()?..)

@@ -1,4 +1,4 @@
-//! Who asks, and what they may do: tokens, sizes, types, and how much of everything.
+//! Callers and their rights: tokens, sizes, types, and how much of everything.
 //!
 //! nginx asks about an upload before it reads the body; the same is looked at again when the body
 //! is there, together with what could not be known before. All that is stateless is cheap.
@@ -39,14 +39,14 @@ pub struct Access {
     free: Mutex<Option<(Instant, Free)>>,
 }
 
-/// Who sent a request, and what they may do.
+/// The sender of a request, and their rights.
 #[derive(Debug)]
 pub(super) struct Caller {
-    /// What the token grants.
+    /// The rights that the token grants.
     pub(super) grant: Grant,
     /// The token's subject, or the address: whom uploads are counted for.
     subject: String,
-    /// What a balancer was told when it asked for room.
+    /// The word that a balancer got when it asked for room.
     room: Option<HeaderValue>,
 }
 
@@ -63,7 +63,7 @@ impl Access {
         }
     }
 
-    /// Who sent a request with this target.
+    /// The sender of a request with this target.
     ///
     /// # Errors
     /// A problem if a token is needed and there is none that is worth anything.
@@ -95,7 +95,7 @@ impl Access {
         })
     }
 
-    /// What is free on the disk; asks it now and then only.
+    /// The free bytes and inodes of the disk; asks it now and then only.
     pub(super) async fn free(&self, journal: &Arc<Journal>) -> Result<Free, Problem> {
         let mut known = self.free.lock().await;
         match *known {
@@ -112,7 +112,7 @@ impl Access {
 }
 
 impl Access {
-    /// What is free on the disk for bodies that are not on their way yet.
+    /// The same, left for bodies that are not on their way yet.
     pub(super) async fn room(&self, journal: &Arc<Journal>) -> Result<Free, Problem> {
         let free = self.free(journal).await?;
         self.incoming.leaves_of(free, journal).await
@@ -178,7 +178,7 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Who sends an upload whose body is there.
+/// The sender of an upload whose body is there.
 pub(super) async fn uploader(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
     let caller = caller(request, node)?;
     caller.check_upload(&node.access)?;
@@ -205,7 +205,7 @@ fn length(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
-/// Who sent a request, with a token of whatever scope.
+/// The sender of a request, with a token of whatever scope.
 pub(super) fn caller(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
     node.access.caller(request.headers(), target(request))
 }
@@ -248,7 +248,7 @@ pub(super) fn check_grant(
 }
 
 impl Caller {
-    /// Whom uploads are counted for.
+    /// The subject that uploads are counted for.
     pub(super) fn subject(&self) -> &str {
         &self.subject
     }

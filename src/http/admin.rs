@@ -1,4 +1,4 @@
-//! What an admin asks, over the private socket.
+//! Questions of admins, over the private socket.
 
 use std::time::SystemTime;
 
@@ -76,7 +76,7 @@ fn counts(counts: impl Iterator<Item = (&'static str, u64)>) -> Map<String, Valu
     values.collect()
 }
 
-/// What there is of all that has a mark, and the mark; `null` if the disk does not tell.
+/// The level of each thing that has a mark, and the mark; `null` if the disk does not tell.
 fn marks(node: &Node) -> Option<Map<String, Value>> {
     let levels = node.journal.levels(node.journal.free().ok()?);
     let values = levels.map(|level| {

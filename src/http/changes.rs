@@ -19,7 +19,7 @@ use crate::peers::Outlook;
 const CONDITIONS: [actix_web::http::header::HeaderName; 3] =
     [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH];
 
-/// What there is at the address of a request.
+/// The state at the address of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Current {
     Nothing,
@@ -79,7 +79,7 @@ fn is_conditional(request: &HttpRequest) -> bool {
     CONDITIONS.iter().any(|name| headers.contains_key(name))
 }
 
-/// What there is now. As contents never change under an id, it is what the change will meet, or nothing.
+/// The state of now. As contents never change under an id, the change meets it, or nothing.
 async fn look(request: &HttpRequest, node: &Node, key: &FileKey) -> Result<Current, Problem> {
     let mut found = node.delivery.find(key).await?;
     if let Found::Elsewhere { owner, id } = found {

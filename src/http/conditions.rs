@@ -10,7 +10,7 @@ use actix_web::http::header::{
 use super::ranges::{self, Wanted};
 use crate::file::FileMeta;
 
-/// What the conditions of a request come to.
+/// The outcome of the conditions of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Answer as if there were none.

@@ -82,7 +82,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 const UNREADABLE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n";
 const TOO_LONG: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n";
 
-/// What is said in the place of such an answer.
+/// The problem that takes the place of such an answer.
 fn instead_of(answer: &[u8]) -> Option<Problem> {
     if answer.starts_with(UNREADABLE) {
         Some(Problem::unreadable_head())
@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// What nginx gets when this leaves in answer to a head, and that again without being asked.
+    /// The bytes that nginx gets when this leaves in answer to a head, and when it leaves again unasked.
     async fn told(answer: &[u8]) -> (String, String) {
         let (ours, mut nginx) = tokio::io::duplex(1024);
         let mut connection = Connection::over(ours);

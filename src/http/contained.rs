@@ -1,4 +1,4 @@
-//! What a panic costs: the request that met it, and no other.
+//! A panic costs the request that met it, and no other.
 
 use std::panic::AssertUnwindSafe;
 
@@ -7,8 +7,8 @@ use futures::FutureExt as _;
 
 use super::Problem;
 
-/// Answers a request whose handler panics with a 500, on a connection that stays. What the handler
-/// held is given back by then: nothing here is left half-changed by a panic.
+/// Answers a request whose handler panics with a 500, on a connection that stays. The handler has given
+/// back by then all that it held: a panic leaves nothing here half-changed.
 ///
 /// # Errors
 /// Those of the handler, and that answer.

@@ -11,7 +11,7 @@ const FORM: &[u8] = b"multipart/form-data";
 /// The longest boundary (RFC 2046 §5.1.1).
 const LONGEST_BOUNDARY: usize = 70;
 
-/// What a sender says of the type of some bytes.
+/// The type that a sender claims for some bytes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Claimed {
     /// As it was said, if anything was.
@@ -35,7 +35,7 @@ impl Claimed {
         }
     }
 
-    /// What a request's header says. Two of them are one list, which is no type.
+    /// The claim of a request's header. Two of them are one list, which is no type.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let said: Vec<_> = values(headers).collect();
         Self::read(Some(&said.join(&b", "[..])))
@@ -83,7 +83,7 @@ fn is_of_form(text: &[u8]) -> bool {
     essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(FORM))
 }
 
-/// What separates the parts of a form, if a request's body is one.
+/// The boundary between the parts of a form, if a request's body is one.
 ///
 /// # Errors
 /// When there is none, or one that RFC 2046 does not allow; when the body is said to be something else, too.

@@ -83,8 +83,8 @@ async fn wait(
     Ok(adopted)
 }
 
-/// Waits for each file that is pending. What was committed before there was anybody to tell is
-/// looked up. Blocks.
+/// Waits for each file that is pending. Those that were committed before anybody waited are looked up.
+/// Blocks.
 fn begin_waiting(node: &Node, mut adopted: Vec<Adopted>) -> (Vec<Adopted>, Vec<Option<Arrival>>) {
     let begin = |file: &mut Adopted| {
         if file.standing() != Standing::Pending {

@@ -24,8 +24,8 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 /// How much is hashed at once.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// What an upload's headers say its bytes hash to. Other algorithms than these two are passed
-/// over, as RFC 9530 §6.2 asks.
+/// The digests that an upload's headers claim. Other algorithms than these two are passed over, as RFC 9530
+/// §6.2 asks.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Claimed {
     sha256: Vec<Vec<u8>>,

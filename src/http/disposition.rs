@@ -8,7 +8,7 @@ use crate::file::FileMeta;
 
 pub(super) use claim::{Claim, claimed_name};
 
-/// What must be escaped in an extended value: all but attr-char (RFC 8187 §3.2.1).
+/// The characters that an extended value escapes: all but attr-char (RFC 8187 §3.2.1).
 const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -23,7 +23,7 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// What a download's query asks for: to be saved, whatever it is.
+/// The word in a download's query that has any file saved.
 pub(super) const DOWNLOAD: &str = "download";
 
 /// Whether a query asks for that.

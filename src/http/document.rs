@@ -17,8 +17,8 @@ use crate::token::Scope;
 /// It changes when the file is committed, which no copy of it would know of.
 const CACHE_CONTROL: &str = "no-store";
 
-/// `GET` and `HEAD /files/{id}/meta`. Who may have the file may have this, and an admin, who is told
-/// why a file waits, too.
+/// `GET` and `HEAD /files/{id}/meta`. Callers who may have the file may have this; so may an admin, who is
+/// told why a file waits, too.
 pub(super) async fn meta(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -85,7 +85,7 @@ pub(super) fn describe(
         .json(document))
 }
 
-/// What an upload's answer says of a file too.
+/// The part of a description that the answer to an upload has too.
 #[derive(Debug, Serialize)]
 pub(super) struct Description<'a> {
     id: String,
@@ -96,12 +96,12 @@ pub(super) struct Description<'a> {
     state: &'static str,
 }
 
-/// What was said of a file beside its name and type.
+/// The metadata of a file, beside its name and type.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Told<'a> {
     Ours(&'a Metadata),
-    /// What another driver wrote, in its own words.
+    /// Metadata that another driver wrote, in its own words.
     Foreign(Value),
 }
 

@@ -147,7 +147,7 @@ async fn answer(
         if let (false, Some(bytes)) = (has_no_body, at_hand) {
             return Ok(ok.body(bytes));
         }
-        // Of a HEAD only the length is sent.
+        // A HEAD gets the length alone.
         return Ok(ok.body(SizedStream::new(
             meta.length,
             stream::empty::<Result<Bytes, std::io::Error>>(),
@@ -202,7 +202,7 @@ fn first_slice(request: &HttpRequest, length: u64) -> u64 {
     }
 }
 
-/// What a cache compares by.
+/// Adds the headers that a cache compares by.
 pub(super) fn insert_validators(answer: &mut HttpResponseBuilder, meta: &FileMeta) {
     answer.insert_header((header::ETAG, meta.etag()));
     if let Some(modified) = meta.last_modified() {

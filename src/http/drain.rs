@@ -23,7 +23,7 @@ const PROMISED: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Drain {
     since: Mutex<Option<Instant>>,
-    /// What a balancer is told with a yes, and nobody else. The same until this process ends.
+    /// The word that a balancer gets with a yes, and nobody else. The same until this process ends.
     word: String,
 }
 

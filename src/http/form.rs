@@ -15,7 +15,7 @@ use head::{Head, Kind};
 /// The name of the text that names the charset of all others (RFC 7578 §4.6). It is none itself.
 const CHARSET: &str = "_charset_";
 
-/// What a form holds.
+/// The contents of a form.
 #[derive(Debug)]
 pub(super) struct Form {
     /// Its files, in their order.
@@ -27,9 +27,9 @@ pub(super) struct Form {
 /// A file in a form.
 #[derive(Debug)]
 pub(super) struct FilePart {
-    /// What its sender calls it.
+    /// The name that its sender gave.
     pub(super) filename: Option<FileName>,
-    /// What its sender takes it for.
+    /// The type that its sender claimed.
     pub(super) content_type: Claimed,
     /// Where it is in the body.
     pub(super) window: Window,

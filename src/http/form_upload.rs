@@ -1,6 +1,6 @@
 //! POST of a form: from a head and a body to promises, all of them or none.
 //!
-//! What a form costs in memory follows from its files and from the texts that each of them keeps. Small
+//! The memory that a form takes follows from its files and from the texts that each of them keeps. Small
 //! forms are read side by side. One that turns out to be large leaves its place, waits for one of a few
 //! others, and is read again there: so the memory of all forms together is bounded.
 
@@ -28,7 +28,7 @@ const LARGE_AT_ONCE: usize = 2;
 /// Files that a small form has at most.
 const MOST_FILES_OF_SMALL: usize = 64;
 
-/// What the texts of a small form weigh at most, counted for each of its files.
+/// The most that the texts of a small form weigh, counted for each of its files.
 const MOST_TEXT_OF_SMALL: u64 = 128 * 1024;
 
 /// The same of any form.

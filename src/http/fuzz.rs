@@ -23,7 +23,7 @@ struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed lies among other temporary files.
+        // A file that cannot be removed lies among other temporary ones.
         std::fs::remove_dir_all(&self.0).unwrap_or_default();
     }
 }

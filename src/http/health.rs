@@ -1,4 +1,4 @@
-//! What a balancer asks.
+//! Questions of balancers: /healthz and /readyz.
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, ServiceConfig};
@@ -61,7 +61,7 @@ fn journal(is_writable: bool) -> &'static str {
     }
 }
 
-/// What is said of this moment is of no use later.
+/// The answer holds for this moment: no cache may keep it.
 fn answer(request: &HttpRequest, is_good: bool, told: &Value) -> HttpResponse {
     let is_options = request.method() == Method::OPTIONS;
     let status = match (is_good, is_options) {

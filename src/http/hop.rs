@@ -1,5 +1,5 @@
-//! What other nodes ask, by way of their nginx and ours, and what this node's nginx comes back with
-//! when another one does not have a file. The protocol stands in [`crate::peers`].
+//! Questions of other nodes, by way of their nginx and ours, and those of this node's nginx when another
+//! node does not have a file. The protocol stands in [`crate::peers`].
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -17,7 +17,7 @@ use crate::peers::{BadPass, PASS, Purpose, Unreachable};
 /// Seconds in which a node that was restarted answers again.
 const RETRY_SECONDS: u32 = 2;
 
-/// What follows the address of a file if its description is asked for.
+/// The end of a file's address that asks for its description.
 pub(super) const META: &str = "/meta";
 
 /// Sends nginx to the node that may have a file, for the file or for what is `part` of its address.
@@ -49,7 +49,7 @@ pub(super) async fn meta(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    // Of an admin whose token another node has checked.
+    // Another node has checked the token of an admin.
     let explains = node
         .peers
         .check(pass(&request), Purpose::Explain, id(&request)?);
@@ -63,8 +63,8 @@ pub(super) async fn meta(
     document::describe(&FileKey::Id(kept.id), &Found::Kept(kept), why)
 }
 
-/// What this node's disk has, for another node: 404 if it has nothing, whatever the store has; 410
-/// if the file was deleted.
+/// The file on this node's disk, for another node: 404 if it has nothing, whatever the store has; 410 if
+/// the file was deleted.
 async fn look(request: &HttpRequest, node: &Node) -> Result<Kept, Problem> {
     let id = id(request)?;
     node.peers.check(pass(request), Purpose::Read, id)?;
@@ -123,8 +123,8 @@ pub(super) async fn meta_again(
     document::describe(&key, &found, None)
 }
 
-/// What this node and the store have. As nobody asks for a token here, the address must be the one
-/// that this process gave nginx, to the letter.
+/// Looks for a file on this node and in the store. As nobody asks for a token here, the address must be the
+/// one that this process gave nginx, to the letter.
 async fn look_here(request: &HttpRequest, node: &Node) -> Result<(FileKey, Found), Problem> {
     let owner: Option<u16> = request.match_info().query("node").parse().ok();
     let key = FileKey::Id(id(request)?);
@@ -150,10 +150,10 @@ impl Problem {
     }
 }
 
-/// That another node does not answer.
+/// Lines about a node that does not answer.
 static SILENT: Seldom = Seldom::new(Level::Warn);
 
-/// That keys or clocks differ; or a client who tries.
+/// Lines about keys or clocks that differ, or a client who tries.
 static FORGED: Seldom = Seldom::new(Level::Warn);
 
 impl From<Unreachable> for Problem {

@@ -19,8 +19,7 @@ const HEADER: &str = "idempotency-key";
 /// The longest key that is taken, in characters.
 const LONGEST_KEY: usize = 255;
 
-/// What an answer looks like. The same body under the same key in the other shape is another
-/// request.
+/// The shape of an answer. The same body under the same key in the other shape is another request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
     File,
@@ -69,7 +68,7 @@ impl Key {
     }
 }
 
-/// What is to be done with an upload that may have a key.
+/// The way that an upload goes which may have a key.
 #[derive(Debug)]
 pub(super) enum Course {
     /// It is to be adopted, while this lives if it has a key.
@@ -113,7 +112,7 @@ fn key(value: &[u8]) -> Option<String> {
     (1..=LONGEST_KEY).contains(&key.len()).then_some(key)
 }
 
-/// What a subject is counted by.
+/// The number by which a subject is counted.
 fn sender(subject: &str) -> Sender {
     let store::Sha256(digest) = digest_of(&[subject]);
     let first = digest.first_chunk().copied();

@@ -1,12 +1,12 @@
 //! Bodies on their way in, as far as the disk must have room for them.
 //!
-//! What has come of them is on the disk, and is not free any more. What is still to come nobody knows: a
-//! chunked body has no length, and of a length that was declared nothing may come. In a steady flow of
-//! uploads half of each body has come, on average. So as much again as is in the spool counts as still to
-//! come; and of those that were let in since nginx could have written something of them, what they
+//! The bytes that have come of them are on the disk, and not free any more. Nobody knows how many are still
+//! to come: a chunked body has no length, and a client may declare a length and send nothing. In a steady
+//! flow of uploads half of each body has come, on average. So as much again as is in the spool counts as
+//! still to come; and of those that were let in since nginx could have written something of them, what they
 //! declared.
 //!
-//! Whoever wants to keep others out by this has to send as many bytes: what was declared counts for
+//! An attacker who wants to keep others out by this has to send as many bytes: a declared length counts for
 //! two looks, and in part.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,10 +20,10 @@ use crate::journal::{Free, Journal};
 /// Between two looks into the spool: with thousands of bodies each takes some milliseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Of a declared length so much counts, at most.
+/// The most that counts of a declared length.
 const DECLARED_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What is known of bodies on their way.
+/// All that is known of bodies on their way.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     known: Mutex<Known>,
@@ -34,12 +34,12 @@ pub(super) struct Incoming {
 struct Known {
     looked: Option<Instant>,
     spooled: u64,
-    /// What was declared by bodies that were let in since the last look, and since the one before it.
+    /// Bytes declared by bodies that were let in since the last look, and since the one before it.
     declared: [u64; 2],
 }
 
 impl Incoming {
-    /// What is left of the free bytes for others. Looks into the spool now and then only.
+    /// The free bytes that are left for others. Looks into the spool now and then only.
     pub(super) async fn leaves_of(
         &self,
         free: Free,

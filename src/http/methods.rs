@@ -1,4 +1,4 @@
-//! What an address answers beside the methods that it has: which these are (RFC 9110 §9.3.7, §15.5.6).
+//! The answers of an address about methods: which it has (RFC 9110 §9.3.7, §15.5.6).
 
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};

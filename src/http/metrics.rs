@@ -1,4 +1,4 @@
-//! What the status tells, for Prometheus.
+//! The status as metrics, for Prometheus.
 //!
 //! Nothing is counted for it alone. Every number is read when it is asked for, from where it is anyway.
 

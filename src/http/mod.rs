@@ -71,13 +71,13 @@ use problem::Problem;
 pub use reason::{check_path, count_refusal};
 pub use slices::Turns;
 
-/// What the handlers work with: one node's parts.
+/// The parts of one node, for the handlers.
 pub struct Node {
     /// Where promises are made.
     pub journal: Arc<Journal>,
     /// Where nginx puts bodies.
     pub spool: Spool,
-    /// What the committer has to do.
+    /// The entries that the committer has to commit or clear away.
     pub backlog: Arc<Backlog>,
     /// Finds and deletes files.
     pub delivery: Delivery,
@@ -87,15 +87,15 @@ pub struct Node {
     pub health: Health,
     /// How many commits may run.
     pub slots: Arc<Slots>,
-    /// Who waits for a commit.
+    /// The uploads that wait for a commit.
     pub arrivals: Arc<Arrivals>,
     /// Room for senders who wait for a commit.
     pub waits: Waits,
-    /// What was committed.
+    /// The count of what was committed.
     pub tally: Arc<Tally>,
     /// How many slices go at once.
     pub slices: Turns,
-    /// Who may do what.
+    /// The rights of callers.
     pub access: Access,
     /// The other nodes.
     pub peers: Arc<Peers>,

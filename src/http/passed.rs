@@ -34,7 +34,7 @@ pub(super) async fn read(headers: &HeaderMap, body: web::Payload) -> Result<Byte
     let whole = body.to_bytes_limited(accel::PASSED_BODY_BYTES).await;
     match whole {
         Ok(Ok(bytes)) => Ok(bytes),
-        // Whoever sent it is gone: nobody reads this.
+        // The sender is gone: nobody reads this.
         Ok(Err(_)) | Err(_) => Err(Problem::body_not_passed()),
     }
 }
@@ -113,7 +113,7 @@ struct Uploader {
 
 type Outcome = Result<Adopted, AdoptError>;
 
-/// What has become of one upload, and who waits for it.
+/// The outcome of one upload, and the one who waits for it.
 type Told = (oneshot::Sender<Outcome>, Outcome);
 
 impl Waiter for Uploader {

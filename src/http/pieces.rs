@@ -42,7 +42,7 @@ const INDEXES: &[&str] = &[
 /// The members that say both in the object of `DevExtreme`.
 const MEMBERS: [&str; 2] = ["TotalCount", "Index"];
 
-/// What headers put before such a name.
+/// Words that headers put before such a name.
 const PREFIXES: &[&str] = &["x", "uploader", "upload"];
 
 /// Fields that have the length of a piece, and of the whole.
@@ -58,7 +58,7 @@ pub(super) fn are_told<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> 
     told.is_piece()
 }
 
-/// What was read so far.
+/// All that was read so far.
 #[derive(Debug, Default)]
 struct Told {
     has_index: bool,
@@ -160,7 +160,7 @@ mod tests {
             &[("resumableTotalChunks", "1"), ("resumableChunkNumber", "1")],
             &[("chunk", "0"), ("chunks", "1")],
             &[("chunk", "0"), ("chunks", "0")],
-            // Of a document that was cut up elsewhere, say.
+            // A count of a document that was cut up elsewhere, say.
             &[("chunks", "12")],
             &[("Index", "3"), ("TotalCount", "12")],
             &[("chunk", "of cheese"), ("chunks", "some")],

@@ -12,7 +12,7 @@ const LONGEST_WAIT_SECONDS: u64 = 60;
 /// process, and a worker of a stock nginx has 768 for all that comes.
 const MOST_WAITING: usize = 200;
 
-/// Room for those who wait. Whoever finds none is answered at once.
+/// Room for those who wait. A sender that finds none is answered at once.
 #[derive(Debug)]
 pub struct Waits(Semaphore);
 
@@ -29,7 +29,7 @@ impl Waits {
     }
 }
 
-/// What is heeded of all preferences.
+/// The preferences that are heeded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Preferences {
     /// Answer before all is done (RFC 7240 §4.1).
@@ -39,8 +39,8 @@ pub(super) struct Preferences {
 }
 
 impl Preferences {
-    /// Reads all headers as one list. What is unknown or makes no sense is passed over; of a
-    /// preference that comes twice the first counts.
+    /// Reads all headers as one list. Preferences that are unknown or make no sense are passed over; the
+    /// first of two of one name counts.
     pub(super) fn read(headers: &HeaderMap) -> Self {
         let mut preferences = Self::default();
         let (mut has_async, mut has_wait) = (false, false);

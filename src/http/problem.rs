@@ -218,7 +218,7 @@ impl Problem {
         )
     }
 
-    /// What failed is in the log already.
+    /// The log has the cause already.
     pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

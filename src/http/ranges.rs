@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// What a Range header asks for, of a file of a known length.
+/// The part of a file of a known length that a Range header asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// The header does not narrow anything: another unit, or more than one range.

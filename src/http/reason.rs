@@ -38,7 +38,7 @@ pub(super) enum Reason {
     Poison,
     /// Its `Idempotency-Key` is that of another upload.
     Key,
-    /// What was sent is wrong in itself.
+    /// The request is wrong in itself.
     Request,
     /// Something failed here.
     Fault,
@@ -98,7 +98,7 @@ impl Reason {
     }
 }
 
-/// What stands in the way of every upload just now.
+/// The reasons for which every upload is refused just now.
 pub(super) fn obstacles(node: &Node) -> Vec<Reason> {
     let mut found = Vec::new();
     if node.drain.is_on() {

@@ -91,7 +91,7 @@ impl Problem {
         )
     }
 
-    /// What a limit forbids must not come in before that is known.
+    /// A body that a limit may forbid must not come in before its length is known.
     pub(super) fn length_required() -> Self {
         Self::new(
             StatusCode::LENGTH_REQUIRED,

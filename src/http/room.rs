@@ -1,4 +1,4 @@
-//! What a balancer asks before it sends an upload: whether this node takes it.
+//! The question of a balancer before it sends an upload: whether this node takes it.
 //!
 //! A yes has the node's number, so that a balancer sends the upload to the very node that answered,
 //! and a *word* that it sends along: what was told yes is taken, though the node be drained by then.

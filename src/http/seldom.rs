@@ -32,7 +32,8 @@ impl Seldom {
     fn level_at(&self, now: u64) -> Level {
         let due = self.due.load(Ordering::Relaxed);
         let next = now.saturating_add(PAUSE_SECONDS);
-        // Of many at once one is told that it is due. A clock that was set back is no reason to be silent.
+        // One of many that ask at once is told that it is due. A clock that was set back is no reason to be
+        // silent.
         let is_due = (now >= due || next < due)
             && self
                 .due

@@ -21,7 +21,7 @@ const FORGET_EVERY: u32 = 4096;
 /// A list is looked through when it has grown by this much and doubled since the last time.
 const SLACK: usize = 256;
 
-/// What every subject has done lately.
+/// The recent uploads of every subject.
 #[derive(Debug)]
 pub(super) struct Subjects {
     per_minute: Option<NonZeroU32>,

@@ -48,7 +48,7 @@ pub(super) async fn unnamed(
     upload(&request, body, node, None).await
 }
 
-/// `PUT /files/{filename}`, as `curl -T` sends it. Of a longer path the last part is the name.
+/// `PUT /files/{filename}`, as `curl -T` sends it. The last part of a longer path is the name.
 pub(super) async fn named(
     request: HttpRequest,
     body: web::Payload,
@@ -156,7 +156,7 @@ impl Upload {
     }
 }
 
-/// What the head of an upload says of its body.
+/// The claims of an upload's head about its body.
 pub(super) struct Head {
     spooled: Option<Spooled>,
     pub(super) digests: digest::Claimed,
@@ -181,7 +181,7 @@ impl Head {
     }
 }
 
-/// What nginx says of the body: the header that names its file, and its length.
+/// nginx's words about the body: the header that names its file, and its length.
 struct Spooled {
     path: Vec<u8>,
     length: Option<u64>,
@@ -216,14 +216,14 @@ pub(super) fn enter(node: &Node, room: &mut Reservation<'_>, adopted: &[Adopted]
         room.keep(file.id(), meta.length + record_bytes(&meta.metadata));
         node.backlog.push(file.id(), UnixMillis::now());
     }
-    // What stands between the parts of a form stays on the disk as long as they do.
+    // Bytes between the parts of a form stay on the disk as long as the parts do.
     if let Some(last) = adopted.last() {
         room.keep_rest(last.id());
     }
 }
 
 /// The type that a file gets: what its sender means, or what its first bytes show; if the sender
-/// may send it. What the sender said stays in the metadata, if that is another.
+/// may send it. The type that the sender claimed stays in the metadata, if it is another.
 pub(super) fn type_of(
     caller: &Caller,
     claimed: Claimed,
@@ -250,7 +250,7 @@ pub(super) fn type_of(
     Ok(content_type)
 }
 
-/// What is kept with a file: what its sender says, and above it what the token does.
+/// The metadata that is kept with a file: its sender's, and above it the token's.
 pub(super) fn forced(caller: &Caller, mut metadata: Metadata) -> Result<Metadata, Problem> {
     for (name, text) in caller.grant.metadata() {
         metadata.set(name.clone(), text.clone())?;

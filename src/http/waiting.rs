@@ -1,4 +1,4 @@
-//! What waits for its commit and why, and another try: for admins.
+//! Entries that wait for their commit, the reason, and another try: for admins.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub(super) struct Page {
 impl Why {
     fn new(node: &Node, waiting: Waiting) -> Self {
         let Waiting { room, attempts, .. } = waiting;
-        // What was never tried in vain waits for all others, or for MongoDB.
+        // An entry that never failed waits for all others, or for MongoDB.
         let away = || match room {
             Room::Incoming => node.health.state().error,
             Room::Deferred | Room::Hold | Room::Settled | Room::Deleted => None,

@@ -66,7 +66,7 @@ const PIECE_TYPES: [&str; 3] = [
 /// A digest of the body, or a word for a body that has several.
 const AMZ_DIGEST: &str = "X-Amz-Content-SHA256";
 
-/// What is looked at beside the headers.
+/// The values that are looked at beside the headers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     /// The method, in capitals.
@@ -206,7 +206,7 @@ fn check_completeness(headers: &HeaderMap, length: Option<u64>) -> Result<(), Pr
     }
 }
 
-/// What a header says that holds a boolean (RFC 9651).
+/// The value of a header that holds a boolean (RFC 9651 §3.3.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     Nothing,

@@ -27,12 +27,12 @@
 //! 1. B's sidecar checks the token, and asks A's sidecar itself, with a pass, by way of A's nginx.
 //!    Always, and first: while A has not settled a file, it would write it to the store again.
 //! 2. A deletes it as if a client had asked: from its journal, or else from the store.
-//! 3. Whatever A says, B forgets the descriptions that it keeps, and then answers the same.
+//! 3. B forgets the descriptions that it keeps, whatever A says, and then answers the same.
 //! 4. A does not answer: 503. The file may be gone or not, and the delete can be repeated.
 //!
 //! Introducing: every few seconds each node asks all others for their number and *instance* (a name
 //! made anew by each process), and writes its own into the store, reading the one that was there.
-//! That shows an address that leads to a wrong node, and two nodes with one number.
+//! So an address that leads to a wrong node is seen, and two nodes with one number.
 //!
 //! | what | is kept where | for how long |
 //! |---|---|---|
@@ -66,7 +66,7 @@ pub use watch::{PeerState, Sighting};
 
 /// The header that a pass is in, and the addresses of the hop: other nodes' nginx leads them here.
 pub const PASS: &str = "x-gridspool-pass";
-/// What every address of the hop begins with.
+/// The beginning of every address of the hop.
 pub const HOP: &str = "/_gridspool/hop";
 
 /// A node of the same network answers a connect at once, or is not there.
@@ -91,7 +91,7 @@ pub struct Peers {
     agent: Agent,
     questions: Arc<Semaphore>,
     runtime: Handle,
-    /// Who else goes by this node's number.
+    /// Another process that goes by this node's number.
     twin: Mutex<Option<Sighting>>,
 }
 
@@ -101,7 +101,7 @@ struct Peer {
     state: Mutex<PeerState>,
 }
 
-/// What the owner of a file says of it.
+/// The owner's answer about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlook {
     /// It has it, and the conditions hold.
@@ -117,7 +117,7 @@ pub enum Outlook {
 /// Headers of a question: names and values. A value need not be ASCII.
 type Headers = Vec<(String, Vec<u8>)>;
 
-/// What a node says of itself.
+/// A node's words about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Introduction {
     /// Its number.
@@ -132,7 +132,7 @@ pub struct Introduction {
 pub struct Unreachable {
     /// Its number.
     pub node: u16,
-    /// What went wrong.
+    /// The cause.
     pub reason: String,
 }
 
@@ -187,7 +187,7 @@ impl Peers {
         self.seal.check(pass, purpose, self.node, &id.to_string())
     }
 
-    /// What this node says of itself, to whoever shows a pass for it.
+    /// This node's words about itself, for a caller who shows a pass for it.
     ///
     /// # Errors
     /// [`BadPass`], to anybody else.
@@ -280,7 +280,7 @@ impl Peers {
     }
 }
 
-/// Who answers at an address is not known before it has answered.
+/// Nobody knows which node answers at an address before it has answered.
 const ANY_NODE: u16 = 0;
 
 fn ask(

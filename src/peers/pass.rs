@@ -15,7 +15,7 @@ const LIFETIME_SECONDS: u64 = 60;
 /// As many characters as HMAC-SHA-256 has bytes.
 const MIN_KEY_CHARACTERS: usize = 32;
 
-/// What a pass is good for. Whatever is asked, the answer tells nothing about any other file.
+/// The one use of a pass. No answer tells anything about any other file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Reading a file.
@@ -127,7 +127,7 @@ impl Seal {
     }
 }
 
-/// What is signed: no part can be taken for another, as none has a line's end in it.
+/// The signed text: no part can be taken for another, as none has a line's end in it.
 fn message(seconds: u64, purpose: Purpose, owner: u16, subject: &str) -> String {
     let purpose = purpose.name();
     format!("gridspool hop 1\n{purpose}\n{owner}\n{subject}\n{seconds}")

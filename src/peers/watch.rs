@@ -1,4 +1,4 @@
-//! Who answers where, and whether anybody else goes by this node's number.
+//! Watches which node answers where, and whether another process goes by this node's number.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,14 +18,14 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// A twin that was not seen for so long is gone.
 const TWIN_LIFETIME: Duration = Duration::from_secs(30);
 
-/// What is known of another node.
+/// All that is known of another node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerState {
     /// Whether it answered the last question, as the node that it should be.
     pub is_up: bool,
     /// When it did so last.
     pub seen: Option<SystemTime>,
-    /// What was wrong with the last answer, or that there was none.
+    /// The fault of the last answer, or that there was none.
     pub error: Option<String>,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn new_instance() -> String {
 }
 
 impl Peers {
-    /// What is known of each other node: its number, its address, its state.
+    /// The number, the address and the state of each other node.
     pub fn states(&self) -> Vec<(u16, String, PeerState)> {
         let peers = self.table.iter();
         peers
@@ -59,7 +59,7 @@ impl Peers {
             .collect()
     }
 
-    /// Who else goes by this node's number, if that was seen lately.
+    /// Another process that goes by this node's number, if it was seen lately.
     pub fn twin(&self) -> Option<Sighting> {
         let twin = held(&self.twin).clone();
         twin.filter(|twin| twin.seen.elapsed() < TWIN_LIFETIME)
@@ -79,7 +79,7 @@ impl Peers {
             }
         });
         let announcing = async {
-            // Whoever was there before this process came is its own past, as a rule.
+            // The process that was there before this one is its own past, as a rule.
             let mut is_first = true;
             loop {
                 match store.announce(self.node, &self.instance).await {

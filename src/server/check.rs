@@ -13,7 +13,7 @@ use crate::token::Keyring;
 /// One thing that running needs.
 #[derive(Debug)]
 pub struct Finding {
-    /// What was tried.
+    /// The thing that was tried.
     pub subject: String,
     /// Whether it is there.
     pub outcome: Outcome,

@@ -48,7 +48,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Threads of each worker that adopt: each waits for the disk.
 const ADOPTING_THREADS: usize = 32;
 
-/// What both sockets have in common.
+/// The common parts of both sockets.
 #[derive(Debug)]
 pub(super) struct Sockets<'a> {
     config: &'a Config,

@@ -2,7 +2,7 @@
 
 use jsonwebtoken::errors::{Error, ErrorKind};
 
-/// What is wrong with a token. None of it repeats a piece of the token.
+/// The fault of a token. None of it repeats a piece of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// It is no JWS that can be read, is longer than any that is minted, or wants something understood

@@ -1,4 +1,4 @@
-//! What a checked token allows.
+//! The rights that a checked token gives.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl Scope {
     }
 }
 
-/// What a bearer may do. It comes from a checked token, or from the setting that lets everybody in.
+/// The rights of a bearer. They come from a checked token, or from the setting that lets everybody in.
 #[derive(Debug, Clone)]
 pub struct Grant {
     pub(super) scopes: Vec<Scope>,
@@ -48,8 +48,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// All that users do: somebody else has checked the request. What is for admins alone nobody else
-    /// can have checked.
+    /// All that users do: somebody else has checked the request. Nobody else can have checked a request
+    /// that is for admins alone.
     pub fn everything() -> Self {
         Self {
             scopes: vec![Scope::Upload, Scope::Download, Scope::Delete],
@@ -61,7 +61,7 @@ impl Grant {
         }
     }
 
-    /// Who the bearer is (`sub`), if the token says so.
+    /// The bearer (`sub`), if the token names one.
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
@@ -101,7 +101,7 @@ impl Grant {
         self.max_bytes
     }
 
-    /// What the platform wants kept with each upload, whatever the client says (`meta`).
+    /// Texts that the platform wants kept with each upload, whatever the client says (`meta`).
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
@@ -130,8 +130,8 @@ impl Grant {
     /// Whether a file that claims a type may have the content that its first bytes show.
     ///
     /// Content that shows no type is believed, but not where it claims to be a picture: those are
-    /// told by their first bytes. What is shown must be allowed too, unless it is another word for
-    /// what is claimed: one container holds sound and film, and a ZIP or XML file has many names.
+    /// told by their first bytes. The shown type must be allowed too, unless it is another word for the
+    /// claimed one: one container holds sound and film, and a ZIP or XML file has many names.
     pub fn takes_content(&self, claimed: &MediaType, shown: &MediaType) -> bool {
         if self.types.is_none() {
             return true;

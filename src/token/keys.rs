@@ -18,7 +18,7 @@ const MIN_SECRET_BYTES: usize = 32;
 /// An Ed25519 key, public or private, is this long.
 const ED25519_BYTES: usize = 32;
 
-/// Whoever is not of the file's group must not read it.
+/// The bits of a mode for users outside of the file's group, who must not read it.
 const WORLD: u32 = 0o007;
 
 /// Why there are no keys. It never quotes the file.
@@ -50,7 +50,7 @@ pub enum KeysError {
         path: PathBuf,
         /// Which key.
         kid: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: &'static str,
     },
     /// It holds no key at all.

@@ -18,7 +18,7 @@ pub enum MintError {
     /// There are no keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// Of the keys none can sign, or none of that name.
+    /// No key of the file can sign, or none of that name.
     #[error("{0}: no key there can sign this")]
     NoKey(String),
     /// The scope has a word that opens nothing.

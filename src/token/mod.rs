@@ -1,4 +1,4 @@
-//! What a bearer may do: JSON Web Tokens (RFC 7519), read, checked and minted.
+//! The rights of bearers: JSON Web Tokens (RFC 7519), read, checked and minted.
 //!
 //! A token is signed by a key of the platform's; no state is kept of it. Its algorithm is that of
 //! the key that its `kid` names, whatever the token says. This room must never know HTTP, nor
@@ -49,7 +49,7 @@ impl Keyring {
         })
     }
 
-    /// What a token grants just now.
+    /// The rights that a token gives just now.
     ///
     /// # Errors
     /// [`TokenError`] if it grants nothing.

@@ -147,7 +147,7 @@ fn nginx_refuses_a_date_that_is_none_and_any_that_has_passed_beside_a_tag() {
     }
 }
 
-/// What one header says, beside how it is written.
+/// The meaning of one header, beside how it is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Said {
     Absent,

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 
 use crate::file::FileName;
 
-/// What a Content-Disposition says. Of a parameter that comes twice the first counts.
+/// The parameters of a Content-Disposition. The first of two of one name counts.
 #[derive(Debug, Default)]
 pub(in crate::http) struct Claim {
     kind: String,

@@ -9,14 +9,14 @@ use super::super::disposition::Claim;
 use super::super::{Problem, whole};
 use crate::file::{FileName, Window};
 
-/// What the head of a part says.
+/// The lines of a part's head that are ours.
 #[derive(Debug)]
 pub(super) struct Head {
     disposition: Claim,
     pub(super) content_type: Claimed,
 }
 
-/// What a part is.
+/// The kind of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
@@ -65,7 +65,7 @@ impl Head {
         })
     }
 
-    /// What the part is that has this head and these bytes.
+    /// The kind of the part that has this head and these bytes.
     ///
     /// # Errors
     /// When it is a form within the form.

@@ -4,7 +4,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 
-/// What is said of a PUT of ten bytes with these headers.
+/// The refusal of a PUT of ten bytes with these headers.
 fn told(lines: &[(&str, &str)], target: &str, length: Option<u64>) -> Result<(), String> {
     let mut headers = HeaderMap::new();
     for (name, value) in lines {

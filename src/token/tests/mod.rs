@@ -266,7 +266,7 @@ fn a_key_that_the_token_brings_or_does_not_name_is_not_believed() {
             .check(&signed_with(&[], &header, &claims()))
             .is_err()
     );
-    // Of a single key the name may be left out.
+    // The name of a single key may be left out.
     let only = json!({"keys": [set()["keys"][0]]});
     let token = signed_with(&SECRET, &json!({"alg": "HS256"}), &claims());
     assert!(load(&only).unwrap().check(&token).is_ok());
