@@ -10,7 +10,10 @@
     reason = "most types of BSON stand for themselves"
 )]
 
-use mongodb::bson::{Binary, Bson, Decimal128, Document, RawDocument, Uuid};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, Decimal128, Document, RawDocument, Uuid, doc};
 
 use super::document;
 use crate::file::{FileId, FileKey};
@@ -79,8 +82,18 @@ fn is_same(one: &Bson, other: &Bson) -> bool {
     one == other || is_nan(one) && is_nan(other)
 }
 
-/// A spelling of a value in JSON. That has no numbers which are none.
+/// A spelling of a value in JSON.
 fn json(value: &Bson) -> String {
+    serde_json::to_string(&spelt_out(value)).unwrap_or_else(|_| value.to_string())
+}
+
+/// The same with an object for what JSON has no word for and serde another one: a number that is none
+/// would be `null`, and bytes a list of numbers.
+fn spelt_out(value: &Bson) -> Bson {
+    let fields = |fields: &Document| -> Document {
+        let field = |(name, value): (&String, &Bson)| (name.clone(), spelt_out(value));
+        fields.iter().map(field).collect()
+    };
     match value {
         Bson::Double(number) if !number.is_finite() => {
             let name = if number.is_nan() {
@@ -90,9 +103,20 @@ fn json(value: &Bson) -> String {
             } else {
                 "-Infinity"
             };
-            format!("{{\"$numberDouble\":\"{name}\"}}")
+            doc! { "$numberDouble": name }.into()
         }
-        other => serde_json::to_string(other).unwrap_or_else(|_| other.to_string()),
+        Bson::Binary(binary) if binary.subtype == BinarySubtype::Generic => {
+            let base64 = STANDARD.encode(&binary.bytes);
+            doc! { "$binary": { "base64": base64, "subType": "00" } }.into()
+        }
+        Bson::Document(document) => Bson::Document(fields(document)),
+        Bson::Array(values) => Bson::Array(values.iter().map(spelt_out).collect()),
+        Bson::JavaScriptCodeWithScope(code) => {
+            let mut code = code.clone();
+            code.scope = fields(&code.scope);
+            Bson::JavaScriptCodeWithScope(code)
+        }
+        other => other.clone(),
     }
 }
 
@@ -211,8 +235,8 @@ impl Decimal {
 
 #[cfg(test)]
 mod tests {
+    use mongodb::bson::DateTime;
     use mongodb::bson::oid::ObjectId;
-    use mongodb::bson::{DateTime, doc};
     use proptest::prelude::*;
 
     use super::*;
@@ -322,6 +346,18 @@ mod tests {
         }
     }
 
+    /// Of no kind, and of one.
+    fn bytes() -> impl Strategy<Value = Bson> {
+        any::<(bool, Vec<u8>)>().prop_map(|(is_plain, bytes)| {
+            let subtype = if is_plain {
+                BinarySubtype::Generic
+            } else {
+                BinarySubtype::UserDefined(128)
+            };
+            Bson::Binary(Binary { subtype, bytes })
+        })
+    }
+
     fn id() -> impl Strategy<Value = Bson> {
         prop_oneof![
             any::<[u8; 12]>().prop_map(|bytes| Bson::ObjectId(ObjectId::from_bytes(bytes))),
@@ -333,6 +369,8 @@ mod tests {
             any::<[u8; 16]>().prop_map(|bytes| Bson::Binary(Uuid::from_bytes(bytes).into())),
             any::<i32>().prop_map(|time| Bson::DateTime(DateTime::from_millis(time.into()))),
             any::<(bool, String)>().prop_map(|(is, text)| doc! { "a": is, "b": text }.into()),
+            bytes(),
+            bytes().prop_map(|bytes| doc! { "a": [f64::INFINITY, bytes] }.into()),
         ]
     }
 
