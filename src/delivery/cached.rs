@@ -30,8 +30,9 @@ const HEAD_BYTES: u64 = 2048;
 /// Files that the store is asked for by one question.
 const AT_ONCE: usize = 128;
 
-/// The pause between two directories of a walk. A full cache has 4,096 of them, so a walk takes a minute, and
-/// asks MongoDB a hundred questions a second at most.
+/// The pause between two directories of a walk, and between two questions about keys of other drivers, which
+/// are asked for one by one. A full cache has 4,096 directories, so a walk takes a minute, and longer with
+/// many such keys; it asks MongoDB a hundred questions a second, or little more.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The files of the cache that have slices of one content.
@@ -55,7 +56,7 @@ impl Delivery {
     }
 
     /// Empties what the cache has of files that are gone; how many slices that were.
-    async fn clear_cache(&self) -> Result<usize, StoreError> {
+    pub(super) async fn clear_cache(&self) -> Result<usize, StoreError> {
         let mut emptied = 0;
         for directory in self.off_thread(leaves).await {
             let contents = self.off_thread(move |_| contents_of(&directory)).await;
@@ -100,6 +101,7 @@ impl Delivery {
             }
         }
         for (key, version) in others {
+            tokio::time::sleep(PAUSE).await;
             let found = self.store.find(&key, false).await?;
             let is_there = found.is_some_and(|file| accel::version(&file.meta) == version);
             if !is_there {

@@ -1,5 +1,7 @@
 //! Descriptions that are kept, against a store that counts its lookups.
 
+mod cached;
+
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,7 +13,6 @@ use tokio::sync::Semaphore;
 use super::look::PATIENCE;
 use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
-use crate::file::{FileName, MediaType, Metadata, UnixMillis};
 use crate::journal::{Layout, LocalDisk, Record, Room};
 use crate::store::{Committed, Promised};
 
@@ -32,12 +33,8 @@ fn file(key: &FileKey) -> StoredFile {
         key: key.clone(),
         locator: b"the one".to_vec(),
         meta: FileMeta {
-            filename: FileName::from_claim("a").unwrap(),
-            content_type: MediaType::octet_stream(),
             length: 1,
-            uploaded: UnixMillis(0),
-            metadata: Metadata::default(),
-            revision: None,
+            ..FileMeta::sample()
         },
         foreign_metadata: String::new(),
         chunk_size_bytes: 1,
