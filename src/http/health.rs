@@ -41,7 +41,11 @@ async fn alive(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
 
 /// `GET /readyz`: 200 while uploads can be taken and MongoDB answers too, and may be relied on.
 async fn ready(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
-    let is_writable = node.journal.check_admission(0).is_ok();
+    // The threads that speak with nginx must not wait for a disk.
+    let is_writable = match node.access.free(&node.journal).await {
+        Ok(free) => node.journal.check_room(free, 0).is_ok(),
+        Err(_) => false,
+    };
     let mongodb = node.health.state().standing;
     let is_draining = node.drain.is_on();
     let is_good = is_writable && mongodb.is_up() && !is_draining;
