@@ -21,7 +21,7 @@ use super::{Bucket, error, words};
 use crate::config::BucketConfig;
 use crate::store::StoreError;
 
-/// What a bucket speaks with, and how to make it anew. Cheap to share.
+/// The client that a bucket speaks with, and the way to make it anew. Cheap to share.
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     options: ClientOptions,
@@ -38,7 +38,7 @@ struct Current {
     is_empty: Arc<AtomicBool>,
 }
 
-/// What stands behind an address.
+/// The deployment behind an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// A member of a replica set, or a router before some.
@@ -107,8 +107,8 @@ impl Connection {
         current.is_empty.load(Ordering::Relaxed)
     }
 
-    /// Begins once more with the addresses of the connection string. What runs on the old client
-    /// ends there.
+    /// Begins once more with the addresses of the connection string. Operations of the old client end
+    /// there.
     fn renew(&self) {
         match Current::new(self.options.clone()) {
             Ok(fresh) => {

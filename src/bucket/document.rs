@@ -100,8 +100,8 @@ pub(super) fn file(
 /// The field of the metadata that only documents of gridspool have.
 const SEAL: &CStr = cstr!("gridspool");
 
-/// What stands there. Whoever replaces a file and keeps its metadata breaks it, as another content has
-/// another date or length.
+/// The value of that field. A writer who replaces a file and keeps its metadata breaks it, as another
+/// content has another date or length.
 fn seal(
     id: ObjectId,
     length: u64,
@@ -136,7 +136,7 @@ fn is_ours(document: &RawDocument) -> bool {
     seal().unwrap_or(false)
 }
 
-/// What the sender said beside, in a document of its own: no name of a sender's stands beside ours.
+/// The sender's texts, in a document of their own: no name of a sender's stands beside ours.
 fn fields(metadata: &Metadata) -> Result<RawDocumentBuf, StoreError> {
     let mut fields = RawDocumentBuf::new();
     for (name, texts) in metadata.iter() {
@@ -152,7 +152,8 @@ fn fields(metadata: &Metadata) -> Result<RawDocumentBuf, StoreError> {
     Ok(fields)
 }
 
-/// What [`fields`] wrote; of fields that somebody has changed since those that are texts, or lists of them.
+/// Reads what [`fields`] wrote. Fields that somebody has changed since count if they are texts, or lists of
+/// them.
 fn read_fields(metadata: &RawDocument) -> Metadata {
     let mut read = Metadata::default();
     let fields = metadata.get_document("fields").ok();
@@ -222,7 +223,7 @@ pub(super) fn read_file(key: &FileKey, document: &RawDocument) -> Result<StoredF
     })
 }
 
-/// What a file's document states of it, with what its chunks were counted to be.
+/// The statements of a file's document, with the counts of its chunks.
 pub(super) fn evidence(
     document: &RawDocument,
     chunks: u64,

@@ -1,4 +1,4 @@
-//! What a majority of MongoDB's members holds, read back after a write.
+//! The copy that a majority of MongoDB's members holds, read back after a write.
 //!
 //! | read | says |
 //! |---|---|
@@ -34,7 +34,7 @@ pub(super) enum Sizes {
 }
 
 impl Bucket {
-    /// What a majority holds of a file; `None` without a document.
+    /// The copy of a file that a majority holds; `None` without a document.
     pub(super) async fn evidence(
         &self,
         id: FileId,
@@ -210,7 +210,7 @@ pub(super) struct Count {
     bytes: Option<u64>,
 }
 
-/// What a file's document and its chunks say together; no count means that there are none.
+/// The statements of a file's document and its chunks together; no count means that there are none.
 fn judge(file: &RawDocumentBuf, count: Option<&Count>) -> Option<Evidence> {
     const NONE: Count = Count {
         chunks: 0,

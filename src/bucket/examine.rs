@@ -14,7 +14,7 @@ const ANSWER_BYTES: u32 = 4 * 1024 * 1024;
 /// Faults of one file that are told; a file that is lost has as many as chunks.
 const FAULTS: usize = 5;
 
-/// What was seen of a file so far.
+/// The part of a file that was seen so far.
 struct Examined<'a> {
     file: &'a StoredFile,
     chunk_size: u64,
@@ -99,7 +99,7 @@ impl<'a> Examined<'a> {
         self.next_n = n + 1;
     }
 
-    /// What should stand before this chunk and does not.
+    /// The chunks that should stand before this one and do not.
     fn miss(&mut self, n: u64) {
         match n - self.next_n {
             0 => {}

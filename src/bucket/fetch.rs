@@ -61,7 +61,7 @@ impl Bucket {
                 let mut file = document::read_file(&own_key, &found)?;
                 let length = file.meta.length;
                 let is_all = |data: &Bytes| u64::try_from(data.len()) == Ok(length);
-                // Of a file that may be replaced, these may be the bytes of another content.
+                // The bytes of a file that may be replaced may be those of another content.
                 let is_lasting = file.meta.revision.is_none();
                 file.content = content.filter(is_all).filter(|_| is_lasting);
                 return Ok(Some(file));

@@ -1,5 +1,4 @@
-//! What other writers' documents say of their files: each has fields of its own beside those of the
-//! specification.
+//! Documents of other writers: each has fields of its own beside those of the specification.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -54,7 +53,7 @@ impl Bucket {
 pub(super) fn content_type(document: &RawDocument) -> Option<MediaType> {
     let metadata = document.get_document("metadata").ok();
     let places: Vec<_> = metadata.into_iter().chain([document]).collect();
-    // What the specification calls it goes before other spellings.
+    // The name of the specification goes before other spellings.
     let exact = places.iter().map(|place| place.get_str("contentType").ok());
     let others = TYPE_NAMES.iter().flat_map(|word| {
         let places = places.iter();
@@ -102,8 +101,8 @@ fn lasting(document: &RawDocument) -> RawDocumentBuf {
     lasting
 }
 
-/// A file's metadata as relaxed Extended JSON, as far as it is short, as a text. What is too long is left
-/// out, whole fields of it; empty if there is none.
+/// A file's metadata as relaxed Extended JSON, as far as it is short, as a text. Whole fields are left out
+/// where it is too long; empty if there is none.
 pub(super) fn metadata(document: &RawDocument) -> String {
     let mut told = Map::new();
     let mut room = Metadata::MOST_BYTES;

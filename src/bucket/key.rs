@@ -125,8 +125,8 @@ fn is_explicit(text: &str) -> bool {
     text.trim_start().starts_with(['{', '"'])
 }
 
-/// The value that a text reads as, if it can be an `_id`: no list and no pattern. Whatever else MongoDB
-/// does not look for, it says so.
+/// The value that a text reads as, if it can be an `_id`: no list and no pattern. MongoDB says itself what
+/// else it does not look for.
 fn value(text: &str) -> Option<Bson> {
     if let Ok(uuid) = Uuid::parse_str(text) {
         return Some(Bson::Binary(Binary::from(uuid)));

@@ -62,7 +62,7 @@ pub struct Bucket {
     bytes_in_flight: u32,
     /// A permit for each byte of a body that a commit may have in memory.
     budget: Arc<Semaphore>,
-    /// What is being read, and what was a moment ago.
+    /// The batches that are being read, and those of a moment ago.
     batches: Arc<Batches>,
     indexes: Arc<OnceCell<()>>,
     runtime: Handle,

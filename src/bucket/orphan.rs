@@ -32,7 +32,7 @@ pub struct Orphan {
     id: Bson,
 }
 
-/// What came of a removal.
+/// The outcome of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
     /// All of them are gone, with a majority.

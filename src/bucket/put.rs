@@ -133,7 +133,7 @@ impl Bucket {
     }
 
     /// Waits until so many bytes fit into the budget. First come, first served: no commit that
-    /// waits is overtaken. Who has its turn always comes to its bytes: the one group that is read
+    /// waits is overtaken. A commit that has its turn always comes to its bytes: the one group that is read
     /// ahead of its turn has three eighths of them at most, and a batch is half of them at most.
     pub(super) async fn reserve(&self, bytes: u32) -> Result<OwnedSemaphorePermit, StoreError> {
         let bytes = bytes.min(self.bytes_in_flight);

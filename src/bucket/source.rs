@@ -87,7 +87,7 @@ impl Source {
         Ok(documents)
     }
 
-    /// What was read; to be asked at the end.
+    /// The bytes that were read; to be asked at the end.
     pub(super) fn sent(&self) -> Sent {
         Sent {
             length: self.length - self.remaining,

@@ -20,7 +20,7 @@ const CHUNKS: i64 = 5_000;
 pub struct Place(Vec<u8>);
 
 impl Place {
-    /// What [`Place::bytes`] gave; `None` if it is that of no place.
+    /// Reads what [`Place::bytes`] gave; `None` if it is that of no place.
     pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
         let place = Self(bytes);
         place.id().is_ok().then_some(place)
@@ -51,7 +51,7 @@ impl Place {
 pub struct Listed {
     /// Its id, as text.
     pub name: String,
-    /// What its document says, or what is wrong with that.
+    /// The description in its document, or the fault of that.
     pub file: Result<StoredFile, StoreError>,
 }
 
@@ -204,7 +204,7 @@ impl Bucket {
     }
 }
 
-/// What is not there counts as null, as in an index.
+/// A field that is not there counts as null, as in an index.
 fn id_in(document: &RawDocument, name: &str) -> Result<Bson, StoreError> {
     match document.get(name).map_err(|err| error::of_document(&err))? {
         Some(id) => Bson::try_from(id).map_err(|err| error::of_document(&err)),

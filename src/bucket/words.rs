@@ -29,12 +29,12 @@ const NAMES: [(i32, &str); 10] = [
     (11000, "DuplicateKey"),
 ];
 
-/// What a driver's error says, in one line.
+/// The text of a driver's error, in one line.
 pub(super) fn of(err: &Error) -> String {
     of_kind(&err.kind)
 }
 
-/// The same, of its kind. What is not listed here is either never met, or has no more to tell than
+/// The same, of its kind. A kind that is not listed here is either never met, or has no more to tell than
 /// its name.
 pub(super) fn of_kind(kind: &ErrorKind) -> String {
     if let ErrorKind::Command(command) = kind {
@@ -73,7 +73,7 @@ pub(super) fn of_kind(kind: &ErrorKind) -> String {
     }
 }
 
-/// What is wrong with a document: the kind of fault, and the name of the field, never a value.
+/// The fault of a document: the kind of fault, and the name of the field, never a value.
 pub(super) fn of_bson(err: &BsonError) -> String {
     plain(&err.kind.to_string())
 }
@@ -90,8 +90,7 @@ fn of_write(failure: &WriteFailure) -> String {
     }
 }
 
-/// Of many that were not taken the first tells, one that says more than *is there already* if there is
-/// one.
+/// The first of many that were not taken is told, or the first that says more than *is there already*.
 fn of_many(many: &InsertManyError) -> String {
     let errors = many.write_errors.as_deref().unwrap_or_default();
     let telling = errors
@@ -194,7 +193,7 @@ mod tests {
 
     use super::*;
 
-    /// What must not get out.
+    /// A text that must not get out.
     const SECRET: &str = "needle";
 
     fn many(codes: &[i32]) -> ErrorKind {

@@ -1,8 +1,8 @@
-//! Who may do what: the settings of tokens and limits.
+//! The rights of callers: the settings of tokens and limits.
 
 use std::path::PathBuf;
 
-/// Whoever forgets the keys must not serve everybody.
+/// An admin who forgets the keys must not serve everybody.
 pub(super) const NO_KEYS: &str = "token_keys: without keys everybody could upload, download and delete; set it, \
     or insecure_no_auth (--insecure-no-auth) if something else checks every request";
 
@@ -11,11 +11,11 @@ pub(super) const NO_KEYS: &str = "token_keys: without keys everybody could uploa
 pub struct TokenConfig {
     /// The file of keys.
     pub keys: PathBuf,
-    /// What a token must be meant for.
+    /// The audience that a token must name.
     pub audience: String,
 }
 
-/// Who may do what, and how much of it.
+/// The rights of callers, and their limits.
 #[derive(Debug, Clone)]
 pub struct AccessConfig {
     /// `None` if there are no keys.

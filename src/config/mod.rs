@@ -25,7 +25,7 @@ pub use cluster::{ClusterConfig, PeerConfig};
 pub use order::{KeyKind, KeyOrder, TokenOrder};
 pub use upkeep::{FsckOrder, GcOrder};
 
-/// What the process is asked to do.
+/// The task of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// Serve until SIGTERM.

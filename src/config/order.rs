@@ -17,7 +17,7 @@ pub struct TokenOrder {
     pub scope: Vec<String>,
     /// How long it lives.
     pub seconds: u64,
-    /// Whom it is for.
+    /// The subject that it is for.
     pub subject: Option<String>,
     /// The only file that it opens.
     pub file: Option<String>,
@@ -25,7 +25,7 @@ pub struct TokenOrder {
     pub max_bytes: Option<u64>,
     /// Types that may be uploaded.
     pub types: Vec<String>,
-    /// What is kept with each upload.
+    /// Texts that are kept with each upload.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn commands() -> Vec<Command> {
     commands
 }
 
-/// What was ordered.
+/// Reads the task that was ordered.
 pub(super) fn read((name, matches): (&str, &ArgMatches)) -> Task {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     if name == "fsck" {

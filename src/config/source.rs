@@ -16,7 +16,7 @@ use super::{
 /// An entry of at most this size shares its inserts with others.
 const SMALL_BYTES: u64 = 256 * 1024;
 
-/// What is inserted together, at most.
+/// The most that is inserted together.
 const GROUP_ENTRIES: usize = 384;
 const GROUP_BYTES: u64 = 3 * 1024 * 1024;
 

@@ -75,7 +75,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("log", "FILTER", "info,mongodb=warn,actix_server=warn,actix_http=off", "what is logged, in env_logger's words"),
 ];
 
-/// What stands in for some defaults when `memory` is `low`.
+/// The values in the place of some defaults when `memory` is `low`.
 pub(super) const LOW_MEMORY: &[(&str, &str)] = &[
     ("workers", "1"),
     ("commit_entries", "2"),

@@ -1,4 +1,4 @@
-//! What the tasks `fsck` and `gc` are asked for.
+//! The orders of the tasks `fsck` and `gc`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct FsckOrder {
     pub is_json: bool,
 }
 
-/// What is to be cleared away.
+/// The chunks that are to be cleared away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GcOrder {
     /// Age from which chunks without a file count as left behind.
@@ -81,7 +81,7 @@ pub(super) fn commands() -> [Command; 2] {
     [fsck, gc]
 }
 
-/// What is ordered of `fsck`.
+/// An order for `fsck`.
 pub(super) fn read_fsck(matches: &ArgMatches) -> FsckOrder {
     FsckOrder {
         older_than: older_than(matches),
@@ -94,7 +94,7 @@ pub(super) fn read_fsck(matches: &ArgMatches) -> FsckOrder {
     }
 }
 
-/// What is ordered of `gc`.
+/// An order for `gc`.
 pub(super) fn read_gc(matches: &ArgMatches) -> GcOrder {
     GcOrder {
         older_than: older_than(matches),

@@ -1,5 +1,5 @@
-//! What nginx's cache has of files that are gone: nginx keeps a slice for as long as it is asked for, and has
-//! no word for taking one out.
+//! Slices of files that are gone, in nginx's cache: nginx keeps a slice for as long as it is asked for, and
+//! has no word for taking one out.
 //!
 //! 1. A file that is deleted here leaves the cache of this node with its delete: its slices have names that
 //!    follow from its key, tag and length.
@@ -47,7 +47,7 @@ impl Delivery {
                 match self.clear_cache().await {
                     Ok(0) => {}
                     Ok(emptied) => log::info!("emptied {emptied} slices of files that are gone"),
-                    // What is not known to be gone stays.
+                    // A slice that is not known to be of such a file stays.
                     Err(err) => log::debug!("nginx's cache is not looked through: {err}"),
                 }
             }
@@ -124,7 +124,7 @@ impl Delivery {
             )
     }
 
-    /// What the cache may have of a file that is about to be deleted.
+    /// The slices that the cache may have of a file that is about to be deleted.
     pub(super) async fn cached(&self, key: &FileKey) -> Option<Slices> {
         let of = |key: &FileKey, meta: &FileMeta| Slices::of(key, meta);
         if let Ok(Some(Found::Kept(kept))) = self.in_journal(key).await {

@@ -1,5 +1,5 @@
-//! What this node's disk has of a file: the journal is asked as little as can be, and the store for
-//! what the journal forgets.
+//! Looks for a file on this node's disk: the journal is asked as little as can be, and the store for what
+//! the journal forgets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::store::Sha256;
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Delivery {
-    /// What the journal knows of an id. For what it does not have, and for what was asked for a
-    /// moment ago, its memory is enough.
+    /// The journal's answer about an id. For what it does not have, and for what was asked for a moment
+    /// ago, its memory is enough.
     ///
     /// # Errors
     /// When the journal cannot be read.

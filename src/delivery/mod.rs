@@ -79,14 +79,14 @@ pub enum Found {
     Kept(Kept),
     /// It is in the store.
     Stored {
-        /// What the store has.
+        /// The store's description of it.
         file: Arc<StoredFile>,
         /// The whole of its bytes, if it is small and they are in memory.
         at_hand: Option<Bytes>,
     },
     /// Neither, as far as is known; but this other node made its id, and may have it still.
     Elsewhere {
-        /// That node's number.
+        /// The number of that node.
         owner: u16,
         /// The file.
         id: FileId,
@@ -96,7 +96,7 @@ pub enum Found {
 }
 
 impl Found {
-    /// What the file is; `None` if there is none here.
+    /// The description of the file; `None` if there is none here.
     pub fn meta(&self) -> Option<&FileMeta> {
         match self {
             Self::Kept(kept) => Some(&kept.meta),
@@ -115,7 +115,7 @@ impl Found {
     }
 }
 
-/// What a delete came to.
+/// The outcome of a delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
     /// It is gone.
@@ -184,7 +184,7 @@ impl Delivery {
         if let Some(found) = self.in_journal(key).await? {
             return Ok(found);
         }
-        // That a store is down is found out slowly, and the owner may have the file all the same.
+        // It takes time to find out that a store is down, and the owner may have the file all the same.
         if (self.is_store_up)() {
             match self.stored(key).await {
                 Ok(Some(found)) => return Ok(found),
@@ -206,7 +206,7 @@ impl Delivery {
         Ok(self.stored(key).await?.unwrap_or(Found::Absent))
     }
 
-    /// What the journal has to say of a file; `None` if that is nothing.
+    /// The journal's answer about a file; `None` if it knows nothing.
     async fn in_journal(&self, key: &FileKey) -> Result<Option<Found>, DeliveryError> {
         let FileKey::Id(id) = *key else {
             return Ok(None);
@@ -218,7 +218,7 @@ impl Delivery {
         })
     }
 
-    /// What nginx is fetching for its cache.
+    /// The slices that nginx is fetching for its cache.
     pub fn fills(&self) -> &Fills {
         &self.fills
     }

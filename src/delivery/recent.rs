@@ -1,4 +1,4 @@
-//! What was looked up a moment ago: bounded in age and in bytes, and never what was forgotten.
+//! Lookups of a moment ago: bounded in age and in bytes, and never what was forgotten.
 //!
 //! All entries live equally long, so they leave in the order in which they came: a queue does
 //! what a cache of the least recently used would do no better.

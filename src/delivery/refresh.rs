@@ -1,7 +1,7 @@
 //! Descriptions that are asked for all the time are looked up anew before they are too old, many
 //! by one question: what is hot never waits for the store, and costs it next to nothing.
 //!
-//! 1. Whoever meets a description whose time is half over adds its id, and starts a round if none
+//! 1. A lookup that meets a description whose time is half over adds its id, and starts a round if none
 //!    runs: a task of its own.
 //! 2. The round waits a moment for more, and asks for a hundred or so at once, until there are no
 //!    more.
@@ -26,7 +26,7 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Files in one question: those that are looked up in the time of a few single ones.
 const AT_ONCE: usize = 128;
 
-/// What is to be looked up anew.
+/// The files that are to be looked up anew.
 pub(super) struct Refresh {
     store: Arc<dyn Store>,
     stored: Arc<Recent<FileKey, Arc<StoredFile>>>,

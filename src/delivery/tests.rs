@@ -303,7 +303,7 @@ async fn looked_up_long_ago(delivery: &Delivery, store: &OneFile, count: u8) -> 
 
 /// Waits until `is_so` is the case of how many files were asked for in each question.
 async fn until_asked(store: &OneFile, is_so: impl Fn(&[usize]) -> bool) {
-    // Of a clock that goes as fast as all sleep.
+    // The clock of these tests goes as fast as all sleep.
     for _ in 0..10_000 {
         if is_so(&store.questions.lock().unwrap()) {
             return;

@@ -75,7 +75,7 @@ pub enum ClaimError {
         name: String,
         /// Its length in bytes.
         found: u64,
-        /// What nginx counted.
+        /// The bytes that nginx counted.
         counted: u64,
     },
 }

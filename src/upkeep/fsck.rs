@@ -31,8 +31,8 @@ struct Check<'a> {
 ///    states. It is read to its last byte.
 /// 3. Every chunk: that it belongs to a file, or is on its way to one.
 ///
-/// What is deleted or committed meanwhile is in order. A run that was cut goes on in the phase
-/// that it had reached; the first is begun anew.
+/// A file that is deleted or committed meanwhile is in order. A run that was cut goes on in the phase that
+/// it had reached; the first is begun anew.
 ///
 /// # Errors
 /// [`UpkeepError`]; what was found until then was told.

@@ -1,6 +1,6 @@
-//! What an admin has done from time to time: every file looked at, and chunks that belong to none
-//! cleared away. It runs as a process of its own beside the sidecar, whose journal it reads and
-//! never changes; its memory is that of one page of the bucket.
+//! Work that an admin orders from time to time: every file looked at, and chunks that belong to none
+//! cleared away. It runs as a process of its own beside the sidecar, whose journal it reads and never
+//! changes; its memory is that of one page of the bucket.
 
 mod fsck;
 mod gc;
@@ -35,7 +35,7 @@ pub enum UpkeepError {
     /// MongoDB does not answer, or not sensibly.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What was reached cannot be written down.
+    /// The place that was reached cannot be written down.
     #[error("{path}: {source}")]
     State {
         /// Where.
@@ -45,7 +45,7 @@ pub enum UpkeepError {
     },
 }
 
-/// What is wrong with something.
+/// The fault of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -66,7 +66,7 @@ pub enum Kind {
 /// One thing that is wrong.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// A file's id, or a name in the journal.
     pub name: String,
@@ -74,7 +74,7 @@ pub struct Finding {
     pub detail: String,
 }
 
-/// What is told while the work goes on.
+/// News while the work goes on.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Something is wrong.
@@ -113,7 +113,7 @@ fn sort(
     for orphan in orphans {
         let is_known = orphan.file_id.is_some_and(|id| known.contains(&id));
         let is_old = |made: SystemTime| made.elapsed().is_ok_and(|age| age >= older_than);
-        // What does not tell its age is old if that is what is asked for.
+        // An id that does not tell its age is old if that is asked for.
         let is_old = |made: Option<SystemTime>| made.map_or(takes_foreign, is_old);
         if !is_known && is_old(orphan.file_id.map(FileId::made_at)) && is_old(orphan.written) {
             sorted.stray.push(orphan);

@@ -21,7 +21,7 @@ impl Pace {
         }
     }
 
-    /// Takes as long as these bytes should. What was not used before is not made up for.
+    /// Takes as long as these bytes should. Time that was not used before is not made up for.
     pub(super) async fn pay(&mut self, bytes: u64) {
         if self.bytes_per_second == 0 {
             return;

@@ -54,7 +54,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// What a run that was cut has reached; a new beginning if there was none.
+    /// The place that a cut run has reached; a new beginning if there was none.
     pub(super) fn read(path: Option<&Path>) -> Self {
         let Some(text) = path.and_then(|path| fs::read_to_string(path).ok()) else {
             return Self::default();

@@ -1,5 +1,5 @@
-//! What the work tells, in lines: findings for whoever reads the output, JSON or not, and how far it
-//! has come for whoever sits at the terminal.
+//! The words of the work, in lines: findings for whoever reads the output, JSON or not, and how far it has
+//! come for whoever sits at the terminal.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use super::{Event, Phase, Progress};
 /// How wide the bar is.
 const WIDTH: u64 = 30;
 
-/// Writes lines. What cannot be written is nobody's business any more.
+/// Writes lines. A line that cannot be written is nobody's business any more.
 pub struct Report<'a> {
     /// For findings and the summary.
     pub out: &'a mut std::io::Stdout,
@@ -18,7 +18,7 @@ pub struct Report<'a> {
     pub terminal: Option<&'a mut std::io::Stderr>,
     /// Whether lines are JSON.
     pub is_json: bool,
-    /// What stands before each finding.
+    /// The word before each finding.
     pub mark: &'static str,
 }
 
