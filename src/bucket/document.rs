@@ -119,7 +119,7 @@ fn seal(
 
 /// Whether gridspool wrote a file, and nobody has replaced it since: what stands under its id never
 /// changes then. An id alone says nothing: every driver makes `ObjectId`s.
-fn is_ours(document: &RawDocument) -> bool {
+pub(super) fn is_ours(document: &RawDocument) -> bool {
     let seal = || {
         let metadata = document.get_document("metadata").ok()?;
         let told = metadata.get_str(SEAL).ok()?;
@@ -240,7 +240,7 @@ pub(super) fn evidence(
 }
 
 /// The digest that a file's metadata states.
-fn digest(metadata: &RawDocument) -> Option<Sha256> {
+pub(super) fn digest(metadata: &RawDocument) -> Option<Sha256> {
     metadata.get_str("sha256").ok().and_then(Sha256::from_hex)
 }
 

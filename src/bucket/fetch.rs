@@ -56,6 +56,7 @@ impl Bucket {
                 found => found.map_err(|err| error::of_read(&err))?,
             };
             if let Some(found) = found {
+                let found = self.told_apart(found).await?;
                 // The key of the very id that it has: several may have led here.
                 let own_key = key::of_document(&found).unwrap_or_else(|| key.clone());
                 let mut file = document::read_file(&own_key, &found)?;
@@ -77,11 +78,13 @@ impl Bucket {
     pub(super) async fn find_files(&self, ids: Vec<FileId>) -> Result<Vec<StoredFile>, StoreError> {
         let object_ids = ids.iter().copied().map(document::object_id);
         let found = self.documents(object_ids.collect(), ReadConcern::local());
-        let found = found.await.map_err(|err| error::of_read(&err))?;
+        let mut found = found.await.map_err(|err| error::of_read(&err))?;
         let mut files = Vec::new();
         for id in ids {
-            if let Some(found) = found.get(&document::object_id(id)) {
-                files.extend(document::read_file(&FileKey::Id(id), found));
+            if let Some(found) = found.remove(&document::object_id(id)) {
+                // Those of others are few, and most of them have digests.
+                let found = self.told_apart(found).await?;
+                files.extend(document::read_file(&FileKey::Id(id), &found));
             }
         }
         Ok(files)
