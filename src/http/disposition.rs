@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::file::FileMeta;
 
-pub(super) use claim::{Claim, claimed_name};
+pub(super) use claim::{Claim, claimed_name, name_in_path};
 
 /// The characters that an extended value escapes: all but attr-char (RFC 8187 §3.2.1).
 const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC

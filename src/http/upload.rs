@@ -58,8 +58,10 @@ pub(super) async fn named(
         .into_iter()
         .filter_map(|part| request.match_info().get(part))
         .find(|segment| !segment.is_empty());
-    let name = segment
-        .and_then(|segment| FileName::from_claim(&percent_decode_str(segment).decode_utf8_lossy()));
+    let name = segment.and_then(|segment| {
+        let bytes: Vec<u8> = percent_decode_str(segment).collect();
+        disposition::name_in_path(&bytes)
+    });
     upload(&request, body, node, name).await
 }
 

@@ -4,7 +4,9 @@
 //! and a quote as they are, and three characters percent-encoded (WHATWG HTML, "multipart form data");
 //! what they meant is mostly plain.
 
-use encoding_rs::{Encoding, UTF_8};
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, WINDOWS_1252};
 use percent_encoding::percent_decode;
 
 use crate::file::FileName;
@@ -108,9 +110,23 @@ impl Claim {
     }
 }
 
-/// The name that the header of an upload claims.
+/// The name that the header of an upload claims. Headers that are not UTF-8 are Latin-1, as they were
+/// from the beginning (RFC 9110 §5.5).
 pub(in crate::http) fn claimed_name(header: &[u8]) -> Option<FileName> {
-    Claim::read(header).filename(UTF_8)
+    Claim::read(header).filename(WINDOWS_1252)
+}
+
+/// The name that a decoded segment of a path is.
+pub(in crate::http) fn name_in_path(segment: &[u8]) -> Option<FileName> {
+    FileName::from_claim(&decoded(segment, WINDOWS_1252))
+}
+
+/// UTF-8, or else in this charset.
+fn decoded<'a>(text: &'a [u8], charset: &'static Encoding) -> Cow<'a, str> {
+    str::from_utf8(text).map_or_else(
+        |_| charset.decode_without_bom_handling(text).0,
+        Cow::Borrowed,
+    )
 }
 
 /// Up to the first semicolon, without blanks around; and what follows that.
@@ -173,10 +189,7 @@ fn is_followed_by_parameter(text: &[u8]) -> bool {
 
 /// A name as browsers write it: quotes and line breaks percent-encoded, and nothing else.
 fn as_browsers(name: &[u8], charset: &'static Encoding) -> String {
-    let name = str::from_utf8(name).map_or_else(
-        |_| charset.decode_without_bom_handling(name).0,
-        std::borrow::Cow::Borrowed,
-    );
+    let name = decoded(name, charset);
     // None of these makes another of them.
     let pairs = [("%22", "\""), ("%0D", "\r"), ("%0A", "\n")];
     pairs.iter().fold(name.into_owned(), |name, (code, char)| {
@@ -203,12 +216,12 @@ fn extended(value: &[u8]) -> Option<String> {
     charset
         .decode_without_bom_handling_and_without_replacement(&bytes)
         .filter(|_| is_whole)
-        .map(std::borrow::Cow::into_owned)
+        .map(Cow::into_owned)
 }
 
 #[cfg(test)]
 mod tests {
-    use encoding_rs::WINDOWS_1252;
+    use encoding_rs::UTF_8;
 
     use super::*;
 
@@ -344,6 +357,19 @@ mod tests {
         assert_eq!(claim.name(WINDOWS_1252).as_deref(), Some("größe"));
         let filename = claim.filename(WINDOWS_1252).unwrap();
         assert_eq!(filename.as_str(), "ß.txt");
+    }
+
+    #[test]
+    fn a_header_or_a_path_that_is_not_utf8_is_latin1() {
+        let header = b"attachment; filename=\"gr\xf6\xdfe \x80.txt\"";
+        assert_eq!(claimed_name(header).unwrap().as_str(), "größe €.txt");
+        let header = "attachment; filename=\"größe.txt\"".as_bytes();
+        assert_eq!(claimed_name(header).unwrap().as_str(), "größe.txt");
+        assert_eq!(
+            name_in_path(b"gr\xf6\xdfe.txt").unwrap().as_str(),
+            "größe.txt"
+        );
+        assert_eq!(name_in_path(b"a/.."), None);
     }
 
     #[test]
