@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, RwLock};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::{
-    Answer, Balancer, Builder, Cluster, Ledger, Site, SmallDisk, Uploaded, curl, noise, wait_until,
+    Answer, Balancer, Builder, Cluster, Ledger, Site, SmallDisk, Uploaded, curl, noise, signal,
+    wait_until,
 };
 
 /// What goes into the journal's log, what nginx spools, and what has a file of its own.
@@ -78,11 +79,6 @@ impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.until.store(300, Ordering::SeqCst);
     }
-}
-
-fn signal(id: u32, signal: Signal) {
-    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
-    kill_process(id.unwrap(), signal).unwrap();
 }
 
 /// One fault after the other, each while uploads go on.

@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::{
-    Answer, Builder, Keys, Mongo, Process, Site, SmallDisk, Uploaded, noise, read_to_end,
+    Answer, Builder, Keys, Mongo, Process, Site, SmallDisk, Uploaded, noise, read_to_end, signal,
     wait_until,
 };
 
@@ -88,15 +88,15 @@ fn a_sidecar_that_does_not_answer_in_time_is_a_problem_on_every_address() {
     ]);
     let client = site.client();
     let file = client.upload(b"content");
-    let sidecar = Pid::from_raw(site.sidecar_id().try_into().unwrap()).unwrap();
-    kill_process(sidecar, Signal::STOP).unwrap();
+    let sidecar = site.sidecar_id();
+    signal(sidecar, Signal::STOP);
     for path in [&file.path, "/healthz"] {
         client.get(path).assert_problem(503, "unavailable");
     }
     client
         .post("/files", &[], b"x")
         .assert_problem(503, "unavailable");
-    kill_process(sidecar, Signal::CONT).unwrap();
+    signal(sidecar, Signal::CONT);
     assert!(client.get(&file.path).body == b"content");
 }
 

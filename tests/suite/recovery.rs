@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::{
-    Builder, Ledger, Mongo, Process, Site, Uploaded, children, eventually, noise, wait_until,
+    Builder, Ledger, Mongo, Process, Site, Uploaded, children, eventually, noise, signal,
+    wait_until,
 };
 
 /// More calls of one name than a start makes.
@@ -83,8 +84,7 @@ fn start_once(site: &Site, ledger: &Ledger, call: &str, error: &str, when: u32) 
         let [id] = children(process.id()).unwrap()[..] else {
             panic!("strace runs one program");
         };
-        let id = Pid::from_raw(i32::try_from(id).unwrap());
-        kill_process(id.unwrap(), Signal::KILL).unwrap();
+        signal(id, Signal::KILL);
         wait_until("strace has ended", || !process.is_running());
     }
     let seen = std::fs::read_to_string(&output).unwrap();

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mongodb::bson::doc;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::support::{Builder, Ledger, Mongo, Site, finish, noise, object_id, wait_until};
+use crate::support::{Builder, Ledger, Mongo, Site, finish, noise, object_id, signal, wait_until};
 
 /// A site that keeps no body longer than it must.
 fn site(mongo: &Mongo) -> Site {
@@ -207,8 +207,7 @@ fn an_upload_goes_on_through_a_reload_of_nginx() {
     let content = noise(1, 3_000_000);
     let half = site.half_upload(&content);
     let before = site.nginx_workers();
-    let master = Pid::from_raw(site.nginx_id().cast_signed()).unwrap();
-    kill_process(master, Signal::HUP).unwrap();
+    signal(site.nginx_id(), Signal::HUP);
     wait_until("new workers are there", || {
         site.nginx_workers().iter().any(|id| !before.contains(id))
     });
@@ -254,8 +253,7 @@ fn what_a_killed_nginx_worker_leaves_in_the_spool_is_removed_when_it_is_old() {
     let half = site.half_upload(&noise(1, 3_000_000));
     let killed = site.nginx_workers();
     for &worker in &killed {
-        let worker = Pid::from_raw(worker.cast_signed()).unwrap();
-        kill_process(worker, Signal::KILL).unwrap();
+        signal(worker, Signal::KILL);
     }
     assert_eq!(half.finish(), None);
     wait_until("nginx has new workers", || {

@@ -5,9 +5,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
-use crate::support::{Site, noise, wait_until};
+use crate::support::{Site, noise, signal, wait_until};
 
 /// Half of them stop in their heads, half in their bodies.
 const CLIENTS: usize = 3_000;
@@ -156,10 +156,9 @@ impl Frozen {
         frozen
     }
 
-    fn signal(&self, signal: Signal) {
+    fn signal(&self, to: Signal) {
         for id in &self.0 {
-            let id = i32::try_from(*id).ok().and_then(Pid::from_raw);
-            kill_process(id.unwrap(), signal).unwrap();
+            signal(*id, to);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{Answer, Builder, Client, Host, Mongo, Site, wait_until};
@@ -133,8 +133,7 @@ impl Site {
     fn signal_all(&self, signal: Signal) {
         let ids = self.nginx_workers().into_iter().chain([self.sidecar_id()]);
         for id in ids {
-            let id = i32::try_from(id).ok().and_then(Pid::from_raw);
-            kill_process(id.expect("a process id"), signal).expect("a signal");
+            super::signal(id, signal);
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) use metrics::Metrics;
 pub(crate) use mongo::Mongo;
 pub(crate) use network::{Host, Network};
 pub(crate) use points::points;
-pub(crate) use process::{Process, children, finish, is_alive};
+pub(crate) use process::{Process, children, finish, is_alive, signal};
 pub(crate) use replica_set::ReplicaSet;
 pub(crate) use routes::Routes;
 pub(crate) use secured::{PASSWORD, Secured};

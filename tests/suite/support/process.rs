@@ -23,7 +23,7 @@ pub(crate) struct Process {
 #[derive(Debug)]
 enum Handle {
     Child(Child),
-    /// What a child has started before it ended.
+    /// A process that a child has started before it ended.
     Heir(u32),
 }
 
@@ -50,11 +50,10 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
-        kill_process(id.expect("a process id"), signal).expect("signal a child");
+        self::signal(self.id(), signal);
     }
 
-    /// How it ended; `None` if it has not. Of an heir only whether.
+    /// How it ended; `None` if it has not. An heir tells only whether.
     pub(super) fn end(&mut self) -> Option<ExitStatus> {
         match &mut self.handle {
             Handle::Child(child) => child.try_wait().expect("wait for a child"),
@@ -104,11 +103,33 @@ pub(crate) fn finish(command: &mut Command) -> Output {
     }
 }
 
+/// Sends a signal to a process. After a STOP it stands still: a busy machine takes its time to stop each of
+/// the threads.
+pub(crate) fn signal(id: u32, signal: Signal) {
+    let process = i32::try_from(id).ok().and_then(Pid::from_raw);
+    kill_process(process.expect("a process id"), signal).expect("a process");
+    if signal != Signal::STOP {
+        return;
+    }
+    let is_stopped = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat"));
+        stat.is_ok_and(|stat| state(&stat) == Some('T'))
+    };
+    eventually("all threads of a process have stopped", || {
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).ok()?;
+        threads.flatten().all(is_stopped).then_some(())
+    });
+}
+
+/// The state of a process or a thread, as its `stat` has it (proc(5)).
+fn state(stat: &str) -> Option<char> {
+    stat.rsplit(") ").next()?.chars().next()
+}
+
 /// Whether a process is there and no corpse, which its parent need not have collected.
 pub(crate) fn is_alive(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    let behind_name = stat.rsplit(") ").next().unwrap_or_default();
-    !stat.is_empty() && !behind_name.starts_with(['Z', 'X'])
+    state(&stat).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// The process ids of the children that a process has.
