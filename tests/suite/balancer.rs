@@ -154,7 +154,7 @@ fn nodes_count_the_uploads_of_a_client_by_its_own_address_behind_a_balancer() {
         429,
         "the claim does not count"
     );
-    // What nodes and balancers ask of each other is asked at the private port alone.
+    // Nodes and balancers ask each other at the private port alone.
     for path in [
         "/_gridspool/hop/node",
         "/_gridspool/room",

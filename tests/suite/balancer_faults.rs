@@ -10,7 +10,7 @@ use crate::support::{
     wait_until,
 };
 
-/// What goes into the journal's log, what nginx spools, and what has a file of its own.
+/// Lengths of bodies that go into the journal's log, that nginx spools, and that have a file of their own.
 const LENGTHS: [usize; 5] = [500, 20_000, 40_000, 200_000, 1_000_000];
 
 /// Uploads while each fault lasts.
@@ -23,7 +23,7 @@ struct Uploads<'a> {
     until: AtomicUsize,
     ledger: Ledger,
     failed: Mutex<Vec<String>>,
-    /// Whoever holds it to write has all uploads wait that have not begun.
+    /// Held to write, it has all uploads wait that have not begun.
     gate: RwLock<()>,
 }
 
@@ -51,7 +51,7 @@ impl Uploads<'_> {
             2 => client.post_chunked("/files", &content),
             3 => by_curl(&["--http1.1", "-T", "-"]),
             4 => by_curl(&["--http2", "-T", "body"]),
-            // Of which no length is told.
+            // An upload without a length.
             _ => by_curl(&["--http2", "-T", "-"]),
         };
         if answer.status == 201 {
@@ -101,14 +101,14 @@ fn strike(cluster: &mut Cluster, disk: Option<&SmallDisk>, uploads: &Uploads<'_>
     cluster.nodes[1].start_sidecar();
     cluster.nodes[0].reload_nginx();
     uploads.go_on(GO_ON);
-    // What is on its way there waits, and goes on.
+    // Uploads on their way there wait, and go on.
     cluster.nodes[0].freeze();
     uploads.go_on(GO_ON);
     cluster.nodes[0].thaw();
     signal(cluster.nodes[1].sidecar_id(), Signal::STOP);
     uploads.go_on(GO_ON);
     signal(cluster.nodes[1].sidecar_id(), Signal::CONT);
-    // What is on its way dies with a node: nobody knows of it.
+    // Uploads on their way die with a node: nobody knows of them.
     {
         let _closed = uploads.gate.write().unwrap();
         cluster.nodes[0].kill_all();

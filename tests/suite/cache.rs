@@ -73,7 +73,7 @@ fn the_bytes_of_a_small_file_are_asked_for_once_and_along_with_its_description()
     let client = site.client();
     assert!(client.get(&file.path).body == body);
     assert_eq!((reads(&mongo, "files"), chunk_reads(&mongo)), (1, 1));
-    // Of one that was asked for before, nginx has the bytes: a second description brings none.
+    // nginx has the bytes of one that was asked for before: a second description brings none.
     let foreign = format!("{}/again.bin", file.path);
     wait_until("the description is forgotten", || {
         assert!(client.get(&foreign).body == body);

@@ -1,4 +1,4 @@
-//! What is gone leaves nginx's cache.
+//! Files that are gone leave nginx's cache.
 
 use mongodb::bson::doc;
 

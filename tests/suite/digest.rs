@@ -5,7 +5,7 @@ use sha2::Digest as _;
 
 use crate::support::{Answer, Builder, Client, Cluster, Mongo, Routes, Site, eventually, noise};
 
-/// What stands in `Repr-Digest`, and in a file's description.
+/// The digest in `Repr-Digest`, and in a file's description.
 fn digests(body: &[u8]) -> (String, Value) {
     use base64::Engine as _;
     let digest = sha2::Sha256::digest(body);
@@ -62,7 +62,7 @@ fn it_is_told_with_every_answer_from_the_commit_on() {
     let mut is_committed = false;
     routes.both(|client| {
         for (path, body) in &sent {
-            // What nginx has kept of it before the commit changes nothing after it.
+            // Slices that nginx has kept before the commit change nothing after it.
             if is_committed {
                 assert_told(client, path, body);
                 assert_told(client, path, body);

@@ -1,4 +1,4 @@
-//! What nginx has to answer by itself, and what it does with those who take their time.
+//! Answers of nginx itself, and its way with clients who take their time.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -329,7 +329,7 @@ fn an_upload_that_a_server_took_and_did_not_answer_is_never_given_to_another() {
                 };
                 sent += 1;
                 let was_taken = taken.load(Ordering::SeqCst) > before;
-                // Whoever was taken in by that one got no promise of this one.
+                // A client that the other one took in got no promise of this one.
                 assert!(matches!(answer.status, 201 | 503), "{answer:?}");
                 assert!(!was_taken || answer.status == 503, "{path}: {answer:?}");
                 promised += u64::from(answer.status == 201);

@@ -137,7 +137,7 @@ fn a_file_that_is_replaced_under_its_id_is_soon_another_for_every_question() {
         store(&mongo, &key, &old, before);
         let first = client.get(&path);
         assert!(first.body == old, "{key}");
-        // Of what was asked for again, nginx has it all.
+        // nginx has all of a file that was asked for again.
         let second = client.get(&path);
         assert_eq!(first.lasting_headers(), second.lasting_headers());
         assert_eq!(first.header("cache-control"), REPLACEABLE, "{key}");
@@ -274,7 +274,7 @@ fn an_error_never_goes_by_the_name_of_the_file() {
     client
         .get("/files/report/a.pdf")
         .assert_problem(500, "damaged");
-    // Of the journal: nginx may not read it, or it is gone.
+    // A body of the journal: nginx may not read it, or it is gone.
     mongo.hide_from_sidecars();
     let kept = client.put("/files/report.pdf", &noise(1, 100_000)).json();
     let body = site

@@ -13,7 +13,7 @@ use crate::support::{Answer, Builder, Client, Keys, Site, Uploaded, noise, skip,
 
 const SECRET: &[u8] = b"secret";
 
-/// What nginx and sidecar tell each other by, and what nginx heeds of an answer.
+/// Headers between nginx and sidecar, and those that nginx heeds in an answer.
 const WORDS: &[(&str, &str)] = &[
     ("X-Gridspool-Body-File", "/any/where/9999999999"),
     ("X-Gridspool-Body-Length", "6"),

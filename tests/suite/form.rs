@@ -174,7 +174,7 @@ fn forms_of_many_files_and_much_text_are_taken_in_bounded_memory() {
     }
     let more = site.sidecar_peak_kib() - before;
     assert!(more < 32 * 1024, "{more} KiB");
-    // What is large is answered at once, and does not stand in memory for so long.
+    // A large form is answered at once, and does not stand in memory for so long.
     let wait = [FORM, ("Prefer", "wait=60")];
     let part = ("name=\"f\"; filename=\"f\"", &b"x"[..]);
     let answer = client.post("/files", &wait, &form(&[part; 65]));

@@ -1,5 +1,5 @@
 //! Between any two system calls of an upload and its commit: the sidecar is killed there, or the
-//! call fails. What was promised is kept, and nothing is torn.
+//! call fails. All promises are kept, and nothing is torn.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -126,7 +126,7 @@ fn kill_in_every_gap(kind: Kind) {
                 assert!(kind.upload(&site, &ledger, n.into()));
                 strace = Strace::attach(&site, CALLS, &fault);
                 mongo.heal();
-                // That is not the end of it: the entry is settled then.
+                // It goes on: the entry is settled then.
                 wait_until("a kill, or the commit", || {
                     !is_alive(site.sidecar_id())
                         || is_committed() && site.names("journal/body").is_empty()
@@ -229,7 +229,7 @@ fn each_call_of_an_upload_with_files_fails_once_and_no_promise_is_lost() {
     );
 }
 
-/// What a log is written by.
+/// The calls that write a log.
 const LOG_FAULTS: [(&str, &str); 3] = [
     ("pwritev", "ENOSPC"),
     ("pwritev", "EINTR"),

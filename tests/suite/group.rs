@@ -59,7 +59,7 @@ fn a_backlog_of_small_files_takes_few_inserts_and_all_of_it_is_there_once() {
     let needed = inserts(&mongo) - before[0];
     // 120 files would be 220 inserts.
     assert!(needed <= 60, "{needed} inserts");
-    // Who is proven alone has its chunks counted so.
+    // A file that is proven alone has its chunks counted so.
     let alone = sent(&mongo, "aggregate") - before[1];
     assert!(alone <= 30, "{alone} proven alone");
     mongo.assert_holds_just(&ledger);

@@ -33,7 +33,7 @@ fn a_download_that_begins_before_the_commit_is_resumed_after_it() {
     let rest = client.get_with(&file.path, &[("Range", &range), ("If-Range", tag)]);
     assert_eq!(rest.status, 206);
     assert!(rest.body == body[have..]);
-    // Who did not break off gets the rest of what nginx has open.
+    // A client that did not break off gets the rest of the file that nginx has open.
     first.extend(read_to_end(broken_off));
     assert!(Answer::from_wire(&first).unwrap().body == body);
 }

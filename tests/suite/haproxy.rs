@@ -73,7 +73,7 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
     cluster.nodes[0].kill_all();
     for _ in 0..4 {
         paths(&upload_all(url));
-        // Of the dead node's file nothing is known, and that counts against nobody.
+        // Nobody knows the dead node's file, and that counts against nobody.
         assert_eq!(get(&first).status, 503);
         assert_eq!(get(&second).status, 200);
     }

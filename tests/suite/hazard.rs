@@ -1,5 +1,5 @@
-//! What the bucket may hold already when a commit comes: the driver's upload stream, which loses
-//! files there, against ours, which keeps its own and everybody else's.
+//! Leavings in the bucket when a commit comes: the driver's upload stream, which loses files there, against
+//! ours, which keeps its own and everybody else's.
 
 use futures::AsyncWriteExt as _;
 use mongodb::bson::{Bson, doc};

@@ -1,4 +1,4 @@
-//! What stands in the head of every answer about a file, on whichever route it comes.
+//! The head of every answer about a file, on whichever route it comes.
 
 use ureq::http::HeaderName;
 
@@ -164,7 +164,7 @@ fn a_query_has_a_file_saved_that_would_be_shown_on_every_route() {
                 let head = client.head(&format!("{saved}/any.png{query}"));
                 assert_eq!(kind(&head), "attachment", "{route:?} {query}");
             }
-            // Whoever was first, the other gets what it asks for.
+            // The second client gets what it asks for, whoever was first.
             assert_eq!(kind(&client.get(saved)), "inline", "{route:?}");
             assert_eq!(kind(&client.get(shown)), "inline", "{route:?}");
             let answer = client.get(&format!("{shown}?download"));
@@ -338,7 +338,7 @@ fn every_address_tells_its_methods_by_options_and_with_every_405() {
     }
     assert_eq!(client.head("/healthz").status, 200);
     assert_eq!(client.ask("HEAD", "/files", &with_token).status, 405);
-    // What is known of a file is no file.
+    // The description of a file is no file.
     let file = Uploaded::read(&client.post("/files", &with_token, BODY));
     for meta in ["meta", "m%65ta", "meta/"] {
         let path = format!("{}/{meta}", file.path);

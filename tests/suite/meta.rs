@@ -1,4 +1,4 @@
-//! What is known of a file, without the file.
+//! The description of a file, without the file.
 
 use mongodb::bson::doc;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What Prometheus sees: every metric, in good form, and true.
+//! Every metric as Prometheus sees it: in good form, and true.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What an admin and a balancer see: health, status, checks, stops, and refusals to start.
+//! The view of admins and balancers: health, status, checks, stops, and refusals to start.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;

@@ -146,7 +146,7 @@ fn assert_one_meaning(site: &Site, file: &Uploaded) {
     });
     wait_until("the spool is empty", || site.names("spool").is_empty());
     assert_eq!(site.entries("incoming"), kept);
-    // What is encoded twice is a name.
+    // Signs that are encoded twice are a name.
     let named = format!("{}/%252e%252e/MINE?friend", file.path);
     assert!(site.client().get(&named).body == b"content");
     for method in ["GET", "DELETE", "PUT"] {

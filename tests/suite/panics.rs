@@ -8,7 +8,7 @@ use crate::support::{Answer, Builder, Client, Ledger, Mongo, Site, noise, points
 
 const FORM: &str = "multipart/form-data; boundary=x";
 
-/// What a thread says when it panics at a point.
+/// The words of a thread that panics at a point.
 const WORD: &str = "as the failpoint says";
 
 fn restart(site: &mut Site, point: &str) {

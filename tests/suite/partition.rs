@@ -127,7 +127,7 @@ fn a_node_that_is_cut_from_mongodb_takes_uploads_that_every_node_gives() {
         let promise = ledger.upload(&one, seed, 30_000 * usize::try_from(seed).unwrap());
         let answer = cluster.agree(|client| client.get(&promise.path));
         assert!(answer.status == 200 && answer.body == promise.content());
-        // What is in GridFS alone cannot be had from here, and is not called missing.
+        // A file in GridFS alone cannot be had from here, and is not called missing.
         assert!(matches!(one.get(&before.path).status, 200 | 503));
     }
     wait_until("MongoDB is missed", || {

@@ -11,7 +11,7 @@ fn no_point_of_the_proof_is_in_a_build_without_its_feature() {
         let first = memchr::memmem::find(&program, text.as_bytes());
         first.is_some()
     };
-    // What the journal says is found in this way.
+    // The journal's words are found in this way.
     assert!(is_in("no more uploads are accepted until a restart"));
     for name in points() {
         assert!(!is_in(&name), "{name}");

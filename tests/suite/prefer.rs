@@ -116,8 +116,8 @@ fn a_commit_wakes_all_who_wait_for_it() {
     }
 }
 
-/// Of 200 who wait one is there already. Whoever comes behind them is answered at once, and told that the
-/// wish was not heeded; when somebody has left there is room again.
+/// One of the 200 that may wait is there already. A client behind them is answered at once, and told that
+/// the wish was not heeded; when somebody has left there is room again.
 fn find_no_room_to_wait(site: &Site, request: &str) {
     let mut others: Vec<_> = (0..199).map(|_| site.connect()).collect();
     for other in &mut others {

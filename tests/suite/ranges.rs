@@ -2,7 +2,7 @@
 
 use crate::support::{CHUNK, Client, Routes, Uploaded, noise};
 
-/// What nginx caches as one piece of a committed file.
+/// The piece of a committed file that nginx caches.
 const SLICE: usize = 4 * CHUNK;
 
 const LENGTH: usize = 3_000_000;

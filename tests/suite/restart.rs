@@ -1,4 +1,4 @@
-//! Ends without a word: of the sidecar, of nginx, of clients. What was promised is kept.
+//! Ends without a word: of the sidecar, of nginx, of clients. All promises are kept.
 
 use std::io::Write as _;
 use std::process::Command;
@@ -38,7 +38,7 @@ fn under_load(site: &mut Site, ledger: &Ledger, meanwhile: impl FnOnce(&mut Site
                     if is_over.load(Ordering::Relaxed) {
                         return;
                     }
-                    // Whatever is no 201 is no promise: the client would try again.
+                    // An answer other than 201 is no promise: the client would try again.
                     let tried = ledger.try_upload(&client, seed, length(seed));
                     if let Err(Some(refusal)) = tried {
                         assert_eq!(refusal.status, 503, "{refusal:?}");
@@ -91,7 +91,7 @@ fn a_sidecar_killed_again_and_again_under_load_loses_and_doubles_nothing() {
     ledger.assert_readable(&client);
     site.wait_until_empty();
     ledger.assert_readable(&client);
-    // Whoever got no answer may have been heard all the same.
+    // An upload that got no answer may have been taken all the same.
     assert!(mongo.assert_holds(&ledger) >= ledger.len());
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Site, curl, finish, noise};
 
-/// What a file of a form must have become.
+/// The file that a part of a form must have become.
 struct Expected<'a> {
     name: &'a str,
     content_type: &'a str,
@@ -139,7 +139,8 @@ fn forms_with_the_habits_of_other_libraries_arrive_with_their_bytes_names_and_ty
     let content = noise(2, 100_000);
     let length = content.len();
     let octets = "application/octet-stream";
-    // Who sends it so; its Content-Type with its boundary; the head of its file, and what that is.
+    // The client that sends it so; its Content-Type with its boundary; the head of its file, and the file's
+    // name.
     for (library, content_type, boundary, head, name, kept_as) in [
         (
             "OkHttp",
@@ -215,7 +216,7 @@ fn forms_with_the_faults_of_other_libraries_lose_nothing() {
     let site = Site::without_mongodb();
     let picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     let octets = "application/octet-stream";
-    // Who sends it so; the head of its text; the head of its file, and what that is.
+    // The client that sends it so; the head of its text; the head of its file, and the file's name.
     for (library, text, head, name, kept_as) in [
         (
             "Retrofit",

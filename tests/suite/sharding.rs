@@ -1,4 +1,4 @@
-//! What a router is asked: it knows the one shard that has the answer.
+//! Questions to a router: it knows the one shard that has the answer.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::support::{CHUNK, Ledger, Mongo};
 use crate::upkeep::{fsck, gc, insert_old_chunks, old_id, site};
 
-/// What mongod wrote down of a sidecar's operations on the bucket.
+/// The operations of a sidecar on the bucket, as mongod wrote them down.
 fn operations(mongo: &Mongo) -> Vec<Document> {
     let of_sidecars = doc! {
         "appName": "gridspool",
@@ -27,7 +27,7 @@ fn command(operation: &Document) -> &Document {
         .unwrap()
 }
 
-/// What a command looks for.
+/// The filter of a command.
 fn filter(command: &Document) -> Option<&Document> {
     let pipeline = command.get_array("pipeline").ok();
     let first = pipeline.and_then(|stages| stages.first()?.as_document());

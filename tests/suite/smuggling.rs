@@ -5,10 +5,11 @@ use std::process::Command;
 
 use crate::support::{Answer, Site, noise, wait_until};
 
-/// Of a body that comes with its head, and of one that comes by a spool file.
+/// The length of a body that comes with its head, and of one that comes by a spool file.
 const LENGTHS: [usize; 2] = [5, 40_000];
 
-/// What follows each request on its connection. Whoever serves it makes a file.
+/// The bytes that follow each request on its connection. A server that reads them as a request makes a
+/// file.
 const NEXT: &[u8] = b"PUT /files/next HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\
                       Connection: close\r\n\r\nx";
 
@@ -209,7 +210,7 @@ fn every_request_ends_where_nginx_and_sidecar_both_say_and_what_is_unclear_is_re
                 .map(|one| one.parse().unwrap())
                 .collect();
             assert_eq!(told, wanted, "{line} with {length}: {answers:?}");
-            // What is not below /files is another site's.
+            // An address that is not below /files is another site's.
             let refusals = answers.iter().filter(|answer| answer.status >= 400);
             for answer in refusals.filter(|answer| answer.status != 404) {
                 assert_eq!(answer.json()["status"], answer.status, "{line}");

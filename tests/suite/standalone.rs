@@ -49,8 +49,8 @@ fn a_standalone_gets_nothing_until_it_is_a_replica_set() {
     let told = String::from_utf8(checked.stdout).unwrap();
     assert_eq!(checked.status.code(), Some(1), "{told}");
     assert!(told.contains("is a standalone mongod"), "{told}");
-    // Some looks later it is still told once, and nothing was written, not even an index. What nodes
-    // tell of themselves is no promise.
+    // Some looks later it is still told once, and nothing was written, not even an index. The words of
+    // nodes about themselves are no promise.
     wait_until("it was looked at again", || mongo.hellos() > 20);
     assert_eq!(mentions(&site), 1);
     let mut written = mongo.collections();

@@ -83,7 +83,7 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
     let client = site.client();
     let bodies = [100, 300_000, SLICE + 1].map(|length| noise(1, length));
     let files = [0, 1, 2].map(|place| client.upload(&bodies[place]));
-    // What is not in GridFS yet comes from memory at once.
+    // A file that is not in GridFS yet comes from memory at once.
     assert!(client.get(&files[0].path).body == bodies[0]);
     site.wait_until_empty();
     mongo.run(doc! { "profile": 2 });
@@ -110,7 +110,7 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
             let before = seen.insert(&file.id, sent(&mongo, &file.id));
             let (all, descriptions) = seen[&file.id];
             let (all_before, descriptions_before) = before.unwrap_or_default();
-            // Who waits for a lookup alone, and leaves, has asked for nothing but a small file.
+            // A reader that waits for a lookup alone, and leaves, has asked for nothing but a small file.
             let is_lost = !first_stays && body.len() < CHUNK;
             let most = chunks * (1 + i64::from(is_lost));
             let read = all - all_before;
@@ -119,7 +119,7 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
             assert!((1..=2).contains(&lookups), "{lookups}");
         }
     }
-    // What fails, fails for all of them; and not for those who come after.
+    // A read that fails does so for all of them, and not for those who come after.
     let [_, file, _] = &files;
     let chunk = doc! { "files_id": object_id(&file.id), "n": 1 };
     let removed = mongo.find("fs.chunks", chunk.clone());

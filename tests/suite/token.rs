@@ -1,4 +1,4 @@
-//! Who may do what: tokens on every route, and what they must not leave behind.
+//! The rights of callers: tokens on every route, and that they leave nothing behind.
 
 use std::fs;
 use std::path::Path;
@@ -146,7 +146,7 @@ fn a_token_for_one_file_opens_only_that_and_all_others_look_absent() {
     assert!(ask("GET", &own.path, &of_own).body == b"own");
     assert!(ask("GET", &format!("{}/a.txt", own.path), &of_own).body == b"own");
     ask("DELETE", &own.path, &["--scope", "download"]).assert_problem(403, "insufficient-scope");
-    // Who may delete may not look.
+    // A bearer who may delete may not look.
     let refused = ask("GET", &own.path, &["--scope", "delete", "--file", &own.id]);
     refused.assert_problem(403, "insufficient-scope");
     let challenge = refused.header("www-authenticate");

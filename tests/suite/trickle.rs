@@ -122,7 +122,7 @@ fn three_thousand_clients_that_trickle_are_waited_for_and_the_sidecar_sees_none_
         for client in &mut slow {
             client.send(1);
         }
-        // Who is quick is served meanwhile, and in the same time.
+        // Quick clients are served meanwhile, and in the same time.
         let other = client.upload(b"another's");
         assert!(client.get(&other.path).body == b"another's");
         assert!(client.get(&file.path).body == b"content");

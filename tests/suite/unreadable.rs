@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::support::{Answer, Builder, Cluster, Site, curl, noise, read_to_end, wait_until};
 
-/// What may be wrong with a head: bytes behind the address, lines, and what that is answered.
+/// The faults of a head: bytes behind the address, lines, and the answer to them.
 fn flaws() -> Vec<(&'static [u8], Vec<u8>, u16, &'static str)> {
     let controls = (1..=31).filter(|byte| !b"\t\n\r".contains(byte));
     let mut flaws: Vec<_> = controls
@@ -123,7 +123,7 @@ fn the_sidecar_says_that_it_closes_the_connection_of_a_head_that_it_cannot_read(
     }
 }
 
-/// What clients can send as often as they like, and that fails.
+/// Requests that clients can send as often as they like, and that fail.
 fn nuisances() -> Vec<Vec<u8>> {
     let plain = |line: &str, rest: &str| {
         let head = format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{rest}");
@@ -178,7 +178,7 @@ fn no_client_can_flood_the_log() {
     }
     let count = |word: &str| site.log().matches(word).count();
     let warned = ["WARN", "ERROR"].map(count);
-    // What the start says, the store's silence, and one line for each kind of refusal.
+    // The lines of a start, one for the store's silence, and one for each kind of refusal.
     assert!(warned[0] <= 6 && warned[1] <= 1, "{}", site.log());
     assert!(site.log().lines().count() < 30, "{}", site.log());
     assert!(count("an upload was refused") == 1, "{}", site.log());

@@ -2,7 +2,7 @@
 
 use crate::support::{Answer, Builder, Client, Mongo, Uploaded};
 
-/// What sites have on for their pages.
+/// Directives that sites have on for their pages.
 const FILTERS: &str = "server_tokens off; gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; \
     gzip_static always; gunzip on; charset koi8-r; override_charset on; charset_types *; ssi on; ssi_types *; \
     add_before_body /before; add_after_body /after; addition_types *; sub_filter a b; \

@@ -198,7 +198,7 @@ fn a_type_is_meant_or_read_from_the_bytes_and_never_guessed() {
         assert_eq!(answer.json()["metadata"], json!({}), "{claimed:?}");
         assert_eq!(client.get(&file.path).header("content-type"), kept);
     }
-    // What is no type, or is sent without being meant, gives way, and is told beside.
+    // A type that is none, or is sent without being meant, gives way, and is told beside.
     for claimed in [
         "image",
         "text/",

@@ -1,4 +1,4 @@
-//! Whoever sits at the address of another node, or in the sidecar's place: what nginx believes of them.
+//! An impostor at the address of another node, or in the sidecar's place: how much nginx believes.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -39,7 +39,7 @@ pub(super) fn assert_records_of_the_journal_cannot_be_sent(site: &mut Site) {
     }
 }
 
-/// Whoever sits at another node's address can give a wrong file, and nothing else.
+/// An impostor at another node's address can give a wrong file, and nothing else.
 pub(super) fn assert_is_not_believed(ear: &TcpListener, site: &Site, file: &Uploaded) {
     let client = site.client();
     let secret = client.upload(b"secret");

@@ -53,7 +53,7 @@ impl Answer {
     pub(crate) fn assert_harmless(&self) {
         let kind = self.header("content-type").split('/').next();
         let policy = match (self.status, kind) {
-            // What it was told with the body goes on.
+            // The policy that came with the body holds.
             (304, _) => None,
             (_, Some("audio" | "video")) => Some("default-src 'none'; media-src 'self'"),
             _ => Some("default-src 'none'; sandbox"),

@@ -14,7 +14,7 @@ const NAMED: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Balancer {
     pub(crate) host: Site,
-    /// Of the port without TLS.
+    /// A client of the port without TLS.
     pub(crate) client: Client,
     /// `https://127.0.0.1:PORT`: TLS, HTTP/1.1 and HTTP/2.
     pub(crate) url: String,

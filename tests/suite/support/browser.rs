@@ -72,7 +72,7 @@ impl Browser {
         self.ask("POST", "/url", &json!({ "url": url }));
     }
 
-    /// What a script in the page hands to its last argument, a function.
+    /// The value that a script in the page hands to its last argument, a function.
     pub(crate) fn run(&self, script: &str, arguments: &Value) -> Value {
         let script = json!({ "script": script, "args": arguments });
         self.ask("POST", "/execute/async", &script)

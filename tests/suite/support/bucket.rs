@@ -1,4 +1,4 @@
-//! What a bucket holds, held against what it should hold.
+//! The contents of a bucket, held against what it should hold.
 
 use std::collections::BTreeMap;
 

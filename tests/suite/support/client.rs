@@ -39,7 +39,7 @@ impl Client {
         Self { agent, base }
     }
 
-    /// What makes a client take every answer as it comes.
+    /// Settings by which a client takes every answer as it comes.
     pub(crate) fn settings(patience: Option<Duration>) -> ConfigBuilder<AgentScope> {
         Agent::config_builder()
             .timeout_global(patience)
@@ -210,7 +210,7 @@ impl Uploaded {
         uploaded
     }
 
-    /// What an answer tells of one file.
+    /// The words of an answer about one file.
     pub(crate) fn of(json: &Value) -> Self {
         let text = |name: &str| json[name].as_str().expect("a text").to_owned();
         Self {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::answer::{Answer, headers_of};
 use super::finish;
 
-/// What curl received.
+/// The answer that curl received.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) answer: Answer,
@@ -28,7 +28,7 @@ pub(crate) fn curl(body: (&str, &[u8]), arguments: &[&str]) -> Fetched {
     let mut next = || told.next().expect("curl's words").to_owned();
     let (status, version) = (next(), next());
     let lines = String::from_utf8(read(&scratch, "head.out")).expect("a text");
-    // Of several heads, such as that of a 100, the last one is the answer's.
+    // The last of several heads, such as that of a 100, is the answer's.
     let head = lines.trim_end().rsplit("\r\n\r\n").next().expect("a head");
     let (_, headers) = head.split_once("\r\n").unwrap_or_default();
     Fetched {

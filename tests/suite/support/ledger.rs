@@ -1,4 +1,4 @@
-//! What clients were promised, to be held against what is there in the end.
+//! The promises that clients got, to be held against what is there in the end.
 
 use std::sync::Mutex;
 
@@ -110,7 +110,7 @@ impl Ledger {
     }
 }
 
-/// What an upload is promised with.
+/// The promise that an upload got.
 fn try_post(
     client: &Client,
     content_type: &str,

@@ -14,7 +14,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// would be waited on for minutes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What goes into the journal's log, what has a file of its own, and more than a chunk.
+/// Lengths of bodies that go into the journal's log, that have a file of their own, and that are more than
+/// a chunk.
 const LENGTHS: [usize; 4] = [500, 40_000, 100_000, 600_000];
 
 /// Clients in threads of their own.
@@ -78,7 +79,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // Of a test that fails: the clients would go on beside the next one.
+        // A test that fails ends them: the clients would go on beside the next one.
         self.seen.is_over.store(true, Ordering::SeqCst);
     }
 }

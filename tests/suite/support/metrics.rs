@@ -1,4 +1,4 @@
-//! What `GET /metrics` tells, read as strictly as Prometheus reads it.
+//! The text of `GET /metrics`, read as strictly as Prometheus reads it.
 
 use std::collections::BTreeMap;
 

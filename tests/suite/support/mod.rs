@@ -1,4 +1,4 @@
-//! What tests run: a MongoDB, a site (nginx and sidecar), and a client.
+//! The stage of tests: a MongoDB, a site (nginx and sidecar), and a client.
 
 mod answer;
 mod balancer;

@@ -19,14 +19,14 @@ use super::{Host, eventually, wait_until};
 const DATABASE: &str = "gridspool";
 const BUCKET: &str = "fs";
 
-/// What makes it a member of a replica set.
+/// The options of a member of a replica set.
 const MEMBER: [&str; 2] = ["--replSet", "rs0"];
 
 #[derive(Debug)]
 pub(crate) struct Mongo {
     pub(crate) members: Vec<Member>,
     runtime: Runtime,
-    /// Of the only member, or of the set.
+    /// The client of the only member, or of the set.
     client: Client,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Member {
     port: u16,
     arguments: Vec<String>,
     pub(crate) process: Option<Process>,
-    /// Of this member, whatever it is in the set.
+    /// The client of this member, whatever it is in the set.
     client: Client,
 }
 

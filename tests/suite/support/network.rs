@@ -16,7 +16,7 @@ const SUBNETS: u32 = 512;
 /// before. Where namespaces are not permitted the hosts are addresses of the loopback interface.
 #[derive(Debug)]
 pub(crate) struct Network {
-    /// Of a bridge that was made.
+    /// The number of a bridge that was made.
     subnet: Option<u32>,
     pub(crate) hosts: Vec<Host>,
 }

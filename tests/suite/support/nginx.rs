@@ -42,7 +42,7 @@ impl Site {
     pub(super) fn spawn_nginx(&self) -> Process {
         let is_daemon = self.builder.is_nginx_daemon;
         let pid_file = self.run_dir().join("nginx.pid");
-        // Of one that was killed.
+        // An nginx that was killed leaves it.
         std::fs::remove_file(&pid_file).unwrap_or_default();
         // An upgrade runs the program by this very name, and looks for it nowhere else.
         let program = on_path("nginx").expect("an nginx");
@@ -109,7 +109,7 @@ impl Site {
         });
     }
 
-    /// What the example site has logged of its requests.
+    /// The log of requests of the example site.
     pub(crate) fn access_log(&self) -> String {
         let path = self.run_dir().join("gridspool.log");
         std::fs::read_to_string(path).expect("the log of requests")

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::Mongo;
 
-/// What a sidecar logs in with.
+/// The credentials that a sidecar logs in with.
 const USER: &str = "gridspool";
 pub(crate) const PASSWORD: &str = "open-sesame-7391";
 

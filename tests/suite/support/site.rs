@@ -19,7 +19,7 @@ const SIDECAR: &str = env!("CARGO_BIN_EXE_gridspool");
 /// Where no MongoDB answers.
 const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
 
-/// What a site is started with.
+/// The settings that a site is started with.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Builder {
     settings: Vec<(String, String)>,
@@ -106,7 +106,7 @@ pub(crate) struct Site {
     pub(super) builder: Builder,
     pub(crate) sidecar: Option<Process>,
     pub(crate) nginx: Option<Process>,
-    /// What the sidecar inherits, as a service manager keeps it open for it.
+    /// The socket that the sidecar inherits, as a service manager keeps it open for it.
     pub(super) inherited: Option<UnixListener>,
     pub(crate) http_port: u16,
     pub(super) https_port: u16,
@@ -157,7 +157,7 @@ impl Site {
         names
     }
 
-    /// What the sidecar has logged since it was last started.
+    /// The sidecar's log since it was last started.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.run_dir().join("sidecar.log")).expect("the log")
     }

@@ -1,4 +1,4 @@
-//! What a site's processes write, as the system counts it (proc(5), /proc/PID/io).
+//! The writes of a site's processes, as the system counts them (proc(5), /proc/PID/io).
 
 use super::Site;
 
@@ -7,7 +7,7 @@ use super::Site;
 pub(crate) struct Written {
     /// Handed to the system, sockets and logs included.
     pub(crate) told: u64,
-    /// Of that, on its way to a disk; none of it where files are in memory.
+    /// The part of that on its way to a disk; none where files are in memory.
     pub(crate) reached_disk: u64,
 }
 

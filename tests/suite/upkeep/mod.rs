@@ -28,7 +28,7 @@ pub(super) fn run(site: &Site, words: &[&str]) -> Output {
     output
 }
 
-/// What one run told: its findings, as kind and name, and its summary.
+/// The words of one run: its findings, as kind and name, and its summary.
 pub(super) fn told(output: &Output) -> (Vec<(String, String)>, Value) {
     let text = str::from_utf8(&output.stdout).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
