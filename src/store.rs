@@ -166,6 +166,10 @@ pub enum StoreError {
     /// have been done or not.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// No answer in time: the store is down, or this is too much for it; a ping tells. What was
+    /// asked may have been done or not.
+    #[error("the store did not answer in time: {0}")]
+    TimedOut(String),
     /// It answers, and what it acknowledges proves too little to rely on: no file's fault. Nothing was
     /// written.
     #[error("the store is not relied on: {0}")]
@@ -205,7 +209,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// Any but `Damaged`, of them all: `Unavailable` and `Unfit` are no file's fault, and another may be the
-    /// fault of any one of them.
+    /// fault of any one of them, `TimedOut` of their number too.
     fn commit_group<'a>(
         &'a self,
         group: Vec<Promised>,
@@ -256,7 +260,7 @@ pub trait Store: Send + Sync {
     /// Removes whatever an attempt to commit left of one of our ids, proven or not.
     ///
     /// # Errors
-    /// `Unavailable`, or `Unfit`: some of it may be left; ask again.
+    /// `Unavailable`, `TimedOut`, `Failed` or `Unfit`: some of it may be left; ask again.
     fn clear(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Writes down which process goes by a node's number, and gives the one that was written there

@@ -1,6 +1,8 @@
 //! The meaning of a driver's error for a file.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::time::Duration;
 
 use mongodb::bson::error::Error as BsonError;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
@@ -15,12 +17,38 @@ const WRITE_CONFLICT: i32 = 112;
 const INDEX_OPTIONS_CONFLICT: i32 = 85;
 const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
 
-/// Server codes that speak of the one document that was sent, and may not speak so next time.
-const FAULTS_OF_THE_DOCUMENT: [i32; 4] = [
-    2,  // BadValue
-    9,  // FailedToParse
-    14, // TypeMismatch
-    22, // InvalidBSON
+/// Server codes by which MongoDB speaks of itself: none of them is the fault of a file. Short on
+/// purpose: a code that is missing here costs one file a delay, and one too many stops them all.
+const OUTAGES: [i32; 22] = [
+    6,     // HostUnreachable
+    7,     // HostNotFound
+    13,    // Unauthorized
+    18,    // AuthenticationFailed
+    64,    // WriteConcernFailed: no majority in time
+    89,    // NetworkTimeout
+    91,    // ShutdownInProgress
+    100,   // UnsatisfiableWriteConcern
+    133,   // FailedToSatisfyReadPreference
+    134,   // ReadConcernMajorityNotAvailableYet
+    189,   // PrimarySteppedDown
+    371,   // UserWritesBlocked
+    391,   // ReauthenticationRequired
+    9001,  // SocketException
+    10058, // LegacyNotPrimary
+    10107, // NotWritablePrimary
+    11600, // InterruptedAtShutdown
+    11601, // Interrupted
+    11602, // InterruptedDueToReplStateChange
+    13435, // NotPrimaryNoSecondaryOk
+    13436, // NotPrimaryOrSecondary
+    14031, // OutOfDiskSpace
+];
+
+/// Server codes that say that an operation took too long.
+const TIME_OUTS: [i32; 3] = [
+    50,  // MaxTimeMSExpired
+    202, // NetworkInterfaceExceededTimeLimit
+    262, // ExceededTimeLimit
 ];
 
 /// Server codes that speak of a value that was asked for.
@@ -34,17 +62,49 @@ const FAULTS_OF_THE_QUESTION: [i32; 7] = [
     17280,                 // KeyTooLong, of old members
 ];
 
-/// Judges an error of a write.
+/// Judges an error of a commit, or of the end of a delete.
 ///
-/// Anything that is not known to be the file's own fault counts as the store's: an entry must not
-/// be held because MongoDB was ill.
-pub(super) fn of_write(err: &Error) -> StoreError {
+/// Only what MongoDB says of itself, and what the network says of it, is an outage, for which
+/// everything waits. Anything else is this file's own: with a fault that nobody has listed one file
+/// waits, and not all of them. A time-out may be either.
+pub(super) fn of_commit(err: &Error) -> StoreError {
     let text = words::of(err);
     match code(err) {
         Some(DOCUMENT_VALIDATION_FAILURE | BSON_OBJECT_TOO_LARGE) => StoreError::Refused(text),
-        Some(code) if FAULTS_OF_THE_DOCUMENT.contains(&code) => StoreError::Failed(text),
-        _ => StoreError::Unavailable(text),
+        Some(code) if OUTAGES.contains(&code) => StoreError::Unavailable(text),
+        Some(code) if TIME_OUTS.contains(&code) => StoreError::TimedOut(text),
+        Some(_) => StoreError::Failed(text),
+        None if is_no_answer(err) => StoreError::TimedOut(text),
+        None if is_of_the_file(err) => StoreError::Failed(text),
+        None => StoreError::Unavailable(text),
     }
+}
+
+/// Nobody answered in time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NoAnswer(pub(super) Duration);
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "no answer within {} ms", self.0.as_millis())
+    }
+}
+
+fn is_no_answer(err: &Error) -> bool {
+    matches!(err.kind.as_ref(), ErrorKind::Custom(custom) if custom.is::<NoAnswer>())
+}
+
+/// Whether what the driver says speaks of what it was given, or of what it got.
+fn is_of_the_file(err: &Error) -> bool {
+    matches!(
+        err.kind.as_ref(),
+        ErrorKind::InvalidArgument { .. }
+            | ErrorKind::BsonSerialization(_)
+            | ErrorKind::BsonDeserialization(_)
+            | ErrorKind::Bson(_)
+            | ErrorKind::InvalidResponse { .. }
+            | ErrorKind::Custom(_)
+    )
 }
 
 /// Judges an error of a read.
@@ -120,12 +180,73 @@ fn code(err: &Error) -> Option<i32> {
         Some(command.code)
     } else if let ErrorKind::Write(WriteFailure::WriteError(write)) = kind {
         Some(write.code)
+    } else if let ErrorKind::Write(WriteFailure::WriteConcernError(concern)) = kind {
+        Some(concern.code)
     } else if let ErrorKind::InsertMany(many) = kind {
         let errors = many.write_errors.iter().flatten();
-        errors
+        let first = errors
             .map(|one| one.code)
-            .find(|&code| code != DUPLICATE_KEY)
+            .find(|&code| code != DUPLICATE_KEY);
+        first.or(many
+            .write_concern_error
+            .as_ref()
+            .map(|concern| concern.code))
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::{deserialize_from_document as from_document, doc};
+    use mongodb::error::{CommandError, InsertManyError, WriteConcernError};
+
+    use super::*;
+
+    fn command(code: i32) -> Error {
+        let command = doc! { "code": code, "codeName": "", "errmsg": "so it is" };
+        ErrorKind::Command(from_document::<CommandError>(command).unwrap()).into()
+    }
+
+    /// An insert of many, of which some were refused and the others may have no majority.
+    fn many(codes: &[i32], concern: Option<i32>) -> Error {
+        let errors: Vec<_> = (0..)
+            .zip(codes)
+            .map(|(index, code)| doc! { "index": index, "code": code, "errmsg": "so it is" })
+            .collect();
+        let concern = concern.map(|code| doc! { "code": code, "codeName": "", "errmsg": "" });
+        let many = doc! { "writeErrors": errors, "writeConcernError": concern, "errorLabels": [] };
+        ErrorKind::InsertMany(from_document::<InsertManyError>(many).unwrap()).into()
+    }
+
+    #[test]
+    fn an_outage_is_what_mongodb_or_the_network_says_and_all_else_is_the_files_own_fault() {
+        let concern = doc! { "code": 64, "codeName": "", "errmsg": "" };
+        let concern: WriteConcernError = from_document(concern).unwrap();
+        let concern = ErrorKind::Write(WriteFailure::WriteConcernError(concern));
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for (err, expected) in [
+            (command(10107), "not available"),
+            (command(11600), "not available"),
+            (many(&[], Some(64)), "not available"),
+            (many(&[DUPLICATE_KEY], Some(91)), "not available"),
+            (many(&[189], None), "not available"),
+            (concern.into(), "not available"),
+            (refused.into(), "not available"),
+            (command(50), "answer in time"),
+            (
+                Error::custom(NoAnswer(Duration::from_secs(1))),
+                "answer in time",
+            ),
+            (command(17262), "did not take"),
+            (command(8000), "did not take"),
+            (many(&[DUPLICATE_KEY, 17262], None), "did not take"),
+            (Error::custom("a panic".to_owned()), "did not take"),
+            (many(&[121], Some(64)), "refuses"),
+            (command(10334), "refuses"),
+        ] {
+            let judged = of_commit(&err).to_string();
+            assert!(judged.contains(expected), "{err:?}: {judged}");
+        }
     }
 }

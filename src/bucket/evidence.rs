@@ -108,7 +108,7 @@ impl Bucket {
         };
         futures::future::try_join(found, counted)
             .await
-            .map_err(|err| error::of_read(&err))
+            .map_err(|err| error::of_commit(&err))
     }
 
     /// The documents that there are of these files.

@@ -144,7 +144,7 @@ impl Bucket {
             .await;
         match inserted {
             Ok(_) => Ok(HashSet::new()),
-            Err(err) => error::not_taken(&err).ok_or_else(|| error::of_write(&err)),
+            Err(err) => error::not_taken(&err).ok_or_else(|| error::of_commit(&err)),
         }
     }
 }

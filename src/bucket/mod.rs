@@ -129,10 +129,7 @@ impl Bucket {
             Ok(Err(lost)) => Err(DriverError::custom(format!(
                 "the operation was lost: {lost}"
             ))),
-            Err(_) => Err(DriverError::custom(format!(
-                "no answer within {} ms",
-                self.timeout.as_millis()
-            ))),
+            Err(_) => Err(DriverError::custom(error::NoAnswer(self.timeout))),
         }
     }
 }

@@ -160,7 +160,7 @@ impl Bucket {
                     .filter(|(index, _)| there.contains(index))
                     .map(|(_, n)| n)
                     .collect()),
-                None => Err(error::of_write(&err)),
+                None => Err(error::of_commit(&err)),
             },
         }
     }
@@ -185,7 +185,7 @@ impl Bucket {
                         .await
                 })
                 .await
-                .map_err(|err| error::of_read(&err))?;
+                .map_err(|err| error::of_commit(&err))?;
             match stored.as_ref().map(|stored| stored.get_binary("data")) {
                 None => {
                     return Err(StoreError::Unavailable(format!(
@@ -219,7 +219,7 @@ impl Bucket {
             .bounded(async move { files.insert_one(file).await })
             .await
         {
-            Err(err) if !error::is_duplicate(&err) => Err(error::of_write(&err)),
+            Err(err) if !error::is_duplicate(&err) => Err(error::of_commit(&err)),
             _ => Ok(()),
         }
     }

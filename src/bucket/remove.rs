@@ -99,7 +99,7 @@ impl Bucket {
         self.bounded(async move { files.delete_one(filter).await })
             .await
             .map(|_| ())
-            .map_err(|err| error::of_read(&err))
+            .map_err(|err| error::of_commit(&err))
     }
 
     async fn delete_chunks(&self, id: &Bson) -> Result<(), StoreError> {
@@ -107,6 +107,6 @@ impl Bucket {
         self.bounded(async move { chunks.delete_many(filter).await })
             .await
             .map(|_| ())
-            .map_err(|err| error::of_read(&err))
+            .map_err(|err| error::of_commit(&err))
     }
 }

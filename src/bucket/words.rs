@@ -59,9 +59,13 @@ pub(super) fn of_kind(kind: &ErrorKind) -> String {
         plain(message)
     } else if let ErrorKind::Custom(custom) = kind {
         // Ours: an operation that was bounded.
-        custom
-            .downcast_ref::<String>()
-            .map_or_else(|| "no reason is known".to_owned(), |text| plain(text))
+        if let Some(no_answer) = custom.downcast_ref::<super::error::NoAnswer>() {
+            no_answer.to_string()
+        } else {
+            custom
+                .downcast_ref::<String>()
+                .map_or_else(|| "no reason is known".to_owned(), |text| plain(text))
+        }
     } else if let ErrorKind::Bson(err) = kind {
         of_bson(err)
     } else if let ErrorKind::InvalidResponse { .. } = kind {

@@ -31,7 +31,8 @@ impl Committer {
 
     async fn commit(&self, promised: Promised, attempts: u32) -> Outcome {
         let (id, length) = (promised.id, promised.meta.length);
-        match self.store.commit(promised).await {
+        let tried = self.store.commit(promised).await;
+        match self.judged(tried).await {
             Ok(committed) => {
                 match self
                     .on_disk(move |journal| journal.settle(&committed))
@@ -53,11 +54,14 @@ impl Committer {
             Err(StoreError::Body(err)) if err.kind() == ErrorKind::InvalidData => {
                 self.set_aside(id, err.to_string()).await
             }
-            Err(err @ StoreError::Failed(_)) if attempts + 1 < self.config.attempts => {
+            Err(err @ (StoreError::Failed(_) | StoreError::TimedOut(_)))
+                if attempts + 1 < self.config.attempts =>
+            {
                 self.defer(id, attempts, &err).await
             }
             Err(
                 err @ (StoreError::Failed(_)
+                | StoreError::TimedOut(_)
                 | StoreError::Refused(_)
                 | StoreError::Body(_)
                 | StoreError::Damaged(_)),
@@ -65,10 +69,18 @@ impl Committer {
         }
     }
 
+    /// Tells an outage from what is too much for a store that answers: after a time-out it is pinged.
+    pub(super) async fn judged<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::TimedOut(_)) = done {
+            self.store.ping().await?;
+        }
+        done
+    }
+
     /// Tells everyone that an entry is settled.
     pub(super) fn report_commit(&self, id: FileId, length: u64) {
         self.tally.count_commit(length);
-        self.health.report_commit();
+        self.health.report_success();
         self.slots.report_commit(id);
         self.arrivals.report(id, Standing::Committed);
         log::debug!("{id}: committed, {length} bytes");
@@ -86,8 +98,18 @@ impl Committer {
         } else {
             self.store.ping().await
         };
-        if let Err(err) = answered {
-            return Outcome::Outage(err);
+        match self.judged(answered).await {
+            Ok(()) => self.health.report_success(),
+            Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => {
+                return Outcome::Outage(err);
+            }
+            Err(
+                err @ (StoreError::TimedOut(_)
+                | StoreError::Failed(_)
+                | StoreError::Refused(_)
+                | StoreError::Body(_)
+                | StoreError::Damaged(_)),
+            ) => return self.put_off(id, &err),
         }
         if is_begun {
             let watch = self.config.delete_watch;
@@ -148,8 +170,9 @@ impl Committer {
         }
     }
 
-    /// The journal's disk failed: the entry stays where it is, and is tried again much later.
-    pub(super) fn put_off(&self, id: FileId, err: &JournalError) -> Outcome {
+    /// The journal's disk failed, or the end of a delete did by no outage: the entry stays where it
+    /// is, and is tried again much later.
+    pub(super) fn put_off(&self, id: FileId, err: &impl std::fmt::Display) -> Outcome {
         self.tally.count_failure();
         log::error!("{id}: {err}");
         Outcome::Again(self.later(u32::MAX))

@@ -23,11 +23,11 @@ impl Committer {
             .iter()
             .map(|member| (member.id, member.meta.length))
             .collect();
-        match self
+        let tried = self
             .store
             .commit_group(group, self.wait_for(turn).boxed())
-            .await
-        {
+            .await;
+        match self.judged(tried).await {
             Ok(proofs) => {
                 let proven = proofs.into_iter().map(|proof| {
                     let length = members.remove(&proof.id()).unwrap_or_default();

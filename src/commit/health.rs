@@ -64,7 +64,7 @@ pub struct StoreState {
 #[derive(Debug, Clone)]
 pub struct Health {
     state: watch::Sender<StoreState>,
-    /// Commits that failed by the store's fault since the last one that went well.
+    /// What failed by the store's fault since anything went well.
     outages: Arc<AtomicU32>,
 }
 
@@ -101,19 +101,19 @@ impl Health {
         }
     }
 
-    /// Whether a commit failed by the store's fault, and none went well since.
+    /// Whether anything failed by the store's fault, and nothing went well since.
     pub(super) fn is_shaken(&self) -> bool {
         self.outages.load(Ordering::Relaxed) > 0
     }
 
-    /// Says that a commit failed by the store's fault.
+    /// Says that a commit, or the end of a delete, failed by the store's fault.
     pub(super) fn report_outage(&self, err: &StoreError) {
         self.outages.fetch_add(1, Ordering::Relaxed);
         self.set_failed(err);
     }
 
-    /// Says that a commit went well.
-    pub(super) fn report_commit(&self) {
+    /// Says that a commit, or the end of a delete, went well: an outage is over.
+    pub(super) fn report_success(&self) {
         self.outages.store(0, Ordering::Relaxed);
     }
 
@@ -122,6 +122,7 @@ impl Health {
         let standing = match err {
             StoreError::Unfit(_) => StoreStanding::Refused,
             StoreError::Unavailable(_)
+            | StoreError::TimedOut(_)
             | StoreError::Failed(_)
             | StoreError::Refused(_)
             | StoreError::Body(_)

@@ -2,7 +2,8 @@
 //!
 //! The queue on disk is the truth; what is in memory here is made anew from it at each start. An
 //! outage of the store is no entry's fault: everything waits, and nothing is counted as an
-//! attempt. This room must never know what the store is made of, nor who uploads.
+//! attempt. Only the store itself, or a ping, can say that there is one: any other failure is the
+//! entry's own. Whatever goes well ends an outage. This room must never know what the store is made of, nor who uploads.
 
 mod arrivals;
 mod attempt;

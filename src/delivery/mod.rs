@@ -188,7 +188,10 @@ impl Delivery {
         if (self.is_store_up)() {
             match self.stored(key).await {
                 Ok(Some(found)) => return Ok(found),
-                Ok(None) | Err(StoreError::Unavailable(_) | StoreError::Unfit(_)) => {}
+                Ok(None)
+                | Err(
+                    StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_),
+                ) => {}
                 Err(err) => return Err(err.into()),
             }
         }

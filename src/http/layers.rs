@@ -135,7 +135,9 @@ impl From<StoreError> for Problem {
     fn from(err: StoreError) -> Self {
         log::log!(FAILED.level(), "{err}");
         match err {
-            StoreError::Unavailable(_) | StoreError::Unfit(_) => Self::unavailable(),
+            StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_) => {
+                Self::unavailable()
+            }
             StoreError::Damaged(_) => Self::damaged(),
             StoreError::Failed(_) | StoreError::Refused(_) | StoreError::Body(_) => {
                 Self::internal()

@@ -33,7 +33,8 @@ fn upload_all(site: &Site, ledger: &Ledger, round: u64) {
 }
 
 /// Commits files while something happens to the primary, and asserts that each is there once, whole,
-/// and that none was held or deferred for it.
+/// and that none was held for it. One that met a frozen primary may have been put off, if another was
+/// primary when its time was over.
 fn assert_survived(strike: impl Fn(&mut Mongo), heal: impl Fn(&mut Mongo)) {
     let mut set = ReplicaSet::start();
     let site = site(&set, "primary");
@@ -60,7 +61,7 @@ fn assert_survived(strike: impl Fn(&mut Mongo), heal: impl Fn(&mut Mongo)) {
         set.wait_until_even(place);
         set.members[place].assert_holds_just(&ledger);
     }
-    for blame in ["; deferred", "; held", "moved to corrupt"] {
+    for blame in ["; held", "moved to corrupt"] {
         assert!(!site.log().contains(blame), "{blame}");
     }
     ledger.assert_readable(&site.client());

@@ -14,6 +14,7 @@
 
 mod balancer;
 mod balancer_faults;
+mod blame;
 mod browser;
 mod cache;
 mod cleared;
