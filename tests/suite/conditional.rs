@@ -1,9 +1,12 @@
 //! Uploads to the addresses of files, and conditions of requests that change something.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+
 use mongodb::bson::doc;
 
 use crate::refusal::{announce, spool_changed};
-use crate::support::{Client, Routes, Uploaded, noise};
+use crate::support::{Client, Routes, Site, Uploaded, noise, wait_until};
 
 const EARLIER: (&str, &str) = ("If-Unmodified-Since", "Tue, 14 Nov 2023 22:13:20 GMT");
 const NONE: (&str, &str) = ("If-None-Match", "*");
@@ -43,6 +46,27 @@ fn assert_unchanged(client: &Client, file: &Uploaded) {
     }
 }
 
+/// Asserts that clients who take their time for whole files keep each other waiting, and nobody else.
+fn assert_few_go_past_the_cache(site: &Site, large: &Uploaded) {
+    let version = large.etag.trim_matches('"');
+    let ask = |range: &str| {
+        let mut stream = UnixStream::connect(site.socket()).unwrap();
+        let target = format!("/_gridspool/store/{}/{version}", large.id);
+        let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{range}\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin).unwrap();
+        (String::from_utf8(begin.to_vec()).unwrap(), stream)
+    };
+    let status = |range| ask(range).0;
+    let slow: Vec<_> = (0..8).map(|_| ask("")).collect();
+    assert!(slow.iter().all(|(status, _)| status == "HTTP/1.1 200"));
+    assert_eq!(status(""), "HTTP/1.1 503");
+    assert_eq!(status("Range: bytes=0-9\r\n"), "HTTP/1.1 206");
+    drop(slow);
+    wait_until("they are gone", || status("") == "HTTP/1.1 200");
+}
+
 #[test]
 fn what_would_change_a_file_or_fails_its_condition_is_refused_before_its_body() {
     let routes = Routes::start();
@@ -59,6 +83,7 @@ fn what_would_change_a_file_or_fails_its_condition_is_refused_before_its_body() 
             assert!(answer.body == slices, "{headers:?}");
         }
     });
+    assert_few_go_past_the_cache(&routes.site, &large);
     let client = routes.site.client();
     let before = spool_changed(&routes.site);
     let target = format!("{}?a=b", file.path);
