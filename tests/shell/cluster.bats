@@ -83,7 +83,7 @@ assert [peer["node"] for peer in status["cluster"]["peers"]] == [3 - int(sys.arg
   [[ ${output} == *'may be switched off'* ]]
   run -22 curl --fail --silent "http://127.0.0.1:$((GRIDSPOOL_PORT + 4))/healthz"
   run -0 curl --fail --silent "http://127.0.0.1:$((GRIDSPOOL_PORT + 2))/healthz"
-  run -0 drain --undo --node 2
+  run -0 drain --node 2 --undo
   run -0 curl --fail --silent "http://127.0.0.1:$((GRIDSPOOL_PORT + 4))/healthz"
 }
 
