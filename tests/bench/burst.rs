@@ -8,6 +8,7 @@ use crate::block::Body;
 use crate::case::{Case, Goal, Metric, progress};
 use crate::crowd;
 use crate::disk::empty;
+use crate::plain::DURABLE;
 use crate::report::Report;
 use crate::sidecar::{NO_MONGODB, Settings};
 use crate::stage::Stage;
@@ -41,12 +42,22 @@ fn burst(stage: &mut Stage, work: &str) -> Case {
         case.round("gridspool, os", || gridspool(stage, &os));
         stage.alone.restart();
         let alone = stage.alone.address();
-        case.round("nginx alone", || stage.measure(|| all_at_once(alone)));
+        case.round("nginx alone", || stage.measure(|| all_at_once(alone, "")));
         empty(&stage.files);
         stage.disk.settle();
+        case.round("least, durable", || {
+            let to = stage.before_least.address();
+            let below = format!("/{DURABLE}");
+            let sample = stage.measure(|| all_at_once(to, &below));
+            stage.forget_kept();
+            sample
+        });
     }
     case.compare("gridspool", "nginx alone", SECONDS, Goal::AtMost(1.5));
     case.compare("gridspool, os", "nginx alone", SECONDS, Goal::None);
+    // One fsync of each body, which nobody can do without who promises that it stays.
+    case.compare("gridspool", "least, durable", SECONDS, Goal::None);
+    case.compare("least, durable", "nginx alone", SECONDS, Goal::None);
     for metric in [FAILED, OVERFLOWS, REFUSED] {
         case.judge("gridspool", metric, Goal::AtMost(0.0));
     }
@@ -58,13 +69,13 @@ fn gridspool(stage: &mut Stage, settings: &Settings) -> Result<Sample, String> {
     stage.gridspool.restart();
     stage.with_sidecar(NO_MONGODB, settings, |stage| {
         let before = refusals(&stage.gridspool.error_log());
-        let sample = stage.measure(|| all_at_once(stage.gridspool.address()))?;
+        let sample = stage.measure(|| all_at_once(stage.gridspool.address(), ""))?;
         let refused = refusals(&stage.gridspool.error_log()) - before;
         Ok(sample.with("socket_overflows", refused))
     })
 }
 
-fn all_at_once(address: SocketAddr) -> Result<Sample, String> {
+fn all_at_once(address: SocketAddr, below: &str) -> Result<Sample, String> {
     let before = overflows();
     let begun = Instant::now();
     let ends = crowd::all(UPLOADS, async |number| {
@@ -73,7 +84,7 @@ fn all_at_once(address: SocketAddr) -> Result<Sample, String> {
         tokio::time::sleep_until(begins.into()).await;
         let mut connection = Connection::open(address).await?;
         let body = Body::of(u64::from(number), BYTES);
-        let request = Request::put(&format!("/files/burst-{number}"), body);
+        let request = Request::put(&format!("{below}/files/burst-{number}"), body);
         let answer = connection.exchange(&request).await?;
         Ok::<_, std::io::Error>((answer.status, begins.elapsed()))
     });

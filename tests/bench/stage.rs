@@ -40,7 +40,7 @@ pub(crate) struct Stage {
     /// Where nginx alone keeps files.
     pub(crate) files: PathBuf,
     /// Where bodies are kept in that way.
-    pub(crate) kept: PathBuf,
+    kept: PathBuf,
     caches: [PathBuf; 2],
 }
 
@@ -141,6 +141,14 @@ impl Stage {
             self.mongo.forget(DATABASE);
         }
         sample
+    }
+
+    /// Forgets what the least server has kept.
+    pub(crate) fn forget_kept(&self) {
+        for name in ["body", "incoming"] {
+            disk::empty(&self.kept.join(name));
+        }
+        self.disk.settle();
     }
 
     /// Has nginx forget all that it cached.

@@ -248,10 +248,7 @@ fn least(
 ) -> Result<Sample, String> {
     let to = stage.before_least.address();
     let sample = stage.measure(|| upload_to(to, size, &stage.options, request));
-    for name in ["body", "incoming"] {
-        empty(&stage.kept.join(name));
-    }
-    stage.disk.settle();
+    stage.forget_kept();
     sample
 }
 
