@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use log::Level;
 
-use super::seldom::Seldom;
+use super::log_throttle::LogThrottle;
 use super::waiting::Why;
 use super::{Node, Problem, delete, document, download};
 use crate::accel;
@@ -151,10 +151,10 @@ impl Problem {
 }
 
 /// Lines about a node that does not answer.
-static SILENT: Seldom = Seldom::new(Level::Warn);
+static SILENT: LogThrottle = LogThrottle::new(Level::Warn);
 
 /// Lines about keys or clocks that differ, or a client who tries.
-static FORGED: Seldom = Seldom::new(Level::Warn);
+static FORGED: LogThrottle = LogThrottle::new(Level::Warn);
 
 impl From<Unreachable> for Problem {
     fn from(err: Unreachable) -> Self {

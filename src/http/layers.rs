@@ -6,9 +6,9 @@ use actix_web::http::StatusCode;
 use log::Level;
 
 use super::Problem;
+use super::log_throttle::LogThrottle;
 use super::problem::{RETRY_LATER, RETRY_SOON};
 use super::reason::Reason;
-use super::seldom::Seldom;
 use crate::delivery::DeliveryError;
 use crate::file::InvalidMetadata;
 use crate::form::FormError;
@@ -74,10 +74,10 @@ impl From<InvalidMetadata> for Problem {
 }
 
 /// Why uploads are refused: as many lines as there are uploads otherwise.
-static REFUSED: Seldom = Seldom::new(Level::Error);
+static REFUSED: LogThrottle = LogThrottle::new(Level::Error);
 
 /// Why the store is not asked with success, by whoever asks.
-static FAILED: Seldom = Seldom::new(Level::Warn);
+static FAILED: LogThrottle = LogThrottle::new(Level::Warn);
 
 impl Problem {
     fn no_space() -> Self {

@@ -6,10 +6,10 @@
 
 mod access;
 mod admin;
+mod catch_panic;
 mod changes;
 mod conditions;
 mod connection;
-mod contained;
 mod content_type;
 mod created;
 mod delete;
@@ -27,6 +27,7 @@ mod hop;
 mod idempotency;
 mod incoming;
 mod layers;
+mod log_throttle;
 mod methods;
 mod metrics;
 mod passed;
@@ -38,7 +39,6 @@ mod ranges;
 mod reason;
 mod refusal;
 mod room;
-mod seldom;
 mod slices;
 mod subjects;
 mod upload;
@@ -62,8 +62,8 @@ use crate::spool::Spool;
 use crate::store::Store;
 
 pub use access::Access;
+pub use catch_panic::catch_panic;
 pub use connection::Connection;
-pub use contained::contained;
 pub use drain::Drain;
 pub use form_upload::FormPlaces;
 pub use prefer::Waits;

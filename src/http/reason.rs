@@ -7,7 +7,7 @@ use actix_web::dev::ServiceResponse;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{Error, HttpRequest, web};
 
-use super::seldom::Seldom;
+use super::log_throttle::LogThrottle;
 use super::{Node, Problem, path};
 use crate::journal::{Free, Level, Mark};
 
@@ -149,7 +149,7 @@ pub(super) const TOKEN_CAUSES: [&str; 10] = [
 ];
 
 /// Refused tokens: one line in a while, with all counts.
-static TOKENS: Seldom = Seldom::new(log::Level::Info);
+static TOKENS: LogThrottle = LogThrottle::new(log::Level::Info);
 
 /// How often which reason came since the start.
 #[derive(Debug, Default)]

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use super::ServeError;
 use crate::commit::Traffic;
 use crate::config::Config;
-use crate::http::{Connection, Node, check_path, contained, count_refusal};
+use crate::http::{Connection, Node, catch_panic, check_path, count_refusal};
 
 /// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
 /// sends a request into a connection that is being closed.
@@ -91,7 +91,7 @@ impl<'a> Sockets<'a> {
                     let (answering, leaving) = (service.call(request), leaving.clone());
                     async move {
                         checked?;
-                        let mut answer = contained(answering).await?;
+                        let mut answer = catch_panic(answering).await?;
                         count_refusal(&answer);
                         if leaving.is_cancelled() {
                             let head = answer.response_mut().head_mut();

@@ -12,7 +12,7 @@ use super::Problem;
 ///
 /// # Errors
 /// Those of the handler, and that answer.
-pub async fn contained<T>(answering: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub async fn catch_panic<T>(answering: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let answered = AssertUnwindSafe(answering).catch_unwind().await;
     answered.unwrap_or_else(|_| {
         log::error!("a request was lost by a panic");

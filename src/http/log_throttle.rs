@@ -10,13 +10,13 @@ const PAUSE_SECONDS: u64 = 60;
 
 /// One kind of such lines.
 #[derive(Debug)]
-pub(super) struct Seldom {
+pub(super) struct LogThrottle {
     level: Level,
     /// When the next one counts, in seconds of Unix time.
     due: AtomicU64,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// The first of them has this level.
     pub(super) const fn new(level: Level) -> Self {
         let due = AtomicU64::new(0);
@@ -49,11 +49,11 @@ mod tests {
 
     #[test]
     fn one_line_in_a_minute_has_its_level_and_the_others_are_for_debugging() {
-        let seldom = Seldom::new(Level::Warn);
-        let levels = [1000, 1000, 1059, 1060, 1061, 1120].map(|now| seldom.level_at(now));
+        let log_throttle = LogThrottle::new(Level::Warn);
+        let levels = [1000, 1000, 1059, 1060, 1061, 1120].map(|now| log_throttle.level_at(now));
         let (warn, debug) = (Level::Warn, Level::Debug);
         assert_eq!(levels, [warn, debug, debug, warn, debug, warn]);
-        assert_eq!(seldom.level_at(10), warn, "the clock was set back");
-        assert_eq!(seldom.level_at(11), debug);
+        assert_eq!(log_throttle.level_at(10), warn, "the clock was set back");
+        assert_eq!(log_throttle.level_at(11), debug);
     }
 }
