@@ -147,6 +147,7 @@ impl Bucket {
         let looked = self.require_fit_server().await;
         if matches!(looked, Err(StoreError::Unfit(_))) || self.connection.is_empty() {
             self.connection.renew();
+            self.forget_indexes().await;
         }
         looked
     }

@@ -13,6 +13,9 @@ use crate::store::StoreError;
 pub(super) const DUPLICATE_KEY: i32 = 11000;
 const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
 const BSON_OBJECT_TOO_LARGE: i32 = 10334;
+const BAD_VALUE: i32 = 2;
+const NO_QUERY_EXECUTION_PLANS: i32 = 291;
+const PLAN_EXECUTOR_FAILED: i32 = 96;
 const WRITE_CONFLICT: i32 = 112;
 const INDEX_OPTIONS_CONFLICT: i32 = 85;
 const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
@@ -134,6 +137,14 @@ pub(super) fn is_index_conflict(err: &Error) -> bool {
     matches!(
         code(err),
         Some(INDEX_OPTIONS_CONFLICT | INDEX_KEY_SPECS_CONFLICT)
+    )
+}
+
+/// Whether a question may have named an index that is not there.
+pub(super) fn is_index_missing(err: &Error) -> bool {
+    matches!(
+        code(err),
+        Some(BAD_VALUE | NO_QUERY_EXECUTION_PLANS | PLAN_EXECUTOR_FAILED)
     )
 }
 

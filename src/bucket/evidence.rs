@@ -6,9 +6,9 @@
 //! | the index on chunks | how many chunks there are, each number once |
 //! | the chunks themselves | the sum of their sizes |
 //!
-//! The last one makes MongoDB read every byte. It is left out when each chunk is known already: as a
-//! majority acknowledged it in this very attempt, or as it was there before and was compared byte by
-//! byte. The index is unique, so that a write of an earlier attempt that comes late can replace none
+//! The last one makes MongoDB read every byte, so it is asked for some chunks at a time. It is left
+//! out when each chunk is known already: as a majority acknowledged it in this very attempt, or as it
+//! was there before and was compared byte by byte. The index is unique, so that a write of an earlier attempt that comes late can replace none
 //! of them; what it adds has another number, and is counted. When nothing was sent, as all was there,
 //! the sizes are summed up.
 
@@ -16,20 +16,24 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
-use mongodb::options::ReadConcern;
+use mongodb::options::{Hint, ReadConcern};
 
+use super::index::chunk_key;
 use super::{Bucket, document, error};
 use crate::file::FileId;
 use crate::store::{Committed, Evidence, Sent, StoreError};
+
+/// Chunks whose sizes are summed up by one question: 16 MiB of them, of the usual size.
+const SLICE: i64 = 64;
 
 /// Where the sizes of chunks are known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sizes {
     /// Each chunk was acknowledged or compared in this very attempt.
     Known,
-    /// MongoDB reads all of them.
+    /// MongoDB reads all of them, slice by slice.
     Summed,
 }
 
@@ -41,11 +45,16 @@ impl Bucket {
         sizes: Sizes,
     ) -> Result<Option<Evidence>, StoreError> {
         let files_id = document::object_id(id);
-        let (files, counts) = self.look(vec![files_id], sizes).await?;
+        let (files, counts) = self.look(vec![files_id]).await?;
         let Some(file) = files.get(&files_id) else {
             return Ok(None);
         };
-        judge(file, counts.get(&files_id))
+        let chunks = counts.get(&files_id).copied().unwrap_or_default();
+        let bytes = match sizes {
+            Sizes::Known => None,
+            Sizes::Summed => Some(self.sum_chunks(files_id, chunks).await?),
+        };
+        document::evidence(file, chunks, bytes)
             .map(Some)
             .ok_or_else(|| StoreError::Refused(format!("{id} is there with a strange document")))
     }
@@ -82,33 +91,49 @@ impl Bucket {
         sent: &[(FileId, Sent)],
     ) -> Result<Vec<Committed>, StoreError> {
         let ids = sent.iter().map(|(id, _)| document::object_id(*id));
-        let look = self.look(ids.collect(), Sizes::Known);
+        let look = self.look(ids.collect());
         let fit = self.require_fit_server();
         let ((files, counts), ()) = futures::future::try_join(look, fit).await?;
         let proofs = sent.iter().filter_map(|&(id, sent)| {
             let files_id = document::object_id(id);
-            let evidence = judge(files.get(&files_id)?, counts.get(&files_id))?;
+            let chunks = counts.get(&files_id).copied().unwrap_or_default();
+            let evidence = document::evidence(files.get(&files_id)?, chunks, None)?;
             Committed::prove(id, sent, evidence).ok()
         });
         Ok(proofs.collect())
     }
 
     /// The documents, and the counts of chunks, that a majority has of these files.
+    ///
+    /// Chunks are counted in the unique index, which is named: where a collection is new and has none,
+    /// it is made, and the files are looked at again. So nothing counts as proven without it.
     pub(super) async fn look(
         &self,
         ids: Vec<ObjectId>,
-        sizes: Sizes,
-    ) -> Result<(HashMap<ObjectId, RawDocumentBuf>, HashMap<ObjectId, Count>), StoreError> {
+    ) -> Result<(HashMap<ObjectId, RawDocumentBuf>, HashMap<ObjectId, u64>), StoreError> {
+        let looked = match self.look_once(ids.clone()).await {
+            Err(err) if error::is_index_missing(&err) => {
+                self.forget_indexes().await;
+                self.ensure_indexes().await?;
+                self.look_once(ids).await
+            }
+            looked => looked,
+        };
+        looked.map_err(|err| error::of_commit(&err))
+    }
+
+    async fn look_once(
+        &self,
+        ids: Vec<ObjectId>,
+    ) -> Result<(HashMap<ObjectId, RawDocumentBuf>, HashMap<ObjectId, u64>), DriverError> {
         let found = self.documents(ids.clone(), ReadConcern::majority());
         let counted = async {
-            match (sizes, ids.len()) {
-                (Sizes::Known, 2..) => self.list_chunks(ids).await,
-                _ => self.count_chunks(ids, sizes).await,
+            match ids.len() {
+                2.. => self.list_chunks(ids).await,
+                _ => self.count_chunks(ids).await,
             }
         };
-        futures::future::try_join(found, counted)
-            .await
-            .map_err(|err| error::of_commit(&err))
+        futures::future::try_join(found, counted).await
     }
 
     /// The documents that there are of these files.
@@ -117,12 +142,12 @@ impl Bucket {
         ids: Vec<ObjectId>,
         concern: ReadConcern,
     ) -> Result<HashMap<ObjectId, RawDocumentBuf>, DriverError> {
-        let files = self.files();
+        let (files, patience) = (self.files(), self.server_time());
         let batch = in_one_batch(ids.len());
         let found = self.bounded(async move {
             let find = files.find(doc! { "_id": { "$in": ids } });
-            let find = find.read_concern(concern).batch_size(batch);
-            find.await?.try_collect().await
+            let find = find.read_concern(concern).max_time(patience);
+            find.batch_size(batch).await?.try_collect().await
         });
         let found: Vec<RawDocumentBuf> = found.await?;
         let found = found.into_iter();
@@ -131,55 +156,73 @@ impl Bucket {
             .collect())
     }
 
-    /// Has MongoDB count the chunks of each file, and sum up their sizes if those are wanted.
+    /// Has MongoDB count the chunks of each file.
     async fn count_chunks(
         &self,
         ids: Vec<ObjectId>,
-        sizes: Sizes,
-    ) -> Result<HashMap<ObjectId, Count>, DriverError> {
-        let chunks = self.chunks();
-        let batch = in_one_batch(ids.len());
-        let mut group = doc! { "_id": "$files_id", "chunks": { "$sum": 1 } };
-        if sizes == Sizes::Summed {
-            group.insert("bytes", doc! { "$sum": { "$binarySize": "$data" } });
-        }
-        let pipeline = [
-            doc! { "$match": { "files_id": { "$in": ids } } },
-            doc! { "$group": group },
-        ];
-        let counted = self.bounded(async move {
-            let majority = chunks
-                .aggregate(pipeline)
-                .read_concern(ReadConcern::majority());
-            let cursor = majority.batch_size(batch).with_type().await?;
-            cursor.try_collect().await
-        });
-        let counted: Vec<RawDocumentBuf> = counted.await?;
+    ) -> Result<HashMap<ObjectId, u64>, DriverError> {
+        let matching = doc! { "files_id": { "$in": ids } };
+        let group = doc! { "_id": "$files_id", "chunks": { "$sum": 1 } };
+        let counted = self.group_chunks(matching, group).await?;
         let counts = counted.iter().filter_map(|group| {
-            let bytes = match sizes {
-                Sizes::Known => None,
-                Sizes::Summed => Some(document::whole_number(group, "bytes")?),
-            };
             let chunks = document::whole_number(group, "chunks")?;
-            let count = Count { chunks, bytes };
-            Some((group.get_object_id("_id").ok()?, count))
+            Some((group.get_object_id("_id").ok()?, chunks))
         });
         Ok(counts.collect())
     }
 
+    /// Has MongoDB sum up the sizes of a file's chunks, which it reads for that: slice by slice, so
+    /// that no single question takes longer for a larger file.
+    async fn sum_chunks(&self, files_id: ObjectId, chunks: u64) -> Result<u64, StoreError> {
+        let count = i64::try_from(chunks).unwrap_or(i64::MAX);
+        let (mut first, mut bytes) = (0_i64, 0_u64);
+        while first < count {
+            let end = first.saturating_add(SLICE);
+            let matching = doc! { "files_id": files_id, "n": { "$gte": first, "$lt": end } };
+            let group = doc! { "_id": null, "bytes": { "$sum": { "$binarySize": "$data" } } };
+            let summed = self
+                .group_chunks(matching, group)
+                .await
+                .map_err(|err| error::of_commit(&err))?;
+            let sum = summed
+                .first()
+                .and_then(|sum| document::whole_number(sum, "bytes"));
+            bytes = bytes.saturating_add(sum.unwrap_or_default());
+            first = end;
+        }
+        Ok(bytes)
+    }
+
+    async fn group_chunks(
+        &self,
+        matching: Document,
+        group: Document,
+    ) -> Result<Vec<RawDocumentBuf>, DriverError> {
+        let (chunks, patience) = (self.chunks(), self.server_time());
+        let pipeline = [doc! { "$match": matching }, doc! { "$group": group }];
+        let grouped = self.bounded(async move {
+            let majority = chunks
+                .aggregate(pipeline)
+                .read_concern(ReadConcern::majority())
+                .max_time(patience)
+                .hint(Hint::Keys(chunk_key()));
+            let cursor = majority.batch_size(in_one_batch(1)).with_type().await?;
+            cursor.try_collect().await
+        });
+        grouped.await
+    }
+
     /// Counts the chunks of small files here: to list what an index has costs MongoDB half as much as
     /// to count it.
-    async fn list_chunks(
-        &self,
-        ids: Vec<ObjectId>,
-    ) -> Result<HashMap<ObjectId, Count>, DriverError> {
-        let chunks = self.chunks();
+    async fn list_chunks(&self, ids: Vec<ObjectId>) -> Result<HashMap<ObjectId, u64>, DriverError> {
+        let (chunks, patience) = (self.chunks(), self.server_time());
         let batch = in_one_batch(ids.len());
         let filter = doc! { "files_id": { "$in": ids } };
         let listed = self.bounded(async move {
             let majority = chunks.find(filter).read_concern(ReadConcern::majority());
             // Nothing but what the index holds, so that no chunk is read for it.
             let listed = majority.projection(doc! { "_id": 0, "files_id": 1 });
+            let listed = listed.max_time(patience).hint(Hint::Keys(chunk_key()));
             listed.batch_size(batch).await?.try_collect().await
         });
         let listed: Vec<RawDocumentBuf> = listed.await?;
@@ -188,11 +231,7 @@ impl Bucket {
             let Ok(id) = chunk.get_object_id("files_id") else {
                 continue;
             };
-            let count = counts.entry(id).or_insert(Count {
-                chunks: 0,
-                bytes: None,
-            });
-            count.chunks += 1;
+            *counts.entry(id).or_insert(0) += 1;
         }
         Ok(counts)
     }
@@ -201,21 +240,4 @@ impl Bucket {
 /// A batch that the answer for so many files fits in, and that MongoDB sees to be the last one.
 fn in_one_batch(files: usize) -> u32 {
     u32::try_from(files + 1).unwrap_or(u32::MAX)
-}
-
-/// The chunks of a file: how many, and how large together if that was asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Count {
-    chunks: u64,
-    bytes: Option<u64>,
-}
-
-/// The statements of a file's document and its chunks together; no count means that there are none.
-fn judge(file: &RawDocumentBuf, count: Option<&Count>) -> Option<Evidence> {
-    const NONE: Count = Count {
-        chunks: 0,
-        bytes: Some(0),
-    };
-    let count = count.unwrap_or(&NONE);
-    document::evidence(file, count.chunks, count.bytes)
 }

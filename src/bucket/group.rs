@@ -7,7 +7,6 @@ use futures::future::{BoxFuture, try_join};
 use mongodb::Collection;
 use mongodb::bson::RawDocumentBuf;
 
-use super::evidence::Sizes;
 use super::source::Source;
 use super::{Bucket, document, error};
 use crate::file::FileId;
@@ -72,7 +71,7 @@ impl Bucket {
         let tried = group.iter().filter(|promised| promised.is_retry);
         let tried: Vec<_> = tried.map(|tried| document::object_id(tried.id)).collect();
         if !tried.is_empty() {
-            let (files, counts) = self.look(tried, Sizes::Known).await?;
+            let (files, counts) = self.look(tried).await?;
             group.retain(|promised| {
                 let id = document::object_id(promised.id);
                 !files.contains_key(&id) && !counts.contains_key(&id)

@@ -1,47 +1,90 @@
 //! The two indexes that the GridFS specification asks for, made before the first chunk.
 
 use mongodb::IndexModel;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::IndexOptions;
 
 use super::{Bucket, error, words};
 use crate::store::StoreError;
 
 impl Bucket {
-    /// Makes both indexes, once in the life of this process.
-    ///
-    /// `{files_id, n}` is unique: writing a chunk twice is then an error that tells us so, and
-    /// never a second chunk. Another driver may have made it without `unique`; it is converted.
+    /// Sees that both indexes are there, unless they were seen in this very collection.
     ///
     /// # Errors
     /// `Unavailable`; the next call tries again.
     pub(super) async fn ensure_indexes(&self) -> Result<(), StoreError> {
-        self.indexes
-            .get_or_try_init(|| async {
-                let files = self.files();
-                let by_name = model(doc! { "filename": 1, "uploadDate": 1 }, false);
-                // This one only serves other drivers' searches by name.
-                match self
-                    .bounded(async move { files.create_index(by_name).await })
-                    .await
-                {
-                    Err(err) if !error::is_index_conflict(&err) => {
-                        return Err(error::of_read(&err));
-                    }
-                    _ => {}
-                }
-                let chunks = self.chunks();
-                let by_chunk = model(chunk_key(), true);
-                match self
-                    .bounded(async move { chunks.create_index(by_chunk).await })
-                    .await
-                {
-                    Err(err) if error::is_index_conflict(&err) => self.make_unique().await,
-                    made => made.map(|_| ()).map_err(|err| error::of_read(&err)),
-                }
-            })
+        if self.indexes.lock().await.is_some() {
+            return Ok(());
+        }
+        self.look_at_indexes().await
+    }
+
+    /// The same, for a connection, a database or a collection that may be new: MongoDB is asked which
+    /// collection of chunks it has. A collection is told from one of the same name by its UUID.
+    ///
+    /// 1. The UUID is read, before the indexes are made: a collection that takes the place of this one
+    ///    meanwhile is found to be another the next time.
+    /// 2. If it is not the one whose indexes were seen, both indexes are made, which changes nothing
+    ///    where they are.
+    ///
+    /// # Errors
+    /// As [`Bucket::ensure_indexes`].
+    pub(super) async fn look_at_indexes(&self) -> Result<(), StoreError> {
+        let mut seen = self.indexes.lock().await;
+        let collection = self.chunks_uuid().await?; // 1
+        if seen.as_ref() != Some(&collection) {
+            *seen = None;
+            self.make_indexes().await?; // 2
+            *seen = Some(collection);
+        }
+        Ok(())
+    }
+
+    /// Has the next commit look at the indexes before it writes.
+    pub(super) async fn forget_indexes(&self) {
+        *self.indexes.lock().await = None;
+    }
+
+    /// The UUID of the collection of chunks; null if there is none.
+    async fn chunks_uuid(&self) -> Result<Bson, StoreError> {
+        let database = self.connection.database();
+        let list = doc! { "listCollections": 1, "filter": { "name": self.chunks().name() } };
+        let listed = self.bounded(async move { database.run_command(list).await });
+        let listed = listed.await.map_err(|err| error::of_read(&err))?;
+        let uuid = || {
+            let found = listed.get_document("cursor").ok()?.get_array("firstBatch");
+            let collection = found.ok()?.first()?.as_document()?;
+            collection.get_document("info").ok()?.get("uuid").cloned()
+        };
+        Ok(uuid().unwrap_or(Bson::Null))
+    }
+
+    /// Makes both indexes.
+    ///
+    /// `{files_id, n}` is unique: writing a chunk twice is then an error that tells us so, and
+    /// never a second chunk. Another driver may have made it without `unique`; it is converted.
+    async fn make_indexes(&self) -> Result<(), StoreError> {
+        let files = self.files();
+        let by_name = model(doc! { "filename": 1, "uploadDate": 1 }, false);
+        // This one only serves other drivers' searches by name.
+        match self
+            .bounded(async move { files.create_index(by_name).await })
             .await
-            .copied()
+        {
+            Err(err) if !error::is_index_conflict(&err) => {
+                return Err(error::of_read(&err));
+            }
+            _ => {}
+        }
+        let chunks = self.chunks();
+        let by_chunk = model(chunk_key(), true);
+        match self
+            .bounded(async move { chunks.create_index(by_chunk).await })
+            .await
+        {
+            Err(err) if error::is_index_conflict(&err) => self.make_unique().await,
+            made => made.map(|_| ()).map_err(|err| error::of_read(&err)),
+        }
     }
 
     /// Converts a plain `{files_id, n}` index into a unique one (collMod, MongoDB 6.0 and later).
@@ -71,7 +114,8 @@ impl Bucket {
     }
 }
 
-fn chunk_key() -> Document {
+/// The key of the unique index.
+pub(super) fn chunk_key() -> Document {
     doc! { "files_id": 1, "n": 1 }
 }
 

@@ -35,11 +35,11 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::BoxStream;
 use mongodb::Collection;
-use mongodb::bson::{RawDocumentBuf, doc};
+use mongodb::bson::{Bson, RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{ConnectionString, ReadPreference};
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::config::BucketConfig;
 use crate::file::{FileId, FileKey};
@@ -64,7 +64,8 @@ pub struct Bucket {
     budget: Arc<Semaphore>,
     /// The batches that are being read, and those of a moment ago.
     batches: Arc<Batches>,
-    indexes: Arc<OnceCell<()>>,
+    /// In which collection of chunks the indexes were seen: its UUID, or null.
+    indexes: Arc<Mutex<Option<Bson>>>,
     runtime: Handle,
 }
 
@@ -95,7 +96,7 @@ impl Bucket {
                 usize::try_from(config.bytes_in_flight).unwrap_or(Semaphore::MAX_PERMITS),
             )),
             batches: Arc::new(Batches::new(config.bytes_in_flight)),
-            indexes: Arc::new(OnceCell::new()),
+            indexes: Arc::default(),
             runtime: Handle::current(),
         })
     }
@@ -112,6 +113,12 @@ impl Bucket {
     fn near_chunks(&self) -> Collection<RawDocumentBuf> {
         self.connection
             .part("chunks", ReadPreference::Nearest { options: None })
+    }
+
+    /// How long MongoDB works on an operation at most: less than is waited for it, so that no second
+    /// try begins beside the first.
+    fn server_time(&self) -> Duration {
+        self.timeout * 4 / 5
     }
 
     /// Carries one operation to its end, and waits for it no longer than the configured time.
@@ -207,7 +214,7 @@ impl Store for Bucket {
             self.bounded(async move { database.run_command(doc! { "ping": 1 }).await })
                 .await
                 .map_err(|err| error::of_read(&err))?;
-            self.ensure_indexes().await
+            self.look_at_indexes().await
         }
         .boxed()
     }

@@ -176,11 +176,12 @@ impl Bucket {
         for n in there {
             let ours;
             (source, ours) = self.read_again(source, n).await?;
-            let chunks = self.chunks();
+            let (chunks, patience) = (self.chunks(), self.server_time());
             let stored = self
                 .bounded(async move {
                     chunks
                         .find_one(doc! { "files_id": files_id, "n": n })
+                        .max_time(patience)
                         .read_concern(ReadConcern::majority())
                         .await
                 })

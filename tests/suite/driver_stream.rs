@@ -76,7 +76,8 @@ fn a_second_write_makes_the_drivers_stream_destroy_the_file_and_ours_keep_it() {
 
     let mut site = Builder::without_log().start(&mongo);
     let ledger = Ledger::default();
-    for (seed, length) in [(1, 0), (2, 1), (3, CHUNK), (4, 3 * CHUNK), (5, 3_000_000)] {
+    let lengths = [0, 1, CHUNK, 3 * CHUNK, 3_000_000, 150 * CHUNK];
+    for (seed, length) in (1..).zip(lengths) {
         ledger.upload(&site.client(), seed, length);
     }
     site.wait_until_committed();
@@ -91,10 +92,35 @@ fn a_second_write_makes_the_drivers_stream_destroy_the_file_and_ours_keep_it() {
         )
         .unwrap();
     }
+    mongo.run(doc! { "profile": 2, "filter": { "appName": "gridspool" } });
     site.start_sidecar();
     site.wait_until_committed();
-    assert_eq!(site.status()["commit"]["committed_entries"], 5);
+    assert_eq!(site.status()["commit"]["committed_entries"], 6);
+    mongo.run(doc! { "profile": 0 });
     mongo.assert_holds_just(&ledger);
+    assert_no_sum_grows_with_its_file(&mongo);
+}
+
+/// Sizes were summed up, each time of no more chunks than MongoDB reads in a moment, and for no longer
+/// than somebody waits.
+fn assert_no_sum_grows_with_its_file(mongo: &Mongo) {
+    let sums = mongo.find("system.profile", doc! { "command.aggregate": "fs.chunks" });
+    let sums: Vec<_> = sums
+        .iter()
+        .map(|sum| sum.get_document("command").unwrap())
+        .filter(|sum| format!("{sum}").contains("$binarySize"))
+        .collect();
+    // Of 1, 1, 3 and 12 chunks, and of 150 in three slices: before and after the body is hashed.
+    assert_eq!(sums.len(), 2 * (4 + 3), "{sums:?}");
+    for sum in sums {
+        let stages = sum.get_array("pipeline").unwrap();
+        let matching = stages[0].as_document().unwrap().get_document("$match");
+        let range = matching.unwrap().get_document("n").unwrap();
+        let slice = range.get_i64("$lt").unwrap() - range.get_i64("$gte").unwrap();
+        assert!(slice <= 64, "{sum}");
+        let bound = sum.get("maxTimeMS").and_then(Bson::as_i32).unwrap();
+        assert!(bound < 10_000, "{sum}");
+    }
 }
 
 /// A site with one upload that the sidecar cannot commit yet, while the test can write.
@@ -258,4 +284,31 @@ fn doubled_chunks_of_old_forbid_commits_with_a_word_in_the_status_and_no_upload(
     site.wait_until_empty();
     assert!(mongo.is_chunk_index_unique());
     mongo.assert_holds_just(&ledger);
+}
+
+#[test]
+fn a_collection_that_takes_the_place_of_another_gets_its_unique_index_with_the_first_file() {
+    let mongo = Mongo::start();
+    let site = Builder::default()
+        .set("settled_grace_seconds", 0)
+        .start(&mongo);
+    site.client().upload(b"before");
+    site.wait_until_empty();
+    for (round, files) in [(1, 1), (2, 5)] {
+        mongo.hide_from_sidecars();
+        mongo.run(doc! { "dropDatabase": 1 });
+        let ledger = Ledger::default();
+        for file in 0..files {
+            ledger.upload(&site.client(), round * 10 + file, CHUNK + 1);
+        }
+        mongo.heal();
+        site.wait_until_empty();
+        assert!(mongo.is_chunk_index_unique());
+        mongo.assert_holds_just(&ledger);
+        ledger.assert_readable(&site.client());
+    }
+    // One that another driver made is seen soon, without any file.
+    mongo.run(doc! { "dropDatabase": 1 });
+    mongo.make_plain_chunk_index();
+    wait_until("the index is unique", || mongo.is_chunk_index_unique());
 }
