@@ -206,8 +206,10 @@ impl Record {
     /// What is wrong with it.
     pub(super) fn decode_any(bytes: &[u8]) -> Result<Self, String> {
         let line = checked_line(bytes)?;
-        let written: Written<'_> = serde_json::from_slice(line)
-            .map_err(|err| format!("the record is not valid: {err}"))?;
+        // serde_json does not look at names that it has no use for: this whole line is UTF-8, as JSON is.
+        let line = str::from_utf8(line).map_err(|err| format!("the record is not valid: {err}"))?;
+        let written: Written<'_> =
+            serde_json::from_str(line).map_err(|err| format!("the record is not valid: {err}"))?;
         if written.format != FORMAT {
             return Err(format!(
                 "the record has the unknown form {}",
@@ -366,6 +368,21 @@ pub(super) mod tests {
             );
         }
         assert!(Record::decode(record.id, &vec![0; bytes.len()]).is_err());
+    }
+
+    #[test]
+    fn a_record_that_is_not_utf8_in_what_nobody_reads_is_refused() {
+        let record = record();
+        let written = record.encode().unwrap();
+        let line = written.split(|&byte| byte == b'\n').next().unwrap();
+        let at = memchr::memmem::find(line, b"\"offset\"").unwrap();
+        let (before, behind) = line.split_at(at);
+        let with = |name: &[u8]| {
+            let line = [before, b"\"", name, b"\":1,", behind].concat();
+            Record::decode_any(&[&*line, check_line(&line).as_bytes()].concat())
+        };
+        assert_eq!(with(b"later"), Ok(record));
+        assert!(with(b"\xff").is_err());
     }
 
     #[test]
