@@ -4,7 +4,7 @@ use std::io;
 
 use super::adopt::at;
 use super::error::AdoptError;
-use super::index::{Index, Totals};
+use super::rooms::{Index, Totals};
 use super::{Journal, Room};
 use crate::file::FileId;
 

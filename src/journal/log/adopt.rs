@@ -8,7 +8,7 @@ use super::super::adopt::{Adopted, Draft, at};
 use super::super::answers::Seat;
 use super::super::entry::Record;
 use super::super::error::AdoptError;
-use super::super::index::{Place, Totals};
+use super::super::rooms::{Place, Totals};
 use super::queue::{Queued, Waiter};
 use super::{Journal, Position, frame};
 use crate::file::{FileId, Window};

@@ -11,7 +11,7 @@ use std::{io, mem, thread};
 use super::super::adopt::{Adopted, at};
 use super::super::entry::Record;
 use super::super::error::AdoptError;
-use super::super::index::{Place, Totals};
+use super::super::rooms::{Place, Totals};
 use super::frame::{self, Position};
 use super::{Journal, lock};
 use crate::file::FileId;

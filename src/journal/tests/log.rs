@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::disk::Fault;
 use super::scratch::{Scratch, bytes_of, committed, draft, id, room, sha256_of};
 use crate::file::FileId;
-use crate::journal::index::Place;
+use crate::journal::rooms::Place;
 use crate::journal::{Disk as _, Journal, LocalDisk, Look, Room, Settling, Work};
 
 pub(super) fn logging() -> Scratch {
