@@ -15,6 +15,9 @@
 //! | `deleted` | deleted by a caller | the store answers, and holds nothing of it |
 //! | `answered` | left, and answers a request that has a key; in few files | the time that keys are kept, the count of them |
 //! | `corrupt` | unreadable | an admin's hand |
+//!
+//! [`record`] is a part of the form that the journal moves to, where all records are
+//! frames in one log. It is whole and tested by itself; no operation uses it yet.
 
 mod admission;
 mod adopt;
@@ -31,6 +34,7 @@ mod lock;
 mod log;
 pub mod point;
 mod read;
+pub mod record;
 mod recovery;
 mod remove;
 mod rooms;

@@ -16,6 +16,7 @@ static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
         "target" => http::fuzz::target,
         "record" => journal::fuzz::record,
         "log" => journal::fuzz::log,
+        "kinds" => journal::record::fuzz::record,
         _ => panic!("no such target: {name:?}"),
     }
 });

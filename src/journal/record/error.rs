@@ -1,0 +1,18 @@
+//! Why a frame is no record.
+
+/// Why a frame is no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// A later version of this program wrote it: a start that meets it is refused, as it might hold a
+    /// promise.
+    #[error("the kind {kind} in its version {version} is unknown: a newer gridspool wrote it")]
+    Unknown {
+        /// Its kind.
+        kind: u8,
+        /// Its version.
+        version: u8,
+    },
+    /// Its bytes are none that this program writes.
+    #[error("the record is damaged: {0}")]
+    Damaged(&'static str),
+}

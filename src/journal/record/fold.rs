@@ -1,0 +1,73 @@
+//! The fold: an entry, and a change of it, make the entry that there is then.
+
+use super::bases::{Entry, State};
+use super::change::Change;
+use super::error::RecordError;
+
+const MISFIT: RecordError = RecordError::Damaged("a change that cannot be one of this entry");
+
+impl Entry {
+    /// The entry after a change; `None` if nothing is left of it.
+    ///
+    /// # Errors
+    /// When there can be no such change of it: nothing that this program does writes one.
+    pub fn fold(self, change: &Change) -> Result<Option<Self>, RecordError> {
+        match (self, change) {
+            (_, Change::Gone) => Ok(None),
+            (Self::File(mut file), change) => {
+                file.state = file.state.fold(change)?;
+                Ok(Some(Self::File(file)))
+            }
+            (
+                Self::Upload(mut upload),
+                &Change::Extent {
+                    number,
+                    length,
+                    lapses,
+                },
+            ) => {
+                grow(&mut upload.extents, number, length)?;
+                upload.lapses = lapses;
+                Ok(Some(Self::Upload(upload)))
+            }
+            (Self::Upload(_) | Self::Tombstone(_), _) => Err(MISFIT),
+        }
+    }
+}
+
+impl State {
+    fn fold(self, change: &Change) -> Result<Self, RecordError> {
+        match (self, change) {
+            // The store has it: it is not tried again.
+            (Self::Settled(_), _) | (_, Change::Extent { .. } | Change::Gone) => Err(MISFIT),
+            (_, Change::Deferred { due, why }) => Ok(Self::Deferred {
+                due: *due,
+                why: why.clone(),
+            }),
+            (_, Change::Held(why)) => Ok(Self::Held(why.clone())),
+            (_, Change::Waiting) => Ok(Self::Waiting),
+            (_, Change::Settled(settled)) => Ok(Self::Settled(*settled)),
+        }
+    }
+}
+
+/// Adds an extent to these, or makes the last one longer: an offset that was told never shrinks.
+///
+/// # Errors
+/// When it is neither, or when no file can be so long; nothing is changed then.
+pub(in crate::journal) fn grow(
+    extents: &mut Vec<u64>,
+    number: u32,
+    length: u64,
+) -> Result<(), RecordError> {
+    let number = usize::try_from(number).map_err(|_| MISFIT)?;
+    let count = extents.len();
+    let before: u64 = extents.iter().take(number).sum();
+    before.checked_add(length).ok_or(MISFIT)?;
+    match extents.get_mut(number) {
+        Some(last) if number + 1 == count && *last <= length => *last = length,
+        None if number == count => extents.push(length),
+        Some(_) | None => return Err(MISFIT),
+    }
+    Ok(())
+}

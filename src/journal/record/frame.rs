@@ -1,0 +1,257 @@
+//! A frame: the head that every record has, and the way between records and their bytes.
+
+use std::collections::HashSet;
+
+use super::bases::{Answered, Base, Entry, File, Form, Tombstone, Upload, sum};
+use super::bytes::{Reader, Writer};
+use super::change::{Change, LogTime, Settled, Why};
+use super::error::RecordError;
+use crate::file::FileId;
+
+const FILE: u8 = 1;
+const FORM: u8 = 2;
+const UPLOAD: u8 = 3;
+const TOMBSTONE: u8 = 4;
+const ANSWERS: u8 = 5;
+const DEFERRED: u8 = 16;
+const HELD: u8 = 17;
+const WAITING: u8 = 18;
+const SETTLED: u8 = 19;
+const EXTENT: u8 = 20;
+const GONE: u8 = 21;
+
+/// The only version of each kind so far.
+const VERSION: u8 = 1;
+
+/// One frame of the log, but for the places and checks that the log itself adds, and but for the
+/// bytes of inline bodies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The kind of the record.
+    pub kind: u8,
+    /// In which version.
+    pub version: u8,
+    /// [`Frame::MAY_SKIP`] and the like; other bits mean nothing yet.
+    pub flags: u16,
+    /// The entry; of several, the first.
+    pub id: FileId,
+    /// The bytes of the file, or of all files of a form.
+    pub length: u64,
+    /// When it is due, was settled, was deleted, or lapses: as its kind says; else 0.
+    pub moment: u64,
+    /// How many bytes each inline body has that follows the record.
+    pub body_lengths: Vec<u32>,
+    /// The rest, in the form of its kind.
+    pub record: Vec<u8>,
+}
+
+/// The meaning of a frame.
+#[expect(clippy::large_enum_variant, reason = "one is held at a time")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// All there is.
+    Base(Base),
+    /// News.
+    Change(Change),
+}
+
+impl Frame {
+    /// A reader that does not know the kind or version passes it over.
+    pub const MAY_SKIP: u16 = 1;
+    /// It is a base that was there before, copied forward.
+    pub const COPIED: u16 = 1 << 1;
+
+    /// The frame that says a change.
+    ///
+    /// # Errors
+    /// When a value is too long for its form.
+    pub fn change(id: FileId, change: &Change) -> Result<Self, RecordError> {
+        let mut writer = Writer::default();
+        change.write(&mut writer)?;
+        let kind = match change {
+            Change::Deferred { .. } => DEFERRED,
+            Change::Held(_) => HELD,
+            Change::Waiting => WAITING,
+            Change::Settled(_) => SETTLED,
+            Change::Extent { .. } => EXTENT,
+            Change::Gone => GONE,
+        };
+        Ok(Self {
+            moment: change.moment().0,
+            ..Self::new(kind, id, writer)
+        })
+    }
+
+    /// The frame that says all there is of one entry.
+    ///
+    /// # Errors
+    /// As [`Frame::change`].
+    pub fn entry(id: FileId, entry: &Entry) -> Result<Self, RecordError> {
+        let mut writer = Writer::default();
+        Ok(match entry {
+            Entry::File(file) => {
+                file.write(&mut writer)?;
+                Self {
+                    length: file.meta.length,
+                    moment: file.state.moment().0,
+                    body_lengths: file
+                        .body
+                        .inline_bytes(file.meta.length)?
+                        .into_iter()
+                        .collect(),
+                    ..Self::new(FILE, id, writer)
+                }
+            }
+            Entry::Upload(upload) => {
+                upload.write(&mut writer)?;
+                Self {
+                    length: upload.length()?,
+                    moment: upload.lapses.0,
+                    ..Self::new(UPLOAD, id, writer)
+                }
+            }
+            Entry::Tombstone(tombstone) => {
+                tombstone.write(&mut writer)?;
+                let meta = tombstone.answered.as_ref().map(|(_, meta)| meta);
+                Self {
+                    length: meta.map_or(0, |meta| meta.length),
+                    moment: tombstone.at.0,
+                    ..Self::new(TOMBSTONE, id, writer)
+                }
+            }
+        })
+    }
+
+    /// The frame that says all there is of the files of a form.
+    ///
+    /// # Errors
+    /// As [`Frame::change`], and when it has no files, or one twice.
+    pub fn form(form: &Form) -> Result<Self, RecordError> {
+        let mut writer = Writer::default();
+        form.write(&mut writer)?;
+        let (id, length, body_lengths) = totals(form)?;
+        Ok(Self {
+            length,
+            body_lengths,
+            ..Self::new(FORM, id, writer)
+        })
+    }
+
+    /// The frame that keeps answers.
+    ///
+    /// # Errors
+    /// As [`Frame::change`], and when there are none.
+    pub fn answers(answers: &[Answered]) -> Result<Self, RecordError> {
+        let first = answers.first().ok_or(EMPTY)?;
+        let mut writer = Writer::default();
+        writer.list(answers, |writer, answered| answered.write(writer))?;
+        Ok(Self::new(ANSWERS, first.id, writer))
+    }
+
+    fn new(kind: u8, id: FileId, writer: Writer) -> Self {
+        Self {
+            kind,
+            version: VERSION,
+            flags: 0,
+            id,
+            length: 0,
+            moment: 0,
+            body_lengths: Vec::new(),
+            record: writer.finish(),
+        }
+    }
+
+    /// Reads its meaning; `None` if this program does not know it, and need not.
+    ///
+    /// # Errors
+    /// When it does not know and has to, or when the record is damaged.
+    pub fn read(&self) -> Result<Option<Record>, RecordError> {
+        let (kind, version) = (self.kind, self.version);
+        let is_known = matches!(kind, FILE..=ANSWERS | DEFERRED..=GONE) && version == VERSION;
+        if !is_known {
+            let unknown = RecordError::Unknown { kind, version };
+            return if self.flags & Self::MAY_SKIP != 0 {
+                Ok(None)
+            } else {
+                Err(unknown)
+            };
+        }
+        let record = self.read_known()?;
+        // The head must be the one that goes with the record: what it tells is read without that.
+        let own = record.frame(self.id)?;
+        let is_own = (self.id, self.length, self.moment) == (own.id, own.length, own.moment)
+            && self.body_lengths == own.body_lengths;
+        if is_own {
+            Ok(Some(record))
+        } else {
+            Err(RecordError::Damaged("the head is of another record"))
+        }
+    }
+
+    fn read_known(&self) -> Result<Record, RecordError> {
+        let mut reader = Reader::new(&self.record);
+        let (length, moment) = (self.length, LogTime(self.moment));
+        let entry = |entry| Record::Base(Base::Entry(entry));
+        let record = match self.kind {
+            FILE => entry(Entry::File(File::read(&mut reader, length, moment)?)),
+            FORM => Record::Base(Base::Form(Form::read(&mut reader)?)),
+            UPLOAD => entry(Entry::Upload(Upload::read(&mut reader, moment)?)),
+            TOMBSTONE => entry(Entry::Tombstone(Tombstone::read(
+                &mut reader,
+                length,
+                moment,
+            )?)),
+            ANSWERS => Record::Base(Base::Answers(reader.list(Answered::read)?)),
+            DEFERRED => Record::Change(Change::Deferred {
+                due: moment,
+                why: Why::read(&mut reader)?,
+            }),
+            HELD => Record::Change(Change::Held(Why::read(&mut reader)?)),
+            WAITING => Record::Change(Change::Waiting),
+            SETTLED => Record::Change(Change::Settled(Settled {
+                at: moment,
+                sha256: reader.digest()?,
+            })),
+            EXTENT => Record::Change(Change::Extent {
+                number: reader.number32()?,
+                length: reader.number64()?,
+                lapses: moment,
+            }),
+            _ => Record::Change(Change::Gone),
+        };
+        reader.finish()?;
+        Ok(record)
+    }
+}
+
+impl Record {
+    /// The frame that says this of an entry.
+    ///
+    /// # Errors
+    /// As [`Frame::change`].
+    pub fn frame(&self, id: FileId) -> Result<Frame, RecordError> {
+        match self {
+            Self::Base(Base::Entry(entry)) => Frame::entry(id, entry),
+            Self::Base(Base::Form(form)) => Frame::form(form),
+            Self::Base(Base::Answers(answers)) => Frame::answers(answers),
+            Self::Change(change) => Frame::change(id, change),
+        }
+    }
+}
+
+const EMPTY: RecordError = RecordError::Damaged("a list of nothing");
+
+/// The first id, all bytes, and those of each inline body.
+fn totals(form: &Form) -> Result<(FileId, u64, Vec<u32>), RecordError> {
+    let first = form.parts.first().ok_or(EMPTY)?;
+    let mut ids = HashSet::new();
+    if !form.parts.iter().all(|part| ids.insert(part.id)) {
+        return Err(RecordError::Damaged("a form has a file twice"));
+    }
+    let lengths = form.parts.iter().map(|part| part.length);
+    let mut body_lengths = Vec::new();
+    for part in &form.parts {
+        body_lengths.extend(part.body.inline_bytes(part.length)?);
+    }
+    Ok((first.id, sum(lengths)?, body_lengths))
+}

@@ -1,0 +1,267 @@
+//! The bytes of bases: what of each stands in its record, and in which order.
+//!
+//! A frame's head tells id, length and one moment: a record does not repeat them.
+
+use super::bases::{Answered, Body, File, Form, Part, State, Subject, Tombstone, Upload, sum};
+use super::bytes::{Reader, Writer};
+use super::change::{LogTime, Settled, Why};
+use super::description::{
+    read_answer, read_meta, read_metadata, read_names, read_request, write_answer, write_meta,
+    write_metadata, write_names, write_request,
+};
+use super::error::RecordError;
+use crate::file::UnixMillis;
+use crate::store::Sha256;
+
+type Read<T> = Result<T, RecordError>;
+type Written = Result<(), RecordError>;
+
+const WAITING: u8 = 0;
+const DEFERRED: u8 = 1;
+const HELD: u8 = 2;
+const SETTLED: u8 = 3;
+
+const INLINE: u8 = 0;
+const LINKED: u8 = 1;
+const EXTENTS: u8 = 2;
+
+impl State {
+    pub(super) fn moment(&self) -> LogTime {
+        match self {
+            Self::Deferred { due, .. } => *due,
+            Self::Settled(settled) => settled.at,
+            Self::Waiting | Self::Held(_) => LogTime(0),
+        }
+    }
+
+    fn write(&self, writer: &mut Writer) -> Written {
+        match self {
+            Self::Waiting => writer.byte(WAITING),
+            Self::Deferred { why, .. } => {
+                writer.byte(DEFERRED);
+                why.write(writer)?;
+            }
+            Self::Held(why) => {
+                writer.byte(HELD);
+                why.write(writer)?;
+            }
+            Self::Settled(settled) => {
+                writer.byte(SETTLED);
+                writer.digest(settled.sha256);
+            }
+        }
+        Ok(())
+    }
+
+    fn read(reader: &mut Reader<'_>, moment: LogTime) -> Read<Self> {
+        let state = match reader.byte()? {
+            WAITING => Self::Waiting,
+            DEFERRED => Self::Deferred {
+                due: moment,
+                why: Why::read(reader)?,
+            },
+            HELD => Self::Held(Why::read(reader)?),
+            SETTLED => Self::Settled(Settled {
+                at: moment,
+                sha256: reader.digest()?,
+            }),
+            _ => return Err(RecordError::Damaged("no such state")),
+        };
+        if state.moment() == moment {
+            Ok(state)
+        } else {
+            Err(RecordError::Damaged("a moment of nothing"))
+        }
+    }
+}
+
+impl Body {
+    fn write(&self, writer: &mut Writer) -> Written {
+        match self {
+            Self::Inline => writer.byte(INLINE),
+            Self::Linked { offset } => {
+                writer.byte(LINKED);
+                writer.number64(*offset);
+            }
+            Self::Extents(lengths) => {
+                writer.byte(EXTENTS);
+                write_extents(writer, lengths)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(reader: &mut Reader<'_>, length: u64) -> Read<Self> {
+        match reader.byte()? {
+            INLINE => Ok(Self::Inline),
+            LINKED => {
+                let offset = reader.number64()?;
+                sum([offset, length].into_iter())?;
+                Ok(Self::Linked { offset })
+            }
+            EXTENTS => {
+                let lengths = reader.list(Reader::number64)?;
+                if sum(lengths.iter().copied())? == length {
+                    Ok(Self::Extents(lengths))
+                } else {
+                    Err(RecordError::Damaged("its extents have another length"))
+                }
+            }
+            _ => Err(RecordError::Damaged("no such body")),
+        }
+    }
+}
+
+impl File {
+    pub(super) fn write(&self, writer: &mut Writer) -> Written {
+        write_meta(writer, &self.meta)?;
+        self.body.write(writer)?;
+        write_stated(writer, self.stated)?;
+        writer.number64(self.subject.0);
+        writer.optional(self.answer.as_ref(), |writer, answer| {
+            write_answer(writer, answer);
+            Ok(())
+        })?;
+        self.state.write(writer)
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>, length: u64, moment: LogTime) -> Read<Self> {
+        Ok(Self {
+            meta: read_meta(reader, length)?,
+            body: Body::read(reader, length)?,
+            stated: reader.optional(Reader::digest)?,
+            subject: Subject(reader.number64()?),
+            answer: reader.optional(read_answer)?,
+            state: State::read(reader, moment)?,
+        })
+    }
+}
+
+impl Form {
+    pub(super) fn write(&self, writer: &mut Writer) -> Written {
+        write_metadata(writer, &self.metadata)?;
+        writer.number64(self.uploaded.0);
+        writer.number64(self.subject.0);
+        writer.optional(self.request.as_ref(), |writer, request| {
+            write_request(writer, request);
+            Ok(())
+        })?;
+        writer.list(&self.parts, |writer, part| {
+            writer.id(part.id);
+            write_names(writer, &part.filename, &part.content_type)?;
+            writer.number64(part.length);
+            part.body.write(writer)?;
+            write_stated(writer, part.stated)
+        })
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Read<Self> {
+        Ok(Self {
+            metadata: read_metadata(reader)?,
+            uploaded: UnixMillis(reader.number64()?),
+            subject: Subject(reader.number64()?),
+            request: reader.optional(read_request)?,
+            parts: reader.list(|reader| {
+                let id = reader.id()?;
+                let (filename, content_type) = read_names(reader)?;
+                let length = reader.number64()?;
+                Ok(Part {
+                    id,
+                    filename,
+                    content_type,
+                    length,
+                    body: Body::read(reader, length)?,
+                    stated: reader.optional(Reader::digest)?,
+                })
+            })?,
+        })
+    }
+}
+
+impl Upload {
+    pub(super) fn write(&self, writer: &mut Writer) -> Written {
+        write_names(writer, &self.filename, &self.content_type)?;
+        write_metadata(writer, &self.metadata)?;
+        writer.number64(self.begun.0);
+        writer.optional(self.declared.as_ref(), |writer, declared| {
+            writer.number64(*declared);
+            Ok(())
+        })?;
+        writer.number64(self.subject.0);
+        writer.optional(self.answer.as_ref(), |writer, answer| {
+            write_answer(writer, answer);
+            Ok(())
+        })?;
+        write_extents(writer, &self.extents)
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>, lapses: LogTime) -> Read<Self> {
+        let (filename, content_type) = read_names(reader)?;
+        Ok(Self {
+            filename,
+            content_type,
+            metadata: read_metadata(reader)?,
+            begun: UnixMillis(reader.number64()?),
+            declared: reader.optional(Reader::number64)?,
+            lapses,
+            subject: Subject(reader.number64()?),
+            answer: reader.optional(read_answer)?,
+            extents: reader.list(Reader::number64)?,
+        })
+    }
+}
+
+impl Tombstone {
+    pub(super) fn write(&self, writer: &mut Writer) -> Written {
+        writer.byte(u8::from(self.may_be_stored));
+        writer.optional(self.answered.as_ref(), |writer, (answer, meta)| {
+            write_answer(writer, answer);
+            write_meta(writer, meta)
+        })
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>, length: u64, at: LogTime) -> Read<Self> {
+        Ok(Self {
+            at,
+            may_be_stored: reader.flag()?,
+            answered: reader
+                .optional(|reader| Ok((read_answer(reader)?, read_meta(reader, length)?)))?,
+        })
+    }
+}
+
+impl Answered {
+    pub(super) fn write(&self, writer: &mut Writer) -> Written {
+        writer.id(self.id);
+        writer.number64(self.meta.length);
+        write_meta(writer, &self.meta)?;
+        write_answer(writer, &self.answer);
+        writer.byte(u8::from(self.is_deleted));
+        Ok(())
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Read<Self> {
+        let id = reader.id()?;
+        let length = reader.number64()?;
+        Ok(Self {
+            id,
+            meta: read_meta(reader, length)?,
+            answer: read_answer(reader)?,
+            is_deleted: reader.flag()?,
+        })
+    }
+}
+
+fn write_extents(writer: &mut Writer, lengths: &[u64]) -> Written {
+    writer.list(lengths, |writer, length| {
+        writer.number64(*length);
+        Ok(())
+    })
+}
+
+fn write_stated(writer: &mut Writer, stated: Option<Sha256>) -> Written {
+    writer.optional(stated.as_ref(), |writer, stated| {
+        writer.digest(*stated);
+        Ok(())
+    })
+}

@@ -1,0 +1,107 @@
+//! Records for tests.
+
+use super::super::*;
+use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::store::Sha256;
+
+pub(in crate::journal) fn id(number: u8) -> FileId {
+    FileId::from_bytes([number; FileId::BYTES])
+}
+
+pub(super) fn metadata() -> Metadata {
+    let mut metadata = Metadata::default();
+    for (name, text) in [("caption \"1\"", "Grüße\n"), ("tag", "b"), ("tag", "a")] {
+        metadata.add(name.to_owned(), text.to_owned()).unwrap();
+    }
+    metadata
+}
+
+pub(super) fn meta(length: u64) -> FileMeta {
+    FileMeta {
+        filename: FileName::from_claim("größe \"1\".txt").unwrap(),
+        content_type: MediaType::parse("text/plain; charset=utf-8").unwrap(),
+        length,
+        uploaded: UnixMillis(1_700_000_000_123),
+        metadata: metadata(),
+        revision: None,
+    }
+}
+
+pub(super) fn request() -> KeyedRequest {
+    KeyedRequest {
+        key: Sha256([1; 32]),
+        content: Sha256([2; 32]),
+        sender: Subject(0x123),
+    }
+}
+
+pub(super) fn answer() -> Answer {
+    Answer {
+        request: request(),
+        part: PartOf {
+            first: id(6),
+            position: 1,
+            files: 3,
+        },
+    }
+}
+
+pub(super) fn why() -> Why {
+    Why {
+        attempts: 3,
+        reason: "because".to_owned(),
+    }
+}
+
+pub(super) fn settled() -> Settled {
+    Settled {
+        at: LogTime(77),
+        sha256: Sha256([9; 32]),
+    }
+}
+
+/// A file of so many bytes in the frame.
+pub(in crate::journal) fn file(length: u64) -> File {
+    File {
+        meta: meta(length),
+        body: Body::Inline,
+        stated: Some(Sha256([7; 32])),
+        subject: Subject(5),
+        answer: Some(answer()),
+        state: State::Waiting,
+    }
+}
+
+/// A form of files that are linked.
+pub(in crate::journal) fn form(ids: &[FileId]) -> Form {
+    let parts = ids.iter().zip(0_u64..).map(|(&id, number)| Part {
+        id,
+        filename: FileName::of_id(id),
+        content_type: MediaType::octet_stream(),
+        length: number,
+        body: Body::Linked { offset: number * 3 },
+        stated: None,
+    });
+    Form {
+        metadata: metadata(),
+        uploaded: UnixMillis(5),
+        subject: Subject(9),
+        request: Some(request()),
+        parts: parts.collect(),
+    }
+}
+
+/// An upload with these extents.
+pub(in crate::journal) fn upload(extents: &[u64]) -> Upload {
+    Upload {
+        filename: FileName::from_claim("a").unwrap(),
+        content_type: MediaType::octet_stream(),
+        metadata: metadata(),
+        begun: UnixMillis(4),
+        declared: Some(1 << 40),
+        lapses: LogTime(99),
+        subject: Subject(5),
+        answer: None,
+        extents: extents.to_vec(),
+    }
+}
