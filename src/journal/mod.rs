@@ -16,8 +16,8 @@
 //! | `answered` | left, and answers a request that has a key; in few files | the time that keys are kept, the count of them |
 //! | `corrupt` | unreadable | an admin's hand |
 //!
-//! [`record`] is a part of the form that the journal moves to, where all records are
-//! frames in one log. It is whole and tested by itself; no operation uses it yet.
+//! [`record`] and [`index`] are parts of the form that the journal moves to, where all records are
+//! frames in one log. They are whole and tested by themselves; no operation uses them yet.
 
 mod admission;
 mod adopt;
@@ -27,6 +27,7 @@ mod disk;
 mod entry;
 mod error;
 mod form;
+pub mod index;
 mod inspect;
 mod layout;
 mod levels;

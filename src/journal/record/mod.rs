@@ -54,4 +54,5 @@ pub use bases::{
 };
 pub use change::{Change, LogTime, Settled, Why};
 pub use error::RecordError;
+pub(super) use fold::grow;
 pub use frame::{Frame, Record};

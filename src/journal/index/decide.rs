@@ -1,0 +1,245 @@
+//! Steps of entries: each is decided, marked in the slot and queued at once, or refused.
+
+use super::Index;
+use super::marks::{Effect, Mark};
+use super::queue::{Decided, Queue, Refused, Ticket, Wait};
+use super::reading::Reading;
+use super::slot::{Flags, Phase, Slot};
+use crate::file::{FileId, FileMeta};
+use crate::journal::record::{
+    Answer, Change, Entry, File, Form, Frame, LogTime, RecordError, Settled, Subject, Tombstone,
+    Upload, Why,
+};
+
+impl Index {
+    /// A file comes. Its body, if it is linked, is durable already.
+    ///
+    /// # Errors
+    /// [`Refused`], also when there is such an entry.
+    pub fn adopt(
+        &mut self,
+        id: FileId,
+        file: File,
+        bodies: Vec<Vec<u8>>,
+        queue: &mut impl Queue,
+    ) -> Decided {
+        let slot = coming(id, file.meta.length, file.subject, file.answer.is_some());
+        let frame = Frame::entry(id, &Entry::File(file))?;
+        self.come(vec![(slot, WAITING)], frame, bodies, queue)
+    }
+
+    /// The files of a form come: all of them, or none.
+    ///
+    /// # Errors
+    /// [`Refused`], also when there is such an entry.
+    pub fn adopt_form(
+        &mut self,
+        form: &Form,
+        bodies: Vec<Vec<u8>>,
+        queue: &mut impl Queue,
+    ) -> Decided {
+        let is_keyed = form.request.is_some();
+        let parts = form.parts.iter();
+        let slots = parts.map(|part| {
+            (
+                coming(part.id, part.length, form.subject, is_keyed),
+                WAITING,
+            )
+        });
+        self.come(slots.collect(), Frame::form(form)?, bodies, queue)
+    }
+
+    /// An attempt to commit it failed by its own fault; the next is due at a time.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn defer(&mut self, id: FileId, due: LogTime, why: Why, queue: &mut impl Queue) -> Decided {
+        self.change(id, &Change::Deferred { due, why }, PROMISED, queue)
+    }
+
+    /// It waits for an admin from now on.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn hold(&mut self, id: FileId, why: Why, queue: &mut impl Queue) -> Decided {
+        self.change(id, &Change::Held(why), PROMISED, queue)
+    }
+
+    /// It is due now, as if it had never failed.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn retry(&mut self, id: FileId, queue: &mut impl Queue) -> Decided {
+        let put_off = &[Phase::Deferred, Phase::Held];
+        self.change(id, &Change::Waiting, put_off, queue)
+    }
+
+    /// The store has it, by a proof.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn settle(&mut self, id: FileId, settled: Settled, queue: &mut impl Queue) -> Decided {
+        self.change(id, &Change::Settled(settled), PROMISED, queue)
+    }
+
+    /// It is deleted. `answered` is what it answers, if that has a key.
+    ///
+    /// # Errors
+    /// [`Refused`]; [`Phase::Deleted`] says that this is durable already.
+    pub fn delete(
+        &mut self,
+        id: FileId,
+        at: LogTime,
+        answered: Option<(Answer, FileMeta)>,
+        queue: &mut impl Queue,
+    ) -> Decided {
+        let slot = self.free(id)?;
+        if slot.flags.has(Flags::LEAVING) {
+            return Err(Refused::Wait(Wait::Leaving));
+        }
+        if slot.phase == Phase::Deleted {
+            return Err(Refused::Is(slot.phase));
+        }
+        let length = answered.as_ref().map_or(0, |(_, meta)| meta.length);
+        let tombstone = Entry::Tombstone(Tombstone {
+            at,
+            may_be_stored: slot.flags.has(Flags::BEGUN),
+            answered,
+        });
+        let frame = Frame::entry(id, &tombstone)?;
+        self.queue(id, frame, Vec::new(), Effect::Delete { length }, queue)
+    }
+
+    /// Nothing is left of an entry that was deleted, or that was taken to leave: that its body is
+    /// unlinked is durable, of a deleted one the store has nothing, and if it has a key, what it answers
+    /// is kept.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn gone(&mut self, id: FileId, queue: &mut impl Queue) -> Decided {
+        let slot = self.free(id)?;
+        if slot.phase != Phase::Deleted && !slot.flags.has(Flags::LEAVING) {
+            return Err(Refused::Is(slot.phase));
+        }
+        let frame = Frame::change(id, &Change::Gone)?;
+        self.queue(id, frame, Vec::new(), Effect::Gone, queue)
+    }
+
+    /// Copies an entry forward as it is now, with its inline bodies.
+    ///
+    /// # Errors
+    /// [`Refused::Moved`] when it is not any more as it was read, and the others.
+    pub fn copy(
+        &mut self,
+        reading: Reading,
+        bodies: Vec<Vec<u8>>,
+        queue: &mut impl Queue,
+    ) -> Decided {
+        let slot = self.free(reading.id)?;
+        if (slot.base, slot.change.if_any()) != (reading.base, reading.change) {
+            return Err(Refused::Moved);
+        }
+        let (id, lapses) = (reading.id, slot.due);
+        let entry = match reading.entry {
+            Entry::Upload(upload) => Entry::Upload(Upload {
+                extents: self.extents.get(&id).cloned().unwrap_or_default(),
+                lapses,
+                ..upload
+            }),
+            entry @ (Entry::File(_) | Entry::Tombstone(_)) => entry,
+        };
+        let mut frame = Frame::entry(id, &entry)?;
+        frame.flags |= Frame::COPIED;
+        self.queue(id, frame, bodies, Effect::Copy, queue)
+    }
+
+    fn change(
+        &mut self,
+        id: FileId,
+        change: &Change,
+        from: &[Phase],
+        queue: &mut impl Queue,
+    ) -> Decided {
+        let slot = self.free(id)?;
+        if !from.contains(&slot.phase) {
+            return Err(Refused::Is(slot.phase));
+        }
+        let effect = Effect::of(change);
+        self.queue(id, Frame::change(id, change)?, Vec::new(), effect, queue)
+    }
+
+    /// The slot of an entry that has no step under way.
+    pub(super) fn free(&self, id: FileId) -> Result<&Slot, Refused> {
+        let slot = self.slot(id).ok_or(Refused::Absent)?;
+        match self.marked.get(&id) {
+            Some(&ticket) => Err(Refused::Wait(Wait::Frame(ticket))),
+            None => Ok(slot),
+        }
+    }
+
+    pub(super) fn come(
+        &mut self,
+        slots: Vec<(Slot, (Phase, LogTime))>,
+        frame: Frame,
+        bodies: Vec<Vec<u8>>,
+        queue: &mut impl Queue,
+    ) -> Decided {
+        check(&frame, &bodies)?;
+        if let Some(known) = slots.iter().find_map(|(slot, _)| self.slot(slot.id)) {
+            return Err(Refused::Is(known.phase));
+        }
+        let ticket = self.push(frame, bodies, queue)?;
+        for (slot, (phase, due)) in slots {
+            self.insert(slot);
+            self.mark(slot.id, ticket, Effect::Come { phase, due });
+        }
+        Ok(ticket)
+    }
+
+    pub(super) fn queue(
+        &mut self,
+        id: FileId,
+        frame: Frame,
+        bodies: Vec<Vec<u8>>,
+        effect: Effect,
+        queue: &mut impl Queue,
+    ) -> Decided {
+        check(&frame, &bodies)?;
+        let ticket = self.push(frame, bodies, queue)?;
+        self.mark(id, ticket, effect);
+        Ok(ticket)
+    }
+
+    fn push(&mut self, frame: Frame, bodies: Vec<Vec<u8>>, queue: &mut impl Queue) -> Decided {
+        let ticket = self.last_ticket.next();
+        queue.push(frame, bodies, ticket)?;
+        self.last_ticket = ticket;
+        Ok(ticket)
+    }
+
+    fn mark(&mut self, id: FileId, ticket: Ticket, effect: Effect) {
+        let marks = self.marks.entry(ticket).or_default();
+        marks.push(Mark { id, effect });
+        self.marked.insert(id, ticket);
+    }
+}
+
+const PROMISED: &[Phase] = &[Phase::Waiting, Phase::Deferred, Phase::Held];
+
+const WAITING: (Phase, LogTime) = (Phase::Waiting, LogTime(0));
+
+pub(super) fn coming(id: FileId, length: u64, subject: Subject, is_keyed: bool) -> Slot {
+    let mut slot = Slot::new(id, Phase::Coming, length, subject);
+    slot.flags.set(Flags::KEYED, is_keyed);
+    slot
+}
+
+/// The bodies are those that the frame says.
+fn check(frame: &Frame, bodies: &[Vec<u8>]) -> Result<(), Refused> {
+    let lengths = bodies.iter().map(|body| u32::try_from(body.len()));
+    if lengths.eq(frame.body_lengths.iter().map(|&length| Ok(length))) {
+        Ok(())
+    } else {
+        Err(RecordError::Damaged("inline bodies of other lengths").into())
+    }
+}

@@ -1,0 +1,190 @@
+//! Changes under way, and their effects on the slots when a queued frame is synced or has failed.
+
+use super::Index;
+use super::queue::Ticket;
+use super::slot::{Flags, Phase, Place, Slot};
+use crate::file::FileId;
+use crate::journal::record::{Change, LogTime};
+
+/// The change of one entry that a queued frame makes.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) id: FileId,
+    pub(super) effect: Effect,
+}
+
+/// The effect of a frame on its slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    Come {
+        phase: Phase,
+        due: LogTime,
+    },
+    Copy,
+    Complete,
+    Delete {
+        length: u64,
+    },
+    Deferred {
+        due: LogTime,
+        attempts: u16,
+    },
+    Held {
+        attempts: u16,
+    },
+    Waiting,
+    Settled {
+        at: LogTime,
+    },
+    /// All extents as they are then, and how many bytes there are more.
+    Extent {
+        bytes: u64,
+        extents: Vec<u64>,
+        lapses: LogTime,
+    },
+    Gone,
+}
+
+impl Effect {
+    /// The effect of a change of a file. (Extents need to know those before: see [`Index::extend`].)
+    pub(super) fn of(change: &Change) -> Self {
+        match change {
+            Change::Deferred { due, why } => Self::Deferred {
+                due: *due,
+                attempts: why.attempts,
+            },
+            Change::Held(why) => Self::Held {
+                attempts: why.attempts,
+            },
+            Change::Settled(settled) => Self::Settled { at: settled.at },
+            Change::Waiting => Self::Waiting,
+            Change::Gone | Change::Extent { .. } => Self::Gone,
+        }
+    }
+}
+
+impl Index {
+    /// A frame is on the disk for good, in this segment: what it says is true now. In whatever order
+    /// this is told of frames of different entries.
+    pub fn synced(&mut self, ticket: Ticket, segment: u64, place: Place) {
+        self.segments.learn(segment, place);
+        for mark in self.marks.remove(&ticket).unwrap_or_default() {
+            self.marked.remove(&mark.id);
+            if let Some(number) = self.number(mark.id) {
+                if let Effect::Extent { bytes, .. } = mark.effect {
+                    // The slot counts it from here on.
+                    self.unreserve(mark.id, bytes);
+                }
+                self.apply(number, mark.effect, place);
+            }
+        }
+        // One that was queued before, and of which nobody has told yet, may be in an earlier segment.
+        let first = self.marks.first_key_value();
+        if first.is_none_or(|(&first, _)| first > ticket) {
+            self.segments.reached(segment);
+        }
+    }
+
+    /// A frame will never be on the disk: nothing that it says has happened.
+    pub fn failed(&mut self, ticket: Ticket) {
+        for mark in self.marks.remove(&ticket).unwrap_or_default() {
+            self.marked.remove(&mark.id);
+            match mark.effect {
+                Effect::Come { .. } => {
+                    if let Some(number) = self.number(mark.id) {
+                        self.remove(number);
+                    }
+                }
+                Effect::Extent { bytes, .. } => self.unreserve(mark.id, bytes),
+                Effect::Copy
+                | Effect::Complete
+                | Effect::Delete { .. }
+                | Effect::Deferred { .. }
+                | Effect::Held { .. }
+                | Effect::Waiting
+                | Effect::Settled { .. }
+                | Effect::Gone => {}
+            }
+        }
+    }
+
+    fn unreserve(&mut self, id: FileId, bytes: u64) {
+        if let Some(subject) = self.slot(id).map(|slot| slot.subject) {
+            self.subjects.subtract(subject, bytes);
+        }
+    }
+
+    /// A frame at this place has this effect.
+    pub(super) fn apply(&mut self, number: u32, effect: Effect, place: Place) {
+        let rebase = |slot: &mut Slot| {
+            slot.base = place;
+            slot.change = Place::NOWHERE;
+        };
+        let change = |slot: &mut Slot, phase, due, attempts| {
+            slot.change = place;
+            slot.phase = phase;
+            slot.due = due;
+            slot.attempts = attempts;
+        };
+        match effect {
+            Effect::Come { phase, due } => self.edit(number, |slot| {
+                rebase(slot);
+                slot.phase = phase;
+                slot.due = due;
+            }),
+            Effect::Copy => self.edit(number, rebase),
+            Effect::Complete => {
+                self.forget_extents(number);
+                self.edit(number, |slot| {
+                    rebase(slot);
+                    slot.phase = Phase::Waiting;
+                    slot.due = LogTime(0);
+                });
+            }
+            Effect::Delete { length } => {
+                self.forget_extents(number);
+                self.edit(number, |slot| {
+                    rebase(slot);
+                    slot.phase = Phase::Deleted;
+                    slot.due = LogTime(0);
+                    slot.attempts = 0;
+                    slot.length = length;
+                });
+            }
+            Effect::Deferred { due, attempts } => self.edit(number, |slot| {
+                change(slot, Phase::Deferred, due, attempts);
+            }),
+            Effect::Held { attempts } => self.edit(number, |slot| {
+                change(slot, Phase::Held, LogTime(0), attempts);
+            }),
+            Effect::Waiting => self.edit(number, |slot| {
+                change(slot, Phase::Waiting, LogTime(0), 0);
+            }),
+            Effect::Settled { at } => self.edit(number, |slot| {
+                change(slot, Phase::Settled, at, 0);
+                slot.flags.set(Flags::BEGUN, true);
+            }),
+            Effect::Extent {
+                bytes,
+                extents,
+                lapses,
+            } => {
+                if let Some(id) = self.slots.get(number).map(|slot| slot.id) {
+                    self.extents.insert(id, extents);
+                }
+                self.edit(number, |slot| {
+                    slot.change = place;
+                    slot.due = lapses;
+                    slot.length = slot.length.saturating_add(bytes);
+                });
+            }
+            Effect::Gone => self.remove(number),
+        }
+    }
+
+    fn forget_extents(&mut self, number: u32) {
+        if let Some(slot) = self.slots.get(number) {
+            self.extents.remove(&slot.id);
+        }
+    }
+}

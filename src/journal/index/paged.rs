@@ -1,0 +1,66 @@
+//! A list that grows and shrinks page by page: no element is copied when it grows, and no page is kept
+//! that holds nothing.
+
+/// Elements in a page.
+const PAGE: usize = 2048;
+
+#[derive(Debug)]
+pub(super) struct Paged<T> {
+    pages: Vec<Vec<T>>,
+}
+
+impl<T> Default for Paged<T> {
+    fn default() -> Self {
+        Self { pages: Vec::new() }
+    }
+}
+
+impl<T> Paged<T> {
+    pub(super) fn len(&self) -> usize {
+        let full = self.pages.len().saturating_sub(1) * PAGE;
+        full + self.pages.last().map_or(0, Vec::len)
+    }
+
+    pub(super) fn get(&self, at: u32) -> Option<&T> {
+        let at = usize::try_from(at).ok()?;
+        self.pages.get(at / PAGE)?.get(at % PAGE)
+    }
+
+    pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        let at = usize::try_from(at).ok()?;
+        self.pages.get_mut(at / PAGE)?.get_mut(at % PAGE)
+    }
+
+    pub(super) fn push(&mut self, element: T) {
+        if self.pages.last().is_none_or(|page| page.len() == PAGE) {
+            self.pages.push(Vec::with_capacity(PAGE));
+        }
+        if let Some(page) = self.pages.last_mut() {
+            page.push(element);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let page = self.pages.last_mut()?;
+        let element = page.pop();
+        if page.is_empty() {
+            self.pages.pop();
+        }
+        // The list of pages itself: eight bytes of each that there ever were at once.
+        if self.pages.len() * 4 < self.pages.capacity() {
+            self.pages.shrink_to(self.pages.len() * 2);
+        }
+        element
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pages.iter().flatten()
+    }
+
+    /// Bytes of memory that it takes, and took for a moment when the list of pages grew.
+    pub(super) fn bytes(&self) -> usize {
+        let lists = self.pages.capacity() * size_of::<Vec<T>>();
+        self.pages.len() * PAGE * size_of::<T>() + lists + lists / 2
+    }
+}

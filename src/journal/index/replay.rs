@@ -1,0 +1,157 @@
+//! The fold of a whole log, at a start.
+
+use std::collections::BTreeSet;
+
+use super::Index;
+use super::marks::Effect;
+use super::slot::{Flags, Phase, Place, Slot};
+use crate::file::FileId;
+use crate::journal::record::{
+    Answered, Base, Change, Entry, File, Frame, LogTime, Record, RecordError, State, Subject, grow,
+};
+
+/// The sort of a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replayed {
+    /// A base or a change of entries.
+    Entry,
+    /// Answers, for those who know the keys.
+    Answers(Vec<Answered>),
+    /// A kind that this program does not know, and need not.
+    Passed,
+}
+
+impl Index {
+    /// Takes a frame for true, that was found in this segment: in the order of the log, all that are not
+    /// below its `oldest`, before anything is decided.
+    ///
+    /// # Errors
+    /// When it has to be known and is not, or when it is damaged: of a change, the entry is as before
+    /// then.
+    pub fn replay(
+        &mut self,
+        frame: &Frame,
+        segment: u64,
+        place: Place,
+    ) -> Result<Replayed, RecordError> {
+        self.segments.learn(segment, place);
+        self.segments.reached(segment);
+        match frame.read()? {
+            None => return Ok(Replayed::Passed),
+            Some(Record::Base(Base::Answers(answers))) => return Ok(Replayed::Answers(answers)),
+            Some(Record::Base(Base::Entry(entry))) => self.replay_base(frame.id, entry, place)?,
+            Some(Record::Base(Base::Form(form))) => {
+                for (id, file) in form.files() {
+                    self.replay_base(id, Entry::File(file), place)?;
+                }
+            }
+            Some(Record::Change(change)) => self.replay_change(frame.id, &change, place)?,
+        }
+        Ok(Replayed::Entry)
+    }
+
+    /// Entries that have changes and no base, when all is replayed: their bases are damaged.
+    pub fn lost(&self) -> &BTreeSet<FileId> {
+        &self.lost
+    }
+
+    fn replay_base(&mut self, id: FileId, entry: Entry, place: Place) -> Result<(), RecordError> {
+        let mut slot = match entry {
+            Entry::File(file) => replayed_file(id, &file),
+            Entry::Upload(upload) => {
+                let length = upload.length()?;
+                let mut slot = Slot::new(id, Phase::Growing, length, upload.subject);
+                slot.due = upload.lapses;
+                slot.flags.set(Flags::KEYED, upload.answer.is_some());
+                self.extents.insert(id, upload.extents);
+                slot
+            }
+            Entry::Tombstone(tombstone) => {
+                let meta = tombstone.answered.as_ref().map(|(_, meta)| meta);
+                let length = meta.map_or(0, |meta| meta.length);
+                let mut slot = Slot::new(id, Phase::Deleted, length, Subject::default());
+                slot.flags.set(Flags::KEYED, tombstone.answered.is_some());
+                slot.flags.set(Flags::BEGUN, tombstone.may_be_stored);
+                slot
+            }
+        };
+        slot.base = place;
+        self.lost.remove(&id);
+        if slot.phase != Phase::Growing {
+            self.extents.remove(&id);
+        }
+        match self.number(id) {
+            Some(number) => {
+                self.edit(number, |old| old.replace_by(slot));
+            }
+            None => self.insert(slot),
+        }
+        Ok(())
+    }
+
+    fn replay_change(
+        &mut self,
+        id: FileId,
+        change: &Change,
+        place: Place,
+    ) -> Result<(), RecordError> {
+        let Some(number) = self.number(id) else {
+            if *change == Change::Gone {
+                self.lost.remove(&id);
+            } else {
+                // Its base may follow: a copy stands behind what it copies.
+                self.lost.insert(id);
+            }
+            return Ok(());
+        };
+        let misfit = RecordError::Damaged("a change that cannot be one of this entry");
+        let phase = self.slots.get(number).map(|slot| slot.phase);
+        let is_promised = matches!(phase, Some(Phase::Waiting | Phase::Deferred | Phase::Held));
+        let effect = match *change {
+            Change::Gone => Effect::Gone,
+            Change::Extent {
+                number,
+                length,
+                lapses,
+            } if phase == Some(Phase::Growing) => {
+                let before = self.extents.get(&id).cloned().unwrap_or_default();
+                let mut extents = before.clone();
+                grow(&mut extents, number, length)?;
+                let sum = |extents: &[u64]| extents.iter().sum::<u64>();
+                Effect::Extent {
+                    bytes: sum(&extents) - sum(&before),
+                    extents,
+                    lapses,
+                }
+            }
+            Change::Deferred { .. } | Change::Held(_) | Change::Waiting | Change::Settled(_)
+                if is_promised =>
+            {
+                Effect::of(change)
+            }
+            Change::Extent { .. }
+            | Change::Deferred { .. }
+            | Change::Held(_)
+            | Change::Waiting
+            | Change::Settled(_) => return Err(misfit),
+        };
+        self.apply(number, effect, place);
+        Ok(())
+    }
+}
+
+/// Whether a commit of it has begun is not known: the store may have something.
+fn replayed_file(id: FileId, file: &File) -> Slot {
+    let (phase, due, attempts) = match &file.state {
+        State::Waiting => (Phase::Waiting, LogTime(0), 0),
+        State::Deferred { due, why } => (Phase::Deferred, *due, why.attempts),
+        State::Held(why) => (Phase::Held, LogTime(0), why.attempts),
+        State::Settled(settled) => (Phase::Settled, settled.at, 0),
+    };
+    let mut slot = Slot::new(id, phase, file.meta.length, file.subject);
+    slot.due = due;
+    slot.attempts = attempts;
+    slot.flags.set(Flags::BEGUN, true);
+    slot.flags.set(Flags::KEYED, file.answer.is_some());
+    slot
+}

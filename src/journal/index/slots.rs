@@ -1,0 +1,111 @@
+//! Changes of slots: the one place that keeps sums and orders as the slots are.
+
+use super::slot::{Flags, Phase, Slot};
+use super::table::NONE;
+use super::{Index, Totals};
+
+impl Index {
+    pub(super) fn insert(&mut self, slot: Slot) {
+        let number = self.slots.insert(slot);
+        self.count(slot, true);
+        self.count_base(slot, true);
+        self.rank(number);
+    }
+
+    /// Changes a slot.
+    pub(super) fn edit(&mut self, number: u32, edit: impl FnOnce(&mut Slot)) {
+        self.unrank(number);
+        let Some(slot) = self.slots.get_mut(number) else {
+            return;
+        };
+        let before = *slot;
+        edit(slot);
+        let after = *slot;
+        self.count(before, false);
+        self.count(after, true);
+        if before.base != after.base {
+            // The new one first: its segment must not seem empty in between.
+            self.count_base(after, true);
+            self.count_base(before, false);
+        }
+        self.rank(number);
+    }
+
+    pub(super) fn remove(&mut self, number: u32) {
+        self.unrank(number);
+        let Some(slot) = self.slots.remove(number) else {
+            return;
+        };
+        self.count(slot, false);
+        self.count_base(slot, false);
+        self.extents.remove(&slot.id);
+        // Another slot has this number now.
+        if let Some(moved) = self.slots.get(number).filter(|slot| slot.rank != NONE) {
+            let order = if moved.phase == Phase::Settled {
+                &mut self.settled
+            } else {
+                &mut self.due
+            };
+            order.renumber(moved.rank, number);
+        }
+    }
+
+    fn count(&mut self, slot: Slot, is_more: bool) {
+        let at = Phase::ALL.iter().position(|&phase| phase == slot.phase);
+        if let Some(totals) = at.and_then(|at| self.totals.get_mut(at)) {
+            let (entries, bytes) = (totals.entries, totals.bytes);
+            *totals = if is_more {
+                Totals {
+                    entries: entries + 1,
+                    bytes: bytes.saturating_add(slot.length),
+                }
+            } else {
+                Totals {
+                    entries: entries - 1,
+                    bytes: bytes.saturating_sub(slot.length),
+                }
+            };
+        }
+        if is_more {
+            self.subjects.add(slot.subject, slot.pending_bytes());
+        } else {
+            self.subjects.subtract(slot.subject, slot.pending_bytes());
+        }
+    }
+
+    fn count_base(&mut self, slot: Slot, is_more: bool) {
+        match slot.base.if_any() {
+            Some(base) if is_more => self.segments.add(base),
+            Some(base) => self.segments.subtract(base),
+            None => {}
+        }
+    }
+
+    /// Puts a slot into the order that it belongs to, if any.
+    fn rank(&mut self, number: u32) {
+        let Some(slot) = self.slots.get(number) else {
+            return;
+        };
+        let is_out = slot.flags.has(Flags::TAKEN) || slot.flags.has(Flags::LEAVING);
+        match slot.phase {
+            _ if is_out => {}
+            Phase::Waiting | Phase::Deferred | Phase::Growing | Phase::Deleted => {
+                self.due.push(&mut self.slots, number);
+            }
+            Phase::Settled => self.settled.push(&mut self.slots, number),
+            Phase::Coming | Phase::Held => {}
+        }
+    }
+
+    fn unrank(&mut self, number: u32) {
+        let Some(slot) = self.slots.get(number).filter(|slot| slot.rank != NONE) else {
+            return;
+        };
+        let order = if slot.phase == Phase::Settled {
+            &mut self.settled
+        } else {
+            &mut self.due
+        };
+        order.remove(&mut self.slots, number);
+    }
+}

@@ -1,0 +1,216 @@
+//! Single steps: each is refused or queued as the module says, and told when it is synced.
+
+use super::journal::{Journal, NOW, linked, why};
+use crate::journal::index::{Phase, Refused, Wait};
+use crate::journal::record::tests::samples::{file, form, id, upload};
+use crate::journal::record::{Body, File, LogTime};
+
+#[test]
+fn nobody_sees_an_upload_before_its_group_is_synced() {
+    let mut journal = Journal::default();
+    let (one, form) = (id(1), form(&[id(2), id(3)]));
+    journal
+        .index
+        .adopt(one, linked(5), Vec::new(), &mut journal.log)
+        .unwrap();
+    journal
+        .index
+        .adopt_form(&form, Vec::new(), &mut journal.log)
+        .unwrap();
+    assert_eq!([id(1), id(2), id(3)].map(|id| journal.phase(id)), [None; 3]);
+    assert_eq!(
+        journal.index.pending_bytes(linked(5).subject),
+        5,
+        "counted at once"
+    );
+    journal.sync();
+    let waiting = Some(Phase::Waiting);
+    assert_eq!(
+        [id(1), id(2), id(3)].map(|id| journal.phase(id)),
+        [waiting; 3]
+    );
+    let bases = [id(2), id(3)].map(|id| journal.index.get(id).unwrap().base);
+    assert_eq!(bases[0], bases[1], "a form is one frame");
+    assert_eq!(journal.index.bases_in(0), 3);
+    let again = journal
+        .index
+        .adopt(one, linked(5), Vec::new(), &mut journal.log);
+    assert_eq!(again, Err(Refused::Is(Phase::Waiting)));
+}
+
+#[test]
+fn a_group_that_fails_takes_its_marks_back() {
+    let mut journal = Journal::with(&[id(1)]);
+    journal
+        .index
+        .adopt(id(2), linked(7), Vec::new(), &mut journal.log)
+        .unwrap();
+    journal.delete(id(1)).unwrap();
+    for ticket in journal.log.fail() {
+        journal.index.failed(ticket);
+    }
+    assert_eq!(journal.phase(id(1)), Some(Phase::Waiting));
+    assert_eq!(journal.index.pending_bytes(linked(0).subject), 5);
+    assert_eq!(journal.index.totals(Phase::Coming).entries, 0);
+    assert_eq!(journal.delete(id(1)), Ok(()), "decided anew");
+    assert_eq!(journal.delete(id(2)), Err(Refused::Absent));
+}
+
+#[test]
+fn a_second_delete_waits_for_the_first_and_hears_of_it_when_it_is_durable() {
+    let mut journal = Journal::with(&[id(1)]);
+    let ticket = journal
+        .index
+        .delete(id(1), NOW, None, &mut journal.log)
+        .unwrap();
+    let wait = Err(Refused::Wait(Wait::Frame(ticket)));
+    assert_eq!(journal.delete(id(1)), wait);
+    assert_eq!(journal.settle(id(1)), wait);
+    assert_eq!(journal.phase(id(1)), Some(Phase::Waiting), "as before");
+    journal.sync();
+    assert_eq!(journal.delete(id(1)), Err(Refused::Is(Phase::Deleted)));
+    assert_eq!(journal.settle(id(1)), Err(Refused::Is(Phase::Deleted)));
+    journal.gone(id(1)).unwrap();
+    assert_eq!(
+        journal.phase(id(1)),
+        Some(Phase::Deleted),
+        "the slot leaves last"
+    );
+    journal.sync();
+    assert_eq!(journal.delete(id(1)), Err(Refused::Absent));
+}
+
+#[test]
+fn a_delete_waits_until_an_entry_that_leaves_is_gone() {
+    let mut journal = Journal::with(&[id(1), id(2)]);
+    assert_eq!(journal.gone(id(1)), Err(Refused::Is(Phase::Waiting)));
+    journal.settle(id(1)).unwrap();
+    journal.sync();
+    assert_eq!(journal.index.take_settled(LogTime(39)), None);
+    assert_eq!(journal.gone(id(1)), Err(Refused::Is(Phase::Settled)));
+    assert_eq!(journal.index.take_settled(LogTime(40)), Some(id(1)));
+    assert_eq!(journal.index.take_settled(LogTime(99)), None);
+    assert_eq!(journal.delete(id(1)), Err(Refused::Wait(Wait::Leaving)));
+    journal.gone(id(1)).unwrap();
+    journal.sync();
+    assert_eq!(journal.delete(id(1)), Err(Refused::Absent));
+}
+
+#[test]
+fn what_is_due_first_is_taken_once_until_it_is_given_back() {
+    let mut journal = Journal::with(&[id(3), id(1), id(2)]);
+    journal
+        .index
+        .defer(id(1), LogTime(60), why(), &mut journal.log)
+        .unwrap();
+    journal.index.hold(id(3), why(), &mut journal.log).unwrap();
+    journal.sync();
+    assert_eq!(journal.index.take_due(NOW), Some(id(2)));
+    assert_eq!(journal.index.take_due(NOW), None);
+    assert_eq!(journal.index.next_due(), Some(LogTime(60)));
+    assert_eq!(journal.index.take_due(LogTime(60)), Some(id(1)));
+    journal.index.give_back(id(1), LogTime(0));
+    assert_eq!(
+        journal.index.next_due(),
+        Some(LogTime(60)),
+        "as its record says"
+    );
+    journal.delete(id(2)).unwrap();
+    journal.sync();
+    assert_eq!(journal.index.take_due(NOW), None, "its commit still runs");
+    journal.index.give_back(id(2), LogTime(0));
+    assert_eq!(
+        journal.index.take_due(NOW),
+        Some(id(2)),
+        "to be cleared away"
+    );
+    assert!(journal.index.get(id(2)).unwrap().may_be_stored);
+    journal.index.retry(id(3), &mut journal.log).unwrap();
+    journal.sync();
+    assert_eq!(journal.index.take_due(NOW), Some(id(3)));
+    journal.index.give_back(id(3), LogTime(70));
+    assert_eq!(journal.index.take_due(NOW), None, "an outage");
+}
+
+#[test]
+fn a_frame_that_the_log_does_not_take_leaves_no_mark() {
+    let mut journal = Journal::with(&[id(1)]);
+    journal.log.is_full = true;
+    assert_eq!(journal.delete(id(1)), Err(Refused::NotQueued));
+    let adopted = journal
+        .index
+        .adopt(id(2), linked(5), Vec::new(), &mut journal.log);
+    assert_eq!(adopted, Err(Refused::NotQueued));
+    journal.log.is_full = false;
+    assert_eq!(journal.delete(id(1)), Ok(()));
+    assert_eq!(journal.delete(id(2)), Err(Refused::Absent));
+    assert_eq!(journal.index.pending_bytes(linked(5).subject), 5);
+}
+
+#[test]
+fn an_upload_grows_from_where_it_is_and_is_a_file_when_it_is_whole() {
+    let mut journal = Journal::default();
+    let one = id(1);
+    let subject = upload(&[]).subject;
+    journal
+        .index
+        .begin_upload(one, upload(&[]), &mut journal.log)
+        .unwrap();
+    journal.sync();
+    let extend = |journal: &mut Journal, at, bytes, is_new| {
+        journal
+            .index
+            .extend(one, at, bytes, is_new, NOW, &mut journal.log)
+            .map(|_| ())
+    };
+    extend(&mut journal, 0, 5, false).unwrap();
+    assert!(matches!(
+        extend(&mut journal, 0, 5, false),
+        Err(Refused::Wait(_))
+    ));
+    assert_eq!(journal.index.pending_bytes(subject), 5, "counted at once");
+    assert_eq!(journal.index.get(one).unwrap().length, 0, "told later");
+    journal.sync();
+    assert_eq!(extend(&mut journal, 0, 5, false), Err(Refused::Offset(5)));
+    extend(&mut journal, 5, 2, false).unwrap();
+    journal.sync();
+    extend(&mut journal, 7, 3, true).unwrap();
+    journal.sync();
+    assert_eq!(journal.index.extents(one), Some(&[7, 3][..]));
+    let whole = |extents: &[u64]| File {
+        body: Body::Extents(extents.to_vec()),
+        ..file(10)
+    };
+    let short = journal
+        .index
+        .complete(one, whole(&[7, 2, 1]), &mut journal.log);
+    assert_eq!(short, Err(Refused::Offset(10)));
+    journal
+        .index
+        .complete(one, whole(&[7, 3]), &mut journal.log)
+        .unwrap();
+    journal.sync();
+    assert_eq!(
+        (journal.phase(one), journal.index.extents(one)),
+        (Some(Phase::Waiting), None)
+    );
+    assert_eq!(journal.index.pending_bytes(subject), 10);
+    assert_eq!(
+        extend(&mut journal, 10, 5, false),
+        Err(Refused::Is(Phase::Waiting))
+    );
+}
+
+#[test]
+fn inline_bodies_that_are_not_those_of_the_frame_are_refused() {
+    let mut journal = Journal::default();
+    let adopted = journal
+        .index
+        .adopt(id(1), file(3), vec![vec![0; 2]], &mut journal.log);
+    assert!(matches!(adopted, Err(Refused::Record(_))));
+    assert_eq!(journal.index.totals(Phase::Coming).entries, 0);
+    journal
+        .index
+        .adopt(id(1), file(3), vec![vec![0; 3]], &mut journal.log)
+        .unwrap();
+}

@@ -1,0 +1,158 @@
+//! A log that is no more than its meaning: groups that are queued, written, and synced; a cut takes what
+//! is not synced, and may leave any part of the last group.
+
+use super::lots::Lots;
+use crate::journal::index::{NotQueued, Place, Queue, Ticket};
+use crate::journal::record::Frame;
+
+/// Frames in a segment: a group that does not fit begins the next.
+const SEGMENT_FRAMES: usize = 7;
+
+/// A frame that has landed.
+#[derive(Debug, Clone)]
+pub(super) struct Landed {
+    pub(super) ticket: Ticket,
+    pub(super) segment: u64,
+    pub(super) place: Place,
+    pub(super) frame: Frame,
+}
+
+#[derive(Debug, Clone)]
+struct Group {
+    number: u64,
+    segment: u64,
+    oldest: u64,
+    frames: Vec<Landed>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    queued: Vec<(Ticket, Frame)>,
+    /// It takes no more frames.
+    pub(super) is_full: bool,
+    number: u64,
+    segment: u64,
+    used: usize,
+    /// In the page cache alone: the one that is being written, or that a start has found.
+    written: Option<Group>,
+    synced: Vec<Group>,
+    /// In segments that are free: a power cut may bring them back.
+    freed: Vec<Group>,
+}
+
+impl Queue for Log {
+    fn push(&mut self, frame: Frame, _: Vec<Vec<u8>>, ticket: Ticket) -> Result<(), NotQueued> {
+        if self.is_full {
+            return Err(NotQueued);
+        }
+        self.queued.push((ticket, frame));
+        Ok(())
+    }
+}
+
+impl Log {
+    pub(super) fn is_writing(&self) -> bool {
+        self.written.is_some()
+    }
+
+    /// Closes the queue's group, with what its head tells, and writes it.
+    pub(super) fn write(&mut self, oldest: u64) {
+        assert!(self.written.is_none(), "one group is written at a time");
+        let frames = std::mem::take(&mut self.queued);
+        if self.used > 0 && self.used + frames.len() > SEGMENT_FRAMES {
+            self.segment += 1;
+            self.used = 0;
+        }
+        let (number, segment, used) = (self.number, self.segment, self.used);
+        self.used += frames.len();
+        self.number += 1;
+        let frames = frames.into_iter().enumerate();
+        let frames = frames.map(|(at, (ticket, frame))| Landed {
+            ticket,
+            segment,
+            place: Place::new(number, u32::try_from(used + at).unwrap() * 64).unwrap(),
+            frame,
+        });
+        self.written = Some(Group {
+            number,
+            segment,
+            oldest,
+            frames: frames.collect(),
+        });
+    }
+
+    /// The written group is durable now. Segments that its head gives up are free.
+    pub(super) fn sync(&mut self) -> Vec<Landed> {
+        let Some(group) = self.written.take() else {
+            return Vec::new();
+        };
+        let (oldest, frames) = (group.oldest, group.frames.clone());
+        self.synced.push(group);
+        let synced = std::mem::take(&mut self.synced).into_iter();
+        let (freed, rest): (Vec<_>, Vec<_>) = synced.partition(|group| group.segment < oldest);
+        self.freed.extend(freed);
+        self.synced = rest;
+        frames
+    }
+
+    /// The group cannot be written.
+    pub(super) fn fail(&mut self) -> Vec<Ticket> {
+        self.number += 1;
+        let queued = std::mem::take(&mut self.queued).into_iter();
+        queued.map(|(ticket, _)| ticket).collect()
+    }
+
+    /// A free segment is overwritten: nothing brings its frames back.
+    pub(super) fn recycle(&mut self) {
+        if let Some(first) = self.freed.first().map(|group| group.segment) {
+            self.freed.retain(|group| group.segment != first);
+        }
+    }
+
+    /// The process is killed: the kernel keeps what was written.
+    pub(super) fn kill(&mut self) {
+        self.queued.clear();
+        self.number += 1;
+    }
+
+    /// The power is cut: of what is not synced, any part may be there, and freed segments may be as they
+    /// were.
+    pub(super) fn cut(&mut self, lots: &mut Lots) {
+        self.kill();
+        if lots.draw(4) == 0 {
+            self.written = None;
+        }
+        if let Some(group) = &mut self.written
+            && lots.draw(4) != 0
+        {
+            group.frames.retain(|_| lots.draw(2) == 0);
+        }
+        for group in std::mem::take(&mut self.freed) {
+            if lots.draw(2) == 0 {
+                self.synced.push(group);
+            }
+        }
+        self.synced.sort_by_key(|group| group.number);
+    }
+
+    /// A start finds these: the frames of all groups that are not below the largest `oldest`.
+    pub(super) fn found(&self) -> Vec<Landed> {
+        let all = self.synced.iter().chain(&self.written);
+        let oldest = all.clone().map(|group| group.oldest).max().unwrap_or(0);
+        let found = all.filter(|group| group.segment >= oldest);
+        found.flat_map(|group| group.frames.clone()).collect()
+    }
+
+    /// All that a segment has, durably.
+    pub(super) fn in_segment(&self, segment: u64) -> Vec<Landed> {
+        let groups = self.synced.iter().filter(|group| group.segment == segment);
+        groups.flat_map(|group| group.frames.clone()).collect()
+    }
+
+    pub(super) fn read(&self, place: Place) -> Option<&Frame> {
+        let groups = self.synced.iter().chain(&self.written);
+        let mut frames = groups.flat_map(|group| &group.frames);
+        let landed = frames.find(|landed| landed.place == place);
+        landed.map(|landed| &landed.frame)
+    }
+}

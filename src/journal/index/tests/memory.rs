@@ -1,0 +1,70 @@
+//! How much memory entries take, while they come and when they have left.
+
+use crate::file::FileId;
+use crate::journal::index::slot::{Slot, hash};
+use crate::journal::index::{Index, Phase};
+use crate::journal::record::{LogTime, Subject};
+
+const ENTRIES: u32 = 1_000_000;
+
+/// At any moment, tables that grow included.
+const MOST_BYTES: usize = 96;
+
+/// Below so many, the last page of each table counts.
+const MANY: u32 = 50_000;
+
+fn id(number: u32) -> FileId {
+    let [a, b, c, d] = number.to_be_bytes();
+    FileId::from_bytes([0x69, 0, b / 64, c, 0, 1, 7, 7, a, b, c, d])
+}
+
+/// In an order that is none.
+fn mixed(number: u32) -> u64 {
+    u64::from(number)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .rotate_left(17)
+}
+
+#[test]
+fn a_slot_has_64_bytes() {
+    assert_eq!(size_of::<Slot>(), 64);
+}
+
+/// The worst case: each has another subject, and waits in the order of what is due.
+#[test]
+fn a_million_entries_take_less_than_96_bytes_each_while_they_come_and_none_when_they_have_left() {
+    let mut index = Index::default();
+    for number in 0..ENTRIES {
+        let mut slot = Slot::new(id(number), Phase::Deferred, 1, Subject(mixed(number)));
+        slot.due = LogTime(mixed(number) % 1000);
+        index.insert(slot);
+        if number >= MANY && number % 64 == 0 {
+            let bytes = index.memory_bytes();
+            let most = usize::try_from(number + 1).unwrap() * MOST_BYTES;
+            assert!(bytes <= most, "{bytes} bytes for {} entries", number + 1);
+        }
+    }
+    let longest = longest_chains(&index);
+    assert!(longest < 16, "{longest} ids have one hash");
+    let mut last = LogTime(0);
+    for left in (0..ENTRIES).rev() {
+        let number = index.due.first().unwrap();
+        let due = index.slots.get(number).unwrap().due;
+        assert!(due >= last);
+        last = due;
+        index.remove(number);
+        assert_eq!(index.totals(Phase::Deferred).bytes, u64::from(left));
+    }
+    let bytes = index.memory_bytes();
+    assert!(bytes < 100_000, "{bytes} bytes for nothing");
+}
+
+/// How many ids share the low bits of their hash, at most.
+fn longest_chains(index: &Index) -> u8 {
+    let mut counts = vec![0_u8; 1 << 19];
+    for slot in index.slots.iter() {
+        let bits = hash(slot.id) & ((1 << 19) - 1);
+        counts[usize::try_from(bits).unwrap()] += 1;
+    }
+    counts.into_iter().max().unwrap_or(0)
+}

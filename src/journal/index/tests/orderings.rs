@@ -1,0 +1,53 @@
+//! The model of orderings: adopt, change, delete, copy, trim, fail, kill and cut in any order, drawn by
+//! lot. Nothing that was told is undone, nothing is told before it is synced, what has left never comes
+//! back; and each deliberate bug is found.
+
+use super::bug::Bug;
+use super::world::World;
+
+const STEPS: usize = 120;
+
+/// So many sequences show each bug, at least once.
+const MOST_SEEDS: u64 = 2_000;
+
+/// `GRIDSPOOL_ORDERINGS=40000 cargo test --lib orderings` takes its time.
+fn sequences() -> u64 {
+    let told = std::env::var("GRIDSPOOL_ORDERINGS").ok();
+    told.and_then(|count| count.parse().ok()).unwrap_or(500)
+}
+
+/// One life of a journal; an error says how it broke its word.
+fn live(seed: u64, bug: Bug) -> Result<(), String> {
+    let mut world = World::new(seed, bug);
+    for step in 0..STEPS {
+        let done = world.step().and_then(|()| world.check());
+        done.map_err(|err| format!("seed {seed}, step {step}: {err}"))?;
+    }
+    // At the end, all is well after one more cut, too.
+    world.restart(true).and_then(|()| world.check())
+}
+
+#[test]
+fn no_order_of_steps_and_cuts_undoes_what_was_told() {
+    for seed in 1..=sequences() {
+        if let Err(err) = live(seed, Bug::None) {
+            panic!("{err}");
+        }
+    }
+}
+
+#[test]
+fn each_deliberate_bug_is_found() {
+    for bug in [
+        Bug::WordBeforeSync,
+        Bug::StartSpeaksBeforeSync,
+        Bug::CopyOutsideTheLock,
+        Bug::CopyWithoutChanges,
+        Bug::OldestWithItsCopies,
+        Bug::FailureTaken,
+        Bug::UnlinkBeforeSync,
+    ] {
+        let found = (1..=MOST_SEEDS).find(|&seed| live(seed, bug).is_err());
+        assert!(found.is_some(), "{bug:?}: found in no sequence");
+    }
+}

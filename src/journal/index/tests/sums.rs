@@ -1,0 +1,90 @@
+//! Every sum and order of an index, reckoned anew from its slots.
+
+use std::collections::BTreeMap;
+
+use crate::journal::index::marks::Effect;
+use crate::journal::index::slot::Flags;
+use crate::journal::index::table::NONE;
+use crate::journal::index::{Index, Phase, Place};
+use crate::journal::record::Subject;
+
+pub(super) fn check(index: &Index) -> Result<(), String> {
+    let mut subjects: BTreeMap<Subject, u64> = BTreeMap::new();
+    let mut bases = Vec::new();
+    let mut ranked = [0, 0];
+    for slot in index.slots.iter() {
+        let id = slot.id;
+        *subjects.entry(slot.subject).or_default() += slot.pending_bytes();
+        bases.extend(slot.base.if_any());
+        let is_out = slot.flags.has(Flags::TAKEN) || slot.flags.has(Flags::LEAVING);
+        let is_ranked = !is_out && !matches!(slot.phase, Phase::Coming | Phase::Held);
+        if is_ranked != (slot.rank != NONE) {
+            return Err(format!("{id}: in the wrong order: {slot:?}"));
+        }
+        let is_settled = slot.phase == Phase::Settled;
+        ranked[usize::from(is_settled)] += usize::from(is_ranked);
+        let order = if is_settled {
+            &index.settled
+        } else {
+            &index.due
+        };
+        if is_ranked && order.at(slot.rank) != index.number(id) {
+            return Err(format!("{id}: another has its rank"));
+        }
+        if (slot.phase == Phase::Coming) && !index.marked.contains_key(&id) {
+            return Err(format!("{id}: comes with no frame"));
+        }
+    }
+    for mark in index.marks.values().flatten() {
+        if let (Effect::Extent { bytes, .. }, Some(slot)) = (&mark.effect, index.slot(mark.id)) {
+            *subjects.entry(slot.subject).or_default() += bytes;
+        }
+    }
+    if ranked != [index.due.len(), index.settled.len()] {
+        return Err(format!("{ranked:?} in orders"));
+    }
+    subjects.retain(|subject, bytes| *bytes > 0 && *subject != Subject::default());
+    if subjects.len() != index.subjects.len() {
+        return Err(format!(
+            "{subjects:?}, but {} subjects",
+            index.subjects.len()
+        ));
+    }
+    for (&subject, &bytes) in &subjects {
+        if index.pending_bytes(subject) != bytes {
+            return Err(format!(
+                "{subject:?} has {bytes} pending, said {}",
+                index.pending_bytes(subject)
+            ));
+        }
+    }
+    check_segments(index, &bases)?;
+    for phase in Phase::ALL {
+        let slots = index.slots.iter().filter(|slot| slot.phase == phase);
+        let (entries, bytes) = slots.fold((0, 0), |(entries, bytes), slot| {
+            (entries + 1, bytes + slot.length)
+        });
+        let said = index.totals(phase);
+        if (said.entries, said.bytes) != (entries, bytes) {
+            return Err(format!("{phase:?}: {said:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Each base counts in the segment of its group.
+fn check_segments(index: &Index, bases: &[Place]) -> Result<(), String> {
+    let mut segments: BTreeMap<u64, u64> = BTreeMap::new();
+    for &base in bases {
+        let segment = index.segments.segment_of(base);
+        let segment = segment.ok_or_else(|| format!("{base:?} is in no segment"))?;
+        *segments.entry(segment).or_default() += 1;
+    }
+    for (&segment, &bases) in &segments {
+        let said = index.bases_in(segment);
+        if said != bases || segment < index.oldest() {
+            return Err(format!("{bases} bases in {segment}, said {said}"));
+        }
+    }
+    Ok(())
+}
