@@ -79,7 +79,7 @@ pub(super) const SETTINGS: &[Setting] = &[
 pub(super) const LOW_MEMORY: &[(&str, &str)] = &[
     ("workers", "1"),
     ("commit_entries", "2"),
-    ("commit_bytes", "4194304"),
+    ("commit_bytes", "3145728"),
     ("idempotency_files", "20000"),
 ];
 

@@ -107,6 +107,10 @@ impl Fills {
 
     /// nginx has come for a slice.
     pub fn begin(&self, slice: Slice) -> Filling {
+        // It had the slice, perhaps, and has it no more.
+        if self.0.filled.get(&slice).is_some() {
+            self.0.filled.forget(&slice);
+        }
         let mut running = self.0.running();
         let fill = running.entry(slice.clone());
         let fill = fill.or_insert_with(|| Fill::new(Stage::Asked));
@@ -216,6 +220,9 @@ mod tests {
             assert!(fills.follow(&slice).now_or_never().is_some());
             let is_known = fills.follow(&slice).now_or_never().is_some();
             assert_eq!(is_known, is_complete);
+            // nginx has dropped it, and comes again.
+            let _filling = fills.begin(slice.clone());
+            assert!(fills.follow(&slice).now_or_never().is_none());
         }
     }
 

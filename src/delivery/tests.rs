@@ -16,6 +16,9 @@ use crate::config::{ClusterConfig, JournalConfig};
 use crate::journal::{Layout, LocalDisk, Record, Room};
 use crate::store::{Committed, Promised};
 
+/// How long a test waits for what comes at once, or never.
+const BOUND: Duration = Duration::from_secs(10);
+
 /// A store of one file, which goes by every key. A lookup looks at once, and answers when it
 /// gets a permit.
 struct OneFile {
@@ -239,13 +242,11 @@ async fn those_who_ask_at_the_same_time_share_a_lookup_but_not_one_that_finds_no
         assert!(futures::poll!(&mut others).is_pending());
         drop(first);
         store.answers.add_permits(1);
-        assert!(
-            others
-                .await
-                .iter()
-                .all(|found| matches!(found, Ok(Some(_))))
-        );
+        // Each that asks for itself would wait for an answer of its own.
         assert_eq!(store.lookups.load(Ordering::Relaxed), 1);
+        let others = tokio::time::timeout(BOUND, others).await;
+        let others = others.expect("an answer for all of them");
+        assert!(others.iter().all(|found| matches!(found, Ok(Some(_)))));
         // The others may have come after a commit, and ask anew.
         delivery.forget(&key);
         store.is_there.store(false, Ordering::Relaxed);
@@ -253,7 +254,9 @@ async fn those_who_ask_at_the_same_time_share_a_lookup_but_not_one_that_finds_no
         assert!(futures::poll!(&mut all).is_pending());
         store.is_there.store(true, Ordering::Relaxed);
         store.answers.add_permits(2);
-        let found = all.await.into_iter().flatten().flatten().count();
+        let all = tokio::time::timeout(BOUND, all).await;
+        let all = all.expect("two answers for all of them");
+        let found = all.into_iter().flatten().flatten().count();
         assert_eq!((found, store.lookups.load(Ordering::Relaxed)), (8, 3));
     }
 }
