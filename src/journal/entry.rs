@@ -378,7 +378,7 @@ pub(super) mod tests {
         let at = memchr::memmem::find(line, b"\"offset\"").unwrap();
         let (before, behind) = line.split_at(at);
         let with = |name: &[u8]| {
-            let line = [before, b"\"", name, b"\":1,", behind].concat();
+            let line = [before, b"\"later\":{\"", name, b"\":1},", behind].concat();
             Record::decode_any(&[&*line, check_line(&line).as_bytes()].concat())
         };
         assert_eq!(with(b"later"), Ok(record));
