@@ -33,7 +33,7 @@ const RESERVED: &[(&[&str], &[&str])] = &[
             "fs::unlink",
             "fs::syncfs(",
         ],
-        &["src/journal/disk.rs"],
+        &["src/journal/volume/disk.rs"],
     ),
     (&["jsonwebtoken::"], &["src/token/"]),
     (&[" ring::"], &["src/token/", "src/peers/"]),

@@ -5,11 +5,11 @@ use std::io;
 use std::time::SystemTime;
 
 use super::answers::{AnswerTo, Request, Seat, Standing};
-use super::disk::if_there;
 use super::entry::Record;
 use super::error::AdoptError;
 use super::layout::Room;
 use super::rooms::{Place, Slot, Totals};
+use super::volume::if_there;
 use super::{Changed, Journal, point};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::spool::{Received, SpooledBody};

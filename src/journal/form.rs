@@ -4,11 +4,11 @@ use std::fs::File;
 
 use super::adopt::{Adopted, Draft, Placed, at, record_bytes};
 use super::answers::Seat;
-use super::disk::if_there;
 use super::entry::{check_line, checked_line};
 use super::error::AdoptError;
 use super::layout::Room;
 use super::rooms::{Place, Totals};
+use super::volume::if_there;
 use super::{Journal, point};
 use crate::file::{FileId, Window};
 use crate::spool::SpooledBody;

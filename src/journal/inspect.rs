@@ -9,12 +9,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::disk::if_there;
 use super::entry::Record;
 use super::error::OpenError;
 use super::layout::{Layout, Room};
 use super::log;
 use super::recovery::check_window;
+use super::volume::if_there;
 use crate::file::FileId;
 
 /// A journal, to be looked at. Its memory is that of one segment of the log.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::{fs, io};
 
-use super::disk::if_there;
+use super::volume::if_there;
 use super::{Free, Journal};
 
 /// What `st_blocks` counts in (stat(2)).

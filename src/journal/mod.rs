@@ -16,14 +16,14 @@
 //! | `answered` | left, and answers a request that has a key; in few files | the time that keys are kept, the count of them |
 //! | `corrupt` | unreadable | an admin's hand |
 //!
-//! [`record`] and [`index`] are parts of the form that the journal moves to, where all records are
-//! frames in one log. They are whole and tested by themselves; no operation uses them yet.
+//! [`record`], [`index`], [`wal`] and, under it, [`volume`] are parts of the form that the journal moves
+//! to, where all records are frames in one log. They are whole and tested by themselves; of them, only
+//! the calls to the disk are in use yet.
 
 mod admission;
 mod adopt;
 mod answers;
 mod body;
-mod disk;
 mod entry;
 mod error;
 mod form;
@@ -44,14 +44,14 @@ mod shared;
 mod sweep;
 #[cfg(test)]
 mod tests;
+pub mod volume;
 mod waiting;
+pub mod wal;
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-
-use rustix::io::Errno;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::{Durability, JournalConfig};
 use crate::file::{FileId, FileIds, UnixMillis};
@@ -59,7 +59,6 @@ use crate::file::{FileId, FileIds, UnixMillis};
 pub use admission::Free;
 pub use adopt::{Adopted, Draft, record_bytes};
 pub use answers::{Request, Running, Sender, Standing, Turn};
-pub use disk::{Disk, LocalDisk, UnsyncedDisk};
 pub use entry::Record;
 pub use error::{AdoptError, JournalError, OpenError};
 pub use inspect::{Inspection, Seen, Sight, Strange};
@@ -73,6 +72,7 @@ pub use recovery::Recovered;
 pub use remove::Deletion;
 pub use rooms::Totals;
 pub use settle::Settling;
+pub use volume::{Disk, LocalDisk, UnsyncedDisk};
 pub use waiting::{Retried, Waiting};
 
 use answers::Answers;
@@ -81,6 +81,7 @@ use log::Log;
 use point::point;
 use rooms::Index;
 use shared::{Changed, SharedSync};
+use volume::Poison;
 
 /// The journal of this node. One per data directory; shared by reference.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ pub struct Journal {
     limits: JournalConfig,
     ids: FileIds,
     index: Mutex<Index>,
-    poison: OnceLock<String>,
+    poison: Poison,
     /// Of the directory of bodies. Nothing is between the move into `incoming` and its fsync, so
     /// that one has nothing to gain.
     bodies_sync: SharedSync,
@@ -153,7 +154,7 @@ impl Journal {
 
     /// Why no promises are made any more; `None` while all is well.
     pub fn poison(&self) -> Option<&str> {
-        self.poison.get().map(String::as_str)
+        self.poison.reason()
     }
 
     /// Takes the index. A thread that panicked under the lock leaves it usable: every change to
@@ -177,14 +178,6 @@ impl Journal {
     }
 
     fn set_poison(&self, what: &str, err: &io::Error) {
-        let out_of_handles = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
-        if out_of_handles.contains(&err.raw_os_error()) {
-            // The directory was not even opened: no page was lost, and nothing was promised.
-            return;
-        }
-        let reason = format!("fsync of {what} failed: {err}");
-        if self.poison.set(reason.clone()).is_ok() {
-            ::log::error!("{reason}; no more uploads are accepted until a restart");
-        }
+        self.poison.set(what, err);
     }
 }

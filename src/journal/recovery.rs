@@ -22,14 +22,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{Disk, if_there};
 use super::entry::Record;
 use super::error::{JournalError, OpenError};
 use super::layout::{Layout, Room};
 use super::lock::JournalLock;
 use super::log::Log;
 use super::rooms::{Place, Slot};
-use super::{Journal, Mutex, OnceLock, SharedSync, point};
+use super::volume::{Disk, Poison, if_there};
+use super::{Journal, Mutex, SharedSync, point};
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
 
@@ -117,7 +117,7 @@ impl Journal {
             limits,
             layout,
             index: Mutex::default(),
-            poison: OnceLock::new(),
+            poison: Poison::default(),
             bodies_sync: SharedSync::default(),
             log: Log::default(),
             answers: Arc::default(),

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::disk::if_there;
 use super::error::JournalError;
 use super::layout::Room;
 use super::settle::at;
+use super::volume::if_there;
 use super::{Journal, point};
 use crate::file::FileId;
 

@@ -8,11 +8,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::if_there;
 use super::entry::Record;
 use super::error::JournalError;
 use super::layout::Room;
 use super::rooms::Place;
+use super::volume::if_there;
 use super::{Journal, point};
 use crate::file::{FileId, UnixMillis};
 use crate::store::Committed;

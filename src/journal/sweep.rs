@@ -6,10 +6,10 @@ use std::{fs, io};
 
 use rustix::process::geteuid;
 
-use super::disk::if_there;
 use super::error::JournalError;
 use super::layout::Room;
 use super::settle::at;
+use super::volume::if_there;
 use super::{Journal, point};
 use crate::file::FileId;
 

@@ -17,6 +17,7 @@ static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
         "record" => journal::fuzz::record,
         "log" => journal::fuzz::log,
         "kinds" => journal::record::fuzz::record,
+        "wal" => journal::wal::fuzz::wal,
         _ => panic!("no such target: {name:?}"),
     }
 });

@@ -5,13 +5,13 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::time::Instant;
 
-use super::super::disk::if_there;
 use super::super::entry::Record;
 use super::super::error::{JournalError, OpenError};
 use super::super::layout::Layout;
 use super::super::point;
 use super::super::recovery::names;
 use super::super::settle::at;
+use super::super::volume::if_there;
 use super::{Journal, lock};
 use crate::file::FileId;
 

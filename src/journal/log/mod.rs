@@ -32,8 +32,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Journal;
-use super::disk::if_there;
 use super::point;
+use super::volume::if_there;
 use crate::config::Durability;
 use crate::file::FileId;
 pub(super) use frame::{Position, verify};

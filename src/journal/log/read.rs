@@ -8,13 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::body::OpenBody;
-use super::super::disk::if_there;
 use super::super::entry::Record;
 use super::super::error::JournalError;
 use super::super::layout::Room;
 use super::super::point;
 use super::super::rooms::{Place, Slot};
 use super::super::settle::at;
+use super::super::volume::if_there;
 use super::frame::{self, Frame};
 use super::{Journal, Position, lock};
 use crate::file::{FileId, Window};

@@ -11,7 +11,7 @@ use crate::journal::{Disk, LocalDisk};
 
 /// What a call fails with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::journal) enum Fault {
     Full,
     OverQuota,
     /// A write that takes less than it was given, and no more.
@@ -22,7 +22,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 6] = [
+    pub(in crate::journal) const ALL: [Self; 6] = [
         Self::Full,
         Self::OverQuota,
         Self::Short,
@@ -51,7 +51,7 @@ impl Fault {
     }
 
     /// Whether it says that there is no room.
-    pub(super) fn is_no_space(self) -> bool {
+    pub(in crate::journal) fn is_no_space(self) -> bool {
         matches!(self, Self::Full | Self::OverQuota)
     }
 }
@@ -68,7 +68,7 @@ enum Plan {
 /// Counts its calls, and fails those it was told to. An fsync costs nothing here: it only marks
 /// what [`FaultyDisk::cut_power`] leaves alone.
 #[derive(Debug, Clone)]
-pub(super) struct FaultyDisk {
+pub(in crate::journal) struct FaultyDisk {
     state: Arc<Mutex<State>>,
     /// Met before and after a pause.
     pause: Arc<Barrier>,
@@ -94,7 +94,7 @@ struct Refusal {
 
 impl FaultyDisk {
     /// Keeps what a power cut would bring back in the directory `graveyard`.
-    pub(super) fn new(graveyard: PathBuf) -> Self {
+    pub(in crate::journal) fn new(graveyard: PathBuf) -> Self {
         fs::create_dir(&graveyard).unwrap();
         let state = State {
             plan: Plan::Sound,
@@ -112,79 +112,79 @@ impl FaultyDisk {
     }
 
     /// Counts from zero again, and fails nothing.
-    pub(super) fn heal(&self) {
+    pub(in crate::journal) fn heal(&self) {
         self.plan(Plan::Sound);
     }
 
     /// Fails one call, counted from now.
-    pub(super) fn fail_once(&self, call: usize, fault: Fault) {
+    pub(in crate::journal) fn fail_once(&self, call: usize, fault: Fault) {
         self.plan(Plan::Once(call, fault));
     }
 
     /// Panics in one call instead of carrying it out, counted from now.
-    pub(super) fn panic_once(&self, call: usize) {
+    pub(in crate::journal) fn panic_once(&self, call: usize) {
         self.plan(Plan::Panic(call));
     }
 
     /// As [`FaultyDisk::panic_once`], and goes on counting.
-    pub(super) fn panic_then(&self, call: usize) {
+    pub(in crate::journal) fn panic_then(&self, call: usize) {
         self.state().plan = Plan::Panic(call);
     }
 
     /// Carries out no call from this one on, counted from now, as if the process were dead.
-    pub(super) fn stop_at(&self, call: usize) {
+    pub(in crate::journal) fn stop_at(&self, call: usize) {
         self.plan(Plan::From(call));
     }
 
     /// Has all names reach the disk just before this call, fsync or not.
-    pub(super) fn checkpoint_at(&self, call: usize) {
+    pub(in crate::journal) fn checkpoint_at(&self, call: usize) {
         self.state().checkpoint = Some(call);
     }
 
     /// Makes one call wait, counted from now, until [`FaultyDisk::during_pause`] is over.
-    pub(super) fn pause_at(&self, call: usize) {
+    pub(in crate::journal) fn pause_at(&self, call: usize) {
         self.plan(Plan::Sound);
         self.state().pause = Some(call);
     }
 
     /// As [`FaultyDisk::stop_at`], and goes on counting.
-    pub(super) fn stop_then(&self, call: usize) {
+    pub(in crate::journal) fn stop_then(&self, call: usize) {
         self.state().plan = Plan::From(call);
     }
 
     /// As [`FaultyDisk::fail_once`], and goes on counting.
-    pub(super) fn fail_then(&self, call: usize, fault: Fault) {
+    pub(in crate::journal) fn fail_then(&self, call: usize, fault: Fault) {
         self.state().plan = Plan::Once(call, fault);
     }
 
     /// Does something while another thread waits in the call where it was told to pause.
-    pub(super) fn during_pause(&self, act: impl FnOnce()) {
+    pub(in crate::journal) fn during_pause(&self, act: impl FnOnce()) {
         self.pause.wait();
         act();
         self.pause.wait();
     }
 
     /// What was called since it was last told something.
-    pub(super) fn calls(&self) -> Vec<&'static str> {
+    pub(in crate::journal) fn calls(&self) -> Vec<&'static str> {
         self.state().calls.clone()
     }
 
-    pub(super) fn set_free_bytes(&self, free: u64) {
+    pub(in crate::journal) fn set_free_bytes(&self, free: u64) {
         self.state().free_bytes = Some(free);
     }
 
-    pub(super) fn fail_inodes(&self, fault: Option<Fault>) {
+    pub(in crate::journal) fn fail_inodes(&self, fault: Option<Fault>) {
         self.state().inodes = fault;
     }
 
     /// Takes back every change of a name that no fsync of its directory made lasting, and half of
     /// every file that was not fsynced.
-    pub(super) fn cut_power(&self, directories: &[PathBuf]) {
+    pub(in crate::journal) fn cut_power(&self, directories: &[PathBuf]) {
         self.state().unsynced.lose(directories);
     }
 
     /// What power cuts leave of the log.
-    pub(super) fn set_tear(&self, tear: Tear) {
+    pub(in crate::journal) fn set_tear(&self, tear: Tear) {
         self.state().unsynced.tear = tear;
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -9,29 +11,31 @@ use crate::journal::{Disk as _, LocalDisk};
 
 /// What a power cut may undo.
 #[derive(Debug)]
-pub(super) struct Unsynced {
-    pub(super) graveyard: PathBuf,
-    pub(super) graves: usize,
-    pub(super) names: HashMap<PathBuf, Before>,
-    pub(super) inodes: HashSet<u64>,
+pub(in crate::journal) struct Unsynced {
+    pub(in crate::journal) graveyard: PathBuf,
+    pub(in crate::journal) graves: usize,
+    pub(in crate::journal) names: HashMap<PathBuf, Before>,
+    pub(in crate::journal) inodes: HashSet<u64>,
     /// Files with what was written into them: where, how much, and what was there before.
-    pub(super) overwritten: HashMap<u64, Vec<(u64, usize, Vec<u8>)>>,
-    pub(super) tear: Tear,
+    pub(in crate::journal) overwritten: HashMap<u64, Vec<(u64, usize, Vec<u8>)>>,
+    pub(in crate::journal) tear: Tear,
 }
 
 /// What a power cut leaves of bytes that were written into a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tear {
+pub(in crate::journal) enum Tear {
     Nothing,
     Half,
     AllButOne,
     /// The last half of them.
     End,
     All,
+    /// Some sectors of a disk, others not: which ones follows from this number.
+    Sectors(u64),
 }
 
 impl Tear {
-    pub(super) const ALL: [Self; 5] = [
+    pub(in crate::journal) const ALL: [Self; 5] = [
         Self::Nothing,
         Self::Half,
         Self::AllButOne,
@@ -42,15 +46,15 @@ impl Tear {
 
 /// What a name meant when its directory was last fsynced.
 #[derive(Debug)]
-pub(super) struct Before {
-    pub(super) grave: Option<PathBuf>,
+pub(in crate::journal) struct Before {
+    pub(in crate::journal) grave: Option<PathBuf>,
     /// A rename is one step: where it has left the one directory, it has reached the other, and
     /// the other way round.
-    pub(super) moved_to: Option<PathBuf>,
+    pub(in crate::journal) moved_to: Option<PathBuf>,
 }
 
 impl Unsynced {
-    pub(super) fn new(graveyard: PathBuf) -> Self {
+    pub(in crate::journal) fn new(graveyard: PathBuf) -> Self {
         Self {
             graveyard,
             graves: 0,
@@ -61,7 +65,7 @@ impl Unsynced {
         }
     }
 
-    pub(super) fn change(&mut self, path: &Path) {
+    pub(in crate::journal) fn change(&mut self, path: &Path) {
         if self.names.contains_key(path) {
             return;
         }
@@ -74,11 +78,11 @@ impl Unsynced {
         self.names.insert(path.to_owned(), before);
     }
 
-    pub(super) fn write(&mut self, file: &File) {
+    pub(in crate::journal) fn write(&mut self, file: &File) {
         self.inodes.insert(file.metadata().unwrap().ino());
     }
 
-    pub(super) fn overwrite(&mut self, file: &File, bytes: &[u8], offset: u64) {
+    pub(in crate::journal) fn overwrite(&mut self, file: &File, bytes: &[u8], offset: u64) {
         let mut before = vec![0; bytes.len()];
         let read = file.read_at(&mut before, offset).unwrap();
         before.truncate(read);
@@ -87,28 +91,36 @@ impl Unsynced {
     }
 
     /// Takes back a write, or a part of it.
-    pub(super) fn tear(&self, file: &File, (offset, length, before): &(u64, usize, Vec<u8>)) {
+    pub(in crate::journal) fn tear(
+        &self,
+        file: &File,
+        (offset, length, before): &(u64, usize, Vec<u8>),
+    ) {
+        let one = |range: Range<usize>| Vec::from([range]);
         let lost = match self.tear {
-            Tear::Nothing => 0..*length,
-            Tear::Half => length / 2..*length,
-            Tear::AllButOne => length.saturating_sub(1)..*length,
-            Tear::End => 0..length / 2,
-            Tear::All => 0..0,
+            Tear::Nothing => one(0..*length),
+            Tear::Half => one(length / 2..*length),
+            Tear::AllButOne => one(length.saturating_sub(1)..*length),
+            Tear::End => one(0..length / 2),
+            Tear::All => Vec::new(),
+            Tear::Sectors(seed) => lost_sectors(seed, *offset, *length),
         };
-        for at in lost {
-            let byte = before.get(at).copied().unwrap_or_default();
-            let place = offset + u64::try_from(at).unwrap();
-            LocalDisk.write_at(file, &[&[byte]], place).unwrap();
+        for range in lost {
+            let was = before.get(range.start..range.end.min(before.len()));
+            let mut bytes = was.unwrap_or_default().to_vec();
+            bytes.resize(range.len(), 0);
+            let place = offset + u64::try_from(range.start).unwrap();
+            LocalDisk.write_at(file, &[&bytes], place).unwrap();
         }
     }
 
-    pub(super) fn names_in(&self, directory: &Path) -> Vec<PathBuf> {
+    pub(in crate::journal) fn names_in(&self, directory: &Path) -> Vec<PathBuf> {
         let names = self.names.keys();
         let here = names.filter(|name| name.parent() == Some(directory));
         here.cloned().collect()
     }
 
-    pub(super) fn sync(&mut self, names: &[PathBuf]) {
+    pub(in crate::journal) fn sync(&mut self, names: &[PathBuf]) {
         for name in names {
             let before = self.names.remove(name);
             if let Some(moved_to) = before.and_then(|before| before.moved_to) {
@@ -119,7 +131,7 @@ impl Unsynced {
         }
     }
 
-    pub(super) fn lose(&mut self, directories: &[PathBuf]) {
+    pub(in crate::journal) fn lose(&mut self, directories: &[PathBuf]) {
         for (name, before) in self.names.drain() {
             if name.exists() {
                 fs::remove_file(&name).unwrap();
@@ -149,4 +161,20 @@ impl Unsynced {
         self.inodes.clear();
         self.overwritten.clear();
     }
+}
+
+/// The parts of a write that are lost: whole sectors of the file.
+fn lost_sectors(seed: u64, offset: u64, length: usize) -> Vec<Range<usize>> {
+    const SECTOR_BYTES: usize = 512;
+    let skew = usize::try_from(offset).unwrap() % SECTOR_BYTES;
+    let begins = (0..skew + length).step_by(SECTOR_BYTES);
+    let sectors =
+        begins.map(|begin| begin.saturating_sub(skew)..length.min(begin + SECTOR_BYTES - skew));
+    let is_lost = |sector: &Range<usize>| {
+        let place = offset + u64::try_from(sector.start).unwrap();
+        let mut hasher = DefaultHasher::new();
+        (seed, place, length).hash(&mut hasher);
+        hasher.finish().is_multiple_of(2)
+    };
+    sectors.filter(is_lost).collect()
 }

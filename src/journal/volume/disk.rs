@@ -96,7 +96,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 }
 
 /// `None` for what is not there: gone already is as good as removed now.
-pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(in crate::journal) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
         done => done.map(Some),

@@ -1,0 +1,91 @@
+//! What can go wrong in the log.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::journal::volume::Poisoned;
+
+/// Why a frame is not in the log.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// An fsync failed earlier, or that of this group.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+    /// It is larger than a group may be.
+    #[error("a frame of {0} bytes does not fit into the log")]
+    TooLarge(usize),
+    /// The disk refused the group; the log goes on with the next.
+    #[error("write to the log: {text}")]
+    Disk {
+        /// The system's number of the error, if it came from there.
+        code: Option<i32>,
+        /// Its kind.
+        kind: io::ErrorKind,
+        /// Its text.
+        text: String,
+    },
+    /// The thread that wrote the group panicked.
+    #[error("the thread that wrote the group panicked")]
+    Panicked,
+}
+
+impl From<io::Error> for AppendError {
+    fn from(err: io::Error) -> Self {
+        Self::Disk {
+            code: err.raw_os_error(),
+            kind: err.kind(),
+            text: err.to_string(),
+        }
+    }
+}
+
+/// Why a frame cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Its segment has been trimmed.
+    #[error("the segment is gone")]
+    Gone,
+    /// The bytes at this position are not those that were written there. If the index still says that
+    /// they should be, it is damage.
+    #[error("the frame is damaged or has been overwritten")]
+    Damaged,
+    /// The disk said no.
+    #[error("read from the log: {0}")]
+    Disk(#[from] io::Error),
+}
+
+/// The caller cannot do with a frame; the text says why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused(pub String);
+
+/// Why a log cannot be opened. Nothing was promised, and nothing was lost by trying.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer program wrote it. Nothing was written.
+    #[error("{path}: the log has form {form}, which this version does not know")]
+    NewerForm {
+        /// The file.
+        path: PathBuf,
+        /// The form.
+        form: u32,
+    },
+    /// The caller refused a frame. Nothing was written.
+    #[error("{0}")]
+    Refused(String),
+    /// The disk said no.
+    #[error("{path}: {source}")]
+    Disk {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// Names the place of an I/O error.
+    pub(super) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Disk { path, source }
+    }
+}

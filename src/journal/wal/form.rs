@@ -1,0 +1,43 @@
+//! The form of the log's bytes.
+//!
+//! Numbers are little endian. A *check* is the first 16 bytes of the sha-256 of salt, generation, group
+//! number, place in the segment and the bytes that it covers. The salt is random and never told, so no
+//! body can hold bytes that pass for a head; number and place bind a block to the one write that it
+//! belongs to, so no old block passes for a new one.
+//!
+//! | part | fields (bytes) |
+//! |---|---|
+//! | head of a segment, at 0 and again at 4096 | magic 8, form 4, segment bytes 4, generation 8, salt 16, last number of the predecessor 8, its end 4, sha-256 of these fields 16 |
+//! | head of a group, on 4096 | magic 8, number 8, bytes with this head 4, frames 4, distance to the number of the group before 4, flags 4, oldest generation 8, log clock 8, check 16 |
+//! | head of a frame, on 8 | magic 4, kind 1, version 1, flags 2, record bytes 4, bodies 4, bytes of all bodies 4, id 12, length 8, time 8, check 16 |
+//! | front of a frame | record, for each body its length 4 and its sha-256 32, check 16 |
+//! | bodies of a frame | behind each other |
+//!
+//! - The first group is at 8192. Each next one is on the next block of 4096 bytes behind the one before
+//!   it, so that a shorn block never holds a promised frame beside a new one. The rest of the last block
+//!   is zeros.
+//! - A head of a group without frames confirms the group before it, and is overwritten by the next.
+//! - Of two sound heads of a segment the higher generation counts. Magic, form and check keep their
+//!   place in every form to come: a newer form is told from damage.
+//! - A damaged front or body is skipped by the length in its head. Behind a damaged head the next sound
+//!   one is searched for.
+
+/// The form that this program writes, and the only one that it reads.
+pub const FORM: u32 = 1;
+
+/// Groups begin on blocks of so many bytes.
+pub(super) const BLOCK: usize = 4096;
+
+/// Where the first group of a segment is.
+pub(super) const FIRST_GROUP: usize = 2 * BLOCK;
+
+/// Bytes of the head of a group, and of the head of a frame.
+pub(super) const HEAD_BYTES: usize = 64;
+
+/// Frames begin on so many bytes.
+pub(super) const FRAME_STEP: usize = 8;
+
+/// The next block at or behind a place.
+pub(super) fn to_block(place: usize) -> usize {
+    place.next_multiple_of(BLOCK)
+}

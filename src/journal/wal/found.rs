@@ -1,0 +1,73 @@
+//! Frames that were found in the log.
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::frame::{BODY_ENTRY_BYTES, Position, Tag};
+
+/// A frame as it was found in the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// Its head.
+    pub tag: Tag,
+    /// Where it is.
+    pub position: Position,
+    /// The record, which is as it was written.
+    pub record: &'a [u8],
+    /// The inline bodies.
+    pub bodies: Bodies<'a>,
+}
+
+/// The inline bodies of a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Bodies<'a> {
+    table: &'a [u8],
+    bytes: &'a [u8],
+}
+
+impl<'a> Bodies<'a> {
+    pub(super) fn new(table: &'a [u8], bytes: &'a [u8]) -> Self {
+        Self { table, bytes }
+    }
+
+    /// Each body. A start has not held them against their digests.
+    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        self.with_digests().map(|(body, _)| body)
+    }
+
+    /// The first body that is not as it was written.
+    pub(super) fn damaged(self) -> Option<usize> {
+        self.with_digests()
+            .position(|(body, digest)| Sha256::digest(body).as_slice() != digest)
+    }
+
+    fn with_digests(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let mut rest = self.bytes;
+        self.entries().map(move |(length, digest)| {
+            let (body, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            rest = after;
+            (body, digest)
+        })
+    }
+
+    /// The length that each body is said to have, and its digest.
+    pub(super) fn entries(self) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let entries = self.table.chunks_exact(BODY_ENTRY_BYTES);
+        entries.filter_map(|entry| {
+            let (length, digest) = entry.split_first_chunk()?;
+            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+            Some((length, digest))
+        })
+    }
+}
+
+/// A frame that was read and is as it was written, all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Its head.
+    pub tag: Tag,
+    /// The record.
+    pub record: Bytes,
+    /// The inline bodies.
+    pub bodies: Vec<Bytes>,
+}

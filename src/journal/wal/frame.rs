@@ -1,0 +1,238 @@
+//! One record in the log, with the inline bodies that belong to it.
+
+use std::io;
+
+use sha2::{Digest as _, Sha256};
+
+use super::damage::Part;
+use super::fields::Fields;
+use super::form::{FRAME_STEP, HEAD_BYTES};
+use super::found::{Bodies, Found};
+use super::seal::{Check, Seal};
+use crate::file::FileId;
+
+const MAGIC: &[u8; 4] = b"gs-f";
+
+/// Bytes of the head before its check.
+const CHECKED_BYTES: usize = 48;
+
+const CHECK_BYTES: usize = size_of::<Check>();
+
+/// Bytes that the front has for each body: its length and its digest.
+pub(super) const BODY_ENTRY_BYTES: usize = 36;
+
+/// What stands in the head of a frame for its reader. The log passes it on, and understands none of
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag {
+    /// The kind of the record.
+    pub kind: u8,
+    /// The version of its form.
+    pub version: u8,
+    /// Bits that the reader of the record defines.
+    pub flags: u16,
+    /// What the record is about.
+    pub id: FileId,
+    /// Bytes of the file.
+    pub length: u64,
+    /// A time of the reader.
+    pub time: u64,
+}
+
+/// Where a frame is, and when it was written. Only the frame that was written there then can be read by
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The segment.
+    pub generation: u64,
+    /// The number of the group.
+    pub number: u64,
+    /// Where in the segment the frame begins.
+    pub place: u32,
+    /// All of the frame.
+    pub bytes: u32,
+}
+
+/// A frame that is to be written.
+#[derive(Debug)]
+pub struct Frame {
+    /// As on disk, up to where the next frame can begin; the checks are zeros.
+    bytes: Vec<u8>,
+    /// All before the check of the front.
+    before_check: usize,
+    length: usize,
+}
+
+impl Frame {
+    /// Lays a frame out. `fill` writes all bodies behind each other, whose lengths are told before; so a
+    /// body is read from a file to where it belongs.
+    ///
+    /// # Errors
+    /// Those of `fill`; `InvalidInput` if the frame cannot be numbered by 32 bits.
+    pub fn build(
+        tag: Tag,
+        record: &[u8],
+        body_lengths: &[u32],
+        fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let head = FrameHead::of(tag, record, body_lengths);
+        let head = head.ok_or(io::ErrorKind::InvalidInput)?;
+        let front_at = HEAD_BYTES + record.len();
+        let bodies_at = HEAD_BYTES + head.front_bytes();
+        let length = head.total();
+        let mut bytes = Vec::with_capacity(length.next_multiple_of(FRAME_STEP));
+        bytes.extend_from_slice(&head.encode());
+        bytes.resize(HEAD_BYTES, 0);
+        bytes.extend_from_slice(record);
+        bytes.resize(length, 0);
+        let (front, bodies) = bytes.split_at_mut(bodies_at);
+        fill(bodies)?;
+        let entries = front.get_mut(front_at..).unwrap_or_default();
+        let mut rest = &*bodies;
+        for (entry, &length) in entries.chunks_exact_mut(BODY_ENTRY_BYTES).zip(body_lengths) {
+            let (length_field, digest_field) = entry.split_at_mut(size_of_val(&length));
+            let end = usize::try_from(length).map_err(io::Error::other)?;
+            let (body, after) = rest.split_at(end);
+            length_field.copy_from_slice(&length.to_le_bytes());
+            digest_field.copy_from_slice(&Sha256::digest(body));
+            rest = after;
+        }
+        bytes.resize(length.next_multiple_of(FRAME_STEP), 0);
+        Ok(Self {
+            bytes,
+            before_check: bodies_at - CHECK_BYTES,
+            length,
+        })
+    }
+
+    /// All bytes that it takes in a group.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How long it is, without what it lacks to where the next one can begin.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Binds it to the group and the place where it is to be written.
+    pub(super) fn seal(&mut self, seal: Seal, number: u64, place: usize) {
+        let front = HEAD_BYTES..self.before_check;
+        for (checked, place) in [(0..CHECKED_BYTES, place), (front, place + HEAD_BYTES)] {
+            let end = checked.end;
+            let check = seal.check(number, place, self.bytes.get(checked).unwrap_or_default());
+            if let Some(field) = self.bytes.get_mut(end..end + CHECK_BYTES) {
+                field.copy_from_slice(&check);
+            }
+        }
+    }
+}
+
+/// The head of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameHead {
+    pub(super) tag: Tag,
+    record_bytes: usize,
+    bodies: usize,
+    body_bytes: usize,
+}
+
+impl FrameHead {
+    /// `None` if a length does not fit into its field.
+    fn of(tag: Tag, record: &[u8], body_lengths: &[u32]) -> Option<Self> {
+        let body_bytes = body_lengths
+            .iter()
+            .try_fold(0_u32, |sum, length| sum.checked_add(*length))?;
+        let head = Self {
+            tag,
+            record_bytes: record.len(),
+            bodies: body_lengths.len(),
+            body_bytes: usize::try_from(body_bytes).ok()?,
+        };
+        u32::try_from(head.total()).ok()?;
+        Some(head)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let tag = &self.tag;
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        head.extend_from_slice(MAGIC);
+        head.extend_from_slice(&[tag.kind, tag.version]);
+        head.extend_from_slice(&tag.flags.to_le_bytes());
+        for length in [self.record_bytes, self.bodies, self.body_bytes] {
+            let length = u32::try_from(length).unwrap_or(u32::MAX);
+            head.extend_from_slice(&length.to_le_bytes());
+        }
+        head.extend_from_slice(&tag.id.bytes());
+        head.extend_from_slice(&tag.length.to_le_bytes());
+        head.extend_from_slice(&tag.time.to_le_bytes());
+        head
+    }
+
+    /// Reads a head; `None` unless it was written at this place, in the group of this number.
+    pub(super) fn read(seal: Seal, number: u64, place: usize, frame: &[u8]) -> Option<Self> {
+        if !frame.starts_with(MAGIC) {
+            return None;
+        }
+        let (checked, check) = frame.get(..HEAD_BYTES)?.split_at_checked(CHECKED_BYTES)?;
+        let mut fields = Fields::of(checked.get(MAGIC.len()..)?);
+        let (kind, version, flags) = (fields.u8()?, fields.u8()?, fields.u16()?);
+        let (record_bytes, bodies) = (fields.size()?, fields.size()?);
+        let body_bytes = fields.size()?;
+        let head = Self {
+            tag: Tag {
+                kind,
+                version,
+                flags,
+                id: FileId::from_bytes(fields.bytes()?),
+                length: fields.u64()?,
+                time: fields.u64()?,
+            },
+            record_bytes,
+            bodies,
+            body_bytes,
+        };
+        (seal.check(number, place, checked) == check).then_some(head)
+    }
+
+    fn front_bytes(&self) -> usize {
+        self.record_bytes + self.bodies * BODY_ENTRY_BYTES + CHECK_BYTES
+    }
+
+    /// How long the frame is.
+    pub(super) fn total(&self) -> usize {
+        HEAD_BYTES + self.front_bytes() + self.body_bytes
+    }
+
+    /// Reads the rest of a frame that has this head. The bodies are not held against their digests.
+    pub(super) fn open<'a>(
+        &self,
+        seal: Seal,
+        position: Position,
+        frame: &'a [u8],
+    ) -> Result<Found<'a>, Part> {
+        let found = self.split(seal, position, frame).ok_or(Part::Front)?;
+        let lengths = found.bodies.entries().map(|(length, _)| length);
+        let is_complete = lengths.sum::<usize>() == self.body_bytes;
+        is_complete.then_some(found).ok_or(Part::Front)
+    }
+
+    fn split<'a>(&self, seal: Seal, position: Position, frame: &'a [u8]) -> Option<Found<'a>> {
+        let rest = frame.get(HEAD_BYTES..self.total())?;
+        let (front, bodies) = rest.split_at_checked(self.front_bytes())?;
+        let (checked, check) = front.split_at_checked(front.len() - CHECK_BYTES)?;
+        let place = usize::try_from(position.place)
+            .ok()?
+            .checked_add(HEAD_BYTES)?;
+        if seal.check(position.number, place, checked) != check {
+            return None;
+        }
+        let (record, table) = checked.split_at_checked(self.record_bytes)?;
+        Some(Found {
+            tag: self.tag,
+            position,
+            record,
+            bodies: Bodies::new(table, bodies),
+        })
+    }
+}

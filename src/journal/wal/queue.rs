@@ -1,0 +1,241 @@
+//! Those who wait for the next group, and the one who writes it.
+//!
+//! One thread at a time *leads*: it takes the oldest group that has gathered, writes it, and tells
+//! everybody. Whoever waits does so on a thread of its own ([`Wal::wait`]), and then leads itself when
+//! nobody does; or is a [`Waiter`], which takes no thread.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, OnceLock, PoisonError};
+
+use super::error::AppendError;
+use super::form::HEAD_BYTES;
+use super::frame::{Frame, Position};
+use super::write::{Note, Placed};
+use super::{Wal, lock};
+
+/// One who waits for a frame without a thread.
+pub trait Waiter: Send {
+    /// Nobody leads: have some thread that may wait for the disk call [`Wal::lead`], now. Must neither
+    /// call it itself nor block.
+    fn lead(&self);
+
+    /// The frame is in the log, or nothing of it is. Called once, by the thread that leads, which all
+    /// others wait for.
+    fn completed(self: Box<Self>, outcome: Result<Position, AppendError>);
+}
+
+/// A frame in a group, for [`Wal::wait`]. If it is dropped, the frame goes along with its group all the
+/// same, when somebody leads.
+#[derive(Debug)]
+#[must_use = "no word may be given before the group is synced"]
+pub struct Ticket {
+    group: Arc<Group>,
+    frame: InGroup,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Whether a thread is writing a group.
+    pub(super) is_led: bool,
+    /// The next one first.
+    pub(super) groups: VecDeque<Gathering>,
+}
+
+/// Frames that wait for a group.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    pub(super) frames: Vec<Frame>,
+    /// With the head.
+    bytes: usize,
+    pub(super) note: Note,
+    pub(super) group: Arc<Group>,
+    pub(super) waiting: VecDeque<Waiting>,
+}
+
+/// What the threads of a group share.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) outcome: OnceLock<Result<Placed, AppendError>>,
+    /// Told to all when there is an outcome, and to one when nobody leads.
+    pub(super) turn: Condvar,
+}
+
+/// Where in its group a frame is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InGroup {
+    offset: usize,
+    length: usize,
+}
+
+pub(super) struct Waiting {
+    pub(super) frame: InGroup,
+    pub(super) waiter: Box<dyn Waiter>,
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.frame.fmt(formatter)
+    }
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self {
+            frames: Vec::new(),
+            bytes: HEAD_BYTES,
+            note: Note::default(),
+            group: Arc::default(),
+            waiting: VecDeque::new(),
+        }
+    }
+}
+
+impl InGroup {
+    pub(super) fn position(self, placed: Placed) -> Result<Position, AppendError> {
+        let number = |size: usize| u32::try_from(size).map_err(|_| AppendError::TooLarge(size));
+        Ok(Position {
+            generation: placed.generation,
+            number: placed.number,
+            place: number(placed.place + self.offset)?,
+            bytes: number(self.length)?,
+        })
+    }
+}
+
+impl Queue {
+    /// The last group that gathers, which has room for so many bytes.
+    fn gathering(&mut self, bytes: usize, limit: usize) -> Option<&mut Gathering> {
+        let last = self.groups.back();
+        if last.is_none_or(|last| last.bytes + bytes > limit) {
+            self.groups.push_back(Gathering::default());
+        }
+        self.groups.back_mut()
+    }
+
+    /// Has somebody else lead, if anybody waits.
+    pub(super) fn hand_on(&self) {
+        if self.is_led {
+            return;
+        }
+        let mut waiting = self.groups.iter().flat_map(|group| &group.waiting);
+        if let Some(first) = waiting.next() {
+            first.waiter.lead();
+        }
+        if let Some(next) = self.groups.front() {
+            next.group.turn.notify_one();
+        }
+    }
+}
+
+impl Wal {
+    /// Puts a frame into the next group, and returns without waiting for the disk.
+    ///
+    /// # Errors
+    /// `TooLarge`, poison. The frame is in no group then.
+    pub fn queue(&self, frame: Frame) -> Result<Ticket, AppendError> {
+        let mut queue = lock(&self.queue);
+        let (gathering, frame) = self.add(&mut queue, frame)?;
+        let group = Arc::clone(&gathering.group);
+        Ok(Ticket { group, frame })
+    }
+
+    /// As [`Wal::queue`], for one who waits on no thread.
+    ///
+    /// # Errors
+    /// As [`Wal::queue`]; the waiter is dropped and never told.
+    pub fn queue_for(&self, frame: Frame, waiter: Box<dyn Waiter>) -> Result<(), AppendError> {
+        let mut queue = lock(&self.queue);
+        // If others wait already, one of them was asked.
+        let is_asked = queue.groups.iter().any(|group| !group.waiting.is_empty());
+        let is_led = queue.is_led;
+        let (gathering, frame) = self.add(&mut queue, frame)?;
+        if !is_led && !is_asked {
+            waiter.lead();
+        }
+        gathering.waiting.push_back(Waiting { frame, waiter });
+        Ok(())
+    }
+
+    fn add<'a>(
+        &self,
+        queue: &'a mut Queue,
+        frame: Frame,
+    ) -> Result<(&'a mut Gathering, InGroup), AppendError> {
+        self.volume.check()?;
+        let (bytes, length) = (frame.bytes().len(), frame.length());
+        let limit = self.shape.largest_group();
+        if HEAD_BYTES + bytes > limit {
+            return Err(AppendError::TooLarge(length));
+        }
+        let gathering = queue.gathering(bytes, limit);
+        let gathering = gathering.ok_or(AppendError::TooLarge(length))?;
+        let offset = gathering.bytes;
+        gathering.bytes += bytes;
+        gathering.frames.push(frame);
+        Ok((gathering, InGroup { offset, length }))
+    }
+
+    /// Waits until a frame survives a power cut.
+    ///
+    /// # Errors
+    /// What the disk said of its group: nothing of the group is in the log, for all that is promised.
+    pub fn wait(&self, ticket: &Ticket) -> Result<Position, AppendError> {
+        ticket.frame.position(self.outcome_of(&ticket.group)?)
+    }
+
+    /// Writes a frame, and returns when it survives a power cut.
+    ///
+    /// # Errors
+    /// As [`Wal::queue`] and [`Wal::wait`].
+    pub fn append(&self, frame: Frame) -> Result<Position, AppendError> {
+        self.wait(&self.queue(frame)?)
+    }
+
+    /// Waits until all that is queued by now is in the log or refused.
+    ///
+    /// # Errors
+    /// Poison.
+    pub fn sync(&self) -> Result<(), AppendError> {
+        self.note(Note::default())?;
+        Ok(self.volume.check()?)
+    }
+
+    /// Has the last group say something, and waits until it is synced.
+    pub(super) fn note(&self, note: Note) -> Result<(), AppendError> {
+        let mut queue = lock(&self.queue);
+        let limit = self.shape.largest_group();
+        let gathering = queue.gathering(0, limit);
+        let gathering = gathering.ok_or(AppendError::TooLarge(0))?;
+        gathering.note.oldest = gathering.note.oldest.max(note.oldest);
+        gathering.note.flags |= note.flags;
+        let group = Arc::clone(&gathering.group);
+        drop(queue);
+        self.outcome_of(&group).map(drop)
+    }
+
+    /// All that waits while another group is written makes up the next one, which the first of these
+    /// threads to wake writes for all.
+    fn outcome_of(&self, group: &Group) -> Result<Placed, AppendError> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if let Some(outcome) = group.outcome.get() {
+                return outcome.clone();
+            }
+            if queue.is_led {
+                let woken = group.turn.wait(queue);
+                queue = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            queue = self.write_next(queue);
+            // This thread has its own to do: one of those who have none must find another.
+            queue.hand_on();
+        }
+    }
+
+    /// How many frames wait for a group.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        let queue = lock(&self.queue);
+        queue.groups.iter().map(|group| group.frames.len()).sum()
+    }
+}

@@ -1,0 +1,251 @@
+//! Reading one segment: which groups were synced, which frames are whole, what is torn and what is
+//! damaged. It touches no disk.
+
+use std::ops::Range;
+
+use super::damage::Damage;
+use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
+use super::found::Found;
+use super::group::{AFTER_TORN, GroupHead, STOPPED};
+use super::segment::SegmentHead;
+
+/// Where the groups of a segment end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct End {
+    /// The place behind the last group.
+    pub(super) place: usize,
+    /// The number of the last group, or of the last one before this segment if it has none.
+    pub(super) number: u64,
+}
+
+/// What is known of the end of a segment before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// It is the newest: its last group may be torn.
+    Open,
+    /// The next segment, or the writer, says where: all before was synced.
+    At(End),
+    /// All of it was synced, as there is a newer segment; the one that says where is missing.
+    Somewhere,
+}
+
+/// How much of each frame is held against its checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Head and front.
+    Fronts,
+    /// The bodies too.
+    Bodies,
+}
+
+/// What is in a segment.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub(super) damages: Vec<Damage>,
+    /// How many frames were handed out.
+    pub(super) frames: u64,
+    /// Behind the last group that counts.
+    pub(super) end: End,
+    /// Where the last group that counts begins, if its head is sound.
+    pub(super) last: Option<usize>,
+    /// Whether there is a sound head at the end, so that the last group was synced.
+    pub(super) is_confirmed: bool,
+    /// Whether a group at the end was not whole.
+    pub(super) is_torn: bool,
+    /// Whether the log was closed at the end.
+    pub(super) is_stopped: bool,
+    /// How often a start dropped a torn group.
+    pub(super) dropped: u64,
+    /// The highest that any sound head tells.
+    pub(super) number: u64,
+    pub(super) oldest: u64,
+    pub(super) clock_ms: u64,
+}
+
+/// A stretch of blocks: a group, or blocks whose head is not sound.
+#[derive(Debug)]
+struct Stretch {
+    blocks: Range<usize>,
+    head: Option<GroupHead>,
+}
+
+/// What is known of the last group in a stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Synced {
+    /// Nothing: it may be torn.
+    Perhaps,
+    /// It was synced.
+    Surely,
+    /// It was synced, and has this number.
+    As(u64),
+}
+
+/// A segment in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SegmentBytes<'a> {
+    pub(super) head: SegmentHead,
+    pub(super) bytes: &'a [u8],
+}
+
+impl SegmentBytes<'_> {
+    /// Hands out all frames that count, in order.
+    pub(super) fn scan(self, ends: Ends, depth: Depth, sink: &mut dyn FnMut(&Found<'_>)) -> Scan {
+        let mut scan = Scan {
+            end: End {
+                place: FIRST_GROUP,
+                number: self.head.before.number,
+            },
+            ..Scan::default()
+        };
+        scan.number = scan.end.number;
+        let (stretches, last) = self.stretches(ends, &mut scan);
+        let next = stretches.iter().skip(1).map(|next| match next.head {
+            Some(head) => Synced::As(head.confirmed),
+            None => Synced::Surely,
+        });
+        let synced: Vec<_> = next.chain([last]).collect();
+        let first = stretches.first().and_then(|first| first.head);
+        let before = first.map(|head| head.confirmed).or(match last {
+            Synced::As(number) if stretches.is_empty() => Some(number),
+            Synced::As(_) | Synced::Surely | Synced::Perhaps => None,
+        });
+        if before.is_some_and(|number| number != scan.end.number) {
+            // Something stood before it that is not there.
+            scan.damages.push(self.damaged_group(FIRST_GROUP));
+        }
+        for (stretch, synced) in stretches.iter().zip(synced) {
+            self.read(stretch, synced, depth, &mut scan, sink);
+        }
+        scan
+    }
+
+    /// Walks from head to head. Returns what stands between the first group and the end, and what is
+    /// known of the last group.
+    fn stretches(self, ends: Ends, scan: &mut Scan) -> (Vec<Stretch>, Synced) {
+        let limit = match ends {
+            Ends::At(end) => end.place.min(self.bytes.len()),
+            Ends::Open | Ends::Somewhere => self.bytes.len(),
+        };
+        let mut stretches = Vec::new();
+        let mut begin = FIRST_GROUP; // of what is not explained yet
+        let mut search = begin;
+        let mut waiting: Option<(usize, GroupHead)> = None; // a head without frames
+        let mut number = scan.number;
+        while let Some((place, head)) = self.next_head(search, limit, number) {
+            number = head.number;
+            scan.learn(&head);
+            let end = place.saturating_add(to_block(head.bytes));
+            if head.frames == 0 || end > limit {
+                waiting = (head.frames == 0).then_some((place, head));
+                search = place + BLOCK;
+                continue;
+            }
+            waiting = None;
+            let gap = (begin < place).then_some(begin..place);
+            stretches.extend(gap.map(|blocks| Stretch { blocks, head: None }));
+            let blocks = place..end;
+            let head = Some(head);
+            stretches.push(Stretch { blocks, head });
+            (begin, search) = (end, end);
+        }
+        let (end, synced) = match (ends, waiting) {
+            (Ends::At(end), _) => {
+                if let Some((_, head)) = self.next_head(limit, limit.saturating_add(BLOCK), number)
+                {
+                    // What the segment's last head told when the next segment began.
+                    scan.learn(&head);
+                }
+                (limit, Synced::As(end.number))
+            }
+            (Ends::Open | Ends::Somewhere, Some((place, head))) => {
+                scan.is_confirmed = true;
+                scan.is_stopped = head.flags & STOPPED != 0;
+                (place, Synced::As(head.confirmed))
+            }
+            (Ends::Somewhere, None) => (begin, Synced::Surely),
+            (Ends::Open, None) => (begin, Synced::Perhaps),
+        };
+        let gap = (begin < end).then_some(begin..end);
+        stretches.extend(gap.map(|blocks| Stretch { blocks, head: None }));
+        (stretches, synced)
+    }
+
+    fn next_head(self, place: usize, limit: usize, number: u64) -> Option<(usize, GroupHead)> {
+        GroupHead::next(self.head.seal, place, limit, number, self.bytes)
+    }
+
+    /// Hands out the frames of a stretch, and notes what is wrong with it.
+    fn read(
+        self,
+        stretch: &Stretch,
+        synced: Synced,
+        depth: Depth,
+        scan: &mut Scan,
+        sink: &mut dyn FnMut(&Found<'_>),
+    ) {
+        let begin = stretch.blocks.start;
+        let mut hand_out = |found: &Found<'_>| {
+            scan.frames += 1;
+            sink(found);
+        };
+        let (number, damages) = match (stretch.head, synced) {
+            (Some(head), Synced::Perhaps) => {
+                let frames = begin + HEAD_BYTES..begin + head.bytes;
+                let mut count = 0;
+                let all = frames.clone();
+                let damages =
+                    self.frames(all, head.number, true, Depth::Bodies, &mut |_| count += 1);
+                if !damages.is_empty() || count != head.frames {
+                    scan.is_torn = true;
+                    scan.is_confirmed = true; // what is before it
+                    return;
+                }
+                let damages = self.frames(frames, head.number, true, depth, &mut hand_out);
+                (head.number, damages)
+            }
+            (Some(head), Synced::Surely) => {
+                let frames = begin + HEAD_BYTES..begin + head.bytes;
+                let damages = self.frames(frames, head.number, true, depth, &mut hand_out);
+                (head.number, damages)
+            }
+            (Some(head), Synced::As(number)) if head.number == number => {
+                let frames = begin + HEAD_BYTES..begin + head.bytes;
+                let damages = self.frames(frames, number, true, depth, &mut hand_out);
+                (number, damages)
+            }
+            (_, Synced::As(number)) => {
+                let frames = begin + HEAD_BYTES..stretch.blocks.end;
+                let mut damages = vec![self.damaged_group(begin)];
+                damages.extend(self.frames(frames, number, false, depth, &mut hand_out));
+                (number, damages)
+            }
+            (None, Synced::Perhaps | Synced::Surely) => {
+                (scan.end.number, vec![self.damaged_group(begin)])
+            }
+        };
+        scan.damages.extend(damages);
+        scan.last = stretch.head.map(|_| begin);
+        scan.end = End {
+            place: stretch.blocks.end,
+            number,
+        };
+    }
+
+    fn damaged_group(self, place: usize) -> Damage {
+        Damage::Group {
+            generation: self.head.seal.generation,
+            place,
+        }
+    }
+}
+
+impl Scan {
+    /// What a sound head tells is told, even if its group is torn: the head was written when all that
+    /// it depends on was synced.
+    fn learn(&mut self, head: &GroupHead) {
+        self.number = self.number.max(head.number);
+        self.oldest = self.oldest.max(head.oldest);
+        self.clock_ms = self.clock_ms.max(head.clock_ms);
+        self.dropped += u64::from(head.flags & AFTER_TORN != 0);
+    }
+}

@@ -1,0 +1,174 @@
+//! The rules of a start: nothing is written before the log is judged, and the end is durable before
+//! the first word.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{SHAPE, Seen, Stage, append};
+use crate::journal::tests::disk::Fault;
+use crate::journal::tests::unsynced::Tear;
+use crate::journal::wal::{OpenError, Refused, Wal};
+
+/// A log of some groups in two segments.
+fn some() -> Stage {
+    let stage = Stage::new();
+    let wal = stage.wal();
+    for number in 0..3 {
+        append(&wal, &[Seen::new(number, &[6_000])]);
+    }
+    stage
+}
+
+#[test]
+fn a_refused_start_has_written_nothing() {
+    let stage = some();
+    let before = stage.files();
+    stage.disk.heal();
+    for at in 0..3 {
+        let mut count = 0;
+        let opened = Wal::open(stage.volume(), SHAPE, &mut |_| {
+            count += 1;
+            (count <= at)
+                .then_some(())
+                .ok_or_else(|| Refused("unknown".to_owned()))
+        });
+        let err = opened.unwrap_err();
+        assert!(
+            matches!(&err, OpenError::Refused(why) if why == "unknown"),
+            "{err}"
+        );
+        assert_eq!(count, at + 1);
+    }
+    // A newer form, in one of the heads of one segment.
+    for place in [0, 4_096] {
+        let mut newer = before[1].1.clone();
+        newer[place + 8] += 1;
+        let check: [u8; 32] = Sha256::digest(&newer[place..place + 52]).into();
+        newer[place + 52..place + 68].copy_from_slice(&check[..16]);
+        std::fs::write(stage.volume().path(1), &newer).unwrap();
+        let opened = Wal::open(stage.volume(), SHAPE, &mut |_| Ok(()));
+        let err = opened.unwrap_err();
+        assert!(matches!(err, OpenError::NewerForm { form: 2, .. }), "{err}");
+        std::fs::write(stage.volume().path(1), &before[1].1).unwrap();
+    }
+    // A file that cannot be read.
+    std::fs::create_dir(stage.volume().path(7)).unwrap();
+    let opened = Wal::open(stage.volume(), SHAPE, &mut |_| Ok(()));
+    assert!(matches!(opened.unwrap_err(), OpenError::Disk { .. }));
+    std::fs::remove_dir(stage.volume().path(7)).unwrap();
+    assert_eq!(stage.disk.calls(), Vec::<&str>::new());
+    assert_eq!(stage.files(), before);
+}
+
+#[test]
+fn what_a_killed_process_wrote_and_did_not_sync_is_durable_before_the_first_word() {
+    for seed in 0..60 {
+        let stage = some();
+        let wal = stage.wal();
+        stage.disk.stop_at(1);
+        // Written, not synced; and the process is killed before it can take anything back.
+        wal.append(Seen::new(9, &[2_000]).frame()).unwrap_err();
+        drop(wal);
+        stage.disk.heal();
+        let (wal, _, seen) = stage.open();
+        assert_eq!(seen.len(), 4);
+        drop(wal);
+        stage.disk.set_tear(Tear::Sectors(seed));
+        stage.cut_power();
+        let (_, report, again) = stage.open();
+        assert_eq!((again, report.damages), (seen, Vec::new()), "{seed}");
+    }
+}
+
+#[test]
+fn a_torn_end_is_dropped_zeroed_and_noted_in_the_next_head() {
+    let mut torn = 0;
+    for seed in 0..60 {
+        let stage = some();
+        let wal = stage.wal();
+        stage.disk.stop_at(1);
+        wal.append(Seen::new(9, &[2_000]).frame()).unwrap_err();
+        drop(wal);
+        stage.disk.heal();
+        stage.disk.set_tear(Tear::Sectors(seed));
+        stage.cut_power();
+        let (wal, report, seen) = stage.open();
+        assert_eq!(report.damages, []);
+        assert!(seen.len() == 3 || seen.len() == 4);
+        torn += usize::from(report.is_torn);
+        let dropped = u64::from(report.is_torn);
+        for number in 20..22 {
+            append(&wal, &[Seen::new(number, &[])]);
+            let (_, report, again) = stage.open();
+            assert!(!report.is_torn);
+            assert_eq!(report.dropped, dropped);
+            assert_eq!(again[..seen.len()], seen);
+            assert!(again.len() > seen.len());
+        }
+    }
+    assert!(torn > 5, "{torn}");
+}
+
+#[test]
+fn a_cut_at_any_moment_of_a_start_changes_nothing_that_is_found() {
+    for is_torn in [false, true] {
+        let calls = 6;
+        for call in 0..calls {
+            for seed in 0..20 {
+                let stage = some();
+                let wal = stage.wal();
+                stage.disk.stop_at(1);
+                wal.append(Seen::new(9, &[2_000]).frame()).unwrap_err();
+                drop(wal);
+                stage.disk.heal();
+                stage.disk.set_tear(Tear::Sectors(seed));
+                if is_torn {
+                    stage.cut_power();
+                }
+                stage.disk.stop_at(call);
+                let mut seen = Vec::new();
+                let opened = Wal::open(stage.volume(), SHAPE, &mut |found| {
+                    seen.push((found.position, Seen::of(found)));
+                    Ok(())
+                });
+                let is_open = opened.is_ok();
+                drop(opened);
+                stage.disk.heal();
+                stage.cut_power();
+                let (_, report, again) = stage.open();
+                let case = format!("{is_torn} {call} {seed}");
+                assert_eq!(report.damages, [], "{case}");
+                // Before the start spoke, the last group may go.
+                assert!(again == seen || !is_open && again == seen[..3], "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_whose_making_was_cut_off_are_used_or_removed() {
+    let stage = some();
+    let volume = stage.volume();
+    std::fs::write(volume.path(5), [0; 100]).unwrap();
+    std::fs::write(volume.path(6), []).unwrap();
+    let size = usize::try_from(SHAPE.segment_bytes).unwrap();
+    std::fs::write(volume.path(9), vec![0; size]).unwrap();
+    let (wal, report, _) = stage.open();
+    assert_eq!(report.damages, []);
+    assert_eq!(volume.numbers().unwrap(), [0, 1, 9]);
+    for number in 10..14 {
+        append(&wal, &[Seen::new(number, &[6_000])]);
+    }
+    assert_eq!(volume.numbers().unwrap(), [0, 1, 9, 10]);
+    assert_eq!(stage.open().2.len(), 7);
+}
+
+#[test]
+fn a_start_that_fails_for_want_of_room_can_be_tried_again() {
+    let stage = some();
+    for call in 0..3 {
+        stage.disk.fail_once(call, Fault::Full);
+        assert!(Wal::open(stage.volume(), SHAPE, &mut |_| Ok(())).is_err());
+        stage.disk.heal();
+        assert_eq!(stage.open().2.len(), 3);
+    }
+}

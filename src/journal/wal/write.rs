@@ -1,0 +1,234 @@
+//! Writing groups at the end of the log, and beginning segments.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::error::AppendError;
+use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
+use super::frame::Frame;
+use super::group::GroupHead;
+use super::scan::End;
+use super::seal::Seal;
+use super::segment::SegmentHead;
+use super::{Segment, Shape, Wal, lock};
+
+/// Ends the last block of a group.
+static ZEROS: &[u8] = &[0; BLOCK];
+
+/// What the one who writes knows of the end of the log.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// The segment that is written to. None before the first, and when the next has to begin.
+    pub(super) active: Option<Arc<Segment>>,
+    /// The end of the newest segment.
+    pub(super) end: End,
+    /// Of the newest segment.
+    pub(super) generation: u64,
+    /// The last that was used for a head.
+    pub(super) number: u64,
+    /// What each head tells.
+    pub(super) oldest: u64,
+    /// What each head notes until a group with frames is synced.
+    pub(super) flags: u32,
+    /// Files that are ready to become segments.
+    pub(super) spares: Vec<(u32, File)>,
+    pub(super) next_file: u32,
+}
+
+/// What a group says beside its frames.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Note {
+    /// A new oldest generation.
+    pub(super) oldest: Option<u64>,
+    pub(super) flags: u32,
+}
+
+impl Note {
+    pub(super) fn is_empty(self) -> bool {
+        self.oldest.is_none() && self.flags == 0
+    }
+}
+
+/// Where a group is.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Placed {
+    pub(super) generation: u64,
+    pub(super) number: u64,
+    pub(super) place: usize,
+}
+
+impl Shape {
+    /// Bytes of the largest group that is written.
+    pub(super) fn largest_group(self) -> usize {
+        let [group, segment] = [self.group_bytes, self.segment_bytes]
+            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        // Behind each group a head has to fit.
+        group.min(segment.saturating_sub(FIRST_GROUP + BLOCK))
+    }
+}
+
+impl Writer {
+    /// Ends the active segment: the next group begins another one.
+    pub(super) fn end_segment(&mut self) {
+        if let Some(active) = self.active.take() {
+            active.sealed.get_or_init(|| self.end);
+        }
+    }
+}
+
+impl Wal {
+    /// Writes a group and syncs it. Steps 3 to 6 of an append.
+    pub(super) fn write_group(
+        &self,
+        frames: &mut [Frame],
+        note: Note,
+    ) -> Result<Placed, AppendError> {
+        if frames.is_empty() && note.is_empty() {
+            return Ok(Placed::default());
+        }
+        self.volume.check()?;
+        let writer = &mut *lock(&self.writer);
+        writer.oldest = writer.oldest.max(note.oldest.unwrap_or_default());
+        let bytes = frames.iter().map(|frame| frame.bytes().len());
+        let bytes = HEAD_BYTES + bytes.sum::<usize>();
+        // Behind a group with frames, a head has to fit.
+        let behind = if frames.is_empty() { 0 } else { BLOCK };
+        let segment = self.segment_for(to_block(bytes) + behind, writer)?; // 3
+        writer.number += 1;
+        let (number, place) = (writer.number, writer.end.place);
+        let count = u32::try_from(frames.len()).map_err(|_| AppendError::TooLarge(bytes))?;
+        let head = self.head(writer, bytes, count, note.flags);
+        let head = head.encode(segment.head.seal, place);
+        let head = head.ok_or(AppendError::TooLarge(bytes))?;
+        let mut frame_at = place + HEAD_BYTES;
+        for frame in &mut *frames {
+            frame.seal(segment.head.seal, number, frame_at); // 4
+            frame_at += frame.bytes().len();
+        }
+        let mut pieces = vec![head.as_slice()];
+        pieces.extend(frames.iter().map(Frame::bytes));
+        pieces.extend(ZEROS.get(..to_block(bytes) - bytes));
+        let written = self.volume.write(&segment.file, &pieces, place); // 5
+        let synced = written.and_then(|()| self.volume.sync(&segment.file)); // 6
+        if let Err(err) = synced {
+            self.take_back(writer);
+            return Err(self.failure(err));
+        }
+        if !frames.is_empty() {
+            let place = place + to_block(bytes);
+            writer.end = End { place, number };
+            writer.flags = 0;
+        }
+        let generation = segment.head.seal.generation;
+        Ok(Placed {
+            generation,
+            number,
+            place,
+        })
+    }
+
+    /// The active segment, if it has room for so many bytes more; else the next one.
+    fn segment_for(&self, bytes: usize, writer: &mut Writer) -> Result<Arc<Segment>, AppendError> {
+        let needed = writer.end.place + bytes;
+        let has_room = |segment: &&Arc<Segment>| {
+            usize::try_from(segment.head.bytes).is_ok_and(|bytes| needed <= bytes)
+        };
+        if let Some(active) = writer.active.as_ref().filter(has_room) {
+            return Ok(Arc::clone(active));
+        }
+        // Its end stands in the head of the next one, so it gets no more groups.
+        writer.end_segment();
+        self.begin_segment(writer).map_err(|err| self.failure(err))
+    }
+
+    /// Begins a segment in a file of zeros. Both heads are synced before there is a group.
+    fn begin_segment(&self, writer: &mut Writer) -> io::Result<Arc<Segment>> {
+        let (number, file) = if let Some(spare) = writer.spares.pop() {
+            spare
+        } else {
+            let number = writer.next_file;
+            // It is not tried again if it fails: its name may be taken then.
+            writer.next_file += 1;
+            (number, self.volume.make(number, self.shape.segment_bytes)?)
+        };
+        let generation = writer.generation + 1;
+        let mut salt = [0; 16];
+        getrandom(&mut salt, GetRandomFlags::empty())?;
+        let head = SegmentHead {
+            seal: Seal { salt, generation },
+            bytes: self.shape.segment_bytes,
+            before: writer.end,
+        };
+        let written = self.volume.write(&file, &[&head.encode()], 0);
+        if let Err(err) = written.and_then(|()| self.volume.sync(&file)) {
+            writer.spares.push((number, file));
+            return Err(err);
+        }
+        let segment = Arc::new(Segment {
+            number,
+            file,
+            head,
+            sealed: OnceLock::new(),
+        });
+        lock(&self.segments).insert(generation, Arc::clone(&segment));
+        writer.generation = generation;
+        writer.end.place = FIRST_GROUP;
+        writer.active = Some(Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    /// Writes a head without frames behind the last group, and syncs nothing. Step 8 of an append. The
+    /// log lacks nothing if it fails: the next group is written there.
+    pub(super) fn confirm(&self, writer: &mut Writer) {
+        if self.volume.check().is_ok()
+            && let Err(err) = self.write_empty(writer)
+        {
+            log::warn!("the last group of the log is not confirmed: {err}");
+        }
+    }
+
+    /// Puts a head without frames where a group was refused. A start would take the group for one of
+    /// which nobody was told anything; as somebody was told that it failed, better not.
+    pub(super) fn take_back(&self, writer: &mut Writer) {
+        if let Err(err) = self.write_empty(writer) {
+            log::error!("a group that was refused stays in the log: {err}");
+            writer.end_segment();
+        }
+    }
+
+    fn write_empty(&self, writer: &mut Writer) -> io::Result<()> {
+        let Some(segment) = writer.active.clone() else {
+            return Ok(());
+        };
+        writer.number += 1;
+        let head = self.head(writer, HEAD_BYTES, 0, 0);
+        let place = writer.end.place;
+        let head = head.encode(segment.head.seal, place);
+        let head = head.ok_or(io::ErrorKind::InvalidInput)?;
+        let rest = ZEROS.get(head.len()..).unwrap_or_default();
+        self.volume
+            .write_unchecked(&segment.file, &[&head, rest], place)
+    }
+
+    fn head(&self, writer: &Writer, bytes: usize, frames: u32, flags: u32) -> GroupHead {
+        GroupHead {
+            number: writer.number,
+            bytes,
+            frames,
+            confirmed: writer.end.number,
+            flags: flags | writer.flags,
+            oldest: writer.oldest,
+            clock_ms: self.clock.now_ms(),
+        }
+    }
+
+    fn failure(&self, err: io::Error) -> AppendError {
+        match self.volume.check() {
+            Ok(()) => err.into(),
+            Err(poisoned) => poisoned.into(),
+        }
+    }
+}
