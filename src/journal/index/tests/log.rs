@@ -38,6 +38,8 @@ pub(super) struct Log {
     synced: Vec<Group>,
     /// In segments that are free: a power cut may bring them back.
     freed: Vec<Group>,
+    /// All frames that were ever in segments that became free.
+    pub(super) frames_freed: usize,
 }
 
 impl Queue for Log {
@@ -90,6 +92,7 @@ impl Log {
         self.synced.push(group);
         let synced = std::mem::take(&mut self.synced).into_iter();
         let (freed, rest): (Vec<_>, Vec<_>) = synced.partition(|group| group.segment < oldest);
+        self.frames_freed += freed.iter().map(|group| group.frames.len()).sum::<usize>();
         self.freed.extend(freed);
         self.synced = rest;
         frames
