@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::time::Duration;
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{DateTime, Document, doc};
@@ -70,6 +71,41 @@ fn sent(mongo: &Mongo, id: &str) -> (i64, i64) {
     (of("files_id"), of("_id"))
 }
 
+/// How many of a group have nginx ask the sidecar for the bytes, where MongoDB stands still under the first
+/// of them. The file is one slice, and nginx logs what its cache had.
+fn asked_of_sidecar(site: &mut Site, mongo: &Mongo, path: &str, body: &[u8]) -> usize {
+    empty_cache(site);
+    assert_eq!(site.stop_sidecar().code(), Some(0));
+    site.start_sidecar();
+    // It is described from here on, and nginx has no connection.
+    let meta = format!("GET {path}/meta HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    wait_until("the file is described", || {
+        site.raw_to_sidecar(meta.as_bytes()).status == 200
+    });
+    let lines = |site: &Site| {
+        let log = site.access_log();
+        let of_file = log.lines().filter(|line| line.contains(path));
+        of_file.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let logged = lines(site).len();
+    let before = site.sidecar_handles();
+    mongo.freeze();
+    let readers: Vec<_> = (0..READERS).map(|_| begin(site, path)).collect();
+    wait_until("nearly all stand in line", || {
+        site.sidecar_handles() >= before + READERS * 9 / 10
+    });
+    // Long enough for nginx to look at its lock again and again: those it lets go ask for themselves.
+    std::thread::sleep(Duration::from_millis(500));
+    mongo.thaw();
+    for stream in readers {
+        let answer = Answer::from_wire(&read_to_end(stream)).unwrap();
+        assert!(answer.status == 200 && answer.body == body);
+    }
+    wait_until("all are logged", || lines(site).len() >= logged + READERS);
+    let asked = |line: &&String| line.contains(" MISS ");
+    lines(site)[logged..].iter().filter(asked).count()
+}
+
 fn empty_cache(site: &Site) {
     for directory in std::fs::read_dir(site.data_dir().join("cache")).unwrap() {
         std::fs::remove_dir_all(directory.unwrap().path()).unwrap();
@@ -121,8 +157,21 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
             assert!((1..=2).contains(&lookups), "{lookups}");
         }
     }
+    // nginx asks once for all of them, not each for itself. One who is held up on its way to nginx is waited
+    // for but a moment, so the machine gets more than one try.
+    let cached = (
+        "gridspool.conf",
+        "'$status ",
+        "' $upstream_cache_status $status ",
+    );
+    site.change_nginx(&[cached]);
+    let (path, body) = (&files[1].path, &bodies[1]);
+    let is_one_for_all = (0..5).any(|_| {
+        let asked = asked_of_sidecar(&mut site, &mongo, path, body);
+        (1..READERS / 10).contains(&asked)
+    });
+    assert!(is_one_for_all, "nginx asks for each reader");
     // A slice is the last answer on its connection: kept, each would hold the memory that the slice took.
-    let path = &files[1].path;
     let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let sent = site.raw_to_sidecar(head.as_bytes());
     let slice = sent.header("x-accel-redirect");
