@@ -36,6 +36,7 @@ impl World {
             27..38 => self.sync(),
             38 if !self.log.is_writing() && self.lots.draw(3) == 0 => self.fail(),
             40..49 => self.tell(),
+            49 if !self.log.is_writing() => self.trim()?,
             39 if self.lots.draw(3) == 0 => {
                 self.restart_often()?;
             }
@@ -234,6 +235,19 @@ impl World {
             if self.lots.draw(4) != 0 {
                 self.copy(reading);
             }
+        }
+        Ok(())
+    }
+
+    /// All of the oldest segment is copied, synced and told, and then a head tells that it is free.
+    fn trim(&mut self) -> Result<(), String> {
+        for reading in self.read_oldest()? {
+            self.copy(reading);
+        }
+        for _ in 0..2 {
+            self.write();
+            self.sync();
+            self.tell_all();
         }
         Ok(())
     }

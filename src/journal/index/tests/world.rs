@@ -116,6 +116,12 @@ impl World {
         self.settle_under_way(ticket, true);
     }
 
+    pub(super) fn tell_all(&mut self) {
+        while !self.untold.is_empty() {
+            self.tell();
+        }
+    }
+
     pub(super) fn fail(&mut self) {
         let is_taken = self.bug == Bug::FailureTaken;
         for ticket in self.log.fail() {
