@@ -188,6 +188,11 @@ impl FaultyDisk {
         self.state().unsynced.tear = tear;
     }
 
+    /// Has the kernel forget what a failed fsync did not write.
+    pub(in crate::journal) fn set_forgetful(&self) {
+        self.state().unsynced.is_forgetful = true;
+    }
+
     fn plan(&self, plan: Plan) {
         let mut state = self.state();
         state.plan = plan;
@@ -288,8 +293,14 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_bytes(&self, file: &File) -> io::Result<()> {
-        let mut state = self.step("sync_bytes")?;
         let ino = file.metadata()?.ino();
+        let mut state = match self.step("sync_bytes") {
+            Ok(state) => state,
+            Err(refusal) => {
+                self.state().unsynced.forget(ino);
+                return Err(refusal.error);
+            }
+        };
         state.unsynced.inodes.remove(&ino);
         state.unsynced.overwritten.remove(&ino);
         Ok(())

@@ -16,10 +16,17 @@ pub(in crate::journal) struct Unsynced {
     pub(in crate::journal) graves: usize,
     pub(in crate::journal) names: HashMap<PathBuf, Before>,
     pub(in crate::journal) inodes: HashSet<u64>,
-    /// Files with what was written into them: where, how much, and what was there before.
-    pub(in crate::journal) overwritten: HashMap<u64, Vec<(u64, usize, Vec<u8>)>>,
+    /// Files with what was written into them.
+    pub(in crate::journal) overwritten: HashMap<u64, Vec<Overwritten>>,
     pub(in crate::journal) tear: Tear,
+    /// Whether a failed fsync has the kernel forget what it could not write: it reads as written, and
+    /// no later fsync writes it.
+    pub(in crate::journal) is_forgetful: bool,
+    forgotten: HashMap<u64, Vec<Overwritten>>,
 }
+
+/// Where something was written into a file, how much, and what was there before.
+type Overwritten = (u64, usize, Vec<u8>);
 
 /// What a power cut leaves of bytes that were written into a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +69,8 @@ impl Unsynced {
             inodes: HashSet::new(),
             overwritten: HashMap::new(),
             tear: Tear::Half,
+            is_forgetful: false,
+            forgotten: HashMap::new(),
         }
     }
 
@@ -86,18 +95,29 @@ impl Unsynced {
         let mut before = vec![0; bytes.len()];
         let read = file.read_at(&mut before, offset).unwrap();
         before.truncate(read);
-        let writes = self.overwritten.entry(file.metadata().unwrap().ino());
+        let ino = file.metadata().unwrap().ino();
+        if let Some(forgotten) = self.forgotten.get_mut(&ino) {
+            let end = offset + u64::try_from(bytes.len()).unwrap();
+            forgotten.retain(|(begin, length, _)| {
+                *begin < offset || begin + u64::try_from(*length).unwrap() > end
+            });
+        }
+        let writes = self.overwritten.entry(ino);
         writes.or_default().push((offset, bytes.len(), before));
     }
 
+    /// An fsync of this file failed.
+    pub(in crate::journal) fn forget(&mut self, ino: u64) {
+        if self.is_forgetful {
+            let lost = self.overwritten.remove(&ino).unwrap_or_default();
+            self.forgotten.entry(ino).or_default().extend(lost);
+        }
+    }
+
     /// Takes back a write, or a part of it.
-    pub(in crate::journal) fn tear(
-        &self,
-        file: &File,
-        (offset, length, before): &(u64, usize, Vec<u8>),
-    ) {
+    fn take_back(tear: Tear, file: &File, (offset, length, before): &Overwritten) {
         let one = |range: Range<usize>| Vec::from([range]);
-        let lost = match self.tear {
+        let lost = match tear {
             Tear::Nothing => one(0..*length),
             Tear::Half => one(length / 2..*length),
             Tear::AllButOne => one(length.saturating_sub(1)..*length),
@@ -152,14 +172,19 @@ impl Unsynced {
                     writes
                         .iter()
                         .rev()
-                        .for_each(|write| self.tear(&file, write));
+                        .for_each(|write| Self::take_back(self.tear, &file, write));
                 } else if self.inodes.contains(&metadata.ino()) {
                     file.set_len(metadata.len() / 2).unwrap();
+                }
+                let forgotten = self.forgotten.get(&metadata.ino()).into_iter().flatten();
+                for write in forgotten.rev() {
+                    Self::take_back(Tear::Nothing, &file, write);
                 }
             }
         }
         self.inodes.clear();
         self.overwritten.clear();
+        self.forgotten.clear();
     }
 }
 

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::{SHAPE, Seen, Stage, append};
 use crate::journal::tests::disk::Fault;
 use crate::journal::tests::unsynced::Tear;
+use crate::journal::wal::form::{BLOCK, to_block};
 use crate::journal::wal::{OpenError, Refused, Wal};
 
 /// A log of some groups in two segments.
@@ -64,8 +65,12 @@ fn what_a_killed_process_wrote_and_did_not_sync_is_durable_before_the_first_word
     for seed in 0..60 {
         let stage = some();
         let wal = stage.wal();
+        if seed % 2 == 0 {
+            stage.disk.set_forgetful();
+        }
         stage.disk.stop_at(1);
-        // Written, not synced; and the process is killed before it can take anything back.
+        // Written, not synced; and the process is killed before it can take anything back. In every
+        // other case the fsync failed, and only a new write reaches the disk.
         wal.append(Seen::new(9, &[2_000]).frame()).unwrap_err();
         drop(wal);
         stage.disk.heal();
@@ -86,7 +91,7 @@ fn a_torn_end_is_dropped_zeroed_and_noted_in_the_next_head() {
         let stage = some();
         let wal = stage.wal();
         stage.disk.stop_at(1);
-        wal.append(Seen::new(9, &[2_000]).frame()).unwrap_err();
+        wal.append(Seen::new(9, &[6_000]).frame()).unwrap_err();
         drop(wal);
         stage.disk.heal();
         stage.disk.set_tear(Tear::Sectors(seed));
@@ -95,6 +100,10 @@ fn a_torn_end_is_dropped_zeroed_and_noted_in_the_next_head() {
         assert_eq!(report.damages, []);
         assert!(seen.len() == 3 || seen.len() == 4);
         torn += usize::from(report.is_torn);
+        let last = seen[seen.len() - 1].0;
+        let end = to_block(usize::try_from(last.place + last.bytes).unwrap()) + BLOCK;
+        let newest = &stage.files()[usize::try_from(last.generation - 1).unwrap()].1;
+        assert!(newest[end..].iter().all(|&byte| byte == 0), "{seed}");
         let dropped = u64::from(report.is_torn);
         for number in 20..22 {
             append(&wal, &[Seen::new(number, &[])]);
