@@ -24,6 +24,9 @@ use crate::store::StoreError;
 const TIMES_COMMITS: u32 = 4;
 const MAX_READ_BYTES: u32 = 32 * 1024 * 1024;
 
+/// As many bytes does each batch count that waits for a later reader: a bound of how many do.
+const LEAST_BYTES: u32 = 4096;
+
 /// How long a batch stays that was read to its end: nginx may not have kept it yet.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
@@ -98,7 +101,7 @@ impl Held {
         Self {
             outcome,
             readers: Arc::new(()),
-            bytes,
+            bytes: bytes.max(LEAST_BYTES),
             until: Instant::now() + LINGER,
         }
     }
@@ -157,12 +160,10 @@ impl Batches {
     fn make_room(&self, bytes: u32) {
         let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut held = self.held();
-        while self.room.available_permits() < wanted {
-            let idle = held.iter().filter(|(_, held)| held.is_idle());
-            let Some((name, _)) = idle.min_by_key(|(_, held)| held.until) else {
+        for name in idle(&held) {
+            if self.room.available_permits() >= wanted {
                 return;
-            };
-            let name = name.clone();
+            }
             held.remove(&name);
         }
     }
@@ -179,17 +180,18 @@ impl Batches {
     /// take all of it for as long as it may stay. The last one stays: it may be longer than that.
     fn thin_out(&self) {
         let mut held = self.held();
-        loop {
-            let idle: Vec<_> = held.iter().filter(|(_, held)| held.is_idle()).collect();
-            let bytes: u32 = idle.iter().map(|(_, held)| held.bytes).sum();
-            if bytes <= self.most / 2 || idle.len() < 2 {
+        let resting = held.values().filter(|held| held.is_idle());
+        let mut bytes: u32 = resting.map(|held| held.bytes).sum();
+        if bytes <= self.most / 2 {
+            return;
+        }
+        let mut names = idle(&held);
+        names.pop();
+        for name in names {
+            if bytes <= self.most / 2 {
                 return;
             }
-            let first = idle.into_iter().min_by_key(|(_, held)| held.until);
-            let Some(name) = first.map(|(name, _)| name.clone()) else {
-                return;
-            };
-            held.remove(&name);
+            bytes -= held.remove(&name).map_or(0, |held| held.bytes);
         }
     }
 
@@ -221,6 +223,14 @@ impl Batches {
     pub(super) fn held(&self) -> MutexGuard<'_, HashMap<Name, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Those that nobody reads, in the order in which they are to leave.
+fn idle(held: &HashMap<Name, Held>) -> Vec<Name> {
+    let idle = held.iter().filter(|(_, held)| held.is_idle());
+    let mut idle: Vec<_> = idle.map(|(name, held)| (held.until, name)).collect();
+    idle.sort_by_key(|(until, _)| *until);
+    idle.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
 /// One of those that wait for room.
@@ -285,5 +295,68 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.readers = None;
         self.batches.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Batches of which each of these bytes rests, the first one to leave first. The bound is 4 MiB.
+    fn resting(bytes: &[u32]) -> Batches {
+        let batches = Batches::new(1 << 20);
+        let batch = Arc::new(Batch {
+            start: 0,
+            chunks: Vec::new(),
+        });
+        for (number, &bytes) in (0..).zip(bytes) {
+            let (_, outcome) = watch::channel(Some(Ok(Arc::clone(&batch))));
+            let mut held = Held::begun(outcome, bytes);
+            held.until += Duration::from_millis(number);
+            batches.held().insert(name(number), held);
+        }
+        batches
+    }
+
+    fn name(number: u64) -> Name {
+        Name {
+            locator: Vec::new(),
+            tag: String::new(),
+            chunk_size_bytes: 1,
+            number,
+        }
+    }
+
+    fn left(batches: &Batches) -> Vec<u64> {
+        let held = batches.held();
+        let mut left: Vec<_> = held.keys().map(|name| name.number).collect();
+        left.sort_unstable();
+        left
+    }
+
+    #[test]
+    fn what_nobody_reads_takes_half_of_the_room_at_most_and_leaves_in_its_order() {
+        let batches = resting(&[1 << 20; 4]);
+        batches.settle();
+        assert_eq!(left(&batches), [2, 3]);
+        let reader = Arc::clone(&batches.held()[&name(2)].readers);
+        batches.make_room(u32::MAX);
+        assert_eq!(left(&batches), [2], "it is being read");
+        drop(reader);
+    }
+
+    #[test]
+    fn the_last_batch_rests_however_long_it_is() {
+        let batches = resting(&[4 << 20, 4 << 20]);
+        batches.settle();
+        assert_eq!(left(&batches), [1]);
+    }
+
+    #[test]
+    fn of_batches_of_a_few_bytes_only_so_many_rest() {
+        let batches = resting(&[1; 3000]);
+        batches.settle();
+        let first = 3000 - u64::from(batches.most / 2 / LEAST_BYTES);
+        assert_eq!(left(&batches), (first..3000).collect::<Vec<_>>());
     }
 }

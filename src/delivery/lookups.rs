@@ -25,7 +25,7 @@ pub(super) struct Lookups {
 
 impl Lookups {
     /// The answer of the lookup of this file that is under way, or of the one that `begin` begins.
-    pub(super) async fn join(&self, key: &FileKey, begin: impl Fn() -> Lookup) -> Answer {
+    pub(super) async fn join(&self, key: &FileKey, begin: impl FnOnce() -> Lookup) -> Answer {
         let running = self.running(key);
         if let Some(lookup) = running {
             // An error is shared too: what has just failed need not fail for each.
@@ -35,9 +35,7 @@ impl Lookups {
             }
         }
         // Whatever is under way by now has begun since this call.
-        let lookup = self
-            .running(key)
-            .unwrap_or_else(|| self.begin(key, begin()));
+        let lookup = self.join_or_begin(key, begin);
         lookup.await
     }
 
@@ -50,13 +48,16 @@ impl Lookups {
         self.map().get(key)?.upgrade()
     }
 
-    /// Between the look for one that is under way and this, another may have begun: then both are, which
-    /// costs a question.
-    fn begin(&self, key: &FileKey, lookup: Lookup) -> Shared<Lookup> {
+    /// One step under the lock: of many who learn at once that there is none, one asks anew.
+    fn join_or_begin(&self, key: &FileKey, begin: impl FnOnce() -> Lookup) -> Shared<Lookup> {
+        let mut running = self.map();
+        if let Some(lookup) = running.get(key).and_then(WeakShared::upgrade) {
+            return lookup;
+        }
         let leaves = Leaves(self.clone(), key.clone());
-        let lookup = lookup.inspect(move |_| drop(leaves)).boxed().shared();
+        let lookup = begin().inspect(move |_| drop(leaves)).boxed().shared();
         if let Some(lookup) = lookup.downgrade() {
-            self.map().insert(key.clone(), lookup);
+            running.insert(key.clone(), lookup);
         }
         lookup
     }
