@@ -55,9 +55,8 @@ impl Upload {
     async fn take_passed(self, body: Bytes) -> Result<Vec<Adopted>, Problem> {
         self.caller.let_in(&self.node)?;
         let received = Received::Passed(&body);
-        let free = self.node.access.free(&self.node.journal).await?;
-        let room = self.room(free).await?;
         if !self.node.journal.is_small(received.length()) {
+            let room = self.room(self.free().await?).await?;
             return web::block(move || self.adopt(Received::Passed(&body), room)).await?;
         }
         let (mut reserved, draft) = self.check(received)?;
@@ -65,6 +64,9 @@ impl Upload {
             Course::Answered(answer) => return Ok(answer),
             Course::Adopt(running) => running,
         };
+        let free = self.free().await?;
+        // It needs no spool. That the spool cannot be looked into is in the log by now.
+        let room = self.room(free).await.unwrap_or(Some(free));
         if let Some(room) = room {
             self.node.journal.check_room(room, received.length())?;
         }
@@ -82,6 +84,10 @@ impl Upload {
         let adopted = vec![adopted];
         enter(&self.node, &mut reserved, &adopted);
         Ok(adopted)
+    }
+
+    async fn free(&self) -> Result<Free, Problem> {
+        self.node.access.free(&self.node.journal).await
     }
 
     /// What is free for it on the disk beside the bodies that are on their way; `None` if a balancer was

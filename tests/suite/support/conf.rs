@@ -71,6 +71,18 @@ impl Site {
             .status()
             .expect("scripts/nginx-conf");
         assert!(made.success());
+        if address != "127.0.0.1" {
+            self.let_balancer_ask();
+        }
+    }
+
+    /// Lets a balancer on a host of its own ask for room, as edge.conf does.
+    fn let_balancer_ask(&self) {
+        let path = self.scratch.path().join("nginx/examples/site.conf");
+        let text = std::fs::read_to_string(&path).expect("the site");
+        let word = "set $gridspool_is_balancer yes;\n  include gridspool/server.conf;";
+        let text = text.replace("include gridspool/server.conf;", word);
+        std::fs::write(path, text).expect("the site");
     }
 
     /// The site's certificate and its key, in one text.
