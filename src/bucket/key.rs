@@ -346,7 +346,7 @@ mod tests {
         }
     }
 
-    /// Of no kind, and of one.
+    /// Bytes of no kind, and of one.
     fn bytes() -> impl Strategy<Value = Bson> {
         any::<(bool, Vec<u8>)>().prop_map(|(is_plain, bytes)| {
             let subtype = if is_plain {

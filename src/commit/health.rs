@@ -64,7 +64,7 @@ pub struct StoreState {
 #[derive(Debug, Clone)]
 pub struct Health {
     state: watch::Sender<StoreState>,
-    /// What failed by the store's fault since anything went well.
+    /// The failures by the store's fault since anything went well.
     outages: Arc<AtomicU32>,
 }
 

@@ -28,7 +28,7 @@ const LEAST_SHARE: f64 = 0.05;
 /// ... and the longest rest between two: one that took long is no reason for a long pause.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// What is counted, each number from the start of the process on.
+/// The counts, each from the start of the process on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
     /// Requests of clients.
@@ -119,7 +119,7 @@ impl Throttle {
 mod tests {
     use super::*;
 
-    /// What a node does whose commits take `took`, while clients come as `requests` says and threads
+    /// A node whose commits take `took`, while clients come as `requests` says and threads
     /// wait as `waited` says, each in a second.
     struct Node {
         now: Instant,

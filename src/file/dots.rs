@@ -1,4 +1,4 @@
-//! What some server could take for a dot segment in a path.
+//! Segments of a path that some server could take for a dot segment.
 
 /// Whether some server could find a dot segment here: one that drops what it does not see or cannot read,
 /// or that takes characters for those that they resemble (Unicode's NFKC, the best fit of Windows).

@@ -71,7 +71,7 @@ fn values(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     values.map(HeaderValue::as_bytes)
 }
 
-/// Whether the body of a request is a form, if perhaps one that cannot be read. What is said beside that,
+/// Whether the body of a request is a form, if perhaps one that cannot be read. Another type beside that,
 /// before or behind a comma or in another header, does not make a file of it.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     let mut types = values(headers).flat_map(|value| value.split(|&byte| byte == b','));

@@ -65,7 +65,7 @@ impl Upload {
             Course::Adopt(running) => running,
         };
         let free = self.free().await?;
-        // It needs no spool. That the spool cannot be looked into is in the log by now.
+        // It needs no spool; the log says by now that the spool cannot be looked into.
         let room = self.room(free).await.unwrap_or(Some(free));
         if let Some(room) = room {
             self.node.journal.check_room(room, received.length())?;
