@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::recent::Ticket;
 use super::{Delivery, DeliveryError, text_bytes_of_meta};
 use crate::file::{FileId, FileKey};
-use crate::journal::{Busy, Glimpse, Kept, Look, Room};
+use crate::journal::{Adopted, Busy, Glimpse, Kept, Look, Room};
 use crate::store::Sha256;
 
 /// How long a download waits for something that it can do without.
@@ -53,12 +54,25 @@ impl Delivery {
         let ticket = self.kept.ticket();
         let look = self.on_disk(move |journal| journal.look(id)).await?;
         if let Look::Kept(kept) = &look {
-            let content_bytes = kept.content.as_ref().map_or(0, Bytes::len);
-            let text_bytes = text_bytes_of_meta(&kept.meta) + content_bytes;
-            self.kept
-                .put(ticket, &id, Arc::new(kept.clone()), text_bytes);
+            self.keep(ticket, kept.clone());
         }
         Ok(look)
+    }
+
+    /// Learns of a file that was promised just now: whoever it was sent to asks for it in this moment, and
+    /// gets it without a look at the disk. The arguments are those of [`Journal::kept`](crate::journal::Journal::kept).
+    pub fn learn(&self, adopted: &Adopted, is_whole_body: bool, content: Option<Bytes>) {
+        let ticket = self.kept.ticket();
+        if let Some(kept) = self.journal.kept(adopted, is_whole_body, content) {
+            self.keep(ticket, kept);
+        }
+    }
+
+    fn keep(&self, ticket: Ticket, kept: Kept) {
+        let content_bytes = kept.content.as_ref().map_or(0, Bytes::len);
+        let text_bytes = text_bytes_of_meta(&kept.meta) + content_bytes;
+        let id = kept.id;
+        self.kept.put(ticket, &id, Arc::new(kept), text_bytes);
     }
 
     /// Asks the store for the digest of a settled file, which the journal forgets in a restart. A

@@ -1,6 +1,7 @@
 //! Descriptions that are kept, against a store that counts its lookups.
 
 mod cached;
+mod kept;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -126,6 +127,15 @@ impl Store for OneFile {
 }
 
 fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
+    start_with_log(directory, answers, 0)
+}
+
+/// Bodies of up to `log_body_bytes` go into the log.
+fn start_with_log(
+    directory: &Path,
+    answers: usize,
+    log_body_bytes: u32,
+) -> (Delivery, Arc<OneFile>) {
     Journal::init(directory, &LocalDisk).unwrap();
     let limits = JournalConfig {
         node: 1,
@@ -134,7 +144,7 @@ fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
         max_entries: 20,
         min_free_bytes: 0,
         min_free_inodes: 0,
-        log_body_bytes: 0,
+        log_body_bytes,
         settled_grace: LIFETIME,
         settled_max_bytes: 1000,
         answer_lifetime: LIFETIME,
@@ -157,17 +167,6 @@ fn start(directory: &Path, answers: usize) -> (Delivery, Arc<OneFile>) {
     let (journal, peers) = (Arc::new(journal), Arc::new(peers));
     let delivery = Delivery::new(journal, store.clone(), peers, Box::new(|| true));
     (delivery, store)
-}
-
-/// Leaves a file in a journal as a sidecar does that is killed after the commit.
-fn leave_settled(directory: &Path) -> FileId {
-    Journal::init(directory, &LocalDisk).unwrap();
-    let (layout, id) = (Layout::new(directory), FileId::from_bytes([1; 12]));
-    let record = Record::new(id, file(&FileKey::Id(id)).meta, 0);
-    let bytes = record.encode().unwrap();
-    std::fs::write(layout.record(Room::Settled, id), bytes).unwrap();
-    std::fs::write(layout.body(id), b"a").unwrap();
-    id
 }
 
 fn keys() -> [FileKey; 2] {
@@ -271,25 +270,6 @@ async fn a_file_that_is_deleted_by_one_key_is_gone_by_every_other() {
         assert_eq!(delivery.delete(deleted).await.unwrap(), Deleted::Gone);
         assert!(delivery.stored(other).await.unwrap().is_none());
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_digest_that_was_forgotten_in_a_restart_is_asked_for_once_and_not_for_long() {
-    let scratch = tempfile::tempdir().unwrap();
-    let id = leave_settled(scratch.path());
-    let (delivery, store) = start(scratch.path(), 0);
-    let digest = async || match delivery.look(id).await.unwrap() {
-        Look::Kept(kept) => kept.sha256,
-        look @ (Look::Absent | Look::Deleted) => panic!("{look:?}"),
-    };
-    let began = tokio::time::Instant::now();
-    assert_eq!(digest().await, None);
-    assert_eq!(began.elapsed().as_millis(), PATIENCE.as_millis());
-    store.answers.add_permits(1);
-    for _ in 0..3 {
-        assert_eq!(digest().await, Some(Sha256([7; 32])));
-    }
-    assert_eq!(store.lookups.load(Ordering::Relaxed), 2);
 }
 
 /// Files of ours, which were looked up so long ago that they are to be looked up anew.

@@ -161,6 +161,9 @@ impl FormUpload {
         // The first was counted when the form was let in.
         caller.count_more(node, drafts.len() - 1)?;
         let adopted = node.journal.adopt_form(&body, drafts)?;
+        for part in &adopted {
+            node.delivery.learn(part, false, None);
+        }
         enter(node, &mut room, &adopted);
         Ok(Some(adopted))
     }

@@ -81,6 +81,9 @@ impl Upload {
             log::error!("an upload was lost in the log");
             Problem::internal()
         })??;
+        // A copy, as what came may be a piece of a much larger buffer.
+        let content = Bytes::copy_from_slice(&body);
+        self.node.delivery.learn(&adopted, true, Some(content));
         let adopted = vec![adopted];
         enter(&self.node, &mut reserved, &adopted);
         Ok(adopted)

@@ -129,7 +129,9 @@ impl Upload {
         if let Some(room) = room {
             self.node.journal.check_room(room, body.length())?;
         }
-        let adopted = vec![self.node.journal.adopt(body, draft)?];
+        let adopted = self.node.journal.adopt(body, draft)?;
+        self.node.delivery.learn(&adopted, true, None);
+        let adopted = vec![adopted];
         enter(&self.node, &mut reserved, &adopted);
         Ok(adopted)
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, TryLockError};
 use bytes::Bytes;
 
 use super::Journal;
+use super::adopt::Adopted;
 use super::answers::Standing;
 use super::body::OpenBody;
 use super::entry::Record;
@@ -133,6 +134,27 @@ impl Journal {
             Err(JournalError::Absent(_)) => Ok(Look::Absent),
             Err(err) => Err(err),
         }
+    }
+
+    /// What a download needs of an entry that was promised just now, without a look at the disk; `None`
+    /// if the disk has more of it. `is_whole_body` says that it is all of what nginx handed over, and
+    /// `content` are its bytes, if they are at hand.
+    pub fn kept(
+        &self,
+        adopted: &Adopted,
+        is_whole_body: bool,
+        content: Option<Bytes>,
+    ) -> Option<Kept> {
+        let slot = self.index().get(adopted.id)?;
+        let is_in_files = slot.place == Place::Files;
+        (is_in_files || content.is_some()).then(|| Kept {
+            id: adopted.id,
+            meta: adopted.meta.clone(),
+            room: slot.room,
+            sha256: None,
+            is_whole_file: is_in_files && is_whole_body,
+            content,
+        })
     }
 
     /// The bytes of a small entry of the log. What cannot be read is found out by the one who needs
