@@ -13,7 +13,7 @@ use crate::process::{remove_at_end, run, unmount_at_end};
 use crate::stats::{MIB, Sample, float};
 
 /// Room for what a run has at a time; the file has holes until then.
-const BYTES: u64 = 8 << 30;
+const BYTES: u64 = 16 << 30;
 
 /// Bytes that the disk's own rate is measured with.
 const PROBE: u64 = 512 << 20;
