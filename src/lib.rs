@@ -44,8 +44,9 @@
 //! 4. A 201 is rendered from that, and from nothing else. nginx unlinks its own name of the file.
 //!    An upload that comes again under its key gets the [`journal::Adopted`] of the first time.
 //! 5. [`commit::Committer`] takes the entry when it is due, small ones in groups, and gives way to
-//!    clients that wait for the same processors. [`bucket`] writes it: chunks first, then the file's document, each with a majority, each harmless to
-//!    repeat.
+//!    clients that wait for the same processors. [`bucket`] writes it: chunks first, then the file's
+//!    document, each with a majority, each harmless to repeat. A later attempt goes on where this one
+//!    ends.
 //! 6. The copy that a majority holds is read back and compared. The proof is a [`store::Committed`].
 //! 7. [`journal::Journal::settle`] takes nothing but that proof. The body stays for a grace time.
 //!

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -74,6 +75,22 @@ impl fmt::Debug for Promised {
     }
 }
 
+/// Whether an attempt brought more of a file into the store than was there before, whatever its end.
+#[derive(Debug, Default)]
+pub struct Progress(AtomicBool);
+
+impl Progress {
+    /// Notes that there is more.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is more.
+    pub fn is_made(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A file that the store holds.
 #[derive(Debug, Clone)]
 pub struct StoredFile {
@@ -113,9 +130,8 @@ pub struct Evidence {
     pub chunk_size_bytes: u32,
     /// How many chunks there are.
     pub chunks: u64,
-    /// The sum of their sizes in bytes, as the store holds them. `None` if it was not asked: in
-    /// this very attempt a majority acknowledged each of them as written, and none was there
-    /// before.
+    /// The sum of their sizes in bytes, as the store holds them. `None` if it was not asked, as the
+    /// content of each of them is known.
     pub chunk_bytes: Option<u64>,
 }
 
@@ -196,11 +212,17 @@ pub trait Store: Send + Sync {
     /// The key that a text means: all texts that mean one file are one key.
     fn key(&self, text: &str) -> FileKey;
 
-    /// Writes a promised file and proves it. Doing it again does no harm; nothing is ever deleted.
+    /// Writes a promised file and proves it. Doing it again does no harm, and sends only what is not
+    /// there yet; nothing is ever deleted.
     ///
     /// # Errors
-    /// Any [`StoreError`] but `Damaged`.
-    fn commit(&self, promised: Promised) -> BoxFuture<'_, Result<Committed, StoreError>>;
+    /// Any [`StoreError`] but `Damaged`. If more of the file is there than before all the same, that is
+    /// noted in `progress`.
+    fn commit<'a>(
+        &'a self,
+        promised: Promised,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>>;
 
     /// Writes small files side by side, in as few steps as one file takes, and proves each. Those
     /// that did not go plainly well are missing in the answer: commit each of them by itself,

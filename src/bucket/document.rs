@@ -1,6 +1,7 @@
 //! The two kinds of documents of a bucket, written and read as the GridFS specification has them.
 
 use std::io;
+use std::ops::Range;
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::{CStr, CString, RawArrayBuf, RawBson, RawBsonRef};
@@ -17,7 +18,7 @@ pub(super) fn object_id(id: FileId) -> ObjectId {
     ObjectId::from_bytes(id.bytes())
 }
 
-/// A chunk's document, whose data is put in place by `fill`: nothing is copied.
+/// A chunk's document, whose data is put in place by `fill`, which gives its `_id`: nothing is copied.
 ///
 /// # Errors
 /// Those of `fill`.
@@ -25,18 +26,20 @@ pub(super) fn chunk(
     files_id: ObjectId,
     n: i32,
     size: usize,
-    fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    fill: impl FnOnce(&mut [u8]) -> io::Result<ObjectId>,
 ) -> io::Result<RawDocumentBuf> {
     const INT32: u8 = 0x10;
     const BINARY: u8 = 0x05;
     const OBJECT_ID: u8 = 0x07;
     const END: u8 = 0;
+    /// The length of the document, the type and the name of the `_id` stand before it.
+    const ID: Range<usize> = 9..21;
     let length_of = |bytes: usize| {
         let length = i32::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge);
         length.map(i32::to_le_bytes)
     };
     let mut head = Vec::with_capacity(72);
-    for (name, id) in [("_id", ObjectId::new()), ("files_id", files_id)] {
+    for (name, id) in [("_id", files_id), ("files_id", files_id)] {
         head.push(OBJECT_ID);
         head.extend_from_slice(name.as_bytes());
         head.push(END);
@@ -56,7 +59,10 @@ pub(super) fn chunk(
     document.extend_from_slice(&head);
     let begin = document.len();
     document.resize(begin + size, 0);
-    fill(document.get_mut(begin..).unwrap_or_default())?;
+    let id = fill(document.get_mut(begin..).unwrap_or_default())?;
+    if let Some(place) = document.get_mut(ID) {
+        place.copy_from_slice(&id.bytes());
+    }
     document.push(END);
     RawDocumentBuf::from_bytes(document).map_err(io::Error::other)
 }
@@ -303,16 +309,16 @@ mod tests {
     fn a_chunk_made_in_place_is_what_the_driver_makes_of_it() {
         for data in [Vec::new(), vec![1], vec![7; 300_000]] {
             let files_id = ObjectId::from_bytes([1; 12]);
+            let id = ObjectId::from_bytes([2; 12]);
             let fill = |place: &mut [u8]| {
                 place.copy_from_slice(&data);
-                Ok(())
+                Ok(id)
             };
             let made = chunk(files_id, 77, data.len(), fill).unwrap();
             let binary = Binary {
                 subtype: BinarySubtype::Generic,
                 bytes: data.clone(),
             };
-            let id = made.get_object_id("_id").unwrap();
             let expected = rawdoc! { "_id": id, "files_id": files_id, "n": 77, "data": binary };
             assert!(made == expected, "{} bytes", data.len());
         }

@@ -6,11 +6,12 @@
 //! | the index on chunks | how many chunks there are, each number once |
 //! | the chunks themselves | the sum of their sizes |
 //!
-//! The last one makes MongoDB read every byte, so it is asked for some chunks at a time. It is left
-//! out when each chunk is known already: as a majority acknowledged it in this very attempt, or as it
-//! was there before and was compared byte by byte. The index is unique, so that a write of an earlier attempt that comes late can replace none
-//! of them; what it adds has another number, and is counted. When nothing was sent, as all was there,
-//! the sizes are summed up.
+//! The last one makes MongoDB read every byte, so it is asked for some chunks at a time, and left out
+//! when each chunk is known already: a majority acknowledged it in this very attempt, or it was there
+//! before and its `_id` told its content, or it was compared byte by byte. The index is unique, so
+//! that a write of an earlier attempt that comes late can replace none of them; what it adds has
+//! another number, and is counted. Only for a file that has its document already, and chunks of an
+//! unknown attempt, the sizes are summed up.
 
 use std::collections::HashMap;
 
@@ -31,7 +32,7 @@ const SLICE: i64 = 64;
 /// Where the sizes of chunks are known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sizes {
-    /// Each chunk was acknowledged or compared in this very attempt.
+    /// Each chunk was acknowledged in this very attempt, known by its `_id`, or compared.
     Known,
     /// MongoDB reads all of them, slice by slice.
     Summed,
@@ -39,11 +40,7 @@ pub(super) enum Sizes {
 
 impl Bucket {
     /// The copy of a file that a majority holds; `None` without a document.
-    pub(super) async fn evidence(
-        &self,
-        id: FileId,
-        sizes: Sizes,
-    ) -> Result<Option<Evidence>, StoreError> {
+    async fn evidence(&self, id: FileId, sizes: Sizes) -> Result<Option<Evidence>, StoreError> {
         let files_id = document::object_id(id);
         let (files, counts) = self.look(vec![files_id]).await?;
         let Some(file) = files.get(&files_id) else {
@@ -120,6 +117,13 @@ impl Bucket {
             looked => looked,
         };
         looked.map_err(|err| error::of_commit(&err))
+    }
+
+    /// How many chunks of a file a majority holds; `None` if there is no answer.
+    pub(super) async fn count(&self, id: FileId) -> Option<u64> {
+        let files_id = document::object_id(id);
+        let counts = self.count_chunks(vec![files_id]).await.ok()?;
+        Some(counts.get(&files_id).copied().unwrap_or_default())
     }
 
     async fn look_once(

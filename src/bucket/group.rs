@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, try_join};
 use mongodb::Collection;
 use mongodb::bson::RawDocumentBuf;
 
+use super::earlier::Earlier;
 use super::source::Source;
 use super::{Bucket, document, error};
 use crate::file::FileId;
@@ -152,7 +153,8 @@ impl Member {
     /// Reads and hashes a body, and makes its documents. Blocks.
     fn read(promised: Promised, chunk_size_bytes: u32) -> Result<Self, StoreError> {
         let Promised { id, meta, body, .. } = promised;
-        let mut source = Source::new(body, id, meta.length, chunk_size_bytes);
+        let nothing = Earlier::default();
+        let mut source = Source::new(body, id, meta.length, chunk_size_bytes, nothing);
         let chunks = source
             .read(u32::MAX)
             .map_err(|err| StoreError::Body(Arc::new(err)))?;
@@ -161,7 +163,7 @@ impl Member {
             id,
             sent,
             file: document::file(id, &meta, sent, chunk_size_bytes)?,
-            chunks,
+            chunks: chunks.documents,
         })
     }
 }

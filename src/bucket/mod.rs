@@ -5,10 +5,12 @@
 //! error it deletes all chunks under the file's id, those of a finished file included.
 
 mod batch;
+mod chunk_id;
 mod chunks;
 mod connection;
 mod division;
 mod document;
+mod earlier;
 mod error;
 mod evidence;
 mod examine;
@@ -22,6 +24,7 @@ mod orphan;
 mod pieces;
 mod put;
 mod remove;
+mod sending;
 mod source;
 mod walk;
 mod words;
@@ -43,7 +46,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::config::BucketConfig;
 use crate::file::{FileId, FileKey};
-use crate::store::{Committed, Promised, Store, StoreError, StoredFile};
+use crate::store::{Committed, Progress, Promised, Store, StoreError, StoredFile};
 
 use batch::Batches;
 use connection::Connection;
@@ -146,8 +149,12 @@ impl Store for Bucket {
         key::read(text)
     }
 
-    fn commit(&self, promised: Promised) -> BoxFuture<'_, Result<Committed, StoreError>> {
-        self.put(promised).boxed()
+    fn commit<'a>(
+        &'a self,
+        promised: Promised,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
+        self.put(promised, progress).boxed()
     }
 
     fn commit_group<'a>(

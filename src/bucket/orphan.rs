@@ -27,7 +27,8 @@ pub struct Orphan {
     pub chunks: u64,
     /// Their documents' bytes.
     pub bytes: u64,
-    /// When the last of them was written, by its writer's clock; `None` if any does not tell.
+    /// When the last of them was written, by its writer's clock, or the attempt began that wrote the
+    /// first; `None` if any does not tell.
     pub written: Option<SystemTime>,
     id: Bson,
 }

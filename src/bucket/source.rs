@@ -6,7 +6,9 @@ use mongodb::bson::RawDocumentBuf;
 use mongodb::bson::oid::ObjectId;
 use sha2::Digest as _;
 
+use super::chunk_id::{Began, ChunkId, chunk_id};
 use super::document;
+use super::earlier::{Earlier, Numbers};
 use crate::file::FileId;
 use crate::store::{Body, Sent, Sha256};
 
@@ -20,14 +22,36 @@ pub(super) struct Source {
     next_n: i32,
     hasher: sha2::Sha256,
     is_over: bool,
+    began: Began,
+    /// Those that are there.
+    numbers: Numbers,
+    skipped: Vec<ChunkId>,
+}
+
+/// Chunks to be written.
+#[derive(Default)]
+pub(super) struct Chunks {
+    pub(super) ids: Vec<ChunkId>,
+    /// One for each of the ids.
+    pub(super) documents: Vec<RawDocumentBuf>,
 }
 
 impl Source {
-    pub(super) fn new(body: Box<dyn Body>, id: FileId, length: u64, chunk_size_bytes: u32) -> Self {
+    /// A body whose chunks have the usual size, unless an earlier attempt left some of another.
+    pub(super) fn new(
+        body: Box<dyn Body>,
+        id: FileId,
+        length: u64,
+        usual_chunk_size: u32,
+        earlier: Earlier,
+    ) -> Self {
         Self {
             body,
             files_id: document::object_id(id),
-            chunk_size_bytes,
+            chunk_size_bytes: earlier.chunk_size(length, usual_chunk_size),
+            began: earlier.began(),
+            numbers: earlier.numbers,
+            skipped: Vec::new(),
             length,
             remaining: length,
             next_n: 0,
@@ -46,18 +70,24 @@ impl Source {
         self.is_over
     }
 
-    /// The number of the next chunk.
-    pub(super) fn next_n(&self) -> i32 {
-        self.next_n
+    /// The size of its chunks.
+    pub(super) fn chunk_size_bytes(&self) -> u32 {
+        self.chunk_size_bytes
     }
 
-    /// Reads whole chunks of at most `batch_bytes` together, the last one of the file included. Those
-    /// are given only if all bytes are what was promised.
+    /// Takes out the chunks that were read and not given, as some with their numbers are there.
+    pub(super) fn take_skipped(&mut self) -> Vec<ChunkId> {
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// Reads whole chunks of at most `batch_bytes` together, and gives those that are not there yet.
+    /// The last one of the file is given only if all bytes are what was promised.
     ///
     /// # Errors
     /// As those of [`Body`].
-    pub(super) fn read(&mut self, batch_bytes: u32) -> io::Result<Vec<RawDocumentBuf>> {
-        let mut documents = Vec::new();
+    pub(super) fn read(&mut self, batch_bytes: u32) -> io::Result<Chunks> {
+        let mut chunks = Chunks::default();
+        let mut skipped = Vec::new();
         let mut room = u64::from(batch_bytes);
         while self.remaining > 0 {
             let size = self.remaining.min(u64::from(self.chunk_size_bytes));
@@ -65,18 +95,21 @@ impl Source {
                 break;
             }
             let length = usize::try_from(size).map_err(io::Error::other)?;
-            let offset = self.length - self.remaining;
-            let (body, hasher) = (&self.body, &mut self.hasher);
-            let fill = |place: &mut [u8]| {
-                body.read_exact_at(place, offset)?;
-                hasher.update(place);
-                Ok(())
-            };
-            documents.push(document::chunk(self.files_id, self.next_n, length, fill)?);
-            self.next_n = self
-                .next_n
-                .checked_add(1)
-                .ok_or(io::ErrorKind::FileTooLarge)?;
+            let (offset, n) = (self.length - self.remaining, self.next_n);
+            if self.numbers.has(n) {
+                skipped.resize(length, 0);
+                let chunk = self.fill(&mut skipped, offset)?;
+                self.skipped.push(chunk);
+            } else {
+                let files_id = self.files_id;
+                let document = document::chunk(files_id, n, length, |place| {
+                    let chunk = self.fill(place, offset)?;
+                    chunks.ids.push(chunk);
+                    Ok(chunk.id)
+                })?;
+                chunks.documents.push(document);
+            }
+            self.next_n = n.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
             self.remaining -= size;
             room -= size;
         }
@@ -84,7 +117,15 @@ impl Source {
             self.body.verify(self.sent().sha256)?;
             self.is_over = true;
         }
-        Ok(documents)
+        Ok(chunks)
+    }
+
+    /// Reads and hashes the next chunk.
+    fn fill(&mut self, place: &mut [u8], offset: u64) -> io::Result<ChunkId> {
+        self.body.read_exact_at(place, offset)?;
+        self.hasher.update(&*place);
+        let (n, size) = (self.next_n, place.len());
+        Ok(chunk_id(self.began, self.files_id, n, size, &self.hasher))
     }
 
     /// The bytes that were read; to be asked at the end.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::{Committer, backoff};
 use crate::file::{FileId, UnixMillis};
 use crate::journal::{JournalError, Settling, Standing, Work};
-use crate::store::{Promised, StoreError};
+use crate::store::{Progress, Promised, StoreError};
 
 /// How the work on one entry ended.
 #[derive(Debug)]
@@ -31,7 +31,8 @@ impl Committer {
 
     async fn commit(&self, promised: Promised, attempts: u32) -> Outcome {
         let (id, length) = (promised.id, promised.meta.length);
-        let tried = self.store.commit(promised).await;
+        let progress = Progress::default();
+        let tried = self.store.commit(promised, &progress).await;
         match self.judged(tried).await {
             Ok(committed) => {
                 match self
@@ -53,6 +54,9 @@ impl Committer {
             }
             Err(StoreError::Body(err)) if err.kind() == ErrorKind::InvalidData => {
                 self.set_aside(id, err.to_string()).await
+            }
+            Err(err @ (StoreError::Failed(_) | StoreError::TimedOut(_))) if progress.is_made() => {
+                self.go_on_later(id, &err).await
             }
             Err(err @ (StoreError::Failed(_) | StoreError::TimedOut(_)))
                 if attempts + 1 < self.config.attempts =>
@@ -125,13 +129,24 @@ impl Committer {
     }
 
     async fn defer(&self, id: FileId, attempts: u32, err: &StoreError) -> Outcome {
-        self.tally.count_failure();
         let (reason, due) = (err.to_string(), self.later(attempts + 1));
         log::warn!("{id}: {reason}; deferred");
-        match self
-            .on_disk(move |journal| journal.defer(id, &reason, due))
-            .await
-        {
+        let deferred = self.on_disk(move |journal| journal.defer(id, &reason, due));
+        self.deferred(id, due, deferred.await)
+    }
+
+    /// Defers an entry of which more is in the store than before: it gets there in the end, and its
+    /// failures are counted anew.
+    async fn go_on_later(&self, id: FileId, err: &StoreError) -> Outcome {
+        let (reason, due) = (err.to_string(), self.later(1));
+        log::warn!("{id}: {reason}; deferred, more of it is there than before");
+        let deferred = self.on_disk(move |journal| journal.defer_anew(id, &reason, due));
+        self.deferred(id, due, deferred.await)
+    }
+
+    fn deferred(&self, id: FileId, due: UnixMillis, done: Result<(), JournalError>) -> Outcome {
+        self.tally.count_failure();
+        match done {
             Ok(()) => Outcome::Again(due),
             // Deleted during the attempt: come again, to clear the store of it.
             Err(JournalError::Absent(_)) => Outcome::Again(UnixMillis::now()),

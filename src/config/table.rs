@@ -55,7 +55,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("commit_entries", "COUNT", "4", "commits side by side, at most: large files, and groups of small ones"),
     setting("commit_pace", "WORD", "adaptive", "adaptive: fewer while readers of MongoDB or clients of this node have to wait; fixed: never fewer"),
     setting("commit_bytes", "BYTES", "8388608", "bytes of bodies in memory for commits, all together"),
-    setting("commit_attempts", "COUNT", "10", "failed attempts after which an entry is held for an admin"),
+    setting("commit_attempts", "COUNT", "10", "failed attempts, none of which brought in more of an entry, after which it is held for an admin"),
     setting("delete_watch_seconds", "SECONDS", "60", "how long a file deleted during its commit is watched for late writes"),
     setting("retry_first_ms", "MS", "500", "pause after a first failure; it doubles with each further one"),
     setting("retry_max_ms", "MS", "30000", "longest such pause"),

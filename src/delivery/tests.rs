@@ -15,7 +15,7 @@ use super::look::PATIENCE;
 use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
 use crate::journal::{Layout, LocalDisk, Record, Room};
-use crate::store::{Committed, Promised};
+use crate::store::{Committed, Progress, Promised};
 
 /// How long a test waits for what comes at once, or never.
 const BOUND: Duration = Duration::from_secs(10);
@@ -97,7 +97,11 @@ impl Store for OneFile {
         unreachable!()
     }
 
-    fn commit(&self, _: Promised) -> BoxFuture<'_, Result<Committed, StoreError>> {
+    fn commit<'a>(
+        &'a self,
+        _: Promised,
+        _: &'a Progress,
+    ) -> BoxFuture<'a, Result<Committed, StoreError>> {
         unreachable!()
     }
 

@@ -84,6 +84,25 @@ impl Journal {
         })
     }
 
+    /// The same, for an entry that an attempt brought nearer to its end: the attempts that failed before
+    /// no longer count, nor does this one.
+    ///
+    /// # Errors
+    /// As [`Journal::hold`].
+    pub fn defer_anew(
+        &self,
+        id: FileId,
+        reason: &str,
+        next_attempt: UnixMillis,
+    ) -> Result<(), JournalError> {
+        self.rewrite(id, Room::Deferred, |record| Record {
+            attempts: 0,
+            next_attempt,
+            reason: Some(reason.to_owned()),
+            ..record
+        })
+    }
+
     /// Puts an entry that no attempt can help where an admin will see it.
     ///
     /// # Errors

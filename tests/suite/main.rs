@@ -49,6 +49,7 @@ mod partition;
 mod points;
 mod poison;
 mod prefer;
+mod progress;
 mod ranges;
 mod recovery;
 mod refusal;

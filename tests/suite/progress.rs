@@ -1,0 +1,98 @@
+//! Large files on their way into a MongoDB that ends each attempt: it sends nothing twice, and gets in.
+
+use mongodb::bson::{Document, doc};
+
+use crate::support::{Builder, CHUNK, Ledger, Mongo, Site, wait_until};
+
+/// Chunks of the file, each of them an insert of its own.
+const CHUNKS: usize = 50;
+
+fn builder() -> Builder {
+    Builder::default()
+        .set("settled_grace_seconds", 0)
+        .set("mongodb_timeout_ms", 1500)
+        // Longer than a blocked insert stays blocked when nobody waits for it any more: a fault is set
+        // anew when none is.
+        .set("retry_first_ms", 1000)
+        .set("retry_max_ms", 1000)
+        .set("commit_bytes", 1 << 20)
+        .set("commit_attempts", 3)
+}
+
+fn is_pending(site: &Site) -> bool {
+    site.entries("incoming") + site.entries("deferred") > 0
+}
+
+/// Lets so many inserts through, and then none, again and again until nothing is pending; how often.
+fn commit_piece_by_piece(
+    mongo: &Mongo,
+    inserts: i32,
+    fault: &Document,
+    site: &mut Site,
+    mut meanwhile: impl FnMut(&mut Site),
+) -> usize {
+    let mut rounds = 0;
+    while is_pending(site) {
+        rounds += 1;
+        let failures = |site: &Site| site.status()["commit"]["failures"].as_u64();
+        let before = failures(site);
+        mongo.fail_sidecars(doc! { "skip": inserts }, fault.clone());
+        wait_until("an attempt fails, or nothing is pending", || {
+            failures(site) > before || !is_pending(site)
+        });
+        meanwhile(site);
+    }
+    mongo.heal();
+    rounds
+}
+
+/// Bytes that came to MongoDB since it was started.
+fn bytes_in(mongo: &Mongo) -> u64 {
+    let status = mongo.admin(doc! { "serverStatus": 1 });
+    let network = status.get_document("network").expect("the network");
+    let bytes = network.get_i64("bytesIn").expect("a count");
+    bytes.try_into().expect("a count")
+}
+
+#[test]
+fn a_large_file_gets_in_piece_by_piece_and_no_piece_is_sent_twice() {
+    let mongo = Mongo::start();
+    let mut site = builder().start(&mongo);
+    let ledger = Ledger::default();
+    // The indexes are there when the faults begin.
+    ledger.upload(&site.client(), 1, CHUNK);
+    site.wait_until_empty();
+
+    // Connections that break. Halfway, the sidecar comes back with another size of chunks.
+    mongo.hide_from_sidecars();
+    ledger.upload(&site.client(), 2, CHUNKS * CHUNK - 1);
+    let cut = doc! { "failCommands": ["insert"], "closeConnection": true };
+    let mut is_restarted = false;
+    let before = bytes_in(&mongo);
+    let rounds = commit_piece_by_piece(&mongo, 12, &cut, &mut site, |site| {
+        if !std::mem::replace(&mut is_restarted, true) {
+            site.kill_sidecar();
+            site.reconfigure(|builder| builder.set("chunk_size_bytes", 100_000));
+            site.start_sidecar();
+        }
+    });
+    let sent = bytes_in(&mongo) - before;
+    assert!((3..20).contains(&rounds), "{rounds}");
+    let length = u64::try_from(CHUNKS * CHUNK).unwrap();
+    assert!((length..2 * length).contains(&sent), "{sent}");
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+
+    // Inserts that take too long, while pings are answered: more often than attempts may fail.
+    site.stop_sidecar();
+    site.reconfigure(|builder| builder.set("chunk_size_bytes", CHUNK));
+    site.start_sidecar();
+    mongo.hide_from_sidecars();
+    ledger.upload(&site.client(), 3, CHUNKS * CHUNK);
+    let slow = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 1550 };
+    let rounds = commit_piece_by_piece(&mongo, 9, &slow, &mut site, |_| {});
+    assert!(rounds > 3, "{rounds}");
+    site.wait_until_empty();
+    mongo.assert_holds_just(&ledger);
+    ledger.assert_readable(&site.client());
+}
