@@ -51,12 +51,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_counted_and_the_kernel_tells_how_long_threads_have_waited() {
+    fn requests_are_counted_and_so_is_how_long_threads_have_waited_where_the_kernel_tells() {
         let traffic = Traffic::default();
         traffic.count();
         traffic.count();
         let counts = traffic.counts();
         assert_eq!(counts.requests, 2);
-        assert!(counts.waited.is_some(), "this kernel does not tell");
+        // Some kernels are built without it: then nothing is told, and not that nobody has waited.
+        let is_counted = fs::exists("/proc/thread-self/schedstat").unwrap();
+        assert_eq!(counts.waited.is_some(), is_counted);
     }
 }

@@ -120,7 +120,8 @@ fn a_file_that_many_ask_for_is_looked_up_twice_in_five_seconds() {
         assert_eq!(client.head(&file.path).status, 200);
     }
     let lookups = reads(&mongo, "files");
-    assert!((1..=1 + begun.elapsed().as_secs() * 2 / 5).contains(&lookups));
+    let most = 1 + begun.elapsed().as_millis() / 2500;
+    assert!((1..=most).contains(&lookups.into()), "{lookups}");
 }
 
 #[test]
@@ -150,17 +151,18 @@ fn a_file_that_was_read_a_moment_ago_is_served_while_mongodb_stands_still() {
     let mongo = Mongo::start();
     let (site, body, file) = start_cold(&mongo, SLICE + 1);
     let client = site.client();
-    // Looked up anew after a pause of the machine, so that this is the moment.
-    let mut begun = Instant::now();
-    assert!(client.get(&file.path).body == body);
-    while begun.elapsed() > Duration::from_secs(1) {
-        begun = Instant::now();
+    // After a pause of the machine the moment is over: then once more.
+    let is_served = (0..10).any(|_| {
+        let begun = Instant::now();
         assert!(client.get(&file.path).body == body);
-    }
-    mongo.freeze();
-    let answer = client.get(&file.path);
-    mongo.thaw();
-    assert!(answer.body == body);
+        mongo.freeze();
+        let is_a_moment = begun.elapsed() < Duration::from_secs(2);
+        let answer = client.get(&file.path);
+        mongo.thaw();
+        assert!(!is_a_moment || answer.body == body);
+        is_a_moment
+    });
+    assert!(is_served, "the machine is too slow");
 }
 
 #[test]

@@ -163,6 +163,8 @@ fn a_file_whose_node_does_not_answer_is_asked_for_again_and_never_missing() {
     let assert_unavailable = |headers: &[(&str, &str)]| {
         let begun = Instant::now();
         let answer = other.get_with(&file.path, headers);
+        // Far from the minute that nginx waits by itself.
+        assert!(begun.elapsed() < Duration::from_secs(45));
         answer.assert_problem(503, "unavailable");
         assert!(answer.header("retry-after").parse::<u32>().unwrap() > 0);
         assert!(answer.header("cache-control").is_empty());
@@ -170,8 +172,6 @@ fn a_file_whose_node_does_not_answer_is_asked_for_again_and_never_missing() {
         other
             .delete(&unwanted.path)
             .assert_problem(503, "unavailable");
-        // Far from the minute that nginx waits by itself.
-        assert!(begun.elapsed() < Duration::from_secs(45));
     };
     cluster.nodes[0].kill_sidecar();
     assert_unavailable(&[]);
@@ -262,7 +262,6 @@ fn a_committed_file_is_deleted_through_any_node_at_once_there_and_soon_everywher
         // Its body is still on the first node's disk, and in the caches of the others.
         assert_eq!(cluster.agree(|client| client.get(&file.path)).status, 200);
         assert_eq!(cluster.nodes[1].client().delete(&file.path).status, 204);
-        let deleted = Instant::now();
         for node in &cluster.nodes[..2] {
             node.client()
                 .get(&file.path)
@@ -272,7 +271,6 @@ fn a_committed_file_is_deleted_through_any_node_at_once_there_and_soon_everywher
         wait_until("the third node notices", || {
             third.get(&file.path).status == 404
         });
-        assert!(deleted.elapsed() < Duration::from_secs(30));
         assert_eq!(
             third.get_with(&file.path, &[("Range", "bytes=0-1")]).status,
             404

@@ -19,8 +19,9 @@ const FINISHING: usize = 100;
 /// their end at once. With what an idle one has, in a release build, it is below 64 MiB.
 const GROWTH_KIB: u64 = 32 * 1024;
 
-/// nginx's time-outs would cut the slow ones off.
-const PATIENCE: [(&str, &str, &str); 2] = [
+/// nginx's time-outs would cut the slow ones off; and each of its workers may keep 128 connections.
+const PATIENCE: [(&str, &str, &str); 3] = [
+    ("nginx.conf", "worker_processes auto", "worker_processes 2"),
     (
         "gridspool/body.conf",
         "client_body_timeout 60s;",

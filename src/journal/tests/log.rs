@@ -41,12 +41,15 @@ pub(super) fn segments(scratch: &Scratch) -> Vec<PathBuf> {
     paths
 }
 
-/// A segment without the zeros at its end.
+/// A segment up to the end of its last group, which may be a zero.
 fn written(path: &std::path::Path) -> Vec<u8> {
-    let mut bytes = fs::read(path).unwrap();
-    let last = bytes.iter().rposition(|&byte| byte != 0).unwrap();
-    bytes.truncate(last + 1);
-    bytes
+    let bytes = fs::read(path).unwrap();
+    let mut end = 16;
+    while bytes[end..].starts_with(b"gs-group") {
+        let length = bytes[end + 8..].first_chunk().unwrap();
+        end += usize::try_from(u64::from_le_bytes(*length)).unwrap();
+    }
+    bytes[..end].to_vec()
 }
 
 pub(super) fn restart(scratch: &Scratch, journal: Journal) -> Journal {

@@ -150,6 +150,18 @@ impl Mongo {
 
     /// Starts a member again after [`Mongo::kill_member`], and waits until it answers.
     pub(crate) fn restart_member(&mut self, place: usize) {
+        self.spawn_member(place);
+        wait_until("mongod answers", || {
+            // Another process may have had its port for a moment.
+            let process = self.members[place].process.as_mut();
+            if !process.expect("a mongod").is_running() {
+                self.spawn_member(place);
+            }
+            self.ask(place, doc! { "ping": 1 }).is_ok()
+        });
+    }
+
+    fn spawn_member(&mut self, place: usize) {
         let member = &mut self.members[place];
         let path = member.scratch.path();
         let log = File::create(path.join("mongod.out")).expect("a log");
@@ -167,9 +179,6 @@ impl Mongo {
             .stderr(log.try_clone().expect("a log"))
             .stdout(log);
         member.process = Some(Process::spawn(&mut command));
-        wait_until("mongod answers", || {
-            self.ask(place, doc! { "ping": 1 }).is_ok()
-        });
     }
 
     /// Makes the members a replica set.
