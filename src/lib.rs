@@ -62,7 +62,7 @@
 //! 4. A body in the journal is sent by nginx with sendfile; a part of a form as a committed file is.
 //! 5. A committed file is sent from nginx's cache, slice by slice; a slice that is not there yet is
 //!    streamed from GridFS by [`http`], chunk by chunk, each checked. All who want a slice at the same
-//!    time share one read of it.
+//!    time share one read of it. A chunk that is longer than a slice waits for the next slice in a file without a name.
 //! 6. Both routes give the same entity tag, so a download may begin on one and end on the other.
 //!
 //! # What is absent on purpose

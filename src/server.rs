@@ -137,8 +137,8 @@ pub async fn run(
     let journal = Arc::new(journal);
     let spool_path = journal.layout().spool();
     let spool = Spool::open(&spool_path).map_err(ServeError::at(&spool_path))?;
-    let store: Arc<dyn Store> =
-        Arc::new(Bucket::new(&config.bucket).await.map_err(ServeError::Uri)?);
+    let bucket = Bucket::new(&config.bucket, &config.data_dir).await;
+    let store: Arc<dyn Store> = Arc::new(bucket.map_err(ServeError::Uri)?);
     let committer = Committer {
         journal: Arc::clone(&journal),
         store: Arc::clone(&store),

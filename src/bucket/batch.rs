@@ -6,17 +6,17 @@
 //! come a little later, and longer if that reader has not come to its end: chunks of other drivers may be
 //! longer than a slice of nginx's, and the next slice begins in the same one.
 //!
-//! All batches together are bounded in bytes. Those that nobody reads make room for others.
+//! All batches together are bounded in bytes, those in memory and those on disk. Those that nobody reads
+//! make room for others.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::kept::{Kept, MAX_DISK_BYTES};
 use crate::store::StoreError;
 
 /// Bytes of chunks that all reads together have in memory, at most: so many times those of commits, and
@@ -33,33 +33,8 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// How long one stays whose end nobody has read: a client takes that time for a slice.
 pub(super) const PARTLY_READ_LINGER: Duration = Duration::from_secs(10);
 
-/// Chunks that follow each other, each of the right size.
-#[derive(Debug)]
-pub(super) struct Batch {
-    /// Where in the file the first one begins.
-    pub(super) start: u64,
-    pub(super) chunks: Vec<Bytes>,
-}
-
-impl Batch {
-    /// The bytes of a range of the file that are here.
-    pub(super) fn cut(&self, range: &Range<u64>) -> Vec<Bytes> {
-        let mut pieces = Vec::new();
-        let mut start = self.start;
-        for chunk in &self.chunks {
-            let within = |at: u64| {
-                let offset = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
-                offset.min(chunk.len())
-            };
-            let piece = chunk.slice(within(range.start)..within(range.end));
-            if !piece.is_empty() {
-                pieces.push(piece);
-            }
-            start += u64::try_from(chunk.len()).unwrap_or_default();
-        }
-        pieces
-    }
-}
+/// The same of one on disk, where there is more room: a slow client takes that time.
+pub(super) const ON_DISK_LINGER: Duration = Duration::from_secs(30);
 
 /// Names a batch. The content under a key of another driver's may change: then its description does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,7 +46,7 @@ pub(super) struct Name {
 }
 
 /// `None` while it is being read.
-pub(super) type Outcome = Option<Result<Arc<Batch>, StoreError>>;
+pub(super) type Outcome = Option<Result<Arc<Kept>, StoreError>>;
 
 /// The batches of one bucket that are being read, or are still there.
 #[derive(Debug)]
@@ -80,6 +55,8 @@ pub(super) struct Batches {
     pub(super) most: u32,
     /// A permit for each of them.
     room: Arc<Semaphore>,
+    /// A permit for each byte that may be on disk.
+    disk: Arc<Semaphore>,
     /// Reads that wait for room.
     waiting: AtomicUsize,
     held: Mutex<HashMap<Name, Held>>,
@@ -118,6 +95,11 @@ impl Held {
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.readers) == 1 && self.outcome.borrow().is_some()
     }
+
+    fn is_on_disk(&self) -> bool {
+        let outcome = self.outcome.borrow();
+        matches!(&*outcome, Some(Ok(kept)) if kept.is_on_disk())
+    }
 }
 
 impl Batches {
@@ -130,6 +112,9 @@ impl Batches {
         Self {
             most,
             room: Arc::new(Semaphore::new(permits)),
+            disk: Arc::new(Semaphore::new(
+                usize::try_from(MAX_DISK_BYTES).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
             waiting: AtomicUsize::new(0),
             held: Mutex::default(),
         }
@@ -155,12 +140,24 @@ impl Batches {
         }
     }
 
+    /// Room for so many bytes on disk, for which those leave that nobody reads; `None` if there is none.
+    pub(super) fn reserve_on_disk(&self, bytes: u32) -> Option<OwnedSemaphorePermit> {
+        let mut held = self.held();
+        let mut leaving = idle(&held, true).into_iter();
+        loop {
+            match Arc::clone(&self.disk).try_acquire_many_owned(bytes) {
+                Ok(room) => return Some(room),
+                Err(_) => drop(held.remove(&leaving.next()?)),
+            }
+        }
+    }
+
     /// Drops batches that nobody reads until there is room for so many bytes, those first that are
     /// to leave first.
     fn make_room(&self, bytes: u32) {
         let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut held = self.held();
-        for name in idle(&held) {
+        for name in idle(&held, false) {
             if self.room.available_permits() >= wanted {
                 return;
             }
@@ -180,12 +177,13 @@ impl Batches {
     /// take all of it for as long as it may stay. The last one stays: it may be longer than that.
     fn thin_out(&self) {
         let mut held = self.held();
-        let resting = held.values().filter(|held| held.is_idle());
+        let is_resting = |held: &&Held| held.is_idle() && !held.is_on_disk();
+        let resting = held.values().filter(is_resting);
         let mut bytes: u32 = resting.map(|held| held.bytes).sum();
         if bytes <= self.most / 2 {
             return;
         }
-        let mut names = idle(&held);
+        let mut names = idle(&held, false);
         names.pop();
         for name in names {
             if bytes <= self.most / 2 {
@@ -225,9 +223,10 @@ impl Batches {
     }
 }
 
-/// Those that nobody reads, in the order in which they are to leave.
-fn idle(held: &HashMap<Name, Held>) -> Vec<Name> {
-    let idle = held.iter().filter(|(_, held)| held.is_idle());
+/// Those on disk, or in memory, that nobody reads, in the order in which they are to leave.
+fn idle(held: &HashMap<Name, Held>, is_on_disk: bool) -> Vec<Name> {
+    let idle = held.iter();
+    let idle = idle.filter(|(_, held)| held.is_idle() && held.is_on_disk() == is_on_disk);
     let mut idle: Vec<_> = idle.map(|(name, held)| (held.until, name)).collect();
     idle.sort_by_key(|(until, _)| *until);
     idle.into_iter().map(|(_, name)| name.clone()).collect()
@@ -274,7 +273,7 @@ impl Share {
     }
 
     /// The batch, once it is there.
-    pub(super) async fn batch(&mut self) -> Result<Arc<Batch>, StoreError> {
+    pub(super) async fn batch(&mut self) -> Result<Arc<Kept>, StoreError> {
         let outcome = self.outcome.wait_for(Option::is_some).await;
         let lost = || StoreError::Unavailable("the read of a batch was lost".to_owned());
         outcome
@@ -300,15 +299,18 @@ impl Drop for Share {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kept::Batch;
     use super::*;
+
+    const EMPTY: Batch = Batch {
+        start: 0,
+        chunks: Vec::new(),
+    };
 
     /// Batches of which each of these bytes rests, the first one to leave first. The bound is 4 MiB.
     fn resting(bytes: &[u32]) -> Batches {
         let batches = Batches::new(1 << 20);
-        let batch = Arc::new(Batch {
-            start: 0,
-            chunks: Vec::new(),
-        });
+        let batch = Arc::new(Kept::InMemory(EMPTY));
         for (number, &bytes) in (0..).zip(bytes) {
             let (_, outcome) = watch::channel(Some(Ok(Arc::clone(&batch))));
             let mut held = Held::begun(outcome, bytes);
@@ -358,5 +360,27 @@ mod tests {
         batches.settle();
         let first = 3000 - u64::from(batches.most / 2 / LEAST_BYTES);
         assert_eq!(left(&batches), (first..3000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn on_disk_those_that_nobody_reads_make_room_for_others_and_memory_is_none_of_theirs() {
+        let batches = resting(&[1 << 20]);
+        let scratch = tempfile::tempdir().unwrap();
+        for number in 1..3 {
+            let room = batches.reserve_on_disk(MAX_DISK_BYTES / 2).unwrap();
+            let file = EMPTY.write(scratch.path(), 0, room).unwrap();
+            let (_, outcome) = watch::channel(Some(Ok(Arc::new(Kept::OnDisk(file)))));
+            let held = Held::begun(outcome, 3 << 20);
+            batches.held().insert(name(number), held);
+        }
+        batches.settle();
+        assert_eq!(left(&batches), [0, 1, 2]);
+        let reader = Arc::clone(&batches.held()[&name(1)].readers);
+        let room = batches.reserve_on_disk(1);
+        assert!(room.is_some());
+        assert_eq!(left(&batches), [0, 1]);
+        assert!(batches.reserve_on_disk(MAX_DISK_BYTES / 2).is_none());
+        assert_eq!(left(&batches), [0, 1], "it is being read");
+        drop(reader);
     }
 }

@@ -29,6 +29,11 @@ impl Division {
         }
     }
 
+    /// Whether a chunk is longer than a slice, and is there for several.
+    pub(super) fn has_long_chunks(&self) -> bool {
+        self.chunk_size.min(self.length) > BATCH_BYTES
+    }
+
     /// The numbers of the chunks in a batch.
     pub(super) fn chunks(&self, batch: u64) -> Range<u64> {
         let first = batch * self.chunks_in_batch;
@@ -51,7 +56,9 @@ impl Division {
             return range.clone();
         }
         let batch = self.bytes(self.batch_of(range.start));
-        range.start..range.end.min(batch.end)
+        // A batch may be one long chunk.
+        let end = batch.end.min(range.start + BATCH_BYTES);
+        range.start..range.end.min(end)
     }
 
     fn batch_of(&self, offset: u64) -> u64 {
@@ -117,5 +124,8 @@ mod tests {
         }
         // What is longer goes batch by batch.
         assert_eq!(other.first_window(&(10..20_000_000)), 10..1 << 20);
+        let long = division(15_000_000, 20_000_000);
+        let window = long.first_window(&(10..20_000_000));
+        assert_eq!(window, 10..10 + 2040 * 1024);
     }
 }

@@ -18,6 +18,7 @@ mod fetch;
 mod foreign;
 mod group;
 mod index;
+mod kept;
 mod key;
 mod nodes;
 mod orphan;
@@ -31,6 +32,7 @@ mod words;
 
 use std::future::Future;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +69,8 @@ pub struct Bucket {
     budget: Arc<Semaphore>,
     /// The batches that are being read, and those of a moment ago.
     batches: Arc<Batches>,
+    /// Where batches are that are too long for memory.
+    directory: PathBuf,
     /// In which collection of chunks the indexes were seen: its UUID, or null.
     indexes: Arc<Mutex<Option<Bson>>>,
     runtime: Handle,
@@ -83,11 +87,12 @@ pub fn check_uri(uri: &str) -> Result<(), String> {
 }
 
 impl Bucket {
-    /// A bucket that connects when it is first used. Must be called on a tokio runtime.
+    /// A bucket that connects when it is first used, and may have files without names in a directory. Must be
+    /// called on a tokio runtime.
     ///
     /// # Errors
     /// When the connection string is wrong.
-    pub async fn new(config: &BucketConfig) -> Result<Self, String> {
+    pub async fn new(config: &BucketConfig, directory: &Path) -> Result<Self, String> {
         Ok(Self {
             connection: Connection::new(config).await?,
             allows_standalone: config.allows_standalone,
@@ -99,6 +104,7 @@ impl Bucket {
                 usize::try_from(config.bytes_in_flight).unwrap_or(Semaphore::MAX_PERMITS),
             )),
             batches: Arc::new(Batches::new(config.bytes_in_flight)),
+            directory: directory.to_owned(),
             indexes: Arc::default(),
             runtime: Handle::current(),
         })

@@ -1,5 +1,6 @@
 //! The bytes of a range, put together from the batches that have some of them.
 
+use std::io;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -9,8 +10,9 @@ use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Bucket;
-use super::batch::{Held, LINGER, Name, PARTLY_READ_LINGER, Share};
+use super::batch::{Held, LINGER, Name, ON_DISK_LINGER, PARTLY_READ_LINGER, Share};
 use super::division::Division;
+use super::kept::{Batch, FREE_BYTES, Kept};
 use crate::store::{StoreError, StoredFile};
 
 /// The bytes of a window, and what keeps their batches from making room: the bytes are dropped
@@ -40,21 +42,74 @@ impl Bucket {
     ) -> Result<Pieces, StoreError> {
         let division = Division::of(file);
         let mut shares = self.shares(file, &division, window).await?;
-        let mut pieces = Vec::new();
+        let mut batches = Vec::new();
         // Of all of them before the first byte: see `Division::first_window`.
         for (share, number) in shares.iter_mut().zip(division.batches(window)) {
-            pieces.extend(share.batch().await?.cut(window));
+            let batch = share.batch().await?;
             let is_to_end = window.end >= division.bytes(number).end;
-            share.stay(if is_to_end {
-                LINGER
-            } else {
-                PARTLY_READ_LINGER
+            share.stay(match (is_to_end, batch.is_on_disk()) {
+                (true, _) => LINGER,
+                (false, true) => ON_DISK_LINGER,
+                (false, false) => PARTLY_READ_LINGER,
             });
+            batches.push(batch);
         }
         Ok(Pieces {
-            pieces: pieces.into_iter(),
+            pieces: self.cut(batches, window.clone()).await?.into_iter(),
             _shares: shares,
         })
+    }
+
+    /// The bytes of a window of these batches. Those from disk are read when there is room for them.
+    async fn cut(
+        &self,
+        batches: Vec<Arc<Kept>>,
+        window: Range<u64>,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let bytes = batches.iter().map(|batch| batch.bytes_to_read(&window));
+        let bytes = u32::try_from(bytes.sum::<u64>()).unwrap_or(u32::MAX);
+        // Who holds some in memory does not wait for more: see `Batches::reserve`.
+        let may_wait = bytes > 0 && batches.iter().all(|batch| batch.is_on_disk());
+        let room = if may_wait {
+            let bytes = bytes.min(self.batches.most);
+            Some(Arc::new(self.batches.reserve(bytes, self.timeout).await?))
+        } else {
+            None
+        };
+        let cut = move || -> io::Result<Vec<Bytes>> {
+            let mut pieces = Vec::new();
+            for batch in batches {
+                pieces.extend(batch.cut(&window, room.clone())?);
+            }
+            Ok(pieces)
+        };
+        let cut = if bytes == 0 {
+            cut()
+        } else {
+            let read = self.runtime.spawn_blocking(cut).await;
+            read.unwrap_or_else(|lost| Err(io::Error::other(lost)))
+        };
+        cut.map_err(|err| StoreError::Unavailable(format!("a batch on disk: {err}")))
+    }
+
+    /// Has the batches of a file with long chunks on disk, so that memory has room for others.
+    async fn keep(&self, batch: Batch, division: Division, bytes: u32) -> Kept {
+        if !division.has_long_chunks() {
+            return Kept::InMemory(batch);
+        }
+        let Some(room) = self.batches.reserve_on_disk(bytes) else {
+            return Kept::InMemory(batch);
+        };
+        let (directory, to_disk) = (self.directory.clone(), batch.clone());
+        let write = move || to_disk.write(&directory, FREE_BYTES, room);
+        let written = self.runtime.spawn_blocking(write).await;
+        match written.unwrap_or_else(|lost| Err(io::Error::other(lost))) {
+            Ok(file) => Kept::OnDisk(file),
+            Err(err) => {
+                log::debug!("a batch stays in memory: {err}");
+                Kept::InMemory(batch)
+            }
+        }
     }
 
     /// A share in each batch of a window. Those that nobody has read yet are being read from here on.
@@ -133,7 +188,10 @@ impl Bucket {
         let own = begun.identity();
         let (bucket, file, name) = (self.clone(), Arc::clone(file), name.clone());
         self.runtime.spawn(async move {
-            let read = bucket.read_batch(&file, division, name.number, room);
+            let read = async {
+                let batch = bucket.read_batch(&file, division, name.number, room);
+                Ok(bucket.keep(batch.await?, division, bytes).await)
+            };
             let read = AssertUnwindSafe(read).catch_unwind().await;
             let read = read.unwrap_or_else(|_| {
                 Err(StoreError::Unavailable(

@@ -69,7 +69,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
             directory_of(socket),
         ));
     }
-    let answer = match Bucket::new(&config.bucket).await {
+    let answer = match Bucket::new(&config.bucket, &config.data_dir).await {
         Ok(bucket) => Outcome::of(bucket.ping().await),
         Err(err) => Outcome::Wrong(err),
     };

@@ -41,7 +41,7 @@ pub async fn fsck(
     order: &FsckOrder,
     tell: Listener<'_>,
 ) -> Result<Progress, UpkeepError> {
-    let bucket = Bucket::new(&config.bucket)
+    let bucket = Bucket::new(&config.bucket, &config.data_dir)
         .await
         .map_err(UpkeepError::Uri)?;
     let mut check = Check {

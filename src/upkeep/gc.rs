@@ -24,7 +24,7 @@ pub async fn gc(
     tell: Listener<'_>,
 ) -> Result<Progress, UpkeepError> {
     let journal = Inspection::new(&config.data_dir)?;
-    let bucket = Bucket::new(&config.bucket)
+    let bucket = Bucket::new(&config.bucket, &config.data_dir)
         .await
         .map_err(UpkeepError::Uri)?;
     let mut progress = Progress {

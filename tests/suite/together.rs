@@ -200,8 +200,7 @@ fn chunks_that_are_longer_than_a_slice_are_read_once() {
     let site = Site::start(&mongo);
     let client = site.client();
     let body = noise(1, 20_000_000);
-    let mut files = Vec::new();
-    for chunk_size in [1 << 20, 2 << 20, 8 << 20, 15_000_000] {
+    let insert = |chunk_size: i32| {
         let id = ObjectId::new();
         mongo.insert(
             "fs.files",
@@ -214,12 +213,28 @@ fn chunks_that_are_longer_than_a_slice_are_read_once() {
         for (bytes, n) in body.chunks(in_chunk).zip(0..) {
             mongo.insert_chunk(&id.to_hex(), n, bytes);
         }
-        files.push((id.to_hex(), body.len().div_ceil(in_chunk)));
-    }
+        (id.to_hex(), body.len().div_ceil(in_chunk))
+    };
+    let files = [1 << 20, 2 << 20, 8 << 20, 15_000_000].map(insert);
     mongo.run(doc! { "profile": 2 });
     for (id, chunks) in &files {
         assert!(client.get(&format!("/files/{id}")).body == body);
         let (sent, _) = sent(&mongo, id);
         assert_eq!(usize::try_from(sent), Ok(*chunks));
     }
+    // Many read many of them, of which memory has room for two chunks; and it takes no more for that.
+    let alone = site.sidecar_peak_kib();
+    let many: Vec<_> = (0..10).map(|_| insert(15_000_000).0).collect();
+    let (client, body) = (&client, &body);
+    std::thread::scope(|scope| {
+        for id in many.iter().chain(&many) {
+            scope.spawn(move || assert!(client.get(&format!("/files/{id}")).body == *body));
+        }
+    });
+    let all: i64 = many.iter().map(|id| sent(&mongo, id).0).sum();
+    assert!((20..=40).contains(&all), "{all} of 20 chunks");
+    let more = site.sidecar_peak_kib() - alone;
+    assert!(more < 32 * 1024, "{more} KiB");
+    // Nothing of them has a name.
+    assert_eq!(site.names("."), ["cache", "journal", "spool"]);
 }

@@ -143,7 +143,7 @@ fn a_file_that_gets_its_document_while_its_chunks_are_cleared_away_keeps_the_res
     let arguments = arguments.map(std::ffi::OsString::from);
     let (_, config) = Config::load(arguments, |_| None, |_| Ok(())).unwrap();
     mongo.block_on(async {
-        let bucket = Bucket::new(&config.bucket).await.unwrap();
+        let bucket = Bucket::new(&config.bucket, &config.data_dir).await.unwrap();
         let page = bucket.list_orphans(None).await.unwrap();
         let [orphan] = page.orphans.as_slice() else {
             panic!("{page:?}")
