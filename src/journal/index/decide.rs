@@ -125,6 +125,18 @@ impl Index {
         self.queue(id, frame, Vec::new(), Effect::Gone, queue)
     }
 
+    /// Keeps answers in the log, by a frame of them ([`Frame::answers`]): of entries that are about to
+    /// leave, or copied forward. No entry changes by it; until the frame is synced or has failed,
+    /// [`Index::oldest`] is not beyond it.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn keep_answers(&mut self, frame: Frame, queue: &mut impl Queue) -> Decided {
+        let ticket = self.push(frame, Vec::new(), queue)?;
+        self.marks.entry(ticket).or_default();
+        Ok(ticket)
+    }
+
     /// Copies an entry forward as it is now, with its inline bodies.
     ///
     /// # Errors

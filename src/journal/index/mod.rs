@@ -34,7 +34,7 @@
 mod decide;
 
 mod marks;
-mod order;
+pub(super) mod order;
 mod paged;
 mod queue;
 mod reading;
@@ -43,9 +43,9 @@ mod segments;
 mod slot;
 mod slots;
 mod subjects;
-mod table;
+pub(super) mod table;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,32 +1,46 @@
-//! An order of slots by time: a heap of their numbers, whose ranks the slots know.
+//! An order of a table's elements: a heap of their numbers, whose ranks the elements know.
 
 use super::paged::Paged;
-use super::slot::Slot;
-use super::table::{NONE, Table, narrow};
-use crate::file::FileId;
-use crate::journal::record::LogTime;
+use super::table::{Chained, NONE, Table, narrow};
 
-/// The least time comes first; of equal times, the oldest id.
+/// An element that has a place in an order.
+pub(in crate::journal) trait Ranked: Chained {
+    /// The place; [`NONE`] if it is in no order.
+    fn rank(&mut self) -> &mut u32;
+}
+
+/// The element with the least key comes first. The key of an element must stay the same while it is
+/// in the order.
 #[derive(Debug, Default)]
-pub(super) struct Order(Paged<u32>);
+pub(in crate::journal) struct Order(Paged<u32>);
 
 impl Order {
-    pub(super) fn first(&self) -> Option<u32> {
+    pub(in crate::journal) fn first(&self) -> Option<u32> {
         self.0.get(0).copied()
     }
 
-    pub(super) fn push(&mut self, slots: &mut Table<Slot>, number: u32) {
+    pub(in crate::journal) fn push<T: Ranked, K: Ord>(
+        &mut self,
+        table: &mut Table<T>,
+        number: u32,
+        key: impl Fn(&T) -> K,
+    ) {
         let rank = narrow(self.0.len());
         self.0.push(number);
-        self.put(slots, rank, number);
-        self.rise(slots, rank);
+        self.put(table, rank, number);
+        self.rise(table, rank, &key);
     }
 
-    pub(super) fn remove(&mut self, slots: &mut Table<Slot>, number: u32) {
-        let Some(slot) = slots.get_mut(number) else {
+    pub(in crate::journal) fn remove<T: Ranked, K: Ord>(
+        &mut self,
+        table: &mut Table<T>,
+        number: u32,
+        key: impl Fn(&T) -> K,
+    ) {
+        let Some(element) = table.get_mut(number) else {
             return;
         };
-        let rank = std::mem::replace(&mut slot.rank, NONE);
+        let rank = std::mem::replace(element.rank(), NONE);
         if self.0.get(rank) != Some(&number) {
             return;
         }
@@ -34,37 +48,47 @@ impl Order {
             return;
         };
         if last != number {
-            self.put(slots, rank, last);
-            self.rise(slots, rank);
-            self.sink(slots, rank);
+            self.put(table, rank, last);
+            self.rise(table, rank, &key);
+            self.sink(table, rank, &key);
         }
     }
 
-    /// A slot has another number now.
-    pub(super) fn renumber(&mut self, rank: u32, number: u32) {
+    /// An element has another number now.
+    pub(in crate::journal) fn renumber(&mut self, rank: u32, number: u32) {
         if let Some(at) = self.0.get_mut(rank) {
             *at = number;
         }
     }
 
     #[cfg(test)]
-    pub(super) fn at(&self, rank: u32) -> Option<u32> {
+    pub(in crate::journal) fn at(&self, rank: u32) -> Option<u32> {
         self.0.get(rank).copied()
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::journal) fn len(&self) -> usize {
         self.0.len()
     }
 
-    fn rise(&mut self, slots: &mut Table<Slot>, mut rank: u32) {
-        while rank > 0 && self.key(slots, rank) < self.key(slots, (rank - 1) / 2) {
-            self.swap(slots, rank, (rank - 1) / 2);
+    fn rise<T: Ranked, K: Ord>(
+        &mut self,
+        table: &mut Table<T>,
+        mut rank: u32,
+        key: &impl Fn(&T) -> K,
+    ) {
+        while rank > 0 && self.key(table, rank, key) < self.key(table, (rank - 1) / 2, key) {
+            self.swap(table, rank, (rank - 1) / 2);
             rank = (rank - 1) / 2;
         }
     }
 
-    fn sink(&mut self, slots: &mut Table<Slot>, mut rank: u32) {
+    fn sink<T: Ranked, K: Ord>(
+        &mut self,
+        table: &mut Table<T>,
+        mut rank: u32,
+        key: &impl Fn(&T) -> K,
+    ) {
         loop {
             let children = [
                 rank.saturating_mul(2).saturating_add(1),
@@ -73,39 +97,43 @@ impl Order {
             let there = children
                 .into_iter()
                 .filter(|&child| self.0.get(child).is_some());
-            let Some(least) = there.min_by_key(|&child| self.key(slots, child)) else {
+            let Some(least) = there.min_by_key(|&child| self.key(table, child, key)) else {
                 return;
             };
-            if self.key(slots, rank) <= self.key(slots, least) {
+            if self.key(table, rank, key) <= self.key(table, least, key) {
                 return;
             }
-            self.swap(slots, rank, least);
+            self.swap(table, rank, least);
             rank = least;
         }
     }
 
-    fn key(&self, slots: &Table<Slot>, rank: u32) -> Option<(LogTime, FileId)> {
-        let slot = slots.get(*self.0.get(rank)?)?;
-        Some((slot.due, slot.id))
+    fn key<T: Ranked, K: Ord>(
+        &self,
+        table: &Table<T>,
+        rank: u32,
+        key: impl Fn(&T) -> K,
+    ) -> Option<K> {
+        Some(key(table.get(*self.0.get(rank)?)?))
     }
 
-    fn swap(&mut self, slots: &mut Table<Slot>, one: u32, other: u32) {
+    fn swap<T: Ranked>(&mut self, table: &mut Table<T>, one: u32, other: u32) {
         if let (Some(&first), Some(&second)) = (self.0.get(one), self.0.get(other)) {
-            self.put(slots, one, second);
-            self.put(slots, other, first);
+            self.put(table, one, second);
+            self.put(table, other, first);
         }
     }
 
-    fn put(&mut self, slots: &mut Table<Slot>, rank: u32, number: u32) {
+    fn put<T: Ranked>(&mut self, table: &mut Table<T>, rank: u32, number: u32) {
         if let Some(at) = self.0.get_mut(rank) {
             *at = number;
         }
-        if let Some(slot) = slots.get_mut(number) {
-            slot.rank = rank;
+        if let Some(element) = table.get_mut(number) {
+            *element.rank() = rank;
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::journal) fn bytes(&self) -> usize {
         self.0.bytes()
     }
 }

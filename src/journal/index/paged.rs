@@ -5,7 +5,7 @@
 const PAGE: usize = 2048;
 
 #[derive(Debug)]
-pub(super) struct Paged<T> {
+pub(in crate::journal) struct Paged<T> {
     pages: Vec<Vec<T>>,
 }
 
@@ -16,22 +16,22 @@ impl<T> Default for Paged<T> {
 }
 
 impl<T> Paged<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::journal) fn len(&self) -> usize {
         let full = self.pages.len().saturating_sub(1) * PAGE;
         full + self.pages.last().map_or(0, Vec::len)
     }
 
-    pub(super) fn get(&self, at: u32) -> Option<&T> {
+    pub(in crate::journal) fn get(&self, at: u32) -> Option<&T> {
         let at = usize::try_from(at).ok()?;
         self.pages.get(at / PAGE)?.get(at % PAGE)
     }
 
-    pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+    pub(in crate::journal) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
         let at = usize::try_from(at).ok()?;
         self.pages.get_mut(at / PAGE)?.get_mut(at % PAGE)
     }
 
-    pub(super) fn push(&mut self, element: T) {
+    pub(in crate::journal) fn push(&mut self, element: T) {
         if self.pages.last().is_none_or(|page| page.len() == PAGE) {
             self.pages.push(Vec::with_capacity(PAGE));
         }
@@ -40,7 +40,7 @@ impl<T> Paged<T> {
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(in crate::journal) fn pop(&mut self) -> Option<T> {
         let page = self.pages.last_mut()?;
         let element = page.pop();
         if page.is_empty() {
@@ -54,12 +54,12 @@ impl<T> Paged<T> {
     }
 
     #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(in crate::journal) fn iter(&self) -> impl Iterator<Item = &T> {
         self.pages.iter().flatten()
     }
 
     /// Bytes of memory that it takes, and took for a moment when the list of pages grew.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::journal) fn bytes(&self) -> usize {
         let lists = self.pages.capacity() * size_of::<Vec<T>>();
         self.pages.len() * PAGE * size_of::<T>() + lists + lists / 2
     }

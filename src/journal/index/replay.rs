@@ -7,14 +7,15 @@ use super::marks::Effect;
 use super::slot::{Flags, Phase, Place, Slot};
 use crate::file::FileId;
 use crate::journal::record::{
-    Answered, Base, Change, Entry, File, Frame, LogTime, Record, RecordError, State, Subject, grow,
+    Answer, Answered, Base, Change, Entry, File, Frame, LogTime, Record, RecordError, State,
+    Subject, grow,
 };
 
 /// The sort of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replayed {
-    /// A base or a change of entries.
-    Entry,
+    /// A base or a change of entries, with the keyed requests that these answer.
+    Entry(Vec<(FileId, Answer)>),
     /// Answers, for those who know the keys.
     Answers(Vec<Answered>),
     /// A kind that this program does not know, and need not.
@@ -36,18 +37,23 @@ impl Index {
     ) -> Result<Replayed, RecordError> {
         self.segments.learn(segment, place);
         self.segments.reached(segment);
+        let mut keyed = Vec::new();
         match frame.read()? {
             None => return Ok(Replayed::Passed),
             Some(Record::Base(Base::Answers(answers))) => return Ok(Replayed::Answers(answers)),
-            Some(Record::Base(Base::Entry(entry))) => self.replay_base(frame.id, entry, place)?,
+            Some(Record::Base(Base::Entry(entry))) => {
+                keyed.extend(entry.answer().map(|&answer| (frame.id, answer)));
+                self.replay_base(frame.id, entry, place)?;
+            }
             Some(Record::Base(Base::Form(form))) => {
                 for (id, file) in form.files() {
+                    keyed.extend(file.answer.map(|answer| (id, answer)));
                     self.replay_base(id, Entry::File(file), place)?;
                 }
             }
             Some(Record::Change(change)) => self.replay_change(frame.id, &change, place)?,
         }
-        Ok(Replayed::Entry)
+        Ok(Replayed::Entry(keyed))
     }
 
     /// Entries that have changes and no base, when all is replayed: their bases are damaged.

@@ -1,5 +1,6 @@
 //! One entry in memory.
 
+use super::order::Ranked;
 use super::table::{Chained, NONE};
 use crate::file::FileId;
 use crate::journal::record::{LogTime, Subject};
@@ -20,7 +21,7 @@ const OFFSET_BITS: u32 = 24;
 
 impl Place {
     /// No frame is there.
-    pub(super) const NOWHERE: Self = Self(u64::MAX);
+    pub(in crate::journal) const NOWHERE: Self = Self(u64::MAX);
 
     /// A segment has no more bytes than this, so that each of its frames has a place.
     pub const SEGMENT_BYTES: u32 = STEP << OFFSET_BITS;
@@ -47,7 +48,7 @@ impl Place {
             .saturating_mul(STEP)
     }
 
-    pub(super) fn if_any(self) -> Option<Self> {
+    pub(in crate::journal) fn if_any(self) -> Option<Self> {
         (self != Self::NOWHERE).then_some(self)
     }
 }
@@ -183,6 +184,19 @@ pub(super) fn hash(id: FileId) -> u64 {
     let mixed = (high ^ low.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ low;
     let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed ^ (mixed >> 32)
+}
+
+impl Slot {
+    /// By what it is ordered.
+    pub(super) fn order(&self) -> (LogTime, FileId) {
+        (self.due, self.id)
+    }
+}
+
+impl Ranked for Slot {
+    fn rank(&mut self) -> &mut u32 {
+        &mut self.rank
+    }
 }
 
 impl Chained for Slot {

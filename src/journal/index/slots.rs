@@ -90,9 +90,9 @@ impl Index {
         match slot.phase {
             _ if is_out => {}
             Phase::Waiting | Phase::Deferred | Phase::Growing | Phase::Deleted => {
-                self.due.push(&mut self.slots, number);
+                self.due.push(&mut self.slots, number, Slot::order);
             }
-            Phase::Settled => self.settled.push(&mut self.slots, number),
+            Phase::Settled => self.settled.push(&mut self.slots, number, Slot::order),
             Phase::Coming | Phase::Held => {}
         }
     }
@@ -106,6 +106,6 @@ impl Index {
         } else {
             &mut self.due
         };
-        order.remove(&mut self.slots, number);
+        order.remove(&mut self.slots, number, Slot::order);
     }
 }

@@ -8,13 +8,13 @@
 use super::paged::Paged;
 
 /// No element has this number.
-pub(super) const NONE: u32 = u32::MAX;
+pub(in crate::journal) const NONE: u32 = u32::MAX;
 
 /// Elements in a bucket, on average, at most.
 const LOAD: usize = 2;
 
 /// An element of a table.
-pub(super) trait Chained {
+pub(in crate::journal) trait Chained {
     /// By what it is found.
     fn hash(&self) -> u64;
     /// The number of the next in its bucket.
@@ -24,7 +24,7 @@ pub(super) trait Chained {
 }
 
 #[derive(Debug)]
-pub(super) struct Table<T> {
+pub(in crate::journal) struct Table<T> {
     elements: Paged<T>,
     heads: Paged<u32>,
 }
@@ -39,25 +39,25 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Chained> Table<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::journal) fn len(&self) -> usize {
         self.elements.len()
     }
 
-    pub(super) fn get(&self, number: u32) -> Option<&T> {
+    pub(in crate::journal) fn get(&self, number: u32) -> Option<&T> {
         self.elements.get(number)
     }
 
     /// Its hash must stay the same.
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+    pub(in crate::journal) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
         self.elements.get_mut(number)
     }
 
     #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(in crate::journal) fn iter(&self) -> impl Iterator<Item = &T> {
         self.elements.iter()
     }
 
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<u32> {
+    pub(in crate::journal) fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<u32> {
         let mut number = *self.heads.get(self.bucket(hash))?;
         while let Some(element) = self.get(number) {
             if is_it(element) {
@@ -69,7 +69,7 @@ impl<T: Chained> Table<T> {
     }
 
     /// Adds an element that is not there yet. Returns its number, which lasts until a removal.
-    pub(super) fn insert(&mut self, mut element: T) -> u32 {
+    pub(in crate::journal) fn insert(&mut self, mut element: T) -> u32 {
         if self.len() >= self.heads.len() * LOAD {
             self.split();
         }
@@ -84,7 +84,7 @@ impl<T: Chained> Table<T> {
     }
 
     /// Takes an element out. The last one has its number afterwards, unless it was the last itself.
-    pub(super) fn remove(&mut self, number: u32) -> Option<T> {
+    pub(in crate::journal) fn remove(&mut self, number: u32) -> Option<T> {
         let after = self.get(number)?.peek_next();
         self.redirect(number, after);
         let last = narrow(self.len() - 1);
@@ -160,7 +160,7 @@ impl<T: Chained> Table<T> {
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::journal) fn bytes(&self) -> usize {
         self.elements.bytes() + self.heads.bytes()
     }
 }
@@ -185,7 +185,7 @@ fn sibling(new: usize) -> Option<u32> {
 }
 
 /// As many elements as there can be have numbers: what they take does not fit into memory.
-pub(super) fn narrow(number: usize) -> u32 {
+pub(in crate::journal) fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(NONE)
 }
 

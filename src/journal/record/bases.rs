@@ -98,6 +98,8 @@ pub struct KeyedRequest {
     pub content: Sha256,
     /// The answer counts among those of this sender.
     pub sender: Subject,
+    /// When it was answered: the answer is kept for so long from then on.
+    pub at: LogTime,
 }
 
 /// Which of the files that answer one request this is.
@@ -221,6 +223,17 @@ impl Form {
             };
             (part.id, file)
         })
+    }
+}
+
+impl Entry {
+    /// The keyed request that it answers.
+    pub fn answer(&self) -> Option<&Answer> {
+        match self {
+            Self::File(file) => file.answer.as_ref(),
+            Self::Upload(upload) => upload.answer.as_ref(),
+            Self::Tombstone(tombstone) => tombstone.answered.as_ref().map(|(answer, _)| answer),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::bases::{Answer, KeyedRequest, PartOf, Subject};
 use super::bytes::{Reader, Writer};
+use super::change::LogTime;
 use super::error::RecordError;
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
 
@@ -71,6 +72,7 @@ pub(super) fn write_request(writer: &mut Writer, request: &KeyedRequest) {
     writer.digest(request.key);
     writer.digest(request.content);
     writer.number64(request.sender.0);
+    writer.number64(request.at.0);
 }
 
 pub(super) fn read_request(reader: &mut Reader<'_>) -> Read<KeyedRequest> {
@@ -78,6 +80,7 @@ pub(super) fn read_request(reader: &mut Reader<'_>) -> Read<KeyedRequest> {
         key: reader.digest()?,
         content: reader.digest()?,
         sender: Subject(reader.number64()?),
+        at: LogTime(reader.number64()?),
     })
 }
 

@@ -10,11 +10,11 @@ const SEGMENT_FRAMES: usize = 7;
 
 /// A frame that has landed.
 #[derive(Debug, Clone)]
-pub(super) struct Landed {
-    pub(super) ticket: Ticket,
-    pub(super) segment: u64,
-    pub(super) place: Place,
-    pub(super) frame: Frame,
+pub(in crate::journal) struct Landed {
+    pub(in crate::journal) ticket: Ticket,
+    pub(in crate::journal) segment: u64,
+    pub(in crate::journal) place: Place,
+    pub(in crate::journal) frame: Frame,
 }
 
 #[derive(Debug, Clone)]
@@ -26,10 +26,10 @@ struct Group {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(in crate::journal) struct Log {
     queued: Vec<(Ticket, Frame)>,
     /// It takes no more frames.
-    pub(super) is_full: bool,
+    pub(in crate::journal) is_full: bool,
     number: u64,
     segment: u64,
     used: usize,
@@ -39,7 +39,7 @@ pub(super) struct Log {
     /// In segments that are free: a power cut may bring them back.
     freed: Vec<Group>,
     /// All frames that were ever in segments that became free.
-    pub(super) frames_freed: usize,
+    pub(in crate::journal) frames_freed: usize,
 }
 
 impl Queue for Log {
@@ -53,12 +53,12 @@ impl Queue for Log {
 }
 
 impl Log {
-    pub(super) fn is_writing(&self) -> bool {
+    pub(in crate::journal) fn is_writing(&self) -> bool {
         self.written.is_some()
     }
 
     /// Closes the queue's group, with what its head tells, and writes it.
-    pub(super) fn write(&mut self, oldest: u64) {
+    pub(in crate::journal) fn write(&mut self, oldest: u64) {
         assert!(self.written.is_none(), "one group is written at a time");
         let frames = std::mem::take(&mut self.queued);
         if self.used > 0 && self.used + frames.len() > SEGMENT_FRAMES {
@@ -84,7 +84,7 @@ impl Log {
     }
 
     /// The written group is durable now. Segments that its head gives up are free.
-    pub(super) fn sync(&mut self) -> Vec<Landed> {
+    pub(in crate::journal) fn sync(&mut self) -> Vec<Landed> {
         let Some(group) = self.written.take() else {
             return Vec::new();
         };
@@ -99,28 +99,28 @@ impl Log {
     }
 
     /// The group cannot be written.
-    pub(super) fn fail(&mut self) -> Vec<Ticket> {
+    pub(in crate::journal) fn fail(&mut self) -> Vec<Ticket> {
         self.number += 1;
         let queued = std::mem::take(&mut self.queued).into_iter();
         queued.map(|(ticket, _)| ticket).collect()
     }
 
     /// A free segment is overwritten: nothing brings its frames back.
-    pub(super) fn recycle(&mut self) {
+    pub(in crate::journal) fn recycle(&mut self) {
         if let Some(first) = self.freed.first().map(|group| group.segment) {
             self.freed.retain(|group| group.segment != first);
         }
     }
 
     /// The process is killed: the kernel keeps what was written.
-    pub(super) fn kill(&mut self) {
+    pub(in crate::journal) fn kill(&mut self) {
         self.queued.clear();
         self.number += 1;
     }
 
     /// The power is cut: of what is not synced, any part may be there, and freed segments may be as they
     /// were.
-    pub(super) fn cut(&mut self, lots: &mut Lots) {
+    pub(in crate::journal) fn cut(&mut self, lots: &mut Lots) {
         self.kill();
         if lots.draw(4) == 0 {
             self.written = None;
@@ -139,7 +139,7 @@ impl Log {
     }
 
     /// A start finds these: the frames of all groups that are not below the largest `oldest`.
-    pub(super) fn found(&self) -> Vec<Landed> {
+    pub(in crate::journal) fn found(&self) -> Vec<Landed> {
         let all = self.synced.iter().chain(&self.written);
         let oldest = all.clone().map(|group| group.oldest).max().unwrap_or(0);
         let found = all.filter(|group| group.segment >= oldest);
@@ -147,12 +147,12 @@ impl Log {
     }
 
     /// All that a segment has, durably.
-    pub(super) fn in_segment(&self, segment: u64) -> Vec<Landed> {
+    pub(in crate::journal) fn in_segment(&self, segment: u64) -> Vec<Landed> {
         let groups = self.synced.iter().filter(|group| group.segment == segment);
         groups.flat_map(|group| group.frames.clone()).collect()
     }
 
-    pub(super) fn read(&self, place: Place) -> Option<&Frame> {
+    pub(in crate::journal) fn read(&self, place: Place) -> Option<&Frame> {
         let groups = self.synced.iter().chain(&self.written);
         let mut frames = groups.flat_map(|group| &group.frames);
         let landed = frames.find(|landed| landed.place == place);

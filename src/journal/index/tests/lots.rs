@@ -1,10 +1,10 @@
 //! Lots that are the same in every run.
 
 /// xorshift64* (Vigna 2016): the same lots for the same seed.
-pub(super) struct Lots(pub(super) u64);
+pub(in crate::journal) struct Lots(pub(in crate::journal) u64);
 
 impl Lots {
-    pub(super) fn draw(&mut self, below: usize) -> usize {
+    pub(in crate::journal) fn draw(&mut self, below: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -12,7 +12,7 @@ impl Lots {
         usize::try_from(drawn).unwrap() % below
     }
 
-    pub(super) fn pick<T: Clone>(&mut self, all: &[T]) -> Option<T> {
+    pub(in crate::journal) fn pick<T: Clone>(&mut self, all: &[T]) -> Option<T> {
         (!all.is_empty()).then(|| all[self.draw(all.len())].clone())
     }
 }

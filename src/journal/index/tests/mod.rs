@@ -3,11 +3,11 @@
 mod bug;
 mod decisions;
 mod journal;
-mod log;
-mod lots;
+pub(in crate::journal) mod log;
+pub(in crate::journal) mod lots;
 mod memory;
 mod orderings;
 mod steps;
 mod sums;
 mod trimming;
-mod world;
+pub(in crate::journal) mod world;

@@ -121,7 +121,8 @@ fn a_start_tells_of_changes_without_a_base_and_refuses_what_it_must_know() {
         (1, change(2, Change::Waiting)),
         (2, change(3, Change::Waiting)),
     ] {
-        assert_eq!(index.replay(&frame, 3, place(at)), Ok(Replayed::Entry));
+        let replayed = index.replay(&frame, 3, place(at));
+        assert_eq!(replayed, Ok(Replayed::Entry(Vec::new())));
     }
     index.replay(&base, 3, place(3)).unwrap();
     index.replay(&change(2, Change::Gone), 3, place(4)).unwrap();

@@ -273,7 +273,7 @@ impl World {
 }
 
 /// The entries that a frame speaks of.
-pub(super) fn ids_of(frame: &Frame) -> Vec<FileId> {
+pub(in crate::journal) fn ids_of(frame: &Frame) -> Vec<FileId> {
     match frame.read() {
         Ok(Some(Record::Base(Base::Form(form)))) => form.parts.iter().map(|part| part.id).collect(),
         _ => vec![frame.id],

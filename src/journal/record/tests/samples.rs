@@ -8,7 +8,7 @@ pub(in crate::journal) fn id(number: u8) -> FileId {
     FileId::from_bytes([number; FileId::BYTES])
 }
 
-pub(super) fn metadata() -> Metadata {
+pub(in crate::journal) fn metadata() -> Metadata {
     let mut metadata = Metadata::default();
     for (name, text) in [("caption \"1\"", "Grüße\n"), ("tag", "b"), ("tag", "a")] {
         metadata.add(name.to_owned(), text.to_owned()).unwrap();
@@ -16,7 +16,7 @@ pub(super) fn metadata() -> Metadata {
     metadata
 }
 
-pub(super) fn meta(length: u64) -> FileMeta {
+pub(in crate::journal) fn meta(length: u64) -> FileMeta {
     FileMeta {
         filename: FileName::from_claim("größe \"1\".txt").unwrap(),
         content_type: MediaType::parse("text/plain; charset=utf-8").unwrap(),
@@ -27,15 +27,16 @@ pub(super) fn meta(length: u64) -> FileMeta {
     }
 }
 
-pub(super) fn request() -> KeyedRequest {
+pub(in crate::journal) fn request() -> KeyedRequest {
     KeyedRequest {
         key: Sha256([1; 32]),
         content: Sha256([2; 32]),
         sender: Subject(0x123),
+        at: LogTime(45),
     }
 }
 
-pub(super) fn answer() -> Answer {
+pub(in crate::journal) fn answer() -> Answer {
     Answer {
         request: request(),
         part: PartOf {

@@ -1,0 +1,78 @@
+//! How many retained answers each segment has.
+
+use std::collections::BTreeMap;
+
+use crate::journal::index::Place;
+
+/// Where a base of answers is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retained {
+    /// The segment.
+    pub segment: u64,
+    /// The frame.
+    pub place: Place,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Answers {
+    live: u64,
+    /// All that were retained there, and their bytes.
+    written: u64,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    answers: BTreeMap<u64, Answers>,
+    /// Each segment by the first of its groups that is known: numbers rise from segment to segment.
+    starts: BTreeMap<u64, u64>,
+}
+
+impl Segments {
+    pub(super) fn add(&mut self, at: Retained, bytes: u32) {
+        let Retained { segment, place } = at;
+        if self.segment_of(place) != Some(segment) {
+            self.starts.retain(|_, known| *known != segment);
+            self.starts.insert(place.group(), segment);
+        }
+        let answers = self.answers.entry(segment).or_default();
+        answers.live += 1;
+        answers.written += 1;
+        answers.bytes += u64::from(bytes);
+    }
+
+    /// A segment without answers is forgotten.
+    pub(super) fn subtract(&mut self, place: Place) {
+        let Some(segment) = self.segment_of(place) else {
+            return;
+        };
+        if let Some(answers) = self.answers.get_mut(&segment) {
+            answers.live = answers.live.saturating_sub(1);
+            if answers.live == 0 {
+                self.answers.remove(&segment);
+                self.starts.retain(|_, known| *known != segment);
+            }
+        }
+    }
+
+    pub(super) fn segment_of(&self, place: Place) -> Option<u64> {
+        let start = self.starts.range(..=place.group()).next_back();
+        start.map(|(_, &segment)| segment)
+    }
+
+    pub(super) fn live(&self, segment: u64) -> u64 {
+        self.answers.get(&segment).map_or(0, |answers| answers.live)
+    }
+
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.answers.first_key_value().map(|(&segment, _)| segment)
+    }
+
+    pub(super) fn live_bytes(&self) -> u64 {
+        let live = self.answers.values().map(|answers| {
+            let bytes = u128::from(answers.bytes) * u128::from(answers.live);
+            u64::try_from(bytes / u128::from(answers.written.max(1))).unwrap_or(u64::MAX)
+        });
+        live.sum()
+    }
+}

@@ -1,0 +1,60 @@
+//! The model of orderings: ask, learn, settle, delete, leave, copy, trim, fail, kill and cut in any order,
+//! drawn by lot. No answer that was told is forgotten before its time, no request is carried out twice, and
+//! each deliberate bug is found.
+
+use super::bug::Bug;
+use super::world::World;
+
+const STEPS: usize = 150;
+
+/// So many sequences show each bug, at least once.
+const MOST_SEEDS: u64 = 2_000;
+
+/// `GRIDSPOOL_ORDERINGS=40000 cargo test --lib orderings` takes its time.
+fn sequences() -> u64 {
+    let told = std::env::var("GRIDSPOOL_ORDERINGS").ok();
+    told.and_then(|count| count.parse().ok()).unwrap_or(500)
+}
+
+/// One life of a journal, and how many frames became free; an error says how it broke its word.
+fn live(seed: u64, bug: Bug) -> Result<usize, String> {
+    let mut world = World::new(seed, bug);
+    for step in 0..STEPS {
+        let done = world.step().and_then(|()| world.check());
+        done.map_err(|err| format!("seed {seed}, step {step}: {err}"))?;
+    }
+    // At the end, all is well after one more cut, too.
+    world.restart(true).and_then(|()| world.check())?;
+    Ok(world.log.frames_freed)
+}
+
+#[test]
+fn no_order_of_steps_and_cuts_forgets_an_answer_or_gives_another() {
+    let mut freed = 0;
+    for seed in 1..=sequences() {
+        match live(seed, Bug::None) {
+            Ok(frames) => freed += frames,
+            Err(err) => panic!("{err}"),
+        }
+    }
+    // A log that is never trimmed would prove little.
+    let most = usize::try_from(sequences()).unwrap();
+    assert!(freed > most, "{freed} frames became free");
+}
+
+#[test]
+fn each_deliberate_bug_is_found() {
+    for bug in [
+        Bug::GoneWithoutAnswer,
+        Bug::GoneBeforeRetained,
+        Bug::OldestWithoutAnswers,
+        Bug::LearnedBeforeSync,
+        Bug::ClaimGivenBackEarly,
+        Bug::DeletedForgotten,
+        Bug::WallTime,
+        Bug::MovedBeforeSync,
+    ] {
+        let found = (1..=MOST_SEEDS).find(|&seed| live(seed, bug).is_err());
+        assert!(found.is_some(), "{bug:?}: found in no sequence");
+    }
+}
