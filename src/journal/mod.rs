@@ -30,6 +30,7 @@ mod form;
 pub mod idempotency;
 pub mod index;
 mod inspect;
+mod lasting;
 mod layout;
 mod levels;
 mod lock;

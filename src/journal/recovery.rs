@@ -90,11 +90,16 @@ impl Journal {
     /// 1. The marker is there.
     /// 2. The lock is ours.
     /// 3. A link from the spool works.
-    /// 4. `tmp` is emptied, and with a form that was cut goes what it had moved already.
-    /// 5. The answers are read.
-    /// 6. The rooms are read.
-    /// 7. The log is read: what it has and the rooms have not is in `incoming` too.
-    /// 8. Bodies without a record are removed.
+    /// 4. All names are fsynced: whatever is believed from here on survives a power cut, and nothing
+    ///    is removed for the sake of a name that might be lost.
+    /// 5. `tmp` is emptied, and with a form that was cut goes what it had moved already.
+    /// 6. The answers are read, and the end of the last file of them is made to last.
+    /// 7. The rooms are read.
+    /// 8. The log is read, and its last group is made to last: what it has and the rooms have not is
+    ///    in `incoming` too.
+    /// 9. Bodies without a record are removed.
+    /// 10. If anything was removed or moved, all names are fsynced again: what was cleared away stays
+    ///     away, whatever is done next.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is served then.
@@ -123,17 +128,23 @@ impl Journal {
             answers: Arc::default(),
             _lock: lock,
         };
+        journal.sync_directories()?; // 4
+        point!("open.names-fsynced");
         let mut recovered = Recovered::default();
-        journal.empty_tmp(&mut recovered)?; // 4
+        journal.empty_tmp(&mut recovered)?; // 5
         point!("open.tmp-emptied");
-        journal.read_answers()?; // 5
+        journal.read_answers()?; // 6
         point!("open.answers-read");
-        journal.read_rooms(&mut recovered)?; // 6
+        journal.read_rooms(&mut recovered)?; // 7
         point!("open.rooms-read");
-        journal.replay(&mut recovered)?; // 7
+        journal.replay(&mut recovered)?; // 8
         point!("open.log-read");
-        journal.remove_lone_bodies(&mut recovered)?; // 8
+        journal.remove_lone_bodies(&mut recovered)?; // 9
         point!("open.bodies-removed");
+        if recovered != Recovered::default() {
+            journal.sync_directories()?; // 10
+        }
+        point!("open.removals-fsynced");
         let entries = |room| usize::try_from(journal.totals(room).entries).unwrap_or(usize::MAX);
         recovered.settled = entries(Room::Settled);
         recovered.deleted = entries(Room::Deleted);

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::super::entry::Record;
@@ -60,11 +61,21 @@ impl Journal {
         if ends.is_empty() {
             return Ok(());
         }
+        if self.answers.is_closed.load(Ordering::Relaxed) {
+            return Err(io::Error::other(
+                "answers end in what could not be taken back",
+            ));
+        }
         let mut segment = match active.take() {
             Some(segment) if !self.is_full(&segment) => segment,
             _ => self.new_answers()?,
         };
         let begin = segment.length;
+        let unkept = Unkept {
+            journal: self,
+            segment: &segment,
+            is_kept: false,
+        };
         // After a failure it is written no more: what is torn must be its end.
         self.disk.write_at(&segment.file, &[&bytes], begin)?;
         point!("answers.written");
@@ -72,6 +83,7 @@ impl Journal {
             .sync_bytes(&segment.file)
             .inspect_err(|err| self.set_poison("answers", err))?;
         point!("answers.fsynced");
+        unkept.keep();
         let mut memory = lock(&self.answers.memory);
         let mut from = 0;
         for (answer, end) in ends {
@@ -153,12 +165,14 @@ impl Journal {
         }
     }
 
-    /// Remembers all that is kept.
+    /// Remembers all that is kept, and makes it last.
     pub(in crate::journal) fn read_answers(&self) -> Result<(), OpenError> {
-        for name in names(&self.layout.answered())? {
-            let Some(generation) = Layout::answers_generation(&name) else {
-                continue;
-            };
+        let names = names(&self.layout.answered())?;
+        let generations = names
+            .iter()
+            .filter_map(|name| Layout::answers_generation(name));
+        let last = generations.clone().max();
+        for generation in generations {
             let path = self.layout.answers(generation);
             let bytes = fs::read(&path).map_err(OpenError::at(&path))?;
             lock(&self.answers.memory).add_segment(generation);
@@ -182,8 +196,43 @@ impl Journal {
                 }
                 begin += length;
             }
+            if last == Some(generation) {
+                // Where the last records of it begin is nowhere noted.
+                let sound = bytes.get(..begin).unwrap_or_default();
+                self.write_anew(&path, sound, 0)
+                    .map_err(OpenError::at(&path))?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Records that are written and do not count as kept yet, behind those that are. They are taken back if
+/// that comes to nothing, by an error or a panic: a start would believe them.
+struct Unkept<'a> {
+    journal: &'a Journal,
+    segment: &'a Segment,
+    is_kept: bool,
+}
+
+impl Unkept<'_> {
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Unkept<'_> {
+    fn drop(&mut self) {
+        let Segment { file, length, .. } = self.segment;
+        if !self.is_kept
+            && let Err(err) = self.journal.disk.truncate(file, *length)
+        {
+            log::error!("answers that were not kept stay, and no more are until a restart: {err}");
+            self.journal
+                .answers
+                .is_closed
+                .store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -11,8 +11,8 @@
 //!   earlier: however much one sends, the keys of others stay. A file goes when nothing in it is
 //!   remembered.
 //! - A deleted file still answers: the request was carried out once, and is not to be again.
-//! - No start writes into a file that it has found, and nothing is written behind a failure. So what
-//!   is torn is the end of a file, and its entries have not left.
+//! - Nothing is written behind a failure, and no start writes anything new into a file that it has
+//!   found. So what is torn is the end of a file, and its entries have not left.
 
 mod kept;
 pub(super) mod memory;
@@ -20,6 +20,7 @@ mod shares;
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -113,6 +114,8 @@ pub(super) struct Answers {
     running: Mutex<HashSet<Sha256>>,
     /// The file that is written to.
     active: Mutex<Option<Segment>>,
+    /// What was written last could neither be fsynced nor taken back: nothing may come behind it.
+    is_closed: AtomicBool,
     /// Held by the one that keeps what is leaving.
     keeping: Mutex<()>,
 }

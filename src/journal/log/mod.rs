@@ -13,9 +13,11 @@
 //!   entry elsewhere waits for its note before ([`Journal::sync_notes`]): else a restart would
 //!   bring back what was deleted. A note that is lost before costs a second commit, no more.
 //! - Segments go strictly in order, the oldest first, so that a note outlives what it is about.
-//! - After a failure a segment is cut back to its last whole group; after a failed fdatasync it is
-//!   never written again, and the journal makes no more promises.
-//! - No start writes into a segment that it has found.
+//! - After a failure a segment is cut back to its last whole group; if that fails too, the log is
+//!   closed until a restart. After a failed fdatasync a segment is never written again, and the journal
+//!   makes no more promises. So the last segment alone can end in a group that was not synced.
+//! - Of the last segment a start writes the last group anew, as it was; nothing else is written into a
+//!   segment that a start has found.
 
 mod adopt;
 mod frame;
@@ -29,6 +31,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::hash::BuildHasher as _;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Journal;
@@ -58,6 +61,8 @@ pub(super) struct Log {
     active: Mutex<Option<Segment>>,
     /// Every segment on disk. The last is never removed.
     live: Mutex<BTreeMap<u64, Live>>,
+    /// The last group could neither be synced nor taken back: nothing may come behind it.
+    is_closed: AtomicBool,
     /// Held by the one that removes segments.
     removing: Mutex<()>,
     /// Held by the one that gives an entry its files.
@@ -143,6 +148,9 @@ impl Journal {
         if gathered.length == 0 && gone.is_empty() {
             return Ok((0, 0));
         }
+        if self.log.is_closed.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the log ends in a group that was refused"));
+        }
         let notes: Vec<u8> = gone.iter().flat_map(|&id| frame::encode_gone(id)).collect();
         let length = frame::GROUP_HEAD_BYTES + gathered.length + notes.len();
         let length = u64::try_from(length).map_err(io::Error::other)?;
@@ -164,7 +172,7 @@ impl Journal {
         }
         if let Err(err) = self.disk.write_at(&segment.file, &pieces, place) {
             // It may be only the zeros that failed, behind a whole group that is refused now.
-            if self.disk.truncate(&segment.file, place).is_ok() {
+            if self.cut_back(segment) {
                 segment.written = place;
             } else {
                 *active = None;
@@ -192,11 +200,19 @@ impl Journal {
 
     /// Cuts off what was written behind the last whole group. The segment gets no other.
     fn take_back(&self) {
-        if let Some(segment) = lock(&self.log.active).take()
-            && let Err(err) = self.disk.truncate(&segment.file, segment.length)
-        {
-            log::error!("a group that was refused stays in the log: {err}");
+        if let Some(segment) = lock(&self.log.active).take() {
+            self.cut_back(&segment);
         }
+    }
+
+    /// Whether it was possible; if not, the log is closed.
+    fn cut_back(&self, segment: &Segment) -> bool {
+        let cut = self.disk.truncate(&segment.file, segment.length);
+        if let Err(err) = &cut {
+            log::error!("a group that was refused stays in the log, which is closed now: {err}");
+            self.log.is_closed.store(true, Ordering::Relaxed);
+        }
+        cut.is_ok()
     }
 
     /// Opens a segment to read from it. What is open stays readable when the segment is removed.

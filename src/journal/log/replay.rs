@@ -3,6 +3,7 @@
 //! | found | left by a cut | becomes |
 //! |---|---|---|
 //! | a group that is not whole, and none behind it | before its fdatasync | ignored: nothing of it was promised |
+//! | a whole group at the end | after its fdatasync, or before | written anew and fsynced, then believed |
 //! | a frame of an entry that has files | while it was unpacked, or before the note | the files are kept, the frame is noted as gone |
 //! | a frame that is noted as gone | after the note | nothing |
 //! | any other frame of an upload | after the promise | an entry in `incoming` |
@@ -16,6 +17,7 @@ use super::super::answers::AnswerTo;
 use super::super::entry::Record;
 use super::super::error::OpenError;
 use super::super::layout::{Layout, Room};
+use super::super::point;
 use super::super::recovery::{Recovered, names};
 use super::super::rooms::{Place, Slot};
 use super::frame::{self, Frame, HEAD_BYTES, Position, Seal};
@@ -34,6 +36,8 @@ pub(in crate::journal) struct Contents {
     pub(in crate::journal) is_damaged: bool,
     /// Whether it ends in a group that was not synced, as far as one can tell.
     pub(super) is_torn: bool,
+    /// Where the last whole group begins.
+    last_group: Option<usize>,
 }
 
 impl Contents {
@@ -52,6 +56,7 @@ impl Contents {
             let (frames, is_whole) = read_frames(generation, begin, end, segment);
             if group.is_some() && is_whole {
                 contents.frames.extend(frames);
+                contents.last_group = Some(place);
                 place = end;
                 continue;
             }
@@ -107,6 +112,7 @@ impl Journal {
             .filter_map(|name| Layout::generation(name))
             .collect();
         generations.sort_unstable();
+        let last = generations.last().copied();
         let mut entries = HashMap::new();
         for generation in generations {
             let path = self.layout.segment(generation);
@@ -121,6 +127,15 @@ impl Journal {
             }
             if contents.is_torn {
                 log::warn!("{}: ends in a torn group, ignored", path.display());
+            }
+            if last == Some(generation) {
+                // With what was written behind it by the same call.
+                let begin = contents.last_group.unwrap_or(segment.len());
+                let group = segment.get(begin..).unwrap_or_default();
+                let place = u64::try_from(begin).unwrap_or(u64::MAX);
+                self.write_anew(&path, group, place)
+                    .map_err(OpenError::at(&path))?;
+                point!("open.group-fsynced");
             }
             for (id, found) in contents.frames {
                 match found {

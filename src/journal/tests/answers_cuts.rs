@@ -3,9 +3,9 @@
 use super::answers::{
     Step, answer, assert_answered, lives, request, restart, scratches, try_adopt, try_adopt_form,
 };
+use super::cuts::End;
 use super::disk::Fault;
 use super::scratch::{Scratch, room};
-use super::unsynced::Tear;
 use crate::file::FileId;
 use crate::journal::{Journal, Room};
 
@@ -52,19 +52,19 @@ fn a_cut_at_any_moment_of_an_entrys_life_loses_no_key_whose_answer_was_given() {
         scratch.disk.heal();
         live(&scratch, &journal, life, is_form).unwrap();
         for call in 0..=scratch.disk.calls().len() {
-            for tear in [None].into_iter().chain(Tear::ALL.map(Some)) {
-                let case = format!("{name}, cut before call {call}, {tear:?}");
+            for end in End::all() {
+                let case = format!("{name}, cut before call {call}, {end:?}");
                 let scratch = scratch_of(route);
                 let journal = scratch.journal();
-                scratch.disk.stop_at(call);
+                end.stop(&scratch.disk, call);
                 let told = live(&scratch, &journal, life, is_form);
                 drop(journal);
-                scratch.disk.heal();
-                if let Some(tear) = tear {
-                    scratch.disk.set_tear(tear);
-                    scratch.cut_power();
-                }
+                let found = end.lose(&scratch, |journal| answer(journal, request(1)));
                 let journal = restart(&scratch, scratch.journal());
+                if let Some(Some(found)) = found {
+                    let ids: Vec<_> = found.into_iter().map(|(id, _)| id).collect();
+                    assert_answered(&case, &journal, request(1), &ids);
+                }
                 match (told, answer(&journal, request(1))) {
                     (Some(ids), _) => assert_answered(&case, &journal, request(1), &ids),
                     (None, None) => assert_eq!(journal.totals(Room::Incoming).entries, 0),

@@ -3,8 +3,9 @@
 
 use super::disk::FaultyDisk;
 use super::operations::{Entry, OPERATIONS, Place, Stage, check_after_restart};
-use super::scratch::Scratch;
-use crate::journal::{Disk as _, Room};
+use super::scratch::{Scratch, room};
+use super::unsynced::Tear;
+use crate::journal::{Disk as _, Journal, Room};
 
 /// What a cut takes away beside the process.
 #[derive(Debug, Clone, Copy)]
@@ -16,10 +17,67 @@ pub(super) enum Loss {
     Unsynced(Option<usize>),
     /// A power cut just after another upload has fsynced the directory of bodies.
     AllButBodies,
+    /// A kill, and a power cut after a start has told what it found.
+    AfterStart,
+}
+
+/// How something ends that writes into files.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    Kill,
+    PowerCut(Tear),
+    /// As [`Loss::AfterStart`].
+    AfterStart(Tear),
+    /// The same, and an fsync in which the kill came had failed.
+    GivenUp(Tear),
+}
+
+impl End {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let ends = |tear| {
+            [
+                Self::PowerCut(tear),
+                Self::AfterStart(tear),
+                Self::GivenUp(tear),
+            ]
+        };
+        // Of what is torn by sectors, old bytes stay between new ones.
+        let tears = Tear::ALL.into_iter().chain((0..2).map(Tear::Sectors));
+        [Self::Kill].into_iter().chain(tears.flat_map(ends))
+    }
+
+    /// Makes the disk stop before a call.
+    pub(super) fn stop(self, disk: &FaultyDisk, call: usize) {
+        match self {
+            Self::Kill | Self::PowerCut(_) | Self::AfterStart(_) => disk.stop_at(call),
+            Self::GivenUp(_) => {
+                disk.set_forgetful();
+                disk.stop_at(call);
+            }
+        }
+    }
+
+    /// Takes away what is lost; returns what a start tells before, if there is one.
+    pub(super) fn lose<T>(self, scratch: &Scratch, tell: impl Fn(&Journal) -> T) -> Option<T> {
+        scratch.disk.heal();
+        let (tear, told) = match self {
+            Self::Kill => return None,
+            Self::PowerCut(tear) => (tear, None),
+            Self::AfterStart(tear) | Self::GivenUp(tear) => (tear, Some(tell(&scratch.journal()))),
+        };
+        scratch.disk.set_tear(tear);
+        scratch.cut_power();
+        told
+    }
 }
 
 pub(super) fn losses(call: usize) -> Vec<Loss> {
-    let mut losses = vec![Loss::Nothing, Loss::Unsynced(None), Loss::AllButBodies];
+    let mut losses = vec![
+        Loss::Nothing,
+        Loss::Unsynced(None),
+        Loss::AllButBodies,
+        Loss::AfterStart,
+    ];
     losses.extend((0..=call).map(|at| Loss::Unsynced(Some(at))));
     losses
 }
@@ -38,6 +96,17 @@ pub(super) fn lose(scratch: &Scratch, loss: Loss, expected: &mut [(Entry, Vec<Pl
         return;
     }
     scratch.disk.heal();
+    if matches!(loss, Loss::AfterStart) {
+        let journal = scratch.journal();
+        for (entry, places) in expected {
+            let told = room(&journal, entry.id);
+            assert!(places.contains(&told), "{} is in {told:?}", entry.name);
+            *places = vec![told];
+        }
+        drop(journal);
+        scratch.cut_power();
+        return;
+    }
     if matches!(loss, Loss::AllButBodies) {
         let bodies = scratch.layout().bodies();
         scratch.disk.sync_directory(&bodies).unwrap();

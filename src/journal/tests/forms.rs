@@ -145,6 +145,9 @@ fn a_form_that_is_cut_at_any_moment_is_there_whole_or_not_at_all() {
                 scratch, journal, ..
             } = stage;
             drop(journal);
+            let entries = expected.len();
+            let nobody_was_told = [Some(Room::Incoming), None];
+            expected.extend(ids.iter().map(|&id| part(id, &nobody_was_told)));
             super::cuts::lose(&scratch, loss, &mut expected);
             scratch.disk.heal();
             drop(scratch.try_open().unwrap());
@@ -163,6 +166,9 @@ fn a_form_that_is_cut_at_any_moment_is_there_whole_or_not_at_all() {
             assert!(is_whole || adopted.is_err(), "{case}: lost");
             drop(journal);
             let place = is_whole.then_some(Room::Incoming);
+            for (_, places) in expected.drain(entries..) {
+                assert!(places.contains(&place), "{case}: a start told {places:?}");
+            }
             expected.extend(ids.iter().map(|&id| part(id, &[place])));
             for again in ["", ", again"] {
                 let case = format!("{case}{again}");

@@ -1,9 +1,9 @@
 //! The log, cut and failing: no promise is lost, and nothing that is gone comes back.
 
+use super::cuts::End;
 use super::disk::Fault;
 use super::log::{WAITS, check_three, content, is_logged, logging, restart, three};
 use super::scratch::{Scratch, committed, draft, room};
-use super::unsynced::Tear;
 use crate::file::FileId;
 use crate::journal::{AdoptError, Deletion, Journal, Room};
 
@@ -64,18 +64,14 @@ fn a_cut_at_any_moment_of_what_is_done_to_a_logged_entry_loses_no_promise() {
         assert!(act(&journal, target), "{name}");
         let calls = scratch.disk.calls();
         for call in 0..=calls.len() {
-            for tear in [None].into_iter().chain(Tear::ALL.map(Some)) {
-                let case = format!("{name}, cut before {call} of {calls:?}, {tear:?}");
+            for end in End::all() {
+                let case = format!("{name}, cut before {call} of {calls:?}, {end:?}");
                 let (scratch, journal, ids) = three();
-                scratch.disk.stop_at(call);
+                end.stop(&scratch.disk, call);
                 let is_ok = act(&journal, ids[1]);
                 assert_eq!(is_ok, call == calls.len(), "{case}");
                 drop(journal);
-                scratch.disk.heal();
-                if let Some(tear) = tear {
-                    scratch.disk.set_tear(tear);
-                    scratch.cut_power();
-                }
+                let told = end.lose(&scratch, |journal| ids.map(|id| room(journal, id)));
                 let mut places = done.to_vec();
                 if !is_ok {
                     places.extend([WAITS, None, Some(Room::Deleted), Some(Room::Settled)]);
@@ -85,6 +81,9 @@ fn a_cut_at_any_moment_of_what_is_done_to_a_logged_entry_loses_no_promise() {
                 assert_eq!(recovered.corrupt, 0, "{case}");
                 check_three(&case, &journal, ids, &places);
                 let place = room(&journal, ids[1]);
+                if let Some(told) = told {
+                    assert_eq!(ids.map(|id| room(&journal, id)), told, "{case}");
+                }
                 let journal = restart(&scratch, journal);
                 check_three(&format!("{case}, twice"), &journal, ids, &[place]);
             }
@@ -127,19 +126,18 @@ fn a_cut_at_any_moment_of_adoptions_leaves_each_whole_or_not_at_all() {
     let scratch = logging();
     drop(adopt_three(&scratch, &scratch.journal()));
     for call in 0..=scratch.disk.calls().len() {
-        for tear in [None].into_iter().chain(Tear::ALL.map(Some)) {
-            let case = format!("cut before {call}, {tear:?}");
+        for end in End::all() {
+            let case = format!("cut before {call}, {end:?}");
             let scratch = logging();
             let journal = scratch.journal();
-            scratch.disk.stop_at(call);
+            end.stop(&scratch.disk, call);
             let adopted = adopt_three(&scratch, &journal);
             drop(journal);
-            scratch.disk.heal();
-            if let Some(tear) = tear {
-                scratch.disk.set_tear(tear);
-                scratch.cut_power();
-            }
+            let told = end.lose(&scratch, |journal| journal.index().in_room(Room::Incoming));
             let journal = restart(&scratch, scratch.journal());
+            for id in told.into_iter().flatten() {
+                assert_eq!(room(&journal, id), WAITS, "{case}");
+            }
             let kept = journal.totals(Room::Incoming).entries;
             let promised = adopted.iter().filter(|(one, _)| one.is_ok());
             let told = u64::try_from(promised.clone().count()).unwrap();
@@ -156,13 +154,13 @@ fn a_cut_at_any_moment_of_adoptions_leaves_each_whole_or_not_at_all() {
 fn a_cut_in_the_middle_of_a_shared_group_loses_nothing_that_was_promised() {
     // Calls: two of admissions come in any order, so count from the writes.
     for call in 1..8 {
-        for tear in [None].into_iter().chain(Tear::ALL.map(Some)) {
-            let case = format!("cut before {call}, {tear:?}");
+        for end in End::all() {
+            let case = format!("cut before {call}, {end:?}");
             let (scratch, journal, ids) = three();
             let bodies: Vec<_> = (0..4)
                 .map(|n| scratch.spooled_as(&format!("{n:010}"), b"beside"))
                 .collect();
-            scratch.disk.stop_at(call);
+            end.stop(&scratch.disk, call);
             let told: Vec<_> = std::thread::scope(|scope| {
                 let journal = &journal;
                 let running: Vec<_> = bodies
@@ -173,12 +171,11 @@ fn a_cut_in_the_middle_of_a_shared_group_loses_nothing_that_was_promised() {
                 done.filter_map(Result::ok).collect()
             });
             drop(journal);
-            scratch.disk.heal();
-            if let Some(tear) = tear {
-                scratch.disk.set_tear(tear);
-                scratch.cut_power();
-            }
+            let found = end.lose(&scratch, |journal| journal.index().in_room(Room::Incoming));
             let journal = restart(&scratch, scratch.journal());
+            for id in found.into_iter().flatten() {
+                assert_eq!(room(&journal, id), WAITS, "{case}");
+            }
             check_three(&case, &journal, ids, &[WAITS]);
             for one in told {
                 assert_eq!(content(&journal, one.id()), b"beside", "{case}");

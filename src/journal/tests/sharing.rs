@@ -2,13 +2,13 @@
 
 use std::sync::Barrier;
 
-use super::cuts::{Loss, losses};
+use super::cuts::{Loss, lose, losses};
 use super::disk::{Fault, FaultyDisk};
 use super::operations::{Entry, Place, Stage, check, check_after_restart};
 use super::scratch::draft;
 use crate::file::FileId;
 use crate::journal::shared::SharedSync;
-use crate::journal::{AdoptError, Adopted, Disk as _, Room};
+use crate::journal::{AdoptError, Adopted, Room};
 
 /// The calls of one adoption: none before this one has changed anything.
 const LINK: usize = 1;
@@ -176,19 +176,7 @@ fn a_cut_at_any_moment_of_two_adoptions_leaves_each_whole_or_not_at_all() {
                     scratch, journal, ..
                 } = stage;
                 drop(journal);
-                if !matches!(loss, Loss::Nothing) {
-                    scratch.disk.heal();
-                    if matches!(loss, Loss::AllButBodies) {
-                        let bodies = scratch.layout().bodies();
-                        scratch.disk.sync_directory(&bodies).unwrap();
-                    }
-                    scratch.cut_power();
-                    for (entry, places) in &mut expected {
-                        if entry.room == Room::Settled {
-                            places.extend([Some(Room::Incoming), Some(Room::Hold)]);
-                        }
-                    }
-                }
+                lose(&scratch, loss, &mut expected);
                 check_after_restart(&case, &scratch, &expected);
             }
         }
