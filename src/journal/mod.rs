@@ -35,6 +35,7 @@ mod layout;
 mod levels;
 mod lock;
 mod log;
+mod moves;
 pub mod point;
 mod read;
 pub mod record;

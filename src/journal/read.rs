@@ -101,6 +101,9 @@ impl Journal {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Busy),
         };
+        if index.is_half_deleted(id) {
+            return Err(Busy);
+        }
         Ok(index.get(id).map(|slot| Glimpse {
             room: slot.room,
             sha256: index.digest(id),
@@ -119,7 +122,10 @@ impl Journal {
                     ..
                 },
                 _,
-            )) => Ok(Look::Deleted),
+            )) => {
+                self.finish_move_of_another(id)?;
+                Ok(Look::Deleted)
+            }
             Ok((slot, record)) => Ok(Look::Kept(Kept {
                 id,
                 content: self.small_content(id, slot, &record),

@@ -27,7 +27,8 @@ impl Journal {
     /// Deletes an entry.
     ///
     /// 1. A pending entry's record moves into `deleted`.
-    /// 2. Both rooms are fsynced: no restart brings the entry back, and no commit undoes it.
+    /// 2. Both rooms are fsynced: no restart brings the entry back, and no commit undoes it. Whoever
+    ///    deletes it a second time waits for that, too.
     /// 3. The body is unlinked. The record stays until the store can say by itself that there is
     ///    no such file, and holds nothing of it: see [`Journal::erase`].
     ///
@@ -40,7 +41,7 @@ impl Journal {
     /// One that is in the log is given its files before: see `Journal::unpack` in the log.
     ///
     /// A settled entry loses its files here at once, for good; the store decides whether it
-    /// exists.
+    /// exists. So does one that is being evicted: it is not here when no start finds it.
     ///
     /// # Errors
     /// What the disk says; the entry may then be deleted or not.
@@ -50,11 +51,15 @@ impl Journal {
             let mut index = self.index();
             let Some(slot) = index.get(id) else {
                 drop(index);
-                self.finish_notes(id)?;
+                self.finish_eviction(id)?;
                 return Ok(Deletion::NotHere);
             };
             match slot.room {
-                Room::Deleted => return Ok(Deletion::Already),
+                Room::Deleted => {
+                    drop(index);
+                    self.finish_move_of_another(id)?;
+                    return Ok(Deletion::Already);
+                }
                 Room::Settled => {}
                 Room::Incoming | Room::Deferred | Room::Hold => {
                     self.disk
@@ -63,7 +68,7 @@ impl Journal {
                             &self.layout.record(Room::Deleted, id),
                         )
                         .map_err(at(id, "move the record into deleted"))?; // 1
-                    index.move_to(id, Room::Deleted);
+                    index.begin_move(id, Room::Deleted);
                     point!("delete.record-moved");
                 }
             }
@@ -72,12 +77,9 @@ impl Journal {
         if slot.room == Room::Settled {
             return self.delete_settled(id);
         }
-        for room in [Room::Deleted, slot.room] {
-            self.sync_directory(&self.layout.room(room))
-                .map_err(at(id, "fsync the rooms of a delete"))?; // 2
-        }
+        self.finish_move(id)?; // 2
         point!("delete.rooms-fsynced");
-        self.unlink_body(Room::Deleted, id)?; // 3
+        self.unlink(id, &self.layout.body(id))?; // 3
         point!("delete.body-unlinked");
         Ok(Deletion::Done)
     }
@@ -85,16 +87,53 @@ impl Journal {
     /// Its move into `settled` must last before its body goes, and the removal before a caller
     /// hears of it: else a power cut brings back a promise, or the file itself.
     fn delete_settled(&self, id: FileId) -> Result<Deletion, JournalError> {
-        self.sync_settled(id)?;
-        self.finish_notes(id)?;
         self.keep_deleted(id)?;
+        // Also its own, if it is being evicted since a moment ago.
+        self.finish_notes(id)?;
         point!("delete.settled-kept");
-        self.unlink_entry(Room::Settled, id)?;
-        point!("delete.settled-unlinked");
-        self.sync_directory(&self.layout.room(Room::Settled))
-            .map_err(at(id, "fsync a delete"))?;
+        self.remove_settled(&[id])?;
         self.index().remove(id);
         Ok(Deletion::Settled)
+    }
+
+    /// Ends the eviction of an entry that is not in the index any more, if it is being evicted: a
+    /// start would find it as long as its files are not removed for good.
+    fn finish_eviction(&self, id: FileId) -> Result<(), JournalError> {
+        self.finish_notes(id)?;
+        let is_being_evicted = self.index().evicted.contains(&id);
+        if is_being_evicted {
+            self.remove_settled(&[id])?;
+            self.index().evicted.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Removes the files of settled entries, for good.
+    ///
+    /// 1. What failed moves have left in other rooms goes: without its body it would look like a broken
+    ///    promise.
+    /// 2. All rooms are fsynced: nothing of that comes back, and no move into `settled` is undone.
+    /// 3. Bodies and records are unlinked.
+    /// 4. `settled` is fsynced: the files are not served again, whatever is deleted from the store.
+    pub(super) fn remove_settled(&self, ids: &[FileId]) -> Result<(), JournalError> {
+        let Some(&first) = ids.first() else {
+            return Ok(());
+        };
+        for &id in ids {
+            for room in Room::ALL.into_iter().filter(|&room| room != Room::Settled) {
+                self.unlink(id, &self.layout.record(room, id))?; // 1
+            }
+        }
+        self.sync_settled(first)?; // 2
+        point!("leave.moves-fsynced");
+        for &id in ids {
+            self.unlink_entry(Room::Settled, id)?; // 3
+            point!("leave.entry-unlinked");
+        }
+        self.sync_directory(&self.layout.room(Room::Settled))
+            .map_err(at(first, "fsync the removal of settled entries"))?; // 4
+        point!("leave.unlinks-fsynced");
+        Ok(())
     }
 
     /// Notes that the store was cleared of a deleted entry; returns how long ago it was first.
@@ -107,6 +146,7 @@ impl Journal {
     /// # Errors
     /// What the disk says; the rest is erased at the next start then.
     pub fn erase(&self, id: FileId) -> Result<(), JournalError> {
+        self.finish_move_of_another(id)?;
         self.finish_notes(id)?;
         self.keep_deleted(id)?;
         point!("erase.answer-kept");
@@ -123,19 +163,10 @@ impl Journal {
     }
 
     /// Unlinks a body and then its record, in the order that recovery expects.
-    pub(super) fn unlink_entry(&self, room: Room, id: FileId) -> Result<(), JournalError> {
-        self.unlink_body(room, id)?;
+    fn unlink_entry(&self, room: Room, id: FileId) -> Result<(), JournalError> {
+        self.unlink(id, &self.layout.body(id))?;
         point!("leave.body-unlinked");
         self.unlink(id, &self.layout.record(room, id))
-    }
-
-    /// Unlinks the body of an entry in this room. Before it goes what a failed move has left in
-    /// other rooms: it would look like a promise without a body.
-    fn unlink_body(&self, room: Room, id: FileId) -> Result<(), JournalError> {
-        for other in Room::ALL.into_iter().filter(|&other| other != room) {
-            self.unlink(id, &self.layout.record(other, id))?;
-        }
-        self.unlink(id, &self.layout.body(id))
     }
 
     /// Unlinks a file of an entry; one that is gone already is as good.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::time::Instant;
 
+use super::answers::Standing;
 use super::layout::Room;
 use super::log::Position;
 use crate::file::FileId;
@@ -80,6 +81,15 @@ impl Slot {
     }
 }
 
+/// Moves of an entry, as long as a power cut may undo them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unfinished {
+    /// Of the last one.
+    pub(super) number: u64,
+    /// The rooms that it left or came to.
+    pub(super) rooms: Vec<Room>,
+}
+
 /// All entries of the journal.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -90,7 +100,10 @@ pub(super) struct Index {
     settled: VecDeque<(Instant, FileId)>,
     /// Of settled entries; not of those that were settled before the start.
     digests: HashMap<FileId, Sha256>,
-    /// Taken out to be evicted, with files that are not removed yet.
+    /// Entries with a move that a power cut may undo.
+    unfinished: HashMap<FileId, Unfinished>,
+    moves: u64,
+    /// Taken out to be evicted, with files that are not removed for good yet.
     pub(super) evicted: BTreeSet<FileId>,
     /// Settled entries that have left, with where their records are until they are kept as answers.
     pub(super) leaving: BTreeMap<FileId, Place>,
@@ -113,7 +126,7 @@ impl Index {
     }
 
     pub(super) fn insert(&mut self, id: FileId, slot: Slot) {
-        self.remove(id);
+        self.take(id);
         let totals = self.totals.entry(slot.room).or_default();
         totals.add(slot.totals());
         if slot.room.is_pending() {
@@ -129,6 +142,54 @@ impl Index {
         if let Some(slot) = self.get(id) {
             self.insert(id, Slot { room, ..slot });
         }
+    }
+
+    /// The record of an entry was moved, and nothing is fsynced. What is begun is to be finished:
+    /// see [`super::Journal::finish_move`].
+    pub(super) fn begin_move(&mut self, id: FileId, to: Room) {
+        let Some(from) = self.get(id).map(|slot| slot.room) else {
+            return;
+        };
+        self.moves += 1;
+        let unfinished = self.unfinished.entry(id).or_default();
+        unfinished.number = self.moves;
+        for room in [from, to] {
+            if !unfinished.rooms.contains(&room) {
+                unfinished.rooms.push(room);
+            }
+        }
+        self.move_to(id, to);
+    }
+
+    /// The room that an entry is in and its moves, if a power cut may undo them.
+    pub(super) fn unfinished(&self, id: FileId) -> Option<(Room, Unfinished)> {
+        let unfinished = self.unfinished.get(&id)?;
+        Some((self.get(id)?.room, unfinished.clone()))
+    }
+
+    /// No power cut undoes the moves of an entry up to this one.
+    pub(super) fn finish_moves(&mut self, id: FileId, number: u64) {
+        if self
+            .unfinished
+            .get(&id)
+            .is_some_and(|unfinished| unfinished.number == number)
+        {
+            self.unfinished.remove(&id);
+        }
+    }
+
+    /// Whether an entry is being deleted, and a power cut may undo that.
+    pub(super) fn is_half_deleted(&self, id: FileId) -> bool {
+        self.unfinished.contains_key(&id)
+            && self.get(id).is_some_and(|slot| slot.room == Room::Deleted)
+    }
+
+    /// How far an entry has come for good: a delete counts when no power cut undoes it.
+    pub(super) fn standing(&self, id: FileId) -> Option<Standing> {
+        if self.is_half_deleted(id) {
+            return Some(Standing::Pending);
+        }
+        self.get(id).map(|slot| Standing::of(slot.room))
     }
 
     /// The digest of a settled entry, if it is known.
@@ -149,6 +210,11 @@ impl Index {
     }
 
     pub(super) fn remove(&mut self, id: FileId) {
+        self.unfinished.remove(&id);
+        self.take(id);
+    }
+
+    fn take(&mut self, id: FileId) {
         self.cleared.remove(&id);
         self.digests.remove(&id);
         if let Some(slot) = self.slots.remove(&id) {

@@ -187,41 +187,23 @@ impl Journal {
         let file = written.map_err(at(id, "write the record"))?;
         point!("move.record-written");
         self.sync_file(&file).map_err(at(id, "fsync the record"))?;
-        let from = self.replace(id, &unmoved.path, to)?;
+        self.replace(id, &unmoved.path, to)?;
         unmoved.is_moved = true;
         point!("move.record-moved");
-        if from != to {
-            self.sync_directory(&self.layout.room(to))
-                .map_err(at(id, "fsync the room"))?;
-        }
-        point!("move.room-fsynced");
-        let index = self.index();
-        if index.get(id).is_none_or(|slot| slot.room != to) {
-            // It has moved on, perhaps to where it came from: the rest is for that move to do.
-            return Ok(());
-        }
-        // Also what an earlier move could not take away: a start may believe that one.
-        for old in [Room::Incoming, Room::Deferred, Room::Hold] {
-            if old != to {
-                if_there(self.disk.unlink(&self.layout.record(old, id)))
-                    .map_err(at(id, "remove the old record"))?;
-                point!("move.old-unlinked");
-            }
-        }
-        Ok(())
+        self.finish_move(id)
     }
 
-    /// Moves a new record into its room, unless the entry has left the backlog meanwhile; returns
-    /// the room where the old record still is.
-    fn replace(&self, id: FileId, in_writing: &Path, to: Room) -> Result<Room, JournalError> {
+    /// Moves a new record into its room, unless the entry has left the backlog meanwhile. The old one
+    /// is where it was.
+    fn replace(&self, id: FileId, in_writing: &Path, to: Room) -> Result<(), JournalError> {
         let mut index = self.index();
         let slot = index.get(id).filter(|slot| slot.room.is_pending());
-        let from = slot.ok_or(JournalError::Absent(id))?.room;
+        slot.ok_or(JournalError::Absent(id))?;
         self.disk
             .rename(in_writing, &self.layout.record(to, id))
             .map_err(at(id, "move the record"))?;
-        index.move_to(id, to);
-        Ok(from)
+        index.begin_move(id, to);
+        Ok(())
     }
 }
 

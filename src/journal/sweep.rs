@@ -40,21 +40,13 @@ impl Journal {
         // What cannot be kept stays; all others make room for it.
         let leaving = |id: &FileId| self.index().leaving.contains_key(id);
         evicted.retain(|id| !leaving(id));
-        if let Some(&first) = evicted.first() {
-            self.sync_settled(first)?;
-            point!("sweep.moves-fsynced");
+        self.remove_settled(&evicted)?;
+        let mut index = self.index();
+        for id in &evicted {
+            // Not before: whoever deletes one until then removes its files, too.
+            index.evicted.remove(id);
         }
-        for &id in &evicted {
-            self.unlink_entry(Room::Settled, id)?;
-            point!("sweep.entry-unlinked");
-            self.index().evicted.remove(&id);
-        }
-        if let Some(&last) = evicted.last() {
-            // A power cut must not bring back what may be deleted from the store by then.
-            self.sync_directory(&self.layout.room(Room::Settled))
-                .map_err(at(last, "fsync an eviction"))?;
-            point!("sweep.unlinks-fsynced");
-        }
+        drop(index);
         self.forget_answers()?;
         kept?;
         Ok(evicted.len())

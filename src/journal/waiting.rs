@@ -77,10 +77,12 @@ impl Journal {
     /// # Errors
     /// What the disk says; it is where it was then.
     pub fn retry(&self, id: FileId) -> Result<Retried, JournalError> {
-        match self.index().get(id).map(|slot| slot.room) {
+        let room = self.index().get(id).map(|slot| slot.room);
+        match room {
             None => return Ok(Retried::Absent),
             Some(Room::Deferred | Room::Hold) => {}
             Some(room @ (Room::Incoming | Room::Settled | Room::Deleted)) => {
+                self.finish_move_of_another(id)?;
                 return Ok(Retried::NotPutOff(room));
             }
         }

@@ -121,8 +121,8 @@ const BEHIND_THE_ANSWER: [&str; 14] = [
     "move.room-fsynced",
     "move.old-unlinked",
     "sweep.notes-fsynced",
-    "sweep.moves-fsynced",
-    "sweep.entry-unlinked",
+    "leave.moves-fsynced",
+    "leave.entry-unlinked",
     "answers.written",
     "leave.body-unlinked",
 ];

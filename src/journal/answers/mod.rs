@@ -220,8 +220,7 @@ impl Journal {
 
     /// How far a promised file has come; one that has left is taken for committed.
     pub fn standing(&self, id: FileId) -> Standing {
-        let slot = self.index().get(id);
-        slot.map_or(Standing::Committed, |slot| Standing::of(slot.room))
+        self.index().standing(id).unwrap_or(Standing::Committed)
     }
 
     /// How many files of answers are remembered.
@@ -306,7 +305,11 @@ impl Journal {
     ) -> Result<Option<(Record, Standing)>, JournalError> {
         // In the order in which it goes from place to place.
         match self.record(id) {
-            Ok((slot, record)) => return Ok(Some((record, Standing::of(slot.room)))),
+            Ok((slot, record)) => {
+                let standing = self.index().standing(id);
+                let standing = standing.unwrap_or(Standing::of(slot.room));
+                return Ok(Some((record, standing)));
+            }
             Err(err @ JournalError::Disk { .. }) => return Err(err),
             Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => {}
         }

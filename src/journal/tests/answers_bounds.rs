@@ -82,6 +82,40 @@ fn an_answer_that_cannot_be_kept_holds_back_its_own_entry_alone() {
 }
 
 #[test]
+fn no_answer_comes_behind_one_that_could_not_be_taken_back() {
+    for scratch in scratches() {
+        let journal = scratch.journal();
+        let ids = [1, 2].map(|number| try_adopt(&scratch, &journal, number).unwrap());
+        journal.settle(&committed(ids[0])).unwrap();
+        journal.evict_settled().unwrap();
+        journal.settle(&committed(ids[1])).unwrap();
+        scratch.disk.heal();
+        // Neither written whole nor cut off; the disk is sound again a moment later.
+        scratch.disk.stop_at(1);
+        journal.evict_settled().unwrap_err();
+        let calls = scratch.disk.calls();
+        assert_eq!(calls[..3], ["free_bytes", "write_at", "truncate"]);
+        scratch.disk.heal();
+        journal.evict_settled().unwrap_err();
+        assert!(journal.poison().is_none());
+        let check = |case, journal: &Journal| {
+            for (number, id) in [1, 2].into_iter().zip(ids) {
+                assert_answered(case, journal, request(number), &[id]);
+            }
+        };
+        check("closed", &journal);
+        let journal = restart(&scratch, journal);
+        check("opened", &journal);
+        for id in ids {
+            // One that was in the log is committed once more.
+            drop(journal.settle(&committed(id)));
+        }
+        journal.evict_settled().unwrap();
+        check("kept", &journal);
+    }
+}
+
+#[test]
 fn of_too_many_answers_the_oldest_go() {
     for mut scratch in scratches() {
         scratch.limits.max_answers = 3;

@@ -34,16 +34,17 @@ pub(super) enum End {
 
 impl End {
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        let ends = |tear| {
-            [
-                Self::PowerCut(tear),
-                Self::AfterStart(tear),
-                Self::GivenUp(tear),
-            ]
-        };
         // Of what is torn by sectors, old bytes stay between new ones.
         let tears = Tear::ALL.into_iter().chain((0..2).map(Tear::Sectors));
-        [Self::Kill].into_iter().chain(tears.flat_map(ends))
+        // A start tells the same whatever the power cut behind it leaves.
+        let after = [Tear::Nothing, Tear::Half, Tear::Sectors(0)];
+        let after = after
+            .into_iter()
+            .flat_map(|tear| [Self::AfterStart(tear), Self::GivenUp(tear)]);
+        [Self::Kill]
+            .into_iter()
+            .chain(tears.map(Self::PowerCut))
+            .chain(after)
     }
 
     /// Makes the disk stop before a call.

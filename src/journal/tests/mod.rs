@@ -22,3 +22,4 @@ mod scratch;
 mod sharing;
 pub(super) mod unsynced;
 mod waiting;
+mod words;

@@ -159,7 +159,7 @@ pub(super) const OPERATIONS: [Operation; 14] = [
         to: Some(Room::Incoming),
         // With records in both rooms a start believes that in `hold`.
         between: &[Some(Room::Hold)],
-        undone: &[Some(Room::Hold)],
+        undone: &[],
         run: |journal, id| journal.retry(id).map(drop),
     },
     Operation {
