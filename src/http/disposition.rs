@@ -1,6 +1,7 @@
 //! Content-Disposition: read from uploads, written on downloads.
 
 mod claim;
+mod extended;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 

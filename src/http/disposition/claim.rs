@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, WINDOWS_1252};
-use percent_encoding::percent_decode;
 
+use super::extended::{Continued, Whole, extended};
 use crate::file::FileName;
 
 /// The parameters of a Content-Disposition. The first of two of one name counts.
@@ -19,6 +19,7 @@ pub(in crate::http) struct Claim {
     filename: Option<Vec<u8>>,
     /// `filename*`.
     extended: Option<Vec<u8>>,
+    continued: Continued,
     is_of_file: bool,
     is_cut: bool,
 }
@@ -63,7 +64,12 @@ impl Claim {
             "name" => &mut self.name,
             "filename" => &mut self.filename,
             "filename*" => &mut self.extended,
-            _ => return rest,
+            other => {
+                if let Some(number) = other.strip_prefix("filename*") {
+                    self.continued.take(number, read);
+                }
+                return rest;
+            }
         };
         place.get_or_insert(read);
         rest
@@ -86,7 +92,9 @@ impl Claim {
 
     /// Whether the name of the file is there and empty.
     pub(in crate::http) fn has_empty_filename(&self) -> bool {
-        self.extended.is_none() && self.filename.as_deref() == Some(b"")
+        self.extended.is_none()
+            && self.continued.whole().is_none()
+            && self.filename.as_deref() == Some(b"")
     }
 
     /// Whether a quoted string has no end.
@@ -99,14 +107,18 @@ impl Claim {
         self.name.as_deref().map(|name| as_browsers(name, charset))
     }
 
-    /// The name of the file: `filename*` before `filename` (RFC 6266 §4.3), if both can be used.
+    /// The name of the file: `filename*` before `filename` (RFC 6266 §4.3), if both can be used, and one in
+    /// pieces if neither can.
     pub(in crate::http) fn filename(&self, charset: &'static Encoding) -> Option<FileName> {
-        let extended = self.extended.as_deref().and_then(extended);
-        let plain = self.filename.as_deref();
+        let of_extended = |value: &[u8]| FileName::from_claim(&extended(value)?);
+        let of_plain = |value: &[u8]| FileName::from_claim(&as_browsers(value, charset));
+        let extended = self.extended.as_deref().and_then(of_extended);
         extended
-            .as_deref()
-            .and_then(FileName::from_claim)
-            .or_else(|| FileName::from_claim(&as_browsers(plain?, charset)))
+            .or_else(|| self.filename.as_deref().and_then(of_plain))
+            .or_else(|| match self.continued.whole()? {
+                Whole::Extended(value) => of_extended(&value),
+                Whole::Plain(value) => of_plain(&value),
+            })
     }
 }
 
@@ -195,28 +207,6 @@ fn as_browsers(name: &[u8], charset: &'static Encoding) -> String {
     pairs.iter().fold(name.into_owned(), |name, (code, char)| {
         name.replace(code, char)
     })
-}
-
-/// An extended value (RFC 8187): charset, language and percent-encoded bytes, between apostrophes.
-/// `None` for anything that is not wholly one.
-fn extended(value: &[u8]) -> Option<String> {
-    // Some put it between quotes, where RFC 8187 has none.
-    let bare = value
-        .strip_prefix(b"\"")
-        .and_then(|value| value.strip_suffix(b"\""))
-        .unwrap_or(value);
-    let mut pieces = bare.splitn(3, |&byte| byte == b'\'');
-    let charset = Encoding::for_label_no_replacement(pieces.next()?)?;
-    let encoded = pieces.nth(1)?;
-    let is_whole = encoded.split(|&byte| byte == b'%').skip(1).all(|piece| {
-        let digits = piece.get(..2);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    });
-    let bytes: Vec<u8> = percent_decode(encoded).collect();
-    charset
-        .decode_without_bom_handling_and_without_replacement(&bytes)
-        .filter(|_| is_whole)
-        .map(Cow::into_owned)
 }
 
 #[cfg(test)]

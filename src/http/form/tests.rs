@@ -78,7 +78,8 @@ fn a_name_that_says_nothing_makes_a_file_without_a_name() {
         (b"filename*=UTF-8''a%20b.txt", Some("a b.txt")),
         (br#"filename="..""#, None),
         (b"filename*=b.txt", None),
-        (b"filename*0=b.txt", None),
+        (b"filename*0=b.txt", Some("b.txt")),
+        (b"filename*1=b.txt", None),
         (br#"filename="""#, None),
     ] {
         let shown = String::from_utf8_lossy(parameters);
