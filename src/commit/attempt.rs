@@ -48,6 +48,13 @@ impl Committer {
                 }
             }
             Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => Outcome::Outage(err),
+            // Deleted meanwhile: its body is read no further. What was written of it goes.
+            Err(err) if self.journal.is_deleted(id) => {
+                if !matches!(err, StoreError::Body(_)) {
+                    self.tally.count_failure();
+                }
+                self.erase(id, true).await
+            }
             Err(StoreError::Body(err)) if err.kind() == ErrorKind::UnexpectedEof => {
                 self.set_aside(id, "the body is shorter than its record says".to_owned())
                     .await

@@ -93,7 +93,8 @@ pub struct Journal {
     layout: Layout,
     limits: JournalConfig,
     ids: FileIds,
-    index: Mutex<Index>,
+    /// Shared with the bodies that are open.
+    index: Arc<Mutex<Index>>,
     poison: Poison,
     /// Of the directory of bodies. Nothing is between the move into `incoming` and its fsync, so
     /// that one has nothing to gain.

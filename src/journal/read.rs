@@ -210,6 +210,8 @@ impl Journal {
                 let body = match in_log {
                     Some(body) => body,
                     None => OpenBody {
+                        id,
+                        index: Arc::clone(&self.index),
                         file: Arc::new(self.open_body(&record)?),
                         window: record.window,
                         front: None,

@@ -29,7 +29,7 @@ use super::lock::JournalLock;
 use super::log::Log;
 use super::rooms::{Place, Slot};
 use super::volume::{Disk, Poison, if_there};
-use super::{Journal, Mutex, SharedSync, point};
+use super::{Journal, SharedSync, point};
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
 
@@ -121,7 +121,7 @@ impl Journal {
             ids: FileIds::new(limits.node),
             limits,
             layout,
-            index: Mutex::default(),
+            index: Arc::default(),
             poison: Poison::default(),
             bodies_sync: SharedSync::default(),
             log: Log::default(),

@@ -136,6 +136,12 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether an entry is deleted, or is being deleted just now.
+    pub fn is_deleted(&self, id: FileId) -> bool {
+        let slot = self.index().get(id);
+        slot.is_some_and(|slot| slot.room == Room::Deleted)
+    }
+
     /// Notes that the store was cleared of a deleted entry; returns how long ago it was first.
     pub fn cleared_for(&self, id: FileId) -> Duration {
         self.index().first_cleared(id).elapsed()

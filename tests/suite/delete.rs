@@ -269,6 +269,17 @@ fn what_is_not_there_cannot_be_deleted_and_what_others_wrote_can() {
 /// A site with one upload of three chunks whose commit stands still within MongoDB, for a while,
 /// at an insert into this collection.
 fn in_mid_commit(mongo: &Mongo, collection: &str, builder: Builder) -> (Site, Uploaded) {
+    at_insert(mongo, collection, 1, builder, 3)
+}
+
+/// The same of so many chunks, at so many inserts.
+fn at_insert(
+    mongo: &Mongo,
+    collection: &str,
+    inserts: usize,
+    builder: Builder,
+    chunks: usize,
+) -> (Site, Uploaded) {
     let site = builder
         .set("settled_grace_seconds", 0)
         // Longer than the insert stands still.
@@ -278,7 +289,7 @@ fn in_mid_commit(mongo: &Mongo, collection: &str, builder: Builder) -> (Site, Up
         site.client().get("/readyz").status == 200
     });
     mongo.fail_sidecars(
-        doc! { "times": 1 },
+        doc! { "times": i64::try_from(inserts).unwrap() },
         doc! {
             "failCommands": ["insert"],
             "namespace": format!("gridspool.{collection}"),
@@ -286,9 +297,9 @@ fn in_mid_commit(mongo: &Mongo, collection: &str, builder: Builder) -> (Site, Up
             "blockTimeMS": 10_000,
         },
     );
-    let file = site.client().upload(&noise(1, 3 * CHUNK));
-    wait_until("an insert stands still", || {
-        mongo.running("insert", &[collection]) == 1
+    let file = site.client().upload(&noise(1, chunks * CHUNK));
+    wait_until("the inserts stand still", || {
+        mongo.running("insert", &[collection]) == inserts
     });
     (site, file)
 }
@@ -306,27 +317,38 @@ fn assert_nothing_comes_back(mongo: &Mongo, site: &mut Site, file: &Uploaded) {
     assert_bucket_has(mongo, 0, 0);
 }
 
-/// A delete while MongoDB, frozen in the midst of an insert, cannot go on.
-fn assert_not_undone_by_an_insert_into(collection: &str) {
+/// A delete while MongoDB, frozen in the midst of as many inserts of a file of so many chunks, cannot go
+/// on; how many documents it has written since then.
+fn assert_not_undone_by_an_insert_into(collection: &str, inserts: usize, chunks: usize) -> i64 {
     let mongo = Mongo::start();
+    let written = || {
+        let status = mongo.admin(doc! { "serverStatus": 1 });
+        let documents = status.get_document("metrics").unwrap();
+        let documents = documents.get_document("document").unwrap();
+        documents.get_i64("inserted").unwrap()
+    };
     let patient = Builder::default().set("mongodb_timeout_ms", 60_000);
-    let (mut site, file) = in_mid_commit(&mongo, collection, patient);
+    let (mut site, file) = at_insert(&mongo, collection, inserts, patient, chunks);
+    let before = written();
     mongo.freeze();
     assert_deleted(&site.client(), &file.path);
     assert_gone(&site.client(), &file);
     assert_eq!(site.status()["commit"]["in_flight"], 1);
     mongo.thaw();
     assert_nothing_comes_back(&mongo, &mut site, &file);
+    written() - before
 }
 
 #[test]
-fn a_delete_is_not_undone_by_a_commit_that_is_writing_chunks() {
-    assert_not_undone_by_an_insert_into("fs.chunks");
+fn a_delete_is_not_undone_by_a_commit_that_is_writing_chunks_and_ends_it() {
+    // The two batches on their way, and one that may have been read.
+    let written = assert_not_undone_by_an_insert_into("fs.chunks", 2, 200);
+    assert!(written < 60, "{written} documents of 200 chunks");
 }
 
 #[test]
 fn a_delete_is_not_undone_by_a_commit_that_is_writing_the_files_document() {
-    assert_not_undone_by_an_insert_into("fs.files");
+    assert_not_undone_by_an_insert_into("fs.files", 1, 3);
 }
 
 #[test]

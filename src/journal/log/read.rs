@@ -63,6 +63,8 @@ impl Journal {
         let record = Record::decode(id, front.record).map_err(unreadable)?;
         let front = (!front.is_plain).then(|| bytes.clone());
         let body = OpenBody {
+            id,
+            index: Arc::clone(&self.index),
             file: segment,
             window: position.body(),
             front,
