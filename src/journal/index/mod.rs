@@ -32,7 +32,7 @@
 //! slots, and ordered by heaps of their numbers. A test measures all of it.
 
 mod decide;
-
+mod listing;
 mod marks;
 pub(super) mod order;
 mod paged;
@@ -50,6 +50,7 @@ mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use listing::Oldest;
 use marks::Mark;
 use order::Order;
 use segments::Segments;
@@ -60,6 +61,7 @@ use table::Table;
 use crate::file::FileId;
 use crate::journal::record::{LogTime, Subject};
 
+pub use listing::{Listing, OldestLook};
 pub use queue::{NotQueued, Queue, Refused, Ticket, Wait};
 pub use reading::Reading;
 pub use replay::Replayed;
@@ -85,6 +87,7 @@ pub struct Index {
     totals: [Totals; Phase::ALL.len()],
     /// Entries with changes and no base, as far as replayed.
     lost: BTreeSet<FileId>,
+    oldest: Oldest,
 }
 
 /// Entries and bytes.

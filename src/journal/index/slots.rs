@@ -7,6 +7,7 @@ use super::{Index, Totals};
 impl Index {
     pub(super) fn insert(&mut self, slot: Slot) {
         let number = self.slots.insert(slot);
+        self.oldest.learn(&slot);
         self.count(slot, true);
         self.count_base(slot, true);
         self.rank(number);
@@ -21,6 +22,7 @@ impl Index {
         let before = *slot;
         edit(slot);
         let after = *slot;
+        self.oldest.learn(&after);
         self.count(before, false);
         self.count(after, true);
         if before.base != after.base {

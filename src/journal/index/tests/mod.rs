@@ -3,6 +3,7 @@
 mod bug;
 mod decisions;
 mod journal;
+mod listing;
 pub(in crate::journal) mod log;
 pub(in crate::journal) mod lots;
 mod memory;
