@@ -304,12 +304,12 @@ impl Caller {
 
     /// Whether the body may be kept, now that all of it is there; room for it among what is pending
     /// of this caller.
-    pub(super) fn check_body<'a>(
-        &'a self,
-        node: &'a Node,
+    pub(super) fn check_body(
+        &self,
+        node: &Node,
         length: u64,
         record_bytes: u64,
-    ) -> Result<Reservation<'a>, Problem> {
+    ) -> Result<Reservation, Problem> {
         self.check_length(&node.access, length)?;
         self.reserve(node, length.saturating_add(record_bytes))
     }
@@ -319,9 +319,9 @@ impl Caller {
         node.access.subjects.count_more(&self.subject, files)
     }
 
-    fn reserve<'a>(&'a self, node: &'a Node, length: u64) -> Result<Reservation<'a>, Problem> {
+    fn reserve(&self, node: &Node, length: u64) -> Result<Reservation, Problem> {
         let subjects = &node.access.subjects;
-        subjects.reserve(&self.subject, length, &node.journal)
+        subjects.reserve(&self.subject, length)
     }
 
     /// Whether a file may be kept under this type, with the type that its content shows. Reads the

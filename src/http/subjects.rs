@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
@@ -18,9 +18,6 @@ use crate::journal::Journal;
 /// After so many questions, subjects that have not come for a while are forgotten.
 const FORGET_EVERY: u32 = 4096;
 
-/// A list is looked through when it has grown by this much and doubled since the last time.
-const SLACK: usize = 256;
-
 /// The recent uploads of every subject.
 #[derive(Debug)]
 pub(super) struct Subjects {
@@ -29,23 +26,17 @@ pub(super) struct Subjects {
     counted: AtomicU32,
     /// `None` for no limit: then nothing is kept.
     max_pending: Option<u64>,
-    reserved: AtomicU32,
-    pending: Mutex<HashMap<String, Pending>>,
+    pending: Arc<Pending>,
 }
 
-#[derive(Debug, Default)]
-struct Pending {
-    /// Bytes of reservations, and of the entries.
-    bytes: u64,
-    entries: Vec<(FileId, u64)>,
-    look_through_at: usize,
-}
+/// Bytes of reservations and of entries. A subject without any is not in it.
+type Pending = Mutex<HashMap<Arc<str>, u64>>;
 
-/// Room for what a subject sends. Dropping it gives back what was not kept.
+/// Room for what a subject sends. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Reservation<'a> {
-    subjects: &'a Subjects,
-    subject: &'a str,
+pub(super) struct Reservation {
+    pending: Arc<Pending>,
+    subject: Arc<str>,
     bytes: u64,
 }
 
@@ -58,8 +49,7 @@ impl Subjects {
             rate: per_minute.map(|count| RateLimiter::keyed(Quota::per_minute(count))),
             counted: AtomicU32::new(0),
             max_pending: (max_pending > 0).then_some(max_pending),
-            reserved: AtomicU32::new(0),
-            pending: Mutex::default(),
+            pending: Arc::default(),
         }
     }
 
@@ -95,41 +85,32 @@ impl Subjects {
         counted.map_err(|too_soon| too_many(&too_soon))
     }
 
-    /// Keeps room for an upload.
+    /// Keeps room for an upload. Costs the same however much is pending: what has left the journal has
+    /// given its room back.
     ///
     /// # Errors
     /// A problem if too many bytes of this subject are pending.
-    pub(super) fn reserve<'a>(
-        &'a self,
-        subject: &'a str,
-        bytes: u64,
-        journal: &Journal,
-    ) -> Result<Reservation<'a>, Problem> {
-        let reservation = |bytes| Reservation {
-            subjects: self,
+    pub(super) fn reserve(&self, subject: &str, bytes: u64) -> Result<Reservation, Problem> {
+        let reservation = |subject, bytes| Reservation {
+            pending: Arc::clone(&self.pending),
             subject,
             bytes,
         };
-        let Some(max) = self.max_pending else {
-            return Ok(reservation(0));
+        let Some(max) = self.max_pending.filter(|_| bytes > 0) else {
+            return Ok(reservation(Arc::default(), 0));
         };
-        let mut pending = self.pending();
-        if is_time_to_forget(&self.reserved) {
-            pending.retain(|_, one| {
-                one.look_through(journal);
-                one.bytes > 0
-            });
-        }
-        let own = pending.entry(subject.to_owned()).or_default();
-        let is_long = own.entries.len() >= own.look_through_at.max(SLACK);
-        if is_long || own.bytes.saturating_add(bytes) > max {
-            own.look_through(journal);
-        }
-        if own.bytes.saturating_add(bytes) > max {
+        let mut pending = lock(&self.pending);
+        let known = pending.get_key_value(subject);
+        let (subject, taken) = known.map_or_else(
+            || (subject.into(), 0),
+            |(subject, &taken)| (Arc::clone(subject), taken),
+        );
+        let sum = taken.saturating_add(bytes);
+        if sum > max {
             return Err(Problem::too_much_pending());
         }
-        own.bytes = own.bytes.saturating_add(bytes);
-        Ok(reservation(bytes))
+        pending.insert(Arc::clone(&subject), sum);
+        Ok(reservation(subject, bytes))
     }
 
     /// How many subjects are remembered for the number of their uploads.
@@ -140,59 +121,42 @@ impl Subjects {
 
     /// How many subjects are remembered for their pending bytes.
     pub(super) fn pending_subjects(&self) -> u64 {
-        u64::try_from(self.pending().len()).unwrap_or(u64::MAX)
-    }
-
-    /// Every change to the map is complete in itself, so a panic under the lock leaves it usable.
-    fn pending(&self) -> MutexGuard<'_, HashMap<String, Pending>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        u64::try_from(lock(&self.pending).len()).unwrap_or(u64::MAX)
     }
 }
 
-impl Pending {
-    /// Drops what is no longer pending.
-    fn look_through(&mut self, journal: &Journal) {
-        let mut done = 0_u64;
-        self.entries.retain(|&(id, bytes)| {
-            let is_pending = journal.is_pending(id);
-            if !is_pending {
-                done = done.saturating_add(bytes);
-            }
-            is_pending
-        });
-        self.bytes = self.bytes.saturating_sub(done);
-        self.look_through_at = self.entries.len().saturating_mul(2);
-    }
+/// Every change to the map is complete in itself, so a panic under the lock leaves it usable.
+fn lock(pending: &Pending) -> MutexGuard<'_, HashMap<Arc<str>, u64>> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Reservation<'_> {
+impl Reservation {
     /// Some of it has become an entry, and stays taken as long as that is pending.
-    pub(super) fn keep(&mut self, id: FileId, bytes: u64) {
-        if self.subjects.max_pending.is_none() {
+    pub(super) fn keep(&mut self, journal: &Journal, id: FileId, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        if bytes == 0 {
             return;
         }
-        self.bytes = self.bytes.saturating_sub(bytes);
-        if let Some(own) = self.subjects.pending().get_mut(self.subject) {
-            own.entries.push((id, bytes));
-        }
-    }
-
-    /// All that is left of it stays taken as long as this entry is pending.
-    pub(super) fn keep_rest(&mut self, id: FileId) {
-        self.keep(id, self.bytes);
+        self.bytes -= bytes;
+        let kept = Self {
+            pending: Arc::clone(&self.pending),
+            subject: Arc::clone(&self.subject),
+            bytes,
+        };
+        journal.keep_while_pending(id, kept);
     }
 }
 
-impl Drop for Reservation<'_> {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if self.bytes == 0 {
             return;
         }
-        let mut pending = self.subjects.pending();
-        if let Some(own) = pending.get_mut(self.subject) {
-            own.bytes = own.bytes.saturating_sub(self.bytes);
-            if own.bytes == 0 {
-                pending.remove(self.subject);
+        let mut pending = lock(&self.pending);
+        if let Some(sum) = pending.get_mut(&self.subject) {
+            *sum = sum.saturating_sub(self.bytes);
+            if *sum == 0 {
+                pending.remove(&self.subject);
             }
         }
     }
@@ -206,4 +170,45 @@ fn too_many(too_soon: &NotUntil<<DefaultClock as Clock>::Instant>) -> Problem {
 
 fn is_time_to_forget(calls: &AtomicU32) -> bool {
     calls.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subjects(subject_pending_bytes: u64) -> Subjects {
+        Subjects::new(&AccessConfig {
+            tokens: None,
+            is_open: true,
+            max_body_bytes: 0,
+            subject_uploads_per_minute: 0,
+            subject_pending_bytes,
+        })
+    }
+
+    #[test]
+    fn what_is_pending_of_a_subject_is_one_sum_however_many_entries_it_is() {
+        let subjects = subjects(100_000);
+        let entries: Vec<_> = (0..100_000).map(|_| subjects.reserve("a", 1)).collect();
+        assert!(entries.iter().all(Result::is_ok));
+        assert_eq!(subjects.pending_subjects(), 1);
+        // No entry can be looked at: a subject has no list of them, and no journal is asked.
+        assert_eq!(lock(&subjects.pending).get("a"), Some(&100_000));
+        assert!(subjects.reserve("a", 1).is_err());
+        assert!(subjects.reserve("b", 100_000).is_ok());
+        let mut entries = entries;
+        drop(entries.pop());
+        assert!(subjects.reserve("a", 2).is_err());
+        assert!(subjects.reserve("a", 1).is_ok());
+        entries.clear();
+        assert_eq!(subjects.pending_subjects(), 0);
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_kept() {
+        let subjects = subjects(0);
+        let reserved = subjects.reserve("a", u64::MAX);
+        assert!(reserved.is_ok());
+        assert_eq!(subjects.pending_subjects(), 0);
+    }
 }

@@ -137,7 +137,7 @@ impl Upload {
     }
 
     /// Sees that the body is what was sent and may be kept, and keeps room for it.
-    pub(super) fn check(&self, body: Received<'_>) -> Result<(Reservation<'_>, Draft), Problem> {
+    pub(super) fn check(&self, body: Received<'_>) -> Result<(Reservation, Draft), Problem> {
         self.head.digests.check(body)?;
         let window = Window::whole(body.length());
         let mut metadata = forced(&self.caller, self.head.metadata.clone())?;
@@ -214,15 +214,15 @@ fn spooled(headers: &HeaderMap) -> Result<Option<Spooled>, Problem> {
 }
 
 /// Counts what was promised, and has it committed.
-pub(super) fn enter(node: &Node, room: &mut Reservation<'_>, adopted: &[Adopted]) {
-    for file in adopted {
+pub(super) fn enter(node: &Node, room: &mut Reservation, adopted: &[Adopted]) {
+    for (place, file) in adopted.iter().enumerate() {
         let meta = file.meta();
-        room.keep(file.id(), meta.length + record_bytes(&meta.metadata));
+        // Bytes between the parts of a form stay on the disk as long as the parts do.
+        let is_last = place + 1 == adopted.len();
+        let own = meta.length + record_bytes(&meta.metadata);
+        let bytes = if is_last { u64::MAX } else { own };
+        room.keep(&node.journal, file.id(), bytes);
         node.backlog.push(file.id(), UnixMillis::now());
-    }
-    // Bytes between the parts of a form stay on the disk as long as the parts do.
-    if let Some(last) = adopted.last() {
-        room.keep_rest(last.id());
     }
 }
 

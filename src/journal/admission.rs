@@ -1,11 +1,11 @@
 //! Whether there is room for an upload: on the disk, and below the marks.
 
-use std::io;
+use std::{fmt, io};
 
+use super::Journal;
 use super::adopt::at;
 use super::error::AdoptError;
 use super::rooms::{Index, Totals};
-use super::{Journal, Room};
 use crate::file::FileId;
 
 /// What this process may still use of the disk.
@@ -114,10 +114,10 @@ impl Journal {
         })
     }
 
-    /// Whether an entry still waits for its commit.
-    pub fn is_pending(&self, id: FileId) -> bool {
-        let slot = self.index().get(id);
-        slot.is_some_and(|slot| Room::is_pending(slot.room))
+    /// Keeps something as long as an entry waits for its commit, and drops it then; at once if it does
+    /// not any more. Its drop must not come back here.
+    pub fn keep_while_pending(&self, id: FileId, kept: impl fmt::Debug + Send + 'static) {
+        self.index().keep_while_pending(id, Box::new(kept));
     }
 
     fn marks(&self) -> Marks {

@@ -1,6 +1,7 @@
 //! What is in which room, in memory: a hint that recovery makes anew from the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::ops::Bound;
 use std::time::Instant;
 
@@ -90,6 +91,9 @@ pub(super) struct Unfinished {
     pub(super) rooms: Vec<Room>,
 }
 
+/// Something that an entry keeps as long as it is pending.
+pub(super) type KeptWhilePending = Box<dyn fmt::Debug + Send>;
+
 /// All entries of the journal.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -100,6 +104,8 @@ pub(super) struct Index {
     settled: VecDeque<(Instant, FileId)>,
     /// Of settled entries; not of those that were settled before the start.
     digests: HashMap<FileId, Sha256>,
+    /// What is dropped when its entry leaves the backlog.
+    kept_while_pending: HashMap<FileId, KeptWhilePending>,
     /// Entries with a move that a power cut may undo.
     unfinished: HashMap<FileId, Unfinished>,
     moves: u64,
@@ -131,6 +137,8 @@ impl Index {
         totals.add(slot.totals());
         if slot.room.is_pending() {
             self.pending.insert(id);
+        } else {
+            self.kept_while_pending.remove(&id);
         }
         if slot.room == Room::Settled {
             self.settled.push_back((Instant::now(), id));
@@ -192,6 +200,13 @@ impl Index {
         self.get(id).map(|slot| Standing::of(slot.room))
     }
 
+    /// Keeps something as long as an entry is pending; drops it at once if it is not.
+    pub(super) fn keep_while_pending(&mut self, id: FileId, kept: KeptWhilePending) {
+        if self.get(id).is_some_and(|slot| slot.room.is_pending()) {
+            self.kept_while_pending.insert(id, kept);
+        }
+    }
+
     /// The digest of a settled entry, if it is known.
     pub(super) fn digest(&self, id: FileId) -> Option<Sha256> {
         self.digests.get(&id).copied()
@@ -211,6 +226,7 @@ impl Index {
 
     pub(super) fn remove(&mut self, id: FileId) {
         self.unfinished.remove(&id);
+        self.kept_while_pending.remove(&id);
         self.take(id);
     }
 

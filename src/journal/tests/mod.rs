@@ -5,6 +5,7 @@ mod adoption;
 mod answers;
 mod answers_bounds;
 mod answers_cuts;
+mod backlog;
 mod cuts;
 pub(super) mod disk;
 mod failing;
