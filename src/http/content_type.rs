@@ -78,9 +78,14 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
     types.any(is_of_form)
 }
 
+/// Whether a type is that of a form, if perhaps with a wrong character around it.
 fn is_of_form(text: &[u8]) -> bool {
-    let essence = text.split(|byte| b";,".contains(byte)).next();
-    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(FORM))
+    let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let is_begin = |byte: &u8| is_of_token(byte) || *byte == b',';
+    let begin = text.iter().position(is_begin).unwrap_or_default();
+    let essence = text.get(begin..).unwrap_or_default();
+    let named = essence.get(..FORM.len()).unwrap_or_default();
+    named.eq_ignore_ascii_case(FORM) && !essence.get(FORM.len()).is_some_and(is_of_token)
 }
 
 /// The boundary between the parts of a form, if a request's body is one.
@@ -173,6 +178,10 @@ mod tests {
             ("multipart/form-data; boundary=b; boundary=c", "b"),
             ("multipart/form-data", ""),
             ("multipart/form-data, boundary=b", ""),
+            ("multipart/form-data boundary=b", ""),
+            ("multipart/form-data:boundary=b", ""),
+            ("multipart/form-data/b; boundary=b", "b"),
+            ("\"multipart/form-data\"; boundary=b", "b"),
             ("multipart/form-data; boundary", ""),
             ("multipart/form-data; boundary=", ""),
             ("multipart/form-data; boundary=\"b", ""),
@@ -193,6 +202,8 @@ mod tests {
         }
         for value in [
             "multipart/form-datax",
+            "multipart/form-data+b; boundary=b",
+            "a=multipart/form-data; boundary=b",
             "multipart/mixed; boundary=b",
             "text/plain",
             "",

@@ -18,7 +18,7 @@ pub(super) fn below_files(target: &str) -> &'static str {
     let path = percent_decode_str(path).decode_utf8_lossy();
     let segments: Vec<_> = path.split('/').skip(3).collect();
     match segments.as_slice() {
-        ["meta"] | ["meta", ""] => OF_META,
+        ["meta", ..] => OF_META,
         _ => OF_FILE,
     }
 }

@@ -150,7 +150,7 @@ pub fn public(service: &mut ServiceConfig) {
         .route(web::get().to(document::meta))
         .route(web::head().to(document::meta))
         .route(web::put().to(upload::named));
-    let almost_meta = web::resource("/files/{id}/{name:meta/}")
+    let below_meta = web::resource("/files/{id}/{name:meta/.*}")
         .route(web::get().to(download::file))
         .route(web::head().to(download::file))
         .route(web::put().to(upload::named));
@@ -162,7 +162,7 @@ pub fn public(service: &mut ServiceConfig) {
         .service(collection("/files/"))
         .service(file("/files/{id}"))
         .service(methods::and_no_other(meta, methods::OF_META))
-        .service(methods::and_no_other(almost_meta, methods::OF_META))
+        .service(methods::and_no_other(below_meta, methods::OF_META))
         .service(file("/files/{id}/{name:.*}"))
         .route(accel::ADMISSION, web::get().to(access::admission))
         .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))

@@ -297,7 +297,7 @@ const METHODS: [(&str, &str); 8] = [
     ("/files/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
     ("/files/a/b.txt", "GET, HEAD, PUT, DELETE, OPTIONS"),
     ("/files/a/meta", "GET, HEAD, PUT, OPTIONS"),
-    ("/files/a/meta/", "GET, HEAD, PUT, OPTIONS"),
+    ("/files/a/meta/b", "GET, HEAD, PUT, OPTIONS"),
     ("/healthz", "GET, HEAD, OPTIONS"),
     ("/readyz", "GET, HEAD, OPTIONS"),
 ];
@@ -340,7 +340,7 @@ fn every_address_tells_its_methods_by_options_and_with_every_405() {
     assert_eq!(client.ask("HEAD", "/files", &with_token).status, 405);
     // The description of a file is no file.
     let file = Uploaded::read(&client.post("/files", &with_token, BODY));
-    for meta in ["meta", "m%65ta", "meta/"] {
+    for meta in ["meta", "m%65ta", "meta/", "meta/a"] {
         let path = format!("{}/{meta}", file.path);
         let answer = client.ask("DELETE", &path, &with_token);
         answer.assert_problem(405, "method-not-allowed");
