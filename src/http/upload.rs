@@ -236,14 +236,18 @@ pub(super) fn type_of(
     metadata: &mut Metadata,
 ) -> Result<MediaType, Problem> {
     let sniffed = || body.sniff(window);
+    let is_meant = claimed.meant().is_some();
     let (content_type, said) = claimed.or_shown(|| {
         sniffed().unwrap_or_else(|err: std::io::Error| {
             log::warn!("a body's type cannot be sniffed: {err}");
             MediaType::octet_stream()
         })
     });
-    if body.length() > 0 {
+    if window.length > 0 {
         caller.check_type(&content_type, sniffed)?;
+    } else if is_meant {
+        // Nothing contradicts it.
+        caller.check_type(&content_type, || Ok(content_type.clone()))?;
     }
     if let Some(said) = said
         && !caller.grant.metadata().contains_key(CLAIMED)

@@ -262,6 +262,16 @@ fn what_is_known_only_after_the_body_is_refused_then_and_leaves_nothing() {
         assert_eq!(taken.status, 201, "{claimed}");
         assert_eq!(taken.json()["content_type"], "image/png");
     }
+    // An empty file shows nothing: it is what its sender means, in a form and by itself.
+    for (claimed, status) in [("image/png", 201), ("text/html", 415)] {
+        let form = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\
+             Content-Type: {claimed}\r\n\r\n\r\n--b--\r\n"
+        );
+        let form = send("multipart/form-data; boundary=b", form.as_bytes());
+        let alone = send(claimed, b"");
+        assert_eq!([form.status, alone.status], [status; 2], "{claimed}");
+    }
 }
 
 #[test]
