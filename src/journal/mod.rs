@@ -16,7 +16,7 @@
 //! | `answered` | left, and answers a request that has a key; in few files | the time that keys are kept, the count of them |
 //! | `corrupt` | unreadable | an admin's hand |
 //!
-//! [`record`], [`index`], [`idempotency`], [`wal`] and, under it, [`volume`] are parts of the form that the journal moves
+//! [`record`], [`index`], [`idempotency`], [`inspection`], [`wal`] and, under it, [`volume`] are parts of the form that the journal moves
 //! to, where all records are frames in one log. They are whole and tested by themselves; of them, only
 //! the calls to the disk are in use yet.
 
@@ -30,6 +30,7 @@ mod form;
 pub mod idempotency;
 pub mod index;
 mod inspect;
+pub mod inspection;
 mod lasting;
 mod layout;
 mod levels;

@@ -84,7 +84,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// Names the place of an I/O error.
-    pub(super) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(in crate::journal) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Disk { path, source }
     }

@@ -35,6 +35,12 @@ impl<'a> Bodies<'a> {
         self.with_digests().map(|(body, _)| body)
     }
 
+    /// Each body, held against its digest; `None` of one that is not as it was written.
+    pub fn sound(self) -> impl Iterator<Item = Option<&'a [u8]>> {
+        let bodies = self.with_digests();
+        bodies.map(|(body, digest)| (Sha256::digest(body).as_slice() == digest).then_some(body))
+    }
+
     /// The first body that is not as it was written.
     pub(super) fn damaged(self) -> Option<usize> {
         self.with_digests()

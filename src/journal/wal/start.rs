@@ -138,7 +138,7 @@ impl Wal {
 }
 
 impl Judged {
-    fn report(&self) -> Report {
+    pub(super) fn report(&self) -> Report {
         let newest = self.newest.as_ref().map(|(_, scan)| scan);
         Report {
             frames: self.frames,

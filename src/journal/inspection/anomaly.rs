@@ -1,0 +1,44 @@
+//! What is wrong with a journal.
+
+use std::fmt;
+
+use crate::file::FileId;
+use crate::journal::record::RecordError;
+use crate::journal::wal::Damage;
+
+/// Something that needs an admin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Anomaly {
+    /// A part of the log is not as it was written.
+    Damage(Damage),
+    /// A record cannot be read, though its frame is sound: another version wrote it, or a fault.
+    Record {
+        /// Of the entry.
+        id: FileId,
+        /// Why.
+        err: RecordError,
+    },
+    /// Changes of an entry are there, and its base is not.
+    NoBase(FileId),
+    /// A promised file lacks its body, or a part of it.
+    NoBody {
+        /// Of the entry.
+        id: FileId,
+        /// Why.
+        fault: String,
+    },
+    /// A file among the bodies that belongs to no entry.
+    LoneBody(String),
+}
+
+impl fmt::Display for Anomaly {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damage(damage) => damage.fmt(formatter),
+            Self::Record { id, err } => write!(formatter, "{id}: the record: {err}"),
+            Self::NoBase(id) => write!(formatter, "{id}: has changes, and no base"),
+            Self::NoBody { id, fault } => write!(formatter, "{id}: the body: {fault}"),
+            Self::LoneBody(name) => write!(formatter, "{name}: a body that no entry has"),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The entries of a journal, folded from its log.
+
+use std::ops::ControlFlow;
+
+use super::{Anomaly, Inspection};
+use crate::file::FileId;
+use crate::journal::index::{Index, Known, Listing, Phase, Place};
+use crate::journal::record::{Base, Body, Entry, File, Frame, Record};
+use crate::journal::wal::{Found, OpenError, look};
+
+/// All that a journal holds.
+#[derive(Debug)]
+pub struct Contents {
+    pub(super) index: Index,
+    /// What is wrong with the log.
+    pub(super) anomalies: Vec<Anomaly>,
+    /// Whether its last group was not whole: nobody had been told of it.
+    pub is_torn: bool,
+    /// Whether it was closed in order.
+    pub was_stopped: bool,
+}
+
+/// One entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryInfo {
+    /// Its id.
+    pub id: FileId,
+    /// What is known of it.
+    pub known: Known,
+}
+
+/// Where the bytes of a file are, as far as its frame tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bytes<'a> {
+    Inline(&'a [u8]),
+    /// Inline, and not as they were written.
+    Damaged,
+    /// In files of their own.
+    Elsewhere,
+}
+
+impl Contents {
+    /// All entries, in the order of their ids.
+    pub fn entries(&self) -> Vec<EntryInfo> {
+        let mut listing = Listing::new(&Phase::ALL, None, usize::MAX);
+        let ids = loop {
+            if let ControlFlow::Break(ids) = self.index.list(&mut listing) {
+                break ids;
+            }
+        };
+        let entries = ids.into_iter().filter_map(|id| {
+            let known = self.index.get(id)?;
+            Some(EntryInfo { id, known })
+        });
+        entries.collect()
+    }
+}
+
+impl Inspection {
+    /// Reads the whole log.
+    ///
+    /// # Errors
+    /// When the log is of a newer form, or the disk says no.
+    pub fn list(&self) -> Result<Contents, OpenError> {
+        let mut index = Index::default();
+        let mut anomalies = Vec::new();
+        let report = look(&self.wal(), &mut |found| {
+            let replayed = place(found).map(|place| {
+                let segment = found.position.generation;
+                index.replay(&frame_of(found), segment, place)
+            });
+            if let Some(Err(err)) = replayed {
+                anomalies.push(Anomaly::Record {
+                    id: found.tag.id,
+                    err,
+                });
+            }
+            Ok(())
+        })?;
+        let damages = report.damages.into_iter().map(Anomaly::Damage);
+        let lost = index.lost().iter().copied().map(Anomaly::NoBase);
+        Ok(Contents {
+            anomalies: damages.chain(anomalies).chain(lost).collect(),
+            index,
+            is_torn: report.is_torn,
+            was_stopped: report.was_stopped,
+        })
+    }
+
+    /// Hands out each file whose last base the log has, with its bytes.
+    pub(super) fn each_file(
+        &self,
+        contents: &Contents,
+        sink: &mut dyn FnMut(FileId, Known, &File, Bytes<'_>),
+    ) -> Result<(), OpenError> {
+        look(&self.wal(), &mut |found| {
+            let mut bodies = found.bodies.sound();
+            for (id, file) in files_of(&frame_of(found)) {
+                let bytes = match file.body {
+                    Body::Inline => bodies
+                        .next()
+                        .flatten()
+                        .map_or(Bytes::Damaged, Bytes::Inline),
+                    Body::Linked { .. } | Body::Extents(_) => Bytes::Elsewhere,
+                };
+                let known = place(found).and_then(|place| contents.index.based_at(id, place));
+                if let Some(known) = known {
+                    sink(id, known, &file, bytes);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+/// The files that a frame is the base of.
+pub(super) fn files_of(frame: &Frame) -> Vec<(FileId, File)> {
+    match frame.read() {
+        Ok(Some(Record::Base(Base::Entry(Entry::File(file))))) => vec![(frame.id, file)],
+        Ok(Some(Record::Base(Base::Form(form)))) => form.files().collect(),
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn place(found: &Found<'_>) -> Option<Place> {
+    Place::new(found.position.number, found.position.place)
+}
+
+/// A frame of the log as the records know it.
+pub(super) fn frame_of(found: &Found<'_>) -> Frame {
+    let tag = &found.tag;
+    let lengths = found.bodies.iter().map(<[u8]>::len);
+    Frame {
+        kind: tag.kind,
+        version: tag.version,
+        flags: tag.flags,
+        id: tag.id,
+        length: tag.length,
+        moment: tag.time,
+        body_lengths: lengths
+            .map(|length| u32::try_from(length).unwrap_or(u32::MAX))
+            .collect(),
+        record: found.record.to_vec(),
+    }
+}

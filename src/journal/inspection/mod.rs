@@ -1,0 +1,48 @@
+//! Looking into a journal that no sidecar has open, for admins: what is in it, what is wrong with it, and
+//! getting out of it what is whole. It writes nothing into the journal. It is a part of the form that the
+//! journal moves to; until then, no operation uses it.
+//!
+//! 1. The log is read and folded, as a start does. What a start would refuse is noted, and passed over.
+//! 2. For bodies, the log is read once more: a base counts if it is the last one of its entry.
+//!
+//! Memory is that of an index of all entries, and of one segment.
+
+mod anomaly;
+mod contents;
+mod salvage;
+mod show;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use crate::journal::layout::BODIES;
+
+pub use anomaly::Anomaly;
+pub use contents::{Contents, EntryInfo};
+pub use salvage::{SalvageError, Salvaged};
+pub use show::Shown;
+
+/// A journal, to be looked at.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    journal: PathBuf,
+}
+
+impl Inspection {
+    /// Looks at the journal in this directory.
+    pub fn new(journal: &Path) -> Self {
+        Self {
+            journal: journal.to_owned(),
+        }
+    }
+
+    fn wal(&self) -> PathBuf {
+        self.journal.join("wal")
+    }
+
+    fn bodies(&self) -> PathBuf {
+        self.journal.join(BODIES)
+    }
+}

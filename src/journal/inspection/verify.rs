@@ -1,0 +1,88 @@
+//! Everything that is wrong with a journal, bodies included.
+
+use std::fs;
+use std::io;
+
+use super::contents::Bytes;
+use super::{Anomaly, Contents, Inspection};
+use crate::file::FileId;
+use crate::journal::index::Phase;
+use crate::journal::record::{Body, File};
+use crate::journal::volume::if_there;
+use crate::journal::wal::OpenError;
+
+impl Inspection {
+    /// Reads the whole journal, and holds everything against its checks.
+    ///
+    /// # Errors
+    /// When the log is of a newer form, or the disk says no.
+    pub fn verify(&self) -> Result<Vec<Anomaly>, OpenError> {
+        let mut contents = self.list()?;
+        let mut found = std::mem::take(&mut contents.anomalies);
+        let mut failed = None;
+        self.each_file(&contents, &mut |id, known, file, bytes| {
+            let is_needed = known.phase.is_pending();
+            match self.fault_of(id, file, bytes) {
+                Ok(Some(fault)) if is_needed => found.push(Anomaly::NoBody { id, fault }),
+                Ok(_) => {}
+                Err(err) => failed = Some(err),
+            }
+        })?;
+        if let Some(err) = failed {
+            return Err(OpenError::at(self.bodies())(err));
+        }
+        let lone = self.lone_bodies(&contents);
+        let lone = lone.map_err(OpenError::at(self.bodies()))?;
+        found.extend(lone.into_iter().map(Anomaly::LoneBody));
+        Ok(found)
+    }
+
+    /// What is wrong with the body of a file.
+    pub(super) fn fault_of(
+        &self,
+        id: FileId,
+        file: &File,
+        bytes: Bytes<'_>,
+    ) -> io::Result<Option<String>> {
+        if let Bytes::Damaged = bytes {
+            return Ok(Some("is damaged in the log".to_owned()));
+        }
+        for (name, offset, length) in pieces(id, file) {
+            let Some(there) = if_there(fs::metadata(self.bodies().join(&name)))? else {
+                return Ok(Some(format!("{name} is missing")));
+            };
+            if there.len() < offset.saturating_add(length) {
+                return Ok(Some(format!("{name} is cut short")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Names of files among the bodies that no file's entry has, in order.
+    pub(super) fn lone_bodies(&self, contents: &Contents) -> io::Result<Vec<String>> {
+        let mut lone = Vec::new();
+        for found in fs::read_dir(self.bodies())? {
+            let name = found?.file_name().to_string_lossy().into_owned();
+            let id = name.split('.').next().and_then(|id| id.parse().ok());
+            let known = id.and_then(|id| contents.index.get(id));
+            if known.is_none_or(|known| known.phase == Phase::Deleted) {
+                lone.push(name);
+            }
+        }
+        lone.sort_unstable();
+        Ok(lone)
+    }
+}
+
+/// The files that a body is in: name, and which bytes of it.
+pub(super) fn pieces(id: FileId, file: &File) -> Vec<(String, u64, u64)> {
+    match &file.body {
+        Body::Inline => Vec::new(),
+        Body::Linked { offset } => vec![(id.to_string(), *offset, file.meta.length)],
+        Body::Extents(lengths) => lengths
+            .iter()
+            .enumerate()
+            .map(|(number, &length)| (format!("{id}.{number}"), 0, length))
+            .collect(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Reading a log that no process has open, as it is: nothing is written, and nothing is made durable.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::damage::Damage;
+use super::error::{OpenError, Refused};
+use super::form::FIRST_GROUP;
+use super::found::Found;
+use super::judge::{Listed, Unjudged, judge};
+use super::scan::Depth;
+use super::segment::{HeadFound, SegmentHead};
+use super::start::Report;
+use crate::journal::volume::{LocalDisk, Volume};
+
+/// Reads the log in a directory, and hands out each frame that counts, in order. Bodies are not held
+/// against their digests: [`super::Bodies::sound`] does that.
+///
+/// # Errors
+/// A newer form, a frame that the caller refuses, what the disk says.
+pub fn look(
+    directory: &Path,
+    sink: &mut dyn FnMut(&Found<'_>) -> Result<(), Refused>,
+) -> Result<Report, OpenError> {
+    let volume = Volume::new(Box::new(LocalDisk), directory);
+    let (mut listed, mut unreadable) = (Vec::new(), Vec::new());
+    for number in volume.numbers().map_err(OpenError::at(directory))? {
+        let path = volume.path(number);
+        let (head, file_bytes) = head_of(&path).map_err(OpenError::at(&path))?;
+        match SegmentHead::read(&head) {
+            HeadFound::Newer(form) => return Err(OpenError::NewerForm { path, form }),
+            HeadFound::Sound { head, is_damaged } => listed.push(Listed {
+                number,
+                file_bytes,
+                head,
+                is_head_damaged: is_damaged,
+            }),
+            HeadFound::Unreadable => {
+                let bytes = fs::read(&path).map_err(OpenError::at(&path))?;
+                // One of zeros is ready to become a segment.
+                let is_lost = bytes.iter().any(|&byte| byte != 0);
+                unreadable.extend(is_lost.then_some(Damage::File { number }));
+            }
+        }
+    }
+    let mut read = |number| fs::read(volume.path(number));
+    let judged = judge(listed, Depth::Fronts, &mut read, sink);
+    let mut judged = judged.map_err(|err| match err {
+        Unjudged::Refused(refused) => OpenError::Refused(refused.0),
+        Unjudged::Disk(number, err) => OpenError::at(volume.path(number))(err),
+    })?;
+    judged.damages.splice(0..0, unreadable);
+    Ok(judged.report())
+}
+
+fn head_of(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+    let file = File::open(path)?;
+    let file_bytes = file.metadata()?.len();
+    let mut head = Vec::new();
+    let limit = u64::try_from(FIRST_GROUP).map_err(io::Error::other)?;
+    file.take(limit).read_to_end(&mut head)?;
+    Ok((head, file_bytes))
+}
