@@ -7,8 +7,7 @@ use super::reading::Reading;
 use super::slot::{Flags, Phase, Slot};
 use crate::file::{FileId, FileMeta};
 use crate::journal::record::{
-    Answer, Change, Entry, File, Form, Frame, LogTime, RecordError, Settled, Subject, Tombstone,
-    Upload, Why,
+    Answer, Change, Entry, File, Form, Frame, LogTime, Settled, Subject, Tombstone, Upload, Why,
 };
 
 impl Index {
@@ -16,28 +15,17 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`], also when there is such an entry.
-    pub fn adopt(
-        &mut self,
-        id: FileId,
-        file: File,
-        bodies: Vec<Vec<u8>>,
-        queue: &mut impl Queue,
-    ) -> Decided {
+    pub fn adopt(&mut self, id: FileId, file: File, queue: &mut impl Queue) -> Decided {
         let slot = coming(id, file.meta.length, file.subject, file.answer.is_some());
         let frame = Frame::entry(id, &Entry::File(file))?;
-        self.come(vec![(slot, WAITING)], frame, bodies, queue)
+        self.come(vec![(slot, WAITING)], frame, queue)
     }
 
     /// The files of a form come: all of them, or none.
     ///
     /// # Errors
     /// [`Refused`], also when there is such an entry.
-    pub fn adopt_form(
-        &mut self,
-        form: &Form,
-        bodies: Vec<Vec<u8>>,
-        queue: &mut impl Queue,
-    ) -> Decided {
+    pub fn adopt_form(&mut self, form: &Form, queue: &mut impl Queue) -> Decided {
         let is_keyed = form.request.is_some();
         let parts = form.parts.iter();
         let slots = parts.map(|part| {
@@ -46,7 +34,7 @@ impl Index {
                 WAITING,
             )
         });
-        self.come(slots.collect(), Frame::form(form)?, bodies, queue)
+        self.come(slots.collect(), Frame::form(form)?, queue)
     }
 
     /// An attempt to commit it failed by its own fault; the next is due at a time.
@@ -107,7 +95,7 @@ impl Index {
             answered,
         });
         let frame = Frame::entry(id, &tombstone)?;
-        self.queue(id, frame, Vec::new(), Effect::Delete { length }, queue)
+        self.queue(id, frame, Effect::Delete { length }, queue)
     }
 
     /// Nothing is left of an entry that was deleted, or that was taken to leave: that its body is
@@ -122,7 +110,7 @@ impl Index {
             return Err(Refused::Is(slot.phase));
         }
         let frame = Frame::change(id, &Change::Gone)?;
-        self.queue(id, frame, Vec::new(), Effect::Gone, queue)
+        self.queue(id, frame, Effect::Gone, queue)
     }
 
     /// Keeps answers in the log, by a frame of them ([`Frame::answers`]): of entries that are about to
@@ -132,21 +120,16 @@ impl Index {
     /// # Errors
     /// [`Refused`].
     pub fn keep_answers(&mut self, frame: Frame, queue: &mut impl Queue) -> Decided {
-        let ticket = self.push(frame, Vec::new(), queue)?;
+        let ticket = self.push(frame, queue)?;
         self.marks.entry(ticket).or_default();
         Ok(ticket)
     }
 
-    /// Copies an entry forward as it is now, with its inline bodies.
+    /// Copies an entry forward as it is now.
     ///
     /// # Errors
     /// [`Refused::Moved`] when it is not any more as it was read, and the others.
-    pub fn copy(
-        &mut self,
-        reading: Reading,
-        bodies: Vec<Vec<u8>>,
-        queue: &mut impl Queue,
-    ) -> Decided {
+    pub fn copy(&mut self, reading: Reading, queue: &mut impl Queue) -> Decided {
         let slot = self.free(reading.id)?;
         if (slot.base, slot.change.if_any()) != (reading.base, reading.change) {
             return Err(Refused::Moved);
@@ -162,7 +145,7 @@ impl Index {
         };
         let mut frame = Frame::entry(id, &entry)?;
         frame.flags |= Frame::COPIED;
-        self.queue(id, frame, bodies, Effect::Copy, queue)
+        self.queue(id, frame, Effect::Copy, queue)
     }
 
     fn change(
@@ -177,7 +160,7 @@ impl Index {
             return Err(Refused::Is(slot.phase));
         }
         let effect = Effect::of(change);
-        self.queue(id, Frame::change(id, change)?, Vec::new(), effect, queue)
+        self.queue(id, Frame::change(id, change)?, effect, queue)
     }
 
     /// The slot of an entry that has no step under way.
@@ -193,14 +176,12 @@ impl Index {
         &mut self,
         slots: Vec<(Slot, (Phase, LogTime))>,
         frame: Frame,
-        bodies: Vec<Vec<u8>>,
         queue: &mut impl Queue,
     ) -> Decided {
-        check(&frame, &bodies)?;
         if let Some(known) = slots.iter().find_map(|(slot, _)| self.slot(slot.id)) {
             return Err(Refused::Is(known.phase));
         }
-        let ticket = self.push(frame, bodies, queue)?;
+        let ticket = self.push(frame, queue)?;
         for (slot, (phase, due)) in slots {
             self.insert(slot);
             self.mark(slot.id, ticket, Effect::Come { phase, due });
@@ -212,19 +193,17 @@ impl Index {
         &mut self,
         id: FileId,
         frame: Frame,
-        bodies: Vec<Vec<u8>>,
         effect: Effect,
         queue: &mut impl Queue,
     ) -> Decided {
-        check(&frame, &bodies)?;
-        let ticket = self.push(frame, bodies, queue)?;
+        let ticket = self.push(frame, queue)?;
         self.mark(id, ticket, effect);
         Ok(ticket)
     }
 
-    fn push(&mut self, frame: Frame, bodies: Vec<Vec<u8>>, queue: &mut impl Queue) -> Decided {
+    fn push(&mut self, frame: Frame, queue: &mut impl Queue) -> Decided {
         let ticket = self.last_ticket.next();
-        queue.push(frame, bodies, ticket)?;
+        queue.push(frame, ticket)?;
         self.last_ticket = ticket;
         Ok(ticket)
     }
@@ -244,14 +223,4 @@ pub(super) fn coming(id: FileId, length: u64, subject: Subject, is_keyed: bool) 
     let mut slot = Slot::new(id, Phase::Coming, length, subject);
     slot.flags.set(Flags::KEYED, is_keyed);
     slot
-}
-
-/// The bodies are those that the frame says.
-fn check(frame: &Frame, bodies: &[Vec<u8>]) -> Result<(), Refused> {
-    let lengths = bodies.iter().map(|body| u32::try_from(body.len()));
-    if lengths.eq(frame.body_lengths.iter().map(|&length| Ok(length))) {
-        Ok(())
-    } else {
-        Err(RecordError::Damaged("inline bodies of other lengths").into())
-    }
 }

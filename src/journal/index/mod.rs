@@ -47,11 +47,12 @@ pub(super) mod table;
 #[cfg(test)]
 pub(super) mod tests;
 mod uploads;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use listing::Oldest;
-use marks::Mark;
+use marks::{Effect, Mark};
 use order::Order;
 use segments::Segments;
 use slot::{Flags, Slot};
@@ -97,6 +98,16 @@ pub struct Totals {
     pub entries: u64,
     /// The sum of their lengths.
     pub bytes: u64,
+}
+
+impl Totals {
+    /// Of one entry.
+    pub fn of(length: u64) -> Self {
+        Self {
+            entries: 1,
+            bytes: length,
+        }
+    }
 }
 
 /// An entry, as the synced frames tell it.
@@ -156,12 +167,13 @@ impl Index {
 
     /// Takes the next entry that is due: to be committed, to be cleared away in the store if it is
     /// deleted, or to be deleted if it is an upload that has lapsed. Nobody else gets it until it is
-    /// given back.
+    /// given back. None is taken while a step of it is under way: a tombstone tells whether a commit had
+    /// begun.
     pub fn take_due(&mut self, now: LogTime) -> Option<FileId> {
         let number = self.due.first()?;
         let slot = self.slots.get(number)?;
         let id = slot.id;
-        if slot.due > now {
+        if slot.due > now || self.marked.contains_key(&id) {
             return None;
         }
         let is_commit = matches!(slot.phase, Phase::Waiting | Phase::Deferred);
@@ -197,7 +209,7 @@ impl Index {
         let number = self.settled.first()?;
         let slot = self.slots.get(number)?;
         let id = slot.id;
-        if slot.due > before {
+        if slot.due > before || self.marked.contains_key(&id) {
             return None;
         }
         self.edit(number, |slot| slot.flags.set(Flags::LEAVING, true));

@@ -6,13 +6,12 @@ use crate::journal::record::{Frame, RecordError};
 /// The log's end, as far as a decision needs it. To be asked within the lock of the index, and to wait
 /// for nothing.
 pub trait Queue {
-    /// Puts a frame, with its inline bodies, behind all that were queued. Its outcome is told with
-    /// its ticket: [`super::Index::synced`] or [`super::Index::failed`].
+    /// Puts a frame, with the inline bodies that it speaks of, behind all that were queued. Its outcome
+    /// is told with its ticket: [`super::Index::synced`] or [`super::Index::failed`].
     ///
     /// # Errors
     /// When it is not queued: nothing of it will ever land, and nothing is told.
-    fn push(&mut self, frame: Frame, bodies: Vec<Vec<u8>>, ticket: Ticket)
-    -> Result<(), NotQueued>;
+    fn push(&mut self, frame: Frame, ticket: Ticket) -> Result<(), NotQueued>;
 }
 
 /// The log takes no frame, or not this one.

@@ -30,7 +30,7 @@ impl Index {
         let become_growing = (Phase::Growing, upload.lapses);
         let extents = upload.extents.clone();
         let frame = Frame::entry(id, &Entry::Upload(upload))?;
-        let ticket = self.come(vec![(slot, become_growing)], frame, Vec::new(), queue)?;
+        let ticket = self.come(vec![(slot, become_growing)], frame, queue)?;
         self.extents.insert(id, extents);
         Ok(ticket)
     }
@@ -73,7 +73,7 @@ impl Index {
             extents,
             lapses,
         };
-        let ticket = self.queue(id, Frame::change(id, &change)?, Vec::new(), effect, queue)?;
+        let ticket = self.queue(id, Frame::change(id, &change)?, effect, queue)?;
         self.subjects.add(subject, bytes);
         Ok(ticket)
     }
@@ -95,6 +95,6 @@ impl Index {
             return Err(Refused::Offset(slot.length));
         }
         let frame = Frame::entry(id, &Entry::File(file))?;
-        self.queue(id, frame, Vec::new(), Effect::Complete, queue)
+        self.queue(id, frame, Effect::Complete, queue)
     }
 }

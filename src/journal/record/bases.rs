@@ -177,6 +177,8 @@ pub struct Part {
     pub body: Body,
     /// The digest that the client stated and that was checked.
     pub stated: Option<Sha256>,
+    /// Its texts, if they are not those of the form.
+    pub metadata: Option<Metadata>,
 }
 
 /// The answer that an entry gave which has left.
@@ -212,7 +214,7 @@ impl Form {
                     content_type: part.content_type.clone(),
                     length: part.length,
                     uploaded: self.uploaded,
-                    metadata: self.metadata.clone(),
+                    metadata: part.metadata.as_ref().unwrap_or(&self.metadata).clone(),
                     revision: None,
                 },
                 body: part.body.clone(),

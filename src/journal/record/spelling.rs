@@ -151,7 +151,10 @@ impl Form {
             write_names(writer, &part.filename, &part.content_type)?;
             writer.number64(part.length);
             part.body.write(writer)?;
-            write_stated(writer, part.stated)
+            write_stated(writer, part.stated)?;
+            writer.optional(part.metadata.as_ref(), |writer, metadata| {
+                write_metadata(writer, metadata)
+            })
         })
     }
 
@@ -172,6 +175,7 @@ impl Form {
                     length,
                     body: Body::read(reader, length)?,
                     stated: reader.optional(Reader::digest)?,
+                    metadata: reader.optional(read_metadata)?,
                 })
             })?,
         })

@@ -172,6 +172,39 @@ impl Volume {
         self.sync_names()
     }
 
+    /// The disk itself, for files of the same journal elsewhere.
+    pub fn disk(&self) -> &dyn Disk {
+        self.disk.as_ref()
+    }
+
+    /// Makes a file of the same journal elsewhere survive a power cut.
+    ///
+    /// # Errors
+    /// As [`Volume::sync`].
+    pub fn sync_elsewhere(&self, file: &File) -> io::Result<()> {
+        self.check()?;
+        let synced = self.disk.sync_file(file);
+        synced.inspect_err(|err| self.poison.set("a file", err))?;
+        Ok(self.check()?)
+    }
+
+    /// Makes the names in a directory of the same journal survive a power cut.
+    ///
+    /// # Errors
+    /// As [`Volume::sync`].
+    pub fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.check()?;
+        self.disk
+            .sync_directory(path)
+            .inspect_err(|err| self.poison.set(&path.display().to_string(), err))?;
+        Ok(self.check()?)
+    }
+
+    /// Why nothing is written any more; `None` while all is well.
+    pub fn poison(&self) -> Option<&str> {
+        self.poison.reason()
+    }
+
     /// Says whether anything may be written.
     ///
     /// # Errors

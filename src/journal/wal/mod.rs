@@ -64,6 +64,8 @@
 //!
 //! # The life of a read
 //! 1. The caller takes a [`Position`] from its index, and [`Wal::read`] the segment of that generation.
+//!    [`Wal::read_at`] does with the group's number and the place: numbers rise from segment to segment,
+//!    and the head of the frame tells how long it is.
 //! 2. It reads the whole frame into memory.
 //! 3. It holds head, front and each body against their checks, for that position alone.
 //! 4. Only then the caller has the bytes. If a check fails, the caller asks its index again: only if the
@@ -93,6 +95,7 @@ mod read;
 mod scan;
 mod seal;
 mod segment;
+mod spares;
 mod start;
 mod stretch;
 #[cfg(test)]
@@ -115,6 +118,7 @@ use queue::Queue;
 pub use queue::{Ticket, Waiter};
 use scan::End;
 use segment::SegmentHead;
+use spares::Spares;
 pub use start::Report;
 use write::Writer;
 
@@ -144,6 +148,7 @@ pub struct Wal {
     queue: Mutex<Queue>,
     /// For the thread that leads.
     writer: Mutex<Writer>,
+    spares: Mutex<Spares>,
     /// The living segments, by their generations. All stay open, so that no read and no fsync lacks a
     /// handle.
     segments: Mutex<BTreeMap<u64, Arc<Segment>>>,
@@ -172,6 +177,20 @@ impl Wal {
     /// The generations that live, from the oldest to the one that is written to.
     pub fn generations(&self) -> Vec<u64> {
         lock(&self.segments).keys().copied().collect()
+    }
+
+    /// Bytes on the disk of all segments that live.
+    pub fn bytes(&self) -> u64 {
+        let segments = lock(&self.segments);
+        let bytes = segments
+            .values()
+            .map(|segment| u64::from(segment.head.bytes));
+        bytes.sum()
+    }
+
+    /// Bytes of a new segment.
+    pub fn segment_bytes(&self) -> u64 {
+        self.shape.segment_bytes.into()
     }
 
     /// The disk under this log.

@@ -8,13 +8,86 @@ use bytes::Bytes;
 
 use super::damage::Damage;
 use super::error::ReadError;
-use super::found::Content;
+use super::found::{Content, Found};
 use super::frame::{FrameHead, Position};
 use super::scan::{Depth, Ends, SegmentBytes};
-use super::start::read_all;
+use super::start::{read_all, read_up_to};
 use super::{Segment, Wal, lock};
 
+/// How much is read at first of a frame whose length is not known.
+const FIRST_BYTES: usize = 16 * 1024;
+
 impl Wal {
+    /// Reads the frame that begins at this place of the segment that has the group of this number, all of
+    /// it, and sees that it is what was written.
+    ///
+    /// # Errors
+    /// As [`Wal::read`].
+    pub fn read_at(&self, number: u64, place: u32) -> Result<Content, ReadError> {
+        let segment = self.segment_of(number).ok_or(ReadError::Gone)?; // 1
+        let mut bytes = vec![0; FIRST_BYTES];
+        let read = read_up_to(&segment.file, &mut bytes, place.into())?;
+        bytes.truncate(read);
+        let at = usize::try_from(place).map_err(io::Error::other)?;
+        let head = FrameHead::read(segment.head.seal, number, at, &bytes);
+        let length = head.ok_or(ReadError::Damaged)?.total();
+        bytes.resize(length, 0);
+        if let Some(rest) = bytes.get_mut(read..) {
+            let behind = u64::from(place) + u64::try_from(read).map_err(io::Error::other)?;
+            if read_up_to(&segment.file, rest, behind)? < rest.len() {
+                return Err(ReadError::Damaged);
+            } // 2
+        }
+        let position = Position {
+            generation: segment.head.seal.generation,
+            number,
+            place,
+            bytes: u32::try_from(length).map_err(io::Error::other)?,
+        };
+        content(&segment, position, &bytes.into()).ok_or(ReadError::Damaged)
+    }
+
+    /// The segment that has the group of this number, if it has frames.
+    fn segment_of(&self, number: u64) -> Option<Arc<Segment>> {
+        let segments = lock(&self.segments);
+        let mut newest_first = segments.values().rev();
+        let found = newest_first.find(|segment| segment.head.before.number < number);
+        found.cloned()
+    }
+
+    /// The generation of the segment that has the group of this number, if it has frames and lives.
+    pub fn generation_of(&self, number: u64) -> Option<u64> {
+        let segment = self.segment_of(number)?;
+        Some(segment.head.seal.generation)
+    }
+
+    /// Hands out the frames of a segment that gets no more of them, bodies included, and returns what is
+    /// damaged in it.
+    ///
+    /// # Errors
+    /// [`ReadError::Gone`] also when it is the newest; what the disk says.
+    pub fn frames_of(
+        &self,
+        generation: u64,
+        sink: &mut dyn FnMut(&Found<'_>),
+    ) -> Result<Vec<Damage>, ReadError> {
+        let (segment, is_newest) = {
+            let segments = lock(&self.segments);
+            let newest = segments.keys().next_back();
+            (
+                segments.get(&generation).cloned(),
+                newest == Some(&generation),
+            )
+        };
+        let segment = segment.filter(|_| !is_newest).ok_or(ReadError::Gone)?;
+        let ends = segment.sealed.get().copied();
+        let ends = ends.map_or(Ends::Somewhere, Ends::At);
+        let bytes = read_all(&segment.file)?;
+        let (head, bytes) = (segment.head, bytes.as_slice());
+        let scan = SegmentBytes { head, bytes }.scan(ends, Depth::Bodies, sink);
+        Ok(scan.damages)
+    }
+
     /// Reads a frame, all of it, and sees that it is what was written.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use super::judge::{Judged, Listed, Sink, Unjudged, judge};
 use super::queue::Queue;
 use super::scan::{Depth, End};
 use super::segment::{HeadFound, SegmentHead};
+use super::spares::Spares;
 use super::write::Writer;
 use super::{Segment, Shape, Wal, lock};
 use crate::journal::volume::Volume;
@@ -98,8 +99,6 @@ impl Wal {
             number: judged.number,
             oldest: judged.oldest,
             flags: if report.is_torn { AFTER_TORN } else { 0 },
-            spares: Vec::new(),
-            next_file: last_number.map_or(0, |last| last + 1),
         };
         // A segment that cannot be read may be one that comes next.
         writer.generation += skipped;
@@ -115,7 +114,7 @@ impl Wal {
             volume.remove(&gone) // 6
         };
         finish().map_err(OpenError::at(path(0)))?;
-        writer.spares = files.blank();
+        let spares = Spares::new(files.blank(), last_number.map_or(0, |last| last + 1));
         if let Some(segment) = segments.values().next_back() {
             if is_sound {
                 writer.active = Some(Arc::clone(segment));
@@ -129,6 +128,7 @@ impl Wal {
             clock: LogClock::from(judged.clock_ms),
             queue: Mutex::new(Queue::default()),
             writer: Mutex::new(writer),
+            spares: Mutex::new(spares),
             segments: Mutex::new(segments),
             lost: report.damages.clone(),
         };
@@ -263,7 +263,7 @@ pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
 }
 
 /// Fills a buffer, or as much of it as the file has.
-fn read_up_to(file: &File, buffer: &mut [u8], mut place: u64) -> io::Result<usize> {
+pub(super) fn read_up_to(file: &File, buffer: &mut [u8], mut place: u64) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, place) {

@@ -1,6 +1,5 @@
 //! Writing groups at the end of the log, and beginning segments.
 
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -33,9 +32,6 @@ pub(super) struct Writer {
     pub(super) oldest: u64,
     /// What each head notes until a group with frames is synced.
     pub(super) flags: u32,
-    /// Files that are ready to become segments.
-    pub(super) spares: Vec<(u32, File)>,
-    pub(super) next_file: u32,
 }
 
 /// What a group says beside its frames.
@@ -146,14 +142,7 @@ impl Wal {
 
     /// Begins a segment in a file of zeros. Both heads are synced before there is a group.
     fn begin_segment(&self, writer: &mut Writer) -> io::Result<Arc<Segment>> {
-        let (number, file) = if let Some(spare) = writer.spares.pop() {
-            spare
-        } else {
-            let number = writer.next_file;
-            // It is not tried again if it fails: its name may be taken then.
-            writer.next_file += 1;
-            (number, self.volume.make(number, self.shape.segment_bytes)?)
-        };
+        let (number, file) = self.blank_file()?;
         let generation = writer.generation + 1;
         let mut salt = [0; 16];
         getrandom(&mut salt, GetRandomFlags::empty())?;
@@ -164,7 +153,7 @@ impl Wal {
         };
         let written = self.volume.write(&file, &[&head.encode()], 0);
         if let Err(err) = written.and_then(|()| self.volume.sync(&file)) {
-            writer.spares.push((number, file));
+            lock(&self.spares).files.push((number, file));
             return Err(err);
         }
         let segment = Arc::new(Segment {

@@ -127,9 +127,9 @@ impl World {
                     subject: Subject(1),
                     ..file(3)
                 };
-                index.adopt(id, file, Vec::new(), log)
+                index.adopt(id, file, log)
             }
-            _ => index.adopt_form(&form, Vec::new(), log),
+            _ => index.adopt_form(&form, log),
         };
         if self.bug == Bug::LearnedBeforeSync && decided.is_ok() {
             for (id, answer) in &answers {
@@ -259,7 +259,7 @@ impl World {
                 if self.index.based_at(id, landed.place).is_some()
                     && let Some(reading) = self.reading(id)
                 {
-                    let decided = self.index.copy(reading, Vec::new(), &mut self.log);
+                    let decided = self.index.copy(reading, &mut self.log);
                     self.decided(decided, Step::Copy);
                 }
             }

@@ -11,12 +11,9 @@ fn nobody_sees_an_upload_before_its_group_is_synced() {
     let (one, form) = (id(1), form(&[id(2), id(3)]));
     journal
         .index
-        .adopt(one, linked(5), Vec::new(), &mut journal.log)
+        .adopt(one, linked(5), &mut journal.log)
         .unwrap();
-    journal
-        .index
-        .adopt_form(&form, Vec::new(), &mut journal.log)
-        .unwrap();
+    journal.index.adopt_form(&form, &mut journal.log).unwrap();
     assert_eq!([id(1), id(2), id(3)].map(|id| journal.phase(id)), [None; 3]);
     assert_eq!(
         journal.index.pending_bytes(linked(5).subject),
@@ -32,9 +29,7 @@ fn nobody_sees_an_upload_before_its_group_is_synced() {
     let bases = [id(2), id(3)].map(|id| journal.index.get(id).unwrap().base);
     assert_eq!(bases[0], bases[1], "a form is one frame");
     assert_eq!(journal.index.bases_in(0), 3);
-    let again = journal
-        .index
-        .adopt(one, linked(5), Vec::new(), &mut journal.log);
+    let again = journal.index.adopt(one, linked(5), &mut journal.log);
     assert_eq!(again, Err(Refused::Is(Phase::Waiting)));
 }
 
@@ -43,7 +38,7 @@ fn a_group_that_fails_takes_its_marks_back() {
     let mut journal = Journal::with(&[id(1)]);
     journal
         .index
-        .adopt(id(2), linked(7), Vec::new(), &mut journal.log)
+        .adopt(id(2), linked(7), &mut journal.log)
         .unwrap();
     journal.delete(id(1)).unwrap();
     for ticket in journal.log.fail() {
@@ -137,9 +132,7 @@ fn a_frame_that_the_log_does_not_take_leaves_no_mark() {
     let mut journal = Journal::with(&[id(1)]);
     journal.log.is_full = true;
     assert_eq!(journal.delete(id(1)), Err(Refused::NotQueued));
-    let adopted = journal
-        .index
-        .adopt(id(2), linked(5), Vec::new(), &mut journal.log);
+    let adopted = journal.index.adopt(id(2), linked(5), &mut journal.log);
     assert_eq!(adopted, Err(Refused::NotQueued));
     journal.log.is_full = false;
     assert_eq!(journal.delete(id(1)), Ok(()));
@@ -199,18 +192,4 @@ fn an_upload_grows_from_where_it_is_and_is_a_file_when_it_is_whole() {
         extend(&mut journal, 10, 5, false),
         Err(Refused::Is(Phase::Waiting))
     );
-}
-
-#[test]
-fn inline_bodies_that_are_not_those_of_the_frame_are_refused() {
-    let mut journal = Journal::default();
-    let adopted = journal
-        .index
-        .adopt(id(1), file(3), vec![vec![0; 2]], &mut journal.log);
-    assert!(matches!(adopted, Err(Refused::Record(_))));
-    assert_eq!(journal.index.totals(Phase::Coming).entries, 0);
-    journal
-        .index
-        .adopt(id(1), file(3), vec![vec![0; 3]], &mut journal.log)
-        .unwrap();
 }

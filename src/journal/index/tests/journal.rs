@@ -27,7 +27,7 @@ impl Journal {
         for &id in ids {
             journal
                 .index
-                .adopt(id, linked(5), Vec::new(), &mut journal.log)
+                .adopt(id, linked(5), &mut journal.log)
                 .unwrap();
         }
         journal.sync();
@@ -72,9 +72,7 @@ impl Journal {
     }
 
     pub(super) fn copy(&mut self, reading: Reading) -> Result<(), Refused> {
-        self.index
-            .copy(reading, Vec::new(), &mut self.log)
-            .map(|_| ())
+        self.index.copy(reading, &mut self.log).map(|_| ())
     }
 }
 

@@ -43,7 +43,7 @@ pub(in crate::journal) struct Log {
 }
 
 impl Queue for Log {
-    fn push(&mut self, frame: Frame, _: Vec<Vec<u8>>, ticket: Ticket) -> Result<(), NotQueued> {
+    fn push(&mut self, frame: Frame, ticket: Ticket) -> Result<(), NotQueued> {
         if self.is_full {
             return Err(NotQueued);
         }

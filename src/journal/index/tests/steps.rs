@@ -82,9 +82,7 @@ impl World {
             ..file(u64::try_from(self.lots.draw(4)).unwrap())
         };
         self.bodies.insert(id);
-        let decided = self
-            .index
-            .adopt(id, file.clone(), Vec::new(), &mut self.log);
+        let decided = self.index.adopt(id, file.clone(), &mut self.log);
         self.decided(decided, [(id, Some(Entry::File(file)))]);
     }
 
@@ -95,7 +93,7 @@ impl World {
         let ids: Vec<_> = (0..=self.lots.draw(3)).map(|_| self.new_id()).collect();
         let form = form(&ids);
         self.bodies.extend(&ids);
-        let decided = self.index.adopt_form(&form, Vec::new(), &mut self.log);
+        let decided = self.index.adopt_form(&form, &mut self.log);
         let files = form.files().map(|(id, file)| (id, Some(Entry::File(file))));
         self.decided(decided, files);
     }
@@ -289,7 +287,7 @@ impl World {
         }
         let segment = self.index.segments.segment_of(reading.base);
         let is_oldest = segment == Some(self.index.oldest());
-        let copied = self.index.copy(reading, Vec::new(), &mut self.log);
+        let copied = self.index.copy(reading, &mut self.log);
         self.copies_queued += u64::from(copied.is_ok() && is_oldest);
     }
 }

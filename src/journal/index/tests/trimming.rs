@@ -42,7 +42,7 @@ fn a_segment_is_needed_until_the_copies_of_its_bases_are_synced() {
     let mut journal = Journal::with(&[1, 2, 3, 4, 5, 6].map(id));
     for number in [7, 8] {
         let (index, log) = (&mut journal.index, &mut journal.log);
-        index.adopt(id(number), linked(1), Vec::new(), log).unwrap();
+        index.adopt(id(number), linked(1), log).unwrap();
     }
     journal.sync();
     assert_eq!(
@@ -67,7 +67,7 @@ fn a_segment_is_needed_as_long_as_a_frame_may_be_in_it_of_which_nobody_has_told_
     let adopt = |journal: &mut Journal, numbers: &[u8]| {
         for &number in numbers {
             let (index, log) = (&mut journal.index, &mut journal.log);
-            index.adopt(id(number), linked(1), Vec::new(), log).unwrap();
+            index.adopt(id(number), linked(1), log).unwrap();
         }
         journal.log.write(0);
         journal.log.sync()

@@ -82,6 +82,7 @@ pub(in crate::journal) fn form(ids: &[FileId]) -> Form {
         length: number,
         body: Body::Linked { offset: number * 3 },
         stated: None,
+        metadata: (number == 1).then(Metadata::default),
     });
     Form {
         metadata: metadata(),

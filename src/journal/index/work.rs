@@ -1,0 +1,85 @@
+//! Work on entries outside the log: a commit that begins, a body that goes, and a look at all entries.
+
+use std::ops::Range;
+
+use super::queue::{Decided, Queue, Refused};
+use super::slot::{Flags, Phase};
+use super::{Effect, Index, Known};
+use crate::file::FileId;
+use crate::journal::record::{Change, Frame, LogTime};
+
+impl Index {
+    /// A commit of an entry begins: from now on the store may have something of it. Returns the entry as
+    /// it was before.
+    ///
+    /// # Errors
+    /// [`Refused`], also when it waits for no commit. While a step of it is under way, nothing begins: a
+    /// tombstone tells whether anything had.
+    pub fn begin(&mut self, id: FileId) -> Result<Known, Refused> {
+        let phase = self.free(id)?.phase;
+        let known = self.get(id).ok_or(Refused::Absent)?;
+        if !matches!(phase, Phase::Waiting | Phase::Deferred) {
+            return Err(Refused::Is(phase));
+        }
+        self.flag(id, Flags::BEGUN, true);
+        Ok(known)
+    }
+
+    /// As [`Index::take_settled`], for this entry.
+    ///
+    /// # Errors
+    /// [`Refused`], also when it is not settled.
+    pub fn leave(&mut self, id: FileId) -> Result<(), Refused> {
+        let phase = self.free(id)?.phase;
+        if phase != Phase::Settled {
+            return Err(Refused::Is(phase));
+        }
+        self.flag(id, Flags::LEAVING, true);
+        Ok(())
+    }
+
+    /// Takes back that a settled entry leaves: what is left of its body could not be unlinked.
+    pub fn stay(&mut self, id: FileId) {
+        self.flag(id, Flags::LEAVING, false);
+    }
+
+    /// Nothing is left of an entry that cannot be read: what there was of it is kept elsewhere.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn give_up(&mut self, id: FileId, queue: &mut impl Queue) -> Decided {
+        self.free(id)?;
+        self.queue(id, Frame::change(id, &Change::Gone)?, Effect::Gone, queue)
+    }
+
+    /// When the entry was settled that [`Index::take_settled`] takes next.
+    pub fn first_settled(&self) -> Option<LogTime> {
+        let slot = self.slots.get(self.settled.first()?)?;
+        Some(slot.due)
+    }
+
+    /// How many entries there are, those that come included.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The entries in these places of memory. When one leaves, the last takes its place.
+    pub fn entries(&self, places: Range<usize>) -> impl Iterator<Item = (FileId, Known)> {
+        let numbers = places.take_while(|&at| at < self.len());
+        numbers.filter_map(|at| {
+            let id = self.slots.get(u32::try_from(at).ok()?)?.id;
+            Some((id, self.get(id)?))
+        })
+    }
+
+    fn flag(&mut self, id: FileId, flag: u8, is_set: bool) {
+        if let Some(number) = self.number(id) {
+            self.edit(number, |slot| slot.flags.set(flag, is_set));
+        }
+    }
+}
