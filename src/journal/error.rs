@@ -62,6 +62,22 @@ pub enum OpenError {
     /// The marker file is missing.
     #[error("{0} is missing: is the disk mounted? `gridspool init` begins a new journal there")]
     NoMarker(PathBuf),
+    /// It has the form that this version does not read any more.
+    #[error(
+        "{0}: a journal of an earlier form. Have the version that wrote it drain it (start it, and wait until nothing is pending), then move it away and begin a new one with `gridspool init`"
+    )]
+    EarlierForm(PathBuf),
+    /// A newer version wrote it. Nothing was written.
+    #[error("{path}: a journal of form {form:?}, which this version does not know")]
+    NewerForm {
+        /// Its marker.
+        path: PathBuf,
+        /// The form, as the marker tells it.
+        form: String,
+    },
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] super::wal::OpenError),
     /// Another sidecar has this journal.
     #[error("{0} is locked: another sidecar works on this journal")]
     Locked(PathBuf),

@@ -16,9 +16,9 @@
 //! | `answered` | left, and answers a request that has a key; in few files | the time that keys are kept, the count of them |
 //! | `corrupt` | unreadable | an admin's hand |
 //!
-//! [`record`], [`index`], [`idempotency`], [`inspection`], [`wal`] and, under it, [`volume`] are parts of the form that the journal moves
-//! to, where all records are frames in one log. They are whole and tested by themselves; of them, only
-//! the calls to the disk are in use yet.
+//! [`next`] is the journal in the form that this one moves to, where all records are frames in one log,
+//! with [`record`], [`index`], [`idempotency`], [`inspection`], [`wal`] and, under it, [`volume`]. It lacks
+//! keys, and the way there; only its calls to the disk are in use yet.
 
 mod admission;
 mod adopt;
@@ -37,6 +37,7 @@ mod levels;
 mod lock;
 mod log;
 mod moves;
+pub mod next;
 pub mod point;
 mod read;
 pub mod record;

@@ -81,6 +81,8 @@ struct State {
     pause: Option<usize>,
     calls: Vec<&'static str>,
     free_bytes: Option<u64>,
+    /// Whether no file gets any room beyond what it has.
+    is_full: bool,
     /// What asking for free inodes fails with. Asked with the bytes, and not counted.
     inodes: Option<Fault>,
     unsynced: Unsynced,
@@ -102,6 +104,7 @@ impl FaultyDisk {
             pause: None,
             calls: Vec::new(),
             free_bytes: None,
+            is_full: false,
             inodes: None,
             unsynced: Unsynced::new(graveyard),
         };
@@ -171,6 +174,11 @@ impl FaultyDisk {
 
     pub(in crate::journal) fn set_free_bytes(&self, free: u64) {
         self.state().free_bytes = Some(free);
+    }
+
+    /// Has no room for files beyond what they have, until it is told otherwise.
+    pub(in crate::journal) fn set_full(&self, is_full: bool) {
+        self.state().is_full = is_full;
     }
 
     pub(in crate::journal) fn fail_inodes(&self, fault: Option<Fault>) {
@@ -253,6 +261,7 @@ impl Disk for FaultyDisk {
 
     fn create(&self, path: &Path, content: &[u8]) -> io::Result<File> {
         let written = match self.step("create") {
+            Ok(state) if state.is_full && !content.is_empty() => return Err(Fault::Full.error()),
             Ok(mut state) => {
                 state.unsynced.change(path);
                 content
@@ -274,6 +283,9 @@ impl Disk for FaultyDisk {
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         let bytes = &pieces.concat();
         let refusal = match self.step("write_at") {
+            Ok(state) if state.is_full && file.metadata()?.len() < offset + 1 => {
+                return Err(Fault::Full.error());
+            }
             Ok(mut state) => {
                 state.unsynced.overwrite(file, bytes, offset);
                 return LocalDisk.write_at(file, pieces, offset);

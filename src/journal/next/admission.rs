@@ -1,0 +1,199 @@
+//! Whether there is room for an upload: on the disk, and below the marks.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use super::super::index::{Index, OldestLook, Phase, Totals};
+use super::super::{AdoptError, Free};
+use super::Journal;
+use super::adopt::at;
+use super::memory::State;
+use crate::file::FileId;
+
+/// Room below the marks for an upload that is not decided yet. Dropping it gives it back, so that no
+/// panic keeps it.
+#[derive(Debug)]
+pub(super) struct Reserved<'a> {
+    journal: &'a Journal,
+    totals: Totals,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let reserved = &mut self.journal.state().reserved;
+        reserved.entries -= self.totals.entries;
+        reserved.bytes -= self.totals.bytes;
+    }
+}
+
+impl Journal {
+    /// What is free just now. Asks the disk, and may wait for it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn free(&self) -> io::Result<Free> {
+        let path = self.layout.journal();
+        Ok(Free {
+            bytes: self.disk().free_bytes(path)?,
+            inodes: self.disk().free_inodes(path)?,
+        })
+    }
+
+    /// Whether an upload would be admitted of whose `length` bytes none is on the disk yet. Asks no
+    /// disk: `free` was found a moment ago. Reserves nothing.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace` or `Poisoned`.
+    pub fn check_room(&self, free: Free, length: u64) -> Result<(), AdoptError> {
+        self.check_against(self.marks(), free, Totals::of(length))
+    }
+
+    /// The same for one that was told a moment ago that there is room. Others came meanwhile.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace` or `Poisoned`.
+    pub fn check_room_again(&self, free: Free, length: u64) -> Result<(), AdoptError> {
+        self.check_against(self.marks().wider(), free, Totals::of(length))
+    }
+
+    /// The same, with a question to the disk.
+    ///
+    /// # Errors
+    /// `Full`, `NoSpace` or `Poisoned`.
+    pub fn check_admission(&self, length: u64) -> Result<(), AdoptError> {
+        let free = self.free().map_err(at("ask for free space"))?;
+        self.check_room(free, length)
+    }
+
+    fn check_against(&self, marks: Marks, free: Free, coming: Totals) -> Result<(), AdoptError> {
+        self.check_log()?;
+        marks.check_free(free, coming)?;
+        marks.check_backlog(&self.state(), coming)
+    }
+
+    /// Reserves room for entries whose body is on the disk, or in memory. It was let in before it
+    /// came, and others came meanwhile: so the marks are wider by now.
+    pub(super) fn admit(&self, coming: Totals) -> Result<Reserved<'_>, AdoptError> {
+        let free = self.free().map_err(at("ask for free space"))?;
+        self.admit_into(free, coming)
+    }
+
+    /// The same, with what is free on the disk.
+    pub(super) fn admit_into(
+        &self,
+        free: Free,
+        coming: Totals,
+    ) -> Result<Reserved<'_>, AdoptError> {
+        self.check_log()?;
+        let marks = self.marks().wider();
+        marks.check_free(free, Totals { bytes: 0, ..coming })?;
+        let mut state = self.state();
+        marks.check_backlog(&state, coming)?;
+        state.reserved.entries += coming.entries;
+        state.reserved.bytes += coming.bytes;
+        Ok(Reserved {
+            journal: self,
+            totals: coming,
+        })
+    }
+
+    /// Whether the log takes uploads: what it has in reserve is for changes, tombstones and copies.
+    fn check_log(&self) -> Result<(), AdoptError> {
+        if let Some(reason) = self.poison() {
+            return Err(AdoptError::Poisoned(reason.to_owned()));
+        }
+        if self.wal.has_reserve() {
+            return Ok(());
+        }
+        let low = "the log has come to its reserve";
+        let cause = io::Error::new(io::ErrorKind::StorageFull, low);
+        Err(AdoptError::NoSpace(cause))
+    }
+
+    /// When the oldest pending entry was accepted.
+    pub fn oldest_pending(&self) -> Option<std::time::SystemTime> {
+        let mut look = OldestLook::default();
+        loop {
+            let looked = self.state().index.oldest_pending(&mut look);
+            if let ControlFlow::Break(oldest) = looked {
+                return oldest.map(FileId::made_at);
+            }
+        }
+    }
+
+    fn marks(&self) -> Marks {
+        Marks {
+            min_free: Free {
+                bytes: self.limits.min_free_bytes,
+                inodes: self.limits.min_free_inodes,
+            },
+            max_entries: self.limits.max_entries,
+            max_bytes: self.limits.max_bytes,
+        }
+    }
+}
+
+/// Promised and not proven, or about to be promised.
+pub(super) fn backlog(state: &State) -> Totals {
+    let pending = Phase::ALL.into_iter().filter(|phase| phase.is_pending());
+    let of = |index: &Index, phase| index.totals(phase);
+    pending.fold(state.reserved, |sum, phase| {
+        let more = of(&state.index, phase);
+        Totals {
+            entries: sum.entries + more.entries,
+            bytes: sum.bytes.saturating_add(more.bytes),
+        }
+    })
+}
+
+/// Where uploads are refused.
+#[derive(Debug, Clone, Copy)]
+struct Marks {
+    min_free: Free,
+    max_entries: u64,
+    max_bytes: u64,
+}
+
+impl Marks {
+    /// For those that were let in before: what has to stay free is half, and an eighth more may be
+    /// pending.
+    fn wider(self) -> Self {
+        let Free { bytes, inodes } = self.min_free;
+        Self {
+            min_free: Free {
+                bytes: bytes.div_ceil(2),
+                inodes: inodes.div_ceil(2),
+            },
+            max_entries: self.max_entries.saturating_add(self.max_entries / 8),
+            max_bytes: self.max_bytes.saturating_add(self.max_bytes / 8),
+        }
+    }
+
+    /// Whether the disk stays above its marks when so much more is written.
+    fn check_free(self, free: Free, coming: Totals) -> Result<(), AdoptError> {
+        let Free { bytes, inodes } = free;
+        // One alone is what the mark is there for.
+        let more_inodes = coming.entries.saturating_sub(1);
+        if bytes.saturating_sub(coming.bytes) < self.min_free.bytes {
+            let low = format!("{bytes} bytes are free");
+            let cause = io::Error::new(io::ErrorKind::StorageFull, low);
+            return Err(AdoptError::NoSpace(cause));
+        }
+        if inodes.saturating_sub(more_inodes) < self.min_free.inodes {
+            return Err(AdoptError::NoInodes(format!("{inodes} inodes are free")));
+        }
+        Ok(())
+    }
+
+    /// Whether the backlog stays below its marks with so much more.
+    fn check_backlog(self, state: &State, coming: Totals) -> Result<(), AdoptError> {
+        let Totals { entries, bytes } = backlog(state);
+        if entries.saturating_add(coming.entries) > self.max_entries {
+            return Err(AdoptError::Full(format!("{entries} entries are pending")));
+        }
+        if bytes.saturating_add(coming.bytes) > self.max_bytes {
+            return Err(AdoptError::Full(format!("{bytes} bytes are pending")));
+        }
+        Ok(())
+    }
+}

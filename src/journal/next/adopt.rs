@@ -1,0 +1,206 @@
+//! Adopting: from a received body to a promise.
+
+use std::io;
+use std::time::SystemTime;
+
+use super::super::index::Totals;
+use super::super::record::{
+    Answer, Body, Entry, File, Frame, KeyedRequest, PartOf, State, Subject,
+};
+use super::super::{AdoptError, Standing, point};
+use super::Journal;
+use super::step::{LaidOut, Landing, StepError};
+use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
+use crate::spool::Received;
+use crate::store::Sha256;
+
+/// What an upload says of itself.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Its name; without one the file is called by its id.
+    pub filename: Option<FileName>,
+    /// Its type.
+    pub content_type: MediaType,
+    /// What else its sender said of it.
+    pub metadata: Metadata,
+    /// The request that it answers, if that has a key.
+    pub request: Option<KeyedRequest>,
+    /// Its bytes count among those that this subject has pending.
+    pub subject: Subject,
+    /// The digest that its sender stated and that was checked: the commit holds the body against it.
+    pub stated: Option<Sha256>,
+}
+
+/// A promise: made after the last sync and nowhere else. A 201 is rendered from nothing else.
+#[derive(Debug)]
+pub struct Adopted {
+    pub(super) id: FileId,
+    pub(super) meta: FileMeta,
+    pub(super) standing: Standing,
+}
+
+impl Adopted {
+    pub(super) fn new(id: FileId, meta: FileMeta) -> Self {
+        Self {
+            id,
+            meta,
+            standing: Standing::Pending,
+        }
+    }
+
+    /// The file's id.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// The file's description.
+    pub fn meta(&self) -> &FileMeta {
+        &self.meta
+    }
+
+    /// How far it had come when this was made.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Notes how far it has come since.
+    pub fn set_standing(&mut self, standing: Standing) {
+        self.standing = standing;
+    }
+}
+
+impl Draft {
+    /// The entry that this becomes.
+    pub(super) fn file(self, id: FileId, body: Body, length: u64, uploaded: SystemTime) -> File {
+        let part = PartOf {
+            first: id,
+            position: 0,
+            files: 1,
+        };
+        File {
+            meta: FileMeta {
+                filename: self.filename.unwrap_or_else(|| FileName::of_id(id)),
+                content_type: self.content_type,
+                length,
+                uploaded: UnixMillis::from_system_time(uploaded),
+                metadata: self.metadata,
+                revision: None,
+            },
+            body,
+            stated: self.stated,
+            subject: self.subject,
+            answer: self.request.map(|request| Answer { request, part }),
+            state: State::Waiting,
+        }
+    }
+}
+
+impl Journal {
+    /// Whether a body of so many bytes stands in the log.
+    pub fn is_small(&self, length: u64) -> bool {
+        let limit = self.limits.log_body_bytes;
+        limit > 0 && length <= limit.into()
+    }
+
+    /// Takes a body over. A small one:
+    ///
+    /// 1. Admission: the journal is sound and below its marks.
+    /// 2. Record and body are put into a frame, in memory.
+    /// 3. The frame is decided and queued; its group is synced: this is the promise.
+    ///
+    /// Any other:
+    ///
+    /// 1. Admission.
+    /// 2. The body gets a name of its own among the bodies; one that came with the head of its
+    ///    request is written there.
+    /// 3. The body is fsynced: its bytes, and the time that its entity tag is made of.
+    /// 4. The directory of bodies is fsynced: from now on the body survives. An fsync that another
+    ///    upload began after step 2 of this one does as well, if it has succeeded.
+    /// 5. The frame is decided and queued; its group is synced: this is the promise.
+    ///
+    /// Runs to its end once begun, whether or not somebody still waits for the answer.
+    ///
+    /// # Errors
+    /// [`AdoptError`]; nothing of the upload is kept then.
+    pub fn adopt<'a>(
+        &self,
+        body: impl Into<Received<'a>>,
+        draft: Draft,
+    ) -> Result<Adopted, AdoptError> {
+        let body = body.into();
+        let length = body.length();
+        let reserved = self.admit(Totals::of(length))?; // 1
+        if self.is_small(length) {
+            let (id, file, laid_out) = self.lay_out(body, draft)?;
+            let meta = file.meta.clone();
+            let landing = self.decide_file(id, &file, Some(laid_out))?;
+            drop(reserved);
+            landing.land().map_err(StepError::from)?;
+            return Ok(Adopted::new(id, meta));
+        }
+        let adopted = self.adopt_linked(body, Window::whole(length), draft);
+        drop(reserved);
+        adopted
+    }
+
+    /// Steps 2 to 5, for a part of a body as for the whole.
+    pub(super) fn adopt_linked(
+        &self,
+        body: Received<'_>,
+        window: Window,
+        draft: Draft,
+    ) -> Result<Adopted, AdoptError> {
+        let mut placed = self.place_body(body)?; // 2
+        point!("adopt.body-placed");
+        self.sync_placed(&placed)?; // 3 and 4
+        let id = placed.id;
+        let offset = window.offset;
+        let uploaded = placed.modified().map_err(at("read the body's time"))?;
+        let file = draft.file(id, Body::Linked { offset }, window.length, uploaded);
+        placed.spoken_of();
+        let landing = self.decide_file(id, &file, None)?; // 5
+        landing.land().map_err(StepError::from)?;
+        placed.keep();
+        point!("adopt.promised");
+        Ok(Adopted::new(id, file.meta))
+    }
+
+    /// Step 2 of a small one.
+    pub(super) fn lay_out(
+        &self,
+        body: Received<'_>,
+        draft: Draft,
+    ) -> Result<(FileId, File, LaidOut), AdoptError> {
+        if let Received::Spooled(body) = body {
+            // It gets no second name, by which another claim would know it.
+            body.mark_taken().map_err(at("mark the spool file"))?;
+        }
+        let id = self.free_id();
+        let file = draft.file(id, Body::Inline, body.length(), body.modified());
+        let frame = Frame::entry(id, &Entry::File(file.clone()))
+            .map_err(|err| at("lay the record out")(io::Error::other(err)))?;
+        let laid_out = LaidOut::new(frame, |into| body.read_exact(into));
+        Ok((id, file, laid_out.map_err(at("read the body"))?))
+    }
+
+    fn decide_file(
+        &self,
+        id: FileId,
+        file: &File,
+        laid_out: Option<LaidOut>,
+    ) -> Result<Landing<'_>, StepError> {
+        self.decide(laid_out, |index, tail| index.adopt(id, file.clone(), tail))
+    }
+}
+
+/// Names the step of an I/O error, and tells a full disk from a broken one.
+pub(super) fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
+    move |source| {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        if full.contains(&source.kind()) {
+            AdoptError::NoSpace(source)
+        } else {
+            AdoptError::Disk { step, source }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The bytes of an entry, for the committer.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use bytes::Bytes;
+
+use crate::file::Window;
+use crate::store::{Body, Sha256};
+
+/// An open body. Stays readable whatever becomes of the entry.
+#[derive(Debug)]
+pub(super) struct OpenBody {
+    pub(super) bytes: Source,
+    /// What its sender stated of it, and was checked when it came.
+    pub(super) stated: Option<Sha256>,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub(super) enum Source {
+    File(File, Window),
+    /// From the log, which held them against their digest.
+    Memory(Bytes),
+}
+
+impl Body for OpenBody {
+    fn read_exact_at(&self, place: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = |length: u64| {
+            let wanted = u64::try_from(place.len()).map_err(io::Error::other)?;
+            let end = offset.checked_add(wanted).filter(|&end| end <= length);
+            end.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
+        };
+        match &self.bytes {
+            Source::File(file, window) => {
+                end(window.length)?;
+                file.read_exact_at(place, window.offset + offset)
+            }
+            Source::Memory(bytes) => {
+                let end = end(u64::try_from(bytes.len()).map_err(io::Error::other)?)?;
+                let [begin, end] = [offset, end].map(usize::try_from);
+                let range = begin.map_err(io::Error::other)?..end.map_err(io::Error::other)?;
+                let found = bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
+                place.copy_from_slice(found);
+                Ok(())
+            }
+        }
+    }
+
+    fn verify(&self, sha256: Sha256) -> io::Result<()> {
+        match self.stated {
+            Some(stated) if stated != sha256 => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the body is not the one whose digest was checked when it came",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+}

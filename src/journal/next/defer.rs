@@ -1,0 +1,57 @@
+//! Putting an entry off, or holding it for an admin.
+
+use super::super::JournalError;
+use super::super::index::{Listing, Phase};
+use super::super::record::Why;
+use super::Journal;
+use crate::file::{FileId, UnixMillis};
+
+/// Bytes of a reason that are kept, at most.
+const REASON_BYTES: usize = 2048;
+
+impl Journal {
+    /// Puts a failed entry off until `next_attempt`. From here on the log's own clock counts.
+    ///
+    /// # Errors
+    /// As [`Journal::hold`].
+    pub fn defer(
+        &self,
+        id: FileId,
+        reason: &str,
+        next_attempt: UnixMillis,
+    ) -> Result<(), JournalError> {
+        let due = self.to_log_time(next_attempt);
+        let deferred = self.step(|index, tail| {
+            let attempts = index.get(id).map_or(0, |known| known.attempts);
+            index.defer(id, due, why(attempts, reason), tail)
+        });
+        deferred.map_err(|err| err.of(id, "note that it is deferred"))
+    }
+
+    /// Puts an entry that no attempt can help where an admin will see it.
+    ///
+    /// # Errors
+    /// `Absent` if it is not pending any more; what the disk says. It stays where it was then.
+    pub fn hold(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
+        let held = self.step(|index, tail| {
+            let attempts = index.get(id).map_or(0, |known| known.attempts);
+            index.hold(id, why(attempts, reason), tail)
+        });
+        held.map_err(|err| err.of(id, "note that it is held"))
+    }
+
+    /// The entries that wait for an admin.
+    pub fn held(&self) -> Vec<FileId> {
+        self.list(Listing::new(&[Phase::Held], None, usize::MAX))
+    }
+}
+
+fn why(attempts: u16, reason: &str) -> Why {
+    Why {
+        attempts: attempts.saturating_add(1),
+        reason: reason
+            .get(..reason.floor_char_boundary(REASON_BYTES))
+            .unwrap_or_default()
+            .to_owned(),
+    }
+}

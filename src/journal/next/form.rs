@@ -1,0 +1,139 @@
+//! Adopting a form: one spool file, several entries, all promised or none.
+
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use super::super::index::Totals;
+use super::super::record::{Body, Form, Frame, Part};
+use super::super::{AdoptError, point};
+use super::Journal;
+use super::adopt::{Adopted, Draft, at};
+use super::place::Placed;
+use super::step::{LaidOut, StepError};
+use crate::file::{FileId, FileName, UnixMillis, Window};
+use crate::spool::{Received, SpooledBody};
+
+impl Journal {
+    /// Takes parts of a spool file over, each as an entry of its own. One part alone needs no more than
+    /// [`Journal::adopt`] does. The bodies of a small form stand in its frame; else each is a name of
+    /// its own of that same file: no byte is written again.
+    ///
+    /// 1. Admission of every part, and of the whole body.
+    /// 2. The body gets its names among the bodies.
+    /// 3. It is fsynced, and so is the directory of bodies.
+    /// 4. One frame tells of all the parts, with what they have in common once. It is decided and
+    ///    queued; its group is synced: this is the promise.
+    ///
+    /// | cut after | leaves | recovery |
+    /// |---|---|---|
+    /// | 1 to 3 | bodies without a frame, perhaps | removes them |
+    /// | 4 | the frame, whole or not at all | keeps all entries, or removes their bodies |
+    ///
+    /// Runs to its end once begun.
+    ///
+    /// # Errors
+    /// [`AdoptError`]; nothing of the form is kept then.
+    pub fn adopt_form(
+        &self,
+        body: &SpooledBody,
+        mut parts: Vec<(Window, Draft)>,
+    ) -> Result<Vec<Adopted>, AdoptError> {
+        if parts.len() == 1
+            && let Some((window, draft)) = parts.pop()
+        {
+            let _reserved = self.admit(Totals::of(window.length))?;
+            return Ok(vec![self.adopt_linked(body.into(), window, draft)?]);
+        }
+        let _reserved = self.admit(Totals {
+            entries: u64::try_from(parts.len()).unwrap_or(u64::MAX),
+            bytes: body.length(),
+        })?; // 1
+        let mut placed = Vec::new();
+        let form = if self.is_small(body.length()) {
+            body.mark_taken().map_err(at("mark the spool file"))?;
+            let ids = parts.iter().map(|_| self.free_id()).collect();
+            form(body, ids, parts, |_| Body::Inline)
+        } else {
+            for _ in &parts {
+                placed.push(self.place_body(Received::from(body))?); // 2
+            }
+            point!("form.bodies-placed");
+            if let Some(last) = placed.last() {
+                self.sync_placed(last)?; // 3
+            }
+            let ids = placed.iter().map(|placed| placed.id).collect();
+            form(body, ids, parts, |window| Body::Linked {
+                offset: window.offset,
+            })
+        };
+        self.promise_form(body, &form, &mut placed)
+    }
+
+    /// Step 4.
+    fn promise_form(
+        &self,
+        body: &SpooledBody,
+        (form, windows): &(Form, Vec<Window>),
+        placed: &mut [Placed<'_>],
+    ) -> Result<Vec<Adopted>, AdoptError> {
+        let frame =
+            Frame::form(form).map_err(|err| at("lay the form out")(io::Error::other(err)))?;
+        let is_inline = placed.is_empty();
+        let laid_out = LaidOut::new(frame, |into| {
+            let mut rest = into;
+            for window in windows.iter().filter(|_| is_inline) {
+                let length = usize::try_from(window.length).map_err(io::Error::other)?;
+                let split = rest.split_at_mut_checked(length);
+                let (one, after) = split.ok_or(io::ErrorKind::InvalidInput)?;
+                body.file().read_exact_at(one, window.offset)?;
+                rest = after;
+            }
+            Ok(())
+        });
+        let laid_out = laid_out.map_err(at("read the body"))?;
+        placed.iter_mut().for_each(Placed::spoken_of);
+        let landing = self.decide(Some(laid_out), |index, tail| index.adopt_form(form, tail))?;
+        landing.land().map_err(StepError::from)?;
+        placed.iter_mut().for_each(Placed::keep);
+        point!("form.promised");
+        let files = form.files();
+        Ok(files
+            .map(|(id, file)| Adopted::new(id, file.meta))
+            .collect())
+    }
+}
+
+/// The form, and where in the body its parts are.
+fn form(
+    body: &SpooledBody,
+    ids: Vec<FileId>,
+    parts: Vec<(Window, Draft)>,
+    place: impl Fn(Window) -> Body,
+) -> (Form, Vec<Window>) {
+    let first = parts.first().map(|(_, draft)| draft.clone());
+    let windows = parts.iter().map(|(window, _)| *window).collect();
+    let metadata = first.as_ref().map(|first| first.metadata.clone());
+    let metadata = metadata.unwrap_or_default();
+    let parts = ids.into_iter().zip(parts);
+    let parts = parts.map(|(id, (window, draft))| Part {
+        id,
+        filename: draft.filename.unwrap_or_else(|| FileName::of_id(id)),
+        content_type: draft.content_type,
+        length: window.length,
+        body: place(window),
+        stated: draft.stated,
+        metadata: Some(draft.metadata).filter(|own| *own != metadata),
+    });
+    let parts = parts.collect();
+    let form = Form {
+        metadata,
+        uploaded: UnixMillis::from_system_time(body.modified()),
+        subject: first
+            .as_ref()
+            .map(|first| first.subject)
+            .unwrap_or_default(),
+        request: first.and_then(|first| first.request),
+        parts,
+    };
+    (form, windows)
+}

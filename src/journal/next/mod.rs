@@ -1,0 +1,209 @@
+//! The journal that comes next: all records are frames in one log, and the state of an entry is the
+//! fold of its frames. It is not in use until it has all that the one in use has.
+//!
+//! Bodies are files in `body/`, names that nginx's spool files get, or stand in the frame if they are
+//! small. Records are frames in `wal/`; no state is a directory. All that changes an entry is a *step*
+//! (see the module of that name): decided, marked and queued at once, then synced, and only then told.
+//!
+//! | operation | steps | a cut leaves | the next start |
+//! |---|---|---|---|
+//! | adopt a small file | frame queued; synced: the promise | nothing, or the entry | makes durable what it finds, before any word |
+//! | adopt any other | body linked, fsynced with `body/`; then the same | a lone body, or the entry | unlinks what is lone, if the log is sound |
+//! | adopt a form | the same, with one frame | all of it, or nothing | the same |
+//! | settle, defer, hold, retry | frame queued; synced: told | the old state, or the new one | goes on from it |
+//! | delete | tombstone queued; synced: told; body unlinked; the store cleared; `body/` fsynced; `gone` queued | the entry, a tombstone, or nothing | goes on from the tombstone |
+//! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts what has no body |
+//! | copy | base queued, synced; a later head tells the oldest segment; its file is unlinked | either base | the later one counts |
+
+mod admission;
+mod adopt;
+mod adopt_soon;
+mod begin;
+mod body;
+mod copy;
+mod corrupt;
+mod defer;
+mod delete;
+mod evict;
+mod form;
+mod layout;
+mod lookup;
+mod memory;
+mod place;
+mod recover;
+mod settle;
+mod step;
+#[cfg(test)]
+mod tests;
+mod waiting;
+mod work;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use super::index::{Known, Phase, Totals};
+use super::lock::JournalLock;
+use super::record::LogTime;
+use super::shared::{Changed, SharedSync};
+use super::volume::Disk;
+use super::wal::Wal;
+use super::{JournalError, Room};
+use crate::config::{Durability, JournalConfig};
+use crate::file::{FileId, FileIds, UnixMillis};
+
+pub use adopt::{Adopted, Draft};
+pub use adopt_soon::Waiter;
+pub use delete::Deletion;
+pub use layout::Layout;
+pub use lookup::{Glimpse, Kept, Look, Opened};
+pub use settle::Settling;
+pub use waiting::{Retried, Waiting};
+pub use work::Work;
+
+use memory::{Memory, State};
+
+/// Blank segments that are kept for changes, tombstones and copies while the disk is full.
+const RESERVED_SEGMENTS: usize = 2;
+
+/// The journal of this node. One per data directory; shared by reference.
+#[derive(Debug)]
+pub struct Journal {
+    wal: Wal,
+    memory: Arc<Memory>,
+    layout: Layout,
+    limits: JournalConfig,
+    ids: FileIds,
+    /// Of the directory of bodies.
+    bodies_sync: SharedSync,
+    /// When a body was last unlinked.
+    unlinked: Mutex<Option<Changed>>,
+    /// Segments with damage: their files are kept.
+    damaged: BTreeSet<u64>,
+    _lock: JournalLock,
+}
+
+impl Journal {
+    /// The paths of this journal.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What its promises are worth.
+    pub fn durability(&self) -> Durability {
+        self.limits.durability
+    }
+
+    /// Why no promises are made any more; `None` while all is well.
+    pub fn poison(&self) -> Option<&str> {
+        self.wal.volume().poison()
+    }
+
+    /// The bytes of an entry; `None` if it is not in the journal.
+    pub fn length(&self, id: FileId) -> Option<u64> {
+        self.known(id).map(|known| known.length)
+    }
+
+    /// Entries and bytes in a room.
+    pub fn totals(&self, room: Room) -> Totals {
+        self.state().index.totals(phase_of(room))
+    }
+
+    /// How many files the log has.
+    pub fn log_segments(&self) -> usize {
+        self.wal.generations().len()
+    }
+
+    /// How many files are set aside for an admin.
+    ///
+    /// # Errors
+    /// When `corrupt` cannot be read.
+    pub fn corrupt_files(&self) -> io::Result<usize> {
+        Ok(std::fs::read_dir(self.layout.corrupt())?.count())
+    }
+
+    /// Whether an entry still waits for its commit.
+    pub fn is_pending(&self, id: FileId) -> bool {
+        let known = self.known(id);
+        known.is_some_and(|known| known.phase.is_pending())
+    }
+
+    fn known(&self, id: FileId) -> Option<Known> {
+        self.state().index.get(id)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.memory.lock()
+    }
+
+    fn disk(&self) -> &dyn Disk {
+        self.wal.volume().disk()
+    }
+
+    /// Makes what was changed among the bodies last.
+    fn sync_bodies(&self, changed: Changed) -> io::Result<()> {
+        self.bodies_sync.make_last(changed, || {
+            self.wal.volume().sync_directory(&self.layout.bodies())
+        })
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.wal.volume().sync_elsewhere(file)
+    }
+
+    /// Now, by the log's own clock.
+    fn now(&self) -> LogTime {
+        LogTime(self.wal.clock_ms())
+    }
+
+    /// A moment of the wall clock, as that stands now.
+    fn to_log_time(&self, at: UnixMillis) -> LogTime {
+        let left = at.0.saturating_sub(UnixMillis::now().0);
+        LogTime(self.now().0.saturating_add(left))
+    }
+
+    /// The moment that the wall clock shows then, as it stands now; now, of what is over.
+    fn to_wall_time(&self, at: LogTime) -> UnixMillis {
+        let left = at.0.saturating_sub(self.now().0);
+        UnixMillis(UnixMillis::now().0.saturating_add(left))
+    }
+
+    /// An id that no entry has.
+    fn free_id(&self) -> FileId {
+        loop {
+            let id = self.ids.next(SystemTime::now());
+            if self.known(id).is_none() {
+                return id;
+            }
+        }
+    }
+}
+
+/// The room that an entry in this phase is shown in; `None` of one that nobody knows yet.
+fn room_of(phase: Phase) -> Option<Room> {
+    match phase {
+        Phase::Coming | Phase::Growing => None,
+        Phase::Waiting => Some(Room::Incoming),
+        Phase::Deferred => Some(Room::Deferred),
+        Phase::Held => Some(Room::Hold),
+        Phase::Settled => Some(Room::Settled),
+        Phase::Deleted => Some(Room::Deleted),
+    }
+}
+
+fn phase_of(room: Room) -> Phase {
+    match room {
+        Room::Incoming => Phase::Waiting,
+        Room::Deferred => Phase::Deferred,
+        Room::Hold => Phase::Held,
+        Room::Settled => Phase::Settled,
+        Room::Deleted => Phase::Deleted,
+    }
+}
+
+/// Names the entry and the step of an I/O error.
+fn at(id: FileId, step: &'static str) -> impl FnOnce(io::Error) -> JournalError {
+    move |source| JournalError::Disk { id, step, source }
+}

@@ -1,0 +1,54 @@
+//! Leaving the backlog by a proof.
+
+use super::super::index::{Phase, Refused};
+use super::super::record::Settled;
+use super::super::{JournalError, point};
+use super::Journal;
+use super::step::StepError;
+use crate::store::Committed;
+
+/// How a proven commit ended in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settling {
+    /// The entry is settled.
+    Settled,
+    /// It was deleted while it was being committed: remove it from the store again.
+    Deleted,
+}
+
+impl Journal {
+    /// Notes that an entry is proven in the store. Its body stays for a while.
+    ///
+    /// # Errors
+    /// As [`Journal::settle_all`].
+    pub fn settle(&self, committed: &Committed) -> Result<Settling, JournalError> {
+        let mut settled = self.settle_all(std::slice::from_ref(committed));
+        let absent = || Err(JournalError::Absent(committed.id()));
+        settled.pop().unwrap_or_else(absent)
+    }
+
+    /// The same for several: all of them are decided before the first is waited for, so that they share
+    /// a group. Each has its own outcome.
+    ///
+    /// # Errors
+    /// When an entry is not in the journal, or the disk says no; it is pending as before then.
+    pub fn settle_all(&self, committed: &[Committed]) -> Vec<Result<Settling, JournalError>> {
+        let at = self.now();
+        let landed = self.steps(committed, |committed, index, tail| {
+            let sha256 = committed.sha256();
+            index.settle(committed.id(), Settled { at, sha256 }, tail)
+        });
+        point!("settle.noted");
+        let landed = committed
+            .iter()
+            .zip(landed)
+            .map(|(committed, landed)| match landed {
+                Ok(()) | Err(StepError::Refused(Refused::Is(Phase::Settled))) => {
+                    Ok(Settling::Settled)
+                }
+                Err(StepError::Refused(Refused::Is(Phase::Deleted))) => Ok(Settling::Deleted),
+                Err(err) => Err(err.of(committed.id(), "note a proven commit")),
+            });
+        landed.collect()
+    }
+}

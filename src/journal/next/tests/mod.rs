@@ -1,0 +1,10 @@
+//! The journal that comes next, on a disk that fails and loses.
+
+mod adoption;
+mod cuts;
+mod log;
+mod races;
+mod random;
+mod scratch;
+mod stage;
+mod starts;

@@ -1,0 +1,185 @@
+//! A journal on a directory of its own.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use sha2::Digest as _;
+
+use crate::config::{Durability, JournalConfig};
+use crate::file::{FileId, MediaType, Metadata, Window};
+use crate::journal::next::{Adopted, Draft, Journal, Layout, Opened, room_of};
+use crate::journal::record::Subject;
+use crate::journal::tests::disk::FaultyDisk;
+use crate::journal::wal::Shape;
+use crate::journal::{AdoptError, LocalDisk, OpenError, Recovered, Room};
+use crate::spool::{Spool, SpooledBody};
+use crate::store::{Committed, Evidence, Sent, Sha256};
+
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+
+/// Bodies up to so many bytes stand in the log.
+pub(super) const SMALL_BYTES: u32 = 32;
+
+/// Small, so that a few frames fill a segment.
+pub(super) const SHAPE: Shape = Shape {
+    segment_bytes: 28 * 1024,
+    group_bytes: 12 * 1024,
+};
+
+#[derive(Debug)]
+pub(super) struct Scratch {
+    directory: tempfile::TempDir,
+    pub(super) disk: FaultyDisk,
+    pub(super) limits: JournalConfig,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        // In memory where there is such a place: no test here asks anything of a real disk.
+        let memory = Path::new("/dev/shm");
+        let directory = if memory.is_dir() {
+            tempfile::tempdir_in(memory).unwrap()
+        } else {
+            tempfile::tempdir().unwrap()
+        };
+        Journal::init(directory.path(), &LocalDisk).unwrap();
+        Self {
+            disk: FaultyDisk::new(directory.path().join("graveyard")),
+            directory,
+            limits: JournalConfig {
+                node: 1,
+                durability: Durability::Disk,
+                log_body_bytes: SMALL_BYTES,
+                max_bytes: 100_000,
+                max_entries: 200,
+                min_free_bytes: 0,
+                min_free_inodes: 0,
+                settled_grace: HOUR,
+                settled_max_bytes: 100_000,
+                answer_lifetime: HOUR,
+                max_answers: 100,
+                spool_orphan: HOUR,
+            },
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        Layout::new(self.directory.path())
+    }
+
+    pub(super) fn try_open(&self) -> Result<(Journal, Recovered), OpenError> {
+        let disk = Box::new(self.disk.clone());
+        Journal::open_shaped(self.path(), self.limits.clone(), disk, SHAPE)
+    }
+
+    pub(super) fn journal(&self) -> Journal {
+        self.try_open().unwrap().0
+    }
+
+    /// Spools a body as nginx does, and claims it.
+    pub(super) fn spooled(&self, content: &[u8]) -> SpooledBody {
+        let (spool, name) = (self.layout().spool(), "0000000001");
+        let path = spool.join(name);
+        if path.exists() {
+            fs::remove_file(&path).unwrap();
+        }
+        fs::write(&path, content).unwrap();
+        let spool = Spool::open(&spool).unwrap();
+        spool.claim(name.as_bytes(), None).unwrap()
+    }
+
+    pub(super) fn try_adopt(&self, journal: &Journal, body: &[u8]) -> Result<Adopted, AdoptError> {
+        journal.adopt(Some(&self.spooled(body)), draft())
+    }
+
+    pub(super) fn adopt(&self, journal: &Journal, body: &[u8]) -> FileId {
+        self.try_adopt(journal, body).unwrap().id()
+    }
+
+    /// A form of these parts, one behind the other.
+    pub(super) fn try_adopt_form(
+        &self,
+        journal: &Journal,
+        parts: &[&[u8]],
+    ) -> Result<Vec<FileId>, AdoptError> {
+        let mut offset = 2;
+        let windows = parts.iter().map(|part| {
+            let length = u64::try_from(part.len()).unwrap();
+            let window = Window { offset, length };
+            offset += length;
+            (window, draft())
+        });
+        let windows = windows.collect();
+        let body = self.spooled(&[b"--", parts.concat().as_slice()].concat());
+        let adopted = journal.adopt_form(&body, windows)?;
+        Ok(adopted.iter().map(Adopted::id).collect())
+    }
+
+    /// Loses what was not fsynced.
+    pub(super) fn cut_power(&self) {
+        let layout = self.layout();
+        self.disk
+            .cut_power(&[layout.bodies(), layout.wal(), layout.corrupt()]);
+    }
+
+    /// The names in a directory.
+    pub(super) fn names(directory: &Path) -> Vec<String> {
+        let found = fs::read_dir(directory).unwrap();
+        let names = found.map(|found| found.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+}
+
+pub(super) fn draft() -> Draft {
+    Draft {
+        filename: None,
+        content_type: MediaType::octet_stream(),
+        metadata: Metadata::default(),
+        request: None,
+        subject: Subject(3),
+        stated: None,
+    }
+}
+
+/// The proof of a commit.
+pub(super) fn committed(id: FileId) -> Committed {
+    let sha256 = Sha256([7; 32]);
+    let sent = Sent { length: 5, sha256 };
+    let evidence = Evidence {
+        length: 5,
+        sha256: Some(sha256),
+        chunk_size_bytes: 4,
+        chunks: 2,
+        chunk_bytes: Some(5),
+    };
+    Committed::prove(id, sent, evidence).unwrap()
+}
+
+pub(super) fn sha256_of(bytes: &[u8]) -> Sha256 {
+    Sha256(sha2::Sha256::digest(bytes).into())
+}
+
+/// The room that an entry is shown in.
+pub(super) fn room(journal: &Journal, id: FileId) -> Option<Room> {
+    journal.known(id).and_then(|known| room_of(known.phase))
+}
+
+/// All bytes of an entry; `None` if it has none any more.
+pub(super) fn content(journal: &Journal, id: FileId) -> Option<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+    match journal.open_window(id).unwrap()? {
+        Opened::Memory(bytes) => Some(bytes.to_vec()),
+        Opened::File(file, window) => {
+            let mut bytes = vec![0; usize::try_from(window.length).unwrap()];
+            file.read_exact_at(&mut bytes, window.offset).unwrap();
+            Some(bytes)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What waits for its commit, and why: for admins, who find out and give it a new start.
+
+use std::ops::ControlFlow;
+
+use super::super::index::{Listing, Phase, Refused};
+use super::super::record::{Entry, State};
+use super::super::{JournalError, Room};
+use super::step::StepError;
+use super::{Journal, room_of};
+use crate::file::{FileId, UnixMillis};
+
+/// Characters of a reason that are told, at most.
+const REASON_CHARACTERS: usize = 500;
+
+/// A pending entry, as an admin sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its id.
+    pub id: FileId,
+    /// `incoming`, `deferred` or `hold`.
+    pub room: Room,
+    /// Its bytes.
+    pub length: u64,
+    /// Attempts that failed by its own fault since it was accepted, or since an admin's retry.
+    pub attempts: u32,
+    /// Why the last of them did; `None` if none has.
+    pub reason: Option<String>,
+    /// When the next attempt is due; `None` if it is now, or never without an admin.
+    pub next_attempt: Option<UnixMillis>,
+}
+
+/// What became of a wish to try an entry again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    /// It is due now.
+    Begun,
+    /// It is in this room, where it waits for nothing that an admin could end.
+    NotPutOff(Room),
+    /// The journal has no such entry.
+    Absent,
+}
+
+impl Journal {
+    /// The entries that were put off or are held, the oldest first: at most so many, of those behind
+    /// `after`. One that moves just now may be missing.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn waiting(
+        &self,
+        after: Option<FileId>,
+        most: usize,
+    ) -> Result<Vec<Waiting>, JournalError> {
+        let put_off = &[Phase::Deferred, Phase::Held];
+        let ids = self.list(Listing::new(put_off, after, most));
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.extend(self.waiting_for(id)?);
+        }
+        Ok(found)
+    }
+
+    /// Why this entry waits; `None` if it is not pending, or cannot be read.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn waiting_for(&self, id: FileId) -> Result<Option<Waiting>, JournalError> {
+        let found = match self.read(id) {
+            // The committer finds out what cannot be read, and sets it aside.
+            Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => return Ok(None),
+            found => found?,
+        };
+        let (known, entry) = (found.known, found.reading.entry());
+        let (Entry::File(file), Some(room)) = (entry, room_of(known.phase)) else {
+            return Ok(None);
+        };
+        let reason = match &file.state {
+            State::Deferred { why, .. } | State::Held(why) => Some(&why.reason),
+            State::Waiting => None,
+            State::Settled(_) => return Ok(None),
+        };
+        Ok(Some(Waiting {
+            id,
+            room,
+            length: known.length,
+            attempts: known.attempts.into(),
+            reason: reason.map(|reason| reason.chars().take(REASON_CHARACTERS).collect()),
+            next_attempt: (room == Room::Deferred).then(|| self.to_wall_time(known.due)),
+        }))
+    }
+
+    /// Looks for entries in slices, so that nobody waits long for the index.
+    pub(super) fn list(&self, mut listing: Listing) -> Vec<FileId> {
+        loop {
+            let looked = self.state().index.list(&mut listing);
+            if let ControlFlow::Break(ids) = looked {
+                return ids;
+            }
+        }
+    }
+
+    /// Gives an entry that was put off or is held a new start.
+    ///
+    /// # Errors
+    /// What the disk says; it is where it was then.
+    pub fn retry(&self, id: FileId) -> Result<Retried, JournalError> {
+        match self.step(|index, tail| index.retry(id, tail)) {
+            Ok(()) => Ok(Retried::Begun),
+            Err(StepError::Refused(Refused::Absent)) => Ok(Retried::Absent),
+            Err(StepError::Refused(Refused::Is(phase))) => {
+                Ok(room_of(phase).map_or(Retried::Absent, Retried::NotPutOff))
+            }
+            Err(err) => Err(err.of(id, "note a retry")),
+        }
+    }
+}
