@@ -1,7 +1,7 @@
 //! The work on one entry: committed, erased, deferred, held or set aside.
 
 use std::io::ErrorKind;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use super::{Committer, backoff};
 use crate::file::{FileId, UnixMillis};
@@ -13,7 +13,7 @@ use crate::store::{Progress, Promised, StoreError};
 pub(super) enum Outcome {
     /// It is settled, erased, held or set aside: nothing is left to do.
     Done,
-    /// It comes again at this time.
+    /// It comes again at this time, by the clock of the backlog.
     Again(UnixMillis),
     /// The store is not available; the entry comes again when it is.
     Outage(StoreError),
@@ -126,7 +126,7 @@ impl Committer {
             let watch = self.config.delete_watch;
             let left = watch.saturating_sub(self.journal.cleared_for(id));
             if !left.is_zero() {
-                return Outcome::Again(UnixMillis::from_system_time(SystemTime::now() + left));
+                return Outcome::Again(self.backlog.after(left));
             }
         }
         match self.on_disk(move |journal| journal.erase(id)).await {
@@ -136,27 +136,29 @@ impl Committer {
     }
 
     async fn defer(&self, id: FileId, attempts: u32, err: &StoreError) -> Outcome {
-        let (reason, due) = (err.to_string(), self.later(attempts + 1));
+        let (reason, pause) = (err.to_string(), self.pause(attempts + 1));
         log::warn!("{id}: {reason}; deferred");
+        let due = UnixMillis::now().later(pause);
         let deferred = self.on_disk(move |journal| journal.defer(id, &reason, due));
-        self.deferred(id, due, deferred.await)
+        self.deferred(id, pause, deferred.await)
     }
 
     /// Defers an entry of which more is in the store than before: it gets there in the end, and its
     /// failures are counted anew.
     async fn go_on_later(&self, id: FileId, err: &StoreError) -> Outcome {
-        let (reason, due) = (err.to_string(), self.later(1));
+        let (reason, pause) = (err.to_string(), self.pause(1));
         log::warn!("{id}: {reason}; deferred, more of it is there than before");
+        let due = UnixMillis::now().later(pause);
         let deferred = self.on_disk(move |journal| journal.defer_anew(id, &reason, due));
-        self.deferred(id, due, deferred.await)
+        self.deferred(id, pause, deferred.await)
     }
 
-    fn deferred(&self, id: FileId, due: UnixMillis, done: Result<(), JournalError>) -> Outcome {
+    fn deferred(&self, id: FileId, pause: Duration, done: Result<(), JournalError>) -> Outcome {
         self.tally.count_failure();
         match done {
-            Ok(()) => Outcome::Again(due),
+            Ok(()) => Outcome::Again(self.backlog.after(pause)),
             // Deleted during the attempt: come again, to clear the store of it.
-            Err(JournalError::Absent(_)) => Outcome::Again(UnixMillis::now()),
+            Err(JournalError::Absent(_)) => Outcome::Again(self.backlog.now()),
             Err(err) => self.put_off(id, &err),
         }
     }
@@ -168,7 +170,7 @@ impl Committer {
         match self.on_disk(move |journal| journal.hold(id, &reason)).await {
             Ok(()) => Outcome::Done,
             // Deleted during the attempt: come again, to clear the store of it.
-            Err(JournalError::Absent(_)) => Outcome::Again(UnixMillis::now()),
+            Err(JournalError::Absent(_)) => Outcome::Again(self.backlog.now()),
             Err(err) => self.put_off(id, &err),
         }
     }
@@ -202,7 +204,10 @@ impl Committer {
 
     /// When an entry that failed so many times is due again.
     pub(super) fn later(&self, failures: u32) -> UnixMillis {
-        let pause = backoff::pause(failures, self.config.retry_first, self.config.retry_max);
-        UnixMillis::from_system_time(SystemTime::now() + pause)
+        self.backlog.after(self.pause(failures))
+    }
+
+    fn pause(&self, failures: u32) -> Duration {
+        backoff::pause(failures, self.config.retry_first, self.config.retry_max)
     }
 }

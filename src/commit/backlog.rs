@@ -7,13 +7,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::config::GroupConfig;
-use crate::file::{FileId, UnixMillis};
+use crate::file::{EvenClock, FileId, UnixMillis};
 
-/// The committer's queue. No id is handed out twice at the same time.
+/// The committer's queue. No id is handed out twice at the same time. All times are those of its own clock:
+/// whoever sets the system's makes nothing wait longer or come earlier.
 #[derive(Debug, Default)]
 pub struct Backlog {
     queue: Mutex<Queue>,
     changed: Notify,
+    clock: EvenClock,
 }
 
 #[derive(Debug, Default)]
@@ -29,8 +31,36 @@ struct Queue {
 }
 
 impl Backlog {
+    /// Now.
+    pub(super) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// So much later than now.
+    pub(super) fn after(&self, pause: Duration) -> UnixMillis {
+        self.clock.after(pause)
+    }
+
+    /// Adds an id that is due now.
+    pub fn push_now(&self, id: FileId) {
+        self.push(id, self.now());
+    }
+
+    /// Adds an id that was found on the disk, with the system's time at which it is due. As that may have
+    /// been set since, it waits for `longest` at most.
+    pub(super) fn push_found(&self, id: FileId, due: UnixMillis, longest: Duration) {
+        let left = due.0.saturating_sub(UnixMillis::now().0);
+        let left = Duration::from_millis(left).min(longest);
+        let due = if left.is_zero() {
+            due.min(self.now())
+        } else {
+            self.after(left)
+        };
+        self.push(id, due);
+    }
+
     /// Adds an id. If it is in flight, it comes again when that ends.
-    pub fn push(&self, id: FileId, due: UnixMillis) {
+    pub(super) fn push(&self, id: FileId, due: UnixMillis) {
         {
             let mut queue = self.queue();
             if queue.in_flight.contains_key(&id) {
@@ -59,7 +89,7 @@ impl Backlog {
             let changed = self.changed.notified();
             let next_due = {
                 let mut queue = self.queue();
-                let now = UnixMillis::now();
+                let now = self.now();
                 let taken = queue.take(now, limits, &length);
                 if !taken.is_empty() {
                     return taken;
@@ -101,7 +131,7 @@ impl Backlog {
         let queue = self.queue();
         let first = [&queue.due, &queue.large].map(BTreeSet::first);
         let due = first.into_iter().flatten().map(|(due, _)| due.0).min();
-        let now = UnixMillis::now().0;
+        let now = self.now().0;
         Duration::from_millis(due.map_or(0, |due| now.saturating_sub(due)))
     }
 
@@ -185,6 +215,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::SystemTime;
 
     use futures::FutureExt as _;
 
@@ -303,6 +334,33 @@ mod tests {
             backlog.finish(id(byte), None);
             assert_eq!(next(&backlog), [byte]);
             backlog.finish(id(byte), None);
+            assert!(next(&backlog).is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_delays_nothing_and_brings_nothing_early() {
+        let (hour, day) = (Duration::from_hours(1), Duration::from_hours(24));
+        let now = SystemTime::now();
+        // As if the system's clock had been set back, or forward, since this one began.
+        for began_at in [now + 3 * hour, now - 40 * day] {
+            let backlog = Backlog {
+                clock: EvenClock::begin_at(began_at),
+                ..Backlog::default()
+            };
+            backlog.push_now(id(1));
+            backlog.push(id(2), backlog.after(hour));
+            assert_eq!(next(&backlog), [1]);
+            assert!(next(&backlog).is_empty());
+            assert!(backlog.lateness() < hour);
+            let system = UnixMillis::now();
+            backlog.push_found(id(3), UnixMillis(system.0 - 1), hour);
+            backlog.push_found(id(4), UnixMillis(0), hour);
+            backlog.push_found(id(5), system.later(3 * hour), Duration::ZERO);
+            backlog.push_found(id(6), system.later(3 * hour), hour);
+            let mut found = next(&backlog);
+            found.sort_unstable();
+            assert_eq!(found, [3, 4, 5]);
             assert!(next(&backlog).is_empty());
         }
     }

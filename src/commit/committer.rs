@@ -12,7 +12,7 @@ use super::attempt::Outcome;
 use super::slots::Turn;
 use super::{Arrivals, Backlog, Health, Slots, Tally};
 use crate::config::{CommitConfig, GroupConfig};
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 use crate::journal::{Journal, point::point};
 use crate::store::{Store, StoreError};
 
@@ -82,7 +82,7 @@ impl Committer {
     async fn hand_out(&self, running: &TaskTracker, cut: &CancellationToken) {
         self.backlog.clear();
         for (id, due) in self.journal.work() {
-            self.backlog.push(id, due);
+            self.backlog.push_found(id, due, self.config.retry_max);
         }
         loop {
             self.health.until_fit().await;
@@ -137,7 +137,7 @@ impl Committer {
         }
         // The store is not available: none of them needs to find that out again.
         for id in alone {
-            self.backlog.finish(id, Some(UnixMillis::now()));
+            self.backlog.finish(id, Some(self.backlog.now()));
         }
     }
 
@@ -171,7 +171,7 @@ impl Committer {
             Outcome::Again(due) => self.backlog.finish(id, Some(due)),
             Outcome::Outage(err) => {
                 self.report_outage(&err);
-                self.backlog.finish(id, Some(UnixMillis::now()));
+                self.backlog.finish(id, Some(self.backlog.now()));
                 return false;
             }
         }

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 
 use super::Committer;
 use super::slots::Turn;
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 use crate::journal::{Settling, Work};
 use crate::store::{Committed, Promised, StoreError};
 
@@ -40,7 +40,7 @@ impl Committer {
             Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => {
                 self.report_outage(&err);
                 for id in members.into_keys().chain(alone.drain(..)) {
-                    self.backlog.finish(id, Some(UnixMillis::now()));
+                    self.backlog.finish(id, Some(self.backlog.now()));
                 }
             }
             Err(err) => {

@@ -21,6 +21,13 @@ impl UnixMillis {
         Self::from_system_time(SystemTime::now())
     }
 
+    /// So much later.
+    #[must_use]
+    pub fn later(self, pause: Duration) -> Self {
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(pause))
+    }
+
     /// This moment as a system time.
     pub fn to_system_time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.0)

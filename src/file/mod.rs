@@ -2,6 +2,7 @@
 //!
 //! Pure values over std. This room must never know a disk, a database or a protocol library.
 
+mod clock;
 mod dots;
 pub(crate) mod hex;
 mod id;
@@ -12,6 +13,7 @@ mod metadata;
 mod name;
 mod window;
 
+pub use clock::EvenClock;
 pub use dots::has_dots_alone;
 pub use id::{FileId, FileIds, InvalidFileId};
 pub use key::FileKey;

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, rt, web};
 
 use super::{Node, Problem, access, changes, path};
 use crate::delivery::Deleted;
-use crate::file::{FileKey, UnixMillis};
+use crate::file::FileKey;
 use crate::journal::Standing;
 use crate::token::Scope;
 
@@ -28,7 +28,7 @@ pub(super) async fn carry_out(
     let deleting = async move {
         let deleted = node.delivery.delete(&key).await?;
         if let Deleted::ToClear(id) = deleted {
-            node.backlog.push(id, UnixMillis::now());
+            node.backlog.push_now(id);
             node.arrivals.report(id, Standing::Deleted);
         }
         Ok::<_, Problem>(deleted)

@@ -14,7 +14,7 @@ use super::prefer::Preferences;
 use super::subjects::Reservation;
 use super::{Node, Problem, created, digest, disposition, form_upload, passed, upload_metadata};
 use crate::accel;
-use crate::file::{FileName, MediaType, Metadata, UnixMillis, Window};
+use crate::file::{FileName, MediaType, Metadata, Window};
 use crate::journal::{Adopted, Draft, Free, record_bytes};
 use crate::spool::{Received, SpooledBody};
 
@@ -222,7 +222,7 @@ pub(super) fn enter(node: &Node, room: &mut Reservation, adopted: &[Adopted]) {
         let own = meta.length + record_bytes(&meta.metadata);
         let bytes = if is_last { u64::MAX } else { own };
         room.keep(&node.journal, file.id(), bytes);
-        node.backlog.push(file.id(), UnixMillis::now());
+        node.backlog.push_now(file.id());
     }
 }
 

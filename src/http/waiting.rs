@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Node, Problem};
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 use crate::journal::{Journal, Retried, Room, Waiting};
 
 /// Entries of a page, if the question does not say.
@@ -104,7 +104,7 @@ pub(super) async fn retry(
     let id = id(&name)?;
     match on_disk(&node, move |journal| journal.retry(id)).await? {
         Retried::Begun => {
-            node.backlog.push(id, UnixMillis::now());
+            node.backlog.push_now(id);
             Ok(HttpResponse::Ok().json(json!({ "retried": [id.to_string()] })))
         }
         Retried::NotPutOff(room) => Err(Problem::not_put_off(id, room)),
@@ -119,7 +119,7 @@ pub(super) async fn retry_held(node: web::Data<Node>) -> Result<HttpResponse, Pr
         let mut retried = Vec::new();
         for id in node.journal.held() {
             if node.journal.retry(id)? == Retried::Begun {
-                node.backlog.push(id, UnixMillis::now());
+                node.backlog.push_now(id);
                 retried.push(id);
             }
         }

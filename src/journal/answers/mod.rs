@@ -7,7 +7,7 @@
 //! with others, to a file in `answered`, and fsynced. So each answer is at any moment in a room, in
 //! the log, or kept; and memory, which knows the keys, is made anew from these at a start.
 //!
-//! - Answers go when their time is over. If there are too many, the oldest of the sender that has most go
+//! - Answers go when their time is over, by the system's clock and by one that nobody sets. If there are too many, the oldest of the sender that has most go
 //!   earlier: however much one sends, the keys of others stay. A file goes when nothing in it is
 //!   remembered.
 //! - A deleted file still answers: the request was carried out once, and is not to be again.
@@ -31,7 +31,7 @@ use super::error::JournalError;
 use super::layout::Room;
 use super::rooms::Place;
 use super::settle::at;
-use crate::file::FileId;
+use crate::file::{EvenClock, FileId};
 use crate::store::Sha256;
 
 use kept::Segment;
@@ -118,6 +118,20 @@ pub(super) struct Answers {
     is_closed: AtomicBool,
     /// Held by the one that keeps what is leaving.
     keeping: Mutex<()>,
+    clock: EvenClock,
+    #[cfg(test)]
+    pub(super) system_clock_is_ahead: Mutex<std::time::Duration>,
+}
+
+impl Answers {
+    /// Of the system's clock and one that nobody sets since the start, the earlier: a clock that is set
+    /// forward, be it for a moment, forgets no answer.
+    fn now(&self) -> SystemTime {
+        let now = SystemTime::now();
+        #[cfg(test)]
+        let now = now + *lock(&self.system_clock_is_ahead);
+        now.min(self.clock.time())
+    }
 }
 
 /// A thread that panicked leaves these usable: each change is complete in itself.
@@ -357,7 +371,7 @@ impl Journal {
     }
 
     fn forget_old(&self, memory: &mut Memory) {
-        let oldest = SystemTime::now().checked_sub(self.limits.answer_lifetime);
+        let oldest = self.answers.now().checked_sub(self.limits.answer_lifetime);
         let oldest = oldest.unwrap_or(SystemTime::UNIX_EPOCH);
         memory.forget_old(oldest, self.limits.max_answers);
     }

@@ -116,6 +116,22 @@ fn no_answer_comes_behind_one_that_could_not_be_taken_back() {
 }
 
 #[test]
+fn a_clock_that_is_set_forward_for_a_moment_forgets_no_key() {
+    for scratch in scratches() {
+        let journal = scratch.journal();
+        let id = try_adopt(&scratch, &journal, 1).unwrap();
+        journal.settle(&committed(id)).unwrap();
+        for days in [40, 0] {
+            let ahead = Duration::from_hours(24 * days);
+            *journal.answers.system_clock_is_ahead.lock().unwrap() = ahead;
+            journal.evict_settled().unwrap();
+            assert_answered("set forward", &journal, request(1), &[id]);
+        }
+        assert_eq!(kept(&scratch), 1);
+    }
+}
+
+#[test]
 fn of_too_many_answers_the_oldest_go() {
     for mut scratch in scratches() {
         scratch.limits.max_answers = 3;
