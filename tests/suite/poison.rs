@@ -1,21 +1,20 @@
 //! A disk whose fsync fails: from then on nothing is promised, and nothing that was is lost.
 
 use crate::support::{Builder, Ledger, Metrics, Mongo, Site, noise, wait_until};
+use crate::syscall_faults::Strace;
 
-/// Starts the sidecar again, with fsync failing in the way that strace is told.
-fn restart_with_fault(site: &mut Site, fault: &str) {
+/// Starts the sidecar again, with fsync failing from then on in the way that strace is told. A start needs
+/// fsyncs itself: without them it is refused.
+fn restart_with_fault(site: &mut Site, fault: &str) -> Strace {
     site.stop_sidecar();
-    let inject = format!("inject=fsync:error=EIO:{fault}");
-    let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"];
-    let strace = [&strace[..], &["-e", "trace=fsync", "-e", &inject]].concat();
-    site.reconfigure(|builder| builder.wrap(&strace));
     site.start_sidecar();
+    Strace::attach(site, "fsync", &format!("error=EIO:{fault}"))
 }
 
 /// Starts it again on a sound disk.
-fn restart_sound(site: &mut Site) {
+fn restart_sound(site: &mut Site, strace: Strace) {
+    assert!(strace.detach(), "an fsync failed");
     site.stop_sidecar();
-    site.reconfigure(|builder| builder.wrap(&[]));
     site.start_sidecar();
 }
 
@@ -63,12 +62,12 @@ fn a_failed_fsync_ends_all_promises_until_a_restart_while_downloads_go_on() {
     site.wait_until_empty();
     mongo.hide_from_sidecars();
     ledger.upload(&site.client(), 2, 700_000);
-    restart_with_fault(&mut site, "when=1+");
+    let strace = restart_with_fault(&mut site, "when=1+");
     // The pending one is read from the journal, the committed one from MongoDB.
     mongo.heal();
     assert_poisoned(&site, &ledger);
 
-    restart_sound(&mut site);
+    restart_sound(&mut site, strace);
     assert_eq!(site.client().get("/healthz").status, 200);
     ledger.upload(&site.client(), 3, 700_000);
     site.wait_until_empty();
@@ -83,10 +82,10 @@ fn one_failed_fsync_in_many_poisons_even_if_the_next_ones_go_well() {
         .set("settled_grace_seconds", 0)
         .start(&mongo);
     // The fault counts the calls of each thread, and every upload makes four.
-    restart_with_fault(&mut site, "when=7");
+    let strace = restart_with_fault(&mut site, "when=7");
     let ledger = Ledger::default();
     assert_poisoned(&site, &ledger);
-    restart_sound(&mut site);
+    restart_sound(&mut site, strace);
     ledger.assert_readable(&site.client());
     mongo.restart();
     site.wait_until_empty();

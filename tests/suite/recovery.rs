@@ -104,6 +104,8 @@ fn each_call_of_a_start_fails_once_and_no_promise_is_lost() {
         ("statx", "EIO"),
         ("unlink", "EIO"),
         ("flock", "ENOLCK"),
+        ("fsync", "EIO"),
+        ("fdatasync", "EIO"),
     ] {
         for when in 1..MANY {
             let has_failed = start_once(&site, &ledger, call, error, when);

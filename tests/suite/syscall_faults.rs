@@ -17,14 +17,14 @@ const CALLS: &str = "openat,openat2,linkat,rename,unlink,pwritev,fsync,fdatasync
 const MANY: u32 = 80;
 
 /// strace at work on the sidecar. Dropping it leaves the sidecar alone.
-struct Strace {
+pub(crate) struct Strace {
     process: Process,
     output: PathBuf,
 }
 
 impl Strace {
     /// Tampers with calls in the way that strace is told.
-    fn attach(site: &Site, calls: &str, fault: &str) -> Self {
+    pub(crate) fn attach(site: &Site, calls: &str, fault: &str) -> Self {
         let output = site.run_dir().join("strace");
         let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{fault}"));
         let id = site.sidecar_id();
@@ -45,7 +45,7 @@ impl Strace {
     }
 
     /// Has it let go of the sidecar; whether it has tampered with anything.
-    fn detach(mut self) -> bool {
+    pub(crate) fn detach(mut self) -> bool {
         self.process.end_by(Signal::TERM);
         let output = std::fs::read_to_string(&self.output).unwrap();
         output.contains("(INJECTED)")
