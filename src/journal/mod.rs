@@ -17,8 +17,8 @@
 //! | `corrupt` | unreadable | an admin's hand |
 //!
 //! [`next`] is the journal in the form that this one moves to, where all records are frames in one log,
-//! with [`record`], [`index`], [`idempotency`], [`inspection`], [`wal`] and, under it, [`volume`]. It lacks
-//! keys, and the way there; only its calls to the disk are in use yet.
+//! with [`record`], [`index`], [`idempotency`], [`inspection`], [`wal`] and, under it, [`volume`]. Of all
+//! these, only the calls to the disk are in use yet.
 
 mod admission;
 mod adopt;

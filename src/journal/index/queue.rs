@@ -19,7 +19,7 @@ pub trait Queue {
 pub struct NotQueued;
 
 /// A queued frame: later ones are larger.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
 impl Ticket {

@@ -3,12 +3,12 @@
 use std::io;
 use std::time::SystemTime;
 
+use super::super::idempotency::{Fingerprint, Standing};
 use super::super::index::Totals;
-use super::super::record::{
-    Answer, Body, Entry, File, Frame, KeyedRequest, PartOf, State, Subject,
-};
-use super::super::{AdoptError, Standing, point};
+use super::super::record::{Answer, Body, Entry, File, Frame, LogTime, PartOf, State, Subject};
+use super::super::{AdoptError, point};
 use super::Journal;
+use super::memory::News;
 use super::step::{LaidOut, Landing, StepError};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::spool::Received;
@@ -24,7 +24,7 @@ pub struct Draft {
     /// What else its sender said of it.
     pub metadata: Metadata,
     /// The request that it answers, if that has a key.
-    pub request: Option<KeyedRequest>,
+    pub request: Option<Fingerprint>,
     /// Its bytes count among those that this subject has pending.
     pub subject: Subject,
     /// The digest that its sender stated and that was checked: the commit holds the body against it.
@@ -41,11 +41,11 @@ pub struct Adopted {
 
 impl Adopted {
     pub(super) fn new(id: FileId, meta: FileMeta) -> Self {
-        Self {
-            id,
-            meta,
-            standing: Standing::Pending,
-        }
+        Self::with(id, meta, Standing::Pending)
+    }
+
+    pub(super) fn with(id: FileId, meta: FileMeta, standing: Standing) -> Self {
+        Self { id, meta, standing }
     }
 
     /// The file's id.
@@ -71,7 +71,14 @@ impl Adopted {
 
 impl Draft {
     /// The entry that this becomes.
-    pub(super) fn file(self, id: FileId, body: Body, length: u64, uploaded: SystemTime) -> File {
+    pub(super) fn file(
+        self,
+        id: FileId,
+        body: Body,
+        length: u64,
+        uploaded: SystemTime,
+        now: LogTime,
+    ) -> File {
         let part = PartOf {
             first: id,
             position: 0,
@@ -89,7 +96,10 @@ impl Draft {
             body,
             stated: self.stated,
             subject: self.subject,
-            answer: self.request.map(|request| Answer { request, part }),
+            answer: self.request.map(|request| Answer {
+                request: request.answered(now),
+                part,
+            }),
             state: State::Waiting,
         }
     }
@@ -156,7 +166,13 @@ impl Journal {
         let id = placed.id;
         let offset = window.offset;
         let uploaded = placed.modified().map_err(at("read the body's time"))?;
-        let file = draft.file(id, Body::Linked { offset }, window.length, uploaded);
+        let file = draft.file(
+            id,
+            Body::Linked { offset },
+            window.length,
+            uploaded,
+            self.now(),
+        );
         placed.spoken_of();
         let landing = self.decide_file(id, &file, None)?; // 5
         landing.land().map_err(StepError::from)?;
@@ -176,7 +192,7 @@ impl Journal {
             body.mark_taken().map_err(at("mark the spool file"))?;
         }
         let id = self.free_id();
-        let file = draft.file(id, Body::Inline, body.length(), body.modified());
+        let file = draft.file(id, Body::Inline, body.length(), body.modified(), self.now());
         let frame = Frame::entry(id, &Entry::File(file.clone()))
             .map_err(|err| at("lay the record out")(io::Error::other(err)))?;
         let laid_out = LaidOut::new(frame, |into| body.read_exact(into));
@@ -189,7 +205,10 @@ impl Journal {
         file: &File,
         laid_out: Option<LaidOut>,
     ) -> Result<Landing<'_>, StepError> {
-        self.decide(laid_out, |index, tail| index.adopt(id, file.clone(), tail))
+        let news = file.answer.map(|answer| News::Learn(vec![(id, answer)]));
+        self.decide(laid_out, news, |index, tail| {
+            index.adopt(id, file.clone(), tail)
+        })
     }
 }
 

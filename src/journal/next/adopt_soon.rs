@@ -9,7 +9,7 @@ use super::super::wal::{self, AppendError, Position, Wal};
 use super::super::{AdoptError, Free};
 use super::Journal;
 use super::adopt::{Adopted, Draft};
-use super::memory::Memory;
+use super::memory::{Memory, News};
 use super::step::{LaidOut, StepError};
 use crate::spool::Received;
 
@@ -129,7 +129,13 @@ impl Journal {
             told: Some((waiter, Adopted::new(id, file.meta.clone()))),
             error: None,
         };
-        let decided = self.state().index.adopt(id, file, &mut tail);
+        let news = file.answer.map(|answer| News::Learn(vec![(id, answer)]));
+        let mut state = self.state();
+        let decided = state.index.adopt(id, file, &mut tail);
+        if let Ok(ticket) = decided {
+            state.expect(ticket, news);
+        }
+        drop(state);
         match (decided, tail.error) {
             (_, Some(err)) => Err(StepError::Append(err).into()),
             (Err(refused), None) => Err(StepError::Refused(refused).into()),

@@ -45,7 +45,13 @@ impl Journal {
 
     pub(super) fn is_wasteful(&self) -> bool {
         let segment_bytes = self.wal.segment_bytes();
-        let live = self.state().index.live_bytes(segment_bytes);
+        let state = self.state();
+        let answers = state.keys.live_bytes();
+        let live = state
+            .index
+            .live_bytes(segment_bytes)
+            .saturating_add(answers);
+        drop(state);
         let enough = live.saturating_mul(MOST_TIMES);
         self.wal.bytes() > enough.max(segment_bytes * FEWEST_SEGMENTS)
     }
@@ -53,7 +59,7 @@ impl Journal {
     /// Gives up the segments that nothing lives in any more. Steps 4 and 5.
     fn trim(&self) -> Result<(), JournalError> {
         let id = FileId::from_bytes([0; 12]);
-        let oldest = self.state().index.oldest();
+        let oldest = self.state().oldest();
         let generations = self.wal.generations();
         let newest = generations.last().copied().unwrap_or_default();
         let oldest = oldest.min(newest);
@@ -73,12 +79,14 @@ impl Journal {
 
     /// Steps 1 to 3; whether anything was done.
     fn copy_oldest(&self) -> Result<bool, JournalError> {
-        let oldest = self.state().index.oldest();
+        let oldest = self.state().oldest();
+        let mut answers = Vec::new();
         // One may have had several bases there.
         let mut ids = BTreeSet::new();
         let read = self.wal.frames_of(oldest, &mut |found| {
             let frame = frame_of(&found.tag, found.record, found.bodies.iter());
             ids.extend(bases_of(&frame));
+            answers.extend(self.answers_in(&frame, found.position));
         }); // 1
         match read {
             Ok(_) => {}
@@ -91,7 +99,8 @@ impl Journal {
         }
         let mut under_way = Vec::new();
         let mut bytes = 0;
-        let mut is_any = false;
+        let mut is_any = !answers.is_empty();
+        self.pack(answers)?;
         for id in ids {
             let copied = self.copy(id, oldest, &mut under_way)?; // 2
             is_any |= copied > 0;
@@ -104,7 +113,7 @@ impl Journal {
         land_all(&mut under_way)?; // 3
         point!("copy.landed");
         // Entries that left meanwhile free it, too.
-        Ok(is_any || self.state().index.oldest() > oldest)
+        Ok(is_any || self.state().oldest() > oldest)
     }
 
     /// Copies one entry, wherever it is.
@@ -143,7 +152,7 @@ impl Journal {
             let copy =
                 |index: &mut Index, tail: &mut Tail<'_>| index.copy(found.reading.clone(), tail);
             let copied = if under_way.is_empty() {
-                self.decide(Some(laid_out), copy)
+                self.decide(Some(laid_out), None, copy)
             } else {
                 self.decide_now(Some(laid_out), copy)
             };

@@ -105,7 +105,8 @@ impl Journal {
     ///
     /// 1. The body is unlinked, if it is still there.
     /// 2. `body/` is fsynced, if a body was unlinked since it last was.
-    /// 3. `gone` is decided and queued; synced: nothing is left.
+    /// 3. If its key is remembered, its answer is packed and synced.
+    /// 4. `gone` is decided and queued; synced: nothing is left.
     ///
     /// # Errors
     /// What the disk says; the tombstone is there as before then.
@@ -113,10 +114,12 @@ impl Journal {
         self.unlink_body(id)?; // 1
         self.sync_unlinked(id)?; // 2
         point!("erase.unlinked");
+        self.retain_answers(&[id])?; // 3
+        point!("erase.answer-kept");
         match self.step(|index, tail| index.gone(id, tail)) {
             Ok(()) | Err(StepError::Refused(Refused::Absent)) => {}
             Err(err) => return Err(err.of(id, "note that nothing is left")),
-        } // 3
+        } // 4
         self.state().cleared.remove(&id);
         Ok(())
     }

@@ -20,13 +20,14 @@ impl Journal {
     /// 1. The entries are marked as leaving: a delete that comes now waits for the end.
     /// 2. Their bodies are unlinked.
     /// 3. `body/` is fsynced: nothing brings a body back.
-    /// 4. `gone` is decided and queued for each of them; synced: they have left.
+    /// 4. The answers of those whose keys are remembered are packed and synced.
+    /// 5. `gone` is decided and queued for each of them; synced: they have left.
     ///
     /// | cut after | leaves | the next start |
     /// |---|---|---|
     /// | 1 | the settled entry | keeps it |
-    /// | 2, 3 | the settled entry, perhaps without its body | ends what was begun, or keeps it |
-    /// | 4 | the same, or nothing | the same |
+    /// | 2 to 4 | the settled entry, perhaps without its body | ends what was begun, or keeps it |
+    /// | 5 | the same, or nothing | the same |
     ///
     /// # Errors
     /// What the disk says; the rest is left for the next sweep.
@@ -71,7 +72,7 @@ impl Journal {
         batch
     }
 
-    /// Steps 2 to 4 for entries that are marked.
+    /// Steps 2 to 5 for entries that are marked.
     pub(super) fn finish_leaving(&self, ids: &[FileId]) -> Result<(), JournalError> {
         let Some(&last) = ids.last() else {
             return Ok(());
@@ -83,7 +84,9 @@ impl Journal {
         }
         self.sync_unlinked(last)?; // 3
         point!("evict.unlinks-fsynced");
-        let landed = self.steps(ids, |&id, index, tail| index.gone(id, tail)); // 4
+        self.retain_answers(ids)?; // 4
+        point!("evict.answers-kept");
+        let landed = self.steps(ids, |&id, index, tail| index.gone(id, tail)); // 5
         for (&id, landed) in ids.iter().zip(landed) {
             match landed {
                 Ok(()) | Err(StepError::Refused(Refused::Absent)) => {}

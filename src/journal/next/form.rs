@@ -4,10 +4,11 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use super::super::index::Totals;
-use super::super::record::{Body, Form, Frame, Part};
+use super::super::record::{Body, Form, Frame, LogTime, Part};
 use super::super::{AdoptError, point};
 use super::Journal;
 use super::adopt::{Adopted, Draft, at};
+use super::memory::News;
 use super::place::Placed;
 use super::step::{LaidOut, StepError};
 use crate::file::{FileId, FileName, UnixMillis, Window};
@@ -52,7 +53,7 @@ impl Journal {
         let form = if self.is_small(body.length()) {
             body.mark_taken().map_err(at("mark the spool file"))?;
             let ids = parts.iter().map(|_| self.free_id()).collect();
-            form(body, ids, parts, |_| Body::Inline)
+            form(self.now(), body, ids, parts, |_| Body::Inline)
         } else {
             for _ in &parts {
                 placed.push(self.place_body(Received::from(body))?); // 2
@@ -62,7 +63,7 @@ impl Journal {
                 self.sync_placed(last)?; // 3
             }
             let ids = placed.iter().map(|placed| placed.id).collect();
-            form(body, ids, parts, |window| Body::Linked {
+            form(self.now(), body, ids, parts, |window| Body::Linked {
                 offset: window.offset,
             })
         };
@@ -92,7 +93,14 @@ impl Journal {
         });
         let laid_out = laid_out.map_err(at("read the body"))?;
         placed.iter_mut().for_each(Placed::spoken_of);
-        let landing = self.decide(Some(laid_out), |index, tail| index.adopt_form(form, tail))?;
+        let news = News::Learn(
+            form.files()
+                .filter_map(|(id, file)| Some((id, file.answer?)))
+                .collect(),
+        );
+        let landing = self.decide(Some(laid_out), Some(news), |index, tail| {
+            index.adopt_form(form, tail)
+        })?;
         landing.land().map_err(StepError::from)?;
         placed.iter_mut().for_each(Placed::keep);
         point!("form.promised");
@@ -105,6 +113,7 @@ impl Journal {
 
 /// The form, and where in the body its parts are.
 fn form(
+    now: LogTime,
     body: &SpooledBody,
     ids: Vec<FileId>,
     parts: Vec<(Window, Draft)>,
@@ -132,7 +141,7 @@ fn form(
             .as_ref()
             .map(|first| first.subject)
             .unwrap_or_default(),
-        request: first.and_then(|first| first.request),
+        request: first.and_then(|first| Some(first.request?.answered(now))),
         parts,
     };
     (form, windows)

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::super::idempotency::Standing;
 use super::super::index::{Known, Phase, Place, Reading};
 use super::super::record::{Base, Body, Entry, Frame, Record, State};
 use super::super::wal::{Content, ReadError};
-use super::super::{Busy, JournalError, Room, Standing};
+use super::super::{Busy, JournalError, Room};
 use super::body::Source;
 use super::step::frame_of;
-use super::{Journal, at, room_of};
+use super::{Journal, at, phase_of, room_of};
 use crate::file::{FileId, FileMeta, Window};
 use crate::store::Sha256;
 
@@ -78,7 +79,7 @@ const LOOKED_AT_ONCE: usize = 4096;
 impl Kept {
     /// How far it has come.
     pub fn standing(&self) -> Standing {
-        Standing::of(self.room)
+        Standing::of(phase_of(self.room))
     }
 }
 
@@ -97,8 +98,8 @@ impl Journal {
 
     /// How far a promised file has come; one that has left is taken for committed.
     pub fn standing(&self, id: FileId) -> Standing {
-        let room = self.known(id).and_then(|known| room_of(known.phase));
-        room.map_or(Standing::Committed, Standing::of)
+        let known = self.known(id);
+        known.map_or(Standing::Committed, |known| Standing::of(known.phase))
     }
 
     /// What is known of an id here.
@@ -248,7 +249,7 @@ impl Journal {
     }
 }
 
-fn frame(content: &Content) -> Frame {
+pub(super) fn frame(content: &Content) -> Frame {
     let bodies = content.bodies.iter().map(|body| &body[..]);
     frame_of(&content.tag, &content.record, bodies)
 }

@@ -5,22 +5,37 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use super::super::Busy;
+use super::super::idempotency::{Keys, Retained};
 use super::super::index::{Index, Place, Ticket, Totals};
+use super::super::record::{Answer, Answered, LogTime};
 use super::super::wal::{AppendError, Position};
 use crate::file::FileId;
 
+/// What a frame says of keys.
+#[derive(Debug)]
+pub(super) enum News {
+    /// These entries answer requests.
+    Learn(Vec<(FileId, Answer)>),
+    /// These answers stand in it.
+    Retain(Vec<Answered>),
+}
+
 /// Shared with those who are told when no thread waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Memory {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) index: Index,
     /// Uploads that are being adopted: they count against the marks before they are decided.
     pub(super) reserved: Totals,
+    /// Which keys were answered, and where the answers are.
+    pub(super) keys: Keys,
+    /// What is true of keys when a frame is synced.
+    news: HashMap<Ticket, News>,
     /// When the store was first cleared of entries that are deleted.
     pub(super) cleared: HashMap<FileId, Instant>,
     /// How many threads wait for a change.
@@ -28,10 +43,43 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(index: Index) -> Self {
+    pub(super) fn new(index: Index, keys: Keys) -> Self {
         Self {
             index,
-            ..Self::default()
+            keys,
+            reserved: Totals::default(),
+            news: HashMap::new(),
+            cleared: HashMap::new(),
+            waiting: 0,
+        }
+    }
+
+    /// To be told while the lock is held in which the frame was queued.
+    pub(super) fn expect(&mut self, ticket: Ticket, news: Option<News>) {
+        self.news.extend(news.map(|news| (ticket, news)));
+    }
+
+    /// The first segment that is needed.
+    pub(super) fn oldest(&self) -> u64 {
+        let of_entries = self.index.oldest();
+        let of_answers = self.keys.oldest();
+        of_answers.map_or(of_entries, |oldest| oldest.min(of_entries))
+    }
+
+    fn learn(&mut self, news: News, at: Retained, bytes: u32) {
+        match news {
+            News::Learn(answers) => {
+                for (id, answer) in answers {
+                    // The answer itself tells the time.
+                    self.keys.learn(id, &answer, LogTime(0));
+                }
+            }
+            News::Retain(answers) => {
+                let count = u32::try_from(answers.len()).unwrap_or(u32::MAX).max(1);
+                for answered in &answers {
+                    self.keys.retain(answered, at, bytes / count);
+                }
+            }
         }
     }
 }
@@ -88,10 +136,17 @@ impl Memory {
         let mut state = self.lock();
         let landed = outcome.as_ref().ok().and_then(|position| {
             let place = Place::new(position.number, position.place)?;
-            Some((position.generation, place))
+            Some((position, place))
         });
+        let news = state.news.remove(&ticket);
         match landed {
-            Some((generation, place)) => state.index.synced(ticket, generation, place),
+            Some((position, place)) => {
+                let segment = position.generation;
+                state.index.synced(ticket, segment, place);
+                if let Some(news) = news {
+                    state.learn(news, Retained { segment, place }, position.bytes);
+                }
+            }
             None => state.index.failed(ticket),
         }
         self.wake(state);

@@ -1,5 +1,6 @@
 //! The journal that comes next: all records are frames in one log, and the state of an entry is the
-//! fold of its frames. It is not in use until it has all that the one in use has.
+//! fold of its frames. It is not in use until it has all that the one in use has: it lacks the levels of
+//! its marks, the sweep of the spool, and the description of a file that was promised just now.
 //!
 //! Bodies are files in `body/`, names that nginx's spool files get, or stand in the frame if they are
 //! small. Records are frames in `wal/`; no state is a directory. All that changes an entry is a *step*
@@ -26,6 +27,7 @@ mod defer;
 mod delete;
 mod evict;
 mod form;
+mod keys;
 mod layout;
 mod lookup;
 mod memory;
@@ -44,6 +46,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use super::idempotency::Claims;
 use super::index::{Known, Phase, Totals};
 use super::lock::JournalLock;
 use super::record::LogTime;
@@ -78,6 +81,8 @@ pub struct Journal {
     ids: FileIds,
     /// Of the directory of bodies.
     bodies_sync: SharedSync,
+    /// Keys of requests that are being carried out.
+    claims: Claims,
     /// When a body was last unlinked.
     unlinked: Mutex<Option<Changed>>,
     /// Segments with damage: their files are kept.

@@ -16,12 +16,13 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::super::index::{Index, Phase, Place};
+use super::super::idempotency::{Claims, Keys, Limits, Retained};
+use super::super::index::{Index, Phase, Place, Replayed};
 use super::super::lock::JournalLock;
-use super::super::record::{Base, Body, Entry, Frame, Record, RecordError};
+use super::super::record::{Base, Body, Entry, Frame, LogTime, Record, RecordError};
 use super::super::shared::SharedSync;
 use super::super::volume::{Disk, Volume, if_there};
-use super::super::wal::{Damage, Found, Refused, Report, Shape, Wal};
+use super::super::wal::{Damage, Found, Position, Refused, Report, Shape, Wal};
 use super::super::{JournalError, OpenError, Recovered, point};
 use super::begin::{check_form, names, try_link};
 use super::corrupt::move_to_corrupt;
@@ -33,9 +34,10 @@ use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
 
 /// What the log tells at a start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Replay {
     index: Index,
+    keys: Keys,
     /// Entries that were linked to bodies at some time, with how many bytes these need.
     linked: HashMap<FileId, u64>,
     /// Segments with frames that make no sense.
@@ -73,18 +75,20 @@ impl Journal {
         check_form(&layout)?; // 1
         let lock = JournalLock::take(&layout.lock())?; // 2
         point!("open.locked");
-        let mut replay = Replay::default();
+        let mut replay = Replay::new(&limits);
         let volume = Volume::new(disk, &layout.wal());
         let (wal, report) = Wal::open(volume, shape, &mut |found| replay.take(found))?; // 3 and 4
         point!("open.log-read");
         let is_sound = replay.is_sound(&report);
         let Replay {
             index,
+            mut keys,
             linked,
             mut strange,
         } = replay;
         strange.extend(report.damages.iter().filter_map(generation_of));
-        let state = State::new(index);
+        keys.forget_lost(|id| index.get(id).is_some());
+        let state = State::new(index, keys);
         let journal = Self {
             wal,
             memory: Arc::new(Memory::new(state)),
@@ -93,6 +97,7 @@ impl Journal {
             layout,
             bodies_sync: SharedSync::default(),
             unlinked: Mutex::default(),
+            claims: Claims::default(),
             damaged: strange,
             _lock: lock,
         };
@@ -180,6 +185,18 @@ impl Journal {
 }
 
 impl Replay {
+    fn new(limits: &JournalConfig) -> Self {
+        Self {
+            index: Index::default(),
+            keys: Keys::new(Limits {
+                lifetime: limits.answer_lifetime,
+                files: limits.max_answers,
+            }),
+            linked: HashMap::new(),
+            strange: BTreeSet::new(),
+        }
+    }
+
     fn take(&mut self, found: &Found<'_>) -> Result<(), Refused> {
         let refuse = |text: String| Err(Refused(text));
         let position = found.position;
@@ -188,7 +205,10 @@ impl Replay {
             return refuse(format!("{position:?} is no place of a frame"));
         };
         match self.index.replay(&frame, position.generation, place) {
-            Ok(_) => self.note_bodies(&frame),
+            Ok(replayed) => {
+                self.note_answers(replayed, &position, place);
+                self.note_bodies(&frame);
+            }
             Err(err @ RecordError::Unknown { .. }) => {
                 return refuse(format!("segment {}: {err}", position.generation));
             }
@@ -198,6 +218,22 @@ impl Replay {
             }
         }
         Ok(())
+    }
+
+    fn note_answers(&mut self, replayed: Replayed, position: &Position, place: Place) {
+        match replayed {
+            Replayed::Entry(answers) => {
+                for (id, answer) in answers {
+                    self.keys.learn(id, &answer, LogTime(0));
+                }
+            }
+            Replayed::Answers(answers) => {
+                let segment = position.generation;
+                let at = Retained { segment, place };
+                self.keys.replay(&answers, at, position.bytes, LogTime(0));
+            }
+            Replayed::Passed => {}
+        }
     }
 
     /// An inline body needs no file: that is known without reading the record again.

@@ -14,6 +14,7 @@ use super::super::record::Frame;
 use super::super::wal::{self, AppendError};
 use super::super::{AdoptError, JournalError};
 use super::Journal;
+use super::memory::News;
 use crate::file::FileId;
 
 /// A frame as it will stand on disk: laid out, and its bodies hashed, before the index is locked.
@@ -118,6 +119,7 @@ impl Journal {
     pub(super) fn decide(
         &self,
         laid_out: Option<LaidOut>,
+        news: Option<News>,
         mut decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
     ) -> Result<Landing<'_>, StepError> {
         let mut tail = Tail {
@@ -129,7 +131,11 @@ impl Journal {
         loop {
             match self.try_to(&mut decide, &mut state.index, &mut tail) {
                 Err(StepError::Refused(Refused::Wait(_))) => state = self.memory.wait(state),
-                decided => return decided,
+                Ok(landing) => {
+                    state.expect(landing.ticket, news);
+                    return Ok(landing);
+                }
+                refused @ Err(_) => return refused,
             }
         }
     }
@@ -198,7 +204,7 @@ impl Journal {
         &self,
         decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
     ) -> Result<(), StepError> {
-        Ok(self.decide(None, decide)?.land()?)
+        Ok(self.decide(None, None, decide)?.land()?)
     }
 }
 

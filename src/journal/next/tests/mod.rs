@@ -2,6 +2,7 @@
 
 mod adoption;
 mod cuts;
+mod keys;
 mod log;
 mod races;
 mod random;
