@@ -1,10 +1,12 @@
 //! How far each limit is at which uploads are refused: for status and metrics.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::{fs, io};
 
 use super::volume::if_there;
 use super::{Free, Journal};
+use crate::config::JournalConfig;
 
 /// What `st_blocks` counts in (stat(2)).
 const BLOCK_BYTES: u64 = 512;
@@ -60,14 +62,7 @@ impl Journal {
     /// How far each mark is, with what is free on the disk.
     pub fn levels(&self, free: Free) -> [Level; 4] {
         let backlog = self.index().backlog();
-        let limits = &self.limits;
-        let level = |mark, now, limit| Level { mark, now, limit };
-        [
-            level(Mark::FreeBytes, free.bytes, limits.min_free_bytes),
-            level(Mark::FreeInodes, free.inodes, limits.min_free_inodes),
-            level(Mark::PendingBytes, backlog.all_bytes(), limits.max_bytes),
-            level(Mark::PendingEntries, backlog.entries, limits.max_entries),
-        ]
+        levels(&self.limits, free, backlog.all_bytes(), backlog.entries)
     }
 
     /// Percent of the room for pending entries that are taken: at 100 uploads are refused. Room ends at
@@ -83,21 +78,42 @@ impl Journal {
     /// # Errors
     /// When the spool cannot be read.
     pub fn spooled_bytes(&self) -> io::Result<u64> {
-        let mut bytes = 0_u64;
-        for found in fs::read_dir(self.layout.spool())? {
-            // nginx may have been quicker.
-            if let Some(file) = if_there(found?.metadata())?
-                && file.is_file()
-                && file.nlink() == 1
-            {
-                bytes = bytes.saturating_add(file.blocks().saturating_mul(BLOCK_BYTES));
-            }
-        }
-        Ok(bytes)
+        spooled_bytes(&self.layout.spool())
     }
 }
 
-fn fullness([bytes, inodes, pending_bytes, pending_entries]: [Level; 4]) -> u32 {
+/// How far each mark is, with what is free on the disk and what is pending.
+pub(super) fn levels(
+    limits: &JournalConfig,
+    free: Free,
+    pending_bytes: u64,
+    pending_entries: u64,
+) -> [Level; 4] {
+    let level = |mark, now, limit| Level { mark, now, limit };
+    [
+        level(Mark::FreeBytes, free.bytes, limits.min_free_bytes),
+        level(Mark::FreeInodes, free.inodes, limits.min_free_inodes),
+        level(Mark::PendingBytes, pending_bytes, limits.max_bytes),
+        level(Mark::PendingEntries, pending_entries, limits.max_entries),
+    ]
+}
+
+/// Bytes on the disk of the files in nginx's spool that have no other name.
+pub(super) fn spooled_bytes(spool: &Path) -> io::Result<u64> {
+    let mut bytes = 0_u64;
+    for found in fs::read_dir(spool)? {
+        // nginx may have been quicker.
+        if let Some(file) = if_there(found?.metadata())?
+            && file.is_file()
+            && file.nlink() == 1
+        {
+            bytes = bytes.saturating_add(file.blocks().saturating_mul(BLOCK_BYTES));
+        }
+    }
+    Ok(bytes)
+}
+
+pub(super) fn fullness([bytes, inodes, pending_bytes, pending_entries]: [Level; 4]) -> u32 {
     let percent = |pending: Level, disk: Level| {
         let left = disk.now.saturating_sub(disk.limit);
         let room = pending.limit.min(pending.now.saturating_add(left));

@@ -38,6 +38,7 @@ mod lock;
 mod log;
 mod moves;
 pub mod next;
+mod orphans;
 pub mod point;
 mod read;
 pub mod record;

@@ -1,6 +1,5 @@
 //! The journal that comes next: all records are frames in one log, and the state of an entry is the
-//! fold of its frames. It is not in use until it has all that the one in use has: it lacks the levels of
-//! its marks, the sweep of the spool, and the description of a file that was promised just now.
+//! fold of its frames. It is not in use until the rest of the program speaks to it.
 //!
 //! Bodies are files in `body/`, names that nginx's spool files get, or stand in the frame if they are
 //! small. Records are frames in `wal/`; no state is a directory. All that changes an entry is a *step*
@@ -29,6 +28,7 @@ mod evict;
 mod form;
 mod keys;
 mod layout;
+mod levels;
 mod lookup;
 mod memory;
 mod place;

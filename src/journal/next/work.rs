@@ -1,10 +1,15 @@
-//! What there is to do about entries, for the committer.
+//! What there is to do about entries: for the committer, and for those who wait for a promise.
+
+use bytes::Bytes;
 
 use super::super::JournalError;
 use super::super::index::{Known, Phase, Refused};
 use super::super::record::{Entry, File};
-use super::Journal;
+use super::adopt::Adopted;
 use super::body::OpenBody;
+use super::lookup::Kept;
+use super::{Journal, room_of};
+
 use crate::file::{FileId, UnixMillis};
 use crate::store::Promised;
 
@@ -28,6 +33,27 @@ pub enum Work {
 }
 
 impl Journal {
+    /// What a download needs of an entry that was promised just now, without a look at the disk; `None`
+    /// if the disk has more of it. `is_whole_body` says that it is all of what nginx handed over, and
+    /// `content` are its bytes, if they are at hand.
+    pub fn kept(
+        &self,
+        adopted: &Adopted,
+        is_whole_body: bool,
+        content: Option<Bytes>,
+    ) -> Option<Kept> {
+        let room = room_of(self.known(adopted.id)?.phase)?;
+        let is_in_file = !self.is_small(adopted.meta.length);
+        (is_in_file || content.is_some()).then(|| Kept {
+            id: adopted.id,
+            meta: adopted.meta.clone(),
+            room,
+            sha256: None,
+            is_whole_file: is_in_file && is_whole_body,
+            content,
+        })
+    }
+
     /// Everything the committer has to do, with the time at which it is due.
     pub fn work(&self) -> Vec<(FileId, UnixMillis)> {
         let mut work = Vec::new();

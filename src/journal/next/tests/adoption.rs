@@ -185,6 +185,9 @@ fn a_file_is_looked_at_read_and_committed_with_the_digest_that_was_checked() {
             panic!("{id} is not here");
         };
         assert_eq!(&kept.meta, adopted.meta());
+        let at_hand = journal.kept(&adopted, true, kept.content.clone()).unwrap();
+        assert_eq!(format!("{at_hand:?}"), format!("{kept:?}"));
+        assert_eq!(journal.kept(&adopted, true, None).is_some(), body == LARGE);
         assert_eq!((kept.room, kept.sha256), (Room::Incoming, None));
         assert_eq!(kept.is_whole_file, body == LARGE);
         assert_eq!(kept.content.is_some(), body == SMALL);
@@ -264,4 +267,21 @@ fn one_who_waits_on_no_thread_is_told_when_it_is_a_promise() {
     assert!(matches!(soon(b"six"), Err(AdoptError::Poisoned(_))));
     assert_eq!(room(&journal, ids[0]), Some(Room::Incoming));
     assert_eq!(content(&journal, ids[0]).unwrap().len(), 3);
+}
+
+#[test]
+fn levels_and_the_spool_are_told() {
+    let mut scratch = Scratch::new();
+    scratch.limits.spool_orphan = std::time::Duration::ZERO;
+    let journal = scratch.journal();
+    for _ in 0..100 {
+        scratch.adopt(&journal, SMALL);
+    }
+    let free = journal.free().unwrap();
+    let [.., bytes, entries] = journal.levels(free).map(|level| (level.now, level.limit));
+    assert_eq!((bytes, entries), ((500, 100_000), (100, 200)));
+    assert_eq!(journal.fullness_percent(), 50);
+    assert!(journal.spooled_bytes().unwrap() > 0);
+    assert_eq!(journal.remove_spool_orphans().unwrap(), 1);
+    assert_eq!(journal.spooled_bytes().unwrap(), 0);
 }
