@@ -91,7 +91,8 @@ impl Journal {
         // Also its own, if it is being evicted since a moment ago.
         self.finish_notes(id)?;
         point!("delete.settled-kept");
-        self.remove_settled(&[id])?;
+        let rooms = self.index().moved_through(id);
+        self.remove_settled(&[(id, rooms)])?;
         self.index().remove(id);
         Ok(Deletion::Settled)
     }
@@ -100,33 +101,37 @@ impl Journal {
     /// start would find it as long as its files are not removed for good.
     fn finish_eviction(&self, id: FileId) -> Result<(), JournalError> {
         self.finish_notes(id)?;
-        let is_being_evicted = self.index().evicted.contains(&id);
-        if is_being_evicted {
-            self.remove_settled(&[id])?;
+        let evicted = self.index().evicted.get(&id).cloned();
+        if let Some(rooms) = evicted {
+            self.remove_settled(&[(id, rooms)])?;
             self.index().evicted.remove(&id);
         }
         Ok(())
     }
 
-    /// Removes the files of settled entries, for good.
+    /// Removes the files of settled entries, for good; each is given with the rooms of its moves that are
+    /// not finished.
     ///
     /// 1. What failed moves have left in other rooms goes: without its body it would look like a broken
     ///    promise.
     /// 2. All rooms are fsynced: nothing of that comes back, and no move into `settled` is undone.
     /// 3. Bodies and records are unlinked.
     /// 4. `settled` is fsynced: the files are not served again, whatever is deleted from the store.
-    pub(super) fn remove_settled(&self, ids: &[FileId]) -> Result<(), JournalError> {
-        let Some(&first) = ids.first() else {
+    pub(super) fn remove_settled(
+        &self,
+        entries: &[(FileId, Vec<Room>)],
+    ) -> Result<(), JournalError> {
+        let Some(&(first, _)) = entries.first() else {
             return Ok(());
         };
-        for &id in ids {
-            for room in Room::ALL.into_iter().filter(|&room| room != Room::Settled) {
-                self.unlink(id, &self.layout.record(room, id))?; // 1
+        for (id, rooms) in entries {
+            for &room in rooms.iter().filter(|&&room| room != Room::Settled) {
+                self.unlink(*id, &self.layout.record(room, *id))?; // 1
             }
         }
         self.sync_settled(first)?; // 2
         point!("leave.moves-fsynced");
-        for &id in ids {
+        for &(id, _) in entries {
             self.unlink_entry(Room::Settled, id)?; // 3
             point!("leave.entry-unlinked");
         }

@@ -109,8 +109,9 @@ pub(super) struct Index {
     /// Entries with a move that a power cut may undo.
     unfinished: HashMap<FileId, Unfinished>,
     moves: u64,
-    /// Taken out to be evicted, with files that are not removed for good yet.
-    pub(super) evicted: BTreeSet<FileId>,
+    /// Taken out to be evicted, with files that are not removed for good yet, and the rooms where
+    /// moves that failed may have left records.
+    pub(super) evicted: BTreeMap<FileId, Vec<Room>>,
     /// Settled entries that have left, with where their records are until they are kept as answers.
     pub(super) leaving: BTreeMap<FileId, Place>,
     /// When the store was first cleared of entries that are deleted.
@@ -173,6 +174,12 @@ impl Index {
     pub(super) fn unfinished(&self, id: FileId) -> Option<(Room, Unfinished)> {
         let unfinished = self.unfinished.get(&id)?;
         Some((self.get(id)?.room, unfinished.clone()))
+    }
+
+    /// The rooms of the moves of an entry that are not finished.
+    pub(super) fn moved_through(&self, id: FileId) -> Vec<Room> {
+        let unfinished = self.unfinished.get(&id);
+        unfinished.map_or_else(Vec::new, |moved| moved.rooms.clone())
     }
 
     /// No power cut undoes the moves of an entry up to this one.
@@ -300,7 +307,10 @@ impl Index {
 
     /// Takes out the entries that were settled first, as long as `is_due` says so of their time
     /// and of the bytes that all settled bodies have. Returns all whose files are to be removed.
-    pub(super) fn evict(&mut self, is_due: impl Fn(Instant, Totals) -> bool) -> Vec<FileId> {
+    pub(super) fn evict(
+        &mut self,
+        is_due: impl Fn(Instant, Totals) -> bool,
+    ) -> Vec<(FileId, Vec<Room>)> {
         while let Some(&(since, id)) = self.settled.front() {
             let is_here = self.get(id).is_some_and(|slot| slot.room == Room::Settled);
             if is_here && !is_due(since, self.totals(Room::Settled)) {
@@ -308,10 +318,14 @@ impl Index {
             }
             self.settled.pop_front();
             if is_here {
+                let rooms = self.moved_through(id);
                 self.leave(id);
-                self.evicted.insert(id);
+                self.evicted.insert(id, rooms);
             }
         }
-        self.evicted.iter().copied().collect()
+        self.evicted
+            .iter()
+            .map(|(&id, rooms)| (id, rooms.clone()))
+            .collect()
     }
 }

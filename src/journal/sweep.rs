@@ -34,10 +34,10 @@ impl Journal {
         let kept = kept.and_then(|()| self.keep_leaving());
         // What cannot be kept stays; all others make room for it.
         let leaving = |id: &FileId| self.index().leaving.contains_key(id);
-        evicted.retain(|id| !leaving(id));
+        evicted.retain(|(id, _)| !leaving(id));
         self.remove_settled(&evicted)?;
         let mut index = self.index();
-        for id in &evicted {
+        for (id, _) in &evicted {
             // Not before: whoever deletes one until then removes its files, too.
             index.evicted.remove(id);
         }
