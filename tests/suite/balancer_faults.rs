@@ -91,7 +91,7 @@ fn strike(cluster: &mut Cluster, disk: Option<&SmallDisk>, uploads: &Uploads<'_>
         admin(&cluster.nodes[0], "DELETE");
     }
     if let Some(disk) = disk {
-        disk.leave_bytes(28 << 20);
+        disk.leave_bytes(60 << 20);
         uploads.go_on(GO_ON);
         disk.give_back();
     }
@@ -128,10 +128,10 @@ fn strike(cluster: &mut Cluster, disk: Option<&SmallDisk>, uploads: &Uploads<'_>
 #[test]
 fn three_hundred_uploads_arrive_once_while_nodes_drain_fill_up_restart_freeze_and_die() {
     let builder = Builder::default()
-        .set("min_free_bytes", 32 << 20)
+        .set("min_free_bytes", 64 << 20)
         .set("min_free_inodes", 0);
     let mut cluster = Cluster::start_without_mongodb(3, &builder);
-    let room = "size=160m";
+    let room = "size=256m";
     let disk = SmallDisk::below(&mut cluster.nodes[2], "a full disk of a node", room);
     cluster.nodes[1].stop_sidecar();
     cluster.nodes[1].keep_socket_open();
