@@ -149,6 +149,10 @@ fn kill_in_every_gap(kind: Kind) {
                 strace.detach();
                 left_alone += 1;
             }
+            // Files that have left the journal are read from there.
+            wait_until("MongoDB is seen", || {
+                site.client().get("/readyz").status == 200
+            });
             ledger.assert_readable(&site.client());
             site.wait_until_committed();
             if left_alone == 2 {
