@@ -35,7 +35,7 @@ const IDS: usize = 4096;
 /// The state of a file in the bucket, as an attempt finds it.
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
-    /// What its document says, if there is one.
+    /// The words of its document, if there is one.
     pub(super) file: Option<Evidence>,
     /// The numbers of its chunks.
     pub(super) numbers: Numbers,
@@ -57,7 +57,7 @@ impl Earlier {
         began.unwrap_or_else(Began::now)
     }
 
-    /// The size of this file's chunks. What is there was perhaps written when `usual` was another.
+    /// The size of this file's chunks. An earlier attempt perhaps wrote when `usual` was another.
     pub(super) fn chunk_size(&self, length: u64, usual: u32) -> u32 {
         if let Some(file) = self.file.filter(|file| file.chunk_size_bytes > 0) {
             return file.chunk_size_bytes;

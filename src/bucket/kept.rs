@@ -1,4 +1,4 @@
-//! What a batch is kept in: memory, or a file without a name.
+//! The place of a batch: memory, or a file without a name.
 //!
 //! nginx asks for a file slice by slice, each when a client has had the one before. A chunk of another
 //! driver's may be as long as eight slices, and memory has room for two such chunks: with more readers

@@ -68,7 +68,7 @@ impl Bucket {
     ) -> Result<Vec<Bytes>, StoreError> {
         let bytes = batches.iter().map(|batch| batch.bytes_to_read(&window));
         let bytes = u32::try_from(bytes.sum::<u64>()).unwrap_or(u32::MAX);
-        // Who holds some in memory does not wait for more: see `Batches::reserve`.
+        // A reader that holds some in memory does not wait for more: see `Batches::reserve`.
         let may_wait = bytes > 0 && batches.iter().all(|batch| batch.is_on_disk());
         let room = if may_wait {
             let bytes = bytes.min(self.batches.most);

@@ -48,7 +48,7 @@ impl Committer {
                 }
             }
             Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => Outcome::Outage(err),
-            // Deleted meanwhile: its body is read no further. What was written of it goes.
+            // Deleted meanwhile: its body is read no further, and all that was written of it goes.
             Err(err) if self.journal.is_deleted(id) => {
                 if !matches!(err, StoreError::Body(_)) {
                     self.tally.count_failure();

@@ -43,7 +43,7 @@ impl Body for OpenBody {
         if end.is_none_or(|end| end > self.window.length) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        // What is read at once is as well written as not, and erased.
+        // A body that is read at once is as well written as not, and erased.
         if offset > 0 && self.is_deleted() {
             return Err(io::Error::other("the file was deleted meanwhile"));
         }

@@ -142,7 +142,7 @@ impl Journal {
         }
     }
 
-    /// What a download needs of an entry that was promised just now, without a look at the disk; `None`
+    /// The part of an entry that a download needs, when it was promised just now, without a look at the disk; `None`
     /// if the disk has more of it. `is_whole_body` says that it is all of what nginx handed over, and
     /// `content` are its bytes, if they are at hand.
     pub fn kept(

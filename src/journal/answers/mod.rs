@@ -86,7 +86,7 @@ pub enum Standing {
     Deleted,
 }
 
-/// What becomes of a request that has a key.
+/// The fate of a request that has a key.
 #[derive(Debug)]
 pub enum Turn {
     /// It comes for the first time: carry it out while this lives.

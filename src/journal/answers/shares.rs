@@ -1,4 +1,4 @@
-//! Whose answers are remembered: how many of each sender, and which of all is to go first.
+//! The senders whose answers are remembered: how many of each, and which of all is to go first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::Sha256;
 
-/// What becomes of a request that has a key.
+/// The fate of a request that has a key.
 #[derive(Debug)]
 pub enum Claim<T> {
     /// It comes for the first time: carry it out while this lives.

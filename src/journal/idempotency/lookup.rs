@@ -1,4 +1,4 @@
-//! What a key was answered with.
+//! The answers that keys were given.
 
 use super::Keys;
 use crate::file::FileId;

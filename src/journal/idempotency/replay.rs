@@ -1,4 +1,4 @@
-//! What a start learns of keys from the log.
+//! Keys as a start learns them from the log.
 
 use super::{Keys, Retained};
 use crate::file::FileId;

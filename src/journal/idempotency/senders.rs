@@ -1,4 +1,4 @@
-//! Whose answers are remembered: how many files each sender has, and which answer of all is to go first.
+//! The senders whose answers are remembered: how many files each has, and which answer of all is to go first.
 
 use std::cmp::Reverse;
 

@@ -6,7 +6,7 @@ use crate::journal::index::order::Ranked;
 use crate::journal::index::table::{Chained, NONE};
 use crate::journal::record::{Answer, LogTime, PartOf, Subject};
 
-/// What a key is found by: 128 bits that a secret of this process makes of it.
+/// The mark that a key is found by: 128 bits that a secret of this process makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tag([u8; 16]);
 

@@ -33,7 +33,7 @@ pub struct Listing {
 #[derive(Debug, Default)]
 pub struct OldestLook(Option<(u64, Listing)>);
 
-/// What is known of the oldest promised entry without a look.
+/// The oldest promised entry, as far as it is known without a look.
 #[derive(Debug, Default)]
 pub(super) struct Oldest {
     /// No promised entry has a lesser id. (If this is one, it is the oldest.)

@@ -1,4 +1,4 @@
-//! What is wrong with a journal.
+//! The damage of a journal.
 
 use std::fmt;
 

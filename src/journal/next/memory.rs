@@ -1,4 +1,4 @@
-//! What memory knows, behind one lock, and those who wait for a change of it.
+//! The memory of the journal, behind one lock, and those who wait for a change of it.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};

@@ -1,4 +1,4 @@
-//! What a start finds, and what becomes of it.
+//! The findings of a start, and their fate.
 //!
 //! | found | left by a cut | becomes |
 //! |---|---|---|

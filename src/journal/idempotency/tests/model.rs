@@ -1,4 +1,4 @@
-//! What keys are, in a few lines without any order: each question looks through a list.
+//! The meaning of keys, in a few lines without any order: each question looks through a list.
 
 use crate::file::FileId;
 use crate::journal::idempotency::{Limits, Retained};
