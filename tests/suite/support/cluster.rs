@@ -131,9 +131,12 @@ impl Site {
     }
 
     fn signal_all(&self, signal: Signal) {
-        let ids = self.nginx_workers().into_iter().chain([self.sidecar_id()]);
-        for id in ids {
-            super::signal(id, signal);
+        for id in self.nginx_workers() {
+            // One that a reload has replaced ends when it has nothing left to do.
+            if let Err(err) = super::process::try_signal(id, signal) {
+                assert!(!super::is_alive(id), "{err}");
+            }
         }
+        super::signal(self.sidecar_id(), signal);
     }
 }

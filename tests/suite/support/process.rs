@@ -106,19 +106,31 @@ pub(crate) fn finish(command: &mut Command) -> Output {
 /// Sends a signal to a process. After a STOP it stands still: a busy machine takes its time to stop each of
 /// the threads.
 pub(crate) fn signal(id: u32, signal: Signal) {
+    try_signal(id, signal).expect("a process");
+}
+
+/// The same to a process that may end by itself in this moment.
+///
+/// # Errors
+/// When it has ended.
+pub(super) fn try_signal(id: u32, signal: Signal) -> io::Result<()> {
     let process = i32::try_from(id).ok().and_then(Pid::from_raw);
-    kill_process(process.expect("a process id"), signal).expect("a process");
+    kill_process(process.expect("a process id"), signal)?;
     if signal != Signal::STOP {
-        return;
+        return Ok(());
     }
     let is_stopped = |thread: std::fs::DirEntry| {
         let stat = std::fs::read_to_string(thread.path().join("stat"));
         stat.is_ok_and(|stat| state(&stat) == Some('T'))
     };
     eventually("all threads of a process have stopped", || {
+        if !is_alive(id) {
+            return Some(());
+        }
         let threads = std::fs::read_dir(format!("/proc/{id}/task")).ok()?;
         threads.flatten().all(is_stopped).then_some(())
     });
+    Ok(())
 }
 
 /// The state of a process or a thread, as its `stat` has it (proc(5)).
