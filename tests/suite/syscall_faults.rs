@@ -20,6 +20,8 @@ const MANY: u32 = 80;
 pub(crate) struct Strace {
     process: Process,
     output: PathBuf,
+    /// The id of its process.
+    sidecar: u32,
 }
 
 impl Strace {
@@ -36,7 +38,11 @@ impl Strace {
                 .stderr(Stdio::null()),
         );
         wait_until("strace has all threads", || is_traced(id));
-        Self { process, output }
+        Self {
+            process,
+            output,
+            sidecar: id,
+        }
     }
 
     /// Ends it after it has killed the sidecar. Asked to let go of the dead, it may wait for ever.
@@ -44,9 +50,14 @@ impl Strace {
         self.process.end_by(Signal::KILL);
     }
 
-    /// Has it let go of the sidecar; whether it has tampered with anything.
+    /// Has it let go of the sidecar; whether it has tampered with anything. It may kill the sidecar in
+    /// this very moment, and lets go of nothing then.
     pub(crate) fn detach(mut self) -> bool {
-        self.process.end_by(Signal::TERM);
+        self.process.signal(Signal::TERM);
+        wait_until("strace lets go", || {
+            !self.process.is_running() || !is_alive(self.sidecar)
+        });
+        self.process.end_by(Signal::KILL);
         let output = std::fs::read_to_string(&self.output).unwrap();
         output.contains("(INJECTED)")
     }
@@ -139,15 +150,17 @@ fn kill_in_every_gap(kind: Kind) {
                 });
                 mongo.heal();
             }
-            let is_dead = !is_alive(site.sidecar_id());
-            if is_dead {
+            if is_alive(site.sidecar_id()) {
+                strace.detach();
+            } else {
                 strace.end();
+            }
+            if is_alive(site.sidecar_id()) {
+                left_alone += 1;
+            } else {
                 kills += 1;
                 site.kill_sidecar();
                 site.start_sidecar();
-            } else {
-                strace.detach();
-                left_alone += 1;
             }
             // Files that have left the journal are read from there.
             wait_until("MongoDB is seen", || {
