@@ -34,9 +34,7 @@ impl Journal {
         let barrier = "No journal of the first form may begin here.\n";
         for (path, text) in [(layout.barrier(), barrier), (layout.marker(), &text)] {
             if !path.exists() {
-                let file = disk.create(&path, text.as_bytes());
-                let file = file.map_err(OpenError::at(&path))?;
-                disk.sync_file(&file).map_err(OpenError::at(&path))?;
+                write_whole(disk, &path, text).map_err(OpenError::at(&path))?;
             }
         }
         disk.sync_directory(layout.journal())
@@ -56,6 +54,16 @@ impl Journal {
         }
         try_link(&layout, disk)
     }
+}
+
+/// Writes a file under another name first: a marker that was written half would tell of a form that
+/// nobody knows.
+fn write_whole(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    if_there(disk.unlink(&unfinished))?;
+    let file = disk.create(&unfinished, text.as_bytes())?;
+    disk.sync_file(&file)?;
+    disk.rename(&unfinished, path)
 }
 
 /// The marker is there and tells the form that this program reads.
