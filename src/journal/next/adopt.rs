@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use super::super::idempotency::{Fingerprint, Standing};
 use super::super::index::Totals;
 use super::super::record::{Answer, Body, Entry, File, Frame, LogTime, PartOf, State, Subject};
+use super::super::volume::Poisoned;
 use super::super::{AdoptError, point};
 use super::Journal;
 use super::memory::News;
@@ -212,11 +213,15 @@ impl Journal {
     }
 }
 
-/// Names the step of an I/O error, and tells a full disk from a broken one.
+/// Names the step of an I/O error, and tells a full disk and an fsync that failed earlier from a disk
+/// that is broken just now.
 pub(super) fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
     move |source| {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        if full.contains(&source.kind()) {
+        let cause = source.get_ref();
+        if let Some(Poisoned(reason)) = cause.and_then(|cause| cause.downcast_ref()) {
+            AdoptError::Poisoned(reason.clone())
+        } else if full.contains(&source.kind()) {
             AdoptError::NoSpace(source)
         } else {
             AdoptError::Disk { step, source }
