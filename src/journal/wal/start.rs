@@ -94,6 +94,7 @@ impl Wal {
         let segments = files.segments(&judged.living);
         let mut writer = Writer {
             active: None,
+            begun: None,
             end,
             generation: newest.map_or(0, |newest| newest.head.seal.generation),
             number: judged.number,

@@ -1,5 +1,6 @@
 //! Writing groups at the end of the log, and beginning segments.
 
+use std::fs::File;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -22,6 +23,9 @@ static ZEROS: &[u8] = &[0; BLOCK];
 pub(super) struct Writer {
     /// The segment that is written to. None before the first, and when the next has to begin.
     pub(super) active: Option<Arc<Segment>>,
+    /// The file in which the next segment may have begun without success: no other may have the same
+    /// generation.
+    pub(super) begun: Option<(u32, File)>,
     /// The end of the newest segment.
     pub(super) end: End,
     /// Of the newest segment.
@@ -142,7 +146,6 @@ impl Wal {
 
     /// Begins a segment in a file of zeros. Both heads are synced before there is a group.
     fn begin_segment(&self, writer: &mut Writer) -> io::Result<Arc<Segment>> {
-        let (number, file) = self.blank_file()?;
         let generation = writer.generation + 1;
         let mut salt = [0; 16];
         getrandom(&mut salt, GetRandomFlags::empty())?;
@@ -151,11 +154,15 @@ impl Wal {
             bytes: self.shape.segment_bytes,
             before: writer.end,
         };
-        let written = self.volume.write(&file, &[&head.encode()], 0);
-        if let Err(err) = written.and_then(|()| self.volume.sync(&file)) {
-            lock(&self.spares).files.push((number, file));
-            return Err(err);
-        }
+        let begun = match writer.begun.take() {
+            None => self.blank_file()?,
+            Some(begun) => begun,
+        };
+        let (_, file) = writer.begun.insert(begun);
+        self.volume.write(file, &[&head.encode()], 0)?;
+        self.volume.sync(file)?;
+        let begun = writer.begun.take();
+        let (number, file) = begun.ok_or(io::ErrorKind::NotFound)?;
         let segment = Arc::new(Segment {
             number,
             file,
