@@ -68,8 +68,12 @@ impl Drop for Placed<'_> {
         let goes = match self.fate {
             Fate::Goes => true,
             // A frame without its body must not be found: what is written where it was comes first.
-            // If that fails, the body stays, and the next start removes it.
-            Fate::GoesWhenOvertaken => self.journal.wal.trim(0).is_ok(),
+            // If that fails, the body stays, and the next start removes it. Where a panic came behind the
+            // promise, the entry is there.
+            Fate::GoesWhenOvertaken => {
+                let journal = self.journal;
+                journal.known(self.id).is_none() && journal.wal.trim(0).is_ok()
+            }
             Fate::Stays => false,
         };
         if goes {
