@@ -234,7 +234,7 @@ impl Wal {
 
     /// How many frames wait for a group.
     #[cfg(test)]
-    pub(super) fn queued(&self) -> usize {
+    pub(in crate::journal) fn queued(&self) -> usize {
         let queue = lock(&self.queue);
         queue.groups.iter().map(|group| group.frames.len()).sum()
     }

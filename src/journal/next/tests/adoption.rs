@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use super::scratch::{Scratch, content, draft, room, sha256_of};
+use super::scratch::{LARGE, SMALL, Scratch, content, draft, room, sha256_of};
 use super::stage::restart;
 use crate::file::FileId;
 use crate::journal::next::{Adopted, Draft, Journal, Look, Waiter, Work};
@@ -11,11 +11,11 @@ use crate::journal::tests::unsynced::Tear;
 use crate::journal::{AdoptError, Room};
 use crate::store::Sha256;
 
-const SMALL: &[u8] = b"small";
-const LARGE: &[u8] = b"a body that does not stand in the log, as it is too long";
+/// How many ways there are to adopt.
+pub(super) const WAYS_IN: usize = 5;
 
 /// Adopts in one way; the entries with their contents.
-fn adopt(
+pub(super) fn adopt(
     scratch: &Scratch,
     journal: &Journal,
     way: usize,
@@ -37,7 +37,7 @@ fn adopt(
 }
 
 /// All that waits for a commit, in order of the ids.
-fn pending(journal: &Journal) -> Vec<FileId> {
+pub(super) fn pending(journal: &Journal) -> Vec<FileId> {
     let mut ids: Vec<_> = journal.work().into_iter().map(|(id, _)| id).collect();
     ids.sort();
     ids
@@ -45,7 +45,7 @@ fn pending(journal: &Journal) -> Vec<FileId> {
 
 #[test]
 fn a_cut_at_any_moment_of_an_adoption_leaves_all_of_it_or_nothing() {
-    for way in 0..5 {
+    for way in 0..WAYS_IN {
         let calls = {
             let scratch = Scratch::new();
             let journal = scratch.journal();
@@ -120,7 +120,7 @@ fn a_cut_at_any_moment_of_an_adoption_leaves_all_of_it_or_nothing() {
 
 #[test]
 fn a_call_that_fails_leaves_nothing_of_an_adoption_and_the_next_one_goes_well() {
-    for way in 0..5 {
+    for way in 0..WAYS_IN {
         for fault in Fault::ALL {
             for call in 0.. {
                 let case = format!("way {way}, {fault:?} in {call}");

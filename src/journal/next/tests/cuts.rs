@@ -6,7 +6,7 @@ use super::stage::{Entry, OPERATIONS, Operation, Stage, WAYS, restart_and_tell};
 use crate::journal::Room;
 use crate::journal::tests::unsynced::Tear;
 
-const TEARS: [Option<Tear>; 7] = [
+pub(super) const TEARS: [Option<Tear>; 7] = [
     None,
     Some(Tear::Nothing),
     Some(Tear::Half),
@@ -17,7 +17,7 @@ const TEARS: [Option<Tear>; 7] = [
 ];
 
 /// Takes away what a cut takes: nothing, if it was a kill.
-fn lose(scratch: &Scratch, tear: Option<Tear>) {
+pub(super) fn lose(scratch: &Scratch, tear: Option<Tear>) {
     scratch.disk.heal();
     if let Some(tear) = tear {
         scratch.disk.set_tear(tear);
@@ -26,7 +26,8 @@ fn lose(scratch: &Scratch, tear: Option<Tear>) {
 }
 
 impl Operation {
-    fn calls(&self, way: &str) -> usize {
+    /// How many calls to the disk it makes.
+    pub(super) fn calls(&self, way: &str) -> usize {
         let stage = Stage::new();
         let id = stage.entry(way, self.state).id;
         (self.run)(&stage.journal, id).unwrap();

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use super::scratch::{Scratch, committed, draft};
+use super::scratch::{LARGE, Scratch, committed, draft};
 use super::stage::restart;
 use crate::file::{FileId, Window};
+use crate::journal::AdoptError;
 use crate::journal::idempotency::{Claim, Fingerprint, Standing};
 use crate::journal::next::{Adopted, Draft, Journal};
 use crate::journal::record::Subject;
 use crate::store::Sha256;
 
-const LARGE: &[u8] = b"a body that does not stand in the log, as it is too long";
-
-fn request(key: u8) -> Fingerprint {
+pub(super) fn request(key: u8) -> Fingerprint {
     Fingerprint {
         key: Sha256([key; 32]),
         content: Sha256([1; 32]),
@@ -21,33 +20,41 @@ fn request(key: u8) -> Fingerprint {
 }
 
 /// Carries a request out: a file, or a form of two.
-fn carry_out(scratch: &Scratch, journal: &Journal, key: u8) -> Vec<FileId> {
-    let Claim::First(running) = journal.begin(request(key)).unwrap() else {
-        panic!("{key} was answered");
+pub(super) fn try_carry_out(
+    scratch: &Scratch,
+    journal: &Journal,
+    request: Fingerprint,
+) -> Result<Vec<FileId>, AdoptError> {
+    let Claim::First(running) = journal.begin(request).unwrap() else {
+        panic!("{request:?} was answered");
     };
-    assert!(matches!(journal.begin(request(key)), Ok(Claim::Running)));
+    assert!(matches!(journal.begin(request), Ok(Claim::Running)));
     let draft = Draft {
-        request: Some(request(key)),
+        request: Some(request),
         ..draft()
     };
+    let key = request.key.0[0];
     let is_large = key.is_multiple_of(2);
     let body = if is_large { LARGE } else { b"small" };
     let body = scratch.spooled(body);
-    let adopted = if key < 2 {
-        vec![journal.adopt(Some(&body), draft).unwrap()]
-    } else {
+    let adopted = if (2..4).contains(&key) {
         let part = |offset, length| (Window { offset, length }, draft.clone());
-        journal
-            .adopt_form(&body, vec![part(0, 2), part(2, 3)])
-            .unwrap()
+        journal.adopt_form(&body, vec![part(0, 2), part(2, 3)])?
+    } else {
+        vec![journal.adopt(Some(&body), draft)?]
     };
     drop(running);
-    adopted.iter().map(Adopted::id).collect()
+    Ok(adopted.iter().map(Adopted::id).collect())
 }
 
-const KEYS: [u8; 4] = [0, 1, 2, 3];
+fn carry_out(scratch: &Scratch, journal: &Journal, key: u8) -> Vec<FileId> {
+    try_carry_out(scratch, journal, request(key)).unwrap()
+}
 
-fn check(case: &str, journal: &Journal, key: u8, ids: &[FileId], standing: Standing) {
+/// Of a large file, a small one, a large form and a small one.
+pub(super) const KEYS: [u8; 4] = [0, 1, 2, 3];
+
+pub(super) fn check(case: &str, journal: &Journal, key: u8, ids: &[FileId], standing: Standing) {
     match journal.begin(request(key)).unwrap() {
         Claim::Answered(answer) => {
             let found: Vec<_> = answer.iter().map(Adopted::id).collect();
@@ -67,7 +74,8 @@ fn check(case: &str, journal: &Journal, key: u8, ids: &[FileId], standing: Stand
     assert!(matches!(journal.begin(other), Ok(Claim::Other)), "{case}");
 }
 
-fn again(case: &str, scratch: &Scratch, journal: Journal) -> Journal {
+/// What survives a power cut.
+pub(super) fn again(case: &str, scratch: &Scratch, journal: Journal) -> Journal {
     drop(journal);
     scratch.cut_power();
     restart(case, scratch)

@@ -4,15 +4,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::races::waits;
-use super::scratch::{Scratch, committed, content, room};
+use super::scratch::{LARGE, Scratch, committed, content, room};
 use super::stage::{Entry, Stage, check, restart};
 use crate::file::FileId;
 use crate::journal::next::{Deletion, Journal};
 use crate::journal::tests::disk::Fault;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::{AdoptError, Room};
-
-const LARGE: &[u8] = b"a body that does not stand in the log, as it is too long";
 
 /// Files come, are committed and leave, so many times.
 fn churn(scratch: &Scratch, journal: &Journal, times: usize) {

@@ -2,18 +2,16 @@
 
 use std::thread;
 
-use super::scratch::{Scratch, committed, content, room};
+use super::scratch::{LARGE, Scratch, committed, content, room};
 use super::stage::restart;
 use crate::file::FileId;
 use crate::journal::Room;
 use crate::journal::next::{Deletion, Journal, Settling, Work};
 
-const BODY: &[u8] = b"a body that does not stand in the log, as it is too long";
-
 fn settled(scratch: &mut Scratch) -> (Journal, FileId) {
     scratch.limits.settled_grace = std::time::Duration::ZERO;
     let journal = scratch.journal();
-    let id = scratch.adopt(&journal, BODY);
+    let id = scratch.adopt(&journal, LARGE);
     journal.settle(&committed(id)).unwrap();
     scratch.disk.heal();
     (journal, id)
@@ -86,7 +84,7 @@ fn an_eviction_that_fails_lets_the_delete_go_on() {
 fn a_second_delete_is_told_when_the_first_one_is_durable() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    let id = scratch.adopt(&journal, BODY);
+    let id = scratch.adopt(&journal, LARGE);
     scratch.disk.pause_at(1); // the fdatasync
     thread::scope(|scope| {
         let first = scope.spawn(|| journal.delete(id));
@@ -113,13 +111,13 @@ fn a_second_delete_is_told_when_the_first_one_is_durable() {
 fn a_second_delete_goes_on_when_the_first_one_fails() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    let id = scratch.adopt(&journal, BODY);
+    let id = scratch.adopt(&journal, LARGE);
     scratch
         .disk
         .fail_once(0, crate::journal::tests::disk::Fault::Full);
     journal.delete(id).unwrap_err();
     assert_eq!(room(&journal, id), Some(Room::Incoming));
-    assert_eq!(content(&journal, id).unwrap(), BODY);
+    assert_eq!(content(&journal, id).unwrap(), LARGE);
     assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
 }
 
@@ -127,7 +125,7 @@ fn a_second_delete_goes_on_when_the_first_one_fails() {
 fn a_commit_does_not_begin_while_a_tombstone_is_under_way_that_says_none_had() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    let id = scratch.adopt(&journal, BODY);
+    let id = scratch.adopt(&journal, LARGE);
     scratch.disk.pause_at(1);
     thread::scope(|scope| {
         let deleting = scope.spawn(|| journal.delete(id));
@@ -149,7 +147,7 @@ fn a_commit_does_not_begin_while_a_tombstone_is_under_way_that_says_none_had() {
 fn what_was_deleted_while_it_was_committed_is_told_to_the_committer() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    let [deleted, settled] = [(); 2].map(|()| scratch.adopt(&journal, BODY));
+    let [deleted, settled] = [(); 2].map(|()| scratch.adopt(&journal, LARGE));
     journal.open_work(deleted).unwrap();
     assert_eq!(journal.delete(deleted).unwrap(), Deletion::Done);
     let proofs = [deleted, settled, settled].map(committed);

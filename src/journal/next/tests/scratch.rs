@@ -13,10 +13,17 @@ use crate::journal::record::Subject;
 use crate::journal::tests::disk::FaultyDisk;
 use crate::journal::wal::Shape;
 use crate::journal::{AdoptError, LocalDisk, OpenError, Recovered, Room};
-use crate::spool::{Spool, SpooledBody};
+use crate::spool::{ClaimError, Spool, SpooledBody};
 use crate::store::{Committed, Evidence, Sent, Sha256};
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);
+
+/// The name of the spool file of a test that needs no more than one at a time.
+pub(super) const SPOOLED: &str = "0000000001";
+
+/// Bodies that stand in the log, and that do not.
+pub(super) const SMALL: &[u8] = b"small";
+pub(super) const LARGE: &[u8] = b"a body that does not stand in the log, as it is too long";
 
 /// Bodies up to so many bytes stand in the log.
 pub(super) const SMALL_BYTES: u32 = 32;
@@ -83,14 +90,22 @@ impl Scratch {
 
     /// Spools a body as nginx does, and claims it.
     pub(super) fn spooled(&self, content: &[u8]) -> SpooledBody {
-        let (spool, name) = (self.layout().spool(), "0000000001");
-        let path = spool.join(name);
+        self.spooled_as(SPOOLED, content)
+    }
+
+    /// The same under a name of its own, beside others.
+    pub(super) fn spooled_as(&self, name: &str, content: &[u8]) -> SpooledBody {
+        let path = self.layout().spool().join(name);
         if path.exists() {
             fs::remove_file(&path).unwrap();
         }
         fs::write(&path, content).unwrap();
-        let spool = Spool::open(&spool).unwrap();
-        spool.claim(name.as_bytes(), None).unwrap()
+        self.claim(name).unwrap()
+    }
+
+    pub(super) fn claim(&self, name: &str) -> Result<SpooledBody, ClaimError> {
+        let spool = Spool::open(&self.layout().spool()).unwrap();
+        spool.claim(name.as_bytes(), None)
     }
 
     pub(super) fn try_adopt(&self, journal: &Journal, body: &[u8]) -> Result<Adopted, AdoptError> {
@@ -146,6 +161,11 @@ pub(super) fn draft() -> Draft {
         subject: Subject(3),
         stated: None,
     }
+}
+
+/// An id that no entry has.
+pub(super) fn absent() -> FileId {
+    FileId::from_bytes([1; 12])
 }
 
 /// The proof of a commit.

@@ -2,15 +2,13 @@
 
 use std::fs;
 
-use super::scratch::{SHAPE, Scratch, committed, content, room};
+use super::scratch::{LARGE, SHAPE, Scratch, committed, content, room};
 use super::stage::restart;
 use crate::file::{FileId, UnixMillis};
 use crate::journal::next::{Journal, Retried};
 use crate::journal::volume::Volume;
 use crate::journal::wal::{Frame, Tag, Wal};
 use crate::journal::{AdoptError, LocalDisk, OpenError, Room};
-
-const BODY: &[u8] = b"a body that does not stand in the log, as it is too long";
 
 /// All files of a data directory.
 fn files(scratch: &Scratch) -> Vec<(String, Vec<u8>)> {
@@ -58,7 +56,7 @@ fn a_journal_of_another_form_is_refused_and_left_alone() {
 fn a_program_of_the_first_form_neither_starts_nor_begins_anew_here() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    scratch.adopt(&journal, BODY);
+    scratch.adopt(&journal, LARGE);
     drop(journal);
     let before = files(&scratch);
     let limits = scratch.limits.clone();
@@ -95,7 +93,7 @@ fn append_unknown(scratch: &Scratch, flags: u16) {
 fn a_record_of_a_newer_form_refuses_the_start_and_no_body_is_lost() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    let id = scratch.adopt(&journal, BODY);
+    let id = scratch.adopt(&journal, LARGE);
     drop(journal);
     // Perhaps the body of what the newer program has promised.
     let lone = FileId::from_bytes([9; 12]);
@@ -112,7 +110,7 @@ fn a_record_of_a_newer_form_refuses_the_start_and_no_body_is_lost() {
 fn a_record_that_may_be_skipped_is() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    let id = scratch.adopt(&journal, BODY);
+    let id = scratch.adopt(&journal, LARGE);
     drop(journal);
     append_unknown(&scratch, crate::journal::record::Frame::MAY_SKIP);
     let journal = restart("with a record that may be skipped", &scratch);
@@ -124,7 +122,7 @@ fn bodies_that_no_entry_has_are_kept_where_the_log_is_damaged() {
     for is_damaged in [false, true] {
         let scratch = Scratch::new();
         let journal = scratch.journal();
-        let ids: Vec<_> = (0..3).map(|_| scratch.adopt(&journal, BODY)).collect();
+        let ids: Vec<_> = (0..3).map(|_| scratch.adopt(&journal, LARGE)).collect();
         drop(journal);
         let lone = FileId::from_bytes([9; 12]);
         fs::write(scratch.layout().body(lone), b"promised, perhaps").unwrap();
@@ -151,7 +149,7 @@ fn bodies_that_no_entry_has_are_kept_where_the_log_is_damaged() {
 fn a_promised_entry_without_its_body_is_told_and_set_aside_at_its_turn() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    let [gone, short, small] = [BODY, BODY, b"small"].map(|body| scratch.adopt(&journal, body));
+    let [gone, short, small] = [LARGE, LARGE, b"small"].map(|body| scratch.adopt(&journal, body));
     drop(journal);
     fs::remove_file(scratch.layout().body(gone)).unwrap();
     fs::write(scratch.layout().body(short), b"short").unwrap();
@@ -179,7 +177,7 @@ fn a_promised_entry_without_its_body_is_told_and_set_aside_at_its_turn() {
 fn states_and_reasons_last_over_a_start() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
-    let [deferred, held, settled] = [(); 3].map(|()| scratch.adopt(&journal, BODY));
+    let [deferred, held, settled] = [(); 3].map(|()| scratch.adopt(&journal, LARGE));
     let later = UnixMillis(UnixMillis::now().0 + 3_600_000);
     journal.defer(deferred, "first", later).unwrap();
     journal.defer(deferred, "second", later).unwrap();

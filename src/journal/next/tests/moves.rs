@@ -1,0 +1,323 @@
+//! How an entry goes from state to state.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use super::scratch::{LARGE, SMALL, Scratch, absent, committed, content, room};
+use super::stage::restart;
+use crate::file::{FileId, UnixMillis};
+use crate::journal::next::admission::backlog;
+use crate::journal::next::{Deletion, Journal, Look, Retried, Settling, Work};
+use crate::journal::{JournalError, Room};
+
+const BODIES: [&[u8]; 2] = [SMALL, LARGE];
+
+/// Attempts so far and whether the store may hold something; `None` if there is nothing to commit.
+fn commit(journal: &Journal, id: FileId) -> Option<(u32, bool)> {
+    match journal.open_work(id).unwrap() {
+        Work::Commit { promised, attempts } => Some((attempts, promised.is_retry)),
+        Work::Erase { .. } | Work::Nothing => None,
+    }
+}
+
+fn pending(journal: &Journal) -> u64 {
+    backlog(&journal.state()).entries
+}
+
+fn linked(scratch: &Scratch) -> usize {
+    Scratch::names(&scratch.layout().bodies()).len()
+}
+
+#[test]
+fn a_proven_entry_is_settled_and_doing_it_twice_does_no_harm() {
+    for body in BODIES {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = scratch.adopt(&journal, body);
+        let length = u64::try_from(body.len()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(journal.settle(&committed(id)).unwrap(), Settling::Settled);
+            let Ok(Look::Kept(kept)) = journal.look(id) else {
+                panic!("it is here");
+            };
+            assert_eq!(kept.room, Room::Settled);
+            assert_eq!(kept.sha256, Some(committed(id).sha256()));
+            let glimpse = journal.glance(id).unwrap().unwrap();
+            assert_eq!(glimpse.room, Room::Settled);
+            assert_eq!(content(&journal, id).unwrap(), body);
+            assert_eq!(journal.work(), []);
+            assert!(!journal.is_pending(id));
+            assert_eq!((pending(&journal), journal.length(id)), (0, Some(length)));
+            let settled = journal.totals(Room::Settled);
+            assert_eq!((settled.entries, settled.bytes), (1, length));
+        }
+        assert_eq!(commit(&journal, id), None);
+    }
+}
+
+#[test]
+fn an_entry_that_is_not_here_cannot_be_moved() {
+    let scratch = Scratch::new();
+    let journal = scratch.journal();
+    let id = absent();
+    let is_absent = |moved| matches!(moved, Err(JournalError::Absent(found)) if found == id);
+    assert!(is_absent(journal.settle(&committed(id)).map(drop)));
+    assert!(is_absent(journal.defer(id, "why", UnixMillis(1))));
+    assert!(is_absent(journal.hold(id, "why")));
+    assert_eq!(journal.retry(id).unwrap(), Retried::Absent);
+    assert_eq!(journal.delete(id).unwrap(), Deletion::NotHere);
+    journal.set_aside(id, "why").unwrap();
+    journal.erase(id).unwrap();
+    assert!(matches!(journal.open_work(id), Ok(Work::Nothing)));
+    assert!(matches!(journal.look(id), Ok(Look::Absent)));
+    assert_eq!(journal.glance(id).unwrap(), None);
+    assert_eq!((journal.length(id), linked(&scratch)), (None, 0));
+    assert_eq!(journal.state().index.len(), 0);
+}
+
+#[test]
+fn a_commit_does_not_undo_a_delete() {
+    for body in BODIES {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = scratch.adopt(&journal, body);
+        assert_eq!(commit(&journal, id), Some((0, false)));
+        assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
+        assert_eq!(journal.settle(&committed(id)).unwrap(), Settling::Deleted);
+        assert!(journal.defer(id, "why", UnixMillis(1)).is_err());
+        assert!(journal.hold(id, "why").is_err());
+        let retried = journal.retry(id).unwrap();
+        assert_eq!(retried, Retried::NotPutOff(Room::Deleted));
+        assert!(matches!(journal.look(id), Ok(Look::Deleted)));
+        drop(journal);
+        let journal = restart("deleted while it was committed", &scratch);
+        assert_eq!(room(&journal, id), Some(Room::Deleted));
+    }
+}
+
+#[test]
+fn a_delete_before_any_commit_leaves_a_tombstone_until_the_store_answers_for_itself() {
+    for body in BODIES {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = scratch.adopt(&journal, body);
+        assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
+        assert_eq!(linked(&scratch), 0);
+        assert!(matches!(journal.look(id), Ok(Look::Deleted)));
+        assert_eq!(content(&journal, id), None);
+        assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
+        assert_eq!(pending(&journal), 0);
+        assert_eq!(journal.work(), [(id, UnixMillis(0))]);
+        let work = journal.open_work(id);
+        assert!(matches!(work, Ok(Work::Erase { is_begun: false })));
+        journal.erase(id).unwrap();
+        assert!(matches!(journal.look(id), Ok(Look::Absent)));
+        assert_eq!(journal.delete(id).unwrap(), Deletion::NotHere);
+        assert_eq!(journal.work(), []);
+        drop(journal);
+        let journal = restart("erased", &scratch);
+        assert_eq!(room(&journal, id), None);
+    }
+}
+
+#[test]
+fn a_delete_after_a_commit_has_begun_outlives_a_restart_until_it_is_erased() {
+    for body in BODIES {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = scratch.adopt(&journal, body);
+        commit(&journal, id).unwrap();
+        assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
+        assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
+        drop(journal);
+        let journal = restart("deleted", &scratch);
+        assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
+        assert_eq!(journal.work(), [(id, UnixMillis(0))]);
+        let work = journal.open_work(id);
+        assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
+        assert!(journal.cleared_for(id) < Duration::from_hours(1));
+        journal.erase(id).unwrap();
+        assert!(matches!(journal.look(id), Ok(Look::Absent)));
+        assert_eq!(journal.totals(Room::Deleted).entries, 0);
+    }
+}
+
+#[test]
+fn after_a_restart_any_commit_may_have_begun() {
+    let scratch = Scratch::new();
+    let id = scratch.adopt(&scratch.journal(), SMALL);
+    let journal = restart("adopted", &scratch);
+    assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
+    let work = journal.open_work(id);
+    assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
+}
+
+#[test]
+fn a_delete_that_overtakes_the_start_of_a_commit_is_seen_by_one_of_them() {
+    let scratch = Scratch::new();
+    let journal = scratch.journal();
+    for _ in 0..200 {
+        let id = scratch.adopt(&journal, SMALL);
+        let barrier = Barrier::new(2);
+        let (work, deletion) = thread::scope(|scope| {
+            let opening = scope.spawn(|| {
+                barrier.wait();
+                journal.open_work(id)
+            });
+            barrier.wait();
+            let deletion = journal.delete(id).unwrap();
+            (opening.join().unwrap(), deletion)
+        });
+        assert_eq!(deletion, Deletion::Done);
+        if matches!(work, Ok(Work::Commit { .. })) {
+            let work = journal.open_work(id);
+            assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
+        }
+        journal.erase(id).unwrap();
+    }
+}
+
+#[test]
+fn a_settled_entry_is_deleted_at_once() {
+    for body in BODIES {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = scratch.adopt(&journal, body);
+        journal.settle(&committed(id)).unwrap();
+        assert_eq!(journal.delete(id).unwrap(), Deletion::Settled);
+        assert_eq!(linked(&scratch), 0);
+        assert_eq!(journal.delete(id).unwrap(), Deletion::NotHere);
+        assert_eq!(journal.totals(Room::Settled).entries, 0);
+        assert_eq!(journal.state().index.len(), 0);
+    }
+}
+
+#[test]
+fn a_deferred_entry_keeps_its_history_across_restarts() {
+    for body in BODIES {
+        let scratch = Scratch::new();
+        let mut journal = scratch.journal();
+        let id = scratch.adopt(&journal, body);
+        let accepted = match journal.look(id).unwrap() {
+            Look::Kept(kept) => kept.meta,
+            other @ (Look::Absent | Look::Deleted) => panic!("{other:?}"),
+        };
+        for attempt in 1..4 {
+            let due = UnixMillis(UnixMillis::now().0 + 3_600_000 * u64::from(attempt));
+            let reason = format!("failure {attempt}");
+            journal.defer(id, &reason, due).unwrap();
+            for _ in 0..2 {
+                let why = journal.waiting_for(id).unwrap().unwrap();
+                assert_eq!((why.room, why.attempts), (Room::Deferred, attempt));
+                assert_eq!(why.reason.as_ref(), Some(&reason));
+                let [(found, at)] = journal.work()[..] else {
+                    panic!("one is to be done");
+                };
+                assert_eq!(found, id);
+                assert!(at.0.abs_diff(due.0) < 60_000, "{at:?}, {due:?}");
+                assert_eq!(pending(&journal), 1);
+                drop(journal);
+                journal = restart("deferred", &scratch);
+            }
+            let Ok(Look::Kept(kept)) = journal.look(id) else {
+                panic!("it is here");
+            };
+            assert_eq!(kept.meta, accepted);
+            assert_eq!(commit(&journal, id), Some((attempt, true)));
+        }
+    }
+}
+
+#[test]
+fn a_held_entry_waits_across_restarts_until_an_admin_retries_it() {
+    for body in BODIES {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = scratch.adopt(&journal, body);
+        let later = UnixMillis(UnixMillis::now().0 + 3_600_000);
+        journal.defer(id, "at first", later).unwrap();
+        journal.hold(id, "for good").unwrap();
+        drop(journal);
+        let journal = restart("held", &scratch);
+        assert_eq!(journal.held(), [id]);
+        assert_eq!(journal.work(), []);
+        assert_eq!(commit(&journal, id), None);
+        assert_eq!(pending(&journal), 1, "it is promised still");
+        let why = journal.waiting_for(id).unwrap().unwrap();
+        assert_eq!((why.room, why.attempts), (Room::Hold, 2));
+        assert_eq!(
+            (why.reason.as_deref(), why.next_attempt),
+            (Some("for good"), None)
+        );
+        assert_eq!(journal.retry(id).unwrap(), Retried::Begun);
+        let again = journal.retry(id).unwrap();
+        assert_eq!(again, Retried::NotPutOff(Room::Incoming));
+        drop(journal);
+        let journal = restart("retried", &scratch);
+        assert_eq!(journal.held(), []);
+        assert_eq!(journal.work(), [(id, UnixMillis(0))]);
+        assert_eq!(commit(&journal, id), Some((0, true)));
+        assert_eq!(content(&journal, id).unwrap(), body);
+    }
+}
+
+#[test]
+fn settled_bodies_stay_for_their_grace_time_and_not_longer() {
+    let mut scratch = Scratch::new();
+    let journal = scratch.journal();
+    let settled = BODIES.map(|body| scratch.adopt(&journal, body));
+    let pending = scratch.adopt(&journal, LARGE);
+    for id in settled {
+        journal.settle(&committed(id)).unwrap();
+    }
+    assert_eq!(journal.evict_settled().unwrap(), 0);
+    drop(journal);
+    scratch.limits.settled_grace = Duration::ZERO;
+    let journal = restart("settled", &scratch);
+    assert_eq!(journal.evict_settled().unwrap(), 2);
+    assert_eq!(journal.evict_settled().unwrap(), 0);
+    for id in settled {
+        assert!(matches!(journal.look(id), Ok(Look::Absent)));
+    }
+    let names = Scratch::names(&scratch.layout().bodies());
+    assert_eq!(names, [pending.to_string()]);
+}
+
+#[test]
+fn settled_bodies_over_the_byte_budget_go_oldest_first() {
+    let mut scratch = Scratch::new();
+    scratch.limits.settled_max_bytes = 10;
+    let journal = scratch.journal();
+    let ids: Vec<_> = (0..4).map(|_| scratch.adopt(&journal, SMALL)).collect();
+    let order = [ids[2], ids[0], ids[3], ids[1]];
+    for id in order {
+        journal.settle(&committed(id)).unwrap();
+        // The log's clock counts in milliseconds.
+        let settled_at = journal.now();
+        while journal.now() == settled_at {
+            thread::yield_now();
+        }
+    }
+    assert_eq!(journal.evict_settled().unwrap(), 2);
+    let rooms = order.map(|id| room(&journal, id));
+    let kept = Some(Room::Settled);
+    assert_eq!(rooms, [None, None, kept, kept]);
+    assert_eq!(journal.totals(Room::Settled).bytes, 10);
+}
+
+#[test]
+fn a_scarce_disk_takes_all_settled_bodies_and_no_promised_one() {
+    let mut scratch = Scratch::new();
+    scratch.limits.min_free_bytes = 500;
+    let journal = scratch.journal();
+    scratch.disk.set_free_bytes(1000);
+    let settled = scratch.adopt(&journal, LARGE);
+    let promised = scratch.adopt(&journal, LARGE);
+    journal.settle(&committed(settled)).unwrap();
+    assert_eq!(journal.evict_settled().unwrap(), 0);
+    scratch.disk.set_free_bytes(999);
+    assert_eq!(journal.evict_settled().unwrap(), 1);
+    assert_eq!(content(&journal, promised).unwrap(), LARGE);
+    assert_eq!(linked(&scratch), 1);
+}

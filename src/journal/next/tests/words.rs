@@ -1,0 +1,201 @@
+//! A word about what another thread is just doing, and a cut right after it: what was told stays true.
+
+use std::thread;
+
+use super::cuts::{TEARS, lose};
+use super::races::waits;
+use super::scratch::{committed, room};
+use super::stage::{Place, Stage, WAYS, restart};
+use crate::file::{FileId, UnixMillis};
+use crate::journal::next::{Deletion, Journal, Look, Retried, Settling};
+use crate::journal::tests::unsynced::Tear;
+use crate::journal::{JournalError, Room};
+
+/// Something that is done to an entry, and somebody else's question meanwhile.
+struct Word {
+    name: &'static str,
+    state: &'static str,
+    act: fn(&Journal, FileId) -> Result<(), JournalError>,
+    /// Asks; whether the answer says that it is done.
+    is_told: fn(&Journal, FileId) -> bool,
+    /// Where the entry is from then on.
+    then: Place,
+}
+
+fn delete(journal: &Journal, id: FileId) -> Result<(), JournalError> {
+    journal.delete(id).map(drop)
+}
+
+fn deletes(journal: &Journal, id: FileId, expected: Deletion) -> bool {
+    matches!(journal.delete(id), Ok(found) if found == expected)
+}
+
+const DELETED: Place = Some(Room::Deleted);
+
+const WORDS: [Word; 9] = [
+    Word {
+        name: "a second delete",
+        state: "waiting",
+        act: delete,
+        is_told: |journal, id| deletes(journal, id, Deletion::Already),
+        then: DELETED,
+    },
+    Word {
+        name: "a second delete of one whose commit has begun",
+        state: "begun",
+        act: delete,
+        is_told: |journal, id| deletes(journal, id, Deletion::Already),
+        then: DELETED,
+    },
+    Word {
+        name: "a look while it is deleted",
+        state: "deferred",
+        act: delete,
+        is_told: |journal, id| matches!(journal.look(id), Ok(Look::Deleted)),
+        then: DELETED,
+    },
+    Word {
+        name: "a glance while it is deleted",
+        state: "held",
+        act: delete,
+        is_told: |journal, id| {
+            let glimpse = journal.glance(id);
+            matches!(glimpse, Ok(Some(glimpse)) if glimpse.room == Room::Deleted)
+        },
+        then: DELETED,
+    },
+    Word {
+        name: "a second retry",
+        state: "held",
+        act: |journal, id| journal.retry(id).map(drop),
+        is_told: |journal, id| {
+            let retried = journal.retry(id);
+            matches!(retried, Ok(Retried::NotPutOff(Room::Incoming)))
+        },
+        then: Some(Room::Incoming),
+    },
+    Word {
+        name: "a second proof",
+        state: "begun",
+        act: |journal, id| journal.settle(&committed(id)).map(drop),
+        is_told: |journal, id| matches!(journal.settle(&committed(id)), Ok(Settling::Settled)),
+        then: Some(Room::Settled),
+    },
+    Word {
+        name: "a delete while it is evicted",
+        state: "settled",
+        act: |journal, _| journal.evict_settled().map(drop),
+        is_told: |journal, id| deletes(journal, id, Deletion::NotHere),
+        then: None,
+    },
+    Word {
+        name: "a second delete of a settled one",
+        state: "settled",
+        act: delete,
+        is_told: |journal, id| deletes(journal, id, Deletion::NotHere),
+        then: None,
+    },
+    Word {
+        name: "a delete while it is erased",
+        state: "deleted",
+        act: Journal::erase,
+        is_told: |journal, id| deletes(journal, id, Deletion::NotHere),
+        then: None,
+    },
+];
+
+impl Word {
+    fn calls(&self, way: &str) -> Vec<&'static str> {
+        let stage = Stage::new();
+        let id = stage.entry(way, self.state).id;
+        (self.act)(&stage.journal, id).unwrap();
+        stage.scratch.disk.calls()
+    }
+
+    /// Has the disk stop for good in a call, after somebody has asked just then. Whether the answer said
+    /// that it is done; if so, that has to stay.
+    fn tell_and_cut(&self, case: &str, way: &str, call: usize, tear: Option<Tear>) -> bool {
+        let stage = Stage::new();
+        let id = stage.entry(way, self.state).id;
+        let (disk, journal) = (&stage.scratch.disk, &stage.journal);
+        disk.pause_at(call);
+        let is_told = thread::scope(|scope| {
+            let acting = scope.spawn(|| drop((self.act)(journal, id)));
+            let mut asking = None;
+            disk.during_pause(|| {
+                let thread = scope.spawn(|| (self.is_told)(journal, id));
+                waits(journal, &thread);
+                asking = Some(thread);
+                disk.stop_then(call);
+            });
+            acting.join().unwrap();
+            asking.unwrap().join().unwrap()
+        });
+        let Stage {
+            scratch, journal, ..
+        } = stage;
+        drop(journal);
+        lose(&scratch, tear);
+        let journal = restart(case, &scratch);
+        if is_told {
+            assert_eq!(room(&journal, id), self.then, "{case}");
+        }
+        is_told
+    }
+}
+
+#[test]
+fn nobody_is_told_of_what_a_kill_or_a_power_cut_undoes() {
+    for word in &WORDS {
+        for way in WAYS {
+            let calls = word.calls(way);
+            let mut told = 0;
+            for call in 0..calls.len() {
+                for tear in TEARS {
+                    let case = format!("{way}, {}: call {call} of {calls:?}, {tear:?}", word.name);
+                    told += usize::from(word.tell_and_cut(&case, way, call, tear));
+                }
+            }
+            assert!(told > 0, "{way}, {}: nobody was told", word.name);
+        }
+    }
+}
+
+#[test]
+fn what_was_moved_often_and_then_deleted_does_not_come_back_whatever_the_disk_wrote() {
+    let moves: [fn(&Journal, FileId); 3] = [
+        |journal, id| journal.defer(id, "why", UnixMillis(1)).unwrap(),
+        |journal, id| {
+            journal.defer(id, "why", UnixMillis(1)).unwrap();
+            journal.hold(id, "why").unwrap();
+        },
+        |journal, id| {
+            journal.hold(id, "why").unwrap();
+            journal.retry(id).unwrap();
+        },
+    ];
+    for (number, act) in moves.into_iter().enumerate() {
+        for is_erased in [false, true] {
+            for way in WAYS {
+                for tear in TEARS {
+                    let case = format!("{way}, moves {number}, erased {is_erased}, {tear:?}");
+                    let stage = Stage::new();
+                    let id = stage.entry(way, "waiting").id;
+                    act(&stage.journal, id);
+                    stage.journal.delete(id).unwrap();
+                    if is_erased {
+                        stage.journal.erase(id).unwrap();
+                    }
+                    let Stage {
+                        scratch, journal, ..
+                    } = stage;
+                    drop(journal);
+                    lose(&scratch, tear);
+                    let journal = restart(&case, &scratch);
+                    let expected = (!is_erased).then_some(Room::Deleted);
+                    assert_eq!(room(&journal, id), expected, "{case}");
+                }
+            }
+        }
+    }
+}
