@@ -37,9 +37,9 @@
 //!    costs less than the question, which [`http`] then asks itself.
 //! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
 //!    [`form::Parts`] finds the files of a form in it.
-//! 3. [`journal::Journal::adopt`] writes a small body into the log, with its record: all that wait
-//!    share one fdatasync. It links any other body into the journal, writes a record beside it, and fsyncs
-//!    both and their directories; one fsync of the bodies' directory serves all uploads that were there
+//! 3. [`journal::Journal::adopt`] writes a record into the log, and a small body with it: all that wait
+//!    share one fdatasync. It links any other body into the journal before, and fsyncs it and its
+//!    directory; one fsync of the bodies' directory serves all uploads that were there
 //!    when it began. The result is an [`journal::Adopted`].
 //! 4. A 201 is rendered from that, and from nothing else. nginx unlinks its own name of the file.
 //!    An upload that comes again under its key gets the [`journal::Adopted`] of the first time.
@@ -71,7 +71,7 @@
 //! - No promise without an fsync, and none after an fsync has failed; unless `durability` is set
 //!   to `os`, which is for measuring.
 //! - No delete of a chunk on the way in: an attempt that failed leaves what it wrote.
-//! - No database beside the journal: the room that a record is in is its state.
+//! - No database beside the journal: the state of an entry is the fold of its frames in the log.
 //! - No answer that depends on MongoDB being up, but for files that are only there.
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]

@@ -139,6 +139,10 @@ async fn perform(task: Task, config: Config) -> ExitCode {
             log::error!("{err}");
             ExitCode::from(CONFIGURATION)
         }
+        Err(ServeError::Journal(err)) if err.is_of_another_form() => {
+            log::error!("{err}");
+            ExitCode::from(CONFIGURATION)
+        }
         Err(err) => {
             log::error!("{err}");
             ExitCode::FAILURE
@@ -203,6 +207,11 @@ async fn report(
         }
         Err(err) => {
             log::error!("not finished: {err}");
+            if let UpkeepError::Journal(err) = err
+                && err.is_of_another_form()
+            {
+                return ExitCode::from(CONFIGURATION);
+            }
             ExitCode::FAILURE
         }
     }

@@ -225,8 +225,7 @@ pub async fn run(
     stopping.cancel();
     tasks.close();
     tasks.wait().await;
-    // Once more: the log has to say what was committed last, or the next start commits it again.
-    sweep(&journal, evict_settled).await;
+    sweep(&journal, close).await;
     log::info!("stopped; what is pending goes on at the next start");
     Ok(())
 }
@@ -297,6 +296,12 @@ async fn sweep(journal: &Arc<Journal>, act: fn(&Journal)) {
 fn evict_settled(journal: &Journal) {
     if let Err(err) = journal.evict_settled() {
         log::error!("evicting settled bodies: {err}");
+    }
+}
+
+fn close(journal: &Journal) {
+    if let Err(err) = journal.close() {
+        log::warn!("the journal's log is not closed in order, as after a kill: {err}");
     }
 }
 

@@ -75,9 +75,10 @@ impl Committer {
     /// Settles what is proven, given with its lengths; returns those that were deleted meanwhile.
     async fn settle_group(&self, proven: Vec<(Committed, u64)>) -> Vec<FileId> {
         let settled = self.on_disk(move |journal| {
-            let settled = proven
-                .iter()
-                .map(|(proof, length)| (proof.id(), *length, journal.settle(proof)));
+            let (proofs, lengths): (Vec<_>, Vec<_>) = proven.into_iter().unzip();
+            let settled = journal.settle_all(&proofs);
+            let proofs = proofs.iter().zip(lengths).zip(settled);
+            let settled = proofs.map(|((proof, length), settling)| (proof.id(), length, settling));
             settled.collect::<Vec<_>>()
         });
         let mut deleted = Vec::new();

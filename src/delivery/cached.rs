@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, Found, look};
+use super::{Delivery, Found};
 use crate::accel::{self, Slices};
 use crate::file::{FileId, FileKey, FileMeta};
 use crate::journal::{Glimpse, Room};
@@ -34,6 +34,9 @@ const AT_ONCE: usize = 128;
 /// are asked for one by one. A full cache has 4,096 directories, so a walk takes a minute, and longer with
 /// many such keys; it asks MongoDB a hundred questions a second, or little more.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a delete waits for a description that it can do without.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The files of the cache that have slices of one content.
 type Contents = HashMap<(FileKey, String), Vec<PathBuf>>;
@@ -119,7 +122,6 @@ impl Delivery {
                 known,
                 Ok(Some(Glimpse {
                     room: Room::Deleted,
-                    ..
                 }))
             )
     }
@@ -134,7 +136,7 @@ impl Delivery {
             return None;
         }
         // The walk finds what is not found now.
-        let found = tokio::time::timeout(look::PATIENCE, self.stored(key)).await;
+        let found = tokio::time::timeout(PATIENCE, self.stored(key)).await;
         match found {
             Ok(Ok(Some(Found::Stored { file, .. }))) => Some(of(&file.key, &file.meta)),
             _ => None,

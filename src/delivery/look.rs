@@ -1,52 +1,31 @@
-//! Looks for a file on this node's disk: the journal is asked as little as can be, and the store for what
-//! the journal forgets.
+//! Looks for a file on this node's disk: the journal is asked as little as can be.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::recent::Ticket;
 use super::{Delivery, DeliveryError, text_bytes_of_meta};
-use crate::file::{FileId, FileKey};
+use crate::file::FileId;
 use crate::journal::{Adopted, Busy, Glimpse, Kept, Look, Room};
-use crate::store::Sha256;
-
-/// How long a download waits for something that it can do without.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Delivery {
     /// The journal's answer about an id. For what it does not have, and for what was asked for a moment
-    /// ago, its memory is enough.
+    /// ago, its memory is enough; but for the digest, once, of a file that was settled since.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub async fn look(&self, id: FileId) -> Result<Look, DeliveryError> {
-        let mut look = self.look_in_journal(id).await?;
-        if let Look::Kept(kept) = &mut look
-            && kept.room == Room::Settled
-            && kept.sha256.is_none()
-        {
-            kept.sha256 = self.recall_digest(id).await;
-        }
-        Ok(look)
-    }
-
-    async fn look_in_journal(&self, id: FileId) -> Result<Look, DeliveryError> {
         match self.journal.glance(id) {
             Ok(None) => return Ok(Look::Absent),
             Ok(Some(Glimpse {
                 room: Room::Deleted,
-                ..
             })) => return Ok(Look::Deleted),
-            Ok(Some(Glimpse { room, sha256 })) => {
-                if let Some(kept) = self.kept.get(&id) {
+            Ok(Some(Glimpse { room })) => {
+                let kept = self.kept.get(&id);
+                if let Some(kept) = kept.filter(|kept| is_whole_for(kept, room)) {
                     let kept = Kept::clone(&kept);
-                    return Ok(Look::Kept(Kept {
-                        room,
-                        sha256,
-                        ..kept
-                    }));
+                    return Ok(Look::Kept(Kept { room, ..kept }));
                 }
             }
             Err(Busy) => {}
@@ -74,24 +53,10 @@ impl Delivery {
         let id = kept.id;
         self.kept.put(ticket, &id, Arc::new(kept), text_bytes);
     }
+}
 
-    /// Asks the store for the digest of a settled file, which the journal forgets in a restart. A
-    /// store that does not answer soon is not waited for: the file is here.
-    async fn recall_digest(&self, id: FileId) -> Option<Sha256> {
-        if !(self.is_store_up)() {
-            return None;
-        }
-        let key = FileKey::Id(id);
-        let found = tokio::time::timeout(PATIENCE, self.store.find(&key, false)).await;
-        match found {
-            Ok(Ok(found)) => {
-                let sha256 = found?.sha256?;
-                self.journal.note_digest(id, sha256);
-                return Some(sha256);
-            }
-            Ok(Err(err)) => log::warn!("{id}: its digest is not told: {err}"),
-            Err(_) => log::warn!("{id}: its digest is not told: the store takes its time"),
-        }
-        None
-    }
+/// Whether a description that was read when the file was in the same room or an earlier one tells all of
+/// it: a settled one has a digest.
+fn is_whole_for(kept: &Kept, room: Room) -> bool {
+    room != Room::Settled || kept.sha256.is_some()
 }

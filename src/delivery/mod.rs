@@ -245,10 +245,9 @@ impl Delivery {
             Found::Stored { file, .. } => Ok(Some(from_store(file, range))),
             Found::Kept(Kept { id, .. }) => {
                 let id = *id;
-                if let Some((file, window)) =
-                    self.on_disk(move |journal| journal.open_window(id)).await?
-                {
-                    return Ok(Some(window::stream(id, file, window, range)));
+                let opened = self.on_disk(move |journal| journal.open_window(id)).await?;
+                if let Some(opened) = opened {
+                    return Ok(Some(window::stream(id, opened, range)));
                 }
                 match self.stored(&FileKey::Id(id)).await? {
                     Some(Found::Stored { file, .. }) => Ok(Some(from_store(&file, range))),

@@ -11,11 +11,12 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-use super::look::PATIENCE;
 use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
-use crate::journal::{Layout, LocalDisk, Record, Room};
-use crate::store::{Committed, Progress, Promised};
+use crate::file::{MediaType, Metadata};
+use crate::journal::{Draft, Layout, LocalDisk, Room, Subject};
+use crate::spool::Received;
+use crate::store::{Committed, Evidence, Progress, Promised, Sent};
 
 /// How long a test waits for what comes at once, or never.
 const BOUND: Duration = Duration::from_secs(10);
@@ -171,6 +172,17 @@ fn start_with_log(
     let (journal, peers) = (Arc::new(journal), Arc::new(peers));
     let delivery = Delivery::new(journal, store.clone(), peers, Box::new(|| true));
     (delivery, store)
+}
+
+fn draft() -> Draft {
+    Draft {
+        filename: None,
+        content_type: MediaType::octet_stream(),
+        metadata: Metadata::default(),
+        request: None,
+        subject: Subject::default(),
+        stated: None,
+    }
 }
 
 fn keys() -> [FileKey; 2] {

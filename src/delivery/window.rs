@@ -10,18 +10,25 @@ use futures::stream::{self, StreamExt as _};
 
 use super::{BytesStream, DeliveryError};
 use crate::file::{FileId, Window};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Opened};
 
 /// Bytes that are read at once.
 const BLOCK_BYTES: u64 = 256 * 1024;
 
-/// Streams `range` of the bytes in `window`. One block at a time is in memory.
-pub(super) fn stream(
-    id: FileId,
-    file: Arc<File>,
-    window: Window,
-    range: Range<u64>,
-) -> BytesStream {
+/// Streams `range` of the bytes of an entry. Of those in a file one block at a time is in memory.
+pub(super) fn stream(id: FileId, opened: Opened, range: Range<u64>) -> BytesStream {
+    match opened {
+        Opened::File(file, window) => from_file(id, file, window, range),
+        Opened::Memory(bytes) => {
+            let [begin, end] = [range.start, range.end]
+                .map(|at| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len()));
+            let part = bytes.slice(begin.min(end)..end);
+            stream::iter((!part.is_empty()).then_some(Ok(part))).boxed()
+        }
+    }
+}
+
+fn from_file(id: FileId, file: Arc<File>, window: Window, range: Range<u64>) -> BytesStream {
     let begin = window.offset.saturating_add(range.start);
     let end = window.offset.saturating_add(range.end.min(window.length));
     stream::try_unfold(begin, move |offset| {

@@ -49,7 +49,7 @@ fn describe(node: &Node) -> Value {
             "marks": marks(node),
             "rooms": rooms,
             "corrupt_files": node.journal.corrupt_files().ok(),
-            "answers": node.journal.answers(),
+            "answers": node.journal.answers_kept(),
             "oldest_pending_seconds": node.journal.oldest_pending().map(age_seconds),
         },
         "commit": {

@@ -66,31 +66,38 @@ impl Claimed {
         Some(())
     }
 
-    /// Hashes a body, if any digest was claimed, and compares. Blocks.
+    /// Hashes a body, if any digest was claimed, and compares. Returns what the body is held against until
+    /// it is committed: its sha-256, whatever was claimed; `None` if nothing was. Blocks.
     ///
     /// # Errors
     /// `digest-mismatch` when they differ; when the body cannot be read.
-    pub(super) fn check(&self, body: Received<'_>) -> Result<(), Problem> {
-        let is_right = self
-            .is_right(body)
-            .map_err(|err| Problem::unreadable_body(&err))?;
+    pub(super) fn check(&self, body: Received<'_>) -> Result<Option<store::Sha256>, Problem> {
+        if self.sha256.is_empty() && self.sha512.is_empty() {
+            return Ok(None);
+        }
+        let whole = Window::whole(body.length());
+        let sha256 = of_part(body, whole)?;
+        let mut is_right = self.sha256.iter().all(|claimed| **claimed == sha256.0);
+        if is_right && !self.sha512.is_empty() {
+            let sha512 = hash::<Sha512>(body, whole);
+            let sha512 = sha512.map_err(|err| Problem::unreadable_body(&err))?;
+            is_right = self.sha512.iter().all(|claimed| **claimed == *sha512);
+        }
         if is_right {
-            Ok(())
+            Ok(Some(sha256))
         } else {
             Err(Problem::digest_mismatch())
         }
     }
+}
 
-    fn is_right(&self, body: Received<'_>) -> io::Result<bool> {
-        fn is_all<D: Digest>(claimed: &[Vec<u8>], body: Received<'_>) -> io::Result<bool> {
-            if claimed.is_empty() {
-                return Ok(true);
-            }
-            let digest = hash::<D>(body, Window::whole(body.length()))?;
-            Ok(claimed.iter().all(|claimed| **claimed == *digest))
-        }
-        Ok(is_all::<Sha256>(&self.sha256, body)? && is_all::<Sha512>(&self.sha512, body)?)
-    }
+/// The sha-256 of a part of a body. Blocks.
+///
+/// # Errors
+/// When the body cannot be read, or is shorter.
+pub(super) fn of_part(body: Received<'_>, window: Window) -> Result<store::Sha256, Problem> {
+    let sha256 = hash::<Sha256>(body, window).map_err(|err| Problem::unreadable_body(&err))?;
+    Ok(store::Sha256(sha256.into()))
 }
 
 /// The digest of a part of a body. Blocks.
@@ -151,7 +158,10 @@ mod tests {
         Claimed::read(&map)
     }
 
-    fn check(headers: &[(&'static str, &str)], body: &[u8]) -> Result<(), Problem> {
+    fn check(
+        headers: &[(&'static str, &str)],
+        body: &[u8],
+    ) -> Result<Option<store::Sha256>, Problem> {
         claimed(headers)?.check(Received::Passed(body))
     }
 

@@ -11,10 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::access::Caller;
 use super::created;
-use super::idempotency::{Course, Shape};
+use super::idempotency::{Course, Shape, subject_of};
 use super::prefer::Preferences;
 use super::upload::{Head, enter, forced, type_of};
-use super::{Node, Problem, form, whole};
+use super::{Node, Problem, digest, form, whole};
 use crate::form::MOST_PARTS;
 use crate::journal::{Adopted, Draft, record_bytes};
 use crate::spool::Received;
@@ -115,7 +115,7 @@ impl FormUpload {
         } = self;
         let body = head.claim(node)?.ok_or_else(Problem::no_file_in_form)?;
         let received = Received::from(&body);
-        head.digests.check(received)?;
+        let is_checked = head.digests.check(received)?.is_some();
         let (most_files, most_text) = match size {
             Size::Small => (MOST_FILES_OF_SMALL, MOST_TEXT_OF_SMALL),
             Size::Large => (MOST_PARTS, MOST_TEXT),
@@ -141,6 +141,10 @@ impl FormUpload {
                 filename: file.filename,
                 metadata,
                 request: None,
+                subject: subject_of(caller),
+                stated: is_checked
+                    .then(|| digest::of_part(received, file.window))
+                    .transpose()?,
             };
             Ok((file.window, draft))
         });

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::access::Caller;
 use super::{Problem, digest};
 use crate::file::Window;
-use crate::journal::{Adopted, Draft, Journal, Request, Running, Sender, Turn};
+use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, Running, Subject};
 use crate::spool::Received;
 use crate::store;
 
@@ -45,7 +45,7 @@ impl Key {
         Ok(Self(key))
     }
 
-    /// The request that an upload with this key is; `None` without one. Reads the body.
+    /// By what an upload with this key is known when it comes again; `None` without one. Reads the body.
     ///
     /// # Errors
     /// When the body cannot be read.
@@ -55,15 +55,15 @@ impl Key {
         shape: Shape,
         body: Received<'_>,
         parts: &[(Window, Draft)],
-    ) -> Result<Option<Request>, Problem> {
+    ) -> Result<Option<Fingerprint>, Problem> {
         let Some(key) = &self.0 else {
             return Ok(None);
         };
         let content = content(shape, body, parts).map_err(|err| Problem::unreadable_body(&err))?;
-        Ok(Some(Request {
+        Ok(Some(Fingerprint {
             key: digest_of(&[caller.subject(), key]),
             content,
-            sender: sender(caller.subject()),
+            sender: subject_of(caller),
         }))
     }
 }
@@ -82,15 +82,15 @@ impl Course {
     ///
     /// # Errors
     /// When the key is that of another upload, or of one that is being adopted.
-    pub(super) fn of(journal: &Journal, request: Option<Request>) -> Result<Self, Problem> {
+    pub(super) fn of(journal: &Journal, request: Option<Fingerprint>) -> Result<Self, Problem> {
         let Some(request) = request else {
             return Ok(Self::Adopt(None));
         };
         match journal.begin(request)? {
-            Turn::First(running) => Ok(Self::Adopt(Some(running))),
-            Turn::Answered(answer) => Ok(Self::Answered(answer)),
-            Turn::Running => Err(Problem::still_running()),
-            Turn::Other => Err(Problem::key_of_another()),
+            Claim::First(running) => Ok(Self::Adopt(Some(running))),
+            Claim::Answered(answer) => Ok(Self::Answered(answer)),
+            Claim::Running => Err(Problem::still_running()),
+            Claim::Other => Err(Problem::key_of_another()),
         }
     }
 }
@@ -112,11 +112,11 @@ fn key(value: &[u8]) -> Option<String> {
     (1..=LONGEST_KEY).contains(&key.len()).then_some(key)
 }
 
-/// The number by which a subject is counted.
-fn sender(subject: &str) -> Sender {
-    let store::Sha256(digest) = digest_of(&[subject]);
+/// The number by which a caller is counted.
+pub(super) fn subject_of(caller: &Caller) -> Subject {
+    let store::Sha256(digest) = digest_of(&[caller.subject()]);
     let first = digest.first_chunk().copied();
-    Sender(u64::from_le_bytes(first.unwrap_or_default()))
+    Subject(u64::from_le_bytes(first.unwrap_or_default()))
 }
 
 /// The digest of texts, each with its length before it.
@@ -224,6 +224,8 @@ mod tests {
                 content_type: MediaType::parse(content_type).unwrap(),
                 metadata: kept,
                 request: None,
+                subject: Subject::default(),
+                stated: None,
             }
         };
         let window = |offset, length| Window { offset, length };

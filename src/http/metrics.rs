@@ -180,13 +180,13 @@ impl Page {
         );
         self.count(
             "journal_log_segments",
-            "Files of the log of small uploads",
+            "Files of the log",
             journal.log_segments(),
         );
         self.count(
             "journal_answers",
             "Files that a repeated upload is answered from",
-            journal.answers(),
+            journal.answers_kept(),
         );
         // A directory that cannot be read has a number that is not known, which is not zero.
         if let Ok(count) = journal.corrupt_files() {

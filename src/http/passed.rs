@@ -12,7 +12,7 @@ use super::idempotency::Course;
 use super::upload::{Upload, enter};
 use super::{Node, Problem};
 use crate::accel;
-use crate::journal::{AdoptError, Adopted, Free, Request, Waiter};
+use crate::journal::{AdoptError, Adopted, Fingerprint, Free, Waiter};
 use crate::spool::Received;
 
 /// Whether a request brings its body itself. Where nginx spools the body, it takes the length away.
@@ -104,7 +104,7 @@ impl Upload {
         Ok(Some(left))
     }
 
-    async fn course(&self, request: Option<Request>) -> Result<Course, Problem> {
+    async fn course(&self, request: Option<Fingerprint>) -> Result<Course, Problem> {
         if request.is_none() {
             return Ok(Course::Adopt(None));
         }

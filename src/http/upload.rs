@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::access::{self, Caller};
 use super::content_type::{self, Claimed};
 use super::form_upload::FormUpload;
-use super::idempotency::{Course, Key, Shape};
+use super::idempotency::{Course, Key, Shape, subject_of};
 use super::prefer::Preferences;
 use super::subjects::Reservation;
 use super::{Node, Problem, created, digest, disposition, form_upload, passed, upload_metadata};
@@ -138,7 +138,7 @@ impl Upload {
 
     /// Sees that the body is what was sent and may be kept, and keeps room for it.
     pub(super) fn check(&self, body: Received<'_>) -> Result<(Reservation, Draft), Problem> {
-        self.head.digests.check(body)?;
+        let stated = self.head.digests.check(body)?;
         let window = Window::whole(body.length());
         let mut metadata = forced(&self.caller, self.head.metadata.clone())?;
         let records = record_bytes(&metadata);
@@ -152,6 +152,8 @@ impl Upload {
                 filename: self.filename.clone(),
                 metadata,
                 request: None,
+                subject: subject_of(&self.caller),
+                stated,
             },
         );
         let key = &self.head.key;

@@ -1,11 +1,12 @@
 //! Whether there is room for an upload: on the disk, and below the marks.
 
-use std::{fmt, io};
+use std::io;
+use std::ops::ControlFlow;
 
-use super::Journal;
 use super::adopt::at;
-use super::error::AdoptError;
-use super::rooms::{Index, Totals};
+use super::index::{Index, OldestLook, Phase, Totals};
+use super::memory::State;
+use super::{AdoptError, Journal};
 use crate::file::FileId;
 
 /// What this process may still use of the disk.
@@ -17,7 +18,7 @@ pub struct Free {
     pub inodes: u64,
 }
 
-/// Room below the marks for an upload that is no entry yet. Dropping it gives it back, so that no
+/// Room below the marks for an upload that is not decided yet. Dropping it gives it back, so that no
 /// panic keeps it.
 #[derive(Debug)]
 pub(super) struct Reserved<'a> {
@@ -25,16 +26,11 @@ pub(super) struct Reserved<'a> {
     totals: Totals,
 }
 
-impl Reserved<'_> {
-    /// Leaves it to the one who will know what has become of the upload.
-    pub(super) fn leave(mut self) {
-        self.totals = Totals::default();
-    }
-}
-
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.journal.index().release(self.totals);
+        let reserved = &mut self.journal.state().reserved;
+        reserved.entries -= self.totals.entries;
+        reserved.bytes -= self.totals.bytes;
     }
 }
 
@@ -46,8 +42,8 @@ impl Journal {
     pub fn free(&self) -> io::Result<Free> {
         let path = self.layout.journal();
         Ok(Free {
-            bytes: self.disk.free_bytes(path)?,
-            inodes: self.disk.free_inodes(path)?,
+            bytes: self.disk().free_bytes(path)?,
+            inodes: self.disk().free_inodes(path)?,
         })
     }
 
@@ -57,10 +53,7 @@ impl Journal {
     /// # Errors
     /// `Full`, `NoSpace` or `Poisoned`.
     pub fn check_room(&self, free: Free, length: u64) -> Result<(), AdoptError> {
-        self.check_poison()?;
-        let marks = self.marks();
-        marks.check_free(free, Totals::of(length))?;
-        marks.check_backlog(&self.index(), Totals::of(length))
+        self.check_against(self.marks(), free, Totals::of(length))
     }
 
     /// The same for one that was told a moment ago that there is room. Others came meanwhile.
@@ -68,10 +61,7 @@ impl Journal {
     /// # Errors
     /// `Full`, `NoSpace` or `Poisoned`.
     pub fn check_room_again(&self, free: Free, length: u64) -> Result<(), AdoptError> {
-        self.check_poison()?;
-        let marks = self.marks().wider();
-        marks.check_free(free, Totals::of(length))?;
-        marks.check_backlog(&self.index(), Totals::of(length))
+        self.check_against(self.marks().wider(), free, Totals::of(length))
     }
 
     /// The same, with a question to the disk.
@@ -81,6 +71,12 @@ impl Journal {
     pub fn check_admission(&self, length: u64) -> Result<(), AdoptError> {
         let free = self.free().map_err(at("ask for free space"))?;
         self.check_room(free, length)
+    }
+
+    fn check_against(&self, marks: Marks, free: Free, coming: Totals) -> Result<(), AdoptError> {
+        self.check_log()?;
+        marks.check_free(free, coming)?;
+        marks.check_backlog(&self.state(), coming)
     }
 
     /// Reserves room for entries whose body is on the disk, or in memory. It was let in before it
@@ -96,28 +92,41 @@ impl Journal {
         free: Free,
         coming: Totals,
     ) -> Result<Reserved<'_>, AdoptError> {
-        self.check_poison()?;
+        self.check_log()?;
         let marks = self.marks().wider();
         marks.check_free(free, Totals { bytes: 0, ..coming })?;
-        let mut index = self.index();
-        marks.check_backlog(&index, coming)?;
-        index.reserve(coming);
+        let mut state = self.state();
+        marks.check_backlog(&state, coming)?;
+        state.reserved.entries += coming.entries;
+        state.reserved.bytes += coming.bytes;
         Ok(Reserved {
             journal: self,
             totals: coming,
         })
     }
 
-    pub(super) fn check_poison(&self) -> Result<(), AdoptError> {
-        self.poison().map_or(Ok(()), |reason| {
-            Err(AdoptError::Poisoned(reason.to_owned()))
-        })
+    /// Whether the log takes uploads: what it has in reserve is for changes, tombstones and copies.
+    fn check_log(&self) -> Result<(), AdoptError> {
+        if let Some(reason) = self.poison() {
+            return Err(AdoptError::Poisoned(reason.to_owned()));
+        }
+        if self.wal.has_reserve() {
+            return Ok(());
+        }
+        let low = "the log has come to its reserve";
+        let cause = io::Error::new(io::ErrorKind::StorageFull, low);
+        Err(AdoptError::NoSpace(cause))
     }
 
-    /// Keeps something as long as an entry waits for its commit, and drops it then; at once if it does
-    /// not any more. Its drop must not come back here.
-    pub fn keep_while_pending(&self, id: FileId, kept: impl fmt::Debug + Send + 'static) {
-        self.index().keep_while_pending(id, Box::new(kept));
+    /// When the oldest pending entry was accepted.
+    pub fn oldest_pending(&self) -> Option<std::time::SystemTime> {
+        let mut look = OldestLook::default();
+        loop {
+            let looked = self.state().index.oldest_pending(&mut look);
+            if let ControlFlow::Break(oldest) = looked {
+                return oldest.map(FileId::made_at);
+            }
+        }
     }
 
     fn marks(&self) -> Marks {
@@ -130,6 +139,19 @@ impl Journal {
             max_bytes: self.limits.max_bytes,
         }
     }
+}
+
+/// Promised and not proven, or about to be promised.
+pub(super) fn backlog(state: &State) -> Totals {
+    let pending = Phase::ALL.into_iter().filter(|phase| phase.is_pending());
+    let of = |index: &Index, phase| index.totals(phase);
+    pending.fold(state.reserved, |sum, phase| {
+        let more = of(&state.index, phase);
+        Totals {
+            entries: sum.entries + more.entries,
+            bytes: sum.bytes.saturating_add(more.bytes),
+        }
+    })
 }
 
 /// Where uploads are refused.
@@ -160,7 +182,7 @@ impl Marks {
         let Free { bytes, inodes } = free;
         // One alone is what the mark is there for.
         let more_inodes = coming.entries.saturating_sub(1);
-        if bytes.saturating_sub(coming.all_bytes()) < self.min_free.bytes {
+        if bytes.saturating_sub(coming.bytes) < self.min_free.bytes {
             let low = format!("{bytes} bytes are free");
             let cause = io::Error::new(io::ErrorKind::StorageFull, low);
             return Err(AdoptError::NoSpace(cause));
@@ -172,13 +194,12 @@ impl Marks {
     }
 
     /// Whether the backlog stays below its marks with so much more.
-    fn check_backlog(self, index: &Index, coming: Totals) -> Result<(), AdoptError> {
-        let backlog = index.backlog();
-        let (entries, bytes) = (backlog.entries, backlog.all_bytes());
+    fn check_backlog(self, state: &State, coming: Totals) -> Result<(), AdoptError> {
+        let Totals { entries, bytes } = backlog(state);
         if entries.saturating_add(coming.entries) > self.max_entries {
             return Err(AdoptError::Full(format!("{entries} entries are pending")));
         }
-        if bytes.saturating_add(coming.all_bytes()) > self.max_bytes {
+        if bytes.saturating_add(coming.bytes) > self.max_bytes {
             return Err(AdoptError::Full(format!("{bytes} bytes are pending")));
         }
         Ok(())

@@ -1,18 +1,18 @@
-//! Adopting: from nginx's spool file to a promise.
+//! Adopting: from a received body to a promise.
 
-use std::fs::File;
 use std::io;
 use std::time::SystemTime;
 
-use super::answers::{AnswerTo, Request, Seat, Standing};
-use super::entry::Record;
-use super::error::AdoptError;
-use super::layout::Room;
-use super::rooms::{Place, Slot, Totals};
-use super::volume::if_there;
-use super::{Changed, Journal, point};
+use super::idempotency::{Fingerprint, Standing};
+use super::index::Totals;
+use super::memory::News;
+use super::record::{Answer, Body, Entry, File, Frame, LogTime, PartOf, State, Subject};
+use super::step::{LaidOut, Landing, StepError};
+use super::volume::Poisoned;
+use super::{AdoptError, Journal, point};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
-use crate::spool::{Received, SpooledBody};
+use crate::spool::Received;
+use crate::store::Sha256;
 
 /// What an upload says of itself.
 #[derive(Debug, Clone)]
@@ -24,15 +24,11 @@ pub struct Draft {
     /// What else its sender said of it.
     pub metadata: Metadata,
     /// The request that it answers, if that has a key.
-    pub request: Option<Request>,
-}
-
-/// A promise: made after the last fsync and nowhere else. A 201 is rendered from nothing else.
-#[derive(Debug)]
-pub struct Adopted {
-    pub(super) id: FileId,
-    pub(super) meta: FileMeta,
-    pub(super) standing: Standing,
+    pub request: Option<Fingerprint>,
+    /// Its bytes count among those that this subject has pending.
+    pub subject: Subject,
+    /// The digest that its sender stated and that was checked: the commit holds the body against it.
+    pub stated: Option<Sha256>,
 }
 
 /// Bytes of a record without its metadata, about; those of a name and a type as long as they may be
@@ -44,30 +40,23 @@ pub fn record_bytes(metadata: &Metadata) -> u64 {
     RECORD_BYTES + metadata.weight()
 }
 
-impl Draft {
-    /// The record of the entry that this becomes.
-    pub(super) fn record(self, seat: Seat, id: FileId, bytes: Window, time: SystemTime) -> Record {
-        let meta = FileMeta {
-            filename: self.filename.unwrap_or_else(|| FileName::of_id(id)),
-            content_type: self.content_type,
-            length: bytes.length,
-            uploaded: UnixMillis::from_system_time(time),
-            metadata: self.metadata,
-            revision: None,
-        };
-        let answer = self.request.map(|request| AnswerTo {
-            request,
-            seat,
-            is_deleted: false,
-        });
-        Record {
-            answer,
-            ..Record::new(id, meta, bytes.offset)
-        }
-    }
+/// A promise: made after the last sync and nowhere else. A 201 is rendered from nothing else.
+#[derive(Debug)]
+pub struct Adopted {
+    pub(super) id: FileId,
+    pub(super) meta: FileMeta,
+    pub(super) standing: Standing,
 }
 
 impl Adopted {
+    pub(super) fn new(id: FileId, meta: FileMeta) -> Self {
+        Self::with(id, meta, Standing::Pending)
+    }
+
+    pub(super) fn with(id: FileId, meta: FileMeta, standing: Standing) -> Self {
+        Self { id, meta, standing }
+    }
+
     /// The file's id.
     pub fn id(&self) -> FileId {
         self.id
@@ -89,65 +78,64 @@ impl Adopted {
     }
 }
 
-/// A record that is in its file.
-pub(super) struct Written {
-    pub(super) record: Record,
-    /// Bytes of that file.
-    pub(super) bytes: u64,
-}
-
-/// A body that has its name among the bodies.
-pub(super) struct Placed<'a> {
-    pub(super) id: FileId,
-    file: PlacedFile<'a>,
-    /// When it got that name.
-    pub(super) changed: Changed,
-}
-
-enum PlacedFile<'a> {
-    Spooled(&'a SpooledBody),
-    /// It came with the head of its request.
-    Written(File),
-}
-
-impl PlacedFile<'_> {
-    fn file(&self) -> &File {
-        match self {
-            Self::Spooled(body) => body.file(),
-            Self::Written(file) => file,
-        }
-    }
-
-    fn modified(&self) -> io::Result<SystemTime> {
-        match self {
-            Self::Spooled(body) => Ok(body.modified()),
-            Self::Written(file) => file.metadata()?.modified(),
+impl Draft {
+    /// The entry that this becomes.
+    pub(super) fn file(
+        self,
+        id: FileId,
+        body: Body,
+        length: u64,
+        uploaded: SystemTime,
+        now: LogTime,
+    ) -> File {
+        let part = PartOf {
+            first: id,
+            position: 0,
+            files: 1,
+        };
+        File {
+            meta: FileMeta {
+                filename: self.filename.unwrap_or_else(|| FileName::of_id(id)),
+                content_type: self.content_type,
+                length,
+                uploaded: UnixMillis::from_system_time(uploaded),
+                metadata: self.metadata,
+                revision: None,
+            },
+            body,
+            stated: self.stated,
+            subject: self.subject,
+            answer: self.request.map(|request| Answer {
+                request: request.answered(now),
+                part,
+            }),
+            state: State::Waiting,
         }
     }
 }
 
 impl Journal {
-    /// Takes a body over. A small one goes into the log, as `log/adopt.rs` says; any other:
+    /// Whether a body of so many bytes stands in the log.
+    pub fn is_small(&self, length: u64) -> bool {
+        let limit = self.limits.log_body_bytes;
+        limit > 0 && length <= limit.into()
+    }
+
+    /// Takes a body over. A small one:
     ///
     /// 1. Admission: the journal is sound and below its marks.
+    /// 2. Record and body are put into a frame, in memory.
+    /// 3. The frame is decided and queued; its group is synced: this is the promise.
+    ///
+    /// Any other:
+    ///
+    /// 1. Admission.
     /// 2. The body gets a name of its own among the bodies; one that came with the head of its
     ///    request is written there.
-    /// 3. The record is written into `tmp`, and set on its way to the disk: the fsync of the body
-    ///    takes it along, and that of the record finds little left to do.
-    /// 4. The body is fsynced: its bytes, and the time that its entity tag is made of.
-    /// 5. The record is fsynced.
-    /// 6. The directory of bodies is fsynced: from now on the body survives. An fsync that another
+    /// 3. The body is fsynced: its bytes, and the time that its entity tag is made of.
+    /// 4. The directory of bodies is fsynced: from now on the body survives. An fsync that another
     ///    upload began after step 2 of this one does as well, if it has succeeded.
-    /// 7. The record moves into `incoming`.
-    /// 8. `incoming` is fsynced: this is the promise.
-    ///
-    /// | cut after | leaves | recovery |
-    /// |---|---|---|
-    /// | 1 | nothing | nothing to do |
-    /// | 2 | a body without a record | removes it: nothing was promised |
-    /// | 3 to 6 | the same, and a record in `tmp` | removes both |
-    /// | 7 | an entry, perhaps | keeps it: whole, and at worst a file that nobody was told of |
-    /// | 8 | the entry | keeps it |
+    /// 5. The frame is decided and queued; its group is synced: this is the promise.
     ///
     /// Runs to its end once begun, whether or not somebody still waits for the answer.
     ///
@@ -159,190 +147,89 @@ impl Journal {
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
         let body = body.into();
-        let window = Window::whole(body.length());
-        let _reserved = self.admit(Totals::of(window.length))?; // 1
-        if self.is_small(window.length) {
-            self.adopt_into_log(body, draft)
-        } else {
-            self.adopt_admitted(body, window, draft)
+        let length = body.length();
+        let reserved = self.admit(Totals::of(length))?; // 1
+        if self.is_small(length) {
+            let (id, file, laid_out) = self.lay_out(body, draft)?;
+            let meta = file.meta.clone();
+            let landing = self.decide_file(id, &file, Some(laid_out))?;
+            drop(reserved);
+            landing.land().map_err(StepError::from)?;
+            return Ok(Adopted::new(id, meta));
         }
+        let adopted = self.adopt_linked(body, Window::whole(length), draft);
+        drop(reserved);
+        adopted
     }
 
-    /// Steps 2 to 8, for a part of a body as for the whole.
-    pub(super) fn adopt_admitted(
+    /// Steps 2 to 5, for a part of a body as for the whole.
+    pub(super) fn adopt_linked(
         &self,
         body: Received<'_>,
         window: Window,
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
-        let placed = self.place_body(body)?; // 2
-        let unpromised = Unpromised {
-            journal: self,
-            id: Some(placed.id),
-        };
+        let mut placed = self.place_body(body)?; // 2
         point!("adopt.body-placed");
-        let written = self.promise(&placed, window, draft)?; // 3 to 8
-        unpromised.keep();
-        Ok(self.enter(written.record, written.bytes, Place::Files))
-    }
-
-    /// Step 2. A name that is taken belongs to another entry: the next id is tried.
-    pub(super) fn place_body<'a>(&self, body: Received<'a>) -> Result<Placed<'a>, AdoptError> {
-        loop {
-            let id = self.ids.next(SystemTime::now());
-            let path = self.layout.body(id);
-            let placed = match body {
-                Received::Spooled(body) => self
-                    .disk
-                    .link(body.file(), &path)
-                    .map(|()| PlacedFile::Spooled(body)),
-                Received::Passed(bytes) => self.disk.create(&path, bytes).map(PlacedFile::Written),
-            };
-            match placed {
-                Ok(file) => {
-                    return Ok(Placed {
-                        id,
-                        file,
-                        changed: self.bodies_sync.changed(),
-                    });
-                }
-                Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(err) => {
-                    // A disk that fails half-way may leave the name.
-                    self.undo(id);
-                    return Err(at("place the body")(err));
-                }
-            }
-        }
-    }
-
-    /// Steps 3 to 8.
-    fn promise(
-        &self,
-        placed: &Placed<'_>,
-        window: Window,
-        draft: Draft,
-    ) -> Result<Written, AdoptError> {
+        self.sync_placed(&placed)?; // 3 and 4
         let id = placed.id;
-        let (written, file) = self.write_record(placed, Seat::alone(id), window, draft)?; // 3
-        point!("adopt.record-written");
-        self.sync_file(placed.file.file())
-            .map_err(at("fsync the body"))?; // 4
-        point!("adopt.body-fsynced");
-        self.sync_file(&file).map_err(at("fsync the record"))?; // 5
-        point!("adopt.record-fsynced");
-        self.sync_bodies(placed.changed)?; // 6
-        point!("adopt.bodies-fsynced");
-        self.move_into_incoming(id)?; // 7
-        point!("adopt.record-moved");
-        self.sync_directory(&self.layout.room(Room::Incoming))
-            .map_err(at("fsync incoming"))?; // 8
+        let offset = window.offset;
+        let uploaded = placed.modified().map_err(at("read the body's time"))?;
+        let file = draft.file(
+            id,
+            Body::Linked { offset },
+            window.length,
+            uploaded,
+            self.now(),
+        );
+        placed.spoken_of();
+        let landing = self.decide_file(id, &file, None)?; // 5
+        landing.land().map_err(StepError::from)?;
+        placed.keep();
         point!("adopt.promised");
-        // The kernel may have told another thread of a lost page that was ours.
-        self.check_poison()?;
-        Ok(written)
+        Ok(Adopted::new(id, file.meta))
     }
 
-    /// Step 3.
-    pub(super) fn write_record(
+    /// Step 2 of a small one.
+    pub(super) fn lay_out(
         &self,
-        placed: &Placed<'_>,
-        seat: Seat,
-        window: Window,
+        body: Received<'_>,
         draft: Draft,
-    ) -> Result<(Written, File), AdoptError> {
-        let id = placed.id;
-        let uploaded = placed.file.modified().map_err(at("read the body's time"))?;
-        let record = draft.record(seat, id, window, uploaded);
-        let encoded = record.encode().map_err(at("encode the record"))?;
-        let file = self
-            .disk
-            .create(&self.layout.record_in_writing(id), &encoded)
-            .map_err(at("write the record"))?;
-        self.disk.start_writing(&file);
-        let bytes = u64::try_from(encoded.len()).unwrap_or(u64::MAX);
-        Ok((Written { record, bytes }, file))
-    }
-
-    /// Step 6.
-    pub(super) fn sync_bodies(&self, changed: Changed) -> Result<(), AdoptError> {
-        self.bodies_sync
-            .make_last(changed, || self.sync_directory(&self.layout.bodies()))
-            .map_err(at("fsync the bodies' directory"))
-    }
-
-    /// Step 7.
-    pub(super) fn move_into_incoming(&self, id: FileId) -> Result<(), AdoptError> {
-        self.disk
-            .rename(
-                &self.layout.record_in_writing(id),
-                &self.layout.record(Room::Incoming, id),
-            )
-            .map_err(at("move the record into incoming"))
-    }
-
-    /// Tells memory of a promise that is made.
-    pub(super) fn enter(&self, record: Record, record_bytes: u64, place: Place) -> Adopted {
-        let slot = Slot {
-            room: Room::Incoming,
-            length: record.meta.length,
-            record_bytes,
-            is_begun: false,
-            is_keyed: record.answer.is_some(),
-            place,
-        };
-        self.index().insert(record.id, slot);
-        self.learn(record.id, record.answer.as_ref());
-        Adopted {
-            id: record.id,
-            meta: record.meta,
-            standing: Standing::Pending,
+    ) -> Result<(FileId, File, LaidOut), AdoptError> {
+        if let Received::Spooled(body) = body {
+            // It gets no second name, by which another claim would know it.
+            body.mark_taken().map_err(at("mark the spool file"))?;
         }
+        let id = self.free_id();
+        let file = draft.file(id, Body::Inline, body.length(), body.modified(), self.now());
+        let frame = Frame::entry(id, &Entry::File(file.clone()))
+            .map_err(|err| at("lay the record out")(io::Error::other(err)))?;
+        let laid_out = LaidOut::new(frame, |into| body.read_exact(into));
+        Ok((id, file, laid_out.map_err(at("read the body"))?))
     }
 
-    /// Takes back what an adoption without a promise left: the record first, as a body without a
-    /// record is nothing, but a record without a body is a loss.
-    fn undo(&self, id: FileId) {
-        let leftovers = [
-            self.layout.record(Room::Incoming, id),
-            self.layout.record_in_writing(id),
-            self.layout.body(id),
-        ];
-        for path in leftovers {
-            if let Err(err) = if_there(self.disk.unlink(&path)) {
-                log::error!("{}: cannot be removed: {err}", path.display());
-                return;
-            }
-        }
-    }
-}
-
-/// An adoption that may end without a promise, by an error or a panic: it is taken back then.
-struct Unpromised<'a> {
-    journal: &'a Journal,
-    id: Option<FileId>,
-}
-
-impl Unpromised<'_> {
-    /// It is promised.
-    fn keep(mut self) {
-        self.id = None;
+    fn decide_file(
+        &self,
+        id: FileId,
+        file: &File,
+        laid_out: Option<LaidOut>,
+    ) -> Result<Landing<'_>, StepError> {
+        let news = file.answer.map(|answer| News::Learn(vec![(id, answer)]));
+        self.decide(laid_out, news, |index, tail| {
+            index.adopt(id, file.clone(), tail)
+        })
     }
 }
 
-impl Drop for Unpromised<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.journal.undo(id);
-        }
-    }
-}
-
-/// Names the step of an I/O error, and tells a full disk from a broken one.
+/// Names the step of an I/O error, and tells a full disk and an fsync that failed earlier from a disk
+/// that is broken just now.
 pub(super) fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
     move |source| {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        if full.contains(&source.kind()) {
+        let cause = source.get_ref();
+        if let Some(Poisoned(reason)) = cause.and_then(|cause| cause.downcast_ref()) {
+            AdoptError::Poisoned(reason.clone())
+        } else if full.contains(&source.kind()) {
             AdoptError::NoSpace(source)
         } else {
             AdoptError::Disk { step, source }

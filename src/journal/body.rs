@@ -1,58 +1,77 @@
-//! The bytes of an entry where they lie, for the committer.
+//! The bytes of an entry, for the committer.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::layout::Room;
-use super::log;
-use super::rooms::Index;
+use super::index::Phase;
+use super::memory::Memory;
 use crate::file::{FileId, Window};
 use crate::store::{Body, Sha256};
 
-/// An open body: in a file of its own, in that of a form, or in the log. Stays readable whatever
-/// becomes of the entry, but for one: when it is deleted nothing behind its first bytes is read any
-/// more, so that its commit ends with the next batch.
+/// An open body. Stays readable whatever becomes of the entry, but for one: when it is deleted nothing
+/// behind its first bytes is read any more, so that its commit ends with the next batch.
 #[derive(Debug)]
 pub(super) struct OpenBody {
     pub(super) id: FileId,
-    pub(super) index: Arc<Mutex<Index>>,
-    pub(super) file: Arc<File>,
-    /// Where in the file the body is.
-    pub(super) window: Window,
-    /// What stands before it in the log, to be verified with it; `None` of one that has files, as
-    /// nothing was noted of its bytes, and of one that was verified as it was opened.
-    pub(super) front: Option<Bytes>,
+    pub(super) memory: Arc<Memory>,
+    pub(super) bytes: Source,
+    /// What its sender stated of it, and was checked when it came.
+    pub(super) stated: Option<Sha256>,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub(super) enum Source {
+    File(File, Window),
+    /// From the log, which held them against their digest.
+    Memory(Bytes),
 }
 
 impl OpenBody {
     fn is_deleted(&self) -> bool {
-        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = index.get(self.id);
-        slot.is_some_and(|slot| slot.room == Room::Deleted)
+        let known = self.memory.lock().index.get(self.id);
+        known.is_some_and(|known| known.phase == Phase::Deleted)
     }
 }
 
 impl Body for OpenBody {
     fn read_exact_at(&self, place: &mut [u8], offset: u64) -> io::Result<()> {
-        let wanted = u64::try_from(place.len()).map_err(io::Error::other)?;
-        let end = offset.checked_add(wanted);
-        if end.is_none_or(|end| end > self.window.length) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        // A body that is read at once is as well written as not, and erased.
+        // What is read at once is as well written as not, and erased.
         if offset > 0 && self.is_deleted() {
             return Err(io::Error::other("the file was deleted meanwhile"));
         }
-        self.file.read_exact_at(place, self.window.offset + offset)
+        let end = |length: u64| {
+            let wanted = u64::try_from(place.len()).map_err(io::Error::other)?;
+            let end = offset.checked_add(wanted).filter(|&end| end <= length);
+            end.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
+        };
+        match &self.bytes {
+            Source::File(file, window) => {
+                end(window.length)?;
+                file.read_exact_at(place, window.offset + offset)
+            }
+            Source::Memory(bytes) => {
+                let end = end(u64::try_from(bytes.len()).map_err(io::Error::other)?)?;
+                let [begin, end] = [offset, end].map(usize::try_from);
+                let range = begin.map_err(io::Error::other)?..end.map_err(io::Error::other)?;
+                let found = bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
+                place.copy_from_slice(found);
+                Ok(())
+            }
+        }
     }
 
     fn verify(&self, sha256: Sha256) -> io::Result<()> {
-        self.front.as_ref().map_or(Ok(()), |front| {
-            log::verify(front, sha256, &self.file, self.window)
-        })
+        match self.stated {
+            Some(stated) if stated != sha256 => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the body is not the one whose digest was checked when it came",
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 }

@@ -95,6 +95,21 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether the journal has a form that this version does not read: no restart helps.
+    pub fn is_of_another_form(&self) -> bool {
+        use super::wal::OpenError as LogError;
+        match self {
+            Self::EarlierForm(_)
+            | Self::NewerForm { .. }
+            | Self::Log(LogError::NewerForm { .. } | LogError::Refused(_)) => true,
+            Self::Log(LogError::Disk { .. })
+            | Self::NoMarker(_)
+            | Self::Locked(_)
+            | Self::NoLinks(_)
+            | Self::Disk { .. } => false,
+        }
+    }
+
     /// Names the place of an I/O error.
     pub(super) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -4,8 +4,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::{fs, io};
 
+use super::admission::backlog;
 use super::volume::if_there;
-use super::{Free, Journal};
+use super::{Free, Journal, orphans};
 use crate::config::JournalConfig;
 
 /// What `st_blocks` counts in (stat(2)).
@@ -61,8 +62,8 @@ impl Level {
 impl Journal {
     /// How far each mark is, with what is free on the disk.
     pub fn levels(&self, free: Free) -> [Level; 4] {
-        let backlog = self.index().backlog();
-        levels(&self.limits, free, backlog.all_bytes(), backlog.entries)
+        let pending = backlog(&self.state());
+        levels(&self.limits, free, pending.bytes, pending.entries)
     }
 
     /// Percent of the room for pending entries that are taken: at 100 uploads are refused. Room ends at
@@ -80,10 +81,19 @@ impl Journal {
     pub fn spooled_bytes(&self) -> io::Result<u64> {
         spooled_bytes(&self.layout.spool())
     }
+
+    /// Removes spool files that nobody will claim. Returns how many.
+    ///
+    /// # Errors
+    /// When the spool or /proc cannot be read; nothing more is removed then.
+    pub fn remove_spool_orphans(&self) -> io::Result<usize> {
+        let (spool, age) = (self.layout.spool(), self.limits.spool_orphan);
+        orphans::remove(self.disk(), &spool, age)
+    }
 }
 
 /// How far each mark is, with what is free on the disk and what is pending.
-pub(super) fn levels(
+fn levels(
     limits: &JournalConfig,
     free: Free,
     pending_bytes: u64,
@@ -99,7 +109,7 @@ pub(super) fn levels(
 }
 
 /// Bytes on the disk of the files in nginx's spool that have no other name.
-pub(super) fn spooled_bytes(spool: &Path) -> io::Result<u64> {
+fn spooled_bytes(spool: &Path) -> io::Result<u64> {
     let mut bytes = 0_u64;
     for found in fs::read_dir(spool)? {
         // nginx may have been quicker.
@@ -113,7 +123,7 @@ pub(super) fn spooled_bytes(spool: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-pub(super) fn fullness([bytes, inodes, pending_bytes, pending_entries]: [Level; 4]) -> u32 {
+fn fullness([bytes, inodes, pending_bytes, pending_entries]: [Level; 4]) -> u32 {
     let percent = |pending: Level, disk: Level| {
         let left = disk.now.saturating_sub(disk.limit);
         let room = pending.limit.min(pending.now.saturating_add(left));

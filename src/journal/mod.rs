@@ -1,109 +1,127 @@
 //! The promise on disk: accepted uploads, from their adoption until their proven commit.
 //!
-//! An entry is a *record* (what is known of it) and a *body* (its bytes). All bodies are in one
-//! directory; the room that a record is in is the entry's state, and each change of state is one
-//! rename. Synchronous code over std; it must never know HTTP, nor what the store is made of.
+//! All records are frames in one log, and the state of an entry is the fold of its frames. Synchronous
+//! code over std; it must never know HTTP, nor what the store is made of.
 //!
-//! | room | means | leaves it by |
+//! Bodies are files in `body/`, names that nginx's spool files get, or stand in the frame if they are
+//! small. Records are frames in `wal/`; no state is a directory. All that changes an entry is a *step*
+//! (see the module of that name): decided, marked and queued at once, then synced, and only then told.
+//!
+//! | operation | steps | a cut leaves | the next start |
+//! |---|---|---|---|
+//! | adopt a small file | frame queued; synced: the promise | nothing, or the entry | makes durable what it finds, before any word |
+//! | adopt any other | body linked, fsynced with `body/`; then the same | a lone body, or the entry | unlinks what is lone, if the log is sound |
+//! | adopt a form | the same, with one frame | all of it, or nothing | the same |
+//! | settle, defer, hold, retry | frame queued; synced: told | the old state, or the new one | goes on from it |
+//! | delete | tombstone queued; synced: told; body unlinked; the store cleared; `body/` fsynced; `gone` queued | the entry, a tombstone, or nothing | goes on from the tombstone |
+//! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts what has no body |
+//! | copy | base queued, synced; a later head tells the oldest segment; its file is unlinked | either base | the later one counts |
+//!
+//! | part | is | must never know |
 //! |---|---|---|
-//! | `log` | promised, as `incoming`; small ones, in few files: see its module | a proven commit; into `incoming` before anything else |
-//! | `tmp` | a record being written | rename into a room; recovery removes the rest |
-//! | `incoming` | promised | a proven commit, a failed attempt, a delete |
-//! | `deferred` | promised, tried in vain | the same |
-//! | `hold` | promised, waits for an admin | an admin's retry, a delete |
-//! | `settled` | proven in the store | its grace time, the byte budget |
-//! | `deleted` | deleted by a caller | the store answers, and holds nothing of it |
-//! | `answered` | left, and answers a request that has a key; in few files | the time that keys are kept, the count of them |
-//! | `corrupt` | unreadable | an admin's hand |
-//!
-//! [`next`] is the journal in the form that this one moves to, where all records are frames in one log,
-//! with [`record`], [`index`], [`idempotency`], [`inspection`], [`wal`] and, under it, [`volume`]. Of all
-//! these, only the calls to the disk are in use yet.
+//! | [`volume`] | every fsync, link, rename and unlink; poison | records |
+//! | [`record`] | what is written: bases and changes, with their versions | the log |
+//! | [`wal`] | the log: append with group commit, read, replay, trim, damage | the meaning of a frame |
+//! | [`index`] | what memory knows of entries, and each decision about them | the disk |
+//! | [`idempotency`] | keys of requests, and what answered them | the disk |
+//! | [`inspection`] | a journal, as an admin sees it | the operations |
+//! | all other files | the operations: numbered steps over the parts above | |
 
 mod admission;
 mod adopt;
-mod answers;
+mod adopt_soon;
+mod begin;
 mod body;
-mod entry;
+mod copy;
+mod corrupt;
+mod defer;
+mod delete;
 mod error;
+mod evict;
 mod form;
 pub mod idempotency;
 pub mod index;
-mod inspect;
 pub mod inspection;
-mod lasting;
+mod keys;
 mod layout;
 mod levels;
 mod lock;
-mod log;
-mod moves;
-pub mod next;
+mod lookup;
+mod memory;
 mod orphans;
+mod place;
 pub mod point;
-mod read;
 pub mod record;
-mod recovery;
-mod remove;
-mod rooms;
+mod recover;
+mod room;
 mod settle;
 mod shared;
-mod sweep;
+mod step;
 #[cfg(test)]
 mod tests;
 pub mod volume;
 mod waiting;
 pub mod wal;
+mod work;
 
+use std::any::Any;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
 
 use crate::config::{Durability, JournalConfig};
 use crate::file::{FileId, FileIds, UnixMillis};
 
 pub use admission::Free;
 pub use adopt::{Adopted, Draft, record_bytes};
-pub use answers::{Request, Running, Sender, Standing, Turn};
-pub use entry::Record;
+pub use adopt_soon::Waiter;
+pub use delete::Deletion;
 pub use error::{AdoptError, JournalError, OpenError};
-pub use inspect::{Inspection, Seen, Sight, Strange};
-pub use layout::{BODIES, Layout, Room};
+pub use idempotency::{Claim, Fingerprint, Running, Standing};
+pub use index::Totals;
+pub use inspection::Inspection;
+pub use layout::{BODIES, Layout};
 pub use levels::{Level, Mark};
-pub use log::Waiter;
-#[cfg(any(test, fuzzing))]
-pub use log::fuzz;
-pub use read::{Busy, Glimpse, Kept, Look, Work};
-pub use recovery::Recovered;
-pub use remove::Deletion;
-pub use rooms::Totals;
+pub use lookup::{Busy, Glimpse, Kept, Look, Opened};
+pub use record::Subject;
+pub use recover::Recovered;
+pub use room::Room;
 pub use settle::Settling;
 pub use volume::{Disk, LocalDisk, UnsyncedDisk};
 pub use waiting::{Retried, Waiting};
+pub use work::Work;
 
-use answers::Answers;
+use idempotency::Claims;
+use index::{Known, Phase};
 use lock::JournalLock;
-use log::Log;
+use memory::{Memory, State};
 use point::point;
-use rooms::Index;
+use record::LogTime;
+use room::{phase_of, room_of};
 use shared::{Changed, SharedSync};
-use volume::Poison;
+use wal::Wal;
+
+/// Blank segments that are kept for changes, tombstones and copies while the disk is full.
+const RESERVED_SEGMENTS: usize = 2;
 
 /// The journal of this node. One per data directory; shared by reference.
 #[derive(Debug)]
 pub struct Journal {
-    disk: Box<dyn Disk>,
+    wal: Wal,
+    memory: Arc<Memory>,
     layout: Layout,
     limits: JournalConfig,
     ids: FileIds,
-    /// Shared with the bodies that are open.
-    index: Arc<Mutex<Index>>,
-    poison: Poison,
-    /// Of the directory of bodies. Nothing is between the move into `incoming` and its fsync, so
-    /// that one has nothing to gain.
+    /// Of the directory of bodies.
     bodies_sync: SharedSync,
-    log: Log,
-    answers: Arc<Answers>,
+    /// Keys of requests that are being carried out.
+    claims: Claims,
+    /// When a body was last unlinked.
+    unlinked: Mutex<Option<Changed>>,
+    /// Segments with damage: their files are kept.
+    damaged: BTreeSet<u64>,
     _lock: JournalLock,
 }
 
@@ -118,32 +136,32 @@ impl Journal {
         self.limits.durability
     }
 
-    /// Everything the committer has to do, with the time at which it is due.
-    pub fn work(&self) -> Vec<(FileId, UnixMillis)> {
-        let index = self.index();
-        let at_once = [Room::Incoming, Room::Deleted]
-            .into_iter()
-            .flat_map(|room| index.in_room(room))
-            .map(|id| (id, UnixMillis(0)));
-        let deferred = index.in_room(Room::Deferred);
-        let mut work: Vec<_> = at_once.collect();
-        drop(index);
-        work.extend(deferred.into_iter().map(|id| {
-            let due = self.record(id).map(|(_, record)| record.next_attempt);
-            // What cannot be read is due now, so that it is found out and set aside.
-            (id, due.unwrap_or(UnixMillis(0)))
-        }));
-        work
+    /// Why no promises are made any more; `None` while all is well.
+    pub fn poison(&self) -> Option<&str> {
+        self.wal.volume().poison()
+    }
+
+    /// Notes that the log is closed in order. To be called when nobody changes anything any more.
+    ///
+    /// # Errors
+    /// What the log says; a start needs no such note.
+    pub fn close(&self) -> Result<(), wal::AppendError> {
+        self.wal.stop()
     }
 
     /// The bytes of an entry; `None` if it is not in the journal.
     pub fn length(&self, id: FileId) -> Option<u64> {
-        self.index().get(id).map(|slot| slot.length)
+        self.known(id).map(|known| known.length)
     }
 
     /// Entries and bytes in a room.
     pub fn totals(&self, room: Room) -> Totals {
-        self.index().totals(room)
+        self.state().index.totals(phase_of(room))
+    }
+
+    /// How many files the log has.
+    pub fn log_segments(&self) -> usize {
+        self.wal.generations().len()
     }
 
     /// How many files are set aside for an admin.
@@ -154,37 +172,80 @@ impl Journal {
         Ok(std::fs::read_dir(self.layout.corrupt())?.count())
     }
 
-    /// When the oldest pending entry was accepted.
-    pub fn oldest_pending(&self) -> Option<std::time::SystemTime> {
-        self.index().oldest_pending().map(FileId::made_at)
+    /// Whether an entry still waits for its commit.
+    pub fn is_pending(&self, id: FileId) -> bool {
+        let known = self.known(id);
+        known.is_some_and(|known| known.phase.is_pending())
     }
 
-    /// Why no promises are made any more; `None` while all is well.
-    pub fn poison(&self) -> Option<&str> {
-        self.poison.reason()
+    /// Whether an entry is deleted.
+    pub fn is_deleted(&self, id: FileId) -> bool {
+        let known = self.known(id);
+        known.is_some_and(|known| known.phase == Phase::Deleted)
     }
 
-    /// Takes the index. A thread that panicked under the lock leaves it usable: every change to
-    /// it is complete in itself, and the disk is the truth.
-    fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps something for as long as an entry waits for its commit, and then drops it; at once, if it
+    /// does not wait.
+    pub fn keep_while_pending(&self, id: FileId, share: impl Any + Send) {
+        let mut state = self.state();
+        let known = state.index.get(id);
+        if known.is_some_and(|known| known.phase.is_pending()) {
+            state.shares.insert(id, Box::new(share));
+        }
     }
 
-    /// Fsyncs a file; if that fails, the journal makes no more promises.
+    fn known(&self, id: FileId) -> Option<Known> {
+        self.state().index.get(id)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.memory.lock()
+    }
+
+    fn disk(&self) -> &dyn Disk {
+        self.wal.volume().disk()
+    }
+
+    /// Makes what was changed among the bodies last.
+    fn sync_bodies(&self, changed: Changed) -> io::Result<()> {
+        self.bodies_sync.make_last(changed, || {
+            self.wal.volume().sync_directory(&self.layout.bodies())
+        })
+    }
+
     fn sync_file(&self, file: &File) -> io::Result<()> {
-        self.disk
-            .sync_file(file)
-            .inspect_err(|err| self.set_poison("a file", err))
+        self.wal.volume().sync_elsewhere(file)
     }
 
-    /// Fsyncs a directory; if that fails, the journal makes no more promises.
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.disk
-            .sync_directory(path)
-            .inspect_err(|err| self.set_poison(&path.display().to_string(), err))
+    /// Now, by the log's own clock.
+    fn now(&self) -> LogTime {
+        LogTime(self.wal.clock_ms())
     }
 
-    fn set_poison(&self, what: &str, err: &io::Error) {
-        self.poison.set(what, err);
+    /// A moment of the wall clock, as that stands now.
+    fn to_log_time(&self, at: UnixMillis) -> LogTime {
+        let left = at.0.saturating_sub(UnixMillis::now().0);
+        LogTime(self.now().0.saturating_add(left))
     }
+
+    /// The moment that the wall clock shows then, as it stands now; now, of what is over.
+    fn to_wall_time(&self, at: LogTime) -> UnixMillis {
+        let left = at.0.saturating_sub(self.now().0);
+        UnixMillis(UnixMillis::now().0.saturating_add(left))
+    }
+
+    /// An id that no entry has.
+    fn free_id(&self) -> FileId {
+        loop {
+            let id = self.ids.next(SystemTime::now());
+            if self.known(id).is_none() {
+                return id;
+            }
+        }
+    }
+}
+
+/// Names the entry and the step of an I/O error.
+fn at(id: FileId, step: &'static str) -> impl FnOnce(io::Error) -> JournalError {
+    move |source| JournalError::Disk { id, step, source }
 }

@@ -1,12 +1,14 @@
 //! What waits for its commit, and why: for admins, who find out and give it a new start.
 
-use super::Journal;
-use super::entry::Record;
-use super::error::JournalError;
-use super::layout::Room;
+use std::ops::ControlFlow;
+
+use super::index::{Listing, Phase, Refused};
+use super::record::{Entry, State};
+use super::step::StepError;
+use super::{Journal, JournalError, Room, room_of};
 use crate::file::{FileId, UnixMillis};
 
-/// Characters of a reason that are told, at most: a record may be older than the bound on reasons.
+/// Characters of a reason that are told, at most.
 const REASON_CHARACTERS: usize = 500;
 
 /// A pending entry, as an admin sees it.
@@ -48,8 +50,8 @@ impl Journal {
         after: Option<FileId>,
         most: usize,
     ) -> Result<Vec<Waiting>, JournalError> {
-        let is_put_off = |room| matches!(room, Room::Deferred | Room::Hold);
-        let ids = self.index().pending_in(is_put_off, after, most);
+        let put_off = &[Phase::Deferred, Phase::Held];
+        let ids = self.list(Listing::new(put_off, after, most));
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
             found.extend(self.waiting_for(id)?);
@@ -62,13 +64,37 @@ impl Journal {
     /// # Errors
     /// What the disk says.
     pub fn waiting_for(&self, id: FileId) -> Result<Option<Waiting>, JournalError> {
-        match self.record(id) {
-            Ok((slot, record)) if slot.room.is_pending() => {
-                Ok(Some(Waiting::new(slot.room, &record)))
-            }
+        let found = match self.read(id) {
             // The committer finds out what cannot be read, and sets it aside.
-            Ok(_) | Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => Ok(None),
-            Err(err @ JournalError::Disk { .. }) => Err(err),
+            Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => return Ok(None),
+            found => found?,
+        };
+        let (known, entry) = (found.known, found.reading.entry());
+        let (Entry::File(file), Some(room)) = (entry, room_of(known.phase)) else {
+            return Ok(None);
+        };
+        let reason = match &file.state {
+            State::Deferred { why, .. } | State::Held(why) => Some(&why.reason),
+            State::Waiting => None,
+            State::Settled(_) => return Ok(None),
+        };
+        Ok(Some(Waiting {
+            id,
+            room,
+            length: known.length,
+            attempts: known.attempts.into(),
+            reason: reason.map(|reason| reason.chars().take(REASON_CHARACTERS).collect()),
+            next_attempt: (room == Room::Deferred).then(|| self.to_wall_time(known.due)),
+        }))
+    }
+
+    /// Looks for entries in slices, so that nobody waits long for the index.
+    pub(super) fn list(&self, mut listing: Listing) -> Vec<FileId> {
+        loop {
+            let looked = self.state().index.list(&mut listing);
+            if let ControlFlow::Break(ids) = looked {
+                return ids;
+            }
         }
     }
 
@@ -77,38 +103,13 @@ impl Journal {
     /// # Errors
     /// What the disk says; it is where it was then.
     pub fn retry(&self, id: FileId) -> Result<Retried, JournalError> {
-        let room = self.index().get(id).map(|slot| slot.room);
-        match room {
-            None => return Ok(Retried::Absent),
-            Some(Room::Deferred | Room::Hold) => {}
-            Some(room @ (Room::Incoming | Room::Settled | Room::Deleted)) => {
-                self.finish_move_of_another(id)?;
-                return Ok(Retried::NotPutOff(room));
+        match self.step(|index, tail| index.retry(id, tail)) {
+            Ok(()) => Ok(Retried::Begun),
+            Err(StepError::Refused(Refused::Absent)) => Ok(Retried::Absent),
+            Err(StepError::Refused(Refused::Is(phase))) => {
+                Ok(room_of(phase).map_or(Retried::Absent, Retried::NotPutOff))
             }
-        }
-        let fresh = |record: Record| Record {
-            attempts: 0,
-            next_attempt: UnixMillis(0),
-            ..record
-        };
-        match self.rewrite(id, Room::Incoming, fresh) {
-            Err(JournalError::Absent(_)) => Ok(Retried::Absent),
-            moved => moved.map(|()| Retried::Begun),
-        }
-    }
-}
-
-impl Waiting {
-    fn new(room: Room, record: &Record) -> Self {
-        let due = record.next_attempt;
-        let reason = record.reason.as_deref();
-        Self {
-            id: record.id,
-            room,
-            length: record.meta.length,
-            attempts: record.attempts,
-            reason: reason.map(|reason| reason.chars().take(REASON_CHARACTERS).collect()),
-            next_attempt: (room == Room::Deferred).then_some(due),
+            Err(err) => Err(err.of(id, "note a retry")),
         }
     }
 }

@@ -46,7 +46,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
         .and_then(|()| Journal::check(&config.data_dir, &LocalDisk).map_err(ServeError::Journal));
     let mut findings = vec![finding(
         format!(
-            "{}: marker, rooms, hard links from spool to journal",
+            "{}: marker, directories, hard links from spool to journal",
             config.data_dir.display()
         ),
         Outcome::of(journal),

@@ -1,13 +1,15 @@
 //! Looking at everything: the journal of this node, every file of the bucket, every chunk.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
 use super::{Event, Finding, Kind, Listener, Phase, Progress, UpkeepError, orphan, sort};
 use crate::bucket::{Bucket, Listed};
 use crate::config::{Config, FsckOrder};
-use crate::file::FileKey;
-use crate::journal::{Inspection, OpenError, Room, Seen, Sight};
+use crate::file::{FileId, FileKey};
+use crate::journal::inspection::EntryInfo;
+use crate::journal::{Inspection, OpenError, Room};
 use crate::store::{Store as _, StoreError};
 
 /// How often it is told and written down how far the check has come.
@@ -21,6 +23,39 @@ struct Check<'a> {
     progress: Progress,
     told: Instant,
     tell: Listener<'a>,
+}
+
+/// What the journal holds.
+struct Sights {
+    entries: Vec<EntryInfo>,
+    /// Names, and what is wrong with them.
+    strange: Vec<(String, String)>,
+    /// Why entries are held.
+    reasons: HashMap<FileId, String>,
+}
+
+impl Sights {
+    fn read(journal: &Inspection) -> Result<Self, OpenError> {
+        let anomalies = journal.verify_live()?.into_iter();
+        let mut strange: Vec<_> = anomalies
+            .map(|anomaly| (anomaly.name(), anomaly.to_string()))
+            .collect();
+        let set_aside = journal.set_aside()?.into_iter();
+        let fault = "set aside as unreadable";
+        strange.extend(set_aside.map(|name| (format!("corrupt/{name}"), fault.to_owned())));
+        let entries = journal.list_live()?.entries();
+        let is_held = |entry: &EntryInfo| entry.room() == Some(Room::Hold);
+        let reasons = if entries.iter().any(is_held) {
+            journal.held_for()?
+        } else {
+            HashMap::new()
+        };
+        Ok(Self {
+            entries,
+            strange,
+            reasons,
+        })
+    }
 }
 
 /// Looks at everything, and tells what is wrong. Changes nothing.
@@ -46,7 +81,7 @@ pub async fn fsck(
         .map_err(UpkeepError::Uri)?;
     let mut check = Check {
         order,
-        journal: Inspection::new(&config.data_dir)?,
+        journal: Inspection::of(&config.data_dir)?,
         bucket,
         progress: Progress::read(order.state.as_deref()),
         told: Instant::now(),
@@ -90,62 +125,76 @@ impl Check<'_> {
             files_expected: self.bucket.about_how_many_files().await?,
             ..Progress::default()
         };
-        // Names come from a thread that blocks, a few ahead of what is made of them.
-        let (sender, mut sights) = tokio::sync::mpsc::channel(64);
-        let journal = self.journal.clone();
-        let looking = tokio::task::spawn_blocking(move || -> Result<(), OpenError> {
-            journal.each(&mut |sight| sender.blocking_send(sight).unwrap_or_default())
-        });
-        while let Some(sight) = sights.recv().await {
+        let found = self.look(Sights::read).await?;
+        for (name, fault) in found.strange {
+            self.found(Kind::Unreadable, name, fault);
+        }
+        let mut suspects = Vec::new();
+        for entry in found.entries {
             self.progress.entries += 1;
-            self.judge(sight).await?;
+            let Some(room) = entry.room() else {
+                continue;
+            };
+            if room == Room::Hold {
+                let reason = found.reasons.get(&entry.id).cloned();
+                self.found(Kind::Held, entry.id.to_string(), reason.unwrap_or_default());
+            }
+            if room != Room::Deleted
+                && let Some((kind, detail)) = self.compare(&entry, room).await?
+            {
+                suspects.push((entry, kind, detail));
+            }
             self.reached()?;
         }
-        match looking.await {
-            Ok(looked) => looked?,
-            Err(lost) => return Err(StoreError::Unavailable(lost.to_string()).into()),
-        }
+        self.judge(suspects).await?;
         self.progress.move_to(None, Phase::Files);
         Ok(())
     }
 
-    async fn judge(&mut self, sight: Sight) -> Result<(), UpkeepError> {
-        let seen = match sight {
-            Ok(seen) => seen,
-            Err(strange) => {
-                self.found(Kind::Unreadable, strange.name, strange.fault);
-                return Ok(());
-            }
-        };
-        let name = seen.id.to_string();
-        if seen.room == Room::Hold {
-            let reason = seen.reason.clone().unwrap_or_default();
-            self.found(Kind::Held, name.clone(), reason);
-        }
-        if seen.room == Room::Deleted {
+    /// Tells of those that are where they were: others may have been deleted, or settled and evicted, while
+    /// they were looked up.
+    async fn judge(&mut self, suspects: Vec<(EntryInfo, Kind, String)>) -> Result<(), UpkeepError> {
+        if suspects.is_empty() {
             return Ok(());
         }
-        if let Some((kind, detail)) = self.compare(&seen).await? {
-            // It may have been deleted, or settled and evicted, while it was looked up.
-            if self.journal.is_in(seen.room, seen.id)? {
-                self.found(kind, name, detail);
+        let contents = self.look(Inspection::list_live).await?;
+        for (entry, kind, detail) in suspects {
+            let now = contents.entry(entry.id).and_then(|now| now.room());
+            if now == entry.room() {
+                self.found(kind, entry.id.to_string(), detail);
             }
         }
         Ok(())
     }
 
+    /// Looks at the journal on a thread that may wait.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Inspection) -> Result<T, OpenError> + Send + 'static,
+    ) -> Result<T, UpkeepError> {
+        let journal = self.journal.clone();
+        match tokio::task::spawn_blocking(move || look(&journal)).await {
+            Ok(looked) => Ok(looked?),
+            Err(lost) => Err(StoreError::Unavailable(lost.to_string()).into()),
+        }
+    }
+
     /// Holds an entry against the bucket.
-    async fn compare(&self, seen: &Seen) -> Result<Option<(Kind, String)>, UpkeepError> {
-        let file = match self.bucket.find(&FileKey::Id(seen.id), false).await {
+    async fn compare(
+        &self,
+        entry: &EntryInfo,
+        room: Room,
+    ) -> Result<Option<(Kind, String)>, UpkeepError> {
+        let file = match self.bucket.find(&FileKey::Id(entry.id), false).await {
             Err(StoreError::Damaged(reason)) => return Ok(Some((Kind::Damaged, reason))),
             found => found?,
         };
         let found = file.map(|file| file.meta.length);
-        Ok(match (seen.room, found) {
-            (_, Some(length)) if length != seen.length => {
+        Ok(match (room, found) {
+            (_, Some(length)) if length != entry.known.length => {
                 let detail = format!(
-                    "in {} with {} bytes, in MongoDB with {length}",
-                    seen.room, seen.length
+                    "in {room} with {} bytes, in MongoDB with {length}",
+                    entry.known.length
                 );
                 Some((Kind::Conflict, detail))
             }

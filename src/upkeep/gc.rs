@@ -23,7 +23,7 @@ pub async fn gc(
     order: &GcOrder,
     tell: Listener<'_>,
 ) -> Result<Progress, UpkeepError> {
-    let journal = Inspection::new(&config.data_dir)?;
+    let journal = Inspection::of(&config.data_dir)?;
     let bucket = Bucket::new(&config.bucket, &config.data_dir)
         .await
         .map_err(UpkeepError::Uri)?;
@@ -41,6 +41,9 @@ pub async fn gc(
             order.older_than,
             order.takes_foreign,
         )?;
+        if sorted.is_log_damaged {
+            return Err(UpkeepError::DamagedLog);
+        }
         progress.waiting += sorted.waiting;
         for found in &sorted.stray {
             if order.is_removing {

@@ -29,6 +29,9 @@ pub enum UpkeepError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// The journal's log is damaged: any chunks may belong to what is in it.
+    #[error("the journal's log is damaged, so nobody knows what is in it: see `gridspool fsck`")]
+    DamagedLog,
     /// The connection string is wrong.
     #[error("mongodb_uri: {0}")]
     Uri(String),
@@ -93,6 +96,8 @@ struct Sorted {
     stray: Vec<Orphan>,
     /// They may be on their way: too young, of an unknown age, or in the journal.
     waiting: u64,
+    /// Nobody knows what is in the journal.
+    is_log_damaged: bool,
 }
 
 /// Sorts out what this node's journal has, and what is younger than `older_than` by its id or by
@@ -104,12 +109,17 @@ fn sort(
     takes_foreign: bool,
 ) -> Result<Sorted, OpenError> {
     let ids: BTreeSet<FileId> = orphans.iter().filter_map(|found| found.file_id).collect();
-    let known: HashSet<FileId> = if ids.is_empty() {
-        HashSet::new()
+    let known = if ids.is_empty() {
+        Some(HashSet::new())
     } else {
         journal.known(&ids)?
     };
     let mut sorted = Sorted::default();
+    let Some(known) = known else {
+        sorted.waiting = u64::try_from(orphans.len()).unwrap_or(u64::MAX);
+        sorted.is_log_damaged = true;
+        return Ok(sorted);
+    };
     for orphan in orphans {
         let is_known = orphan.file_id.is_some_and(|id| known.contains(&id));
         let is_old = |made: SystemTime| made.elapsed().is_ok_and(|age| age >= older_than);

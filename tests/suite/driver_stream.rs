@@ -74,23 +74,31 @@ fn a_second_write_makes_the_drivers_stream_destroy_the_file_and_ours_keep_it() {
     assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 0);
     mongo.run(doc! { "dropDatabase": 1 });
 
+    mongo.hide_from_sidecars();
     let mut site = Builder::without_log().start(&mongo);
     let ledger = Ledger::default();
     let lengths = [0, 1, CHUNK, 3 * CHUNK, 3_000_000, 150 * CHUNK];
     for (seed, length) in (1..).zip(lengths) {
         ledger.upload(&site.client(), seed, length);
     }
-    site.wait_until_committed();
-    // As if the sidecar had been killed between the last write and the move.
     site.stop_sidecar();
-    for promise in ledger.promises() {
-        let journal = site.data_dir().join("journal");
-        let record = format!("{}.json", promise.id);
-        std::fs::rename(
-            journal.join("settled").join(&record),
-            journal.join("incoming").join(&record),
-        )
-        .unwrap();
+    let log = site.data_dir().join("journal/wal");
+    let as_promised = site.names("journal/wal").into_iter().map(|name| {
+        let path = log.join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        (path, bytes)
+    });
+    let as_promised: Vec<_> = as_promised.collect();
+    mongo.heal();
+    site.start_sidecar();
+    site.wait_until_committed();
+    // As if the sidecar had been killed between the last write and its note of the commit.
+    site.stop_sidecar();
+    for name in site.names("journal/wal") {
+        std::fs::remove_file(log.join(name)).unwrap();
+    }
+    for (path, bytes) in as_promised {
+        std::fs::write(path, bytes).unwrap();
     }
     // As if two of them had been written by another program, or by an older one.
     for promise in ledger.promises() {
@@ -185,9 +193,8 @@ fn assert_held(mongo: &Mongo, site: &Site, file: &crate::support::Uploaded, cont
     );
     assert!(before == after, "{before:?}\n{after:?}");
     assert!(site.client().get(&file.path).body == content);
-    let record = format!("journal/hold/{}.json", file.id);
-    let record = std::fs::read_to_string(site.data_dir().join(record)).unwrap();
-    assert!(record.contains("the store refuses the file"), "{record}");
+    let reason = site.reason_of(&file.id);
+    assert!(reason.contains("the store refuses the file"), "{reason}");
 }
 
 #[test]

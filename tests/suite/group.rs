@@ -139,9 +139,8 @@ fn a_member_with_a_chunk_that_is_there_is_compared_and_the_others_do_not_wait() 
     site.wait_until_committed();
     assert_eq!(mongo.count(&mongo.files(), doc! {}), 21);
     ledger.assert_readable(&site.client());
-    let record = format!("journal/hold/{}.json", other.id);
-    let record = std::fs::read_to_string(site.data_dir().join(record)).unwrap();
-    assert!(record.contains("with other bytes"), "{record}");
+    let reason = site.reason_of(&other.id);
+    assert!(reason.contains("with other bytes"), "{reason}");
 }
 
 #[test]

@@ -310,9 +310,8 @@ fn a_file_that_mongodb_refuses_is_held_with_the_reason_until_an_admin_says_retry
     upload_all_lengths(&site, &others, 1);
     wait_until("it is held", || site.entries("hold") == 1);
     site.wait_until_committed();
-    let record = site.data_dir().join("journal/hold");
-    let record = std::fs::read_to_string(record.join(format!("{}.json", file.id))).unwrap();
-    assert!(record.contains("Document failed validation"), "{record}");
+    let reason = site.reason_of(&file.id);
+    assert!(reason.contains("Document failed validation"), "{reason}");
     assert!(client.get(&file.path).body == content);
     let files = mongo.find("fs.files", doc! {});
     assert_eq!(files.len(), others.len());

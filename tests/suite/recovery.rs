@@ -33,10 +33,9 @@ fn killed(ledger: &Ledger) -> Site {
     site
 }
 
-/// Leaves half a record and a body without one, as a cut does.
+/// Leaves a body without a record, as a cut does.
 fn leave_behind(site: &Site) {
     let journal = site.data_dir().join("journal");
-    std::fs::write(journal.join("tmp/000000000000000000000000.json"), "{").unwrap();
     std::fs::write(journal.join("body/000000000000000000000000"), "lone").unwrap();
 }
 

@@ -119,7 +119,6 @@ fn leftovers_of_a_cut_adoption_are_cleared_away_at_the_start() {
     let mut site = site(&mongo);
     site.stop_sidecar();
     let journal = site.data_dir().join("journal");
-    std::fs::write(journal.join("tmp/0123456789abcdef01234567.json"), b"{").unwrap();
     std::fs::write(journal.join("body/0123456789abcdef01234567"), b"half").unwrap();
     std::fs::write(journal.join("body/0123456789abcdef01234568"), b"").unwrap();
     site.start_sidecar();

@@ -1,6 +1,5 @@
 //! Keys of requests in memory, and what answered them: a request that comes a second time under its
-//! key gets the ids that it got the first time. Pure code: it knows no log and no disk. It is a part of
-//! the form that the journal moves to; until then, no operation uses it.
+//! key gets the ids that it got the first time. Pure code: it knows no log and no disk.
 //!
 //! The key stands in the base of each entry that answers the request, so that the promise and the key
 //! are one frame. Memory knows for each key no more than the ids and where the answer is to be found.

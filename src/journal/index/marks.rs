@@ -63,14 +63,35 @@ impl Effect {
     }
 }
 
+impl Effect {
+    fn ends_pending(&self) -> bool {
+        match self {
+            Self::Delete { .. } | Self::Settled { .. } | Self::Gone => true,
+            Self::Come { .. }
+            | Self::Copy
+            | Self::Complete
+            | Self::Deferred { .. }
+            | Self::Held { .. }
+            | Self::Waiting
+            | Self::Extent { .. } => false,
+        }
+    }
+}
+
 impl Index {
     /// A frame is on the disk for good, in this segment: what it says is true now. In whatever order
-    /// this is told of frames of different entries.
-    pub fn synced(&mut self, ticket: Ticket, segment: u64, place: Place) {
+    /// this is told of frames of different entries. Returns the entries that wait for no commit any more.
+    pub fn synced(&mut self, ticket: Ticket, segment: u64, place: Place) -> Vec<FileId> {
+        let mut left = Vec::new();
         self.segments.learn(segment, place);
         for mark in self.marks.remove(&ticket).unwrap_or_default() {
             self.marked.remove(&mark.id);
             if let Some(number) = self.number(mark.id) {
+                let slot = self.slots.get(number);
+                let was_pending = slot.is_some_and(|slot| slot.phase.is_pending());
+                if was_pending && mark.effect.ends_pending() {
+                    left.push(mark.id);
+                }
                 if let Effect::Extent { bytes, .. } = mark.effect {
                     // The slot counts it from here on.
                     self.unreserve(mark.id, bytes);
@@ -83,6 +104,7 @@ impl Index {
         if first.is_none_or(|(&first, _)| first > ticket) {
             self.segments.reached(segment);
         }
+        left
     }
 
     /// A frame will never be on the disk: nothing that it says has happened.

@@ -1,5 +1,5 @@
 //! The entries of the log in memory: pure code, without a lock, a file or a thread of its
-//! own. The journal moves to this form; until then, no operation uses it.
+//! own.
 //!
 //! # The life of an entry in memory
 //! 1. *Decide*: an operation asks for a step (`adopt`, `settle`, `delete`, `copy` …). The index looks

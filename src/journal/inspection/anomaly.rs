@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::file::FileId;
+use crate::journal::layout::BODIES;
 use crate::journal::record::RecordError;
 use crate::journal::wal::Damage;
 
@@ -29,6 +30,17 @@ pub enum Anomaly {
     },
     /// A file among the bodies that belongs to no entry.
     LoneBody(String),
+}
+
+impl Anomaly {
+    /// The entry or the file that it is about.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Damage(_) => "wal".to_owned(),
+            Self::Record { id, .. } | Self::NoBase(id) | Self::NoBody { id, .. } => id.to_string(),
+            Self::LoneBody(name) => format!("{BODIES}/{name}"),
+        }
+    }
 }
 
 impl fmt::Display for Anomaly {

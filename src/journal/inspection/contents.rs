@@ -6,6 +6,7 @@ use super::{Anomaly, Inspection};
 use crate::file::FileId;
 use crate::journal::index::{Index, Known, Listing, Phase, Place};
 use crate::journal::record::{Base, Body, Entry, File, Frame, Record};
+use crate::journal::room::{Room, room_of};
 use crate::journal::wal::{Found, OpenError, look};
 
 /// All that a journal holds.
@@ -29,6 +30,13 @@ pub struct EntryInfo {
     pub known: Known,
 }
 
+impl EntryInfo {
+    /// The room that it is shown in; `None` of an upload that is not whole.
+    pub fn room(&self) -> Option<Room> {
+        room_of(self.known.phase)
+    }
+}
+
 /// Where the bytes of a file are, as far as its frame tells.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Bytes<'a> {
@@ -40,6 +48,12 @@ pub(super) enum Bytes<'a> {
 }
 
 impl Contents {
+    /// An entry; `None` if there is no such entry.
+    pub fn entry(&self, id: FileId) -> Option<EntryInfo> {
+        let known = self.index.get(id)?;
+        Some(EntryInfo { id, known })
+    }
+
     /// All entries, in the order of their ids.
     pub fn entries(&self) -> Vec<EntryInfo> {
         let mut listing = Listing::new(&Phase::ALL, None, usize::MAX);
@@ -48,10 +62,7 @@ impl Contents {
                 break ids;
             }
         };
-        let entries = ids.into_iter().filter_map(|id| {
-            let known = self.index.get(id)?;
-            Some(EntryInfo { id, known })
-        });
+        let entries = ids.into_iter().filter_map(|id| self.entry(id));
         entries.collect()
     }
 }

@@ -1,6 +1,5 @@
-//! Looking into a journal that no sidecar has open, for admins: what is in it, what is wrong with it, and
-//! getting out of it what is whole. It writes nothing into the journal. It is a part of the form that the
-//! journal moves to; until then, no operation uses it.
+//! Looking into a journal, for admins: what is in it, what is wrong with it, and
+//! getting out of it what is whole. It writes nothing into the journal.
 //!
 //! 1. The log is read and folded, as a start does. What a start would refuse is noted, and passed over.
 //! 2. For bodies, the log is read once more: a base counts if it is the last one of its entry.
@@ -9,6 +8,7 @@
 
 mod anomaly;
 mod contents;
+mod live;
 mod salvage;
 mod show;
 #[cfg(test)]
@@ -40,6 +40,10 @@ impl Inspection {
 
     fn wal(&self) -> PathBuf {
         self.journal.join("wal")
+    }
+
+    fn corrupt(&self) -> PathBuf {
+        self.journal.join("corrupt")
     }
 
     fn bodies(&self) -> PathBuf {

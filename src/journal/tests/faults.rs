@@ -1,154 +1,134 @@
 //! Every call to the disk fails once, with every kind of error.
 
-use super::disk::Fault;
-use super::operations::{Entry, OPERATIONS, Place, Stage, check, check_after_restart, unchanged};
-use super::scratch::{draft, room};
-use crate::file::FileId;
-use crate::journal::{AdoptError, Journal, Look, Room};
+use std::fs;
+use std::thread;
+use std::time::Duration;
 
-/// A new entry, promised by an adoption.
-fn promised(id: FileId, content: &[u8]) -> (Entry, Vec<Place>) {
-    let entry = Entry {
-        name: "new",
-        id,
-        content: content.to_vec(),
-        room: Room::Incoming,
-    };
-    (entry, vec![Some(Room::Incoming)])
+use super::adoption::pending;
+use super::scratch::{LARGE, SMALL, Scratch, absent, content, draft, room};
+use super::stage::{Entry, OPERATIONS, Operation, Stage, WAYS, check, restart, restart_and_tell};
+use crate::journal::Journal;
+use crate::journal::tests::disk::{Fault, FaultyDisk};
+use crate::journal::{AdoptError, LocalDisk};
+
+/// What fails: an operation on an entry that came in one way.
+struct Failing<'a> {
+    operation: &'a Operation,
+    way: &'a str,
+    call: usize,
+    fault: Fault,
 }
 
-/// Whether this entry was being deleted when an fsync failed: only a restart finds out what became of it.
-fn is_deleted_perhaps(journal: &Journal, id: FileId) -> bool {
-    journal.poison().is_some() && room(journal, id) == Some(Room::Deleted)
-}
-
-/// The calls that an adoption makes.
-fn steps_of_an_adoption(content: Option<&[u8]>) -> Vec<&'static str> {
-    let stage = Stage::new();
-    let body = content.map(|content| stage.scratch.spooled(content));
-    stage.journal.adopt(body.as_ref(), draft()).unwrap();
-    stage.scratch.disk.calls()
-}
-
-#[test]
-fn an_adoption_that_meets_one_failing_call_promises_all_or_leaves_nothing() {
-    for content in [Some(&b"new"[..]), None] {
-        for (call, step) in steps_of_an_adoption(content).into_iter().enumerate() {
-            for fault in Fault::ALL {
-                let case = format!("{step}, call {call}, {fault:?}, {content:?}");
-                let stage = Stage::new();
-                let body = content.map(|content| stage.scratch.spooled(content));
-                stage.scratch.disk.fail_once(call, fault);
-                let refusal = stage.journal.adopt(body.as_ref(), draft());
-                let refusal = refusal.expect_err(&case);
-                // Without a handle a directory is not even opened: no page can have been lost.
-                let is_poisoned = step.starts_with("sync") && fault != Fault::TooManyFiles;
-                assert_eq!(stage.journal.poison().is_some(), is_poisoned, "{case}");
-                let is_no_space = matches!(refusal, AdoptError::NoSpace(_));
-                assert_eq!(is_no_space, fault.is_no_space(), "{case}: {refusal}");
-                check(&case, &stage.scratch, &stage.journal, &unchanged(&stage));
-
-                stage.scratch.disk.heal();
-                let again = stage.journal.adopt(body.as_ref(), draft());
-                let mut expected = unchanged(&stage);
-                if is_poisoned {
-                    assert!(matches!(again, Err(AdoptError::Poisoned(_))), "{case}");
-                } else {
-                    let id = again.expect(&case).id();
-                    expected.push(promised(id, content.unwrap_or_default()));
-                }
-                check(&case, &stage.scratch, &stage.journal, &expected);
-                let Stage {
-                    scratch, journal, ..
-                } = stage;
-                drop(journal);
-                check_after_restart(&case, &scratch, &expected);
-            }
+impl Failing<'_> {
+    /// Whether all went well, though a call failed; then it is done again, if that may help.
+    fn run(&self, case: &str) {
+        let Operation { state, to, .. } = *self.operation;
+        let stage = Stage::new();
+        let Entry { id, place, .. } = *stage.entry(self.way, state);
+        stage.scratch.disk.fail_once(self.call, self.fault);
+        let done = (self.operation.run)(&stage.journal, id);
+        stage.scratch.disk.heal();
+        let between = self.operation.between;
+        let mut places = if done.is_ok() {
+            vec![to]
+        } else {
+            [&[place, to], between].concat()
+        };
+        if done.is_err() && stage.journal.poison().is_none() {
+            // One that has come half the way goes on from there.
+            let again = (self.operation.run)(&stage.journal, id);
+            assert!(again.is_ok(), "{case}, again: {again:?}");
+            places = [&[to], between].concat();
         }
+        let found = room(&stage.journal, id);
+        assert!(places.contains(&found), "{case}: {found:?}, {places:?}");
+        let others = stage.entries.iter().filter(|other| other.id != id);
+        for other in others {
+            let name = &other.name;
+            assert_eq!(
+                room(&stage.journal, other.id),
+                other.place,
+                "{case}: {name}"
+            );
+            let look = stage.journal.look(other.id);
+            assert!(look.is_ok(), "{case}: {name}: {look:?}");
+        }
+        let Stage {
+            scratch,
+            journal,
+            mut entries,
+        } = stage;
+        drop(journal);
+        restart_and_tell(case, &scratch, &mut entries, id, &places);
     }
 }
 
 #[test]
-fn an_operation_that_meets_one_failing_call_loses_no_promise() {
+fn an_operation_that_meets_one_failing_call_loses_nothing_and_can_be_done_again() {
     for operation in &OPERATIONS {
-        for call in 0..operation.calls() {
-            for fault in Fault::ALL {
-                let stage = Stage::new();
-                stage.scratch.disk.fail_once(call, fault);
-                let is_ok = operation.run_on(&stage).is_ok();
-                let calls = stage.scratch.disk.calls();
-                let case = format!("{}, call {call} of {calls:?}, {fault:?}", operation.name);
-                let entries = stage.entries.iter().cloned();
-                let expected: Vec<_> = entries
-                    .map(|entry| (entry.clone(), operation.places(&entry, is_ok)))
-                    .collect();
-                let Stage {
-                    scratch, journal, ..
-                } = stage;
-                for (entry, _) in &expected {
-                    let look = journal.look(entry.id);
-                    let is_told = look.is_ok() || is_deleted_perhaps(&journal, entry.id);
-                    assert!(is_told, "{case}: {look:?}");
+        for way in WAYS {
+            for call in 0..operation.calls(way) {
+                for fault in Fault::ALL {
+                    let name = operation.name;
+                    let case = format!("{way}, {name}, {fault:?} in {call}");
+                    let failing = Failing {
+                        operation,
+                        way,
+                        call,
+                        fault,
+                    };
+                    failing.run(&case);
                 }
-                drop(journal);
-                check_after_restart(&case, &scratch, &expected);
             }
         }
     }
 }
 
-#[test]
-fn an_operation_that_failed_once_can_be_done_again_without_a_restart() {
-    for operation in &OPERATIONS {
-        for call in 0..operation.calls() {
-            for fault in Fault::ALL {
-                let stage = Stage::new();
-                stage.scratch.disk.fail_once(call, fault);
-                let first = operation.run_on(&stage);
-                let case = format!("{}, call {call}, {fault:?}: {first:?}", operation.name);
-                stage.scratch.disk.heal();
-                // A delete that has come half the way says so by its tombstone; what it did not
-                // remove is the committer's to erase.
-                let again = operation.run_on(&stage);
-                let mut expected = unchanged(&stage);
-                for (entry, places) in &mut expected {
-                    if operation.targets.contains(&entry.name) {
-                        *places = [&[operation.to], operation.between].concat();
-                        let look = stage.journal.look(entry.id);
-                        let is_told = look.is_ok() || is_deleted_perhaps(&stage.journal, entry.id);
-                        assert!(is_told, "{case}, again {again:?}: {look:?}");
-                    }
-                }
-                let Stage {
-                    scratch, journal, ..
-                } = stage;
-                drop(journal);
-                check_after_restart(&format!("{case}, again {again:?}"), &scratch, &expected);
-            }
-        }
-    }
+/// Whether some file of a directory has these bytes in it.
+fn has(directory: &std::path::Path, bytes: &[u8]) -> bool {
+    Scratch::names(directory).iter().any(|name| {
+        let found = fs::read(directory.join(name)).unwrap();
+        found.windows(bytes.len()).any(|window| window == bytes)
+    })
 }
 
 #[test]
 fn an_unreadable_entry_loses_neither_record_nor_body_when_setting_it_aside_fails() {
-    for call in 0..2 {
-        for fault in Fault::ALL {
-            let case = format!("call {call}, {fault:?}");
+    let aside = |stage: &Stage, way| {
+        let id = stage.entry(way, "begun").id;
+        stage.journal.set_aside(id, "unreadable")
+    };
+    for way in WAYS {
+        let calls = {
             let stage = Stage::new();
-            let id = stage.id("begun");
-            stage.scratch.disk.fail_once(call, fault);
-            stage.journal.set_aside(id, "unreadable").expect_err(&case);
-            let Stage {
-                scratch, journal, ..
-            } = stage;
-            drop(journal);
-            scratch.disk.heal();
-            drop(scratch.open());
-            let files = scratch.files();
-            let name = id.to_string();
-            let mine = files.iter().filter(|(path, _)| path.contains(&name));
-            assert_eq!(mine.count(), 2, "{case}: {:?}", scratch.names());
-            assert!(files.values().any(|content| content == b"begun"), "{case}");
+            aside(&stage, way).unwrap();
+            stage.scratch.disk.calls()
+        };
+        for call in 0..calls.len() {
+            for fault in Fault::ALL {
+                let case = format!("{way}, {fault:?} in {call} of {calls:?}");
+                let stage = Stage::new();
+                let entry = stage.entry(way, "begun").clone();
+                stage.scratch.disk.fail_once(call, fault);
+                let done = aside(&stage, way);
+                let Stage {
+                    scratch, journal, ..
+                } = stage;
+                drop(journal);
+                scratch.disk.heal();
+                let (journal, _) = scratch.try_open().expect(&case);
+                assert!(
+                    done.is_err() || room(&journal, entry.id).is_none(),
+                    "{case}"
+                );
+                let layout = scratch.layout();
+                let places = [layout.bodies(), layout.wal(), layout.corrupt()];
+                let is_there = places.iter().any(|path| has(path, &entry.content));
+                assert!(is_there, "{case}");
+                journal.set_aside(entry.id, "unreadable").expect(&case);
+                assert_eq!(room(&journal, entry.id), None, "{case}");
+                assert!(has(&layout.corrupt(), &entry.content), "{case}");
+            }
         }
     }
 }
@@ -156,102 +136,143 @@ fn an_unreadable_entry_loses_neither_record_nor_body_when_setting_it_aside_fails
 #[test]
 fn a_start_that_meets_a_failing_call_loses_nothing_and_the_next_one_succeeds() {
     let left_over = || {
-        let stage = Stage::new();
-        let layout = stage.scratch.layout();
-        std::fs::write(layout.tmp().join("left"), b"").unwrap();
-        let id = super::scratch::id;
-        stage.scratch.forge_body(id(1), b"lone");
-        stage.scratch.forge_record(Room::Settled, id(2), 4);
-        stage.scratch.forge_record(Room::Incoming, id(3), 9);
-        stage.scratch.forge_body(id(3), b"short");
-        stage
-            .scratch
-            .forge_record(Room::Incoming, stage.id("deferred"), 8);
         let Stage {
             scratch,
             journal,
-            entries,
-        } = stage;
+            mut entries,
+        } = Stage::new();
         drop(journal);
+        let layout = scratch.layout();
+        fs::write(layout.body(absent()), b"lone").unwrap();
+        // One was being evicted.
+        let name = "linked, settled";
+        let evicted = entries.iter_mut().find(|entry| entry.name == name);
+        let evicted = evicted.unwrap();
+        fs::remove_file(layout.body(evicted.id)).unwrap();
+        evicted.place = None;
         scratch.disk.heal();
         (scratch, entries)
     };
     let (scratch, _) = left_over();
-    drop(scratch.open());
-    for call in 0..scratch.disk.calls().len() {
+    drop(scratch.journal());
+    let calls = scratch.disk.calls();
+    assert!(calls.len() > 5, "{calls:?}");
+    for call in 0..calls.len() {
         for fault in Fault::ALL {
-            let case = format!("call {call}, {fault:?}");
+            let case = format!("{fault:?} in {call} of {calls:?}");
             let (scratch, entries) = left_over();
             scratch.disk.fail_once(call, fault);
-            drop(scratch.try_open());
-            scratch.disk.heal();
-            let (journal, _) = scratch.try_open().expect(&case);
-            for entry in entries {
-                let found = room(&journal, entry.id);
-                assert_eq!(found, Some(entry.room), "{case}: {}", entry.name);
+            let opened = scratch.try_open();
+            if let Ok((journal, _)) = opened {
+                check(&case, &scratch, &journal, &entries);
             }
-            let files = scratch.files();
-            let corrupt = files
-                .iter()
-                .filter(|(name, _)| name.starts_with("corrupt/"));
-            let corrupt: Vec<_> = corrupt.collect();
-            assert_eq!(corrupt.len(), 2, "{case}: {:?}", scratch.names());
-            assert!(corrupt.iter().any(|(_, content)| *content == b"short"));
-            assert!(scratch.names().iter().all(|name| !name.contains("tmp/")));
+            let journal = restart(&case, &scratch);
+            check(&case, &scratch, &journal, &entries);
+            drop(journal);
+            scratch.cut_power();
+            let journal = restart(&case, &scratch);
+            check(&format!("{case}, cut"), &scratch, &journal, &entries);
         }
     }
 }
 
 #[test]
-fn a_failed_fsync_ends_all_promises_and_nothing_else() {
-    let stage = Stage::new();
-    stage.scratch.disk.fail_once(0, Fault::Broken);
-    let syncing = stage
-        .journal
-        .sync_directory(&stage.scratch.layout().bodies());
-    assert!(syncing.is_err());
-    stage.scratch.disk.heal();
-    let reason = stage.journal.poison().unwrap();
-    assert!(
-        reason.contains("body") && reason.contains("error 5"),
-        "{reason}"
-    );
-    let refusal = stage.scratch.try_adopt(&stage.journal, b"new").unwrap_err();
-    assert!(matches!(refusal, AdoptError::Poisoned(_)));
-    assert!(stage.journal.check_admission(1).is_err());
-    for operation in OPERATIONS
-        .iter()
-        .filter(|operation| operation.name != "evict")
-    {
-        let stage = Stage::new();
-        stage
-            .journal
-            .set_poison("a file", &std::io::Error::other("gone"));
-        operation.run_on(&stage).unwrap();
+fn a_page_that_another_thread_was_told_of_while_this_one_adopted_breaks_the_promise() {
+    // fsync tells of a lost page once, to whoever asks first.
+    for body in [SMALL, LARGE] {
+        let calls = {
+            let scratch = Scratch::new();
+            let journal = scratch.journal();
+            scratch.adopt(&journal, b"before");
+            scratch.disk.heal();
+            scratch.adopt(&journal, body);
+            scratch.disk.calls()
+        };
+        let syncs = (0..calls.len()).filter(|&call| calls[call].starts_with("sync"));
+        for call in syncs {
+            let case = format!("call {call} of {calls:?}");
+            let scratch = Scratch::new();
+            let journal = scratch.journal();
+            let before = scratch.adopt(&journal, b"before");
+            let spooled = scratch.spooled(body);
+            scratch.disk.pause_at(call);
+            let refusal = thread::scope(|scope| {
+                let adopting = scope.spawn(|| journal.adopt(Some(&spooled), draft()));
+                scratch.disk.during_pause(|| {
+                    scratch.disk.fail_then(call + 1, Fault::Broken);
+                    journal.wal.volume().sync_names().unwrap_err();
+                });
+                adopting.join().unwrap()
+            });
+            let is_refused = matches!(refusal, Err(AdoptError::Poisoned(_)));
+            assert!(is_refused, "{case}: {refusal:?}");
+            assert_eq!(pending(&journal), [before], "{case}");
+            scratch.disk.heal();
+            let reason = journal.poison().unwrap().to_owned();
+            assert!(reason.contains("error 5"), "{reason}");
+            assert!(journal.check_admission(1).is_err(), "{case}");
+            assert_eq!(content(&journal, before).unwrap(), b"before", "{case}");
+        }
     }
-    let look = stage.journal.look(stage.id("waiting"));
-    assert!(matches!(look, Ok(Look::Kept(_))), "downloads go on");
 }
 
 #[test]
-fn a_page_that_another_thread_was_told_of_while_this_one_adopted_breaks_the_promise() {
-    // fsync tells of a lost page once, to whoever asks first.
-    let stage = Stage::new();
-    let steps = steps_of_an_adoption(Some(b"new"));
-    let body = stage.scratch.spooled(b"new");
-    stage.scratch.disk.pause_at(steps.len() - 1);
-    let refusal = std::thread::scope(|scope| {
-        let adopting = scope.spawn(|| stage.journal.adopt(Some(&body), draft()));
-        let lost = std::io::Error::other("gone");
-        let tell = || stage.journal.set_poison("a file", &lost);
-        stage.scratch.disk.during_pause(tell);
-        adopting.join().unwrap()
-    });
-    assert!(matches!(refusal, Err(AdoptError::Poisoned(_))));
-    check(
-        "poisoned",
-        &stage.scratch,
-        &stage.journal,
-        &unchanged(&stage),
-    );
+fn a_spool_file_that_cannot_be_removed_goes_the_next_time() {
+    for fault in Fault::ALL {
+        let mut scratch = Scratch::new();
+        scratch.limits.spool_orphan = Duration::ZERO;
+        let journal = scratch.journal();
+        let orphan = scratch.layout().spool().join("0000000007");
+        fs::write(&orphan, b"left").unwrap();
+        scratch.disk.heal();
+        scratch.disk.fail_once(0, fault);
+        journal.remove_spool_orphans().unwrap_err();
+        assert!(orphan.exists(), "{fault:?}");
+        assert_eq!(journal.remove_spool_orphans().unwrap(), 1, "{fault:?}");
+        assert!(!orphan.exists() && journal.poison().is_none(), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_journal_that_was_made_half_is_no_journal_until_it_is_made_again() {
+    let steps = {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new(directory.path().join("graveyard"));
+        Journal::init(&directory.path().join("data"), &disk).unwrap();
+        disk.calls()
+    };
+    assert!(steps.len() > 2, "{steps:?}");
+    for (call, step) in steps.iter().enumerate() {
+        for fault in Fault::ALL {
+            let case = format!("{step}, {fault:?}");
+            let directory = tempfile::tempdir().unwrap();
+            let data = directory.path().join("data");
+            let disk = FaultyDisk::new(directory.path().join("graveyard"));
+            disk.fail_once(call, fault);
+            Journal::init(&data, &disk).expect_err(&case);
+            disk.heal();
+            Journal::init(&data, &disk).expect(&case);
+            Journal::check(&data, &LocalDisk).expect(&case);
+        }
+    }
+}
+
+#[test]
+fn an_upload_is_refused_and_leaves_nothing_when_nobody_can_tell_how_many_inodes_are_free() {
+    for fault in Fault::ALL {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        for body in [SMALL, LARGE] {
+            scratch.disk.fail_inodes(Some(fault));
+            scratch.try_adopt(&journal, body).unwrap_err();
+            assert!(pending(&journal).is_empty(), "{fault:?}");
+            assert!(
+                Scratch::names(&scratch.layout().bodies()).is_empty(),
+                "{fault:?}"
+            );
+            assert!(journal.poison().is_none(), "{fault:?}");
+            scratch.disk.fail_inodes(None);
+        }
+        scratch.adopt(&journal, LARGE);
+    }
 }

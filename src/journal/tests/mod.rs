@@ -1,26 +1,26 @@
-//! The journal on scratch directories: what it promises, and what becomes of the promises when a
-//! call to the disk fails, the process is killed or the power is cut.
+//! The journal on a disk that fails and loses.
 
 mod adoption;
-mod answers;
-mod answers_bounds;
-mod answers_cuts;
-mod backlog;
+mod bounds;
 mod cuts;
-pub(super) mod disk;
-mod failing;
+mod damage;
+pub(in crate::journal) mod disk;
 mod faults;
-mod forms;
+mod keys;
 mod listing;
+mod lives;
 mod log;
-mod log_cuts;
+mod marks;
 mod moves;
-mod operations;
 mod panics;
+mod races;
 mod random;
+mod received;
 mod recovery;
 mod scratch;
 mod sharing;
-pub(super) mod unsynced;
+mod stage;
+mod starts;
+pub(in crate::journal) mod unsynced;
 mod waiting;
 mod words;

@@ -2,154 +2,144 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::log::{check_three, content, is_logged, logging, restart, three};
-use super::operations::{Entry, OPERATIONS, Place, Stage, check, check_after_restart, unchanged};
-use super::scratch::{committed, draft};
-use crate::file::{FileId, Window};
-use crate::journal::{AdoptError, Adopted, Journal, Room};
-
-type Outcome = Result<Vec<Adopted>, AdoptError>;
-
-const BODY: &[u8] = b"one, two, three";
-
-/// A way to take a body over.
-type Way = fn(&Stage) -> Outcome;
-
-const WAYS: [(&str, Way); 2] = [("a body", adopt), ("a form", adopt_form)];
-
-fn adopt(stage: &Stage) -> Outcome {
-    let adopted = stage.scratch.try_adopt(&stage.journal, BODY);
-    adopted.map(|adopted| vec![adopted])
-}
-
-fn adopt_form(stage: &Stage) -> Outcome {
-    let body = stage.scratch.spooled(BODY);
-    let parts = [0, 5, 10].map(|offset| (Window { offset, length: 3 }, draft()));
-    stage.journal.adopt_form(&body, parts.into())
-}
+use super::adoption::{WAYS_IN, adopt, pending};
+use super::scratch::{LARGE, Scratch, content, room};
+use super::stage::{OPERATIONS, Stage, WAYS, check, restart, restart_and_tell};
+use crate::journal::Journal;
 
 /// Whether a thread that does this panics.
 fn panics<T>(act: impl FnOnce() -> T) -> bool {
     catch_unwind(AssertUnwindSafe(act)).is_err()
 }
 
-fn promised(id: FileId) -> (Entry, Vec<Place>) {
-    let entry = Entry {
-        name: "new",
-        id,
-        content: BODY.to_vec(),
-        room: Room::Incoming,
-    };
-    (entry, vec![Some(Room::Incoming)])
+fn assert_nothing_is_reserved(journal: &Journal, case: &str) {
+    let reserved = journal.state().reserved;
+    assert_eq!((reserved.entries, reserved.bytes), (0, 0), "{case}");
 }
 
-fn assert_nothing_is_reserved(journal: &Journal, case: &str) {
-    let reserved = journal.index().reserved;
-    assert_eq!((reserved.entries, reserved.bytes), (0, 0), "{case}");
+/// All that is pending can be read.
+fn assert_whole(case: &str, scratch: &Scratch, journal: &Journal) {
+    let ids = pending(journal);
+    let mut linked = 0;
+    for &id in &ids {
+        assert!(content(journal, id).is_some(), "{case}: {id}");
+        linked += usize::from(scratch.layout().body(id).exists());
+    }
+    let bodies = Scratch::names(&scratch.layout().bodies());
+    assert_eq!(bodies.len(), linked, "{case}: {bodies:?}, {ids:?}");
 }
 
 #[test]
 fn an_adoption_that_panics_leaves_nothing_and_the_next_one_is_promised() {
-    for (way, adopt) in WAYS {
-        let stage = Stage::new();
-        adopt(&stage).unwrap();
-        let calls = stage.scratch.disk.calls();
-        for (call, step) in calls.iter().enumerate() {
-            let case = format!("{way}, {step}, call {call}");
-            // All of the form is there, and nobody was told.
-            let is_whole = way == "a form" && call == calls.len() - 1;
-            let stage = Stage::new();
-            stage.scratch.disk.panic_once(call);
-            assert!(panics(|| adopt(&stage)), "{case}");
-            stage.scratch.disk.heal();
-            assert_nothing_is_reserved(&stage.journal, &case);
-            let mut expected = unchanged(&stage);
-            if is_whole {
-                continue;
-            }
-            check(&case, &stage.scratch, &stage.journal, &expected);
-            let again = adopt(&stage).expect(&case);
-            expected.extend(again.iter().map(|adopted| promised(adopted.id())));
-            check(&case, &stage.scratch, &stage.journal, &expected);
-            let Stage {
-                scratch, journal, ..
-            } = stage;
+    for way in 0..WAYS_IN {
+        let calls = {
+            let scratch = Scratch::new();
+            let journal = scratch.journal();
+            scratch.disk.heal();
+            adopt(&scratch, &journal, way).unwrap();
+            scratch.disk.calls()
+        };
+        for call in 0..calls.len() {
+            let case = format!("way {way}, call {call} of {calls:?}");
+            let scratch = Scratch::new();
+            let journal = scratch.journal();
+            scratch.disk.panic_once(call);
+            assert!(panics(|| adopt(&scratch, &journal, way)), "{case}");
+            scratch.disk.heal();
+            assert_nothing_is_reserved(&journal, &case);
+            let untold = pending(&journal);
+            // The head that confirms a group comes behind the promise.
+            assert!(untold.is_empty() || call == calls.len() - 1, "{case}");
+            assert_whole(&case, &scratch, &journal);
+            let again = adopt(&scratch, &journal, way).expect(&case);
+            let here = pending(&journal);
+            assert_eq!(here.len(), untold.len() + again.len(), "{case}");
+            assert_whole(&case, &scratch, &journal);
             drop(journal);
-            check_after_restart(&case, &scratch, &expected);
+            scratch.cut_power();
+            let journal = restart(&case, &scratch);
+            assert_eq!(pending(&journal), here, "{case}");
+            assert_whole(&case, &scratch, &journal);
         }
     }
 }
 
 #[test]
-fn a_group_of_the_log_that_panics_is_taken_back_and_the_next_one_is_written() {
-    for (call, is_followed) in [(0, true), (1, true), (2, true), (2, false)] {
-        let scratch = logging();
+fn a_group_that_panics_is_taken_back_though_nothing_comes_behind_it() {
+    for call in 0..4 {
+        let scratch = Scratch::new();
         let journal = scratch.journal();
         let first = scratch.adopt(&journal, b"first");
         scratch.disk.panic_once(call);
-        assert!(panics(|| scratch.adopt(&journal, b"lost")), "{call}");
-        assert_nothing_is_reserved(&journal, "in the log");
+        let is_panic = panics(|| scratch.adopt(&journal, b"lost"));
+        assert!(is_panic, "{call}");
         scratch.disk.heal();
-        let mut kept = vec![(first, b"first".to_vec())];
-        if is_followed {
-            kept.push((scratch.adopt(&journal, b"next"), b"next".to_vec()));
-        }
-        let journal = restart(&scratch, journal);
-        for (id, body) in &kept {
-            assert_eq!(&content(&journal, *id), body, "{call}");
-        }
-        let incoming = journal.totals(Room::Incoming).entries;
-        assert_eq!(usize::try_from(incoming).unwrap(), kept.len(), "{call}");
+        let told = pending(&journal);
+        assert!(told == [first] || call == 3, "{call}");
+        drop(journal);
+        let journal = restart("panicked", &scratch);
+        assert_eq!(pending(&journal), told, "{call}");
+        assert_eq!(content(&journal, first).unwrap(), b"first", "{call}");
     }
 }
 
 #[test]
 fn an_operation_that_panics_loses_no_promise_and_can_be_done_again_without_a_restart() {
     for operation in &OPERATIONS {
-        for call in 0..operation.calls() {
-            let case = format!("{}, call {call}", operation.name);
-            let stage = Stage::new();
-            stage.scratch.disk.panic_once(call);
-            assert!(panics(|| operation.run_on(&stage)), "{case}");
-            stage.scratch.disk.heal();
-            for entry in &stage.entries {
-                let look = stage.journal.look(entry.id);
-                assert!(look.is_ok(), "{case}: {look:?}");
-            }
-            // What was written half is in the way once, and a delete says that it was begun.
-            for _ in 0..2 {
-                drop(operation.run_on(&stage));
-            }
-            let mut expected = unchanged(&stage);
-            for (entry, places) in &mut expected {
-                if operation.targets.contains(&entry.name) {
-                    *places = [&[operation.to], operation.between].concat();
+        for way in WAYS {
+            for call in 0..operation.calls(way) {
+                let case = format!("{way}, {}, call {call}", operation.name);
+                let stage = Stage::new();
+                let id = stage.entry(way, operation.state).id;
+                stage.scratch.disk.panic_once(call);
+                let is_panic = panics(|| (operation.run)(&stage.journal, id));
+                assert!(is_panic, "{case}");
+                stage.scratch.disk.heal();
+                for entry in &stage.entries {
+                    let look = stage.journal.look(entry.id);
+                    assert!(look.is_ok(), "{case}: {}: {look:?}", entry.name);
                 }
+                // It may have been done.
+                drop((operation.run)(&stage.journal, id));
+                let places = [&[operation.to], operation.between].concat();
+                let found = room(&stage.journal, id);
+                assert!(places.contains(&found), "{case}: {found:?}");
+                let Stage {
+                    scratch,
+                    journal,
+                    mut entries,
+                } = stage;
+                drop(journal);
+                restart_and_tell(&case, &scratch, &mut entries, id, &places);
             }
-            let Stage {
-                scratch, journal, ..
-            } = stage;
-            drop(journal);
-            check_after_restart(&case, &scratch, &expected);
         }
     }
 }
 
 #[test]
-fn an_entry_whose_unpacking_panics_is_in_the_log_as_before_and_no_file_of_it_comes_back() {
-    let (scratch, journal, [_, target, _]) = three();
-    journal.unpack(target).unwrap();
-    for (call, step) in scratch.disk.calls().iter().enumerate() {
-        let case = format!("{step}, call {call}");
-        let (scratch, journal, ids) = three();
-        scratch.disk.panic_once(call);
-        assert!(panics(|| journal.unpack(ids[1])), "{case}");
-        scratch.disk.heal();
-        assert!(is_logged(&journal, ids[1]), "{case}");
-        check_three(&case, &journal, ids, &[Some(Room::Incoming)]);
-        journal.settle(&committed(ids[1])).unwrap();
-        journal.evict_settled().unwrap();
-        let journal = restart(&scratch, journal);
-        check_three(&case, &journal, ids, &[None]);
+fn an_eviction_that_panics_lets_deletes_go_on_and_the_next_one_ends_it() {
+    let calls = {
+        let stage = Stage::new();
+        stage.journal.evict_settled().unwrap();
+        stage.scratch.disk.calls()
+    };
+    for call in 0..calls.len() {
+        let case = format!("call {call} of {calls:?}");
+        let mut stage = Stage::new();
+        stage.scratch.disk.panic_once(call);
+        let is_panic = panics(|| stage.journal.evict_settled());
+        assert!(is_panic, "{case}");
+        stage.scratch.disk.heal();
+        let deleted = stage.entry("linked", "settled").id;
+        // It waits for nobody who is gone.
+        stage.journal.delete(deleted).expect(&case);
+        stage.journal.evict_settled().expect(&case);
+        for entry in &mut stage.entries {
+            if entry.name.ends_with(" settled") {
+                entry.place = None;
+            }
+        }
+        check(&case, &stage.scratch, &stage.journal, &stage.entries);
+        stage.scratch.adopt(&stage.journal, LARGE);
     }
 }

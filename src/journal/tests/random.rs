@@ -1,228 +1,251 @@
-//! Long lives of journals, drawn by lot: operations, failing calls, kills and power cuts.
+//! Any sequence of operations, with kills and power cuts in the midst of them, against a model.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::answers::{assert_answered, request};
-use super::disk::Fault;
-use super::log::is_logged;
-use super::operations::{Entry, Place, check, check_after_restart};
-use super::scratch::{Scratch, committed, draft, room};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::RngSeed;
+
+use super::scratch::{Scratch, committed, content, room};
+use super::stage::{Entry, Place, check, restart};
 use crate::file::{FileId, UnixMillis};
-use crate::journal::{Draft, Journal, Room};
+use crate::journal::Journal;
+use crate::journal::tests::unsynced::Tear;
+use crate::journal::{JournalError, Room};
 
-const SEEDS: u64 = 200;
-const STEPS: usize = 30;
-
-/// xorshift64* (Vigna 2016): the same lots for the same seed.
-struct Lots(u64);
-
-impl Lots {
-    fn draw(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let drawn = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(drawn).unwrap() % below
-    }
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Adopt { is_large: bool, is_form: bool },
+    Begin,
+    Defer,
+    Hold,
+    Retry,
+    Settle,
+    Delete,
+    Erase,
+    Copy,
+    Sweep,
 }
 
-/// What the journal has promised: each entry with the places that it may be in after a restart,
-/// the keys that were answered, and how many uploads there were.
-#[derive(Default)]
-struct Model(Vec<(Entry, Vec<Place>)>, Vec<(usize, FileId)>, usize);
+const ACTS: [Act; 13] = [
+    Act::Adopt {
+        is_large: false,
+        is_form: false,
+    },
+    Act::Adopt {
+        is_large: true,
+        is_form: false,
+    },
+    Act::Adopt {
+        is_large: false,
+        is_form: true,
+    },
+    Act::Adopt {
+        is_large: true,
+        is_form: true,
+    },
+    Act::Begin,
+    Act::Defer,
+    Act::Hold,
+    Act::Retry,
+    Act::Settle,
+    Act::Delete,
+    Act::Erase,
+    Act::Copy,
+    Act::Sweep,
+];
+
+/// What is done, to which entry, and with which cut in its midst.
+type Step = (Act, Index, Option<(usize, Option<u64>)>);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let cut = prop::option::weighted(0.2, (0..8_usize, prop::option::of(any::<u64>())));
+    let step = (prop::sample::select(&ACTS[..]), any::<Index>(), cut);
+    prop::collection::vec(step, 1..60)
+}
+
+struct Model {
+    scratch: Scratch,
+    journal: Option<Journal>,
+    entries: BTreeMap<FileId, Entry>,
+    made: u32,
+}
 
 impl Model {
-    fn promise(&mut self, id: FileId, content: &[u8]) {
-        let entry = Entry {
-            name: "an entry",
-            id,
-            content: content.to_vec(),
-            room: Room::Incoming,
+    fn journal(&self) -> &Journal {
+        self.journal.as_ref().unwrap()
+    }
+
+    fn adopt(&mut self, is_large: bool, is_form: bool) {
+        self.made += 1;
+        let content = |part: u32| {
+            let filling = if is_large {
+                "too long for the log, this one is"
+            } else {
+                ""
+            };
+            format!("{}.{part} {filling}", self.made).into_bytes()
         };
-        self.0.push((entry, vec![Some(Room::Incoming)]));
-    }
-
-    /// After it went well an entry is where it was moved to; after a failure it may be wherever
-    /// it was or was on its way to.
-    fn moved(&mut self, id: FileId, is_ok: bool, to: &[Place]) {
-        let entry = self.0.iter_mut().find(|(entry, _)| entry.id == id);
-        let places = &mut entry.unwrap().1;
-        if is_ok {
-            places.clear();
-        }
-        places.extend(to);
-    }
-}
-
-impl Model {
-    /// Whatever became of an entry: its key is answered with it.
-    fn check_answers(&self, case: &str, journal: &Journal) {
-        for &(key, id) in &self.1 {
-            assert_answered(case, journal, request(key), &[id]);
+        let contents: Vec<_> = (0..if is_form { 3 } else { 1 }).map(content).collect();
+        let parts: Vec<_> = contents.iter().map(Vec::as_slice).collect();
+        let ids = if is_form {
+            self.scratch.try_adopt_form(self.journal(), &parts)
+        } else {
+            let adopted = self.scratch.try_adopt(self.journal(), parts[0]);
+            adopted.map(|adopted| vec![adopted.id()])
+        };
+        for (id, content) in ids.unwrap_or_default().into_iter().zip(contents) {
+            let entry = Entry {
+                name: format!("{}", self.made),
+                id,
+                content,
+                is_linked: is_large,
+                place: Some(Room::Incoming),
+            };
+            self.entries.insert(id, entry);
         }
     }
-}
 
-/// One upload or several at a time, in whatever order their calls come.
-fn adopt_side_by_side(scratch: &Scratch, journal: &Journal, lots: &mut Lots, model: &mut Model) {
-    let bodies: Vec<_> = (0..=lots.draw(3))
-        .map(|number| {
-            let content = format!("content {}", lots.draw(1000));
-            let body = scratch.spooled_as(&format!("{number:010}"), content.as_bytes());
-            // Every other one has a key, another each time.
-            model.2 += 1;
-            (body, content, model.2.is_multiple_of(2).then_some(model.2))
-        })
-        .collect();
-    std::thread::scope(|scope| {
-        let adopting: Vec<_> = bodies
-            .iter()
-            .map(|(body, content, key)| {
-                let draft = Draft {
-                    request: key.map(request),
-                    ..draft()
+    /// Does something to an entry; where it is then, and whether anybody was told so.
+    fn act(&self, act: Act, id: FileId, place: Place) -> (Place, bool) {
+        let journal = self.journal();
+        let is_pending = matches!(place, Some(Room::Incoming | Room::Deferred | Room::Hold));
+        let (done, to) = match act {
+            Act::Defer => (
+                journal.defer(id, "why", UnixMillis(1)),
+                Some(Room::Deferred),
+            ),
+            Act::Hold => (journal.hold(id, "why"), Some(Room::Hold)),
+            Act::Retry => {
+                let is_put_off = matches!(place, Some(Room::Deferred | Room::Hold));
+                let to = if is_put_off {
+                    Some(Room::Incoming)
+                } else {
+                    place
                 };
-                let adopted = scope.spawn(move || journal.adopt(body, draft));
-                (adopted, content, key)
-            })
-            .collect();
-        for (adopted, content, key) in adopting {
-            if let Ok(adopted) = adopted.join().unwrap() {
-                model.promise(adopted.id(), content.as_bytes());
-                model.1.extend(key.map(|key| (key, adopted.id())));
+                (journal.retry(id).map(drop), to)
             }
-        }
-    });
-}
-
-/// One operation on one entry, if its room allows for it.
-fn act(scratch: &Scratch, journal: &Journal, lots: &mut Lots, model: &mut Model) {
-    let lot = lots.draw(10);
-    if lot < 3 || model.0.is_empty() {
-        adopt_side_by_side(scratch, journal, lots, model);
-        return;
-    }
-    let id = model.0[lots.draw(model.0.len())].0.id;
-    let Some(now) = room(journal, id) else {
-        return;
-    };
-    let held = Some(Room::Hold);
-    match lot {
-        3 => drop(journal.open_work(id)),
-        4 if now.is_pending() => {
-            let is_logged = is_logged(journal, id);
-            let is_ok = journal.settle(&committed(id)).is_ok();
-            // Until its note is written, a restart brings it back, and it is committed once more.
-            let left = [None, Some(Room::Incoming)];
-            let settled = [Some(Room::Settled)];
-            model.moved(id, is_ok, if is_logged { &left } else { &settled });
-        }
-        5 if now.is_pending() => {
-            let is_ok = journal.defer(id, "why", UnixMillis(1)).is_ok();
-            model.moved(id, is_ok, &[Some(Room::Deferred)]);
-        }
-        6 if now.is_pending() => {
-            let is_ok = journal.hold(id, "why").is_ok();
-            model.moved(id, is_ok, &[held]);
-        }
-        7 if now == Room::Hold => {
-            let is_ok = journal.retry(id).is_ok();
-            model.moved(id, is_ok, &[Some(Room::Incoming)]);
-        }
-        8 if now == Room::Deleted => {
-            let is_ok = journal.erase(id).is_ok();
-            model.moved(id, is_ok, &[None]);
-        }
-        8 => {
-            let is_ok = journal.delete(id).is_ok();
-            let to = room(journal, id);
-            model.moved(id, is_ok, &[to, None]);
-        }
-        9 => {
-            let settled = journal.index().in_room(Room::Settled);
-            let is_ok = journal.evict_settled().is_ok();
-            for id in settled {
-                model.moved(id, is_ok, &[None]);
+            Act::Settle => {
+                let to = if is_pending {
+                    Some(Room::Settled)
+                } else {
+                    place
+                };
+                (journal.settle(&committed(id)).map(drop), to)
             }
-        }
-        _ => {}
-    }
-}
-
-/// Every other seed with the log.
-fn new_scratch(seed: u64) -> Scratch {
-    let mut scratch = Scratch::new();
-    scratch.limits.settled_grace = Duration::ZERO;
-    scratch.limits.log_body_bytes = if seed.is_multiple_of(2) { 100 } else { 0 };
-    scratch.limits.max_bytes = 100_000;
-    scratch.limits.max_entries = 100;
-    scratch
-}
-
-#[test]
-fn a_sound_journal_does_what_the_model_says_through_any_sequence_of_operations() {
-    for seed in 1..=SEEDS {
-        let (mut lots, mut model) = (Lots(seed), Model::default());
-        let scratch = new_scratch(seed);
-        let mut journal = scratch.journal();
-        for step in 0..STEPS {
-            let case = format!("seed {seed}, step {step}");
-            act(&scratch, &journal, &mut lots, &mut model);
-            check(&case, &scratch, &journal, &model.0);
-            if lots.draw(5) == 0 {
-                drop(journal);
-                journal = check_after_restart(&case, &scratch, &model.0);
+            Act::Delete => {
+                let is_left = matches!(place, None | Some(Room::Settled));
+                let to = (!is_left).then_some(Room::Deleted);
+                (journal.delete(id).map(drop), to)
             }
-            model.check_answers(&case, &journal);
+            Act::Erase if place == Some(Room::Deleted) => (journal.erase(id), None),
+            Act::Copy => (journal.copy_one(id), place),
+            Act::Begin => (journal.open_work(id).map(drop), place),
+            Act::Erase | Act::Adopt { .. } | Act::Sweep => (Ok(()), place),
+        };
+        match done {
+            Ok(()) => (to, true),
+            Err(JournalError::Absent(_)) => (place, true),
+            Err(_) => (place, false),
         }
     }
-}
 
-#[test]
-fn no_sequence_of_failing_calls_and_kills_loses_a_promise() {
-    for seed in 1..=SEEDS {
-        let (mut lots, mut model) = (Lots(seed), Model::default());
-        let scratch = new_scratch(seed);
-        let mut journal = scratch.journal();
-        for step in 0..STEPS {
-            let call = lots.draw(9);
-            let is_killed = lots.draw(6) == 0;
-            if is_killed {
-                scratch.disk.stop_at(call);
-            } else if lots.draw(3) == 0 {
-                scratch
-                    .disk
-                    .fail_once(call, Fault::ALL[lots.draw(Fault::ALL.len())]);
-            }
-            act(&scratch, &journal, &mut lots, &mut model);
-            if is_killed || lots.draw(8) == 0 {
-                drop(journal);
-                forget_unpromised(&scratch, &mut model);
-                let case = format!("seed {seed}, step {step}");
-                journal = check_after_restart(&case, &scratch, &model.0);
-                for (entry, places) in &mut model.0 {
-                    *places = vec![room(&journal, entry.id)];
+    fn step(&mut self, (act, which, cut): Step) {
+        let id = (!self.entries.is_empty()).then(|| {
+            *self
+                .entries
+                .keys()
+                .nth(which.index(self.entries.len()))
+                .unwrap()
+        });
+        if let Some((call, _)) = cut {
+            self.scratch.disk.stop_at(call);
+        } else {
+            self.scratch.disk.heal();
+        }
+        let mut is_told = false;
+        match (act, id) {
+            (Act::Adopt { is_large, is_form }, _) => self.adopt(is_large, is_form),
+            (Act::Sweep, _) => {
+                let swept = self.journal().evict_settled();
+                is_told = swept.is_ok();
+                for entry in self.entries.values_mut() {
+                    if entry.place == Some(Room::Settled) && swept.is_ok() {
+                        entry.place = None;
+                    }
                 }
             }
-            scratch.disk.heal();
-            model.check_answers(&format!("seed {seed}, step {step}"), &journal);
+            (act, Some(id)) => {
+                let place = self.entries[&id].place;
+                let (to, is_done) = self.act(act, id, place);
+                assert!(is_done || cut.is_some(), "{act:?} of {place:?}");
+                self.entries.get_mut(&id).unwrap().place = to;
+                is_told = is_done;
+            }
+            (_, None) => {}
         }
+        if let Some((_, tear)) = cut {
+            self.cut(act, id.filter(|_| !is_told), tear);
+        }
+    }
+
+    /// What nobody was told of may have happened or not; from now on it is told.
+    fn cut(&mut self, act: Act, id: Option<FileId>, tear: Option<u64>) {
+        self.journal = None;
+        self.scratch.disk.heal();
+        if let Some(seed) = tear {
+            self.scratch.disk.set_tear(Tear::Sectors(seed));
+            self.scratch.cut_power();
+        }
+        let journal = restart("cut", &self.scratch);
+        for entry in self.entries.values_mut() {
+            let found = room(&journal, entry.id);
+            let is_swept = entry.place == Some(Room::Settled) && found.is_none();
+            let is_target = id == Some(entry.id) && !matches!(act, Act::Adopt { .. });
+            if found != entry.place && (is_target || (is_swept && matches!(act, Act::Sweep))) {
+                entry.place = found;
+            }
+        }
+        // An upload that nobody was told of.
+        for (id, _) in journal.work() {
+            if !self.entries.contains_key(&id) {
+                let entry = Entry {
+                    name: "untold".to_owned(),
+                    id,
+                    content: content(&journal, id).unwrap(),
+                    is_linked: self.scratch.layout().body(id).exists(),
+                    place: room(&journal, id),
+                };
+                self.entries.insert(id, entry);
+            }
+        }
+        self.journal = Some(journal);
+    }
+
+    fn check(&self, case: &str) {
+        let entries: Vec<_> = self.entries.values().cloned().collect();
+        check(case, &self.scratch, self.journal(), &entries);
     }
 }
 
-/// Takes whole entries that nobody was told of out of the journal's way: they are allowed.
-fn forget_unpromised(scratch: &Scratch, model: &mut Model) {
-    for (name, content) in scratch.files() {
-        let id = name
-            .strip_prefix("incoming/")
-            .map(|name| name.strip_suffix(".json"));
-        let Some(id) = id.flatten().and_then(|id| id.parse::<FileId>().ok()) else {
-            continue;
-        };
-        if model.0.iter().all(|(entry, _)| entry.id != id) {
-            assert!(!content.is_empty());
-            let body = std::fs::read(scratch.layout().body(id)).unwrap();
-            model.promise(id, &body);
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_journal_does_what_the_model_says_through_any_operations_and_cuts(steps in steps()) {
+        let mut scratch = Scratch::new();
+        scratch.limits.settled_grace = Duration::ZERO;
+        let journal = Some(scratch.journal());
+        let mut model = Model { scratch, journal, entries: BTreeMap::new(), made: 0 };
+        for step in steps {
+            model.step(step);
+            model.scratch.disk.heal();
+            model.check(&format!("{step:?}"));
         }
+        model.journal = None;
+        model.scratch.cut_power();
+        model.journal = Some(restart("at the end", &model.scratch));
+        model.check("at the end");
     }
 }

@@ -1,333 +1,197 @@
-//! Each row of the table of recovery, forged.
+//! What a start finds on the disk, row by row.
 
 use std::fs;
 use std::time::Duration;
 
-use super::scratch::{HOUR, Scratch, id, record, room};
-use crate::journal::{Journal, Look, OpenError, Recovered, Room, Totals};
+use super::scratch::{HOUR, LARGE, SMALL, Scratch, absent, committed, content, room};
+use super::stage::{Stage, check, restart};
+use crate::journal::{Journal, Look};
+use crate::journal::{LocalDisk, OpenError, Recovered, Room};
 
-const PENDING: [Room; 3] = [Room::Incoming, Room::Deferred, Room::Hold];
-
-fn nothing() -> Recovered {
-    Recovered::default()
+/// What an entry of each state becomes when its body is changed while nobody serves it.
+fn reopened(named: &str, change: impl FnOnce(&std::path::Path)) -> (Stage, Recovered) {
+    let Stage {
+        scratch,
+        journal,
+        entries,
+    } = Stage::new();
+    drop(journal);
+    let name = format!("linked, {named}");
+    let entry = entries.iter().find(|entry| entry.name == name).unwrap();
+    change(&scratch.layout().body(entry.id));
+    scratch.disk.heal();
+    let (journal, recovered) = scratch.try_open().unwrap();
+    let stage = Stage {
+        scratch,
+        journal,
+        entries,
+    };
+    (stage, recovered)
 }
 
 #[test]
 fn an_empty_journal_opens_with_nothing_to_recover() {
     let scratch = Scratch::new();
-    assert_eq!(scratch.open().1, nothing());
+    for _ in 0..2 {
+        let (journal, recovered) = scratch.try_open().unwrap();
+        assert_eq!(recovered, Recovered::default());
+        assert_eq!(journal.work(), []);
+    }
 }
 
 #[test]
-fn anything_in_tmp_is_removed() {
-    let scratch = Scratch::new();
-    let tmp = scratch.layout().tmp();
-    fs::write(scratch.layout().record_in_writing(id(1)), b"{").unwrap();
-    fs::write(tmp.join("whatever"), b"").unwrap();
-    let recovered = scratch.open().1;
-    assert_eq!(recovered.removed, 2);
-    assert_eq!(scratch.names(), Vec::<String>::new());
-}
-
-#[test]
-fn a_body_without_a_record_is_removed() {
-    let scratch = Scratch::new();
-    scratch.forge_body(id(1), b"body");
-    let recovered = scratch.open().1;
-    assert_eq!(
-        recovered,
-        Recovered {
-            removed: 1,
-            ..nothing()
+fn all_states_are_counted_and_a_second_start_finds_the_same() {
+    let Stage {
+        scratch,
+        journal,
+        entries,
+    } = Stage::new();
+    drop(journal);
+    fs::write(scratch.layout().body(absent()), b"lone").unwrap();
+    scratch.disk.heal();
+    let mut expected = Recovered {
+        pending: 16,
+        settled: 4,
+        deleted: 4,
+        removed: 1,
+        corrupt: 0,
+    };
+    for _ in 0..2 {
+        let (journal, recovered) = scratch.try_open().unwrap();
+        assert_eq!(recovered, expected);
+        check("opened", &scratch, &journal, &entries);
+        for entry in &entries {
+            let known = journal.known(entry.id).unwrap();
+            let is_pending = entry.place.is_some_and(Room::is_pending);
+            assert!(known.may_be_stored || !is_pending, "{}", entry.name);
         }
-    );
-    assert_eq!(scratch.names(), Vec::<String>::new());
+        expected.removed = 0;
+    }
 }
 
 #[test]
-fn a_pending_record_with_its_body_is_kept() {
-    for pending in PENDING {
-        let scratch = Scratch::new();
-        scratch.forge_record(pending, id(1), 4);
-        scratch.forge_body(id(1), b"body");
-        let before = scratch.files();
-        let (journal, recovered) = scratch.open();
-        assert_eq!(
-            recovered,
-            Recovered {
-                pending: 1,
-                ..nothing()
+fn a_settled_entry_whose_body_is_gone_is_evicted_and_a_deleted_ones_body_is_removed() {
+    let (mut stage, recovered) = reopened("settled", |body| fs::remove_file(body).unwrap());
+    assert_eq!((recovered.settled, recovered.corrupt), (3, 0));
+    for entry in &mut stage.entries {
+        if entry.name == "linked, settled" {
+            entry.place = None;
+        }
+    }
+    check("settled", &stage.scratch, &stage.journal, &stage.entries);
+    let (stage, recovered) = reopened("deleted", |body| fs::write(body, b"left").unwrap());
+    let found = (recovered.deleted, recovered.removed, recovered.corrupt);
+    assert_eq!(found, (4, 1, 0));
+    check("deleted", &stage.scratch, &stage.journal, &stage.entries);
+}
+
+#[test]
+fn a_promise_whose_body_is_missing_or_short_is_told_and_all_else_goes_on() {
+    let changes: [fn(&std::path::Path); 2] = [
+        |body| fs::remove_file(body).unwrap(),
+        |body| fs::write(body, b"short").unwrap(),
+    ];
+    for state in ["waiting", "deferred", "held"] {
+        for change in changes {
+            let (mut stage, recovered) = reopened(state, change);
+            assert_eq!((recovered.pending, recovered.corrupt), (16, 1), "{state}");
+            let name = format!("linked, {state}");
+            let id = stage.entry("linked", state).id;
+            if state != "held" {
+                stage.journal.open_work(id).unwrap_err();
             }
-        );
-        assert_eq!(room(&journal, id(1)), Some(pending));
-        let record = &before[&format!("{pending}/{}.json", id(1))];
-        let totals = Totals {
-            record_bytes: record.len().try_into().unwrap(),
-            ..Totals::of(4)
-        };
-        assert_eq!(journal.totals(pending), totals);
-        assert_eq!(scratch.files(), before);
-        assert!(journal.index().get(id(1)).unwrap().is_begun, "{pending}");
-    }
-}
-
-#[test]
-fn of_two_rooms_the_later_ones_record_is_kept_whichever_was_written_first() {
-    for (index, earlier) in Room::ALL.into_iter().enumerate() {
-        for later in Room::ALL.into_iter().skip(index + 1) {
-            for order in [[earlier, later], [later, earlier]] {
-                let scratch = Scratch::new();
-                for written in order {
-                    scratch.forge_record(written, id(1), 4);
-                }
-                scratch.forge_body(id(1), b"body");
-                let (journal, recovered) = scratch.open();
-                assert_eq!(room(&journal, id(1)), Some(later));
-                assert_eq!((recovered.removed, recovered.corrupt), (1, 0));
-                assert_eq!(
-                    scratch.names(),
-                    [format!("body/{}", id(1)), format!("{later}/{}.json", id(1))]
-                );
-                assert_eq!(journal.totals(earlier), Totals::default());
+            stage.journal.open_window(id).unwrap_err();
+            stage.journal.set_aside(id, "unreadable").unwrap();
+            stage.entries.retain(|entry| entry.name != name);
+            let corrupt = scratch_corrupt(&stage.scratch);
+            assert!(!corrupt.is_empty(), "{state}");
+            // What is set aside is for an admin.
+            for name in corrupt {
+                fs::remove_file(stage.scratch.layout().corrupt().join(name)).unwrap();
             }
+            check(state, &stage.scratch, &stage.journal, &stage.entries);
         }
     }
 }
 
-#[test]
-fn of_two_rooms_with_one_torn_record_the_body_stays_with_the_good_one() {
-    for good in PENDING {
-        for torn in Room::ALL.into_iter().filter(|&torn| torn != good) {
-            let scratch = Scratch::new();
-            scratch.forge_record(good, id(1), 4);
-            fs::write(scratch.layout().record(torn, id(1)), b"{\"format\":1").unwrap();
-            scratch.forge_body(id(1), b"body");
-            let (journal, recovered) = scratch.open();
-            assert_eq!(room(&journal, id(1)), Some(good), "{torn} is torn");
-            assert_eq!((recovered.pending, recovered.corrupt), (1, 1));
-            let files = scratch.files();
-            assert_eq!(files[&format!("body/{}", id(1))], b"body");
-            assert_eq!(
-                files[&format!("corrupt/{torn}-{}.json", id(1))],
-                b"{\"format\":1"
-            );
-            assert_eq!(files.len(), 3);
-        }
-    }
+fn scratch_corrupt(scratch: &Scratch) -> Vec<String> {
+    Scratch::names(&scratch.layout().corrupt())
 }
 
 #[test]
-fn a_settled_record_with_its_body_is_kept() {
-    let scratch = Scratch::new();
-    scratch.forge_record(Room::Settled, id(1), 4);
-    scratch.forge_body(id(1), b"body");
-    let (journal, recovered) = scratch.open();
-    assert_eq!(
-        recovered,
-        Recovered {
-            settled: 1,
-            ..nothing()
-        }
-    );
-    assert!(matches!(journal.look(id(1)), Ok(Look::Kept(_))));
-    assert_eq!(journal.evict_settled().unwrap(), 0);
-}
-
-#[test]
-fn a_settled_record_without_its_body_is_removed() {
-    let scratch = Scratch::new();
-    scratch.forge_record(Room::Settled, id(1), 4);
-    let (journal, recovered) = scratch.open();
-    assert_eq!(
-        recovered,
-        Recovered {
-            removed: 1,
-            ..nothing()
-        }
-    );
-    assert!(matches!(journal.look(id(1)), Ok(Look::Absent)));
-    assert_eq!(scratch.names(), Vec::<String>::new());
-}
-
-#[test]
-fn a_deleted_record_is_kept_with_and_without_its_body() {
-    for with_body in [true, false] {
-        let scratch = Scratch::new();
-        scratch.forge_record(Room::Deleted, id(1), 4);
-        if with_body {
-            scratch.forge_body(id(1), b"body");
-        }
-        let before = scratch.files();
-        let (journal, recovered) = scratch.open();
-        assert_eq!(
-            recovered,
-            Recovered {
-                deleted: 1,
-                ..nothing()
-            }
-        );
-        assert!(matches!(journal.look(id(1)), Ok(Look::Deleted)));
-        assert_eq!(scratch.files(), before);
-        journal.erase(id(1)).unwrap();
-        assert_eq!(scratch.names(), Vec::<String>::new());
-    }
-}
-
-#[test]
-fn a_record_that_is_torn_or_unknown_goes_to_corrupt_with_its_body() {
-    let mut unknown = record(id(1), 4).encode().unwrap();
-    unknown[10] = b'7';
-    let other = record(id(2), 4).encode().unwrap();
-    for bytes in [&b""[..], b"{", &unknown, &other] {
-        for found in Room::ALL {
-            let scratch = Scratch::new();
-            fs::write(scratch.layout().record(found, id(1)), bytes).unwrap();
-            scratch.forge_body(id(1), b"body");
-            let (journal, recovered) = scratch.open();
-            assert_eq!(
-                recovered,
-                Recovered {
-                    corrupt: 1,
-                    ..nothing()
-                }
-            );
-            assert!(matches!(journal.look(id(1)), Ok(Look::Absent)));
-            let files = scratch.files();
-            assert_eq!(files.len(), 2);
-            assert_eq!(files[&format!("corrupt/{found}-{}.json", id(1))], bytes);
-            assert_eq!(files[&format!("corrupt/body-{}", id(1))], b"body");
-        }
-    }
-}
-
-#[test]
-fn a_promise_whose_body_is_missing_or_short_goes_to_corrupt() {
-    for body in [None, Some(&b"bod"[..])] {
-        for pending in PENDING {
-            let scratch = Scratch::new();
-            scratch.forge_record(pending, id(1), 4);
-            if let Some(content) = body {
-                scratch.forge_body(id(1), content);
-            }
-            let (journal, recovered) = scratch.open();
-            assert_eq!(
-                recovered,
-                Recovered {
-                    corrupt: 1,
-                    ..nothing()
-                }
-            );
-            assert_eq!(room(&journal, id(1)), None);
-            let names = scratch.names();
-            assert!(names.iter().all(|name| name.starts_with("corrupt/")));
-            assert_eq!(names.len(), 1 + usize::from(body.is_some()));
-        }
-    }
-}
-
-#[test]
-fn a_strange_name_goes_to_corrupt_from_a_room_and_is_left_alone_elsewhere() {
+fn strange_names_are_left_alone() {
     let scratch = Scratch::new();
     let layout = scratch.layout();
-    fs::write(layout.room(Room::Hold).join("notes.txt"), b"mine").unwrap();
-    fs::write(layout.bodies().join("notes.txt"), b"mine").unwrap();
-    fs::write(layout.corrupt().join("notes.txt"), b"mine").unwrap();
-    let recovered = scratch.open().1;
-    assert_eq!(
-        recovered,
-        Recovered {
-            corrupt: 1,
-            ..nothing()
-        }
-    );
-    assert_eq!(
-        scratch.names(),
-        [
-            "body/notes.txt",
-            "corrupt/hold-notes.txt",
-            "corrupt/notes.txt"
-        ]
-    );
+    let places = [layout.bodies(), layout.wal(), layout.corrupt()];
+    for directory in &places {
+        fs::write(directory.join("notes.txt"), b"mine").unwrap();
+    }
+    let id = scratch.adopt(&scratch.journal(), LARGE);
+    let (journal, recovered) = scratch.try_open().unwrap();
+    let found = (recovered.pending, recovered.removed, recovered.corrupt);
+    assert_eq!(found, (1, 0, 0));
+    for directory in &places {
+        assert_eq!(fs::read(directory.join("notes.txt")).unwrap(), b"mine");
+    }
+    assert_eq!(content(&journal, id).unwrap(), LARGE);
 }
 
 #[test]
 fn nothing_in_corrupt_is_ever_overwritten() {
     let scratch = Scratch::new();
-    let layout = scratch.layout();
-    for content in [b"one", b"two", b"six"] {
-        fs::write(layout.room(Room::Hold).join("notes"), content).unwrap();
-        fs::write(layout.record(Room::Incoming, id(1)), content).unwrap();
-        scratch.forge_body(id(1), content);
-        assert_eq!(scratch.open().1.corrupt, 2);
+    let journal = scratch.journal();
+    let ids: Vec<_> = (0..3).map(|_| scratch.adopt(&journal, LARGE)).collect();
+    let taken = scratch.layout().corrupt().join(format!("body-{}", ids[0]));
+    fs::write(&taken, b"before").unwrap();
+    for &id in &ids {
+        journal.set_aside(id, "as a trial").unwrap();
     }
-    let files = scratch.files();
-    assert_eq!(files.len(), 9, "{files:?}");
-    for content in [b"one", b"two", b"six"] {
-        assert_eq!(files.values().filter(|&found| found == content).count(), 3);
-    }
-}
-
-#[test]
-fn recovering_twice_is_the_same_as_once() {
-    let scratch = Scratch::new();
-    for (number, found) in (1..).zip(Room::ALL) {
-        scratch.forge_record(found, id(number), 4);
-        scratch.forge_body(id(number), b"body");
-    }
-    scratch.forge_record(Room::Incoming, id(2), 4);
-    scratch.forge_record(Room::Settled, id(10), 4);
-    scratch.forge_record(Room::Incoming, id(11), 4);
-    scratch.forge_body(id(12), b"lone");
-    fs::write(scratch.layout().tmp().join("left"), b"").unwrap();
-    let first = scratch.open().1;
-    assert_eq!(
-        first,
-        Recovered {
-            pending: 3,
-            settled: 1,
-            deleted: 1,
-            removed: 4,
-            corrupt: 1
-        }
-    );
-    let files = scratch.files();
-    let second = scratch.open().1;
-    assert_eq!(
-        second,
-        Recovered {
-            removed: 0,
-            corrupt: 0,
-            ..first
-        }
-    );
-    assert_eq!(scratch.files(), files);
+    assert_eq!(fs::read(taken).unwrap(), b"before");
+    let names = scratch_corrupt(&scratch);
+    let bodies = names.iter().filter(|name| name.starts_with("body-"));
+    assert_eq!(bodies.count(), 4, "{names:?}");
+    // One segment has the records of all three.
+    assert_eq!(names.len(), 5, "{names:?}");
 }
 
 #[test]
 fn a_journal_without_its_marker_is_not_opened_and_nothing_in_it_is_touched() {
     let scratch = Scratch::new();
-    scratch.forge_body(id(1), b"body");
-    fs::remove_file(scratch.layout().marker()).unwrap();
+    let layout = scratch.layout();
+    fs::write(layout.body(absent()), b"body").unwrap();
+    fs::remove_file(layout.marker()).unwrap();
+    scratch.disk.heal();
     assert!(matches!(scratch.try_open(), Err(OpenError::NoMarker(_))));
-    assert_eq!(scratch.names().len(), 1);
+    assert_eq!(Scratch::names(&layout.bodies()).len(), 1);
+    assert!(Scratch::names(&layout.wal()).is_empty());
+    assert_eq!(scratch.disk.calls(), [""; 0]);
 }
 
 #[test]
 fn beginning_a_journal_anew_leaves_what_is_there() {
     let scratch = Scratch::new();
-    let promised = scratch.adopt(&scratch.journal(), b"body");
-    let layout = scratch.layout();
-    Journal::init(layout.spool().parent().unwrap(), &scratch.disk).unwrap();
-    assert_eq!(room(&scratch.journal(), promised), Some(Room::Incoming));
+    let ids = {
+        let journal = scratch.journal();
+        [SMALL, LARGE].map(|body| scratch.adopt(&journal, body))
+    };
+    Journal::init(scratch.path(), &scratch.disk).unwrap();
+    Journal::init(scratch.path(), &LocalDisk).unwrap();
+    let journal = restart("begun anew", &scratch);
+    for id in ids {
+        assert_eq!(room(&journal, id), Some(Room::Incoming));
+    }
 }
 
 #[test]
-fn a_journal_has_one_sidecar_at_a_time() {
+fn a_journal_has_one_sidecar_at_a_time_and_may_be_checked_meanwhile() {
     let scratch = Scratch::new();
     let first = scratch.journal();
-    scratch.forge_body(id(1), b"being adopted by the first");
+    fs::write(scratch.layout().body(absent()), b"being adopted").unwrap();
+    scratch.disk.heal();
     assert!(matches!(scratch.try_open(), Err(OpenError::Locked(_))));
-    assert_eq!(scratch.names().len(), 1, "the second has touched nothing");
+    assert_eq!(scratch.disk.calls(), [""; 0], "it has touched nothing");
+    Journal::check(scratch.path(), &LocalDisk).unwrap();
+    assert_eq!(Scratch::names(&scratch.layout().bodies()).len(), 1);
     drop(first);
     assert!(scratch.try_open().is_ok());
 }
@@ -345,5 +209,23 @@ fn a_spool_file_is_removed_only_when_it_is_old_and_no_process_has_it_open() {
     assert_eq!(journal.remove_spool_orphans().unwrap(), 0);
     drop(body);
     assert_eq!(journal.remove_spool_orphans().unwrap(), 1);
-    assert_eq!(fs::read_dir(scratch.layout().spool()).unwrap().count(), 0);
+    assert_eq!(Scratch::names(&scratch.layout().spool()).len(), 0);
+}
+
+#[test]
+fn what_a_start_tells_of_a_settled_file_is_what_was_proven() {
+    for body in [SMALL, LARGE] {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = scratch.adopt(&journal, body);
+        journal.settle(&committed(id)).unwrap();
+        drop(journal);
+        let journal = restart("settled", &scratch);
+        let Ok(Look::Kept(kept)) = journal.look(id) else {
+            panic!("it is here");
+        };
+        let proven = (Room::Settled, Some(committed(id).sha256()));
+        assert_eq!((kept.room, kept.sha256), proven);
+        assert_eq!(journal.evict_settled().unwrap(), 0);
+    }
 }

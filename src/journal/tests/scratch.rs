@@ -1,25 +1,38 @@
-//! A journal on a directory of its own, and its files as they stand on disk.
+//! A journal on a directory of its own.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
-use std::{fs, io};
 
 use sha2::Digest as _;
 
-use super::disk::FaultyDisk;
 use crate::config::{Durability, JournalConfig};
-use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
-use crate::journal::{
-    AdoptError, Adopted, Draft, Journal, Layout, LocalDisk, OpenError, Record, Recovered, Room,
-};
+use crate::file::{FileId, MediaType, Metadata, Window};
+use crate::journal::record::Subject;
+use crate::journal::tests::disk::FaultyDisk;
+use crate::journal::wal::Shape;
+use crate::journal::{AdoptError, LocalDisk, OpenError, Recovered, Room};
+use crate::journal::{Adopted, Draft, Journal, Layout, Opened, room_of};
 use crate::spool::{ClaimError, Spool, SpooledBody};
-use crate::store::{Committed, Evidence, Promised, Sent, Sha256};
+use crate::store::{Committed, Evidence, Sent, Sha256};
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 /// The name of the spool file of a test that needs no more than one at a time.
 pub(super) const SPOOLED: &str = "0000000001";
+
+/// Bodies that stand in the log, and that do not.
+pub(super) const SMALL: &[u8] = b"small";
+pub(super) const LARGE: &[u8] = b"a body that does not stand in the log, as it is too long";
+
+/// Bodies up to so many bytes stand in the log.
+pub(super) const SMALL_BYTES: u32 = 32;
+
+/// Small, so that a few frames fill a segment.
+pub(super) const SHAPE: Shape = Shape {
+    segment_bytes: 28 * 1024,
+    group_bytes: 12 * 1024,
+};
 
 #[derive(Debug)]
 pub(super) struct Scratch {
@@ -44,18 +57,22 @@ impl Scratch {
             limits: JournalConfig {
                 node: 1,
                 durability: Durability::Disk,
-                log_body_bytes: 0,
+                log_body_bytes: SMALL_BYTES,
                 max_bytes: 100_000,
-                max_entries: 20,
+                max_entries: 200,
                 min_free_bytes: 0,
                 min_free_inodes: 0,
                 settled_grace: HOUR,
-                settled_max_bytes: 1000,
+                settled_max_bytes: 100_000,
                 answer_lifetime: HOUR,
                 max_answers: 100,
                 spool_orphan: HOUR,
             },
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     pub(super) fn layout(&self) -> Layout {
@@ -64,15 +81,11 @@ impl Scratch {
 
     pub(super) fn try_open(&self) -> Result<(Journal, Recovered), OpenError> {
         let disk = Box::new(self.disk.clone());
-        Journal::open(self.directory.path(), self.limits.clone(), disk)
-    }
-
-    pub(super) fn open(&self) -> (Journal, Recovered) {
-        self.try_open().unwrap()
+        Journal::open_shaped(self.path(), self.limits.clone(), disk, SHAPE)
     }
 
     pub(super) fn journal(&self) -> Journal {
-        self.open().0
+        self.try_open().unwrap().0
     }
 
     /// Spools a body as nginx does, and claims it.
@@ -87,14 +100,10 @@ impl Scratch {
             fs::remove_file(&path).unwrap();
         }
         fs::write(&path, content).unwrap();
-        self.claim_as(name).unwrap()
+        self.claim(name).unwrap()
     }
 
-    pub(super) fn claim(&self) -> Result<SpooledBody, ClaimError> {
-        self.claim_as(SPOOLED)
-    }
-
-    fn claim_as(&self, name: &str) -> Result<SpooledBody, ClaimError> {
+    pub(super) fn claim(&self, name: &str) -> Result<SpooledBody, ClaimError> {
         let spool = Spool::open(&self.layout().spool()).unwrap();
         spool.claim(name.as_bytes(), None)
     }
@@ -107,56 +116,40 @@ impl Scratch {
         self.try_adopt(journal, body).unwrap().id()
     }
 
+    /// A form of these parts, one behind the other.
+    pub(super) fn try_adopt_form(
+        &self,
+        journal: &Journal,
+        parts: &[&[u8]],
+    ) -> Result<Vec<FileId>, AdoptError> {
+        let mut offset = 2;
+        let windows = parts.iter().map(|part| {
+            let length = u64::try_from(part.len()).unwrap();
+            let window = Window { offset, length };
+            offset += length;
+            (window, draft())
+        });
+        let windows = windows.collect();
+        let body = self.spooled(&[b"--", parts.concat().as_slice()].concat());
+        let adopted = journal.adopt_form(&body, windows)?;
+        Ok(adopted.iter().map(Adopted::id).collect())
+    }
+
     /// Loses what was not fsynced.
     pub(super) fn cut_power(&self) {
         let layout = self.layout();
-        let rooms = Room::ALL.map(|room| layout.room(room));
-        let others = [
-            layout.bodies(),
-            layout.tmp(),
-            layout.corrupt(),
-            layout.log(),
-            layout.answered(),
-        ];
-        self.disk.cut_power(&[&rooms[..], &others[..]].concat());
+        self.disk
+            .cut_power(&[layout.bodies(), layout.wal(), layout.corrupt()]);
     }
 
-    /// Forges the record of an entry of `length` bytes.
-    pub(super) fn forge_record(&self, room: Room, id: FileId, length: u64) {
-        let bytes = record(id, length).encode().unwrap();
-        fs::write(self.layout().record(room, id), bytes).unwrap();
-    }
-
-    /// Forges a body.
-    pub(super) fn forge_body(&self, id: FileId, content: &[u8]) {
-        fs::write(self.layout().body(id), content).unwrap();
-    }
-
-    /// All files of the journal but for marker and lock, by their names below it.
-    pub(super) fn files(&self) -> HashMap<String, Vec<u8>> {
-        let layout = self.layout();
-        let mut files = HashMap::new();
-        let mut directories = vec![layout.tmp(), layout.bodies(), layout.corrupt()];
-        directories.extend(Room::ALL.map(|room| layout.room(room)));
-        for path in directories.into_iter().flat_map(paths) {
-            let name = path.strip_prefix(layout.journal()).unwrap();
-            let name = name.to_str().unwrap().to_owned();
-            files.insert(name, fs::read(path).unwrap());
-        }
-        files
-    }
-
-    /// Their names, in order.
-    pub(super) fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.files().into_keys().collect();
+    /// The names in a directory.
+    pub(super) fn names(directory: &Path) -> Vec<String> {
+        let found = fs::read_dir(directory).unwrap();
+        let names = found.map(|found| found.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
         names.sort();
         names
     }
-}
-
-fn paths(directory: PathBuf) -> Vec<PathBuf> {
-    let found = fs::read_dir(directory).unwrap();
-    found.map(|found| found.unwrap().path()).collect()
 }
 
 pub(super) fn draft() -> Draft {
@@ -165,24 +158,14 @@ pub(super) fn draft() -> Draft {
         content_type: MediaType::octet_stream(),
         metadata: Metadata::default(),
         request: None,
+        subject: Subject(3),
+        stated: None,
     }
 }
 
-/// Some id; another one for each number.
-pub(super) fn id(number: u8) -> FileId {
-    FileId::from_bytes([number; 12])
-}
-
-pub(super) fn record(id: FileId, length: u64) -> Record {
-    let meta = FileMeta {
-        filename: FileName::of_id(id),
-        content_type: MediaType::octet_stream(),
-        length,
-        uploaded: UnixMillis(1_700_000_000_000),
-        metadata: Metadata::default(),
-        revision: None,
-    };
-    Record::new(id, meta, 0)
+/// An id that no entry has.
+pub(super) fn absent() -> FileId {
+    FileId::from_bytes([1; 12])
 }
 
 /// The proof of a commit.
@@ -199,21 +182,24 @@ pub(super) fn committed(id: FileId) -> Committed {
     Committed::prove(id, sent, evidence).unwrap()
 }
 
-/// All bytes of a promised file, which are those that were promised.
-pub(super) fn bytes_of(promised: &Promised) -> Vec<u8> {
-    let mut bytes = vec![0; usize::try_from(promised.meta.length).unwrap()];
-    promised.body.read_exact_at(&mut bytes, 0).unwrap();
-    let more = promised.body.read_exact_at(&mut [0], promised.meta.length);
-    assert_eq!(more.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-    promised.body.verify(sha256_of(&bytes)).unwrap();
-    bytes
-}
-
 pub(super) fn sha256_of(bytes: &[u8]) -> Sha256 {
     Sha256(sha2::Sha256::digest(bytes).into())
 }
 
-/// The room that the index has an entry in.
+/// The room that an entry is shown in.
 pub(super) fn room(journal: &Journal, id: FileId) -> Option<Room> {
-    journal.index().get(id).map(|slot| slot.room)
+    journal.known(id).and_then(|known| room_of(known.phase))
+}
+
+/// All bytes of an entry; `None` if it has none any more.
+pub(super) fn content(journal: &Journal, id: FileId) -> Option<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+    match journal.open_window(id).unwrap()? {
+        Opened::Memory(bytes) => Some(bytes.to_vec()),
+        Opened::File(file, window) => {
+            let mut bytes = vec![0; usize::try_from(window.length).unwrap()];
+            file.read_exact_at(&mut bytes, window.offset).unwrap();
+            Some(bytes)
+        }
+    }
 }

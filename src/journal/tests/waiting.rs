@@ -2,13 +2,16 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
-use super::disk::Fault;
-use super::log::{content, is_logged, logging, restart};
-use super::scratch::{Scratch, draft};
+use super::adoption::pending;
+use super::scratch::{Scratch, content, draft};
+use super::stage::restart;
 use crate::file::FileId;
-use crate::journal::{AdoptError, Adopted, Free, Journal, Room, Waiter};
+use crate::journal::admission::backlog;
+use crate::journal::tests::disk::Fault;
+use crate::journal::{AdoptError, Free};
+use crate::journal::{Adopted, Journal, Waiter};
 
 const PLENTY: Free = Free {
     bytes: u64::MAX,
@@ -33,18 +36,25 @@ struct OneOfThem {
 impl Waiter for OneOfThem {
     fn lead(&self) {
         let journal = Arc::clone(&self.journal);
-        let thread = std::thread::spawn(move || journal.lead());
+        let thread = thread::spawn(move || journal.lead());
         self.leading.lock().unwrap().push(thread);
     }
 
     fn told(self: Box<Self>, outcome: Outcome) {
-        self.answer.send(outcome).unwrap();
+        let Self {
+            journal, answer, ..
+        } = *self;
+        drop(journal);
+        answer.send(outcome).unwrap();
     }
 }
 
 impl Site {
     fn new() -> Self {
-        let scratch = logging();
+        Self::on(Scratch::new())
+    }
+
+    fn on(scratch: Scratch) -> Self {
         Self {
             journal: Arc::new(scratch.journal()),
             leading: Arc::default(),
@@ -67,90 +77,103 @@ impl Site {
         self.try_begin(body, PLENTY).unwrap()
     }
 
-    /// Begins anew with what is on the disk, when all threads have ended.
-    fn restart(self) -> Self {
+    /// Has all threads end that led; how many of them panicked.
+    fn join(&self) -> usize {
         let threads: Vec<_> = self.leading.lock().unwrap().drain(..).collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        let journal = Arc::into_inner(self.journal).expect("nobody waits any more");
+        let ended = threads.into_iter().map(JoinHandle::join);
+        ended.filter(Result::is_err).count()
+    }
+
+    /// Forgets the calls that were made, when all threads have ended.
+    fn settle_down(&self) {
+        self.join();
+        self.scratch.disk.heal();
+    }
+
+    /// Begins anew with what survives a power cut.
+    fn restart(self) -> Self {
+        self.join();
+        drop(Arc::into_inner(self.journal).expect("nobody waits any more"));
+        self.scratch.disk.heal();
+        self.scratch.cut_power();
+        let journal = restart("after a cut", &self.scratch);
         Self {
-            journal: Arc::new(restart(&self.scratch, journal)),
-            ..self
+            scratch: self.scratch,
+            journal: Arc::new(journal),
+            leading: self.leading,
         }
     }
 
-    fn assert_holds(&self, files: &[(FileId, Vec<u8>)]) {
+    fn assert_holds(&self, case: &str, files: &[(FileId, &[u8])]) {
         for (id, body) in files {
-            assert!(is_logged(&self.journal, *id));
-            assert_eq!(&content(&self.journal, *id), body);
+            assert_eq!(content(&self.journal, *id).unwrap(), *body, "{case}");
         }
-        let incoming = self.journal.totals(Room::Incoming);
-        assert_eq!(incoming.entries, u64::try_from(files.len()).unwrap());
-        assert_eq!(self.journal.index().reserved.entries, 0);
-        assert_eq!(self.journal.index().reserved.bytes, 0);
+        assert_eq!(pending(&self.journal).len(), files.len(), "{case}");
+        let all = backlog(&self.journal.state()).entries;
+        assert_eq!(usize::try_from(all).unwrap(), files.len(), "{case}");
+        assert_eq!(self.journal.state().index.len(), files.len(), "{case}");
     }
+}
+
+fn told(receiver: &Receiver<Outcome>) -> FileId {
+    receiver.recv().unwrap().unwrap().id()
 }
 
 #[test]
 fn who_waits_on_no_thread_is_told_after_one_write_and_one_fsync() {
     let site = Site::new();
-    site.begin(b"first").recv().unwrap().unwrap();
-    site.scratch.disk.heal();
+    let first = told(&site.begin(b"first"));
+    site.settle_down();
     let second = site.begin(b"second").recv().unwrap().unwrap();
-    assert_eq!(site.scratch.disk.calls(), ["write_at", "sync_bytes"]);
-    assert_eq!(content(&site.journal, second.id()), b"second");
-    let site = site.restart();
-    assert_eq!(content(&site.journal, second.id()), b"second");
     assert_eq!(second.meta().length, 6);
+    let calls = site.scratch.disk.calls();
+    assert_eq!(calls[..2], ["write_at", "sync_bytes"]);
+    let files = [(first, &b"first"[..]), (second.id(), b"second")];
+    site.assert_holds("told", &files);
+    site.restart().assert_holds("told and cut", &files);
 }
 
 /// Whoever leads, nobody is left without one who writes for him.
 #[test]
 fn those_with_and_without_a_thread_share_groups_and_all_are_told() {
-    for (is_first_without, with_threads) in [(true, 2_u64), (false, 2), (true, 0), (false, 0)] {
+    for (is_first_without, with_threads) in [(true, 2_usize), (false, 2), (true, 0), (false, 0)] {
         let site = Site::new();
-        site.begin(b"zero").recv().unwrap().unwrap();
-        site.scratch.disk.heal();
+        let zero = told(&site.begin(b"zero"));
+        site.settle_down();
+        let disk = &site.scratch.disk;
         // Its fsync: one with a thread asks for free space itself.
-        site.scratch
-            .disk
-            .pause_at(if is_first_without { 1 } else { 2 });
+        disk.pause_at(if is_first_without { 1 } else { 2 });
         let bodies: Vec<_> = (0..=with_threads)
             .map(|n| site.scratch.spooled_as(&format!("{n:010}"), b"spooled"))
             .collect();
         let (first, others) = bodies.split_first().unwrap();
-        let ids = std::thread::scope(|scope| {
-            let journal = &site.journal;
+        let mut files = thread::scope(|scope| {
+            let journal = &*site.journal;
             let adopt = move |body| journal.adopt(body, draft()).unwrap().id();
-            let told = is_first_without.then(|| site.begin(b"passed"));
+            let leads = is_first_without.then(|| site.begin(b"passed"));
             let blocked = (!is_first_without).then(|| scope.spawn(move || adopt(first)));
             let mut running = Vec::new();
             let mut waiting = Vec::new();
-            site.scratch.disk.during_pause(|| {
+            disk.during_pause(|| {
                 waiting.extend((0..3).map(|_| site.begin(b"passed")));
                 running.extend(others.iter().map(|body| scope.spawn(move || adopt(body))));
-                while journal.log.waiting() < 3 + with_threads {
-                    std::thread::yield_now();
+                while journal.wal.queued() < 3 + with_threads {
+                    thread::yield_now();
                 }
             });
-            let waiting = told.into_iter().chain(waiting);
-            let passed =
-                waiting.map(|told| (told.recv().unwrap().unwrap().id(), b"passed".to_vec()));
+            let waiting = leads.iter().chain(&waiting);
+            let passed = waiting.map(|receiver| (told(receiver), &b"passed"[..]));
             let running = blocked.into_iter().chain(running);
-            let spooled = running.map(|one| (one.join().unwrap(), b"spooled".to_vec()));
+            let spooled = running.map(|one| (one.join().unwrap(), &b"spooled"[..]));
             passed.chain(spooled).collect::<Vec<_>>()
         });
-        assert_eq!(ids.len(), 4 + usize::try_from(with_threads).unwrap());
-        let writes = site.scratch.disk.calls();
-        let groups = writes.iter().filter(|&&call| call == "sync_bytes").count();
-        assert_eq!(groups, 2, "{writes:?}");
-        let incoming = site.journal.totals(Room::Incoming);
-        assert_eq!(incoming.entries, 5 + with_threads);
-        let site = site.restart();
-        for (id, body) in &ids {
-            assert_eq!(&content(&site.journal, *id), body);
-        }
+        assert_eq!(files.len(), 4 + with_threads);
+        let calls = disk.calls();
+        let groups = calls.iter().filter(|&&call| call == "sync_bytes").count();
+        assert_eq!(groups, 2, "{calls:?}");
+        files.push((zero, b"zero"));
+        site.assert_holds("two groups", &files);
+        site.restart().assert_holds("two groups and a cut", &files);
     }
 }
 
@@ -160,24 +183,28 @@ fn whoever_is_told_of_a_failure_has_left_nothing_and_the_rest_is_as_it_was() {
         for call in 0..2 {
             let case = format!("call {call}, {fault:?}");
             let site = Site::new();
-            let kept = site.begin(b"kept").recv().unwrap().unwrap();
-            site.scratch.disk.heal();
+            let kept = told(&site.begin(b"kept"));
+            site.settle_down();
             site.scratch.disk.fail_once(call, fault);
             let refusal = site.begin(b"failed").recv().unwrap().expect_err(&case);
+            site.settle_down();
+            let is_poisoned = site.journal.poison().is_some();
             let is_full = matches!(refusal, AdoptError::NoSpace(_));
-            assert_eq!(is_full, fault.is_no_space(), "{case}: {refusal}");
-            let files = [(kept.id(), b"kept".to_vec())];
-            site.assert_holds(&files);
-            if site.journal.poison().is_some() {
+            assert!(
+                is_full == fault.is_no_space() || is_poisoned,
+                "{case}: {refusal}"
+            );
+            let mut files = vec![(kept, &b"kept"[..])];
+            site.assert_holds(&case, &files);
+            if is_poisoned {
                 let again = site.try_begin(b"again", PLENTY).expect_err(&case);
                 assert!(matches!(again, AdoptError::Poisoned(_)), "{case}: {again}");
             } else {
-                site.begin(b"again").recv().unwrap().expect(&case);
-                continue;
+                files.push((told(&site.begin(b"again")), b"again"));
             }
             let site = site.restart();
-            site.assert_holds(&files);
-            site.begin(b"again").recv().unwrap().expect(&case);
+            site.assert_holds(&case, &files);
+            told(&site.begin(b"later"));
         }
     }
 }
@@ -186,55 +213,65 @@ fn whoever_is_told_of_a_failure_has_left_nothing_and_the_rest_is_as_it_was() {
 #[test]
 fn a_leader_that_panics_takes_down_its_group_alone() {
     for call in 0..2 {
+        let case = format!("call {call}");
         let site = Site::new();
-        let zero = site.begin(b"zero").recv().unwrap().unwrap();
-        site.scratch.disk.heal();
-        site.scratch.disk.pause_at(call);
-        site.scratch.disk.panic_then(call);
+        let zero = told(&site.begin(b"zero"));
+        site.settle_down();
+        let disk = &site.scratch.disk;
+        disk.pause_at(call);
+        disk.panic_then(call);
         let spooled = site.scratch.spooled_as("0000000002", b"spooled");
-        let (lost, ids) = std::thread::scope(|scope| {
-            let journal = &site.journal;
+        let (lost, passed, spooled) = thread::scope(|scope| {
+            let journal = &*site.journal;
             let lost = site.begin(b"lost");
             let mut next = None;
-            site.scratch.disk.during_pause(|| {
+            disk.during_pause(|| {
                 let passed = site.begin(b"passed");
                 let blocked = scope.spawn(|| journal.adopt(&spooled, draft()).unwrap().id());
-                while journal.log.waiting() < 2 {
-                    std::thread::yield_now();
+                while journal.wal.queued() < 2 {
+                    thread::yield_now();
                 }
                 next = Some((passed, blocked));
             });
             let (passed, blocked) = next.unwrap();
-            let passed = passed.recv().unwrap().unwrap().id();
-            (lost.recv(), [passed, blocked.join().unwrap()])
+            (lost.recv(), told(&passed), blocked.join().unwrap())
         });
-        assert!(lost.is_err(), "{lost:?}");
-        let later = site.begin(b"later").recv().unwrap().unwrap();
-        let threads: Vec<_> = site.leading.lock().unwrap().drain(..).collect();
-        let ended = threads.into_iter().map(JoinHandle::join);
-        assert_eq!(ended.filter(Result::is_err).count(), 1);
+        assert!(lost.is_err(), "{case}: {lost:?}");
+        let later = told(&site.begin(b"later"));
+        assert_eq!(site.join(), 1, "{case}");
         let files = [
-            (zero.id(), b"zero".to_vec()),
-            (ids[0], b"passed".to_vec()),
-            (ids[1], b"spooled".to_vec()),
-            (later.id(), b"later".to_vec()),
+            (zero, &b"zero"[..]),
+            (passed, b"passed"),
+            (spooled, b"spooled"),
+            (later, b"later"),
         ];
-        site.assert_holds(&files);
-        site.restart().assert_holds(&files);
+        site.assert_holds(&case, &files);
+        site.restart().assert_holds(&case, &files);
     }
 }
 
 #[test]
 fn what_is_not_admitted_is_refused_at_once_and_reserves_nothing() {
-    let mut site = Site::new();
-    site.scratch.limits.max_entries = 1;
-    site.scratch.limits.min_free_bytes = 1;
-    let site = site.restart();
+    let mut scratch = Scratch::new();
+    scratch.limits.max_entries = 1;
+    scratch.limits.min_free_bytes = 1;
+    let site = Site::on(scratch);
     let none = Free { bytes: 0, ..PLENTY };
     let low = site.try_begin(b"body", none).unwrap_err();
     assert!(low.to_string().contains("bytes are free"), "{low}");
-    let one = site.begin(b"one").recv().unwrap().unwrap();
+    let one = told(&site.begin(b"one"));
     let full = site.try_begin(b"two", PLENTY).unwrap_err();
     assert!(matches!(full, AdoptError::Full(_)), "{full}");
-    site.assert_holds(&[(one.id(), b"one".to_vec())]);
+    site.join();
+    site.assert_holds("refused", &[(one, b"one")]);
+}
+
+#[test]
+fn what_is_too_large_for_a_group_is_refused_at_once_and_leaves_nothing() {
+    let site = Site::new();
+    let body = vec![b'x'; 20_000];
+    let refused = site.try_begin(&body, PLENTY).unwrap_err();
+    assert!(!matches!(refused, AdoptError::Poisoned(_)), "{refused}");
+    site.assert_holds("too large", &[]);
+    told(&site.begin(b"small"));
 }

@@ -1,132 +1,168 @@
 //! A word about what another thread is just doing, and a cut right after it: what was told stays true.
 
-use std::path::PathBuf;
 use std::thread;
 
-use super::operations::Stage;
-use super::scratch::{Scratch, room};
+use super::cuts::{TEARS, lose};
+use super::races::waits;
+use super::scratch::{committed, room};
+use super::stage::{Place, Stage, WAYS, restart};
 use crate::file::{FileId, UnixMillis};
-use crate::journal::{Deletion, Disk as _, Journal, Look, Retried, Room};
+use crate::journal::tests::unsynced::Tear;
+use crate::journal::{Deletion, Journal, Look, Retried, Settling};
+use crate::journal::{JournalError, Room};
 
-/// What a cut takes away: nothing, or all that was not fsynced but for one directory or all but one,
-/// which the file system wrote by itself.
-fn cuts(scratch: &Scratch) -> Vec<Option<Vec<PathBuf>>> {
-    let layout = scratch.layout();
-    let mut all: Vec<_> = Room::ALL.iter().map(|&room| layout.room(room)).collect();
-    all.push(layout.bodies());
-    let but = |one: &PathBuf| all.iter().filter(|&other| other != one).cloned().collect();
-    let mut cuts = vec![None, Some(Vec::new())];
-    cuts.extend(all.iter().map(|one| Some(vec![one.clone()])));
-    cuts.extend(all.iter().map(|one| Some(but(one))));
-    cuts
+/// Something that is done to an entry, and somebody else's question meanwhile.
+struct Word {
+    name: &'static str,
+    state: &'static str,
+    act: fn(&Journal, FileId) -> Result<(), JournalError>,
+    /// Asks; whether the answer says that it is done.
+    is_told: fn(&Journal, FileId) -> bool,
+    /// Where the entry is from then on.
+    then: Place,
 }
 
-fn start_after(scratch: &Scratch, written: Option<Vec<PathBuf>>, case: &str) -> Journal {
-    scratch.disk.heal();
-    if let Some(written) = written {
-        for directory in written {
-            scratch.disk.sync_directory(&directory).unwrap();
-        }
-        scratch.cut_power();
+fn delete(journal: &Journal, id: FileId) -> Result<(), JournalError> {
+    journal.delete(id).map(drop)
+}
+
+fn deletes(journal: &Journal, id: FileId, expected: Deletion) -> bool {
+    matches!(journal.delete(id), Ok(found) if found == expected)
+}
+
+const DELETED: Place = Some(Room::Deleted);
+
+const WORDS: [Word; 9] = [
+    Word {
+        name: "a second delete",
+        state: "waiting",
+        act: delete,
+        is_told: |journal, id| deletes(journal, id, Deletion::Already),
+        then: DELETED,
+    },
+    Word {
+        name: "a second delete of one whose commit has begun",
+        state: "begun",
+        act: delete,
+        is_told: |journal, id| deletes(journal, id, Deletion::Already),
+        then: DELETED,
+    },
+    Word {
+        name: "a look while it is deleted",
+        state: "deferred",
+        act: delete,
+        is_told: |journal, id| matches!(journal.look(id), Ok(Look::Deleted)),
+        then: DELETED,
+    },
+    Word {
+        name: "a glance while it is deleted",
+        state: "held",
+        act: delete,
+        is_told: |journal, id| {
+            let glimpse = journal.glance(id);
+            matches!(glimpse, Ok(Some(glimpse)) if glimpse.room == Room::Deleted)
+        },
+        then: DELETED,
+    },
+    Word {
+        name: "a second retry",
+        state: "held",
+        act: |journal, id| journal.retry(id).map(drop),
+        is_told: |journal, id| {
+            let retried = journal.retry(id);
+            matches!(retried, Ok(Retried::NotPutOff(Room::Incoming)))
+        },
+        then: Some(Room::Incoming),
+    },
+    Word {
+        name: "a second proof",
+        state: "begun",
+        act: |journal, id| journal.settle(&committed(id)).map(drop),
+        is_told: |journal, id| matches!(journal.settle(&committed(id)), Ok(Settling::Settled)),
+        then: Some(Room::Settled),
+    },
+    Word {
+        name: "a delete while it is evicted",
+        state: "settled",
+        act: |journal, _| journal.evict_settled().map(drop),
+        is_told: |journal, id| deletes(journal, id, Deletion::NotHere),
+        then: None,
+    },
+    Word {
+        name: "a second delete of a settled one",
+        state: "settled",
+        act: delete,
+        is_told: |journal, id| deletes(journal, id, Deletion::NotHere),
+        then: None,
+    },
+    Word {
+        name: "a delete while it is erased",
+        state: "deleted",
+        act: Journal::erase,
+        is_told: |journal, id| deletes(journal, id, Deletion::NotHere),
+        then: None,
+    },
+];
+
+impl Word {
+    fn calls(&self, way: &str) -> Vec<&'static str> {
+        let stage = Stage::new();
+        let id = stage.entry(way, self.state).id;
+        (self.act)(&stage.journal, id).unwrap();
+        stage.scratch.disk.calls()
     }
-    let (journal, recovered) = scratch.open();
-    assert_eq!(recovered.corrupt, 0, "{case}");
-    journal
-}
 
-/// Stops the disk for good in each fsync of a directory that `act` does, after others have `heard` of it
-/// just then; `check` gets the journal of the next start.
-fn at_each_fsync(
-    act: impl Fn(&Stage) + Sync,
-    heard: impl Fn(&Stage, &str),
-    check: impl Fn(&str, &Stage, &Journal),
-) {
-    let stage = Stage::new();
-    act(&stage);
-    let calls = stage.scratch.disk.calls();
-    let fsyncs = (0..calls.len()).filter(|&call| calls[call] == "sync_directory");
-    assert!(fsyncs.clone().count() > 0, "{calls:?}");
-    for call in fsyncs {
-        for cut in 0..cuts(&stage.scratch).len() {
-            let case = format!("call {call} of {calls:?}, cut {cut}");
-            let mut stage = Stage::new();
-            stage.scratch.disk.pause_at(call);
-            thread::scope(|scope| {
-                let acting = scope.spawn(|| act(&stage));
-                stage.scratch.disk.during_pause(|| {
-                    heard(&stage, &case);
-                    stage.scratch.disk.stop_then(call);
-                });
-                acting.join().unwrap();
+    /// Has the disk stop for good in a call, after somebody has asked just then. Whether the answer said
+    /// that it is done; if so, that has to stay.
+    fn tell_and_cut(&self, case: &str, way: &str, call: usize, tear: Option<Tear>) -> bool {
+        let stage = Stage::new();
+        let id = stage.entry(way, self.state).id;
+        let (disk, journal) = (&stage.scratch.disk, &stage.journal);
+        disk.pause_at(call);
+        let is_told = thread::scope(|scope| {
+            let acting = scope.spawn(|| drop((self.act)(journal, id)));
+            let mut asking = None;
+            disk.during_pause(|| {
+                let thread = scope.spawn(|| (self.is_told)(journal, id));
+                waits(journal, &thread);
+                asking = Some(thread);
+                disk.stop_then(call);
             });
-            let idle = Scratch::new().journal();
-            drop(std::mem::replace(&mut stage.journal, idle));
-            let written = cuts(&stage.scratch).remove(cut);
-            let journal = start_after(&stage.scratch, written, &case);
-            check(&case, &stage, &journal);
+            acting.join().unwrap();
+            asking.unwrap().join().unwrap()
+        });
+        let Stage {
+            scratch, journal, ..
+        } = stage;
+        drop(journal);
+        lose(&scratch, tear);
+        let journal = restart(case, &scratch);
+        if is_told {
+            assert_eq!(room(&journal, id), self.then, "{case}");
+        }
+        is_told
+    }
+}
+
+#[test]
+fn nobody_is_told_of_what_a_kill_or_a_power_cut_undoes() {
+    for word in &WORDS {
+        for way in WAYS {
+            let calls = word.calls(way);
+            let mut told = 0;
+            for call in 0..calls.len() {
+                for tear in TEARS {
+                    let case = format!("{way}, {}: call {call} of {calls:?}, {tear:?}", word.name);
+                    told += usize::from(word.tell_and_cut(&case, way, call, tear));
+                }
+            }
+            assert!(told > 0, "{way}, {}: nobody was told", word.name);
         }
     }
 }
 
 #[test]
-fn nobody_is_told_of_a_delete_that_a_power_cut_undoes() {
-    let words: [fn(&Journal, FileId) -> bool; 2] = [
-        |journal, id| journal.delete(id).unwrap() == Deletion::Already,
-        |journal, id| {
-            assert!(journal.glance(id).is_err(), "memory alone cannot tell");
-            matches!(journal.look(id), Ok(Look::Deleted))
-        },
-    ];
-    for name in ["waiting", "begun", "deferred", "held"] {
-        for is_told in words {
-            at_each_fsync(
-                |stage| drop(stage.journal.delete(stage.id(name))),
-                |stage, case| assert!(is_told(&stage.journal, stage.id(name)), "{name}, {case}"),
-                |case, stage, journal| {
-                    let found = room(journal, stage.id(name));
-                    assert_eq!(found, Some(Room::Deleted), "{name}, {case}");
-                },
-            );
-        }
-    }
-}
-
-#[test]
-fn nobody_is_told_of_a_retry_that_a_power_cut_undoes() {
-    at_each_fsync(
-        |stage| drop(stage.journal.retry(stage.id("held"))),
-        |stage, case| {
-            let again = stage.journal.retry(stage.id("held")).unwrap();
-            assert_eq!(again, Retried::NotPutOff(Room::Incoming), "{case}");
-        },
-        |case, stage, journal| {
-            let found = room(journal, stage.id("held"));
-            assert_eq!(found, Some(Room::Incoming), "{case}");
-        },
-    );
-}
-
-#[test]
-fn a_file_that_is_deleted_while_it_is_evicted_is_never_served_again() {
-    let names = ["settled", "settled too"];
-    at_each_fsync(
-        |stage| drop(stage.journal.evict_settled()),
-        |stage, case| {
-            for name in names {
-                let deleted = stage.journal.delete(stage.id(name));
-                assert_eq!(deleted.unwrap(), Deletion::NotHere, "{name}, {case}");
-            }
-        },
-        |case, stage, journal| {
-            for name in names {
-                assert_eq!(room(journal, stage.id(name)), None, "{name}, {case}");
-            }
-        },
-    );
-}
-
-#[test]
-fn what_was_moved_often_and_then_deleted_does_not_come_back_whatever_the_disk_wrote_by_itself() {
+fn what_was_moved_often_and_then_deleted_does_not_come_back_whatever_the_disk_wrote() {
     let moves: [fn(&Journal, FileId); 3] = [
         |journal, id| journal.defer(id, "why", UnixMillis(1)).unwrap(),
         |journal, id| {
@@ -140,22 +176,25 @@ fn what_was_moved_often_and_then_deleted_does_not_come_back_whatever_the_disk_wr
     ];
     for (number, act) in moves.into_iter().enumerate() {
         for is_erased in [false, true] {
-            for cut in 0..cuts(&Scratch::new()).len() {
-                let case = format!("moves {number}, erased {is_erased}, cut {cut}");
-                let scratch = Scratch::new();
-                let journal = scratch.journal();
-                let id = scratch.adopt(&journal, b"body");
-                act(&journal, id);
-                journal.delete(id).unwrap();
-                if is_erased {
-                    journal.erase(id).unwrap();
+            for way in WAYS {
+                for tear in TEARS {
+                    let case = format!("{way}, moves {number}, erased {is_erased}, {tear:?}");
+                    let stage = Stage::new();
+                    let id = stage.entry(way, "waiting").id;
+                    act(&stage.journal, id);
+                    stage.journal.delete(id).unwrap();
+                    if is_erased {
+                        stage.journal.erase(id).unwrap();
+                    }
+                    let Stage {
+                        scratch, journal, ..
+                    } = stage;
+                    drop(journal);
+                    lose(&scratch, tear);
+                    let journal = restart(&case, &scratch);
+                    let expected = (!is_erased).then_some(Room::Deleted);
+                    assert_eq!(room(&journal, id), expected, "{case}");
                 }
-                drop(journal);
-                let written = cuts(&scratch).remove(cut);
-                let journal = start_after(&scratch, written, &case);
-                let found = room(&journal, id);
-                let is_gone = found == Some(Room::Deleted) || (is_erased && found.is_none());
-                assert!(is_gone, "{case}: {found:?}");
             }
         }
     }

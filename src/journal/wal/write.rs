@@ -14,6 +14,7 @@ use super::scan::End;
 use super::seal::Seal;
 use super::segment::SegmentHead;
 use super::{Segment, Shape, Wal, lock};
+use crate::journal::point::point;
 
 /// Ends the last block of a group.
 static ZEROS: &[u8] = &[0; BLOCK];
@@ -112,7 +113,9 @@ impl Wal {
         pieces.extend(frames.iter().map(Frame::bytes));
         pieces.extend(ZEROS.get(..to_block(bytes) - bytes));
         let written = self.volume.write(&segment.file, &pieces, place); // 5
+        point!("wal.group-written");
         let synced = written.and_then(|()| self.volume.sync(&segment.file)); // 6
+        point!("wal.group-synced");
         if let Err(err) = synced {
             self.take_back(writer);
             return Err(self.failure(err));

@@ -31,9 +31,7 @@ pub(super) fn assert_records_of_the_journal_cannot_be_sent(site: &mut Site) {
         })
     };
     assert!(redirect(&format!("body/{}", file.id)).body == noise(5, 100_000));
-    let record = format!("incoming/{}.json", file.id);
-    let path = site.data_dir().join("journal").join(&record);
-    assert!(path.exists(), "{}", path.display());
+    let record = format!("wal/{}", site.names("journal/wal")[0]);
     for place in [&record, &format!("body/../{record}")] {
         assert_eq!(redirect(place).status, 404, "{place}");
     }

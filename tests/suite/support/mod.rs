@@ -8,6 +8,7 @@ mod client;
 mod cluster;
 mod conf;
 mod curl;
+mod entries;
 mod fault;
 mod half;
 mod kept_socket;

@@ -145,7 +145,7 @@ impl Site {
             .unwrap_or(self.scratch.path().join("data"))
     }
 
-    /// The names in a directory below the data directory, such as `spool` or `journal/hold`.
+    /// The names in a directory below the data directory, such as `spool` or `journal/body`.
     pub(crate) fn names(&self, directory: &str) -> Vec<String> {
         let path = self.data_dir().join(directory);
         let mut names: Vec<_> = std::fs::read_dir(&path)
@@ -223,34 +223,6 @@ impl Site {
     /// `GET /status`.
     pub(crate) fn status(&self) -> Value {
         self.try_status().expect("a status")
-    }
-
-    /// Entries in a room, as the status tells it.
-    pub(crate) fn entries(&self, room: &str) -> u64 {
-        self.status()["journal"]["rooms"][room]["entries"]
-            .as_u64()
-            .expect("a count")
-    }
-
-    /// Waits until nothing is pending any more and no commit runs.
-    pub(crate) fn wait_until_committed(&self) {
-        wait_until("all is committed", || {
-            let rooms = ["incoming", "deferred", "deleted"];
-            rooms.iter().all(|room| self.entries(room) == 0)
-                && self.status()["commit"]["in_flight"] == 0
-        });
-    }
-
-    /// Waits until every file that was ever accepted has left the journal, and nginx its spool.
-    pub(crate) fn wait_until_empty(&self) {
-        self.wait_until_committed();
-        let rooms = ["incoming", "deferred", "hold", "settled", "deleted"];
-        for room in rooms.into_iter().chain(["body", "tmp", "corrupt"]) {
-            wait_until(&format!("{room} is empty"), || {
-                self.names(&format!("journal/{room}")).is_empty()
-            });
-        }
-        wait_until("the spool is empty", || self.names("spool").is_empty());
     }
 
     /// Changes what the sidecar is started with the next time.

@@ -1,0 +1,150 @@
+//! Adopting a small body in steps that wait for nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::adopt::{Adopted, Draft};
+use super::index::{NotQueued, Queue, Ticket, Totals};
+use super::memory::{Memory, News};
+use super::record::Frame;
+use super::step::{LaidOut, StepError};
+use super::wal::{self, AppendError, Position, Wal};
+use super::{AdoptError, Free, Journal};
+use crate::spool::Received;
+
+/// One who waits for the promise of a small upload without a thread.
+pub trait Waiter: Send {
+    /// Nobody leads: have some thread that may wait for the disk call [`Journal::lead`], now. Must
+    /// neither call it itself nor block.
+    fn lead(&self);
+
+    /// The upload is a promise, or nothing of it is kept. Called once, by the thread that leads, which
+    /// all others wait for.
+    fn told(self: Box<Self>, outcome: Result<Adopted, AdoptError>);
+}
+
+/// Notes the outcome of a frame before the waiter is told; if the leader panics, when it is dropped.
+struct Noting {
+    memory: Arc<Memory>,
+    ticket: Ticket,
+    /// None when it is told.
+    told: Option<(Box<dyn Waiter>, Adopted)>,
+    /// Shared with the one who queues it, and has the index locked.
+    stage: Arc<AtomicU8>,
+}
+
+/// It is not known yet whether the frame is queued.
+const QUEUEING: u8 = 0;
+/// The index has marked it.
+const QUEUED: u8 = 1;
+/// It was dropped before that: the index must not mark it.
+const DROPPED: u8 = 2;
+
+/// Goes on from queueing; whether the other one has not done so before.
+fn go_on(stage: &AtomicU8, to: u8) -> bool {
+    let order = Ordering::SeqCst;
+    let gone_on = stage.compare_exchange(QUEUEING, to, order, order);
+    gone_on.is_ok()
+}
+
+impl wal::Waiter for Noting {
+    fn lead(&self) {
+        if let Some((waiter, _)) = &self.told {
+            waiter.lead();
+        }
+    }
+
+    fn completed(mut self: Box<Self>, outcome: Result<Position, AppendError>) {
+        self.memory.note(self.ticket, &outcome);
+        if let Some((waiter, adopted)) = self.told.take() {
+            let promised = outcome.map(|_| adopted);
+            waiter.told(promised.map_err(|err| StepError::Append(err).into()));
+        }
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        if self.told.is_some() && !go_on(&self.stage, DROPPED) {
+            self.memory.note(self.ticket, &Err(AppendError::Panicked));
+        }
+    }
+}
+
+/// The end of the log, for the decision of one who waits on no thread.
+struct Tail<'a> {
+    wal: &'a Wal,
+    memory: &'a Arc<Memory>,
+    laid_out: Option<LaidOut>,
+    told: Option<(Box<dyn Waiter>, Adopted)>,
+    error: Option<AppendError>,
+}
+
+impl Queue for Tail<'_> {
+    fn push(&mut self, frame: Frame, ticket: Ticket) -> Result<(), NotQueued> {
+        let (Some(laid_out), Some(told)) = (self.laid_out.take(), self.told.take()) else {
+            return Err(NotQueued);
+        };
+        let stage = Arc::new(AtomicU8::new(QUEUEING));
+        let waiter = Box::new(Noting {
+            memory: Arc::clone(self.memory),
+            ticket,
+            told: Some(told),
+            stage: Arc::clone(&stage),
+        });
+        let bytes = laid_out.for_frame(&frame);
+        match bytes.and_then(|bytes| self.wal.queue_for(bytes, waiter)) {
+            Ok(()) if go_on(&stage, QUEUED) => Ok(()),
+            queued => {
+                self.error = Some(queued.err().unwrap_or(AppendError::Panicked));
+                Err(NotQueued)
+            }
+        }
+    }
+}
+
+impl Journal {
+    /// Takes a small body over that came with its head, in steps that wait for nothing: the waiter is
+    /// told when it is a promise, or that it is none. `free` was found a moment ago.
+    ///
+    /// Runs to its end once begun, whether or not somebody still waits for the answer.
+    ///
+    /// # Errors
+    /// [`AdoptError`]; nothing of the upload is kept then, and the waiter is told nothing.
+    pub fn adopt_soon(
+        &self,
+        body: &[u8],
+        draft: Draft,
+        free: Free,
+        waiter: Box<dyn Waiter>,
+    ) -> Result<(), AdoptError> {
+        let body = Received::Passed(body);
+        let _reserved = self.admit_into(free, Totals::of(body.length()))?;
+        let (id, file, laid_out) = self.lay_out(body, draft)?;
+        let mut tail = Tail {
+            wal: &self.wal,
+            memory: &self.memory,
+            laid_out: Some(laid_out),
+            told: Some((waiter, Adopted::new(id, file.meta.clone()))),
+            error: None,
+        };
+        let news = file.answer.map(|answer| News::Learn(vec![(id, answer)]));
+        let mut state = self.state();
+        let decided = state.index.adopt(id, file, &mut tail);
+        if let Ok(ticket) = decided {
+            state.expect(ticket, news);
+        }
+        drop(state);
+        match (decided, tail.error) {
+            (_, Some(err)) => Err(StepError::Append(err).into()),
+            (Err(refused), None) => Err(StepError::Refused(refused).into()),
+            (Ok(_), None) => Ok(()),
+        }
+    }
+
+    /// Writes groups to the log until no [`Waiter`] waits any more, unless another thread does so.
+    /// Blocks on the disk.
+    pub fn lead(&self) {
+        self.wal.lead();
+    }
+}

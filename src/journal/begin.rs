@@ -1,0 +1,115 @@
+//! Beginning a journal, and its form.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::layout::Layout;
+use super::volume::{Disk, if_there};
+use super::{Journal, OpenError};
+
+/// Begins a marker of any form.
+const MARKER: &str = "gridspool journal";
+
+/// Ends the marker of this form.
+const FORM: &str = ", form 2\n";
+
+impl Journal {
+    /// Makes the directories of a journal, and its marker. Does nothing where all is there.
+    ///
+    /// # Errors
+    /// What the disk says; a journal of another form.
+    pub fn init(data_dir: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
+        let layout = Layout::new(data_dir);
+        if layout.marker().exists() || layout.barrier().is_dir() {
+            check_form(&layout)?;
+        }
+        for path in layout.directories() {
+            fs::create_dir_all(&path).map_err(OpenError::at(&path))?;
+        }
+        let text = [MARKER, FORM].concat();
+        // The barrier first: what has a marker has it.
+        let barrier = "No journal of the first form may begin here.\n";
+        for (path, text) in [(layout.barrier(), barrier), (layout.marker(), &text)] {
+            if !path.exists() {
+                write_whole(disk, &path, text).map_err(OpenError::at(&path))?;
+            }
+        }
+        disk.sync_directory(layout.journal())
+            .map_err(OpenError::at(layout.journal()))
+    }
+
+    /// Tries what a journal needs of its directories, without opening it: a sidecar may be at
+    /// work on it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(data_dir: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
+        let layout = Layout::new(data_dir);
+        check_form(&layout)?;
+        for path in layout.directories() {
+            names(&path)?;
+        }
+        try_link(&layout, disk)
+    }
+}
+
+/// Writes a file under another name first: a marker that was written half would tell of a form that
+/// nobody knows.
+fn write_whole(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    if_there(disk.unlink(&unfinished))?;
+    let file = disk.create(&unfinished, text.as_bytes())?;
+    disk.sync_file(&file)?;
+    disk.rename(&unfinished, path)
+}
+
+/// The marker is there and tells the form that this program reads.
+pub(super) fn check_form(layout: &Layout) -> Result<(), OpenError> {
+    let path = layout.marker();
+    if layout.barrier().is_dir() {
+        return Err(OpenError::EarlierForm(layout.journal().to_owned()));
+    }
+    let text = match fs::read_to_string(&path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::NoMarker(path));
+        }
+        text => text.map_err(OpenError::at(&path))?,
+    };
+    match text.strip_prefix(MARKER) {
+        Some(FORM) => Ok(()),
+        Some("\n") => Err(OpenError::EarlierForm(layout.journal().to_owned())),
+        form => Err(OpenError::NewerForm {
+            path,
+            form: form.unwrap_or(&text).trim().to_owned(),
+        }),
+    }
+}
+
+/// Adopts an empty file by way of the spool, as the real ones will come, and takes it back.
+pub(super) fn try_link(layout: &Layout, disk: &dyn Disk) -> Result<(), OpenError> {
+    // By process, so that a check beside a running sidecar does not meet that one's.
+    let name = format!("link-test-{}", std::process::id());
+    let (spooled, linked) = (layout.spool().join(&name), layout.bodies().join(&name));
+    for leftover in [&spooled, &linked] {
+        if_there(disk.unlink(leftover)).map_err(OpenError::at(leftover))?;
+    }
+    let file = disk
+        .create(&spooled, &[])
+        .map_err(OpenError::at(&spooled))?;
+    let link = disk.link(&file, &linked);
+    disk.unlink(&spooled).map_err(OpenError::at(&spooled))?;
+    link.map_err(OpenError::NoLinks)?;
+    disk.unlink(&linked).map_err(OpenError::at(&linked))
+}
+
+/// The names in a directory.
+pub(super) fn names(path: &Path) -> Result<Vec<OsString>, OpenError> {
+    let read = || -> io::Result<Vec<OsString>> {
+        fs::read_dir(path)?
+            .map(|found| Ok(found?.file_name()))
+            .collect()
+    };
+    read().map_err(OpenError::at(path))
+}

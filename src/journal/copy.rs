@@ -1,0 +1,223 @@
+//! Keeping the log small: what lives in its oldest segments is copied forward, so that they can go.
+//!
+//! 1. The frames of the oldest segment are read.
+//! 2. Each entry whose base is there is read as it is now, and gets a new base: decided, queued. If
+//!    another step of it comes first, it is read again.
+//! 3. All of these are synced.
+//! 4. The head of a later group tells the new oldest segment. It is synced.
+//! 5. The files of the segments before it are unlinked; those with damage keep a name in `corrupt`.
+
+use std::collections::BTreeSet;
+
+use super::index::{Index, Phase, Refused};
+use super::lookup::Found;
+use super::record::{Base, Entry, Frame, Record};
+use super::step::{LaidOut, Landing, StepError, Tail, frame_of};
+use super::wal::ReadError;
+use super::{Journal, JournalError, RESERVED_SEGMENTS, at, point};
+use crate::file::FileId;
+
+/// The log is copied forward when it is so many times as large as what lives in it,
+const MOST_TIMES: u64 = 4;
+
+/// and has more segments than this.
+const FEWEST_SEGMENTS: u64 = 4;
+
+/// Copies that are on their way at once, at most.
+const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+
+impl Journal {
+    /// Makes the log as small as it should be, and its reserve whole.
+    ///
+    /// # Errors
+    /// What the disk says; the rest is left for the next sweep.
+    pub(super) fn tidy_log(&self) -> Result<(), JournalError> {
+        self.trim()?;
+        while self.is_wasteful() && self.copy_oldest()? {
+            self.trim()?; // 4 and 5
+        }
+        if let Err(err) = self.wal.reserve(RESERVED_SEGMENTS) {
+            log::warn!("the log has no reserve for a full disk: {err}");
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_wasteful(&self) -> bool {
+        let segment_bytes = self.wal.segment_bytes();
+        let state = self.state();
+        let answers = state.keys.live_bytes();
+        let live = state
+            .index
+            .live_bytes(segment_bytes)
+            .saturating_add(answers);
+        drop(state);
+        let enough = live.saturating_mul(MOST_TIMES);
+        self.wal.bytes() > enough.max(segment_bytes * FEWEST_SEGMENTS)
+    }
+
+    /// Gives up the segments that nothing lives in any more. Steps 4 and 5.
+    fn trim(&self) -> Result<(), JournalError> {
+        let id = FileId::from_bytes([0; 12]);
+        let oldest = self.state().oldest();
+        let generations = self.wal.generations();
+        let newest = generations.last().copied().unwrap_or_default();
+        let oldest = oldest.min(newest);
+        if generations.first().is_none_or(|&first| first >= oldest) {
+            return Ok(());
+        }
+        for &generation in self.damaged.range(..oldest) {
+            if generations.contains(&generation) {
+                self.keep_segment(generation)
+                    .map_err(at(id, "keep a damaged segment"))?;
+            }
+        }
+        point!("copy.kept");
+        let trimmed = self.wal.trim(oldest);
+        trimmed.map_err(|err| StepError::from(err).of(id, "trim the log"))
+    }
+
+    /// Steps 1 to 3; whether anything was done.
+    fn copy_oldest(&self) -> Result<bool, JournalError> {
+        let oldest = self.state().oldest();
+        let mut answers = Vec::new();
+        // One may have had several bases there.
+        let mut ids = BTreeSet::new();
+        let read = self.wal.frames_of(oldest, &mut |found| {
+            let frame = frame_of(&found.tag, found.record, found.bodies.iter());
+            ids.extend(bases_of(&frame));
+            answers.extend(self.answers_in(&frame, found.position));
+        }); // 1
+        match read {
+            Ok(_) => {}
+            // It is the one that is written to.
+            Err(ReadError::Gone) => return Ok(false),
+            Err(err) => {
+                let err = std::io::Error::other(err);
+                return Err(at(FileId::from_bytes([0; 12]), "read the log")(err));
+            }
+        }
+        let mut under_way = Vec::new();
+        let mut bytes = 0;
+        let mut is_any = !answers.is_empty();
+        self.pack(answers)?;
+        for id in ids {
+            let copied = self.copy(id, oldest, &mut under_way)?; // 2
+            is_any |= copied > 0;
+            bytes += copied;
+            if bytes >= BATCH_BYTES {
+                land_all(&mut under_way)?;
+                bytes = 0;
+            }
+        }
+        land_all(&mut under_way)?; // 3
+        point!("copy.landed");
+        // Entries that left meanwhile free it, too.
+        Ok(is_any || self.state().oldest() > oldest)
+    }
+
+    /// Copies one entry, wherever it is.
+    #[cfg(test)]
+    pub(super) fn copy_one(&self, id: FileId) -> Result<(), JournalError> {
+        let known = self.known(id).ok_or(JournalError::Absent(id))?;
+        let segment = self.wal.generation_of(known.base.group());
+        let mut under_way = Vec::new();
+        self.copy(id, segment.unwrap_or_default(), &mut under_way)?;
+        land_all(&mut under_way)
+    }
+
+    /// Step 2; how many bytes the copy has: none if the entry lives elsewhere by now. Whoever has copies
+    /// under way waits for nobody, as somebody may wait for these.
+    fn copy<'a>(
+        &'a self,
+        id: FileId,
+        segment: u64,
+        under_way: &mut Vec<(FileId, Landing<'a>)>,
+    ) -> Result<u64, JournalError> {
+        loop {
+            let known = self.known(id);
+            let is_here = |group| self.wal.generation_of(group) == Some(segment);
+            if !known.is_some_and(|known| is_here(known.base.group())) {
+                return Ok(0);
+            }
+            let found = match self.read(id) {
+                Err(JournalError::Absent(_)) => return Ok(0),
+                Err(JournalError::Unreadable { id, reason }) => {
+                    land_all(under_way)?;
+                    return self.give_up(id, &reason).map(|()| 0);
+                }
+                found => found?,
+            };
+            let (laid_out, bytes) = lay_out(id, &found).map_err(at(id, "lay a copy out"))?;
+            let copy =
+                |index: &mut Index, tail: &mut Tail<'_>| index.copy(found.reading.clone(), tail);
+            let copied = if under_way.is_empty() {
+                self.decide(Some(laid_out), None, copy)
+            } else {
+                self.decide_now(Some(laid_out), copy)
+            };
+            match copied {
+                Ok(landing) => {
+                    under_way.push((id, landing));
+                    return Ok(bytes);
+                }
+                Err(StepError::Refused(Refused::Moved)) => {}
+                Err(StepError::Refused(Refused::Wait(_))) => land_all(under_way)?,
+                Err(StepError::Refused(Refused::Absent)) => return Ok(0),
+                Err(err) => return Err(err.of(id, "copy forward")),
+            }
+        }
+    }
+}
+
+impl Journal {
+    /// An entry cannot be read any more, and must not hold the log. A tombstone does: nobody else knows
+    /// what the store has to be cleared of.
+    fn give_up(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
+        if self
+            .known(id)
+            .is_some_and(|known| known.phase == Phase::Deleted)
+        {
+            log::error!("{id}: {reason}; the log cannot become smaller");
+            return Ok(());
+        }
+        self.set_aside(id, reason)
+    }
+}
+
+fn land_all(under_way: &mut Vec<(FileId, Landing<'_>)>) -> Result<(), JournalError> {
+    for (id, landing) in under_way.drain(..) {
+        let landed = landing.land();
+        landed.map_err(|err| StepError::from(err).of(id, "copy forward"))?;
+    }
+    Ok(())
+}
+
+/// The frame that [`super::index::Index::copy`] decides on.
+fn lay_out(id: FileId, found: &Found) -> std::io::Result<(LaidOut, u64)> {
+    let frame = Frame::entry(id, found.reading.entry()).map_err(std::io::Error::other)?;
+    let frame = Frame {
+        flags: frame.flags | Frame::COPIED,
+        ..frame
+    };
+    let body = found.body.clone().unwrap_or_default();
+    let bytes = frame.record.len() + body.len();
+    let laid_out = LaidOut::new(frame, |into| {
+        let from = body
+            .get(..into.len())
+            .ok_or(std::io::ErrorKind::InvalidData)?;
+        into.copy_from_slice(from);
+        Ok(())
+    })?;
+    Ok((laid_out, u64::try_from(bytes).unwrap_or(u64::MAX)))
+}
+
+/// The entries that a frame is a base of.
+fn bases_of(frame: &Frame) -> Vec<FileId> {
+    match frame.read() {
+        Ok(Some(Record::Base(Base::Entry(
+            Entry::File(_) | Entry::Tombstone(_) | Entry::Upload(_),
+        )))) => vec![frame.id],
+        Ok(Some(Record::Base(Base::Form(form)))) => form.parts.iter().map(|part| part.id).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,137 @@
+//! Looking at a journal that a sidecar may be at work on: its entries move meanwhile, and segments go.
+//! What is missing, or seems wrong, is looked at once more, and counts only if it is found again.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::contents::{files_of, frame_of};
+use super::{Anomaly, Contents, Inspection};
+use crate::file::FileId;
+use crate::journal::OpenError;
+use crate::journal::begin::check_form;
+use crate::journal::layout::Layout;
+use crate::journal::record::{Change, Record, State};
+use crate::journal::wal;
+
+/// How often a look is begun anew that meets a segment which has just gone.
+const TRIES: u32 = 8;
+
+impl Inspection {
+    /// Looks at the journal below a data directory.
+    ///
+    /// # Errors
+    /// When there is none, or it has another form.
+    pub fn of(data_dir: &Path) -> Result<Self, OpenError> {
+        let layout = Layout::new(data_dir);
+        check_form(&layout)?;
+        Ok(Self::new(layout.journal()))
+    }
+
+    /// All entries, as they are in one moment.
+    ///
+    /// # Errors
+    /// As [`Inspection::list`].
+    pub fn list_live(&self) -> Result<Contents, OpenError> {
+        again(|| self.list())
+    }
+
+    /// Everything that is wrong and stays so. A body that no entry has is none of it: it may be on its way
+    /// in or out.
+    ///
+    /// # Errors
+    /// As [`Inspection::verify`].
+    pub fn verify_live(&self) -> Result<Vec<Anomaly>, OpenError> {
+        let look = || -> Result<Vec<Anomaly>, OpenError> {
+            let mut found = again(|| self.verify())?;
+            found.retain(|anomaly| !matches!(anomaly, Anomaly::LoneBody(_)));
+            Ok(found)
+        };
+        let mut found = look()?;
+        if !found.is_empty() {
+            let once_more = look()?;
+            found.retain(|anomaly| once_more.contains(anomaly));
+        }
+        Ok(found)
+    }
+
+    /// Which of these the journal has anything of. What has just left it may be named too. `None` if the
+    /// log cannot be read whole: nobody knows then what is in it.
+    ///
+    /// # Errors
+    /// As [`Inspection::list`].
+    pub fn known(&self, ids: &BTreeSet<FileId>) -> Result<Option<HashSet<FileId>>, OpenError> {
+        let mut contents = self.list_live()?;
+        for _ in 1..TRIES {
+            if contents.anomalies.is_empty() {
+                break;
+            }
+            contents = self.list_live()?;
+        }
+        if !contents.anomalies.is_empty() {
+            return Ok(None);
+        }
+        let mut known = HashSet::new();
+        for &id in ids {
+            let body = self.bodies().join(id.to_string());
+            let has_body = body.try_exists().map_err(OpenError::at(body))?;
+            if has_body || contents.index.get(id).is_some() {
+                known.insert(id);
+            }
+        }
+        Ok(Some(known))
+    }
+
+    /// Why entries are held, by their ids; others that were held once may be among them.
+    ///
+    /// # Errors
+    /// As [`Inspection::list`].
+    pub fn held_for(&self) -> Result<HashMap<FileId, String>, OpenError> {
+        again(|| {
+            let mut reasons = HashMap::new();
+            wal::look(&self.wal(), &mut |found| {
+                let frame = frame_of(found);
+                for (id, file) in files_of(&frame) {
+                    if let State::Held(why) = file.state {
+                        reasons.insert(id, why.reason);
+                    }
+                }
+                if let Ok(Some(Record::Change(Change::Held(why)))) = frame.read() {
+                    reasons.insert(frame.id, why.reason);
+                }
+                Ok(())
+            })?;
+            Ok(reasons)
+        })
+    }
+
+    /// The names of what was set aside.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn set_aside(&self) -> Result<Vec<String>, OpenError> {
+        let corrupt = self.corrupt();
+        let names = || -> io::Result<Vec<String>> {
+            let found = fs::read_dir(&corrupt)?;
+            let names = found.map(|found| Ok(found?.file_name().to_string_lossy().into_owned()));
+            names.collect()
+        };
+        names().map_err(OpenError::at(&corrupt))
+    }
+}
+
+/// A segment may go between two calls to the disk.
+fn again<T>(mut look: impl FnMut() -> Result<T, wal::OpenError>) -> Result<T, OpenError> {
+    let mut tries = 1;
+    loop {
+        match look() {
+            Err(wal::OpenError::Disk { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && tries < TRIES =>
+            {
+                tries += 1;
+            }
+            looked => return Ok(looked?),
+        }
+    }
+}

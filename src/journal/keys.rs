@@ -1,0 +1,195 @@
+//! Answers that can be given again: a request that comes a second time under its key gets what it got
+//! the first time. The life of a key is told in [`idempotency`](super::idempotency).
+
+use super::idempotency::{Claim, Fingerprint, Known, PACKED, Standing};
+use super::index::Place;
+use super::lookup::frame;
+use super::memory::News;
+use super::record::{Answered, Base, Entry, Frame, Record, Tombstone};
+use super::step::StepError;
+use super::wal::{Position, ReadError};
+use super::{Adopted, Journal, JournalError, at};
+use crate::file::FileId;
+
+/// Bytes of answers in one frame, about.
+const PACKED_BYTES: u64 = 256 * 1024;
+
+/// Bytes of an answer without its texts, about.
+const ANSWER_BYTES: u64 = 512;
+
+impl Journal {
+    /// Asks whether a request was carried out before. If not, nobody else is told to carry it out as
+    /// long as the [`Running`](super::idempotency::Running) lives; what is adopted meanwhile for
+    /// this request, as its drafts say, is its answer as soon as it is promised.
+    ///
+    /// # Errors
+    /// When the first answer is there and the disk does not give it.
+    pub fn begin(&self, request: Fingerprint) -> Result<Claim<Vec<Adopted>>, JournalError> {
+        let key = request.key;
+        let Some(running) = self.claims.claim(key) else {
+            return Ok(Claim::Running);
+        };
+        let mut before = None;
+        loop {
+            let known = self.state().keys.find(key, self.now());
+            let Some(known) = known else {
+                return Ok(Claim::First(running));
+            };
+            if before.as_ref() == Some(&known) {
+                log::warn!(
+                    "an answer cannot be read where it is; the key that it was to is forgotten"
+                );
+                self.state().keys.forget(key);
+                return Ok(Claim::First(running));
+            }
+            match self.answers(request, &known)? {
+                Some(claim) => return Ok(claim),
+                None => before = Some(known),
+            }
+        }
+    }
+
+    /// How many files of answers are remembered.
+    pub fn answers_kept(&self) -> usize {
+        self.state().keys.files()
+    }
+
+    /// `None` if an answer is not where it was known to be.
+    fn answers(
+        &self,
+        request: Fingerprint,
+        known: &[Known],
+    ) -> Result<Option<Claim<Vec<Adopted>>>, JournalError> {
+        let mut answer = Vec::with_capacity(known.len());
+        for one in known {
+            let Some(found) = self.answer_of(one)? else {
+                return Ok(None);
+            };
+            let (
+                Answered {
+                    meta, answer: to, ..
+                },
+                standing,
+            ) = found;
+            if !request.is_answered_by(&to.request) {
+                return Ok(Some(Claim::Other));
+            }
+            answer.push(Adopted::with(one.id, meta, standing));
+        }
+        Ok(Some(Claim::Answered(answer)))
+    }
+
+    fn answer_of(&self, known: &Known) -> Result<Option<(Answered, Standing)>, JournalError> {
+        let id = known.id;
+        match self.read(id) {
+            Ok(found) => {
+                let standing = Standing::of(found.known.phase);
+                let answered = answered(id, found.reading.entry());
+                return Ok(answered.map(|answered| (answered, standing)));
+            }
+            Err(err @ JournalError::Disk { .. }) => return Err(err),
+            Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => {}
+        }
+        let Some(place) = known.retained else {
+            return Ok(None);
+        };
+        let content = match self.wal.read_at(place.group(), place.offset()) {
+            Err(ReadError::Disk(err)) => return Err(at(id, "read an answer")(err)),
+            Err(ReadError::Gone | ReadError::Damaged) => return Ok(None),
+            Ok(content) => content,
+        };
+        let answers = answers_of(&frame(&content)).into_iter();
+        let mut found = answers.filter(|answered| answered.id == id);
+        Ok(found.next().map(|answered| {
+            let standing = Standing::retained(answered.is_deleted);
+            (answered, standing)
+        }))
+    }
+
+    /// Packs the answers of entries that are about to leave, so far as they are remembered.
+    ///
+    /// # Errors
+    /// What the disk says; nothing may leave then.
+    pub(super) fn retain_answers(&self, ids: &[FileId]) -> Result<(), JournalError> {
+        let mut needed = Vec::new();
+        for &id in ids {
+            if !self.known(id).is_some_and(|known| known.is_keyed) {
+                continue;
+            }
+            match self.read(id) {
+                Ok(found) => {
+                    let answered = answered(id, found.reading.entry());
+                    needed.extend(answered.filter(|answered| self.state().keys.needs(answered)));
+                }
+                Err(err @ JournalError::Disk { .. }) => return Err(err),
+                Err(err) => log::error!("{err}; the key that it answered is forgotten"),
+            }
+        }
+        self.pack(needed)
+    }
+
+    /// Writes answers into the log, some in a frame, and waits for all of them.
+    pub(super) fn pack(&self, answers: Vec<Answered>) -> Result<(), JournalError> {
+        let mut packed = Vec::new();
+        let mut bytes = 0;
+        for answered in answers {
+            bytes += ANSWER_BYTES + answered.meta.metadata.weight();
+            packed.push(answered);
+            if packed.len() >= PACKED || bytes >= PACKED_BYTES {
+                self.pack_one(std::mem::take(&mut packed))?;
+                bytes = 0;
+            }
+        }
+        self.pack_one(packed)
+    }
+
+    fn pack_one(&self, answers: Vec<Answered>) -> Result<(), JournalError> {
+        let Some(first) = answers.first().map(|answered| answered.id) else {
+            return Ok(());
+        };
+        let frame = Frame::answers(&answers).map_err(std::io::Error::other);
+        let frame = frame.map_err(at(first, "pack answers"))?;
+        let kept = self.decide(None, Some(News::Retain(answers)), |index, tail| {
+            index.keep_answers(frame.clone(), tail)
+        });
+        let landed = kept.and_then(|landing| landing.land().map_err(StepError::from));
+        landed.map_err(|err| err.of(first, "keep an answer"))
+    }
+
+    /// The answers in a frame that live there.
+    pub(super) fn answers_in(&self, frame: &Frame, position: Position) -> Vec<Answered> {
+        let Some(place) = Place::new(position.number, position.place) else {
+            return Vec::new();
+        };
+        let answers = answers_of(frame);
+        let state = self.state();
+        let live = answers.into_iter();
+        live.filter(|answered| state.keys.is_retained_at(answered, place))
+            .collect()
+    }
+}
+
+fn answers_of(frame: &Frame) -> Vec<Answered> {
+    match frame.read() {
+        Ok(Some(Record::Base(Base::Answers(answers)))) => answers,
+        _ => Vec::new(),
+    }
+}
+
+/// What an entry answers.
+fn answered(id: FileId, entry: &Entry) -> Option<Answered> {
+    let (answer, meta, is_deleted) = match entry {
+        Entry::File(file) => (file.answer?, file.meta.clone(), false),
+        Entry::Tombstone(Tombstone { answered, .. }) => {
+            let (answer, meta) = answered.clone()?;
+            (answer, meta, true)
+        }
+        Entry::Upload(_) => return None,
+    };
+    Some(Answered {
+        id,
+        meta,
+        answer,
+        is_deleted,
+    })
+}

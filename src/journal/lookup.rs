@@ -1,0 +1,273 @@
+//! Reading entries: how far one has come, its description, and its bytes.
+//!
+//! Frames are read outside the lock. If one cannot be read, the index is asked again: only if it still
+//! says that the frame is there is it damage.
+
+use std::fs::File as OsFile;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::body::Source;
+use super::idempotency::Standing;
+use super::index::{Known, Phase, Place, Reading};
+use super::record::{Base, Body, Entry, Frame, Record, State};
+use super::step::frame_of;
+use super::wal::{Content, ReadError};
+use super::{Journal, JournalError, Room, at, phase_of, room_of};
+use crate::file::{FileId, FileMeta, Window};
+use crate::store::Sha256;
+
+/// A promised or recently settled file, for a download.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Its id.
+    pub id: FileId,
+    /// Its description.
+    pub meta: FileMeta,
+    /// The room that it is shown in.
+    pub room: Room,
+    /// Its digest, if it is settled: the store has it then.
+    pub sha256: Option<Sha256>,
+    /// Whether it has a file among the bodies that is it from end to end. Any other is read by
+    /// [`Journal::open_window`].
+    pub is_whole_file: bool,
+    /// All of its bytes, if it is in the log.
+    pub content: Option<Bytes>,
+}
+
+/// What memory alone has of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glimpse {
+    /// As in [`Kept`].
+    pub room: Room,
+}
+
+/// The memory of the journal is in use just now: it can be read by those alone who may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy;
+
+/// What the journal knows of an id.
+#[derive(Debug, Clone)]
+pub enum Look {
+    /// Nothing: ask the store.
+    Absent,
+    /// It was deleted, and what is left of it is being cleared away.
+    Deleted,
+    /// Its body is here.
+    Kept(Kept),
+}
+
+/// The bytes of an entry. They stay readable whatever becomes of it.
+#[derive(Debug, Clone)]
+pub enum Opened {
+    /// In a file, with where they are in it.
+    File(Arc<OsFile>, Window),
+    /// They stood in the log.
+    Memory(Bytes),
+}
+
+/// An entry as it was read.
+pub(super) struct Found {
+    pub(super) known: Known,
+    pub(super) reading: Reading,
+    /// The body, if it stands in the frame.
+    pub(super) body: Option<Bytes>,
+}
+
+/// How many entries are looked at while the index is locked.
+const LOOKED_AT_ONCE: usize = 4096;
+
+impl Kept {
+    /// How far it has come.
+    pub fn standing(&self) -> Standing {
+        Standing::of(phase_of(self.room))
+    }
+}
+
+impl Journal {
+    /// What memory has of an entry; `None` if there is no such entry. Never waits: it may be asked
+    /// on a thread that must not stand still.
+    ///
+    /// # Errors
+    /// [`Busy`]: ask [`Journal::look`].
+    pub fn glance(&self, id: FileId) -> Result<Option<Glimpse>, Busy> {
+        let known = self.memory.try_lock()?.index.get(id);
+        let known = known.filter(|known| !known.is_leaving);
+        let room = known.and_then(|known| room_of(known.phase));
+        Ok(room.map(|room| Glimpse { room }))
+    }
+
+    /// How far a promised file has come; one that has left is taken for committed.
+    pub fn standing(&self, id: FileId) -> Standing {
+        let known = self.known(id);
+        known.map_or(Standing::Committed, |known| Standing::of(known.phase))
+    }
+
+    /// What is known of an id here.
+    ///
+    /// # Errors
+    /// When its record is here and cannot be read.
+    pub fn look(&self, id: FileId) -> Result<Look, JournalError> {
+        match self.known(id) {
+            Some(known) if known.phase == Phase::Deleted => return Ok(Look::Deleted),
+            // The store has it.
+            Some(known) if known.is_leaving => return Ok(Look::Absent),
+            _ => {}
+        }
+        let found = match self.read(id) {
+            Err(JournalError::Absent(_)) => return Ok(Look::Absent),
+            found => found?,
+        };
+        let (Some(room), Entry::File(file)) = (room_of(found.known.phase), found.reading.entry())
+        else {
+            return Ok(match found.reading.entry() {
+                Entry::Tombstone(_) => Look::Deleted,
+                Entry::File(_) | Entry::Upload(_) => Look::Absent,
+            });
+        };
+        Ok(Look::Kept(Kept {
+            id,
+            meta: file.meta.clone(),
+            room,
+            sha256: match &file.state {
+                State::Settled(settled) => Some(settled.sha256),
+                State::Waiting | State::Deferred { .. } | State::Held(_) => None,
+            },
+            is_whole_file: file.body == Body::Linked { offset: 0 },
+            content: found.body,
+        }))
+    }
+
+    /// Opens the bytes of an entry; `None` if it is not here, or no longer.
+    ///
+    /// # Errors
+    /// When record or body cannot be read.
+    pub fn open_window(&self, id: FileId) -> Result<Option<Opened>, JournalError> {
+        let opened = self.read(id).and_then(|found| self.open_body(id, &found));
+        match opened {
+            Err(JournalError::Absent(_)) => Ok(None),
+            Ok(Source::File(file, window)) => Ok(Some(Opened::File(Arc::new(file), window))),
+            Ok(Source::Memory(bytes)) => Ok(Some(Opened::Memory(bytes))),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Reads an entry from the log.
+    pub(super) fn read(&self, id: FileId) -> Result<Found, JournalError> {
+        let mut known = self.known(id).ok_or(JournalError::Absent(id))?;
+        loop {
+            let is_damaged = match self.read_known(id, known) {
+                Ok(found) => return Ok(found),
+                Err(ReadError::Disk(source)) => return Err(at(id, "read the log")(source)),
+                Err(err @ (ReadError::Gone | ReadError::Damaged)) => err,
+            };
+            let now = self.known(id).ok_or(JournalError::Absent(id))?;
+            if (now.base, now.change) == (known.base, known.change) {
+                let reason = format!("in the log: {is_damaged}");
+                return Err(JournalError::Unreadable { id, reason });
+            }
+            known = now;
+        }
+    }
+
+    fn read_known(&self, id: FileId, known: Known) -> Result<Found, ReadError> {
+        let read = |place: Place| self.wal.read_at(place.group(), place.offset());
+        let content = read(known.base)?;
+        let change = known.change.map(read).transpose()?;
+        let base = frame(&content);
+        let change = change.as_ref().map(frame);
+        let reading = Reading::new(id, &known, &base, change.as_ref());
+        let reading = reading.map_err(|err| {
+            log::error!("{id}: {err}");
+            ReadError::Damaged
+        })?;
+        let body = inline_body(id, &base, &content);
+        Ok(Found {
+            known,
+            reading,
+            body,
+        })
+    }
+
+    /// Opens the body of an entry, and sees that all of it is there.
+    pub(super) fn open_body(&self, id: FileId, found: &Found) -> Result<Source, JournalError> {
+        let file = match found.reading.entry() {
+            Entry::File(file) => file,
+            Entry::Upload(_) | Entry::Tombstone(_) => return Err(JournalError::Absent(id)),
+        };
+        let unreadable = |reason: String| JournalError::Unreadable { id, reason };
+        let offset = match file.body {
+            Body::Inline => {
+                let body = found.body.clone();
+                let body = body.ok_or_else(|| unreadable("the body is missing".to_owned()));
+                return Ok(Source::Memory(body?));
+            }
+            Body::Linked { offset } => offset,
+            Body::Extents(_) => {
+                return Err(unreadable("a body in several files".to_owned()));
+            }
+        };
+        let opened = match OsFile::open(self.layout.body(id)) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                // It was deleted, or evicted, since its record was read.
+                let known = self.known(id);
+                let is_here = known.is_some_and(|known| {
+                    known.phase != Phase::Deleted && known.phase != Phase::Settled
+                });
+                return Err(if is_here {
+                    unreadable("the body is missing".to_owned())
+                } else {
+                    JournalError::Absent(id)
+                });
+            }
+            opened => opened.map_err(at(id, "open the body"))?,
+        };
+        let window = Window {
+            offset,
+            length: file.meta.length,
+        };
+        let bytes = opened.metadata().map_err(at(id, "open the body"))?.len();
+        let end = offset.checked_add(window.length);
+        if end.is_none_or(|end| end > bytes) {
+            let reason = format!("the body has {bytes} bytes, the record needs {window:?}");
+            return Err(unreadable(reason));
+        }
+        Ok(Source::File(opened, window))
+    }
+
+    /// Looks at all entries that somebody was told of, from the last slot to the first: an entry that
+    /// moves in memory moves to where it is still to be seen.
+    pub(super) fn each_known(&self, look: &mut dyn FnMut(FileId, Known)) {
+        let mut to = self.state().index.len();
+        while to > 0 {
+            let from = to.saturating_sub(LOOKED_AT_ONCE);
+            let known: Vec<_> = self.state().index.entries(from..to).collect();
+            for (id, known) in known {
+                look(id, known);
+            }
+            to = from;
+        }
+    }
+}
+
+pub(super) fn frame(content: &Content) -> Frame {
+    let bodies = content.bodies.iter().map(|body| &body[..]);
+    frame_of(&content.tag, &content.record, bodies)
+}
+
+/// The body of an entry in a frame that has it.
+fn inline_body(id: FileId, base: &Frame, content: &Content) -> Option<Bytes> {
+    let mut bodies = content.bodies.iter();
+    match base.read() {
+        _ if content.bodies.is_empty() => None,
+        Ok(Some(Record::Base(Base::Form(form)))) => {
+            let inline = form.parts.iter().filter(|part| part.body == Body::Inline);
+            let mut with_bodies = inline.zip(bodies);
+            let found = with_bodies.find(|(part, _)| part.id == id);
+            found.map(|(_, body)| body.clone())
+        }
+        _ => bodies.next().cloned(),
+    }
+}

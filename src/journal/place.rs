@@ -1,0 +1,134 @@
+//! A body on its way: its name among the bodies, and what makes it last.
+
+use std::fs::File as OsFile;
+use std::io;
+use std::time::SystemTime;
+
+use super::adopt::at;
+use super::shared::Changed;
+use super::volume::if_there;
+use super::{AdoptError, Journal, point};
+use crate::file::FileId;
+use crate::spool::{Received, SpooledBody};
+
+/// A body that has its name among the bodies. Dropped without a promise, the name goes again.
+pub(super) struct Placed<'a> {
+    journal: &'a Journal,
+    pub(super) id: FileId,
+    file: PlacedFile<'a>,
+    /// When it got that name.
+    changed: Changed,
+    fate: Fate,
+}
+
+/// What becomes of a body that was placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// No frame speaks of it.
+    Goes,
+    /// A frame that speaks of it was refused, and may still be found.
+    GoesWhenOvertaken,
+    Stays,
+}
+
+enum PlacedFile<'a> {
+    Spooled(&'a SpooledBody),
+    /// It came with the head of its request.
+    Written(OsFile),
+}
+
+impl Placed<'_> {
+    fn file(&self) -> &OsFile {
+        match &self.file {
+            PlacedFile::Spooled(body) => body.file(),
+            PlacedFile::Written(file) => file,
+        }
+    }
+
+    pub(super) fn modified(&self) -> io::Result<SystemTime> {
+        match &self.file {
+            PlacedFile::Spooled(body) => Ok(body.modified()),
+            PlacedFile::Written(file) => file.metadata()?.modified(),
+        }
+    }
+
+    /// A frame that speaks of it is about to be queued.
+    pub(super) fn spoken_of(&mut self) {
+        self.fate = Fate::GoesWhenOvertaken;
+    }
+
+    pub(super) fn keep(&mut self) {
+        self.fate = Fate::Stays;
+    }
+}
+
+impl Drop for Placed<'_> {
+    fn drop(&mut self) {
+        let goes = match self.fate {
+            Fate::Goes => true,
+            // A frame without its body must not be found: what is written where it was comes first.
+            // If that fails, the body stays, and the next start removes it. Where a panic came behind the
+            // promise, the entry is there.
+            Fate::GoesWhenOvertaken => {
+                let journal = self.journal;
+                journal.known(self.id).is_none() && journal.wal.trim(0).is_ok()
+            }
+            Fate::Stays => false,
+        };
+        if goes {
+            let path = self.journal.layout.body(self.id);
+            if let Err(err) = if_there(self.journal.disk().unlink(&path)) {
+                log::error!("{}: cannot be removed: {err}", path.display());
+            }
+        }
+    }
+}
+
+impl Journal {
+    /// A name that is taken belongs to another entry: the next id is tried.
+    pub(super) fn place_body<'a>(&'a self, body: Received<'a>) -> Result<Placed<'a>, AdoptError> {
+        loop {
+            let id = self.free_id();
+            let path = self.layout.body(id);
+            let placed = match body {
+                Received::Spooled(body) => self
+                    .disk()
+                    .link(body.file(), &path)
+                    .map(|()| PlacedFile::Spooled(body)),
+                Received::Passed(bytes) => {
+                    self.disk().create(&path, bytes).map(PlacedFile::Written)
+                }
+            };
+            match placed {
+                Ok(file) => {
+                    return Ok(Placed {
+                        journal: self,
+                        id,
+                        file,
+                        changed: self.bodies_sync.changed(),
+                        fate: Fate::Goes,
+                    });
+                }
+                Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(err) => {
+                    // A disk that fails half-way may leave the name.
+                    if let Err(err) = if_there(self.disk().unlink(&path)) {
+                        log::error!("{}: cannot be removed: {err}", path.display());
+                    }
+                    return Err(at("place the body")(err));
+                }
+            }
+        }
+    }
+
+    /// Makes the body and its name survive a power cut.
+    pub(super) fn sync_placed(&self, placed: &Placed<'_>) -> Result<(), AdoptError> {
+        self.sync_file(placed.file())
+            .map_err(at("fsync the body"))?;
+        point!("adopt.body-fsynced");
+        self.sync_bodies(placed.changed)
+            .map_err(at("fsync the bodies' directory"))?;
+        point!("adopt.bodies-fsynced");
+        Ok(())
+    }
+}

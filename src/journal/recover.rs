@@ -1,0 +1,302 @@
+//! The findings of a start, and their fate.
+//!
+//! | found | left by a cut | becomes |
+//! |---|---|---|
+//! | a group at the end of the log that is not whole | while it was written | dropped: nobody was told of it |
+//! | a frame | at any moment | made durable before any word, and counts |
+//! | a body that no entry has | before a promise; while an entry left | unlinked; moved to `corrupt` if the log is damaged |
+//! | a settled entry without its body | while it was evicted | evicted |
+//! | a promised entry without its body, or with one that is too short | by no cut: a damaged disk | told, and set aside when it is its turn |
+//! | damage in the log | by no cut | told; the segment is kept in `corrupt` when it is trimmed |
+//! | a frame of a form that is not known | by no cut: a newer program wrote it | the start is refused, before anything is written |
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::begin::{check_form, names, try_link};
+use super::corrupt::move_to_corrupt;
+use super::idempotency::{Claims, Keys, Limits, Retained};
+use super::index::{Index, Phase, Place, Replayed};
+use super::layout::Layout;
+use super::lock::JournalLock;
+use super::memory::{Memory, State};
+use super::record::{Base, Body, Entry, Frame, LogTime, Record, RecordError};
+use super::shared::SharedSync;
+use super::step::frame_of;
+use super::volume::{Disk, Volume, if_there};
+use super::wal::{Damage, Found, Position, Refused, Report, Shape, Wal};
+use super::{Journal, JournalError, OpenError, RESERVED_SEGMENTS, point};
+use crate::config::JournalConfig;
+use crate::file::{FileId, FileIds};
+
+/// What a start found and did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Pending entries that were kept.
+    pub pending: usize,
+    /// Settled entries that were kept.
+    pub settled: usize,
+    /// Deletes that have to be finished.
+    pub deleted: usize,
+    /// Bodies of uploads that were cut, removed.
+    pub removed: usize,
+    /// Places of the log and bodies that are damaged, and bodies that were set aside.
+    pub corrupt: usize,
+}
+
+/// What the log tells at a start.
+#[derive(Debug)]
+struct Replay {
+    index: Index,
+    keys: Keys,
+    /// Entries that were linked to bodies at some time, with how many bytes these need.
+    linked: HashMap<FileId, u64>,
+    /// Segments with frames that make no sense.
+    strange: BTreeSet<u64>,
+}
+
+impl Journal {
+    /// Opens a journal and recovers what the last sidecar left, as the table above says.
+    ///
+    /// 1. The marker is there, and tells the form.
+    /// 2. The lock is ours.
+    /// 3. The log is read and judged. Nothing was written until here.
+    /// 4. Its end is made durable.
+    /// 5. Bodies that no entry has are removed; `body/` is fsynced.
+    /// 6. A link from the spool works.
+    /// 7. The reserve for a full disk is made.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is served then.
+    pub fn open(
+        data_dir: &Path,
+        limits: JournalConfig,
+        disk: Box<dyn Disk>,
+    ) -> Result<(Self, Recovered), OpenError> {
+        Self::open_shaped(data_dir, limits, disk, Shape::DEFAULT)
+    }
+
+    pub(super) fn open_shaped(
+        data_dir: &Path,
+        limits: JournalConfig,
+        disk: Box<dyn Disk>,
+        shape: Shape,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let layout = Layout::new(data_dir);
+        check_form(&layout)?; // 1
+        let lock = JournalLock::take(&layout.lock())?; // 2
+        point!("open.locked");
+        let mut replay = Replay::new(&limits);
+        let volume = Volume::new(disk, &layout.wal());
+        let (wal, report) = Wal::open(volume, shape, &mut |found| replay.take(found))?; // 3 and 4
+        point!("open.log-read");
+        let is_sound = replay.is_sound(&report);
+        let Replay {
+            index,
+            mut keys,
+            linked,
+            mut strange,
+        } = replay;
+        strange.extend(report.damages.iter().filter_map(generation_of));
+        keys.forget_lost(|id| index.get(id).is_some());
+        let state = State::new(index, keys);
+        let journal = Self {
+            wal,
+            memory: Arc::new(Memory::new(state)),
+            ids: FileIds::new(limits.node),
+            limits,
+            layout,
+            bodies_sync: SharedSync::default(),
+            unlinked: Mutex::default(),
+            claims: Claims::default(),
+            damaged: strange,
+            _lock: lock,
+        };
+        let mut recovered = Recovered::default();
+        recovered.corrupt += tell_damage(&report);
+        journal.clear_bodies(&linked, is_sound, &mut recovered)?; // 5
+        point!("open.bodies-cleared");
+        try_link(&journal.layout, journal.disk())?; // 6
+        if let Err(err) = journal.wal.reserve(RESERVED_SEGMENTS) {
+            log::warn!("the log has no reserve for a full disk: {err}");
+        } // 7
+        let state = journal.state();
+        let entries = |phases: &[Phase]| {
+            let entries = phases
+                .iter()
+                .map(|&phase| state.index.totals(phase).entries);
+            usize::try_from(entries.sum::<u64>()).unwrap_or(usize::MAX)
+        };
+        recovered.pending = entries(&[Phase::Waiting, Phase::Deferred, Phase::Held]);
+        recovered.settled = entries(&[Phase::Settled]);
+        recovered.deleted = entries(&[Phase::Deleted]);
+        drop(state);
+        Ok((journal, recovered))
+    }
+
+    /// Step 5.
+    fn clear_bodies(
+        &self,
+        linked: &HashMap<FileId, u64>,
+        is_sound: bool,
+        recovered: &mut Recovered,
+    ) -> Result<(), OpenError> {
+        let bodies = self.layout.bodies();
+        let mut lengths = HashMap::new();
+        for name in names(&bodies)? {
+            let path = bodies.join(&name);
+            let Some(id) = Layout::body_id(&name) else {
+                continue;
+            };
+            let known = self.known(id);
+            let is_deleted = known.is_some_and(|known| known.phase == Phase::Deleted);
+            if known.is_some() && !is_deleted && linked.contains_key(&id) {
+                let found = fs::metadata(&path).map_err(OpenError::at(&path))?;
+                lengths.insert(id, found.len());
+            } else if is_sound || is_deleted {
+                if_there(self.disk().unlink(&path)).map_err(OpenError::at(&path))?;
+                recovered.removed += 1;
+            } else {
+                log::error!("{id}: a body that no entry has; moved to corrupt");
+                let moved = move_to_corrupt(&self.layout, self.disk(), &path);
+                moved.map_err(OpenError::at(&path))?;
+                recovered.corrupt += 1;
+            }
+        }
+        let mut evicted = Vec::new();
+        for (&id, &needed) in linked {
+            let phase = self.known(id).map(|known| known.phase);
+            match (phase, lengths.get(&id)) {
+                (None | Some(Phase::Deleted), _) => {}
+                (Some(_), Some(&length)) if length >= needed => {}
+                (Some(Phase::Settled), _) => evicted.push(id),
+                (Some(_), length) => {
+                    log::error!("{id}: its body has {length:?} of {needed} bytes");
+                    recovered.corrupt += 1;
+                }
+            }
+        }
+        for path in [&bodies, &self.layout.corrupt()] {
+            let synced = self.wal.volume().sync_directory(path);
+            synced.map_err(OpenError::at(path))?;
+        }
+        self.leave_at_once(&evicted).map_err(|err| {
+            let err = io::Error::other(err);
+            OpenError::at(&bodies)(err)
+        })
+    }
+
+    fn leave_at_once(&self, ids: &[FileId]) -> Result<(), JournalError> {
+        let mut state = self.state();
+        let left = ids.iter().copied();
+        let left: Vec<_> = left.filter(|&id| state.index.leave(id).is_ok()).collect();
+        drop(state);
+        self.finish_leaving(&left)
+    }
+}
+
+impl Replay {
+    fn new(limits: &JournalConfig) -> Self {
+        Self {
+            index: Index::default(),
+            keys: Keys::new(Limits {
+                lifetime: limits.answer_lifetime,
+                files: limits.max_answers,
+            }),
+            linked: HashMap::new(),
+            strange: BTreeSet::new(),
+        }
+    }
+
+    fn take(&mut self, found: &Found<'_>) -> Result<(), Refused> {
+        let refuse = |text: String| Err(Refused(text));
+        let position = found.position;
+        let frame = frame_of(&found.tag, found.record, found.bodies.iter());
+        let Some(place) = Place::new(position.number, position.place) else {
+            return refuse(format!("{position:?} is no place of a frame"));
+        };
+        match self.index.replay(&frame, position.generation, place) {
+            Ok(replayed) => {
+                self.note_answers(replayed, &position, place);
+                self.note_bodies(&frame);
+            }
+            Err(err @ RecordError::Unknown { .. }) => {
+                return refuse(format!("segment {}: {err}", position.generation));
+            }
+            Err(err @ RecordError::Damaged(_)) => {
+                log::error!("{}, segment {}: {err}", frame.id, position.generation);
+                self.strange.insert(position.generation);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_answers(&mut self, replayed: Replayed, position: &Position, place: Place) {
+        match replayed {
+            Replayed::Entry(answers) => {
+                for (id, answer) in answers {
+                    self.keys.learn(id, &answer, LogTime(0));
+                }
+            }
+            Replayed::Answers(answers) => {
+                let segment = position.generation;
+                let at = Retained { segment, place };
+                self.keys.replay(&answers, at, position.bytes, LogTime(0));
+            }
+            Replayed::Passed => {}
+        }
+    }
+
+    /// An inline body needs no file: that is known without reading the record again.
+    fn note_bodies(&mut self, frame: &Frame) {
+        let mut note = |id, body: &Body, length| {
+            if let Body::Linked { offset } = body {
+                self.linked.insert(id, offset.saturating_add(length));
+            }
+        };
+        if frame.body_lengths.len() == 1 {
+            return;
+        }
+        match frame.read() {
+            Ok(Some(Record::Base(Base::Entry(Entry::File(file))))) => {
+                note(frame.id, &file.body, file.meta.length);
+            }
+            Ok(Some(Record::Base(Base::Form(form)))) => {
+                let parts = form.parts.iter();
+                parts.for_each(|part| note(part.id, &part.body, part.length));
+            }
+            _ => {
+                if self.index.get(frame.id).is_none() {
+                    self.linked.remove(&frame.id);
+                }
+            }
+        }
+    }
+
+    /// Whether all that was ever promised can be told.
+    fn is_sound(&self, report: &Report) -> bool {
+        report.damages.is_empty() && self.strange.is_empty() && self.index.lost().is_empty()
+    }
+}
+
+fn tell_damage(report: &Report) -> usize {
+    for damage in &report.damages {
+        log::error!("the log is damaged: {damage}");
+    }
+    report.damages.len()
+}
+
+/// The segment that a damage is in, if it has a file that can be kept.
+fn generation_of(damage: &Damage) -> Option<u64> {
+    match damage {
+        Damage::Short { generation, .. }
+        | Damage::HeadCopy { generation }
+        | Damage::Group { generation, .. }
+        | Damage::Frames { generation, .. } => Some(*generation),
+        Damage::Frame { position, .. } => Some(position.generation),
+        Damage::File { .. } | Damage::Twice { .. } | Damage::Missing { .. } => None,
+    }
+}

@@ -1,0 +1,279 @@
+//! Steps: the one way to change an entry.
+//!
+//! 1. The index is locked. It decides, marks the slot, and the frame is queued.
+//! 2. The lock is given back, and the thread waits until the frame's group is synced, or writes it.
+//! 3. The index is told: the mark becomes the state, or is taken back.
+//! 4. Only now anybody hears of it.
+//!
+//! Whoever meets another step of the same entry waits for its end, and decides anew.
+
+use std::io;
+
+use super::index::{Index, NotQueued, Queue, Refused, Ticket};
+use super::memory::News;
+use super::record::Frame;
+use super::wal::{self, AppendError};
+use super::{AdoptError, Journal, JournalError};
+use crate::file::FileId;
+
+/// A frame as it will stand on disk: laid out, and its bodies hashed, before the index is locked.
+#[derive(Debug)]
+pub(super) struct LaidOut {
+    frame: Frame,
+    bytes: wal::Frame,
+}
+
+/// The end of the log, for a decision of the index.
+#[derive(Debug)]
+pub(super) struct Tail<'a> {
+    wal: &'a wal::Wal,
+    laid_out: Option<LaidOut>,
+    outcome: Option<Result<wal::Ticket, AppendError>>,
+}
+
+/// A step that is decided and queued. It ends when this is dropped, too, as others may wait for it.
+#[derive(Debug)]
+#[must_use = "no word may be given before it has landed"]
+pub(super) struct Landing<'a> {
+    journal: &'a Journal,
+    ticket: Ticket,
+    queued: wal::Ticket,
+    is_over: bool,
+}
+
+/// Why a step is not made.
+#[derive(Debug)]
+pub(super) enum StepError {
+    Refused(Refused),
+    Append(AppendError),
+}
+
+impl LaidOut {
+    /// `fill` writes all inline bodies that the frame speaks of, behind each other.
+    pub(super) fn new(
+        frame: Frame,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let bytes = wal::Frame::build(tag(&frame), &frame.record, &frame.body_lengths, fill)?;
+        Ok(Self { frame, bytes })
+    }
+
+    /// The frame's bytes, if the index has decided on this very frame.
+    pub(super) fn for_frame(self, frame: &Frame) -> Result<wal::Frame, AppendError> {
+        if self.frame == *frame {
+            Ok(self.bytes)
+        } else {
+            Err(io::Error::other("the frame is not the one that was laid out").into())
+        }
+    }
+}
+
+/// The head of a frame in the log.
+fn tag(frame: &Frame) -> wal::Tag {
+    wal::Tag {
+        kind: frame.kind,
+        version: frame.version,
+        flags: frame.flags,
+        id: frame.id,
+        length: frame.length,
+        time: frame.moment,
+    }
+}
+
+/// A frame that was read, as the records know it.
+pub(super) fn frame_of<'a>(
+    tag: &wal::Tag,
+    record: &[u8],
+    bodies: impl Iterator<Item = &'a [u8]>,
+) -> Frame {
+    let lengths = bodies.map(|body| u32::try_from(body.len()).unwrap_or(u32::MAX));
+    Frame {
+        kind: tag.kind,
+        version: tag.version,
+        flags: tag.flags,
+        id: tag.id,
+        length: tag.length,
+        moment: tag.time,
+        body_lengths: lengths.collect(),
+        record: record.to_vec(),
+    }
+}
+
+impl Queue for Tail<'_> {
+    fn push(&mut self, frame: Frame, _: Ticket) -> Result<(), NotQueued> {
+        let bytes = match self.laid_out.take() {
+            Some(laid_out) => laid_out.for_frame(&frame),
+            None => LaidOut::new(frame, |_| Ok(()))
+                .map_or_else(|err| Err(err.into()), |laid_out| Ok(laid_out.bytes)),
+        };
+        let queued = bytes.and_then(|bytes| self.wal.queue(bytes));
+        let is_queued = queued.is_ok();
+        self.outcome = Some(queued);
+        if is_queued { Ok(()) } else { Err(NotQueued) }
+    }
+}
+
+impl Journal {
+    /// Steps 1 and, when it is landed, 2 to 4. `decide` is asked again after each wait.
+    pub(super) fn decide(
+        &self,
+        laid_out: Option<LaidOut>,
+        news: Option<News>,
+        mut decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
+    ) -> Result<Landing<'_>, StepError> {
+        let mut tail = Tail {
+            wal: &self.wal,
+            laid_out,
+            outcome: None,
+        };
+        let mut state = self.state();
+        loop {
+            match self.try_to(&mut decide, &mut state.index, &mut tail) {
+                Err(StepError::Refused(Refused::Wait(_))) => state = self.memory.wait(state),
+                Ok(landing) => {
+                    state.expect(landing.ticket, news);
+                    return Ok(landing);
+                }
+                refused @ Err(_) => return refused,
+            }
+        }
+    }
+
+    /// The same without waiting for others: it is refused where that would be needed.
+    pub(super) fn decide_now(
+        &self,
+        laid_out: Option<LaidOut>,
+        mut decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
+    ) -> Result<Landing<'_>, StepError> {
+        let mut tail = Tail {
+            wal: &self.wal,
+            laid_out,
+            outcome: None,
+        };
+        self.try_to(&mut decide, &mut self.state().index, &mut tail)
+    }
+
+    fn try_to<'a>(
+        &'a self,
+        decide: &mut impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
+        index: &mut Index,
+        tail: &mut Tail<'_>,
+    ) -> Result<Landing<'a>, StepError> {
+        match (decide(index, tail), tail.outcome.take()) {
+            (Ok(ticket), Some(Ok(queued))) => Ok(Landing {
+                journal: self,
+                ticket,
+                queued,
+                is_over: false,
+            }),
+            (_, Some(Err(err))) => Err(StepError::Append(err)),
+            (Err(refused), None | Some(Ok(_))) => Err(StepError::Refused(refused)),
+            (Ok(_), None) => Err(StepError::Refused(Refused::NotQueued)),
+        }
+    }
+
+    /// Steps of several entries that share a group. Whoever waits for another must not be waited for, so
+    /// those that have to wait come when all others have landed. Each has its own outcome.
+    pub(super) fn steps<T>(
+        &self,
+        entries: &[T],
+        decide: impl Fn(&T, &mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
+    ) -> Vec<Result<(), StepError>> {
+        let decided = entries
+            .iter()
+            .map(|entry| self.decide_now(None, |index, tail| decide(entry, index, tail)));
+        let decided: Vec<_> = decided.collect();
+        let landed: Vec<_> = decided
+            .into_iter()
+            .map(|decided| decided.and_then(|landing| Ok(landing.land()?)))
+            .collect();
+        let with_entries = landed.into_iter().zip(entries);
+        with_entries
+            .map(|(landed, entry)| match landed {
+                Err(StepError::Refused(Refused::Wait(_))) => {
+                    self.step(|index, tail| decide(entry, index, tail))
+                }
+                landed => landed,
+            })
+            .collect()
+    }
+
+    /// All of a step.
+    pub(super) fn step(
+        &self,
+        decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
+    ) -> Result<(), StepError> {
+        Ok(self.decide(None, None, decide)?.land()?)
+    }
+}
+
+impl Landing<'_> {
+    /// Steps 2 and 3.
+    pub(super) fn land(mut self) -> Result<(), AppendError> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<(), AppendError> {
+        let outcome = self.journal.wal.wait(&self.queued);
+        self.is_over = true;
+        self.journal.memory.note(self.ticket, &outcome);
+        outcome.map(drop)
+    }
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Err(err) = self.finish()
+        {
+            log::error!("a step that nobody waited for: {err}");
+        }
+    }
+}
+
+impl From<AppendError> for StepError {
+    fn from(err: AppendError) -> Self {
+        Self::Append(err)
+    }
+}
+
+/// As the disk would have said it.
+fn io_error(err: AppendError) -> io::Error {
+    match err {
+        AppendError::Disk {
+            code: Some(code), ..
+        } => io::Error::from_raw_os_error(code),
+        AppendError::Disk { kind, text, .. } => io::Error::new(kind, text),
+        err @ (AppendError::Poisoned(_) | AppendError::TooLarge(_) | AppendError::Panicked) => {
+            io::Error::other(err)
+        }
+    }
+}
+
+fn refused(refused: Refused) -> io::Error {
+    if let Refused::Record(err) = refused {
+        return io::Error::other(err);
+    }
+    io::Error::other(format!("the index refuses: {refused:?}"))
+}
+
+impl From<StepError> for AdoptError {
+    fn from(err: StepError) -> Self {
+        match err {
+            StepError::Append(AppendError::Poisoned(poisoned)) => Self::Poisoned(poisoned.0),
+            StepError::Append(err) => super::adopt::at("write to the log")(io_error(err)),
+            StepError::Refused(err) => super::adopt::at("decide")(refused(err)),
+        }
+    }
+}
+
+impl StepError {
+    /// For the one who asked for a step of an entry that has to be there.
+    pub(super) fn of(self, id: FileId, step: &'static str) -> JournalError {
+        match self {
+            Self::Refused(Refused::Absent | Refused::Is(_)) => JournalError::Absent(id),
+            Self::Refused(err) => super::at(id, step)(refused(err)),
+            Self::Append(err) => super::at(id, step)(io_error(err)),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Entries that rot under a running sidecar.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::scratch::{Scratch, committed, content, room};
+use super::stage::{Stage, WAYS};
+use crate::file::FileId;
+use crate::journal::{Journal, Look, Work};
+use crate::journal::{JournalError, Room};
+
+const TARGET: &[u8] = b"this one rots";
+
+/// The target, one before it and one behind it, and the file that the log is in.
+fn three() -> (Scratch, Journal, [FileId; 3], PathBuf) {
+    let scratch = Scratch::new();
+    let journal = scratch.journal();
+    let ids = [&b"before"[..], TARGET, b"behind"].map(|body| scratch.adopt(&journal, body));
+    let wal = scratch.layout().wal();
+    let names = Scratch::names(&wal).into_iter();
+    let mut files = names.map(|name| wal.join(name));
+    let path = files.find(|path| place(&fs::read(path).unwrap()).is_some());
+    (scratch, journal, ids, path.unwrap())
+}
+
+fn place(bytes: &[u8]) -> Option<usize> {
+    let mut windows = bytes.windows(TARGET.len());
+    windows.position(|window| window == TARGET)
+}
+
+fn is_unreadable<T>(found: &Result<T, JournalError>) -> bool {
+    matches!(found, Err(JournalError::Unreadable { .. }))
+}
+
+#[test]
+fn a_bit_that_rots_anywhere_in_a_frame_gives_no_byte_of_it_and_all_others_go_on() {
+    let (scratch, journal, [before, target, behind], path) = three();
+    let sound = fs::read(&path).unwrap();
+    // Its group begins on a block, with a head of 64 bytes before that of the frame.
+    let body = place(&sound).unwrap();
+    let begin = body / 4096 * 4096 + 64;
+    for at in begin..body + TARGET.len() {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(is_unreadable(&journal.look(target)), "byte {at}");
+        assert!(is_unreadable(&journal.open_work(target)), "byte {at}");
+        assert!(is_unreadable(&journal.open_window(target)), "byte {at}");
+        assert_eq!(content(&journal, before).unwrap(), b"before");
+        assert_eq!(content(&journal, behind).unwrap(), b"behind");
+    }
+    let reason = journal.open_work(target).unwrap_err().to_string();
+    journal.set_aside(target, &reason).unwrap();
+    assert!(matches!(journal.look(target), Ok(Look::Absent)));
+    assert_eq!(room(&journal, target), None);
+    assert_eq!(journal.corrupt_files().unwrap(), 1);
+    drop(journal);
+    let (journal, recovered) = scratch.try_open().unwrap();
+    assert_eq!(recovered.pending, 2);
+    assert_eq!(content(&journal, before).unwrap(), b"before");
+    assert_eq!(content(&journal, behind).unwrap(), b"behind");
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_due_at_once_and_can_be_moved_and_deleted() {
+    let ends: [fn(&Journal, FileId); 2] = [
+        |journal, id| {
+            journal.delete(id).unwrap();
+            assert!(matches!(journal.open_work(id), Ok(Work::Erase { .. })));
+            journal.erase(id).unwrap();
+        },
+        |journal, id| {
+            journal.settle(&committed(id)).unwrap();
+        },
+    ];
+    for end in ends {
+        let (_scratch, journal, [_, target, _], path) = three();
+        let mut bytes = fs::read(&path).unwrap();
+        let at = place(&bytes).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(journal.work().iter().any(|&(id, _)| id == target));
+        assert!(is_unreadable(&journal.open_work(target)));
+        assert!(matches!(journal.waiting_for(target), Ok(None)));
+        end(&journal, target);
+        assert!(!journal.is_pending(target));
+    }
+}
+
+#[test]
+fn a_body_that_is_gone_or_short_is_told_and_set_aside_with_what_there_is() {
+    for way in WAYS.into_iter().filter(|way| way.starts_with("linked")) {
+        for is_short in [false, true] {
+            let stage = Stage::new();
+            let entry = stage.entry(way, "deferred").clone();
+            let path = stage.scratch.layout().body(entry.id);
+            fs::remove_file(&path).unwrap();
+            if is_short {
+                fs::write(&path, b"short").unwrap();
+            }
+            assert!(is_unreadable(&stage.journal.open_work(entry.id)), "{way}");
+            assert!(is_unreadable(&stage.journal.open_window(entry.id)), "{way}");
+            stage.journal.set_aside(entry.id, "unreadable").unwrap();
+            assert_eq!(room(&stage.journal, entry.id), None);
+            let corrupt = Scratch::names(&stage.scratch.layout().corrupt());
+            assert_eq!(corrupt.len(), 1 + usize::from(is_short), "{corrupt:?}");
+            let others = stage.journal.totals(Room::Deferred).entries;
+            assert_eq!(others, 3, "{way}");
+        }
+    }
+}

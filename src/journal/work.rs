@@ -1,0 +1,120 @@
+//! What there is to do about entries: for the committer, and for those who wait for a promise.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::adopt::Adopted;
+use super::body::OpenBody;
+use super::index::{Known, Phase, Refused};
+use super::lookup::Kept;
+use super::record::{Entry, File};
+use super::{Journal, JournalError, room_of};
+
+use crate::file::{FileId, UnixMillis};
+use crate::store::Promised;
+
+/// A pending entry that is about to be committed, or a deleted one to be cleared away.
+#[derive(Debug)]
+pub enum Work {
+    /// Write it to the store.
+    Commit {
+        /// The file, with its body open.
+        promised: Promised,
+        /// Attempts that failed so far.
+        attempts: u32,
+    },
+    /// It was deleted: [`Journal::erase`] it.
+    Erase {
+        /// Whether the store may hold something of it, to be cleared first.
+        is_begun: bool,
+    },
+    /// Nothing to do: it left the journal, or waits for an admin.
+    Nothing,
+}
+
+impl Journal {
+    /// The part of an entry that a download needs, when it was promised just now, without a look at the disk; `None`
+    /// if the disk has more of it. `is_whole_body` says that it is all of what nginx handed over, and
+    /// `content` are its bytes, if they are at hand.
+    pub fn kept(
+        &self,
+        adopted: &Adopted,
+        is_whole_body: bool,
+        content: Option<Bytes>,
+    ) -> Option<Kept> {
+        let room = room_of(self.known(adopted.id)?.phase)?;
+        let is_in_file = !self.is_small(adopted.meta.length);
+        (is_in_file || content.is_some()).then(|| Kept {
+            id: adopted.id,
+            meta: adopted.meta.clone(),
+            room,
+            sha256: None,
+            is_whole_file: is_in_file && is_whole_body,
+            content,
+        })
+    }
+
+    /// Everything the committer has to do, with the time at which it is due.
+    pub fn work(&self) -> Vec<(FileId, UnixMillis)> {
+        let mut work = Vec::new();
+        self.each_known(&mut |id, known| match known.phase {
+            Phase::Waiting | Phase::Deleted => work.push((id, UnixMillis(0))),
+            Phase::Deferred => work.push((id, self.to_wall_time(known.due))),
+            Phase::Coming | Phase::Growing | Phase::Held | Phase::Settled => {}
+        });
+        work
+    }
+
+    /// Opens what there is to do about an entry, and notes that a commit may begin.
+    ///
+    /// # Errors
+    /// When record or body cannot be read.
+    pub fn open_work(&self, id: FileId) -> Result<Work, JournalError> {
+        let known = match self.begin_work(id) {
+            Ok(known) => known,
+            Err(Refused::Is(Phase::Deleted)) => {
+                let is_begun = self.known(id).is_none_or(|known| known.may_be_stored);
+                return Ok(Work::Erase { is_begun });
+            }
+            Err(_) => return Ok(Work::Nothing),
+        };
+        let opened = self.read(id).and_then(|found| {
+            let bytes = self.open_body(id, &found)?;
+            match found.reading.entry() {
+                Entry::File(file) => Ok((file.clone(), bytes)),
+                Entry::Upload(_) | Entry::Tombstone(_) => Err(JournalError::Absent(id)),
+            }
+        });
+        let (file, bytes) = match opened {
+            // A delete came meanwhile: it comes again.
+            Err(JournalError::Absent(_)) => return Ok(Work::Nothing),
+            opened => opened?,
+        };
+        let File { meta, stated, .. } = file;
+        Ok(Work::Commit {
+            promised: Promised {
+                id,
+                meta,
+                body: Box::new(OpenBody {
+                    id,
+                    memory: Arc::clone(&self.memory),
+                    bytes,
+                    stated,
+                }),
+                is_retry: known.may_be_stored,
+            },
+            attempts: known.attempts.into(),
+        })
+    }
+
+    fn begin_work(&self, id: FileId) -> Result<Known, Refused> {
+        let mut state = self.state();
+        loop {
+            match state.index.begin(id) {
+                Err(Refused::Wait(_)) => state = self.memory.wait(state),
+                begun => return begun,
+            }
+        }
+    }
+}
