@@ -5,7 +5,8 @@
 //!    another step of it comes first, it is read again.
 //! 3. All of these are synced.
 //! 4. The head of a later group tells the new oldest segment. It is synced.
-//! 5. The files of the segments before it are unlinked; those with damage keep a name in `corrupt`.
+//! 5. The files of the segments before it are used again or unlinked; those with damage get a name in
+//!    `corrupt` before.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +40,18 @@ impl Journal {
         if let Err(err) = self.wal.reserve(RESERVED_SEGMENTS) {
             log::warn!("the log has no reserve for a full disk: {err}");
         }
-        Ok(())
+        self.make_room()
+    }
+
+    /// Where the disk comes near to its mark, the log keeps no files that make it faster and no more.
+    fn make_room(&self) -> Result<(), JournalError> {
+        let id = FileId::from_bytes([0; 12]);
+        let free = self.free().map_err(at(id, "ask for free space"))?;
+        if free.bytes / 2 >= self.limits.min_free_bytes {
+            return Ok(());
+        }
+        let shrunk = self.wal.shrink();
+        shrunk.map_err(at(id, "remove spare files of the log"))
     }
 
     pub(super) fn is_wasteful(&self) -> bool {

@@ -6,13 +6,14 @@
 //!    to sync bytes that replace others costs one flush, to sync a file that grows costs a commit of
 //!    the file system too.
 //! 2. It syncs the file, and then the directory. The file is there for good before its owner writes.
-//! 3. [`Volume::write`] and [`Volume::sync`] work on the open file. The owner keeps it open.
+//! 3. [`Volume::write`] and [`Volume::sync`] work on the open file. The owner keeps it open, and may
+//!    begin anew in it.
 //! 4. [`Volume::remove`] unlinks files, and syncs the directory once for all of them.
 //!
 //! | cut after | leaves | the owner |
 //! |---|---|---|
 //! | 1 | no file, or one that is short, all zeros | removes it |
-//! | 2 | a file of zeros | uses it |
+//! | 2 | a file of zeros, or of what its owner wrote before | uses it |
 //! | 3 | blocks of 512 bytes, each old or new, until the sync returns | judges them |
 //! | 4, before the directory's sync | some of the files | knows that they mean nothing |
 //!

@@ -8,7 +8,7 @@ use super::error::Refused;
 use super::form::FIRST_GROUP;
 use super::found::Found;
 use super::scan::{Depth, Ends, Scan, SegmentBytes};
-use super::segment::SegmentHead;
+use super::segment::{HeadFound, SegmentHead};
 
 /// A file whose head can be read.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,16 @@ pub(super) struct Listed {
     pub(super) head: SegmentHead,
     /// Whether one copy of the head cannot be read.
     pub(super) is_head_damaged: bool,
+}
+
+impl Listed {
+    /// How its head was found.
+    pub(super) fn found(&self) -> HeadFound {
+        HeadFound::Sound {
+            head: self.head,
+            is_damaged: self.is_head_damaged,
+        }
+    }
 }
 
 /// Why the log cannot be judged.
@@ -34,7 +44,7 @@ pub(super) struct Judged {
     /// In order of their generations.
     pub(super) living: Vec<Listed>,
     /// Files of segments that mean nothing.
-    pub(super) dead: Vec<u32>,
+    pub(super) dead: Vec<Listed>,
     pub(super) damages: Vec<Damage>,
     pub(super) frames: u64,
     pub(super) dropped: u64,
@@ -72,14 +82,11 @@ pub(super) fn judge(
     });
     judged.oldest = oldest(&listed, read)?; // 2
     let generation = |segment: &Listed| segment.head.seal.generation;
-    let (dead, living) = listed
+    let (dead, living): (Vec<_>, Vec<_>) = listed
         .into_iter()
         .partition(|segment| generation(segment) < judged.oldest);
-    judged.living = living;
-    let dead: Vec<Listed> = dead;
-    judged.dead = dead.iter().map(|segment| segment.number).collect();
+    judged.dead = dead;
     let mut expected = judged.oldest;
-    let living = std::mem::take(&mut judged.living);
     for (at, segment) in living.iter().enumerate() {
         let generation = generation(segment);
         if generation > expected {

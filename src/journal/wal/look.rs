@@ -14,7 +14,9 @@ use super::segment::{HeadFound, SegmentHead};
 use super::start::Report;
 use crate::journal::volume::{LocalDisk, Volume};
 
-/// Reads the log in a directory, and hands out each frame that counts, in order. Bodies are not held
+/// Reads the log in a directory, and hands out each frame that counts, in order. Where a process has the log
+/// open, a segment may go meanwhile, or another begin in its file: this is `NotFound`, and all that was
+/// handed out counts for nothing. Bodies are not held
 /// against their digests: [`super::Bodies::sound`] does that.
 ///
 /// # Errors
@@ -45,12 +47,21 @@ pub fn look(
         }
     }
     let mut read = |number| fs::read(volume.path(number));
+    let looked_at = listed.clone();
     let judged = judge(listed, Depth::Fronts, &mut read, sink);
     let mut judged = judged.map_err(|err| match err {
         Unjudged::Refused(refused) => OpenError::Refused(refused.0),
         Unjudged::Disk(number, err) => OpenError::at(volume.path(number))(err),
     })?;
     judged.damages.splice(0..0, unreadable);
+    for segment in looked_at {
+        let path = volume.path(segment.number);
+        let found = head_of(&path).map_err(OpenError::at(&path))?;
+        if SegmentHead::read(&found.0) != segment.found() {
+            let moved = io::Error::new(io::ErrorKind::NotFound, "another segment began in it");
+            return Err(OpenError::at(path)(moved));
+        }
+    }
     Ok(judged.report())
 }
 

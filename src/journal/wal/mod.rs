@@ -51,7 +51,8 @@
 //!    have reached. If a head behind the group confirmed it, a new head takes that place in the same
 //!    write. One fdatasync: after a failed fsync the page cache reads as sound and clean, so only a
 //!    new write is known to reach the disk. Then the directory is synced.
-//! 6. It removes the files of dead segments, and those whose making was cut off.
+//! 6. The files of dead segments become spares or are removed, as after a trim; those whose making was cut
+//!    off are removed.
 //! 7. The caller gives its first word.
 //!
 //! If the newest segment is damaged, the log goes on in a new one.
@@ -60,7 +61,7 @@
 //! |---|---|---|
 //! | 5, before the fdatasync | each block as it was found or as it was rewritten | finds the same frames |
 //! | 5 | the same frames, durable | finds the same frames |
-//! | 6 | some of the dead files | removes them |
+//! | 6 | some of the dead files | does the same with them |
 //!
 //! # The life of a read
 //! 1. The caller takes a [`Position`] from its index, and [`Wal::read`] the segment of that generation.
@@ -75,7 +76,17 @@
 //! 1. The caller has copied what lives in the oldest segments forward, and those groups are synced.
 //! 2. [`Wal::trim`] has the next head tell the new oldest generation.
 //! 3. That head is synced. From now on the segments before it mean nothing.
-//! 4. Their files are removed.
+//! 4. Their files become spares, or are removed if there are enough of these.
+//!
+//! A segment that begins in such a file has the bytes of an older one behind its end. They are bound to the
+//! salt and the generation that the file had, so none of them passes for a head or a frame. A file that has
+//! a second name is kept for an admin and never used again, nor is one with a damaged head.
+//!
+//! | cut while a segment begins in a spare | leaves | a start |
+//! |---|---|---|
+//! | before its heads are written | the heads of the dead segment | makes it a spare again |
+//! | between them | both generations: the higher one counts | an empty segment, which it begins anew |
+//! | behind them | the new generation | the same |
 
 mod clock;
 mod damage;
@@ -161,7 +172,8 @@ pub struct Wal {
 struct Segment {
     /// Of its file.
     number: u32,
-    file: File,
+    /// Whoever still reads it when it begins another segment finds frames whose checks fail.
+    file: Arc<File>,
     head: SegmentHead,
     /// Where its groups end, once another segment has begun.
     sealed: OnceLock<End>,

@@ -94,18 +94,7 @@ impl Wal {
     /// [`ReadError`]. The caller asks its index again before it calls anything damage.
     pub fn read(&self, position: Position) -> Result<Content, ReadError> {
         let segment = lock(&self.segments).get(&position.generation).cloned(); // 1
-        let segment = segment.ok_or(ReadError::Gone)?;
-        let mut bytes = vec![0; usize::try_from(position.bytes).map_err(io::Error::other)?];
-        match segment
-            .file
-            .read_exact_at(&mut bytes, position.place.into())
-        {
-            Err(err) if err.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(ReadError::Damaged);
-            }
-            read => read?, // 2
-        }
-        content(&segment, position, &bytes.into()).ok_or(ReadError::Damaged)
+        segment.ok_or(ReadError::Gone)?.read(position)
     }
 
     /// Reads the whole log with all bodies, up to the group that was synced last, and returns what is
@@ -143,6 +132,20 @@ impl Wal {
             damages.extend(scan.damages);
         }
         Ok(damages)
+    }
+}
+
+impl Segment {
+    /// Steps 2 and 3 of a read, though another segment may have begun in the file by now.
+    pub(super) fn read(&self, position: Position) -> Result<Content, ReadError> {
+        let mut bytes = vec![0; usize::try_from(position.bytes).map_err(io::Error::other)?];
+        match self.file.read_exact_at(&mut bytes, position.place.into()) {
+            Err(err) if err.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(ReadError::Damaged);
+            }
+            read => read?, // 2
+        }
+        content(self, position, &bytes.into()).ok_or(ReadError::Damaged)
     }
 }
 

@@ -1,24 +1,38 @@
-//! Files that are ready to become segments, and the reserve of them for a full disk.
+//! Files that are ready to become segments: blank ones, and those of segments that were given up. Some of
+//! them are the reserve for a full disk.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Wal, lock};
+use super::{Segment, Shape, Wal, lock};
 
-/// Blank files.
+/// How many files stay beyond the reserve. A segment that begins in one of them is written once; in a new
+/// file, zeros were written before it.
+const BEYOND_RESERVE: usize = 4;
+
+/// A file that is ready to become a segment.
+#[derive(Debug, Clone)]
+pub(super) struct Spare {
+    pub(super) number: u32,
+    pub(super) file: Arc<File>,
+}
+
+/// All of them.
 #[derive(Debug)]
 pub(super) struct Spares {
-    pub(super) files: Vec<(u32, File)>,
+    files: Vec<Spare>,
     next_number: u32,
     /// How many are not to be used as long as another can be made.
     reserve: usize,
 }
 
 impl Spares {
-    pub(super) fn new(files: Vec<(u32, File)>, next_number: u32) -> Self {
+    pub(super) fn new(next_number: u32) -> Self {
         Self {
-            files,
+            files: Vec::new(),
             next_number,
             reserve: 0,
         }
@@ -30,11 +44,27 @@ impl Spares {
         self.next_number += 1;
         number
     }
+
+    /// Takes a file, unless there are enough, or it must not be written to.
+    pub(super) fn take(&mut self, spare: Spare, shape: Shape) -> bool {
+        let is_taken = self.files.len() < self.reserve + BEYOND_RESERVE
+            && is_reusable(&spare.file, shape).unwrap_or(false);
+        if is_taken {
+            self.files.push(spare);
+        }
+        is_taken
+    }
+}
+
+/// Whether a file has the size of a new segment, and no other name, under which it is kept for an admin.
+fn is_reusable(file: &File, shape: Shape) -> io::Result<bool> {
+    let found = file.metadata()?;
+    Ok(found.len() == u64::from(shape.segment_bytes) && found.nlink() == 1)
 }
 
 impl Wal {
-    /// Keeps so many blank files in reserve from now on, and makes those that are missing. A segment
-    /// begins in one of them only if the disk has no room for another file.
+    /// Keeps so many files in reserve from now on, and makes those that are missing. A segment begins in
+    /// one of them only if the disk has no room for another file.
     ///
     /// # Errors
     /// What the disk says.
@@ -48,8 +78,8 @@ impl Wal {
                 }
                 spares.number()
             };
-            let file = self.volume.make(number, self.shape.segment_bytes)?;
-            lock(&self.spares).files.push((number, file));
+            let file = Arc::new(self.volume.make(number, self.shape.segment_bytes)?);
+            lock(&self.spares).files.push(Spare { number, file });
         }
     }
 
@@ -59,8 +89,22 @@ impl Wal {
         spares.files.len() >= spares.reserve
     }
 
+    /// Removes the files that nothing needs but speed.
+    ///
+    /// # Errors
+    /// What the disk says; the next start removes the rest.
+    pub fn shrink(&self) -> io::Result<()> {
+        let gone: Vec<_> = {
+            let mut spares = lock(&self.spares);
+            let reserve = spares.reserve.min(spares.files.len());
+            spares.files.split_off(reserve)
+        };
+        let numbers: Vec<_> = gone.iter().map(|spare| spare.number).collect();
+        self.volume.remove(&numbers)
+    }
+
     /// A file to begin a segment in.
-    pub(super) fn blank_file(&self) -> io::Result<(u32, File)> {
+    pub(super) fn spare_file(&self) -> io::Result<Spare> {
         let number = {
             let mut spares = lock(&self.spares);
             if spares.files.len() > spares.reserve
@@ -73,18 +117,44 @@ impl Wal {
         let made = self.volume.make(number, self.shape.segment_bytes);
         match made {
             Err(err) if is_full(&err) => lock(&self.spares).files.pop().ok_or(err),
-            made => made.map(|file| (number, file)),
+            made => made.map(|file| Spare {
+                number,
+                file: Arc::new(file),
+            }),
         }
+    }
+
+    /// Gives up the files of segments that mean nothing any more: they become spares, or go.
+    pub(super) fn give_up(&self, dead: impl IntoIterator<Item = Spare>) -> io::Result<()> {
+        let mut gone = Vec::new();
+        for spare in dead {
+            let number = spare.number;
+            if !lock(&self.spares).take(spare, self.shape) {
+                gone.push(number);
+            }
+        }
+        self.volume.remove(&gone)
     }
 
     /// Gives the file of a segment one more name, under which it stays when it is trimmed.
     ///
     /// # Errors
-    /// What the disk says; `AlreadyExists` also when it was kept before.
+    /// What the disk says; `AlreadyExists` also when it was kept before; `NotFound` if it was trimmed.
     pub fn keep(&self, generation: u64, path: &Path) -> io::Result<()> {
-        let segment = lock(&self.segments).get(&generation).cloned();
-        let segment = segment.ok_or(io::ErrorKind::NotFound)?;
+        // While this lock is held, the segment is not trimmed.
+        let segments = lock(&self.segments);
+        let segment = segments.get(&generation).ok_or(io::ErrorKind::NotFound)?;
         self.volume.disk().link(&segment.file, path)
+    }
+}
+
+impl Segment {
+    /// Its file, when it means nothing any more.
+    pub(super) fn spare(&self) -> Spare {
+        Spare {
+            number: self.number,
+            file: Arc::clone(&self.file),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::judge::{Judged, Listed, Sink, Unjudged, judge};
 use super::queue::Queue;
 use super::scan::{Depth, End};
 use super::segment::{HeadFound, SegmentHead};
-use super::spares::Spares;
+use super::spares::{Spare, Spares};
 use super::write::Writer;
 use super::{Segment, Shape, Wal, lock};
 use crate::journal::volume::Volume;
@@ -57,7 +57,7 @@ impl Wal {
     /// 3. The living segments are read, and their frames handed out.
     /// 4. The log is judged.
     /// 5. The end is written anew and synced, and so is the directory.
-    /// 6. Dead files are removed.
+    /// 6. Dead files become spares or are removed.
     /// 7. The last group is confirmed.
     ///
     /// # Errors
@@ -109,13 +109,7 @@ impl Wal {
                 .finish(&volume, segment, &mut writer)
                 .map_err(OpenError::at(path(newest.number)))?; // 5
         }
-        let gone = [judged.dead.as_slice(), &files.unmade].concat();
-        let finish = || -> io::Result<()> {
-            volume.sync_names()?;
-            volume.remove(&gone) // 6
-        };
-        finish().map_err(OpenError::at(path(0)))?;
-        let spares = Spares::new(files.blank(), last_number.map_or(0, |last| last + 1));
+        volume.sync_names().map_err(OpenError::at(path(0)))?;
         if let Some(segment) = segments.values().next_back() {
             if is_sound {
                 writer.active = Some(Arc::clone(segment));
@@ -129,10 +123,13 @@ impl Wal {
             clock: LogClock::from(judged.clock_ms),
             queue: Mutex::new(Queue::default()),
             writer: Mutex::new(writer),
-            spares: Mutex::new(spares),
+            spares: Mutex::new(Spares::new(last_number.map_or(0, |last| last + 1))),
             segments: Mutex::new(segments),
             lost: report.damages.clone(),
         };
+        let (spares, gone) = files.not_living(&judged.dead);
+        let given_up = wal.volume.remove(&gone).and_then(|()| wal.give_up(spares));
+        given_up.map_err(OpenError::at(wal.volume.path(0)))?; // 6
         wal.confirm(&mut lock(&wal.writer)); // 7
         Ok((wal, report))
     }
@@ -236,7 +233,7 @@ impl Files {
             let sealed = follows.map_or_else(OnceLock::new, |next| next.before.into());
             let segment = Segment {
                 number: listed.number,
-                file: self.open.remove(&listed.number)?,
+                file: Arc::new(self.open.remove(&listed.number)?),
                 head,
                 sealed,
             };
@@ -245,12 +242,19 @@ impl Files {
         segments.collect()
     }
 
-    /// Takes the files that are ready to become segments.
-    fn blank(&mut self) -> Vec<(u32, File)> {
-        let blank = self.blank.drain(..);
-        blank
-            .filter_map(|number| Some((number, self.open.remove(&number)?)))
-            .collect()
+    /// Takes the files that segments may begin in, those of zeros first; and tells those that must go.
+    fn not_living(&mut self, dead: &[Listed]) -> (Vec<Spare>, Vec<u32>) {
+        let (damaged, dead): (Vec<&Listed>, Vec<&Listed>) =
+            dead.iter().partition(|listed| listed.is_head_damaged);
+        let dead = dead.into_iter().map(|listed| listed.number);
+        let numbers = self.blank.drain(..).chain(dead);
+        let spare = |number| {
+            let file = Arc::new(self.open.remove(&number)?);
+            Some(Spare { number, file })
+        };
+        let spares = numbers.filter_map(spare).collect();
+        let damaged = damaged.into_iter().map(|listed| listed.number);
+        (spares, damaged.chain(self.unmade.drain(..)).collect())
     }
 }
 

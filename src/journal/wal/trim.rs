@@ -4,6 +4,7 @@ use super::error::AppendError;
 use super::group::STOPPED;
 use super::write::Note;
 use super::{Wal, lock};
+use crate::journal::point::point;
 
 impl Wal {
     /// Gives up all segments before a generation. Whatever lives in them must stand in a later group
@@ -11,7 +12,7 @@ impl Wal {
     /// the copies are torn. The newest segment always stays.
     ///
     /// # Errors
-    /// As [`Wal::append`]; or what the disk says of the files, which the next start removes.
+    /// As [`Wal::append`]; or what the disk says of the files, which the next start gives up.
     pub fn trim(&self, oldest: u64) -> Result<(), AppendError> {
         let newest = lock(&self.segments).keys().next_back().copied();
         let oldest = oldest.min(newest.unwrap_or_default());
@@ -24,8 +25,8 @@ impl Wal {
         let living = segments.split_off(&oldest);
         let dead = std::mem::replace(&mut *segments, living);
         drop(segments);
-        let numbers: Vec<_> = dead.values().map(|segment| segment.number).collect();
-        Ok(self.volume.remove(&numbers)?) // 4
+        point!("wal.trimmed");
+        Ok(self.give_up(dead.values().map(|segment| segment.spare()))?) // 4
     }
 
     /// Writes that the log is closed, after all that is queued. To be called when nobody appends any

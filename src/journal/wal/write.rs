@@ -1,6 +1,5 @@
 //! Writing groups at the end of the log, and beginning segments.
 
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -13,6 +12,7 @@ use super::group::GroupHead;
 use super::scan::End;
 use super::seal::Seal;
 use super::segment::SegmentHead;
+use super::spares::Spare;
 use super::{Segment, Shape, Wal, lock};
 use crate::journal::point::point;
 
@@ -26,7 +26,7 @@ pub(super) struct Writer {
     pub(super) active: Option<Arc<Segment>>,
     /// The file in which the next segment may have begun without success: no other may have the same
     /// generation.
-    pub(super) begun: Option<(u32, File)>,
+    pub(super) begun: Option<Spare>,
     /// The end of the newest segment.
     pub(super) end: End,
     /// Of the newest segment.
@@ -147,7 +147,7 @@ impl Wal {
         self.begin_segment(writer).map_err(|err| self.failure(err))
     }
 
-    /// Begins a segment in a file of zeros. Both heads are synced before there is a group.
+    /// Begins a segment in a file of zeros, or of a dead segment. Both heads are synced before there is a group.
     fn begin_segment(&self, writer: &mut Writer) -> io::Result<Arc<Segment>> {
         let generation = writer.generation + 1;
         let mut salt = [0; 16];
@@ -158,14 +158,14 @@ impl Wal {
             before: writer.end,
         };
         let begun = match writer.begun.take() {
-            None => self.blank_file()?,
+            None => self.spare_file()?,
             Some(begun) => begun,
         };
-        let (_, file) = writer.begun.insert(begun);
-        self.volume.write(file, &[&head.encode()], 0)?;
-        self.volume.sync(file)?;
-        let begun = writer.begun.take();
-        let (number, file) = begun.ok_or(io::ErrorKind::NotFound)?;
+        let Spare { number, file } = writer.begun.insert(begun).clone();
+        self.volume.write(&file, &[&head.encode()], 0)?;
+        point!("wal.segment-head-written");
+        self.volume.sync(&file)?;
+        writer.begun = None;
         let segment = Arc::new(Segment {
             number,
             file,

@@ -5,13 +5,14 @@ mod faults;
 mod flips;
 mod forged;
 mod groups;
+mod recycling;
 mod starts;
 mod trims;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{AppendError, Found, Frame, Position, Report, Shape, Tag, Wal};
+use super::{AppendError, Found, Frame, Position, Report, Shape, Tag, Wal, look};
 use crate::file::FileId;
 use crate::journal::tests::disk::FaultyDisk;
 use crate::journal::volume::Volume;
@@ -111,6 +112,16 @@ impl Stage {
         });
         let (wal, report) = opened.unwrap();
         (wal, report, seen)
+    }
+
+    /// Looks at the log as another process does, and tells all that it holds.
+    pub(super) fn look(&self) -> (Report, Vec<(Position, Seen)>) {
+        let mut seen = Vec::new();
+        let looked = look(&self.directory(), &mut |found| {
+            seen.push((found.position, Seen::of(found)));
+            Ok(())
+        });
+        (looked.unwrap(), seen)
     }
 
     pub(super) fn wal(&self) -> Wal {
