@@ -1,6 +1,6 @@
 //! The two kinds of documents of a bucket, written and read as the GridFS specification has them.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Range;
 
 use mongodb::bson::oid::ObjectId;
@@ -65,6 +65,45 @@ pub(super) fn chunk(
     }
     document.push(END);
     RawDocumentBuf::from_bytes(document).map_err(io::Error::other)
+}
+
+/// A command, and behind all that it says the array of its documents: each is copied once.
+///
+/// # Errors
+/// When it is too long for BSON.
+pub(super) fn with_documents(
+    command: &RawDocument,
+    documents: &[RawDocumentBuf],
+) -> io::Result<RawDocumentBuf> {
+    const ARRAY: u8 = 0x04;
+    const DOCUMENT: u8 = 0x03;
+    const END: u8 = 0;
+    let bytes = documents.iter().map(|document| document.as_bytes().len());
+    // Each has a name, which is a number, before it.
+    let bytes = bytes.sum::<usize>() + 16 * documents.len();
+    let head = command.as_bytes().strip_suffix(&[END]).unwrap_or_default();
+    let mut whole = Vec::with_capacity(head.len() + 64 + bytes);
+    whole.extend_from_slice(head);
+    whole.push(ARRAY);
+    whole.extend_from_slice(b"documents\0");
+    let begin = whole.len();
+    whole.extend_from_slice(&[0; size_of::<i32>()]);
+    for (number, document) in documents.iter().enumerate() {
+        whole.push(DOCUMENT);
+        write!(whole, "{number}\0")?;
+        whole.extend_from_slice(document.as_bytes());
+    }
+    whole.push(END);
+    let array_end = whole.len();
+    whole.push(END);
+    for (begin, end) in [(begin, array_end), (0, whole.len())] {
+        let length = i32::try_from(end - begin).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let place = whole.iter_mut().skip(begin);
+        for (byte, new) in place.zip(length.to_le_bytes()) {
+            *byte = new;
+        }
+    }
+    RawDocumentBuf::from_bytes(whole).map_err(io::Error::other)
 }
 
 /// A file's document.
@@ -321,6 +360,19 @@ mod tests {
             };
             let expected = rawdoc! { "_id": id, "files_id": files_id, "n": 77, "data": binary };
             assert!(made == expected, "{} bytes", data.len());
+        }
+    }
+
+    #[test]
+    fn a_command_with_documents_is_what_the_driver_makes_of_it() {
+        for count in [0, 1, 12, 101] {
+            let documents: Vec<_> = (0..count).map(|n| rawdoc! { "n": n, "x": "y" }).collect();
+            let head = rawdoc! { "insert": "fs.chunks", "maxTimeMS": 7_i64 };
+            let made = with_documents(&head, &documents).unwrap();
+            let mut expected = head;
+            let documents = documents.into_iter().map(RawBson::Document);
+            expected.append(cstr!("documents"), documents.collect::<RawArrayBuf>());
+            assert!(made == expected, "{count}");
         }
     }
 }

@@ -47,6 +47,9 @@ const OUTAGES: [i32; 22] = [
     14031, // OutOfDiskSpace
 ];
 
+/// Those of them that another try over another connection may not meet.
+const PASSING: [i32; 11] = [6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435, 13436];
+
 /// Server codes that say that an operation took too long.
 const TIME_OUTS: [i32; 3] = [
     50,  // MaxTimeMSExpired
@@ -130,6 +133,15 @@ pub(super) fn is_of_the_question(err: &Error) -> bool {
         err.kind.as_ref(),
         ErrorKind::InvalidArgument { .. } | ErrorKind::BsonSerialization(_) | ErrorKind::Bson(_)
     ) || code(err).is_some_and(|code| FAULTS_OF_THE_QUESTION.contains(&code))
+}
+
+/// Whether a second try may go well at once: a connection broke, or its member is no primary any more.
+pub(super) fn is_passing(err: &Error) -> bool {
+    let is_network = matches!(
+        err.kind.as_ref(),
+        ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. }
+    );
+    is_network || code(err).is_some_and(|code| PASSING.contains(&code))
 }
 
 /// Whether an index of this key exists already, with other options.

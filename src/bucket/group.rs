@@ -138,12 +138,8 @@ impl Bucket {
         if documents.is_empty() {
             return Ok(HashSet::new());
         }
-        let collection = collection.clone();
-        let inserted = self
-            .bounded(async move { collection.insert_many(documents).ordered(false).await })
-            .await;
-        match inserted {
-            Ok(_) => Ok(HashSet::new()),
+        match self.insert(collection.name(), documents).await {
+            Ok(()) => Ok(HashSet::new()),
             Err(err) => error::not_taken(&err).ok_or_else(|| error::of_commit(&err)),
         }
     }

@@ -29,6 +29,7 @@ mod sending;
 mod source;
 mod walk;
 mod words;
+mod write;
 
 use std::future::Future;
 use std::ops::Range;

@@ -130,12 +130,8 @@ impl Bucket {
     }
 
     async fn insert_file(&self, file: RawDocumentBuf) -> Result<(), StoreError> {
-        let files = self.files();
-        match self
-            .bounded(async move { files.insert_one(file).await })
-            .await
-        {
-            Err(err) if !error::is_duplicate(&err) => Err(error::of_commit(&err)),
+        match self.insert(self.files().name(), vec![file]).await {
+            Err(err) if error::duplicates(&err).is_none() => Err(error::of_commit(&err)),
             _ => Ok(()),
         }
     }

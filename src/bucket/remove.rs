@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use mongodb::bson::Bson;
+use mongodb::bson::{Bson, doc};
+use mongodb::options::Hint;
 
+use super::index::chunk_key;
 use super::{Bucket, document, error};
 use crate::commit::backoff;
 use crate::file::{FileId, FileKey};
@@ -40,17 +42,18 @@ impl Bucket {
             return Ok(false);
         };
         let id = document::id_of(&file)?;
-        let (bucket, files, name) = (self.clone(), self.files(), format!("{key:?}"));
+        let (bucket, name) = (self.clone(), format!("{key:?}"));
         // Both steps are tasks: a document that goes when nobody waits any more takes its chunks along.
         let removed = self.bounded(async move {
-            match files.delete_one(document::is("_id", &id)).await {
+            let filter = document::is("_id", &id);
+            match bucket.delete(bucket.files().name(), filter, true).await {
                 Ok(removed) => {
                     let chunks = tokio::spawn(async move {
-                        if let Err(err) = bucket.delete_chunks(&id).await {
+                        if let Err(err) = bucket.delete_all_chunks(&id).await {
                             tokio::spawn(bucket.clear_later(id, name, err));
                         }
                     });
-                    Ok((removed.deleted_count > 0, chunks))
+                    Ok((removed.is_any || removed.is_second_try, chunks))
                 }
                 Err(err) => {
                     tokio::spawn(bucket.clear_later(id, name, error::of_read(&err)));
@@ -59,8 +62,8 @@ impl Bucket {
             }
         });
         let (was_there, chunks) = removed.await.map_err(|err| error::of_read(&err))?; // 2
-        // 3
-        if let Err(lost) = chunks.await {
+        // 3: those of a large file may take longer than anybody waits.
+        if let Ok(Err(lost)) = tokio::time::timeout(self.timeout, chunks).await {
             log::error!("{key:?}: the removal of its chunks was lost: {lost}");
         }
         Ok(was_there)
@@ -72,13 +75,10 @@ impl Bucket {
     /// As [`crate::store::Store::clear`].
     pub(super) async fn clear_id(&self, id: FileId) -> Result<(), StoreError> {
         self.require_fit_server().await?;
-        self.clear(&Bson::ObjectId(document::object_id(id))).await
-    }
-
-    /// The document first, as no reader may find a file without its chunks.
-    async fn clear(&self, id: &Bson) -> Result<(), StoreError> {
-        self.delete_document(id).await?;
-        self.delete_chunks(id).await
+        let id = Bson::ObjectId(document::object_id(id));
+        // The document first, as no reader may find a file without its chunks.
+        self.delete_document(&id).await?;
+        self.delete_chunks(&id).await
     }
 
     /// Tries again to remove a file whose removal was begun.
@@ -86,7 +86,11 @@ impl Bucket {
         for failures in 1..=TRIES {
             log::debug!("{name}: is to be removed still: {err}");
             tokio::time::sleep(backoff::pause(failures, FIRST_PAUSE, LONGEST_PAUSE)).await;
-            match self.clear(&id).await {
+            let cleared = async {
+                self.delete_document(&id).await?;
+                self.delete_all_chunks(&id).await
+            };
+            match cleared.await {
                 Ok(()) => return,
                 Err(again) => err = again,
             }
@@ -95,18 +99,49 @@ impl Bucket {
     }
 
     async fn delete_document(&self, id: &Bson) -> Result<(), StoreError> {
-        let (files, filter) = (self.files(), document::is("_id", id));
-        self.bounded(async move { files.delete_one(filter).await })
+        let filter = document::is("_id", id);
+        self.delete(self.files().name(), filter, true)
             .await
             .map(|_| ())
             .map_err(|err| error::of_commit(&err))
     }
 
+    /// Deletes the chunks of an id, as many as there is time for.
     async fn delete_chunks(&self, id: &Bson) -> Result<(), StoreError> {
-        let (chunks, filter) = (self.chunks(), document::is("files_id", id));
-        self.bounded(async move { chunks.delete_many(filter).await })
+        let filter = document::is("files_id", id);
+        self.delete(self.chunks().name(), filter, false)
             .await
             .map(|_| ())
             .map_err(|err| error::of_commit(&err))
+    }
+
+    /// Deletes all of them, however many times over, while they become fewer.
+    async fn delete_all_chunks(&self, id: &Bson) -> Result<(), StoreError> {
+        let mut first = None;
+        loop {
+            let deleted = self.delete_chunks(id).await;
+            if !matches!(deleted, Err(StoreError::TimedOut(_))) {
+                return deleted;
+            }
+            let left = self.first_number(id).await?;
+            if left.is_some() && left == first {
+                return deleted;
+            }
+            first = left;
+        }
+    }
+
+    /// The least number that a chunk of an id has, from the index alone: a delete goes in its order.
+    async fn first_number(&self, id: &Bson) -> Result<Option<Bson>, StoreError> {
+        let (chunks, patience) = (self.chunks(), self.server_time());
+        let filter = document::is("files_id", id);
+        let first = self.bounded(async move {
+            let find = chunks.find_one(filter).sort(doc! { "n": 1 });
+            let find = find.projection(doc! { "_id": 0, "n": 1 });
+            find.hint(Hint::Keys(chunk_key())).max_time(patience).await
+        });
+        let first = first.await.map_err(|err| error::of_read(&err))?;
+        let n = first.as_ref().and_then(|first| first.get("n").ok()?);
+        Ok(n.and_then(|n| Bson::try_from(n).ok()))
     }
 }

@@ -121,13 +121,9 @@ impl Bucket {
 
     /// Inserts chunks.
     async fn insert_chunks(self, batch: Batch) -> Result<Inserted, StoreError> {
-        let chunks = self.chunks();
         let Chunks { ids, documents } = batch.chunks;
-        let inserted = self
-            .bounded(async move { chunks.insert_many(documents).ordered(false).await })
-            .await;
-        let there = match inserted {
-            Ok(_) => Vec::new(),
+        let there = match self.insert(self.chunks().name(), documents).await {
+            Ok(()) => Vec::new(),
             Err(err) => error::duplicates(&err).ok_or_else(|| error::of_commit(&err))?,
         };
         Ok(Inserted {

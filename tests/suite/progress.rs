@@ -46,6 +46,32 @@ fn commit_piece_by_piece(
     rounds
 }
 
+/// Has every insert of chunks hang until it is ended by its own bound, and asserts that no attempt
+/// leaves one behind: the next ones would only add to them.
+fn assert_nothing_piles_up(mongo: &Mongo, site: &Site) {
+    let hang = |mode: &str| {
+        let data = doc! { "nss": "gridspool.fs.chunks", "shouldCheckForInterrupt": true };
+        mongo.admin(
+            doc! { "configureFailPoint": "hangDuringBatchInsert", "mode": mode, "data": data },
+        );
+    };
+    let failures = || site.status()["commit"]["failures"].as_u64().unwrap();
+    let before = failures();
+    hang("alwaysOn");
+    site.client().upload(&[1; 100_000]);
+    let mut most = 0;
+    wait_until("two attempts fail", || {
+        most = most.max(mongo.running("insert", &["fs.chunks"]));
+        failures() >= before + 2
+    });
+    wait_until("a third one is made", || {
+        most = most.max(mongo.running("insert", &["fs.chunks"]));
+        failures() >= before + 3 || mongo.running("insert", &["fs.chunks"]) > 0
+    });
+    hang("off");
+    assert_eq!(most, 1);
+}
+
 /// Bytes that came to MongoDB since it was started.
 fn bytes_in(mongo: &Mongo) -> u64 {
     let status = mongo.admin(doc! { "serverStatus": 1 });
@@ -95,4 +121,7 @@ fn a_large_file_gets_in_piece_by_piece_and_no_piece_is_sent_twice() {
     site.wait_until_empty();
     mongo.assert_holds_just(&ledger);
     ledger.assert_readable(&site.client());
+    assert_nothing_piles_up(&mongo, &site);
+    assert_eq!(site.ask_admin("POST", "/hold/retry").0, 200);
+    site.wait_until_empty();
 }

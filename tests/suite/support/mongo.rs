@@ -317,12 +317,26 @@ impl Mongo {
 
     /// How many of these commands of sidecars it works on just now, in any of these collections.
     pub(crate) fn running(&self, command: &str, collections: &[&str]) -> usize {
-        let running = self.admin(doc! {
-            "currentOp": 1,
-            "appName": "gridspool",
-            format!("command.{command}"): { "$in": collections },
-        });
-        running.get_array("inprog").expect("a list").len()
+        let running = self.admin(doc! { "currentOp": 1, "appName": "gridspool" });
+        let running = running.get_array("inprog").expect("a list");
+        let is_asked_for = |operation: &&Bson| {
+            let operation = operation
+                .as_document()
+                .and_then(|found| found.get_document("command").ok());
+            operation.is_some_and(|shown| {
+                collections.iter().any(|collection| {
+                    // Of a long one, no more than its beginning is shown, as a text.
+                    let begin = format!("{{ {command}: \"{collection}\"");
+                    shown
+                        .get_str(command)
+                        .is_ok_and(|shown| shown == *collection)
+                        || shown
+                            .get_str("$truncated")
+                            .is_ok_and(|text| text.starts_with(&begin))
+                })
+            })
+        };
+        running.iter().filter(is_asked_for).count()
     }
 
     /// Runs a command on the admin database of one member.

@@ -1,0 +1,117 @@
+//! Writes, as plain commands: for those of the driver's own MongoDB may take any time.
+//!
+//! A write that outlasted the patience of whoever waits for it would go on beside the next attempt,
+//! and beside all that follow. So each one carries `maxTimeMS`, and a shorter bound on the wait for a
+//! majority: if there is none, MongoDB says so itself.
+//!
+//! Each of these writes may be carried out twice, and the second time finds what the first one did.
+//! So one that met a broken connection, or a member that is no primary any more, is tried once more,
+//! as the driver does with its own.
+
+use std::time::{Duration, Instant};
+
+use mongodb::bson::{Document, RawDocumentBuf, deserialize_from_document, doc};
+use mongodb::error::{Error as DriverError, ErrorKind, InsertManyError};
+
+use super::{Bucket, document, error};
+
+/// The end of a delete.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deleted {
+    pub(super) is_any: bool,
+    /// The first try, whose answer was lost, may have deleted all.
+    pub(super) is_second_try: bool,
+}
+
+impl Bucket {
+    /// Inserts documents, unordered: one that is not taken hinders no others. Those that are taken
+    /// have a majority at the end.
+    ///
+    /// # Errors
+    /// As the driver's `insert_many`.
+    pub(super) async fn insert(
+        &self,
+        collection: &str,
+        documents: Vec<RawDocumentBuf>,
+    ) -> Result<(), DriverError> {
+        let (bucket, collection) = (self.clone(), collection.to_owned());
+        self.bounded(async move {
+            let command = |patience| {
+                let mut head = doc! { "insert": &collection, "ordered": false };
+                head.extend(bounds(patience));
+                let head = RawDocumentBuf::try_from(&head)?;
+                Ok(document::with_documents(&head, &documents)?)
+            };
+            bucket.write(command).await.map(|_| ())
+        })
+        .await
+    }
+
+    /// Deletes one document, or all that match; with a majority at the end.
+    ///
+    /// # Errors
+    /// As the driver's `delete_many`.
+    pub(super) async fn delete(
+        &self,
+        collection: &str,
+        filter: Document,
+        is_one: bool,
+    ) -> Result<Deleted, DriverError> {
+        let delete = doc! { "q": filter, "limit": i32::from(is_one) };
+        let (bucket, collection) = (self.clone(), collection.to_owned());
+        self.bounded(async move {
+            let command = |patience| {
+                let mut command = doc! { "delete": &collection, "deletes": [delete.clone()] };
+                command.extend(bounds(patience));
+                Ok(RawDocumentBuf::try_from(&command)?)
+            };
+            let (reply, is_second_try) = bucket.write(command).await?;
+            Ok(Deleted {
+                is_any: reply.get_i32("n").is_ok_and(|count| count > 0),
+                is_second_try,
+            })
+        })
+        .await
+    }
+
+    /// Has a write carried out, and tries once more what another connection may do better. Both tries
+    /// together take no longer than one may.
+    async fn write(
+        &self,
+        command: impl Fn(Duration) -> Result<RawDocumentBuf, DriverError>,
+    ) -> Result<(Document, bool), DriverError> {
+        let begun = Instant::now();
+        let once = async |patience| {
+            let database = self.connection.database();
+            judged(database.run_raw_command(command(patience)?).await?)
+        };
+        match once(self.server_time()).await {
+            Err(err) if error::is_passing(&err) => {
+                let left = self.server_time().saturating_sub(begun.elapsed());
+                if left.as_millis() == 0 {
+                    return Err(err);
+                }
+                Ok((once(left).await?, true))
+            }
+            done => Ok((done?, false)),
+        }
+    }
+}
+
+/// How long MongoDB may take, and how much of that for a majority.
+fn bounds(patience: Duration) -> Document {
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    doc! {
+        "maxTimeMS": millis(patience),
+        "writeConcern": { "w": "majority", "j": true, "wtimeout": millis(patience * 3 / 4).max(1) },
+    }
+}
+
+/// The reply, unless it tells of an error.
+fn judged(reply: Document) -> Result<Document, DriverError> {
+    if !reply.contains_key("writeErrors") && !reply.contains_key("writeConcernError") {
+        return Ok(reply);
+    }
+    let failed: InsertManyError = deserialize_from_document(reply)?;
+    Err(ErrorKind::InsertMany(failed).into())
+}
