@@ -25,7 +25,7 @@ impl Wal {
         let living = segments.split_off(&oldest);
         let dead = std::mem::replace(&mut *segments, living);
         drop(segments);
-        point!("wal.trimmed");
+        point!("trim.synced");
         Ok(self.give_up(dead.values().map(|segment| segment.spare()))?) // 4
     }
 

@@ -163,7 +163,7 @@ impl Wal {
         };
         let Spare { number, file } = writer.begun.insert(begun).clone();
         self.volume.write(&file, &[&head.encode()], 0)?;
-        point!("wal.segment-head-written");
+        point!("segment.heads-written");
         self.volume.sync(&file)?;
         writer.begun = None;
         let segment = Arc::new(Segment {
