@@ -22,7 +22,7 @@ use crate::file::FileId;
 const MOST_TIMES: u64 = 4;
 
 /// and has more segments than this.
-const FEWEST_SEGMENTS: u64 = 4;
+const FEWEST_SEGMENTS: u64 = 8;
 
 /// Copies that are on their way at once, at most.
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;

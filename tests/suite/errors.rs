@@ -229,7 +229,7 @@ fn a_body_that_does_not_fit_on_the_disk_gets_507_and_downloads_go_on() {
         .set("min_free_bytes", 0)
         .set("min_free_inodes", 0)
         .start_without_mongodb();
-    let Some(disk) = SmallDisk::below(&mut site, "a full disk", "size=124m") else {
+    let Some(disk) = SmallDisk::below(&mut site, "a full disk", "size=76m") else {
         return;
     };
     let client = site.client();
@@ -259,7 +259,7 @@ fn without_inodes_uploads_get_507_and_leave_nothing_until_there_are_some_again()
         .set("min_free_bytes", 0)
         .set("min_free_inodes", 0)
         .start_without_mongodb();
-    let room = "size=164m,nr_inodes=200";
+    let room = "size=116m,nr_inodes=200";
     let Some(disk) = SmallDisk::below(&mut site, "a disk without inodes", room) else {
         return;
     };

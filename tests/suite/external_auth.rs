@@ -185,7 +185,7 @@ fn a_body_that_does_not_fit_is_refused_for_that_behind_a_sites_own_check() {
         .set("min_free_bytes", 0)
         .set("min_free_inodes", 0)
         .start_without_mongodb();
-    let room = SmallDisk::below(&mut site, "a full disk behind an own check", "size=24m");
+    let room = SmallDisk::below(&mut site, "a full disk behind an own check", "size=60m");
     let Some(disk) = room else {
         return;
     };

@@ -194,8 +194,13 @@ fn nginx_and_sidecar_write_a_form_once_together() {
     ]);
     // The log makes its files before it needs them: one to write to, and two in reserve.
     site.client().upload(b"first");
-    wait_until("the log has its files", || {
-        site.names("journal/wal").len() == 3
+    wait_until("the log has its files, whole", || {
+        let log = site.data_dir().join("journal/wal");
+        let files = site.names("journal/wal").into_iter();
+        let lengths: Vec<_> = files
+            .map(|name| std::fs::metadata(log.join(name)).unwrap().len())
+            .collect();
+        lengths.len() == 3 && lengths.iter().min() == lengths.iter().max()
     });
     let before = site.written();
     let sent = files(&site.client().post("/files", &[FORM], &body));
@@ -207,6 +212,9 @@ fn nginx_and_sidecar_write_a_form_once_together() {
     let told = after.told - before.told;
     assert!((length..=most).contains(&told), "{told} of {length}");
     let reached_disk = after.reached_disk - before.reached_disk;
+    // Of a page that is a part of a large one, the system counts all (2 MiB), though the disk gets the block:
+    // the frame of the form is written into the midst of the log, and a head behind it.
+    let most = most + 2 * 2 * 1024 * 1024;
     assert!(reached_disk <= most, "{reached_disk} of {length}");
 }
 

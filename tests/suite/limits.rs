@@ -173,7 +173,7 @@ fn bodies_on_their_way_keep_as_much_again_as_has_come_of_them_whatever_they_decl
         .set("min_free_bytes", 4_000_000)
         .set("min_free_inodes", 0)
         .start_without_mongodb();
-    let Some(_disk) = SmallDisk::below(&mut site, "bodies on their way", "size=104m") else {
+    let Some(_disk) = SmallDisk::below(&mut site, "bodies on their way", "size=72m") else {
         return;
     };
     let client = site.client();

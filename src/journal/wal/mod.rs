@@ -145,7 +145,7 @@ pub struct Shape {
 impl Shape {
     /// As a node has it.
     pub const DEFAULT: Self = Self {
-        segment_bytes: 32 * 1024 * 1024,
+        segment_bytes: 16 * 1024 * 1024,
         group_bytes: 8 * 1024 * 1024,
     };
 }
