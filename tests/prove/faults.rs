@@ -101,7 +101,7 @@ impl Fault {
             }
             Self::Point => {
                 let points = points.as_mut().expect("a build that has points");
-                return points.strike(site, mongo, random);
+                return points.strike(site, random);
             }
             Self::Power => {
                 ground.cut();

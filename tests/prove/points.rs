@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mongodb::bson::doc;
-
 use crate::faults::pause;
 use crate::random::Random;
-use crate::support::{Mongo, Site, points};
+use crate::support::{Site, points};
 
 /// How long it may take until the sidecar comes by a point.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -24,36 +22,30 @@ pub(crate) struct Points {
 }
 
 impl Points {
-    /// All that the sources name. The seed says which comes first.
+    /// All that the sources name, but for those that only a damaged disk leads to. The seed says which
+    /// comes first.
     pub(crate) fn new(program: &Path, seed: u64) -> Self {
+        let mut names = points();
+        names.retain(|name| !name.starts_with("set-aside."));
         Self {
             program: program.to_owned(),
             next: usize::try_from(seed % 1000).expect("a small number"),
-            names: points(),
+            names,
             reached: BTreeSet::new(),
         }
     }
 
     /// Has the sidecar killed at the next point, and starts it again. `Err` tells which one it did
     /// not come by.
-    pub(crate) fn strike(
-        &mut self,
-        site: &mut Site,
-        mongo: &Mongo,
-        random: &mut Random,
-    ) -> Result<(), String> {
+    pub(crate) fn strike(&mut self, site: &mut Site, random: &mut Random) -> Result<(), String> {
         let name = self.names[self.next % self.names.len()].clone();
         self.next += 1;
         // Others are come by once after a start, or seldom.
-        let is_frequent = ["adopt.", "form.", "log.group"]
+        let is_frequent = ["adopt.", "form.", "wal.group"]
             .iter()
             .any(|part| name.starts_with(part));
         let count = if is_frequent { 1 + random.below(4) } else { 1 };
         eprintln!("prove: the point {name}, number {count}");
-        if name.starts_with("move.") || name.starts_with("unpack.") {
-            // BadValue: that is the entry's own fault, and it is put off; out of the log, if it is there.
-            mongo.fail_everywhere(10_000, &doc! { "failCommands": ["insert"], "errorCode": 2 });
-        }
         site.kill_sidecar();
         if name == "sweep.orphan-unlinked" {
             // As a killed nginx leaves it.
@@ -67,7 +59,6 @@ impl Points {
         site.spawn_sidecar();
         let is_reached = site.ends_within(PATIENCE);
         site.kill_sidecar();
-        mongo.heal_everywhere();
         site.reconfigure(|mut builder| {
             builder.program = before;
             builder.set("failpoint", "")

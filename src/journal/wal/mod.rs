@@ -143,9 +143,13 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// As a node has it.
+    /// As a node has it; with small segments where the proof is to come by all that many lead to.
     pub const DEFAULT: Self = Self {
-        segment_bytes: 16 * 1024 * 1024,
+        segment_bytes: if cfg!(feature = "failpoints") {
+            512 * 1024
+        } else {
+            16 * 1024 * 1024
+        },
         group_bytes: 8 * 1024 * 1024,
     };
 }
