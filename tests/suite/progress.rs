@@ -58,7 +58,7 @@ fn assert_nothing_piles_up(mongo: &Mongo, site: &Site) {
     let failures = || site.status()["commit"]["failures"].as_u64().unwrap();
     let before = failures();
     hang("alwaysOn");
-    site.client().upload(&[1; 100_000]);
+    site.client().upload(&vec![1; 100_000]);
     let mut most = 0;
     wait_until("two attempts fail", || {
         most = most.max(mongo.running("insert", &["fs.chunks"]));

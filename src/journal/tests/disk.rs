@@ -77,7 +77,6 @@ pub(in crate::journal) struct FaultyDisk {
 #[derive(Debug)]
 struct State {
     plan: Plan,
-    checkpoint: Option<usize>,
     pause: Option<usize>,
     calls: Vec<&'static str>,
     free_bytes: Option<u64>,
@@ -100,7 +99,6 @@ impl FaultyDisk {
         fs::create_dir(&graveyard).unwrap();
         let state = State {
             plan: Plan::Sound,
-            checkpoint: None,
             pause: None,
             calls: Vec::new(),
             free_bytes: None,
@@ -137,11 +135,6 @@ impl FaultyDisk {
     /// Carries out no call from this one on, counted from now, as if the process were dead.
     pub(in crate::journal) fn stop_at(&self, call: usize) {
         self.plan(Plan::From(call));
-    }
-
-    /// Has all names reach the disk just before this call, fsync or not.
-    pub(in crate::journal) fn checkpoint_at(&self, call: usize) {
-        self.state().checkpoint = Some(call);
     }
 
     /// Makes one call wait, counted from now, until [`FaultyDisk::during_pause`] is over.
@@ -204,7 +197,6 @@ impl FaultyDisk {
     fn plan(&self, plan: Plan) {
         let mut state = self.state();
         state.plan = plan;
-        state.checkpoint = None;
         state.calls.clear();
     }
 
@@ -223,9 +215,6 @@ impl FaultyDisk {
             self.pause.wait();
             self.pause.wait();
             state = self.state();
-        }
-        if state.checkpoint == Some(call) {
-            state.unsynced.names.clear();
         }
         match state.plan {
             Plan::Once(at, fault) if at == call => Err(Refusal {
@@ -278,8 +267,6 @@ impl Disk for FaultyDisk {
         Ok(file)
     }
 
-    fn start_writing(&self, _: &File) {}
-
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         let bytes = &pieces.concat();
         let refusal = match self.step("write_at") {
@@ -297,11 +284,6 @@ impl Disk for FaultyDisk {
             LocalDisk.write_at(file, &[&bytes[..bytes.len() / 2]], offset)?;
         }
         Err(refusal.error)
-    }
-
-    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
-        let _state = self.step("truncate")?;
-        LocalDisk.truncate(file, length)
     }
 
     fn sync_bytes(&self, file: &File) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{Advice, AtFlags, CWD};
+use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 
 /// The file system under the journal.
@@ -28,21 +28,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// `AlreadyExists` if the name is taken; anything the system says.
     fn create(&self, path: &Path, content: &[u8]) -> io::Result<File>;
 
-    /// Sets a file's bytes on their way to the disk, and waits for nothing: the next fsync, of
-    /// whichever file, has less to do. Promises nothing, so it cannot fail.
-    fn start_writing(&self, file: &File);
-
     /// Writes pieces behind each other at a place in a file, all of them, and leaves them unsynced.
     ///
     /// # Errors
     /// Anything the system says; any part of them may be written then.
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()>;
-
-    /// Cuts a file off behind this length in bytes; unsynced.
-    ///
-    /// # Errors
-    /// Anything the system says.
-    fn truncate(&self, file: &File, length: u64) -> io::Result<()>;
 
     /// Makes a file's bytes and its length survive a power cut (fdatasync(2)).
     ///
@@ -130,13 +120,6 @@ impl Disk for LocalDisk {
         Ok(file)
     }
 
-    fn start_writing(&self, file: &File) {
-        // Linux writes out what it is told to drop; what is on its way is not dropped.
-        if let Err(err) = rustix::fs::fadvise(file, 0, None, Advice::DontNeed) {
-            log::debug!("a file is not written ahead: {err}");
-        }
-    }
-
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         let (mut left, mut place) = (slices.as_mut_slice(), offset);
@@ -155,10 +138,6 @@ impl Disk for LocalDisk {
             }
         }
         Ok(())
-    }
-
-    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
-        file.set_len(length)
     }
 
     fn sync_bytes(&self, file: &File) -> io::Result<()> {
@@ -211,14 +190,8 @@ impl Disk for UnsyncedDisk {
         LocalDisk.create(path, content)
     }
 
-    fn start_writing(&self, _: &File) {}
-
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         LocalDisk.write_at(file, pieces, offset)
-    }
-
-    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
-        LocalDisk.truncate(file, length)
     }
 
     fn sync_bytes(&self, _: &File) -> io::Result<()> {

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use super::{SHAPE, Seen, Stage, append, check_reads};
-use crate::journal::wal::form::BLOCK;
 use crate::journal::wal::{AppendError, Position, Waiter, Wal};
 
 /// Tells a channel what became of its frame, and asks a thread to lead.
