@@ -53,6 +53,7 @@ mod place;
 pub mod point;
 pub mod record;
 mod recover;
+mod replay;
 mod room;
 mod settle;
 mod shared;

@@ -10,7 +10,7 @@
 //! | damage in the log | by no cut | told; the segment is kept in `corrupt` when it is trimmed |
 //! | a frame of a form that is not known | by no cut: a newer program wrote it | the start is refused, before anything is written |
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -18,16 +18,15 @@ use std::sync::{Arc, Mutex};
 
 use super::begin::{check_form, names, try_link};
 use super::corrupt::move_to_corrupt;
-use super::idempotency::{Claims, Keys, Limits, Retained};
-use super::index::{Index, Phase, Place, Replayed};
+use super::idempotency::Claims;
+use super::index::Phase;
 use super::layout::Layout;
 use super::lock::JournalLock;
 use super::memory::{Memory, State};
-use super::record::{Base, Body, Entry, Frame, LogTime, Record, RecordError};
+use super::replay::{Replay, generation_of};
 use super::shared::SharedSync;
-use super::step::frame_of;
 use super::volume::{Disk, Volume, if_there};
-use super::wal::{Damage, Found, Position, Refused, Report, Shape, Wal};
+use super::wal::{Report, Shape, Wal};
 use super::{Journal, JournalError, OpenError, RESERVED_SEGMENTS, point};
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
@@ -45,17 +44,6 @@ pub struct Recovered {
     pub removed: usize,
     /// Places of the log and bodies that are damaged, and bodies that were set aside.
     pub corrupt: usize,
-}
-
-/// What the log tells at a start.
-#[derive(Debug)]
-struct Replay {
-    index: Index,
-    keys: Keys,
-    /// Entries that were linked to bodies at some time, with how many bytes these need.
-    linked: HashMap<FileId, u64>,
-    /// Segments with frames that make no sense.
-    strange: BTreeSet<u64>,
 }
 
 impl Journal {
@@ -198,105 +186,9 @@ impl Journal {
     }
 }
 
-impl Replay {
-    fn new(limits: &JournalConfig) -> Self {
-        Self {
-            index: Index::default(),
-            keys: Keys::new(Limits {
-                lifetime: limits.answer_lifetime,
-                files: limits.max_answers,
-            }),
-            linked: HashMap::new(),
-            strange: BTreeSet::new(),
-        }
-    }
-
-    fn take(&mut self, found: &Found<'_>) -> Result<(), Refused> {
-        let refuse = |text: String| Err(Refused(text));
-        let position = found.position;
-        let frame = frame_of(&found.tag, found.record, found.bodies.iter());
-        let Some(place) = Place::new(position.number, position.place) else {
-            return refuse(format!("{position:?} is no place of a frame"));
-        };
-        match self.index.replay(&frame, position.generation, place) {
-            Ok(replayed) => {
-                self.note_answers(replayed, &position, place);
-                self.note_bodies(&frame);
-            }
-            Err(err @ RecordError::Unknown { .. }) => {
-                return refuse(format!("segment {}: {err}", position.generation));
-            }
-            Err(err @ RecordError::Damaged(_)) => {
-                log::error!("{}, segment {}: {err}", frame.id, position.generation);
-                self.strange.insert(position.generation);
-            }
-        }
-        Ok(())
-    }
-
-    fn note_answers(&mut self, replayed: Replayed, position: &Position, place: Place) {
-        match replayed {
-            Replayed::Entry(answers) => {
-                for (id, answer) in answers {
-                    self.keys.learn(id, &answer, LogTime(0));
-                }
-            }
-            Replayed::Answers(answers) => {
-                let segment = position.generation;
-                let at = Retained { segment, place };
-                self.keys.replay(&answers, at, position.bytes, LogTime(0));
-            }
-            Replayed::Passed => {}
-        }
-    }
-
-    /// An inline body needs no file: that is known without reading the record again.
-    fn note_bodies(&mut self, frame: &Frame) {
-        let mut note = |id, body: &Body, length| {
-            if let Body::Linked { offset } = body {
-                self.linked.insert(id, offset.saturating_add(length));
-            }
-        };
-        if frame.body_lengths.len() == 1 {
-            return;
-        }
-        match frame.read() {
-            Ok(Some(Record::Base(Base::Entry(Entry::File(file))))) => {
-                note(frame.id, &file.body, file.meta.length);
-            }
-            Ok(Some(Record::Base(Base::Form(form)))) => {
-                let parts = form.parts.iter();
-                parts.for_each(|part| note(part.id, &part.body, part.length));
-            }
-            _ => {
-                if self.index.get(frame.id).is_none() {
-                    self.linked.remove(&frame.id);
-                }
-            }
-        }
-    }
-
-    /// Whether all that was ever promised can be told.
-    fn is_sound(&self, report: &Report) -> bool {
-        report.damages.is_empty() && self.strange.is_empty() && self.index.lost().is_empty()
-    }
-}
-
 fn tell_damage(report: &Report) -> usize {
     for damage in &report.damages {
         log::error!("the log is damaged: {damage}");
     }
     report.damages.len()
-}
-
-/// The segment that a damage is in, if it has a file that can be kept.
-fn generation_of(damage: &Damage) -> Option<u64> {
-    match damage {
-        Damage::Short { generation, .. }
-        | Damage::HeadCopy { generation }
-        | Damage::Group { generation, .. }
-        | Damage::Frames { generation, .. } => Some(*generation),
-        Damage::Frame { position, .. } => Some(position.generation),
-        Damage::File { .. } | Damage::Twice { .. } | Damage::Missing { .. } => None,
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use super::scratch::{LARGE, SMALL, Scratch, content, draft, room, sha256_of};
 use super::stage::restart;
 use crate::file::FileId;
-use crate::journal::tests::disk::Fault;
+use crate::journal::tests::fault::Fault;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::{AdoptError, Room};
 use crate::journal::{Adopted, Draft, Journal, Look, Waiter, Work};

@@ -10,7 +10,7 @@ use crate::file::FileId;
 use crate::journal::Journal;
 use crate::journal::idempotency::Fingerprint;
 use crate::journal::record::Subject;
-use crate::journal::tests::disk::Fault;
+use crate::journal::tests::fault::Fault;
 
 fn scratch() -> Scratch {
     let mut scratch = Scratch::new();

@@ -6,64 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard};
 
+use super::fault::{Fault, Plan, Refusal};
 use super::unsynced::{Tear, Unsynced};
 use crate::journal::{Disk, LocalDisk};
-
-/// What a call fails with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::journal) enum Fault {
-    Full,
-    OverQuota,
-    /// A write that takes less than it was given, and no more.
-    Short,
-    Broken,
-    Interrupted,
-    TooManyFiles,
-}
-
-impl Fault {
-    pub(in crate::journal) const ALL: [Self; 6] = [
-        Self::Full,
-        Self::OverQuota,
-        Self::Short,
-        Self::Broken,
-        Self::Interrupted,
-        Self::TooManyFiles,
-    ];
-
-    fn error(self) -> io::Error {
-        match self {
-            Self::Full => io::ErrorKind::StorageFull.into(),
-            Self::OverQuota => io::ErrorKind::QuotaExceeded.into(),
-            Self::Short => io::ErrorKind::WriteZero.into(),
-            Self::Broken => io::Error::from_raw_os_error(5),
-            Self::Interrupted => io::ErrorKind::Interrupted.into(),
-            Self::TooManyFiles => io::Error::from_raw_os_error(24),
-        }
-    }
-
-    /// Whether it can strike a file that is half written.
-    fn tears(self) -> bool {
-        matches!(
-            self,
-            Self::Full | Self::OverQuota | Self::Short | Self::Broken
-        )
-    }
-
-    /// Whether it says that there is no room.
-    pub(in crate::journal) fn is_no_space(self) -> bool {
-        matches!(self, Self::Full | Self::OverQuota)
-    }
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-enum Plan {
-    #[default]
-    Sound,
-    Once(usize, Fault),
-    From(usize),
-    Panic(usize),
-}
 
 /// Counts its calls, and fails those it was told to. An fsync costs nothing here: it only marks
 /// what [`FaultyDisk::cut_power`] leaves alone.
@@ -85,12 +30,6 @@ struct State {
     /// What asking for free inodes fails with. Asked with the bytes, and not counted.
     inodes: Option<Fault>,
     unsynced: Unsynced,
-}
-
-/// A call that is not carried out.
-struct Refusal {
-    error: io::Error,
-    is_torn: bool,
 }
 
 impl FaultyDisk {
@@ -231,12 +170,6 @@ impl FaultyDisk {
             }
             Plan::Sound | Plan::Once(..) | Plan::From(_) | Plan::Panic(_) => Ok(state),
         }
-    }
-}
-
-impl From<Refusal> for io::Error {
-    fn from(refusal: Refusal) -> Self {
-        refusal.error
     }
 }
 

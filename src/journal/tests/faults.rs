@@ -8,7 +8,8 @@ use super::adoption::pending;
 use super::scratch::{LARGE, SMALL, Scratch, absent, content, draft, room};
 use super::stage::{Entry, OPERATIONS, Operation, Stage, WAYS, check, restart, restart_and_tell};
 use crate::journal::Journal;
-use crate::journal::tests::disk::{Fault, FaultyDisk};
+use crate::journal::tests::disk::FaultyDisk;
+use crate::journal::tests::fault::Fault;
 use crate::journal::{AdoptError, LocalDisk};
 
 /// What fails: an operation on an entry that came in one way.

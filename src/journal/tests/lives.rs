@@ -9,7 +9,7 @@ use super::scratch::{Scratch, committed, room};
 use super::stage::restart;
 use crate::file::{FileId, UnixMillis};
 use crate::journal::idempotency::{Claim, Fingerprint, Standing};
-use crate::journal::tests::disk::Fault;
+use crate::journal::tests::fault::Fault;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::{Adopted, Journal};
 use crate::journal::{JournalError, Room};

@@ -7,7 +7,7 @@ use super::races::waits;
 use super::scratch::{LARGE, Scratch, committed, content, room};
 use super::stage::{Entry, Stage, check, restart};
 use crate::file::FileId;
-use crate::journal::tests::disk::Fault;
+use crate::journal::tests::fault::Fault;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::{AdoptError, Room};
 use crate::journal::{Deletion, Journal};

@@ -7,7 +7,7 @@ use super::scratch::{LARGE, SMALL, Scratch, committed, draft};
 use crate::file::{UnixMillis, Window};
 use crate::journal::Journal;
 use crate::journal::admission::backlog;
-use crate::journal::tests::disk::Fault;
+use crate::journal::tests::fault::Fault;
 use crate::journal::{AdoptError, Free, Room};
 
 fn assert_full(refusal: Option<AdoptError>, text: &str) {

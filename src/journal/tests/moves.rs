@@ -11,7 +11,7 @@ use crate::journal::admission::backlog;
 use crate::journal::{Deletion, Journal, Look, Retried, Settling, Work};
 use crate::journal::{JournalError, Room};
 
-const BODIES: [&[u8]; 2] = [SMALL, LARGE];
+pub(super) const BODIES: [&[u8]; 2] = [SMALL, LARGE];
 
 /// Attempts so far and whether the store may hold something; `None` if there is nothing to commit.
 fn commit(journal: &Journal, id: FileId) -> Option<(u32, bool)> {
@@ -21,11 +21,11 @@ fn commit(journal: &Journal, id: FileId) -> Option<(u32, bool)> {
     }
 }
 
-fn pending(journal: &Journal) -> u64 {
+pub(super) fn pending(journal: &Journal) -> u64 {
     backlog(&journal.state()).entries
 }
 
-fn linked(scratch: &Scratch) -> usize {
+pub(super) fn linked(scratch: &Scratch) -> usize {
     Scratch::names(&scratch.layout().bodies()).len()
 }
 
@@ -260,64 +260,4 @@ fn a_held_entry_waits_across_restarts_until_an_admin_retries_it() {
         assert_eq!(commit(&journal, id), Some((0, true)));
         assert_eq!(content(&journal, id).unwrap(), body);
     }
-}
-
-#[test]
-fn settled_bodies_stay_for_their_grace_time_and_not_longer() {
-    let mut scratch = Scratch::new();
-    let journal = scratch.journal();
-    let settled = BODIES.map(|body| scratch.adopt(&journal, body));
-    let pending = scratch.adopt(&journal, LARGE);
-    for id in settled {
-        journal.settle(&committed(id)).unwrap();
-    }
-    assert_eq!(journal.evict_settled().unwrap(), 0);
-    drop(journal);
-    scratch.limits.settled_grace = Duration::ZERO;
-    let journal = restart("settled", &scratch);
-    assert_eq!(journal.evict_settled().unwrap(), 2);
-    assert_eq!(journal.evict_settled().unwrap(), 0);
-    for id in settled {
-        assert!(matches!(journal.look(id), Ok(Look::Absent)));
-    }
-    let names = Scratch::names(&scratch.layout().bodies());
-    assert_eq!(names, [pending.to_string()]);
-}
-
-#[test]
-fn settled_bodies_over_the_byte_budget_go_oldest_first() {
-    let mut scratch = Scratch::new();
-    scratch.limits.settled_max_bytes = 10;
-    let journal = scratch.journal();
-    let ids: Vec<_> = (0..4).map(|_| scratch.adopt(&journal, SMALL)).collect();
-    let order = [ids[2], ids[0], ids[3], ids[1]];
-    for id in order {
-        journal.settle(&committed(id)).unwrap();
-        // The log's clock counts in milliseconds.
-        let settled_at = journal.now();
-        while journal.now() == settled_at {
-            thread::yield_now();
-        }
-    }
-    assert_eq!(journal.evict_settled().unwrap(), 2);
-    let rooms = order.map(|id| room(&journal, id));
-    let kept = Some(Room::Settled);
-    assert_eq!(rooms, [None, None, kept, kept]);
-    assert_eq!(journal.totals(Room::Settled).bytes, 10);
-}
-
-#[test]
-fn a_scarce_disk_takes_all_settled_bodies_and_no_promised_one() {
-    let mut scratch = Scratch::new();
-    scratch.limits.min_free_bytes = 500;
-    let journal = scratch.journal();
-    scratch.disk.set_free_bytes(1000);
-    let settled = scratch.adopt(&journal, LARGE);
-    let promised = scratch.adopt(&journal, LARGE);
-    journal.settle(&committed(settled)).unwrap();
-    assert_eq!(journal.evict_settled().unwrap(), 0);
-    scratch.disk.set_free_bytes(999);
-    assert_eq!(journal.evict_settled().unwrap(), 1);
-    assert_eq!(content(&journal, promised).unwrap(), LARGE);
-    assert_eq!(linked(&scratch), 1);
 }

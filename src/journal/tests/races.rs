@@ -72,7 +72,7 @@ fn an_eviction_that_fails_lets_the_delete_go_on() {
     let unlink = 1;
     scratch
         .disk
-        .fail_once(unlink, crate::journal::tests::disk::Fault::TooManyFiles);
+        .fail_once(unlink, crate::journal::tests::fault::Fault::TooManyFiles);
     journal.evict_settled().unwrap_err();
     scratch.disk.heal();
     assert_eq!(room(&journal, id), Some(Room::Settled));
@@ -114,7 +114,7 @@ fn a_second_delete_goes_on_when_the_first_one_fails() {
     let id = scratch.adopt(&journal, LARGE);
     scratch
         .disk
-        .fail_once(0, crate::journal::tests::disk::Fault::Full);
+        .fail_once(0, crate::journal::tests::fault::Fault::Full);
     journal.delete(id).unwrap_err();
     assert_eq!(room(&journal, id), Some(Room::Incoming));
     assert_eq!(content(&journal, id).unwrap(), LARGE);

@@ -9,7 +9,8 @@ use super::scratch::{LARGE, SMALL, Scratch, content, draft};
 use super::stage::restart;
 use crate::journal::AdoptError;
 use crate::journal::shared::SharedSync;
-use crate::journal::tests::disk::{Fault, FaultyDisk};
+use crate::journal::tests::disk::FaultyDisk;
+use crate::journal::tests::fault::Fault;
 use crate::journal::{Adopted, Journal};
 
 /// The calls of one adoption of a large body, when it is alone and the log has begun.

@@ -9,7 +9,7 @@ use super::scratch::{Scratch, content, draft};
 use super::stage::restart;
 use crate::file::FileId;
 use crate::journal::admission::backlog;
-use crate::journal::tests::disk::Fault;
+use crate::journal::tests::fault::Fault;
 use crate::journal::{AdoptError, Free};
 use crate::journal::{Adopted, Journal, Waiter};
 

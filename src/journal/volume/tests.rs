@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Volume;
-use crate::journal::tests::disk::{Fault, FaultyDisk};
+use crate::journal::tests::disk::FaultyDisk;
+use crate::journal::tests::fault::Fault;
 
 struct Stage {
     scratch: tempfile::TempDir,

@@ -6,6 +6,7 @@ mod memory;
 mod model;
 mod orderings;
 mod steps;
+mod told;
 mod world;
 
 use crate::file::FileId;

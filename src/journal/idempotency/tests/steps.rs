@@ -2,7 +2,8 @@
 
 use super::bug::Bug;
 use super::request;
-use super::world::{Step, Told, World, answered, answers_of};
+use super::told::{Step, Told, answered, answers_of};
+use super::world::World;
 use crate::file::FileId;
 use crate::journal::idempotency::{Claim, Fingerprint, Known, Retained, Running};
 use crate::journal::index::tests::world::ids_of;

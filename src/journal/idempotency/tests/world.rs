@@ -2,47 +2,17 @@
 //! has told.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
 use super::bug::Bug;
+use super::told::{LIFETIME, Step, Told, answers_of, no_keys};
 use super::{Keys, id};
 use crate::file::FileId;
-use crate::journal::idempotency::{Claims, Fingerprint, Limits, Retained, Running, Standing};
+use crate::journal::idempotency::{Claims, Retained, Standing};
 use crate::journal::index::tests::log::{Landed, Log};
 use crate::journal::index::tests::lots::Lots;
 use crate::journal::index::{Index, Place, Reading, Refused, Replayed, Ticket};
-use crate::journal::record::{Answer, Answered, Base, Entry, Frame, LogTime, Record};
+use crate::journal::record::{Answer, Answered, LogTime};
 use crate::store::Sha256;
-
-/// Milliseconds of the log's clock that an answer is kept.
-pub(super) const LIFETIME: u64 = 100;
-
-/// What a client was told: these files, for this request.
-#[derive(Debug, Clone)]
-pub(super) struct Told {
-    pub(super) request: Fingerprint,
-    /// As its answer says.
-    pub(super) at: LogTime,
-    /// As it is true.
-    pub(super) since: u64,
-    pub(super) ids: Vec<FileId>,
-}
-
-/// Something under way, which is told when its frame is synced.
-#[derive(Debug)]
-pub(super) enum Step {
-    Adopt {
-        told: Told,
-        answers: Vec<(FileId, Answer)>,
-        /// Given back by whoever does not wait.
-        _running: Option<Running>,
-    },
-    Settle(FileId),
-    Delete(FileId),
-    Keep(Vec<Answered>),
-    Gone,
-    Copy,
-}
 
 pub(super) struct World {
     pub(super) lots: Lots,
@@ -309,34 +279,4 @@ impl World {
         self.log.sync();
         Ok(())
     }
-}
-
-/// Memory without keys.
-fn no_keys() -> Keys {
-    Keys::new(Limits {
-        lifetime: Duration::from_millis(LIFETIME),
-        files: 1000,
-    })
-}
-
-pub(super) fn answers_of(frame: &Frame) -> Option<Vec<Answered>> {
-    match frame.read() {
-        Ok(Some(Record::Base(Base::Answers(answers)))) => Some(answers),
-        _ => None,
-    }
-}
-
-/// The description and the answer of an entry that has a key.
-pub(super) fn answered(id: FileId, entry: &Entry) -> Option<Answered> {
-    let (answer, meta) = match entry {
-        Entry::File(file) => (file.answer?, file.meta.clone()),
-        Entry::Tombstone(tombstone) => tombstone.answered.clone()?,
-        Entry::Upload(_) => return None,
-    };
-    Some(Answered {
-        id,
-        meta,
-        answer,
-        is_deleted: matches!(entry, Entry::Tombstone(_)),
-    })
 }

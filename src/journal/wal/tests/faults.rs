@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{SHAPE, Seen, Stage, Wal, append, append_all, check_reads};
-use crate::journal::tests::disk::Fault;
+use crate::journal::tests::fault::Fault;
 use crate::journal::wal::AppendError;
 
 #[test]

@@ -1,0 +1,68 @@
+//! What a client was told, what is under way, and the answers that a frame holds.
+
+use std::time::Duration;
+
+use super::Keys;
+use crate::file::FileId;
+use crate::journal::idempotency::{Fingerprint, Limits, Running};
+use crate::journal::record::{Answer, Answered, Base, Entry, Frame, LogTime, Record};
+
+/// Milliseconds of the log's clock that an answer is kept.
+pub(super) const LIFETIME: u64 = 100;
+
+/// What a client was told: these files, for this request.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) request: Fingerprint,
+    /// As its answer says.
+    pub(super) at: LogTime,
+    /// As it is true.
+    pub(super) since: u64,
+    pub(super) ids: Vec<FileId>,
+}
+
+/// Something under way, which is told when its frame is synced.
+#[derive(Debug)]
+pub(super) enum Step {
+    Adopt {
+        told: Told,
+        answers: Vec<(FileId, Answer)>,
+        /// Given back by whoever does not wait.
+        _running: Option<Running>,
+    },
+    Settle(FileId),
+    Delete(FileId),
+    Keep(Vec<Answered>),
+    Gone,
+    Copy,
+}
+
+/// Memory without keys.
+pub(super) fn no_keys() -> Keys {
+    Keys::new(Limits {
+        lifetime: Duration::from_millis(LIFETIME),
+        files: 1000,
+    })
+}
+
+pub(super) fn answers_of(frame: &Frame) -> Option<Vec<Answered>> {
+    match frame.read() {
+        Ok(Some(Record::Base(Base::Answers(answers)))) => Some(answers),
+        _ => None,
+    }
+}
+
+/// The description and the answer of an entry that has a key.
+pub(super) fn answered(id: FileId, entry: &Entry) -> Option<Answered> {
+    let (answer, meta) = match entry {
+        Entry::File(file) => (file.answer?, file.meta.clone()),
+        Entry::Tombstone(tombstone) => tombstone.answered.clone()?,
+        Entry::Upload(_) => return None,
+    };
+    Some(Answered {
+        id,
+        meta,
+        answer,
+        is_deleted: matches!(entry, Entry::Tombstone(_)),
+    })
+}

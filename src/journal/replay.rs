@@ -1,0 +1,118 @@
+//! The log, read at a start into what memory keeps.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::idempotency::{Keys, Limits, Retained};
+use super::index::{Index, Place, Replayed};
+use super::record::{Base, Body, Entry, Frame, LogTime, Record, RecordError};
+use super::step::frame_of;
+use super::wal::{Damage, Found, Position, Refused, Report};
+use crate::config::JournalConfig;
+use crate::file::FileId;
+
+/// What the log tells at a start.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) index: Index,
+    pub(super) keys: Keys,
+    /// Entries that were linked to bodies at some time, with how many bytes these need.
+    pub(super) linked: HashMap<FileId, u64>,
+    /// Segments with frames that make no sense.
+    pub(super) strange: BTreeSet<u64>,
+}
+
+impl Replay {
+    pub(super) fn new(limits: &JournalConfig) -> Self {
+        Self {
+            index: Index::default(),
+            keys: Keys::new(Limits {
+                lifetime: limits.answer_lifetime,
+                files: limits.max_answers,
+            }),
+            linked: HashMap::new(),
+            strange: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn take(&mut self, found: &Found<'_>) -> Result<(), Refused> {
+        let refuse = |text: String| Err(Refused(text));
+        let position = found.position;
+        let frame = frame_of(&found.tag, found.record, found.bodies.iter());
+        let Some(place) = Place::new(position.number, position.place) else {
+            return refuse(format!("{position:?} is no place of a frame"));
+        };
+        match self.index.replay(&frame, position.generation, place) {
+            Ok(replayed) => {
+                self.note_answers(replayed, &position, place);
+                self.note_bodies(&frame);
+            }
+            Err(err @ RecordError::Unknown { .. }) => {
+                return refuse(format!("segment {}: {err}", position.generation));
+            }
+            Err(err @ RecordError::Damaged(_)) => {
+                log::error!("{}, segment {}: {err}", frame.id, position.generation);
+                self.strange.insert(position.generation);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_answers(&mut self, replayed: Replayed, position: &Position, place: Place) {
+        match replayed {
+            Replayed::Entry(answers) => {
+                for (id, answer) in answers {
+                    self.keys.learn(id, &answer, LogTime(0));
+                }
+            }
+            Replayed::Answers(answers) => {
+                let segment = position.generation;
+                let at = Retained { segment, place };
+                self.keys.replay(&answers, at, position.bytes, LogTime(0));
+            }
+            Replayed::Passed => {}
+        }
+    }
+
+    /// An inline body needs no file: that is known without reading the record again.
+    fn note_bodies(&mut self, frame: &Frame) {
+        let mut note = |id, body: &Body, length| {
+            if let Body::Linked { offset } = body {
+                self.linked.insert(id, offset.saturating_add(length));
+            }
+        };
+        if frame.body_lengths.len() == 1 {
+            return;
+        }
+        match frame.read() {
+            Ok(Some(Record::Base(Base::Entry(Entry::File(file))))) => {
+                note(frame.id, &file.body, file.meta.length);
+            }
+            Ok(Some(Record::Base(Base::Form(form)))) => {
+                let parts = form.parts.iter();
+                parts.for_each(|part| note(part.id, &part.body, part.length));
+            }
+            _ => {
+                if self.index.get(frame.id).is_none() {
+                    self.linked.remove(&frame.id);
+                }
+            }
+        }
+    }
+
+    /// Whether all that was ever promised can be told.
+    pub(super) fn is_sound(&self, report: &Report) -> bool {
+        report.damages.is_empty() && self.strange.is_empty() && self.index.lost().is_empty()
+    }
+}
+
+/// The segment that a damage is in, if it has a file that can be kept.
+pub(super) fn generation_of(damage: &Damage) -> Option<u64> {
+    match damage {
+        Damage::Short { generation, .. }
+        | Damage::HeadCopy { generation }
+        | Damage::Group { generation, .. }
+        | Damage::Frames { generation, .. } => Some(*generation),
+        Damage::Frame { position, .. } => Some(position.generation),
+        Damage::File { .. } | Damage::Twice { .. } | Damage::Missing { .. } => None,
+    }
+}
