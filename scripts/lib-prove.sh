@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Builds for scripts/prove: the program, the sidecar that can be killed at named points, and the sidecar
-# with a deliberate bug; and how it runs. Wants lib.sh, `target`, `profile` (of cargo) and the checkout as the
+# Builds for scripts/prove: the program, the sidecar that can be killed at named points, and both with a
+# deliberate bug; and how it runs. Wants lib.sh, `target`, `profile` (of cargo) and the checkout as the
 # current directory.
 shopt -s inherit_errexit nullglob
 
@@ -19,18 +19,49 @@ build_with_points() {
   cp --remove-destination -- "${target}/${profile/dev/debug}/gridspool" "${with_points}"
 }
 
-# From a copy of the sources. Its target directory serves all bugs. Leaves the path in `with_bug`.
-# Usage: build_with_bug PATCH
-build_with_bug() {
-  local copy=${target}/prove/sources
+# Copies the sources and puts a bug into the copy. One target directory serves all bugs.
+# Usage: copy_with_bug PATCH
+copy_with_bug() {
+  copy=${target}/prove/sources
   rm -rf -- "${copy}"
   mkdir -p -- "${copy}"
-  cp -a -- Cargo.toml Cargo.lock README.md src tests "${copy}"
+  cp -a -- Cargo.toml Cargo.lock README.md nginx.conf.d scripts src tests "${copy}"
   patch --quiet --fuzz=0 --strip=1 --directory="${copy}" <"$1"
+}
+
+# Runs cargo on that copy. Usage: cargo_with_bug VERB [ARGUMENT]...
+cargo_with_bug() {
   # A line that a bug makes needless is not worth a warning.
-  RUSTFLAGS=--cap-lints=allow cargo build --quiet --locked --profile "${profile}" --manifest-path "${copy}/Cargo.toml" \
-    --target-dir "${target}/prove/target" >&2
-  with_bug=${target}/prove/target/${profile/dev/debug}/gridspool
+  RUSTFLAGS=--cap-lints=allow cargo "$1" --quiet --locked --profile "${profile}" --manifest-path "${copy}/Cargo.toml" \
+    --target-dir "${target}/prove/target" "${@:2}"
+}
+
+# Whether a bug is caught, as the first line of its patch says: by a run with "Faults: LIST", or by each of
+# the unit tests in "Tests: NAME NAME". Leaves the words for it in `verdict`, and in `is_caught`.
+# Usage: try_bug PATCH LOG [ARGUMENT OF THE PROGRAM]...
+try_bug() {
+  local faults tests test
+  faults=$(sed -n '1s/.*Faults: //p' "$1")
+  tests=$(sed -n '1s/.*Tests: //p' "$1")
+  copy_with_bug "$1"
+  is_caught=true verdict=''
+  if [[ -n ${tests} ]]; then
+    cargo_with_bug test --lib --no-run >&2
+    # shellcheck disable=SC2086,SC2310  # names with spaces between them; that they fail is what is hoped for
+    cargo_with_bug test --lib -- --test-threads 2 --exact ${tests} >"$2" 2>&1 || true
+    for test in ${tests}; do
+      # Its failure is told at the end by its name alone.
+      grep --quiet --line-regexp --fixed-strings "    ${test}" "$2" || is_caught=false
+      verdict+=" ${test##*::}"
+    done
+  else
+    cargo_with_bug build >&2
+    confined "${program}" --cycles 60 "${@:3}" --faults "${faults}" \
+      --sidecar "${target}/prove/target/${profile/dev/debug}/gridspool" >"$2" 2>&1
+    ((status == 1)) || is_caught=false
+    verdict=$(sed -n '/^prove: VIOLATION: /{s//\ /p;q}' "$2" | cut -c 1-120)
+  fi
+  [[ ${is_caught} == true ]] && verdict="caught:${verdict}" || verdict="NOT CAUGHT (see $2)"
 }
 
 # Runs a command whose processes and mounts end with it, and it with this script; leaves its exit status in

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::clock::Clock;
 use crate::mongo::MongoFault;
+use crate::other_form;
 use crate::random::Random;
 use crate::stage::Servers;
 use crate::support::wait_until;
@@ -32,10 +34,14 @@ pub(crate) enum Fault {
     DiskFull,
     /// The disk has no inodes for a while.
     NoInodes,
+    /// The wall clock of the sidecar jumps, and jumps back.
+    Clock,
+    /// The journal seems to be of a form that this program does not know: the start is refused.
+    OtherForm,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Kill,
         Self::Point,
         Self::Power,
@@ -53,6 +59,8 @@ impl Fault {
         Self::NginxUpgrade,
         Self::DiskFull,
         Self::NoInodes,
+        Self::Clock,
+        Self::OtherForm,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -67,11 +75,13 @@ impl Fault {
             Self::NginxUpgrade => "nginx-upgrade",
             Self::DiskFull => "disk-full",
             Self::NoInodes => "no-inodes",
+            Self::Clock => "clock",
+            Self::OtherForm => "other-form",
         }
     }
 
     /// Whether no client may notice it: uploads go on without MongoDB, through a reload and an
-    /// upgrade.
+    /// upgrade, and whatever the clock says.
     pub(crate) fn is_harmless(self) -> bool {
         !matches!(
             self,
@@ -82,6 +92,7 @@ impl Fault {
                 | Self::NginxKill
                 | Self::DiskFull
                 | Self::NoInodes
+                | Self::OtherForm
         )
     }
 
@@ -93,6 +104,7 @@ impl Fault {
             ground,
             mongo_ground,
             points,
+            clock,
         } = servers;
         match self {
             Self::Kill => {
@@ -147,6 +159,13 @@ impl Fault {
                     site.start_sidecar();
                 }
             }
+            Self::Clock => {
+                // As long as keys are remembered and longer, and back before the last start.
+                clock.set(random.pick(&["+40d", "-3h", "+90s", "-10y"]));
+                pause(random, 3_000);
+                clock.set(Clock::RIGHT);
+            }
+            Self::OtherForm => return other_form::strike(site),
         }
         Ok(())
     }

@@ -10,12 +10,14 @@
     reason = "a run that cannot go on ends"
 )]
 
+mod clock;
 mod faults;
 mod ground;
 mod ledger;
 mod load;
 mod mongo;
 mod options;
+mod other_form;
 mod points;
 mod random;
 mod request;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::clock::Clock;
 use crate::faults::{Fault, pause};
 use crate::ground::Ground;
 use crate::ledger::Ledger;
@@ -35,6 +36,8 @@ pub(crate) struct Servers {
     /// What mongod's files are on.
     pub(crate) mongo_ground: Ground,
     pub(crate) points: Option<Points>,
+    /// What the sidecar sees, if its clock is to jump.
+    pub(crate) clock: Clock,
 }
 
 /// What was done and seen.
@@ -141,7 +144,8 @@ impl Stage {
         );
         let mongo_ground = Ground::make("ext4", 16 << 30, &scratch.path().join("mongod"));
         let mongo = Mongo::start_below(&mongo_ground.root(), options.replicas);
-        let mut site = site(options, &ground.data()).start(&mongo);
+        let clock = Clock::new(scratch.path());
+        let mut site = site(options, &ground.data(), &clock).start(&mongo);
         // The cache, which may grow to 4 GB, would come to have more files than the disk has inodes. An
         // nginx that is started anew finds those of before when a minute has passed: see `round`.
         site.change_nginx(&[("gridspool.conf", "inactive=24h", "inactive=15s")]);
@@ -161,6 +165,7 @@ impl Stage {
                     .with_points
                     .as_deref()
                     .map(|program| Points::new(program, options.seed)),
+                clock,
             },
             tally: Tally {
                 scene,
@@ -243,7 +248,7 @@ fn drawn(bag: &mut Vec<Fault>, options: &Options, random: &mut Random) -> Fault 
 }
 
 /// A site that gets over everything soon.
-fn site(options: &Options, data: &Path) -> Builder {
+fn site(options: &Options, data: &Path, clock: &Clock) -> Builder {
     // Where nothing is done to MongoDB, it may be slow on a busy machine.
     let is_mongo = |fault: &Fault| matches!(fault, Fault::Mongo(_));
     let mongodb_timeout_ms = if options.faults.iter().any(is_mongo) {
@@ -264,6 +269,12 @@ fn site(options: &Options, data: &Path) -> Builder {
         .set("min_free_bytes", 0)
         .set("min_free_inodes", 0)
         .set("log", "info,mongodb=error,actix_server=warn");
+    let site = if options.faults.contains(&Fault::Clock) {
+        let wrapper = clock.wrapper();
+        site.wrap(&wrapper.iter().map(String::as_str).collect::<Vec<_>>())
+    } else {
+        site
+    };
     match &options.sidecar {
         Some(program) => site.program(program),
         None => site,

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::log::churn;
 use super::scratch::{Scratch, committed, content, room};
 use super::stage::{Stage, WAYS};
 use crate::file::FileId;
@@ -107,5 +109,31 @@ fn a_body_that_is_gone_or_short_is_told_and_set_aside_with_what_there_is() {
             let others = stage.journal.totals(Room::Deferred).entries;
             assert_eq!(others, 3, "{way}");
         }
+    }
+}
+
+#[test]
+fn a_damaged_segment_stays_in_corrupt_when_the_log_gives_it_up_and_is_not_written_over() {
+    let (mut scratch, journal, [before, target, behind], path) = three();
+    drop(journal);
+    let mut bytes = fs::read(&path).unwrap();
+    // In the front of its frame.
+    let rotten = place(&bytes).unwrap() - 1;
+    bytes[rotten] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    scratch.limits.settled_grace = Duration::ZERO;
+    let (journal, recovered) = scratch.try_open().unwrap();
+    assert_eq!((recovered.corrupt, recovered.pending), (1, 2));
+    for _ in 0..20 {
+        churn(&scratch, &journal, 20);
+        journal.evict_settled().unwrap();
+    }
+    assert!(journal.state().index.oldest() > 10);
+    let corrupt = Scratch::names(&scratch.layout().corrupt());
+    assert_eq!(corrupt, ["wal-1"]);
+    let kept = fs::read(scratch.layout().corrupt().join("wal-1")).unwrap();
+    assert!(place(&kept).is_some());
+    for (id, is_there) in [(before, true), (target, false), (behind, true)] {
+        assert_eq!(content(&journal, id).is_some(), is_there);
     }
 }
