@@ -103,8 +103,8 @@ pub(crate) fn finish(command: &mut Command) -> Output {
     }
 }
 
-/// Sends a signal to a process. After a STOP it stands still: a busy machine takes its time to stop each of
-/// the threads.
+/// Sends a signal to a process, which has not ended. After a STOP it stands still: a busy machine takes its
+/// time to stop each of the threads.
 pub(crate) fn signal(id: u32, signal: Signal) {
     try_signal(id, signal).expect("a process");
 }
@@ -112,7 +112,7 @@ pub(crate) fn signal(id: u32, signal: Signal) {
 /// The same to a process that may end by itself in this moment.
 ///
 /// # Errors
-/// When it has ended.
+/// When it has ended, before a STOP had stopped it too.
 pub(super) fn try_signal(id: u32, signal: Signal) -> io::Result<()> {
     let process = i32::try_from(id).ok().and_then(Pid::from_raw);
     kill_process(process.expect("a process id"), signal)?;
@@ -125,12 +125,11 @@ pub(super) fn try_signal(id: u32, signal: Signal) -> io::Result<()> {
     };
     eventually("all threads of a process have stopped", || {
         if !is_alive(id) {
-            return Some(());
+            return Some(Err(rustix::io::Errno::SRCH.into()));
         }
         let threads = std::fs::read_dir(format!("/proc/{id}/task")).ok()?;
-        threads.flatten().all(is_stopped).then_some(())
-    });
-    Ok(())
+        threads.flatten().all(is_stopped).then_some(Ok(()))
+    })
 }
 
 /// The state of a process or a thread, as its `stat` has it (proc(5)).
