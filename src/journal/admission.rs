@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::adopt::at;
+use super::error::at;
 use super::index::{Index, OldestLook, Phase, Totals};
 use super::memory::State;
 use super::{AdoptError, Journal};

@@ -3,12 +3,13 @@
 use std::io;
 use std::time::SystemTime;
 
+use super::error::at;
 use super::idempotency::{Fingerprint, Standing};
 use super::index::Totals;
 use super::memory::News;
 use super::record::{Answer, Body, Entry, File, Frame, LogTime, PartOf, State, Subject};
 use super::step::{LaidOut, Landing, StepError};
-use super::volume::Poisoned;
+
 use super::{AdoptError, Journal, point};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
 use crate::spool::Received;
@@ -218,21 +219,5 @@ impl Journal {
         self.decide(laid_out, news, |index, tail| {
             index.adopt(id, file.clone(), tail)
         })
-    }
-}
-
-/// Names the step of an I/O error, and tells a full disk and an fsync that failed earlier from a disk
-/// that is broken just now.
-pub(super) fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
-    move |source| {
-        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        let cause = source.get_ref();
-        if let Some(Poisoned(reason)) = cause.and_then(|cause| cause.downcast_ref()) {
-            AdoptError::Poisoned(reason.clone())
-        } else if full.contains(&source.kind()) {
-            AdoptError::NoSpace(source)
-        } else {
-            AdoptError::Disk { step, source }
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::volume::Poisoned;
 use crate::file::FileId;
 
 /// Why an upload was not promised. Nothing of it is kept.
@@ -114,5 +115,21 @@ impl OpenError {
     pub(super) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Disk { path, source }
+    }
+}
+
+/// Names the step of an I/O error, and tells a full disk and an fsync that failed earlier from a disk
+/// that is broken just now.
+pub(super) fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
+    move |source| {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        let cause = source.get_ref();
+        if let Some(Poisoned(reason)) = cause.and_then(|cause| cause.downcast_ref()) {
+            AdoptError::Poisoned(reason.clone())
+        } else if full.contains(&source.kind()) {
+            AdoptError::NoSpace(source)
+        } else {
+            AdoptError::Disk { step, source }
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use super::adopt::{Adopted, Draft, at};
+use super::adopt::{Adopted, Draft};
+use super::error::at;
 use super::index::Totals;
 use super::memory::News;
 use super::place::Placed;

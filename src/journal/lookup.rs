@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::body::Source;
 use super::idempotency::Standing;
 use super::index::{Known, Phase, Place, Reading};
+use super::memory::Busy;
 use super::record::{Base, Body, Entry, Frame, Record, State};
 use super::step::frame_of;
 use super::wal::{Content, ReadError};
@@ -43,10 +44,6 @@ pub struct Glimpse {
     /// As in [`Kept`].
     pub room: Room,
 }
-
-/// The memory of the journal is in use just now: it can be read by those alone who may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Busy;
 
 /// What the journal knows of an id.
 #[derive(Debug, Clone)]

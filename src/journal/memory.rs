@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
-use super::Busy;
 use super::idempotency::{Keys, Retained};
 use super::index::{Index, Place, Ticket, Totals};
 use super::record::{Answer, Answered, LogTime};
 use super::wal::{AppendError, Position};
 use crate::file::FileId;
+
+/// The memory of the journal is in use just now: it can be read by those alone who may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy;
 
 /// What a frame says of keys.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::fs::File as OsFile;
 use std::io;
 use std::time::SystemTime;
 
-use super::adopt::at;
+use super::error::at;
 use super::shared::Changed;
 use super::volume::if_there;
 use super::{AdoptError, Journal, point};

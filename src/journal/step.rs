@@ -261,8 +261,8 @@ impl From<StepError> for AdoptError {
     fn from(err: StepError) -> Self {
         match err {
             StepError::Append(AppendError::Poisoned(poisoned)) => Self::Poisoned(poisoned.0),
-            StepError::Append(err) => super::adopt::at("write to the log")(io_error(err)),
-            StepError::Refused(err) => super::adopt::at("decide")(refused(err)),
+            StepError::Append(err) => super::error::at("write to the log")(io_error(err)),
+            StepError::Refused(err) => super::error::at("decide")(refused(err)),
         }
     }
 }

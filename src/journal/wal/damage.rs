@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::frame::Position;
+use super::position::Position;
 use crate::file::FileId;
 
 /// The part of a frame that is not as it was written.

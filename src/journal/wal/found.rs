@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::frame::{BODY_ENTRY_BYTES, Position, Tag};
+use super::position::{Position, Tag};
+
+/// Bytes that the front has for each body: its length and its digest.
+pub(super) const BODY_ENTRY_BYTES: usize = 36;
 
 /// A frame as it was found in the log.
 #[derive(Debug, Clone, Copy)]

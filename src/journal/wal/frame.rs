@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 use super::damage::Part;
 use super::fields::Fields;
 use super::form::{FRAME_STEP, HEAD_BYTES};
-use super::found::{Bodies, Found};
+use super::found::{BODY_ENTRY_BYTES, Bodies, Found};
+use super::position::{Position, Tag};
 use super::seal::{Check, Seal};
 use crate::file::FileId;
 
@@ -17,41 +18,6 @@ const MAGIC: &[u8; 4] = b"gs-f";
 const CHECKED_BYTES: usize = 48;
 
 const CHECK_BYTES: usize = size_of::<Check>();
-
-/// Bytes that the front has for each body: its length and its digest.
-pub(super) const BODY_ENTRY_BYTES: usize = 36;
-
-/// What stands in the head of a frame for its reader. The log passes it on, and understands none of
-/// it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tag {
-    /// The kind of the record.
-    pub kind: u8,
-    /// The version of its form.
-    pub version: u8,
-    /// Bits that the reader of the record defines.
-    pub flags: u16,
-    /// What the record is about.
-    pub id: FileId,
-    /// Bytes of the file.
-    pub length: u64,
-    /// A time of the reader.
-    pub time: u64,
-}
-
-/// Where a frame is, and when it was written. Only the frame that was written there then can be read by
-/// it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Position {
-    /// The segment.
-    pub generation: u64,
-    /// The number of the group.
-    pub number: u64,
-    /// Where in the segment the frame begins.
-    pub place: u32,
-    /// All of the frame.
-    pub bytes: u32,
-}
 
 /// A frame that is to be written.
 #[derive(Debug)]

@@ -5,10 +5,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES};
 use super::found::Found;
-use super::frame::{Frame, FrameHead, Tag};
+use super::frame::{Frame, FrameHead};
 use super::group::GroupHead;
-use super::scan::{Depth, End, Ends, SegmentBytes};
+use super::position::Tag;
+use super::scan::{Depth, Ends, SegmentBytes};
 use super::seal::{Seal, first_bytes};
+use super::segment::End;
 use super::segment::{HeadFound, SegmentHead};
 use crate::file::FileId;
 

@@ -9,7 +9,8 @@ use std::sync::{Arc, Condvar, OnceLock, PoisonError};
 
 use super::error::AppendError;
 use super::form::HEAD_BYTES;
-use super::frame::{Frame, Position};
+use super::frame::Frame;
+use super::position::Position;
 use super::write::{Note, Placed};
 use super::{Wal, lock};
 

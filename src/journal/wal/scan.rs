@@ -7,16 +7,7 @@ use super::damage::Damage;
 use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
 use super::found::Found;
 use super::group::{AFTER_TORN, GroupHead, STOPPED};
-use super::segment::SegmentHead;
-
-/// Where the groups of a segment end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct End {
-    /// The place behind the last group.
-    pub(super) place: usize,
-    /// The number of the last group, or of the last one before this segment if it has none.
-    pub(super) number: u64,
-}
+use super::segment::{End, SegmentHead};
 
 /// What is known of the end of a segment before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

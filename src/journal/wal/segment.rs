@@ -4,8 +4,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::fields::Fields;
 use super::form::{BLOCK, FIRST_GROUP, FORM};
-use super::scan::End;
 use super::seal::{Seal, first_bytes};
+
+/// Where the groups of a segment end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct End {
+    /// The place behind the last group.
+    pub(super) place: usize,
+    /// The number of the last group, or of the last one before this segment if it has none.
+    pub(super) number: u64,
+}
 
 const MAGIC: &[u8; 8] = b"gs-wal\r\n";
 

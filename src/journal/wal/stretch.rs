@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::damage::{Damage, Part};
 use super::form::FRAME_STEP;
 use super::found::Found;
-use super::frame::{FrameHead, Position};
+use super::frame::FrameHead;
+use super::position::Position;
 use super::scan::{Depth, SegmentBytes};
 
 impl SegmentBytes<'_> {

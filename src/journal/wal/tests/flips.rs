@@ -2,8 +2,8 @@
 
 use super::{Seen, Stage, append};
 use crate::journal::wal::damage::Damage;
-use crate::journal::wal::frame::Position;
 use crate::journal::wal::judge::{Judged, Listed, judge};
+use crate::journal::wal::position::Position;
 use crate::journal::wal::scan::Depth;
 use crate::journal::wal::segment::{HeadFound, SegmentHead};
 

@@ -4,8 +4,9 @@ use super::{SHAPE, Seen, Stage, append};
 use crate::journal::wal::form::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
 use crate::journal::wal::frame::Frame;
 use crate::journal::wal::group::GroupHead;
-use crate::journal::wal::scan::{Depth, End, Ends, Scan, SegmentBytes};
+use crate::journal::wal::scan::{Depth, Ends, Scan, SegmentBytes};
 use crate::journal::wal::seal::Seal;
+use crate::journal::wal::segment::End;
 use crate::journal::wal::segment::SegmentHead;
 
 const SECTOR: usize = 512;
