@@ -1,16 +1,13 @@
 //! The meaning of a driver's error for a file.
 
 use std::collections::HashSet;
-use std::fmt;
-use std::time::Duration;
 
 use mongodb::bson::error::Error as BsonError;
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 
-use super::words;
+use super::words::{self, DUPLICATE_KEY, NoAnswer};
 use crate::store::StoreError;
 
-pub(super) const DUPLICATE_KEY: i32 = 11000;
 const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
 const BSON_OBJECT_TOO_LARGE: i32 = 10334;
 const BAD_VALUE: i32 = 2;
@@ -83,16 +80,6 @@ pub(super) fn of_commit(err: &Error) -> StoreError {
         None if is_no_answer(err) => StoreError::TimedOut(text),
         None if is_of_the_file(err) => StoreError::Failed(text),
         None => StoreError::Unavailable(text),
-    }
-}
-
-/// Nobody answered in time.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NoAnswer(pub(super) Duration);
-
-impl fmt::Display for NoAnswer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "no answer within {} ms", self.0.as_millis())
     }
 }
 
@@ -258,7 +245,7 @@ mod tests {
             (refused.into(), "not available"),
             (command(50), "answer in time"),
             (
-                Error::custom(NoAnswer(Duration::from_secs(1))),
+                Error::custom(NoAnswer(std::time::Duration::from_secs(1))),
                 "answer in time",
             ),
             (command(17262), "did not take"),

@@ -146,7 +146,7 @@ impl Bucket {
             Ok(Err(lost)) => Err(DriverError::custom(format!(
                 "the operation was lost: {lost}"
             ))),
-            Err(_) => Err(DriverError::custom(error::NoAnswer(self.timeout))),
+            Err(_) => Err(DriverError::custom(words::NoAnswer(self.timeout))),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! they have whole documents and keys in them, in hexadecimal digits too, and so the names and contents
 //! of users' files. They must not get into a log, a status, a record or an answer.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use mongodb::bson::error::Error as BsonError;
 use mongodb::error::{Error, ErrorKind, InsertManyError, WriteFailure};
@@ -26,8 +27,21 @@ const NAMES: [(i32, &str); 10] = [
     (112, "WriteConflict"),
     (121, "DocumentValidationFailure"),
     (10334, "BSONObjectTooLarge"),
-    (11000, "DuplicateKey"),
+    (DUPLICATE_KEY, "DuplicateKey"),
 ];
+
+/// The code of a document whose key is there.
+pub(super) const DUPLICATE_KEY: i32 = 11000;
+
+/// Nobody answered in time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NoAnswer(pub(super) Duration);
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "no answer within {} ms", self.0.as_millis())
+    }
+}
 
 /// The text of a driver's error, in one line.
 pub(super) fn of(err: &Error) -> String {
@@ -59,7 +73,7 @@ pub(super) fn of_kind(kind: &ErrorKind) -> String {
         plain(message)
     } else if let ErrorKind::Custom(custom) = kind {
         // Ours: an operation that was bounded.
-        if let Some(no_answer) = custom.downcast_ref::<super::error::NoAnswer>() {
+        if let Some(no_answer) = custom.downcast_ref::<NoAnswer>() {
             no_answer.to_string()
         } else {
             custom
@@ -97,9 +111,7 @@ fn of_write(failure: &WriteFailure) -> String {
 /// The first of many that were not taken is told, or the first that says more than *is there already*.
 fn of_many(many: &InsertManyError) -> String {
     let errors = many.write_errors.as_deref().unwrap_or_default();
-    let telling = errors
-        .iter()
-        .find(|one| one.code != super::error::DUPLICATE_KEY);
+    let telling = errors.iter().find(|one| one.code != DUPLICATE_KEY);
     if let Some(one) = telling.or(errors.first()) {
         let mut words = coded(
             one.code,
