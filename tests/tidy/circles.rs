@@ -96,11 +96,13 @@ fn named(module: &[&str], source: &str) -> Vec<Vec<String>> {
         }
         for path in spelled_out(&source[at..]) {
             let up = path.iter().take_while(|word| *word == "super").count();
-            let base = match up {
-                0 => &[],
-                up => &module[..module.len().saturating_sub(up)],
+            let is_from_here = up > 0;
+            let kept = if is_from_here {
+                module.len().saturating_sub(up)
+            } else {
+                0
             };
-            let base = base.iter().map(|word| (*word).to_owned());
+            let base = module.iter().take(kept).map(|word| (*word).to_owned());
             found.push(base.chain(path.into_iter().skip(up.max(1))).collect());
         }
     }
@@ -131,8 +133,8 @@ fn imports(room: &[&str], sources: &[(String, String)]) -> Imports {
         .map(|(name, source)| (module_path(name), code_of(source)))
         .filter(|(path, _)| path.starts_with(room))
         .collect();
-    let root = inside.iter().find(|(path, _)| path == room);
-    let given_on = root.map(|(_, source)| given_on(source)).unwrap_or_default();
+    let own = inside.iter().find(|(path, _)| path == room);
+    let given_on = own.map(|(_, source)| given_on(source)).unwrap_or_default();
     let parts = inside.iter().filter_map(|(path, _)| path.get(room.len()));
     let mut found: Imports = parts
         .map(|part| ((*part).to_owned(), Names::new()))
@@ -187,7 +189,8 @@ fn circles(imports: &Imports) -> BTreeSet<Names> {
     let in_circles = reached.iter().filter(|(name, all)| all.contains(**name));
     in_circles
         .map(|(name, all)| {
-            let comes_back = |other: &&String| reached[other].contains(*name);
+            let comes_back =
+                |other: &&String| reached.get(*other).is_some_and(|all| all.contains(*name));
             all.iter().filter(comes_back).cloned().collect()
         })
         .collect()
