@@ -3,12 +3,15 @@
 use crate::support::{Builder, Ledger, Metrics, Mongo, Site, noise, wait_until};
 use crate::syscall_faults::Strace;
 
-/// Starts the sidecar again, with fsync failing from then on in the way that strace is told. A start needs
-/// fsyncs itself: without them it is refused.
-fn restart_with_fault(site: &mut Site, fault: &str) -> Strace {
+/// Bodies and the names of files are synced by the one, the log by the other.
+const SYNCS: [&str; 2] = ["fsync", "fdatasync"];
+
+/// Starts the sidecar again, with one of these failing from then on in the way that strace is told. A start
+/// needs both itself: without them it is refused.
+fn restart_with_fault(site: &mut Site, sync: &str, fault: &str) -> Strace {
     site.stop_sidecar();
     site.start_sidecar();
-    Strace::attach(site, "fsync", &format!("error=EIO:{fault}"))
+    Strace::attach(site, sync, &format!("error=EIO:{fault}"))
 }
 
 /// Starts it again on a sound disk.
@@ -60,18 +63,20 @@ fn a_failed_fsync_ends_all_promises_until_a_restart_while_downloads_go_on() {
     let ledger = Ledger::default();
     ledger.upload(&site.client(), 1, 700_000);
     site.wait_until_empty();
-    mongo.hide_from_sidecars();
-    ledger.upload(&site.client(), 2, 700_000);
-    let strace = restart_with_fault(&mut site, "when=1+");
-    // The pending one is read from the journal, the committed one from MongoDB.
-    mongo.heal();
-    assert_poisoned(&site, &ledger);
+    for (seed, sync) in (2..).zip(SYNCS) {
+        mongo.hide_from_sidecars();
+        ledger.upload(&site.client(), seed, 700_000);
+        let strace = restart_with_fault(&mut site, sync, "when=1+");
+        // The pending one is read from the journal, the committed one from MongoDB.
+        mongo.heal();
+        assert_poisoned(&site, &ledger);
 
-    restart_sound(&mut site, strace);
-    assert_eq!(site.client().get("/healthz").status, 200);
-    ledger.upload(&site.client(), 3, 700_000);
-    site.wait_until_empty();
-    mongo.assert_holds_just(&ledger);
+        restart_sound(&mut site, strace);
+        assert_eq!(site.client().get("/healthz").status, 200);
+        ledger.upload(&site.client(), 10 + seed, 700_000);
+        site.wait_until_empty();
+        mongo.assert_holds_just(&ledger);
+    }
 }
 
 #[test]
@@ -81,12 +86,15 @@ fn one_failed_fsync_in_many_poisons_even_if_the_next_ones_go_well() {
     let mut site = Builder::default()
         .set("settled_grace_seconds", 0)
         .start(&mongo);
-    // The fault counts the calls of each thread, and every upload makes four.
-    let strace = restart_with_fault(&mut site, "when=7");
     let ledger = Ledger::default();
-    assert_poisoned(&site, &ledger);
-    restart_sound(&mut site, strace);
-    ledger.assert_readable(&site.client());
+    // The fault counts the calls of each thread. An upload syncs its body and the bodies' directory, then
+    // the log.
+    for (sync, fault) in SYNCS.into_iter().zip(["when=7", "when=4"]) {
+        let strace = restart_with_fault(&mut site, sync, fault);
+        assert_poisoned(&site, &ledger);
+        restart_sound(&mut site, strace);
+        ledger.assert_readable(&site.client());
+    }
     mongo.restart();
     site.wait_until_empty();
     mongo.assert_holds_just(&ledger);

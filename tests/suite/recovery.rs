@@ -103,6 +103,8 @@ fn each_call_of_a_start_fails_once_and_no_promise_is_lost() {
         ("statx", "EIO"),
         ("unlink", "EIO"),
         ("flock", "ENOLCK"),
+        ("pwritev", "EIO"),
+        ("pwritev", "ENOSPC"),
         ("fsync", "EIO"),
         ("fdatasync", "EIO"),
     ] {

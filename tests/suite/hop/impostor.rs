@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::overhear;
 use crate::support::{Client, Site, Uploaded, noise};
 
-/// nginx would send what the sidecar names: its bodies, and no records and no log.
+/// nginx would send what the sidecar names: its bodies, and nothing of its log.
 pub(super) fn assert_records_of_the_journal_cannot_be_sent(site: &mut Site) {
     let file = site.client().upload(&noise(5, 100_000));
     site.kill_sidecar();
