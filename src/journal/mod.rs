@@ -15,7 +15,7 @@
 //! | settle, defer, hold, retry | frame queued; synced: told | the old state, or the new one | goes on from it |
 //! | delete | tombstone queued; synced: told; body unlinked; the store cleared; `body/` fsynced; `gone` queued | the entry, a tombstone, or nothing | goes on from the tombstone |
 //! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts what has no body |
-//! | copy | base queued, synced; a later head tells the oldest segment; its file is unlinked | either base | the later one counts |
+//! | copy | base queued, synced; a later head tells the oldest segment; its file is used again or unlinked | either base | the later one counts |
 //!
 //! | part | is | must never know |
 //! |---|---|---|
@@ -105,7 +105,7 @@ use room::{phase_of, room_of};
 use shared::{Changed, SharedSync};
 use wal::Wal;
 
-/// Blank segments that are kept for changes, tombstones and copies while the disk is full.
+/// Files for segments that are kept for changes, tombstones and copies while the disk is full.
 const RESERVED_SEGMENTS: usize = 2;
 
 /// The journal of this node. One per data directory; shared by reference.

@@ -1,4 +1,4 @@
-//! The log that the journal moves to: frames in groups, groups in segments, each checked and in its
+//! The log of the journal: frames in groups, groups in segments, each checked and in its
 //! place. It knows no index, and no meaning of a frame.
 //!
 //! A *frame* holds one record and the inline bodies that belong to it. All frames that wait while a
