@@ -81,7 +81,7 @@ fn a_cut_at_any_moment_of_copying_forward_loses_nothing() {
         stage.scratch.disk.calls()
     };
     // A head that says too much does harm only if it reaches the disk, and what it speaks of does not.
-    let torn = [Tear::Half, Tear::End, Tear::Sectors(4)];
+    let torn: Vec<_> = (1..=6).map(Tear::Sectors).collect();
     for call in 0..=calls.len() {
         let tears = match calls.get(call) {
             Some(&"sync_bytes") => &torn[..],
