@@ -177,11 +177,16 @@ fn a_sidecar_killed_amid_groups_loses_and_doubles_nothing() {
 fn assert_group_survives(hits: i32, data: Document) {
     let mongo = Mongo::start();
     let ledger = Ledger::default();
-    let site = site_with_backlog(&mongo, &ledger, 30);
+    let mut site = site_with_backlog(&mongo, &ledger, 30);
+    // No sidecar runs while the fault changes: it would commit some of them meanwhile.
+    site.kill_sidecar();
     let before = mongo.heal();
     mongo.fail_sidecars(doc! { "times": hits }, data);
+    site.start_sidecar();
     site.wait_until_empty();
-    assert_eq!(mongo.heal() - before, hits, "the fault hit");
+    // What was written though its answer was lost is not sent again: then the first is the only one.
+    let hit = mongo.heal() - before;
+    assert!((1..=hits).contains(&hit), "the fault hit {hit} times");
     mongo.assert_holds_just(&ledger);
     assert_nobody_was_blamed(&site);
     ledger.assert_readable(&site.client());
