@@ -4,7 +4,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::error::at;
-use super::index::{Index, OldestLook, Phase, Totals};
+use super::index::{OldestLook, Phase, Totals};
 use super::memory::State;
 use super::{AdoptError, Journal};
 use crate::file::FileId;
@@ -29,8 +29,7 @@ pub(super) struct Reserved<'a> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         let reserved = &mut self.journal.state().reserved;
-        reserved.entries -= self.totals.entries;
-        reserved.bytes -= self.totals.bytes;
+        *reserved -= self.totals;
     }
 }
 
@@ -97,8 +96,7 @@ impl Journal {
         marks.check_free(free, Totals { bytes: 0, ..coming })?;
         let mut state = self.state();
         marks.check_backlog(&state, coming)?;
-        state.reserved.entries += coming.entries;
-        state.reserved.bytes += coming.bytes;
+        state.reserved += coming;
         Ok(Reserved {
             journal: self,
             totals: coming,
@@ -144,13 +142,9 @@ impl Journal {
 /// Promised and not proven, or about to be promised.
 pub(super) fn backlog(state: &State) -> Totals {
     let pending = Phase::ALL.into_iter().filter(|phase| phase.is_pending());
-    let of = |index: &Index, phase| index.totals(phase);
-    pending.fold(state.reserved, |sum, phase| {
-        let more = of(&state.index, phase);
-        Totals {
-            entries: sum.entries + more.entries,
-            bytes: sum.bytes.saturating_add(more.bytes),
-        }
+    pending.fold(state.reserved, |mut sum, phase| {
+        sum += state.index.totals(phase);
+        sum
     })
 }
 
@@ -195,11 +189,12 @@ impl Marks {
 
     /// Whether the backlog stays below its marks with so much more.
     fn check_backlog(self, state: &State, coming: Totals) -> Result<(), AdoptError> {
-        let Totals { entries, bytes } = backlog(state);
+        let backlog = backlog(state);
+        let (entries, bytes) = (backlog.entries, backlog.all_bytes());
         if entries.saturating_add(coming.entries) > self.max_entries {
             return Err(AdoptError::Full(format!("{entries} entries are pending")));
         }
-        if bytes.saturating_add(coming.bytes) > self.max_bytes {
+        if bytes.saturating_add(coming.all_bytes()) > self.max_bytes {
             return Err(AdoptError::Full(format!("{bytes} bytes are pending")));
         }
         Ok(())

@@ -80,6 +80,14 @@ impl Adopted {
 }
 
 impl Draft {
+    /// Its file and, about, its record.
+    pub(super) fn totals(&self, length: u64) -> Totals {
+        Totals {
+            record_bytes: record_bytes(&self.metadata),
+            ..Totals::of(length)
+        }
+    }
+
     /// The entry that this becomes.
     pub(super) fn file(
         self,
@@ -149,7 +157,7 @@ impl Journal {
     ) -> Result<Adopted, AdoptError> {
         let body = body.into();
         let length = body.length();
-        let reserved = self.admit(Totals::of(length))?; // 1
+        let reserved = self.admit(draft.totals(length))?; // 1
         if self.is_small(length) {
             let (id, file, laid_out) = self.lay_out(body, draft)?;
             let meta = file.meta.clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::adopt::{Adopted, Draft};
-use super::index::{NotQueued, Queue, Ticket, Totals};
+use super::index::{NotQueued, Queue, Ticket};
 use super::memory::{Memory, News};
 use super::record::Frame;
 use super::step::{LaidOut, StepError};
@@ -119,7 +119,7 @@ impl Journal {
         waiter: Box<dyn Waiter>,
     ) -> Result<(), AdoptError> {
         let body = Received::Passed(body);
-        let _reserved = self.admit_into(free, Totals::of(body.length()))?;
+        let _reserved = self.admit_into(free, draft.totals(body.length()))?;
         let (id, file, laid_out) = self.lay_out(body, draft)?;
         let mut tail = Tail {
             wal: &self.wal,

@@ -42,13 +42,15 @@ impl Journal {
         if parts.len() == 1
             && let Some((window, draft)) = parts.pop()
         {
-            let _reserved = self.admit(Totals::of(window.length))?;
+            let _reserved = self.admit(draft.totals(window.length))?;
             return Ok(vec![self.adopt_linked(body.into(), window, draft)?]);
         }
-        let _reserved = self.admit(Totals {
-            entries: u64::try_from(parts.len()).unwrap_or(u64::MAX),
-            bytes: body.length(),
-        })?; // 1
+        let mut coming = Totals::default();
+        for (window, draft) in &parts {
+            coming += draft.totals(window.length);
+        }
+        coming.bytes = body.length();
+        let _reserved = self.admit(coming)?; // 1
         let mut placed = Vec::new();
         let form = if self.is_small(body.length()) {
             body.mark_taken().map_err(at("mark the spool file"))?;

@@ -63,7 +63,7 @@ impl Journal {
     /// How far each mark is, with what is free on the disk.
     pub fn levels(&self, free: Free) -> [Level; 4] {
         let pending = backlog(&self.state());
-        levels(&self.limits, free, pending.bytes, pending.entries)
+        levels(&self.limits, free, pending.all_bytes(), pending.entries)
     }
 
     /// Percent of the room for pending entries that are taken: at 100 uploads are refused. Room ends at

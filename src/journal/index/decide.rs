@@ -181,10 +181,12 @@ impl Index {
         if let Some(known) = slots.iter().find_map(|(slot, _)| self.slot(slot.id)) {
             return Err(Refused::Is(known.phase));
         }
+        let record_bytes = frame.bytes_of_each(slots.len());
         let ticket = self.push(frame, queue)?;
-        for (slot, (phase, due)) in slots {
+        for (mut slot, (phase, due)) in slots {
+            slot.sizes = slot.sizes.with_record_bytes(record_bytes);
             self.insert(slot);
-            self.mark(slot.id, ticket, Effect::Come { phase, due });
+            self.mark(slot.id, ticket, Effect::Come { phase, due }, record_bytes);
         }
         Ok(ticket)
     }
@@ -196,8 +198,9 @@ impl Index {
         effect: Effect,
         queue: &mut impl Queue,
     ) -> Decided {
+        let record_bytes = frame.bytes_of_each(1);
         let ticket = self.push(frame, queue)?;
-        self.mark(id, ticket, effect);
+        self.mark(id, ticket, effect, record_bytes);
         Ok(ticket)
     }
 
@@ -208,9 +211,13 @@ impl Index {
         Ok(ticket)
     }
 
-    fn mark(&mut self, id: FileId, ticket: Ticket, effect: Effect) {
+    fn mark(&mut self, id: FileId, ticket: Ticket, effect: Effect, record_bytes: u64) {
         let marks = self.marks.entry(ticket).or_default();
-        marks.push(Mark { id, effect });
+        marks.push(Mark {
+            id,
+            effect,
+            record_bytes,
+        });
         self.marked.insert(id, ticket);
     }
 }

@@ -11,6 +11,8 @@ use crate::journal::record::{Change, LogTime};
 pub(super) struct Mark {
     pub(super) id: FileId,
     pub(super) effect: Effect,
+    /// Its part of the frame, if that is its base from then on.
+    pub(super) record_bytes: u64,
 }
 
 /// The effect of a frame on its slot.
@@ -96,7 +98,7 @@ impl Index {
                     // The slot counts it from here on.
                     self.unreserve(mark.id, bytes);
                 }
-                self.apply(number, mark.effect, place);
+                self.apply(number, mark.effect, place, mark.record_bytes);
             }
         }
         // One that was queued before, and of which nobody has told yet, may be in an earlier segment.
@@ -137,10 +139,11 @@ impl Index {
     }
 
     /// A frame at this place has this effect.
-    pub(super) fn apply(&mut self, number: u32, effect: Effect, place: Place) {
+    pub(super) fn apply(&mut self, number: u32, effect: Effect, place: Place, record_bytes: u64) {
         let rebase = |slot: &mut Slot| {
             slot.base = place;
             slot.change = Place::NOWHERE;
+            slot.sizes = slot.sizes.with_record_bytes(record_bytes);
         };
         let change = |slot: &mut Slot, phase, due, attempts| {
             slot.change = place;
@@ -170,7 +173,7 @@ impl Index {
                     slot.phase = Phase::Deleted;
                     slot.due = LogTime(0);
                     slot.attempts = 0;
-                    slot.length = length;
+                    slot.sizes = slot.sizes.with_length(length);
                 });
             }
             Effect::Deferred { due, attempts } => self.edit(number, |slot| {
@@ -197,7 +200,8 @@ impl Index {
                 self.edit(number, |slot| {
                     slot.change = place;
                     slot.due = lapses;
-                    slot.length = slot.length.saturating_add(bytes);
+                    let length = slot.sizes.length().saturating_add(bytes);
+                    slot.sizes = slot.sizes.with_length(length);
                 });
             }
             Effect::Gone => self.remove(number),

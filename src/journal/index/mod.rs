@@ -40,6 +40,7 @@ mod queue;
 mod reading;
 mod replay;
 mod segments;
+mod sizes;
 mod slot;
 mod slots;
 mod subjects;
@@ -98,15 +99,39 @@ pub struct Totals {
     pub entries: u64,
     /// The sum of their lengths.
     pub bytes: u64,
+    /// Bytes of their records in the log.
+    pub record_bytes: u64,
 }
 
 impl Totals {
-    /// Of one entry.
+    /// Of one entry, without its record.
     pub fn of(length: u64) -> Self {
         Self {
             entries: 1,
             bytes: length,
+            record_bytes: 0,
         }
+    }
+
+    /// All bytes that they take.
+    pub fn all_bytes(self) -> u64 {
+        self.bytes.saturating_add(self.record_bytes)
+    }
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, more: Self) {
+        self.entries = self.entries.saturating_add(more.entries);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+        self.record_bytes = self.record_bytes.saturating_add(more.record_bytes);
+    }
+}
+
+impl std::ops::SubAssign for Totals {
+    fn sub_assign(&mut self, less: Self) {
+        self.entries = self.entries.saturating_sub(less.entries);
+        self.bytes = self.bytes.saturating_sub(less.bytes);
+        self.record_bytes = self.record_bytes.saturating_sub(less.record_bytes);
     }
 }
 
@@ -141,7 +166,7 @@ impl Index {
         let slot = self.slot(id)?;
         (slot.phase != Phase::Coming).then(|| Known {
             phase: slot.phase,
-            length: slot.length,
+            length: slot.sizes.length(),
             base: slot.base,
             change: slot.change.if_any(),
             due: slot.due,

@@ -43,12 +43,13 @@ impl Index {
             Some(Record::Base(Base::Answers(answers))) => return Ok(Replayed::Answers(answers)),
             Some(Record::Base(Base::Entry(entry))) => {
                 keyed.extend(entry.answer().map(|&answer| (frame.id, answer)));
-                self.replay_base(frame.id, entry, place)?;
+                self.replay_base(frame.id, entry, place, frame.bytes_of_each(1))?;
             }
             Some(Record::Base(Base::Form(form))) => {
+                let record_bytes = frame.bytes_of_each(form.parts.len());
                 for (id, file) in form.files() {
                     keyed.extend(file.answer.map(|answer| (id, answer)));
-                    self.replay_base(id, Entry::File(file), place)?;
+                    self.replay_base(id, Entry::File(file), place, record_bytes)?;
                 }
             }
             Some(Record::Change(change)) => self.replay_change(frame.id, &change, place)?,
@@ -61,7 +62,13 @@ impl Index {
         &self.lost
     }
 
-    fn replay_base(&mut self, id: FileId, entry: Entry, place: Place) -> Result<(), RecordError> {
+    fn replay_base(
+        &mut self,
+        id: FileId,
+        entry: Entry,
+        place: Place,
+        record_bytes: u64,
+    ) -> Result<(), RecordError> {
         let mut slot = match entry {
             Entry::File(file) => replayed_file(id, &file),
             Entry::Upload(upload) => {
@@ -82,6 +89,7 @@ impl Index {
             }
         };
         slot.base = place;
+        slot.sizes = slot.sizes.with_record_bytes(record_bytes);
         self.lost.remove(&id);
         if slot.phase != Phase::Growing {
             self.extents.remove(&id);
@@ -141,7 +149,8 @@ impl Index {
             | Change::Waiting
             | Change::Settled(_) => return Err(misfit),
         };
-        self.apply(number, effect, place);
+        // No change is a base.
+        self.apply(number, effect, place, 0);
         Ok(())
     }
 }

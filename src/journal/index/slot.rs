@@ -1,6 +1,8 @@
 //! One entry in memory.
 
+use super::Totals;
 use super::order::Ranked;
+use super::sizes::Sizes;
 use super::table::{Chained, NONE};
 use crate::file::FileId;
 use crate::journal::record::{LogTime, Subject};
@@ -128,7 +130,7 @@ pub(super) struct Slot {
     pub(super) base: Place,
     /// The last change behind that.
     pub(super) change: Place,
-    pub(super) length: u64,
+    pub(super) sizes: Sizes,
     /// When it is due, lapses, or was settled, as its phase says.
     pub(super) due: LogTime,
     pub(super) subject: Subject,
@@ -146,7 +148,7 @@ impl Slot {
             attempts: 0,
             base: Place::NOWHERE,
             change: Place::NOWHERE,
-            length,
+            sizes: Sizes::new(length, 0),
             due: LogTime(0),
             subject,
             rank: NONE,
@@ -161,10 +163,17 @@ impl Slot {
         (self.rank, self.next) = (rank, next);
     }
 
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            record_bytes: self.sizes.record_bytes(),
+            ..Totals::of(self.sizes.length())
+        }
+    }
+
     /// Its bytes as far as its subject has them pending.
     pub(super) fn pending_bytes(&self) -> u64 {
         if self.phase.is_pending() {
-            self.length
+            self.sizes.length()
         } else {
             0
         }

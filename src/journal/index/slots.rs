@@ -1,8 +1,8 @@
 //! Changes of slots: the one place that keeps sums and orders as the slots are.
 
+use super::Index;
 use super::slot::{Flags, Phase, Slot};
 use super::table::NONE;
-use super::{Index, Totals};
 
 impl Index {
     pub(super) fn insert(&mut self, slot: Slot) {
@@ -55,18 +55,11 @@ impl Index {
     fn count(&mut self, slot: Slot, is_more: bool) {
         let at = Phase::ALL.iter().position(|&phase| phase == slot.phase);
         if let Some(totals) = at.and_then(|at| self.totals.get_mut(at)) {
-            let (entries, bytes) = (totals.entries, totals.bytes);
-            *totals = if is_more {
-                Totals {
-                    entries: entries + 1,
-                    bytes: bytes.saturating_add(slot.length),
-                }
+            if is_more {
+                *totals += slot.totals();
             } else {
-                Totals {
-                    entries: entries - 1,
-                    bytes: bytes.saturating_sub(slot.length),
-                }
-            };
+                *totals -= slot.totals();
+            }
         }
         if is_more {
             self.subjects.add(slot.subject, slot.pending_bytes());

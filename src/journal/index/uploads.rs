@@ -49,7 +49,7 @@ impl Index {
         queue: &mut impl Queue,
     ) -> Decided {
         let slot = self.free(id)?;
-        let (phase, length, subject) = (slot.phase, slot.length, slot.subject);
+        let (phase, length, subject) = (slot.phase, slot.sizes.length(), slot.subject);
         if phase != Phase::Growing {
             return Err(Refused::Is(phase));
         }
@@ -88,11 +88,11 @@ impl Index {
             return Err(Refused::Is(slot.phase));
         }
         let is_whole = matches!(&file.body, Body::Extents(extents) if self.extents(id) == Some(extents))
-            && file.meta.length == slot.length
+            && file.meta.length == slot.sizes.length()
             && file.subject == slot.subject
             && file.state == State::Waiting;
         if !is_whole {
-            return Err(Refused::Offset(slot.length));
+            return Err(Refused::Offset(slot.sizes.length()));
         }
         let frame = Frame::entry(id, &Entry::File(file))?;
         self.queue(id, frame, Effect::Complete, queue)

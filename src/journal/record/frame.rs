@@ -23,6 +23,12 @@ const GONE: u8 = 21;
 /// The only version of each kind so far.
 const VERSION: u8 = 1;
 
+/// Bytes that the log adds to a record: a head and a check.
+const LOG_BYTES: usize = 80;
+
+/// Bytes that the log adds for each inline body: its length and its digest.
+const LOG_BODY_BYTES: usize = 36;
+
 /// One frame of the log, but for the places and checks that the log itself adds, and but for the
 /// bytes of inline bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +66,14 @@ impl Frame {
     pub const MAY_SKIP: u16 = 1;
     /// It is a base that was there before, copied forward.
     pub const COPIED: u16 = 1 << 1;
+
+    /// Bytes that it takes in the log without inline bodies, shared out evenly among so many entries:
+    /// the log's head, the record, and what the log says of each body.
+    pub fn bytes_of_each(&self, entries: usize) -> u64 {
+        let bodies = self.body_lengths.len().saturating_mul(LOG_BODY_BYTES);
+        let bytes = self.record.len().saturating_add(bodies) + LOG_BYTES;
+        u64::try_from(bytes.div_ceil(entries.max(1))).unwrap_or(u64::MAX)
+    }
 
     /// The frame that says a change.
     ///

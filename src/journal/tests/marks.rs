@@ -4,11 +4,13 @@ use std::time::SystemTime;
 
 use super::adoption::pending;
 use super::scratch::{LARGE, SMALL, Scratch, committed, draft};
-use crate::file::{UnixMillis, Window};
-use crate::journal::Journal;
+use super::stage::restart;
+use crate::file::{Metadata, UnixMillis, Window};
 use crate::journal::admission::backlog;
+use crate::journal::index::Totals;
 use crate::journal::tests::fault::Fault;
-use crate::journal::{AdoptError, Free, Room};
+use crate::journal::{AdoptError, Adopted, Draft, Free, Journal, Room, record_bytes};
+use crate::spool::Received;
 
 fn assert_full(refusal: Option<AdoptError>, text: &str) {
     match refusal {
@@ -24,27 +26,82 @@ fn assert_no_space(refusal: &AdoptError, text: &str) {
 
 fn assert_no_backlog(journal: &Journal) {
     let backlog = backlog(&journal.state());
-    assert_eq!((backlog.entries, backlog.bytes), (0, 0));
+    assert_eq!(backlog, Totals::default());
 }
 
 #[test]
 fn the_mark_of_bytes_is_reached_exactly_and_those_that_were_let_in_pass_it_by_an_eighth() {
     let mut scratch = Scratch::new();
-    scratch.limits.max_bytes = 80;
+    scratch.limits.max_bytes = 8000;
     let journal = scratch.journal();
-    scratch.adopt(&journal, &[b'x'; 40]);
-    assert_full(journal.check_admission(41).err(), "40 bytes are pending");
-    journal.check_admission(40).unwrap();
-    let too_long = [b'x'; 51];
-    let refused = scratch.try_adopt(&journal, &too_long).err();
-    assert_full(refused, "40 bytes are pending");
+    scratch.adopt(&journal, &[b'x'; 4000]);
+    let pending = backlog(&journal.state()).all_bytes();
+    let text = format!("{pending} bytes are pending");
+    assert_full(journal.check_admission(8001 - pending).err(), &text);
+    journal.check_admission(8000 - pending).unwrap();
+    let left = 9000 - pending - record_bytes(&Metadata::default());
+    let too_long = vec![b'x'; usize::try_from(left + 1).unwrap()];
+    assert_full(scratch.try_adopt(&journal, &too_long).err(), &text);
     let last = scratch.adopt(&journal, &too_long[1..]);
-    let refused = scratch.try_adopt(&journal, b"1").err();
-    assert_full(refused, "90 bytes are pending");
+    let refused = scratch.try_adopt(&journal, &[b'x'; 1000]).err();
+    assert_full(refused, "bytes are pending");
     let names = Scratch::names(&scratch.layout().bodies());
     assert_eq!(names.len(), 2, "nothing is kept of what was refused");
     journal.settle(&committed(last)).unwrap();
-    scratch.adopt(&journal, &[b'x'; 40]);
+    scratch.adopt(&journal, &[b'x'; 1000]);
+}
+
+/// Files of no bytes with much metadata fill the disk too.
+#[test]
+fn records_count_as_bytes_and_as_many_after_a_start() {
+    let scratch = Scratch::new();
+    let journal = scratch.journal();
+    let mut metadata = Metadata::default();
+    metadata.add("note".to_owned(), "x".repeat(4000)).unwrap();
+    let draft = || Draft {
+        metadata: metadata.clone(),
+        ..draft()
+    };
+    let parts = || vec![(Window::whole(0), draft()), (Window::whole(0), draft())];
+    let mut ids = Vec::new();
+    let refused = loop {
+        let body = scratch.spooled(b"");
+        let adopted = match ids.len() % 4 {
+            0 => journal
+                .adopt(Received::from(&body), draft())
+                .map(|one| vec![one]),
+            _ => journal.adopt_form(&body, parts()),
+        };
+        match adopted {
+            Ok(adopted) => ids.extend(adopted.iter().map(Adopted::id)),
+            Err(err) => break err,
+        }
+        assert!(ids.len() < 100, "more than the mark");
+    };
+    assert_full(Some(refused), "bytes are pending");
+    let most = scratch.limits.max_bytes / 8 * 9;
+    let seen = |journal: &Journal| {
+        let pending = backlog(&journal.state());
+        assert_eq!(pending.bytes, 0);
+        pending
+    };
+    let before = seen(&journal);
+    assert!(
+        (most / 2..=most).contains(&before.record_bytes),
+        "{before:?}"
+    );
+    journal.defer(ids[0], "why", UnixMillis(5)).unwrap();
+    journal.hold(ids[1], "why").unwrap();
+    assert_eq!(seen(&journal), before, "whichever room they are in");
+    drop(journal);
+    let journal = restart("full of records", &scratch);
+    assert_eq!(seen(&journal), before);
+    let levels = journal.levels(journal.free().unwrap());
+    assert!(levels.iter().any(|level| level.now == before.record_bytes));
+    for id in ids {
+        journal.delete(id).unwrap();
+    }
+    assert_no_backlog(&journal);
 }
 
 #[test]
@@ -107,7 +164,8 @@ fn before_the_body_its_length_counts_as_written_already() {
 fn a_failed_adoption_gives_its_reservation_back() {
     for body in [SMALL, LARGE] {
         let mut scratch = Scratch::new();
-        scratch.limits.max_bytes = u64::try_from(body.len()).unwrap();
+        let record = record_bytes(&Metadata::default());
+        scratch.limits.max_bytes = u64::try_from(body.len()).unwrap() + record;
         scratch.limits.max_entries = 1;
         let journal = scratch.journal();
         // The log begins.
@@ -161,7 +219,9 @@ fn the_marks_count_every_part_of_a_form_and_all_of_its_body() {
         refused.map(|err| err.to_string()).unwrap_or_default()
     };
     // Those that were let in may pass the marks by an eighth, and need half of what is to stay free.
-    for (is_large, needed) in [(false, 24), (true, 64)] {
+    let records = 3 * record_bytes(&Metadata::default());
+    for (is_large, body) in [(false, 27), (true, 72)] {
+        let needed = (8 * (body + records)).div_ceil(9);
         assert_eq!(outcome(is_large, 3, needed, 100), "");
         let refused = outcome(is_large, 2, needed, 100);
         assert!(refused.contains("entries are pending"), "{refused}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::journal::index::marks::Effect;
 use crate::journal::index::slot::Flags;
 use crate::journal::index::table::NONE;
-use crate::journal::index::{Index, Phase, Place};
+use crate::journal::index::{Index, Phase, Place, Totals};
 use crate::journal::record::Subject;
 
 pub(super) fn check(index: &Index) -> Result<(), String> {
@@ -61,11 +61,13 @@ pub(super) fn check(index: &Index) -> Result<(), String> {
     check_segments(index, &bases)?;
     for phase in Phase::ALL {
         let slots = index.slots.iter().filter(|slot| slot.phase == phase);
-        let (entries, bytes) = slots.fold((0, 0), |(entries, bytes), slot| {
-            (entries + 1, bytes + slot.length)
+        let sum = slots.fold(Totals::default(), |sum, slot| Totals {
+            entries: sum.entries + 1,
+            bytes: sum.bytes + slot.sizes.length(),
+            record_bytes: sum.record_bytes + slot.sizes.record_bytes(),
         });
         let said = index.totals(phase);
-        if (said.entries, said.bytes) != (entries, bytes) {
+        if said != sum {
             return Err(format!("{phase:?}: {said:?}"));
         }
     }
