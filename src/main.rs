@@ -61,9 +61,13 @@ fn main() -> ExitCode {
                 _ => tell_minted(Some(key)),
             };
         }
-        Task::Run | Task::Init | Task::Check | Task::Fsck(_) | Task::Gc(_) => {}
+        Task::Run | Task::Init | Task::Check | Task::Fsck(_) | Task::Gc(_) | Task::Journal(_) => {}
     }
     env_logger::Builder::new().parse_filters(&config.log).init();
+    if let Task::Journal(order) = &task {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        return tell_done(upkeep::inspect(&config, order, &mut out));
+    }
     #[cfg(feature = "failpoints")]
     if let Ok(order) = std::env::var("GRIDSPOOL_FAILPOINT")
         && let Err(err) = gridspool::journal::point::strike_at(&order)
@@ -130,8 +134,8 @@ async fn perform(task: Task, config: Config) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         },
-        // Printed before the runtime was made.
-        Task::Mint(_) | Task::NewKey(_) => Ok(()),
+        // Done before the runtime was made.
+        Task::Mint(_) | Task::NewKey(_) | Task::Journal(_) => Ok(()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -196,23 +200,26 @@ async fn report(
         mark,
     };
     let done = work(&mut |event| report.tell(&event)).await;
+    tell_done(done.map(|progress| {
+        report.finish(&progress);
+        progress.findings
+    }))
+}
+
+/// How work that looked for faults has ended.
+fn tell_done(done: Result<u64, UpkeepError>) -> ExitCode {
     match done {
-        Ok(progress) => {
-            report.finish(&progress);
-            if progress.findings == 0 {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(DATA_WRONG)
-            }
-        }
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(DATA_WRONG),
         Err(err) => {
             log::error!("not finished: {err}");
-            if let UpkeepError::Journal(err) = err
-                && err.is_of_another_form()
-            {
-                return ExitCode::from(CONFIGURATION);
+            match err {
+                UpkeepError::NoId(_) => ExitCode::from(USAGE),
+                UpkeepError::Journal(err) if err.is_of_another_form() => {
+                    ExitCode::from(CONFIGURATION)
+                }
+                _ => ExitCode::FAILURE,
             }
-            ExitCode::FAILURE
         }
     }
 }

@@ -23,7 +23,7 @@ use table::command;
 pub use access::{AccessConfig, TokenConfig};
 pub use cluster::{ClusterConfig, PeerConfig};
 pub use order::{KeyKind, KeyOrder, TokenOrder};
-pub use upkeep::{FsckOrder, GcOrder};
+pub use upkeep::{FsckOrder, GcOrder, JournalOrder, JournalTask};
 
 /// The task of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub enum Task {
     Fsck(FsckOrder),
     /// Clear away chunks that belong to no file.
     Gc(GcOrder),
+    /// Look into the journal.
+    Journal(JournalOrder),
 }
 
 /// Where commits go.
@@ -232,7 +234,10 @@ impl Config {
                 _ => Task::Run,
             },
         };
-        let matches = matches.subcommand().map_or(&matches, |(_, inner)| inner);
+        let mut matches = &matches;
+        while let Some((_, inner)) = matches.subcommand() {
+            matches = inner;
+        }
         let mut source = Source::new(matches, &environment);
         let config = source.config(&check_uri);
         let is_guarded = config.access.tokens.is_some();

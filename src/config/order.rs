@@ -87,6 +87,9 @@ pub(super) fn read((name, matches): (&str, &ArgMatches)) -> Task {
     if name == "gc" {
         return Task::Gc(upkeep::read_gc(matches));
     }
+    if name == "journal" {
+        return Task::Journal(upkeep::read_journal(matches));
+    }
     if name == "key" {
         let is_pair = text("algorithm").as_deref() == Some("EdDSA");
         return Task::NewKey(KeyOrder {

@@ -1,4 +1,4 @@
-//! The orders of the tasks `fsck` and `gc`.
+//! The orders of the tasks `fsck`, `gc` and `journal`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,8 +35,30 @@ pub struct GcOrder {
     pub is_json: bool,
 }
 
+/// A look into the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalOrder {
+    /// What is asked for.
+    pub task: JournalTask,
+    /// Whether lines are JSON.
+    pub is_json: bool,
+}
+
+/// What a look into the journal is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalTask {
+    /// A line for each entry.
+    List,
+    /// A line for each frame of this id.
+    Show(String),
+    /// A line for each thing that is wrong.
+    Verify,
+    /// The bodies, written into this new directory.
+    Salvage(PathBuf),
+}
+
 /// The tasks, as the command line knows them.
-pub(super) fn commands() -> [Command; 2] {
+pub(super) fn commands() -> [Command; 3] {
     let switch = |name: &'static str, help: &'static str| {
         let switch = Arg::new(name).long(name).action(ArgAction::SetTrue);
         switch.help(help)
@@ -78,7 +100,28 @@ pub(super) fn commands() -> [Command; 2] {
                 "count ids and chunks of other drivers that do not tell their age",
             ),
         ]);
-    [fsck, gc]
+    let journal = Command::new("journal")
+        .about("Looks into the journal, and changes nothing in it")
+        .arg(json().global(true))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands([
+            Command::new("ls").about("Prints a line for each entry"),
+            Command::new("show")
+                .about("Prints a line for each record that the log has of one entry")
+                .arg(Arg::new("id").value_name("ID").required(true)),
+            Command::new("verify")
+                .about("Reads all of it, and prints a line for each thing that is wrong"),
+            Command::new("salvage")
+                .about("Writes all bodies that are whole into a new directory, with what is known of them")
+                .arg(
+                    Arg::new("dir")
+                        .value_name("DIR")
+                        .required(true)
+                        .value_parser(value_parser!(PathBuf)),
+                ),
+        ]);
+    [fsck, gc, journal]
 }
 
 /// An order for `fsck`.
@@ -100,6 +143,27 @@ pub(super) fn read_gc(matches: &ArgMatches) -> GcOrder {
         older_than: older_than(matches),
         is_removing: matches.get_flag("remove"),
         takes_foreign: matches.get_flag("foreign"),
+        is_json: matches.get_flag("json"),
+    }
+}
+
+/// An order for `journal`.
+pub(super) fn read_journal(matches: &ArgMatches) -> JournalOrder {
+    let task = match matches.subcommand() {
+        Some(("show", show)) => {
+            JournalTask::Show(show.get_one::<String>("id").cloned().unwrap_or_default())
+        }
+        Some(("salvage", salvage)) => JournalTask::Salvage(
+            salvage
+                .get_one::<PathBuf>("dir")
+                .cloned()
+                .unwrap_or_default(),
+        ),
+        Some(("verify", _)) => JournalTask::Verify,
+        _ => JournalTask::List,
+    };
+    JournalOrder {
+        task,
         is_json: matches.get_flag("json"),
     }
 }

@@ -48,6 +48,7 @@ fn describe(node: &Node) -> Value {
             "poison": node.journal.poison(),
             "marks": marks(node),
             "rooms": rooms,
+            "damage": node.journal.damage(),
             "corrupt_files": node.journal.corrupt_files().ok(),
             "answers": node.journal.answers_kept(),
             "oldest_pending_seconds": node.journal.oldest_pending().map(age_seconds),

@@ -188,6 +188,15 @@ impl Page {
             "Files that a repeated upload is answered from",
             journal.answers_kept(),
         );
+        if !journal.damage().is_empty() {
+            let damage = journal.damage().iter().map(|damage| (damage.as_str(), 1));
+            self.gauge_by(
+                "damage",
+                "journal_damage",
+                "1 for each damage of the log that the last start found",
+                damage,
+            );
+        }
         // A directory that cannot be read has a number that is not known, which is not zero.
         if let Ok(count) = journal.corrupt_files() {
             self.count(

@@ -124,6 +124,8 @@ pub struct Journal {
     unlinked: Mutex<Option<Changed>>,
     /// Segments with damage: their files are kept.
     damaged: BTreeSet<u64>,
+    /// What the start found damaged in the log, in words.
+    damage: Vec<String>,
     _lock: JournalLock,
 }
 
@@ -172,6 +174,11 @@ impl Journal {
     /// When `corrupt` cannot be read.
     pub fn corrupt_files(&self) -> io::Result<usize> {
         Ok(std::fs::read_dir(self.layout.corrupt())?.count())
+    }
+
+    /// What the start found damaged in the log, in words: a hundred at most.
+    pub fn damage(&self) -> &[String] {
+        &self.damage
     }
 
     /// Whether an entry still waits for its commit.

@@ -31,6 +31,9 @@ use super::{Journal, JournalError, OpenError, RESERVED_SEGMENTS, point};
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
 
+/// Damages that status and metrics name, at most; the log names all.
+const DAMAGES_TOLD: usize = 100;
+
 /// What a start found and did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recovered {
@@ -101,6 +104,12 @@ impl Journal {
             unlinked: Mutex::default(),
             claims: Claims::default(),
             damaged: strange,
+            damage: report
+                .damages
+                .iter()
+                .take(DAMAGES_TOLD)
+                .map(ToString::to_string)
+                .collect(),
             _lock: lock,
         };
         let mut recovered = Recovered::default();

@@ -4,6 +4,7 @@
 
 mod fsck;
 mod gc;
+mod inspect;
 mod pace;
 mod progress;
 mod report;
@@ -15,11 +16,13 @@ use serde::Serialize;
 
 use crate::bucket::Orphan;
 use crate::file::FileId;
+use crate::journal::inspection::SalvageError;
 use crate::journal::{Inspection, OpenError};
 use crate::store::StoreError;
 
 pub use fsck::fsck;
 pub use gc::gc;
+pub use inspect::inspect;
 pub use progress::{Phase, Progress};
 pub use report::Report;
 
@@ -38,7 +41,19 @@ pub enum UpkeepError {
     /// MongoDB does not answer, or not sensibly.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The place that was reached cannot be written down.
+    /// The text is no id.
+    #[error("{0:?} is no id of a file: {err}", err = crate::file::InvalidFileId)]
+    NoId(String),
+    /// The journal has no record of this entry.
+    #[error("{0} is not in the journal")]
+    Absent(FileId),
+    /// Nothing can be salvaged there.
+    #[error(transparent)]
+    Salvage(SalvageError),
+    /// What is told cannot be written.
+    #[error("the output: {0}")]
+    Output(std::io::Error),
+    /// A file of this work cannot be written.
     #[error("{path}: {source}")]
     State {
         /// Where.

@@ -7,7 +7,10 @@ use crate::file::FileId;
 use crate::journal::index::{Index, Known, Listing, Phase, Place};
 use crate::journal::record::{Base, Body, Entry, File, Frame, Record};
 use crate::journal::room::{Room, room_of};
-use crate::journal::wal::{Found, OpenError, look};
+use crate::journal::wal::{Found, OpenError, Position, look};
+
+/// Entries that are listed at once: each page is a look through the whole index.
+const PAGE: usize = 65_536;
 
 /// All that a journal holds.
 #[derive(Debug)]
@@ -31,6 +34,11 @@ pub struct EntryInfo {
 }
 
 impl EntryInfo {
+    /// The word for its state.
+    pub fn state(&self) -> &'static str {
+        self.room().map_or("growing", Room::name)
+    }
+
     /// The room that it is shown in; `None` of an upload that is not whole.
     pub fn room(&self) -> Option<Room> {
         room_of(self.known.phase)
@@ -41,8 +49,8 @@ impl EntryInfo {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Bytes<'a> {
     Inline(&'a [u8]),
-    /// Inline, and not as they were written.
-    Damaged,
+    /// Inline in the frame at this position, and not as they were written.
+    Damaged(Position),
     /// In files of their own.
     Elsewhere,
 }
@@ -54,9 +62,23 @@ impl Contents {
         Some(EntryInfo { id, known })
     }
 
+    /// What is wrong with the log.
+    pub fn anomalies(&self) -> &[Anomaly] {
+        &self.anomalies
+    }
+
     /// All entries, in the order of their ids.
     pub fn entries(&self) -> Vec<EntryInfo> {
-        let mut listing = Listing::new(&Phase::ALL, None, usize::MAX);
+        self.some(None, usize::MAX)
+    }
+
+    /// The next entries behind an id, in the order of their ids.
+    pub fn page(&self, after: Option<FileId>) -> Vec<EntryInfo> {
+        self.some(after, PAGE)
+    }
+
+    fn some(&self, after: Option<FileId>, most: usize) -> Vec<EntryInfo> {
+        let mut listing = Listing::new(&Phase::ALL, after, most);
         let ids = loop {
             if let ControlFlow::Break(ids) = self.index.list(&mut listing) {
                 break ids;
@@ -111,7 +133,7 @@ impl Inspection {
                     Body::Inline => bodies
                         .next()
                         .flatten()
-                        .map_or(Bytes::Damaged, Bytes::Inline),
+                        .map_or(Bytes::Damaged(found.position), Bytes::Inline),
                     Body::Linked { .. } | Body::Extents(_) => Bytes::Elsewhere,
                 };
                 let known = place(found).and_then(|place| contents.index.based_at(id, place));

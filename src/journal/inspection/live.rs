@@ -4,16 +4,22 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::contents::{files_of, frame_of};
-use super::{Anomaly, Contents, Inspection};
+use super::{Anomaly, Contents, Inspection, Shown};
 use crate::file::FileId;
 use crate::journal::OpenError;
 use crate::journal::begin::check_form;
 use crate::journal::layout::Layout;
 use crate::journal::record::{Change, Record, State};
+use crate::journal::volume::if_there;
 use crate::journal::wal;
+
+/// When what a journal is made of was last written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written(Vec<(PathBuf, SystemTime)>);
 
 /// How often a look is begun anew that meets a segment which has just gone.
 const TRIES: u32 = 8;
@@ -54,6 +60,67 @@ impl Inspection {
             found.retain(|anomaly| once_more.contains(anomaly));
         }
         Ok(found)
+    }
+
+    /// All entries as they are in one moment, and what is wrong with the log and stays so.
+    ///
+    /// # Errors
+    /// As [`Inspection::list`].
+    pub fn list_confirmed(&self) -> Result<Contents, OpenError> {
+        let first = self.list_live()?.anomalies;
+        let mut contents = self.list_live()?;
+        contents.anomalies.retain(|anomaly| first.contains(anomaly));
+        Ok(contents)
+    }
+
+    /// Everything that stays wrong, and bodies that no entry has.
+    ///
+    /// # Errors
+    /// As [`Inspection::verify`].
+    pub fn verify_confirmed(&self) -> Result<Vec<Anomaly>, OpenError> {
+        let mut found = again(|| self.verify())?;
+        if !found.is_empty() {
+            let once_more = again(|| self.verify())?;
+            found.retain(|anomaly| once_more.contains(anomaly));
+        }
+        Ok(found)
+    }
+
+    /// All that the log has of an entry, and what is wrong with the log and stays so.
+    ///
+    /// # Errors
+    /// As [`Inspection::show`].
+    pub fn show_confirmed(&self, id: FileId) -> Result<Shown, OpenError> {
+        let mut shown = again(|| self.show(id))?;
+        if !shown.damages.is_empty() {
+            let first = shown.damages;
+            shown = again(|| self.show(id))?;
+            shown.damages.retain(|damage| first.contains(damage));
+        }
+        Ok(shown)
+    }
+
+    /// When each file of the log was last written, and the directories: as long as that is the same,
+    /// nothing has moved.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn written(&self) -> Result<Written, OpenError> {
+        let mut written = Vec::new();
+        for directory in [self.wal(), self.bodies()] {
+            let about = fs::metadata(&directory).and_then(|about| about.modified());
+            written.push((directory.clone(), about.map_err(OpenError::at(&directory))?));
+        }
+        for found in fs::read_dir(self.wal()).map_err(OpenError::at(self.wal()))? {
+            let path = found.map_err(OpenError::at(self.wal()))?.path();
+            let modified = fs::metadata(&path).and_then(|about| about.modified());
+            // One that goes just now has changed its directory.
+            if let Some(modified) = if_there(modified).map_err(OpenError::at(&path))? {
+                written.push((path, modified));
+            }
+        }
+        written.sort();
+        Ok(Written(written))
     }
 
     /// Which of these the journal has anything of. What has just left it may be named too. `None` if the
@@ -122,7 +189,9 @@ impl Inspection {
 }
 
 /// A segment may go between two calls to the disk.
-fn again<T>(mut look: impl FnMut() -> Result<T, wal::OpenError>) -> Result<T, OpenError> {
+pub(super) fn again<T>(
+    mut look: impl FnMut() -> Result<T, wal::OpenError>,
+) -> Result<T, OpenError> {
     let mut tries = 1;
     loop {
         match look() {

@@ -9,7 +9,9 @@
 mod anomaly;
 mod contents;
 mod live;
+mod record_words;
 mod salvage;
+mod salvage_files;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,8 @@ use crate::journal::layout::BODIES;
 
 pub use anomaly::Anomaly;
 pub use contents::{Contents, EntryInfo};
+pub use live::Written;
+pub use record_words::{state, words};
 pub use salvage::{SalvageError, Salvaged};
 pub use show::Shown;
 

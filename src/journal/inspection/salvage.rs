@@ -1,41 +1,52 @@
 //! Getting out of a journal what is whole, whatever is wrong with the rest.
+//!
+//! 1. The log is read; each body that is whole is written out under its entry's id, and synced.
+//! 2. A sidecar may have moved entries meanwhile: then the log is read again, for what is not written yet.
+//! 3. Files among the bodies that no entry has come along.
+//! 4. The directories are synced.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use super::contents::Bytes;
+use super::live::again;
+use super::record_words::description;
+use super::salvage_files::Output;
 use super::verify::pieces;
 use super::{Anomaly, Contents, Inspection};
 use crate::file::FileId;
+use crate::journal::OpenError;
 use crate::journal::record;
-use crate::journal::wal::OpenError;
+use crate::journal::room::Room;
+use crate::journal::room::room_of;
 
-/// Lines that tell of each file what the journal knows.
-const DESCRIPTIONS: &str = "files.jsonl";
-
-/// Where bodies go whose entries are lost.
-const LONE: &str = "lone";
+/// How often the log is read for what has moved.
+const PASSES: u32 = 4;
 
 /// What was written out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Salvaged {
     /// Files of entries, each under its id.
-    pub files: Vec<FileId>,
+    pub files: BTreeSet<FileId>,
     /// Bodies without an entry, each under its own name.
     pub lone: Vec<String>,
     /// What is wrong with the log, and files that have no whole body.
     pub anomalies: Vec<Anomaly>,
+    /// Whether a sidecar changed the journal all the time: entries that moved may be missing.
+    pub is_moving: bool,
 }
 
 /// Why nothing more is written out.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageError {
-    /// The log cannot be read.
+    /// The journal cannot be read.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Nothing is written into the journal.
+    #[error("{0} is in the journal itself")]
+    Inside(PathBuf),
     /// The disk said no.
     #[error("{path}: {source}")]
     Disk {
@@ -46,130 +57,130 @@ pub enum SalvageError {
     },
 }
 
+impl SalvageError {
+    /// Names the place of an I/O error.
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Disk { path, source }
+    }
+}
+
 impl Inspection {
-    /// Writes every whole body into a new directory, with a line of what is known of each. Bodies that no
-    /// entry has come along. What is written is not synced.
+    /// Writes every whole body into a new directory, with a line of what is known of each, and bodies that
+    /// no entry has. All of it is synced.
     ///
     /// # Errors
-    /// When there is such a directory, the log is of a newer form, or the disk says no.
+    /// When there is such a directory, the log is of a newer form, or the disk says no; what is written
+    /// until then stays.
     pub fn salvage(&self, to: &Path) -> Result<Salvaged, SalvageError> {
-        let contents = self.list()?;
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| SalvageError::Disk { path, source }
-        };
-        fs::create_dir(to).map_err(at(to))?;
-        let mut salvaged = Salvaged {
-            anomalies: contents.anomalies.clone(),
-            ..Salvaged::default()
-        };
-        let mut descriptions = create(&to.join(DESCRIPTIONS)).map_err(at(to))?;
-        let mut failed = None;
-        self.each_file(&contents, &mut |id, known, file, bytes| {
-            if failed.is_some() {
-                return;
+        let mut written = self.written()?;
+        let mut contents = self.list_confirmed()?;
+        let mut output = Output::begin(to, &self.journal)?;
+        let mut salvaged = Salvaged::default();
+        for pass in 1.. {
+            salvaged.anomalies.clone_from(&contents.anomalies);
+            self.write_files(&contents, &mut output, &mut salvaged)?; // 1
+            let now = self.written()?;
+            salvaged.is_moving = now != written;
+            if !salvaged.is_moving || pass == PASSES {
+                break;
             }
-            let mut write = || -> io::Result<Option<String>> {
-                let fault = self.write_body(id, file, bytes, &to.join(id.to_string()))?;
-                if fault.is_none() {
-                    let phase = format!("{:?}", known.phase).to_lowercase();
-                    writeln!(descriptions, "{}", description(id, file, &phase))?;
-                }
-                Ok(fault)
-            };
-            match write() {
-                Ok(None) => salvaged.files.push(id),
-                // Of a settled one the body may be gone: the store has it.
-                Ok(Some(fault)) if known.phase.is_pending() => {
-                    salvaged.anomalies.push(Anomaly::NoBody { id, fault });
-                }
-                Ok(Some(_)) => {}
-                Err(err) => failed = Some(err),
-            }
-        })?;
-        if let Some(err) = failed {
-            return Err(at(to)(err));
+            written = now;
+            contents = self.list_confirmed()?; // 2
         }
-        salvaged.lone = self.copy_lone(&contents, &to.join(LONE)).map_err(at(to))?;
+        self.copy_lone(&contents, &mut output, &mut salvaged)?; // 3
+        output.finish()?; // 4
         Ok(salvaged)
     }
 
-    /// Writes a body out; what is wrong with it, if it is not whole. If it cannot be read to its end, the
-    /// first part of it is there.
+    /// Writes out all whole bodies that are not yet.
+    fn write_files(
+        &self,
+        contents: &Contents,
+        output: &mut Output,
+        salvaged: &mut Salvaged,
+    ) -> Result<(), SalvageError> {
+        let before = salvaged.anomalies.len();
+        let mut failed = None;
+        again(|| {
+            salvaged.anomalies.truncate(before);
+            self.each_file(contents, &mut |id, known, file, bytes| {
+                if failed.is_some() || salvaged.files.contains(&id) {
+                    return;
+                }
+                match self.write_body(id, file, bytes, output) {
+                    Ok(None) => {
+                        salvaged.files.insert(id);
+                        let state = room_of(known.phase).map_or("growing", Room::name);
+                        failed = output.describe(&description(id, file, state)).err();
+                    }
+                    // Of a settled one the body may be gone: the store has it.
+                    Ok(Some(fault)) if known.phase.is_pending() => {
+                        salvaged.anomalies.push(Anomaly::NoBody { id, fault });
+                    }
+                    Ok(Some(_)) => {}
+                    Err(err) => failed = Some(err),
+                }
+            })
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Writes a body out; tells what is wrong with it, if it is not whole. If it cannot be read to its end,
+    /// the first part of it is there, under a name that says so.
     fn write_body(
         &self,
         id: FileId,
         file: &record::File,
         bytes: Bytes<'_>,
-        to: &Path,
-    ) -> io::Result<Option<String>> {
-        if let Some(fault) = self.fault_of(id, file, bytes)? {
+        output: &Output,
+    ) -> Result<Option<String>, SalvageError> {
+        let fault = self.fault_of(id, file, bytes);
+        if let Some(fault) = fault.map_err(SalvageError::at(&self.bodies()))? {
             return Ok(Some(fault));
         }
-        let mut out = create(to)?;
+        let mut part = output.begin_file(&id.to_string())?;
         if let Bytes::Inline(bytes) = bytes {
-            out.write_all(bytes)?;
+            part.write(bytes)?;
         }
         for (name, offset, length) in pieces(id, file) {
-            let fault = copy(&self.bodies().join(&name), offset, length, &mut out)?;
-            if let Some(err) = fault {
-                return Ok(Some(format!("{name} cannot be read: {err}")));
+            match part.copy(&self.bodies().join(&name), offset, length)? {
+                Ok(copied) if copied == length => {}
+                Ok(_) => return Ok(Some(format!("{name} is cut short"))),
+                Err(err) => return Ok(Some(format!("{name} cannot be read: {err}"))),
             }
         }
+        part.finish()?;
         Ok(None)
     }
 
-    fn copy_lone(&self, contents: &Contents, to: &Path) -> io::Result<Vec<String>> {
-        let lone = self.lone_bodies(contents)?;
-        if !lone.is_empty() {
-            fs::create_dir(to)?;
-        }
-        for name in &lone {
-            let mut out = create(&to.join(name))?;
-            if let Some(err) = copy(&self.bodies().join(name), 0, u64::MAX, &mut out)? {
-                log::warn!("{name}: cannot be read: {err}");
+    fn copy_lone(
+        &self,
+        contents: &Contents,
+        output: &mut Output,
+        salvaged: &mut Salvaged,
+    ) -> Result<(), SalvageError> {
+        let bodies = self.bodies();
+        let lone = self.lone_bodies(contents);
+        for name in lone.map_err(SalvageError::at(&bodies))? {
+            let from = bodies.join(&name);
+            // A link, or a directory, is nothing that a sidecar made.
+            if !fs::symlink_metadata(&from).is_ok_and(|about| about.is_file()) {
+                continue;
+            }
+            let mut part = output.begin_lone(&name)?;
+            match part.copy(&from, 0, u64::MAX)? {
+                Ok(_) => {
+                    part.finish()?;
+                    salvaged.lone.push(name);
+                }
+                Err(err) => {
+                    let fault = format!("{name} in {}: {err}", bodies.display());
+                    log::error!("{fault}");
+                    salvaged.anomalies.push(Anomaly::LoneBody(name));
+                }
             }
         }
-        Ok(lone)
+        Ok(())
     }
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
-}
-
-/// Copies a part of a file; returns why that cannot be read to its end. An error is one of `out`.
-fn copy(from: &Path, offset: u64, length: u64, out: &mut File) -> io::Result<Option<io::Error>> {
-    let open = || -> io::Result<io::Take<File>> {
-        let mut file = File::open(from)?;
-        file.seek(SeekFrom::Start(offset))?;
-        Ok(file.take(length))
-    };
-    let mut part = match open() {
-        Ok(part) => part,
-        Err(err) => return Ok(Some(err)),
-    };
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match part.read(&mut buffer) {
-            Ok(0) => return Ok(None),
-            Ok(read) => out.write_all(buffer.get(..read).unwrap_or_default())?,
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(err) => return Ok(Some(err)),
-        }
-    }
-}
-
-fn description(id: FileId, file: &record::File, phase: &str) -> serde_json::Value {
-    let pairs = file.meta.metadata.pairs();
-    let metadata: Vec<_> = pairs.map(|(name, text)| json!([name, text])).collect();
-    json!({
-        "id": id.to_string(),
-        "phase": phase,
-        "filename": file.meta.filename.as_str(),
-        "content_type": file.meta.content_type.as_str(),
-        "length": file.meta.length,
-        "uploaded_ms": file.meta.uploaded.0,
-        "metadata": metadata,
-    })
 }

@@ -4,7 +4,7 @@ use super::Inspection;
 use super::contents::{files_of, frame_of};
 use crate::file::FileId;
 use crate::journal::record::{Base, Change, Entry, Record, RecordError};
-use crate::journal::wal::{OpenError, Position, look};
+use crate::journal::wal::{Damage, OpenError, Position, look};
 
 /// What the log has of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +13,8 @@ pub struct Shown {
     pub frames: Vec<(Position, Result<Record, RecordError>)>,
     /// The fold of them; `None` if nothing is left of it.
     pub entry: Option<Entry>,
+    /// What is wrong with the log: frames of the entry may be lost.
+    pub damages: Vec<Damage>,
 }
 
 impl Inspection {
@@ -22,7 +24,7 @@ impl Inspection {
     /// When the log is of a newer form, or the disk says no.
     pub fn show(&self, id: FileId) -> Result<Shown, OpenError> {
         let mut shown = Shown::default();
-        look(&self.wal(), &mut |found| {
+        let report = look(&self.wal(), &mut |found| {
             let frame = frame_of(found);
             let file = files_of(&frame).into_iter().find(|(file, _)| *file == id);
             let record = match file {
@@ -37,6 +39,7 @@ impl Inspection {
             shown.add(found.position, record);
             Ok(())
         })?;
+        shown.damages = report.damages;
         Ok(shown)
     }
 }

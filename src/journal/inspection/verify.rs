@@ -44,8 +44,10 @@ impl Inspection {
         file: &File,
         bytes: Bytes<'_>,
     ) -> io::Result<Option<String>> {
-        if let Bytes::Damaged = bytes {
-            return Ok(Some("is damaged in the log".to_owned()));
+        if let Bytes::Damaged(position) = bytes {
+            let (segment, place) = (position.generation, position.place);
+            let fault = format!("is damaged in the log, in segment {segment} at {place}");
+            return Ok(Some(fault));
         }
         for (name, offset, length) in pieces(id, file) {
             let Some(there) = if_there(fs::metadata(self.bodies().join(&name)))? else {

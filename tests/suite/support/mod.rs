@@ -42,7 +42,7 @@ pub(crate) use bucket::{CHUNK, object_id};
 pub(crate) use client::{Client, Uploaded};
 pub(crate) use cluster::Cluster;
 pub(crate) use curl::curl;
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{Ledger, Promise};
 pub(crate) use load::Load;
 pub(crate) use metrics::Metrics;
 pub(crate) use mongo::Mongo;

@@ -3,6 +3,7 @@
 
 mod fsck;
 mod gc;
+mod journal;
 
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};

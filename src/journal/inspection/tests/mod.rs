@@ -59,9 +59,10 @@ fn every_entry_is_listed_as_its_frames_tell_it_and_nothing_is_written() {
 fn what_is_whole_comes_out_as_it_was() {
     let stage = stage();
     let before = stage.all_bytes();
-    let to = stage.path("out");
+    let out = tempfile::tempdir().unwrap();
+    let to = out.path().join("out");
     let told = stage.inspection().salvage(&to).unwrap();
-    assert_eq!(told.files, [1, 2, 3, 4, 7].map(id));
+    assert_eq!(told.files, [1, 2, 3, 4, 7].map(id).into());
     assert_eq!((told.lone, told.anomalies), (Vec::new(), Vec::new()));
     for (number, bytes) in [
         (1, "first"),
@@ -80,14 +81,16 @@ fn what_is_whole_comes_out_as_it_was() {
     assert_eq!(lines.len(), 5);
     assert_eq!(lines[1]["id"], id(2).to_string());
     assert_eq!(
-        (&lines[1]["phase"], &lines[1]["length"]),
+        (&lines[1]["state"], &lines[1]["length"]),
         (&"deferred".into(), &4.into())
     );
     assert_eq!(lines[1]["filename"], meta(4).filename.as_str());
-    assert!(
-        stage.inspection().salvage(&to).is_err(),
-        "nothing is written over"
-    );
+    for taken in [to, stage.path("body/out")] {
+        assert!(
+            stage.inspection().salvage(&taken).is_err(),
+            "nothing is written over, nor into the journal"
+        );
+    }
     assert!(stage.all_bytes() == before);
 }
 
@@ -103,17 +106,23 @@ fn what_is_damaged_is_named_and_the_rest_comes_out() {
         id: id(number),
         fault: fault.to_owned(),
     };
+    let frames = stage.inspection().show(id(3)).unwrap().frames;
+    let (generation, place) = (frames[0].0.generation, frames[0].0.place);
     let expected = [
         no_body(2, &format!("{} is cut short", id(2))),
-        no_body(3, "is damaged in the log"),
+        no_body(
+            3,
+            &format!("is damaged in the log, in segment {generation} at {place}"),
+        ),
         no_body(7, &format!("{}.1 is missing", id(7))),
     ];
     let lone = id(9).to_string();
     let all = [&expected[..], &[Anomaly::LoneBody(lone.clone())]].concat();
     assert_eq!(stage.inspection().verify().unwrap(), all);
-    let to = stage.path("out");
+    let out = tempfile::tempdir().unwrap();
+    let to = out.path().join("out");
     let told = stage.inspection().salvage(&to).unwrap();
-    assert_eq!(told.files, [1, 4].map(id));
+    assert_eq!(told.files, [1, 4].map(id).into());
     assert_eq!(told.lone, std::slice::from_ref(&lone));
     assert_eq!(told.anomalies, expected);
     assert_eq!(salvaged(&to, id(4)).unwrap(), b"fourth");
@@ -141,9 +150,10 @@ fn a_damaged_record_costs_its_own_entry_and_what_no_version_knows_costs_nothing(
         ] if (*damaged, *unknown) == (id(1), id(8))),
         "{found:?}"
     );
-    let to = stage.path("out");
+    let out = tempfile::tempdir().unwrap();
+    let to = out.path().join("out");
     let told = stage.inspection().salvage(&to).unwrap();
-    assert_eq!(told.files, [2, 3, 4, 7].map(id));
+    assert_eq!(told.files, [2, 3, 4, 7].map(id).into());
     assert_eq!(told.anomalies, found);
     assert!(found.iter().all(|anomaly| !anomaly.to_string().is_empty()));
 }

@@ -1,0 +1,127 @@
+//! Records in the words of admins, as JSON: for `show`, and for what is salvaged.
+
+use serde_json::{Value, json};
+
+use crate::file::{FileId, FileMeta};
+use crate::journal::record::{Base, Body, Change, Entry, File, Record, State, Why};
+
+/// What a record says of an entry.
+pub fn words(record: &Record) -> Value {
+    match record {
+        Record::Base(Base::Entry(entry)) => entry_words(entry),
+        Record::Base(Base::Form(form)) => json!({ "kind": "form", "files": form.parts.len() }),
+        Record::Base(Base::Answers(answers)) => {
+            json!({ "kind": "answers", "files": answers.len() })
+        }
+        Record::Change(change) => change_words(change),
+    }
+}
+
+/// The state of an entry, in a word.
+pub fn state(entry: &Entry) -> &'static str {
+    match entry {
+        Entry::File(file) => match file.state {
+            State::Waiting => "incoming",
+            State::Deferred { .. } => "deferred",
+            State::Held(_) => "hold",
+            State::Settled(_) => "settled",
+        },
+        Entry::Upload(_) => "growing",
+        Entry::Tombstone(_) => "deleted",
+    }
+}
+
+/// A file's description, one line of those beside salvaged bodies.
+pub(super) fn description(id: FileId, file: &File, state: &str) -> Value {
+    let mut words = meta_words(&file.meta);
+    add(&mut words, "id", json!(id.to_string()));
+    add(&mut words, "state", json!(state));
+    words
+}
+
+fn entry_words(entry: &Entry) -> Value {
+    let mut words = match entry {
+        Entry::File(file) => {
+            let mut words = meta_words(&file.meta);
+            let body = match &file.body {
+                Body::Inline => json!("inline"),
+                Body::Linked { offset } => json!({ "file_from": offset }),
+                Body::Extents(lengths) => json!({ "extents": lengths }),
+            };
+            add(&mut words, "body", body);
+            match &file.state {
+                State::Waiting => {}
+                State::Deferred { due, why } => {
+                    add_why(&mut words, why);
+                    add(&mut words, "due_log_ms", json!(due.0));
+                }
+                State::Held(why) => add_why(&mut words, why),
+                State::Settled(settled) => {
+                    add(&mut words, "sha256", json!(settled.sha256.to_string()));
+                }
+            }
+            words
+        }
+        Entry::Upload(upload) => json!({
+            "filename": upload.filename.as_str(),
+            "content_type": upload.content_type.as_str(),
+            "declared": upload.declared,
+            "extents": upload.extents,
+        }),
+        Entry::Tombstone(tombstone) => json!({ "may_be_stored": tombstone.may_be_stored }),
+    };
+    add(&mut words, "kind", json!("base"));
+    add(&mut words, "state", json!(state(entry)));
+    add(&mut words, "keyed", json!(entry.answer().is_some()));
+    words
+}
+
+fn change_words(change: &Change) -> Value {
+    let (kind, mut words) = match change {
+        Change::Deferred { due, why } => {
+            let mut words = json!({ "due_log_ms": due.0 });
+            add_why(&mut words, why);
+            ("deferred", words)
+        }
+        Change::Held(why) => {
+            let mut words = json!({});
+            add_why(&mut words, why);
+            ("hold", words)
+        }
+        Change::Waiting => ("incoming", json!({})),
+        Change::Settled(settled) => {
+            let words = json!({ "sha256": settled.sha256.to_string(), "at_log_ms": settled.at.0 });
+            ("settled", words)
+        }
+        Change::Extent { number, length, .. } => {
+            let words = json!({ "number": number, "length": length });
+            ("extent", words)
+        }
+        Change::Gone => ("gone", json!({})),
+    };
+    add(&mut words, "kind", json!(kind));
+    words
+}
+
+fn meta_words(meta: &FileMeta) -> Value {
+    let pairs = meta.metadata.pairs();
+    let metadata: Vec<_> = pairs.map(|(name, text)| json!([name, text])).collect();
+    json!({
+        "filename": meta.filename.as_str(),
+        "content_type": meta.content_type.as_str(),
+        "length": meta.length,
+        "uploaded_ms": meta.uploaded.0,
+        "metadata": metadata,
+    })
+}
+
+fn add_why(words: &mut Value, why: &Why) {
+    add(words, "attempts", json!(why.attempts));
+    add(words, "reason", json!(why.reason));
+}
+
+fn add(words: &mut Value, name: &str, value: Value) {
+    if let Value::Object(pairs) = words {
+        pairs.insert(name.to_owned(), value);
+    }
+}

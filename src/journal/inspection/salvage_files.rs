@@ -1,0 +1,152 @@
+//! The directory that bodies are salvaged into. Nothing in it is ever written over; a file has the name of
+//! its body when all of it is synced, and the same with `.part` before.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::salvage::SalvageError;
+use crate::journal::volume::{Disk as _, LocalDisk, if_there};
+
+/// Lines that tell of each file what the journal knows.
+const DESCRIPTIONS: &str = "files.jsonl";
+
+/// Where bodies go whose entries are lost.
+const LONE: &str = "lone";
+
+/// The directory, and the lines in it.
+pub(super) struct Output {
+    directory: PathBuf,
+    parent: PathBuf,
+    descriptions: File,
+    has_lone: bool,
+}
+
+/// A file that is not whole yet.
+pub(super) struct Part {
+    path: PathBuf,
+    whole: PathBuf,
+    file: File,
+}
+
+impl Output {
+    /// Makes the directory.
+    pub(super) fn begin(directory: &Path, journal: &Path) -> Result<Self, SalvageError> {
+        let parent = match directory.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let real = |path: &Path| fs::canonicalize(path).map_err(SalvageError::at(path));
+        if real(&parent)?.starts_with(real(journal)?) {
+            return Err(SalvageError::Inside(directory.to_owned()));
+        }
+        make(directory)?;
+        let descriptions = directory.join(DESCRIPTIONS);
+        let file = LocalDisk.create(&descriptions, &[]);
+        Ok(Self {
+            descriptions: file.map_err(SalvageError::at(&descriptions))?,
+            directory: directory.to_owned(),
+            parent,
+            has_lone: false,
+        })
+    }
+
+    /// Adds a line.
+    pub(super) fn describe(&mut self, words: &Value) -> Result<(), SalvageError> {
+        let line = format!("{words}\n");
+        let written = self.descriptions.write_all(line.as_bytes());
+        written.map_err(SalvageError::at(&self.directory.join(DESCRIPTIONS)))
+    }
+
+    pub(super) fn begin_file(&self, name: &str) -> Result<Part, SalvageError> {
+        Part::begin(self.directory.join(name))
+    }
+
+    pub(super) fn begin_lone(&mut self, name: &str) -> Result<Part, SalvageError> {
+        let directory = self.directory.join(LONE);
+        if !self.has_lone {
+            make(&directory)?;
+            self.has_lone = true;
+        }
+        Part::begin(directory.join(name))
+    }
+
+    /// Makes all of it last.
+    pub(super) fn finish(self) -> Result<(), SalvageError> {
+        let descriptions = self.directory.join(DESCRIPTIONS);
+        let synced = LocalDisk.sync_file(&self.descriptions);
+        synced.map_err(SalvageError::at(&descriptions))?;
+        let lone = self.has_lone.then(|| self.directory.join(LONE));
+        for directory in lone.iter().chain([&self.directory, &self.parent]) {
+            let synced = LocalDisk.sync_directory(directory);
+            synced.map_err(SalvageError::at(directory))?;
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    fn begin(whole: PathBuf) -> Result<Self, SalvageError> {
+        let mut name = whole.clone().into_os_string();
+        name.push(".part");
+        let path = PathBuf::from(name);
+        // An earlier pass may have left it.
+        if_there(LocalDisk.unlink(&path)).map_err(SalvageError::at(&path))?;
+        let file = LocalDisk.create(&path, &[]);
+        let file = file.map_err(SalvageError::at(&path))?;
+        Ok(Self { path, whole, file })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), SalvageError> {
+        self.file
+            .write_all(bytes)
+            .map_err(SalvageError::at(&self.path))
+    }
+
+    /// Adds a part of a file, and returns how many bytes that had, or why it cannot be read to its end.
+    pub(super) fn copy(
+        &mut self,
+        from: &Path,
+        offset: u64,
+        length: u64,
+    ) -> Result<io::Result<u64>, SalvageError> {
+        let open = || -> io::Result<io::Take<File>> {
+            let mut file = File::open(from)?;
+            file.seek(SeekFrom::Start(offset))?;
+            Ok(file.take(length))
+        };
+        let mut part = match open() {
+            Ok(part) => part,
+            Err(err) => return Ok(Err(err)),
+        };
+        let mut buffer = vec![0; 64 * 1024];
+        let mut copied = 0;
+        loop {
+            match part.read(&mut buffer) {
+                Ok(0) => return Ok(Ok(copied)),
+                Ok(read) => {
+                    self.write(buffer.get(..read).unwrap_or_default())?;
+                    copied = length - part.limit();
+                }
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) => return Ok(Err(err)),
+            }
+        }
+    }
+
+    /// Makes it last, and gives it its name.
+    pub(super) fn finish(self) -> Result<(), SalvageError> {
+        let Self { path, whole, file } = self;
+        let kept = LocalDisk.sync_file(&file);
+        let kept = kept.and_then(|()| LocalDisk.rename(&path, &whole));
+        kept.map_err(SalvageError::at(&whole))
+    }
+}
+
+fn make(directory: &Path) -> Result<(), SalvageError> {
+    let made = DirBuilder::new().mode(0o700).create(directory);
+    made.map_err(SalvageError::at(directory))
+}
