@@ -1,6 +1,7 @@
 //! Looking into the journal of this node, for admins and their scripts: nothing is written into it, and a
 //! sidecar may be at work on it. A line is an entry, a record, or something that is wrong.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
@@ -61,7 +62,7 @@ impl Lines<'_> {
             let reasons = if page.iter().any(is_held) {
                 journal.held_for()?
             } else {
-                Default::default()
+                HashMap::default()
             };
             for entry in &page {
                 let reason = reasons.get(&entry.id).filter(|_| is_held(entry));

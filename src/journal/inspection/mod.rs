@@ -25,7 +25,8 @@ pub use anomaly::Anomaly;
 pub use contents::{Contents, EntryInfo};
 pub use live::Written;
 pub use record_words::{state, words};
-pub use salvage::{SalvageError, Salvaged};
+pub use salvage::Salvaged;
+pub use salvage_files::SalvageError;
 pub use show::Shown;
 
 /// A journal, to be looked at.

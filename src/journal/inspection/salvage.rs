@@ -7,17 +7,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::contents::Bytes;
 use super::live::again;
 use super::record_words::description;
-use super::salvage_files::Output;
+use super::salvage_files::{Output, SalvageError};
 use super::verify::pieces;
 use super::{Anomaly, Contents, Inspection};
 use crate::file::FileId;
-use crate::journal::OpenError;
 use crate::journal::record;
 use crate::journal::room::Room;
 use crate::journal::room::room_of;
@@ -36,33 +34,6 @@ pub struct Salvaged {
     pub anomalies: Vec<Anomaly>,
     /// Whether a sidecar changed the journal all the time: entries that moved may be missing.
     pub is_moving: bool,
-}
-
-/// Why nothing more is written out.
-#[derive(Debug, thiserror::Error)]
-pub enum SalvageError {
-    /// The journal cannot be read.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// Nothing is written into the journal.
-    #[error("{0} is in the journal itself")]
-    Inside(PathBuf),
-    /// The disk said no.
-    #[error("{path}: {source}")]
-    Disk {
-        /// Where.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-}
-
-impl SalvageError {
-    /// Names the place of an I/O error.
-    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Disk { path, source }
-    }
 }
 
 impl Inspection {

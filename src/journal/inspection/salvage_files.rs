@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::salvage::SalvageError;
+use crate::journal::OpenError;
 use crate::journal::volume::{Disk as _, LocalDisk, if_there};
 
 /// Lines that tell of each file what the journal knows.
@@ -16,6 +16,33 @@ const DESCRIPTIONS: &str = "files.jsonl";
 
 /// Where bodies go whose entries are lost.
 const LONE: &str = "lone";
+
+/// Why nothing more is written out.
+#[derive(Debug, thiserror::Error)]
+pub enum SalvageError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Nothing is written into the journal.
+    #[error("{0} is in the journal itself")]
+    Inside(PathBuf),
+    /// The disk said no.
+    #[error("{path}: {source}")]
+    Disk {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl SalvageError {
+    /// Names the place of an I/O error.
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Disk { path, source }
+    }
+}
 
 /// The directory, and the lines in it.
 pub(super) struct Output {
