@@ -218,7 +218,14 @@ fn tell_done(done: Result<u64, UpkeepError>) -> ExitCode {
                 UpkeepError::Journal(err) if err.is_of_another_form() => {
                     ExitCode::from(CONFIGURATION)
                 }
-                _ => ExitCode::FAILURE,
+                UpkeepError::Journal(_)
+                | UpkeepError::DamagedLog
+                | UpkeepError::Uri(_)
+                | UpkeepError::Store(_)
+                | UpkeepError::Absent(_)
+                | UpkeepError::Salvage(_)
+                | UpkeepError::Output(_)
+                | UpkeepError::State { .. } => ExitCode::FAILURE,
             }
         }
     }

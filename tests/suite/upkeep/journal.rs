@@ -109,25 +109,31 @@ fn an_admin_sees_what_is_in_a_journal_and_gets_it_out() {
     let small = ledger.upload(&site.client(), 4, 1000);
     let large = ledger.upload(&site.client(), 5, 2 * CHUNK);
     assert_eq!(site.client().delete(&deleted.path).status, 204);
+    let out = tempfile::tempdir().unwrap();
+    let promises = [settled, held, deleted, small, large];
+    look_beside_the_sidecar(&site, &promises, out.path());
+    site.kill_sidecar();
+    look_into_a_damaged_one(&site, &promises, out.path());
+    look_into_one_of_another_form(&site, out.path());
+    start_with_damage(&mut site, &promises);
+}
+
+fn look_beside_the_sidecar(site: &Site, promises: &[Promise; 5], out: &Path) {
+    let [settled, held, deleted, small, large] = promises;
     let (log, status) = (site.log(), site.status());
 
-    // Beside the sidecar.
-    let told = look(&site, &["ls"]);
+    let told = look(site, &["ls"]);
     assert_eq!(told.code, Some(0), "{}", told.log);
     let seen = states(&told);
     assert_eq!(seen.len(), 5);
-    for (promise, room) in [
-        (&settled, "settled"),
-        (&held, "hold"),
-        (&deleted, "deleted"),
-    ] {
+    for (promise, room) in [(settled, "settled"), (held, "hold"), (deleted, "deleted")] {
         assert_eq!(seen[&promise.id], room);
     }
-    for promise in [&small, &large] {
+    for promise in [small, large] {
         assert!(["incoming", "deferred"].contains(&&*seen[&promise.id]));
     }
     assert_eq!(told.text.lines().count(), 5);
-    let told = look(&site, &["show", &held.id]);
+    let told = look(site, &["show", &held.id]);
     assert_eq!(told.code, Some(0), "{}", told.log);
     let says = |told: &Told, kind: &str| {
         let mut records = told.lines.iter().map(|line| line["record"]["says"].clone());
@@ -136,20 +142,19 @@ fn an_admin_sees_what_is_in_a_journal_and_gets_it_out() {
     assert_eq!(says(&told, "base")["length"], 100);
     assert!(!says(&told, "hold")["reason"].as_str().unwrap().is_empty());
     assert!(told.text.ends_with(&format!("{} hold\n", held.id)));
-    let told = look(&site, &["show", &settled.id]);
+    let told = look(site, &["show", &settled.id]);
     assert!(says(&told, "settled")["sha256"].as_str().unwrap().len() == 64);
-    let told = look(&site, &["verify"]);
+    let told = look(site, &["verify"]);
     assert_eq!(told.code, Some(0), "{} {}", told.text, told.log);
-    assert_eq!(look(&site, &["show", "no-id"]).code, Some(64));
-    assert_eq!(look(&site, &["show", &"0".repeat(24)]).code, Some(1));
-    let out = tempfile::tempdir().unwrap();
-    let to = out.path().join("beside");
-    assert_eq!(salvage(&site, &to).status.code(), Some(0));
-    assert_saved(&to, &[&settled, &held, &small, &large]);
-    let again = salvage(&site, &to);
+    assert_eq!(look(site, &["show", "no-id"]).code, Some(64));
+    assert_eq!(look(site, &["show", &"0".repeat(24)]).code, Some(1));
+    let to = out.join("beside");
+    assert_eq!(salvage(site, &to).status.code(), Some(0));
+    assert_saved(&to, &[settled, held, small, large]);
+    let again = salvage(site, &to);
     assert_eq!(again.status.code(), Some(1), "{again:?}");
-    assert_saved(&to, &[&settled, &held, &small, &large]);
-    let inside = salvage(&site, &site.data_dir().join("journal/body/out"));
+    assert_saved(&to, &[settled, held, small, large]);
+    let inside = salvage(site, &site.data_dir().join("journal/body/out"));
     assert_eq!(inside.status.code(), Some(1), "{inside:?}");
     assert!(site.log().starts_with(&log));
     assert_eq!(
@@ -161,13 +166,15 @@ fn an_admin_sees_what_is_in_a_journal_and_gets_it_out() {
     let mut full = site.command();
     let full = full.args(["journal", "ls"]).stdout(full_disk).status();
     assert_eq!(full.unwrap().code(), Some(1), "a full disk is told");
+}
 
-    // Without it, and damaged: a bit of a body.
-    site.kill_sidecar();
-    let body = in_log(&site, &small.content());
+fn look_into_a_damaged_one(site: &Site, promises: &[Promise; 5], out: &Path) {
+    let [settled, held, _, small, large] = promises;
+    // A bit of a body.
+    let body = in_log(site, &small.content());
     flip(&body);
-    assert_eq!(look(&site, &["ls"]).code, Some(0));
-    let told = look(&site, &["verify"]);
+    assert_eq!(look(site, &["ls"]).code, Some(0));
+    let told = look(site, &["verify"]);
     assert_eq!(told.code, Some(65), "{} {}", told.text, told.log);
     let named = |told: &Told, id: &str| {
         let mut lines = told.text.lines();
@@ -176,35 +183,41 @@ fn an_admin_sees_what_is_in_a_journal_and_gets_it_out() {
         })
     };
     assert!(named(&told, &small.id), "{}", told.text);
-    let to = out.path().join("body");
-    assert_eq!(salvage(&site, &to).status.code(), Some(65));
-    assert_saved(&to, &[&settled, &held, &large]);
+    let to = out.join("body");
+    assert_eq!(salvage(site, &to).status.code(), Some(65));
+    assert_saved(&to, &[settled, held, large]);
     flip(&body);
 
     // A bit of a record.
-    let id = u128::from_str_radix(&small.id, 16).unwrap().to_be_bytes();
-    let record = in_log(&site, &id[4..]);
+    let record = record_of(site, small);
     flip(&record);
-    let told = look(&site, &["ls"]);
+    let told = look(site, &["ls"]);
     assert_eq!(
         (told.code, states(&told).len()),
         (Some(65), 4),
         "{}",
         told.text
     );
-    let told = look(&site, &["verify"]);
+    let told = look(site, &["verify"]);
     assert_eq!(told.code, Some(65));
     assert!(
         told.text.contains("WRONG wal: segment 1: "),
         "{}",
         told.text
     );
-    let to = out.path().join("record");
-    assert_eq!(salvage(&site, &to).status.code(), Some(65));
-    assert_saved(&to, &[&settled, &held, &large]);
+    let to = out.join("record");
+    assert_eq!(salvage(site, &to).status.code(), Some(65));
+    assert_saved(&to, &[settled, held, large]);
     flip(&record);
+}
 
-    // Of another form.
+/// The first place in the log where the id of an entry stands.
+fn record_of(site: &Site, promise: &Promise) -> (PathBuf, u64) {
+    let id = u128::from_str_radix(&promise.id, 16).unwrap().to_be_bytes();
+    in_log(site, &id[4..])
+}
+
+fn look_into_one_of_another_form(site: &Site, out: &Path) {
     let marker = site.data_dir().join("journal/gridspool-journal");
     let ours = fs::read_to_string(&marker).unwrap();
     for (text, sentence) in [
@@ -215,24 +228,31 @@ fn an_admin_sees_what_is_in_a_journal_and_gets_it_out() {
         ("gridspool journal\n", "a journal of an earlier form"),
     ] {
         fs::write(&marker, text).unwrap();
-        for words in [&["ls"][..], &["show", &small.id], &["verify"]] {
-            let told = look(&site, words);
+        for words in [
+            &["ls"][..],
+            &["show", "000000000000000000000000"],
+            &["verify"],
+        ] {
+            let told = look(site, words);
             assert_eq!(told.code, Some(78), "{}", told.log);
             assert!(told.log.contains(sentence), "{}", told.log);
         }
-        let to = out.path().join("form");
-        assert_eq!(salvage(&site, &to).status.code(), Some(78));
+        let to = out.join("form");
+        assert_eq!(salvage(site, &to).status.code(), Some(78));
         assert!(!to.exists());
     }
     fs::write(&marker, ours).unwrap();
+}
 
-    // A damaged log is told by a start too, for as long as the sidecar runs.
-    flip(&record);
+/// A start tells of damage, and status and metrics do for as long as the sidecar runs.
+fn start_with_damage(site: &mut Site, promises: &[Promise; 5]) {
+    let [_, _, _, small, _] = promises;
+    flip(&record_of(site, small));
     site.start_sidecar();
     let damage = site.status()["journal"]["damage"].to_string();
     assert!(damage.contains("segment 1: "), "{damage}");
     assert!(site.log().contains("the log is damaged: segment 1: "));
-    let metrics = Metrics::of(&site);
+    let metrics = Metrics::of(site);
     let mut named = metrics.values.keys();
     let is_named =
         named.any(|name| name.starts_with("gridspool_journal_damage{damage=\"segment 1: "));
