@@ -9,7 +9,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config < spool, form, accel, store, token < journal, peers < commit, delivery < bucket, http < server, upkeep < main
+//! file, config < spool, form, accel, store, token < journal, peers < commit, delivery, intake < bucket, http < server, upkeep < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -25,6 +25,7 @@
 //! | [`peers`] | the other nodes, and how they know each other | where files are |
 //! | [`commit`] | moving promises into the store, at its pace | HTTP, MongoDB |
 //! | [`delivery`] | where a file is now | HTTP, MongoDB |
+//! | [`intake`] | what all upload protocols share: quota, room, digests, keys, types, adopting | HTTP, any protocol |
 //! | [`bucket`] | the store that GridFS is: the only MongoDB code | HTTP, the journal |
 //! | [`http`] | the edge towards nginx: the only actix code | MongoDB |
 //! | [`server`] | the wiring, and the order of start and stop | the insides of what it wires |
@@ -35,8 +36,9 @@
 //!    It then spools the whole body to a file, and sends the head alone, with the file's path in a
 //!    header that it sets itself. A small body it reads into memory, and sends it with the head: that
 //!    costs less than the question, which [`http`] then asks itself.
-//! 2. [`http`] reads the head; [`spool::Spool::claim`] proves that the path is a fresh spool file.
-//!    [`form::Parts`] finds the files of a form in it.
+//! 2. [`http`] reads the head, and hands it to [`intake`]: [`spool::Spool::claim`] proves that the path is a
+//!    fresh spool file, [`form::Parts`] finds the files of a form in it; digests, type, quota and key are looked
+//!    at.
 //! 3. [`journal::Journal::adopt`] writes a record into the log, and a small body with it: all that wait
 //!    share one fdatasync. It links any other body into the journal before, and fsyncs it and its
 //!    directory; one fsync of the bodies' directory serves all uploads that were there
@@ -85,6 +87,7 @@ pub mod delivery;
 pub mod file;
 pub mod form;
 pub mod http;
+pub mod intake;
 pub mod journal;
 pub mod peers;
 pub mod server;

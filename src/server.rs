@@ -25,7 +25,8 @@ use crate::bucket::Bucket;
 use crate::commit::{Arrivals, Backlog, Committer, Health, Slots, StoreStanding, Tally};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
-use crate::http::{self, Access, Drain, FormPlaces, Node, Turns, Waits};
+use crate::http::{self, Access, Drain, Node, Turns, Waits};
+use crate::intake::{Intake, Promised};
 use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::peers::Peers;
 use crate::spool::Spool;
@@ -128,15 +129,13 @@ pub async fn run(
     inherited: Vec<UnixListener>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let access = Access::new(keyring(&config)?, &config.access);
+    let access = Access::new(keyring(&config)?);
     let peers = Peers::new(config.journal.node, &config.cluster).map_err(ServeError::PeerKeys)?;
     let peers = Arc::new(peers);
     let disk = disk(config.journal.durability);
     let (journal, recovered) = Journal::open(&config.data_dir, config.journal.clone(), disk)?;
     log::info!("journal {}: {recovered:?}", config.data_dir.display());
     let journal = Arc::new(journal);
-    let spool_path = journal.layout().spool();
-    let spool = Spool::open(&spool_path).map_err(ServeError::at(&spool_path))?;
     let bucket = Bucket::new(&config.bucket, &config.data_dir).await;
     let store: Arc<dyn Store> = Arc::new(bucket.map_err(ServeError::Uri)?);
     let committer = Committer {
@@ -150,15 +149,16 @@ pub async fn run(
         config: config.commit.clone(),
     };
     let health = committer.health.clone();
+    let delivery = Arc::new(Delivery::new(
+        Arc::clone(&journal),
+        Arc::clone(&store),
+        Arc::clone(&peers),
+        Box::new(move || health.state().standing != StoreStanding::Down),
+    ));
     let node = web::Data::new(Node {
-        delivery: Delivery::new(
-            Arc::clone(&journal),
-            Arc::clone(&store),
-            Arc::clone(&peers),
-            Box::new(move || health.state().standing != StoreStanding::Down),
-        ),
+        intake: Arc::new(intake(&journal, &config, &delivery, &committer.backlog)?),
+        delivery,
         journal: Arc::clone(&journal),
-        spool,
         backlog: Arc::clone(&committer.backlog),
         store: Arc::clone(&store),
         health: committer.health.clone(),
@@ -170,7 +170,6 @@ pub async fn run(
         access,
         peers: Arc::clone(&peers),
         drain: Drain::default(),
-        form_places: FormPlaces::default(),
         number: config.journal.node,
         started: SystemTime::now(),
     });
@@ -228,6 +227,33 @@ pub async fn run(
     sweep(&journal, close).await;
     log::info!("stopped; what is pending goes on at the next start");
     Ok(())
+}
+
+/// Takes uploads in. Those who look files up, and the committer, are told of each promise.
+fn intake(
+    journal: &Arc<Journal>,
+    config: &Config,
+    delivery: &Arc<Delivery>,
+    backlog: &Arc<Backlog>,
+) -> Result<Intake, ServeError> {
+    let spool_path = journal.layout().spool();
+    let spool = Spool::open(&spool_path).map_err(ServeError::at(&spool_path))?;
+    let (delivery, backlog) = (Arc::clone(delivery), Arc::clone(backlog));
+    let tell = move |promised: Promised<'_>| {
+        let Promised {
+            adopted,
+            is_whole_body,
+            content,
+        } = promised;
+        delivery.learn(adopted, is_whole_body, content);
+        backlog.push_now(adopted.id());
+    };
+    Ok(Intake::new(
+        Arc::clone(journal),
+        spool,
+        &config.access,
+        tell,
+    ))
 }
 
 /// The disk that keeps promises as the setting says.

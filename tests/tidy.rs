@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["file", "config"],
     &["spool", "form", "accel", "store", "token"],
     &["journal", "peers"],
-    &["commit", "delivery"],
+    &["commit", "delivery", "intake"],
     &["bucket", "http"],
     &["server", "upkeep"],
 ];

@@ -3,63 +3,40 @@
 //! nginx asks about an upload before it reads the body; the same is looked at again when the body
 //! is there, together with what could not be known before. All that is stateless is cheap.
 
-use std::io;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
-use tokio::sync::Mutex;
 
-use super::content_type::{self, Claimed};
-use super::idempotency::Key;
-use super::incoming::Incoming;
 use super::reason::Refusals;
-use super::subjects::{Reservation, Subjects};
 use super::whole::{self, Asked};
-use super::{Node, Problem, changes, methods, path};
+use super::{Node, Problem, changes, content_type, idempotency, methods, path};
 use crate::accel;
-use crate::config::AccessConfig;
-use crate::file::{FileKey, MediaType};
-use crate::journal::{Free, Journal};
+use crate::file::FileKey;
+use crate::intake::Sender;
 use crate::token::{Grant, Keyring, Scope};
-
-/// For so long it is believed what was free on the disk.
-const FREE_FRESH: Duration = Duration::from_millis(250);
 
 /// The rules of this node.
 #[derive(Debug)]
 pub struct Access {
     /// `None` if everybody may do everything.
     keyring: Option<Keyring>,
-    max_body_bytes: u64,
-    pub(super) subjects: Subjects,
     pub(super) refusals: Refusals,
-    pub(super) incoming: Incoming,
-    free: Mutex<Option<(Instant, Free)>>,
 }
 
 /// The sender of a request, and their rights.
 #[derive(Debug)]
 pub(super) struct Caller {
-    /// The rights that the token grants.
-    pub(super) grant: Grant,
-    /// The token's subject, or the address: whom uploads are counted for.
-    subject: String,
+    /// Their rights, and what they are counted under.
+    pub(super) sender: Sender,
     /// The word that a balancer got when it asked for room.
-    room: Option<HeaderValue>,
+    pub(super) room: Option<HeaderValue>,
 }
 
 impl Access {
     /// The rules that the settings give. Without a keyring everybody may do everything.
-    pub fn new(keyring: Option<Keyring>, config: &AccessConfig) -> Self {
+    pub fn new(keyring: Option<Keyring>) -> Self {
         Self {
             keyring,
-            max_body_bytes: config.max_body_bytes,
-            subjects: Subjects::new(config),
             refusals: Refusals::default(),
-            incoming: Incoming::default(),
-            free: Mutex::new(None),
         }
     }
 
@@ -89,33 +66,9 @@ impl Access {
         let subject = grant.subject().map(|subject| format!("sub {subject}"));
         let subject = subject.unwrap_or_else(address);
         Ok(Caller {
-            grant,
-            subject,
+            sender: Sender { grant, subject },
             room: headers.get(accel::ROOM).cloned(),
         })
-    }
-
-    /// The free bytes and inodes of the disk; asks it now and then only.
-    pub(super) async fn free(&self, journal: &Arc<Journal>) -> Result<Free, Problem> {
-        let mut known = self.free.lock().await;
-        match *known {
-            Some((found, free)) if found.elapsed() < FREE_FRESH => Ok(free),
-            _ => {
-                let asked = Arc::clone(journal);
-                let free = web::block(move || asked.free()).await?;
-                let free = free.map_err(|err| Problem::disk_not_asked(&err))?;
-                *known = Some((Instant::now(), free));
-                Ok(free)
-            }
-        }
-    }
-}
-
-impl Access {
-    /// The same, left for bodies that are not on their way yet.
-    pub(super) async fn room(&self, journal: &Arc<Journal>) -> Result<Free, Problem> {
-        let free = self.free(journal).await?;
-        self.incoming.leaves_of(free, journal).await
     }
 }
 
@@ -155,27 +108,30 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
     whole::check(headers, asked)?;
     content_type::boundary(headers)?;
     // A chunked body has no length yet.
-    if asked.length.is_none() && caller.grant.max_bytes().is_some() {
+    if asked.length.is_none() && caller.sender.grant.max_bytes().is_some() {
         return Err(Problem::length_required());
     }
     changes::check_upload(request, node, asked.method, asked.target).await?;
-    caller.let_in(node)?;
+    let_in(node, &caller.sender, caller.room.as_ref())?;
     let length = asked.length.unwrap_or(0);
-    caller.check_length(access, length)?;
+    let intake = &node.intake;
+    intake.check_length(&caller.sender, length)?;
     caller.check_claim(headers)?;
-    Key::read(headers)?;
-    // Given back at once: bytes that are on their way are nobody's yet.
-    drop(caller.reserve(node, length)?);
-    if caller.is_expected(node) {
-        // Those that were let in since it was told yes come beside it.
-        let free = access.free(&node.journal).await?;
-        node.journal.check_room_again(free, length)?;
-    } else {
-        let free = access.room(&node.journal).await?;
-        node.journal.check_room(free, length)?;
-    }
-    access.incoming.let_in(length);
+    idempotency::key(headers)?;
+    intake.check_quota(&caller.sender, length)?;
+    intake.check_room(length, caller.is_expected(node)).await?;
     Ok(())
+}
+
+/// Lets an upload begin, and counts it. nginx asks for this before it reads a body; of a body that
+/// came with its head it is asked when that is there.
+pub(super) fn let_in(
+    node: &Node,
+    sender: &Sender,
+    room: Option<&HeaderValue>,
+) -> Result<(), Problem> {
+    node.drain.check(room)?;
+    Ok(node.intake.count(sender)?)
 }
 
 /// The sender of an upload whose body is there.
@@ -185,7 +141,7 @@ pub(super) async fn uploader(request: &HttpRequest, node: &Node) -> Result<Calle
     let headers = request.headers();
     let [spooled, passed] = [accel::BODY_LENGTH, header::CONTENT_LENGTH.as_str()];
     if let Some(length) = length(headers, spooled) {
-        node.access.incoming.arrived(length);
+        node.intake.arrived(length);
     }
     let asked = Asked {
         method: request.method().as_str(),
@@ -223,7 +179,7 @@ pub(super) fn check_file(
     scope: Scope,
     file: &FileKey,
 ) -> Result<(), Problem> {
-    let grant = caller(request, node)?.grant;
+    let grant = caller(request, node)?.sender.grant;
     check_grant(grant, node, scope, file)
 }
 
@@ -248,17 +204,12 @@ pub(super) fn check_grant(
 }
 
 impl Caller {
-    /// The subject that uploads are counted for.
-    pub(super) fn subject(&self) -> &str {
-        &self.subject
-    }
-
     fn check_upload(&self, access: &Access) -> Result<(), Problem> {
-        if self.grant.allows_upload() {
+        if self.sender.grant.allows_upload() {
             return Ok(());
         }
         access.refusals.count_token("insufficient_scope");
-        Err(if self.grant.allows(Scope::Upload) {
+        Err(if self.sender.grant.allows(Scope::Upload) {
             Problem::no_new_files()
         } else {
             Problem::insufficient_scope(Scope::Upload)
@@ -268,11 +219,11 @@ impl Caller {
     /// Whether the type that the head claims is allowed. One that says nothing is looked for in the
     /// body, and the parts of a form have types of their own.
     fn check_claim(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let claimed = Claimed::of(headers);
+        let claimed = content_type::claimed(headers);
         let is_allowed = content_type::is_form(headers)
             || claimed
                 .meant()
-                .is_none_or(|claimed| self.grant.takes_type(claimed));
+                .is_none_or(|claimed| self.sender.grant.takes_type(claimed));
         if is_allowed {
             Ok(())
         } else {
@@ -280,66 +231,9 @@ impl Caller {
         }
     }
 
-    fn check_length(&self, access: &Access, length: u64) -> Result<(), Problem> {
-        if length > access.max_body_bytes {
-            Err(Problem::too_large())
-        } else if self.grant.max_bytes().is_some_and(|max| length > max) {
-            Err(Problem::larger_than_allowed())
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Lets an upload begin, and counts it. nginx asks for this before it reads a body; of a body that
-    /// came with its head it is asked when that is there.
-    pub(super) fn let_in(&self, node: &Node) -> Result<(), Problem> {
-        node.drain.check(self.room.as_ref())?;
-        node.access.subjects.count(&self.subject)
-    }
-
     /// Whether a balancer was told that this upload may come: there was room for it then.
     pub(super) fn is_expected(&self, node: &Node) -> bool {
         node.drain.has_promised(self.room.as_ref())
-    }
-
-    /// Whether the body may be kept, now that all of it is there; room for it among what is pending
-    /// of this caller.
-    pub(super) fn check_body(
-        &self,
-        node: &Node,
-        length: u64,
-        record_bytes: u64,
-    ) -> Result<Reservation, Problem> {
-        self.check_length(&node.access, length)?;
-        self.reserve(node, length.saturating_add(record_bytes))
-    }
-
-    /// Counts the files of a form behind the first.
-    pub(super) fn count_more(&self, node: &Node, files: usize) -> Result<(), Problem> {
-        node.access.subjects.count_more(&self.subject, files)
-    }
-
-    fn reserve(&self, node: &Node, length: u64) -> Result<Reservation, Problem> {
-        let subjects = &node.access.subjects;
-        subjects.reserve(&self.subject, length)
-    }
-
-    /// Whether a file may be kept under this type, with the type that its content shows. Reads the
-    /// content only if it matters.
-    pub(super) fn check_type(
-        &self,
-        kept_as: &MediaType,
-        shown: impl FnOnce() -> io::Result<MediaType>,
-    ) -> Result<(), Problem> {
-        if !self.grant.has_types() {
-            return Ok(());
-        }
-        let shown = shown().map_err(|err| Problem::disk_not_asked(&err))?;
-        if self.grant.takes_type(kept_as) && self.grant.takes_content(kept_as, &shown) {
-            Ok(())
-        } else {
-            Err(Problem::type_not_allowed())
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
 use super::Problem;
-use crate::file::MediaType;
+use crate::intake::ClaimedType;
 
 /// The type of a form, without its boundary (RFC 7578).
 const FORM: &[u8] = b"multipart/form-data";
@@ -11,59 +11,10 @@ const FORM: &[u8] = b"multipart/form-data";
 /// The longest boundary (RFC 2046 §5.1.1).
 const LONGEST_BOUNDARY: usize = 70;
 
-/// The type that a sender claims for some bytes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Claimed {
-    /// As it was said, if anything was.
-    text: Option<String>,
-    media_type: Option<MediaType>,
-}
-
-impl Claimed {
-    const LONGEST_TEXT: usize = 255;
-
-    /// Reads the value of a Content-Type. It may be anything: much that is sent as one is none.
-    pub(super) fn read(value: Option<&[u8]>) -> Self {
-        let text = String::from_utf8_lossy(value.unwrap_or_default());
-        let media_type = MediaType::parse(&text).ok();
-        let text = text.trim();
-        let text = text.get(..text.floor_char_boundary(Self::LONGEST_TEXT));
-        let text = text.unwrap_or_default().replace(char::is_control, "");
-        Self {
-            text: (!text.is_empty()).then_some(text),
-            media_type,
-        }
-    }
-
-    /// The claim of a request's header. Two of them are one list, which is no type.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let said: Vec<_> = values(headers).collect();
-        Self::read(Some(&said.join(&b", "[..])))
-    }
-
-    /// The type, if it is one.
-    pub(super) fn media_type(&self) -> Option<&MediaType> {
-        self.media_type.as_ref()
-    }
-
-    /// The type, if it is one that says something.
-    pub(super) fn meant(&self) -> Option<&MediaType> {
-        self.media_type().filter(|claimed| !claimed.says_nothing())
-    }
-
-    /// The type of bytes of which this is said: as it is meant, or else as they show it themselves. Beside
-    /// it what was said, if that is another.
-    pub(super) fn or_shown(self, shown: impl FnOnce() -> MediaType) -> (MediaType, Option<String>) {
-        let meant = self.meant().cloned();
-        if let Some(meant) = meant {
-            return (meant, None);
-        }
-        let shown = shown();
-        match self.media_type {
-            Some(said) if said.essence() == shown.essence() => (said, None),
-            _ => (shown, self.text),
-        }
-    }
+/// The type that a request's header claims. Two of them are one list, which is no type.
+pub(super) fn claimed(headers: &HeaderMap) -> ClaimedType {
+    let said: Vec<_> = values(headers).collect();
+    ClaimedType::read(Some(&said.join(&b", "[..])))
 }
 
 fn values(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
@@ -150,6 +101,7 @@ fn parameter(value: &[u8], wanted: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::MediaType;
 
     fn typed(value: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -237,44 +189,8 @@ mod tests {
         headers.append(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
         assert!(boundary(&headers).unwrap().is_none());
         let shown = || MediaType::parse("image/gif").unwrap();
-        let (kept_as, beside) = Claimed::of(&headers).or_shown(shown);
+        let (kept_as, beside) = claimed(&headers).or_shown(shown);
         assert_eq!(kept_as.as_str(), "image/gif");
         assert_eq!(beside.as_deref(), Some("image/png, text/html"));
-    }
-
-    #[test]
-    fn a_type_that_is_none_or_says_nothing_gives_way_to_the_bytes() {
-        let shown = || MediaType::parse("image/png").unwrap();
-        for (said, kept, beside) in [
-            (&b"video/mp4"[..], "video/mp4", None),
-            (b"image/png", "image/png", None),
-            (b"", "image/png", None),
-            (b" ", "image/png", None),
-            (b"image", "image/png", Some("image")),
-            (b"undefined", "image/png", Some("undefined")),
-            (
-                b"image/png;,text/html",
-                "image/png",
-                Some("image/png;,text/html"),
-            ),
-            (b"image/*", "image/png", Some("image/*")),
-            (
-                b"application/octet-stream",
-                "image/png",
-                Some("application/octet-stream"),
-            ),
-            (b"a\tb\xff", "image/png", Some("ab\u{fffd}")),
-        ] {
-            let claimed = Claimed::read(Some(said));
-            let (kept_as, said_beside) = claimed.or_shown(shown);
-            assert_eq!(kept_as.as_str(), kept, "{}", said.escape_ascii());
-            assert_eq!(said_beside.as_deref(), beside, "{}", said.escape_ascii());
-        }
-        let named = Claimed::read(Some(b"application/octet-stream; name=a"));
-        let (kept_as, beside) = named.or_shown(MediaType::octet_stream);
-        assert_eq!(kept_as.as_str(), "application/octet-stream; name=a");
-        assert_eq!(beside, None);
-        let long = Claimed::read(Some("ü".repeat(300).as_bytes()));
-        assert_eq!(long.or_shown(shown).1.unwrap().len(), 254);
     }
 }

@@ -9,10 +9,10 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::document::Description;
-use super::idempotency::Shape;
 use super::prefer::Preferences;
 use super::{Node, Problem};
 use crate::commit::Arrival;
+use crate::intake::Shape;
 use crate::journal::{Adopted, Standing};
 
 /// How far the files of an answer have come: as far as the one that has come least.

@@ -24,7 +24,7 @@ pub(super) async fn meta(
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
     let key = node.read(path::key(request.path())?);
-    let grant = access::caller(&request, &node)?.grant;
+    let grant = access::caller(&request, &node)?.sender.grant;
     let is_admin = grant.allows(Scope::Admin);
     let needed = if is_admin {
         Scope::Admin

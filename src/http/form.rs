@@ -6,34 +6,14 @@ mod text;
 use encoding_rs::{Encoding, UTF_8};
 
 use super::Problem;
-use super::content_type::Claimed;
-use crate::file::{FileName, Metadata, Window};
+use crate::file::Metadata;
 use crate::form::Parts;
+use crate::intake::{FilePart, FormContent};
 use crate::spool::SpooledBody;
 use head::{Head, Kind};
 
 /// The name of the text that names the charset of all others (RFC 7578 §4.6). It is none itself.
 const CHARSET: &str = "_charset_";
-
-/// The contents of a form.
-#[derive(Debug)]
-pub(super) struct Form {
-    /// Its files, in their order.
-    pub(super) files: Vec<FilePart>,
-    /// Its texts.
-    pub(super) metadata: Metadata,
-}
-
-/// A file in a form.
-#[derive(Debug)]
-pub(super) struct FilePart {
-    /// The name that its sender gave.
-    pub(super) filename: Option<FileName>,
-    /// The type that its sender claimed.
-    pub(super) content_type: Claimed,
-    /// Where it is in the body.
-    pub(super) window: Window,
-}
 
 /// Reads the form in a claimed body. Blocks.
 ///
@@ -50,7 +30,7 @@ pub(super) fn read(
     boundary: &[u8],
     metadata: &Metadata,
     most_files: usize,
-) -> Result<Option<Form>, Problem> {
+) -> Result<Option<FormContent>, Problem> {
     let read_in = |charset| read_in(charset, body, boundary, metadata.clone(), most_files);
     let Some(mut read) = read_in(UTF_8)? else {
         return Ok(None);
@@ -74,7 +54,7 @@ pub(super) fn read(
 
 /// A form that was read as if its texts were in some charset.
 struct Read {
-    form: Form,
+    form: FormContent,
     /// The charset that it names itself.
     charset: Option<&'static Encoding>,
     has_undecodable: bool,
@@ -88,7 +68,7 @@ fn read_in(
     most_files: usize,
 ) -> Result<Option<Read>, Problem> {
     let mut read = Read {
-        form: Form {
+        form: FormContent {
             files: Vec::new(),
             metadata,
         },

@@ -8,7 +8,6 @@ use actix_web::test::TestRequest;
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
-use super::content_type::Claimed;
 use super::ranges::Wanted;
 use super::{
     conditions, content_type, digest, disposition, form as forms, idempotency, path, prefer,
@@ -132,9 +131,9 @@ pub fn headers(bytes: &[u8]) {
     let meta = meta(&headers);
     check_disposition(&disposition::of_download(&meta, false));
     drop(content_type::boundary(&headers));
-    drop(digest::Claimed::read(&headers).map(|digests| digests.check((None).into())));
+    drop(digest::read(&headers).map(|digests| digests.check((None).into())));
     drop(upload_metadata::read(&headers));
-    drop(idempotency::Key::read(&headers));
+    drop(idempotency::key(&headers));
     let asked = whole::Asked {
         method: "PUT",
         target: headers
@@ -157,7 +156,7 @@ pub fn headers(bytes: &[u8]) {
 /// A file as an upload with these headers makes it.
 fn meta(headers: &HeaderMap) -> FileMeta {
     let named = headers.get("content-disposition");
-    let content_type = Claimed::of(headers).media_type().cloned();
+    let content_type = content_type::claimed(headers).media_type().cloned();
     if let Some(written) = &content_type {
         let read = MediaType::parse(written.as_str());
         assert_eq!(read.as_ref(), Ok(written), "{written:?}");

@@ -42,7 +42,7 @@ async fn alive(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
 /// `GET /readyz`: 200 while uploads can be taken and MongoDB answers too, and may be relied on.
 async fn ready(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     // The threads that speak with nginx must not wait for a disk.
-    let is_writable = match node.access.free(&node.journal).await {
+    let is_writable = match node.intake.free().await {
         Ok(free) => node.journal.check_room(free, 0).is_ok(),
         Err(_) => false,
     };

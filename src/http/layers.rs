@@ -12,6 +12,7 @@ use super::reason::Reason;
 use crate::delivery::DeliveryError;
 use crate::file::InvalidMetadata;
 use crate::form::FormError;
+use crate::intake::IntakeError;
 use crate::journal::{AdoptError, JournalError};
 use crate::spool::ClaimError;
 use crate::store::StoreError;
@@ -60,6 +61,32 @@ impl From<FormError> for Problem {
                 )
             }
             FormError::Unreadable(err) => Self::unreadable_body(&err),
+        }
+    }
+}
+
+impl From<IntakeError> for Problem {
+    fn from(err: IntakeError) -> Self {
+        match err {
+            IntakeError::Claim(err) => err.into(),
+            IntakeError::Adopt(err) => err.into(),
+            IntakeError::Journal(err) => err.into(),
+            IntakeError::Form(err) => err.into(),
+            IntakeError::Metadata(err) => err.into(),
+            IntakeError::UnreadableBody(err) => Self::unreadable_body(&err),
+            IntakeError::DiskSilent(err) => Self::disk_not_asked(&err),
+            IntakeError::DigestMismatch => Self::digest_mismatch(),
+            IntakeError::TooLarge => Self::too_large(),
+            IntakeError::LargerThanAllowed => Self::larger_than_allowed(),
+            IntakeError::TypeNotAllowed => Self::type_not_allowed(),
+            IntakeError::TooManyUploads { seconds } => Self::too_many_uploads(seconds),
+            IntakeError::TooManyAtOnce => Self::too_many_at_once(),
+            IntakeError::TooMuchPending => Self::too_much_pending(),
+            IntakeError::NoFile => Self::no_file_in_form(),
+            IntakeError::TooMuchMetadata => Self::too_much_metadata_for_so_many(),
+            IntakeError::StillRunning => Self::still_running(),
+            IntakeError::KeyOfAnother => Self::key_of_another(),
+            IntakeError::Lost => Self::internal(),
         }
     }
 }

@@ -84,14 +84,14 @@ impl Page {
                 bytes,
             );
         }
-        let subjects = &node.access.subjects;
+        let quotas = node.intake.quotas();
         self.gauge_by(
             "limit",
             "subjects_tracked",
             "Subjects that are remembered for a limit",
             [
-                ("uploads_per_minute", subjects.counted_subjects()),
-                ("pending_bytes", subjects.pending_subjects()),
+                ("uploads_per_minute", quotas.counted_subjects()),
+                ("pending_bytes", quotas.pending_subjects()),
             ],
         );
     }

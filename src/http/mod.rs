@@ -19,13 +19,11 @@ mod document;
 mod download;
 mod drain;
 mod form;
-mod form_upload;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod health;
 mod hop;
 mod idempotency;
-mod incoming;
 mod layers;
 mod log_throttle;
 mod methods;
@@ -40,7 +38,6 @@ mod reason;
 mod refusal;
 mod room;
 mod slices;
-mod subjects;
 mod upload;
 mod upload_metadata;
 mod waiting;
@@ -56,16 +53,15 @@ use crate::accel;
 use crate::commit::{Arrivals, Backlog, Health, Slots, Tally};
 use crate::delivery::Delivery;
 use crate::file::FileKey;
+use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::peers::{HOP, Peers};
-use crate::spool::Spool;
 use crate::store::Store;
 
 pub use access::Access;
 pub use catch_panic::catch_panic;
 pub use connection::Connection;
 pub use drain::Drain;
-pub use form_upload::FormPlaces;
 pub use prefer::Waits;
 use problem::Problem;
 pub use reason::{check_path, count_refusal};
@@ -75,12 +71,12 @@ pub use slices::Turns;
 pub struct Node {
     /// Where promises are made.
     pub journal: Arc<Journal>,
-    /// Where nginx puts bodies.
-    pub spool: Spool,
+    /// Takes uploads in.
+    pub intake: Arc<Intake>,
     /// The entries that the committer has to commit or clear away.
     pub backlog: Arc<Backlog>,
     /// Finds and deletes files.
-    pub delivery: Delivery,
+    pub delivery: Arc<Delivery>,
     /// Where committed files are.
     pub store: Arc<dyn Store>,
     /// Whether the store answers.
@@ -101,8 +97,6 @@ pub struct Node {
     pub peers: Arc<Peers>,
     /// Whether new uploads are taken.
     pub drain: Drain,
-    /// Where forms are read.
-    pub form_places: FormPlaces,
     /// The node number.
     pub number: u16,
     /// When this process started.

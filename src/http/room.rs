@@ -25,7 +25,7 @@ pub(super) async fn room(
         return Err(Problem::no_room("This node is being drained."));
     }
     let journal = Arc::clone(&node.journal);
-    let free = node.access.room(&journal).await?;
+    let free = node.intake.room().await?;
     if let Err(err) = journal.check_room(free, length) {
         log::debug!("a balancer was sent elsewhere: {err}");
         return Err(Problem::no_room("This node has no room for the body."));

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const STANDING: &[&[&str]] = &[
     &["bucket", "document", "foreign"],
     &["commit", "attempt", "committer"],
-    &["http", "access", "idempotency", "methods"],
+    &["http", "access", "methods"],
     &["http", "document", "download", "hop"],
-    &["http", "form_upload", "passed", "upload"],
     &["http", "path", "problem", "reason"],
 ];
 

@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use encoding_rs::Encoding;
 
-use super::super::content_type::Claimed;
 use super::super::disposition::Claim;
 use super::super::{Problem, whole};
 use crate::file::{FileName, Window};
+use crate::intake::ClaimedType;
 
 /// The lines of a part's head that are ours.
 #[derive(Debug)]
 pub(super) struct Head {
     disposition: Claim,
-    pub(super) content_type: Claimed,
+    pub(super) content_type: ClaimedType,
 }
 
 /// The kind of a part.
@@ -50,7 +50,7 @@ impl Head {
                     disposition = Some(Claim::read(value));
                 }
                 "content-type" => {
-                    content_type.get_or_insert_with(|| Claimed::read(Some(value)));
+                    content_type.get_or_insert_with(|| ClaimedType::read(Some(value)));
                 }
                 "content-transfer-encoding" => check_transfer_encoding(value)?,
                 _ => {}

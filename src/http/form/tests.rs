@@ -7,7 +7,7 @@ use crate::form::MOST_PARTS;
 use crate::spool::Spool;
 
 /// Reads a form with the boundary `b`, its parts given as head and bytes.
-fn read_parts(parts: &[(&[u8], &[u8])]) -> Result<Form, Problem> {
+fn read_parts(parts: &[(&[u8], &[u8])]) -> Result<FormContent, Problem> {
     let mut body = Vec::new();
     for (head, data) in parts {
         for piece in [&b"--b\r\n"[..], head, b"\r\n\r\n", data, b"\r\n"] {
@@ -18,7 +18,7 @@ fn read_parts(parts: &[(&[u8], &[u8])]) -> Result<Form, Problem> {
     read_body(&body)
 }
 
-fn read_body(body: &[u8]) -> Result<Form, Problem> {
+fn read_body(body: &[u8]) -> Result<FormContent, Problem> {
     let scratch = tempfile::tempdir().unwrap();
     std::fs::write(scratch.path().join("0000000001"), body).unwrap();
     let spool = Spool::open(scratch.path()).unwrap();
@@ -26,7 +26,7 @@ fn read_body(body: &[u8]) -> Result<Form, Problem> {
     read(&body, b"b", &Metadata::default(), MOST_PARTS).map(Option::unwrap)
 }
 
-fn texts(form: &Form) -> serde_json::Value {
+fn texts(form: &FormContent) -> serde_json::Value {
     serde_json::to_value(&form.metadata).unwrap()
 }
 
@@ -178,7 +178,7 @@ fn a_saved_page_is_a_file_as_any_other() {
 const TEXT: &str = "Content-Disposition: form-data; name=\"t\"";
 
 /// A form with a file and these texts, each given by the type of its part and its bytes.
-fn read_texts(parts: &[(&str, &[u8])]) -> Result<Form, Problem> {
+fn read_texts(parts: &[(&str, &[u8])]) -> Result<FormContent, Problem> {
     let heads: Vec<_> = parts
         .iter()
         .map(|(content_type, _)| format!("{TEXT}\r\nContent-Type: {content_type}"))

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 
-use super::Problem;
+use super::IntakeError;
 use crate::config::AccessConfig;
 use crate::file::FileId;
 use crate::journal::Journal;
@@ -20,7 +20,7 @@ const FORGET_EVERY: u32 = 4096;
 
 /// The recent uploads of every subject.
 #[derive(Debug)]
-pub(super) struct Subjects {
+pub struct Quotas {
     per_minute: Option<NonZeroU32>,
     rate: Option<DefaultKeyedRateLimiter<String>>,
     counted: AtomicU32,
@@ -40,7 +40,7 @@ pub(super) struct Reservation {
     bytes: u64,
 }
 
-impl Subjects {
+impl Quotas {
     pub(super) fn new(config: &AccessConfig) -> Self {
         let per_minute = NonZeroU32::new(config.subject_uploads_per_minute);
         let max_pending = config.subject_pending_bytes;
@@ -56,8 +56,8 @@ impl Subjects {
     /// Counts one upload.
     ///
     /// # Errors
-    /// A problem if there were too many in the last minute.
-    pub(super) fn count(&self, subject: &str) -> Result<(), Problem> {
+    /// When there were too many in the last minute.
+    pub(super) fn count(&self, subject: &str) -> Result<(), IntakeError> {
         let Some(rate) = &self.rate else {
             return Ok(());
         };
@@ -71,17 +71,17 @@ impl Subjects {
     /// Counts more uploads, which came with one that was counted.
     ///
     /// # Errors
-    /// A problem if there were too many in the last minute, or are more than that can ever be.
-    pub(super) fn count_more(&self, subject: &str, more: usize) -> Result<(), Problem> {
+    /// When there were too many in the last minute, or are more than that can ever be.
+    pub(super) fn count_more(&self, subject: &str, more: usize) -> Result<(), IntakeError> {
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         let (Some(rate), Some(more)) = (&self.rate, NonZeroU32::new(more)) else {
             return Ok(());
         };
         if self.per_minute.is_some_and(|most| more >= most) {
-            return Err(Problem::too_many_at_once());
+            return Err(IntakeError::TooManyAtOnce);
         }
         let counted = rate.check_key_n(&subject.to_owned(), more);
-        let counted = counted.map_err(|_| Problem::too_many_at_once())?;
+        let counted = counted.map_err(|_| IntakeError::TooManyAtOnce)?;
         counted.map_err(|too_soon| too_many(&too_soon))
     }
 
@@ -89,8 +89,8 @@ impl Subjects {
     /// given its room back.
     ///
     /// # Errors
-    /// A problem if too many bytes of this subject are pending.
-    pub(super) fn reserve(&self, subject: &str, bytes: u64) -> Result<Reservation, Problem> {
+    /// When too many bytes of this subject are pending.
+    pub(super) fn reserve(&self, subject: &str, bytes: u64) -> Result<Reservation, IntakeError> {
         let reservation = |subject, bytes| Reservation {
             pending: Arc::clone(&self.pending),
             subject,
@@ -107,20 +107,20 @@ impl Subjects {
         );
         let sum = taken.saturating_add(bytes);
         if sum > max {
-            return Err(Problem::too_much_pending());
+            return Err(IntakeError::TooMuchPending);
         }
         pending.insert(Arc::clone(&subject), sum);
         Ok(reservation(subject, bytes))
     }
 
     /// How many subjects are remembered for the number of their uploads.
-    pub(super) fn counted_subjects(&self) -> u64 {
+    pub fn counted_subjects(&self) -> u64 {
         let count = self.rate.as_ref().map_or(0, RateLimiter::len);
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
     /// How many subjects are remembered for their pending bytes.
-    pub(super) fn pending_subjects(&self) -> u64 {
+    pub fn pending_subjects(&self) -> u64 {
         u64::try_from(lock(&self.pending).len()).unwrap_or(u64::MAX)
     }
 }
@@ -162,10 +162,12 @@ impl Drop for Reservation {
     }
 }
 
-fn too_many(too_soon: &NotUntil<<DefaultClock as Clock>::Instant>) -> Problem {
+fn too_many(too_soon: &NotUntil<<DefaultClock as Clock>::Instant>) -> IntakeError {
     let wait = too_soon.wait_time_from(DefaultClock::default().now());
     let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
-    Problem::too_many_uploads(seconds.saturating_add(1))
+    IntakeError::TooManyUploads {
+        seconds: seconds.saturating_add(1),
+    }
 }
 
 fn is_time_to_forget(calls: &AtomicU32) -> bool {
@@ -176,8 +178,8 @@ fn is_time_to_forget(calls: &AtomicU32) -> bool {
 mod tests {
     use super::*;
 
-    fn subjects(subject_pending_bytes: u64) -> Subjects {
-        Subjects::new(&AccessConfig {
+    fn subjects(subject_pending_bytes: u64) -> Quotas {
+        Quotas::new(&AccessConfig {
             tokens: None,
             is_open: true,
             max_body_bytes: 0,

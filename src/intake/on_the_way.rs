@@ -12,9 +12,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use actix_web::web;
+use tokio::task::spawn_blocking;
 
-use super::Problem;
+use super::IntakeError;
 use crate::journal::{Free, Journal};
 
 /// Between two looks into the spool: with thousands of bodies each takes some milliseconds.
@@ -25,7 +25,7 @@ const DECLARED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// All that is known of bodies on their way.
 #[derive(Debug, Default)]
-pub(super) struct Incoming {
+pub(super) struct OnTheWay {
     known: Mutex<Known>,
     looking: tokio::sync::Mutex<()>,
 }
@@ -38,19 +38,19 @@ struct Known {
     declared: [u64; 2],
 }
 
-impl Incoming {
+impl OnTheWay {
     /// The free bytes that are left for others. Looks into the spool now and then only.
     pub(super) async fn leaves_of(
         &self,
         free: Free,
         journal: &Arc<Journal>,
-    ) -> Result<Free, Problem> {
+    ) -> Result<Free, IntakeError> {
         if self.known().is_old(Instant::now()) {
             let _alone = self.looking.lock().await;
             if self.known().is_old(Instant::now()) {
                 let looking = Arc::clone(journal);
-                let spooled = web::block(move || looking.spooled_bytes()).await?;
-                let spooled = spooled.map_err(|err| Problem::disk_not_asked(&err))?;
+                let spooled = spawn_blocking(move || looking.spooled_bytes()).await?;
+                let spooled = spooled.map_err(IntakeError::DiskSilent)?;
                 self.known().note(spooled, Instant::now());
             }
         }
@@ -106,13 +106,13 @@ impl Known {
 mod tests {
     use super::*;
 
-    fn coming(incoming: &Incoming) -> u64 {
+    fn coming(incoming: &OnTheWay) -> u64 {
         incoming.known().coming()
     }
 
     #[test]
     fn what_is_in_the_spool_counts_again_and_what_was_declared_until_the_look_after_the_next() {
-        let incoming = Incoming::default();
+        let incoming = OnTheWay::default();
         let begin = Instant::now();
         let look = |seconds, spooled| {
             let at = begin + Duration::from_secs(seconds);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_there_is_no_longer_to_come_and_no_length_counts_without_bound() {
-        let incoming = Incoming::default();
+        let incoming = OnTheWay::default();
         let begin = Instant::now();
         incoming.known().note(0, begin);
         incoming.let_in(500);

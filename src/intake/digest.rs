@@ -1,0 +1,115 @@
+//! Digests: those that a sender states of a body, held against its bytes before the promise, and those that
+//! senders and requests are known by.
+
+use std::io;
+
+use sha2::{Digest, Sha256, Sha512};
+
+use super::IntakeError;
+use crate::file::Window;
+use crate::spool::Received;
+use crate::store;
+
+/// How much is hashed at once.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// The digests that a sender states of a whole body. All of them have to be right.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct StatedDigests {
+    /// Of sha-256.
+    pub sha256: Vec<Vec<u8>>,
+    /// Of sha-512.
+    pub sha512: Vec<Vec<u8>>,
+}
+
+impl StatedDigests {
+    /// Hashes a body, if any digest was stated, and compares. Returns what the body is held against until
+    /// it is committed: its sha-256, whatever was stated; `None` if nothing was. Blocks.
+    ///
+    /// # Errors
+    /// [`IntakeError::DigestMismatch`] when they differ; when the body cannot be read.
+    pub fn check(&self, body: Received<'_>) -> Result<Option<store::Sha256>, IntakeError> {
+        if self.sha256.is_empty() && self.sha512.is_empty() {
+            return Ok(None);
+        }
+        let whole = Window::whole(body.length());
+        let sha256 = of_part(body, whole)?;
+        let mut is_right = self.sha256.iter().all(|stated| **stated == sha256.0);
+        if is_right && !self.sha512.is_empty() {
+            let sha512 = hash::<Sha512>(body, whole);
+            let sha512 = sha512.map_err(IntakeError::UnreadableBody)?;
+            is_right = self.sha512.iter().all(|stated| **stated == *sha512);
+        }
+        if is_right {
+            Ok(Some(sha256))
+        } else {
+            Err(IntakeError::DigestMismatch)
+        }
+    }
+}
+
+/// The sha-256 of a part of a body. Blocks.
+///
+/// # Errors
+/// When the body cannot be read, or is shorter.
+pub(super) fn of_part(body: Received<'_>, window: Window) -> Result<store::Sha256, IntakeError> {
+    let sha256 = hash::<Sha256>(body, window).map_err(IntakeError::UnreadableBody)?;
+    Ok(store::Sha256(sha256.into()))
+}
+
+/// The digest of a part of a body. Blocks.
+///
+/// # Errors
+/// When the body cannot be read, or is shorter.
+pub(super) fn hash<D: Digest>(
+    body: Received<'_>,
+    window: Window,
+) -> io::Result<sha2::digest::Output<D>> {
+    let mut hasher = D::new();
+    let most = usize::try_from(window.length).unwrap_or(BLOCK_BYTES);
+    let mut block = vec![0; most.min(BLOCK_BYTES)];
+    let (mut offset, end) = (window.offset, window.offset + window.length);
+    while offset < end {
+        let length = usize::try_from(end - offset).unwrap_or(BLOCK_BYTES);
+        let most = block.get_mut(..length.min(BLOCK_BYTES)).unwrap_or_default();
+        let read = body.read_at(most, offset)?;
+        match most.get(..read) {
+            None | Some([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(bytes) => hasher.update(bytes),
+        }
+        offset += u64::try_from(read).unwrap_or_default();
+    }
+    Ok(hasher.finalize())
+}
+
+/// The digest of texts, each with its length before it.
+pub(super) fn digest_of(texts: &[&str]) -> store::Sha256 {
+    let mut hasher = Sha256::new();
+    for text in texts {
+        add(&mut hasher, text.as_bytes());
+    }
+    store::Sha256(hasher.finalize().into())
+}
+
+/// Adds a text, with its length before it, so that no two of them run together.
+pub(super) fn add(hasher: &mut Sha256, bytes: &[u8]) {
+    hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+    hasher.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_several_blocks_is_hashed_whole() {
+        let body = vec![7; 2 * BLOCK_BYTES + 1];
+        let sha256: [u8; 32] = Sha256::digest(&body).into();
+        let stated = StatedDigests {
+            sha256: vec![sha256.to_vec()],
+            sha512: Vec::new(),
+        };
+        let checked = stated.check(Received::Passed(&body)).unwrap();
+        assert_eq!(checked, Some(store::Sha256(sha256)));
+    }
+}

@@ -1,0 +1,174 @@
+//! By what an upload is known when it is sent again: a key that its sender chose, and all that an answer to it
+//! shows.
+
+use std::io;
+
+use sha2::{Digest as _, Sha256};
+
+use super::digest::{add, digest_of, hash};
+use super::{IntakeError, Sender};
+use crate::file::Window;
+use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, Running};
+use crate::spool::Received;
+use crate::store;
+
+/// The shape of an answer. The same body under the same key in the other shape is another request.
+#[derive(Debug, Clone, Copy)]
+pub enum Shape {
+    /// Of one file.
+    File,
+    /// Of the files of a form.
+    Form,
+}
+
+/// The fingerprint of an upload that was sent under a key; `None` without one. Reads what no digest is known
+/// of. Blocks.
+///
+/// # Errors
+/// When the body cannot be read.
+pub(super) fn of(
+    key: Option<&str>,
+    sender: &Sender,
+    shape: Shape,
+    body: Received<'_>,
+    parts: &[(Window, Draft)],
+) -> Result<Option<Fingerprint>, IntakeError> {
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    let content = content(shape, body, parts).map_err(IntakeError::UnreadableBody)?;
+    Ok(Some(Fingerprint {
+        key: digest_of(&[&sender.subject, key]),
+        content,
+        sender: sender.number(),
+    }))
+}
+
+/// The way that an upload goes which may have a key.
+#[derive(Debug)]
+pub(super) enum Course {
+    /// It is to be adopted, while this lives if it has a key.
+    Adopt(Option<Running>),
+    /// It was, and these are its files.
+    Answered(Vec<Adopted>),
+}
+
+impl Course {
+    /// Asks the journal. Blocks, if there is a key.
+    ///
+    /// # Errors
+    /// When the key is that of another upload, or of one that is being adopted.
+    pub(super) fn of(journal: &Journal, request: Option<Fingerprint>) -> Result<Self, IntakeError> {
+        let Some(request) = request else {
+            return Ok(Self::Adopt(None));
+        };
+        match journal.begin(request)? {
+            Claim::First(running) => Ok(Self::Adopt(Some(running))),
+            Claim::Answered(answer) => Ok(Self::Answered(answer)),
+            Claim::Running => Err(IntakeError::StillRunning),
+            Claim::Other => Err(IntakeError::KeyOfAnother),
+        }
+    }
+}
+
+/// The digest of what an upload says: for each file its bytes, and what the answer tells of it. The
+/// boundary of a form, which many clients draw anew each time, is not in it.
+fn content(
+    shape: Shape,
+    body: Received<'_>,
+    parts: &[(Window, Draft)],
+) -> io::Result<store::Sha256> {
+    let mut all = Sha256::new();
+    all.update([match shape {
+        Shape::File => 1,
+        Shape::Form => 2,
+    }]);
+    for (window, draft) in parts {
+        all.update(window.length.to_le_bytes());
+        match draft.stated {
+            // It was checked a moment ago.
+            Some(store::Sha256(stated)) => all.update(stated),
+            None => all.update(hash::<Sha256>(body, *window)?),
+        }
+        let name = draft.filename.as_ref();
+        add(&mut all, name.map_or("", |name| name.as_str()).as_bytes());
+        add(&mut all, draft.content_type.as_str().as_bytes());
+        for (name, text) in draft.metadata.pairs() {
+            add(&mut all, name.as_bytes());
+            add(&mut all, text.as_bytes());
+        }
+        // No name of metadata is empty.
+        add(&mut all, b"");
+    }
+    Ok(store::Sha256(all.finalize().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::{FileName, MediaType, Metadata};
+    use crate::journal::Subject;
+    use crate::spool::Spool;
+
+    #[test]
+    fn everything_that_an_answer_shows_is_in_the_digest_and_nothing_runs_together() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("0000000001"), b"abab").unwrap();
+        let spool = Spool::open(scratch.path()).unwrap();
+        let body = spool.claim(b"0000000001", None).unwrap();
+        let draft = |name: Option<&str>, content_type: &str, metadata: &[(&str, &str)]| {
+            let mut kept = Metadata::default();
+            for (name, text) in metadata {
+                kept.add((*name).to_owned(), (*text).to_owned()).unwrap();
+            }
+            Draft {
+                filename: name.and_then(FileName::from_claim),
+                content_type: MediaType::parse(content_type).unwrap(),
+                metadata: kept,
+                request: None,
+                subject: Subject::default(),
+                stated: None,
+            }
+        };
+        let window = |offset, length| Window { offset, length };
+        let plain = || draft(None, "a/b", &[]);
+        let (file, form) = (Shape::File, Shape::Form);
+        let requests = [
+            (file, vec![(window(0, 4), plain())]),
+            (form, vec![(window(0, 4), plain())]),
+            (file, vec![(window(0, 3), plain())]),
+            (file, vec![(window(1, 3), plain())]),
+            (file, vec![(window(0, 0), plain())]),
+            (file, vec![(window(0, 4), draft(Some("a"), "a/b", &[]))]),
+            (file, vec![(window(0, 4), draft(None, "a/bc", &[]))]),
+            (
+                file,
+                vec![(window(0, 4), draft(None, "a/b", &[("a", "bc")]))],
+            ),
+            (
+                file,
+                vec![(window(0, 4), draft(None, "a/b", &[("ab", "c")]))],
+            ),
+            (
+                file,
+                vec![(window(0, 4), draft(None, "a/b", &[("a", "b"), ("a", "c")]))],
+            ),
+            (
+                file,
+                vec![(window(0, 4), draft(None, "a/b", &[("a", "c"), ("a", "b")]))],
+            ),
+            (form, vec![(window(0, 2), plain()), (window(2, 2), plain())]),
+            (form, vec![(window(0, 2), plain()), (window(2, 0), plain())]),
+        ];
+        let digests: Vec<_> = requests
+            .iter()
+            .map(|(shape, parts)| content(*shape, (&body).into(), parts).unwrap())
+            .collect();
+        for (at, digest) in digests.iter().enumerate() {
+            assert!(!digests[..at].contains(digest), "{at}");
+        }
+        // The same bytes elsewhere in a body are the same file.
+        let moved = [(window(2, 2), plain()), (window(0, 2), plain())];
+        assert_eq!(content(form, (&body).into(), &moved).unwrap(), digests[11]);
+    }
+}

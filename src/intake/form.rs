@@ -1,0 +1,229 @@
+//! A form: from a spooled body to promises, all of them or none.
+//!
+//! The memory that a form takes follows from its files and from the texts that each of them keeps. Small
+//! forms are read side by side. One that turns out to be large leaves its place, waits for one of a few
+//! others, and is read again there: so the memory of all forms together is bounded.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+
+use super::fingerprint::{self, Course, Shape};
+use super::{ClaimedType, Head, Intake, IntakeError, Promised, Sender, digest, file_type};
+use crate::file::{FileName, Metadata, Window};
+use crate::form::MOST_PARTS;
+use crate::journal::{Adopted, Draft, record_bytes};
+use crate::spool::{Received, SpooledBody};
+
+/// Small forms that are read and adopted at once.
+const SMALL_AT_ONCE: usize = 32;
+
+/// The same of large ones.
+const LARGE_AT_ONCE: usize = 2;
+
+/// Files that a small form has at most.
+const MOST_FILES_OF_SMALL: usize = 64;
+
+/// The most that the texts of a small form weigh, counted for each of its files.
+const MOST_TEXT_OF_SMALL: u64 = 128 * 1024;
+
+/// The same of any form.
+const MOST_TEXT: u64 = 2 * 1024 * 1024;
+
+/// A form that is being uploaded, and by whom.
+#[derive(Debug)]
+pub struct FormUpload {
+    /// Who sends it.
+    pub sender: Sender,
+    /// What is said of the body.
+    pub head: Head,
+}
+
+/// The contents of a form.
+#[derive(Debug)]
+pub struct FormContent {
+    /// Its files, in their order.
+    pub files: Vec<FilePart>,
+    /// Its texts.
+    pub metadata: Metadata,
+}
+
+/// A file in a form.
+#[derive(Debug)]
+pub struct FilePart {
+    /// The name that its sender gave.
+    pub filename: Option<FileName>,
+    /// The type that its sender claimed.
+    pub content_type: ClaimedType,
+    /// Where it is in the body.
+    pub window: Window,
+}
+
+/// A form that was taken in.
+#[derive(Debug)]
+pub struct TakenForm {
+    /// Its files, in their order.
+    pub adopted: Vec<Adopted>,
+    /// The place of a large one, for as long as its answer is in memory.
+    pub place: Option<OwnedSemaphorePermit>,
+}
+
+/// The places at which forms are read.
+#[derive(Debug)]
+pub(super) struct FormPlaces {
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+impl Default for FormPlaces {
+    fn default() -> Self {
+        Self {
+            small: Arc::new(Semaphore::new(SMALL_AT_ONCE)),
+            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+        }
+    }
+}
+
+impl FormPlaces {
+    /// Waits for a place, first come, first served.
+    async fn take(&self, size: Size) -> Result<OwnedSemaphorePermit, IntakeError> {
+        let places = match size {
+            Size::Small => &self.small,
+            Size::Large => &self.large,
+        };
+        let place = Arc::clone(places).acquire_owned().await;
+        // They are never closed.
+        place.map_err(|_| IntakeError::Lost)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Small,
+    Large,
+}
+
+impl Intake {
+    /// Takes a form over, to its end, whether or not somebody still waits. `read` reads the form in a body: its
+    /// texts are added to the metadata that it is given; `None` if it has more files than the number says. It is
+    /// called once more for a large form.
+    ///
+    /// # Errors
+    /// When nothing of it is kept.
+    pub async fn take_form<E, R>(
+        self: &Arc<Self>,
+        upload: FormUpload,
+        read: R,
+    ) -> Result<TakenForm, E>
+    where
+        E: From<IntakeError> + Send + 'static,
+        R: Fn(&SpooledBody, &Metadata, usize) -> Result<Option<FormContent>, E> + Send + 'static,
+    {
+        let place = self.places.take(Size::Small).await?;
+        let intake = Arc::clone(self);
+        let small = spawn_blocking(move || {
+            // Kept to the end, whether or not somebody still waits.
+            let _place = place;
+            let adopted = intake.adopt_form(&upload, &read, Size::Small)?;
+            Ok::<_, E>((adopted, upload, read))
+        });
+        let (adopted, upload, read) = small.await.map_err(IntakeError::from)??;
+        if let Some(adopted) = adopted {
+            return Ok(TakenForm {
+                adopted,
+                place: None,
+            });
+        }
+        let place = self.places.take(Size::Large).await?;
+        let intake = Arc::clone(self);
+        let large = spawn_blocking(move || {
+            Ok::<_, E>((intake.adopt_form(&upload, &read, Size::Large)?, place))
+        });
+        let (adopted, place) = large.await.map_err(IntakeError::from)??;
+        Ok(TakenForm {
+            adopted: adopted.ok_or(IntakeError::Lost)?,
+            place: Some(place),
+        })
+    }
+
+    /// Adopts all files of the form, or none; `None` if it is larger than it should be. Blocks on the disk.
+    fn adopt_form<E: From<IntakeError>>(
+        &self,
+        FormUpload { sender, head }: &FormUpload,
+        read: &impl Fn(&SpooledBody, &Metadata, usize) -> Result<Option<FormContent>, E>,
+        size: Size,
+    ) -> Result<Option<Vec<Adopted>>, E> {
+        let body = self.claim(head)?.ok_or(IntakeError::NoFile)?;
+        let received = Received::from(&body);
+        let is_checked = head.digests.check(received)?.is_some();
+        let (most_files, most_text) = match size {
+            Size::Small => (MOST_FILES_OF_SMALL, MOST_TEXT_OF_SMALL),
+            Size::Large => (MOST_PARTS, MOST_TEXT),
+        };
+        let Some(form) = read(&body, &head.metadata, most_files)? else {
+            return Ok(None);
+        };
+        let metadata = sender.forced(form.metadata)?;
+        let files = u64::try_from(form.files.len()).unwrap_or(u64::MAX);
+        let text = metadata.weight().saturating_mul(files);
+        if text > MOST_TEXT {
+            return Err(IntakeError::TooMuchMetadata.into());
+        } else if text > most_text {
+            return Ok(None);
+        }
+        let drafts = form.files.into_iter().map(|file| {
+            let (claimed, window) = (file.content_type, file.window);
+            let mut metadata = metadata.clone();
+            let content_type = file_type::decide(sender, claimed, received, window, &mut metadata)?;
+            let draft = Draft {
+                content_type,
+                filename: file.filename,
+                metadata,
+                request: None,
+                subject: sender.number(),
+                stated: is_checked
+                    .then(|| digest::of_part(received, window))
+                    .transpose()?,
+            };
+            Ok((window, draft))
+        });
+        let drafts = drafts.collect::<Result<Vec<_>, IntakeError>>()?;
+        Ok(Some(self.adopt_parts(sender, head, &body, drafts)?))
+    }
+
+    /// Steps 3 and 4 of a form.
+    fn adopt_parts(
+        &self,
+        sender: &Sender,
+        head: &Head,
+        body: &SpooledBody,
+        mut drafts: Vec<(Window, Draft)>,
+    ) -> Result<Vec<Adopted>, IntakeError> {
+        let records = drafts
+            .iter()
+            .map(|(_, draft)| record_bytes(&draft.metadata));
+        // The parts keep the whole body on the disk.
+        let mut room = self.reserve(sender, body.length(), records.sum())?;
+        let key = head.key.as_deref();
+        let request = fingerprint::of(key, sender, Shape::Form, body.into(), &drafts)?;
+        for (_, draft) in &mut drafts {
+            draft.request = request;
+        }
+        let _running = match Course::of(&self.journal, request)? {
+            Course::Answered(answer) => return Ok(answer),
+            Course::Adopt(running) => running,
+        };
+        // The first was counted when the form was let in.
+        let more = drafts.len() - 1;
+        self.quotas.count_more(&sender.subject, more)?;
+        let adopted = self.journal.adopt_form(body, drafts)?;
+        let promised = adopted.iter().map(|adopted| Promised {
+            adopted,
+            is_whole_body: false,
+            content: None,
+        });
+        self.enter(&mut room, promised.collect());
+        Ok(adopted)
+    }
+}

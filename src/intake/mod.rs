@@ -1,0 +1,117 @@
+//! Taking uploads in: the rules that all upload protocols share.
+//!
+//! A protocol reads its own grammar, says who sends what ([`Sender`], [`Head`]), and calls in here; it tells the
+//! outcome in its own words. This room must never know HTTP, and no protocol.
+//!
+//! The life of an upload in here:
+//! 1. Before its body comes: it is counted ([`Intake::count`]), its length is looked at, its quota, and the room
+//!    on the disk ([`Intake::check_room`]), which keeps some for bodies that are on their way.
+//! 2. The body is there: spooled, or small and passed along. Its digests are held against those that were stated.
+//! 3. Its type is decided, its quota is taken, and its fingerprint made, if it has a key.
+//! 4. A request that was carried out before gets the first answer. Any other is adopted: this is the promise.
+//! 5. Those who have to know of new promises are told.
+
+mod digest;
+mod error;
+mod file;
+mod file_type;
+mod fingerprint;
+mod form;
+mod on_the_way;
+mod quota;
+mod room;
+mod sender;
+mod soon;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use crate::config::AccessConfig;
+use crate::journal::{Adopted, Free, Journal, record_bytes};
+use crate::spool::Spool;
+
+pub use digest::StatedDigests;
+pub use error::IntakeError;
+pub use file::{FileUpload, Head, SpooledName};
+pub use file_type::ClaimedType;
+pub use fingerprint::Shape;
+pub use form::{FilePart, FormContent, FormUpload, TakenForm};
+pub use quota::Quotas;
+pub use sender::Sender;
+
+use form::FormPlaces;
+use on_the_way::OnTheWay;
+use quota::Reservation;
+
+/// What uploads of a node have to pass. Shared by reference.
+pub struct Intake {
+    journal: Arc<Journal>,
+    spool: Spool,
+    max_body_bytes: u64,
+    quotas: Quotas,
+    on_the_way: OnTheWay,
+    /// What was free on the disk a moment ago.
+    free: Mutex<Option<(Instant, Free)>>,
+    places: FormPlaces,
+    tell: Box<dyn Fn(Promised<'_>) + Send + Sync>,
+}
+
+/// A file that was just promised.
+#[derive(Debug)]
+pub struct Promised<'a> {
+    /// The promise.
+    pub adopted: &'a Adopted,
+    /// Whether the body that it came in is the file, all of it.
+    pub is_whole_body: bool,
+    /// Its bytes, if they are at hand.
+    pub content: Option<Bytes>,
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Intake").finish_non_exhaustive()
+    }
+}
+
+impl Intake {
+    /// `tell` is called for each promise, by whichever thread has made it; it must not block.
+    pub fn new(
+        journal: Arc<Journal>,
+        spool: Spool,
+        config: &AccessConfig,
+        tell: impl Fn(Promised<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            journal,
+            spool,
+            max_body_bytes: config.max_body_bytes,
+            quotas: Quotas::new(config),
+            on_the_way: OnTheWay::default(),
+            free: Mutex::new(None),
+            places: FormPlaces::default(),
+            tell: Box::new(tell),
+        }
+    }
+
+    /// What senders have used up.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
+    /// Step 5.
+    fn enter(&self, room: &mut Reservation, promised: Vec<Promised<'_>>) {
+        let count = promised.len();
+        for (place, promised) in promised.into_iter().enumerate() {
+            let meta = promised.adopted.meta();
+            // Bytes between the parts of a form stay on the disk as long as the parts do.
+            let is_last = place + 1 == count;
+            let own = meta.length + record_bytes(&meta.metadata);
+            let bytes = if is_last { u64::MAX } else { own };
+            room.keep(&self.journal, promised.adopted.id(), bytes);
+            (self.tell)(promised);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Small bodies, which come with their heads: taken over without a thread that waits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::{spawn_blocking, spawn_local};
+
+use super::fingerprint::Course;
+use super::{FileUpload, Intake, IntakeError};
+use crate::journal::{AdoptError, Adopted, Fingerprint, Free, Waiter};
+use crate::spool::Received;
+
+impl Intake {
+    /// Takes a body over that came with its head, to its end, whether or not somebody still waits. `is_expected`
+    /// says that a balancer was told that there is room for it. To be called on a thread that runs local tasks.
+    ///
+    /// # Errors
+    /// When nothing of it is kept.
+    pub async fn take_passed(
+        self: &Arc<Self>,
+        upload: FileUpload,
+        body: Bytes,
+        is_expected: bool,
+    ) -> Result<Vec<Adopted>, IntakeError> {
+        let intake = Arc::clone(self);
+        spawn_local(async move { intake.adopt_passed(upload, body, is_expected).await }).await?
+    }
+
+    async fn adopt_passed(
+        self: Arc<Self>,
+        upload: FileUpload,
+        body: Bytes,
+        is_expected: bool,
+    ) -> Result<Vec<Adopted>, IntakeError> {
+        let received = Received::Passed(&body);
+        if !self.journal.is_small(received.length()) {
+            let room = self.room_beside(self.free().await?, is_expected).await?;
+            let adopted = spawn_blocking(move || {
+                let body = Received::Passed(&body);
+                self.adopt(&upload, body, room)
+            });
+            return adopted.await?;
+        }
+        let (mut reserved, draft) = self.check(&upload, received)?;
+        let _running = match self.course(draft.request).await? {
+            Course::Answered(answer) => return Ok(answer),
+            Course::Adopt(running) => running,
+        };
+        let free = self.free().await?;
+        // It needs no spool; the log says by now that the spool cannot be looked into.
+        let room = self.room_beside(free, is_expected).await;
+        if let Some(room) = room.unwrap_or(Some(free)) {
+            self.journal.check_room(room, received.length())?;
+        }
+        let (answer, told) = oneshot::channel();
+        let waiter = Box::new(Uploader {
+            intake: Arc::clone(&self),
+            courier: courier(),
+            answer,
+        });
+        self.journal.adopt_soon(&body, draft, free, waiter)?;
+        let adopted = told.await.map_err(|_| {
+            log::error!("an upload was lost in the log");
+            IntakeError::Lost
+        })??;
+        // A copy, as what came may be a piece of a much larger buffer.
+        let content = Bytes::copy_from_slice(&body);
+        self.enter_file(&mut reserved, &adopted, Some(content));
+        Ok(vec![adopted])
+    }
+
+    /// What is free for it on the disk beside the bodies that are on their way; `None` if it is expected.
+    async fn room_beside(
+        &self,
+        free: Free,
+        is_expected: bool,
+    ) -> Result<Option<Free>, IntakeError> {
+        if is_expected {
+            return Ok(None);
+        }
+        self.leaves_of(free).await.map(Some)
+    }
+
+    async fn course(&self, request: Option<Fingerprint>) -> Result<Course, IntakeError> {
+        if request.is_none() {
+            return Ok(Course::Adopt(None));
+        }
+        let journal = Arc::clone(&self.journal);
+        spawn_blocking(move || Course::of(&journal, request)).await?
+    }
+}
+
+/// Waits for the promise.
+struct Uploader {
+    intake: Arc<Intake>,
+    courier: UnboundedSender<Told>,
+    answer: oneshot::Sender<Outcome>,
+}
+
+type Outcome = Result<Adopted, AdoptError>;
+
+/// The outcome of one upload, and the one who waits for it.
+type Told = (oneshot::Sender<Outcome>, Outcome);
+
+impl Waiter for Uploader {
+    fn lead(&self) {
+        let intake = Arc::clone(&self.intake);
+        // Its end is told to the waiters.
+        drop(spawn_blocking(move || intake.journal.lead()));
+    }
+
+    fn told(self: Box<Self>, outcome: Outcome) {
+        if let Err(unsent) = self.courier.send((self.answer, outcome)) {
+            // This node is stopping.
+            log::warn!("nobody waits for an upload any more: {:?}", unsent.0.1);
+        }
+    }
+}
+
+/// The way to the uploads of this thread: one task, as each that is woken by another thread costs a
+/// system call, and what a thread wakes itself costs none. A whole group is told by a few calls.
+fn courier() -> UnboundedSender<Told> {
+    thread_local! {
+        static COURIER: UnboundedSender<Told> = {
+            let (send, mut receive) = unbounded_channel::<Told>();
+            // Ends with its thread.
+            drop(spawn_local(async move {
+                while let Some((answer, outcome)) = receive.recv().await {
+                    if let Err(outcome) = answer.send(outcome) {
+                        log::error!("nobody waits for an upload: {outcome:?}");
+                    }
+                }
+            }));
+            send
+        };
+    }
+    COURIER.with(Clone::clone)
+}
