@@ -4,6 +4,8 @@
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/documents.rs"]
+mod documents;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +54,6 @@ const EMPTY_NAMES: &[&str] = &[
 
 const LONGEST_SOURCE_LINES: usize = 400;
 const LONGEST_SCRIPT_LINES: usize = 100;
-const LONGEST_README_LINES: usize = 300;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -80,6 +81,10 @@ fn files(directory: &str) -> Vec<(String, String)> {
     found
 }
 
+fn is_rust(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "rs")
+}
+
 /// The part of a source file that is built into the product: without its unit tests.
 fn product_of(source: &str) -> &str {
     source.split("#[cfg(test)]\nmod tests {").next().unwrap()
@@ -89,6 +94,7 @@ fn product_of(source: &str) -> &str {
 fn product() -> Vec<(String, String)> {
     files("src")
         .into_iter()
+        .filter(|(name, _)| is_rust(name))
         .filter(|(name, _)| !name.contains("/tests/") && !name.ends_with("/testing.rs"))
         .map(|(name, source)| (name, product_of(&source).to_owned()))
         .collect()
@@ -173,7 +179,7 @@ fn what_belongs_to_one_room_stands_in_no_other() {
 #[test]
 fn files_are_short_and_their_names_say_something() {
     for (name, source) in files("src").into_iter().chain(files("tests")) {
-        if Path::new(&name).extension().is_some_and(|end| end == "rs") {
+        if is_rust(&name) {
             let lines = source.lines().count();
             assert!(lines <= LONGEST_SOURCE_LINES, "{name}: {lines} lines");
             let stem = Path::new(&name).file_stem().unwrap().to_str().unwrap();
@@ -181,39 +187,18 @@ fn files_are_short_and_their_names_say_something() {
         }
     }
     for (name, source) in files("scripts") {
-        let is_library = name.starts_with("scripts/lib");
+        let is_free = name.starts_with("scripts/lib") || documents::is_one(&name);
         let lines = source.lines().count();
         assert!(
-            is_library || lines <= LONGEST_SCRIPT_LINES,
+            is_free || lines <= LONGEST_SCRIPT_LINES,
             "{name}: {lines} lines"
         );
     }
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    assert!(readme.lines().count() < LONGEST_README_LINES);
 }
 
 #[test]
 fn every_source_says_what_it_is_for() {
-    for (name, source) in files("src") {
+    for (name, source) in files("src").into_iter().filter(|(name, _)| is_rust(name)) {
         assert!(source.starts_with("//!"), "{name}");
-    }
-}
-
-#[test]
-fn the_readme_names_every_setting_with_its_default() {
-    let config = fs::read_to_string(root().join("src/config/table.rs")).unwrap();
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let settings: Vec<Vec<&str>> = config
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("setting(\""))
-        .map(|line| line.split('"').step_by(2).collect())
-        .collect();
-    assert!(settings.len() > 15);
-    for setting in settings {
-        let [name, _, default, ..] = setting.as_slice() else {
-            panic!("{setting:?}");
-        };
-        let row = format!("| `{name}` | `{default}` |");
-        assert!(readme.contains(&row), "README.md lacks the row {row}");
     }
 }

@@ -230,6 +230,22 @@ fn the_sample_of_the_settings_is_right_as_it_stands_and_tells_the_true_defaults(
     }
 }
 
+/// The table for people.
+const DOCUMENT: &str = include_str!("README.md");
+
+#[test]
+fn the_document_has_a_row_for_each_setting_in_its_order_and_tells_the_true_defaults() {
+    let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `"));
+    let shown: Vec<Vec<_>> = rows.map(|row| row.splitn(3, "` | ").collect()).collect();
+    let shown: Vec<_> = shown
+        .iter()
+        .map(|cells| (cells[0], cells[1].trim_start_matches('`')))
+        .collect();
+    let known = table::SETTINGS.iter();
+    let known: Vec<_> = known.map(|known| (known.name, known.default)).collect();
+    assert_eq!(shown, known);
+}
+
 #[test]
 fn a_secret_does_not_show() {
     let (_, config) = load(&["--mongodb-uri", "mongodb://user:password@host/"], &[]).unwrap();

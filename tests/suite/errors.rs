@@ -174,7 +174,7 @@ fn a_client_that_stops_in_its_head_or_body_is_cut_off_and_the_sidecar_never_sees
     let other = client.upload(b"another's");
     assert!(client.get(&other.path).body == b"another's");
     for stream in slow {
-        // nginx has no answer to give when a body stops; see README.md.
+        // nginx has no answer to give when a body stops; see src/http/README.md.
         assert_eq!(read_to_end(stream), b"");
     }
     wait_until("all of them are cut off", || {

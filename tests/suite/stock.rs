@@ -1,4 +1,4 @@
-//! Debian's own nginx with a site that was there before, set up as README.md says, step by step.
+//! Debian's own nginx with a site that was there before, set up as nginx.conf.d/README.md says, step by step.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use crate::support::{
     Client, Mongo, Network, Stock, Uploaded, eventually, finish, noise, skip, wait_until,
 };
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../nginx.conf.d/README.md");
 
 const PASSWORD: &str = "open-sesame-1936";
 
@@ -82,14 +82,17 @@ fn user() -> Document {
 
 /// A host on which nginx serves its operator's site, and a MongoDB that asks for a password.
 fn stage() -> Option<(Network, Mongo, Stock)> {
-    let network = Network::new("the steps of README.md on Debian's nginx", 1);
+    let network = Network::new("the steps of nginx.conf.d/README.md on Debian's nginx", 1);
     if !network.can_cut() {
         return None;
     }
     let stock = match Stock::boot(&network.hosts[0]) {
         Ok(stock) => stock,
         Err(reason) => {
-            skip("the steps of README.md on Debian's nginx", &reason);
+            skip(
+                "the steps of nginx.conf.d/README.md on Debian's nginx",
+                &reason,
+            );
             return None;
         }
     };
@@ -135,7 +138,7 @@ fn follow(stock: &Stock, mongo: &mut Mongo) {
     );
     // The last one stands in a line of its own text.
     let (_, reload) = README
-        .split_once("changes nothing but `/files`. Then `")
+        .split_once("It changes nothing but `/files`. Then `")
         .unwrap();
     let (reload, _) = reload.split_once('`').unwrap();
     stock.done(reload);
