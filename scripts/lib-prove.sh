@@ -4,10 +4,10 @@
 # current directory.
 shopt -s inherit_errexit nullglob
 
-# Leaves the path in `program`. cargo names it where a person would look for it.
+# Leaves the path in `program`, with the plain sidecar beside it.
 build_program() {
-  program=$(cargo test --locked --profile "${profile}" --no-run --bench prove 2>&1 \
-    | sed -n -e 'w /dev/stderr' -e 's/^ *Executable .*(\(.*\))$/\1/p') || die "the build has failed"
+  cargo build --quiet --locked --profile "${profile}" --package gridspool --package gridspool-prove >&2
+  program=${target}/${profile/dev/debug}/prove
 }
 
 # Leaves the path in `with_points`. Before build_program, which puts the plain one into its place again.

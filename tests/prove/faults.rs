@@ -3,6 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use kit::wait_until;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::Clock;
@@ -10,7 +11,6 @@ use crate::mongo::MongoFault;
 use crate::other_form;
 use crate::random::Random;
 use crate::stage::Servers;
-use crate::support::wait_until;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::wait_until;
+use kit::{loop_disk, wait_until};
 
 /// Few, so that they run out soon when they are to; nginx's cache has one for each small file that
 /// was read, and its directories.
@@ -27,13 +27,13 @@ impl Ground {
             at: scratch.join("mounted"),
         };
         fs::create_dir_all(&ground.at).expect("a directory");
-        let made = File::create(&ground.image).and_then(|file| file.set_len(bytes));
-        made.expect("a file for the disk");
-        let mut command = Command::new(format!("mkfs.{kind}"));
-        if kind == "ext4" {
-            command.args(["-N", INODES]);
-        }
-        run(command.arg("-q").arg(&ground.image));
+        // XFS makes inodes as it needs them.
+        let inodes = if kind == "ext4" {
+            &["-N", INODES][..]
+        } else {
+            &[]
+        };
+        loop_disk::make(&ground.image, kind, bytes, inodes).expect("a disk");
         ground.mount();
         ground
     }
@@ -47,10 +47,7 @@ impl Ground {
     }
 
     fn mount(&self) {
-        run(Command::new("mount")
-            .args(["-o", "loop"])
-            .arg(&self.image)
-            .arg(&self.at));
+        loop_disk::mount(&self.image, &self.at).expect("to mount the disk");
     }
 
     /// Makes all that was written until now survive what comes.
@@ -74,8 +71,7 @@ impl Ground {
 
     fn unmount(&self) {
         wait_until("nobody uses the disk", || {
-            let done = Command::new("umount").arg(&self.at).output();
-            done.is_ok_and(|output| output.status.success())
+            loop_disk::unmount(&self.at).is_ok()
         });
     }
 

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::support::noise;
+use kit::noise;
 
 /// What a client knows of its upload.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kit::{Client, noise};
+
 use crate::ledger::{Ledger, State};
 use crate::random::Random;
-use crate::request::Request;
+use crate::request::{PATIENCE, Request};
 use crate::stage::Tally;
-use crate::support::{Client, noise};
 
 /// Between an upload that was refused and the next; twice as long with each further one, until one is
 /// promised.
@@ -50,7 +51,7 @@ impl Load<'_> {
     /// One client, until it is over.
     pub(crate) fn run(&self, seed: u64) {
         let mut random = Random::new(seed);
-        let client = Client::anew_each_time(self.port);
+        let client = Client::anew_each_time(self.port, PATIENCE);
         let mut own = Own {
             back_off: BACK_OFF,
             promised: Vec::new(),

@@ -22,15 +22,7 @@ mod points;
 mod random;
 mod request;
 mod scene;
-mod site;
 mod stage;
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "it is the suite's, which uses all of it"
-)]
-#[path = "../suite/support/mod.rs"]
-mod support;
 mod verify;
 
 use std::process::ExitCode;

@@ -1,17 +1,14 @@
 //! What is done to MongoDB: to its primary, where there are several members.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mongodb::bson::oid::ObjectId;
+use kit::Mongo;
 use mongodb::bson::{Document, doc};
 use rustix::process::Signal;
 
 use crate::faults::pause;
 use crate::ground::Ground;
 use crate::random::Random;
-use crate::support::{Host, Mongo};
 
 /// No client may notice any of them: uploads go on without MongoDB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,102 +113,6 @@ impl MongoFault {
             Self::Kill | Self::Freeze | Self::StepDown | Self::Close | Self::Full => {
                 doc! { "failCommands": commands.as_slice(), "closeConnection": true }
             }
-        }
-    }
-}
-
-impl Mongo {
-    /// Starts a replica set of so many, with their files below a directory, and waits until one
-    /// takes writes.
-    pub(crate) fn start_below(directory: &Path, members: usize) -> Self {
-        let hosts = vec![Host::default(); members];
-        let mongo = Self::start_each(&hosts, directory, &["--replSet", "rs0"], "");
-        mongo.initiate();
-        mongo
-    }
-
-    fn signal(&self, place: usize, signal: Signal) {
-        let process = self.members[place].process.as_ref();
-        process.expect("a mongod").signal(signal);
-    }
-
-    /// Has it give up being primary for so many seconds: to another, once that has all of it, or to
-    /// nobody.
-    fn step_down(&self, place: usize, seconds: u64) {
-        let command = if self.members.len() == 1 {
-            let seconds = i64::try_from(seconds).expect("a small number");
-            doc! { "replSetStepDown": seconds, "force": true }
-        } else {
-            doc! { "replSetStepDown": 10, "secondaryCatchUpPeriodSecs": 5, "force": true }
-        };
-        // The answer is lost if all connections are closed before it.
-        self.ask(place, command).map(drop).unwrap_or_default();
-    }
-
-    /// Makes the next so many commands of sidecars fail, whichever member they come to.
-    pub(crate) fn fail_everywhere(&self, times: u64, data: &Document) {
-        let times = i64::try_from(times).expect("a small number");
-        let mut data = data.clone();
-        data.insert("appName", "gridspool");
-        let command = doc! {
-            "configureFailPoint": "failCommand", "mode": { "times": times }, "data": data,
-        };
-        for place in 0..self.members.len() {
-            self.ask(place, command.clone()).expect("a fault");
-        }
-    }
-
-    /// Ends every fault of this kind.
-    pub(crate) fn heal_everywhere(&self) {
-        for place in 0..self.members.len() {
-            let command = doc! { "configureFailPoint": "failCommand", "mode": "off" };
-            self.ask(place, command).expect("an end of a fault");
-        }
-    }
-
-    /// How many chunks there are of each id.
-    pub(crate) fn chunk_counts(&self) -> BTreeMap<ObjectId, u64> {
-        let group = doc! { "$group": { "_id": "$files_id", "chunks": { "$sum": 1_i64 } } };
-        self.block_on(async {
-            let mut counts = BTreeMap::new();
-            let mut cursor = self.chunks().aggregate([group]).await.expect("a cursor");
-            while cursor.advance().await.expect("a count") {
-                let found: Document = cursor.deserialize_current().expect("a count");
-                let id = found.get_object_id("_id").expect("one of ours");
-                let chunks = found.get_i64("chunks").expect("a count");
-                counts.insert(id, u64::try_from(chunks).expect("a small number"));
-            }
-            counts
-        })
-    }
-
-    /// Has it write all that it has to its files, until a member ends by itself; whether one has
-    /// within this time.
-    fn ends_by_checkpoints(&mut self, time: Duration) -> bool {
-        let begun = Instant::now();
-        while begun.elapsed() < time {
-            for place in 0..self.members.len() {
-                // It may end before it answers.
-                let answer = self.ask(place, doc! { "fsync": 1 });
-                answer.map(drop).unwrap_or_default();
-                let process = self.members[place].process.as_mut();
-                if process
-                    .expect("a mongod")
-                    .ends_within(Duration::from_millis(500))
-                {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    fn restart_all(&mut self) {
-        for place in 0..self.members.len() {
-            self.kill_member(place);
-        }
-        for place in 0..self.members.len() {
-            self.restart_member(place);
         }
     }
 }

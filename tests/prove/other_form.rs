@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::{io, str};
 
-use crate::support::{Site, finish};
+use kit::{Site, finish};
 
 /// `EX_CONFIG`.
 const REFUSED: i32 = 78;

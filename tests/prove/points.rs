@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kit::{Site, points};
+
 use crate::faults::pause;
 use crate::random::Random;
-use crate::support::{Site, points};
 
 /// How long it may take until the sidecar comes by a point.
 const PATIENCE: Duration = Duration::from_secs(40);

@@ -2,23 +2,10 @@
 
 use std::time::Duration;
 
-use crate::support::{Answer, Client, noise};
+use kit::{Answer, Client, noise};
 
 /// Longer than any answer takes whose sidecar is alive.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-impl Client {
-    /// One that asks each time on a connection of its own. One that is kept may be closed while the next
-    /// request is on its way (RFC 9112 §9.6), as by a worker of nginx that ends after a reload: an
-    /// upload without an answer would prove nothing.
-    pub(crate) fn anew_each_time(port: u16) -> Self {
-        let settings = Self::settings(Some(PATIENCE)).max_idle_connections(0);
-        Self {
-            agent: settings.build().new_agent(),
-            ..Self::new(port)
-        }
-    }
-}
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A file, or a form with several.
 #[derive(Debug, Clone)]

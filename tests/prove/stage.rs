@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kit::{Builder, Mongo, Site, wait_until};
 use tempfile::TempDir;
 
 use crate::clock::Clock;
@@ -17,7 +18,6 @@ use crate::options::Options;
 use crate::points::Points;
 use crate::random::Random;
 use crate::scene::Scene;
-use crate::support::{Builder, Mongo, Site, wait_until};
 use crate::verify;
 
 /// Clients at once.

@@ -6,13 +6,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use kit::{Client, Mongo, finish};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 
 use crate::ledger::{Ledger, State, Upload};
-use crate::request::Request;
+use crate::request::{PATIENCE, Request};
 use crate::stage::{Servers, Tally};
-use crate::support::{Client, Mongo, finish};
 
 /// How long the journal may take to become empty.
 const BOUND: Duration = Duration::from_secs(90);
@@ -36,7 +36,7 @@ const CHUNK: usize = 255 * 1024;
 const AT_ONCE: usize = 16;
 
 pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes_on: bool) {
-    let client = Client::anew_each_time(servers.site.port());
+    let client = Client::anew_each_time(servers.site.port(), PATIENCE);
     let is_enough = || !goes_on && tally.violations() >= ENOUGH;
     ask_for_answers(&client, ledger, tally);
     let uploads = ledger.all();
@@ -333,7 +333,7 @@ fn chunks_are_the_files(mongo: &Mongo, tally: &Tally) {
 /// The tasks are this checkout's, whichever sidecar runs.
 fn command(servers: &Servers) -> Command {
     let own = servers.site.command();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gridspool"));
+    let mut command = Command::new(kit::program());
     let settings = own.get_envs();
     command.envs(settings.filter_map(|(name, value)| Some((name, value?))));
     command

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-use crate::support::{
+use kit::{
     Balancer, Builder, Client, Cluster, Mongo, Site, Uploaded, curl, eventually, noise,
     read_to_end, wait_until,
 };

@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, RwLock};
 
-use rustix::process::Signal;
-
-use crate::support::{
+use kit::{
     Answer, Balancer, Builder, Cluster, Ledger, Site, SmallDisk, Uploaded, curl, noise, signal,
     wait_until,
 };
+use rustix::process::Signal;
 
 /// Lengths of bodies that go into the journal's log, that nginx spools, and that have a file of their own.
 const LENGTHS: [usize; 5] = [500, 20_000, 40_000, 200_000, 1_000_000];

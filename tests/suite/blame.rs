@@ -1,9 +1,8 @@
 //! Whose fault it is: a fault of one file costs that file its turn, an outage costs time, and its end
 //! is seen at once.
 
+use kit::{Builder, Client, Ledger, Mongo, Site, Uploaded, wait_until};
 use mongodb::bson::doc;
-
-use crate::support::{Builder, Client, Ledger, Mongo, Site, Uploaded, wait_until};
 
 fn builder() -> Builder {
     Builder::default()

@@ -3,9 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+use kit::{Browser, Builder, Routes, Uploaded, media, noise};
 use serde_json::{Value, json};
-
-use crate::support::{Browser, Builder, Routes, Uploaded, media, noise};
 
 /// Serves one page to whoever asks for anything; its address. Of the same site as ours, but of
 /// another origin, as the page of a platform is.

@@ -2,11 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use kit::{Answer, Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id, wait_until};
 use mongodb::bson::{Bson, Document, doc};
-
-use crate::support::{
-    Answer, Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id, wait_until,
-};
 
 /// How much nginx asks for at once.
 const SLICE: usize = 8 * CHUNK;

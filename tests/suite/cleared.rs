@@ -1,8 +1,7 @@
 //! Files that are gone leave nginx's cache.
 
+use kit::{Builder, Mongo, Uploaded, noise, object_id, wait_until};
 use mongodb::bson::doc;
-
-use crate::support::{Builder, Mongo, Uploaded, noise, object_id, wait_until};
 
 #[test]
 fn what_is_deleted_leaves_nginxs_cache_at_once_and_what_is_gone_elsewhere_soon() {

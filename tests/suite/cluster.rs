@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use kit::{Builder, Cluster, Mongo, Site, Uploaded, noise, wait_until};
 use mongodb::bson::doc;
-
-use crate::support::{Builder, Cluster, Mongo, Site, Uploaded, noise, wait_until};
 
 /// Asserts that all nodes give the same file by every kind of request.
 fn assert_same_everywhere(cluster: &Cluster, path: &str, content: &[u8]) {

@@ -3,10 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
+use kit::{Client, Routes, Site, Uploaded, noise, wait_until};
 use mongodb::bson::doc;
 
 use crate::refusal::{announce, spool_changed};
-use crate::support::{Client, Routes, Site, Uploaded, noise, wait_until};
 
 const EARLIER: (&str, &str) = ("If-Unmodified-Since", "Tue, 14 Nov 2023 22:13:20 GMT");
 const NONE: (&str, &str) = ("If-None-Match", "*");

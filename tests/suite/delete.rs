@@ -2,9 +2,8 @@
 
 use std::io::Write as _;
 
+use kit::{Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id, wait_until};
 use mongodb::bson::{Bson, doc};
-
-use crate::support::{Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id, wait_until};
 
 /// Asserts that a file is gone for every request, and cannot be deleted again.
 fn assert_gone(client: &Client, file: &Uploaded) {

@@ -1,9 +1,8 @@
 //! The digest of a file is known from its commit on, wherever its body is sent from.
 
+use kit::{Answer, Builder, Client, Cluster, Mongo, Routes, Site, eventually, noise};
 use serde_json::Value;
 use sha2::Digest as _;
-
-use crate::support::{Answer, Builder, Client, Cluster, Mongo, Routes, Site, eventually, noise};
 
 /// The digest in `Repr-Digest`, and in a file's description.
 fn digests(body: &[u8]) -> (String, Value) {

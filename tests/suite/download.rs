@@ -1,6 +1,6 @@
 //! Downloads: the same answers before and after the commit.
 
-use crate::support::{Answer, Builder, Client, Mongo, Routes, Uploaded, noise};
+use kit::{Answer, Builder, Client, Mongo, Routes, Uploaded, noise};
 
 fn upload(client: &Client, name: &str, content_type: &str, body: &[u8]) -> Uploaded {
     let disposition = format!("attachment; filename*=UTF-8''{name}");
@@ -225,7 +225,7 @@ fn without_mongodb_pending_files_are_served_and_unknown_ones_are_told_to_come_ag
     }
     mongo.restart();
     mongo.wait_for_primary();
-    crate::support::wait_until("committed files are back", || {
+    kit::wait_until("committed files are back", || {
         client.get(&committed.path).body == b"committed"
     });
 }

@@ -2,10 +2,9 @@
 //! ours, which keeps its own and everybody else's.
 
 use futures::AsyncWriteExt as _;
+use kit::{Builder, CHUNK, Ledger, Mongo, Site, noise, object_id, wait_until};
 use mongodb::bson::{Bson, doc};
 use mongodb::gridfs::{GridFsBucket, GridFsUploadStream};
-
-use crate::support::{Builder, CHUNK, Ledger, Mongo, Site, noise, object_id, wait_until};
 
 fn drivers_bucket(mongo: &Mongo) -> GridFsBucket {
     mongo.database().gridfs_bucket(None)
@@ -170,7 +169,7 @@ fn assert_no_sum_grows_with_its_file(mongo: &Mongo) {
 }
 
 /// A site with one upload that the sidecar cannot commit yet, while the test can write.
-fn site_with_pending(mongo: &Mongo, content: &[u8]) -> (Site, crate::support::Uploaded) {
+fn site_with_pending(mongo: &Mongo, content: &[u8]) -> (Site, kit::Uploaded) {
     mongo.hide_from_sidecars();
     let site = Builder::default()
         .set("settled_grace_seconds", 0)
@@ -180,7 +179,7 @@ fn site_with_pending(mongo: &Mongo, content: &[u8]) -> (Site, crate::support::Up
 }
 
 /// Lets the commit run into what is there, and asserts that it changes none of it.
-fn assert_held(mongo: &Mongo, site: &Site, file: &crate::support::Uploaded, content: &[u8]) {
+fn assert_held(mongo: &Mongo, site: &Site, file: &kit::Uploaded, content: &[u8]) {
     let before = (
         mongo.find("fs.files", doc! {}),
         mongo.find("fs.chunks", doc! {}),

@@ -8,12 +8,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::process::Signal;
-
-use crate::support::{
+use kit::{
     Answer, Builder, Keys, Mongo, Process, Site, SmallDisk, Uploaded, noise, read_to_end, signal,
     wait_until,
 };
+use rustix::process::Signal;
 
 /// Asserts that nothing of a refused upload is left.
 fn assert_nothing_left(site: &Site) {

@@ -3,8 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+use kit::{Builder, Site, SmallDisk, Uploaded, curl, noise, wait_until};
+
 use crate::refusal::{announce, spool_changed};
-use crate::support::{Builder, Site, SmallDisk, Uploaded, curl, noise, wait_until};
 
 /// A site's own checker: lets in whoever names `friend` in the query; 403 for `enemy`, else 401.
 fn own_checker() -> u16 {

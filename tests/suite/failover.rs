@@ -4,11 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
 
+use kit::{Answer, Builder, CHUNK, Ledger, Mongo, ReplicaSet, Site, read_to_end, wait_until};
 use mongodb::bson::doc;
-
-use crate::support::{
-    Answer, Builder, CHUNK, Ledger, Mongo, ReplicaSet, Site, read_to_end, wait_until,
-};
 
 /// Lengths around everything that is cut.
 const LENGTHS: [usize; 6] = [1, 1000, CHUNK, CHUNK + 1, 700_000, 3_000_000];

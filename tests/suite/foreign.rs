@@ -1,12 +1,11 @@
 //! Files that other drivers wrote, and may replace under their keys at any time.
 
 use gridspool::file::FileKey;
+use kit::{Answer, Builder, CHUNK, Client, Mongo, eventually, noise};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, DateTime, Document, doc};
 use serde_json::json;
-
-use crate::support::{Answer, Builder, CHUNK, Client, Mongo, eventually, noise};
 
 /// How a replaceable file may be kept.
 const REPLACEABLE: &str = "private, max-age=5, must-revalidate";

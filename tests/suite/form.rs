@@ -2,12 +2,9 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use kit::{Answer, Builder, Client, Mongo, Routes, Site, curl, noise, object_id, wait_until};
 use mongodb::bson::doc;
 use serde_json::{Value, json};
-
-use crate::support::{
-    Answer, Builder, Client, Mongo, Routes, Site, curl, noise, object_id, wait_until,
-};
 
 const FORM: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
 

@@ -1,10 +1,7 @@
 //! Small files that are committed together: fast as a group, and safe as each by itself.
 
+use kit::{Builder, CHUNK, Client, Ledger, Mongo, Site, Uploaded, eventually, noise, wait_until};
 use mongodb::bson::{Document, doc};
-
-use crate::support::{
-    Builder, CHUNK, Client, Ledger, Mongo, Site, Uploaded, eventually, noise, wait_until,
-};
 
 /// A site that keeps no body longer than it must, and puts groups together in one go.
 fn builder() -> Builder {

@@ -1,8 +1,6 @@
 //! The example for haproxy, which checks the nodes once a second.
 
-use crate::support::{
-    Answer, Builder, Cluster, Haproxy, curl, eventually, noise, skip, wait_until,
-};
+use kit::{Answer, Builder, Cluster, Haproxy, curl, eventually, noise, skip, wait_until};
 
 /// Uploads in four ways, two of them by HTTP/2, and two larger than what haproxy holds of a body.
 fn upload_all(url: &str) -> Vec<Answer> {

@@ -1,10 +1,7 @@
 //! The head of every answer about a file, on whichever route it comes.
 
+use kit::{Answer, Builder, Client, Cluster, Keys, Mongo, Site, Uploaded, noise, wait_until};
 use ureq::http::HeaderName;
-
-use crate::support::{
-    Answer, Builder, Client, Cluster, Keys, Mongo, Site, Uploaded, noise, wait_until,
-};
 
 const BODY: &[u8] = b"0123456789";
 

@@ -5,11 +5,10 @@ mod impostor;
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 
-use mongodb::bson::doc;
-
-use crate::support::{
+use kit::{
     Answer, Builder, Cluster, Keys, Metrics, Mongo, Site, Uploaded, eventually, noise, wait_until,
 };
+use mongodb::bson::doc;
 
 /// Two nodes and no MongoDB: what is uploaded stays pending.
 fn two_without_mongodb() -> Cluster {

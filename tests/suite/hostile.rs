@@ -4,9 +4,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use kit::{Answer, Builder, Mongo, Site, Uploaded, wait_until};
 use mongodb::bson::doc;
-
-use crate::support::{Answer, Builder, Mongo, Site, Uploaded, wait_until};
 
 /// Asserts that nothing of a refused upload is anywhere.
 fn assert_nothing_taken(site: &Site) {

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use kit::{Answer, Site, curl, finish, noise};
 use serde_json::{Value, json};
-
-use crate::support::{Answer, Site, curl, finish, noise};
 
 /// The file that a part of a form must have become.
 struct Expected<'a> {

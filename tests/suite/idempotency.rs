@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex};
 
+use kit::{Answer, Builder, Client, Keys, Mongo, Site, eventually, noise, wait_until};
 use mongodb::bson::doc;
 use serde_json::Value;
-
-use crate::support::{Answer, Builder, Client, Keys, Mongo, Site, eventually, noise, wait_until};
 
 /// A request to send again and again.
 struct Request {

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::process::Command;
 
 use futures::AsyncWriteExt as _;
+use kit::{Builder, CHUNK, Client, Mongo, Site, eventually, finish, noise};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, doc};
 use mongodb::options::GridFsUploadOptions;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use sha2::Digest as _;
-
-use crate::support::{Builder, CHUNK, Client, Mongo, Site, eventually, finish, noise};
 
 /// Runs a script of `tests/fixtures` with pymongo; what it tells.
 fn python(script: &str, arguments: &[&str]) -> Value {
@@ -165,7 +164,7 @@ fn pymongo_reads_every_file_that_gridspool_committed() {
             ),
         ];
         let answer = client.post("/files", &headers, &body);
-        (body, crate::support::Uploaded::read(&answer))
+        (body, kit::Uploaded::read(&answer))
     });
     site.wait_until_committed();
     let scratch = tempfile::tempdir().unwrap();

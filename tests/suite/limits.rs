@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
+use kit::{Builder, Keys, Metrics, Mongo, SmallDisk, noise, wait_until};
 use serde_json::json;
 
 use crate::refusal::{NOWHERE, announce, spool_changed};
-use crate::support::{Builder, Keys, Metrics, Mongo, SmallDisk, noise, wait_until};
 
 #[test]
 fn a_subject_that_comes_too_often_gets_429_and_others_do_not() {

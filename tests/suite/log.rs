@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
+use kit::{Builder, Client, Ledger, Mongo, Site, noise, wait_until};
 use mongodb::bson::doc;
-
-use crate::support::{Builder, Client, Ledger, Mongo, Site, noise, wait_until};
 
 /// A site whose MongoDB does not answer yet.
 fn site(mongo: &Mongo) -> Site {

@@ -8,7 +8,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "a test that cannot go on fails"
 )]
 
@@ -65,7 +64,6 @@ mod spellings;
 mod spoofing;
 mod standalone;
 mod stock;
-mod support;
 mod syscall_faults;
 mod together;
 mod token;

@@ -1,10 +1,9 @@
 //! The description of a file, without the file.
 
+use kit::{Answer, Builder, Client, Keys, Mongo, Routes, Site, Uploaded, object_id};
 use mongodb::bson::doc;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-
-use crate::support::{Answer, Builder, Client, Keys, Mongo, Routes, Site, Uploaded, object_id};
 
 const BODY: &[u8] = b"content";
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
+use kit::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
 
 const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
 

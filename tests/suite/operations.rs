@@ -3,9 +3,8 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
+use kit::{Builder, CHUNK, Ledger, Mongo, Site, finish, noise, skip, wait_until};
 use mongodb::bson::doc;
-
-use crate::support::{Builder, CHUNK, Ledger, Mongo, Site, finish, noise, skip, wait_until};
 
 /// How a run of the sidecar's binary ended: exit code, stdout, stderr.
 fn run(site: &Site, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {

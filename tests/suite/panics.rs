@@ -2,7 +2,7 @@
 //! others. In builds with the feature `failpoints` alone: each test has a thread panic at one of the
 //! points that the proof kills at.
 
-use crate::support::{Answer, Builder, Client, Ledger, Mongo, Site, noise, points, wait_until};
+use kit::{Answer, Builder, Client, Ledger, Mongo, Site, noise, points, wait_until};
 
 const FORM: &str = "multipart/form-data; boundary=x";
 
@@ -140,7 +140,7 @@ fn a_panic_behind_the_answer_loses_no_file_and_needs_no_restart() {
             let key = format!("{point}-{seed}");
             let headers = [("Idempotency-Key", &*key), ("Content-Type", "a/b")];
             let answer = client.post("/files", &headers, &noise(seed, length));
-            ledger.enter(crate::support::Uploaded::read(&answer), seed, length);
+            ledger.enter(kit::Uploaded::read(&answer), seed, length);
         }
         ledger.try_upload_form(&client, &[4, 5], 100_000).unwrap();
         wait_until(&format!("{point} is come by"), || site.log().contains(WORD));

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
+use kit::{Builder, Cluster, Ledger, Load, Mongo, Network, Site, noise, wait_until};
 use mongodb::bson::doc;
-
-use crate::support::{Builder, Cluster, Ledger, Load, Mongo, Network, Site, noise, wait_until};
 
 /// The hosts of the nodes; those of MongoDB's members come after them.
 const NODES: std::ops::Range<usize> = 0..3;

@@ -1,7 +1,7 @@
 //! The points at which the proof kills the sidecar are in no build but its own.
 
 #[cfg(not(feature = "failpoints"))]
-use crate::support::points;
+use kit::points;
 
 #[cfg(not(feature = "failpoints"))]
 #[test]

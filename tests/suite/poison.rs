@@ -1,6 +1,7 @@
 //! A disk whose fsync fails: from then on nothing is promised, and nothing that was is lost.
 
-use crate::support::{Builder, Ledger, Metrics, Mongo, Site, noise, wait_until};
+use kit::{Builder, Ledger, Metrics, Mongo, Site, noise, wait_until};
+
 use crate::syscall_faults::Strace;
 
 /// Bodies and the names of files are synced by the one, the log by the other.

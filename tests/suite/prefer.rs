@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::support::{Answer, Builder, Client, Mongo, Site, noise, wait_until};
+use kit::{Answer, Builder, Client, Mongo, Site, noise, wait_until};
 
 const FORM: &str = "multipart/form-data; boundary=b";
 

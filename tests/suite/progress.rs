@@ -1,8 +1,7 @@
 //! Large files on their way into a MongoDB that ends each attempt: it sends nothing twice, and gets in.
 
+use kit::{Builder, CHUNK, Ledger, Mongo, Site, wait_until};
 use mongodb::bson::{Document, doc};
-
-use crate::support::{Builder, CHUNK, Ledger, Mongo, Site, wait_until};
 
 /// Chunks of the file, each of them an insert of its own.
 const CHUNKS: usize = 50;

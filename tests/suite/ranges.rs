@@ -1,6 +1,6 @@
 //! Ranges: the same bytes before and after the commit, across the borders of chunks and slices.
 
-use crate::support::{CHUNK, Client, Routes, Uploaded, noise};
+use kit::{CHUNK, Client, Routes, Uploaded, noise};
 
 /// The piece of a committed file that nginx caches.
 const SLICE: usize = 4 * CHUNK;

@@ -4,12 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
-
-use crate::support::{
+use kit::{
     Builder, Ledger, Mongo, Process, Site, Uploaded, children, eventually, noise, signal,
     wait_until,
 };
+use rustix::process::Signal;
 
 /// More calls of one name than a start makes.
 const MANY: u32 = 120;

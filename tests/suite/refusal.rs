@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::support::{Answer, Builder, Keys, Site, curl, noise, wait_until};
+use kit::{Answer, Builder, Keys, Site, curl, noise, wait_until};
 
 /// Where no MongoDB answers.
 pub(crate) const NOWHERE: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";

@@ -4,10 +4,9 @@ use std::io::Write as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kit::{Builder, Ledger, Mongo, Site, finish, noise, object_id, signal, wait_until};
 use mongodb::bson::doc;
 use rustix::process::Signal;
-
-use crate::support::{Builder, Ledger, Mongo, Site, finish, noise, object_id, signal, wait_until};
 
 /// A site that keeps no body longer than it must.
 fn site(mongo: &Mongo) -> Site {

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::support::{Builder, Mongo, Process, Site, finish, noise, wait_until};
+use kit::{Builder, Mongo, Process, Site, finish, noise, wait_until};
 
 const DRAIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/drain");
 

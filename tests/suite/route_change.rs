@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{Answer, Routes, Uploaded, noise, read_to_end, wait_until};
+use kit::{Answer, Routes, Uploaded, noise, read_to_end, wait_until};
 
 const LENGTH: usize = 5 * 1024 * 1024;
 

@@ -1,8 +1,7 @@
 //! Bytes read from secondaries, of which one lags behind.
 
+use kit::{Builder, Ledger, ReplicaSet, Site, object_id, wait_until};
 use mongodb::bson::doc;
-
-use crate::support::{Builder, Ledger, ReplicaSet, Site, object_id, wait_until};
 
 /// A small file, one of several chunks, and one of several answers and slices.
 const LENGTHS: [usize; 3] = [1000, 700_000, 9_000_000];

@@ -1,6 +1,6 @@
 //! MongoDB behind TLS and a password, as the connection string names them.
 
-use crate::support::{Builder, Ledger, PASSWORD, Secured, Site, finish, wait_until};
+use kit::{Builder, Ledger, PASSWORD, Secured, Site, finish, wait_until};
 
 const WRONG_PASSWORD: &str = "shut-sesame-1937";
 

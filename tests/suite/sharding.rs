@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use kit::{CHUNK, Ledger, Mongo};
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::support::{CHUNK, Ledger, Mongo};
 use crate::upkeep::{fsck, gc, insert_old_chunks, old_id, site};
 
 /// The operations of a sidecar on the bucket, as mongod wrote them down.

@@ -5,9 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use kit::{Site, noise, signal, wait_until};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
-
-use crate::support::{Site, noise, signal, wait_until};
 
 /// Half of them stop in their heads, half in their bodies.
 const CLIENTS: usize = 3_000;

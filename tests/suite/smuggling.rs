@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::support::{Answer, Site, noise, wait_until};
+use kit::{Answer, Site, noise, wait_until};
 
 /// The length of a body that comes with its head, and of one that comes by a spool file.
 const LENGTHS: [usize; 2] = [5, 40_000];

@@ -1,9 +1,9 @@
 //! One file under all the texts that name it.
 
+use kit::{Builder, Keys, Mongo, Uploaded};
 use mongodb::bson::doc;
 
 use crate::interop::segment;
-use crate::support::{Builder, Keys, Mongo, Uploaded};
 
 const BODY: &[u8] = b"0123456789";
 

@@ -6,10 +6,10 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kit::{Answer, Builder, Client, Keys, Site, Uploaded, noise, skip, wait_until};
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 
 use crate::refusal::{announce, spool_changed};
-use crate::support::{Answer, Builder, Client, Keys, Site, Uploaded, noise, skip, wait_until};
 
 const SECRET: &[u8] = b"secret";
 

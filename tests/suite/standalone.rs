@@ -1,6 +1,6 @@
 //! A standalone mongod, whose acknowledgements prove less than those of a replica set.
 
-use crate::support::{Builder, Ledger, Mongo, Site, finish, wait_until};
+use kit::{Builder, Ledger, Mongo, Site, finish, wait_until};
 
 /// Lengths of a small file, and of one with several chunks.
 const LENGTHS: [usize; 2] = [1000, 700_000];

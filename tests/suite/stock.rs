@@ -5,11 +5,8 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use kit::{Client, Mongo, Network, Stock, Uploaded, eventually, finish, noise, skip, wait_until};
 use mongodb::bson::{Document, doc};
-
-use crate::support::{
-    Client, Mongo, Network, Stock, Uploaded, eventually, finish, noise, skip, wait_until,
-};
 
 const README: &str = include_str!("../../nginx.conf.d/README.md");
 

@@ -4,10 +4,9 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use kit::{Builder, Ledger, Mongo, Process, Site, is_alive, wait_until};
 use mongodb::bson::doc;
 use rustix::process::Signal;
-
-use crate::support::{Builder, Ledger, Mongo, Process, Site, is_alive, wait_until};
 
 /// Calls to the disk. Without write(2), which threads wake each other by.
 const CALLS: &str = "openat,openat2,linkat,rename,unlink,pwritev,fsync,fdatasync,ftruncate,\

@@ -6,12 +6,9 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use kit::{Answer, Builder, CHUNK, Mongo, Site, noise, object_id, read_to_end, wait_until};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{DateTime, Document, doc};
-
-use crate::support::{
-    Answer, Builder, CHUNK, Mongo, Site, noise, object_id, read_to_end, wait_until,
-};
 
 const READERS: usize = 100;
 

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use kit::{Answer, Builder, Keys, Mongo, Site, Uploaded, finish, noise};
+
 use crate::refusal::announce;
-use crate::support::{Answer, Builder, Keys, Mongo, Site, Uploaded, finish, noise};
 
 /// A file uploaded with a token for it.
 fn upload(site: &Site, keys: &Keys, body: &[u8]) -> Uploaded {

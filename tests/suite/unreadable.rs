@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use crate::support::{Answer, Builder, Cluster, Site, curl, noise, read_to_end, wait_until};
+use kit::{Answer, Builder, Cluster, Site, curl, noise, read_to_end, wait_until};
 
 /// The faults of a head: bytes behind the address, lines, and the answer to them.
 fn flaws() -> Vec<(&'static [u8], Vec<u8>, u16, &'static str)> {

@@ -1,6 +1,6 @@
 //! A site whose http block changes what goes out: none of that may touch files.
 
-use crate::support::{Answer, Builder, Client, Mongo, Uploaded};
+use kit::{Answer, Builder, Client, Mongo, Uploaded};
 
 /// Directives that sites have on for their pages.
 const FILTERS: &str = "server_tokens off; gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; \

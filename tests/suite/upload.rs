@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 
-use mongodb::bson::doc;
-use serde_json::json;
-
-use crate::support::{
+use kit::{
     Answer, Builder, Mongo, Routes, Site, Uploaded, curl, noise, object_id, read_to_end, wait_until,
 };
+use mongodb::bson::doc;
+use serde_json::json;
 
 const BINARY: (&str, &str) = ("Content-Type", "application/octet-stream");
 

@@ -1,6 +1,6 @@
 //! Uploads that are no whole file: pieces, coded bodies, and words of other protocols.
 
-use crate::support::{Site, curl, noise, wait_until};
+use kit::{Site, curl, noise, wait_until};
 
 #[test]
 fn a_piece_and_a_coded_body_are_refused_on_every_way_and_leave_nothing() {

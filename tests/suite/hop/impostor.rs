@@ -5,8 +5,9 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use kit::{Client, Site, Uploaded, noise};
+
 use super::overhear;
-use crate::support::{Client, Site, Uploaded, noise};
 
 /// nginx would send what the sidecar names: its bodies, and nothing of its log.
 pub(super) fn assert_records_of_the_journal_cannot_be_sent(site: &mut Site) {

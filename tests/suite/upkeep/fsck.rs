@@ -3,13 +3,11 @@
 use std::process::Stdio;
 use std::thread::ScopedJoinHandle;
 
+use kit::{Builder, CHUNK, Ledger, Mongo, Site, eventually, noise, object_id, wait_until};
 use mongodb::bson::{Bson, doc};
 use serde_json::Value;
 
 use super::{fsck, gc, insert_old_chunks, old_id, run, site, update};
-use crate::support::{
-    Builder, CHUNK, Ledger, Mongo, Site, eventually, noise, object_id, wait_until,
-};
 
 #[test]
 fn fsck_finds_nothing_wrong_with_what_is_whole_whoever_wrote_it() {

@@ -2,11 +2,11 @@
 
 use gridspool::bucket::{Bucket, Removal};
 use gridspool::config::Config;
+use kit::{CHUNK, Ledger, Mongo, Site, finish, noise};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, doc};
 
 use super::{chunks_of, gc, insert_old_chunks, old_id, site};
-use crate::support::{CHUNK, Ledger, Mongo, Site, finish, noise};
 
 #[test]
 fn gc_removes_what_is_old_and_belongs_to_nobody_and_only_when_it_is_asked_to() {

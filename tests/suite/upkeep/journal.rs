@@ -7,9 +7,8 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use kit::{Builder, CHUNK, Ledger, Metrics, Mongo, Promise, Site, finish, wait_until};
 use serde_json::Value;
-
-use crate::support::{Builder, CHUNK, Ledger, Metrics, Mongo, Promise, Site, finish, wait_until};
 
 /// What one of its commands says, in JSON and in text, and how it ends.
 struct Told {

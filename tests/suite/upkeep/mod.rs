@@ -8,10 +8,9 @@ mod journal;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use kit::{Builder, Mongo, Site, finish, object_id};
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
-
-use crate::support::{Builder, Mongo, Site, finish, object_id};
 
 /// An id, or a chunk, of November 2023.
 const OLD: &str = "655000000001";

@@ -1,0 +1,112 @@
+//! A balancer in front of nodes: the example, on an nginx of its own.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::process::{free_port, on_path};
+use crate::{CHECKOUT, Client, Cluster, Process, Site, eventually};
+
+/// How many nodes the example names.
+const NAMED: usize = 3;
+
+/// Its host, and where it listens.
+#[derive(Debug)]
+pub struct Balancer {
+    pub host: Site,
+    /// A client of the port without TLS.
+    pub client: Client,
+    /// `https://127.0.0.1:PORT`: TLS, HTTP/1.1 and HTTP/2.
+    pub url: String,
+}
+
+impl Balancer {
+    /// Stands before the nodes at these addresses, which are numbered from 1.
+    pub fn before(addresses: &[String]) -> Self {
+        let mut host = Site::without_mongodb();
+        let [plain, tls] = [(); 2].map(|()| Site::free_port());
+        let listen = format!("listen 127.0.0.1:{plain};\n  listen 127.0.0.1:{tls} ssl");
+        let mut changes = vec![("listen 127.0.0.1:8443 ssl".to_owned(), listen)];
+        for number in addresses.len() + 1..=NAMED {
+            let server = format!("  server 10.0.0.{number}:8080");
+            let upstream = format!("upstream gridspool_node_{number}");
+            for gone in [
+                format!("{server} max_fails=2 fail_timeout=10s;\n"),
+                format!("{server} max_fails=1 fail_timeout=5s;\n"),
+                format!("{server} max_fails=0;\n"),
+                format!("{upstream} {{\n{server};\n}}\n\n"),
+                format!("  {number} gridspool_node_{number};\n"),
+            ] {
+                changes.push((gone, String::new()));
+            }
+        }
+        for (address, number) in addresses.iter().zip(1..) {
+            changes.push((format!("10.0.0.{number}:8080"), address.clone()));
+        }
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|(old, new)| (old.as_str(), new.clone()))
+            .collect();
+        host.add_example("balancer.conf", "balancer.conf", &changes);
+        Self {
+            host,
+            client: Client::new(plain),
+            url: format!("https://127.0.0.1:{tls}"),
+        }
+    }
+}
+
+impl Cluster {
+    /// A balancer in front of all nodes.
+    pub fn balancer(&self) -> Balancer {
+        let urls = self.nodes.iter().map(Site::url);
+        let addresses: Vec<_> = urls.map(|url| url.replace("http://", "")).collect();
+        Balancer::before(&addresses)
+    }
+}
+
+/// haproxy with its example, in front of two nodes.
+#[derive(Debug)]
+pub struct Haproxy {
+    _process: Process,
+    _scratch: TempDir,
+    /// `https://127.0.0.1:PORT`
+    pub url: String,
+}
+
+impl Haproxy {
+    /// Waits until both nodes have passed their checks; `None` where there is no haproxy.
+    pub fn before(cluster: &Cluster) -> Option<Self> {
+        let program = on_path("haproxy")?;
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let at = |name: &str| scratch.path().join(name).display().to_string();
+        let port = free_port();
+        let address = |place: usize| cluster.nodes[place].url().replace("http://", "");
+        let example = format!("{CHECKOUT}/nginx.conf.d/examples/haproxy.cfg");
+        let mut text = std::fs::read_to_string(example).expect("the example");
+        for (old, new) in [
+            ("127.0.0.1:8443", format!("127.0.0.1:{port}")),
+            ("/etc/gridspool/tls/haproxy.pem", at("both.pem")),
+            ("/run/haproxy/admin.sock", at("admin.sock")),
+            ("10.0.0.1:8080", address(0)),
+            ("10.0.0.2:8080", address(1)),
+            ("  server node3 10.0.0.3:8080\n", String::new()),
+        ] {
+            assert!(text.contains(old), "{old}");
+            text = text.replace(old, &new);
+        }
+        std::fs::write(at("haproxy.cfg"), text).expect("its configuration");
+        std::fs::write(at("both.pem"), cluster.nodes[0].certificate_and_key()).expect("a file");
+        let mut command = Command::new(program);
+        let process = Process::spawn(command.args(["-db", "-q", "-f", &at("haproxy.cfg")]));
+        let url = format!("https://127.0.0.1:{port}");
+        eventually("haproxy answers", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        Some(Self {
+            _process: process,
+            _scratch: scratch,
+            url,
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! Several equal nodes: each an nginx and a sidecar, with one MongoDB behind them.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{Answer, Builder, Client, Host, Mongo, Site, wait_until};
+
+/// Nodes numbered from 1, which know each other.
+#[derive(Debug)]
+pub struct Cluster {
+    pub nodes: Vec<Site>,
+    scratch: TempDir,
+}
+
+impl Cluster {
+    /// Starts so many nodes with the same settings, with `mongo` behind them.
+    pub fn start(count: u16, builder: &Builder, mongo: &Mongo) -> Self {
+        Self::start_each(count, builder, |builder| builder.start(mongo))
+    }
+
+    /// Starts so many nodes without a MongoDB: what is uploaded stays pending.
+    pub fn start_without_mongodb(count: u16, builder: &Builder) -> Self {
+        Self::start_each(count, builder, Builder::start_without_mongodb)
+    }
+
+    /// Starts a node on each host, with `mongo` behind them.
+    pub fn start_on(hosts: &[Host], builder: &Builder, mongo: &Mongo) -> Self {
+        let count = u16::try_from(hosts.len()).expect("few hosts");
+        let mut hosts = hosts.iter().cloned();
+        Self::start_each(count, builder, |mut builder| {
+            builder.host = hosts.next().expect("a host");
+            builder.start(mongo)
+        })
+    }
+
+    fn start_each(count: u16, builder: &Builder, mut start: impl FnMut(Builder) -> Site) -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let nodes = (1..=count).map(|node| start(builder.clone().set("node", node)));
+        let mut cluster = Self {
+            nodes: nodes.collect(),
+            scratch,
+        };
+        cluster.write_key("0123456789abcdef0123456789abcdef");
+        cluster.introduce();
+        cluster
+    }
+
+    /// Tells each node of all others, now that their ports are known.
+    fn introduce(&mut self) {
+        let urls: Vec<_> = self.nodes.iter().map(Site::url).collect();
+        let key = self.key();
+        for (own, site) in self.nodes.iter_mut().enumerate() {
+            let others = urls.iter().enumerate().filter(|(place, _)| *place != own);
+            let peers: Vec<_> = others
+                .map(|(place, url)| format!("{}={url}", place + 1))
+                .collect();
+            site.reconfigure(|builder| {
+                let builder = builder
+                    .set("peers", peers.join(" "))
+                    .set("peer_key", key.display());
+                peers
+                    .iter()
+                    .fold(builder, |builder, peer| builder.nginx("--peer", peer))
+            });
+            site.stop_nginx();
+            site.kill_sidecar();
+            site.start_sidecar();
+            site.configure_nginx();
+            site.start_nginx();
+            assert_eq!(site.url(), urls[own], "the port was taken");
+        }
+    }
+
+    /// The file of the key that all nodes share.
+    pub fn key(&self) -> PathBuf {
+        self.scratch.path().join("peer.key")
+    }
+
+    /// Changes that file; sidecars read it when they start.
+    pub fn write_key(&self, key: &str) {
+        std::fs::write(self.key(), key).expect("a key");
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(self.key(), mode).expect("a mode");
+    }
+
+    /// A client of each node.
+    pub fn clients(&self) -> Vec<Client> {
+        self.nodes.iter().map(Site::client).collect()
+    }
+
+    /// Asks all nodes the same, and asserts that they answer alike, but for the moment of it.
+    pub fn agree(&self, ask: impl Fn(&Client) -> Answer) -> Answer {
+        let mut answers = self.clients().into_iter().map(|client| ask(&client));
+        let first = answers.next().expect("a node");
+        for (answer, node) in answers.zip(2..) {
+            assert_eq!(answer.status, first.status, "node {node}");
+            assert_eq!(
+                answer.lasting_headers(),
+                first.lasting_headers(),
+                "node {node}"
+            );
+            assert!(answer.body == first.body, "node {node}: other bytes");
+        }
+        first
+    }
+
+    /// Waits until the node at this place sees another as `up` or `down`.
+    pub fn wait_until_seen(&self, from: usize, node: u64, state: &str) {
+        wait_until("a node sees another", || {
+            let status = self.nodes[from].status();
+            let peers = status["cluster"]["peers"].as_array().expect("a list");
+            peers
+                .iter()
+                .any(|peer| peer["node"] == node && peer["state"] == state)
+        });
+    }
+}
+
+impl Site {
+    /// Freezes nginx and sidecar: they keep their connections and answer nothing.
+    pub fn freeze(&self) {
+        self.signal_all(Signal::STOP);
+    }
+
+    /// Ends [`Site::freeze`].
+    pub fn thaw(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        for id in self.nginx_workers() {
+            // One that a reload has replaced ends when it has nothing left to do.
+            if let Err(err) = crate::process::try_signal(id, signal) {
+                assert!(!crate::is_alive(id), "{err}");
+            }
+        }
+        crate::signal(self.sidecar_id(), signal);
+    }
+}

@@ -1,0 +1,28 @@
+//! Faults of MongoDB, made by its own failCommand.
+
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::mongo::Mongo;
+
+impl Mongo {
+    /// Makes the sidecars' commands fail, and no one else's.
+    pub fn fail_sidecars(&self, mode: impl Into<Bson>, mut data: Document) {
+        data.insert("appName", "gridspool");
+        self.fail_command(mode, data);
+    }
+
+    /// Ends every fault; how many commands were hit since mongod was started.
+    pub fn heal(&self) -> i32 {
+        let command = doc! { "configureFailPoint": "failCommand", "mode": "off" };
+        let before = self.admin(command);
+        before.get_i32("count").expect("a count")
+    }
+
+    /// Keeps sidecars from writing, reading and seeing it up, as if they had no right to, while the
+    /// test can do as it likes.
+    pub fn hide_from_sidecars(&self) {
+        let commands = ["ping", "insert", "createIndexes", "find", "aggregate"];
+        let data = doc! { "failCommands": commands.as_slice(), "errorCode": 13 };
+        self.fail_sidecars("alwaysOn", data);
+    }
+}

@@ -1,0 +1,115 @@
+//! A constant load of uploads and reads, which notes every promise and lets nothing wrong pass.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::{JoinHandle, sleep};
+use std::time::Duration;
+
+use crate::{Client, Ledger, wait_until};
+
+/// From one request to the next of the same client: a load, and not a flood.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a client waits. A host that is gone does not say so: connections to it, the balancer's too,
+/// would be waited on for minutes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lengths of bodies that go into the journal's log, that have a file of their own, and that are more than
+/// a chunk.
+const LENGTHS: [usize; 4] = [500, 40_000, 100_000, 600_000];
+
+/// Clients in threads of their own.
+#[derive(Debug)]
+pub struct Load {
+    seen: Arc<Seen>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    ledger: Ledger,
+    is_over: AtomicBool,
+    seed: AtomicU64,
+    read: AtomicUsize,
+}
+
+impl Load {
+    /// Uploads by way of `front`, and reads what was promised through it and each of `nodes`.
+    pub fn start(front: &Client, nodes: &[Client]) -> Self {
+        let seen = Arc::new(Seen::default());
+        let spawn = |client: &Client, work: fn(&Seen, &Client)| {
+            let (seen, client) = (Arc::clone(&seen), client.hurried(PATIENCE));
+            std::thread::spawn(move || {
+                while !seen.is_over.load(Ordering::SeqCst) {
+                    work(&seen, &client);
+                    sleep(PAUSE);
+                }
+            })
+        };
+        let mut threads = Vec::from([front; 3].map(|client| spawn(client, Seen::upload)));
+        let readers = nodes.iter().chain([front]);
+        threads.extend(readers.map(|client| spawn(client, Seen::read)));
+        Self { seen, threads }
+    }
+
+    /// Waits until so many more uploads are promised, and as many files are read.
+    pub fn go_on(&self, count: usize) {
+        let read = || self.seen.read.load(Ordering::SeqCst);
+        let (promised, given) = (self.ledger().len(), read());
+        wait_until("uploads and reads go on", || {
+            let has_failed = self.threads.iter().any(JoinHandle::is_finished);
+            assert!(!has_failed, "a client saw what must not be");
+            self.ledger().len() >= promised + count && read() >= given + count
+        });
+    }
+
+    /// Ends the load.
+    pub fn stop(&mut self) {
+        self.seen.is_over.store(true, Ordering::SeqCst);
+        for thread in self.threads.drain(..) {
+            thread.join().expect("a client saw what must not be");
+        }
+    }
+
+    /// All that was promised.
+    pub fn ledger(&self) -> &Ledger {
+        &self.seen.ledger
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // A test that fails ends them: the clients would go on beside the next one.
+        self.seen.is_over.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Seen {
+    fn upload(&self, client: &Client) {
+        let seed = self.seed.fetch_add(1, Ordering::SeqCst);
+        let length = LENGTHS[usize::try_from(seed).expect("a number") % LENGTHS.len()];
+        // Without an answer it may be there or not, and nothing is promised.
+        if let Err(Some(refused)) = self.ledger.try_upload(client, seed, length) {
+            assert!(refused.status >= 502, "{refused:?}");
+        }
+    }
+
+    fn read(&self, client: &Client) {
+        let number = self.read.load(Ordering::SeqCst);
+        // Often the last one, which is pending, and often any.
+        let newest = self.ledger.len().saturating_sub(1);
+        let number = [newest, number.wrapping_mul(7919)][number % 2];
+        let Some(promise) = self.ledger.any(number) else {
+            return;
+        };
+        // `None`: the node is gone, or went in the midst of it.
+        match client.try_get(&promise.path) {
+            Some(answer) if answer.status == 200 => {
+                assert!(answer.body == promise.content(), "other bytes: {promise:?}");
+                self.read.fetch_add(1, Ordering::SeqCst);
+            }
+            Some(answer) => assert!(answer.status >= 502, "{promise:?}: {answer:?}"),
+            None => {}
+        }
+    }
+}

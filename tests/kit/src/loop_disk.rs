@@ -1,0 +1,45 @@
+//! File systems of their own, on loop devices, which only root can make.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+
+/// Makes a file system of this kind and size in a file with holes: it takes what is written. `options` are
+/// those of its mkfs.
+///
+/// # Errors
+/// What the machine lacks for that.
+pub fn make(image: &Path, kind: &str, bytes: u64, options: &[&str]) -> Result<(), String> {
+    let made = File::create(image).and_then(|file| file.set_len(bytes));
+    made.map_err(|err| format!("{}: {err}", image.display()))?;
+    let mut command = Command::new(format!("mkfs.{kind}"));
+    run(command.args(options).arg("-q").arg(image))
+}
+
+/// Mounts it on a directory.
+///
+/// # Errors
+/// What the machine lacks for that, or does not allow.
+pub fn mount(image: &Path, at: &Path) -> Result<(), String> {
+    run(Command::new("mount")
+        .args(["-o", "loop"])
+        .arg(image)
+        .arg(at))
+}
+
+/// Unmounts it, once nobody uses it.
+///
+/// # Errors
+/// That somebody does.
+pub fn unmount(at: &Path) -> Result<(), String> {
+    run(Command::new("umount").arg(at))
+}
+
+/// Runs a command that has nothing to say.
+fn run(command: &mut Command) -> Result<(), String> {
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{command:?}: {output:?}")),
+        Err(err) => Err(format!("{command:?}: {err}")),
+    }
+}
