@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use kit::loop_disk;
+
 use crate::block::Body;
 use crate::options::Options;
-use crate::process::{remove_at_end, run, unmount_at_end};
+use crate::process::{remove_at_end, unmount_at_end};
 use crate::stats::{MIB, Sample, float};
 
 /// Room for what a run has at a time; the file has holes until then.
@@ -129,19 +131,15 @@ fn touch_memory() {
 
 /// False if it cannot be done here.
 fn mount_loop(image: &Path, at: &Path) -> bool {
-    let made = File::create(image).and_then(|file| file.set_len(BYTES));
-    let made = made.is_ok()
-        && run(Command::new("mkfs.ext4").arg("-q").arg(image))
-        && run(Command::new("mount")
-            .args(["-o", "loop"])
-            .arg(image)
-            .arg(at));
-    if made {
+    let is_made = loop_disk::make(image, "ext4", BYTES, &[])
+        .and_then(|()| loop_disk::mount(image, at))
+        .is_ok();
+    if is_made {
         unmount_at_end(at);
     } else {
         fs::remove_file(image).unwrap_or_default();
     }
-    made
+    is_made
 }
 
 /// The file system of a directory.

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use kit::free_port;
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Client, Database, IndexModel};
 use tokio::runtime::Runtime;
 
-use crate::process::{Process, eventually, free_port};
+use crate::process::{Process, eventually};
 
 /// The sidecar's default.
 pub(crate) const DATABASE: &str = "gridspool";

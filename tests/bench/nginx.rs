@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use kit::free_port;
 use rustix::process::Signal;
 
-use crate::process::{Process, eventually, free_port};
+use crate::process::{Process, eventually};
 
 /// One nginx on a port of its own.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Nginx {
         others: &[(u16, SocketAddr)],
     ) -> Self {
         let port = free_port();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/nginx-conf");
+        let script = Path::new(kit::CHECKOUT).join("scripts/nginx-conf");
         let made = Command::new(script)
             .arg("--data-dir")
             .arg(data)

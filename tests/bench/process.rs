@@ -1,14 +1,14 @@
 //! Processes that the benchmark starts, the place where they write, and that nothing of it stays.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use kit::{is_alive, loop_disk};
+use rustix::process::Signal;
 
-/// How long anything may take to start or to end.
+/// How long anything may take to end.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is there to be taken away, also when a signal ends the run.
@@ -87,7 +87,7 @@ fn clean_up() {
             signal(id, Signal::KILL);
         }
         for mount in left.mounts.drain(..) {
-            while !run(Command::new("umount").arg(&mount)) && begun.elapsed().as_secs() < 20 {
+            while loop_disk::unmount(&mount).is_err() && begun.elapsed().as_secs() < 20 {
                 std::thread::sleep(Duration::from_millis(100));
             }
         }
@@ -99,36 +99,21 @@ fn clean_up() {
     });
 }
 
+/// It may be gone already.
 fn signal(id: u32, signal: Signal) {
-    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
-    // It may be gone already.
-    id.map_or(Ok(()), |id| kill_process(id, signal))
-        .unwrap_or_default();
-}
-
-fn is_alive(id: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    let behind_name = stat.rsplit(") ").next().unwrap_or_default();
-    !stat.is_empty() && !behind_name.starts_with(['Z', 'X'])
-}
-
-/// Runs a command without its output; whether it went well.
-pub(crate) fn run(command: &mut Command) -> bool {
-    let done = command.output();
-    done.is_ok_and(|output| output.status.success())
+    kit::try_signal(id, signal).unwrap_or_default();
 }
 
 /// A child process. Dropping it ends it by SIGTERM, so that an nginx takes its workers along.
 #[derive(Debug)]
 pub(crate) struct Process {
-    child: Child,
+    child: kit::Process,
 }
 
 impl Process {
     pub(crate) fn spawn(command: &mut Command) -> Self {
         with_leftovers(|left| {
-            let child = command.spawn();
-            let child = child.unwrap_or_else(|err| panic!("{command:?}: {err}"));
+            let child = kit::Process::spawn(command);
             left.processes.push(child.id());
             Self { child }
         })
@@ -141,14 +126,12 @@ impl Process {
     /// It and its children.
     pub(crate) fn ids(&self) -> Vec<u32> {
         let id = self.id();
-        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        let children = children.unwrap_or_default();
-        let children = children.split_whitespace().filter_map(|id| id.parse().ok());
+        let children = kit::children(id).unwrap_or_default();
         std::iter::once(id).chain(children).collect()
     }
 
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child")
+        self.child.end()
     }
 
     /// Sends a signal that ends it, and waits for the end.
@@ -156,13 +139,9 @@ impl Process {
         if self.ended().is_none() {
             signal(self.id(), how);
         }
-        let begun = Instant::now();
-        while self.ended().is_none() {
-            if begun.elapsed() > PATIENCE {
-                signal(self.id(), Signal::KILL);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.child.ends_within(PATIENCE);
+        // Which does nothing to one that has ended.
+        self.child.end_by(Signal::KILL);
         let id = self.id();
         with_leftovers(|left| left.processes.retain(|known| *known != id));
     }
@@ -174,23 +153,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits until `probe` gives something.
-pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "{what}: not within {PATIENCE:?}"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    listener.local_addr().expect("its address").port()
+/// Waits until `probe` gives something, which some rows measure: with little between two probes.
+pub(crate) fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    kit::eventually_at(Duration::from_millis(5), what, probe)
 }

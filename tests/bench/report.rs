@@ -20,13 +20,14 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(stage: &Stage) -> Self {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let root = env!("CARGO_MANIFEST_DIR");
+        let root = kit::CHECKOUT;
+        let version = first_line(Command::new(kit::program()).arg("--version"));
         let commit =
             first_line(Command::new("git").args(["-C", root, "describe", "--always", "--dirty"]));
         let head = vec![
             (
                 "gridspool",
-                format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
+                format!("{} ({commit})", version.trim_start_matches("gridspool ")),
             ),
             ("cores", cores.to_string()),
             ("kernel", first_line(Command::new("uname").arg("-r"))),

@@ -88,7 +88,7 @@ pub(crate) fn stream_files(
 /// Writes through pymongo's gridfs, in a process of its own.
 pub(crate) fn pymongo(mongo: &Mongo, amount: Amount) -> Result<Sample, String> {
     let python = std::env::var_os("GRIDSPOOL_PYTHON").unwrap_or_else(|| "python3".into());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/write_with_pymongo.py");
+    let script = Path::new(kit::CHECKOUT).join("tests/bench/write_with_pymongo.py");
     let output = Command::new(python)
         .arg(script)
         .args([mongo.uri().as_str(), RIVALS])

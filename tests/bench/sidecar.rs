@@ -12,8 +12,6 @@ use serde_json::Value;
 use crate::disk::empty;
 use crate::process::{Process, eventually};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_gridspool");
-
 /// Where no MongoDB is: what a stopped one looks like.
 pub(crate) const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
 
@@ -42,7 +40,7 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     /// Lays the data directory out; runs nothing yet.
     pub(crate) fn prepare(data: &Path, sockets: &Path, scratch: &Path) -> Self {
-        let made = Command::new(PROGRAM)
+        let made = Command::new(kit::program())
             .arg("init")
             .arg("--data-dir")
             .arg(data)
@@ -63,7 +61,7 @@ impl Sidecar {
     /// When this sidecar does not know a setting, or not the value.
     pub(crate) fn start(&mut self, uri: &str, settings: &Settings) -> Result<(), String> {
         let log = File::create(&self.log).expect("a log");
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(kit::program());
         command
             .arg("--data-dir")
             .arg(&self.data)

@@ -13,7 +13,6 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{RawDocumentBuf, cstr, doc, rawdoc};
 use mongodb::options::ReadConcern;
-use sha2::Digest as _;
 
 use crate::block::Body;
 use crate::mongo::Mongo;
@@ -96,8 +95,7 @@ fn documents(file: &File, number: u64, bytes: u64) -> (ObjectId, RawDocumentBuf,
     let mut body = vec![0; usize::try_from(bytes).expect("small")];
     file.read_exact_at(&mut body, number * bytes)
         .expect("a body");
-    let sha256 = sha2::Sha256::digest(&body);
-    let sha256 = gridspool::store::Sha256(sha256.into()).to_string();
+    let sha256 = kit::sha256(&body);
     let chunk = rivals::chunk(id, 0, body);
     let mut file = rivals::file(id, bytes);
     file.append(cstr!("metadata"), rawdoc! { "sha256": sha256 });
