@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kit::{Client, Mongo, finish};
+use kit::{CHUNK, Client, Mongo, finish};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 
@@ -28,9 +28,6 @@ const ENOUGH: usize = 10;
 
 /// Clients that look side by side.
 const LOOKERS: usize = 8;
-
-/// The chunk size that the site writes.
-const CHUNK: usize = 255 * 1024;
 
 /// How many files' chunks are asked for at once: fewer than MongoDB can sort in memory.
 const AT_ONCE: usize = 16;

@@ -57,7 +57,7 @@ impl Network {
         }
     }
 
-    /// Whether [`Network::cut`] and [`Network::unplug`] do anything.
+    /// Whether [`Network::cut`] and [`Network::plug`] do anything.
     pub fn can_cut(&self) -> bool {
         self.subnet.is_some()
     }
