@@ -1,17 +1,16 @@
 //! The 12 bytes that are the public id, the journal's name and the GridFS `_id` at once.
 
 use std::fmt;
-use std::hash::BuildHasher;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::hex;
 
-/// A file id: a MongoDB `ObjectId` whose five "random" bytes begin with the node number.
+/// A file id: a MongoDB `ObjectId` whose five "random" bytes are not random.
 ///
-/// Layout, big endian: 4 bytes seconds since 1970, 2 bytes node number, 3 bytes random per
-/// process, 3 bytes counter. Text form: 24 lowercase hexadecimal digits.
+/// Layout, big endian: 4 bytes seconds since 1970, 2 bytes node number, 3 bytes number of
+/// the node's start, 3 bytes counter. Text form: 24 lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId([u8; FileId::BYTES]);
 
@@ -75,37 +74,55 @@ impl FromStr for FileId {
 }
 
 /// Makes the ids of one node: unique within the process by the counter, between processes of one
-/// node by three random bytes and a random first count, between nodes by their numbers.
+/// node by the number of the start, between nodes by their numbers.
 #[derive(Debug)]
 pub struct FileIds {
     node: u16,
-    random: [u8; 3],
-    counter: AtomicU32,
+    start: u32,
+    made: Mutex<Made>,
+}
+
+/// What has to be known of the ids that were made.
+#[derive(Debug, Default)]
+struct Made {
+    count: u32,
+    /// The latest second of any of them.
+    latest: u32,
+    /// Since the counter began anew, no id is of an earlier second.
+    floor: u32,
 }
 
 impl FileIds {
-    /// A maker for the node with this number.
-    pub fn new(node: u16) -> Self {
-        // The standard library seeds each hasher from the operating system's random source.
-        let seed = std::hash::RandomState::new().hash_one(node);
-        let [r0, r1, r2, c0, c1, c2, ..] = seed.to_be_bytes();
+    /// A maker for the node with this number. No two starts of one node have the same start number, of
+    /// which 24 bits count.
+    pub fn new(node: u16, start: u32) -> Self {
         Self {
             node,
-            random: [r0, r1, r2],
-            counter: AtomicU32::new(u32::from_be_bytes([0, c0, c1, c2])),
+            start,
+            made: Mutex::default(),
         }
     }
 
-    /// The next id, for a file that is accepted `now`.
+    /// The next id, for a file that is accepted `now`: by that clock, unless the counter has been through
+    /// and the clock stands where it stood before.
     pub fn next(&self, now: SystemTime) -> FileId {
-        let seconds = now
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let [_, _, _, _, a, b, c, d] = seconds.to_be_bytes();
+        let since = now.duration_since(UNIX_EPOCH);
+        let seconds = since.map_or(0, |since| since.as_secs());
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = seconds.max(made.floor);
+        made.latest = made.latest.max(seconds);
+        let [_, c0, c1, c2] = made.count.to_be_bytes();
+        made.count += 1;
+        if made.count == 1 << 24 {
+            made.count = 0;
+            made.floor = made.latest.saturating_add(1);
+        }
+        drop(made);
+        let [a, b, c, d] = seconds.to_be_bytes();
         let [high, low] = self.node.to_be_bytes();
-        let [r0, r1, r2] = self.random;
-        let [_, c0, c1, c2] = self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        FileId([a, b, c, d, high, low, r0, r1, r2, c0, c1, c2])
+        let [_, s0, s1, s2] = self.start.to_be_bytes();
+        FileId([a, b, c, d, high, low, s0, s1, s2, c0, c1, c2])
     }
 }
 
@@ -118,7 +135,7 @@ mod tests {
     #[test]
     fn an_id_reads_back_from_its_text_and_carries_its_node_and_time() {
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let id = FileIds::new(513).next(now);
+        let id = FileIds::new(513, 1).next(now);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
         assert_eq!(id.node(), 513);
@@ -126,13 +143,36 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_one_process_differ_and_the_counter_wraps_within_its_bytes() {
-        let ids = FileIds::new(1);
-        ids.counter.store(0x00ff_ffff, Ordering::Relaxed);
-        let now = SystemTime::now();
-        let (last, first) = (ids.next(now), ids.next(now));
-        assert_ne!(last, first);
-        assert_eq!(last.bytes()[..9], first.bytes()[..9]);
+    fn no_id_is_made_twice_though_the_clock_is_set_back_and_the_node_starts_again() {
+        let noon = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let mut ids = Vec::with_capacity(1_000_000);
+        for start in 7..11 {
+            // Each start sees the same three hours, and then the beginning of them again.
+            let maker = FileIds::new(1, start);
+            for made in 0..250_000 {
+                let second = made * 11 % 10_800;
+                ids.push(maker.next(noon + Duration::from_secs(second)));
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 1_000_000);
+    }
+
+    #[test]
+    fn a_counter_that_has_been_through_repeats_no_id_whatever_the_clock_says() {
+        let ids = FileIds::new(1, 0x0102_0304);
+        let second = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let first = ids.next(second(9_000));
+        assert_eq!(first.bytes()[6..], [2, 3, 4, 0, 0, 0]);
+        ids.made.lock().unwrap().count = 0x00ff_ffff;
+        assert_eq!(ids.next(second(5)).bytes()[6..], [2, 3, 4, 255, 255, 255]);
+        let again = ids.next(second(9_000));
+        assert_eq!(
+            (again.made_at(), again.bytes()[9..].to_vec()),
+            (second(9_001), vec![0; 3])
+        );
+        assert_eq!(ids.next(second(9_002)).made_at(), second(9_002));
     }
 
     #[test]

@@ -95,9 +95,9 @@ impl Journal {
         keys.forget_lost(|id| index.get(id).is_some());
         let state = State::new(index, keys);
         let journal = Self {
+            ids: FileIds::new(limits.node, wal.start_number()),
             wal,
             memory: Arc::new(Memory::new(state)),
-            ids: FileIds::new(limits.node),
             limits,
             layout,
             bodies_sync: SharedSync::default(),

@@ -8,7 +8,7 @@
 //! | part | fields (bytes) |
 //! |---|---|
 //! | head of a segment, at 0 and again at 4096 | magic 8, form 4, segment bytes 4, generation 8, salt 16, last number of the predecessor 8, its end 4, sha-256 of these fields 16 |
-//! | head of a group, on 4096 | magic 8, number 8, bytes with this head 4, frames 4, distance to the number of the group before 4, flags 4, oldest generation 8, log clock 8, check 16 |
+//! | head of a group, on 4096 | magic 8, number 8, bytes with this head 4, frames 4, distance to the number of the group before 4, flags 1, start number 3, oldest generation 8, log clock 8, check 16 |
 //! | head of a frame, on 8 | magic 4, kind 1, version 1, flags 2, record bytes 4, bodies 4, bytes of all bodies 4, id 12, length 8, time 8, check 16 |
 //! | front of a frame | record, for each body its length 4 and its sha-256 32, check 16 |
 //! | bodies of a frame | behind each other |

@@ -111,6 +111,7 @@ fn group_head(seal: Seal, number: u64, confirmed: u64, bytes: usize, frames: u32
         frames,
         confirmed,
         flags: 0,
+        start: 1,
         oldest: 1,
         clock_ms: 5,
     };

@@ -9,6 +9,9 @@ const MAGIC: &[u8; 8] = b"gs-group";
 /// Bytes of the head before its check.
 const CHECKED_BYTES: usize = 48;
 
+/// Bits of the field that begins with the flags. The rest of it is the start number.
+const FLAG_BITS: u32 = 8;
+
 /// The log was closed behind this head.
 pub(super) const STOPPED: u32 = 1;
 
@@ -26,7 +29,10 @@ pub(super) struct GroupHead {
     pub(super) frames: u32,
     /// The number of the group with frames before it, which was synced before this head was written.
     pub(super) confirmed: u64,
+    /// 8 bits.
     pub(super) flags: u32,
+    /// Of the start that wrote it, 24 bits; 0 if it told none.
+    pub(super) start: u32,
     /// The oldest generation that means anything.
     pub(super) oldest: u64,
     pub(super) clock_ms: u64,
@@ -43,7 +49,7 @@ impl GroupHead {
         head.extend_from_slice(&bytes.to_le_bytes());
         head.extend_from_slice(&self.frames.to_le_bytes());
         head.extend_from_slice(&distance.to_le_bytes());
-        head.extend_from_slice(&self.flags.to_le_bytes());
+        head.extend_from_slice(&(self.flags | self.start << FLAG_BITS).to_le_bytes());
         head.extend_from_slice(&self.oldest.to_le_bytes());
         head.extend_from_slice(&self.clock_ms.to_le_bytes());
         let check = seal.check(self.number, place, &head);
@@ -63,12 +69,14 @@ impl GroupHead {
         let bytes = fields.size()?;
         let frames = fields.u32()?;
         let distance = fields.u32()?;
+        let flags = fields.u32()?;
         let head = Self {
             number,
             bytes,
             frames,
             confirmed: number.checked_sub(distance.into())?,
-            flags: fields.u32()?,
+            flags: flags & ((1 << FLAG_BITS) - 1),
+            start: flags >> FLAG_BITS,
             oldest: fields.u64()?,
             clock_ms: fields.u64()?,
         };

@@ -54,6 +54,8 @@ pub(super) struct Judged {
     pub(super) number: u64,
     pub(super) oldest: u64,
     pub(super) clock_ms: u64,
+    /// Of the last start that wrote a head.
+    pub(super) start: Option<u32>,
 }
 
 /// Reads the bytes of a file.
@@ -174,6 +176,7 @@ impl Judged {
         self.dropped += scan.dropped;
         self.number = self.number.max(scan.number);
         self.clock_ms = self.clock_ms.max(scan.clock_ms);
+        self.start = scan.start.or(self.start);
         self.newest = Some((bytes, scan));
     }
 }

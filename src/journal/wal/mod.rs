@@ -55,6 +55,9 @@
 //!    off are removed.
 //! 7. The caller gives its first word.
 //!
+//! Each start has a *start number*, which every head of a group tells, that of 5 as well. So no two starts
+//! that wrote a group have the same one, even if the power is cut between 5 and the first group.
+//!
 //! If the newest segment is damaged, the log goes on in a new one.
 //!
 //! | cut after | leaves | the next start |
@@ -109,6 +112,7 @@ mod seal;
 mod segment;
 mod spares;
 mod start;
+mod start_number;
 mod stretch;
 #[cfg(test)]
 mod tests;
@@ -162,6 +166,8 @@ pub struct Wal {
     volume: Volume,
     shape: Shape,
     clock: LogClock,
+    /// The number of this start.
+    start: u32,
     queue: Mutex<Queue>,
     /// For the thread that leads.
     writer: Mutex<Writer>,
@@ -190,6 +196,12 @@ impl Wal {
     /// and no change of the wall clock moves it.
     pub fn clock_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// The number of this start, above zero and of 24 bits: one more than that of the last start before it
+    /// that wrote anything. Each head of a group tells it, so whatever was synced since this start did.
+    pub fn start_number(&self) -> u32 {
+        self.start
     }
 
     /// The generations that live, from the oldest to the one that is written to.

@@ -51,6 +51,8 @@ pub(super) struct Scan {
     pub(super) number: u64,
     pub(super) oldest: u64,
     pub(super) clock_ms: u64,
+    /// The start number in the last head that tells one.
+    pub(super) start: Option<u32>,
 }
 
 /// A stretch of blocks: a group, or blocks whose head is not sound.
@@ -237,6 +239,7 @@ impl Scan {
         self.number = self.number.max(head.number);
         self.oldest = self.oldest.max(head.oldest);
         self.clock_ms = self.clock_ms.max(head.clock_ms);
+        self.start = Some(head.start).filter(|&start| start > 0).or(self.start);
         self.dropped += u64::from(head.flags & AFTER_TORN != 0);
     }
 }

@@ -18,6 +18,7 @@ use super::scan::Depth;
 use super::segment::End;
 use super::segment::{HeadFound, SegmentHead};
 use super::spares::{Spare, Spares};
+use super::start_number::start_number;
 use super::write::Writer;
 use super::{Segment, Shape, Wal, lock};
 use crate::journal::volume::Volume;
@@ -104,10 +105,12 @@ impl Wal {
         };
         // A segment that cannot be read may be one that comes next.
         writer.generation += skipped;
+        let start = start_number(judged.start.filter(|_| judged.damages.is_empty()))
+            .map_err(OpenError::at(volume.path(0)))?;
         let path = |number: u32| volume.path(number);
         if let (Some(newest), Some(segment)) = (newest, segments.values().next_back()) {
             judged
-                .finish(&volume, segment, &mut writer)
+                .finish(&volume, segment, &mut writer, start)
                 .map_err(OpenError::at(path(newest.number)))?; // 5
         }
         volume.sync_names().map_err(OpenError::at(path(0)))?;
@@ -122,6 +125,7 @@ impl Wal {
             volume,
             shape,
             clock: LogClock::from(judged.clock_ms),
+            start,
             queue: Mutex::new(Queue::default()),
             writer: Mutex::new(writer),
             spares: Mutex::new(Spares::new(last_number.map_or(0, |last| last + 1))),
@@ -151,7 +155,13 @@ impl Judged {
     /// Writes the last group anew, or the head of a segment that has none, and zeros up to the end of
     /// the segment. A head that stood behind the group may be the only one that tells the oldest
     /// generation, so another one takes its place in the same write.
-    fn finish(&self, volume: &Volume, segment: &Segment, writer: &mut Writer) -> io::Result<()> {
+    fn finish(
+        &self,
+        volume: &Volume,
+        segment: &Segment,
+        writer: &mut Writer,
+        start: u32,
+    ) -> io::Result<()> {
         let Some((bytes, scan)) = &self.newest else {
             return Ok(());
         };
@@ -175,6 +185,7 @@ impl Judged {
                 frames: 0,
                 confirmed: scan.end.number,
                 flags: writer.flags,
+                start,
                 oldest: self.oldest,
                 clock_ms: self.clock_ms,
             };

@@ -219,6 +219,7 @@ impl Wal {
             frames,
             confirmed: writer.end.number,
             flags: flags | writer.flags,
+            start: self.start,
             oldest: writer.oldest,
             clock_ms: self.clock.now_ms(),
         }

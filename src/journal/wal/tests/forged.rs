@@ -36,6 +36,7 @@ fn group(seal: Seal, number: u64, confirmed: u64, place: usize, frames: &[Seen])
         frames: u32::try_from(frames.len()).unwrap(),
         confirmed,
         flags: 0,
+        start: 1,
         oldest: 1,
         clock_ms: 0,
     };

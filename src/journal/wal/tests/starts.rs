@@ -154,6 +154,53 @@ fn a_cut_at_any_moment_of_a_start_changes_nothing_that_is_found() {
 }
 
 #[test]
+fn no_two_starts_that_gave_a_word_have_one_start_number() {
+    for is_forgetful in [false, true] {
+        for call in 0..12 {
+            for seed in 0..20 {
+                let stage = some();
+                let mut spoke = Vec::new();
+                for round in 0..5 {
+                    stage.disk.set_tear(Tear::Sectors(seed + round));
+                    if is_forgetful {
+                        stage.disk.set_forgetful();
+                    }
+                    stage.disk.stop_at(call);
+                    if let Ok((wal, _)) = Wal::open(stage.volume(), SHAPE, &mut |_| Ok(())) {
+                        for number in 0..3 {
+                            if wal.append(Seen::new(number, &[6_000]).frame()).is_ok() {
+                                spoke.push(wal.start_number());
+                                let newest = wal.generations().into_iter().max();
+                                let _perhaps = wal.trim(newest.unwrap_or_default());
+                            }
+                        }
+                    }
+                    stage.disk.heal();
+                    stage.cut_power();
+                }
+                spoke.dedup();
+                let starts = spoke.len();
+                spoke.sort_unstable();
+                spoke.dedup();
+                assert_eq!(spoke.len(), starts, "{call} {seed}: {spoke:?}");
+                let wal = stage.wal();
+                assert!(!spoke.contains(&wal.start_number()), "{call} {seed}");
+                assert!(call < 8 || starts > 1, "{call} {seed}: {spoke:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_start_has_the_next_number_even_if_it_writes_nothing() {
+    let stage = some();
+    let first = stage.wal().start_number();
+    for later in 1..5 {
+        assert_eq!(stage.wal().start_number(), (first + later) % (1 << 24));
+    }
+}
+
+#[test]
 fn files_whose_making_was_cut_off_are_used_or_removed() {
     let stage = some();
     let volume = stage.volume();
