@@ -138,8 +138,7 @@ impl Committer {
     async fn defer(&self, id: FileId, attempts: u32, err: &StoreError) -> Outcome {
         let (reason, pause) = (err.to_string(), self.pause(attempts + 1));
         log::warn!("{id}: {reason}; deferred");
-        let due = UnixMillis::now().later(pause);
-        let deferred = self.on_disk(move |journal| journal.defer(id, &reason, due));
+        let deferred = self.on_disk(move |journal| journal.defer(id, &reason, pause));
         self.deferred(id, pause, deferred.await)
     }
 
@@ -148,8 +147,7 @@ impl Committer {
     async fn go_on_later(&self, id: FileId, err: &StoreError) -> Outcome {
         let (reason, pause) = (err.to_string(), self.pause(1));
         log::warn!("{id}: {reason}; deferred, more of it is there than before");
-        let due = UnixMillis::now().later(pause);
-        let deferred = self.on_disk(move |journal| journal.defer_anew(id, &reason, due));
+        let deferred = self.on_disk(move |journal| journal.defer_anew(id, &reason, pause));
         self.deferred(id, pause, deferred.await)
     }
 

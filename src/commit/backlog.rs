@@ -46,16 +46,10 @@ impl Backlog {
         self.push(id, self.now());
     }
 
-    /// Adds an id that was found on the disk, with the system's time at which it is due. As that may have
-    /// been set since, it waits for `longest` at most.
-    pub(super) fn push_found(&self, id: FileId, due: UnixMillis, longest: Duration) {
-        let left = due.0.saturating_sub(UnixMillis::now().0);
-        let left = Duration::from_millis(left).min(longest);
-        let due = if left.is_zero() {
-            due.min(self.now())
-        } else {
-            self.after(left)
-        };
+    /// Adds an id that was found on the disk: due before all others, or put off for a while, of which the
+    /// rest is left. It waits for `longest` at most, which may have been longer when it was put off.
+    pub(super) fn push_found(&self, id: FileId, left: Option<Duration>, longest: Duration) {
+        let due = left.map_or(UnixMillis(0), |left| self.after(left.min(longest)));
         self.push(id, due);
     }
 
@@ -353,11 +347,10 @@ mod tests {
             assert_eq!(next(&backlog), [1]);
             assert!(next(&backlog).is_empty());
             assert!(backlog.lateness() < hour);
-            let system = UnixMillis::now();
-            backlog.push_found(id(3), UnixMillis(system.0 - 1), hour);
-            backlog.push_found(id(4), UnixMillis(0), hour);
-            backlog.push_found(id(5), system.later(3 * hour), Duration::ZERO);
-            backlog.push_found(id(6), system.later(3 * hour), hour);
+            backlog.push_found(id(3), Some(Duration::ZERO), hour);
+            backlog.push_found(id(4), None, hour);
+            backlog.push_found(id(5), Some(3 * hour), Duration::ZERO);
+            backlog.push_found(id(6), Some(3 * hour), hour);
             let mut found = next(&backlog);
             found.sort_unstable();
             assert_eq!(found, [3, 4, 5]);

@@ -81,8 +81,8 @@ impl Committer {
     /// Hands out everything that the journal has to do, when it is due.
     async fn hand_out(&self, running: &TaskTracker, cut: &CancellationToken) {
         self.backlog.clear();
-        for (id, due) in self.journal.work() {
-            self.backlog.push_found(id, due, self.config.retry_max);
+        for (id, left) in self.journal.work() {
+            self.backlog.push_found(id, left, self.config.retry_max);
         }
         loop {
             self.health.until_fit().await;

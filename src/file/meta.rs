@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{FileName, MediaType, Metadata, hex};
+use super::{FileName, MediaType, Metadata, hex, wall_time};
 
 /// A moment in milliseconds since 1970, UTC: the precision of GridFS's `uploadDate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +18,7 @@ impl UnixMillis {
 
     /// Now, by the system's clock.
     pub fn now() -> Self {
-        Self::from_system_time(SystemTime::now())
+        Self::from_system_time(wall_time())
     }
 
     /// So much later.

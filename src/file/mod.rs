@@ -11,6 +11,7 @@ mod media_type;
 mod meta;
 mod metadata;
 mod name;
+mod wall;
 mod window;
 
 pub use clock::EvenClock;
@@ -21,4 +22,7 @@ pub use media_type::{InvalidMediaType, MediaType};
 pub use meta::{FileMeta, Revision, UnixMillis};
 pub use metadata::{InvalidMetadata, Metadata};
 pub use name::FileName;
+#[cfg(test)]
+pub(crate) use wall::WallClock;
+pub use wall::wall_time;
 pub use window::Window;

@@ -1,25 +1,22 @@
 //! Putting an entry off, or holding it for an admin.
 
+use std::time::Duration;
+
 use super::index::{Listing, Phase};
 use super::record::Why;
 use super::{Journal, JournalError};
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 
 /// Bytes of a reason that are kept, at most.
 const REASON_BYTES: usize = 2048;
 
 impl Journal {
-    /// Puts a failed entry off until `next_attempt`. From here on the log's own clock counts.
+    /// Puts a failed entry off for so long, by the log's own clock.
     ///
     /// # Errors
     /// As [`Journal::hold`].
-    pub fn defer(
-        &self,
-        id: FileId,
-        reason: &str,
-        next_attempt: UnixMillis,
-    ) -> Result<(), JournalError> {
-        self.put_off(id, next_attempt, |attempts| {
+    pub fn defer(&self, id: FileId, reason: &str, pause: Duration) -> Result<(), JournalError> {
+        self.put_off(id, pause, |attempts| {
             why(attempts.saturating_add(1), reason)
         })
     }
@@ -33,19 +30,19 @@ impl Journal {
         &self,
         id: FileId,
         reason: &str,
-        next_attempt: UnixMillis,
+        pause: Duration,
     ) -> Result<(), JournalError> {
-        self.put_off(id, next_attempt, |_| why(0, reason))
+        self.put_off(id, pause, |_| why(0, reason))
     }
 
     /// `why` is given the attempts that failed before.
     fn put_off(
         &self,
         id: FileId,
-        next_attempt: UnixMillis,
+        pause: Duration,
         why: impl Fn(u16) -> Why,
     ) -> Result<(), JournalError> {
-        let due = self.to_log_time(next_attempt);
+        let due = self.now().later(pause);
         let deferred = self.step(|index, tail| {
             let attempts = index.get(id).map_or(0, |known| known.attempts);
             index.defer(id, due, why(attempts), tail)

@@ -70,10 +70,9 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::SystemTime;
 
 use crate::config::{Durability, JournalConfig};
-use crate::file::{FileId, FileIds, UnixMillis};
+use crate::file::{FileId, FileIds, UnixMillis, wall_time};
 
 pub use admission::Free;
 pub use adopt::{Adopted, Draft, record_bytes};
@@ -231,22 +230,15 @@ impl Journal {
         LogTime(self.wal.clock_ms())
     }
 
-    /// A moment of the wall clock, as that stands now.
-    fn to_log_time(&self, at: UnixMillis) -> LogTime {
-        let left = at.0.saturating_sub(UnixMillis::now().0);
-        LogTime(self.now().0.saturating_add(left))
-    }
-
     /// The moment that the wall clock shows then, as it stands now; now, of what is over.
     fn to_wall_time(&self, at: LogTime) -> UnixMillis {
-        let left = at.0.saturating_sub(self.now().0);
-        UnixMillis(UnixMillis::now().0.saturating_add(left))
+        UnixMillis::now().later(at.since(self.now()))
     }
 
     /// An id that no entry has.
     fn free_id(&self) -> FileId {
         loop {
-            let id = self.ids.next(SystemTime::now());
+            let id = self.ids.next(wall_time());
             if self.known(id).is_none() {
                 return id;
             }

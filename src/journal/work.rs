@@ -1,6 +1,7 @@
 //! What there is to do about entries: for the committer, and for those who wait for a promise.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,7 +12,7 @@ use super::lookup::Kept;
 use super::record::{Entry, File};
 use super::{Journal, JournalError, room_of};
 
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 use crate::store::Promised;
 
 /// A pending entry that is about to be committed, or a deleted one to be cleared away.
@@ -55,12 +56,13 @@ impl Journal {
         })
     }
 
-    /// Everything the committer has to do, with the time at which it is due.
-    pub fn work(&self) -> Vec<(FileId, UnixMillis)> {
+    /// Everything the committer has to do; with the pause that is left, of what was put off.
+    pub fn work(&self) -> Vec<(FileId, Option<Duration>)> {
+        let now = self.now();
         let mut work = Vec::new();
         self.each_known(&mut |id, known| match known.phase {
-            Phase::Waiting | Phase::Deleted => work.push((id, UnixMillis(0))),
-            Phase::Deferred => work.push((id, self.to_wall_time(known.due))),
+            Phase::Waiting | Phase::Deleted => work.push((id, None)),
+            Phase::Deferred => work.push((id, Some(known.due.since(now)))),
             Phase::Coming | Phase::Growing | Phase::Held | Phase::Settled => {}
         });
         work

@@ -1,5 +1,7 @@
 //! Changes: a frame that says what is new of an entry whose base stands before it.
 
+use std::time::Duration;
+
 use super::bytes::{Reader, Writer};
 use super::error::RecordError;
 use crate::store::Sha256;
@@ -8,6 +10,20 @@ use crate::store::Sha256;
 /// no wall clock that jumps makes anything due, late or forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogTime(pub u64);
+
+impl LogTime {
+    /// So much later.
+    #[must_use]
+    pub fn later(self, pause: Duration) -> Self {
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(pause))
+    }
+
+    /// How long it is from another moment to this one; nothing if this one is over then.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
 
 /// News of an entry. Each says all that a change can say, so the last one counts; an extent
 /// says all of its own number.

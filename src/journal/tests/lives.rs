@@ -7,7 +7,7 @@ use super::cuts::lose;
 use super::keys::{KEYS, again, check, request, try_carry_out};
 use super::scratch::{Scratch, committed, room};
 use super::stage::restart;
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 use crate::journal::idempotency::{Claim, Fingerprint, Standing};
 use crate::journal::tests::fault::Fault;
 use crate::journal::tests::unsynced::Tear;
@@ -26,7 +26,7 @@ const SWEEP: Step = (
     Standing::Committed,
 );
 const DEFER: Step = (
-    |journal, id| journal.defer(id, "why", UnixMillis(1)),
+    |journal, id| journal.defer(id, "why", Duration::ZERO),
     Standing::Pending,
 );
 const HOLD: Step = (|journal, id| journal.hold(id, "why"), Standing::Pending);

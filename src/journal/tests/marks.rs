@@ -1,11 +1,11 @@
 //! Where uploads are refused, and what an upload counts.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::adoption::pending;
 use super::scratch::{LARGE, SMALL, Scratch, committed, draft};
 use super::stage::restart;
-use crate::file::{Metadata, UnixMillis, Window};
+use crate::file::{Metadata, Window};
 use crate::journal::admission::backlog;
 use crate::journal::index::Totals;
 use crate::journal::tests::fault::Fault;
@@ -90,7 +90,7 @@ fn records_count_as_bytes_and_as_many_after_a_start() {
         (most / 2..=most).contains(&before.record_bytes),
         "{before:?}"
     );
-    journal.defer(ids[0], "why", UnixMillis(5)).unwrap();
+    journal.defer(ids[0], "why", Duration::ZERO).unwrap();
     journal.hold(ids[1], "why").unwrap();
     assert_eq!(seen(&journal), before, "whichever room they are in");
     drop(journal);
@@ -110,7 +110,7 @@ fn the_mark_of_entries_counts_every_room_of_the_backlog() {
     scratch.limits.max_entries = 3;
     let journal = scratch.journal();
     let [_, deferred, held] = [b"", LARGE, b""].map(|body| scratch.adopt(&journal, body));
-    journal.defer(deferred, "why", UnixMillis(5)).unwrap();
+    journal.defer(deferred, "why", Duration::ZERO).unwrap();
     journal.hold(held, "why").unwrap();
     for body in [SMALL, LARGE] {
         assert_full(scratch.try_adopt(&journal, body).err(), "3 entries");

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod bounds;
+mod clock;
 mod cuts;
 mod damage;
 pub(in crate::journal) mod disk;

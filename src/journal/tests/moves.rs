@@ -4,9 +4,9 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use super::scratch::{LARGE, SMALL, Scratch, absent, committed, content, room};
+use super::scratch::{HOUR, LARGE, SMALL, Scratch, absent, committed, content, room};
 use super::stage::restart;
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 use crate::journal::admission::backlog;
 use crate::journal::{Deletion, Journal, Look, Retried, Settling, Work};
 use crate::journal::{JournalError, Room};
@@ -63,7 +63,7 @@ fn an_entry_that_is_not_here_cannot_be_moved() {
     let id = absent();
     let is_absent = |moved| matches!(moved, Err(JournalError::Absent(found)) if found == id);
     assert!(is_absent(journal.settle(&committed(id)).map(drop)));
-    assert!(is_absent(journal.defer(id, "why", UnixMillis(1))));
+    assert!(is_absent(journal.defer(id, "why", Duration::ZERO)));
     assert!(is_absent(journal.hold(id, "why")));
     assert_eq!(journal.retry(id).unwrap(), Retried::Absent);
     assert_eq!(journal.delete(id).unwrap(), Deletion::NotHere);
@@ -85,7 +85,7 @@ fn a_commit_does_not_undo_a_delete() {
         assert_eq!(commit(&journal, id), Some((0, false)));
         assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
         assert_eq!(journal.settle(&committed(id)).unwrap(), Settling::Deleted);
-        assert!(journal.defer(id, "why", UnixMillis(1)).is_err());
+        assert!(journal.defer(id, "why", Duration::ZERO).is_err());
         assert!(journal.hold(id, "why").is_err());
         let retried = journal.retry(id).unwrap();
         assert_eq!(retried, Retried::NotPutOff(Room::Deleted));
@@ -108,7 +108,7 @@ fn a_delete_before_any_commit_leaves_a_tombstone_until_the_store_answers_for_its
         assert_eq!(content(&journal, id), None);
         assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
         assert_eq!(pending(&journal), 0);
-        assert_eq!(journal.work(), [(id, UnixMillis(0))]);
+        assert_eq!(journal.work(), [(id, None)]);
         let work = journal.open_work(id);
         assert!(matches!(work, Ok(Work::Erase { is_begun: false })));
         journal.erase(id).unwrap();
@@ -133,7 +133,7 @@ fn a_delete_after_a_commit_has_begun_outlives_a_restart_until_it_is_erased() {
         drop(journal);
         let journal = restart("deleted", &scratch);
         assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
-        assert_eq!(journal.work(), [(id, UnixMillis(0))]);
+        assert_eq!(journal.work(), [(id, None)]);
         let work = journal.open_work(id);
         assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
         assert!(journal.cleared_for(id) < Duration::from_hours(1));
@@ -204,18 +204,18 @@ fn a_deferred_entry_keeps_its_history_across_restarts() {
             other @ (Look::Absent | Look::Deleted) => panic!("{other:?}"),
         };
         for attempt in 1..4 {
-            let due = UnixMillis(UnixMillis::now().0 + 3_600_000 * u64::from(attempt));
+            let pause = attempt * HOUR;
             let reason = format!("failure {attempt}");
-            journal.defer(id, &reason, due).unwrap();
+            journal.defer(id, &reason, pause).unwrap();
             for _ in 0..2 {
                 let why = journal.waiting_for(id).unwrap().unwrap();
                 assert_eq!((why.room, why.attempts), (Room::Deferred, attempt));
                 assert_eq!(why.reason.as_ref(), Some(&reason));
-                let [(found, at)] = journal.work()[..] else {
+                let [(found, Some(left))] = journal.work()[..] else {
                     panic!("one is to be done");
                 };
                 assert_eq!(found, id);
-                assert!(at.0.abs_diff(due.0) < 60_000, "{at:?}, {due:?}");
+                assert!(left.abs_diff(pause) < HOUR / 2, "{left:?}, {pause:?}");
                 assert_eq!(pending(&journal), 1);
                 drop(journal);
                 journal = restart("deferred", &scratch);
@@ -235,8 +235,8 @@ fn a_held_entry_waits_across_restarts_until_an_admin_retries_it() {
         let scratch = Scratch::new();
         let journal = scratch.journal();
         let id = scratch.adopt(&journal, body);
-        let later = UnixMillis(UnixMillis::now().0 + 3_600_000);
-        journal.defer(id, "at first", later).unwrap();
+        let pause = HOUR;
+        journal.defer(id, "at first", pause).unwrap();
         journal.hold(id, "for good").unwrap();
         drop(journal);
         let journal = restart("held", &scratch);
@@ -256,7 +256,7 @@ fn a_held_entry_waits_across_restarts_until_an_admin_retries_it() {
         drop(journal);
         let journal = restart("retried", &scratch);
         assert_eq!(journal.held(), []);
-        assert_eq!(journal.work(), [(id, UnixMillis(0))]);
+        assert_eq!(journal.work(), [(id, None)]);
         assert_eq!(commit(&journal, id), Some((0, true)));
         assert_eq!(content(&journal, id).unwrap(), body);
     }

@@ -9,7 +9,7 @@ use proptest::test_runner::RngSeed;
 
 use super::scratch::{Scratch, committed, content, room};
 use super::stage::{Entry, Place, check, restart};
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 use crate::journal::Journal;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::{JournalError, Room};
@@ -113,7 +113,7 @@ impl Model {
         let is_pending = matches!(place, Some(Room::Incoming | Room::Deferred | Room::Hold));
         let (done, to) = match act {
             Act::Defer => (
-                journal.defer(id, "why", UnixMillis(1)),
+                journal.defer(id, "why", Duration::ZERO),
                 Some(Room::Deferred),
             ),
             Act::Hold => (journal.hold(id, "why"), Some(Room::Hold)),

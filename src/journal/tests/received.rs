@@ -32,7 +32,7 @@ fn an_adopted_upload_is_described_as_it_came_on_a_real_disk_too() {
         let length = u64::try_from(body.len()).unwrap();
         assert_eq!(adopted.meta().length, length);
         assert_eq!(room(&journal, id), Some(Room::Incoming));
-        assert!(journal.work().contains(&(id, UnixMillis(0))));
+        assert!(journal.work().contains(&(id, None)));
         assert_eq!(content(&journal, id).unwrap(), body);
         let linked = scratch.layout().body(id);
         assert_eq!(linked.exists(), body == LARGE);

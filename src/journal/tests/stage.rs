@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scratch::{Scratch, committed, content, room};
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 use crate::journal::Journal;
 use crate::journal::{JournalError, Room};
 
@@ -92,7 +92,7 @@ fn move_to(journal: &Journal, id: FileId, state: &str) {
         journal.open_work(id).unwrap();
     }
     match state {
-        "deferred" => journal.defer(id, "why", UnixMillis(1)).unwrap(),
+        "deferred" => journal.defer(id, "why", Duration::ZERO).unwrap(),
         "held" => journal.hold(id, "why").unwrap(),
         "settled" => drop(journal.settle(&committed(id)).unwrap()),
         "deleted" => drop(journal.delete(id).unwrap()),
@@ -160,7 +160,7 @@ fn settle(journal: &Journal, id: FileId) -> Result<(), JournalError> {
 }
 
 fn defer(journal: &Journal, id: FileId) -> Result<(), JournalError> {
-    journal.defer(id, "again", UnixMillis(2))
+    journal.defer(id, "again", Duration::ZERO)
 }
 
 fn hold(journal: &Journal, id: FileId) -> Result<(), JournalError> {

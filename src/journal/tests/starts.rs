@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::scratch::{LARGE, SHAPE, Scratch, committed, content, room};
+use super::scratch::{HOUR, LARGE, SHAPE, Scratch, committed, content, room};
 use super::stage::restart;
 use crate::file::{FileId, UnixMillis};
 use crate::journal::volume::Volume;
@@ -180,9 +180,9 @@ fn states_and_reasons_last_over_a_start() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
     let [deferred, held, settled] = [(); 3].map(|()| scratch.adopt(&journal, LARGE));
-    let later = UnixMillis(UnixMillis::now().0 + 3_600_000);
-    journal.defer(deferred, "first", later).unwrap();
-    journal.defer(deferred, "second", later).unwrap();
+    let later = UnixMillis::now().later(HOUR);
+    journal.defer(deferred, "first", HOUR).unwrap();
+    journal.defer(deferred, "second", HOUR).unwrap();
     journal.hold(held, "for good").unwrap();
     journal.settle(&committed(settled)).unwrap();
     drop(journal);

@@ -1,12 +1,13 @@
 //! A word about what another thread is just doing, and a cut right after it: what was told stays true.
 
 use std::thread;
+use std::time::Duration;
 
 use super::cuts::{TEARS, lose};
 use super::races::waits;
 use super::scratch::{committed, room};
 use super::stage::{Place, Stage, WAYS, restart};
-use crate::file::{FileId, UnixMillis};
+use crate::file::FileId;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::{Deletion, Journal, Look, Retried, Settling};
 use crate::journal::{JournalError, Room};
@@ -164,9 +165,9 @@ fn nobody_is_told_of_what_a_kill_or_a_power_cut_undoes() {
 #[test]
 fn what_was_moved_often_and_then_deleted_does_not_come_back_whatever_the_disk_wrote() {
     let moves: [fn(&Journal, FileId); 3] = [
-        |journal, id| journal.defer(id, "why", UnixMillis(1)).unwrap(),
+        |journal, id| journal.defer(id, "why", Duration::ZERO).unwrap(),
         |journal, id| {
-            journal.defer(id, "why", UnixMillis(1)).unwrap();
+            journal.defer(id, "why", Duration::ZERO).unwrap();
             journal.hold(id, "why").unwrap();
         },
         |journal, id| {
