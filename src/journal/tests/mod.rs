@@ -8,6 +8,7 @@ mod damage;
 pub(in crate::journal) mod disk;
 pub(in crate::journal) mod fault;
 mod faults;
+mod fixture;
 mod grace;
 mod keys;
 mod listing;

@@ -75,13 +75,16 @@ fn a_program_of_the_first_form_neither_starts_nor_begins_anew_here() {
     assert!(Journal::init(first.path(), &LocalDisk).is_err());
 }
 
-/// Appends a frame of a kind that is not known.
-fn append_unknown(scratch: &Scratch, flags: u16) {
+/// A kind of which there is none, and the next version of one.
+const UNKNOWN: [(u8, u8); 2] = [(9, 1), (1, 2)];
+
+/// Appends a frame of a kind or a version that is not known.
+fn append_unknown(scratch: &Scratch, (kind, version): (u8, u8), flags: u16) {
     let volume = Volume::new(Box::new(scratch.disk.clone()), &scratch.layout().wal());
     let (wal, _) = Wal::open(volume, SHAPE, &mut |_| Ok(())).unwrap();
     let tag = Tag {
-        kind: 9,
-        version: 1,
+        kind,
+        version,
         flags,
         id: FileId::from_bytes([9; 12]),
         length: 1,
@@ -93,6 +96,12 @@ fn append_unknown(scratch: &Scratch, flags: u16) {
 
 #[test]
 fn a_record_of_a_newer_form_refuses_the_start_and_no_body_is_lost() {
+    for unknown in UNKNOWN {
+        refuse_unknown(unknown);
+    }
+}
+
+fn refuse_unknown(unknown: (u8, u8)) {
     let scratch = Scratch::new();
     let journal = scratch.journal();
     let id = scratch.adopt(&journal, LARGE);
@@ -100,9 +109,10 @@ fn a_record_of_a_newer_form_refuses_the_start_and_no_body_is_lost() {
     // Perhaps the body of what the newer program has promised.
     let lone = FileId::from_bytes([9; 12]);
     fs::write(scratch.layout().body(lone), b"promised").unwrap();
-    append_unknown(&scratch, 0);
+    append_unknown(&scratch, unknown, 0);
     let before = files(&scratch);
     let refused = scratch.try_open().unwrap_err();
+    assert!(refused.is_of_another_form(), "{unknown:?}: {refused}");
     assert!(matches!(refused, OpenError::Log(_)), "{refused}");
     assert_eq!(files(&scratch), before);
     assert!(fs::exists(scratch.layout().body(id)).unwrap());
@@ -114,7 +124,11 @@ fn a_record_that_may_be_skipped_is() {
     let journal = scratch.journal();
     let id = scratch.adopt(&journal, LARGE);
     drop(journal);
-    append_unknown(&scratch, crate::journal::record::Frame::MAY_SKIP);
+    append_unknown(
+        &scratch,
+        UNKNOWN[0],
+        crate::journal::record::Frame::MAY_SKIP,
+    );
     let journal = restart("with a record that may be skipped", &scratch);
     assert_eq!(room(&journal, id), Some(Room::Incoming));
 }
