@@ -13,7 +13,7 @@ use super::contents::Bytes;
 use super::live::again;
 use super::record_words::description;
 use super::salvage_files::{Output, SalvageError};
-use super::verify::pieces;
+use super::verify::{pieces, stated_fault};
 use super::{Anomaly, Contents, Inspection};
 use crate::file::FileId;
 use crate::journal::record;
@@ -98,7 +98,7 @@ impl Inspection {
     }
 
     /// Writes a body out; tells what is wrong with it, if it is not whole. If it cannot be read to its end,
-    /// the first part of it is there, under a name that says so.
+    /// or is not the one whose digest its sender stated, what was read is there, under a name that says so.
     fn write_body(
         &self,
         id: FileId,
@@ -120,6 +120,9 @@ impl Inspection {
                 Ok(_) => return Ok(Some(format!("{name} is cut short"))),
                 Err(err) => return Ok(Some(format!("{name} cannot be read: {err}"))),
             }
+        }
+        if let Some(fault) = stated_fault(file, part.hasher()) {
+            return Ok(Some(fault));
         }
         part.finish()?;
         Ok(None)

@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::journal::OpenError;
 use crate::journal::volume::{Disk as _, LocalDisk, if_there};
@@ -57,6 +58,8 @@ pub(super) struct Part {
     path: PathBuf,
     whole: PathBuf,
     file: File,
+    /// Of all that was written.
+    hasher: Sha256,
 }
 
 impl Output {
@@ -124,10 +127,16 @@ impl Part {
         if_there(LocalDisk.unlink(&path)).map_err(SalvageError::at(&path))?;
         let file = LocalDisk.create(&path, &[]);
         let file = file.map_err(SalvageError::at(&path))?;
-        Ok(Self { path, whole, file })
+        Ok(Self {
+            path,
+            whole,
+            file,
+            hasher: Sha256::new(),
+        })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), SalvageError> {
+        self.hasher.update(bytes);
         self.file
             .write_all(bytes)
             .map_err(SalvageError::at(&self.path))
@@ -164,9 +173,16 @@ impl Part {
         }
     }
 
+    /// Of all that was written until now.
+    pub(super) fn hasher(&self) -> Sha256 {
+        self.hasher.clone()
+    }
+
     /// Makes it last, and gives it its name.
     pub(super) fn finish(self) -> Result<(), SalvageError> {
-        let Self { path, whole, file } = self;
+        let Self {
+            path, whole, file, ..
+        } = self;
         let kept = LocalDisk.sync_file(&file);
         let kept = kept.and_then(|()| LocalDisk.rename(&path, &whole));
         kept.map_err(SalvageError::at(&whole))

@@ -1,7 +1,9 @@
 //! Everything that is wrong with a journal, bodies included.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File as DiskFile};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+
+use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::contents::Bytes;
 use super::{Anomaly, Contents, Inspection};
@@ -10,6 +12,7 @@ use crate::journal::index::Phase;
 use crate::journal::record::{Body, File};
 use crate::journal::volume::if_there;
 use crate::journal::wal::OpenError;
+use crate::store::Sha256;
 
 impl Inspection {
     /// Reads the whole journal, and holds everything against its checks.
@@ -22,7 +25,12 @@ impl Inspection {
         let mut failed = None;
         self.each_file(&contents, &mut |id, known, file, bytes| {
             let is_needed = known.phase.is_pending();
-            match self.fault_of(id, file, bytes) {
+            let fault = self.fault_of(id, file, bytes);
+            let fault = fault.and_then(|fault| match fault {
+                None if is_needed => self.digest_fault(id, file),
+                fault => Ok(fault),
+            });
+            match fault {
                 Ok(Some(fault)) if is_needed => found.push(Anomaly::NoBody { id, fault }),
                 Ok(_) => {}
                 Err(err) => failed = Some(err),
@@ -37,7 +45,7 @@ impl Inspection {
         Ok(found)
     }
 
-    /// What is wrong with the body of a file.
+    /// What is wrong with the body of a file, as far as one sees without reading it.
     pub(super) fn fault_of(
         &self,
         id: FileId,
@@ -60,6 +68,23 @@ impl Inspection {
         Ok(None)
     }
 
+    /// Reads a body that does not stand in the log, if its sender stated its digest.
+    fn digest_fault(&self, id: FileId, file: &File) -> io::Result<Option<String>> {
+        if file.stated.is_none() || file.body == Body::Inline {
+            return Ok(None);
+        }
+        let mut hasher = Hasher::new();
+        for (name, offset, length) in pieces(id, file) {
+            let Some(body) = if_there(DiskFile::open(self.bodies().join(&name)))? else {
+                return Ok(Some(format!("{name} is missing")));
+            };
+            if let Err(err) = hash(body, offset, length, &mut hasher) {
+                return Ok(Some(format!("{name} cannot be read: {err}")));
+            }
+        }
+        Ok(stated_fault(file, hasher))
+    }
+
     /// Names of files among the bodies that no file's entry has, in order.
     pub(super) fn lone_bodies(&self, contents: &Contents) -> io::Result<Vec<String>> {
         let mut lone = Vec::new();
@@ -73,6 +98,27 @@ impl Inspection {
         }
         lone.sort_unstable();
         Ok(lone)
+    }
+}
+
+/// Tells if what was hashed is not the body whose digest its sender stated.
+pub(super) fn stated_fault(file: &File, hasher: Hasher) -> Option<String> {
+    let found = Sha256(hasher.finalize().into());
+    let is_other = file.stated.is_some_and(|stated| stated != found);
+    is_other.then(|| "is not the one whose digest was checked when it came".to_owned())
+}
+
+fn hash(mut body: DiskFile, offset: u64, length: u64, hasher: &mut Hasher) -> io::Result<()> {
+    body.seek(SeekFrom::Start(offset))?;
+    let mut part = body.take(length);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match part.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => hasher.update(buffer.get(..read).unwrap_or_default()),
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
     }
 }
 

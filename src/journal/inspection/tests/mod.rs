@@ -131,6 +131,30 @@ fn what_is_damaged_is_named_and_the_rest_comes_out() {
 }
 
 #[test]
+fn a_body_that_is_not_the_stated_one_is_named_and_kept_apart() {
+    let stage = stage();
+    let bodies = stage.path("body");
+    // As long as they were.
+    fs::write(bodies.join(id(2).to_string()), b"xyztwo?and more").unwrap();
+    fs::write(bodies.join(format!("{}.1", id(7))), b"cdE").unwrap();
+    let expected = [2, 7].map(|number| Anomaly::NoBody {
+        id: id(number),
+        fault: "is not the one whose digest was checked when it came".to_owned(),
+    });
+    assert_eq!(stage.inspection().verify().unwrap(), expected);
+    let out = tempfile::tempdir().unwrap();
+    let to = out.path().join("out");
+    let told = stage.inspection().salvage(&to).unwrap();
+    assert_eq!(told.files, [1, 3, 4].map(id).into());
+    assert_eq!(told.anomalies, expected);
+    for (number, bytes) in [(2, "two?"), (7, "abcdE")] {
+        assert_eq!(salvaged(&to, id(number)), None);
+        let part = fs::read(to.join(format!("{}.part", id(number)))).unwrap();
+        assert_eq!(part, bytes.as_bytes());
+    }
+}
+
+#[test]
 fn a_damaged_record_costs_its_own_entry_and_what_no_version_knows_costs_nothing() {
     let stage = stage();
     let wal = stage.wal();

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sha2::Digest as _;
+
 use crate::file::FileId;
 use crate::journal::inspection::Inspection;
 use crate::journal::record::tests::samples::{answer, file, form, id, meta};
@@ -11,6 +13,7 @@ use crate::journal::record::{
 };
 use crate::journal::volume::{LocalDisk, Volume};
 use crate::journal::wal::{self, Shape, Tag, Wal};
+use crate::store::Sha256;
 
 const SHAPE: Shape = Shape {
     segment_bytes: 64 * 1024,
@@ -97,7 +100,16 @@ pub(super) fn change(number: u8, change: &Change) -> Frame {
 pub(super) fn linked(offset: u64, length: u64) -> File {
     File {
         body: Body::Linked { offset },
+        stated: None,
         ..file(length)
+    }
+}
+
+/// With the digest of these bytes, as its sender stated it.
+pub(super) fn stating(body: &[u8], file: File) -> File {
+    File {
+        stated: Some(Sha256(sha2::Sha256::digest(body).into())),
+        ..file
     }
 }
 
@@ -105,8 +117,8 @@ pub(super) fn linked(offset: u64, length: u64) -> File {
 pub(super) fn stage() -> Stage {
     let stage = Stage::new();
     let wal = stage.wal();
-    append(&wal, &entry(1, file(5)), &[b"first"]);
-    append(&wal, &entry(2, linked(3, 4)), &[]);
+    append(&wal, &entry(1, stating(b"first", file(5))), &[b"first"]);
+    append(&wal, &entry(2, stating(b"two!", linked(3, 4))), &[]);
     let why = Why {
         attempts: 2,
         reason: "because".to_owned(),
@@ -146,7 +158,7 @@ pub(super) fn stage() -> Stage {
     append(&wal, &Frame::answers(&[answered]).unwrap(), &[]);
     let extents = File {
         body: Body::Extents(vec![2, 3]),
-        ..file(5)
+        ..stating(b"abcde", file(5))
     };
     append(&wal, &entry(7, extents), &[]);
     let body = |name: String, bytes: &[u8]| fs::write(stage.path("body").join(name), bytes);
