@@ -9,6 +9,7 @@ use std::process::Output;
 
 use kit::{Builder, CHUNK, Ledger, Metrics, Mongo, Promise, Site, finish, wait_until};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// What one of its commands says, in JSON and in text, and how it ends.
 struct Told {
@@ -239,8 +240,42 @@ fn look_into_one_of_another_form(site: &Site, out: &Path) {
         let to = out.join("form");
         assert_eq!(salvage(site, &to).status.code(), Some(78));
         assert!(!to.exists());
+        refuse_to_start(site, sentence);
     }
     fs::write(&marker, ours).unwrap();
+    // The log of a newer program, whose start has written one segment.
+    let directory = site.data_dir().join("journal/wal");
+    let segments = fs::read_dir(directory).unwrap();
+    let segments = segments.map(|found| found.unwrap().path());
+    let is_begun = |path: &PathBuf| fs::read(path).unwrap().starts_with(b"gs-wal");
+    let segment = segments.into_iter().find(is_begun).unwrap();
+    let ours = fs::read(&segment).unwrap();
+    let mut newer = ours.clone();
+    newer[8] += 1;
+    let check = Sha256::digest(&newer[..52]);
+    newer[52..68].copy_from_slice(&check[..16]);
+    fs::write(&segment, newer).unwrap();
+    refuse_to_start(site, "the log has form 2");
+    fs::write(&segment, ours).unwrap();
+}
+
+/// A start on a journal of another form ends at once, and leaves all bodies and the whole log as they are.
+fn refuse_to_start(site: &Site, sentence: &str) {
+    let all = || {
+        let directories = ["body", "wal"].map(|name| site.data_dir().join("journal").join(name));
+        let found = directories
+            .iter()
+            .flat_map(|path| fs::read_dir(path).unwrap());
+        let paths = found.map(|found| found.unwrap().path());
+        let read = |path: PathBuf| (fs::read(&path).unwrap(), path);
+        paths.map(read).collect::<Vec<_>>()
+    };
+    let before = all();
+    let refused = finish(&mut site.command());
+    let log = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(78), "{log}");
+    assert!(log.contains(sentence), "{log}");
+    assert!(all() == before);
 }
 
 /// A start tells of damage, and status and metrics do for as long as the sidecar runs.
