@@ -200,6 +200,14 @@ impl Disk for FaultyDisk {
         Ok(file)
     }
 
+    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        match self.step("allocate") {
+            Ok(state) if state.is_full => Err(Fault::Full.error()),
+            Ok(_) => LocalDisk.allocate(file, bytes),
+            Err(refusal) => Err(refusal.error),
+        }
+    }
+
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         let bytes = &pieces.concat();
         let refusal = match self.step("write_at") {

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD};
+use rustix::fs::{AtFlags, CWD, FallocateFlags};
 use rustix::io::Errno;
 
 /// The file system under the journal.
@@ -27,6 +27,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// `AlreadyExists` if the name is taken; anything the system says.
     fn create(&self, path: &Path, content: &[u8]) -> io::Result<File>;
+
+    /// Gives a new file so many bytes of zeros, and the room for them on the disk; unsynced (fallocate(2)).
+    ///
+    /// # Errors
+    /// `StorageFull` if there is no such room; anything the system says.
+    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()>;
 
     /// Writes pieces behind each other at a place in a file, all of them, and leaves them unsynced.
     ///
@@ -120,6 +126,14 @@ impl Disk for LocalDisk {
         Ok(file)
     }
 
+    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            // The file system cannot do it: the zeros are written.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill(file, bytes),
+            allocated => Ok(allocated?),
+        }
+    }
+
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         let (mut left, mut place) = (slices.as_mut_slice(), offset);
@@ -170,6 +184,19 @@ impl Disk for LocalDisk {
     }
 }
 
+/// Writes zeros from the beginning of a file.
+fn fill(file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = [0; 16 * 1024];
+    let mut place = 0;
+    while place < bytes {
+        let left = usize::try_from(bytes - place).unwrap_or(usize::MAX);
+        let some = zeros.get(..left).unwrap_or(&zeros);
+        LocalDisk.write_at(file, &[some], place)?;
+        place += u64::try_from(some.len()).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
 /// Confirms that what is said to be synced was. XFS says so, too, when it shuts down while somebody
 /// waits for it, and gives up what it had not written; from then on this call fails.
 fn confirm_alive(file: &File) -> io::Result<()> {
@@ -188,6 +215,10 @@ impl Disk for UnsyncedDisk {
 
     fn create(&self, path: &Path, content: &[u8]) -> io::Result<File> {
         LocalDisk.create(path, content)
+    }
+
+    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        LocalDisk.allocate(file, bytes)
     }
 
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {

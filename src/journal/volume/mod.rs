@@ -2,9 +2,8 @@
 //! and poison. It knows nothing of records.
 //!
 //! # The life of a file
-//! 1. [`Volume::make`] writes zeros over the whole size, so that no later write makes the file grow:
-//!    to sync bytes that replace others costs one flush, to sync a file that grows costs a commit of
-//!    the file system too.
+//! 1. [`Volume::make`] gives it its whole size and the room for that on the disk, all zeros, so that no
+//!    later write makes the file grow or finds the disk full.
 //! 2. It syncs the file, and then the directory. The file is there for good before its owner writes.
 //! 3. [`Volume::write`] and [`Volume::sync`] work on the open file. The owner keeps it open, and may
 //!    begin anew in it.
@@ -37,9 +36,6 @@ pub use poison::{Poison, Poisoned};
 
 /// Ends the name of a file.
 const SUFFIX: &str = ".wal";
-
-/// What a new file is filled with, so many times.
-static ZEROS: &[u8] = &[0; 64 * 1024];
 
 /// A directory of files of a fixed size.
 #[derive(Debug)]
@@ -97,7 +93,7 @@ impl Volume {
         self.check()?;
         let path = self.path(number);
         let file = self.disk.create(&path, &[])?;
-        self.fill(&file, bytes).inspect_err(|_| {
+        self.give_room(&file, bytes).inspect_err(|_| {
             if let Err(err) = if_there(self.disk.unlink(&path)) {
                 log::error!("{}: cannot be removed: {err}", path.display());
             }
@@ -105,12 +101,8 @@ impl Volume {
         Ok(file)
     }
 
-    fn fill(&self, file: &File, bytes: u32) -> io::Result<()> {
-        let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
-        let whole = std::iter::repeat_n(ZEROS, bytes / ZEROS.len());
-        let rest = ZEROS.get(..bytes % ZEROS.len());
-        let pieces: Vec<_> = whole.chain(rest).collect();
-        self.disk.write_at(file, &pieces, 0)?; // 1
+    fn give_room(&self, file: &File, bytes: u32) -> io::Result<()> {
+        self.disk.allocate(file, bytes.into())?; // 1
         self.sync(file)?; // 2
         self.sync_names()
     }

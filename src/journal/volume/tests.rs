@@ -34,7 +34,7 @@ fn directory(scratch: &Path) -> PathBuf {
 fn a_file_is_made_whole_and_survives_a_power_cut() {
     let stage = stage();
     stage.volume.make(3, 200_000).unwrap();
-    let calls = ["create", "write_at", "sync_bytes", "sync_directory"];
+    let calls = ["create", "allocate", "sync_bytes", "sync_directory"];
     assert_eq!(stage.disk.calls(), calls);
     stage.disk.cut_power(&[directory(stage.scratch.path())]);
     assert_eq!(stage.volume.numbers().unwrap(), [3]);

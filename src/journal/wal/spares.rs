@@ -18,6 +18,19 @@ const BEYOND_RESERVE: usize = 4;
 pub(super) struct Spare {
     pub(super) number: u32,
     pub(super) file: Arc<File>,
+    /// Whether it has zeros that were never written.
+    pub(super) is_blank: bool,
+}
+
+impl Spare {
+    pub(super) fn blank(number: u32, file: Arc<File>) -> Self {
+        let is_blank = true;
+        Self {
+            number,
+            file,
+            is_blank,
+        }
+    }
 }
 
 /// All of them.
@@ -79,7 +92,7 @@ impl Wal {
                 spares.number()
             };
             let file = Arc::new(self.volume.make(number, self.shape.segment_bytes)?);
-            lock(&self.spares).files.push(Spare { number, file });
+            lock(&self.spares).files.push(Spare::blank(number, file));
         }
     }
 
@@ -117,10 +130,7 @@ impl Wal {
         let made = self.volume.make(number, self.shape.segment_bytes);
         match made {
             Err(err) if is_full(&err) => lock(&self.spares).files.pop().ok_or(err),
-            made => made.map(|file| Spare {
-                number,
-                file: Arc::new(file),
-            }),
+            made => made.map(|file| Spare::blank(number, Arc::new(file))),
         }
     }
 
@@ -154,6 +164,8 @@ impl Segment {
         Spare {
             number: self.number,
             file: Arc::clone(&self.file),
+            // Perhaps some of it was not written to.
+            is_blank: false,
         }
     }
 }

@@ -97,6 +97,8 @@ impl Wal {
         let mut writer = Writer {
             active: None,
             begun: None,
+            // A start writes all of it.
+            written: usize::MAX,
             end,
             generation: newest.map_or(0, |newest| newest.head.seal.generation),
             number: judged.number,
@@ -258,11 +260,16 @@ impl Files {
     fn not_living(&mut self, dead: &[Listed]) -> (Vec<Spare>, Vec<u32>) {
         let (damaged, dead): (Vec<&Listed>, Vec<&Listed>) =
             dead.iter().partition(|listed| listed.is_head_damaged);
-        let dead = dead.into_iter().map(|listed| listed.number);
-        let numbers = self.blank.drain(..).chain(dead);
-        let spare = |number| {
+        let dead = dead.into_iter().map(|listed| (listed.number, false));
+        let blank = self.blank.drain(..).map(|number| (number, true));
+        let numbers = blank.chain(dead);
+        let spare = |(number, is_blank)| {
             let file = Arc::new(self.open.remove(&number)?);
-            Some(Spare { number, file })
+            Some(Spare {
+                number,
+                file,
+                is_blank,
+            })
         };
         let spares = numbers.filter_map(spare).collect();
         let damaged = damaged.into_iter().map(|listed| listed.number);

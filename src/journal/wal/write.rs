@@ -16,8 +16,12 @@ use super::spares::Spare;
 use super::{Segment, Shape, Wal, lock};
 use crate::journal::point::point;
 
-/// Ends the last block of a group.
-static ZEROS: &[u8] = &[0; BLOCK];
+/// Ends the last block of a group, and is written ahead.
+static ZEROS: &[u8] = &[0; 16 * BLOCK];
+
+/// How far ahead zeros are written in a file that is blank. To sync bytes that replace others costs one flush of
+/// the disk, to sync the first ones at a place a commit of the file system too.
+const AHEAD_BYTES: usize = 1024 * 1024;
 
 /// What the one who writes knows of the end of the log.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(super) struct Writer {
     /// The file in which the next segment may have begun without success: no other may have the same
     /// generation.
     pub(super) begun: Option<Spare>,
+    /// Up to where the file of the active segment was written before.
+    pub(super) written: usize,
     /// The end of the newest segment.
     pub(super) end: End,
     /// Of the newest segment.
@@ -112,6 +118,9 @@ impl Wal {
         let mut pieces = vec![head.as_slice()];
         pieces.extend(frames.iter().map(Frame::bytes));
         pieces.extend(ZEROS.get(..to_block(bytes) - bytes));
+        let end = place + to_block(bytes);
+        let ahead = ahead(&segment, end + behind, writer.written);
+        pieces.extend(zeros(ahead.saturating_sub(end)));
         let written = self.volume.write(&segment.file, &pieces, place); // 5
         point!("wal.group-written");
         let synced = written.and_then(|()| self.volume.sync(&segment.file)); // 6
@@ -120,9 +129,9 @@ impl Wal {
             self.take_back(writer);
             return Err(self.failure(err));
         }
+        writer.written = writer.written.max(ahead);
         if !frames.is_empty() {
-            let place = place + to_block(bytes);
-            writer.end = End { place, number };
+            writer.end = End { place: end, number };
             writer.flags = 0;
         }
         let generation = segment.head.seal.generation;
@@ -161,7 +170,11 @@ impl Wal {
             None => self.spare_file()?,
             Some(begun) => begun,
         };
-        let Spare { number, file } = writer.begun.insert(begun).clone();
+        let Spare {
+            number,
+            file,
+            is_blank,
+        } = writer.begun.insert(begun).clone();
         self.volume.write(&file, &[&head.encode()], 0)?;
         point!("segment.heads-written");
         self.volume.sync(&file)?;
@@ -174,6 +187,7 @@ impl Wal {
         });
         lock(&self.segments).insert(generation, Arc::clone(&segment));
         writer.generation = generation;
+        writer.written = if is_blank { FIRST_GROUP } else { usize::MAX };
         writer.end.place = FIRST_GROUP;
         writer.active = Some(Arc::clone(&segment));
         Ok(segment)
@@ -207,7 +221,7 @@ impl Wal {
         let place = writer.end.place;
         let head = head.encode(segment.head.seal, place);
         let head = head.ok_or(io::ErrorKind::InvalidInput)?;
-        let rest = ZEROS.get(head.len()..).unwrap_or_default();
+        let rest = ZEROS.get(head.len()..BLOCK).unwrap_or_default();
         self.volume
             .write_unchecked(&segment.file, &[&head, rest], place)
     }
@@ -231,4 +245,19 @@ impl Wal {
             Err(poisoned) => poisoned.into(),
         }
     }
+}
+
+/// Up to where a write that needs the place up to `needed` writes: further than that where the file was not written
+/// to before, so that few writes find such a place.
+fn ahead(segment: &Segment, needed: usize, written: usize) -> usize {
+    if needed <= written {
+        return 0;
+    }
+    let bytes = usize::try_from(segment.head.bytes).unwrap_or(usize::MAX);
+    (needed + AHEAD_BYTES).min(bytes)
+}
+
+fn zeros<'a>(bytes: usize) -> impl Iterator<Item = &'a [u8]> {
+    let whole = std::iter::repeat_n(ZEROS, bytes / ZEROS.len());
+    whole.chain(ZEROS.get(..bytes % ZEROS.len()))
 }
