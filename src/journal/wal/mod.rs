@@ -95,6 +95,7 @@ mod clock;
 mod damage;
 mod error;
 mod fields;
+mod files;
 pub mod form;
 mod found;
 mod frame;

@@ -8,11 +8,11 @@ use bytes::Bytes;
 
 use super::damage::Damage;
 use super::error::ReadError;
+use super::files::{read_all, read_up_to};
 use super::found::{Content, Found};
 use super::frame::FrameHead;
 use super::position::Position;
 use super::scan::{Depth, Ends, SegmentBytes};
-use super::start::{read_all, read_up_to};
 use super::{Segment, Wal, lock};
 
 /// How much is read at first of a frame whose length is not known.
