@@ -8,7 +8,7 @@ use super::{Event, Finding, Kind, Listener, Phase, Progress, UpkeepError, orphan
 use crate::bucket::{Bucket, Listed};
 use crate::config::{Config, FsckOrder};
 use crate::file::{FileId, FileKey};
-use crate::journal::inspection::EntryInfo;
+use crate::journal::inspection::{EntryInfo, KnownIds};
 use crate::journal::{Inspection, OpenError, Room};
 use crate::store::{Store as _, StoreError};
 
@@ -245,11 +245,12 @@ impl Check<'_> {
     }
 
     async fn chunks(&mut self) -> Result<(), UpkeepError> {
+        let mut known = KnownIds::new(self.journal.clone());
         loop {
             let place = self.progress.place();
             let page = self.bucket.list_orphans(place.as_ref()).await?;
             self.progress.chunks += page.chunks;
-            let sorted = sort(page.orphans, &self.journal, self.order.older_than, false)?;
+            let sorted = sort(page.orphans, &mut known, self.order.older_than, false)?;
             self.progress.waiting += sorted.waiting;
             for found in &sorted.stray {
                 self.progress.orphans += 1;

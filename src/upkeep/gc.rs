@@ -4,6 +4,7 @@ use super::{Event, Listener, Phase, Progress, UpkeepError, orphan, sort};
 use crate::bucket::{Bucket, Removal};
 use crate::config::{Config, GcOrder};
 use crate::journal::Inspection;
+use crate::journal::inspection::KnownIds;
 
 /// Walks through all chunks, tells of those that were left behind, and removes them if that is
 /// asked for.
@@ -23,7 +24,7 @@ pub async fn gc(
     order: &GcOrder,
     tell: Listener<'_>,
 ) -> Result<Progress, UpkeepError> {
-    let journal = Inspection::of(&config.data_dir)?;
+    let mut journal = KnownIds::new(Inspection::of(&config.data_dir)?);
     let bucket = Bucket::new(&config.bucket, &config.data_dir)
         .await
         .map_err(UpkeepError::Uri)?;
@@ -37,7 +38,7 @@ pub async fn gc(
         progress.chunks += page.chunks;
         let sorted = sort(
             page.orphans,
-            &journal,
+            &mut journal,
             order.older_than,
             order.takes_foreign,
         )?;

@@ -1,6 +1,7 @@
 //! Work that an admin orders from time to time: every file looked at, and chunks that belong to none
 //! cleared away. It runs as a process of its own beside the sidecar, whose journal it reads and never
-//! changes; its memory is that of one page of the bucket.
+//! changes; its memory is that of one page of the bucket, and of
+//! an index of the journal's entries.
 
 mod fsck;
 mod gc;
@@ -9,15 +10,14 @@ mod pace;
 mod progress;
 mod report;
 
-use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use crate::bucket::Orphan;
 use crate::file::FileId;
-use crate::journal::inspection::SalvageError;
-use crate::journal::{Inspection, OpenError};
+use crate::journal::OpenError;
+use crate::journal::inspection::{KnownIds, SalvageError};
 use crate::store::StoreError;
 
 pub use fsck::fsck;
@@ -119,16 +119,13 @@ struct Sorted {
 /// any of its chunks: another node's journal may have it.
 fn sort(
     orphans: Vec<Orphan>,
-    journal: &Inspection,
+    journal: &mut KnownIds,
     older_than: Duration,
     takes_foreign: bool,
 ) -> Result<Sorted, OpenError> {
-    let ids: BTreeSet<FileId> = orphans.iter().filter_map(|found| found.file_id).collect();
-    let known = if ids.is_empty() {
-        Some(HashSet::new())
-    } else {
-        journal.known(&ids)?
-    };
+    let with_time = |found: &Orphan| Some((found.file_id?, found.written));
+    let asked: Vec<_> = orphans.iter().filter_map(with_time).collect();
+    let known = journal.among(&asked)?;
     let mut sorted = Sorted::default();
     let Some(known) = known else {
         sorted.waiting = u64::try_from(orphans.len()).unwrap_or(u64::MAX);

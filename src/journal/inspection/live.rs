@@ -1,7 +1,7 @@
 //! Looking at a journal that a sidecar may be at work on: its entries move meanwhile, and segments go.
 //! What is missing, or seems wrong, is looked at once more, and counts only if it is found again.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::journal::wal;
 pub struct Written(Vec<(PathBuf, SystemTime)>);
 
 /// How often a look is begun anew that meets a segment which has just gone.
-const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 8;
 
 impl Inspection {
     /// Looks at the journal below a data directory.
@@ -121,33 +121,6 @@ impl Inspection {
         }
         written.sort();
         Ok(Written(written))
-    }
-
-    /// Which of these the journal has anything of. What has just left it may be named too. `None` if the
-    /// log cannot be read whole: nobody knows then what is in it.
-    ///
-    /// # Errors
-    /// As [`Inspection::list`].
-    pub fn known(&self, ids: &BTreeSet<FileId>) -> Result<Option<HashSet<FileId>>, OpenError> {
-        let mut contents = self.list_live()?;
-        for _ in 1..TRIES {
-            if contents.anomalies.is_empty() {
-                break;
-            }
-            contents = self.list_live()?;
-        }
-        if !contents.anomalies.is_empty() {
-            return Ok(None);
-        }
-        let mut known = HashSet::new();
-        for &id in ids {
-            let body = self.bodies().join(id.to_string());
-            let has_body = body.try_exists().map_err(OpenError::at(body))?;
-            if has_body || contents.index.get(id).is_some() {
-                known.insert(id);
-            }
-        }
-        Ok(Some(known))
     }
 
     /// Why entries are held, by their ids; others that were held once may be among them.

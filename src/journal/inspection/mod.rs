@@ -8,6 +8,7 @@
 
 mod anomaly;
 mod contents;
+mod known;
 mod live;
 mod record_words;
 mod salvage;
@@ -23,6 +24,7 @@ use crate::journal::layout::BODIES;
 
 pub use anomaly::Anomaly;
 pub use contents::{Contents, EntryInfo};
+pub use known::KnownIds;
 pub use live::Written;
 pub use record_words::{state, words};
 pub use salvage::Salvaged;

@@ -1,5 +1,6 @@
 //! A journal of each sort of entry, looked at whole and damaged.
 
+mod known;
 mod stage;
 
 use std::fs;
