@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 use super::index::{Index, Phase, Refused};
 use super::lookup::Found;
 use super::record::{Base, Entry, Frame, Record};
-use super::step::{LaidOut, Landing, StepError, Tail, frame_of};
+use super::step::{LaidOut, Landing, StepError, Tail};
+use super::tag::found_frame;
 use super::wal::ReadError;
 use super::{Journal, JournalError, RESERVED_SEGMENTS, at, point};
 use crate::file::FileId;
@@ -95,7 +96,7 @@ impl Journal {
         // One may have had several bases there.
         let mut ids = BTreeSet::new();
         let read = self.wal.frames_of(oldest, &mut |found| {
-            let frame = frame_of(&found.tag, found.record, found.bodies.iter());
+            let frame = found_frame(found);
             ids.extend(bases_of(&frame));
             answers.extend(self.answers_in(&frame, found.position));
         }); // 1

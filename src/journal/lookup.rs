@@ -14,7 +14,7 @@ use super::idempotency::Standing;
 use super::index::{Known, Phase, Place, Reading};
 use super::memory::Busy;
 use super::record::{Base, Body, Entry, Frame, Record, State};
-use super::step::frame_of;
+use super::tag::read_frame;
 use super::wal::{Content, ReadError};
 use super::{Journal, JournalError, Room, at, phase_of, room_of};
 use crate::file::{FileId, FileMeta, Window};
@@ -251,7 +251,7 @@ impl Journal {
 
 pub(super) fn frame(content: &Content) -> Frame {
     let bodies = content.bodies.iter().map(|body| &body[..]);
-    frame_of(&content.tag, &content.record, bodies)
+    read_frame(&content.tag, &content.record, bodies)
 }
 
 /// The body of an entry in a frame that has it.

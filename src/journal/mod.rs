@@ -58,6 +58,7 @@ mod room;
 mod settle;
 mod shared;
 mod step;
+mod tag;
 #[cfg(test)]
 mod tests;
 pub mod volume;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::idempotency::{Keys, Limits, Retained};
 use super::index::{Index, Place, Replayed};
 use super::record::{Base, Body, Entry, Frame, LogTime, Record, RecordError};
-use super::step::frame_of;
+use super::tag::found_frame;
 use super::wal::{Damage, Found, Position, Refused, Report};
 use crate::config::JournalConfig;
 use crate::file::FileId;
@@ -37,7 +37,7 @@ impl Replay {
     pub(super) fn take(&mut self, found: &Found<'_>) -> Result<(), Refused> {
         let refuse = |text: String| Err(Refused(text));
         let position = found.position;
-        let frame = frame_of(&found.tag, found.record, found.bodies.iter());
+        let frame = found_frame(found);
         let Some(place) = Place::new(position.number, position.place) else {
             return refuse(format!("{position:?} is no place of a frame"));
         };

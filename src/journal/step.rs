@@ -12,6 +12,7 @@ use std::io;
 use super::index::{Index, NotQueued, Queue, Refused, Ticket};
 use super::memory::News;
 use super::record::Frame;
+use super::tag::tag;
 use super::wal::{self, AppendError};
 use super::{AdoptError, Journal, JournalError};
 use crate::file::FileId;
@@ -65,37 +66,6 @@ impl LaidOut {
         } else {
             Err(io::Error::other("the frame is not the one that was laid out").into())
         }
-    }
-}
-
-/// The head of a frame in the log.
-fn tag(frame: &Frame) -> wal::Tag {
-    wal::Tag {
-        kind: frame.kind,
-        version: frame.version,
-        flags: frame.flags,
-        id: frame.id,
-        length: frame.length,
-        time: frame.moment,
-    }
-}
-
-/// A frame that was read, as the records know it.
-pub(super) fn frame_of<'a>(
-    tag: &wal::Tag,
-    record: &[u8],
-    bodies: impl Iterator<Item = &'a [u8]>,
-) -> Frame {
-    let lengths = bodies.map(|body| u32::try_from(body.len()).unwrap_or(u32::MAX));
-    Frame {
-        kind: tag.kind,
-        version: tag.version,
-        flags: tag.flags,
-        id: tag.id,
-        length: tag.length,
-        moment: tag.time,
-        body_lengths: lengths.collect(),
-        record: record.to_vec(),
     }
 }
 

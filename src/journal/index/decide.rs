@@ -42,7 +42,7 @@ impl Index {
     /// # Errors
     /// [`Refused`].
     pub fn defer(&mut self, id: FileId, due: LogTime, why: Why, queue: &mut impl Queue) -> Decided {
-        self.change(id, &Change::Deferred { due, why }, PROMISED, queue)
+        self.change(id, &Change::Deferred { due, why }, Phase::PROMISED, queue)
     }
 
     /// It waits for an admin from now on.
@@ -50,7 +50,7 @@ impl Index {
     /// # Errors
     /// [`Refused`].
     pub fn hold(&mut self, id: FileId, why: Why, queue: &mut impl Queue) -> Decided {
-        self.change(id, &Change::Held(why), PROMISED, queue)
+        self.change(id, &Change::Held(why), Phase::PROMISED, queue)
     }
 
     /// It is due now, as if it had never failed.
@@ -67,7 +67,7 @@ impl Index {
     /// # Errors
     /// [`Refused`].
     pub fn settle(&mut self, id: FileId, settled: Settled, queue: &mut impl Queue) -> Decided {
-        self.change(id, &Change::Settled(settled), PROMISED, queue)
+        self.change(id, &Change::Settled(settled), Phase::PROMISED, queue)
     }
 
     /// It is deleted. `answered` is what it answers, if that has a key.
@@ -221,8 +221,6 @@ impl Index {
         self.marked.insert(id, ticket);
     }
 }
-
-const PROMISED: &[Phase] = &[Phase::Waiting, Phase::Deferred, Phase::Held];
 
 const WAITING: (Phase, LogTime) = (Phase::Waiting, LogTime(0));
 

@@ -15,9 +15,6 @@ use crate::file::FileId;
 /// Slots that are looked at while the lock is held: 256 KiB of memory.
 const SLICE: usize = 4096;
 
-/// Promised, and not in the store yet.
-const PROMISED: &[Phase] = &[Phase::Waiting, Phase::Deferred, Phase::Held];
-
 /// A look for the first entries behind an id.
 #[derive(Debug)]
 pub struct Listing {
@@ -71,7 +68,7 @@ impl Listing {
 impl Oldest {
     /// A slot is new, or has changed.
     pub(super) fn learn(&mut self, slot: &Slot) {
-        if PROMISED.contains(&slot.phase) {
+        if Phase::PROMISED.contains(&slot.phase) {
             for least in [&mut self.floor, &mut self.since] {
                 *least = Some(least.map_or(slot.id, |least| least.min(slot.id)));
             }
@@ -120,14 +117,14 @@ impl Index {
         };
         if self
             .slot(floor)
-            .is_some_and(|slot| PROMISED.contains(&slot.phase))
+            .is_some_and(|slot| Phase::PROMISED.contains(&slot.phase))
         {
             return ControlFlow::Break(Some(floor));
         }
         let (number, listing) = look.0.get_or_insert_with(|| {
             self.oldest.looks += 1;
             self.oldest.since = None;
-            (self.oldest.looks, Listing::new(PROMISED, None, 1))
+            (self.oldest.looks, Listing::new(Phase::PROMISED, None, 1))
         });
         let number = *number;
         let found = match self.list(listing) {
@@ -140,7 +137,7 @@ impl Index {
         }
         let is_there = |id| {
             self.slot(id)
-                .is_some_and(|slot| PROMISED.contains(&slot.phase))
+                .is_some_and(|slot| Phase::PROMISED.contains(&slot.phase))
         };
         ControlFlow::Break(bound.filter(|&id| is_there(id)).or(found))
     }

@@ -86,6 +86,9 @@ impl Phase {
         Self::Deleted,
     ];
 
+    /// Promised, and not in the store yet.
+    pub(super) const PROMISED: &[Self] = &[Self::Waiting, Self::Deferred, Self::Held];
+
     /// Whether its bytes count among those that its subject has pending.
     pub fn is_pending(self) -> bool {
         !matches!(self, Self::Settled | Self::Deleted)

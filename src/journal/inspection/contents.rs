@@ -7,6 +7,7 @@ use crate::file::FileId;
 use crate::journal::index::{Index, Known, Listing, Phase, Place};
 use crate::journal::record::{Base, Body, Entry, File, Frame, Record};
 use crate::journal::room::{Room, room_of};
+use crate::journal::tag::found_frame;
 use crate::journal::wal::{Found, OpenError, Position, look};
 
 /// Entries that are listed at once: each page is a look through the whole index.
@@ -100,7 +101,7 @@ impl Inspection {
         let report = look(&self.wal(), &mut |found| {
             let replayed = place(found).map(|place| {
                 let segment = found.position.generation;
-                index.replay(&frame_of(found), segment, place)
+                index.replay(&found_frame(found), segment, place)
             });
             if let Some(Err(err)) = replayed {
                 anomalies.push(Anomaly::Record {
@@ -128,7 +129,7 @@ impl Inspection {
     ) -> Result<(), OpenError> {
         look(&self.wal(), &mut |found| {
             let mut bodies = found.bodies.sound();
-            for (id, file) in files_of(&frame_of(found)) {
+            for (id, file) in files_of(&found_frame(found)) {
                 let bytes = match file.body {
                     Body::Inline => bodies
                         .next()
@@ -158,22 +159,4 @@ pub(super) fn files_of(frame: &Frame) -> Vec<(FileId, File)> {
 
 pub(super) fn place(found: &Found<'_>) -> Option<Place> {
     Place::new(found.position.number, found.position.place)
-}
-
-/// A frame of the log as the records know it.
-pub(super) fn frame_of(found: &Found<'_>) -> Frame {
-    let tag = &found.tag;
-    let lengths = found.bodies.iter().map(<[u8]>::len);
-    Frame {
-        kind: tag.kind,
-        version: tag.version,
-        flags: tag.flags,
-        id: tag.id,
-        length: tag.length,
-        moment: tag.time,
-        body_lengths: lengths
-            .map(|length| u32::try_from(length).unwrap_or(u32::MAX))
-            .collect(),
-        record: found.record.to_vec(),
-    }
 }

@@ -7,13 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::contents::{files_of, frame_of};
+use super::contents::files_of;
 use super::{Anomaly, Contents, Inspection, Shown};
 use crate::file::FileId;
 use crate::journal::OpenError;
 use crate::journal::begin::check_form;
 use crate::journal::layout::Layout;
 use crate::journal::record::{Change, Record, State};
+use crate::journal::tag::found_frame;
 use crate::journal::volume::if_there;
 use crate::journal::wal;
 
@@ -131,7 +132,7 @@ impl Inspection {
         again(|| {
             let mut reasons = HashMap::new();
             wal::look(&self.wal(), &mut |found| {
-                let frame = frame_of(found);
+                let frame = found_frame(found);
                 for (id, file) in files_of(&frame) {
                     if let State::Held(why) = file.state {
                         reasons.insert(id, why.reason);

@@ -1,9 +1,10 @@
 //! One entry, with all frames that speak of it.
 
 use super::Inspection;
-use super::contents::{files_of, frame_of};
+use super::contents::files_of;
 use crate::file::FileId;
 use crate::journal::record::{Base, Change, Entry, Record, RecordError};
+use crate::journal::tag::found_frame;
 use crate::journal::wal::{Damage, OpenError, Position, look};
 
 /// What the log has of an entry.
@@ -25,7 +26,7 @@ impl Inspection {
     pub fn show(&self, id: FileId) -> Result<Shown, OpenError> {
         let mut shown = Shown::default();
         let report = look(&self.wal(), &mut |found| {
-            let frame = frame_of(found);
+            let frame = found_frame(found);
             let file = files_of(&frame).into_iter().find(|(file, _)| *file == id);
             let record = match file {
                 Some((_, file)) => Ok(Record::Base(Base::Entry(Entry::File(file)))),

@@ -1,0 +1,40 @@
+//! A frame as the records know it, and as the log does.
+
+use super::record::Frame;
+use super::wal::{self, Found};
+
+/// A frame that was found, as the records know it.
+pub(super) fn found_frame(found: &Found<'_>) -> Frame {
+    read_frame(&found.tag, found.record, found.bodies.iter())
+}
+
+/// The head of a frame in the log.
+pub(super) fn tag(frame: &Frame) -> wal::Tag {
+    wal::Tag {
+        kind: frame.kind,
+        version: frame.version,
+        flags: frame.flags,
+        id: frame.id,
+        length: frame.length,
+        time: frame.moment,
+    }
+}
+
+/// The parts of a frame that was read, as the records know it.
+pub(super) fn read_frame<'a>(
+    tag: &wal::Tag,
+    record: &[u8],
+    bodies: impl Iterator<Item = &'a [u8]>,
+) -> Frame {
+    let lengths = bodies.map(|body| u32::try_from(body.len()).unwrap_or(u32::MAX));
+    Frame {
+        kind: tag.kind,
+        version: tag.version,
+        flags: tag.flags,
+        id: tag.id,
+        length: tag.length,
+        moment: tag.time,
+        body_lengths: lengths.collect(),
+        record: record.to_vec(),
+    }
+}
