@@ -25,6 +25,7 @@ mod orphan;
 mod pieces;
 mod put;
 mod remove;
+mod replaced;
 mod sending;
 mod source;
 mod walk;

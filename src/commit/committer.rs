@@ -8,46 +8,19 @@ use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Committer;
 use super::attempt::Outcome;
 use super::slots::Turn;
-use super::{Arrivals, Backlog, Health, Slots, Tally};
-use crate::config::{CommitConfig, GroupConfig};
+use crate::config::GroupConfig;
 use crate::file::FileId;
 use crate::journal::{Journal, point::point};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// Commits give way to clients of this node until one has waited for so long, ...
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// ... or so much of the journal's room is taken.
 const FULLEST_PERCENT: f64 = 50.0;
-
-/// Everything that a commit needs. Cheap to clone.
-#[derive(Clone)]
-pub struct Committer {
-    /// Where promises are.
-    pub journal: Arc<Journal>,
-    /// Where they go.
-    pub store: Arc<dyn Store>,
-    /// What is due.
-    pub backlog: Arc<Backlog>,
-    /// Whether the store answers.
-    pub health: Health,
-    /// How many commits may run.
-    pub slots: Arc<Slots>,
-    /// Who waits for a commit.
-    pub arrivals: Arc<Arrivals>,
-    /// What was done.
-    pub tally: Arc<Tally>,
-    /// How much at once, and how patiently.
-    pub config: CommitConfig,
-}
-
-impl std::fmt::Debug for Committer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Committer").finish_non_exhaustive()
-    }
-}
 
 impl Committer {
     /// Works until it is told to stop, then waits for what is running, `grace` at most. A commit

@@ -18,10 +18,42 @@ mod tally;
 mod throttle;
 mod traffic;
 
+use std::sync::Arc;
+
+use crate::config::CommitConfig;
+use crate::journal::Journal;
+use crate::store::Store;
+
 pub use arrivals::{Arrival, Arrivals};
 pub use backlog::Backlog;
-pub use committer::Committer;
 pub use health::{Health, StoreStanding, StoreState};
 pub use slots::Slots;
 pub use tally::{Tally, TallySnapshot};
 pub use traffic::Traffic;
+
+/// Everything that a commit needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Committer {
+    /// Where promises are.
+    pub journal: Arc<Journal>,
+    /// Where they go.
+    pub store: Arc<dyn Store>,
+    /// What is due.
+    pub backlog: Arc<Backlog>,
+    /// Whether the store answers.
+    pub health: Health,
+    /// How many commits may run.
+    pub slots: Arc<Slots>,
+    /// Who waits for a commit.
+    pub arrivals: Arc<Arrivals>,
+    /// What was done.
+    pub tally: Arc<Tally>,
+    /// How much at once, and how patiently.
+    pub config: CommitConfig,
+}
+
+impl std::fmt::Debug for Committer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Committer").finish_non_exhaustive()
+    }
+}

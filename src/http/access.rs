@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::reason::Refusals;
 use super::whole::{self, Asked};
-use super::{Node, Problem, changes, content_type, idempotency, methods, path};
+use super::{Node, Problem, allow, changes, content_type, idempotency, path};
 use crate::accel;
 use crate::file::FileKey;
 use crate::intake::Sender;
@@ -77,7 +77,7 @@ pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> Ht
     match admit(&request, &node).await {
         Ok(()) => HttpResponse::NoContent().finish(),
         Err(problem) => {
-            node.access.refusals.count(&problem);
+            node.access.refusals.count(problem.reason());
             problem.to_refusal()
         }
     }
@@ -100,7 +100,7 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
         length: length(headers, accel::BODY_LENGTH),
     };
     if asked.method == "POST" && !path::is_collection(&target) {
-        return Err(Problem::method_not_allowed(methods::below_files(&target)));
+        return Err(Problem::method_not_allowed(allow::below_files(&target)));
     }
     if asked.method == "PUT" && content_type::is_form(headers) {
         return Err(Problem::no_form_here());

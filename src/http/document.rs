@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::waiting::Why;
-use super::{Node, Problem, access, hop, path};
+use super::{Node, Problem, access, elsewhere, path};
 use crate::delivery::Found;
 use crate::file::{FileKey, FileMeta, Metadata};
 use crate::journal::Standing;
@@ -38,7 +38,13 @@ pub(super) async fn meta(
         Purpose::Read
     };
     match node.delivery.find(&key).await? {
-        Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, hop::META, purpose)),
+        Found::Elsewhere { owner, id } => Ok(elsewhere::redirect(
+            &node,
+            owner,
+            id,
+            elsewhere::META,
+            purpose,
+        )),
         Found::Kept(kept) if is_admin => {
             let why = Why::of(&node, kept.id).await?;
             describe(&key, &Found::Kept(kept), why)

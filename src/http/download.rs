@@ -8,7 +8,7 @@ use futures::stream;
 
 use super::conditions::{self, Verdict};
 use super::ranges::{self, Wanted};
-use super::{Node, Problem, access, digest, disposition, hop, path};
+use super::{Node, Problem, access, digest, disposition, elsewhere, path};
 use crate::accel;
 use crate::delivery::{Found, Slice};
 use crate::file::{FileKey, FileMeta};
@@ -43,7 +43,9 @@ pub(super) async fn file(
     match node.delivery.find(&key).await? {
         Found::Kept(kept) => answer_kept(&request, &node, &kept).await,
         Found::Stored { file, at_hand } => answer_stored(&request, &node, &file, at_hand).await,
-        Found::Elsewhere { owner, id } => Ok(hop::redirect(&node, owner, id, "", Purpose::Read)),
+        Found::Elsewhere { owner, id } => {
+            Ok(elsewhere::redirect(&node, owner, id, "", Purpose::Read))
+        }
         Found::Absent => Err(Problem::not_found()),
     }
 }

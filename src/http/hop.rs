@@ -8,7 +8,6 @@ use log::Level;
 use super::log_throttle::LogThrottle;
 use super::waiting::Why;
 use super::{Node, Problem, delete, document, download};
-use crate::accel;
 use crate::delivery::Found;
 use crate::file::{FileId, FileKey};
 use crate::journal::{Kept, Look};
@@ -16,24 +15,6 @@ use crate::peers::{BadPass, PASS, Purpose, Unreachable};
 
 /// Seconds in which a node that was restarted answers again.
 const RETRY_SECONDS: u32 = 2;
-
-/// The end of a file's address that asks for its description.
-pub(super) const META: &str = "/meta";
-
-/// Sends nginx to the node that may have a file, for the file or for what is `part` of its address.
-pub(super) fn redirect(
-    node: &Node,
-    owner: u16,
-    id: FileId,
-    part: &str,
-    purpose: Purpose,
-) -> HttpResponse {
-    let uri = accel::peer_uri(owner, id);
-    HttpResponse::Ok()
-        .insert_header((accel::REDIRECT, format!("{uri}{part}")))
-        .insert_header((PASS, node.peers.pass(purpose, owner, id)))
-        .finish()
-}
 
 /// `GET` and `HEAD` of a file that may be on this node's disk.
 pub(super) async fn file(

@@ -6,6 +6,7 @@
 
 mod access;
 mod admin;
+mod allow;
 mod catch_panic;
 mod changes;
 mod conditions;
@@ -18,6 +19,7 @@ mod disposition;
 mod document;
 mod download;
 mod drain;
+mod elsewhere;
 mod form;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -36,6 +38,7 @@ mod problem;
 mod ranges;
 mod reason;
 mod refusal;
+mod refused;
 mod room;
 mod slices;
 mod upload;
@@ -64,7 +67,7 @@ pub use connection::Connection;
 pub use drain::Drain;
 pub use prefer::Waits;
 use problem::Problem;
-pub use reason::{check_path, count_refusal};
+pub use refused::{check_path, count_refusal};
 pub use slices::Turns;
 
 /// The parts of one node, for the handlers.
@@ -137,7 +140,7 @@ pub fn public(service: &mut ServiceConfig) {
             .route(web::head().to(download::file))
             .route(web::put().to(upload::named))
             .route(web::delete().to(delete::file));
-        methods::and_no_other(resource, methods::OF_FILE)
+        methods::and_no_other(resource, allow::OF_FILE)
     };
     // An upload takes it for a name, as any other. A delete would be one of the file.
     let meta = web::resource("/files/{id}/{name:meta}")
@@ -155,8 +158,8 @@ pub fn public(service: &mut ServiceConfig) {
         .service(collection("/files"))
         .service(collection("/files/"))
         .service(file("/files/{id}"))
-        .service(methods::and_no_other(meta, methods::OF_META))
-        .service(methods::and_no_other(below_meta, methods::OF_META))
+        .service(methods::and_no_other(meta, allow::OF_META))
+        .service(methods::and_no_other(below_meta, allow::OF_META))
         .service(file("/files/{id}/{name:.*}"))
         .route(accel::ADMISSION, web::get().to(access::admission))
         .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))
@@ -174,7 +177,7 @@ pub fn public(service: &mut ServiceConfig) {
                 .default_service(methods::only("GET, HEAD, DELETE")),
         )
         .service(
-            at_owner(hop::META)
+            at_owner(elsewhere::META)
                 .route(web::get().to(hop::meta))
                 .route(web::head().to(hop::meta))
                 .default_service(methods::only("GET, HEAD")),
@@ -190,7 +193,7 @@ pub fn public(service: &mut ServiceConfig) {
                 .route(web::head().to(hop::again)),
         )
         .service(
-            again(hop::META)
+            again(elsewhere::META)
                 .route(web::get().to(hop::meta_again))
                 .route(web::head().to(hop::meta_again)),
         )

@@ -3,12 +3,10 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix_web::dev::ServiceResponse;
-use actix_web::http::{Method, StatusCode};
-use actix_web::{Error, HttpRequest, web};
+use actix_web::http::StatusCode;
 
+use super::Node;
 use super::log_throttle::LogThrottle;
-use super::{Node, Problem, path};
 use crate::journal::{Free, Level, Mark};
 
 /// Why an upload is refused.
@@ -160,10 +158,8 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// Counts an upload that was refused.
-    pub(super) fn count(&self, problem: &Problem) {
-        let place = Reason::ALL
-            .iter()
-            .position(|reason| *reason == problem.reason());
+    pub(super) fn count(&self, reason: Reason) {
+        let place = Reason::ALL.iter().position(|known| *known == reason);
         count(place.and_then(|place| self.uploads.get(place)));
     }
 
@@ -194,38 +190,6 @@ impl Refusals {
     /// Every cause, with how many tokens opened nothing for it.
     pub(super) fn tokens(&self) -> impl Iterator<Item = (&'static str, u64)> {
         TOKEN_CAUSES.into_iter().zip(self.tokens.iter().map(value))
-    }
-}
-
-/// Sees that a request names a path in one way only, before anything else looks at it.
-///
-/// # Errors
-/// A refusal, if not; it is counted.
-pub fn check_path(request: &HttpRequest) -> Result<(), Error> {
-    path::check(request).map_err(|problem| {
-        // Where such a path leads nobody knows: nginx has sent it here, so it is one of files.
-        count_upload(request, &problem);
-        problem.into()
-    })
-}
-
-/// Counts an answer that refuses an upload whose body has come. One that was refused before its body
-/// was counted then.
-pub fn count_refusal<B>(answer: &ServiceResponse<B>) {
-    let request = answer.request();
-    if request.path().starts_with("/files")
-        && let Some(err) = answer.response().error()
-        && let Some(problem) = err.as_error::<Problem>()
-    {
-        count_upload(request, problem);
-    }
-}
-
-fn count_upload(request: &HttpRequest, problem: &Problem) {
-    if matches!(*request.method(), Method::POST | Method::PUT)
-        && let Some(node) = request.app_data::<web::Data<Node>>()
-    {
-        node.access.refusals.count(problem);
     }
 }
 
