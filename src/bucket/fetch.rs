@@ -38,6 +38,7 @@ impl Bucket {
         key: &FileKey,
         with_content: bool,
     ) -> Result<Option<StoredFile>, StoreError> {
+        let is_a_guess = matches!(key, FileKey::Foreign(_));
         for id in key::candidates(key) {
             let files = self.files();
             let filter = document::is("_id", &id);
@@ -48,8 +49,8 @@ impl Bucket {
                 (described.await, None)
             };
             let found = match found {
-                // No file has such an id.
-                Err(err) if error::is_of_the_question(&err) => {
+                // No file has such an id. One of ours may be asked for: whatever is said then is no answer.
+                Err(err) if is_a_guess && error::is_of_the_question(&err) => {
                     log::debug!("{key:?}: {err}");
                     None
                 }

@@ -183,6 +183,24 @@ fn writes_that_are_carried_out_after_their_time_out_double_nothing() {
     assert_all_arrive(doc! { "times": 4 }, 4, data);
 }
 
+#[test]
+fn no_word_of_mongodb_about_a_question_makes_a_file_of_ours_absent() {
+    let mongo = Mongo::start();
+    let site = impatient().start(&mongo);
+    let client = site.client();
+    let file = client.upload(b"there");
+    site.wait_until_empty();
+    // BadValue: of another driver's key it says that there is no such file.
+    let data = doc! { "failCommands": ["find"], "errorCode": 2 };
+    mongo.fail_sidecars("alwaysOn", data);
+    for answer in [client.get(&file.path), client.delete(&file.path)] {
+        assert!(answer.status >= 500, "{answer:?}");
+    }
+    mongo.heal();
+    assert_eq!(client.get(&file.path).body, b"there");
+    assert_eq!(client.delete(&file.path).status, 204);
+}
+
 /// A script's exit code, and all that it says.
 fn script(site: &Site, name: &str, words: &[&str]) -> (i32, String) {
     let path = format!("{}/scripts/{name}", env!("CARGO_MANIFEST_DIR"));
