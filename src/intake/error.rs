@@ -22,7 +22,7 @@ pub enum IntakeError {
     /// The form cannot be read.
     #[error(transparent)]
     Form(#[from] FormError),
-    /// What is said of the file cannot be kept with it.
+    /// The metadata cannot be kept with the file.
     #[error(transparent)]
     Metadata(#[from] InvalidMetadata),
     /// The body is there, and the disk does not give it.

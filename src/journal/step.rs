@@ -69,6 +69,16 @@ impl LaidOut {
     }
 }
 
+impl<'a> Tail<'a> {
+    fn of(wal: &'a wal::Wal, laid_out: Option<LaidOut>) -> Self {
+        Self {
+            wal,
+            laid_out,
+            outcome: None,
+        }
+    }
+}
+
 impl Queue for Tail<'_> {
     fn push(&mut self, frame: Frame, _: Ticket) -> Result<(), NotQueued> {
         let bytes = match self.laid_out.take() {
@@ -91,11 +101,7 @@ impl Journal {
         news: Option<News>,
         mut decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
     ) -> Result<Landing<'_>, StepError> {
-        let mut tail = Tail {
-            wal: &self.wal,
-            laid_out,
-            outcome: None,
-        };
+        let mut tail = Tail::of(&self.wal, laid_out);
         let mut state = self.state();
         loop {
             match self.try_to(&mut decide, &mut state.index, &mut tail) {
@@ -115,11 +121,7 @@ impl Journal {
         laid_out: Option<LaidOut>,
         mut decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
     ) -> Result<Landing<'_>, StepError> {
-        let mut tail = Tail {
-            wal: &self.wal,
-            laid_out,
-            outcome: None,
-        };
+        let mut tail = Tail::of(&self.wal, laid_out);
         self.try_to(&mut decide, &mut self.state().index, &mut tail)
     }
 

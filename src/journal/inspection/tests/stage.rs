@@ -11,8 +11,9 @@ use crate::journal::record::tests::samples::{answer, file, form, id, meta};
 use crate::journal::record::{
     Answered, Body, Change, Entry, File, Form, Frame, LogTime, Part, Tombstone, Why,
 };
+use crate::journal::tag::tag;
 use crate::journal::volume::{LocalDisk, Volume};
-use crate::journal::wal::{self, Shape, Tag, Wal};
+use crate::journal::wal::{self, Shape, Wal};
 use crate::store::Sha256;
 
 const SHAPE: Shape = Shape {
@@ -73,19 +74,11 @@ impl Stage {
 }
 
 pub(super) fn append(wal: &Wal, frame: &Frame, bodies: &[&[u8]]) {
-    let tag = Tag {
-        kind: frame.kind,
-        version: frame.version,
-        flags: frame.flags,
-        id: frame.id,
-        length: frame.length,
-        time: frame.moment,
-    };
     let fill = |into: &mut [u8]| {
         into.copy_from_slice(&bodies.concat());
         Ok(())
     };
-    let built = wal::Frame::build(tag, &frame.record, &frame.body_lengths, fill);
+    let built = wal::Frame::build(tag(frame), &frame.record, &frame.body_lengths, fill);
     wal.wait(&wal.queue(built.unwrap()).unwrap()).unwrap();
 }
 
