@@ -158,6 +158,10 @@ impl Fault {
                     site.stop_sidecar();
                     site.start_sidecar();
                 }
+                // The log has to make its reserve whole; until then it asks clients to come later.
+                wait_until("uploads are taken again", || {
+                    site.client().get("/readyz").status == 200
+                });
             }
             Self::Clock => {
                 // As long as keys are remembered and longer, and back before the last start.
