@@ -8,10 +8,11 @@ use actix_web::test::TestRequest;
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
-use super::ranges::Wanted;
-use super::{
-    conditions, content_type, digest, disposition, form as forms, idempotency, path, prefer,
-    ranges, upload_metadata, whole,
+use super::form as forms;
+use super::headers::ranges::{self, Wanted};
+use super::headers::{
+    conditions, content_type, digest, disposition, idempotency_key, path, prefer, upload_metadata,
+    whole,
 };
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::form::MOST_PARTS;
@@ -133,7 +134,7 @@ pub fn headers(bytes: &[u8]) {
     drop(content_type::boundary(&headers));
     drop(digest::read(&headers).map(|digests| digests.check((None).into())));
     drop(upload_metadata::read(&headers));
-    drop(idempotency::key(&headers));
+    drop(idempotency_key::read(&headers));
     let asked = whole::Asked {
         method: "PUT",
         target: headers

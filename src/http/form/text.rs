@@ -4,9 +4,9 @@ use std::os::unix::fs::FileExt as _;
 
 use encoding_rs::Encoding;
 
-use super::super::Problem;
 use crate::file::{MediaType, Metadata, Window};
 use crate::form::FormError;
+use crate::http::Problem;
 use crate::spool::SpooledBody;
 
 /// Bytes of a text as it comes: two of them may be one in UTF-8.

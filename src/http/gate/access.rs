@@ -1,0 +1,213 @@
+//! Callers and their rights: tokens, sizes, types, and how much of everything.
+//!
+//! They are looked at before an upload's body is read, and again when it is there. All that is stateless
+//! is cheap.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+
+use super::changes;
+use crate::accel;
+use crate::file::FileKey;
+use crate::http::headers::content_type;
+use crate::http::headers::whole::{self, Asked};
+use crate::http::problem::Refusals;
+use crate::http::{Node, Problem};
+use crate::intake::Sender;
+use crate::token::{Grant, Keyring, Scope};
+
+/// The rules of this node.
+#[derive(Debug)]
+pub struct Access {
+    /// `None` if everybody may do everything.
+    keyring: Option<Keyring>,
+    pub(in crate::http) refusals: Refusals,
+}
+
+/// The sender of a request, and their rights.
+#[derive(Debug)]
+pub(in crate::http) struct Caller {
+    /// Their rights, and what they are counted under.
+    pub(in crate::http) sender: Sender,
+    /// The word that a balancer got when it asked for room.
+    pub(in crate::http) room: Option<HeaderValue>,
+}
+
+impl Access {
+    /// The rules that the settings give. Without a keyring everybody may do everything.
+    pub fn new(keyring: Option<Keyring>) -> Self {
+        Self {
+            keyring,
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// The sender of a request with this target.
+    ///
+    /// # Errors
+    /// A problem if a token is needed and there is none that is worth anything.
+    pub(in crate::http) fn caller(
+        &self,
+        headers: &HeaderMap,
+        target: &str,
+    ) -> Result<Caller, Problem> {
+        let grant = match &self.keyring {
+            None => Grant::everything(),
+            Some(keyring) => {
+                let Some(token) = token(headers, target)? else {
+                    self.refusals.count_token("missing");
+                    return Err(Problem::token_needed());
+                };
+                keyring.check(token).map_err(|err| {
+                    self.refusals.count_token(err.cause());
+                    Problem::invalid_token(err)
+                })?
+            }
+        };
+        let address = || {
+            let address = headers.get(accel::CLIENT_ADDRESS);
+            let address = address.and_then(|value| value.to_str().ok());
+            format!("address {}", address.unwrap_or_default())
+        };
+        let subject = grant.subject().map(|subject| format!("sub {subject}"));
+        let subject = subject.unwrap_or_else(address);
+        Ok(Caller {
+            sender: Sender { grant, subject },
+            room: headers.get(accel::ROOM).cloned(),
+        })
+    }
+}
+
+/// Lets an upload begin, and counts it. nginx asks for this before it reads a body; of a body that
+/// came with its head it is asked when that is there.
+pub(in crate::http) fn let_in(
+    node: &Node,
+    sender: &Sender,
+    room: Option<&HeaderValue>,
+) -> Result<(), Problem> {
+    node.drain.check(room)?;
+    Ok(node.intake.count(sender)?)
+}
+
+/// The sender of an upload whose body is there.
+pub(in crate::http) async fn uploader(
+    request: &HttpRequest,
+    node: &Node,
+) -> Result<Caller, Problem> {
+    let caller = caller(request, node)?;
+    caller.check_upload(&node.access)?;
+    let headers = request.headers();
+    let [spooled, passed] = [accel::BODY_LENGTH, header::CONTENT_LENGTH.as_str()];
+    if let Some(length) = length(headers, spooled) {
+        node.intake.arrived(length);
+    }
+    let asked = Asked {
+        method: request.method().as_str(),
+        target: target(request),
+        length: length(headers, spooled)
+            .or_else(|| length(headers, passed))
+            .or(Some(0)),
+    };
+    whole::check(headers, asked)?;
+    changes::check_upload(request, node, asked.method, asked.target).await?;
+    caller.check_claim(headers)?;
+    Ok(caller)
+}
+
+/// A length that a header tells; `None` if it tells none.
+pub(in crate::http) fn length(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
+/// The sender of a request, with a token of whatever scope.
+pub(in crate::http) fn caller(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
+    node.access.caller(request.headers(), target(request))
+}
+
+fn target(request: &HttpRequest) -> &str {
+    let target = request.uri().path_and_query();
+    target.map_or("", |target| target.as_str())
+}
+
+/// Lets only those go on who may do this to the file. To the bearer of a token for another file it is
+/// not there; whoever lacks the scope is told that, whether it is there or not.
+pub(in crate::http) fn check_file(
+    request: &HttpRequest,
+    node: &Node,
+    scope: Scope,
+    file: &FileKey,
+) -> Result<(), Problem> {
+    let grant = caller(request, node)?.sender.grant;
+    check_grant(grant, node, scope, file)
+}
+
+/// The same, of a grant that is known.
+pub(in crate::http) fn check_grant(
+    grant: Grant,
+    node: &Node,
+    scope: Scope,
+    file: &FileKey,
+) -> Result<(), Problem> {
+    let grant = grant.with_file_read_by(|text| node.store.key(text));
+    let refusals = &node.access.refusals;
+    if grant.is_for_another(file) {
+        refusals.count_token("other_file");
+        Err(Problem::not_found())
+    } else if grant.allows(scope) {
+        Ok(())
+    } else {
+        refusals.count_token("insufficient_scope");
+        Err(Problem::insufficient_scope(scope))
+    }
+}
+
+impl Caller {
+    pub(in crate::http) fn check_upload(&self, access: &Access) -> Result<(), Problem> {
+        if self.sender.grant.allows_upload() {
+            return Ok(());
+        }
+        access.refusals.count_token("insufficient_scope");
+        Err(if self.sender.grant.allows(Scope::Upload) {
+            Problem::no_new_files()
+        } else {
+            Problem::insufficient_scope(Scope::Upload)
+        })
+    }
+
+    /// Whether the type that the head claims is allowed. One that says nothing is looked for in the
+    /// body, and the parts of a form have types of their own.
+    pub(in crate::http) fn check_claim(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let claimed = content_type::claimed(headers);
+        let is_allowed = content_type::is_form(headers)
+            || claimed
+                .meant()
+                .is_none_or(|claimed| self.sender.grant.takes_type(claimed));
+        if is_allowed {
+            Ok(())
+        } else {
+            Err(Problem::type_not_allowed())
+        }
+    }
+
+    /// Whether a balancer was told that this upload may come: there was room for it then.
+    pub(in crate::http) fn is_expected(&self, node: &Node) -> bool {
+        node.drain.has_promised(self.room.as_ref())
+    }
+}
+
+/// The token of a request: in `Authorization: Bearer`, or else in the query as `token`.
+fn token<'a>(headers: &'a HeaderMap, target: &'a str) -> Result<Option<&'a str>, Problem> {
+    let in_header = headers.get_all(header::AUTHORIZATION).filter_map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let in_query = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("token="));
+    let mut tokens = in_header.chain(in_query);
+    match (tokens.next(), tokens.next()) {
+        (Some(_), Some(_)) => Err(Problem::many_tokens()),
+        (token, _) => Ok(token),
+    }
+}

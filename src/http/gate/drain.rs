@@ -1,0 +1,97 @@
+//! Taking a node out of service: no new uploads, while everything else goes on.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderValue;
+
+use crate::http::Problem;
+use crate::http::problem::Reason;
+
+/// Seconds in which a balancer has noticed.
+const RETRY_SECONDS: u32 = 5;
+
+/// For so long after the beginning of a drain come uploads that were told yes before it: small bodies
+/// on slow links.
+const PROMISED: Duration = Duration::from_mins(1);
+
+/// Whether this node is being drained. A restart forgets it.
+#[derive(Debug)]
+pub struct Drain {
+    since: Mutex<Option<Instant>>,
+    /// The word that a balancer gets with a yes, and nobody else. The same until this process ends.
+    word: String,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        // The standard library seeds each hasher from the operating system's random source.
+        let word = RandomState::new().hash_one(Instant::now());
+        Self {
+            since: Mutex::default(),
+            word: format!("{word:016x}"),
+        }
+    }
+}
+
+impl Drain {
+    pub(in crate::http) fn is_on(&self) -> bool {
+        self.since().is_some()
+    }
+
+    /// Comes with a yes to a balancer, and back with the upload.
+    pub(in crate::http) fn word(&self) -> &str {
+        &self.word
+    }
+
+    /// Whether an upload comes with that word.
+    pub(in crate::http) fn has_promised(&self, word: Option<&HeaderValue>) -> bool {
+        word.is_some_and(|word| word == self.word.as_str())
+    }
+
+    /// Refuses an upload whose body has not been read yet, unless it comes with the word that a yes
+    /// had. One whose body is here is taken: it was let in before.
+    pub(in crate::http) fn check(&self, word: Option<&HeaderValue>) -> Result<(), Problem> {
+        match self.since() {
+            None => Ok(()),
+            Some(since) => {
+                if self.has_promised(word) && since.elapsed() < PROMISED {
+                    Ok(())
+                } else {
+                    Err(Problem::draining())
+                }
+            }
+        }
+    }
+
+    /// Begins or ends it.
+    pub(in crate::http) fn set(&self, is_on: bool) {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_on {
+            // Asked again, it goes on.
+            since.get_or_insert_with(Instant::now);
+            log::info!("draining: no new uploads are taken");
+        } else {
+            *since = None;
+            log::info!("uploads are taken again");
+        }
+    }
+
+    fn since(&self) -> Option<Instant> {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Problem {
+    fn draining() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining",
+            "This node takes no more files. Send the request again.",
+        )
+        .because(Reason::Drain)
+        .retry_after(RETRY_SECONDS)
+    }
+}

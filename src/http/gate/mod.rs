@@ -1,0 +1,16 @@
+//! What every request passes before its route, and on its way out.
+
+pub(super) mod access;
+mod catch_panic;
+pub(super) mod changes;
+mod connection;
+mod drain;
+mod refused;
+mod waits;
+
+pub use access::Access;
+pub use catch_panic::catch_panic;
+pub use connection::Connection;
+pub use drain::Drain;
+pub use refused::{check_path, count_refusal};
+pub use waits::Waits;

@@ -1,0 +1,140 @@
+//! Digests (RFC 9530): of uploads, checked before the promise; of committed files, told.
+
+use actix_web::HttpResponseBuilder;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
+
+use crate::http::Problem;
+use crate::intake::StatedDigests;
+use crate::store;
+
+/// The digest of the bytes of a message, and that of a file. An upload here is the whole file in
+/// no other coding, so both are of the same bytes; of a form both are of all of it.
+const HEADERS: [&str; 2] = ["content-digest", "repr-digest"];
+
+/// The digest of a whole file, whatever part of it an answer carries (RFC 9530 §3).
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+
+/// Reads the digests that an upload's headers state. Other algorithms than these two are passed over, as
+/// RFC 9530 §6.2 asks.
+///
+/// # Errors
+/// When a header is there and cannot be read: a check that was asked for must not be left out.
+pub(in crate::http) fn read(headers: &HeaderMap) -> Result<StatedDigests, Problem> {
+    let mut stated = StatedDigests::default();
+    for name in HEADERS {
+        for value in headers.get_all(name) {
+            add(&mut stated, value).ok_or_else(Problem::bad_digest)?;
+        }
+    }
+    Ok(stated)
+}
+
+fn add(stated: &mut StatedDigests, value: &HeaderValue) -> Option<()> {
+    let digests: Dictionary = Parser::new(value.as_bytes()).parse().ok()?;
+    for (algorithm, digest) in digests {
+        let known = match algorithm.as_str() {
+            "sha-256" => &mut stated.sha256,
+            "sha-512" => &mut stated.sha512,
+            _ => continue,
+        };
+        let ListEntry::Item(item) = digest else {
+            return None;
+        };
+        let BareItem::ByteSequence(bytes) = item.bare_item else {
+            return None;
+        };
+        known.push(bytes);
+    }
+    Some(())
+}
+
+/// Tells the digest of a whole file, unasked: whatever wants another algorithm has no use for it,
+/// and whatever wants this one need not ask (RFC 9530 §4).
+pub(in crate::http) fn insert(answer: &mut HttpResponseBuilder, sha256: Option<store::Sha256>) {
+    if let Some(sha256) = sha256 {
+        answer.insert_header((REPR_DIGEST, of_file(sha256)));
+    }
+}
+
+/// The value of Repr-Digest.
+fn of_file(sha256: store::Sha256) -> String {
+    let encoded = STANDARD.encode(sha256.0);
+    format!("sha-256=:{encoded}:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::Received;
+
+    const HELLO_256: &str = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+    const HELLO_512: &str = "sha-512=:m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcjI8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==:";
+    const EMPTY_256: &str = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+
+    fn claimed(headers: &[(&'static str, &str)]) -> Result<StatedDigests, Problem> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        read(&map)
+    }
+
+    fn check(
+        headers: &[(&'static str, &str)],
+        body: &[u8],
+    ) -> Result<Option<store::Sha256>, Problem> {
+        Ok(claimed(headers)?.check(Received::Passed(body))?)
+    }
+
+    #[test]
+    fn every_digest_that_is_claimed_must_be_right() {
+        let (content, repr) = ("content-digest", "repr-digest");
+        for headers in [
+            &[(content, HELLO_256)][..],
+            &[(repr, HELLO_512)],
+            &[(content, HELLO_256), (repr, HELLO_512)],
+            &[(content, "md5=:AAAA:, unknown=1")],
+            &[],
+        ] {
+            assert!(check(headers, b"hello").is_ok(), "{headers:?}");
+        }
+        let both = format!("{EMPTY_256}, {HELLO_512}");
+        for headers in [
+            &[(content, EMPTY_256)][..],
+            &[(content, &both)],
+            &[(content, HELLO_256), (repr, EMPTY_256)],
+            &[(content, HELLO_256), (content, EMPTY_256)],
+            &[(content, "sha-256=:AAAA:")],
+        ] {
+            let refused = check(headers, b"hello").unwrap_err();
+            assert_eq!(refused.to_string(), "400 Bad Request digest-mismatch");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_cannot_be_read_is_refused() {
+        for value in [
+            "sha-256=LPJN",
+            "sha-256",
+            "sha-256=\"a\"",
+            "sha-256=(:AAAA:)",
+            "=",
+        ] {
+            assert!(claimed(&[("repr-digest", value)]).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn no_body_is_an_empty_one() {
+        let empty = claimed(&[("content-digest", EMPTY_256)]).unwrap();
+        assert!(empty.check(Received::Passed(&[])).is_ok());
+        let hello = claimed(&[("content-digest", HELLO_256)]).unwrap();
+        assert!(hello.check(Received::Passed(&[])).is_err());
+    }
+}

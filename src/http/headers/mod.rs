@@ -1,0 +1,16 @@
+//! The grammars of heads: fields of requests, of answers and of the parts of forms, and the target.
+//!
+//! Each reads or writes text, and knows nothing of a node. All of them are fuzzed.
+
+pub(super) mod conditions;
+pub(super) mod content_type;
+pub(super) mod digest;
+pub(super) mod disposition;
+pub(super) mod idempotency_key;
+pub(super) mod part;
+pub(super) mod path;
+pub(super) mod pieces;
+pub(super) mod prefer;
+pub(super) mod ranges;
+pub(super) mod upload_metadata;
+pub(super) mod whole;

@@ -1,0 +1,240 @@
+//! Which paths mean the same to everybody who reads them.
+//!
+//! nginx chooses a location by a path that it has decoded and freed of dots, a site's own check may read it
+//! in either form, and this process reads what the client wrote. `/files/A/../B` is A here and B there. So
+//! nothing is done to a file by a path that could be read in two ways: it is refused, whatever it leads to.
+//! Decoded once it must be the path that it was; what is encoded twice is a name. This room must never know
+//! what is behind a path.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use percent_encoding::percent_decode_str;
+
+use crate::accel;
+use crate::file::{FileKey, has_dots_alone};
+use crate::http::Problem;
+
+/// Sees that a request, and the one of a client that it is for, name a path in one way only.
+///
+/// # Errors
+/// A refusal, if not.
+pub(in crate::http) fn check(request: &HttpRequest) -> Result<(), Problem> {
+    check_target(request.path())?;
+    // A question about an upload is answered with a refusal in a form of its own.
+    if request.path() != accel::ADMISSION
+        && let Some(target) = request.headers().get(accel::TARGET)
+    {
+        check_target(&String::from_utf8_lossy(target.as_bytes()))?;
+    }
+    Ok(())
+}
+
+/// The same for a target as it stands in a request, with its query.
+///
+/// # Errors
+/// As [`check`].
+pub(in crate::http) fn check_target(target: &str) -> Result<(), Problem> {
+    let path = target.split('?').next().unwrap_or_default();
+    if path.contains('#') || !is_plain(path) {
+        return Err(Problem::ambiguous_path());
+    }
+    Ok(())
+}
+
+/// Whether a target is that of all files.
+pub(in crate::http) fn is_collection(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    matches!(path, "/files" | "/files/")
+}
+
+/// The file that a target names, in the segment behind `/files/`.
+///
+/// # Errors
+/// When it has parameters, which some servers take off; when it is no text, as no key is.
+pub(in crate::http) fn key(target: &str) -> Result<FileKey, Problem> {
+    let path = target.split('?').next().unwrap_or_default();
+    let segment = path.split('/').nth(2).unwrap_or_default();
+    if segment.contains(';') {
+        return Err(Problem::ambiguous_path());
+    }
+    let text = percent_decode_str(segment).decode_utf8();
+    let text = text.map_err(|_| Problem::not_found())?;
+    Ok(FileKey::from_path(&text))
+}
+
+fn is_plain(path: &str) -> bool {
+    let Some(segments) = path.strip_prefix('/') else {
+        return false;
+    };
+    let last = segments.split('/').count() - 1;
+    let is_there = |place, segment: &str| !segment.is_empty() || place == last;
+    let mut segments = segments.split('/').enumerate();
+    segments.all(|(place, segment)| is_there(place, segment) && is_plain_segment(segment))
+}
+
+fn is_plain_segment(segment: &str) -> bool {
+    let Some(bytes) = decoded(segment) else {
+        return false;
+    };
+    // Some servers take off what follows a semicolon before they look for dots.
+    let name = bytes.split(|&byte| byte == b';').next().unwrap_or_default();
+    let is_divided = bytes.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0));
+    !is_divided
+        && !has_dots_alone(&String::from_utf8_lossy(name))
+        && !segment.starts_with(';')
+        && !is_overlong(&bytes)
+}
+
+/// `None` if a percent sign begins nothing.
+fn decoded(segment: &str) -> Option<Vec<u8>> {
+    let mut pieces = segment.split('%');
+    pieces.next();
+    let is_escape = |piece: &str| {
+        let digits = piece.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    pieces
+        .all(is_escape)
+        .then(|| percent_decode_str(segment).collect())
+}
+
+/// Whether a byte of ASCII hides in a longer form, which UTF-8 forbids and careless decoders read.
+fn is_overlong(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| {
+        matches!(
+            pair,
+            [0xc0 | 0xc1, 0x80..=0xbf]
+                | [0xe0, 0x80..=0x9f]
+                | [0xf0, 0x80..=0x8f]
+                | [0xf8, 0x80..=0x87]
+                | [0xfc, 0x80..=0x83]
+        )
+    })
+}
+
+impl Problem {
+    fn ambiguous_path() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "ambiguous-path",
+            "The path has dots, slashes, backslashes or parameters that servers read in different ways.",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_can_be_read_in_two_ways_is_refused() {
+        for target in [
+            "/files/a/../b",
+            "/files/a/./b",
+            "/files/a/..",
+            "/files/.",
+            "/files/../files/a",
+            "/files/a/%2e%2e/b",
+            "/files/a/%2E./b",
+            "/files/a/.%2e",
+            "/files/a%2F..%2fb",
+            "/files/a%2fb",
+            "/files/a/..%2Fb",
+            "/files/a/..%5cb",
+            "/files/a\\..\\b",
+            "/files/a%5Cb",
+            "/files/a/..;/b",
+            "/files/a/..;x=y/b",
+            "/files/a/%2e%2e%3b/b",
+            "/files/a/;/b",
+            "/files/a/..%20/b",
+            "/files/a/..%09/b",
+            "/files/a%00/b",
+            "/files//a",
+            "/files/a//b",
+            "/files/a//",
+            "//files/a",
+            "//a/files/b",
+            "http://a/files/b",
+            "files/a",
+            "",
+            "*",
+            "/files/a#/../b",
+            "/files/a#b",
+            "/files/%",
+            "/files/a%2",
+            "/files/%u002e%u002e/a",
+            "/files/a/%c0%ae%c0%ae/b",
+            "/files/a%c0%afb",
+            "/files/a%c1%9cb",
+            "/files/a%e0%80%afb",
+            "/files/a%f0%80%80%afb",
+            "/files/a/%f8%80%80%80%ae%f8%80%80%80%ae/b",
+            "/files/a/%fc%80%80%80%80%ae/b",
+            "/files/a/%c0.%c0./b",
+            "/files/a/..%0b/b",
+            "/files/a/%01../b",
+            "/files/a/..%a0/b",
+            "/files/a/..%ff",
+            "/files/a/..%c2%a0/b",
+            "/files/a/.%e2%80%8b./b",
+            "/files/a/%ef%bc%8e%ef%bc%8e/b",
+            "/files/a/%e2%80%a4./b",
+            "/files/a/..%ef%bc%8fb",
+            "/files/a/b%e2%88%95../c",
+            "/files/a/..\u{ff3c}b",
+        ] {
+            assert!(check_target(target).is_err(), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_has_one_meaning_passes() {
+        for target in [
+            "/",
+            "/files",
+            "/files/",
+            "/files/a",
+            "/files/a/",
+            "/files/a/b/c.txt",
+            "/files/a/meta",
+            "/files/report%2Epdf",
+            "/files/.a",
+            "/files/..a",
+            "/files/a..",
+            "/files/...",
+            "/files/a/%252e%252e/b",
+            "/files/a/%252F",
+            "/files/gr%C3%B6%C3%9Fe%201.txt",
+            "/files/größe.txt",
+            "/files/gr%F6%DFe.txt",
+            "/files/PAP%C0.txt",
+            "/files/1%ef%bc%8f2.%e2%80%8btxt",
+            "/files/%e2%80%a6.txt",
+            "/files/%20",
+            "/files/a;b.txt",
+            "/files/what%3F%23.txt",
+            "/files/a?../../b",
+            "/files/a?b#c",
+            "/files/%7B%22a%22%3A1%7D",
+        ] {
+            assert!(check_target(target).is_ok(), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_the_decoded_segment_behind_the_first() {
+        let id = "0123456789abcdef01234567";
+        for (target, text) in [
+            (format!("/files/{id}"), id),
+            (format!("/files/{id}/any.name?a=/b/c"), id),
+            ("/files/%61%2525".to_owned(), "a%25"),
+            ("/files/~612F62/x".to_owned(), "a/b"),
+            ("/files/~616263".to_owned(), "~616263"),
+        ] {
+            assert_eq!(key(&target).unwrap(), FileKey::from_text(text), "{target}");
+        }
+        assert!(key("/files/a;b").is_err());
+        assert!(key("/files/%ff").is_err());
+    }
+}

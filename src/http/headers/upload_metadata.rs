@@ -1,0 +1,76 @@
+//! `Upload-Metadata`: what an upload says of its file, in the syntax of tus 1.0.0 (Creation).
+
+use actix_web::http::header::HeaderMap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::file::Metadata;
+use crate::http::Problem;
+
+/// Reads the header: pairs divided by commas, each a name, a space, and a text in base64; a name
+/// alone has an empty text. No name may come twice.
+///
+/// # Errors
+/// When it cannot be read, has a name twice, or is more than is taken.
+pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Metadata, Problem> {
+    let mut metadata = Metadata::default();
+    for value in headers.get_all("upload-metadata") {
+        let value = value.to_str().map_err(|_| Problem::bad_metadata())?;
+        for pair in value.split(',').map(str::trim) {
+            let (name, encoded) = pair.split_once(' ').unwrap_or((pair, ""));
+            let text = STANDARD
+                .decode(encoded.trim())
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+                .ok_or_else(Problem::bad_metadata)?;
+            if metadata.has(name) {
+                return Err(Problem::repeated_metadata());
+            }
+            metadata.add(name.to_owned(), text)?;
+        }
+    }
+    Ok(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn metadata(value: &str) -> Result<Vec<(String, String)>, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            HeaderName::from_static("upload-metadata"),
+            HeaderValue::from_str(value).unwrap(),
+        );
+        let owned = |(name, texts): (&str, &[String])| (name.to_owned(), texts.concat());
+        Ok(read(&headers)?.iter().map(owned).collect())
+    }
+
+    #[test]
+    fn names_and_texts_are_read() {
+        let read = metadata("caption R3LDvMOfZQ==, is_private, place MSwy").unwrap();
+        let expected = [("caption", "Grüße"), ("is_private", ""), ("place", "1,2")];
+        let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        for value in [
+            "",
+            ",",
+            "a !",
+            "a /w==",
+            "a R3L DvM",
+            "a R3LDvMOfZQ",
+            "a YQ==,b YQ==,a YQ==",
+        ] {
+            assert!(metadata(value).is_err(), "{value:?}");
+        }
+        let long = "A".repeat(12_000);
+        let refused = metadata(&format!("a {long}")).unwrap_err();
+        assert!(refused.to_string().contains("413"));
+    }
+}

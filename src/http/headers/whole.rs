@@ -1,0 +1,284 @@
+//! Whether the head of an upload means one whole file, in no coding and by no other protocol.
+//!
+//! An upload is answered with the promise of a file. A client that sends a piece of one, or a file that
+//! is compressed, or that speaks tus, would take that promise for another. Such heads are refused before
+//! the body, by an answer that names the header. This room must never know who asks.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use percent_encoding::percent_decode_str;
+use sfv::{BareItem, Item, Parser};
+
+use super::pieces;
+use crate::http::Problem;
+
+/// Headers by which a request means another method (RFC 9110 knows none of them).
+const OVERRIDES: [&str; 3] = [
+    "X-HTTP-Method-Override",
+    "X-HTTP-Method",
+    "X-Method-Override",
+];
+
+/// Headers that stand in uploads of other protocols alone, and what is said of each.
+const FOREIGN: &[(&str, &str)] = &[
+    ("Content-Range", PIECE),
+    ("X-Content-Range", PIECE),
+    ("X-Update-Range", PIECE),
+    ("OC-Chunked", PIECE),
+    ("OC-Chunk-Offset", PIECE),
+    ("X-MS-Range", PIECE),
+    ("X-MS-Page-Write", PIECE),
+    ("Tus-Resumable", TUS),
+    ("Upload-Concat", TUS),
+    ("Upload-Defer-Length", TUS),
+    ("Upload-Checksum", TUS),
+    ("Upload-Offset", RESUMED),
+    ("X-Upload-Content-Length", SESSION),
+    ("X-Upload-Content-Type", SESSION),
+    ("X-Goog-Resumable", SESSION),
+    ("X-Goog-Upload-Command", SESSION),
+    ("X-Goog-Upload-Protocol", SESSION),
+    ("X-Goog-Upload-Offset", SESSION),
+    ("X-Amz-Decoded-Content-Length", SIGNED),
+    ("X-Amz-Copy-Source", COPY),
+    ("X-Goog-Copy-Source", COPY),
+    ("X-MS-Copy-Source", COPY),
+    ("Content-Transfer-Encoding", ENCODED),
+];
+
+const PIECE: &str = "pieces of files are not put together here.";
+const TUS: &str = "the tus protocol is not spoken here.";
+const RESUMED: &str =
+    "uploads are not resumed here. What is complete says so by Upload-Complete: ?1.";
+const SESSION: &str = "upload sessions are not opened here.";
+const SIGNED: &str = "bodies of signed chunks are not taken here.";
+const COPY: &str = "files are not copied here.";
+const ENCODED: &str = "bodies in a transfer encoding are not taken here.";
+const OVERRIDE: &str = "the method of a request is not changed by a header here.";
+const LENGTH: &str = "it is not the length of the body.";
+
+/// Types of bodies that are pieces: of a download, of tus, and of the IETF's resumable uploads.
+const PIECE_TYPES: [&str; 3] = [
+    "multipart/byteranges",
+    "application/offset+octet-stream",
+    "application/partial-upload",
+];
+
+/// A digest of the body, or a word for a body that has several.
+const AMZ_DIGEST: &str = "X-Amz-Content-SHA256";
+
+/// The values that are looked at beside the headers.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct Asked<'a> {
+    /// The method, in capitals.
+    pub(in crate::http) method: &'a str,
+    /// The target with its query.
+    pub(in crate::http) target: &'a str,
+    /// Bytes of the body, if that is known yet.
+    pub(in crate::http) length: Option<u64>,
+}
+
+/// Sees that the head means what an upload is taken for.
+///
+/// # Errors
+/// A refusal that names what is not taken here.
+pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<(), Problem> {
+    check_coding(headers)?;
+    let has = |name: &str, is_meant: &dyn Fn(&[u8]) -> bool| {
+        let mut values = headers.get_all(name);
+        values.any(|value| is_meant(value.as_bytes()))
+    };
+    for (name, said) in FOREIGN {
+        if has(name, &|value| !is_harmless(name, value)) {
+            return Err(Problem::not_whole(name, said));
+        }
+    }
+    for name in OVERRIDES {
+        if has(name, &|value| {
+            !value.eq_ignore_ascii_case(asked.method.as_bytes())
+        }) {
+            return Err(Problem::not_whole(name, OVERRIDE));
+        }
+    }
+    if has(AMZ_DIGEST, &|value| value.starts_with(b"STREAMING-")) {
+        return Err(Problem::not_whole(AMZ_DIGEST, SIGNED));
+    }
+    check_completeness(headers, asked.length)?;
+    let is_piece = |kind: &&str| {
+        let mut claimed = headers.get_all(header::CONTENT_TYPE);
+        claimed.any(|value| {
+            let essence = value.as_bytes().split(|byte| b";,".contains(byte)).next();
+            essence
+                .is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(kind.as_bytes()))
+        })
+    };
+    if let Some(kind) = PIECE_TYPES.into_iter().find(is_piece) {
+        return Err(Problem::not_whole(kind, PIECE));
+    }
+    check_query(asked.target)?;
+    let texts = headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    check_fields(texts)
+}
+
+/// Sees that the fields beside a file do not say that it is one of several pieces.
+///
+/// # Errors
+/// When they do.
+pub(in crate::http) fn check_fields<'a>(
+    fields: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), Problem> {
+    if pieces::are_told(fields) {
+        Err(Problem::not_whole(
+            "The number of chunks that the request tells",
+            PIECE,
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Sees that a line in the head of a form's part does not say that it is coded, or a piece.
+///
+/// # Errors
+/// As [`check`].
+pub(in crate::http) fn check_line_of_part(name: &str, value: &[u8]) -> Result<(), Problem> {
+    if name.eq_ignore_ascii_case(header::CONTENT_ENCODING.as_str()) && !is_uncoded(value) {
+        return Err(Problem::coded());
+    }
+    if name.eq_ignore_ascii_case(header::CONTENT_RANGE.as_str()) {
+        return Err(Problem::not_whole("Content-Range of a part", PIECE));
+    }
+    Ok(())
+}
+
+/// RFC 9110 §15.5.16: a coded body would be kept and given back as if it were the file.
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING);
+    if codings.all(|value| is_uncoded(value.as_bytes())) {
+        Ok(())
+    } else {
+        Err(Problem::coded())
+    }
+}
+
+/// Whether a list of codings has none but `identity`.
+fn is_uncoded(codings: &[u8]) -> bool {
+    codings.split(|&byte| byte == b',').all(|coding| {
+        let coding = coding.trim_ascii();
+        coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
+/// A value that says nothing beside what is so anyway.
+fn is_harmless(name: &str, value: &[u8]) -> bool {
+    let is = |word: &str| value.eq_ignore_ascii_case(word.as_bytes());
+    match name {
+        "OC-Chunked" => is("0") || is("false"),
+        "Content-Transfer-Encoding" => is("binary") || is("8bit") || is("7bit"),
+        _ => false,
+    }
+}
+
+/// The IETF's resumable uploads: a request that says that it is complete is a whole upload.
+fn check_completeness(headers: &HeaderMap, length: Option<u64>) -> Result<(), Problem> {
+    let complete = boolean(headers, "upload-complete");
+    // As the first drafts had it.
+    let incomplete = boolean(headers, "upload-incomplete");
+    let is_whole = match (complete, incomplete) {
+        (Said::Nothing, Said::Nothing) => !headers.contains_key("upload-draft-interop-version"),
+        (Said::Yes, Said::Nothing | Said::No) | (Said::Nothing, Said::No) => true,
+        (Said::No | Said::Unclear, _) | (_, Said::Yes | Said::Unclear) => false,
+    };
+    if !is_whole {
+        return Err(Problem::not_whole("Upload-Complete", RESUMED));
+    }
+    let told = |value: &header::HeaderValue| value.to_str().ok()?.parse().ok();
+    let is_right = |value: &header::HeaderValue| match (told(value), length) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some::<u64>(told), Some(length)) => told == length,
+    };
+    if headers.get_all("upload-length").all(is_right) {
+        Ok(())
+    } else {
+        Err(Problem::not_whole("Upload-Length", LENGTH))
+    }
+}
+
+/// The value of a header that holds a boolean (RFC 9651 §3.3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Yes,
+    No,
+    /// It cannot be read.
+    Unclear,
+}
+
+fn boolean(headers: &HeaderMap, name: &'static str) -> Said {
+    let mut values = headers.get_all(HeaderName::from_static(name));
+    match (values.next(), values.next()) {
+        (None, _) => Said::Nothing,
+        (Some(value), None) => match Parser::new(value.as_bytes()).parse::<Item>() {
+            Ok(item) if item.bare_item == BareItem::Boolean(true) => Said::Yes,
+            Ok(item) if item.bare_item == BareItem::Boolean(false) => Said::No,
+            Ok(_) | Err(_) => Said::Unclear,
+        },
+        (Some(_), Some(_)) => Said::Unclear,
+    }
+}
+
+/// Pieces and sessions that are named in the query.
+fn check_query(target: &str) -> Result<(), Problem> {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs: Vec<_> = pairs
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            [name, value].map(|text| percent_decode_str(text).decode_utf8_lossy())
+        })
+        .collect();
+    let fields = || pairs.iter().map(|[name, value]| (&**name, &**value));
+    let has = |wanted: &str| fields().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    let is = |wanted: &str, word: &str| {
+        fields().any(|(name, value)| {
+            name.eq_ignore_ascii_case(wanted) && value.eq_ignore_ascii_case(word)
+        })
+    };
+    let is_session = has("uploadId") && has("partNumber")
+        || is("uploads", "")
+        || is("uploadType", "resumable")
+        || is("upload_protocol", "resumable")
+        || ["block", "blocklist", "page", "appendblock"]
+            .iter()
+            .any(|word| is("comp", word));
+    if is_session {
+        return Err(Problem::not_whole("The query", SESSION));
+    }
+    check_fields(fields())
+}
+
+impl Problem {
+    fn coded() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content-coding-not-taken",
+            "The body has a content coding. Send the file itself, without Content-Encoding.",
+        )
+        .with(header::ACCEPT_ENCODING, "identity".to_owned())
+    }
+
+    /// `what` is a word of the tables above.
+    fn not_whole(what: &str, said: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "not-a-whole-file",
+            format!("{what}: {said} Send the whole file in one request."),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

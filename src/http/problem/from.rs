@@ -1,0 +1,222 @@
+//! The errors of other layers, as refusals: what a caller is told, and what the log is told.
+//!
+//! The status of every error of every layer is decided here, once, in matches without a wildcard.
+
+use actix_web::http::StatusCode;
+use log::Level;
+
+use super::log_throttle::LogThrottle;
+use super::reason::Reason;
+use super::{Problem, RETRY_LATER, RETRY_SOON};
+use crate::delivery::DeliveryError;
+use crate::file::InvalidMetadata;
+use crate::form::FormError;
+use crate::intake::IntakeError;
+use crate::journal::{AdoptError, JournalError};
+use crate::peers::{BadPass, Unreachable};
+use crate::spool::ClaimError;
+use crate::store::StoreError;
+
+impl From<ClaimError> for Problem {
+    fn from(err: ClaimError) -> Self {
+        match &err {
+            ClaimError::Name(_)
+            | ClaimError::Taken { .. }
+            | ClaimError::Kind { .. }
+            | ClaimError::Length { .. } => {
+                log::error!("{err}");
+                Self::body_not_passed()
+            }
+            ClaimError::Open { source, .. } => {
+                if source.kind() == std::io::ErrorKind::NotFound {
+                    // A caller that hung up: nginx has removed the file, and nobody reads this.
+                    log::debug!("{err}");
+                } else {
+                    log::error!("{err}");
+                }
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    "The body is gone. Send the request again.",
+                )
+                .retry_after(RETRY_SOON)
+            }
+        }
+    }
+}
+
+impl From<FormError> for Problem {
+    fn from(err: FormError) -> Self {
+        match err {
+            FormError::Malformed(why) => {
+                log::debug!("a form was refused: {err}");
+                Self::bad_form(why)
+            }
+            FormError::TooLarge(_) => {
+                log::debug!("a form was refused: {err}");
+                Self::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "form-too-large",
+                    "The form has more parts, or a part has a longer head, than this server takes.",
+                )
+            }
+            FormError::Unreadable(err) => Self::unreadable_body(&err),
+        }
+    }
+}
+
+impl From<IntakeError> for Problem {
+    fn from(err: IntakeError) -> Self {
+        match err {
+            IntakeError::Claim(err) => err.into(),
+            IntakeError::Adopt(err) => err.into(),
+            IntakeError::Journal(err) => err.into(),
+            IntakeError::Form(err) => err.into(),
+            IntakeError::Metadata(err) => err.into(),
+            IntakeError::UnreadableBody(err) => Self::unreadable_body(&err),
+            IntakeError::DiskSilent(err) => Self::disk_not_asked(&err),
+            IntakeError::DigestMismatch => Self::digest_mismatch(),
+            IntakeError::TooLarge => Self::too_large(),
+            IntakeError::LargerThanAllowed => Self::larger_than_allowed(),
+            IntakeError::TypeNotAllowed => Self::type_not_allowed(),
+            IntakeError::TooManyUploads { seconds } => Self::too_many_uploads(seconds),
+            IntakeError::TooManyAtOnce => Self::too_many_at_once(),
+            IntakeError::TooMuchPending => Self::too_much_pending(),
+            IntakeError::NoFile => Self::no_file_in_form(),
+            IntakeError::TooMuchMetadata => Self::too_much_metadata_for_so_many(),
+            IntakeError::StillRunning => Self::still_running(),
+            IntakeError::KeyOfAnother => Self::key_of_another(),
+            IntakeError::Lost => Self::internal(),
+        }
+    }
+}
+
+impl From<InvalidMetadata> for Problem {
+    fn from(err: InvalidMetadata) -> Self {
+        match err {
+            InvalidMetadata::Name => Self::bad_form("A text has no name that can be kept."),
+            InvalidMetadata::TooMuch => Self::too_much_metadata(),
+        }
+    }
+}
+
+/// Why uploads are refused: as many lines as there are uploads otherwise.
+static REFUSED: LogThrottle = LogThrottle::new(Level::Error);
+
+/// Why the store is not asked with success, by whoever asks.
+static FAILED: LogThrottle = LogThrottle::new(Level::Warn);
+
+/// Lines about a node that does not answer.
+static SILENT: LogThrottle = LogThrottle::new(Level::Warn);
+
+/// Lines about keys or clocks that differ, or a client who tries.
+static FORGED: LogThrottle = LogThrottle::new(Level::Warn);
+
+impl Problem {
+    fn no_space() -> Self {
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "no-space",
+            "There is no room for the body just now.",
+        )
+        .retry_after(RETRY_LATER)
+    }
+}
+
+impl From<AdoptError> for Problem {
+    fn from(err: AdoptError) -> Self {
+        log::log!(REFUSED.level(), "an upload was refused: {err}");
+        match err {
+            AdoptError::Full(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "journal-full",
+                "Too many files wait to be stored. Send the request again later.",
+            )
+            .because(Reason::Backlog)
+            .retry_after(RETRY_LATER),
+            AdoptError::Poisoned(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "journal-not-writable",
+                "No files can be taken here just now.",
+            )
+            .because(Reason::Poison)
+            .retry_after(RETRY_LATER),
+            AdoptError::NoSpace(_) => Self::no_space(),
+            AdoptError::NoInodes(_) => Self::no_space().because(Reason::Inodes),
+            AdoptError::Disk { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "journal-not-writable",
+                "The file could not be kept. Send the request again.",
+            )
+            .retry_after(RETRY_SOON),
+        }
+    }
+}
+
+impl From<JournalError> for Problem {
+    fn from(err: JournalError) -> Self {
+        log::error!("{err}");
+        match err {
+            JournalError::Absent(_) => Self::not_found(),
+            JournalError::Unreadable { .. } => Self::damaged(),
+            JournalError::Disk { .. } => Self::unavailable(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(err: StoreError) -> Self {
+        log::log!(FAILED.level(), "{err}");
+        match err {
+            StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_) => {
+                Self::unavailable()
+            }
+            StoreError::Damaged(_) => Self::damaged(),
+            StoreError::Failed(_) | StoreError::Refused(_) | StoreError::Body(_) => {
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<DeliveryError> for Problem {
+    fn from(err: DeliveryError) -> Self {
+        match err {
+            DeliveryError::Journal(err) => err.into(),
+            DeliveryError::Store(err) => err.into(),
+            DeliveryError::Owner(err) => err.into(),
+        }
+    }
+}
+
+impl From<actix_web::error::BlockingError> for Problem {
+    fn from(err: actix_web::error::BlockingError) -> Self {
+        log::error!("work for a request was lost: {err}");
+        Self::internal()
+    }
+}
+
+impl From<Unreachable> for Problem {
+    fn from(err: Unreachable) -> Self {
+        log::log!(SILENT.level(), "{err}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The node that took the file does not answer just now. Send the request again.",
+        )
+        .retry_after(RETRY_SOON)
+    }
+}
+
+impl From<BadPass> for Problem {
+    fn from(err: BadPass) -> Self {
+        log::log!(
+            FORGED.level(),
+            "a question in another node's name was refused: {err}"
+        );
+        match err {
+            BadPass::NoKey => Self::not_found(),
+            BadPass::Form | BadPass::Time(_) | BadPass::Signature => Self::forbidden(),
+        }
+    }
+}

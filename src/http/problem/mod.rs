@@ -1,0 +1,283 @@
+//! Refusals: the answer to a caller (RFC 9457). The errors of other layers become such in [`from`].
+
+mod from;
+mod log_throttle;
+mod reason;
+mod refusal;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde_json::json;
+
+use crate::accel;
+
+pub(in crate::http) use reason::{Reason, Refusals};
+
+/// Seconds after which a caller may try again when only time is needed.
+pub(in crate::http) const RETRY_SOON: u32 = 2;
+
+/// Seconds after which a caller may try again when somebody has to make room first.
+pub(in crate::http) const RETRY_LATER: u32 = 30;
+
+/// An answer of `application/problem+json`.
+#[derive(Debug)]
+pub(in crate::http) struct Problem {
+    status: StatusCode,
+    /// The stable name of what is wrong, the end of `type`.
+    code: &'static str,
+    /// One line of printable ASCII.
+    detail: Cow<'static, str>,
+    /// Why, for the counts.
+    reason: Reason,
+    header: Option<(header::HeaderName, String)>,
+}
+
+impl Problem {
+    pub(in crate::http) fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            reason: Reason::of(status),
+            header: None,
+        }
+    }
+
+    /// The same, with a header.
+    pub(in crate::http) fn with(self, name: header::HeaderName, value: String) -> Self {
+        Self {
+            header: Some((name, value)),
+            ..self
+        }
+    }
+
+    /// Counted as something else than its status says.
+    pub(in crate::http) fn because(self, reason: Reason) -> Self {
+        Self { reason, ..self }
+    }
+
+    pub(in crate::http) fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    pub(in crate::http) fn retry_after(self, seconds: u32) -> Self {
+        Self {
+            header: Some((header::RETRY_AFTER, seconds.to_string())),
+            ..self
+        }
+    }
+
+    pub(in crate::http) fn challenge(self, challenge: String) -> Self {
+        Self {
+            header: Some((header::WWW_AUTHENTICATE, challenge)),
+            ..self
+        }
+    }
+
+    pub(in crate::http) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such file.")
+    }
+
+    pub(in crate::http) fn method_not_allowed(allow: &str) -> Self {
+        Self {
+            header: Some((header::ALLOW, allow.to_owned())),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "This address does not take that method.",
+            )
+        }
+    }
+
+    pub(in crate::http) fn precondition_failed() -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition-failed",
+            "The file is not in the state that the request asks for.",
+        )
+    }
+
+    pub(in crate::http) fn range_not_satisfiable(length: u64) -> Self {
+        Self {
+            header: Some((header::CONTENT_RANGE, format!("bytes */{length}"))),
+            ..Self::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "range-not-satisfiable",
+                "The file has no bytes in that range.",
+            )
+        }
+    }
+
+    /// Only a POST says by itself what the parts of a form shall be called.
+    pub(in crate::http) fn no_form_here() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "forms-not-taken",
+            "Forms are taken by POST to /files. Send the file itself as the body here.",
+        )
+    }
+
+    pub(in crate::http) fn bad_form(detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-form", detail)
+    }
+
+    pub(in crate::http) fn no_file_in_form() -> Self {
+        Self::bad_form("The form holds no file.")
+    }
+
+    pub(in crate::http) fn bad_metadata() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-metadata",
+            "Upload-Metadata is not made of names and texts in base64.",
+        )
+    }
+
+    /// As tus has it: the names of `Upload-Metadata` are unique.
+    pub(in crate::http) fn repeated_metadata() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-metadata",
+            "Upload-Metadata has one name twice.",
+        )
+    }
+
+    pub(in crate::http) fn bad_digest() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-digest",
+            "A digest field is not one of RFC 9530.",
+        )
+    }
+
+    pub(in crate::http) fn digest_mismatch() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "digest-mismatch",
+            "The body does not have the digest that the request claims.",
+        )
+    }
+
+    pub(in crate::http) fn unreadable_body(err: &std::io::Error) -> Self {
+        log::error!("a spooled body cannot be read: {err}");
+        Self::internal()
+    }
+
+    pub(in crate::http) fn too_much_metadata() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-much-metadata",
+            "The texts of the request are longer than this server takes.",
+        )
+    }
+
+    /// Each file of a form keeps all texts of it.
+    pub(in crate::http) fn too_much_metadata_for_so_many() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-much-metadata",
+            "The texts of the form, kept with each of its files, are more than this server takes.",
+        )
+    }
+
+    pub(in crate::http) fn body_not_passed() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "body-not-passed",
+            "The body did not arrive through the front server.",
+        )
+    }
+
+    /// The body stands in the journal, and nginx cannot send it.
+    pub(in crate::http) fn body_not_sent() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The file cannot be sent just now. Send the request again.",
+        )
+        .retry_after(RETRY_LATER)
+    }
+
+    pub(in crate::http) fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The file cannot be looked for just now. Send the request again.",
+        )
+        .retry_after(RETRY_SOON)
+    }
+
+    pub(in crate::http) fn damaged() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "damaged",
+            "The file is there, and damaged.",
+        )
+    }
+
+    /// The log has the cause already.
+    pub(in crate::http) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "The request could not be carried out.",
+        )
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.status, self.code)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.answer(self.status)
+            .content_type("application/problem+json")
+            .body(self.body())
+    }
+}
+
+impl Problem {
+    /// The answer to nginx that asked before the body. It knows two statuses of a refusal, 401 and
+    /// 403; so the real one, and the body, are in headers.
+    pub(in crate::http) fn to_refusal(&self) -> HttpResponse {
+        let location = accel::refusal_location(self.status.as_u16());
+        self.answer(StatusCode::FORBIDDEN)
+            .insert_header((accel::REFUSAL, location))
+            .insert_header((accel::PROBLEM, self.body()))
+            .finish()
+    }
+
+    fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
+        let mut answer = HttpResponse::build(status);
+        if let Some((name, value)) = &self.header {
+            answer.insert_header((name.clone(), value.as_str()));
+        }
+        answer
+    }
+
+    /// One line of printable ASCII, as a header needs it.
+    pub(in crate::http) fn body(&self) -> String {
+        json!({
+            "type": format!("urn:gridspool:problem:{}", self.code),
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        })
+        .to_string()
+    }
+}

@@ -1,0 +1,63 @@
+//! The question of nginx before it reads the body of an upload.
+//!
+//! All that can be known by then is looked at here; the same is looked at again when the body is there,
+//! together with the rest.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::allow;
+use crate::accel;
+use crate::http::gate::{access, changes};
+use crate::http::headers::whole::{self, Asked};
+use crate::http::headers::{content_type, idempotency_key, path};
+use crate::http::{Node, Problem};
+
+/// `GET /_gridspool/admission`: may this upload come in? 204, or a refusal that nginx passes on.
+pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
+    match admit(&request, &node).await {
+        Ok(()) => HttpResponse::NoContent().finish(),
+        Err(problem) => {
+            node.access.refusals.count(problem.reason());
+            problem.to_refusal()
+        }
+    }
+}
+
+async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
+    let headers = request.headers();
+    let target = headers.get(accel::TARGET);
+    let target = target.map_or_else(Default::default, |value| {
+        String::from_utf8_lossy(value.as_bytes())
+    });
+    path::check_target(&target)?;
+    let caller = node.access.caller(headers, &target)?;
+    caller.check_upload(&node.access)?;
+    let method = headers.get(accel::METHOD);
+    let asked = Asked {
+        method: method.map_or("", |method| method.to_str().unwrap_or_default()),
+        target: &target,
+        length: access::length(headers, accel::BODY_LENGTH),
+    };
+    if asked.method == "POST" && !path::is_collection(&target) {
+        return Err(Problem::method_not_allowed(allow::below_files(&target)));
+    }
+    if asked.method == "PUT" && content_type::is_form(headers) {
+        return Err(Problem::no_form_here());
+    }
+    whole::check(headers, asked)?;
+    content_type::boundary(headers)?;
+    // A chunked body has no length yet.
+    if asked.length.is_none() && caller.sender.grant.max_bytes().is_some() {
+        return Err(Problem::length_required());
+    }
+    changes::check_upload(request, node, asked.method, asked.target).await?;
+    access::let_in(node, &caller.sender, caller.room.as_ref())?;
+    let length = asked.length.unwrap_or(0);
+    let intake = &node.intake;
+    intake.check_length(&caller.sender, length)?;
+    caller.check_claim(headers)?;
+    idempotency_key::read(headers)?;
+    intake.check_quota(&caller.sender, length)?;
+    intake.check_room(length, caller.is_expected(node)).await?;
+    Ok(())
+}

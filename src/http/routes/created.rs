@@ -1,0 +1,133 @@
+//! The answers to uploads: when they are given, and what they tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header::{self, HeaderName};
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::meta::Description;
+use crate::commit::Arrival;
+use crate::http::headers::prefer::Preferences;
+use crate::http::{Node, Problem};
+use crate::intake::Shape;
+use crate::journal::{Adopted, Standing};
+
+/// How far the files of an answer have come: as far as the one that has come least.
+const STATE: HeaderName = HeaderName::from_static("gridspool-state");
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// Answers what was promised, after the time that its sender likes to wait for the commit, unless so many
+/// wait already that nginx would lack connections for others. Dropped in that time it ends nothing but
+/// the waiting.
+pub(super) async fn answer(
+    node: Arc<Node>,
+    preferences: Preferences,
+    mut adopted: Vec<Adopted>,
+    shape: Shape,
+) -> Result<HttpResponse, Problem> {
+    let mut applied = Vec::new();
+    if let Some(seconds) = preferences.wait_seconds
+        && let Some(_room) = node.waits.begin()
+    {
+        let time = Duration::from_secs(seconds);
+        adopted = wait(Arc::clone(&node), adopted, time).await?;
+        applied.push(format!("wait={seconds}"));
+    }
+    let state = state(&adopted);
+    let is_early = preferences.respond_async && state == Standing::Pending;
+    let mut answer = if is_early {
+        applied.insert(0, "respond-async".to_owned());
+        HttpResponse::Accepted()
+    } else {
+        HttpResponse::Created()
+    };
+    answer.insert_header((STATE, state.name()));
+    if !applied.is_empty() {
+        answer.insert_header((PREFERENCE_APPLIED, applied.join(", ")));
+    }
+    let files: Vec<_> = adopted.iter().map(File::new).collect();
+    if let ([only], [file]) = (&*adopted, &*files) {
+        answer
+            .insert_header((header::LOCATION, &*file.url))
+            .insert_header((header::ETAG, only.meta().etag()));
+    }
+    Ok(match (shape, &*files) {
+        (Shape::File, [file]) => answer.json(file),
+        (_, files) => answer.json(Files {
+            first: files.first(),
+            files,
+        }),
+    })
+}
+
+/// Waits until all files are committed, or the time is over.
+async fn wait(
+    node: Arc<Node>,
+    adopted: Vec<Adopted>,
+    time: Duration,
+) -> Result<Vec<Adopted>, Problem> {
+    let deadline = Instant::now() + time;
+    let begun = web::block(move || begin_waiting(&node, adopted));
+    let (mut adopted, arrivals) = begun.await?;
+    for (file, arrival) in adopted.iter_mut().zip(arrivals) {
+        if let Some(mut arrival) = arrival
+            && let Ok(Some(standing)) = timeout_at(deadline, arrival.word()).await
+        {
+            file.set_standing(standing);
+        }
+    }
+    Ok(adopted)
+}
+
+/// Waits for each file that is pending. Those that were committed before anybody waited are looked up.
+/// Blocks.
+fn begin_waiting(node: &Node, mut adopted: Vec<Adopted>) -> (Vec<Adopted>, Vec<Option<Arrival>>) {
+    let begin = |file: &mut Adopted| {
+        if file.standing() != Standing::Pending {
+            return None;
+        }
+        let arrival = node.arrivals.wait_for(file.id());
+        file.set_standing(node.journal.standing(file.id()));
+        (file.standing() == Standing::Pending).then_some(arrival)
+    };
+    let arrivals = adopted.iter_mut().map(begin).collect();
+    (adopted, arrivals)
+}
+
+fn state(adopted: &[Adopted]) -> Standing {
+    let has = |standing| adopted.iter().any(|file| file.standing() == standing);
+    [Standing::Pending, Standing::Deleted]
+        .into_iter()
+        .find(|&standing| has(standing))
+        .unwrap_or(Standing::Committed)
+}
+
+/// A file of an answer.
+#[derive(Debug, Serialize)]
+struct File<'a> {
+    #[serde(flatten)]
+    description: Description<'a>,
+    url: String,
+}
+
+/// The answer to a form. The first file stands at the top too, where clients that send one look for it.
+#[derive(Debug, Serialize)]
+struct Files<'a> {
+    #[serde(flatten)]
+    first: Option<&'a File<'a>>,
+    files: &'a [File<'a>],
+}
+
+impl<'a> File<'a> {
+    fn new(adopted: &'a Adopted) -> Self {
+        let id = adopted.id().to_string();
+        Self {
+            url: format!("/files/{id}"),
+            description: Description::new(id, adopted.meta(), adopted.standing()),
+        }
+    }
+}

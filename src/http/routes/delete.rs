@@ -1,0 +1,43 @@
+//! DELETE.
+
+use actix_web::{HttpRequest, HttpResponse, rt, web};
+
+use crate::delivery::Deleted;
+use crate::file::FileKey;
+use crate::http::gate::{access, changes};
+use crate::http::headers::path;
+use crate::http::{Node, Problem};
+use crate::journal::Standing;
+use crate::token::Scope;
+
+/// `DELETE /files/{id}`: 204 when it is gone on every route, 404 when it never was.
+pub(super) async fn file(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let key = node.read(path::key(request.path())?);
+    access::check_file(&request, &node, Scope::Delete, &key)?;
+    changes::check_delete(&request, &node, &key).await?;
+    carry_out(node, key).await
+}
+
+/// Deletes a file for somebody who may have it deleted. In a task: it is done to its end whether or
+/// not somebody still waits, or chunks would stay whose document is gone.
+pub(super) async fn carry_out(
+    node: web::Data<Node>,
+    key: FileKey,
+) -> Result<HttpResponse, Problem> {
+    let deleting = async move {
+        let deleted = node.delivery.delete(&key).await?;
+        if let Deleted::ToClear(id) = deleted {
+            node.backlog.push_now(id);
+            node.arrivals.report(id, Standing::Deleted);
+        }
+        Ok::<_, Problem>(deleted)
+    };
+    let deleted = rt::spawn(deleting).await;
+    match deleted.unwrap_or_else(|lost| std::panic::resume_unwind(lost.into_panic()))? {
+        Deleted::Absent => Err(Problem::not_found()),
+        Deleted::Gone | Deleted::ToClear(_) => Ok(HttpResponse::NoContent().finish()),
+    }
+}

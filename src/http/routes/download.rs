@@ -1,0 +1,217 @@
+//! GET and HEAD: where the file is, and what nginx shall send of it.
+
+use actix_web::body::SizedStream;
+use actix_web::http::{Method, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::Bytes;
+use futures::stream;
+
+use super::elsewhere;
+use crate::accel;
+use crate::delivery::{Found, Slice};
+use crate::file::{FileKey, FileMeta};
+use crate::http::gate::access;
+use crate::http::headers::conditions::{self, Verdict};
+use crate::http::headers::ranges::{self, Wanted};
+use crate::http::headers::{digest, disposition, path};
+use crate::http::{Node, Problem};
+use crate::journal::{BODIES, Kept};
+use crate::peers::Purpose;
+use crate::store::{Sha256, StoredFile};
+use crate::token::Scope;
+
+/// Our contents never change, so they may be kept; but by the caller alone, who was let in.
+const LASTING: &str = "private, max-age=86400, immutable";
+
+/// Those of other writers may: a copy is good for as long as a description is here, and is asked for
+/// then.
+const REPLACEABLE: &str = "private, max-age=5, must-revalidate";
+
+/// How long a caller may keep a file.
+fn cache_control(meta: &FileMeta) -> &'static str {
+    if meta.revision.is_none() {
+        LASTING
+    } else {
+        REPLACEABLE
+    }
+}
+
+/// `GET` and `HEAD /files/{id}` and `/files/{id}/{any name}`.
+pub(super) async fn file(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let key = node.read(path::key(request.path())?);
+    access::check_file(&request, &node, Scope::Download, &key)?;
+    match node.delivery.find(&key).await? {
+        Found::Kept(kept) => answer_kept(&request, &node, &kept).await,
+        Found::Stored { file, at_hand } => answer_stored(&request, &node, &file, at_hand).await,
+        Found::Elsewhere { owner, id } => {
+            Ok(elsewhere::redirect(&node, owner, id, "", Purpose::Read))
+        }
+        Found::Absent => Err(Problem::not_found()),
+    }
+}
+
+/// nginx was sent to the journal and found no body: it was evicted or deleted in between. Looks
+/// again; the file must be somewhere else by now, or gone.
+///
+/// Nobody asks for a token here, so the address must be the one that this process gave nginx, to
+/// the letter: nginx chooses a location by the address that it has decoded, but sends on what the
+/// client wrote, and what says `/_gridspool/journal/..%2F..%2Ffiles%2F/ID` comes by way of `/files/`.
+pub(super) async fn again(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let part = |name| request.match_info().query(name);
+    let id = part("id").parse().map_err(|_| Problem::not_found())?;
+    if part("room") != BODIES {
+        return Err(Problem::not_found());
+    }
+    let key = FileKey::Id(id);
+    match node.delivery.find_here(&key).await? {
+        Found::Kept(kept) => {
+            log::error!("{}: nginx cannot open this body in the journal", kept.id);
+            Err(Problem::body_not_sent())
+        }
+        Found::Stored { file, at_hand } => answer_stored(&request, &node, &file, at_hand).await,
+        Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
+    }
+}
+
+/// Answers with a file that is on this node's disk.
+pub(super) async fn answer_kept(
+    request: &HttpRequest,
+    node: &Node,
+    kept: &Kept,
+) -> Result<HttpResponse, Problem> {
+    let is_nginx_asked = !conditions::nginx_would_refuse(request, &kept.meta);
+    let way = if kept.is_whole_file && is_nginx_asked {
+        Way::Journal(accel::journal_uri(BODIES, kept.id))
+    } else {
+        Way::Store(accel::store_uri(&FileKey::Id(kept.id), &kept.meta))
+    };
+    let at_hand = kept.content.clone();
+    answer(request, node, &kept.meta, kept.sha256, at_hand, way).await
+}
+
+/// Answers with a file that is in the store: with its bytes, if they are at hand.
+pub(super) async fn answer_stored(
+    request: &HttpRequest,
+    node: &Node,
+    stored: &StoredFile,
+    at_hand: Option<Bytes>,
+) -> Result<HttpResponse, Problem> {
+    let way = Way::Store(accel::store_uri(&stored.key, &stored.meta));
+    answer(request, node, &stored.meta, stored.sha256, at_hand, way).await
+}
+
+/// Where nginx is sent for the bytes.
+enum Way {
+    /// To a body in the journal.
+    Journal(String),
+    /// To its cache.
+    Store(String),
+}
+
+/// Answers what needs no bytes, or those at hand; sends nginx for the rest.
+async fn answer(
+    request: &HttpRequest,
+    node: &Node,
+    meta: &FileMeta,
+    sha256: Option<Sha256>,
+    at_hand: Option<Bytes>,
+    way: Way,
+) -> Result<HttpResponse, Problem> {
+    match conditions::judge(request, meta) {
+        Verdict::Failed => return Err(Problem::precondition_failed()),
+        Verdict::OutOfRange => return Err(Problem::range_not_satisfiable(meta.length)),
+        Verdict::NotModified => {
+            let mut not_modified = HttpResponse::NotModified();
+            insert_validators(&mut not_modified, meta);
+            return Ok(not_modified
+                .insert_header((header::CACHE_CONTROL, cache_control(meta)))
+                .finish());
+        }
+        Verdict::Proceed => {}
+    }
+    let is_to_be_saved = disposition::is_to_be_saved(request.query_string());
+    let disposition = disposition::of_download(meta, is_to_be_saved);
+    let mut ok = HttpResponse::Ok();
+    ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()));
+    digest::insert(&mut ok, sha256);
+    let has_no_body = request.method() == Method::HEAD || meta.length == 0;
+    // Ranges are cut by nginx.
+    let is_whole = !request.headers().contains_key(header::RANGE);
+    let at_hand = at_hand.filter(|_| is_whole);
+    if has_no_body || at_hand.is_some() {
+        insert_validators(&mut ok, meta);
+        ok.insert_header((header::CACHE_CONTROL, cache_control(meta)))
+            .insert_header((header::CONTENT_DISPOSITION, disposition))
+            .insert_header((header::ACCEPT_RANGES, "bytes"));
+        if let (false, Some(bytes)) = (has_no_body, at_hand) {
+            return Ok(ok.body(bytes));
+        }
+        // A HEAD gets the length alone.
+        return Ok(ok.body(SizedStream::new(
+            meta.length,
+            stream::empty::<Result<Bytes, std::io::Error>>(),
+        )));
+    }
+    let is_refused_by_nginx = conditions::nginx_would_refuse(request, meta);
+    let mut uri = match way {
+        Way::Store(uri) if is_refused_by_nginx => uri,
+        Way::Journal(uri) => uri,
+        Way::Store(uri) => {
+            let number = first_slice(request, meta.length);
+            let slice = Slice { uri, number };
+            node.delivery.fills().follow(&slice).await;
+            slice.uri
+        }
+    };
+    if is_to_be_saved {
+        push_parameter(&mut uri, disposition::DOWNLOAD);
+    }
+    if is_refused_by_nginx {
+        push_parameter(&mut uri, accel::JUDGED);
+    } else if conditions::goes_by_date(request, meta) {
+        push_parameter(&mut uri, accel::WHOLE);
+    }
+    // nginx leads headers of the file on to whatever becomes of this, errors too: these it sets itself
+    // when it has the bytes.
+    Ok(ok
+        .insert_header((accel::REDIRECT, uri))
+        .insert_header((accel::CACHING, cache_control(meta)))
+        .insert_header((accel::DISPOSITION, disposition))
+        .finish())
+}
+
+/// Adds what nginx is told with an address, and comes again with if it finds no such body or another content.
+fn push_parameter(uri: &mut String, parameter: &str) {
+    uri.push(if uri.contains('?') { '&' } else { '?' });
+    uri.push_str(parameter);
+}
+
+/// The slice that nginx begins with: the first one, unless it is told where to begin.
+fn first_slice(request: &HttpRequest, length: u64) -> u64 {
+    let headers = request.headers();
+    let range = headers.get(header::RANGE);
+    let range = range.and_then(|range| range.to_str().ok());
+    let is_known = |range: &&str| !range.contains("=-") && !headers.contains_key(header::IF_RANGE);
+    match range
+        .filter(is_known)
+        .map(|range| ranges::wanted(range, length))
+    {
+        Some(Wanted::Part(range)) => range.start / accel::SLICE_BYTES,
+        Some(Wanted::Whole | Wanted::Nothing) | None => 0,
+    }
+}
+
+/// Adds the headers that a cache compares by.
+pub(super) fn insert_validators(answer: &mut HttpResponseBuilder, meta: &FileMeta) {
+    answer.insert_header((header::ETAG, meta.etag()));
+    if let Some(modified) = meta.last_modified() {
+        let date = httpdate::fmt_http_date(modified);
+        answer.insert_header((header::LAST_MODIFIED, date));
+    }
+}

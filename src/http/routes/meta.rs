@@ -1,0 +1,140 @@
+//! `GET /files/{id}/meta`: what is known of a file, without the file.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::elsewhere;
+use super::waiting::Why;
+use crate::delivery::Found;
+use crate::file::{FileKey, FileMeta, Metadata};
+use crate::http::gate::access;
+use crate::http::headers::path;
+use crate::http::{Node, Problem};
+use crate::journal::Standing;
+use crate::peers::Purpose;
+use crate::token::Scope;
+
+/// It changes when the file is committed, which no copy of it would know of.
+const CACHE_CONTROL: &str = "no-store";
+
+/// `GET` and `HEAD /files/{id}/meta`. Callers who may have the file may have this; so may an admin, who is
+/// told why a file waits, too.
+pub(super) async fn meta(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let key = node.read(path::key(request.path())?);
+    let grant = access::caller(&request, &node)?.sender.grant;
+    let is_admin = grant.allows(Scope::Admin);
+    let needed = if is_admin {
+        Scope::Admin
+    } else {
+        Scope::Download
+    };
+    access::check_grant(grant, &node, needed, &key)?;
+    let purpose = if is_admin {
+        Purpose::Explain
+    } else {
+        Purpose::Read
+    };
+    match node.delivery.find(&key).await? {
+        Found::Elsewhere { owner, id } => Ok(elsewhere::redirect(
+            &node,
+            owner,
+            id,
+            elsewhere::META,
+            purpose,
+        )),
+        Found::Kept(kept) if is_admin => {
+            let why = Why::of(&node, kept.id).await?;
+            describe(&key, &Found::Kept(kept), why)
+        }
+        here @ (Found::Kept(_) | Found::Stored { .. } | Found::Absent) => {
+            describe(&key, &here, None)
+        }
+    }
+}
+
+/// Describes a file that is here, with why it waits if that is known, or says that there is none.
+pub(super) fn describe(
+    key: &FileKey,
+    found: &Found,
+    waiting: Option<Why>,
+) -> Result<HttpResponse, Problem> {
+    let meta = found.meta().ok_or_else(Problem::not_found)?;
+    let standing = match found {
+        Found::Kept(kept) => kept.standing(),
+        Found::Stored { .. } | Found::Elsewhere { .. } | Found::Absent => Standing::Committed,
+    };
+    let (id, created) = match key {
+        FileKey::Id(id) => (id.to_string(), Timestamp::try_from(id.made_at()).ok()),
+        FileKey::Foreign(text) => (text.clone(), None),
+    };
+    let is_dated = meta.last_modified().is_some();
+    let uploaded = i64::try_from(meta.uploaded.0).ok().filter(|_| is_dated);
+    let mut description = Description::new(id, meta, standing);
+    if let Found::Stored { file, .. } = found
+        && let Ok(foreign) = serde_json::from_str(&file.foreign_metadata)
+    {
+        description.metadata = Told::Foreign(foreign);
+    }
+    let document = Document {
+        description,
+        created: created.map(|time| time.to_string()),
+        uploaded: uploaded
+            .and_then(|millis| Some(Timestamp::from_millisecond(millis).ok()?.to_string())),
+        sha256: found.sha256().map(|sha256| sha256.to_string()),
+        waiting,
+    };
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
+        .json(document))
+}
+
+/// The part of a description that the answer to an upload has too.
+#[derive(Debug, Serialize)]
+pub(super) struct Description<'a> {
+    id: String,
+    filename: &'a str,
+    length: u64,
+    content_type: &'a str,
+    metadata: Told<'a>,
+    state: &'static str,
+}
+
+/// The metadata of a file, beside its name and type.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Told<'a> {
+    Ours(&'a Metadata),
+    /// Metadata that another driver wrote, in its own words.
+    Foreign(Value),
+}
+
+/// All that is known of a file. Dates are in UTC, as RFC 3339 has them.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    description: Description<'a>,
+    created: Option<String>,
+    uploaded: Option<String>,
+    sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<Why>,
+}
+
+impl<'a> Description<'a> {
+    pub(super) fn new(id: String, meta: &'a FileMeta, standing: Standing) -> Self {
+        Self {
+            id,
+            filename: meta.filename.as_str(),
+            length: meta.length,
+            content_type: meta.content_type.as_str(),
+            metadata: Told::Ours(&meta.metadata),
+            state: standing.name(),
+        }
+    }
+}

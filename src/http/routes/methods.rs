@@ -1,0 +1,29 @@
+//! The answers of an address about methods: which it has (RFC 9110 §9.3.7, §15.5.6).
+
+use actix_web::http::{Method, header};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
+
+use crate::http::gate::access;
+use crate::http::{Node, Problem};
+
+/// Completes an address for clients. OPTIONS asks for no token, as nothing is done.
+pub(super) fn and_no_other(resource: Resource, allow: &'static str) -> Resource {
+    let refuse = move |request: HttpRequest, node: web::Data<Node>| async move {
+        access::caller(&request, &node)?;
+        Err::<HttpResponse, _>(Problem::method_not_allowed(allow))
+    };
+    resource
+        .route(web::method(Method::OPTIONS).to(move || async move { options(allow) }))
+        .default_service(web::to(refuse))
+}
+
+/// Answers a method that an address for nodes and admins does not have.
+pub(super) fn only(allow: &'static str) -> Route {
+    web::to(move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allow)) })
+}
+
+fn options(allow: &'static str) -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((header::ALLOW, allow))
+        .finish()
+}

@@ -1,0 +1,356 @@
+//! The status as metrics, for Prometheus.
+//!
+//! Nothing is counted for it alone. Every number is read when it is asked for, from where it is anyway.
+
+use std::fmt;
+use std::time::UNIX_EPOCH;
+
+use actix_web::{HttpResponse, web};
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::status::{age_seconds, obstacles};
+use crate::commit::StoreStanding;
+use crate::config::Durability;
+use crate::http::problem::Reason;
+use crate::http::{Node, Problem};
+use crate::journal::Room;
+
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// `GET /metrics`: counters are since the start; a flag is 1 for yes, 0 for no.
+pub(super) async fn metrics(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
+    let node = node.into_inner();
+    // Directories are read, and the threads that speak with nginx must not wait for a disk.
+    let text = web::block(move || {
+        let mut text = String::new();
+        text::encode(&mut text, &collect(&node)).map(|()| text)
+    })
+    .await?;
+    let text = text.map_err(|err| {
+        log::error!("metrics that cannot be written: {err}");
+        Problem::internal()
+    })?;
+    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).body(text))
+}
+
+fn collect(node: &Node) -> Registry {
+    let mut page = Page(Registry::with_prefix("gridspool"));
+    page.add_node(node);
+    page.add_refusals(node);
+    page.add_journal(node);
+    page.add_commit(node);
+    page.add_mongodb(node);
+    page.add_cluster(node);
+    page.0
+}
+
+/// The metrics of one moment.
+struct Page(Registry);
+
+impl Page {
+    fn add_node(&mut self, node: &Node) {
+        // A gauge, as the textfile collector of node_exporter does not know the type info.
+        self.gauge_by(
+            "version",
+            "build_info",
+            "Always 1; the label is the version",
+            [(env!("CARGO_PKG_VERSION"), 1)],
+        );
+        let started = node.started.duration_since(UNIX_EPOCH);
+        self.gauge(
+            "start_time_seconds",
+            "When this process started, since the epoch of Unix",
+            started.map_or(0, |time| time.as_secs()),
+        );
+        self.flag(
+            "draining",
+            "Whether new uploads are refused, as an admin wants it",
+            node.drain.is_on(),
+        );
+        self.count(
+            "spool_bodies",
+            "Bodies on their way in, in the spool of nginx",
+            node.bodies_on_their_way(),
+        );
+        // As with the directory of damaged files: what cannot be read is not zero.
+        if let Ok(bytes) = node.journal.spooled_bytes() {
+            self.gauge(
+                "spool_bytes",
+                "Bytes that have come of bodies on their way in",
+                bytes,
+            );
+        }
+        let quotas = node.intake.quotas();
+        self.gauge_by(
+            "limit",
+            "subjects_tracked",
+            "Subjects that are remembered for a limit",
+            [
+                ("uploads_per_minute", quotas.counted_subjects()),
+                ("pending_bytes", quotas.pending_subjects()),
+            ],
+        );
+    }
+
+    fn add_refusals(&mut self, node: &Node) {
+        let refusals = &node.access.refusals;
+        let obstacles = obstacles(node);
+        self.gauge_by(
+            "reason",
+            "uploads_refused_for",
+            "1 for each reason for which every upload is refused just now",
+            [
+                Reason::Drain,
+                Reason::Poison,
+                Reason::Disk,
+                Reason::Inodes,
+                Reason::Backlog,
+                Reason::Fault,
+            ]
+            .map(|reason| (reason.name(), u64::from(obstacles.contains(&reason)))),
+        );
+        self.counter_by(
+            "reason",
+            "uploads_refused",
+            "Uploads that were refused, by the reason",
+            refusals.uploads(),
+        );
+        self.counter_by(
+            "cause",
+            "tokens_refused",
+            "Tokens that opened nothing, and requests without one, by the cause",
+            refusals.tokens(),
+        );
+        let free = node.journal.free();
+        // A disk that does not tell has numbers that are not known, which are not zero.
+        let levels = free.map(|free| node.journal.levels(free)).ok();
+        let levels = || levels.iter().flatten();
+        self.gauge_by(
+            "mark",
+            "journal_level",
+            "What there is of all that has a mark",
+            levels().map(|level| (level.mark.name(), level.now)),
+        );
+        self.gauge_by(
+            "mark",
+            "journal_mark",
+            "The least that may be free, and the most that may be pending, for uploads to be taken",
+            levels().map(|level| (level.mark.name(), level.limit)),
+        );
+    }
+
+    fn add_journal(&mut self, node: &Node) {
+        let journal = &node.journal;
+        let rooms = Room::ALL.map(|room| (room.name(), journal.totals(room)));
+        self.gauge_by(
+            "room",
+            "journal_entries",
+            "Entries in each room of the journal",
+            rooms.map(|(room, totals)| (room, totals.entries)),
+        );
+        self.gauge_by(
+            "room",
+            "journal_bytes",
+            "Bytes of the entries in each room of the journal",
+            rooms.map(|(room, totals)| (room, totals.bytes)),
+        );
+        self.gauge(
+            "journal_oldest_pending_seconds",
+            "Age of the oldest entry that is not committed; 0 if all are",
+            journal.oldest_pending().map_or(0, age_seconds),
+        );
+        self.flag(
+            "journal_writable",
+            "Whether uploads can be promised",
+            journal.check_admission(0).is_ok(),
+        );
+        self.flag(
+            "journal_poisoned",
+            "Whether an fsync has failed, so that nothing is promised until a restart",
+            journal.poison().is_some(),
+        );
+        self.flag(
+            "journal_durability_os",
+            "Whether nothing is fsynced, so that a crash of the host loses files",
+            journal.durability() == Durability::Os,
+        );
+        self.count(
+            "journal_log_segments",
+            "Files of the log",
+            journal.log_segments(),
+        );
+        self.count(
+            "journal_answers",
+            "Files that a repeated upload is answered from",
+            journal.answers_kept(),
+        );
+        if !journal.damage().is_empty() {
+            let damage = journal.damage().iter().map(|damage| (damage.as_str(), 1));
+            self.gauge_by(
+                "damage",
+                "journal_damage",
+                "1 for each damage of the log that the last start found",
+                damage,
+            );
+        }
+        // A directory that cannot be read has a number that is not known, which is not zero.
+        if let Ok(count) = journal.corrupt_files() {
+            self.count(
+                "journal_corrupt_files",
+                "Unreadable files that were set aside for an admin",
+                count,
+            );
+        }
+    }
+
+    fn add_commit(&mut self, node: &Node) {
+        self.count(
+            "commit_in_flight",
+            "Entries that are being committed or cleared away",
+            node.backlog.in_flight(),
+        );
+        self.count(
+            "commit_width",
+            "Commits that may run side by side at the present pace",
+            node.slots.width(),
+        );
+        self.flag(
+            "commit_gives_way",
+            "Whether commits rest between each other, as clients wait for the processors",
+            node.slots.gives_way(),
+        );
+        self.count(
+            "commit_waiting",
+            "Clients that wait for a commit",
+            node.arrivals.waiting_count(),
+        );
+        let tally = node.tally.snapshot();
+        // The ending `_total` of a counter's name is added as it is written.
+        for (name, help, value) in [
+            (
+                "requests",
+                "Requests that nginx sent, for clients and other nodes",
+                node.slots.traffic().requests(),
+            ),
+            ("committed_entries", "Entries committed", tally.entries),
+            ("committed_bytes", "Bytes committed", tally.bytes),
+            (
+                "commit_failures",
+                "Attempts that failed by the fault of the entry or of MongoDB",
+                tally.failures,
+            ),
+        ] {
+            self.0.register(name, help, ConstCounter::new(value));
+        }
+    }
+
+    fn add_mongodb(&mut self, node: &Node) {
+        let standing = node.health.state().standing;
+        self.gauge_by(
+            "state",
+            "mongodb_state",
+            "1 for the state that MongoDB is in, 0 for the others",
+            StoreStanding::ALL.map(|state| (state.name(), u64::from(state == standing))),
+        );
+    }
+
+    fn add_cluster(&mut self, node: &Node) {
+        let peers = node.peers.states();
+        self.gauge_by(
+            "node",
+            "peer_up",
+            "Whether another node answers",
+            peers
+                .into_iter()
+                .map(|(number, _, state)| (number.to_string(), u64::from(state.is_up))),
+        );
+        self.flag(
+            "node_number_used_twice",
+            "Whether another process goes by the number of this node",
+            node.peers.twin().is_some(),
+        );
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.0.register(name, help, ConstGauge::new(value));
+    }
+
+    fn count(&mut self, name: &str, help: &str, count: usize) {
+        self.0.register(name, help, ConstGauge::new(count));
+    }
+
+    fn flag(&mut self, name: &str, help: &str, is_so: bool) {
+        self.gauge(name, help, u64::from(is_so));
+    }
+
+    /// One gauge for each value of a label.
+    fn gauge_by<V: Into<String>>(
+        &mut self,
+        label: &'static str,
+        name: &str,
+        help: &str,
+        gauges: impl IntoIterator<Item = (V, u64)>,
+    ) {
+        let family = ByLabel::new(MetricType::Gauge, label, gauges);
+        self.0.register(name, help, family);
+    }
+
+    /// One counter for each value of a label.
+    fn counter_by(
+        &mut self,
+        label: &'static str,
+        name: &str,
+        help: &str,
+        counters: impl IntoIterator<Item = (&'static str, u64)>,
+    ) {
+        let family = ByLabel::new(MetricType::Counter, label, counters);
+        self.0.register(name, help, family);
+    }
+}
+
+/// Gauges or counters that differ in one label.
+#[derive(Debug)]
+struct ByLabel {
+    kind: MetricType,
+    label: &'static str,
+    values: Vec<(String, u64)>,
+}
+
+impl ByLabel {
+    fn new<V: Into<String>>(
+        kind: MetricType,
+        label: &'static str,
+        values: impl IntoIterator<Item = (V, u64)>,
+    ) -> Self {
+        let values = values.into_iter();
+        let values = values.map(|(name, value)| (name.into(), value)).collect();
+        Self {
+            kind,
+            label,
+            values,
+        }
+    }
+}
+
+impl EncodeMetric for ByLabel {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for (name, value) in &self.values {
+            let labels = [(self.label, name.as_str())];
+            let mut one = encoder.encode_family(&labels)?;
+            if matches!(self.kind, MetricType::Counter) {
+                one.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+            } else {
+                one.encode_gauge(value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.kind
+    }
+}

@@ -1,0 +1,130 @@
+//! The routes of both sockets. A route reads its request, calls another room, and answers.
+
+mod admission;
+mod allow;
+mod created;
+mod delete;
+mod download;
+mod drain;
+mod elsewhere;
+mod health;
+mod inline_body;
+mod meta;
+mod methods;
+mod metrics;
+mod peer;
+mod room;
+mod slices;
+mod status;
+mod upload;
+mod waiting;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, ServiceConfig};
+
+use super::Problem;
+use crate::accel;
+use crate::peers::HOP;
+
+pub use slices::Turns;
+
+/// The routes of the socket for nginx.
+pub fn public(service: &mut ServiceConfig) {
+    let slices_of = |location: &str| format!("{location}/{{key}}/{{version}}");
+    let collection = |path: &str| {
+        let resource = web::resource(path)
+            .route(web::post().to(upload::posted))
+            .route(web::put().to(upload::unnamed));
+        methods::and_no_other(resource, "POST, PUT, OPTIONS")
+    };
+    let file = |path: &str| {
+        let resource = web::resource(path)
+            .route(web::get().to(download::file))
+            .route(web::head().to(download::file))
+            .route(web::put().to(upload::named))
+            .route(web::delete().to(delete::file));
+        methods::and_no_other(resource, allow::OF_FILE)
+    };
+    // An upload takes it for a name, as any other. A delete would be one of the file.
+    let meta = web::resource("/files/{id}/{name:meta}")
+        .route(web::get().to(meta::meta))
+        .route(web::head().to(meta::meta))
+        .route(web::put().to(upload::named));
+    let below_meta = web::resource("/files/{id}/{name:meta/.*}")
+        .route(web::get().to(download::file))
+        .route(web::head().to(download::file))
+        .route(web::put().to(upload::named));
+    // Another node asks by way of the first, and this node's nginx comes back to the second.
+    let at_owner = |rest: &str| web::resource(format!("{HOP}/files/{{id}}{rest}"));
+    let again = |rest: &str| web::resource(format!("{}/{{node}}/files/{{id}}{rest}", accel::PEER));
+    service
+        .service(collection("/files"))
+        .service(collection("/files/"))
+        .service(file("/files/{id}"))
+        .service(methods::and_no_other(meta, allow::OF_META))
+        .service(methods::and_no_other(below_meta, allow::OF_META))
+        .service(file("/files/{id}/{name:.*}"))
+        .route(accel::ADMISSION, web::get().to(admission::admission))
+        .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))
+        .route(&slices_of(accel::STORE), web::get().to(slices::slice))
+        .route(&slices_of(accel::SMALL_STORE), web::get().to(slices::slice))
+        .route(
+            &format!("{}/{{room}}/{{id}}", accel::JOURNAL),
+            web::get().to(download::again),
+        )
+        .service(
+            at_owner("")
+                .route(web::get().to(peer::file))
+                .route(web::head().to(peer::file))
+                .route(web::delete().to(peer::delete))
+                .default_service(methods::only("GET, HEAD, DELETE")),
+        )
+        .service(
+            at_owner(elsewhere::META)
+                .route(web::get().to(peer::meta))
+                .route(web::head().to(peer::meta))
+                .default_service(methods::only("GET, HEAD")),
+        )
+        .service(
+            web::resource(format!("{HOP}/node"))
+                .route(web::get().to(peer::introduce))
+                .default_service(methods::only("GET")),
+        )
+        .service(
+            again("")
+                .route(web::get().to(peer::again))
+                .route(web::head().to(peer::again)),
+        )
+        .service(
+            again(elsewhere::META)
+                .route(web::get().to(peer::meta_again))
+                .route(web::head().to(peer::meta_again)),
+        )
+        .configure(health::routes)
+        .default_service(web::to(nothing_here));
+}
+
+/// The routes of the admin socket.
+pub fn admin(service: &mut ServiceConfig) {
+    let reading = |path: &str| web::resource(path).default_service(methods::only("GET"));
+    let posting = |path: &str| web::resource(path).default_service(methods::only("POST"));
+    service
+        .service(reading("/status").route(web::get().to(status::status)))
+        .service(reading("/metrics").route(web::get().to(metrics::metrics)))
+        .service(reading("/waiting").route(web::get().to(waiting::list)))
+        .service(reading("/waiting/{id}").route(web::get().to(waiting::one)))
+        .service(posting("/waiting/{id}/retry").route(web::post().to(waiting::retry)))
+        .service(posting("/hold/retry").route(web::post().to(waiting::retry_held)))
+        .service(
+            web::resource("/drain")
+                .route(web::post().to(drain::begin))
+                .route(web::delete().to(drain::end))
+                .default_service(methods::only("POST, DELETE")),
+        )
+        .configure(health::routes)
+        .default_service(web::to(nothing_here));
+}
+
+async fn nothing_here() -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found())
+}

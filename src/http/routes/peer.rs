@@ -1,0 +1,128 @@
+//! Questions of other nodes, by way of their nginx and ours, and those of this node's nginx when another
+//! node does not have a file. The protocol stands in [`crate::peers`].
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::waiting::Why;
+use super::{delete, download, meta};
+use crate::delivery::Found;
+use crate::file::{FileId, FileKey};
+use crate::http::{Node, Problem};
+use crate::journal::{Kept, Look};
+use crate::peers::{PASS, Purpose};
+
+/// `GET` and `HEAD` of a file that may be on this node's disk.
+pub(super) async fn file(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let kept = look(&request, &node).await?;
+    download::answer_kept(&request, &node, &kept).await
+}
+
+/// `GET` and `HEAD` of the description of such a file.
+pub(super) async fn meta(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    // Another node has checked the token of an admin.
+    let explains = node
+        .peers
+        .check(pass(&request), Purpose::Explain, id(&request)?);
+    let (kept, why) = if explains.is_ok() {
+        let kept = look_at(id(&request)?, &node).await?;
+        let why = Why::of(&node, kept.id).await?;
+        (kept, why)
+    } else {
+        (look(&request, &node).await?, None)
+    };
+    meta::describe(&FileKey::Id(kept.id), &Found::Kept(kept), why)
+}
+
+/// The file on this node's disk, for another node: 404 if it has nothing, whatever the store has; 410 if
+/// the file was deleted.
+async fn look(request: &HttpRequest, node: &Node) -> Result<Kept, Problem> {
+    let id = id(request)?;
+    node.peers.check(pass(request), Purpose::Read, id)?;
+    look_at(id, node).await
+}
+
+async fn look_at(id: FileId, node: &Node) -> Result<Kept, Problem> {
+    match node.delivery.look(id).await? {
+        Look::Kept(kept) => Ok(kept),
+        Look::Deleted => Err(Problem::deleted()),
+        Look::Absent => Err(Problem::not_found()),
+    }
+}
+
+/// `DELETE` of a file whose id this node made: for any other there is no pass, so none is asked on and
+/// on.
+pub(super) async fn delete(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let id = id(&request)?;
+    node.peers.check(pass(&request), Purpose::Delete, id)?;
+    delete::carry_out(node, FileKey::Id(id)).await
+}
+
+/// `GET`: who answers here.
+pub(super) async fn introduce(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let introduction = node.peers.introduce(pass(&request))?;
+    Ok(HttpResponse::Ok().json(introduction))
+}
+
+/// The owner does not have the file: it is in the store by now, or nowhere.
+pub(super) async fn again(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let (_, found) = look_here(&request, &node).await?;
+    match found {
+        Found::Kept(kept) => download::answer_kept(&request, &node, &kept).await,
+        Found::Stored { file, at_hand } => {
+            download::answer_stored(&request, &node, &file, at_hand).await
+        }
+        Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
+    }
+}
+
+/// The same, when its description was asked for.
+pub(super) async fn meta_again(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let (key, found) = look_here(&request, &node).await?;
+    meta::describe(&key, &found, None)
+}
+
+/// Looks for a file on this node and in the store. As nobody asks for a token here, the address must be the
+/// one that this process gave nginx, to the letter.
+async fn look_here(request: &HttpRequest, node: &Node) -> Result<(FileKey, Found), Problem> {
+    let owner: Option<u16> = request.match_info().query("node").parse().ok();
+    let key = FileKey::Id(id(request)?);
+    owner.ok_or_else(Problem::not_found)?;
+    let found = node.delivery.find_here(&key).await?;
+    Ok((key, found))
+}
+
+fn id(request: &HttpRequest) -> Result<FileId, Problem> {
+    let id = request.match_info().query("id").parse();
+    id.map_err(|_| Problem::not_found())
+}
+
+fn pass(request: &HttpRequest) -> &str {
+    let pass = request.headers().get(PASS);
+    pass.and_then(|pass| pass.to_str().ok()).unwrap_or_default()
+}
+
+impl Problem {
+    /// For another node, which must not look for the file elsewhere.
+    fn deleted() -> Self {
+        Self::new(StatusCode::GONE, "deleted", "The file was deleted.")
+    }
+}

@@ -1,0 +1,43 @@
+//! The question of a balancer before it sends an upload: whether this node takes it.
+//!
+//! A yes has the node's number, so that a balancer sends the upload to the very node that answered,
+//! and a *word* that it sends along: what was told yes is taken, though the node be drained by then.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::accel;
+use crate::http::{Node, Problem};
+
+/// `GET /_gridspool/room`: 204, or 404 with the reason, which an nginx counts against nobody. The token
+/// and all else that is the same at every node is not asked for.
+pub(super) async fn room(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let length = request.headers().get(accel::BODY_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+    // A chunked body has no length yet.
+    let length = length.unwrap_or(0);
+    if node.drain.is_on() {
+        return Err(Problem::no_room("This node is being drained."));
+    }
+    let journal = Arc::clone(&node.journal);
+    let free = node.intake.room().await?;
+    if let Err(err) = journal.check_room(free, length) {
+        log::debug!("a balancer was sent elsewhere: {err}");
+        return Err(Problem::no_room("This node has no room for the body."));
+    }
+    Ok(HttpResponse::NoContent()
+        .insert_header((accel::NODE, node.number.to_string()))
+        .insert_header((accel::ROOM, node.drain.word()))
+        .finish())
+}
+
+impl Problem {
+    fn no_room(detail: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no-room", detail)
+    }
+}

@@ -1,0 +1,178 @@
+//! Slices of files that nginx cannot send by itself, for its cache: committed ones, and parts of forms. And
+//! the few files that nginx is to send whole, without a look at the conditions of the request.
+
+use std::sync::Arc;
+
+use actix_web::body::SizedStream;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures::stream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::download::{self, insert_validators};
+use crate::accel;
+use crate::delivery::{DeliveryError, Found, Slice};
+use crate::file::FileKey;
+use crate::http::headers::ranges::{self, Wanted};
+use crate::http::{Node, Problem};
+
+/// Bytes in a piece: what actix has copied of it waits until nginx takes it, of each of many readers.
+const PIECE_BYTES: usize = 32 * 1024;
+
+/// Slices on their way to nginx at one time. Those of one file come from the same memory, so nothing else
+/// bounds what actix has copied for hundreds of readers.
+const AT_ONCE: usize = 16;
+
+/// Whole files at one time: each takes as long as its client, and no request that is well-formed needs one.
+const WHOLE_AT_ONCE: usize = 8;
+
+/// The longest slice after which nginx may keep its connection. actix keeps as much memory with each as its
+/// longest piece took: of 500 readers of a file of 20 MB that was 30 MiB, and a new connection costs no time
+/// that is felt beside such a slice.
+const KEEPING_BYTES: u64 = 8 * 1024;
+
+/// Lets so many slices go at once, and so many whole files.
+#[derive(Debug)]
+pub struct Turns {
+    slices: Arc<Semaphore>,
+    whole: Arc<Semaphore>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            slices: Arc::new(Semaphore::new(AT_ONCE)),
+            whole: Arc::new(Semaphore::new(WHOLE_AT_ONCE)),
+        }
+    }
+}
+
+impl Turns {
+    /// A turn for a slice, held by the body of the answer. It is never closed; without one it would go on
+    /// all the same.
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slices).acquire_owned().await.ok()
+    }
+
+    /// A turn for a whole file, held likewise.
+    ///
+    /// # Errors
+    /// 503 when all are taken: whoever holds one may hold it long.
+    fn take_whole(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.whole).try_acquire_owned();
+        turn.map_err(|_| Problem::body_not_sent())
+    }
+}
+
+/// `GET /_gridspool/store/{key}/{version}`, and `store/small/` likewise, with the range that nginx's
+/// slice module sets. Each answer must be a 206 with the file's tag and exact bounds, or nginx drops
+/// the whole file. Without a range, the whole file: see [`accel::JUDGED`].
+pub(super) async fn slice(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let part = |name| request.match_info().query(name);
+    let key = FileKey::from_segment(part("key")).ok_or_else(Problem::not_found)?;
+    let found = node.delivery.find_here(&key).await?;
+    let meta = found.meta().ok_or_else(Problem::not_found)?;
+    if let Some(other) = other_version(&request, &node, &found, part("version")).await {
+        return other;
+    }
+    let length = meta.length;
+    let header = request.headers().get(header::RANGE);
+    let wanted = header.map_or(Wanted::Whole, |value| {
+        ranges::wanted(value.to_str().unwrap_or_default(), length)
+    });
+    let (mut answer, range, whole_turn, mut filling) = match wanted {
+        Wanted::Nothing => return Err(Problem::range_not_satisfiable(length)),
+        Wanted::Whole => {
+            let turn = node.slices.take_whole()?;
+            let mut whole = HttpResponse::Ok();
+            whole.insert_header((header::ACCEPT_RANGES, "bytes"));
+            (whole, 0..length, Some(turn), None)
+        }
+        Wanted::Part(range) => {
+            let mut partial = HttpResponse::PartialContent();
+            let bounds = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+            partial.insert_header((header::CONTENT_RANGE, bounds));
+            let filling = node.delivery.fills().begin(Slice {
+                uri: accel::store_uri(&key, meta),
+                number: range.start / accel::SLICE_BYTES,
+            });
+            (partial, range, None, Some(filling))
+        }
+    };
+    insert_validators(&mut answer, meta);
+    answer.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()));
+    let size = range.end - range.start;
+    if size > KEEPING_BYTES {
+        answer.force_close();
+    }
+    let bytes = node.delivery.read(&found, range).await?;
+    let mut bytes = bytes.ok_or_else(Problem::not_found)?;
+    // The first bytes are waited for: what is missing from the start gets a proper answer.
+    let first = match bytes.next().await.transpose() {
+        Err(err) if meta.revision.is_some() => {
+            // It may have been replaced within the time for which its description is kept.
+            node.delivery.forget_description(&key);
+            let found = node.delivery.find_here(&key).await?;
+            let other = other_version(&request, &node, &found, part("version")).await;
+            return other.unwrap_or_else(|| Err(err.into()));
+        }
+        first => first?,
+    };
+    // Only now: what waits for the store must not keep others from going.
+    let turn = match whole_turn {
+        None => node.slices.take().await,
+        whole => whole,
+    };
+    let bytes = stream::iter(first.map(Ok)).chain(bytes.map(|item| item.inspect_err(cut_off)));
+    let pieces = bytes
+        .map_ok(|bytes| stream::iter(in_pieces(bytes).map(Ok::<_, DeliveryError>)))
+        .try_flatten();
+    let mut sent = 0;
+    let pieces = pieces.inspect_ok(move |piece| {
+        let _held_to_the_end = &turn;
+        sent += u64::try_from(piece.len()).unwrap_or_default();
+        if let Some(filling) = filling.as_mut().filter(|_| sent == size) {
+            filling.complete();
+        }
+    });
+    Ok(answer.body(SizedStream::new(size, pieces)))
+}
+
+/// actix copies each piece that it is given.
+fn in_pieces(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let length = bytes.len().min(PIECE_BYTES);
+        (length > 0).then(|| bytes.split_to(length))
+    })
+}
+
+/// Sends nginx on to another content, if a file has been replaced since nginx was sent for this one; 404
+/// if there is none any more. nginx takes no slices of two contents for one file.
+async fn other_version(
+    request: &HttpRequest,
+    node: &Node,
+    found: &Found,
+    version: &str,
+) -> Option<Result<HttpResponse, Problem>> {
+    let Some(meta) = found.meta() else {
+        return Some(Err(Problem::not_found()));
+    };
+    if accel::version(meta) == version {
+        return None;
+    }
+    Some(match found {
+        Found::Stored { file, .. } => download::answer_stored(request, node, file, None).await,
+        Found::Kept(_) | Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
+    })
+}
+
+/// The head is out already: all that is left is to break the connection off, so that nobody takes
+/// the part for the whole.
+fn cut_off(err: &DeliveryError) {
+    log::error!("{err}; the download is cut off");
+}
