@@ -6,7 +6,7 @@ use kit::{Builder, CHUNK, Keys, Ledger, Mongo, Site, Uploaded, finish, wait_unti
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
-use crate::secured::assert_no_dump;
+use crate::mongodb_tls::assert_no_dump;
 
 /// Lengths around everything that is cut: chunks, and the batches that chunks are sent in.
 const LENGTHS: [usize; 8] = [0, 1, 1000, CHUNK - 1, CHUNK, CHUNK + 1, 700_000, 3_000_000];

@@ -1,6 +1,6 @@
 //! The hop from one node to another: who may ask, and who is who.
 
-mod impostor;
+mod impersonation;
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
@@ -186,8 +186,8 @@ fn no_secret_of_a_client_travels_to_another_node_and_an_impostor_there_is_not_be
         assert!(overheard.contains("x-gridspool-pass: "), "{overheard}");
         assert!(!overheard.contains("secret"), "{overheard}");
     }
-    impostor::assert_is_not_believed(&ear, &cluster.nodes[1], &file);
-    impostor::assert_records_of_the_journal_cannot_be_sent(&mut cluster.nodes[1]);
+    impersonation::assert_is_not_believed(&ear, &cluster.nodes[1], &file);
+    impersonation::assert_records_of_the_journal_cannot_be_sent(&mut cluster.nodes[1]);
 }
 
 /// The next request that concerns this file, and its head; no answer yet. Nodes ask each other for more.
