@@ -29,6 +29,7 @@ struct State {
     is_full: bool,
     /// What asking for free inodes fails with. Asked with the bytes, and not counted.
     inodes: Option<Fault>,
+    written_bytes: usize,
     unsynced: Unsynced,
 }
 
@@ -43,6 +44,7 @@ impl FaultyDisk {
             free_bytes: None,
             is_full: false,
             inodes: None,
+            written_bytes: 0,
             unsynced: Unsynced::new(graveyard),
         };
         Self {
@@ -102,6 +104,11 @@ impl FaultyDisk {
     /// What was called since it was last told something.
     pub(in crate::journal) fn calls(&self) -> Vec<&'static str> {
         self.state().calls.clone()
+    }
+
+    /// The sum of all writes, also of those that replaced other bytes.
+    pub(in crate::journal) fn written_bytes(&self) -> usize {
+        self.state().written_bytes
     }
 
     pub(in crate::journal) fn set_free_bytes(&self, free: u64) {
@@ -215,6 +222,7 @@ impl Disk for FaultyDisk {
                 return Err(Fault::Full.error());
             }
             Ok(mut state) => {
+                state.written_bytes += bytes.len();
                 state.unsynced.overwrite(file, bytes, offset);
                 return LocalDisk.write_at(file, pieces, offset);
             }

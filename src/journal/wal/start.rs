@@ -84,6 +84,7 @@ impl Wal {
             begun: None,
             // A start writes all of it.
             written: usize::MAX,
+            group_bytes: 0,
             end,
             generation: newest.map_or(0, |newest| newest.head.seal.generation),
             number: judged.number,

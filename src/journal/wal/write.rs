@@ -19,9 +19,17 @@ use crate::journal::point::point;
 /// Ends the last block of a group, and is written ahead.
 static ZEROS: &[u8] = &[0; 16 * BLOCK];
 
-/// How far ahead zeros are written in a file that is blank. To sync bytes that replace others costs one flush of
-/// the disk, to sync the first ones at a place a commit of the file system too.
+/// How far ahead a small group writes zeros in a file that is blank. To sync bytes that replace others costs one
+/// flush of the disk, to sync the first ones at a place a commit of the file system too.
 const AHEAD_BYTES: usize = 1024 * 1024;
+
+/// While groups have so many bytes on average, no zeros are written ahead: the commit of the file system costs less
+/// than to write each byte of the log twice (32 connections that send 8 KiB: 1.25 bytes on the disk for each byte
+/// sent, not 2.2, at 0.96 of the rate).
+const LARGE_GROUP: usize = 64 * 1024;
+
+/// How many groups the average remembers.
+const REMEMBERED_GROUPS: usize = 8;
 
 /// What the one who writes knows of the end of the log.
 #[derive(Debug)]
@@ -33,6 +41,8 @@ pub(super) struct Writer {
     pub(super) begun: Option<Spare>,
     /// Up to where the file of the active segment was written before.
     pub(super) written: usize,
+    /// Bytes of a group, on average.
+    pub(super) group_bytes: usize,
     /// The end of the newest segment.
     pub(super) end: End,
     /// Of the newest segment.
@@ -78,6 +88,18 @@ impl Shape {
 }
 
 impl Writer {
+    /// Up to where the write of a group that needs the place up to `needed` writes: further than that where the file
+    /// was not written to before, if groups are small, so that few writes find such a place.
+    fn ahead(&mut self, segment: &Segment, group_bytes: usize, needed: usize) -> usize {
+        let remembered = self.group_bytes * (REMEMBERED_GROUPS - 1);
+        self.group_bytes = (remembered + group_bytes) / REMEMBERED_GROUPS;
+        if needed <= self.written || self.group_bytes >= LARGE_GROUP {
+            return 0;
+        }
+        let bytes = usize::try_from(segment.head.bytes).unwrap_or(usize::MAX);
+        (needed + AHEAD_BYTES).min(bytes)
+    }
+
     /// Ends the active segment: the next group begins another one.
     pub(super) fn end_segment(&mut self) {
         if let Some(active) = self.active.take() {
@@ -119,7 +141,7 @@ impl Wal {
         pieces.extend(frames.iter().map(Frame::bytes));
         pieces.extend(ZEROS.get(..to_block(bytes) - bytes));
         let end = place + to_block(bytes);
-        let ahead = ahead(&segment, end + behind, writer.written);
+        let ahead = writer.ahead(&segment, bytes, end + behind);
         pieces.extend(zeros(ahead.saturating_sub(end)));
         let written = self.volume.write(&segment.file, &pieces, place); // 5
         point!("wal.group-written");
@@ -245,16 +267,6 @@ impl Wal {
             Err(poisoned) => poisoned.into(),
         }
     }
-}
-
-/// Up to where a write that needs the place up to `needed` writes: further than that where the file was not written
-/// to before, so that few writes find such a place.
-fn ahead(segment: &Segment, needed: usize, written: usize) -> usize {
-    if needed <= written {
-        return 0;
-    }
-    let bytes = usize::try_from(segment.head.bytes).unwrap_or(usize::MAX);
-    (needed + AHEAD_BYTES).min(bytes)
 }
 
 fn zeros<'a>(bytes: usize) -> impl Iterator<Item = &'a [u8]> {

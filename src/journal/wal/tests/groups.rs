@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use super::{SHAPE, Seen, Stage, append, check_reads};
-use crate::journal::wal::{AppendError, Position, Waiter, Wal};
+use crate::journal::wal::{AppendError, Position, Shape, Waiter, Wal};
 
 /// Tells a channel what became of its frame, and asks a thread to lead.
 struct Told {
@@ -187,6 +187,32 @@ fn every_group_begins_on_a_block_of_its_own() {
         let place = usize::try_from(position.place).unwrap();
         // As much as a disk may write anew to change a part of it.
         assert_eq!(place % 4096, 64);
+    }
+}
+
+#[test]
+fn zeros_go_ahead_of_small_groups_and_large_ones_are_written_once() {
+    let shape = Shape {
+        segment_bytes: 4 * 1024 * 1024,
+        group_bytes: 1024 * 1024,
+    };
+    for (length, is_doubled) in [(100, true), (200_000, false)] {
+        let stage = Stage::new();
+        let wal = Wal::open(stage.volume(), shape, &mut |_| Ok(())).unwrap().0;
+        let frames: Vec<_> = (0..12).map(|number| Seen::new(number, &[length])).collect();
+        // The average has to become what groups are now.
+        append_each(&wal, &frames[..4]);
+        let before = stage.disk.written_bytes();
+        append_each(&wal, &frames[4..]);
+        let written = stage.disk.written_bytes() - before;
+        let sent: usize = frames[4..].iter().map(|frame| frame.frame().length()).sum();
+        assert_eq!(written > 2 * sent, is_doubled, "{written} of {sent}");
+    }
+}
+
+fn append_each(wal: &Wal, frames: &[Seen]) {
+    for frame in frames {
+        wal.append(frame.frame()).unwrap();
     }
 }
 
