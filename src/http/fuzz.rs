@@ -3,17 +3,18 @@
 
 use std::path::PathBuf;
 
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::test::TestRequest;
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
 use super::form as forms;
 use super::headers::ranges::{self, Wanted};
 use super::headers::{
-    conditions, content_type, digest, disposition, idempotency_key, path, prefer, upload_metadata,
-    whole,
+    bearer, body, claims, conditions, content_type, digest, disposition, idempotency_key, part,
+    path, pieces, prefer, upload_metadata, whole,
 };
+use crate::accel;
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::form::MOST_PARTS;
 use crate::spool::Spool;
@@ -132,26 +133,44 @@ pub fn headers(bytes: &[u8]) {
     let meta = meta(&headers);
     check_disposition(&disposition::of_download(&meta, false));
     drop(content_type::boundary(&headers));
-    drop(digest::read(&headers).map(|digests| digests.check((None).into())));
+    drop(part::Head::read(bytes));
+    drop(digest::read(&headers));
     drop(upload_metadata::read(&headers));
-    drop(idempotency_key::read(&headers));
+    let claims = claims::read(&headers);
+    drop(claims.map(|claims| claims.digests.check((None).into())));
+    if let Ok(Some(key)) = idempotency_key::read(&headers) {
+        assert!((1..=255).contains(&key.len()) && key.is_ascii(), "{key:?}");
+    }
+    let is_named = headers.contains_key(accel::BODY_FILE);
+    if let Ok(spooled) = body::spooled(&headers) {
+        assert_eq!(spooled.is_some(), is_named, "{headers:?}");
+    }
+    assert!(
+        !is_named || body::check_inline(&headers).is_err(),
+        "{headers:?}"
+    );
+    let target = headers.get("target");
+    let target = target.map_or("", |target| target.to_str().unwrap_or_default());
+    if let Ok(Some(token)) = bearer::token(&headers, target) {
+        assert!(!token.contains('&') || headers.contains_key("authorization"));
+    }
     let asked = whole::Asked {
         method: "PUT",
-        target: headers
-            .get("target")
-            .map_or("", |target| target.to_str().unwrap_or_default()),
+        target,
         length: Some(10),
     };
     if whole::check(&headers, asked).is_ok() {
         // The plainest way to say that the body is not the file.
         assert!(!headers.contains_key("content-range"), "{headers:?}");
+        let texts = headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        assert!(!pieces::are_told(texts), "{headers:?}");
     }
     let seconds = prefer::Preferences::read(&headers).wait_seconds;
     assert!(seconds.is_none_or(|seconds| seconds <= 60), "{seconds:?}");
-    let request = headers.iter().fold(TestRequest::get(), |request, header| {
-        request.append_header(header)
-    });
-    conditions::judge(&request.to_http_request(), &meta);
+    conditions::judge(&Method::GET, &headers, &meta);
+    conditions::hold(&headers, Some(&meta));
 }
 
 /// A file as an upload with these headers makes it.

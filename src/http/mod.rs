@@ -3,6 +3,16 @@
 //! nginx has spooled the body before a request comes here, and sends the body of an answer itself.
 //! The only bytes of files that pass through are slices of committed files on their way into
 //! nginx's cache. This is the only room that knows actix.
+//!
+//! A room in it names only those below it:
+//!
+//! | room | is |
+//! |---|---|
+//! | `routes` | one file for each route or family: reads a request, calls another room, answers |
+//! | `gate` | what requests pass before their route and on their way out: rights, conditions of changes, drain, panics |
+//! | `form` | the parts of a form |
+//! | `problem` | the refusals; the one place where errors of other layers become such |
+//! | `headers` | the grammars of heads, each fuzzed: no handler, no node, and an error of their own |
 
 mod form;
 #[cfg(any(test, fuzzing))]

@@ -4,6 +4,7 @@
 
 mod circles;
 mod documents;
+mod edge;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,8 +9,8 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use super::changes;
 use crate::accel;
 use crate::file::FileKey;
-use crate::http::headers::content_type;
 use crate::http::headers::whole::{self, Asked};
+use crate::http::headers::{bearer, body, content_type};
 use crate::http::problem::Refusals;
 use crate::http::{Node, Problem};
 use crate::intake::Sender;
@@ -54,7 +54,7 @@ impl Access {
         let grant = match &self.keyring {
             None => Grant::everything(),
             Some(keyring) => {
-                let Some(token) = token(headers, target)? else {
+                let Some(token) = bearer::token(headers, target)? else {
                     self.refusals.count_token("missing");
                     return Err(Problem::token_needed());
                 };
@@ -98,25 +98,20 @@ pub(in crate::http) async fn uploader(
     caller.check_upload(&node.access)?;
     let headers = request.headers();
     let [spooled, passed] = [accel::BODY_LENGTH, header::CONTENT_LENGTH.as_str()];
-    if let Some(length) = length(headers, spooled) {
+    if let Some(length) = body::length(headers, spooled) {
         node.intake.arrived(length);
     }
     let asked = Asked {
         method: request.method().as_str(),
         target: target(request),
-        length: length(headers, spooled)
-            .or_else(|| length(headers, passed))
+        length: body::length(headers, spooled)
+            .or_else(|| body::length(headers, passed))
             .or(Some(0)),
     };
     whole::check(headers, asked)?;
     changes::check_upload(request, node, asked.method, asked.target).await?;
     caller.check_claim(headers)?;
     Ok(caller)
-}
-
-/// A length that a header tells; `None` if it tells none.
-pub(in crate::http) fn length(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
 /// The sender of a request, with a token of whatever scope.
@@ -192,22 +187,5 @@ impl Caller {
     /// Whether a balancer was told that this upload may come: there was room for it then.
     pub(in crate::http) fn is_expected(&self, node: &Node) -> bool {
         node.drain.has_promised(self.room.as_ref())
-    }
-}
-
-/// The token of a request: in `Authorization: Bearer`, or else in the query as `token`.
-fn token<'a>(headers: &'a HeaderMap, target: &'a str) -> Result<Option<&'a str>, Problem> {
-    let in_header = headers.get_all(header::AUTHORIZATION).filter_map(|value| {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let query = target.split_once('?').map_or("", |(_, query)| query);
-    let in_query = query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("token="));
-    let mut tokens = in_header.chain(in_query);
-    match (tokens.next(), tokens.next()) {
-        (Some(_), Some(_)) => Err(Problem::many_tokens()),
-        (token, _) => Ok(token),
     }
 }

@@ -5,20 +5,13 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{
-    Header as _, HttpDate, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, IfUnmodifiedSince,
-};
 
 use crate::delivery::Found;
-use crate::file::{FileKey, FileMeta};
-use crate::http::headers::conditions::{if_match, if_none_match};
+use crate::file::FileKey;
+use crate::http::headers::conditions::{self, OF_CHANGES};
 use crate::http::headers::path;
 use crate::http::{Node, Problem};
 use crate::peers::Outlook;
-
-/// The conditions that a change heeds.
-const CONDITIONS: [actix_web::http::header::HeaderName; 3] =
-    [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH];
 
 /// The state at the address of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +34,7 @@ pub(in crate::http) async fn check_upload(
     method: &str,
     target: &str,
 ) -> Result<(), Problem> {
-    let is_conditional = is_conditional(request);
+    let is_conditional = conditions::are_of_change(request.headers());
     let key = path::key(target)
         .ok()
         .filter(|_| method == "PUT" && !path::is_collection(target));
@@ -53,7 +46,7 @@ pub(in crate::http) async fn check_upload(
     match current {
         Current::Unwanted => Err(Problem::precondition_failed()),
         Current::Wanted => Err(Problem::exists()),
-        Current::Nothing if is_conditional && !hold(request, None) => {
+        Current::Nothing if is_conditional && !conditions::hold(request.headers(), None) => {
             Err(Problem::precondition_failed())
         }
         Current::Nothing => Ok(()),
@@ -69,22 +62,19 @@ pub(in crate::http) async fn check_delete(
     node: &Node,
     key: &FileKey,
 ) -> Result<(), Problem> {
-    if is_conditional(request) && look(request, node, key).await? == Current::Unwanted {
+    if conditions::are_of_change(request.headers())
+        && look(request, node, key).await? == Current::Unwanted
+    {
         return Err(Problem::precondition_failed());
     }
     Ok(())
-}
-
-fn is_conditional(request: &HttpRequest) -> bool {
-    let headers = request.headers();
-    CONDITIONS.iter().any(|name| headers.contains_key(name))
 }
 
 /// The state of now. As contents never change under an id, the change meets it, or nothing.
 async fn look(request: &HttpRequest, node: &Node, key: &FileKey) -> Result<Current, Problem> {
     let mut found = node.delivery.find(key).await?;
     if let Found::Elsewhere { owner, id } = found {
-        let conditions = CONDITIONS.iter().flat_map(|name| {
+        let conditions = OF_CHANGES.iter().flat_map(|name| {
             let values = request.headers().get_all(name);
             values.map(|value| (name.as_str().to_owned(), value.as_bytes().to_owned()))
         });
@@ -98,28 +88,9 @@ async fn look(request: &HttpRequest, node: &Node, key: &FileKey) -> Result<Curre
     }
     Ok(match found.meta() {
         None => Current::Nothing,
-        Some(meta) if hold(request, Some(meta)) => Current::Wanted,
+        Some(meta) if conditions::hold(request.headers(), Some(meta)) => Current::Wanted,
         Some(_) => Current::Unwanted,
     })
-}
-
-/// RFC 9110 §13.2.2, for methods that are not GET or HEAD.
-fn hold(request: &HttpRequest, current: Option<&FileMeta>) -> bool {
-    let headers = request.headers();
-    let tag = current.map(FileMeta::etag);
-    let tag = tag.as_deref();
-    if headers.contains_key(IF_MATCH) {
-        if !tag.is_some_and(|tag| if_match(request, tag)) {
-            return false;
-        }
-    } else if let Ok(IfUnmodifiedSince(since)) = IfUnmodifiedSince::parse(request)
-        && current
-            .and_then(FileMeta::last_modified)
-            .is_some_and(|modified| HttpDate::from(modified) > since)
-    {
-        return false;
-    }
-    !headers.contains_key(IF_NONE_MATCH) || !tag.is_some_and(|tag| if_none_match(request, tag))
 }
 
 impl Problem {
@@ -129,52 +100,5 @@ impl Problem {
             "exists",
             "A file is there, and files never change. Send the new one by POST to /files.",
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use actix_web::test::TestRequest;
-
-    use super::*;
-
-    #[test]
-    fn conditions_are_held_against_what_is_there_or_against_nothing() {
-        let meta = FileMeta::sample();
-        let (earlier, same) = (
-            "Tue, 14 Nov 2023 22:13:19 GMT",
-            "Tue, 14 Nov 2023 22:13:20 GMT",
-        );
-        for (lines, with_file, without) in [
-            (&[][..], true, true),
-            (&[("If-Match", "*")], true, false),
-            (&[("If-Match", "TAG")], true, false),
-            (&[("If-Match", "\"x\", TAG")], true, false),
-            (&[("If-Match", "W/TAG")], false, false),
-            (&[("If-Match", "\"x\"")], false, false),
-            (&[("If-Match", "nonsense")], false, false),
-            (
-                &[("If-Match", "TAG"), ("If-Unmodified-Since", earlier)],
-                true,
-                false,
-            ),
-            (&[("If-Unmodified-Since", earlier)], false, true),
-            (&[("If-Unmodified-Since", same)], true, true),
-            (&[("If-Unmodified-Since", "yesterday")], true, true),
-            (&[("If-None-Match", "*")], false, true),
-            (&[("If-None-Match", "W/TAG")], false, true),
-            (&[("If-None-Match", "\"x\"")], true, true),
-            (&[("If-Match", "*"), ("If-None-Match", "*")], false, false),
-            (&[("If-Modified-Since", same)], true, true),
-        ] {
-            let mut request = TestRequest::put();
-            for (name, value) in lines {
-                let value = value.replace("TAG", &meta.etag());
-                request = request.append_header((*name, value));
-            }
-            let request = request.to_http_request();
-            assert_eq!(hold(&request, Some(&meta)), with_file, "{lines:?}");
-            assert_eq!(hold(&request, None), without, "{lines:?}");
-        }
     }
 }

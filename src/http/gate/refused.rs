@@ -12,7 +12,8 @@ use crate::http::{Node, Problem};
 /// # Errors
 /// A refusal, if not; it is counted.
 pub fn check_path(request: &HttpRequest) -> Result<(), Error> {
-    path::check(request).map_err(|problem| {
+    path::check(request.path(), request.headers()).map_err(|err| {
+        let problem = Problem::from(err);
         // Where such a path leads nobody knows: nginx has sent it here, so it is one of files.
         count_upload(request, &problem);
         problem.into()

@@ -1,10 +1,9 @@
-//! Conditional requests (RFC 9110 §13), decided before nginx sees the file.
+//! The conditions of requests (RFC 9110 §13), decided before nginx sees the file.
 
-use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{
-    Header, HeaderName, HttpDate, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, IfModifiedSince, IfRange, IfUnmodifiedSince, RANGE,
+    EntityTag, HeaderMap, HeaderName, HttpDate, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 
 use super::ranges::{self, Wanted};
@@ -25,66 +24,90 @@ pub(in crate::http) enum Verdict {
 
 /// Evaluates all conditions in the order of RFC 9110 §13.2.2. An empty file has no ranges to be
 /// outside of: it is sent whole.
-pub(in crate::http) fn judge(request: &HttpRequest, meta: &FileMeta) -> Verdict {
-    if !has_conditions(request) {
+pub(in crate::http) fn judge(method: &Method, headers: &HeaderMap, meta: &FileMeta) -> Verdict {
+    if !has_conditions(headers) {
         return Verdict::Proceed;
     }
     let tag = meta.etag();
     let modified = meta.last_modified().map(HttpDate::from);
     // Where a date proves nothing, no copy is good by its date.
     let dated = modified.filter(|_| meta.is_told_by_date());
-    if request.headers().contains_key(IF_MATCH) {
-        if !if_match(request, &tag) {
+    if headers.contains_key(IF_MATCH) {
+        if !if_match(headers, &tag) {
             return Verdict::Failed;
         }
-    } else if let Ok(IfUnmodifiedSince(since)) = IfUnmodifiedSince::parse(request)
+    } else if let Some(since) = date(headers, &IF_UNMODIFIED_SINCE)
         && modified.is_some_and(|modified| modified > since)
     {
         return Verdict::Failed;
     }
-    if request.headers().contains_key(IF_NONE_MATCH) {
-        if if_none_match(request, &tag) {
+    if headers.contains_key(IF_NONE_MATCH) {
+        if if_none_match(headers, &tag) {
             return Verdict::NotModified;
         }
-    } else if let Ok(IfModifiedSince(since)) = IfModifiedSince::parse(request)
+    } else if let Some(since) = date(headers, &IF_MODIFIED_SINCE)
         && dated.is_some_and(|dated| dated <= since)
     {
         return Verdict::NotModified;
     }
     let is_unsatisfiable = meta.length > 0
-        && request.method() == Method::GET
-        && range(request)
+        && *method == Method::GET
+        && range(headers)
             .is_some_and(|range| ranges::wanted(range, meta.length) == Wanted::Nothing)
-        && if_range(request, &tag, dated);
+        && if_range(headers, &tag, dated);
     if is_unsatisfiable {
         return Verdict::OutOfRange;
     }
     Verdict::Proceed
 }
 
+/// The conditions that a change heeds.
+pub(in crate::http) const OF_CHANGES: [HeaderName; 3] =
+    [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH];
+
+/// Whether a change has any of them.
+pub(in crate::http) fn are_of_change(headers: &HeaderMap) -> bool {
+    OF_CHANGES.iter().any(|name| headers.contains_key(name))
+}
+
+/// Whether the conditions of a change hold for the file that is there, or for none (RFC 9110 §13.2.2, for
+/// methods that are not GET or HEAD).
+pub(in crate::http) fn hold(headers: &HeaderMap, current: Option<&FileMeta>) -> bool {
+    let tag = current.map(FileMeta::etag);
+    let tag = tag.as_deref();
+    if headers.contains_key(IF_MATCH) {
+        if !tag.is_some_and(|tag| if_match(headers, tag)) {
+            return false;
+        }
+    } else if let Some(since) = date(headers, &IF_UNMODIFIED_SINCE)
+        && current
+            .and_then(FileMeta::last_modified)
+            .is_some_and(|modified| HttpDate::from(modified) > since)
+    {
+        return false;
+    }
+    !headers.contains_key(IF_NONE_MATCH) || !tag.is_some_and(|tag| if_none_match(headers, tag))
+}
+
 /// Whether a request asks for a range if the file is as old as that, of a file whose date proves
 /// nothing: nginx would believe it.
-pub(in crate::http) fn goes_by_date(request: &HttpRequest, meta: &FileMeta) -> bool {
-    let has_if_range = request.headers().contains_key(IF_RANGE);
-    has_if_range
-        && !meta.is_told_by_date()
-        && !matches!(IfRange::parse(request), Ok(IfRange::EntityTag(_)))
+pub(in crate::http) fn goes_by_date(headers: &HeaderMap, meta: &FileMeta) -> bool {
+    let has_if_range = headers.contains_key(IF_RANGE);
+    has_if_range && !meta.is_told_by_date() && value::<EntityTag>(headers, &IF_RANGE).is_none()
 }
 
 /// Whether nginx, which evaluates conditions once more where it sends a file, refuses what [`judge`] lets
 /// pass. A date that is none is to be ignored, and so is any date beside If-Match (RFC 9110 §13.1.4): nginx
 /// takes the one for a date before all others, and heeds the other. A file without a date has changed for it.
-pub(in crate::http) fn nginx_would_refuse(request: &HttpRequest, meta: &FileMeta) -> bool {
-    let unmodified_since = IfUnmodifiedSince::parse(request).ok();
+pub(in crate::http) fn nginx_would_refuse(headers: &HeaderMap, meta: &FileMeta) -> bool {
     let modified = meta.last_modified().map(HttpDate::from);
-    let holds = modified.zip(unmodified_since);
-    let holds = holds.is_some_and(|(modified, IfUnmodifiedSince(since))| modified <= since);
-    request.headers().contains_key(IF_UNMODIFIED_SINCE) && !holds
+    let holds = modified.zip(date(headers, &IF_UNMODIFIED_SINCE));
+    let holds = holds.is_some_and(|(modified, since)| modified <= since);
+    headers.contains_key(IF_UNMODIFIED_SINCE) && !holds
 }
 
 /// Whether there is anything to evaluate: most requests are done with that.
-fn has_conditions(request: &HttpRequest) -> bool {
-    let headers = request.headers();
+fn has_conditions(headers: &HeaderMap) -> bool {
     [
         IF_MATCH,
         IF_UNMODIFIED_SINCE,
@@ -96,20 +119,29 @@ fn has_conditions(request: &HttpRequest) -> bool {
     .any(|name| headers.contains_key(name))
 }
 
-fn range(request: &HttpRequest) -> Option<&str> {
+/// A field that holds one thing; `None` if it cannot be read.
+fn value<T: std::str::FromStr>(headers: &HeaderMap, name: &HeaderName) -> Option<T> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<HttpDate> {
+    value(headers, name)
+}
+
+fn range(headers: &HeaderMap) -> Option<&str> {
     // Bytes that are no text make no range that can be read.
-    let value = request.headers().get(RANGE)?;
+    let value = headers.get(RANGE)?;
     Some(value.to_str().unwrap_or_default())
 }
 
 /// Whether If-Match holds for a file with this tag (RFC 9110 §13.1.1: strong comparison).
-pub(in crate::http) fn if_match(request: &HttpRequest, tag: &str) -> bool {
-    has_tag(request, &IF_MATCH, |item| item == tag.as_bytes())
+fn if_match(headers: &HeaderMap, tag: &str) -> bool {
+    has_tag(headers, &IF_MATCH, |item| item == tag.as_bytes())
 }
 
 /// Whether If-None-Match names this tag (RFC 9110 §13.1.2: weak comparison).
-pub(in crate::http) fn if_none_match(request: &HttpRequest, tag: &str) -> bool {
-    has_tag(request, &IF_NONE_MATCH, |item| {
+fn if_none_match(headers: &HeaderMap, tag: &str) -> bool {
+    has_tag(headers, &IF_NONE_MATCH, |item| {
         item.strip_prefix(b"W/").unwrap_or(item) == tag.as_bytes()
     })
 }
@@ -117,8 +149,8 @@ pub(in crate::http) fn if_none_match(request: &HttpRequest, tag: &str) -> bool {
 /// Whether a header is `*`, or one of its tags is meant. It is divided at commas: our tags have none, and
 /// a tag of somebody else, which may have some and need not be ASCII, has no quotes within. So no part of
 /// it is taken for one of ours, and nothing in the list hides the others. nginx reads it likewise.
-fn has_tag(request: &HttpRequest, name: &HeaderName, is_meant: impl Fn(&[u8]) -> bool) -> bool {
-    let mut values = request.headers().get_all(name);
+fn has_tag(headers: &HeaderMap, name: &HeaderName, is_meant: impl Fn(&[u8]) -> bool) -> bool {
+    let mut values = headers.get_all(name);
     values.any(|value| {
         let value = value.as_bytes().trim_ascii();
         let mut items = value.split(|&byte| byte == b',');
@@ -127,12 +159,12 @@ fn has_tag(request: &HttpRequest, name: &HeaderName, is_meant: impl Fn(&[u8]) ->
 }
 
 /// Whether the range still holds: the tag by strong comparison, or exactly the date.
-fn if_range(request: &HttpRequest, tag: &str, dated: Option<HttpDate>) -> bool {
-    let Some(value) = request.headers().get(IF_RANGE) else {
+fn if_range(headers: &HeaderMap, tag: &str, dated: Option<HttpDate>) -> bool {
+    let Some(value) = headers.get(IF_RANGE) else {
         return true;
     };
     value.as_bytes().trim_ascii() == tag.as_bytes()
-        || matches!(IfRange::parse(request), Ok(IfRange::Date(date)) if dated == Some(date))
+        || dated.is_some() && date(headers, &IF_RANGE) == dated
 }
 
 #[cfg(test)]

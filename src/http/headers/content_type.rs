@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
-use crate::http::Problem;
+use super::HeadError;
 use crate::intake::ClaimedType;
 
 /// The type of a form, without its boundary (RFC 7578).
@@ -43,26 +43,26 @@ fn is_of_form(text: &[u8]) -> bool {
 ///
 /// # Errors
 /// When there is none, or one that RFC 2046 does not allow; when the body is said to be something else, too.
-pub(in crate::http) fn boundary(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem> {
+pub(in crate::http) fn boundary(headers: &HeaderMap) -> Result<Option<Vec<u8>>, HeadError> {
     if !is_form(headers) {
         return Ok(None);
     }
     let mut values = values(headers);
     match (values.next(), values.next()) {
         (Some(value), None) if is_of_form(value) => boundary_of(value).map(Some),
-        _ => Err(Problem::bad_form("Content-Type names more than one type.")),
+        _ => Err(HeadError::Form("Content-Type names more than one type.")),
     }
 }
 
 /// The boundary in the type of a form. Many write it without the quotes that its characters need.
-fn boundary_of(value: &[u8]) -> Result<Vec<u8>, Problem> {
+fn boundary_of(value: &[u8]) -> Result<Vec<u8>, HeadError> {
     let found = parameter(value, "boundary").filter(|boundary| {
         let is_allowed = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\"\\;".contains(byte);
         (1..=LONGEST_BOUNDARY).contains(&boundary.len())
             && boundary.iter().all(is_allowed)
             && !boundary.ends_with(b" ")
     });
-    found.ok_or_else(|| Problem::bad_form("Content-Type names no valid boundary."))
+    found.ok_or(HeadError::Form("Content-Type names no valid boundary."))
 }
 
 /// The first parameter of this name.

@@ -1,12 +1,11 @@
 //! Digests (RFC 9530): of uploads, checked before the promise; of committed files, told.
 
-use actix_web::HttpResponseBuilder;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use crate::http::Problem;
+use super::HeadError;
 use crate::intake::StatedDigests;
 use crate::store;
 
@@ -15,18 +14,18 @@ use crate::store;
 const HEADERS: [&str; 2] = ["content-digest", "repr-digest"];
 
 /// The digest of a whole file, whatever part of it an answer carries (RFC 9530 §3).
-const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+pub(in crate::http) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// Reads the digests that an upload's headers state. Other algorithms than these two are passed over, as
 /// RFC 9530 §6.2 asks.
 ///
 /// # Errors
 /// When a header is there and cannot be read: a check that was asked for must not be left out.
-pub(in crate::http) fn read(headers: &HeaderMap) -> Result<StatedDigests, Problem> {
+pub(in crate::http) fn read(headers: &HeaderMap) -> Result<StatedDigests, HeadError> {
     let mut stated = StatedDigests::default();
     for name in HEADERS {
         for value in headers.get_all(name) {
-            add(&mut stated, value).ok_or_else(Problem::bad_digest)?;
+            add(&mut stated, value).ok_or(HeadError::Digest)?;
         }
     }
     Ok(stated)
@@ -51,16 +50,9 @@ fn add(stated: &mut StatedDigests, value: &HeaderValue) -> Option<()> {
     Some(())
 }
 
-/// Tells the digest of a whole file, unasked: whatever wants another algorithm has no use for it,
+/// The value of Repr-Digest. It is told unasked: whatever wants another algorithm has no use for it,
 /// and whatever wants this one need not ask (RFC 9530 §4).
-pub(in crate::http) fn insert(answer: &mut HttpResponseBuilder, sha256: Option<store::Sha256>) {
-    if let Some(sha256) = sha256 {
-        answer.insert_header((REPR_DIGEST, of_file(sha256)));
-    }
-}
-
-/// The value of Repr-Digest.
-fn of_file(sha256: store::Sha256) -> String {
+pub(in crate::http) fn of_file(sha256: store::Sha256) -> String {
     let encoded = STANDARD.encode(sha256.0);
     format!("sha-256=:{encoded}:")
 }
@@ -68,13 +60,14 @@ fn of_file(sha256: store::Sha256) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::IntakeError;
     use crate::spool::Received;
 
     const HELLO_256: &str = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
     const HELLO_512: &str = "sha-512=:m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcjI8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==:";
     const EMPTY_256: &str = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
 
-    fn claimed(headers: &[(&'static str, &str)]) -> Result<StatedDigests, Problem> {
+    fn claimed(headers: &[(&'static str, &str)]) -> Result<StatedDigests, HeadError> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(
@@ -88,8 +81,9 @@ mod tests {
     fn check(
         headers: &[(&'static str, &str)],
         body: &[u8],
-    ) -> Result<Option<store::Sha256>, Problem> {
-        Ok(claimed(headers)?.check(Received::Passed(body))?)
+    ) -> Result<Option<store::Sha256>, IntakeError> {
+        let stated = claimed(headers).unwrap();
+        stated.check(Received::Passed(body))
     }
 
     #[test]
@@ -113,7 +107,7 @@ mod tests {
             &[(content, "sha-256=:AAAA:")],
         ] {
             let refused = check(headers, b"hello").unwrap_err();
-            assert_eq!(refused.to_string(), "400 Bad Request digest-mismatch");
+            assert!(matches!(refused, IntakeError::DigestMismatch), "{refused}");
         }
     }
 

@@ -4,7 +4,7 @@
 use actix_web::http::header::HeaderMap;
 use sfv::{BareItem, Item, Parser};
 
-use crate::http::Problem;
+use super::HeadError;
 
 const HEADER: &str = "idempotency-key";
 
@@ -15,14 +15,14 @@ const LONGEST_KEY: usize = 255;
 ///
 /// # Errors
 /// When there is one and it is no key.
-pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Option<String>, HeadError> {
     let mut values = headers.get_all(HEADER);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => key_of(value.as_bytes())
-            .ok_or_else(Problem::bad_key)
+            .ok_or(HeadError::IdempotencyKey)
             .map(Some),
-        (Some(_), Some(_)) => Err(Problem::bad_key()),
+        (Some(_), Some(_)) => Err(HeadError::IdempotencyKey),
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    fn read_values(values: &[&[u8]]) -> Result<Option<String>, Problem> {
+    fn read_values(values: &[&[u8]]) -> Result<Option<String>, HeadError> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(

@@ -2,10 +2,14 @@
 //!
 //! Each reads or writes text, and knows nothing of a node. All of them are fuzzed.
 
+pub(super) mod bearer;
+pub(super) mod body;
+pub(super) mod claims;
 pub(super) mod conditions;
 pub(super) mod content_type;
 pub(super) mod digest;
 pub(super) mod disposition;
+mod error;
 pub(super) mod idempotency_key;
 pub(super) mod part;
 pub(super) mod path;
@@ -14,3 +18,5 @@ pub(super) mod prefer;
 pub(super) mod ranges;
 pub(super) mod upload_metadata;
 pub(super) mod whole;
+
+pub(super) use error::HeadError;

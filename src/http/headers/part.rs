@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use encoding_rs::Encoding;
 
 use super::disposition::Claim;
-use super::whole;
+use super::{HeadError, whole};
 use crate::file::{FileName, Window};
-use crate::http::Problem;
 use crate::intake::ClaimedType;
 
 /// The lines of a part's head that are ours.
@@ -31,7 +30,7 @@ impl Head {
     ///
     /// # Errors
     /// When they do not name the part, or say that its bytes are coded.
-    pub(in crate::http) fn read(lines: &[u8]) -> Result<Self, Problem> {
+    pub(in crate::http) fn read(lines: &[u8]) -> Result<Self, HeadError> {
         let mut disposition = None;
         let mut content_type = None;
         for line in unfolded(lines) {
@@ -46,7 +45,7 @@ impl Head {
                 "content-disposition" => {
                     let is_broken = value.iter().any(|byte| b"\r\n\0".contains(byte));
                     if is_broken || disposition.is_some() {
-                        return Err(Problem::bad_form("The head of a part cannot be read."));
+                        return Err(HeadError::Form("The head of a part cannot be read."));
                     }
                     disposition = Some(Claim::read(value));
                 }
@@ -59,7 +58,7 @@ impl Head {
         }
         let disposition = disposition
             .filter(|claim| claim.kind() == "form-data" && !claim.is_cut() && claim.has_name())
-            .ok_or_else(|| Problem::bad_form("A part has no readable name in its head."))?;
+            .ok_or(HeadError::Form("A part has no readable name in its head."))?;
         Ok(Self {
             disposition,
             content_type: content_type.unwrap_or_default(),
@@ -70,7 +69,7 @@ impl Head {
     ///
     /// # Errors
     /// When it is a form within the form.
-    pub(in crate::http) fn kind(&self, data: Window) -> Result<Kind, Problem> {
+    pub(in crate::http) fn kind(&self, data: Window) -> Result<Kind, HeadError> {
         if data.length == 0 && self.disposition.has_empty_filename() {
             return Ok(Kind::Nothing);
         }
@@ -79,7 +78,7 @@ impl Head {
         if self.disposition.is_of_file() {
             Ok(Kind::File)
         } else if essence.starts_with("multipart/") {
-            Err(Problem::bad_form(
+            Err(HeadError::Form(
                 "A part holds parts of its own and has no file name.",
             ))
         } else if essence.starts_with("text/") || essence == "application/json" {
@@ -122,10 +121,10 @@ fn unfolded(lines: &[u8]) -> Vec<Cow<'_, [u8]>> {
 
 /// The bytes of a part are kept as they are: in another encoding they would be another file
 /// (RFC 7578 §4.7 deprecates those).
-fn check_transfer_encoding(value: &[u8]) -> Result<(), Problem> {
+fn check_transfer_encoding(value: &[u8]) -> Result<(), HeadError> {
     match value.to_ascii_lowercase().as_slice() {
         b"" | b"binary" | b"8bit" | b"7bit" => Ok(()),
-        _ => Err(Problem::bad_form(
+        _ => Err(HeadError::Form(
             "A part has a Content-Transfer-Encoding. Send its bytes as they are.",
         )),
     }

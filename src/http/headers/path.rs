@@ -6,23 +6,22 @@
 //! Decoded once it must be the path that it was; what is encoded twice is a name. This room must never know
 //! what is behind a path.
 
-use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
 use percent_encoding::percent_decode_str;
 
+use super::HeadError;
 use crate::accel;
 use crate::file::{FileKey, has_dots_alone};
-use crate::http::Problem;
 
-/// Sees that a request, and the one of a client that it is for, name a path in one way only.
+/// Sees that a request with this path, and the one of a client that it is for, name a path in one way only.
 ///
 /// # Errors
 /// A refusal, if not.
-pub(in crate::http) fn check(request: &HttpRequest) -> Result<(), Problem> {
-    check_target(request.path())?;
+pub(in crate::http) fn check(path: &str, headers: &HeaderMap) -> Result<(), HeadError> {
+    check_target(path)?;
     // A question about an upload is answered with a refusal in a form of its own.
-    if request.path() != accel::ADMISSION
-        && let Some(target) = request.headers().get(accel::TARGET)
+    if path != accel::ADMISSION
+        && let Some(target) = headers.get(accel::TARGET)
     {
         check_target(&String::from_utf8_lossy(target.as_bytes()))?;
     }
@@ -33,10 +32,10 @@ pub(in crate::http) fn check(request: &HttpRequest) -> Result<(), Problem> {
 ///
 /// # Errors
 /// As [`check`].
-pub(in crate::http) fn check_target(target: &str) -> Result<(), Problem> {
+pub(in crate::http) fn check_target(target: &str) -> Result<(), HeadError> {
     let path = target.split('?').next().unwrap_or_default();
     if path.contains('#') || !is_plain(path) {
-        return Err(Problem::ambiguous_path());
+        return Err(HeadError::AmbiguousPath);
     }
     Ok(())
 }
@@ -51,14 +50,14 @@ pub(in crate::http) fn is_collection(target: &str) -> bool {
 ///
 /// # Errors
 /// When it has parameters, which some servers take off; when it is no text, as no key is.
-pub(in crate::http) fn key(target: &str) -> Result<FileKey, Problem> {
+pub(in crate::http) fn key(target: &str) -> Result<FileKey, HeadError> {
     let path = target.split('?').next().unwrap_or_default();
     let segment = path.split('/').nth(2).unwrap_or_default();
     if segment.contains(';') {
-        return Err(Problem::ambiguous_path());
+        return Err(HeadError::AmbiguousPath);
     }
     let text = percent_decode_str(segment).decode_utf8();
-    let text = text.map_err(|_| Problem::not_found())?;
+    let text = text.map_err(|_| HeadError::NoKey)?;
     Ok(FileKey::from_path(&text))
 }
 
@@ -110,16 +109,6 @@ fn is_overlong(bytes: &[u8]) -> bool {
                 | [0xfc, 0x80..=0x83]
         )
     })
-}
-
-impl Problem {
-    fn ambiguous_path() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "ambiguous-path",
-            "The path has dots, slashes, backslashes or parameters that servers read in different ways.",
-        )
-    }
 }
 
 #[cfg(test)]

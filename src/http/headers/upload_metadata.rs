@@ -4,27 +4,27 @@ use actix_web::http::header::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::HeadError;
 use crate::file::Metadata;
-use crate::http::Problem;
 
 /// Reads the header: pairs divided by commas, each a name, a space, and a text in base64; a name
 /// alone has an empty text. No name may come twice.
 ///
 /// # Errors
 /// When it cannot be read, has a name twice, or is more than is taken.
-pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Metadata, Problem> {
+pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Metadata, HeadError> {
     let mut metadata = Metadata::default();
     for value in headers.get_all("upload-metadata") {
-        let value = value.to_str().map_err(|_| Problem::bad_metadata())?;
+        let value = value.to_str().map_err(|_| HeadError::Metadata)?;
         for pair in value.split(',').map(str::trim) {
             let (name, encoded) = pair.split_once(' ').unwrap_or((pair, ""));
             let text = STANDARD
                 .decode(encoded.trim())
                 .ok()
                 .and_then(|bytes| String::from_utf8(bytes).ok())
-                .ok_or_else(Problem::bad_metadata)?;
+                .ok_or(HeadError::Metadata)?;
             if metadata.has(name) {
-                return Err(Problem::repeated_metadata());
+                return Err(HeadError::RepeatedMetadata);
             }
             metadata.add(name.to_owned(), text)?;
         }
@@ -37,8 +37,9 @@ mod tests {
     use actix_web::http::header::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::file::InvalidMetadata;
 
-    fn metadata(value: &str) -> Result<Vec<(String, String)>, Problem> {
+    fn metadata(value: &str) -> Result<Vec<(String, String)>, HeadError> {
         let mut headers = HeaderMap::new();
         headers.insert(
             HeaderName::from_static("upload-metadata"),
@@ -71,6 +72,6 @@ mod tests {
         }
         let long = "A".repeat(12_000);
         let refused = metadata(&format!("a {long}")).unwrap_err();
-        assert!(refused.to_string().contains("413"));
+        assert_eq!(refused, HeadError::UnkeptMetadata(InvalidMetadata::TooMuch));
     }
 }

@@ -4,13 +4,11 @@
 //! is compressed, or that speaks tus, would take that promise for another. Such heads are refused before
 //! the body, by an answer that names the header. This room must never know who asks.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 use sfv::{BareItem, Item, Parser};
 
-use super::pieces;
-use crate::http::Problem;
+use super::{HeadError, pieces};
 
 /// Headers by which a request means another method (RFC 9110 knows none of them).
 const OVERRIDES: [&str; 3] = [
@@ -82,7 +80,7 @@ pub(in crate::http) struct Asked<'a> {
 ///
 /// # Errors
 /// A refusal that names what is not taken here.
-pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<(), Problem> {
+pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<(), HeadError> {
     check_coding(headers)?;
     let has = |name: &str, is_meant: &dyn Fn(&[u8]) -> bool| {
         let mut values = headers.get_all(name);
@@ -90,18 +88,18 @@ pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<()
     };
     for (name, said) in FOREIGN {
         if has(name, &|value| !is_harmless(name, value)) {
-            return Err(Problem::not_whole(name, said));
+            return Err(not_whole(name, said));
         }
     }
     for name in OVERRIDES {
         if has(name, &|value| {
             !value.eq_ignore_ascii_case(asked.method.as_bytes())
         }) {
-            return Err(Problem::not_whole(name, OVERRIDE));
+            return Err(not_whole(name, OVERRIDE));
         }
     }
     if has(AMZ_DIGEST, &|value| value.starts_with(b"STREAMING-")) {
-        return Err(Problem::not_whole(AMZ_DIGEST, SIGNED));
+        return Err(not_whole(AMZ_DIGEST, SIGNED));
     }
     check_completeness(headers, asked.length)?;
     let is_piece = |kind: &&str| {
@@ -113,7 +111,7 @@ pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<()
         })
     };
     if let Some(kind) = PIECE_TYPES.into_iter().find(is_piece) {
-        return Err(Problem::not_whole(kind, PIECE));
+        return Err(not_whole(kind, PIECE));
     }
     check_query(asked.target)?;
     let texts = headers
@@ -128,9 +126,9 @@ pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<()
 /// When they do.
 pub(in crate::http) fn check_fields<'a>(
     fields: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<(), Problem> {
+) -> Result<(), HeadError> {
     if pieces::are_told(fields) {
-        Err(Problem::not_whole(
+        Err(not_whole(
             "The number of chunks that the request tells",
             PIECE,
         ))
@@ -143,23 +141,28 @@ pub(in crate::http) fn check_fields<'a>(
 ///
 /// # Errors
 /// As [`check`].
-pub(in crate::http) fn check_line_of_part(name: &str, value: &[u8]) -> Result<(), Problem> {
+pub(in crate::http) fn check_line_of_part(name: &str, value: &[u8]) -> Result<(), HeadError> {
     if name.eq_ignore_ascii_case(header::CONTENT_ENCODING.as_str()) && !is_uncoded(value) {
-        return Err(Problem::coded());
+        return Err(HeadError::Coded);
     }
     if name.eq_ignore_ascii_case(header::CONTENT_RANGE.as_str()) {
-        return Err(Problem::not_whole("Content-Range of a part", PIECE));
+        return Err(not_whole("Content-Range of a part", PIECE));
     }
     Ok(())
 }
 
+/// `by` is a word of the tables above.
+fn not_whole(by: &'static str, said: &'static str) -> HeadError {
+    HeadError::NotWhole { by, said }
+}
+
 /// RFC 9110 §15.5.16: a coded body would be kept and given back as if it were the file.
-fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_coding(headers: &HeaderMap) -> Result<(), HeadError> {
     let mut codings = headers.get_all(header::CONTENT_ENCODING);
     if codings.all(|value| is_uncoded(value.as_bytes())) {
         Ok(())
     } else {
-        Err(Problem::coded())
+        Err(HeadError::Coded)
     }
 }
 
@@ -182,7 +185,7 @@ fn is_harmless(name: &str, value: &[u8]) -> bool {
 }
 
 /// The IETF's resumable uploads: a request that says that it is complete is a whole upload.
-fn check_completeness(headers: &HeaderMap, length: Option<u64>) -> Result<(), Problem> {
+fn check_completeness(headers: &HeaderMap, length: Option<u64>) -> Result<(), HeadError> {
     let complete = boolean(headers, "upload-complete");
     // As the first drafts had it.
     let incomplete = boolean(headers, "upload-incomplete");
@@ -192,7 +195,7 @@ fn check_completeness(headers: &HeaderMap, length: Option<u64>) -> Result<(), Pr
         (Said::No | Said::Unclear, _) | (_, Said::Yes | Said::Unclear) => false,
     };
     if !is_whole {
-        return Err(Problem::not_whole("Upload-Complete", RESUMED));
+        return Err(not_whole("Upload-Complete", RESUMED));
     }
     let told = |value: &header::HeaderValue| value.to_str().ok()?.parse().ok();
     let is_right = |value: &header::HeaderValue| match (told(value), length) {
@@ -203,7 +206,7 @@ fn check_completeness(headers: &HeaderMap, length: Option<u64>) -> Result<(), Pr
     if headers.get_all("upload-length").all(is_right) {
         Ok(())
     } else {
-        Err(Problem::not_whole("Upload-Length", LENGTH))
+        Err(not_whole("Upload-Length", LENGTH))
     }
 }
 
@@ -231,7 +234,7 @@ fn boolean(headers: &HeaderMap, name: &'static str) -> Said {
 }
 
 /// Pieces and sessions that are named in the query.
-fn check_query(target: &str) -> Result<(), Problem> {
+fn check_query(target: &str) -> Result<(), HeadError> {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let pairs: Vec<_> = pairs
@@ -255,29 +258,9 @@ fn check_query(target: &str) -> Result<(), Problem> {
             .iter()
             .any(|word| is("comp", word));
     if is_session {
-        return Err(Problem::not_whole("The query", SESSION));
+        return Err(not_whole("The query", SESSION));
     }
     check_fields(fields())
-}
-
-impl Problem {
-    fn coded() -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "content-coding-not-taken",
-            "The body has a content coding. Send the file itself, without Content-Encoding.",
-        )
-        .with(header::ACCEPT_ENCODING, "identity".to_owned())
-    }
-
-    /// `what` is a word of the tables above.
-    fn not_whole(what: &str, said: &str) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "not-a-whole-file",
-            format!("{what}: {said} Send the whole file in one request."),
-        )
-    }
 }
 
 #[cfg(test)]

@@ -11,11 +11,35 @@ use super::{Problem, RETRY_LATER, RETRY_SOON};
 use crate::delivery::DeliveryError;
 use crate::file::InvalidMetadata;
 use crate::form::FormError;
+use crate::http::headers::HeadError;
 use crate::intake::IntakeError;
 use crate::journal::{AdoptError, JournalError};
 use crate::peers::{BadPass, Unreachable};
 use crate::spool::ClaimError;
 use crate::store::StoreError;
+
+impl From<HeadError> for Problem {
+    fn from(err: HeadError) -> Self {
+        match err {
+            HeadError::AmbiguousPath => Self::ambiguous_path(),
+            HeadError::NoKey => Self::not_found(),
+            HeadError::ManyTokens => Self::many_tokens(),
+            HeadError::Digest => Self::bad_digest(),
+            HeadError::IdempotencyKey => Self::bad_key(),
+            HeadError::Metadata => Self::bad_metadata(),
+            HeadError::RepeatedMetadata => Self::repeated_metadata(),
+            HeadError::UnkeptMetadata(err) => err.into(),
+            HeadError::Form(said) => Self::bad_form(said),
+            HeadError::Coded => Self::coded(),
+            HeadError::NotWhole { by, said } => Self::not_whole(by, said),
+            HeadError::BodyNotPassed => Self::body_not_passed(),
+            HeadError::NoBodyFile => {
+                log::error!("nginx counted a body and named no file: see nginx.conf.d/gridspool");
+                Self::body_not_passed()
+            }
+        }
+    }
+}
 
 impl From<ClaimError> for Problem {
     fn from(err: ClaimError) -> Self {

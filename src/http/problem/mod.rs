@@ -1,6 +1,7 @@
 //! Refusals: the answer to a caller (RFC 9457). The errors of other layers become such in [`from`].
 
 mod from;
+mod head;
 mod log_throttle;
 mod reason;
 mod refusal;
@@ -116,84 +117,9 @@ impl Problem {
         }
     }
 
-    /// Only a POST says by itself what the parts of a form shall be called.
-    pub(in crate::http) fn no_form_here() -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "forms-not-taken",
-            "Forms are taken by POST to /files. Send the file itself as the body here.",
-        )
-    }
-
-    pub(in crate::http) fn bad_form(detail: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-form", detail)
-    }
-
-    pub(in crate::http) fn no_file_in_form() -> Self {
-        Self::bad_form("The form holds no file.")
-    }
-
-    pub(in crate::http) fn bad_metadata() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-metadata",
-            "Upload-Metadata is not made of names and texts in base64.",
-        )
-    }
-
-    /// As tus has it: the names of `Upload-Metadata` are unique.
-    pub(in crate::http) fn repeated_metadata() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-metadata",
-            "Upload-Metadata has one name twice.",
-        )
-    }
-
-    pub(in crate::http) fn bad_digest() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-digest",
-            "A digest field is not one of RFC 9530.",
-        )
-    }
-
-    pub(in crate::http) fn digest_mismatch() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "digest-mismatch",
-            "The body does not have the digest that the request claims.",
-        )
-    }
-
     pub(in crate::http) fn unreadable_body(err: &std::io::Error) -> Self {
         log::error!("a spooled body cannot be read: {err}");
         Self::internal()
-    }
-
-    pub(in crate::http) fn too_much_metadata() -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-much-metadata",
-            "The texts of the request are longer than this server takes.",
-        )
-    }
-
-    /// Each file of a form keeps all texts of it.
-    pub(in crate::http) fn too_much_metadata_for_so_many() -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-much-metadata",
-            "The texts of the form, kept with each of its files, are more than this server takes.",
-        )
-    }
-
-    pub(in crate::http) fn body_not_passed() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "body-not-passed",
-            "The body did not arrive through the front server.",
-        )
     }
 
     /// The body stands in the journal, and nginx cannot send it.

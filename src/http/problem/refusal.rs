@@ -58,14 +58,6 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "This is not allowed.")
     }
 
-    pub(in crate::http) fn many_tokens() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "many-tokens",
-            "The request has more than one token.",
-        )
-    }
-
     pub(in crate::http) fn too_large() -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -125,15 +117,6 @@ impl Problem {
         )
         .because(Reason::Quota)
         .retry_after(PENDING_SECONDS)
-    }
-
-    pub(in crate::http) fn bad_key() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-idempotency-key",
-            "Idempotency-Key is not one string of 1 to 255 printable ASCII characters.",
-        )
-        .because(Reason::Key)
     }
 
     pub(in crate::http) fn still_running() -> Self {

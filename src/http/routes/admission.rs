@@ -5,11 +5,11 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::allow;
+use super::methods;
 use crate::accel;
 use crate::http::gate::{access, changes};
 use crate::http::headers::whole::{self, Asked};
-use crate::http::headers::{content_type, idempotency_key, path};
+use crate::http::headers::{body, content_type, idempotency_key, path};
 use crate::http::{Node, Problem};
 
 /// `GET /_gridspool/admission`: may this upload come in? 204, or a refusal that nginx passes on.
@@ -36,10 +36,10 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
     let asked = Asked {
         method: method.map_or("", |method| method.to_str().unwrap_or_default()),
         target: &target,
-        length: access::length(headers, accel::BODY_LENGTH),
+        length: body::length(headers, accel::BODY_LENGTH),
     };
     if asked.method == "POST" && !path::is_collection(&target) {
-        return Err(Problem::method_not_allowed(allow::below_files(&target)));
+        return Err(Problem::method_not_allowed(methods::below_files(&target)));
     }
     if asked.method == "PUT" && content_type::is_form(headers) {
         return Err(Problem::no_form_here());

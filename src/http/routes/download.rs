@@ -85,7 +85,7 @@ pub(super) async fn answer_kept(
     node: &Node,
     kept: &Kept,
 ) -> Result<HttpResponse, Problem> {
-    let is_nginx_asked = !conditions::nginx_would_refuse(request, &kept.meta);
+    let is_nginx_asked = !conditions::nginx_would_refuse(request.headers(), &kept.meta);
     let way = if kept.is_whole_file && is_nginx_asked {
         Way::Journal(accel::journal_uri(BODIES, kept.id))
     } else {
@@ -123,7 +123,7 @@ async fn answer(
     at_hand: Option<Bytes>,
     way: Way,
 ) -> Result<HttpResponse, Problem> {
-    match conditions::judge(request, meta) {
+    match conditions::judge(request.method(), request.headers(), meta) {
         Verdict::Failed => return Err(Problem::precondition_failed()),
         Verdict::OutOfRange => return Err(Problem::range_not_satisfiable(meta.length)),
         Verdict::NotModified => {
@@ -139,7 +139,9 @@ async fn answer(
     let disposition = disposition::of_download(meta, is_to_be_saved);
     let mut ok = HttpResponse::Ok();
     ok.insert_header((header::CONTENT_TYPE, meta.content_type.as_str()));
-    digest::insert(&mut ok, sha256);
+    if let Some(sha256) = sha256 {
+        ok.insert_header((digest::REPR_DIGEST, digest::of_file(sha256)));
+    }
     let has_no_body = request.method() == Method::HEAD || meta.length == 0;
     // Ranges are cut by nginx.
     let is_whole = !request.headers().contains_key(header::RANGE);
@@ -158,7 +160,7 @@ async fn answer(
             stream::empty::<Result<Bytes, std::io::Error>>(),
         )));
     }
-    let is_refused_by_nginx = conditions::nginx_would_refuse(request, meta);
+    let is_refused_by_nginx = conditions::nginx_would_refuse(request.headers(), meta);
     let mut uri = match way {
         Way::Store(uri) if is_refused_by_nginx => uri,
         Way::Journal(uri) => uri,
@@ -174,7 +176,7 @@ async fn answer(
     }
     if is_refused_by_nginx {
         push_parameter(&mut uri, accel::JUDGED);
-    } else if conditions::goes_by_date(request, meta) {
+    } else if conditions::goes_by_date(request.headers(), meta) {
         push_parameter(&mut uri, accel::WHOLE);
     }
     // nginx leads headers of the file on to whatever becomes of this, errors too: these it sets itself

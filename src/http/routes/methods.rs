@@ -2,9 +2,27 @@
 
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
+use percent_encoding::percent_decode_str;
 
 use crate::http::gate::access;
 use crate::http::{Node, Problem};
+
+/// The methods of a file.
+pub(super) const OF_FILE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
+
+/// The methods of what is known of a file.
+pub(super) const OF_META: &str = "GET, HEAD, PUT, OPTIONS";
+
+/// The methods of the one of these that a target names.
+pub(super) fn below_files(target: &str) -> &'static str {
+    let path = target.split('?').next().unwrap_or_default();
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    let segments: Vec<_> = path.split('/').skip(3).collect();
+    match segments.as_slice() {
+        ["meta", ..] => OF_META,
+        _ => OF_FILE,
+    }
+}
 
 /// Completes an address for clients. OPTIONS asks for no token, as nothing is done.
 pub(super) fn and_no_other(resource: Resource, allow: &'static str) -> Resource {

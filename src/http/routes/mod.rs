@@ -1,14 +1,12 @@
 //! The routes of both sockets. A route reads its request, calls another room, and answers.
 
 mod admission;
-mod allow;
 mod created;
 mod delete;
 mod download;
 mod drain;
 mod elsewhere;
 mod health;
-mod inline_body;
 mod meta;
 mod methods;
 mod metrics;
@@ -17,6 +15,7 @@ mod room;
 mod slices;
 mod status;
 mod upload;
+mod upload_form;
 mod waiting;
 
 use actix_web::HttpResponse;
@@ -43,7 +42,7 @@ pub fn public(service: &mut ServiceConfig) {
             .route(web::head().to(download::file))
             .route(web::put().to(upload::named))
             .route(web::delete().to(delete::file));
-        methods::and_no_other(resource, allow::OF_FILE)
+        methods::and_no_other(resource, methods::OF_FILE)
     };
     // An upload takes it for a name, as any other. A delete would be one of the file.
     let meta = web::resource("/files/{id}/{name:meta}")
@@ -61,8 +60,8 @@ pub fn public(service: &mut ServiceConfig) {
         .service(collection("/files"))
         .service(collection("/files/"))
         .service(file("/files/{id}"))
-        .service(methods::and_no_other(meta, allow::OF_META))
-        .service(methods::and_no_other(below_meta, allow::OF_META))
+        .service(methods::and_no_other(meta, methods::OF_META))
+        .service(methods::and_no_other(below_meta, methods::OF_META))
         .service(file("/files/{id}/{name:.*}"))
         .route(accel::ADMISSION, web::get().to(admission::admission))
         .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))

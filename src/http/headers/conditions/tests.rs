@@ -1,6 +1,6 @@
 //! Conditions, against what RFC 9110 says of them.
 
-use actix_web::test::TestRequest;
+use actix_web::http::header::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
@@ -10,14 +10,21 @@ const EARLIER: &str = "Tue, 14 Nov 2023 22:13:19 GMT";
 const SAME: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
 const LATER: &str = "Tue, 14 Nov 2023 22:13:21 GMT";
 
-fn judged(headers: &[(&str, &str)]) -> Verdict {
-    let meta = FileMeta::sample();
-    let mut request = TestRequest::get();
-    for (name, value) in headers {
-        let value = value.replace("TAG", &meta.etag());
-        request = request.append_header((*name, value));
+/// These fields, with the tag of the sample for each `TAG`.
+fn head(fields: &[(&str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        let value = value.replace("TAG", &FileMeta::sample().etag());
+        headers.append(
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            HeaderValue::from_str(&value).unwrap(),
+        );
     }
-    judge(&request.to_http_request(), &meta)
+    headers
+}
+
+fn judged(fields: &[(&str, &str)]) -> Verdict {
+    judge(&Method::GET, &head(fields), &FileMeta::sample())
 }
 
 #[test]
@@ -121,13 +128,8 @@ fn nginx_refuses_a_date_that_is_none_and_any_that_has_passed_beside_a_tag() {
         (&[("If-Unmodified-Since", "yesterday")], true),
         (&[("If-Unmodified-Since", EARLIER), ("If-Match", "*")], true),
     ] {
-        let mut request = TestRequest::get();
-        for &header in headers {
-            request = request.append_header(header);
-        }
-        let request = request.to_http_request();
         assert_eq!(
-            nginx_would_refuse(&request, &FileMeta::sample()),
+            nginx_would_refuse(&head(headers), &FileMeta::sample()),
             is_refused,
             "{headers:?}"
         );
@@ -140,10 +142,45 @@ fn nginx_refuses_a_date_that_is_none_and_any_that_has_passed_beside_a_tag() {
             .iter()
             .any(|(name, _)| *name == "If-Unmodified-Since");
         assert_eq!(
-            nginx_would_refuse(&request, &undated),
+            nginx_would_refuse(&head(headers), &undated),
             has_date,
             "{headers:?}"
         );
+    }
+}
+
+#[test]
+fn conditions_are_held_against_what_is_there_or_against_nothing() {
+    let meta = FileMeta::sample();
+    let (earlier, same) = (
+        "Tue, 14 Nov 2023 22:13:19 GMT",
+        "Tue, 14 Nov 2023 22:13:20 GMT",
+    );
+    for (lines, with_file, without) in [
+        (&[][..], true, true),
+        (&[("If-Match", "*")], true, false),
+        (&[("If-Match", "TAG")], true, false),
+        (&[("If-Match", "\"x\", TAG")], true, false),
+        (&[("If-Match", "W/TAG")], false, false),
+        (&[("If-Match", "\"x\"")], false, false),
+        (&[("If-Match", "nonsense")], false, false),
+        (
+            &[("If-Match", "TAG"), ("If-Unmodified-Since", earlier)],
+            true,
+            false,
+        ),
+        (&[("If-Unmodified-Since", earlier)], false, true),
+        (&[("If-Unmodified-Since", same)], true, true),
+        (&[("If-Unmodified-Since", "yesterday")], true, true),
+        (&[("If-None-Match", "*")], false, true),
+        (&[("If-None-Match", "W/TAG")], false, true),
+        (&[("If-None-Match", "\"x\"")], true, true),
+        (&[("If-Match", "*"), ("If-None-Match", "*")], false, false),
+        (&[("If-Modified-Since", same)], true, true),
+    ] {
+        let headers = head(lines);
+        assert_eq!(hold(&headers, Some(&meta)), with_file, "{lines:?}");
+        assert_eq!(hold(&headers, None), without, "{lines:?}");
     }
 }
 

@@ -1,0 +1,111 @@
+//! The fields by which nginx says how the body of an upload has come.
+
+use actix_web::http::header::{self, HeaderMap};
+
+use super::HeadError;
+use crate::accel;
+use crate::intake::SpooledName;
+
+/// A length that a field tells; `None` if it tells none.
+pub(in crate::http) fn length(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether a request brings its body itself. Where nginx spools the body, it takes the length away.
+pub(in crate::http) fn is_inline(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// Sees that a body that comes with its head is one that nginx passes on.
+///
+/// # Errors
+/// When it is longer than that, has no length, or names a file too.
+pub(in crate::http) fn check_inline(headers: &HeaderMap) -> Result<(), HeadError> {
+    let most = u64::try_from(accel::PASSED_BODY_BYTES).unwrap_or(u64::MAX);
+    let length = length(headers, header::CONTENT_LENGTH.as_str());
+    let is_small = length.is_some_and(|length| length <= most);
+    if is_small && !headers.contains_key(accel::BODY_FILE) {
+        Ok(())
+    } else {
+        Err(HeadError::BodyNotPassed)
+    }
+}
+
+/// The spool file of a request; `None` if it has no body, or one that came with it.
+///
+/// # Errors
+/// When nginx counted a body and named no file, or did not count it.
+pub(in crate::http) fn spooled(headers: &HeaderMap) -> Result<Option<SpooledName>, HeadError> {
+    let length = match headers.get(accel::BODY_LENGTH) {
+        None => None,
+        Some(value) => {
+            let length = value.to_str().ok().and_then(|text| text.parse().ok());
+            Some(length.ok_or(HeadError::BodyNotPassed)?)
+        }
+    };
+    match headers.get(accel::BODY_FILE) {
+        Some(path) => Ok(Some(SpooledName {
+            path: path.as_bytes().to_owned(),
+            length,
+        })),
+        None if length.unwrap_or(0) == 0 => Ok(None),
+        None => Err(HeadError::NoBodyFile),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn head(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        headers
+    }
+
+    #[test]
+    fn a_spooled_body_has_a_file_and_a_count_and_no_body_has_neither() {
+        let (file, counted) = (accel::BODY_FILE, accel::BODY_LENGTH);
+        let read = |fields: &[(&str, &str)]| {
+            let spooled = spooled(&head(fields))?;
+            Ok(spooled.map(|name| (String::from_utf8(name.path).unwrap(), name.length)))
+        };
+        let named = |length| Ok(Some(("/s/0000000001".to_owned(), length)));
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[(counted, "0")]), Ok(None));
+        assert_eq!(read(&[(file, "/s/0000000001")]), named(None));
+        let both = [(file, "/s/0000000001"), (counted, "5")];
+        assert_eq!(read(&both), named(Some(5)));
+        assert_eq!(read(&[(counted, "5")]), Err(HeadError::NoBodyFile));
+        assert_eq!(read(&[(counted, "many")]), Err(HeadError::BodyNotPassed));
+    }
+
+    #[test]
+    fn an_inline_body_is_small_and_has_no_file() {
+        let longest = accel::PASSED_BODY_BYTES.to_string();
+        let longer = (accel::PASSED_BODY_BYTES + 1).to_string();
+        for (fields, is_taken) in [
+            (&[("content-length", "0")][..], true),
+            (&[("content-length", &longest)], true),
+            (&[("content-length", &longer)], false),
+            (&[("content-length", "many")], false),
+            (&[("transfer-encoding", "chunked")], false),
+            (
+                &[("content-length", "1"), (accel::BODY_FILE, "/s/0000000001")],
+                false,
+            ),
+        ] {
+            let headers = head(fields);
+            assert!(is_inline(&headers), "{fields:?}");
+            assert_eq!(check_inline(&headers).is_ok(), is_taken, "{fields:?}");
+        }
+        assert!(!is_inline(&head(&[(accel::BODY_LENGTH, "1")])));
+    }
+}
