@@ -1,13 +1,13 @@
-//! Batches of chunks: each is what one question to MongoDB brings, and all who want some of it share
-//! it.
+//! Batches of chunks. One question to MongoDB brings a batch, and all readers that want some of it
+//! share it.
 //!
-//! Readers come together, as everybody in a group gets a file at once: the first of them asks, and
-//! the others wait for that answer. It stays for a moment after its last reader, for those who
-//! come a little later, and longer if that reader has not come to its end: chunks of other drivers may be
-//! longer than a slice of nginx's, and the next slice begins in the same one.
+//! Readers come together, as everybody in a group gets a file at once. The first of them asks, and the
+//! others wait for that answer. A batch stays for a moment after its last reader has gone, for readers
+//! that come a little later. It stays longer if that reader did not reach its end: chunks of other
+//! drivers may be longer than a slice of nginx's, and then the next slice begins in the same batch.
 //!
-//! All batches together are bounded in bytes, those in memory and those on disk. Those that nobody reads
-//! make room for others.
+//! The bytes of all batches together are bounded, in memory and on disk. Batches without readers make
+//! room for others.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,24 +19,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::kept::{Kept, MAX_DISK_BYTES};
 use crate::store::StoreError;
 
-/// Bytes of chunks that all reads together have in memory, at most: so many times those of commits, and
-/// no more than this.
+/// Chunks in memory for all reads together may take this many times the bytes of commits, and no more
+/// than the bound below.
 const TIMES_COMMITS: u32 = 4;
 const MAX_READ_BYTES: u32 = 32 * 1024 * 1024;
 
-/// As many bytes does each batch count that waits for a later reader: a bound of how many do.
+/// A batch that waits for a later reader counts as at least this many bytes, which bounds their number.
 const LEAST_BYTES: u32 = 4096;
 
-/// How long a batch stays that was read to its end: nginx may not have kept it yet.
+/// How long a batch stays after it was read to its end: nginx may not have kept it yet.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// How long one stays whose end nobody has read: a client takes that time for a slice.
+/// How long a batch stays that was not read to its end: a client may take that long for a slice.
 pub(super) const PARTLY_READ_LINGER: Duration = Duration::from_secs(10);
 
-/// The same of one on disk, where there is more room: a slow client takes that time.
+/// The same for a batch on disk, where there is more room: a slow client may take that long.
 pub(super) const ON_DISK_LINGER: Duration = Duration::from_secs(30);
 
-/// Names a batch. The content under a key of another driver's may change: then its description does.
+/// Names a batch. Another driver may change the content under a key; its description changes with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Name {
     pub(super) locator: Vec<u8>,
@@ -48,14 +48,14 @@ pub(super) struct Name {
 /// `None` while it is being read.
 pub(super) type Outcome = Option<Result<Arc<Kept>, StoreError>>;
 
-/// The batches of one bucket that are being read, or are still there.
+/// The batches of one bucket that are being read or are still kept.
 #[derive(Debug)]
 pub(super) struct Batches {
-    /// Bytes that all may have together.
+    /// The bound on bytes of all batches.
     pub(super) most: u32,
-    /// A permit for each of them.
+    /// A permit for each of these bytes.
     room: Arc<Semaphore>,
-    /// A permit for each byte that may be on disk.
+    /// A permit for each byte that batches may take on disk.
     disk: Arc<Semaphore>,
     /// Reads that wait for room.
     waiting: AtomicUsize,
@@ -65,15 +65,15 @@ pub(super) struct Batches {
 #[derive(Debug)]
 pub(super) struct Held {
     outcome: watch::Receiver<Outcome>,
-    /// Shared with each reader.
+    /// Each reader has a clone of this.
     readers: Arc<()>,
     bytes: u32,
-    /// When it may leave, if nobody reads it.
+    /// When it leaves, if it has no reader.
     until: Instant,
 }
 
 impl Held {
-    /// One of so many bytes that is being read.
+    /// A batch of this many bytes that is being read.
     pub(super) fn begun(outcome: watch::Receiver<Outcome>, bytes: u32) -> Self {
         Self {
             outcome,
@@ -83,7 +83,7 @@ impl Held {
         }
     }
 
-    /// What tells this batch from a later one of its name, and holds nothing of it.
+    /// Tells this batch from a later one of the same name, without keeping it alive.
     pub(super) fn identity(&self) -> Weak<()> {
         Arc::downgrade(&self.readers)
     }
@@ -103,7 +103,7 @@ impl Held {
 }
 
 impl Batches {
-    /// None yet. `commit_bytes` are those that commits may have in memory.
+    /// No batches yet. `commit_bytes` is the bound on bytes that commits have in memory.
     pub(super) fn new(commit_bytes: u32) -> Self {
         let most = commit_bytes
             .saturating_mul(TIMES_COMMITS)
@@ -120,8 +120,8 @@ impl Batches {
         }
     }
 
-    /// Waits until these bytes may be in memory. Nothing may be held meanwhile: who waits with a batch
-    /// in hand may wait for himself.
+    /// Waits until this many bytes may be taken in memory. The caller must hold no batch meanwhile: it
+    /// could wait for the room that its own batch takes.
     pub(super) async fn reserve(
         &self,
         bytes: u32,
@@ -140,7 +140,8 @@ impl Batches {
         }
     }
 
-    /// Room for so many bytes on disk, for which those leave that nobody reads; `None` if there is none.
+    /// Takes room for this many bytes on disk, by dropping batches without readers; `None` if that is
+    /// not enough.
     pub(super) fn reserve_on_disk(&self, bytes: u32) -> Option<OwnedSemaphorePermit> {
         let mut held = self.held();
         let mut leaving = idle(&held, true).into_iter();
@@ -152,8 +153,8 @@ impl Batches {
         }
     }
 
-    /// Drops batches that nobody reads until there is room for so many bytes, those first that are
-    /// to leave first.
+    /// Drops batches without readers, in the order in which they are due to leave, until there is room
+    /// for this many bytes.
     fn make_room(&self, bytes: u32) {
         let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut held = self.held();
@@ -165,7 +166,7 @@ impl Batches {
         }
     }
 
-    /// To be called when one has lost its last reader: whoever waits for room gets what there is.
+    /// To be called after a batch has lost its last reader: a read that waits for room may go on.
     pub(super) fn settle(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.make_room(u32::MAX);
@@ -173,8 +174,8 @@ impl Batches {
         self.thin_out();
     }
 
-    /// Drops batches that nobody reads until half of the room is free of them: what was read must not
-    /// take all of it for as long as it may stay. The last one stays: it may be longer than that.
+    /// Drops batches without readers until they leave half of the room free. The last one stays, as it
+    /// may be longer than that.
     fn thin_out(&self) {
         let mut held = self.held();
         let is_resting = |held: &&Held| held.is_idle() && !held.is_on_disk();
@@ -193,7 +194,7 @@ impl Batches {
         }
     }
 
-    /// Drops a batch whose time is over; otherwise, when to look again. `None`: it has left.
+    /// Drops a batch if its time is over. Otherwise returns when to check again; `None` if it has left.
     pub(super) fn expire(&self, name: &Name, own: &Weak<()>) -> Option<Instant> {
         let mut held = self.held();
         let now = Instant::now();
@@ -208,7 +209,7 @@ impl Batches {
         None
     }
 
-    /// Takes a batch out that could not be read: the next who wants it tries anew.
+    /// Removes a batch that could not be read: the next reader tries anew.
     pub(super) fn forget(&self, name: &Name, own: &Weak<()>) {
         let mut held = self.held();
         let found = held.get(name);
@@ -217,13 +218,13 @@ impl Batches {
         }
     }
 
-    /// A thread that panicked under the lock leaves a map that is whole.
+    /// A thread that panicked under the lock leaves the map in order.
     pub(super) fn held(&self) -> MutexGuard<'_, HashMap<Name, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Those on disk, or in memory, that nobody reads, in the order in which they are to leave.
+/// The batches without readers, on disk or in memory, in the order in which they are due to leave.
 fn idle(held: &HashMap<Name, Held>, is_on_disk: bool) -> Vec<Name> {
     let idle = held.iter();
     let idle = idle.filter(|(_, held)| held.is_idle() && held.is_on_disk() == is_on_disk);
@@ -232,7 +233,7 @@ fn idle(held: &HashMap<Name, Held>, is_on_disk: bool) -> Vec<Name> {
     idle.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
-/// One of those that wait for room.
+/// A read that waits for room.
 struct Waits<'a>(&'a AtomicUsize);
 
 impl<'a> Waits<'a> {
@@ -257,7 +258,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// One in the batch of this name, if there is one; the lock is the caller's.
+    /// A share in the batch of this name, if there is one; the caller holds the lock.
     pub(super) fn of(
         batches: &Arc<Batches>,
         held: &HashMap<Name, Held>,
@@ -272,7 +273,7 @@ impl Share {
         })
     }
 
-    /// The batch, once it is there.
+    /// Waits for the batch.
     pub(super) async fn batch(&mut self) -> Result<Arc<Kept>, StoreError> {
         let outcome = self.outcome.wait_for(Option::is_some).await;
         let lost = || StoreError::Unavailable("the read of a batch was lost".to_owned());
@@ -282,7 +283,7 @@ impl Share {
             .ok_or_else(lost)?
     }
 
-    /// Lets the batch stay for so long, if it does not anyway.
+    /// Keeps the batch for at least this long.
     pub(super) fn stay(&self, linger: Duration) {
         if let Some(held) = self.batches.held().get_mut(&self.name) {
             held.until = held.until.max(Instant::now() + linger);
@@ -307,7 +308,8 @@ mod tests {
         chunks: Vec::new(),
     };
 
-    /// Batches of which each of these bytes rests, the first one to leave first. The bound is 4 MiB.
+    /// Batches without readers, one of each of these sizes, the first one due to leave first. The bound
+    /// is 4 MiB.
     fn resting(bytes: &[u32]) -> Batches {
         let batches = Batches::new(1 << 20);
         let batch = Arc::new(Kept::InMemory(EMPTY));

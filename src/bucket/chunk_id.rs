@@ -1,13 +1,13 @@
-//! The `_id` of a chunk, which tells the content of the chunk: a later attempt knows by it, without
-//! reading one byte of the data, that this is the chunk that it would write.
+//! The `_id` of a chunk, which identifies the content of the chunk. A later attempt sees from the `_id`
+//! that a stored chunk is the one that it would write, without reading its data.
 //!
 //! | bytes | hold |
 //! |---|---|
-//! | 4 | a time, as in any `ObjectId`: when the first attempt began that left chunks of this file |
-//! | 8 | the beginning of a sha-256 of the file's id, the chunk's number and size, and the sha-256 of all bytes of the file up to the end of the chunk |
+//! | 4 | a time, as in any `ObjectId`: the beginning of the first attempt that left chunks of this file |
+//! | 8 | the first bytes of a sha-256 of the file's id, the chunk's number and size, and the sha-256 of the file's bytes up to the end of the chunk |
 //!
-//! All attempts of a file give a chunk the same `_id`, and two files never do: MongoDB finds it in the
-//! index on `_id` alone. Another body, another file or another size of chunks gives another `_id`.
+//! All attempts of one file give a chunk the same `_id`, and no two files do. MongoDB finds it from the
+//! index on `_id` alone. Another body, file or chunk size gives another `_id`.
 
 use mongodb::bson::oid::ObjectId;
 use sha2::Digest as _;
@@ -22,7 +22,7 @@ pub(super) struct ChunkId {
     pub(super) id: ObjectId,
 }
 
-/// When the first attempt began that left chunks of a file, in whole seconds.
+/// The beginning of the first attempt that left chunks of a file, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Began([u8; TIME_BYTES]);
 
@@ -32,14 +32,14 @@ impl Began {
         Self::of(ObjectId::new())
     }
 
-    /// The time in the `_id` of a chunk.
+    /// The time in a chunk's `_id`.
     pub(super) fn of(id: ObjectId) -> Self {
         let [a, b, c, d, ..] = id.bytes();
         Self([a, b, c, d])
     }
 }
 
-/// The `_id` of a chunk of so many bytes. `through` has hashed the file up to the end of it.
+/// The `_id` of a chunk of this size. `through` has hashed the file up to the end of the chunk.
 pub(super) fn chunk_id(
     began: Began,
     files_id: ObjectId,

@@ -1,4 +1,4 @@
-//! Reading the chunks of one batch, and holding each against what the file's description says of it.
+//! Reads the chunks of one batch, and checks each against the file's description.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::kept::Batch;
 use super::{Bucket, document, error};
 use crate::store::{StoreError, StoredFile};
 
-/// A read in progress: what has come, what comes next, and where it ends.
+/// A read in progress: the chunks that have come, the next number, and the end.
 struct Reader {
     name: String,
     id: Bson,
@@ -28,7 +28,7 @@ struct Reader {
 }
 
 impl Bucket {
-    /// Reads a batch. What it takes in memory counts against `room` until its last byte is dropped.
+    /// Reads a batch. Its bytes in memory count against `room` until the last of them is dropped.
     ///
     /// # Errors
     /// As [`crate::store::Store::read`].
@@ -68,7 +68,7 @@ impl Bucket {
 }
 
 impl Reader {
-    /// Reads what is left, from one member; after an error another may go on.
+    /// Reads the remaining chunks from one member; after an error another member may go on.
     async fn read_from(
         &mut self,
         collection: &Collection<RawDocumentBuf>,
@@ -83,7 +83,7 @@ impl Reader {
         let find = collection
             .find(filter)
             .sort(doc! { "n": 1 })
-            // With the limit, MongoDB knows the last answer to be the last: no more is asked.
+            // With the limit MongoDB knows which answer is the last, so no further question is needed.
             .limit(end - next)
             .batch_size(u32::try_from(end - next).unwrap_or(u32::MAX));
         let mut answers = within(patience, async { find.batch().await }).await?;
@@ -102,8 +102,8 @@ impl Reader {
         }
     }
 
-    /// Takes the chunks of an answer: slices of the answer itself, not copies. Each must be the next
-    /// one and have exactly its size. An answer that is wrong adds nothing.
+    /// Takes the chunks of an answer, as slices of the answer and not as copies. Each must be the next
+    /// chunk and have exactly its size. A wrong answer adds nothing.
     fn take(&mut self, answer: &Bytes) -> Result<(), StoreError> {
         let unreadable = |err: mongodb::bson::error::Error| error::of_document(&err);
         let cursor = RawDocument::from_bytes(answer)
@@ -147,7 +147,7 @@ impl Reader {
     }
 }
 
-/// Owns an answer for the slices that are cut out of it, and the room in memory that it takes.
+/// Owns an answer for the slices that are cut from it, and the memory that it takes.
 struct Answer(
     RawBatch,
     #[expect(dead_code, reason = "held until the last slice is dropped")]

@@ -1,8 +1,8 @@
-//! The driver's client, and what it is connected to.
+//! The driver's client, and the deployment that it is connected to.
 //!
-//! A driver never looks again at what it has dropped: a member that was once seen as a standalone,
-//! or a single address that was one at first, stays so for that client. So there is a new client
-//! whenever the one that is there can come to nothing.
+//! The driver drops a server for ever: a member that was once seen as a standalone, or a single address
+//! that was one at first, stays dropped for that client. So this module makes a new client whenever the
+//! present one has no server left that it could use.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,7 +21,7 @@ use super::{Bucket, error, words};
 use crate::config::BucketConfig;
 use crate::store::StoreError;
 
-/// The client that a bucket speaks with, and the way to make it anew. Cheap to share.
+/// The client of a bucket, and the settings to make it anew. Cheap to share.
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     options: ClientOptions,
@@ -34,7 +34,7 @@ pub(super) struct Connection {
 #[derive(Debug, Clone)]
 struct Current {
     client: Client,
-    /// Whether the driver has dropped every server that it knew.
+    /// Whether the driver has dropped every server.
     is_empty: Arc<AtomicBool>,
 }
 
@@ -45,7 +45,7 @@ enum Kind {
     Replicated,
     /// A member-to-be of a replica set that has no configuration.
     Unconfigured,
-    /// It has nobody to acknowledge a write with.
+    /// It has no other member to acknowledge a write.
     Standalone,
 }
 
@@ -60,7 +60,7 @@ impl Connection {
             .await
             .map_err(in_words)?;
         options.app_name = Some("gridspool".to_owned());
-        // A caller whose file has to be looked up learns soon that MongoDB is down.
+        // A caller that looks a file up learns soon that MongoDB is down.
         let selection = options.server_selection_timeout;
         options.server_selection_timeout = Some(selection.unwrap_or(config.timeout / 4));
         options.connect_timeout = Some(options.connect_timeout.unwrap_or(config.timeout / 2));
@@ -84,7 +84,7 @@ impl Connection {
         current.client.database(&self.database)
     }
 
-    /// One of the bucket's collections, with what it is read from.
+    /// One of the bucket's collections, with this read preference.
     pub(super) fn part(&self, part: &str, from: ReadPreference) -> Collection<RawDocumentBuf> {
         let options = CollectionOptions::builder()
             .write_concern(self.majority.clone())
@@ -95,19 +95,19 @@ impl Connection {
             .collection_with_options(&format!("{}.{part}", self.bucket), options)
     }
 
-    /// Where nodes write their numbers down.
+    /// The collection in which nodes register their numbers.
     pub(super) fn nodes(&self) -> Collection<Document> {
         self.database()
             .collection(&format!("{}.nodes", self.bucket))
     }
 
-    /// Whether the client has nothing left that it could connect to.
+    /// Whether the client has no server left that it could connect to.
     fn is_empty(&self) -> bool {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.is_empty.load(Ordering::Relaxed)
     }
 
-    /// Begins once more with the addresses of the connection string. Operations of the old client end
+    /// Makes a new client from the connection string. Running operations end on the old one.
     /// there.
     fn renew(&self) {
         match Current::new(self.options.clone()) {
@@ -138,8 +138,8 @@ impl Current {
 }
 
 impl Bucket {
-    /// Whether MongoDB answers, and what it acknowledges is worth a promise. A client that can come
-    /// to nothing is replaced.
+    /// Whether MongoDB answers, and a promise may rely on its acknowledgements. Replaces a client that
+    /// has no server left.
     ///
     /// # Errors
     /// `Unavailable`, or `Unfit` for a standalone that no setting allows.
@@ -152,8 +152,8 @@ impl Bucket {
         looked
     }
 
-    /// Sees that what MongoDB acknowledges is worth a promise: a standalone may lose or undo it, and
-    /// says majority all the same.
+    /// Checks that a promise may rely on MongoDB's acknowledgements: a standalone also acknowledges
+    /// "majority", and may lose or undo the write.
     ///
     /// # Errors
     /// As [`Bucket::look_at_server`].

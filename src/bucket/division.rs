@@ -1,17 +1,17 @@
-//! Where the batches of a file begin and end.
+//! How a file is divided into batches.
 
 use std::ops::Range;
 
 use crate::store::StoredFile;
 
-/// Bytes of chunks up to which some are read by one question: a slice of nginx's. A file that gridspool
-/// wrote has a batch for each slice.
+/// One question reads up to this many bytes of chunks: a slice of nginx's. A file that gridspool wrote
+/// has one batch per slice.
 const BATCH_BYTES: u64 = 2040 * 1024;
 
-/// Chunks in a batch, at most: MongoDB sends some hundred bytes with each, however small it is.
+/// Chunks in a batch, at most: MongoDB sends about a hundred bytes beside each, however small it is.
 const BATCH_CHUNKS: u64 = 8192;
 
-/// How a file is divided.
+/// The division of a file into batches.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Division {
     pub(super) chunk_size: u64,
@@ -29,7 +29,7 @@ impl Division {
         }
     }
 
-    /// Whether a chunk is longer than a slice, and is there for several.
+    /// Whether a chunk is longer than a slice, so that several slices need it.
     pub(super) fn has_long_chunks(&self) -> bool {
         self.chunk_size.min(self.length) > BATCH_BYTES
     }
@@ -41,22 +41,22 @@ impl Division {
         first..end.min(first + self.chunks_in_batch)
     }
 
-    /// The part of the file that a batch has.
+    /// The bytes of the file in a batch.
     pub(super) fn bytes(&self, batch: u64) -> Range<u64> {
         let chunks = self.chunks(batch);
         let end = self.length.min(chunks.end * self.chunk_size);
         chunks.start * self.chunk_size..end
     }
 
-    /// The first part of a range that is passed on at once. It is the whole of a slice: nginx's slice
-    /// module lets a client wait for the rest of a slice that breaks off, so what is damaged must
-    /// be known before the first byte.
+    /// The first part of a range, which is read before its first byte is sent. It is a whole slice: if
+    /// a slice breaks off, nginx's slice module lets the client wait for the rest, so damage must be
+    /// known before the first byte.
     pub(super) fn first_window(&self, range: &Range<u64>) -> Range<u64> {
         if range.end - range.start <= BATCH_BYTES {
             return range.clone();
         }
         let batch = self.bytes(self.batch_of(range.start));
-        // A batch may be one long chunk.
+        // One long chunk may be a batch.
         let end = batch.end.min(range.start + BATCH_BYTES);
         range.start..range.end.min(end)
     }
@@ -65,7 +65,7 @@ impl Division {
         offset / self.chunk_size / self.chunks_in_batch
     }
 
-    /// The batches that have some of a range, which is not empty.
+    /// The batches of a range, which is not empty.
     pub(super) fn batches(&self, range: &Range<u64>) -> Range<u64> {
         self.batch_of(range.start)..self.batch_of(range.end - 1) + 1
     }
@@ -75,7 +75,7 @@ impl Division {
 mod tests {
     use super::*;
 
-    /// Of a file with chunks of this size.
+    /// A file of this length with chunks of this size.
     fn division(chunk_size: u64, length: u64) -> Division {
         Division {
             chunk_size,
@@ -122,7 +122,7 @@ mod tests {
                 assert_eq!(division.first_window(&slice), slice);
             }
         }
-        // What is longer goes batch by batch.
+        // A longer range goes batch by batch.
         assert_eq!(other.first_window(&(10..20_000_000)), 10..1 << 20);
         let long = division(15_000_000, 20_000_000);
         let window = long.first_window(&(10..20_000_000));

@@ -1,4 +1,4 @@
-//! The two kinds of documents of a bucket, written and read as the GridFS specification has them.
+//! The two kinds of documents of a bucket, written and read by the GridFS specification.
 
 use std::io::{self, Write as _};
 use std::ops::Range;
@@ -18,10 +18,10 @@ pub(super) fn object_id(id: FileId) -> ObjectId {
     ObjectId::from_bytes(id.bytes())
 }
 
-/// A chunk's document, whose data is put in place by `fill`, which gives its `_id`: nothing is copied.
+/// A chunk's document. `fill` writes the data in place and returns the `_id`, so nothing is copied.
 ///
 /// # Errors
-/// Those of `fill`.
+/// The errors of `fill`.
 pub(super) fn chunk(
     files_id: ObjectId,
     n: i32,
@@ -32,7 +32,7 @@ pub(super) fn chunk(
     const BINARY: u8 = 0x05;
     const OBJECT_ID: u8 = 0x07;
     const END: u8 = 0;
-    /// The length of the document, the type and the name of the `_id` stand before it.
+    /// The length of the document and the type and name of the `_id` come before it.
     const ID: Range<usize> = 9..21;
     let length_of = |bytes: usize| {
         let length = i32::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge);
@@ -67,7 +67,7 @@ pub(super) fn chunk(
     RawDocumentBuf::from_bytes(document).map_err(io::Error::other)
 }
 
-/// A command, and behind all that it says the array of its documents: each is copied once.
+/// A command, with the array of its documents at its end: each document is copied once.
 ///
 /// # Errors
 /// When it is too long for BSON.
@@ -79,7 +79,7 @@ pub(super) fn with_documents(
     const DOCUMENT: u8 = 0x03;
     const END: u8 = 0;
     let bytes = documents.iter().map(|document| document.as_bytes().len());
-    // Each has a name, which is a number, before it.
+    // The name of each document in the array is its number.
     let bytes = bytes.sum::<usize>() + 16 * documents.len();
     let head = command.as_bytes().strip_suffix(&[END]).unwrap_or_default();
     let mut whole = Vec::with_capacity(head.len() + 64 + bytes);
@@ -142,11 +142,11 @@ pub(super) fn file(
     })
 }
 
-/// The field of the metadata that only documents of gridspool have.
+/// A field of the metadata that only gridspool writes.
 const SEAL: &CStr = cstr!("gridspool");
 
-/// The value of that field. A writer who replaces a file and keeps its metadata breaks it, as another
-/// content has another date or length.
+/// The value of that field. If another writer replaces the file and keeps its metadata, the value no
+/// longer fits: another content has another date or length.
 fn seal(
     id: ObjectId,
     length: u64,
@@ -162,8 +162,8 @@ fn seal(
     seal
 }
 
-/// Whether gridspool wrote a file, and nobody has replaced it since: what stands under its id never
-/// changes then. An id alone says nothing: every driver makes `ObjectId`s.
+/// Whether gridspool wrote a file, and nobody has replaced it since: the content under its id then
+/// never changes. The id alone does not tell: every driver makes `ObjectId`s.
 pub(super) fn is_ours(document: &RawDocument) -> bool {
     let seal = || {
         let metadata = document.get_document("metadata").ok()?;
@@ -181,7 +181,7 @@ pub(super) fn is_ours(document: &RawDocument) -> bool {
     seal().unwrap_or(false)
 }
 
-/// The sender's texts, in a document of their own: no name of a sender's stands beside ours.
+/// The sender's texts, in a document of their own, so that no name of theirs collides with ours.
 fn fields(metadata: &Metadata) -> Result<RawDocumentBuf, StoreError> {
     let mut fields = RawDocumentBuf::new();
     for (name, texts) in metadata.iter() {
@@ -197,8 +197,8 @@ fn fields(metadata: &Metadata) -> Result<RawDocumentBuf, StoreError> {
     Ok(fields)
 }
 
-/// Reads what [`fields`] wrote. Fields that somebody has changed since count if they are texts, or lists of
-/// them.
+/// Reads the document that [`fields`] wrote. A field that somebody has changed since counts if it is a
+/// text or a list of texts.
 fn read_fields(metadata: &RawDocument) -> Metadata {
     let mut read = Metadata::default();
     let fields = metadata.get_document("fields").ok();
@@ -209,7 +209,7 @@ fn read_fields(metadata: &RawDocument) -> Metadata {
             .into_iter()
             .chain(list.filter_map(RawBsonRef::as_str));
         for text in texts {
-            // Another writer may keep more than we take: that stays where it is.
+            // Another writer may keep more than we allow; the excess stays in MongoDB.
             if let Err(err) = read.add(name.to_string(), text.to_owned()) {
                 log::debug!("{err}");
             }
@@ -227,7 +227,7 @@ pub(super) fn read_file(key: &FileKey, document: &RawDocument) -> Result<StoredF
     let length = whole_number(document, "length").ok_or_else(|| damaged("length"))?;
     let chunk_size = whole_number(document, "chunkSize").and_then(|size| u32::try_from(size).ok());
     let chunk_size = chunk_size.filter(|&size| size > 0);
-    // Nothing is cut into chunks of any size.
+    // An empty file has no chunks, so any chunk size will do.
     let chunk_size = chunk_size.or((length == 0).then_some(1));
     let chunk_size_bytes = chunk_size.ok_or_else(|| damaged("chunkSize"))?;
     let metadata = document.get_document("metadata").ok();
@@ -268,7 +268,7 @@ pub(super) fn read_file(key: &FileKey, document: &RawDocument) -> Result<StoredF
     })
 }
 
-/// The statements of a file's document, with the counts of its chunks.
+/// The statements of a file's document, and the counts of its chunks.
 pub(super) fn evidence(
     document: &RawDocument,
     chunks: u64,
@@ -289,7 +289,7 @@ pub(super) fn digest(metadata: &RawDocument) -> Option<Sha256> {
     metadata.get_str("sha256").ok().and_then(Sha256::from_hex)
 }
 
-/// A whole number that is not negative, of whatever numeric type a driver chose.
+/// A whole number that is not negative, in any numeric type of a driver.
 pub(super) fn whole_number(document: &RawDocument, name: &str) -> Option<u64> {
     let number = document.get(name).ok()??;
     let whole = number
@@ -299,14 +299,14 @@ pub(super) fn whole_number(document: &RawDocument, name: &str) -> Option<u64> {
     u64::try_from(whole?).ok()
 }
 
-/// The whole number that a double is, if it is one.
+/// The whole number that equals a double, if there is one.
 pub(super) fn exact(number: f64) -> Option<i64> {
     (number.fract() == 0.0)
         .then(|| format!("{number:.0}").parse().ok())
         .flatten()
 }
 
-/// An `_id` of any type as bytes that [`id_of`] reads back.
+/// An `_id` of any type, as bytes for [`id_of`].
 fn locator(id: Option<RawBsonRef<'_>>) -> Result<Vec<u8>, StoreError> {
     let id = id.ok_or_else(|| StoreError::Damaged("a file without _id".to_owned()))?;
     let mut holder = RawDocumentBuf::new();
@@ -324,8 +324,8 @@ pub(super) fn id_of(file: &StoredFile) -> Result<Bson, StoreError> {
         .ok_or_else(|| StoreError::Damaged(format!("{:?} has no readable _id", file.key)))
 }
 
-/// A filter for exactly this value. `$eq` takes literally what would be a filter by itself; MongoDB
-/// finds the plain value of an `_id` without a plan, in four fifths of the time.
+/// A filter for exactly this value. `$eq` takes a value literally that would be a filter by itself. For
+/// a plain value of `_id` MongoDB needs no query plan, which saves a fifth of the time.
 pub(super) fn is(field: &str, value: &Bson) -> Document {
     let is_filter = matches!(
         value,

@@ -1,14 +1,14 @@
-//! The chunks that earlier attempts to commit a file left: they are not sent again.
+//! Finds the chunks that earlier attempts to commit a file left, so that they are not sent again.
 //!
-//! 1. The numbers of the chunks that are there are listed from the unique index, and no chunk is read.
-//! 2. One of them tells when the first attempt began, and how long its chunks are: this attempt gives
-//!    the same chunks the same `_id`.
-//! 3. The body is read and hashed from its beginning, as ever. A chunk whose number is there is not
-//!    sent.
-//! 4. MongoDB is asked which of the `_id`s of those chunks it has, and finds them in the index on `_id`.
-//!    Those are known, as each tells its content. All others are of an unknown attempt.
+//! 1. The unique index lists the numbers of the chunks that exist; no chunk is read.
+//! 2. One of these chunks tells when the first attempt began, and how long its chunks are: this attempt
+//!    gives the same chunks the same `_id`.
+//! 3. The body is read and hashed from its beginning, as in every attempt. A chunk is not sent if its
+//!    number exists.
+//! 4. The index on `_id` tells which of the `_id`s of these chunks exist. Those chunks are known, as
+//!    the `_id` identifies the content. All others come from an unknown attempt.
 //!
-//! Each question has a bound of its own, however large the file is, and is answered for what a
+//! Each question has a bound of its own, however large the file is, and is answered from data that a
 //! majority holds.
 
 use std::collections::HashSet;
@@ -29,13 +29,13 @@ use crate::store::{Evidence, StoreError};
 /// Numbers of chunks in one answer, at most.
 const NUMBERS: u32 = 10_000;
 
-/// Chunks whose `_id`s are looked for by one question.
+/// `_id`s of chunks in one question.
 const IDS: usize = 4096;
 
-/// The state of a file in the bucket, as an attempt finds it.
+/// The state of a file in the bucket at the beginning of an attempt.
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
-    /// The words of its document, if there is one.
+    /// The statements of its document, if there is one.
     pub(super) file: Option<Evidence>,
     /// The numbers of its chunks.
     pub(super) numbers: Numbers,
@@ -51,13 +51,13 @@ struct FirstChunk {
 }
 
 impl Earlier {
-    /// The time that the `_id`s of this file's chunks begin with.
+    /// The time at the beginning of the `_id`s of this file's chunks.
     pub(super) fn began(&self) -> Began {
         let began = self.first.and_then(|first| first.began);
         began.unwrap_or_else(Began::now)
     }
 
-    /// The size of this file's chunks. An earlier attempt perhaps wrote when `usual` was another.
+    /// The size of this file's chunks: `usual`, unless an earlier attempt wrote with another setting.
     pub(super) fn chunk_size(&self, length: u64, usual: u32) -> u32 {
         if let Some(file) = self.file.filter(|file| file.chunk_size_bytes > 0) {
             return file.chunk_size_bytes;
@@ -77,7 +77,7 @@ impl Bucket {
     /// The document and the chunks of a file that a majority holds.
     ///
     /// # Errors
-    /// `Refused` when the document is a strange one; otherwise as of any question.
+    /// `Refused` if the document makes no sense; otherwise the errors of any question.
     pub(super) async fn earlier(&self, id: FileId) -> Result<Earlier, StoreError> {
         let files_id = document::object_id(id);
         let (files, counts) = self.look(vec![files_id]).await?;
@@ -155,7 +155,7 @@ impl Bucket {
         }))
     }
 
-    /// One chunk, if a majority has it.
+    /// One chunk, if a majority holds it.
     pub(super) async fn chunk(
         &self,
         files_id: ObjectId,
@@ -172,7 +172,7 @@ impl Bucket {
         .await
     }
 
-    /// The numbers of those of these chunks that are not there under their `_id`s.
+    /// The numbers of those of these chunks that do not exist under their `_id`s.
     pub(super) async fn without_known(&self, there: &[ChunkId]) -> Result<Vec<i32>, StoreError> {
         let mut unknown = Vec::new();
         for some in there.chunks(IDS) {
@@ -187,7 +187,7 @@ impl Bucket {
         Ok(unknown)
     }
 
-    /// The `_id`s of chunks, from the index on them alone.
+    /// The existing `_id`s of chunks, from the index on `_id` alone.
     async fn known_ids(&self, filter: Document) -> Result<HashSet<ObjectId>, DriverError> {
         let (chunks, patience) = (self.chunks(), self.server_time());
         let found = self.bounded(async move {
@@ -203,12 +203,12 @@ impl Bucket {
     }
 }
 
-/// Numbers of chunks, as ranges: what an attempt leaves is a few of them.
+/// Numbers of chunks, as ranges: an attempt leaves few of them.
 #[derive(Debug, Default)]
 pub(super) struct Numbers(Vec<Range<i32>>);
 
 impl Numbers {
-    /// Adds a number that is greater than all others.
+    /// Adds a number that is greater than all before.
     fn push(&mut self, n: i32) {
         match self.0.last_mut() {
             Some(last) if last.end == n => last.end = n.saturating_add(1),
@@ -266,15 +266,15 @@ mod tests {
     fn the_size_of_chunks_stays_that_of_the_first_attempt() {
         for (length, n, size, expected) in [
             (1000, 0, 255, 255),
-            // The last one, shorter than the others.
+            // The last chunk, which is shorter than the others.
             (1000, 3, 235, 255),
             (100, 0, 100, 255),
-            // It was another then.
+            // The setting was another at the earlier attempt.
             (1000, 0, 400, 400),
             (1000, 1, 400, 400),
             (1000, 0, 1000, 1000),
             (1000, 2, 100, 100),
-            // It is no chunk of this file at all: the comparison tells.
+            // It is not a chunk of this file: the comparison will tell.
             (1000, 2, 400, 255),
             (1000, 0, 0, 255),
         ] {

@@ -1,4 +1,4 @@
-//! The meaning of a driver's error for a file.
+//! What a driver's error means for a file.
 
 use std::collections::HashSet;
 
@@ -17,8 +17,8 @@ const WRITE_CONFLICT: i32 = 112;
 const INDEX_OPTIONS_CONFLICT: i32 = 85;
 const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
 
-/// Server codes by which MongoDB speaks of itself: none of them is the fault of a file. Short on
-/// purpose: a code that is missing here costs one file a delay, and one too many stops them all.
+/// Server codes that describe MongoDB's own state: none of them is the fault of a file. The list is
+/// short on purpose: a code that is missing here delays one file, and a code too many stops all files.
 const OUTAGES: [i32; 22] = [
     6,     // HostUnreachable
     7,     // HostNotFound
@@ -44,7 +44,7 @@ const OUTAGES: [i32; 22] = [
     14031, // OutOfDiskSpace
 ];
 
-/// Those of them that another try over another connection may not meet.
+/// Those of these codes that a second try over another connection may avoid.
 const PASSING: [i32; 11] = [6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435, 13436];
 
 /// Server codes that say that an operation took too long.
@@ -54,7 +54,7 @@ const TIME_OUTS: [i32; 3] = [
     262, // ExceededTimeLimit
 ];
 
-/// Server codes that speak of a value that was asked for.
+/// Server codes that reject a value in the question.
 const FAULTS_OF_THE_QUESTION: [i32; 7] = [
     2,                     // BadValue
     9,                     // FailedToParse
@@ -67,9 +67,9 @@ const FAULTS_OF_THE_QUESTION: [i32; 7] = [
 
 /// Judges an error of a commit, or of the end of a delete.
 ///
-/// Only what MongoDB says of itself, and what the network says of it, is an outage, for which
-/// everything waits. Anything else is this file's own: with a fault that nobody has listed one file
-/// waits, and not all of them. A time-out may be either.
+/// Only errors in which MongoDB or the network speaks of itself are an outage, for which all files
+/// wait. Any other error is the fault of this file: with an unlisted error one file waits, and not all
+/// of them. A time-out may be either.
 pub(super) fn of_commit(err: &Error) -> StoreError {
     let text = words::of(err);
     match code(err) {
@@ -87,7 +87,7 @@ fn is_no_answer(err: &Error) -> bool {
     matches!(err.kind.as_ref(), ErrorKind::Custom(custom) if custom.is::<NoAnswer>())
 }
 
-/// Whether what the driver says speaks of what it was given, or of what it got.
+/// Whether the driver complains about the data that it was given or that it received.
 fn is_of_the_file(err: &Error) -> bool {
     matches!(
         err.kind.as_ref(),
@@ -113,8 +113,8 @@ pub(super) fn of_document(err: &BsonError) -> StoreError {
     ))
 }
 
-/// Whether a question can have no answer, whoever is asked: it holds a value that BSON cannot write
-/// down, or one that MongoDB does not look for.
+/// Whether no server could answer this question: it holds a value that BSON cannot write, or one that
+/// MongoDB does not search for.
 pub(super) fn is_of_the_question(err: &Error) -> bool {
     matches!(
         err.kind.as_ref(),
@@ -122,7 +122,7 @@ pub(super) fn is_of_the_question(err: &Error) -> bool {
     ) || code(err).is_some_and(|code| FAULTS_OF_THE_QUESTION.contains(&code))
 }
 
-/// Whether a second try may go well at once: a connection broke, or its member is no primary any more.
+/// Whether a second try may succeed at once: a connection broke, or its member is no longer primary.
 pub(super) fn is_passing(err: &Error) -> bool {
     let is_network = matches!(
         err.kind.as_ref(),
@@ -131,7 +131,7 @@ pub(super) fn is_passing(err: &Error) -> bool {
     is_network || code(err).is_some_and(|code| PASSING.contains(&code))
 }
 
-/// Whether an index of this key exists already, with other options.
+/// Whether an index with this key exists already, with other options.
 pub(super) fn is_index_conflict(err: &Error) -> bool {
     matches!(
         code(err),
@@ -139,7 +139,7 @@ pub(super) fn is_index_conflict(err: &Error) -> bool {
     )
 }
 
-/// Whether a question may have named an index that is not there.
+/// Whether a question may have named an index that does not exist.
 pub(super) fn is_index_missing(err: &Error) -> bool {
     matches!(
         code(err),
@@ -147,17 +147,17 @@ pub(super) fn is_index_missing(err: &Error) -> bool {
     )
 }
 
-/// Whether the only thing wrong is that the document of a single insert is there already.
+/// Whether the only fault is that the document of a single insert exists already.
 pub(super) fn is_duplicate(err: &Error) -> bool {
     code(err) == Some(DUPLICATE_KEY)
 }
 
-/// Whether something else changes the same document just now.
+/// Whether another operation changes the same document at this moment.
 pub(super) fn is_conflict(err: &Error) -> bool {
     code(err) == Some(WRITE_CONFLICT)
 }
 
-/// If the only thing wrong with an insert of many is that some are there already: which of them.
+/// The places of the documents that existed already, if that is the only fault of an insert of many.
 pub(super) fn duplicates(err: &Error) -> Option<Vec<usize>> {
     let ErrorKind::InsertMany(many) = err.kind.as_ref() else {
         return None;
@@ -170,8 +170,8 @@ pub(super) fn duplicates(err: &Error) -> Option<Vec<usize>> {
     is_all.then(|| errors.iter().map(|one| one.index).collect())
 }
 
-/// If the only thing wrong with an insert of many is that some were not taken, for whatever
-/// reason: which of them. All others have a majority then.
+/// The places of the documents that were not taken, for any reason, if that is the only fault of an
+/// insert of many. All other documents then have a majority.
 pub(super) fn not_taken(err: &Error) -> Option<HashSet<usize>> {
     let ErrorKind::InsertMany(many) = err.kind.as_ref() else {
         return None;
@@ -183,7 +183,7 @@ pub(super) fn not_taken(err: &Error) -> Option<HashSet<usize>> {
     (!errors.is_empty()).then(|| errors.iter().map(|one| one.index).collect())
 }
 
-/// The server's code for what went wrong first, other than a duplicate.
+/// The server's code of the first fault other than a duplicate.
 fn code(err: &Error) -> Option<i32> {
     let kind = err.kind.as_ref();
     if let ErrorKind::Command(command) = kind {
@@ -218,7 +218,8 @@ mod tests {
         ErrorKind::Command(from_document::<CommandError>(command).unwrap()).into()
     }
 
-    /// An insert of many, of which some were refused and the others may have no majority.
+    /// The error of an insert of many: some documents were refused, and the others may have no
+    /// majority.
     fn many(codes: &[i32], concern: Option<i32>) -> Error {
         let errors: Vec<_> = (0..)
             .zip(codes)

@@ -1,17 +1,17 @@
-//! The copy that a majority of MongoDB's members holds, read back after a write.
+//! Reads back, after a write, the copy that a majority of MongoDB's members holds.
 //!
 //! | read | says |
 //! |---|---|
-//! | the file's document | its length, digest and chunk size, as sent |
+//! | the file's document | its length, digest and chunk size, as they were sent |
 //! | the index on chunks | how many chunks there are, each number once |
 //! | the chunks themselves | the sum of their sizes |
 //!
-//! The last one makes MongoDB read every byte, so it is asked for some chunks at a time, and left out
-//! when each chunk is known already: a majority acknowledged it in this very attempt, or it was there
-//! before and its `_id` told its content, or it was compared byte by byte. The index is unique, so
-//! that a write of an earlier attempt that comes late can replace none of them; what it adds has
-//! another number, and is counted. Only for a file that has its document already, and chunks of an
-//! unknown attempt, the sizes are summed up.
+//! For the sum MongoDB reads every byte, so it is asked for some chunks at a time. It is left out if
+//! each chunk is known already: a majority acknowledged it in this attempt, or it existed and its `_id`
+//! identified its content, or it was compared byte by byte. As the index is unique, a write of an
+//! earlier attempt that comes late can replace none of these chunks; if it adds a chunk, that has
+//! another number and is counted. So sizes are summed up only for a file that already has its document,
+//! and chunks of an unknown attempt.
 
 use std::collections::HashMap;
 
@@ -26,20 +26,20 @@ use super::{Bucket, document, error};
 use crate::file::FileId;
 use crate::store::{Committed, Evidence, Sent, StoreError};
 
-/// Chunks whose sizes are summed up by one question: 16 MiB of them, of the usual size.
+/// Chunks in one question for sizes: 16 MiB of the usual size.
 const SLICE: i64 = 64;
 
-/// Where the sizes of chunks are known from.
+/// Why the sizes of chunks are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sizes {
-    /// Each chunk was acknowledged in this very attempt, known by its `_id`, or compared.
+    /// Each chunk was acknowledged in this attempt, identified by its `_id`, or compared.
     Known,
     /// MongoDB reads all of them, slice by slice.
     Summed,
 }
 
 impl Bucket {
-    /// The copy of a file that a majority holds; `None` without a document.
+    /// The statements of a majority about a file; `None` if it has no document.
     async fn evidence(&self, id: FileId, sizes: Sizes) -> Result<Option<Evidence>, StoreError> {
         let files_id = document::object_id(id);
         let (files, counts) = self.look(vec![files_id]).await?;
@@ -59,7 +59,7 @@ impl Bucket {
     /// Proves one file.
     ///
     /// # Errors
-    /// What to think of a file that is not what was sent.
+    /// The judgement of a file that differs from what was sent.
     pub(super) async fn prove(
         &self,
         id: FileId,
@@ -73,7 +73,7 @@ impl Bucket {
         })?;
         Committed::prove(id, sent, evidence).map_err(|difference| {
             if evidence.length == sent.length && evidence.sha256 == Some(sent.sha256) {
-                // Our own file, with chunks missing: sending them again mends it.
+                // It is our own file with chunks missing: sending them again mends it.
                 StoreError::Failed(difference)
             } else {
                 StoreError::Refused(difference)
@@ -81,8 +81,8 @@ impl Bucket {
         })
     }
 
-    /// Proves many files, whose chunks are all known, with the same two questions; those that cannot be
-    /// are left out.
+    /// Proves many files with the same two questions. All their chunks must be known. Files without a
+    /// proof are missing in the result.
     pub(super) async fn prove_all(
         &self,
         sent: &[(FileId, Sent)],
@@ -100,10 +100,11 @@ impl Bucket {
         Ok(proofs.collect())
     }
 
-    /// The documents, and the counts of chunks, that a majority has of these files.
+    /// The documents and the counts of chunks of these files that a majority holds.
     ///
-    /// Chunks are counted in the unique index, which is named: where a collection is new and has none,
-    /// it is made, and the files are looked at again. So nothing counts as proven without it.
+    /// Chunks are counted in the unique index, which the question names. If a new collection has no
+    /// such index, it is made and the question is repeated. So nothing counts as proven without the
+    /// index.
     pub(super) async fn look(
         &self,
         ids: Vec<ObjectId>,
@@ -119,7 +120,7 @@ impl Bucket {
         looked.map_err(|err| error::of_commit(&err))
     }
 
-    /// How many chunks of a file a majority holds; `None` if there is no answer.
+    /// The number of a file's chunks that a majority holds; `None` if MongoDB does not answer.
     pub(super) async fn count(&self, id: FileId) -> Option<u64> {
         let files_id = document::object_id(id);
         let counts = self.count_chunks(vec![files_id]).await.ok()?;
@@ -140,7 +141,7 @@ impl Bucket {
         futures::future::try_join(found, counted).await
     }
 
-    /// The documents that there are of these files.
+    /// The existing documents of these files.
     pub(super) async fn documents(
         &self,
         ids: Vec<ObjectId>,
@@ -160,7 +161,7 @@ impl Bucket {
             .collect())
     }
 
-    /// Has MongoDB count the chunks of each file.
+    /// Lets MongoDB count the chunks of each file.
     async fn count_chunks(
         &self,
         ids: Vec<ObjectId>,
@@ -175,8 +176,8 @@ impl Bucket {
         Ok(counts.collect())
     }
 
-    /// Has MongoDB sum up the sizes of a file's chunks, which it reads for that: slice by slice, so
-    /// that no single question takes longer for a larger file.
+    /// Lets MongoDB sum up the sizes of a file's chunks, which it has to read. It does so slice by
+    /// slice, so that no single question takes longer for a larger file.
     async fn sum_chunks(&self, files_id: ObjectId, chunks: u64) -> Result<u64, StoreError> {
         let count = i64::try_from(chunks).unwrap_or(i64::MAX);
         let (mut first, mut bytes) = (0_i64, 0_u64);
@@ -216,15 +217,15 @@ impl Bucket {
         grouped.await
     }
 
-    /// Counts the chunks of small files here: to list what an index has costs MongoDB half as much as
-    /// to count it.
+    /// Counts the chunks of small files in this process: MongoDB lists entries of an index in half the
+    /// time that it takes to count them.
     async fn list_chunks(&self, ids: Vec<ObjectId>) -> Result<HashMap<ObjectId, u64>, DriverError> {
         let (chunks, patience) = (self.chunks(), self.server_time());
         let batch = in_one_batch(ids.len());
         let filter = doc! { "files_id": { "$in": ids } };
         let listed = self.bounded(async move {
             let majority = chunks.find(filter).read_concern(ReadConcern::majority());
-            // Nothing but what the index holds, so that no chunk is read for it.
+            // The index holds all that is asked for, so no chunk is read.
             let listed = majority.projection(doc! { "_id": 0, "files_id": 1 });
             let listed = listed.max_time(patience).hint(Hint::Keys(chunk_key()));
             listed.batch_size(batch).await?.try_collect().await
@@ -241,7 +242,7 @@ impl Bucket {
     }
 }
 
-/// A batch that the answer for so many files fits in, and that MongoDB sees to be the last one.
+/// A batch size that fits the answer for this many files, so that MongoDB knows it to be the last.
 fn in_one_batch(files: usize) -> u32 {
     u32::try_from(files + 1).unwrap_or(u32::MAX)
 }

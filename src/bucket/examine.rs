@@ -1,4 +1,4 @@
-//! Reading one file whole, to see whether it is what its document says.
+//! Reads one file whole, to see whether it agrees with its document.
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{RawDocument, doc};
@@ -11,10 +11,10 @@ use crate::store::{Sha256, StoreError, StoredFile};
 /// Bytes of chunks that one answer of MongoDB brings.
 const ANSWER_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Faults of one file that are told; a file that is lost has as many as chunks.
+/// Faults that are reported per file; a lost file has as many as chunks.
 const FAULTS: usize = 5;
 
-/// The part of a file that was seen so far.
+/// The part of a file that was read so far.
 struct Examined<'a> {
     file: &'a StoredFile,
     chunk_size: u64,
@@ -26,8 +26,8 @@ struct Examined<'a> {
 }
 
 impl Bucket {
-    /// Reads all chunks of a file; what is wrong with them, in words. A file that is deleted
-    /// meanwhile is in order. `pace` is told of all bytes that come, and may take its time.
+    /// Reads all chunks of a file, and returns its faults in words. A file that is deleted meanwhile
+    /// has no fault. `pace` is told of all bytes that come, and may wait.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -78,7 +78,7 @@ impl<'a> Examined<'a> {
             return self.fault("a chunk has no number, or no data".to_owned());
         };
         if n == self.chunks && data.is_empty() {
-            // Some drivers end a file so.
+            // Some drivers end a file with an empty chunk.
             return;
         }
         if n < self.next_n {
@@ -99,7 +99,7 @@ impl<'a> Examined<'a> {
         self.next_n = n + 1;
     }
 
-    /// The chunks that should stand before this one and do not.
+    /// Notes the chunks that are missing before this one.
     fn miss(&mut self, n: u64) {
         match n - self.next_n {
             0 => {}

@@ -1,9 +1,9 @@
-//! Finding files and reading ranges of them, whoever wrote them.
+//! Finds files and reads ranges of them, by whatever driver they were written.
 //!
-//! Where it is so set, chunks of files that have ids are read from the nearest member: under such an
-//! id they never change. A member that lags behind may lack some, and one that is ill may not answer: the
-//! primary is asked for what is left then. Descriptions are read from the primary alone: a member
-//! that lags would know of files that were deleted long ago.
+//! If the setting allows it, chunks of our files are read from the nearest member: their content never
+//! changes. A member that lags behind may lack some chunks, and one that is ill may not answer: the
+//! primary is then asked for the remaining ones. Descriptions are read from the primary alone: a member
+//! that lags would still know files that were deleted long ago.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use super::{Bucket, document, error, key};
 use crate::file::{FileId, FileKey};
 use crate::store::{StoreError, StoredFile};
 
-/// The size of a chunk, in bytes, up to which it is read before it is asked for.
+/// A chunk of up to this many bytes is read together with the description, before anybody asks for it.
 const SMALL_CHUNK_BYTES: i32 = 64 * 1024;
 
-/// The part of the time for one operation that a member that may be a secondary gets: then another
+/// A member that may be a secondary gets this fraction of the time for one operation; then the primary
 /// is asked.
 pub(super) const NEAR_SHARE: u32 = 4;
 
@@ -49,7 +49,7 @@ impl Bucket {
                 (described.await, None)
             };
             let found = match found {
-                // No file has such an id. One of ours may be asked for: whatever is said then is no answer.
+                // No file can have such an id. For one of our ids an error is no answer.
                 Err(err) if is_a_guess && error::is_of_the_question(&err) => {
                     log::debug!("{key:?}: {err}");
                     None
@@ -58,12 +58,12 @@ impl Bucket {
             };
             if let Some(found) = found {
                 let found = self.told_apart(found).await?;
-                // The key of the very id that it has: several may have led here.
+                // The key of the `_id` in the document: several keys may have led here.
                 let own_key = key::of_document(&found).unwrap_or_else(|| key.clone());
                 let mut file = document::read_file(&own_key, &found)?;
                 let length = file.meta.length;
                 let is_all = |data: &Bytes| u64::try_from(data.len()) == Ok(length);
-                // The bytes of a file that may be replaced may be those of another content.
+                // If the file may be replaced, the bytes may belong to another content.
                 let is_lasting = file.meta.revision.is_none();
                 file.content = content.filter(is_all).filter(|_| is_lasting);
                 return Ok(Some(file));
@@ -83,7 +83,7 @@ impl Bucket {
         let mut files = Vec::new();
         for id in ids {
             if let Some(found) = found.remove(&document::object_id(id)) {
-                // Those of others are few, and most of them have digests.
+                // Files of other drivers are few, and most of them have digests.
                 let found = self.told_apart(found).await?;
                 files.extend(document::read_file(&FileKey::Id(id), &found));
             }
@@ -91,9 +91,9 @@ impl Bucket {
         Ok(files)
     }
 
-    /// The only chunk of a small file: asked for along with the description, it comes a whole
-    /// question earlier. `None` if the first chunk is larger, not there, or could not be read: the
-    /// read that is made then finds out why.
+    /// The only chunk of a small file. It is asked for together with the description, which saves one
+    /// question. `None` if the first chunk is larger, missing or unreadable: the later read then finds
+    /// the cause.
     async fn small_content(&self, key: &FileKey, id: &Bson) -> Option<Bytes> {
         let mut filter = document::is("files_id", id);
         filter.insert("n", 0);
@@ -104,7 +104,8 @@ impl Bucket {
         } else {
             (self.chunks(), self.timeout)
         };
-        // Whole: to leave out the few other bytes would cost MongoDB more than to send them.
+        // The whole document: leaving the few other bytes out would cost MongoDB more than sending
+        // them.
         let find = self.bounded(async move { chunks.find_one(filter).await });
         let chunk = tokio::time::timeout(patience, find).await.ok()?;
         let chunk = chunk.ok().flatten()?;
@@ -112,8 +113,7 @@ impl Bucket {
         Some(Bytes::copy_from_slice(data.bytes))
     }
 
-    /// Streams a range. Nothing is read that is not asked for, but for the batches that the range
-    /// begins and ends in.
+    /// Streams a range. Only the batches at the beginning and end of the range are read beyond it.
     pub(super) fn stream(
         &self,
         file: &StoredFile,
@@ -140,14 +140,14 @@ impl Bucket {
         .boxed()
     }
 
-    /// Whether any member's chunks of this file will do. A key of another driver's may have been used
-    /// for another file before.
+    /// Whether chunks of this file may be read from any member. A key of another driver may have named
+    /// another file before.
     pub(super) fn may_read_nearest(&self, key: &FileKey) -> bool {
         self.reads_nearest && matches!(key, FileKey::Id(_))
     }
 
-    /// Bounds one step of a read in time. An answer that comes too late is of no use to anybody,
-    /// so the step is given up: the driver closes its connection.
+    /// Bounds one step of a read in time. A later answer would help nobody, so the step is given up:
+    /// the driver closes its connection.
     pub(super) async fn in_time<T>(
         &self,
         step: impl Future<Output = Result<T, DriverError>>,
@@ -156,7 +156,7 @@ impl Bucket {
     }
 }
 
-/// Bounds one step of a read, as [`Bucket::in_time`] does.
+/// Bounds one step of a read in this time, like [`Bucket::in_time`].
 pub(super) async fn within<T>(
     patience: Duration,
     step: impl Future<Output = Result<T, DriverError>>,

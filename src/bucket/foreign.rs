@@ -1,4 +1,4 @@
-//! Documents of other writers: each has fields of its own beside those of the specification.
+//! Documents of other writers, which have fields of their own beside those of the specification.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -12,22 +12,22 @@ use sha2::Digest as _;
 
 use crate::file::{MediaType, Metadata, Revision};
 
-/// Names of fields with a media type, the most telling first, without regard to case and signs between
-/// their words: `contentType` of most drivers, `_contentType` of Spring, `mimetype` of many programs.
+/// Names of fields that hold a media type, the most reliable first: `contentType` of most drivers,
+/// `_contentType` of Spring, `mimetype` of many programs. Case and signs between words do not matter.
 const TYPE_NAMES: [&str; 4] = ["contenttype", "mimetype", "mime", "type"];
 
-/// Parts of the names of fields in which programs count or note who reads a file: they change with every
-/// download, and say nothing of its content.
+/// Words in names of fields in which programs count or note readers of a file: such fields change with
+/// every download, and say nothing of the content.
 const READING: [&str; 5] = ["access", "count", "download", "hits", "view"];
 
-/// The last moment that relaxed Extended JSON writes as a date, in milliseconds: the end of the year 9999.
+/// The last moment that relaxed Extended JSON writes as a date, in milliseconds: the end of year 9999.
 const LAST_OF_RFC_3339: i64 = 253_402_300_799_999;
 
-/// The first type of a file's document that is one.
+/// The first valid media type in a file's document.
 pub(super) fn content_type(document: &RawDocument) -> Option<MediaType> {
     let metadata = document.get_document("metadata").ok();
     let places: Vec<_> = metadata.into_iter().chain([document]).collect();
-    // The name of the specification goes before other spellings.
+    // The name of the specification comes before other spellings.
     let exact = places.iter().map(|place| place.get_str("contentType").ok());
     let others = TYPE_NAMES.iter().flat_map(|word| {
         let places = places.iter();
@@ -50,9 +50,9 @@ fn plain(name: &str) -> String {
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// Tells apart what stands under one id, by all that the document says but for who has read it: when it
-/// was written, to the millisecond, how long it is, in which chunks, its digests, and whatever its
-/// writer knows beside.
+/// Tells apart the contents that stand under one id, by all fields of the document except those about
+/// readers: the date to the millisecond, the length, the chunk size, digests, and the writer's own
+/// fields.
 pub(super) fn revision(document: &RawDocument) -> Revision {
     let digest: [u8; 32] = sha2::Sha256::digest(lasting(document).as_bytes()).into();
     Revision(digest.first_chunk().copied().unwrap_or_default())
@@ -75,8 +75,8 @@ fn lasting(document: &RawDocument) -> RawDocumentBuf {
     lasting
 }
 
-/// A file's metadata as relaxed Extended JSON, as far as it is short, as a text. Whole fields are left out
-/// where it is too long; empty if there is none.
+/// A file's metadata as the text of relaxed Extended JSON. If it is too long, whole fields are left
+/// out; it is empty if there is none.
 pub(super) fn metadata(document: &RawDocument) -> String {
     let mut told = Map::new();
     let mut room = Metadata::MOST_BYTES;
@@ -102,7 +102,7 @@ pub(super) fn metadata(document: &RawDocument) -> String {
     }
 }
 
-/// The bytes of a value that may have many.
+/// The bytes of a value of a type that may be long.
 fn size(value: RawBsonRef<'_>) -> usize {
     match value {
         RawBsonRef::Document(inner) => inner.as_bytes().len(),

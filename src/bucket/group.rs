@@ -1,4 +1,4 @@
-//! Writing many small files at once: as many steps as one file takes.
+//! Writes many small files at once, in as many steps as one file takes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{Bucket, document, error};
 use crate::file::FileId;
 use crate::store::{Committed, Promised, Sent, StoreError};
 
-/// A small file that was read.
+/// A small file whose body was read.
 struct Member {
     id: FileId,
     sent: Sent,
@@ -23,22 +23,20 @@ struct Member {
 }
 
 impl Bucket {
-    /// Commits small files side by side. A member leaves the group, to be committed by itself, as
-    /// soon as anything is strange about it.
+    /// Commits small files side by side. A member leaves the group, to be committed alone, as soon as
+    /// anything about it is unusual.
     ///
-    /// 1. Members that were tried before, and left anything in the bucket, leave.
-    /// 2. All bodies are read and hashed, in one go, within the budget of bytes. Those that cannot be
-    ///    read leave. Meanwhile it is seen that MongoDB is no standalone, and that the unique index
-    ///    on chunks exists.
-    /// 3. The group waits for its turn.
-    /// 4. All chunks are inserted, unordered. Members with a chunk that is there already, or is
-    ///    refused, leave.
-    /// 5. The documents of all files are inserted in the same way, once all chunks have a
-    ///    majority.
+    /// 1. Members leave that were tried before and left anything in the bucket.
+    /// 2. All bodies are read and hashed, in one go, within the budget of bytes. Members with an
+    ///    unreadable body leave. Meanwhile it is checked that MongoDB is no standalone, and that the
+    ///    unique index on chunks exists.
+    /// 3. The group waits for its permit.
+    /// 4. All chunks are inserted, unordered. Members leave whose chunk exists already or is refused.
+    /// 5. Once all chunks have a majority, the documents of all files are inserted in the same way.
     /// 6. Documents and chunks are read back with read concern majority, and each file is proven.
-    ///    Those that cannot be leave. MongoDB is no standalone still.
+    ///    Members without a proof leave. MongoDB is still no standalone.
     ///
-    /// Cut anywhere, it leaves what [`Bucket::put`] leaves of each.
+    /// A cut at any step leaves, for each member, the same as a cut of [`Bucket::put`].
     ///
     /// # Errors
     /// As [`crate::store::Store::commit_group`].
@@ -67,7 +65,7 @@ impl Bucket {
         self.prove_all(&sent).await // 6
     }
 
-    /// Leaves out those that an earlier attempt left something of.
+    /// Leaves out members of which an earlier attempt left anything.
     async fn without_traces(&self, mut group: Vec<Promised>) -> Result<Vec<Promised>, StoreError> {
         let tried = group.iter().filter(|promised| promised.is_retry);
         let tried: Vec<_> = tried.map(|tried| document::object_id(tried.id)).collect();
@@ -129,7 +127,7 @@ impl Bucket {
             .collect())
     }
 
-    /// Inserts documents; returns the places of those that were not taken.
+    /// Inserts documents; returns the places of those that MongoDB did not take.
     async fn insert_all(
         &self,
         collection: &Collection<RawDocumentBuf>,

@@ -8,7 +8,7 @@ use super::{Bucket, error, words};
 use crate::store::StoreError;
 
 impl Bucket {
-    /// Sees that both indexes are there, unless they were seen in this very collection.
+    /// Makes sure that both indexes exist, unless they were seen in this very collection.
     ///
     /// # Errors
     /// `Unavailable`; the next call tries again.
@@ -19,13 +19,13 @@ impl Bucket {
         self.look_at_indexes().await
     }
 
-    /// The same, for a connection, a database or a collection that may be new: MongoDB is asked which
-    /// collection of chunks it has. A collection is told from one of the same name by its UUID.
+    /// The same, when the connection, the database or the collection may be new: MongoDB is asked which
+    /// collection of chunks it has. The UUID tells a collection from another one of the same name.
     ///
-    /// 1. The UUID is read, before the indexes are made: a collection that takes the place of this one
-    ///    meanwhile is found to be another the next time.
-    /// 2. If it is not the one whose indexes were seen, both indexes are made, which changes nothing
-    ///    where they are.
+    /// 1. The UUID is read before the indexes are made: if another collection takes the place of this
+    ///    one meanwhile, the next call sees that.
+    /// 2. If the indexes of this UUID were not seen yet, both are made. This changes nothing where they
+    ///    exist.
     ///
     /// # Errors
     /// As [`Bucket::ensure_indexes`].
@@ -40,7 +40,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Has the next commit look at the indexes before it writes.
+    /// Lets the next commit check the indexes before it writes.
     pub(super) async fn forget_indexes(&self) {
         *self.indexes.lock().await = None;
     }
@@ -61,12 +61,12 @@ impl Bucket {
 
     /// Makes both indexes.
     ///
-    /// `{files_id, n}` is unique: writing a chunk twice is then an error that tells us so, and
-    /// never a second chunk. Another driver may have made it without `unique`; it is converted.
+    /// `{files_id, n}` is unique, so writing a chunk twice is an error and never makes a second chunk.
+    /// If another driver made the index without `unique`, it is converted.
     async fn make_indexes(&self) -> Result<(), StoreError> {
         let files = self.files();
         let by_name = model(doc! { "filename": 1, "uploadDate": 1 }, false);
-        // This one only serves other drivers' searches by name.
+        // This index only serves other drivers' searches by name.
         match self
             .bounded(async move { files.create_index(by_name).await })
             .await

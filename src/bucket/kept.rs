@@ -1,9 +1,9 @@
-//! The place of a batch: memory, or a file without a name.
+//! Keeps a batch in memory, or in a file without a name.
 //!
-//! nginx asks for a file slice by slice, each when a client has had the one before. A chunk of another
-//! driver's may be as long as eight slices, and memory has room for two such chunks: with more readers
-//! each chunk would be read anew for each slice. So the batches of such a file go to disk, and its slices come
-//! from there. Where the disk has no room, they stay in memory.
+//! nginx asks for a file slice by slice, the next one when a client has the one before. A chunk of
+//! another driver may be as long as eight slices, and memory has room for two such chunks. With more
+//! readers each chunk would be read anew for each slice. So the batches of such a file go to disk, and
+//! its slices come from there. Without room on the disk they stay in memory.
 
 use std::fs::File;
 use std::io;
@@ -16,25 +16,25 @@ use bytes::Bytes;
 use rustix::fs::{Mode, OFlags, fstatvfs, open};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Bytes of batches that are on disk, all together, at most.
+/// The bound on bytes of all batches on disk.
 pub(super) const MAX_DISK_BYTES: u32 = 256 * 1024 * 1024;
 
-/// Bytes of a piece that is passed on, at most.
+/// The largest piece of a batch that is passed on at once, in bytes.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// Bytes of the disk that stay free beside them.
+/// Batches leave this many bytes of the disk free.
 pub(super) const FREE_BYTES: u64 = 512 * 1024 * 1024;
 
-/// Chunks that follow each other, each of the right size.
+/// Consecutive chunks, each of the right size.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
-    /// Where in the file the first one begins.
+    /// The first one begins at this byte of the file.
     pub(super) start: u64,
     pub(super) chunks: Vec<Bytes>,
 }
 
 impl Batch {
-    /// The bytes of a range of the file that are here.
+    /// The part of a range of the file that is in these chunks.
     fn cut(&self, range: &Range<u64>) -> Vec<Bytes> {
         let mut pieces = Vec::new();
         let mut start = self.start;
@@ -52,11 +52,11 @@ impl Batch {
         pieces
     }
 
-    /// The same bytes in a file of this directory, which goes with its last reader. So many bytes of the disk
-    /// must be free.
+    /// Writes the same bytes into a file of this directory, which vanishes with its last reader. This
+    /// many bytes of the disk must be free.
     ///
     /// # Errors
-    /// What the disk says, or that it is nearly full.
+    /// The disk's error, also if it is nearly full.
     pub(super) fn write(
         &self,
         directory: &Path,
@@ -86,7 +86,7 @@ impl Batch {
 #[derive(Debug)]
 pub(super) struct OnDisk {
     file: File,
-    /// Which part of the whole it is.
+    /// Its part of the whole file.
     bytes: Range<u64>,
     _room: OwnedSemaphorePermit,
 }
@@ -111,7 +111,7 @@ impl OnDisk {
     }
 }
 
-/// Bytes that were read from a file, and the room in memory that they take.
+/// Bytes that were read from a file, and their permit for memory.
 struct Read(
     Vec<u8>,
     #[expect(dead_code, reason = "held until the last slice is dropped")]
@@ -124,7 +124,7 @@ impl AsRef<[u8]> for Read {
     }
 }
 
-/// The same bytes in pieces of which whoever sends them copies one at a time.
+/// Splits bytes into pieces, so that a sender copies one piece at a time.
 fn split(mut bytes: Bytes) -> Vec<Bytes> {
     let mut pieces = Vec::new();
     while bytes.len() > PIECE_BYTES {
@@ -146,7 +146,7 @@ impl Kept {
         matches!(self, Self::OnDisk(_))
     }
 
-    /// Bytes of memory that a range of the file takes beside what is kept.
+    /// Bytes of memory that reading a range of the file takes, beside the batch itself.
     pub(super) fn bytes_to_read(&self, range: &Range<u64>) -> u64 {
         match self {
             Self::InMemory(_) => 0,
@@ -157,11 +157,11 @@ impl Kept {
         }
     }
 
-    /// The bytes of a range of the file that are here; `room` is theirs, as far as they are read. May
-    /// wait for the disk.
+    /// The part of a range of the file that is in this batch. Bytes that are read from disk keep
+    /// `room`. May wait for the disk.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub(super) fn cut(
         &self,
         range: &Range<u64>,

@@ -1,8 +1,8 @@
-//! Texts in URLs and the `_id` values that they mean: MongoDB's Extended JSON, however it is spelt.
+//! Texts in URLs and the `_id` values that they mean: MongoDB's Extended JSON in any spelling.
 //!
-//! A text that reads as a value of some type means that value, and a string of just this text if
-//! there is no such file. All spellings of one value are one key, as MongoDB compares values: the
-//! number 5 is the same file whatever its type. So a file has one key, one place in each cache, and
+//! A text that reads as a value of some type means that value; if no file has it, the text means the
+//! string of its own letters. All spellings of one value are one key, as MongoDB compares values: the
+//! number 5 names the same file whatever its type. So a file has one key, one place in each cache, and
 //! one claim in tokens.
 
 #![expect(
@@ -26,10 +26,10 @@ pub(super) fn read(given: &str) -> FileKey {
     }
     match value(given) {
         Some(Bson::ObjectId(id)) => FileKey::Id(FileId::from_bytes(id.bytes())),
-        // As a bare text it may be a string too: that of these very letters.
+        // A bare text may also be the string of its own letters.
         Some(value) if is_explicit(given) => {
             let canonical = text(&value);
-            // Nothing is lost by a spelling that cannot be written differently.
+            // The canonical spelling is used only if it reads as the same value.
             let read = candidates(&FileKey::from_text(&canonical));
             let is_same = read.first().is_some_and(|read| is_same(read, &value));
             FileKey::Foreign(if is_same { canonical } else { given.to_owned() })
@@ -38,13 +38,13 @@ pub(super) fn read(given: &str) -> FileKey {
     }
 }
 
-/// The key of the file that this document describes.
+/// The key of the file in this document.
 pub(super) fn of_document(file: &RawDocument) -> Option<FileKey> {
     let id = file.get("_id").ok().flatten()?;
     Some(read(&text(&Bson::try_from(id).ok()?)))
 }
 
-/// The `_id` values that a key can mean, the likeliest first.
+/// The `_id` values that a key can mean, the most likely first.
 pub(super) fn candidates(key: &FileKey) -> Vec<Bson> {
     match key {
         FileKey::Id(id) => vec![
@@ -61,7 +61,7 @@ pub(super) fn candidates(key: &FileKey) -> Vec<Bson> {
     }
 }
 
-/// An `_id` as it stands in a URL: what [`read`] reads.
+/// An `_id` as it stands in a URL: [`read`] reads it.
 pub(super) fn text(id: &Bson) -> String {
     match id {
         Bson::ObjectId(id) => id.to_hex(),
@@ -87,8 +87,8 @@ fn json(value: &Bson) -> String {
     serde_json::to_string(&spelt_out(value)).unwrap_or_else(|_| value.to_string())
 }
 
-/// The same with an object for what JSON has no word for and serde another one: a number that is none
-/// would be `null`, and bytes a list of numbers.
+/// The same, with an object for values that JSON lacks and serde would change: a NaN would become
+/// `null`, and bytes a list of numbers.
 fn spelt_out(value: &Bson) -> Bson {
     let fields = |fields: &Document| -> Document {
         let field = |(name, value): (&String, &Bson)| (name.clone(), spelt_out(value));
@@ -120,21 +120,21 @@ fn spelt_out(value: &Bson) -> Bson {
     }
 }
 
-/// Whether a text says of which type it is.
+/// Whether a text names its type.
 fn is_explicit(text: &str) -> bool {
     text.trim_start().starts_with(['{', '"'])
 }
 
-/// The value that a text reads as, if it can be an `_id`: no list and no pattern. MongoDB says itself what
-/// else it does not look for.
+/// The value that a text reads as, if it can be an `_id`: lists and patterns cannot. MongoDB itself
+/// tells which other values it does not search for.
 fn value(text: &str) -> Option<Bson> {
     if let Ok(uuid) = Uuid::parse_str(text) {
         return Some(Bson::Binary(Binary::from(uuid)));
     }
-    // Read without a detour, as the order of a document's keys is part of its value.
+    // Read directly, as the order of a document's keys is part of its value.
     match serde_json::from_str(text).ok()? {
         Bson::Array(_) | Bson::RegularExpression(_) => None,
-        // To the last bit, which serde_json leaves out for speed.
+        // serde_json would lose the last bit, for speed.
         Bson::Double(number) if !is_explicit(text) => {
             Some(of_double(text.trim().parse().unwrap_or(number)))
         }
@@ -142,7 +142,7 @@ fn value(text: &str) -> Option<Bson> {
     }
 }
 
-/// The same value in the only type and form that stands for all that MongoDB finds equal; `None` if
+/// The value in the one type and form that stands for all values which MongoDB finds equal; `None` if
 /// BSON cannot hold it.
 fn canonical(value: Bson) -> Option<Bson> {
     Some(match value {
@@ -179,7 +179,7 @@ fn of_decimal(number: Decimal128) -> Bson {
     if let Some(whole) = decimal.whole() {
         return Bson::Int64(whole);
     }
-    // Exact: no double has more digits behind its point.
+    // The comparison is exact: no double has more digits after its point.
     if double.is_finite() && Decimal::read(&format!("{double:.1074}")) == Some(decimal.clone()) {
         return Bson::Double(double);
     }
@@ -187,8 +187,8 @@ fn of_decimal(number: Decimal128) -> Bson {
     Bson::Decimal128(shortest.parse().unwrap_or(number))
 }
 
-/// A finite number: its digits with their sign, without zeros at the end, and the power of ten that
-/// they count.
+/// A finite number: its signed digits without zeros at the end, and the power of ten by which they are
+/// multiplied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Decimal {
     digits: String,
@@ -346,7 +346,7 @@ mod tests {
         }
     }
 
-    /// Bytes of no kind, and of one.
+    /// Bytes of the generic subtype, and of another.
     fn bytes() -> impl Strategy<Value = Bson> {
         any::<(bool, Vec<u8>)>().prop_map(|(is_plain, bytes)| {
             let subtype = if is_plain {

@@ -48,7 +48,8 @@ impl Committer {
                 }
             }
             Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => Outcome::Outage(err),
-            // Deleted meanwhile: its body is read no further, and all that was written of it goes.
+            // The entry was deleted meanwhile: stop reading its body, and clear the store of what was
+            // written.
             Err(err) if self.journal.is_deleted(id) => {
                 if !matches!(err, StoreError::Body(_)) {
                     self.tally.count_failure();
@@ -80,7 +81,8 @@ impl Committer {
         }
     }
 
-    /// Tells an outage from what is too much for a store that answers: after a time-out it is pinged.
+    /// Decides whether a time-out is an outage: the store is pinged, and one that answers was only
+    /// asked too much.
     pub(super) async fn judged<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(StoreError::TimedOut(_)) = done {
             self.store.ping().await?;
@@ -88,7 +90,7 @@ impl Committer {
         done
     }
 
-    /// Tells everyone that an entry is settled.
+    /// Tells the waiters, the counts and the pace that an entry is settled.
     pub(super) fn report_commit(&self, id: FileId, length: u64) {
         self.tally.count_commit(length);
         self.health.report_success();
@@ -97,12 +99,12 @@ impl Committer {
         log::debug!("{id}: committed, {length} bytes");
     }
 
-    /// Ends a delete: clears the store of what a commit may have left, and then the journal.
+    /// Ends a delete: first clears the store of what a commit may have left, then the journal.
     ///
-    /// A write that timed out, or whose sidecar was killed, may still be carried out after the
-    /// store was cleared. So such an entry stays deleted here for a while, and the store is cleared
-    /// once more at its end. Of any other the store only has to answer: until it can say that there
-    /// is no such file, the journal must.
+    /// MongoDB may still carry out a write after the store was cleared, if the write timed out or its
+    /// sidecar was killed. Such an entry therefore stays deleted in the journal for a while, and the
+    /// store is cleared a second time at the end. For any other entry it is enough that the store
+    /// answers: the journal says that the file does not exist until the store can say so.
     async fn erase(&self, id: FileId, is_begun: bool) -> Outcome {
         let answered = if is_begun {
             self.store.clear(id).await
@@ -142,8 +144,8 @@ impl Committer {
         self.deferred(id, pause, deferred.await)
     }
 
-    /// Defers an entry of which more is in the store than before: it gets there in the end, and its
-    /// failures are counted anew.
+    /// Defers an entry after an attempt that brought more of it into the store. The entry will get
+    /// there in the end, so its failures are counted from zero again.
     async fn go_on_later(&self, id: FileId, err: &StoreError) -> Outcome {
         let (reason, pause) = (err.to_string(), self.pause(1));
         log::warn!("{id}: {reason}; deferred, more of it is there than before");
@@ -192,15 +194,15 @@ impl Committer {
         }
     }
 
-    /// The journal's disk failed, or the end of a delete did by no outage: the entry stays where it
-    /// is, and is tried again much later.
+    /// Tries an entry again much later, without a record of it: the journal's disk failed, or the end
+    /// of a delete failed for another reason than an outage.
     pub(super) fn put_off(&self, id: FileId, err: &impl std::fmt::Display) -> Outcome {
         self.tally.count_failure();
         log::error!("{id}: {err}");
         Outcome::Again(self.later(u32::MAX))
     }
 
-    /// When an entry that failed so many times is due again.
+    /// The time at which an entry is due again after this many failures.
     pub(super) fn later(&self, failures: u32) -> UnixMillis {
         self.backlog.after(self.pause(failures))
     }

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use crate::config::GroupConfig;
 use crate::file::{EvenClock, FileId, UnixMillis};
 
-/// The committer's queue. No id is handed out twice at the same time. All times are those of its own clock:
-/// whoever sets the system's makes nothing wait longer or come earlier.
+/// The committer's queue. It never hands out an id that is already in flight. All times are those of
+/// its own clock, so a change of the system's clock makes no entry wait longer or come earlier.
 #[derive(Debug, Default)]
 pub struct Backlog {
     queue: Mutex<Queue>,
@@ -21,12 +21,12 @@ pub struct Backlog {
 #[derive(Debug, Default)]
 struct Queue {
     due: BTreeSet<(UnixMillis, FileId)>,
-    /// Those that were found to be large when they became due.
+    /// Ids that turned out to be large when they became due.
     large: BTreeSet<(UnixMillis, FileId)>,
-    /// With whether it is large.
+    /// The ids in flight, each with whether it is large.
     in_flight: HashMap<FileId, bool>,
     large_in_flight: usize,
-    /// What was pushed for an id while it was in flight.
+    /// The due times of ids that were pushed while they were in flight.
     again: HashMap<FileId, UnixMillis>,
 }
 
@@ -36,7 +36,7 @@ impl Backlog {
         self.clock.now()
     }
 
-    /// So much later than now.
+    /// The time after this pause.
     pub(super) fn after(&self, pause: Duration) -> UnixMillis {
         self.clock.after(pause)
     }
@@ -46,8 +46,9 @@ impl Backlog {
         self.push(id, self.now());
     }
 
-    /// Adds an id that was found on the disk: due before all others, or put off for a while, of which the
-    /// rest is left. It waits for `longest` at most, which may have been longer when it was put off.
+    /// Adds an id that a start found on the disk. It is due before all others, unless it was deferred:
+    /// then it waits for the rest of that pause (`left`), but no longer than `longest`, as the settings
+    /// may have allowed longer pauses when it was deferred.
     pub(super) fn push_found(&self, id: FileId, left: Option<Duration>, longest: Duration) {
         let due = left.map_or(UnixMillis(0), |left| self.after(left.min(longest)));
         self.push(id, due);
@@ -66,14 +67,14 @@ impl Backlog {
         self.changed.notify_one();
     }
 
-    /// Forgets everything, what is in flight too: none of it may be worked on any more.
+    /// Forgets all ids, those in flight too: nobody may work on them any more.
     pub(super) fn clear(&self) {
         *self.queue() = Queue::default();
     }
 
-    /// Waits for ids that are due and hands them out, until [`Backlog::finish`]: small ones in a
-    /// group, a large one alone, those that are due longest first. Small ones overtake large ones
-    /// that wait for others like them. Dropping the future takes nothing out.
+    /// Waits for due ids and hands them out until [`Backlog::finish`] is called for each. Small ones
+    /// come as a group, a large one comes alone, and the id that is due longest comes first. Small ids
+    /// overtake large ones that wait for a free place. Dropping the future takes no id out.
     pub(super) async fn next(
         &self,
         limits: &GroupConfig,
@@ -96,7 +97,7 @@ impl Backlog {
             match next_due {
                 Some(millis) => {
                     let pause = Duration::from_millis(millis);
-                    // Either way the queue is looked at again.
+                    // The loop looks at the queue again after a change and after the pause.
                     tokio::time::timeout(pause, changed).await.unwrap_or(());
                 }
                 None => changed.await,
@@ -115,12 +116,12 @@ impl Backlog {
         if let Some(due) = again {
             self.push(id, due);
         } else if was_large {
-            // Another may take its place.
+            // Its place is free for another.
             self.changed.notify_one();
         }
     }
 
-    /// How long the one has waited that is due longest.
+    /// How long the oldest due id has waited.
     pub(super) fn lateness(&self) -> Duration {
         let queue = self.queue();
         let first = [&queue.due, &queue.large].map(BTreeSet::first);
@@ -140,7 +141,7 @@ impl Backlog {
 }
 
 impl Queue {
-    /// Takes out what may go now: a large one, or small ones.
+    /// Takes out the ids that may go now: one large id, or some small ones.
     fn take(
         &mut self,
         now: UnixMillis,
@@ -151,7 +152,7 @@ impl Queue {
         let mut bytes = 0;
         while let Some(&(due, id)) = self.due.first().filter(|(due, _)| *due <= now) {
             if self.in_flight.contains_key(&id) {
-                // It was pushed for two times: the later one is for when the first has ended.
+                // It was pushed for two times: the later one counts after the first has ended.
                 self.due.pop_first();
                 self.again.insert(id, due);
                 continue;
@@ -181,8 +182,8 @@ impl Queue {
         group
     }
 
-    /// Takes out the large one that is due longest, unless enough of them are in flight, or
-    /// another is due longer.
+    /// Takes out the large id that is due longest, unless enough large ones are in flight or a small id
+    /// is due longer.
     fn take_large(
         &mut self,
         limits: &GroupConfig,
@@ -226,7 +227,7 @@ mod tests {
         FileId::from_bytes([byte; 12])
     }
 
-    /// Ids up to 99 are of small entries of ten bytes; those from there on are large.
+    /// Ids up to 99 stand for small entries of ten bytes, higher ids for large ones.
     fn length(id: FileId) -> u64 {
         match id.bytes()[0] {
             small @ ..100 => u64::from(small).min(10),
@@ -240,7 +241,7 @@ mod tests {
         }
     }
 
-    /// What is handed out now, if anything is.
+    /// The ids that are handed out now; empty if none is due.
     fn next(backlog: &Backlog) -> Vec<u8> {
         let taken = backlog.next(&LIMITS, length).now_or_never();
         let ids = taken.into_iter().flatten();
@@ -358,7 +359,7 @@ mod tests {
         }
     }
 
-    /// A taker that has found nothing to take.
+    /// A task that waits because nothing is due.
     async fn waiting_taker(backlog: &Arc<Backlog>) -> tokio::task::JoinHandle<Vec<FileId>> {
         let backlog = Arc::clone(backlog);
         let taker = tokio::spawn(async move { backlog.next(&LIMITS, length).await });

@@ -3,8 +3,8 @@
 use std::hash::BuildHasher as _;
 use std::time::Duration;
 
-/// The pause after so many failures in a row: doubled with each, up to `longest`, and then
-/// somewhere between half of that and all of it, so that a crowd does not come back as one.
+/// The pause after this many failures in a row. It doubles with each failure up to `longest`; a random
+/// part between half and all of it is waited, so that many clients do not come back at the same moment.
 pub(crate) fn pause(failures: u32, first: Duration, longest: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(20);
     let ceiling = first.saturating_mul(1 << doublings).min(longest);

@@ -16,15 +16,15 @@ use crate::file::FileId;
 use crate::journal::{Journal, point::point};
 use crate::store::StoreError;
 
-/// Commits give way to clients of this node until one has waited for so long, ...
+/// Commits give way to clients of this node until one has waited for this long, ...
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// ... or so much of the journal's room is taken.
+/// ... or until pending files take this much of the journal's limit.
 const FULLEST_PERCENT: f64 = 50.0;
 
 impl Committer {
-    /// Works until it is told to stop, then waits for what is running, `grace` at most. A commit
-    /// that is cut then, or by any other end, is taken up again at the next start.
+    /// Works until `stop`, then waits up to `grace` for the commits that run. The next start takes up
+    /// any commit that was cut.
     pub async fn run(self, stop: CancellationToken, grace: Duration) {
         let running = TaskTracker::new();
         let cut = CancellationToken::new();
@@ -34,7 +34,8 @@ impl Committer {
                 let working = futures::future::join(self.hand_out(&running, &cut), pacing);
                 if AssertUnwindSafe(working).catch_unwind().await.is_err() {
                     log::error!("the committer panicked; it begins anew");
-                    // What it had taken out comes from the journal again: nobody works on it then.
+                    // The journal lists the ids that were in flight again, and nobody works on them any
+                    // more.
                     running.close();
                     running.wait().await;
                     running.reopen();
@@ -51,7 +52,7 @@ impl Committer {
         }
     }
 
-    /// Hands out everything that the journal has to do, when it is due.
+    /// Hands out each piece of the journal's work when it is due.
     async fn hand_out(&self, running: &TaskTracker, cut: &CancellationToken) {
         self.backlog.clear();
         for (id, left) in self.journal.work() {
@@ -81,8 +82,8 @@ impl Committer {
         .await;
     }
 
-    /// What goes together now. After an outage, until a commit goes well, each goes by itself: one
-    /// that brings MongoDB down each time must not take the same others with it for ever.
+    /// The limits of a group now. After an outage each entry goes alone until a commit succeeds: an
+    /// entry that brings MongoDB down must not take the same others with it again and again.
     fn limits(&self) -> GroupConfig {
         let limits = self.config.group.clone();
         if self.health.is_shaken() {
@@ -95,7 +96,7 @@ impl Committer {
         }
     }
 
-    /// Works on entries that were handed out together, and puts back those that it did not end.
+    /// Works on a group of entries, and puts back those that it did not finish.
     async fn work_on(&self, ids: Vec<FileId>, turn: Turn) {
         let mut alone = match ids.as_slice() {
             [_] => ids,
@@ -108,13 +109,13 @@ impl Committer {
                 break;
             }
         }
-        // The store is not available: none of them needs to find that out again.
+        // The store is not available: the other entries need not find that out again.
         for id in alone {
             self.backlog.finish(id, Some(self.backlog.now()));
         }
     }
 
-    /// Works on a group; returns those that have to be worked on one by one.
+    /// Works on a group; returns the entries that need an attempt of their own.
     async fn work_on_group(&self, ids: Vec<FileId>, turn: &Turn) -> Vec<FileId> {
         AssertUnwindSafe(self.attempt_group(&ids, turn))
             .catch_unwind()
@@ -125,7 +126,7 @@ impl Committer {
             })
     }
 
-    /// Works on one entry, and puts it back if that did not end it; whether the store is there.
+    /// Works on one entry, and puts it back unless it is finished. Returns whether the store is there.
     async fn work_on_one(&self, id: FileId) -> bool {
         let outcome = AssertUnwindSafe(self.attempt(id))
             .catch_unwind()
@@ -137,7 +138,7 @@ impl Committer {
         self.finish(id, outcome)
     }
 
-    /// Puts an entry back, if what was done did not end it; whether the store is there.
+    /// Puts an entry back unless it is finished. Returns whether the store is there.
     pub(super) fn finish(&self, id: FileId, outcome: Outcome) -> bool {
         match outcome {
             Outcome::Done => self.backlog.finish(id, None),
@@ -151,7 +152,7 @@ impl Committer {
         true
     }
 
-    /// Tells everyone that the store failed.
+    /// Tells the health, the pace and the counts that the store failed.
     pub(super) fn report_outage(&self, err: &StoreError) {
         self.tally.count_failure();
         self.slots.report_failure();
@@ -166,14 +167,14 @@ impl Committer {
         let journal = Arc::clone(&self.journal);
         match tokio::task::spawn_blocking(move || operation(&journal)).await {
             Ok(done) => done,
-            // A panic goes on to `work_on`. The pool is not shut down while this runs.
+            // `work_on` handles a panic. The pool is not shut down while this runs.
             Err(lost) => std::panic::resume_unwind(lost.into_panic()),
         }
     }
 }
 
-/// How much it matters that commits go on, though clients wait for the processors; at 1 and above
-/// clients wait. A client that waits for a commit waits no longer than it must.
+/// How urgent commits are while clients wait for the processors; from 1 on clients have to wait. A
+/// client that waits for a commit makes it more urgent.
 fn urgency(late: Duration, fullness_percent: u32, waiting: usize) -> f64 {
     let late = late.as_secs_f64() / LONGEST_WAIT.as_secs_f64();
     let fullness = f64::from(fullness_percent) / FULLEST_PERCENT;

@@ -1,7 +1,7 @@
 //! The work on a group of small entries: each step is done for all of them at once.
 //!
-//! Only what goes plainly well ends here. Anything else is left to the work on one entry, which
-//! tells what is wrong with which, so that no member suffers for another.
+//! A group finishes only entries that succeed at the first attempt. All others get an attempt of their
+//! own, which finds the fault of each, so that no member suffers for another.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::journal::{Settling, Work};
 use crate::store::{Committed, Promised, StoreError};
 
 impl Committer {
-    /// Commits what is new and well of a group; returns the others. During an outage of the store
-    /// all of it goes back.
+    /// Commits the new and intact entries of a group; returns the others. During an outage of the store
+    /// it puts all of them back.
     pub(super) async fn attempt_group(&self, ids: &[FileId], turn: &Turn) -> Vec<FileId> {
         let (group, mut alone) = self.open_group(ids.to_vec()).await;
-        // By their age, as those are that are worked on one by one.
+        // In the order of their age, as for single entries.
         let mut members: BTreeMap<_, _> = group
             .iter()
             .map(|member| (member.id, member.meta.length))
@@ -51,8 +51,7 @@ impl Committer {
         alone
     }
 
-    /// Opens those that failed never before; returns all others that there is something to do
-    /// about.
+    /// Opens the entries that never failed before. Returns all others that still need work.
     async fn open_group(&self, ids: Vec<FileId>) -> (Vec<Promised>, Vec<FileId>) {
         let opened = self.on_disk(move |journal| {
             let opened = ids.into_iter().map(|id| (id, journal.open_work(id)));
@@ -72,7 +71,7 @@ impl Committer {
         (group, alone)
     }
 
-    /// Settles what is proven, given with its lengths; returns those that were deleted meanwhile.
+    /// Settles the proven entries, given with their lengths. Returns those that were deleted meanwhile.
     async fn settle_group(&self, proven: Vec<(Committed, u64)>) -> Vec<FileId> {
         let settled = self.on_disk(move |journal| {
             let (proofs, lengths): (Vec<_>, Vec<_>) = proven.into_iter().unzip();

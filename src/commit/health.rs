@@ -1,4 +1,4 @@
-//! Whether the store answers, as seen by a ping that never stops.
+//! Whether the store answers, seen by pings that never stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,17 +14,17 @@ use crate::store::{Store, StoreError};
 /// Between two pings of a store that answers.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Between two pings of a store that does not: short, so that a backlog begins to drain at once.
+/// Between two pings of a store that does not answer: short, so that a backlog begins to drain soon.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
 
-/// What the last ping told.
+/// The outcome of the last ping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StoreStanding {
     /// No answer.
     #[default]
     Down,
-    /// The store answers, and gets nothing, as it is not to be relied on.
+    /// The store answers, and is given no files, as its acknowledgements prove too little.
     Refused,
     /// The store answers.
     Up,
@@ -54,9 +54,9 @@ impl StoreStanding {
 pub struct StoreState {
     /// As of the last ping.
     pub standing: StoreStanding,
-    /// When a ping was answered last.
+    /// When a ping was last answered.
     pub seen: Option<SystemTime>,
-    /// What the last ping that failed said.
+    /// The error of the last ping that failed.
     pub error: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub struct StoreState {
 #[derive(Debug, Clone)]
 pub struct Health {
     state: watch::Sender<StoreState>,
-    /// The failures by the store's fault since anything went well.
+    /// Failures by the store's fault since the last success.
     outages: Arc<AtomicU32>,
 }
 
@@ -83,8 +83,8 @@ impl Health {
         self.state.borrow().clone()
     }
 
-    /// Waits until the store has answered. One that answers pings and fails at commits is given
-    /// ever longer rests.
+    /// Waits until the store has answered. A store that answers pings and fails at commits gets longer
+    /// and longer pauses.
     pub(super) async fn until_fit(&self) {
         let outages = self.outages.load(Ordering::Relaxed);
         if outages > 0 {
@@ -101,23 +101,23 @@ impl Health {
         }
     }
 
-    /// Whether anything failed by the store's fault, and nothing went well since.
+    /// Whether anything failed by the store's fault since the last success.
     pub(super) fn is_shaken(&self) -> bool {
         self.outages.load(Ordering::Relaxed) > 0
     }
 
-    /// Says that a commit, or the end of a delete, failed by the store's fault.
+    /// Records that a commit, or the end of a delete, failed by the store's fault.
     pub(super) fn report_outage(&self, err: &StoreError) {
         self.outages.fetch_add(1, Ordering::Relaxed);
         self.set_failed(err);
     }
 
-    /// Says that a commit, or the end of a delete, went well: an outage is over.
+    /// Records that a commit, or the end of a delete, succeeded: an outage is over.
     pub(super) fn report_success(&self) {
         self.outages.store(0, Ordering::Relaxed);
     }
 
-    /// Says that the store failed; the next answered ping takes it back.
+    /// Records that the store failed; the next ping that is answered takes this back.
     fn set_failed(&self, err: &StoreError) {
         let standing = match err {
             StoreError::Unfit(_) => StoreStanding::Refused,

@@ -1,9 +1,10 @@
 //! Moving promises into the store, at a pace that the store can bear.
 //!
-//! The queue on disk is the truth; what is in memory here is made anew from it at each start. An
-//! outage of the store is no entry's fault: everything waits, and nothing is counted as an
-//! attempt. Only the store itself, or a ping, can say that there is one: any other failure is the
-//! entry's own. Whatever goes well ends an outage. This room must never know what the store is made of, nor who uploads.
+//! The journal on disk is the truth; the queue in memory is made from it at each start. An outage of
+//! the store is no entry's fault: all entries wait, and no attempt is counted. Only an error in which
+//! the store speaks of itself, or a failed ping, counts as an outage; any other failure is the entry's
+//! own. Each success ends an outage. This room must never know what the store is made of, nor who
+//! uploads.
 
 mod arrivals;
 mod attempt;
@@ -34,11 +35,11 @@ pub use traffic::Traffic;
 /// Everything that a commit needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Committer {
-    /// Where promises are.
+    /// Holds the promises.
     pub journal: Arc<Journal>,
-    /// Where they go.
+    /// Receives them.
     pub store: Arc<dyn Store>,
-    /// What is due.
+    /// The queue of due entries.
     pub backlog: Arc<Backlog>,
     /// Whether the store answers.
     pub health: Health,
@@ -46,9 +47,9 @@ pub struct Committer {
     pub slots: Arc<Slots>,
     /// Who waits for a commit.
     pub arrivals: Arc<Arrivals>,
-    /// What was done.
+    /// Counts for the status.
     pub tally: Arc<Tally>,
-    /// How much at once, and how patiently.
+    /// How much is committed at once, and when failed attempts are repeated.
     pub config: CommitConfig,
 }
 

@@ -1,27 +1,27 @@
 //! How many commits may run at once, judged by how long a reader of the store has to wait.
 //!
-//! Commits are not in a hurry: what they move is safe where it is. Readers are. So the time of a
-//! small read, taken again and again while commits run, decides: while it stays near what it is
-//! beside a single commit, more may run; when it rises, fewer; and when the store fails, half as
-//! many. Pure: it is told of times, and knows no clock.
+//! Commits can wait: what they move is safe in the journal. Readers cannot. So a small read is timed
+//! again and again while commits run. While its time stays near that beside a single commit, more
+//! commits may run; when it rises, fewer; when the store fails, half as many. Pure: it is told of
+//! times, and knows no clock.
 
 use std::time::Duration;
 
-/// Reads that are judged together, by the one in their middle: a single slow read says nothing.
+/// Reads that are judged together, by their median: a single slow read says nothing.
 const ROUND: usize = 3;
 
-/// How many times as long as beside a single commit a read may take.
+/// A read may take this many times as long as beside a single commit.
 const TOLERANCE: u32 = 3;
 
-/// A read that takes no longer than this suits everyone.
+/// A read that takes no longer than this is always good enough.
 const GOOD: Duration = Duration::from_millis(3);
 
-/// The width of the road into the store.
+/// How many commits may run.
 #[derive(Debug)]
 pub(super) struct Pace {
     most: usize,
     width: usize,
-    /// No read was slow yet: the width doubles instead of growing by one.
+    /// No read has been slow yet: the width doubles instead of growing by one.
     is_young: bool,
     /// How long a read takes beside a single commit.
     best: Option<Duration>,
@@ -29,7 +29,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// From one commit at once up to `most`.
+    /// Begins with one commit at once, and allows up to `most`.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -45,12 +45,12 @@ impl Pace {
         self.width
     }
 
-    /// Whether the road is being widened for the first time.
+    /// Whether the width is being raised for the first time.
     pub(super) fn is_opening(&self) -> bool {
         self.is_young && self.width < self.most
     }
 
-    /// A read took so long. Whether it `is_full`: as many commits ran as may.
+    /// Records the latency of a read. `is_full` says that as many commits ran as were allowed.
     pub(super) fn observe(&mut self, latency: Duration, is_full: bool) {
         self.round.push(latency);
         if self.round.len() < ROUND {
@@ -60,7 +60,7 @@ impl Pace {
         let median = self.round.get(ROUND / 2).copied().unwrap_or(latency);
         self.round.clear();
         let best = match self.best {
-            // What is seen here is what all else is measured by, also when the store changes.
+            // All later reads are compared with this one, also when the store's speed changes.
             Some(best) if self.width == 1 => (best * 3 + median) / 4,
             Some(best) => best.min(median),
             None => median,
@@ -78,7 +78,7 @@ impl Pace {
         }
     }
 
-    /// A commit, or a read, failed by the store's fault.
+    /// Records that a commit or a read failed by the store's fault.
     pub(super) fn fail(&mut self) {
         self.round.clear();
         self.halve();
@@ -96,7 +96,7 @@ mod tests {
 
     const MOST: usize = 16;
 
-    /// A store whose reads take `base`, and more from `knee` commits at once on.
+    /// A store whose reads take `base`, and longer once more than `knee` commits run.
     struct Model {
         base: Duration,
         knee: usize,
@@ -108,7 +108,7 @@ mod tests {
             self.base + self.base * u32::try_from(over).unwrap()
         }
 
-        /// The widths of so many rounds.
+        /// The width after each of this many rounds.
         fn run(&self, pace: &mut Pace, rounds: usize) -> Vec<usize> {
             let round = |_| {
                 for _ in 0..ROUND {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The time over which the rate is taken.
+/// The rate is an average over this time.
 const RATE_WINDOW: Duration = Duration::from_mins(1);
 
 /// Counts since the start of the process.
@@ -16,7 +16,7 @@ pub struct Tally {
 #[derive(Debug, Default)]
 struct Counts {
     total: TallySnapshot,
-    /// Commits of the last minute, by the second: when the second began, entries.
+    /// Commits of the last minute: the beginning of each second, and the entries in it.
     recent: VecDeque<(Instant, u64)>,
 }
 

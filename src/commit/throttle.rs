@@ -1,34 +1,34 @@
 //! When commits give way to clients of this node.
 //!
 //! Clients wait for their answers; commits do not. But nginx, this process and often MongoDB share the
-//! processors of one host. So while clients come and threads of this process have to wait for a
-//! processor, commits run one at a time, and rest between two of them. They rest the less, the longer
-//! anything has waited for its commit and the more of the journal's room is taken; when either is
-//! [urgent](Throttle::set_urgency), they do not rest at all. Pure: it is told of times, and reads no
+//! processors of one host. So while clients come and threads of this process wait for a processor,
+//! commits run one at a time and rest in between. The rests become shorter the longer an entry has
+//! waited for its commit, and the more of the journal's room is taken; from an
+//! [urgency](Throttle::set_urgency) of 1 on there are none. Pure: it is told of times, and reads no
 //! clock.
 
 use std::time::{Duration, Instant};
 
-/// How often clients and processors are looked at: so that a handful of requests is no load.
+/// How often clients and processors are measured: over this time a handful of requests is no load.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Fewer requests in a second disturb nobody, and are disturbed by nothing that would be seen. Those for
-/// large files are few.
+/// A lower rate of requests neither disturbs commits nor is disturbed by them. Requests for large files
+/// are few.
 const REQUESTS_PER_SECOND: f64 = 30.0;
 
-/// The processors are busy if threads of this process wait for one so long in each second, all together.
+/// The processors are busy if threads of this process wait for one this long per second, all together.
 const WAITED_PER_SECOND: f64 = 0.2;
 
-/// For so long after the last sign of it a node is taken for busy: the signs fade while commits rest.
+/// A node counts as busy for this long after the last sign of it: the signs fade while commits rest.
 const HOLD: Duration = Duration::from_millis(500);
 
-/// The least share of the time that commits get, ...
+/// Commits get at least this share of the time, ...
 const LEAST_SHARE: f64 = 0.05;
 
-/// ... and the longest rest between two: one that took long is no reason for a long pause.
+/// ... and rest no longer than this: a commit that took long is no reason for a long pause.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// The counts, each from the start of the process on.
+/// Counts since the start of the process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
     /// Requests of clients.
@@ -43,7 +43,7 @@ pub(super) struct Throttle {
     looked: Option<(Instant, Counts)>,
     busy_until: Option<Instant>,
     urgency: f64,
-    /// When the last commit ended, and how long it took.
+    /// When the last commit ended, and its duration.
     last: Option<(Instant, Duration)>,
 }
 
@@ -57,18 +57,18 @@ impl Throttle {
         }
     }
 
-    /// Whether it is time to look again.
+    /// Whether it is time to measure again.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.looked
             .is_none_or(|(looked, _)| now.duration_since(looked) >= INTERVAL)
     }
 
-    /// These are the counts now.
+    /// Takes the counts of this moment.
     pub(super) fn look(&mut self, now: Instant, counts: Counts) {
         if let Some((looked, before)) = self.looked.replace((now, counts)) {
             let seconds = now.duration_since(looked).as_secs_f64();
             let waited = counts.waited.zip(before.waited).map(|(now, before)| {
-                // A thread that has ended took its time with it.
+                // A thread that has ended is no longer in the sum, which may therefore shrink.
                 now.saturating_sub(before).as_secs_f64()
             });
             let came = counts.requests.saturating_sub(before.requests);
@@ -81,12 +81,12 @@ impl Throttle {
         }
     }
 
-    /// How much it matters that commits go on: from 0 up, and from 1 on they give way to nobody.
+    /// Sets how urgent commits are, from 0 up; from 1 on they give way to nobody.
     pub(super) fn set_urgency(&mut self, urgency: f64) {
         self.urgency = urgency;
     }
 
-    /// Whether clients have to wait for the processors, or did a moment ago.
+    /// Whether clients wait for the processors, or did a moment ago.
     pub(super) fn is_busy(&self, now: Instant) -> bool {
         self.busy_until.is_some_and(|until| now < until)
     }
@@ -96,7 +96,7 @@ impl Throttle {
         self.is_busy(now) && self.urgency < 1.0
     }
 
-    /// Whether one more commit may begin while so many run.
+    /// Whether one more commit may begin while this many run.
     pub(super) fn may_begin(&self, now: Instant, running: usize) -> bool {
         if !self.gives_way(now) {
             return true;
@@ -109,7 +109,7 @@ impl Throttle {
         running == 0 && has_rested
     }
 
-    /// A commit has ended that took so long.
+    /// Records the end of a commit that took this long.
     pub(super) fn end(&mut self, now: Instant, took: Duration) {
         self.last = Some((now, took));
     }
@@ -119,8 +119,8 @@ impl Throttle {
 mod tests {
     use super::*;
 
-    /// A node whose commits take `took`, while clients come as `requests` says and threads
-    /// wait as `waited` says, each in a second.
+    /// A node whose commits take `took`. `requests` and `waited` say, per second, how many clients come
+    /// and how long threads wait.
     struct Node {
         now: Instant,
         counts: Counts,
@@ -145,7 +145,7 @@ mod tests {
     }
 
     impl Node {
-        /// How many commits end in so many seconds, if `most` may run side by side.
+        /// How many commits end in this many seconds, if `most` may run side by side.
         fn commits(&mut self, throttle: &mut Throttle, seconds: u64, most: usize) -> usize {
             let end = self.now + Duration::from_secs(seconds);
             let mut running: Vec<Instant> = Vec::new();
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn commits_have_a_small_share_beside_clients_and_all_of_it_when_they_are_gone() {
         let (mut node, mut throttle) = (busy(), Throttle::new());
-        // Until it is seen.
+        // The first second passes before the load is seen.
         node.commits(&mut throttle, 1, 4);
         let beside = node.commits(&mut throttle, 10, 4);
         // A tenth of a second of work, and a second of rest.

@@ -1,4 +1,4 @@
-//! How busy this node is with clients: what came, and how long this process had to wait for a processor.
+//! How busy clients keep this node: their requests, and how long this process waited for a processor.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::throttle::Counts;
 
-/// The threads of this process, each with how long it ran and how long it was ready to run and did not,
-/// in nanoseconds (proc(5), `schedstat`).
+/// The threads of this process. `schedstat` tells, in nanoseconds, how long each ran and how long it
+/// was ready to run and did not (proc(5)).
 const THREADS: &str = "/proc/self/task";
 
 /// Counts the requests of clients. Shared by reference.
@@ -15,17 +15,17 @@ const THREADS: &str = "/proc/self/task";
 pub struct Traffic(AtomicU64);
 
 impl Traffic {
-    /// A request has come.
+    /// Counts a request.
     pub fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many have come.
+    /// The number of requests.
     pub fn requests(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Everything up to now.
+    /// The counts up to now.
     pub(super) fn counts(&self) -> Counts {
         Counts {
             requests: self.requests(),
@@ -38,7 +38,7 @@ impl Traffic {
 fn waited() -> Option<Duration> {
     let threads = fs::read_dir(THREADS).ok()?;
     let each = threads.filter_map(|thread| {
-        // One that ends meanwhile is passed over.
+        // A thread that ends meanwhile is skipped.
         let stat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
         stat.split_whitespace().nth(1)?.parse().ok()
     });
@@ -57,7 +57,7 @@ mod tests {
         traffic.count();
         let counts = traffic.counts();
         assert_eq!(counts.requests, 2);
-        // Some kernels are built without it: then nothing is told, and not that nobody has waited.
+        // A kernel built without it must give `None`, and not a wait of zero.
         let is_counted = fs::exists("/proc/thread-self/schedstat").unwrap();
         assert_eq!(counts.waited.is_some(), is_counted);
     }

@@ -1,14 +1,14 @@
-//! Slices of files that are gone, in nginx's cache: nginx keeps a slice for as long as it is asked for, and
-//! has no word for taking one out.
+//! Takes slices of deleted and replaced files out of nginx's cache. nginx itself keeps a slice as long
+//! as clients ask for it, and has no command to remove one.
 //!
-//! 1. A file that is deleted here leaves the cache of this node with its delete: its slices have names that
-//!    follow from its key, tag and length.
-//! 2. All others are found out by a walk through the cache, again and again: what was deleted by another node
-//!    or another driver, or replaced, or came into the cache in the moment of a delete. Each of nginx's files
-//!    begins with its key; the store is asked which of a hundred files are there still.
+//! 1. A delete on this node removes the file's slices from this node's cache at once: their names
+//!    follow from the file's key, tag and length.
+//! 2. A repeated walk through the cache finds all others: slices of files that another node or another
+//!    driver deleted or replaced, and slices that came into the cache at the moment of a delete. Each
+//!    file of the cache begins with its key; one question to the store covers a hundred files.
 //!
-//! A file of the cache is emptied and not unlinked: nginx unlinks it in its own time, and complains in its log
-//! of one that is not there. It takes an empty one for none; at its start it says so.
+//! A file of the cache is emptied and not unlinked. nginx unlinks it itself later, and would log an
+//! error if the file were missing. nginx ignores an empty file; at its start it writes a line about it.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -24,18 +24,18 @@ use crate::file::{FileId, FileKey, FileMeta};
 use crate::journal::{Glimpse, Room};
 use crate::store::StoreError;
 
-/// Bytes in which a file of nginx's cache has its key: a head of less than 512 bytes, and the key.
+/// A file of nginx's cache has its key within these bytes: a head of less than 512 bytes, then the key.
 const HEAD_BYTES: u64 = 2048;
 
-/// Files that the store is asked for by one question.
+/// Files in one question to the store.
 const AT_ONCE: usize = 128;
 
-/// The pause between two directories of a walk, and between two questions about keys of other drivers, which
-/// are asked for one by one. A full cache has 4,096 directories, so a walk takes a minute, and longer with
-/// many such keys; it asks MongoDB a hundred questions a second, or little more.
+/// The pause between two directories of a walk, and between two questions about keys of other drivers,
+/// which are asked for one by one. A full cache has 4,096 directories, so a walk takes a minute, and
+/// longer with many such keys. It asks MongoDB little more than a hundred questions a second.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a delete waits for a description that it can do without.
+/// How long a delete waits for the file's description, which it needs only for the cache.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The files of the cache that have slices of one content.
@@ -50,7 +50,7 @@ impl Delivery {
                 match self.clear_cache().await {
                     Ok(0) => {}
                     Ok(emptied) => log::info!("emptied {emptied} slices of files that are gone"),
-                    // A slice that is not known to be of such a file stays.
+                    // A slice stays unless the store says that its file is gone.
                     Err(err) => log::debug!("nginx's cache is not looked through: {err}"),
                 }
             }
@@ -58,7 +58,7 @@ impl Delivery {
         stop.run_until_cancelled(walks).await;
     }
 
-    /// Empties what the cache has of files that are gone; how many slices that were.
+    /// Empties the slices of files that are gone. Returns how many it emptied.
     pub(super) async fn clear_cache(&self) -> Result<usize, StoreError> {
         let mut emptied = 0;
         for directory in self.off_thread(leaves).await {
@@ -77,12 +77,12 @@ impl Delivery {
         Ok(emptied)
     }
 
-    /// Which of these contents nobody can ask for any more.
+    /// Those of these contents that no request can name any more.
     async fn gone(&self, contents: &Contents) -> Result<Vec<(FileKey, String)>, StoreError> {
         let (mut ids, mut others) = (Vec::new(), Vec::new());
         for (key, version) in contents.keys() {
             match *key {
-                // A part of a form is served by way of the cache from here.
+                // A part of a form in the journal is served through this cache too: it must stay.
                 FileKey::Id(id) if self.may_be_gone(id) => ids.push((id, version.clone())),
                 FileKey::Id(_) => {}
                 FileKey::Foreign(_) => others.push((key.clone(), version.clone())),
@@ -114,7 +114,7 @@ impl Delivery {
         Ok(gone)
     }
 
-    /// Whether the journal has nothing of a file, or has it deleted.
+    /// Whether the journal does not know the file, or knows that it was deleted.
     fn may_be_gone(&self, id: FileId) -> bool {
         let known = self.journal.glance(id);
         matches!(known, Ok(None))
@@ -126,7 +126,7 @@ impl Delivery {
             )
     }
 
-    /// The slices that the cache may have of a file that is about to be deleted.
+    /// The slices that the cache may have of a file before its delete.
     pub(super) async fn cached(&self, key: &FileKey) -> Option<Slices> {
         let of = |key: &FileKey, meta: &FileMeta| Slices::of(key, meta);
         if let Ok(Some(Found::Kept(kept))) = self.in_journal(key).await {
@@ -135,7 +135,7 @@ impl Delivery {
         if !(self.is_store_up)() {
             return None;
         }
-        // The walk finds what is not found now.
+        // Slices that are not found now are left to the walk.
         let found = tokio::time::timeout(PATIENCE, self.stored(key)).await;
         match found {
             Ok(Ok(Some(Found::Stored { file, .. }))) => Some(of(&file.key, &file.meta)),
@@ -143,7 +143,7 @@ impl Delivery {
         }
     }
 
-    /// Empties them.
+    /// Empties these slices.
     pub(super) async fn empty(&self, slices: Slices) {
         self.off_thread(move |cache| {
             let paths: Vec<_> = slices.names().map(|name| cache.join(name)).collect();
@@ -164,7 +164,7 @@ impl Delivery {
     }
 }
 
-/// The directories of the cache that have files in them: those of the second level.
+/// The directories of the second level, which hold the cache's files.
 fn leaves(cache: &Path) -> Vec<PathBuf> {
     let below = |directory: &Path| {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -191,7 +191,7 @@ fn head(path: &Path) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// How many of them were there.
+/// Empties these files. Returns how many existed.
 fn empty_all(paths: &[PathBuf]) -> usize {
     let empty = |path: &PathBuf| {
         let emptied = OpenOptions::new().write(true).truncate(true).open(path);

@@ -1,13 +1,14 @@
-//! Slices that nginx is fetching for its cache: who wants one of them waits until nginx has it.
+//! Slices that nginx is fetching for its cache. A client that wants one of them waits until nginx has
+//! it.
 //!
-//! Sent to nginx at once, each of a group would find that slice locked, and nginx looks at a lock
-//! again only after a while, or fetch it for itself. So the first is sent, and the others follow when
-//! the slice is there. That is for the slice that a request begins with; the later ones come when
-//! they come.
+//! If all clients went to nginx at once, nginx would lock the slice for the first. The others would
+//! either wait for nginx to look at the lock again, which it does seldom, or each would fetch the slice
+//! anew. So only the first client is sent, and the others follow when the slice is there. This is done
+//! for the first slice of each request only.
 //!
-//! nginx asks nothing for a slice that it has, and is not asked whether it has one: if it does not come
-//! soon after the first was sent, it has it. Whoever is let go too early only costs some more work: the
-//! same slice once more, from memory.
+//! nginx does not ask for a slice that it already has. If nginx does not come soon after the first
+//! client was sent, it has the slice. A client that is let go too early only costs one more read of the
+//! same slice, from memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,22 +19,22 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::recent::Recent;
 
-/// How soon nginx comes for what it does not have.
+/// nginx comes this soon for a slice that it does not have.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// How long a slice may be on its way, at most. What takes longer goes on for each by itself.
+/// How long a slice may take. After that each client goes on by itself.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long it is known that nginx has a slice, unless it shows that it does not.
+/// How long a slice is remembered as being in nginx's cache, unless nginx asks for it again.
 const FILLED_LIFETIME: Duration = Duration::from_mins(30);
 
-/// Bytes of names of such slices.
+/// The bound on bytes of names of such slices.
 const FILLED_BYTES: usize = 4 * 1024 * 1024;
 
 /// A slice of one content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slice {
-    /// What nginx asks for it by.
+    /// The URI by which nginx asks for it.
     pub uri: String,
     /// Its number.
     pub number: u64,
@@ -46,7 +47,7 @@ enum Stage {
     Sent,
     /// nginx has come for it.
     Asked,
-    /// It has got it, or has not.
+    /// nginx has got the slice, or the fetch failed.
     Over,
 }
 
@@ -56,7 +57,7 @@ struct Fill {
     stage: watch::Sender<Stage>,
 }
 
-/// What nginx is fetching, and what it has.
+/// The slices that nginx is fetching, and those that it has.
 #[derive(Debug, Clone)]
 pub struct Fills(Arc<Inner>);
 
@@ -76,8 +77,8 @@ impl Default for Fills {
 }
 
 impl Fills {
-    /// Returns when it is time to send a client to nginx for this slice: at once for the first, for the
-    /// others when nginx has it.
+    /// Waits until a client may be sent to nginx for this slice: the first goes at once, the others
+    /// when nginx has the slice.
     pub async fn follow(&self, slice: &Slice) {
         if self.0.filled.get(slice).is_some() {
             return;
@@ -85,7 +86,7 @@ impl Fills {
         let (sent, mut stage) = {
             let mut running = self.0.running();
             let Some(fill) = running.get(slice) else {
-                // Those that nginx did not come for, before there would be more room for them.
+                // Slices that nginx never came for are dropped before the map has to grow.
                 if running.len() == running.capacity() {
                     running.retain(|_, fill| !fill.is_stale());
                 }
@@ -105,9 +106,9 @@ impl Fills {
         }
     }
 
-    /// nginx has come for a slice.
+    /// Notes that nginx has come for a slice.
     pub fn begin(&self, slice: Slice) -> Filling {
-        // It had the slice, perhaps, and has it no more.
+        // nginx may have had the slice and dropped it.
         if self.0.filled.get(&slice).is_some() {
             self.0.filled.forget(&slice);
         }
@@ -139,7 +140,7 @@ impl Fill {
 }
 
 impl Inner {
-    /// Lets all go who wait for a slice.
+    /// Lets all clients go that wait for a slice.
     fn end(&self, slice: &Slice, own: &watch::Receiver<Stage>, is_filled: bool) {
         if is_filled {
             let ticket = self.filled.ticket();
@@ -160,7 +161,7 @@ impl Inner {
     }
 }
 
-/// A slice on its way to nginx. Dropping it lets all go who wait for it.
+/// A slice on its way to nginx. Dropping it lets all clients go that wait for it.
 #[derive(Debug)]
 pub struct Filling {
     inner: Arc<Inner>,
@@ -216,7 +217,7 @@ mod tests {
             }
             drop(filling);
             assert!((&mut others).now_or_never().is_some());
-            // Who comes later goes at once: nginx has it, or he is the first once more.
+            // A later client goes at once: nginx has the slice, or this client is the first again.
             assert!(fills.follow(&slice).now_or_never().is_some());
             let is_known = fills.follow(&slice).now_or_never().is_some();
             assert_eq!(is_known, is_complete);

@@ -1,4 +1,4 @@
-//! Looks for a file on this node's disk: the journal is asked as little as can be.
+//! Looks a file up on this node's disk, and asks the journal as little as possible.
 
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use crate::file::FileId;
 use crate::journal::{Adopted, Busy, Glimpse, Kept, Look, Room};
 
 impl Delivery {
-    /// The journal's answer about an id. For what it does not have, and for what was asked for a moment
-    /// ago, its memory is enough; but for the digest, once, of a file that was settled since.
+    /// The journal's answer about an id. The journal's memory is enough for a file that it does not
+    /// have, and for one that was asked for a moment ago. The disk is read once more after the file was
+    /// settled, for its digest.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -38,8 +39,9 @@ impl Delivery {
         Ok(look)
     }
 
-    /// Learns of a file that was promised just now: whoever it was sent to asks for it in this moment, and
-    /// gets it without a look at the disk. The arguments are those of [`Journal::kept`](crate::journal::Journal::kept).
+    /// Takes the description of a file that was promised just now: its receivers ask for it in this
+    /// moment, and get it without a read of the disk. The arguments are those of
+    /// [`Journal::kept`](crate::journal::Journal::kept).
     pub fn learn(&self, adopted: &Adopted, is_whole_body: bool, content: Option<Bytes>) {
         let ticket = self.kept.ticket();
         if let Some(kept) = self.journal.kept(adopted, is_whole_body, content) {
@@ -55,8 +57,8 @@ impl Delivery {
     }
 }
 
-/// Whether a description that was read when the file was in the same room or an earlier one tells all of
-/// it: a settled one has a digest.
+/// Whether a kept description is complete for a file in this room. The description may have been read
+/// in an earlier room; a settled file also has a digest.
 fn is_whole_for(kept: &Kept, room: Room) -> bool {
     room != Room::Settled || kept.sha256.is_some()
 }

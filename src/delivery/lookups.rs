@@ -1,9 +1,9 @@
-//! Lookups in the store that are under way: who asks for a file that is being looked up waits for that
-//! answer, and asks nothing.
+//! Lookups in the store that are under way. A caller that asks for the same file waits for that answer
+//! and asks nothing itself.
 //!
-//! An answer is as old as its question. One that began before a delete may still tell of the file,
-//! so nobody joins it after that. One that began before a commit may tell of none, so *none* is an
-//! answer only for those who came before the question; the others ask anew.
+//! An answer is as old as its question. A lookup that began before a delete may still find the file, so
+//! no caller joins it after the delete. A lookup that began before a commit may miss the file, so the
+//! answer *none* counts only for callers that came before the question; later callers ask anew.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,29 +17,30 @@ use crate::store::{StoreError, StoredFile};
 type Answer = Result<Option<Arc<StoredFile>>, StoreError>;
 type Lookup = BoxFuture<'static, Answer>;
 
-/// Those that are under way. A lookup ends when all who wait for it have gone.
+/// The lookups under way. A lookup ends when all its waiters have gone.
 #[derive(Clone, Default)]
 pub(super) struct Lookups {
     running: Arc<Mutex<HashMap<FileKey, WeakShared<Lookup>>>>,
 }
 
 impl Lookups {
-    /// The answer of the lookup of this file that is under way, or of the one that `begin` begins.
+    /// The answer of the lookup of this file that is under way, or else of one that `begin` starts.
     pub(super) async fn join(&self, key: &FileKey, begin: impl FnOnce() -> Lookup) -> Answer {
         let running = self.running(key);
         if let Some(lookup) = running {
-            // An error is shared too: what has just failed need not fail for each.
+            // Waiters share an error too: a question that has just failed need not fail for each of
+            // them.
             let answer = lookup.await;
             if !matches!(answer, Ok(None)) {
                 return answer;
             }
         }
-        // Whatever is under way by now has begun since this call.
+        // A lookup that is under way now began after this call.
         let lookup = self.join_or_begin(key, begin);
         lookup.await
     }
 
-    /// Lets nobody join any more: a file was deleted.
+    /// Lets no caller join the lookups under way: a file was deleted.
     pub(super) fn forget_all(&self) {
         self.map().clear();
     }
@@ -48,7 +49,7 @@ impl Lookups {
         self.map().get(key)?.upgrade()
     }
 
-    /// One step under the lock: of many who learn at once that there is none, one asks anew.
+    /// One step under the lock: if many learn at once that there is no file, only one asks anew.
     fn join_or_begin(&self, key: &FileKey, begin: impl FnOnce() -> Lookup) -> Shared<Lookup> {
         let mut running = self.map();
         if let Some(lookup) = running.get(key).and_then(WeakShared::upgrade) {
@@ -68,8 +69,8 @@ impl Lookups {
     }
 }
 
-/// Takes a lookup out when it is over, or given up. Of two under one key it may take out the other, which
-/// costs a question.
+/// Takes a lookup out when it ends or is given up. If a later lookup has the same key, it may take that
+/// one out instead, which costs one question.
 struct Leaves(Lookups, FileKey);
 
 impl Drop for Leaves {

@@ -1,8 +1,8 @@
 //! Where a file is now: in the journal, in the store, on another node, or nowhere.
 //!
-//! The journal is asked first: what it keeps needs no store, and what was deleted here stays
-//! deleted whatever a commit in flight still writes. Descriptions are kept for a moment, as they
-//! never change: a file that many ask for is looked up once. This room must never know HTTP.
+//! The journal is asked first: its files need no store, and a file that was deleted here stays deleted
+//! whatever a running commit still writes. Descriptions are kept for a moment, so a file that many
+//! clients ask for is looked up once. This room must never know HTTP.
 
 mod cached;
 mod fills;
@@ -35,10 +35,10 @@ pub use fills::{Filling, Fills, Slice};
 /// How long a file that was deleted on another node, or by another driver, may still be found here.
 const LIFETIME: Duration = Duration::from_secs(5);
 
-/// How long it is known that a file was asked for: a good while, as it saves a read each time.
+/// How long a file is remembered as asked for: long, as this saves a read each time.
 const ASKED_LIFETIME: Duration = Duration::from_mins(30);
 
-/// Bytes of descriptions that are kept of each kind, at most.
+/// The bound on bytes of descriptions of each kind.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Finds and deletes files, wherever they are. Shared by reference.
@@ -47,18 +47,17 @@ pub struct Delivery {
     store: Arc<dyn Store>,
     peers: Arc<Peers>,
     is_store_up: StoreCheck,
-    /// Descriptions of what is in the journal; the journal says each time whether it still is.
+    /// Descriptions of files in the journal; the journal says each time whether it still has the file.
     kept: Recent<FileId, Arc<Kept>>,
     /// Files in the store, by their ids.
     stored: Arc<Recent<FileKey, Arc<StoredFile>>>,
-    /// Those of both kinds that are being looked up.
+    /// Lookups under way, of both kinds of keys.
     lookups: Lookups,
-    /// Keeps those fresh that are asked for all the time.
+    /// Renews descriptions of files that are asked for all the time.
     refresh: Arc<Refresh>,
-    /// Files in the store that were asked for by their ids lately.
+    /// Files in the store that were asked for by their ids a short while ago.
     asked: Recent<FileKey, Asked>,
-    /// Files in the store by any other key. Several keys may mean one of them, or one of those
-    /// that have ids.
+    /// Files in the store by other keys. Several keys may name one file, also one that has an id.
     foreign: Arc<Recent<FileKey, Arc<StoredFile>>>,
     fills: Fills,
 }
@@ -69,7 +68,7 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
-/// Whether the store answered when it was last seen to.
+/// Whether the store answered at the last check.
 pub type StoreCheck = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// Where a file is.
@@ -81,10 +80,10 @@ pub enum Found {
     Stored {
         /// The store's description of it.
         file: Arc<StoredFile>,
-        /// The whole of its bytes, if it is small and they are in memory.
+        /// All bytes of a small file, if they are in memory.
         at_hand: Option<Bytes>,
     },
-    /// Neither, as far as is known; but this other node made its id, and may have it still.
+    /// Neither the journal nor the store knows it; the other node that made its id may still have it.
     Elsewhere {
         /// The number of that node.
         owner: u16,
@@ -105,7 +104,7 @@ impl Found {
         }
     }
 
-    /// Its digest, once it is known: it is taken when the file is committed.
+    /// Its digest, if known: the commit computes it.
     pub fn sha256(&self) -> Option<Sha256> {
         match self {
             Self::Kept(kept) => kept.sha256,
@@ -120,7 +119,7 @@ impl Found {
 pub enum Deleted {
     /// It is gone.
     Gone,
-    /// It is gone for every caller, and the committer has to clear away the rest.
+    /// The file is gone for every caller; the committer still has to clear the store of it.
     ToClear(FileId),
     /// There was no such file.
     Absent,
@@ -144,7 +143,7 @@ pub enum DeliveryError {
 }
 
 impl Delivery {
-    /// Delivers from these.
+    /// A delivery from these places.
     pub fn new(
         journal: Arc<Journal>,
         store: Arc<dyn Store>,
@@ -161,7 +160,7 @@ impl Delivery {
             kept: Recent::new(LIFETIME, MAX_BYTES),
             stored,
             refresh: Arc::new(refresh),
-            // Without a description an entry takes less than half of what it counts for.
+            // Without a description an entry takes less than half of the memory that it is counted as.
             asked: Recent::new(ASKED_LIFETIME, 2 * MAX_BYTES),
             lookups: Lookups::default(),
             foreign: Arc::new(Recent::new(LIFETIME, MAX_BYTES)),
@@ -184,7 +183,7 @@ impl Delivery {
         if let Some(found) = self.in_journal(key).await? {
             return Ok(found);
         }
-        // It takes time to find out that a store is down, and the owner may have the file all the same.
+        // Finding out that a store is down takes time, and the owner may have the file anyway.
         if (self.is_store_up)() {
             match self.stored(key).await {
                 Ok(Some(found)) => return Ok(found),
@@ -226,8 +225,8 @@ impl Delivery {
         &self.fills
     }
 
-    /// Streams bytes of a file that was found: from the journal, or from the store if the entry
-    /// has left it since. Dropping the stream ends the read.
+    /// Streams bytes of a found file: from the journal, or from the store if the entry has left the
+    /// journal since. Dropping the stream ends the read.
     ///
     /// # Errors
     /// As [`Delivery::find`], here or in the stream; `Ok(None)` if the file is gone.
@@ -257,10 +256,10 @@ impl Delivery {
         }
     }
 
-    /// Deletes a file: a pending one without asking the store, one of another node by that node,
-    /// any other from the store. Once this
-    /// has ended, the file is found here no more; dropped half-way, it may still be found for as
-    /// long as one that was deleted elsewhere.
+    /// Deletes a file. A pending one is deleted without a question to the store, one of another node by
+    /// that node, and any other from the store. After this has ended, lookups on this node do not find
+    /// the file. If the future is dropped half-way, they may still find it for as long as a file that
+    /// was deleted elsewhere.
     ///
     /// # Errors
     /// As [`Delivery::find`]; the file may be gone or not, and the delete can be repeated.
@@ -285,7 +284,7 @@ impl Delivery {
             }
         }
         let removed = self.remove(key).await;
-        // After it: a lookup that begins from here on finds no file.
+        // This comes after the delete, so that a lookup which begins later finds no file.
         self.forget(key);
         Ok(if removed? {
             Deleted::Gone
@@ -294,8 +293,8 @@ impl Delivery {
         })
     }
 
-    /// Removes a file that is not in this journal. The owner of its id is asked first and always:
-    /// as long as a file is not settled there, its commit would bring it back.
+    /// Removes a file that is not in this journal. The owner of its id is always asked first: while the
+    /// owner has not settled the file, its commit would bring the file back.
     async fn remove(&self, key: &FileKey) -> Result<bool, DeliveryError> {
         if let FileKey::Id(id) = *key
             && let Some(owner) = self.peers.owner_of(id)
@@ -305,14 +304,14 @@ impl Delivery {
         Ok(self.store.remove(key).await?)
     }
 
-    /// Forgets what a file was described as: it is no longer that.
+    /// Forgets a file's description, which is no longer right.
     pub fn forget_description(&self, key: &FileKey) {
         self.stored.forget(key);
         self.foreign.forget(key);
         self.lookups.forget_all();
     }
 
-    /// Forgets a file that was deleted, whatever keys it went by.
+    /// Forgets a deleted file under all its keys.
     fn forget(&self, key: &FileKey) {
         match key {
             FileKey::Id(_) => self.stored.forget(key),
@@ -335,8 +334,8 @@ impl Delivery {
     }
 }
 
-/// The bytes of a file's content, if that came along, and of all texts of its description, those of its key counted for each place that
-/// the key is kept in.
+/// The bytes of a file's content, if it came along, and of all texts of its description. The texts of
+/// the key count once for each place that keeps the key.
 fn text_bytes_of(file: &StoredFile) -> usize {
     let key_bytes = match &file.key {
         FileKey::Id(_) => 0,

@@ -1,14 +1,14 @@
-//! Lookups of a moment ago: bounded in age and in bytes, and never what was forgotten.
+//! Results of recent lookups, bounded in age and in bytes. A forgotten result never comes back.
 //!
-//! All entries live equally long, so they leave in the order in which they came: a queue does
-//! what a cache of the least recently used would do no better.
+//! All entries live equally long, so they leave in the order in which they came: a queue does the job
+//! as well as an LRU cache.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes that an entry takes beside its texts, about.
+/// Bytes that an entry takes beside its texts, roughly.
 const ENTRY_BYTES: usize = 400;
 
 /// Answers of lookups, by what was asked for.
@@ -19,7 +19,8 @@ pub(super) struct Recent<K, V> {
     held: Mutex<Held<K, V>>,
 }
 
-/// Taken before a lookup begins: how old its answer is, and what was forgotten since.
+/// Taken before a lookup begins: the time of the question, and how often anything was forgotten until
+/// then.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ticket {
     begun: Instant,
@@ -29,11 +30,11 @@ pub(super) struct Ticket {
 #[derive(Debug)]
 struct Held<K, V> {
     entries: HashMap<K, (Instant, V)>,
-    /// In the order of arrival, with their sizes; an entry that was replaced or forgotten stays
-    /// here, and counts, until its turn comes.
+    /// In the order of arrival, with their sizes. An entry that was replaced or forgotten stays in
+    /// here, and counts, until it is the oldest.
     order: VecDeque<(K, Instant, usize)>,
     bytes: usize,
-    /// How often something was forgotten.
+    /// How many times anything was forgotten.
     forgotten: u64,
 }
 
@@ -52,12 +53,12 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
         }
     }
 
-    /// An answer that is young enough.
+    /// A result that is young enough.
     pub(super) fn get(&self, key: &K) -> Option<V> {
         self.get_aged(key).map(|(value, _)| value)
     }
 
-    /// An answer that is young enough, and whether half of its time is over.
+    /// A result that is young enough, and whether half of its lifetime is over.
     pub(super) fn get_aged(&self, key: &K) -> Option<(V, bool)> {
         let held = self.held();
         let (begun, value) = held.entries.get(key)?;
@@ -65,7 +66,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
         (age < self.lifetime).then(|| (value.clone(), age > self.lifetime / 2))
     }
 
-    /// To be taken before a lookup begins.
+    /// A ticket, to be taken before a lookup begins.
     pub(super) fn ticket(&self) -> Ticket {
         Ticket {
             begun: Instant::now(),
@@ -73,8 +74,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
         }
     }
 
-    /// Keeps what a lookup found, with the bytes of its texts. If anything was forgotten since it
-    /// began, it may be just that: it is not kept then.
+    /// Keeps the result of a lookup, with the bytes of its texts. If anything was forgotten since the
+    /// lookup began, the result may be outdated and is not kept.
     pub(super) fn put(&self, ticket: Ticket, key: &K, value: V, text_bytes: usize) {
         let mut held = self.held();
         if held.forgotten != ticket.forgotten {
@@ -91,14 +92,14 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
         }
     }
 
-    /// Drops an answer, and those of all lookups that run.
+    /// Forgets a result, and the results of all running lookups.
     pub(super) fn forget(&self, key: &K) {
         let mut held = self.held();
         held.forgotten += 1;
         held.entries.remove(key);
     }
 
-    /// Drops all answers, and those of all lookups that run.
+    /// Forgets all results, and those of all running lookups.
     pub(super) fn forget_all(&self) {
         let mut held = self.held();
         held.forgotten += 1;
@@ -107,7 +108,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
         held.bytes = 0;
     }
 
-    /// A thread that panicked under the lock leaves at worst an entry that is dropped too early.
+    /// A thread that panicked under the lock at worst made an entry leave too early.
     fn held(&self) -> MutexGuard<'_, Held<K, V>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,7 +127,7 @@ impl<K: Eq + Hash, V> Held<K, V> {
 
 #[cfg(test)]
 impl<K: Eq + Hash, V> Recent<K, V> {
-    /// Makes an answer this much older than it is.
+    /// Makes a result this much older.
     pub(super) fn age(&self, key: &K, by: Duration) {
         let mut held = self.held.lock().unwrap();
         let begun = &mut held.entries.get_mut(key).unwrap().0;
@@ -188,7 +189,7 @@ mod tests {
         let kept = recent(LONG, 3);
         for key in 0..10 {
             kept.put(kept.ticket(), &key, "a", 0);
-            // Asked for again and again, it still leaves: it would soon be too old.
+            // An entry leaves although it was asked for again and again: it would soon be too old.
             kept.get(&0);
         }
         let here: Vec<_> = (0..10).filter(|key| kept.get(key).is_some()).collect();

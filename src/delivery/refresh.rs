@@ -1,12 +1,13 @@
-//! Descriptions that are asked for all the time are looked up anew before they are too old, many
-//! by one question: what is hot never waits for the store, and costs it next to nothing.
+//! Looks descriptions that are asked for all the time up anew before they are too old, many of them by
+//! one question. Requests for such files never wait for the store, and cost it next to nothing.
 //!
-//! 1. A lookup that meets a description whose time is half over adds its id, and starts a round if none
-//!    runs: a task of its own.
-//! 2. The round waits a moment for more, and asks for a hundred or so at once, until there are no
-//!    more.
-//! 3. Those that are there live on, from before the question. Those that are not are forgotten.
-//! 4. A question that fails changes nothing: what was not looked up leaves in its time.
+//! 1. A lookup that finds a description past half of its lifetime adds the id here. It starts a round,
+//!    as a task of its own, if none runs.
+//! 2. The round waits a moment for more ids, and then asks for about a hundred at once until no id is
+//!    left.
+//! 3. Descriptions of files that exist live on, from the time before the question. The others are
+//!    forgotten.
+//! 4. A question that fails changes nothing: the descriptions leave when their time is over.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +21,13 @@ use super::text_bytes_of;
 use crate::file::{FileId, FileKey};
 use crate::store::{Store, StoreError, StoredFile};
 
-/// How long a round waits for more to ask for.
+/// How long a round waits for more ids.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// Files in one question: those that are looked up in the time of a few single ones.
+/// Files in one question: looking up this many takes as long as a few single lookups.
 const AT_ONCE: usize = 128;
 
-/// The files that are to be looked up anew.
+/// The files to be looked up anew.
 pub(super) struct Refresh {
     store: Arc<dyn Store>,
     stored: Arc<Recent<FileKey, Arc<StoredFile>>>,
@@ -51,11 +52,11 @@ impl Refresh {
         }
     }
 
-    /// Has a description looked up anew, soon. Must be called on a tokio runtime.
+    /// Has a description looked up anew soon. Must be called on a tokio runtime.
     pub(super) fn add(self: &Arc<Self>, id: FileId) {
         let mut wanted = self.wanted();
         wanted.ids.insert(id);
-        // A round that is about to end may leave the id here, for whoever asks next.
+        // A round that is about to end may leave this id to the next call.
         if wanted.round.as_ref().is_none_or(JoinHandle::is_finished) {
             let refresh = Arc::clone(self);
             wanted.round = Some(tokio::spawn(async move { refresh.round().await }));
@@ -81,7 +82,7 @@ impl Refresh {
 
     async fn look_up(&self, ids: &[FileId]) -> Result<(), StoreError> {
         let ticket = self.stored.ticket();
-        // One that was added while it was being looked up has its time before it.
+        // An id that was added again during its own lookup is fresh already.
         let is_aging = |id: &&FileId| {
             let aged = self.stored.get_aged(&FileKey::Id(**id));
             aged.is_some_and(|(_, is_aging)| is_aging)
@@ -104,14 +105,14 @@ impl Refresh {
         Ok(())
     }
 
-    /// The bytes of a file as it was described before, if it is the same.
+    /// The bytes of the file from its earlier description, if the content is the same.
     fn content_of(&self, file: &StoredFile) -> Option<Bytes> {
         let before = self.stored.get(&file.key)?;
         let is_same = before.locator == file.locator && before.meta == file.meta;
         before.content.clone().filter(|_| is_same)
     }
 
-    /// A thread that panicked under the lock leaves at worst an id that is not looked up.
+    /// A thread that panicked under the lock at worst left an id out.
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }

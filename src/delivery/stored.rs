@@ -1,4 +1,5 @@
-//! Finding files in the store: once for all who ask for one at the same time, and once for a while.
+//! Finds files in the store: one lookup serves all callers that ask at the same time, and for a while
+//! after.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use super::{Delivery, Found, text_bytes_of};
 use crate::file::FileKey;
 use crate::store::{StoreError, StoredFile};
 
-/// How often a file was asked for.
+/// How often a file was asked for recently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     Once,
@@ -25,7 +26,7 @@ impl Delivery {
     pub(super) async fn stored(&self, key: &FileKey) -> Result<Option<Found>, StoreError> {
         let (recent, asked) = match key {
             FileKey::Id(_) => (&self.stored, self.ask(key)),
-            // Of other drivers' keys most are guesses.
+            // Most keys of other drivers are guesses.
             FileKey::Foreign(_) => (&self.foreign, Some(Asked::Again)),
         };
         if let Some((file, is_aging)) = recent.get_aged(key) {
@@ -38,13 +39,13 @@ impl Delivery {
         let begin = || {
             let (store, recent, key) = (self.store.clone(), recent.clone(), key.clone());
             async move {
-                // Another lookup may have found it since the look above.
+                // Another lookup may have found it since the first check.
                 if let Some(file) = recent.get(&key) {
                     return Ok(Some(file));
                 }
                 let ticket = recent.ticket();
                 let file = store.find(&key, with_content).await?.map(Arc::new);
-                // That there is none is not kept: it may be committed at any moment.
+                // The answer "none" is not kept: the file may be committed at any moment.
                 if let Some(file) = &file {
                     recent.put(ticket, &key, Arc::clone(file), text_bytes_of(file));
                 }
@@ -56,8 +57,8 @@ impl Delivery {
         Ok(file.map(|file| found(file, asked)))
     }
 
-    /// How often a file was asked for before this time. It is noted before the answer is there: of
-    /// many who ask at once, one gets the bytes for all.
+    /// How often a file was asked for before. This is noted before the answer is there: if many ask at
+    /// once, one of them gets the bytes for all.
     fn ask(&self, key: &FileKey) -> Option<Asked> {
         let asked = self.asked.get(key);
         let now = match asked {
@@ -70,9 +71,9 @@ impl Delivery {
     }
 }
 
-/// A file with what is in memory of it. The second who asks goes to nginx: from then on nginx has the
-/// bytes too, for when they have left this memory. The first does not, as most small files have one
-/// receiver, and for one it costs twice as much to have nginx keep them.
+/// A file, with its bytes if they are in memory. The second request goes to nginx, which then has the
+/// bytes when they have left this memory. The first does not: most small files have one receiver, and
+/// for one receiver it costs twice as much to have nginx cache them.
 fn found(file: Arc<StoredFile>, asked: Option<Asked>) -> Found {
     let is_second = asked == Some(Asked::Once);
     let at_hand = file.content.clone().filter(|_| !is_second);

@@ -1,4 +1,4 @@
-//! Descriptions that are kept, against a store that counts its lookups.
+//! Kept descriptions, tried on a store that counts its lookups.
 
 mod cached;
 mod kept;
@@ -18,18 +18,18 @@ use crate::journal::{Draft, Layout, LocalDisk, Room, Subject};
 use crate::spool::Received;
 use crate::store::{Committed, Evidence, Progress, Promised, Sent};
 
-/// How long a test waits for what comes at once, or never.
+/// How long a test waits for something that comes at once or never.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// A store of one file, which goes by every key. A lookup looks at once, and answers when it
+/// A store of one file, which every key names. A lookup takes its result at once, and answers when it
 /// gets a permit.
 struct OneFile {
     is_there: AtomicBool,
     lookups: AtomicUsize,
-    /// How often it was asked for the bytes too.
+    /// How many lookups asked for the bytes too.
     contents: AtomicUsize,
     answers: Semaphore,
-    /// After how many files it was asked by each question for more than one.
+    /// The number of files in each question for several.
     questions: Mutex<Vec<usize>>,
 }
 
@@ -257,7 +257,7 @@ async fn those_who_ask_at_the_same_time_share_a_lookup_but_not_one_that_finds_no
         assert!(futures::poll!(&mut others).is_pending());
         drop(first);
         store.answers.add_permits(1);
-        // Each that asks for itself would wait for an answer of its own.
+        // A caller that asks for itself would wait for an answer of its own.
         assert_eq!(store.lookups.load(Ordering::Relaxed), 1);
         let others = tokio::time::timeout(BOUND, others).await;
         let others = others.expect("an answer for all of them");
@@ -288,7 +288,7 @@ async fn a_file_that_is_deleted_by_one_key_is_gone_by_every_other() {
     }
 }
 
-/// Files of ours, which were looked up so long ago that they are to be looked up anew.
+/// Files of ours whose last lookup is so long ago that they are due for a new one.
 async fn looked_up_long_ago(delivery: &Delivery, store: &OneFile, count: u8) -> Vec<FileKey> {
     let ids = (0..count).map(|number| FileKey::Id(FileId::from_bytes([number; 12])));
     let keys: Vec<_> = ids.collect();
@@ -300,9 +300,9 @@ async fn looked_up_long_ago(delivery: &Delivery, store: &OneFile, count: u8) -> 
     keys
 }
 
-/// Waits until `is_so` is the case of how many files were asked for in each question.
+/// Waits until `is_so` holds for the numbers of files in each question.
 async fn until_asked(store: &OneFile, is_so: impl Fn(&[usize]) -> bool) {
-    // The clock of these tests goes as fast as all sleep.
+    // The clock of these tests jumps ahead whenever all tasks sleep.
     for _ in 0..10_000 {
         if is_so(&store.questions.lock().unwrap()) {
             return;
@@ -316,7 +316,7 @@ fn is_aging(delivery: &Delivery, key: &FileKey) -> Option<bool> {
     delivery.stored.get_aged(key).map(|(_, is_aging)| is_aging)
 }
 
-/// Has everything that is ready done what it can.
+/// Lets everything run that is ready.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -328,7 +328,7 @@ async fn files_that_are_asked_for_all_the_time_are_looked_up_together_while_nobo
     let scratch = tempfile::tempdir().unwrap();
     let (delivery, store) = start(scratch.path(), 0);
     let keys = looked_up_long_ago(&delivery, &store, 200).await;
-    // The store answers nothing, and everyone has an answer.
+    // The store does not answer, and everyone has an answer all the same.
     for key in keys.iter().chain(&keys) {
         assert!(delivery.stored(key).await.unwrap().is_some());
     }

@@ -1,4 +1,4 @@
-//! Reading a part of a file in the journal, where nginx cannot send the file itself.
+//! Reads a part of a file in the journal where nginx cannot send the file itself.
 
 use std::fs::File;
 use std::ops::Range;
@@ -12,10 +12,10 @@ use super::{BytesStream, DeliveryError};
 use crate::file::{FileId, Window};
 use crate::journal::{JournalError, Opened};
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const BLOCK_BYTES: u64 = 256 * 1024;
 
-/// Streams `range` of the bytes of an entry. Of those in a file one block at a time is in memory.
+/// Streams `range` of an entry's bytes. Only one block of a file's bytes is in memory at a time.
 pub(super) fn stream(id: FileId, opened: Opened, range: Range<u64>) -> BytesStream {
     match opened {
         Opened::File(file, window) => from_file(id, file, window, range),

@@ -1,8 +1,7 @@
 //! The directory where nginx spools request bodies, and the proof that a header names a file in it.
 //!
-//! The path in a header is a capability: whoever could forge one could have any file of this user
-//! adopted. So nothing of it is believed but its last component, and that must have the form that
-//! nginx gives.
+//! The path in a header is a capability: a client that could forge one could have any file of this user
+//! adopted. So only its last component is believed, and that must have the form of nginx's names.
 
 mod received;
 
@@ -24,9 +23,9 @@ pub struct Spool {
     owner: u32,
 }
 
-/// A spool file that is proven to be one: regular, ours, in the spool directory, and of the length
-/// that nginx counted. No other request can claim the file as long as this lives (flock(2)).
-/// Dropping it leaves the file to nginx, which unlinks it.
+/// A file that is proven to be a spool file: regular, owned by this user, in the spool directory, and
+/// as long as nginx counted. No other request can claim the file while this lives (flock(2)). Dropping
+/// it leaves the file to nginx, which unlinks it.
 #[derive(Debug)]
 pub struct SpooledBody {
     file: File,
@@ -34,7 +33,7 @@ pub struct SpooledBody {
     modified: SystemTime,
 }
 
-/// Why a header's path is not a spool file. For the log; a client learns only that it failed.
+/// Why the path in a header names no spool file. For the log; a client learns only that it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// The name is not one that nginx gives: its configuration does not fit, or it was forged.
@@ -48,13 +47,13 @@ pub enum ClaimError {
         /// The cause.
         source: std::io::Error,
     },
-    /// Another request is taking it over just now.
+    /// Another request is taking it over at this moment.
     #[error("the spool file {name} is claimed by another request")]
     Taken {
         /// Its name.
         name: String,
     },
-    /// It is no regular file of this user, or was taken over already.
+    /// It is no regular file of this user, or was already taken over.
     #[error(
         "the spool file {name} is not a fresh body: mode {mode:o}, owner {owner}, links {links}"
     )]
@@ -68,7 +67,7 @@ pub enum ClaimError {
         /// Its count of hard links.
         links: u64,
     },
-    /// It is not as long as nginx said.
+    /// Its length is not the one that nginx counted.
     #[error("the spool file {name} has {found} bytes, nginx counted {counted}")]
     Length {
         /// Its name.
@@ -83,7 +82,7 @@ pub enum ClaimError {
 /// nginx names temp files by a counter of this many digits.
 const NAME_DIGITS: usize = 10;
 
-/// The permission that nginx's own files have, and those that were taken over have not.
+/// nginx's own files have this permission, and files that were taken over do not.
 const WRITABLE: u32 = 0o200;
 
 impl Spool {
@@ -122,7 +121,7 @@ impl Spool {
                 String::from_utf8_lossy(header).into_owned(),
             ));
         }
-        // NOFOLLOW: a link planted in the spool opens nothing. NONBLOCK: a FIFO does not hold us.
+        // NOFOLLOW: a link planted in the spool opens nothing. NONBLOCK: opening a FIFO does not block.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(&self.directory, name.as_str(), flags, Mode::empty())
             .map_err(std::io::Error::from)
@@ -131,8 +130,8 @@ impl Spool {
             Ok(file) => file,
             Err(source) => return Err(ClaimError::Open { name, source }),
         };
-        // Before its links are counted: of two requests that name one file, one counts when the
-        // other has linked it.
+        // The lock comes before the count of links: otherwise, of two requests that name one file, one
+        // could count after the other has linked it.
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(ClaimError::Taken { name }),
@@ -176,7 +175,7 @@ impl SpooledBody {
         self.length
     }
 
-    /// When nginx wrote the last of it.
+    /// When nginx wrote its last byte.
     pub fn modified(&self) -> SystemTime {
         self.modified
     }
@@ -186,11 +185,11 @@ impl SpooledBody {
         &self.file
     }
 
-    /// Marks the file, for as long as it lives, as one that was taken over already: for a taker
-    /// that gives it no name of its own.
+    /// Marks the file as taken over, as long as it exists: for a caller that gives it no name of its
+    /// own.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn mark_taken(&self) -> std::io::Result<()> {
         Ok(rustix::fs::fchmod(&self.file, Mode::RUSR)?)
     }
@@ -251,7 +250,7 @@ mod tests {
         std::os::unix::fs::symlink(at("secret"), at("0000000001")).unwrap();
         std::fs::hard_link(at("secret"), at("0000000002")).unwrap();
         std::fs::create_dir(at("0000000003")).unwrap();
-        // Not by a process: it would inherit the locks of journals that other tests have open.
+        // A child process would inherit the locks of journals that other tests have open.
         let (kind, mode) = (FileType::Fifo, Mode::RUSR);
         rustix::fs::mknodat(CWD, at("0000000004"), kind, mode, 0).unwrap();
         for name in ["0000000001", "0000000002", "0000000003", "0000000004"] {
@@ -311,7 +310,7 @@ mod tests {
         assert!(matches!(refusal, ClaimError::Kind { .. }), "{refusal}");
     }
 
-    /// Ends what another thread does, also when a test fails.
+    /// Stops another thread's loop when it is dropped, also when a test fails.
     struct Over<'a>(&'a AtomicBool);
 
     impl Drop for Over<'_> {

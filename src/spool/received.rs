@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use super::SpooledBody;
 use crate::file::{MediaType, Window};
 
-/// How much of a body tells its type.
+/// The first bytes of a body, from which its type is told.
 const SNIFFED_BYTES: u64 = 8192;
 
-/// All of a body. It is whole: nginx has read it to its end before anything comes here.
+/// A whole body: nginx has read it to its end before the sidecar gets anything.
 #[derive(Debug, Clone, Copy)]
 pub enum Received<'a> {
     /// In a spool file.
@@ -37,12 +37,12 @@ impl Received<'_> {
     pub fn length(self) -> u64 {
         match self {
             Self::Spooled(body) => body.length(),
-            // A length in memory is one of a file.
+            // A length in memory is also one of a file.
             Self::Passed(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
         }
     }
 
-    /// When the last of it came: as nginx wrote it, or now.
+    /// When its last byte came: as nginx wrote it, or now.
     pub fn modified(self) -> SystemTime {
         match self {
             Self::Spooled(body) => body.modified(),
@@ -50,7 +50,7 @@ impl Received<'_> {
         }
     }
 
-    /// Reads from `offset` on, at most to the end of `into`; returns how many bytes.
+    /// Reads from `offset` on, up to the length of `into`. Returns the number of bytes.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -86,8 +86,8 @@ impl Received<'_> {
         }
     }
 
-    /// The media type that the first bytes of a part of it show; `application/octet-stream` if
-    /// they show none.
+    /// The media type that the first bytes of a part of it show; `application/octet-stream` if they
+    /// show none.
     ///
     /// # Errors
     /// When it cannot be read.

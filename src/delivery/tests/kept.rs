@@ -3,7 +3,7 @@
 use super::*;
 use crate::journal::Glimpse;
 
-/// Looks for a file that was just promised, when the disk has nothing of it any more.
+/// Looks a file up that was just promised, after the disk has lost everything of it.
 async fn look_without_disk(content: Option<Bytes>, log_body_bytes: u32) -> Look {
     let scratch = tempfile::tempdir().unwrap();
     let (delivery, _) = start_with_log(scratch.path(), 0, log_body_bytes);
