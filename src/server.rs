@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bucket::Bucket;
-use crate::commit::{Arrivals, Backlog, Committer, Health, Slots, StoreStanding, Tally};
+use crate::commit::{Commits, Committer, StoreStanding};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
 use crate::http::{self, Access, Drain, Node, Turns, Waits};
 use crate::intake::{Intake, Promised};
-use crate::journal::{Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
+use crate::journal::{Announcer, Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::peers::Peers;
 use crate::spool::Spool;
 use crate::store::Store;
@@ -133,7 +133,11 @@ pub async fn run(
     let peers = Peers::new(config.journal.node, &config.cluster).map_err(ServeError::PeerKeys)?;
     let peers = Arc::new(peers);
     let disk = disk(config.journal.durability);
-    let (journal, recovered) = Journal::open(&config.data_dir, config.journal.clone(), disk)?;
+    let commits = Arc::new(Commits::new(&config.commit));
+    let hearer = Arc::clone(&commits);
+    let announcer = Announcer::new(move |announcement| hearer.hear(announcement));
+    let limits = config.journal.clone();
+    let (journal, recovered) = Journal::open(&config.data_dir, limits, disk, announcer)?;
     log::info!("journal {}: {recovered:?}", config.data_dir.display());
     let journal = Arc::new(journal);
     let bucket = Bucket::new(&config.bucket, &config.data_dir).await;
@@ -141,31 +145,23 @@ pub async fn run(
     let committer = Committer {
         journal: Arc::clone(&journal),
         store: Arc::clone(&store),
-        backlog: Arc::new(Backlog::default()),
-        health: Health::default(),
-        slots: Arc::new(Slots::new(config.commit.commits, config.commit.pace)),
-        arrivals: Arc::new(Arrivals::default()),
-        tally: Arc::new(Tally::default()),
+        commits: Arc::clone(&commits),
         config: config.commit.clone(),
     };
-    let health = committer.health.clone();
+    let store_seen = Arc::clone(&commits);
     let delivery = Arc::new(Delivery::new(
         Arc::clone(&journal),
         Arc::clone(&store),
         Arc::clone(&peers),
-        Box::new(move || health.state().standing != StoreStanding::Down),
+        Box::new(move || store_seen.store_state().standing != StoreStanding::Down),
     ));
     let node = web::Data::new(Node {
-        intake: Arc::new(intake(&journal, &config, &delivery, &committer.backlog)?),
+        intake: Arc::new(intake(&journal, &config, &delivery)?),
         delivery,
         journal: Arc::clone(&journal),
-        backlog: Arc::clone(&committer.backlog),
         store: Arc::clone(&store),
-        health: committer.health.clone(),
-        slots: Arc::clone(&committer.slots),
-        arrivals: Arc::clone(&committer.arrivals),
+        commits: Arc::clone(&commits),
         waits: Waits::default(),
-        tally: Arc::clone(&committer.tally),
         slices: Turns::default(),
         access,
         peers: Arc::clone(&peers),
@@ -174,7 +170,7 @@ pub async fn run(
         started: SystemTime::now(),
     });
     let mut sockets = Sockets::new(&config, inherited);
-    let traffic = Some(node.slots.traffic());
+    let traffic = Some(Arc::clone(commits.traffic()));
     let for_nginx = sockets.listen(&config.socket, 0o660, &node, traffic, http::public)?;
     let for_admins = sockets.listen(&config.admin_socket, 0o600, &node, None, http::admin)?;
 
@@ -185,11 +181,10 @@ pub async fn run(
         let (peers, watched, stop) = (peers.clone(), watched.clone(), stop_watching.clone());
         async move { peers.watch(&*watched, stop).await }
     }));
-    let (health, stop_watching) = (committer.health.clone(), stopping.clone());
+    let (pinging, stop_pinging) = (Arc::clone(&commits), stopping.clone());
     tasks.spawn(keep_going("store", stopping.clone(), move || {
-        health
-            .clone()
-            .watch(Arc::clone(&store), stop_watching.clone())
+        let (commits, store, stop) = (pinging.clone(), store.clone(), stop_pinging.clone());
+        async move { commits.watch(&*store, stop).await }
     }));
     tasks.spawn(repeat(
         EVICTION_INTERVAL,
@@ -214,11 +209,10 @@ pub async fn run(
         config.journal.node,
         config.socket.display()
     );
-    let arrivals = Arc::clone(&node.arrivals);
     let stop = async move {
         stop.await;
         // Uploads that wait for a commit wait no longer, and get an answer.
-        arrivals.close();
+        commits.end_waiting();
     };
     sockets.serve(for_nginx, for_admins, stop).await?;
     stopping.cancel();
@@ -229,16 +223,15 @@ pub async fn run(
     Ok(())
 }
 
-/// Takes uploads in. Those who look files up, and the committer, are told of each promise.
+/// Takes uploads in. Those who look files up are told of each promise.
 fn intake(
     journal: &Arc<Journal>,
     config: &Config,
     delivery: &Arc<Delivery>,
-    backlog: &Arc<Backlog>,
 ) -> Result<Intake, ServeError> {
     let spool_path = journal.layout().spool();
     let spool = Spool::open(&spool_path).map_err(ServeError::at(&spool_path))?;
-    let (delivery, backlog) = (Arc::clone(delivery), Arc::clone(backlog));
+    let delivery = Arc::clone(delivery);
     let tell = move |promised: Promised<'_>| {
         let Promised {
             adopted,
@@ -246,7 +239,6 @@ fn intake(
             content,
         } = promised;
         delivery.learn(adopted, is_whole_body, content);
-        backlog.push_now(adopted.id());
     };
     Ok(Intake::new(
         Arc::clone(journal),

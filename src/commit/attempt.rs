@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Committer, backoff};
 use crate::file::{FileId, UnixMillis};
-use crate::journal::{JournalError, Settling, Standing, Work};
+use crate::journal::{JournalError, Settling, Work};
 use crate::store::{Progress, Promised, StoreError};
 
 /// How the work on one entry ended.
@@ -44,7 +44,7 @@ impl Committer {
                         Outcome::Done
                     }
                     Ok(Settling::Deleted) => self.erase(id, true).await,
-                    Err(err) => self.put_off(id, &err),
+                    Err(err) => Outcome::Again(self.put_off(id, &err)),
                 }
             }
             Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => Outcome::Outage(err),
@@ -52,7 +52,7 @@ impl Committer {
             // written.
             Err(err) if self.journal.is_deleted(id) => {
                 if !matches!(err, StoreError::Body(_)) {
-                    self.tally.count_failure();
+                    self.commits.tally.count_failure();
                 }
                 self.erase(id, true).await
             }
@@ -90,12 +90,10 @@ impl Committer {
         done
     }
 
-    /// Tells the waiters, the counts and the pace that an entry is settled.
+    /// Notes that a commit went well. Whoever waits for it learns that from the journal.
     pub(super) fn report_commit(&self, id: FileId, length: u64) {
-        self.tally.count_commit(length);
-        self.health.report_success();
-        self.slots.report_commit(id);
-        self.arrivals.report(id, Standing::Committed);
+        self.commits.health.report_success();
+        self.commits.limiter.report_commit(id);
         log::debug!("{id}: committed, {length} bytes");
     }
 
@@ -112,7 +110,7 @@ impl Committer {
             self.store.ping().await
         };
         match self.judged(answered).await {
-            Ok(()) => self.health.report_success(),
+            Ok(()) => self.commits.health.report_success(),
             Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => {
                 return Outcome::Outage(err);
             }
@@ -122,18 +120,18 @@ impl Committer {
                 | StoreError::Refused(_)
                 | StoreError::Body(_)
                 | StoreError::Damaged(_)),
-            ) => return self.put_off(id, &err),
+            ) => return Outcome::Again(self.put_off(id, &err)),
         }
         if is_begun {
             let watch = self.config.delete_watch;
             let left = watch.saturating_sub(self.journal.cleared_for(id));
             if !left.is_zero() {
-                return Outcome::Again(self.backlog.after(left));
+                return Outcome::Again(self.commits.backlog.after(left));
             }
         }
         match self.on_disk(move |journal| journal.erase(id)).await {
             Ok(()) => Outcome::Done,
-            Err(err) => self.put_off(id, &err),
+            Err(err) => Outcome::Again(self.put_off(id, &err)),
         }
     }
 
@@ -154,24 +152,24 @@ impl Committer {
     }
 
     fn deferred(&self, id: FileId, pause: Duration, done: Result<(), JournalError>) -> Outcome {
-        self.tally.count_failure();
+        self.commits.tally.count_failure();
         match done {
-            Ok(()) => Outcome::Again(self.backlog.after(pause)),
+            Ok(()) => Outcome::Again(self.commits.backlog.after(pause)),
             // Deleted during the attempt: come again, to clear the store of it.
-            Err(JournalError::Absent(_)) => Outcome::Again(self.backlog.now()),
-            Err(err) => self.put_off(id, &err),
+            Err(JournalError::Absent(_)) => Outcome::Again(self.commits.backlog.now()),
+            Err(err) => Outcome::Again(self.put_off(id, &err)),
         }
     }
 
     async fn hold(&self, id: FileId, err: &StoreError) -> Outcome {
-        self.tally.count_failure();
+        self.commits.tally.count_failure();
         let reason = err.to_string();
         log::error!("{id}: {reason}; held for an admin");
         match self.on_disk(move |journal| journal.hold(id, &reason)).await {
             Ok(()) => Outcome::Done,
             // Deleted during the attempt: come again, to clear the store of it.
-            Err(JournalError::Absent(_)) => Outcome::Again(self.backlog.now()),
-            Err(err) => self.put_off(id, &err),
+            Err(JournalError::Absent(_)) => Outcome::Again(self.commits.backlog.now()),
+            Err(err) => Outcome::Again(self.put_off(id, &err)),
         }
     }
 
@@ -179,32 +177,32 @@ impl Committer {
         match err {
             JournalError::Absent(_) => Outcome::Done,
             JournalError::Unreadable { reason, .. } => self.set_aside(id, reason).await,
-            JournalError::Disk { .. } => self.put_off(id, &err),
+            JournalError::Disk { .. } => Outcome::Again(self.put_off(id, &err)),
         }
     }
 
     async fn set_aside(&self, id: FileId, reason: String) -> Outcome {
-        self.tally.count_failure();
+        self.commits.tally.count_failure();
         match self
             .on_disk(move |journal| journal.set_aside(id, &reason))
             .await
         {
             Ok(()) => Outcome::Done,
-            Err(err) => self.put_off(id, &err),
+            Err(err) => Outcome::Again(self.put_off(id, &err)),
         }
     }
 
     /// Tries an entry again much later, without a record of it: the journal's disk failed, or the end
-    /// of a delete failed for another reason than an outage.
-    pub(super) fn put_off(&self, id: FileId, err: &impl std::fmt::Display) -> Outcome {
-        self.tally.count_failure();
+    /// of a delete failed for another reason than an outage. Returns the time.
+    pub(super) fn put_off(&self, id: FileId, err: &impl std::fmt::Display) -> UnixMillis {
+        self.commits.tally.count_failure();
         log::error!("{id}: {err}");
-        Outcome::Again(self.later(u32::MAX))
+        self.later(u32::MAX)
     }
 
     /// The time at which an entry is due again after this many failures.
     pub(super) fn later(&self, failures: u32) -> UnixMillis {
-        self.backlog.after(self.pause(failures))
+        self.commits.backlog.after(self.pause(failures))
     }
 
     fn pause(&self, failures: u32) -> Duration {

@@ -1,6 +1,6 @@
 //! What has to be done, and when: ids in order of the time at which they are due.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::file::{EvenClock, FileId, UnixMillis};
 /// The committer's queue. It never hands out an id that is already in flight. All times are those of
 /// its own clock, so a change of the system's clock makes no entry wait longer or come earlier.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub(super) struct Backlog {
     queue: Mutex<Queue>,
     changed: Notify,
     clock: EvenClock,
@@ -42,7 +42,7 @@ impl Backlog {
     }
 
     /// Adds an id that is due now.
-    pub fn push_now(&self, id: FileId) {
+    pub(super) fn push_now(&self, id: FileId) {
         self.push(id, self.now());
     }
 
@@ -111,6 +111,7 @@ impl Backlog {
             let mut queue = self.queue();
             let was_large = queue.in_flight.remove(&id).unwrap_or(false);
             queue.large_in_flight -= usize::from(was_large);
+            queue.check();
             (queue.again.remove(&id).or(again), was_large)
         };
         if let Some(due) = again {
@@ -131,8 +132,22 @@ impl Backlog {
     }
 
     /// How many ids are being worked on.
-    pub fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.queue().in_flight.len()
+    }
+
+    /// How many ids it knows; one that is due at two times counts twice.
+    pub(super) fn count(&self) -> u64 {
+        let queue = self.queue();
+        let count = queue.due.len() + queue.large.len() + queue.in_flight.len();
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+
+    /// All ids that it knows.
+    pub(super) fn ids(&self) -> HashSet<FileId> {
+        let queue = self.queue();
+        let waiting = queue.due.iter().chain(&queue.large).map(|(_, id)| *id);
+        waiting.chain(queue.in_flight.keys().copied()).collect()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -141,6 +156,17 @@ impl Backlog {
 }
 
 impl Queue {
+    /// The count of large ones in flight is what the table of all in flight says.
+    fn check(&self) {
+        let large = || {
+            self.in_flight
+                .values()
+                .filter(|is_large| **is_large)
+                .count()
+        };
+        debug_assert_eq!(self.large_in_flight, large());
+    }
+
     /// Takes out the ids that may go now: one large id, or some small ones.
     fn take(
         &mut self,
@@ -203,185 +229,10 @@ impl Queue {
         let (_, id) = first;
         self.in_flight.insert(id, true);
         self.large_in_flight += 1;
+        self.check();
         Some(id)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::SystemTime;
-
-    use futures::FutureExt as _;
-
-    use super::*;
-
-    const LIMITS: GroupConfig = GroupConfig {
-        small_bytes: 100,
-        entries: 3,
-        bytes: 200,
-        large: 1,
-    };
-
-    fn id(byte: u8) -> FileId {
-        FileId::from_bytes([byte; 12])
-    }
-
-    /// Ids up to 99 stand for small entries of ten bytes, higher ids for large ones.
-    fn length(id: FileId) -> u64 {
-        match id.bytes()[0] {
-            small @ ..100 => u64::from(small).min(10),
-            large => u64::from(large) * 10,
-        }
-    }
-
-    fn push(backlog: &Backlog, due: &[u8]) {
-        for &byte in due {
-            backlog.push(id(byte), UnixMillis(0));
-        }
-    }
-
-    /// The ids that are handed out now; empty if none is due.
-    fn next(backlog: &Backlog) -> Vec<u8> {
-        let taken = backlog.next(&LIMITS, length).now_or_never();
-        let ids = taken.into_iter().flatten();
-        ids.map(|id| id.bytes()[0]).collect()
-    }
-
-    #[tokio::test]
-    async fn ids_come_in_order_of_their_time_and_not_before_it() {
-        let backlog = Backlog::default();
-        backlog.push(id(110), UnixMillis(2));
-        backlog.push(id(2), UnixMillis(3));
-        backlog.push(id(1), UnixMillis(1));
-        backlog.push(id(3), UnixMillis(u64::MAX));
-        assert_eq!(next(&backlog), [1, 2], "a group goes past a large one");
-        assert_eq!(next(&backlog), [110]);
-        assert!(next(&backlog).is_empty());
-        assert_eq!(backlog.in_flight(), 3);
-    }
-
-    #[test]
-    fn a_group_has_as_many_entries_and_bytes_as_it_may() {
-        let backlog = Backlog::default();
-        push(&backlog, &[1, 2, 3, 4, 5]);
-        assert_eq!(next(&backlog), [1, 2, 3]);
-        assert_eq!(next(&backlog), [4, 5]);
-        let limits = GroupConfig {
-            bytes: 15,
-            ..LIMITS
-        };
-        push(&backlog, &[20, 21, 22]);
-        let taken = || backlog.next(&limits, length).now_or_never().unwrap();
-        assert_eq!(taken(), [id(20)], "two are twenty bytes");
-        assert_eq!(taken(), [id(21)]);
-    }
-
-    #[test]
-    fn large_ones_go_alone_and_wait_for_each_other_but_hold_no_small_one_up() {
-        let backlog = Backlog::default();
-        push(&backlog, &[1, 100, 101]);
-        backlog.push(id(2), UnixMillis(1));
-        assert_eq!(next(&backlog), [1, 2]);
-        assert_eq!(next(&backlog), [100]);
-        assert!(next(&backlog).is_empty());
-        push(&backlog, &[3]);
-        assert_eq!(next(&backlog), [3]);
-        backlog.finish(id(100), None);
-        assert_eq!(next(&backlog), [101]);
-        backlog.finish(id(101), Some(UnixMillis(0)));
-        assert_eq!(next(&backlog), [101]);
-    }
-
-    #[test]
-    fn a_large_one_that_is_due_longer_goes_before_small_ones() {
-        let backlog = Backlog::default();
-        push(&backlog, &[100, 101]);
-        assert_eq!(next(&backlog), [100]);
-        backlog.push(id(1), UnixMillis(1));
-        backlog.finish(id(100), None);
-        assert_eq!(next(&backlog), [101]);
-        assert_eq!(next(&backlog), [1]);
-    }
-
-    #[test]
-    fn an_id_in_flight_is_handed_out_again_only_when_it_has_ended() {
-        let backlog = Backlog::default();
-        push(&backlog, &[1]);
-        assert_eq!(next(&backlog), [1]);
-        push(&backlog, &[1]);
-        assert!(next(&backlog).is_empty());
-        backlog.finish(id(1), None);
-        assert_eq!(next(&backlog), [1]);
-        backlog.finish(id(1), None);
-        assert!(next(&backlog).is_empty());
-    }
-
-    #[test]
-    fn an_id_that_is_due_at_two_times_is_not_handed_out_twice_at_once() {
-        let backlog = Backlog::default();
-        for byte in [1, 100] {
-            for due in [0, 1] {
-                backlog.push(id(byte), UnixMillis(due));
-            }
-            assert_eq!(next(&backlog), [byte]);
-            assert!(next(&backlog).is_empty());
-            backlog.finish(id(byte), None);
-            assert_eq!(next(&backlog), [byte]);
-            backlog.finish(id(byte), None);
-            assert!(next(&backlog).is_empty());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_clock_that_is_set_delays_nothing_and_brings_nothing_early() {
-        let (hour, day) = (Duration::from_hours(1), Duration::from_hours(24));
-        let now = SystemTime::now();
-        // As if the system's clock had been set back, or forward, since this one began.
-        for began_at in [now + 3 * hour, now - 40 * day] {
-            let backlog = Backlog {
-                clock: EvenClock::begin_at(began_at),
-                ..Backlog::default()
-            };
-            backlog.push_now(id(1));
-            backlog.push(id(2), backlog.after(hour));
-            assert_eq!(next(&backlog), [1]);
-            assert!(next(&backlog).is_empty());
-            assert!(backlog.lateness() < hour);
-            backlog.push_found(id(3), Some(Duration::ZERO), hour);
-            backlog.push_found(id(4), None, hour);
-            backlog.push_found(id(5), Some(3 * hour), Duration::ZERO);
-            backlog.push_found(id(6), Some(3 * hour), hour);
-            let mut found = next(&backlog);
-            found.sort_unstable();
-            assert_eq!(found, [3, 4, 5]);
-            assert!(next(&backlog).is_empty());
-        }
-    }
-
-    /// A task that waits because nothing is due.
-    async fn waiting_taker(backlog: &Arc<Backlog>) -> tokio::task::JoinHandle<Vec<FileId>> {
-        let backlog = Arc::clone(backlog);
-        let taker = tokio::spawn(async move { backlog.next(&LIMITS, length).await });
-        tokio::task::yield_now().await;
-        taker
-    }
-
-    #[tokio::test]
-    async fn a_waiting_taker_learns_of_a_new_id() {
-        let backlog = Arc::default();
-        let taker = waiting_taker(&backlog).await;
-        push(&backlog, &[1]);
-        assert_eq!(taker.await.unwrap(), [id(1)]);
-    }
-
-    #[tokio::test]
-    async fn a_waiting_taker_learns_that_a_large_one_has_ended() {
-        let backlog = Arc::default();
-        push(&backlog, &[100, 101]);
-        assert_eq!(next(&backlog), [100]);
-        let taker = waiting_taker(&backlog).await;
-        backlog.finish(id(100), None);
-        assert_eq!(taker.await.unwrap(), [id(101)]);
-    }
-}
+mod tests;

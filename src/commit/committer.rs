@@ -8,9 +8,10 @@ use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Committer;
 use super::attempt::Outcome;
-use super::slots::Turn;
+use super::handed_out::HandedOut;
+use super::limiter::Permit;
+use super::{Commits, Committer};
 use crate::config::GroupConfig;
 use crate::file::FileId;
 use crate::journal::{Journal, point::point};
@@ -30,8 +31,9 @@ impl Committer {
         let cut = CancellationToken::new();
         let working = async {
             loop {
-                let pacing = self.slots.follow(&*self.store);
-                let working = futures::future::join(self.hand_out(&running, &cut), pacing);
+                let pacing = self.commits.limiter.follow(&*self.store);
+                let handing_out = self.hand_out(&running, &cut);
+                let working = futures::future::join3(handing_out, pacing, self.look_for_missed());
                 if AssertUnwindSafe(working).catch_unwind().await.is_err() {
                     log::error!("the committer panicked; it begins anew");
                     // The journal lists the ids that were in flight again, and nobody works on them any
@@ -54,39 +56,48 @@ impl Committer {
 
     /// Hands out each piece of the journal's work when it is due.
     async fn hand_out(&self, running: &TaskTracker, cut: &CancellationToken) {
-        self.backlog.clear();
+        let Commits {
+            backlog,
+            health,
+            limiter,
+            ..
+        } = &*self.commits;
+        backlog.clear();
         for (id, left) in self.journal.work() {
-            self.backlog.push_found(id, left, self.config.retry_max);
+            backlog.push_found(id, left, self.config.retry_max);
         }
         loop {
-            self.health.until_fit().await;
-            self.slots.until_line_is_free().await;
+            health.until_fit().await;
+            limiter.until_line_is_free().await;
             let length = |id| self.journal.length(id).unwrap_or_default();
-            let ids = self.backlog.next(&self.limits(), length).await;
+            let handed_out = HandedOut::next(backlog, &self.limits(), length).await;
             point!("commit.handed-out");
-            let turn = self.slots.line_up();
+            let permit = limiter.line_up();
             let (committer, cut) = (self.clone(), cut.clone());
             running.spawn(async move {
-                cut.run_until_cancelled(committer.work_on(ids, turn)).await;
+                let work = committer.work_on(handed_out, &permit);
+                cut.run_until_cancelled(work).await;
             });
         }
     }
 
-    /// Waits for a turn.
-    pub(super) async fn wait_for(&self, turn: &Turn) {
-        turn.wait(|in_line| {
-            let late = self.backlog.lateness().max(in_line);
-            let fullness = self.journal.fullness_percent();
-            urgency(late, fullness, self.arrivals.waiting_count())
-        })
-        .await;
+    /// Waits until a permit is granted.
+    pub(super) async fn wait_for(&self, permit: &Permit) {
+        let Commits {
+            backlog, waiters, ..
+        } = &*self.commits;
+        let urgency = |in_line| {
+            let late = backlog.lateness().max(in_line);
+            urgency(late, self.journal.fullness_percent(), waiters.count())
+        };
+        permit.wait(urgency).await;
     }
 
     /// The limits of a group now. After an outage each entry goes alone until a commit succeeds: an
     /// entry that brings MongoDB down must not take the same others with it again and again.
     fn limits(&self) -> GroupConfig {
         let limits = self.config.group.clone();
-        if self.health.is_shaken() {
+        if self.commits.health.is_shaken() {
             GroupConfig {
                 entries: 1,
                 ..limits
@@ -96,67 +107,49 @@ impl Committer {
         }
     }
 
-    /// Works on a group of entries, and puts back those that it did not finish.
-    async fn work_on(&self, ids: Vec<FileId>, turn: Turn) {
-        let mut alone = match ids.as_slice() {
-            [_] => ids,
-            _ => self.work_on_group(ids, &turn).await,
-        }
-        .into_iter();
-        for id in alone.by_ref() {
-            self.wait_for(&turn).await;
-            if !self.work_on_one(id).await {
-                break;
-            }
-        }
-        // The store is not available: the other entries need not find that out again.
+    /// Works on a group of entries. Those that it does not finish come again.
+    async fn work_on(&self, mut handed_out: HandedOut, permit: &Permit) {
+        let alone = match *handed_out.ids() {
+            [id] => vec![id],
+            _ => self.work_on_group(&mut handed_out, permit).await,
+        };
         for id in alone {
-            self.backlog.finish(id, Some(self.backlog.now()));
+            self.wait_for(permit).await;
+            match self.work_on_one(id).await {
+                Outcome::Done => handed_out.finish(id, None),
+                Outcome::Again(due) => handed_out.finish(id, Some(due)),
+                Outcome::Outage(err) => {
+                    // None of the others needs to find that out again.
+                    self.report_outage(&err);
+                    break;
+                }
+            }
         }
     }
 
     /// Works on a group; returns the entries that need an attempt of their own.
-    async fn work_on_group(&self, ids: Vec<FileId>, turn: &Turn) -> Vec<FileId> {
-        AssertUnwindSafe(self.attempt_group(&ids, turn))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| {
-                log::error!("the attempt to commit a group panicked");
-                ids
-            })
+    async fn work_on_group(&self, handed_out: &mut HandedOut, permit: &Permit) -> Vec<FileId> {
+        let attempt = AssertUnwindSafe(self.attempt_group(handed_out, permit)).catch_unwind();
+        let attempted = attempt.await;
+        attempted.unwrap_or_else(|_| {
+            log::error!("the attempt to commit a group panicked");
+            handed_out.ids().to_vec()
+        })
     }
 
-    /// Works on one entry, and puts it back unless it is finished. Returns whether the store is there.
-    async fn work_on_one(&self, id: FileId) -> bool {
-        let outcome = AssertUnwindSafe(self.attempt(id))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| {
-                log::error!("{id}: the attempt to commit panicked");
-                Outcome::Again(self.later(u32::MAX))
-            });
-        self.finish(id, outcome)
-    }
-
-    /// Puts an entry back unless it is finished. Returns whether the store is there.
-    pub(super) fn finish(&self, id: FileId, outcome: Outcome) -> bool {
-        match outcome {
-            Outcome::Done => self.backlog.finish(id, None),
-            Outcome::Again(due) => self.backlog.finish(id, Some(due)),
-            Outcome::Outage(err) => {
-                self.report_outage(&err);
-                self.backlog.finish(id, Some(self.backlog.now()));
-                return false;
-            }
-        }
-        true
+    async fn work_on_one(&self, id: FileId) -> Outcome {
+        let attempted = AssertUnwindSafe(self.attempt(id)).catch_unwind().await;
+        attempted.unwrap_or_else(|_| {
+            log::error!("{id}: the attempt to commit panicked");
+            Outcome::Again(self.later(u32::MAX))
+        })
     }
 
     /// Tells the health, the pace and the counts that the store failed.
     pub(super) fn report_outage(&self, err: &StoreError) {
-        self.tally.count_failure();
-        self.slots.report_failure();
-        self.health.report_outage(err);
+        self.commits.tally.count_failure();
+        self.commits.limiter.report_failure();
+        self.commits.health.report_outage(err);
     }
 
     /// Runs one operation of the journal on the blocking pool.

@@ -8,16 +8,21 @@ use std::collections::BTreeMap;
 use futures::FutureExt as _;
 
 use super::Committer;
-use super::slots::Turn;
+use super::handed_out::HandedOut;
+use super::limiter::Permit;
 use crate::file::FileId;
 use crate::journal::{Settling, Work};
 use crate::store::{Committed, Promised, StoreError};
 
 impl Committer {
     /// Commits the new and intact entries of a group; returns the others. During an outage of the store
-    /// it puts all of them back.
-    pub(super) async fn attempt_group(&self, ids: &[FileId], turn: &Turn) -> Vec<FileId> {
-        let (group, mut alone) = self.open_group(ids.to_vec()).await;
+    /// it returns none, and all of them come again.
+    pub(super) async fn attempt_group(
+        &self,
+        handed_out: &mut HandedOut,
+        permit: &Permit,
+    ) -> Vec<FileId> {
+        let (group, mut alone) = self.open_group(handed_out).await;
         // In the order of their age, as for single entries.
         let mut members: BTreeMap<_, _> = group
             .iter()
@@ -25,7 +30,7 @@ impl Committer {
             .collect();
         let tried = self
             .store
-            .commit_group(group, self.wait_for(turn).boxed())
+            .commit_group(group, self.wait_for(permit).boxed())
             .await;
         match self.judged(tried).await {
             Ok(proofs) => {
@@ -35,13 +40,11 @@ impl Committer {
                 });
                 let proven = proven.collect();
                 alone.extend(members.into_keys());
-                alone.extend(self.settle_group(proven).await);
+                alone.extend(self.settle_group(handed_out, proven).await);
             }
             Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => {
                 self.report_outage(&err);
-                for id in members.into_keys().chain(alone.drain(..)) {
-                    self.backlog.finish(id, Some(self.backlog.now()));
-                }
+                alone.clear();
             }
             Err(err) => {
                 log::debug!("a group is committed one by one: {err}");
@@ -52,7 +55,8 @@ impl Committer {
     }
 
     /// Opens the entries that never failed before. Returns all others that still need work.
-    async fn open_group(&self, ids: Vec<FileId>) -> (Vec<Promised>, Vec<FileId>) {
+    async fn open_group(&self, handed_out: &mut HandedOut) -> (Vec<Promised>, Vec<FileId>) {
+        let ids = handed_out.ids().to_vec();
         let opened = self.on_disk(move |journal| {
             let opened = ids.into_iter().map(|id| (id, journal.open_work(id)));
             opened.collect::<Vec<_>>()
@@ -64,7 +68,7 @@ impl Committer {
                     promised,
                     attempts: 0,
                 }) => group.push(promised),
-                Ok(Work::Nothing) => self.backlog.finish(id, None),
+                Ok(Work::Nothing) => handed_out.finish(id, None),
                 Ok(Work::Commit { .. } | Work::Erase { .. }) | Err(_) => alone.push(id),
             }
         }
@@ -72,7 +76,11 @@ impl Committer {
     }
 
     /// Settles the proven entries, given with their lengths. Returns those that were deleted meanwhile.
-    async fn settle_group(&self, proven: Vec<(Committed, u64)>) -> Vec<FileId> {
+    async fn settle_group(
+        &self,
+        handed_out: &mut HandedOut,
+        proven: Vec<(Committed, u64)>,
+    ) -> Vec<FileId> {
         let settled = self.on_disk(move |journal| {
             let (proofs, lengths): (Vec<_>, Vec<_>) = proven.into_iter().unzip();
             let settled = journal.settle_all(&proofs);
@@ -85,12 +93,10 @@ impl Committer {
             match settling {
                 Ok(Settling::Settled) => {
                     self.report_commit(id, length);
-                    self.backlog.finish(id, None);
+                    handed_out.finish(id, None);
                 }
                 Ok(Settling::Deleted) => deleted.push(id),
-                Err(err) => {
-                    self.finish(id, self.put_off(id, &err));
-                }
+                Err(err) => handed_out.finish(id, Some(self.put_off(id, &err))),
             }
         }
         deleted

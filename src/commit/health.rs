@@ -1,6 +1,5 @@
 //! Whether the store answers, seen by pings that never stop.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -60,26 +59,26 @@ pub struct StoreState {
     pub error: Option<String>,
 }
 
-/// The store's state, shared.
-#[derive(Debug, Clone)]
-pub struct Health {
+/// The store's state. Shared by reference.
+#[derive(Debug)]
+pub(super) struct Health {
     state: watch::Sender<StoreState>,
     /// Failures by the store's fault since the last success.
-    outages: Arc<AtomicU32>,
+    outages: AtomicU32,
 }
 
 impl Default for Health {
     fn default() -> Self {
         Self {
             state: watch::Sender::new(StoreState::default()),
-            outages: Arc::default(),
+            outages: AtomicU32::new(0),
         }
     }
 }
 
 impl Health {
     /// The state as of the last ping.
-    pub fn state(&self) -> StoreState {
+    pub(super) fn state(&self) -> StoreState {
         self.state.borrow().clone()
     }
 
@@ -151,7 +150,7 @@ impl Health {
     }
 
     /// Pings until it is told to stop.
-    pub async fn watch(self, store: Arc<dyn Store>, stop: CancellationToken) {
+    pub(super) async fn watch(&self, store: &dyn Store, stop: CancellationToken) {
         let mut failures = 0;
         let watching = async {
             loop {

@@ -1,23 +1,26 @@
 //! Moving promises into the store, at a pace that the store can bear.
 //!
-//! The journal on disk is the truth; the queue in memory is made from it at each start. An outage of
-//! the store is no entry's fault: all entries wait, and no attempt is counted. Only an error in which
-//! the store speaks of itself, or a failed ping, counts as an outage; any other failure is the entry's
-//! own. Each success ends an outage. This room must never know what the store is made of, nor who
-//! uploads.
+//! The journal on disk is the truth; the queue in memory is made from it at each start, and follows the
+//! journal's announcements from then on ([`Commits::hear`]). An outage of the store is no entry's fault:
+//! all entries wait, and no attempt is counted. Only an error in which the store speaks of itself, or a
+//! failed ping, counts as an outage; any other failure is the entry's own. Each success ends an outage.
+//! This room must never know what the store is made of, nor who uploads.
 
-mod arrivals;
 mod attempt;
 mod backlog;
 pub(crate) mod backoff;
+mod commits;
 mod committer;
 mod group;
+mod handed_out;
 mod health;
+mod limiter;
+mod missed;
 mod pace;
-mod slots;
 mod tally;
 mod throttle;
 mod traffic;
+mod waiters;
 
 use std::sync::Arc;
 
@@ -25,12 +28,10 @@ use crate::config::CommitConfig;
 use crate::journal::Journal;
 use crate::store::Store;
 
-pub use arrivals::{Arrival, Arrivals};
-pub use backlog::Backlog;
-pub use health::{Health, StoreStanding, StoreState};
-pub use slots::Slots;
-pub use tally::{Tally, TallySnapshot};
+pub use commits::{CommitFigures, Commits};
+pub use health::{StoreStanding, StoreState};
 pub use traffic::Traffic;
+pub use waiters::CommitWait;
 
 /// Everything that a commit needs. Cheap to clone.
 #[derive(Clone)]
@@ -39,16 +40,8 @@ pub struct Committer {
     pub journal: Arc<Journal>,
     /// Receives them.
     pub store: Arc<dyn Store>,
-    /// The queue of due entries.
-    pub backlog: Arc<Backlog>,
-    /// Whether the store answers.
-    pub health: Health,
-    /// How many commits may run.
-    pub slots: Arc<Slots>,
-    /// Who waits for a commit.
-    pub arrivals: Arc<Arrivals>,
-    /// Counts for the status.
-    pub tally: Arc<Tally>,
+    /// What is due, what runs, and who waits for it.
+    pub commits: Arc<Commits>,
     /// How much is committed at once, and when failed attempts are repeated.
     pub config: CommitConfig,
 }

@@ -9,7 +9,7 @@ const RATE_WINDOW: Duration = Duration::from_mins(1);
 
 /// Counts since the start of the process.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     counts: Mutex<Counts>,
 }
 
@@ -22,15 +22,15 @@ struct Counts {
 
 /// The counts at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct TallySnapshot {
+pub(super) struct TallySnapshot {
     /// Entries committed.
-    pub entries: u64,
+    pub(super) entries: u64,
     /// Their bytes.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// Attempts that failed by the entry's or the store's fault.
-    pub failures: u64,
+    pub(super) failures: u64,
     /// Entries committed in the last minute.
-    pub last_minute: u64,
+    pub(super) last_minute: u64,
 }
 
 impl Tally {
@@ -52,7 +52,7 @@ impl Tally {
     }
 
     /// The counts now.
-    pub fn snapshot(&self) -> TallySnapshot {
+    pub(super) fn snapshot(&self) -> TallySnapshot {
         self.with(|counts| TallySnapshot {
             last_minute: counts.recent.iter().map(|(_, entries)| entries).sum(),
             ..counts.total

@@ -117,10 +117,8 @@ impl Found {
 /// The outcome of a delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
-    /// It is gone.
+    /// It is gone for every caller.
     Gone,
-    /// The file is gone for every caller; the committer still has to clear the store of it.
-    ToClear(FileId),
     /// There was no such file.
     Absent,
 }
@@ -266,7 +264,7 @@ impl Delivery {
     pub async fn delete(&self, key: &FileKey) -> Result<Deleted, DeliveryError> {
         let cached = self.cached(key).await;
         let deleted = self.delete_everywhere(key).await?;
-        if let (Deleted::Gone | Deleted::ToClear(_), Some(slices)) = (deleted, cached) {
+        if let (Deleted::Gone, Some(slices)) = (deleted, cached) {
             self.empty(slices).await;
         }
         Ok(deleted)
@@ -277,7 +275,7 @@ impl Delivery {
             match self.on_disk(move |journal| journal.delete(id)).await? {
                 Deletion::Done => {
                     self.forget(key);
-                    return Ok(Deleted::ToClear(id));
+                    return Ok(Deleted::Gone);
                 }
                 Deletion::Already => return Ok(Deleted::Absent),
                 Deletion::NotHere | Deletion::Settled => {}

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
 use crate::file::{MediaType, Metadata};
-use crate::journal::{Draft, Layout, LocalDisk, Room, Subject};
+use crate::journal::{Announcer, Draft, Layout, LocalDisk, Room, Subject};
 use crate::spool::Received;
 use crate::store::{Committed, Evidence, Progress, Promised, Sent};
 
@@ -156,7 +156,9 @@ fn start_with_log(
         max_answers: 100,
         spool_orphan: LIFETIME,
     };
-    let (journal, _) = Journal::open(directory, limits, Box::new(LocalDisk)).unwrap();
+    let announcer = Announcer::to_nobody();
+    let opened = Journal::open(directory, limits, Box::new(LocalDisk), announcer);
+    let (journal, _) = opened.unwrap();
     let store = Arc::new(OneFile {
         is_there: AtomicBool::new(true),
         lookups: AtomicUsize::new(0),

@@ -25,7 +25,7 @@ mod routes;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::commit::{Arrivals, Backlog, Health, Slots, Tally};
+use crate::commit::Commits;
 use crate::delivery::Delivery;
 use crate::file::FileKey;
 use crate::intake::Intake;
@@ -44,22 +44,14 @@ pub struct Node {
     pub journal: Arc<Journal>,
     /// Takes uploads in.
     pub intake: Arc<Intake>,
-    /// The entries that the committer has to commit or clear away.
-    pub backlog: Arc<Backlog>,
     /// Finds and deletes files.
     pub delivery: Arc<Delivery>,
     /// Where committed files are.
     pub store: Arc<dyn Store>,
-    /// Whether the store answers.
-    pub health: Health,
-    /// How many commits may run.
-    pub slots: Arc<Slots>,
-    /// The uploads that wait for a commit.
-    pub arrivals: Arc<Arrivals>,
+    /// What is committed, and who waits for it.
+    pub commits: Arc<Commits>,
     /// Room for senders who wait for a commit.
     pub waits: Waits,
-    /// The count of what was committed.
-    pub tally: Arc<Tally>,
     /// How many slices go at once.
     pub slices: Turns,
     /// The rights of callers.

@@ -9,7 +9,7 @@
 //! 2. The body is there: spooled, or small and passed along. Its digests are held against those that were stated.
 //! 3. Its type is decided, its quota is taken, and its fingerprint made, if it has a key.
 //! 4. A request that was carried out before gets the first answer. Any other is adopted: this is the promise.
-//! 5. Those who have to know of new promises are told.
+//! 5. Those who are asked for new files are told. (The journal itself announces that they have to be committed.)
 
 mod digest;
 mod error;

@@ -55,18 +55,20 @@ impl wal::Waiter for Noting {
     }
 
     fn completed(mut self: Box<Self>, outcome: Result<Position, AppendError>) {
-        self.memory.note(self.ticket, &outcome);
+        let to_announce = self.memory.note(self.ticket, &outcome);
         if let Some((waiter, adopted)) = self.told.take() {
             let promised = outcome.map(|_| adopted);
             waiter.told(promised.map_err(|err| StepError::Append(err).into()));
         }
+        // Behind the word to a client who waits.
+        drop(to_announce);
     }
 }
 
 impl Drop for Noting {
     fn drop(&mut self) {
         if self.told.is_some() && !go_on(&self.stage, DROPPED) {
-            self.memory.note(self.ticket, &Err(AppendError::Panicked));
+            drop(self.memory.note(self.ticket, &Err(AppendError::Panicked)));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
+use super::announce::{Announcer, ToAnnounce};
 use super::idempotency::{Keys, Retained};
 use super::index::{Index, Place, Ticket, Totals};
 use super::record::{Answer, Answered, LogTime};
@@ -29,6 +30,7 @@ pub(super) enum News {
 pub(super) struct Memory {
     state: Mutex<State>,
     changed: Condvar,
+    announcer: Announcer,
 }
 
 /// Something that somebody keeps for an entry; only its drop means anything.
@@ -95,10 +97,11 @@ impl State {
 }
 
 impl Memory {
-    pub(super) fn new(state: State) -> Self {
+    pub(super) fn new(state: State, announcer: Announcer) -> Self {
         Self {
             state: Mutex::new(state),
             changed: Condvar::default(),
+            announcer,
         }
     }
 
@@ -141,8 +144,14 @@ impl Memory {
     }
 
     /// Notes the outcome of a frame: what it says is true now, or has never happened. Only then anybody
-    /// is told.
-    pub(super) fn note(&self, ticket: Ticket, outcome: &Result<Position, AppendError>) {
+    /// is told. What is announced of it is announced when the result is dropped.
+    pub(super) fn note(
+        &self,
+        ticket: Ticket,
+        outcome: &Result<Position, AppendError>,
+    ) -> ToAnnounce<'_> {
+        // Before the lock, so that a panic drops it behind that.
+        let mut to_announce = self.announcer.nothing();
         let mut state = self.lock();
         let landed = outcome.as_ref().ok().and_then(|position| {
             let place = Place::new(position.number, position.place)?;
@@ -154,8 +163,10 @@ impl Memory {
         match landed {
             Some((position, place)) => {
                 let segment = position.generation;
-                let left = state.index.synced(ticket, segment, place);
-                given_back.extend(left.iter().filter_map(|id| state.shares.remove(id)));
+                let synced = state.index.synced(ticket, segment, place);
+                to_announce.set(synced.announcements);
+                let left = synced.left.iter();
+                given_back.extend(left.filter_map(|id| state.shares.remove(id)));
                 if let Some(news) = news {
                     state.learn(news, Retained { segment, place }, position.bytes);
                 }
@@ -163,5 +174,6 @@ impl Memory {
             None => state.index.failed(ticket),
         }
         self.wake(state);
+        to_announce
     }
 }

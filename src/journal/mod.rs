@@ -5,7 +5,8 @@
 //!
 //! Bodies are files in `body/`, names that nginx's spool files get, or stand in the frame if they are
 //! small. Records are frames in `wal/`; no state is a directory. All that changes an entry is a *step*
-//! (see the module of that name): decided, marked and queued at once, then synced, and only then told.
+//! (see the module of that name): decided, marked and queued at once, then synced, and only then told. The
+//! journal itself announces what others have to do then: see [`Announcement`].
 //!
 //! | operation | steps | a cut leaves | the next start |
 //! |---|---|---|---|
@@ -30,6 +31,7 @@
 mod admission;
 mod adopt;
 mod adopt_soon;
+mod announce;
 mod begin;
 mod body;
 mod copy;
@@ -78,6 +80,7 @@ use crate::file::{FileId, FileIds, UnixMillis, wall_time};
 pub use admission::Free;
 pub use adopt::{Adopted, Draft, record_bytes};
 pub use adopt_soon::Waiter;
+pub use announce::{Announcement, Announcer};
 pub use delete::Deletion;
 pub use error::{AdoptError, JournalError, OpenError};
 pub use idempotency::{Claim, Fingerprint, Running, Standing};

@@ -16,6 +16,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use super::announce::Announcer;
 use super::begin::{check_form, names, try_link};
 use super::corrupt::move_to_corrupt;
 use super::idempotency::Claims;
@@ -50,7 +51,8 @@ pub struct Recovered {
 }
 
 impl Journal {
-    /// Opens a journal and recovers what the last sidecar left, as the table above says.
+    /// Opens a journal and recovers what the last sidecar left, as the table above says. What there is to do
+    /// about it is told by [`Journal::work`]; what comes from then on is announced.
     ///
     /// 1. The marker is there, and tells the form.
     /// 2. The lock is ours.
@@ -66,14 +68,16 @@ impl Journal {
         data_dir: &Path,
         limits: JournalConfig,
         disk: Box<dyn Disk>,
+        announcer: Announcer,
     ) -> Result<(Self, Recovered), OpenError> {
-        Self::open_shaped(data_dir, limits, disk, Shape::DEFAULT)
+        Self::open_shaped(data_dir, limits, disk, announcer, Shape::DEFAULT)
     }
 
     pub(super) fn open_shaped(
         data_dir: &Path,
         limits: JournalConfig,
         disk: Box<dyn Disk>,
+        announcer: Announcer,
         shape: Shape,
     ) -> Result<(Self, Recovered), OpenError> {
         let layout = Layout::new(data_dir);
@@ -97,7 +101,7 @@ impl Journal {
         let journal = Self {
             ids: FileIds::new(limits.node, wal.start_number()),
             wal,
-            memory: Arc::new(Memory::new(state)),
+            memory: Arc::new(Memory::new(state, announcer)),
             limits,
             layout,
             bodies_sync: SharedSync::default(),

@@ -3,7 +3,7 @@
 //! 1. The index is locked. It decides, marks the slot, and the frame is queued.
 //! 2. The lock is given back, and the thread waits until the frame's group is synced, or writes it.
 //! 3. The index is told: the mark becomes the state, or is taken back.
-//! 4. Only now anybody hears of it.
+//! 4. Only now anybody hears of it; what others have to do is announced.
 //!
 //! Whoever meets another step of the same entry waits for its end, and decides anew.
 
@@ -188,7 +188,7 @@ impl Landing<'_> {
     fn finish(&mut self) -> Result<(), AppendError> {
         let outcome = self.journal.wal.wait(&self.queued);
         self.is_over = true;
-        self.journal.memory.note(self.ticket, &outcome);
+        drop(self.journal.memory.note(self.ticket, &outcome));
         outcome.map(drop)
     }
 }

@@ -34,6 +34,9 @@ pub enum Work {
     Nothing,
 }
 
+/// Entries in these phases have to be committed or cleared away.
+const WORK: [Phase; 3] = [Phase::Waiting, Phase::Deferred, Phase::Deleted];
+
 impl Journal {
     /// The part of an entry that a download needs, when it was promised just now, without a look at the disk; `None`
     /// if the disk has more of it. `is_whole_body` says that it is all of what nginx handed over, and
@@ -56,7 +59,8 @@ impl Journal {
         })
     }
 
-    /// Everything the committer has to do; with the pause that is left, of what was put off.
+    /// Everything the committer has to do; with the pause that is left, of what was put off. An entry is in
+    /// it from the moment on in which it may be announced.
     pub fn work(&self) -> Vec<(FileId, Option<Duration>)> {
         let now = self.now();
         let mut work = Vec::new();
@@ -66,6 +70,13 @@ impl Journal {
             Phase::Coming | Phase::Growing | Phase::Held | Phase::Settled => {}
         });
         work
+    }
+
+    /// How many entries [`Journal::work`] tells.
+    pub fn work_count(&self) -> u64 {
+        let state = self.state();
+        let counts = WORK.map(|phase| state.index.totals(phase).entries);
+        counts.iter().sum()
     }
 
     /// Opens what there is to do about an entry, and notes that a commit may begin.

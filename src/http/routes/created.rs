@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::meta::Description;
-use crate::commit::Arrival;
+use crate::commit::CommitWait;
 use crate::http::headers::prefer::Preferences;
 use crate::http::{Node, Problem};
 use crate::intake::Shape;
@@ -72,10 +72,10 @@ async fn wait(
 ) -> Result<Vec<Adopted>, Problem> {
     let deadline = Instant::now() + time;
     let begun = web::block(move || begin_waiting(&node, adopted));
-    let (mut adopted, arrivals) = begun.await?;
-    for (file, arrival) in adopted.iter_mut().zip(arrivals) {
-        if let Some(mut arrival) = arrival
-            && let Ok(Some(standing)) = timeout_at(deadline, arrival.word()).await
+    let (mut adopted, waits) = begun.await?;
+    for (file, wait) in adopted.iter_mut().zip(waits) {
+        if let Some(mut wait) = wait
+            && let Ok(Some(standing)) = timeout_at(deadline, wait.completed()).await
         {
             file.set_standing(standing);
         }
@@ -85,17 +85,20 @@ async fn wait(
 
 /// Waits for each file that is pending. Those that were committed before anybody waited are looked up.
 /// Blocks.
-fn begin_waiting(node: &Node, mut adopted: Vec<Adopted>) -> (Vec<Adopted>, Vec<Option<Arrival>>) {
+fn begin_waiting(
+    node: &Node,
+    mut adopted: Vec<Adopted>,
+) -> (Vec<Adopted>, Vec<Option<CommitWait>>) {
     let begin = |file: &mut Adopted| {
         if file.standing() != Standing::Pending {
             return None;
         }
-        let arrival = node.arrivals.wait_for(file.id());
+        let wait = node.commits.wait_for(file.id());
         file.set_standing(node.journal.standing(file.id()));
-        (file.standing() == Standing::Pending).then_some(arrival)
+        (file.standing() == Standing::Pending).then_some(wait)
     };
-    let arrivals = adopted.iter_mut().map(begin).collect();
-    (adopted, arrivals)
+    let waits = adopted.iter_mut().map(begin).collect();
+    (adopted, waits)
 }
 
 fn state(adopted: &[Adopted]) -> Standing {

@@ -7,7 +7,6 @@ use crate::file::FileKey;
 use crate::http::gate::{access, changes};
 use crate::http::headers::path;
 use crate::http::{Node, Problem};
-use crate::journal::Standing;
 use crate::token::Scope;
 
 /// `DELETE /files/{id}`: 204 when it is gone on every route, 404 when it never was.
@@ -27,17 +26,10 @@ pub(super) async fn carry_out(
     node: web::Data<Node>,
     key: FileKey,
 ) -> Result<HttpResponse, Problem> {
-    let deleting = async move {
-        let deleted = node.delivery.delete(&key).await?;
-        if let Deleted::ToClear(id) = deleted {
-            node.backlog.push_now(id);
-            node.arrivals.report(id, Standing::Deleted);
-        }
-        Ok::<_, Problem>(deleted)
-    };
+    let deleting = async move { node.delivery.delete(&key).await };
     let deleted = rt::spawn(deleting).await;
     match deleted.unwrap_or_else(|lost| std::panic::resume_unwind(lost.into_panic()))? {
         Deleted::Absent => Err(Problem::not_found()),
-        Deleted::Gone | Deleted::ToClear(_) => Ok(HttpResponse::NoContent().finish()),
+        Deleted::Gone => Ok(HttpResponse::NoContent().finish()),
     }
 }

@@ -47,7 +47,7 @@ async fn ready(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
         Ok(free) => node.journal.check_room(free, 0).is_ok(),
         Err(_) => false,
     };
-    let mongodb = node.health.state().standing;
+    let mongodb = node.commits.store_state().standing;
     let is_draining = node.drain.is_on();
     let is_good = is_writable && mongodb.is_up() && !is_draining;
     let told = json!({

@@ -208,40 +208,48 @@ impl Page {
     }
 
     fn add_commit(&mut self, node: &Node) {
+        let commits = node.commits.figures();
         self.count(
             "commit_in_flight",
             "Entries that are being committed or cleared away",
-            node.backlog.in_flight(),
+            commits.in_flight,
         );
         self.count(
             "commit_width",
             "Commits that may run side by side at the present pace",
-            node.slots.width(),
+            commits.width,
         );
         self.flag(
             "commit_gives_way",
             "Whether commits rest between each other, as clients wait for the processors",
-            node.slots.gives_way(),
+            commits.gives_way,
         );
         self.count(
             "commit_waiting",
             "Clients that wait for a commit",
-            node.arrivals.waiting_count(),
+            commits.waiting,
         );
-        let tally = node.tally.snapshot();
         // The ending `_total` of a counter's name is added as it is written.
         for (name, help, value) in [
             (
                 "requests",
                 "Requests that nginx sent, for clients and other nodes",
-                node.slots.traffic().requests(),
+                node.commits.traffic().requests(),
             ),
-            ("committed_entries", "Entries committed", tally.entries),
-            ("committed_bytes", "Bytes committed", tally.bytes),
+            (
+                "committed_entries",
+                "Entries committed",
+                commits.committed_entries,
+            ),
+            (
+                "committed_bytes",
+                "Bytes committed",
+                commits.committed_bytes,
+            ),
             (
                 "commit_failures",
                 "Attempts that failed by the fault of the entry or of MongoDB",
-                tally.failures,
+                commits.failures,
             ),
         ] {
             self.0.register(name, help, ConstCounter::new(value));
@@ -249,7 +257,7 @@ impl Page {
     }
 
     fn add_mongodb(&mut self, node: &Node) {
-        let standing = node.health.state().standing;
+        let standing = node.commits.store_state().standing;
         self.gauge_by(
             "state",
             "mongodb_state",

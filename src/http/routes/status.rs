@@ -26,8 +26,7 @@ fn describe(node: &Node) -> Value {
             (room.name().to_owned(), value)
         })
         .collect();
-    let tally = node.tally.snapshot();
-    let store = node.health.state();
+    let store = node.commits.store_state();
     let obstacles = obstacles(node);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -53,16 +52,7 @@ fn describe(node: &Node) -> Value {
             "answers": node.journal.answers_kept(),
             "oldest_pending_seconds": node.journal.oldest_pending().map(age_seconds),
         },
-        "commit": {
-            "in_flight": node.backlog.in_flight(),
-            "width": node.slots.width(),
-            "gives_way": node.slots.gives_way(),
-            "waiting": node.arrivals.waiting_count(),
-            "committed_entries": tally.entries,
-            "committed_bytes": tally.bytes,
-            "committed_entries_last_minute": tally.last_minute,
-            "failures": tally.failures,
-        },
+        "commit": node.commits.figures(),
         "cluster": cluster(&node.peers),
         "mongodb": {
             "state": store.standing.name(),

@@ -49,7 +49,7 @@ impl Why {
         let Waiting { room, attempts, .. } = waiting;
         // An entry that never failed waits for all others, or for MongoDB.
         let away = || match room {
-            Room::Incoming => node.health.state().error,
+            Room::Incoming => node.commits.store_state().error,
             Room::Deferred | Room::Hold | Room::Settled | Room::Deleted => None,
         };
         Self {
@@ -103,10 +103,7 @@ pub(super) async fn retry(
 ) -> Result<HttpResponse, Problem> {
     let id = id(&name)?;
     match on_disk(&node, move |journal| journal.retry(id)).await? {
-        Retried::Begun => {
-            node.backlog.push_now(id);
-            Ok(HttpResponse::Ok().json(json!({ "retried": [id.to_string()] })))
-        }
+        Retried::Begun => Ok(HttpResponse::Ok().json(json!({ "retried": [id.to_string()] }))),
         Retried::NotPutOff(room) => Err(Problem::not_put_off(id, room)),
         Retried::Absent => Err(Problem::not_waiting(id)),
     }
@@ -119,7 +116,6 @@ pub(super) async fn retry_held(node: web::Data<Node>) -> Result<HttpResponse, Pr
         let mut retried = Vec::new();
         for id in node.journal.held() {
             if node.journal.retry(id)? == Retried::Begun {
-                node.backlog.push_now(id);
                 retried.push(id);
             }
         }

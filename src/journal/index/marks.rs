@@ -4,6 +4,7 @@ use super::Index;
 use super::queue::Ticket;
 use super::slot::{Flags, Phase, Place, Slot};
 use crate::file::FileId;
+use crate::journal::announce::Announcement;
 use crate::journal::record::{Change, LogTime};
 
 /// The change of one entry that a queued frame makes.
@@ -65,7 +66,37 @@ impl Effect {
     }
 }
 
+/// The news that a synced frame brings for others.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Synced {
+    /// The entries that wait for no commit any more.
+    pub left: Vec<FileId>,
+    /// To be announced.
+    pub announcements: Vec<Announcement>,
+}
+
 impl Effect {
+    /// The news for others, of an entry with so many bytes.
+    fn announcement(&self, id: FileId, bytes: u64, was_pending: bool) -> Option<Announcement> {
+        match self {
+            Self::Come {
+                phase: Phase::Waiting,
+                ..
+            }
+            | Self::Complete
+            | Self::Waiting => Some(Announcement::ToCommit(id)),
+            // A settled one is gone at once, and the store is asked by the one who deletes it.
+            Self::Delete { .. } => was_pending.then_some(Announcement::ToClear(id)),
+            Self::Settled { .. } => Some(Announcement::Settled { id, bytes }),
+            Self::Come { .. }
+            | Self::Copy
+            | Self::Deferred { .. }
+            | Self::Held { .. }
+            | Self::Extent { .. }
+            | Self::Gone => None,
+        }
+    }
+
     fn ends_pending(&self) -> bool {
         match self {
             Self::Delete { .. } | Self::Settled { .. } | Self::Gone => true,
@@ -82,18 +113,21 @@ impl Effect {
 
 impl Index {
     /// A frame is on the disk for good, in this segment: what it says is true now. In whatever order
-    /// this is told of frames of different entries. Returns the entries that wait for no commit any more.
-    pub fn synced(&mut self, ticket: Ticket, segment: u64, place: Place) -> Vec<FileId> {
-        let mut left = Vec::new();
+    /// this is told of frames of different entries.
+    pub fn synced(&mut self, ticket: Ticket, segment: u64, place: Place) -> Synced {
+        let mut synced = Synced::default();
         self.segments.learn(segment, place);
         for mark in self.marks.remove(&ticket).unwrap_or_default() {
             self.marked.remove(&mark.id);
             if let Some(number) = self.number(mark.id) {
                 let slot = self.slots.get(number);
                 let was_pending = slot.is_some_and(|slot| slot.phase.is_pending());
+                let bytes = slot.map_or(0, |slot| slot.sizes.length());
                 if was_pending && mark.effect.ends_pending() {
-                    left.push(mark.id);
+                    synced.left.push(mark.id);
                 }
+                let announcement = mark.effect.announcement(mark.id, bytes, was_pending);
+                synced.announcements.extend(announcement);
                 if let Effect::Extent { bytes, .. } = mark.effect {
                     // The slot counts it from here on.
                     self.unreserve(mark.id, bytes);
@@ -106,7 +140,7 @@ impl Index {
         if first.is_none_or(|(&first, _)| first > ticket) {
             self.segments.reached(segment);
         }
-        left
+        synced
     }
 
     /// A frame will never be on the disk: nothing that it says has happened.

@@ -64,6 +64,7 @@ use crate::file::FileId;
 use crate::journal::record::{LogTime, Subject};
 
 pub use listing::{Listing, OldestLook};
+pub use marks::Synced;
 pub use queue::{NotQueued, Queue, Refused, Ticket, Wait};
 pub use reading::Reading;
 pub use replay::Replayed;

@@ -243,6 +243,7 @@ fn one_who_waits_on_no_thread_is_told_when_it_is_a_promise() {
         .collect();
     ids.sort();
     assert_eq!(pending(&journal), ids);
+    assert_eq!(scratch.announced().len(), 2);
     // The write fails: nothing is kept.
     soon(b"three").unwrap();
     scratch.disk.fail_once(0, Fault::Full);
@@ -258,6 +259,7 @@ fn one_who_waits_on_no_thread_is_told_when_it_is_a_promise() {
     assert!(led.is_err());
     scratch.disk.heal();
     assert_eq!(pending(&journal), ids);
+    assert_eq!(scratch.announced(), []);
     assert_eq!(journal.state().index.len(), 2);
     // Poison: it is refused at once.
     soon(b"five").unwrap();

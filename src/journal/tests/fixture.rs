@@ -12,7 +12,7 @@ use crate::journal::idempotency::{Claim, Standing};
 use crate::journal::index::Phase;
 use crate::journal::inspection::Inspection;
 use crate::journal::wal::{OpenError as LogError, Shape};
-use crate::journal::{Adopted, Draft, Journal, OpenError, Room, Work};
+use crate::journal::{Adopted, Announcer, Draft, Journal, OpenError, Room, Work};
 
 /// As the fixture was written: large enough for most of it, and small beside the code.
 const SHAPE: Shape = Shape {
@@ -41,7 +41,8 @@ const LEFT: u8 = 6;
 
 fn open(scratch: &Scratch) -> Journal {
     let disk = Box::new(scratch.disk.clone());
-    let opened = Journal::open_shaped(scratch.path(), scratch.limits.clone(), disk, SHAPE);
+    let (limits, announcer) = (scratch.limits.clone(), Announcer::to_nobody());
+    let opened = Journal::open_shaped(scratch.path(), limits, disk, announcer, SHAPE);
     let (journal, recovered) = opened.unwrap();
     assert_eq!(recovered.corrupt, 0);
     journal

@@ -1,6 +1,7 @@
 //! The journal on a disk that fails and loses.
 
 mod adoption;
+mod announcing;
 mod bounds;
 mod clock;
 mod cuts;

@@ -8,7 +8,7 @@ use super::adoption::pending;
 use super::scratch::{LARGE, SMALL, SPOOLED, Scratch, committed, content, draft, room};
 use super::stage::restart;
 use crate::file::{FileName, UnixMillis, Window};
-use crate::journal::{Draft, Journal, Look, Opened};
+use crate::journal::{Announcer, Draft, Journal, Look, Opened};
 use crate::journal::{LocalDisk, Room};
 use crate::spool::ClaimError;
 
@@ -18,8 +18,8 @@ const BODIES: [&[u8]; 2] = [SMALL, LARGE];
 fn an_adopted_upload_is_described_as_it_came_on_a_real_disk_too() {
     let scratch = Scratch::new();
     let limits = scratch.limits.clone();
-    let disk = Box::new(LocalDisk);
-    let opened = Journal::open(scratch.path(), limits, disk);
+    let (disk, announcer) = (Box::new(LocalDisk), Announcer::to_nobody());
+    let opened = Journal::open(scratch.path(), limits, disk, announcer);
     let (journal, _) = opened.unwrap();
     for body in BODIES {
         let named = Draft {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::Digest as _;
@@ -11,7 +12,7 @@ use crate::file::{FileId, MediaType, Metadata, Window};
 use crate::journal::record::Subject;
 use crate::journal::tests::disk::FaultyDisk;
 use crate::journal::wal::Shape;
-use crate::journal::{AdoptError, LocalDisk, OpenError, Recovered, Room};
+use crate::journal::{AdoptError, Announcement, Announcer, LocalDisk, OpenError, Recovered, Room};
 use crate::journal::{Adopted, Draft, Journal, Layout, Opened, room_of};
 use crate::spool::{ClaimError, Spool, SpooledBody};
 use crate::store::{Committed, Evidence, Sent, Sha256};
@@ -38,6 +39,7 @@ pub(super) const SHAPE: Shape = Shape {
 pub(super) struct Scratch {
     directory: tempfile::TempDir,
     pub(super) disk: FaultyDisk,
+    announced: Arc<Mutex<Vec<Announcement>>>,
     pub(super) limits: JournalConfig,
 }
 
@@ -53,6 +55,7 @@ impl Scratch {
         Journal::init(directory.path(), &LocalDisk).unwrap();
         Self {
             disk: FaultyDisk::new(directory.path().join("graveyard")),
+            announced: Arc::default(),
             directory,
             limits: JournalConfig {
                 node: 1,
@@ -81,7 +84,16 @@ impl Scratch {
 
     pub(super) fn try_open(&self) -> Result<(Journal, Recovered), OpenError> {
         let disk = Box::new(self.disk.clone());
-        Journal::open_shaped(self.path(), self.limits.clone(), disk, SHAPE)
+        let list = Arc::clone(&self.announced);
+        let announcer = Announcer::new(move |announcement| {
+            list.lock().unwrap().push(announcement);
+        });
+        Journal::open_shaped(self.path(), self.limits.clone(), disk, announcer, SHAPE)
+    }
+
+    /// All that was announced since this was last asked.
+    pub(super) fn announced(&self) -> Vec<Announcement> {
+        std::mem::take(&mut self.announced.lock().unwrap())
     }
 
     pub(super) fn journal(&self) -> Journal {

@@ -7,7 +7,7 @@ use super::stage::restart;
 use crate::file::{FileId, UnixMillis};
 use crate::journal::volume::Volume;
 use crate::journal::wal::{Frame, Tag, Wal};
-use crate::journal::{AdoptError, Layout, LocalDisk, OpenError, Room};
+use crate::journal::{AdoptError, Announcer, Layout, LocalDisk, OpenError, Room};
 use crate::journal::{Journal, Retried};
 
 /// All files of a data directory.
@@ -70,7 +70,8 @@ fn a_program_of_the_first_form_neither_starts_nor_begins_anew_here() {
     fs::create_dir_all(layout.journal().join("incoming")).unwrap();
     fs::write(layout.marker(), "gridspool journal\n").unwrap();
     let limits = scratch.limits.clone();
-    let opened = Journal::open(first.path(), limits, Box::new(LocalDisk));
+    let announcer = Announcer::to_nobody();
+    let opened = Journal::open(first.path(), limits, Box::new(LocalDisk), announcer);
     assert!(matches!(opened, Err(OpenError::EarlierForm(_))));
     assert!(Journal::init(first.path(), &LocalDisk).is_err());
 }

@@ -1,8 +1,8 @@
 //! The commits that run at the same time, and how many that may be.
 //!
-//! A commit is begun before its turn at the store, as its bodies can be read meanwhile; but no more
-//! than one. Turns begin as fast as the store bears it ([`Pace`]), and as clients leave room for
-//! ([`Throttle`]).
+//! A commit gets in line before it may go to the store, as its bodies can be read meanwhile; but no more
+//! than one is in line. Permits are granted as fast as the store bears it ([`Pace`]), and as clients leave
+//! room for ([`Throttle`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,38 +25,38 @@ const FIRST_PROBE_INTERVAL: Duration = Duration::from_millis(5);
 /// How often one that gives way looks whether it still has to.
 const REST: Duration = Duration::from_millis(20);
 
-/// The commits that run.
+/// Limits the commits that run at the same time.
 #[derive(Debug)]
-pub struct Slots {
+pub(super) struct CommitLimiter {
     most: usize,
     /// `None`: always as many as there may ever be.
     pace: Option<Mutex<Pace>>,
     throttle: Mutex<Throttle>,
     traffic: Arc<Traffic>,
     state: Mutex<State>,
-    /// A turn has ended, or there may be more of them.
+    /// A permit was given back, or there may be more of them.
     freed: Notify,
     /// Nobody is in line any more.
     line_left: Notify,
-    /// A turn has begun.
+    /// A permit was granted.
     begun: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many have their turn.
+    /// How many are granted.
     taken: usize,
-    /// How many have been begun and wait for theirs.
+    /// How many have been begun and wait for one.
     in_line: usize,
-    /// Whether all slots were taken at any time since this was last asked.
+    /// Whether all were taken at any time since this was last asked.
     was_full: bool,
     /// What was committed last: a file that the store has.
     committed: Option<FileId>,
 }
 
-impl Slots {
+impl CommitLimiter {
     /// At most so many.
-    pub fn new(most: usize, pace: CommitPace) -> Self {
+    pub(super) fn new(most: usize, pace: CommitPace) -> Self {
         let pace = match pace {
             CommitPace::Adaptive => Some(Mutex::new(Pace::new(most))),
             CommitPace::Fixed => None,
@@ -74,17 +74,17 @@ impl Slots {
     }
 
     /// Whether commits give way to clients now.
-    pub fn gives_way(&self) -> bool {
+    pub(super) fn gives_way(&self) -> bool {
         self.pace.is_some() && lock(&self.throttle).gives_way(Instant::now())
     }
 
     /// Where requests of clients are counted.
-    pub fn traffic(&self) -> Arc<Traffic> {
-        Arc::clone(&self.traffic)
+    pub(super) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// How many commits may be at the store now.
-    pub fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.pace
             .as_ref()
             .map_or(self.most, |pace| lock(pace).width())
@@ -98,12 +98,12 @@ impl Slots {
     }
 
     /// Gets in line.
-    pub(super) fn line_up(self: &Arc<Self>) -> Turn {
+    pub(super) fn line_up(self: &Arc<Self>) -> Permit {
         lock(&self.state).in_line += 1;
-        Turn {
-            slots: Arc::clone(self),
+        Permit {
+            limiter: Arc::clone(self),
             lined_up: Instant::now(),
-            begun: OnceLock::new(),
+            granted: OnceLock::new(),
         }
     }
 
@@ -157,20 +157,20 @@ impl Slots {
 
 /// A commit that is in line for the store, and then at it, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
-    slots: Arc<Slots>,
+pub(super) struct Permit {
+    limiter: Arc<CommitLimiter>,
     lined_up: Instant,
-    /// Since when it has its turn.
-    begun: OnceLock<Instant>,
+    /// Since when it is granted.
+    granted: OnceLock<Instant>,
 }
 
-impl Turn {
-    /// Waits until it is this one's turn; at once if it is already. `urgency` tells, of how long this one
+impl Permit {
+    /// Waits until it is granted; at once if it is already. `urgency` tells, of how long this one
     /// is in line, how much it matters that commits go on: it is asked before they give way to clients.
     /// Dropping the future leaves it in line.
     pub(super) async fn wait(&self, urgency: impl Fn(Duration) -> f64) {
         loop {
-            let freed = self.slots.freed.notified();
+            let freed = self.limiter.freed.notified();
             match self.take(&urgency) {
                 Taken::Yes => return,
                 Taken::Full => freed.await,
@@ -180,21 +180,21 @@ impl Turn {
         }
     }
 
-    /// Whether it is this one's turn.
+    /// Takes it, if it may be granted now.
     fn take(&self, urgency: &impl Fn(Duration) -> f64) -> Taken {
-        if self.begun.get().is_some() {
+        if self.granted.get().is_some() {
             return Taken::Yes;
         }
         let now = Instant::now();
-        let width = self.slots.width();
-        let mut state = lock(&self.slots.state);
+        let width = self.limiter.width();
+        let mut state = lock(&self.limiter.state);
         if state.taken >= width {
             return Taken::Full;
         }
-        let gives_way = self.slots.pace.is_some() && {
-            let mut throttle = lock(&self.slots.throttle);
+        let gives_way = self.limiter.pace.is_some() && {
+            let mut throttle = lock(&self.limiter.throttle);
             if throttle.is_due(now) {
-                throttle.look(now, self.slots.traffic.counts());
+                throttle.look(now, self.limiter.traffic.counts());
             }
             if throttle.is_busy(now) {
                 throttle.set_urgency(urgency(now.duration_since(self.lined_up)));
@@ -208,14 +208,14 @@ impl Turn {
         state.in_line -= 1;
         state.was_full |= state.taken >= width;
         drop(state);
-        self.begun.get_or_init(|| now);
-        self.slots.begun.notify_one();
-        self.slots.line_left.notify_one();
+        self.granted.get_or_init(|| now);
+        self.limiter.begun.notify_one();
+        self.limiter.line_left.notify_one();
         Taken::Yes
     }
 }
 
-/// Whether it is somebody's turn.
+/// Whether a permit is granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
     Yes,
@@ -225,17 +225,17 @@ enum Taken {
     GivesWay,
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = lock(&self.slots.state);
-        if let Some(begun) = self.begun.get() {
+        let mut state = lock(&self.limiter.state);
+        if let Some(begun) = self.granted.get() {
             let now = Instant::now();
-            lock(&self.slots.throttle).end(now, now.duration_since(*begun));
+            lock(&self.limiter.throttle).end(now, now.duration_since(*begun));
             state.taken -= 1;
-            self.slots.freed.notify_one();
+            self.limiter.freed.notify_one();
         } else {
             state.in_line -= 1;
-            self.slots.line_left.notify_one();
+            self.limiter.line_left.notify_one();
         }
     }
 }
@@ -252,48 +252,48 @@ mod tests {
     use super::*;
     use crate::commit::throttle::Counts;
 
-    fn slots(most: usize) -> Arc<Slots> {
-        Arc::new(Slots::new(most, CommitPace::Fixed))
+    fn limiter(most: usize) -> Arc<CommitLimiter> {
+        Arc::new(CommitLimiter::new(most, CommitPace::Fixed))
     }
 
-    fn has_its_turn(turn: &Turn) -> bool {
-        turn.wait(|_| 0.0).now_or_never().is_some()
+    fn is_granted(permit: &Permit) -> bool {
+        permit.wait(|_| 0.0).now_or_never().is_some()
     }
 
-    fn is_line_free(slots: &Slots) -> bool {
-        slots.until_line_is_free().now_or_never().is_some()
+    fn is_line_free(limiter: &CommitLimiter) -> bool {
+        limiter.until_line_is_free().now_or_never().is_some()
     }
 
     #[test]
     fn one_commit_is_made_ready_while_as_many_as_may_are_at_the_store() {
-        let slots = slots(2);
-        let at_the_store = [slots.line_up(), slots.line_up()];
-        assert!(at_the_store.iter().all(has_its_turn));
-        assert!(is_line_free(&slots));
-        let ready = slots.line_up();
-        assert!(!is_line_free(&slots));
-        assert!(!has_its_turn(&ready));
+        let limiter = limiter(2);
+        let at_the_store = [limiter.line_up(), limiter.line_up()];
+        assert!(at_the_store.iter().all(is_granted));
+        assert!(is_line_free(&limiter));
+        let ready = limiter.line_up();
+        assert!(!is_line_free(&limiter));
+        assert!(!is_granted(&ready));
         drop(at_the_store);
-        assert!(has_its_turn(&ready));
-        assert!(is_line_free(&slots));
+        assert!(is_granted(&ready));
+        assert!(is_line_free(&limiter));
     }
 
     #[test]
-    fn a_turn_that_was_had_is_had_until_its_end() {
-        let slots = slots(1);
-        let turn = slots.line_up();
-        assert!(has_its_turn(&turn) && has_its_turn(&turn));
-        let next = slots.line_up();
-        assert!(!has_its_turn(&next));
-        drop(turn);
-        assert!(has_its_turn(&next));
+    fn a_permit_is_held_until_its_end() {
+        let limiter = limiter(1);
+        let permit = limiter.line_up();
+        assert!(is_granted(&permit) && is_granted(&permit));
+        let next = limiter.line_up();
+        assert!(!is_granted(&next));
+        drop(permit);
+        assert!(is_granted(&next));
     }
 
     #[tokio::test]
     async fn beside_clients_one_commit_at_a_time_begins_unless_the_pace_is_fixed() {
         for (pace, may) in [(CommitPace::Adaptive, false), (CommitPace::Fixed, true)] {
-            let slots = Arc::new(Slots::new(2, pace));
-            if let Some(pace) = &slots.pace {
+            let limiter = Arc::new(CommitLimiter::new(2, pace));
+            if let Some(pace) = &limiter.pace {
                 (0..9).for_each(|_| lock(pace).observe(Duration::ZERO, true));
             }
             // Seen to be busy for a long time to come, and looked at no more.
@@ -304,45 +304,45 @@ mod tests {
                     requests: 1000 * second,
                     waited: Some(Duration::from_secs(second)),
                 };
-                lock(&slots.throttle).look(now, counts);
+                lock(&limiter.throttle).look(now, counts);
             }
-            assert_eq!(slots.width(), 2);
-            assert_eq!(slots.gives_way(), !may);
-            let first = slots.line_up();
-            assert!(has_its_turn(&first));
-            let second = slots.line_up();
-            assert_eq!(has_its_turn(&second), may);
+            assert_eq!(limiter.width(), 2);
+            assert_eq!(limiter.gives_way(), !may);
+            let first = limiter.line_up();
+            assert!(is_granted(&first));
+            let second = limiter.line_up();
+            assert_eq!(is_granted(&second), may);
             let urgent = second.wait(|_| 1.0).now_or_never();
             assert!(urgent.is_some());
         }
     }
 
     #[tokio::test]
-    async fn who_waits_learns_that_a_turn_or_the_line_is_free() {
-        let slots = slots(1);
-        let turn = slots.line_up();
-        turn.wait(|_| 0.0).await;
-        let next = slots.line_up();
+    async fn who_waits_learns_that_a_permit_or_the_line_is_free() {
+        let limiter = limiter(1);
+        let permit = limiter.line_up();
+        permit.wait(|_| 0.0).await;
+        let next = limiter.line_up();
         let mut waiting = Box::pin(async {
             next.wait(|_| 0.0).await;
             next
         });
-        let mut line = Box::pin(slots.until_line_is_free());
+        let mut line = Box::pin(limiter.until_line_is_free());
         assert!(futures::poll!(&mut waiting).is_pending());
         assert!(futures::poll!(&mut line).is_pending());
-        drop(turn);
+        drop(permit);
         let _at_the_store = waiting.await;
         line.await;
     }
 
     #[tokio::test]
     async fn one_that_leaves_the_line_frees_it() {
-        let slots = slots(1);
-        let in_line = slots.line_up();
-        let mut line = Box::pin(slots.until_line_is_free());
+        let limiter = limiter(1);
+        let in_line = limiter.line_up();
+        let mut line = Box::pin(limiter.until_line_is_free());
         assert!(futures::poll!(&mut line).is_pending());
         drop(in_line);
         line.await;
-        assert!(has_its_turn(&slots.line_up()), "it was never at the store");
+        assert!(is_granted(&limiter.line_up()), "it was never at the store");
     }
 }
