@@ -36,19 +36,23 @@ cargo_with_bug() {
     --target-dir "${target}/prove/target" "${@:2}"
 }
 
-# Whether a bug is caught, as the first line of its patch says: by a run with "Faults: LIST", or by each of
-# the unit tests in "Tests: NAME NAME". Leaves the words for it in `verdict`, and in `is_caught`.
+# Whether a bug is caught, as the first line of its patch says: by a run with "Faults: LIST", by each of
+# the unit tests in "Tests: NAME NAME", or of those of the suite in "Suite: NAME NAME". Leaves the words for it in `verdict`, and in `is_caught`.
 # Usage: try_bug PATCH LOG [ARGUMENT OF THE PROGRAM]...
 try_bug() {
-  local faults tests test
+  local faults tests test target_of_tests=--lib
   faults=$(sed -n '1s/.*Faults: //p' "$1")
   tests=$(sed -n '1s/.*Tests: //p' "$1")
+  if [[ -z ${tests} ]]; then
+    tests=$(sed -n '1s/.*Suite: //p' "$1")
+    target_of_tests=--test=suite
+  fi
   copy_with_bug "$1"
   is_caught=true verdict=''
   if [[ -n ${tests} ]]; then
-    cargo_with_bug test --lib --no-run >&2
+    cargo_with_bug test "${target_of_tests}" --no-run >&2
     # shellcheck disable=SC2086,SC2310  # names with spaces between them; that they fail is what is hoped for
-    cargo_with_bug test --lib -- --test-threads 2 --exact ${tests} >"$2" 2>&1 || true
+    cargo_with_bug test "${target_of_tests}" -- --test-threads 2 --exact ${tests} >"$2" 2>&1 || true
     for test in ${tests}; do
       # Its failure is told at the end by its name alone.
       grep --quiet --line-regexp --fixed-strings "    ${test}" "$2" || is_caught=false
