@@ -1,6 +1,7 @@
 //! How much one subject may do: uploads in a minute, and bytes that wait for their commit.
 //!
-//! Kept in memory alone: a restart forgets what is pending of whom, and each node counts for itself.
+//! Each node counts for itself. A restart forgets the uploads of the last minute; the journal still knows the bodies
+//! that wait.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -85,12 +86,18 @@ impl Quotas {
         counted.map_err(|too_soon| too_many(&too_soon))
     }
 
-    /// Keeps room for an upload. Costs the same however much is pending: what has left the journal has
-    /// given its room back.
+    /// Keeps room for an upload. `in_journal` tells how many bytes of this subject the journal has pending: as a rule
+    /// fewer than are counted here; more, when they have waited since before a restart. Costs the same however much
+    /// is pending: an entry that leaves the journal gives its room back.
     ///
     /// # Errors
     /// When too many bytes of this subject are pending.
-    pub(super) fn reserve(&self, subject: &str, bytes: u64) -> Result<Reservation, IntakeError> {
+    pub(super) fn reserve(
+        &self,
+        subject: &str,
+        bytes: u64,
+        in_journal: impl FnOnce() -> u64,
+    ) -> Result<Reservation, IntakeError> {
         let reservation = |subject, bytes| Reservation {
             pending: Arc::clone(&self.pending),
             subject,
@@ -99,17 +106,17 @@ impl Quotas {
         let Some(max) = self.max_pending.filter(|_| bytes > 0) else {
             return Ok(reservation(Arc::default(), 0));
         };
+        let in_journal = in_journal();
         let mut pending = lock(&self.pending);
         let known = pending.get_key_value(subject);
         let (subject, taken) = known.map_or_else(
             || (subject.into(), 0),
             |(subject, &taken)| (Arc::clone(subject), taken),
         );
-        let sum = taken.saturating_add(bytes);
-        if sum > max {
+        if taken.max(in_journal).saturating_add(bytes) > max {
             return Err(IntakeError::TooMuchPending);
         }
-        pending.insert(Arc::clone(&subject), sum);
+        pending.insert(Arc::clone(&subject), taken.saturating_add(bytes));
         Ok(reservation(subject, bytes))
     }
 
@@ -191,17 +198,19 @@ mod tests {
     #[test]
     fn what_is_pending_of_a_subject_is_one_sum_however_many_entries_it_is() {
         let subjects = subjects(100_000);
-        let entries: Vec<_> = (0..100_000).map(|_| subjects.reserve("a", 1)).collect();
+        let entries: Vec<_> = (0..100_000)
+            .map(|_| subjects.reserve("a", 1, || 0))
+            .collect();
         assert!(entries.iter().all(Result::is_ok));
         assert_eq!(subjects.pending_subjects(), 1);
         // No entry can be looked at: a subject has no list of them, and no journal is asked.
         assert_eq!(lock(&subjects.pending).get("a"), Some(&100_000));
-        assert!(subjects.reserve("a", 1).is_err());
-        assert!(subjects.reserve("b", 100_000).is_ok());
+        assert!(subjects.reserve("a", 1, || 0).is_err());
+        assert!(subjects.reserve("b", 100_000, || 0).is_ok());
         let mut entries = entries;
         drop(entries.pop());
-        assert!(subjects.reserve("a", 2).is_err());
-        assert!(subjects.reserve("a", 1).is_ok());
+        assert!(subjects.reserve("a", 2, || 0).is_err());
+        assert!(subjects.reserve("a", 1, || 0).is_ok());
         entries.clear();
         assert_eq!(subjects.pending_subjects(), 0);
     }
@@ -209,7 +218,7 @@ mod tests {
     #[test]
     fn without_a_limit_nothing_is_kept() {
         let subjects = subjects(0);
-        let reserved = subjects.reserve("a", u64::MAX);
+        let reserved = subjects.reserve("a", u64::MAX, || 0);
         assert!(reserved.is_ok());
         assert_eq!(subjects.pending_subjects(), 0);
     }

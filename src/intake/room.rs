@@ -39,7 +39,7 @@ impl Intake {
     /// # Errors
     /// When there are too many.
     pub fn check_quota(&self, sender: &Sender, length: u64) -> Result<(), IntakeError> {
-        self.quotas.reserve(&sender.subject, length).map(drop)
+        self.reserve_for(sender, length).map(drop)
     }
 
     /// Whether the body may be kept, now that all of it is there; room for it among what is pending of its sender.
@@ -51,7 +51,12 @@ impl Intake {
     ) -> Result<Reservation, IntakeError> {
         self.check_length(sender, length)?;
         let bytes = length.saturating_add(record_bytes);
-        self.quotas.reserve(&sender.subject, bytes)
+        self.reserve_for(sender, bytes)
+    }
+
+    fn reserve_for(&self, sender: &Sender, bytes: u64) -> Result<Reservation, IntakeError> {
+        let in_journal = || self.journal.pending_bytes(sender.number());
+        self.quotas.reserve(&sender.subject, bytes, in_journal)
     }
 
     /// Whether there is room for a body of so many bytes, which begins to come then. `is_expected` says that a

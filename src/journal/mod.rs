@@ -196,6 +196,11 @@ impl Journal {
         known.is_some_and(|known| known.phase == Phase::Deleted)
     }
 
+    /// Bytes of the bodies of a subject that wait for their commit.
+    pub fn pending_bytes(&self, subject: Subject) -> u64 {
+        self.state().index.pending_bytes(subject)
+    }
+
     /// Keeps something for as long as an entry waits for its commit, and then drops it; at once, if it
     /// does not wait.
     pub fn keep_while_pending(&self, id: FileId, share: impl Any + Send) {

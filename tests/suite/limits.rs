@@ -55,7 +55,7 @@ fn a_subject_with_too_many_pending_bytes_gets_429_until_they_are_committed() {
     let mongo = Mongo::start();
     mongo.hide_from_sidecars();
     let keys = Keys::make();
-    let site = keys
+    let mut site = keys
         .guard(Builder::default())
         .set("subject_pending_bytes", 10_000)
         .start(&mongo);
@@ -90,6 +90,10 @@ fn a_subject_with_too_many_pending_bytes_gets_429_until_they_are_committed() {
     assert_eq!(site.entries("incoming"), 3);
     assert_eq!(send(8, 0).status, 201);
     send(2, 0).assert_problem(429, "too-much-pending");
+    // A restart forgets no body that waits.
+    site.kill_sidecar();
+    site.start_sidecar();
+    upload(&alice, &noise(5, 3000)).assert_problem(429, "too-much-pending");
     mongo.heal();
     site.wait_until_committed();
     assert_eq!(upload(&alice, &noise(4, 8900)).status, 201);
