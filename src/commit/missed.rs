@@ -103,6 +103,7 @@ mod tests {
             request: None,
             subject: Subject::default(),
             stated: None,
+            sha256: None,
         };
         journal
             .adopt(Received::Passed(b"body"), draft)

@@ -184,6 +184,7 @@ fn draft() -> Draft {
         request: None,
         subject: Subject::default(),
         stated: None,
+        sha256: None,
     }
 }
 

@@ -61,10 +61,7 @@ pub(super) fn of_part(body: Received<'_>, window: Window) -> Result<store::Sha25
 ///
 /// # Errors
 /// When the body cannot be read, or is shorter.
-pub(super) fn hash<D: Digest>(
-    body: Received<'_>,
-    window: Window,
-) -> io::Result<sha2::digest::Output<D>> {
+fn hash<D: Digest>(body: Received<'_>, window: Window) -> io::Result<sha2::digest::Output<D>> {
     let mut hasher = D::new();
     let most = usize::try_from(window.length).unwrap_or(BLOCK_BYTES);
     let mut block = vec![0; most.min(BLOCK_BYTES)];

@@ -1,11 +1,9 @@
 //! By what an upload is known when it is sent again: a key that its sender chose, and all that an answer to it
 //! shows.
 
-use std::io;
-
 use sha2::{Digest as _, Sha256};
 
-use super::digest::{add, digest_of, hash};
+use super::digest::{add, digest_of, of_part};
 use super::{IntakeError, Sender};
 use crate::file::Window;
 use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, Running};
@@ -21,8 +19,8 @@ pub enum Shape {
     Form,
 }
 
-/// The fingerprint of an upload that was sent under a key; `None` without one. Reads what no digest is known
-/// of. Blocks.
+/// The fingerprint of an upload that was sent under a key; `None` without one. Hashes those parts of which no
+/// digest is known, and notes their digests. Blocks.
 ///
 /// # Errors
 /// When the body cannot be read.
@@ -31,15 +29,23 @@ pub(super) fn of(
     sender: &Sender,
     shape: Shape,
     body: Received<'_>,
-    parts: &[(Window, Draft)],
+    parts: &mut [(Window, Draft)],
 ) -> Result<Option<Fingerprint>, IntakeError> {
     let Some(key) = key else {
         return Ok(None);
     };
-    let content = content(shape, body, parts).map_err(IntakeError::UnreadableBody)?;
+    let mut content = Content::of(shape);
+    for (window, draft) in parts {
+        let sha256 = match draft.sha256 {
+            Some(known) => known,
+            None => of_part(body, *window)?,
+        };
+        draft.sha256 = Some(sha256);
+        content.add(*window, sha256, draft);
+    }
     Ok(Some(Fingerprint {
         key: digest_of(&[&sender.subject, key]),
-        content,
+        content: content.digest(),
         sender: sender.number(),
     }))
 }
@@ -73,34 +79,36 @@ impl Course {
 
 /// The digest of what an upload says: for each file its bytes, and what the answer tells of it. The
 /// boundary of a form, which many clients draw anew each time, is not in it.
-fn content(
-    shape: Shape,
-    body: Received<'_>,
-    parts: &[(Window, Draft)],
-) -> io::Result<store::Sha256> {
-    let mut all = Sha256::new();
-    all.update([match shape {
-        Shape::File => 1,
-        Shape::Form => 2,
-    }]);
-    for (window, draft) in parts {
+struct Content(Sha256);
+
+impl Content {
+    fn of(shape: Shape) -> Self {
+        let shape = match shape {
+            Shape::File => 1,
+            Shape::Form => 2,
+        };
+        Self(Sha256::new().chain_update([shape]))
+    }
+
+    /// Adds a file whose bytes have this digest.
+    fn add(&mut self, window: Window, store::Sha256(bytes): store::Sha256, draft: &Draft) {
+        let all = &mut self.0;
         all.update(window.length.to_le_bytes());
-        match draft.stated {
-            // It was checked a moment ago.
-            Some(store::Sha256(stated)) => all.update(stated),
-            None => all.update(hash::<Sha256>(body, *window)?),
-        }
+        all.update(bytes);
         let name = draft.filename.as_ref();
-        add(&mut all, name.map_or("", |name| name.as_str()).as_bytes());
-        add(&mut all, draft.content_type.as_str().as_bytes());
+        add(all, name.map_or("", |name| name.as_str()).as_bytes());
+        add(all, draft.content_type.as_str().as_bytes());
         for (name, text) in draft.metadata.pairs() {
-            add(&mut all, name.as_bytes());
-            add(&mut all, text.as_bytes());
+            add(all, name.as_bytes());
+            add(all, text.as_bytes());
         }
         // No name of metadata is empty.
-        add(&mut all, b"");
+        add(all, b"");
     }
-    Ok(store::Sha256(all.finalize().into()))
+
+    fn digest(self) -> store::Sha256 {
+        store::Sha256(self.0.finalize().into())
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +117,7 @@ mod tests {
     use crate::file::{FileName, MediaType, Metadata};
     use crate::journal::Subject;
     use crate::spool::Spool;
+    use crate::token::Grant;
 
     #[test]
     fn everything_that_an_answer_shows_is_in_the_digest_and_nothing_runs_together() {
@@ -128,12 +137,13 @@ mod tests {
                 request: None,
                 subject: Subject::default(),
                 stated: None,
+                sha256: None,
             }
         };
         let window = |offset, length| Window { offset, length };
         let plain = || draft(None, "a/b", &[]);
         let (file, form) = (Shape::File, Shape::Form);
-        let requests = [
+        let mut requests = [
             (file, vec![(window(0, 4), plain())]),
             (form, vec![(window(0, 4), plain())]),
             (file, vec![(window(0, 3), plain())]),
@@ -160,15 +170,31 @@ mod tests {
             (form, vec![(window(0, 2), plain()), (window(2, 2), plain())]),
             (form, vec![(window(0, 2), plain()), (window(2, 0), plain())]),
         ];
+        let sender = Sender {
+            grant: Grant::everything(),
+            subject: "a".to_owned(),
+        };
+        let content = |shape, parts: &mut [_]| {
+            let fingerprint = of(Some("key"), &sender, shape, (&body).into(), parts);
+            fingerprint.unwrap().unwrap().content
+        };
         let digests: Vec<_> = requests
-            .iter()
-            .map(|(shape, parts)| content(*shape, (&body).into(), parts).unwrap())
+            .iter_mut()
+            .map(|(shape, parts)| content(*shape, parts))
             .collect();
         for (at, digest) in digests.iter().enumerate() {
             assert!(!digests[..at].contains(digest), "{at}");
         }
         // The same bytes elsewhere in a body are the same file.
-        let moved = [(window(2, 2), plain()), (window(0, 2), plain())];
-        assert_eq!(content(form, (&body).into(), &moved).unwrap(), digests[11]);
+        let mut moved = [(window(2, 2), plain()), (window(0, 2), plain())];
+        assert_eq!(content(form, &mut moved), digests[11]);
+        // Bytes of which the digest is known are not read, and all others are hashed once.
+        let known = moved[0].1.sha256;
+        assert_eq!(known, Some(of_part((&body).into(), window(2, 2)).unwrap()));
+        let mut unread = [window(9, 2), window(9, 2)].map(|window| {
+            let sha256 = known;
+            (window, Draft { sha256, ..plain() })
+        });
+        assert_eq!(content(form, &mut unread), digests[11]);
     }
 }

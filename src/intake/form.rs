@@ -5,12 +5,15 @@
 //! others, and is read again there: so the memory of all forms together is bounded.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::fingerprint::{self, Course, Shape};
-use super::{ClaimedType, Head, Intake, IntakeError, Promised, Sender, digest, file_type};
+use super::{
+    ClaimedType, Head, Intake, IntakeError, Promised, Sender, StatedDigests, digest, file_type,
+};
 use crate::file::{FileName, Metadata, Window};
 use crate::form::MOST_PARTS;
 use crate::journal::{Adopted, Draft, record_bytes};
@@ -98,6 +101,26 @@ impl FormPlaces {
     }
 }
 
+/// The body that was held against the digests of its head: a form that turns out to be large is claimed twice,
+/// and is hashed once.
+#[derive(Debug, Default)]
+struct Checked(Option<(SystemTime, u64)>);
+
+impl Checked {
+    /// Whether the head states any digest of this body. All of them are right then.
+    fn is_stated(
+        &mut self,
+        digests: &StatedDigests,
+        body: &SpooledBody,
+    ) -> Result<bool, IntakeError> {
+        let this = Some((body.modified(), body.length()));
+        if self.0 != this && digests.check(body.into())?.is_some() {
+            self.0 = this;
+        }
+        Ok(self.0 == this)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Size {
     Small,
@@ -125,10 +148,11 @@ impl Intake {
         let small = spawn_blocking(move || {
             // Kept to the end, whether or not somebody still waits.
             let _place = place;
-            let adopted = intake.adopt_form(&upload, &read, Size::Small)?;
-            Ok::<_, E>((adopted, upload, read))
+            let mut checked = Checked::default();
+            let adopted = intake.adopt_form(&upload, &mut checked, &read, Size::Small)?;
+            Ok::<_, E>((adopted, upload, checked, read))
         });
-        let (adopted, upload, read) = small.await.map_err(IntakeError::from)??;
+        let (adopted, upload, mut checked, read) = small.await.map_err(IntakeError::from)??;
         if let Some(adopted) = adopted {
             return Ok(TakenForm {
                 adopted,
@@ -138,7 +162,8 @@ impl Intake {
         let place = self.places.take(Size::Large).await?;
         let intake = Arc::clone(self);
         let large = spawn_blocking(move || {
-            Ok::<_, E>((intake.adopt_form(&upload, &read, Size::Large)?, place))
+            let adopted = intake.adopt_form(&upload, &mut checked, &read, Size::Large)?;
+            Ok::<_, E>((adopted, place))
         });
         let (adopted, place) = large.await.map_err(IntakeError::from)??;
         Ok(TakenForm {
@@ -151,12 +176,13 @@ impl Intake {
     fn adopt_form<E: From<IntakeError>>(
         &self,
         FormUpload { sender, head }: &FormUpload,
+        checked: &mut Checked,
         read: &impl Fn(&SpooledBody, &Metadata, usize) -> Result<Option<FormContent>, E>,
         size: Size,
     ) -> Result<Option<Vec<Adopted>>, E> {
         let body = self.claim(head)?.ok_or(IntakeError::NoFile)?;
         let received = Received::from(&body);
-        let is_checked = head.digests.check(received)?.is_some();
+        let is_stated = checked.is_stated(&head.digests, &body)?;
         let (most_files, most_text) = match size {
             Size::Small => (MOST_FILES_OF_SMALL, MOST_TEXT_OF_SMALL),
             Size::Large => (MOST_PARTS, MOST_TEXT),
@@ -176,15 +202,18 @@ impl Intake {
             let (claimed, window) = (file.content_type, file.window);
             let mut metadata = metadata.clone();
             let content_type = file_type::decide(sender, claimed, received, window, &mut metadata)?;
+            // The digest that was stated is that of the whole form, boundaries included. The commit needs those
+            // of its files, which is another hash over their bytes.
+            let stated = is_stated.then(|| digest::of_part(received, window));
+            let stated = stated.transpose()?;
             let draft = Draft {
                 content_type,
                 filename: file.filename,
                 metadata,
                 request: None,
                 subject: sender.number(),
-                stated: is_checked
-                    .then(|| digest::of_part(received, window))
-                    .transpose()?,
+                stated,
+                sha256: stated,
             };
             Ok((window, draft))
         });
@@ -206,7 +235,7 @@ impl Intake {
         // The parts keep the whole body on the disk.
         let mut room = self.reserve(sender, body.length(), records.sum())?;
         let key = head.key.as_deref();
-        let request = fingerprint::of(key, sender, Shape::Form, body.into(), &drafts)?;
+        let request = fingerprint::of(key, sender, Shape::Form, body.into(), &mut drafts)?;
         for (_, draft) in &mut drafts {
             draft.request = request;
         }
@@ -225,5 +254,43 @@ impl Intake {
         });
         self.enter(&mut room, promised.collect());
         Ok(adopted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+    use crate::spool::Spool;
+
+    #[test]
+    fn a_form_that_is_claimed_twice_is_held_against_its_digests_once() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("0000000001");
+        let write = |text: &str, modified| {
+            std::fs::write(&path, text).unwrap();
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(modified).unwrap();
+        };
+        let spool = Spool::open(scratch.path()).unwrap();
+        let digests = StatedDigests {
+            sha256: vec![Sha256::digest("a form").to_vec()],
+            sha512: Vec::new(),
+        };
+        let (first, second) = (SystemTime::UNIX_EPOCH, SystemTime::now());
+        write("a form", first);
+        let mut checked = Checked::default();
+        for _ in 0..2 {
+            let body = spool.claim(b"0000000001", None).unwrap();
+            assert!(checked.is_stated(&digests, &body).unwrap());
+            // Of the same length and time: nobody looks.
+            write("b form", first);
+        }
+        write("b form", second);
+        let body = spool.claim(b"0000000001", None).unwrap();
+        checked.is_stated(&digests, &body).unwrap_err();
+        let none = StatedDigests::default();
+        assert!(!Checked::default().is_stated(&none, &body).unwrap());
     }
 }

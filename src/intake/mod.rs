@@ -7,6 +7,7 @@
 //! 1. Before its body comes: it is counted ([`Intake::count`]), its length is looked at, its quota, and the room
 //!    on the disk ([`Intake::check_room`]), which keeps some for bodies that are on their way.
 //! 2. The body is there: spooled, or small and passed along. Its digests are held against those that were stated.
+//!    Each file is hashed once: its digest goes along, into the fingerprint and into the log.
 //! 3. Its type is decided, its quota is taken, and its fingerprint made, if it has a key.
 //! 4. A request that was carried out before gets the first answer. Any other is adopted: this is the promise.
 //! 5. Those who are asked for new files are told. (The journal itself announces that they have to be committed.)
@@ -22,6 +23,8 @@ mod quota;
 mod room;
 mod sender;
 mod soon;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;

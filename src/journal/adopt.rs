@@ -30,6 +30,8 @@ pub struct Draft {
     pub subject: Subject,
     /// The digest that its sender stated and that was checked: the commit holds the body against it.
     pub stated: Option<Sha256>,
+    /// The digest of its bytes, if they were hashed already: the log does not hash them again.
+    pub sha256: Option<Sha256>,
 }
 
 /// Bytes of a record without its metadata, about; those of a name and a type as long as they may be
@@ -210,10 +212,11 @@ impl Journal {
             body.mark_taken().map_err(at("mark the spool file"))?;
         }
         let id = self.free_id();
+        let known = [draft.sha256];
         let file = draft.file(id, Body::Inline, body.length(), body.modified(), self.now());
         let frame = Frame::entry(id, &Entry::File(file.clone()))
             .map_err(|err| at("lay the record out")(io::Error::other(err)))?;
-        let laid_out = LaidOut::new(frame, |into| body.read_exact(into));
+        let laid_out = LaidOut::new(frame, &known, |into| body.read_exact_at(into, 0));
         Ok((id, file, laid_out.map_err(at("read the body"))?))
     }
 

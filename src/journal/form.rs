@@ -1,7 +1,6 @@
 //! Adopting a form: one spool file, several entries, all promised or none.
 
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use super::adopt::{Adopted, Draft};
 use super::error::at;
@@ -13,6 +12,7 @@ use super::step::{LaidOut, StepError};
 use super::{AdoptError, Journal, point};
 use crate::file::{FileId, FileName, UnixMillis, Window};
 use crate::spool::{Received, SpooledBody};
+use crate::store::Sha256;
 
 impl Journal {
     /// Takes parts of a spool file over, each as an entry of its own. One part alone needs no more than
@@ -52,6 +52,7 @@ impl Journal {
         coming.bytes = body.length();
         let _reserved = self.admit(coming)?; // 1
         let mut placed = Vec::new();
+        let known: Vec<_> = parts.iter().map(|(_, draft)| draft.sha256).collect();
         let form = if self.is_small(body.length()) {
             body.mark_taken().map_err(at("mark the spool file"))?;
             let ids = parts.iter().map(|_| self.free_id()).collect();
@@ -69,7 +70,7 @@ impl Journal {
                 offset: window.offset,
             })
         };
-        self.promise_form(body, &form, &mut placed)
+        self.promise_form(body, &form, &known, &mut placed)
     }
 
     /// Step 4.
@@ -77,18 +78,19 @@ impl Journal {
         &self,
         body: &SpooledBody,
         (form, windows): &(Form, Vec<Window>),
+        known: &[Option<Sha256>],
         placed: &mut [Placed<'_>],
     ) -> Result<Vec<Adopted>, AdoptError> {
         let frame =
             Frame::form(form).map_err(|err| at("lay the form out")(io::Error::other(err)))?;
         let is_inline = placed.is_empty();
-        let laid_out = LaidOut::new(frame, |into| {
+        let laid_out = LaidOut::new(frame, known, |into| {
             let mut rest = into;
             for window in windows.iter().filter(|_| is_inline) {
                 let length = usize::try_from(window.length).map_err(io::Error::other)?;
                 let split = rest.split_at_mut_checked(length);
                 let (one, after) = split.ok_or(io::ErrorKind::InvalidInput)?;
-                body.file().read_exact_at(one, window.offset)?;
+                Received::from(body).read_exact_at(one, window.offset)?;
                 rest = after;
             }
             Ok(())

@@ -16,8 +16,9 @@ use super::tag::tag;
 use super::wal::{self, AppendError};
 use super::{AdoptError, Journal, JournalError};
 use crate::file::FileId;
+use crate::store::Sha256;
 
-/// A frame as it will stand on disk: laid out, and its bodies hashed, before the index is locked.
+/// A frame as it will stand on disk: laid out, with a digest of each of its bodies, before the index is locked.
 #[derive(Debug)]
 pub(super) struct LaidOut {
     frame: Frame,
@@ -50,12 +51,19 @@ pub(super) enum StepError {
 }
 
 impl LaidOut {
-    /// `fill` writes all inline bodies that the frame speaks of, behind each other.
+    /// `fill` writes all inline bodies that the frame speaks of, behind each other. Those of which a digest is
+    /// known are not hashed.
     pub(super) fn new(
         frame: Frame,
+        known: &[Option<Sha256>],
         fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
     ) -> io::Result<Self> {
-        let bytes = wal::Frame::build(tag(&frame), &frame.record, &frame.body_lengths, fill)?;
+        let known: Vec<_> = known
+            .iter()
+            .map(|sha256| Some(sha256.as_ref()?.0))
+            .collect();
+        let lengths = &frame.body_lengths;
+        let bytes = wal::Frame::build(tag(&frame), &frame.record, lengths, &known, fill)?;
         Ok(Self { frame, bytes })
     }
 
@@ -83,7 +91,7 @@ impl Queue for Tail<'_> {
     fn push(&mut self, frame: Frame, _: Ticket) -> Result<(), NotQueued> {
         let bytes = match self.laid_out.take() {
             Some(laid_out) => laid_out.for_frame(&frame),
-            None => LaidOut::new(frame, |_| Ok(()))
+            None => LaidOut::new(frame, &[], |_| Ok(()))
                 .map_or_else(|err| Err(err.into()), |laid_out| Ok(laid_out.bytes)),
         };
         let queued = bytes.and_then(|bytes| self.wal.queue(bytes));

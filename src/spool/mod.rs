@@ -7,7 +7,7 @@ mod received;
 
 use std::fs::{File, TryLockError};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -31,6 +31,8 @@ pub struct SpooledBody {
     file: File,
     length: u64,
     modified: SystemTime,
+    /// Its bytes, if they were read into memory.
+    content: Option<Vec<u8>>,
 }
 
 /// Why the path in a header names no spool file. For the log; a client learns only that it failed.
@@ -164,6 +166,7 @@ impl Spool {
                 file,
                 length: found.len(),
                 modified,
+                content: None,
             }),
         }
     }
@@ -178,6 +181,18 @@ impl SpooledBody {
     /// When nginx wrote its last byte.
     pub fn modified(&self) -> SystemTime {
         self.modified
+    }
+
+    /// Reads all of it into memory, so that all who read it by [`Received`] have the same bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read; it is as it was then.
+    pub fn load(&mut self) -> std::io::Result<()> {
+        let length = usize::try_from(self.length).map_err(std::io::Error::other)?;
+        let mut content = vec![0; length];
+        self.file.read_exact_at(&mut content, 0)?;
+        self.content = Some(content);
+        Ok(())
     }
 
     /// The open file.
@@ -200,7 +215,6 @@ mod tests {
     use super::*;
     use crate::file::Window;
     use rustix::fs::{CWD, FileType, RenameFlags, renameat_with};
-    use std::os::unix::fs::FileExt as _;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     fn spool() -> (tempfile::TempDir, Spool) {

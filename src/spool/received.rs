@@ -50,40 +50,50 @@ impl Received<'_> {
         }
     }
 
+    /// All of it, if it is in memory.
+    fn in_memory(&self) -> Option<&[u8]> {
+        match self {
+            Self::Spooled(body) => body.content.as_deref(),
+            Self::Passed(bytes) => Some(bytes),
+        }
+    }
+
     /// Reads from `offset` on, up to the length of `into`. Returns the number of bytes.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn read_at(self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        match self {
-            Self::Spooled(body) => body.file().read_at(into, offset),
-            Self::Passed(bytes) => {
-                let offset = usize::try_from(offset).map_err(io::Error::other)?;
-                let rest = bytes.get(offset..).unwrap_or_default();
-                let length = rest.len().min(into.len());
-                if let (Some(to), Some(from)) = (into.get_mut(..length), rest.get(..length)) {
-                    to.copy_from_slice(from);
-                }
-                Ok(length)
-            }
+        let Some(bytes) = self.in_memory() else {
+            return match self {
+                Self::Spooled(body) => body.file().read_at(into, offset),
+                Self::Passed(_) => Ok(0),
+            };
+        };
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let rest = bytes.get(offset..).unwrap_or_default();
+        let length = rest.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..length), rest.get(..length)) {
+            to.copy_from_slice(from);
         }
+        Ok(length)
     }
 
-    /// Fills `into` from the body's beginning.
+    /// Fills `into` with the bytes from `offset` on.
     ///
     /// # Errors
     /// When it cannot be read, or is shorter.
-    pub fn read_exact(self, into: &mut [u8]) -> io::Result<()> {
-        match self {
-            Self::Spooled(body) => body.file().read_exact_at(into, 0),
-            Self::Passed(bytes) => match bytes.get(..into.len()) {
-                Some(bytes) => {
-                    into.copy_from_slice(bytes);
-                    Ok(())
-                }
-                None => Err(io::ErrorKind::UnexpectedEof.into()),
-            },
+    pub fn read_exact_at(self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut filled = 0;
+        while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let at = offset + u64::try_from(filled).map_err(io::Error::other)?;
+            match self.read_at(rest, at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => filled += read,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) => return Err(err),
+            }
         }
+        Ok(())
     }
 
     /// The media type that the first bytes of a part of it show; `application/octet-stream` if they
@@ -94,14 +104,7 @@ impl Received<'_> {
     pub fn sniff(self, part: Window) -> io::Result<MediaType> {
         let length = part.length.min(SNIFFED_BYTES);
         let mut head = vec![0; length.try_into().unwrap_or_default()];
-        let mut filled = 0;
-        while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let at = part.offset + u64::try_from(filled).map_err(io::Error::other)?;
-            match self.read_at(rest, at)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => filled += read,
-            }
-        }
+        self.read_exact_at(&mut head, part.offset)?;
         Ok(infer::get(&head)
             .and_then(|kind| MediaType::parse(kind.mime_type()).ok())
             .unwrap_or_else(MediaType::octet_stream))
@@ -111,6 +114,7 @@ impl Received<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::Spool;
 
     #[test]
     fn a_body_that_came_with_the_head_is_read_as_one_in_a_file() {
@@ -121,10 +125,26 @@ mod tests {
         assert_eq!(&four, b"3456");
         assert_eq!(body.read_at(&mut four, 8).unwrap(), 2);
         assert_eq!(body.read_at(&mut four, 11).unwrap(), 0);
-        body.read_exact(&mut four).unwrap();
+        body.read_exact_at(&mut four, 0).unwrap();
         assert_eq!(&four, b"0123");
-        let too_long = body.read_exact(&mut [0; 11]).unwrap_err();
+        let too_long = body.read_exact_at(&mut [0; 10], 1).unwrap_err();
         assert_eq!(too_long.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_spooled_body_in_memory_is_read_from_there() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("0000000001");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let spool = Spool::open(scratch.path()).unwrap();
+        let mut body = spool.claim(b"0000000001", None).unwrap();
+        body.load().unwrap();
+        std::fs::write(&path, b"9876543210").unwrap();
+        let mut four = [0; 4];
+        Received::from(&body).read_exact_at(&mut four, 3).unwrap();
+        assert_eq!(&four, b"3456");
+        let beyond = Received::from(&body).read_exact_at(&mut four, 7);
+        assert!(beyond.is_err());
     }
 
     #[test]

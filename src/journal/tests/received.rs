@@ -5,12 +5,13 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::adoption::pending;
-use super::scratch::{LARGE, SMALL, SPOOLED, Scratch, committed, content, draft, room};
+use super::scratch::{LARGE, SMALL, SPOOLED, Scratch, committed, content, draft, room, sha256_of};
 use super::stage::restart;
 use crate::file::{FileName, UnixMillis, Window};
 use crate::journal::{Announcer, Draft, Journal, Look, Opened};
 use crate::journal::{LocalDisk, Room};
 use crate::spool::ClaimError;
+use crate::store::Sha256;
 
 const BODIES: [&[u8]; 2] = [SMALL, LARGE];
 
@@ -90,6 +91,33 @@ fn a_request_without_a_body_becomes_an_empty_file() {
         assert_eq!(content(&journal, id).unwrap(), b"");
         let linked = scratch.layout().body(id).exists();
         assert_eq!(linked, log_body_bytes == 0);
+    }
+}
+
+/// Bytes that were hashed before are not hashed again: a digest that is wrong stands in the log, and is what
+/// they are read against.
+#[test]
+fn a_digest_that_is_known_goes_into_the_log_as_it_is() {
+    let wrong = Sha256([7; 32]);
+    for (is_form, is_right) in [(false, true), (false, false), (true, true), (true, false)] {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let body = scratch.spooled(SMALL);
+        let known = |bytes| Draft {
+            sha256: Some(if is_right { sha256_of(bytes) } else { wrong }),
+            ..draft()
+        };
+        let adopted = if is_form {
+            let window = |offset, length| Window { offset, length };
+            let parts = vec![(window(0, 2), known(b"sm")), (window(2, 3), known(b"all"))];
+            journal.adopt_form(&body, parts).unwrap()
+        } else {
+            vec![journal.adopt(Some(&body), known(SMALL)).unwrap()]
+        };
+        for file in adopted {
+            let opened = journal.open_window(file.id());
+            assert_eq!(opened.is_ok(), is_right, "{is_form}");
+        }
     }
 }
 

@@ -172,6 +172,7 @@ pub(super) fn draft() -> Draft {
         request: None,
         subject: Subject(3),
         stated: None,
+        sha256: None,
     }
 }
 

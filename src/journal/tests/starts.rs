@@ -91,7 +91,7 @@ fn append_unknown(scratch: &Scratch, (kind, version): (u8, u8), flags: u16) {
         length: 1,
         time: 0,
     };
-    let frame = Frame::build(tag, b"from the future", &[], |_| Ok(())).unwrap();
+    let frame = Frame::build(tag, b"from the future", &[], &[], |_| Ok(())).unwrap();
     wal.wait(&wal.queue(frame).unwrap()).unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! One record in the log, with the inline bodies that belong to it.
 
-use std::io;
+use std::{io, iter};
 
 use sha2::{Digest as _, Sha256};
 
@@ -19,6 +19,9 @@ const CHECKED_BYTES: usize = 48;
 
 const CHECK_BYTES: usize = size_of::<Check>();
 
+/// The sha-256 of a body.
+pub type Digest = [u8; 32];
+
 /// A frame that is to be written.
 #[derive(Debug)]
 pub struct Frame {
@@ -31,7 +34,8 @@ pub struct Frame {
 
 impl Frame {
     /// Lays a frame out. `fill` writes all bodies behind each other, whose lengths are told before; so a
-    /// body is read from a file to where it belongs.
+    /// body is read from a file to where it belongs. `digests` are the sha-256 of the bodies as far as they
+    /// are known; a body of which it is known is not hashed again.
     ///
     /// # Errors
     /// Those of `fill`; `InvalidInput` if the frame cannot be numbered by 32 bits.
@@ -39,6 +43,7 @@ impl Frame {
         tag: Tag,
         record: &[u8],
         body_lengths: &[u32],
+        digests: &[Option<Digest>],
         fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
     ) -> io::Result<Self> {
         let head = FrameHead::of(tag, record, body_lengths);
@@ -55,12 +60,15 @@ impl Frame {
         fill(bodies)?;
         let entries = front.get_mut(front_at..).unwrap_or_default();
         let mut rest = &*bodies;
-        for (entry, &length) in entries.chunks_exact_mut(BODY_ENTRY_BYTES).zip(body_lengths) {
+        let digests = digests.iter().copied().chain(iter::repeat(None));
+        let lengths = body_lengths.iter().zip(digests);
+        for (entry, (&length, known)) in entries.chunks_exact_mut(BODY_ENTRY_BYTES).zip(lengths) {
             let (length_field, digest_field) = entry.split_at_mut(size_of_val(&length));
             let end = usize::try_from(length).map_err(io::Error::other)?;
             let (body, after) = rest.split_at(end);
             length_field.copy_from_slice(&length.to_le_bytes());
-            digest_field.copy_from_slice(&Sha256::digest(body));
+            let digest = known.unwrap_or_else(|| Sha256::digest(body).into());
+            digest_field.copy_from_slice(&digest);
             rest = after;
         }
         bytes.resize(length.next_multiple_of(FRAME_STEP), 0);

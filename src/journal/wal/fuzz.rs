@@ -137,7 +137,7 @@ fn sound(seal: Seal) -> (Vec<u8>, Vec<Written>, usize) {
                 time: number,
             };
             let record = format!("at {at}").into_bytes();
-            if let Ok(mut frame) = Frame::build(tag, &record, &[length], |_| Ok(())) {
+            if let Ok(mut frame) = Frame::build(tag, &record, &[length], &[], |_| Ok(())) {
                 frame.seal(seal, number, at);
                 frames.extend_from_slice(frame.bytes());
                 written.push((at, tag, record));

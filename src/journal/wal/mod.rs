@@ -8,7 +8,7 @@
 //!
 //! # The life of an append
 //! 1. [`Frame::build`] lays the record and the bodies out as they will stand on disk, and hashes the
-//!    bodies: on the thread that brings them, before anybody waits.
+//!    bodies of which no digest is known: on the thread that brings them, before anybody waits.
 //! 2. [`Wal::queue`] puts the frame into the next group. It never blocks on the disk, so a caller may
 //!    decide, mark and queue under one lock: the order of the frames is the order of the decisions.
 //! 3. One of those who wait *leads*: it takes the oldest group that has gathered. If the active segment
@@ -129,7 +129,7 @@ use clock::LogClock;
 pub use damage::{Damage, Part};
 pub use error::{AppendError, OpenError, ReadError, Refused};
 pub use found::{Bodies, Content, Found};
-pub use frame::Frame;
+pub use frame::{Digest, Frame};
 pub use look::look;
 pub use position::{Position, Tag};
 use queue::Queue;

@@ -78,7 +78,7 @@ pub(super) fn append(wal: &Wal, frame: &Frame, bodies: &[&[u8]]) {
         into.copy_from_slice(&bodies.concat());
         Ok(())
     };
-    let built = wal::Frame::build(tag(frame), &frame.record, &frame.body_lengths, fill);
+    let built = wal::Frame::build(tag(frame), &frame.record, &frame.body_lengths, &[], fill);
     wal.wait(&wal.queue(built.unwrap()).unwrap()).unwrap();
 }
 

@@ -71,7 +71,7 @@ impl Seen {
             into.copy_from_slice(&self.bodies.concat());
             io::Result::Ok(())
         };
-        Frame::build(self.tag, &self.record, &lengths, fill).unwrap()
+        Frame::build(self.tag, &self.record, &lengths, &[], fill).unwrap()
     }
 }
 
