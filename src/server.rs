@@ -14,7 +14,7 @@ use std::os::unix::net::UnixListener;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix_web::web;
 use futures::FutureExt as _;
@@ -25,7 +25,7 @@ use crate::bucket::Bucket;
 use crate::commit::{Commits, Committer, StoreStanding};
 use crate::config::{Config, Durability};
 use crate::delivery::Delivery;
-use crate::http::{self, Access, Drain, Node, Turns, Waits};
+use crate::http::{self, Access, Edge, Node};
 use crate::intake::{Intake, Promised};
 use crate::journal::{Announcer, Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::peers::Peers;
@@ -156,18 +156,13 @@ pub async fn run(
         Box::new(move || store_seen.store_state().standing != StoreStanding::Down),
     ));
     let node = web::Data::new(Node {
-        intake: Arc::new(intake(&journal, &config, &delivery)?),
-        delivery,
         journal: Arc::clone(&journal),
-        store: Arc::clone(&store),
+        intake: Arc::new(intake(&journal, &config, &delivery)?),
+        delivery: Arc::clone(&delivery),
         commits: Arc::clone(&commits),
-        waits: Waits::default(),
-        slices: Turns::default(),
-        access,
         peers: Arc::clone(&peers),
-        drain: Drain::default(),
-        number: config.journal.node,
-        started: SystemTime::now(),
+        access,
+        edge: Edge::default(),
     });
     let mut sockets = Sockets::new(&config, inherited);
     let traffic = Some(Arc::clone(commits.traffic()));

@@ -218,6 +218,11 @@ impl Delivery {
         })
     }
 
+    /// The key that stands for all that mean the same file in the store as this text.
+    pub fn key(&self, text: &str) -> FileKey {
+        self.store.key(text)
+    }
+
     /// The slices that nginx is fetching for its cache.
     pub fn fills(&self) -> &Fills {
         &self.fills

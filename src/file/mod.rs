@@ -24,5 +24,5 @@ pub use metadata::{InvalidMetadata, Metadata};
 pub use name::FileName;
 #[cfg(test)]
 pub(crate) use wall::WallClock;
-pub use wall::wall_time;
+pub use wall::{age_seconds, wall_time};
 pub use window::Window;

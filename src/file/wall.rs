@@ -10,6 +10,12 @@ pub fn wall_time() -> SystemTime {
     now
 }
 
+/// Whole seconds since a moment; none, if it is still to come.
+pub fn age_seconds(since: SystemTime) -> u64 {
+    let age = SystemTime::now().duration_since(since);
+    age.map_or(0, |age| age.as_secs())
+}
+
 /// Sets the clock of a test's thread.
 #[cfg(test)]
 #[derive(Debug)]

@@ -31,12 +31,13 @@ use crate::file::FileKey;
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::peers::Peers;
-use crate::store::Store;
 
+use gate::{Drain, Waits};
 use problem::Problem;
+use routes::Turns;
 
-pub use gate::{Access, Connection, Drain, Waits, catch_panic, check_path, count_refusal};
-pub use routes::{Turns, admin, public};
+pub use gate::{Access, Connection, catch_panic, check_path, count_refusal};
+pub use routes::{admin, public};
 
 /// The parts of one node, for the handlers.
 pub struct Node {
@@ -44,33 +45,47 @@ pub struct Node {
     pub journal: Arc<Journal>,
     /// Takes uploads in.
     pub intake: Arc<Intake>,
-    /// Finds and deletes files.
+    /// Finds and deletes files, wherever they are.
     pub delivery: Arc<Delivery>,
-    /// Where committed files are.
-    pub store: Arc<dyn Store>,
     /// What is committed, and who waits for it.
     pub commits: Arc<Commits>,
-    /// Room for senders who wait for a commit.
-    pub waits: Waits,
-    /// How many slices go at once.
-    pub slices: Turns,
-    /// The rights of callers.
-    pub access: Access,
     /// The other nodes.
     pub peers: Arc<Peers>,
+    /// The rights of callers.
+    pub access: Access,
+    /// What the edge itself keeps.
+    pub edge: Edge,
+}
+
+/// What the edge itself keeps while this process lives. A restart forgets all of it.
+#[derive(Debug)]
+pub struct Edge {
     /// Whether new uploads are taken.
-    pub drain: Drain,
-    /// The node number.
-    pub number: u16,
+    drain: Drain,
+    /// Room for senders who wait for a commit.
+    waits: Waits,
+    /// How many slices go at once.
+    slices: Turns,
     /// When this process started.
-    pub started: SystemTime,
+    started: SystemTime,
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self {
+            drain: Drain::default(),
+            waits: Waits::default(),
+            slices: Turns::default(),
+            started: SystemTime::now(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Node")
-            .field("number", &self.number)
+            .field("number", &self.peers.number())
             .finish_non_exhaustive()
     }
 }
@@ -79,7 +94,7 @@ impl Node {
     /// The key that stands for all that mean the same file.
     fn read(&self, key: FileKey) -> FileKey {
         match key {
-            FileKey::Foreign(text) => self.store.key(&text),
+            FileKey::Foreign(text) => self.delivery.key(&text),
             FileKey::Id(_) => key,
         }
     }

@@ -65,6 +65,11 @@ impl Peers {
         twin.filter(|twin| twin.seen.elapsed() < TWIN_LIFETIME)
     }
 
+    /// This node's number.
+    pub fn number(&self) -> u16 {
+        self.node
+    }
+
     /// This process's name.
     pub fn instance(&self) -> &str {
         &self.instance

@@ -129,6 +129,29 @@ fn the_metrics_follow_an_upload_from_its_promise_to_its_commit() {
     assert_eq!(page.value("committed_bytes_total"), sum);
     assert!(page.value("commit_width") >= 1);
     assert_eq!(page.value("commit_gives_way"), 0, "no client is there");
+    let status = site.status();
+    let (journal, commit) = (&status["journal"], &status["commit"]);
+    for (series, figure) in [
+        ("committed_entries_total", &commit["committed_entries"]),
+        ("committed_bytes_total", &commit["committed_bytes"]),
+        ("commit_failures_total", &commit["failures"]),
+        ("commit_width", &commit["width"]),
+        ("commit_waiting", &commit["waiting"]),
+        ("journal_answers", &journal["answers"]),
+        ("journal_corrupt_files", &journal["corrupt_files"]),
+        (
+            "journal_bytes{room=\"settled\"}",
+            &journal["rooms"]["settled"]["bytes"],
+        ),
+        (
+            "journal_mark{mark=\"free_inodes\"}",
+            &journal["marks"]["free_inodes"]["least"],
+        ),
+        ("spool_bodies", &status["bodies_on_their_way"]),
+        ("spool_bytes", &status["bytes_on_their_way"]),
+    ] {
+        assert_eq!(Some(page.value(series)), figure.as_u64(), "{series}");
+    }
     let requests = || Metrics::of(&site).value("requests_total");
     let before = requests();
     assert!(before >= 2, "an upload is a request at the least");

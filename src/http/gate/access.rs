@@ -85,7 +85,7 @@ pub(in crate::http) fn let_in(
     sender: &Sender,
     room: Option<&HeaderValue>,
 ) -> Result<(), Problem> {
-    node.drain.check(room)?;
+    node.edge.drain.check(room)?;
     Ok(node.intake.count(sender)?)
 }
 
@@ -143,7 +143,7 @@ pub(in crate::http) fn check_grant(
     scope: Scope,
     file: &FileKey,
 ) -> Result<(), Problem> {
-    let grant = grant.with_file_read_by(|text| node.store.key(text));
+    let grant = grant.with_file_read_by(|text| node.delivery.key(text));
     let refusals = &node.access.refusals;
     if grant.is_for_another(file) {
         refusals.count_token("other_file");
@@ -186,6 +186,6 @@ impl Caller {
 
     /// Whether a balancer was told that this upload may come: there was room for it then.
     pub(in crate::http) fn is_expected(&self, node: &Node) -> bool {
-        node.drain.has_promised(self.room.as_ref())
+        node.edge.drain.has_promised(self.room.as_ref())
     }
 }

@@ -19,7 +19,7 @@ const PROMISED: Duration = Duration::from_mins(1);
 
 /// Whether this node is being drained. A restart forgets it.
 #[derive(Debug)]
-pub struct Drain {
+pub(in crate::http) struct Drain {
     since: Mutex<Option<Instant>>,
     /// The word that a balancer gets with a yes, and nobody else. The same until this process ends.
     word: String,

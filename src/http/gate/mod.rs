@@ -11,6 +11,6 @@ mod waits;
 pub use access::Access;
 pub use catch_panic::catch_panic;
 pub use connection::Connection;
-pub use drain::Drain;
+pub(super) use drain::Drain;
 pub use refused::{check_path, count_refusal};
-pub use waits::Waits;
+pub(super) use waits::Waits;

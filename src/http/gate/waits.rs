@@ -8,7 +8,7 @@ const MOST_WAITING: usize = 200;
 
 /// Room for those who wait. A sender that finds none is answered at once.
 #[derive(Debug)]
-pub struct Waits(Semaphore);
+pub(in crate::http) struct Waits(Semaphore);
 
 impl Default for Waits {
     fn default() -> Self {

@@ -31,7 +31,7 @@ pub(super) async fn answer(
 ) -> Result<HttpResponse, Problem> {
     let mut applied = Vec::new();
     if let Some(seconds) = preferences.wait_seconds
-        && let Some(_room) = node.waits.begin()
+        && let Some(_room) = node.edge.waits.begin()
     {
         let time = Duration::from_secs(seconds);
         adopted = wait(Arc::clone(&node), adopted, time).await?;

@@ -16,6 +16,6 @@ pub(super) async fn end(node: web::Data<Node>) -> HttpResponse {
 }
 
 fn set(node: &Node, is_on: bool) -> HttpResponse {
-    node.drain.set(is_on);
+    node.edge.drain.set(is_on);
     HttpResponse::Ok().json(json!({ "draining": is_on }))
 }

@@ -31,7 +31,7 @@ pub(super) fn routes(service: &mut ServiceConfig) {
 /// the node is drained.
 async fn alive(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     let is_sound = node.journal.poison().is_none();
-    let is_draining = node.drain.is_on();
+    let is_draining = node.edge.drain.is_on();
     let is_good = is_sound && !is_draining;
     let told = json!({
         "journal": journal(is_sound),
@@ -48,7 +48,7 @@ async fn ready(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
         Err(_) => false,
     };
     let mongodb = node.commits.store_state().standing;
-    let is_draining = node.drain.is_on();
+    let is_draining = node.edge.drain.is_on();
     let is_good = is_writable && mongodb.is_up() && !is_draining;
     let told = json!({
         "draining": is_draining,

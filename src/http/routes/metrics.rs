@@ -1,6 +1,6 @@
-//! The status as metrics, for Prometheus.
+//! The figures of a node as metrics, for Prometheus.
 //!
-//! Nothing is counted for it alone. Every number is read when it is asked for, from where it is anyway.
+//! Nothing is counted for them alone: a [`Snapshot`] is taken when it is asked for.
 
 use std::fmt;
 use std::time::UNIX_EPOCH;
@@ -12,22 +12,22 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::status::{age_seconds, obstacles};
+use super::snapshot::Snapshot;
 use crate::commit::StoreStanding;
 use crate::config::Durability;
 use crate::http::problem::Reason;
 use crate::http::{Node, Problem};
-use crate::journal::Room;
+use crate::journal::JournalFigures;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// `GET /metrics`: counters are since the start; a flag is 1 for yes, 0 for no.
 pub(super) async fn metrics(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
-    let node = node.into_inner();
     // Directories are read, and the threads that speak with nginx must not wait for a disk.
     let text = web::block(move || {
+        let page = collect(&Snapshot::take(&node));
         let mut text = String::new();
-        text::encode(&mut text, &collect(&node)).map(|()| text)
+        text::encode(&mut text, &page).map(|()| text)
     })
     .await?;
     let text = text.map_err(|err| {
@@ -37,14 +37,13 @@ pub(super) async fn metrics(node: web::Data<Node>) -> Result<HttpResponse, Probl
     Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).body(text))
 }
 
-fn collect(node: &Node) -> Registry {
+fn collect(snapshot: &Snapshot) -> Registry {
     let mut page = Page(Registry::with_prefix("gridspool"));
-    page.add_node(node);
-    page.add_refusals(node);
-    page.add_journal(node);
-    page.add_commit(node);
-    page.add_mongodb(node);
-    page.add_cluster(node);
+    page.add_node(snapshot);
+    page.add_refusals(snapshot);
+    page.add_journal(&snapshot.journal);
+    page.add_commit(snapshot);
+    page.add_cluster(snapshot);
     page.0
 }
 
@@ -52,7 +51,7 @@ fn collect(node: &Node) -> Registry {
 struct Page(Registry);
 
 impl Page {
-    fn add_node(&mut self, node: &Node) {
+    fn add_node(&mut self, snapshot: &Snapshot) {
         // A gauge, as the textfile collector of node_exporter does not know the type info.
         self.gauge_by(
             "version",
@@ -60,7 +59,7 @@ impl Page {
             "Always 1; the label is the version",
             [(env!("CARGO_PKG_VERSION"), 1)],
         );
-        let started = node.started.duration_since(UNIX_EPOCH);
+        let started = snapshot.started.duration_since(UNIX_EPOCH);
         self.gauge(
             "start_time_seconds",
             "When this process started, since the epoch of Unix",
@@ -69,36 +68,31 @@ impl Page {
         self.flag(
             "draining",
             "Whether new uploads are refused, as an admin wants it",
-            node.drain.is_on(),
+            snapshot.is_draining,
         );
         self.count(
             "spool_bodies",
             "Bodies on their way in, in the spool of nginx",
-            node.bodies_on_their_way(),
+            snapshot.journal.spool_bodies,
         );
         // As with the directory of damaged files: what cannot be read is not zero.
-        if let Ok(bytes) = node.journal.spooled_bytes() {
+        if let Some(bytes) = snapshot.journal.spool_bytes {
             self.gauge(
                 "spool_bytes",
                 "Bytes that have come of bodies on their way in",
                 bytes,
             );
         }
-        let quotas = node.intake.quotas();
         self.gauge_by(
             "limit",
             "subjects_tracked",
             "Subjects that are remembered for a limit",
-            [
-                ("uploads_per_minute", quotas.counted_subjects()),
-                ("pending_bytes", quotas.pending_subjects()),
-            ],
+            snapshot.subjects,
         );
     }
 
-    fn add_refusals(&mut self, node: &Node) {
-        let refusals = &node.access.refusals;
-        let obstacles = obstacles(node);
+    fn add_refusals(&mut self, snapshot: &Snapshot) {
+        let obstacles = &snapshot.obstacles;
         self.gauge_by(
             "reason",
             "uploads_refused_for",
@@ -117,18 +111,16 @@ impl Page {
             "reason",
             "uploads_refused",
             "Uploads that were refused, by the reason",
-            refusals.uploads(),
+            snapshot.uploads_refused.iter().copied(),
         );
         self.counter_by(
             "cause",
             "tokens_refused",
             "Tokens that opened nothing, and requests without one, by the cause",
-            refusals.tokens(),
+            snapshot.tokens_refused.iter().copied(),
         );
-        let free = node.journal.free();
         // A disk that does not tell has numbers that are not known, which are not zero.
-        let levels = free.map(|free| node.journal.levels(free)).ok();
-        let levels = || levels.iter().flatten();
+        let levels = || snapshot.journal.levels.iter().flatten();
         self.gauge_by(
             "mark",
             "journal_level",
@@ -143,9 +135,8 @@ impl Page {
         );
     }
 
-    fn add_journal(&mut self, node: &Node) {
-        let journal = &node.journal;
-        let rooms = Room::ALL.map(|room| (room.name(), journal.totals(room)));
+    fn add_journal(&mut self, journal: &JournalFigures) {
+        let rooms = journal.rooms.map(|(room, totals)| (room.name(), totals));
         self.gauge_by(
             "room",
             "journal_entries",
@@ -161,35 +152,35 @@ impl Page {
         self.gauge(
             "journal_oldest_pending_seconds",
             "Age of the oldest entry that is not committed; 0 if all are",
-            journal.oldest_pending().map_or(0, age_seconds),
+            journal.oldest_pending_seconds.unwrap_or(0),
         );
         self.flag(
             "journal_writable",
             "Whether uploads can be promised",
-            journal.check_admission(0).is_ok(),
+            journal.is_writable,
         );
         self.flag(
             "journal_poisoned",
             "Whether an fsync has failed, so that nothing is promised until a restart",
-            journal.poison().is_some(),
+            journal.poison.is_some(),
         );
         self.flag(
             "journal_durability_os",
             "Whether nothing is fsynced, so that a crash of the host loses files",
-            journal.durability() == Durability::Os,
+            journal.durability == Durability::Os,
         );
         self.count(
             "journal_log_segments",
             "Files of the log",
-            journal.log_segments(),
+            journal.log_segments,
         );
         self.count(
             "journal_answers",
             "Files that a repeated upload is answered from",
-            journal.answers_kept(),
+            journal.answers,
         );
-        if !journal.damage().is_empty() {
-            let damage = journal.damage().iter().map(|damage| (damage.as_str(), 1));
+        if !journal.damage.is_empty() {
+            let damage = journal.damage.iter().map(|damage| (damage.as_str(), 1));
             self.gauge_by(
                 "damage",
                 "journal_damage",
@@ -198,7 +189,7 @@ impl Page {
             );
         }
         // A directory that cannot be read has a number that is not known, which is not zero.
-        if let Ok(count) = journal.corrupt_files() {
+        if let Some(count) = journal.corrupt_files {
             self.count(
                 "journal_corrupt_files",
                 "Unreadable files that were set aside for an admin",
@@ -207,8 +198,8 @@ impl Page {
         }
     }
 
-    fn add_commit(&mut self, node: &Node) {
-        let commits = node.commits.figures();
+    fn add_commit(&mut self, snapshot: &Snapshot) {
+        let commits = &snapshot.commit;
         self.count(
             "commit_in_flight",
             "Entries that are being committed or cleared away",
@@ -234,7 +225,7 @@ impl Page {
             (
                 "requests",
                 "Requests that nginx sent, for clients and other nodes",
-                node.commits.traffic().requests(),
+                snapshot.requests,
             ),
             (
                 "committed_entries",
@@ -256,30 +247,27 @@ impl Page {
         }
     }
 
-    fn add_mongodb(&mut self, node: &Node) {
-        let standing = node.commits.store_state().standing;
+    fn add_cluster(&mut self, snapshot: &Snapshot) {
+        let standing = snapshot.store.standing;
         self.gauge_by(
             "state",
             "mongodb_state",
             "1 for the state that MongoDB is in, 0 for the others",
             StoreStanding::ALL.map(|state| (state.name(), u64::from(state == standing))),
         );
-    }
-
-    fn add_cluster(&mut self, node: &Node) {
-        let peers = node.peers.states();
         self.gauge_by(
             "node",
             "peer_up",
             "Whether another node answers",
-            peers
-                .into_iter()
+            snapshot
+                .peers
+                .iter()
                 .map(|(number, _, state)| (number.to_string(), u64::from(state.is_up))),
         );
         self.flag(
             "node_number_used_twice",
             "Whether another process goes by the number of this node",
-            node.peers.twin().is_some(),
+            snapshot.twin.is_some(),
         );
     }
 

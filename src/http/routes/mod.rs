@@ -13,6 +13,7 @@ mod metrics;
 mod peer;
 mod room;
 mod slices;
+mod snapshot;
 mod status;
 mod upload;
 mod upload_form;
@@ -25,7 +26,7 @@ use super::Problem;
 use crate::accel;
 use crate::peers::HOP;
 
-pub use slices::Turns;
+pub(super) use slices::Turns;
 
 /// The routes of the socket for nginx.
 pub fn public(service: &mut ServiceConfig) {

@@ -21,7 +21,7 @@ pub(super) async fn room(
     let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
     // A chunked body has no length yet.
     let length = length.unwrap_or(0);
-    if node.drain.is_on() {
+    if node.edge.drain.is_on() {
         return Err(Problem::no_room("This node is being drained."));
     }
     let journal = Arc::clone(&node.journal);
@@ -31,8 +31,8 @@ pub(super) async fn room(
         return Err(Problem::no_room("This node has no room for the body."));
     }
     Ok(HttpResponse::NoContent()
-        .insert_header((accel::NODE, node.number.to_string()))
-        .insert_header((accel::ROOM, node.drain.word()))
+        .insert_header((accel::NODE, node.peers.number().to_string()))
+        .insert_header((accel::ROOM, node.edge.drain.word()))
         .finish())
 }
 

@@ -35,7 +35,7 @@ const KEEPING_BYTES: u64 = 8 * 1024;
 
 /// Lets so many slices go at once, and so many whole files.
 #[derive(Debug)]
-pub struct Turns {
+pub(in crate::http) struct Turns {
     slices: Arc<Semaphore>,
     whole: Arc<Semaphore>,
 }
@@ -88,7 +88,7 @@ pub(super) async fn slice(
     let (mut answer, range, whole_turn, mut filling) = match wanted {
         Wanted::Nothing => return Err(Problem::range_not_satisfiable(length)),
         Wanted::Whole => {
-            let turn = node.slices.take_whole()?;
+            let turn = node.edge.slices.take_whole()?;
             let mut whole = HttpResponse::Ok();
             whole.insert_header((header::ACCEPT_RANGES, "bytes"));
             (whole, 0..length, Some(turn), None)
@@ -125,7 +125,7 @@ pub(super) async fn slice(
     };
     // Only now: what waits for the store must not keep others from going.
     let turn = match whole_turn {
-        None => node.slices.take().await,
+        None => node.edge.slices.take().await,
         whole => whole,
     };
     let bytes = stream::iter(first.map(Ok)).chain(bytes.map(|item| item.inspect_err(cut_off)));
