@@ -32,9 +32,8 @@ use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::peers::Peers;
 
-use gate::{Drain, Waits};
+use gate::{Drain, SliceLimiter, Waits};
 use problem::Problem;
-use routes::Turns;
 
 pub use gate::{Access, Connection, catch_panic, check_path, count_refusal};
 pub use routes::{admin, public};
@@ -65,7 +64,7 @@ pub struct Edge {
     /// Room for senders who wait for a commit.
     waits: Waits,
     /// How many slices go at once.
-    slices: Turns,
+    slices: SliceLimiter,
     /// When this process started.
     started: SystemTime,
 }
@@ -75,7 +74,7 @@ impl Default for Edge {
         Self {
             drain: Drain::default(),
             waits: Waits::default(),
-            slices: Turns::default(),
+            slices: SliceLimiter::default(),
             started: SystemTime::now(),
         }
     }

@@ -6,6 +6,7 @@ pub(super) mod changes;
 mod connection;
 mod drain;
 mod refused;
+mod slice_limiter;
 mod waits;
 
 pub use access::Access;
@@ -13,4 +14,5 @@ pub use catch_panic::catch_panic;
 pub use connection::Connection;
 pub(super) use drain::Drain;
 pub use refused::{check_path, count_refusal};
+pub(super) use slice_limiter::SliceLimiter;
 pub(super) use waits::Waits;

@@ -26,8 +26,6 @@ use super::Problem;
 use crate::accel;
 use crate::peers::HOP;
 
-pub(super) use slices::Turns;
-
 /// The routes of the socket for nginx.
 pub fn public(service: &mut ServiceConfig) {
     let slices_of = |location: &str| format!("{location}/{{key}}/{{version}}");

@@ -1,15 +1,12 @@
 //! Slices of files that nginx cannot send by itself, for its cache: committed ones, and parts of forms. And
 //! the few files that nginx is to send whole, without a look at the conditions of the request.
 
-use std::sync::Arc;
-
 use actix_web::body::SizedStream;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures::stream;
 use futures::{StreamExt as _, TryStreamExt as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::download::{self, insert_validators};
 use crate::accel;
@@ -21,50 +18,10 @@ use crate::http::{Node, Problem};
 /// Bytes in a piece: what actix has copied of it waits until nginx takes it, of each of many readers.
 const PIECE_BYTES: usize = 32 * 1024;
 
-/// Slices on their way to nginx at one time. Those of one file come from the same memory, so nothing else
-/// bounds what actix has copied for hundreds of readers.
-const AT_ONCE: usize = 16;
-
-/// Whole files at one time: each takes as long as its client, and no request that is well-formed needs one.
-const WHOLE_AT_ONCE: usize = 8;
-
 /// The longest slice after which nginx may keep its connection. actix keeps as much memory with each as its
 /// longest piece took: of 500 readers of a file of 20 MB that was 30 MiB, and a new connection costs no time
 /// that is felt beside such a slice.
 const KEEPING_BYTES: u64 = 8 * 1024;
-
-/// Lets so many slices go at once, and so many whole files.
-#[derive(Debug)]
-pub(in crate::http) struct Turns {
-    slices: Arc<Semaphore>,
-    whole: Arc<Semaphore>,
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self {
-            slices: Arc::new(Semaphore::new(AT_ONCE)),
-            whole: Arc::new(Semaphore::new(WHOLE_AT_ONCE)),
-        }
-    }
-}
-
-impl Turns {
-    /// A turn for a slice, held by the body of the answer. It is never closed; without one it would go on
-    /// all the same.
-    async fn take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.slices).acquire_owned().await.ok()
-    }
-
-    /// A turn for a whole file, held likewise.
-    ///
-    /// # Errors
-    /// 503 when all are taken: whoever holds one may hold it long.
-    fn take_whole(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let turn = Arc::clone(&self.whole).try_acquire_owned();
-        turn.map_err(|_| Problem::body_not_sent())
-    }
-}
 
 /// `GET /_gridspool/store/{key}/{version}`, and `store/small/` likewise, with the range that nginx's
 /// slice module sets. Each answer must be a 206 with the file's tag and exact bounds, or nginx drops
@@ -85,13 +42,13 @@ pub(super) async fn slice(
     let wanted = header.map_or(Wanted::Whole, |value| {
         ranges::wanted(value.to_str().unwrap_or_default(), length)
     });
-    let (mut answer, range, whole_turn, mut filling) = match wanted {
+    let (mut answer, range, whole_permit, mut filling) = match wanted {
         Wanted::Nothing => return Err(Problem::range_not_satisfiable(length)),
         Wanted::Whole => {
-            let turn = node.edge.slices.take_whole()?;
+            let permit = node.edge.slices.take_whole()?;
             let mut whole = HttpResponse::Ok();
             whole.insert_header((header::ACCEPT_RANGES, "bytes"));
-            (whole, 0..length, Some(turn), None)
+            (whole, 0..length, Some(permit), None)
         }
         Wanted::Part(range) => {
             let mut partial = HttpResponse::PartialContent();
@@ -124,7 +81,7 @@ pub(super) async fn slice(
         first => first?,
     };
     // Only now: what waits for the store must not keep others from going.
-    let turn = match whole_turn {
+    let permit = match whole_permit {
         None => node.edge.slices.take().await,
         whole => whole,
     };
@@ -134,7 +91,7 @@ pub(super) async fn slice(
         .try_flatten();
     let mut sent = 0;
     let pieces = pieces.inspect_ok(move |piece| {
-        let _held_to_the_end = &turn;
+        let _held_to_the_end = &permit;
         sent += u64::try_from(piece.len()).unwrap_or_default();
         if let Some(filling) = filling.as_mut().filter(|_| sent == size) {
             filling.complete();

@@ -1,0 +1,47 @@
+//! How many slices go at once, and whole files.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::http::Problem;
+
+/// Slices on their way to nginx at one time. Those of one file come from the same memory, so nothing else
+/// bounds what actix has copied for hundreds of readers.
+const AT_ONCE: usize = 16;
+
+/// Whole files at one time: each takes as long as its client, and no request that is well-formed needs one.
+const WHOLE_AT_ONCE: usize = 8;
+
+/// Permits for slices, and for whole files.
+#[derive(Debug)]
+pub(in crate::http) struct SliceLimiter {
+    slices: Arc<Semaphore>,
+    whole: Arc<Semaphore>,
+}
+
+impl Default for SliceLimiter {
+    fn default() -> Self {
+        Self {
+            slices: Arc::new(Semaphore::new(AT_ONCE)),
+            whole: Arc::new(Semaphore::new(WHOLE_AT_ONCE)),
+        }
+    }
+}
+
+impl SliceLimiter {
+    /// A permit for a slice, held by the body of the answer. The semaphore is never closed; without a permit
+    /// the slice would go on all the same.
+    pub(in crate::http) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slices).acquire_owned().await.ok()
+    }
+
+    /// A permit for a whole file, held likewise.
+    ///
+    /// # Errors
+    /// 503 when all are taken, as a client may hold one for long.
+    pub(in crate::http) fn take_whole(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = Arc::clone(&self.whole).try_acquire_owned();
+        permit.map_err(|_| Problem::body_not_sent())
+    }
+}
