@@ -2,30 +2,37 @@
 
 use crate::file::InvalidMetadata;
 
-/// Why a field of a head, or all of it, cannot be heeded. The caller is told which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a field of a head, or all of it, cannot be heeded, in the words that the caller is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::http) enum HeadError {
-    /// Servers could read the path in two ways.
+    #[error(
+        "The path has dots, slashes, backslashes or parameters that servers read in different ways."
+    )]
     AmbiguousPath,
     /// The path names nothing that could be a file.
+    #[error("There is no such file.")]
     NoKey,
-    /// The request has more than one token.
+    #[error("The request has more than one token.")]
     ManyTokens,
-    /// A field is not one of RFC 9530.
+    #[error("A digest field is not one of RFC 9530.")]
     Digest,
-    /// `Idempotency-Key` is not one string, or is too long.
+    #[error("Idempotency-Key is not one string of 1 to 255 printable ASCII characters.")]
     IdempotencyKey,
-    /// `Upload-Metadata` is not made of names and texts in base64.
+    #[error("Upload-Metadata is not made of names and texts in base64.")]
     Metadata,
-    /// `Upload-Metadata` has one name twice.
+    /// As tus has it: the names are unique.
+    #[error("Upload-Metadata has one name twice.")]
     RepeatedMetadata,
     /// Metadata that can be read, and not kept.
-    UnkeptMetadata(InvalidMetadata),
+    #[error(transparent)]
+    UnkeptMetadata(#[from] InvalidMetadata),
     /// A form, or a part of it, cannot be read.
+    #[error("{0}")]
     Form(&'static str),
-    /// The body has a content coding.
+    #[error("The body has a content coding. Send the file itself, without Content-Encoding.")]
     Coded,
     /// The body is not the whole file, or belongs to another protocol.
+    #[error("{by}: {said} Send the whole file in one request.")]
     NotWhole {
         /// The field, or the place, that says so.
         by: &'static str,
@@ -33,13 +40,9 @@ pub(in crate::http) enum HeadError {
         said: &'static str,
     },
     /// The body did not come in one of the ways in which nginx hands bodies over.
+    #[error("The body did not arrive through the front server.")]
     BodyNotPassed,
     /// nginx has counted a body and names no file.
+    #[error("The body did not arrive through the front server.")]
     NoBodyFile,
-}
-
-impl From<InvalidMetadata> for HeadError {
-    fn from(err: InvalidMetadata) -> Self {
-        Self::UnkeptMetadata(err)
-    }
 }

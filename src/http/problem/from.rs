@@ -2,7 +2,7 @@
 //!
 //! The status of every error of every layer is decided here, once, in matches without a wildcard.
 
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
 use log::Level;
 
 use super::log_throttle::LogThrottle;
@@ -20,18 +20,26 @@ use crate::store::StoreError;
 
 impl From<HeadError> for Problem {
     fn from(err: HeadError) -> Self {
+        let told = |status, code| Self::new(status, code, err.to_string());
         match err {
-            HeadError::AmbiguousPath => Self::ambiguous_path(),
+            HeadError::AmbiguousPath => told(StatusCode::BAD_REQUEST, "ambiguous-path"),
             HeadError::NoKey => Self::not_found(),
-            HeadError::ManyTokens => Self::many_tokens(),
-            HeadError::Digest => Self::bad_digest(),
-            HeadError::IdempotencyKey => Self::bad_key(),
-            HeadError::Metadata => Self::bad_metadata(),
-            HeadError::RepeatedMetadata => Self::repeated_metadata(),
+            HeadError::ManyTokens => told(StatusCode::BAD_REQUEST, "many-tokens"),
+            HeadError::Digest => told(StatusCode::BAD_REQUEST, "bad-digest"),
+            HeadError::IdempotencyKey => {
+                told(StatusCode::BAD_REQUEST, "bad-idempotency-key").because(Reason::Key)
+            }
+            HeadError::Metadata | HeadError::RepeatedMetadata => {
+                told(StatusCode::BAD_REQUEST, "bad-metadata")
+            }
             HeadError::UnkeptMetadata(err) => err.into(),
             HeadError::Form(said) => Self::bad_form(said),
-            HeadError::Coded => Self::coded(),
-            HeadError::NotWhole { by, said } => Self::not_whole(by, said),
+            HeadError::Coded => told(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "content-coding-not-taken",
+            )
+            .with(header::ACCEPT_ENCODING, "identity".to_owned()),
+            HeadError::NotWhole { .. } => told(StatusCode::BAD_REQUEST, "not-a-whole-file"),
             HeadError::BodyNotPassed => Self::body_not_passed(),
             HeadError::NoBodyFile => {
                 log::error!("nginx counted a body and named no file: see nginx.conf.d/gridspool");
@@ -241,6 +249,46 @@ impl From<BadPass> for Problem {
         match err {
             BadPass::NoKey => Self::not_found(),
             BadPass::Form | BadPass::Time(_) | BadPass::Signature => Self::forbidden(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_head_is_told_what_is_wrong_with_it() {
+        let not_whole = HeadError::NotWhole {
+            by: "Upload-Offset",
+            said: "nothing is resumed here.",
+        };
+        for (err, expected, said) in [
+            (
+                not_whole,
+                "400 Bad Request not-a-whole-file",
+                "Upload-Offset: nothing is resumed here. Send the whole file in one request.",
+            ),
+            (
+                HeadError::Form("It has no end."),
+                "400 Bad Request bad-form",
+                "It has no end.",
+            ),
+            (
+                HeadError::RepeatedMetadata,
+                "400 Bad Request bad-metadata",
+                "Upload-Metadata has one name twice.",
+            ),
+            (
+                HeadError::UnkeptMetadata(InvalidMetadata::TooMuch),
+                "413 Payload Too Large too-much-metadata",
+                "The texts of the request are longer than this server takes.",
+            ),
+        ] {
+            let problem = Problem::from(err);
+            assert_eq!(problem.to_string(), expected);
+            let body: serde_json::Value = serde_json::from_str(&problem.body()).unwrap();
+            assert_eq!(body["detail"], said);
         }
     }
 }

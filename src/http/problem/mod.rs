@@ -1,7 +1,7 @@
 //! Refusals: the answer to a caller (RFC 9457). The errors of other layers become such in [`from`].
 
+mod body;
 mod from;
-mod head;
 mod log_throttle;
 mod reason;
 mod refusal;
