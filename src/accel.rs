@@ -1,7 +1,6 @@
-//! The words spoken with nginx: header names in, internal URIs out.
+//! The names and addresses that nginx and the sidecar share: header names in, internal URIs out.
 //!
-//! Each of them stands in `nginx.conf.d/gridspool/` too. This room must never know what is behind
-//! the URIs.
+//! `nginx.conf.d/gridspool/` uses each of them too. This room must never know what is behind the URIs.
 
 use std::fmt::Write as _;
 
@@ -15,35 +14,36 @@ pub const BODY_FILE: &str = "x-gridspool-body-file";
 /// The body's length in bytes as nginx counted it, also for a chunked one.
 pub const BODY_LENGTH: &str = "x-gridspool-body-length";
 
-/// The longest body, in bytes, that may come with its head instead: nginx takes it from memory.
+/// The longest body, in bytes, that may come with its head instead of a spool file: nginx keeps it in
+/// memory.
 pub const PASSED_BODY_BYTES: usize = 32 * 1024;
 
 /// The client's address, set by nginx.
 pub const CLIENT_ADDRESS: &str = "x-real-ip";
 
-/// The request's whole target, with the query, as the client wrote it: nginx asks about an upload by
-/// another one.
+/// The whole target of the client's request, with the query. nginx asks about an upload by another
+/// target.
 pub const TARGET: &str = "x-gridspool-target";
 
-/// The method of the upload that nginx asks about.
+/// The method of the upload about which nginx asks.
 pub const METHOD: &str = "x-gridspool-method";
 
-/// Where nginx asks before it reads the body of an upload.
+/// nginx asks here before it reads the body of an upload.
 pub const ADMISSION: &str = "/_gridspool/admission";
 
-/// Where a balancer asks before it sends an upload.
+/// A balancer asks here before it sends an upload.
 pub const ROOM_FOR_UPLOAD: &str = "/_gridspool/room";
 
-/// The number of the node that says yes.
+/// The number of the node that has room.
 pub const NODE: &str = "x-gridspool-node";
 
-/// A word that comes with such a yes, and with the upload that follows it.
+/// A token that comes with such an answer, and with the upload that follows it.
 pub const ROOM: &str = "x-gridspool-room";
 
 /// Tells nginx which of its locations refuses the upload; see [`refusal_location`].
 pub const REFUSAL: &str = "x-gridspool-refusal";
 
-/// The body that this location answers with.
+/// The body of the answer of that location.
 pub const PROBLEM: &str = "x-gridspool-problem";
 
 /// The location that answers with this status.
@@ -51,20 +51,21 @@ pub fn refusal_location(status: u16) -> String {
     format!("@gridspool_refused_{status}")
 }
 
-/// Tells nginx to answer with what an internal location gives.
+/// Tells nginx to answer from an internal location.
 pub const REDIRECT: &str = "x-accel-redirect";
 
-/// The file's `Content-Disposition`, for the bytes that nginx sends and for nothing else.
+/// The file's `Content-Disposition`, used only for bytes that nginx sends.
 pub const DISPOSITION: &str = "x-gridspool-disposition";
 
-/// Its `Cache-Control`, likewise.
+/// The file's `Cache-Control`, used in the same way.
 pub const CACHING: &str = "x-gridspool-caching";
 
-/// The query of an address below [`STORE`] whose file nginx sends whole, whatever range is asked for.
+/// With this query, nginx sends the whole file of an address below [`STORE`], whatever range is asked
+/// for.
 pub const WHOLE: &str = "whole=1";
 
-/// The query of an address below [`STORE`] whose file nginx sends whole and past its cache, and evaluates no
-/// condition for: the sidecar has.
+/// With this query, nginx sends the whole file of an address below [`STORE`] without its cache, and
+/// evaluates no condition: the sidecar has done so.
 pub const JUDGED: &str = "judged=1";
 
 /// The internal location over the journal's directory.
@@ -80,22 +81,23 @@ pub const SMALL_STORE: &str = "/_gridspool/store/small";
 /// The longest file, in bytes, that is sent from there.
 pub const SMALL_FILE_BYTES: u64 = 16 * 1024;
 
-/// The internal locations that lead to other nodes: each has the number of one, and what follows it
-/// is asked of that node's nginx.
+/// The internal locations that lead to other nodes. Each contains the number of a node, and passes the
+/// rest of the path to that node's nginx.
 pub const PEER: &str = "/_gridspool/peer";
 
-/// Where nginx asks another node for a file.
+/// The address at which nginx asks another node for a file.
 pub fn peer_uri(owner: u16, id: FileId) -> String {
     format!("{PEER}/{owner}/files/{id}")
 }
 
-/// Where nginx sends a journal body from. `room` is the directory that holds all bodies.
+/// The address from which nginx sends a journal body. `room` is the directory of all bodies.
 pub fn journal_uri(room: &str, id: FileId) -> String {
     format!("{JOURNAL}/{room}/{id}")
 }
 
-/// Where nginx gets slices of a committed file. The entity tag stands in it, so that a file that
-/// another driver replaced under the same id can never be answered from the old one's cache.
+/// The address at which nginx gets slices of a committed file. It contains the entity tag, so that a
+/// file which another driver replaced under the same id is never answered from the cached slices of the
+/// old one.
 pub fn store_uri(key: &FileKey, meta: &FileMeta) -> String {
     let location = if meta.length <= SMALL_FILE_BYTES {
         SMALL_STORE
@@ -105,7 +107,7 @@ pub fn store_uri(key: &FileKey, meta: &FileMeta) -> String {
     format!("{location}/{}/{}", key.to_segment(), version(meta))
 }
 
-/// Bytes in a slice of a committed file, as `slices.conf` has it.
+/// Bytes in a slice of a committed file; `slices.conf` has the same number.
 pub const SLICE_BYTES: u64 = 2040 * 1024;
 
 /// The slices of one content in nginx's cache.
@@ -116,7 +118,7 @@ pub struct Slices {
 }
 
 impl Slices {
-    /// Those of this file, from its first byte to its last.
+    /// All slices of this file.
     pub fn of(key: &FileKey, meta: &FileMeta) -> Self {
         Self {
             uri: store_uri(key, meta),
@@ -124,15 +126,15 @@ impl Slices {
         }
     }
 
-    /// Where nginx has them, below the directory of the cache: the digest of a slice's key, in two levels
-    /// of directories that are called by its last digits (`levels=1:2`).
+    /// The file names of the slices below nginx's cache directory: the digest of a slice's key, in two
+    /// levels of directories that are named by its last digits (`levels=1:2`).
     pub fn names(&self) -> impl Iterator<Item = String> {
         (0..self.length.div_ceil(SLICE_BYTES)).map(|slice| {
             let begin = slice * SLICE_BYTES;
             let key = format!("{}bytes={begin}-{}", self.uri, begin + SLICE_BYTES - 1);
             let mut digits = String::new();
             for byte in md5::Md5::digest(key) {
-                // A text takes all that it is given.
+                // Writing to a string cannot fail.
                 write!(digits, "{byte:02x}").unwrap_or_default();
             }
             let (rest, last) = digits.split_at(31);
@@ -142,8 +144,8 @@ impl Slices {
     }
 }
 
-/// The content that a file of nginx's cache has a slice of, as its head says; `None` if it is none of
-/// [`STORE`].
+/// The content to which a file of nginx's cache belongs, read from its head; `None` if it is not a
+/// slice of [`STORE`].
 pub fn content_in(head: &[u8]) -> Option<(FileKey, String)> {
     const MARK: &[u8] = b"\nKEY: ";
     let at = head.windows(MARK.len()).position(|bytes| bytes == MARK)?;
@@ -158,7 +160,7 @@ pub fn content_in(head: &[u8]) -> Option<(FileKey, String)> {
     Some((key, version.to_owned()))
 }
 
-/// The part of [`store_uri`] that tells contents under one key apart.
+/// The part of [`store_uri`] that tells apart the contents of one key.
 pub fn version(meta: &FileMeta) -> String {
     meta.etag().trim_matches('"').to_owned()
 }

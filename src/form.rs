@@ -1,8 +1,8 @@
-//! Where the parts of a form are in its body (RFC 7578, RFC 2046 §5.1).
+//! Finds the parts of a form in its body (RFC 7578, RFC 2046 §5.1).
 //!
-//! Only delimiter lines are looked for, in one pass with bounded memory: no byte of a part is
-//! copied or kept, and of the heads only one at a time. Another room reads what a part's head says. This
-//! room must never know HTTP.
+//! One pass with bounded memory looks for delimiter lines only. No byte of a part is copied or kept,
+//! and only one head is in memory at a time. Another room reads the heads. This room must never know
+//! HTTP.
 
 mod scan;
 
@@ -14,16 +14,16 @@ use memchr::memmem::Finder;
 use crate::file::Window;
 use scan::{Scan, widen};
 
-/// Parts that one form may have.
+/// Parts in one form, at most.
 pub const MOST_PARTS: usize = 1024;
 
-/// Bytes that the head of one part may have.
+/// Bytes in the head of one part, at most.
 const LONGEST_HEAD: u64 = 8 * 1024;
 
-/// Bytes of a delimiter line after its boundary: padding, and the end of the line.
+/// Bytes of a delimiter line after its boundary, at most: padding, and the end of the line.
 const LONGEST_PADDING: u64 = 256;
 
-/// Bytes that may stand before the first delimiter line, and behind the last.
+/// Bytes before the first delimiter line and behind the last, at most.
 const LONGEST_EDGE: u64 = 8 * 1024;
 
 /// One part of a form.
@@ -35,14 +35,14 @@ pub struct Part {
     pub data: Window,
 }
 
-/// Why a body is not taken for a form.
+/// Why a body is not a form.
 #[derive(Debug, thiserror::Error)]
 pub enum FormError {
-    /// It does not begin with the boundary, its last one is missing, or something in it cannot be
-    /// placed in any part. The text is for whoever sent it.
+    /// It does not begin with the boundary, its last boundary is missing, or some bytes belong to no
+    /// part. The text is for the sender.
     #[error("the form is malformed: {0}")]
     Malformed(&'static str),
-    /// It has more of something than is taken.
+    /// It has more of something than is allowed.
     #[error("the form is too large: {0}")]
     TooLarge(&'static str),
     /// It cannot be read.
@@ -50,34 +50,35 @@ pub enum FormError {
     Unreadable(#[from] io::Error),
 }
 
-/// The parts of a form, found one after the other. It is a whole form only if all of them were found
-/// without an error; behind an error comes nothing more.
+/// The parts of a form, found one after the other. The form is whole only if all parts were found
+/// without an error; the iteration ends at the first error.
 ///
-/// 1. A delimiter is CRLF, two hyphens and the boundary; the first needs no CRLF at the very
-///    start. A short preamble before it is nobody's, unless the boundary is in it or what may be
-///    the head of a part.
-/// 2. Two more hyphens make it the last; the same holds for the epilogue that follows.
-/// 3. Otherwise blanks may follow, and the CRLF that ends the line; then comes a part: its head,
-///    an empty line, its bytes up to the next delimiter.
+/// 1. A delimiter is CRLF, two hyphens and the boundary. At the very start of the body it needs no
+///    CRLF. A short preamble before the first delimiter is ignored, unless it contains the boundary or
+///    something like the head of a part.
+/// 2. Two more hyphens make it the last delimiter. The epilogue behind it follows the same rule as the
+///    preamble.
+/// 3. Otherwise blanks and the CRLF of the line follow, and then a part: its head, an empty line, and
+///    its bytes up to the next delimiter.
 ///
-/// A line that begins like a delimiter and goes on otherwise makes the form malformed, and so does
-/// what would be a delimiter but for what stands before it: a bare line feed, say, or the last byte
-/// of a file. RFC 2046 forbids both within a part, and parsers that let them pass disagree on where
-/// the part ends: some lose files.
+/// The form is malformed if a line begins like a delimiter and goes on otherwise. It is also malformed
+/// if something looks like a delimiter except for the bytes before it, such as a bare line feed or the
+/// last byte of a file. RFC 2046 forbids both within a part, and parsers that accept them disagree on
+/// the end of the part: some lose files.
 #[derive(Debug)]
 pub struct Parts<'a> {
     scan: Scan<'a>,
     boundary: Finder<'a>,
     /// The boundary with two hyphens before it.
     dashed: Finder<'a>,
-    /// The place behind the boundary of the delimiter that was found last; `None` at the end.
+    /// The offset behind the boundary of the last delimiter found; `None` at the end.
     line: Option<u64>,
     count: usize,
 }
 
 impl<'a> Parts<'a> {
-    /// Finds the first delimiter of the form that `body` holds, `length` bytes long. Blocks, as
-    /// does looking for the next part.
+    /// Finds the first delimiter of the form in `body`, which is `length` bytes long. This blocks, and
+    /// so does each step to the next part.
     ///
     /// # Errors
     /// [`FormError`].
@@ -102,7 +103,7 @@ impl<'a> Parts<'a> {
         widen(self.dashed.needle().len())
     }
 
-    /// Where the hyphens of the first delimiter are: the boundary stands nowhere before them.
+    /// The offset of the first delimiter's hyphens. The boundary occurs nowhere before.
     fn first_delimiter(&mut self) -> Result<u64, FormError> {
         const STRAY: FormError =
             FormError::Malformed("The first boundary does not stand at the beginning of a line.");
@@ -118,7 +119,7 @@ impl<'a> Parts<'a> {
         Ok(dashes)
     }
 
-    /// The part behind the delimiter whose line goes on at `line`; `None` behind the last.
+    /// The part behind a delimiter; `line` is the offset behind its boundary. `None` behind the last.
     fn part(&mut self, line: u64) -> Result<Option<Part>, FormError> {
         let Some(start) = self.start_of_part(line)? else {
             return Ok(None);
@@ -128,7 +129,7 @@ impl<'a> Parts<'a> {
         }
         self.count += 1;
         let (head, data) = self.head(start)?;
-        // Without bytes, the CRLF of the empty line may be that of the delimiter as well.
+        // In an empty part the CRLF of the empty line may also be that of the delimiter.
         let end = self.next_delimiter(data.saturating_sub(2))?;
         self.line = Some(end + 2 + self.dashed_length());
         Ok(Some(Part {
@@ -140,7 +141,7 @@ impl<'a> Parts<'a> {
         }))
     }
 
-    /// Where the CRLF of the next delimiter is, at `from` or later.
+    /// The offset of the next delimiter's CRLF, at `from` or later.
     fn next_delimiter(&mut self, from: u64) -> Result<u64, FormError> {
         let mut next = from;
         while let Some(dashes) = self.scan.find(&self.dashed, next)? {
@@ -164,8 +165,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// If nothing but what a delimiter may have follows here up to the end of the line or of the body:
-    /// whether it has two hyphens, and where that end is.
+    /// Reads the rest of a delimiter line: whether two hyphens follow, and the offset of the end of the
+    /// line or the body. `None` if anything else follows.
     fn rest_of_line(&self, at: u64) -> io::Result<Option<(bool, u64)>> {
         let rest = self.scan.peek(at, LONGEST_PADDING)?;
         let is_last = rest.starts_with(b"--");
@@ -177,8 +178,8 @@ impl<'a> Parts<'a> {
         Ok(is_end.then_some((is_last, end)))
     }
 
-    /// Where the part behind a delimiter begins, `line` being what follows the boundary; `None`
-    /// behind the last.
+    /// The offset at which the part behind a delimiter begins; `line` is the offset behind the
+    /// boundary. `None` behind the last delimiter.
     fn start_of_part(&mut self, line: u64) -> Result<Option<u64>, FormError> {
         match self.rest_of_line(line)? {
             Some((true, end)) => {
@@ -193,7 +194,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Sees that what stands outside of all parts can be nothing that somebody wants kept.
+    /// Checks that bytes outside of all parts contain nothing that a sender may want kept.
     fn check_edge(&mut self, start: u64, end: u64) -> Result<(), FormError> {
         if let Some(found) = self.scan.find(&self.boundary, start)?
             && found < end
@@ -213,9 +214,10 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// The head of a part that begins at `start`, and where the part's bytes begin.
+    /// The head of the part that begins at `start`, and the offset of its bytes.
     fn head(&self, start: u64) -> Result<(Vec<u8>, u64), FormError> {
-        // From the CRLF of the delimiter line on: without a head it is half of the empty line's.
+        // Begin at the CRLF of the delimiter line: if there is no head, it is the first half of the
+        // empty line.
         let start = start.saturating_sub(2);
         let read = self.scan.peek(start, LONGEST_HEAD)?;
         let Some(end) = memchr::memmem::find(&read, b"\r\n\r\n") else {

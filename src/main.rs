@@ -1,4 +1,5 @@
-//! The command line: settings in, an exit code out. The only reader of the environment.
+//! The command line: reads the settings, and ends with an exit code. Only this file reads the
+//! environment.
 #![expect(
     clippy::print_stderr,
     clippy::print_stdout,
@@ -21,18 +22,18 @@ use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Commits fill buffers and free them by the second: the system's own allocator holds up to twice as
-/// much of that, and takes the same pages from the system again and again.
+/// Commits allocate and free buffers many times a second. The system's own allocator keeps up to twice
+/// as much memory for that, and requests the same pages from the system again and again.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The codes of sysexits.h that callers may rely on.
+/// Exit codes of sysexits.h, which callers may rely on.
 const USAGE: u8 = 64;
 const DATA_WRONG: u8 = 65;
 const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
-    // Sockets and files are for this user alone, unless a mode is set on purpose.
+    // Sockets and files are for this user alone, unless a setting says otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let loaded = Config::load(
         std::env::args_os(),
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
     runtime.block_on(perform(task, config))
 }
 
-/// Takes as many file handles as this user may have: commits of many small files hold all their
+/// Raises the limit of open files as far as this user may: commits of many small files hold all their
 /// bodies open.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
@@ -134,7 +135,7 @@ async fn perform(task: Task, config: Config) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         },
-        // Done before the runtime was made.
+        // Handled before the runtime was made.
         Task::Mint(_) | Task::NewKey(_) | Task::Journal(_) => Ok(()),
     };
     match done {
@@ -171,8 +172,8 @@ async fn check(config: &Config) -> ExitCode {
     }
 }
 
-/// The sockets that a service manager has opened and passed on: `LISTEN_FDS` and `LISTEN_PID`, as
-/// `sd_listen_fds(3)` tells.
+/// The sockets that a service manager has opened and passed on, by `LISTEN_FDS` and `LISTEN_PID`
+/// (`sd_listen_fds(3)`).
 fn inherited_sockets() -> Vec<UnixListener> {
     let mut passed = ListenFd::from_env();
     let mut sockets = Vec::new();
@@ -185,7 +186,7 @@ fn inherited_sockets() -> Vec<UnixListener> {
     sockets
 }
 
-/// Does work that looks through the bucket, and prints what it tells.
+/// Runs a task of `upkeep`, and prints its reports.
 async fn report(
     is_json: bool,
     mark: &'static str,
@@ -206,7 +207,7 @@ async fn report(
     }))
 }
 
-/// How work that looked for faults has ended.
+/// The exit code of a task that looks for faults.
 fn tell_done(done: Result<u64, UpkeepError>) -> ExitCode {
     match done {
         Ok(0) => ExitCode::SUCCESS,
@@ -231,7 +232,7 @@ fn tell_done(done: Result<u64, UpkeepError>) -> ExitCode {
     }
 }
 
-/// Ends at the first SIGTERM or SIGINT.
+/// Completes at the first SIGTERM or SIGINT.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -261,7 +262,7 @@ fn tell_minted(minted: Option<Result<String, MintError>>) -> ExitCode {
     }
 }
 
-/// Writes a key to a new file that nobody but its owner reads, from its first byte on.
+/// Writes a key to a new file that only its owner can read, from the first byte on.
 fn keep(path: &Path, key: &str) -> ExitCode {
     let mut new = File::options();
     let made = new.write(true).create_new(true).mode(0o600).open(path);
@@ -274,7 +275,7 @@ fn keep(path: &Path, key: &str) -> ExitCode {
     }
 }
 
-/// Prints help or version, or what cannot be read of the command line.
+/// Prints the help, the version, or the error of the command line.
 fn tell_usage(usage: &clap::Error) -> ExitCode {
     let text = usage.render();
     if usage.use_stderr() {

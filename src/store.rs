@@ -36,19 +36,19 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// The bytes of a promised file: read from its beginning to its end, and in part once more if the
-/// store turns out to hold some of them. All of it blocks.
+/// The bytes of a promised file. They are read from beginning to end; parts may be read once more if
+/// the store turns out to hold some of them. All methods block.
 pub trait Body: Send {
     /// Fills `place` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// What the disk says; `UnexpectedEof` when there are fewer.
+    /// The disk's error; `UnexpectedEof` when there are fewer bytes.
     fn read_exact_at(&self, place: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// Holds the digest of all that was read against what was noted at the promise, if anything was.
+    /// Compares the digest of all bytes that were read with the digest of the promise, if there is one.
     ///
     /// # Errors
-    /// What the disk says; `InvalidData` when these are not the promised bytes.
+    /// The disk's error; `InvalidData` when the bytes are not the promised ones.
     fn verify(&self, sha256: Sha256) -> io::Result<()>;
 }
 
@@ -75,23 +75,23 @@ impl fmt::Debug for Promised {
     }
 }
 
-/// Whether an attempt brought more of a file into the store than was there before, whatever its end.
+/// Whether an attempt brought more of a file into the store than before, even if the attempt failed.
 #[derive(Debug, Default)]
 pub struct Progress(AtomicBool);
 
 impl Progress {
-    /// Notes that there is more.
+    /// Notes that the store holds more than before.
     pub fn note(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there is more.
+    /// Whether the store holds more than before.
     pub fn is_made(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A file that the store holds.
+/// A file in the store.
 #[derive(Debug, Clone)]
 pub struct StoredFile {
     /// The key by which the caller named it.
@@ -106,20 +106,20 @@ pub struct StoredFile {
     pub chunk_size_bytes: u32,
     /// Its digest, if its writer has stated one.
     pub sha256: Option<Sha256>,
-    /// All of its bytes, if it is so small that they came along.
+    /// All of its bytes, if it is small and they came along.
     pub content: Option<Bytes>,
 }
 
 /// The bytes that were sent to the store, as counted and hashed on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// The bytes.
+    /// Their number.
     pub length: u64,
     /// Their digest.
     pub sha256: Sha256,
 }
 
-/// The words of a majority of the store's members about what they hold, read back after the write.
+/// The state of a file as a majority of the store's members tells it, read back after the write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
     /// The length that the file's document states.
@@ -130,13 +130,13 @@ pub struct Evidence {
     pub chunk_size_bytes: u32,
     /// How many chunks there are.
     pub chunks: u64,
-    /// The sum of their sizes in bytes, as the store holds them. `None` if it was not asked, as the
-    /// content of each of them is known.
+    /// The sum of the chunks' sizes in bytes, as the store holds them. `None` if it was not asked for,
+    /// because the content of each chunk is known.
     pub chunk_bytes: Option<u64>,
 }
 
-/// The proof that a file is in the store: nothing but [`Committed::prove`] makes one, and an
-/// entry leaves the journal for nothing else.
+/// The proof that a file is in the store. Only [`Committed::prove`] makes one, and an entry leaves the
+/// journal for no other reason.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Committed {
     id: FileId,
@@ -144,10 +144,10 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// Holds the evidence against what was sent.
+    /// Compares the evidence with the bytes that were sent.
     ///
     /// # Errors
-    /// What differs, in words for the log.
+    /// The difference, in words for the log.
     pub fn prove(id: FileId, sent: Sent, evidence: Evidence) -> Result<Self, String> {
         let chunk_size = u64::from(evidence.chunk_size_bytes.max(1));
         let is_proven = evidence.length == sent.length
@@ -175,78 +175,77 @@ impl Committed {
     }
 }
 
-/// Why the store did not do it. The text is for the log.
+/// Why the store did not do what was asked. The text is for the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Down, without a primary, too slow, or not to be logged in to: no file's fault. The operation may
-    /// have been done or not.
+    /// The store is down, has no primary, is too slow, or refuses the login: no file's fault. The
+    /// operation may have happened.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// No answer in time: the store is down, or this is too much for it; a ping tells. What was
-    /// asked may have been done or not.
+    /// The store did not answer in time: it is down, or the operation is too much for it; a ping tells
+    /// which. The operation may have happened.
     #[error("the store did not answer in time: {0}")]
     TimedOut(String),
-    /// It answers, and what it acknowledges proves too little to rely on: no file's fault. Nothing was
+    /// The store answers, but its acknowledgements prove too little: no file's fault. Nothing was
     /// written.
     #[error("the store is not relied on: {0}")]
     Unfit(String),
-    /// This file could not be written this time; it may go well the next.
+    /// This file could not be written this time; another attempt may succeed.
     #[error("the store did not take the file: {0}")]
     Failed(String),
-    /// This file will never be taken as it is.
+    /// The store will never take this file as it is.
     #[error("the store refuses the file: {0}")]
     Refused(String),
     /// The promised bytes could not be read.
     #[error("the body cannot be read: {0}")]
     Body(Arc<io::Error>),
-    /// The store does not hold the whole of this file.
+    /// The store does not hold the whole file.
     #[error("the stored file is damaged: {0}")]
     Damaged(String),
 }
 
-/// Where committed files are.
+/// Keeps committed files.
 ///
-/// Every call ends within a bounded time, and none is undone by dropping its future: what was
-/// sent may still be carried out.
+/// Every call ends within a bounded time. Dropping its future undoes nothing: the operation may still
+/// happen.
 pub trait Store: Send + Sync {
-    /// The key that a text means: all texts that mean one file are one key.
+    /// The key that a text means. All texts that mean the same file give the same key.
     fn key(&self, text: &str) -> FileKey;
 
-    /// Writes a promised file and proves it. Doing it again does no harm, and sends only what is not
-    /// there yet; nothing is ever deleted.
+    /// Writes a promised file and proves it. Repeating it does no harm, and sends only the missing
+    /// parts; it never deletes anything.
     ///
     /// # Errors
-    /// Any [`StoreError`] but `Damaged`. If more of the file is there than before all the same, that is
-    /// noted in `progress`.
+    /// Any [`StoreError`] but `Damaged`. If the store holds more of the file than before all the same,
+    /// `progress` says so.
     fn commit<'a>(
         &'a self,
         promised: Promised,
         progress: &'a Progress,
     ) -> BoxFuture<'a, Result<Committed, StoreError>>;
 
-    /// Writes small files side by side, in as few steps as one file takes, and proves each. Those
-    /// that did not go plainly well are missing in the answer: commit each of them by itself,
-    /// which tells what is wrong with it. All are read at once, and nothing is written before
-    /// `turn` is over.
+    /// Writes small files side by side, in as few steps as one file takes, and proves each. The answer
+    /// lacks the files that met any difficulty: commit each of them alone, which tells its fault. All
+    /// bodies are read first, and nothing is written before `turn` is over.
     ///
     /// # Errors
-    /// Any but `Damaged`, of them all: `Unavailable` and `Unfit` are no file's fault, and another may be the
-    /// fault of any one of them, `TimedOut` of their number too.
+    /// Any but `Damaged`, for the whole group. `Unavailable` and `Unfit` are no file's fault. Another
+    /// error may be the fault of any member; `TimedOut` may also come from their number.
     fn commit_group<'a>(
         &'a self,
         group: Vec<Promised>,
         turn: BoxFuture<'a, ()>,
     ) -> BoxFuture<'a, Result<Vec<Committed>, StoreError>>;
 
-    /// Reads the beginning of a file, there or not, as a reader does who has nothing to do with
-    /// us: to see how long that takes.
+    /// Reads the beginning of a file, whether it exists or not, in the way of an unrelated reader: to
+    /// measure how long a reader waits.
     ///
     /// # Errors
     /// `Unavailable`.
     fn probe(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Finds a file; `None` if there is none. `with_content` has the bytes of a small one come along,
-    /// if they can.
+    /// Finds a file; `None` if there is none. With `with_content` the bytes of a small file come along,
+    /// if possible.
     ///
     /// # Errors
     /// `Unavailable`, or `Damaged` if its description makes no sense.
@@ -256,40 +255,40 @@ pub trait Store: Send + Sync {
         with_content: bool,
     ) -> BoxFuture<'a, Result<Option<StoredFile>, StoreError>>;
 
-    /// Finds those of many files that there are and whose descriptions make sense, by one question
-    /// and in any order, without their bytes.
+    /// Finds many files by one question, without their bytes. The answer has no order, and lacks files
+    /// that do not exist or have a description that makes no sense.
     ///
     /// # Errors
     /// `Unavailable`.
     fn find_all(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredFile>, StoreError>>;
 
-    /// Streams the bytes of `range`, which lies within the file. Those who read the same bytes at the
-    /// same time share one read of them, and get the same error if it fails; none of them depends on
-    /// another's staying. Each chunk's place and size are checked: a damaged file gives an error,
-    /// never fewer bytes.
+    /// Streams the bytes of `range`, which lies within the file. Readers of the same bytes share one
+    /// read of them, and get the same error if it fails; no reader depends on another to stay. The
+    /// number and size of each chunk are checked: a damaged file gives an error, never fewer bytes.
     fn read(
         &self,
         file: &StoredFile,
         range: Range<u64>,
     ) -> BoxStream<'static, Result<Bytes, StoreError>>;
 
-    /// Removes a file, its description first; whether it was there.
+    /// Removes a file, its description first. Returns whether it existed.
     ///
     /// # Errors
-    /// `Unavailable`: it may be removed, or be so soon, or not; ask again. `Unfit`: it is not.
+    /// `Unavailable`: the file may be removed now, later or never; ask again. `Unfit`: it is not
+    /// removed.
     fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Removes whatever an attempt to commit left of one of our ids, proven or not.
+    /// Removes everything that attempts to commit one of our ids have left, proven or not.
     ///
     /// # Errors
-    /// `Unavailable`, `TimedOut`, `Failed` or `Unfit`: some of it may be left; ask again.
+    /// `Unavailable`, `TimedOut`, `Failed` or `Unfit`: something may be left; ask again.
     fn clear(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Writes down which process goes by a node's number, and gives the one that was written there
+    /// Registers the process that uses a node's number, and returns the process that was registered
     /// before; `None` if there was none.
     ///
     /// # Errors
-    /// `Unavailable`; it may be written or not.
+    /// `Unavailable`; it may be registered or not.
     fn announce<'a>(
         &'a self,
         node: u16,

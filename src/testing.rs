@@ -1,4 +1,4 @@
-//! Bytes that are almost right, to be thrown at readers of what others wrote.
+//! Inputs that are almost right, for readers of foreign data.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
 
-/// The same cases in every run: the search for others is `scripts/fuzz`.
+/// The same cases in every run; `scripts/fuzz` searches for others.
 pub(crate) fn cases() -> ProptestConfig {
     ProptestConfig {
         cases: 5_000,

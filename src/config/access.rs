@@ -1,12 +1,12 @@
-//! The rights of callers: the settings of tokens and limits.
+//! The settings of tokens and limits.
 
 use std::path::PathBuf;
 
-/// An admin who forgets the keys must not serve everybody.
+/// A forgotten key file must not open the node to everybody.
 pub(super) const NO_KEYS: &str = "token_keys: without keys everybody could upload, download and delete; set it, \
     or insecure_no_auth (--insecure-no-auth) if something else checks every request";
 
-/// Which tokens are believed.
+/// The tokens that are accepted.
 #[derive(Debug, Clone)]
 pub struct TokenConfig {
     /// The file of keys.

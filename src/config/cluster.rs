@@ -1,4 +1,4 @@
-//! The other nodes: their numbers, their addresses, and the key that is shared with them.
+//! The settings of the other nodes: their numbers, their addresses, and the shared key.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,11 @@ use super::source::Source;
 pub struct PeerConfig {
     /// Its number.
     pub node: u16,
-    /// Where its nginx answers: `http://HOST:PORT`.
+    /// The address of its nginx: `http://HOST:PORT`.
     pub url: String,
 }
 
-/// The other nodes, and what proves that a request comes from one of them.
+/// The other nodes, and the keys by which nodes recognise each other.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
     /// All nodes but this one.

@@ -1,9 +1,9 @@
 //! Every setting: its name, default, unit and meaning, once.
 //!
 //! A setting is looked up on the command line (`--journal-max-bytes`), then in the environment
-//! (`GRIDSPOOL_JOURNAL_MAX_BYTES`), then in the TOML file (`journal_max_bytes`), then in the
-//! table. Everything is read before anything is opened, and all that is wrong is told at once.
-//! This room must never open a socket or a directory of the journal.
+//! (`GRIDSPOOL_JOURNAL_MAX_BYTES`), then in the TOML file (`journal_max_bytes`), then in the table.
+//! Everything is read before anything is opened, and all errors are reported at once. This room must
+//! never open a socket or a directory of the journal.
 
 mod access;
 mod cluster;
@@ -32,88 +32,88 @@ pub enum Task {
     Run,
     /// Make the data directory, and its marker.
     Init,
-    /// Try everything that running needs, and say what is wrong.
+    /// Try everything that the sidecar needs, and report what is missing.
     Check,
     /// Print a token, signed with a key of `token_keys`.
     Mint(TokenOrder),
     /// Print a new key.
     NewKey(KeyOrder),
-    /// Look at every file, and say what is wrong.
+    /// Check every file, and report faults.
     Fsck(FsckOrder),
-    /// Clear away chunks that belong to no file.
+    /// Remove chunks that belong to no file.
     Gc(GcOrder),
     /// Look into the journal.
     Journal(JournalOrder),
 }
 
-/// Where commits go.
+/// The store.
 #[derive(Debug, Clone)]
 pub struct BucketConfig {
     /// The connection string; holds credentials.
     pub uri: Secret,
-    /// Bound of each operation.
+    /// The bound on each operation.
     pub timeout: Duration,
-    /// Whether a standalone mongod will do.
+    /// Whether a standalone mongod is accepted.
     pub allows_standalone: bool,
-    /// Whether bytes of files are read from the nearest member, primary or secondary.
+    /// Whether chunks are read from the nearest member, primary or secondary.
     pub reads_nearest: bool,
     /// Database name.
     pub database: String,
     /// Bucket name: the prefix of its two collections.
     pub bucket: String,
-    /// Size in bytes of the chunks that are written.
+    /// Size in bytes of new chunks.
     pub chunk_size_bytes: u32,
-    /// Bytes of bodies in memory, all commits together.
+    /// The bound on bytes of bodies in memory, over all commits.
     pub bytes_in_flight: u32,
 }
 
 /// Whether commits adapt to the store and to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitPace {
-    /// As many as leave readers of the store, and clients of this node, their speed.
+    /// As many as do not slow down readers of the store and clients of this node.
     Adaptive,
-    /// Always as many as there may be.
+    /// Always the greatest number.
     Fixed,
 }
 
 /// Which entries are committed together.
 #[derive(Debug, Clone)]
 pub struct GroupConfig {
-    /// Bytes of the largest entry that goes in a group.
+    /// Bytes of the largest entry in a group.
     pub small_bytes: u64,
-    /// Entries of a group.
+    /// Entries in a group, at most.
     pub entries: usize,
-    /// Bytes of a group.
+    /// Bytes in a group, at most.
     pub bytes: u64,
-    /// Larger entries side by side.
+    /// Larger entries that are committed side by side.
     pub large: usize,
 }
 
-/// How promises are moved.
+/// The pace of commits.
 #[derive(Debug, Clone)]
 pub struct CommitConfig {
     /// Commits side by side: large entries, and groups of small ones.
     pub commits: usize,
-    /// Whether always that many.
+    /// Whether that number is adapted.
     pub pace: CommitPace,
-    /// What goes together.
+    /// Which entries share a group.
     pub group: GroupConfig,
     /// Failed attempts before an entry is held.
     pub attempts: u32,
-    /// How long a file that was deleted during its commit is watched for writes that come late.
+    /// How long writes may come late for a file that was deleted during its commit.
     pub delete_watch: Duration,
-    /// Pause after a first failure.
+    /// Pause after the first failure.
     pub retry_first: Duration,
     /// Longest pause.
     pub retry_max: Duration,
 }
 
-/// What makes a promise.
+/// The condition of a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Its last fsync: it survives a power cut.
+    /// The fsync: the promise survives a power cut.
     Disk,
-    /// The operating system's memory: it survives a kill of this process and nothing else.
+    /// The operating system's memory: the promise survives a kill of this process only.
     Os,
 }
 
@@ -127,39 +127,39 @@ impl Durability {
     }
 }
 
-/// What the journal may take.
+/// The limits of the journal.
 #[derive(Debug, Clone)]
 pub struct JournalConfig {
     /// The node number in ids.
     pub node: u16,
-    /// What makes a promise.
+    /// The condition of a promise.
     pub durability: Durability,
-    /// Longest body that goes into the log; 0: none does.
+    /// Longest body in the log; 0 for none.
     pub log_body_bytes: u32,
-    /// Pending bytes.
+    /// Pending bytes, at most.
     pub max_bytes: u64,
-    /// Pending entries.
+    /// Pending entries, at most.
     pub max_entries: u64,
-    /// Free bytes that must stay.
+    /// Bytes of the disk that stay free.
     pub min_free_bytes: u64,
-    /// Free inodes that must stay.
+    /// Inodes of the disk that stay free.
     pub min_free_inodes: u64,
-    /// How long a settled body stays.
+    /// How long a settled body is kept.
     pub settled_grace: Duration,
-    /// Bytes of settled bodies that may stay.
+    /// Bytes of settled bodies, at most.
     pub settled_max_bytes: u64,
-    /// How long the answer to a request with a key is kept.
+    /// How long the answer to a request with an idempotency key is kept.
     pub answer_lifetime: Duration,
-    /// How many such answers are kept, counted in files.
+    /// Kept answers, at most, counted in files.
     pub max_answers: usize,
-    /// Age at which a spool file that no process has open is taken for left behind.
+    /// Age from which a spool file that no process has open counts as left behind.
     pub spool_orphan: Duration,
 }
 
 /// All settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Holds spool, journal and cache.
+    /// The directory of spool, journal and cache.
     pub data_dir: PathBuf,
     /// The socket for nginx.
     pub socket: PathBuf,
@@ -167,30 +167,30 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// Threads of the HTTP server.
     pub workers: usize,
-    /// Who may do what.
+    /// The rights of callers.
     pub access: AccessConfig,
     /// The other nodes.
     pub cluster: ClusterConfig,
-    /// Where commits go.
+    /// The store.
     pub bucket: BucketConfig,
-    /// How they go.
+    /// The pace of commits.
     pub commit: CommitConfig,
-    /// What the journal may take.
+    /// The limits of the journal.
     pub journal: JournalConfig,
-    /// How long a stop may take.
+    /// The bound on a stop.
     pub stop_grace: Duration,
-    /// How often nginx's cache is looked through for files that are gone.
+    /// The interval between two walks through nginx's cache.
     pub cache_check: Duration,
     /// `env_logger`'s filter.
     pub log: String,
 }
 
-/// A text that must not reach a log: it shows as `***`.
+/// A text that must not reach a log: it is displayed as `***`.
 #[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for the one who needs it.
+    /// The text itself, for its only user.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -205,7 +205,7 @@ impl fmt::Debug for Secret {
 /// Why there is no configuration.
 #[derive(Debug)]
 pub enum ConfigError {
-    /// The command line asks for help or the version, or cannot be read; the text to print.
+    /// The command line asks for help or the version, or is wrong; the text to print.
     Usage(clap::Error),
     /// Every wrong setting, a line each.
     Wrong(Vec<String>),
@@ -214,10 +214,10 @@ pub enum ConfigError {
 impl Config {
     /// Reads the task and all settings.
     ///
-    /// `environment` looks a variable up; `check_uri` judges a MongoDB URI, and must not repeat it.
+    /// `environment` looks up a variable. `check_uri` checks a MongoDB URI, and must not repeat it.
     ///
     /// # Errors
-    /// [`ConfigError`], with everything that is wrong.
+    /// [`ConfigError`] with all errors.
     pub fn load(
         arguments: impl IntoIterator<Item = OsString>,
         environment: impl Fn(&str) -> Option<String>,

@@ -1,5 +1,4 @@
-//! The tasks that have options of their own, and what the hidden ones, `token` and `key`, are asked
-//! for: `scripts/token` speaks for them.
+//! The tasks that have options of their own. `token` and `key` are hidden: `scripts/token` calls them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,21 +10,21 @@ use super::{Task, upkeep};
 /// A token to be minted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenOrder {
-    /// Which key signs; the first that can, if none is named.
+    /// The name of the signing key; without it the first that can sign.
     pub kid: Option<String>,
     /// The words of its scope.
     pub scope: Vec<String>,
-    /// How long it lives.
+    /// Its lifetime.
     pub seconds: u64,
-    /// The subject that it is for.
+    /// Its subject.
     pub subject: Option<String>,
-    /// The only file that it opens.
+    /// The only file that it is for.
     pub file: Option<String>,
     /// Bytes of the largest upload.
     pub max_bytes: Option<u64>,
     /// Types that may be uploaded.
     pub types: Vec<String>,
-    /// Texts that are kept with each upload.
+    /// Metadata that is kept with each upload.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -36,16 +35,16 @@ pub struct KeyOrder {
     pub kind: KeyKind,
     /// Its name.
     pub kid: String,
-    /// The file that it is written to; printed, if none is named.
+    /// The file to write it to; without it the key is printed.
     pub out: Option<PathBuf>,
 }
 
 /// The algorithms that tokens are signed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
-    /// HMAC with SHA-256: whoever checks can also mint.
+    /// HMAC with SHA-256: a host that can verify can also mint.
     Hs256,
-    /// Ed25519: who checks needs the public key alone.
+    /// Ed25519: a host that verifies needs the public key only.
     EdDsa,
 }
 

@@ -1,4 +1,4 @@
-//! Looking settings up, place by place, and collecting what is wrong with them.
+//! Looks up settings in each place, and collects their errors.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use super::{
     JournalConfig, Secret, TokenConfig,
 };
 
-/// An entry of at most this size shares its inserts with others.
+/// The largest entry that is committed in a group.
 const SMALL_BYTES: u64 = 256 * 1024;
 
-/// The most that is inserted together.
+/// The most entries in a group.
 const GROUP_ENTRIES: usize = 384;
 const GROUP_BYTES: u64 = 3 * 1024 * 1024;
 
-/// Where settings are looked up, and what was found wrong.
+/// The places of settings, and the errors found so far.
 pub(super) struct Source<'a> {
     matches: &'a ArgMatches,
     environment: &'a dyn Fn(&str) -> Option<String>,
@@ -97,7 +97,7 @@ impl<'a> Source<'a> {
             .unwrap_or_else(default)
     }
 
-    /// A number within bounds; the lower bound stands in for a wrong one.
+    /// A number within bounds; the lower bound replaces a wrong one.
     fn number<T>(&mut self, name: &str, bounds: std::ops::RangeInclusive<T>) -> T
     where
         T: FromStr + PartialOrd + fmt::Display + Copy,
@@ -116,7 +116,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// One of two words; the first stands in for a wrong one.
+    /// One of two words; the first replaces a wrong one.
     fn word(&mut self, name: &str, [first, second]: [&'static str; 2]) -> &'static str {
         match self.text(name) {
             text if text == first => first,
@@ -148,7 +148,7 @@ impl<'a> Source<'a> {
         path
     }
 
-    /// A socket's path: the kernel takes no more than 107 bytes.
+    /// A socket's path: the kernel allows 107 bytes at most.
     fn socket_path(&mut self, name: &str) -> PathBuf {
         let path = self.absolute_path(name);
         if path.as_os_str().len() > 107 {
@@ -158,7 +158,7 @@ impl<'a> Source<'a> {
         path
     }
 
-    /// The name of a database or a bucket, in characters that MongoDB takes everywhere.
+    /// The name of a database or a bucket, in characters that MongoDB allows everywhere.
     fn mongodb_name(&mut self, name: &str) -> String {
         let text = self.text(name);
         let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
@@ -231,7 +231,7 @@ impl<'a> Source<'a> {
         config
     }
 
-    /// `bytes` are those that may be in flight.
+    /// `bytes` is the bound on bytes in flight.
     fn commit(&mut self, bytes: u64) -> CommitConfig {
         let commits = self.number("commit_entries", 1..=256);
         CommitConfig {
@@ -244,7 +244,7 @@ impl<'a> Source<'a> {
                 small_bytes: SMALL_BYTES.min(bytes),
                 entries: GROUP_ENTRIES,
                 bytes: GROUP_BYTES.min(bytes / 8 * 3),
-                // The rest is for groups: no small entry waits for the end of a large one.
+                // The other commits are for groups: no small entry waits for the end of a large one.
                 large: (commits / 2).max(1),
             },
             attempts: self.number("commit_attempts", 1..=1_000_000),
@@ -289,8 +289,9 @@ impl<'a> Source<'a> {
         if let Err(reason) = check_uri(&uri) {
             self.wrong.push(format!("mongodb_uri: {reason}"));
         }
-        // A chunk is one document of at most 16 MiB, and a batch has at least one chunk. The next
-        // group, read ahead of its turn, must leave room for one, or both would wait for ever.
+        // A chunk is one document of at most 16 MiB, and a batch has at least one chunk. The next group
+        // is read before its permit comes, and must leave room for a batch: otherwise both would wait
+        // for ever.
         let chunk_size_bytes = self.number("chunk_size_bytes", 1024..=15 * 1024 * 1024);
         let bytes_in_flight = self.number("commit_bytes", 1024..=1024 * 1024 * 1024);
         if bytes_in_flight / 2 < chunk_size_bytes {

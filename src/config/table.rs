@@ -4,7 +4,7 @@ use clap::{Arg, Command};
 
 use super::order;
 
-/// The unit of settings that are on or off.
+/// The unit of a boolean setting.
 const SWITCH: &str = "BOOL";
 
 /// One setting, as `--help`, the environment and the file know it.
@@ -75,7 +75,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("log", "FILTER", "info,mongodb=warn,actix_server=warn,actix_http=off", "what is logged, in env_logger's words"),
 ];
 
-/// The values in the place of some defaults when `memory` is `low`.
+/// Values that replace some defaults when `memory` is `low`.
 pub(super) const LOW_MEMORY: &[(&str, &str)] = &[
     ("workers", "1"),
     ("commit_entries", "2"),
@@ -83,7 +83,7 @@ pub(super) const LOW_MEMORY: &[(&str, &str)] = &[
     ("idempotency_files", "20000"),
 ];
 
-/// The command line, made from the table.
+/// The command line, built from the table.
 pub(super) fn command() -> Command {
     let file = Arg::new("config")
         .long("config")
@@ -99,7 +99,8 @@ pub(super) fn command() -> Command {
             .long(setting.name.replace('_', "-"))
             .value_name(setting.unit)
             .global(true);
-        // A switch may stand alone; its value must not be the next word, which is the task.
+        // A boolean option may have no value; the next word must not be taken for it, as it is the
+        // task.
         let argument = if setting.unit == SWITCH {
             argument
                 .num_args(0..=1)

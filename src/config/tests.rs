@@ -1,4 +1,4 @@
-//! Settings from all places, and what is said of wrong ones.
+//! Settings from all places, and the texts for wrong ones.
 
 use super::*;
 
@@ -205,7 +205,7 @@ fn a_token_is_ordered_with_settings_before_and_after() {
     assert_eq!(wrong(&["token", "--scope", "delete"], &[shut]).len(), 1);
 }
 
-/// The file that is shipped, with all that it names in the place of defaults.
+/// The shipped file, with its examples instead of defaults.
 const SAMPLE: &str = include_str!("../../scripts/systemd/gridspool.toml");
 
 #[test]

@@ -5,55 +5,55 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-/// Chunks without a file are left alone for as long as this, unless told otherwise: one that is
-/// committed elsewhere, or by another driver, looks the same for a while.
+/// The default age from which chunks without a file count as left behind: chunks of a commit on another
+/// node or by another driver look the same for a while.
 const SAFE_DAYS: &str = "7";
 
-/// How everything is to be looked at.
+/// An order for `fsck`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FsckOrder {
     /// Age from which chunks without a file count as left behind.
     pub older_than: Duration,
-    /// Bytes that may be read in a second; 0: as many as there are.
+    /// Bytes to read per second, at most; 0 for no limit.
     pub bytes_per_second: u64,
-    /// Where it is written down how far the check has come.
+    /// The file that keeps the progress.
     pub state: Option<PathBuf>,
     /// Whether lines are JSON.
     pub is_json: bool,
 }
 
-/// The chunks that are to be cleared away.
+/// An order for `gc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GcOrder {
     /// Age from which chunks without a file count as left behind.
     pub older_than: Duration,
-    /// Whether they are removed, and not only told.
+    /// Whether they are removed, or only reported.
     pub is_removing: bool,
-    /// Whether ids that do not tell their age count too.
+    /// Whether ids without a time count as old.
     pub takes_foreign: bool,
     /// Whether lines are JSON.
     pub is_json: bool,
 }
 
-/// A look into the journal.
+/// An order for `journal`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalOrder {
-    /// What is asked for.
+    /// The task.
     pub task: JournalTask,
     /// Whether lines are JSON.
     pub is_json: bool,
 }
 
-/// What a look into the journal is for.
+/// A task of `journal`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalTask {
     /// A line for each entry.
     List,
     /// A line for each frame of this id.
     Show(String),
-    /// A line for each thing that is wrong.
+    /// A line for each fault.
     Verify,
-    /// The bodies, written into this new directory.
+    /// Writes the bodies into this new directory.
     Salvage(PathBuf),
 }
 

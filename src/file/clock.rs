@@ -1,10 +1,10 @@
-//! Time that nobody sets.
+//! A clock that nobody can set.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::UnixMillis;
 
-/// A clock that goes on evenly from the system's time at its beginning, whatever that is set to later.
+/// Begins at the system's time and then runs evenly, even if the system's clock is set.
 #[derive(Debug, Clone, Copy)]
 pub struct EvenClock {
     begun: Instant,
@@ -12,7 +12,7 @@ pub struct EvenClock {
 }
 
 impl EvenClock {
-    /// One that begins at a time.
+    /// A clock that begins at this time.
     pub fn begin_at(began_at: SystemTime) -> Self {
         Self {
             begun: Instant::now(),
@@ -31,7 +31,7 @@ impl EvenClock {
         UnixMillis::from_system_time(self.time())
     }
 
-    /// So much later than now.
+    /// The time after this pause.
     pub fn after(&self, pause: Duration) -> UnixMillis {
         self.now().later(pause)
     }

@@ -1,7 +1,8 @@
-//! Segments of a path that some server could take for a dot segment.
+//! Path segments that some server could take for a dot segment.
 
-/// Whether some server could find a dot segment here: one that drops what it does not see or cannot read,
-/// or that takes characters for those that they resemble (Unicode's NFKC, the best fit of Windows).
+/// Whether some server could read this segment as a dot segment: a server that drops invisible or
+/// unreadable characters, or replaces characters by similar ones (Unicode's NFKC, the best fit of
+/// Windows).
 pub fn has_dots_alone(name: &str) -> bool {
     name.split(is_like_a_slash).any(|piece| {
         let mut seen = piece.chars().filter(|&char| !is_unseen(char));
@@ -24,7 +25,7 @@ fn is_like_a_slash(char: char) -> bool {
     )
 }
 
-/// Blanks, controls, marks without a width, and what is no text.
+/// Blanks, controls, marks without a width, and invalid text.
 fn is_unseen(char: char) -> bool {
     char.is_whitespace()
         || char.is_control()

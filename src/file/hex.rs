@@ -1,8 +1,8 @@
-//! Bytes as hexadecimal digits: ids, keys and digests are all written so.
+//! Bytes as hexadecimal digits, the spelling of ids, keys and digests.
 
 use std::fmt;
 
-/// Bytes whose digits are written at once: all of a digest.
+/// Bytes that are written at once: enough for a digest.
 const PIECE_BYTES: usize = 32;
 
 /// Writes two lowercase digits for each byte.
@@ -30,7 +30,7 @@ pub(crate) fn read(digits: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// As [`read`], of exactly so many bytes.
+/// Like [`read`], for exactly this many bytes.
 pub(crate) fn read_array<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     for (place, byte) in bytes.iter_mut().zip(each_byte(digits)) {

@@ -1,4 +1,4 @@
-//! The 12 bytes that are the public id, the journal's name and the GridFS `_id` at once.
+//! The 12 bytes that are the public id, the name in the journal and the GridFS `_id` at the same time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use super::hex;
 pub struct FileId([u8; FileId::BYTES]);
 
 impl FileId {
-    /// How many bytes an id has.
+    /// The number of bytes in an id.
     pub const BYTES: usize = 12;
 
     /// The id with these bytes.
@@ -28,7 +28,7 @@ impl FileId {
         self.0
     }
 
-    /// The number of the node that made this id, if a gridspool made it.
+    /// The number of the node that made this id, if it is one of ours.
     pub fn node(self) -> u16 {
         let [_, _, _, _, high, low, ..] = self.0;
         u16::from_be_bytes([high, low])
@@ -73,8 +73,8 @@ impl FromStr for FileId {
     }
 }
 
-/// Makes the ids of one node: unique within the process by the counter, between processes of one
-/// node by the number of the start, between nodes by their numbers.
+/// Makes the ids of one node. The counter makes them unique within a process, the number of the start
+/// among the processes of a node, and the node number among nodes.
 #[derive(Debug)]
 pub struct FileIds {
     node: u16,
@@ -82,19 +82,18 @@ pub struct FileIds {
     made: Mutex<Made>,
 }
 
-/// What has to be known of the ids that were made.
+/// The state of the maker.
 #[derive(Debug, Default)]
 struct Made {
     count: u32,
-    /// The latest second of any of them.
+    /// The latest second in any id so far.
     latest: u32,
-    /// Since the counter began anew, no id is of an earlier second.
+    /// Since the counter last began at zero, no id has had an earlier second.
     floor: u32,
 }
 
 impl FileIds {
-    /// A maker for the node with this number. No two starts of one node have the same start number, of
-    /// which 24 bits count.
+    /// The maker of a node. Each start of a node has another start number; its lowest 24 bits are used.
     pub fn new(node: u16, start: u32) -> Self {
         Self {
             node,
@@ -103,8 +102,8 @@ impl FileIds {
         }
     }
 
-    /// The next id, for a file that is accepted `now`: by that clock, unless the counter has been through
-    /// and the clock stands where it stood before.
+    /// The next id, for a file that is accepted `now`. The id tells that second, unless the counter has
+    /// wrapped around while the clock stood still or went back.
     pub fn next(&self, now: SystemTime) -> FileId {
         let since = now.duration_since(UNIX_EPOCH);
         let seconds = since.map_or(0, |since| since.as_secs());
@@ -147,7 +146,7 @@ mod tests {
         let noon = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let mut ids = Vec::with_capacity(1_000_000);
         for start in 7..11 {
-            // Each start sees the same three hours, and then the beginning of them again.
+            // Each start uses the same three hours, and then begins them again.
             let maker = FileIds::new(1, start);
             for made in 0..250_000 {
                 let second = made * 11 % 10_800;
@@ -205,7 +204,7 @@ mod tests {
 
         #[test]
         fn any_text_is_an_id_or_not_by_its_digits_alone(bytes in proptest::collection::vec(any::<u8>(), 22..27)) {
-            // Digits of both cases, and now and then something else.
+            // Digits in both cases, and sometimes another character.
             let char = |byte: &u8| b"0123456789abcdefABCDEF"[usize::from(byte % 22)];
             let other = |byte: &u8| if *byte < 4 { "+g é".chars().nth(usize::from(*byte)) } else { None };
             let text: String = bytes.iter().map(|byte| other(byte).unwrap_or(char(byte).into())).collect();

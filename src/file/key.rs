@@ -1,28 +1,28 @@
-//! The name of a file in a URL: our id, or whatever `_id` another driver gave.
+//! The name of a file in a URL: an id, or the `_id` that another driver chose.
 
 use super::{FileId, has_dots_alone, hex};
 
-/// How a caller names a file.
+/// The name by which a caller asks for a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FileKey {
     /// 24 hexadecimal digits. It may be ours, or an `ObjectId` that another driver made.
     Id(FileId),
-    /// Any other text: the bucket decides which `_id` values it can mean.
+    /// Any other text; the bucket decides which `_id` values it can mean.
     Foreign(String),
 }
 
-/// The sign before a foreign key in a path segment, so that it can never be read as an id.
+/// The character before a foreign key in a path segment, so that the key is never read as an id.
 const FOREIGN: char = '~';
 
 impl FileKey {
-    /// Reads the text that a client gave.
+    /// Reads the text of a client.
     pub fn from_text(text: &str) -> Self {
         text.parse()
             .map_or_else(|_| Self::Foreign(text.to_owned()), Self::Id)
     }
 
-    /// Reads a decoded segment of a path. A text that a path cannot hold, such as one with a slash, stands
-    /// there as [`FileKey::to_segment`] writes it: each key has one spelling and no other.
+    /// Reads a decoded path segment. A text that cannot stand in a path, such as one with a slash, is
+    /// written as [`FileKey::to_segment`] does: so each key has exactly one spelling.
     pub fn from_path(text: &str) -> Self {
         match Self::from_segment(text) {
             Some(Self::Foreign(hidden)) if !stands_in_a_path(&hidden) => Self::Foreign(hidden),
@@ -30,7 +30,7 @@ impl FileKey {
         }
     }
 
-    /// A path segment of letters and digits that names this key, for our own internal URIs.
+    /// A path segment of letters and digits for this key, for internal URIs.
     pub fn to_segment(&self) -> String {
         match self {
             Self::Id(id) => id.to_string(),
@@ -41,7 +41,7 @@ impl FileKey {
         }
     }
 
-    /// Reads what [`FileKey::to_segment`] wrote; `None` for anything else.
+    /// Reads a segment of [`FileKey::to_segment`]; `None` for any other text.
     pub fn from_segment(segment: &str) -> Option<Self> {
         let Some(digits) = segment.strip_prefix(FOREIGN) else {
             return segment.parse().ok().map(Self::Id);
@@ -52,7 +52,7 @@ impl FileKey {
     }
 }
 
-/// Whether a segment of a path can hold a text, and nobody would read it in another way.
+/// Whether a path segment can hold this text, and every server reads it in the same way.
 fn stands_in_a_path(text: &str) -> bool {
     let is_divided = text.contains(['/', '\\', '\0']);
     let name = text.split(';').next().unwrap_or_default();
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(FileKey::from_segment("~zz"), None);
     }
 
-    /// Mostly of what ids and segments are made of.
+    /// Mostly characters of ids and segments.
     fn text() -> impl Strategy<Value = String> {
         const USUAL: &[u8] = b"0123456789abcdefABCDEF~~";
         let char = |number: u32| {

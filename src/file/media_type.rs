@@ -1,11 +1,11 @@
-//! A file's media type, as a header can carry it.
+//! A file's media type, in a form that is safe in a header.
 
 use std::fmt;
 
-/// A media type (RFC 9110 §8.3.1), written anew from what was read: `type/subtype` in lower case,
-/// and each parameter as `; name=value`, the value in quotes where it is no token.
+/// A media type (RFC 9110 §8.3.1) in one spelling: `type/subtype` in lower case, and each parameter as
+/// `; name=value`, with quotes if the value is no token.
 ///
-/// Never longer than 255 bytes, printable ASCII only: safe to write into a header.
+/// It has at most 255 bytes of printable ASCII, so it is safe in a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaType {
     text: String,
@@ -27,7 +27,7 @@ impl std::error::Error for InvalidMediaType {}
 impl MediaType {
     const MAX_BYTES: usize = 255;
 
-    /// The type of bytes of which nothing more is known.
+    /// The type of bytes about which nothing more is known.
     pub fn octet_stream() -> Self {
         let text = "application/octet-stream".to_owned();
         let essence_bytes = text.len();
@@ -37,11 +37,11 @@ impl MediaType {
         }
     }
 
-    /// Reads a media type. The first of two parameters of one name counts.
+    /// Reads a media type. If two parameters have the same name, the first counts.
     ///
     /// # Errors
-    /// [`InvalidMediaType`] when it is not wholly what the grammar has, parameters included; when
-    /// it is too long, or holds anything but printable ASCII.
+    /// [`InvalidMediaType`] when any part of the text breaks the grammar, parameters included; when it
+    /// is too long, or contains anything but printable ASCII.
     pub fn parse(text: &str) -> Result<Self, InvalidMediaType> {
         let (kind, rest) = token(text.trim_matches(BLANKS))?;
         let (subtype, rest) = token(rest.strip_prefix('/').ok_or(InvalidMediaType)?)?;
@@ -90,9 +90,9 @@ impl MediaType {
             .find_map(|(found, value)| (found == name).then_some(value))
     }
 
-    /// Whether clients send it of bytes that they know nothing of: because a library has to say
-    /// something, or to have the bytes saved. A range, such as the `image/*` of Android's choosers, is
-    /// no type either.
+    /// Whether clients send this type for bytes that they know nothing about: because a library demands
+    /// some type, or so that the bytes are saved. A range such as the `image/*` of Android's file
+    /// choosers is no type either.
     pub fn says_nothing(&self) -> bool {
         let essence = self.essence();
         essence.contains('*')
@@ -115,8 +115,8 @@ impl MediaType {
             )
     }
 
-    /// Whether a browser may show it in place. Only pictures, sound and film: nothing that can
-    /// carry a script, which rules SVG, HTML, XML and PDF out.
+    /// Whether a browser may display it. Only pictures, sound and film are safe: SVG, HTML, XML and PDF
+    /// can contain scripts.
     pub fn is_inline(&self) -> bool {
         matches!(
             self.essence(),
@@ -155,8 +155,8 @@ impl fmt::Display for MediaType {
 
 const BLANKS: [char; 2] = [' ', '\t'];
 
-/// Parameters (RFC 9110 §5.6.6), read to the end or to the first that is none. There may be nothing
-/// between two semicolons.
+/// Parameters (RFC 9110 §5.6.6) up to the end or the first error. The space between two semicolons may
+/// be empty.
 struct Parameters<'a> {
     rest: &'a str,
 }
@@ -180,7 +180,7 @@ impl Iterator for Parameters<'_> {
     }
 }
 
-/// The parameter that a text begins with: its name and value, and what follows.
+/// Reads the parameter at the beginning of a text: its name, its value, and the remaining text.
 fn parameter(text: &str) -> Result<(&str, String, &str), InvalidMediaType> {
     let (name, rest) = token(text)?;
     let rest = rest.strip_prefix('=').ok_or(InvalidMediaType)?;
@@ -204,7 +204,7 @@ fn parameter(text: &str) -> Result<(&str, String, &str), InvalidMediaType> {
     Err(InvalidMediaType)
 }
 
-/// The token (RFC 9110 §5.6.2) that a text begins with, and what follows.
+/// Reads the token (RFC 9110 §5.6.2) at the beginning of a text, and returns the remaining text too.
 fn token(text: &str) -> Result<(&str, &str), InvalidMediaType> {
     let is_of_token = |char: char| char.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(char);
     let end = text.find(|char| !is_of_token(char)).unwrap_or(text.len());
@@ -326,7 +326,7 @@ mod tests {
             let text = format!("image/png{}", pieces.concat());
             if let Ok(parsed) = MediaType::parse(&text) {
                 prop_assert_eq!(MediaType::parse(parsed.as_str()), Ok(parsed.clone()));
-                // A comma outside of quotes is where a browser begins to read another type.
+                // At a comma outside of quotes a browser begins to read another type.
                 let unescaped = parsed.as_str().replace("\\\\", "").replace("\\\"", "");
                 let outside: String = unescaped.split('"').step_by(2).collect();
                 prop_assert!(!outside.contains(','), "{}", parsed);

@@ -1,4 +1,4 @@
-//! The description of a file, told with every answer, and values that follow from it alone.
+//! The description of a file, which comes with every answer, and values that follow from it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use super::{FileName, MediaType, Metadata, hex, wall_time};
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
-    /// The moment that this system time stands for; times before 1970 count as 1970.
+    /// The moment of this system time; times before 1970 count as 1970.
     pub fn from_system_time(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
@@ -21,7 +21,7 @@ impl UnixMillis {
         Self::from_system_time(wall_time())
     }
 
-    /// So much later.
+    /// The moment after this time.
     #[must_use]
     pub fn later(self, pause: Duration) -> Self {
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
@@ -33,7 +33,7 @@ impl UnixMillis {
         UNIX_EPOCH + Duration::from_millis(self.0)
     }
 
-    /// Whole seconds since 1970: what an HTTP date can say.
+    /// Whole seconds since 1970, the precision of an HTTP date.
     pub fn whole_seconds(self) -> u64 {
         self.0 / 1000
     }
@@ -50,14 +50,14 @@ pub struct FileMeta {
     pub length: u64,
     /// When its last byte arrived: the modification time of its body, and GridFS's `uploadDate`.
     pub uploaded: UnixMillis,
-    /// The texts that its sender added.
+    /// Texts that its sender added.
     pub metadata: Metadata,
-    /// Tells contents under one id apart, of a file that gridspool did not write; `None` for one that
-    /// it wrote: what stands under its id never changes.
+    /// Tells apart the contents under one id, if another writer made the file. `None` for gridspool's
+    /// own files: the content under their ids never changes.
     pub revision: Option<Revision>,
 }
 
-/// All that is known of a content that may be replaced under its id, as a digest.
+/// A digest of everything that is known about a content which may be replaced under its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision(pub [u8; 8]);
 
@@ -70,11 +70,11 @@ impl fmt::Display for Revision {
 impl FileMeta {
     /// The strong entity tag (RFC 9110 §8.8.3), with its quotes.
     ///
-    /// Time and length in nginx's own form. A body that nginx sends from the journal carries the
-    /// tag that nginx makes of the body's modification time; with the same tag on a committed
-    /// file, nginx evaluates If-Match and If-Range alike on both routes. The content under an id of
-    /// ours never changes, so a tag need only differ between contents of one id. Other writers
-    /// replace files within a second, by others of the same length: their tags say more.
+    /// It has nginx's form: time and length. nginx makes the tag of a journal body from the body's
+    /// modification time. A committed file has the same tag, so If-Match and If-Range work alike on
+    /// both routes. The content under our ids never changes, so a tag need only differ between contents
+    /// of one id. Other writers may replace a file within a second by another one of the same length:
+    /// the tags of their files contain the revision too.
     pub fn etag(&self) -> String {
         let (seconds, length) = (self.uploaded.whole_seconds(), self.length);
         match self.revision {
@@ -83,13 +83,15 @@ impl FileMeta {
         }
     }
 
-    /// The value of Last-Modified: whole seconds, as HTTP knows no finer. `None` if nobody has told.
+    /// The value of Last-Modified in whole seconds, the precision of HTTP. `None` if the writer stated
+    /// no time.
     pub fn last_modified(&self) -> Option<SystemTime> {
         let is_known = self.revision.is_none() || self.uploaded > UnixMillis(0);
         is_known.then(|| UNIX_EPOCH + Duration::from_secs(self.uploaded.whole_seconds()))
     }
 
-    /// Whether a later content has a later date, so that a date tells whether a copy is still good.
+    /// Whether a later content always has a later date, so that a date tells whether a copy is still
+    /// good.
     pub fn is_told_by_date(&self) -> bool {
         self.revision.is_none()
     }
@@ -97,8 +99,8 @@ impl FileMeta {
 
 #[cfg(test)]
 impl FileMeta {
-    /// A file that gridspool took, ten bytes long, for the unit tests of all rooms. Its date is
-    /// Tue, 14 Nov 2023 22:13:20 GMT.
+    /// A file of gridspool, ten bytes long, for the unit tests of all rooms. Its date is Tue, 14 Nov
+    /// 2023 22:13:20 GMT.
     pub(crate) fn sample() -> Self {
         Self {
             filename: FileName::from_claim("a").unwrap(),

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-/// Texts by name, bounded: a caption and the like, not a second file. A name may have several texts,
-/// in the order in which they came.
+/// Texts by name, bounded: captions and the like, not a second file. A name may have several texts, in
+/// the order of their arrival.
 ///
-/// As JSON a name with one text has that text, and one with several has a list. A copy shares what it
+/// In JSON a name with one text has a string, and one with several has a list. A clone shares the texts
+/// of its original: all files of a form have one metadata.
 /// was made from: the files of a form have one metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata(Arc<BTreeMap<String, Vec<String>>>);
 
-/// Why a text is not taken.
+/// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMetadata {
     /// The name is empty, or holds control characters.
@@ -28,7 +29,7 @@ impl Metadata {
     /// Bytes of all names and texts together.
     pub const MOST_BYTES: usize = 8 * 1024;
 
-    /// Adds a text behind those that the name has.
+    /// Adds a text behind the other texts of its name.
     ///
     /// # Errors
     /// [`InvalidMetadata`]; nothing is changed then.
@@ -42,7 +43,7 @@ impl Metadata {
         Ok(())
     }
 
-    /// Sets the only text that a name has.
+    /// Sets the only text of a name.
     ///
     /// # Errors
     /// [`InvalidMetadata`]; nothing is changed then.
@@ -62,33 +63,33 @@ impl Metadata {
         self.0.contains_key(name)
     }
 
-    /// All of it, in order of the names; no name is without a text.
+    /// All names in order, each with at least one text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.0
             .iter()
             .map(|(name, texts)| (name.as_str(), texts.as_slice()))
     }
 
-    /// All of it, each text with its name.
+    /// All texts, each with its name.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.iter()
             .flat_map(|(name, texts)| texts.iter().map(move |text| (name, text.as_str())))
     }
 
-    /// Whether there is none.
+    /// Whether it has no texts.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Bytes of all names and texts; a name counts with each of its texts.
+    /// Bytes of all names and texts; a name counts once for each of its texts.
     pub fn bytes(&self) -> usize {
         self.pairs()
             .map(|(name, text)| name.len() + text.len())
             .sum()
     }
 
-    /// Bytes that keeping it takes, in a record and in memory: at least those of its JSON, and something
-    /// for each text.
+    /// The bytes that it takes in a record and in memory: at least those of its JSON, and some more for
+    /// each text.
     pub fn weight(&self) -> u64 {
         const OF_A_TEXT: usize = 64;
         let json_bytes = |text: &str| {

@@ -1,4 +1,4 @@
-//! A file's name: what a receiver may save it as.
+//! A file's name, safe for a receiver who saves the file.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ pub struct FileName(String);
 impl FileName {
     const MAX_BYTES: usize = 255;
 
-    /// Bytes that stay of the end of a name that is too long: an extension, and more.
+    /// A name that is too long keeps this many bytes of its end: its extension, and more.
     const END_BYTES: usize = 64;
 
-    /// The harmless rest of what a client claims as a name; `None` if nothing is left.
+    /// The harmless part of a name that a client states; `None` if nothing is left.
     ///
-    /// Drops everything up to the last slash or backslash (RFC 6266 §4.3), control characters and
-    /// characters that reorder text on a screen. A backslash at the very end parts nothing: it
+    /// It drops everything up to the last slash or backslash (RFC 6266 §4.3), control characters, and
+    /// characters that reorder text on a screen. A backslash at the very end is no separator: it
     /// becomes an underscore. A name that is too long loses its middle.
     pub fn from_claim(claim: &str) -> Option<Self> {
         let whole = claim.trim_end_matches('\\');
@@ -35,7 +35,7 @@ impl FileName {
         (!matches!(name, "" | "." | "..")).then(|| Self(name.to_owned()))
     }
 
-    /// The name of a file that came without one.
+    /// The name of a file that was sent without one.
     pub fn of_id(id: FileId) -> Self {
         Self(id.to_string())
     }
@@ -52,7 +52,7 @@ impl fmt::Display for FileName {
     }
 }
 
-/// A name without its middle, if it is too long.
+/// Cuts the middle out of a name that is too long.
 fn shortened(name: &str) -> String {
     if name.len() <= FileName::MAX_BYTES {
         return name.to_owned();

@@ -1,4 +1,4 @@
-//! Time that somebody may set.
+//! The wall clock, which somebody may set.
 
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ pub fn age_seconds(since: SystemTime) -> u64 {
     age.map_or(0, |age| age.as_secs())
 }
 
-/// Sets the clock of a test's thread.
+/// Sets the clock of the test's own thread.
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) enum WallClock {

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// Where some bytes are in a larger file, in bytes.
+/// A range of bytes in a larger file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// Where they begin.
+    /// The offset of the first byte.
     pub offset: u64,
-    /// How many they are.
+    /// The number of bytes.
     pub length: u64,
 }
 
@@ -19,7 +19,7 @@ impl Window {
         Self { offset: 0, length }
     }
 
-    /// Where they are in the larger file; `None` if no file can be that long.
+    /// The range in the larger file; `None` if no file can be that long.
     pub fn range(self) -> Option<Range<u64>> {
         let end = self.offset.checked_add(self.length)?;
         Some(self.offset..end)

@@ -1,4 +1,4 @@
-//! A body, looked through block by block.
+//! Searches a body block by block.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt as _;
 
 use memchr::memmem::Finder;
 
-/// Bytes of the body that are looked through at once.
+/// Bytes of the body that are searched at once.
 const BLOCK_BYTES: usize = 128 * 1024;
 
-/// A body, and the block of it that was read last.
+/// A body, and the block that was read last.
 #[derive(Debug)]
 pub(super) struct Scan<'a> {
     body: &'a File,
@@ -25,7 +25,7 @@ impl<'a> Scan<'a> {
         Self::by(body, length, BLOCK_BYTES)
     }
 
-    /// The same with blocks of another size: of what is looked for at least.
+    /// The same with another block size: at least as long as the searched text.
     pub(super) fn by(body: &'a File, length: u64, block_bytes: usize) -> Self {
         Self {
             body,
@@ -36,12 +36,12 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The bytes of the body.
+    /// The number of bytes in the body.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Where `wanted` stands first, at `from` or later.
+    /// The first offset of `wanted`, at `from` or later.
     pub(super) fn find(&mut self, wanted: &Finder<'_>, mut from: u64) -> io::Result<Option<u64>> {
         let needle = wanted.needle().len();
         while from.saturating_add(widen(needle)) <= self.length {
@@ -52,13 +52,13 @@ impl<'a> Scan<'a> {
             if let Some(at) = wanted.find(rest) {
                 return Ok(Some(from + widen(at)));
             }
-            // The block's last bytes may be the first of what is wanted.
+            // The last bytes of the block may begin the searched text.
             from += widen(rest.len() - needle + 1);
         }
         Ok(None)
     }
 
-    /// Up to `most` bytes from `from` on, fewer only at the body's end.
+    /// Up to `most` bytes from `from` on; fewer only at the end of the body.
     pub(super) fn peek(&self, from: u64, most: u64) -> io::Result<Cow<'_, [u8]>> {
         let left = self.length.saturating_sub(from).min(most);
         let length = usize::try_from(left).map_err(io::Error::other)?;
@@ -70,7 +70,7 @@ impl<'a> Scan<'a> {
         Ok(Cow::Owned(bytes))
     }
 
-    /// The bytes of the block from here on.
+    /// The bytes of the block from this offset on.
     fn seen(&self, from: u64) -> Option<&[u8]> {
         let skip = from.checked_sub(self.block_start)?;
         self.block.get(usize::try_from(skip).ok()?..)

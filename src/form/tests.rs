@@ -244,7 +244,7 @@ fn nasty() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// The same without what a sender must avoid: what may be a delimiter.
+/// The same without anything that may be a delimiter, which a sender has to avoid.
 fn harmless() -> impl Strategy<Value = Vec<u8>> {
     nasty().prop_map(|bytes| {
         let mut line = [b"\r\n", &bytes[..], b"\r\n"].concat();
@@ -298,8 +298,8 @@ fn almost_a_form() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Heads and bytes of the parts of a form, found by looking at each place of it for what RFC 2046
-/// wants there; `None` if something else is there.
+/// Heads and bytes of the parts of a form, found by checking each offset against RFC 2046; `None` if
+/// the form is malformed.
 fn naive(body: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let find =
         |from: usize, what: &[u8]| (from..body.len()).find(|at| body[*at..].starts_with(what));

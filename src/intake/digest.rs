@@ -1,5 +1,5 @@
-//! Digests: those that a sender states of a body, held against its bytes before the promise, and those that
-//! senders and requests are known by.
+//! Digests: those that a sender states for a body, which are checked before the promise, and those that
+//! identify senders and requests.
 
 use std::io;
 
@@ -10,24 +10,24 @@ use crate::file::Window;
 use crate::spool::Received;
 use crate::store;
 
-/// How much is hashed at once.
+/// Bytes that are hashed at once.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// The digests that a sender states of a whole body. All of them have to be right.
+/// The digests that a sender states for a whole body. All of them must be right.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct StatedDigests {
-    /// Of sha-256.
+    /// SHA-256 digests.
     pub sha256: Vec<Vec<u8>>,
-    /// Of sha-512.
+    /// SHA-512 digests.
     pub sha512: Vec<Vec<u8>>,
 }
 
 impl StatedDigests {
-    /// Hashes a body, if any digest was stated, and compares. Returns what the body is held against until
-    /// it is committed: its sha-256, whatever was stated; `None` if nothing was. Blocks.
+    /// Hashes a body if the sender stated any digest, and compares. Returns the SHA-256 that the commit
+    /// will check; `None` if no digest was stated. Blocks.
     ///
     /// # Errors
-    /// [`IntakeError::DigestMismatch`] when they differ; when the body cannot be read.
+    /// [`IntakeError::DigestMismatch`] when a digest differs; when the body cannot be read.
     pub fn check(&self, body: Received<'_>) -> Result<Option<store::Sha256>, IntakeError> {
         if self.sha256.is_empty() && self.sha512.is_empty() {
             return Ok(None);
@@ -79,7 +79,7 @@ fn hash<D: Digest>(body: Received<'_>, window: Window) -> io::Result<sha2::diges
     Ok(hasher.finalize())
 }
 
-/// The digest of texts, each with its length before it.
+/// The digest of texts, each preceded by its length.
 pub(super) fn digest_of(texts: &[&str]) -> store::Sha256 {
     let mut hasher = Sha256::new();
     for text in texts {
@@ -88,7 +88,7 @@ pub(super) fn digest_of(texts: &[&str]) -> store::Sha256 {
     store::Sha256(hasher.finalize().into())
 }
 
-/// Adds a text, with its length before it, so that no two of them run together.
+/// Adds a text preceded by its length, so that two texts cannot run together.
 pub(super) fn add(hasher: &mut Sha256, bytes: &[u8]) {
     hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
     hasher.update(bytes);

@@ -7,16 +7,16 @@ use crate::form::FormError;
 use crate::journal::{AdoptError, JournalError};
 use crate::spool::ClaimError;
 
-/// Why nothing of an upload is kept. Each protocol tells it in its own words.
+/// Why nothing of an upload is kept. Each protocol reports it in its own words.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    /// The spool file is none, or is gone.
+    /// The named file is no spool file, or is gone.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// The journal does not take it.
+    /// The journal refuses it.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
-    /// The first answer to a request cannot be read.
+    /// The first answer under this key cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The form cannot be read.
@@ -25,31 +25,31 @@ pub enum IntakeError {
     /// The metadata cannot be kept with the file.
     #[error(transparent)]
     Metadata(#[from] InvalidMetadata),
-    /// The body is there, and the disk does not give it.
+    /// The body exists, and the disk does not return it.
     #[error("a body cannot be read: {0}")]
     UnreadableBody(io::Error),
-    /// The disk does not say what is free on it.
+    /// The disk does not tell its free space.
     #[error("the disk does not answer: {0}")]
     DiskSilent(io::Error),
     /// The body does not have a digest that its sender stated.
     #[error("the body has another digest than its sender stated")]
     DigestMismatch,
-    /// It is longer than this node takes.
+    /// It is longer than this node allows.
     #[error("the body is larger than this node takes")]
     TooLarge,
-    /// It is longer than this sender may send.
+    /// It is longer than this sender is allowed.
     #[error("the body is larger than its sender may send")]
     LargerThanAllowed,
     /// This sender may not send files of its type.
     #[error("its sender may send no files of this type")]
     TypeNotAllowed,
-    /// The sender has sent too many within a minute.
+    /// The sender has sent too many uploads within a minute.
     #[error("too many uploads within a minute; the next one in {seconds} s")]
     TooManyUploads {
-        /// After so many seconds the next one may come.
+        /// The next upload may come after this many seconds.
         seconds: u32,
     },
-    /// They are more than the sender may ever send within a minute.
+    /// The sender may never send this many uploads within a minute.
     #[error("more files at once than may come in a minute")]
     TooManyAtOnce,
     /// Too many bytes of this sender wait for their commit.
@@ -58,16 +58,16 @@ pub enum IntakeError {
     /// The form holds no file.
     #[error("the form holds no file")]
     NoFile,
-    /// Each file of a form keeps all texts of it, and that is too much.
+    /// Each file of a form keeps all texts of the form, and that takes too much room.
     #[error("the texts of the form are too long for so many files")]
     TooMuchMetadata,
-    /// The upload with this key is being taken in just now.
+    /// The upload with this key is being taken in at this moment.
     #[error("the upload with this key is being taken in")]
     StillRunning,
-    /// Another upload was sent under this key.
+    /// Another upload has this key.
     #[error("another upload was sent under this key")]
     KeyOfAnother,
-    /// The work for it was lost. The log has the cause.
+    /// The task of the upload was lost. The log has the cause.
     #[error("the work for an upload was lost")]
     Lost,
 }

@@ -1,4 +1,4 @@
-//! A file that is uploaded as a body of its own.
+//! Takes in a file that is uploaded as a body of its own.
 
 use std::slice;
 use std::sync::Arc;
@@ -13,44 +13,44 @@ use crate::file::{FileName, Metadata, Window};
 use crate::journal::{Adopted, Draft, Free, record_bytes};
 use crate::spool::{Received, SpooledBody};
 
-/// What a sender says of a whole body.
+/// The sender's statements about a whole body.
 #[derive(Debug)]
 pub struct Head {
-    /// Where the body is spooled; `None` of one that came with the head, and of none.
+    /// The spool file of the body; `None` if the body came with the head, or is absent.
     pub spooled: Option<SpooledName>,
-    /// The digests that it is held against.
+    /// The digests that are checked.
     pub digests: StatedDigests,
-    /// What is kept with each of its files.
+    /// Metadata that is kept with each file of the body.
     pub metadata: Metadata,
-    /// The key under which the request may come again.
+    /// The idempotency key under which the request may come again.
     pub key: Option<String>,
 }
 
-/// nginx's words about a spooled body.
+/// nginx's statements about a spooled body.
 #[derive(Debug)]
 pub struct SpooledName {
-    /// The path of its file, of which nothing is believed but the last component.
+    /// The path of its file; only its last component is used.
     pub path: Vec<u8>,
-    /// Its length in bytes, if that was told.
+    /// Its length in bytes, if nginx told it.
     pub length: Option<u64>,
 }
 
-/// A file that is being uploaded, and by whom.
+/// An upload of one file.
 #[derive(Debug)]
 pub struct FileUpload {
-    /// Who sends it.
+    /// Its sender.
     pub sender: Sender,
-    /// What is said of the body.
+    /// The statements about the body.
     pub head: Head,
-    /// The type that is claimed.
+    /// The claimed type.
     pub content_type: ClaimedType,
     /// Its name, if it has one.
     pub filename: Option<FileName>,
 }
 
 impl Intake {
-    /// Claims the spool file of an upload and adopts it, to its end: a caller that does not wait leaves either a
-    /// promise or nothing. An upload without a body is an empty file.
+    /// Claims the spool file of an upload and adopts it. Runs to its end, even if the caller stops
+    /// waiting: then either a promise or nothing is left. An upload without a body is an empty file.
     ///
     /// # Errors
     /// When nothing of it is kept.
@@ -62,7 +62,7 @@ impl Intake {
         let taken = spawn_blocking(move || {
             let spooled = intake.claim(&upload.head)?;
             let body = Received::from(spooled.as_ref());
-            // It was let in before it was spooled.
+            // Its room was checked before it was spooled.
             intake.adopt(&upload, body, None)
         });
         taken.await?
@@ -83,7 +83,8 @@ impl Intake {
         Ok(Some(body))
     }
 
-    /// Adopts it, unless that was done before: within this room, if it was not let in yet. Blocks on the disk.
+    /// Adopts a body, unless this request was adopted before. `room` is given if its room was not
+    /// checked before. Blocks on the disk.
     pub(super) fn adopt(
         &self,
         upload: &FileUpload,
@@ -117,7 +118,7 @@ impl Intake {
         self.enter(reserved, vec![promised]);
     }
 
-    /// Sees that the body is what was sent and may be kept, and keeps room for it. Steps 2 and 3.
+    /// Checks the body's digests, type and quota, and reserves room for it. Steps 2 and 3.
     pub(super) fn check(
         &self,
         upload: &FileUpload,

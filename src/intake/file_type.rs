@@ -1,16 +1,17 @@
-//! The type of a file: what its sender claims, what its bytes show, and what its sender may send.
+//! The type of a file: the type that its sender claims, the type that its bytes show, and the types
+//! that its sender may send.
 
 use super::{IntakeError, Sender};
 use crate::file::{MediaType, Metadata, Window};
 use crate::spool::Received;
 
-/// The name in metadata of the type that a sender claimed, where the file has got another.
+/// The name in metadata for the claimed type, if the file has got another.
 const CLAIMED: &str = "claimed_content_type";
 
 /// The type that a sender claims for some bytes.
 #[derive(Debug, Clone, Default)]
 pub struct ClaimedType {
-    /// As it was said, if anything was.
+    /// The sender's text, if there is one.
     text: Option<String>,
     media_type: Option<MediaType>,
 }
@@ -18,7 +19,7 @@ pub struct ClaimedType {
 impl ClaimedType {
     const LONGEST_TEXT: usize = 255;
 
-    /// Reads the value of a Content-Type. It may be anything: much that is sent as one is none.
+    /// Reads the value of a Content-Type. Any value is accepted: many clients send invalid ones.
     pub fn read(value: Option<&[u8]>) -> Self {
         let text = String::from_utf8_lossy(value.unwrap_or_default());
         let media_type = MediaType::parse(&text).ok();
@@ -31,18 +32,18 @@ impl ClaimedType {
         }
     }
 
-    /// The type, if it is one.
+    /// The claimed type, if the text is a media type.
     pub fn media_type(&self) -> Option<&MediaType> {
         self.media_type.as_ref()
     }
 
-    /// The type, if it is one that says something.
+    /// The claimed type, if it says something.
     pub fn meant(&self) -> Option<&MediaType> {
         self.media_type().filter(|claimed| !claimed.says_nothing())
     }
 
-    /// The type of bytes of which this is said: as it is meant, or else as they show it themselves. Beside
-    /// it what was said, if that is another.
+    /// The type of the bytes: the claimed type if it says something, or else the type that they show.
+    /// Also returns the claimed text, if it is another.
     pub fn or_shown(self, shown: impl FnOnce() -> MediaType) -> (MediaType, Option<String>) {
         let meant = self.meant().cloned();
         if let Some(meant) = meant {
@@ -56,8 +57,9 @@ impl ClaimedType {
     }
 }
 
-/// The type that a file gets: what its sender means, or what its first bytes show; if the sender
-/// may send it. The type that the sender claimed stays in the metadata, if it is another.
+/// The type of a new file: the type that the sender means, or else the type that its first bytes show.
+/// Fails if the sender may not send it. If the file gets another type than claimed, the metadata keeps
+/// the claimed one.
 pub(super) fn decide(
     sender: &Sender,
     claimed: ClaimedType,
@@ -76,7 +78,7 @@ pub(super) fn decide(
     if window.length > 0 {
         sender.check_type(&content_type, sniffed)?;
     } else if is_meant {
-        // Nothing contradicts it.
+        // The bytes do not contradict the claim.
         sender.check_type(&content_type, || Ok(content_type.clone()))?;
     }
     if let Some(said) = said

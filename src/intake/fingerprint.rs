@@ -1,5 +1,5 @@
-//! By what an upload is known when it is sent again: a key that its sender chose, and all that an answer to it
-//! shows.
+//! Recognises an upload that is sent again: by the key that its sender chose, and by a digest of
+//! everything that the answer shows.
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,17 +10,17 @@ use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, Running};
 use crate::spool::Received;
 use crate::store;
 
-/// The shape of an answer. The same body under the same key in the other shape is another request.
+/// The shape of an answer. The same body under the same key with another shape is another request.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
-    /// Of one file.
+    /// An answer for one file.
     File,
-    /// Of the files of a form.
+    /// An answer for the files of a form.
     Form,
 }
 
-/// The fingerprint of an upload that was sent under a key; `None` without one. Hashes those parts of which no
-/// digest is known, and notes their digests. Blocks.
+/// The fingerprint of an upload with a key; `None` without a key. Hashes the parts whose digest is not
+/// known yet, and notes their digests. Blocks.
 ///
 /// # Errors
 /// When the body cannot be read.
@@ -77,8 +77,8 @@ impl Course {
     }
 }
 
-/// The digest of what an upload says: for each file its bytes, and what the answer tells of it. The
-/// boundary of a form, which many clients draw anew each time, is not in it.
+/// The digest of an upload: for each file its bytes, and what the answer tells of it. The boundary of a
+/// form is left out, as many clients draw a new one each time.
 struct Content(Sha256);
 
 impl Content {
@@ -185,7 +185,7 @@ mod tests {
         for (at, digest) in digests.iter().enumerate() {
             assert!(!digests[..at].contains(digest), "{at}");
         }
-        // The same bytes elsewhere in a body are the same file.
+        // The same bytes at another place in a body are the same file.
         let mut moved = [(window(2, 2), plain()), (window(0, 2), plain())];
         assert_eq!(content(form, &mut moved), digests[11]);
         // Bytes of which the digest is known are not read, and all others are hashed once.

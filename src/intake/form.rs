@@ -1,8 +1,8 @@
-//! A form: from a spooled body to promises, all of them or none.
+//! Takes in a form: a spooled body becomes promises, all of them or none.
 //!
-//! The memory that a form takes follows from its files and from the texts that each of them keeps. Small
-//! forms are read side by side. One that turns out to be large leaves its place, waits for one of a few
-//! others, and is read again there: so the memory of all forms together is bounded.
+//! The memory of a form depends on the number of its files and on the texts that each of them keeps.
+//! Small forms are read side by side. A form that turns out to be large gives its place up, waits for
+//! one of a few other places, and is read again there. So the memory of all forms together is bounded.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,27 +19,27 @@ use crate::form::MOST_PARTS;
 use crate::journal::{Adopted, Draft, record_bytes};
 use crate::spool::{Received, SpooledBody};
 
-/// Small forms that are read and adopted at once.
+/// Small forms that are read and adopted at the same time.
 const SMALL_AT_ONCE: usize = 32;
 
-/// The same of large ones.
+/// Large forms at the same time.
 const LARGE_AT_ONCE: usize = 2;
 
-/// Files that a small form has at most.
+/// Files in a small form, at most.
 const MOST_FILES_OF_SMALL: usize = 64;
 
-/// The most that the texts of a small form weigh, counted for each of its files.
+/// Bytes of texts in a small form, at most, counted once for each of its files.
 const MOST_TEXT_OF_SMALL: u64 = 128 * 1024;
 
-/// The same of any form.
+/// The same for any form.
 const MOST_TEXT: u64 = 2 * 1024 * 1024;
 
-/// A form that is being uploaded, and by whom.
+/// An upload of a form.
 #[derive(Debug)]
 pub struct FormUpload {
-    /// Who sends it.
+    /// Its sender.
     pub sender: Sender,
-    /// What is said of the body.
+    /// The statements about the body.
     pub head: Head,
 }
 
@@ -59,7 +59,7 @@ pub struct FilePart {
     pub filename: Option<FileName>,
     /// The type that its sender claimed.
     pub content_type: ClaimedType,
-    /// Where it is in the body.
+    /// Its range in the body.
     pub window: Window,
 }
 
@@ -68,11 +68,11 @@ pub struct FilePart {
 pub struct TakenForm {
     /// Its files, in their order.
     pub adopted: Vec<Adopted>,
-    /// The place of a large one, for as long as its answer is in memory.
+    /// The place of a large form, until its answer has been sent.
     pub place: Option<OwnedSemaphorePermit>,
 }
 
-/// The places at which forms are read.
+/// The places for reading forms.
 #[derive(Debug)]
 pub(super) struct FormPlaces {
     small: Arc<Semaphore>,
@@ -89,14 +89,14 @@ impl Default for FormPlaces {
 }
 
 impl FormPlaces {
-    /// Waits for a place, first come, first served.
+    /// Waits for a place, in the order of arrival.
     async fn take(&self, size: Size) -> Result<OwnedSemaphorePermit, IntakeError> {
         let places = match size {
             Size::Small => &self.small,
             Size::Large => &self.large,
         };
         let place = Arc::clone(places).acquire_owned().await;
-        // They are never closed.
+        // The semaphores are never closed.
         place.map_err(|_| IntakeError::Lost)
     }
 }
@@ -128,10 +128,9 @@ enum Size {
 }
 
 impl Intake {
-    /// Takes a form over, to its end, whether or not somebody still waits. `read` reads the form in a body: its
-    /// texts are added to the metadata that it is given; `None` if it has more files than the number says. It is
-    /// called once more for a large form.
-    ///
+    /// Takes a form in. Runs to its end, even if the caller stops waiting. `read` reads the form in a
+    /// body and adds the form's texts to the given metadata; it returns `None` if the form has more
+    /// files than the given number. It is called a second time for a large form.
     /// # Errors
     /// When nothing of it is kept.
     pub async fn take_form<E, R>(
@@ -146,7 +145,7 @@ impl Intake {
         let place = self.places.take(Size::Small).await?;
         let intake = Arc::clone(self);
         let small = spawn_blocking(move || {
-            // Kept to the end, whether or not somebody still waits.
+            // The place is held to the end, even if the caller stops waiting.
             let _place = place;
             let mut checked = Checked::default();
             let adopted = intake.adopt_form(&upload, &mut checked, &read, Size::Small)?;
@@ -172,7 +171,8 @@ impl Intake {
         })
     }
 
-    /// Adopts all files of the form, or none; `None` if it is larger than it should be. Blocks on the disk.
+    /// Adopts all files of the form, or none; `None` if the form is too large for its place. Blocks on
+    /// the disk.
     fn adopt_form<E: From<IntakeError>>(
         &self,
         FormUpload { sender, head }: &FormUpload,
@@ -243,7 +243,7 @@ impl Intake {
             Course::Answered(answer) => return Ok(answer),
             Course::Adopt(running) => running,
         };
-        // The first was counted when the form was let in.
+        // The first file was counted when the form was admitted.
         let more = drafts.len() - 1;
         self.quotas.count_more(&sender.subject, more)?;
         let adopted = self.journal.adopt_form(body, drafts)?;

@@ -1,16 +1,19 @@
-//! Taking uploads in: the rules that all upload protocols share.
+//! Takes uploads in, by rules that all upload protocols share.
 //!
-//! A protocol reads its own grammar, says who sends what ([`Sender`], [`Head`]), and calls in here; it tells the
-//! outcome in its own words. This room must never know HTTP, and no protocol.
+//! A protocol reads its own grammar, names the sender and the statements ([`Sender`], [`Head`]), and
+//! calls this room. It reports the outcome in its own words. This room must never know HTTP, nor any
+//! protocol.
 //!
-//! The life of an upload in here:
-//! 1. Before its body comes: it is counted ([`Intake::count`]), its length is looked at, its quota, and the room
-//!    on the disk ([`Intake::check_room`]), which keeps some for bodies that are on their way.
-//! 2. The body is there: spooled, or small and passed along. Its digests are held against those that were stated.
-//!    Each file is hashed once: its digest goes along, into the fingerprint and into the log.
-//! 3. Its type is decided, its quota is taken, and its fingerprint made, if it has a key.
-//! 4. A request that was carried out before gets the first answer. Any other is adopted: this is the promise.
-//! 5. Those who are asked for new files are told. (The journal itself announces that they have to be committed.)
+//! The life of an upload in this room:
+//! 1. Before the body comes, the upload is counted ([`Intake::count`]). Its length, its quota and the
+//!    room on the disk are checked ([`Intake::check_room`]); some room is kept for bodies on their way.
+//! 2. The body is there: spooled, or small and inline. The digests that the sender stated are checked.
+//!    Each file is hashed only once: fingerprint and log use the same digest.
+//! 3. The type is decided, and the quota reserved. If the upload has a key, its fingerprint is made.
+//! 4. A request that was carried out before gets the first answer. Any other is adopted: this is the
+//!    promise.
+//! 5. The rooms that are asked for new files are told. (The journal itself announces the work of the
+//!    committer.)
 
 mod digest;
 mod error;
@@ -49,14 +52,14 @@ use form::FormPlaces;
 use on_the_way::OnTheWay;
 use quota::Reservation;
 
-/// What uploads of a node have to pass. Shared by reference.
+/// The rules for uploads of a node. Shared by reference.
 pub struct Intake {
     journal: Arc<Journal>,
     spool: Spool,
     max_body_bytes: u64,
     quotas: Quotas,
     on_the_way: OnTheWay,
-    /// What was free on the disk a moment ago.
+    /// The free space of the disk, as of a moment ago.
     free: Mutex<Option<(Instant, Free)>>,
     places: FormPlaces,
     tell: Box<dyn Fn(Promised<'_>) + Send + Sync>,
@@ -67,9 +70,9 @@ pub struct Intake {
 pub struct Promised<'a> {
     /// The promise.
     pub adopted: &'a Adopted,
-    /// Whether the body that it came in is the file, all of it.
+    /// Whether the file is the whole body that it came in.
     pub is_whole_body: bool,
-    /// Its bytes, if they are at hand.
+    /// Its bytes, if they are in memory.
     pub content: Option<Bytes>,
 }
 
@@ -99,7 +102,7 @@ impl Intake {
         }
     }
 
-    /// What senders have used up.
+    /// The quotas that senders have used up.
     pub fn quotas(&self) -> &Quotas {
         &self.quotas
     }
@@ -109,7 +112,7 @@ impl Intake {
         let count = promised.len();
         for (place, promised) in promised.into_iter().enumerate() {
             let meta = promised.adopted.meta();
-            // Bytes between the parts of a form stay on the disk as long as the parts do.
+            // Bytes between the parts of a form stay on the disk as long as the parts.
             let is_last = place + 1 == count;
             let own = meta.length + record_bytes(&meta.metadata);
             let bytes = if is_last { u64::MAX } else { own };

@@ -1,13 +1,13 @@
-//! Bodies on their way in, as far as the disk must have room for them.
+//! Room on the disk for bodies that are on their way in.
 //!
-//! The bytes that have come of them are on the disk, and not free any more. Nobody knows how many are still
-//! to come: a chunked body has no length, and a client may declare a length and send nothing. In a steady
-//! flow of uploads half of each body has come, on average. So as much again as is in the spool counts as
-//! still to come; and of those that were let in since nginx could have written something of them, what they
-//! declared.
+//! The bytes that have arrived are on the disk, and no longer free. The number of bytes still to come
+//! is unknown: a chunked body has no length, and a client may declare a length and send nothing. In a
+//! steady flow of uploads half of each body has arrived, on average. So the bytes in the spool are
+//! counted a second time for the bytes still to come. For bodies that were admitted so recently that
+//! nginx cannot have written much of them, the declared length counts.
 //!
-//! An attacker who wants to keep others out by this has to send as many bytes: a declared length counts for
-//! two looks, and in part.
+//! An attacker who wants to keep others out by this has to send as many bytes: a declared length counts
+//! only until the second look into the spool, and only in part.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use tokio::task::spawn_blocking;
 use super::IntakeError;
 use crate::journal::{Free, Journal};
 
-/// Between two looks into the spool: with thousands of bodies each takes some milliseconds.
+/// The pause between two looks into the spool: with thousands of bodies each takes some milliseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The most that counts of a declared length.
+/// At most this much of a declared length counts.
 const DECLARED_BYTES: u64 = 64 * 1024 * 1024;
 
-/// All that is known of bodies on their way.
+/// The state of bodies on their way.
 #[derive(Debug, Default)]
 pub(super) struct OnTheWay {
     known: Mutex<Known>,
@@ -34,12 +34,13 @@ pub(super) struct OnTheWay {
 struct Known {
     looked: Option<Instant>,
     spooled: u64,
-    /// Bytes declared by bodies that were let in since the last look, and since the one before it.
+    /// Declared bytes of bodies that were admitted since the last look, and between that look and the
+    /// one before.
     declared: [u64; 2],
 }
 
 impl OnTheWay {
-    /// The free bytes that are left for others. Looks into the spool now and then only.
+    /// The free bytes that are left for other bodies. Looks into the spool from time to time only.
     pub(super) async fn leaves_of(
         &self,
         free: Free,
@@ -58,13 +59,13 @@ impl OnTheWay {
         Ok(Free { bytes, ..free })
     }
 
-    /// A body of this length was let in.
+    /// Notes that a body of this length was admitted.
     pub(super) fn let_in(&self, length: u64) {
         let [latest, _] = &mut self.known().declared;
         *latest = latest.saturating_add(length.min(DECLARED_BYTES));
     }
 
-    /// All of a body is there that was let in.
+    /// Notes that an admitted body has arrived.
     pub(super) fn arrived(&self, length: u64) {
         let mut known = self.known();
         let mut left = length.min(DECLARED_BYTES);
@@ -90,7 +91,7 @@ impl Known {
     fn note(&mut self, spooled: u64, now: Instant) {
         let [latest, _] = self.declared;
         let before = self.looked.replace(now);
-        // After a long time without a question all that was let in has begun.
+        // If nobody has asked for a long time, all admitted bodies have begun to arrive.
         let is_late = before.is_none_or(|before| now.duration_since(before) >= LOOK_EVERY * 2);
         self.declared = [0, if is_late { 0 } else { latest }];
         self.spooled = spooled;

@@ -1,7 +1,7 @@
-//! How much one subject may do: uploads in a minute, and bytes that wait for their commit.
+//! The quotas of one subject: uploads per minute, and bytes that wait for their commit.
 //!
-//! Each node counts for itself. A restart forgets the uploads of the last minute; the journal still knows the bodies
-//! that wait.
+//! Each node counts for itself. A restart forgets the uploads of the last minute; the journal still
+//! knows the waiting bodies.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -16,7 +16,7 @@ use crate::config::AccessConfig;
 use crate::file::FileId;
 use crate::journal::Journal;
 
-/// After so many questions, subjects that have not come for a while are forgotten.
+/// After this many questions, subjects without recent uploads are forgotten.
 const FORGET_EVERY: u32 = 4096;
 
 /// The recent uploads of every subject.
@@ -25,15 +25,15 @@ pub struct Quotas {
     per_minute: Option<NonZeroU32>,
     rate: Option<DefaultKeyedRateLimiter<String>>,
     counted: AtomicU32,
-    /// `None` for no limit: then nothing is kept.
+    /// `None` for no limit: then nothing is counted.
     max_pending: Option<u64>,
     pending: Arc<Pending>,
 }
 
-/// Bytes of reservations and of entries. A subject without any is not in it.
+/// Bytes of reservations and of entries. It lacks subjects without any.
 type Pending = Mutex<HashMap<Arc<str>, u64>>;
 
-/// Room for what a subject sends. Dropping it gives it back.
+/// Reserved bytes of a subject. Dropping it gives them back.
 #[derive(Debug)]
 pub(super) struct Reservation {
     pending: Arc<Pending>,
@@ -69,10 +69,10 @@ impl Quotas {
         counted.map_err(|too_soon| too_many(&too_soon))
     }
 
-    /// Counts more uploads, which came with one that was counted.
+    /// Counts further uploads, which came with one that was counted.
     ///
     /// # Errors
-    /// When there were too many in the last minute, or are more than that can ever be.
+    /// When there were too many in the last minute, or more than a minute ever allows.
     pub(super) fn count_more(&self, subject: &str, more: usize) -> Result<(), IntakeError> {
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         let (Some(rate), Some(more)) = (&self.rate, NonZeroU32::new(more)) else {
@@ -86,9 +86,10 @@ impl Quotas {
         counted.map_err(|too_soon| too_many(&too_soon))
     }
 
-    /// Keeps room for an upload. `in_journal` tells how many bytes of this subject the journal has pending: as a rule
-    /// fewer than are counted here; more, when they have waited since before a restart. Costs the same however much
-    /// is pending: an entry that leaves the journal gives its room back.
+    /// Reserves room for an upload. `in_journal` gives the bytes of this subject that are pending in
+    /// the journal: usually fewer than are counted here, but more if they have waited since before a
+    /// restart. The cost does not depend on the number of pending entries: each entry gives its room
+    /// back when it leaves the journal.
     ///
     /// # Errors
     /// When too many bytes of this subject are pending.
@@ -120,13 +121,13 @@ impl Quotas {
         Ok(reservation(subject, bytes))
     }
 
-    /// How many subjects are remembered for the number of their uploads.
+    /// The number of subjects whose uploads are counted.
     pub fn counted_subjects(&self) -> u64 {
         let count = self.rate.as_ref().map_or(0, RateLimiter::len);
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
-    /// How many subjects are remembered for their pending bytes.
+    /// The number of subjects with pending bytes.
     pub fn pending_subjects(&self) -> u64 {
         u64::try_from(lock(&self.pending).len()).unwrap_or(u64::MAX)
     }
@@ -138,7 +139,7 @@ fn lock(pending: &Pending) -> MutexGuard<'_, HashMap<Arc<str>, u64>> {
 }
 
 impl Reservation {
-    /// Some of it has become an entry, and stays taken as long as that is pending.
+    /// Hands a part of the reservation over to an entry, for as long as the entry is pending.
     pub(super) fn keep(&mut self, journal: &Journal, id: FileId, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         if bytes == 0 {
@@ -203,7 +204,7 @@ mod tests {
             .collect();
         assert!(entries.iter().all(Result::is_ok));
         assert_eq!(subjects.pending_subjects(), 1);
-        // No entry can be looked at: a subject has no list of them, and no journal is asked.
+        // The count comes from no list of entries and no question to the journal.
         assert_eq!(lock(&subjects.pending).get("a"), Some(&100_000));
         assert!(subjects.reserve("a", 1, || 0).is_err());
         assert!(subjects.reserve("b", 100_000, || 0).is_ok());

@@ -1,4 +1,4 @@
-//! Whether there is room for an upload: of a length, of a sender's quota, and on the disk.
+//! Whether there is room for an upload: its length, its sender's quota, and the disk.
 
 use std::time::{Duration, Instant};
 
@@ -8,22 +8,22 @@ use super::quota::Reservation;
 use super::{Intake, IntakeError, Sender};
 use crate::journal::Free;
 
-/// For so long it is believed what was free on the disk.
+/// The free space of the disk is asked for again after this time.
 const FREE_FRESH: Duration = Duration::from_millis(250);
 
 impl Intake {
-    /// Counts an upload that may begin.
+    /// Counts an upload that wants to begin.
     ///
     /// # Errors
-    /// When its sender has sent too many within a minute.
+    /// When its sender has sent too many uploads within a minute.
     pub fn count(&self, sender: &Sender) -> Result<(), IntakeError> {
         self.quotas.count(&sender.subject)
     }
 
-    /// Whether a body may be so long.
+    /// Checks that a body is not too long.
     ///
     /// # Errors
-    /// When it may not.
+    /// When it is too long.
     pub fn check_length(&self, sender: &Sender, length: u64) -> Result<(), IntakeError> {
         if length > self.max_body_bytes {
             Err(IntakeError::TooLarge)
@@ -34,15 +34,15 @@ impl Intake {
         }
     }
 
-    /// Whether a sender may have so many bytes more pending. Bytes that are on their way are nobody's yet.
+    /// Checks that a sender may have this many more bytes pending. Bytes on their way do not count.
     ///
     /// # Errors
-    /// When there are too many.
+    /// When there would be too many.
     pub fn check_quota(&self, sender: &Sender, length: u64) -> Result<(), IntakeError> {
         self.reserve_for(sender, length).map(drop)
     }
 
-    /// Whether the body may be kept, now that all of it is there; room for it among what is pending of its sender.
+    /// Checks a body that has arrived, and reserves quota of its sender for it.
     pub(super) fn reserve(
         &self,
         sender: &Sender,
@@ -59,11 +59,12 @@ impl Intake {
         self.quotas.reserve(&sender.subject, bytes, in_journal)
     }
 
-    /// Whether there is room for a body of so many bytes, which begins to come then. `is_expected` says that a
-    /// balancer was told a moment ago that there is: those that were let in since come beside it.
+    /// Checks that there is room for a body of this length, which then begins to arrive. `is_expected`
+    /// says that a balancer was told a moment ago that there is room: bodies that were admitted since
+    /// do not count then.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no room.
     pub async fn check_room(&self, length: u64, is_expected: bool) -> Result<(), IntakeError> {
         if is_expected {
             let free = self.free().await?;
@@ -76,15 +77,15 @@ impl Intake {
         Ok(())
     }
 
-    /// All of a body is there that was let in.
+    /// Notes that an admitted body has arrived.
     pub fn arrived(&self, length: u64) {
         self.on_the_way.arrived(length);
     }
 
-    /// The free bytes and inodes of the disk; asks it now and then only.
+    /// The free bytes and inodes of the disk, asked for from time to time only.
     ///
     /// # Errors
-    /// When it does not say.
+    /// When the disk does not tell.
     pub async fn free(&self) -> Result<Free, IntakeError> {
         let mut known = self.free.lock().await;
         match *known {
@@ -99,16 +100,16 @@ impl Intake {
         }
     }
 
-    /// The same, left for bodies that are not on their way yet.
+    /// The free space without the room for bodies on their way.
     ///
     /// # Errors
-    /// When the disk does not say.
+    /// When the disk does not tell.
     pub async fn room(&self) -> Result<Free, IntakeError> {
         let free = self.free().await?;
         self.leaves_of(free).await
     }
 
-    /// What is left of this for bodies that are not on their way yet.
+    /// This free space without the room for bodies on their way.
     pub(super) async fn leaves_of(&self, free: Free) -> Result<Free, IntakeError> {
         self.on_the_way.leaves_of(free, &self.journal).await
     }

@@ -1,4 +1,4 @@
-//! The sender of an upload: the rights that a token gives, and the name that everything is counted under.
+//! The sender of an upload: the rights from its token, and the name under which uploads are counted.
 
 use std::io;
 
@@ -9,28 +9,28 @@ use crate::journal::Subject;
 use crate::store::Sha256;
 use crate::token::Grant;
 
-/// Who sends an upload.
+/// The sender of an upload.
 #[derive(Debug)]
 pub struct Sender {
     /// The rights that the token grants.
     pub grant: Grant,
-    /// The token's subject, or the address: whom uploads are counted for.
+    /// The token's subject, or the address: uploads are counted under this name.
     pub subject: String,
 }
 
 impl Sender {
-    /// The number by which the journal counts a sender.
+    /// The number under which the journal counts a sender.
     pub(super) fn number(&self) -> Subject {
         let Sha256(digest) = digest_of(&[&self.subject]);
         let first = digest.first_chunk().copied();
         Subject(u64::from_le_bytes(first.unwrap_or_default()))
     }
 
-    /// Whether a file may be kept under this type, with the type that its content shows. Reads the
-    /// content only if it matters.
+    /// Checks that a sender may send this type with content that shows that type. Reads the content
+    /// only if it matters.
     ///
     /// # Errors
-    /// When it may not; when the content cannot be read.
+    /// When the sender may not; when the content cannot be read.
     pub(super) fn check_type(
         &self,
         kept_as: &MediaType,
@@ -47,10 +47,10 @@ impl Sender {
         }
     }
 
-    /// The metadata that is kept with a file: its sender's, and above it the token's.
+    /// The metadata of a file: its sender's, with the token's in preference.
     ///
     /// # Errors
-    /// When all of it is more than is kept.
+    /// When it is too long in total.
     pub(super) fn forced(&self, mut metadata: Metadata) -> Result<Metadata, IntakeError> {
         for (name, text) in self.grant.metadata() {
             metadata.set(name.clone(), text.clone())?;

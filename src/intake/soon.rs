@@ -1,4 +1,4 @@
-//! Small bodies, which come with their heads: taken over without a thread that waits.
+//! Takes in small bodies that come with their heads, without a thread that waits.
 
 use std::sync::Arc;
 
@@ -13,8 +13,9 @@ use crate::journal::{AdoptError, Adopted, Fingerprint, Free, Waiter};
 use crate::spool::Received;
 
 impl Intake {
-    /// Takes a body over that came with its head, to its end, whether or not somebody still waits. `is_expected`
-    /// says that a balancer was told that there is room for it. To be called on a thread that runs local tasks.
+    /// Takes in a body that came with its head. Runs to its end, even if the caller stops waiting.
+    /// `is_expected` says that a balancer was told that there is room for it. Must be called on a
+    /// thread that runs local tasks.
     ///
     /// # Errors
     /// When nothing of it is kept.
@@ -49,7 +50,7 @@ impl Intake {
             Course::Adopt(running) => running,
         };
         let free = self.free().await?;
-        // It needs no spool; the log says by now that the spool cannot be looked into.
+        // It needs no spool. If the spool cannot be read, the log says so already.
         let room = self.room_beside(free, is_expected).await;
         if let Some(room) = room.unwrap_or(Some(free)) {
             self.journal.check_room(room, received.length())?;
@@ -65,13 +66,13 @@ impl Intake {
             log::error!("an upload was lost in the log");
             IntakeError::Lost
         })??;
-        // A copy, as what came may be a piece of a much larger buffer.
+        // A copy, as the body may be a piece of a much larger buffer.
         let content = Bytes::copy_from_slice(&body);
         self.enter_file(&mut reserved, &adopted, Some(content));
         Ok(vec![adopted])
     }
 
-    /// What is free for it on the disk beside the bodies that are on their way; `None` if it is expected.
+    /// The free space for it beside bodies on their way; `None` if it is expected.
     async fn room_beside(
         &self,
         free: Free,
@@ -92,7 +93,7 @@ impl Intake {
     }
 }
 
-/// Waits for the promise.
+/// Waits for the promise of an upload.
 struct Uploader {
     intake: Arc<Intake>,
     courier: UnboundedSender<Told>,
@@ -101,31 +102,31 @@ struct Uploader {
 
 type Outcome = Result<Adopted, AdoptError>;
 
-/// The outcome of one upload, and the one who waits for it.
+/// The outcome of one upload, with the channel to its waiter.
 type Told = (oneshot::Sender<Outcome>, Outcome);
 
 impl Waiter for Uploader {
     fn lead(&self) {
         let intake = Arc::clone(&self.intake);
-        // Its end is told to the waiters.
+        // The waiters learn the outcome, so nobody waits for this task.
         drop(spawn_blocking(move || intake.journal.lead()));
     }
 
     fn told(self: Box<Self>, outcome: Outcome) {
         if let Err(unsent) = self.courier.send((self.answer, outcome)) {
-            // This node is stopping.
+            // This happens while the node is stopping.
             log::warn!("nobody waits for an upload any more: {:?}", unsent.0.1);
         }
     }
 }
 
-/// The way to the uploads of this thread: one task, as each that is woken by another thread costs a
-/// system call, and what a thread wakes itself costs none. A whole group is told by a few calls.
+/// The channel to the uploads of this thread, read by one task. A task that another thread wakes costs
+/// a system call, and a task that its own thread wakes costs none: so a few calls tell a whole group.
 fn courier() -> UnboundedSender<Told> {
     thread_local! {
         static COURIER: UnboundedSender<Told> = {
             let (send, mut receive) = unbounded_channel::<Told>();
-            // Ends with its thread.
+            // It ends with its thread.
             drop(spawn_local(async move {
                 while let Some((answer, outcome)) = receive.recv().await {
                     if let Err(outcome) = answer.send(outcome) {

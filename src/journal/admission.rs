@@ -1,4 +1,4 @@
-//! Whether there is room for an upload: on the disk, and below the marks.
+//! Whether there is room for an upload: on the disk, and below the watermarks.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -9,17 +9,17 @@ use super::memory::State;
 use super::{AdoptError, Journal};
 use crate::file::FileId;
 
-/// What this process may still use of the disk.
+/// The free space of the disk for this process.
 #[derive(Debug, Clone, Copy)]
 pub struct Free {
     /// Bytes.
     pub bytes: u64,
-    /// Names of new files; the largest number where the file system sets no limit.
+    /// New files; the largest number if the file system sets no limit.
     pub inodes: u64,
 }
 
-/// Room below the marks for an upload that is not decided yet. Dropping it gives it back, so that no
-/// panic keeps it.
+/// Room below the watermarks, reserved for an upload that is not decided yet. Dropping it gives the
+/// room back, also in a panic.
 #[derive(Debug)]
 pub(super) struct Reserved<'a> {
     journal: &'a Journal,
@@ -34,10 +34,10 @@ impl Drop for Reserved<'_> {
 }
 
 impl Journal {
-    /// What is free just now. Asks the disk, and may wait for it.
+    /// The free space now. Asks the disk, and may wait for it.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn free(&self) -> io::Result<Free> {
         let path = self.layout.journal();
         Ok(Free {
@@ -46,8 +46,8 @@ impl Journal {
         })
     }
 
-    /// Whether an upload would be admitted of whose `length` bytes none is on the disk yet. Asks no
-    /// disk: `free` was found a moment ago. Reserves nothing.
+    /// Whether an upload of this length would be admitted, if none of its bytes is on the disk yet. It
+    /// uses the given free space and does not ask the disk. It reserves nothing.
     ///
     /// # Errors
     /// `Full`, `NoSpace` or `Poisoned`.
@@ -55,7 +55,8 @@ impl Journal {
         self.check_against(self.marks(), free, Totals::of(length))
     }
 
-    /// The same for one that was told a moment ago that there is room. Others came meanwhile.
+    /// The same for an upload that was admitted a moment ago. Others have come since, so the watermarks
+    /// are wider.
     ///
     /// # Errors
     /// `Full`, `NoSpace` or `Poisoned`.
@@ -63,7 +64,7 @@ impl Journal {
         self.check_against(self.marks().wider(), free, Totals::of(length))
     }
 
-    /// The same, with a question to the disk.
+    /// The same, but asks the disk for its free space.
     ///
     /// # Errors
     /// `Full`, `NoSpace` or `Poisoned`.
@@ -78,14 +79,14 @@ impl Journal {
         marks.check_backlog(&self.state(), coming)
     }
 
-    /// Reserves room for entries whose body is on the disk, or in memory. It was let in before it
-    /// came, and others came meanwhile: so the marks are wider by now.
+    /// Reserves room for entries whose bodies are on the disk or in memory. They were admitted before
+    /// they came, and others have come since, so the watermarks are wider.
     pub(super) fn admit(&self, coming: Totals) -> Result<Reserved<'_>, AdoptError> {
         let free = self.free().map_err(at("ask for free space"))?;
         self.admit_into(free, coming)
     }
 
-    /// The same, with what is free on the disk.
+    /// The same, with the given free space of the disk.
     pub(super) fn admit_into(
         &self,
         free: Free,
@@ -103,7 +104,7 @@ impl Journal {
         })
     }
 
-    /// Whether the log takes uploads: what it has in reserve is for changes, tombstones and copies.
+    /// Checks that the log takes uploads: its reserve is for changes, tombstones and copies only.
     fn check_log(&self) -> Result<(), AdoptError> {
         if let Some(reason) = self.poison() {
             return Err(AdoptError::Poisoned(reason.to_owned()));
@@ -139,7 +140,7 @@ impl Journal {
     }
 }
 
-/// Promised and not proven, or about to be promised.
+/// The entries that are promised and not proven, or about to be promised.
 pub(super) fn backlog(state: &State) -> Totals {
     let pending = Phase::ALL.into_iter().filter(|phase| phase.is_pending());
     pending.fold(state.reserved, |mut sum, phase| {
@@ -148,7 +149,7 @@ pub(super) fn backlog(state: &State) -> Totals {
     })
 }
 
-/// Where uploads are refused.
+/// The watermarks at which uploads are refused.
 #[derive(Debug, Clone, Copy)]
 struct Marks {
     min_free: Free,
@@ -157,8 +158,8 @@ struct Marks {
 }
 
 impl Marks {
-    /// For those that were let in before: what has to stay free is half, and an eighth more may be
-    /// pending.
+    /// The watermarks for uploads that were admitted before: half as much must stay free, and an eighth
+    /// more may be pending.
     fn wider(self) -> Self {
         let Free { bytes, inodes } = self.min_free;
         Self {
@@ -171,10 +172,10 @@ impl Marks {
         }
     }
 
-    /// Whether the disk stays above its marks when so much more is written.
+    /// Whether the disk stays above its watermarks if this much more is written.
     fn check_free(self, free: Free, coming: Totals) -> Result<(), AdoptError> {
         let Free { bytes, inodes } = free;
-        // One alone is what the mark is there for.
+        // The watermark leaves room for a single one.
         let more_inodes = coming.entries.saturating_sub(1);
         if bytes.saturating_sub(coming.bytes) < self.min_free.bytes {
             let low = format!("{bytes} bytes are free");
@@ -187,7 +188,7 @@ impl Marks {
         Ok(())
     }
 
-    /// Whether the backlog stays below its marks with so much more.
+    /// Whether the backlog stays below its watermarks if this much more comes.
     fn check_backlog(self, state: &State, coming: Totals) -> Result<(), AdoptError> {
         let backlog = backlog(state);
         let (entries, bytes) = (backlog.entries, backlog.all_bytes());

@@ -1,4 +1,4 @@
-//! Adopting: from a received body to a promise.
+//! Adopting: turns a received body into a promise.
 
 use std::io;
 use std::time::SystemTime;
@@ -15,35 +15,36 @@ use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, W
 use crate::spool::Received;
 use crate::store::Sha256;
 
-/// What an upload says of itself.
+/// The description of an upload by its sender.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// Its name; without one the file is called by its id.
+    /// Its name; without one the file is named after its id.
     pub filename: Option<FileName>,
     /// Its type.
     pub content_type: MediaType,
-    /// What else its sender said of it.
+    /// Other texts of its sender.
     pub metadata: Metadata,
-    /// The request that it answers, if that has a key.
+    /// The request that it answers, if the request has a key.
     pub request: Option<Fingerprint>,
-    /// Its bytes count among those that this subject has pending.
+    /// The subject whose pending bytes include it.
     pub subject: Subject,
-    /// The digest that its sender stated and that was checked: the commit holds the body against it.
+    /// The digest that its sender stated and that was checked. The commit checks the body against it
+    /// again.
     pub stated: Option<Sha256>,
     /// The digest of its bytes, if they were hashed already: the log does not hash them again.
     pub sha256: Option<Sha256>,
 }
 
-/// Bytes of a record without its metadata, about; those of a name and a type as long as they may be
-/// included.
+/// The approximate size of a record without its metadata, in bytes: enough for the longest name and
+/// type.
 const RECORD_BYTES: u64 = 1024;
 
-/// Bytes that the record of a file with this metadata takes, about.
+/// The approximate size of the record of a file with this metadata, in bytes.
 pub fn record_bytes(metadata: &Metadata) -> u64 {
     RECORD_BYTES + metadata.weight()
 }
 
-/// A promise: made after the last sync and nowhere else. A 201 is rendered from nothing else.
+/// A promise. It is made only after the last sync, and a 201 is rendered from nothing else.
 #[derive(Debug)]
 pub struct Adopted {
     pub(super) id: FileId,
@@ -70,19 +71,19 @@ impl Adopted {
         &self.meta
     }
 
-    /// How far it had come when this was made.
+    /// Its standing when this value was made.
     pub fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// Notes how far it has come since.
+    /// Notes a newer standing.
     pub fn set_standing(&mut self, standing: Standing) {
         self.standing = standing;
     }
 }
 
 impl Draft {
-    /// Its file and, about, its record.
+    /// The size of its file and the approximate size of its record.
     pub(super) fn totals(&self, length: u64) -> Totals {
         Totals {
             record_bytes: record_bytes(&self.metadata),
@@ -90,7 +91,7 @@ impl Draft {
         }
     }
 
-    /// The entry that this becomes.
+    /// The entry for this draft.
     pub(super) fn file(
         self,
         id: FileId,
@@ -126,32 +127,32 @@ impl Draft {
 }
 
 impl Journal {
-    /// Whether a body of so many bytes stands in the log.
+    /// Whether a body of this length is kept in the log.
     pub fn is_small(&self, length: u64) -> bool {
         let limit = self.limits.log_body_bytes;
         limit > 0 && length <= limit.into()
     }
 
-    /// Takes a body over. A small one:
+    /// Adopts a body. A small one:
     ///
-    /// 1. Admission: the journal is sound and below its marks.
-    /// 2. Record and body are put into a frame, in memory.
+    /// 1. Admission: the journal is not poisoned, and is below its watermarks.
+    /// 2. Record and body are laid out in a frame, in memory.
     /// 3. The frame is decided and queued; its group is synced: this is the promise.
     ///
-    /// Any other:
+    /// Any other body:
     ///
     /// 1. Admission.
-    /// 2. The body gets a name of its own among the bodies; one that came with the head of its
+    /// 2. The body gets a name of its own among the bodies. A body that came with the head of its
     ///    request is written there.
-    /// 3. The body is fsynced: its bytes, and the time that its entity tag is made of.
-    /// 4. The directory of bodies is fsynced: from now on the body survives. An fsync that another
-    ///    upload began after step 2 of this one does as well, if it has succeeded.
+    /// 3. The body is fsynced: its bytes, and the time from which its entity tag is made.
+    /// 4. The directory of bodies is fsynced: from now on the body survives. An fsync for another
+    ///    upload does as well, if it began after step 2 of this one and has succeeded.
     /// 5. The frame is decided and queued; its group is synced: this is the promise.
     ///
-    /// Runs to its end once begun, whether or not somebody still waits for the answer.
+    /// Once begun it runs to its end, even if the caller stops waiting.
     ///
     /// # Errors
-    /// [`AdoptError`]; nothing of the upload is kept then.
+    /// [`AdoptError`]; then nothing of the upload is kept.
     pub fn adopt<'a>(
         &self,
         body: impl Into<Received<'a>>,
@@ -173,7 +174,7 @@ impl Journal {
         adopted
     }
 
-    /// Steps 2 to 5, for a part of a body as for the whole.
+    /// Steps 2 to 5, for a part of a body or the whole.
     pub(super) fn adopt_linked(
         &self,
         body: Received<'_>,
@@ -201,14 +202,14 @@ impl Journal {
         Ok(Adopted::new(id, file.meta))
     }
 
-    /// Step 2 of a small one.
+    /// Step 2 for a small body.
     pub(super) fn lay_out(
         &self,
         body: Received<'_>,
         draft: Draft,
     ) -> Result<(FileId, File, LaidOut), AdoptError> {
         if let Received::Spooled(body) = body {
-            // It gets no second name, by which another claim would know it.
+            // A small body gets no second name, which would tell another claim that it is taken.
             body.mark_taken().map_err(at("mark the spool file"))?;
         }
         let id = self.free_id();

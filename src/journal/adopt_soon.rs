@@ -1,4 +1,4 @@
-//! Adopting a small body in steps that wait for nothing.
+//! Adopting a small body without ever blocking.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,24 +12,25 @@ use super::wal::{self, AppendError, Position, Wal};
 use super::{AdoptError, Free, Journal};
 use crate::spool::Received;
 
-/// One who waits for the promise of a small upload without a thread.
+/// Waits for the promise of a small upload, without a thread.
 pub trait Waiter: Send {
-    /// Nobody leads: have some thread that may wait for the disk call [`Journal::lead`], now. Must
-    /// neither call it itself nor block.
+    /// No thread leads: let a thread that may block on the disk call [`Journal::lead`], now. This
+    /// method must neither call it itself nor block.
     fn lead(&self);
 
-    /// The upload is a promise, or nothing of it is kept. Called once, by the thread that leads, which
-    /// all others wait for.
+    /// The upload is a promise, or nothing of it is kept. The leading thread calls this once, while all
+    /// others wait for it.
     fn told(self: Box<Self>, outcome: Result<Adopted, AdoptError>);
 }
 
-/// Notes the outcome of a frame before the waiter is told; if the leader panics, when it is dropped.
+/// Notes the outcome of a frame before the waiter is told. If the leader panics, it does so when it is
+/// dropped.
 struct Noting {
     memory: Arc<Memory>,
     ticket: Ticket,
-    /// None when it is told.
+    /// `None` once the waiter is told.
     told: Option<(Box<dyn Waiter>, Adopted)>,
-    /// Shared with the one who queues it, and has the index locked.
+    /// Shared with the thread that queues the frame under the lock of the index.
     stage: Arc<AtomicU8>,
 }
 
@@ -37,10 +38,10 @@ struct Noting {
 const QUEUEING: u8 = 0;
 /// The index has marked it.
 const QUEUED: u8 = 1;
-/// It was dropped before that: the index must not mark it.
+/// It was dropped before that, so the index must not mark it.
 const DROPPED: u8 = 2;
 
-/// Goes on from queueing; whether the other one has not done so before.
+/// Moves on from `QUEUEING`. Returns whether the other side has not done so before.
 fn go_on(stage: &AtomicU8, to: u8) -> bool {
     let order = Ordering::SeqCst;
     let gone_on = stage.compare_exchange(QUEUEING, to, order, order);
@@ -73,7 +74,7 @@ impl Drop for Noting {
     }
 }
 
-/// The end of the log, for the decision of one who waits on no thread.
+/// The end of the log, for a decision whose caller waits on no thread.
 struct Tail<'a> {
     wal: &'a Wal,
     memory: &'a Arc<Memory>,
@@ -106,13 +107,13 @@ impl Queue for Tail<'_> {
 }
 
 impl Journal {
-    /// Takes a small body over that came with its head, in steps that wait for nothing: the waiter is
-    /// told when it is a promise, or that it is none. `free` was found a moment ago.
+    /// Adopts a small body that came with its head, without blocking. The waiter is told when it is a
+    /// promise, or that it failed. `free` was measured a moment ago.
     ///
-    /// Runs to its end once begun, whether or not somebody still waits for the answer.
+    /// Once begun it runs to its end, even if the caller stops waiting.
     ///
     /// # Errors
-    /// [`AdoptError`]; nothing of the upload is kept then, and the waiter is told nothing.
+    /// [`AdoptError`]; then nothing of the upload is kept, and the waiter is not told.
     pub fn adopt_soon(
         &self,
         body: &[u8],
@@ -144,8 +145,8 @@ impl Journal {
         }
     }
 
-    /// Writes groups to the log until no [`Waiter`] waits any more, unless another thread does so.
-    /// Blocks on the disk.
+    /// Writes groups to the log until no [`Waiter`] waits, unless another thread does so. Blocks on the
+    /// disk.
     pub fn lead(&self) {
         self.wal.lead();
     }

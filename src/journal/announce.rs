@@ -1,8 +1,8 @@
-//! The work that the journal has for others, as the journal itself tells it.
+//! Announces the journal's work for other rooms.
 //!
-//! An announcement is a hint: the log is the truth, and memory follows it. Nothing is announced before its
-//! frame is synced and the index says so. An announcement that is missed loses nothing: the entry stands in
-//! [`Journal::work`](super::Journal::work), where it is found.
+//! An announcement is only a hint: the log is the truth, and memory follows it. An entry is announced
+//! only after its frame is synced and the index has recorded that. If an announcement is missed,
+//! [`Journal::work`](super::Journal::work) still lists the entry.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use crate::file::FileId;
 /// A fact about an entry that others act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announcement {
-    /// It is promised, or has a new start: it has to be committed.
+    /// It is promised, or has a new start: commit it.
     ToCommit(FileId),
-    /// It was deleted before it was settled: it has to be cleared away.
+    /// It was deleted before it was settled: clear it away.
     ToClear(FileId),
     /// It is settled: the store has it.
     Settled {
@@ -24,22 +24,22 @@ pub enum Announcement {
     },
 }
 
-/// The sender of announcements, given to the journal when it is opened.
+/// Sends announcements; the journal gets it when it is opened.
 pub struct Announcer(Box<dyn Fn(Announcement) + Send + Sync>);
 
 impl Announcer {
-    /// `tell` is called by the thread that notes a sync, which others may wait for: it must not block. It
-    /// may ask the journal.
+    /// The thread that records a sync calls `tell`. Other threads may wait for it, so `tell` must not
+    /// block. It may ask the journal.
     pub fn new(tell: impl Fn(Announcement) + Send + Sync + 'static) -> Self {
         Self(Box::new(tell))
     }
 
-    /// Nobody listens.
+    /// An announcer without a listener.
     pub fn to_nobody() -> Self {
         Self::new(|_| ())
     }
 
-    /// Nothing to announce yet.
+    /// Nothing to announce so far.
     pub(super) fn nothing(&self) -> ToAnnounce<'_> {
         ToAnnounce {
             announcer: self,
@@ -54,7 +54,7 @@ impl fmt::Debug for Announcer {
     }
 }
 
-/// Announces when it is dropped, by a panic as well. That must not be while the index is locked.
+/// Announces when it is dropped, also in a panic. It must not be dropped while the index is locked.
 #[derive(Debug)]
 #[must_use = "it announces when it is dropped: not under a lock"]
 pub(super) struct ToAnnounce<'a> {

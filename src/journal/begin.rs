@@ -1,4 +1,4 @@
-//! Beginning a journal, and its form.
+//! Makes a new journal, and checks the format of an existing one.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,17 +9,17 @@ use super::layout::Layout;
 use super::volume::{Disk, if_there};
 use super::{Journal, OpenError};
 
-/// Begins a marker of any form.
+/// The beginning of a marker, in every format.
 const MARKER: &str = "gridspool journal";
 
-/// Ends the marker of this form.
+/// The end of a marker in the present format.
 const FORM: &str = ", form 2\n";
 
 impl Journal {
-    /// Makes the directories of a journal, and its marker. Does nothing where all is there.
+    /// Makes the directories of a journal, and its marker. Does nothing if all of it exists.
     ///
     /// # Errors
-    /// What the disk says; a journal of another form.
+    /// The disk's error; a journal of another format.
     pub fn init(data_dir: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
         let layout = Layout::new(data_dir);
         if layout.marker().exists() || layout.barrier().is_dir() {
@@ -29,7 +29,7 @@ impl Journal {
             fs::create_dir_all(&path).map_err(OpenError::at(&path))?;
         }
         let text = [MARKER, FORM].concat();
-        // The barrier first: what has a marker has it.
+        // The barrier comes first: a journal with a marker always has it.
         let barrier = "No journal of the first form may begin here.\n";
         for (path, text) in [(layout.barrier(), barrier), (layout.marker(), &text)] {
             if !path.exists() {
@@ -40,11 +40,10 @@ impl Journal {
             .map_err(OpenError::at(layout.journal()))
     }
 
-    /// Tries what a journal needs of its directories, without opening it: a sidecar may be at
-    /// work on it.
+    /// Checks the directories of a journal without opening it: a sidecar may be working on it.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first fault.
     pub fn check(data_dir: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
         let layout = Layout::new(data_dir);
         check_form(&layout)?;
@@ -55,8 +54,8 @@ impl Journal {
     }
 }
 
-/// Writes a file under another name first: a marker that was written half would tell of a form that
-/// nobody knows.
+/// Writes a file under another name first, and then renames it: half a marker would state an unknown
+/// format.
 fn write_whole(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     if_there(disk.unlink(&unfinished))?;
@@ -65,7 +64,7 @@ fn write_whole(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
     disk.rename(&unfinished, path)
 }
 
-/// The marker is there and tells the form that this program reads.
+/// Checks that the marker exists, and states the format that this program reads.
 pub(super) fn check_form(layout: &Layout) -> Result<(), OpenError> {
     let path = layout.marker();
     if layout.barrier().is_dir() {
@@ -87,9 +86,9 @@ pub(super) fn check_form(layout: &Layout) -> Result<(), OpenError> {
     }
 }
 
-/// Adopts an empty file by way of the spool, as the real ones will come, and takes it back.
+/// Adopts an empty file through the spool, like a real one, and removes it again.
 pub(super) fn try_link(layout: &Layout, disk: &dyn Disk) -> Result<(), OpenError> {
-    // By process, so that a check beside a running sidecar does not meet that one's.
+    // The process id keeps it apart from the file of a check beside a running sidecar.
     let name = format!("link-test-{}", std::process::id());
     let (spooled, linked) = (layout.spool().join(&name), layout.bodies().join(&name));
     for leftover in [&spooled, &linked] {

@@ -1,4 +1,4 @@
-//! The bytes of an entry, for the committer.
+//! The bytes of an entry, as the committer reads them.
 
 use std::fs::File;
 use std::io;
@@ -12,14 +12,14 @@ use super::memory::Memory;
 use crate::file::{FileId, Window};
 use crate::store::{Body, Sha256};
 
-/// An open body. Stays readable whatever becomes of the entry, but for one: when it is deleted nothing
-/// behind its first bytes is read any more, so that its commit ends with the next batch.
+/// An open body. It stays readable whatever happens to the entry, with one exception: once the entry is
+/// deleted, only the first bytes can be read, so that a commit ends with its next batch.
 #[derive(Debug)]
 pub(super) struct OpenBody {
     pub(super) id: FileId,
     pub(super) memory: Arc<Memory>,
     pub(super) bytes: Source,
-    /// What its sender stated of it, and was checked when it came.
+    /// The digest that its sender stated, and that was checked on arrival.
     pub(super) stated: Option<Sha256>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct OpenBody {
 #[derive(Debug)]
 pub(super) enum Source {
     File(File, Window),
-    /// From the log, which held them against their digest.
+    /// In memory; the log has checked the digest.
     Memory(Bytes),
 }
 
@@ -40,7 +40,7 @@ impl OpenBody {
 
 impl Body for OpenBody {
     fn read_exact_at(&self, place: &mut [u8], offset: u64) -> io::Result<()> {
-        // What is read at once is as well written as not, and erased.
+        // A body that is read at once may as well be written and then erased.
         if offset > 0 && self.is_deleted() {
             return Err(io::Error::other("the file was deleted meanwhile"));
         }

@@ -1,12 +1,12 @@
-//! Keeping the log small: what lives in its oldest segments is copied forward, so that they can go.
+//! Keeps the log small: copies the live part of its oldest segments forward, so that these can go.
 //!
 //! 1. The frames of the oldest segment are read.
-//! 2. Each entry whose base is there is read as it is now, and gets a new base: decided, queued. If
-//!    another step of it comes first, it is read again.
-//! 3. All of these are synced.
-//! 4. The head of a later group tells the new oldest segment. It is synced.
-//! 5. The files of the segments before it are used again or unlinked; those with damage get a name in
-//!    `corrupt` before.
+//! 2. Each entry whose base is in that segment is read in its present state, and gets a new base:
+//!    decided and queued. If another step of the entry comes first, it is read again.
+//! 3. All copies are synced.
+//! 4. The head of a later group names the new oldest segment. It is synced.
+//! 5. The files of the segments before it are reused or unlinked; those with damage first get a name in
+//!    `corrupt`.
 
 use std::collections::BTreeSet;
 
@@ -19,20 +19,20 @@ use super::wal::ReadError;
 use super::{Journal, JournalError, RESERVED_SEGMENTS, at, point};
 use crate::file::FileId;
 
-/// The log is copied forward when it is so many times as large as what lives in it,
+/// The log is copied forward when it is this many times as large as its live part,
 const MOST_TIMES: u64 = 4;
 
 /// and has more segments than this.
 const FEWEST_SEGMENTS: u64 = 8;
 
-/// Copies that are on their way at once, at most.
+/// Bytes of copies on their way at the same time, at most.
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
 
 impl Journal {
-    /// Makes the log as small as it should be, and its reserve whole.
+    /// Copies the log forward while it is too large, and fills its reserve up.
     ///
     /// # Errors
-    /// What the disk says; the rest is left for the next sweep.
+    /// The disk's error; the next sweep goes on.
     pub(super) fn tidy_log(&self) -> Result<(), JournalError> {
         self.trim()?;
         while self.is_wasteful() && self.copy_oldest()? {
@@ -44,7 +44,7 @@ impl Journal {
         self.make_room()
     }
 
-    /// Where the disk comes near to its mark, the log keeps no files that make it faster and no more.
+    /// Removes files of the log that only save time, if the disk is nearly full.
     fn make_room(&self) -> Result<(), JournalError> {
         let id = FileId::from_bytes([0; 12]);
         let free = self.free().map_err(at(id, "ask for free space"))?;
@@ -68,7 +68,7 @@ impl Journal {
         self.wal.bytes() > enough.max(segment_bytes * FEWEST_SEGMENTS)
     }
 
-    /// Gives up the segments that nothing lives in any more. Steps 4 and 5.
+    /// Gives up the segments without any live part. Steps 4 and 5.
     fn trim(&self) -> Result<(), JournalError> {
         let id = FileId::from_bytes([0; 12]);
         let oldest = self.state().oldest();
@@ -89,11 +89,11 @@ impl Journal {
         trimmed.map_err(|err| StepError::from(err).of(id, "trim the log"))
     }
 
-    /// Steps 1 to 3; whether anything was done.
+    /// Steps 1 to 3. Returns whether anything was done.
     fn copy_oldest(&self) -> Result<bool, JournalError> {
         let oldest = self.state().oldest();
         let mut answers = Vec::new();
-        // One may have had several bases there.
+        // An entry may have had several bases there.
         let mut ids = BTreeSet::new();
         let read = self.wal.frames_of(oldest, &mut |found| {
             let frame = found_frame(found);
@@ -102,7 +102,7 @@ impl Journal {
         }); // 1
         match read {
             Ok(_) => {}
-            // It is the one that is written to.
+            // It is the active segment.
             Err(ReadError::Gone) => return Ok(false),
             Err(err) => {
                 let err = std::io::Error::other(err);
@@ -124,11 +124,11 @@ impl Journal {
         }
         land_all(&mut under_way)?; // 3
         point!("copy.landed");
-        // Entries that left meanwhile free it, too.
+        // Entries that left meanwhile may have freed it too.
         Ok(is_any || self.state().oldest() > oldest)
     }
 
-    /// Copies one entry, wherever it is.
+    /// Copies one entry, whatever segment it is in.
     #[cfg(test)]
     pub(super) fn copy_one(&self, id: FileId) -> Result<(), JournalError> {
         let known = self.known(id).ok_or(JournalError::Absent(id))?;
@@ -138,8 +138,9 @@ impl Journal {
         land_all(&mut under_way)
     }
 
-    /// Step 2; how many bytes the copy has: none if the entry lives elsewhere by now. Whoever has copies
-    /// under way waits for nobody, as somebody may wait for these.
+    /// Step 2. Returns the size of the copy, or none if the entry is in another segment by now. A
+    /// caller with copies under way must not wait for anybody, as somebody may be waiting for these
+    /// copies.
     fn copy<'a>(
         &'a self,
         id: FileId,
@@ -183,8 +184,8 @@ impl Journal {
 }
 
 impl Journal {
-    /// An entry cannot be read any more, and must not hold the log. A tombstone does: nobody else knows
-    /// what the store has to be cleared of.
+    /// Gives up an entry that cannot be read, so that it does not hold the log. A tombstone does hold
+    /// it: it alone tells which id the store must be cleared of.
     fn give_up(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
         if self
             .known(id)
@@ -205,7 +206,7 @@ fn land_all(under_way: &mut Vec<(FileId, Landing<'_>)>) -> Result<(), JournalErr
     Ok(())
 }
 
-/// The frame that [`super::index::Index::copy`] decides on.
+/// Lays out the frame for [`super::index::Index::copy`].
 fn lay_out(id: FileId, found: &Found) -> std::io::Result<(LaidOut, u64)> {
     let frame = Frame::entry(id, found.reading.entry()).map_err(std::io::Error::other)?;
     let frame = Frame {
@@ -224,7 +225,7 @@ fn lay_out(id: FileId, found: &Found) -> std::io::Result<(LaidOut, u64)> {
     Ok((laid_out, u64::try_from(bytes).unwrap_or(u64::MAX)))
 }
 
-/// The entries that a frame is a base of.
+/// The entries whose base is this frame.
 fn bases_of(frame: &Frame) -> Vec<FileId> {
     match frame.read() {
         Ok(Some(Record::Base(Base::Entry(

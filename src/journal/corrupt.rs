@@ -1,4 +1,4 @@
-//! Setting aside what cannot be read, for an admin to look at.
+//! Sets unreadable data aside, for an admin to look at.
 
 use std::io;
 use std::path::Path;
@@ -10,14 +10,14 @@ use super::{Journal, JournalError, Layout, at, point};
 use crate::file::FileId;
 
 impl Journal {
-    /// Takes an unreadable entry out, and keeps what there is of it.
+    /// Takes an unreadable entry out, and keeps everything that is left of it.
     ///
     /// 1. Its body moves to `corrupt`; the segment of its record gets one more name there.
     /// 2. Both directories are fsynced.
-    /// 3. `gone` is queued; synced: it is out.
+    /// 3. `gone` is queued and synced: the entry is out.
     ///
     /// # Errors
-    /// What the disk says; the entry stays then.
+    /// The disk's error; then the entry stays.
     pub fn set_aside(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
         let Some(known) = self.known(id) else {
             return Ok(());
@@ -40,7 +40,7 @@ impl Journal {
         }
     }
 
-    /// Gives a segment one more name in `corrupt`, if it has none yet.
+    /// Gives a segment one more name in `corrupt`, unless it has one.
     pub(super) fn keep_segment(&self, generation: u64) -> io::Result<()> {
         let path = self.layout.corrupt().join(format!("wal-{generation}"));
         match self.wal.keep(generation, &path) {
@@ -50,8 +50,9 @@ impl Journal {
     }
 }
 
-/// Moves one file to `corrupt`, its directory in front of its name, and a number behind it if that
-/// name is taken, so that none replaces another. One that is missing is what is wrong.
+/// Moves one file to `corrupt`. The new name begins with the file's directory, and ends with a number
+/// if that name is taken, so that no file replaces another. A missing file is not an error: its absence
+/// is the damage.
 pub(super) fn move_to_corrupt(
     layout: &Layout,
     disk: &dyn super::Disk,

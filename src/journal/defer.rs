@@ -1,4 +1,4 @@
-//! Putting an entry off, or holding it for an admin.
+//! Deferring an entry, or holding it for an admin.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use super::record::Why;
 use super::{Journal, JournalError};
 use crate::file::FileId;
 
-/// Bytes of a reason that are kept, at most.
+/// Bytes of a reason in a record, at most.
 const REASON_BYTES: usize = 2048;
 
 impl Journal {
-    /// Puts a failed entry off for so long, by the log's own clock.
+    /// Defers a failed entry for this long, by the log's own clock.
     ///
     /// # Errors
     /// As [`Journal::hold`].
@@ -21,8 +21,8 @@ impl Journal {
         })
     }
 
-    /// The same, for an entry that an attempt brought nearer to its end: the attempts that failed before
-    /// no longer count, nor does this one.
+    /// The same for an entry of which the attempt brought more into the store: its failed attempts are
+    /// counted from zero again, and this one does not count.
     ///
     /// # Errors
     /// As [`Journal::hold`].
@@ -35,7 +35,7 @@ impl Journal {
         self.put_off(id, pause, |_| why(0, reason))
     }
 
-    /// `why` is given the attempts that failed before.
+    /// `why` gets the number of failed attempts before.
     fn put_off(
         &self,
         id: FileId,
@@ -50,10 +50,10 @@ impl Journal {
         deferred.map_err(|err| err.of(id, "note that it is deferred"))
     }
 
-    /// Puts an entry that no attempt can help where an admin will see it.
+    /// Holds an entry that no further attempt can help, for an admin to see.
     ///
     /// # Errors
-    /// `Absent` if it is not pending any more; what the disk says. It stays where it was then.
+    /// `Absent` if it is no longer pending; the disk's error. Then the entry stays as it was.
     pub fn hold(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
         let held = self.step(|index, tail| {
             let attempts = index.get(id).map_or(0, |known| known.attempts);
@@ -62,7 +62,7 @@ impl Journal {
         held.map_err(|err| err.of(id, "note that it is held"))
     }
 
-    /// The entries that wait for an admin.
+    /// The entries that are held for an admin.
     pub fn held(&self) -> Vec<FileId> {
         self.list(Listing::new(&[Phase::Held], None, usize::MAX))
     }

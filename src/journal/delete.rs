@@ -1,4 +1,4 @@
-//! Deleting: what a caller no longer wants, pending or settled.
+//! Deleting entries, pending or settled.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use super::volume::if_there;
 use super::{Journal, JournalError, at, point};
 use crate::file::{FileId, FileMeta};
 
-/// What a delete did in the journal.
+/// The outcome of a delete in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
-    /// The journal had nothing of it: it is the store's business alone.
+    /// The journal does not know the id: only the store can have the file.
     NotHere,
-    /// It was pending, and is gone for every caller. The committer has to clear away the rest.
+    /// It was pending, and is gone for every caller. The committer still has to clear the store.
     Done,
-    /// It was settled, and is gone here: the store still has it.
+    /// It was settled, and is gone from the journal: the store still has it.
     Settled,
     /// It was deleted before.
     Already,
@@ -26,21 +26,21 @@ pub enum Deletion {
 impl Journal {
     /// Deletes an entry.
     ///
-    /// 1. A tombstone is decided and queued. Whoever comes meanwhile waits for it.
-    /// 2. It is synced: no restart brings the entry back, and no commit undoes it.
-    /// 3. The body is unlinked. The tombstone stays until the store can say by itself that there is
-    ///    no such file, and holds nothing of it: see [`Journal::erase`].
+    /// 1. A tombstone is decided and queued. Other callers that come now wait for it.
+    /// 2. It is synced: no restart brings the entry back, and no commit undoes the delete.
+    /// 3. The body is unlinked. The tombstone stays until the store holds nothing of the file and can
+    ///    itself say that it does not exist: see [`Journal::erase`].
     ///
     /// | cut after | leaves | the next start |
     /// |---|---|---|
-    /// | 1 | the entry, or a tombstone | goes on with either: nobody was told yet |
+    /// | 1 | the entry, or a tombstone | goes on with either: no caller was told yet |
     /// | 2, 3 | a tombstone, perhaps with the body | clears the store, then erases it |
     ///
-    /// A settled entry is gone here at once: the store decides whether it exists. One that is being
-    /// evicted is waited for.
+    /// A settled entry is gone from the journal at once: the store decides whether it exists. If an
+    /// entry is being evicted, the delete waits for the end of that.
     ///
     /// # Errors
-    /// What the disk says; the entry is there as before then.
+    /// The disk's error; then the entry stays as it was.
     pub fn delete(&self, id: FileId) -> Result<Deletion, JournalError> {
         let answered = match self.answered_by(id) {
             Err(JournalError::Absent(_)) => return Ok(Deletion::NotHere),
@@ -48,7 +48,7 @@ impl Journal {
         };
         let mut before: Option<Known> = None;
         let deleted = self.step(|index, tail| {
-            // Nobody was told of one that comes.
+            // No caller knows of an entry that is still to come.
             before = Some(index.get(id).ok_or(Refused::Absent)?);
             index.delete(id, self.now(), answered.clone(), tail)
         }); // 1 and 2
@@ -64,14 +64,14 @@ impl Journal {
             return Ok(Deletion::Settled);
         }
         if let Err(err) = self.unlink_body(id) {
-            // The word is durable; the end of the delete tries again.
+            // The tombstone is durable; the end of the delete tries the unlink again.
             log::warn!("{id}: the body of a deleted entry stays for now: {err}");
         } // 3
         point!("delete.body-unlinked");
         Ok(Deletion::Done)
     }
 
-    /// What a keyed entry answers, which its tombstone goes on answering.
+    /// The answer of a keyed entry, which its tombstone goes on giving.
     fn answered_by(&self, id: FileId) -> Result<Option<(Answer, FileMeta)>, JournalError> {
         let known = self.known(id).ok_or(JournalError::Absent(id))?;
         if !known.is_keyed || known.phase == Phase::Deleted {
@@ -90,7 +90,8 @@ impl Journal {
         })
     }
 
-    /// Notes that the store was cleared of a deleted entry; returns how long ago it was first.
+    /// Notes that the store was cleared of a deleted entry. Returns the time since it was first
+    /// cleared.
     pub fn cleared_for(&self, id: FileId) -> Duration {
         let mut state = self.state();
         state
@@ -100,15 +101,15 @@ impl Journal {
             .elapsed()
     }
 
-    /// Removes the last of a deleted entry, when the store holds nothing of it.
+    /// Removes a deleted entry when the store holds nothing of it.
     ///
-    /// 1. The body is unlinked, if it is still there.
-    /// 2. `body/` is fsynced, if a body was unlinked since it last was.
+    /// 1. The body is unlinked, if it still exists.
+    /// 2. `body/` is fsynced, if a body was unlinked since its last fsync.
     /// 3. If its key is remembered, its answer is packed and synced.
-    /// 4. `gone` is decided and queued; synced: nothing is left.
+    /// 4. `gone` is decided, queued and synced: nothing is left.
     ///
     /// # Errors
-    /// What the disk says; the tombstone is there as before then.
+    /// The disk's error; then the tombstone stays as it was.
     pub fn erase(&self, id: FileId) -> Result<(), JournalError> {
         self.unlink_body(id)?; // 1
         self.sync_unlinked(id)?; // 2
@@ -123,7 +124,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Unlinks a body; one that is gone already, or stands in the log, is as good.
+    /// Unlinks a body. It is no error if the body is gone already, or inline in the log.
     pub(super) fn unlink_body(&self, id: FileId) -> Result<(), JournalError> {
         let poisoned = self.wal.volume().check().map_err(std::io::Error::other);
         poisoned.map_err(at(id, "unlink"))?;
@@ -134,7 +135,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes all bodies that were unlinked stay away.
+    /// Makes sure that no unlinked body comes back.
     pub(super) fn sync_unlinked(&self, id: FileId) -> Result<(), JournalError> {
         let last = *self.last_unlinked();
         let synced = last.map_or(Ok(()), |changed| self.sync_bodies(changed));

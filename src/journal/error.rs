@@ -1,4 +1,4 @@
-//! What can go wrong in the journal.
+//! Errors of the journal.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,19 +12,19 @@ pub enum AdoptError {
     /// A high-water mark is reached; the text says which.
     #[error("the journal is full: {0}")]
     Full(String),
-    /// An fsync failed earlier: no promise can be made until a restart on a sound disk.
+    /// An fsync failed earlier: no promises are made until a restart.
     #[error("the journal makes no promises: {0}")]
     Poisoned(String),
-    /// The disk has no room for one more name or record, or too little is free of it.
+    /// The disk has no room for one more name or record, or has too little free space.
     #[error("no space in the journal: {0}")]
     NoSpace(io::Error),
     /// Too few inodes are free; the text says how many.
     #[error("no space in the journal: {0}")]
     NoInodes(String),
-    /// The disk said no.
+    /// The disk returned an error.
     #[error("{step}: {source}")]
     Disk {
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
         /// The cause.
         source: io::Error,
@@ -37,20 +37,20 @@ pub enum JournalError {
     /// There is no such entry, or no longer.
     #[error("{0} is not in the journal")]
     Absent(FileId),
-    /// The entry is there and makes no sense.
+    /// The entry exists and cannot be read.
     #[error("{id}: {reason}")]
     Unreadable {
         /// The entry.
         id: FileId,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// The disk said no.
+    /// The disk returned an error.
     #[error("{id}: {step}: {source}")]
     Disk {
         /// The entry.
         id: FileId,
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
         /// The cause.
         source: io::Error,
@@ -63,7 +63,7 @@ pub enum OpenError {
     /// The marker file is missing.
     #[error("{0} is missing: is the disk mounted? `gridspool init` begins a new journal there")]
     NoMarker(PathBuf),
-    /// It has the form that this version does not read any more.
+    /// It has the first format, which this version does not read.
     #[error(
         "{0}: a journal of an earlier form. Have the version that wrote it drain it (start it, and wait until nothing is pending), then move it away and begin a new one with `gridspool init`"
     )]
@@ -73,22 +73,22 @@ pub enum OpenError {
     NewerForm {
         /// Its marker.
         path: PathBuf,
-        /// The form, as the marker tells it.
+        /// The format in the marker.
         form: String,
     },
     /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] super::wal::OpenError),
-    /// Another sidecar has this journal.
+    /// Another sidecar has opened this journal.
     #[error("{0} is locked: another sidecar works on this journal")]
     Locked(PathBuf),
-    /// Spool and journal are not on one file system, or hard links do not work there.
+    /// Spool and journal are not on one file system, or it has no hard links.
     #[error("spool files cannot be linked into the journal: {0}")]
     NoLinks(io::Error),
-    /// The disk said no.
+    /// The disk returned an error.
     #[error("{path}: {source}")]
     Disk {
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -96,7 +96,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the journal has a form that this version does not read: no restart helps.
+    /// Whether the journal has a format that this version does not read: a restart does not help.
     pub fn is_of_another_form(&self) -> bool {
         use super::wal::OpenError as LogError;
         match self {
@@ -111,15 +111,14 @@ impl OpenError {
         }
     }
 
-    /// Names the place of an I/O error.
+    /// Adds the path to an I/O error.
     pub(super) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Disk { path, source }
     }
 }
 
-/// Names the step of an I/O error, and tells a full disk and an fsync that failed earlier from a disk
-/// that is broken just now.
+/// Adds the step to an I/O error. A full disk and an earlier failed fsync become errors of their own.
 pub(super) fn at(step: &'static str) -> impl FnOnce(io::Error) -> AdoptError {
     move |source| {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];

@@ -1,4 +1,4 @@
-//! Making room: settled bodies whose time is over.
+//! Evicting settled bodies after their grace time.
 
 use std::time::Duration;
 
@@ -8,28 +8,28 @@ use super::step::StepError;
 use super::{Journal, JournalError, point};
 use crate::file::FileId;
 
-/// How many entries leave together, at most.
+/// Entries that leave together, at most.
 const BATCH: usize = 1024;
 
 impl Journal {
     /// Removes settled entries that are past their grace time or over the byte budget, the oldest
-    /// first; all of them when the disk is about to be full. Returns how many. Then the log is made
-    /// smaller, and its reserve whole.
+    /// first; all of them if the disk is nearly full. Returns their number. Then it makes the log
+    /// smaller, and fills its reserve up.
     ///
     /// 1. The entries are marked as leaving: a delete that comes now waits for the end.
     /// 2. Their bodies are unlinked.
-    /// 3. `body/` is fsynced: nothing brings a body back.
-    /// 4. The answers of those whose keys are remembered are packed and synced.
-    /// 5. `gone` is decided and queued for each of them; synced: they have left.
+    /// 3. `body/` is fsynced: no body can come back.
+    /// 4. The answers of remembered keys are packed and synced.
+    /// 5. `gone` is decided and queued for each entry, and synced: they have left.
     ///
     /// | cut after | leaves | the next start |
     /// |---|---|---|
     /// | 1 | the settled entry | keeps it |
-    /// | 2 to 4 | the settled entry, perhaps without its body | ends what was begun, or keeps it |
+    /// | 2 to 4 | the settled entry, perhaps without its body | finishes the eviction, or keeps the entry |
     /// | 5 | the same, or nothing | the same |
     ///
     /// # Errors
-    /// What the disk says; the rest is left for the next sweep.
+    /// The disk's error; the next sweep goes on.
     pub fn evict_settled(&self) -> Result<usize, JournalError> {
         let mut evicted = 0;
         loop {
@@ -71,7 +71,7 @@ impl Journal {
         batch
     }
 
-    /// Steps 2 to 5 for entries that are marked.
+    /// Steps 2 to 5 for marked entries.
     pub(super) fn finish_leaving(&self, ids: &[FileId]) -> Result<(), JournalError> {
         let Some(&last) = ids.last() else {
             return Ok(());
@@ -96,7 +96,8 @@ impl Journal {
     }
 }
 
-/// Entries on their way out. Those that do not get there stay, so that nobody waits for ever.
+/// Entries that are leaving. Dropping it unmarks those that have not left, so that nobody waits for
+/// ever.
 struct Leaving<'a> {
     journal: &'a Journal,
     ids: &'a [FileId],

@@ -15,25 +15,25 @@ use crate::spool::{Received, SpooledBody};
 use crate::store::Sha256;
 
 impl Journal {
-    /// Takes parts of a spool file over, each as an entry of its own. One part alone needs no more than
-    /// [`Journal::adopt`] does. The bodies of a small form stand in its frame; else each is a name of
-    /// its own of that same file: no byte is written again.
+    /// Adopts parts of a spool file, each as an entry of its own. A single part is adopted like
+    /// [`Journal::adopt`] does. The bodies of a small form are inline in its frame. Otherwise each body
+    /// is a further name of the same spool file, so no byte is written again.
     ///
     /// 1. Admission of every part, and of the whole body.
     /// 2. The body gets its names among the bodies.
-    /// 3. It is fsynced, and so is the directory of bodies.
-    /// 4. One frame tells of all the parts, with what they have in common once. It is decided and
+    /// 3. The file is fsynced, and so is the directory of bodies.
+    /// 4. One frame holds all parts, and states once what they have in common. It is decided and
     ///    queued; its group is synced: this is the promise.
     ///
     /// | cut after | leaves | recovery |
     /// |---|---|---|
-    /// | 1 to 3 | bodies without a frame, perhaps | removes them |
+    /// | 1 to 3 | perhaps bodies without a frame | removes them |
     /// | 4 | the frame, whole or not at all | keeps all entries, or removes their bodies |
     ///
-    /// Runs to its end once begun.
+    /// Once begun it runs to its end.
     ///
     /// # Errors
-    /// [`AdoptError`]; nothing of the form is kept then.
+    /// [`AdoptError`]; then nothing of the form is kept.
     pub fn adopt_form(
         &self,
         body: &SpooledBody,
@@ -115,7 +115,7 @@ impl Journal {
     }
 }
 
-/// The form, and where in the body its parts are.
+/// The form for its frame, and the ranges of its parts in the body.
 fn form(
     now: LogTime,
     body: &SpooledBody,

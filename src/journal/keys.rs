@@ -1,5 +1,5 @@
-//! Answers that can be given again: a request that comes a second time under its key gets what it got
-//! the first time. The life of a key is told in [`idempotency`](super::idempotency).
+//! Repeats answers: a request that comes again with its idempotency key gets its first answer. The
+//! module [`idempotency`](super::idempotency) describes the life of a key.
 
 use super::idempotency::{Claim, Fingerprint, Known, PACKED, Standing};
 use super::index::Place;
@@ -11,19 +11,19 @@ use super::wal::{Position, ReadError};
 use super::{Adopted, Journal, JournalError, at};
 use crate::file::FileId;
 
-/// Bytes of answers in one frame, about.
+/// Bytes of answers in one frame, approximately.
 const PACKED_BYTES: u64 = 256 * 1024;
 
-/// Bytes of an answer without its texts, about.
+/// Bytes of an answer without its texts, approximately.
 const ANSWER_BYTES: u64 = 512;
 
 impl Journal {
-    /// Asks whether a request was carried out before. If not, nobody else is told to carry it out as
-    /// long as the [`Running`](super::idempotency::Running) lives; what is adopted meanwhile for
-    /// this request, as its drafts say, is its answer as soon as it is promised.
+    /// Asks whether a request was carried out before. If not, the caller gets a
+    /// [`Running`](super::idempotency::Running), and while that lives no other caller may carry out the
+    /// request. Drafts that name this request become its answer as soon as they are promised.
     ///
     /// # Errors
-    /// When the first answer is there and the disk does not give it.
+    /// When the first answer exists and the disk does not return it.
     pub fn begin(&self, request: Fingerprint) -> Result<Claim<Vec<Adopted>>, JournalError> {
         let key = request.key;
         let Some(running) = self.claims.claim(key) else {
@@ -49,12 +49,12 @@ impl Journal {
         }
     }
 
-    /// How many files of answers are remembered.
+    /// The number of files in all remembered answers.
     pub fn answers_kept(&self) -> usize {
         self.state().keys.files()
     }
 
-    /// `None` if an answer is not where it was known to be.
+    /// `None` if an answer is no longer at its known place.
     fn answers(
         &self,
         request: Fingerprint,
@@ -106,10 +106,10 @@ impl Journal {
         }))
     }
 
-    /// Packs the answers of entries that are about to leave, so far as they are remembered.
+    /// Packs the remembered answers of entries that are about to leave.
     ///
     /// # Errors
-    /// What the disk says; nothing may leave then.
+    /// The disk's error; then nothing may leave.
     pub(super) fn retain_answers(&self, ids: &[FileId]) -> Result<(), JournalError> {
         let mut needed = Vec::new();
         for &id in ids {
@@ -128,7 +128,7 @@ impl Journal {
         self.pack(needed)
     }
 
-    /// Writes answers into the log, some in a frame, and waits for all of them.
+    /// Writes answers into the log, several in one frame, and waits for all frames.
     pub(super) fn pack(&self, answers: Vec<Answered>) -> Result<(), JournalError> {
         let mut packed = Vec::new();
         let mut bytes = 0;
@@ -156,7 +156,7 @@ impl Journal {
         landed.map_err(|err| err.of(first, "keep an answer"))
     }
 
-    /// The answers in a frame that live there.
+    /// The answers in a frame whose place is still the remembered one.
     pub(super) fn answers_in(&self, frame: &Frame, position: Position) -> Vec<Answered> {
         let Some(place) = Place::new(position.number, position.place) else {
             return Vec::new();
@@ -176,7 +176,7 @@ fn answers_of(frame: &Frame) -> Vec<Answered> {
     }
 }
 
-/// What an entry answers.
+/// The answer that an entry gives.
 fn answered(id: FileId, entry: &Entry) -> Option<Answered> {
     let (answer, meta, is_deleted) = match entry {
         Entry::File(file) => (file.answer?, file.meta.clone(), false),

@@ -1,11 +1,11 @@
-//! The journal on disk: the one place that forms and reads its paths.
+//! The paths of the journal. Only this file builds and reads them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::file::FileId;
 
-/// The directory that holds the bodies of all entries that do not stand in the log.
+/// The directory of all bodies that are not inline in the log.
 pub const BODIES: &str = "body";
 
 /// Paths below a data directory.
@@ -24,49 +24,49 @@ impl Layout {
         }
     }
 
-    /// Where nginx spools bodies.
+    /// nginx's spool directory.
     pub fn spool(&self) -> PathBuf {
         self.data.join("spool")
     }
 
-    /// Where nginx caches slices.
+    /// nginx's cache directory.
     pub fn cache(&self) -> PathBuf {
         self.data.join("cache")
     }
 
-    /// The journal itself.
+    /// The journal's directory.
     pub fn journal(&self) -> &Path {
         &self.journal
     }
 
-    /// The file that shows that this is the journal's disk and not an empty mount point, and tells the
-    /// journal's form.
+    /// The marker: shows that this is the journal's disk and not an empty mount point, and states the
+    /// journal's format.
     pub fn marker(&self) -> PathBuf {
         self.journal.join("gridspool-journal")
     }
 
-    /// A plain file where journals of the first form have a directory: programs that know no other form
-    /// refuse to start, and to begin a journal here.
+    /// A plain file where journals of the first format have a directory. Programs that only know that
+    /// format refuse to start on this journal, and to make a new one here.
     pub fn barrier(&self) -> PathBuf {
         self.journal.join("incoming")
     }
 
-    /// The file whose lock admits one sidecar.
+    /// The file whose lock admits only one sidecar.
     pub fn lock(&self) -> PathBuf {
         self.journal.join("lock")
     }
 
-    /// Where all bodies are that do not stand in the log.
+    /// The directory of all bodies that are not inline in the log.
     pub fn bodies(&self) -> PathBuf {
         self.journal.join(BODIES)
     }
 
-    /// Where the log is.
+    /// The directory of the log.
     pub fn wal(&self) -> PathBuf {
         self.journal.join("wal")
     }
 
-    /// What cannot be read, for an admin to look at.
+    /// The directory of unreadable data, for an admin to look at.
     pub fn corrupt(&self) -> PathBuf {
         self.journal.join("corrupt")
     }
@@ -89,7 +89,7 @@ impl Layout {
         self.bodies().join(id.to_string())
     }
 
-    /// The entry that a name among the bodies belongs to; `None` if it is no body's name.
+    /// The entry of a file name in the directory of bodies; `None` if it is not the name of a body.
     pub fn body_id(name: &OsStr) -> Option<FileId> {
         name.to_str()?.parse().ok()
     }

@@ -1,4 +1,4 @@
-//! How far each limit is at which uploads are refused: for status and metrics.
+//! The levels of all watermarks at which uploads are refused, for status and metrics.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -9,35 +9,35 @@ use super::volume::if_there;
 use super::{Free, Journal, orphans};
 use crate::config::JournalConfig;
 
-/// What `st_blocks` counts in (stat(2)).
+/// The unit of `st_blocks` (stat(2)).
 const BLOCK_BYTES: u64 = 512;
 
-/// A limit that uploads are refused at.
+/// A watermark at which uploads are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// Of the disk: least.
+    /// The least free bytes of the disk.
     FreeBytes,
-    /// Of the disk: least.
+    /// The least free inodes of the disk.
     FreeInodes,
-    /// Promised and not proven: most.
+    /// The most bytes that are promised and not proven.
     PendingBytes,
-    /// Promised and not proven: most.
+    /// The most entries that are promised and not proven.
     PendingEntries,
 }
 
-/// What there is of something that has a limit.
+/// The level of one watermark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {
-    /// Of what.
+    /// The watermark.
     pub mark: Mark,
-    /// How much there is.
+    /// The present value.
     pub now: u64,
-    /// The least or the most that there may be.
+    /// The least or the most that is allowed.
     pub limit: u64,
 }
 
 impl Mark {
-    /// The word in status and metrics.
+    /// Its name in status and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::FreeBytes => "free_bytes",
@@ -49,7 +49,7 @@ impl Mark {
 }
 
 impl Level {
-    /// Whether even an empty upload is refused for this.
+    /// Whether even an empty upload is refused because of it.
     pub fn is_reached(self) -> bool {
         match self.mark {
             Mark::FreeBytes | Mark::FreeInodes => self.now < self.limit,
@@ -60,21 +60,21 @@ impl Level {
 }
 
 impl Journal {
-    /// How far each mark is, with what is free on the disk.
+    /// The level of each watermark, with this free space of the disk.
     pub fn levels(&self, free: Free) -> [Level; 4] {
         let pending = backlog(&self.state());
         levels(&self.limits, free, pending.all_bytes(), pending.entries)
     }
 
-    /// Percent of the room for pending entries that are taken: at 100 uploads are refused. Room ends at
-    /// the limits of the journal or with what the disk has free, whichever is nearer. Asks the disk; one
-    /// that does not answer has no room.
+    /// The percentage of the room for pending entries that is taken: at 100 uploads are refused. The
+    /// room is bounded by the journal's limits and by the free space of the disk, whichever is less.
+    /// Asks the disk; a disk that does not answer has no room.
     pub fn fullness_percent(&self) -> u32 {
         self.free().map_or(100, |free| fullness(self.levels(free)))
     }
 
-    /// Bytes on the disk of bodies that are on their way in: what nginx has in its spool, and nobody has
-    /// taken over yet.
+    /// Bytes on the disk of bodies on their way in: the files in nginx's spool that nobody has adopted
+    /// yet.
     ///
     /// # Errors
     /// When the spool cannot be read.
@@ -85,14 +85,14 @@ impl Journal {
     /// Removes spool files that nobody will claim. Returns how many.
     ///
     /// # Errors
-    /// When the spool or /proc cannot be read; nothing more is removed then.
+    /// When the spool or /proc cannot be read; then nothing more is removed.
     pub fn remove_spool_orphans(&self) -> io::Result<usize> {
         let (spool, age) = (self.layout.spool(), self.limits.spool_orphan);
         orphans::remove(self.disk(), &spool, age)
     }
 }
 
-/// How far each mark is, with what is free on the disk and what is pending.
+/// The level of each watermark, with this free space and these pending entries.
 fn levels(
     limits: &JournalConfig,
     free: Free,
@@ -112,7 +112,7 @@ fn levels(
 fn spooled_bytes(spool: &Path) -> io::Result<u64> {
     let mut bytes = 0_u64;
     for found in fs::read_dir(spool)? {
-        // nginx may have been quicker.
+        // nginx may have removed it meanwhile.
         if let Some(file) = if_there(found?.metadata())?
             && file.is_file()
             && file.nlink() == 1

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::error::OpenError;
 
-/// The journal's lock (flock(2)), held as long as this lives. The kernel drops it with the
-/// process, however that ends.
+/// The journal's lock (flock(2)), held while this lives. The kernel releases it with the process,
+/// however the process ends.
 #[derive(Debug)]
 pub(super) struct JournalLock {
     _file: File,

@@ -1,7 +1,7 @@
-//! Reading entries: how far one has come, its description, and its bytes.
+//! Reads entries: their standing, their description, and their bytes.
 //!
-//! Frames are read outside the lock. If one cannot be read, the index is asked again: only if it still
-//! says that the frame is there is it damage.
+//! Frames are read outside the lock. If a frame cannot be read, the index is asked again: the frame is
+//! damaged only if the index still names it.
 
 use std::fs::File as OsFile;
 use std::io;
@@ -27,14 +27,14 @@ pub struct Kept {
     pub id: FileId,
     /// Its description.
     pub meta: FileMeta,
-    /// The room that it is shown in.
+    /// The room that it is in.
     pub room: Room,
-    /// Its digest, if it is settled: the store has it then.
+    /// Its digest, if it is settled, so that the store has it.
     pub sha256: Option<Sha256>,
-    /// Whether it has a file among the bodies that is it from end to end. Any other is read by
+    /// Whether a file among the bodies holds exactly this file. Any other is read by
     /// [`Journal::open_window`].
     pub is_whole_file: bool,
-    /// All of its bytes, if it is in the log.
+    /// All of its bytes, if they are inline in the log.
     pub content: Option<Bytes>,
 }
 
@@ -45,39 +45,39 @@ pub struct Glimpse {
     pub room: Room,
 }
 
-/// What the journal knows of an id.
+/// The journal's knowledge of an id.
 #[derive(Debug, Clone)]
 pub enum Look {
-    /// Nothing: ask the store.
+    /// The journal does not know it: ask the store.
     Absent,
-    /// It was deleted, and what is left of it is being cleared away.
+    /// It was deleted; the committer is still clearing the store of it.
     Deleted,
-    /// Its body is here.
+    /// Its body is in the journal.
     Kept(Kept),
 }
 
-/// The bytes of an entry. They stay readable whatever becomes of it.
+/// The bytes of an entry. They stay readable whatever happens to the entry.
 #[derive(Debug, Clone)]
 pub enum Opened {
-    /// In a file, with where they are in it.
+    /// A range of a file.
     File(Arc<OsFile>, Window),
-    /// They stood in the log.
+    /// Bytes that were inline in the log.
     Memory(Bytes),
 }
 
-/// An entry as it was read.
+/// An entry as it was read from the log.
 pub(super) struct Found {
     pub(super) known: Known,
     pub(super) reading: Reading,
-    /// The body, if it stands in the frame.
+    /// The body, if it is inline in the frame.
     pub(super) body: Option<Bytes>,
 }
 
-/// How many entries are looked at while the index is locked.
+/// Entries per lock of the index when all are listed.
 const LOOKED_AT_ONCE: usize = 4096;
 
 impl Kept {
-    /// How far it has come.
+    /// Its standing.
     pub fn standing(&self) -> Standing {
         Standing::of(phase_of(self.room))
     }
@@ -96,20 +96,20 @@ impl Journal {
         Ok(room.map(|room| Glimpse { room }))
     }
 
-    /// How far a promised file has come; one that has left is taken for committed.
+    /// The standing of a promised file; a file that has left the journal counts as committed.
     pub fn standing(&self, id: FileId) -> Standing {
         let known = self.known(id);
         known.map_or(Standing::Committed, |known| Standing::of(known.phase))
     }
 
-    /// What is known of an id here.
+    /// Looks an id up in the journal.
     ///
     /// # Errors
-    /// When its record is here and cannot be read.
+    /// When its record exists and cannot be read.
     pub fn look(&self, id: FileId) -> Result<Look, JournalError> {
         match self.known(id) {
             Some(known) if known.phase == Phase::Deleted => return Ok(Look::Deleted),
-            // The store has it.
+            // The store has it already.
             Some(known) if known.is_leaving => return Ok(Look::Absent),
             _ => {}
         }
@@ -137,7 +137,7 @@ impl Journal {
         }))
     }
 
-    /// Opens the bytes of an entry; `None` if it is not here, or no longer.
+    /// Opens the bytes of an entry; `None` if the journal does not have it any more.
     ///
     /// # Errors
     /// When record or body cannot be read.
@@ -188,7 +188,7 @@ impl Journal {
         })
     }
 
-    /// Opens the body of an entry, and sees that all of it is there.
+    /// Opens the body of an entry, and checks that it is complete.
     pub(super) fn open_body(&self, id: FileId, found: &Found) -> Result<Source, JournalError> {
         let file = match found.reading.entry() {
             Entry::File(file) => file,
@@ -208,7 +208,7 @@ impl Journal {
         };
         let opened = match OsFile::open(self.layout.body(id)) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                // It was deleted, or evicted, since its record was read.
+                // It may have been deleted or evicted since its record was read.
                 let known = self.known(id);
                 let is_here = known.is_some_and(|known| {
                     known.phase != Phase::Deleted && known.phase != Phase::Settled
@@ -234,8 +234,8 @@ impl Journal {
         Ok(Source::File(opened, window))
     }
 
-    /// Looks at all entries that somebody was told of, from the last slot to the first: an entry that
-    /// moves in memory moves to where it is still to be seen.
+    /// Visits all entries that a caller may know of, from the last slot to the first. An entry that
+    /// moves in memory moves to a slot that is still to be visited.
     pub(super) fn each_known(&self, look: &mut dyn FnMut(FileId, Known)) {
         let mut to = self.state().index.len();
         while to > 0 {
@@ -254,7 +254,7 @@ pub(super) fn frame(content: &Content) -> Frame {
     read_frame(&content.tag, &content.record, bodies)
 }
 
-/// The body of an entry in a frame that has it.
+/// The body of an entry, from the frame in which it is inline.
 fn inline_body(id: FileId, base: &Frame, content: &Content) -> Option<Bytes> {
     let mut bodies = content.bodies.iter();
     match base.read() {

@@ -1,4 +1,4 @@
-//! The memory of the journal, behind one lock, and those who wait for a change of it.
+//! The journal's memory behind one lock, and the threads that wait for it to change.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -12,20 +12,20 @@ use super::record::{Answer, Answered, LogTime};
 use super::wal::{AppendError, Position};
 use crate::file::FileId;
 
-/// The memory of the journal is in use just now: it can be read by those alone who may wait.
+/// The lock is taken at this moment. A caller that may block can wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
 
-/// What a frame says of keys.
+/// What a frame tells about idempotency keys.
 #[derive(Debug)]
 pub(super) enum News {
     /// These entries answer requests.
     Learn(Vec<(FileId, Answer)>),
-    /// These answers stand in it.
+    /// These answers are in it.
     Retain(Vec<Answered>),
 }
 
-/// Shared with those who are told when no thread waits.
+/// Shared with the waiters that have no thread.
 #[derive(Debug)]
 pub(super) struct Memory {
     state: Mutex<State>,
@@ -33,23 +33,23 @@ pub(super) struct Memory {
     announcer: Announcer,
 }
 
-/// Something that somebody keeps for an entry; only its drop means anything.
+/// A value that is kept for an entry; only its drop has an effect.
 pub(super) type Share = Box<dyn Any + Send>;
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) index: Index,
-    /// Uploads that are being adopted: they count against the marks before they are decided.
+    /// Uploads that are being adopted: they count against the watermarks before they are decided.
     pub(super) reserved: Totals,
-    /// Which keys were answered, and where the answers are.
+    /// The answered keys, and the places of the answers.
     pub(super) keys: Keys,
-    /// What is kept as long as an entry is pending.
+    /// Values that are kept while an entry is pending.
     pub(super) shares: HashMap<FileId, Share>,
-    /// What is true of keys when a frame is synced.
+    /// The effects on keys of frames that are not synced yet.
     news: HashMap<Ticket, News>,
-    /// When the store was first cleared of entries that are deleted.
+    /// When the store was first cleared of each deleted entry.
     pub(super) cleared: HashMap<FileId, Instant>,
-    /// How many threads wait for a change.
+    /// The number of waiting threads.
     waiting: usize,
 }
 
@@ -66,12 +66,12 @@ impl State {
         }
     }
 
-    /// To be told while the lock is held in which the frame was queued.
+    /// Must be called under the same lock under which the frame was queued.
     pub(super) fn expect(&mut self, ticket: Ticket, news: Option<News>) {
         self.news.extend(news.map(|news| (ticket, news)));
     }
 
-    /// The first segment that is needed.
+    /// The first segment that is still needed.
     pub(super) fn oldest(&self) -> u64 {
         let of_entries = self.index.oldest();
         let of_answers = self.keys.oldest();
@@ -82,7 +82,7 @@ impl State {
         match news {
             News::Learn(answers) => {
                 for (id, answer) in answers {
-                    // The answer itself tells the time.
+                    // The answer itself contains its time.
                     self.keys.learn(id, &answer, LogTime(0));
                 }
             }
@@ -105,12 +105,12 @@ impl Memory {
         }
     }
 
-    /// A thread that panicked leaves it usable: each change is complete in itself.
+    /// Takes the lock. A panic under it does no harm: each change is complete in itself.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same without waiting.
+    /// Takes the lock if it is free.
     pub(super) fn try_lock(&self) -> Result<MutexGuard<'_, State>, Busy> {
         match self.state.try_lock() {
             Ok(state) => Ok(state),
@@ -119,13 +119,13 @@ impl Memory {
         }
     }
 
-    /// How many threads wait.
+    /// The number of waiting threads.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.lock().waiting
     }
 
-    /// Waits until something under way has ended. Whoever ends it calls [`Memory::wake`].
+    /// Waits until any step ends. The thread that ends it calls [`Memory::wake`].
     pub(super) fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.waiting += 1;
         let woken = self.changed.wait(state);
@@ -134,7 +134,7 @@ impl Memory {
         state
     }
 
-    /// Lets those decide anew who wait.
+    /// Wakes the waiting threads, which then decide anew.
     pub(super) fn wake(&self, state: MutexGuard<'_, State>) {
         let is_awaited = state.waiting > 0;
         drop(state);
@@ -143,8 +143,8 @@ impl Memory {
         }
     }
 
-    /// Notes the outcome of a frame: what it says is true now, or has never happened. Only then anybody
-    /// is told. What is announced of it is announced when the result is dropped.
+    /// Records the outcome of a frame: its content is true from now on, or never happened. Callers are
+    /// told only after this. Dropping the result announces the work that follows.
     pub(super) fn note(
         &self,
         ticket: Ticket,
@@ -158,7 +158,7 @@ impl Memory {
             Some((position, place))
         });
         let news = state.news.remove(&ticket);
-        // Dropped when the lock is given back.
+        // They are dropped after the lock is released.
         let mut given_back: Vec<Share> = Vec::new();
         match landed {
             Some((position, place)) => {

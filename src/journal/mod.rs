@@ -1,30 +1,30 @@
 //! The promise on disk: accepted uploads, from their adoption until their proven commit.
 //!
-//! All records are frames in one log, and the state of an entry is the fold of its frames. Synchronous
-//! code over std; it must never know HTTP, nor what the store is made of.
+//! All records are frames in one log, and the state of an entry is the fold of its frames. The code is
+//! synchronous, over std; it must never know HTTP, nor what the store is made of.
 //!
-//! Bodies are files in `body/`, names that nginx's spool files get, or stand in the frame if they are
-//! small. Records are frames in `wal/`; no state is a directory. All that changes an entry is a *step*
-//! (see the module of that name): decided, marked and queued at once, then synced, and only then told. The
-//! journal itself announces what others have to do then: see [`Announcement`].
+//! Bodies are files in `body/` (further names of nginx's spool files), or inline in the frame if they
+//! are small. Records are frames in `wal/`; no state is a directory. Every change of an entry is a
+//! *step* (see the module of that name): decided, marked and queued in one go, then synced, and only
+//! then told. The journal itself announces the work that follows for other rooms: see [`Announcement`].
 //!
 //! | operation | steps | a cut leaves | the next start |
 //! |---|---|---|---|
-//! | adopt a small file | frame queued; synced: the promise | nothing, or the entry | makes durable what it finds, before any word |
-//! | adopt any other | body linked, fsynced with `body/`; then the same | a lone body, or the entry | unlinks what is lone, if the log is sound |
+//! | adopt a small file | frame queued; synced: the promise | nothing, or the entry | makes everything durable that it finds, before it answers anything |
+//! | adopt any other | body linked, fsynced with `body/`; then the same | a body without an entry, or the entry | unlinks bodies without an entry, if the log is not damaged |
 //! | adopt a form | the same, with one frame | all of it, or nothing | the same |
 //! | settle, defer, hold, retry | frame queued; synced: told | the old state, or the new one | goes on from it |
 //! | delete | tombstone queued; synced: told; body unlinked; the store cleared; `body/` fsynced; `gone` queued | the entry, a tombstone, or nothing | goes on from the tombstone |
-//! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts what has no body |
-//! | copy | base queued, synced; a later head tells the oldest segment; its file is used again or unlinked | either base | the later one counts |
+//! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts entries without a body |
+//! | copy | base queued, synced; a later head names the oldest segment; the files before it are reused or unlinked | either base | the later one counts |
 //!
 //! | part | is | must never know |
 //! |---|---|---|
 //! | [`volume`] | every fsync, link, rename and unlink; poison | records |
-//! | [`record`] | what is written: bases and changes, with their versions | the log |
+//! | [`record`] | the bytes of records: bases and changes, with their versions | the log |
 //! | [`wal`] | the log: append with group commit, read, replay, trim, damage | the meaning of a frame |
-//! | [`index`] | what memory knows of entries, and each decision about them | the disk |
-//! | [`idempotency`] | keys of requests, and what answered them | the disk |
+//! | [`index`] | the entries in memory, and each decision about them | the disk |
+//! | [`idempotency`] | keys of requests, and their answers | the disk |
 //! | [`inspection`] | a journal, as an admin sees it | the operations |
 //! | all other files | the operations: numbered steps over the parts above | |
 
@@ -110,7 +110,7 @@ use room::{phase_of, room_of};
 use shared::{Changed, SharedSync};
 use wal::Wal;
 
-/// Files for segments that are kept for changes, tombstones and copies while the disk is full.
+/// Segment files in reserve for changes, tombstones and copies on a full disk.
 const RESERVED_SEGMENTS: usize = 2;
 
 /// The journal of this node. One per data directory; shared by reference.
@@ -121,15 +121,15 @@ pub struct Journal {
     layout: Layout,
     limits: JournalConfig,
     ids: FileIds,
-    /// Of the directory of bodies.
+    /// Shared fsyncs of the directory of bodies.
     bodies_sync: SharedSync,
     /// Keys of requests that are being carried out.
     claims: Claims,
-    /// When a body was last unlinked.
+    /// The last unlink of a body.
     unlinked: Mutex<Option<Changed>>,
-    /// Segments with damage: their files are kept.
+    /// Segments with damage, whose files are kept.
     damaged: BTreeSet<u64>,
-    /// What the start found damaged in the log, in words.
+    /// The damage in the log that the start found, in words.
     damage: Vec<String>,
     _lock: JournalLock,
 }
@@ -140,25 +140,25 @@ impl Journal {
         &self.layout
     }
 
-    /// What its promises are worth.
+    /// The setting of what makes a promise.
     pub fn durability(&self) -> Durability {
         self.limits.durability
     }
 
-    /// Why no promises are made any more; `None` while all is well.
+    /// Why no promises are made; `None` while all is well.
     pub fn poison(&self) -> Option<&str> {
         self.wal.volume().poison()
     }
 
-    /// Notes that the log is closed in order. To be called when nobody changes anything any more.
+    /// Notes in the log that it was closed in order. To be called after the last change.
     ///
     /// # Errors
-    /// What the log says; a start needs no such note.
+    /// The log's error. A start does not need the note.
     pub fn close(&self) -> Result<(), wal::AppendError> {
         self.wal.stop()
     }
 
-    /// The bytes of an entry; `None` if it is not in the journal.
+    /// The length of an entry; `None` if it is not in the journal.
     pub fn length(&self, id: FileId) -> Option<u64> {
         self.known(id).map(|known| known.length)
     }
@@ -168,12 +168,12 @@ impl Journal {
         self.state().index.totals(phase_of(room))
     }
 
-    /// How many files the log has.
+    /// The number of the log's files.
     pub fn log_segments(&self) -> usize {
         self.wal.generations().len()
     }
 
-    /// How many files are set aside for an admin.
+    /// The number of files that are set aside for an admin.
     ///
     /// # Errors
     /// When `corrupt` cannot be read.
@@ -181,7 +181,7 @@ impl Journal {
         Ok(std::fs::read_dir(self.layout.corrupt())?.count())
     }
 
-    /// What the start found damaged in the log, in words: a hundred at most.
+    /// The damage in the log that the start found, in words: the first hundred.
     pub fn damage(&self) -> &[String] {
         &self.damage
     }
@@ -203,8 +203,8 @@ impl Journal {
         self.state().index.pending_bytes(subject)
     }
 
-    /// Keeps something for as long as an entry waits for its commit, and then drops it; at once, if it
-    /// does not wait.
+    /// Keeps a value while an entry waits for its commit, and then drops it; at once, if the entry does
+    /// not wait.
     pub fn keep_while_pending(&self, id: FileId, share: impl Any + Send) {
         let mut state = self.state();
         let known = state.index.get(id);
@@ -225,7 +225,7 @@ impl Journal {
         self.wal.volume().disk()
     }
 
-    /// Makes what was changed among the bodies last.
+    /// Makes a change among the bodies durable.
     fn sync_bodies(&self, changed: Changed) -> io::Result<()> {
         self.bodies_sync.make_last(changed, || {
             self.wal.volume().sync_directory(&self.layout.bodies())
@@ -241,7 +241,8 @@ impl Journal {
         LogTime(self.wal.clock_ms())
     }
 
-    /// The moment that the wall clock shows then, as it stands now; now, of what is over.
+    /// The wall clock's time at that moment of the log, as the wall clock is set now; the present time
+    /// for a past moment.
     fn to_wall_time(&self, at: LogTime) -> UnixMillis {
         UnixMillis::now().later(at.since(self.now()))
     }
@@ -257,7 +258,7 @@ impl Journal {
     }
 }
 
-/// Names the entry and the step of an I/O error.
+/// Adds the entry and the step to an I/O error.
 fn at(id: FileId, step: &'static str) -> impl FnOnce(io::Error) -> JournalError {
     move |source| JournalError::Disk { id, step, source }
 }

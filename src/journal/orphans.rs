@@ -11,16 +11,16 @@ use rustix::process::geteuid;
 use super::point;
 use super::volume::{Disk, if_there};
 
-/// Removes spool files that have not changed for so long and that no process has
-/// open: nginx unlinks its own, unless it is killed. Returns how many.
+/// Removes spool files that have not changed for this long and that no process has open. nginx unlinks
+/// its own files, unless it is killed. Returns their number.
 ///
 /// # Errors
-/// When the spool or /proc cannot be read; nothing more is removed then.
+/// When the spool or /proc cannot be read; then nothing more is removed.
 pub(super) fn remove(disk: &dyn Disk, spool: &Path, age: Duration) -> io::Result<usize> {
     let mut old = Vec::new();
     for found in fs::read_dir(spool)? {
         let path = found?.path();
-        // nginx may have been quicker.
+        // nginx may have removed it meanwhile.
         if let Some(file) = if_there(fs::symlink_metadata(&path))?
             && file.is_file()
             && file.modified()?.elapsed().unwrap_or_default() >= age
@@ -44,11 +44,11 @@ pub(super) fn remove(disk: &dyn Disk, spool: &Path, age: Duration) -> io::Result
 }
 
 /// Device and inode of every file that a process of this user has open: nginx's workers run as the same
-/// one. A process in another PID namespace is not in this `/proc`, and is not seen.
+/// user. A process in another PID namespace is not in this `/proc`, and is not seen.
 ///
 /// # Errors
-/// When a process of this user does not let it look, or may be hidden, as in a user namespace: it may be
-/// an nginx, and what seems left behind may be a body on its way.
+/// When a process of this user cannot be examined, or may be hidden, as in a user namespace: it may be
+/// an nginx, and a file that seems left behind may be a body on its way.
 fn open_files() -> io::Result<HashSet<(u64, u64)>> {
     if may_hide_own(
         fs::exists("/proc/1")?,
@@ -67,11 +67,11 @@ fn open_files() -> io::Result<HashSet<(u64, u64)>> {
             Err(err) if err.kind() == io::ErrorKind::PermissionDenied => {
                 match process.metadata() {
                     Ok(found) if found.uid() == user => return Err(err),
-                    // Of another user, or gone.
+                    // It belongs to another user, or is gone.
                     _ => continue,
                 }
             }
-            // No process, or one that has ended.
+            // It is not a process, or has ended.
             Err(_) => continue,
         };
         let files = handles.flatten().map(|handle| fs::metadata(handle.path()));
@@ -80,9 +80,9 @@ fn open_files() -> io::Result<HashSet<(u64, u64)>> {
     Ok(open)
 }
 
-/// Whether `/proc` may leave out processes of this very user. It does where it shows nobody's but one's own
-/// (`ProtectProc=invisible`: not even the first process is seen) and this process is in a user namespace
-/// of its own (`PrivateUsers=`), from which all outside are others.
+/// Whether `/proc` may hide processes of this very user. It does so if it shows only one's own
+/// processes (`ProtectProc=invisible`: then even process 1 is hidden) and this process is in a user
+/// namespace of its own (`PrivateUsers=`), for which all processes outside belong to others.
 fn may_hide_own(shows_first: bool, uid_map: &str) -> bool {
     // user_namespaces(7): the first namespace maps every user to itself.
     let is_first_namespace = uid_map.split_whitespace().eq(["0", "0", "4294967295"]);

@@ -1,4 +1,4 @@
-//! A body on its way: its name among the bodies, and what makes it last.
+//! A body on its way in: gives it a name among the bodies, and makes it durable.
 
 use std::fs::File as OsFile;
 use std::io;
@@ -11,7 +11,7 @@ use super::{AdoptError, Journal, point};
 use crate::file::FileId;
 use crate::spool::{Received, SpooledBody};
 
-/// A body that has its name among the bodies. Dropped without a promise, the name goes again.
+/// A body with a name among the bodies. If it is dropped without a promise, the name is removed.
 pub(super) struct Placed<'a> {
     journal: &'a Journal,
     pub(super) id: FileId,
@@ -21,12 +21,12 @@ pub(super) struct Placed<'a> {
     fate: Fate,
 }
 
-/// What becomes of a body that was placed.
+/// What happens to the name when this is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// No frame speaks of it.
+    /// It is removed: no frame refers to it.
     Goes,
-    /// A frame that speaks of it was refused, and may still be found.
+    /// A refused frame refers to it, and a start may still find that frame.
     GoesWhenOvertaken,
     Stays,
 }
@@ -52,7 +52,7 @@ impl Placed<'_> {
         }
     }
 
-    /// A frame that speaks of it is about to be queued.
+    /// Notes that a frame which refers to it is about to be queued.
     pub(super) fn spoken_of(&mut self) {
         self.fate = Fate::GoesWhenOvertaken;
     }
@@ -66,9 +66,9 @@ impl Drop for Placed<'_> {
     fn drop(&mut self) {
         let goes = match self.fate {
             Fate::Goes => true,
-            // A frame without its body must not be found: what is written where it was comes first.
-            // If that fails, the body stays, and the next start removes it. Where a panic came behind the
-            // promise, the entry is there.
+            // A start must not find a frame without its body, so the frame's place in the log is
+            // overwritten first. If that fails, the body stays, and the next start removes it. If a
+            // panic came after the promise, the entry exists.
             Fate::GoesWhenOvertaken => {
                 let journal = self.journal;
                 journal.known(self.id).is_none() && journal.wal.trim(0).is_ok()
@@ -85,7 +85,7 @@ impl Drop for Placed<'_> {
 }
 
 impl Journal {
-    /// A name that is taken belongs to another entry: the next id is tried.
+    /// If a name is taken, it belongs to another entry: the next id is tried.
     pub(super) fn place_body<'a>(&'a self, body: Received<'a>) -> Result<Placed<'a>, AdoptError> {
         loop {
             let id = self.free_id();

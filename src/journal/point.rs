@@ -1,8 +1,8 @@
-//! Points at which the proof kills this process, one between any two steps of what the journal does,
-//! or has a thread panic. They are there in builds with the feature `failpoints` alone, which no
-//! release build may have.
+//! Points in the journal's code, one between any two steps, at which the proof kills this process or
+//! lets a thread panic. They exist only in builds with the feature `failpoints`, which a release build
+//! cannot have.
 
-/// Names a point in what the journal does, or in what others do with it.
+/// Names a point, in the journal or in code that uses it.
 macro_rules! point {
     ($name:literal) => {
         #[cfg(feature = "failpoints")]
@@ -12,14 +12,14 @@ macro_rules! point {
 
 pub(crate) use point;
 
-/// Has the process killed when it comes by a point for the so manieth time, as `NAME=COUNT` says. With
-/// `NAME=COUNT:panic` the thread panics that comes by then, and nobody after it.
+/// Reads `NAME=COUNT`: the process is killed when it passes this point for the COUNTth time. With
+/// `NAME=COUNT:panic` the thread that passes it then panics, and no later one.
 ///
 /// # Errors
-/// When it says nothing of the kind.
+/// When the text has another form.
 ///
 /// # Panics
-/// At that point, if it says so.
+/// At that point, if the text says so.
 #[cfg(feature = "failpoints")]
 pub fn strike_at(order: &str) -> Result<(), String> {
     use std::sync::atomic::{AtomicU32, Ordering};

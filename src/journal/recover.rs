@@ -1,14 +1,14 @@
-//! The findings of a start, and their fate.
+//! What a start finds in a journal, and what it does about it.
 //!
 //! | found | left by a cut | becomes |
 //! |---|---|---|
-//! | a group at the end of the log that is not whole | while it was written | dropped: nobody was told of it |
-//! | a frame | at any moment | made durable before any word, and counts |
-//! | a body that no entry has | before a promise; while an entry left | unlinked; moved to `corrupt` if the log is damaged |
+//! | a group at the end of the log that is not whole | while it was written | dropped: no caller was told of it |
+//! | a frame | at any moment | made durable before the first answer, and counts |
+//! | a body without an entry | before a promise; while an entry left | unlinked; moved to `corrupt` if the log is damaged |
 //! | a settled entry without its body | while it was evicted | evicted |
-//! | a promised entry without its body, or with one that is too short | by no cut: a damaged disk | told, and set aside when it is its turn |
-//! | damage in the log | by no cut | told; the segment is kept in `corrupt` when it is trimmed |
-//! | a frame of a form that is not known | by no cut: a newer program wrote it | the start is refused, before anything is written |
+//! | a promised entry without its body, or with one that is too short | by no cut: a damaged disk | reported, and set aside when its commit is due |
+//! | damage in the log | by no cut | reported; the segment is kept in `corrupt` when it is trimmed |
+//! | a frame of an unknown kind | by no cut: a newer program wrote it | the start is refused, before anything is written |
 
 use std::collections::HashMap;
 use std::fs;
@@ -32,7 +32,7 @@ use super::{Journal, JournalError, OpenError, RESERVED_SEGMENTS, point};
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
 
-/// Damages that status and metrics name, at most; the log names all.
+/// Damages in status and metrics, at most; the process's log names all.
 const DAMAGES_TOLD: usize = 100;
 
 /// What a start found and did.
@@ -44,26 +44,26 @@ pub struct Recovered {
     pub settled: usize,
     /// Deletes that have to be finished.
     pub deleted: usize,
-    /// Bodies of uploads that were cut, removed.
+    /// Bodies of unfinished uploads that were removed.
     pub removed: usize,
-    /// Places of the log and bodies that are damaged, and bodies that were set aside.
+    /// Damaged places of the log and damaged bodies, and bodies that were set aside.
     pub corrupt: usize,
 }
 
 impl Journal {
-    /// Opens a journal and recovers what the last sidecar left, as the table above says. What there is to do
-    /// about it is told by [`Journal::work`]; what comes from then on is announced.
+    /// Opens a journal and recovers the state that the last sidecar left, by the table above.
+    /// [`Journal::work`] lists the work that is left; later work is announced.
     ///
-    /// 1. The marker is there, and tells the form.
-    /// 2. The lock is ours.
+    /// 1. The marker exists, and states the right format.
+    /// 2. The lock is taken.
     /// 3. The log is read and judged. Nothing was written until here.
-    /// 4. Its end is made durable.
-    /// 5. Bodies that no entry has are removed; `body/` is fsynced.
-    /// 6. A link from the spool works.
+    /// 4. The end of the log is made durable.
+    /// 5. Bodies without an entry are removed; `body/` is fsynced.
+    /// 6. A link from the spool is tried.
     /// 7. The reserve for a full disk is made.
     ///
     /// # Errors
-    /// [`OpenError`]; nothing is served then.
+    /// [`OpenError`]; then nothing is served.
     pub fn open(
         data_dir: &Path,
         limits: JournalConfig,

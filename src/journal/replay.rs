@@ -1,4 +1,4 @@
-//! The log, read at a start into what memory keeps.
+//! Reads the log into memory at a start.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,14 +10,14 @@ use super::wal::{Damage, Found, Position, Refused, Report};
 use crate::config::JournalConfig;
 use crate::file::FileId;
 
-/// What the log tells at a start.
+/// The result of reading the log.
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) index: Index,
     pub(super) keys: Keys,
-    /// Entries that were linked to bodies at some time, with how many bytes these need.
+    /// Entries that ever had a linked body, with the length that this body must have.
     pub(super) linked: HashMap<FileId, u64>,
-    /// Segments with frames that make no sense.
+    /// Segments with frames that cannot be read as records.
     pub(super) strange: BTreeSet<u64>,
 }
 
@@ -73,7 +73,8 @@ impl Replay {
         }
     }
 
-    /// An inline body needs no file: that is known without reading the record again.
+    /// Notes linked bodies. An inline body needs no file, which the frame's head tells without its
+    /// record.
     fn note_bodies(&mut self, frame: &Frame) {
         let mut note = |id, body: &Body, length| {
             if let Body::Linked { offset } = body {
@@ -99,13 +100,13 @@ impl Replay {
         }
     }
 
-    /// Whether all that was ever promised can be told.
+    /// Whether every promise that was ever made is known.
     pub(super) fn is_sound(&self, report: &Report) -> bool {
         report.damages.is_empty() && self.strange.is_empty() && self.index.lost().is_empty()
     }
 }
 
-/// The segment that a damage is in, if it has a file that can be kept.
+/// The segment with this damage, if it has a file that can be kept.
 pub(super) fn generation_of(damage: &Damage) -> Option<u64> {
     match damage {
         Damage::Short { generation, .. }

@@ -4,14 +4,14 @@ use std::fmt;
 
 use super::index::Phase;
 
-/// How far an entry has come that somebody was told of.
+/// The room of an entry that a caller may know of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Room {
-    /// Promised, not tried yet or tried without a fault of its own.
+    /// Promised; not tried yet, or without a failure of its own.
     Incoming,
-    /// Promised; an attempt failed, and the next one is due at a time.
+    /// Promised; an attempt failed, and the next one has a due time.
     Deferred,
-    /// Promised; no attempt can help until an admin has looked.
+    /// Promised; no attempt can help before an admin has looked at it.
     Hold,
     /// Proven in the store; the body stays for a while.
     Settled,
@@ -29,7 +29,7 @@ impl Room {
         Self::Deleted,
     ];
 
-    /// The word for admins.
+    /// Its name, for admins.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Incoming => "incoming",
@@ -40,7 +40,7 @@ impl Room {
         }
     }
 
-    /// Whether an entry here is promised and not yet proven in the store.
+    /// Whether an entry in this room is promised and not yet proven in the store.
     pub const fn is_pending(self) -> bool {
         matches!(self, Self::Incoming | Self::Deferred | Self::Hold)
     }
@@ -52,7 +52,7 @@ impl fmt::Display for Room {
     }
 }
 
-/// The room that an entry in this phase is shown in; `None` of one that nobody knows yet.
+/// The room of an entry in this phase; `None` if no caller knows of it yet.
 pub(super) fn room_of(phase: Phase) -> Option<Room> {
     match phase {
         Phase::Coming | Phase::Growing => None,

@@ -1,4 +1,4 @@
-//! Leaving the backlog by a proof.
+//! Settling entries, on a proof of their commit.
 
 use super::index::{Phase, Refused};
 use super::record::Settled;
@@ -6,12 +6,12 @@ use super::step::StepError;
 use super::{Journal, JournalError, point};
 use crate::store::Committed;
 
-/// How a proven commit ended in the journal.
+/// The outcome of a proven commit in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settling {
     /// The entry is settled.
     Settled,
-    /// It was deleted while it was being committed: remove it from the store again.
+    /// The entry was deleted during its commit: remove it from the store again.
     Deleted,
 }
 
@@ -26,11 +26,11 @@ impl Journal {
         settled.pop().unwrap_or_else(absent)
     }
 
-    /// The same for several: all of them are decided before the first is waited for, so that they share
-    /// a group. Each has its own outcome.
+    /// The same for several entries: all are decided before any is waited for, so that they share a
+    /// group. Each has an outcome of its own.
     ///
     /// # Errors
-    /// When an entry is not in the journal, or the disk says no; it is pending as before then.
+    /// When an entry is not in the journal; the disk's error. Then the entry stays pending.
     pub fn settle_all(&self, committed: &[Committed]) -> Vec<Result<Settling, JournalError>> {
         let at = self.now();
         let landed = self.steps(committed, |committed, index, tail| {

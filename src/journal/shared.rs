@@ -1,4 +1,4 @@
-//! One fsync of a directory for many uploads: it makes last whatever was changed before it began.
+//! One fsync of a directory for many uploads: it covers all changes that were made before it began.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,25 +7,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub(super) struct SharedSync {
     begun: AtomicU64,
-    /// The last begun of those that succeeded.
+    /// The last begun fsync among those that succeeded.
     succeeded: AtomicU64,
 }
 
-/// That a change was done before any fsync that has a higher number.
+/// The number of the last fsync that began before a change was complete.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Changed(u64);
 
 impl SharedSync {
-    /// To be called when a change in the directory is done, and not before.
+    /// To be called once a change in the directory is complete, and not before.
     pub(super) fn changed(&self) -> Changed {
         Changed(self.begun.load(Ordering::SeqCst))
     }
 
-    /// Makes a change last. Calls `sync` unless another thread's fsync, begun after the change,
-    /// has succeeded meanwhile. Waits for nobody: the kernel itself joins fsyncs that overlap.
+    /// Makes a change durable. Calls `sync` unless another thread's fsync that began after the change
+    /// has succeeded meanwhile. Never waits for another thread: the kernel itself joins fsyncs that
+    /// overlap.
     ///
     /// # Errors
-    /// Those of `sync`. A failure covers nobody and is told to nobody else.
+    /// The errors of `sync`. A failed fsync covers no change, and only its own caller is told.
     pub(super) fn make_last(
         &self,
         changed: Changed,

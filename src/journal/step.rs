@@ -1,11 +1,13 @@
 //! Steps: the one way to change an entry.
 //!
-//! 1. The index is locked. It decides, marks the slot, and the frame is queued.
-//! 2. The lock is given back, and the thread waits until the frame's group is synced, or writes it.
-//! 3. The index is told: the mark becomes the state, or is taken back.
-//! 4. Only now anybody hears of it; what others have to do is announced.
+//! 1. The index is locked. It decides and marks the slot, and the frame is queued.
+//! 2. The lock is released. The thread waits until the frame's group is synced, or writes the group
+//!    itself.
+//! 3. The index is told the outcome: the mark becomes the state, or is taken back.
+//! 4. Only now callers are told, and the work for other rooms is announced.
 //!
-//! Whoever meets another step of the same entry waits for its end, and decides anew.
+//! If a thread meets another step of the same entry, it waits for the end of that step and decides
+//! anew.
 
 use std::io;
 
@@ -18,7 +20,8 @@ use super::{AdoptError, Journal, JournalError};
 use crate::file::FileId;
 use crate::store::Sha256;
 
-/// A frame as it will stand on disk: laid out, with a digest of each of its bodies, before the index is locked.
+/// A frame as it will stand on disk: it is laid out, and the digests of its bodies are known, before
+/// the index is locked.
 #[derive(Debug)]
 pub(super) struct LaidOut {
     frame: Frame,
@@ -33,7 +36,7 @@ pub(super) struct Tail<'a> {
     outcome: Option<Result<wal::Ticket, AppendError>>,
 }
 
-/// A step that is decided and queued. It ends when this is dropped, too, as others may wait for it.
+/// A step that is decided and queued. It also ends when this is dropped, as others may wait for it.
 #[derive(Debug)]
 #[must_use = "no word may be given before it has landed"]
 pub(super) struct Landing<'a> {
@@ -43,7 +46,7 @@ pub(super) struct Landing<'a> {
     is_over: bool,
 }
 
-/// Why a step is not made.
+/// Why a step was not made.
 #[derive(Debug)]
 pub(super) enum StepError {
     Refused(Refused),
@@ -51,8 +54,8 @@ pub(super) enum StepError {
 }
 
 impl LaidOut {
-    /// `fill` writes all inline bodies that the frame speaks of, behind each other. Those of which a digest is
-    /// known are not hashed.
+    /// `fill` writes all inline bodies of the frame, one behind the other. Bodies with a known digest
+    /// are not hashed.
     pub(super) fn new(
         frame: Frame,
         known: &[Option<Sha256>],
@@ -102,7 +105,7 @@ impl Queue for Tail<'_> {
 }
 
 impl Journal {
-    /// Steps 1 and, when it is landed, 2 to 4. `decide` is asked again after each wait.
+    /// Step 1; landing the result makes steps 2 to 4. `decide` is called again after each wait.
     pub(super) fn decide(
         &self,
         laid_out: Option<LaidOut>,
@@ -123,7 +126,7 @@ impl Journal {
         }
     }
 
-    /// The same without waiting for others: it is refused where that would be needed.
+    /// The same, but instead of waiting for another step it returns an error.
     pub(super) fn decide_now(
         &self,
         laid_out: Option<LaidOut>,
@@ -152,8 +155,9 @@ impl Journal {
         }
     }
 
-    /// Steps of several entries that share a group. Whoever waits for another must not be waited for, so
-    /// those that have to wait come when all others have landed. Each has its own outcome.
+    /// Makes steps of several entries that share a group. A thread with steps under way must not wait
+    /// for another step, so entries that would have to wait come after all others have landed. Each has
+    /// an outcome of its own.
     pub(super) fn steps<T>(
         &self,
         entries: &[T],
@@ -178,7 +182,7 @@ impl Journal {
             .collect()
     }
 
-    /// All of a step.
+    /// Makes a whole step.
     pub(super) fn step(
         &self,
         decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
@@ -217,7 +221,7 @@ impl From<AppendError> for StepError {
     }
 }
 
-/// As the disk would have said it.
+/// The I/O error behind a refused append.
 fn io_error(err: AppendError) -> io::Error {
     match err {
         AppendError::Disk {
@@ -248,7 +252,7 @@ impl From<StepError> for AdoptError {
 }
 
 impl StepError {
-    /// For the one who asked for a step of an entry that has to be there.
+    /// The error of a step whose entry has to exist.
     pub(super) fn of(self, id: FileId, step: &'static str) -> JournalError {
         match self {
             Self::Refused(Refused::Absent | Refused::Is(_)) => JournalError::Absent(id),

@@ -1,9 +1,9 @@
-//! A frame as the records know it, and as the log does.
+//! Converts frames between the records and the log.
 
 use super::record::Frame;
 use super::wal::{self, Found};
 
-/// A frame that was found, as the records know it.
+/// A frame that was found in the log, for the records.
 pub(super) fn found_frame(found: &Found<'_>) -> Frame {
     read_frame(&found.tag, found.record, found.bodies.iter())
 }
@@ -20,7 +20,7 @@ pub(super) fn tag(frame: &Frame) -> wal::Tag {
     }
 }
 
-/// The parts of a frame that was read, as the records know it.
+/// The parts of a frame that was read, for the records.
 pub(super) fn read_frame<'a>(
     tag: &wal::Tag,
     record: &[u8],

@@ -1,4 +1,4 @@
-//! What waits for its commit, and why: for admins, who find out and give it a new start.
+//! The entries that wait for their commit, and the reasons, for admins, who can give them a new start.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +8,7 @@ use super::step::StepError;
 use super::{Journal, JournalError, Room, room_of};
 use crate::file::{FileId, UnixMillis};
 
-/// Characters of a reason that are told, at most.
+/// Characters of a reason that are shown, at most.
 const REASON_CHARACTERS: usize = 500;
 
 /// A pending entry, as an admin sees it.
@@ -20,28 +20,28 @@ pub struct Waiting {
     pub room: Room,
     /// Its bytes.
     pub length: u64,
-    /// Attempts that failed by its own fault since it was accepted, or since an admin's retry.
+    /// Attempts that failed by its own fault, since it was accepted or an admin retried it.
     pub attempts: u32,
-    /// Why the last of them did; `None` if none has.
+    /// The reason of the last failure; `None` without a failure.
     pub reason: Option<String>,
-    /// When the next attempt is due; `None` if it is now, or never without an admin.
+    /// When the next attempt is due; `None` if it is due now, or only after an admin's retry.
     pub next_attempt: Option<UnixMillis>,
 }
 
-/// What became of a wish to try an entry again.
+/// The outcome of an admin's retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retried {
     /// It is due now.
     Begun,
-    /// It is in this room, where it waits for nothing that an admin could end.
+    /// It is in this room, where it waits for no admin.
     NotPutOff(Room),
     /// The journal has no such entry.
     Absent,
 }
 
 impl Journal {
-    /// The entries that were put off or are held, the oldest first: at most so many, of those behind
-    /// `after`. One that moves just now may be missing.
+    /// The deferred and held entries behind `after`, the oldest first, up to a number. An entry that
+    /// moves at this moment may be missing.
     ///
     /// # Errors
     /// What the disk says.
@@ -59,13 +59,13 @@ impl Journal {
         Ok(found)
     }
 
-    /// Why this entry waits; `None` if it is not pending, or cannot be read.
+    /// The state of this pending entry; `None` if it is not pending, or cannot be read.
     ///
     /// # Errors
     /// What the disk says.
     pub fn waiting_for(&self, id: FileId) -> Result<Option<Waiting>, JournalError> {
         let found = match self.read(id) {
-            // The committer finds out what cannot be read, and sets it aside.
+            // The committer finds unreadable entries, and sets them aside.
             Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => return Ok(None),
             found => found?,
         };
@@ -88,7 +88,7 @@ impl Journal {
         }))
     }
 
-    /// Looks for entries in slices, so that nobody waits long for the index.
+    /// Searches for entries in slices, so that nobody waits long for the index.
     pub(super) fn list(&self, mut listing: Listing) -> Vec<FileId> {
         loop {
             let looked = self.state().index.list(&mut listing);
@@ -98,10 +98,10 @@ impl Journal {
         }
     }
 
-    /// Gives an entry that was put off or is held a new start.
+    /// Gives a deferred or held entry a new start.
     ///
     /// # Errors
-    /// What the disk says; it is where it was then.
+    /// The disk's error; then the entry stays as it was.
     pub fn retry(&self, id: FileId) -> Result<Retried, JournalError> {
         match self.step(|index, tail| index.retry(id, tail)) {
             Ok(()) => Ok(Retried::Begun),

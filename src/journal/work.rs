@@ -1,4 +1,4 @@
-//! What there is to do about entries: for the committer, and for those who wait for a promise.
+//! The work on entries, for the committer, and for waiters that want to know of a promise.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{Journal, JournalError, room_of};
 use crate::file::FileId;
 use crate::store::Promised;
 
-/// A pending entry that is about to be committed, or a deleted one to be cleared away.
+/// The work on an entry: a pending one to commit, or a deleted one to clear away.
 #[derive(Debug)]
 pub enum Work {
     /// Write it to the store.
@@ -25,9 +25,9 @@ pub enum Work {
         /// Attempts that failed so far.
         attempts: u32,
     },
-    /// It was deleted: [`Journal::erase`] it.
+    /// It was deleted: call [`Journal::erase`].
     Erase {
-        /// Whether the store may hold something of it, to be cleared first.
+        /// Whether the store may hold something of it, which must be cleared first.
         is_begun: bool,
     },
     /// Nothing to do: it left the journal, or waits for an admin.
@@ -38,9 +38,9 @@ pub enum Work {
 const WORK: [Phase; 3] = [Phase::Waiting, Phase::Deferred, Phase::Deleted];
 
 impl Journal {
-    /// The part of an entry that a download needs, when it was promised just now, without a look at the disk; `None`
-    /// if the disk has more of it. `is_whole_body` says that it is all of what nginx handed over, and
-    /// `content` are its bytes, if they are at hand.
+    /// The description of a file that was promised just now, without reading the disk; `None` if the
+    /// disk is needed for it. `is_whole_body` says that the file is the whole body from nginx, and
+    /// `content` has its bytes, if they are in memory.
     pub fn kept(
         &self,
         adopted: &Adopted,
@@ -59,8 +59,8 @@ impl Journal {
         })
     }
 
-    /// Everything the committer has to do; with the pause that is left, of what was put off. An entry is in
-    /// it from the moment on in which it may be announced.
+    /// All work of the committer; deferred entries come with the rest of their pause. The list contains
+    /// an entry from the moment at which it may be announced.
     pub fn work(&self) -> Vec<(FileId, Option<Duration>)> {
         let now = self.now();
         let mut work = Vec::new();
@@ -79,7 +79,7 @@ impl Journal {
         counts.iter().sum()
     }
 
-    /// Opens what there is to do about an entry, and notes that a commit may begin.
+    /// Opens the work on an entry, and notes that a commit may begin.
     ///
     /// # Errors
     /// When record or body cannot be read.
@@ -100,7 +100,7 @@ impl Journal {
             }
         });
         let (file, bytes) = match opened {
-            // A delete came meanwhile: it comes again.
+            // A delete came meanwhile, and has queued the entry again.
             Err(JournalError::Absent(_)) => return Ok(Work::Nothing),
             opened => opened?,
         };

@@ -1,48 +1,49 @@
-//! The other nodes: who they are, what is asked of them, and how they know who asks.
+//! The other nodes: who they are, what this node asks them, and how nodes prove who they are.
 //!
-//! Nodes share nothing but the store. A file that is not in the store yet is on one node's disk, and
-//! its id has that node's number: no register is needed, and nothing is written before the answer.
-//! This room must never know where files are.
+//! Nodes share nothing but the store. A file that is not in the store yet is on the disk of one node,
+//! and its id contains that node's number: no registry is needed. This room must never know where files
+//! are.
 //!
 //! # The protocol
-//! Node B is asked for a file whose id has the number of node A.
+//! Node B gets a request for a file whose id contains the number of node A.
 //!
-//! Reading (`GET`, `HEAD` of a file or of what is known of it; conditions and ranges are passed on and
-//! judged by A):
+//! Reading (`GET` and `HEAD` of a file or of its description; B passes conditions and ranges on, and A
+//! evaluates them):
 //! 1. B's sidecar checks the client's token. A never sees it.
-//! 2. B looks into its journal, and asks the store. While the store is known to be down, it is not
-//!    asked.
-//! 3. Not there: B sends its nginx to an internal location of A's, with a *pass* in a header. That
-//!    location has a fixed upstream; no word of the client's chooses where it leads. B's nginx asks
-//!    A's nginx, and that A's sidecar, which checks the pass.
-//! 4. A looks into its journal alone and answers as it answers a client: its nginx sends the body,
-//!    by sendfile or from its cache of slices. B's nginx passes it on and keeps nothing of it.
-//! 5. A says 404, it does not have it: it may have been committed since 2. B asks the store again,
-//!    and what that says is the answer.
-//! 6. A says 410, it was deleted: B answers 404, without a look at the store, where a commit that
-//!    was cut may have left it for a moment.
-//! 7. A does not answer, or refuses the pass: 503 with `Retry-After`. It may have the file.
+//! 2. B looks into its journal and asks the store, unless the store is known to be down.
+//! 3. If neither has the file, B sends its nginx to an internal location for A, with a *pass* in a
+//!    header. The location has a fixed upstream, so nothing in the client's request chooses the target.
+//!    B's nginx asks A's nginx, which asks A's sidecar, which checks the pass.
+//! 4. A looks into its journal alone, and answers as it answers a client: its nginx sends the body, by
+//!    sendfile or from its cache of slices. B's nginx passes the body on and keeps nothing of it.
+//! 5. If A says 404, it does not have the file, which may have been committed since step 2. B asks the
+//!    store again, and gives the store's answer.
+//! 6. If A says 410, the file was deleted. B answers 404 without asking the store, where a commit that
+//!    was cut may have left the file for a moment.
+//! 7. If A does not answer or refuses the pass, B answers 503 with `Retry-After`: A may have the file.
 //!
 //! Deleting:
-//! 1. B's sidecar checks the token, and asks A's sidecar itself, with a pass, by way of A's nginx.
-//!    Always, and first: while A has not settled a file, it would write it to the store again.
-//! 2. A deletes it as if a client had asked: from its journal, or else from the store.
-//! 3. B forgets the descriptions that it keeps, whatever A says, and then answers the same.
-//! 4. A does not answer: 503. The file may be gone or not, and the delete can be repeated.
+//! 1. B's sidecar checks the token, and then asks A's sidecar itself, with a pass, through A's nginx.
+//!    It always asks A first: if A has not settled the file, A would write it to the store again.
+//! 2. A deletes the file as for a client: from its journal, or else from the store.
+//! 3. B forgets its own descriptions of the file, whatever A says, and gives A's answer.
+//! 4. If A does not answer, B answers 503. The file may be gone or not, and the delete can be repeated.
 //!
-//! Introducing: every few seconds each node asks all others for their number and *instance* (a name
-//! made anew by each process), and writes its own into the store, reading the one that was there.
-//! So an address that leads to a wrong node is seen, and two nodes with one number.
+//! Introductions: every few seconds each node asks all others for their number and *instance* (a name
+//! that each process makes anew). It also writes its own into the store, and reads the one that was
+//! there. So a node notices an address that leads to a wrong node, and another process with its own
+//! number.
 //!
-//! | what | is kept where | for how long |
+//! | data | kept by | for |
 //! |---|---|---|
 //! | description of a file in the store | each sidecar that was asked | 5 s; forgotten at once where a delete came in, or passed through |
-//! | slices in the store | each nginx, reached by way of a description alone | any time |
-//! | that there is no such file; what came from another node | nobody | |
+//! | slices in the store | each nginx, which reaches them only through a description | any time |
+//! | the absence of a file; answers of another node | nobody | |
 //!
-//! A pass is `SECONDS-HMAC`, in `X-Gridspool-Pass`: HMAC-SHA-256 by a key that all nodes share, over
-//! purpose, A's number, the file's id and the time, which may be 60 seconds from A's. Seen on its
-//! way, it lets the same thing be asked of the same node for a minute more, and nothing else.
+//! A pass is `SECONDS-HMAC` in `X-Gridspool-Pass`: an HMAC-SHA-256 with a key that all nodes share,
+//! over the purpose, A's number, the file's id and the time, which may differ by 60 seconds from A's
+//! clock. Whoever intercepts a pass can repeat the same question to the same node for one more minute,
+//! and nothing else.
 
 mod pass;
 mod watch;
@@ -64,21 +65,21 @@ use pass::Seal;
 pub use pass::{BadPass, Purpose};
 pub use watch::{PeerState, Sighting};
 
-/// The header that a pass is in, and the addresses of the hop: other nodes' nginx leads them here.
+/// The header of a pass.
 pub const PASS: &str = "x-gridspool-pass";
 /// The beginning of every address of the hop.
 pub const HOP: &str = "/_gridspool/hop";
 
-/// A node of the same network answers a connect at once, or is not there.
+/// A node of the same network answers a connect within this time, or is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A delete may wait for the owner's MongoDB.
+/// The bound on a delete, which may wait for the owner's MongoDB.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// As long as a reader waits for the owner.
+/// The bound on a question for a file: a reader waits as long for the owner.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Questions at once, at most: each holds a thread.
+/// The bound on questions at the same time: each holds a thread.
 const QUESTIONS: usize = 32;
 
 /// All other nodes. Shared by reference.
@@ -91,7 +92,7 @@ pub struct Peers {
     agent: Agent,
     questions: Arc<Semaphore>,
     runtime: Handle,
-    /// Another process that goes by this node's number.
+    /// Another process with this node's number.
     twin: Mutex<Option<Sighting>>,
 }
 
@@ -104,11 +105,11 @@ struct Peer {
 /// The owner's answer about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlook {
-    /// It has it, and the conditions hold.
+    /// The owner has the file, and the conditions hold.
     There,
-    /// It has it, and they do not.
+    /// The owner has the file, and the conditions do not hold.
     Otherwise,
-    /// It does not have it; the store may.
+    /// The owner does not have the file; the store may have it.
     Absent,
     /// It was deleted.
     Deleted,
@@ -117,7 +118,7 @@ pub enum Outlook {
 /// Headers of a question: names and values. A value need not be ASCII.
 type Headers = Vec<(String, Vec<u8>)>;
 
-/// A node's words about itself.
+/// A node's statement about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Introduction {
     /// Its number.
@@ -126,7 +127,7 @@ pub struct Introduction {
     pub instance: String,
 }
 
-/// The owner of a file gave no answer that can be used. The text is for the log.
+/// The owner of a file gave no usable answer. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("node {node}: {reason}")]
 pub struct Unreachable {
@@ -137,7 +138,7 @@ pub struct Unreachable {
 }
 
 impl Peers {
-    /// Knows the peers of the settings. Must be called on a tokio runtime, which waits for answers.
+    /// The peers of the settings. Must be called on a tokio runtime, which waits for answers.
     ///
     /// # Errors
     /// [`KeysError`] if the file of shared keys cannot be used.
@@ -146,7 +147,7 @@ impl Peers {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            // The environment is main's alone to read.
+            // Only main may read the environment.
             .proxy(None)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .build()
@@ -169,7 +170,7 @@ impl Peers {
         })
     }
 
-    /// The other node that made an id, if it is one of ours.
+    /// The node that made an id, if it is one of our peers.
     pub fn owner_of(&self, id: FileId) -> Option<u16> {
         self.peer(id.node()).map(|peer| peer.config.node)
     }
@@ -179,18 +180,18 @@ impl Peers {
         self.seal.sign(purpose, owner, &id.to_string())
     }
 
-    /// Whether a pass lets its bearer do this to a file of this node.
+    /// Checks that a pass allows its bearer this purpose on a file of this node.
     ///
     /// # Errors
-    /// [`BadPass`], if not.
+    /// [`BadPass`] if it does not.
     pub fn check(&self, pass: &str, purpose: Purpose, id: FileId) -> Result<(), BadPass> {
         self.seal.check(pass, purpose, self.node, &id.to_string())
     }
 
-    /// This node's words about itself, for a caller who shows a pass for it.
+    /// This node's statement about itself, for a caller with a pass for it.
     ///
     /// # Errors
-    /// [`BadPass`], to anybody else.
+    /// [`BadPass`] for any other caller.
     pub fn introduce(&self, pass: &str) -> Result<Introduction, BadPass> {
         self.seal.check(pass, Purpose::Introduce, ANY_NODE, "")?;
         Ok(Introduction {
@@ -199,10 +200,11 @@ impl Peers {
         })
     }
 
-    /// Has the owner delete a file; whether there was one. Dropping this does not stop it.
+    /// Lets the owner delete a file. Returns whether there was one. Dropping the future does not stop
+    /// it.
     ///
     /// # Errors
-    /// [`Unreachable`]; it may have done it or not.
+    /// [`Unreachable`]; the owner may have done it or not.
     pub async fn delete(&self, owner: u16, id: FileId) -> Result<bool, Unreachable> {
         let pass = self.pass(Purpose::Delete, owner, id);
         let pass = vec![(PASS.to_owned(), pass.into_bytes())];
@@ -223,7 +225,7 @@ impl Peers {
     /// Asks the owner whether it has a file, under the conditions of a client.
     ///
     /// # Errors
-    /// [`Unreachable`]; it may have it or not.
+    /// [`Unreachable`]; the owner may have it or not.
     pub async fn look(
         &self,
         owner: u16,
@@ -252,7 +254,7 @@ impl Peers {
         self.table.iter().find(|peer| peer.config.node == node)
     }
 
-    /// Asks another node; the status and the body of its answer.
+    /// Asks another node. Returns the status and the body of its answer.
     async fn ask(
         &self,
         node: u16,
@@ -280,7 +282,7 @@ impl Peers {
     }
 }
 
-/// Nobody knows which node answers at an address before it has answered.
+/// The node number in a pass for an introduction: before the answer it is unknown which node is there.
 const ANY_NODE: u16 = 0;
 
 fn ask(
@@ -307,5 +309,5 @@ fn ask(
     Ok((status, body.read_to_string()?))
 }
 
-/// Bytes of an answer, at most.
+/// The longest body of an answer, in bytes.
 const LONGEST_ANSWER: u64 = 4096;

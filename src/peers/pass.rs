@@ -1,5 +1,4 @@
-//! Passes: the proof that a request comes from a node that holds the key, for one thing and a
-//! minute.
+//! Passes: each proves that a request comes from a node with the key, for one purpose and one minute.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,22 +8,22 @@ use ring::hmac;
 use crate::file::hex;
 use crate::token::{KeysError, read_private};
 
-/// How old a pass may be, or how far the clocks of two nodes may be apart, in seconds.
+/// The greatest age of a pass, and the greatest difference between the clocks of two nodes, in seconds.
 const LIFETIME_SECONDS: u64 = 60;
 
-/// As many characters as HMAC-SHA-256 has bytes.
+/// HMAC-SHA-256 has this many bytes.
 const MIN_KEY_CHARACTERS: usize = 32;
 
-/// The one use of a pass. No answer tells anything about any other file.
+/// The purpose of a pass. It allows nothing about any other file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Reading a file.
     Read,
-    /// Reading what is known of a file, with why it waits.
+    /// Reading a file's description, with the reason why it waits.
     Explain,
     /// Deleting a file.
     Delete,
-    /// Learning who answers there.
+    /// Learning which process answers.
     Introduce,
 }
 
@@ -39,16 +38,16 @@ impl Purpose {
     }
 }
 
-/// Why a pass is worth nothing. For the log: who showed it learns only that it is so.
+/// Why a pass is not valid. For the log: the bearer only learns that it is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPass {
-    /// This node shares no key with anybody.
+    /// This node shares no key.
     #[error("there is no peer_key")]
     NoKey,
-    /// There is none, or it cannot be read.
+    /// There is no pass, or it cannot be read.
     #[error("no pass")]
     Form,
-    /// Its time is over, or has not come: a replay, or clocks that differ.
+    /// It is too old, or from the future: a replay, or clocks that differ.
     #[error("made {0} s from now: a replay, or clocks that differ")]
     Time(u64),
     /// It was signed by another key, or for another node, file or purpose.
@@ -61,7 +60,7 @@ pub enum BadPass {
 pub(super) struct Seal(Vec<hmac::Key>);
 
 impl Seal {
-    /// Reads one key a line, of a file that is not for everybody.
+    /// Reads a file with one key per line. Other users must not be able to read the file.
     pub(super) fn read(path: &Path) -> Result<Self, KeysError> {
         let wrong = |number: usize, reason| KeysError::Key {
             path: path.to_owned(),
@@ -99,7 +98,7 @@ impl Seal {
         format!("{seconds}-{digits}")
     }
 
-    /// Whether a pass was made by a holder of a key, lately, for just this.
+    /// Checks that a holder of a key made the pass a short while ago, for exactly this.
     pub(super) fn check(
         &self,
         pass: &str,
@@ -127,7 +126,7 @@ impl Seal {
     }
 }
 
-/// The signed text: no part can be taken for another, as none has a line's end in it.
+/// The signed text. No part can be taken for another, as no part contains a line feed.
 fn message(seconds: u64, purpose: Purpose, owner: u16, subject: &str) -> String {
     let purpose = purpose.name();
     format!("gridspool hop 1\n{purpose}\n{owner}\n{subject}\n{seconds}")
@@ -184,7 +183,7 @@ mod tests {
                 let Ok(changed) = String::from_utf8(bytes) else {
                     continue;
                 };
-                // The digits of a signature are the same in capitals.
+                // A signature may differ in the case of its digits.
                 if !changed.eq_ignore_ascii_case(&pass) {
                     let checked = seal.check(&changed, Purpose::Read, 2, "a");
                     assert!(checked.is_err(), "{changed}");

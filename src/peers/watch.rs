@@ -1,4 +1,4 @@
-//! Watches which node answers where, and whether another process goes by this node's number.
+//! Watches which node answers at each address, and whether another process uses this node's number.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,27 +9,27 @@ use tokio_util::sync::CancellationToken;
 use super::{ANY_NODE, Introduction, PASS, Peer, Peers, Purpose};
 use crate::store::Store;
 
-/// Between two questions to the same node, and two words in the store.
+/// The pause between two questions to the same node, and between two registrations in the store.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long an introduction may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A twin that was not seen for so long is gone.
+/// A twin is forgotten if it was not seen for this long.
 const TWIN_LIFETIME: Duration = Duration::from_secs(30);
 
-/// All that is known of another node.
+/// The state of another node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerState {
-    /// Whether it answered the last question, as the node that it should be.
+    /// Whether it answered the last question, with the right number.
     pub is_up: bool,
     /// When it did so last.
     pub seen: Option<SystemTime>,
-    /// The fault of the last answer, or that there was none.
+    /// The error of the last question, if it failed.
     pub error: Option<String>,
 }
 
-/// Another process that goes by this node's number.
+/// Another process with this node's number.
 #[derive(Debug, Clone)]
 pub struct Sighting {
     /// Its name.
@@ -39,11 +39,11 @@ pub struct Sighting {
     seen: Instant,
 }
 
-/// A name for this process, for people to tell the hosts apart by.
+/// A name for this process. It begins with the host name, for people.
 pub(super) fn new_instance() -> String {
     let host = rustix::system::uname();
     let host = host.nodename().to_string_lossy().into_owned();
-    // The standard library seeds each hasher from the operating system's random source.
+    // The standard library seeds each hasher from the operating system's source of random numbers.
     format!("{host}-{:016x}", RandomState::new().hash_one(&host))
 }
 
@@ -59,7 +59,7 @@ impl Peers {
             .collect()
     }
 
-    /// Another process that goes by this node's number, if it was seen lately.
+    /// Another process with this node's number, if it was seen a short while ago.
     pub fn twin(&self) -> Option<Sighting> {
         let twin = held(&self.twin).clone();
         twin.filter(|twin| twin.seen.elapsed() < TWIN_LIFETIME)
@@ -75,7 +75,7 @@ impl Peers {
         &self.instance
     }
 
-    /// Asks all others, and looks into the store, until it is told to stop.
+    /// Asks all other nodes and looks into the store until it is told to stop.
     pub async fn watch(&self, store: &dyn Store, stop: CancellationToken) {
         let asking = self.table.iter().map(async |peer| {
             loop {
@@ -84,7 +84,7 @@ impl Peers {
             }
         });
         let announcing = async {
-            // The process that was there before this one is its own past, as a rule.
+            // The first process that the store names is usually an earlier start of this node.
             let mut is_first = true;
             loop {
                 match store.announce(self.node, &self.instance).await {
@@ -106,7 +106,7 @@ impl Peers {
         }
     }
 
-    /// Asks who answers at a peer's address.
+    /// Asks which node answers at a peer's address.
     async fn ask_who(&self, peer: &Peer) {
         let pass = self.seal.sign(Purpose::Introduce, ANY_NODE, "");
         let pass = vec![(PASS.to_owned(), pass.into_bytes())];
@@ -135,7 +135,7 @@ impl Peers {
         }
     }
 
-    /// Whether it is the node that it should be.
+    /// Checks that it is the expected node.
     fn judge(&self, peer: &Peer, found: &Introduction) -> Result<(), String> {
         if found.instance == self.instance {
             return Err("that address leads to this very node".to_owned());
@@ -150,7 +150,8 @@ impl Peers {
         }
     }
 
-    /// Ids still differ by their random bytes, but nobody can tell whose disk a file is on.
+    /// Reports a twin. Ids still differ in their random bytes, but no node can tell on whose disk a
+    /// file is.
     fn report_twin(&self, instance: String, place: &str) {
         if self.twin().is_none_or(|known| known.instance != instance) {
             log::error!(
@@ -167,7 +168,7 @@ impl Peers {
     }
 }
 
-/// Takes a lock. A thread that panicked under it leaves it usable: each change is one assignment.
+/// Takes a lock. A panic under it does no harm: each change is one assignment.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

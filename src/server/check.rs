@@ -1,4 +1,4 @@
-//! Trying everything that running needs, beside a sidecar that may be running already.
+//! Tries everything that the sidecar needs, while a sidecar may be running already.
 
 use std::path::Path;
 
@@ -10,23 +10,23 @@ use crate::peers::Peers;
 use crate::store::Store as _;
 use crate::token::Keyring;
 
-/// One thing that running needs.
+/// One thing that the sidecar needs.
 #[derive(Debug)]
 pub struct Finding {
     /// The thing that was tried.
     pub subject: String,
-    /// Whether it is there.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// Whether a thing is there.
+/// The outcome of one check.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It is.
+    /// It is there.
     Good,
-    /// The service manager makes it when it starts the sidecar.
+    /// It is missing; the service manager makes it when it starts the sidecar.
     Later(String),
-    /// It is not, or cannot be used.
+    /// It is missing, or cannot be used.
     Wrong(String),
 }
 
@@ -39,7 +39,7 @@ impl Outcome {
     }
 }
 
-/// Tries all of it as the user who runs this, who must be the one that the sidecar runs as.
+/// Tries everything as the user of this process, which must be the sidecar's user.
 pub async fn check(config: &Config) -> Vec<Finding> {
     let finding = |subject: String, outcome| Finding { subject, outcome };
     let journal = require_owner(&config.data_dir)
@@ -80,8 +80,8 @@ pub async fn check(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Whether a socket has a directory. `/run` is empty after each boot: what stands directly below it is
-/// made by a service manager, for as long as its service or its socket is there.
+/// Whether a socket has a directory. `/run` is empty after each boot: a service manager makes the
+/// directories directly below it, for as long as their service or socket exists.
 fn directory_of(socket: &Path) -> Outcome {
     let directory = socket.parent().unwrap_or(Path::new("/"));
     match directory.metadata() {

@@ -1,16 +1,17 @@
-//! The two sockets: inherited or bound, served, and left so that nobody notices.
+//! The two sockets: inherits or binds them, serves them, and leaves them without an error for a client.
 //!
 //! # A restart that fails no request
-//! The service manager keeps the listening socket open (systemd: `gridspool.socket`), so nginx can
-//! connect at any moment, and what nobody has accepted yet waits in the kernel for the next process.
-//! 1. SIGTERM. No more connections are accepted.
-//! 2. Each answer closes its connection. nginx uses the connections that it keeps before it makes new
-//!    ones: those that are in use are soon gone, and so none of them is closed under a request.
-//! 3. After a moment all that is idle is closed, and requests that run are waited for.
-//! 4. The process ends, and with it the lock of the journal. The next one opens the journal, inherits
-//!    the socket, and answers what has waited.
+//! The service manager keeps the listening socket open (systemd: `gridspool.socket`). So nginx can
+//! connect at any moment, and connections that nobody has accepted wait in the kernel for the next
+//! process.
+//! 1. SIGTERM. The process accepts no more connections.
+//! 2. Each answer closes its connection. nginx uses its idle connections before it makes new ones, so
+//!    the connections in use are soon gone, and none of them is closed during a request.
+//! 3. After a moment all idle connections are closed, and the process waits for running requests.
+//! 4. The process ends, and with it the lock of the journal. The next process opens the journal,
+//!    inherits the socket, and answers the waiting connections.
 //!
-//! Without such a manager nginx gets a refusal between 3 and 4, and its clients a 503.
+//! Without such a manager nginx cannot connect between 3 and 4, and its clients get a 503.
 
 use std::future::{Future, ready};
 use std::os::unix::fs::PermissionsExt as _;
@@ -32,20 +33,20 @@ use crate::commit::Traffic;
 use crate::config::Config;
 use crate::http::{Connection, Node, catch_panic, check_path, count_refusal};
 
-/// How long an idle connection of nginx is kept; longer than nginx keeps it, so that nginx never
-/// sends a request into a connection that is being closed.
+/// How long an idle connection of nginx is kept. nginx closes it earlier, so nginx never sends a
+/// request into a connection that is being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long nginx may take for the head of the first request on a connection, which it has ready.
+/// How long nginx may take to send the head of the first request on a connection, which it has ready.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long nginx may take to close a connection after us.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a socket that somebody keeps open is being left: step 2.
+/// How long step 2 lasts for a socket that a manager keeps open.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Threads of each worker that adopt: each waits for the disk.
+/// Threads of each worker for adopting: each waits for the disk.
 const ADOPTING_THREADS: usize = 32;
 
 /// The common parts of both sockets.
@@ -53,13 +54,13 @@ const ADOPTING_THREADS: usize = 32;
 pub(super) struct Sockets<'a> {
     config: &'a Config,
     inherited: Vec<UnixListener>,
-    /// Whether one of them was there before this process, and will be after it.
+    /// Whether a socket existed before this process, and will exist after it.
     is_kept_open: bool,
     leaving: CancellationToken,
 }
 
 impl<'a> Sockets<'a> {
-    /// Will use those that were inherited, and bind the others.
+    /// Uses the inherited sockets, and binds the others.
     pub(super) fn new(config: &'a Config, inherited: Vec<UnixListener>) -> Self {
         Self {
             config,
@@ -69,7 +70,7 @@ impl<'a> Sockets<'a> {
         }
     }
 
-    /// Prepares the server of one socket. Its requests are counted if clients come there.
+    /// Prepares the server of one socket. Its requests are counted if they come from clients.
     pub(super) fn listen(
         &mut self,
         path: &Path,
@@ -108,7 +109,7 @@ impl<'a> Sockets<'a> {
             .disable_signals()
             .shutdown_timeout((self.config.stop_grace / 2).as_secs());
         let stopping = server.graceful_shutdown_signal();
-        // As HttpServer does it, which has no place for a stream of ours.
+        // HttpServer does the same, but has no place for a stream type of ours.
         let speak = move || {
             let stopping = stopping.clone();
             let http = HttpService::build()
@@ -119,7 +120,7 @@ impl<'a> Sockets<'a> {
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(HEAD_TIMEOUT)
                 .client_disconnect_timeout(CLOSE_TIMEOUT)
-                // nginx closes what its client has left: nobody waits for an answer then.
+                // nginx closes a connection when its client has left: nobody waits for an answer then.
                 .h1_allow_half_closed(false)
                 .h1(map_config(app(), |()| AppConfig::default()));
             fn_service(|stream| ready(Ok((Connection::over(stream), None)))).and_then(http)
@@ -128,14 +129,14 @@ impl<'a> Sockets<'a> {
         if let Some(listener) = self.take_inherited(path) {
             log::info!("{}: inherited", path.display());
             self.is_kept_open = true;
-            // nginx does not wait where the queue is full: its request fails at once. The one that binds
-            // below has the longest queue that the system allows; keepers may have asked for 128.
+            // A request of nginx fails at once if the queue of the socket is full. A bind below gets
+            // the longest queue that the system allows; a service manager may have asked for 128.
             rustix::net::listen(&listener, i32::MAX)
                 .map_err(|err| ServeError::at(path)(err.into()))?;
             let server = server.listen_uds(name, listener, speak);
             return Ok(server.map_err(ServeError::at(path))?.run());
         }
-        // Binding replaces a stale socket; it must not replace one that answers.
+        // Binding replaces a stale socket; it must not replace one that another process answers.
         if UnixStream::connect(path).is_ok() {
             return Err(ServeError::SocketTaken(path.to_owned()));
         }
@@ -148,7 +149,7 @@ impl<'a> Sockets<'a> {
         Ok(server)
     }
 
-    /// The inherited socket that is bound to this path. Its mode is its keeper's business.
+    /// The inherited socket of this path. The manager decides on its mode.
     fn take_inherited(&mut self, path: &Path) -> Option<UnixListener> {
         let is_bound_there = |listener: &UnixListener| {
             let address = listener.local_addr().ok();

@@ -1,4 +1,4 @@
-//! The claims of a token, as they stand in it.
+//! The claims in a token.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::{Grant, Scope, TokenError};
 use crate::file::FileKey;
 
-/// Claims that say what a token grants; `exp`, `nbf` and `aud` are judged by the library. Others are
-/// passed over (RFC 7519 §4). One of these that stands there twice is an error, and one that has a form
-/// that is not known is too, `null` included: a restriction that cannot be read is not *none*.
+/// The claims that grant something; the library checks `exp`, `nbf` and `aud`. Other claims are ignored
+/// (RFC 7519 §4). It is an error if one of these occurs twice or has an unknown form, `null` included:
+/// an unreadable restriction must not count as no restriction.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     #[serde(default, deserialize_with = "given")]
@@ -28,12 +28,12 @@ pub(super) struct Claims {
     meta: Option<Value>,
 }
 
-/// A claim that is there, whatever it is: without this, `null` would pass for one that is not.
+/// Reads a claim that is present, whatever its value: without this, `null` would count as absent.
 fn given<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(source).map(Some)
 }
 
-/// Words with spaces between them (RFC 8693 §4.2), or a list of words.
+/// Words that are separated by spaces (RFC 8693 §4.2), or a list of words.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Words {

@@ -1,36 +1,36 @@
-//! Why a token is worth nothing: one cause of a closed list, for the bearer, the log and the counts.
+//! Why a token is not accepted: one cause of a closed list, for the bearer, the log and the metrics.
 
 use jsonwebtoken::errors::{Error, ErrorKind};
 
-/// The fault of a token. None of it repeats a piece of the token.
+/// Why a token is not accepted. No text repeats any part of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It is no JWS that can be read, is longer than any that is minted, or wants something understood
-    /// that nothing here understands (RFC 7515 §4.1.11).
+    /// It is not a readable JWS, is longer than any minted token, or has a `crit` header, which this
+    /// program does not support (RFC 7515 §4.1.11).
     #[error("the token cannot be read as a JSON Web Token")]
     Malformed,
-    /// Its `kid` names no key, or it has none and there are several keys.
+    /// Its `kid` names an unknown key, or it has no `kid` and there are several keys.
     #[error("the token names no key that is known here")]
     UnknownKey,
-    /// It was not signed by the key that it names, or not by that key's algorithm.
+    /// The named key did not sign it, or another algorithm was used.
     #[error("the signature of the token is not one of the key that it names")]
     BadSignature,
-    /// A claim is missing, or has a form that is not known: what it restricts cannot be kept to.
+    /// A claim is missing, or has an unknown form, so that its restriction cannot be applied.
     #[error("the claim {0} of the token is missing or has an unknown form")]
     BadClaim(&'static str),
     /// Its `exp` is over.
     #[error("the token has expired")]
     Expired,
-    /// Its `nbf` is still to come.
+    /// Its `nbf` is in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// It is meant for somebody else.
+    /// It is meant for another audience.
     #[error("the token is meant for another audience")]
     WrongAudience,
 }
 
 impl TokenError {
-    /// The label of the cause.
+    /// The label of the cause, for metrics.
     pub const fn cause(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -44,12 +44,12 @@ impl TokenError {
     }
 }
 
-/// The cause that an error of the library means. The text of none is passed on: it may quote the token.
+/// The cause for an error of the library. No text of the library is passed on: it may quote the token.
 impl From<Error> for TokenError {
     fn from(err: Error) -> Self {
         let kind = err.kind();
         if let ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) = kind {
-            // The library judges these three.
+            // The library checks these three.
             let judged = ["exp", "nbf"].into_iter().find(|judged| judged == name);
             return Self::BadClaim(judged.unwrap_or("aud"));
         }

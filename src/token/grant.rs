@@ -1,4 +1,4 @@
-//! The rights that a checked token gives.
+//! The rights that a valid token gives.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub enum Scope {
     Download,
     /// Deleting them.
     Delete,
-    /// Seeing why files wait for their commit.
+    /// Asking why files wait for their commit.
     Admin,
 }
 
@@ -21,7 +21,7 @@ impl Scope {
     /// All there are.
     pub const ALL: [Self; 4] = [Self::Upload, Self::Download, Self::Delete, Self::Admin];
 
-    /// The word for it in the claim `scope`.
+    /// The name of the scope in the claim `scope`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Upload => "upload",
@@ -36,7 +36,7 @@ impl Scope {
     }
 }
 
-/// The rights of a bearer. They come from a checked token, or from the setting that lets everybody in.
+/// The rights of a bearer. They come from a valid token, or from the setting `insecure_no_auth`.
 #[derive(Debug, Clone)]
 pub struct Grant {
     pub(super) scopes: Vec<Scope>,
@@ -48,8 +48,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// All that users do: somebody else has checked the request. Nobody else can have checked a request
-    /// that is for admins alone.
+    /// All rights of users: another server has checked the request. Requests for admins are not
+    /// included, as only the sidecar can check them.
     pub fn everything() -> Self {
         Self {
             scopes: vec![Scope::Upload, Scope::Download, Scope::Delete],
@@ -66,23 +66,23 @@ impl Grant {
         self.subject.as_deref()
     }
 
-    /// Whether it allows this kind of request for some file.
+    /// Whether it allows this scope for some file.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
 
-    /// Whether it allows this kind of request for this file.
+    /// Whether it allows this scope for this file.
     pub fn allows_on(&self, scope: Scope, file: &FileKey) -> bool {
         self.allows(scope) && !self.is_for_another(file)
     }
 
-    /// Whether it is for one other file alone, which this one is not.
+    /// Whether it is for one file, and this is another.
     pub fn is_for_another(&self, file: &FileKey) -> bool {
         self.file.as_ref().is_some_and(|only| only != file)
     }
 
-    /// The same, with its file as the store reads the text of the claim: however it is spelt, it means
-    /// the file that the same text means in an address.
+    /// The same grant, with its file as the store reads the claim: any spelling means the file that it
+    /// means in an address.
     #[must_use]
     pub fn with_file_read_by(mut self, read: impl FnOnce(&str) -> FileKey) -> Self {
         if let Some(FileKey::Foreign(text)) = &self.file {
@@ -91,27 +91,27 @@ impl Grant {
         self
     }
 
-    /// Whether it allows new files. A token for one file (`file`) is for one that is there.
+    /// Whether it allows new files. A token for one file (`file`) does not: that file exists.
     pub fn allows_upload(&self) -> bool {
         self.allows(Scope::Upload) && self.file.is_none()
     }
 
-    /// The most bytes that an upload may have (`max_bytes`).
+    /// The size of the largest upload in bytes (`max_bytes`).
     pub fn max_bytes(&self) -> Option<u64> {
         self.max_bytes
     }
 
-    /// Texts that the platform wants kept with each upload, whatever the client says (`meta`).
+    /// Metadata that the platform adds to each upload, whatever the client says (`meta`).
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// Whether only some types are allowed (`types`).
+    /// Whether it restricts types.
     pub fn has_types(&self) -> bool {
         self.types.is_some()
     }
 
-    /// Whether a file may claim this type: exactly, or by a pattern such as `image/*`.
+    /// Whether it allows this claimed type: exactly, or by a pattern such as `image/*`.
     pub fn takes_type(&self, claimed: &MediaType) -> bool {
         let essence = claimed.essence();
         let Some(types) = &self.types else {
@@ -127,10 +127,12 @@ impl Grant {
         })
     }
 
-    /// Whether a file that claims a type may have the content that its first bytes show.
+    /// Whether a file of a claimed type may have the content that its first bytes show.
     ///
-    /// Content that shows no type is believed, but not where it claims to be a picture: those are
-    /// told by their first bytes. The shown type must be allowed too, unless it is another word for the
+    /// Content that shows no type is accepted unless the claimed type is a picture's: pictures are
+    /// recognised by their first bytes. The shown type must be allowed too, unless it is another name
+    /// for the claimed one: one container format may hold sound or film, and ZIP and XML files have
+    /// many names.
     /// claimed one: one container holds sound and film, and a ZIP or XML file has many names.
     pub fn takes_content(&self, claimed: &MediaType, shown: &MediaType) -> bool {
         if self.types.is_none() {
@@ -154,7 +156,7 @@ fn kind_of(essence: &str) -> &str {
     essence.split('/').next().unwrap_or_default()
 }
 
-/// Pictures of these types are recognised, so one that is not is none.
+/// Whether files of this type are recognised, so that an unrecognised file is not of this type.
 fn shows_itself(claimed: &str) -> bool {
     matches!(
         claimed,

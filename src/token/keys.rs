@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{SKEW_SECONDS, signing};
 
-/// RFC 7518 §3.2: a key for HS256 is no shorter than its hash.
+/// The shortest key for HS256: as long as its hash (RFC 7518 §3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
-/// An Ed25519 key, public or private, is this long.
+/// The length of an Ed25519 key, public or private.
 const ED25519_BYTES: usize = 32;
 
-/// The bits of a mode for users outside of the file's group, who must not read it.
+/// The permission bits for all other users, who must not read the file.
 const WORLD: u32 = 0o007;
 
-/// Why there are no keys. It never quotes the file.
+/// Why there are no keys. The text never quotes the file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The file cannot be read.
@@ -32,7 +32,7 @@ pub enum KeysError {
         /// The cause.
         source: io::Error,
     },
-    /// Everybody could mint.
+    /// Any user of this host could read the keys, and mint.
     #[error("{0}: open to every user of this host; chmod 0640 or less")]
     Open(PathBuf),
     /// It is not a JWK set.
@@ -40,7 +40,7 @@ pub enum KeysError {
     Form {
         /// Where.
         path: PathBuf,
-        /// Which line.
+        /// The line.
         line: usize,
     },
     /// A key cannot be used.
@@ -48,7 +48,7 @@ pub enum KeysError {
     Key {
         /// Where.
         path: PathBuf,
-        /// Which key.
+        /// The key.
         kid: String,
         /// The fault.
         reason: &'static str,
@@ -62,24 +62,24 @@ pub enum KeysError {
 #[derive(Debug)]
 pub(super) struct Keys(Vec<Key>);
 
-/// One key. Its algorithm is fixed here, and no token changes it.
+/// One key. Its algorithm is fixed; no token can change it.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) kid: String,
     pub(super) algorithm: Algorithm,
     pub(super) verifying: DecodingKey,
-    /// `None` for a public key, which checks and cannot sign.
+    /// `None` for a public key, which verifies and cannot sign.
     pub(super) signing: Option<EncodingKey>,
     pub(super) validation: Validation,
 }
 
-/// A set as it stands in the file.
+/// A set as it is written in the file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Set {
     pub(super) keys: Vec<Jwk>,
 }
 
-/// A key as it stands in the file. Members that are not known are passed over, as the RFC wants.
+/// A key as it is written in the file. Unknown members are ignored, as the RFC demands.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "alg")]
 pub(super) enum Jwk {
@@ -140,7 +140,7 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    /// The key of that name. Without a name, the only one there is.
+    /// The key with this name. Without a name, the only key.
     pub(super) fn named(&self, kid: Option<&str>) -> Option<&Key> {
         match (kid, self.0.as_slice()) {
             (Some(kid), keys) => keys.iter().find(|key| key.kid == kid),
@@ -149,7 +149,7 @@ impl Keys {
         }
     }
 
-    /// The key to sign with: the one of that name, or the first that can.
+    /// The key to sign with: the named one, or the first that can sign.
     pub(super) fn to_sign(&self, kid: Option<&str>) -> Option<&Key> {
         let mut able = self.0.iter().filter(|key| key.signing.is_some());
         able.find(|key| kid.is_none_or(|kid| key.kid == kid))
@@ -209,7 +209,7 @@ impl Key {
     }
 }
 
-/// Reads a file that is not for everybody.
+/// Reads a file that other users must not read.
 ///
 /// # Errors
 /// [`KeysError::File`], or [`KeysError::Open`] if everybody may read it.

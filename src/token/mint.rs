@@ -1,4 +1,4 @@
-//! Minting: tokens and keys for admins and tests. Platforms mint with a library of their own.
+//! Mints tokens and keys for admins and tests. Platforms mint with a library of their own.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,24 +12,24 @@ use super::keys::{Curve, Jwk, KeyPair, Keys, KeysError, Octets, Set};
 use super::{Scope, signing};
 use crate::config::{KeyKind, KeyOrder, TokenConfig, TokenOrder};
 
-/// Why nothing was minted.
+/// Why no token or key was minted.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
     /// There are no keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// No key of the file can sign, or none of that name.
+    /// No key of the file can sign, or none with this name.
     #[error("{0}: no key there can sign this")]
     NoKey(String),
-    /// The scope has a word that opens nothing.
+    /// The scope contains an unknown word.
     #[error("scope: {0}: no such word; there are {words}", words = Scope::ALL.map(Scope::name).join(", "))]
     Scope(String),
-    /// The cause is in the text.
+    /// Another cause, in words.
     #[error("{0}")]
     Failed(String),
 }
 
-/// A token as ordered, signed with a key of the file.
+/// Mints the ordered token, signed with a key of the file.
 ///
 /// # Errors
 /// [`MintError`].
@@ -75,7 +75,7 @@ pub fn mint(tokens: &TokenConfig, order: &TokenOrder) -> Result<String, MintErro
     encode(&header, &claims, secret).map_err(|err| MintError::Failed(err.to_string()))
 }
 
-/// A set with one new key, as a file of keys holds it.
+/// A new key set with one key, as the file of keys holds it.
 ///
 /// # Errors
 /// When the system gives no random bytes.

@@ -1,7 +1,7 @@
-//! The rights of bearers: JSON Web Tokens (RFC 7519), read, checked and minted.
+//! The rights of bearers: reads, checks and mints JSON Web Tokens (RFC 7519).
 //!
-//! A token is signed by a key of the platform's; no state is kept of it. Its algorithm is that of
-//! the key that its `kid` names, whatever the token says. This room must never know HTTP, nor
+//! A key of the platform signs a token; the sidecar keeps no state of it. The key that the token's
+//! `kid` names decides on the algorithm, whatever the token says. This room must never know HTTP, nor
 //! write a token or a key into a log.
 
 mod claims;
@@ -25,34 +25,33 @@ pub use grant::{Grant, Scope};
 pub use keys::{KeysError, read_private};
 pub use mint::{MintError, mint, new_key};
 
-/// How far the clocks of who mints and who checks may be apart, in seconds.
+/// The greatest difference between the clocks of the minting and the checking host, in seconds.
 const SKEW_SECONDS: u64 = 60;
 
-/// A longer text is not even looked into. nginx takes no longer header.
+/// A longer text is refused unread. nginx takes no longer header.
 const MAX_BYTES: usize = 8192;
 
-/// The keys that tokens may be signed with.
+/// The keys that may sign tokens.
 #[derive(Debug)]
 pub struct Keyring {
     keys: Keys,
 }
 
 impl Keyring {
-    /// Reads the keys of a file, for tokens that are meant for `audience`.
+    /// Reads the keys of a file, for tokens of this `audience`.
     ///
     /// # Errors
-    /// [`KeysError`] if the file cannot be read, may be read by everybody, or holds anything but
-    /// keys.
+    /// [`KeysError`] if the file cannot be read, is readable by everybody, or holds anything but keys.
     pub fn load(path: &Path, audience: &str) -> Result<Self, KeysError> {
         Ok(Self {
             keys: Keys::read(path, audience)?,
         })
     }
 
-    /// The rights that a token gives just now.
+    /// The rights that a token gives now.
     ///
     /// # Errors
-    /// [`TokenError`] if it grants nothing.
+    /// [`TokenError`] if it is not accepted.
     pub fn check(&self, token: &str) -> Result<Grant, TokenError> {
         if token.len() > MAX_BYTES {
             return Err(TokenError::Malformed);
@@ -63,7 +62,7 @@ impl Keyring {
         }
         let key = self.keys.named(header.kid.as_deref());
         let key = key.ok_or(TokenError::UnknownKey)?;
-        // The signature is checked before any claim is looked at.
+        // The signature is checked before any claim is read.
         let token: TokenData<Claims> = decode(token, &key.verifying, &key.validation)?;
         token.claims.try_into()
     }

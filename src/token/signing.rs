@@ -1,6 +1,6 @@
-//! HMAC-SHA-256 and Ed25519 by ring, in the form that jsonwebtoken asks for.
+//! HMAC-SHA-256 and Ed25519 by ring, behind the traits of jsonwebtoken.
 //!
-//! jsonwebtoken's own sets bring RSA and three more curves along; ring is there for TLS anyway.
+//! jsonwebtoken's own backends bring RSA and three more curves; ring is needed for TLS anyway.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result, new_error};
@@ -15,7 +15,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes jsonwebtoken use this module, once for the process.
+/// Makes jsonwebtoken use this module, once per process.
 pub(super) fn install() {
     if PROVIDER.install_default().is_err() {
         log::debug!("the signatures of tokens are set up already");

@@ -1,4 +1,4 @@
-//! Looking at everything: the journal of this node, every file of the bucket, every chunk.
+//! Checks everything: the journal of this node, every file of the bucket, every chunk.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::journal::inspection::{EntryInfo, KnownIds};
 use crate::journal::{Inspection, OpenError, Room};
 use crate::store::{Store as _, StoreError};
 
-/// How often it is told and written down how far the check has come.
+/// How often the progress is reported and written down.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// A check in progress.
@@ -25,10 +25,10 @@ struct Check<'a> {
     tell: Listener<'a>,
 }
 
-/// What the journal holds.
+/// The contents of the journal.
 struct Sights {
     entries: Vec<EntryInfo>,
-    /// Names, and what is wrong with them.
+    /// Names of anomalies, each with its fault.
     strange: Vec<(String, String)>,
     /// Why entries are held.
     reasons: HashMap<FileId, String>,
@@ -58,19 +58,19 @@ impl Sights {
     }
 }
 
-/// Looks at everything, and tells what is wrong. Changes nothing.
+/// Checks everything and reports faults. Changes nothing.
 ///
-/// 1. Every entry of this node's journal: its record, its body, and that a settled one has its
-///    file, and no pending one's id another's.
-/// 2. Every file of the bucket: each chunk's place and size, and the sha-256 that its document
-///    states. It is read to its last byte.
-/// 3. Every chunk: that it belongs to a file, or is on its way to one.
+/// 1. Every entry of this node's journal: its record and its body; a settled entry has its file; the id
+///    of a pending entry names no other file.
+/// 2. Every file of the bucket, which is read to its last byte: the number and size of each chunk, and
+///    the sha-256 in its document.
+/// 3. Every chunk: it belongs to a file, or may be on its way to one.
 ///
-/// A file that is deleted or committed meanwhile is in order. A run that was cut goes on in the phase that
-/// it had reached; the first is begun anew.
+/// A file that is deleted or committed meanwhile has no fault. An interrupted run goes on in the phase
+/// that it had reached; the first phase begins anew.
 ///
 /// # Errors
-/// [`UpkeepError`]; what was found until then was told.
+/// [`UpkeepError`]; findings up to then were reported.
 pub async fn fsck(
     config: &Config,
     order: &FsckOrder,
@@ -110,7 +110,7 @@ impl Check<'_> {
         (self.tell)(Event::Found(&finding));
     }
 
-    /// Not too often: it is called for each file.
+    /// Reports the progress, but not too often: it is called for each file.
     fn reached(&mut self) -> Result<(), UpkeepError> {
         if self.told.elapsed() < INTERVAL {
             return Ok(());
@@ -151,8 +151,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Tells of those that are where they were: others may have been deleted, or settled and evicted, while
-    /// they were looked up.
+    /// Reports the suspects that have not moved. Others may have been deleted, or settled and evicted,
+    /// while they were looked up.
     async fn judge(&mut self, suspects: Vec<(EntryInfo, Kind, String)>) -> Result<(), UpkeepError> {
         if suspects.is_empty() {
             return Ok(());
@@ -167,7 +167,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Looks at the journal on a thread that may wait.
+    /// Reads the journal on a thread that may block.
     async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Inspection) -> Result<T, OpenError> + Send + 'static,
@@ -179,7 +179,7 @@ impl Check<'_> {
         }
     }
 
-    /// Holds an entry against the bucket.
+    /// Compares an entry with the bucket.
     async fn compare(
         &self,
         entry: &EntryInfo,

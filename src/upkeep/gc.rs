@@ -1,4 +1,4 @@
-//! Clearing away chunks that belong to no file.
+//! Removes chunks that belong to no file.
 
 use super::{Event, Listener, Phase, Progress, UpkeepError, orphan, sort};
 use crate::bucket::{Bucket, Removal};
@@ -6,19 +6,19 @@ use crate::config::{Config, GcOrder};
 use crate::journal::Inspection;
 use crate::journal::inspection::KnownIds;
 
-/// Walks through all chunks, tells of those that were left behind, and removes them if that is
-/// asked for.
+/// Walks through all chunks and reports those that were left behind. Removes them if that was asked
+/// for.
 ///
-/// Chunks count as left behind if all this is true:
-/// - a majority has no document of a file with their id;
+/// Chunks count as left behind if all of this is true:
+/// - a majority has no file document with their id;
 /// - the journal of this node has nothing of that id;
-/// - the id, and each of the chunks, tells a time of its own that is longer ago than it must be:
-///   they may be in the journal of another node, or on their way by another driver.
+/// - the times in the id and in each of the chunks are older than the limit: younger chunks may be in
+///   the journal of another node, or on their way from another driver.
 ///
-/// A commit that is begun meanwhile all the same is safe: see [`Bucket::remove_orphan`].
+/// A commit that begins meanwhile is safe: see [`Bucket::remove_orphan`].
 ///
 /// # Errors
-/// [`UpkeepError`]; what was removed until then is removed.
+/// [`UpkeepError`]; removals up to then remain.
 pub async fn gc(
     config: &Config,
     order: &GcOrder,

@@ -1,5 +1,5 @@
-//! Looking into the journal of this node, for admins and their scripts: nothing is written into it, and a
-//! sidecar may be at work on it. A line is an entry, a record, or something that is wrong.
+//! Shows the journal of this node to admins and their scripts. Nothing is written into it, and a
+//! sidecar may be working on it. Each line is an entry, a record, or a fault.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -14,7 +14,7 @@ use crate::file::FileId;
 use crate::journal::inspection::{Anomaly, EntryInfo, SalvageError, state, words};
 use crate::journal::{Inspection, Room};
 
-/// Looks into the journal as it is ordered, and tells it in lines. Returns how many things are wrong.
+/// Carries out an order and writes its lines. Returns the number of faults.
 ///
 /// # Errors
 /// [`UpkeepError`]; the lines until then are written.
@@ -125,7 +125,7 @@ impl Lines<'_> {
         let is_lone = |anomaly: &Anomaly| matches!(anomaly, Anomaly::LoneBody(_));
         let (lone, wrong): (Vec<_>, Vec<_>) = found.into_iter().partition(is_lone);
         self.all_wrong(&wrong)?;
-        // A cut before a promise leaves such, and the next start removes it.
+        // A cut before a promise leaves such a body, and the next start removes it.
         for anomaly in &lone {
             let name = anomaly.name();
             self.line(&json!({ "lone": name }), &format_args!("lone {name}"))?;

@@ -1,7 +1,6 @@
-//! Work that an admin orders from time to time: every file looked at, and chunks that belong to none
-//! cleared away. It runs as a process of its own beside the sidecar, whose journal it reads and never
-//! changes; its memory is that of one page of the bucket, and of
-//! an index of the journal's entries.
+//! Work that an admin orders from time to time: checking every file, and removing chunks that belong to
+//! none. It runs as a process of its own beside the sidecar, and reads the sidecar's journal but never
+//! changes it. Its memory holds one page of the bucket and an index of the journal's entries.
 
 mod fsck;
 mod gc;
@@ -26,13 +25,13 @@ pub use inspect::inspect;
 pub use progress::{Phase, Progress};
 pub use report::Report;
 
-/// Why the work could not be carried to its end.
+/// Why the work ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum UpkeepError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] OpenError),
-    /// The journal's log is damaged: any chunks may belong to what is in it.
+    /// The journal's log is damaged: any chunk may belong to a damaged part of it.
     #[error("the journal's log is damaged, so nobody knows what is in it: see `gridspool fsck`")]
     DamagedLog,
     /// The connection string is wrong.
@@ -47,10 +46,10 @@ pub enum UpkeepError {
     /// The journal has no record of this entry.
     #[error("{0} is not in the journal")]
     Absent(FileId),
-    /// Nothing can be salvaged there.
+    /// The journal cannot be salvaged into that place.
     #[error(transparent)]
     Salvage(SalvageError),
-    /// What is told cannot be written.
+    /// The output cannot be written.
     #[error("the output: {0}")]
     Output(std::io::Error),
     /// A file of this work cannot be written.
@@ -63,15 +62,15 @@ pub enum UpkeepError {
     },
 }
 
-/// The fault of something.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A file of the bucket is not what its document says.
+    /// A file of the bucket does not agree with its document.
     Damaged,
     /// A settled entry of the journal has no file.
     Lost,
-    /// A pending entry's id has another file.
+    /// The id of a pending entry names another file.
     Conflict,
     /// An entry waits for an admin.
     Held,
@@ -81,7 +80,7 @@ pub enum Kind {
     Orphan,
 }
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// Its kind.
@@ -92,31 +91,31 @@ pub struct Finding {
     pub detail: String,
 }
 
-/// News while the work goes on.
+/// A report while the work goes on.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Something is wrong.
+    /// A fault was found.
     Found(&'a Finding),
-    /// It has come so far.
+    /// The work has come this far.
     Reached(&'a Progress),
 }
 
-/// Takes what is told.
+/// Takes reports.
 pub type Listener<'a> = &'a mut dyn FnMut(Event<'_>);
 
-/// Chunks without a file, by what is to be thought of them.
+/// Chunks without a file, sorted.
 #[derive(Debug, Default)]
 struct Sorted {
     /// They were left behind.
     stray: Vec<Orphan>,
-    /// They may be on their way: too young, of an unknown age, or in the journal.
+    /// They may be on their way: they are too young, have no known age, or are in the journal.
     waiting: u64,
-    /// Nobody knows what is in the journal.
+    /// The log is damaged, so the contents of the journal are unknown.
     is_log_damaged: bool,
 }
 
-/// Sorts out what this node's journal has, and what is younger than `older_than` by its id or by
-/// any of its chunks: another node's journal may have it.
+/// Sorts out the chunks that this node's journal knows, and those that are younger than `older_than` by
+/// their id or by any chunk: another node's journal may have them.
 fn sort(
     orphans: Vec<Orphan>,
     journal: &mut KnownIds,
@@ -135,7 +134,7 @@ fn sort(
     for orphan in orphans {
         let is_known = orphan.file_id.is_some_and(|id| known.contains(&id));
         let is_old = |made: SystemTime| made.elapsed().is_ok_and(|age| age >= older_than);
-        // An id that does not tell its age is old if that is asked for.
+        // An id without a time counts as old if the admin asked for that.
         let is_old = |made: Option<SystemTime>| made.map_or(takes_foreign, is_old);
         if !is_known && is_old(orphan.file_id.map(FileId::made_at)) && is_old(orphan.written) {
             sorted.stray.push(orphan);
@@ -146,7 +145,7 @@ fn sort(
     Ok(sorted)
 }
 
-/// How chunks without a file are told.
+/// The report of chunks without a file.
 fn orphan(found: &Orphan) -> Finding {
     let written = match found.written {
         Some(written) => {

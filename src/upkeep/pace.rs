@@ -1,14 +1,14 @@
-//! Reading no faster than one is asked to.
+//! Limits the rate of reading.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Bytes that may be read by now.
+/// The budget of bytes that may be read.
 #[derive(Debug)]
 pub(super) struct Pace {
     bytes_per_second: u64,
-    /// When what was read so far is paid for.
+    /// The moment up to which the bytes that were read use up the rate.
     paid: Instant,
 }
 
@@ -21,7 +21,7 @@ impl Pace {
         }
     }
 
-    /// Takes as long as these bytes should. Time that was not used before is not made up for.
+    /// Waits as long as these bytes take at the rate. Unused time is not saved up.
     pub(super) async fn pay(&mut self, bytes: u64) {
         if self.bytes_per_second == 0 {
             return;

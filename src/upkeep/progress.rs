@@ -1,7 +1,7 @@
-//! How far a check has come, and where that is written down.
+//! The progress of a check, and the file that keeps it.
 //!
-//! The file is written in place: one that is torn by a cut is begun anew, which costs time and
-//! nothing else.
+//! The file is overwritten in place. A cut can tear it; the check then begins anew, which costs time
+//! only.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::UpkeepError;
 use crate::bucket::Place;
 use crate::file::hex;
 
-/// What is being looked through.
+/// The phase of a check.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -25,17 +25,17 @@ pub enum Phase {
     Chunks,
 }
 
-/// Counts since the check was begun, however often it was cut since.
+/// Counts since the check was begun, over all interruptions.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
-    /// What is being looked through.
+    /// The phase.
     pub phase: Phase,
-    /// The id that was seen last of it, if any was.
+    /// The id that this phase saw last, if any.
     pub(super) after: Option<String>,
-    /// Files in the bucket when the check began, about.
+    /// The approximate number of files in the bucket when the check began.
     pub files_expected: u64,
-    /// Entries of the journal that were looked at.
+    /// Entries of the journal that were checked.
     pub entries: u64,
     /// Files that were read.
     pub files: u64,
@@ -49,12 +49,12 @@ pub struct Progress {
     pub orphans: u64,
     /// Those of them that were removed.
     pub removed: u64,
-    /// All that is wrong.
+    /// All faults.
     pub findings: u64,
 }
 
 impl Progress {
-    /// The place that a cut run has reached; a new beginning if there was none.
+    /// The progress of an interrupted run, or a new beginning.
     pub(super) fn read(path: Option<&Path>) -> Self {
         let Some(text) = path.and_then(|path| fs::read_to_string(path).ok()) else {
             return Self::default();
@@ -78,7 +78,7 @@ impl Progress {
             })
     }
 
-    /// Where this phase goes on.
+    /// The place at which this phase goes on.
     pub(super) fn place(&self) -> Option<Place> {
         self.after
             .as_deref()

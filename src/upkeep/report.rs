@@ -1,5 +1,5 @@
-//! The words of the work, in lines: findings for whoever reads the output, JSON or not, and how far it has
-//! come for whoever sits at the terminal.
+//! Reports of the work, line by line: findings for readers of the output, as text or JSON, and a bar
+//! for a person at the terminal.
 
 use std::io::Write as _;
 
@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::{Event, Phase, Progress};
 
-/// How wide the bar is.
+/// The width of the bar.
 const WIDTH: u64 = 30;
 
-/// Writes lines. A line that cannot be written is nobody's business any more.
+/// Writes lines. A line that cannot be written is dropped.
 pub struct Report<'a> {
     /// For findings and the summary.
     pub out: &'a mut std::io::Stdout,
-    /// For the bar, if somebody looks.
+    /// For the bar, if there is a terminal.
     pub terminal: Option<&'a mut std::io::Stderr>,
     /// Whether lines are JSON.
     pub is_json: bool,
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Report<'_> {
 }
 
 impl Report<'_> {
-    /// Writes what was told.
+    /// Writes a report.
     pub fn tell(&mut self, event: &Event<'_>) {
         match event {
             Event::Found(finding) if self.is_json => self.line(&json!({ "finding": finding })),
@@ -82,7 +82,7 @@ fn summary(progress: &Progress) -> String {
     )
 }
 
-/// How far it is, in a line.
+/// The progress, in one line.
 fn bar(progress: &Progress) -> String {
     let wrong = progress.findings;
     match progress.phase {

@@ -1,7 +1,7 @@
 //! Every call that changes what a crash leaves behind: link, write, fsync, rename, unlink.
 //!
-//! Nothing else in the crate makes such a call, so none can be forgotten unseen; and since it is a
-//! trait, tests let each of them fail.
+//! No other code of the crate makes such a call, so none can be forgotten unnoticed. As it is a trait,
+//! tests can make each call fail.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -15,29 +15,30 @@ use rustix::io::Errno;
 
 /// The file system under the journal.
 pub trait Disk: Send + Sync + fmt::Debug {
-    /// Gives an open file one more name. It is this very file that is linked, whatever its old
-    /// name means by now (linkat(2) by way of /proc/self/fd).
+    /// Gives an open file one more name. It links this very file, even if its old name means another
+    /// file by now (linkat(2) through /proc/self/fd).
     ///
     /// # Errors
-    /// `AlreadyExists` if the name is taken; anything the system says.
+    /// `AlreadyExists` if the name is taken; any error of the system.
     fn link(&self, file: &File, to: &Path) -> io::Result<()>;
 
     /// Writes a new file, and leaves it open and unsynced.
     ///
     /// # Errors
-    /// `AlreadyExists` if the name is taken; anything the system says.
+    /// `AlreadyExists` if the name is taken; any error of the system.
     fn create(&self, path: &Path, content: &[u8]) -> io::Result<File>;
 
-    /// Gives a new file so many bytes of zeros, and the room for them on the disk; unsynced (fallocate(2)).
+    /// Fills a new file with this many zeros, and reserves the room for them on the disk; unsynced
+    /// (fallocate(2)).
     ///
     /// # Errors
-    /// `StorageFull` if there is no such room; anything the system says.
+    /// `StorageFull` if there is no such room; any error of the system.
     fn allocate(&self, file: &File, bytes: u64) -> io::Result<()>;
 
-    /// Writes pieces behind each other at a place in a file, all of them, and leaves them unsynced.
+    /// Writes all pieces one behind the other at an offset of a file, and leaves them unsynced.
     ///
     /// # Errors
-    /// Anything the system says; any part of them may be written then.
+    /// Any error of the system; then any part of the pieces may be written.
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()>;
 
     /// Makes a file's bytes and its length survive a power cut (fdatasync(2)).
@@ -49,7 +50,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes a file's bytes and times survive a power cut (fsync(2)).
     ///
     /// # Errors
-    /// Anything the system says. The pages may be gone then: never try again and believe it.
+    /// Any error of the system. The pages may be lost then: do not try again and believe the result.
     fn sync_file(&self, file: &File) -> io::Result<()>;
 
     /// Makes the names in a directory survive a power cut.
@@ -58,28 +59,28 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// As [`Disk::sync_file`].
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
 
-    /// Moves a name, over whatever had it.
+    /// Renames a file, and replaces any file with the new name.
     ///
     /// # Errors
-    /// Anything the system says.
+    /// Any error of the system.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a name.
     ///
     /// # Errors
-    /// `NotFound` if there is none; anything the system says.
+    /// `NotFound` if there is none; any error of the system.
     fn unlink(&self, path: &Path) -> io::Result<()>;
 
     /// Bytes that this process may still write below `path`.
     ///
     /// # Errors
-    /// Anything the system says.
+    /// Any error of the system.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 
     /// Files that this process may still make below `path`.
     ///
     /// # Errors
-    /// Anything the system says.
+    /// Any error of the system.
     fn free_inodes(&self, path: &Path) -> io::Result<u64> {
         let found = rustix::fs::statvfs(path)?;
         // A file system that makes inodes as it needs them counts none.
@@ -91,7 +92,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     }
 }
 
-/// `None` for what is not there: gone already is as good as removed now.
+/// `None` instead of `NotFound`: a file that is gone already needs no removal.
 pub(in crate::journal) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -128,7 +129,7 @@ impl Disk for LocalDisk {
 
     fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
-            // The file system cannot do it: the zeros are written.
+            // The file system lacks fallocate: write the zeros.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill(file, bytes),
             allocated => Ok(allocated?),
         }
@@ -137,10 +138,10 @@ impl Disk for LocalDisk {
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         let (mut left, mut place) = (slices.as_mut_slice(), offset);
-        // Drops those at the beginning that are empty: what is left has something to write.
+        // This drops empty pieces at the beginning, so that the first one has something to write.
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
-            // Of more than the kernel takes in one call, it takes the first.
+            // The kernel takes a limited number of pieces in one call, beginning with the first.
             match rustix::io::pwritev(file, left, place) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
@@ -184,7 +185,7 @@ impl Disk for LocalDisk {
     }
 }
 
-/// Writes zeros from the beginning of a file.
+/// Writes this many zeros from the beginning of a file.
 fn fill(file: &File, bytes: u64) -> io::Result<()> {
     let zeros = [0; 16 * 1024];
     let mut place = 0;
@@ -197,14 +198,14 @@ fn fill(file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Confirms that what is said to be synced was. XFS says so, too, when it shuts down while somebody
-/// waits for it, and gives up what it had not written; from then on this call fails.
+/// Confirms that a reported sync really happened. XFS reports success even if it shuts down meanwhile
+/// and drops unwritten data; after such a shutdown this call fails.
 fn confirm_alive(file: &File) -> io::Result<()> {
     file.metadata().map(drop)
 }
 
-/// The real one without any fsync: a power cut takes whole uploads that were answered, or leaves
-/// them torn. For comparison, and for those who may lose files.
+/// The real disk without any fsync: a power cut may lose or tear uploads that were answered. For
+/// measurements, and for users who may lose files.
 #[derive(Debug, Clone, Copy)]
 pub struct UnsyncedDisk;
 

@@ -1,24 +1,24 @@
-//! The disk under the log: files of a fixed size, each call that changes what a crash leaves behind,
+//! The disk under the log: files of a fixed size, every call that changes what a crash leaves behind,
 //! and poison. It knows nothing of records.
 //!
 //! # The life of a file
-//! 1. [`Volume::make`] gives it its whole size and the room for that on the disk, all zeros, so that no
+//! 1. [`Volume::make`] gives it its whole size in zeros, and reserves the room on the disk, so that no
 //!    later write makes the file grow or finds the disk full.
-//! 2. It syncs the file, and then the directory. The file is there for good before its owner writes.
+//! 2. It syncs the file, and then the directory. The file survives a power cut before its owner writes.
 //! 3. [`Volume::write`] and [`Volume::sync`] work on the open file. The owner keeps it open, and may
-//!    begin anew in it.
+//!    overwrite it from the beginning.
 //! 4. [`Volume::remove`] unlinks files, and syncs the directory once for all of them.
 //!
 //! | cut after | leaves | the owner |
 //! |---|---|---|
-//! | 1 | no file, or one that is short, all zeros | removes it |
-//! | 2 | a file of zeros, or of what its owner wrote before | uses it |
+//! | 1 | no file, or a short one of zeros | removes it |
+//! | 2 | a file of zeros, or with its owner's earlier bytes | uses it |
 //! | 3 | blocks of 512 bytes, each old or new, until the sync returns | judges them |
 //! | 4, before the directory's sync | some of the files | knows that they mean nothing |
 //!
 //! # Poison
 //! After one failed fsync nothing is written any more. The kernel drops the pages that it could not
-//! write, and the next fsync says that all is well.
+//! write, and the next fsync would succeed without them.
 
 mod disk;
 mod poison;
@@ -34,7 +34,7 @@ pub(super) use disk::if_there;
 pub use disk::{Disk, LocalDisk, UnsyncedDisk};
 pub use poison::{Poison, Poisoned};
 
-/// Ends the name of a file.
+/// The end of a file's name.
 const SUFFIX: &str = ".wal";
 
 /// A directory of files of a fixed size.
@@ -46,7 +46,7 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// The files in a directory, which must be there. Touches nothing.
+    /// The files in an existing directory. Touches nothing.
     pub fn new(disk: Box<dyn Disk>, directory: &Path) -> Self {
         Self {
             disk,
@@ -60,7 +60,7 @@ impl Volume {
         self.directory.join(format!("{number:08}{SUFFIX}"))
     }
 
-    /// The numbers of all files, in order. Other names in the directory are left alone.
+    /// The numbers of all files, in order. Other names in the directory are ignored.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -76,7 +76,7 @@ impl Volume {
     /// Opens a file to read and write.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn open(&self, number: u32) -> io::Result<File> {
         OpenOptions::new()
             .read(true)
@@ -84,11 +84,11 @@ impl Volume {
             .open(self.path(number))
     }
 
-    /// Makes a file of so many zeros, which survives a power cut. Steps 1 and 2.
+    /// Makes a file of this many zeros, which survives a power cut. Steps 1 and 2.
     ///
     /// # Errors
-    /// `AlreadyExists` if the number is taken; what the disk says. There is no such file then, unless
-    /// it cannot be removed either, which the log of the process tells.
+    /// `AlreadyExists` if the number is taken; the disk's error. Then there is no such file, unless it
+    /// cannot be removed either, which is logged.
     pub fn make(&self, number: u32, bytes: u32) -> io::Result<File> {
         self.check()?;
         let path = self.path(number);
@@ -107,20 +107,20 @@ impl Volume {
         self.sync_names()
     }
 
-    /// Writes pieces behind each other at a place in a file, and leaves them unsynced.
+    /// Writes all pieces one behind the other at an offset of a file, and leaves them unsynced.
     ///
     /// # Errors
-    /// What the disk says; any part of them may be written then. Poison.
+    /// The disk's error; then any part of the pieces may be written. Poison.
     pub fn write(&self, file: &File, pieces: &[&[u8]], place: usize) -> io::Result<()> {
         self.check()?;
         self.write_unchecked(file, pieces, place)
     }
 
-    /// As [`Volume::write`], though the volume may be poisoned: for bytes that take back what was
-    /// refused, and on which no word is given.
+    /// Like [`Volume::write`], even on a poisoned volume: for bytes that take back a refused write, and
+    /// that promise nothing.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn write_unchecked(&self, file: &File, pieces: &[&[u8]], place: usize) -> io::Result<()> {
         let place = u64::try_from(place).map_err(io::Error::other)?;
         self.disk.write_at(file, pieces, place)
@@ -129,13 +129,13 @@ impl Volume {
     /// Makes a file's bytes survive a power cut.
     ///
     /// # Errors
-    /// What the disk says: the volume is poisoned from then on.
+    /// The disk's error, which poisons the volume.
     pub fn sync(&self, file: &File) -> io::Result<()> {
         self.check()?;
         self.disk
             .sync_bytes(file)
             .inspect_err(|err| self.poison.set("the log", err))?;
-        // The kernel may have told another thread of a lost page that was ours.
+        // The kernel may have reported our lost page to another thread.
         Ok(self.check()?)
     }
 
@@ -153,7 +153,7 @@ impl Volume {
     /// Removes files for good. Step 4.
     ///
     /// # Errors
-    /// What the disk says; some may be gone then.
+    /// The disk's error; some files may be gone then.
     pub fn remove(&self, numbers: &[u32]) -> io::Result<()> {
         if numbers.is_empty() {
             return Ok(());
@@ -165,12 +165,12 @@ impl Volume {
         self.sync_names()
     }
 
-    /// The disk itself, for files of the same journal elsewhere.
+    /// The disk itself, for files of this journal outside of the volume.
     pub fn disk(&self) -> &dyn Disk {
         self.disk.as_ref()
     }
 
-    /// Makes a file of the same journal elsewhere survive a power cut.
+    /// Makes a file of this journal outside of the volume survive a power cut.
     ///
     /// # Errors
     /// As [`Volume::sync`].
@@ -181,7 +181,7 @@ impl Volume {
         Ok(self.check()?)
     }
 
-    /// Makes the names in a directory of the same journal survive a power cut.
+    /// Makes the names in a directory of this journal survive a power cut.
     ///
     /// # Errors
     /// As [`Volume::sync`].
@@ -193,12 +193,12 @@ impl Volume {
         Ok(self.check()?)
     }
 
-    /// Why nothing is written any more; `None` while all is well.
+    /// Why nothing is written; `None` while all is well.
     pub fn poison(&self) -> Option<&str> {
         self.poison.reason()
     }
 
-    /// Says whether anything may be written.
+    /// Checks that writing is allowed.
     ///
     /// # Errors
     /// Poison.
@@ -207,7 +207,7 @@ impl Volume {
     }
 }
 
-/// The number in the name of a file; `None` if the name is none that a volume gives.
+/// The number in a file's name; `None` if no volume gives such a name.
 fn number_of(name: &OsStr) -> Option<u32> {
     let digits = name.to_str()?.strip_suffix(SUFFIX)?;
     let is_ours = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use rustix::io::Errno;
 
-/// The first failed fsync, if there was one. It stays until the process ends.
+/// The first failed fsync, if any. It stays until the process ends.
 #[derive(Debug, Default)]
 pub struct Poison(OnceLock<String>);
 
@@ -21,12 +21,12 @@ impl From<Poisoned> for io::Error {
 }
 
 impl Poison {
-    /// Why no promises are made any more; `None` while all is well.
+    /// Why no promises are made; `None` while all is well.
     pub fn reason(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
 
-    /// Says whether promises can be made.
+    /// Checks that promises can be made.
     ///
     /// # Errors
     /// The reason why not.

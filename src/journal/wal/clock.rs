@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-/// Milliseconds that the log has been served.
+/// The time for which the log has been served, in milliseconds.
 #[derive(Debug)]
 pub(super) struct LogClock {
     before_ms: u64,
@@ -10,7 +10,7 @@ pub(super) struct LogClock {
 }
 
 impl LogClock {
-    /// Goes on from what the log says.
+    /// Goes on from the time that the log states.
     pub(super) fn from(before_ms: u64) -> Self {
         Self {
             before_ms,

@@ -1,62 +1,62 @@
-//! What cannot be read though it was written.
+//! Data of the log that was written and cannot be read.
 
 use std::fmt;
 
 use super::position::Position;
 use crate::file::FileId;
 
-/// The part of a frame that is not as it was written.
+/// The damaged part of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The record, or what is known of its bodies.
+    /// The record, or the lengths and digests of its bodies.
     Front,
     /// A body, counted from zero.
     Body(usize),
 }
 
-/// A part of the log that was synced once and is not as it was written.
+/// A part of the log that was synced once and has changed since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
-    /// A file has no head that can be read, and is not empty.
+    /// A file that is not empty has no readable head.
     File {
-        /// Of the file.
+        /// The file's number.
         number: u32,
     },
     /// A file is shorter than its head says.
     Short {
-        /// Of the file.
+        /// The file's number.
         number: u32,
         /// Its segment.
         generation: u64,
     },
-    /// One of the two copies of a segment's head. Nothing is lost.
+    /// One of the two copies of a segment's head is damaged. Nothing is lost.
     HeadCopy {
         /// The segment.
         generation: u64,
     },
-    /// Two files say that they are this segment; the second is not read.
+    /// Two files claim to be this segment; the second is not read.
     Twice {
         /// The segment.
         generation: u64,
         /// The file that is not read.
         number: u32,
     },
-    /// Segments are not there.
+    /// Segments are missing.
     Missing {
         /// The first of them.
         first: u64,
         /// The last of them.
         last: u64,
     },
-    /// The head of a group, or a group whose write was lost. Its frames are still found, but for those
-    /// that are named beside it.
+    /// The head of a group is damaged, or the write of a group was lost. Its frames are still found,
+    /// except those that are reported too.
     Group {
         /// The segment.
         generation: u64,
         /// Where the group begins.
         place: usize,
     },
-    /// Frames in a stretch of a group that holds no sound head of a frame.
+    /// Frames are lost in a stretch of a group without a sound head of a frame.
     Frames {
         /// The segment.
         generation: u64,
@@ -65,13 +65,13 @@ pub enum Damage {
         /// How long it is.
         bytes: usize,
     },
-    /// A frame whose head is sound, so that one knows what is lost.
+    /// A frame is damaged and its head is sound, so the id of the lost entry is known.
     Frame {
-        /// What the frame is about.
+        /// The entry of the frame.
         id: FileId,
         /// Where it is.
         position: Position,
-        /// The first part of it that is damaged.
+        /// Its first damaged part.
         part: Part,
     },
 }

@@ -1,23 +1,23 @@
-//! What can go wrong in the log.
+//! Errors of the log.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::journal::volume::Poisoned;
 
-/// Why a frame is not in the log.
+/// Why a frame was not appended to the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
-    /// An fsync failed earlier, or that of this group.
+    /// An fsync failed: an earlier one, or that of this group.
     #[error(transparent)]
     Poisoned(#[from] Poisoned),
     /// It is larger than a group may be.
     #[error("a frame of {0} bytes does not fit into the log")]
     TooLarge(usize),
-    /// The disk refused the group; the log goes on with the next.
+    /// The disk refused the group; the log goes on with the next one.
     #[error("write to the log: {text}")]
     Disk {
-        /// The system's number of the error, if it came from there.
+        /// The system's error number, if it came from the system.
         code: Option<i32>,
         /// Its kind.
         kind: io::ErrorKind,
@@ -45,20 +45,20 @@ pub enum ReadError {
     /// Its segment has been trimmed.
     #[error("the segment is gone")]
     Gone,
-    /// The bytes at this position are not those that were written there. If the index still says that
-    /// they should be, it is damage.
+    /// The bytes at this position are not the frame that was written there. It is damage if the index
+    /// still names this position.
     #[error("the frame is damaged or has been overwritten")]
     Damaged,
-    /// The disk said no.
+    /// The disk returned an error.
     #[error("read from the log: {0}")]
     Disk(#[from] io::Error),
 }
 
-/// The caller cannot do with a frame; the text says why.
+/// The caller refuses a frame; the text says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub String);
 
-/// Why a log cannot be opened. Nothing was promised, and nothing was lost by trying.
+/// Why a log cannot be opened. The attempt changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A newer program wrote it. Nothing was written.
@@ -66,13 +66,13 @@ pub enum OpenError {
     NewerForm {
         /// The file.
         path: PathBuf,
-        /// The form.
+        /// The format.
         form: u32,
     },
     /// The caller refused a frame. Nothing was written.
     #[error("{0}")]
     Refused(String),
-    /// The disk said no.
+    /// The disk returned an error.
     #[error("{path}: {source}")]
     Disk {
         /// Where.
@@ -83,7 +83,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Names the place of an I/O error.
+    /// Adds the path to an I/O error.
     pub(in crate::journal) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Disk { path, source }

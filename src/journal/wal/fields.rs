@@ -1,6 +1,6 @@
-//! Numbers of fixed width, one behind the other.
+//! Reads numbers of fixed width from bytes.
 
-/// What is left to read.
+/// The bytes that are left to read.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(&'a [u8]);
 
@@ -31,7 +31,7 @@ impl<'a> Fields<'a> {
         self.bytes().map(u64::from_le_bytes)
     }
 
-    /// A length or a place in memory.
+    /// A length or an offset in memory.
     pub(super) fn size(&mut self) -> Option<usize> {
         usize::try_from(self.u32()?).ok()
     }

@@ -1,4 +1,4 @@
-//! The files that a start finds, and what becomes of each.
+//! The files that a start finds, and what it does with each.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,9 +21,9 @@ pub(super) struct Files {
     pub(super) open: BTreeMap<u32, File>,
     pub(super) listed: Vec<Listed>,
     pub(super) unreadable: Vec<u32>,
-    /// All zeros, and of the size of a new segment.
+    /// Files of zeros with the size of a new segment.
     pub(super) blank: Vec<u32>,
-    /// All zeros, and of another size.
+    /// Files of zeros with another size.
     pub(super) unmade: Vec<u32>,
 }
 
@@ -66,7 +66,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Takes the files of the living segments.
+    /// Takes out the files of the living segments.
     pub(super) fn segments(&mut self, living: &[Listed]) -> BTreeMap<u64, Arc<Segment>> {
         let segments = living.iter().enumerate().filter_map(|(at, listed)| {
             let head = listed.head;
@@ -84,7 +84,8 @@ impl Files {
         segments.collect()
     }
 
-    /// Takes the files that segments may begin in, those of zeros first; and tells those that must go.
+    /// Takes out the files in which segments may begin, files of zeros first. Also returns the numbers
+    /// of files to remove.
     pub(super) fn not_living(&mut self, dead: &[Listed]) -> (Vec<Spare>, Vec<u32>) {
         let (damaged, dead): (Vec<&Listed>, Vec<&Listed>) =
             dead.iter().partition(|listed| listed.is_head_damaged);
@@ -114,7 +115,7 @@ pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Fills a buffer, or as much of it as the file has.
+/// Fills a buffer as far as the file has bytes.
 pub(super) fn read_up_to(file: &File, buffer: &mut [u8], mut place: u64) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {

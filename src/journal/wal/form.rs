@@ -1,9 +1,9 @@
-//! The form of the log's bytes.
+//! The format of the log's bytes.
 //!
-//! Numbers are little endian. A *check* is the first 16 bytes of the sha-256 of salt, generation, group
-//! number, place in the segment and the bytes that it covers. The salt is random and never told, so no
-//! body can hold bytes that pass for a head; number and place bind a block to the one write that it
-//! belongs to, so no old block passes for a new one.
+//! Numbers are little endian. A *check* is the first 16 bytes of the sha-256 of the salt, the
+//! generation, the group number, the offset in the segment, and the bytes that it covers. The salt is
+//! random and secret, so no body can contain bytes that pass for a head. Number and offset bind a block
+//! to the one write that it belongs to, so no old block passes for a new one.
 //!
 //! | part | fields (bytes) |
 //! |---|---|
@@ -11,33 +11,33 @@
 //! | head of a group, on 4096 | magic 8, number 8, bytes with this head 4, frames 4, distance to the number of the group before 4, flags 1, start number 3, oldest generation 8, log clock 8, check 16 |
 //! | head of a frame, on 8 | magic 4, kind 1, version 1, flags 2, record bytes 4, bodies 4, bytes of all bodies 4, id 12, length 8, time 8, check 16 |
 //! | front of a frame | record, for each body its length 4 and its sha-256 32, check 16 |
-//! | bodies of a frame | behind each other |
+//! | bodies of a frame | one behind the other |
 //!
-//! - The first group is at 8192. Each next one is on the next block of 4096 bytes behind the one before
-//!   it, so that a shorn block never holds a promised frame beside a new one. The rest of the last block
-//!   is zeros.
-//! - A head of a group without frames confirms the group before it, and is overwritten by the next.
-//! - Of two sound heads of a segment the higher generation counts. Magic, form and check keep their
-//!   place in every form to come: a newer form is told from damage.
-//! - A damaged front or body is skipped by the length in its head. Behind a damaged head the next sound
-//!   one is searched for.
+//! - The first group is at 8192. Each later group begins on the first block of 4096 bytes behind the
+//!   one before, so that a torn block never holds a promised frame beside a new one. The rest of the
+//!   last block is zeros.
+//! - A head of a group without frames confirms the group before it; the next group overwrites it.
+//! - Of two sound heads of a segment the one with the higher generation counts. Magic, format and check
+//!   keep their offsets in every future format, so that a newer format is told from damage.
+//! - If a front or body is damaged, the length in the frame's head leads to the next frame. Behind a
+//!   damaged head the next sound head is searched for.
 
-/// The form that this program writes, and the only one that it reads.
+/// The format that this program writes, and the only one that it reads.
 pub const FORM: u32 = 1;
 
-/// Groups begin on blocks of so many bytes.
+/// Groups begin at multiples of this.
 pub(super) const BLOCK: usize = 4096;
 
-/// Where the first group of a segment is.
+/// The offset of a segment's first group.
 pub(super) const FIRST_GROUP: usize = 2 * BLOCK;
 
-/// Bytes of the head of a group, and of the head of a frame.
+/// Bytes in the head of a group, and in the head of a frame.
 pub(super) const HEAD_BYTES: usize = 64;
 
-/// Frames begin on so many bytes.
+/// Frames begin at multiples of this.
 pub(super) const FRAME_STEP: usize = 8;
 
-/// The next block at or behind a place.
+/// The first block at or behind an offset.
 pub(super) fn to_block(place: usize) -> usize {
     place.next_multiple_of(BLOCK)
 }

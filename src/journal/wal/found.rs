@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::position::{Position, Tag};
 
-/// Bytes that the front has for each body: its length and its digest.
+/// Bytes in the front for each body: its length and its digest.
 pub(super) const BODY_ENTRY_BYTES: usize = 36;
 
 /// A frame as it was found in the log.
@@ -13,9 +13,9 @@ pub(super) const BODY_ENTRY_BYTES: usize = 36;
 pub struct Found<'a> {
     /// Its head.
     pub tag: Tag,
-    /// Where it is.
+    /// Its position.
     pub position: Position,
-    /// The record, which is as it was written.
+    /// The record, which is sound.
     pub record: &'a [u8],
     /// The inline bodies.
     pub bodies: Bodies<'a>,
@@ -33,18 +33,18 @@ impl<'a> Bodies<'a> {
         Self { table, bytes }
     }
 
-    /// Each body. A start has not held them against their digests.
+    /// Each body. A start has not checked their digests.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         self.with_digests().map(|(body, _)| body)
     }
 
-    /// Each body, held against its digest; `None` of one that is not as it was written.
+    /// Each body, checked against its digest; `None` for a damaged one.
     pub fn sound(self) -> impl Iterator<Item = Option<&'a [u8]>> {
         let bodies = self.with_digests();
         bodies.map(|(body, digest)| (Sha256::digest(body).as_slice() == digest).then_some(body))
     }
 
-    /// The first body that is not as it was written.
+    /// The number of the first damaged body.
     pub(super) fn damaged(self) -> Option<usize> {
         self.with_digests()
             .position(|(body, digest)| Sha256::digest(body).as_slice() != digest)
@@ -59,7 +59,7 @@ impl<'a> Bodies<'a> {
         })
     }
 
-    /// The length that each body is said to have, and its digest.
+    /// The stated length and digest of each body.
     pub(super) fn entries(self) -> impl Iterator<Item = (usize, &'a [u8])> {
         let entries = self.table.chunks_exact(BODY_ENTRY_BYTES);
         entries.filter_map(|entry| {
@@ -70,7 +70,7 @@ impl<'a> Bodies<'a> {
     }
 }
 
-/// A frame that was read and is as it was written, all of it.
+/// A frame that was read and is sound in all parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// Its head.

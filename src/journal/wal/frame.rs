@@ -22,23 +22,23 @@ const CHECK_BYTES: usize = size_of::<Check>();
 /// The sha-256 of a body.
 pub type Digest = [u8; 32];
 
-/// A frame that is to be written.
+/// A frame to be written.
 #[derive(Debug)]
 pub struct Frame {
-    /// As on disk, up to where the next frame can begin; the checks are zeros.
+    /// The bytes as on disk, up to the beginning of the next frame; the checks are zeros.
     bytes: Vec<u8>,
-    /// All before the check of the front.
+    /// The number of bytes before the check of the front.
     before_check: usize,
     length: usize,
 }
 
 impl Frame {
-    /// Lays a frame out. `fill` writes all bodies behind each other, whose lengths are told before; so a
-    /// body is read from a file to where it belongs. `digests` are the sha-256 of the bodies as far as they
-    /// are known; a body of which it is known is not hashed again.
+    /// Lays a frame out. `fill` writes all bodies one behind the other; their lengths are known before.
+    /// So a body is read from a file directly to its place. `digests` are the known sha-256 of the
+    /// bodies; only bodies without one are hashed.
     ///
     /// # Errors
-    /// Those of `fill`; `InvalidInput` if the frame cannot be numbered by 32 bits.
+    /// The errors of `fill`; `InvalidInput` if a length does not fit into 32 bits.
     pub fn build(
         tag: Tag,
         record: &[u8],
@@ -79,17 +79,17 @@ impl Frame {
         })
     }
 
-    /// All bytes that it takes in a group.
+    /// All of its bytes in a group.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How long it is, without what it lacks to where the next one can begin.
+    /// Its length, without the padding up to the next frame.
     pub(super) fn length(&self) -> usize {
         self.length
     }
 
-    /// Binds it to the group and the place where it is to be written.
+    /// Computes the checks for the group and the offset at which it will be written.
     pub(super) fn seal(&mut self, seal: Seal, number: u64, place: usize) {
         let front = HEAD_BYTES..self.before_check;
         for (checked, place) in [(0..CHECKED_BYTES, place), (front, place + HEAD_BYTES)] {
@@ -143,7 +143,7 @@ impl FrameHead {
         head
     }
 
-    /// Reads a head; `None` unless it was written at this place, in the group of this number.
+    /// Reads a head; `None` unless it was written at this offset, in the group of this number.
     pub(super) fn read(seal: Seal, number: u64, place: usize, frame: &[u8]) -> Option<Self> {
         if !frame.starts_with(MAGIC) {
             return None;
@@ -173,12 +173,12 @@ impl FrameHead {
         self.record_bytes + self.bodies * BODY_ENTRY_BYTES + CHECK_BYTES
     }
 
-    /// How long the frame is.
+    /// The length of the frame.
     pub(super) fn total(&self) -> usize {
         HEAD_BYTES + self.front_bytes() + self.body_bytes
     }
 
-    /// Reads the rest of a frame that has this head. The bodies are not held against their digests.
+    /// Reads the other parts of a frame with this head. The digests of the bodies are not checked.
     pub(super) fn open<'a>(
         &self,
         seal: Seal,

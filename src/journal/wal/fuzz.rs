@@ -1,5 +1,5 @@
-//! What the reader of the log must hold to, whatever is on the disk. Not in the product: tests and
-//! fuzzers (`scripts/fuzz`) call this, with the bytes of one case.
+//! Rules that the reader of the log must obey for any bytes on the disk. Not part of the product: tests
+//! and fuzzers (`scripts/fuzz`) call this, with the bytes of one case.
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,8 +14,8 @@ use super::segment::End;
 use super::segment::{HeadFound, SegmentHead};
 use crate::file::FileId;
 
-/// A seal that nobody can know who chooses the bytes of a case: a fuzzer that sees what its bytes are
-/// compared with forges any other.
+/// A seal that depends on the bytes of a case, so that they cannot contain it. With any other seal a
+/// fuzzer that watches comparisons would forge frames.
 fn seal_for(bytes: &[u8]) -> Seal {
     Seal {
         salt: first_bytes(Sha256::new().chain_update(bytes)),
@@ -23,11 +23,11 @@ fn seal_for(bytes: &[u8]) -> Seal {
     }
 }
 
-/// Reads a segment that is changed as the bytes say, one that holds the bytes as a group, and one that
-/// holds a frame with a sound head made of them. No frame is read that was not written.
+/// Reads three segments: one that is changed as the bytes say, one that has the bytes as a group, and
+/// one that has a frame with a sound head made of the bytes. No frame may be read that was not written.
 ///
 /// # Panics
-/// When one is.
+/// When such a frame is read.
 pub fn wal(bytes: &[u8]) {
     let seal = seal_for(bytes);
     changed(seal, bytes);
@@ -54,7 +54,7 @@ pub fn wal(bytes: &[u8]) {
     assert!(head.is_none_or(|head| head.total() >= HEAD_BYTES));
 }
 
-/// Changes a sound segment: each three bytes are a place and what is changed there.
+/// Changes a sound segment: each three bytes are an offset and the change at that offset.
 fn changed(seal: Seal, bytes: &[u8]) {
     let (mut segment, written, end) = sound(seal);
     for change in bytes.chunks_exact(3) {
@@ -72,7 +72,7 @@ fn changed(seal: Seal, bytes: &[u8]) {
     }
 }
 
-/// Where a frame is and what it says.
+/// The offset of a frame, and its content.
 type Written = (usize, Tag, Vec<u8>);
 
 fn is_same(written: &Written, found: &Found<'_>) -> bool {
@@ -118,8 +118,8 @@ fn group_head(seal: Seal, number: u64, confirmed: u64, bytes: usize, frames: u32
     head.encode(seal, place).unwrap_or_default()
 }
 
-/// Two groups, of two frames in two blocks and of one in one; where each frame is and what it says; and
-/// where they end.
+/// A segment with two groups: one of two frames in two blocks, and one of one frame. Also the offsets
+/// and contents of the frames, and the end of the groups.
 fn sound(seal: Seal) -> (Vec<u8>, Vec<Written>, usize) {
     let mut segment = segment_head(seal).encode();
     let mut written = Vec::new();

@@ -9,37 +9,38 @@ const MAGIC: &[u8; 8] = b"gs-group";
 /// Bytes of the head before its check.
 const CHECKED_BYTES: usize = 48;
 
-/// Bits of the field that begins with the flags. The rest of it is the start number.
+/// The flags take this many lower bits of their field. The other bits are the start number.
 const FLAG_BITS: u32 = 8;
 
-/// The log was closed behind this head.
+/// The log was closed after this head.
 pub(super) const STOPPED: u32 = 1;
 
-/// A start dropped a torn group where this head is.
+/// A start dropped a torn group at the offset of this head.
 pub(super) const AFTER_TORN: u32 = 2;
 
-/// What a group says of itself and of the log.
+/// The head of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GroupHead {
-    /// Rises over the whole log, and is never used twice.
+    /// Rises over the whole log; no number is used twice.
     pub(super) number: u64,
-    /// With this head, without the rest of the last block.
+    /// Includes this head, but not the rest of the last block.
     pub(super) bytes: usize,
-    /// None in a head that only confirms.
+    /// 0 in a head that only confirms.
     pub(super) frames: u32,
-    /// The number of the group with frames before it, which was synced before this head was written.
+    /// The number of the last group with frames before it, which was synced before this head was
+    /// written.
     pub(super) confirmed: u64,
     /// 8 bits.
     pub(super) flags: u32,
-    /// Of the start that wrote it, 24 bits; 0 if it told none.
+    /// The number of the start that wrote it, 24 bits; 0 if it is unknown.
     pub(super) start: u32,
-    /// The oldest generation that means anything.
+    /// The oldest generation that counts.
     pub(super) oldest: u64,
     pub(super) clock_ms: u64,
 }
 
 impl GroupHead {
-    /// The bytes of this head at a place; `None` if a number is too large for its field.
+    /// The bytes of this head at an offset; `None` if a number is too large for its field.
     pub(super) fn encode(&self, seal: Seal, place: usize) -> Option<Vec<u8>> {
         let bytes = u32::try_from(self.bytes).ok()?;
         let distance = u32::try_from(self.number.checked_sub(self.confirmed)?).ok()?;
@@ -57,7 +58,7 @@ impl GroupHead {
         Some(head)
     }
 
-    /// Reads a head at a place of a segment; `None` unless it was written for this place.
+    /// Reads a head at an offset of a segment; `None` unless it was written for this offset.
     pub(super) fn read(seal: Seal, place: usize, segment: &[u8]) -> Option<Self> {
         let here = segment.get(place..)?;
         if !here.starts_with(MAGIC) {
@@ -84,7 +85,8 @@ impl GroupHead {
         is_sound.then_some(head)
     }
 
-    /// The first head at or behind a place, on a block before `limit`, whose number is above `number`.
+    /// The first head at or behind an offset, on a block before `limit`, whose number is above
+    /// `number`.
     pub(super) fn next(
         seal: Seal,
         place: usize,

@@ -1,4 +1,4 @@
-//! Judging the whole log: which segments live, which are missing, and what is in them. It writes
+//! Judges the whole log: which segments live, which are missing, and what is in them. It writes
 //! nothing.
 
 use std::io;
@@ -10,13 +10,13 @@ use super::found::Found;
 use super::scan::{Depth, Ends, Scan, SegmentBytes};
 use super::segment::{HeadFound, SegmentHead};
 
-/// A file whose head can be read.
+/// A file with a readable head.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listed {
     pub(super) number: u32,
     pub(super) file_bytes: u64,
     pub(super) head: SegmentHead,
-    /// Whether one copy of the head cannot be read.
+    /// Whether one copy of the head is unreadable.
     pub(super) is_head_damaged: bool,
 }
 
@@ -38,23 +38,23 @@ pub(super) enum Unjudged {
     Refused(Refused),
 }
 
-/// What is in the log.
+/// The content of the log.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     /// In order of their generations.
     pub(super) living: Vec<Listed>,
-    /// Files of segments that mean nothing.
+    /// Files of segments that no longer count.
     pub(super) dead: Vec<Listed>,
     pub(super) damages: Vec<Damage>,
     pub(super) frames: u64,
     pub(super) dropped: u64,
     /// The newest segment's bytes, and what is in it.
     pub(super) newest: Option<(Vec<u8>, Scan)>,
-    /// The highest that is told anywhere.
+    /// The highest group number in any head.
     pub(super) number: u64,
     pub(super) oldest: u64,
     pub(super) clock_ms: u64,
-    /// Of the last start that wrote a head.
+    /// The number of the last start that wrote a head.
     pub(super) start: Option<u32>,
 }
 
@@ -115,8 +115,8 @@ pub(super) fn judge(
     Ok(judged)
 }
 
-/// The oldest generation that means anything, as the newest head of a group says. A log that has none
-/// begins with the first.
+/// The oldest generation that counts, by the newest head of a group. A log without such a head begins
+/// with the first generation.
 fn oldest(listed: &[Listed], read: Read<'_>) -> Result<u64, Unjudged> {
     for (at, segment) in listed.iter().enumerate().rev() {
         let bytes = read_segment(segment, read)?;
@@ -129,7 +129,7 @@ fn oldest(listed: &[Listed], read: Read<'_>) -> Result<u64, Unjudged> {
     Ok(1)
 }
 
-/// What the next segment says of this one's end.
+/// The end of a segment, by the head of the next one.
 fn ends(listed: &[Listed], at: usize) -> Ends {
     let generation = |segment: &Listed| segment.head.seal.generation;
     let this = listed.get(at).map(generation);
@@ -163,7 +163,7 @@ impl Judged {
     fn add(&mut self, segment: &Listed, bytes: Vec<u8>, mut scan: Scan, ends: Ends) {
         let number = segment.number;
         let generation = segment.head.seal.generation;
-        // A cut while a segment begins leaves one copy of its head.
+        // A cut at the beginning of a segment leaves one copy of its head.
         let is_empty = ends == Ends::Open && scan.end.place == FIRST_GROUP;
         if segment.is_head_damaged && !is_empty {
             scan.damages.insert(0, Damage::HeadCopy { generation });

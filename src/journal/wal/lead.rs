@@ -1,4 +1,4 @@
-//! The one who writes: takes the oldest group that has gathered, and tells all who wait for it.
+//! The leader: takes the oldest gathered group, writes it, and tells all who wait for it.
 
 use std::sync::{Arc, MutexGuard};
 use std::{mem, thread};
@@ -17,13 +17,14 @@ impl Wal {
         while !queue.is_led && waits(&queue) {
             queue = self.write_next(queue);
         }
-        // Whoever waits on a thread was not to be kept waiting for this one.
+        // A thread that waits for its own frame must not lead for this group: its caller would wait
+        // longer.
         if let Some(next) = queue.groups.front() {
             next.group.turn.notify_one();
         }
     }
 
-    /// Writes the oldest group that has gathered, and tells all who wait for it.
+    /// Writes the oldest gathered group, and tells all who wait for it.
     pub(super) fn write_next<'a>(
         &'a self,
         mut queue: MutexGuard<'a, Queue>,
@@ -47,8 +48,8 @@ impl Wal {
     }
 }
 
-/// The lead of one group. It ends when this is dropped, by a panic as well: else nobody would write
-/// ever again, and all would wait.
+/// The lead of one group. It ends when this is dropped, also in a panic: otherwise no thread would ever
+/// write again, and all would wait.
 struct Lead<'a> {
     wal: &'a Wal,
     gathered: Gathering,
@@ -58,7 +59,7 @@ impl Lead<'_> {
     fn tell(&mut self, written: Result<Placed, AppendError>) {
         let group = Arc::clone(&self.gathered.group);
         let outcome = group.outcome.get_or_init(|| written);
-        // A thread that found no outcome waits when this lock is free.
+        // A thread that has found no outcome holds this lock until it waits; so none misses the signal.
         drop(lock(&self.wal.queue));
         group.turn.notify_all();
         while let Some(Waiting { frame, waiter }) = self.gathered.waiting.pop_front() {
@@ -70,7 +71,7 @@ impl Lead<'_> {
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        // Waiters that a panic has left untold learn it by being dropped.
+        // A waiter that a panic skipped learns of it when it is dropped.
         let Gathering { group, waiting, .. } = mem::take(&mut self.gathered);
         group.outcome.get_or_init(|| {
             self.wal.take_back(&mut lock(&self.wal.writer));

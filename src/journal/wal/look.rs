@@ -1,4 +1,4 @@
-//! Reading a log that no process has open, as it is: nothing is written, and nothing is made durable.
+//! Reads a log without opening it: nothing is written, and nothing is made durable.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -14,13 +14,13 @@ use super::segment::{HeadFound, SegmentHead};
 use super::start::Report;
 use crate::journal::volume::{LocalDisk, Volume};
 
-/// Reads the log in a directory, and hands out each frame that counts, in order. Where a process has the log
-/// open, a segment may go meanwhile, or another begin in its file: this is `NotFound`, and all that was
-/// handed out counts for nothing. Bodies are not held
-/// against their digests: [`super::Bodies::sound`] does that.
+/// Reads the log in a directory, and hands out each frame that counts, in order. If a process has the
+/// log open, a segment may be removed meanwhile, or another one may begin in its file: this is
+/// `NotFound`, and everything that was handed out is void. The digests of bodies are not checked:
+/// [`super::Bodies::sound`] does that.
 ///
 /// # Errors
-/// A newer form, a frame that the caller refuses, what the disk says.
+/// A newer format, a frame that the caller refuses, the disk's error.
 pub fn look(
     directory: &Path,
     sink: &mut dyn FnMut(&Found<'_>) -> Result<(), Refused>,
@@ -40,7 +40,7 @@ pub fn look(
             }),
             HeadFound::Unreadable => {
                 let bytes = fs::read(&path).map_err(OpenError::at(&path))?;
-                // One of zeros is ready to become a segment.
+                // A file of zeros is a spare.
                 let is_lost = bytes.iter().any(|&byte| byte != 0);
                 unreadable.extend(is_lost.then_some(Damage::File { number }));
             }

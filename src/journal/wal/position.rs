@@ -1,35 +1,35 @@
-//! What a frame is called, and where it is.
+//! The tag of a frame, and its position.
 
 use crate::file::FileId;
 
-/// What stands in the head of a frame for its reader. The log passes it on, and understands none of
-/// it.
+/// The fields in the head of a frame that are for its reader. The log passes them on without
+/// interpreting them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tag {
     /// The kind of the record.
     pub kind: u8,
-    /// The version of its form.
+    /// The version of its format.
     pub version: u8,
-    /// Bits that the reader of the record defines.
+    /// Bits with a meaning for the reader of the record.
     pub flags: u16,
-    /// What the record is about.
+    /// The entry of the record.
     pub id: FileId,
-    /// Bytes of the file.
+    /// The length of the file in bytes.
     pub length: u64,
-    /// A time of the reader.
+    /// A time with a meaning for the reader.
     pub time: u64,
 }
 
-/// Where a frame is, and when it was written. Only the frame that was written there then can be read by
-/// it.
+/// The place and the age of a frame. It can only be used to read the frame that was written there at
+/// that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Position {
     /// The segment.
     pub generation: u64,
     /// The number of the group.
     pub number: u64,
-    /// Where in the segment the frame begins.
+    /// The offset of the frame in the segment.
     pub place: u32,
-    /// All of the frame.
+    /// The length of the frame.
     pub bytes: u32,
 }

@@ -1,8 +1,8 @@
-//! Those who wait for the next group, and the one who writes it.
+//! The queue of frames for the next group, and its waiters.
 //!
-//! One thread at a time *leads*: it takes the oldest group that has gathered, writes it, and tells
-//! everybody. Whoever waits does so on a thread of its own ([`Wal::wait`]), and then leads itself when
-//! nobody does; or is a [`Waiter`], which takes no thread.
+//! One thread at a time *leads*: it takes the oldest gathered group, writes it, and tells its waiters.
+//! A caller waits on a thread of its own ([`Wal::wait`]) and leads itself when nobody else does, or it
+//! is a [`Waiter`], which takes no thread.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, OnceLock, PoisonError};
@@ -14,19 +14,19 @@ use super::position::Position;
 use super::write::{Note, Placed};
 use super::{Wal, lock};
 
-/// One who waits for a frame without a thread.
+/// Waits for a frame, without a thread.
 pub trait Waiter: Send {
-    /// Nobody leads: have some thread that may wait for the disk call [`Wal::lead`], now. Must neither
-    /// call it itself nor block.
+    /// No thread leads: let a thread that may block on the disk call [`Wal::lead`], now. This method
+    /// must neither call it itself nor block.
     fn lead(&self);
 
-    /// The frame is in the log, or nothing of it is. Called once, by the thread that leads, which all
-    /// others wait for.
+    /// The frame is in the log, or nothing of it is. The leading thread calls this once, while all
+    /// others wait for it.
     fn completed(self: Box<Self>, outcome: Result<Position, AppendError>);
 }
 
-/// A frame in a group, for [`Wal::wait`]. If it is dropped, the frame goes along with its group all the
-/// same, when somebody leads.
+/// A frame in a group, for [`Wal::wait`]. If this is dropped, the frame is still written with its group
+/// once a thread leads.
 #[derive(Debug)]
 #[must_use = "no word may be given before the group is synced"]
 pub struct Ticket {
@@ -36,9 +36,9 @@ pub struct Ticket {
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Whether a thread is writing a group.
+    /// Whether a thread is leading.
     pub(super) is_led: bool,
-    /// The next one first.
+    /// The oldest group comes first.
     pub(super) groups: VecDeque<Gathering>,
 }
 
@@ -46,22 +46,22 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Gathering {
     pub(super) frames: Vec<Frame>,
-    /// With the head.
+    /// Includes the head.
     bytes: usize,
     pub(super) note: Note,
     pub(super) group: Arc<Group>,
     pub(super) waiting: VecDeque<Waiting>,
 }
 
-/// What the threads of a group share.
+/// Shared by the threads that wait for a group.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) outcome: OnceLock<Result<Placed, AppendError>>,
-    /// Told to all when there is an outcome, and to one when nobody leads.
+    /// Wakes all threads when there is an outcome, and one thread when nobody leads.
     pub(super) turn: Condvar,
 }
 
-/// Where in its group a frame is.
+/// The place of a frame in its group.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InGroup {
     offset: usize,
@@ -104,7 +104,7 @@ impl InGroup {
 }
 
 impl Queue {
-    /// The last group that gathers, which has room for so many bytes.
+    /// The last gathering group, if it has room for this many bytes.
     fn gathering(&mut self, bytes: usize, limit: usize) -> Option<&mut Gathering> {
         let last = self.groups.back();
         if last.is_none_or(|last| last.bytes + bytes > limit) {
@@ -113,7 +113,7 @@ impl Queue {
         self.groups.back_mut()
     }
 
-    /// Has somebody else lead, if anybody waits.
+    /// Lets another waiter lead, if there is one.
     pub(super) fn hand_on(&self) {
         if self.is_led {
             return;
@@ -132,7 +132,7 @@ impl Wal {
     /// Puts a frame into the next group, and returns without waiting for the disk.
     ///
     /// # Errors
-    /// `TooLarge`, poison. The frame is in no group then.
+    /// `TooLarge`, poison. Then the frame is in no group.
     pub fn queue(&self, frame: Frame) -> Result<Ticket, AppendError> {
         let mut queue = lock(&self.queue);
         let (gathering, frame) = self.add(&mut queue, frame)?;
@@ -140,13 +140,13 @@ impl Wal {
         Ok(Ticket { group, frame })
     }
 
-    /// As [`Wal::queue`], for one who waits on no thread.
+    /// Like [`Wal::queue`], for a waiter without a thread.
     ///
     /// # Errors
-    /// As [`Wal::queue`]; the waiter is dropped and never told.
+    /// As [`Wal::queue`]; then the waiter is dropped and never told.
     pub fn queue_for(&self, frame: Frame, waiter: Box<dyn Waiter>) -> Result<(), AppendError> {
         let mut queue = lock(&self.queue);
-        // If others wait already, one of them was asked.
+        // If other waiters came before, one of them was asked to lead.
         let is_asked = queue.groups.iter().any(|group| !group.waiting.is_empty());
         let is_led = queue.is_led;
         let (gathering, frame) = self.add(&mut queue, frame)?;
@@ -179,12 +179,12 @@ impl Wal {
     /// Waits until a frame survives a power cut.
     ///
     /// # Errors
-    /// What the disk said of its group: nothing of the group is in the log, for all that is promised.
+    /// The disk's error for its group. Then nothing of the group counts as being in the log.
     pub fn wait(&self, ticket: &Ticket) -> Result<Position, AppendError> {
         ticket.frame.position(self.outcome_of(&ticket.group)?)
     }
 
-    /// Writes a frame, and returns when it survives a power cut.
+    /// Appends a frame, and returns when it survives a power cut.
     ///
     /// # Errors
     /// As [`Wal::queue`] and [`Wal::wait`].
@@ -192,7 +192,7 @@ impl Wal {
         self.wait(&self.queue(frame)?)
     }
 
-    /// Waits until all that is queued by now is in the log or refused.
+    /// Waits until everything that is queued now is in the log or refused.
     ///
     /// # Errors
     /// Poison.
@@ -201,7 +201,7 @@ impl Wal {
         Ok(self.volume.check()?)
     }
 
-    /// Has the last group say something, and waits until it is synced.
+    /// Adds a note to the last group, and waits until it is synced.
     pub(super) fn note(&self, note: Note) -> Result<(), AppendError> {
         let mut queue = lock(&self.queue);
         let limit = self.shape.largest_group();
@@ -214,8 +214,8 @@ impl Wal {
         self.outcome_of(&group).map(drop)
     }
 
-    /// All that waits while another group is written makes up the next one, which the first of these
-    /// threads to wake writes for all.
+    /// Waits for the outcome of a group. All frames that wait while another group is written form the
+    /// next one; the first waiting thread that wakes writes it for all.
     fn outcome_of(&self, group: &Group) -> Result<Placed, AppendError> {
         let mut queue = lock(&self.queue);
         loop {
@@ -228,12 +228,12 @@ impl Wal {
                 continue;
             }
             queue = self.write_next(queue);
-            // This thread has its own to do: one of those who have none must find another.
+            // This thread has its own outcome; a waiter without one must lead next.
             queue.hand_on();
         }
     }
 
-    /// How many frames wait for a group.
+    /// The number of frames that wait for a group.
     #[cfg(test)]
     pub(in crate::journal) fn queued(&self) -> usize {
         let queue = lock(&self.queue);

@@ -1,4 +1,4 @@
-//! Reading frames back, one or all of them.
+//! Reads frames back, one or all of them.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -15,12 +15,12 @@ use super::position::Position;
 use super::scan::{Depth, Ends, SegmentBytes};
 use super::{Segment, Wal, lock};
 
-/// How much is read at first of a frame whose length is not known.
+/// Bytes of a first read, if the length of the frame is not known.
 const FIRST_BYTES: usize = 16 * 1024;
 
 impl Wal {
-    /// Reads the frame that begins at this place of the segment that has the group of this number, all of
-    /// it, and sees that it is what was written.
+    /// Reads the whole frame at this offset of the segment that contains the group of this number, and
+    /// verifies its checks.
     ///
     /// # Errors
     /// As [`Wal::read`].
@@ -48,7 +48,7 @@ impl Wal {
         content(&segment, position, &bytes.into()).ok_or(ReadError::Damaged)
     }
 
-    /// The segment that has the group of this number, if it has frames.
+    /// The segment that contains the group of this number, if that group has frames.
     fn segment_of(&self, number: u64) -> Option<Arc<Segment>> {
         let segments = lock(&self.segments);
         let mut newest_first = segments.values().rev();
@@ -56,17 +56,17 @@ impl Wal {
         found.cloned()
     }
 
-    /// The generation of the segment that has the group of this number, if it has frames and lives.
+    /// The generation of the living segment that contains the group of this number, if that group has
+    /// frames.
     pub fn generation_of(&self, number: u64) -> Option<u64> {
         let segment = self.segment_of(number)?;
         Some(segment.head.seal.generation)
     }
 
-    /// Hands out the frames of a segment that gets no more of them, bodies included, and returns what is
-    /// damaged in it.
+    /// Hands out all frames of a complete segment with their bodies, and returns the damage in it.
     ///
     /// # Errors
-    /// [`ReadError::Gone`] also when it is the newest; what the disk says.
+    /// [`ReadError::Gone`], also for the newest segment; the disk's error.
     pub fn frames_of(
         &self,
         generation: u64,
@@ -89,20 +89,20 @@ impl Wal {
         Ok(scan.damages)
     }
 
-    /// Reads a frame, all of it, and sees that it is what was written.
+    /// Reads a whole frame, and verifies its checks.
     ///
     /// # Errors
-    /// [`ReadError`]. The caller asks its index again before it calls anything damage.
+    /// [`ReadError`]. The caller must ask its index again before it treats the error as damage.
     pub fn read(&self, position: Position) -> Result<Content, ReadError> {
         let segment = lock(&self.segments).get(&position.generation).cloned(); // 1
         segment.ok_or(ReadError::Gone)?.read(position)
     }
 
-    /// Reads the whole log with all bodies, up to the group that was synced last, and returns what is
-    /// damaged: what the start had found of files that it cannot read, and what is found now.
+    /// Reads the whole log with all bodies, up to the last synced group. Returns all damage: what the
+    /// start found in unreadable files, and what is found now.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn verify(&self) -> io::Result<Vec<Damage>> {
         let writer = lock(&self.writer); // no segment begins meanwhile
         let end = writer.end;
@@ -137,7 +137,7 @@ impl Wal {
 }
 
 impl Segment {
-    /// Steps 2 and 3 of a read, though another segment may have begun in the file by now.
+    /// Steps 2 and 3 of a read. Another segment may have begun in the file by now.
     pub(super) fn read(&self, position: Position) -> Result<Content, ReadError> {
         let mut bytes = vec![0; usize::try_from(position.bytes).map_err(io::Error::other)?];
         match self.file.read_exact_at(&mut bytes, position.place.into()) {

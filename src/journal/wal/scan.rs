@@ -1,5 +1,5 @@
-//! Reading one segment: which groups were synced, which frames are whole, what is torn and what is
-//! damaged. It touches no disk.
+//! Reads one segment: which groups were synced, which frames are whole, and what is torn or damaged. It
+//! touches no disk.
 
 use std::ops::Range;
 
@@ -9,18 +9,18 @@ use super::found::Found;
 use super::group::{AFTER_TORN, GroupHead, STOPPED};
 use super::segment::{End, SegmentHead};
 
-/// What is known of the end of a segment before it is read.
+/// The end of a segment, as far as it is known before the segment is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ends {
-    /// It is the newest: its last group may be torn.
+    /// It is the newest segment, whose last group may be torn.
     Open,
-    /// The next segment, or the writer, says where: all before was synced.
+    /// The next segment or the writer states the end: everything before it was synced.
     At(End),
-    /// All of it was synced, as there is a newer segment; the one that says where is missing.
+    /// A newer segment exists, so all of it was synced; the segment that states the end is missing.
     Somewhere,
 }
 
-/// How much of each frame is held against its checks.
+/// The parts of each frame that are verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
     /// Head and front.
@@ -29,40 +29,40 @@ pub(super) enum Depth {
     Bodies,
 }
 
-/// What is in a segment.
+/// The content of a segment.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) damages: Vec<Damage>,
-    /// How many frames were handed out.
+    /// The number of frames that were handed out.
     pub(super) frames: u64,
-    /// Behind the last group that counts.
+    /// The end of the last group that counts.
     pub(super) end: End,
-    /// Where the last group that counts begins, if its head is sound.
+    /// The offset of the last group that counts, if its head is sound.
     pub(super) last: Option<usize>,
-    /// Whether there is a sound head at the end, so that the last group was synced.
+    /// Whether a sound head stands at the end, which confirms that the last group was synced.
     pub(super) is_confirmed: bool,
     /// Whether a group at the end was not whole.
     pub(super) is_torn: bool,
     /// Whether the log was closed at the end.
     pub(super) is_stopped: bool,
-    /// How often a start dropped a torn group.
+    /// How many times a start dropped a torn group.
     pub(super) dropped: u64,
-    /// The highest that any sound head tells.
+    /// The highest group number in any sound head.
     pub(super) number: u64,
     pub(super) oldest: u64,
     pub(super) clock_ms: u64,
-    /// The start number in the last head that tells one.
+    /// The start number in the last head that states one.
     pub(super) start: Option<u32>,
 }
 
-/// A stretch of blocks: a group, or blocks whose head is not sound.
+/// A stretch of blocks: a group, or blocks without a sound head.
 #[derive(Debug)]
 struct Stretch {
     blocks: Range<usize>,
     head: Option<GroupHead>,
 }
 
-/// What is known of the last group in a stretch.
+/// What is known about the last group in a stretch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Synced {
     /// Nothing: it may be torn.
@@ -103,7 +103,7 @@ impl SegmentBytes<'_> {
             Synced::As(_) | Synced::Surely | Synced::Perhaps => None,
         });
         if before.is_some_and(|number| number != scan.end.number) {
-            // Something stood before it that is not there.
+            // A group stood before it and is missing.
             scan.damages.push(self.damaged_group(FIRST_GROUP));
         }
         for (stretch, synced) in stretches.iter().zip(synced) {
@@ -112,8 +112,8 @@ impl SegmentBytes<'_> {
         scan
     }
 
-    /// Walks from head to head. Returns what stands between the first group and the end, and what is
-    /// known of the last group.
+    /// Walks from head to head. Returns the stretches between the first group and the end, and what is
+    /// known about the last group.
     fn stretches(self, ends: Ends, scan: &mut Scan) -> (Vec<Stretch>, Synced) {
         let limit = match ends {
             Ends::At(end) => end.place.min(self.bytes.len()),
@@ -145,7 +145,7 @@ impl SegmentBytes<'_> {
             (Ends::At(end), _) => {
                 if let Some((_, head)) = self.next_head(limit, limit.saturating_add(BLOCK), number)
                 {
-                    // What the segment's last head told when the next segment began.
+                    // This is the segment's last head, as it was when the next segment began.
                     scan.learn(&head);
                 }
                 (limit, Synced::As(end.number))
@@ -167,7 +167,7 @@ impl SegmentBytes<'_> {
         GroupHead::next(self.head.seal, place, limit, number, self.bytes)
     }
 
-    /// Hands out the frames of a stretch, and notes what is wrong with it.
+    /// Hands out the frames of a stretch, and notes its damage.
     fn read(
         self,
         stretch: &Stretch,
@@ -233,8 +233,8 @@ impl SegmentBytes<'_> {
 }
 
 impl Scan {
-    /// What a sound head tells is told, even if its group is torn: the head was written when all that
-    /// it depends on was synced.
+    /// Takes the statements of a sound head. They hold even if its group is torn: they were true when
+    /// the head was written.
     fn learn(&mut self, head: &GroupHead) {
         self.number = self.number.max(head.number);
         self.oldest = self.oldest.max(head.oldest);

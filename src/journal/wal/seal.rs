@@ -1,10 +1,10 @@
-//! The key of a segment's checks.
+//! The checks of a segment, and their secret.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// Binds bytes to where and when they were written.
+/// Binds bytes to the place and time of their write.
 pub(super) type Check = [u8; 16];
 
 /// The salt of a segment, and its generation.
@@ -14,7 +14,7 @@ pub(super) struct Seal {
     pub(super) generation: u64,
 }
 
-/// The salt is told to nobody.
+/// The salt stays secret.
 impl fmt::Debug for Seal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -25,7 +25,7 @@ impl fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// The check of bytes at a place of the segment that belong to the group of this number.
+    /// The check of bytes at an offset of the segment, in the group of this number.
     pub(super) fn check(self, number: u64, place: usize, bytes: &[u8]) -> Check {
         let place = u64::try_from(place).unwrap_or(u64::MAX);
         let hasher = Sha256::new()

@@ -1,4 +1,4 @@
-//! The head of a segment, of which there are two copies.
+//! The head of a segment, which is stored twice.
 
 use sha2::{Digest as _, Sha256};
 
@@ -6,12 +6,12 @@ use super::fields::Fields;
 use super::form::{BLOCK, FIRST_GROUP, FORM};
 use super::seal::{Seal, first_bytes};
 
-/// Where the groups of a segment end.
+/// The end of a segment's groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct End {
-    /// The place behind the last group.
+    /// The offset behind the last group.
     pub(super) place: usize,
-    /// The number of the last group, or of the last one before this segment if it has none.
+    /// The number of the last group; in a segment without groups, that of the last group before it.
     pub(super) number: u64,
 }
 
@@ -20,31 +20,31 @@ const MAGIC: &[u8; 8] = b"gs-wal\r\n";
 /// Bytes of a copy before its check.
 const CHECKED_BYTES: usize = 52;
 
-/// What a segment says of itself.
+/// The fields of the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHead {
     pub(super) seal: Seal,
-    /// Of its file.
+    /// The size of its file.
     pub(super) bytes: u32,
-    /// The last group of the segment before it.
+    /// The end of the segment before it.
     pub(super) before: End,
 }
 
-/// What stands where a segment has its head.
+/// The result of reading a segment's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeadFound {
     Sound {
         head: SegmentHead,
-        /// Whether the other copy cannot be read.
+        /// Whether the other copy is unreadable.
         is_damaged: bool,
     },
-    /// A sound head of a form that this program does not know.
+    /// A sound head of an unknown format.
     Newer(u32),
     Unreadable,
 }
 
 impl SegmentHead {
-    /// Both copies, with all that stands before the first group.
+    /// Both copies, and everything else before the first group.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut copy = Vec::with_capacity(FIRST_GROUP);
         copy.extend_from_slice(MAGIC);
@@ -62,7 +62,7 @@ impl SegmentHead {
         copy
     }
 
-    /// Reads what [`SegmentHead::encode`] wrote, from the first bytes of a file.
+    /// Reads the head from the first bytes of a file.
     pub(super) fn read(bytes: &[u8]) -> HeadFound {
         let copies = [0, BLOCK].map(|place| bytes.get(place..).and_then(read_copy));
         let newer = copies.iter().flatten().find_map(|copy| copy.err());
@@ -78,7 +78,7 @@ impl SegmentHead {
     }
 }
 
-/// A sound copy of the head, or its form if this program does not know it.
+/// A sound copy of the head, or its unknown format.
 fn read_copy(bytes: &[u8]) -> Option<Result<SegmentHead, u32>> {
     let (checked, rest) = bytes.split_at_checked(CHECKED_BYTES)?;
     let check = first_bytes(Sha256::new().chain_update(checked));

@@ -1,5 +1,5 @@
-//! Files that are ready to become segments: blank ones, and those of segments that were given up. Some of
-//! them are the reserve for a full disk.
+//! Files that are ready to become segments: blank ones, and those of dead segments. Some of them are
+//! the reserve for a full disk.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::{Segment, Shape, Wal, lock};
 
-/// How many files stay beyond the reserve. A segment that begins in one of them is written once; in a new
-/// file, zeros were written before it.
+/// Files that are kept beyond the reserve. A segment in one of them is written once; in a new file,
+/// zeros are written before it.
 const BEYOND_RESERVE: usize = 4;
 
 /// A file that is ready to become a segment.
@@ -18,7 +18,7 @@ const BEYOND_RESERVE: usize = 4;
 pub(super) struct Spare {
     pub(super) number: u32,
     pub(super) file: Arc<File>,
-    /// Whether it has zeros that were never written.
+    /// Whether parts of it were never written since it was made of zeros.
     pub(super) is_blank: bool,
 }
 
@@ -33,12 +33,12 @@ impl Spare {
     }
 }
 
-/// All of them.
+/// All spare files.
 #[derive(Debug)]
 pub(super) struct Spares {
     files: Vec<Spare>,
     next_number: u32,
-    /// How many are not to be used as long as another can be made.
+    /// This many files are not used while a new one can be made.
     reserve: usize,
 }
 
@@ -51,14 +51,15 @@ impl Spares {
         }
     }
 
-    /// A number is not tried again: its name may be taken if its file could not be made.
+    /// The next number. A number is never tried again: if making its file failed, the name may be
+    /// taken.
     fn number(&mut self) -> u32 {
         let number = self.next_number;
         self.next_number += 1;
         number
     }
 
-    /// Takes a file, unless there are enough, or it must not be written to.
+    /// Takes a file in, unless there are enough, or it must not be written to.
     pub(super) fn take(&mut self, spare: Spare, shape: Shape) -> bool {
         let is_taken = self.files.len() < self.reserve + BEYOND_RESERVE
             && is_reusable(&spare.file, shape).unwrap_or(false);
@@ -69,18 +70,19 @@ impl Spares {
     }
 }
 
-/// Whether a file has the size of a new segment, and no other name, under which it is kept for an admin.
+/// Whether a file has the size of a new segment, and no second name under which it is kept for an
+/// admin.
 fn is_reusable(file: &File, shape: Shape) -> io::Result<bool> {
     let found = file.metadata()?;
     Ok(found.len() == u64::from(shape.segment_bytes) && found.nlink() == 1)
 }
 
 impl Wal {
-    /// Keeps so many files in reserve from now on, and makes those that are missing. A segment begins in
+    /// Keeps this many files in reserve from now on, and makes the missing ones. A segment begins in
     /// one of them only if the disk has no room for another file.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn reserve(&self, count: usize) -> io::Result<()> {
         loop {
             let number = {
@@ -96,16 +98,16 @@ impl Wal {
         }
     }
 
-    /// Whether the reserve is whole: if not, a segment had to begin in a part of it.
+    /// Whether the reserve is complete. If not, a segment had to begin in one of its files.
     pub fn has_reserve(&self) -> bool {
         let spares = lock(&self.spares);
         spares.files.len() >= spares.reserve
     }
 
-    /// Removes the files that nothing needs but speed.
+    /// Removes the files that only save time.
     ///
     /// # Errors
-    /// What the disk says; the next start removes the rest.
+    /// The disk's error; the next start removes the other files.
     pub fn shrink(&self) -> io::Result<()> {
         let gone: Vec<_> = {
             let mut spares = lock(&self.spares);
@@ -116,7 +118,7 @@ impl Wal {
         self.volume.remove(&numbers)
     }
 
-    /// A file to begin a segment in.
+    /// A file in which a segment can begin.
     pub(super) fn spare_file(&self) -> io::Result<Spare> {
         let number = {
             let mut spares = lock(&self.spares);
@@ -134,7 +136,7 @@ impl Wal {
         }
     }
 
-    /// Gives up the files of segments that mean nothing any more: they become spares, or go.
+    /// Gives up the files of dead segments: they become spares, or are removed.
     pub(super) fn give_up(&self, dead: impl IntoIterator<Item = Spare>) -> io::Result<()> {
         let mut gone = Vec::new();
         for spare in dead {
@@ -146,10 +148,10 @@ impl Wal {
         self.volume.remove(&gone)
     }
 
-    /// Gives the file of a segment one more name, under which it stays when it is trimmed.
+    /// Gives the file of a segment one more name, under which it stays after a trim.
     ///
     /// # Errors
-    /// What the disk says; `AlreadyExists` also when it was kept before; `NotFound` if it was trimmed.
+    /// The disk's error; `AlreadyExists` also if it was kept before; `NotFound` if it was trimmed.
     pub fn keep(&self, generation: u64, path: &Path) -> io::Result<()> {
         // While this lock is held, the segment is not trimmed.
         let segments = lock(&self.segments);
@@ -159,12 +161,12 @@ impl Wal {
 }
 
 impl Segment {
-    /// Its file, when it means nothing any more.
+    /// Its file, after the segment is dead.
     pub(super) fn spare(&self) -> Spare {
         Spare {
             number: self.number,
             file: Arc::clone(&self.file),
-            // Perhaps some of it was not written to.
+            // A part of it may never have been written.
             is_blank: false,
         }
     }

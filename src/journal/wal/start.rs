@@ -1,5 +1,5 @@
-//! Opening a log: everything is read and judged, then the end is made durable, and only then the
-//! caller may speak.
+//! Opens a log: everything is read and judged, then the end is made durable, and only then the caller
+//! may answer.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -23,15 +23,15 @@ use crate::journal::volume::Volume;
 /// What a start found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// How many frames were handed out.
+    /// The number of frames that were handed out.
     pub frames: u64,
-    /// What cannot be read though it was written. To be told to an admin.
+    /// Damage, to be reported to an admin.
     pub damages: Vec<Damage>,
-    /// Whether a group at the end was not whole, and so was dropped: nobody had been told of it.
+    /// Whether a group at the end was torn, and so was dropped: no caller had been told of it.
     pub is_torn: bool,
-    /// Whether the log had been closed by [`Wal::stop`].
+    /// Whether [`Wal::stop`] had closed the log.
     pub was_stopped: bool,
-    /// How often an earlier start dropped a torn group, as far as the log still tells.
+    /// How many times an earlier start dropped a torn group, as far as the log still shows.
     pub dropped: u64,
 }
 
@@ -48,8 +48,8 @@ impl Wal {
     /// 7. The last group is confirmed.
     ///
     /// # Errors
-    /// A newer form, a frame that the caller refuses, what the disk says. In the first two cases nothing
-    /// was written.
+    /// A newer format, a frame that the caller refuses, the disk's error. In the first two cases
+    /// nothing was written.
     pub fn open(volume: Volume, shape: Shape, sink: Sink<'_>) -> Result<(Self, Report), OpenError> {
         let mut files = Files::list(&volume, shape)?; // 1
         let listed = std::mem::take(&mut files.listed);
@@ -82,7 +82,7 @@ impl Wal {
         let mut writer = Writer {
             active: None,
             begun: None,
-            // A start writes all of it.
+            // The start writes all of it.
             written: usize::MAX,
             group_bytes: 0,
             end,
@@ -91,7 +91,7 @@ impl Wal {
             oldest: judged.oldest,
             flags: if report.is_torn { AFTER_TORN } else { 0 },
         };
-        // A segment that cannot be read may be one that comes next.
+        // An unreadable file may be that of the next segment.
         writer.generation += skipped;
         let start = start_number(judged.start.filter(|_| judged.damages.is_empty()))
             .map_err(OpenError::at(volume.path(0)))?;
@@ -140,9 +140,9 @@ impl Judged {
         }
     }
 
-    /// Writes the last group anew, or the head of a segment that has none, and zeros up to the end of
-    /// the segment. A head that stood behind the group may be the only one that tells the oldest
-    /// generation, so another one takes its place in the same write.
+    /// Writes the last group again, or the head of a segment without groups, and zeros up to the end of
+    /// the segment. A head behind the group may be the only one that states the oldest generation, so
+    /// the same write puts another one in its place.
     fn finish(
         &self,
         volume: &Volume,

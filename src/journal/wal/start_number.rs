@@ -1,4 +1,4 @@
-//! The number of a start, which ids are made of.
+//! The number of a start, which is part of each id.
 
 use std::io;
 
@@ -7,8 +7,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 /// Bits of the number.
 const BITS: u32 = 24;
 
-/// The number that follows the last one. Where none is known it is random: so it is in a new log, whose
-/// node may have had another log before, and in a damaged one, whose last head may be the one that is lost.
+/// The number after the last one. If none is known it is random: the node of a new log may have had
+/// another log before, and a damaged log may have lost its last head.
 pub(super) fn start_number(last: Option<u32>) -> io::Result<u32> {
     let number = if let Some(last) = last {
         last.wrapping_add(1)

@@ -1,4 +1,4 @@
-//! Reading the frames of one group, whole or in part.
+//! Reads the frames of one group, or of a part of it.
 
 use std::ops::Range;
 
@@ -10,8 +10,8 @@ use super::position::Position;
 use super::scan::{Depth, SegmentBytes};
 
 impl SegmentBytes<'_> {
-    /// Hands out the sound frames of a group, and returns what is wrong with the others. An *exact*
-    /// range holds nothing but frames; else it may hold zeros too.
+    /// Hands out the sound frames of a group, and returns the damage of the others. An *exact* range
+    /// contains frames only; any other range may contain zeros too.
     pub(super) fn frames(
         self,
         range: Range<usize>,

@@ -1,4 +1,4 @@
-//! Giving up the oldest segments, and closing the log.
+//! Gives up the oldest segments, and closes the log.
 
 use super::error::AppendError;
 use super::group::STOPPED;
@@ -7,12 +7,12 @@ use super::{Wal, lock};
 use crate::journal::point::point;
 
 impl Wal {
-    /// Gives up all segments before a generation. Whatever lives in them must stand in a later group
-    /// that is synced already: an `oldest` that is told together with the copies is believed even where
-    /// the copies are torn. The newest segment always stays.
+    /// Gives up all segments before a generation. Their live part must already be in later groups that
+    /// are synced: if `oldest` were stated in the same group as the copies, it would be believed even
+    /// if the copies are torn. The newest segment always stays.
     ///
     /// # Errors
-    /// As [`Wal::append`]; or what the disk says of the files, which the next start gives up.
+    /// As [`Wal::append`]; or the disk's error for the files, which the next start gives up.
     pub fn trim(&self, oldest: u64) -> Result<(), AppendError> {
         let newest = lock(&self.segments).keys().next_back().copied();
         let oldest = oldest.min(newest.unwrap_or_default());
@@ -29,8 +29,8 @@ impl Wal {
         Ok(self.give_up(dead.values().map(|segment| segment.spare()))?) // 4
     }
 
-    /// Writes that the log is closed, after all that is queued. To be called when nobody appends any
-    /// more.
+    /// Notes behind everything that is queued that the log is closed. To be called after the last
+    /// append.
     ///
     /// # Errors
     /// As [`Wal::append`].

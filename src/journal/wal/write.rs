@@ -1,4 +1,4 @@
-//! Writing groups at the end of the log, and beginning segments.
+//! Writes groups at the end of the log, and begins segments.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use super::spares::Spare;
 use super::{Segment, Shape, Wal, lock};
 use crate::journal::point::point;
 
-/// Ends the last block of a group, and is written ahead.
+/// Zeros for the end of a group's last block, and for writing ahead.
 static ZEROS: &[u8] = &[0; 16 * BLOCK];
 
 /// How far ahead a small group writes zeros in a file that is blank. To sync bytes that replace others costs one
@@ -31,31 +31,31 @@ const LARGE_GROUP: usize = 64 * 1024;
 /// How many groups the average remembers.
 const REMEMBERED_GROUPS: usize = 8;
 
-/// What the one who writes knows of the end of the log.
+/// The leader's knowledge of the end of the log.
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// The segment that is written to. None before the first, and when the next has to begin.
+    /// The active segment. `None` before the first one, and when the next one has to begin.
     pub(super) active: Option<Arc<Segment>>,
-    /// The file in which the next segment may have begun without success: no other may have the same
-    /// generation.
+    /// The file in which the next segment may have begun, if that failed: no other file may get the
+    /// same generation.
     pub(super) begun: Option<Spare>,
-    /// Up to where the file of the active segment was written before.
+    /// The active segment's file was written up to this offset before.
     pub(super) written: usize,
-    /// Bytes of a group, on average.
+    /// The average size of a group in bytes.
     pub(super) group_bytes: usize,
     /// The end of the newest segment.
     pub(super) end: End,
-    /// Of the newest segment.
+    /// The generation of the newest segment.
     pub(super) generation: u64,
-    /// The last that was used for a head.
+    /// The last group number that was used.
     pub(super) number: u64,
-    /// What each head tells.
+    /// The oldest generation, which each head states.
     pub(super) oldest: u64,
-    /// What each head notes until a group with frames is synced.
+    /// Flags of each head until a group with frames is synced.
     pub(super) flags: u32,
 }
 
-/// What a group says beside its frames.
+/// Statements of a group beside its frames.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Note {
     /// A new oldest generation.
@@ -69,7 +69,7 @@ impl Note {
     }
 }
 
-/// Where a group is.
+/// The place of a group.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Placed {
     pub(super) generation: u64,
@@ -78,11 +78,11 @@ pub(super) struct Placed {
 }
 
 impl Shape {
-    /// Bytes of the largest group that is written.
+    /// Bytes of the largest group.
     pub(super) fn largest_group(self) -> usize {
         let [group, segment] = [self.group_bytes, self.segment_bytes]
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        // Behind each group a head has to fit.
+        // Each group leaves room for a head behind it.
         group.min(segment.saturating_sub(FIRST_GROUP + BLOCK))
     }
 }
@@ -123,7 +123,7 @@ impl Wal {
         writer.oldest = writer.oldest.max(note.oldest.unwrap_or_default());
         let bytes = frames.iter().map(|frame| frame.bytes().len());
         let bytes = HEAD_BYTES + bytes.sum::<usize>();
-        // Behind a group with frames, a head has to fit.
+        // A group with frames leaves room for a head behind it.
         let behind = if frames.is_empty() { 0 } else { BLOCK };
         let segment = self.segment_for(to_block(bytes) + behind, writer)?; // 3
         writer.number += 1;
@@ -164,7 +164,7 @@ impl Wal {
         })
     }
 
-    /// The active segment, if it has room for so many bytes more; else the next one.
+    /// The active segment, if it has room for this many more bytes; else the next one.
     fn segment_for(&self, bytes: usize, writer: &mut Writer) -> Result<Arc<Segment>, AppendError> {
         let needed = writer.end.place + bytes;
         let has_room = |segment: &&Arc<Segment>| {
@@ -173,12 +173,13 @@ impl Wal {
         if let Some(active) = writer.active.as_ref().filter(has_room) {
             return Ok(Arc::clone(active));
         }
-        // Its end stands in the head of the next one, so it gets no more groups.
+        // The head of the next segment states this end, so this segment gets no more groups.
         writer.end_segment();
         self.begin_segment(writer).map_err(|err| self.failure(err))
     }
 
-    /// Begins a segment in a file of zeros, or of a dead segment. Both heads are synced before there is a group.
+    /// Begins a segment in a file of zeros or of a dead segment. Both copies of its head are synced
+    /// before the first group.
     fn begin_segment(&self, writer: &mut Writer) -> io::Result<Arc<Segment>> {
         let generation = writer.generation + 1;
         let mut salt = [0; 16];
@@ -215,8 +216,8 @@ impl Wal {
         Ok(segment)
     }
 
-    /// Writes a head without frames behind the last group, and syncs nothing. Step 8 of an append. The
-    /// log lacks nothing if it fails: the next group is written there.
+    /// Writes a head without frames behind the last group, and syncs nothing. Step 8 of an append. A
+    /// failure does no harm: the next group is written there.
     pub(super) fn confirm(&self, writer: &mut Writer) {
         if self.volume.check().is_ok()
             && let Err(err) = self.write_empty(writer)
@@ -225,8 +226,8 @@ impl Wal {
         }
     }
 
-    /// Puts a head without frames where a group was refused. A start would take the group for one of
-    /// which nobody was told anything; as somebody was told that it failed, better not.
+    /// Puts a head without frames in the place of a refused group. Otherwise a start could accept the
+    /// group, although its callers were told that it failed.
     pub(super) fn take_back(&self, writer: &mut Writer) {
         if let Err(err) = self.write_empty(writer) {
             log::error!("a group that was refused stays in the log: {err}");

@@ -1,4 +1,4 @@
-//! Each cause for which a token opens nothing, and restrictions that cannot be read.
+//! Each cause for which a token is refused, and unreadable restrictions.
 
 use serde_json::{Value, json};
 
@@ -102,7 +102,7 @@ fn a_restriction_that_cannot_be_read_is_not_none() {
             assert_eq!(refused, TokenError::BadClaim(name), "{name}: {form}");
         }
     }
-    // The library reads this one too, and stumbles first.
+    // The library reads this claim too, and fails first.
     let list = signed(&claims_with(&json!({"sub": ["a"]})));
     assert_eq!(keyring().check(&list).unwrap_err(), TokenError::Malformed);
     for name in ["exp", "nbf", "aud"] {

@@ -1,4 +1,4 @@
-//! Tokens as they should be, and tokens that mean harm.
+//! Good tokens, and forged ones.
 
 mod causes;
 mod grants;
@@ -225,7 +225,7 @@ fn the_algorithm_is_the_keys_and_never_the_tokens() {
         assert!(keyring.check(&format!("{bare}.")).is_err(), "{alg}");
         assert!(keyring.check(&bare).is_err(), "{alg}");
     }
-    // HMAC with what everybody knows: the public key.
+    // An HMAC with the public key, which everybody knows.
     for kid in ["pair", "public"] {
         let header = json!({"alg": "HS256", "kid": kid});
         for secret in [public.clone(), base64url(&public).into_bytes()] {
@@ -345,7 +345,7 @@ proptest! {
         let good = signed(&claims());
         let mut bytes = good.clone().into_bytes();
         let at = at.index(bytes.len());
-        // The last digit holds bits that no decoder may pass over.
+        // The last digit holds bits that a lax decoder would ignore.
         bytes[at] = byte;
         prop_assume!(bytes != good.as_bytes());
         if let Ok(token) = String::from_utf8(bytes) {
