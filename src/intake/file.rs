@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use super::fingerprint::{self, Course, Shape};
+use super::fingerprint::{self, KeyClaim, Shape};
 use super::quota::Reservation;
 use super::{ClaimedType, Intake, IntakeError, Promised, Sender, StatedDigests, file_type};
 use crate::file::{FileName, Metadata, Window};
@@ -92,9 +92,9 @@ impl Intake {
         room: Option<Free>,
     ) -> Result<Vec<Adopted>, IntakeError> {
         let (mut reserved, draft) = self.check(upload, body)?;
-        let _running = match Course::of(&self.journal, draft.request)? {
-            Course::Answered(answer) => return Ok(answer),
-            Course::Adopt(running) => running,
+        let _running = match KeyClaim::of(&self.journal, draft.request)? {
+            KeyClaim::Answered(answer) => return Ok(answer),
+            KeyClaim::New(running) => running,
         };
         if let Some(room) = room {
             self.journal.check_room(room, body.length())?;

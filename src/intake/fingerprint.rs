@@ -50,26 +50,26 @@ pub(super) fn of(
     }))
 }
 
-/// The way that an upload goes which may have a key.
+/// The claim of an upload on its idempotency key, if it has one.
 #[derive(Debug)]
-pub(super) enum Course {
-    /// It is to be adopted, while this lives if it has a key.
-    Adopt(Option<Running>),
-    /// It was, and these are its files.
+pub(super) enum KeyClaim {
+    /// The upload is new: adopt it. With a key, hold this until then, so that no other takes the key.
+    New(Option<Running>),
+    /// The upload was adopted before; these are its files.
     Answered(Vec<Adopted>),
 }
 
-impl Course {
+impl KeyClaim {
     /// Asks the journal. Blocks, if there is a key.
     ///
     /// # Errors
-    /// When the key is that of another upload, or of one that is being adopted.
+    /// When another upload has the key, or the same one is being adopted.
     pub(super) fn of(journal: &Journal, request: Option<Fingerprint>) -> Result<Self, IntakeError> {
         let Some(request) = request else {
-            return Ok(Self::Adopt(None));
+            return Ok(Self::New(None));
         };
         match journal.begin(request)? {
-            Claim::First(running) => Ok(Self::Adopt(Some(running))),
+            Claim::First(running) => Ok(Self::New(Some(running))),
             Claim::Answered(answer) => Ok(Self::Answered(answer)),
             Claim::Running => Err(IntakeError::StillRunning),
             Claim::Other => Err(IntakeError::KeyOfAnother),

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use super::fingerprint::{self, Course, Shape};
+use super::fingerprint::{self, KeyClaim, Shape};
 use super::{
     ClaimedType, Head, Intake, IntakeError, Promised, Sender, StatedDigests, digest, file_type,
 };
@@ -239,9 +239,9 @@ impl Intake {
         for (_, draft) in &mut drafts {
             draft.request = request;
         }
-        let _running = match Course::of(&self.journal, request)? {
-            Course::Answered(answer) => return Ok(answer),
-            Course::Adopt(running) => running,
+        let _running = match KeyClaim::of(&self.journal, request)? {
+            KeyClaim::Answered(answer) => return Ok(answer),
+            KeyClaim::New(running) => running,
         };
         // The first file was counted when the form was admitted.
         let more = drafts.len() - 1;

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{spawn_blocking, spawn_local};
 
-use super::fingerprint::Course;
+use super::fingerprint::KeyClaim;
 use super::{FileUpload, Intake, IntakeError};
 use crate::journal::{AdoptError, Adopted, Fingerprint, Free, Waiter};
 use crate::spool::Received;
@@ -45,9 +45,9 @@ impl Intake {
             return adopted.await?;
         }
         let (mut reserved, draft) = self.check(&upload, received)?;
-        let _running = match self.course(draft.request).await? {
-            Course::Answered(answer) => return Ok(answer),
-            Course::Adopt(running) => running,
+        let _running = match self.claim_key(draft.request).await? {
+            KeyClaim::Answered(answer) => return Ok(answer),
+            KeyClaim::New(running) => running,
         };
         let free = self.free().await?;
         // It needs no spool. If the spool cannot be read, the log says so already.
@@ -84,12 +84,12 @@ impl Intake {
         self.leaves_of(free).await.map(Some)
     }
 
-    async fn course(&self, request: Option<Fingerprint>) -> Result<Course, IntakeError> {
+    async fn claim_key(&self, request: Option<Fingerprint>) -> Result<KeyClaim, IntakeError> {
         if request.is_none() {
-            return Ok(Course::Adopt(None));
+            return Ok(KeyClaim::New(None));
         }
         let journal = Arc::clone(&self.journal);
-        spawn_blocking(move || Course::of(&journal, request)).await?
+        spawn_blocking(move || KeyClaim::of(&journal, request)).await?
     }
 }
 
