@@ -1,28 +1,28 @@
-//! The keys of requests that are being carried out.
+//! The idempotency keys of requests that are being carried out.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::Sha256;
 
-/// The fate of a request that has a key.
+/// The outcome of claiming a key.
 #[derive(Debug)]
 pub enum Claim<T> {
-    /// It comes for the first time: carry it out while this lives.
+    /// The request is new: carry it out while this lives.
     First(Running),
-    /// It was answered with this.
+    /// The request was answered with this.
     Answered(T),
-    /// It is being carried out just now.
+    /// The request is being carried out at this moment.
     Running,
     /// Another request has this key.
     Other,
 }
 
-/// The keys that are taken. Clones share them.
+/// The claimed keys. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Claims(Arc<Mutex<HashSet<Sha256>>>);
 
-/// A request that is being carried out. Dropping it lets the next one with its key come.
+/// A request that is being carried out. Dropping it frees its key.
 #[derive(Debug)]
 pub struct Running {
     claims: Claims,
@@ -30,8 +30,8 @@ pub struct Running {
 }
 
 impl Claims {
-    /// Takes a key; `None` while another request has it. Whoever has it asks [`super::Keys::find`], and
-    /// not before.
+    /// Claims a key; `None` while another request holds it. Only the holder may then call
+    /// [`super::Keys::find`].
     pub fn claim(&self, key: Sha256) -> Option<Running> {
         let is_free = self.keys().insert(key);
         is_free.then(|| Running {

@@ -1,21 +1,21 @@
-//! By what a request is known when it comes again.
+//! The fingerprint of a request, by which it is recognised when it comes again.
 
 use crate::journal::record::{KeyedRequest, LogTime, Subject};
 use crate::store::Sha256;
 
-/// A request that has a key.
+/// A keyed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// The digest of its key, and of whoever sent it.
+    /// The digest of its key and its sender.
     pub key: Sha256,
-    /// The digest of all that it says.
+    /// The digest of its content.
     pub content: Sha256,
-    /// Whose answers it counts among.
+    /// The sender among whose answers this one counts.
     pub sender: Subject,
 }
 
 impl Fingerprint {
-    /// The request as its answer has it, which is given at a time of the log.
+    /// The request as a base stores it, answered at this time of the log.
     pub fn answered(self, at: LogTime) -> KeyedRequest {
         let Self {
             key,
@@ -30,7 +30,7 @@ impl Fingerprint {
         }
     }
 
-    /// Whether an answer is to this request, and to no other with its key.
+    /// Whether an answer belongs to this request, and not to another one with its key.
     pub fn is_answered_by(self, answered: &KeyedRequest) -> bool {
         (self.key, self.content) == (answered.key, answered.content)
     }

@@ -1,4 +1,4 @@
-//! The answers that keys were given.
+//! Looks up the answers of keys.
 
 use super::Keys;
 use crate::file::FileId;
@@ -6,19 +6,19 @@ use crate::journal::index::Place;
 use crate::journal::record::LogTime;
 use crate::store::Sha256;
 
-/// A file that answered a request, and where the answer is.
+/// A file that answered a request, and the place of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     /// The file.
     pub id: FileId,
-    /// The base of answers that has it. It counts if no entry has the id any more; else the frames of the
-    /// entry do.
+    /// The base of answers that contains it. It counts only if no entry has the id any more; otherwise
+    /// the frames of the entry count.
     pub retained: Option<Place>,
 }
 
 impl Keys {
-    /// The files that answered a key, in the order of the answer. To be asked by the one who has the
-    /// claim, and within the lock of the index, so that an entry does not leave in between.
+    /// The files that answered a key, in the order of the answer. To be called by the holder of the
+    /// claim, and under the lock of the index, so that no entry leaves in between.
     pub fn find(&mut self, key: Sha256, now: LogTime) -> Option<Vec<Known>> {
         self.forget_old(now);
         let slot = self.slots.get(self.number(self.tag(key))?)?;

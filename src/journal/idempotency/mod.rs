@@ -1,50 +1,51 @@
-//! Keys of requests in memory, and what answered them: a request that comes a second time under its
-//! key gets the ids that it got the first time. Pure code: it knows no log and no disk.
+//! Idempotency keys in memory, and their answers: a request that comes again with its key gets the ids
+//! of the first time. Pure code: it knows no log and no disk.
 //!
-//! The key stands in the base of each entry that answers the request, so that the promise and the key
-//! are one frame. Memory knows for each key no more than the ids and where the answer is to be found.
+//! The key stands in the base of each entry that answers the request, so that promise and key are one
+//! frame. For each key, memory has only the ids and the places of the answers.
 //!
 //! # The life of a key
-//! 1. *Claim*: a request comes, and takes its key ([`Claims::claim`]). Nobody else has the key until
-//!    the [`Running`] is dropped. Only then the request asks: [`Keys::find`].
-//! 2. *Learn*: the base of an entry that answers the request is synced. Within the lock that tells the
-//!    index so, [`Keys::learn`] is told too; the claim is dropped later. The first answer stands:
-//!    nobody carries the request out again as long as it is found.
-//! 3. *Find*: while the entry lives, its base or tombstone in the log has the answer, whatever else has
-//!    it too.
+//! 1. *Claim*: a request comes and claims its key ([`Claims::claim`]). Nobody else can claim the key
+//!    until the [`Running`] is dropped. Only after the claim the request calls [`Keys::find`].
+//! 2. *Learn*: the base of an entry that answers the request is synced. [`Keys::learn`] is called under
+//!    the same lock as [`Index::synced`](super::index::Index::synced); the claim is dropped later. The
+//!    first answer stands: nobody carries the request out again while it is found.
+//! 3. *Find*: while the entry lives, its base or tombstone in the log has the answer, even if a base of
+//!    answers has it too.
 //! 4. *Retain*: before the `gone` of an entry is queued, [`Keys::needs`] tells whether its answer is
-//!    wanted. If so, the answer is packed with others into a base of answers
-//!    ([`Index::keep_answers`](super::index::Index::keep_answers)). When this is synced, and within
-//!    the lock that tells the index so, [`Keys::retain`] is told the place. Then `gone` may be queued.
-//!    A cut may come in between, and the file may be deleted behind it: so a deleted file's answer is
-//!    retained once more, and counts.
-//! 5. *Copy*: a segment counts the answers in it, as it counts the bases of entries. The log is needed
-//!    from the lesser of [`Index::oldest`](super::index::Index::oldest) and [`Keys::oldest`] on. To free
-//!    the oldest segment, each base of answers in it is read outside the lock;
-//!    [`Keys::is_retained_at`] tells which of them live; these are packed again, as in step 4. A copy of
-//!    one that was forgotten meanwhile does no harm.
-//! 6. *Forget*: its time is over by the log's own clock, or there are too many answers. Of too many
-//!    the oldest of the sender that has most goes first: however much one sends, the keys of others
-//!    stay. Nothing is written for that.
+//!    remembered. If so, the answer is packed with others into a base of answers
+//!    ([`Index::keep_answers`](super::index::Index::keep_answers)). After that is synced,
+//!    [`Keys::retain`] is told the place, under the same lock. Then `gone` may be queued. A cut may
+//!    come in between, and the file may be deleted after it: so the answer of a deleted file is
+//!    retained once more, and the later one counts.
+//! 5. *Copy*: each segment has a count of its answers, like that of the bases of entries. The log is
+//!    needed from the lower of [`Index::oldest`](super::index::Index::oldest) and [`Keys::oldest`] on.
+//!    To free the oldest segment, each base of answers in it is read outside the lock.
+//!    [`Keys::is_retained_at`] tells which of these answers live; they are packed again, as in step 4.
+//!    A copy of an answer that was forgotten meanwhile does no harm.
+//! 6. *Forget*: the lifetime of an answer is over by the log's own clock, or there are too many
+//!    answers. If there are too many, the oldest answer of the sender with the most files goes first:
+//!    however much one sender sends, the keys of others stay. Nothing is written for this.
 //! 7. *Replay*: a start hands the answers of all entries to [`Keys::learn`], and those of bases of
-//!    answers to [`Keys::replay`], as [`Index::replay`](super::index::Index::replay) tells them. Of two answers to one key the later one counts, in whatever order
-//!    they are found. At the end [`Keys::forget_lost`] drops those that have no entry and no base.
+//!    answers to [`Keys::replay`], as [`Index::replay`](super::index::Index::replay) returns them. Of
+//!    two answers to one key the later one counts, in whatever order they are found. At the end
+//!    [`Keys::forget_lost`] drops answers without an entry and without a base.
 //!
 //! | cut after | leaves | the next start |
 //! |---|---|---|
 //! | 1 | nothing | carries the request out |
-//! | 2 queued | the base, or not | answers, or carries it out; nobody was told |
-//! | 4 queued | the entry, perhaps the base of answers | finds either; both say the same |
+//! | 2 queued | the base, or not | answers, or carries it out; no caller was told |
+//! | 4 queued | the entry, perhaps the base of answers | finds either; both have the same answer |
 //! | 4 retained, `gone` queued | the base of answers, perhaps the entry | the same; the entry comes first |
 //! | 5 queued | the old base, perhaps the new one | the same |
 //!
-//! A form is answered by all of its files, each of which goes its own way through steps 3 to 5; the
-//! answer is forgotten as a whole.
+//! All files of a form answer it. Each file passes steps 3 to 5 on its own; the answer is forgotten as
+//! a whole.
 //!
 //! # Memory
-//! An answer of one file is 72 bytes in a table that is found, ordered by age, and ordered by sender
-//! through numbers in the answers themselves; a sender is remembered only if it has two files or more.
-//! A test measures all of it.
+//! An answer of one file takes 72 bytes. Numbers in the answers themselves link them for finding, for
+//! the order of age, and for the order of senders. A sender is remembered only if it has two files or
+//! more. A test measures the memory of all tables.
 
 mod claims;
 mod fingerprint;
@@ -78,23 +79,24 @@ use segments::Segments;
 use senders::Senders;
 use slot::{Part, Slot, Tag};
 
-/// How many answers one base has at most.
+/// The most answers in one base.
 pub const PACKED: usize = 256;
 
 /// How long answers are remembered, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Of time that the log is served.
+    /// Lifetime, by the log's own clock.
     pub lifetime: Duration,
-    /// The number of files, over all answers.
+    /// Files in all answers.
     pub files: usize,
 }
 
-/// Which keys were answered, by which files, and where the answers are that have no entry any more.
+/// The answered keys, the files that answered them, and the places of answers whose entries have left.
 #[derive(Debug)]
 pub struct Keys {
     limits: Limits,
-    /// Makes of keys what they are found by, so that nobody can choose some that share a bucket.
+    /// Secrets from which the hashes of keys are made, so that nobody can choose keys that share a
+    /// bucket.
     secrets: [RandomState; 2],
     slots: Table<Slot>,
     /// The oldest comes first.
@@ -102,7 +104,7 @@ pub struct Keys {
     senders: Senders,
     segments: Segments,
     files: usize,
-    /// Memory of answers with several files, beyond their slots.
+    /// Memory of answers with several files, beside their slots.
     parts_bytes: usize,
 }
 
@@ -121,17 +123,17 @@ impl Keys {
         }
     }
 
-    /// An entry answers a request, and its base is synced. A part that cannot be one is passed over.
+    /// Learns that an entry answers a request; its base is synced. An impossible part is ignored.
     pub fn learn(&mut self, id: FileId, answer: &Answer, now: LogTime) {
         if slot::is_possible(id, &answer.part) {
             self.add(id, answer);
         }
-        // The log had come so far when it was answered: a start does not know more yet.
+        // The log had reached this time when the request was answered: a start knows no later one yet.
         self.forget_old(now.max(answer.request.at));
     }
 
-    /// Whether the answer of an entry that is to leave must be retained first: it is remembered, and is
-    /// nowhere else as it is now.
+    /// Whether the answer of an entry must be retained before the entry leaves: it is remembered, and
+    /// no base of answers has it in its present state.
     pub fn needs(&self, answered: &Answered) -> bool {
         let part = self.part(answered);
         part.is_some_and(|part| {
@@ -139,9 +141,9 @@ impl Keys {
         })
     }
 
-    /// A base of answers with this one is synced in a segment, at a place. One that is not remembered is
-    /// passed over. Of two, one of a deleted file counts, and else the later. `bytes` are those of the
-    /// base, divided by its answers.
+    /// Learns that a base with this answer is synced at a place. An answer that is not remembered is
+    /// ignored. Of two, the one of a deleted file counts, and otherwise the later one. `bytes` is the
+    /// size of the base divided by its answers.
     pub fn retain(&mut self, answered: &Answered, at: Retained, bytes: u32) {
         let Some(part) = self.part(answered) else {
             return;
@@ -162,36 +164,36 @@ impl Keys {
         }
     }
 
-    /// Whether an answer that was read at this place lives there: it is to be copied before its segment
-    /// goes.
+    /// Whether the answer at this place is the live one, which must be copied before its segment goes.
     pub fn is_retained_at(&self, answered: &Answered, place: Place) -> bool {
         let part = self.part(answered);
         part.is_some_and(|part| part.place() == Some(place))
     }
 
-    /// The first segment in which an answer is retained.
+    /// The first segment with a retained answer.
     pub fn oldest(&self) -> Option<u64> {
         self.segments.oldest()
     }
 
-    /// How many answers are retained in a segment.
+    /// The number of retained answers in a segment.
     pub fn retained_in(&self, segment: u64) -> u64 {
         self.segments.live(segment)
     }
 
-    /// About how many bytes of the log the retained answers need.
+    /// The approximate number of bytes of the log for retained answers.
     pub fn live_bytes(&self) -> u64 {
         self.segments.live_bytes()
     }
 
-    /// Forgets a key: its answer is lost.
+    /// Forgets a key whose answer is lost.
     pub fn forget(&mut self, key: Sha256) {
         if let Some(number) = self.number(self.tag(key)) {
             self.remove(number);
         }
     }
 
-    /// Forgets the answers whose time is over, and of too many the oldest of the sender that has most.
+    /// Forgets answers whose lifetime is over; if there are too many, the oldest ones of the sender
+    /// with the most files.
     pub fn forget_old(&mut self, now: LogTime) {
         let lifetime = u64::try_from(self.limits.lifetime.as_millis()).unwrap_or(u64::MAX);
         while let Some(first) = self.ages.first()
@@ -207,12 +209,12 @@ impl Keys {
         }
     }
 
-    /// How many files are remembered.
+    /// The number of remembered files.
     pub fn files(&self) -> usize {
         self.files
     }
 
-    /// Bytes of memory that all tables take.
+    /// Bytes of memory of all tables.
     pub fn memory_bytes(&self) -> usize {
         let orders = self.ages.bytes() + self.senders.bytes();
         self.slots.bytes() + orders + self.parts_bytes
@@ -269,7 +271,7 @@ impl Keys {
         }
     }
 
-    /// A file of an answer, if it is remembered.
+    /// A file of a remembered answer.
     fn part(&self, answered: &Answered) -> Option<&Part> {
         let Answered { id, answer, .. } = answered;
         let slot = self.slots.get(self.number(self.tag(answer.request.key))?)?;

@@ -1,12 +1,12 @@
-//! Keys as a start learns them from the log.
+//! Learns keys from the log at a start.
 
 use super::{Keys, Retained};
 use crate::file::FileId;
 use crate::journal::record::{Answered, LogTime};
 
 impl Keys {
-    /// A base of answers, of so many bytes, was found in a segment, at a place. `now` is the log's time,
-    /// as far as it is known.
+    /// Learns a base of answers that was found at a place; `base_bytes` is its size. `now` is the log's
+    /// time as far as it is known.
     pub fn replay(&mut self, answers: &[Answered], at: Retained, base_bytes: u32, now: LogTime) {
         let count = u32::try_from(answers.len()).unwrap_or(u32::MAX).max(1);
         for answered in answers {
@@ -15,8 +15,8 @@ impl Keys {
         }
     }
 
-    /// When all is replayed: forgets the answers that are not whole. `has_entry` tells whether an entry
-    /// is there.
+    /// To be called after the replay: forgets incomplete answers. `has_entry` tells whether an entry
+    /// exists.
     pub fn forget_lost(&mut self, has_entry: impl Fn(FileId) -> bool) {
         let mut number = 0;
         while let Some(slot) = self.slots.get(number) {
@@ -27,7 +27,7 @@ impl Keys {
             if is_whole {
                 number += 1;
             } else {
-                // Another has its number then.
+                // Another answer has this number then.
                 self.remove(number);
             }
         }

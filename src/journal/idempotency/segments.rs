@@ -1,10 +1,10 @@
-//! How many retained answers each segment has.
+//! The number of retained answers in each segment.
 
 use std::collections::BTreeMap;
 
 use crate::journal::index::Place;
 
-/// Where a base of answers is.
+/// The place of a base of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retained {
     /// The segment.
@@ -16,7 +16,7 @@ pub struct Retained {
 #[derive(Debug, Clone, Copy, Default)]
 struct Answers {
     live: u64,
-    /// All that were retained there, and their bytes.
+    /// All answers that were ever retained there, and their bytes.
     written: u64,
     bytes: u64,
 }
@@ -24,7 +24,7 @@ struct Answers {
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     answers: BTreeMap<u64, Answers>,
-    /// Each segment by the first of its groups that is known: numbers rise from segment to segment.
+    /// Each segment by its lowest known group number: numbers rise from segment to segment.
     starts: BTreeMap<u64, u64>,
 }
 

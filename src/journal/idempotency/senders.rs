@@ -1,4 +1,4 @@
-//! The senders whose answers are remembered: how many files each has, and which answer of all is to go first.
+//! The senders of remembered answers: the number of files of each, and the answer that must go first.
 
 use std::cmp::Reverse;
 
@@ -8,10 +8,10 @@ use crate::journal::index::order::{Order, Ranked};
 use crate::journal::index::table::{Chained, NONE, Table, narrow};
 use crate::journal::record::Subject;
 
-/// A sender with two files or more. (One with a single file is no more than its answer.)
+/// A sender with two files or more. (A sender with one file has no record of its own.)
 #[derive(Debug)]
 struct Crowd {
-    /// In bytes, so that none is lost to alignment.
+    /// As bytes, so that alignment wastes none.
     sender: [u8; 8],
     files: u32,
     /// The number of its oldest answer.
@@ -25,13 +25,12 @@ struct Crowd {
 pub(super) struct Senders {
     answers: Tree,
     crowds: Table<Crowd>,
-    /// The one that has most files comes first; of those that have as many, the one whose oldest answer
-    /// is the oldest.
+    /// The sender with the most files comes first; among equals, the one with the oldest answer.
     most: Order,
 }
 
 impl Senders {
-    /// A new answer, of which one file is found.
+    /// Adds a new answer, of which one file is found.
     pub(super) fn begin(&mut self, slots: &mut Table<Slot>, number: u32) {
         self.change(slots, number, |answers, slots, files| {
             answers.insert(slots, number);
@@ -39,12 +38,12 @@ impl Senders {
         });
     }
 
-    /// One file more of an answer is found.
+    /// Adds a file of an answer.
     pub(super) fn add_file(&mut self, slots: &mut Table<Slot>, number: u32) {
         self.change(slots, number, |_, _, files| files.saturating_add(1));
     }
 
-    /// An answer is to be forgotten, with as many files as are found of it.
+    /// Takes out an answer, with the number of its found files.
     pub(super) fn end(&mut self, slots: &mut Table<Slot>, number: u32, less: usize) {
         self.change(slots, number, |answers, slots, files| {
             answers.remove(slots, number);
@@ -52,7 +51,7 @@ impl Senders {
         });
     }
 
-    /// An answer has another number now.
+    /// Notes that an answer has another number now.
     pub(super) fn renumber(&mut self, slots: &mut Table<Slot>, from: usize, to: u32) {
         let from = narrow(from);
         self.answers.renumber(slots, from, to);
@@ -64,7 +63,7 @@ impl Senders {
         }
     }
 
-    /// The answer that is to go before all others, if a sender has two files or more.
+    /// The answer that must go first, if a sender has two files or more.
     pub(super) fn first(&self) -> Option<u32> {
         Some(self.crowds.get(self.most.first()?)?.oldest)
     }
@@ -73,7 +72,7 @@ impl Senders {
         self.crowds.bytes() + self.most.bytes()
     }
 
-    /// Changes the answers of the sender of one of them; `edit` gets and returns the count of its files.
+    /// Changes the answers of a sender; `edit` gets and returns the number of its files.
     fn change(
         &mut self,
         slots: &mut Table<Slot>,
@@ -106,10 +105,10 @@ impl Senders {
         }
     }
 
-    /// Takes out a sender that has no place in the order any more.
+    /// Removes a sender that has no place in the order any more.
     fn forget(&mut self, number: u32) {
         self.crowds.remove(number);
-        // The last one has this number now.
+        // The last sender has this number now.
         if let Some(moved) = self.crowds.get(number) {
             self.most.renumber(moved.rank, number);
         }

@@ -6,7 +6,7 @@ use crate::journal::index::order::Ranked;
 use crate::journal::index::table::{Chained, NONE};
 use crate::journal::record::{Answer, LogTime, PartOf, Subject};
 
-/// The mark that a key is found by: 128 bits that a secret of this process makes of it.
+/// The tag by which a key is found: 128 bits, made from the key with a secret of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tag([u8; 16]);
 
@@ -19,7 +19,7 @@ impl Tag {
         self.halves().0
     }
 
-    /// For the tree: nobody outside can foresee it.
+    /// The priority in the tree, which nobody outside can foresee.
     pub(super) fn priority(self) -> u64 {
         self.halves().1
     }
@@ -31,18 +31,18 @@ impl Tag {
     }
 }
 
-/// Less is older: when it was answered, and the first file.
+/// The age of an answer: its time and its first file. Lower is older.
 pub(super) type Age = (LogTime, Option<FileId>);
 
 /// One file of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Not found yet. (The first file of the answer stands here, and not this one.)
+    /// Not found yet. (This is the first file of the answer, not the missing one.)
     Missing { first: FileId },
-    /// Found; its place is nowhere as long as no base of answers has it.
+    /// Found; the place is empty until a base of answers has it.
     Found {
         id: FileId,
-        /// As the base of answers says.
+        /// As the base of answers states.
         is_deleted: bool,
         place: Place,
     },
@@ -62,16 +62,16 @@ pub(super) struct Slot {
     pub(super) files: Files,
     pub(super) at: LogTime,
     pub(super) sender: Subject,
-    /// Where it is in the order of ages.
+    /// Its rank in the order of ages.
     pub(super) rank: u32,
     next: u32,
-    /// In the tree of all senders' answers: those before it, and those behind it.
+    /// Its subtrees in the tree of all senders' answers: the answers before it, and those behind it.
     pub(super) before: u32,
     pub(super) behind: u32,
 }
 
 impl Part {
-    /// It is found; whether it was not before.
+    /// Notes that it was found. Returns whether it was missing before.
     pub(super) fn find(&mut self, id: FileId) -> bool {
         let is_new = matches!(self, Self::Missing { .. });
         if is_new {
@@ -91,7 +91,7 @@ impl Part {
         }
     }
 
-    /// Where it is retained.
+    /// The place of the base of answers that has it.
     pub(super) fn place(&self) -> Option<Place> {
         match self {
             Self::Missing { .. } => None,
@@ -147,7 +147,7 @@ impl Files {
         parts.get_mut(usize::try_from(position).ok()?)
     }
 
-    /// The id of the first file, known from any of them.
+    /// The id of the first file, which each file of the answer states.
     pub(super) fn first(&self) -> Option<FileId> {
         let first = self.parts().first()?;
         Some(match first {
@@ -164,7 +164,7 @@ impl Files {
         self.parts().iter().filter_map(Part::place)
     }
 
-    /// Bytes of memory beyond the slot, with those that an allocator adds.
+    /// Bytes of memory beside the slot, including those that an allocator adds.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::One(_) => 0,
@@ -174,7 +174,7 @@ impl Files {
 }
 
 impl Slot {
-    /// The slot of an answer of which no file is found yet.
+    /// The slot of an answer without any found file yet.
     pub(super) fn new(tag: Tag, answer: &Answer) -> Self {
         Self {
             tag,
@@ -188,7 +188,7 @@ impl Slot {
         }
     }
 
-    /// No two answers have the same.
+    /// Its age. No two answers have the same.
     pub(super) fn age(&self) -> Age {
         (self.at, self.files.first())
     }

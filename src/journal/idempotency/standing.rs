@@ -1,8 +1,8 @@
-//! How far a promised file has come, as a caller is told.
+//! The standing of a promised file, as callers are told it.
 
 use crate::journal::index::Phase;
 
-/// How far a promised file has come.
+/// The standing of a promised file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It is in the journal, and not proven in the store yet.
@@ -14,7 +14,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// The word for callers.
+    /// Its name, for callers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -23,7 +23,7 @@ impl Standing {
         }
     }
 
-    /// Of an entry.
+    /// The standing of an entry.
     pub const fn of(phase: Phase) -> Self {
         match phase {
             Phase::Coming | Phase::Growing | Phase::Waiting | Phase::Deferred | Phase::Held => {
@@ -34,7 +34,7 @@ impl Standing {
         }
     }
 
-    /// Of one whose entry has left, as its answer was retained.
+    /// The standing of a file whose entry has left, by its retained answer.
     pub const fn retained(is_deleted: bool) -> Self {
         if is_deleted {
             Self::Deleted

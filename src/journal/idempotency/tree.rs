@@ -1,5 +1,5 @@
-//! A tree of answers, by their senders and ages, whose links are in the answers: a treap (Seidel and
-//! Aragon 1996), which stays shallow as long as nobody can foresee the priorities.
+//! A tree of answers in the order of sender and age, linked through the answers themselves. It is a
+//! treap (Seidel and Aragon 1996), which stays shallow as long as nobody can foresee the priorities.
 
 use super::slot::{Age, Slot};
 use crate::journal::index::table::{NONE, Table};
@@ -47,7 +47,8 @@ impl Tree {
         oldest
     }
 
-    /// The answer of the last number has another number now; that one is still linked.
+    /// Notes that the answer with the last number has another number now; it is still linked under the
+    /// old one.
     pub(super) fn renumber(&mut self, slots: &mut Table<Slot>, from: u32, to: u32) {
         let Some(key) = slots.get(to).map(|slot| Node::of(slot).key) else {
             return;
@@ -101,7 +102,8 @@ fn link(slots: &mut Table<Slot>, number: u32, before: u32, behind: u32) {
     }
 }
 
-/// Puts an answer into a tree; returns its root. As all below, it goes as deep as the tree is.
+/// Puts an answer into a tree; returns the root. Its recursion, like those below, is as deep as the
+/// tree.
 fn insert(slots: &mut Table<Slot>, root: u32, number: u32, new: Node) -> u32 {
     let Some(at) = node(slots, root) else {
         return number;
@@ -139,7 +141,7 @@ fn remove(slots: &mut Table<Slot>, root: u32, number: u32, key: Key) -> u32 {
     root
 }
 
-/// Two trees: what is before a key, and the rest.
+/// Splits a tree at a key into two.
 fn split(slots: &mut Table<Slot>, root: u32, key: Key) -> (u32, u32) {
     let Some(at) = node(slots, root) else {
         return (NONE, NONE);
@@ -155,7 +157,7 @@ fn split(slots: &mut Table<Slot>, root: u32, key: Key) -> (u32, u32) {
     }
 }
 
-/// One tree of two, the first of which is before the second.
+/// Joins two trees; all answers of the first come before those of the second.
 fn merge(slots: &mut Table<Slot>, before: u32, behind: u32) -> u32 {
     match (node(slots, before), node(slots, behind)) {
         (None, _) => behind,

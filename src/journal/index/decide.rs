@@ -1,4 +1,4 @@
-//! Steps of entries: each is decided, marked in the slot and queued at once, or refused.
+//! Steps of entries: each is decided, marked in the slot and queued in one go, or refused.
 
 use super::Index;
 use super::marks::{Effect, Mark};
@@ -11,20 +11,20 @@ use crate::journal::record::{
 };
 
 impl Index {
-    /// A file comes. Its body, if it is linked, is durable already.
+    /// Adds a file. If its body is linked, the body is durable already.
     ///
     /// # Errors
-    /// [`Refused`], also when there is such an entry.
+    /// [`Refused`], also when the entry exists.
     pub fn adopt(&mut self, id: FileId, file: File, queue: &mut impl Queue) -> Decided {
         let slot = coming(id, file.meta.length, file.subject, file.answer.is_some());
         let frame = Frame::entry(id, &Entry::File(file))?;
         self.come(vec![(slot, WAITING)], frame, queue)
     }
 
-    /// The files of a form come: all of them, or none.
+    /// Adds the files of a form: all of them, or none.
     ///
     /// # Errors
-    /// [`Refused`], also when there is such an entry.
+    /// [`Refused`], also when an entry exists.
     pub fn adopt_form(&mut self, form: &Form, queue: &mut impl Queue) -> Decided {
         let is_keyed = form.request.is_some();
         let parts = form.parts.iter();
@@ -37,7 +37,7 @@ impl Index {
         self.come(slots.collect(), Frame::form(form)?, queue)
     }
 
-    /// An attempt to commit it failed by its own fault; the next is due at a time.
+    /// Defers it: an attempt to commit it failed by its own fault, and the next one has a due time.
     ///
     /// # Errors
     /// [`Refused`].
@@ -45,7 +45,7 @@ impl Index {
         self.change(id, &Change::Deferred { due, why }, Phase::PROMISED, queue)
     }
 
-    /// It waits for an admin from now on.
+    /// Holds it for an admin.
     ///
     /// # Errors
     /// [`Refused`].
@@ -53,7 +53,7 @@ impl Index {
         self.change(id, &Change::Held(why), Phase::PROMISED, queue)
     }
 
-    /// It is due now, as if it had never failed.
+    /// Makes it due now, as if it had never failed.
     ///
     /// # Errors
     /// [`Refused`].
@@ -62,7 +62,7 @@ impl Index {
         self.change(id, &Change::Waiting, put_off, queue)
     }
 
-    /// The store has it, by a proof.
+    /// Settles it: the store has it, by a proof.
     ///
     /// # Errors
     /// [`Refused`].
@@ -70,10 +70,10 @@ impl Index {
         self.change(id, &Change::Settled(settled), Phase::PROMISED, queue)
     }
 
-    /// It is deleted. `answered` is what it answers, if that has a key.
+    /// Deletes it. `answered` is the answer of a keyed entry.
     ///
     /// # Errors
-    /// [`Refused`]; [`Phase::Deleted`] says that this is durable already.
+    /// [`Refused`]; [`Phase::Deleted`] means that a durable tombstone exists already.
     pub fn delete(
         &mut self,
         id: FileId,
@@ -98,9 +98,8 @@ impl Index {
         self.queue(id, frame, Effect::Delete { length }, queue)
     }
 
-    /// Nothing is left of an entry that was deleted, or that was taken to leave: that its body is
-    /// unlinked is durable, of a deleted one the store has nothing, and if it has a key, what it answers
-    /// is kept.
+    /// Removes an entry that was deleted or is leaving. The caller has made durable that its body is
+    /// unlinked. If it was deleted, the store holds nothing of it; if it has a key, its answer is kept.
     ///
     /// # Errors
     /// [`Refused`].
@@ -113,9 +112,9 @@ impl Index {
         self.queue(id, frame, Effect::Gone, queue)
     }
 
-    /// Keeps answers in the log, by a frame of them ([`Frame::answers`]): of entries that are about to
-    /// leave, or copied forward. No entry changes by it; until the frame is synced or has failed,
-    /// [`Index::oldest`] is not beyond it.
+    /// Keeps answers in the log, in a frame of their own ([`Frame::answers`]): answers of entries that
+    /// are about to leave, or that are copied forward. No entry changes. Until the frame is synced or
+    /// has failed, [`Index::oldest`] does not pass it.
     ///
     /// # Errors
     /// [`Refused`].
@@ -125,10 +124,10 @@ impl Index {
         Ok(ticket)
     }
 
-    /// Copies an entry forward as it is now.
+    /// Copies an entry forward in its present state.
     ///
     /// # Errors
-    /// [`Refused::Moved`] when it is not any more as it was read, and the others.
+    /// [`Refused::Moved`] when it has changed since it was read, and the others.
     pub fn copy(&mut self, reading: Reading, queue: &mut impl Queue) -> Decided {
         let slot = self.free(reading.id)?;
         if (slot.base, slot.change.if_any()) != (reading.base, reading.change) {
@@ -163,7 +162,7 @@ impl Index {
         self.queue(id, Frame::change(id, change)?, effect, queue)
     }
 
-    /// The slot of an entry that has no step under way.
+    /// The slot of an entry without a step under way.
     pub(super) fn free(&self, id: FileId) -> Result<&Slot, Refused> {
         let slot = self.slot(id).ok_or(Refused::Absent)?;
         match self.marked.get(&id) {

@@ -1,9 +1,10 @@
-//! Entries in the order of their ids, which is that of their age. No order of them is kept: an admin asks
-//! for it, a hundred at a time, and no memory of a million entries is worth it. It is looked for.
+//! Lists entries in the order of their ids, which is that of their age. No such order is kept in
+//! memory: an admin asks for a hundred entries at a time, and memory for a million entries is not worth
+//! that. They are searched for.
 //!
-//! A look goes through the slots in slices, from the last to the first, and the lock is given back in
-//! between. When an entry leaves, the last slot takes its place; so a slot only ever moves to the side
-//! that is looked at later, and none that stays is missed.
+//! A search visits the slots in slices, from the last to the first, and releases the lock in between.
+//! When an entry leaves, the last slot takes its place. So a slot only moves to the side that is
+//! visited later, and no entry that stays is missed.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -12,37 +13,37 @@ use super::Index;
 use super::slot::{Phase, Slot};
 use crate::file::FileId;
 
-/// Slots that are looked at while the lock is held: 256 KiB of memory.
+/// Slots per lock: 256 KiB of memory.
 const SLICE: usize = 4096;
 
-/// A look for the first entries behind an id.
+/// A search for the first entries behind an id.
 #[derive(Debug)]
 pub struct Listing {
     phases: &'static [Phase],
     after: Option<FileId>,
     most: usize,
-    /// Slots that are to be looked at; `None` before the first slice.
+    /// The number of slots still to visit; `None` before the first slice.
     left: Option<usize>,
     found: BTreeSet<FileId>,
 }
 
-/// A look for the oldest entry that is promised and not in the store.
+/// A search for the oldest entry that is promised and not in the store.
 #[derive(Debug, Default)]
 pub struct OldestLook(Option<(u64, Listing)>);
 
-/// The oldest promised entry, as far as it is known without a look.
+/// The knowledge about the oldest promised entry, without a search.
 #[derive(Debug, Default)]
 pub(super) struct Oldest {
-    /// No promised entry has a lesser id. (If this is one, it is the oldest.)
+    /// No promised entry has a lower id. (If this id is itself promised, it is the oldest.)
     floor: Option<FileId>,
-    /// The least id that was promised since the last look began.
+    /// The lowest id that was promised since the last search began.
     since: Option<FileId>,
-    /// How many looks were begun.
+    /// The number of searches that were begun.
     looks: u64,
 }
 
 impl Listing {
-    /// Looks for entries in these phases: at most so many, of those behind `after`.
+    /// A search for entries in these phases behind `after`, up to a number.
     pub fn new(phases: &'static [Phase], after: Option<FileId>, most: usize) -> Self {
         Self {
             phases,
@@ -66,7 +67,7 @@ impl Listing {
 }
 
 impl Oldest {
-    /// A slot is new, or has changed.
+    /// Notes a new or changed slot.
     pub(super) fn learn(&mut self, slot: &Slot) {
         if Phase::PROMISED.contains(&slot.phase) {
             for least in [&mut self.floor, &mut self.since] {
@@ -77,9 +78,8 @@ impl Oldest {
 }
 
 impl Index {
-    /// Looks at some slots more. To be asked again, with the lock
-    /// given back in between, until it returns the ids that it looks for, in order. One whose phase
-    /// changes meanwhile may be among them or not.
+    /// Visits some more slots. Call it again, with the lock released in between, until it returns the
+    /// ids in their order. An entry whose phase changes meanwhile may be included or not.
     pub fn list(&self, listing: &mut Listing) -> ControlFlow<Vec<FileId>> {
         let is_none = listing
             .phases
@@ -108,9 +108,9 @@ impl Index {
         ControlFlow::Break(std::mem::take(&mut listing.found).into_iter().collect())
     }
 
-    /// The oldest entry that is promised and not in the store. It is known at once, unless the one that
-    /// was the oldest when it was last asked for has left; then it is looked for in slices, as
-    /// [`Index::list`] does, and one that comes meanwhile with an older id may be missed.
+    /// The oldest entry that is promised and not in the store. It is known at once, unless the entry
+    /// that was the oldest at the last call has left. Then it is searched for in slices, as in
+    /// [`Index::list`], and may miss an entry with an older id that comes meanwhile.
     pub fn oldest_pending(&mut self, look: &mut OldestLook) -> ControlFlow<Option<FileId>> {
         let Some(floor) = self.oldest.floor else {
             return ControlFlow::Break(None);

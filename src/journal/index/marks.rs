@@ -12,7 +12,7 @@ use crate::journal::record::{Change, LogTime};
 pub(super) struct Mark {
     pub(super) id: FileId,
     pub(super) effect: Effect,
-    /// Its part of the frame, if that is its base from then on.
+    /// Its part of the frame's bytes, if the frame becomes its base.
     pub(super) record_bytes: u64,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Effect {
     Settled {
         at: LogTime,
     },
-    /// All extents as they are then, and how many bytes there are more.
+    /// All extents after the change, and the number of added bytes.
     Extent {
         bytes: u64,
         extents: Vec<u64>,
@@ -49,7 +49,8 @@ pub(super) enum Effect {
 }
 
 impl Effect {
-    /// The effect of a change of a file. (Extents need to know those before: see [`Index::extend`].)
+    /// The effect of a change of a file. (An extent needs the extents before it: see
+    /// [`Index::extend`].)
     pub(super) fn of(change: &Change) -> Self {
         match change {
             Change::Deferred { due, why } => Self::Deferred {
@@ -129,13 +130,14 @@ impl Index {
                 let announcement = mark.effect.announcement(mark.id, bytes, was_pending);
                 synced.announcements.extend(announcement);
                 if let Effect::Extent { bytes, .. } = mark.effect {
-                    // The slot counts it from here on.
+                    // The slot counts these bytes from here on.
                     self.unreserve(mark.id, bytes);
                 }
                 self.apply(number, mark.effect, place, mark.record_bytes);
             }
         }
-        // One that was queued before, and of which nobody has told yet, may be in an earlier segment.
+        // A frame that was queued before, and whose outcome is not known yet, may be in an earlier
+        // segment.
         let first = self.marks.first_key_value();
         if first.is_none_or(|(&first, _)| first > ticket) {
             self.segments.reached(segment);
@@ -143,7 +145,7 @@ impl Index {
         synced
     }
 
-    /// A frame will never be on the disk: nothing that it says has happened.
+    /// A frame has failed: nothing in it has happened.
     pub fn failed(&mut self, ticket: Ticket) {
         for mark in self.marks.remove(&ticket).unwrap_or_default() {
             self.marked.remove(&mark.id);
@@ -172,7 +174,7 @@ impl Index {
         }
     }
 
-    /// A frame at this place has this effect.
+    /// Applies the effect of a frame at this place.
     pub(super) fn apply(&mut self, number: u32, effect: Effect, place: Place, record_bytes: u64) {
         let rebase = |slot: &mut Slot| {
             slot.base = place;

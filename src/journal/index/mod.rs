@@ -1,35 +1,34 @@
-//! The entries of the log in memory: pure code, without a lock, a file or a thread of its
-//! own.
+//! The entries of the log in memory: pure code, without a lock, a file or a thread.
 //!
 //! # The life of an entry in memory
-//! 1. *Decide*: an operation asks for a step (`adopt`, `settle`, `delete`, `copy` …). The index looks
-//!    at the slot, refuses, or queues the frame and marks the slot. That is one step: the index is
-//!    behind one lock, and the queue is asked within it. So an entry's frames stand in the log in the
-//!    order of the decisions, and no decision is made of a state that is about to change.
-//! 2. *Wait*: one change is under way for each slot. Whoever comes meanwhile is told to wait for that
-//!    frame, and decides anew. The slot still says what was true before.
-//! 3. *Synced*: the frame is on the disk. Its mark becomes the state of the slot, and now the callers
-//!    are told. Or it *failed*: the mark is taken back, and nothing has changed.
-//! 4. *Copy*: when the segment of its base is the oldest, its frames are read outside the lock; they
-//!    count only if no frame of it has come since ([`Reading`]). The copy is a base with its whole
-//!    present state, decided and queued as any other step.
-//! 5. *Oldest*: a segment counts the bases in it. [`Index::oldest`] follows what is synced alone, so
-//!    the head that tells it is always one of a later group than the copies. When that head is
-//!    synced, the segments before it mean nothing.
-//! 6. *Leave*: the slot goes with its synced `gone`, and nothing before.
+//! 1. *Decide*: an operation asks for a step (`adopt`, `settle`, `delete`, `copy` …). The index checks
+//!    the slot. It either refuses, or queues the frame and marks the slot, in one go: the index is
+//!    behind one lock, and the frame is queued under that lock. So an entry's frames stand in the log
+//!    in the order of the decisions, and no decision is based on a state that is about to change.
+//! 2. *Wait*: each slot has at most one change under way. A caller that comes meanwhile has to wait for
+//!    that frame, and decides anew. Until then the slot shows the state before.
+//! 3. *Synced*: the frame is on the disk. Its mark becomes the state of the slot, and now callers are
+//!    told. Or the frame *failed*: the mark is taken back, and nothing has changed.
+//! 4. *Copy*: when the segment of its base is the oldest, the entry's frames are read outside the lock;
+//!    they count only if no other frame of the entry has come since ([`Reading`]). The copy is a base
+//!    with the whole present state. It is decided and queued like any other step.
+//! 5. *Oldest*: each segment has a count of its live bases. [`Index::oldest`] counts only synced
+//!    frames, so the head that states it always belongs to a later group than the copies. When that
+//!    head is synced, the segments before it no longer count.
+//! 6. *Leave*: the slot is removed only after `gone` is synced.
 //! 7. *Replay*: a start folds all frames that are not below `oldest`, in their order. It makes the last
 //!    group durable before it tells anybody what it found.
 //!
 //! | cut after | leaves | the next start |
 //! |---|---|---|
-//! | 1, 2 | the frame, or not | finds the old state or the new one; nobody was told |
+//! | 1, 2 | the frame, or not | finds the old state or the new one; no caller was told |
 //! | 3 | the frame | finds the new state |
-//! | 4 queued | the old base, perhaps the copy | finds either; both say the same |
-//! | 5 told | frames below `oldest`, perhaps | passes them over |
+//! | 4 queued | the old base, perhaps the copy | finds either; both have the same state |
+//! | 5 told | perhaps frames below `oldest` | skips them |
 //!
 //! # Memory
-//! A slot is 64 bytes, in a list that grows by pages; it is found through chains that run through the
-//! slots, and ordered by heaps of their numbers. A test measures all of it.
+//! A slot takes 64 bytes, in a list that grows by pages. Slots are found through chains that link them,
+//! and ordered by heaps of their numbers. A test measures the memory of all tables.
 
 mod decide;
 mod listing;
@@ -70,25 +69,25 @@ pub use reading::Reading;
 pub use replay::Replayed;
 pub use slot::{Phase, Place};
 
-/// Everything that memory knows of entries.
+/// The index of all entries.
 #[derive(Debug, Default)]
 pub struct Index {
     slots: Table<Slot>,
-    /// Those that are due some time, and not taken.
+    /// Slots with a due time that are not taken.
     due: Order,
-    /// Those that may leave some time.
+    /// Settled slots, which may leave.
     settled: Order,
     subjects: Subjects,
     segments: Segments,
     /// The lengths of the extents of uploads that may still grow.
     extents: HashMap<FileId, Vec<u64>>,
     last_ticket: Ticket,
-    /// All that is queued.
+    /// The marks of all queued frames.
     marks: BTreeMap<Ticket, Vec<Mark>>,
-    /// The frame under way of each entry that is marked.
+    /// The frame under way of each marked entry.
     marked: HashMap<FileId, Ticket>,
     totals: [Totals; Phase::ALL.len()],
-    /// Entries with changes and no base, as far as replayed.
+    /// Entries with changes and without a base, so far in the replay.
     lost: BTreeSet<FileId>,
     oldest: Oldest,
 }
@@ -96,16 +95,16 @@ pub struct Index {
 /// Entries and bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// How many.
+    /// Their number.
     pub entries: u64,
     /// The sum of their lengths.
     pub bytes: u64,
-    /// Bytes of their records in the log.
+    /// The bytes of their records in the log.
     pub record_bytes: u64,
 }
 
 impl Totals {
-    /// Of one entry, without its record.
+    /// The totals of one entry, without its record.
     pub fn of(length: u64) -> Self {
         Self {
             entries: 1,
@@ -114,7 +113,7 @@ impl Totals {
         }
     }
 
-    /// All bytes that they take.
+    /// The sum of both kinds of bytes.
     pub fn all_bytes(self) -> u64 {
         self.bytes.saturating_add(self.record_bytes)
     }
@@ -136,33 +135,33 @@ impl std::ops::SubAssign for Totals {
     }
 }
 
-/// An entry, as the synced frames tell it.
+/// An entry, by its synced frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// How far it has come.
+    /// Its phase.
     pub phase: Phase,
     /// Its bytes.
     pub length: u64,
-    /// Where its base is.
+    /// The place of its base.
     pub base: Place,
-    /// Where the last change behind it is.
+    /// The place of the last change behind the base.
     pub change: Option<Place>,
-    /// When it is due, lapses, or was settled, as its phase says.
+    /// When it is due, expires, or was settled, depending on its phase.
     pub due: LogTime,
     /// Attempts that failed by its own fault.
     pub attempts: u16,
     /// Its subject.
     pub subject: Subject,
-    /// Whether it answers a request that has a key.
+    /// Whether it answers a keyed request.
     pub is_keyed: bool,
-    /// Whether the store may have something of it.
+    /// Whether the store may hold something of it.
     pub may_be_stored: bool,
-    /// Whether its body is being unlinked, since the store has it.
+    /// Whether its body is being unlinked, as the store has it.
     pub is_leaving: bool,
 }
 
 impl Index {
-    /// An entry; `None` also for one whose first frame is not synced: nobody was told of it.
+    /// An entry; `None` also while its first frame is not synced, as no caller knows of it then.
     pub fn get(&self, id: FileId) -> Option<Known> {
         let slot = self.slot(id)?;
         (slot.phase != Phase::Coming).then(|| Known {
@@ -186,14 +185,14 @@ impl Index {
         totals.copied().unwrap_or_default()
     }
 
-    /// Bytes that a subject has pending, with those that are queued and not promised yet.
+    /// The pending bytes of a subject, including those that are queued and not promised yet.
     pub fn pending_bytes(&self, subject: Subject) -> u64 {
         self.subjects.pending(subject)
     }
 
-    /// Takes the next entry that is due: to be committed, to be cleared away in the store if it is
-    /// deleted, or to be deleted if it is an upload that has lapsed. Nobody else gets it until it is
-    /// given back. None is taken while a step of it is under way: a tombstone tells whether a commit had
+    /// Takes the next due entry: to be committed; to be cleared away in the store if it is deleted; or
+    /// to be deleted if it is an upload that has expired. No other caller gets it until it is given
+    /// back. An entry with a step under way is not taken: its tombstone must state whether a commit had
     /// begun.
     pub fn take_due(&mut self, now: LogTime) -> Option<FileId> {
         let number = self.due.first()?;
@@ -217,8 +216,8 @@ impl Index {
         Some(slot.due)
     }
 
-    /// Gives back an entry that was taken, whatever has become of it. If nothing has, it is due at a
-    /// time: this is of memory alone, and an outage of the store is no fault of the entry.
+    /// Gives back an entry that was taken, whatever has happened to it. If nothing has, it is due at
+    /// this time. That is not recorded in the log: an outage of the store is no fault of the entry.
     pub fn give_back(&mut self, id: FileId, due: LogTime) {
         if let Some(number) = self.number(id) {
             self.edit(number, |slot| {
@@ -229,8 +228,8 @@ impl Index {
         }
     }
 
-    /// Takes the entry that was settled first, if that was before a time: its body may be unlinked.
-    /// When that is durable, [`Index::gone`] is its last step.
+    /// Takes the entry that was settled first, if that was before a given time: its body may be
+    /// unlinked. When that is durable, [`Index::gone`] is its last step.
     pub fn take_settled(&mut self, before: LogTime) -> Option<FileId> {
         let number = self.settled.first()?;
         let slot = self.slots.get(number)?;
@@ -242,23 +241,24 @@ impl Index {
         Some(id)
     }
 
-    /// The first segment that is needed: the next head may tell it. It follows what is synced alone.
+    /// The first segment that is still needed; the next head may state it. It counts only synced
+    /// frames.
     pub fn oldest(&self) -> u64 {
         self.segments.oldest()
     }
 
-    /// How many bases a segment has that are the last of their entries.
+    /// The number of live bases in a segment.
     pub fn bases_in(&self, segment: u64) -> u64 {
         self.segments.live(segment)
     }
 
-    /// About how many bytes of the log are needed, if a segment has so many.
+    /// The approximate number of bytes of the log that are needed, if a segment has this size.
     pub fn live_bytes(&self, segment_bytes: u64) -> u64 {
         self.segments.live_bytes(segment_bytes)
     }
 
-    /// Bytes of memory that all tables take; not those of what is queued just now, and of the extents of
-    /// uploads that still grow.
+    /// Bytes of memory of all tables, without those of queued frames and of the extents of growing
+    /// uploads.
     pub fn memory_bytes(&self) -> usize {
         let orders = self.due.bytes() + self.settled.bytes();
         self.slots.bytes() + orders + self.subjects.bytes()

@@ -1,16 +1,16 @@
-//! An order of a table's elements: a heap of their numbers, whose ranks the elements know.
+//! An order of a table's elements: a heap of their numbers; each element knows its rank.
 
 use super::paged::Paged;
 use super::table::{Chained, NONE, Table, narrow};
 
-/// An element that has a place in an order.
+/// An element with a rank in an order.
 pub(in crate::journal) trait Ranked: Chained {
-    /// The place; [`NONE`] if it is in no order.
+    /// The rank; [`NONE`] if it is in no order.
     fn rank(&mut self) -> &mut u32;
 }
 
-/// The element with the least key comes first. The key of an element must stay the same while it is
-/// in the order.
+/// The element with the lowest key comes first. The key of an element must not change while it is in
+/// the order.
 #[derive(Debug, Default)]
 pub(in crate::journal) struct Order(Paged<u32>);
 
@@ -54,7 +54,7 @@ impl Order {
         }
     }
 
-    /// An element has another number now.
+    /// Notes that an element has another number now.
     pub(in crate::journal) fn renumber(&mut self, rank: u32, number: u32) {
         if let Some(at) = self.0.get_mut(rank) {
             *at = number;

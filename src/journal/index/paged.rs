@@ -1,5 +1,4 @@
-//! A list that grows and shrinks page by page: no element is copied when it grows, and no page is kept
-//! that holds nothing.
+//! A list that grows and shrinks page by page: growing copies no element, and an empty page is freed.
 
 /// Elements in a page.
 const PAGE: usize = 2048;
@@ -46,7 +45,7 @@ impl<T> Paged<T> {
         if page.is_empty() {
             self.pages.pop();
         }
-        // The list of pages itself: eight bytes of each that there ever were at once.
+        // The list of pages itself takes eight bytes for each page of its largest extent.
         if self.pages.len() * 4 < self.pages.capacity() {
             self.pages.shrink_to(self.pages.len() * 2);
         }
@@ -58,7 +57,7 @@ impl<T> Paged<T> {
         self.pages.iter().flatten()
     }
 
-    /// Bytes of memory that it takes, and took for a moment when the list of pages grew.
+    /// Bytes of memory that it takes, or took for a moment when the list of pages grew.
     pub(in crate::journal) fn bytes(&self) -> usize {
         let lists = self.pages.capacity() * size_of::<Vec<T>>();
         self.pages.len() * PAGE * size_of::<T>() + lists + lists / 2

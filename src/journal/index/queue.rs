@@ -1,20 +1,20 @@
-//! The seam between the index and the log: how a frame is queued, and why not.
+//! The interface between the index and the log: queueing a frame, and the reasons against it.
 
 use super::slot::Phase;
 use crate::journal::record::{Frame, RecordError};
 
-/// The log's end, as far as a decision needs it. To be asked within the lock of the index, and to wait
-/// for nothing.
+/// The end of the log, as a decision needs it. It is called under the lock of the index, and must not
+/// wait.
 pub trait Queue {
-    /// Puts a frame, with the inline bodies that it speaks of, behind all that were queued. Its outcome
-    /// is told with its ticket: [`super::Index::synced`] or [`super::Index::failed`].
+    /// Queues a frame with its inline bodies behind all others. Its outcome is reported with its
+    /// ticket: [`super::Index::synced`] or [`super::Index::failed`].
     ///
     /// # Errors
-    /// When it is not queued: nothing of it will ever land, and nothing is told.
+    /// When it is not queued: then it will never land, and no outcome is reported.
     fn push(&mut self, frame: Frame, ticket: Ticket) -> Result<(), NotQueued>;
 }
 
-/// The log takes no frame, or not this one.
+/// The log takes no frames, or not this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotQueued;
 
@@ -28,31 +28,31 @@ impl Ticket {
     }
 }
 
-/// Why a step is not made.
+/// Why a step was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// There is no such entry.
     Absent,
-    /// Another step of it is under way: decide anew behind it.
+    /// Another step of the entry is under way: decide anew after it.
     Wait(Wait),
-    /// It is in this phase, which has no such step.
+    /// It is in this phase, which does not allow the step.
     Is(Phase),
-    /// The upload has so many bytes, and not as many as the caller thinks.
+    /// The upload has this many bytes, and not as many as the caller assumed.
     Offset(u64),
-    /// A frame of it has come since it was read: read it again.
+    /// The entry has changed since it was read: read it again.
     Moved,
-    /// The record cannot be written in its form.
+    /// The record cannot be written in its format.
     Record(RecordError),
-    /// The log does not take it.
+    /// The log does not take the frame.
     NotQueued,
 }
 
-/// For what to wait.
+/// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// Until this frame is synced, or has failed.
+    /// The outcome of this frame.
     Frame(Ticket),
-    /// Until the entry is gone: its body is being unlinked.
+    /// The end of the entry: its body is being unlinked.
     Leaving,
 }
 

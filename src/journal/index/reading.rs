@@ -1,12 +1,12 @@
-//! An entry as its frames on the disk tell it, with where these were.
+//! An entry as it was read from its frames, with their places.
 
 use super::slot::{Phase, Place};
 use super::{Index, Known};
 use crate::file::FileId;
 use crate::journal::record::{Base, Entry, Frame, Record, RecordError};
 
-/// An entry as it was read, outside any lock. It is worth something only as long as no other frame of
-/// the entry has come: the index compares the places.
+/// An entry as it was read, outside any lock. It is valid only while no other frame of the entry has
+/// come: the index compares the places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     pub(super) id: FileId,
@@ -16,10 +16,10 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Folds what is at the places where an entry was known to be.
+    /// Folds the frames at the known places of an entry.
     ///
     /// # Errors
-    /// When these are no frames of such an entry.
+    /// When these frames are not of such an entry.
     pub fn new(
         id: FileId,
         known: &Known,
@@ -38,7 +38,7 @@ impl Reading {
         if known.change.is_some() != change.is_some() {
             return Err(RecordError::Damaged("the change was not read"));
         }
-        // An upload's extents are many changes: memory has them.
+        // The extents of an upload are many changes; memory has them.
         if let Some(change) = change
             && known.phase != Phase::Growing
         {
@@ -66,7 +66,7 @@ impl Reading {
 }
 
 impl Index {
-    /// The entry whose last base is at this place; `None` if it has a later one, or none any more.
+    /// The entry whose base is at this place; `None` if its base is elsewhere, or the entry is gone.
     pub fn based_at(&self, id: FileId, place: Place) -> Option<Known> {
         self.get(id).filter(|known| known.base == place)
     }

@@ -1,4 +1,4 @@
-//! The fold of a whole log, at a start.
+//! Folds the whole log at a start.
 
 use std::collections::BTreeSet;
 
@@ -11,24 +11,24 @@ use crate::journal::record::{
     Subject, grow,
 };
 
-/// The sort of a frame.
+/// The result of replaying a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replayed {
-    /// A base or a change of entries, with the keyed requests that these answer.
+    /// A base or a change of entries, with the keyed requests that they answer.
     Entry(Vec<(FileId, Answer)>),
-    /// Answers, for those who know the keys.
+    /// Answers, for the table of keys.
     Answers(Vec<Answered>),
-    /// A kind that this program does not know, and need not.
+    /// An unknown kind, which may be skipped.
     Passed,
 }
 
 impl Index {
-    /// Takes a frame for true, that was found in this segment: in the order of the log, all that are not
-    /// below its `oldest`, before anything is decided.
+    /// Applies a frame that was found in this segment. To be called in the order of the log, with all
+    /// frames that are not below `oldest`, before any decision.
     ///
     /// # Errors
-    /// When it has to be known and is not, or when it is damaged: of a change, the entry is as before
-    /// then.
+    /// When its kind is unknown and may not be skipped, or when it is damaged: a damaged change leaves
+    /// the entry as it was.
     pub fn replay(
         &mut self,
         frame: &Frame,
@@ -57,7 +57,7 @@ impl Index {
         Ok(Replayed::Entry(keyed))
     }
 
-    /// Entries that have changes and no base, when all is replayed: their bases are damaged.
+    /// Entries that have changes and no base after the whole replay: their bases are damaged.
     pub fn lost(&self) -> &BTreeSet<FileId> {
         &self.lost
     }
@@ -113,7 +113,7 @@ impl Index {
             if *change == Change::Gone {
                 self.lost.remove(&id);
             } else {
-                // Its base may follow: a copy stands behind what it copies.
+                // Its base may follow: a copy stands behind the frames that it copies.
                 self.lost.insert(id);
             }
             return Ok(());
@@ -149,13 +149,13 @@ impl Index {
             | Change::Waiting
             | Change::Settled(_) => return Err(misfit),
         };
-        // No change is a base.
+        // A change is no base, so it adds no bytes.
         self.apply(number, effect, place, 0);
         Ok(())
     }
 }
 
-/// Whether a commit of it has begun is not known: the store may have something.
+/// It is unknown whether a commit had begun, so the store may hold something.
 fn replayed_file(id: FileId, file: &File) -> Slot {
     let (phase, due, attempts) = match &file.state {
         State::Waiting => (Phase::Waiting, LogTime(0), 0),

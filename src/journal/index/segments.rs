@@ -1,13 +1,13 @@
-//! How many bases each segment has, and from which segment on the log is needed.
+//! The number of live bases in each segment, and the first segment that is needed.
 
 use std::collections::BTreeMap;
 
 use super::slot::Place;
 
-/// Bases in one segment.
+/// The bases in one segment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Bases {
-    /// The last of their entries.
+    /// Those that are still the base of their entry.
     live: u64,
     /// All that were ever written there.
     written: u64,
@@ -16,14 +16,14 @@ struct Bases {
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     bases: BTreeMap<u64, Bases>,
-    /// Each segment by the first of its groups that is known: numbers rise from segment to segment.
+    /// Each segment by its lowest known group number: numbers rise from segment to segment.
     starts: BTreeMap<u64, u64>,
-    /// No frame that is queued can land before this one.
+    /// No queued frame can land before this segment.
     last: u64,
 }
 
 impl Segments {
-    /// A frame has landed in a segment.
+    /// Notes that a frame has landed in a segment.
     pub(super) fn learn(&mut self, segment: u64, place: Place) {
         if self.segment_of(place) != Some(segment) {
             self.starts.retain(|_, known| *known != segment);
@@ -31,7 +31,8 @@ impl Segments {
         }
     }
 
-    /// A frame has landed in this segment, and so have all that were queued before it.
+    /// Notes that a frame has landed in this segment, and all frames that were queued before it have
+    /// landed too.
     pub(super) fn reached(&mut self, segment: u64) {
         self.last = self.last.max(segment);
         self.forget_dead();

@@ -1,7 +1,7 @@
-//! The bytes of an entry: those of its file, and those that its record takes in the log.
+//! The bytes of an entry: the length of its file, and the size of its record in the log.
 
-/// Both in 64 bits: 48 for the length, which are 256 TiB, and 16 for the record in steps of 64 bytes,
-/// which are 4 MiB. More than that counts as that much.
+/// Both in 64 bits: 48 bits for the length, up to 256 TiB, and 16 bits for the record in steps of 64
+/// bytes, up to 4 MiB. Larger values count as the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sizes(u64);
 
@@ -20,8 +20,8 @@ impl Sizes {
         self.0 >> RECORD_BITS
     }
 
-    /// The bytes of the frame that is its base, without inline bodies, rounded up; of several entries
-    /// that share one, each has its part.
+    /// The bytes of the frame of its base, without inline bodies, rounded up. If several entries share
+    /// the frame, each has its part.
     pub(super) fn record_bytes(self) -> u64 {
         (self.0 & u64::from(u16::MAX)) * RECORD_STEP
     }

@@ -7,28 +7,28 @@ use super::table::{Chained, NONE};
 use crate::file::FileId;
 use crate::journal::record::{LogTime, Subject};
 
-/// Where a frame is: in a group, so many bytes from the beginning of that group's segment.
+/// The place of a frame: its group, and its offset in that group's segment.
 ///
-/// A check of a frame covers the number of its group, so a place names one frame that was written once.
-/// Both numbers share 64 bits: 40 for the group, which last for 34 years of a thousand groups a second,
-/// and 24 for the offset in steps of 8 bytes.
+/// The check of a frame covers the number of its group, so a place names one frame that was written
+/// once. Both numbers share 64 bits: 40 bits for the group, enough for 34 years of a thousand groups a
+/// second, and 24 bits for the offset in steps of 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(u64);
 
-/// Frames begin on so many bytes.
+/// Frames begin at multiples of this.
 const STEP: u32 = 8;
 
-/// Bits of an offset, in steps.
+/// Bits of an offset, counted in steps.
 const OFFSET_BITS: u32 = 24;
 
 impl Place {
-    /// No frame is there.
+    /// The place of no frame.
     pub(in crate::journal) const NOWHERE: Self = Self(u64::MAX);
 
-    /// A segment has no more bytes than this, so that each of its frames has a place.
+    /// The largest segment, so that each of its frames has a place.
     pub const SEGMENT_BYTES: u32 = STEP << OFFSET_BITS;
 
-    /// The place of a frame; `None` if there can be none.
+    /// The place of a frame; `None` if a number is out of range.
     pub fn new(group: u64, offset: u32) -> Option<Self> {
         let steps = u64::from(offset / STEP);
         let is_possible = offset.is_multiple_of(STEP)
@@ -42,7 +42,7 @@ impl Place {
         self.0 >> OFFSET_BITS
     }
 
-    /// Where the frame begins in the group's segment.
+    /// The offset of the frame in the group's segment.
     pub fn offset(self) -> u32 {
         let steps = self.0 & ((1 << OFFSET_BITS) - 1);
         u32::try_from(steps)
@@ -55,27 +55,27 @@ impl Place {
     }
 }
 
-/// How far an entry has come.
+/// The phase of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Its base is queued; nobody knows it yet.
+    /// Its base is queued; no caller knows it yet.
     Coming,
     /// An upload that may still grow.
     Growing,
     /// Promised, and due.
     Waiting,
-    /// Promised, and due at a time.
+    /// Promised, with a due time.
     Deferred,
     /// Promised; waits for an admin.
     Held,
     /// The store has it.
     Settled,
-    /// Deleted; something of it may be left.
+    /// Deleted; something of it may be left in the store.
     Deleted,
 }
 
 impl Phase {
-    /// All of them.
+    /// All phases.
     pub const ALL: [Self; 7] = [
         Self::Coming,
         Self::Growing,
@@ -86,27 +86,27 @@ impl Phase {
         Self::Deleted,
     ];
 
-    /// Promised, and not in the store yet.
+    /// The phases of an entry that is promised and not in the store yet.
     pub(super) const PROMISED: &[Self] = &[Self::Waiting, Self::Deferred, Self::Held];
 
-    /// Whether its bytes count among those that its subject has pending.
+    /// Whether its bytes count among its subject's pending bytes.
     pub fn is_pending(self) -> bool {
         !matches!(self, Self::Settled | Self::Deleted)
     }
 }
 
-/// Facts of an entry beside its phase.
+/// Flags of an entry beside its phase.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Flags(u8);
 
 impl Flags {
     /// A commit, or the clearing of the store, is under way.
     pub(super) const TAKEN: u8 = 1;
-    /// The store may have something of it.
+    /// The store may hold something of it.
     pub(super) const BEGUN: u8 = 1 << 1;
-    /// Its body is being unlinked, since the store has it.
+    /// Its body is being unlinked, as the store has it.
     pub(super) const LEAVING: u8 = 1 << 2;
-    /// It answers a request that has a key.
+    /// It answers a keyed request.
     pub(super) const KEYED: u8 = 1 << 3;
 
     pub(super) fn has(self, flag: u8) -> bool {
@@ -131,13 +131,13 @@ pub(super) struct Slot {
     pub(super) attempts: u16,
     /// Its last base.
     pub(super) base: Place,
-    /// The last change behind that.
+    /// Its last change behind the base.
     pub(super) change: Place,
     pub(super) sizes: Sizes,
-    /// When it is due, lapses, or was settled, as its phase says.
+    /// When it is due, expires, or was settled, depending on its phase.
     pub(super) due: LogTime,
     pub(super) subject: Subject,
-    /// Where it is in the order of those that are due, or of those that are settled.
+    /// Its rank in the order of due entries, or of settled ones.
     pub(super) rank: u32,
     next: u32,
 }
@@ -159,7 +159,7 @@ impl Slot {
         }
     }
 
-    /// All of it is another, but for its place in the table.
+    /// Replaces everything except the links of the table.
     pub(super) fn replace_by(&mut self, other: Self) {
         let (rank, next) = (self.rank, self.next);
         *self = other;
@@ -173,7 +173,7 @@ impl Slot {
         }
     }
 
-    /// Its bytes as far as its subject has them pending.
+    /// Its bytes that count among its subject's pending bytes.
     pub(super) fn pending_bytes(&self) -> u64 {
         if self.phase.is_pending() {
             self.sizes.length()
@@ -183,7 +183,7 @@ impl Slot {
     }
 }
 
-/// Ids are ours: nobody can choose some that share a bucket.
+/// Ids are made by this node, so nobody can choose ids that share a bucket.
 pub(super) fn hash(id: FileId) -> u64 {
     let bytes = id.bytes();
     let high = bytes
@@ -199,7 +199,7 @@ pub(super) fn hash(id: FileId) -> u64 {
 }
 
 impl Slot {
-    /// By what it is ordered.
+    /// The key of its order.
     pub(super) fn order(&self) -> (LogTime, FileId) {
         (self.due, self.id)
     }

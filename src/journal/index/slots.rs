@@ -1,4 +1,4 @@
-//! Changes of slots: the one place that keeps sums and orders as the slots are.
+//! Changes slots. Only this file keeps sums and orders consistent with the slots.
 
 use super::Index;
 use super::slot::{Flags, Phase, Slot};
@@ -26,7 +26,7 @@ impl Index {
         self.count(before, false);
         self.count(after, true);
         if before.base != after.base {
-            // The new one first: its segment must not seem empty in between.
+            // Count the new base first, so that its segment never seems empty in between.
             self.count_base(after, true);
             self.count_base(before, false);
         }
@@ -76,7 +76,7 @@ impl Index {
         }
     }
 
-    /// Puts a slot into the order that it belongs to, if any.
+    /// Puts a slot into its order, if it belongs to one.
     fn rank(&mut self, number: u32) {
         let Some(slot) = self.slots.get(number) else {
             return;

@@ -1,9 +1,9 @@
-//! Pending bytes of each subject: added and subtracted, never summed up anew.
+//! The pending bytes of each subject: added and subtracted, never summed up anew.
 
 use super::table::{Chained, NONE, Table};
 use crate::journal::record::Subject;
 
-/// The numbers stand in halves, so that no byte is lost to alignment.
+/// Each number is split into halves, so that alignment wastes no byte.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     subject: [u32; 2],
@@ -20,7 +20,7 @@ impl Subjects {
         found.map_or(0, |pending| whole(pending.bytes))
     }
 
-    /// Nothing is kept of a subject that has nothing pending, nor of nobody.
+    /// Keeps nothing of a subject without pending bytes, nor of the subject *nobody*.
     pub(super) fn add(&mut self, subject: Subject, bytes: u64) {
         if subject == Subject::default() || bytes == 0 {
             return;

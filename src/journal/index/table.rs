@@ -1,25 +1,25 @@
-//! A table of elements that are found by a hash: a dense list of them, and buckets of chains that run
-//! through the elements themselves.
+//! A hash table: a dense list of elements, and buckets whose chains run through the elements
+//! themselves.
 //!
-//! Buckets are split and joined one at a time (linear hashing), so that no insertion takes longer than
-//! others, and nothing is there twice while the table grows. A removal moves the last element into the
-//! place that becomes free: memory shrinks with the count.
+//! Buckets are split and joined one at a time (linear hashing), so that no insertion takes much longer
+//! than others, and no element is stored twice while the table grows. A removal moves the last element
+//! into the free place, so memory shrinks with the number of elements.
 
 use super::paged::Paged;
 
-/// No element has this number.
+/// The number of no element.
 pub(in crate::journal) const NONE: u32 = u32::MAX;
 
-/// Elements in a bucket, on average, at most.
+/// The average number of elements in a bucket, at most.
 const LOAD: usize = 2;
 
 /// An element of a table.
 pub(in crate::journal) trait Chained {
-    /// By what it is found.
+    /// The hash by which it is found.
     fn hash(&self) -> u64;
-    /// The number of the next in its bucket.
+    /// The number of the next element in its bucket.
     fn next(&mut self) -> &mut u32;
-    /// The same, to look at.
+    /// The same, read-only.
     fn peek_next(&self) -> u32;
 }
 
@@ -47,7 +47,7 @@ impl<T: Chained> Table<T> {
         self.elements.get(number)
     }
 
-    /// Its hash must stay the same.
+    /// The caller must not change the element's hash.
     pub(in crate::journal) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
         self.elements.get_mut(number)
     }
@@ -68,7 +68,7 @@ impl<T: Chained> Table<T> {
         None
     }
 
-    /// Adds an element that is not there yet. Returns its number, which lasts until a removal.
+    /// Adds an element that is not in the table. Returns its number, which is valid until a removal.
     pub(in crate::journal) fn insert(&mut self, mut element: T) -> u32 {
         if self.len() >= self.heads.len() * LOAD {
             self.split();
@@ -83,7 +83,7 @@ impl<T: Chained> Table<T> {
         number
     }
 
-    /// Takes an element out. The last one has its number afterwards, unless it was the last itself.
+    /// Takes an element out. The last element then gets its number.
     pub(in crate::journal) fn remove(&mut self, number: u32) -> Option<T> {
         let after = self.get(number)?.peek_next();
         self.redirect(number, after);
@@ -101,7 +101,7 @@ impl<T: Chained> Table<T> {
         Some(removed)
     }
 
-    /// Whatever names this element in its chain names another from now on.
+    /// Lets the link to this element lead to another number.
     fn redirect(&mut self, number: u32, to: u32) {
         let Some(hash) = self.get(number).map(Chained::hash) else {
             return;
@@ -128,7 +128,7 @@ impl<T: Chained> Table<T> {
         bucket_of(hash, self.heads.len())
     }
 
-    /// Adds a bucket, and shares out the chain of the one that had its elements.
+    /// Adds a bucket, and moves elements to it from the bucket that had them.
     fn split(&mut self) {
         let new = self.heads.len();
         self.heads.push(NONE);
@@ -140,14 +140,14 @@ impl<T: Chained> Table<T> {
         self.share_out(chain.unwrap_or(NONE));
     }
 
-    /// Takes the last bucket away, and gives its chain back.
+    /// Removes the last bucket, and moves its elements back.
     fn join(&mut self) {
         if let Some(chain) = self.heads.pop() {
             self.share_out(chain);
         }
     }
 
-    /// Puts the elements of a chain where they belong.
+    /// Puts the elements of a chain into their buckets.
     fn share_out(&mut self, mut number: u32) {
         let count = self.heads.len();
         while let Some(element) = self.elements.get_mut(number) {
@@ -165,7 +165,7 @@ impl<T: Chained> Table<T> {
     }
 }
 
-/// Which of so many buckets.
+/// The bucket of a hash, among this many buckets.
 fn bucket_of(hash: u64, count: usize) -> u32 {
     let count = u64::try_from(count.max(1)).unwrap_or(u64::MAX);
     let round = 1 << count.ilog2();
@@ -178,13 +178,13 @@ fn bucket_of(hash: u64, count: usize) -> u32 {
     u32::try_from(bucket).unwrap_or(NONE)
 }
 
-/// The bucket that has the elements of a new one, whose number this is.
+/// The bucket from which a new bucket of this number gets its elements.
 fn sibling(new: usize) -> Option<u32> {
     let round = 1_usize << new.checked_ilog2()?;
     Some(narrow(new - round))
 }
 
-/// As many elements as there can be have numbers: what they take does not fit into memory.
+/// A number of an element in 32 bits: more elements do not fit into memory.
 pub(in crate::journal) fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(NONE)
 }
@@ -222,7 +222,7 @@ mod tests {
         let mut lot = 1_u64;
         for step in 0..40_000_u64 {
             lot = lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            // It grows for the first half, and shrinks for the second.
+            // The table grows in the first half, and shrinks in the second.
             let (number, is_more) = ((lot >> 40) % 9000, (lot >> 33) % 4 != step / 20_000 * 3);
             match (find(&table, number), is_more) {
                 (None, true) => {

@@ -16,10 +16,10 @@ impl Index {
         self.extents.get(&id).map(Vec::as_slice)
     }
 
-    /// An upload comes that may still grow.
+    /// Adds an upload that may still grow.
     ///
     /// # Errors
-    /// [`Refused`], also when there is such an entry.
+    /// [`Refused`], also when the entry exists.
     pub fn begin_upload(&mut self, id: FileId, upload: Upload, queue: &mut impl Queue) -> Decided {
         let slot = coming(
             id,
@@ -35,10 +35,10 @@ impl Index {
         Ok(ticket)
     }
 
-    /// An upload that has `at` bytes gets more, in a file of their own or at the end of the last.
+    /// Extends an upload that has `at` bytes: by a new file, or at the end of the last one.
     ///
     /// # Errors
-    /// [`Refused::Offset`] if it has another count of bytes, and the others.
+    /// [`Refused::Offset`] if the upload has another number of bytes, and the others.
     pub fn extend(
         &mut self,
         id: FileId,
@@ -78,10 +78,10 @@ impl Index {
         Ok(ticket)
     }
 
-    /// An upload is whole: its extents are a promised file from now on.
+    /// Completes an upload: its extents become a promised file.
     ///
     /// # Errors
-    /// [`Refused`], [`Refused::Offset`] if the file is not what has come.
+    /// [`Refused`], [`Refused::Offset`] if the file differs from the bytes that have come.
     pub fn complete(&mut self, id: FileId, file: File, queue: &mut impl Queue) -> Decided {
         let slot = self.free(id)?;
         if slot.phase != Phase::Growing {

@@ -1,4 +1,4 @@
-//! Work on entries outside the log: a commit that begins, a body that goes, and a look at all entries.
+//! Work on entries outside the log: beginning a commit, removing a body, and listing all entries.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use crate::file::FileId;
 use crate::journal::record::{Change, Frame, LogTime};
 
 impl Index {
-    /// A commit of an entry begins: from now on the store may have something of it. Returns the entry as
-    /// it was before.
+    /// Notes that a commit of an entry begins: from now on the store may hold something of it. Returns
+    /// the entry as it was before.
     ///
     /// # Errors
-    /// [`Refused`], also when it waits for no commit. While a step of it is under way, nothing begins: a
-    /// tombstone tells whether anything had.
+    /// [`Refused`], also when it waits for no commit. While a step of the entry is under way nothing
+    /// begins: its tombstone must state whether a commit had begun.
     pub fn begin(&mut self, id: FileId) -> Result<Known, Refused> {
         let phase = self.free(id)?.phase;
         let known = self.get(id).ok_or(Refused::Absent)?;
@@ -25,7 +25,7 @@ impl Index {
         Ok(known)
     }
 
-    /// As [`Index::take_settled`], for this entry.
+    /// Like [`Index::take_settled`], for this entry.
     ///
     /// # Errors
     /// [`Refused`], also when it is not settled.
@@ -38,12 +38,12 @@ impl Index {
         Ok(())
     }
 
-    /// Takes back that a settled entry leaves: what is left of its body could not be unlinked.
+    /// Takes back that a settled entry is leaving: its body could not be unlinked.
     pub fn stay(&mut self, id: FileId) {
         self.flag(id, Flags::LEAVING, false);
     }
 
-    /// Nothing is left of an entry that cannot be read: what there was of it is kept elsewhere.
+    /// Removes an unreadable entry, whose remains are kept elsewhere.
     ///
     /// # Errors
     /// [`Refused`].
@@ -52,13 +52,13 @@ impl Index {
         self.queue(id, Frame::change(id, &Change::Gone)?, Effect::Gone, queue)
     }
 
-    /// When the entry was settled that [`Index::take_settled`] takes next.
+    /// When the next entry of [`Index::take_settled`] was settled.
     pub fn first_settled(&self) -> Option<LogTime> {
         let slot = self.slots.get(self.settled.first()?)?;
         Some(slot.due)
     }
 
-    /// How many entries there are, those that come included.
+    /// The number of entries, including those that are still coming.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -68,7 +68,7 @@ impl Index {
         self.len() == 0
     }
 
-    /// The entries in these places of memory. When one leaves, the last takes its place.
+    /// The entries in this range of slots. When an entry leaves, the last one takes its slot.
     pub fn entries(&self, places: Range<usize>) -> impl Iterator<Item = (FileId, Known)> {
         let numbers = places.take_while(|&at| at < self.len());
         numbers.filter_map(|at| {

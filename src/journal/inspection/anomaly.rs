@@ -1,4 +1,4 @@
-//! The damage of a journal.
+//! Damage of a journal.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use crate::journal::layout::BODIES;
 use crate::journal::record::RecordError;
 use crate::journal::wal::Damage;
 
-/// Something that needs an admin.
+/// A fault that needs an admin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Anomaly {
-    /// A part of the log is not as it was written.
+    /// A part of the log is damaged.
     Damage(Damage),
-    /// A record cannot be read, though its frame is sound: another version wrote it, or a fault.
+    /// A record cannot be read, though its frame is sound: another version may have written it.
     Record {
         /// Of the entry.
         id: FileId,
         /// Why.
         err: RecordError,
     },
-    /// Changes of an entry are there, and its base is not.
+    /// An entry has changes and no base.
     NoBase(FileId),
     /// A promised file lacks its body, or a part of it.
     NoBody {
@@ -33,7 +33,7 @@ pub enum Anomaly {
 }
 
 impl Anomaly {
-    /// The entry or the file that it is about.
+    /// The name of the entry or the file.
     pub fn name(&self) -> String {
         match self {
             Self::Damage(_) => "wal".to_owned(),

@@ -10,16 +10,16 @@ use crate::journal::room::{Room, room_of};
 use crate::journal::tag::found_frame;
 use crate::journal::wal::{Found, OpenError, Position, look};
 
-/// Entries that are listed at once: each page is a look through the whole index.
+/// Entries in a page: listing each page visits the whole index.
 const PAGE: usize = 65_536;
 
-/// All that a journal holds.
+/// The contents of a journal.
 #[derive(Debug)]
 pub struct Contents {
     pub(super) index: Index,
-    /// What is wrong with the log.
+    /// The faults of the log.
     pub(super) anomalies: Vec<Anomaly>,
-    /// Whether its last group was not whole: nobody had been told of it.
+    /// Whether its last group was torn: no caller had been told of it.
     pub is_torn: bool,
     /// Whether it was closed in order.
     pub was_stopped: bool,
@@ -30,27 +30,27 @@ pub struct Contents {
 pub struct EntryInfo {
     /// Its id.
     pub id: FileId,
-    /// What is known of it.
+    /// Its state in the index.
     pub known: Known,
 }
 
 impl EntryInfo {
-    /// The word for its state.
+    /// The name of its state.
     pub fn state(&self) -> &'static str {
         self.room().map_or("growing", Room::name)
     }
 
-    /// The room that it is shown in; `None` of an upload that is not whole.
+    /// Its room; `None` for an upload that is not complete.
     pub fn room(&self) -> Option<Room> {
         room_of(self.known.phase)
     }
 }
 
-/// Where the bytes of a file are, as far as its frame tells.
+/// The bytes of a file, as far as its frame has them.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Bytes<'a> {
     Inline(&'a [u8]),
-    /// Inline in the frame at this position, and not as they were written.
+    /// Inline in the frame at this position, and damaged.
     Damaged(Position),
     /// In files of their own.
     Elsewhere,
@@ -63,7 +63,7 @@ impl Contents {
         Some(EntryInfo { id, known })
     }
 
-    /// What is wrong with the log.
+    /// The faults of the log.
     pub fn anomalies(&self) -> &[Anomaly] {
         &self.anomalies
     }
@@ -94,7 +94,7 @@ impl Inspection {
     /// Reads the whole log.
     ///
     /// # Errors
-    /// When the log is of a newer form, or the disk says no.
+    /// When the log has a newer format; the disk's error.
     pub fn list(&self) -> Result<Contents, OpenError> {
         let mut index = Index::default();
         let mut anomalies = Vec::new();
@@ -121,7 +121,7 @@ impl Inspection {
         })
     }
 
-    /// Hands out each file whose last base the log has, with its bytes.
+    /// Hands out each file whose base is in the log, with its bytes.
     pub(super) fn each_file(
         &self,
         contents: &Contents,
@@ -148,7 +148,7 @@ impl Inspection {
     }
 }
 
-/// The files that a frame is the base of.
+/// The files whose base is this frame.
 pub(super) fn files_of(frame: &Frame) -> Vec<(FileId, File)> {
     match frame.read() {
         Ok(Some(Record::Base(Base::Entry(Entry::File(file))))) => vec![(frame.id, file)],

@@ -1,20 +1,21 @@
-//! Whose chunks in the store may be on their way to a file, for one who walks through all of them a page
-//! at a time. The log is read once for many pages.
+//! Tells which ids the journal may know, for a caller that walks through all chunks of the store page
+//! by page: chunks of such an id may be on their way to a file. One reading of the log serves many
+//! pages.
 //!
 //! 1. Chunks of an entry are written only after its promise, so their time is not before that of the
-//!    promise. A page is listed before its ids are asked about.
-//! 2. An entry that was promised before the log was read is in what was read, or had left the journal by
-//!    then: it had its file, or was deleted. What leaves later is named still: it is left alone too
-//!    long, not too short.
-//! 3. An entry that was promised later has its id, or its chunks, from then. So where either is younger
-//!    than the look, less [`SLACK`], or the chunks tell no time, the log is read anew before anything is
-//!    said of that page. By 1, this look finds the promise. This is also so for small entries, which
-//!    have no body in a file of its own.
+//!    promise. A page is listed before the journal is asked about its ids.
+//! 2. If an entry was promised before the log was read, that reading contains it, unless it had left
+//!    the journal by then: then it had its file, or was deleted. Entries that leave later are still
+//!    named: their chunks are left alone too long, not too short.
+//! 3. If an entry was promised later, its id or its chunks are younger than the reading. So if either
+//!    is younger than the reading minus [`SLACK`], or the chunks have no time, the log is read again
+//!    before that page is judged. By 1, the new reading contains the promise. This also covers small
+//!    entries, whose bodies are inline.
 //! 4. A body in a file of its own is looked for each time.
-//! 5. 3 believes the node's clock. One that was set back further than [`SLACK`] meanwhile may make chunks
-//!    look older than they are: they are then told as stray, but no file is harmed. Each removal excludes a
-//!    commit of its own accord (`Bucket::remove_orphan`).
-//! 6. A log that is damaged stays so: it is not read again, and nobody knows what is in it.
+//! 5. Step 3 trusts the node's clock. If that was set back further than [`SLACK`] meanwhile, chunks may
+//!    look older than they are: they are then reported as stray, but no file is harmed, as each removal
+//!    itself excludes a commit (`Bucket::remove_orphan`).
+//! 6. A damaged log stays damaged: it is not read again, and its contents are unknown.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -24,10 +25,10 @@ use super::{Contents, Inspection};
 use crate::file::FileId;
 use crate::journal::OpenError;
 
-/// Ids tell whole seconds, and clocks are mended in small steps.
+/// Ids contain whole seconds, and clocks are corrected in small steps.
 const SLACK: Duration = Duration::from_mins(1);
 
-/// Knows what the journal has, from one look for many questions.
+/// Knows the ids of the journal, from one reading for many questions.
 #[derive(Debug)]
 pub struct KnownIds {
     journal: Inspection,
@@ -37,7 +38,7 @@ pub struct KnownIds {
 #[derive(Debug)]
 struct Look {
     begun: SystemTime,
-    /// `None` if the log cannot be read whole.
+    /// `None` if the log is damaged.
     contents: Option<Contents>,
 }
 
@@ -50,8 +51,9 @@ impl KnownIds {
         }
     }
 
-    /// Which of these the journal has anything of; each with the time of its last chunk, if that is told.
-    /// What has left the journal may be named too. `None` if the log cannot be read whole: nobody knows
+    /// The ids among these that the journal knows; each comes with the time of its last chunk, if there
+    /// is one. Ids that have left the journal may be included. `None` if the log is damaged: then the
+    /// contents are unknown.
     /// then what is in it.
     ///
     /// # Errors
@@ -97,7 +99,7 @@ impl Look {
         Ok(Self { begun, contents })
     }
 
-    /// Whether a promise of this id was made before the look, if there was one.
+    /// Whether a promise of this id must have been made before the last reading.
     fn tells_of(&self, (id, written): (FileId, Option<SystemTime>)) -> bool {
         let is_before = |time: SystemTime| time + SLACK < self.begun;
         self.contents.is_none() || is_before(id.made_at()) && written.is_some_and(is_before)

@@ -1,5 +1,5 @@
-//! Looking at a journal that a sidecar may be at work on: its entries move meanwhile, and segments go.
-//! What is missing, or seems wrong, is looked at once more, and counts only if it is found again.
+//! Reads a journal that a sidecar may be working on: entries move meanwhile, and segments go. Anything
+//! that is missing or seems wrong is checked a second time, and counts only if it is found again.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,25 +18,25 @@ use crate::journal::tag::found_frame;
 use crate::journal::volume::if_there;
 use crate::journal::wal;
 
-/// When what a journal is made of was last written.
+/// The times of the last writes to a journal's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written(Vec<(PathBuf, SystemTime)>);
 
-/// How often a look is begun anew that meets a segment which has just gone.
+/// How many times a reading is repeated because a segment has just gone.
 pub(super) const TRIES: u32 = 8;
 
 impl Inspection {
-    /// Looks at the journal below a data directory.
+    /// Reads the journal below a data directory.
     ///
     /// # Errors
-    /// When there is none, or it has another form.
+    /// When there is none, or it has another format.
     pub fn of(data_dir: &Path) -> Result<Self, OpenError> {
         let layout = Layout::new(data_dir);
         check_form(&layout)?;
         Ok(Self::new(layout.journal()))
     }
 
-    /// All entries, as they are in one moment.
+    /// All entries at one moment.
     ///
     /// # Errors
     /// As [`Inspection::list`].
@@ -44,8 +44,8 @@ impl Inspection {
         again(|| self.list())
     }
 
-    /// Everything that is wrong and stays so. A body that no entry has is none of it: it may be on its way
-    /// in or out.
+    /// All faults that persist, except bodies without an entry: such a body may be on its way in or
+    /// out.
     ///
     /// # Errors
     /// As [`Inspection::verify`].
@@ -63,7 +63,7 @@ impl Inspection {
         Ok(found)
     }
 
-    /// All entries as they are in one moment, and what is wrong with the log and stays so.
+    /// All entries at one moment, and the faults of the log that persist.
     ///
     /// # Errors
     /// As [`Inspection::list`].
@@ -74,7 +74,7 @@ impl Inspection {
         Ok(contents)
     }
 
-    /// Everything that stays wrong, and bodies that no entry has.
+    /// All faults that persist, and bodies without an entry.
     ///
     /// # Errors
     /// As [`Inspection::verify`].
@@ -87,7 +87,7 @@ impl Inspection {
         Ok(found)
     }
 
-    /// All that the log has of an entry, and what is wrong with the log and stays so.
+    /// All frames of an entry, and the faults of the log that persist.
     ///
     /// # Errors
     /// As [`Inspection::show`].
@@ -101,11 +101,11 @@ impl Inspection {
         Ok(shown)
     }
 
-    /// When each file of the log was last written, and the directories: as long as that is the same,
+    /// The times of the last writes to the log's files and the directories: while they are the same,
     /// nothing has moved.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn written(&self) -> Result<Written, OpenError> {
         let mut written = Vec::new();
         for directory in [self.wal(), self.bodies()] {
@@ -115,7 +115,7 @@ impl Inspection {
         for found in fs::read_dir(self.wal()).map_err(OpenError::at(self.wal()))? {
             let path = found.map_err(OpenError::at(self.wal()))?.path();
             let modified = fs::metadata(&path).and_then(|about| about.modified());
-            // One that goes just now has changed its directory.
+            // A file that goes at this moment changes its directory.
             if let Some(modified) = if_there(modified).map_err(OpenError::at(&path))? {
                 written.push((path, modified));
             }
@@ -124,7 +124,7 @@ impl Inspection {
         Ok(Written(written))
     }
 
-    /// Why entries are held, by their ids; others that were held once may be among them.
+    /// The reasons of held entries, by id; entries that were held before may be included.
     ///
     /// # Errors
     /// As [`Inspection::list`].
@@ -147,10 +147,10 @@ impl Inspection {
         })
     }
 
-    /// The names of what was set aside.
+    /// The names of files that were set aside.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn set_aside(&self) -> Result<Vec<String>, OpenError> {
         let corrupt = self.corrupt();
         let names = || -> io::Result<Vec<String>> {
@@ -162,7 +162,7 @@ impl Inspection {
     }
 }
 
-/// A segment may go between two calls to the disk.
+/// Repeats a reading, as a segment may go between two calls to the disk.
 pub(super) fn again<T>(
     mut look: impl FnMut() -> Result<T, wal::OpenError>,
 ) -> Result<T, OpenError> {

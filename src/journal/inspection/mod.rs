@@ -1,10 +1,11 @@
-//! Looking into a journal, for admins: what is in it, what is wrong with it, and
-//! getting out of it what is whole. It writes nothing into the journal.
+//! Looks into a journal, for admins: its entries, its faults, and the salvage of intact data. It writes
+//! nothing into the journal.
 //!
-//! 1. The log is read and folded, as a start does. What a start would refuse is noted, and passed over.
-//! 2. For bodies, the log is read once more: a base counts if it is the last one of its entry.
+//! 1. The log is read and folded, as at a start. Faults that would refuse a start are noted and
+//!    skipped.
+//! 2. For bodies, the log is read a second time: only the last base of an entry counts.
 //!
-//! Memory is that of an index of all entries, and of one segment.
+//! The memory holds an index of all entries, and one segment.
 
 mod anomaly;
 mod contents;

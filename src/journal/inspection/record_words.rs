@@ -1,11 +1,11 @@
-//! Records in the words of admins, as JSON: for `show`, and for what is salvaged.
+//! Records as JSON, for admins: for `show`, and for salvaged files.
 
 use serde_json::{Value, json};
 
 use crate::file::{FileId, FileMeta};
 use crate::journal::record::{Base, Body, Change, Entry, File, Record, State, Why};
 
-/// What a record says of an entry.
+/// The content of a record.
 pub fn words(record: &Record) -> Value {
     match record {
         Record::Base(Base::Entry(entry)) => entry_words(entry),
@@ -17,7 +17,7 @@ pub fn words(record: &Record) -> Value {
     }
 }
 
-/// The state of an entry, in a word.
+/// The name of an entry's state.
 pub fn state(entry: &Entry) -> &'static str {
     match entry {
         Entry::File(file) => match file.state {
@@ -31,7 +31,7 @@ pub fn state(entry: &Entry) -> &'static str {
     }
 }
 
-/// A file's description, one line of those beside salvaged bodies.
+/// A file's description: a line in the list beside salvaged bodies.
 pub(super) fn description(id: FileId, file: &File, state: &str) -> Value {
     let mut words = meta_words(&file.meta);
     add(&mut words, "id", json!(id.to_string()));

@@ -1,8 +1,9 @@
-//! Getting out of a journal what is whole, whatever is wrong with the rest.
+//! Salvages intact data from a journal, whatever its faults.
 //!
-//! 1. The log is read; each body that is whole is written out under its entry's id, and synced.
-//! 2. A sidecar may have moved entries meanwhile: then the log is read again, for what is not written yet.
-//! 3. Files among the bodies that no entry has come along.
+//! 1. The log is read; each whole body is written out under its entry's id, and synced.
+//! 2. If a sidecar may have moved entries meanwhile, the log is read again for the bodies that are not
+//!    written yet.
+//! 3. Bodies without an entry are copied too.
 //! 4. The directories are synced.
 
 use std::collections::BTreeSet;
@@ -20,29 +21,29 @@ use crate::journal::record;
 use crate::journal::room::Room;
 use crate::journal::room::room_of;
 
-/// How often the log is read for what has moved.
+/// How many times the log is read for entries that have moved.
 const PASSES: u32 = 4;
 
-/// What was written out.
+/// The result of a salvage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Salvaged {
     /// Files of entries, each under its id.
     pub files: BTreeSet<FileId>,
     /// Bodies without an entry, each under its own name.
     pub lone: Vec<String>,
-    /// What is wrong with the log, and files that have no whole body.
+    /// The faults of the log, and files without a whole body.
     pub anomalies: Vec<Anomaly>,
-    /// Whether a sidecar changed the journal all the time: entries that moved may be missing.
+    /// Whether a sidecar changed the journal all the time, so that entries that moved may be missing.
     pub is_moving: bool,
 }
 
 impl Inspection {
-    /// Writes every whole body into a new directory, with a line of what is known of each, and bodies that
-    /// no entry has. All of it is synced.
+    /// Writes every whole body into a new directory, with a line about each, and bodies without an
+    /// entry. Everything is synced.
     ///
     /// # Errors
-    /// When there is such a directory, the log is of a newer form, or the disk says no; what is written
-    /// until then stays.
+    /// When the directory exists, the log has a newer format, or the disk returns an error; files that
+    /// were written up to then stay.
     pub fn salvage(&self, to: &Path) -> Result<Salvaged, SalvageError> {
         let mut written = self.written()?;
         let mut contents = self.list_confirmed()?;
@@ -64,7 +65,7 @@ impl Inspection {
         Ok(salvaged)
     }
 
-    /// Writes out all whole bodies that are not yet.
+    /// Writes out all whole bodies that are not written yet.
     fn write_files(
         &self,
         contents: &Contents,
@@ -85,7 +86,7 @@ impl Inspection {
                         let state = room_of(known.phase).map_or("growing", Room::name);
                         failed = output.describe(&description(id, file, state)).err();
                     }
-                    // Of a settled one the body may be gone: the store has it.
+                    // The body of a settled entry may be gone: the store has it.
                     Ok(Some(fault)) if known.phase.is_pending() => {
                         salvaged.anomalies.push(Anomaly::NoBody { id, fault });
                     }
@@ -97,8 +98,9 @@ impl Inspection {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Writes a body out; tells what is wrong with it, if it is not whole. If it cannot be read to its end,
-    /// or is not the one whose digest its sender stated, what was read is there, under a name that says so.
+    /// Writes a body out; returns its fault if it is not whole. If it cannot be read to its end, or has
+    /// not the digest that its sender stated, the bytes that were read are kept under a name that says
+    /// so.
     fn write_body(
         &self,
         id: FileId,
@@ -138,7 +140,7 @@ impl Inspection {
         let lone = self.lone_bodies(contents);
         for name in lone.map_err(SalvageError::at(&bodies))? {
             let from = bodies.join(&name);
-            // A link, or a directory, is nothing that a sidecar made.
+            // A sidecar makes no links or directories here.
             if !fs::symlink_metadata(&from).is_ok_and(|about| about.is_file()) {
                 continue;
             }

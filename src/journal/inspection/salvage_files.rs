@@ -1,5 +1,5 @@
-//! The directory that bodies are salvaged into. Nothing in it is ever written over; a file has the name of
-//! its body when all of it is synced, and the same with `.part` before.
+//! The directory of salvaged bodies. No file in it is ever overwritten. A file gets the name of its
+//! body after it is synced; until then the name ends with `.part`.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,25 +12,25 @@ use sha2::{Digest as _, Sha256};
 use crate::journal::OpenError;
 use crate::journal::volume::{Disk as _, LocalDisk, if_there};
 
-/// Lines that tell of each file what the journal knows.
+/// The file with a line of the journal's knowledge about each file.
 const DESCRIPTIONS: &str = "files.jsonl";
 
-/// Where bodies go whose entries are lost.
+/// The directory for bodies without an entry.
 const LONE: &str = "lone";
 
-/// Why nothing more is written out.
+/// Why the salvage stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageError {
     /// The journal cannot be read.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Nothing is written into the journal.
+    /// The directory is in the journal itself, where nothing may be written.
     #[error("{0} is in the journal itself")]
     Inside(PathBuf),
-    /// The disk said no.
+    /// The disk returned an error.
     #[error("{path}: {source}")]
     Disk {
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -38,7 +38,7 @@ pub enum SalvageError {
 }
 
 impl SalvageError {
-    /// Names the place of an I/O error.
+    /// Adds the path to an I/O error.
     pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Disk { path, source }
@@ -53,12 +53,12 @@ pub(super) struct Output {
     has_lone: bool,
 }
 
-/// A file that is not whole yet.
+/// A file that is not complete yet.
 pub(super) struct Part {
     path: PathBuf,
     whole: PathBuf,
     file: File,
-    /// Of all that was written.
+    /// Hashes all bytes that were written.
     hasher: Sha256,
 }
 
@@ -104,7 +104,7 @@ impl Output {
         Part::begin(directory.join(name))
     }
 
-    /// Makes all of it last.
+    /// Makes everything durable.
     pub(super) fn finish(self) -> Result<(), SalvageError> {
         let descriptions = self.directory.join(DESCRIPTIONS);
         let synced = LocalDisk.sync_file(&self.descriptions);
@@ -142,7 +142,7 @@ impl Part {
             .map_err(SalvageError::at(&self.path))
     }
 
-    /// Adds a part of a file, and returns how many bytes that had, or why it cannot be read to its end.
+    /// Adds a part of a file. Returns its length, or why it cannot be read to its end.
     pub(super) fn copy(
         &mut self,
         from: &Path,
@@ -173,12 +173,12 @@ impl Part {
         }
     }
 
-    /// Of all that was written until now.
+    /// The hasher of all bytes so far.
     pub(super) fn hasher(&self) -> Sha256 {
         self.hasher.clone()
     }
 
-    /// Makes it last, and gives it its name.
+    /// Makes it durable, and gives it its name.
     pub(super) fn finish(self) -> Result<(), SalvageError> {
         let Self {
             path, whole, file, ..

@@ -7,22 +7,22 @@ use crate::journal::record::{Base, Change, Entry, Record, RecordError};
 use crate::journal::tag::found_frame;
 use crate::journal::wal::{Damage, OpenError, Position, look};
 
-/// What the log has of an entry.
+/// The log's knowledge of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shown {
     /// The frames, in order. A form counts as the base of each of its files.
     pub frames: Vec<(Position, Result<Record, RecordError>)>,
-    /// The fold of them; `None` if nothing is left of it.
+    /// Their fold; `None` if nothing is left of the entry.
     pub entry: Option<Entry>,
-    /// What is wrong with the log: frames of the entry may be lost.
+    /// The damage in the log: frames of the entry may be lost.
     pub damages: Vec<Damage>,
 }
 
 impl Inspection {
-    /// Reads all that the log has of an entry.
+    /// Reads all frames of an entry.
     ///
     /// # Errors
-    /// When the log is of a newer form, or the disk says no.
+    /// When the log has a newer format; the disk's error.
     pub fn show(&self, id: FileId) -> Result<Shown, OpenError> {
         let mut shown = Shown::default();
         let report = look(&self.wal(), &mut |found| {

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a journal, bodies included.
+//! Finds all faults of a journal, bodies included.
 
 use std::fs::{self, File as DiskFile};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -15,10 +15,10 @@ use crate::journal::wal::OpenError;
 use crate::store::Sha256;
 
 impl Inspection {
-    /// Reads the whole journal, and holds everything against its checks.
+    /// Reads the whole journal, and verifies all checks.
     ///
     /// # Errors
-    /// When the log is of a newer form, or the disk says no.
+    /// When the log has a newer format; the disk's error.
     pub fn verify(&self) -> Result<Vec<Anomaly>, OpenError> {
         let mut contents = self.list()?;
         let mut found = std::mem::take(&mut contents.anomalies);
@@ -45,7 +45,7 @@ impl Inspection {
         Ok(found)
     }
 
-    /// What is wrong with the body of a file, as far as one sees without reading it.
+    /// The fault of a file's body, as far as it shows without reading the body.
     pub(super) fn fault_of(
         &self,
         id: FileId,
@@ -68,7 +68,7 @@ impl Inspection {
         Ok(None)
     }
 
-    /// Reads a body that does not stand in the log, if its sender stated its digest.
+    /// Reads a body that is not inline, if its sender stated its digest.
     fn digest_fault(&self, id: FileId, file: &File) -> io::Result<Option<String>> {
         if file.stated.is_none() || file.body == Body::Inline {
             return Ok(None);
@@ -85,7 +85,7 @@ impl Inspection {
         Ok(stated_fault(file, hasher))
     }
 
-    /// Names of files among the bodies that no file's entry has, in order.
+    /// Names of bodies that no entry has, in order.
     pub(super) fn lone_bodies(&self, contents: &Contents) -> io::Result<Vec<String>> {
         let mut lone = Vec::new();
         for found in fs::read_dir(self.bodies())? {
@@ -101,7 +101,7 @@ impl Inspection {
     }
 }
 
-/// Tells if what was hashed is not the body whose digest its sender stated.
+/// The fault, if the hashed bytes do not have the digest that the sender stated.
 pub(super) fn stated_fault(file: &File, hasher: Hasher) -> Option<String> {
     let found = Sha256(hasher.finalize().into());
     let is_other = file.stated.is_some_and(|stated| stated != found);
@@ -122,7 +122,7 @@ fn hash(mut body: DiskFile, offset: u64, length: u64, hasher: &mut Hasher) -> io
     }
 }
 
-/// The files that a body is in: name, and which bytes of it.
+/// The files of a body: the name of each, and its range in the body.
 pub(super) fn pieces(id: FileId, file: &File) -> Vec<(String, u64, u64)> {
     match &file.body {
         Body::Inline => Vec::new(),

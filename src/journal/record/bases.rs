@@ -1,22 +1,22 @@
-//! Bases: a frame that says all there is of an entry, and replaces all before it.
+//! Bases: a frame with the whole state of an entry, which replaces all frames of the entry before it.
 
 use super::change::{LogTime, Settled, Why};
 use super::error::RecordError;
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::store::Sha256;
 
-/// All there is of an entry, or of the entries that came in one form.
+/// The whole state of an entry, or of the entries that came in one form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
     /// One entry.
     Entry(Entry),
     /// The files of a form: promised together, or not at all.
     Form(Form),
-    /// Answers to requests with keys, of entries that have left.
+    /// Answers to keyed requests, of entries that have left.
     Answers(Vec<Answered>),
 }
 
-/// One entry, whole: the fold of its frames.
+/// The whole state of one entry: the fold of its frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// A promised file.
@@ -36,38 +36,38 @@ pub struct File {
     pub body: Body,
     /// The digest that the client stated and that was checked: the commit holds the body against it.
     pub stated: Option<Sha256>,
-    /// Its bytes count among those that this subject has pending.
+    /// The subject whose pending bytes include it.
     pub subject: Subject,
-    /// The request that it answers, if that had a key.
+    /// The request that it answers, if the request had a key.
     pub answer: Option<Answer>,
-    /// How far it has come.
+    /// The state of its commit.
     pub state: State,
 }
 
 /// Where the bytes of a file are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
-    /// Behind the record, in the frame: the log keeps their digest.
+    /// In the frame, behind the record; the log keeps the digest.
     Inline,
-    /// In a file of the entry's own name, from this place on.
+    /// In a file with the entry's name, from this offset on.
     Linked {
-        /// The place.
+        /// The offset.
         offset: u64,
     },
-    /// In files of the entry's name and a number, from 0 on; their lengths.
+    /// In files with the entry's name and a number, from 0 on; these are their lengths.
     Extents(Vec<u64>),
 }
 
-/// How far a promised file has come.
+/// The state of a promised file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// It is due.
     Waiting,
-    /// It was tried in vain, and is due at a time.
+    /// An attempt failed, and the next one has a due time.
     Deferred {
         /// When.
         due: LogTime,
-        /// How often it was tried, and why in vain.
+        /// The number of failed attempts, and the last reason.
         why: Why,
     },
     /// It waits for an admin.
@@ -76,40 +76,40 @@ pub enum State {
     Settled(Settled),
 }
 
-/// A digest of the one who pays for pending bytes; 0 is nobody.
+/// A digest of the sender whose pending bytes are counted; 0 is nobody.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject(pub u64);
 
-/// A keyed request, and which of its files this is.
+/// A keyed request, and the number of this file in its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
     /// The request.
     pub request: KeyedRequest,
-    /// Which of the files that answer it.
+    /// The number of this file in the answer.
     pub part: PartOf,
 }
 
-/// By what a request is known when it comes again.
+/// Recognises a request that comes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyedRequest {
-    /// The digest of its key, and of whoever sent it.
+    /// The digest of its key and its sender.
     pub key: Sha256,
-    /// The digest of all that it says.
+    /// The digest of its content.
     pub content: Sha256,
-    /// The answer counts among those of this sender.
+    /// The sender among whose answers this one counts.
     pub sender: Subject,
-    /// When it was answered: the answer is kept for so long from then on.
+    /// When it was answered: the lifetime of the answer begins here.
     pub at: LogTime,
 }
 
-/// Which of the files that answer one request this is.
+/// The number of a file in the answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartOf {
-    /// The id of the first of them.
+    /// The id of the first file.
     pub first: FileId,
-    /// From 0 on.
+    /// The number of this file, from 0 on.
     pub position: u32,
-    /// How many there are.
+    /// The number of all files.
     pub files: u32,
 }
 
@@ -124,37 +124,37 @@ pub struct Upload {
     pub metadata: Metadata,
     /// When it was begun.
     pub begun: UnixMillis,
-    /// All of the bytes to come, if that is known.
+    /// The length of the whole upload, if it is known.
     pub declared: Option<u64>,
-    /// When it lapses if it does not grow.
+    /// When it expires if it does not grow.
     pub lapses: LogTime,
-    /// Its bytes count among those that this subject has pending.
+    /// The subject whose pending bytes include it.
     pub subject: Subject,
-    /// The request that it answers, if that had a key.
+    /// The request that it answers, if the request had a key.
     pub answer: Option<Answer>,
     /// The lengths of its extents.
     pub extents: Vec<u64>,
 }
 
-/// A deleted entry, of which something may be left.
+/// A deleted entry of which something may be left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tombstone {
     /// When it was deleted.
     pub at: LogTime,
-    /// Whether the store may have something of it.
+    /// Whether the store may hold something of it.
     pub may_be_stored: bool,
     /// The keyed request that it still answers, with the file's description.
     pub answered: Option<(Answer, FileMeta)>,
 }
 
-/// Files that came in one form: what they have in common stands once.
+/// Files that came in one form. Values that they have in common are stored once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
     /// Texts that the sender added.
     pub metadata: Metadata,
     /// When the last byte of the form arrived.
     pub uploaded: UnixMillis,
-    /// Their bytes count among those that this subject has pending.
+    /// The subject whose pending bytes include them.
     pub subject: Subject,
     /// The request, if it had a key.
     pub request: Option<KeyedRequest>,
@@ -177,11 +177,11 @@ pub struct Part {
     pub body: Body,
     /// The digest that the client stated and that was checked.
     pub stated: Option<Sha256>,
-    /// Its texts, if they are not those of the form.
+    /// Its texts, if they differ from those of the form.
     pub metadata: Option<Metadata>,
 }
 
-/// The answer that an entry gave which has left.
+/// The answer of an entry that has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// The entry.
@@ -195,7 +195,7 @@ pub struct Answered {
 }
 
 impl Form {
-    /// The files, as they would stand each alone.
+    /// The files, each with its whole description.
     pub fn files(&self) -> impl Iterator<Item = (FileId, File)> {
         let first = self.parts.first().map(|part| part.id);
         let files = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
@@ -240,18 +240,18 @@ impl Entry {
 }
 
 impl Upload {
-    /// Its bytes so far.
+    /// The number of its bytes so far.
     ///
     /// # Errors
-    /// When no file can have as many.
+    /// When no file can be that long.
     pub fn length(&self) -> Result<u64, RecordError> {
         sum(self.extents.iter().copied())
     }
 }
 
 impl Body {
-    /// How many bytes behind the record are this body, of a file that has so many; `None` if it is
-    /// elsewhere.
+    /// The number of bytes behind the record that are this body, in a file of this length; `None` if
+    /// the body is not inline.
     pub(super) fn inline_bytes(&self, length: u64) -> Result<Option<u32>, RecordError> {
         let too_long = RecordError::Damaged("too long for an inline body");
         match self {

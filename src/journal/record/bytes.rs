@@ -1,6 +1,6 @@
-//! The bytes of values: numbers in little endian, texts and lists with their length before them.
+//! The bytes of values: numbers in little endian; texts and lists with their length before them.
 //!
-//! A reader takes no byte twice and passes none over, so that a record has one spelling alone.
+//! A reader uses each byte exactly once, so that a record has only one spelling.
 
 use super::error::RecordError;
 use crate::file::FileId;
@@ -48,7 +48,7 @@ impl Writer {
         self.0.extend(digest.0);
     }
 
-    /// A value that may be absent: a byte tells.
+    /// Writes a value that may be absent: a byte tells.
     pub(super) fn optional<T>(
         &mut self,
         value: Option<&T>,
@@ -68,7 +68,7 @@ impl Writer {
     }
 }
 
-/// Takes values off the front of bytes.
+/// Reads values from the front of bytes.
 #[derive(Debug)]
 pub(super) struct Reader<'a>(&'a [u8]);
 
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    /// All bytes were taken.
+    /// Checks that all bytes were read.
     pub(super) fn finish(self) -> Result<(), RecordError> {
         if self.0.is_empty() {
             Ok(())
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Asks for no memory ahead: the count is believed only as far as there are bytes.
+    /// Reserves no memory in advance: the count is trusted only as far as there are bytes.
     pub(super) fn list<T>(
         &mut self,
         read: impl Fn(&mut Self) -> Result<T, RecordError>,

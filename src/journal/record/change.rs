@@ -1,4 +1,4 @@
-//! Changes: a frame that says what is new of an entry whose base stands before it.
+//! Changes: a frame with the news of an entry whose base stands before it.
 
 use std::time::Duration;
 
@@ -6,49 +6,49 @@ use super::bytes::{Reader, Writer};
 use super::error::RecordError;
 use crate::store::Sha256;
 
-/// A moment by the log's own clock, in milliseconds: it counts the time that the journal has served, so
-/// no wall clock that jumps makes anything due, late or forgotten.
+/// A moment by the log's own clock, in milliseconds. The clock counts the time for which the journal
+/// was served, so a jump of the wall clock makes nothing due, late or forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogTime(pub u64);
 
 impl LogTime {
-    /// So much later.
+    /// The moment after this time.
     #[must_use]
     pub fn later(self, pause: Duration) -> Self {
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(pause))
     }
 
-    /// How long it is from another moment to this one; nothing if this one is over then.
+    /// The time from an earlier moment to this one; zero if that moment is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// News of an entry. Each says all that a change can say, so the last one counts; an extent
-/// says all of its own number.
+/// The news of an entry. Each change replaces the changes before it, so the last one counts; an extent
+/// replaces only the extent of its own number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// An attempt to commit it failed by its own fault; the next is due at a time.
+    /// An attempt to commit it failed by its own fault; the next one has a due time.
     Deferred {
         /// When.
         due: LogTime,
-        /// How often, and why.
+        /// The number of failed attempts, and the last reason.
         why: Why,
     },
     /// It waits for an admin.
     Held(Why),
     /// It is due now, as if it had never failed.
     Waiting,
-    /// The store has it, by this proof.
+    /// The store has it; this is the proof.
     Settled(Settled),
-    /// An upload resource has grown: its extent of this number has so many bytes now.
+    /// An upload has grown: its extent of this number now has this length.
     Extent {
-        /// Which: the next one, or the last.
+        /// The number: that of the next extent, or of the last.
         number: u32,
-        /// All of the extent's bytes.
+        /// The whole length of the extent.
         length: u64,
-        /// When the upload lapses, if it does not grow again.
+        /// When the upload expires if it does not grow again.
         lapses: LogTime,
     },
     /// Nothing is left of the entry.
@@ -60,16 +60,16 @@ pub enum Change {
 pub struct Why {
     /// Attempts that failed by its own fault.
     pub attempts: u16,
-    /// The last one's reason.
+    /// The reason of the last failure.
     pub reason: String,
 }
 
 /// A proven commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
-    /// When it was noted.
+    /// When it was recorded.
     pub at: LogTime,
-    /// The digest of what the store has.
+    /// The digest of the file in the store.
     pub sha256: Sha256,
 }
 
@@ -89,7 +89,7 @@ impl Why {
 }
 
 impl Change {
-    /// The time that the frame's head tells.
+    /// The time in the frame's head.
     pub(super) fn moment(&self) -> LogTime {
         match self {
             Self::Deferred { due, .. } => *due,

@@ -1,4 +1,4 @@
-//! The bytes of a file's description, and of the request that it answers: several bases have them.
+//! The bytes of a file's description, and of the request that it answers. Several bases contain them.
 
 use super::bases::{Answer, KeyedRequest, PartOf, Subject};
 use super::bytes::{Reader, Writer};
@@ -9,7 +9,7 @@ use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
 type Read<T> = Result<T, RecordError>;
 type Written = Result<(), RecordError>;
 
-/// No form has more files.
+/// The most files in a form.
 const MOST_PARTS: u32 = 65_536;
 
 pub(super) fn write_meta(writer: &mut Writer, meta: &FileMeta) -> Written {
@@ -39,7 +39,8 @@ pub(super) fn write_names(
     writer.text(content_type.as_str())
 }
 
-/// Another version may have taken more for a type than this one does; no promise is given up for that.
+/// Reads a name and a type. Another version may have accepted more types than this one: no promise is
+/// given up for that.
 pub(super) fn read_names(reader: &mut Reader<'_>) -> Read<(FileName, MediaType)> {
     let name = FileName::from_claim(reader.text()?).ok_or(RecordError::Damaged("no name"))?;
     let content_type = MediaType::parse(reader.text()?);

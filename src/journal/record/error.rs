@@ -3,7 +3,7 @@
 /// Why a frame is no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// A later version of this program wrote it: a start that meets it is refused, as it might hold a
+    /// A later version of this program wrote it. A start refuses such a frame, as it might be a
     /// promise.
     #[error("the kind {kind} in its version {version} is unknown: a newer gridspool wrote it")]
     Unknown {
@@ -12,7 +12,7 @@ pub enum RecordError {
         /// Its version.
         version: u8,
     },
-    /// Its bytes are none that this program writes.
+    /// This program never writes such bytes.
     #[error("the record is damaged: {0}")]
     Damaged(&'static str),
 }

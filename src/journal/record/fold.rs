@@ -1,4 +1,4 @@
-//! The fold: an entry, and a change of it, make the entry that there is then.
+//! The fold: an entry and its next change give the entry's new state.
 
 use super::bases::{Entry, State};
 use super::change::Change;
@@ -10,7 +10,7 @@ impl Entry {
     /// The entry after a change; `None` if nothing is left of it.
     ///
     /// # Errors
-    /// When there can be no such change of it: nothing that this program does writes one.
+    /// When the entry cannot have such a change: this program never writes one.
     pub fn fold(self, change: &Change) -> Result<Option<Self>, RecordError> {
         match (self, change) {
             (_, Change::Gone) => Ok(None),
@@ -38,7 +38,7 @@ impl Entry {
 impl State {
     fn fold(self, change: &Change) -> Result<Self, RecordError> {
         match (self, change) {
-            // The store has it: it is not tried again.
+            // The store has it, so there are no further attempts.
             (Self::Settled(_), _) | (_, Change::Extent { .. } | Change::Gone) => Err(MISFIT),
             (_, Change::Deferred { due, why }) => Ok(Self::Deferred {
                 due: *due,
@@ -51,10 +51,10 @@ impl State {
     }
 }
 
-/// Adds an extent to these, or makes the last one longer: an offset that was told never shrinks.
+/// Adds an extent to these, or lengthens the last one: an offset that a client was told never shrinks.
 ///
 /// # Errors
-/// When it is neither, or when no file can be so long; nothing is changed then.
+/// When it is neither, or when no file can be that long; then nothing is changed.
 pub(in crate::journal) fn grow(
     extents: &mut Vec<u64>,
     number: u32,

@@ -1,4 +1,4 @@
-//! A frame: the head that every record has, and the way between records and their bytes.
+//! A frame: the head that every record has, and the conversion between records and bytes.
 
 use std::collections::HashSet;
 
@@ -29,25 +29,25 @@ const LOG_BYTES: usize = 80;
 /// Bytes that the log adds for each inline body: its length and its digest.
 const LOG_BODY_BYTES: usize = 36;
 
-/// One frame of the log, but for the places and checks that the log itself adds, and but for the
-/// bytes of inline bodies.
+/// One frame of the log, without the offsets and checks that the log adds, and without the bytes of
+/// inline bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// The kind of the record.
     pub kind: u8,
-    /// In which version.
+    /// The version of the kind.
     pub version: u8,
     /// [`Frame::MAY_SKIP`] and the like; other bits mean nothing yet.
     pub flags: u16,
-    /// The entry; of several, the first.
+    /// The entry; the first one of several.
     pub id: FileId,
     /// The bytes of the file, or of all files of a form.
     pub length: u64,
-    /// When it is due, was settled, was deleted, or lapses: as its kind says; else 0.
+    /// When it is due, was settled, was deleted, or expires, depending on its kind; otherwise 0.
     pub moment: u64,
-    /// How many bytes each inline body has that follows the record.
+    /// The length of each inline body behind the record.
     pub body_lengths: Vec<u32>,
-    /// The rest, in the form of its kind.
+    /// The other fields, in the format of the kind.
     pub record: Vec<u8>,
 }
 
@@ -55,30 +55,30 @@ pub struct Frame {
 #[expect(clippy::large_enum_variant, reason = "one is held at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// All there is.
+    /// A whole state.
     Base(Base),
-    /// News.
+    /// A change of it.
     Change(Change),
 }
 
 impl Frame {
-    /// A reader that does not know the kind or version passes it over.
+    /// A reader that does not know the kind or version skips the frame.
     pub const MAY_SKIP: u16 = 1;
-    /// It is a base that was there before, copied forward.
+    /// The frame is a copy of an earlier base.
     pub const COPIED: u16 = 1 << 1;
 
-    /// Bytes that it takes in the log without inline bodies, shared out evenly among so many entries:
-    /// the log's head, the record, and what the log says of each body.
+    /// Its bytes in the log without inline bodies, divided evenly among this many entries: the log's
+    /// head, the record, and the log's fields for each body.
     pub fn bytes_of_each(&self, entries: usize) -> u64 {
         let bodies = self.body_lengths.len().saturating_mul(LOG_BODY_BYTES);
         let bytes = self.record.len().saturating_add(bodies) + LOG_BYTES;
         u64::try_from(bytes.div_ceil(entries.max(1))).unwrap_or(u64::MAX)
     }
 
-    /// The frame that says a change.
+    /// The frame of a change.
     ///
     /// # Errors
-    /// When a value is too long for its form.
+    /// When a value is too long for its field.
     pub fn change(id: FileId, change: &Change) -> Result<Self, RecordError> {
         let mut writer = Writer::default();
         change.write(&mut writer)?;
@@ -96,7 +96,7 @@ impl Frame {
         })
     }
 
-    /// The frame that says all there is of one entry.
+    /// The frame of one entry's base.
     ///
     /// # Errors
     /// As [`Frame::change`].
@@ -136,10 +136,10 @@ impl Frame {
         })
     }
 
-    /// The frame that says all there is of the files of a form.
+    /// The frame of a form's base.
     ///
     /// # Errors
-    /// As [`Frame::change`], and when it has no files, or one twice.
+    /// As [`Frame::change`], and when it has no files, or one file twice.
     pub fn form(form: &Form) -> Result<Self, RecordError> {
         let mut writer = Writer::default();
         form.write(&mut writer)?;
@@ -175,10 +175,10 @@ impl Frame {
         }
     }
 
-    /// Reads its meaning; `None` if this program does not know it, and need not.
+    /// Reads its meaning; `None` if this program does not know the kind, and may skip it.
     ///
     /// # Errors
-    /// When it does not know and has to, or when the record is damaged.
+    /// When this program does not know the kind and may not skip it, or when the record is damaged.
     pub fn read(&self) -> Result<Option<Record>, RecordError> {
         let (kind, version) = (self.kind, self.version);
         let is_known = matches!(kind, FILE..=ANSWERS | DEFERRED..=GONE) && version == VERSION;
@@ -191,7 +191,7 @@ impl Frame {
             };
         }
         let record = self.read_known()?;
-        // The head must be the one that goes with the record: what it tells is read without that.
+        // The head must agree with the record, as some code reads the head alone.
         let own = record.frame(self.id)?;
         let is_own = (self.id, self.length, self.moment) == (own.id, own.length, own.moment)
             && self.body_lengths == own.body_lengths;
@@ -239,7 +239,7 @@ impl Frame {
 }
 
 impl Record {
-    /// The frame that says this of an entry.
+    /// The frame of this record.
     ///
     /// # Errors
     /// As [`Frame::change`].
@@ -255,7 +255,7 @@ impl Record {
 
 const EMPTY: RecordError = RecordError::Damaged("a list of nothing");
 
-/// The first id, all bytes, and those of each inline body.
+/// The first id, the sum of all lengths, and the length of each inline body.
 fn totals(form: &Form) -> Result<(FileId, u64, Vec<u32>), RecordError> {
     let first = form.parts.first().ok_or(EMPTY)?;
     let mut ids = HashSet::new();

@@ -1,19 +1,19 @@
-//! Rules that the readers of frames must hold to, whatever is on the disk. Not in the product: tests and
-//! fuzzers (`scripts/fuzz`) call this.
+//! Rules that the readers of frames must obey for any bytes on the disk. Not part of the product: tests
+//! and fuzzers (`scripts/fuzz`) call this.
 
 use super::bases::{Base, Entry};
 use super::frame::{Frame, Record};
 use crate::file::FileId;
 
-/// The bytes of a frame's head as a fuzzer makes them up: kind, version, flags, how many inline bodies
-/// there are, length, moment, and the length of each body.
+/// The length of a frame's head in the fuzzer's input: kind, version, flags, number of inline bodies,
+/// length, moment, and the length of each body.
 const HEAD_BYTES: usize = 28;
 
-/// Any head and record are refused, passed over, or read; a record that is read is read again from the
-/// bytes that are written of it.
+/// Any head and record are refused, skipped, or read. A record that was read is written, and must read
+/// back as the same.
 ///
 /// # Panics
-/// When it is not so.
+/// When it does not.
 pub fn record(bytes: &[u8]) {
     let Some(frame) = frame(bytes) else {
         return;
@@ -36,7 +36,7 @@ pub fn record(bytes: &[u8]) {
     }
 }
 
-/// The frame that these bytes stand for.
+/// The frame in these bytes.
 fn frame(bytes: &[u8]) -> Option<Frame> {
     let (head, record) = bytes.split_at_checked(HEAD_BYTES)?;
     let number = |at: usize| Some(u64::from_le_bytes(*head.get(at..)?.first_chunk()?));
@@ -56,7 +56,7 @@ fn frame(bytes: &[u8]) -> Option<Frame> {
     })
 }
 
-/// The bytes that stand for a frame: what seeds are made of.
+/// The bytes of a frame, for seeds.
 #[cfg(test)]
 pub(super) fn bytes(frame: &Frame) -> Vec<u8> {
     let flags = u8::try_from(frame.flags).unwrap();

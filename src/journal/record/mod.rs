@@ -1,38 +1,37 @@
-//! The records of accepted uploads: data, and its bytes. The journal moves to this form; until
-//! then, no operation uses it.
+//! The records of accepted uploads: values, and their bytes.
 //!
-//! A frame is a head and a record. A *base* says all there is of an entry, and replaces all before
-//! it; a *change* says what is new. An entry's state is the fold of its frames, in their order.
-//! This module knows no file, no log and no index.
+//! A frame is a head and a record. A *base* is the whole state of an entry, and replaces all frames
+//! before it; a *change* is the news of an entry. The state of an entry is the fold of its frames, in
+//! their order. This module knows no file, no log and no index.
 //!
 //! # The life of an entry
-//! 1. A base is queued: a file, a form (all its files in one frame), or an upload resource. When its
-//!    group is synced, and not before, the client is told.
-//! 2. An upload resource grows by `extent` changes, each told when it is synced. When it is whole,
-//!    a base makes it a promised file.
-//! 3. Each attempt to commit it that fails by its own fault is a change: `deferred` with a due time,
-//!    or `held`. An admin's retry is the change `waiting`.
-//! 4. A proven commit is the change `settled`. Its body stays for a grace time.
-//! 5. It leaves: the body is unlinked, that is synced, then `gone` is queued.
-//! 6. Or it is deleted, at any moment before: a tombstone is a base. When it is synced, the caller is
-//!    told; when the body is unlinked and the store has nothing of it, `gone` is queued.
-//! 7. Meanwhile the segment of its base may become the oldest: its whole present state is then a new
-//!    base, a copy. Changes and `gone` are never copied: they end with their segment.
+//! 1. A base is queued: a file, a form (all its files in one frame), or an upload that may still grow.
+//!    The client is told only after its group is synced.
+//! 2. Such an upload grows by `extent` changes; the client is told of each after it is synced. When the
+//!    upload is complete, a base makes it a promised file.
+//! 3. Each attempt to commit it that fails by its own fault is a change: `deferred` with a due time, or
+//!    `held`. An admin's retry is the change `waiting`.
+//! 4. A proven commit is the change `settled`. The body stays for a grace time.
+//! 5. The entry leaves: the body is unlinked, the directory is fsynced, then `gone` is queued.
+//! 6. Or the entry is deleted at any moment before: a tombstone is a base. The caller is told after it
+//!    is synced. When the body is unlinked and the store holds nothing of the file, `gone` is queued.
+//! 7. Meanwhile the segment of its base may become the oldest: then the whole present state is written
+//!    as a new base, a copy. Changes and `gone` are never copied: they end with their segment.
 //!
-//! | kind | number | says |
+//! | kind | number | meaning |
 //! |---|---|---|
 //! | `file` | 1 | base: a promised file with its state and the key that it answers |
 //! | `form` | 2 | base of each of its files |
 //! | `upload` | 3 | base: an upload that may still grow |
 //! | `tombstone` | 4 | base: deleted |
-//! | `answers` | 5 | base: what keyed requests were answered by entries that have left |
+//! | `answers` | 5 | base: answers to keyed requests, from entries that have left |
 //! | | 6 to 15 | kept free for bases: claims of keys for other nodes, intents of links |
-//! | `deferred`, `held`, `waiting`, `settled` | 16 to 19 | changes of a file |
+//! | | 6 to 15 | reserved for bases: claims of keys for other nodes, intents of links |
 //! | `extent` | 20 | change of an upload |
 //! | `gone` | 21 | change: nothing is left |
-//! | | 22 to 31 | kept free for changes: links |
+//! | | 22 to 31 | reserved for changes: links |
 //!
-//! A frame of another kind or version is skipped if its writer flagged it so; otherwise a start is
+//! A frame of another kind or version is skipped if its writer set that flag; otherwise the start is
 //! refused.
 
 mod bases;

@@ -1,6 +1,6 @@
-//! The bytes of bases: what of each stands in its record, and in which order.
+//! The bytes of bases: the fields of each record, and their order.
 //!
-//! A frame's head tells id, length and one moment: a record does not repeat them.
+//! A frame's head contains id, length and one moment; a record does not repeat them.
 
 use super::bases::{Answered, Body, File, Form, Part, State, Subject, Tombstone, Upload, sum};
 use super::bytes::{Reader, Writer};
