@@ -55,6 +55,7 @@
 //! 6. The files of dead segments become spares or are removed, as after a trim; files that were not
 //!    completely made are removed.
 //! 7. The caller may give its first answer.
+//!
 //! Each start has a *start number*, which every head of a group states, also the head of step 5. So no
 //! two starts that wrote a group have the same number, even if the power is cut between step 5 and the
 //! first group.
