@@ -1,5 +1,5 @@
-//! What the readers of this room must hold to, whatever they are given. Not in the product: tests
-//! and fuzzers (`scripts/fuzz`) call this, each function with the bytes of one case.
+//! The properties that the readers of this room keep for any input. They are not in the product: tests and
+//! fuzzers (`scripts/fuzz`) call each function with the bytes of one case.
 
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ thread_local! {
 /// The boundary of the forms here.
 const BOUNDARY: &[u8] = b"xYz";
 
-/// What stands between their parts.
+/// The delimiter between their parts.
 const DELIMITER: &[u8] = b"\r\n--xYz";
 
 /// The body of a form whose boundary is `xYz`: its files lie within it, one behind the other, and each
@@ -82,7 +82,7 @@ pub fn form(bytes: &[u8]) {
 /// A Range header, behind two bytes that are the file's length.
 ///
 /// # Panics
-/// When what is wanted is not within the file.
+/// When the range is not within the file.
 pub fn range(bytes: &[u8]) {
     let Some((length, header)) = bytes.split_first_chunk() else {
         return;
@@ -99,7 +99,7 @@ pub fn range(bytes: &[u8]) {
 /// The target of a request.
 ///
 /// # Panics
-/// When one passes that other servers could read in another way.
+/// When a target passes that other servers could read in another way.
 pub fn target(bytes: &[u8]) {
     let target = String::from_utf8_lossy(bytes);
     if path::check_target(&target).is_err() {
@@ -117,7 +117,7 @@ pub fn target(bytes: &[u8]) {
 /// The lines of a head, each a name, a colon and a value.
 ///
 /// # Panics
-/// When what is read from it could harm those that it is told to.
+/// When a value that was read could harm those who get it.
 pub fn headers(bytes: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in bytes.split(|&byte| byte == b'\n') {

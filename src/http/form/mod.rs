@@ -1,4 +1,4 @@
-//! Forms: what the parts of a spooled `multipart/form-data` body are (RFC 7578).
+//! Forms: the files and texts in a spooled `multipart/form-data` body (RFC 7578).
 
 mod text;
 
@@ -11,19 +11,19 @@ use crate::form::Parts;
 use crate::intake::{FilePart, FormContent};
 use crate::spool::SpooledBody;
 
-/// The name of the text that names the charset of all others (RFC 7578 §4.6). It is none itself.
+/// The name of the field that tells the charset of all texts (RFC 7578 §4.6). It is not kept as a text.
 const CHARSET: &str = "_charset_";
 
 /// Reads the form in a claimed body. Blocks.
 ///
-/// A part with a file name is a file, and so is one of another type than text or JSON. A browser sends an
-/// empty part with an empty name for each choice of a file that was left open: that is nothing.
+/// A part with a file name is a file, and so is a part of another type than text or JSON. A browser sends an
+/// empty part with an empty name for each file that was not chosen; such a part is skipped.
 ///
 /// The texts of the form are added to `metadata`, in UTF-8, whatever charset they come in. `None` if it has
 /// more than `most_files`.
 ///
 /// # Errors
-/// What is wrong with it; a form without any file, too.
+/// When the form is malformed, or holds no file.
 pub(super) fn read(
     body: &SpooledBody,
     boundary: &[u8],
@@ -34,7 +34,7 @@ pub(super) fn read(
     let Some(mut read) = read_in(UTF_8)? else {
         return Ok(None);
     };
-    // The charset may be told behind the texts that are in it.
+    // The field with the charset may come after the texts.
     if let Some(charset) = read.charset.filter(|&charset| charset != UTF_8)
         && let Some(again) = read_in(charset)?
     {

@@ -1,5 +1,5 @@
-//! Each well-formed form, read by us and by actix-multipart: both find the same files. Two readers that
-//! differ would let a file pass a check of the one as something else than the other stores.
+//! Each well-formed form is read by us and by actix-multipart, and both find the same files. Were there a
+//! difference, a check of the one could see another file than the other stores.
 
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::error::PayloadError;

@@ -9,7 +9,7 @@ use crate::form::FormError;
 use crate::http::Problem;
 use crate::spool::SpooledBody;
 
-/// Bytes of a text as it comes: two of them may be one in UTF-8.
+/// Bytes of a text as it comes, at most. In UTF-16 two bytes may become one in UTF-8.
 const MOST_BYTES: usize = 2 * Metadata::MOST_BYTES;
 
 /// The bytes of a part.
@@ -28,11 +28,11 @@ pub(super) fn bytes(body: &SpooledBody, data: Window) -> Result<Vec<u8>, Problem
     Ok(bytes)
 }
 
-/// The text that these bytes are, in the charset of their type or else that of the form; `None` if they
-/// are not in it.
+/// Decodes these bytes by the charset of their type, or else by that of the form. `None` if they are not
+/// valid in it.
 ///
 /// # Errors
-/// When nobody knows the charset of their type.
+/// When the charset of their type is unknown.
 pub(super) fn decode(
     bytes: &[u8],
     media_type: Option<&MediaType>,
@@ -47,7 +47,7 @@ pub(super) fn decode(
 /// The charset of this name (WHATWG Encoding).
 ///
 /// # Errors
-/// When nobody knows it.
+/// When it is unknown.
 pub(super) fn charset(label: &str) -> Result<&'static Encoding, Problem> {
     Encoding::for_label_no_replacement(label.as_bytes())
         .ok_or_else(|| Problem::bad_form("A text in the form is in a charset that is not known."))

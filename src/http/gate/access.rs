@@ -1,7 +1,7 @@
 //! Callers and their rights: tokens, sizes, types, and how much of everything.
 //!
-//! They are looked at before an upload's body is read, and again when it is there. All that is stateless
-//! is cheap.
+//! An upload is checked before its body is read, and again when the body is there. The checks keep no state
+//! and are cheap.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -45,7 +45,7 @@ impl Access {
     /// The sender of a request with this target.
     ///
     /// # Errors
-    /// A problem if a token is needed and there is none that is worth anything.
+    /// A problem if a token is needed and the request has no valid one.
     pub(in crate::http) fn caller(
         &self,
         headers: &HeaderMap,
@@ -78,8 +78,8 @@ impl Access {
     }
 }
 
-/// Lets an upload begin, and counts it. nginx asks for this before it reads a body; of a body that
-/// came with its head it is asked when that is there.
+/// Lets an upload begin, and counts it. nginx asks for this before it reads a body. A body that came with its
+/// head is let in when it is there.
 pub(in crate::http) fn let_in(
     node: &Node,
     sender: &Sender,
@@ -114,7 +114,7 @@ pub(in crate::http) async fn uploader(
     Ok(caller)
 }
 
-/// The sender of a request, with a token of whatever scope.
+/// The sender of a request. Their token may have any scope.
 pub(in crate::http) fn caller(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
     node.access.caller(request.headers(), target(request))
 }
@@ -124,8 +124,8 @@ fn target(request: &HttpRequest) -> &str {
     target.map_or("", |target| target.as_str())
 }
 
-/// Lets only those go on who may do this to the file. To the bearer of a token for another file it is
-/// not there; whoever lacks the scope is told that, whether it is there or not.
+/// Refuses a caller who may not do this to the file. A token for another file gets a 404, as if the file were
+/// absent. A token without the scope gets a 403, whether the file is there or not.
 pub(in crate::http) fn check_file(
     request: &HttpRequest,
     node: &Node,
@@ -136,7 +136,7 @@ pub(in crate::http) fn check_file(
     check_grant(grant, node, scope, file)
 }
 
-/// The same, of a grant that is known.
+/// The same for a grant that is known.
 pub(in crate::http) fn check_grant(
     grant: Grant,
     node: &Node,
@@ -169,8 +169,8 @@ impl Caller {
         })
     }
 
-    /// Whether the type that the head claims is allowed. One that says nothing is looked for in the
-    /// body, and the parts of a form have types of their own.
+    /// Refuses a claimed type that the token does not allow. A claim that says nothing passes here, as the
+    /// body decides later; so does a form, whose parts have types of their own.
     pub(in crate::http) fn check_claim(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let claimed = content_type::claimed(headers);
         let is_allowed = content_type::is_form(headers)
@@ -184,7 +184,7 @@ impl Caller {
         }
     }
 
-    /// Whether a balancer was told that this upload may come: there was room for it then.
+    /// Whether a balancer was told that there is room for this upload.
     pub(in crate::http) fn is_expected(&self, node: &Node) -> bool {
         node.edge.drain.has_promised(self.room.as_ref())
     }

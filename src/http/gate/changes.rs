@@ -1,7 +1,7 @@
 //! Conditions of requests that change something (RFC 9110 §13.1), and uploads to the address of a file.
 //!
-//! A file never changes: an upload makes a new one. So what is sent to the address of one that is there
-//! is refused, and a condition is held against what is there before anything is done.
+//! A file never changes: an upload makes a new one. So an upload to the address of a file is refused, and
+//! conditions are evaluated against the file of now before anything is done.
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
@@ -23,11 +23,11 @@ enum Current {
     Unwanted,
 }
 
-/// Sees that an upload by this method and to this target makes a file where there is none. Only names
-/// that look like ids are looked up, and those of uploads with conditions.
+/// Refuses an upload to an address where a file is. A name is looked up only if it looks like an id, or if
+/// the upload has conditions.
 ///
 /// # Errors
-/// 412 when a condition does not hold, 409 when there is a file; 503 when nobody knows.
+/// 412 when a condition does not hold, 409 when there is a file; 503 when no node can tell.
 pub(in crate::http) async fn check_upload(
     request: &HttpRequest,
     node: &Node,
@@ -53,10 +53,10 @@ pub(in crate::http) async fn check_upload(
     }
 }
 
-/// Sees that a file may be deleted as it is. One that is not there is left to the delete.
+/// Refuses to delete a file for which the conditions do not hold. A file that is absent passes.
 ///
 /// # Errors
-/// 412 when a condition does not hold; 503 when nobody knows.
+/// 412 when a condition does not hold; 503 when no node can tell.
 pub(in crate::http) async fn check_delete(
     request: &HttpRequest,
     node: &Node,
@@ -70,7 +70,7 @@ pub(in crate::http) async fn check_delete(
     Ok(())
 }
 
-/// The state of now. As contents never change under an id, the change meets it, or nothing.
+/// The state of now. The bytes of an id never change, so the change meets this state or an absent file.
 async fn look(request: &HttpRequest, node: &Node, key: &FileKey) -> Result<Current, Problem> {
     let mut found = node.delivery.find(key).await?;
     if let Found::Elsewhere { owner, id } = found {

@@ -1,9 +1,9 @@
-//! The wire below the requests: what a head that cannot be read is answered.
+//! The wire below the requests: the answers to heads that cannot be read.
 //!
-//! nginx passes heads that actix refuses, such as those with controls in values or with a hundred
-//! fields. actix answers them before any handler, without a body, and closes without saying so: nginx
-//! would keep that connection, and lose the next upload in it. So such an answer is replaced where it
-//! leaves. This room must never know what is asked.
+//! actix refuses some heads that nginx passes on, such as those with control characters or with a hundred
+//! fields. It answers them before any handler, without a body, and closes the connection without telling so:
+//! nginx would keep the connection and lose the next upload in it. So this file replaces such an answer where
+//! it leaves. It must never know what is asked.
 
 use std::io;
 use std::pin::Pin;
@@ -19,13 +19,13 @@ use crate::http::Problem;
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
-    /// Whether something has come since the last that was written: only then an answer begins, and no
-    /// byte of a file is taken for one.
+    /// Whether something was read since the last write. Only then the next write begins an answer, so bytes
+    /// in the midst of a file are never replaced.
     is_asked: bool,
 }
 
 impl<S> Connection<S> {
-    /// Replaces what leaves by this stream.
+    /// Wraps a stream, and replaces answers that leave by it.
     pub fn over(stream: S) -> Self {
         Self {
             stream,
@@ -64,7 +64,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         Poll::Ready(match own {
             None => Ok(written),
             Some(own) if written == own.len() => Ok(bytes.len()),
-            // It is a line or two, and the first since nginx has asked.
+            // The answer is a line or two, and the first bytes since nginx asked: they fit into the socket.
             Some(_) => Err(io::ErrorKind::WriteZero.into()),
         })
     }
@@ -78,7 +78,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     }
 }
 
-/// How actix begins the answers that it gives by itself. None of ours is without a body.
+/// The beginnings of the answers that actix gives by itself. Ours all have a body.
 const UNREADABLE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n";
 const TOO_LONG: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n";
 

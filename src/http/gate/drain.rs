@@ -1,4 +1,4 @@
-//! Taking a node out of service: no new uploads, while everything else goes on.
+//! Taking a node out of service: it refuses new uploads and goes on with everything else.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -10,18 +10,18 @@ use actix_web::http::header::HeaderValue;
 use crate::http::Problem;
 use crate::http::problem::Reason;
 
-/// Seconds in which a balancer has noticed.
+/// Seconds after which a balancer sends uploads elsewhere.
 const RETRY_SECONDS: u32 = 5;
 
-/// For so long after the beginning of a drain come uploads that were told yes before it: small bodies
-/// on slow links.
+/// Uploads that a balancer was told yes for still come for so long after a drain has begun: small bodies on
+/// slow links.
 const PROMISED: Duration = Duration::from_mins(1);
 
 /// Whether this node is being drained. A restart forgets it.
 #[derive(Debug)]
 pub(in crate::http) struct Drain {
     since: Mutex<Option<Instant>>,
-    /// The word that a balancer gets with a yes, and nobody else. The same until this process ends.
+    /// A secret that only a balancer gets, with each yes. It stays the same until this process ends.
     word: String,
 }
 
@@ -41,7 +41,7 @@ impl Drain {
         self.since().is_some()
     }
 
-    /// Comes with a yes to a balancer, and back with the upload.
+    /// The word that goes with a yes to a balancer, and comes back with the upload.
     pub(in crate::http) fn word(&self) -> &str {
         &self.word
     }
@@ -51,8 +51,8 @@ impl Drain {
         word.is_some_and(|word| word == self.word.as_str())
     }
 
-    /// Refuses an upload whose body has not been read yet, unless it comes with the word that a yes
-    /// had. One whose body is here is taken: it was let in before.
+    /// Refuses an upload whose body has not been read yet, unless it brings the word of a yes. An upload
+    /// whose body is here is not asked: it was let in before.
     pub(in crate::http) fn check(&self, word: Option<&HeaderValue>) -> Result<(), Problem> {
         match self.since() {
             None => Ok(()),
@@ -70,7 +70,7 @@ impl Drain {
     pub(in crate::http) fn set(&self, is_on: bool) {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if is_on {
-            // Asked again, it goes on.
+            // A second request does not begin the drain anew.
             since.get_or_insert_with(Instant::now);
             log::info!("draining: no new uploads are taken");
         } else {

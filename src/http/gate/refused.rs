@@ -1,4 +1,4 @@
-//! Refusals on their way out: those of paths, and the count of all.
+//! The check of each path, and the count of all refused uploads.
 
 use actix_web::dev::ServiceResponse;
 use actix_web::http::Method;
@@ -7,21 +7,21 @@ use actix_web::{Error, HttpRequest, web};
 use crate::http::headers::path;
 use crate::http::{Node, Problem};
 
-/// Sees that a request names a path in one way only, before anything else looks at it.
+/// Refuses a path that servers could read in two ways, before anything else looks at it.
 ///
 /// # Errors
 /// A refusal, if not; it is counted.
 pub fn check_path(request: &HttpRequest) -> Result<(), Error> {
     path::check(request.path(), request.headers()).map_err(|err| {
         let problem = Problem::from(err);
-        // Where such a path leads nobody knows: nginx has sent it here, so it is one of files.
+        // nginx has sent it here, so it is a path of files, whichever of the two is meant.
         count_upload(request, &problem);
         problem.into()
     })
 }
 
-/// Counts an answer that refuses an upload whose body has come. One that was refused before its body
-/// was counted then.
+/// Counts an answer that refuses an upload whose body has come. Uploads that are refused before their bodies
+/// are counted by the admission.
 pub fn count_refusal<B>(answer: &ServiceResponse<B>) {
     let request = answer.request();
     if request.path().starts_with("/files")

@@ -6,11 +6,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::Problem;
 
-/// Slices on their way to nginx at one time. Those of one file come from the same memory, so nothing else
-/// bounds what actix has copied for hundreds of readers.
+/// Slices on their way to nginx at one time. Nothing else bounds the copies that actix makes for hundreds of
+/// readers: slices of one file come from the same memory.
 const AT_ONCE: usize = 16;
 
-/// Whole files at one time: each takes as long as its client, and no request that is well-formed needs one.
+/// Whole files at one time. Each takes as long as its client reads, and no well-formed request needs one.
 const WHOLE_AT_ONCE: usize = 8;
 
 /// Permits for slices, and for whole files.

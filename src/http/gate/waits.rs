@@ -2,8 +2,8 @@
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Senders that wait at once, at most. Each holds two connections of nginx, its own and the one to this
-/// process, and a worker of a stock nginx has 768 for all that comes.
+/// Senders that wait at once, at most. Each holds two connections of nginx: the one from the client and the
+/// one to this process. A worker of a stock nginx has 768 in all.
 const MOST_WAITING: usize = 200;
 
 /// Room for those who wait. A sender that finds none is answered at once.

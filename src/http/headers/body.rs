@@ -6,20 +6,20 @@ use super::HeadError;
 use crate::accel;
 use crate::intake::SpooledName;
 
-/// A length that a field tells; `None` if it tells none.
+/// The length in a field; `None` if the field is absent or holds no number.
 pub(in crate::http) fn length(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
-/// Whether a request brings its body itself. Where nginx spools the body, it takes the length away.
+/// Whether the body comes with its head. nginx removes the length of a body that it spools.
 pub(in crate::http) fn is_inline(headers: &HeaderMap) -> bool {
     headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// Sees that a body that comes with its head is one that nginx passes on.
+/// Refuses an inline body that nginx would not have passed on.
 ///
 /// # Errors
-/// When it is longer than that, has no length, or names a file too.
+/// When it is too long, has no length, or names a spool file too.
 pub(in crate::http) fn check_inline(headers: &HeaderMap) -> Result<(), HeadError> {
     let most = u64::try_from(accel::PASSED_BODY_BYTES).unwrap_or(u64::MAX);
     let length = length(headers, header::CONTENT_LENGTH.as_str());
@@ -31,7 +31,7 @@ pub(in crate::http) fn check_inline(headers: &HeaderMap) -> Result<(), HeadError
     }
 }
 
-/// The spool file of a request; `None` if it has no body, or one that came with it.
+/// The spool file of a request; `None` if it has no body, or an inline one.
 ///
 /// # Errors
 /// When nginx counted a body and named no file, or did not count it.

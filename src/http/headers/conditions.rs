@@ -22,15 +22,15 @@ pub(in crate::http) enum Verdict {
     OutOfRange,
 }
 
-/// Evaluates all conditions in the order of RFC 9110 §13.2.2. An empty file has no ranges to be
-/// outside of: it is sent whole.
+/// Evaluates all conditions in the order of RFC 9110 §13.2.2. An empty file is sent whole, whatever the
+/// range.
 pub(in crate::http) fn judge(method: &Method, headers: &HeaderMap, meta: &FileMeta) -> Verdict {
     if !has_conditions(headers) {
         return Verdict::Proceed;
     }
     let tag = meta.etag();
     let modified = meta.last_modified().map(HttpDate::from);
-    // Where a date proves nothing, no copy is good by its date.
+    // A copy is not fresh by its date where dates prove nothing.
     let dated = modified.filter(|_| meta.is_told_by_date());
     if headers.contains_key(IF_MATCH) {
         if !if_match(headers, &tag) {
@@ -89,16 +89,17 @@ pub(in crate::http) fn hold(headers: &HeaderMap, current: Option<&FileMeta>) -> 
     !headers.contains_key(IF_NONE_MATCH) || !tag.is_some_and(|tag| if_none_match(headers, tag))
 }
 
-/// Whether a request asks for a range if the file is as old as that, of a file whose date proves
-/// nothing: nginx would believe it.
+/// Whether If-Range holds something else than a tag, for a file whose date proves nothing: nginx would
+/// believe a date.
 pub(in crate::http) fn goes_by_date(headers: &HeaderMap, meta: &FileMeta) -> bool {
     let has_if_range = headers.contains_key(IF_RANGE);
     has_if_range && !meta.is_told_by_date() && value::<EntityTag>(headers, &IF_RANGE).is_none()
 }
 
-/// Whether nginx, which evaluates conditions once more where it sends a file, refuses what [`judge`] lets
-/// pass. A date that is none is to be ignored, and so is any date beside If-Match (RFC 9110 §13.1.4): nginx
-/// takes the one for a date before all others, and heeds the other. A file without a date has changed for it.
+/// Whether nginx would refuse a request that [`judge`] lets pass: nginx evaluates conditions once more where
+/// it sends a file. RFC 9110 §13.1.4 ignores a malformed date, and any date beside If-Match. nginx takes a
+/// malformed date for one before all others, heeds a date beside If-Match, and takes a file without a date
+/// for changed.
 pub(in crate::http) fn nginx_would_refuse(headers: &HeaderMap, meta: &FileMeta) -> bool {
     let modified = meta.last_modified().map(HttpDate::from);
     let holds = modified.zip(date(headers, &IF_UNMODIFIED_SINCE));
@@ -106,7 +107,7 @@ pub(in crate::http) fn nginx_would_refuse(headers: &HeaderMap, meta: &FileMeta) 
     headers.contains_key(IF_UNMODIFIED_SINCE) && !holds
 }
 
-/// Whether there is anything to evaluate: most requests are done with that.
+/// Whether there is anything to evaluate. Most requests have no conditions.
 fn has_conditions(headers: &HeaderMap) -> bool {
     [
         IF_MATCH,
@@ -119,7 +120,7 @@ fn has_conditions(headers: &HeaderMap) -> bool {
     .any(|name| headers.contains_key(name))
 }
 
-/// A field that holds one thing; `None` if it cannot be read.
+/// The one value of a field; `None` if it is absent or malformed.
 fn value<T: std::str::FromStr>(headers: &HeaderMap, name: &HeaderName) -> Option<T> {
     headers.get(name)?.to_str().ok()?.parse().ok()
 }
@@ -129,7 +130,7 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<HttpDate> {
 }
 
 fn range(headers: &HeaderMap) -> Option<&str> {
-    // Bytes that are no text make no range that can be read.
+    // Bytes that are not text are read as an empty, malformed range.
     let value = headers.get(RANGE)?;
     Some(value.to_str().unwrap_or_default())
 }
@@ -146,9 +147,9 @@ fn if_none_match(headers: &HeaderMap, tag: &str) -> bool {
     })
 }
 
-/// Whether a header is `*`, or one of its tags is meant. It is divided at commas: our tags have none, and
-/// a tag of somebody else, which may have some and need not be ASCII, has no quotes within. So no part of
-/// it is taken for one of ours, and nothing in the list hides the others. nginx reads it likewise.
+/// Whether a field is `*`, or `is_meant` holds for one of its tags. The list is split at commas, as nginx
+/// does. Our tags have no commas. A foreign tag may have some and need not be ASCII, but it has no quotes
+/// within, so no piece of it is taken for one of ours.
 fn has_tag(headers: &HeaderMap, name: &HeaderName, is_meant: impl Fn(&[u8]) -> bool) -> bool {
     let mut values = headers.get_all(name);
     values.any(|value| {
@@ -158,7 +159,7 @@ fn has_tag(headers: &HeaderMap, name: &HeaderName, is_meant: impl Fn(&[u8]) -> b
     })
 }
 
-/// Whether the range still holds: the tag by strong comparison, or exactly the date.
+/// Whether If-Range holds: the tag by strong comparison, or exactly this date.
 fn if_range(headers: &HeaderMap, tag: &str, dated: Option<HttpDate>) -> bool {
     let Some(value) = headers.get(IF_RANGE) else {
         return true;

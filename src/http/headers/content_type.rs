@@ -1,4 +1,4 @@
-//! Content-Type, of requests and of the parts of forms.
+//! The Content-Type of requests.
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
@@ -11,7 +11,7 @@ const FORM: &[u8] = b"multipart/form-data";
 /// The longest boundary (RFC 2046 §5.1.1).
 const LONGEST_BOUNDARY: usize = 70;
 
-/// The type that a request's header claims. Two of them are one list, which is no type.
+/// The type that a request claims. Two fields make one list, which is not a type.
 pub(in crate::http) fn claimed(headers: &HeaderMap) -> ClaimedType {
     let said: Vec<_> = values(headers).collect();
     ClaimedType::read(Some(&said.join(&b", "[..])))
@@ -22,14 +22,14 @@ fn values(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     values.map(HeaderValue::as_bytes)
 }
 
-/// Whether the body of a request is a form, if perhaps one that cannot be read. Another type beside that,
-/// before or behind a comma or in another header, does not make a file of it.
+/// Whether the body of a request is a form, even if the form cannot be read. It stays one if another type
+/// stands beside it, before or after a comma or in another field.
 pub(in crate::http) fn is_form(headers: &HeaderMap) -> bool {
     let mut types = values(headers).flat_map(|value| value.split(|&byte| byte == b','));
     types.any(is_of_form)
 }
 
-/// Whether a type is that of a form, if perhaps with a wrong character around it.
+/// Whether a type is that of a form, even with a wrong character around it.
 fn is_of_form(text: &[u8]) -> bool {
     let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let is_begin = |byte: &u8| is_of_token(byte) || *byte == b',';
@@ -42,7 +42,7 @@ fn is_of_form(text: &[u8]) -> bool {
 /// The boundary between the parts of a form, if a request's body is one.
 ///
 /// # Errors
-/// When there is none, or one that RFC 2046 does not allow; when the body is said to be something else, too.
+/// When a form has no boundary, or one that RFC 2046 does not allow, or is claimed to be something else too.
 pub(in crate::http) fn boundary(headers: &HeaderMap) -> Result<Option<Vec<u8>>, HeadError> {
     if !is_form(headers) {
         return Ok(None);
@@ -54,7 +54,7 @@ pub(in crate::http) fn boundary(headers: &HeaderMap) -> Result<Option<Vec<u8>>, 
     }
 }
 
-/// The boundary in the type of a form. Many write it without the quotes that its characters need.
+/// The boundary in the type of a form. Many clients omit the quotes that its characters need.
 fn boundary_of(value: &[u8]) -> Result<Vec<u8>, HeadError> {
     let found = parameter(value, "boundary").filter(|boundary| {
         let is_allowed = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\"\\;".contains(byte);

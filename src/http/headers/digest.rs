@@ -1,4 +1,5 @@
-//! Digests (RFC 9530): of uploads, checked before the promise; of committed files, told.
+//! Digest fields (RFC 9530): those of uploads are checked before the promise, and those of committed files
+//! are sent.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
@@ -9,18 +10,18 @@ use super::HeadError;
 use crate::intake::StatedDigests;
 use crate::store;
 
-/// The digest of the bytes of a message, and that of a file. An upload here is the whole file in
-/// no other coding, so both are of the same bytes; of a form both are of all of it.
+/// The digest of a message's bytes, and that of a file. An upload is one whole file without a coding, so both
+/// are of the same bytes. For a form, both are of the whole body.
 const HEADERS: [&str; 2] = ["content-digest", "repr-digest"];
 
 /// The digest of a whole file, whatever part of it an answer carries (RFC 9530 §3).
 pub(in crate::http) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
-/// Reads the digests that an upload's headers state. Other algorithms than these two are passed over, as
-/// RFC 9530 §6.2 asks.
+/// Reads the digests that an upload states. Algorithms other than these two are skipped, as RFC 9530 §6.2
+/// asks.
 ///
 /// # Errors
-/// When a header is there and cannot be read: a check that was asked for must not be left out.
+/// When a field is there and malformed: a check that was asked for must not be left out.
 pub(in crate::http) fn read(headers: &HeaderMap) -> Result<StatedDigests, HeadError> {
     let mut stated = StatedDigests::default();
     for name in HEADERS {
@@ -50,8 +51,7 @@ fn add(stated: &mut StatedDigests, value: &HeaderValue) -> Option<()> {
     Some(())
 }
 
-/// The value of Repr-Digest. It is told unasked: whatever wants another algorithm has no use for it,
-/// and whatever wants this one need not ask (RFC 9530 §4).
+/// The value of Repr-Digest. It is sent without being asked for, as RFC 9530 §4 allows.
 pub(in crate::http) fn of_file(sha256: store::Sha256) -> String {
     let encoded = STANDARD.encode(sha256.0);
     format!("sha-256=:{encoded}:")

@@ -24,18 +24,18 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// The word in a download's query that has any file saved.
+/// The word in a query that makes a download an attachment, whatever its type.
 pub(in crate::http) const DOWNLOAD: &str = "download";
 
-/// Whether a query asks for that.
+/// Whether a query has that word.
 pub(in crate::http) fn is_to_be_saved(query: &str) -> bool {
     query
         .split('&')
         .any(|pair| pair.split('=').next() == Some(DOWNLOAD))
 }
 
-/// The header of a download (RFC 6266 §4.1, appendix D): an ASCII `filename` that every client
-/// reads, and a `filename*` beside it when that could not say all.
+/// The field of a download (RFC 6266 §4.1, appendix D): an ASCII `filename` that every client reads, and a
+/// `filename*` if the name is not plain ASCII.
 pub(in crate::http) fn of_download(meta: &FileMeta, is_to_be_saved: bool) -> String {
     let kind = if meta.content_type.is_inline() && !is_to_be_saved {
         "inline"

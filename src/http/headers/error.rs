@@ -2,14 +2,14 @@
 
 use crate::file::InvalidMetadata;
 
-/// Why a field of a head, or all of it, cannot be heeded, in the words that the caller is told.
+/// Why a head, or a field of it, is refused. The texts are for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::http) enum HeadError {
     #[error(
         "The path has dots, slashes, backslashes or parameters that servers read in different ways."
     )]
     AmbiguousPath,
-    /// The path names nothing that could be a file.
+    /// The path cannot be that of a file.
     #[error("There is no such file.")]
     NoKey,
     #[error("The request has more than one token.")]
@@ -23,7 +23,7 @@ pub(in crate::http) enum HeadError {
     /// As tus has it: the names are unique.
     #[error("Upload-Metadata has one name twice.")]
     RepeatedMetadata,
-    /// Metadata that can be read, and not kept.
+    /// The metadata is well-formed, and cannot be kept.
     #[error(transparent)]
     UnkeptMetadata(#[from] InvalidMetadata),
     /// A form, or a part of it, cannot be read.
@@ -34,9 +34,9 @@ pub(in crate::http) enum HeadError {
     /// The body is not the whole file, or belongs to another protocol.
     #[error("{by}: {said} Send the whole file in one request.")]
     NotWhole {
-        /// The field, or the place, that says so.
+        /// The field or the place that shows it.
         by: &'static str,
-        /// The answer to that.
+        /// The explanation for the caller.
         said: &'static str,
     },
     /// The body did not come in one of the ways in which nginx hands bodies over.

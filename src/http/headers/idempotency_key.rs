@@ -14,7 +14,7 @@ const LONGEST_KEY: usize = 255;
 /// Reads the key of an upload: a string as structured fields have it, or the bare key.
 ///
 /// # Errors
-/// When there is one and it is no key.
+/// When the field is there and holds no key.
 pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Option<String>, HeadError> {
     let mut values = headers.get_all(HEADER);
     match (values.next(), values.next()) {

@@ -1,6 +1,6 @@
 //! The grammars of heads: fields of requests, of answers and of the parts of forms, and the target.
 //!
-//! Each reads or writes text, and knows nothing of a node. All of them are fuzzed.
+//! Each reads or writes text, and knows neither a node nor a handler. All of them are fuzzed.
 
 pub(super) mod bearer;
 pub(super) mod body;

@@ -1,4 +1,4 @@
-//! The head of a part of a form: of its lines those that are ours.
+//! The head of a part of a form.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::{HeadError, whole};
 use crate::file::{FileName, Window};
 use crate::intake::ClaimedType;
 
-/// The lines of a part's head that are ours.
+/// The lines of a part's head that are heeded.
 #[derive(Debug)]
 pub(in crate::http) struct Head {
     disposition: Claim,
@@ -21,12 +21,12 @@ pub(in crate::http) struct Head {
 pub(in crate::http) enum Kind {
     File,
     Text,
-    /// A choice of a file that was left open.
+    /// A file that was not chosen.
     Nothing,
 }
 
 impl Head {
-    /// Reads the lines of a head. Those that are not ours may be anything.
+    /// Reads the lines of a head, and skips all that are not heeded.
     ///
     /// # Errors
     /// When they do not name the part, or say that its bytes are coded.
@@ -99,7 +99,7 @@ impl Head {
     }
 }
 
-/// The lines of a head. One that begins with a blank goes on with the one before it.
+/// The lines of a head. A line that begins with a blank continues the one before it.
 fn unfolded(lines: &[u8]) -> Vec<Cow<'_, [u8]>> {
     let mut unfolded: Vec<Cow<'_, [u8]>> = Vec::new();
     let mut rest = lines;

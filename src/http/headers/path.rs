@@ -1,10 +1,10 @@
-//! Which paths mean the same to everybody who reads them.
+//! Paths, and whether all servers read them in the same way.
 //!
-//! nginx chooses a location by a path that it has decoded and freed of dots, a site's own check may read it
-//! in either form, and this process reads what the client wrote. `/files/A/../B` is A here and B there. So
-//! nothing is done to a file by a path that could be read in two ways: it is refused, whatever it leads to.
-//! Decoded once it must be the path that it was; what is encoded twice is a name. This room must never know
-//! what is behind a path.
+//! nginx decodes a path and resolves its dots before it chooses a location. This process reads the path as
+//! the client wrote it, and a site's own check may read either form. `/files/A/../B` is A for this process
+//! and B for nginx. So a path that could be read in two ways is refused, whatever it names. A path passes only
+//! if decoding it once leaves its segments as they are; a name that is encoded twice is just a name. This
+//! file must never know what is behind a path.
 
 use actix_web::http::header::HeaderMap;
 use percent_encoding::percent_decode_str;
@@ -13,13 +13,13 @@ use super::HeadError;
 use crate::accel;
 use crate::file::{FileKey, has_dots_alone};
 
-/// Sees that a request with this path, and the one of a client that it is for, name a path in one way only.
+/// Refuses an ambiguous path of a request, or of the client's request that it asks about.
 ///
 /// # Errors
 /// A refusal, if not.
 pub(in crate::http) fn check(path: &str, headers: &HeaderMap) -> Result<(), HeadError> {
     check_target(path)?;
-    // A question about an upload is answered with a refusal in a form of its own.
+    // The admission checks that target itself, as its refusals have another form.
     if path != accel::ADMISSION
         && let Some(target) = headers.get(accel::TARGET)
     {
@@ -40,7 +40,7 @@ pub(in crate::http) fn check_target(target: &str) -> Result<(), HeadError> {
     Ok(())
 }
 
-/// Whether a target is that of all files.
+/// Whether a target is the collection of all files.
 pub(in crate::http) fn is_collection(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
     matches!(path, "/files" | "/files/")
@@ -49,7 +49,7 @@ pub(in crate::http) fn is_collection(target: &str) -> bool {
 /// The file that a target names, in the segment behind `/files/`.
 ///
 /// # Errors
-/// When it has parameters, which some servers take off; when it is no text, as no key is.
+/// When the segment has parameters, which some servers remove, or is not UTF-8, as all keys are.
 pub(in crate::http) fn key(target: &str) -> Result<FileKey, HeadError> {
     let path = target.split('?').next().unwrap_or_default();
     let segment = path.split('/').nth(2).unwrap_or_default();
@@ -75,7 +75,7 @@ fn is_plain_segment(segment: &str) -> bool {
     let Some(bytes) = decoded(segment) else {
         return false;
     };
-    // Some servers take off what follows a semicolon before they look for dots.
+    // Some servers remove the text after a semicolon before they look for dots.
     let name = bytes.split(|&byte| byte == b';').next().unwrap_or_default();
     let is_divided = bytes.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0));
     !is_divided
@@ -84,7 +84,7 @@ fn is_plain_segment(segment: &str) -> bool {
         && !is_overlong(&bytes)
 }
 
-/// `None` if a percent sign begins nothing.
+/// `None` if a percent sign begins no escape.
 fn decoded(segment: &str) -> Option<Vec<u8>> {
     let mut pieces = segment.split('%');
     pieces.next();
@@ -97,7 +97,7 @@ fn decoded(segment: &str) -> Option<Vec<u8>> {
         .then(|| percent_decode_str(segment).collect())
 }
 
-/// Whether a byte of ASCII hides in a longer form, which UTF-8 forbids and careless decoders read.
+/// Whether an ASCII character stands in an overlong form, which UTF-8 forbids and careless decoders accept.
 fn is_overlong(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|pair| {
         matches!(

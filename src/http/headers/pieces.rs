@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value};
 
-/// Fields that have the number of pieces, each of one library alone.
+/// Fields that tell the number of pieces. Each is used by one library only.
 const OWN_COUNTS: &[&str] = &[
     "dztotalchunkcount",
     "flowtotalchunks",
@@ -15,7 +15,7 @@ const OWN_COUNTS: &[&str] = &[
     "resumabletotalchunks",
 ];
 
-/// Fields that have the number of pieces if one of [`INDEXES`] is there too.
+/// Fields that tell the number of pieces if one of [`INDEXES`] is there too.
 const COUNTS: &[&str] = &[
     "chunkcount",
     "chunks",
@@ -29,7 +29,7 @@ const COUNTS: &[&str] = &[
     "totalchunks",
 ];
 
-/// Fields that say which of them this is.
+/// Fields that tell which piece this is.
 const INDEXES: &[&str] = &[
     "chunk",
     "chunkid",
@@ -39,16 +39,16 @@ const INDEXES: &[&str] = &[
     "currentchunk",
 ];
 
-/// The members that say both in the object of `DevExtreme`.
+/// The members of `DevExtreme`'s object that tell both.
 const MEMBERS: [&str; 2] = ["TotalCount", "Index"];
 
-/// Words that headers put before such a name.
+/// Prefixes of such names in headers.
 const PREFIXES: &[&str] = &["x", "uploader", "upload"];
 
-/// Fields that have the length of a piece, and of the whole.
+/// Fields that tell the length of a piece, and of the whole file.
 const LENGTHS: [&str; 2] = ["currentchunksize", "totalsize"];
 
-/// Fields in which two libraries put an object of such fields.
+/// Fields that hold a JSON object of such fields.
 const OBJECTS: &[&str] = &["chunkmetadata", "metadata"];
 
 /// Whether these names and values say that there are more pieces than this one.
@@ -58,13 +58,13 @@ pub(in crate::http) fn are_told<'a>(fields: impl Iterator<Item = (&'a str, &'a s
     told.is_piece()
 }
 
-/// All that was read so far.
+/// The fields that were read so far.
 #[derive(Debug, Default)]
 struct Told {
     has_index: bool,
     has_count: bool,
     lengths: [Option<u64>; 2],
-    /// By one field alone.
+    /// One field alone proves that it is a piece.
     is_sure: bool,
 }
 
@@ -100,7 +100,7 @@ impl Told {
     }
 }
 
-/// Whether the members of an object say so.
+/// Whether the members of an object tell that it is a piece.
 fn is_piece_by(object: &Map<String, Value>) -> bool {
     let [count, index] = MEMBERS.map(|name| object.get(name).and_then(Value::as_u64));
     if index.is_some() && count.is_some_and(|count| count > 1) {
@@ -113,7 +113,7 @@ fn is_piece_by(object: &Map<String, Value>) -> bool {
     are_told(members.iter().map(|(name, number)| (&***name, &**number)))
 }
 
-/// A name without what writers put into it at will: `X-Total-Chunks`, `total_chunks`, `totalChunks`.
+/// A name in one spelling: `X-Total-Chunks`, `total_chunks` and `totalChunks` differ in signs and case only.
 fn plain(name: &str) -> String {
     let letters = name.chars().filter(char::is_ascii_alphanumeric);
     letters.map(|letter| letter.to_ascii_lowercase()).collect()

@@ -1,10 +1,10 @@
-//! `Prefer` (RFC 7240): what a sender would like of the answer.
+//! `Prefer` (RFC 7240): the sender's wishes for the answer.
 
 use actix_web::http::header::HeaderMap;
 
 const HEADER: &str = "prefer";
 
-/// Seconds that are waited at most, whatever a sender likes.
+/// The longest wait in seconds.
 const LONGEST_WAIT_SECONDS: u64 = 60;
 
 /// The preferences that are heeded.
@@ -17,8 +17,8 @@ pub(in crate::http) struct Preferences {
 }
 
 impl Preferences {
-    /// Reads all headers as one list. Preferences that are unknown or make no sense are passed over; the
-    /// first of two of one name counts.
+    /// Reads all fields as one list. Unknown and malformed preferences are skipped. The first of two with one
+    /// name counts.
     pub(in crate::http) fn read(headers: &HeaderMap) -> Self {
         let mut preferences = Self::default();
         let (mut has_async, mut has_wait) = (false, false);
@@ -27,7 +27,7 @@ impl Preferences {
             .filter_map(|value| value.to_str().ok());
         for (name, value) in values.flat_map(|value| split(value, ',')).map(preference) {
             if name.eq_ignore_ascii_case("respond-async") {
-                // With a value it is another preference, which nobody knows.
+                // With a value it is another, unknown preference.
                 preferences.respond_async |= value.is_empty() && !has_async;
                 has_async = true;
             } else if name.eq_ignore_ascii_case("wait") {
@@ -43,7 +43,7 @@ impl Preferences {
 
 fn seconds(value: &str) -> Option<u64> {
     let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    // A number beyond all others is long enough.
+    // A number that is too large to parse is longer than the longest wait.
     let seconds = || value.parse().unwrap_or(u64::MAX);
     is_number.then(|| seconds().min(LONGEST_WAIT_SECONDS))
 }
@@ -55,7 +55,7 @@ fn preference(text: &str) -> (&str, String) {
     (name.trim(), word(value.trim()))
 }
 
-/// A token as it is, or what a quoted string says.
+/// A token as it is, or the content of a quoted string.
 fn word(text: &str) -> String {
     let Some(quoted) = text.strip_prefix('"') else {
         return text.to_owned();

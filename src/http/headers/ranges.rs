@@ -1,19 +1,19 @@
-//! Range requests (RFC 9110 §14): what the sidecar must know of them before nginx cuts the bytes.
+//! Range requests (RFC 9110 §14), as far as they matter before nginx cuts the bytes.
 
 use std::ops::Range;
 
 /// The part of a file of a known length that a Range header asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::http) enum Wanted {
-    /// The header does not narrow anything: another unit, or more than one range.
+    /// The whole file: the unit is unknown, or there is more than one range.
     Whole,
     /// One range, as half-open bounds within the file.
     Part(Range<u64>),
-    /// Nothing that the file has, or nothing that can be read.
+    /// The range is outside the file, or malformed.
     Nothing,
 }
 
-/// Reads a Range header as nginx does: a malformed one of our unit is not satisfiable.
+/// Reads a Range field as nginx does: a malformed range of bytes is not satisfiable.
 pub(in crate::http) fn wanted(header: &str, length: u64) -> Wanted {
     let Some((unit, specs)) = header.split_once('=') else {
         return Wanted::Nothing;
@@ -49,7 +49,7 @@ fn part(spec: &str, length: u64) -> Option<Range<u64>> {
     }
 }
 
-/// The largest number that nginx reads in a range; one with a larger it calls not satisfiable.
+/// The largest number that nginx accepts in a range. A range with a larger one is not satisfiable.
 const LAST_OF_NGINX: u64 = i64::MAX.cast_unsigned();
 
 /// Digits and nothing else.

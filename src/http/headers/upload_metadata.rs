@@ -1,4 +1,4 @@
-//! `Upload-Metadata`: what an upload says of its file, in the syntax of tus 1.0.0 (Creation).
+//! `Upload-Metadata`: names and texts that are kept with a file, in the syntax of tus 1.0.0 (Creation).
 
 use actix_web::http::header::HeaderMap;
 use base64::Engine as _;

@@ -1,8 +1,8 @@
-//! Whether the head of an upload means one whole file, in no coding and by no other protocol.
+//! Whether the head of an upload means one whole file, without a coding and by no other protocol.
 //!
-//! An upload is answered with the promise of a file. A client that sends a piece of one, or a file that
-//! is compressed, or that speaks tus, would take that promise for another. Such heads are refused before
-//! the body, by an answer that names the header. This room must never know who asks.
+//! An upload is answered with the promise of a file. A client that sends a piece of a file or a compressed
+//! file, or that speaks tus, would misread that promise. Such heads are refused before the body, and the
+//! answer names the field. This file must never know who asks.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
@@ -10,14 +10,14 @@ use sfv::{BareItem, Item, Parser};
 
 use super::{HeadError, pieces};
 
-/// Headers by which a request means another method (RFC 9110 knows none of them).
+/// Fields that override the method of a request (RFC 9110 knows none of them).
 const OVERRIDES: [&str; 3] = [
     "X-HTTP-Method-Override",
     "X-HTTP-Method",
     "X-Method-Override",
 ];
 
-/// Headers that stand in uploads of other protocols alone, and what is said of each.
+/// Fields that only uploads of other protocols have, and the answer to each.
 const FOREIGN: &[(&str, &str)] = &[
     ("Content-Range", PIECE),
     ("X-Content-Range", PIECE),
@@ -65,7 +65,7 @@ const PIECE_TYPES: [&str; 3] = [
 /// A digest of the body, or a word for a body that has several.
 const AMZ_DIGEST: &str = "X-Amz-Content-SHA256";
 
-/// The values that are looked at beside the headers.
+/// The request line, and the length of the body.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::http) struct Asked<'a> {
     /// The method, in capitals.
@@ -76,10 +76,10 @@ pub(in crate::http) struct Asked<'a> {
     pub(in crate::http) length: Option<u64>,
 }
 
-/// Sees that the head means what an upload is taken for.
+/// Refuses a head that does not mean one whole file.
 ///
 /// # Errors
-/// A refusal that names what is not taken here.
+/// A refusal that names the field.
 pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<(), HeadError> {
     check_coding(headers)?;
     let has = |name: &str, is_meant: &dyn Fn(&[u8]) -> bool| {
@@ -120,10 +120,10 @@ pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<()
     check_fields(texts)
 }
 
-/// Sees that the fields beside a file do not say that it is one of several pieces.
+/// Refuses a file if the fields beside it tell that it is one of several pieces.
 ///
 /// # Errors
-/// When they do.
+/// When they tell that.
 pub(in crate::http) fn check_fields<'a>(
     fields: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<(), HeadError> {
@@ -137,7 +137,7 @@ pub(in crate::http) fn check_fields<'a>(
     }
 }
 
-/// Sees that a line in the head of a form's part does not say that it is coded, or a piece.
+/// Refuses a part of a form if a line of its head tells that it is coded, or a piece.
 ///
 /// # Errors
 /// As [`check`].
@@ -156,7 +156,7 @@ fn not_whole(by: &'static str, said: &'static str) -> HeadError {
     HeadError::NotWhole { by, said }
 }
 
-/// RFC 9110 §15.5.16: a coded body would be kept and given back as if it were the file.
+/// Refuses a coded body (RFC 9110 §15.5.16): it would be kept and sent as if it were the file.
 fn check_coding(headers: &HeaderMap) -> Result<(), HeadError> {
     let mut codings = headers.get_all(header::CONTENT_ENCODING);
     if codings.all(|value| is_uncoded(value.as_bytes())) {
@@ -174,7 +174,7 @@ fn is_uncoded(codings: &[u8]) -> bool {
     })
 }
 
-/// A value that says nothing beside what is so anyway.
+/// Whether a value changes nothing.
 fn is_harmless(name: &str, value: &[u8]) -> bool {
     let is = |word: &str| value.eq_ignore_ascii_case(word.as_bytes());
     match name {
@@ -184,7 +184,7 @@ fn is_harmless(name: &str, value: &[u8]) -> bool {
     }
 }
 
-/// The IETF's resumable uploads: a request that says that it is complete is a whole upload.
+/// Takes an upload of the IETF's resumable uploads for a whole one only if it says that it is complete.
 fn check_completeness(headers: &HeaderMap, length: Option<u64>) -> Result<(), HeadError> {
     let complete = boolean(headers, "upload-complete");
     // As the first drafts had it.
@@ -233,7 +233,7 @@ fn boolean(headers: &HeaderMap, name: &'static str) -> Said {
     }
 }
 
-/// Pieces and sessions that are named in the query.
+/// Refuses pieces and sessions that are named in the query.
 fn check_query(target: &str) -> Result<(), HeadError> {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let pairs = query.split('&').filter(|pair| !pair.is_empty());

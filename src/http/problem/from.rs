@@ -1,4 +1,4 @@
-//! The errors of other layers, as refusals: what a caller is told, and what the log is told.
+//! The errors of other layers as refusals: one text for the caller, and one for the log.
 //!
 //! The status of every error of every layer is decided here, once, in matches without a wildcard.
 
@@ -61,7 +61,7 @@ impl From<ClaimError> for Problem {
             }
             ClaimError::Open { source, .. } => {
                 if source.kind() == std::io::ErrorKind::NotFound {
-                    // A caller that hung up: nginx has removed the file, and nobody reads this.
+                    // The caller has hung up: nginx has removed the file, and nobody reads this answer.
                     log::debug!("{err}");
                 } else {
                     log::error!("{err}");
@@ -132,16 +132,16 @@ impl From<InvalidMetadata> for Problem {
     }
 }
 
-/// Why uploads are refused: as many lines as there are uploads otherwise.
+/// Lines about refused uploads: there could be as many as uploads.
 static REFUSED: LogThrottle = LogThrottle::new(Level::Error);
 
-/// Why the store is not asked with success, by whoever asks.
+/// Lines about a store that fails.
 static FAILED: LogThrottle = LogThrottle::new(Level::Warn);
 
 /// Lines about a node that does not answer.
 static SILENT: LogThrottle = LogThrottle::new(Level::Warn);
 
-/// Lines about keys or clocks that differ, or a client who tries.
+/// Lines about passes that are wrong: keys or clocks differ, or a client tries to forge one.
 static FORGED: LogThrottle = LogThrottle::new(Level::Warn);
 
 impl Problem {

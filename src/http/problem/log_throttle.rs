@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::Level;
 
-/// For so many seconds after one such line the next ones are for those alone who debug.
+/// Lines within so many seconds after one have the level `debug`.
 const PAUSE_SECONDS: u64 = 60;
 
 /// One kind of such lines.
@@ -32,8 +32,8 @@ impl LogThrottle {
     fn level_at(&self, now: u64) -> Level {
         let due = self.due.load(Ordering::Relaxed);
         let next = now.saturating_add(PAUSE_SECONDS);
-        // One of many that ask at once is told that it is due. A clock that was set back is no reason to be
-        // silent.
+        // Only one of many threads that ask at once gets the level. A clock that was set back does not
+        // silence the log.
         let is_due = (now >= due || next < due)
             && self
                 .due

@@ -60,7 +60,7 @@ impl Problem {
         }
     }
 
-    /// Counted as something else than its status says.
+    /// The same, counted under another reason than that of its status.
     pub(in crate::http) fn because(self, reason: Reason) -> Self {
         Self { reason, ..self }
     }
@@ -178,8 +178,8 @@ impl ResponseError for Problem {
 }
 
 impl Problem {
-    /// The answer to nginx that asked before the body. It knows two statuses of a refusal, 401 and
-    /// 403; so the real one, and the body, are in headers.
+    /// The answer to nginx's question before the body. nginx knows only 401 and 403 as refusals of such a
+    /// question, so the real status and the body stand in headers.
     pub(in crate::http) fn to_refusal(&self) -> HttpResponse {
         let location = accel::refusal_location(self.status.as_u16());
         self.answer(StatusCode::FORBIDDEN)

@@ -42,7 +42,7 @@ pub(in crate::http) enum Reason {
 }
 
 impl Reason {
-    /// All there are.
+    /// All of them.
     pub(in crate::http) const ALL: [Self; 14] = [
         Self::Auth,
         Self::Scope,
@@ -80,7 +80,7 @@ impl Reason {
         }
     }
 
-    /// The reason that a status stands for where nothing more is known.
+    /// The reason of a status, where no closer one is given.
     pub(in crate::http) fn of(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Auth,
@@ -105,8 +105,8 @@ impl From<Level> for Reason {
     }
 }
 
-/// Why a token opens nothing: the causes of [`crate::token::TokenError`], and those of no token at all,
-/// of a scope that does not reach, and of another file.
+/// Why a token opens nothing: the causes of [`crate::token::TokenError`], a missing token, a scope that is
+/// not enough, and another file.
 pub(in crate::http) const TOKEN_CAUSES: [&str; 10] = [
     "missing",
     "malformed",
@@ -120,10 +120,10 @@ pub(in crate::http) const TOKEN_CAUSES: [&str; 10] = [
     "other_file",
 ];
 
-/// Refused tokens: one line in a while, with all counts.
+/// Lines about refused tokens; each has all counts.
 static TOKENS: LogThrottle = LogThrottle::new(log::Level::Info);
 
-/// How often which reason came since the start.
+/// The counts of all reasons since the start.
 #[derive(Debug, Default)]
 pub(in crate::http) struct Refusals {
     uploads: [AtomicU64; Reason::ALL.len()],
@@ -137,7 +137,7 @@ impl Refusals {
         count(place.and_then(|place| self.uploads.get(place)));
     }
 
-    /// Counts a token that opened nothing, and tells the log of it.
+    /// Counts a token that opened nothing, and logs it.
     pub(in crate::http) fn count_token(&self, cause: &'static str) {
         let place = TOKEN_CAUSES.iter().position(|known| *known == cause);
         count(place.and_then(|place| self.tokens.get(place)));

@@ -1,4 +1,4 @@
-//! The refusals that follow from who asks, for how much, and how often.
+//! The refusals that depend on the caller: their token, their sizes and their rates.
 
 use actix_web::http::StatusCode;
 
@@ -9,14 +9,14 @@ use crate::token::{Scope, TokenError};
 /// How every challenge begins.
 const REALM: &str = "Bearer realm=\"gridspool\"";
 
-/// Seconds in which some of what is pending should be committed.
+/// Seconds in which some pending files should be committed.
 const PENDING_SECONDS: u32 = 30;
 
 /// Seconds in which an upload whose body is there should be answered.
 const RUNNING_SECONDS: u32 = 1;
 
 impl Problem {
-    /// There is no token (RFC 6750 §3): the challenge says no more than that one is needed.
+    /// There is no token. The challenge says only that one is needed (RFC 6750 §3).
     pub(in crate::http) fn token_needed() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
@@ -33,14 +33,14 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).challenge(challenge)
     }
 
-    /// A good token, and not for this (RFC 6750 §3.1).
+    /// A valid token that does not allow this (RFC 6750 §3.1).
     pub(in crate::http) fn insufficient_scope(scope: Scope) -> Self {
         let scope = scope.name();
         let said = format!("the token does not have the scope {scope}");
         Self::out_of_scope(scope, &said)
     }
 
-    /// A token for a file that is there, and an upload.
+    /// An upload with a token for one file.
     pub(in crate::http) fn no_new_files() -> Self {
         let said = "the token is for one file, and allows no new ones";
         Self::out_of_scope(Scope::Upload.name(), said)
@@ -66,7 +66,7 @@ impl Problem {
         )
     }
 
-    /// No time will come at which the form can be taken.
+    /// The form has more files than a minute allows, so it can never be taken.
     pub(in crate::http) fn too_many_at_once() -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -83,7 +83,7 @@ impl Problem {
         )
     }
 
-    /// A body that a limit may forbid must not come in before its length is known.
+    /// A body that may be over a limit must not come in before its length is known.
     pub(in crate::http) fn length_required() -> Self {
         Self::new(
             StatusCode::LENGTH_REQUIRED,

@@ -1,7 +1,6 @@
 //! The question of nginx before it reads the body of an upload.
 //!
-//! All that can be known by then is looked at here; the same is looked at again when the body is there,
-//! together with the rest.
+//! It checks all that is known before the body. When the body is there, the same and the rest is checked.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -12,7 +11,7 @@ use crate::http::headers::whole::{self, Asked};
 use crate::http::headers::{body, content_type, idempotency_key, path};
 use crate::http::{Node, Problem};
 
-/// `GET /_gridspool/admission`: may this upload come in? 204, or a refusal that nginx passes on.
+/// `GET /_gridspool/admission`: 204 if this upload may come in, or a refusal that nginx passes on.
 pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     match admit(&request, &node).await {
         Ok(()) => HttpResponse::NoContent().finish(),

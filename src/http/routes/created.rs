@@ -1,4 +1,4 @@
-//! The answers to uploads: when they are given, and what they tell.
+//! The answers to uploads, and the wait before them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,13 @@ use crate::http::{Node, Problem};
 use crate::intake::Shape;
 use crate::journal::{Adopted, Standing};
 
-/// How far the files of an answer have come: as far as the one that has come least.
+/// The state of the files of an answer: that of the file that has come least far.
 const STATE: HeaderName = HeaderName::from_static("gridspool-state");
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Answers what was promised, after the time that its sender likes to wait for the commit, unless so many
-/// wait already that nginx would lack connections for others. Dropped in that time it ends nothing but
-/// the waiting.
+/// Answers with the promised files. Waits for the commit before, as long as the sender likes, unless so many
+/// wait already that nginx would lack connections for others. Dropping this ends the wait and nothing else.
 pub(super) async fn answer(
     node: Arc<Node>,
     preferences: Preferences,
@@ -83,7 +82,7 @@ async fn wait(
     Ok(adopted)
 }
 
-/// Waits for each file that is pending. Those that were committed before anybody waited are looked up.
+/// Begins to wait for each pending file, and looks up those that were committed before the wait began.
 /// Blocks.
 fn begin_waiting(
     node: &Node,
@@ -117,7 +116,7 @@ struct File<'a> {
     url: String,
 }
 
-/// The answer to a form. The first file stands at the top too, where clients that send one look for it.
+/// The answer to a form. The members of the first file stand at the top too, for clients that send one file.
 #[derive(Debug, Serialize)]
 struct Files<'a> {
     #[serde(flatten)]

@@ -9,7 +9,7 @@ use crate::http::headers::path;
 use crate::http::{Node, Problem};
 use crate::token::Scope;
 
-/// `DELETE /files/{id}`: 204 when it is gone on every route, 404 when it never was.
+/// `DELETE /files/{id}`: 204 when the file is gone on every route, 404 when there is none.
 pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -20,8 +20,8 @@ pub(super) async fn file(
     carry_out(node, key).await
 }
 
-/// Deletes a file for somebody who may have it deleted. In a task: it is done to its end whether or
-/// not somebody still waits, or chunks would stay whose document is gone.
+/// Deletes a file; the rights were checked. A task does it to its end even if the caller goes away: else
+/// chunks would stay whose document is gone.
 pub(super) async fn carry_out(
     node: web::Data<Node>,
     key: FileKey,

@@ -1,4 +1,4 @@
-//! GET and HEAD: where the file is, and what nginx shall send of it.
+//! GET and HEAD of files: nginx is sent to where the bytes are.
 
 use actix_web::body::SizedStream;
 use actix_web::http::{Method, header};
@@ -20,11 +20,10 @@ use crate::peers::Purpose;
 use crate::store::{Sha256, StoredFile};
 use crate::token::Scope;
 
-/// Our contents never change, so they may be kept; but by the caller alone, who was let in.
+/// Our files never change, so a caller may keep them; nobody else may, as the caller was let in.
 const LASTING: &str = "private, max-age=86400, immutable";
 
-/// Those of other writers may: a copy is good for as long as a description is here, and is asked for
-/// then.
+/// Files of other writers may be replaced: a copy is good for as long as a description is kept here.
 const REPLACEABLE: &str = "private, max-age=5, must-revalidate";
 
 /// How long a caller may keep a file.
@@ -53,12 +52,12 @@ pub(super) async fn file(
     }
 }
 
-/// nginx was sent to the journal and found no body: it was evicted or deleted in between. Looks
-/// again; the file must be somewhere else by now, or gone.
+/// nginx was sent to the journal and found no body, as it was evicted or deleted in between. Looks again: the
+/// file is somewhere else by now, or gone.
 ///
-/// Nobody asks for a token here, so the address must be the one that this process gave nginx, to
-/// the letter: nginx chooses a location by the address that it has decoded, but sends on what the
-/// client wrote, and what says `/_gridspool/journal/..%2F..%2Ffiles%2F/ID` comes by way of `/files/`.
+/// No token is checked here, so the address must be exactly the one that this process gave nginx. nginx
+/// chooses a location by the decoded address and sends on the one that the client wrote: a request for
+/// `/_gridspool/journal/..%2F..%2Ffiles%2F/ID` comes here by the location `/files/`.
 pub(super) async fn again(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -95,7 +94,7 @@ pub(super) async fn answer_kept(
     answer(request, node, &kept.meta, kept.sha256, at_hand, way).await
 }
 
-/// Answers with a file that is in the store: with its bytes, if they are at hand.
+/// Answers with a file that is in the store. Its bytes are sent at once if they are at hand.
 pub(super) async fn answer_stored(
     request: &HttpRequest,
     node: &Node,
@@ -114,7 +113,7 @@ enum Way {
     Store(String),
 }
 
-/// Answers what needs no bytes, or those at hand; sends nginx for the rest.
+/// Answers if no bytes are needed or all are at hand; sends nginx for the bytes otherwise.
 async fn answer(
     request: &HttpRequest,
     node: &Node,
@@ -179,8 +178,8 @@ async fn answer(
     } else if conditions::goes_by_date(request.headers(), meta) {
         push_parameter(&mut uri, accel::WHOLE);
     }
-    // nginx leads headers of the file on to whatever becomes of this, errors too: these it sets itself
-    // when it has the bytes.
+    // nginx passes these fields on to any answer, even to an error. So they go in headers of their own, and
+    // nginx sets the fields when it has the bytes.
     Ok(ok
         .insert_header((accel::REDIRECT, uri))
         .insert_header((accel::CACHING, cache_control(meta)))
@@ -188,7 +187,8 @@ async fn answer(
         .finish())
 }
 
-/// Adds what nginx is told with an address, and comes again with if it finds no such body or another content.
+/// Adds a parameter for nginx to an address. nginx sends it again if it finds no body there, or another
+/// content.
 fn push_parameter(uri: &mut String, parameter: &str) {
     uri.push(if uri.contains('?') { '&' } else { '?' });
     uri.push_str(parameter);
@@ -209,7 +209,7 @@ fn first_slice(request: &HttpRequest, length: u64) -> u64 {
     }
 }
 
-/// Adds the headers that a cache compares by.
+/// Adds the validators: tag and date.
 pub(super) fn insert_validators(answer: &mut HttpResponseBuilder, meta: &FileMeta) {
     answer.insert_header((header::ETAG, meta.etag()));
     if let Some(modified) = meta.last_modified() {

@@ -7,10 +7,10 @@ use crate::file::FileId;
 use crate::http::Node;
 use crate::peers::{PASS, Purpose};
 
-/// The end of a file's address that asks for its description.
+/// The end of the address of a file's description.
 pub(super) const META: &str = "/meta";
 
-/// Sends nginx to the node that may have a file, for the file or for what is `part` of its address.
+/// Sends nginx to the node that may have a file. `part` is the end of the address: empty for the file itself.
 pub(super) fn redirect(
     node: &Node,
     owner: u16,

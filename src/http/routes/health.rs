@@ -10,7 +10,7 @@ use crate::http::Node;
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
-/// The addresses of both. OPTIONS is answered with the same status, as some balancers ask by that.
+/// The addresses of both. OPTIONS gets the same status, as some balancers ask by it.
 pub(super) fn routes(service: &mut ServiceConfig) {
     let complete = |resource: Resource| resource.default_service(methods::only(ALLOW));
     let asked = [Method::GET, Method::HEAD, Method::OPTIONS];
@@ -40,9 +40,9 @@ async fn alive(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     answer(&request, is_good, &told)
 }
 
-/// `GET /readyz`: 200 while uploads can be taken and MongoDB answers too, and may be relied on.
+/// `GET /readyz`: 200 while uploads can be taken, and MongoDB answers and may be relied on.
 async fn ready(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
-    // The threads that speak with nginx must not wait for a disk.
+    // The threads that serve nginx must not wait for a disk.
     let is_writable = match node.intake.free().await {
         Ok(free) => node.journal.check_room(free, 0).is_ok(),
         Err(_) => false,
@@ -66,7 +66,7 @@ fn journal(is_writable: bool) -> &'static str {
     }
 }
 
-/// The answer holds for this moment: no cache may keep it.
+/// The answer. It holds for this moment, so no cache may keep it.
 fn answer(request: &HttpRequest, is_good: bool, told: &Value) -> HttpResponse {
     let is_options = request.method() == Method::OPTIONS;
     let status = match (is_good, is_options) {

@@ -1,4 +1,4 @@
-//! `GET /files/{id}/meta`: what is known of a file, without the file.
+//! `GET /files/{id}/meta`: the description of a file.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -17,11 +17,11 @@ use crate::journal::Standing;
 use crate::peers::Purpose;
 use crate::token::Scope;
 
-/// It changes when the file is committed, which no copy of it would know of.
+/// The description changes when the file is committed, so no copy of it is good.
 const CACHE_CONTROL: &str = "no-store";
 
-/// `GET` and `HEAD /files/{id}/meta`. Callers who may have the file may have this; so may an admin, who is
-/// told why a file waits, too.
+/// `GET` and `HEAD /files/{id}/meta`, for callers who may have the file, and for admins. An admin is also
+/// told why a file waits.
 pub(super) async fn meta(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -58,7 +58,7 @@ pub(super) async fn meta(
     }
 }
 
-/// Describes a file that is here, with why it waits if that is known, or says that there is none.
+/// Describes a file that is here, with the reason why it waits if there is one. 404 if there is no file.
 pub(super) fn describe(
     key: &FileKey,
     found: &Found,
@@ -94,7 +94,7 @@ pub(super) fn describe(
         .json(document))
 }
 
-/// The part of a description that the answer to an upload has too.
+/// The members that a description and the answer to an upload share.
 #[derive(Debug, Serialize)]
 pub(super) struct Description<'a> {
     id: String,
@@ -110,11 +110,11 @@ pub(super) struct Description<'a> {
 #[serde(untagged)]
 enum Told<'a> {
     Ours(&'a Metadata),
-    /// Metadata that another driver wrote, in its own words.
+    /// Metadata that another driver wrote, as it is.
     Foreign(Value),
 }
 
-/// All that is known of a file. Dates are in UTC, as RFC 3339 has them.
+/// The whole description. Dates are in UTC, in the form of RFC 3339.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! The answers of an address about methods: which it has (RFC 9110 §9.3.7, §15.5.6).
+//! The methods of each address, and the answers that tell them (RFC 9110 §9.3.7, §15.5.6).
 
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
@@ -10,10 +10,10 @@ use crate::http::{Node, Problem};
 /// The methods of a file.
 pub(super) const OF_FILE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 
-/// The methods of what is known of a file.
+/// The methods of a file's description.
 pub(super) const OF_META: &str = "GET, HEAD, PUT, OPTIONS";
 
-/// The methods of the one of these that a target names.
+/// The methods of the file or description that a target names.
 pub(super) fn below_files(target: &str) -> &'static str {
     let path = target.split('?').next().unwrap_or_default();
     let path = percent_decode_str(path).decode_utf8_lossy();
@@ -24,7 +24,7 @@ pub(super) fn below_files(target: &str) -> &'static str {
     }
 }
 
-/// Completes an address for clients. OPTIONS asks for no token, as nothing is done.
+/// Adds OPTIONS and the 405 to an address for clients. OPTIONS needs no token, as it does nothing.
 pub(super) fn and_no_other(resource: Resource, allow: &'static str) -> Resource {
     let refuse = move |request: HttpRequest, node: web::Data<Node>| async move {
         access::caller(&request, &node)?;
@@ -35,7 +35,7 @@ pub(super) fn and_no_other(resource: Resource, allow: &'static str) -> Resource 
         .default_service(web::to(refuse))
 }
 
-/// Answers a method that an address for nodes and admins does not have.
+/// The 405 of an address for nodes and admins.
 pub(super) fn only(allow: &'static str) -> Route {
     web::to(move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allow)) })
 }

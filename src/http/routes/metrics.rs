@@ -23,7 +23,7 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 
 /// `GET /metrics`: counters are since the start; a flag is 1 for yes, 0 for no.
 pub(super) async fn metrics(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
-    // Directories are read, and the threads that speak with nginx must not wait for a disk.
+    // It reads directories, and the threads that serve nginx must not wait for a disk.
     let text = web::block(move || {
         let page = collect(&Snapshot::take(&node));
         let mut text = String::new();

@@ -43,7 +43,7 @@ pub fn public(service: &mut ServiceConfig) {
             .route(web::delete().to(delete::file));
         methods::and_no_other(resource, methods::OF_FILE)
     };
-    // An upload takes it for a name, as any other. A delete would be one of the file.
+    // For an upload it is a name as any other. A delete would delete the file, so there is none.
     let meta = web::resource("/files/{id}/{name:meta}")
         .route(web::get().to(meta::meta))
         .route(web::head().to(meta::meta))
@@ -52,7 +52,7 @@ pub fn public(service: &mut ServiceConfig) {
         .route(web::get().to(download::file))
         .route(web::head().to(download::file))
         .route(web::put().to(upload::named));
-    // Another node asks by way of the first, and this node's nginx comes back to the second.
+    // Another node asks at the first address, and this node's nginx comes back to the second.
     let at_owner = |rest: &str| web::resource(format!("{HOP}/files/{{id}}{rest}"));
     let again = |rest: &str| web::resource(format!("{}/{{node}}/files/{{id}}{rest}", accel::PEER));
     service

@@ -1,5 +1,5 @@
-//! Questions of other nodes, by way of their nginx and ours, and those of this node's nginx when another
-//! node does not have a file. The protocol stands in [`crate::peers`].
+//! Requests of other nodes, which come through their nginx and ours, and requests of this node's nginx when
+//! another node does not have a file. [`crate::peers`] describes the protocol.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -40,8 +40,8 @@ pub(super) async fn meta(
     meta::describe(&FileKey::Id(kept.id), &Found::Kept(kept), why)
 }
 
-/// The file on this node's disk, for another node: 404 if it has nothing, whatever the store has; 410 if
-/// the file was deleted.
+/// The file on this node's disk, for another node: 404 if it is not there, even if the store has it, and 410
+/// if it was deleted.
 async fn look(request: &HttpRequest, node: &Node) -> Result<Kept, Problem> {
     let id = id(request)?;
     node.peers.check(pass(request), Purpose::Read, id)?;
@@ -56,8 +56,8 @@ async fn look_at(id: FileId, node: &Node) -> Result<Kept, Problem> {
     }
 }
 
-/// `DELETE` of a file whose id this node made: for any other there is no pass, so none is asked on and
-/// on.
+/// `DELETE` of a file whose id this node made. There is no pass for other files, so no request goes from node
+/// to node without end.
 pub(super) async fn delete(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -67,7 +67,7 @@ pub(super) async fn delete(
     delete::carry_out(node, FileKey::Id(id)).await
 }
 
-/// `GET`: who answers here.
+/// `GET`: the introduction of this node.
 pub(super) async fn introduce(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -76,7 +76,7 @@ pub(super) async fn introduce(
     Ok(HttpResponse::Ok().json(introduction))
 }
 
-/// The owner does not have the file: it is in the store by now, or nowhere.
+/// The owner does not have the file, so it is in the store by now, or nowhere.
 pub(super) async fn again(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -100,8 +100,8 @@ pub(super) async fn meta_again(
     meta::describe(&key, &found, None)
 }
 
-/// Looks for a file on this node and in the store. As nobody asks for a token here, the address must be the
-/// one that this process gave nginx, to the letter.
+/// Looks for a file on this node and in the store. No token is checked here, so the address must be exactly
+/// the one that this process gave nginx.
 async fn look_here(request: &HttpRequest, node: &Node) -> Result<(FileKey, Found), Problem> {
     let owner: Option<u16> = request.match_info().query("node").parse().ok();
     let key = FileKey::Id(id(request)?);

@@ -1,7 +1,8 @@
 //! The question of a balancer before it sends an upload: whether this node takes it.
 //!
-//! A yes has the node's number, so that a balancer sends the upload to the very node that answered,
-//! and a *word* that it sends along: what was told yes is taken, though the node be drained by then.
+//! A yes has the node's number, so that the balancer sends the upload to the node that answered. It also has
+//! a
+//! *word* that comes back with the upload: a node that is drained meanwhile still takes such an upload.
 
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::accel;
 use crate::http::{Node, Problem};
 
-/// `GET /_gridspool/room`: 204, or 404 with the reason, which an nginx counts against nobody. The token
-/// and all else that is the same at every node is not asked for.
+/// `GET /_gridspool/room`: 204, or 404 with the reason, as nginx does not count a 404 against a node. The
+/// token and all else that is the same at every node is not checked.
 pub(super) async fn room(
     request: HttpRequest,
     node: web::Data<Node>,

@@ -1,5 +1,5 @@
-//! Slices of files that nginx cannot send by itself, for its cache: committed ones, and parts of forms. And
-//! the few files that nginx is to send whole, without a look at the conditions of the request.
+//! Slices for nginx's cache, of files that nginx cannot send by itself: committed files, and parts of forms.
+//! Also the few files that nginx is to send whole without evaluating the conditions of the request.
 
 use actix_web::body::SizedStream;
 use actix_web::http::header;
@@ -15,12 +15,13 @@ use crate::file::FileKey;
 use crate::http::headers::ranges::{self, Wanted};
 use crate::http::{Node, Problem};
 
-/// Bytes in a piece: what actix has copied of it waits until nginx takes it, of each of many readers.
+/// Bytes in a piece. actix copies each piece, and keeps the copy until nginx takes it, for each of many
+/// readers.
 const PIECE_BYTES: usize = 32 * 1024;
 
-/// The longest slice after which nginx may keep its connection. actix keeps as much memory with each as its
-/// longest piece took: of 500 readers of a file of 20 MB that was 30 MiB, and a new connection costs no time
-/// that is felt beside such a slice.
+/// The longest slice after which nginx may keep its connection. actix keeps as much memory with a connection
+/// as its longest piece took: 500 readers of a file of 20 MB took 30 MiB. The time of a new connection is not
+/// felt beside a longer slice.
 const KEEPING_BYTES: u64 = 8 * 1024;
 
 /// `GET /_gridspool/store/{key}/{version}`, and `store/small/` likewise, with the range that nginx's
@@ -69,7 +70,7 @@ pub(super) async fn slice(
     }
     let bytes = node.delivery.read(&found, range).await?;
     let mut bytes = bytes.ok_or_else(Problem::not_found)?;
-    // The first bytes are waited for: what is missing from the start gets a proper answer.
+    // It waits for the first bytes, so that a file that is missing gets a proper answer.
     let first = match bytes.next().await.transpose() {
         Err(err) if meta.revision.is_some() => {
             // It may have been replaced within the time for which its description is kept.
@@ -80,7 +81,7 @@ pub(super) async fn slice(
         }
         first => first?,
     };
-    // Only now: what waits for the store must not keep others from going.
+    // Only now, as a slice that waits for the store must not hold others up.
     let permit = match whole_permit {
         None => node.edge.slices.take().await,
         whole => whole,
@@ -108,8 +109,8 @@ fn in_pieces(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// Sends nginx on to another content, if a file has been replaced since nginx was sent for this one; 404
-/// if there is none any more. nginx takes no slices of two contents for one file.
+/// Sends nginx to the new content if the file was replaced since nginx was sent for this one; 404 if it is
+/// gone. nginx must not put slices of two contents into one file.
 async fn other_version(
     request: &HttpRequest,
     node: &Node,
@@ -128,8 +129,7 @@ async fn other_version(
     })
 }
 
-/// The head is out already: all that is left is to break the connection off, so that nobody takes
-/// the part for the whole.
+/// The head is sent already, so the connection is broken off: nobody takes the part for the whole.
 fn cut_off(err: &DeliveryError) {
     log::error!("{err}; the download is cut off");
 }

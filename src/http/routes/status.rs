@@ -9,7 +9,7 @@ use crate::http::{Node, Problem};
 
 /// `GET /status`: the node at a glance. Counts are since the start; ages are in seconds.
 pub(super) async fn status(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
-    // Directories are read, and the threads that speak with nginx must not wait for a disk.
+    // It reads directories, and the threads that serve nginx must not wait for a disk.
     let snapshot = web::block(move || Snapshot::take(&node)).await?;
     Ok(HttpResponse::Ok().json(describe(&snapshot)))
 }

@@ -1,4 +1,4 @@
-//! POST and PUT: from a head and a body to a promise.
+//! POST and PUT of a file: from a head and a body to a promise.
 
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -52,7 +52,7 @@ pub(super) async fn named(
     upload(&request, body, node, name).await
 }
 
-/// Takes a body over to its end: a caller that hangs up half-way leaves either a promise or nothing.
+/// Takes a body over, to its end: a caller that hangs up half-way leaves either a promise or nothing.
 async fn upload(
     request: &HttpRequest,
     body: web::Payload,

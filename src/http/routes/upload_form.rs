@@ -28,7 +28,7 @@ pub(super) async fn take(
         Ok::<_, Problem>(form)
     };
     let taken = node.intake.take_form(upload, read).await?;
-    // A large one is answered at once: what it is answered with is not kept in memory for so long.
+    // A large form is answered at once, so that its answer does not stay in memory.
     let preferences = match taken.place {
         None => preferences,
         Some(_) => Preferences {

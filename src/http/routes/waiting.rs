@@ -1,4 +1,4 @@
-//! Entries that wait for their commit, the reason, and another try: for admins.
+//! The entries that wait for their commit, and why, for admins, who may have one tried again.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use crate::file::FileId;
 use crate::http::{Node, Problem};
 use crate::journal::{Journal, Retried, Room, Waiting};
 
-/// Entries of a page, if the question does not say.
+/// Entries of a page by default.
 const PAGE: usize = 100;
 
-/// Entries of a page at most: each is a file to be read.
+/// Entries of a page at most, as each is a file to be read.
 const LONGEST_PAGE: usize = 1000;
 
 /// Why a file waits.
 #[derive(Debug, Serialize)]
 pub(super) struct Why {
     room: &'static str,
-    /// Attempts that failed by the fault of this entry; those that MongoDB was away for do not count.
+    /// Attempts that failed by the fault of this entry. Attempts while MongoDB was away do not count.
     attempts: u32,
     reason: Option<String>,
     next_attempt: Option<String>,
@@ -85,7 +85,7 @@ pub(super) async fn list(
     Ok(HttpResponse::Ok().json(json!({ "waiting": entries, "next": next })))
 }
 
-/// `GET /waiting/{id}`: one entry, whichever pending room it is in.
+/// `GET /waiting/{id}`: one entry, in any pending room.
 pub(super) async fn one(
     name: web::Path<String>,
     node: web::Data<Node>,

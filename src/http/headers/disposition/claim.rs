@@ -1,8 +1,8 @@
 //! Content-Disposition as clients of all kinds write it, in requests and in the parts of forms.
 //!
-//! RFC 6266 and RFC 7578 say how it should be written. Browsers and many libraries write a backslash
-//! and a quote as they are, and three characters percent-encoded (WHATWG HTML, "multipart form data");
-//! what they meant is mostly plain.
+//! RFC 6266 and RFC 7578 define how it should be written. Browsers and many libraries write backslashes and
+//! quotes as they are, and three characters percent-encoded (WHATWG HTML, "multipart form data"). Their
+//! meaning is mostly clear.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ impl Claim {
         claim
     }
 
-    /// Reads one parameter; what follows its semicolon.
+    /// Reads one parameter. Returns the text after its semicolon.
     fn read_parameter<'a>(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
         let end = memchr::memchr2(b'=', b';', text)?;
         let (name, value) = text.split_at(end);
@@ -47,7 +47,7 @@ impl Claim {
         };
         let name = lower(name);
         self.is_of_file |= name == "filename" || name.starts_with("filename*");
-        // An extended value has no quote of its own, and one that is broken must not end another.
+        // An extended value has no quotes, and a broken one must not end another parameter.
         let quoted = value.strip_prefix(b"\"").filter(|_| !name.ends_with('*'));
         let (read, rest) = match quoted.map(unquoted) {
             Some(Some((read, rest))) => (read, cut_at_semicolon(rest).1),
@@ -102,13 +102,13 @@ impl Claim {
         self.is_cut
     }
 
-    /// The name of a form's field; bytes that are not UTF-8 are of `charset`.
+    /// The name of a form's field; bytes that are not UTF-8 are decoded by `charset`.
     pub(in crate::http) fn name(&self, charset: &'static Encoding) -> Option<String> {
         self.name.as_deref().map(|name| as_browsers(name, charset))
     }
 
-    /// The name of the file: `filename*` before `filename` (RFC 6266 §4.3), if both can be used, and one in
-    /// pieces if neither can.
+    /// The name of the file: `filename*`, or else `filename` (RFC 6266 §4.3), or else a name in pieces. A
+    /// name that cannot be used counts as absent.
     pub(in crate::http) fn filename(&self, charset: &'static Encoding) -> Option<FileName> {
         let of_extended = |value: &[u8]| FileName::from_claim(&extended(value)?);
         let of_plain = |value: &[u8]| FileName::from_claim(&as_browsers(value, charset));
@@ -122,18 +122,18 @@ impl Claim {
     }
 }
 
-/// The name that the header of an upload claims. Headers that are not UTF-8 are Latin-1, as they were
-/// from the beginning (RFC 9110 §5.5).
+/// The name that the field of an upload claims. A field that is not UTF-8 is Latin-1, as it was historically
+/// (RFC 9110 §5.5).
 pub(in crate::http) fn claimed_name(header: &[u8]) -> Option<FileName> {
     Claim::read(header).filename(WINDOWS_1252)
 }
 
-/// The name that a decoded segment of a path is.
+/// The name in a decoded segment of a path.
 pub(in crate::http) fn name_in_path(segment: &[u8]) -> Option<FileName> {
     FileName::from_claim(&decoded(segment, WINDOWS_1252))
 }
 
-/// UTF-8, or else in this charset.
+/// Decodes UTF-8, or else this charset.
 fn decoded<'a>(text: &'a [u8], charset: &'static Encoding) -> Cow<'a, str> {
     str::from_utf8(text).map_or_else(
         |_| charset.decode_without_bom_handling(text).0,
@@ -141,7 +141,7 @@ fn decoded<'a>(text: &'a [u8], charset: &'static Encoding) -> Cow<'a, str> {
     )
 }
 
-/// Up to the first semicolon, without blanks around; and what follows that.
+/// The text before the first semicolon, trimmed, and the text after it.
 fn cut_at_semicolon(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     let end = memchr::memchr(b';', text).unwrap_or(text.len());
     let (value, rest) = text.split_at(end);
@@ -152,11 +152,11 @@ fn lower(text: &[u8]) -> String {
     String::from_utf8_lossy(text.trim_ascii()).to_ascii_lowercase()
 }
 
-/// The string whose opening quote was read, and what follows its closing one; `None` without one.
+/// The rest of a quoted string, and the text after its closing quote; `None` if there is none.
 ///
-/// A backslash escapes a quote or a backslash; before anything else it is one itself. A quote ends the
-/// string if a parameter may end there. One that a backslash stands before does so only if another
-/// parameter begins right behind, or nothing: then the backslash is the last character of a name.
+/// A backslash escapes a quote or a backslash, and stands for itself before anything else. A quote ends the
+/// string if a parameter may end there. After a backslash, a quote ends the string only if another parameter
+/// or nothing follows: then the backslash is the last character of a name.
 fn unquoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut value = Vec::new();
     let mut rest = text;
@@ -202,7 +202,7 @@ fn is_followed_by_parameter(text: &[u8]) -> bool {
 /// A name as browsers write it: quotes and line breaks percent-encoded, and nothing else.
 fn as_browsers(name: &[u8], charset: &'static Encoding) -> String {
     let name = decoded(name, charset);
-    // None of these makes another of them.
+    // No replacement makes another one possible.
     let pairs = [("%22", "\""), ("%0D", "\r"), ("%0A", "\n")];
     pairs.iter().fold(name.into_owned(), |name, (code, char)| {
         name.replace(code, char)

@@ -1,8 +1,8 @@
 //! Names that are encoded, or come in pieces.
 //!
-//! HTTP has the first alone (RFC 8187). Mail has names in pieces, too (RFC 2231 §3 and §4.1): `filename*0`,
-//! `filename*1` and so on, and a star more behind the number of each piece that is encoded; programs that
-//! make their heads with a library for mail send them.
+//! HTTP has only encoded names (RFC 8187). Mail has names in pieces, too (RFC 2231 §3 and §4.1):
+//! `filename*0`, `filename*1` and so on. The number of an encoded piece is followed by another star. Programs
+//! that make their heads with a library for mail send such names.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use percent_encoding::percent_decode;
 #[derive(Debug, Default)]
 pub(super) struct Continued(BTreeMap<u16, (bool, Vec<u8>)>);
 
-/// What the pieces make up.
+/// The name that the pieces make up.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Whole {
     /// As a `filename` would have it.
@@ -24,8 +24,8 @@ pub(super) enum Whole {
 }
 
 impl Continued {
-    /// Takes a piece; `number` is what stands behind `filename*`. The first of two of one number counts, and
-    /// what is no number is passed over.
+    /// Takes a piece; `number` is the text after `filename*`. The first of two pieces with one number counts,
+    /// and a text that is no number is skipped.
     pub(super) fn take(&mut self, number: &str, value: Vec<u8>) {
         let digits = number.strip_suffix('*');
         let is_encoded = digits.is_some();
@@ -37,7 +37,7 @@ impl Continued {
         }
     }
 
-    /// All of them together; `None` if one is missing, or is encoded in a charset that nobody told.
+    /// All pieces together; `None` if one is missing, or is encoded and no charset is told.
     pub(super) fn whole(&self) -> Option<Whole> {
         let (is_extended, _) = self.0.get(&0)?;
         let mut whole = Vec::new();
@@ -63,10 +63,10 @@ impl Continued {
     }
 }
 
-/// An extended value (RFC 8187): charset, language and percent-encoded bytes, between apostrophes.
-/// `None` for anything that is not wholly one.
+/// Decodes an extended value (RFC 8187): charset, language and percent-encoded bytes, divided by apostrophes.
+/// `None` for anything else.
 pub(super) fn extended(value: &[u8]) -> Option<String> {
-    // Some put it between quotes, where RFC 8187 has none.
+    // Some clients put it between quotes, which RFC 8187 does not have.
     let bare = value
         .strip_prefix(b"\"")
         .and_then(|value| value.strip_suffix(b"\""))
