@@ -54,6 +54,13 @@ struct State {
     committed: Option<FileId>,
 }
 
+impl State {
+    fn leave_line(&mut self) {
+        debug_assert!(self.in_line > 0, "more leave the line than came");
+        self.in_line = self.in_line.saturating_sub(1);
+    }
+}
+
 impl CommitLimiter {
     /// At most so many.
     pub(super) fn new(most: usize, pace: CommitPace) -> Self {
@@ -205,7 +212,7 @@ impl Permit {
             return Taken::GivesWay;
         }
         state.taken += 1;
-        state.in_line -= 1;
+        state.leave_line();
         state.was_full |= state.taken >= width;
         drop(state);
         self.granted.get_or_init(|| now);
@@ -231,10 +238,11 @@ impl Drop for Permit {
         if let Some(begun) = self.granted.get() {
             let now = Instant::now();
             lock(&self.limiter.throttle).end(now, now.duration_since(*begun));
-            state.taken -= 1;
+            debug_assert!(state.taken > 0, "more permits end than were granted");
+            state.taken = state.taken.saturating_sub(1);
             self.limiter.freed.notify_one();
         } else {
-            state.in_line -= 1;
+            state.leave_line();
             self.limiter.line_left.notify_one();
         }
     }

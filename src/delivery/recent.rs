@@ -117,7 +117,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
 impl<K: Eq + Hash, V> Held<K, V> {
     fn drop_oldest(&mut self) {
         if let Some((key, begun, size)) = self.order.pop_front() {
-            self.bytes -= size;
+            debug_assert!(self.bytes >= size, "{size} bytes go, of {}", self.bytes);
+            self.bytes = self.bytes.saturating_sub(size);
             if self.entries.get(&key).is_some_and(|entry| entry.0 == begun) {
                 self.entries.remove(&key);
             }

@@ -161,6 +161,8 @@ impl Drop for Reservation {
             return;
         }
         let mut pending = lock(&self.pending);
+        let taken = pending.get(&self.subject).copied().unwrap_or(0);
+        debug_assert!(taken >= self.bytes, "{self:?} goes, of {taken}");
         if let Some(sum) = pending.get_mut(&self.subject) {
             *sum = sum.saturating_sub(self.bytes);
             if *sum == 0 {

@@ -85,8 +85,20 @@ impl Journal {
             }
         }
         point!("copy.kept");
+        debug_assert!(self.is_dead(&generations, oldest), "before {oldest}");
         let trimmed = self.wal.trim(oldest);
         trimmed.map_err(|err| StepError::from(err).of(id, "trim the log"))
+    }
+
+    /// Whether nothing that a start would miss lives in the segments before this one.
+    fn is_dead(&self, generations: &[u64], oldest: u64) -> bool {
+        let state = self.state();
+        let mut before = generations
+            .iter()
+            .filter(|&&generation| generation < oldest);
+        before.all(|&generation| {
+            state.index.bases_in(generation) == 0 && state.keys.retained_in(generation) == 0
+        })
     }
 
     /// Steps 1 to 3. Returns whether anything was done.

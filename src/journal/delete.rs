@@ -128,6 +128,8 @@ impl Journal {
     pub(super) fn unlink_body(&self, id: FileId) -> Result<(), JournalError> {
         let poisoned = self.wal.volume().check().map_err(std::io::Error::other);
         poisoned.map_err(at(id, "unlink"))?;
+        let may_go = |known: Known| known.phase == Phase::Deleted || known.is_leaving;
+        debug_assert!(self.known(id).is_none_or(may_go), "{id}: it needs its body");
         let unlinked = self.disk().unlink(&self.layout.body(id));
         if if_there(unlinked).map_err(at(id, "unlink"))?.is_some() {
             *self.last_unlinked() = Some(self.bodies_sync.changed());

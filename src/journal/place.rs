@@ -65,7 +65,10 @@ impl Placed<'_> {
 impl Drop for Placed<'_> {
     fn drop(&mut self) {
         let goes = match self.fate {
-            Fate::Goes => true,
+            Fate::Goes => {
+                debug_assert!(self.journal.known(self.id).is_none(), "{}", self.id);
+                true
+            }
             // A start must not find a frame without its body, so the frame's place in the log is
             // overwritten first. If that fails, the body stays, and the next start removes it. If a
             // panic came after the promise, the entry exists.

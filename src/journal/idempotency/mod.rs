@@ -247,16 +247,18 @@ impl Keys {
         let number = self.slots.insert(slot);
         self.ages.push(&mut self.slots, number, Slot::age);
         self.senders.begin(&mut self.slots, number);
+        self.check_counts();
     }
 
     fn remove(&mut self, number: u32) {
         let Some(slot) = self.slots.get(number) else {
             return;
         };
-        let files = slot.files.found();
+        let (files, parts_bytes) = (slot.files.found(), slot.files.bytes());
         let retained: Vec<_> = slot.files.places().collect();
-        self.parts_bytes -= slot.files.bytes();
-        self.files -= files;
+        debug_assert!(self.files >= files && self.parts_bytes >= parts_bytes);
+        self.parts_bytes = self.parts_bytes.saturating_sub(parts_bytes);
+        self.files = self.files.saturating_sub(files);
         for place in retained {
             self.segments.subtract(place);
         }
@@ -269,6 +271,13 @@ impl Keys {
             self.ages.renumber(rank, number);
             self.senders.renumber(&mut self.slots, last, number);
         }
+        self.check_counts();
+    }
+
+    /// Each answer has an age and one file at least.
+    fn check_counts(&self) {
+        debug_assert_eq!(self.ages.len(), self.slots.len());
+        debug_assert!(self.files >= self.slots.len());
     }
 
     /// A file of a remembered answer.

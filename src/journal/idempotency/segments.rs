@@ -39,14 +39,21 @@ impl Segments {
         answers.live += 1;
         answers.written += 1;
         answers.bytes += u64::from(bytes);
+        debug_assert!(answers.live <= answers.written, "{segment}: {answers:?}");
     }
 
     /// A segment without answers is forgotten.
     pub(super) fn subtract(&mut self, place: Place) {
-        let Some(segment) = self.segment_of(place) else {
+        let segment = self.segment_of(place);
+        debug_assert!(
+            segment.is_some(),
+            "{place:?}: an answer in no known segment"
+        );
+        let Some(segment) = segment else {
             return;
         };
         if let Some(answers) = self.answers.get_mut(&segment) {
+            debug_assert!(answers.live > 0, "{segment}: more answers go than came");
             answers.live = answers.live.saturating_sub(1);
             if answers.live == 0 {
                 self.answers.remove(&segment);

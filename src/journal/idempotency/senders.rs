@@ -47,6 +47,7 @@ impl Senders {
     pub(super) fn end(&mut self, slots: &mut Table<Slot>, number: u32, less: usize) {
         self.change(slots, number, |answers, slots, files| {
             answers.remove(slots, number);
+            debug_assert!(files >= narrow(less), "{less} files go, of {files}");
             files.saturating_sub(narrow(less))
         });
     }

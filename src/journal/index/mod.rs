@@ -113,6 +113,13 @@ impl Totals {
         }
     }
 
+    /// Whether these are among them.
+    fn has(self, these: Self) -> bool {
+        self.entries >= these.entries
+            && self.bytes >= these.bytes
+            && self.record_bytes >= these.record_bytes
+    }
+
     /// The sum of both kinds of bytes.
     pub fn all_bytes(self) -> u64 {
         self.bytes.saturating_add(self.record_bytes)
@@ -129,6 +136,7 @@ impl std::ops::AddAssign for Totals {
 
 impl std::ops::SubAssign for Totals {
     fn sub_assign(&mut self, less: Self) {
+        debug_assert!(self.has(less), "{less:?} goes, of {self:?}");
         self.entries = self.entries.saturating_sub(less.entries);
         self.bytes = self.bytes.saturating_sub(less.bytes);
         self.record_bytes = self.record_bytes.saturating_sub(less.record_bytes);

@@ -66,7 +66,6 @@ impl Order {
         self.0.get(rank).copied()
     }
 
-    #[cfg(test)]
     pub(in crate::journal) fn len(&self) -> usize {
         self.0.len()
     }

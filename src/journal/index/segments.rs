@@ -44,16 +44,22 @@ impl Segments {
     }
 
     pub(super) fn add(&mut self, place: Place) {
-        if let Some(segment) = self.segment_of(place) {
+        let segment = self.segment_of(place);
+        debug_assert!(segment.is_some(), "{place:?}: a base in no known segment");
+        if let Some(segment) = segment {
             let bases = self.bases.entry(segment).or_default();
             bases.live += 1;
             bases.written += 1;
+            debug_assert!(bases.live <= bases.written, "{segment}: {bases:?}");
         }
     }
 
     pub(super) fn subtract(&mut self, place: Place) {
         let segment = self.segment_of(place);
-        if let Some(bases) = segment.and_then(|segment| self.bases.get_mut(&segment)) {
+        let bases = segment.and_then(|segment| self.bases.get_mut(&segment));
+        let live = bases.as_ref().map_or(0, |bases| bases.live);
+        debug_assert!(live > 0, "{place:?}: more bases go than came");
+        if let Some(bases) = bases {
             bases.live = bases.live.saturating_sub(1);
         }
         self.forget_dead();

@@ -1,8 +1,8 @@
 //! Changes slots. Only this file keeps sums and orders consistent with the slots.
 
-use super::Index;
 use super::slot::{Flags, Phase, Slot};
 use super::table::NONE;
+use super::{Index, Totals};
 
 impl Index {
     pub(super) fn insert(&mut self, slot: Slot) {
@@ -11,6 +11,7 @@ impl Index {
         self.count(slot, true);
         self.count_base(slot, true);
         self.rank(number);
+        self.check_sums();
     }
 
     /// Changes a slot.
@@ -31,6 +32,7 @@ impl Index {
             self.count_base(before, false);
         }
         self.rank(number);
+        self.check_sums();
     }
 
     pub(super) fn remove(&mut self, number: u32) {
@@ -50,6 +52,18 @@ impl Index {
             };
             order.renumber(moved.rank, number);
         }
+        self.check_sums();
+    }
+
+    /// Each entry is in one phase, and in one order at most; without entries there are no bytes.
+    fn check_sums(&self) {
+        let entries = self.totals.iter().map(|totals| totals.entries).sum();
+        debug_assert_eq!(u64::try_from(self.slots.len()), Ok(entries));
+        let ordered = self.due.len() + self.settled.len();
+        debug_assert!(ordered <= self.slots.len(), "{ordered} in an order");
+        let is_empty = |totals: &&Totals| totals.entries == 0;
+        let mut empty = self.totals.iter().filter(is_empty);
+        debug_assert!(empty.all(|totals| totals.all_bytes() == 0));
     }
 
     fn count(&mut self, slot: Slot, is_more: bool) {

@@ -39,10 +39,13 @@ impl Subjects {
     }
 
     pub(super) fn subtract(&mut self, subject: Subject, bytes: u64) {
+        let is_counted = subject != Subject::default();
+        let pending = self.pending(subject);
+        debug_assert!(!is_counted || pending >= bytes, "{bytes} go, of {pending}");
         let Some(number) = self.find(subject) else {
             return;
         };
-        let left = self.pending(subject).saturating_sub(bytes);
+        let left = pending.saturating_sub(bytes);
         if left == 0 {
             self.0.remove(number);
         } else if let Some(pending) = self.0.get_mut(number) {

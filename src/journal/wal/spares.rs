@@ -64,6 +64,8 @@ impl Spares {
         let is_taken = self.files.len() < self.reserve + BEYOND_RESERVE
             && is_reusable(&spare.file, shape).unwrap_or(false);
         if is_taken {
+            let mut numbers = self.files.iter().map(|known| known.number);
+            debug_assert!(numbers.all(|number| number != spare.number), "{spare:?}");
             self.files.push(spare);
         }
         is_taken

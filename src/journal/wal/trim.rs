@@ -1,10 +1,22 @@
 //! Gives up the oldest segments, and closes the log.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use super::error::AppendError;
 use super::group::STOPPED;
 use super::write::Note;
-use super::{Wal, lock};
+use super::{Segment, Wal, lock};
 use crate::journal::point::point;
+
+type Segments = BTreeMap<u64, Arc<Segment>>;
+
+/// Whether no file is both given up and in use.
+fn share_no_file(dead: &Segments, living: &Segments) -> bool {
+    let used: BTreeSet<_> = living.values().map(|segment| segment.number).collect();
+    let mut given_up = dead.values();
+    given_up.all(|segment| !used.contains(&segment.number))
+}
 
 impl Wal {
     /// Gives up all segments before a generation. Their live part must already be in later groups that
@@ -24,6 +36,11 @@ impl Wal {
         let mut segments = lock(&self.segments);
         let living = segments.split_off(&oldest);
         let dead = std::mem::replace(&mut *segments, living);
+        debug_assert!(
+            dead.is_empty() || !segments.is_empty(),
+            "the newest one stays"
+        );
+        debug_assert!(share_no_file(&dead, &segments));
         drop(segments);
         point!("trim.synced");
         Ok(self.give_up(dead.values().map(|segment| segment.spare()))?) // 4
