@@ -67,6 +67,24 @@
 //!    time share one read of it. A chunk that is longer than a slice waits for the next slice in a file without a name.
 //! 6. Both routes give the same entity tag, so a download may begin on one and end on the other.
 //!
+//! # Glossary
+//! | word | meaning |
+//! |---|---|
+//! | spool | nginx's directory of request bodies; a *spooled* body is a file in it, an *inline* body comes with its head |
+//! | adopt | to turn a body into an entry of the journal |
+//! | promise | an adopted entry whose record and body are durable; a `201` states it |
+//! | entry | a file in the journal; its *room* (incoming, deferred, hold, settled, deleted) says how far it is |
+//! | frame, group, segment | a record in the log; the frames that one fdatasync covers; a file of the log |
+//! | base, change, fold | a frame with the whole state of an entry; one with news of it; the state that follows from all |
+//! | step | a change of an entry: decided, marked and queued in one go, then synced, and only then told |
+//! | commit, settle | to write an entry into the store; to record the proof that it is there |
+//! | defer, hold | to wait before the next attempt of a commit; to wait for an admin |
+//! | tombstone, evict | the base of a deleted entry; to remove the body of a settled one |
+//! | poison | the state after a failed fsync: no promises until a restart |
+//! | claim, fingerprint | the right to carry out a request with an `Idempotency-Key`; what that request is recognised by |
+//! | peer, pass, owner | another node; the proof that a request comes from one; the node that made an id |
+//! | slice, batch | the part of a file that nginx caches; the chunks that one question to MongoDB brings |
+//!
 //! # What is absent on purpose
 //! - No byte of an upload passes through this process but those of small ones; none is kept in
 //!   memory but batches of chunks on their way into GridFS, within a budget.
