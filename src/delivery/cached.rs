@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Delivery, Found};
 use crate::accel::{self, Slices};
 use crate::file::{FileId, FileKey, FileMeta};
-use crate::journal::{Glimpse, Room};
+use crate::journal::Room;
 use crate::store::StoreError;
 
 /// A file of nginx's cache has its key within these bytes: a head of less than 512 bytes, then the key.
@@ -116,14 +116,8 @@ impl Delivery {
 
     /// Whether the journal does not know the file, or knows that it was deleted.
     fn may_be_gone(&self, id: FileId) -> bool {
-        let known = self.journal.glance(id);
-        matches!(known, Ok(None))
-            || matches!(
-                known,
-                Ok(Some(Glimpse {
-                    room: Room::Deleted,
-                }))
-            )
+        let known = self.journal.try_lookup(id);
+        matches!(known, Ok(None)) || matches!(known, Ok(Some(Room::Deleted)))
     }
 
     /// The slices that the cache may have of a file before its delete.

@@ -6,7 +6,7 @@
 
 mod cached;
 mod fills;
-mod look;
+mod local;
 mod lookups;
 mod recent;
 mod refresh;
@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 
 use crate::file::{FileId, FileKey, FileMeta};
-use crate::journal::{Deletion, Journal, JournalError, Kept, Look};
+use crate::journal::{Deletion, Journal, JournalError, Kept, Lookup};
 use crate::peers::{Peers, Unreachable};
 use crate::store::{Sha256, Store, StoreError, StoredFile};
 
@@ -211,10 +211,10 @@ impl Delivery {
         let FileKey::Id(id) = *key else {
             return Ok(None);
         };
-        Ok(match self.look(id).await? {
-            Look::Kept(kept) => Some(Found::Kept(kept)),
-            Look::Deleted => Some(Found::Absent),
-            Look::Absent => None,
+        Ok(match self.lookup(id).await? {
+            Lookup::Kept(kept) => Some(Found::Kept(kept)),
+            Lookup::Deleted => Some(Found::Absent),
+            Lookup::Absent => None,
         })
     }
 

@@ -38,16 +38,9 @@ pub struct Kept {
     pub content: Option<Bytes>,
 }
 
-/// What memory alone has of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Glimpse {
-    /// As in [`Kept`].
-    pub room: Room,
-}
-
 /// The journal's knowledge of an id.
 #[derive(Debug, Clone)]
-pub enum Look {
+pub enum Lookup {
     /// The journal does not know it: ask the store.
     Absent,
     /// It was deleted; the committer is still clearing the store of it.
@@ -84,16 +77,15 @@ impl Kept {
 }
 
 impl Journal {
-    /// What memory has of an entry; `None` if there is no such entry. Never waits: it may be asked
-    /// on a thread that must not stand still.
+    /// The room of an entry, from memory alone; `None` if there is no such entry. It never waits, so a
+    /// thread that must not block may call it.
     ///
     /// # Errors
-    /// [`Busy`]: ask [`Journal::look`].
-    pub fn glance(&self, id: FileId) -> Result<Option<Glimpse>, Busy> {
+    /// [`Busy`]: ask [`Journal::lookup`].
+    pub fn try_lookup(&self, id: FileId) -> Result<Option<Room>, Busy> {
         let known = self.memory.try_lock()?.index.get(id);
         let known = known.filter(|known| !known.is_leaving);
-        let room = known.and_then(|known| room_of(known.phase));
-        Ok(room.map(|room| Glimpse { room }))
+        Ok(known.and_then(|known| room_of(known.phase)))
     }
 
     /// The standing of a promised file; a file that has left the journal counts as committed.
@@ -106,25 +98,25 @@ impl Journal {
     ///
     /// # Errors
     /// When its record exists and cannot be read.
-    pub fn look(&self, id: FileId) -> Result<Look, JournalError> {
+    pub fn lookup(&self, id: FileId) -> Result<Lookup, JournalError> {
         match self.known(id) {
-            Some(known) if known.phase == Phase::Deleted => return Ok(Look::Deleted),
+            Some(known) if known.phase == Phase::Deleted => return Ok(Lookup::Deleted),
             // The store has it already.
-            Some(known) if known.is_leaving => return Ok(Look::Absent),
+            Some(known) if known.is_leaving => return Ok(Lookup::Absent),
             _ => {}
         }
         let found = match self.read(id) {
-            Err(JournalError::Absent(_)) => return Ok(Look::Absent),
+            Err(JournalError::Absent(_)) => return Ok(Lookup::Absent),
             found => found?,
         };
         let (Some(room), Entry::File(file)) = (room_of(found.known.phase), found.reading.entry())
         else {
             return Ok(match found.reading.entry() {
-                Entry::Tombstone(_) => Look::Deleted,
-                Entry::File(_) | Entry::Upload(_) => Look::Absent,
+                Entry::Tombstone(_) => Lookup::Deleted,
+                Entry::File(_) | Entry::Upload(_) => Lookup::Absent,
             });
         };
-        Ok(Look::Kept(Kept {
+        Ok(Lookup::Kept(Kept {
             id,
             meta: file.meta.clone(),
             room,

@@ -90,7 +90,7 @@ pub use index::Totals;
 pub use inspection::Inspection;
 pub use layout::{BODIES, Layout};
 pub use levels::{Level, Mark};
-pub use lookup::{Glimpse, Kept, Look, Opened};
+pub use lookup::{Kept, Lookup, Opened};
 pub use memory::Busy;
 pub use record::Subject;
 pub use recover::Recovered;

@@ -1,10 +1,9 @@
 //! Files that are in the journal.
 
 use super::*;
-use crate::journal::Glimpse;
 
 /// Looks a file up that was just promised, after the disk has lost everything of it.
-async fn look_without_disk(content: Option<Bytes>, log_body_bytes: u32) -> Look {
+async fn look_up_without_disk(content: Option<Bytes>, log_body_bytes: u32) -> Lookup {
     let scratch = tempfile::tempdir().unwrap();
     let (delivery, _) = start_with_log(scratch.path(), 0, log_body_bytes);
     let adopted = delivery.journal.adopt(Received::Passed(b"abc"), draft());
@@ -13,9 +12,9 @@ async fn look_without_disk(content: Option<Bytes>, log_body_bytes: u32) -> Look 
     let journal = Layout::new(scratch.path()).journal().to_owned();
     std::fs::remove_dir_all(journal).unwrap();
     let id = adopted.id();
-    let glimpse = delivery.journal.glance(id).unwrap();
-    assert_eq!(glimpse.map(|Glimpse { room }| room), Some(Room::Incoming));
-    delivery.look(id).await.unwrap()
+    let room = delivery.journal.try_lookup(id).unwrap();
+    assert_eq!(room, Some(Room::Incoming));
+    delivery.lookup(id).await.unwrap()
 }
 
 #[tokio::test]
@@ -26,9 +25,9 @@ async fn a_file_that_was_just_promised_is_found_without_a_look_at_the_disk() {
         (Some(content), 0, true),
         (None, 0, true),
     ] {
-        let look = look_without_disk(content.clone(), log_body_bytes).await;
-        let Look::Kept(kept) = look else {
-            panic!("{look:?}");
+        let look = look_up_without_disk(content.clone(), log_body_bytes).await;
+        let Lookup::Kept(kept) = lookup else {
+            panic!("{lookup:?}");
         };
         assert_eq!(kept.meta.length, 3);
         assert_eq!((kept.is_whole_file, kept.content), (is_whole_file, content));
@@ -41,9 +40,9 @@ async fn a_file_that_is_settled_tells_its_digest_whatever_was_kept_of_it_and_aft
     let (delivery, store) = start(scratch.path(), 0);
     let adopted = delivery.journal.adopt(Received::Passed(b"abc"), draft());
     let (id, sha256) = (adopted.unwrap().id(), Sha256([7; 32]));
-    let digest = async |delivery: &Delivery| match delivery.look(id).await.unwrap() {
-        Look::Kept(kept) => kept.sha256,
-        look @ (Look::Absent | Look::Deleted) => panic!("{look:?}"),
+    let digest = async |delivery: &Delivery| match delivery.lookup(id).await.unwrap() {
+        Lookup::Kept(kept) => kept.sha256,
+        lookup @ (Lookup::Absent | Lookup::Deleted) => panic!("{lookup:?}"),
     };
     assert_eq!(digest(&delivery).await, None);
     let sent = Sent { length: 3, sha256 };

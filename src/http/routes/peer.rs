@@ -9,7 +9,7 @@ use super::{delete, download, meta};
 use crate::delivery::Found;
 use crate::file::{FileId, FileKey};
 use crate::http::{Node, Problem};
-use crate::journal::{Kept, Look};
+use crate::journal::{Kept, Lookup};
 use crate::peers::{PASS, Purpose};
 
 /// `GET` and `HEAD` of a file that may be on this node's disk.
@@ -49,10 +49,10 @@ async fn look(request: &HttpRequest, node: &Node) -> Result<Kept, Problem> {
 }
 
 async fn look_at(id: FileId, node: &Node) -> Result<Kept, Problem> {
-    match node.delivery.look(id).await? {
-        Look::Kept(kept) => Ok(kept),
-        Look::Deleted => Err(Problem::deleted()),
-        Look::Absent => Err(Problem::not_found()),
+    match node.delivery.lookup(id).await? {
+        Lookup::Kept(kept) => Ok(kept),
+        Lookup::Deleted => Err(Problem::deleted()),
+        Lookup::Absent => Err(Problem::not_found()),
     }
 }
 

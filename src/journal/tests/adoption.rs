@@ -9,7 +9,7 @@ use crate::journal::admission::backlog;
 use crate::journal::tests::fault::Fault;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::{AdoptError, Room};
-use crate::journal::{Adopted, Draft, Journal, Look, Waiter, Work};
+use crate::journal::{Adopted, Draft, Journal, Lookup, Waiter, Work};
 use crate::store::Sha256;
 
 /// How many ways there are to adopt.
@@ -182,7 +182,7 @@ fn a_file_is_looked_at_read_and_committed_with_the_digest_that_was_checked() {
         let adopted = journal.adopt(Some(&scratch.spooled(body)), draft).unwrap();
         let id = adopted.id();
         assert_eq!(content(&journal, id).unwrap(), body);
-        let Look::Kept(kept) = journal.look(id).unwrap() else {
+        let Lookup::Kept(kept) = journal.lookup(id).unwrap() else {
             panic!("{id} is not here");
         };
         assert_eq!(&kept.meta, adopted.meta());

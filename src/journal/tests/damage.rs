@@ -8,7 +8,7 @@ use super::log::churn;
 use super::scratch::{Scratch, committed, content, room};
 use super::stage::{Stage, WAYS};
 use crate::file::FileId;
-use crate::journal::{Journal, Look, Work};
+use crate::journal::{Journal, Lookup, Work};
 use crate::journal::{JournalError, Room};
 
 const TARGET: &[u8] = b"this one rots";
@@ -45,7 +45,7 @@ fn a_bit_that_rots_anywhere_in_a_frame_gives_no_byte_of_it_and_all_others_go_on(
         let mut bytes = sound.clone();
         bytes[at] ^= 1;
         fs::write(&path, bytes).unwrap();
-        assert!(is_unreadable(&journal.look(target)), "byte {at}");
+        assert!(is_unreadable(&journal.lookup(target)), "byte {at}");
         assert!(is_unreadable(&journal.open_work(target)), "byte {at}");
         assert!(is_unreadable(&journal.open_window(target)), "byte {at}");
         assert_eq!(content(&journal, before).unwrap(), b"before");
@@ -53,7 +53,7 @@ fn a_bit_that_rots_anywhere_in_a_frame_gives_no_byte_of_it_and_all_others_go_on(
     }
     let reason = journal.open_work(target).unwrap_err().to_string();
     journal.set_aside(target, &reason).unwrap();
-    assert!(matches!(journal.look(target), Ok(Look::Absent)));
+    assert!(matches!(journal.lookup(target), Ok(Lookup::Absent)));
     assert_eq!(room(&journal, target), None);
     assert_eq!(journal.corrupt_files().unwrap(), 1);
     drop(journal);

@@ -51,7 +51,7 @@ impl Failing<'_> {
                 other.place,
                 "{case}: {name}"
             );
-            let look = stage.journal.look(other.id);
+            let look = stage.journal.lookup(other.id);
             assert!(look.is_ok(), "{case}: {name}: {look:?}");
         }
         let Stage {

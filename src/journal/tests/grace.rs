@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::moves::{BODIES, linked};
 use super::scratch::{LARGE, SMALL, Scratch, committed, content, room};
 use super::stage::restart;
-use crate::journal::Look;
+use crate::journal::Lookup;
 use crate::journal::Room;
 
 #[test]
@@ -25,7 +25,7 @@ fn settled_bodies_stay_for_their_grace_time_and_not_longer() {
     assert_eq!(journal.evict_settled().unwrap(), 2);
     assert_eq!(journal.evict_settled().unwrap(), 0);
     for id in settled {
-        assert!(matches!(journal.look(id), Ok(Look::Absent)));
+        assert!(matches!(journal.lookup(id), Ok(Lookup::Absent)));
     }
     let names = Scratch::names(&scratch.layout().bodies());
     assert_eq!(names, [pending.to_string()]);

@@ -8,7 +8,7 @@ use super::scratch::{HOUR, LARGE, SMALL, Scratch, absent, committed, content, ro
 use super::stage::restart;
 use crate::file::FileId;
 use crate::journal::admission::backlog;
-use crate::journal::{Deletion, Journal, Look, Retried, Settling, Work};
+use crate::journal::{Deletion, Journal, Lookup, Retried, Settling, Work};
 use crate::journal::{JournalError, Room};
 
 pub(super) const BODIES: [&[u8]; 2] = [SMALL, LARGE];
@@ -38,13 +38,13 @@ fn a_proven_entry_is_settled_and_doing_it_twice_does_no_harm() {
         let length = u64::try_from(body.len()).unwrap();
         for _ in 0..2 {
             assert_eq!(journal.settle(&committed(id)).unwrap(), Settling::Settled);
-            let Ok(Look::Kept(kept)) = journal.look(id) else {
+            let Ok(Lookup::Kept(kept)) = journal.lookup(id) else {
                 panic!("it is here");
             };
             assert_eq!(kept.room, Room::Settled);
             assert_eq!(kept.sha256, Some(committed(id).sha256()));
-            let glimpse = journal.glance(id).unwrap().unwrap();
-            assert_eq!(glimpse.room, Room::Settled);
+            let room = journal.try_lookup(id).unwrap().unwrap();
+            assert_eq!(room, Room::Settled);
             assert_eq!(content(&journal, id).unwrap(), body);
             assert_eq!(journal.work(), []);
             assert!(!journal.is_pending(id));
@@ -70,8 +70,8 @@ fn an_entry_that_is_not_here_cannot_be_moved() {
     journal.set_aside(id, "why").unwrap();
     journal.erase(id).unwrap();
     assert!(matches!(journal.open_work(id), Ok(Work::Nothing)));
-    assert!(matches!(journal.look(id), Ok(Look::Absent)));
-    assert_eq!(journal.glance(id).unwrap(), None);
+    assert!(matches!(journal.lookup(id), Ok(Lookup::Absent)));
+    assert_eq!(journal.try_lookup(id).unwrap(), None);
     assert_eq!((journal.length(id), linked(&scratch)), (None, 0));
     assert_eq!(journal.state().index.len(), 0);
 }
@@ -89,7 +89,7 @@ fn a_commit_does_not_undo_a_delete() {
         assert!(journal.hold(id, "why").is_err());
         let retried = journal.retry(id).unwrap();
         assert_eq!(retried, Retried::NotPutOff(Room::Deleted));
-        assert!(matches!(journal.look(id), Ok(Look::Deleted)));
+        assert!(matches!(journal.lookup(id), Ok(Lookup::Deleted)));
         drop(journal);
         let journal = restart("deleted while it was committed", &scratch);
         assert_eq!(room(&journal, id), Some(Room::Deleted));
@@ -104,7 +104,7 @@ fn a_delete_before_any_commit_leaves_a_tombstone_until_the_store_answers_for_its
         let id = scratch.adopt(&journal, body);
         assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
         assert_eq!(linked(&scratch), 0);
-        assert!(matches!(journal.look(id), Ok(Look::Deleted)));
+        assert!(matches!(journal.lookup(id), Ok(Lookup::Deleted)));
         assert_eq!(content(&journal, id), None);
         assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
         assert_eq!(pending(&journal), 0);
@@ -112,7 +112,7 @@ fn a_delete_before_any_commit_leaves_a_tombstone_until_the_store_answers_for_its
         let work = journal.open_work(id);
         assert!(matches!(work, Ok(Work::Erase { is_begun: false })));
         journal.erase(id).unwrap();
-        assert!(matches!(journal.look(id), Ok(Look::Absent)));
+        assert!(matches!(journal.lookup(id), Ok(Lookup::Absent)));
         assert_eq!(journal.delete(id).unwrap(), Deletion::NotHere);
         assert_eq!(journal.work(), []);
         drop(journal);
@@ -138,7 +138,7 @@ fn a_delete_after_a_commit_has_begun_outlives_a_restart_until_it_is_erased() {
         assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
         assert!(journal.cleared_for(id) < Duration::from_hours(1));
         journal.erase(id).unwrap();
-        assert!(matches!(journal.look(id), Ok(Look::Absent)));
+        assert!(matches!(journal.lookup(id), Ok(Lookup::Absent)));
         assert_eq!(journal.totals(Room::Deleted).entries, 0);
     }
 }
@@ -199,9 +199,9 @@ fn a_deferred_entry_keeps_its_history_across_restarts() {
         let scratch = Scratch::new();
         let mut journal = scratch.journal();
         let id = scratch.adopt(&journal, body);
-        let accepted = match journal.look(id).unwrap() {
-            Look::Kept(kept) => kept.meta,
-            other @ (Look::Absent | Look::Deleted) => panic!("{other:?}"),
+        let accepted = match journal.lookup(id).unwrap() {
+            Lookup::Kept(kept) => kept.meta,
+            other @ (Lookup::Absent | Lookup::Deleted) => panic!("{other:?}"),
         };
         for attempt in 1..4 {
             let pause = attempt * HOUR;
@@ -220,7 +220,7 @@ fn a_deferred_entry_keeps_its_history_across_restarts() {
                 drop(journal);
                 journal = restart("deferred", &scratch);
             }
-            let Ok(Look::Kept(kept)) = journal.look(id) else {
+            let Ok(Lookup::Kept(kept)) = journal.lookup(id) else {
                 panic!("it is here");
             };
             assert_eq!(kept.meta, accepted);

@@ -96,7 +96,7 @@ fn an_operation_that_panics_loses_no_promise_and_can_be_done_again_without_a_res
                 assert!(is_panic, "{case}");
                 stage.scratch.disk.heal();
                 for entry in &stage.entries {
-                    let look = stage.journal.look(entry.id);
+                    let look = stage.journal.lookup(entry.id);
                     assert!(look.is_ok(), "{case}: {}: {look:?}", entry.name);
                 }
                 // It may have been done.

@@ -8,7 +8,7 @@ use super::adoption::pending;
 use super::scratch::{LARGE, SMALL, SPOOLED, Scratch, committed, content, draft, room, sha256_of};
 use super::stage::restart;
 use crate::file::{FileName, UnixMillis, Window};
-use crate::journal::{Announcer, Draft, Journal, Look, Opened};
+use crate::journal::{Announcer, Draft, Journal, Lookup, Opened};
 use crate::journal::{LocalDisk, Room};
 use crate::spool::ClaimError;
 use crate::store::Sha256;
@@ -37,7 +37,7 @@ fn an_adopted_upload_is_described_as_it_came_on_a_real_disk_too() {
         assert_eq!(content(&journal, id).unwrap(), body);
         let linked = scratch.layout().body(id);
         assert_eq!(linked.exists(), body == LARGE);
-        let Ok(Look::Kept(kept)) = journal.look(id) else {
+        let Ok(Lookup::Kept(kept)) = journal.lookup(id) else {
             panic!("it is here");
         };
         assert_eq!(&kept.meta, adopted.meta());
@@ -67,7 +67,7 @@ fn the_entity_tag_is_made_of_the_time_that_the_body_was_modified() {
         let id = adopted.id();
         drop(journal);
         let journal = restart("adopted", &scratch);
-        let Ok(Look::Kept(kept)) = journal.look(id) else {
+        let Ok(Lookup::Kept(kept)) = journal.lookup(id) else {
             panic!("it is here");
         };
         assert_eq!(&kept.meta, adopted.meta());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::scratch::{HOUR, LARGE, SMALL, Scratch, absent, committed, content, room};
 use super::stage::{Stage, check, restart};
-use crate::journal::{Journal, Look};
+use crate::journal::{Journal, Lookup};
 use crate::journal::{LocalDisk, OpenError, Recovered, Room};
 
 /// What an entry of each state becomes when its body is changed while nobody serves it.
@@ -221,7 +221,7 @@ fn what_a_start_tells_of_a_settled_file_is_what_was_proven() {
         journal.settle(&committed(id)).unwrap();
         drop(journal);
         let journal = restart("settled", &scratch);
-        let Ok(Look::Kept(kept)) = journal.look(id) else {
+        let Ok(Lookup::Kept(kept)) = journal.lookup(id) else {
             panic!("it is here");
         };
         let proven = (Room::Settled, Some(committed(id).sha256()));

@@ -9,7 +9,7 @@ use super::scratch::{committed, room};
 use super::stage::{Place, Stage, WAYS, restart};
 use crate::file::FileId;
 use crate::journal::tests::unsynced::Tear;
-use crate::journal::{Deletion, Journal, Look, Retried, Settling};
+use crate::journal::{Deletion, Journal, Lookup, Retried, Settling};
 use crate::journal::{JournalError, Room};
 
 /// Something that is done to an entry, and somebody else's question meanwhile.
@@ -52,7 +52,7 @@ const WORDS: [Word; 9] = [
         name: "a look while it is deleted",
         state: "deferred",
         act: delete,
-        is_told: |journal, id| matches!(journal.look(id), Ok(Look::Deleted)),
+        is_told: |journal, id| matches!(journal.lookup(id), Ok(Lookup::Deleted)),
         then: DELETED,
     },
     Word {
@@ -60,8 +60,8 @@ const WORDS: [Word; 9] = [
         state: "held",
         act: delete,
         is_told: |journal, id| {
-            let glimpse = journal.glance(id);
-            matches!(glimpse, Ok(Some(glimpse)) if glimpse.room == Room::Deleted)
+            let room = journal.try_lookup(id);
+            matches!(room, Ok(Some(room)) if room == Room::Deleted)
         },
         then: DELETED,
     },

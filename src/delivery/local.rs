@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::recent::Ticket;
 use super::{Delivery, DeliveryError, text_bytes_of_meta};
 use crate::file::FileId;
-use crate::journal::{Adopted, Busy, Glimpse, Kept, Look, Room};
+use crate::journal::{Adopted, Busy, Kept, Lookup, Room};
 
 impl Delivery {
     /// The journal's answer about an id. The journal's memory is enough for a file that it does not
@@ -16,27 +16,25 @@ impl Delivery {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn look(&self, id: FileId) -> Result<Look, DeliveryError> {
-        match self.journal.glance(id) {
-            Ok(None) => return Ok(Look::Absent),
-            Ok(Some(Glimpse {
-                room: Room::Deleted,
-            })) => return Ok(Look::Deleted),
-            Ok(Some(Glimpse { room })) => {
+    pub async fn lookup(&self, id: FileId) -> Result<Lookup, DeliveryError> {
+        match self.journal.try_lookup(id) {
+            Ok(None) => return Ok(Lookup::Absent),
+            Ok(Some(Room::Deleted)) => return Ok(Lookup::Deleted),
+            Ok(Some(room)) => {
                 let kept = self.kept.get(&id);
                 if let Some(kept) = kept.filter(|kept| is_whole_for(kept, room)) {
                     let kept = Kept::clone(&kept);
-                    return Ok(Look::Kept(Kept { room, ..kept }));
+                    return Ok(Lookup::Kept(Kept { room, ..kept }));
                 }
             }
             Err(Busy) => {}
         }
         let ticket = self.kept.ticket();
-        let look = self.on_disk(move |journal| journal.look(id)).await?;
-        if let Look::Kept(kept) = &look {
+        let lookup = self.on_disk(move |journal| journal.lookup(id)).await?;
+        if let Lookup::Kept(kept) = &lookup {
             self.keep(ticket, kept.clone());
         }
-        Ok(look)
+        Ok(lookup)
     }
 
     /// Takes the description of a file that was promised just now: its receivers ask for it in this
