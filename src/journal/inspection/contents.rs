@@ -8,7 +8,7 @@ use crate::journal::index::{Index, Known, Listing, Phase, Place};
 use crate::journal::record::{Base, Body, Entry, File, Frame, Record};
 use crate::journal::room::{Room, room_of};
 use crate::journal::tag::found_frame;
-use crate::journal::wal::{Found, OpenError, Position, look};
+use crate::journal::wal::{Found, OpenError, Position, read_only};
 
 /// Entries in a page: listing each page visits the whole index.
 const PAGE: usize = 65_536;
@@ -98,7 +98,7 @@ impl Inspection {
     pub fn list(&self) -> Result<Contents, OpenError> {
         let mut index = Index::default();
         let mut anomalies = Vec::new();
-        let report = look(&self.wal(), &mut |found| {
+        let report = read_only(&self.wal(), &mut |found| {
             let replayed = place(found).map(|place| {
                 let segment = found.position.generation;
                 index.replay(&found_frame(found), segment, place)
@@ -127,7 +127,7 @@ impl Inspection {
         contents: &Contents,
         sink: &mut dyn FnMut(FileId, Known, &File, Bytes<'_>),
     ) -> Result<(), OpenError> {
-        look(&self.wal(), &mut |found| {
+        read_only(&self.wal(), &mut |found| {
             let mut bodies = found.bodies.sound();
             for (id, file) in files_of(&found_frame(found)) {
                 let bytes = match file.body {

@@ -32,11 +32,11 @@ const SLACK: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct KnownIds {
     journal: Inspection,
-    look: Option<Look>,
+    snapshot: Option<Snapshot>,
 }
 
 #[derive(Debug)]
-struct Look {
+struct Snapshot {
     begun: SystemTime,
     /// `None` if the log is damaged.
     contents: Option<Contents>,
@@ -47,7 +47,7 @@ impl KnownIds {
     pub fn new(journal: Inspection) -> Self {
         Self {
             journal,
-            look: None,
+            snapshot: None,
         }
     }
 
@@ -65,11 +65,11 @@ impl KnownIds {
         if asked.is_empty() {
             return Ok(Some(HashSet::new()));
         }
-        let look = match self.look.take() {
-            Some(look) if asked.iter().all(|asked| look.tells_of(*asked)) => look,
-            _ => Look::new(&self.journal)?,
+        let snapshot = match self.snapshot.take() {
+            Some(snapshot) if asked.iter().all(|asked| snapshot.tells_of(*asked)) => snapshot,
+            _ => Snapshot::new(&self.journal)?,
         };
-        let Look { contents, .. } = self.look.insert(look);
+        let Snapshot { contents, .. } = self.snapshot.insert(snapshot);
         let Some(contents) = contents else {
             return Ok(None);
         };
@@ -85,7 +85,7 @@ impl KnownIds {
     }
 }
 
-impl Look {
+impl Snapshot {
     fn new(journal: &Inspection) -> Result<Self, OpenError> {
         let begun = SystemTime::now();
         let mut contents = journal.list_live()?;

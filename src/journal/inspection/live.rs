@@ -131,7 +131,7 @@ impl Inspection {
     pub fn held_for(&self) -> Result<HashMap<FileId, String>, OpenError> {
         again(|| {
             let mut reasons = HashMap::new();
-            wal::look(&self.wal(), &mut |found| {
+            wal::read_only(&self.wal(), &mut |found| {
                 let frame = found_frame(found);
                 for (id, file) in files_of(&frame) {
                     if let State::Held(why) = file.state {

@@ -25,7 +25,7 @@ impl Inspection {
     /// When the log has a newer format; the disk's error.
     pub fn show(&self, id: FileId) -> Result<Shown, OpenError> {
         let mut shown = Shown::default();
-        let report = look(&self.wal(), &mut |found| {
+        let report = read_only(&self.wal(), &mut |found| {
             let frame = found_frame(found);
             let file = files_of(&frame).into_iter().find(|(file, _)| *file == id);
             let record = match file {

@@ -12,7 +12,7 @@ mod trims;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{AppendError, Found, Frame, Position, Report, Shape, Tag, Wal, look};
+use super::{AppendError, Found, Frame, Position, Report, Shape, Tag, Wal, read_only};
 use crate::file::FileId;
 use crate::journal::tests::disk::FaultyDisk;
 use crate::journal::volume::Volume;
@@ -117,7 +117,7 @@ impl Stage {
     /// Looks at the log as another process does, and tells all that it holds.
     pub(super) fn look(&self) -> (Report, Vec<(Position, Seen)>) {
         let mut seen = Vec::new();
-        let looked = look(&self.directory(), &mut |found| {
+        let looked = read_only(&self.directory(), &mut |found| {
             seen.push((found.position, Seen::of(found)));
             Ok(())
         });

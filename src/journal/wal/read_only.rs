@@ -21,7 +21,7 @@ use crate::journal::volume::{LocalDisk, Volume};
 ///
 /// # Errors
 /// A newer format, a frame that the caller refuses, the disk's error.
-pub fn look(
+pub fn read_only(
     directory: &Path,
     sink: &mut dyn FnMut(&Found<'_>) -> Result<(), Refused>,
 ) -> Result<Report, OpenError> {
