@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::index::Totals;
-use super::{Journal, Level, Mark, Room};
+use super::{Journal, Level, Room, Watermark};
 use crate::config::Durability;
 use crate::file::age_seconds;
 
@@ -84,14 +84,14 @@ fn write_levels<S: Serializer>(levels: &Option<[Level; 4]>, to: S) -> Result<S::
         return to.serialize_none();
     };
     to.collect_map(levels.iter().map(|level| {
-        let bound = match level.mark {
-            Mark::FreeBytes | Mark::FreeInodes => "least",
-            Mark::PendingBytes | Mark::PendingEntries => "most",
+        let bound = match level.watermark {
+            Watermark::FreeBytes | Watermark::FreeInodes => "least",
+            Watermark::PendingBytes | Watermark::PendingEntries => "most",
         };
         // Where the file system sets no limit there is no number.
         let now = Some(level.now).filter(|&now| now < u64::MAX);
         let shown = BTreeMap::from([("now", now), (bound, Some(level.limit))]);
-        (level.mark.name(), shown)
+        (level.watermark.name(), shown)
     }))
 }
 

@@ -14,7 +14,7 @@ const BLOCK_BYTES: u64 = 512;
 
 /// A watermark at which uploads are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
+pub enum Watermark {
     /// The least free bytes of the disk.
     FreeBytes,
     /// The least free inodes of the disk.
@@ -29,14 +29,14 @@ pub enum Mark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {
     /// The watermark.
-    pub mark: Mark,
+    pub watermark: Watermark,
     /// The present value.
     pub now: u64,
     /// The least or the most that is allowed.
     pub limit: u64,
 }
 
-impl Mark {
+impl Watermark {
     /// Its name in status and metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -51,10 +51,10 @@ impl Mark {
 impl Level {
     /// Whether even an empty upload is refused because of it.
     pub fn is_reached(self) -> bool {
-        match self.mark {
-            Mark::FreeBytes | Mark::FreeInodes => self.now < self.limit,
-            Mark::PendingBytes => self.now > self.limit,
-            Mark::PendingEntries => self.now >= self.limit,
+        match self.watermark {
+            Watermark::FreeBytes | Watermark::FreeInodes => self.now < self.limit,
+            Watermark::PendingBytes => self.now > self.limit,
+            Watermark::PendingEntries => self.now >= self.limit,
         }
     }
 }
@@ -99,12 +99,20 @@ fn levels(
     pending_bytes: u64,
     pending_entries: u64,
 ) -> [Level; 4] {
-    let level = |mark, now, limit| Level { mark, now, limit };
+    let level = |watermark, now, limit| Level {
+        watermark,
+        now,
+        limit,
+    };
     [
-        level(Mark::FreeBytes, free.bytes, limits.min_free_bytes),
-        level(Mark::FreeInodes, free.inodes, limits.min_free_inodes),
-        level(Mark::PendingBytes, pending_bytes, limits.max_bytes),
-        level(Mark::PendingEntries, pending_entries, limits.max_entries),
+        level(Watermark::FreeBytes, free.bytes, limits.min_free_bytes),
+        level(Watermark::FreeInodes, free.inodes, limits.min_free_inodes),
+        level(Watermark::PendingBytes, pending_bytes, limits.max_bytes),
+        level(
+            Watermark::PendingEntries,
+            pending_entries,
+            limits.max_entries,
+        ),
     ]
 }
 
@@ -140,12 +148,16 @@ mod tests {
     #[test]
     fn room_ends_at_the_nearest_limit() {
         let levels = |free_bytes, free_inodes, pending_bytes, pending_entries| {
-            let level = |mark, now, limit| Level { mark, now, limit };
+            let level = |watermark, now, limit| Level {
+                watermark,
+                now,
+                limit,
+            };
             [
-                level(Mark::FreeBytes, free_bytes, 1000),
-                level(Mark::FreeInodes, free_inodes, 10),
-                level(Mark::PendingBytes, pending_bytes, 8000),
-                level(Mark::PendingEntries, pending_entries, 100),
+                level(Watermark::FreeBytes, free_bytes, 1000),
+                level(Watermark::FreeInodes, free_inodes, 10),
+                level(Watermark::PendingBytes, pending_bytes, 8000),
+                level(Watermark::PendingEntries, pending_entries, 100),
             ]
         };
         let plenty = u64::MAX;

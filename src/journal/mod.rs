@@ -89,7 +89,7 @@ pub use idempotency::{Claim, Fingerprint, Running, Standing};
 pub use index::Totals;
 pub use inspection::Inspection;
 pub use layout::{BODIES, Layout};
-pub use levels::{Level, Mark};
+pub use levels::{Level, Watermark};
 pub use lookup::{Kept, Lookup, Opened};
 pub use memory::Busy;
 pub use record::Subject;

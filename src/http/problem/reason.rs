@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix_web::http::StatusCode;
 
 use super::log_throttle::LogThrottle;
-use crate::journal::{Level, Mark};
+use crate::journal::{Level, Watermark};
 
 /// Why an upload is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +97,10 @@ impl Reason {
 
 impl From<Level> for Reason {
     fn from(level: Level) -> Self {
-        match level.mark {
-            Mark::FreeBytes => Self::Disk,
-            Mark::FreeInodes => Self::Inodes,
-            Mark::PendingBytes | Mark::PendingEntries => Self::Backlog,
+        match level.watermark {
+            Watermark::FreeBytes => Self::Disk,
+            Watermark::FreeInodes => Self::Inodes,
+            Watermark::PendingBytes | Watermark::PendingEntries => Self::Backlog,
         }
     }
 }

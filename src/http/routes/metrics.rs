@@ -125,13 +125,13 @@ impl Page {
             "mark",
             "journal_level",
             "What there is of all that has a mark",
-            levels().map(|level| (level.mark.name(), level.now)),
+            levels().map(|level| (level.watermark.name(), level.now)),
         );
         self.gauge_by(
             "mark",
             "journal_mark",
             "The least that may be free, and the most that may be pending, for uploads to be taken",
-            levels().map(|level| (level.mark.name(), level.limit)),
+            levels().map(|level| (level.watermark.name(), level.limit)),
         );
     }
 

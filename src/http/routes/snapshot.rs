@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::commit::{CommitFigures, StoreState};
 use crate::http::Node;
 use crate::http::problem::Reason;
-use crate::journal::{JournalFigures, Level, Mark};
+use crate::journal::{JournalFigures, Level, Watermark};
 use crate::peers::{PeerState, Sighting};
 
 /// All that is told of a node.
@@ -71,12 +71,14 @@ fn obstacles(is_draining: bool, journal: &JournalFigures) -> Vec<Reason> {
     found.extend(journal.poison.as_ref().map(|_| Reason::Poison));
     match (journal.levels, journal.spool_bytes) {
         (Some(levels), Some(coming)) => {
-            let left = levels.map(|level| match level.mark {
-                Mark::FreeBytes => Level {
+            let left = levels.map(|level| match level.watermark {
+                Watermark::FreeBytes => Level {
                     now: level.now.saturating_sub(coming),
                     ..level
                 },
-                Mark::FreeInodes | Mark::PendingBytes | Mark::PendingEntries => level,
+                Watermark::FreeInodes | Watermark::PendingBytes | Watermark::PendingEntries => {
+                    level
+                }
             });
             let reached = left.into_iter().filter(|level| level.is_reached());
             found.extend(reached.map(Reason::from));
