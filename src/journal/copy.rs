@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use super::index::{Index, Phase, Refused};
-use super::lookup::Found;
+use super::lookup::ReadEntry;
 use super::record::{Base, Entry, Frame, Record};
 use super::step::{LaidOut, Landing, StepError, Tail};
 use super::tag::found_frame;
@@ -219,7 +219,7 @@ fn land_all(under_way: &mut Vec<(FileId, Landing<'_>)>) -> Result<(), JournalErr
 }
 
 /// Lays out the frame for [`super::index::Index::copy`].
-fn lay_out(id: FileId, found: &Found) -> std::io::Result<(LaidOut, u64)> {
+fn lay_out(id: FileId, found: &ReadEntry) -> std::io::Result<(LaidOut, u64)> {
     let frame = Frame::entry(id, found.reading.entry()).map_err(std::io::Error::other)?;
     let frame = Frame {
         flags: frame.flags | Frame::COPIED,

@@ -59,7 +59,7 @@ pub enum Opened {
 }
 
 /// An entry as it was read from the log.
-pub(super) struct Found {
+pub(super) struct ReadEntry {
     pub(super) known: Known,
     pub(super) reading: Reading,
     /// The body, if it is inline in the frame.
@@ -144,7 +144,7 @@ impl Journal {
     }
 
     /// Reads an entry from the log.
-    pub(super) fn read(&self, id: FileId) -> Result<Found, JournalError> {
+    pub(super) fn read(&self, id: FileId) -> Result<ReadEntry, JournalError> {
         let mut known = self.known(id).ok_or(JournalError::Absent(id))?;
         loop {
             let is_damaged = match self.read_known(id, known) {
@@ -161,7 +161,7 @@ impl Journal {
         }
     }
 
-    fn read_known(&self, id: FileId, known: Known) -> Result<Found, ReadError> {
+    fn read_known(&self, id: FileId, known: Known) -> Result<ReadEntry, ReadError> {
         let read = |place: Place| self.wal.read_at(place.group(), place.offset());
         let content = read(known.base)?;
         let change = known.change.map(read).transpose()?;
@@ -173,7 +173,7 @@ impl Journal {
             ReadError::Damaged
         })?;
         let body = inline_body(id, &base, &content);
-        Ok(Found {
+        Ok(ReadEntry {
             known,
             reading,
             body,
@@ -181,7 +181,7 @@ impl Journal {
     }
 
     /// Opens the body of an entry, and checks that it is complete.
-    pub(super) fn open_body(&self, id: FileId, found: &Found) -> Result<Source, JournalError> {
+    pub(super) fn open_body(&self, id: FileId, found: &ReadEntry) -> Result<Source, JournalError> {
         let file = match found.reading.entry() {
             Entry::File(file) => file,
             Entry::Upload(_) | Entry::Tombstone(_) => return Err(JournalError::Absent(id)),

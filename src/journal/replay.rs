@@ -6,7 +6,7 @@ use super::idempotency::{Keys, Limits, Retained};
 use super::index::{Index, Place, Replayed};
 use super::record::{Base, Body, Entry, Frame, LogTime, Record, RecordError};
 use super::tag::found_frame;
-use super::wal::{Damage, Found, Position, Refused, Report};
+use super::wal::{Damage, FoundFrame, Position, Refused, Report};
 use crate::config::JournalConfig;
 use crate::file::FileId;
 
@@ -34,7 +34,7 @@ impl Replay {
         }
     }
 
-    pub(super) fn take(&mut self, found: &Found<'_>) -> Result<(), Refused> {
+    pub(super) fn take(&mut self, found: &FoundFrame<'_>) -> Result<(), Refused> {
         let refuse = |text: String| Err(Refused(text));
         let position = found.position;
         let frame = found_frame(found);

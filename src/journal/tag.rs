@@ -1,10 +1,10 @@
 //! Converts frames between the records and the log.
 
 use super::record::Frame;
-use super::wal::{self, Found};
+use super::wal::{self, FoundFrame};
 
 /// A frame that was found in the log, for the records.
-pub(super) fn found_frame(found: &Found<'_>) -> Frame {
+pub(super) fn found_frame(found: &FoundFrame<'_>) -> Frame {
     read_frame(&found.tag, found.record, found.bodies.iter())
 }
 

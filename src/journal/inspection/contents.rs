@@ -8,7 +8,7 @@ use crate::journal::index::{Index, Known, Listing, Phase, Place};
 use crate::journal::record::{Base, Body, Entry, File, Frame, Record};
 use crate::journal::room::{Room, room_of};
 use crate::journal::tag::found_frame;
-use crate::journal::wal::{Found, OpenError, Position, read_only};
+use crate::journal::wal::{FoundFrame, OpenError, Position, read_only};
 
 /// Entries in a page: listing each page visits the whole index.
 const PAGE: usize = 65_536;
@@ -157,6 +157,6 @@ pub(super) fn files_of(frame: &Frame) -> Vec<(FileId, File)> {
     }
 }
 
-pub(super) fn place(found: &Found<'_>) -> Option<Place> {
+pub(super) fn place(found: &FoundFrame<'_>) -> Option<Place> {
     Place::new(found.position.number, found.position.place)
 }

@@ -10,7 +10,7 @@ pub(super) const BODY_ENTRY_BYTES: usize = 36;
 
 /// A frame as it was found in the log.
 #[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
+pub struct FoundFrame<'a> {
     /// Its head.
     pub tag: Tag,
     /// Its position.

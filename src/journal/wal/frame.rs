@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::damage::Part;
 use super::fields::Fields;
 use super::form::{FRAME_STEP, HEAD_BYTES};
-use super::found::{BODY_ENTRY_BYTES, Bodies, Found};
+use super::found::{BODY_ENTRY_BYTES, Bodies, FoundFrame};
 use super::position::{Position, Tag};
 use super::seal::{Check, Seal};
 use crate::file::FileId;
@@ -184,14 +184,14 @@ impl FrameHead {
         seal: Seal,
         position: Position,
         frame: &'a [u8],
-    ) -> Result<Found<'a>, Part> {
+    ) -> Result<FoundFrame<'a>, Part> {
         let found = self.split(seal, position, frame).ok_or(Part::Front)?;
         let lengths = found.bodies.entries().map(|(length, _)| length);
         let is_complete = lengths.sum::<usize>() == self.body_bytes;
         is_complete.then_some(found).ok_or(Part::Front)
     }
 
-    fn split<'a>(&self, seal: Seal, position: Position, frame: &'a [u8]) -> Option<Found<'a>> {
+    fn split<'a>(&self, seal: Seal, position: Position, frame: &'a [u8]) -> Option<FoundFrame<'a>> {
         let rest = frame.get(HEAD_BYTES..self.total())?;
         let (front, bodies) = rest.split_at_checked(self.front_bytes())?;
         let (checked, check) = front.split_at_checked(front.len() - CHECK_BYTES)?;
@@ -202,7 +202,7 @@ impl FrameHead {
             return None;
         }
         let (record, table) = checked.split_at_checked(self.record_bytes)?;
-        Some(Found {
+        Some(FoundFrame {
             tag: self.tag,
             position,
             record,

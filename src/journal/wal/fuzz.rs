@@ -4,7 +4,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES};
-use super::found::Found;
+use super::found::FoundFrame;
 use super::frame::{Frame, FrameHead};
 use super::group::GroupHead;
 use super::position::Tag;
@@ -75,7 +75,7 @@ fn changed(seal: Seal, bytes: &[u8]) {
 /// The offset of a frame, and its content.
 type Written = (usize, Tag, Vec<u8>);
 
-fn is_same(written: &Written, found: &Found<'_>) -> bool {
+fn is_same(written: &Written, found: &FoundFrame<'_>) -> bool {
     let (place, tag, record) = written;
     usize::try_from(found.position.place) == Ok(*place)
         && found.tag == *tag
@@ -87,7 +87,7 @@ fn ends(place: usize) -> [Ends; 3] {
     [Ends::Open, end, Ends::Somewhere]
 }
 
-fn read(seal: Seal, bytes: &[u8], ends: Ends, sink: &mut dyn FnMut(&Found<'_>)) {
+fn read(seal: Seal, bytes: &[u8], ends: Ends, sink: &mut dyn FnMut(&FoundFrame<'_>)) {
     let head = segment_head(seal);
     for depth in [Depth::Fronts, Depth::Bodies] {
         let scan = SegmentBytes { head, bytes }.scan(ends, depth, sink);

@@ -6,7 +6,7 @@ use std::io;
 use super::damage::Damage;
 use super::error::Refused;
 use super::form::FIRST_GROUP;
-use super::found::Found;
+use super::found::FoundFrame;
 use super::scan::{Depth, Ends, Scan, SegmentBytes};
 use super::segment::{HeadFound, SegmentHead};
 
@@ -62,7 +62,7 @@ pub(super) struct Judged {
 pub(super) type Read<'a> = &'a mut dyn FnMut(u32) -> io::Result<Vec<u8>>;
 
 /// Takes a frame, or refuses the log.
-pub(super) type Sink<'a> = &'a mut dyn FnMut(&Found<'_>) -> Result<(), Refused>;
+pub(super) type Sink<'a> = &'a mut dyn FnMut(&FoundFrame<'_>) -> Result<(), Refused>;
 
 /// Steps 2 to 4 of a start.
 pub(super) fn judge(
@@ -153,7 +153,7 @@ fn scan(
     bytes: &[u8],
     ends: Ends,
     depth: Depth,
-    sink: &mut dyn FnMut(&Found<'_>),
+    sink: &mut dyn FnMut(&FoundFrame<'_>),
 ) -> Scan {
     let head = segment.head;
     SegmentBytes { head, bytes }.scan(ends, depth, sink)

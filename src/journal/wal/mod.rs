@@ -130,7 +130,7 @@ use super::volume::Volume;
 use clock::LogClock;
 pub use damage::{Damage, Part};
 pub use error::{AppendError, OpenError, ReadError, Refused};
-pub use found::{Bodies, Content, Found};
+pub use found::{Bodies, Content, FoundFrame};
 pub use frame::{Digest, Frame};
 pub use position::{Position, Tag};
 use queue::Queue;

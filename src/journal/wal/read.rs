@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::damage::Damage;
 use super::error::ReadError;
 use super::files::{read_all, read_up_to};
-use super::found::{Content, Found};
+use super::found::{Content, FoundFrame};
 use super::frame::FrameHead;
 use super::position::Position;
 use super::scan::{Depth, Ends, SegmentBytes};
@@ -70,7 +70,7 @@ impl Wal {
     pub fn frames_of(
         &self,
         generation: u64,
-        sink: &mut dyn FnMut(&Found<'_>),
+        sink: &mut dyn FnMut(&FoundFrame<'_>),
     ) -> Result<Vec<Damage>, ReadError> {
         let (segment, is_newest) = {
             let segments = lock(&self.segments);

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::damage::Damage;
 use super::error::{OpenError, Refused};
 use super::form::FIRST_GROUP;
-use super::found::Found;
+use super::found::FoundFrame;
 use super::judge::{Listed, Unjudged, judge};
 use super::scan::Depth;
 use super::segment::{HeadFound, SegmentHead};
@@ -23,7 +23,7 @@ use crate::journal::volume::{LocalDisk, Volume};
 /// A newer format, a frame that the caller refuses, the disk's error.
 pub fn read_only(
     directory: &Path,
-    sink: &mut dyn FnMut(&Found<'_>) -> Result<(), Refused>,
+    sink: &mut dyn FnMut(&FoundFrame<'_>) -> Result<(), Refused>,
 ) -> Result<Report, OpenError> {
     let volume = Volume::new(Box::new(LocalDisk), directory);
     let (mut listed, mut unreadable) = (Vec::new(), Vec::new());

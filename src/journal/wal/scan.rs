@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::damage::Damage;
 use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
-use super::found::Found;
+use super::found::FoundFrame;
 use super::group::{AFTER_TORN, GroupHead, STOPPED};
 use super::segment::{End, SegmentHead};
 
@@ -82,7 +82,12 @@ pub(super) struct SegmentBytes<'a> {
 
 impl SegmentBytes<'_> {
     /// Hands out all frames that count, in order.
-    pub(super) fn scan(self, ends: Ends, depth: Depth, sink: &mut dyn FnMut(&Found<'_>)) -> Scan {
+    pub(super) fn scan(
+        self,
+        ends: Ends,
+        depth: Depth,
+        sink: &mut dyn FnMut(&FoundFrame<'_>),
+    ) -> Scan {
         let mut scan = Scan {
             end: End {
                 place: FIRST_GROUP,
@@ -174,10 +179,10 @@ impl SegmentBytes<'_> {
         synced: Synced,
         depth: Depth,
         scan: &mut Scan,
-        sink: &mut dyn FnMut(&Found<'_>),
+        sink: &mut dyn FnMut(&FoundFrame<'_>),
     ) {
         let begin = stretch.blocks.start;
-        let mut hand_out = |found: &Found<'_>| {
+        let mut hand_out = |found: &FoundFrame<'_>| {
             scan.frames += 1;
             sink(found);
         };

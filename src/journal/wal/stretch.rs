@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::damage::{Damage, Part};
 use super::form::FRAME_STEP;
-use super::found::Found;
+use super::found::FoundFrame;
 use super::frame::FrameHead;
 use super::position::Position;
 use super::scan::{Depth, SegmentBytes};
@@ -18,7 +18,7 @@ impl SegmentBytes<'_> {
         number: u64,
         is_exact: bool,
         depth: Depth,
-        sink: &mut dyn FnMut(&Found<'_>),
+        sink: &mut dyn FnMut(&FoundFrame<'_>),
     ) -> Vec<Damage> {
         let mut damages = Vec::new();
         let mut place = range.start;

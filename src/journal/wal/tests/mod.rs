@@ -12,7 +12,7 @@ mod trims;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{AppendError, Found, Frame, Position, Report, Shape, Tag, Wal, read_only};
+use super::{AppendError, FoundFrame, Frame, Position, Report, Shape, Tag, Wal, read_only};
 use crate::file::FileId;
 use crate::journal::tests::disk::FaultyDisk;
 use crate::journal::volume::Volume;
@@ -53,7 +53,7 @@ impl Seen {
         }
     }
 
-    pub(super) fn of(found: &Found<'_>) -> Self {
+    pub(super) fn of(found: &FoundFrame<'_>) -> Self {
         Self {
             tag: found.tag,
             record: found.record.to_vec(),
