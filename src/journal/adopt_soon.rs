@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::adopt::{Adopted, Draft};
-use super::index::{NotQueued, Queue, Ticket};
+use super::index::{LogTail, NotQueued, Ticket};
 use super::memory::{Memory, News};
 use super::record::Frame;
 use super::step::{LaidOut, StepError};
@@ -83,7 +83,7 @@ struct Tail<'a> {
     error: Option<AppendError>,
 }
 
-impl Queue for Tail<'_> {
+impl LogTail for Tail<'_> {
     fn push(&mut self, frame: Frame, ticket: Ticket) -> Result<(), NotQueued> {
         let (Some(laid_out), Some(told)) = (self.laid_out.take(), self.told.take()) else {
             return Err(NotQueued);

@@ -11,7 +11,7 @@
 
 use std::io;
 
-use super::index::{Index, NotQueued, Queue, Refused, Ticket};
+use super::index::{Index, LogTail, NotQueued, Refused, Ticket};
 use super::memory::News;
 use super::record::Frame;
 use super::tag::tag;
@@ -90,7 +90,7 @@ impl<'a> Tail<'a> {
     }
 }
 
-impl Queue for Tail<'_> {
+impl LogTail for Tail<'_> {
     fn push(&mut self, frame: Frame, _: Ticket) -> Result<(), NotQueued> {
         let bytes = match self.laid_out.take() {
             Some(laid_out) => laid_out.for_frame(&frame),

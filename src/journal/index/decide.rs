@@ -1,8 +1,8 @@
 //! Steps of entries: each is decided, marked in the slot and queued in one go, or refused.
 
 use super::Index;
+use super::log_tail::{Decided, LogTail, Refused, Ticket, Wait};
 use super::marks::{Effect, Mark};
-use super::queue::{Decided, Queue, Refused, Ticket, Wait};
 use super::reading::Reading;
 use super::slot::{Flags, Phase, Slot};
 use crate::file::{FileId, FileMeta};
@@ -15,7 +15,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`], also when the entry exists.
-    pub fn adopt(&mut self, id: FileId, file: File, queue: &mut impl Queue) -> Decided {
+    pub fn adopt(&mut self, id: FileId, file: File, queue: &mut impl LogTail) -> Decided {
         let slot = coming(id, file.meta.length, file.subject, file.answer.is_some());
         let frame = Frame::entry(id, &Entry::File(file))?;
         self.come(vec![(slot, WAITING)], frame, queue)
@@ -25,7 +25,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`], also when an entry exists.
-    pub fn adopt_form(&mut self, form: &Form, queue: &mut impl Queue) -> Decided {
+    pub fn adopt_form(&mut self, form: &Form, queue: &mut impl LogTail) -> Decided {
         let is_keyed = form.request.is_some();
         let parts = form.parts.iter();
         let slots = parts.map(|part| {
@@ -41,7 +41,13 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn defer(&mut self, id: FileId, due: LogTime, why: Why, queue: &mut impl Queue) -> Decided {
+    pub fn defer(
+        &mut self,
+        id: FileId,
+        due: LogTime,
+        why: Why,
+        queue: &mut impl LogTail,
+    ) -> Decided {
         self.change(id, &Change::Deferred { due, why }, Phase::PROMISED, queue)
     }
 
@@ -49,7 +55,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn hold(&mut self, id: FileId, why: Why, queue: &mut impl Queue) -> Decided {
+    pub fn hold(&mut self, id: FileId, why: Why, queue: &mut impl LogTail) -> Decided {
         self.change(id, &Change::Held(why), Phase::PROMISED, queue)
     }
 
@@ -57,7 +63,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn retry(&mut self, id: FileId, queue: &mut impl Queue) -> Decided {
+    pub fn retry(&mut self, id: FileId, queue: &mut impl LogTail) -> Decided {
         let put_off = &[Phase::Deferred, Phase::Held];
         self.change(id, &Change::Waiting, put_off, queue)
     }
@@ -66,7 +72,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn settle(&mut self, id: FileId, settled: Settled, queue: &mut impl Queue) -> Decided {
+    pub fn settle(&mut self, id: FileId, settled: Settled, queue: &mut impl LogTail) -> Decided {
         self.change(id, &Change::Settled(settled), Phase::PROMISED, queue)
     }
 
@@ -79,7 +85,7 @@ impl Index {
         id: FileId,
         at: LogTime,
         answered: Option<(Answer, FileMeta)>,
-        queue: &mut impl Queue,
+        queue: &mut impl LogTail,
     ) -> Decided {
         let slot = self.free(id)?;
         if slot.flags.has(Flags::LEAVING) {
@@ -103,7 +109,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn gone(&mut self, id: FileId, queue: &mut impl Queue) -> Decided {
+    pub fn gone(&mut self, id: FileId, queue: &mut impl LogTail) -> Decided {
         let slot = self.free(id)?;
         if slot.phase != Phase::Deleted && !slot.flags.has(Flags::LEAVING) {
             return Err(Refused::Is(slot.phase));
@@ -118,7 +124,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn keep_answers(&mut self, frame: Frame, queue: &mut impl Queue) -> Decided {
+    pub fn keep_answers(&mut self, frame: Frame, queue: &mut impl LogTail) -> Decided {
         let ticket = self.push(frame, queue)?;
         self.marks.entry(ticket).or_default();
         Ok(ticket)
@@ -128,7 +134,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused::Moved`] when it has changed since it was read, and the others.
-    pub fn copy(&mut self, reading: Reading, queue: &mut impl Queue) -> Decided {
+    pub fn copy(&mut self, reading: Reading, queue: &mut impl LogTail) -> Decided {
         let slot = self.free(reading.id)?;
         if (slot.base, slot.change.if_any()) != (reading.base, reading.change) {
             return Err(Refused::Moved);
@@ -152,7 +158,7 @@ impl Index {
         id: FileId,
         change: &Change,
         from: &[Phase],
-        queue: &mut impl Queue,
+        queue: &mut impl LogTail,
     ) -> Decided {
         let slot = self.free(id)?;
         if !from.contains(&slot.phase) {
@@ -175,7 +181,7 @@ impl Index {
         &mut self,
         slots: Vec<(Slot, (Phase, LogTime))>,
         frame: Frame,
-        queue: &mut impl Queue,
+        queue: &mut impl LogTail,
     ) -> Decided {
         if let Some(known) = slots.iter().find_map(|(slot, _)| self.slot(slot.id)) {
             return Err(Refused::Is(known.phase));
@@ -195,7 +201,7 @@ impl Index {
         id: FileId,
         frame: Frame,
         effect: Effect,
-        queue: &mut impl Queue,
+        queue: &mut impl LogTail,
     ) -> Decided {
         let record_bytes = frame.bytes_of_each(1);
         let ticket = self.push(frame, queue)?;
@@ -203,7 +209,7 @@ impl Index {
         Ok(ticket)
     }
 
-    fn push(&mut self, frame: Frame, queue: &mut impl Queue) -> Decided {
+    fn push(&mut self, frame: Frame, queue: &mut impl LogTail) -> Decided {
         let ticket = self.last_ticket.next();
         queue.push(frame, ticket)?;
         self.last_ticket = ticket;

@@ -1,7 +1,7 @@
 //! Changes under way, and their effects on the slots when a queued frame is synced or has failed.
 
 use super::Index;
-use super::queue::Ticket;
+use super::log_tail::Ticket;
 use super::slot::{Flags, Phase, Place, Slot};
 use crate::file::FileId;
 use crate::journal::announce::Announcement;

@@ -32,10 +32,10 @@
 
 mod decide;
 mod listing;
+mod log_tail;
 mod marks;
 pub(super) mod order;
 mod paged;
-mod queue;
 mod reading;
 mod replay;
 mod segments;
@@ -63,8 +63,8 @@ use crate::file::FileId;
 use crate::journal::record::{LogTime, Subject};
 
 pub use listing::{Listing, OldestLook};
+pub use log_tail::{LogTail, NotQueued, Refused, Ticket, Wait};
 pub use marks::Synced;
-pub use queue::{NotQueued, Queue, Refused, Ticket, Wait};
 pub use reading::Reading;
 pub use replay::Replayed;
 pub use slot::{Phase, Place};

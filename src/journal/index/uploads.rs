@@ -2,8 +2,8 @@
 
 use super::Index;
 use super::decide::coming;
+use super::log_tail::{Decided, LogTail, Refused};
 use super::marks::Effect;
-use super::queue::{Decided, Queue, Refused};
 use super::slot::Phase;
 use crate::file::FileId;
 use crate::journal::record::{
@@ -20,7 +20,12 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`], also when the entry exists.
-    pub fn begin_upload(&mut self, id: FileId, upload: Upload, queue: &mut impl Queue) -> Decided {
+    pub fn begin_upload(
+        &mut self,
+        id: FileId,
+        upload: Upload,
+        queue: &mut impl LogTail,
+    ) -> Decided {
         let slot = coming(
             id,
             upload.length()?,
@@ -46,7 +51,7 @@ impl Index {
         bytes: u64,
         is_new_file: bool,
         lapses: LogTime,
-        queue: &mut impl Queue,
+        queue: &mut impl LogTail,
     ) -> Decided {
         let slot = self.free(id)?;
         let (phase, length, subject) = (slot.phase, slot.sizes.length(), slot.subject);
@@ -82,7 +87,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`], [`Refused::Offset`] if the file differs from the bytes that have come.
-    pub fn complete(&mut self, id: FileId, file: File, queue: &mut impl Queue) -> Decided {
+    pub fn complete(&mut self, id: FileId, file: File, queue: &mut impl LogTail) -> Decided {
         let slot = self.free(id)?;
         if slot.phase != Phase::Growing {
             return Err(Refused::Is(slot.phase));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::queue::{Decided, Queue, Refused};
+use super::log_tail::{Decided, LogTail, Refused};
 use super::slot::{Flags, Phase};
 use super::{Effect, Index, Known};
 use crate::file::FileId;
@@ -47,7 +47,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn give_up(&mut self, id: FileId, queue: &mut impl Queue) -> Decided {
+    pub fn give_up(&mut self, id: FileId, queue: &mut impl LogTail) -> Decided {
         self.free(id)?;
         self.queue(id, Frame::change(id, &Change::Gone)?, Effect::Gone, queue)
     }

@@ -2,7 +2,7 @@
 //! is not synced, and may leave any part of the last group.
 
 use super::lots::Lots;
-use crate::journal::index::{NotQueued, Place, Queue, Ticket};
+use crate::journal::index::{LogTail, NotQueued, Place, Ticket};
 use crate::journal::record::Frame;
 
 /// Frames in a segment: a group that does not fit begins the next.
@@ -42,7 +42,7 @@ pub(in crate::journal) struct Log {
     pub(in crate::journal) frames_freed: usize,
 }
 
-impl Queue for Log {
+impl LogTail for Log {
     fn push(&mut self, frame: Frame, ticket: Ticket) -> Result<(), NotQueued> {
         if self.is_full {
             return Err(NotQueued);

@@ -5,7 +5,7 @@ use crate::journal::record::{Frame, RecordError};
 
 /// The end of the log, as a decision needs it. It is called under the lock of the index, and must not
 /// wait.
-pub trait Queue {
+pub trait LogTail {
     /// Queues a frame with its inline bodies behind all others. Its outcome is reported with its
     /// ticket: [`super::Index::synced`] or [`super::Index::failed`].
     ///
