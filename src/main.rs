@@ -144,7 +144,7 @@ async fn perform(task: Task, config: Config) -> ExitCode {
             log::error!("{err}");
             ExitCode::from(CONFIGURATION)
         }
-        Err(ServeError::Journal(err)) if err.is_of_another_form() => {
+        Err(ServeError::Journal(err)) if err.is_of_another_format() => {
             log::error!("{err}");
             ExitCode::from(CONFIGURATION)
         }
@@ -216,7 +216,7 @@ fn tell_done(done: Result<u64, UpkeepError>) -> ExitCode {
             log::error!("not finished: {err}");
             match err {
                 UpkeepError::NoId(_) => ExitCode::from(USAGE),
-                UpkeepError::Journal(err) if err.is_of_another_form() => {
+                UpkeepError::Journal(err) if err.is_of_another_format() => {
                     ExitCode::from(CONFIGURATION)
                 }
                 UpkeepError::Journal(_)

@@ -13,7 +13,7 @@ use super::{Journal, OpenError};
 const MARKER: &str = "gridspool journal";
 
 /// The end of a marker in the present format.
-const FORM: &str = ", form 2\n";
+const FORMAT: &str = ", form 2\n";
 
 impl Journal {
     /// Makes the directories of a journal, and its marker. Does nothing if all of it exists.
@@ -23,12 +23,12 @@ impl Journal {
     pub fn init(data_dir: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
         let layout = Layout::new(data_dir);
         if layout.marker().exists() || layout.barrier().is_dir() {
-            check_form(&layout)?;
+            check_format(&layout)?;
         }
         for path in layout.directories() {
             fs::create_dir_all(&path).map_err(OpenError::at(&path))?;
         }
-        let text = [MARKER, FORM].concat();
+        let text = [MARKER, FORMAT].concat();
         // The barrier comes first: a journal with a marker always has it.
         let barrier = "No journal of the first form may begin here.\n";
         for (path, text) in [(layout.barrier(), barrier), (layout.marker(), &text)] {
@@ -46,7 +46,7 @@ impl Journal {
     /// The first fault.
     pub fn check(data_dir: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
         let layout = Layout::new(data_dir);
-        check_form(&layout)?;
+        check_format(&layout)?;
         for path in layout.directories() {
             names(&path)?;
         }
@@ -65,7 +65,7 @@ fn write_whole(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Checks that the marker exists, and states the format that this program reads.
-pub(super) fn check_form(layout: &Layout) -> Result<(), OpenError> {
+pub(super) fn check_format(layout: &Layout) -> Result<(), OpenError> {
     let path = layout.marker();
     if layout.barrier().is_dir() {
         return Err(OpenError::EarlierForm(layout.journal().to_owned()));
@@ -77,7 +77,7 @@ pub(super) fn check_form(layout: &Layout) -> Result<(), OpenError> {
         text => text.map_err(OpenError::at(&path))?,
     };
     match text.strip_prefix(MARKER) {
-        Some(FORM) => Ok(()),
+        Some(FORMAT) => Ok(()),
         Some("\n") => Err(OpenError::EarlierForm(layout.journal().to_owned())),
         form => Err(OpenError::NewerForm {
             path,

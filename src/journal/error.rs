@@ -97,7 +97,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// Whether the journal has a format that this version does not read: a restart does not help.
-    pub fn is_of_another_form(&self) -> bool {
+    pub fn is_of_another_format(&self) -> bool {
         use super::wal::OpenError as LogError;
         match self {
             Self::EarlierForm(_)

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::announce::Announcer;
-use super::begin::{check_form, names, try_link};
+use super::begin::{check_format, names, try_link};
 use super::corrupt::move_to_corrupt;
 use super::idempotency::Claims;
 use super::index::Phase;
@@ -81,7 +81,7 @@ impl Journal {
         shape: Shape,
     ) -> Result<(Self, Recovered), OpenError> {
         let layout = Layout::new(data_dir);
-        check_form(&layout)?; // 1
+        check_format(&layout)?; // 1
         let lock = JournalLock::take(&layout.lock())?; // 2
         point!("open.locked");
         let mut replay = Replay::new(&limits);

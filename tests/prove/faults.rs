@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::Clock;
 use crate::mongo::MongoFault;
-use crate::other_form;
+use crate::other_format;
 use crate::random::Random;
 use crate::stage::Servers;
 
@@ -37,7 +37,7 @@ pub(crate) enum Fault {
     /// The wall clock of the sidecar jumps, and jumps back.
     Clock,
     /// The journal seems to be of a form that this program does not know: the start is refused.
-    OtherForm,
+    OtherFormat,
 }
 
 impl Fault {
@@ -60,7 +60,7 @@ impl Fault {
         Self::DiskFull,
         Self::NoInodes,
         Self::Clock,
-        Self::OtherForm,
+        Self::OtherFormat,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -76,7 +76,7 @@ impl Fault {
             Self::DiskFull => "disk-full",
             Self::NoInodes => "no-inodes",
             Self::Clock => "clock",
-            Self::OtherForm => "other-form",
+            Self::OtherFormat => "other-form",
         }
     }
 
@@ -92,7 +92,7 @@ impl Fault {
                 | Self::NginxKill
                 | Self::DiskFull
                 | Self::NoInodes
-                | Self::OtherForm
+                | Self::OtherFormat
         )
     }
 
@@ -169,7 +169,7 @@ impl Fault {
                 pause(random, 3_000);
                 clock.set(Clock::RIGHT);
             }
-            Self::OtherForm => return other_form::strike(site),
+            Self::OtherFormat => return other_format::strike(site),
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ mod ledger;
 mod load;
 mod mongo;
 mod options;
-mod other_form;
+mod other_format;
 mod points;
 mod random;
 mod request;

@@ -11,7 +11,7 @@ use super::contents::files_of;
 use super::{Anomaly, Contents, Inspection, Shown};
 use crate::file::FileId;
 use crate::journal::OpenError;
-use crate::journal::begin::check_form;
+use crate::journal::begin::check_format;
 use crate::journal::layout::Layout;
 use crate::journal::record::{Change, Record, State};
 use crate::journal::tag::found_frame;
@@ -32,7 +32,7 @@ impl Inspection {
     /// When there is none, or it has another format.
     pub fn of(data_dir: &Path) -> Result<Self, OpenError> {
         let layout = Layout::new(data_dir);
-        check_form(&layout)?;
+        check_format(&layout)?;
         Ok(Self::new(layout.journal()))
     }
 

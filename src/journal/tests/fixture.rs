@@ -207,7 +207,7 @@ fn a_segment_of_a_newer_form_refuses_the_start_and_nothing_is_touched() {
     };
     let before = all();
     let refused = scratch.try_open().unwrap_err();
-    assert!(refused.is_of_another_form(), "{refused}");
+    assert!(refused.is_of_another_format(), "{refused}");
     assert!(matches!(
         refused,
         OpenError::Log(LogError::NewerForm { .. })

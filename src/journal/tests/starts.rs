@@ -25,7 +25,7 @@ fn files(scratch: &Scratch) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn a_journal_of_another_form_is_refused_and_left_alone() {
+fn a_journal_of_another_format_is_refused_and_left_alone() {
     let scratch = Scratch::new();
     drop(scratch.journal());
     let marker = scratch.layout().marker();
@@ -113,7 +113,7 @@ fn refuse_unknown(unknown: (u8, u8)) {
     append_unknown(&scratch, unknown, 0);
     let before = files(&scratch);
     let refused = scratch.try_open().unwrap_err();
-    assert!(refused.is_of_another_form(), "{unknown:?}: {refused}");
+    assert!(refused.is_of_another_format(), "{unknown:?}: {refused}");
     assert!(matches!(refused, OpenError::Log(_)), "{refused}");
     assert_eq!(files(&scratch), before);
     assert!(fs::exists(scratch.layout().body(id)).unwrap());

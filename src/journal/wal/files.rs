@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::Segment;
 use super::Shape;
 use super::error::OpenError;
-use super::form::FIRST_GROUP;
+use super::format::FIRST_GROUP;
 use super::judge::Listed;
 use super::segment::{HeadFound, SegmentHead};
 use super::spares::Spare;

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::damage::Part;
 use super::fields::Fields;
-use super::form::{FRAME_STEP, HEAD_BYTES};
+use super::format::{FRAME_STEP, HEAD_BYTES};
 use super::found::{BODY_ENTRY_BYTES, Bodies, FoundFrame};
 use super::position::{Position, Tag};
 use super::seal::{Check, Seal};

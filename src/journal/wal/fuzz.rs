@@ -3,7 +3,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES};
+use super::format::{BLOCK, FIRST_GROUP, HEAD_BYTES};
 use super::found::FoundFrame;
 use super::frame::{Frame, FrameHead};
 use super::group::GroupHead;

@@ -1,7 +1,7 @@
 //! The head of a group.
 
 use super::fields::Fields;
-use super::form::{BLOCK, HEAD_BYTES, to_block};
+use super::format::{BLOCK, HEAD_BYTES, to_block};
 use super::seal::Seal;
 
 const MAGIC: &[u8; 8] = b"gs-group";

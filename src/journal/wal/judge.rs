@@ -5,7 +5,7 @@ use std::io;
 
 use super::damage::Damage;
 use super::error::Refused;
-use super::form::FIRST_GROUP;
+use super::format::FIRST_GROUP;
 use super::found::FoundFrame;
 use super::scan::{Depth, Ends, Scan, SegmentBytes};
 use super::segment::{HeadFound, SegmentHead};

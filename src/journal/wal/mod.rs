@@ -4,7 +4,7 @@
 //! A *frame* holds one record and the inline bodies that belong to it. All frames that wait while a
 //! group is written form the next *group*, and one fdatasync serves them all. A *segment* is a file of
 //! a fixed size that is never renamed, truncated or grown. Its head holds its *generation*, which rises
-//! by one from segment to segment. [`mod@form`] describes the bytes.
+//! by one from segment to segment. [`mod@format`] describes the bytes.
 //!
 //! # The life of an append
 //! 1. [`Frame::build`] lays the record and the bodies out as they will stand on disk, and hashes the
@@ -98,7 +98,7 @@ mod damage;
 mod error;
 mod fields;
 mod files;
-pub mod form;
+pub mod format;
 mod found;
 mod frame;
 #[cfg(any(test, fuzzing))]

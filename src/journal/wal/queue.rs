@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, OnceLock, PoisonError};
 
 use super::error::AppendError;
-use super::form::HEAD_BYTES;
+use super::format::HEAD_BYTES;
 use super::frame::Frame;
 use super::position::Position;
 use super::write::{Note, Placed};

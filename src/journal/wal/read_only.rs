@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::damage::Damage;
 use super::error::{OpenError, Refused};
-use super::form::FIRST_GROUP;
+use super::format::FIRST_GROUP;
 use super::found::FoundFrame;
 use super::judge::{Listed, Unjudged, judge};
 use super::scan::Depth;

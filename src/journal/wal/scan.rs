@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::damage::Damage;
-use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
+use super::format::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
 use super::found::FoundFrame;
 use super::group::{AFTER_TORN, GroupHead, STOPPED};
 use super::segment::{End, SegmentHead};

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::fields::Fields;
-use super::form::{BLOCK, FIRST_GROUP, FORM};
+use super::format::{BLOCK, FIRST_GROUP, FORMAT};
 use super::seal::{Seal, first_bytes};
 
 /// The end of a segment's groups.
@@ -48,7 +48,7 @@ impl SegmentHead {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut copy = Vec::with_capacity(FIRST_GROUP);
         copy.extend_from_slice(MAGIC);
-        copy.extend_from_slice(&FORM.to_le_bytes());
+        copy.extend_from_slice(&FORMAT.to_le_bytes());
         copy.extend_from_slice(&self.bytes.to_le_bytes());
         copy.extend_from_slice(&self.seal.generation.to_le_bytes());
         copy.extend_from_slice(&self.seal.salt);
@@ -87,7 +87,7 @@ fn read_copy(bytes: &[u8]) -> Option<Result<SegmentHead, u32>> {
     }
     let mut fields = Fields::of(checked.get(MAGIC.len()..)?);
     let form = fields.u32()?;
-    if form != FORM {
+    if form != FORMAT {
         return Some(Err(form));
     }
     let bytes = fields.u32()?;

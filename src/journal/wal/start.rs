@@ -8,7 +8,7 @@ use super::clock::LogClock;
 use super::damage::Damage;
 use super::error::OpenError;
 use super::files::{Files, read_all};
-use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES};
+use super::format::{BLOCK, FIRST_GROUP, HEAD_BYTES};
 use super::group::{AFTER_TORN, GroupHead};
 use super::judge::{Judged, Sink, Unjudged, judge};
 use super::queue::Queue;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::damage::{Damage, Part};
-use super::form::FRAME_STEP;
+use super::format::FRAME_STEP;
 use super::found::FoundFrame;
 use super::frame::FrameHead;
 use super::position::Position;

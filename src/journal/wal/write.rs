@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::error::AppendError;
-use super::form::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
+use super::format::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
 use super::frame::Frame;
 use super::group::GroupHead;
 use super::seal::Seal;

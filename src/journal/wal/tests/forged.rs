@@ -1,7 +1,7 @@
 //! Old blocks, blocks from elsewhere and blocks of a group that was refused: none is ever believed.
 
 use super::{SHAPE, Seen, Stage, append};
-use crate::journal::wal::form::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
+use crate::journal::wal::format::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
 use crate::journal::wal::frame::Frame;
 use crate::journal::wal::group::GroupHead;
 use crate::journal::wal::scan::{Depth, Ends, Scan, SegmentBytes};

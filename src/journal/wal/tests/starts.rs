@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::{SHAPE, Seen, Stage, append};
 use crate::journal::tests::fault::Fault;
 use crate::journal::tests::unsynced::Tear;
-use crate::journal::wal::form::{BLOCK, to_block};
+use crate::journal::wal::format::{BLOCK, to_block};
 use crate::journal::wal::{OpenError, Refused, Wal};
 
 /// A log of some groups in two segments.

@@ -23,7 +23,7 @@
 //!   damaged head the next sound head is searched for.
 
 /// The format that this program writes, and the only one that it reads.
-pub const FORM: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 /// Groups begin at multiples of this.
 pub(super) const BLOCK: usize = 4096;
