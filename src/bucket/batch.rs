@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::kept::{Kept, MAX_DISK_BYTES};
+use super::batch_bytes::{BatchBytes, MAX_DISK_BYTES};
 use crate::store::StoreError;
 
 /// Chunks in memory for all reads together may take this many times the bytes of commits, and no more
@@ -46,7 +46,7 @@ pub(super) struct Name {
 }
 
 /// `None` while it is being read.
-pub(super) type Outcome = Option<Result<Arc<Kept>, StoreError>>;
+pub(super) type Outcome = Option<Result<Arc<BatchBytes>, StoreError>>;
 
 /// The batches of one bucket that are being read or are still kept.
 #[derive(Debug)]
@@ -274,7 +274,7 @@ impl Share {
     }
 
     /// Waits for the batch.
-    pub(super) async fn batch(&mut self) -> Result<Arc<Kept>, StoreError> {
+    pub(super) async fn batch(&mut self) -> Result<Arc<BatchBytes>, StoreError> {
         let outcome = self.outcome.wait_for(Option::is_some).await;
         let lost = || StoreError::Unavailable("the read of a batch was lost".to_owned());
         outcome
@@ -300,7 +300,7 @@ impl Drop for Share {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kept::Batch;
+    use super::super::batch_bytes::Batch;
     use super::*;
 
     const EMPTY: Batch = Batch {
@@ -312,7 +312,7 @@ mod tests {
     /// is 4 MiB.
     fn resting(bytes: &[u32]) -> Batches {
         let batches = Batches::new(1 << 20);
-        let batch = Arc::new(Kept::InMemory(EMPTY));
+        let batch = Arc::new(BatchBytes::InMemory(EMPTY));
         for (number, &bytes) in (0..).zip(bytes) {
             let (_, outcome) = watch::channel(Some(Ok(Arc::clone(&batch))));
             let mut held = Held::begun(outcome, bytes);
@@ -371,7 +371,7 @@ mod tests {
         for number in 1..3 {
             let room = batches.reserve_on_disk(MAX_DISK_BYTES / 2).unwrap();
             let file = EMPTY.write(scratch.path(), 0, room).unwrap();
-            let (_, outcome) = watch::channel(Some(Ok(Arc::new(Kept::OnDisk(file)))));
+            let (_, outcome) = watch::channel(Some(Ok(Arc::new(BatchBytes::OnDisk(file)))));
             let held = Held::begun(outcome, 3 << 20);
             batches.held().insert(name(number), held);
         }

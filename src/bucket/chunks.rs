@@ -10,9 +10,9 @@ use mongodb::bson::{Bson, RawDocument, RawDocumentBuf, doc};
 use mongodb::raw_batch_cursor::RawBatch;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::batch_bytes::Batch;
 use super::division::Division;
 use super::fetch::{NEAR_SHARE, within};
-use super::kept::Batch;
 use super::{Bucket, document, error};
 use crate::store::{StoreError, StoredFile};
 

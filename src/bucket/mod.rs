@@ -5,6 +5,7 @@
 //! error it deletes all chunks under the file's id, those of a finished file included.
 
 mod batch;
+mod batch_bytes;
 mod chunk_id;
 mod chunks;
 mod connection;
@@ -18,7 +19,6 @@ mod fetch;
 mod foreign;
 mod group;
 mod index;
-mod kept;
 mod key;
 mod nodes;
 mod orphan;

@@ -11,8 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Bucket;
 use super::batch::{Held, LINGER, Name, ON_DISK_LINGER, PARTLY_READ_LINGER, Share};
+use super::batch_bytes::{Batch, BatchBytes, FREE_BYTES};
 use super::division::Division;
-use super::kept::{Batch, FREE_BYTES, Kept};
 use crate::store::{StoreError, StoredFile};
 
 /// The bytes of a window, and what keeps their batches from making room: the bytes are dropped
@@ -63,7 +63,7 @@ impl Bucket {
     /// The bytes of a window of these batches. Those from disk are read when there is room for them.
     async fn cut(
         &self,
-        batches: Vec<Arc<Kept>>,
+        batches: Vec<Arc<BatchBytes>>,
         window: Range<u64>,
     ) -> Result<Vec<Bytes>, StoreError> {
         let bytes = batches.iter().map(|batch| batch.bytes_to_read(&window));
@@ -93,21 +93,21 @@ impl Bucket {
     }
 
     /// Has the batches of a file with long chunks on disk, so that memory has room for others.
-    async fn keep(&self, batch: Batch, division: Division, bytes: u32) -> Kept {
+    async fn keep(&self, batch: Batch, division: Division, bytes: u32) -> BatchBytes {
         if !division.has_long_chunks() {
-            return Kept::InMemory(batch);
+            return BatchBytes::InMemory(batch);
         }
         let Some(room) = self.batches.reserve_on_disk(bytes) else {
-            return Kept::InMemory(batch);
+            return BatchBytes::InMemory(batch);
         };
         let (directory, to_disk) = (self.directory.clone(), batch.clone());
         let write = move || to_disk.write(&directory, FREE_BYTES, room);
         let written = self.runtime.spawn_blocking(write).await;
         match written.unwrap_or_else(|lost| Err(io::Error::other(lost))) {
-            Ok(file) => Kept::OnDisk(file),
+            Ok(file) => BatchBytes::OnDisk(file),
             Err(err) => {
                 log::debug!("a batch stays in memory: {err}");
-                Kept::InMemory(batch)
+                BatchBytes::InMemory(batch)
             }
         }
     }

@@ -17,10 +17,10 @@ const CHUNKS: i64 = 5_000;
 
 /// A place in the order of ids: the `_id` that was seen last, of any type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place(Vec<u8>);
+pub struct Cursor(Vec<u8>);
 
-impl Place {
-    /// Reads what [`Place::bytes`] gave; `None` if it is that of no place.
+impl Cursor {
+    /// Reads what [`Cursor::bytes`] gave; `None` if it is that of no place.
     pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
         let place = Self(bytes);
         place.id().is_ok().then_some(place)
@@ -61,7 +61,7 @@ pub struct FilePage {
     /// They.
     pub files: Vec<Listed>,
     /// Where the next page begins; `None` after the last file.
-    pub next: Option<Place>,
+    pub next: Option<Cursor>,
 }
 
 /// A part of the index on chunks.
@@ -72,7 +72,7 @@ pub struct ChunkPage {
     /// Ids that no file has.
     pub orphans: Vec<Orphan>,
     /// Where the next page begins; `None` after the last chunk.
-    pub next: Option<Place>,
+    pub next: Option<Cursor>,
 }
 
 impl Bucket {
@@ -91,7 +91,7 @@ impl Bucket {
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn list_files(&self, after: Option<&Place>) -> Result<FilePage, StoreError> {
+    pub async fn list_files(&self, after: Option<&Cursor>) -> Result<FilePage, StoreError> {
         let files = self.files();
         let mut find = files
             .find(doc! {})
@@ -111,7 +111,7 @@ impl Bucket {
         let mut files = Vec::new();
         for file in found {
             let id = id_in(&file, "_id")?;
-            let place = Place::of(&id)?;
+            let place = Cursor::of(&id)?;
             // The bound is part of what it bounds.
             if after != Some(&place) {
                 let name = key::text(&id);
@@ -129,7 +129,7 @@ impl Bucket {
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn list_orphans(&self, after: Option<&Place>) -> Result<ChunkPage, StoreError> {
+    pub async fn list_orphans(&self, after: Option<&Cursor>) -> Result<ChunkPage, StoreError> {
         let chunks = self.chunks();
         let mut find = chunks
             .find(doc! {})
@@ -153,7 +153,7 @@ impl Bucket {
                 ids.push(id);
             }
         }
-        let last = ids.last().map(Place::of).transpose()?;
+        let last = ids.last().map(Cursor::of).transpose()?;
         Ok(ChunkPage {
             chunks: u64::try_from(found.len()).unwrap_or(u64::MAX),
             orphans: self.without_files(ids).await?,
@@ -177,12 +177,12 @@ impl Bucket {
             .map_err(|err| error::of_read(&err))?;
         let mut there = std::collections::HashSet::new();
         for file in &found {
-            there.insert(Place::of(&id_in(file, "_id")?)?.0);
+            there.insert(Cursor::of(&id_in(file, "_id")?)?.0);
         }
         let mut orphans = Vec::new();
         for id in ids {
             // A number is found by its value, whatever its type: only MongoDB can say.
-            if !there.contains(&Place::of(&id)?.0)
+            if !there.contains(&Cursor::of(&id)?.0)
                 && !self.has_file(&id).await?
                 && let Some(orphan) = self.look_at_orphan(id).await?
             {

@@ -210,7 +210,7 @@ impl Check<'_> {
     async fn files(&mut self) -> Result<(), UpkeepError> {
         let mut pace = Pace::new(self.order.bytes_per_second);
         loop {
-            let behind = self.progress.place();
+            let behind = self.progress.cursor();
             let listing = self.bucket.list_files(behind.as_ref()).await?;
             for listed in listing.files {
                 self.examine(listed, &mut pace).await?;
@@ -247,7 +247,7 @@ impl Check<'_> {
     async fn chunks(&mut self) -> Result<(), UpkeepError> {
         let mut known = KnownIds::new(self.journal.clone());
         loop {
-            let place = self.progress.place();
+            let place = self.progress.cursor();
             let page = self.bucket.list_orphans(place.as_ref()).await?;
             self.progress.chunks += page.chunks;
             let sorted = sort(page.orphans, &mut known, self.order.older_than, false)?;

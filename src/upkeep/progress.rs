@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::UpkeepError;
-use crate::bucket::Place;
+use crate::bucket::Cursor;
 use crate::file::hex;
 
 /// The phase of a check.
@@ -79,16 +79,16 @@ impl Progress {
     }
 
     /// The place at which this phase goes on.
-    pub(super) fn place(&self) -> Option<Place> {
+    pub(super) fn cursor(&self) -> Option<Cursor> {
         self.after
             .as_deref()
             .and_then(hex::read)
-            .and_then(Place::from_bytes)
+            .and_then(Cursor::from_bytes)
     }
 
     /// Goes on behind a place, or in the next phase.
-    pub(super) fn move_to(&mut self, place: Option<&Place>, next: Phase) {
-        let digits = |place: &Place| {
+    pub(super) fn move_to(&mut self, place: Option<&Cursor>, next: Phase) {
+        let digits = |place: &Cursor| {
             std::fmt::from_fn(|formatter| hex::write(place.bytes(), formatter)).to_string()
         };
         self.after = place.map(digits);

@@ -136,12 +136,12 @@ fn split(mut bytes: Bytes) -> Vec<Bytes> {
 
 /// A batch that was read.
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(super) enum BatchBytes {
     InMemory(Batch),
     OnDisk(OnDisk),
 }
 
-impl Kept {
+impl BatchBytes {
     pub(super) fn is_on_disk(&self) -> bool {
         matches!(self, Self::OnDisk(_))
     }
@@ -190,11 +190,11 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let disk = Arc::new(Semaphore::new(9));
         let room = Arc::clone(&disk).try_acquire_many_owned(9).unwrap();
-        let file = Kept::OnDisk(batch.write(scratch.path(), 0, room).unwrap());
+        let file = BatchBytes::OnDisk(batch.write(scratch.path(), 0, room).unwrap());
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
-        let memory = Kept::InMemory(batch.clone());
+        let memory = BatchBytes::InMemory(batch.clone());
         for range in [0..11, 10..19, 12..15, 13..14, 18..30, 0..10, 19..30] {
-            let read = |kept: &Kept| kept.cut(&range, None).unwrap().concat();
+            let read = |kept: &BatchBytes| kept.cut(&range, None).unwrap().concat();
             assert_eq!(read(&memory), read(&file), "{range:?}");
             let bytes = u64::try_from(read(&file).len()).unwrap();
             assert_eq!(file.bytes_to_read(&range), bytes, "{range:?}");
