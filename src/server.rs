@@ -35,7 +35,7 @@ use crate::token::{Keyring, KeysError};
 
 use sockets::Sockets;
 
-pub use check::{Finding, Outcome, check};
+pub use check::{Check, Outcome, check};
 
 /// How often settled bodies are looked through.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(1);

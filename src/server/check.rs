@@ -12,7 +12,7 @@ use crate::token::Keyring;
 
 /// One thing that the sidecar needs.
 #[derive(Debug)]
-pub struct Finding {
+pub struct Check {
     /// The thing that was tried.
     pub subject: String,
     /// The outcome.
@@ -40,8 +40,8 @@ impl Outcome {
 }
 
 /// Tries everything as the user of this process, which must be the sidecar's user.
-pub async fn check(config: &Config) -> Vec<Finding> {
-    let finding = |subject: String, outcome| Finding { subject, outcome };
+pub async fn check(config: &Config) -> Vec<Check> {
+    let finding = |subject: String, outcome| Check { subject, outcome };
     let journal = require_owner(&config.data_dir)
         .and_then(|()| Journal::check(&config.data_dir, &LocalDisk).map_err(ServeError::Journal));
     let mut findings = vec![finding(
