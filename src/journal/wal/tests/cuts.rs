@@ -1,13 +1,13 @@
 //! The power is cut before each call to the disk, and each sector of what was not synced is old or
 //! new.
 
-use super::{Position, Seen, Stage, append, append_all};
+use super::{Position, Stage, TestFrame, append, append_all};
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::wal::Wal;
 
 /// Does one thing after the other until something fails. Returns what was told, and the oldest
 /// generation that was told to be trimmed.
-fn run(stage: &Stage, until: usize) -> (Vec<(Position, Seen)>, u64, bool) {
+fn run(stage: &Stage, until: usize) -> (Vec<(Position, TestFrame)>, u64, bool) {
     stage.disk.stop_at(until);
     let mut told = Vec::new();
     let opened = Wal::open(stage.volume(), super::SHAPE, &mut |_| Ok(()));
@@ -17,8 +17,8 @@ fn run(stage: &Stage, until: usize) -> (Vec<(Position, Seen)>, u64, bool) {
     let mut oldest = 1;
     for number in 0..7 {
         let frames = [
-            Seen::new(number, &[4_000]),
-            Seen::new(100 + number, &[1, 2]),
+            TestFrame::new(number, &[4_000]),
+            TestFrame::new(100 + number, &[1, 2]),
         ];
         for outcome in append_all(&wal, &frames) {
             match outcome {
@@ -68,7 +68,7 @@ fn a_cut_at_any_moment_loses_no_frame_that_was_told_and_is_never_taken_for_damag
                 if is_killed_first {
                     assert_eq!(seen, spoken, "{case}");
                 }
-                let more = append(&wal, &[Seen::new(99, &[5_000])]);
+                let more = append(&wal, &[TestFrame::new(99, &[5_000])]);
                 drop(wal);
                 stage.cut_power();
                 let (_, report, again) = stage.open();
@@ -80,7 +80,7 @@ fn a_cut_at_any_moment_loses_no_frame_that_was_told_and_is_never_taken_for_damag
 }
 
 /// All that was told is there, in order; of the rest, only a last group that nobody was told of.
-fn check(case: &str, told: &[(Position, Seen)], oldest: u64, seen: &[(Position, Seen)]) {
+fn check(case: &str, told: &[(Position, TestFrame)], oldest: u64, seen: &[(Position, TestFrame)]) {
     let first = seen.first().map_or(u64::MAX, |(at, _)| at.generation);
     assert!(first == u64::MAX || first <= oldest, "{case}");
     let living: Vec<_> = told

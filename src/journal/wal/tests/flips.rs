@@ -1,6 +1,6 @@
 //! Damage: one byte changed at every place of a log, and whole files that are not there.
 
-use super::{Seen, Stage, append};
+use super::{Stage, TestFrame, append};
 use crate::journal::wal::damage::Damage;
 use crate::journal::wal::judge::{Judged, Listed, judge};
 use crate::journal::wal::position::Position;
@@ -10,18 +10,18 @@ use crate::journal::wal::segment::{HeadFound, SegmentHead};
 type Files = Vec<(u32, Vec<u8>)>;
 
 /// Three segments, the last of which is written to: groups of one frame and of several.
-fn log() -> (Files, Vec<(Position, Seen)>) {
+fn log() -> (Files, Vec<(Position, TestFrame)>) {
     let stage = Stage::new();
     let wal = stage.wal();
     let mut told = Vec::new();
     for number in (0..60).step_by(5) {
         let frames = [
-            Seen::new(number, &[]),
-            Seen::new(number + 1, &[30]),
-            Seen::new(number + 2, &[7, 0, 9]),
+            TestFrame::new(number, &[]),
+            TestFrame::new(number + 1, &[30]),
+            TestFrame::new(number + 2, &[7, 0, 9]),
         ];
         told.extend(append(&wal, &frames));
-        told.extend(append(&wal, &[Seen::new(number + 3, &[100])]));
+        told.extend(append(&wal, &[TestFrame::new(number + 3, &[100])]));
     }
     assert_eq!(wal.generations(), [1, 2, 3, 4, 5, 6]);
     let files = stage.files();
@@ -33,7 +33,7 @@ fn log() -> (Files, Vec<(Position, Seen)>) {
 }
 
 /// What a start would find, without the segments that the log above leaves out.
-fn judged(files: &Files, depth: Depth) -> (Judged, Vec<(Position, Seen)>, Vec<u32>) {
+fn judged(files: &Files, depth: Depth) -> (Judged, Vec<(Position, TestFrame)>, Vec<u32>) {
     let mut listed = Vec::new();
     let mut unreadable = Vec::new();
     for (number, bytes) in files {
@@ -54,7 +54,7 @@ fn judged(files: &Files, depth: Depth) -> (Judged, Vec<(Position, Seen)>, Vec<u3
     };
     let mut seen = Vec::new();
     let mut judged = judge(listed, depth, &mut read, &mut |found| {
-        seen.push((found.position, Seen::of(found)));
+        seen.push((found.position, TestFrame::of(found)));
         Ok(())
     })
     .unwrap();
@@ -183,7 +183,7 @@ fn damage_is_told_by_a_start_and_by_verify_and_its_bytes_are_kept() {
     let stage = Stage::new();
     let wal = stage.wal();
     let told: Vec<_> = (0..8)
-        .flat_map(|number| append(&wal, &[Seen::new(number, &[6_000])]))
+        .flat_map(|number| append(&wal, &[TestFrame::new(number, &[6_000])]))
         .collect();
     // A body, which no start reads; and a record in the newest segment.
     let volume = stage.volume();
@@ -212,7 +212,7 @@ fn damage_is_told_by_a_start_and_by_verify_and_its_bytes_are_kept() {
     assert_eq!(seen.len(), 7);
     assert!(wal.read(told[0].0).is_err() && wal.read(told[7].0).is_err());
     // The log goes on in another segment.
-    let more = append(&wal, &[Seen::new(90, &[])]);
+    let more = append(&wal, &[TestFrame::new(90, &[])]);
     assert_eq!(more[0].0.generation, told[7].0.generation + 1);
     assert_eq!(wal.verify().unwrap(), [body, record]);
     let place = usize::try_from(told[7].0.place).unwrap();
@@ -225,7 +225,7 @@ fn a_file_without_a_readable_head_is_named_kept_and_its_generation_is_not_used_a
     let stage = Stage::new();
     let wal = stage.wal();
     let told: Vec<_> = (0..4)
-        .flat_map(|number| append(&wal, &[Seen::new(number, &[6_000])]))
+        .flat_map(|number| append(&wal, &[TestFrame::new(number, &[6_000])]))
         .collect();
     drop(wal);
     let volume = stage.volume();
@@ -237,7 +237,7 @@ fn a_file_without_a_readable_head_is_named_kept_and_its_generation_is_not_used_a
         let (wal, report, seen) = stage.open();
         assert_eq!(report.damages[0], Damage::File { number: 1 });
         assert_eq!(seen[..2], told[..2]);
-        let more = append(&wal, &[Seen::new(9, &[])]);
+        let more = append(&wal, &[TestFrame::new(9, &[])]);
         assert!(more[0].0.generation >= 3);
         assert_eq!(std::fs::read(volume.path(1)).unwrap(), bytes);
     }

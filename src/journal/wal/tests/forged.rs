@@ -1,6 +1,6 @@
 //! Old blocks, blocks from elsewhere and blocks of a group that was refused: none is ever believed.
 
-use super::{SHAPE, Seen, Stage, append};
+use super::{SHAPE, Stage, TestFrame, append};
 use crate::journal::wal::format::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
 use crate::journal::wal::frame::Frame;
 use crate::journal::wal::group::GroupHead;
@@ -23,8 +23,8 @@ fn head(salt: u8, generation: u64) -> SegmentHead {
 }
 
 /// The bytes of a group, as they are written at a place.
-fn group(seal: Seal, number: u64, confirmed: u64, place: usize, frames: &[Seen]) -> Vec<u8> {
-    let mut frames: Vec<Frame> = frames.iter().map(Seen::frame).collect();
+fn group(seal: Seal, number: u64, confirmed: u64, place: usize, frames: &[TestFrame]) -> Vec<u8> {
+    let mut frames: Vec<Frame> = frames.iter().map(TestFrame::frame).collect();
     let mut at = place + HEAD_BYTES;
     for frame in &mut frames {
         frame.seal(seal, number, at);
@@ -47,7 +47,7 @@ fn group(seal: Seal, number: u64, confirmed: u64, place: usize, frames: &[Seen])
 }
 
 /// A segment with such groups, numbered from 1; and where each begins.
-fn segment(head: SegmentHead, groups: &[Vec<Seen>]) -> (Vec<u8>, Vec<usize>) {
+fn segment(head: SegmentHead, groups: &[Vec<TestFrame>]) -> (Vec<u8>, Vec<usize>) {
     let mut bytes = head.encode();
     let mut places = Vec::new();
     for (number, frames) in (1..).zip(groups) {
@@ -60,20 +60,26 @@ fn segment(head: SegmentHead, groups: &[Vec<Seen>]) -> (Vec<u8>, Vec<usize>) {
     (bytes, places)
 }
 
-fn scan(head: SegmentHead, bytes: &[u8]) -> (Scan, Vec<Seen>) {
+fn scan(head: SegmentHead, bytes: &[u8]) -> (Scan, Vec<TestFrame>) {
     let mut seen = Vec::new();
     let scan = SegmentBytes { head, bytes };
     let scan = scan.scan(Ends::Open, Depth::Fronts, &mut |found| {
-        seen.push(Seen::of(found));
+        seen.push(TestFrame::of(found));
     });
     (scan, seen)
 }
 
-fn groups(first: u8) -> Vec<Vec<Seen>> {
+fn groups(first: u8) -> Vec<Vec<TestFrame>> {
     vec![
-        vec![Seen::new(first, &[40]), Seen::new(first + 1, &[900])],
-        vec![Seen::new(first + 2, &[3_000])],
-        vec![Seen::new(first + 3, &[10]), Seen::new(first + 4, &[4_200])],
+        vec![
+            TestFrame::new(first, &[40]),
+            TestFrame::new(first + 1, &[900]),
+        ],
+        vec![TestFrame::new(first + 2, &[3_000])],
+        vec![
+            TestFrame::new(first + 3, &[10]),
+            TestFrame::new(first + 4, &[4_200]),
+        ],
     ]
 }
 
@@ -155,9 +161,9 @@ fn blocks_of_a_group_that_was_refused_never_mend_the_one_that_came_in_its_place(
         3,
         2,
         place,
-        &[Seen::new(50, &[2_000]), Seen::new(51, &[1_500])],
+        &[TestFrame::new(50, &[2_000]), TestFrame::new(51, &[1_500])],
     );
-    let promised = [Seen::new(60, &[2_000]), Seen::new(61, &[1_500])];
+    let promised = [TestFrame::new(60, &[2_000]), TestFrame::new(61, &[1_500])];
     let next = group(seal_of.seal, 4, 2, place, &promised);
     assert_eq!(refused.len(), next.len());
     let confirming = group(seal_of.seal, 5, 4, place + next.len(), &[]);
@@ -181,7 +187,7 @@ fn blocks_of_a_group_that_was_refused_never_mend_the_one_that_came_in_its_place(
             assert_eq!(before, groups(0)[..2].concat());
             if is_confirmed {
                 // Of what was promised, all that is whole; and what is not is named.
-                let bodies_aside = |seen: &Seen| (seen.tag, seen.record.clone());
+                let bodies_aside = |seen: &TestFrame| (seen.tag, seen.record.clone());
                 let promised: Vec<_> = promised.iter().map(bodies_aside).collect();
                 assert!(
                     rest.iter()
@@ -202,9 +208,9 @@ fn blocks_of_a_group_that_was_refused_never_mend_the_one_that_came_in_its_place(
 fn a_body_that_holds_a_copy_of_the_log_adds_nothing_to_it() {
     let stage = Stage::new();
     let wal = stage.wal();
-    append(&wal, &[Seen::new(1, &[50])]);
+    append(&wal, &[TestFrame::new(1, &[50])]);
     let bytes = stage.files().remove(0).1;
-    let mut sender = Seen::new(2, &[]);
+    let mut sender = TestFrame::new(2, &[]);
     // On each of the places that a frame could have, and with the head of its group damaged.
     sender.bodies = vec![bytes[8_192..12_288].to_vec(), bytes[8_256..8_700].to_vec()];
     append(&wal, std::slice::from_ref(&sender));
@@ -215,6 +221,6 @@ fn a_body_that_holds_a_copy_of_the_log_adds_nothing_to_it() {
     std::fs::write(volume.path(0), bytes).unwrap();
     let (_, report, seen) = stage.open();
     let seen: Vec<_> = seen.into_iter().map(|(_, seen)| seen).collect();
-    assert_eq!(seen, [Seen::new(1, &[50]), sender]);
+    assert_eq!(seen, [TestFrame::new(1, &[50]), sender]);
     assert_eq!(report.damages.len(), 1);
 }

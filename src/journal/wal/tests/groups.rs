@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use super::{SHAPE, Seen, Stage, append, check_reads};
+use super::{SHAPE, Stage, TestFrame, append, check_reads};
 use crate::journal::wal::{AppendError, Position, Shape, Waiter, Wal};
 
 /// Tells a channel what became of its frame, and asks a thread to lead.
@@ -36,7 +36,7 @@ fn what_is_appended_is_read_and_found_again_in_order() {
             2 => &[700, 0, 5],
             _ => &[6_000],
         };
-        told.extend(append(&wal, &[Seen::new(number, bodies)]));
+        told.extend(append(&wal, &[TestFrame::new(number, bodies)]));
     }
     assert!(wal.generations().len() > 3);
     check_reads(&wal, &told);
@@ -54,18 +54,18 @@ fn what_is_appended_is_read_and_found_again_in_order() {
 fn frames_that_wait_for_one_group_share_its_fsync_and_keep_their_order() {
     let stage = Stage::new();
     let wal = Arc::new(stage.wal());
-    append(&wal, &[Seen::new(0, &[])]);
+    append(&wal, &[TestFrame::new(0, &[])]);
     let sent = Arc::new(Mutex::new(Vec::new()));
     // The first group waits in its fsync until all others are queued.
     stage.disk.pause_at(1);
     thread::scope(|scope| {
-        let first = scope.spawn(|| append(&wal, &[Seen::new(1, &[10])]));
+        let first = scope.spawn(|| append(&wal, &[TestFrame::new(1, &[10])]));
         let mut others = Vec::new();
         stage.disk.during_pause(|| {
             for number in 2..20 {
                 let (wal, sent) = (Arc::clone(&wal), Arc::clone(&sent));
                 others.push(scope.spawn(move || {
-                    let seen = Seen::new(number, &[10]);
+                    let seen = TestFrame::new(number, &[10]);
                     let mut sent = sent.lock().unwrap();
                     let ticket = wal.queue(seen.frame()).unwrap();
                     sent.push(seen.clone());
@@ -89,7 +89,7 @@ fn frames_that_wait_for_one_group_share_its_fsync_and_keep_their_order() {
         stage.disk.calls(),
         [&group[..], &group, &["write_at"]].concat()
     );
-    let mut order = vec![Seen::new(0, &[]), Seen::new(1, &[10])];
+    let mut order = vec![TestFrame::new(0, &[]), TestFrame::new(1, &[10])];
     order.extend(sent.lock().unwrap().iter().cloned());
     let found = stage.open().2;
     let found: Vec<_> = found.into_iter().map(|(_, seen)| seen).collect();
@@ -108,7 +108,7 @@ fn those_who_wait_without_a_thread_are_told_once_each() {
             leads: leads.clone(),
             outcomes: told.clone(),
         };
-        let frame = Seen::new(number, &[900]).frame();
+        let frame = TestFrame::new(number, &[900]).frame();
         wal.queue_for(frame, Box::new(waiter)).unwrap();
     }
     assert_eq!(asked.try_iter().count(), 1);
@@ -118,7 +118,7 @@ fn those_who_wait_without_a_thread_are_told_once_each() {
     assert_eq!(numbers, (0..30).collect::<Vec<_>>());
     let told = heard
         .into_iter()
-        .map(|(number, position)| (position.unwrap(), Seen::new(number, &[900])));
+        .map(|(number, position)| (position.unwrap(), TestFrame::new(number, &[900])));
     check_reads(&wal, &told.collect::<Vec<_>>());
 }
 
@@ -128,14 +128,14 @@ fn a_thread_that_has_led_finds_another_leader_for_the_rest() {
     let wal = stage.wal();
     let (leads, asked) = mpsc::channel();
     let (told, hear) = mpsc::channel();
-    let first = wal.queue(Seen::new(0, &[9_000]).frame()).unwrap();
+    let first = wal.queue(TestFrame::new(0, &[9_000]).frame()).unwrap();
     for number in 1..4 {
         let waiter = Told {
             number,
             leads: leads.clone(),
             outcomes: told.clone(),
         };
-        let frame = Seen::new(number, &[9_000]).frame();
+        let frame = TestFrame::new(number, &[9_000]).frame();
         wal.queue_for(frame, Box::new(waiter)).unwrap();
     }
     assert_eq!(asked.try_iter().count(), 1);
@@ -150,7 +150,7 @@ fn sync_returns_when_all_that_was_queued_is_written() {
     let stage = Stage::new();
     let wal = stage.wal();
     let tickets: Vec<_> = (0..5)
-        .map(|number| wal.queue(Seen::new(number, &[9_000]).frame()).unwrap())
+        .map(|number| wal.queue(TestFrame::new(number, &[9_000]).frame()).unwrap())
         .collect();
     wal.sync().unwrap();
     stage.disk.heal();
@@ -165,11 +165,11 @@ fn a_frame_that_fits_into_no_group_is_refused_and_the_largest_one_is_not() {
     let stage = Stage::new();
     let wal = stage.wal();
     let largest = usize::try_from(SHAPE.group_bytes).unwrap() - 64;
-    let empty = Seen::new(1, &[0]).frame().length();
-    let largest = Seen::new(1, &[largest - empty]);
+    let empty = TestFrame::new(1, &[0]).frame().length();
+    let largest = TestFrame::new(1, &[largest - empty]);
     assert!(largest.frame().length().is_multiple_of(8), "{empty}");
     let told = append(&wal, std::slice::from_ref(&largest));
-    let larger = Seen::new(1, &[largest.bodies[0].len() + 1]);
+    let larger = TestFrame::new(1, &[largest.bodies[0].len() + 1]);
     let refused = wal.append(larger.frame()).unwrap_err();
     assert!(matches!(refused, AppendError::TooLarge(_)), "{refused}");
     check_reads(&wal, &told);
@@ -181,7 +181,7 @@ fn every_group_begins_on_a_block_of_its_own() {
     let stage = Stage::new();
     let wal = stage.wal();
     let told: Vec<_> = (0..3)
-        .flat_map(|number| append(&wal, &[Seen::new(number, &[10])]))
+        .flat_map(|number| append(&wal, &[TestFrame::new(number, &[10])]))
         .collect();
     for (position, _) in told {
         let place = usize::try_from(position.place).unwrap();
@@ -199,7 +199,9 @@ fn zeros_go_ahead_of_small_groups_and_large_ones_are_written_once() {
     for (length, is_doubled) in [(100, true), (200_000, false)] {
         let stage = Stage::new();
         let wal = Wal::open(stage.volume(), shape, &mut |_| Ok(())).unwrap().0;
-        let frames: Vec<_> = (0..12).map(|number| Seen::new(number, &[length])).collect();
+        let frames: Vec<_> = (0..12)
+            .map(|number| TestFrame::new(number, &[length]))
+            .collect();
         // The average has to become what groups are now.
         append_each(&wal, &frames[..4]);
         let before = stage.disk.written_bytes();
@@ -210,7 +212,7 @@ fn zeros_go_ahead_of_small_groups_and_large_ones_are_written_once() {
     }
 }
 
-fn append_each(wal: &Wal, frames: &[Seen]) {
+fn append_each(wal: &Wal, frames: &[TestFrame]) {
     for frame in frames {
         wal.append(frame.frame()).unwrap();
     }
@@ -223,7 +225,7 @@ fn the_logs_clock_goes_on_from_where_it_was() {
     while wal.clock_ms() < 3 {
         thread::yield_now();
     }
-    append(&wal, &[Seen::new(1, &[])]);
+    append(&wal, &[TestFrame::new(1, &[])]);
     drop::<Wal>(wal);
     assert!(stage.wal().clock_ms() >= 3);
 }

@@ -25,13 +25,13 @@ pub(super) const SHAPE: Shape = Shape {
 
 /// A frame as a test wrote or found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct TestFrame {
     pub(super) tag: Tag,
     pub(super) record: Vec<u8>,
     pub(super) bodies: Vec<Vec<u8>>,
 }
 
-impl Seen {
+impl TestFrame {
     /// Another one for each number.
     pub(super) fn new(number: u8, body_lengths: &[usize]) -> Self {
         let tag = Tag {
@@ -104,10 +104,10 @@ impl Stage {
     }
 
     /// Opens the log, and tells all that it holds.
-    pub(super) fn open(&self) -> (Wal, Report, Vec<(Position, Seen)>) {
+    pub(super) fn open(&self) -> (Wal, Report, Vec<(Position, TestFrame)>) {
         let mut seen = Vec::new();
         let opened = Wal::open(self.volume(), SHAPE, &mut |found| {
-            seen.push((found.position, Seen::of(found)));
+            seen.push((found.position, TestFrame::of(found)));
             Ok(())
         });
         let (wal, report) = opened.unwrap();
@@ -115,10 +115,10 @@ impl Stage {
     }
 
     /// Looks at the log as another process does, and tells all that it holds.
-    pub(super) fn look(&self) -> (Report, Vec<(Position, Seen)>) {
+    pub(super) fn look(&self) -> (Report, Vec<(Position, TestFrame)>) {
         let mut seen = Vec::new();
         let looked = read_only(&self.directory(), &mut |found| {
-            seen.push((found.position, Seen::of(found)));
+            seen.push((found.position, TestFrame::of(found)));
             Ok(())
         });
         (looked.unwrap(), seen)
@@ -143,7 +143,10 @@ impl Stage {
 }
 
 /// Appends frames as one group.
-pub(super) fn append_all(wal: &Wal, frames: &[Seen]) -> Vec<Result<(Position, Seen), AppendError>> {
+pub(super) fn append_all(
+    wal: &Wal,
+    frames: &[TestFrame],
+) -> Vec<Result<(Position, TestFrame), AppendError>> {
     let tickets: Vec<_> = frames
         .iter()
         .map(|seen| (wal.queue(seen.frame()), seen.clone()))
@@ -155,16 +158,16 @@ pub(super) fn append_all(wal: &Wal, frames: &[Seen]) -> Vec<Result<(Position, Se
 }
 
 /// The same, where each has to succeed.
-pub(super) fn append(wal: &Wal, frames: &[Seen]) -> Vec<(Position, Seen)> {
+pub(super) fn append(wal: &Wal, frames: &[TestFrame]) -> Vec<(Position, TestFrame)> {
     let appended = append_all(wal, frames).into_iter();
     appended.map(Result::unwrap).collect()
 }
 
 /// Sees that each frame is read where it was told to be.
-pub(super) fn check_reads(wal: &Wal, frames: &[(Position, Seen)]) {
+pub(super) fn check_reads(wal: &Wal, frames: &[(Position, TestFrame)]) {
     for (position, seen) in frames {
         let content = wal.read(*position).unwrap();
-        let read = Seen {
+        let read = TestFrame {
             tag: content.tag,
             record: content.record.to_vec(),
             bodies: content.bodies.iter().map(|body| body.to_vec()).collect(),

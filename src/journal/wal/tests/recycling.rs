@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::trims::{full, living};
-use super::{Position, SHAPE, Seen, append, check_reads};
+use super::{Position, SHAPE, TestFrame, append, check_reads};
 use crate::journal::wal::{OpenError, ReadError, Shape, Wal, lock, look};
 
 #[test]
@@ -19,7 +19,7 @@ fn a_segment_begins_in_the_file_of_a_dead_one_and_its_end_is_synced_before_a_byt
     let dead: Vec<Position> = dead.map(|(at, _)| *at).collect();
     let mut told = living(&told, 5);
     stage.disk.heal();
-    let next = append(&wal, &[Seen::new(20, &[6_000])]);
+    let next = append(&wal, &[TestFrame::new(20, &[6_000])]);
     let calls = [
         "write_at",
         "sync_bytes",
@@ -30,7 +30,7 @@ fn a_segment_begins_in_the_file_of_a_dead_one_and_its_end_is_synced_before_a_byt
     assert_eq!(stage.disk.calls(), calls, "heads, group, confirmation");
     told.extend(next);
     for number in 21..28 {
-        told.extend(append(&wal, &[Seen::new(number, &[6_000])]));
+        told.extend(append(&wal, &[TestFrame::new(number, &[6_000])]));
     }
     assert_eq!(wal.generations(), [5, 6, 7, 8, 9, 10]);
     assert_eq!(stage.volume().numbers().unwrap(), [0, 1, 2, 3, 4, 5]);
@@ -49,7 +49,7 @@ fn however_often_files_are_used_again_only_what_lives_is_found() {
     let (stage, wal, mut told) = full();
     for round in 0..60_u8 {
         let lengths = [usize::from(round) * 90, usize::from(round % 7)];
-        told.extend(append(&wal, &[Seen::new(round, &lengths)]));
+        told.extend(append(&wal, &[TestFrame::new(round, &lengths)]));
         let newest = wal.generations()[wal.generations().len() - 1];
         wal.trim(newest.saturating_sub(u64::from(round % 3)))
             .unwrap();
@@ -74,7 +74,7 @@ fn a_file_that_has_a_second_name_is_never_written_again() {
     wal.trim(6).unwrap();
     assert_eq!(stage.volume().numbers().unwrap(), [0, 2, 3, 4, 5]);
     for number in 20..40 {
-        append(&wal, &[Seen::new(number, &[6_000])]);
+        append(&wal, &[TestFrame::new(number, &[6_000])]);
         wal.trim(u64::MAX).unwrap();
     }
     assert_eq!(fs::read(&kept).unwrap(), before);
@@ -86,7 +86,7 @@ fn a_file_that_has_a_second_name_is_never_written_again() {
 fn no_more_files_stay_than_are_soon_needed_and_on_a_full_disk_none_but_the_reserve() {
     let (stage, wal, _) = full();
     for number in 20..40 {
-        append(&wal, &[Seen::new(number, &[6_000])]);
+        append(&wal, &[TestFrame::new(number, &[6_000])]);
     }
     wal.reserve(1).unwrap();
     wal.trim(u64::MAX).unwrap();
@@ -97,7 +97,7 @@ fn no_more_files_stay_than_are_soon_needed_and_on_a_full_disk_none_but_the_reser
     // The one in reserve was written to before, or not: it is as good.
     stage.disk.set_full(true);
     for number in 40..42 {
-        append(&wal, &[Seen::new(number, &[6_000])]);
+        append(&wal, &[TestFrame::new(number, &[6_000])]);
     }
     assert!(!wal.has_reserve());
 }
@@ -121,7 +121,7 @@ fn a_start_makes_dead_files_of_its_own_shape_ready_again() {
     assert_eq!(report.damages, []);
     assert_eq!(volume.numbers().unwrap(), [0, 3, 5]);
     for number in 20..26 {
-        seen.extend(append(&wal, &[Seen::new(number, &[6_000])]));
+        seen.extend(append(&wal, &[TestFrame::new(number, &[6_000])]));
     }
     assert_eq!(volume.numbers().unwrap(), [0, 3, 5, 6]);
     assert_eq!(stage.open().2, seen);
@@ -174,7 +174,7 @@ fn readers_beside_trims_see_what_was_written_or_that_it_is_gone() {
     thread::scope(|scope| {
         scope.spawn(reader);
         for number in 20..120 {
-            append(&wal, &[Seen::new(number, &[6_000])]);
+            append(&wal, &[TestFrame::new(number, &[6_000])]);
             wal.trim(u64::MAX).unwrap();
         }
         is_over.store(true, Ordering::Relaxed);
@@ -191,7 +191,7 @@ fn a_look_meanwhile_says_that_it_counts_for_nothing() {
             begun = true;
             wal.trim(5).unwrap();
             for number in 20..24 {
-                append(&wal, &[Seen::new(number, &[6_000])]);
+                append(&wal, &[TestFrame::new(number, &[6_000])]);
             }
         }
         Ok(())

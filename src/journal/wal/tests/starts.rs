@@ -3,7 +3,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{SHAPE, Seen, Stage, append};
+use super::{SHAPE, Stage, TestFrame, append};
 use crate::journal::tests::fault::Fault;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::wal::format::{BLOCK, to_block};
@@ -14,7 +14,7 @@ fn some() -> Stage {
     let stage = Stage::new();
     let wal = stage.wal();
     for number in 0..3 {
-        append(&wal, &[Seen::new(number, &[6_000])]);
+        append(&wal, &[TestFrame::new(number, &[6_000])]);
     }
     stage
 }
@@ -71,7 +71,7 @@ fn what_a_killed_process_wrote_and_did_not_sync_is_durable_before_the_first_word
         stage.disk.stop_at(1);
         // Written, not synced; and the process is killed before it can take anything back. In every
         // other case the fsync failed, and only a new write reaches the disk.
-        wal.append(Seen::new(9, &[2_000]).frame()).unwrap_err();
+        wal.append(TestFrame::new(9, &[2_000]).frame()).unwrap_err();
         drop(wal);
         stage.disk.heal();
         let (wal, _, seen) = stage.open();
@@ -91,7 +91,7 @@ fn a_torn_end_is_dropped_zeroed_and_noted_in_the_next_head() {
         let stage = some();
         let wal = stage.wal();
         stage.disk.stop_at(1);
-        wal.append(Seen::new(9, &[6_000]).frame()).unwrap_err();
+        wal.append(TestFrame::new(9, &[6_000]).frame()).unwrap_err();
         drop(wal);
         stage.disk.heal();
         stage.disk.set_tear(Tear::Sectors(seed));
@@ -106,7 +106,7 @@ fn a_torn_end_is_dropped_zeroed_and_noted_in_the_next_head() {
         assert!(newest[end..].iter().all(|&byte| byte == 0), "{seed}");
         let dropped = u64::from(report.is_torn);
         for number in 20..22 {
-            append(&wal, &[Seen::new(number, &[])]);
+            append(&wal, &[TestFrame::new(number, &[])]);
             let (_, report, again) = stage.open();
             assert!(!report.is_torn);
             assert_eq!(report.dropped, dropped);
@@ -126,7 +126,7 @@ fn a_cut_at_any_moment_of_a_start_changes_nothing_that_is_found() {
                 let stage = some();
                 let wal = stage.wal();
                 stage.disk.stop_at(1);
-                wal.append(Seen::new(9, &[2_000]).frame()).unwrap_err();
+                wal.append(TestFrame::new(9, &[2_000]).frame()).unwrap_err();
                 drop(wal);
                 stage.disk.heal();
                 stage.disk.set_tear(Tear::Sectors(seed));
@@ -136,7 +136,7 @@ fn a_cut_at_any_moment_of_a_start_changes_nothing_that_is_found() {
                 stage.disk.stop_at(call);
                 let mut seen = Vec::new();
                 let opened = Wal::open(stage.volume(), SHAPE, &mut |found| {
-                    seen.push((found.position, Seen::of(found)));
+                    seen.push((found.position, TestFrame::of(found)));
                     Ok(())
                 });
                 let is_open = opened.is_ok();
@@ -168,7 +168,7 @@ fn no_two_starts_that_gave_a_word_have_one_start_number() {
                     stage.disk.stop_at(call);
                     if let Ok((wal, _)) = Wal::open(stage.volume(), SHAPE, &mut |_| Ok(())) {
                         for number in 0..3 {
-                            if wal.append(Seen::new(number, &[6_000]).frame()).is_ok() {
+                            if wal.append(TestFrame::new(number, &[6_000]).frame()).is_ok() {
                                 spoke.push(wal.start_number());
                                 let newest = wal.generations().into_iter().max();
                                 let _perhaps = wal.trim(newest.unwrap_or_default());
@@ -212,7 +212,7 @@ fn files_whose_making_was_cut_off_are_used_or_removed() {
     assert_eq!(report.damages, []);
     assert_eq!(volume.numbers().unwrap(), [0, 1, 9]);
     for number in 10..14 {
-        append(&wal, &[Seen::new(number, &[6_000])]);
+        append(&wal, &[TestFrame::new(number, &[6_000])]);
     }
     assert_eq!(volume.numbers().unwrap(), [0, 1, 9, 10]);
     assert_eq!(stage.open().2.len(), 7);

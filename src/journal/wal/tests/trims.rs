@@ -2,21 +2,21 @@
 
 use std::fs;
 
-use super::{Position, Seen, Stage, append, check_reads};
+use super::{Position, Stage, TestFrame, append, check_reads};
 use crate::journal::wal::{ReadError, Wal};
 
 /// A log of several segments.
-pub(super) fn full() -> (Stage, Wal, Vec<(Position, Seen)>) {
+pub(super) fn full() -> (Stage, Wal, Vec<(Position, TestFrame)>) {
     let stage = Stage::new();
     let wal = stage.wal();
     let told: Vec<_> = (0..12)
-        .flat_map(|number| append(&wal, &[Seen::new(number, &[6_000])]))
+        .flat_map(|number| append(&wal, &[TestFrame::new(number, &[6_000])]))
         .collect();
     assert_eq!(wal.generations(), [1, 2, 3, 4, 5, 6]);
     (stage, wal, told)
 }
 
-pub(super) fn living(told: &[(Position, Seen)], oldest: u64) -> Vec<(Position, Seen)> {
+pub(super) fn living(told: &[(Position, TestFrame)], oldest: u64) -> Vec<(Position, TestFrame)> {
     let living = told.iter().filter(|(at, _)| at.generation >= oldest);
     living.cloned().collect()
 }
@@ -57,7 +57,7 @@ fn the_newest_segment_is_never_trimmed_and_nothing_is_trimmed_twice() {
     wal.trim(2).unwrap();
     assert_eq!(wal.generations(), [6]);
     let mut told = living(&told, 6);
-    told.extend(append(&wal, &[Seen::new(50, &[6_000])]));
+    told.extend(append(&wal, &[TestFrame::new(50, &[6_000])]));
     let (_, report, seen) = stage.open();
     assert_eq!((seen, report.damages), (told, Vec::new()));
 }
@@ -97,7 +97,7 @@ fn the_oldest_generation_is_known_though_the_next_group_is_torn_or_a_segment_is_
         // The next group does not fit, so a segment begins too.
         let calls = stage.disk.calls().len();
         stage.disk.stop_then(calls + 1 + tear % 8);
-        drop(wal.append(Seen::new(60, &[9_000]).frame()));
+        drop(wal.append(TestFrame::new(60, &[9_000]).frame()));
         stage.disk.heal();
         let tear = crate::journal::tests::unsynced::Tear::Sectors(u64::try_from(tear).unwrap());
         stage.disk.set_tear(tear);
@@ -119,6 +119,6 @@ fn a_log_that_was_closed_says_so_until_it_is_written_to() {
     let (wal, report, seen) = stage.open();
     assert!(report.was_stopped);
     assert_eq!(seen, told);
-    append(&wal, &[Seen::new(70, &[])]);
+    append(&wal, &[TestFrame::new(70, &[])]);
     assert!(!stage.open().1.was_stopped);
 }
