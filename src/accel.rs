@@ -16,7 +16,7 @@ pub const BODY_LENGTH: &str = "x-gridspool-body-length";
 
 /// The longest body, in bytes, that may come with its head instead of a spool file: nginx keeps it in
 /// memory.
-pub const PASSED_BODY_BYTES: usize = 32 * 1024;
+pub const INLINE_BODY_BYTES: usize = 32 * 1024;
 
 /// The client's address, set by nginx.
 pub const CLIENT_ADDRESS: &str = "x-real-ip";

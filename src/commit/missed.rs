@@ -106,7 +106,7 @@ mod tests {
             sha256: None,
         };
         journal
-            .adopt(Received::Passed(b"body"), draft)
+            .adopt(Received::Inline(b"body"), draft)
             .unwrap()
             .id()
     }

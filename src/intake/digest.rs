@@ -106,7 +106,7 @@ mod tests {
             sha256: vec![sha256.to_vec()],
             sha512: Vec::new(),
         };
-        let checked = stated.check(Received::Passed(&body)).unwrap();
+        let checked = stated.check(Received::Inline(&body)).unwrap();
         assert_eq!(checked, Some(store::Sha256(sha256)));
     }
 }

@@ -19,27 +19,27 @@ impl Intake {
     ///
     /// # Errors
     /// When nothing of it is kept.
-    pub async fn take_passed(
+    pub async fn take_inline(
         self: &Arc<Self>,
         upload: FileUpload,
         body: Bytes,
         is_expected: bool,
     ) -> Result<Vec<Adopted>, IntakeError> {
         let intake = Arc::clone(self);
-        spawn_local(async move { intake.adopt_passed(upload, body, is_expected).await }).await?
+        spawn_local(async move { intake.adopt_inline(upload, body, is_expected).await }).await?
     }
 
-    async fn adopt_passed(
+    async fn adopt_inline(
         self: Arc<Self>,
         upload: FileUpload,
         body: Bytes,
         is_expected: bool,
     ) -> Result<Vec<Adopted>, IntakeError> {
-        let received = Received::Passed(&body);
+        let received = Received::Inline(&body);
         if !self.journal.is_small(received.length()) {
             let room = self.room_beside(self.free().await?, is_expected).await?;
             let adopted = spawn_blocking(move || {
-                let body = Received::Passed(&body);
+                let body = Received::Inline(&body);
                 self.adopt(&upload, body, room)
             });
             return adopted.await?;

@@ -89,7 +89,7 @@ fn a_digest_that_an_upload_or_its_key_asked_for_goes_along_to_the_log() {
             content_type: ClaimedType::default(),
             filename: None,
         };
-        let checked = intake.check(&upload, Received::Passed(SMALL));
+        let checked = intake.check(&upload, Received::Inline(SMALL));
         let (_reserved, draft) = checked.unwrap();
         assert_eq!(draft.stated, stated, "{key:?}");
         let is_known = is_stated || key.is_some();

@@ -121,7 +121,7 @@ impl Journal {
         free: Free,
         waiter: Box<dyn Waiter>,
     ) -> Result<(), AdoptError> {
-        let body = Received::Passed(body);
+        let body = Received::Inline(body);
         let _reserved = self.admit_into(free, draft.totals(body.length()))?;
         let (id, file, laid_out) = self.lay_out(body, draft)?;
         let mut tail = Tail {

@@ -98,7 +98,7 @@ impl Journal {
                     .disk()
                     .link(body.file(), &path)
                     .map(|()| PlacedFile::Spooled(body)),
-                Received::Passed(bytes) => {
+                Received::Inline(bytes) => {
                     self.disk().create(&path, bytes).map(PlacedFile::Written)
                 }
             };

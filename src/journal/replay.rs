@@ -69,7 +69,7 @@ impl Replay {
                 let at = Retained { segment, place };
                 self.keys.replay(&answers, at, position.bytes, LogTime(0));
             }
-            Replayed::Passed => {}
+            Replayed::Skipped => {}
         }
     }
 

@@ -16,7 +16,7 @@ pub enum Received<'a> {
     /// In a spool file.
     Spooled(&'a SpooledBody),
     /// A small one that came with the head; empty, if the request had no body.
-    Passed(&'a [u8]),
+    Inline(&'a [u8]),
 }
 
 impl<'a> From<&'a SpooledBody> for Received<'a> {
@@ -28,7 +28,7 @@ impl<'a> From<&'a SpooledBody> for Received<'a> {
 /// `None` stands for a request without a body.
 impl<'a> From<Option<&'a SpooledBody>> for Received<'a> {
     fn from(body: Option<&'a SpooledBody>) -> Self {
-        body.map_or(Self::Passed(&[]), Self::Spooled)
+        body.map_or(Self::Inline(&[]), Self::Spooled)
     }
 }
 
@@ -38,7 +38,7 @@ impl Received<'_> {
         match self {
             Self::Spooled(body) => body.length(),
             // A length in memory is also one of a file.
-            Self::Passed(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::Inline(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
         }
     }
 
@@ -46,7 +46,7 @@ impl Received<'_> {
     pub fn modified(self) -> SystemTime {
         match self {
             Self::Spooled(body) => body.modified(),
-            Self::Passed(_) => SystemTime::now(),
+            Self::Inline(_) => SystemTime::now(),
         }
     }
 
@@ -54,7 +54,7 @@ impl Received<'_> {
     fn in_memory(&self) -> Option<&[u8]> {
         match self {
             Self::Spooled(body) => body.content.as_deref(),
-            Self::Passed(bytes) => Some(bytes),
+            Self::Inline(bytes) => Some(bytes),
         }
     }
 
@@ -66,7 +66,7 @@ impl Received<'_> {
         let Some(bytes) = self.in_memory() else {
             return match self {
                 Self::Spooled(body) => body.file().read_at(into, offset),
-                Self::Passed(_) => Ok(0),
+                Self::Inline(_) => Ok(0),
             };
         };
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_body_that_came_with_the_head_is_read_as_one_in_a_file() {
-        let body = Received::Passed(b"0123456789");
+        let body = Received::Inline(b"0123456789");
         assert_eq!(body.length(), 10);
         let mut four = [0; 4];
         assert_eq!(body.read_at(&mut four, 3).unwrap(), 4);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_type_of_a_part_is_read_from_its_own_bytes() {
-        let body = Received::Passed(b"--\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+        let body = Received::Inline(b"--\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
         let sniffed = |offset| {
             let length = body.length() - offset;
             body.sniff(Window { offset, length }).unwrap()

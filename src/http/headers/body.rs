@@ -21,7 +21,7 @@ pub(in crate::http) fn is_inline(headers: &HeaderMap) -> bool {
 /// # Errors
 /// When it is too long, has no length, or names a spool file too.
 pub(in crate::http) fn check_inline(headers: &HeaderMap) -> Result<(), HeadError> {
-    let most = u64::try_from(accel::PASSED_BODY_BYTES).unwrap_or(u64::MAX);
+    let most = u64::try_from(accel::INLINE_BODY_BYTES).unwrap_or(u64::MAX);
     let length = length(headers, header::CONTENT_LENGTH.as_str());
     let is_small = length.is_some_and(|length| length <= most);
     if is_small && !headers.contains_key(accel::BODY_FILE) {
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn an_inline_body_is_small_and_has_no_file() {
-        let longest = accel::PASSED_BODY_BYTES.to_string();
-        let longer = (accel::PASSED_BODY_BYTES + 1).to_string();
+        let longest = accel::INLINE_BODY_BYTES.to_string();
+        let longer = (accel::INLINE_BODY_BYTES + 1).to_string();
         for (fields, is_taken) in [
             (&[("content-length", "0")][..], true),
             (&[("content-length", &longest)], true),

@@ -83,7 +83,7 @@ mod tests {
         body: &[u8],
     ) -> Result<Option<store::Sha256>, IntakeError> {
         let stated = claimed(headers).unwrap();
-        stated.check(Received::Passed(body))
+        stated.check(Received::Inline(body))
     }
 
     #[test]
@@ -127,8 +127,8 @@ mod tests {
     #[test]
     fn no_body_is_an_empty_one() {
         let empty = claimed(&[("content-digest", EMPTY_256)]).unwrap();
-        assert!(empty.check(Received::Passed(&[])).is_ok());
+        assert!(empty.check(Received::Inline(&[])).is_ok());
         let hello = claimed(&[("content-digest", HELLO_256)]).unwrap();
-        assert!(hello.check(Received::Passed(&[])).is_err());
+        assert!(hello.check(Received::Inline(&[])).is_err());
     }
 }

@@ -82,7 +82,7 @@ async fn upload(
         let upload = upload(caller.sender)?;
         let body = read_inline(headers, body).await?;
         access::let_in(&node, &upload.sender, room.as_ref())?;
-        node.intake.take_passed(upload, body, is_expected).await?
+        node.intake.take_inline(upload, body, is_expected).await?
     } else {
         node.intake.take_spooled(upload(caller.sender)?).await?
     };
@@ -92,7 +92,7 @@ async fn upload(
 /// Reads a body that came with its head. nginx holds all of it already.
 async fn read_inline(headers: &HeaderMap, body: web::Payload) -> Result<Bytes, Problem> {
     inline::check_inline(headers)?;
-    let whole = body.to_bytes_limited(accel::PASSED_BODY_BYTES).await;
+    let whole = body.to_bytes_limited(accel::INLINE_BODY_BYTES).await;
     match whole {
         Ok(Ok(bytes)) => Ok(bytes),
         // The sender is gone: nobody reads this.

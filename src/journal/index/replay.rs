@@ -19,7 +19,7 @@ pub enum Replayed {
     /// Answers, for the table of keys.
     Answers(Vec<Answered>),
     /// An unknown kind, which may be skipped.
-    Passed,
+    Skipped,
 }
 
 impl Index {
@@ -39,7 +39,7 @@ impl Index {
         self.segments.reached(segment);
         let mut keyed = Vec::new();
         match frame.read()? {
-            None => return Ok(Replayed::Passed),
+            None => return Ok(Replayed::Skipped),
             Some(Record::Base(Base::Answers(answers))) => return Ok(Replayed::Answers(answers)),
             Some(Record::Base(Base::Entry(entry))) => {
                 keyed.extend(entry.answer().map(|&answer| (frame.id, answer)));

@@ -29,7 +29,7 @@ pub(super) fn adopt(
         0 => Ok(vec![(scratch.try_adopt(journal, SMALL)?.id(), SMALL)]),
         1 => Ok(vec![(scratch.try_adopt(journal, LARGE)?.id(), LARGE)]),
         2 => {
-            let adopted = journal.adopt(crate::spool::Received::Passed(LARGE), draft());
+            let adopted = journal.adopt(crate::spool::Received::Inline(LARGE), draft());
             Ok(vec![(adopted?.id(), LARGE)])
         }
         3 => form([b"a", b"", b"small"]),

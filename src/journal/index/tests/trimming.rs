@@ -150,6 +150,6 @@ fn a_start_tells_of_changes_without_a_base_and_refuses_what_it_must_know() {
         flags: Frame::MAY_SKIP,
         ..newer
     };
-    assert_eq!(index.replay(&harmless, 3, place(7)), Ok(Replayed::Passed));
+    assert_eq!(index.replay(&harmless, 3, place(7)), Ok(Replayed::Skipped));
     assert_eq!(index.pending_bytes(Subject(5)), 5);
 }
