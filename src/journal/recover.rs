@@ -93,9 +93,9 @@ impl Journal {
             index,
             mut keys,
             linked,
-            mut strange,
+            mut unreadable,
         } = replay;
-        strange.extend(report.damages.iter().filter_map(generation_of));
+        unreadable.extend(report.damages.iter().filter_map(generation_of));
         keys.forget_lost(|id| index.get(id).is_some());
         let state = State::new(index, keys);
         let journal = Self {
@@ -107,7 +107,7 @@ impl Journal {
             bodies_sync: SharedSync::default(),
             unlinked: Mutex::default(),
             claims: Claims::default(),
-            damaged: strange,
+            damaged: unreadable,
             damage: report
                 .damages
                 .iter()

@@ -18,7 +18,7 @@ pub(super) struct Replay {
     /// Entries that ever had a linked body, with the length that this body must have.
     pub(super) linked: HashMap<FileId, u64>,
     /// Segments with frames that cannot be read as records.
-    pub(super) strange: BTreeSet<u64>,
+    pub(super) unreadable: BTreeSet<u64>,
 }
 
 impl Replay {
@@ -30,7 +30,7 @@ impl Replay {
                 files: limits.max_answers,
             }),
             linked: HashMap::new(),
-            strange: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
         }
     }
 
@@ -51,7 +51,7 @@ impl Replay {
             }
             Err(err @ RecordError::Damaged(_)) => {
                 log::error!("{}, segment {}: {err}", frame.id, position.generation);
-                self.strange.insert(position.generation);
+                self.unreadable.insert(position.generation);
             }
         }
         Ok(())
@@ -102,7 +102,7 @@ impl Replay {
 
     /// Whether every promise that was ever made is known.
     pub(super) fn is_sound(&self, report: &Report) -> bool {
-        report.damages.is_empty() && self.strange.is_empty() && self.index.lost().is_empty()
+        report.damages.is_empty() && self.unreadable.is_empty() && self.index.lost().is_empty()
     }
 }
 

@@ -26,23 +26,23 @@ struct Check<'a> {
 }
 
 /// The contents of the journal.
-struct Sights {
+struct JournalContents {
     entries: Vec<EntryInfo>,
     /// Names of anomalies, each with its fault.
-    strange: Vec<(String, String)>,
+    anomalies: Vec<(String, String)>,
     /// Why entries are held.
     reasons: HashMap<FileId, String>,
 }
 
-impl Sights {
+impl JournalContents {
     fn read(journal: &Inspection) -> Result<Self, OpenError> {
         let anomalies = journal.verify_live()?.into_iter();
-        let mut strange: Vec<_> = anomalies
+        let mut anomalies: Vec<_> = anomalies
             .map(|anomaly| (anomaly.name(), anomaly.to_string()))
             .collect();
         let set_aside = journal.set_aside()?.into_iter();
         let fault = "set aside as unreadable";
-        strange.extend(set_aside.map(|name| (format!("corrupt/{name}"), fault.to_owned())));
+        anomalies.extend(set_aside.map(|name| (format!("corrupt/{name}"), fault.to_owned())));
         let entries = journal.list_live()?.entries();
         let is_held = |entry: &EntryInfo| entry.room() == Some(Room::Hold);
         let reasons = if entries.iter().any(is_held) {
@@ -52,7 +52,7 @@ impl Sights {
         };
         Ok(Self {
             entries,
-            strange,
+            anomalies,
             reasons,
         })
     }
@@ -125,8 +125,8 @@ impl Check<'_> {
             files_expected: self.bucket.about_how_many_files().await?,
             ..Progress::default()
         };
-        let found = self.look(Sights::read).await?;
-        for (name, fault) in found.strange {
+        let found = self.look(JournalContents::read).await?;
+        for (name, fault) in found.anomalies {
             self.found(Kind::Unreadable, name, fault);
         }
         let mut suspects = Vec::new();
