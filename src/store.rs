@@ -226,7 +226,7 @@ pub trait Store: Send + Sync {
 
     /// Writes small files side by side, in as few steps as one file takes, and proves each. The answer
     /// lacks the files that met any difficulty: commit each of them alone, which tells its fault. All
-    /// bodies are read first, and nothing is written before `turn` is over.
+    /// bodies are read first, and nothing is written before `may_write` completes.
     ///
     /// # Errors
     /// Any but `Damaged`, for the whole group. `Unavailable` and `Unfit` are no file's fault. Another
@@ -234,7 +234,7 @@ pub trait Store: Send + Sync {
     fn commit_group<'a>(
         &'a self,
         group: Vec<Promised>,
-        turn: BoxFuture<'a, ()>,
+        may_write: BoxFuture<'a, ()>,
     ) -> BoxFuture<'a, Result<Vec<Committed>, StoreError>>;
 
     /// Reads the beginning of a file, whether it exists or not, in the way of an unrelated reader: to

@@ -43,7 +43,7 @@ impl Bucket {
     pub(super) async fn put_group(
         &self,
         group: Vec<Promised>,
-        turn: BoxFuture<'_, ()>,
+        may_write: BoxFuture<'_, ()>,
     ) -> Result<Vec<Committed>, StoreError> {
         let group = self.without_traces(group).await?; // 1
         let bytes: u64 = group.iter().map(|promised| promised.meta.length).sum();
@@ -55,7 +55,7 @@ impl Bucket {
             self.ensure_indexes().await
         };
         let (members, ()) = try_join(self.read_all(group), fit).await?; // 2
-        turn.await; // 3
+        may_write.await; // 3
         let members = self.insert_all_chunks(members).await?; // 4
         drop(permit);
         let sent = self.insert_all_files(members).await?; // 5

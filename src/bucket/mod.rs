@@ -168,9 +168,9 @@ impl Store for Bucket {
     fn commit_group<'a>(
         &'a self,
         group: Vec<Promised>,
-        turn: BoxFuture<'a, ()>,
+        may_write: BoxFuture<'a, ()>,
     ) -> BoxFuture<'a, Result<Vec<Committed>, StoreError>> {
-        self.put_group(group, turn).boxed()
+        self.put_group(group, may_write).boxed()
     }
 
     fn probe(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -266,13 +266,13 @@ impl Peers {
         let unreachable = |reason| Unreachable { node, reason };
         let peer = self.peer(node);
         let peer = peer.ok_or_else(|| unreachable("is not among the peers".to_owned()))?;
-        let turn = Arc::clone(&self.questions).try_acquire_owned();
-        let turn = turn.map_err(|_| unreachable("too many wait for answers".to_owned()))?;
+        let permit = Arc::clone(&self.questions).try_acquire_owned();
+        let permit = permit.map_err(|_| unreachable("too many wait for answers".to_owned()))?;
         let url = format!("{}{HOP}{path}", peer.config.url);
         let agent = self.agent.clone();
         let asked = self.runtime.spawn_blocking(move || {
             let answered = ask(&agent, method, &url, headers, timeout);
-            drop(turn);
+            drop(permit);
             answered
         });
         match asked.await {

@@ -20,7 +20,7 @@ impl Wal {
         // A thread that waits for its own frame must not lead for this group: its caller would wait
         // longer.
         if let Some(next) = queue.groups.front() {
-            next.group.turn.notify_one();
+            next.group.wake.notify_one();
         }
     }
 
@@ -61,7 +61,7 @@ impl Lead<'_> {
         let outcome = group.outcome.get_or_init(|| written);
         // A thread that has found no outcome holds this lock until it waits; so none misses the signal.
         drop(lock(&self.wal.queue));
-        group.turn.notify_all();
+        group.wake.notify_all();
         while let Some(Waiting { frame, waiter }) = self.gathered.waiting.pop_front() {
             let position = outcome.clone().and_then(|placed| frame.position(placed));
             waiter.completed(position);
@@ -80,7 +80,7 @@ impl Drop for Lead<'_> {
         drop(waiting);
         let mut queue = lock(&self.wal.queue);
         queue.is_led = false;
-        group.turn.notify_all();
+        group.wake.notify_all();
         if thread::panicking() {
             queue.hand_on();
         }

@@ -58,7 +58,7 @@ pub(super) struct Gathering {
 pub(super) struct Group {
     pub(super) outcome: OnceLock<Result<Placed, AppendError>>,
     /// Wakes all threads when there is an outcome, and one thread when nobody leads.
-    pub(super) turn: Condvar,
+    pub(super) wake: Condvar,
 }
 
 /// The place of a frame in its group.
@@ -123,7 +123,7 @@ impl Queue {
             first.waiter.lead();
         }
         if let Some(next) = self.groups.front() {
-            next.group.turn.notify_one();
+            next.group.wake.notify_one();
         }
     }
 }
@@ -223,7 +223,7 @@ impl Wal {
                 return outcome.clone();
             }
             if queue.is_led {
-                let woken = group.turn.wait(queue);
+                let woken = group.wake.wait(queue);
                 queue = woken.unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
