@@ -80,7 +80,7 @@ impl Bucket {
     /// `Refused` if the document makes no sense; otherwise the errors of any question.
     pub(super) async fn earlier(&self, id: FileId) -> Result<Earlier, StoreError> {
         let files_id = document::object_id(id);
-        let (files, counts) = self.look(vec![files_id]).await?;
+        let (files, counts) = self.documents_and_counts(vec![files_id]).await?;
         let count = counts.get(&files_id).copied().unwrap_or_default();
         let file = files.get(&files_id).map(|file| {
             document::evidence(file, count, None).ok_or_else(|| {

@@ -42,7 +42,7 @@ impl Bucket {
     /// The statements of a majority about a file; `None` if it has no document.
     async fn evidence(&self, id: FileId, sizes: Sizes) -> Result<Option<Evidence>, StoreError> {
         let files_id = document::object_id(id);
-        let (files, counts) = self.look(vec![files_id]).await?;
+        let (files, counts) = self.documents_and_counts(vec![files_id]).await?;
         let Some(file) = files.get(&files_id) else {
             return Ok(None);
         };
@@ -88,9 +88,9 @@ impl Bucket {
         sent: &[(FileId, Sent)],
     ) -> Result<Vec<Committed>, StoreError> {
         let ids = sent.iter().map(|(id, _)| document::object_id(*id));
-        let look = self.look(ids.collect());
+        let both = self.documents_and_counts(ids.collect());
         let fit = self.require_fit_server();
-        let ((files, counts), ()) = futures::future::try_join(look, fit).await?;
+        let ((files, counts), ()) = futures::future::try_join(both, fit).await?;
         let proofs = sent.iter().filter_map(|&(id, sent)| {
             let files_id = document::object_id(id);
             let chunks = counts.get(&files_id).copied().unwrap_or_default();
@@ -105,7 +105,7 @@ impl Bucket {
     /// Chunks are counted in the unique index, which the question names. If a new collection has no
     /// such index, it is made and the question is repeated. So nothing counts as proven without the
     /// index.
-    pub(super) async fn look(
+    pub(super) async fn documents_and_counts(
         &self,
         ids: Vec<ObjectId>,
     ) -> Result<(HashMap<ObjectId, RawDocumentBuf>, HashMap<ObjectId, u64>), StoreError> {

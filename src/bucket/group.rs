@@ -70,7 +70,7 @@ impl Bucket {
         let tried = group.iter().filter(|promised| promised.is_retry);
         let tried: Vec<_> = tried.map(|tried| document::object_id(tried.id)).collect();
         if !tried.is_empty() {
-            let (files, counts) = self.look(tried).await?;
+            let (files, counts) = self.documents_and_counts(tried).await?;
             group.retain(|promised| {
                 let id = document::object_id(promised.id);
                 !files.contains_key(&id) && !counts.contains_key(&id)

@@ -56,7 +56,7 @@ use batch::Batches;
 use connection::Connection;
 
 pub use orphan::{Orphan, Removal};
-pub use walk::{ChunkPage, FilePage, Listed, Place};
+pub use walk::{ChunkPage, Cursor, FilePage, Listed};
 
 /// One GridFS bucket. Cheap to share; all its traffic runs on the runtime that made it.
 #[derive(Debug, Clone)]

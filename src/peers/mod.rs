@@ -226,7 +226,7 @@ impl Peers {
     ///
     /// # Errors
     /// [`Unreachable`]; the owner may have it or not.
-    pub async fn look(
+    pub async fn ask_for_file(
         &self,
         owner: u16,
         id: FileId,

@@ -25,7 +25,7 @@ async fn a_file_that_was_just_promised_is_found_without_a_look_at_the_disk() {
         (Some(content), 0, true),
         (None, 0, true),
     ] {
-        let look = look_up_without_disk(content.clone(), log_body_bytes).await;
+        let lookup = look_up_without_disk(content.clone(), log_body_bytes).await;
         let Lookup::Kept(kept) = lookup else {
             panic!("{lookup:?}");
         };

@@ -78,7 +78,11 @@ async fn look(request: &HttpRequest, node: &Node, key: &FileKey) -> Result<Curre
             let values = request.headers().get_all(name);
             values.map(|value| (name.as_str().to_owned(), value.as_bytes().to_owned()))
         });
-        match node.peers.look(owner, id, conditions.collect()).await? {
+        match node
+            .peers
+            .ask_for_file(owner, id, conditions.collect())
+            .await?
+        {
             Outlook::There => return Ok(Current::Wanted),
             Outlook::Otherwise => return Ok(Current::Unwanted),
             Outlook::Deleted => return Ok(Current::Nothing),

@@ -5,7 +5,7 @@ use super::contents::files_of;
 use crate::file::FileId;
 use crate::journal::record::{Base, Change, Entry, Record, RecordError};
 use crate::journal::tag::found_frame;
-use crate::journal::wal::{Damage, OpenError, Position, look};
+use crate::journal::wal::{Damage, OpenError, Position, read_only};
 
 /// The log's knowledge of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

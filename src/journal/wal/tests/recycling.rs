@@ -7,7 +7,7 @@ use std::thread;
 
 use super::trims::{full, living};
 use super::{Position, SHAPE, TestFrame, append, check_reads};
-use crate::journal::wal::{OpenError, ReadError, Shape, Wal, lock, look};
+use crate::journal::wal::{OpenError, ReadError, Shape, Wal, lock, read_only};
 
 #[test]
 fn a_segment_begins_in_the_file_of_a_dead_one_and_its_end_is_synced_before_a_byte_is_written() {
@@ -186,7 +186,7 @@ fn readers_beside_trims_see_what_was_written_or_that_it_is_gone() {
 fn a_look_meanwhile_says_that_it_counts_for_nothing() {
     let (stage, wal, told) = full();
     let mut begun = false;
-    let looked = look(&stage.directory(), &mut |_| {
+    let looked = read_only(&stage.directory(), &mut |_| {
         if !begun {
             begun = true;
             wal.trim(5).unwrap();
