@@ -8,7 +8,7 @@ use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
 
 use super::scratch::{Scratch, committed, content, room};
-use super::stage::{Entry, Place, check, restart};
+use super::stage::{Entry, InRoom, check, restart};
 use crate::file::FileId;
 use crate::journal::Journal;
 use crate::journal::tests::unsynced::Tear;
@@ -108,7 +108,7 @@ impl Model {
     }
 
     /// Does something to an entry; where it is then, and whether anybody was told so.
-    fn act(&self, act: Act, id: FileId, place: Place) -> (Place, bool) {
+    fn act(&self, act: Act, id: FileId, place: InRoom) -> (InRoom, bool) {
         let journal = self.journal();
         let is_pending = matches!(place, Some(Room::Incoming | Room::Deferred | Room::Hold));
         let (done, to) = match act {

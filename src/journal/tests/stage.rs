@@ -8,7 +8,7 @@ use crate::journal::Journal;
 use crate::journal::{JournalError, Room};
 
 /// Where an entry is; `None` when the journal has nothing of it.
-pub(super) type Place = Option<Room>;
+pub(super) type InRoom = Option<Room>;
 
 /// An entry that was promised.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub(super) id: FileId,
     pub(super) content: Vec<u8>,
     pub(super) is_linked: bool,
-    pub(super) place: Place,
+    pub(super) place: InRoom,
 }
 
 #[derive(Debug)]
@@ -105,16 +105,16 @@ pub(super) struct Operation {
     pub(super) name: &'static str,
     pub(super) state: &'static str,
     /// Where it is after it has gone well.
-    pub(super) to: Place,
+    pub(super) to: InRoom,
     /// Where else it may be after a failure, beside where it was.
-    pub(super) between: &'static [Place],
+    pub(super) between: &'static [InRoom],
     pub(super) run: fn(&Journal, FileId) -> Result<(), JournalError>,
 }
 
 const fn operation(
     name: &'static str,
     state: &'static str,
-    to: Place,
+    to: InRoom,
     run: fn(&Journal, FileId) -> Result<(), JournalError>,
 ) -> Operation {
     Operation {
@@ -217,7 +217,7 @@ pub(super) fn restart_and_tell(
     scratch: &Scratch,
     entries: &mut [Entry],
     id: FileId,
-    places: &[Place],
+    places: &[InRoom],
 ) {
     let journal = restart(case, scratch);
     let found = room(&journal, id);

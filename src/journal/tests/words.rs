@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cuts::{TEARS, lose};
 use super::races::waits;
 use super::scratch::{committed, room};
-use super::stage::{Place, Stage, WAYS, restart};
+use super::stage::{InRoom, Stage, WAYS, restart};
 use crate::file::FileId;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::{Deletion, Journal, Lookup, Retried, Settling};
@@ -20,7 +20,7 @@ struct Word {
     /// Asks; whether the answer says that it is done.
     is_told: fn(&Journal, FileId) -> bool,
     /// Where the entry is from then on.
-    then: Place,
+    then: InRoom,
 }
 
 fn delete(journal: &Journal, id: FileId) -> Result<(), JournalError> {
@@ -31,7 +31,7 @@ fn deletes(journal: &Journal, id: FileId, expected: Deletion) -> bool {
     matches!(journal.delete(id), Ok(found) if found == expected)
 }
 
-const DELETED: Place = Some(Room::Deleted);
+const DELETED: InRoom = Some(Room::Deleted);
 
 const WORDS: [Word; 9] = [
     Word {
