@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use super::error::at;
 use super::idempotency::{Fingerprint, Standing};
-use super::index::Totals;
+use super::index::{Coming, Totals};
 use super::memory::News;
-use super::record::{Answer, Body, Entry, File, Frame, LogTime, PartOf, State, Subject};
-use super::step::{LaidOut, Landing, StepError};
+use super::record::{Answer, Body, File, LogTime, PartOf, State, Subject};
+use super::step::{LaidOut, StepError};
 
 use super::{AdoptError, Journal, point};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
@@ -80,6 +80,15 @@ impl Adopted {
     pub fn set_standing(&mut self, standing: Standing) {
         self.standing = standing;
     }
+}
+
+/// A file that is about to be an entry.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    pub(super) coming: Coming,
+    /// What its sender is told when it is a promise.
+    pub(super) adopted: Adopted,
+    pub(super) news: Option<News>,
 }
 
 impl Draft {
@@ -162,12 +171,13 @@ impl Journal {
         let length = body.length();
         let reserved = self.admit(draft.totals(length))?; // 1
         if self.is_small(length) {
-            let (id, file, laid_out) = self.lay_out(body, draft)?;
-            let meta = file.meta.clone();
-            let landing = self.decide_file(id, &file, Some(laid_out))?;
+            let (new, laid_out) = self.lay_out(body, draft)?;
+            let landing = self.decide(Some(laid_out), new.news, |index, tail| {
+                index.come(&new.coming, tail)
+            })?;
             drop(reserved);
             landing.land().map_err(StepError::from)?;
-            return Ok(Adopted::new(id, meta));
+            return Ok(new.adopted);
         }
         let adopted = self.adopt_linked(body, Window::whole(length), draft);
         drop(reserved);
@@ -194,12 +204,13 @@ impl Journal {
             uploaded,
             self.now(),
         );
+        let new = NewFile::of(id, file)?;
         placed.spoken_of();
-        let landing = self.decide_file(id, &file, None)?; // 5
+        let landing = self.decide(None, new.news, |index, tail| index.come(&new.coming, tail))?; // 5
         landing.land().map_err(StepError::from)?;
         placed.keep();
         point!("adopt.promised");
-        Ok(Adopted::new(id, file.meta))
+        Ok(new.adopted)
     }
 
     /// Step 2 for a small body.
@@ -207,7 +218,7 @@ impl Journal {
         &self,
         body: Received<'_>,
         draft: Draft,
-    ) -> Result<(FileId, File, LaidOut), AdoptError> {
+    ) -> Result<(NewFile, LaidOut), AdoptError> {
         if let Received::Spooled(body) = body {
             // A small body gets no second name, which would tell another claim that it is taken.
             body.mark_taken().map_err(at("mark the spool file"))?;
@@ -215,21 +226,23 @@ impl Journal {
         let id = self.free_id();
         let known = [draft.sha256];
         let file = draft.file(id, Body::Inline, body.length(), body.modified(), self.now());
-        let frame = Frame::entry(id, &Entry::File(file.clone()))
-            .map_err(|err| at("lay the record out")(io::Error::other(err)))?;
-        let laid_out = LaidOut::new(frame, &known, |into| body.read_exact_at(into, 0));
-        Ok((id, file, laid_out.map_err(at("read the body"))?))
+        let new = NewFile::of(id, file)?;
+        let laid_out = LaidOut::new(new.coming.frame(), &known, |into| {
+            body.read_exact_at(into, 0)
+        });
+        Ok((new, laid_out.map_err(at("read the body"))?))
     }
+}
 
-    fn decide_file(
-        &self,
-        id: FileId,
-        file: &File,
-        laid_out: Option<LaidOut>,
-    ) -> Result<Landing<'_>, StepError> {
+impl NewFile {
+    fn of(id: FileId, file: File) -> Result<Self, AdoptError> {
+        let adopted = Adopted::new(id, file.meta.clone());
         let news = file.answer.map(|answer| News::Learn(vec![(id, answer)]));
-        self.decide(laid_out, news, |index, tail| {
-            index.adopt(id, file.clone(), tail)
+        let coming = Coming::file(id, file);
+        Ok(Self {
+            coming: coming.map_err(|err| at("lay the record out")(io::Error::other(err)))?,
+            adopted,
+            news,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::adopt::{Adopted, Draft};
 use super::index::{LogTail, NotQueued, Ticket};
-use super::memory::{Memory, News};
+use super::memory::Memory;
 use super::record::Frame;
 use super::step::{LaidOut, StepError};
 use super::wal::{self, AppendError, Position, Wal};
@@ -84,7 +84,7 @@ struct Tail<'a> {
 }
 
 impl LogTail for Tail<'_> {
-    fn push(&mut self, frame: Frame, ticket: Ticket) -> Result<(), NotQueued> {
+    fn push(&mut self, frame: &Frame, ticket: Ticket) -> Result<(), NotQueued> {
         let (Some(laid_out), Some(told)) = (self.laid_out.take(), self.told.take()) else {
             return Err(NotQueued);
         };
@@ -95,7 +95,7 @@ impl LogTail for Tail<'_> {
             told: Some(told),
             stage: Arc::clone(&stage),
         });
-        let bytes = laid_out.for_frame(&frame);
+        let bytes = laid_out.for_frame(frame);
         match bytes.and_then(|bytes| self.wal.queue_for(bytes, waiter)) {
             Ok(()) if go_on(&stage, QUEUED) => Ok(()),
             queued => {
@@ -123,19 +123,18 @@ impl Journal {
     ) -> Result<(), AdoptError> {
         let body = Received::Inline(body);
         let _reserved = self.admit_into(free, draft.totals(body.length()))?;
-        let (id, file, laid_out) = self.lay_out(body, draft)?;
+        let (small, laid_out) = self.lay_out(body, draft)?;
         let mut tail = Tail {
             wal: &self.wal,
             memory: &self.memory,
             laid_out: Some(laid_out),
-            told: Some((waiter, Adopted::new(id, file.meta.clone()))),
+            told: Some((waiter, small.adopted)),
             error: None,
         };
-        let news = file.answer.map(|answer| News::Learn(vec![(id, answer)]));
         let mut state = self.state();
-        let decided = state.index.adopt(id, file, &mut tail);
+        let decided = state.index.come(&small.coming, &mut tail);
         if let Ok(ticket) = decided {
-            state.expect(ticket, news);
+            state.expect(ticket, small.news);
         }
         drop(state);
         match (decided, tail.error) {

@@ -227,7 +227,7 @@ fn lay_out(id: FileId, found: &ReadEntry) -> std::io::Result<(LaidOut, u64)> {
     };
     let body = found.body.clone().unwrap_or_default();
     let bytes = frame.record.len() + body.len();
-    let laid_out = LaidOut::new(frame, &[], |into| {
+    let laid_out = LaidOut::new(&frame, &[], |into| {
         let from = body
             .get(..into.len())
             .ok_or(std::io::ErrorKind::InvalidData)?;

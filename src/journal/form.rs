@@ -4,10 +4,10 @@ use std::io;
 
 use super::adopt::{Adopted, Draft};
 use super::error::at;
-use super::index::Totals;
+use super::index::{Coming, Totals};
 use super::memory::News;
 use super::place::Placed;
-use super::record::{Body, Form, Frame, LogTime, Part};
+use super::record::{Body, Form, LogTime, Part};
 use super::step::{LaidOut, StepError};
 use super::{AdoptError, Journal, point};
 use crate::file::{FileId, FileName, UnixMillis, Window};
@@ -81,10 +81,10 @@ impl Journal {
         known: &[Option<Sha256>],
         placed: &mut [Placed<'_>],
     ) -> Result<Vec<Adopted>, AdoptError> {
-        let frame =
-            Frame::form(form).map_err(|err| at("lay the form out")(io::Error::other(err)))?;
+        let coming =
+            Coming::form(form).map_err(|err| at("lay the form out")(io::Error::other(err)))?;
         let is_inline = placed.is_empty();
-        let laid_out = LaidOut::new(frame, known, |into| {
+        let laid_out = LaidOut::new(coming.frame(), known, |into| {
             let mut rest = into;
             for window in windows.iter().filter(|_| is_inline) {
                 let length = usize::try_from(window.length).map_err(io::Error::other)?;
@@ -103,7 +103,7 @@ impl Journal {
                 .collect(),
         );
         let landing = self.decide(Some(laid_out), Some(news), |index, tail| {
-            index.adopt_form(form, tail)
+            index.come(&coming, tail)
         })?;
         landing.land().map_err(StepError::from)?;
         placed.iter_mut().for_each(Placed::keep);

@@ -150,7 +150,7 @@ impl Journal {
         let frame = Frame::answers(&answers).map_err(std::io::Error::other);
         let frame = frame.map_err(at(first, "pack answers"))?;
         let kept = self.decide(None, Some(News::Retain(answers)), |index, tail| {
-            index.keep_answers(frame.clone(), tail)
+            index.keep_answers(&frame, tail)
         });
         let landed = kept.and_then(|landing| landing.land().map_err(StepError::from));
         landed.map_err(|err| err.of(first, "keep an answer"))

@@ -15,7 +15,7 @@ use super::index::{Index, LogTail, NotQueued, Refused, Ticket};
 use super::memory::News;
 use super::record::Frame;
 use super::tag::tag;
-use super::wal::{self, AppendError};
+use super::wal::{self, AppendError, Tag};
 use super::{AdoptError, Journal, JournalError};
 use crate::file::FileId;
 use crate::store::Sha256;
@@ -24,7 +24,7 @@ use crate::store::Sha256;
 /// the index is locked.
 #[derive(Debug)]
 pub(super) struct LaidOut {
-    frame: Frame,
+    tag: Tag,
     bytes: wal::Frame,
 }
 
@@ -57,7 +57,7 @@ impl LaidOut {
     /// `fill` writes all inline bodies of the frame, one behind the other. Bodies with a known digest
     /// are not hashed.
     pub(super) fn new(
-        frame: Frame,
+        frame: &Frame,
         known: &[Option<Sha256>],
         fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
     ) -> io::Result<Self> {
@@ -65,14 +65,15 @@ impl LaidOut {
             .iter()
             .map(|sha256| Some(sha256.as_ref()?.0))
             .collect();
+        let tag = tag(frame);
         let lengths = &frame.body_lengths;
-        let bytes = wal::Frame::build(tag(&frame), &frame.record, lengths, &known, fill)?;
-        Ok(Self { frame, bytes })
+        let bytes = wal::Frame::build(tag, &frame.record, lengths, &known, fill)?;
+        Ok(Self { tag, bytes })
     }
 
     /// The frame's bytes, if the index has decided on this very frame.
     pub(super) fn for_frame(self, frame: &Frame) -> Result<wal::Frame, AppendError> {
-        if self.frame == *frame {
+        if self.tag == tag(frame) && self.bytes.has_record(&frame.record) {
             Ok(self.bytes)
         } else {
             Err(io::Error::other("the frame is not the one that was laid out").into())
@@ -91,9 +92,9 @@ impl<'a> Tail<'a> {
 }
 
 impl LogTail for Tail<'_> {
-    fn push(&mut self, frame: Frame, _: Ticket) -> Result<(), NotQueued> {
+    fn push(&mut self, frame: &Frame, _: Ticket) -> Result<(), NotQueued> {
         let bytes = match self.laid_out.take() {
-            Some(laid_out) => laid_out.for_frame(&frame),
+            Some(laid_out) => laid_out.for_frame(frame),
             None => LaidOut::new(frame, &[], |_| Ok(()))
                 .map_or_else(|err| Err(err.into()), |laid_out| Ok(laid_out.bytes)),
         };

@@ -1,40 +1,34 @@
 //! Steps of entries: each is decided, marked in the slot and queued in one go, or refused.
 
 use super::Index;
+use super::coming::Coming;
 use super::log_tail::{Decided, LogTail, Refused, Ticket, Wait};
 use super::marks::{Effect, Mark};
 use super::reading::Reading;
 use super::slot::{Flags, Phase, Slot};
 use crate::file::{FileId, FileMeta};
 use crate::journal::record::{
-    Answer, Change, Entry, File, Form, Frame, LogTime, Settled, Subject, Tombstone, Upload, Why,
+    Answer, Change, Entry, Frame, LogTime, Settled, Tombstone, Upload, Why,
 };
 
 impl Index {
-    /// Adds a file. If its body is linked, the body is durable already.
-    ///
-    /// # Errors
-    /// [`Refused`], also when the entry exists.
-    pub fn adopt(&mut self, id: FileId, file: File, queue: &mut impl LogTail) -> Decided {
-        let slot = coming(id, file.meta.length, file.subject, file.answer.is_some());
-        let frame = Frame::entry(id, &Entry::File(file))?;
-        self.come(vec![(slot, WAITING)], frame, queue)
-    }
-
-    /// Adds the files of a form: all of them, or none.
+    /// Adds entries: all of them, or none. Bodies that are linked are durable already.
     ///
     /// # Errors
     /// [`Refused`], also when an entry exists.
-    pub fn adopt_form(&mut self, form: &Form, queue: &mut impl LogTail) -> Decided {
-        let is_keyed = form.request.is_some();
-        let parts = form.parts.iter();
-        let slots = parts.map(|part| {
-            (
-                coming(part.id, part.length, form.subject, is_keyed),
-                WAITING,
-            )
-        });
-        self.come(slots.collect(), Frame::form(form)?, queue)
+    pub fn come(&mut self, coming: &Coming, queue: &mut impl LogTail) -> Decided {
+        let Coming { slots, frame } = coming;
+        if let Some(known) = slots.iter().find_map(|(slot, _)| self.slot(slot.id)) {
+            return Err(Refused::Is(known.phase));
+        }
+        let record_bytes = frame.bytes_of_each(slots.len());
+        let ticket = self.push(frame, queue)?;
+        for &(mut slot, (phase, due)) in slots {
+            slot.sizes = slot.sizes.with_record_bytes(record_bytes);
+            self.insert(slot);
+            self.mark(slot.id, ticket, Effect::Come { phase, due }, record_bytes);
+        }
+        Ok(ticket)
     }
 
     /// Defers it: an attempt to commit it failed by its own fault, and the next one has a due time.
@@ -101,7 +95,7 @@ impl Index {
             answered,
         });
         let frame = Frame::entry(id, &tombstone)?;
-        self.queue(id, frame, Effect::Delete { length }, queue)
+        self.queue(id, &frame, Effect::Delete { length }, queue)
     }
 
     /// Removes an entry that was deleted or is leaving. The caller has made durable that its body is
@@ -115,7 +109,7 @@ impl Index {
             return Err(Refused::Is(slot.phase));
         }
         let frame = Frame::change(id, &Change::Gone)?;
-        self.queue(id, frame, Effect::Gone, queue)
+        self.queue(id, &frame, Effect::Gone, queue)
     }
 
     /// Keeps answers in the log, in a frame of their own ([`Frame::answers`]): answers of entries that
@@ -124,7 +118,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn keep_answers(&mut self, frame: Frame, queue: &mut impl LogTail) -> Decided {
+    pub fn keep_answers(&mut self, frame: &Frame, queue: &mut impl LogTail) -> Decided {
         let ticket = self.push(frame, queue)?;
         self.marks.entry(ticket).or_default();
         Ok(ticket)
@@ -150,7 +144,7 @@ impl Index {
         };
         let mut frame = Frame::entry(id, &entry)?;
         frame.flags |= Frame::COPIED;
-        self.queue(id, frame, Effect::Copy, queue)
+        self.queue(id, &frame, Effect::Copy, queue)
     }
 
     fn change(
@@ -165,7 +159,7 @@ impl Index {
             return Err(Refused::Is(slot.phase));
         }
         let effect = Effect::of(change);
-        self.queue(id, Frame::change(id, change)?, effect, queue)
+        self.queue(id, &Frame::change(id, change)?, effect, queue)
     }
 
     /// The slot of an entry without a step under way.
@@ -177,29 +171,10 @@ impl Index {
         }
     }
 
-    pub(super) fn come(
-        &mut self,
-        slots: Vec<(Slot, (Phase, LogTime))>,
-        frame: Frame,
-        queue: &mut impl LogTail,
-    ) -> Decided {
-        if let Some(known) = slots.iter().find_map(|(slot, _)| self.slot(slot.id)) {
-            return Err(Refused::Is(known.phase));
-        }
-        let record_bytes = frame.bytes_of_each(slots.len());
-        let ticket = self.push(frame, queue)?;
-        for (mut slot, (phase, due)) in slots {
-            slot.sizes = slot.sizes.with_record_bytes(record_bytes);
-            self.insert(slot);
-            self.mark(slot.id, ticket, Effect::Come { phase, due }, record_bytes);
-        }
-        Ok(ticket)
-    }
-
     pub(super) fn queue(
         &mut self,
         id: FileId,
-        frame: Frame,
+        frame: &Frame,
         effect: Effect,
         queue: &mut impl LogTail,
     ) -> Decided {
@@ -209,7 +184,7 @@ impl Index {
         Ok(ticket)
     }
 
-    fn push(&mut self, frame: Frame, queue: &mut impl LogTail) -> Decided {
+    fn push(&mut self, frame: &Frame, queue: &mut impl LogTail) -> Decided {
         let ticket = self.last_ticket.next();
         queue.push(frame, ticket)?;
         self.last_ticket = ticket;
@@ -225,12 +200,4 @@ impl Index {
         });
         self.marked.insert(id, ticket);
     }
-}
-
-const WAITING: (Phase, LogTime) = (Phase::Waiting, LogTime(0));
-
-pub(super) fn coming(id: FileId, length: u64, subject: Subject, is_keyed: bool) -> Slot {
-    let mut slot = Slot::new(id, Phase::Coming, length, subject);
-    slot.flags.set(Flags::KEYED, is_keyed);
-    slot
 }

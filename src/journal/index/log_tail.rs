@@ -11,7 +11,7 @@ pub trait LogTail {
     ///
     /// # Errors
     /// When it is not queued: then it will never land, and no outcome is reported.
-    fn push(&mut self, frame: Frame, ticket: Ticket) -> Result<(), NotQueued>;
+    fn push(&mut self, frame: &Frame, ticket: Ticket) -> Result<(), NotQueued>;
 }
 
 /// The log takes no frames, or not this one.

@@ -30,6 +30,7 @@
 //! A slot takes 64 bytes, in a list that grows by pages. Slots are found through chains that link them,
 //! and ordered by heaps of their numbers. A test measures the memory of all tables.
 
+mod coming;
 mod decide;
 mod listing;
 mod log_tail;
@@ -62,6 +63,7 @@ use table::Table;
 use crate::file::FileId;
 use crate::journal::record::{LogTime, Subject};
 
+pub use coming::Coming;
 pub use listing::{Listing, OldestLook};
 pub use log_tail::{LogTail, NotQueued, Refused, Ticket, Wait};
 pub use marks::Synced;

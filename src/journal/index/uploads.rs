@@ -1,7 +1,7 @@
 //! Steps of uploads that may still grow.
 
 use super::Index;
-use super::decide::coming;
+use super::coming::Coming;
 use super::log_tail::{Decided, LogTail, Refused};
 use super::marks::Effect;
 use super::slot::Phase;
@@ -26,16 +26,8 @@ impl Index {
         upload: Upload,
         queue: &mut impl LogTail,
     ) -> Decided {
-        let slot = coming(
-            id,
-            upload.length()?,
-            upload.subject,
-            upload.answer.is_some(),
-        );
-        let become_growing = (Phase::Growing, upload.lapses);
         let extents = upload.extents.clone();
-        let frame = Frame::entry(id, &Entry::Upload(upload))?;
-        let ticket = self.come(vec![(slot, become_growing)], frame, queue)?;
+        let ticket = self.come(&Coming::upload(id, upload)?, queue)?;
         self.extents.insert(id, extents);
         Ok(ticket)
     }
@@ -78,7 +70,7 @@ impl Index {
             extents,
             lapses,
         };
-        let ticket = self.queue(id, Frame::change(id, &change)?, effect, queue)?;
+        let ticket = self.queue(id, &Frame::change(id, &change)?, effect, queue)?;
         self.subjects.add(subject, bytes);
         Ok(ticket)
     }
@@ -100,6 +92,6 @@ impl Index {
             return Err(Refused::Offset(slot.sizes.length()));
         }
         let frame = Frame::entry(id, &Entry::File(file))?;
-        self.queue(id, frame, Effect::Complete, queue)
+        self.queue(id, &frame, Effect::Complete, queue)
     }
 }

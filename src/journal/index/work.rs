@@ -49,7 +49,7 @@ impl Index {
     /// [`Refused`].
     pub fn give_up(&mut self, id: FileId, queue: &mut impl LogTail) -> Decided {
         self.free(id)?;
-        self.queue(id, Frame::change(id, &Change::Gone)?, Effect::Gone, queue)
+        self.queue(id, &Frame::change(id, &Change::Gone)?, Effect::Gone, queue)
     }
 
     /// When the next entry of [`Index::take_settled`] was settled.

@@ -84,6 +84,12 @@ impl Frame {
         &self.bytes
     }
 
+    /// Whether it is the frame of this record.
+    pub fn has_record(&self, record: &[u8]) -> bool {
+        let front = self.bytes.get(HEAD_BYTES..).unwrap_or_default();
+        front.starts_with(record)
+    }
+
     /// Its length, without the padding up to the next frame.
     pub(super) fn length(&self) -> usize {
         self.length

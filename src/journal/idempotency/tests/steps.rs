@@ -7,7 +7,7 @@ use super::world::World;
 use crate::file::FileId;
 use crate::journal::idempotency::{Claim, Fingerprint, Known, Retained, Running};
 use crate::journal::index::tests::world::ids_of;
-use crate::journal::index::{Index, Phase, Place};
+use crate::journal::index::{Coming, Index, Phase, Place};
 use crate::journal::record::tests::samples::{file, form};
 use crate::journal::record::{Answered, Body, File, Form, Frame, LogTime, Settled, Subject};
 use crate::store::Sha256;
@@ -128,9 +128,9 @@ impl World {
                     subject: Subject(1),
                     ..file(3)
                 };
-                index.adopt(id, file, log)
+                index.come(&Coming::file(id, file).unwrap(), log)
             }
-            _ => index.adopt_form(&form, log),
+            _ => index.come(&Coming::form(&form).unwrap(), log),
         };
         if self.bug == Bug::LearnedBeforeSync && decided.is_ok() {
             for (id, answer) in &answers {
@@ -219,7 +219,7 @@ impl World {
         let Ok(frame) = Frame::answers(&packed) else {
             return false;
         };
-        let decided = self.index.keep_answers(frame, &mut self.log);
+        let decided = self.index.keep_answers(&frame, &mut self.log);
         let ids: Vec<_> = packed.iter().map(|answered| answered.id).collect();
         let is_queued = self.decided(decided, Step::Keep(packed));
         for id in ids {

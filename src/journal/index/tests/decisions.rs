@@ -1,7 +1,7 @@
 //! Single steps: each is refused or queued as the module says, and told when it is synced.
 
 use super::journal::{Journal, NOW, linked, why};
-use crate::journal::index::{Phase, Refused, Wait};
+use crate::journal::index::{Coming, Phase, Refused, Wait};
 use crate::journal::record::tests::samples::{file, form, id, upload};
 use crate::journal::record::{Body, File, LogTime};
 
@@ -11,9 +11,12 @@ fn nobody_sees_an_upload_before_its_group_is_synced() {
     let (one, form) = (id(1), form(&[id(2), id(3)]));
     journal
         .index
-        .adopt(one, linked(5), &mut journal.log)
+        .come(&Coming::file(one, linked(5)).unwrap(), &mut journal.log)
         .unwrap();
-    journal.index.adopt_form(&form, &mut journal.log).unwrap();
+    journal
+        .index
+        .come(&Coming::form(&form).unwrap(), &mut journal.log)
+        .unwrap();
     assert_eq!([id(1), id(2), id(3)].map(|id| journal.phase(id)), [None; 3]);
     assert_eq!(
         journal.index.pending_bytes(linked(5).subject),
@@ -29,7 +32,9 @@ fn nobody_sees_an_upload_before_its_group_is_synced() {
     let bases = [id(2), id(3)].map(|id| journal.index.get(id).unwrap().base);
     assert_eq!(bases[0], bases[1], "a form is one frame");
     assert_eq!(journal.index.bases_in(0), 3);
-    let again = journal.index.adopt(one, linked(5), &mut journal.log);
+    let again = journal
+        .index
+        .come(&Coming::file(one, linked(5)).unwrap(), &mut journal.log);
     assert_eq!(again, Err(Refused::Is(Phase::Waiting)));
 }
 
@@ -38,7 +43,7 @@ fn a_group_that_fails_takes_its_marks_back() {
     let mut journal = Journal::with(&[id(1)]);
     journal
         .index
-        .adopt(id(2), linked(7), &mut journal.log)
+        .come(&Coming::file(id(2), linked(7)).unwrap(), &mut journal.log)
         .unwrap();
     journal.delete(id(1)).unwrap();
     for ticket in journal.log.fail() {
@@ -132,7 +137,9 @@ fn a_frame_that_the_log_does_not_take_leaves_no_mark() {
     let mut journal = Journal::with(&[id(1)]);
     journal.log.is_full = true;
     assert_eq!(journal.delete(id(1)), Err(Refused::NotQueued));
-    let adopted = journal.index.adopt(id(2), linked(5), &mut journal.log);
+    let adopted = journal
+        .index
+        .come(&Coming::file(id(2), linked(5)).unwrap(), &mut journal.log);
     assert_eq!(adopted, Err(Refused::NotQueued));
     journal.log.is_full = false;
     assert_eq!(journal.delete(id(1)), Ok(()));

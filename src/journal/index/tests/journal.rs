@@ -2,7 +2,7 @@
 
 use super::log::{Landed, Log};
 use crate::file::FileId;
-use crate::journal::index::{Index, Phase, Reading, Refused};
+use crate::journal::index::{Coming, Index, Phase, Reading, Refused};
 use crate::journal::record::tests::samples::file;
 use crate::journal::record::{Body, File, LogTime, Settled, Why};
 use crate::store::Sha256;
@@ -27,7 +27,7 @@ impl Journal {
         for &id in ids {
             journal
                 .index
-                .adopt(id, linked(5), &mut journal.log)
+                .come(&Coming::file(id, linked(5)).unwrap(), &mut journal.log)
                 .unwrap();
         }
         journal.sync();

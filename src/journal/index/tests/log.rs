@@ -43,11 +43,11 @@ pub(in crate::journal) struct Log {
 }
 
 impl LogTail for Log {
-    fn push(&mut self, frame: Frame, ticket: Ticket) -> Result<(), NotQueued> {
+    fn push(&mut self, frame: &Frame, ticket: Ticket) -> Result<(), NotQueued> {
         if self.is_full {
             return Err(NotQueued);
         }
-        self.queued.push((ticket, frame));
+        self.queued.push((ticket, frame.clone()));
         Ok(())
     }
 }

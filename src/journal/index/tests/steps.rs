@@ -3,7 +3,7 @@
 use super::bug::Bug;
 use super::world::{World, ids_of};
 use crate::file::FileId;
-use crate::journal::index::{Phase, Reading};
+use crate::journal::index::{Coming, Phase, Reading};
 use crate::journal::record::tests::samples::{file, form, upload};
 use crate::journal::record::{
     Body, Change, Entry, File, LogTime, Settled, State, Subject, Tombstone, Why,
@@ -82,7 +82,9 @@ impl World {
             ..file(u64::try_from(self.lots.draw(4)).unwrap())
         };
         self.bodies.insert(id);
-        let decided = self.index.adopt(id, file.clone(), &mut self.log);
+        let decided = self
+            .index
+            .come(&Coming::file(id, file.clone()).unwrap(), &mut self.log);
         self.decided(decided, [(id, Some(Entry::File(file)))]);
     }
 
@@ -93,7 +95,9 @@ impl World {
         let ids: Vec<_> = (0..=self.lots.draw(3)).map(|_| self.new_id()).collect();
         let form = form(&ids);
         self.bodies.extend(&ids);
-        let decided = self.index.adopt_form(&form, &mut self.log);
+        let decided = self
+            .index
+            .come(&Coming::form(&form).unwrap(), &mut self.log);
         let files = form.files().map(|(id, file)| (id, Some(Entry::File(file))));
         self.decided(decided, files);
     }

@@ -1,7 +1,7 @@
 //! Copies, segments that are needed, and what a start makes of frames.
 
 use super::journal::{Journal, NOW, linked, why};
-use crate::journal::index::{Index, Place, Refused, Replayed};
+use crate::journal::index::{Coming, Index, Place, Refused, Replayed};
 use crate::journal::record::tests::samples::id;
 use crate::journal::record::{Change, Entry, Frame, LogTime, RecordError, State, Subject};
 
@@ -42,7 +42,9 @@ fn a_segment_is_needed_until_the_copies_of_its_bases_are_synced() {
     let mut journal = Journal::with(&[1, 2, 3, 4, 5, 6].map(id));
     for number in [7, 8] {
         let (index, log) = (&mut journal.index, &mut journal.log);
-        index.adopt(id(number), linked(1), log).unwrap();
+        index
+            .come(&Coming::file(id(number), linked(1)).unwrap(), log)
+            .unwrap();
     }
     journal.sync();
     assert_eq!(
@@ -67,7 +69,9 @@ fn a_segment_is_needed_as_long_as_a_frame_may_be_in_it_of_which_nobody_has_told_
     let adopt = |journal: &mut Journal, numbers: &[u8]| {
         for &number in numbers {
             let (index, log) = (&mut journal.index, &mut journal.log);
-            index.adopt(id(number), linked(1), log).unwrap();
+            index
+                .come(&Coming::file(id(number), linked(1)).unwrap(), log)
+                .unwrap();
         }
         journal.log.write(0);
         journal.log.sync()

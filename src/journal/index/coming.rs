@@ -1,0 +1,64 @@
+//! New entries with their frame: both are made before the index is locked.
+
+use super::slot::{Flags, Phase, Slot};
+use crate::file::FileId;
+use crate::journal::record::{Entry, File, Form, Frame, LogTime, RecordError, Subject, Upload};
+
+/// New entries and the one frame that tells of them.
+#[derive(Debug)]
+pub struct Coming {
+    /// Each with the state that it has when the frame is synced.
+    pub(super) slots: Vec<(Slot, (Phase, LogTime))>,
+    pub(super) frame: Frame,
+}
+
+const WAITING: (Phase, LogTime) = (Phase::Waiting, LogTime(0));
+
+impl Coming {
+    /// A file.
+    ///
+    /// # Errors
+    /// When a value is too long for its form.
+    pub fn file(id: FileId, file: File) -> Result<Self, RecordError> {
+        let slot = slot(id, file.meta.length, file.subject, file.answer.is_some());
+        Ok(Self {
+            slots: vec![(slot, WAITING)],
+            frame: Frame::entry(id, &Entry::File(file))?,
+        })
+    }
+
+    /// The files of a form.
+    ///
+    /// # Errors
+    /// When a value is too long for its form.
+    pub fn form(form: &Form) -> Result<Self, RecordError> {
+        let is_keyed = form.request.is_some();
+        let parts = form.parts.iter();
+        let slots = parts.map(|part| slot(part.id, part.length, form.subject, is_keyed));
+        Ok(Self {
+            slots: slots.map(|slot| (slot, WAITING)).collect(),
+            frame: Frame::form(form)?,
+        })
+    }
+
+    /// An upload that may still grow.
+    pub(super) fn upload(id: FileId, upload: Upload) -> Result<Self, RecordError> {
+        let (length, lapses) = (upload.length()?, upload.lapses);
+        let slot = slot(id, length, upload.subject, upload.answer.is_some());
+        Ok(Self {
+            slots: vec![(slot, (Phase::Growing, lapses))],
+            frame: Frame::entry(id, &Entry::Upload(upload))?,
+        })
+    }
+
+    /// The frame, for those who lay its bytes out.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+}
+
+fn slot(id: FileId, length: u64, subject: Subject, is_keyed: bool) -> Slot {
+    let mut slot = Slot::new(id, Phase::Coming, length, subject);
+    slot.flags.set(Flags::KEYED, is_keyed);
+    slot
+}
