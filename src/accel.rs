@@ -110,6 +110,13 @@ pub fn store_uri(key: &FileKey, meta: &FileMeta) -> String {
 /// Bytes in a slice of a committed file; `slices.conf` has the same number.
 pub const SLICE_BYTES: u64 = 2040 * 1024;
 
+/// Digits of an MD5 digest.
+const DIGEST_DIGITS: usize = 32;
+
+/// Digits in the names of the first directories of nginx's cache, and of those in them (`levels=1:2`).
+const FIRST_LEVEL_DIGITS: usize = 1;
+const SECOND_LEVEL_DIGITS: usize = 2;
+
 /// The slices of one content in nginx's cache.
 #[derive(Debug, Clone)]
 pub struct Slices {
@@ -137,8 +144,8 @@ impl Slices {
                 // Writing to a string cannot fail.
                 write!(digits, "{byte:02x}").unwrap_or_default();
             }
-            let (rest, last) = digits.split_at(31);
-            let (_, middle) = rest.split_at(29);
+            let (rest, last) = digits.split_at(DIGEST_DIGITS - FIRST_LEVEL_DIGITS);
+            let (_, middle) = rest.split_at(rest.len() - SECOND_LEVEL_DIGITS);
             format!("{last}/{middle}/{digits}")
         })
     }

@@ -18,6 +18,9 @@ impl FileId {
     /// The number of bytes in an id.
     pub const BYTES: usize = 12;
 
+    /// How many digits its text has.
+    pub const DIGITS: usize = 2 * Self::BYTES;
+
     /// The id with these bytes.
     pub const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes)
@@ -59,7 +62,11 @@ pub struct InvalidFileId;
 
 impl fmt::Display for InvalidFileId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a file id has 24 hexadecimal digits")
+        write!(
+            formatter,
+            "a file id has {} hexadecimal digits",
+            FileId::DIGITS
+        )
     }
 }
 
@@ -93,7 +100,14 @@ struct Made {
 }
 
 impl FileIds {
-    /// The maker of a node. Each start of a node has another start number; its lowest 24 bits are used.
+    /// Bits of the number of a start that stand in an id.
+    pub const START_BITS: u32 = 24;
+
+    /// Bits of the counter.
+    const COUNTER_BITS: u32 = 24;
+
+    /// The maker of a node. Each start of a node has another start number; its lowest
+    /// [`FileIds::START_BITS`] are used.
     pub fn new(node: u16, start: u32) -> Self {
         Self {
             node,
@@ -113,7 +127,7 @@ impl FileIds {
         made.latest = made.latest.max(seconds);
         let [_, c0, c1, c2] = made.count.to_be_bytes();
         made.count += 1;
-        if made.count == 1 << 24 {
+        if made.count == 1 << Self::COUNTER_BITS {
             made.count = 0;
             made.floor = made.latest.saturating_add(1);
         }

@@ -1,7 +1,17 @@
 //! Converts frames between the records and the log.
 
+use super::index::Place;
 use super::record::Frame;
-use super::wal::{self, FoundFrame};
+use super::wal::{self, FoundFrame, Shape};
+
+/// The records count what the log adds to them, and a place can name each frame of the log.
+const _: () = {
+    assert!(Frame::LOG_BYTES == wal::FRAME_BYTES);
+    assert!(Frame::LOG_BODY_BYTES == wal::BODY_ENTRY_BYTES);
+    assert!(wal::FRAME_STEP.is_power_of_two() && Place::STEP.is_power_of_two());
+    assert!(wal::FRAME_STEP.trailing_zeros() == Place::STEP.trailing_zeros());
+    assert!(Shape::DEFAULT.segment_bytes <= Place::SEGMENT_BYTES);
+};
 
 /// A frame that was found in the log, for the records.
 pub(super) fn found_frame(found: &FoundFrame<'_>) -> Frame {

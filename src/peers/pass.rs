@@ -11,6 +11,12 @@ use crate::token::{KeysError, read_private};
 /// The greatest age of a pass, and the greatest difference between the clocks of two nodes, in seconds.
 const LIFETIME_SECONDS: u64 = 60;
 
+/// Begins the signed text: the form of passes.
+const FORM: &str = "gridspool hop 1";
+
+/// Between the time of a pass and its signature.
+const SEPARATOR: char = '-';
+
 /// HMAC-SHA-256 has this many bytes.
 const MIN_KEY_CHARACTERS: usize = 32;
 
@@ -95,7 +101,7 @@ impl Seal {
         };
         let signature = hmac::sign(key, message(seconds, purpose, owner, subject).as_bytes());
         let digits = std::fmt::from_fn(|formatter| hex::write(signature.as_ref(), formatter));
-        format!("{seconds}-{digits}")
+        format!("{seconds}{SEPARATOR}{digits}")
     }
 
     /// Checks that a holder of a key made the pass a short while ago, for exactly this.
@@ -109,7 +115,7 @@ impl Seal {
         if self.0.is_empty() {
             return Err(BadPass::NoKey);
         }
-        let (seconds, signature) = pass.split_once('-').ok_or(BadPass::Form)?;
+        let (seconds, signature) = pass.split_once(SEPARATOR).ok_or(BadPass::Form)?;
         let seconds: u64 = seconds.parse().map_err(|_| BadPass::Form)?;
         let signature = hex::read(signature).ok_or(BadPass::Form)?;
         let apart = seconds.abs_diff(now());
@@ -129,7 +135,7 @@ impl Seal {
 /// The signed text. No part can be taken for another, as no part contains a line feed.
 fn message(seconds: u64, purpose: Purpose, owner: u16, subject: &str) -> String {
     let purpose = purpose.name();
-    format!("gridspool hop 1\n{purpose}\n{owner}\n{subject}\n{seconds}")
+    format!("{FORM}\n{purpose}\n{owner}\n{subject}\n{seconds}")
 }
 
 fn now() -> u64 {

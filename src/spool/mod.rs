@@ -84,6 +84,9 @@ pub enum ClaimError {
 /// nginx names temp files by a counter of this many digits.
 const NAME_DIGITS: usize = 10;
 
+/// The longest that the counter can get: the digits of the largest number of 64 bits.
+const MOST_NAME_DIGITS: usize = 20;
+
 /// nginx's own files have this permission, and files that were taken over do not.
 const WRITABLE: u32 = 0o200;
 
@@ -115,8 +118,9 @@ impl Spool {
             .rsplit(|&byte| byte == b'/')
             .next()
             .unwrap_or_default();
-        let is_nginx_name =
-            name.len() >= NAME_DIGITS && name.len() <= 20 && name.iter().all(u8::is_ascii_digit);
+        let is_nginx_name = name.len() >= NAME_DIGITS
+            && name.len() <= MOST_NAME_DIGITS
+            && name.iter().all(u8::is_ascii_digit);
         let name = String::from_utf8_lossy(name).into_owned();
         if !is_nginx_name {
             return Err(ClaimError::Name(

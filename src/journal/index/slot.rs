@@ -15,9 +15,6 @@ use crate::journal::record::{LogTime, Subject};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(u64);
 
-/// Frames begin at multiples of this.
-const STEP: u32 = 8;
-
 /// Bits of an offset, counted in steps.
 const OFFSET_BITS: u32 = 24;
 
@@ -25,13 +22,16 @@ impl Place {
     /// The place of no frame.
     pub(in crate::journal) const NOWHERE: Self = Self(u64::MAX);
 
+    /// Frames begin at multiples of this.
+    pub(in crate::journal) const STEP: u32 = 8;
+
     /// The largest segment, so that each of its frames has a place.
-    pub const SEGMENT_BYTES: u32 = STEP << OFFSET_BITS;
+    pub const SEGMENT_BYTES: u32 = Self::STEP << OFFSET_BITS;
 
     /// The place of a frame; `None` if a number is out of range.
     pub fn new(group: u64, offset: u32) -> Option<Self> {
-        let steps = u64::from(offset / STEP);
-        let is_possible = offset.is_multiple_of(STEP)
+        let steps = u64::from(offset / Self::STEP);
+        let is_possible = offset.is_multiple_of(Self::STEP)
             && offset < Self::SEGMENT_BYTES
             && group < u64::MAX >> OFFSET_BITS;
         is_possible.then_some(Self((group << OFFSET_BITS) | steps))
@@ -47,7 +47,7 @@ impl Place {
         let steps = self.0 & ((1 << OFFSET_BITS) - 1);
         u32::try_from(steps)
             .unwrap_or(u32::MAX)
-            .saturating_mul(STEP)
+            .saturating_mul(Self::STEP)
     }
 
     pub(in crate::journal) fn if_any(self) -> Option<Self> {

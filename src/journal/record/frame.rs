@@ -23,12 +23,6 @@ const GONE: u8 = 21;
 /// The only version of each kind so far.
 const VERSION: u8 = 1;
 
-/// Bytes that the log adds to a record: a head and a check.
-const LOG_BYTES: usize = 80;
-
-/// Bytes that the log adds for each inline body: its length and its digest.
-const LOG_BODY_BYTES: usize = 36;
-
 /// One frame of the log, without the offsets and checks that the log adds, and without the bytes of
 /// inline bodies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +56,10 @@ pub enum Record {
 }
 
 impl Frame {
+    /// Bytes that the log adds to a record: a head and a check.
+    pub(in crate::journal) const LOG_BYTES: usize = 80;
+    /// Bytes that the log adds for each inline body: its length and its digest.
+    pub(in crate::journal) const LOG_BODY_BYTES: usize = 36;
     /// A reader that does not know the kind or version skips the frame.
     pub const MAY_SKIP: u16 = 1;
     /// The frame is a copy of an earlier base.
@@ -70,8 +68,8 @@ impl Frame {
     /// Its bytes in the log without inline bodies, divided evenly among this many entries: the log's
     /// head, the record, and the log's fields for each body.
     pub fn bytes_of_each(&self, entries: usize) -> u64 {
-        let bodies = self.body_lengths.len().saturating_mul(LOG_BODY_BYTES);
-        let bytes = self.record.len().saturating_add(bodies) + LOG_BYTES;
+        let bodies = self.body_lengths.len().saturating_mul(Self::LOG_BODY_BYTES);
+        let bytes = self.record.len().saturating_add(bodies) + Self::LOG_BYTES;
         u64::try_from(bytes.div_ceil(entries.max(1))).unwrap_or(u64::MAX)
     }
 

@@ -34,6 +34,9 @@ pub(super) use disk::if_there;
 pub use disk::{Disk, LocalDisk, UnsyncedDisk};
 pub use poison::{Poison, Poisoned};
 
+/// The least number of digits in a file's name.
+const NAME_DIGITS: usize = 8;
+
 /// The end of a file's name.
 const SUFFIX: &str = ".wal";
 
@@ -57,7 +60,8 @@ impl Volume {
 
     /// The path of a file.
     pub fn path(&self, number: u32) -> PathBuf {
-        self.directory.join(format!("{number:08}{SUFFIX}"))
+        self.directory
+            .join(format!("{number:0NAME_DIGITS$}{SUFFIX}"))
     }
 
     /// The numbers of all files, in order. Other names in the directory are ignored.
@@ -210,6 +214,6 @@ impl Volume {
 /// The number in a file's name; `None` if no volume gives such a name.
 fn number_of(name: &OsStr) -> Option<u32> {
     let digits = name.to_str()?.strip_suffix(SUFFIX)?;
-    let is_ours = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_ours = digits.len() >= NAME_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_ours.then(|| digits.parse().ok()).flatten()
 }

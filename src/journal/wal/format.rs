@@ -22,6 +22,8 @@
 //! - If a front or body is damaged, the length in the frame's head leads to the next frame. Behind a
 //!   damaged head the next sound head is searched for.
 
+use crate::file::FileIds;
+
 /// The format that this program writes, and the only one that it reads.
 pub const FORMAT: u32 = 1;
 
@@ -35,7 +37,29 @@ pub(super) const FIRST_GROUP: usize = 2 * BLOCK;
 pub(super) const HEAD_BYTES: usize = 64;
 
 /// Frames begin at multiples of this.
-pub(super) const FRAME_STEP: usize = 8;
+pub(in crate::journal) const FRAME_STEP: usize = 8;
+
+/// Bytes of a check.
+pub(super) const CHECK_BYTES: usize = 16;
+
+/// Bytes of the salt of a segment.
+pub(super) const SALT_BYTES: usize = 16;
+
+/// Bytes that a check of the head of a group, or of a frame, covers.
+pub(super) const CHECKED_BYTES: usize = HEAD_BYTES - CHECK_BYTES;
+
+/// Bytes of the digest of a body.
+const DIGEST_BYTES: usize = 32;
+
+/// Bytes that the front of a frame has for each body: its length and its digest.
+pub(in crate::journal) const BODY_ENTRY_BYTES: usize = size_of::<u32>() + DIGEST_BYTES;
+
+/// Bytes of a frame without its record and its bodies: the head, and the check of the front.
+pub(in crate::journal) const FRAME_BYTES: usize = HEAD_BYTES + CHECK_BYTES;
+
+/// The flags in the head of a group take this many lower bits of their field. The other bits are the start
+/// number.
+pub(super) const FLAG_BITS: u32 = u32::BITS - FileIds::START_BITS;
 
 /// The first block at or behind an offset.
 pub(super) fn to_block(place: usize) -> usize {

@@ -3,10 +3,8 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::format::BODY_ENTRY_BYTES;
 use super::position::{Position, Tag};
-
-/// Bytes in the front for each body: its length and its digest.
-pub(super) const BODY_ENTRY_BYTES: usize = 36;
 
 /// A frame as it was found in the log.
 #[derive(Debug, Clone, Copy)]

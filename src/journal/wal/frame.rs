@@ -6,18 +6,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::damage::Part;
 use super::fields::Fields;
-use super::format::{FRAME_STEP, HEAD_BYTES};
-use super::found::{BODY_ENTRY_BYTES, Bodies, FoundFrame};
+use super::format::{BODY_ENTRY_BYTES, CHECK_BYTES, CHECKED_BYTES, FRAME_STEP, HEAD_BYTES};
+use super::found::{Bodies, FoundFrame};
 use super::position::{Position, Tag};
-use super::seal::{Check, Seal};
+use super::seal::Seal;
 use crate::file::FileId;
 
 const MAGIC: &[u8; 4] = b"gs-f";
-
-/// Bytes of the head before its check.
-const CHECKED_BYTES: usize = 48;
-
-const CHECK_BYTES: usize = size_of::<Check>();
 
 /// The sha-256 of a body.
 pub type Digest = [u8; 32];
@@ -146,6 +141,7 @@ impl FrameHead {
         head.extend_from_slice(&tag.id.bytes());
         head.extend_from_slice(&tag.length.to_le_bytes());
         head.extend_from_slice(&tag.time.to_le_bytes());
+        debug_assert_eq!(head.len(), CHECKED_BYTES);
         head
     }
 

@@ -1,16 +1,10 @@
 //! The head of a group.
 
 use super::fields::Fields;
-use super::format::{BLOCK, HEAD_BYTES, to_block};
+use super::format::{BLOCK, CHECKED_BYTES, FLAG_BITS, HEAD_BYTES, to_block};
 use super::seal::Seal;
 
 const MAGIC: &[u8; 8] = b"gs-group";
-
-/// Bytes of the head before its check.
-const CHECKED_BYTES: usize = 48;
-
-/// The flags take this many lower bits of their field. The other bits are the start number.
-const FLAG_BITS: u32 = 8;
 
 /// The log was closed after this head.
 pub(super) const STOPPED: u32 = 1;
@@ -53,6 +47,7 @@ impl GroupHead {
         head.extend_from_slice(&(self.flags | self.start << FLAG_BITS).to_le_bytes());
         head.extend_from_slice(&self.oldest.to_le_bytes());
         head.extend_from_slice(&self.clock_ms.to_le_bytes());
+        debug_assert_eq!(head.len(), CHECKED_BYTES);
         let check = seal.check(self.number, place, &head);
         head.extend_from_slice(&check);
         Some(head)

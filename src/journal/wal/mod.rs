@@ -130,6 +130,7 @@ use super::volume::Volume;
 use clock::LogClock;
 pub use damage::{Damage, Part};
 pub use error::{AppendError, OpenError, ReadError, Refused};
+pub(in crate::journal) use format::{BODY_ENTRY_BYTES, FRAME_BYTES, FRAME_STEP};
 pub use found::{Bodies, Content, FoundFrame};
 pub use frame::{Digest, Frame};
 pub use position::{Position, Tag};

@@ -4,13 +4,15 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use super::format::{CHECK_BYTES, SALT_BYTES};
+
 /// Binds bytes to the place and time of their write.
-pub(super) type Check = [u8; 16];
+pub(super) type Check = [u8; CHECK_BYTES];
 
 /// The salt of a segment, and its generation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seal {
-    pub(super) salt: [u8; 16],
+    pub(super) salt: [u8; SALT_BYTES],
     pub(super) generation: u64,
 }
 

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::fields::Fields;
-use super::format::{BLOCK, FIRST_GROUP, FORMAT};
+use super::format::{BLOCK, FIRST_GROUP, FORMAT, SALT_BYTES};
 use super::seal::{Seal, first_bytes};
 
 /// The end of a segment's groups.
@@ -17,8 +17,13 @@ pub(super) struct End {
 
 const MAGIC: &[u8; 8] = b"gs-wal\r\n";
 
-/// Bytes of a copy before its check.
-const CHECKED_BYTES: usize = 52;
+/// Bytes of a copy before its check: form and size, generation, salt, and the end of the segment before it.
+const CHECKED_BYTES: usize = MAGIC.len()
+    + 2 * size_of::<u32>()
+    + size_of::<u64>()
+    + SALT_BYTES
+    + size_of::<u64>()
+    + size_of::<u32>();
 
 /// The fields of the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +60,7 @@ impl SegmentHead {
         copy.extend_from_slice(&self.before.number.to_le_bytes());
         let place = u32::try_from(self.before.place).unwrap_or(u32::MAX);
         copy.extend_from_slice(&place.to_le_bytes());
+        debug_assert_eq!(copy.len(), CHECKED_BYTES);
         let check = first_bytes(Sha256::new().chain_update(&copy));
         copy.extend_from_slice(&check);
         copy.resize(BLOCK, 0);

@@ -4,8 +4,10 @@ use std::io;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// Bits of the number.
-const BITS: u32 = 24;
+use crate::file::FileIds;
+
+/// As many bits as an id has for it.
+const BITS: u32 = FileIds::START_BITS;
 
 /// The number after the last one. If none is known it is random: the node of a new log may have had
 /// another log before, and a damaged log may have lost its last head.

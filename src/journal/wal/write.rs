@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::error::AppendError;
-use super::format::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
+use super::format::{BLOCK, FIRST_GROUP, HEAD_BYTES, SALT_BYTES, to_block};
 use super::frame::Frame;
 use super::group::GroupHead;
 use super::seal::Seal;
@@ -182,7 +182,7 @@ impl Wal {
     /// before the first group.
     fn begin_segment(&self, writer: &mut Writer) -> io::Result<Arc<Segment>> {
         let generation = writer.generation + 1;
-        let mut salt = [0; 16];
+        let mut salt = [0; SALT_BYTES];
         getrandom(&mut salt, GetRandomFlags::empty())?;
         let head = SegmentHead {
             seal: Seal { salt, generation },
