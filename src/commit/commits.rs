@@ -1,4 +1,4 @@
-//! The commit side of a node, for all others: told of work, asked for figures, and waited for.
+//! The commits of a node, as other rooms see them: they announce work, ask for figures, and wait.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::file::FileId;
 use crate::journal::{Announcement, Standing};
 use crate::store::Store;
 
-/// All that is known of commits. Shared by reference.
+/// The state of all commits. Shared by reference.
 #[derive(Debug)]
 pub struct Commits {
     pub(super) backlog: Arc<Backlog>,
@@ -26,7 +26,7 @@ pub struct Commits {
     pub(super) tally: Tally,
 }
 
-/// The figures of one moment. Counts are since the start.
+/// The figures of one moment. Counts begin at the start.
 #[derive(Debug, Clone, Serialize)]
 pub struct CommitFigures {
     /// Entries that are being committed or cleared away.
@@ -59,7 +59,7 @@ impl Commits {
         }
     }
 
-    /// Hears what the journal announces. Does not block.
+    /// Takes an announcement of the journal. Does not block.
     pub fn hear(&self, announcement: Announcement) {
         match announcement {
             Announcement::ToCommit(id) => self.backlog.push_now(id),
@@ -74,8 +74,8 @@ impl Commits {
         }
     }
 
-    /// Waits for the commit of an entry from now on. Whoever does must look after this whether there is
-    /// anything to wait for.
+    /// Waits for the commit of an entry from now on. After this call the caller must check whether the
+    /// entry is still pending.
     pub fn wait_for(&self, id: FileId) -> CommitWait {
         self.waiters.wait_for(id)
     }
@@ -85,7 +85,7 @@ impl Commits {
         self.waiters.close();
     }
 
-    /// Where requests of clients are counted.
+    /// The count of clients' requests.
     pub fn traffic(&self) -> &Arc<Traffic> {
         self.limiter.traffic()
     }
@@ -100,7 +100,7 @@ impl Commits {
         self.health.watch(store, stop).await;
     }
 
-    /// The figures of now.
+    /// The figures of this moment.
     pub fn figures(&self) -> CommitFigures {
         let tally = self.tally.snapshot();
         CommitFigures {

@@ -107,7 +107,7 @@ impl Committer {
         }
     }
 
-    /// Works on a group of entries. Those that it does not finish come again.
+    /// Works on a group of entries. Unfinished ones are due again.
     async fn work_on(&self, mut handed_out: HandedOut, permit: &Permit) {
         let alone = match *handed_out.ids() {
             [id] => vec![id],
@@ -119,7 +119,7 @@ impl Committer {
                 Outcome::Done => handed_out.finish(id, None),
                 Outcome::Again(due) => handed_out.finish(id, Some(due)),
                 Outcome::Outage(err) => {
-                    // None of the others needs to find that out again.
+                    // The other entries need not find that out again.
                     self.report_outage(&err);
                     break;
                 }

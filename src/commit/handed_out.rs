@@ -1,4 +1,4 @@
-//! The ids that somebody works on.
+//! The ids that are being worked on.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use super::backlog::Backlog;
 use crate::config::GroupConfig;
 use crate::file::{FileId, UnixMillis};
 
-/// Ids that were handed out to be worked on. Those that are not finished when this is dropped, by a panic as
-/// well, are due again at once.
+/// Ids that were handed out. Dropping this makes the unfinished ones due again at once, also in a
+/// panic.
 #[derive(Debug)]
 pub(super) struct HandedOut {
     backlog: Arc<Backlog>,
-    /// Those that are not finished.
+    /// The unfinished ids.
     ids: Vec<FileId>,
 }
 
 impl HandedOut {
-    /// Waits for those that are due, as [`Backlog::next`] does.
+    /// Waits for due ids, like [`Backlog::next`].
     pub(super) async fn next(
         backlog: &Arc<Backlog>,
         limits: &GroupConfig,
@@ -28,12 +28,12 @@ impl HandedOut {
         }
     }
 
-    /// The ids that are not finished.
+    /// The unfinished ids.
     pub(super) fn ids(&self) -> &[FileId] {
         &self.ids
     }
 
-    /// Ends the work on one of them; with a time, it comes again then.
+    /// Finishes one of them; with a time, it is due again then.
     pub(super) fn finish(&mut self, id: FileId, again: Option<UnixMillis>) {
         let place = self.ids.iter().position(|&other| other == id);
         debug_assert!(place.is_some(), "{id}: it was finished before");

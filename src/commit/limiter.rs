@@ -1,8 +1,8 @@
-//! The commits that run at the same time, and how many that may be.
+//! Limits the commits that run at the same time.
 //!
-//! A commit gets in line before it may go to the store, as its bodies can be read meanwhile; but no more
-//! than one is in line. Permits are granted as fast as the store bears it ([`Pace`]), and as clients leave
-//! room for ([`Throttle`]).
+//! A commit lines up before it may go to the store, so that its bodies can be read meanwhile; but only
+//! one commit is in line at a time. Permits are granted as fast as the store bears it ([`Pace`]), and
+//! as clients leave room ([`Throttle`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,41 +16,41 @@ use crate::config::CommitPace;
 use crate::file::FileId;
 use crate::store::Store;
 
-/// Between two reads that watch the store.
+/// The pause between two reads that measure the store.
 const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 
-/// The same while it is found out how much the store bears: a backlog may be gone by then.
+/// The same while the limit of the store is being found: a backlog may be gone by then.
 const FIRST_PROBE_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How often one that gives way looks whether it still has to.
+/// How often a commit that gives way checks whether it still has to.
 const REST: Duration = Duration::from_millis(20);
 
 /// Limits the commits that run at the same time.
 #[derive(Debug)]
 pub(super) struct CommitLimiter {
     most: usize,
-    /// `None`: always as many as there may ever be.
+    /// `None`: the greatest number is always allowed.
     pace: Option<Mutex<Pace>>,
     throttle: Mutex<Throttle>,
     traffic: Arc<Traffic>,
     state: Mutex<State>,
-    /// A permit was given back, or there may be more of them.
+    /// Signals that a permit was given back, or that more are allowed.
     freed: Notify,
-    /// Nobody is in line any more.
+    /// Signals that the line is empty.
     line_left: Notify,
-    /// A permit was granted.
+    /// Signals that a permit was granted.
     begun: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many are granted.
+    /// The number of granted permits.
     taken: usize,
-    /// How many have been begun and wait for one.
+    /// The number of commits in line.
     in_line: usize,
-    /// Whether all were taken at any time since this was last asked.
+    /// Whether all permits were granted at any time since the last question.
     was_full: bool,
-    /// What was committed last: a file that the store has.
+    /// The last committed entry: a file that the store has.
     committed: Option<FileId>,
 }
 
@@ -62,7 +62,7 @@ impl State {
 }
 
 impl CommitLimiter {
-    /// At most so many.
+    /// Allows at most this many.
     pub(super) fn new(most: usize, pace: CommitPace) -> Self {
         let pace = match pace {
             CommitPace::Adaptive => Some(Mutex::new(Pace::new(most))),
@@ -85,26 +85,26 @@ impl CommitLimiter {
         self.pace.is_some() && lock(&self.throttle).gives_way(Instant::now())
     }
 
-    /// Where requests of clients are counted.
+    /// The count of clients' requests.
     pub(super) fn traffic(&self) -> &Arc<Traffic> {
         &self.traffic
     }
 
-    /// How many commits may be at the store now.
+    /// The number of commits that may be at the store now.
     pub(super) fn width(&self) -> usize {
         self.pace
             .as_ref()
             .map_or(self.most, |pace| lock(pace).width())
     }
 
-    /// Waits until nobody is in line: then one more commit may be made ready.
+    /// Waits until the line is empty: then one more commit may be made ready.
     pub(super) async fn until_line_is_free(&self) {
         while lock(&self.state).in_line > 0 {
             self.line_left.notified().await;
         }
     }
 
-    /// Gets in line.
+    /// Lines up.
     pub(super) fn line_up(self: &Arc<Self>) -> Permit {
         lock(&self.state).in_line += 1;
         Permit {
@@ -114,19 +114,19 @@ impl CommitLimiter {
         }
     }
 
-    /// A commit failed by the store's fault.
+    /// Records that a commit failed by the store's fault.
     pub(super) fn report_failure(&self) {
         if let Some(pace) = &self.pace {
             lock(pace).fail();
         }
     }
 
-    /// A commit went well.
+    /// Records that a commit succeeded.
     pub(super) fn report_commit(&self, id: FileId) {
         lock(&self.state).committed = Some(id);
     }
 
-    /// Reads from the store as others do, for as long as commits run, and sets the pace by that.
+    /// Reads from the store like other readers while commits run, and sets the pace by their times.
     pub(super) async fn follow(&self, store: &dyn Store) {
         let Some(pace) = &self.pace else {
             return;
@@ -141,7 +141,7 @@ impl CommitLimiter {
                 (state.committed.filter(|_| state.taken > 0), is_full)
             };
             let Some(committed) = committed else {
-                // Nothing to watch: no timer runs while nothing is committed.
+                // There is nothing to measure: without commits no timer runs.
                 self.begun.notified().await;
                 continue;
             };
@@ -162,32 +162,32 @@ impl CommitLimiter {
     }
 }
 
-/// A commit that is in line for the store, and then at it, until this is dropped.
+/// A commit in line for the store, and then at the store, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     limiter: Arc<CommitLimiter>,
     lined_up: Instant,
-    /// Since when it is granted.
+    /// When it was granted.
     granted: OnceLock<Instant>,
 }
 
 impl Permit {
-    /// Waits until it is granted; at once if it is already. `urgency` tells, of how long this one
-    /// is in line, how much it matters that commits go on: it is asked before they give way to clients.
-    /// Dropping the future leaves it in line.
+    /// Waits until the permit is granted; returns at once if it is already. `urgency` gets the time
+    /// that this commit is in line, and tells how urgent commits are; it is called before the commit
+    /// gives way to clients. Dropping the future leaves the commit in line.
     pub(super) async fn wait(&self, urgency: impl Fn(Duration) -> f64) {
         loop {
             let freed = self.limiter.freed.notified();
             match self.take(&urgency) {
                 Taken::Yes => return,
                 Taken::Full => freed.await,
-                // Either way it looks again.
+                // It checks again after a signal and after the pause.
                 Taken::GivesWay => tokio::time::timeout(REST, freed).await.unwrap_or(()),
             }
         }
     }
 
-    /// Takes it, if it may be granted now.
+    /// Takes the permit, if it may be granted now.
     fn take(&self, urgency: &impl Fn(Duration) -> f64) -> Taken {
         if self.granted.get().is_some() {
             return Taken::Yes;
@@ -226,7 +226,7 @@ impl Permit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
     Yes,
-    /// As many as may are at the store.
+    /// The greatest number of commits is at the store.
     Full,
     /// Clients go first.
     GivesWay,
@@ -248,7 +248,7 @@ impl Drop for Permit {
     }
 }
 
-/// A thread that panicked leaves numbers that are as good as before.
+/// Takes a lock. A panic under it does no harm: the numbers stay valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -304,7 +304,7 @@ mod tests {
             if let Some(pace) = &limiter.pace {
                 (0..9).for_each(|_| lock(pace).observe(Duration::ZERO, true));
             }
-            // Seen to be busy for a long time to come, and looked at no more.
+            // The node counts as busy for a long time to come, and is not measured again.
             let mut now = Instant::now() + Duration::from_hours(1);
             for second in [0, 1] {
                 now += Duration::from_secs(second);

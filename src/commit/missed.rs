@@ -1,6 +1,6 @@
-//! Entries whose announcement was missed: the journal has them to be worked on, and the backlog does not
-//! know them. There should be none. They are looked for now and then, as nobody else would find them before
-//! the next start.
+//! Finds entries whose announcement was missed: the journal lists their work, and the backlog does not
+//! know them. There should be none. They are searched for from time to time, as otherwise only the next
+//! start would find them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use super::backlog::Backlog;
 use crate::file::FileId;
 use crate::journal::Journal;
 
-/// Between two looks.
+/// The pause between two searches.
 const LOOK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Entries that the last look found unknown. An announcement may be under way in the moment of a look, so an
-/// entry is missed if two looks in a row find it so.
+/// Unknown entries of the last search. An announcement may be under way during a search, so an entry
+/// counts as missed only after two searches in a row.
 #[derive(Debug, Default)]
 struct Suspects(HashSet<FileId>);
 
-/// Entries, each with the pause that is left.
+/// Entries, each with the rest of its pause.
 type Missed = HashMap<FileId, Option<Duration>>;
 
 impl Suspects {
-    /// Looks through the journal if there is more work than the backlog knows. Blocks.
+    /// Searches the journal if it has more work than the backlog knows. Blocks.
     fn look(&mut self, journal: &Journal, backlog: &Backlog) -> Missed {
         let before = std::mem::take(&mut self.0);
-        // In this order: the backlog learns of an entry after the journal.
+        // In this order, as the backlog learns of an entry after the journal.
         let count = journal.work_count();
         if count <= backlog.count() {
             return Missed::new();
@@ -43,7 +43,7 @@ impl Suspects {
 }
 
 impl Committer {
-    /// Looks for them again and again.
+    /// Searches for them again and again.
     pub(super) async fn look_for_missed(&self) {
         let mut suspects = Suspects::default();
         loop {
@@ -73,7 +73,7 @@ mod tests {
     use crate::journal::{Announcer, Draft, LocalDisk, Subject};
     use crate::spool::Received;
 
-    /// A journal that nobody hears.
+    /// A journal without a listener.
     fn journal(directory: &std::path::Path) -> Journal {
         Journal::init(directory, &LocalDisk).unwrap();
         let limits = JournalConfig {

@@ -40,7 +40,7 @@ pub struct Committer {
     pub journal: Arc<Journal>,
     /// Receives them.
     pub store: Arc<dyn Store>,
-    /// What is due, what runs, and who waits for it.
+    /// The due, running and waiting commits.
     pub commits: Arc<Commits>,
     /// How much is committed at once, and when failed attempts are repeated.
     pub config: CommitConfig,

@@ -1,6 +1,6 @@
-//! Those who wait until an entry is committed, and how they learn that it is.
+//! The clients that wait until an entry is committed.
 //!
-//! Nothing is asked again and again, and nothing stands still: one that waits is a future.
+//! Nothing is polled and no thread is blocked: a waiter is a future.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::file::FileId;
 use crate::journal::Standing;
 
-/// Everybody who waits. Shared by reference.
+/// All waiters. Shared by reference.
 #[derive(Debug, Default)]
 pub(super) struct CommitWaiters {
     waiting: Mutex<Waiting>,
@@ -22,7 +22,7 @@ struct Waiting {
     is_closed: bool,
 }
 
-/// One that waits for one entry. Dropping it ends that.
+/// One waiter for one entry. Dropping it ends the wait.
 #[derive(Debug)]
 pub struct CommitWait {
     waiters: Arc<CommitWaiters>,
@@ -31,7 +31,7 @@ pub struct CommitWait {
 }
 
 impl CommitWaiters {
-    /// Waits from now on. Whoever does must look after this whether there is anything to wait for.
+    /// Waits from now on. After this call the caller must check whether the entry is still pending.
     pub(super) fn wait_for(self: &Arc<Self>, id: FileId) -> CommitWait {
         let (tell, outcome) = oneshot::channel();
         let mut waiting = self.waiting();
@@ -46,11 +46,11 @@ impl CommitWaiters {
         }
     }
 
-    /// Ends the waits for an entry: this is what became of it.
+    /// Ends the waits for an entry with its standing.
     pub(super) fn complete(&self, id: FileId, standing: Standing) {
         let completed = self.waiting().by_id.remove(&id);
         for tell in completed.into_iter().flatten() {
-            // Whoever went away meanwhile need not learn it.
+            // The waiter may have gone meanwhile.
             tell.send(standing).unwrap_or_default();
         }
     }
@@ -62,7 +62,7 @@ impl CommitWaiters {
         waiting.by_id.clear();
     }
 
-    /// How many wait.
+    /// The number of waiters.
     pub(super) fn count(&self) -> usize {
         self.waiting().by_id.values().map(Vec::len).sum()
     }
@@ -74,7 +74,8 @@ impl CommitWaiters {
 }
 
 impl CommitWait {
-    /// Waits until it is committed or deleted; `None` if all waiting is ended. Dropping the future loses nothing.
+    /// Waits until the entry is committed or deleted; `None` if all waiting was ended. Dropping the
+    /// future loses nothing.
     pub async fn completed(&mut self) -> Option<Standing> {
         (&mut self.outcome).await.ok()
     }

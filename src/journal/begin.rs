@@ -68,7 +68,7 @@ fn write_whole(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
 pub(super) fn check_format(layout: &Layout) -> Result<(), OpenError> {
     let path = layout.marker();
     if layout.barrier().is_dir() {
-        return Err(OpenError::EarlierForm(layout.journal().to_owned()));
+        return Err(OpenError::EarlierFormat(layout.journal().to_owned()));
     }
     let text = match fs::read_to_string(&path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => {
@@ -78,8 +78,8 @@ pub(super) fn check_format(layout: &Layout) -> Result<(), OpenError> {
     };
     match text.strip_prefix(MARKER) {
         Some(FORMAT) => Ok(()),
-        Some("\n") => Err(OpenError::EarlierForm(layout.journal().to_owned())),
-        form => Err(OpenError::NewerForm {
+        Some("\n") => Err(OpenError::EarlierFormat(layout.journal().to_owned())),
+        form => Err(OpenError::NewerFormat {
             path,
             form: form.unwrap_or(&text).trim().to_owned(),
         }),

@@ -65,12 +65,12 @@ pub enum OpenError {
     NoMarker(PathBuf),
     /// It has the first format, which this version does not read.
     #[error(
-        "{0}: a journal of an earlier form. Have the version that wrote it drain it (start it, and wait until nothing is pending), then move it away and begin a new one with `gridspool init`"
+        "{0}: a journal of an earlier format. Have the version that wrote it drain it (start it, and wait until nothing is pending), then move it away and begin a new one with `gridspool init`"
     )]
-    EarlierForm(PathBuf),
+    EarlierFormat(PathBuf),
     /// A newer version wrote it. Nothing was written.
-    #[error("{path}: a journal of form {form:?}, which this version does not know")]
-    NewerForm {
+    #[error("{path}: a journal of format {form:?}, which this version does not know")]
+    NewerFormat {
         /// Its marker.
         path: PathBuf,
         /// The format in the marker.
@@ -100,9 +100,9 @@ impl OpenError {
     pub fn is_of_another_format(&self) -> bool {
         use super::wal::OpenError as LogError;
         match self {
-            Self::EarlierForm(_)
-            | Self::NewerForm { .. }
-            | Self::Log(LogError::NewerForm { .. } | LogError::Refused(_)) => true,
+            Self::EarlierFormat(_)
+            | Self::NewerFormat { .. }
+            | Self::Log(LogError::NewerFormat { .. } | LogError::Refused(_)) => true,
             Self::Log(LogError::Disk { .. })
             | Self::NoMarker(_)
             | Self::Locked(_)

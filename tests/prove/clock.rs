@@ -1,11 +1,11 @@
-//! The wall clock that the sidecar sees, by libfaketime: it may jump while the sidecar runs. Its monotonic
-//! clock goes on as ever, as after `settimeofday`.
+//! The wall clock of the sidecar, by libfaketime: it may jump while the sidecar runs. The monotonic
+//! clock runs on evenly, as after `settimeofday`.
 
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
 pub(crate) struct Clock {
-    /// Read anew whenever somebody asks for the time.
+    /// Read again at each question for the time.
     file: PathBuf,
 }
 
@@ -21,9 +21,9 @@ impl Clock {
         clock
     }
 
-    /// Has the wall clock differ by so much from now on.
+    /// Moves the wall clock by this difference from now on.
     pub(crate) fn set(&self, difference: &str) {
-        // In one step: it is read at any moment.
+        // In one step, as it may be read at any moment.
         let new = self.file.with_extension("new");
         let written = std::fs::write(&new, difference);
         written

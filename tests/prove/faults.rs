@@ -1,4 +1,4 @@
-//! What is done to the servers, and how it is undone.
+//! The faults of the servers, and how each is undone.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -18,9 +18,9 @@ pub(crate) enum Fault {
     Kill,
     /// The sidecar is killed at a point that the journal names, one after another.
     Point,
-    /// The power of the journal's disk is cut, and with it nginx and sidecar end.
+    /// The power of the journal's disk is cut, which also ends nginx and the sidecar.
     Power,
-    /// Something is done to MongoDB.
+    /// MongoDB gets a fault.
     Mongo(MongoFault),
     /// A worker of nginx is killed.
     NginxWorker,
@@ -36,7 +36,7 @@ pub(crate) enum Fault {
     NoInodes,
     /// The wall clock of the sidecar jumps, and jumps back.
     Clock,
-    /// The journal seems to be of a form that this program does not know: the start is refused.
+    /// The journal seems to have an unknown format: the start is refused.
     OtherFormat,
 }
 
@@ -76,12 +76,12 @@ impl Fault {
             Self::DiskFull => "disk-full",
             Self::NoInodes => "no-inodes",
             Self::Clock => "clock",
-            Self::OtherFormat => "other-form",
+            Self::OtherFormat => "other-format",
         }
     }
 
-    /// Whether no client may notice it: uploads go on without MongoDB, through a reload and an
-    /// upgrade, and whatever the clock says.
+    /// Whether no client may notice the fault: uploads go on without MongoDB, during a reload and an
+    /// upgrade, and whatever the clock shows.
     pub(crate) fn is_harmless(self) -> bool {
         !matches!(
             self,
@@ -96,7 +96,7 @@ impl Fault {
         )
     }
 
-    /// Does it, and undoes it. Clients go on meanwhile. `Err` tells what it could not do.
+    /// Makes the fault and undoes it, while clients go on. `Err` tells what failed.
     pub(crate) fn strike(self, servers: &mut Servers, random: &mut Random) -> Result<(), String> {
         let Servers {
             site,
@@ -117,7 +117,7 @@ impl Fault {
             }
             Self::Power => {
                 ground.cut();
-                // Some go on for a moment on a dead disk.
+                // Some processes go on for a moment on a dead disk.
                 pause(random, 20);
                 site.kill_all();
                 ground.restore();
@@ -154,11 +154,11 @@ impl Fault {
                 pause(random, 500);
                 ground.make_room();
                 if !site.status()["journal"]["poison"].is_null() {
-                    // It may refuse to believe in the disk again.
+                    // The sidecar may stay poisoned.
                     site.stop_sidecar();
                     site.start_sidecar();
                 }
-                // The log has to make its reserve whole; until then it asks clients to come later.
+                // The log first has to fill its reserve up; until then clients are asked to come later.
                 wait_until("uploads are taken again", || {
                     site.client().get("/readyz").status == 200
                 });
@@ -175,7 +175,7 @@ impl Fault {
     }
 }
 
-/// The moment at which something happens is not to be known.
+/// The moment of a fault must be random.
 pub(crate) fn pause(random: &mut Random, most_millis: u64) {
     sleep(Duration::from_millis(random.below(most_millis)));
 }

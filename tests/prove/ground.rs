@@ -1,5 +1,4 @@
-//! The ground that a journal stands on, or a mongod: a file system of its own, which can be filled,
-//! and whose power can be cut.
+//! The file system under a journal or a mongod, which can be filled, and whose power can be cut.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -56,14 +55,15 @@ impl Ground {
         rustix::fs::syncfs(&directory).expect("syncfs");
     }
 
-    /// From here on nothing more reaches the disk, neither bytes nor the file system's own journal
-    /// (the ioctl GOINGDOWN without a flush), and every write fails.
+    /// From here on nothing more reaches the disk, neither bytes nor the file system's own journal (the
+    /// ioctl GOINGDOWN without a flush), and every write fails.
     pub(crate) fn cut(&self) {
         let shutdown = ["-x", "-c", "shutdown"];
         run(Command::new("xfs_io").args(shutdown).arg(&self.at));
     }
 
-    /// Comes back with what had reached the disk. Nobody may have anything open there.
+    /// Mounts it again with everything that had reached the disk. No process may have a file open
+    /// there.
     pub(crate) fn restore(&self) {
         self.unmount();
         self.mount();

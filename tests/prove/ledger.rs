@@ -1,5 +1,5 @@
-//! What clients did and were told. Each line is on the disk before the next thing happens, and on
-//! another file system than the one that is cut.
+//! What clients did and were told. Each line is on disk before the next request, and on another file
+//! system than the one that is cut.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,10 +9,10 @@ use std::sync::Mutex;
 
 use kit::noise;
 
-/// What a client knows of its upload.
+/// A client's knowledge of its upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It was sent, and no 201 came: it may be there or not, but whole.
+    /// It was sent without a 201: it may be there or not, but must be whole.
     Unknown,
     /// It was promised under this id.
     Promised(String),
@@ -92,7 +92,7 @@ impl Ledger {
         uploads.values().cloned().collect()
     }
 
-    /// What is proven to be as it should, and need not be looked at again.
+    /// It is proven to be right, and need not be checked again.
     pub(crate) fn forget(&self, key: u64) {
         self.uploads.lock().expect("the ledger").remove(&key);
     }

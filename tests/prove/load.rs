@@ -1,4 +1,4 @@
-//! Clients: they upload, read what they were promised, and delete some of it, whatever happens.
+//! Clients: they upload, read promised files, and delete some of them, whatever happens.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -28,11 +28,11 @@ pub(crate) struct Load<'a> {
     pub(crate) tally: &'a Tally,
     pub(crate) port: u16,
     pub(crate) is_over: &'a AtomicBool,
-    /// Odd while something is wrong that clients may notice. As long as it is even and stays what
-    /// it is, every upload must be promised.
+    /// Odd while a fault is active that clients may notice. While it is even and does not change, every
+    /// upload must be promised.
     pub(crate) calm: &'a AtomicU64,
     pub(crate) next_key: &'a AtomicU64,
-    /// So many promises are enough until the fault that comes next is over.
+    /// The number of promises after which clients rest until the next fault is over.
     pub(crate) enough: &'a AtomicUsize,
 }
 
@@ -106,7 +106,7 @@ impl Load<'_> {
         self.send(client, request, own, false);
     }
 
-    /// Sends an upload that nothing is known of, for the first time or again.
+    /// Sends an upload whose outcome is unknown, for the first time or again.
     fn send(&self, client: &Client, request: Request, own: &mut Own, is_again: bool) {
         self.tally.uploads.fetch_add(1, Ordering::Relaxed);
         let before = self.calm.load(Ordering::SeqCst);
@@ -128,7 +128,8 @@ impl Load<'_> {
             if request.is_keyed {
                 own.unanswered.push(request);
             }
-            // Each that is refused is looked at in the end; thousands more of them prove nothing more.
+            // Each refused upload is checked at the end; thousands more of them would prove nothing
+            // more.
             std::thread::sleep(own.back_off);
             own.back_off = LONGEST_BACK_OFF.min(2 * own.back_off);
             return;
@@ -145,7 +146,7 @@ impl Load<'_> {
         }
     }
 
-    /// What was promised under a key is never another file, whatever has become of it.
+    /// A key with a promise never names another file, whatever happened to the file.
     fn send_again(&self, client: &Client, request: &Request, ids: &[String]) {
         let Ok(answer) = request.send(client) else {
             return;
@@ -157,7 +158,7 @@ impl Load<'_> {
         self.tally.repeats.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A promised file is never absent, and never another.
+    /// A promised file is never missing, and never another.
     fn read(&self, client: &Client, (key, length, id): &(u64, usize, String)) {
         let Ok(answer) = client.try_ask("GET", &format!("/files/{id}"), &[]) else {
             return;

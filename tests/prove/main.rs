@@ -1,6 +1,6 @@
-//! The proof: real nginx, sidecar and mongod under load, a ledger of what clients were told, faults
-//! at random moments, and after them everything held against the ledger. `scripts/prove` runs it
-//! and explains its options.
+//! The proof: real nginx, sidecar and mongod under load, a ledger of the answers that clients got,
+//! faults at random moments, and then a comparison of everything with the ledger. `scripts/prove` runs
+//! it and explains its options.
 #![expect(
     clippy::expect_used,
     clippy::panic,

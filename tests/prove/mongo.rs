@@ -1,4 +1,4 @@
-//! What is done to MongoDB: to its primary, where there are several members.
+//! Faults of MongoDB; if there are several members, of its primary.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ pub(crate) enum MongoFault {
     StepDown,
     /// It closes connections.
     Close,
-    /// It does what it is asked to and answers with an error.
+    /// It carries out commands and answers with errors.
     LostAnswer,
     /// It refuses commands.
     Refuse,
-    /// It takes its time.
+    /// It is slow.
     Block,
     /// Its disk is full for a while: it ends by itself.
     Full,

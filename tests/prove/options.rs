@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The options of the command line.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use crate::faults::Fault;
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) cycles: u32,
-    /// Faults between two looks at everything.
+    /// Faults between two checks of everything.
     pub(crate) look_after: NonZeroU32,
-    /// After which it ends with the next look.
+    /// The time after which it ends with the next check.
     pub(crate) most: Duration,
     pub(crate) seed: u64,
     pub(crate) faults: Vec<Fault>,

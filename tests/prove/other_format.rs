@@ -1,5 +1,5 @@
-//! A rollback, to a program that does not know the form of the journal: it must refuse to start, and leave
-//! everything as it is.
+//! A rollback to a program that does not know the journal's format: it must refuse to start, and leave
+//! everything unchanged.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use kit::{Site, finish};
 /// `EX_CONFIG`.
 const REFUSED: i32 = 78;
 
-/// Puts another form into the marker, tries a start, and takes it back.
+/// Puts another format into the marker, tries a start, and restores the marker.
 pub(crate) fn strike(site: &mut Site) -> Result<(), String> {
     site.kill_sidecar();
     let journal = site.data_dir().join("journal");
@@ -26,7 +26,7 @@ pub(crate) fn strike(site: &mut Site) -> Result<(), String> {
     write(&marker, &own).expect("to write the marker");
     site.start_sidecar();
     if output.status.code() != Some(REFUSED) {
-        return Err(format!("a journal of another form: {output:?}"));
+        return Err(format!("a journal of another format: {output:?}"));
     }
     if before != after {
         return Err(format!(

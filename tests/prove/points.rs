@@ -1,5 +1,5 @@
-//! Death at each of the points that the journal names: the sidecar is run from a build that has them,
-//! and told at which to be killed.
+//! Kills at each of the points that the journal's code names: the sidecar is run from a build with
+//! these points, and told which one kills it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use kit::{Site, points};
 use crate::faults::pause;
 use crate::random::Random;
 
-/// How long it may take until the sidecar comes by a point.
+/// How long it may take until the sidecar passes a point.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub(crate) struct Points {
 }
 
 impl Points {
-    /// All that the sources name, but for those that only a damaged disk leads to. The seed says which
-    /// comes first.
+    /// All points in the sources, except those that only a damaged disk leads to. The seed determines
+    /// the first one.
     pub(crate) fn new(program: &Path, seed: u64) -> Self {
         let mut names = points();
         names.retain(|name| !name.starts_with("set-aside."));
@@ -36,12 +36,12 @@ impl Points {
         }
     }
 
-    /// Has the sidecar killed at the next point, and starts it again. `Err` tells which one it did
-    /// not come by.
+    /// Lets the next point kill the sidecar, and starts it again. `Err` names the point that it did not
+    /// pass.
     pub(crate) fn strike(&mut self, site: &mut Site, random: &mut Random) -> Result<(), String> {
         let name = self.names[self.next % self.names.len()].clone();
         self.next += 1;
-        // Others are come by once after a start, or seldom.
+        // Other points are passed once per start, or rarely.
         let is_frequent = ["adopt.", "form.", "wal.group"]
             .iter()
             .any(|part| name.starts_with(part));
@@ -49,7 +49,7 @@ impl Points {
         eprintln!("prove: the point {name}, number {count}");
         site.kill_sidecar();
         if name == "sweep.orphan-unlinked" {
-            // As a killed nginx leaves it.
+            // A killed nginx leaves this.
             std::fs::write(site.data_dir().join("spool/left"), "half").expect("a file");
         }
         let mut before = None;

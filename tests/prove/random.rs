@@ -7,7 +7,7 @@ pub(crate) struct Random(u64);
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        // Seeds that differ in few bits shall not begin alike.
+        // Without this, seeds that differ in few bits would begin alike.
         (0..8).for_each(|_| {
             random.next();
         });

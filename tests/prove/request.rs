@@ -1,10 +1,10 @@
-//! One upload as it goes over the wire: as often as its sender likes, always the same.
+//! One upload as it goes over the wire: it can be sent any number of times, always the same.
 
 use std::time::Duration;
 
 use kit::{Answer, Client, noise};
 
-/// Longer than any answer takes whose sidecar is alive.
+/// Longer than any answer of a living sidecar takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A file, or a form with several.

@@ -1,5 +1,5 @@
-//! What the machine looks like when something is wrong for the first time: whether the proof itself
-//! has run out of something, and what nginx and the sidecar say.
+//! The state of the machine at the first violation: whether the proof itself has run out of something,
+//! and the logs of nginx and the sidecar.
 
 use std::path::PathBuf;
 use std::process::Command;

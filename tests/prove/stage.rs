@@ -1,4 +1,4 @@
-//! What a run works on, and one round of it: load, faults, and then a look at everything.
+//! The servers of a run, and one round: load, faults, and then a check of everything.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::verify;
 /// Clients at once.
 const CLIENTS: u64 = 8;
 
-/// The most promises before a fault, and those that may come until it is over before clients rest.
+/// Promises before a fault, at most, and promises during it before clients rest.
 const MOST_PROMISES: u64 = 60;
 const ENOUGH_MORE: usize = 60;
 
@@ -63,7 +63,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Something is not as it should be. The first time it tells what the machine looks like.
+    /// Records a violation. The first one also shows the state of the machine.
     pub(crate) fn violate(&self, what: &str) {
         eprintln!("prove: VIOLATION: {what}");
         let mut violations = self.violations.lock().expect("the violations");
@@ -120,7 +120,7 @@ pub(crate) struct Stage {
     pub(crate) tally: Tally,
     pub(crate) ledger: Ledger,
     next_key: AtomicU64,
-    /// Faults that are to come before any comes again.
+    /// Faults that must come before any comes again.
     bag: Vec<Fault>,
     _scratch: TempDir,
 }
@@ -146,8 +146,8 @@ impl Stage {
         let mongo = Mongo::start_below(&mongo_ground.root(), options.replicas);
         let clock = Clock::new(scratch.path());
         let mut site = site(options, &ground.data(), &clock).start(&mongo);
-        // The cache, which may grow to 4 GB, would come to have more files than the disk has inodes. An
-        // nginx that is started anew finds those of before when a minute has passed: see `round`.
+        // The cache may grow to 4 GB, and would come to have more files than the disk has inodes. A
+        // restarted nginx knows the earlier files only after a minute: see `round`.
         site.change_nginx(&[("gridspool.conf", "inactive=24h", "inactive=15s")]);
         ground.sync();
         let ledger = Ledger::create(&scratch.path().join("ledger"));
@@ -178,7 +178,7 @@ impl Stage {
         }
     }
 
-    /// Some faults under load, and then everything is looked at.
+    /// Some faults under load, and then a check of everything.
     pub(crate) fn round(&mut self, options: &Options, random: &mut Random, faults: u32) {
         let (is_over, calm) = (AtomicBool::new(false), AtomicU64::new(0));
         let enough = AtomicUsize::new(usize::MAX);
@@ -215,7 +215,7 @@ impl Stage {
                     tally.promises.load(Ordering::Relaxed) >= wanted
                 });
                 pause(random, 30);
-                // Odd while something is wrong that clients may notice.
+                // Odd while a fault is active that clients may notice.
                 let noticeable = u64::from(!fault.is_harmless());
                 calm.fetch_add(noticeable, Ordering::SeqCst);
                 eprintln!("prove: {}", fault.name());
@@ -229,7 +229,7 @@ impl Stage {
             drop(end);
         });
         verify::everything(servers, ledger, tally, options.goes_on);
-        // No request runs. What nginx does not know of any more is never removed by it.
+        // No request runs. nginx never removes spool files that it has forgotten.
         let cache = servers.site.data_dir().join("cache");
         for part in std::fs::read_dir(cache).expect("nginx's cache") {
             std::fs::remove_dir_all(part.expect("a part of it").path()).expect("to empty it");
@@ -237,7 +237,7 @@ impl Stage {
     }
 }
 
-/// The next fault: each comes as often as any other.
+/// The next fault: all faults come equally often.
 fn drawn(bag: &mut Vec<Fault>, options: &Options, random: &mut Random) -> Fault {
     if bag.is_empty() {
         bag.extend_from_slice(&options.faults);
@@ -247,7 +247,7 @@ fn drawn(bag: &mut Vec<Fault>, options: &Options, random: &mut Random) -> Fault 
     bag.swap_remove(which)
 }
 
-/// A site that gets over everything soon.
+/// A site that recovers from everything soon.
 fn site(options: &Options, data: &Path, clock: &Clock) -> Builder {
     // Where nothing is done to MongoDB, it may be slow on a busy machine.
     let is_mongo = |fault: &Fault| matches!(fault, Fault::Mongo(_));
@@ -265,7 +265,7 @@ fn site(options: &Options, data: &Path, clock: &Clock) -> Builder {
         .set("retry_max_ms", 1_000)
         .set("commit_attempts", 1_000)
         .set("mongodb_timeout_ms", mongodb_timeout_ms)
-        // Uploads meet the end of the disk, and not a mark before it.
+        // Uploads meet the end of the disk, and not a watermark before it.
         .set("min_free_bytes", 0)
         .set("min_free_inodes", 0)
         .set("log", "info,mongodb=error,actix_server=warn");

@@ -1,5 +1,5 @@
-//! The look at everything, when nothing is wrong any more and no client is there: what was promised
-//! is there, once and whole; what was deleted is gone; and there is nothing else.
+//! The check of everything, without faults and without clients: promised files are there, once and
+//! whole; deleted files are gone; and nothing else is there.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::process::Command;
@@ -23,7 +23,7 @@ const KEPT: usize = 20;
 /// How many uploads are sent once more, of each round.
 const REPEATED: usize = 60;
 
-/// After so many violations nothing more is looked at: what is broken for one is broken for all.
+/// After this many violations the check stops: what is broken for one file is broken for all.
 const ENOUGH: usize = 10;
 
 /// Clients that look side by side.
@@ -69,7 +69,7 @@ pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes
     in_the_bucket(&servers.mongo, &uploads, tally);
     by_upkeep(servers, tally);
     let log = std::fs::read_to_string(servers.site.run_dir().join("error.log"));
-    // Of a file that another has taken away; on a disk that is cut it fails otherwise.
+    // For a file that another process has removed; on a disk that is cut it fails otherwise.
     let is_missing = |line: &str| {
         let is_of_spool = line.contains("unlink()") && line.contains("/spool/");
         is_of_spool && line.contains("(2: ")
@@ -94,8 +94,8 @@ fn side_by_side<T: Sync>(all: &[T], look: impl Fn(&T) + Sync) {
     });
 }
 
-/// Sends what got no answer again, under its key: now there is one, and whether it was taken the
-/// first time or is taken now, there is one file.
+/// Sends the uploads without an answer again, with their keys. Whether each was taken the first time or
+/// now, there is one file.
 fn ask_for_answers(client: &Client, ledger: &Ledger, tally: &Tally) {
     let is_open = |upload: &Upload| upload.is_keyed && upload.state == State::Unknown;
     let open: Vec<_> = ledger.all().into_iter().filter(is_open).collect();
@@ -112,7 +112,7 @@ fn ask_for_answers(client: &Client, ledger: &Ledger, tally: &Tally) {
     });
 }
 
-/// Deletes again what got no answer to that: now it is gone, whether it was before or is just now.
+/// Repeats the deletes without an answer. Whether each file was deleted before or now, it is gone.
 fn delete_again(client: &Client, ledger: &Ledger, tally: &Tally) {
     let is_open = |upload: &Upload| matches!(upload.state, State::Deleting(_));
     let open: Vec<_> = ledger.all().into_iter().filter(is_open).collect();
@@ -127,8 +127,8 @@ fn delete_again(client: &Client, ledger: &Ledger, tally: &Tally) {
     });
 }
 
-/// Sends what was promised again, under its key: the answer is the same, with all of it gone from
-/// the journal, and even when it was deleted.
+/// Sends promised uploads again, with their keys. The answer is the same, even though the journal has
+/// nothing of them any more, and even for deleted files.
 fn send_again(client: &Client, upload: &Upload, tally: &Tally) {
     let request = Request::keyed(upload.key, upload.length);
     let answer = request.send(client);
@@ -140,7 +140,7 @@ fn send_again(client: &Client, upload: &Upload, tally: &Tally) {
     tally.repeats.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Whether everything pending leaves the journal, and everything left behind the spool.
+/// Whether every pending entry leaves the journal, and every leftover leaves the spool.
 fn becomes_empty(servers: &Servers) -> bool {
     let site = &servers.site;
     let is_empty = || {
@@ -202,7 +202,7 @@ fn over_http(client: &Client, upload: &Upload, tally: &Tally) {
     }
 }
 
-/// What MongoDB holds, looked at without the sidecar.
+/// The contents of MongoDB, read without the sidecar.
 fn in_the_bucket(mongo: &Mongo, uploads: &[Upload], tally: &Tally) {
     let uploads: BTreeMap<_, _> = uploads.iter().map(|upload| (upload.key, upload)).collect();
     let (mut seen, mut found_files) = (HashSet::new(), Vec::new());
@@ -238,7 +238,7 @@ fn in_the_bucket(mongo: &Mongo, uploads: &[Upload], tally: &Tally) {
     }
 }
 
-/// Whether files have exactly their chunks, and these their bytes.
+/// Whether files have exactly their chunks, with the right bytes.
 fn are_whole(mongo: &Mongo, files: &[(Document, &Upload)], tally: &Tally) {
     let ids: Vec<_> = files
         .iter()
@@ -282,7 +282,7 @@ fn is_whole(file: &Document, chunks: &[Document], upload: &Upload) -> Result<(),
     Ok(())
 }
 
-/// What the project's own clean-up and check say, when they have done their work.
+/// The reports of the project's own clean-up and check.
 fn by_upkeep(servers: &Servers, tally: &Tally) {
     let run = |words: &[&str]| finish(command(servers).args(words));
     let cleared = run(&["gc", "--remove", "--older-than-days", "0", "--json"]);
@@ -336,8 +336,7 @@ fn command(servers: &Servers) -> Command {
     command
 }
 
-/// Deletes most of what is there, so that a long run stays small. That it is gone is looked at the
-/// next time.
+/// Deletes most files, so that a long run stays small. The next check sees that they are gone.
 fn forget(servers: &Servers, ledger: &Ledger, client: &Client, uploads: &[Upload], tally: &Tally) {
     let is_promised = |upload: &&Upload| matches!(upload.state, State::Promised(_));
     let (promised, others): (Vec<_>, Vec<_>) = uploads.iter().partition(is_promised);

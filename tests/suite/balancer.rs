@@ -9,7 +9,7 @@ use kit::{
     read_to_end, wait_until,
 };
 
-/// Uploads with HTTP/2; the path.
+/// Uploads with HTTP/2; returns the path.
 fn upload(url: &str, body: &[u8], options: &[&str]) -> String {
     let files = format!("{url}/files/");
     let arguments = [options, &["--http2", "-T", "body", &files]].concat();
@@ -39,7 +39,7 @@ fn behind_a_balancer_files_go_in_and_out_while_nodes_come_and_go() {
         assert_content(url, path, &content);
     }
     assert_a_yes_outlasts_a_drain(&cluster, &balancer);
-    // One is drained: the other takes all, and both are read from.
+    // The first node is drained: the other one takes all uploads, and both serve reads.
     assert_eq!(cluster.nodes[0].ask_admin("POST", "/drain").0, 200);
     for _ in 0..4 {
         let path = upload(url, b"while one is drained", &[]);
@@ -47,7 +47,7 @@ fn behind_a_balancer_files_go_in_and_out_while_nodes_come_and_go() {
         assert_content(url, &path, b"while one is drained");
     }
     cluster.nodes.iter().for_each(Site::wait_until_committed);
-    // And switched off.
+    // Then it is switched off.
     cluster.nodes[0].kill_sidecar();
     cluster.nodes[0].stop_nginx();
     for path in &paths {
@@ -65,7 +65,7 @@ fn behind_a_balancer_files_go_in_and_out_while_nodes_come_and_go() {
     assert_faults_of_files_count_against_no_node(&mut cluster, &mut balancer, &again);
 }
 
-/// Both nodes are drained while a client that was told to go on has not sent its small body yet.
+/// Both nodes are drained while a client with a `100 Continue` has not sent its small body yet.
 fn assert_a_yes_outlasts_a_drain(cluster: &Cluster, balancer: &Balancer) {
     let address = balancer.client.base.replace("http://", "");
     let mut stream = TcpStream::connect(&address).unwrap();
@@ -90,7 +90,7 @@ fn assert_a_yes_outlasts_a_drain(cluster: &Cluster, balancer: &Balancer) {
     }
 }
 
-/// MongoDB is away, and the file is pending on the first node, which dies.
+/// MongoDB is away, and the first node dies with a pending file.
 fn assert_faults_of_files_count_against_no_node(
     cluster: &mut Cluster,
     balancer: &mut Balancer,
@@ -107,7 +107,7 @@ fn assert_faults_of_files_count_against_no_node(
         assert_content(&balancer.url, &kept, b"kept");
         upload(&balancer.url, b"still taken", &[]);
     }
-    // Phones that stall are cut off by the balancer, before a node sees it.
+    // The balancer cuts stalled phones off before a node notices them.
     balancer.host.change_nginx(&[(
         "examples/balancer.conf",
         "client_body_timeout 45s",
@@ -138,7 +138,7 @@ fn nodes_count_the_uploads_of_a_client_by_its_own_address_behind_a_balancer() {
     for node in &mut cluster.nodes {
         add_edge(node);
     }
-    // One node, as each counts for itself.
+    // One node only, as each node counts for itself.
     let (public, private) = edge_ports(&cluster.nodes[0]);
     let balancer = Balancer::before(&[format!("127.0.0.1:{private}")]);
     let url = format!("{}/files/", balancer.url);
@@ -154,7 +154,7 @@ fn nodes_count_the_uploads_of_a_client_by_its_own_address_behind_a_balancer() {
         429,
         "the claim does not count"
     );
-    // Nodes and balancers ask each other at the private port alone.
+    // Nodes and balancers ask each other only at the private port.
     for path in [
         "/_gridspool/hop/node",
         "/_gridspool/room",
@@ -189,12 +189,12 @@ fn a_node_at_the_edge_speaks_tls_and_http2_and_learns_the_clients_address_by_pro
         log.lines()
             .any(|line| line.starts_with("203.0.113.7 ") && line.contains(" 201 "))
     });
-    // The other port, for nodes and balancers, gives the same.
+    // The port for nodes and balancers gives the same answers.
     assert!(Client::new(private).get(&path).body == noise(1, 100_000));
     assert_each_address_is_bounded(&mut site, private);
 }
 
-/// By uploads at once, and by requests; the private port is not.
+/// The public port is bounded in uploads at once and in requests; the private port is not.
 fn assert_each_address_is_bounded(site: &mut Site, private: u16) {
     let bounds = "gridspool/limits.conf";
     site.change_nginx(&[
@@ -206,7 +206,7 @@ fn assert_each_address_is_bounded(site: &mut Site, private: u16) {
         ("gridspool/own-addresses.conf", "127.0.0.0/8 1;", ""),
     ]);
     let (public, private) = (site.client(), Client::new(private));
-    // A strange address is no balancer's, where no port is for balancers alone.
+    // At a port that is not for balancers alone, other addresses may not ask.
     let room = "/_gridspool/room";
     public.get(room).assert_problem(404, "not-found");
     assert_eq!(private.get(room).status, 204);
@@ -229,7 +229,7 @@ fn assert_each_address_is_bounded(site: &mut Site, private: u16) {
         (bounds, "burst=2000", "burst=5"),
         ("gridspool.conf", "rate=500r/s", "rate=1r/m"),
     ]);
-    // As many as the burst, of which the test's own look whether nginx runs is one.
+    // This is the burst; one of them was the test's own check that nginx runs.
     let answers = [(); 8].map(|()| public.get(&file.path));
     assert_eq!(answers[0].status, 200);
     answers[7].assert_problem(429, "too-many-requests");
@@ -238,7 +238,7 @@ fn assert_each_address_is_bounded(site: &mut Site, private: u16) {
     }
 }
 
-/// Adds the example of a node at the edge, beside the site that is there.
+/// Adds the example of a node at the edge to the site.
 fn add_edge(site: &mut Site) {
     let [public, private] = [(); 2].map(|()| Site::free_port());
     let changes = [
@@ -252,7 +252,7 @@ fn add_edge(site: &mut Site) {
     site.add_example("edge.conf", "edge.conf", &changes);
 }
 
-/// The public and the private port that stand in that example.
+/// The public and the private port of that example.
 fn edge_ports(site: &Site) -> (u16, u16) {
     let path = site.nginx_conf().with_file_name("examples/edge.conf");
     let text = std::fs::read_to_string(path).unwrap();
@@ -264,11 +264,11 @@ fn edge_ports(site: &Site) -> (u16, u16) {
     (ports.next().unwrap(), ports.next().unwrap())
 }
 
-/// A TCP balancer: says who the client is, and passes bytes on.
+/// A TCP balancer: states the client's address, and passes bytes on.
 fn proxy_protocol_relay(to: u16, line: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    // It ends with the test's process; its connections end with nginx.
+    // The thread ends with the test's process; its connections end with nginx.
     std::thread::spawn(move || {
         while let Ok((client, _)) = listener.accept() {
             let mut node = TcpStream::connect(("127.0.0.1", to)).unwrap();
@@ -279,7 +279,7 @@ fn proxy_protocol_relay(to: u16, line: &'static str) -> u16 {
             ] {
                 std::thread::spawn(move || {
                     std::io::copy(&mut from, &mut to).unwrap_or_default();
-                    // Fails if the other direction has ended it already.
+                    // It fails if the other direction has ended it already.
                     to.shutdown(Shutdown::Both).unwrap_or_default();
                 });
             }

@@ -9,25 +9,25 @@ use kit::{
 };
 use rustix::process::Signal;
 
-/// Lengths of bodies that go into the journal's log, that nginx spools, and that have a file of their own.
+/// Lengths of bodies: inline in the journal's log, spooled by nginx, and in a file of their own.
 const LENGTHS: [usize; 5] = [500, 20_000, 40_000, 200_000, 1_000_000];
 
-/// Uploads while each fault lasts.
+/// Uploads during each fault.
 const GO_ON: usize = 25;
 
-/// Clients that upload one thing after the other, in every way in which clients do.
+/// Clients that upload one file after the other, in all ways of real clients.
 struct Uploads<'a> {
     balancer: &'a Balancer,
     begun: AtomicUsize,
     until: AtomicUsize,
     ledger: Ledger,
     failed: Mutex<Vec<String>>,
-    /// Held to write, it has all uploads wait that have not begun.
+    /// While this is locked for writing, no further upload begins.
     gate: RwLock<()>,
 }
 
 impl Uploads<'_> {
-    /// One client: goes on until it is told that there are enough.
+    /// One client, which uploads until it is told to stop.
     fn run(&self) {
         while self.begun.load(Ordering::SeqCst) < self.until.load(Ordering::SeqCst) {
             let _open = self.gate.read().unwrap();
@@ -61,7 +61,7 @@ impl Uploads<'_> {
         }
     }
 
-    /// Waits until so many more uploads are answered.
+    /// Waits until this many more uploads are answered.
     fn go_on(&self, count: usize) {
         let before = self.ledger.len();
         wait_until("uploads go on", || {
@@ -71,7 +71,7 @@ impl Uploads<'_> {
     }
 }
 
-/// Ends the clients, also when a test fails.
+/// Stops the clients, also when a test fails.
 struct Over<'a>(&'a Uploads<'a>);
 
 impl Drop for Over<'_> {
@@ -80,7 +80,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// One fault after the other, each while uploads go on.
+/// One fault after the other, each during uploads.
 fn strike(cluster: &mut Cluster, disk: Option<&SmallDisk>, uploads: &Uploads<'_>) {
     uploads.go_on(GO_ON);
     let admin = |site: &Site, method: &str| assert_eq!(site.ask_admin(method, "/drain").0, 200);
@@ -94,20 +94,20 @@ fn strike(cluster: &mut Cluster, disk: Option<&SmallDisk>, uploads: &Uploads<'_>
         uploads.go_on(GO_ON);
         disk.give_back();
     }
-    // As a service manager does it, which keeps the socket.
+    // A service manager that keeps the socket restarts it in this way.
     assert!(cluster.nodes[1].stop_sidecar().success());
     uploads.go_on(5);
     cluster.nodes[1].start_sidecar();
     cluster.nodes[0].reload_nginx();
     uploads.go_on(GO_ON);
-    // Uploads on their way there wait, and go on.
+    // Uploads on their way to the frozen node wait, and go on later.
     cluster.nodes[0].freeze();
     uploads.go_on(GO_ON);
     cluster.nodes[0].thaw();
     signal(cluster.nodes[1].sidecar_id(), Signal::STOP);
     uploads.go_on(GO_ON);
     signal(cluster.nodes[1].sidecar_id(), Signal::CONT);
-    // Uploads on their way die with a node: nobody knows of them.
+    // Uploads on their way die with a node; nobody knows about them.
     {
         let _closed = uploads.gate.write().unwrap();
         cluster.nodes[0].kill_all();

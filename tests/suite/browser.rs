@@ -6,15 +6,15 @@ use std::net::TcpListener;
 use kit::{Browser, Builder, Routes, Uploaded, media, noise};
 use serde_json::{Value, json};
 
-/// Serves one page to whoever asks for anything; its address. Of the same site as ours, but of
-/// another origin, as the page of a platform is.
+/// Serves one page for every request, and returns its address. Page and site have the same site but
+/// another origin, like the page of a platform.
 fn serve(page: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            // A browser opens connections that it then has no use for.
+            // A browser opens connections that it may never use.
             if stream.read(&mut [0; 4096]).unwrap_or(0) > 0 {
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close";
                 let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{page}", page.len());
@@ -69,7 +69,7 @@ fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
     }
     assert_eq!(site.entries("incoming"), 3);
 
-    // A page of old, whose forms come in a charset of their own and say so.
+    // An old page, whose forms state a charset of their own.
     browser.open(&serve(format!(
         "<form action='{}/files' method=post enctype=multipart/form-data accept-charset=windows-1252>
            <input type=hidden name=_charset_><input name=größe><input type=file name=photo>
@@ -87,7 +87,8 @@ fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
     assert_eq!(answer["files"][0]["metadata"], texts, "{answer}");
     assert_eq!(answer["files"][0]["filename"], "größe.png");
 
-    // A script of another origin, with what upload libraries add: Dropzone, and the clients of tus.
+    // A script of another origin, with the header fields of upload libraries: Dropzone, and clients of
+    // tus.
     let ask = |headers: &[(&str, &str)]| {
         let headers: Value = headers.iter().copied().collect();
         browser.run(ASK, &json!([format!("{}/files", site.url()), headers]))
@@ -105,7 +106,7 @@ fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
     assert!(text.contains("tus protocol is not spoken"), "{text}");
 }
 
-/// Sends a body as a script does, and tells what it may read of the answer.
+/// Sends a body from a script, and returns the parts of the answer that the script may read.
 const ASK: &str = "
     const [url, headers, done] = arguments;
     const request = new XMLHttpRequest();
@@ -115,8 +116,8 @@ const ASK: &str = "
     request.onerror = () => done({ error: 'the browser does not send it' });
     request.send(new Blob(['content']));";
 
-/// Shows a medium; for a picture its size, for others what has been loaded after a jump to the
-/// middle, when it has played on from there.
+/// Shows a medium. Returns the size of a picture; for sound and film, the loaded ranges after a jump to
+/// the middle, once it plays from there.
 const SHOW: &str = "
     const [kind, url, done] = arguments;
     const element = document.createElement(kind);
@@ -138,7 +139,7 @@ const SHOW: &str = "
     element.src = url;
     document.body.append(element);";
 
-/// Plays the medium that a tab shows by itself, and tells how far it came.
+/// Plays the medium that fills a tab, and returns its position.
 const PLAY: &str = "
     const [done] = arguments;
     const element = document.querySelector('video, audio');
@@ -152,8 +153,8 @@ const PLAY: &str = "
 /// Seconds of sound and film: more than a browser loads before it is told to jump.
 const SECONDS: u16 = 200;
 
-/// Asserts that a film or a sound was loaded from its middle on, and what is between its beginning
-/// and that was not.
+/// Asserts that a film or a sound was loaded from its middle on, and that the part between its
+/// beginning and its middle was not.
 fn assert_played_from_the_middle(shown: &Value) {
     let duration = shown["duration"].as_f64();
     assert_eq!(duration.map(f64::round), Some(SECONDS.into()), "{shown}");
@@ -188,7 +189,7 @@ fn a_browser_shows_plays_and_jumps_within_pending_and_committed_files() {
         .replace("127.0.0.1", "files.example.localhost");
     let mut round = 0;
     routes.both(|_| {
-        // Under another name, so that nothing comes from the browser's own cache.
+        // Another name keeps the browser's own cache out.
         round += 1;
         let show = |kind: &str, path: &str| {
             let url = format!("{files}{path}/{round}");
@@ -204,7 +205,7 @@ fn a_browser_shows_plays_and_jumps_within_pending_and_committed_files() {
         assert_eq!(show("img", &picture), json!({ "width": 160, "height": 90 }));
         assert_played_from_the_middle(&show("audio", &sound));
         assert_played_from_the_middle(&show("video", &film));
-        // In a tab of their own, as a link to them is followed; the second time, of what the browser has.
+        // In a tab of their own, as after a click on a link; the second time from the browser's cache.
         for path in [&sound, &film] {
             for _ in 0..2 {
                 browser.open(&format!("{files}{path}/alone-{round}"));

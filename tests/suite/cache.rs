@@ -1,21 +1,22 @@
-//! Committed files through nginx's cache: how often MongoDB is read, and what never gets in.
+//! Committed files through nginx's cache: how often MongoDB is read, and which answers are never
+//! cached.
 
 use std::time::{Duration, Instant};
 
 use kit::{Answer, Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id, wait_until};
 use mongodb::bson::{Bson, Document, doc};
 
-/// How much nginx asks for at once.
+/// The size of a slice.
 const SLICE: usize = 8 * CHUNK;
 
-/// A site from which bodies go as soon as they are committed.
+/// A site that evicts bodies as soon as they are committed.
 fn start(mongo: &Mongo) -> Site {
     Builder::default()
         .set("settled_grace_seconds", 0)
         .start(mongo)
 }
 
-/// A site with one committed file of this length that nobody has read, whose reads are watched.
+/// A site with one committed file of this length that nobody has read; its reads are recorded.
 fn start_cold(mongo: &Mongo, length: usize) -> (Site, Vec<u8>, Uploaded) {
     let site = start(mongo);
     let body = noise(1, length);
@@ -25,12 +26,12 @@ fn start_cold(mongo: &Mongo, length: usize) -> (Site, Vec<u8>, Uploaded) {
     (site, body, file)
 }
 
-/// Has MongoDB write down what it is asked.
+/// Lets MongoDB record its commands.
 fn watch_reads(mongo: &Mongo) {
     mongo.run(doc! { "profile": 2 });
 }
 
-/// How often sidecars have got chunks since [`watch_reads`].
+/// The number of reads of chunks by sidecars since [`watch_reads`].
 fn chunk_reads(mongo: &Mongo) -> u64 {
     reads(mongo, "chunks")
 }
@@ -70,7 +71,8 @@ fn the_bytes_of_a_small_file_are_asked_for_once_and_along_with_its_description()
     let client = site.client();
     assert!(client.get(&file.path).body == body);
     assert_eq!((reads(&mongo, "files"), chunk_reads(&mongo)), (1, 1));
-    // nginx has the bytes of one that was asked for before: a second description brings none.
+    // nginx has the bytes of a file that was asked for before, so a second description comes without
+    // them.
     let foreign = format!("{}/again.bin", file.path);
     wait_until("the description is forgotten", || {
         assert!(client.get(&foreign).body == body);
@@ -99,7 +101,7 @@ fn a_small_file_is_kept_by_nginx_when_it_is_asked_for_again_and_its_head_is_the_
         (answer.status, head)
     };
     assert_eq!(head(&first), head(&again));
-    // A part is cut by nginx.
+    // nginx cuts ranges out of its slices.
     forget_all(&mut site);
     let parts = [(); 2].map(|()| client.get_with(&file.path, &[("Range", "bytes=-100")]));
     assert!(parts.iter().all(|part| part.body == body[8092..]));
@@ -148,7 +150,7 @@ fn a_file_that_was_read_a_moment_ago_is_served_while_mongodb_stands_still() {
     let mongo = Mongo::start();
     let (site, body, file) = start_cold(&mongo, SLICE + 1);
     let client = site.client();
-    // After a pause of the machine the moment is over: then once more.
+    // If the machine paused, the moment was missed: try once more.
     let is_served = (0..10).any(|_| {
         let begun = Instant::now();
         assert!(client.get(&file.path).body == body);
@@ -217,15 +219,15 @@ impl Fragile {
         assert_eq!(updated.unwrap().matched_count, 1);
     }
 
-    /// Asserts that a client is told of the damage, by whatever means is left.
+    /// Asserts that a client learns of the damage, by a status or by a broken connection.
     fn assert_told(&self, client: &Client, what: &str) {
         match client.try_ask("GET", &self.uploaded.path, &[]) {
-            // The head was out: the connection breaks off within the body.
+            // The head was sent already, so the connection breaks off within the body.
             Err(_) => {}
             Ok(answer) => {
                 assert!(answer.status >= 500, "{what}: {}", answer.status);
                 answer.assert_problem(answer.status, "damaged");
-                // Nor may the client keep the refusal.
+                // The client must not cache the refusal either.
                 assert_eq!(answer.header("cache-control"), "", "{what}");
             }
         }
@@ -272,7 +274,7 @@ fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() 
             file.assert_whole(&client.get(path), &what);
         }
     }
-    // As many chunks as there should be, each of the right size.
+    // The number of chunks is right, and each has the right size.
     file.renumber_chunk(&mongo, 5, 5.5);
     forget_all(&mut site);
     file.assert_told(&client, "no chunk has the number 5");
@@ -295,13 +297,13 @@ fn a_damaged_file_is_never_passed_off_as_whole_and_the_damage_is_never_cached() 
     file.assert_whole(&client.get(path), "made whole again");
 }
 
-/// Has the sidecar forget what it has looked up and read.
+/// Lets the sidecar forget everything that it has looked up and read.
 fn restart_sidecar(site: &mut Site) {
     assert_eq!(site.stop_sidecar().code(), Some(0));
     site.start_sidecar();
 }
 
-/// Leaves a sidecar that knows nothing of before, and a cache that has nothing.
+/// Leaves a new sidecar without memory, and an empty cache.
 fn forget_all(site: &mut Site) {
     restart_sidecar(site);
     empty_cache(site);
@@ -313,7 +315,8 @@ fn has_cached(site: &Site) -> bool {
     cache.count() > 0
 }
 
-/// Removes all that nginx has cached. It looks for the files each time, and does without.
+/// Removes all files of nginx's cache. nginx looks for each file when it needs it, and does without a
+/// missing one.
 fn empty_cache(site: &Site) {
     let cache = site.data_dir().join("cache");
     for directory in std::fs::read_dir(&cache).unwrap() {

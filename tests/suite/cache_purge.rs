@@ -1,4 +1,4 @@
-//! Files that are gone leave nginx's cache.
+//! Slices of files that are gone leave nginx's cache.
 
 use kit::{Builder, Mongo, Uploaded, noise, object_id, wait_until};
 use mongodb::bson::doc;
@@ -27,7 +27,7 @@ fn what_is_deleted_leaves_nginxs_cache_at_once_and_what_is_gone_elsewhere_soon()
     }
     let left = all - bodies[0].len() - bodies[1].len();
     assert!(has(left), "{} of {left}", site.cached_bytes());
-    // As another node, or another driver.
+    // The file is replaced like by another node or another driver.
     for file in &files[2..4] {
         let id = object_id(&file.id);
         mongo.block_on(async {
@@ -46,7 +46,7 @@ fn what_is_deleted_leaves_nginxs_cache_at_once_and_what_is_gone_elsewhere_soon()
     wait_until("they have left the cache", || {
         (left..left + 20_000).contains(&site.cached_bytes())
     });
-    // The walk leaves what is there.
+    // The walk leaves slices of existing files.
     for file in &files[..4] {
         client.get(&file.path).assert_problem(404, "not-found");
     }

@@ -1,4 +1,4 @@
-//! Several nodes behind one name: whichever is asked, the answer is the same.
+//! Several nodes behind one name: each node gives the same answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ fn a_file_is_read_through_every_node_from_the_moment_of_the_201_through_its_comm
     let cluster = Cluster::start(3, &builder, &mongo);
     let is_over = AtomicBool::new(false);
     let uploaded: Vec<(Uploaded, Vec<u8>)> = std::thread::scope(|scope| {
-        // Commits stop and go meanwhile.
+        // Commits are stopped and go on meanwhile.
         scope.spawn(|| {
             while !is_over.load(Ordering::SeqCst) {
                 mongo.fail_sidecars(
@@ -162,7 +162,7 @@ fn a_file_whose_node_does_not_answer_is_asked_for_again_and_never_missing() {
     let assert_unavailable = |headers: &[(&str, &str)]| {
         let begun = Instant::now();
         let answer = other.get_with(&file.path, headers);
-        // Far from the minute that nginx waits by itself.
+        // This is far below nginx's own time-out of a minute.
         assert!(begun.elapsed() < Duration::from_secs(45));
         answer.assert_problem(503, "unavailable");
         assert!(answer.header("retry-after").parse::<u32>().unwrap() > 0);
@@ -195,7 +195,7 @@ fn what_its_node_no_longer_has_comes_from_gridfs_even_if_the_node_was_asked_firs
     let content = noise(1, 2_500_000);
     let file = cluster.nodes[0].client().upload(&content);
     cluster.nodes[0].wait_until_empty();
-    // MongoDB is taken to be down, and so the owner is asked without a look into GridFS.
+    // The node takes MongoDB for down, and so asks the owner without asking GridFS.
     mongo.fail_sidecars(
         "alwaysOn",
         doc! { "failCommands": ["ping"], "errorCode": 13 },

@@ -1,17 +1,18 @@
-//! Large files on their way into a MongoDB that ends each attempt: it sends nothing twice, and gets in.
+//! Large files are committed to a MongoDB that ends each attempt: no chunk is sent twice, and the file
+//! gets in.
 
 use kit::{Builder, CHUNK, Ledger, Mongo, Site, wait_until};
 use mongodb::bson::{Document, doc};
 
-/// Chunks of the file, each of them an insert of its own.
+/// Chunks of the file; each is an insert of its own.
 const CHUNKS: usize = 50;
 
 fn builder() -> Builder {
     Builder::default()
         .set("settled_grace_seconds", 0)
         .set("mongodb_timeout_ms", 1500)
-        // Longer than a blocked insert stays blocked when nobody waits for it any more: a fault is set
-        // anew when none is.
+        // This is longer than a blocked insert stays blocked after its client has gone: a fault is only
+        // set again when none is active.
         .set("retry_first_ms", 1000)
         .set("retry_max_ms", 1000)
         .set("commit_bytes", 1 << 20)
@@ -22,7 +23,8 @@ fn is_pending(site: &Site) -> bool {
     site.entries("incoming") + site.entries("deferred") > 0
 }
 
-/// Lets so many inserts through, and then none, again and again until nothing is pending; how often.
+/// Lets this many inserts through and then none, again and again until nothing is pending. Returns the
+/// number of rounds.
 fn commit_piece_by_piece(
     mongo: &Mongo,
     inserts: i32,
@@ -45,8 +47,8 @@ fn commit_piece_by_piece(
     rounds
 }
 
-/// Has every insert of chunks hang until it is ended by its own bound, and asserts that no attempt
-/// leaves one behind: the next ones would only add to them.
+/// Blocks every insert of chunks until its own time bound ends it, and asserts that no attempt leaves
+/// an insert running: the inserts of later attempts would add to it.
 fn assert_nothing_piles_up(mongo: &Mongo, site: &Site) {
     let hang = |mode: &str| {
         let data = doc! { "nss": "gridspool.fs.chunks", "shouldCheckForInterrupt": true };
@@ -71,7 +73,7 @@ fn assert_nothing_piles_up(mongo: &Mongo, site: &Site) {
     assert_eq!(most, 1);
 }
 
-/// Bytes that came to MongoDB since it was started.
+/// Bytes that MongoDB has received since its start.
 fn bytes_in(mongo: &Mongo) -> u64 {
     let status = mongo.admin(doc! { "serverStatus": 1 });
     let network = status.get_document("network").expect("the network");
@@ -84,11 +86,11 @@ fn a_large_file_gets_in_piece_by_piece_and_no_piece_is_sent_twice() {
     let mongo = Mongo::start();
     let mut site = builder().start(&mongo);
     let ledger = Ledger::default();
-    // The indexes are there when the faults begin.
+    // The indexes exist before the faults begin.
     ledger.upload(&site.client(), 1, CHUNK);
     site.wait_until_empty();
 
-    // Connections that break. Halfway, the sidecar comes back with another size of chunks.
+    // Connections break. Halfway the sidecar is restarted with another chunk size.
     mongo.hide_from_sidecars();
     ledger.upload(&site.client(), 2, CHUNKS * CHUNK - 1);
     let cut = doc! { "failCommands": ["insert"], "closeConnection": true };
@@ -108,7 +110,7 @@ fn a_large_file_gets_in_piece_by_piece_and_no_piece_is_sent_twice() {
     site.wait_until_empty();
     mongo.assert_holds_just(&ledger);
 
-    // Inserts that take too long, while pings are answered: more often than attempts may fail.
+    // Inserts take too long while pings are answered, more often than attempts may fail.
     site.stop_sidecar();
     site.reconfigure(|builder| builder.set("chunk_size_bytes", CHUNK));
     site.start_sidecar();

@@ -1,5 +1,5 @@
-//! Whose fault it is: a fault of one file costs that file its turn, an outage costs time, and its end
-//! is seen at once.
+//! Whose fault a failed commit is: a faulty file delays only itself; an outage delays all files, and
+//! its end is noticed at once.
 
 use kit::{Builder, Client, Ledger, Mongo, Site, Uploaded, wait_until};
 use mongodb::bson::doc;
@@ -13,7 +13,8 @@ fn builder() -> Builder {
         .set("commit_attempts", 3)
 }
 
-/// Uploads a file whose metadata an index on texts does not take (17262), and others around it.
+/// Uploads a file whose metadata a text index does not accept (error 17262), and other files before and
+/// after it.
 fn upload_klingon(client: &Client, others: &Ledger) -> Uploaded {
     others.upload(client, 1, 300_000);
     others.upload(client, 2, 10);
@@ -24,7 +25,7 @@ fn upload_klingon(client: &Client, others: &Ledger) -> Uploaded {
     file
 }
 
-/// Asserts that nobody took what happened for an outage.
+/// Asserts that nothing took the failure for an outage.
 fn assert_was_no_outage(site: &Site) {
     let log = site.log();
     assert!(!log.contains("the store is not available"), "{log}");
@@ -78,7 +79,7 @@ fn deletes_that_wait_for_the_end_of_an_outage_hold_up_no_upload_after_it() {
         doc! { "failCommands": ["insert"], "errorCode": 10107 },
     );
     let gone: Vec<_> = (0..150).map(|_| client.upload(b"to be deleted")).collect();
-    // From here on it is given the longest rests.
+    // From here on the sidecar makes its longest pauses.
     wait_until("an outage is seen", || {
         site.status()["commit"]["failures"].as_u64() >= Some(6)
     });

@@ -1,4 +1,4 @@
-//! Uploads to the addresses of files, and conditions of requests that change something.
+//! Uploads to addresses of files, and conditions on requests that change something.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ const NONE: (&str, &str) = ("If-None-Match", "*");
 const SOME: (&str, &str) = ("If-Match", "*");
 const OTHER: (&str, &str) = ("If-Match", "\"x\"");
 
-/// Asserts that nothing happens to a file by what must be refused.
+/// Asserts that refused requests do not change a file.
 fn assert_unchanged(client: &Client, file: &Uploaded) {
     let tag = ("If-Match", &*file.etag);
     let long = noise(1, 50_000);
@@ -46,7 +46,7 @@ fn assert_unchanged(client: &Client, file: &Uploaded) {
     }
 }
 
-/// Asserts that clients who take their time for whole files keep each other waiting, and nobody else.
+/// Asserts that clients which are slow to take whole files make only each other wait.
 fn assert_few_go_past_the_cache(site: &Site, large: &Uploaded) {
     let version = large.etag.trim_matches('"');
     let ask = |range: &str| {
@@ -75,7 +75,7 @@ fn what_would_change_a_file_or_fails_its_condition_is_refused_before_its_body() 
     let large = routes.site.client().upload(&slices);
     routes.both(|client| {
         assert_unchanged(client, &file);
-        // nginx would refuse this, so it passes on the whole of it.
+        // nginx itself would refuse this range, so the sidecar sends the whole file.
         let no_date = ("If-Unmodified-Since", "yesterday");
         for headers in [&[no_date][..], &[no_date, ("Range", "bytes=1-3")]] {
             let answer = client.get_with(&large.path, headers);
@@ -93,7 +93,7 @@ fn what_would_change_a_file_or_fails_its_condition_is_refused_before_its_body() 
     let refused = announce(&routes.site, "/files", &headers);
     refused.assert_problem(412, "precondition-failed");
     assert_eq!(spool_changed(&routes.site), before);
-    // A name that only looks like an id; names, and a key of another driver.
+    // A name that looks like an id, other names, and a key of another driver.
     let unknown = "/files/0123456789abcdef01234567";
     routes.mongo.insert(
         "fs.files",

@@ -1,11 +1,11 @@
-//! Deletes: gone on every route, whatever state the file was in, and for good.
+//! Deletes: a file is gone on every route, whatever its state was, and stays gone.
 
 use std::io::Write as _;
 
 use kit::{Builder, CHUNK, Client, Mongo, Site, Uploaded, noise, object_id, wait_until};
 use mongodb::bson::{Bson, doc};
 
-/// Asserts that a file is gone for every request, and cannot be deleted again.
+/// Asserts that every request finds a file gone, and that it cannot be deleted again.
 fn assert_gone(client: &Client, file: &Uploaded) {
     assert_absent(client, file);
     client.delete(&file.path).assert_problem(404, "not-found");
@@ -44,7 +44,7 @@ fn wait_until_bucket_is_empty(mongo: &Mongo) {
     });
 }
 
-/// A site whose journal is empty, and a file of two chunks that it has committed.
+/// A site with an empty journal, and a committed file of two chunks.
 fn site_with_committed(mongo: &Mongo) -> (Site, Uploaded) {
     let site = Builder::default()
         .set("settled_grace_seconds", 0)
@@ -165,7 +165,7 @@ fn chunks_that_cannot_be_removed_with_their_file_are_removed_soon_after() {
     let mongo = Mongo::start();
     let (site, file) = site_with_committed(&mongo);
     let client = site.client();
-    // As a primary answers that steps down between the two: code 10107.
+    // A primary that steps down between the two steps answers this: code 10107.
     let refused = doc! {
         "failCommands": ["delete"],
         "errorCode": 10107,
@@ -183,7 +183,7 @@ fn a_delete_that_is_carried_out_and_answered_with_an_error_leaves_no_chunk() {
     let mongo = Mongo::start();
     let (site, file) = site_with_committed(&mongo);
     let client = site.client();
-    // As a primary answers that steps down before a majority has it: the document is gone.
+    // A primary that steps down before a majority has the delete answers this: the document is gone.
     let unconfirmed = doc! {
         "failCommands": ["delete"],
         "namespace": "gridspool.fs.files",
@@ -201,7 +201,7 @@ fn a_delete_that_is_refused_once_is_carried_out_soon_after() {
     let mongo = Mongo::start();
     let (site, file) = site_with_committed(&mongo);
     let client = site.client();
-    // BadValue, which the driver does not repeat.
+    // The driver does not repeat a command after BadValue.
     let refused = doc! {
         "failCommands": ["delete"], "namespace": "gridspool.fs.files", "errorCode": 2,
     };
@@ -265,13 +265,13 @@ fn what_is_not_there_cannot_be_deleted_and_what_others_wrote_can() {
     answer.assert_problem(503, "unavailable");
 }
 
-/// A site with one upload of three chunks whose commit stands still within MongoDB, for a while,
-/// at an insert into this collection.
+/// A site with one upload of three chunks. Its commit is blocked in MongoDB for a while, at an insert
+/// into this collection.
 fn in_mid_commit(mongo: &Mongo, collection: &str, builder: Builder) -> (Site, Uploaded) {
     at_insert(mongo, collection, 1, builder, 3)
 }
 
-/// The same of so many chunks, at so many inserts.
+/// The same with this many chunks, blocked at this many inserts.
 fn at_insert(
     mongo: &Mongo,
     collection: &str,
@@ -281,7 +281,7 @@ fn at_insert(
 ) -> (Site, Uploaded) {
     let site = builder
         .set("settled_grace_seconds", 0)
-        // Longer than the insert stands still.
+        // This is longer than the insert is blocked.
         .set("delete_watch_seconds", 12)
         .start(mongo);
     wait_until("the sidecar is connected", || {
@@ -303,7 +303,7 @@ fn at_insert(
     (site, file)
 }
 
-/// Waits until nothing of a deleted file is left anywhere, and asserts that it stays so.
+/// Waits until nothing of a deleted file is left anywhere, and asserts that nothing comes back.
 fn assert_nothing_comes_back(mongo: &Mongo, site: &mut Site, file: &Uploaded) {
     wait_until("MongoDB has carried out all that it was asked", || {
         mongo.running("insert", &["fs.chunks", "fs.files"]) == 0
@@ -316,8 +316,8 @@ fn assert_nothing_comes_back(mongo: &Mongo, site: &mut Site, file: &Uploaded) {
     assert_bucket_has(mongo, 0, 0);
 }
 
-/// A delete while MongoDB, frozen in the midst of as many inserts of a file of so many chunks, cannot go
-/// on; how many documents it has written since then.
+/// Deletes a file of this many chunks while MongoDB is frozen in as many of its inserts. Returns the
+/// number of documents that were written since.
 fn assert_not_undone_by_an_insert_into(collection: &str, inserts: usize, chunks: usize) -> i64 {
     let mongo = Mongo::start();
     let written = || {
@@ -340,7 +340,7 @@ fn assert_not_undone_by_an_insert_into(collection: &str, inserts: usize, chunks:
 
 #[test]
 fn a_delete_is_not_undone_by_a_commit_that_is_writing_chunks_and_ends_it() {
-    // The two batches on their way, and one that may have been read.
+    // Two batches on their way, and one that may have been read.
     let written = assert_not_undone_by_an_insert_into("fs.chunks", 2, 200);
     assert!(written < 60, "{written} documents of 200 chunks");
 }

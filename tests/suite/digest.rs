@@ -13,7 +13,7 @@ fn digests(body: &[u8]) -> (String, Value) {
     (format!("sha-256=:{base64}:"), digits.into())
 }
 
-/// Every kind of answer that a file's bytes come with, or would.
+/// Every kind of answer that has a file's bytes, or could have.
 fn answers(client: &Client, path: &str) -> [(u16, Answer); 3] {
     [
         (200, client.get(path)),
@@ -22,7 +22,7 @@ fn answers(client: &Client, path: &str) -> [(u16, Answer); 3] {
     ]
 }
 
-/// Asserts that whoever asks for a file or for its description is told its digest.
+/// Asserts that every answer about a file or its description states the digest.
 fn assert_told(client: &Client, path: &str, body: &[u8]) {
     let (told, known) = digests(body);
     for (status, answer) in answers(client, path) {
@@ -34,7 +34,7 @@ fn assert_told(client: &Client, path: &str, body: &[u8]) {
     assert_eq!(meta["sha256"], known, "{meta}");
 }
 
-/// Asserts the contrary.
+/// Asserts that no answer states it.
 fn assert_untold(client: &Client, path: &str) {
     for (status, answer) in answers(client, path) {
         assert_eq!(answer.status, status);
@@ -44,7 +44,7 @@ fn assert_untold(client: &Client, path: &str) {
     assert_eq!(meta["sha256"], Value::Null, "{meta}");
 }
 
-/// Sends a file, and a form of two: of each the address and the bytes.
+/// Sends a file, and a form of two. Returns the address and the bytes of each.
 fn send(client: &Client) -> Vec<(String, Vec<u8>)> {
     let bodies = [1, 2, 3].map(|seed| noise(seed, 100_000));
     let [alone, first, second] = &bodies;
@@ -61,7 +61,7 @@ fn it_is_told_with_every_answer_from_the_commit_on() {
     let mut is_committed = false;
     routes.both(|client| {
         for (path, body) in &sent {
-            // Slices that nginx has kept before the commit change nothing after it.
+            // Slices that nginx cached before the commit do not hide the digest after it.
             if is_committed {
                 assert_told(client, path, body);
                 assert_told(client, path, body);

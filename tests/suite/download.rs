@@ -11,7 +11,7 @@ fn upload(client: &Client, name: &str, content_type: &str, body: &[u8]) -> Uploa
     Uploaded::read(&client.post("/files", &headers, body))
 }
 
-/// Asserts that two routes gave the same, but for the moment of it.
+/// Asserts that two routes gave the same answer, except for its time.
 fn assert_same([pending, committed]: [Vec<Answer>; 2]) {
     assert_eq!(pending.len(), committed.len());
     for (pending, committed) in pending.iter().zip(&committed) {

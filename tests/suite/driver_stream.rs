@@ -1,5 +1,5 @@
-//! Leavings in the bucket when a commit comes: the driver's upload stream, which loses files there, against
-//! ours, which keeps its own and everybody else's.
+//! Chunks and documents that a commit finds in the bucket: the driver's own upload stream would lose
+//! files there; ours keeps its own data and those of all others.
 
 use futures::AsyncWriteExt as _;
 use kit::{Builder, CHUNK, Ledger, Mongo, Site, noise, object_id, wait_until};
@@ -17,7 +17,7 @@ async fn stream(bucket: &GridFsBucket, id: &Bson, content: &[u8]) -> GridFsUploa
     stream
 }
 
-/// The answer to the insert of a file's document is an error, and the document is written.
+/// The insert of a file's document is answered with an error, and the document is written all the same.
 fn lose_the_answer_about_the_document(mongo: &Mongo) {
     let error = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
     mongo.fail_command(
@@ -91,7 +91,7 @@ fn a_second_write_makes_the_drivers_stream_destroy_the_file_and_ours_keep_it() {
     mongo.heal();
     site.start_sidecar();
     site.wait_until_committed();
-    // As if the sidecar had been killed between the last write and its note of the commit.
+    // The state after a kill between the last write and the record of the commit.
     site.stop_sidecar();
     for name in site.names("journal/wal") {
         std::fs::remove_file(log.join(name)).unwrap();
@@ -99,7 +99,7 @@ fn a_second_write_makes_the_drivers_stream_destroy_the_file_and_ours_keep_it() {
     for (path, bytes) in as_promised {
         std::fs::write(path, bytes).unwrap();
     }
-    // As if two of them had been written by another program, or by an older one.
+    // The state if another program, or an older one, had written two of them.
     for promise in ledger.promises() {
         if [3 * CHUNK, 150 * CHUNK].contains(&promise.content().len()) {
             rewrite_chunks(&mongo, &promise.id, &promise.content());
@@ -126,7 +126,7 @@ fn rewrite_chunks(mongo: &Mongo, id: &str, content: &[u8]) {
     }
 }
 
-/// Of each file that has any, one chunk was read; all others were found in indexes.
+/// Asserts that one chunk of each file with chunks was read; all others were found in indexes.
 fn assert_no_chunk_is_read_to_be_known(mongo: &Mongo) {
     let finds = mongo.find("system.profile", doc! { "command.find": "fs.chunks" });
     let (mut known, mut read) = (0, 0);
@@ -136,7 +136,7 @@ fn assert_no_chunk_is_read_to_be_known(mongo: &Mongo) {
             known += find.get_i32("keysExamined").unwrap();
             assert_eq!(examined, 0, "{find}");
         }
-        // All others ask for numbers, or are made to see how long a reader waits.
+        // All other reads ask for numbers, or measure how long a reader waits.
         let command = find.get_document("command").unwrap();
         if !command.contains_key("projection") {
             read += examined;
@@ -146,8 +146,8 @@ fn assert_no_chunk_is_read_to_be_known(mongo: &Mongo) {
     assert!(known >= 1 + 1 + 12, "{finds:?}");
 }
 
-/// Sizes were summed up, each time of no more chunks than MongoDB reads in a moment, and for no longer
-/// than somebody waits.
+/// Asserts that sizes were summed up, in questions of no more chunks than MongoDB reads in a moment,
+/// each with a time bound.
 fn assert_no_sum_grows_with_its_file(mongo: &Mongo) {
     let sums = mongo.find("system.profile", doc! { "command.aggregate": "fs.chunks" });
     let sums: Vec<_> = sums
@@ -155,7 +155,7 @@ fn assert_no_sum_grows_with_its_file(mongo: &Mongo) {
         .map(|sum| sum.get_document("command").unwrap())
         .filter(|sum| format!("{sum}").contains("$binarySize"))
         .collect();
-    // Of 3 chunks, and of 150 in three slices; those of the other files are known.
+    // For 3 chunks, and for 150 in three slices; the chunks of the other files are known.
     assert_eq!(sums.len(), 1 + 3, "{sums:?}");
     for sum in sums {
         let stages = sum.get_array("pipeline").unwrap();
@@ -168,7 +168,7 @@ fn assert_no_sum_grows_with_its_file(mongo: &Mongo) {
     }
 }
 
-/// A site with one upload that the sidecar cannot commit yet, while the test can write.
+/// A site with one upload that the sidecar cannot commit yet, while the test itself can write.
 fn site_with_pending(mongo: &Mongo, content: &[u8]) -> (Site, kit::Uploaded) {
     mongo.hide_from_sidecars();
     let site = Builder::default()
@@ -178,7 +178,7 @@ fn site_with_pending(mongo: &Mongo, content: &[u8]) -> (Site, kit::Uploaded) {
     (site, file)
 }
 
-/// Lets the commit run into what is there, and asserts that it changes none of it.
+/// Lets the commit meet the present data, and asserts that it changes none of them.
 fn assert_held(mongo: &Mongo, site: &Site, file: &kit::Uploaded, content: &[u8]) {
     let before = (
         mongo.find("fs.files", doc! {}),
@@ -249,7 +249,7 @@ fn chunks_that_a_lost_answer_left_are_made_use_of_and_not_doubled() {
         .start(&mongo);
     let ledger = Ledger::default();
     let client = site.client();
-    // Some of the chunks, and all of them; in one batch, and in several.
+    // Some of the chunks, or all of them, in one batch or in several.
     for (seed, length, there) in [(1, 3 * CHUNK, 2), (2, CHUNK + 1, 2), (3, 20 * CHUNK, 13)] {
         let promise = ledger.upload(&client, seed, length);
         for (n, chunk) in (0..there).zip(promise.content().chunks(CHUNK)) {
@@ -320,7 +320,7 @@ fn doubled_chunks_of_old_forbid_commits_with_a_word_in_the_status_and_no_upload(
     let chunks = mongo.find("fs.chunks", doc! {});
     assert_eq!(chunks.len(), 2, "nothing is written beside them");
 
-    // An admin removes them, and all goes on by itself.
+    // An admin removes them, and the commit goes on by itself.
     let filter = doc! { "files_id": object_id(old) };
     mongo
         .block_on(async { mongo.chunks().delete_many(filter).await })
@@ -351,7 +351,7 @@ fn a_collection_that_takes_the_place_of_another_gets_its_unique_index_with_the_f
         mongo.assert_holds_just(&ledger);
         ledger.assert_readable(&site.client());
     }
-    // One that another driver made is seen soon, without any file.
+    // An index of another driver is noticed soon, even without any file.
     mongo.run(doc! { "dropDatabase": 1 });
     mongo.make_plain_chunk_index();
     wait_until("the index is unique", || mongo.is_chunk_index_unique());

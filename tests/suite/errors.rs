@@ -1,4 +1,4 @@
-//! Answers of nginx itself, and its way with clients who take their time.
+//! nginx's own answers, and its handling of slow clients.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -23,14 +23,14 @@ fn assert_nothing_left(site: &Site) {
 #[test]
 fn a_body_that_is_longer_than_nginx_takes_and_a_limit_of_the_site_are_problems() {
     let mut site = Site::without_mongodb();
-    // nginx knows types by the ends of names, and must not use them here.
+    // nginx knows types by file name extensions, and must not use them here.
     for target in ["POST /files", "PUT /files/a", "PUT /files/a.jpg"] {
         let head = format!("{target} HTTP/1.1\r\nHost: a\r\nContent-Length: 17179869185\r\n\r\n");
         let refused = site.head_alone(head.as_bytes());
         refused.assert_problem(413, "too-large");
     }
     assert_nothing_left(&site);
-    // As a site may refuse by itself, with whatever status.
+    // A site may refuse a request itself, with any status.
     site.change_nginx(&[(
         "gridspool/files.conf",
         "recursive_error_pages on;",
@@ -110,7 +110,7 @@ fn a_mongodb_that_does_not_answer_in_time_is_a_problem_and_no_page_of_nginx() {
     let client = site.client();
     let file = client.upload(&noise(1, 300_000));
     site.wait_until_empty();
-    // Its description is known now; its bytes are not.
+    // The sidecar has its description now, but not its bytes.
     assert_eq!(client.head(&file.path).status, 200);
     mongo.freeze();
     let answer = client.get(&file.path);
@@ -120,8 +120,8 @@ fn a_mongodb_that_does_not_answer_in_time_is_a_problem_and_no_page_of_nginx() {
     assert!(client.get(&file.path).body == noise(1, 300_000));
 }
 
-/// Time-outs of nginx that a test can wait for, and within which a busy machine has a hundred clients
-/// begin. However many processors it has, there are few connections to the sidecar.
+/// Time-outs of nginx that are short enough for a test, and long enough for a hundred clients to begin
+/// on a busy machine. The number of connections to the sidecar is small on any number of processors.
 const SOON: [(&str, &str, &str); 3] = [
     (
         "gridspool/body.conf",
@@ -167,13 +167,13 @@ fn a_client_that_stops_in_its_head_or_body_is_cut_off_and_the_sidecar_never_sees
     wait_until("nginx spools what is there", || {
         site.names("spool").len() == 50
     });
-    // Each worker of nginx may have opened a connection more, to ask about them.
+    // Each worker of nginx may have opened one more connection, to ask about them.
     let during = sockets_of_sidecar(&site);
     assert!(during <= before + 50, "{before}, then {during}");
     let other = client.upload(b"another's");
     assert!(client.get(&other.path).body == b"another's");
     for stream in slow {
-        // nginx has no answer to give when a body stops; see src/http/README.md.
+        // nginx gives no answer when a body stops; see src/http/README.md.
         assert_eq!(read_to_end(stream), b"");
     }
     wait_until("all of them are cut off", || {
@@ -188,7 +188,7 @@ fn a_stream_of_http2_that_stops_in_its_body_is_given_up_without_an_answer() {
     site.change_nginx(&SOON);
     let body = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&body, noise(1, 1_000_000)).unwrap();
-    // At a byte in a second it pauses for hours after the first that it sends.
+    // At one byte a second it pauses for hours after the first buffer that it sends.
     let _slow = Process::spawn(
         Command::new("curl")
             .args(["-sk", "--http2", "--limit-rate", "1", "-T"])
@@ -273,25 +273,26 @@ fn without_inodes_uploads_get_507_and_leave_nothing_until_there_are_some_again()
     assert_eq!(site.names("journal/body"), std::slice::from_ref(&file.id));
     assert!(client.get(&file.path).body == b"content");
     disk.give_back();
-    // One for the body: its record needs none.
+    // One for the body; its record needs none.
     disk.leave_inodes(1);
     let next = Uploaded::read(&client.post("/files", &[], b"x"));
     assert!(client.get(&next.path).body == b"x");
     disk.give_back();
 }
 
-/// A server in the sidecar's place that takes the head of a request and hangs up; how many it took.
+/// A server in the sidecar's place that reads the head of a request and hangs up. Returns the number of
+/// requests.
 fn hang_up_on_uploads(path: &Path) -> Arc<AtomicUsize> {
     let taken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&taken);
     let listener = UnixListener::bind(path).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            // Counted before it hangs up.
+            // It is counted before the server hangs up.
             let mut stream = stream.unwrap();
             let mut head = [0; 64];
             let read = stream.read(&mut head).unwrap_or(0);
-            // Not those that only ask whether an upload may come in.
+            // Requests that only ask whether an upload may come in do not count.
             if head[..read].starts_with(b"P") {
                 count.fetch_add(1, Ordering::SeqCst);
             }
@@ -326,7 +327,7 @@ fn an_upload_that_a_server_took_and_did_not_answer_is_never_given_to_another() {
                 };
                 sent += 1;
                 let was_taken = taken.load(Ordering::SeqCst) > before;
-                // A client that the other one took in got no promise of this one.
+                // A client whose upload the other server took got no promise from this one.
                 assert!(matches!(answer.status, 201 | 503), "{answer:?}");
                 assert!(!was_taken || answer.status == 503, "{path}: {answer:?}");
                 promised += u64::from(answer.status == 201);

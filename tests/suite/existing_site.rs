@@ -1,4 +1,4 @@
-//! Debian's own nginx with a site that was there before, set up as nginx.conf.d/README.md says, step by step.
+//! Debian's own nginx with an existing site, set up step by step as nginx.conf.d/README.md says.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +12,8 @@ const README: &str = include_str!("../../nginx.conf.d/README.md");
 
 const PASSWORD: &str = "open-sesame-1936";
 
-/// A site that has all that ours has, too, and an `http` block that would break what comes through it.
+/// A site with all of our addresses of its own, and an `http` block that would break uploads and
+/// downloads.
 const OWN_SITE: &str = r#"
 server {
   listen 80 default_server;
@@ -54,7 +55,7 @@ proxy_busy_buffers_size 256k;
 proxy_temp_file_write_size 512k;
 ";
 
-/// The blocks of this language in the steps, in their order.
+/// The code blocks of this language in the steps, in order.
 fn steps(language: &str) -> Vec<String> {
     let (_, section) = README
         .split_once("## nginx for an existing site\n")
@@ -66,7 +67,7 @@ fn steps(language: &str) -> Vec<String> {
     blocks.collect()
 }
 
-/// The user that the steps have made.
+/// The MongoDB user of the steps.
 fn user() -> Document {
     let [order] = steps("js").try_into().unwrap();
     let (_, user) = order.split_once(".createUser(").unwrap();
@@ -77,7 +78,7 @@ fn user() -> Document {
     doc! { "createUser": user["user"].as_str(), "pwd": PASSWORD, "roles": roles }
 }
 
-/// A host on which nginx serves its operator's site, and a MongoDB that asks for a password.
+/// A host whose nginx serves its operator's site, and a MongoDB with a password.
 fn stage() -> Option<(Network, Mongo, Stock)> {
     let network = Network::new("the steps of nginx.conf.d/README.md on Debian's nginx", 1);
     if !network.can_cut() {
@@ -100,7 +101,7 @@ fn stage() -> Option<(Network, Mongo, Stock)> {
     Some((network, mongo, stock))
 }
 
-/// Follows the steps; between them an operator edits what they say.
+/// Follows the steps, with the operator's edits in between.
 fn follow(stock: &Stock, mongo: &mut Mongo) {
     let [places, service, files] = steps("sh").try_into().unwrap();
     stock.done(&places);
@@ -127,13 +128,13 @@ fn follow(stock: &Stock, mongo: &mut Mongo) {
         "{told}"
     );
     assert!(!told.contains("WRONG"), "{told}");
-    // No site has a line of ours yet.
+    // No site includes our files yet.
     stock.done(&files);
     stock.done("systemctl reload nginx");
     stock.done(
         "sed -i 's|# here|include gridspool/existing-site.conf;|' /etc/nginx/sites-available/default",
     );
-    // The last one stands in a line of its own text.
+    // The last one is a line within the text.
     let (_, reload) = README
         .split_once("It changes nothing but `/files`. Then `")
         .unwrap();
@@ -154,7 +155,7 @@ fn the_steps_for_an_existing_site_work_as_they_stand_and_leave_the_site_as_it_wa
     let paths = ["/", "/healthz", "/readyz", "/none", "/none.jpg"];
     let before = paths.map(own);
     follow(&stock, &mut mongo);
-    // A reload has begun when it returns.
+    // `systemctl reload` returns when the reload has begun.
     wait_until("nginx serves files", || {
         client.get("/files/none").status == 401
     });
@@ -166,7 +167,7 @@ fn the_steps_for_an_existing_site_work_as_they_stand_and_leave_the_site_as_it_wa
         "GRIDSPOOL_TOKEN_KEYS=/etc/gridspool/keys.json scripts/token --scope 'upload download delete'",
     );
     let query = format!("?token={}", token.trim());
-    // In the log, by hard link from the spool, and several slices.
+    // A body in the log, one linked from the spool, and one of several slices.
     for (seed, length) in [(1, 500), (2, 300_000), (3, 5_000_000)] {
         let content = noise(seed, length);
         let path = format!("/files/a.jpg{query}");
@@ -180,7 +181,7 @@ fn the_steps_for_an_existing_site_work_as_they_stand_and_leave_the_site_as_it_wa
         assert!(client.get(&path).body == content, "{length}, committed");
         let range = client.get_with(&path, &[("Range", "bytes=7-9")]);
         assert_eq!((range.status, range.body), (206, content[7..10].to_vec()));
-        // Refused by nginx itself, and by the sidecar.
+        // nginx refuses one, and the sidecar the other.
         for bounds in ["bytes=7-9\t", "bytes=9000000-"] {
             let refused = client.get_with(&path, &[("Range", bounds)]);
             refused.assert_problem(416, "range-not-satisfiable");
@@ -225,7 +226,7 @@ fn the_steps_for_an_existing_site_work_as_they_stand_and_leave_the_site_as_it_wa
     assert!(!bodies.contains('0'), "{bodies}");
 }
 
-/// Sends bytes to nginx, and gives what comes until it closes.
+/// Sends bytes to nginx, and returns everything until it closes.
 fn raw(network: &Network, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect((&*network.hosts[0].address, 80)).unwrap();
     stream.write_all(bytes).unwrap();
@@ -234,7 +235,7 @@ fn raw(network: &Network, bytes: &[u8]) -> String {
     answer
 }
 
-/// Asserts that the sidecar runs as the unit has it.
+/// Asserts that the sidecar runs under the unit's restrictions.
 fn assert_sandboxed(stock: &Stock) {
     let told = stock.done(
         "pid=$(systemctl show --property MainPID --value gridspool)
@@ -260,8 +261,8 @@ fn assert_sandboxed(stock: &Stock) {
     assert!(!told.contains("wrote"), "{told}");
 }
 
-/// Asserts that the sidecar sees what nginx has open: the body of a client that takes its time is older than
-/// a spool file may be, and only one that nobody has open is removed.
+/// Asserts that the sidecar sees the files that nginx has open: a slow client's body is older than a
+/// spool file may be, and only the file that nobody has open is removed.
 fn assert_slow_uploads_stay(network: &Network, stock: &Stock, token: &str) {
     let content = noise(7, 200_000);
     let mut slow = TcpStream::connect((&*network.hosts[0].address, 80)).unwrap();
@@ -292,7 +293,7 @@ fn assert_slow_uploads_stay(network: &Network, stock: &Stock, token: &str) {
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
 }
 
-/// The exposure that systemd finds in a unit: 0 for none, 10 for all.
+/// systemd's rating of a unit's exposure: 0 for none, 10 for full.
 fn exposure(unit: &str) -> f64 {
     let told = Command::new("systemd-analyze")
         .args(["security", "--offline=yes", "--no-pager"])
@@ -321,7 +322,7 @@ fn systemd_finds_little_that_the_units_are_exposed_to() {
     }
 }
 
-/// Runs the sidecar's program; exit code, and all that it says.
+/// Runs the sidecar's program; returns its exit code and its output.
 fn gridspool(words: &str) -> (i32, String) {
     let program = env!("CARGO_BIN_EXE_gridspool");
     let script = format!("umask 0; exec {program} {words} 2>&1");

@@ -1,4 +1,4 @@
-//! One file under all the texts that name it.
+//! One file under all texts that mean its id.
 
 use kit::{Builder, Keys, Mongo, Uploaded};
 use mongodb::bson::doc;
@@ -29,7 +29,7 @@ fn an_id_in_extended_json_is_the_same_file_in_the_journal_and_in_mongodb() {
         let bearer = keys.bearer(&["--scope", "download delete", "--file", key]);
         client.ask(method, path, &[("Authorization", &bearer)])
     };
-    // Pending, as nothing reaches MongoDB, and committed.
+    // First pending, as nothing reaches MongoDB, then committed.
     for is_pending in [true, false] {
         if is_pending {
             mongo.hide_from_sidecars();

@@ -1,4 +1,4 @@
-//! A site whose own program says who may do what.
+//! A site whose own program decides on access.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use kit::{Builder, Site, SmallDisk, Uploaded, curl, noise, wait_until};
 
 use crate::refusal::{announce, spool_changed};
 
-/// A site's own checker: lets in whoever names `friend` in the query; 403 for `enemy`, else 401.
+/// A site's own checker: admits queries with `friend`; answers 403 for `enemy`, else 401.
 fn own_checker() -> u16 {
     checker(|target| match target {
         target if target.ends_with("?friend") => "204 No Content",
@@ -16,7 +16,7 @@ fn own_checker() -> u16 {
     })
 }
 
-/// One that has lost its way.
+/// A checker that answers with a redirect.
 fn broken_checker() -> u16 {
     checker(|_| "500 Internal Server Error")
 }
@@ -60,7 +60,7 @@ fn a_sites_own_check_stands_before_every_request_and_every_body() {
             announce(&site, &target, &["Content-Length: 9"]).assert_problem(status, code);
         }
     }
-    // Written so that nginx leads it elsewhere, and the sidecar would read it as a file.
+    // nginx would read this as another address, and the sidecar as a file.
     for health in ["healthz", "readyz"] {
         for method in ["GET", "DELETE"] {
             let path = format!("{}/..%2F..%2F{health}", file.path);
@@ -76,7 +76,7 @@ fn a_sites_own_check_stands_before_every_request_and_every_body() {
     assert_eq!(client.delete(&friendly).status, 204);
 }
 
-/// Paths that lead to this file when dots are counted, and to `MINE` when they are taken away, or the other
+/// Paths that mean this file if dot segments are kept, and `MINE` if they are resolved, or the other
 /// way round.
 const AMBIGUOUS: [&str; 24] = [
     "/files/ID/../MINE",
@@ -105,7 +105,7 @@ const AMBIGUOUS: [&str; 24] = [
     "http://a//files/ID",
 ];
 
-/// Asserts that what a check could take for another file than the sidecar does is never carried out.
+/// Asserts that a request is refused if a check could read it as another file than the sidecar does.
 fn assert_one_meaning(site: &Site, file: &Uploaded) {
     let kept = site.entries("incoming");
     let long = noise(1, 50_000);
@@ -132,7 +132,7 @@ fn assert_one_meaning(site: &Site, file: &Uploaded) {
                 assert_eq!(answer.json()["status"], 400, "{method} {path}{rest}");
             }
         }
-        // nginx has no address to tell of what it cannot read.
+        // nginx cannot read this, so it has no address to report.
         if !path.contains("%00") {
             let shown = path.strip_prefix("http://a").unwrap_or(&path);
             refused.push(format!(
@@ -147,7 +147,7 @@ fn assert_one_meaning(site: &Site, file: &Uploaded) {
     });
     wait_until("the spool is empty", || site.names("spool").is_empty());
     assert_eq!(site.entries("incoming"), kept);
-    // Signs that are encoded twice are a name.
+    // Characters that are encoded twice are part of a name.
     let named = format!("{}/%252e%252e/MINE?friend", file.path);
     assert!(site.client().get(&named).body == b"content");
     for method in ["GET", "DELETE", "PUT"] {
@@ -160,7 +160,7 @@ fn assert_one_meaning(site: &Site, file: &Uploaded) {
 
 #[test]
 fn a_sites_own_check_that_does_not_answer_is_no_full_disk() {
-    // Nothing answers there; then something that knows nothing but errors.
+    // First nothing answers there, then a program that only answers errors.
     for site in [
         Site::with_own_check(1),
         Site::with_own_check(broken_checker()),

@@ -1,4 +1,4 @@
-//! A replica set of three that loses members, in the midst of commits and of downloads.
+//! A replica set of three loses members during commits and downloads.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write as _};
@@ -7,10 +7,10 @@ use std::net::TcpStream;
 use kit::{Answer, Builder, CHUNK, Ledger, Mongo, ReplicaSet, Site, read_to_end, wait_until};
 use mongodb::bson::doc;
 
-/// Lengths around everything that is cut.
+/// Lengths around all boundaries.
 const LENGTHS: [usize; 6] = [1, 1000, CHUNK, CHUNK + 1, 700_000, 3_000_000];
 
-/// The length of a file that is on its way for a while.
+/// The length of a file that takes a while.
 const LARGE: usize = 60_000_000;
 
 fn site(set: &ReplicaSet, preference: &str) -> Site {
@@ -29,16 +29,17 @@ fn upload_all(site: &Site, ledger: &Ledger, round: u64) {
     }
 }
 
-/// Commits files while something happens to the primary, and asserts that each is there once, whole,
-/// and that none was held for it. One that met a frozen primary may have been put off, if another was
-/// primary when its time was over.
+/// Commits files while something happens to the primary. Asserts that each file is there once and
+/// whole, and that none was held for it. A commit that met a frozen primary may have been deferred, if
+/// another member was primary when its time was over.
 fn assert_survived(strike: impl Fn(&mut Mongo), heal: impl Fn(&mut Mongo)) {
     let mut set = ReplicaSet::start();
     let site = site(&set, "primary");
     let ledger = Ledger::default();
     let primary = set.primary();
     for member in &set.members {
-        // Slow enough that the strike finds some files done, some begun and some not.
+        // The commits are slow enough that the fault finds some files done, some begun, and some
+        // untouched.
         let data = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 100 };
         member.fail_sidecars("alwaysOn", data);
     }
@@ -51,7 +52,7 @@ fn assert_survived(strike: impl Fn(&mut Mongo), heal: impl Fn(&mut Mongo)) {
     strike(&mut set.members[primary]);
     assert!(site.entries("incoming") > 0, "the strike came too late");
     upload_all(&site, &ledger, 4);
-    // Two are enough, and one of them is the primary now, or the old one again.
+    // Two members are enough, and one of them is primary now, or the old one again.
     site.wait_until_empty();
     heal(&mut set.members[primary]);
     for place in 0..3 {
@@ -82,8 +83,8 @@ fn a_primary_that_steps_down_in_the_midst_of_commits_costs_no_file() {
     assert_survived(step_down, |_| {});
 }
 
-/// Reads a large file while something happens to the primary: whole, or broken off and resumed
-/// under the same entity tag.
+/// Reads a large file while something happens to the primary. It arrives whole, or the transfer breaks
+/// off and is resumed under the same entity tag.
 fn assert_readable_across(
     preference: &str,
     strike: impl Fn(&mut Mongo),
@@ -105,7 +106,7 @@ fn assert_readable_across(
         let mut stream = ask(&site, &promise.path, received.len());
         let mut wire = Vec::new();
         if is_first {
-            // Far from the end: what is left does not fit into the buffers on the way.
+            // This is far from the end, so the remaining bytes are not in any buffer on the way.
             let mut begin = Read::by_ref(&mut stream).take(1_000_000);
             begin.read_to_end(&mut wire).unwrap();
             strike(&mut set.members[primary]);
@@ -113,7 +114,7 @@ fn assert_readable_across(
         wire.extend(read_to_end(&mut stream));
         let answer = Answer::from_wire(&wire).expect("an answer");
         if answer.status != 206 {
-            // Nothing else is right while nobody is primary: least of all a 404.
+            // While there is no primary every answer but this one is wrong, a 404 most of all.
             assert!(
                 [500, 502, 503, 504].contains(&answer.status),
                 "{}",
@@ -130,7 +131,7 @@ fn assert_readable_across(
     heal(&mut set.members[primary]);
 }
 
-/// Asks for a file from a place on.
+/// Asks for a file from an offset on.
 fn ask(site: &Site, path: &str, from: usize) -> TcpStream {
     let url = site.url();
     let address = url.strip_prefix("http://").unwrap();

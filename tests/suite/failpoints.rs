@@ -1,4 +1,4 @@
-//! The points at which the proof kills the sidecar are in no build but its own.
+//! The points at which the proof kills the sidecar exist only in its own builds.
 
 #[cfg(not(feature = "failpoints"))]
 use kit::points;
@@ -11,7 +11,7 @@ fn no_point_of_the_proof_is_in_a_build_without_its_feature() {
         let first = memchr::memmem::find(&program, text.as_bytes());
         first.is_some()
     };
-    // The journal's words are found in this way.
+    // The same search finds other texts of the journal.
     assert!(is_in("no more uploads are accepted until a restart"));
     for name in points() {
         assert!(!is_in(&name), "{name}");

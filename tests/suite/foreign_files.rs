@@ -1,4 +1,4 @@
-//! Files that other drivers wrote, and may replace under their keys at any time.
+//! Files of other drivers, which may replace them under their keys at any time.
 
 use gridspool::file::FileKey;
 use kit::{Answer, Builder, CHUNK, Client, Mongo, eventually, noise};
@@ -7,10 +7,10 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, DateTime, Document, doc};
 use serde_json::json;
 
-/// How a replaceable file may be kept.
+/// The caching header of a replaceable file.
 const REPLACEABLE: &str = "private, max-age=5, must-revalidate";
 
-/// Writes a file as another driver would; one of the same id goes first.
+/// Writes a file like another driver; removes the file with that id first.
 fn store(mongo: &Mongo, id: &Bson, bytes: &[u8], more: Document) {
     mongo.block_on(async {
         let files = mongo.files();
@@ -31,7 +31,7 @@ fn store(mongo: &Mongo, id: &Bson, bytes: &[u8], more: Document) {
     });
 }
 
-/// Waits until nothing but this is served.
+/// Waits until only this content is served.
 fn served(client: &Client, path: &str, bytes: &[u8]) -> Answer {
     eventually("the new file is served", || {
         let answer = client.get(path);
@@ -39,7 +39,8 @@ fn served(client: &Client, path: &str, bytes: &[u8]) -> Answer {
     })
 }
 
-/// Asserts what conditions come to, of a file that had another tag before. Dates say nothing of its content.
+/// Asserts the results of conditions on a file whose earlier tag was another. Dates prove nothing about
+/// its content.
 fn assert_judged_by_tag(
     client: &Client,
     path: &str,
@@ -98,7 +99,7 @@ fn a_file_that_is_replaced_under_its_id_is_soon_another_for_every_question() {
             doc! { "uploadDate": date(second) },
             doc! { "uploadDate": date(second + 999) },
         ),
-        // The same moment, or none at all.
+        // The same time, or no time at all.
         (
             3_000,
             Bson::from(7),
@@ -136,7 +137,7 @@ fn a_file_that_is_replaced_under_its_id_is_soon_another_for_every_question() {
         store(&mongo, &key, &old, before);
         let first = client.get(&path);
         assert!(first.body == old, "{key}");
-        // nginx has all of a file that was asked for again.
+        // nginx has the whole file after the second request.
         let second = client.get(&path);
         assert_eq!(first.lasting_headers(), second.lasting_headers());
         assert_eq!(first.header("cache-control"), REPLACEABLE, "{key}");
@@ -148,7 +149,7 @@ fn a_file_that_is_replaced_under_its_id_is_soon_another_for_every_question() {
         let modified = third.header("last-modified");
         assert_eq!(modified, first.header("last-modified"));
         assert_eq!(modified.is_empty(), !has_date, "{key}");
-        // nginx may have been sent for the old one before: it goes on with the new one.
+        // nginx may have asked for the old content before: it goes on with the new one.
         let slice = |tag: &str| {
             let (key, version) = (
                 FileKey::from_text(&path[7..]).to_segment(),
@@ -166,7 +167,7 @@ fn a_file_that_is_replaced_under_its_id_is_soon_another_for_every_question() {
         assert_eq!(head.lasting_headers(), third.lasting_headers());
         assert_judged_by_tag(&client, &path, &new, [tag, new_tag], modified);
     }
-    // A content of ours never changes, and what only looks like ours may.
+    // Our content never changes; a file that only looks like ours may change.
     let ours = client.upload(&noise(1, 3000));
     site.wait_until_committed();
     let lasting = "private, max-age=86400, immutable";
@@ -195,7 +196,7 @@ fn no_answer_mixes_two_contents_of_a_file_that_is_replaced_while_its_description
         let key = format!("round-{round}");
         let path = format!("/files/{key}");
         store(&mongo, &key.clone().into(), &old, date(second));
-        // nginx has the first slice of the old one now.
+        // nginx now has the first slice of the old content.
         let first = client.get_with(&path, &[("Range", "bytes=0-9")]);
         assert!(first.body == old[..10]);
         store(&mongo, &key.into(), &new, date(second + 1));
@@ -210,7 +211,7 @@ fn no_answer_mixes_two_contents_of_a_file_that_is_replaced_while_its_description
                 assert_eq!(part.status, 206, "{part:?}");
                 assert!(part.body == content_of(&part)[from..=to], "{range}");
             }
-            // One that began with the old one breaks off where the new one begins.
+            // A download that began with the old content breaks off where the new content begins.
             let whole = client.try_ask("GET", &path, &[]).ok()?;
             assert_eq!(whole.status, 200);
             assert!(whole.body == *content_of(&whole));
@@ -242,7 +243,7 @@ fn what_other_drivers_say_of_their_files_is_told_as_far_as_it_can_be() {
     });
     assert_eq!(meta["metadata"], told);
     assert_eq!(meta["uploaded"], json!(null));
-    // As some drivers leave it: no chunks, and no size of them.
+    // Some drivers leave a file without chunks and without their size.
     let mut empty = doc! { "_id": "empty", "length": 0, "filename": "nothing" };
     mongo.insert("fs.files", empty.clone());
     empty.insert("_id", "none");
@@ -273,7 +274,7 @@ fn an_error_never_goes_by_the_name_of_the_file() {
     client
         .get("/files/report/a.pdf")
         .assert_problem(500, "damaged");
-    // A body of the journal: nginx may not read it, or it is gone.
+    // A body in the journal that nginx may not read, or that is gone.
     mongo.hide_from_sidecars();
     let kept = client.put("/files/report.pdf", &noise(1, 100_000)).json();
     let body = site
@@ -289,7 +290,7 @@ fn an_error_never_goes_by_the_name_of_the_file() {
     let elsewhere = site.run_dir().join("away");
     std::fs::rename(&body, &elsewhere).unwrap();
     client.get(path).assert_problem(503, "unavailable");
-    // As one that it may not open.
+    // A file that it may not open.
     std::os::unix::fs::symlink(&body, &body).unwrap();
     client.get(path).assert_problem(503, "unavailable");
 }

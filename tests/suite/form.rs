@@ -1,4 +1,4 @@
-//! Forms: every file in one is a file of its own, and none of its bytes is written twice.
+//! Forms: every file of a form becomes a file of its own, and none of its bytes is written twice.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const FORM: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
 
-/// A form with the boundary `b`; each part by what follows `form-data; ` in its head.
+/// A form with the boundary `b`; each part is given by the text behind `form-data; ` in its head.
 fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (head, data) in parts {
@@ -21,7 +21,7 @@ fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     body
 }
 
-/// The files that a form was answered with.
+/// The files in the answer to a form.
 fn files(answer: &Answer) -> Vec<Value> {
     assert_eq!(
         answer.status,
@@ -74,7 +74,7 @@ fn the_files_of_a_form_are_files_before_and_after_the_commit() {
     let told = sent.answer.json();
     let sent = files(&sent.answer);
     assert_eq!(sent.len(), 3, "{sent:?}");
-    // The first is told at the top too.
+    // The members of the first file are also at the top level.
     for (name, value) in sent[0].as_object().unwrap() {
         assert_eq!(&told[name], value, "{name}");
     }
@@ -173,7 +173,7 @@ fn forms_of_many_files_and_much_text_are_taken_in_bounded_memory() {
     }
     let more = site.sidecar_peak_kib() - before;
     assert!(more < 32 * 1024, "{more} KiB");
-    // A large form is answered at once, and does not stand in memory for so long.
+    // A large form is answered at once, so that it does not stay in memory.
     let wait = [FORM, ("Prefer", "wait=60")];
     let part = ("name=\"f\"; filename=\"f\"", &b"x"[..]);
     let answer = client.post("/files", &wait, &form(&[part; 65]));
@@ -189,7 +189,7 @@ fn nginx_and_sidecar_write_a_form_once_together() {
         ("name=\"a\"; filename=\"a\"", &content),
         ("name=\"b\"; filename=\"b\"", &content),
     ]);
-    // The log makes its files before it needs them: one to write to, and two in reserve.
+    // The log makes its files in advance: one to write to, and two in reserve.
     site.client().upload(b"first");
     wait_until("the log has its files, whole", || {
         let log = site.data_dir().join("journal/wal");
@@ -204,13 +204,14 @@ fn nginx_and_sidecar_write_a_form_once_together() {
     assert_eq!(sent.len(), 2);
     let after = site.written();
     let length = u64::try_from(body.len()).unwrap();
-    // Records, logs and heads; and the blocks that file systems write in.
+    // Records, groups and heads; and the blocks of the file system.
     let most = length + length / 50 + 256 * 1024;
     let told = after.told - before.told;
     assert!((length..=most).contains(&told), "{told} of {length}");
     let reached_disk = after.reached_disk - before.reached_disk;
-    // Of a page that is a part of a large one, the system counts all (2 MiB), though the disk gets the block:
-    // the frame of the form is written into the midst of the log, and a head behind it.
+    // For a page within a large page, the system counts the whole large page (2 MiB), though only a
+    // block reaches the disk. The frame of the form is written into the middle of the log's file, with
+    // a head behind it.
     let most = most + 2 * 2 * 1024 * 1024;
     assert!(reached_disk <= most, "{reached_disk} of {length}");
 }
@@ -288,7 +289,7 @@ fn what_is_no_whole_form_is_refused_and_leaves_nothing() {
         ("name=\"a\"; filename=\"a\"", b"x"),
         ("name=\"t\"", &[b't'; 9000]),
     ]);
-    // 1,023 files of nothing that would keep 8 KiB of text each.
+    // 1,023 empty files that would keep 8 KiB of text each.
     client
         .post_form(None, 1023, 8000)
         .assert_problem(413, "too-much-metadata");

@@ -1,9 +1,9 @@
-//! Small files that are committed together: fast as a group, and safe as each by itself.
+//! Small files are committed together: fast as a group, and as safe as each alone.
 
 use kit::{Builder, CHUNK, Client, Ledger, Mongo, Site, Uploaded, eventually, noise, wait_until};
 use mongodb::bson::{Document, doc};
 
-/// A site that keeps no body longer than it must, and puts groups together in one go.
+/// A site that evicts bodies at once, and forms groups without delay.
 fn builder() -> Builder {
     Builder::default()
         .set("settled_grace_seconds", 0)
@@ -11,7 +11,7 @@ fn builder() -> Builder {
         .set("retry_max_ms", 500)
 }
 
-/// A site with so many small files that wait for their first attempt.
+/// A site with this many small files that wait for their first attempt.
 fn site_with_backlog(mongo: &Mongo, ledger: &Ledger, files: u64) -> Site {
     mongo.hide_from_sidecars();
     let site = builder().start(mongo);
@@ -26,7 +26,7 @@ fn upload_small(client: &Client, ledger: &Ledger, files: u64) {
     }
 }
 
-/// How many inserts mongod was sent so far.
+/// The number of inserts that mongod has received.
 fn inserts(mongo: &Mongo) -> i64 {
     sent(mongo, "insert")
 }
@@ -54,9 +54,9 @@ fn a_backlog_of_small_files_takes_few_inserts_and_all_of_it_is_there_once() {
     mongo.heal();
     site.wait_until_empty();
     let needed = inserts(&mongo) - before[0];
-    // 120 files would be 220 inserts.
+    // 120 files would take 220 inserts.
     assert!(needed <= 60, "{needed} inserts");
-    // A file that is proven alone has its chunks counted so.
+    // A file that is proven alone has its chunks counted in this way.
     let alone = sent(&mongo, "aggregate") - before[1];
     assert!(alone <= 30, "{alone} proven alone");
     mongo.assert_holds_just(&ledger);
@@ -78,7 +78,7 @@ fn what_was_pending_at_a_start_goes_in_groups_too_and_no_chunk_is_read_for_it() 
     let needed = inserts(&mongo) - before;
     assert!(needed <= 30, "{needed} inserts");
     let profile = mongo.database().collection::<Document>("system.profile");
-    // A single one is read now and then, to see how long that takes.
+    // A single one is read from time to time, to measure how long a reader waits.
     let read = doc! { "ns": "gridspool.fs.chunks", "docsExamined": { "$gt": 1 } };
     assert_eq!(mongo.count(&profile, read), 0, "MongoDB knows what it took");
     mongo.assert_holds_just(&ledger);
@@ -153,7 +153,7 @@ fn a_sidecar_killed_amid_groups_loses_and_doubles_nothing() {
             "blockConnection": true,
             "blockTimeMS": 2000,
         };
-        // No sidecar runs while the fault changes: it would commit everything meanwhile.
+        // No sidecar runs while the fault changes, as it would commit everything in between.
         site.kill_sidecar();
         mongo.fail_sidecars("alwaysOn", slow);
         site.start_sidecar();
@@ -169,19 +169,20 @@ fn a_sidecar_killed_amid_groups_loses_and_doubles_nothing() {
     ledger.assert_readable(&site.client());
 }
 
-/// Commits a group while MongoDB has a fault that hits it, and asserts that each file is there
-/// once, and none was blamed.
+/// Commits a group while MongoDB has a fault that hits it. Asserts that each file is there once, and
+/// that none was held or deferred.
 fn assert_group_survives(hits: i32, data: Document) {
     let mongo = Mongo::start();
     let ledger = Ledger::default();
     let mut site = site_with_backlog(&mongo, &ledger, 30);
-    // No sidecar runs while the fault changes: it would commit some of them meanwhile.
+    // No sidecar runs while the fault changes, as it would commit some of them in between.
     site.kill_sidecar();
     let before = mongo.heal();
     mongo.fail_sidecars(doc! { "times": hits }, data);
     site.start_sidecar();
     site.wait_until_empty();
-    // What was written though its answer was lost is not sent again: then the first is the only one.
+    // Data that were written are not sent again, though their answer was lost: the first commit is then
+    // the only one.
     let hit = mongo.heal() - before;
     assert!((1..=hits).contains(&hit), "the fault hit {hit} times");
     mongo.assert_holds_just(&ledger);
@@ -266,7 +267,7 @@ fn a_member_that_is_deleted_while_its_group_is_inserted_is_gone_and_the_others_a
     assert_nobody_was_blamed(&site);
 }
 
-/// One commit at the store at once.
+/// Only one commit at the store at a time.
 fn one_by_one() -> Builder {
     builder()
         .set("commit_pace", "fixed")
@@ -278,7 +279,7 @@ fn with_little_memory_and_one_commit_at_once_all_goes_the_same_way() {
     let mongo = Mongo::start();
     let ledger = Ledger::default();
     mongo.hide_from_sidecars();
-    // Room for two chunks: a large file's batch, and the group that is read meanwhile.
+    // Room for two chunks: a batch of a large file, and the group that is read meanwhile.
     let site = one_by_one()
         .set("memory", "low")
         .set("commit_bytes", 2 * CHUNK)
@@ -301,7 +302,7 @@ fn with_little_memory_and_one_commit_at_once_all_goes_the_same_way() {
 fn the_next_group_is_made_ready_while_one_is_at_mongodb_but_nothing_of_it_is_sent() {
     let mongo = Mongo::start();
     let ledger = Ledger::default();
-    // A group is two of these files.
+    // A group consists of two of these files.
     let site = one_by_one().set("commit_bytes", 2 * CHUNK).start(&mongo);
     let slow = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 500 };
     mongo.fail_sidecars("alwaysOn", slow);
@@ -312,7 +313,7 @@ fn the_next_group_is_made_ready_while_one_is_at_mongodb_but_nothing_of_it_is_sen
     wait_until("all is committed", || {
         let commit = site.status()["commit"].take();
         in_flight = in_flight.max(commit["in_flight"].as_u64().unwrap());
-        // In one question: between two the same group may go from the one to the other.
+        // Both in one question: between two questions a group may move from one to the other.
         let running = mongo.running("insert", &["fs.chunks", "fs.files"]);
         assert!(running <= 1, "{running}");
         commit["committed_entries"] == 6
@@ -331,7 +332,7 @@ fn the_reads_that_mongodb_is_watched_by_fetch_no_chunk() {
     client.upload(&noise(1, CHUNK));
     site.wait_until_committed();
     mongo.run(doc! { "profile": 2 });
-    // It is watched for as long as something is being committed.
+    // It is measured while anything is being committed.
     let slow = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 300 };
     mongo.fail_sidecars("alwaysOn", slow);
     client.upload(b"slow");

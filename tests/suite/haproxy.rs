@@ -2,7 +2,7 @@
 
 use kit::{Answer, Builder, Cluster, Haproxy, curl, eventually, noise, skip, wait_until};
 
-/// Uploads in four ways, two of them by HTTP/2, and two larger than what haproxy holds of a body.
+/// Uploads in four ways: two of them by HTTP/2, and two larger than haproxy's buffers.
 fn upload_all(url: &str) -> Vec<Answer> {
     let files = format!("{url}/files/");
     let by = |body: &[u8], options: &[&str]| {
@@ -26,7 +26,7 @@ fn upload_all(url: &str) -> Vec<Answer> {
     ]
 }
 
-/// The paths of uploads that all have arrived.
+/// The paths of uploads that have all arrived.
 fn paths(answers: &[Answer]) -> Vec<String> {
     let path = |answer: &Answer| {
         assert_eq!(answer.status, 201, "{answer:?}");
@@ -67,11 +67,11 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
         found.expect("a file of each node").clone()
     });
 
-    // Refused connections: the upload goes to the other node, also before the next check.
+    // The connection is refused, so the upload goes to the other node, even before the next check.
     cluster.nodes[0].kill_all();
     for _ in 0..4 {
         paths(&upload_all(url));
-        // Nobody knows the dead node's file, and that counts against nobody.
+        // Nobody knows the dead node's file, and this does not count against any node.
         assert_eq!(get(&first).status, 503);
         assert_eq!(get(&second).status, 200);
     }
@@ -79,7 +79,7 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
     cluster.nodes[0].start_nginx();
     both_take_uploads();
 
-    // Until the next check the node that is drained refuses what it gets, and it is read from.
+    // Until the next check the drained node refuses the uploads that it gets; reads go on.
     assert_eq!(cluster.nodes[0].ask_admin("POST", "/drain").0, 200);
     eventually("the drained node gets no uploads any more", || {
         let answers = upload_all(url);

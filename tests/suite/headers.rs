@@ -1,17 +1,17 @@
-//! The head of every answer about a file, on whichever route it comes.
+//! The head of every answer about a file, on every route.
 
 use kit::{Answer, Builder, Client, Cluster, Keys, Mongo, Site, Uploaded, noise, wait_until};
 use ureq::http::HeaderName;
 
 const BODY: &[u8] = b"0123456789";
 
-/// The origin that the example names.
+/// The origin in the example.
 const NAMED: (&str, &str) = ("Origin", "https://app.example.com");
 
 const EXPOSED: &str = "ETag, Content-Range, Accept-Ranges, Content-Disposition, Repr-Digest, \
                        Location, Retry-After, Gridspool-State, Preference-Applied";
 
-/// The way that a file comes.
+/// The route of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     PendingFile,
@@ -28,8 +28,8 @@ impl Route {
         Self::Cached,
     ];
 
-    /// Does something with files that come this way, one for each name. The MongoDB must outlive
-    /// the site.
+    /// Uploads files for this route, one for each name, and calls a function with them. The MongoDB
+    /// must outlive the site.
     fn with(self, names: &[&str], act: impl FnOnce(&Client, Vec<Uploaded>)) {
         let mongo = Mongo::start();
         mongo.hide_from_sidecars();
@@ -63,7 +63,7 @@ impl Route {
     }
 }
 
-/// Asserts what an answer of this status has in its head beside what all have.
+/// Asserts the headers of an answer with this status, beside those that all answers have.
 fn assert_head(case: &str, answer: &Answer, status: u16, file: &Uploaded) {
     assert_eq!(answer.status, status, "{case}: {answer:?}");
     answer.assert_harmless();
@@ -81,7 +81,7 @@ fn assert_head(case: &str, answer: &Answer, status: u16, file: &Uploaded) {
     assert_eq!(is_kept, is_of_file, "{case}");
     if is_of_file && status != 304 {
         assert_eq!(answer.header("Content-Type"), "image/png");
-        // nginx leaves it out where it shows.
+        // nginx leaves it out where it would show.
         let is_told = answer.header("Accept-Ranges") == "bytes";
         assert!(is_told || status == 206, "{case}");
         let disposition = answer.header("Content-Disposition");
@@ -101,11 +101,11 @@ fn assert_head(case: &str, answer: &Answer, status: u16, file: &Uploaded) {
 #[test]
 fn the_head_of_every_status_is_the_same_on_every_route() {
     for route in Route::ALL {
-        // Each file is asked for once: what is cold stays cold.
+        // Each file is asked for once, so that cold files stay cold.
         route.with(&["a"; 13], |client, files| {
             let once = "Tue, 14 Nov 2023 22:13:20 GMT";
-            // Conditions that nginx would read in another way: RFC 9110 has dates ignored that are none, or
-            // stand beside If-Match.
+            // nginx would read these conditions in another way: by RFC 9110 invalid dates, and dates
+            // beside If-Match, are ignored.
             let requests = [
                 (200, &[][..]),
                 (206, &[("Range", "bytes=1-3")]),
@@ -161,7 +161,7 @@ fn a_query_has_a_file_saved_that_would_be_shown_on_every_route() {
                 let head = client.head(&format!("{saved}/any.png{query}"));
                 assert_eq!(kind(&head), "attachment", "{route:?} {query}");
             }
-            // The second client gets what it asks for, whoever was first.
+            // The second client gets its own answer, whatever the first one asked for.
             assert_eq!(kind(&client.get(saved)), "inline", "{route:?}");
             assert_eq!(kind(&client.get(shown)), "inline", "{route:?}");
             let answer = client.get(&format!("{shown}?download"));
@@ -196,7 +196,7 @@ fn other_origins_than_those_named_are_allowed_nothing() {
     }
 }
 
-/// Asserts that a browser may let a script of the named origin go on.
+/// Asserts that a browser lets a script of the named origin proceed.
 fn assert_preflight(site: &Site) {
     for path in ["/files", "/files/", "/files/a.txt", "/files/a/b?token=x"] {
         for method in ["GET", "PUT", "POST", "DELETE"] {
@@ -228,7 +228,7 @@ fn the_question_of_a_browser_is_answered_before_any_check() {
     let keys = Keys::make();
     let guarded = keys.guard(Builder::default()).start_without_mongodb();
     assert_preflight(&guarded);
-    // Nothing answers where this one's own check would be.
+    // Nothing answers in the place of the site's own check.
     assert_preflight(&Site::with_own_check(1));
 }
 
@@ -244,7 +244,7 @@ fn a_script_of_a_named_origin_reads_refusals_and_answers_to_uploads_too() {
         assert_eq!(answer.header("Access-Control-Allow-Methods"), "");
     };
     assert_readable(&client.post("/files", &[NAMED], BODY), 201);
-    // Refused by the sidecar before the body, and by nginx itself.
+    // The sidecar refuses one before the body, and nginx refuses the other.
     let no_key = [NAMED, ("Idempotency-Key", "two words")];
     assert_readable(&client.post("/files", &no_key, BODY), 400);
     site.kill_sidecar();
@@ -271,7 +271,7 @@ fn what_comes_from_another_node_is_as_harmless_as_what_is_here() {
         assert_eq!(answer.status, status, "{answer:?}");
         answer.assert_harmless();
     }
-    // Changes are held against the file where it is.
+    // Changes are checked against the file in its place.
     let tag = ("If-Match", &*file.etag);
     for (header, status) in [(tag, 409), (("If-None-Match", "*"), 412)] {
         let answer = other.put_with(&file.path, &[header], b"new");
@@ -287,7 +287,7 @@ fn what_comes_from_another_node_is_as_harmless_as_what_is_here() {
     assert_eq!(other.ask("DELETE", &file.path, &[tag]).status, 204);
 }
 
-/// Each address, and the methods that it has.
+/// Each address, with its methods.
 const METHODS: [(&str, &str); 8] = [
     ("/files", "POST, PUT, OPTIONS"),
     ("/files/", "POST, PUT, OPTIONS"),
@@ -310,7 +310,7 @@ fn every_address_tells_its_methods_by_options_and_with_every_405() {
         client.get("/readyz").status == 503
     });
     for (path, allow) in METHODS {
-        // Nobody needs a token for that.
+        // This needs no token.
         let answer = client.ask("OPTIONS", path, &[]);
         let is_ready = path != "/readyz";
         assert_eq!(answer.status, if is_ready { 204 } else { 503 }, "{path}");
@@ -335,14 +335,14 @@ fn every_address_tells_its_methods_by_options_and_with_every_405() {
     }
     assert_eq!(client.head("/healthz").status, 200);
     assert_eq!(client.ask("HEAD", "/files", &with_token).status, 405);
-    // The description of a file is no file.
+    // A file's description is not a file.
     let file = Uploaded::read(&client.post("/files", &with_token, BODY));
     for meta in ["meta", "m%65ta", "meta/", "meta/a"] {
         let path = format!("{}/{meta}", file.path);
         let answer = client.ask("DELETE", &path, &with_token);
         answer.assert_problem(405, "method-not-allowed");
     }
-    // A date that is none means nothing.
+    // An invalid date is ignored.
     let headers = [with_token[0], ("If-Unmodified-Since", "yesterday")];
     let answer = client.get_with(&file.path, &headers);
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -1,4 +1,4 @@
-//! Requests that mean harm: forged headers and paths, names and ids that are none.
+//! Hostile requests: forged headers and paths, and invalid names and ids.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use kit::{Answer, Builder, Mongo, Site, Uploaded, wait_until};
 use mongodb::bson::doc;
 
-/// Asserts that nothing of a refused upload is anywhere.
+/// Asserts that nothing of a refused upload is left anywhere.
 fn assert_nothing_taken(site: &Site) {
     site.assert_nothing_is_kept("refused");
 }
@@ -93,7 +93,7 @@ fn internal_addresses_do_not_exist_for_clients() {
     }
 }
 
-/// An upload as nginx would pass it on, with any body file.
+/// An upload as nginx would send it to the sidecar, with any body file.
 fn forged_upload(site: &Site, file: &[u8], length: &str) -> Answer {
     let mut request = b"POST /files HTTP/1.1\r\nHost: a\r\nConnection: close\r\n".to_vec();
     request.extend_from_slice(b"X-Gridspool-Body-File: ");
@@ -119,7 +119,7 @@ fn a_body_file_that_is_no_fresh_spool_file_is_refused_even_on_the_sidecars_own_s
     let spool = site.data_dir().join("spool");
     let secret = site.data_dir().join("0000000001");
     std::fs::write(&secret, "secret").unwrap();
-    // With one name, so that nothing but the link itself tells that it is no body.
+    // With one name, so that only the link itself shows that it is no body.
     std::fs::write(site.data_dir().join("secret"), "secret").unwrap();
     symlink(site.data_dir().join("secret"), spool.join("0000000002")).unwrap();
     std::fs::hard_link(&secret, spool.join("0000000003")).unwrap();
@@ -170,7 +170,7 @@ fn a_body_file_that_is_no_fresh_spool_file_is_refused_even_on_the_sidecars_own_s
         assert_refused(&forged_upload(&site, b"0000000009", length), length);
     }
     assert_nothing_taken(&site);
-    // The one that is what it says, so that the others were refused for what they are.
+    // The real body is accepted, so the others were refused for their own faults.
     let taken = forged_upload(&site, b"/any/where/0000000009", "6");
     assert_eq!(taken.status, 201);
     assert_eq!(site.entries("incoming"), 1);
@@ -320,7 +320,7 @@ fn ids_that_are_none_are_never_found_and_never_an_error_of_the_server() {
                 format!("{method} /files/{id} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
             let answer = site.raw(request.as_bytes());
             let shown = &id[..id.len().min(80)];
-            // nginx reads dots as a path: then it is not ours, and has no such method.
+            // nginx resolves dots: then the path is not ours, and does not have this method.
             assert!(
                 matches!(answer.status, 400 | 404 | 405 | 414),
                 "{method} {shown}: {answer:?}"

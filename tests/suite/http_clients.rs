@@ -1,4 +1,4 @@
-//! Forms as libraries make them: each with words, orders and omissions of its own.
+//! Forms of HTTP libraries: each has words, orders and omissions of its own.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,21 +6,21 @@ use std::process::Command;
 use kit::{Answer, Site, curl, finish, noise};
 use serde_json::{Value, json};
 
-/// The file that a part of a form must have become.
+/// The file that must come of a part of a form.
 struct Expected<'a> {
     name: &'a str,
     content_type: &'a str,
     content: &'a [u8],
 }
 
-/// Asserts that a form was taken, with these files and texts.
+/// Asserts that a form was accepted, with these files and texts.
 fn assert_taken(site: &Site, what: &str, answer: &Value, files: &[Expected<'_>], texts: &Value) {
     let told = answer["files"].as_array();
     let told = told.unwrap_or_else(|| panic!("{what}: {answer}"));
     assert_eq!(told.len(), files.len(), "{what}: {answer}");
     for (told, expected) in told.iter().zip(files) {
         let name = match expected.name {
-            // Without a name a file is called by its id.
+            // A file without a name is named after its id.
             "" => told["id"].as_str().unwrap(),
             name => name,
         };
@@ -68,7 +68,7 @@ fn forms_of_pythons_libraries_and_of_curl_arrive_with_their_bytes_names_and_type
     for library in ["requests", "httpx", "aiohttp", "aiohttp, chunked"] {
         assert_taken(&site, library, &answers[library][1], &expected, &texts);
     }
-    // A browser sends a percent sign as it is, so it is one: only quotes and line breaks are decoded.
+    // A browser does not encode a percent sign: only quotes and line breaks are decoded.
     let quoted = &answers["aiohttp, quoted"][1]["files"];
     assert_eq!(quoted[0]["filename"], "gr%C3%B6%C3%9Fe%201.png");
     let path = |name: &str| scratch.path().join(name).display().to_string();
@@ -91,7 +91,7 @@ fn forms_of_pythons_libraries_and_of_curl_arrive_with_their_bytes_names_and_type
     assert_taken(&site, "curl", &sent.answer.json(), &expected, &texts);
 }
 
-/// A body in chunks of a few bytes, as a client sends it that does not know its length.
+/// A body in chunks of a few bytes, like that of a client that does not know its length.
 fn chunked(body: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     for piece in body.chunks(1000) {
@@ -103,7 +103,7 @@ fn chunked(body: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Sends a form whose parts are given by their heads, over a bare connection.
+/// Sends a form with these heads of parts, over a bare connection.
 fn send(
     site: &Site,
     content_type: &str,
@@ -138,8 +138,7 @@ fn forms_with_the_habits_of_other_libraries_arrive_with_their_bytes_names_and_ty
     let content = noise(2, 100_000);
     let length = content.len();
     let octets = "application/octet-stream";
-    // The client that sends it so; its Content-Type with its boundary; the head of its file, and the file's
-    // name.
+    // The client; its Content-Type with the boundary; the head of its file part; the file's name.
     for (library, content_type, boundary, head, name, kept_as) in [
         (
             "OkHttp",
@@ -215,7 +214,7 @@ fn forms_with_the_faults_of_other_libraries_lose_nothing() {
     let site = Site::without_mongodb();
     let picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     let octets = "application/octet-stream";
-    // The client that sends it so; the head of its text; the head of its file, and the file's name.
+    // The client; the head of its text part; the head of its file part; the file's name.
     for (library, text, head, name, kept_as) in [
         (
             "Retrofit",

@@ -1,4 +1,4 @@
-//! Uploads that are sent again under their `Idempotency-Key`: one file, whatever was lost.
+//! Uploads that are sent again with their `Idempotency-Key`: one file, whichever answer was lost.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use kit::{Answer, Builder, Client, Keys, Mongo, Site, eventually, noise, wait_un
 use mongodb::bson::doc;
 use serde_json::Value;
 
-/// A request to send again and again.
+/// A request that is sent again and again.
 struct Request {
     name: &'static str,
     content_type: &'static str,
@@ -29,7 +29,7 @@ fn form(boundary: &str, files: &[&[u8]]) -> Vec<u8> {
     body
 }
 
-/// One for each way into the journal.
+/// One request for each way into the journal.
 fn requests() -> Vec<Request> {
     let request = |name, content_type, body| Request {
         name,
@@ -58,7 +58,7 @@ fn post(client: &Client, key: &str, content_type: &str, body: &[u8]) -> Answer {
     client.post("/files", &headers, body)
 }
 
-/// The answer's JSON without what may change: how far the file has come.
+/// The answer's JSON without the state, which may change.
 fn answered(answer: &Answer) -> Value {
     assert_eq!(answer.status, 201, "{answer:?}");
     let mut json = answer.json();
@@ -66,7 +66,7 @@ fn answered(answer: &Answer) -> Value {
         let state = file.as_object_mut().unwrap().remove("state").unwrap();
         assert!(state == "pending" || state == "committed", "{state}");
     };
-    // A form's answer has what its first file has, too.
+    // The answer to a form also has the members of its first file.
     take_state(&mut json);
     let files = json["files"].as_array_mut();
     files.into_iter().flatten().for_each(take_state);

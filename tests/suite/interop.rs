@@ -1,4 +1,4 @@
-//! Other drivers on the same bucket: they read what gridspool wrote, and it serves what they wrote.
+//! Other drivers on the same bucket: they read gridspool's files, and gridspool serves theirs.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use sha2::Digest as _;
 
-/// Runs a script of `tests/fixtures` with pymongo; what it tells.
+/// Runs a script of `tests/fixtures` with pymongo; returns its output.
 fn python(script: &str, arguments: &[&str]) -> Value {
     let python = std::env::var_os("GRIDSPOOL_PYTHON")
         .expect("GRIDSPOOL_PYTHON, a Python with pymongo; scripts/test brings one");
@@ -27,7 +27,7 @@ fn python(script: &str, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// Text of any kind, as one segment of a path.
+/// Any text, as one path segment.
 pub(crate) fn segment(text: &str) -> String {
     if text.contains(['/', '\\']) {
         let digits: Vec<_> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -36,7 +36,7 @@ pub(crate) fn segment(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// Asserts that a file comes back whole and in parts.
+/// Asserts that a file can be read whole and in parts.
 fn assert_served(client: &Client, key: &str, body: &[u8]) {
     let path = format!("/files/{}", segment(key));
     for path in [&path, &format!("{path}/any%20name")] {
@@ -59,9 +59,9 @@ fn assert_served(client: &Client, key: &str, body: &[u8]) {
     }
 }
 
-/// Asserts that ids that no file has are answered with 404.
+/// Asserts that unknown ids are answered with 404.
 fn assert_absent_whatever_is_asked(client: &Client) {
-    // Taken as operators, these would find any file at all; others MongoDB refuses to look for.
+    // As operators these would find any file; MongoDB refuses to search for others.
     let deep = format!("{}1{}", "{\"a\":".repeat(120), "}".repeat(120));
     let deeper = format!("{}1{}", "{\"a\":".repeat(400), "}".repeat(400));
     for nobody in [
@@ -104,7 +104,7 @@ fn assert_absent_whatever_is_asked(client: &Client) {
     }
 }
 
-/// Asserts that every spelling of one value is the same file.
+/// Asserts that every spelling of one value names the same file.
 fn assert_served_by_every_spelling(client: &Client, content_of: &dyn Fn(&str) -> Vec<u8>) {
     for (text, spellings) in [
         (
@@ -234,7 +234,7 @@ fn files_that_pymongo_wrote_are_served_under_ids_of_every_type() {
         let place = written.iter().position(|file| file["text"] == text);
         content(place.unwrap())
     });
-    // Each has one place in nginx's cache.
+    // Each file has one place in nginx's cache.
     assert_eq!(site.cached_files(), cached);
     assert_eq!(
         mongo.count(&mongo.files(), doc! {}),
@@ -269,7 +269,7 @@ fn files_that_the_rust_driver_wrote_and_bare_documents_are_served() {
         "inline; filename=\"film.mp4\""
     );
 
-    // As little as a reader can do with, and numbers of other types than the specification's.
+    // The fewest fields that a reader needs, and numbers of other types than in the specification.
     let bare = ObjectId::new();
     mongo.insert_chunk(&bare.to_string(), 0, &body[..CHUNK]);
     mongo.insert_chunk(&bare.to_string(), 1, &body[CHUNK..CHUNK + 5]);

@@ -1,4 +1,4 @@
-//! Limits of subjects, of the disk and of the journal: who is refused, and that admins see why.
+//! Limits of subjects, of the disk and of the journal: refusals, and what admins see of them.
 
 use std::io::Write as _;
 
@@ -43,7 +43,7 @@ fn a_subject_that_comes_too_often_gets_429_and_others_do_not() {
         .post_form(Some(&dave), 2, 0)
         .assert_problem(429, "too-many-uploads");
     assert_eq!(site.entries("incoming"), 6);
-    // Without tokens an address is a subject.
+    // Without tokens the address is the subject.
     let open = limited(Builder::default()).start_with_uri(NOWHERE);
     let statuses = [(); 3].map(|()| open.client().post("/files", &[], b"x").status);
     assert_eq!(statuses, [201, 201, 429]);
@@ -64,7 +64,7 @@ fn a_subject_with_too_many_pending_bytes_gets_429_until_they_are_committed() {
     let (alice, bob) = (bearer("alice"), bearer("bob"));
     let upload =
         |bearer: &str, body: &[u8]| client.post("/files", &[("Authorization", bearer)], body);
-    // Each record counts as a kibibyte beside the body.
+    // Each record counts as a kibibyte, beside the body.
     assert_eq!(upload(&alice, &noise(1, 6000)).status, 201);
     let before = spool_changed(&site);
     let answer = announce(
@@ -82,7 +82,7 @@ fn a_subject_with_too_many_pending_bytes_gets_429_until_they_are_committed() {
     assert_eq!(upload(&alice, &noise(2, 1900)).status, 201);
     assert_eq!(upload(&bob, &noise(3, 8900)).status, 201);
     assert_eq!(site.entries("incoming"), 3);
-    // Empty files cost what is written of them, and texts what each file keeps of them.
+    // Empty files count as much as is written for them, and texts once for each file that keeps them.
     let carol = bearer("carol");
     let send = |files, text_bytes| client.post_form(Some(&carol), files, text_bytes);
     send(9, 0).assert_problem(429, "too-much-pending");
@@ -90,7 +90,7 @@ fn a_subject_with_too_many_pending_bytes_gets_429_until_they_are_committed() {
     assert_eq!(site.entries("incoming"), 3);
     assert_eq!(send(8, 0).status, 201);
     send(2, 0).assert_problem(429, "too-much-pending");
-    // A restart forgets no body that waits.
+    // A restart forgets no waiting body.
     site.kill_sidecar();
     site.start_sidecar();
     upload(&alice, &noise(5, 3000)).assert_problem(429, "too-much-pending");
@@ -144,13 +144,13 @@ fn without_room_on_the_disk_or_in_the_journal_no_body_is_taken() {
         answer.assert_problem(status, code);
         assert!(!answer.header("retry-after").is_empty(), "{setting}");
         assert_eq!(spool_changed(&site), before, "{setting}");
-        // An admin sees why, how often, and how far it is.
+        // An admin sees the reason, the count, and the level.
         let small = site.client().post("/files", &[], b"123456789");
         small.assert_problem(status, code);
         let told = site.status();
         let uploads = &told["uploads"];
         assert_eq!(uploads["refused"][reason], 2, "{uploads}");
-        // Below this one mark there is room for smaller ones.
+        // Below this watermark there is still room for smaller ones.
         let is_taken = setting == "journal_max_bytes";
         let expected = if is_taken { json!([]) } else { json!([reason]) };
         assert_eq!(uploads["refused_for"], expected);
@@ -190,13 +190,13 @@ fn bodies_on_their_way_keep_as_much_again_as_has_come_of_them_whatever_they_decl
     let head = "POST /files HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2000000\r\n";
     chunked.write_all(head.as_bytes()).unwrap();
     chunked.write_all(&noise(1, 15_000_000)).unwrap();
-    // 26 MB are free then, and 15 of them expected.
+    // 26 MB are free now, and 15 MB of them are expected.
     wait_until("it is seen", || !has_room("9000000"));
     assert!(has_room("5000000"));
     assert!(site.status()["bytes_on_their_way"].as_u64() > Some(14_000_000));
     announce(&site, "/files", &["Content-Length: 9000000"]).assert_problem(507, "no-space");
     assert_eq!(site.status()["uploads"]["refused"]["disk"], 1);
-    // Small bodies, which are asked about when they are there, are refused for the same.
+    // Small bodies, which are checked on arrival, are refused for the same reason.
     chunked.write_all(&noise(2, 5_000_000)).unwrap();
     wait_until("nothing more may come", || !has_room("0"));
     let told = &site.status()["uploads"];

@@ -1,5 +1,5 @@
-//! Heads that nginx passes on and the sidecar cannot read: whoever sent one gets an answer like any
-//! other, and nobody else pays for it.
+//! Heads that nginx passes on and the sidecar cannot read: their senders get an ordinary answer, and no
+//! other request suffers.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use kit::{Answer, Builder, Cluster, Site, curl, noise, read_to_end, wait_until};
 
-/// The faults of a head: bytes behind the address, lines, and the answer to them.
+/// Malformed heads: bytes behind the address, header lines, and the expected answer.
 fn flaws() -> Vec<(&'static [u8], Vec<u8>, u16, &'static str)> {
     let controls = (1..=31).filter(|byte| !b"\t\n\r".contains(byte));
     let mut flaws: Vec<_> = controls
@@ -51,7 +51,7 @@ fn routes(file: &str) -> Vec<(&'static str, String, usize)> {
     ]
 }
 
-/// Asserts that this is a problem, wherever it comes from.
+/// Asserts that this is a problem in the common form, whoever made it.
 fn assert_problem(answer: &Answer, method: &str, status: u16, code: &str, what: &str) {
     assert_eq!(answer.status, status, "{what}: {answer:?}");
     let kind = answer.header("content-type");
@@ -87,7 +87,7 @@ fn a_head_that_only_nginx_can_read_is_a_problem_on_every_route_and_harms_no_othe
             let request = [head.as_bytes(), address, rest.as_bytes(), &lines, b"\r\n"].concat();
             let answer = site.raw(&[&request[..], &noise(7, length)].concat());
             assert_problem(&answer, method, status, code, &what);
-            // At once, on the connection that nginx would take for it.
+            // The answer comes at once, on the connection that nginx would use.
             let next = client.post("/files", &[], b"next");
             assert_eq!(next.status, 201, "{what}: {next:?}");
             files += 1;
@@ -105,7 +105,7 @@ fn the_sidecar_says_that_it_closes_the_connection_of_a_head_that_it_cannot_read(
     let many = "X: y\r\n".repeat(200);
     for (lines, status) in [("X: \u{1}\r\n", 400), (&many, 431)] {
         let mut stream = UnixStream::connect(site.socket()).unwrap();
-        // A connection that has served one before, as those that nginx keeps.
+        // A connection that has served a request before, like nginx's kept ones.
         stream
             .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
             .unwrap();
@@ -123,7 +123,7 @@ fn the_sidecar_says_that_it_closes_the_connection_of_a_head_that_it_cannot_read(
     }
 }
 
-/// Requests that clients can send as often as they like, and that fail.
+/// Failing requests, which clients can send as often as they like.
 fn nuisances() -> Vec<Vec<u8>> {
     let plain = |line: &str, rest: &str| {
         let head = format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{rest}");
@@ -157,7 +157,7 @@ fn nuisances() -> Vec<Vec<u8>> {
 
 #[test]
 fn no_client_can_flood_the_log() {
-    // Without a store every search for a file fails; and there is room for one upload.
+    // Without a store every search for a file fails; and there is room for only one upload.
     let site = Builder::default()
         .set("log", "info,mongodb=warn,actix_server=warn,actix_http=off")
         .set("journal_max_entries", 1)
@@ -168,7 +168,7 @@ fn no_client_can_flood_the_log() {
     for _ in 0..10 {
         for nuisance in nuisances() {
             let mut stream = site.connect();
-            // A refusal may come, and the connection end, before all is sent.
+            // The refusal may come, and the connection end, before everything is sent.
             stream.write_all(&nuisance).unwrap_or_default();
             if !nuisance.ends_with(b"half") {
                 let answer = read_to_end(stream);
@@ -180,7 +180,7 @@ fn no_client_can_flood_the_log() {
     let count = |word: &str| site.log().matches(word).count();
     let [warnings, errors] = ["WARN", "ERROR"].map(count);
     let refusals = count("an upload was refused");
-    // The lines of a start, one for the store's silence, and in each minute one for each kind of refusal.
+    // The lines of the start, one for the silent store, and each minute one for each kind of refusal.
     let minutes = 1 + usize::try_from(begun.elapsed().as_secs() / 60).unwrap();
     let is_quiet = warnings <= 6 * minutes && (1..=minutes).contains(&refusals);
     let lines = site.log().lines().count();

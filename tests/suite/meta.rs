@@ -19,7 +19,7 @@ fn upload(client: &Client) -> Uploaded {
     Uploaded::read(&client.post("/files", &headers, BODY))
 }
 
-/// Asserts that it is there by GET and HEAD, and what it says.
+/// Asserts that GET and HEAD find the description, with this content.
 fn meta(client: &Client, file: &Uploaded, state: &str) -> Value {
     let path = format!("{}/meta", file.path);
     let answer = client.get(&path);

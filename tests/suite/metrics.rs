@@ -1,4 +1,4 @@
-//! Every metric as Prometheus sees it: in good form, and true.
+//! Every metric as Prometheus sees it: well-formed, and true.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use kit::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
 
 const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
 
-/// The families that every node tells of, with their types.
+/// The families of every node, with their types.
 const FAMILIES: [(&str, &str); 31] = [
     ("gridspool_build_info", "gauge"),
     ("gridspool_commit_failures", "counter"),
@@ -71,7 +71,7 @@ fn the_metrics_of_a_lone_node_are_all_there_in_good_form() {
         page.value("start_time_seconds"),
         printed.value("start_time_seconds")
     );
-    // A node without others has no series of this, and every other family has some.
+    // This family has no series on a node without peers; every other family has some.
     let is_silent =
         |family: &&String| !page.values.keys().any(|series| series.starts_with(*family));
     let silent: Vec<_> = page.families.keys().filter(is_silent).collect();

@@ -1,4 +1,4 @@
-//! MongoDB behind TLS and a password, as the connection string names them.
+//! MongoDB behind TLS and a password, by the connection string.
 
 use kit::{Builder, Ledger, PASSWORD, Secured, Site, finish, wait_until};
 
@@ -11,7 +11,7 @@ fn site(uri: &str) -> Site {
         .start_with_uri(uri)
 }
 
-/// No log, status or check tells what a connection string had in it.
+/// Asserts that no log, status or check shows any part of the connection string.
 fn assert_keeps_secrets(site: &Site) {
     let checked = finish(site.command().arg("check"));
     let told = [checked.stdout, checked.stderr].concat();
@@ -35,7 +35,7 @@ fn files_are_committed_and_read_over_tls_with_a_password() {
     assert_keeps_secrets(&site);
 }
 
-/// The driver's own texts, made for programmers, are in neither log nor status.
+/// Asserts that neither log nor status contains the driver's own texts, which are for programmers.
 pub(crate) fn assert_no_dump(site: &Site) {
     let told = site.log() + &site.status()["mongodb"].to_string();
     for dump in [
@@ -49,7 +49,8 @@ pub(crate) fn assert_no_dump(site: &Site) {
     }
 }
 
-/// Uploads are promised, and nothing is committed; the reason is told in these words.
+/// Asserts that uploads are promised and nothing is committed, and that the reason is reported in these
+/// words.
 fn assert_waits(secured: &Secured, uri: &str, words: &str) {
     let mut site = site(uri);
     let ledger = Ledger::default();
@@ -65,7 +66,7 @@ fn assert_waits(secured: &Secured, uri: &str, words: &str) {
     assert_eq!(site.entries("incoming"), 2);
     ledger.assert_readable(&site.client());
     assert_keeps_secrets(&site);
-    // With the right words it goes on.
+    // With the right credentials the commits go on.
     site.stop_sidecar();
     let right = secured.uri(PASSWORD, &secured.authority(true));
     site.reconfigure(|builder| builder.set("mongodb_uri", right));

@@ -1,4 +1,4 @@
-//! The view of admins and balancers: health, status, checks, stops, and refusals to start.
+//! What admins and balancers see: health, status, checks, stops, and refused starts.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use kit::{Builder, CHUNK, Ledger, Mongo, Site, finish, noise, skip, wait_until};
 use mongodb::bson::doc;
 
-/// How a run of the sidecar's binary ended: exit code, stdout, stderr.
+/// The outcome of the sidecar's binary: exit code, stdout, stderr.
 fn run(site: &Site, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = site.command();
     let ended = finish(command.args(arguments).envs(environment.iter().copied()));
@@ -17,7 +17,7 @@ fn run(site: &Site, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, S
     )
 }
 
-/// Nothing answers there: the port is below those that anybody is given.
+/// Nothing answers there: the port is below all ports in use.
 const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?replicaSet=rs0";
 
 #[test]
@@ -125,7 +125,7 @@ fn a_stop_under_load_ends_well_and_what_was_promised_goes_on_at_the_next_start()
             let (client, ledger) = (site.client(), &ledger);
             scope.spawn(move || {
                 let seeds = number * 1000..;
-                // Until the first that finds no sidecar.
+                // Until the first request that finds no sidecar.
                 seeds
                     .map_while(|seed| ledger.try_upload(&client, seed, 500_000).ok())
                     .for_each(drop);
@@ -137,7 +137,7 @@ fn a_stop_under_load_ends_well_and_what_was_promised_goes_on_at_the_next_start()
         site.stop_sidecar()
     });
     assert_eq!(stopped.code(), Some(0), "{}", site.log());
-    // MongoDB takes its time still.
+    // MongoDB is still slow.
     site.start_sidecar();
     assert!(site.entries("incoming") > 0, "nothing was left to do");
     site.stop_sidecar();
@@ -146,7 +146,7 @@ fn a_stop_under_load_ends_well_and_what_was_promised_goes_on_at_the_next_start()
     let client = site.client();
     ledger.assert_readable(&client);
     site.wait_until_empty();
-    // A stop is in order: nothing is taken in that nobody was told of.
+    // A stop is orderly: no upload is taken in whose client gets no answer.
     mongo.assert_holds_just(&ledger);
 }
 

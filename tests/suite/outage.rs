@@ -1,4 +1,4 @@
-//! MongoDB away, slow or faulty: promises are made all the same, and kept once, when it is back.
+//! MongoDB is away, slow or faulty: promises are still made, and kept exactly once when it is back.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::mongodb_tls::assert_no_dump;
 
-/// Lengths around everything that is cut: chunks, and the batches that chunks are sent in.
+/// Lengths around all boundaries: of chunks, and of the batches in which chunks are sent.
 const LENGTHS: [usize; 8] = [0, 1, 1000, CHUNK - 1, CHUNK, CHUNK + 1, 700_000, 3_000_000];
 
 fn upload_all_lengths(site: &Site, ledger: &Ledger, rounds: u64) {
@@ -20,7 +20,7 @@ fn upload_all_lengths(site: &Site, ledger: &Ledger, rounds: u64) {
     }
 }
 
-/// A site that keeps no body longer than it must, and does not wait long for MongoDB.
+/// A site that evicts bodies at once, and does not wait long for MongoDB.
 fn impatient() -> Builder {
     Builder::default()
         .set("settled_grace_seconds", 0)
@@ -70,7 +70,7 @@ fn a_mongod_killed_in_the_midst_of_commits_holds_every_file_once_in_the_end() {
     let ledger = Ledger::default();
     mongo.hide_from_sidecars();
     upload_all_lengths(&site, &ledger, 5);
-    // Slow enough that the kill finds some files done, some begun and some not.
+    // The commits are slow enough that the kill finds some files done, some begun, and some untouched.
     let slow = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 200 };
     mongo.fail_sidecars("alwaysOn", slow);
     wait_until("commits are under way", || {
@@ -102,20 +102,20 @@ fn a_mongod_that_freezes_holds_up_no_upload_and_gets_every_file_once_after_it() 
     mongo.assert_holds_just(&ledger);
 }
 
-/// Commits files while MongoDB has a fault that hits at least `hits` commands, and asserts that
-/// each is there once, whole, and that none was held or deferred for what is MongoDB's fault.
+/// Commits files while MongoDB has a fault that hits at least `hits` commands. Asserts that each file
+/// is there once and whole, and that none was held or deferred for MongoDB's fault.
 fn assert_survived(mode: Document, hits: i32, data: Document) {
     let site = assert_all_arrive(mode, hits, data);
     assert!(!site.log().contains("; deferred"));
 }
 
-/// The same; a file may be tried again later, but none is held.
+/// The same, but a file may be deferred; none may be held.
 fn assert_all_arrive(mode: Document, hits: i32, data: Document) -> Site {
     let mongo = Mongo::start();
     let site = impatient().start(&mongo);
     let client = site.client();
     let ledger = Ledger::default();
-    // The indexes are there when the fault begins.
+    // The indexes exist before the fault begins.
     ledger.upload(&client, 1000, CHUNK);
     site.wait_until_committed();
     mongo.fail_sidecars(mode, data);
@@ -179,7 +179,7 @@ fn a_primary_that_steps_down_while_it_writes_gets_every_file_once() {
 #[test]
 fn writes_that_are_carried_out_after_their_time_out_double_nothing() {
     let data = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 2500 };
-    // MongoDB answers pings all the while, so that each file answers for itself.
+    // MongoDB answers pings all the time, so each failure counts against its file.
     assert_all_arrive(doc! { "times": 4 }, 4, data);
 }
 
@@ -190,7 +190,7 @@ fn no_word_of_mongodb_about_a_question_makes_a_file_of_ours_absent() {
     let client = site.client();
     let file = client.upload(b"there");
     site.wait_until_empty();
-    // BadValue: of another driver's key it says that there is no such file.
+    // BadValue: for a key of another driver it means that there is no such file.
     let data = doc! { "failCommands": ["find"], "errorCode": 2 };
     mongo.fail_sidecars("alwaysOn", data);
     for answer in [client.get(&file.path), client.delete(&file.path)] {
@@ -201,7 +201,7 @@ fn no_word_of_mongodb_about_a_question_makes_a_file_of_ours_absent() {
     assert_eq!(client.delete(&file.path).status, 204);
 }
 
-/// A script's exit code, and all that it says.
+/// A script's exit code and output.
 fn script(site: &Site, name: &str, words: &[&str]) -> (i32, String) {
     let path = format!("{}/scripts/{name}", env!("CARGO_MANIFEST_DIR"));
     let socket = site.admin_socket();
@@ -214,7 +214,7 @@ fn script(site: &Site, name: &str, words: &[&str]) -> (i32, String) {
     )
 }
 
-/// The reason and the attempts are in a list, page by page; other ids are a clear error.
+/// The list of waiting entries shows reasons and attempts, page by page; a wrong id is a clear error.
 fn see_why_it_is_held(site: &Site, id: &str) {
     let (code, list) = script(site, "status", &["--waiting"]);
     assert_eq!(code, 0, "{list}");
@@ -235,7 +235,7 @@ fn see_why_it_is_held(site: &Site, id: &str) {
     assert_eq!(serde_json::from_str::<Value>(&page).unwrap()["next"], id);
     let (_, page) = site.ask_admin("GET", &format!("/waiting?after={id}"));
     assert_eq!(page, r#"{"next":null,"waiting":[]}"#);
-    // Nobody is asked for a token here, so nobody is known to be an admin.
+    // This site asks for no tokens, so nobody counts as an admin.
     let meta = site.client().get(&format!("/files/{id}/meta")).json();
     assert_eq!(
         (&meta["state"], &meta["waiting"]),
@@ -268,7 +268,7 @@ fn a_file_that_was_put_off_shows_its_reason_to_admins_and_is_tried_again_when_on
             .set("retry_max_ms", long),
     );
     let site = site.start(&mongo);
-    // BadValue: the entry's own fault.
+    // BadValue counts as the entry's own fault.
     mongo.fail_sidecars(
         "alwaysOn",
         doc! { "failCommands": ["insert"], "errorCode": 2 },
@@ -302,7 +302,7 @@ fn a_file_that_was_put_off_shows_its_reason_to_admins_and_is_tried_again_when_on
         (&for_users["state"], &for_users["waiting"]),
         (&json!("pending"), &Value::Null)
     );
-    // It opens no file, and nothing else.
+    // It gives access to no file, and to nothing else.
     ask("GET", &file.path, "admin").assert_problem(403, "insufficient-scope");
     ask("DELETE", &file.path, "admin").assert_problem(403, "insufficient-scope");
     ask("POST", "/files", "admin").assert_problem(403, "insufficient-scope");
@@ -334,7 +334,7 @@ fn a_file_that_mongodb_refuses_is_held_with_the_reason_until_an_admin_says_retry
     let files = mongo.find("fs.files", doc! {});
     assert_eq!(files.len(), others.len());
 
-    // A restart changes nothing, and a retry without a remedy brings it back here.
+    // A restart changes nothing, and a retry without a remedy leads to the same state.
     site.stop_sidecar();
     site.start_sidecar();
     assert_eq!(site.entries("hold"), 1);

@@ -1,12 +1,12 @@
-//! A panic costs the request or the attempt that met it: the process lives, and nothing is kept from
-//! others. In builds with the feature `failpoints` alone: each test has a thread panic at one of the
-//! points that the proof kills at.
+//! A panic costs only the request or the attempt that met it: the process goes on, and nothing stays
+//! locked. Each test lets a thread panic at one of the points at which the proof kills the sidecar;
+//! these exist only in builds with the feature `failpoints`.
 
 use kit::{Answer, Builder, Client, Ledger, Mongo, Site, noise, points, wait_until};
 
 const FORM: &str = "multipart/form-data; boundary=x";
 
-/// The words of a thread that panics at a point.
+/// The log line of a thread that panics at a point.
 const WORD: &str = "as the failpoint says";
 
 fn restart(site: &mut Site, point: &str) {
@@ -24,12 +24,12 @@ fn form() -> Vec<u8> {
         .into_bytes()
 }
 
-/// Types and bodies of uploads that come by a point.
+/// Types and bodies of uploads that pass a point.
 fn uploads(point: &str) -> Vec<(&'static str, Vec<u8>)> {
     match point.split('.').next() {
         Some("form") => vec![(FORM, form())],
         Some("adopt") => vec![("a/b", noise(1, 100_000))],
-        // One waits on no thread, the other on one of its own.
+        // One waits without a thread, the other on a thread of its own.
         _ => vec![("a/b", noise(1, 1_000)), ("a/b", noise(1, 40_000))],
     }
 }
@@ -54,7 +54,7 @@ fn a_panic_in_an_upload_is_a_500_and_leaves_neither_files_nor_taken_room() {
             post(&client, content_type, &body).assert_problem(500, "internal");
             assert!(site.log().contains(WORD), "{case}");
             wait_until("the spool is empty", || site.names("spool").is_empty());
-            // After its last step it is promised, though nobody was told.
+            // After its last step the upload is promised, though its client was not told.
             let kept = match point.as_str() {
                 "form.promised" => 2,
                 point => usize::from(point.ends_with(".promised")),
@@ -68,7 +68,7 @@ fn a_panic_in_an_upload_is_a_500_and_leaves_neither_files_nor_taken_room() {
                 "{case}"
             );
             assert_eq!(client.get("/healthz").status, 200, "{case}");
-            // As many as there may be.
+            // The greatest number.
             let contents = [&body[..], b"more", b"and more", b"and the last"];
             for content in contents.into_iter().skip(kept) {
                 let taken = client.post("/files", &[("Content-Type", "a/b")], content);
@@ -113,7 +113,7 @@ fn a_panic_in_a_handler_is_a_500_on_a_connection_that_goes_on() {
     }
 }
 
-/// The points that the committer comes by, and those who watch and sweep.
+/// The points that the committer passes, and those of the watches and sweeps.
 const BEHIND_THE_ANSWER: [&str; 6] = [
     "commit.handed-out",
     "store.pinged",

@@ -1,4 +1,4 @@
-//! Uploads that are no whole file: pieces, coded bodies, and words of other protocols.
+//! Uploads that are not a whole file: pieces, encoded bodies, and other protocols.
 
 use kit::{Site, curl, noise, wait_until};
 

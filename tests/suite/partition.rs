@@ -1,18 +1,18 @@
-//! Hosts that die and links that are cut: each node and each member of MongoDB's replica set is on a
-//! host of its own.
+//! Hosts that die and links that are cut: each node and each member of MongoDB's replica set has a host
+//! of its own.
 
 use std::time::Duration;
 
 use kit::{Builder, Cluster, Ledger, Load, Mongo, Network, Site, noise, wait_until};
 use mongodb::bson::doc;
 
-/// The hosts of the nodes; those of MongoDB's members come after them.
+/// The hosts of the nodes; the hosts of MongoDB's members follow them.
 const NODES: std::ops::Range<usize> = 0..3;
 
-/// Answers that a load must see after each fault.
+/// Answers that the load must get after each fault.
 const GO_ON: usize = 40;
 
-/// Keeps no body longer than it must, and does not wait long for MongoDB.
+/// Evicts bodies at once, and does not wait long for MongoDB.
 fn impatient() -> Builder {
     Builder::default()
         .set("settled_grace_seconds", 0)
@@ -21,14 +21,14 @@ fn impatient() -> Builder {
         .set("retry_max_ms", 1000)
 }
 
-/// Three nodes, and a member of MongoDB on each host that is left.
+/// Three nodes, and a member of MongoDB on each other host.
 fn start(network: &Network) -> (Mongo, Cluster) {
     let mongo = Mongo::start_on(&network.hosts[NODES.end..]);
     let cluster = Cluster::start_on(&network.hosts[NODES], &impatient(), &mongo);
     (mongo, cluster)
 }
 
-/// Ends a host with all that runs on it, and has it come back when the load has gone on without it.
+/// Kills everything on a host, and restarts it after the load has gone on without it.
 fn kill_host(network: &Network, cluster: &mut Cluster, node: usize, load: &Load) {
     network.plug(node, false);
     cluster.nodes[node].kill_all();
@@ -51,7 +51,7 @@ fn kill_primary(network: &Network, mongo: &mut Mongo, load: &Load) {
     load.go_on(GO_ON);
 }
 
-/// Asserts that all that was promised is in GridFS once, and is given by every node.
+/// Asserts that every promised file is in GridFS once, and that every node serves it.
 fn assert_kept(cluster: &Cluster, mongo: &Mongo, ledger: &Ledger) {
     cluster.nodes.iter().for_each(Site::wait_until_committed);
     mongo.assert_holds(ledger);
@@ -77,14 +77,14 @@ fn nodes_that_are_cut_from_each_other_call_pending_files_unavailable_and_never_m
     );
     let pending = [500, 300_000].map(|length| ledger.upload(&one, 2, length));
     for promise in &pending {
-        // It also leaves connections open between the nodes.
+        // This also leaves connections open between the nodes.
         assert_eq!(
             cluster.agree(|client| client.get(&promise.path)).status,
             200
         );
     }
     network.cut(&[0], &[1]);
-    // A client hears of it within the time that it takes to find out that a node is gone.
+    // A client gets its answer within the time that a node needs to notice a lost node.
     let hurried = other.hurried(Duration::from_secs(7));
     let assert_unavailable = || {
         for promise in &pending {
@@ -126,7 +126,7 @@ fn a_node_that_is_cut_from_mongodb_takes_uploads_that_every_node_gives() {
         let promise = ledger.upload(&one, seed, 30_000 * usize::try_from(seed).unwrap());
         let answer = cluster.agree(|client| client.get(&promise.path));
         assert!(answer.status == 200 && answer.body == promise.content());
-        // A file in GridFS alone cannot be had from here, and is not called missing.
+        // A file that is only in GridFS cannot be read from here, and is not reported missing.
         assert!(matches!(one.get(&before.path).status, 200 | 503));
     }
     wait_until("MongoDB is missed", || {
@@ -177,7 +177,7 @@ fn through_cuts_and_deaths_in_turn_uploads_and_reads_go_on_and_nothing_is_lost()
     let front = &balancer.client;
     let mut load = Load::start(front, &cluster.clients());
     load.go_on(GO_ON);
-    // A node from another, and one from all of MongoDB.
+    // The link between two nodes, and that of one node to all of MongoDB.
     let members: Vec<_> = (NODES.end..network.hosts.len()).collect();
     for (some, others) in [([0], &[1][..]), ([1], &members)] {
         network.cut(&some, others);

@@ -1,4 +1,4 @@
-//! The hop from one node to another: who may ask, and who is who.
+//! Requests between nodes: who may ask, and how nodes recognise each other.
 
 mod impersonation;
 
@@ -10,7 +10,7 @@ use kit::{
 };
 use mongodb::bson::doc;
 
-/// Two nodes and no MongoDB: what is uploaded stays pending.
+/// Two nodes and no MongoDB: all uploads stay pending.
 fn two_without_mongodb() -> Cluster {
     Cluster::start_without_mongodb(2, &Builder::without_log())
 }
@@ -22,7 +22,7 @@ fn the_hop_between_nodes_takes_nothing_but_a_fresh_pass_for_the_very_thing() {
     let client = site.client();
     let [file, second] = [1, 2].map(|seed| client.upload(&noise(seed, 1000)));
     let hop = format!("/_gridspool/hop/files/{}", file.id);
-    // A pass as the other node makes it: straight from its sidecar, as nginx gets it.
+    // A pass of the other node, straight from its sidecar, as its nginx gets it.
     let pass = |path: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let answer = cluster.nodes[1].raw_to_sidecar(request.as_bytes());
@@ -74,7 +74,7 @@ fn the_hop_between_nodes_takes_nothing_but_a_fresh_pass_for_the_very_thing() {
             answer.assert_problem(403, "forbidden");
         }
     }
-    // Made for the first node: the second does not take it.
+    // The pass is for the first node: the second node refuses it.
     let elsewhere = cluster.nodes[1].client();
     let answer = elsewhere.ask("GET", &hop, &[("X-Gridspool-Pass", &good)]);
     assert_eq!(answer.status, 403);
@@ -130,7 +130,7 @@ fn a_nodes_token_check_stands_before_the_hop() {
     ask("GET", &upload).assert_problem(403, "insufficient-scope");
     ask("DELETE", &bearer("download")).assert_problem(403, "insufficient-scope");
     assert!(ask("GET", &bearer("download")).body == b"content");
-    // The node that has it tells an admin why it waits, and nobody else.
+    // The node that has the file tells only an admin why it waits.
     let meta = |scope: &str| {
         let token = bearer(scope);
         let path = format!("{}/meta", file.path);
@@ -138,7 +138,7 @@ fn a_nodes_token_check_stands_before_the_hop() {
             .get_with(&path, &[("Authorization", token.as_str())])
             .json()
     };
-    // Once it has been found out.
+    // After the node has noticed it.
     let why = eventually("the node tells why the file waits", || {
         let why = meta("admin")["waiting"].clone();
         why["reason"].is_string().then_some(why)
@@ -190,7 +190,8 @@ fn no_secret_of_a_client_travels_to_another_node_and_an_impostor_there_is_not_be
     impersonation::assert_records_of_the_journal_cannot_be_sent(&mut cluster.nodes[1]);
 }
 
-/// The next request that concerns this file, and its head; no answer yet. Nodes ask each other for more.
+/// The next request about this file, with its head, not answered yet. Nodes ask each other other
+/// questions too.
 fn overhear(ear: &TcpListener, id: &str) -> (TcpStream, String) {
     loop {
         let (mut stream, _) = eventually("another node asks", || ear.accept().ok());
@@ -263,7 +264,7 @@ fn two_nodes_with_one_number_are_found_out_in_mongodb() {
 fn a_node_that_is_restarted_is_not_its_own_twin() {
     let mongo = Mongo::start();
     let mut site = Site::start(&mongo);
-    // When this very process has last written its word down.
+    // The time at which this very process last registered itself.
     let written = |site: &Site| {
         let nodes = mongo.find("fs.nodes", doc! {});
         let instance = site.status()["cluster"]["instance"].clone();
@@ -276,7 +277,7 @@ fn a_node_that_is_restarted_is_not_its_own_twin() {
         site.kill_sidecar();
         site.start_sidecar();
         let first = eventually("the node's word is there", || written(&site));
-        // By then it has found what was there before, and its own.
+        // By then it has read the earlier registration, and its own.
         wait_until("it is written once more", || written(&site) > Some(first));
         assert!(site.status()["cluster"]["number_used_twice_by"].is_null());
     }

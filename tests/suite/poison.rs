@@ -1,28 +1,28 @@
-//! A disk whose fsync fails: from then on nothing is promised, and nothing that was is lost.
+//! A disk whose fsync fails: no promise is made from then on, and no earlier promise is lost.
 
 use kit::{Builder, Ledger, Metrics, Mongo, Site, noise, wait_until};
 
 use crate::syscall_faults::Strace;
 
-/// Bodies and the names of files are synced by the one, the log by the other.
+/// One call syncs bodies and directories, the other the log.
 const SYNCS: [&str; 2] = ["fsync", "fdatasync"];
 
-/// Starts the sidecar again, with one of these failing from then on in the way that strace is told. A start
-/// needs both itself: without them it is refused.
+/// Restarts the sidecar; strace lets one of these calls fail in the given way from then on. A start
+/// itself needs both calls: without them it is refused.
 fn restart_with_fault(site: &mut Site, sync: &str, fault: &str) -> Strace {
     site.stop_sidecar();
     site.start_sidecar();
     Strace::attach(site, sync, &format!("error=EIO:{fault}"))
 }
 
-/// Starts it again on a sound disk.
+/// Restarts it on a sound disk.
 fn restart_sound(site: &mut Site, strace: Strace) {
     assert!(strace.detach(), "an fsync failed");
     site.stop_sidecar();
     site.start_sidecar();
 }
 
-/// The first upload that is not promised is refused in good form, and so is everything after it.
+/// Asserts that the first upload without a promise, and all after it, are refused as problems.
 fn assert_poisoned(site: &Site, ledger: &Ledger) {
     let client = site.client();
     let refusal = (0..100).find_map(|seed| {
@@ -68,7 +68,7 @@ fn a_failed_fsync_ends_all_promises_until_a_restart_while_downloads_go_on() {
         mongo.hide_from_sidecars();
         ledger.upload(&site.client(), seed, 700_000);
         let strace = restart_with_fault(&mut site, sync, "when=1+");
-        // The pending one is read from the journal, the committed one from MongoDB.
+        // The pending file is read from the journal, the committed one from MongoDB.
         mongo.heal();
         assert_poisoned(&site, &ledger);
 
@@ -88,8 +88,8 @@ fn one_failed_fsync_in_many_poisons_even_if_the_next_ones_go_well() {
         .set("settled_grace_seconds", 0)
         .start(&mongo);
     let ledger = Ledger::default();
-    // The fault counts the calls of each thread. An upload syncs its body and the bodies' directory, then
-    // the log.
+    // strace counts the calls of each thread separately. An upload syncs its body and the bodies'
+    // directory, then the log.
     for (sync, fault) in SYNCS.into_iter().zip(["when=7", "when=4"]) {
         let strace = restart_with_fault(&mut site, sync, fault);
         assert_poisoned(&site, &ledger);

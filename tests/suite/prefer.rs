@@ -1,4 +1,4 @@
-//! Uploads whose senders like to wait for the commit, or not to wait at all.
+//! Uploads whose clients prefer to wait for the commit, or not to wait at all.
 
 use std::io::Write as _;
 
@@ -6,7 +6,7 @@ use kit::{Answer, Builder, Client, Mongo, Site, noise, wait_until};
 
 const FORM: &str = "multipart/form-data; boundary=b";
 
-/// One for each way into the journal.
+/// One upload for each way into the journal.
 fn uploads() -> Vec<(&'static str, Vec<u8>)> {
     let part = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\nhello\r\n";
     let form = format!("{part}{part}--b--\r\n");
@@ -22,7 +22,7 @@ fn post(client: &Client, prefer: &str, content_type: &str, body: &[u8]) -> Answe
     client.post("/files", &headers, body)
 }
 
-/// Asserts what an answer tells of its state, in all places.
+/// Asserts the state in all places of an answer.
 fn assert_state(answer: &Answer, status: u16, state: &str, applied: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.header("Gridspool-State"), state);
@@ -54,7 +54,7 @@ fn who_waits_is_told_that_the_file_is_committed() {
     for (content_type, body) in uploads() {
         let answer = post(&site.client(), "wait=60", content_type, &body);
         assert_state(&answer, 201, "committed", "wait=60");
-        // All is done in time: nothing was answered early.
+        // Everything happened in time: nothing was answered early.
         let answer = post(
             &site.client(),
             "respond-async, wait=3600",
@@ -116,8 +116,8 @@ fn a_commit_wakes_all_who_wait_for_it() {
     }
 }
 
-/// One of the 200 that may wait is there already. A client behind them is answered at once, and told that
-/// the wish was not heeded; when somebody has left there is room again.
+/// All but one of the 200 allowed waiters exist already. The next client is answered at once, and told
+/// that its preference was not applied; after one waiter has left there is room again.
 fn find_no_room_to_wait(site: &Site, request: &str) {
     let mut others: Vec<_> = (0..199).map(|_| site.connect()).collect();
     for other in &mut others {
@@ -151,7 +151,7 @@ fn a_client_that_goes_away_waits_no_longer() {
         leaving.write_all(request.as_bytes()).unwrap();
         wait_until("two wait", || waiting(&site) == 2);
         drop(leaving);
-        // The first one's time is over before the second one's would be.
+        // The first one's time is over before the second one's.
         wait_until("one has left", || waiting(&site) == 1);
         find_no_room_to_wait(&site, request);
         mongo.heal();

@@ -2,7 +2,7 @@
 
 use kit::{CHUNK, Client, Routes, Uploaded, noise};
 
-/// The piece of a committed file that nginx caches.
+/// The size of a slice in nginx's cache.
 const SLICE: usize = 4 * CHUNK;
 
 const LENGTH: usize = 3_000_000;
@@ -19,7 +19,7 @@ impl File {
         Self { body, uploaded }
     }
 
-    /// Asserts that a range gives the bytes from `first` to `last`, both included.
+    /// Asserts that a range gives the bytes from `first` to `last`, inclusive.
     fn assert_part(
         &self,
         client: &Client,

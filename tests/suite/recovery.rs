@@ -1,5 +1,5 @@
-//! A start after a kill, each of whose calls fails once: the sidecar does not start, or has all that
-//! was promised; and the next start has it.
+//! A start after a kill, in which each system call fails once: either the sidecar does not start, or it
+//! has every promised file; and so has the next start.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,10 +10,10 @@ use kit::{
 };
 use rustix::process::Signal;
 
-/// More calls of one name than a start makes.
+/// More calls of one name than any start makes.
 const MANY: u32 = 120;
 
-/// An entry of each kind, promised and never committed, one that was deleted, and what a cut leaves.
+/// An entry of each kind, promised and never committed; a deleted one; and the remains of a cut.
 fn killed(ledger: &Ledger) -> Site {
     let mut site = Builder::default().start_without_mongodb();
     let client = site.client();
@@ -32,13 +32,13 @@ fn killed(ledger: &Ledger) -> Site {
     site
 }
 
-/// Leaves a body without a record, as a cut does.
+/// Leaves a body without a record, like a cut.
 fn leave_behind(site: &Site) {
     let journal = site.data_dir().join("journal");
     std::fs::write(journal.join("body/000000000000000000000000"), "lone").unwrap();
 }
 
-/// Every name below a directory, itself included.
+/// All names below a directory, including its own.
 fn paths_below(directory: &Path, paths: &mut Vec<PathBuf>) {
     paths.push(directory.to_owned());
     for found in std::fs::read_dir(directory).unwrap() {
@@ -51,8 +51,8 @@ fn paths_below(directory: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// Starts the sidecar with one call for the journal failing, holds what comes of it against the
-/// ledger, and ends it. Whether a call has failed.
+/// Starts the sidecar while one call for the journal fails, compares the result with the ledger, and
+/// ends it. Returns whether a call has failed.
 fn start_once(site: &Site, ledger: &Ledger, call: &str, error: &str, when: u32) -> bool {
     leave_behind(site);
     let mut paths = Vec::new();
@@ -78,7 +78,7 @@ fn start_once(site: &Site, ledger: &Ledger, call: &str, error: &str, when: u32) 
     });
     if is_started {
         ledger.assert_readable(&site.client());
-        // Asked to end, strace would let it go on.
+        // If strace is asked to end, it lets the sidecar go on.
         let [id] = children(process.id()).unwrap()[..] else {
             panic!("strace runs one program");
         };

@@ -1,4 +1,4 @@
-//! Refusals before the body: with what status, and that nothing of the body is taken.
+//! Refusals before the body: their status, and that nothing of the body is read.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,18 +6,19 @@ use std::os::unix::fs::MetadataExt as _;
 
 use kit::{Answer, Builder, Keys, Site, curl, noise, wait_until};
 
-/// Where no MongoDB answers.
+/// No MongoDB answers there.
 pub(crate) const NOWHERE: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
 
-/// When a file was last made or removed in the spool. nginx removes one just after the answer.
+/// The time of the last change in the spool directory. nginx removes a spool file just after the
+/// answer.
 pub(crate) fn spool_changed(site: &Site) -> (i64, i64) {
     wait_until("the spool is empty", || site.names("spool").is_empty());
     let found = std::fs::metadata(site.data_dir().join("spool")).unwrap();
     (found.mtime(), found.mtime_nsec())
 }
 
-/// Sends the head of an upload that waits for a word before its body, and reads the answer. It does
-/// not wait until nginx, which lingers for the rest of the body, has closed.
+/// Sends the head of an upload that waits for `100 Continue`, and reads the answer. It does not wait
+/// until nginx, which lingers for the body, has closed.
 pub(crate) fn announce(site: &Site, target: &str, headers: &[&str]) -> Answer {
     let mut stream = site.connect();
     let lines = headers.join("\r\n");
@@ -145,7 +146,7 @@ fn a_refused_upload_of_a_gibibyte_is_answered_at_once() {
     stream
         .write_all(b"POST /files HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n")
         .unwrap();
-    // The body's first bytes alone: if nginx waited for more of it, nothing would be answered.
+    // Only the first bytes of the body: if nginx waited for more, no answer would come.
     stream.write_all(&noise(1, 65_536)).unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).unwrap();
@@ -165,7 +166,7 @@ fn a_refused_upload_of_a_gibibyte_is_answered_at_once() {
     assert_eq!(site.names("spool"), Vec::<String>::new());
 }
 
-/// Holds all connections that nginx has, by heads that never end.
+/// Takes up all connections of nginx, with heads that never end.
 fn hold_all_connections(site: &Site) -> Vec<TcpStream> {
     let mut held = Vec::new();
     wait_until("nginx has no connection left", || {
@@ -173,7 +174,7 @@ fn hold_all_connections(site: &Site) -> Vec<TcpStream> {
         stream.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
         held.push(stream);
         let log = std::fs::read_to_string(site.run_dir().join("error.log")).unwrap();
-        // Before that it closes those that it only keeps for later.
+        // nginx first closes idle connections.
         let mut lines = log.lines();
         lines.any(|line| line.contains("are not enough") && !line.contains("reusing"))
     });
@@ -190,7 +191,7 @@ fn a_sidecar_that_does_not_answer_is_no_full_disk_nor_is_an_nginx_without_connec
             "worker_connections 8192",
             "worker_connections 40",
         ),
-        // A kept connection would do.
+        // A kept connection would work.
         ("gridspool.conf", "  keepalive 128;\n", ""),
     ]);
     let half = site.half_upload(&noise(1, 200_000));
@@ -240,14 +241,14 @@ fn what_is_known_only_after_the_body_is_refused_then_and_leaves_nothing() {
     ] {
         send("image/png", content).assert_problem(415, "type-not-allowed");
     }
-    // Nothing claimed: what it shows is what it is kept as.
+    // Without a claim, the file gets the type that its bytes show.
     let bare = [("Authorization", pictures.as_str())];
     client
         .put_with("/files/a", &bare, b"plain")
         .assert_problem(415, "type-not-allowed");
     wait_until("the spool is empty", || site.names("spool").is_empty());
     assert_eq!(site.names("journal/body"), Vec::<String>::new());
-    // A type that says nothing, or is none, opens no way around.
+    // A type that says nothing, or is invalid, does not evade the check.
     for claimed in [
         "image/png;,text/html",
         "image",
@@ -262,7 +263,7 @@ fn what_is_known_only_after_the_body_is_refused_then_and_leaves_nothing() {
         assert_eq!(taken.status, 201, "{claimed}");
         assert_eq!(taken.json()["content_type"], "image/png");
     }
-    // An empty file shows nothing: it is what its sender means, in a form and by itself.
+    // An empty file shows no type: it gets the claimed one, in a form and by itself.
     for (claimed, status) in [("image/png", 201), ("text/html", 415)] {
         let form = format!(
             "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\

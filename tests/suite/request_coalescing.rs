@@ -1,5 +1,5 @@
-//! Readers that come together, as a group does that was sent a file: MongoDB is read once for all of them,
-//! and none depends on another.
+//! Many readers at the same time, such as a group that was sent a file: MongoDB is read once for all of
+//! them, and no reader depends on another.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use mongodb::bson::{DateTime, Document, doc};
 
 const READERS: usize = 100;
 
-/// How much nginx asks for at once.
+/// The size of a slice.
 const SLICE: usize = 8 * CHUNK;
 
 /// Sends a request for a file, and reads nothing yet.
@@ -23,10 +23,10 @@ fn begin(site: &Site, path: &str) -> TcpStream {
     stream
 }
 
-/// Has all readers come while MongoDB stands still, the first of them a while before the others. It may
-/// go away before they get anything. The answers, as far as each came.
+/// Lets all readers come while MongoDB stands still, the first one before the others. It may leave
+/// before it gets anything. Returns the answers, as far as each came.
 fn read_together(site: &mut Site, mongo: &Mongo, path: &str, first_stays: bool) -> Vec<Vec<u8>> {
-    // nginx has no connection to this one, so that each that it makes is a reader's.
+    // nginx has no connection to this server yet, so each connection that it makes is for a reader.
     assert_eq!(site.stop_sidecar().code(), Some(0));
     site.start_sidecar();
     wait_until("MongoDB answers", || {
@@ -45,14 +45,14 @@ fn read_together(site: &mut Site, mongo: &Mongo, path: &str, first_stays: bool) 
     first.into_iter().chain(others).map(read_to_end).collect()
 }
 
-/// How many chunks of a file MongoDB has sent, and how often its description, since it began to write
-/// down what it is asked.
+/// The number of a file's chunks that MongoDB has sent, and the number of its descriptions, since
+/// MongoDB began to record its commands.
 fn sent(mongo: &Mongo, id: &str) -> (i64, i64) {
     let questions = mongo.find("system.profile", doc! { "appName": "gridspool" });
     let of = |field: &str| {
         let asked = |question: &&Document| {
             let command = question.get_document("command").ok();
-            // With a projection none asks for bytes.
+            // A question with a projection does not ask for bytes.
             let command = command.filter(|command| !command.contains_key("projection"));
             let filter = command.and_then(|command| command.get_document("filter").ok());
             filter.and_then(|filter| filter.get_object_id(field).ok()) == Some(object_id(id))
@@ -68,13 +68,13 @@ fn sent(mongo: &Mongo, id: &str) -> (i64, i64) {
     (of("files_id"), of("_id"))
 }
 
-/// How many of a group have nginx ask the sidecar for the bytes, where MongoDB stands still under the first
-/// of them. The file is one slice, and nginx logs what its cache had.
+/// The number of readers for whom nginx asks the sidecar for the bytes, while MongoDB stands still
+/// during the first read. The file is one slice, and nginx logs the state of its cache.
 fn asked_of_sidecar(site: &mut Site, mongo: &Mongo, path: &str, body: &[u8]) -> usize {
     empty_cache(site);
     assert_eq!(site.stop_sidecar().code(), Some(0));
     site.start_sidecar();
-    // It is described from here on, and nginx has no connection.
+    // From here on the sidecar has its description, and nginx has no connection.
     let meta = format!("GET {path}/meta HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     wait_until("the file is described", || {
         site.raw_to_sidecar(meta.as_bytes()).status == 200
@@ -91,7 +91,8 @@ fn asked_of_sidecar(site: &mut Site, mongo: &Mongo, path: &str, body: &[u8]) -> 
     wait_until("nearly all stand in line", || {
         site.sidecar_handles() >= before + READERS * 9 / 10
     });
-    // Long enough for nginx to look at its lock again and again: those it lets go ask for themselves.
+    // This is long enough for nginx to check its lock several times; requests that it lets go ask for
+    // themselves.
     std::thread::sleep(Duration::from_millis(500));
     mongo.thaw();
     for stream in readers {
@@ -118,7 +119,7 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
     let client = site.client();
     let bodies = [100, 300_000, SLICE + 1].map(|length| noise(1, length));
     let files = [0, 1, 2].map(|place| client.upload(&bodies[place]));
-    // A file that is not in GridFS yet comes from memory at once.
+    // A file that is not in GridFS yet is answered from memory at once.
     assert!(client.get(&files[0].path).body == bodies[0]);
     site.wait_until_empty();
     mongo.run(doc! { "profile": 2 });
@@ -145,7 +146,8 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
             let before = seen.insert(&file.id, sent(&mongo, &file.id));
             let (all, descriptions) = seen[&file.id];
             let (all_before, descriptions_before) = before.unwrap_or_default();
-            // A reader that waits for a lookup alone, and leaves, has asked for nothing but a small file.
+            // A reader that waits for a lookup, and leaves, has asked for the bytes of a small file
+            // only.
             let is_lost = !first_stays && body.len() < CHUNK;
             let most = chunks * (1 + i64::from(is_lost));
             let read = all - all_before;
@@ -154,8 +156,8 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
             assert!((1..=2).contains(&lookups), "{lookups}");
         }
     }
-    // nginx asks once for all of them, not each for itself. One who is held up on its way to nginx is waited
-    // for but a moment, so the machine gets more than one try.
+    // nginx asks once for all of them. The sidecar waits only a moment for a client that is held up on
+    // its way to nginx, so a busy machine gets more than one try.
     let cached = (
         "gridspool.conf",
         "'$status ",
@@ -168,14 +170,14 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
         (1..READERS / 10).contains(&asked)
     });
     assert!(is_one_for_all, "nginx asks for each reader");
-    // A slice is the last answer on its connection: kept, each would hold the memory that the slice took.
+    // The connection is closed after a slice: a kept one would hold the memory of the slice.
     let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let sent = site.raw_to_sidecar(head.as_bytes());
     let slice = sent.header("x-accel-redirect");
     let head = format!("GET {slice} HTTP/1.1\r\nHost: a\r\nRange: bytes=0-8192\r\n\r\n");
     let slice = site.raw_to_sidecar(head.as_bytes());
     assert!(slice.status == 206 && slice.body == bodies[1][..8193]);
-    // A read that fails does so for all of them, and not for those who come after.
+    // A failed read fails for all its readers, and not for later ones.
     let [_, file, _] = &files;
     let chunk = doc! { "files_id": object_id(&file.id), "n": 1 };
     let removed = mongo.find("fs.chunks", chunk.clone());
@@ -219,7 +221,7 @@ fn chunks_that_are_longer_than_a_slice_are_read_once() {
         let (sent, _) = sent(&mongo, id);
         assert_eq!(usize::try_from(sent), Ok(*chunks));
     }
-    // Many read many of them, of which memory has room for two chunks; and it takes no more for that.
+    // Many readers read many of them, and memory has room for two chunks; it takes no more for them.
     let alone = site.sidecar_peak_kib();
     let many: Vec<_> = (0..10).map(|_| insert(15_000_000).0).collect();
     let (client, body) = (&client, &body);
@@ -232,6 +234,6 @@ fn chunks_that_are_longer_than_a_slice_are_read_once() {
     assert!((20..=40).contains(&all), "{all} of 20 chunks");
     let more = site.sidecar_peak_kib() - alone;
     assert!(more < 32 * 1024, "{more} KiB");
-    // Nothing of them has a name.
+    // None of them has a name.
     assert_eq!(site.names("."), ["cache", "journal", "spool"]);
 }

@@ -1,8 +1,8 @@
-//! A site whose http block changes what goes out: none of that may touch files.
+//! A site whose `http` block changes responses: no such filter may touch files.
 
 use kit::{Answer, Builder, Client, Mongo, Uploaded};
 
-/// Directives that sites have on for their pages.
+/// Directives that sites use for their pages.
 const FILTERS: &str = "server_tokens off; gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; \
     gzip_static always; gunzip on; charset koi8-r; override_charset on; charset_types *; ssi on; ssi_types *; \
     add_before_body /before; add_after_body /after; addition_types *; sub_filter a b; \
@@ -12,7 +12,7 @@ const FILTERS: &str = "server_tokens off; gzip on; gzip_types *; gzip_min_length
 
 const TEXT: &[u8] = b"<html><!--# echo var=\"request_uri\" --> aaaa bbbb aaaa bbbb</html>\n";
 
-/// Asks as a browser does.
+/// Sends a browser's request.
 fn ask(client: &Client, path: &str, more: &[(&str, &str)]) -> Answer {
     let accept = [("Accept-Encoding", "gzip, deflate, br")];
     client.get_with(path, &[&accept[..], more].concat())
@@ -69,7 +69,7 @@ fn filters_of_the_http_block_leave_files_and_answers_as_they_are() {
         if !is_pending {
             mongo.heal();
             site.wait_until_empty();
-            // Twice: nginx has them then.
+            // Twice, so that nginx has them in its cache.
             for (_, file) in &files {
                 client.get(&file.path);
             }

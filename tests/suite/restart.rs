@@ -1,4 +1,4 @@
-//! Ends without a word: of the sidecar, of nginx, of clients. All promises are kept.
+//! Sudden ends of the sidecar, of nginx, and of clients. All promises are kept.
 
 use std::io::Write as _;
 use std::process::Command;
@@ -8,7 +8,7 @@ use kit::{Builder, Ledger, Mongo, Site, finish, noise, object_id, signal, wait_u
 use mongodb::bson::doc;
 use rustix::process::Signal;
 
-/// A site that keeps no body longer than it must.
+/// A site that evicts bodies at once.
 fn site(mongo: &Mongo) -> Site {
     Builder::default()
         .set("settled_grace_seconds", 0)
@@ -37,7 +37,7 @@ fn under_load(site: &mut Site, ledger: &Ledger, meanwhile: impl FnOnce(&mut Site
                     if is_over.load(Ordering::Relaxed) {
                         return;
                     }
-                    // An answer other than 201 is no promise: the client would try again.
+                    // Any answer but 201 is no promise: a client would try again.
                     let tried = ledger.try_upload(&client, seed, length(seed));
                     if let Err(Some(refusal)) = tried {
                         assert_eq!(refusal.status, 503, "{refusal:?}");
@@ -65,7 +65,7 @@ fn what_was_committed_before_a_stop_is_not_committed_again() {
     assert_eq!(site.entries("incoming"), 0);
 }
 
-/// Waits until so many more uploads were promised.
+/// Waits until this many more uploads were promised.
 fn wait_for_promises(ledger: &Ledger, more: usize) {
     let wanted = ledger.len() + more;
     wait_until("uploads are promised", || ledger.len() >= wanted);
@@ -90,7 +90,7 @@ fn a_sidecar_killed_again_and_again_under_load_loses_and_doubles_nothing() {
     ledger.assert_readable(&client);
     site.wait_until_empty();
     ledger.assert_readable(&client);
-    // An upload that got no answer may have been taken all the same.
+    // An upload without an answer may still have been taken.
     assert!(mongo.assert_holds(&ledger) >= ledger.len());
 }
 
@@ -220,7 +220,7 @@ fn an_upload_goes_on_through_a_reload_of_nginx() {
 #[test]
 fn a_restart_of_nginx_under_load_loses_nothing_and_leaves_an_empty_spool() {
     let mongo = Mongo::start();
-    // nginx that has to stop at once leaves the bodies that it was receiving.
+    // When nginx has to stop at once, it leaves the bodies that it was receiving.
     let mut site = Builder::default()
         .set("settled_grace_seconds", 0)
         .set("spool_orphan_seconds", 2)

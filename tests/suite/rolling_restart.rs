@@ -103,7 +103,7 @@ fn an_upgrade_of_nginx_loses_no_upload_of_the_old_one_or_the_new() {
     let mut site = Builder::default().nginx_daemon().start_without_mongodb();
     let half = site.half_upload(&noise(0, 300_000));
     let successor = site.start_nginx_successor();
-    // Both serve, and the new one counts its spool files from the first on.
+    // Both serve, and the new one begins its counter of spool files anew.
     let mut files: Vec<_> = (1..20)
         .map(|seed| (seed, site.client().upload(&noise(seed, 300_000))))
         .collect();

@@ -1,4 +1,4 @@
-//! Files that change from one route to the other while somebody reads them.
+//! Files whose route changes while somebody reads them.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -33,7 +33,7 @@ fn a_download_that_begins_before_the_commit_is_resumed_after_it() {
     let rest = client.get_with(&file.path, &[("Range", &range), ("If-Range", tag)]);
     assert_eq!(rest.status, 206);
     assert!(rest.body == body[have..]);
-    // A client that did not break off gets the rest of the file that nginx has open.
+    // A client that did not break off gets the rest from the file that nginx has open.
     first.extend(read_to_end(broken_off));
     assert!(Answer::from_wire(&first).unwrap().body == body);
 }
@@ -88,7 +88,7 @@ fn a_body_that_is_deleted_between_the_sidecars_answer_and_nginxs_look_is_not_fou
     assert!(client.get(&other.path).body == b"other");
 }
 
-/// Stands between nginx and the sidecar, and holds answers back that send nginx to the journal.
+/// A proxy between nginx and the sidecar that holds back answers which send nginx to the journal.
 struct Between {
     held: Arc<AtomicUsize>,
     is_open: Arc<AtomicUsize>,
@@ -97,7 +97,7 @@ struct Between {
 impl Between {
     fn start(routes: &mut Routes) -> Self {
         let site = &mut routes.site;
-        // So that it keeps no connection to the sidecar itself.
+        // So nginx keeps no connection to the sidecar itself.
         site.stop_nginx();
         let moved = site.socket().with_extension("moved");
         std::fs::rename(site.socket(), &moved).unwrap();
@@ -107,7 +107,7 @@ impl Between {
             is_open: Arc::default(),
         };
         let (held, is_open) = (Arc::clone(&between.held), Arc::clone(&between.is_open));
-        // It ends with the test's process; its connections end with nginx.
+        // The thread ends with the test's process; its connections end with nginx.
         std::thread::spawn(move || {
             while let Ok((nginx, _)) = listener.accept() {
                 let (held, is_open) = (Arc::clone(&held), Arc::clone(&is_open));
@@ -147,6 +147,6 @@ fn pass(mut from: UnixStream, mut to: UnixStream, look: impl Fn(&[u8])) {
             break;
         }
     }
-    // Fails if the other direction has ended it already.
+    // It fails if the other direction has ended it already.
     to.shutdown(std::net::Shutdown::Both).unwrap_or_default();
 }

@@ -1,4 +1,4 @@
-//! Bytes read from secondaries, of which one lags behind.
+//! Chunks that are read from secondaries, one of which lags behind.
 
 use kit::{Builder, Ledger, ReplicaSet, Site, object_id, wait_until};
 use mongodb::bson::doc;
@@ -14,7 +14,7 @@ fn site(set: &ReplicaSet, preference: &str) -> Site {
         .start_with_uri(&set.uri())
 }
 
-/// Uploads and reads new files until a member was asked for many of its chunks.
+/// Uploads and reads new files until a member was asked for many of their chunks.
 fn read_until_asked(set: &ReplicaSet, site: &Site, place: usize) {
     let ledger = Ledger::default();
     let member = &set.members[place];
@@ -80,7 +80,7 @@ fn a_file_that_is_deleted_is_not_read_from_a_secondary_that_has_it_still() {
     had.hold_back(false);
 }
 
-/// A site that reads from the nearest, with large files that are committed.
+/// A site that reads from the nearest member, with large committed files.
 fn filled(set: &ReplicaSet) -> (Site, Ledger) {
     let site = site(set, "nearest");
     let ledger = Ledger::default();

@@ -1,4 +1,4 @@
-//! Questions to a router: it knows the one shard that has the answer.
+//! Questions to a router: it asks only the shard that has the answer.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,19 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::upkeep::{fsck, gc, insert_old_chunks, old_id, site};
 
-/// The operations of a sidecar on the bucket, as mongod wrote them down.
+/// The sidecar's operations on the bucket, as mongod recorded them.
 fn operations(mongo: &Mongo) -> Vec<Document> {
     let of_sidecars = doc! {
         "appName": "gridspool",
         "ns": { "$regex": "\\.(chunks|files)$" },
-        // A document that is inserted has the key, and an index is everywhere.
+        // An inserted document contains the shard key, and indexes are made on all shards.
         "op": { "$ne": "insert" },
         "command.createIndexes": { "$exists": false },
     };
     mongo.find("system.profile", of_sidecars)
 }
 
-/// The command that an operation belongs to.
+/// The command of an operation.
 fn command(operation: &Document) -> &Document {
     operation
         .get_document("originatingCommand")
@@ -38,7 +38,7 @@ fn filter(command: &Document) -> Option<&Document> {
         .or_else(|| command.get_document("q").ok())
 }
 
-/// A listing goes through everything, and says by which index.
+/// A listing visits everything, and names its index.
 fn is_listing(command: &Document) -> bool {
     command.contains_key("hint") || command.contains_key("count")
 }
@@ -51,7 +51,7 @@ fn each_question_about_a_file_names_the_field_that_it_is_sharded_by() {
     let site = site(&mongo);
     let (client, ledger) = (site.client(), Ledger::default());
     mongo.run(doc! { "profile": 2 });
-    // Two that are small, and two of more than one answer of MongoDB's; of each kind, one was begun.
+    // Two small ones, and two with more than one answer of MongoDB; one of each kind was begun before.
     for (seed, length) in [(1, 100), (2, CHUNK), (3, 20 * CHUNK), (4, 20 * CHUNK)] {
         let promise = ledger.upload(&client, seed, length);
         if seed % 2 == 0 {

@@ -1,5 +1,5 @@
-//! Thousands of clients: those that take their time, which nginx waits for and the sidecar sees none of;
-//! and those that come all at once, while nobody has time for them.
+//! Thousands of clients: slow ones, which nginx waits for and the sidecar never sees, and bursts of
+//! clients while all processors are busy.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,17 +8,17 @@ use std::time::Duration;
 use kit::{Site, noise, signal, wait_until};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
-/// Half of them stop in their heads, half in their bodies.
+/// Half of them stop within their heads, half within their bodies.
 const CLIENTS: usize = 3_000;
 
-/// How many of them come to their end at once.
+/// The number of clients that finish at the same time.
 const FINISHING: usize = 100;
 
-/// How much the sidecar may grow, however many there are: by what the hundred take that come to
-/// their end at once. With what an idle one has, in a release build, it is below 64 MiB.
+/// The bound on the growth of the sidecar, for any number of clients: the memory for the hundred that
+/// finish at the same time. Together with an idle sidecar's memory, a release build stays below 64 MiB.
 const GROWTH_KIB: u64 = 32 * 1024;
 
-/// nginx's time-outs would cut the slow ones off; and each of its workers may keep 128 connections.
+/// nginx's time-outs would cut slow clients off; and each of its workers may keep 128 connections.
 const PATIENCE: [(&str, &str, &str); 3] = [
     ("nginx.conf", "worker_processes auto", "worker_processes 2"),
     (
@@ -33,7 +33,8 @@ const PATIENCE: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Lets this process have a connection for each client; how many it may have.
+/// Raises this process's limit of connections to one for each client; returns the number that it may
+/// have.
 fn clients() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -48,7 +49,7 @@ fn clients() -> usize {
     CLIENTS.min(most.saturating_sub(500)) / 2 * 2
 }
 
-/// A request as it comes: what is sent at first, a byte that follows, and the rest.
+/// A request in three parts: the beginning, one byte, and the rest.
 struct Slow {
     stream: TcpStream,
     request: Vec<u8>,
@@ -61,7 +62,7 @@ impl Slow {
         Self::begin_over(site.connect(), body, sent)
     }
 
-    /// The same, over a connection that is there.
+    /// The same, over an existing connection.
     fn begin_over(mut stream: TcpStream, body: &[u8], sent: impl FnOnce(usize) -> usize) -> Self {
         let head = format!(
             "PUT /files/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
@@ -77,7 +78,7 @@ impl Slow {
         }
     }
 
-    /// Sends so many bytes more.
+    /// Sends this many more bytes.
     fn send(&mut self, count: usize) {
         let end = self.sent + count;
         self.stream
@@ -86,12 +87,12 @@ impl Slow {
         self.sent = end;
     }
 
-    /// Sends all that is missing.
+    /// Sends all missing bytes.
     fn send_rest(&mut self) {
         self.send(self.request.len() - self.sent);
     }
 
-    /// The status that it is answered with.
+    /// The status of its answer.
     fn status(mut self) -> String {
         let mut line = [0; 12];
         self.stream.read_exact(&mut line).unwrap();
@@ -107,7 +108,7 @@ fn three_thousand_clients_that_trickle_are_waited_for_and_the_sidecar_sees_none_
     let client = site.client();
     let file = client.upload(b"content");
     let (before, idle) = (site.sidecar_handles(), site.sidecar_peak_kib());
-    // More than nginx keeps in memory, so that each has a spool file.
+    // This is more than nginx keeps in memory, so each has a spool file.
     let (small, large) = (noise(1, 10), noise(2, 60_000));
     let mut slow: Vec<_> = (0..count)
         .map(|number| match number % 2 {
@@ -122,7 +123,7 @@ fn three_thousand_clients_that_trickle_are_waited_for_and_the_sidecar_sees_none_
         for client in &mut slow {
             client.send(1);
         }
-        // Quick clients are served meanwhile, and in the same time.
+        // Quick clients are served meanwhile, as fast as before.
         let other = client.upload(b"another's");
         assert!(client.get(&other.path).body == b"another's");
         assert!(client.get(&file.path).body == b"content");
@@ -145,7 +146,7 @@ fn three_thousand_clients_that_trickle_are_waited_for_and_the_sidecar_sees_none_
     assert!(growth < GROWTH_KIB, "{growth} KiB");
 }
 
-/// Processes that have no time. They go on at the end of its life.
+/// Processes that are stopped. Dropping it lets them go on.
 struct Frozen(Vec<u32>);
 
 impl Frozen {
@@ -186,7 +187,7 @@ fn waiting_for_the_sidecar(site: &Site) -> usize {
 fn a_burst_of_uploads_waits_for_nginx_and_for_the_sidecar_and_every_one_of_them_is_taken() {
     let count = clients();
     let mut site = Site::without_mongodb();
-    // The socket that the sidecar binds, and then one that it inherits.
+    // First a socket that the sidecar binds, then one that it inherits.
     for is_kept_open in [false, true] {
         if is_kept_open {
             site.stop_sidecar();
@@ -199,11 +200,11 @@ fn a_burst_of_uploads_waits_for_nginx_and_for_the_sidecar_and_every_one_of_them_
     assert_eq!(site.entries("incoming"), taken);
 }
 
-/// More than the queues of nginx (511) and of older versions of systemd (128) hold; and all of them come
-/// to one worker of nginx, as the others are busy.
+/// More connections than the queues of nginx (511) and of older versions of systemd (128) hold. All of
+/// them come to one worker of nginx, as the others are stopped.
 fn burst(site: &Site, count: usize) {
     let sidecar = Frozen::freeze(vec![site.sidecar_id()]);
-    // The first of nginx's children is a worker, the last ones look after the cache.
+    // The first of nginx's children is a worker; the last ones manage the cache.
     let mut workers = site.nginx_workers();
     let busy = Frozen::freeze(workers.split_off(1));
     let nginx = Frozen::freeze(workers);
@@ -212,7 +213,7 @@ fn burst(site: &Site, count: usize) {
     let (small, large) = (noise(1, 10), noise(2, 40_000));
     let uploads: Vec<_> = (0..count)
         .map(|number| {
-            // In a queue that is full nobody gets a connection, however long the wait.
+            // If the queue is full, a client gets no connection, however long it waits.
             let connected = TcpStream::connect_timeout(&address, Duration::from_secs(20));
             let stream = connected.unwrap_or_else(|err| panic!("connection {number}: {err}"));
             stream
@@ -223,7 +224,7 @@ fn burst(site: &Site, count: usize) {
         })
         .collect();
     drop(nginx);
-    // All but those for which nginx had a connection.
+    // All except those for which nginx already had a connection.
     wait_until("nginx has asked for all of them", || {
         waiting_for_the_sidecar(site) >= count - 200
     });

@@ -1,4 +1,4 @@
-//! Small uploads, which are kept in the journal's log: no client sees a difference.
+//! Small uploads, whose bodies are inline in the journal's log: no client sees a difference.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -61,7 +61,7 @@ fn small_files_outlive_a_kill_and_are_committed_once() {
     mongo.heal();
     site.wait_until_empty();
     mongo.assert_holds_just(&ledger);
-    // Nothing comes back of what the log still has.
+    // Nothing comes back of what the log still contains.
     site.kill_sidecar();
     site.start_sidecar();
     site.wait_until_empty();
@@ -140,7 +140,7 @@ fn a_small_body_needs_no_spool_file() {
     let path = client.upload(&small).path;
     let large = client.put("/files/large", &noise(2, 32_000));
     std::fs::rename(&aside, &spool).unwrap();
-    // The room that bodies on their way take cannot be seen there.
+    // This place does not show the room that bodies on their way take.
     large.assert_problem(503, "unavailable");
     assert!(client.get(&path).body == small);
     mongo.heal();

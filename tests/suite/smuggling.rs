@@ -1,20 +1,19 @@
-//! Requests that two servers could read in two ways, each followed by one that must be served once,
-//! or never: nginx and sidecar agree on where every request ends.
+//! Requests that two servers could read in two ways. The request after each must be served once or
+//! never: nginx and sidecar agree on the end of every request.
 
 use std::process::Command;
 
 use kit::{Answer, Site, noise, wait_until};
 
-/// The length of a body that comes with its head, and of one that comes by a spool file.
+/// The length of an inline body, and that of a spooled one.
 const LENGTHS: [usize; 2] = [5, 40_000];
 
-/// The bytes that follow each request on its connection. A server that reads them as a request makes a
-/// file.
+/// The bytes behind each request on its connection. A server that reads them as a request makes a file.
 const NEXT: &[u8] = b"PUT /files/next HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\
                       Connection: close\r\n\r\nx";
 
-/// The statuses on the connection, and the request: `|` ends a line, `{n}` is the length of the body
-/// `{d}`, and `{x}` the same in hexadecimal digits.
+/// The statuses on the connection, and the request. `|` ends a line, `{n}` is the length of the body
+/// `{d}`, and `{x}` the same length in hexadecimal digits.
 const SHAPES: &str = r"
 # Both lengths; more than one; what is no number.
 400 POST /files HTTP/1.1|Host: a|Content-Length: {n}|Transfer-Encoding: chunked||{x}|{d}|0||
@@ -153,7 +152,7 @@ const SHAPES: &str = r"
 413 DELETE /files/a HTTP/1.1|Host: a|Content-Length: 40000||
 ";
 
-/// A shape's bytes, with a body of this length.
+/// The bytes of a shape with a body of this length.
 fn request(shape: &str, length: usize) -> Vec<u8> {
     let text = shape
         .replace('|', "\r\n")
@@ -170,14 +169,14 @@ fn request(shape: &str, length: usize) -> Vec<u8> {
     }
 }
 
-/// All that a connection answers.
+/// All answers on a connection.
 fn answers_on(mut wire: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
     while let Some(mut answer) = Answer::from_wire(wire) {
         let told = answer.header("content-length").parse();
         let rest = answer.body.split_off(told.unwrap_or(0));
         wire = &wire[wire.len() - rest.len()..];
-        // An interim answer is none yet.
+        // An interim answer does not count.
         if answer.status != 100 {
             answers.push(answer);
         }
@@ -186,7 +185,7 @@ fn answers_on(mut wire: &[u8]) -> Vec<Answer> {
     answers
 }
 
-/// Asserts that no body is on its way any more, and that there are so many files.
+/// Asserts that no body is on its way any more, and that there are this many files.
 fn assert_kept(site: &Site, files: u64, what: &str) {
     wait_until(what, || site.names("spool").is_empty());
     assert_eq!(site.entries("incoming"), files, "{what}");
@@ -209,7 +208,7 @@ fn every_request_ends_where_nginx_and_sidecar_both_say_and_what_is_unclear_is_re
                 .map(|one| one.parse().unwrap())
                 .collect();
             assert_eq!(told, wanted, "{line} with {length}: {answers:?}");
-            // An address that is not below /files is another site's.
+            // An address that is not below /files belongs to another part of the site.
             let refusals = answers.iter().filter(|answer| answer.status >= 400);
             for answer in refusals.filter(|answer| answer.status != 404) {
                 assert_eq!(answer.json()["status"], answer.status, "{line}");

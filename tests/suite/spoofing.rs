@@ -1,5 +1,5 @@
-//! Words and files that look like nginx's own: headers that only it may set, and what lies in the
-//! spool without being a body.
+//! Headers and files that imitate nginx's own: headers that only nginx may set, and files in the spool
+//! that are not bodies.
 
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::UnixListener;
@@ -13,7 +13,7 @@ use crate::refusal::{announce, spool_changed};
 
 const SECRET: &[u8] = b"secret";
 
-/// Headers between nginx and sidecar, and those that nginx heeds in an answer.
+/// The headers between nginx and sidecar, and those that nginx obeys in an answer.
 const WORDS: &[(&str, &str)] = &[
     ("X-Gridspool-Body-File", "/any/where/9999999999"),
     ("X-Gridspool-Body-Length", "6"),
@@ -31,7 +31,7 @@ const WORDS: &[(&str, &str)] = &[
     ("X-Sendfile", "/etc/passwd"),
 ];
 
-/// Uploads by every way that a body can take; what each was answered, and what it held.
+/// Uploads in every way that a body can take. Returns each answer and each body.
 fn upload_by_every_way(client: &Client, forged: &[(&str, &str)]) -> Vec<(Answer, Vec<u8>)> {
     let kind = [("Content-Type", "multipart/form-data; boundary=b")];
     let waits = [("Expect", "100-continue")];
@@ -128,13 +128,13 @@ fn no_forged_word_tells_who_asks() {
                 .assert_problem(401, "unauthorized");
         }
     }
-    // Nor may its body come in, to be refused then.
+    // Its body must not come in either, only to be refused then.
     let before = spool_changed(&site);
     let told = format!("X-Gridspool-Target: {target}");
     let answer = announce(&site, "/files", &["Content-Length: 50000", &told]);
     answer.assert_problem(401, "unauthorized");
     assert_eq!(spool_changed(&site), before);
-    // Without tokens an address is a subject, and it is the connection's.
+    // Without tokens the address is the subject, and it is that of the connection.
     let open = Builder::default()
         .set("subject_uploads_per_minute", 2)
         .start_without_mongodb();
@@ -145,7 +145,7 @@ fn no_forged_word_tells_who_asks() {
     assert_eq!(statuses, [201, 201, 429]);
 }
 
-/// An upload as nginx would pass it on, with the spool file of this name.
+/// An upload as nginx would send it to the sidecar, with a spool file of this name.
 fn claim(site: &Site, name: &str) -> Answer {
     let request = format!(
         "POST /files HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Gridspool-Body-File: {name}\r\n\r\n"
@@ -161,7 +161,7 @@ fn devices_sockets_and_bodies_of_other_owners_in_the_spool_are_refused() {
     }
     let site = Builder::without_log().start_without_mongodb();
     let at = |name: &str| site.data_dir().join("spool").join(name);
-    // The null device; a container may be forbidden to make it.
+    // The null device; a container may be forbidden to make one.
     let device = rustix::fs::makedev(1, 3);
     let mode = Mode::from_raw_mode(0o600);
     let outcome = mknodat(
@@ -177,7 +177,7 @@ fn devices_sockets_and_bodies_of_other_owners_in_the_spool_are_refused() {
     let _socket = UnixListener::bind(at("0000000002")).unwrap();
     std::fs::write(at("0000000003"), SECRET).unwrap();
     std::os::unix::fs::chown(at("0000000003"), Some(65534), None).unwrap();
-    // Its own name twice, and a directory by way of a link.
+    // Its own name twice, and a directory through a link.
     std::fs::write(at("0000000004"), SECRET).unwrap();
     std::fs::hard_link(at("0000000004"), at("0000000005")).unwrap();
     symlink(site.data_dir(), at("0000000006")).unwrap();
@@ -195,13 +195,13 @@ fn devices_sockets_and_bodies_of_other_owners_in_the_spool_are_refused() {
     let through = claim(&site, "0000000006/spool/0000000004");
     assert!(matches!(through.status, 400..=599), "{through:?}");
     site.assert_nothing_is_kept("what is no spool file of ours");
-    // The same file once it has one name and the right owner.
+    // The same file is accepted once it has one name and the right owner.
     std::fs::remove_file(at("0000000005")).unwrap();
     let taken = Uploaded::read(&claim(&site, "0000000004"));
     assert!(site.client().get(&taken.path).body == SECRET);
 }
 
-/// Ends what another thread does, also when a test fails.
+/// Stops another thread's loop, also when a test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -210,11 +210,11 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Lets one thread exchange the names of a body and of what is none while uploads name it.
+/// One thread exchanges the names of a body and of another file while uploads name it.
 fn assert_swaps_are_seen(site: &Site) {
     let spool = site.data_dir().join("spool");
     let at = |name: &str| spool.join(name);
-    // One that has a single name, and one that has two: each would be taken but for one check.
+    // One has a single name, and one has two: each passes all checks but one.
     let [alone, secret] = ["alone", "secret"].map(|name| site.data_dir().join(name));
     for secret in [&alone, &secret] {
         std::fs::write(secret, SECRET).unwrap();

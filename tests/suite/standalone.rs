@@ -17,7 +17,7 @@ fn wait_until_refused(site: &Site) {
     });
 }
 
-/// How often the log says why.
+/// How many times the log states the reason.
 fn mentions(site: &Site) -> usize {
     site.log().matches("is a standalone mongod").count()
 }
@@ -49,8 +49,8 @@ fn a_standalone_gets_nothing_until_it_is_a_replica_set() {
     let told = String::from_utf8(checked.stdout).unwrap();
     assert_eq!(checked.status.code(), Some(1), "{told}");
     assert!(told.contains("is a standalone mongod"), "{told}");
-    // Some looks later it is still told once, and nothing was written, not even an index. The words of
-    // nodes about themselves are no promise.
+    // After several pings the reason is still logged once, and nothing was written, not even an index.
+    // The nodes' registrations promise nothing.
     wait_until("it was looked at again", || mongo.hellos() > 20);
     assert_eq!(mentions(&site), 1);
     let mut written = mongo.collections();
@@ -86,7 +86,7 @@ fn a_member_that_comes_back_as_a_standalone_gets_nothing_and_can_return() {
         upload(&site, &ledger, 1);
         site.wait_until_empty();
         mongo.restart_as_standalone();
-        // Before the sidecar knows.
+        // This happens before the sidecar notices.
         upload(&site, &ledger, 2);
         wait_until("it is not taken for a member", || {
             site.status()["mongodb"]["state"] != "up"

@@ -1,4 +1,4 @@
-//! Between any two system calls of an upload and its commit: the sidecar is killed there, or the
+//! Faults between any two system calls of an upload and its commit: the sidecar is killed there, or the
 //! call fails. All promises are kept, and nothing is torn.
 
 use std::path::PathBuf;
@@ -8,27 +8,27 @@ use kit::{Builder, Ledger, Mongo, Process, Site, is_alive, wait_until};
 use mongodb::bson::doc;
 use rustix::process::Signal;
 
-/// Calls to the disk. Without write(2), which threads wake each other by.
+/// Calls to the disk, without write(2), by which threads also wake each other.
 const CALLS: &str = "openat,openat2,linkat,rename,unlink,pwritev,fsync,fdatasync,ftruncate,\
                      utimensat,fadvise64,lseek";
 
 /// More calls than any thread makes for one upload.
 const MANY: u32 = 80;
 
-/// Settled entries that kills may leave behind, about: each start makes some calls for each of them, and would
-/// be killed for these.
+/// The approximate number of settled entries that kills may leave. Each start makes some calls for each
+/// of them, and would be killed at these calls.
 const SETTLED: u32 = 8;
 
-/// strace at work on the sidecar. Dropping it leaves the sidecar alone.
+/// strace, attached to the sidecar. Dropping it detaches it.
 pub(crate) struct Strace {
     process: Process,
     output: PathBuf,
-    /// The id of its process.
+    /// Its process id.
     sidecar: u32,
 }
 
 impl Strace {
-    /// Tampers with calls in the way that strace is told.
+    /// Tampers with calls as strace is told.
     pub(crate) fn attach(site: &Site, calls: &str, fault: &str) -> Self {
         let output = site.run_dir().join("strace");
         let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{fault}"));
@@ -48,13 +48,14 @@ impl Strace {
         }
     }
 
-    /// Ends it after it has killed the sidecar. Asked to let go of the dead, it may wait for ever.
+    /// Ends strace after it has killed the sidecar. A strace that should detach from a dead process may
+    /// wait for ever.
     fn end(mut self) {
         self.process.end_by(Signal::KILL);
     }
 
-    /// Has it let go of the sidecar; whether it has tampered with anything. It may kill the sidecar in
-    /// this very moment, and lets go of nothing then.
+    /// Detaches strace; returns whether it has tampered with any call. It may kill the sidecar at this
+    /// very moment, and then has nothing to detach from.
     pub(crate) fn detach(mut self) -> bool {
         self.process.signal(Signal::TERM);
         wait_until("strace lets go", || {
@@ -72,7 +73,7 @@ fn is_traced(id: u32) -> bool {
     };
     threads.flatten().all(|thread| {
         let status = std::fs::read_to_string(thread.path().join("status"));
-        // One that has ended meanwhile needs no tracer.
+        // A process that has ended needs no tracer.
         status.map_or(true, |status| {
             !status.contains("TracerPid:\t0\n") || status.contains("State:\tZ")
         })
@@ -82,7 +83,7 @@ fn is_traced(id: u32) -> bool {
 /// Every kind of upload.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// Without a spool file.
+    /// One without a spool file.
     Small,
     Logged,
     File,
@@ -90,7 +91,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Uploads; whether there was a promise, which the ledger has then.
+    /// Uploads. Returns whether there was a promise, which then is in the ledger.
     fn upload(self, site: &Site, ledger: &Ledger, seed: u64) -> bool {
         let client = site.client();
         match self {
@@ -120,9 +121,9 @@ fn assert_all_is_kept(mongo: &Mongo, site: &Site, ledger: &Ledger) {
     ledger.assert_readable(&site.client());
 }
 
-/// Kills the sidecar before the first call that any thread makes for an upload, before the second,
-/// and so on until it was left alone twice: strace counts each thread's calls apart, and which
-/// thread makes a call is chance. Then the same for the commit.
+/// Kills the sidecar before the first call that any thread makes for an upload, then before the second,
+/// and so on until two rounds passed without a kill: strace counts the calls of each thread separately,
+/// and it is chance which thread makes a call. Then the same for the commit.
 fn kill_in_every_gap(kind: Kind) {
     let mongo = Mongo::start();
     let mut site = site(&mongo);
@@ -140,7 +141,7 @@ fn kill_in_every_gap(kind: Kind) {
                 assert!(kind.upload(&site, &ledger, n.into()));
                 strace = Strace::attach(&site, CALLS, &fault);
                 mongo.heal();
-                // It goes on: the entry is settled then.
+                // The commit goes on, and the entry is settled then.
                 wait_until("a kill, or the commit", || {
                     !is_alive(site.sidecar_id())
                         || is_committed() && site.names("journal/body").is_empty()
@@ -165,7 +166,7 @@ fn kill_in_every_gap(kind: Kind) {
                 site.kill_sidecar();
                 site.start_sidecar();
             }
-            // Files that have left the journal are read from there.
+            // Files that have left the journal are read from MongoDB.
             wait_until("MongoDB is seen", || {
                 site.client().get("/readyz").status == 200
             });
@@ -205,7 +206,7 @@ fn a_kill_between_any_two_calls_of_a_form_loses_no_promise() {
     kill_in_every_gap(Kind::Form);
 }
 
-/// Each call of this name fails once, in this way, while an upload is made and committed.
+/// Lets each call of this name fail once, in this way, during an upload and its commit.
 fn fail_each(kind: Kind, faults: &[(&str, &str)]) {
     let mongo = Mongo::start();
     let mut site = site(&mongo);
@@ -218,7 +219,7 @@ fn fail_each(kind: Kind, faults: &[(&str, &str)]) {
             let before = mongo.count(&mongo.files(), doc! {});
             let is_promised = kind.upload(&site, &ledger, seed);
             let is_over = || mongo.count(&mongo.files(), doc! {}) > before;
-            // Bodies go behind the commit; not where the disk is trusted no more.
+            // Bodies are removed after the commit, but not on a disk that is not trusted any more.
             let is_cleared = || *call != "unlink" || site.names("journal/body").is_empty();
             wait_until("a refusal, or the commit", || {
                 !is_promised || is_over() && is_cleared()
@@ -226,7 +227,7 @@ fn fail_each(kind: Kind, faults: &[(&str, &str)]) {
             let has_failed = strace.detach();
             assert!(is_alive(site.sidecar_id()), "{call} {n} {error}");
             ledger.assert_readable(&site.client());
-            // It may have lost its faith in the disk.
+            // It may be poisoned.
             site.stop_sidecar();
             site.start_sidecar();
             site.wait_until_committed();

@@ -1,4 +1,4 @@
-//! The rights of callers: tokens on every route, and that they leave nothing behind.
+//! The rights of callers: tokens on every route, and that no trace of them is left.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use kit::{Answer, Builder, Keys, Mongo, Site, Uploaded, finish, noise};
 
 use crate::refusal::announce;
 
-/// A file uploaded with a token for it.
+/// A file that was uploaded with a token for uploads.
 fn upload(site: &Site, keys: &Keys, body: &[u8]) -> Uploaded {
     let bearer = keys.bearer(&["--scope", "upload"]);
     let headers = [("Authorization", bearer.as_str())];
@@ -52,7 +52,7 @@ fn without_a_valid_token_every_file_route_answers_401_before_anything_is_looked_
         }
     }
     tell_causes(&site, &keys);
-    // Still good: clocks may be a minute apart.
+    // It is still valid: clocks may be a minute apart.
     let headers = [("Authorization", expired.as_str())];
     assert_eq!(client.get_with(&file.path, &headers).status, 200);
     for path in ["/healthz", "/readyz"] {
@@ -60,7 +60,7 @@ fn without_a_valid_token_every_file_route_answers_401_before_anything_is_looked_
     }
 }
 
-/// The cause stands in the challenge, before a body and after, and in the counts.
+/// The challenge states the cause, before a body and after it, and so do the metrics.
 fn tell_causes(site: &Site, keys: &Keys) {
     let client = site.client();
     let counted = || site.status()["tokens_refused"].clone();
@@ -138,7 +138,7 @@ fn a_token_for_one_file_opens_only_that_and_all_others_look_absent() {
     for method in ["GET", "DELETE"] {
         alike(&ask(method, &foreign.path, &of_own), &truly_absent);
         alike(&ask(method, absent, &of_own), &truly_absent);
-        // Another scope: told whether the file is there or not.
+        // With another scope the answer does not depend on whether the file exists.
         let refused = ask(method, &foreign.path, &["--scope", "upload"]);
         refused.assert_problem(403, "insufficient-scope");
         alike(&ask(method, absent, &["--scope", "upload"]), &refused);
@@ -147,7 +147,7 @@ fn a_token_for_one_file_opens_only_that_and_all_others_look_absent() {
     assert!(ask("GET", &own.path, &of_own).body == b"own");
     assert!(ask("GET", &format!("{}/a.txt", own.path), &of_own).body == b"own");
     ask("DELETE", &own.path, &["--scope", "download"]).assert_problem(403, "insufficient-scope");
-    // A bearer who may delete may not look.
+    // A token for deleting is not one for reading.
     let refused = ask("GET", &own.path, &["--scope", "delete", "--file", &own.id]);
     refused.assert_problem(403, "insufficient-scope");
     let challenge = refused.header("www-authenticate");
@@ -214,7 +214,7 @@ fn keys_are_rotated_by_their_names_and_a_token_may_stand_in_the_query() {
     }
 }
 
-/// Asserts that no file below a directory holds any of these texts.
+/// Asserts that no file below a directory contains any of these texts.
 fn assert_nowhere(directory: &Path, texts: &[String]) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -11,7 +11,7 @@ use serde_json::json;
 
 const BINARY: (&str, &str) = ("Content-Type", "application/octet-stream");
 
-/// All ways in, each with a name for failures.
+/// All ways to upload, each with a name for failures.
 fn upload_by_every_way(site: &Site, body: &[u8]) -> Vec<(&'static str, Answer)> {
     let client = site.client();
     let binary = "Content-Type: application/octet-stream";
@@ -197,7 +197,7 @@ fn a_type_is_meant_or_read_from_the_bytes_and_never_guessed() {
         assert_eq!(answer.json()["metadata"], json!({}), "{claimed:?}");
         assert_eq!(client.get(&file.path).header("content-type"), kept);
     }
-    // A type that is none, or is sent without being meant, gives way, and is told beside.
+    // An invalid type, or one that says nothing, is replaced; the metadata keeps it.
     for claimed in [
         "image",
         "text/",
@@ -233,7 +233,7 @@ fn a_type_is_meant_or_read_from_the_bytes_and_never_guessed() {
             assert_eq!(is_shown, is_picture, "{claimed}");
         }
     }
-    // curl means nothing by the type that it gives to data.
+    // curl sends this type for any data.
     let url = format!("{}/files", site.url());
     let sent = curl(("body", PNG), &["--data-binary", "@body", &url]);
     let sent = sent.answer.json();
@@ -259,7 +259,7 @@ fn a_client_that_waits_for_100_gets_it_or_a_refusal_before_it_sends_the_body() {
     let file = Uploaded::read(&Answer::from_wire(&read_to_end(stream)).unwrap());
     assert!(site.client().get(&file.path).body == b"hello");
 
-    // Four TiB: more than nginx is told to take.
+    // Four TiB, which is more than nginx is configured to take.
     let refusal = site.raw(head(4 << 40).as_bytes());
     refusal.assert_problem(413, "too-large");
     let sent = curl(

@@ -1,4 +1,4 @@
-//! Inside a room no imports go in a circle: among its files, and among the rooms in it.
+//! Files of one room, and the rooms in it, must not import each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -156,7 +156,7 @@ fn imports(room: &[&str], sources: &[(String, String)]) -> Imports {
     found
 }
 
-/// All that one names, and those name, and so on.
+/// Everything that one of them names directly or indirectly.
 fn reached(from: &str, imports: &Imports) -> Names {
     let mut found = Names::new();
     let mut open = vec![from];

@@ -1,4 +1,4 @@
-//! Documents: how long the first one is, where links lead, and that tables of words have all words.
+//! Documents: the length of the first one, the targets of links, and the completeness of tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

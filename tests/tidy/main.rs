@@ -1,4 +1,5 @@
-//! The house rules, as a test: who may name whom, where what may stand, how long a file may be.
+//! The house rules as a test: which module may name which, where some words may stand, and how long a
+//! file may be.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

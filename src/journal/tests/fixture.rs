@@ -210,7 +210,7 @@ fn a_segment_of_a_newer_form_refuses_the_start_and_nothing_is_touched() {
     assert!(refused.is_of_another_format(), "{refused}");
     assert!(matches!(
         refused,
-        OpenError::Log(LogError::NewerForm { .. })
+        OpenError::Log(LogError::NewerFormat { .. })
     ));
     assert!(all() == before);
     assert!(scratch.disk.calls().is_empty());

@@ -41,8 +41,8 @@ fn a_journal_of_another_format_is_refused_and_left_alone() {
         let begun = Journal::init(scratch.path(), &LocalDisk).unwrap_err();
         for err in [opened, checked, begun] {
             let is_told = [
-                matches!(err, OpenError::NewerForm { .. }),
-                matches!(err, OpenError::EarlierForm(_)),
+                matches!(err, OpenError::NewerFormat { .. }),
+                matches!(err, OpenError::EarlierFormat(_)),
             ];
             assert!(is_told[usize::from(is_earlier)], "{text}: {err}");
         }
@@ -72,7 +72,7 @@ fn a_program_of_the_first_form_neither_starts_nor_begins_anew_here() {
     let limits = scratch.limits.clone();
     let announcer = Announcer::to_nobody();
     let opened = Journal::open(first.path(), limits, Box::new(LocalDisk), announcer);
-    assert!(matches!(opened, Err(OpenError::EarlierForm(_))));
+    assert!(matches!(opened, Err(OpenError::EarlierFormat(_))));
     assert!(Journal::init(first.path(), &LocalDisk).is_err());
 }
 

@@ -62,8 +62,8 @@ pub struct Refused(pub String);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A newer program wrote it. Nothing was written.
-    #[error("{path}: the log has form {form}, which this version does not know")]
-    NewerForm {
+    #[error("{path}: the log has format {form}, which this version does not know")]
+    NewerFormat {
         /// The file.
         path: PathBuf,
         /// The format.

@@ -42,7 +42,7 @@ impl Files {
             };
             let (file_bytes, head) = read().map_err(OpenError::at(&path))?;
             match SegmentHead::read(&head) {
-                HeadFound::Newer(form) => return Err(OpenError::NewerForm { path, form }),
+                HeadFound::Newer(form) => return Err(OpenError::NewerFormat { path, form }),
                 HeadFound::Sound { head, is_damaged } => files.listed.push(Listed {
                     number,
                     file_bytes,

@@ -31,7 +31,7 @@ pub fn read_only(
         let path = volume.path(number);
         let (head, file_bytes) = head_of(&path).map_err(OpenError::at(&path))?;
         match SegmentHead::read(&head) {
-            HeadFound::Newer(form) => return Err(OpenError::NewerForm { path, form }),
+            HeadFound::Newer(form) => return Err(OpenError::NewerFormat { path, form }),
             HeadFound::Sound { head, is_damaged } => listed.push(Listed {
                 number,
                 file_bytes,

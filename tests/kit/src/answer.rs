@@ -1,4 +1,4 @@
-//! Answers: how they are read, and what every one of a kind must have.
+//! Answers of servers: reads them, and checks the rules for each kind.
 
 use std::io::Read;
 
@@ -14,7 +14,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads what stands on the wire until its end; `None` if that is no answer.
+    /// Reads a whole answer from the wire; `None` if the bytes are no answer.
     pub fn from_wire(wire: &[u8]) -> Option<Self> {
         let end = wire.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
         let (head, body) = wire.split_at(end + 4);
@@ -33,8 +33,8 @@ impl Answer {
         value.map_or("", |value| value.to_str().expect("a text"))
     }
 
-    /// All headers but those that tell of the moment and the connection, and the digest, which is
-    /// known when the file is committed.
+    /// All headers except those about the moment and the connection, and the digest, which is known
+    /// only after the commit.
     pub fn lasting_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
         for name in ["date", "connection", "repr-digest"] {
@@ -49,11 +49,11 @@ impl Answer {
             .unwrap_or_else(|err| panic!("{err}: {:?}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// Asserts that a browser that shows this runs nothing of it.
+    /// Asserts that a browser that shows this answer runs nothing of it.
     pub fn assert_harmless(&self) {
         let kind = self.header("content-type").split('/').next();
         let policy = match (self.status, kind) {
-            // The policy that came with the body holds.
+            // The policy in the answer applies.
             (304, _) => None,
             (_, Some("audio" | "video")) => Some("default-src 'none'; media-src 'self'"),
             _ => Some("default-src 'none'; sandbox"),
@@ -75,11 +75,11 @@ impl Answer {
         }
     }
 
-    /// Asserts that this is a refusal as RFC 9457 has it.
+    /// Asserts that this is a refusal by RFC 9457.
     pub fn assert_problem(&self, status: u16, code: &str) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.header("content-type"), "application/problem+json");
-        // A client that saves what it gets must not save this under the name of a file, nor keep it.
+        // A client that saves answers must not save this one under the name of a file, nor cache it.
         for name in [
             "content-disposition",
             "etag",
@@ -99,7 +99,7 @@ impl Answer {
     }
 }
 
-/// Reads a stream to its end, or to where the other side breaks it off.
+/// Reads a stream until it ends or breaks off.
 pub fn read_to_end(mut stream: impl Read) -> Vec<u8> {
     let mut wire = Vec::new();
     let mut buffer = [0; 16 * 1024];
@@ -114,7 +114,7 @@ pub fn read_to_end(mut stream: impl Read) -> Vec<u8> {
     }
 }
 
-/// The headers in lines of `Name: value`; other lines are passed over.
+/// The headers in lines of `Name: value`; other lines are skipped.
 pub(crate) fn headers_of(lines: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in lines.lines().filter_map(|line| line.split_once(':')) {

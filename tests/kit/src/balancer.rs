@@ -7,10 +7,10 @@ use tempfile::TempDir;
 use crate::process::{free_port, on_path};
 use crate::{CHECKOUT, Client, Cluster, Process, Site, eventually};
 
-/// How many nodes the example names.
+/// The number of nodes in the example.
 const NAMED: usize = 3;
 
-/// Its host, and where it listens.
+/// Its host, and the address at which it listens.
 #[derive(Debug)]
 pub struct Balancer {
     pub host: Site,
@@ -21,7 +21,7 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Stands before the nodes at these addresses, which are numbered from 1.
+    /// A balancer for nodes at these addresses, which are numbered from 1.
     pub fn before(addresses: &[String]) -> Self {
         let mut host = Site::without_mongodb();
         let [plain, tls] = [(); 2].map(|()| Site::free_port());
@@ -57,7 +57,7 @@ impl Balancer {
 }
 
 impl Cluster {
-    /// A balancer in front of all nodes.
+    /// A balancer for all nodes.
     pub fn balancer(&self) -> Balancer {
         let urls = self.nodes.iter().map(Site::url);
         let addresses: Vec<_> = urls.map(|url| url.replace("http://", "")).collect();
@@ -65,7 +65,7 @@ impl Cluster {
     }
 }
 
-/// haproxy with its example, in front of two nodes.
+/// haproxy with its example, for two nodes.
 #[derive(Debug)]
 pub struct Haproxy {
     _process: Process,

@@ -12,7 +12,7 @@ use ureq::http::Request;
 use crate::process::{Process, free_port};
 use crate::{eventually, skip};
 
-/// The key under which an element of a page is named (`WebDriver` §12.1).
+/// The key of an element's reference (`WebDriver` §12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one; `None` where there is none, and then the test is told of as skipped.
+    /// Starts one; `None` if it is not installed: then the test is reported as skipped.
     pub fn start(test: &str) -> Option<Self> {
         for program in ["chromium", "chromedriver"] {
             let version = Command::new(program).arg("--version").output();
@@ -67,25 +67,25 @@ impl Browser {
         })
     }
 
-    /// Shows a page, when it has been loaded.
+    /// Loads a page.
     pub fn open(&self, url: &str) {
         self.ask("POST", "/url", &json!({ "url": url }));
     }
 
-    /// The value that a script in the page hands to its last argument, a function.
+    /// Runs a script in the page; the value that it passes to its last argument, a function.
     pub fn run(&self, script: &str, arguments: &Value) -> Value {
         let script = json!({ "script": script, "args": arguments });
         self.ask("POST", "/execute/async", &script)
     }
 
-    /// Types into the first element that a CSS selector finds; paths, into a choice of files.
+    /// Types into the first element of a CSS selector; into a file input it types paths.
     pub fn type_into(&self, selector: &str, text: &str) {
         let element = self.element(selector);
         let path = format!("/element/{element}/value");
         self.ask("POST", &path, &json!({ "text": text }));
     }
 
-    /// Clicks on an element. The page that this leads to may still be on its way.
+    /// Clicks on an element. The next page may still be loading.
     pub fn click(&self, selector: &str) {
         let element = self.element(selector);
         self.ask("POST", &format!("/element/{element}/click"), &json!({}));
@@ -95,7 +95,7 @@ impl Browser {
     pub fn shown(&self) -> Value {
         let script = json!({ "script": "return document.body.innerText", "args": [] });
         eventually("the browser shows JSON", || {
-            // A page that goes away while it is asked has no answer.
+            // A page that is being replaced does not answer.
             let (status, text) = command(&self.agent, "POST", &self.url("/execute/sync"), &script);
             let shown = (status == 200).then(|| text["value"].as_str().map(str::to_owned));
             serde_json::from_str(&shown??)

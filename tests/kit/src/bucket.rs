@@ -1,4 +1,4 @@
-//! The contents of a bucket, held against what it should hold.
+//! Compares the contents of a bucket with the expected files.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl Mongo {
         );
     }
 
-    /// The content of a file that has exactly its chunks and the digest that it states.
+    /// The content of a file. Asserts that it has exactly its chunks, and the digest in its document.
     pub fn whole(&self, file: &Document) -> Vec<u8> {
         let id = file.get("_id").expect("an id");
         let chunks = self.find("fs.chunks", doc! { "files_id": id.clone() });
@@ -65,9 +65,9 @@ impl Mongo {
         content
     }
 
-    /// Asserts that every promised file is there, whole, and that whatever else there is (uploads
-    /// whose answer was lost) is whole too; each once, and no chunk without its file. Returns how
-    /// many files there are.
+    /// Asserts that every promised file is there and whole, that any other file (an upload whose answer
+    /// was lost) is whole too, that each is there once, and that no chunk is without its file. Returns
+    /// the number of files.
     pub fn assert_holds(&self, ledger: &Ledger) -> usize {
         let mut promised: BTreeMap<_, _> = ledger
             .promises()
@@ -94,7 +94,7 @@ impl Mongo {
         files.len()
     }
 
-    /// Asserts that the promised files are there, whole and once, and nothing else is.
+    /// Asserts that the promised files are there, whole and once, and no others.
     pub fn assert_holds_just(&self, ledger: &Ledger) {
         assert_eq!(self.assert_holds(ledger), ledger.len());
     }

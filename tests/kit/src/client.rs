@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that takes every answer as it comes.
+//! An HTTP/1.1 client that accepts any answer.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Client {
         Self::of(format!("http://127.0.0.1:{port}"), None)
     }
 
-    /// One of `http://HOST:PORT` that waits no longer than this for a whole answer.
+    /// A client of `http://HOST:PORT` that waits no longer than this for a whole answer.
     pub fn of(base: String, patience: Option<Duration>) -> Self {
         let agent = Self::settings(patience).build().new_agent();
         Self { agent, base }
@@ -47,9 +47,9 @@ impl Client {
             .max_redirects(0)
     }
 
-    /// One that asks each time on a connection of its own. One that is kept may be closed while the next
-    /// request is on its way (RFC 9112 §9.6), as by a worker of nginx that ends after a reload: an
-    /// upload without an answer would prove nothing.
+    /// A client with a new connection for each request. A kept connection may be closed while the next
+    /// request is on its way (RFC 9112 §9.6), for example by a worker of nginx that ends after a
+    /// reload: an upload without an answer would prove nothing.
     pub fn anew_each_time(port: u16, patience: Duration) -> Self {
         let settings = Self::settings(Some(patience)).max_idle_connections(0);
         Self {
@@ -63,7 +63,7 @@ impl Client {
         Self::of(self.base.clone(), Some(patience))
     }
 
-    /// GET; `None` if nothing answers.
+    /// GET; `None` without an answer.
     pub fn try_get(&self, path: &str) -> Option<Answer> {
         let answer = self.agent.get(self.url(path)).call().ok()?;
         read(answer).ok()

@@ -1,4 +1,4 @@
-//! Several equal nodes: each an nginx and a sidecar, with one MongoDB behind them.
+//! Several equal nodes, each an nginx and a sidecar, with one MongoDB.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts so many nodes with the same settings, with `mongo` behind them.
+    /// Starts this many nodes with the same settings and this MongoDB.
     pub fn start(count: u16, builder: &Builder, mongo: &Mongo) -> Self {
         Self::start_each(count, builder, |builder| builder.start(mongo))
     }
 
-    /// Starts so many nodes without a MongoDB: what is uploaded stays pending.
+    /// Starts this many nodes without a MongoDB: all uploads stay pending.
     pub fn start_without_mongodb(count: u16, builder: &Builder) -> Self {
         Self::start_each(count, builder, Builder::start_without_mongodb)
     }
@@ -91,7 +91,7 @@ impl Cluster {
         self.nodes.iter().map(Site::client).collect()
     }
 
-    /// Asks all nodes the same, and asserts that they answer alike, but for the moment of it.
+    /// Asks all nodes the same, and asserts that they answer alike, except for the time.
     pub fn agree(&self, ask: impl Fn(&Client) -> Answer) -> Answer {
         let mut answers = self.clients().into_iter().map(|client| ask(&client));
         let first = answers.next().expect("a node");
@@ -120,7 +120,7 @@ impl Cluster {
 }
 
 impl Site {
-    /// Freezes nginx and sidecar: they keep their connections and answer nothing.
+    /// Freezes nginx and sidecar: they keep their connections and do not answer.
     pub fn freeze(&self) {
         self.signal_all(Signal::STOP);
     }
@@ -132,7 +132,7 @@ impl Site {
 
     fn signal_all(&self, signal: Signal) {
         for id in self.nginx_workers() {
-            // One that a reload has replaced ends when it has nothing left to do.
+            // A worker that a reload has replaced ends after its last request.
             if let Err(err) = crate::process::try_signal(id, signal) {
                 assert!(!crate::is_alive(id), "{err}");
             }

@@ -7,14 +7,14 @@ use crate::process::free_port;
 use crate::{CHECKOUT, Site};
 
 impl Site {
-    /// A site whose own program on this port says who may do what.
+    /// A site whose own program on this port decides on access.
     pub fn with_own_check(port: u16) -> Self {
         let mut site = Self::without_mongodb();
         site.put_own_check(port);
         site
     }
 
-    /// Has the site's own program on this port say who may do what.
+    /// Lets the site's own program on this port decide on access.
     pub fn put_own_check(&mut self, port: u16) {
         let own = format!("127.0.0.1:{}", self.http_port);
         let program = format!("127.0.0.1:{port}");
@@ -22,7 +22,7 @@ impl Site {
         self.add_example("own-check.conf", "site.conf", &ports);
     }
 
-    /// Starts nginx anew with one more of the examples, or with it in the place of another.
+    /// Restarts nginx with one more example, or with it in place of another.
     pub fn add_example(&mut self, example: &str, name: &str, changes: &[(&str, String)]) {
         self.stop_nginx();
         let path = Path::new(CHECKOUT)
@@ -42,7 +42,7 @@ impl Site {
         self.start_nginx();
     }
 
-    /// The port of an example's own server: free a moment ago.
+    /// The port of an example's own server, which was free a moment ago.
     pub fn free_port() -> u16 {
         free_port()
     }

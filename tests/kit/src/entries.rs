@@ -1,4 +1,4 @@
-//! The entries of a site's journal, asked for and damaged.
+//! The entries of a site's journal: counts and damages them.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -16,7 +16,7 @@ impl Site {
             .expect("a count")
     }
 
-    /// Waits until nothing is pending any more and no commit runs.
+    /// Waits until nothing is pending and no commit runs.
     pub fn wait_until_committed(&self) {
         wait_until("all is committed", || {
             let rooms = ["incoming", "deferred", "deleted"];
@@ -25,7 +25,7 @@ impl Site {
         });
     }
 
-    /// Waits until every file that was ever accepted has left the journal, and nginx its spool.
+    /// Waits until every accepted file has left the journal, and the spool is empty.
     pub fn wait_until_empty(&self) {
         self.wait_until_committed();
         for room in ROOMS {
@@ -48,14 +48,14 @@ impl Site {
         }
     }
 
-    /// Why an entry that was put off or is held waits, as an admin is told.
+    /// Why a deferred or held entry waits, as an admin sees it.
     pub fn reason_of(&self, id: &str) -> String {
         let (status, one) = self.ask_admin("GET", &format!("/waiting/{id}"));
         assert_eq!(status, 200, "{one}");
         one
     }
 
-    /// Changes one bit of the first record in the journal's log that is about a file.
+    /// Flips one bit of the first record of a file in the journal's log.
     pub fn damage_record(&self, id: &str) {
         let bytes: Vec<_> = (0..id.len() / 2)
             .map(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).expect("an id"))

@@ -5,21 +5,21 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::mongo::Mongo;
 
 impl Mongo {
-    /// Makes the sidecars' commands fail, and no one else's.
+    /// Lets only the sidecars' commands fail.
     pub fn fail_sidecars(&self, mode: impl Into<Bson>, mut data: Document) {
         data.insert("appName", "gridspool");
         self.fail_command(mode, data);
     }
 
-    /// Ends every fault; how many commands were hit since mongod was started.
+    /// Ends every fault. Returns the number of commands that were hit since mongod was started.
     pub fn heal(&self) -> i32 {
         let command = doc! { "configureFailPoint": "failCommand", "mode": "off" };
         let before = self.admin(command);
         before.get_i32("count").expect("a count")
     }
 
-    /// Keeps sidecars from writing, reading and seeing it up, as if they had no right to, while the
-    /// test can do as it likes.
+    /// Lets sidecars neither write nor read nor see MongoDB up, as if they lacked the rights; the test
+    /// itself is not affected.
     pub fn hide_from_sidecars(&self) {
         let commands = ["ping", "insert", "createIndexes", "find", "aggregate"];
         let data = doc! { "failCommands": commands.as_slice(), "errorCode": 13 };

@@ -1,4 +1,4 @@
-//! Uploads that stop in the midst of their body.
+//! Uploads that stop within their body.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,8 +13,8 @@ pub struct HalfUpload {
 }
 
 impl Site {
-    /// Sends half of an upload, and waits until nginx has begun to spool it. No other upload may
-    /// be running.
+    /// Sends half of an upload, and waits until nginx has begun to spool it. No other upload may be
+    /// running.
     pub fn half_upload(&self, body: &[u8]) -> HalfUpload {
         let spooled = self.names("spool").len();
         let url = self.url();
@@ -39,7 +39,7 @@ impl Site {
 }
 
 impl HalfUpload {
-    /// Sends the rest; the answer, as it stands on the wire, or `None` if there is none.
+    /// Sends the rest; the answer as it came over the wire, or `None` without one.
     pub fn finish(mut self) -> Option<String> {
         self.stream.write_all(&self.rest).ok()?;
         let mut answer = String::new();

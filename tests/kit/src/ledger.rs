@@ -1,10 +1,10 @@
-//! The promises that clients got, to be held against what is there in the end.
+//! The promises that clients got, for a comparison at the end.
 
 use std::sync::Mutex;
 
 use crate::{Answer, Client, Uploaded, noise};
 
-/// An upload that was answered with 201. Its content is made anew when it is needed.
+/// An upload that was answered with 201. Its content is computed again when it is needed.
 #[derive(Debug, Clone)]
 pub struct Promise {
     pub id: String,
@@ -19,7 +19,7 @@ impl Promise {
     }
 }
 
-/// All promises of a test. Clients in several threads write into it.
+/// All promises of a test. Several client threads write into it.
 #[derive(Debug, Default)]
 pub struct Ledger {
     promises: Mutex<Vec<Promise>>,
@@ -66,7 +66,7 @@ impl Ledger {
         self.enter(uploaded, seed, length)
     }
 
-    /// Writes a promise down that was had in another way.
+    /// Records a promise from another source.
     pub fn enter(&self, uploaded: Uploaded, seed: u64, length: usize) -> Promise {
         let promise = Promise {
             id: uploaded.id,
@@ -79,7 +79,7 @@ impl Ledger {
         promise
     }
 
-    /// Expects a file no longer.
+    /// Removes a file from the expected ones.
     pub fn forget(&self, gone: &Promise) {
         let mut promises = self.promises.lock().expect("the ledger");
         promises.retain(|promise| promise.id != gone.id);
@@ -100,7 +100,7 @@ impl Ledger {
         self.promises.lock().expect("the ledger").clone()
     }
 
-    /// Asserts that every promised file comes back with its bytes.
+    /// Asserts that every promised file can be read with its bytes.
     pub fn assert_readable(&self, client: &Client) {
         for promise in self.promises() {
             let answer = client.get(&promise.path);

@@ -1,4 +1,4 @@
-//! The stage of all that tests and measures: a MongoDB, a site (nginx and sidecar), and a client.
+//! The stage for all tests and measurements: a MongoDB, a site (nginx and sidecar), and a client.
 #![expect(
     missing_docs,
     clippy::missing_panics_doc,
@@ -77,10 +77,10 @@ pub use small_disk::SmallDisk;
 pub use stock::Stock;
 pub use tokens::Keys;
 
-/// How long a condition may take to come true on a busy machine.
+/// How long a busy machine may take until a condition holds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Waits until `probe` gives something, and fails the test if it never does.
+/// Waits until `probe` returns a value, and fails the test if it never does.
 pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
     eventually_at(Duration::from_millis(20), what, probe)
 }
@@ -105,8 +105,8 @@ pub fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     eventually(what, || is_true().then_some(()));
 }
 
-/// Tells of a test that cannot run here, as the scripts do: by name, with the reason. A machine that
-/// checks for others must have everything: there an omission is a failure.
+/// Reports a test that cannot run here, like the scripts do: by name, with the reason. Continuous
+/// integration must have all programs, so there an omission is a failure.
 pub fn skip(test: &str, reason: &str) {
     let line = format!("{test}: {reason}");
     assert!(

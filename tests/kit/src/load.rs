@@ -1,4 +1,4 @@
-//! A constant load of uploads and reads, which notes every promise and lets nothing wrong pass.
+//! A constant load of uploads and reads that records every promise and fails on any wrong answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use crate::{Client, Ledger, wait_until};
 
-/// From one request to the next of the same client: a load, and not a flood.
+/// The pause between two requests of a client: a load, and not a flood.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a client waits. A host that is gone does not say so: connections to it, the balancer's too,
-/// would be waited on for minutes.
+/// How long a client waits. A dead host does not close its connections, so a client (or the balancer)
+/// would wait for minutes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Lengths of bodies that go into the journal's log, that have a file of their own, and that are more than
-/// a chunk.
+/// Lengths of bodies: inline in the journal's log, in a file of their own, and longer than a chunk.
 const LENGTHS: [usize; 4] = [500, 40_000, 100_000, 600_000];
 
 /// Clients in threads of their own.
@@ -34,7 +33,7 @@ struct Seen {
 }
 
 impl Load {
-    /// Uploads by way of `front`, and reads what was promised through it and each of `nodes`.
+    /// Uploads through `front`, and reads promised files through it and each of `nodes`.
     pub fn start(front: &Client, nodes: &[Client]) -> Self {
         let seen = Arc::new(Seen::default());
         let spawn = |client: &Client, work: fn(&Seen, &Client)| {
@@ -52,7 +51,7 @@ impl Load {
         Self { seen, threads }
     }
 
-    /// Waits until so many more uploads are promised, and as many files are read.
+    /// Waits until this many more uploads are promised, and as many files are read.
     pub fn go_on(&self, count: usize) {
         let read = || self.seen.read.load(Ordering::SeqCst);
         let (promised, given) = (self.ledger().len(), read());
@@ -79,7 +78,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // A test that fails ends them: the clients would go on beside the next one.
+        // A failing test ends them too: otherwise the clients would go on during the next test.
         self.seen.is_over.store(true, Ordering::SeqCst);
     }
 }
@@ -88,7 +87,7 @@ impl Seen {
     fn upload(&self, client: &Client) {
         let seed = self.seed.fetch_add(1, Ordering::SeqCst);
         let length = LENGTHS[usize::try_from(seed).expect("a number") % LENGTHS.len()];
-        // Without an answer it may be there or not, and nothing is promised.
+        // Without an answer it may be there or not; nothing is promised.
         if let Err(Some(refused)) = self.ledger.try_upload(client, seed, length) {
             assert!(refused.status >= 502, "{refused:?}");
         }
@@ -96,7 +95,7 @@ impl Seen {
 
     fn read(&self, client: &Client) {
         let number = self.read.load(Ordering::SeqCst);
-        // Often the last one, which is pending, and often any.
+        // Often the last one, which is pending, and often a random one.
         let newest = self.ledger.len().saturating_sub(1);
         let number = [newest, number.wrapping_mul(7919)][number % 2];
         let Some(promise) = self.ledger.any(number) else {

@@ -1,4 +1,4 @@
-//! What can be done to each member of a replica set, and what is there afterwards.
+//! Faults and contents of each member of a replica set.
 
 use std::collections::BTreeMap;
 use std::path::Path;

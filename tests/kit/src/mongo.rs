@@ -1,5 +1,5 @@
-//! MongoDB of the test's own: a replica set of one member, unless told otherwise, or of one on each
-//! of some hosts.
+//! A MongoDB of the test's own: a replica set of one member by default, or with one member on each of
+//! some hosts.
 
 use std::env::temp_dir;
 use std::fs::File;

@@ -8,12 +8,12 @@ use rustix::process::geteuid;
 
 use crate::skip;
 
-/// How many bridges there can be at once on a machine: each has a /24 of 198.18.0.0/15, which no
-/// real network uses.
+/// The greatest number of bridges on a machine at the same time: each has a /24 of 198.18.0.0/15, which
+/// no real network uses.
 const SUBNETS: u32 = 512;
 
-/// A bridge, with hosts on it. Dropping it takes all away: what runs on its hosts must be dropped
-/// before. Where namespaces are not permitted the hosts are addresses of the loopback interface.
+/// A bridge with hosts. Dropping it removes all of them; processes on its hosts must be dropped before.
+/// If namespaces are not permitted, the hosts are addresses of the loopback interface.
 #[derive(Debug)]
 pub struct Network {
     /// The number of a bridge that was made.
@@ -62,7 +62,7 @@ impl Network {
         self.subnet.is_some()
     }
 
-    /// Lets nothing through any more between two groups of hosts, in either direction. Nobody is told.
+    /// Blocks all traffic between two groups of hosts, silently and in both directions.
     pub fn cut(&self, some: &[usize], others: &[usize]) {
         for (from, to) in [(some, others), (others, some)] {
             let addresses: Vec<_> = from

@@ -1,5 +1,5 @@
-//! A site's nginx with other words in its files than the project's: for what takes too long, or
-//! too much, with those.
+//! Changes the nginx files of a site, for values that would take too long or too much with the
+//! project's own.
 
 use std::process::Stdio;
 

@@ -171,9 +171,9 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// A port that was free a moment ago, and stays so while its server is down: no other test of this
-/// process has it, hardly one of another, and Linux gives none of these to a connection (its
-/// `ip_local_port_range` begins at 32768).
+/// A port that was free a moment ago, and stays so while its server is down. No other test of this
+/// process gets it, and another process hardly does; Linux gives none of these ports to a connection
+/// (its `ip_local_port_range` begins at 32768).
 pub fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     const PORTS: Range<u16> = 20_000..32_768;

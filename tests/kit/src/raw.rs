@@ -1,4 +1,4 @@
-//! Requests written by hand, byte for byte: for what no decent client sends.
+//! Requests that are written byte by byte, as no ordinary client sends them.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -34,8 +34,8 @@ impl Site {
         Answer::from_wire(&self.wire(request)).expect("an answer of nginx")
     }
 
-    /// Sends the head of a request and nothing of its body: nginx, which waits a while for what it has
-    /// refused, need not wait for that.
+    /// Sends the head of a request and nothing of its body. nginx lingers for the body of a refused
+    /// request; the caller need not wait for that.
     pub fn head_alone(&self, head: &[u8]) -> Answer {
         let mut stream = self.connect();
         stream.write_all(head).expect("a head");
@@ -43,7 +43,7 @@ impl Site {
         Answer::from_wire(&read_to_end(stream)).expect("an answer of nginx")
     }
 
-    /// Sends a request straight to the sidecar, as nobody but nginx can where modes are right.
+    /// Sends a request directly to the sidecar, which only nginx can do if the modes are right.
     pub fn raw_to_sidecar(&self, request: &[u8]) -> Answer {
         let mut stream = UnixStream::connect(self.socket()).expect("a connection");
         stream.set_read_timeout(Some(SILENCE)).expect("a time-out");

@@ -45,7 +45,7 @@ impl Builder {
         self
     }
 
-    /// Has nginx leave its parent, as a service does: one that has not ignores an upgrade.
+    /// Lets nginx leave its parent, like a service: otherwise it ignores an upgrade.
     pub fn nginx_daemon(mut self) -> Self {
         self.is_nginx_daemon = true;
         self
@@ -58,7 +58,7 @@ impl Builder {
         self
     }
 
-    /// Has a file for every upload, however small.
+    /// Spools every upload to a file, however small.
     pub fn without_log() -> Self {
         Self::default().set("log_body_bytes", 0)
     }
@@ -104,7 +104,7 @@ pub struct Site {
     pub(crate) builder: Builder,
     pub sidecar: Option<Process>,
     pub nginx: Option<Process>,
-    /// The socket that the sidecar inherits, as a service manager keeps it open for it.
+    /// The inherited socket of the sidecar, kept open like by a service manager.
     pub(crate) inherited: Option<UnixListener>,
     pub http_port: u16,
     pub(crate) https_port: u16,
@@ -172,8 +172,8 @@ impl Site {
         handles.count()
     }
 
-    /// The most memory that the sidecar ever had, in KiB, beside pages of its program: a build for tests
-    /// has several times as many of these as a release.
+    /// The greatest memory that the sidecar ever had, in KiB, without pages of its program: a build for
+    /// tests has several times as many of these as a release.
     pub fn sidecar_peak_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.sidecar_id());
         let status = std::fs::read_to_string(path).expect("the sidecar's status");
@@ -256,7 +256,7 @@ impl Site {
 
     /// Starts nginx, and waits until it answers.
     pub fn start_nginx(&mut self) {
-        // A port that was free may be taken by the time nginx binds it: then the next ones.
+        // If a free port is taken by the time nginx binds it, use the next ones.
         for _ in 0..10 {
             if self.http_port == 0 {
                 (self.http_port, self.https_port) = (free_port(), free_port());

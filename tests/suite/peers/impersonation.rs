@@ -1,4 +1,4 @@
-//! An impostor at the address of another node, or in the sidecar's place: how much nginx believes.
+//! An impostor at the address of another node, or in the sidecar's place: what nginx believes.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use kit::{Client, Site, Uploaded, noise};
 
 use super::overhear;
 
-/// nginx would send what the sidecar names: its bodies, and nothing of its log.
+/// nginx sends any body that the sidecar names, but nothing of its log.
 pub(super) fn assert_records_of_the_journal_cannot_be_sent(site: &mut Site) {
     let file = site.client().upload(&noise(5, 100_000));
     site.kill_sidecar();
@@ -38,7 +38,7 @@ pub(super) fn assert_records_of_the_journal_cannot_be_sent(site: &mut Site) {
     }
 }
 
-/// An impostor at another node's address can give a wrong file, and nothing else.
+/// An impostor at another node's address can give wrong bytes, and nothing else.
 pub(super) fn assert_is_not_believed(ear: &TcpListener, site: &Site, file: &Uploaded) {
     let client = site.client();
     let secret = client.upload(b"secret");
@@ -46,7 +46,7 @@ pub(super) fn assert_is_not_believed(ear: &TcpListener, site: &Site, file: &Uplo
         std::thread::scope(|scope| {
             let asking = scope.spawn(|| client.try_get(path));
             let (mut stream, _) = overhear(ear, &file.id);
-            // Once it has heard enough, nginx hangs up.
+            // nginx hangs up when it has read enough.
             stream.write_all(answer.as_bytes()).unwrap_or_default();
             drop(stream);
             asking.join().unwrap()
@@ -121,11 +121,11 @@ pub(super) fn assert_is_not_believed(ear: &TcpListener, site: &Site, file: &Uplo
         answer.assert_problem(503, "unavailable");
         assert!(answer.header("location").is_empty(), "{head}");
     }
-    // Shorter than it said: broken off. Longer: cut.
+    // A body that is too short breaks off; one that is too long is cut.
     assert!(ask(&file.path, &format!("{ok}\r\nwro")).is_none());
     let longer = ask(&file.path, &format!("{ok}\r\nwrong and more"));
     assert!(longer.unwrap().body == b"wrong");
-    // nginx passes these on as they are, and slower than anybody waits for.
+    // nginx passes these on unchanged, but so slowly that no client waits for them.
     for head in ["HTTP/1.1 100 Continue", "HTTP/1.1 103 Early Hints", "\r\n"] {
         let answer = format!("{head}\r\n\r\n{ok}{words}\r\nwrong");
         let answer = ask_as(&client.hurried(PATIENCE), &file.path, &answer);

@@ -1,4 +1,4 @@
-//! fsck: what is whole is left in peace, and what is not is found, once.
+//! fsck: it leaves intact data alone, and finds each fault once.
 
 use std::process::Stdio;
 use std::thread::ScopedJoinHandle;
@@ -49,7 +49,7 @@ fn fsck_finds_each_kind_of_damage_in_the_bucket() {
         ledger.upload(&site.client(), seed, 3 * CHUNK);
     }
     site.wait_until_empty();
-    // One that runs makes the index again, and makes a plain one unique.
+    // A running sidecar makes the index again, and makes a plain one unique.
     site.kill_sidecar();
     mongo.run(doc! { "dropIndexes": "fs.chunks", "index": { "files_id": 1, "n": 1 } });
     mongo.make_plain_chunk_index();
@@ -84,7 +84,7 @@ fn fsck_finds_each_kind_of_damage_in_the_bucket() {
         file,
         doc! { "$set": { "length": -1_i64 } },
     );
-    // An empty chunk at the end is how some drivers end a file.
+    // Some drivers end a file with an empty chunk.
     mongo.insert_chunk(&ids[7], 3, b"");
     insert_old_chunks(&mongo, &old_id(1), 3);
 
@@ -107,7 +107,7 @@ fn fsck_finds_each_kind_of_damage_in_the_bucket() {
 fn fsck_finds_what_is_wrong_with_the_journal() {
     let mongo = Mongo::start();
     mongo.hide_from_sidecars();
-    // Nothing that is settled is evicted.
+    // No settled entry is evicted.
     let site = Builder::without_log().start(&mongo);
     let ledger = Ledger::default();
     let ids: Vec<_> = (0..4)
@@ -139,12 +139,12 @@ fn fsck_finds_what_is_wrong_with_the_journal() {
         found("lost", ids[0].clone()),
         found("conflict", ids[1].clone()),
         found("damaged", ids[1].clone()),
-        // Its record is damaged, and a change of it is left without one.
+        // Its record is damaged, and one of its changes has no base.
         found("unreadable", "wal".to_owned()),
         found("unreadable", ids[2].clone()),
         found("unreadable", "corrupt/something".to_owned()),
     ];
-    // Its chunks are there, too young to count as left behind.
+    // Its chunks are too young to count as left behind.
     expected.sort();
     assert_eq!(findings, expected);
 }
@@ -161,7 +161,7 @@ fn fsck_tells_of_entries_that_wait_for_an_admin() {
     let (code, findings, summary) = fsck(&site, &["--older-than-days", "0"]);
     assert_eq!(code, Some(65));
     assert_eq!(findings, [("held".to_owned(), file.id)]);
-    // Its chunks are on their way as long as it is in the journal.
+    // Its chunks count as on their way while it is in the journal.
     assert_eq!(summary["waiting"], 1);
 }
 
@@ -175,7 +175,7 @@ fn a_bucket_of_many_pages_is_seen_whole() {
     for number in 0..450 {
         insert_one(&mongo, number);
     }
-    // A file larger than a page of chunks, orphans around it and behind it.
+    // A file larger than a page of chunks, with orphans around and behind it.
     for number in [1000, 1_000_000] {
         insert_old_chunks(&mongo, &old_id(number), 2);
     }
@@ -223,7 +223,7 @@ fn a_check_that_was_cut_goes_on_where_it_was_and_the_next_begins_anew() {
     cut.kill().unwrap();
     cut.wait().unwrap();
     assert!(reached["files"].as_u64().unwrap() >= 200, "{reached}");
-    // Damage where it has been already: the rest of this check does not see it, the next does.
+    // This damage is behind the position of the check: this run does not see it, the next one does.
     let first = doc! { "files_id": old_id(0) };
     mongo
         .block_on(async { mongo.chunks().delete_one(first).await })
@@ -243,7 +243,7 @@ fn a_check_beside_uploads_and_deletes_finds_nothing_wrong() {
         let writers = [0, 1, 2].map(|number| {
             let (client, ledger) = (site.client(), &ledger);
             scope.spawn(move || {
-                // As many as can be committed in time on a slow machine.
+                // A slow machine can commit this many in time.
                 for seed in (number * 1_000_000..).take(200) {
                     let length = usize::try_from(seed % 7).unwrap() * 90_000;
                     let promise = ledger.upload(&client, seed, length);

@@ -1,4 +1,4 @@
-//! gc: what it takes away is old and belongs to nobody.
+//! gc: it removes only old chunks that belong to no file.
 
 use gridspool::bucket::{Bucket, Removal};
 use gridspool::config::Config;
@@ -23,7 +23,7 @@ fn gc_removes_what_is_old_and_belongs_to_nobody_and_only_when_it_is_asked_to() {
     mongo.insert_chunk(&old_id(3).as_object_id().unwrap().to_hex(), 7, b"new");
     let young = ObjectId::new().to_hex();
     mongo.insert_chunk(&young, 0, b"new");
-    // No time in the id; and a file whose chunks name it by a number of another type.
+    // An id without a time; and a file whose chunks name it by a number of another type.
     insert_old_chunks(&mongo, &Bson::from("theirs"), 2);
     insert_old_chunks(&mongo, &Bson::Double(5.0), 3);
     mongo.insert(
@@ -112,7 +112,7 @@ fn gc_removes_nothing_while_the_log_cannot_be_read_or_there_is_no_journal() {
         let whole = std::fs::read(&path).unwrap();
         (path, whole)
     });
-    // The head of the first group stands there; a file in reserve has none.
+    // The head of the first group is there; a file in reserve has none.
     let used = segments.find(|(_, whole)| whole[8192] != 0);
     let (path, whole) = used.unwrap();
     let mut damaged = whole.clone();

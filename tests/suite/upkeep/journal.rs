@@ -1,5 +1,5 @@
-//! `gridspool journal`: what it says of a journal is so, beside a sidecar and without one, and it writes
-//! nothing into it.
+//! `gridspool journal`: its reports are true, beside a sidecar and without one, and it writes nothing
+//! into the journal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use kit::{Builder, CHUNK, Ledger, Metrics, Mongo, Promise, Site, finish, wait_un
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// What one of its commands says, in JSON and in text, and how it ends.
+/// The output of one of its commands, as JSON and as text, and its exit status.
 struct Told {
     code: Option<i32>,
     lines: Vec<Value>,
@@ -51,7 +51,7 @@ fn salvage(site: &Site, to: &Path) -> Output {
     finish(site.command().args(["journal", "salvage"]).arg(to))
 }
 
-/// The file of the log that holds these bytes, and where.
+/// The file of the log that contains these bytes, and their offset.
 fn in_log(site: &Site, bytes: &[u8]) -> (PathBuf, u64) {
     let names = site.names("journal/wal").into_iter();
     let mut paths = names.map(|name| site.data_dir().join("journal/wal").join(name));
@@ -170,7 +170,7 @@ fn look_beside_the_sidecar(site: &Site, promises: &[Promise; 5], out: &Path) {
 
 fn look_into_a_damaged_one(site: &Site, promises: &[Promise; 5], out: &Path) {
     let [settled, held, _, small, large] = promises;
-    // A bit of a body.
+    // One bit of a body.
     let body = in_log(site, &small.content());
     flip(&body);
     assert_eq!(look(site, &["ls"]).code, Some(0));
@@ -188,7 +188,7 @@ fn look_into_a_damaged_one(site: &Site, promises: &[Promise; 5], out: &Path) {
     assert_saved(&to, &[settled, held, large]);
     flip(&body);
 
-    // A bit of a record.
+    // One bit of a record.
     let record = record_of(site, small);
     flip(&record);
     let told = look(site, &["ls"]);
@@ -211,7 +211,7 @@ fn look_into_a_damaged_one(site: &Site, promises: &[Promise; 5], out: &Path) {
     flip(&record);
 }
 
-/// The first place in the log where the id of an entry stands.
+/// The first offset of an entry's id in the log.
 fn record_of(site: &Site, promise: &Promise) -> (PathBuf, u64) {
     let id = u128::from_str_radix(&promise.id, 16).unwrap().to_be_bytes();
     in_log(site, &id[4..])
@@ -225,7 +225,7 @@ fn look_into_one_of_another_form(site: &Site, out: &Path) {
             "gridspool journal, form 3\n",
             "which this version does not know",
         ),
-        ("gridspool journal\n", "a journal of an earlier form"),
+        ("gridspool journal\n", "a journal of an earlier format"),
     ] {
         fs::write(&marker, text).unwrap();
         for words in [
@@ -255,11 +255,12 @@ fn look_into_one_of_another_form(site: &Site, out: &Path) {
     let check = Sha256::digest(&newer[..52]);
     newer[52..68].copy_from_slice(&check[..16]);
     fs::write(&segment, newer).unwrap();
-    refuse_to_start(site, "the log has form 2");
+    refuse_to_start(site, "the log has format 2");
     fs::write(&segment, ours).unwrap();
 }
 
-/// A start on a journal of another form ends at once, and leaves all bodies and the whole log as they are.
+/// A start on a journal of another format ends at once, and leaves all bodies and the whole log
+/// unchanged.
 fn refuse_to_start(site: &Site, sentence: &str) {
     let all = || {
         let directories = ["body", "wal"].map(|name| site.data_dir().join("journal").join(name));
@@ -278,7 +279,7 @@ fn refuse_to_start(site: &Site, sentence: &str) {
     assert!(all() == before);
 }
 
-/// A start tells of damage, and status and metrics do for as long as the sidecar runs.
+/// A start reports damage; status and metrics report it while the sidecar runs.
 fn start_with_damage(site: &mut Site, promises: &[Promise; 5]) {
     let [_, _, _, small, _] = promises;
     flip(&record_of(site, small));

@@ -1,5 +1,5 @@
-//! fsck and gc, beside a sidecar at work: they find all that is wrong and nothing else, and what is
-//! cleared away belongs to nobody.
+//! fsck and gc, beside a working sidecar: they find all faults and nothing else, and remove only what
+//! belongs to no file.
 
 mod fsck;
 mod gc;
@@ -12,10 +12,10 @@ use kit::{Builder, Mongo, Site, finish, object_id};
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
 
-/// An id, or a chunk, of November 2023.
+/// An id or a chunk of November 2023.
 const OLD: &str = "655000000001";
 
-/// A site that keeps no body longer than it must.
+/// A site that evicts bodies at once.
 pub(super) fn site(mongo: &Mongo) -> Site {
     Builder::default()
         .set("settled_grace_seconds", 0)
@@ -28,7 +28,7 @@ pub(super) fn run(site: &Site, words: &[&str]) -> Output {
     output
 }
 
-/// The words of one run: its findings, as kind and name, and its summary.
+/// The report of one run: its findings, as kind and name, and its summary.
 pub(super) fn told(output: &Output) -> (Vec<(String, String)>, Value) {
     let text = str::from_utf8(&output.stdout).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());

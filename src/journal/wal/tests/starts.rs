@@ -48,7 +48,10 @@ fn a_refused_start_has_written_nothing() {
         std::fs::write(stage.volume().path(1), &newer).unwrap();
         let opened = Wal::open(stage.volume(), SHAPE, &mut |_| Ok(()));
         let err = opened.unwrap_err();
-        assert!(matches!(err, OpenError::NewerForm { form: 2, .. }), "{err}");
+        assert!(
+            matches!(err, OpenError::NewerFormat { form: 2, .. }),
+            "{err}"
+        );
         std::fs::write(stage.volume().path(1), &before[1].1).unwrap();
     }
     // A file that cannot be read.
