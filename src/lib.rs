@@ -27,7 +27,7 @@
 //! | [`delivery`] | where a file is now | HTTP, MongoDB |
 //! | [`intake`] | what all upload protocols share: quota, room, digests, keys, types, adopting | HTTP, any protocol |
 //! | [`bucket`] | the store that GridFS is: the only MongoDB code | HTTP, the journal |
-//! | [`http`] | the edge towards nginx: the only actix code | MongoDB |
+//! | [`http`] | the edge towards nginx: routes, and the grammars of heads; the only actix code | MongoDB |
 //! | [`server`] | the wiring, and the order of start and stop | the insides of what it wires |
 //! | [`upkeep`] | every file looked at, and what belongs to none cleared away | HTTP, a sidecar's insides |
 //!
