@@ -259,7 +259,10 @@ fn what_a_killed_nginx_worker_leaves_in_the_spool_is_removed_when_it_is_old() {
         !workers.is_empty() && workers.iter().all(|id| !killed.contains(id))
     });
     wait_until("the orphan is gone", || site.names("spool").is_empty());
-    assert!(site.log().contains("spool files were left behind"));
+    // The word comes behind the deed.
+    wait_until("the log tells of it", || {
+        site.log().contains("spool files were left behind")
+    });
     let file = site.client().upload(b"all is well");
     site.wait_until_empty();
     let filter = doc! { "_id": object_id(&file.id) };
