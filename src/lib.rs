@@ -45,10 +45,10 @@
 //!    when it began. The result is an [`journal::Adopted`].
 //! 4. A 201 is rendered from that, and from nothing else. nginx unlinks its own name of the file.
 //!    An upload that comes again under its key gets the [`journal::Adopted`] of the first time.
-//! 5. [`commit::Committer`] takes the entry when it is due, small ones in groups, and gives way to
-//!    clients that wait for the same processors. [`bucket`] writes it: chunks first, then the file's
-//!    document, each with a majority, each harmless to repeat. A later attempt goes on where this one
-//!    ends.
+//! 5. The journal itself announces the entry ([`journal::Announcement`]). [`commit::Committer`] takes it
+//!    when it is due, small ones in groups, and gives way to clients that wait for the same processors.
+//!    [`bucket`] writes it: chunks first, then the file's document, each with a majority, each harmless to
+//!    repeat. A later attempt goes on where this one ends.
 //! 6. The copy that a majority holds is read back and compared. The proof is a [`store::Committed`].
 //! 7. [`journal::Journal::settle`] takes nothing but that proof. The body stays for a grace time.
 //!
@@ -77,6 +77,7 @@
 //! | frame, group, segment | a record in the log; the frames that one fdatasync covers; a file of the log |
 //! | base, change, fold | a frame with the whole state of an entry; one with news of it; the state that follows from all |
 //! | step | a change of an entry: decided, marked and queued in one go, then synced, and only then told |
+//! | announce, backlog | to say, behind the sync, that an entry has work for others; the committer's queue, made of that |
 //! | commit, settle | to write an entry into the store; to record the proof that it is there |
 //! | defer, hold | to wait before the next attempt of a commit; to wait for an admin |
 //! | tombstone, evict | the base of a deleted entry; to remove the body of a settled one |
