@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Several nodes on this host, for scripts/up. Each node is a home of its own below nodes/; the home above
-# them has what they share: the members of the replica set, the key, and a balancer as its nginx.
-# Wants all other lib files.
+# Several nodes on this host, for scripts/up. Each node is a home of its own below nodes/. The home above
+# them has the shared parts: the members of the replica set, the key, and a balancer as its nginx. Needs all
+# other lib files.
 shopt -s inherit_errexit nullglob
 
 # Reads the words of the command line into `nodes` and `replicas`, which stay empty without them, and into
@@ -37,7 +37,7 @@ recall_cluster() {
   [[ -z ${replicas} || -z ${GRIDSPOOL_MONGODB_URI-} ]] \
     || die_config "--replicas starts members of our own, and GRIDSPOOL_MONGODB_URI names others"
   nodes=${nodes:-${last_nodes:-1}} replicas=${replicas:-${last_replicas:-1}}
-  # Files may be pending on a node, and a member may have the only vote for what was written.
+  # Files may be pending on a node, and a member may have the only vote for some writes.
   [[ -z ${last} || ${last} == "${nodes} ${replicas}" ]] \
     || die_config "${home} has ${last_nodes} nodes and ${last_replicas} replicas: choose another GRIDSPOOL_HOME"
   printf '%s %s\n' "${nodes}" "${replicas}" >"${home}/cluster"
@@ -55,7 +55,7 @@ recall_origins() {
 # Prints where the nginx of node NUMBER listens: each has two ports, behind the balancer's.
 node_address() { printf '127.0.0.1:%s\n' "$((port + 2 * $1))"; }
 
-# Names our nodes wherever the example balancer names its three.
+# Names our nodes in place of the three of the example balancer.
 name_nodes() {
   local number address rest servers upstreams='' takers=''
   for rest in ' max_fails=2 fail_timeout=10s;' ' max_fails=1 fail_timeout=5s;' ' max_fails=0;'; do
@@ -94,14 +94,14 @@ write_balancer_files() {
   name_nodes
   replace 'listen 127.0.0.1:8443 ' "listen 127.0.0.1:${port} backlog=65535;"$'\n'"  listen 127.0.0.1:${tls_port} "
   replace ' /etc/gridspool/tls/' " ${home}/tls/"
-  # No node's files are the balancer's, but a place for bodies must be named even if none is written.
+  # The balancer has no node's files, but a directory for bodies must be named even if none is written.
   replace ' include gridspool.conf;' ''
   replace ' @RUNDIR@/' " ${home}/run/"
   replace ' /var/log/nginx/' " ${home}/log/"
   replace '@USER@' "${user_directive}"
 }
 
-# Sees that all nodes run, each by a scripts/up of its own, and sets `node_urls`.
+# Makes sure that all nodes run, each by a scripts/up of its own, and sets `node_urls`.
 start_nodes() {
   local number other address peers origin options
   node_urls=()
@@ -127,7 +127,7 @@ start_nodes() {
       GRIDSPOOL_MONGODB_URI=${mongodb_uri} "${checkout}/scripts/up" "${options[@]}" >/dev/null
     node_urls+=("http://${address}")
   done
-  # As a home of a single node has them, for scripts/token.
+  # The same file as in a home of a single node, for scripts/token.
   ln -sfn -- ../nodes/1/bin/gridspool "${home}/bin/gridspool"
   ln -sfn -- nodes/1/token-keys "${home}/token-keys"
 }

@@ -1,13 +1,14 @@
 # shellcheck shell=bash
-# Lays out the home of an instance for scripts/up: its directories and whose they are, its ports, its
-# certificate, its nginx files. Wants lib.sh and lib-process.sh.
+# Lays out the home of an instance for scripts/up: its directories with their owners, its ports, its
+# certificate, its nginx files. Needs lib.sh and lib-process.sh.
 shopt -s inherit_errexit nullglob
 
-# Root owns what root reads back (records, nginx files, binary); the service only what it writes.
+# Root owns the files that root reads back (records, nginx files, binary); the service owns only the files
+# that it writes.
 readonly service_directories=(data mongodb run log)
 readonly root_directories=(process nginx tls bin)
 
-# A wrong GRIDSPOOL_HOME must not have its files given to another user.
+# If GRIDSPOOL_HOME is wrong, no other files may be given to another user.
 prepare_home() {
   local marker=${home}/.gridspool-home found
   [[ ${home} =~ ${nginx_path} ]] \
@@ -19,8 +20,8 @@ prepare_home() {
   touch -- "${marker}"
 }
 
-# Sets `service_user`, `service_group` and `as_service`, the words before a command that make it theirs.
-# PATHS are what the processes must be able to run or pass through.
+# Sets `service_user`, `service_group` and `as_service`, the words that run a command as that user. The
+# processes must be able to run or pass through PATHS.
 choose_user() { # PATH...
   local path
   service_user=$(id -un)
@@ -30,7 +31,7 @@ choose_user() { # PATH...
   as_service=(setpriv --reuid www-data --regid www-data --init-groups --)
   service_user=www-data service_group=www-data
   for path in "$@"; do
-    # By its path, as scripts/ in PATH has a program of that name.
+    # By its path, as a directory scripts/ in PATH has a program of the same name.
     if ! "${as_service[@]}" /usr/bin/test -x "${path}"; then
       say "warning: www-data cannot reach ${path}, so all runs as root; a GRIDSPOOL_HOME elsewhere,"
       say "  say below /srv, would let it run unprivileged"
@@ -52,7 +53,7 @@ make_service_directories() {
   find_sockets
   if [[ -z ${sockets} ]] || ((${#sockets} + ${#longest} > 107)); then
     place=/tmp
-    # Nobody else gets into this one at all; nor does another user whose processes these would be.
+    # No other user may enter this directory, not even one that these processes would run as.
     owner=$(id -u -- "${service_user}")
     if [[ -n ${XDG_RUNTIME_DIR-} && ${owner} == "${EUID}" ]]; then
       look_whose "${XDG_RUNTIME_DIR}" "${EUID}"
@@ -65,7 +66,7 @@ make_service_directories() {
   fi
 }
 
-# Lets the service read what root wrote for it.
+# Lets the service read the files that root wrote for it.
 share_with_service() {
   chgrp -- "${service_group}" "${home}"
   chgrp -R -- "${service_group}" "${home}/bin" "${home}/nginx" "${home}/tls"
@@ -89,7 +90,7 @@ choose_ports() {
       || die_config "this instance runs on ports ${last_port} and ${last_tls_port}: scripts/down first"
     return 0
   fi
-  # Workers that a killed nginx left would answer in the place of new ones.
+  # Workers of a killed nginx would answer in place of new ones.
   stop_process nginx
   for name in port tls_port; do
     await 0 '' is_listening "${!name}"
@@ -103,7 +104,7 @@ check_port() {
   [[ $2 =~ ^[1-9][0-9]{0,4}$ && $2 -lt 65536 ]] || die_config "$1 is not a port: $2"
 }
 
-# A certificate for this host, signed by itself: for trying HTTP/2, never for others.
+# A certificate for this host, signed by itself: only for trying HTTP/2.
 make_certificate() {
   [[ ! -s ${home}/tls/certificate.pem ]] || return 0
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \

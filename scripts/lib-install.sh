@@ -12,8 +12,8 @@ else
 fi
 readonly cache
 
-# Makes the cache and waits for its lock, which holds until the script ends or calls unlock_cache:
-# two instances that start at once download once.
+# Makes the cache and waits for its lock, which is held until the script ends or calls unlock_cache: if two
+# instances start at once, only one downloads.
 lock_cache() {
   install -d -m 0755 -- "${cache}"
   exec {cache_lock}>"${cache}/lock"
@@ -31,7 +31,7 @@ need_commands() {
   ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
 }
 
-# In a subshell, so that its trap is its own.
+# In a subshell, so that it has a trap of its own.
 install_packages() (
   as_root=() policy=/usr/sbin/policy-rc.d
   command -v apt-get >/dev/null || die "there is no apt-get here; please install: $*"
@@ -40,8 +40,8 @@ install_packages() (
     as_root=(sudo)
   fi
   say "installing Debian packages: $*"
-  # Debian starts a service as soon as it is installed. Ours is another nginx, and port 80 may be
-  # somebody's: this file is Debian's own way to say no.
+  # Debian starts a service as soon as it is installed. We run an nginx of our own, and another program may
+  # use port 80: this file is Debian's own way to prevent the start.
   if [[ ! -e ${policy} ]]; then
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 0755 /dev/stdin "${policy}"
     trap '"${as_root[@]}" rm -f -- "${policy}"' EXIT
@@ -56,14 +56,14 @@ install_packages() (
   fi
 )
 
-# Puts a cargo that can build this crate on PATH.
+# Puts a cargo on PATH that can build this crate.
 need_rust() {
   local wanted found='' candidate
   # Before the rest: a rustup there is newer than what a distribution has.
   PATH=${CARGO_HOME:-${HOME}/.cargo}/bin:${PATH}
   wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "${checkout}/Cargo.toml")
   if command -v rustc >/dev/null; then
-    # In the checkout, where an override of the toolchain would hold for the build too.
+    # In the checkout, where the build also finds an override of the toolchain.
     found=$(cd -- "${checkout}" && rustc --version)
     found=${found#rustc }
     found=${found%% *}
@@ -83,7 +83,7 @@ need_rust() {
   export RUSTUP_TOOLCHAIN=${wanted}
 }
 
-# Sets `python` to the interpreter of an environment that has what REQUIREMENTS (a file) pins.
+# Sets `python` to the interpreter of an environment with the packages that REQUIREMENTS (a file) pins.
 # Usage: need_python REQUIREMENTS
 need_python() {
   local base='' candidate sum version environment
@@ -96,7 +96,8 @@ need_python() {
     install_packages python3-venv
     base=/usr/bin/python3
   fi
-  # Named by what is in it: a changed file makes a new one, and a running user keeps the old.
+  # Named after its content: a changed file makes a new environment, and a running process keeps the old
+  # one.
   sum=$(sha256sum <"$1")
   version=$("${base}" -c 'import platform; print(platform.python_version())')
   environment=${cache}/python-${version}-${sum:0:12}

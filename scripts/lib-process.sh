@@ -5,7 +5,7 @@
 # Wants lib.sh.
 shopt -s inherit_errexit nullglob
 
-# The words before a command that give up root; choose_user of lib-home.sh knows them.
+# The words before a command that give up root; choose_user of lib-home.sh sets them.
 as_service=()
 
 # Only one scripts/up or scripts/down works on a home at a time.
@@ -17,15 +17,15 @@ lock_home() {
   flock "${lock}"
 }
 
-# Sets `session` and `started` of process PID; to nothing when it is gone, or a corpse that its
-# parent has not collected (in containers without an init nobody may).
+# Sets `session` and `started` of process PID; to nothing when it is gone, or a zombie that its parent has
+# not collected (in containers without an init nobody may).
 look_at() {
   local stat='' fields
   session='' started=''
-  # It fails for want of the NUL that it looks for, or of the file.
+  # It fails because the NUL that it looks for, or the file, is missing.
   IFS= read -r -d '' stat 2>/dev/null <"/proc/$1/stat" || true
   [[ -n ${stat} ]] || return 0
-  # The name in parentheses may hold anything: fields count from behind it.
+  # The name in parentheses may contain anything: count fields behind it.
   read -ra fields <<<"${stat##*) }"
   [[ ${fields[0]} != [ZX] ]] || return 0
   session=${fields[3]} started=${fields[19]}
@@ -62,16 +62,16 @@ start_process() {
   shift
   (
     look_at "${BASHPID}"
-    # Recorded by the process itself and before it is anything: a cut here loses none. exec and
-    # setsid keep both numbers.
+    # The process records itself before it is anything else, so a cut here loses none. exec and setsid keep
+    # both numbers.
     printf '%s %s %s\n' "${BASHPID}" "${started}" "$(</proc/sys/kernel/random/boot_id)" >"${home}/process/${name}"
-    # The lock, and what a caller left open, must not live as long as the process.
+    # The lock, and files that a caller left open, must not live as long as the process.
     for fd in /proc/self/fd/*; do
       fd=${fd##*/}
       ((fd < 3 || fd == 255)) || eval "exec ${fd}>&-" 2>/dev/null || true
     done
     cd /
-    # The log is opened by the process's own user: in its directory root must follow no link.
+    # The process's own user opens the log: in its directory root must follow no link.
     # shellcheck disable=SC2016  # the inner shell expands these
     exec setsid "${as_service[@]}" bash -c 'log=$1; shift; exec "$@" >>"${log}" 2>&1' \
       bash "${home}/log/${name}.log" "$@" </dev/null
@@ -82,8 +82,8 @@ start_process() {
 # True when somebody accepts connections on PORT of this host; for await.
 is_listening() { { : <"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null; }
 
-# Waits until COMMAND is true. If that takes more than SECONDS, or the process ends before, shows
-# what it wrote last and leaves. Usage: await_process NAME PID SECONDS COMMAND [ARGUMENT]...
+# Waits until COMMAND is true. If that takes more than SECONDS, or the process ends before, shows the end of
+# its log and leaves. Usage: await_process NAME PID SECONDS COMMAND [ARGUMENT]...
 await_process() {
   local name=$1 process=$2 seconds=$3 started log
   shift 3

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Builds for scripts/prove: the program, the sidecar that can be killed at named points, and both with a
-# deliberate bug; and how it runs. Wants lib.sh, `target`, `profile` (of cargo) and the checkout as the
+# deliberate bug; and runs them. Needs lib.sh, `target`, `profile` (of cargo) and the checkout as the
 # current directory.
 shopt -s inherit_errexit nullglob
 
@@ -31,14 +31,15 @@ copy_with_bug() {
 
 # Runs cargo on that copy. Usage: cargo_with_bug VERB [ARGUMENT]...
 cargo_with_bug() {
-  # A line that a bug makes needless is not worth a warning.
+  # A bug may make a line needless; that is not worth a warning.
   RUSTFLAGS=--cap-lints=allow cargo "$1" --quiet --locked --profile "${profile}" --manifest-path "${copy}/Cargo.toml" \
     --target-dir "${target}/prove/target" "${@:2}"
 }
 
-# Whether a bug is caught, as the first line of its patch says: by a run with "Faults: LIST", by each of
-# the unit tests in "Tests: NAME NAME", or of those of the suite in "Suite: NAME NAME". Leaves the words for it in `verdict`, and in `is_caught`.
-# Usage: try_bug PATCH LOG [ARGUMENT OF THE PROGRAM]...
+# Tells whether a bug is caught, as the first line of its patch says: by a run with "Faults: LIST", by each
+# of the unit tests in "Tests: NAME NAME", or by those of the suite in "Suite: NAME NAME". Leaves a
+# description in `verdict`, and the result in `is_caught`. Usage: try_bug PATCH LOG [ARGUMENT OF THE
+# PROGRAM]...
 try_bug() {
   local faults tests test target_of_tests=--lib
   faults=$(sed -n '1s/.*Faults: //p' "$1")
@@ -68,12 +69,12 @@ try_bug() {
   [[ ${is_caught} == true ]] && verdict="caught:${verdict}" || verdict="NOT CAUGHT (see $2)"
 }
 
-# Runs a command whose processes and mounts end with it, and it with this script; leaves its exit status in
+# Runs a command whose processes and mounts end with it; it ends with this script. Leaves its exit status in
 # `status`. Usage: confined COMMAND [ARGUMENT]...
 confined() {
   status=0
   scratch=$(mktemp -d)
-  # The first process there is a shell: it collects what others leave behind.
+  # The first process there is a shell, which collects orphaned processes.
   TMPDIR=${scratch} setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc \
     bash -c '"$@"; exit' confined "$@" &
   running=$!
@@ -83,7 +84,7 @@ confined() {
   clean_up
 }
 
-# Removes what a killed command has left. Its last processes may just be ending.
+# Removes the leftovers of a killed command. Its last processes may still be ending.
 clean_up() {
   [[ -n ${scratch-} ]] || return 0
   [[ -z ${running-} ]] || kill -KILL "${running}"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# How scripts/check and scripts/test tell what they did and what they left out. Wants lib.sh.
+# How scripts/check and scripts/test report their steps and omissions. Needs lib.sh.
 shopt -s inherit_errexit nullglob
 
 # scripts/test hands its own list to the scripts/check that it runs.
@@ -9,12 +9,12 @@ skipped_list=${GRIDSPOOL_SKIPPED_LIST-}
 skip() {
   say "skipped $1: $2"
   [[ -z ${skipped_list} ]] || printf '%s: %s\n' "$1" "$2" >>"${skipped_list}"
-  # A machine that checks for others must have everything: there an omission is a fault.
+  # Continuous integration must have all programs: there an omission is a fault.
   [[ ${CI-} != true ]] || failed=$((failed + 1))
 }
 
-# Runs a command, shows its output only if it fails, and counts in `passed` and `failed`. Skips it if
-# its tool is not there. Usage: step WHAT TOOL COMMAND [ARGUMENT]...
+# Runs a command, shows its output only if it fails, and counts in `passed` and `failed`. Skips it if its
+# tool is missing. Usage: step WHAT TOOL COMMAND [ARGUMENT]...
 passed=0 failed=0
 step() {
   local what=$1 tool=$2 log status=0
@@ -24,7 +24,7 @@ step() {
     return 0
   fi
   log=$(mktemp)
-  # In the background, as set -e means nothing to a function left of "||".
+  # In the background, as set -e has no effect in a function left of "||".
   "$@" >"${log}" 2>&1 &
   wait "$!" || status=$?
   if ((status == 0)); then

@@ -2,7 +2,8 @@
 # Builds and starts the sidecar and nginx, and tries them, for scripts/up. Wants all other lib files.
 shopt -s inherit_errexit nullglob
 
-# Makes bin/gridspool of this checkout, unless the sidecar runs: it stays what it is until it stops.
+# Builds bin/gridspool of this checkout, unless the sidecar runs: a running one keeps its program until it
+# stops.
 build_sidecar() {
   find_process sidecar
   [[ -z ${pid} ]] || return 0
@@ -17,7 +18,7 @@ build_sidecar() {
   mv -- "${home}/bin/new" "${home}/bin/gridspool"
 }
 
-# Sees that the sidecar runs. Its other settings come from our environment as they are.
+# Makes sure that the sidecar runs. Its other settings come from our environment unchanged.
 start_sidecar() {
   find_process sidecar
   if [[ -n ${pid} && ${mongodb_uri} != "$(<"${home}/mongodb.uri")" ]]; then
@@ -33,7 +34,7 @@ start_sidecar() {
   export GRIDSPOOL_MONGODB_URI=${mongodb_uri}
   export GRIDSPOOL_DATA_DIR=${home}/data
   export GRIDSPOOL_SOCKET=${sockets}/gridspool.sock GRIDSPOOL_ADMIN_SOCKET=${sockets}/admin.sock
-  # Large blocks come back to one heap, and need no new pages each time: less memory, less work.
+  # Large blocks return to one heap, and need no new pages each time: less memory, less work.
   export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1}
   export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-33554432} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-67108864}
   choose_keys
@@ -45,16 +46,16 @@ start_sidecar() {
   await_process sidecar "${pid}" 60 answers --unix-socket "${sockets}/gridspool.sock" http://localhost/healthz
 }
 
-# Says which keys the sidecar gets, and writes that down for scripts/token. Without keys everybody who
-# reaches nginx may do everything: it listens on loopback only, so that is good enough for trying. A
-# sidecar that is started in any other way asks for keys.
+# Decides on the keys of the sidecar, and records them for scripts/token. Without keys everybody who reaches
+# nginx may do everything: it listens on loopback only, which is good enough for a trial. A sidecar that is
+# started in any other way demands keys.
 choose_keys() {
   local keys=${GRIDSPOOL_TOKEN_KEYS-} config=${GRIDSPOOL_CONFIG:-/dev/null} line
   [[ -n ${keys} ]] || keys=$(sed -n 's/^token_keys *= *"\(.*\)".*/\1/p' -- "${config}")
   [[ ! -e ${keys} ]] || keys=$(realpath -- "${keys}")
   printf %s "${keys}" >"${home}/token-keys" # empty without keys
   [[ -z ${keys} ]] || export GRIDSPOOL_TOKEN_KEYS=${keys}
-  # As scripts/token makes it, its owner alone can read it, and that is root then.
+  # scripts/token makes it readable for its owner only, which is root here.
   if [[ -e ${keys} && -n ${as_service[*]} ]] && ! "${as_service[@]}" /usr/bin/test -r "${keys}"; then
     install -m 0400 -o "${service_user}" -g "${service_group}" -- "${keys}" "${home}/keys.json"
     export GRIDSPOOL_TOKEN_KEYS=${home}/keys.json
@@ -68,7 +69,7 @@ choose_keys() {
   done
 }
 
-# Sees that nginx runs, and that a sidecar behind it answers. Sets `url`.
+# Makes sure that nginx runs, and that a sidecar behind it answers. Sets `url`.
 start_nginx() {
   url=http://127.0.0.1:${port}
   if [[ -n ${nginx_pid} ]]; then
@@ -81,13 +82,13 @@ start_nginx() {
   await_process nginx "${nginx_pid}" 30 answers "${url}/healthz"
 }
 
-# Sees that the sidecar takes uploads and has its MongoDB.
+# Makes sure that the sidecar takes uploads and has its MongoDB.
 await_ready() {
   find_process sidecar
   await_process sidecar "${pid}" 60 answers "${url}/readyz"
 }
 
-# True when a URL answers 2xx; for await. No proxy of the user's stands between us and this host.
+# True when a URL answers 2xx; for await. The user's proxy is not used for this host.
 answers() { curl --noproxy '*' --fail --silent --max-time 5 --output /dev/null "$@"; }
 
 # Moves a file in through nginx at the first URL and out through all of them, compares it, and takes it

@@ -2,8 +2,8 @@
 # Runs the sidecar's tasks that look through the bucket, for scripts/fsck and scripts/gc. Wants lib.sh.
 shopt -s inherit_errexit nullglob
 
-# Becomes the task TASK with the rest of the words, after a look at them, on the instance of GRIDSPOOL_HOME
-# or, if there is none, with the settings that the environment has.
+# Becomes the task TASK with the other arguments, after checking them, on the instance of GRIDSPOOL_HOME or,
+# if there is none, with the settings of the environment.
 upkeep() { # TASK OPTIONS_WITH_A_VALUE SWITCHES [WORD]...
   local task=$1 valued=" $2 " switches=" $3 " words=() binary=${home}/bin/gridspool
   shift 3

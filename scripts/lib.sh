@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Every script here needs this: how to speak, how to stop, and where things stand. Sourced, never run.
+# All scripts here need this: messages, exits, and paths. Sourced, never run.
 # shellcheck disable=SC2034  # its variables are for the scripts that source it
 shopt -s inherit_errexit nullglob
 
@@ -47,8 +47,8 @@ only_help() {
   exit 0
 }
 
-# Sets `sockets`: run/ below a home, unless that is too deep for the 107 bytes of a socket's path. Elsewhere
-# another user may have made a directory of that name since: then it is none of ours, and set to nothing.
+# Sets `sockets`: run/ below a home, unless that is too deep for the 107 bytes of a socket's path. In the
+# other place another user may have made a directory of that name: then it is not used, and set to nothing.
 find_sockets() { # [HOME]
   local of=${1:-${home}} owner
   sockets=${of}/run
@@ -59,7 +59,7 @@ find_sockets() { # [HOME]
   [[ -n ${private} ]] || sockets=''
 }
 
-# Sets `private` to yes if a path is a directory, and no link to one, of this user and closed to all others.
+# Sets `private` to yes if a path is a directory of this user, not a link, and closed to all other users.
 look_whose() { # PATH UID
   local found
   found=$(stat -c '%F %u %a' -- "$1" 2>/dev/null || true)
@@ -85,7 +85,7 @@ await() {
   done
 }
 
-# Sets `admin`, the admin socket: of `--socket PATH`, or of the home, or of its `--node NUMBER`.
+# Sets `admin`, the admin socket: of `--socket PATH`, or of the home, or of its node NUMBER (`--node`).
 admin_socket() {
   case ${1-} in
     --socket)

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# What the tests of the scripts share: a home of their own, and what one wants to know of it.
+# Shared by the tests of the scripts: a home of their own, and questions about it.
 bats_require_minimum_version 1.5.0
 
 checkout=$(cd -- "${BATS_TEST_DIRNAME}/../.." && pwd -P)
-# Last, as a script there has the name of a common program: test.
+# Last, as one script there has the name of a common program: test.
 PATH=${PATH}:${checkout}/scripts
 
-# Prints a directory that www-data can reach, which those of bats are not.
+# Prints a directory that www-data can reach, unlike those of bats.
 new_directory() {
   local directory
   directory=$(mktemp -d /tmp/gridspool-test.XXXXXXXX)
@@ -14,7 +14,7 @@ new_directory() {
   printf '%s\n' "${directory}"
 }
 
-# Prints a port that is free, as are the ones after it: two in all, or COUNT.
+# Prints a free port that is followed by free ones: two in all, or COUNT.
 free_port() { # [COUNT]
   python3 - "${1:-2}" <<'EOF'
 import random, socket, sys
@@ -37,7 +37,7 @@ pid_of() { cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}/process/$1"; }
 
 pids() { cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}"/process/*; }
 
-# True when a process is there and no corpse.
+# True when a process exists and is no zombie.
 is_alive() { [[ $(ps -o state= -p "$1") == [^Z]* ]]; }
 
 # Uploads FILE by PUT and prints the URL that it has then.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# nginx-conf: the one place where paths and ports get into the nginx files.
+# nginx-conf: the only place at which paths and ports get into the nginx files.
 
 setup() {
   load helper

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What shard prints and runs: on a replica set, which it refuses, and on what speaks like a mongos.
+# The output and the effects of shard: on a replica set, which it refuses, and on a stand-in for a mongos.
 
 setup() {
   load helper
@@ -24,7 +24,7 @@ need_programs() {
   need_mongod
 }
 
-# Sets GRIDSPOOL_MONGODB_URI to something like a mongos with SHARDS.
+# Sets GRIDSPOOL_MONGODB_URI to a stand-in for a mongos with SHARDS.
 start_router() { # SHARDS
   need_programs
   log=${BATS_TEST_TMPDIR}/log

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What each script says of itself, and how it refuses what it does not know.
+# The help of each script, and its refusal of unknown words.
 
 setup() { load helper; }
 
@@ -76,7 +76,7 @@ setup() { load helper; }
 
 @test "fsck and gc refuse values that they cannot use" {
   export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
-  # By its path, as the system has a program of that name.
+  # By its path, as the system has a program of the same name.
   run -64 "${checkout}/scripts/fsck" --state
   run -64 gc --older-than-days
   run -64 gc --state file

@@ -1,4 +1,4 @@
-//! Adopting, and cuts in the midst of it.
+//! Adopting, and cuts during it.
 
 use std::sync::mpsc;
 
@@ -15,7 +15,7 @@ use crate::store::Sha256;
 /// How many ways there are to adopt.
 pub(super) const WAYS_IN: usize = 5;
 
-/// Adopts in one way; the entries with their contents.
+/// Adopts in one way; returns the entries with their contents.
 pub(super) fn adopt(
     scratch: &Scratch,
     journal: &Journal,
@@ -106,7 +106,7 @@ fn a_cut_at_any_moment_of_an_adoption_leaves_all_of_it_or_nothing() {
                     found.len() - 1
                 };
                 assert_eq!(linked, expected_bodies, "{case}");
-                // It was told: no power cut takes it back.
+                // It was promised: no power cut takes it back.
                 drop(journal);
                 scratch.cut_power();
                 let journal = restart(&case, &scratch);
@@ -136,7 +136,7 @@ fn a_call_that_fails_leaves_nothing_of_an_adoption_and_the_next_one_goes_well() 
                 let found = pending(&journal);
                 let bodies = Scratch::names(&scratch.layout().bodies()).len();
                 match adopted {
-                    // The log's last head is worth nothing by itself.
+                    // The log's last head alone promises nothing.
                     Ok(adopted) => assert_eq!(found.len(), adopted.len(), "{case}"),
                     Err(err) => {
                         assert!(found.is_empty(), "{case}: {err}");
@@ -252,7 +252,7 @@ fn one_who_waits_on_no_thread_is_told_when_it_is_a_promise() {
     let failed = told.recv().unwrap().unwrap();
     assert!(matches!(failed, Err(AdoptError::NoSpace(_))), "{failed:?}");
     assert_eq!(pending(&journal), ids);
-    // The leader panics: nothing is kept, and nobody is in the way of others.
+    // The leader panics: nothing is kept, and no other upload is blocked.
     soon(b"four").unwrap();
     scratch.disk.panic_once(0);
     let led = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| journal.lead()));

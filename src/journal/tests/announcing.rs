@@ -1,4 +1,4 @@
-//! The work that the journal announces, and the moment at which it does so.
+//! The announcements of the journal, and their moments.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -57,7 +57,7 @@ fn an_operation_announces_what_it_leaves_to_others() {
                     vec![Announcement::Settled { id, bytes }]
                 }
                 ("retry", _) => to_commit(&[id]),
-                // A settled one is in the store alone then.
+                // A settled entry is only in the store then.
                 ("delete a settled one", _) => Vec::new(),
                 (_, "waiting" | "begun" | "held") if operation.name.starts_with("delete") => {
                     vec![Announcement::ToClear(id)]

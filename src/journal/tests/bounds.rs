@@ -1,4 +1,4 @@
-//! How long answers are kept, and how many.
+//! The bounds on the age and the number of kept answers.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn scratch() -> Scratch {
     scratch
 }
 
-/// The request of another sender for each.
+/// Each request comes from another sender.
 fn from(sender: u64, key: u8) -> Fingerprint {
     Fingerprint {
         sender: Subject(sender),

@@ -11,8 +11,8 @@ use crate::journal::{Journal, Room};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Sees the journal at a clock that jumps: while it is served, over a start, and back again over another
-/// one.
+/// Checks the journal while the clock jumps: while it is served, over a start, and back again over
+/// another start.
 fn at_each_jump(
     scratch: &Scratch,
     mut journal: Journal,
@@ -76,7 +76,7 @@ fn no_key_is_forgotten_whatever_the_clock_is_set_to() {
         (key, ids)
     });
     at_each_jump(&scratch, journal, |journal, round, case| {
-        // An answer that comes in has old ones forgotten.
+        // A new answer lets old ones be forgotten.
         let key = 100 + u8::try_from(round).unwrap();
         let ids = try_carry_out(&scratch, journal, request(key)).unwrap();
         check(case, journal, key, &ids, Standing::Pending);

@@ -1,5 +1,5 @@
 //! Every operation is cut before each of its calls to the disk: by a kill, and by a power cut that
-//! forgets what was not synced. What a start tells then has to survive a power cut too.
+//! loses unsynced data. The state that a start then finds has to survive a power cut too.
 
 use super::scratch::{Scratch, room};
 use super::stage::{Entry, OPERATIONS, Operation, Stage, WAYS, restart_and_tell};
@@ -16,7 +16,7 @@ pub(super) const TEARS: [Option<Tear>; 7] = [
     Some(Tear::Sectors(2)),
 ];
 
-/// Takes away what a cut takes: nothing, if it was a kill.
+/// Removes the data that a cut loses; a kill loses none.
 pub(super) fn lose(scratch: &Scratch, tear: Option<Tear>) {
     scratch.disk.heal();
     if let Some(tear) = tear {
@@ -26,7 +26,7 @@ pub(super) fn lose(scratch: &Scratch, tear: Option<Tear>) {
 }
 
 impl Operation {
-    /// How many calls to the disk it makes.
+    /// The number of its calls to the disk.
     pub(super) fn calls(&self, way: &str) -> usize {
         let stage = Stage::new();
         let id = stage.entry(way, self.state).id;

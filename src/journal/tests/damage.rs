@@ -1,4 +1,4 @@
-//! Entries that rot under a running sidecar.
+//! Entries that are damaged under a running sidecar.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::journal::{JournalError, Room};
 
 const TARGET: &[u8] = b"this one rots";
 
-/// The target, one before it and one behind it, and the file that the log is in.
+/// The damaged entry, one before it and one behind it, and the log's file.
 fn three() -> (Scratch, Journal, [FileId; 3], PathBuf) {
     let scratch = Scratch::new();
     let journal = scratch.journal();

@@ -1,4 +1,4 @@
-//! A disk that fails when it is told to, and that can lose what nobody fsynced.
+//! A disk that fails on demand, and that can lose unsynced data.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,12 +10,12 @@ use super::fault::{Fault, Plan, Refusal};
 use super::unsynced::{Tear, Unsynced};
 use crate::journal::{Disk, LocalDisk};
 
-/// Counts its calls, and fails those it was told to. An fsync costs nothing here: it only marks
-/// what [`FaultyDisk::cut_power`] leaves alone.
+/// Counts its calls, and fails the chosen ones. An fsync costs nothing here: it only marks the data
+/// that [`FaultyDisk::cut_power`] keeps.
 #[derive(Debug, Clone)]
 pub(in crate::journal) struct FaultyDisk {
     state: Arc<Mutex<State>>,
-    /// Met before and after a pause.
+    /// Both threads meet here before and after a pause.
     pause: Arc<Barrier>,
 }
 
@@ -25,16 +25,16 @@ struct State {
     pause: Option<usize>,
     calls: Vec<&'static str>,
     free_bytes: Option<u64>,
-    /// Whether no file gets any room beyond what it has.
+    /// Whether files cannot grow.
     is_full: bool,
-    /// What asking for free inodes fails with. Asked with the bytes, and not counted.
+    /// The error of asking for free inodes. It is asked for together with the bytes, and not counted.
     inodes: Option<Fault>,
     written_bytes: usize,
     unsynced: Unsynced,
 }
 
 impl FaultyDisk {
-    /// Keeps what a power cut would bring back in the directory `graveyard`.
+    /// Keeps unlinked files that a power cut would bring back in the directory `graveyard`.
     pub(in crate::journal) fn new(graveyard: PathBuf) -> Self {
         fs::create_dir(&graveyard).unwrap();
         let state = State {
@@ -58,7 +58,7 @@ impl FaultyDisk {
         self.plan(Plan::Sound);
     }
 
-    /// Fails one call, counted from now.
+    /// Lets one call fail, counted from now.
     pub(in crate::journal) fn fail_once(&self, call: usize, fault: Fault) {
         self.plan(Plan::Once(call, fault));
     }
@@ -68,45 +68,45 @@ impl FaultyDisk {
         self.plan(Plan::Panic(call));
     }
 
-    /// As [`FaultyDisk::panic_once`], and goes on counting.
+    /// Like [`FaultyDisk::panic_once`], without a new count.
     pub(in crate::journal) fn panic_then(&self, call: usize) {
         self.state().plan = Plan::Panic(call);
     }
 
-    /// Carries out no call from this one on, counted from now, as if the process were dead.
+    /// Refuses all calls from this one on, counted from now, as if the process were dead.
     pub(in crate::journal) fn stop_at(&self, call: usize) {
         self.plan(Plan::From(call));
     }
 
-    /// Makes one call wait, counted from now, until [`FaultyDisk::during_pause`] is over.
+    /// Lets one call wait, counted from now, until [`FaultyDisk::during_pause`] is over.
     pub(in crate::journal) fn pause_at(&self, call: usize) {
         self.plan(Plan::Sound);
         self.state().pause = Some(call);
     }
 
-    /// As [`FaultyDisk::stop_at`], and goes on counting.
+    /// Like [`FaultyDisk::stop_at`], without a new count.
     pub(in crate::journal) fn stop_then(&self, call: usize) {
         self.state().plan = Plan::From(call);
     }
 
-    /// As [`FaultyDisk::fail_once`], and goes on counting.
+    /// Like [`FaultyDisk::fail_once`], without a new count.
     pub(in crate::journal) fn fail_then(&self, call: usize, fault: Fault) {
         self.state().plan = Plan::Once(call, fault);
     }
 
-    /// Does something while another thread waits in the call where it was told to pause.
+    /// Runs a function while another thread waits in the paused call.
     pub(in crate::journal) fn during_pause(&self, act: impl FnOnce()) {
         self.pause.wait();
         act();
         self.pause.wait();
     }
 
-    /// What was called since it was last told something.
+    /// The calls since the last plan.
     pub(in crate::journal) fn calls(&self) -> Vec<&'static str> {
         self.state().calls.clone()
     }
 
-    /// The sum of all writes, also of those that replaced other bytes.
+    /// The sum of all writes, including those that replaced other bytes.
     pub(in crate::journal) fn written_bytes(&self) -> usize {
         self.state().written_bytes
     }
@@ -115,7 +115,7 @@ impl FaultyDisk {
         self.state().free_bytes = Some(free);
     }
 
-    /// Has no room for files beyond what they have, until it is told otherwise.
+    /// Lets no file grow until further notice.
     pub(in crate::journal) fn set_full(&self, is_full: bool) {
         self.state().is_full = is_full;
     }
@@ -124,18 +124,18 @@ impl FaultyDisk {
         self.state().inodes = fault;
     }
 
-    /// Takes back every change of a name that no fsync of its directory made lasting, and half of
-    /// every file that was not fsynced.
+    /// Takes back every change of a name whose directory was not fsynced since, and half of every file
+    /// that was not fsynced.
     pub(in crate::journal) fn cut_power(&self, directories: &[PathBuf]) {
         self.state().unsynced.lose(directories);
     }
 
-    /// What power cuts leave of the log.
+    /// Sets which unsynced parts of the log survive a power cut.
     pub(in crate::journal) fn set_tear(&self, tear: Tear) {
         self.state().unsynced.tear = tear;
     }
 
-    /// Has the kernel forget what a failed fsync did not write.
+    /// Lets the kernel drop the data of a failed fsync.
     pub(in crate::journal) fn set_forgetful(&self) {
         self.state().unsynced.is_forgetful = true;
     }
@@ -150,7 +150,7 @@ impl FaultyDisk {
         self.state.lock().unwrap()
     }
 
-    /// Counts a call; `Err` if it is not to be carried out.
+    /// Counts a call; `Err` if it must not be carried out.
     fn step(&self, name: &'static str) -> Result<MutexGuard<'_, State>, Refusal> {
         let mut state = self.state();
         let call = state.calls.len();
@@ -256,7 +256,7 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        // Before a pause: an fsync takes along what was there when it began.
+        // Before a pause: an fsync covers the changes that were made before it began.
         let names = self.state().unsynced.names_in(path);
         self.step("sync_directory")?.unsynced.sync(&names);
         Ok(())

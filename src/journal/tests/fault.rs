@@ -1,13 +1,13 @@
-//! What a disk can fail with, and when.
+//! The errors of a disk, and their moments.
 
 use std::io;
 
-/// What a call fails with.
+/// The error of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::journal) enum Fault {
     Full,
     OverQuota,
-    /// A write that takes less than it was given, and no more.
+    /// A write takes fewer bytes than it was given.
     Short,
     Broken,
     Interrupted,
@@ -35,7 +35,7 @@ impl Fault {
         }
     }
 
-    /// Whether it can strike a file that is half written.
+    /// Whether it can happen to a half-written file.
     pub(super) fn tears(self) -> bool {
         matches!(
             self,
@@ -43,13 +43,13 @@ impl Fault {
         )
     }
 
-    /// Whether it says that there is no room.
+    /// Whether it means that there is no room.
     pub(in crate::journal) fn is_no_space(self) -> bool {
         matches!(self, Self::Full | Self::OverQuota)
     }
 }
 
-/// Which calls fail, counted from the last one that was told.
+/// The calls that fail, counted from the last plan.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) enum Plan {
     #[default]

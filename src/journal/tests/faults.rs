@@ -12,7 +12,7 @@ use crate::journal::tests::disk::FaultyDisk;
 use crate::journal::tests::fault::Fault;
 use crate::journal::{AdoptError, LocalDisk};
 
-/// What fails: an operation on an entry that came in one way.
+/// The failing part: an operation on an entry that came in one way.
 struct Failing<'a> {
     operation: &'a Operation,
     way: &'a str,
@@ -21,7 +21,8 @@ struct Failing<'a> {
 }
 
 impl Failing<'_> {
-    /// Whether all went well, though a call failed; then it is done again, if that may help.
+    /// Whether the operation succeeded although a call failed; if a repetition may help, it is
+    /// repeated.
     fn run(&self, case: &str) {
         let Operation { state, to, .. } = *self.operation;
         let stage = Stage::new();
@@ -36,7 +37,7 @@ impl Failing<'_> {
             [&[place, to], between].concat()
         };
         if done.is_err() && stage.journal.poison().is_none() {
-            // One that has come half the way goes on from there.
+            // An operation that was half done goes on from there.
             let again = (self.operation.run)(&stage.journal, id);
             assert!(again.is_ok(), "{case}, again: {again:?}");
             places = [&[to], between].concat();
@@ -85,7 +86,7 @@ fn an_operation_that_meets_one_failing_call_loses_nothing_and_can_be_done_again(
     }
 }
 
-/// Whether some file of a directory has these bytes in it.
+/// Whether any file of a directory contains these bytes.
 fn has(directory: &std::path::Path, bytes: &[u8]) -> bool {
     Scratch::names(directory).iter().any(|name| {
         let found = fs::read(directory.join(name)).unwrap();
@@ -179,7 +180,7 @@ fn a_start_that_meets_a_failing_call_loses_nothing_and_the_next_one_succeeds() {
 
 #[test]
 fn a_page_that_another_thread_was_told_of_while_this_one_adopted_breaks_the_promise() {
-    // fsync tells of a lost page once, to whoever asks first.
+    // fsync reports a lost page only once, to the first caller.
     for body in [SMALL, LARGE] {
         let calls = {
             let scratch = Scratch::new();

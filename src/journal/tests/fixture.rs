@@ -1,4 +1,4 @@
-//! A journal that a program of this form wrote once: it can be read for ever.
+//! A journal that a program of this format wrote once: every later version of the format must read it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use crate::journal::inspection::Inspection;
 use crate::journal::wal::{OpenError as LogError, Shape};
 use crate::journal::{Adopted, Announcer, Draft, Journal, OpenError, Room, Work};
 
-/// As the fixture was written: large enough for most of it, and small beside the code.
+/// The limits when the fixture was written: large enough for most of it, and small beside the code.
 const SHAPE: Shape = Shape {
     segment_bytes: 48 * 1024,
     group_bytes: 24 * 1024,
 };
 
-/// What is in it, in the order of the ids: state, bytes, and the key of its request.
+/// Its entries, in the order of their ids: state, bytes, and the key of the request.
 const ENTRIES: [(Phase, &[u8], Option<u8>); 12] = [
     (Phase::Waiting, SMALL, Some(1)),
     (Phase::Waiting, LARGE, Some(0)),
@@ -36,7 +36,7 @@ const ENTRIES: [(Phase, &[u8], Option<u8>); 12] = [
     (Phase::Deleted, b"", Some(5)),
 ];
 
-/// The key of one that was deleted, and has left.
+/// The key of an entry that was deleted and has left.
 const LEFT: u8 = 6;
 
 fn open(scratch: &Scratch) -> Journal {
@@ -48,7 +48,7 @@ fn open(scratch: &Scratch) -> Journal {
     journal
 }
 
-/// Writes such a journal, as this program does.
+/// Writes such a journal with this program.
 fn write(scratch: &Scratch) {
     let journal = open(scratch);
     let keyed = |key| try_carry_out(scratch, &journal, request(key)).unwrap()[0];
@@ -84,7 +84,7 @@ fn write(scratch: &Scratch) {
     journal.close().unwrap();
 }
 
-/// Sees that all is in it, as it was written.
+/// Checks that everything is in it as it was written.
 fn check(scratch: &Scratch) {
     let inspection = Inspection::new(scratch.layout().journal());
     let entries = inspection.list().unwrap().entries();
@@ -140,7 +140,7 @@ fn check(scratch: &Scratch) {
     ));
 }
 
-/// The one that was written once.
+/// The stored one.
 fn fixture() -> Scratch {
     let scratch = Scratch::new();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal");
@@ -168,7 +168,7 @@ fn all_files(directory: &Path) -> Vec<PathBuf> {
 fn a_journal_that_was_written_once_is_read_for_ever() {
     let scratch = fixture();
     check(&scratch);
-    // What this program made of it at its start is the same.
+    // The state after this program's start is the same.
     check(&scratch);
 }
 
@@ -192,7 +192,7 @@ fn a_segment_of_a_newer_form_refuses_the_start_and_nothing_is_touched() {
         bytes[place + 52..place + 68].copy_from_slice(&check[..16]);
     }
     fs::write(&newest, bytes).unwrap();
-    // Perhaps the body of what the newer program has promised.
+    // This may be the body of a promise by the newer program.
     fs::write(
         scratch.layout().body(FileId::from_bytes([9; 12])),
         b"promised",

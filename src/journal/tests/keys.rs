@@ -1,4 +1,4 @@
-//! Requests that come again under their keys, whatever was cut in between.
+//! Requests that come again with their keys, after a cut at any point.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn carry_out(scratch: &Scratch, journal: &Journal, key: u8) -> Vec<FileId> {
     try_carry_out(scratch, journal, request(key)).unwrap()
 }
 
-/// Of a large file, a small one, a large form and a small one.
+/// The bodies: a large file, a small one, a large form and a small one.
 pub(super) const KEYS: [u8; 4] = [0, 1, 2, 3];
 
 pub(super) fn check(case: &str, journal: &Journal, key: u8, ids: &[FileId], standing: Standing) {
@@ -74,7 +74,7 @@ pub(super) fn check(case: &str, journal: &Journal, key: u8, ids: &[FileId], stan
     assert!(matches!(journal.begin(other), Ok(Claim::Other)), "{case}");
 }
 
-/// What survives a power cut.
+/// The data that survive a power cut.
 pub(super) fn again(case: &str, scratch: &Scratch, journal: Journal) -> Journal {
     drop(journal);
     scratch.cut_power();

@@ -1,4 +1,4 @@
-//! What admins see of entries that wait.
+//! The list of waiting entries, for admins.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The lives of entries that have keys, whole, cut and failing: no answer that was given is forgotten.
+//! The lives of keyed entries, whole, cut and failing: no answer that was given is forgotten.
 
 use std::fs;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::journal::tests::unsynced::Tear;
 use crate::journal::{Adopted, Journal};
 use crate::journal::{JournalError, Room};
 
-/// Something that is done to an entry, and how far its file has come then.
+/// An operation on an entry, and the standing of its file after it.
 type Step = (fn(&Journal, FileId) -> Result<(), JournalError>, Standing);
 
 const SETTLE: Step = (
@@ -36,7 +36,7 @@ const DELETE: Step = (
     Standing::Deleted,
 );
 const ERASE: Step = (Journal::erase, Standing::Deleted);
-/// Once it has left, the store is asked alone.
+/// After it has left, only the store is asked.
 const DELETE_LATER: Step = (DELETE.0, Standing::Committed);
 const SWEEP_DELETED: Step = (SWEEP.0, Standing::Deleted);
 
@@ -54,7 +54,7 @@ fn scratch() -> Scratch {
     scratch
 }
 
-/// The answer that was given; `None` if the request is to be carried out.
+/// The answer that was given; `None` if the request must be carried out.
 pub(super) fn answer(journal: &Journal, request: Fingerprint) -> Option<Vec<FileId>> {
     match journal.begin(request).unwrap() {
         Claim::First(_) => None,
@@ -63,7 +63,7 @@ pub(super) fn answer(journal: &Journal, request: Fingerprint) -> Option<Vec<File
     }
 }
 
-/// Adopts under a key, and lives on as long as the disk lets it; what was promised.
+/// Adopts with a key, and goes on as long as the disk allows; returns the promises.
 fn live(scratch: &Scratch, journal: &Journal, life: &[Step], key: u8) -> Option<Vec<FileId>> {
     let ids = try_carry_out(scratch, journal, request(key)).ok()?;
     for (step, _) in life {
@@ -138,7 +138,7 @@ fn a_cut_at_any_moment_of_an_entrys_life_loses_no_key_whose_answer_was_given() {
                 match (&told, &found) {
                     (Some(_), _) => assert_eq!(found, told, "{case}"),
                     (None, None) => assert_eq!(journal.work(), [], "{case}"),
-                    // It was promised, and nobody was told: it is the answer all the same.
+                    // It was promised though no caller was told: it is the answer all the same.
                     (None, Some(ids)) => {
                         assert_eq!(ids.len(), if key < 2 { 1 } else { 2 }, "{case}");
                         for &id in ids {
@@ -241,7 +241,7 @@ fn an_answer_that_is_damaged_is_forgotten_and_the_rest_is_given() {
         journal.evict_settled().unwrap();
         ids
     });
-    // The key stands in the records of its file, too, which has left.
+    // The key also stands in the records of its file, which has left.
     let mut damaged = 0;
     for name in Scratch::names(&scratch.layout().wal()) {
         let path = scratch.layout().wal().join(name);

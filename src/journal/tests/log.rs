@@ -1,4 +1,4 @@
-//! The log as a whole: it stays small, keeps a reserve for a full disk, and takes no word back.
+//! The log as a whole: it stays small, keeps a reserve for a full disk, and breaks no promise.
 
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::journal::tests::unsynced::Tear;
 use crate::journal::{AdoptError, Room};
 use crate::journal::{Deletion, Journal};
 
-/// Files come, are committed and leave, so many times.
+/// Files come, are committed and leave, this many times.
 pub(super) fn churn(scratch: &Scratch, journal: &Journal, times: usize) {
     for _ in 0..times {
         let ids: Vec<_> = (0..8)
@@ -25,7 +25,7 @@ pub(super) fn churn(scratch: &Scratch, journal: &Journal, times: usize) {
     }
 }
 
-/// A stage whose settled entries have left, in a log of which almost nothing lives.
+/// A stage whose settled entries have left, with a log that is mostly dead.
 fn wasteful() -> Stage {
     let mut stage = Stage::new();
     stage.journal.evict_settled().unwrap();
@@ -60,7 +60,7 @@ fn what_lives_is_copied_forward_and_the_log_stays_small() {
     scratch.cut_power();
     let journal = restart("copied forward and cut", &scratch);
     check("copied forward and cut", &scratch, &journal, &entries);
-    // States and reasons go along.
+    // States and reasons are copied too.
     let waiting = journal.waiting(None, 100).unwrap();
     assert_eq!(waiting.len(), 8);
     for waiting in waiting {
@@ -80,7 +80,7 @@ fn a_cut_at_any_moment_of_copying_forward_loses_nothing() {
         assert!(stage.journal.state().index.oldest() > oldest);
         stage.scratch.disk.calls()
     };
-    // A head that says too much does harm only if it reaches the disk, and what it speaks of does not.
+    // A head that states too much does harm only if it reaches the disk and the copies do not.
     let torn: Vec<_> = (1..=6).map(Tear::Sectors).collect();
     for call in 0..=calls.len() {
         let tears = match calls.get(call) {
@@ -160,7 +160,7 @@ fn a_delete_that_comes_while_an_entry_is_copied_is_not_taken_back() {
     }
 }
 
-/// Adopts until it is refused; the promised ones.
+/// Adopts until an upload is refused; returns the promised entries.
 fn fill(scratch: &Scratch, journal: &Journal) -> (Vec<FileId>, AdoptError) {
     let mut ids = Vec::new();
     loop {
@@ -242,7 +242,7 @@ fn after_a_failed_fsync_nobody_is_told_anything_and_nothing_is_unlinked() {
         scratch.try_adopt(&journal, LARGE),
         Err(AdoptError::Poisoned(_))
     ));
-    // No call but questions: how much is free.
+    // The only calls are questions for free space.
     let calls = scratch.disk.calls();
     assert!(calls.iter().all(|&call| call == "free_bytes"), "{calls:?}");
     check("poisoned", &scratch, &journal, &entries);

@@ -1,4 +1,4 @@
-//! How an entry goes from state to state.
+//! How an entry moves from state to state.
 
 use std::sync::Barrier;
 use std::thread;

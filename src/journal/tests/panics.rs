@@ -1,4 +1,4 @@
-//! Every call to the disk panics once: that costs the thread that made it, and nothing else.
+//! Every call to the disk panics once: only the calling thread is lost.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,7 +17,7 @@ fn assert_nothing_is_reserved(journal: &Journal, case: &str) {
     assert_eq!((reserved.entries, reserved.bytes), (0, 0), "{case}");
 }
 
-/// All that is pending can be read.
+/// Checks that everything pending can be read.
 fn assert_whole(case: &str, scratch: &Scratch, journal: &Journal) {
     let ids = pending(journal);
     let mut linked = 0;
@@ -48,7 +48,7 @@ fn an_adoption_that_panics_leaves_nothing_and_the_next_one_is_promised() {
             scratch.disk.heal();
             assert_nothing_is_reserved(&journal, &case);
             let untold = pending(&journal);
-            // The head that confirms a group comes behind the promise.
+            // The head that confirms a group is written after the promise.
             assert!(untold.is_empty() || call == calls.len() - 1, "{case}");
             assert_whole(&case, &scratch, &journal);
             let again = adopt(&scratch, &journal, way).expect(&case);
@@ -99,7 +99,7 @@ fn an_operation_that_panics_loses_no_promise_and_can_be_done_again_without_a_res
                     let look = stage.journal.lookup(entry.id);
                     assert!(look.is_ok(), "{case}: {}: {look:?}", entry.name);
                 }
-                // It may have been done.
+                // It may have happened.
                 drop((operation.run)(&stage.journal, id));
                 let places = [&[operation.to], operation.between].concat();
                 let found = room(&stage.journal, id);
@@ -131,7 +131,7 @@ fn an_eviction_that_panics_lets_deletes_go_on_and_the_next_one_ends_it() {
         assert!(is_panic, "{case}");
         stage.scratch.disk.heal();
         let deleted = stage.entry("linked", "settled").id;
-        // It waits for nobody who is gone.
+        // It does not wait for a lost thread.
         stage.journal.delete(deleted).expect(&case);
         stage.journal.evict_settled().expect(&case);
         for entry in &mut stage.entries {

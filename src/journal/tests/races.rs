@@ -1,4 +1,4 @@
-//! Two who want the same entry.
+//! Two threads that want the same entry.
 
 use std::thread;
 
@@ -17,7 +17,7 @@ fn settled(scratch: &mut Scratch) -> (Journal, FileId) {
     (journal, id)
 }
 
-/// Waits until this thread waits for the end of another's step; whether it does.
+/// Waits until this thread waits for the end of another step; returns whether it does.
 pub(super) fn waits<T>(journal: &Journal, thread: &thread::ScopedJoinHandle<'_, T>) -> bool {
     while journal.memory.waiting() == 0 {
         if thread.is_finished() {
@@ -55,7 +55,7 @@ fn a_delete_waits_for_an_eviction_and_nothing_brings_the_entry_back() {
             assert_eq!(evicting.join().unwrap().unwrap(), 1);
             deleting.unwrap().join().unwrap().unwrap()
         });
-        // The store has it: the caller goes there, and what is told then is true for ever.
+        // The store has it: the caller asks the store, whose answer is true for ever.
         assert_eq!(deleted, Deletion::NotHere, "{call}");
         drop(journal);
         scratch.cut_power();
@@ -94,7 +94,7 @@ fn a_second_delete_is_told_when_the_first_one_is_durable() {
             let thread = scope.spawn(|| journal.delete(id));
             has_waited = waits(&journal, &thread);
             second = Some(thread);
-            // Nothing has happened yet, for whoever asks.
+            // For every caller nothing has happened yet.
             assert_eq!(room(&journal, id), Some(Room::Incoming));
         });
         assert!(has_waited);

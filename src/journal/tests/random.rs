@@ -1,4 +1,4 @@
-//! Any sequence of operations, with kills and power cuts in the midst of them, against a model.
+//! Random sequences of operations, with kills and power cuts within them, compared with a model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -56,7 +56,7 @@ const ACTS: [Act; 13] = [
     Act::Sweep,
 ];
 
-/// What is done, to which entry, and with which cut in its midst.
+/// An operation, its entry, and a cut within it.
 type Step = (Act, Index, Option<(usize, Option<u64>)>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -107,7 +107,8 @@ impl Model {
         }
     }
 
-    /// Does something to an entry; where it is then, and whether anybody was told so.
+    /// Carries out an operation; returns the entry's room after it, and whether a caller was told of
+    /// that.
     fn act(&self, act: Act, id: FileId, place: InRoom) -> (InRoom, bool) {
         let journal = self.journal();
         let is_pending = matches!(place, Some(Room::Incoming | Room::Deferred | Room::Hold));
@@ -190,7 +191,7 @@ impl Model {
         }
     }
 
-    /// What nobody was told of may have happened or not; from now on it is told.
+    /// An operation without an answer may have happened or not; from now on its outcome is fixed.
     fn cut(&mut self, act: Act, id: Option<FileId>, tear: Option<u64>) {
         self.journal = None;
         self.scratch.disk.heal();

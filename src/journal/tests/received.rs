@@ -94,8 +94,8 @@ fn a_request_without_a_body_becomes_an_empty_file() {
     }
 }
 
-/// Bytes that were hashed before are not hashed again: a digest that is wrong stands in the log, and is what
-/// they are read against.
+/// Bytes with a known digest are not hashed again: if the digest is wrong, it stands in the log, and a
+/// later read fails.
 #[test]
 fn a_digest_that_is_known_goes_into_the_log_as_it_is() {
     let wrong = Sha256([7; 32]);
@@ -158,7 +158,7 @@ fn a_file_that_takes_the_spool_name_after_the_claim_is_not_adopted() {
     let spool = scratch.layout().spool();
     fs::write(spool.join("other"), b"stolen secret").unwrap();
     fs::rename(spool.join("other"), spool.join(SPOOLED)).unwrap();
-    // The claimed file has no name any more, so it cannot get a new one: refused is right too.
+    // The claimed file has lost its name and cannot get a new one: a refusal is right too.
     assert!(journal.adopt(Some(&claimed), draft()).is_err());
     assert!(Scratch::names(&scratch.layout().bodies()).is_empty());
     assert!(pending(&journal).is_empty());

@@ -1,4 +1,4 @@
-//! What a start finds on the disk, row by row.
+//! What a start finds on the disk, row by row of its table.
 
 use std::fs;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::stage::{Stage, check, restart};
 use crate::journal::{Journal, Lookup};
 use crate::journal::{LocalDisk, OpenError, Recovered, Room};
 
-/// What an entry of each state becomes when its body is changed while nobody serves it.
+/// The state of an entry after its body was changed while no sidecar ran.
 fn reopened(named: &str, change: impl FnOnce(&std::path::Path)) -> (Stage, Recovered) {
     let Stage {
         scratch,
@@ -105,7 +105,7 @@ fn a_promise_whose_body_is_missing_or_short_is_told_and_all_else_goes_on() {
             stage.entries.retain(|entry| entry.name != name);
             let corrupt = scratch_corrupt(&stage.scratch);
             assert!(!corrupt.is_empty(), "{state}");
-            // What is set aside is for an admin.
+            // Files that are set aside are for an admin.
             for name in corrupt {
                 fs::remove_file(stage.scratch.layout().corrupt().join(name)).unwrap();
             }

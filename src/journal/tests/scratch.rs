@@ -19,14 +19,14 @@ use crate::store::{Committed, Evidence, Sent, Sha256};
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 
-/// The name of the spool file of a test that needs no more than one at a time.
+/// The name of the spool file in a test that needs only one at a time.
 pub(super) const SPOOLED: &str = "0000000001";
 
-/// Bodies that stand in the log, and that do not.
+/// Bodies that are inline in the log, and bodies that are not.
 pub(super) const SMALL: &[u8] = b"small";
 pub(super) const LARGE: &[u8] = b"a body that does not stand in the log, as it is too long";
 
-/// Bodies up to so many bytes stand in the log.
+/// The largest inline body.
 pub(super) const SMALL_BYTES: u32 = 32;
 
 /// Small, so that a few frames fill a segment.
@@ -45,7 +45,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        // In memory where there is such a place: no test here asks anything of a real disk.
+        // In memory if there is such a place: no test here needs a real disk.
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() {
             tempfile::tempdir_in(memory).unwrap()
@@ -91,7 +91,7 @@ impl Scratch {
         Journal::open_shaped(self.path(), self.limits.clone(), disk, announcer, SHAPE)
     }
 
-    /// All that was announced since this was last asked.
+    /// The announcements since the last call.
     pub(super) fn announced(&self) -> Vec<Announcement> {
         std::mem::take(&mut self.announced.lock().unwrap())
     }
@@ -147,7 +147,7 @@ impl Scratch {
         Ok(adopted.iter().map(Adopted::id).collect())
     }
 
-    /// Loses what was not fsynced.
+    /// Loses unsynced data.
     pub(super) fn cut_power(&self) {
         let layout = self.layout();
         self.disk

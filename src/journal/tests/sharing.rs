@@ -13,7 +13,7 @@ use crate::journal::tests::disk::FaultyDisk;
 use crate::journal::tests::fault::Fault;
 use crate::journal::{Adopted, Journal};
 
-/// The calls of one adoption of a large body, when it is alone and the log has begun.
+/// The number of calls for one large body, if it is alone and the log has begun.
 const CALLS: [&str; 7] = [
     "free_bytes",
     "link",
@@ -34,8 +34,8 @@ fn stage() -> (Scratch, Journal) {
     (scratch, journal)
 }
 
-/// Adopts one upload, and the second one while the first waits before the call `pause`. `plan` tells the
-/// disk what to do meanwhile; its calls are counted from the start of the first.
+/// Adopts one upload, and a second one while the first waits before the call `pause`. `plan` tells the
+/// disk what to do meanwhile; calls are counted from the start of the first upload.
 fn adopt_both(
     scratch: &Scratch,
     journal: &Journal,
@@ -53,7 +53,7 @@ fn adopt_both(
         let mut other = None;
         disk.during_pause(|| {
             let thread = scope.spawn(|| journal.adopt(Some(second), draft()));
-            // It ends, or waits for the group of the first.
+            // It either ends, or waits for the group of the first one.
             while journal.wal.queued() == 0 && !thread.is_finished() {
                 thread::yield_now();
             }
@@ -113,7 +113,7 @@ fn an_fsync_that_began_after_a_change_covers_it_once_it_has_succeeded() {
     let (first, second) = (sync.changed(), sync.changed());
     let mut calls = 0;
     sync.make_last(second, || {
-        // Under way, it covers nobody yet.
+        // While it runs it covers no change yet.
         sync.make_last(first, || {
             calls += 1;
             Ok(())
@@ -155,7 +155,7 @@ fn of_two_uploads_side_by_side_one_fsyncs_the_bodies_for_both() {
     }
 }
 
-/// Each is whole or not there; all that was told is there.
+/// Each entry is whole or absent; every promised one is there.
 fn check(case: &str, scratch: &Scratch, journal: &Journal, adopted: &[Adoption; 2]) {
     let found = pending(journal);
     let told: Vec<_> = adopted.iter().flatten().map(Adopted::id).collect();

@@ -1,4 +1,4 @@
-//! A journal with entries in each state, and everything that moves one.
+//! A journal with entries in each state, and every operation that moves one.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::file::FileId;
 use crate::journal::Journal;
 use crate::journal::{JournalError, Room};
 
-/// Where an entry is; `None` when the journal has nothing of it.
+/// The room of an entry; `None` if the journal does not have it.
 pub(super) type InRoom = Option<Room>;
 
 /// An entry that was promised.
@@ -104,9 +104,9 @@ fn move_to(journal: &Journal, id: FileId, state: &str) {
 pub(super) struct Operation {
     pub(super) name: &'static str,
     pub(super) state: &'static str,
-    /// Where it is after it has gone well.
+    /// Its room after success.
     pub(super) to: InRoom,
-    /// Where else it may be after a failure, beside where it was.
+    /// Other rooms in which it may be after a failure, beside the first one.
     pub(super) between: &'static [InRoom],
     pub(super) run: fn(&Journal, FileId) -> Result<(), JournalError>,
 }
@@ -171,7 +171,7 @@ fn delete(journal: &Journal, id: FileId) -> Result<(), JournalError> {
     journal.delete(id).map(drop)
 }
 
-/// Sees that each entry is where it is said to be, whole, and that the disk holds nothing else.
+/// Checks that each entry is whole and in its room, and that the disk holds nothing else.
 pub(super) fn check(case: &str, scratch: &Scratch, journal: &Journal, entries: &[Entry]) {
     let mut bodies = Scratch::names(&scratch.layout().bodies());
     for Entry {
@@ -210,8 +210,8 @@ pub(super) fn restart(case: &str, scratch: &Scratch) -> Journal {
     journal
 }
 
-/// The same, where one entry may be in any of these places. What is found is told: it has to be true
-/// after a power cut too. Returns where it is.
+/// The same, if one entry may be in any of these rooms. The room that is found is then fixed: it has to
+/// be the same after a power cut. Returns that room.
 pub(super) fn restart_and_tell(
     case: &str,
     scratch: &Scratch,

@@ -1,4 +1,4 @@
-//! What a start refuses, and what it does with what it finds.
+//! Refused starts, and what a start does with the files that it finds.
 
 use std::fs;
 
@@ -59,12 +59,12 @@ fn a_program_of_the_first_form_neither_starts_nor_begins_anew_here() {
     scratch.adopt(&journal, LARGE);
     drop(journal);
     let before = files(&scratch);
-    // Its start reads this as a directory, and its `init` makes it.
+    // A start of the first format reads this as a directory, and its `init` makes it.
     let incoming = scratch.layout().journal().join("incoming");
     assert!(fs::read_dir(&incoming).is_err());
     assert!(fs::create_dir_all(&incoming).is_err());
     assert_eq!(files(&scratch), before);
-    // And the other way round.
+    // The same in the other direction.
     let first = tempfile::tempdir().unwrap();
     let layout = Layout::new(first.path());
     fs::create_dir_all(layout.journal().join("incoming")).unwrap();
@@ -76,7 +76,7 @@ fn a_program_of_the_first_form_neither_starts_nor_begins_anew_here() {
     assert!(Journal::init(first.path(), &LocalDisk).is_err());
 }
 
-/// A kind of which there is none, and the next version of one.
+/// An unknown kind, and the next version of a known one.
 const UNKNOWN: [(u8, u8); 2] = [(9, 1), (1, 2)];
 
 /// Appends a frame of a kind or a version that is not known.
@@ -107,7 +107,7 @@ fn refuse_unknown(unknown: (u8, u8)) {
     let journal = scratch.journal();
     let id = scratch.adopt(&journal, LARGE);
     drop(journal);
-    // Perhaps the body of what the newer program has promised.
+    // This may be the body of a promise by the newer program.
     let lone = FileId::from_bytes([9; 12]);
     fs::write(scratch.layout().body(lone), b"promised").unwrap();
     append_unknown(&scratch, unknown, 0);

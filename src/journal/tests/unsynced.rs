@@ -1,4 +1,4 @@
-//! What a power cut takes back, and how much of it.
+//! How much a power cut takes back.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::journal::{Disk as _, LocalDisk};
 
-/// What a power cut may undo.
+/// The changes that a power cut may undo.
 #[derive(Debug)]
 pub(in crate::journal) struct Unsynced {
     pub(in crate::journal) graveyard: PathBuf,
@@ -19,16 +19,16 @@ pub(in crate::journal) struct Unsynced {
     /// Files with what was written into them.
     pub(in crate::journal) overwritten: HashMap<u64, Vec<Overwritten>>,
     pub(in crate::journal) tear: Tear,
-    /// Whether a failed fsync has the kernel forget what it could not write: it reads as written, and
-    /// no later fsync writes it.
+    /// Whether the kernel drops the data of a failed fsync: they still read as written, and no later
+    /// fsync writes them.
     pub(in crate::journal) is_forgetful: bool,
     forgotten: HashMap<u64, Vec<Overwritten>>,
 }
 
-/// Where something was written into a file, how much, and what was there before.
+/// The place and length of a write into a file, and the bytes before it.
 type Overwritten = (u64, usize, Vec<u8>);
 
-/// What a power cut leaves of bytes that were written into a file.
+/// The part of written bytes that a power cut leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::journal) enum Tear {
     Nothing,
@@ -37,7 +37,7 @@ pub(in crate::journal) enum Tear {
     /// The last half of them.
     End,
     All,
-    /// Some sectors of a disk, others not: which ones follows from this number.
+    /// Some sectors of a disk and not others; this number determines which.
     Sectors(u64),
 }
 
@@ -51,12 +51,12 @@ impl Tear {
     ];
 }
 
-/// What a name meant when its directory was last fsynced.
+/// The file of a name when its directory was last fsynced.
 #[derive(Debug)]
 pub(in crate::journal) struct Before {
     pub(in crate::journal) grave: Option<PathBuf>,
-    /// A rename is one step: where it has left the one directory, it has reached the other, and
-    /// the other way round.
+    /// A rename is one step: if it has left the one directory, it has reached the other, and the other
+    /// way round.
     pub(in crate::journal) moved_to: Option<PathBuf>,
 }
 

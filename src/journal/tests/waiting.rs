@@ -1,4 +1,4 @@
-//! Small uploads that wait on no thread.
+//! Small uploads that wait without a thread.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -77,20 +77,20 @@ impl Site {
         self.try_begin(body, PLENTY).unwrap()
     }
 
-    /// Has all threads end that led; how many of them panicked.
+    /// Waits for all leading threads; returns how many of them panicked.
     fn join(&self) -> usize {
         let threads: Vec<_> = self.leading.lock().unwrap().drain(..).collect();
         let ended = threads.into_iter().map(JoinHandle::join);
         ended.filter(Result::is_err).count()
     }
 
-    /// Forgets the calls that were made, when all threads have ended.
+    /// Forgets the counted calls after all threads have ended.
     fn settle_down(&self) {
         self.join();
         self.scratch.disk.heal();
     }
 
-    /// Begins anew with what survives a power cut.
+    /// Restarts with the data that survive a power cut.
     fn restart(self) -> Self {
         self.join();
         drop(Arc::into_inner(self.journal).expect("nobody waits any more"));
@@ -133,7 +133,7 @@ fn who_waits_on_no_thread_is_told_after_one_write_and_one_fsync() {
     site.restart().assert_holds("told and cut", &files);
 }
 
-/// Whoever leads, nobody is left without one who writes for him.
+/// Whichever thread leads, no waiter is left without a leader.
 #[test]
 fn those_with_and_without_a_thread_share_groups_and_all_are_told() {
     for (is_first_without, with_threads) in [(true, 2_usize), (false, 2), (true, 0), (false, 0)] {
@@ -141,7 +141,7 @@ fn those_with_and_without_a_thread_share_groups_and_all_are_told() {
         let zero = told(&site.begin(b"zero"));
         site.settle_down();
         let disk = &site.scratch.disk;
-        // Its fsync: one with a thread asks for free space itself.
+        // The fsync: an upload with a thread of its own also asks for free space.
         disk.pause_at(if is_first_without { 1 } else { 2 });
         let bodies: Vec<_> = (0..=with_threads)
             .map(|n| site.scratch.spooled_as(&format!("{n:010}"), b"spooled"))
@@ -209,7 +209,7 @@ fn whoever_is_told_of_a_failure_has_left_nothing_and_the_rest_is_as_it_was() {
     }
 }
 
-/// Nobody waits for ever for one who is gone.
+/// No waiter waits for ever for a lost thread.
 #[test]
 fn a_leader_that_panics_takes_down_its_group_alone() {
     for call in 0..2 {

@@ -1,4 +1,4 @@
-//! Where uploads are refused, and what an upload counts.
+//! The watermarks at which uploads are refused, and how uploads count.
 
 use std::time::{Duration, SystemTime};
 
@@ -51,7 +51,7 @@ fn the_mark_of_bytes_is_reached_exactly_and_those_that_were_let_in_pass_it_by_an
     scratch.adopt(&journal, &[b'x'; 1000]);
 }
 
-/// Files of no bytes with much metadata fill the disk too.
+/// Empty files with much metadata fill the disk too.
 #[test]
 fn records_count_as_bytes_and_as_many_after_a_start() {
     let scratch = Scratch::new();
@@ -195,7 +195,7 @@ fn the_oldest_pending_entry_is_told_until_it_leaves_the_backlog() {
     assert_eq!(journal.oldest_pending(), None);
 }
 
-/// A form of three files, and a journal that has just too little of what it takes.
+/// A form of three files, and a journal with slightly too little room for it.
 #[test]
 fn the_marks_count_every_part_of_a_form_and_all_of_its_body() {
     let outcome = |is_large: bool, max_entries, max_bytes, free_bytes| {
@@ -218,7 +218,8 @@ fn the_marks_count_every_part_of_a_form_and_all_of_its_body() {
         }
         refused.map(|err| err.to_string()).unwrap_or_default()
     };
-    // Those that were let in may pass the marks by an eighth, and need half of what is to stay free.
+    // Uploads that were admitted before may pass the watermarks by an eighth, and need only half of the
+    // free space.
     let records = 3 * record_bytes(&Metadata::default());
     for (is_large, body) in [(false, 27), (true, 72)] {
         let needed = (8 * (body + records)).div_ceil(9);

@@ -1,4 +1,5 @@
-//! A word about what another thread is just doing, and a cut right after it: what was told stays true.
+//! Answers about the unfinished step of another thread, and a cut right after them: what was answered
+//! stays true.
 
 use std::thread;
 use std::time::Duration;
@@ -12,14 +13,14 @@ use crate::journal::tests::unsynced::Tear;
 use crate::journal::{Deletion, Journal, Lookup, Retried, Settling};
 use crate::journal::{JournalError, Room};
 
-/// Something that is done to an entry, and somebody else's question meanwhile.
+/// An operation on an entry, and another caller's question during it.
 struct Word {
     name: &'static str,
     state: &'static str,
     act: fn(&Journal, FileId) -> Result<(), JournalError>,
-    /// Asks; whether the answer says that it is done.
+    /// Asks; returns whether the answer says that the operation is done.
     is_told: fn(&Journal, FileId) -> bool,
-    /// Where the entry is from then on.
+    /// The room of the entry after that.
     then: InRoom,
 }
 
@@ -113,8 +114,8 @@ impl Word {
         stage.scratch.disk.calls()
     }
 
-    /// Has the disk stop for good in a call, after somebody has asked just then. Whether the answer said
-    /// that it is done; if so, that has to stay.
+    /// Stops the disk for good in a call, after another caller has asked at that moment. Returns
+    /// whether the answer said that the operation is done; if so, that must stay true.
     fn tell_and_cut(&self, case: &str, way: &str, call: usize, tear: Option<Tear>) -> bool {
         let stage = Stage::new();
         let id = stage.entry(way, self.state).id;

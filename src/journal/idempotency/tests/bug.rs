@@ -1,6 +1,6 @@
 //! Deliberate bugs.
 
-/// A fault in a journal, so that the model can show that it would find out.
+/// A fault in a journal, by which the model shows that it would notice it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bug {
     None,
@@ -8,13 +8,13 @@ pub(super) enum Bug {
     GoneWithoutAnswer,
     /// An entry leaves when its answer is queued, and not synced.
     GoneBeforeRetained,
-    /// The head of a group tells that segments are free, whatever answers are in them.
+    /// The head of a group frees segments although answers in them live.
     OldestWithoutAnswers,
     /// An answer is learned, and its claim given back, when its base is queued.
     LearnedBeforeSync,
     /// A claim is given back before its answer is learned.
     ClaimGivenBackEarly,
-    /// The answer of a deleted file is retained as that of any other.
+    /// The answer of a deleted file is retained like any other.
     DeletedForgotten,
     /// Lifetimes go by the wall clock.
     WallTime,

@@ -1,4 +1,4 @@
-//! How much memory keys take, while they come and when they are forgotten.
+//! The memory of keys, while they come and while they are forgotten.
 
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ fn a_slot_has_72_bytes() {
     assert_eq!(size_of::<Slot>(), 72);
 }
 
-/// Of all ways to share the answers out among senders, two for each take most: 94 bytes at 100,000; one
-/// for each takes 78, all of one sender 79, forms of two files 87. They come in no order.
+/// Of all distributions of answers among senders, two answers for each sender take most memory: 94
+/// bytes at 100,000. One for each takes 78, all of one sender 79, forms of two files 87. The answers
+/// come in random order.
 #[test]
 fn a_hundred_thousand_keys_take_less_than_96_bytes_each_while_they_come_and_none_when_they_have_left()
  {

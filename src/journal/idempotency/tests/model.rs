@@ -1,4 +1,4 @@
-//! The meaning of keys, in a few lines without any order: each question looks through a list.
+//! The meaning of keys, in a few lines without any index: each question searches a list.
 
 use crate::file::FileId;
 use crate::journal::idempotency::{Limits, Retained};

@@ -1,5 +1,5 @@
-//! The model of orderings: ask, learn, settle, delete, leave, copy, trim, fail, kill and cut in any order,
-//! drawn by lot. No answer that was told is forgotten before its time, no request is carried out twice, and
+//! The model of orderings: ask, learn, settle, delete, leave, copy, trim, fail, kill and cut in random
+//! order. No answer that was given is forgotten before its time, no request is carried out twice, and
 //! each deliberate bug is found.
 
 use super::bug::Bug;
@@ -7,16 +7,16 @@ use super::world::World;
 
 const STEPS: usize = 150;
 
-/// So many sequences show each bug, at least once.
+/// This many sequences show each bug at least once.
 const MOST_SEEDS: u64 = 2_000;
 
-/// `GRIDSPOOL_ORDERINGS=40000 cargo test --lib orderings` takes its time.
+/// `GRIDSPOOL_ORDERINGS=40000 cargo test --lib orderings` takes long.
 fn sequences() -> u64 {
     let told = std::env::var("GRIDSPOOL_ORDERINGS").ok();
     told.and_then(|count| count.parse().ok()).unwrap_or(500)
 }
 
-/// One life of a journal, and how many frames became free; an error says how it broke its word.
+/// One life of a journal; returns how many frames became free, or how it broke a promise.
 fn live(seed: u64, bug: Bug) -> Result<usize, String> {
     let mut world = World::new(seed, bug);
     for step in 0..STEPS {

@@ -1,4 +1,4 @@
-//! What a client was told, what is under way, and the answers that a frame holds.
+//! Answers that a client got, answers under way, and the answers in a frame.
 
 use std::time::Duration;
 

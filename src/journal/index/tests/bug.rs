@@ -1,21 +1,21 @@
 //! Deliberate bugs.
 
-/// A fault in a journal, so that the model can show that it would find out.
+/// A fault in a journal, by which the model shows that it would notice it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bug {
     None,
     /// Callers are told when a frame is queued.
     WordBeforeSync,
-    /// A start tells what it found, and leaves it unsynced.
+    /// A start reports the frames that it found, and leaves them unsynced.
     StartSpeaksBeforeSync,
-    /// A copy is made of what was read some time ago, whatever has come since.
+    /// A copy is made from an old reading, whatever has come since.
     CopyOutsideTheLock,
     /// A copy is the base as it was, without the changes behind it.
     CopyWithoutChanges,
-    /// The head of the group with the copies tells that their segment is free.
+    /// The head of the group with the copies frees their segment.
     OldestWithItsCopies,
-    /// The marks of a group that failed count.
+    /// The marks of a failed group count.
     FailureTaken,
-    /// The body of a deleted entry goes before its tombstone is synced.
+    /// The body of a deleted entry is unlinked before its tombstone is synced.
     UnlinkBeforeSync,
 }

@@ -1,5 +1,5 @@
-//! A log that is no more than its meaning: groups that are queued, written, and synced; a cut takes what
-//! is not synced, and may leave any part of the last group.
+//! A simulated log: groups are queued, written, and synced. A cut takes unsynced data, and may leave
+//! any part of the last group.
 
 use super::lots::Lots;
 use crate::journal::index::{LogTail, NotQueued, Place, Ticket};

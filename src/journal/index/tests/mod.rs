@@ -1,4 +1,4 @@
-//! The index against a simulated log: what was told holds, whatever comes in whatever order.
+//! The index with a simulated log: what callers were told holds, in any order of events.
 
 mod bug;
 mod decisions;

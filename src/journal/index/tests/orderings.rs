@@ -1,22 +1,22 @@
-//! The model of orderings: adopt, change, delete, copy, trim, fail, kill and cut in any order, drawn by
-//! lot. Nothing that was told is undone, nothing is told before it is synced, what has left never comes
-//! back; and each deliberate bug is found.
+//! The model of orderings: adopt, change, delete, copy, trim, fail, kill and cut in random order.
+//! Nothing that callers were told is undone, they are told nothing before it is synced, what has left
+//! never comes back, and each deliberate bug is found.
 
 use super::bug::Bug;
 use super::world::World;
 
 const STEPS: usize = 120;
 
-/// So many sequences show each bug, at least once.
+/// This many sequences show each bug at least once.
 const MOST_SEEDS: u64 = 2_000;
 
-/// `GRIDSPOOL_ORDERINGS=40000 cargo test --lib orderings` takes its time.
+/// `GRIDSPOOL_ORDERINGS=40000 cargo test --lib orderings` takes long.
 fn sequences() -> u64 {
     let told = std::env::var("GRIDSPOOL_ORDERINGS").ok();
     told.and_then(|count| count.parse().ok()).unwrap_or(500)
 }
 
-/// One life of a journal, and how many frames became free; an error says how it broke its word.
+/// One life of a journal; returns how many frames became free, or how it broke a promise.
 fn live(seed: u64, bug: Bug) -> Result<usize, String> {
     let mut world = World::new(seed, bug);
     for step in 0..STEPS {

@@ -1,4 +1,4 @@
-//! Every sum and order of an index, reckoned anew from its slots.
+//! Recomputes every sum and order of an index from its slots.
 
 use std::collections::BTreeMap;
 

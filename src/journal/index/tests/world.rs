@@ -1,4 +1,4 @@
-//! A journal that is no more than its index and a simulated log, and what it has told.
+//! A journal of only its index and a simulated log, and the answers that it has given.
 
 use std::collections::{BTreeMap, BTreeSet};
 

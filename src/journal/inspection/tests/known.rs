@@ -1,4 +1,4 @@
-//! One look at the log serves many questions, and another is taken where an entry may have come since.
+//! One reading of the log serves many questions; a new one is made if an entry may have come since.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! A journal of each sort of entry, looked at whole and damaged.
+//! A journal with each kind of entry, read whole and damaged.
 
 mod known;
 mod stage;

@@ -1,12 +1,11 @@
-//! The power is cut before each call to the disk, and each sector of what was not synced is old or
-//! new.
+//! The power is cut before each call to the disk; each unsynced sector is then old or new.
 
 use super::{Position, Stage, TestFrame, append, append_all};
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::wal::Wal;
 
-/// Does one thing after the other until something fails. Returns what was told, and the oldest
-/// generation that was told to be trimmed.
+/// Carries out steps until one fails. Returns the synced frames, and the oldest generation that was
+/// trimmed to.
 fn run(stage: &Stage, until: usize) -> (Vec<(Position, TestFrame)>, u64, bool) {
     stage.disk.stop_at(until);
     let mut told = Vec::new();
@@ -27,7 +26,7 @@ fn run(stage: &Stage, until: usize) -> (Vec<(Position, TestFrame)>, u64, bool) {
             }
         }
         if number == 4 {
-            // Whatever the outcome, these may be gone.
+            // Whatever the outcome, these segments may be gone.
             oldest = 2;
             if wal.trim(2).is_err() {
                 return (told, oldest, false);
@@ -56,7 +55,7 @@ fn a_cut_at_any_moment_loses_no_frame_that_was_told_and_is_never_taken_for_damag
                 stage.disk.set_tear(*tear);
                 let mut spoken = Vec::new();
                 if is_killed_first {
-                    // The process is killed; the next one speaks, and only then the power is cut.
+                    // The process is killed; the next one answers, and only then the power is cut.
                     spoken = stage.open().2;
                 }
                 stage.cut_power();
@@ -79,7 +78,7 @@ fn a_cut_at_any_moment_loses_no_frame_that_was_told_and_is_never_taken_for_damag
     }
 }
 
-/// All that was told is there, in order; of the rest, only a last group that nobody was told of.
+/// All synced frames are there, in order; beside them only a last group of which no caller was told.
 fn check(case: &str, told: &[(Position, TestFrame)], oldest: u64, seen: &[(Position, TestFrame)]) {
     let first = seen.first().map_or(u64::MAX, |(at, _)| at.generation);
     assert!(first == u64::MAX || first <= oldest, "{case}");

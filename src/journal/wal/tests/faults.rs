@@ -37,7 +37,7 @@ fn a_group_whose_write_fails_is_refused_and_the_log_goes_on() {
             let stage = Stage::new();
             let wal = stage.wal();
             let mut told = append(&wal, &[TestFrame::new(0, &[5])]);
-            // The group, and then the head that takes its place too.
+            // The group, and then also the head in its place.
             stage.disk.fail_once(0, fault);
             let ticket = wal.queue(TestFrame::new(1, &[5_000]).frame()).unwrap();
             if failing == 2 {
@@ -47,7 +47,7 @@ fn a_group_whose_write_fails_is_refused_and_the_log_goes_on() {
             assert!(matches!(err, AppendError::Disk { .. }), "{err}");
             stage.disk.heal();
             told.extend(append(&wal, &[TestFrame::new(2, &[3_000])]));
-            // What could not be taken back stays behind the end of its segment.
+            // Bytes that could not be taken back stay behind the end of their segment.
             assert_eq!(wal.generations().len(), failing, "{fault:?}");
             assert_eq!(wal.verify().unwrap(), []);
             let (_, report, seen) = stage.open();

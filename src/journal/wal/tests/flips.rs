@@ -1,4 +1,4 @@
-//! Damage: one byte changed at every place of a log, and whole files that are not there.
+//! Damage: one changed byte at every offset of a log, and whole missing files.
 
 use super::{Stage, TestFrame, append};
 use crate::journal::wal::damage::Damage;
@@ -9,7 +9,7 @@ use crate::journal::wal::segment::{HeadFound, SegmentHead};
 
 type Files = Vec<(u32, Vec<u8>)>;
 
-/// Three segments, the last of which is written to: groups of one frame and of several.
+/// Three segments, the last of which is active, with groups of one frame and of several.
 fn log() -> (Files, Vec<(Position, TestFrame)>) {
     let stage = Stage::new();
     let wal = stage.wal();
@@ -25,14 +25,14 @@ fn log() -> (Files, Vec<(Position, TestFrame)>) {
     }
     assert_eq!(wal.generations(), [1, 2, 3, 4, 5, 6]);
     let files = stage.files();
-    // The first three are as good as one: what is done to one could be done to all.
+    // The first three frames are alike, so damaging one of them is enough.
     let kept: Files = files.into_iter().skip(3).collect();
     let generation = |at: &Position| at.generation;
     told.retain(|(at, _)| generation(at) >= 4);
     (kept, told)
 }
 
-/// What a start would find, without the segments that the log above leaves out.
+/// The findings of a start, without the segments that the log above leaves out.
 fn judged(files: &Files, depth: Depth) -> (Judged, Vec<(Position, TestFrame)>, Vec<u32>) {
     let mut listed = Vec::new();
     let mut unreadable = Vec::new();
@@ -91,7 +91,7 @@ fn one_changed_byte_anywhere_loses_one_frame_at_most_and_each_loss_is_named() {
     for file in 0..files.len() {
         for place in 0..files[file].1.len() {
             let byte = files[file].1[place];
-            // Of what was never written a few places do.
+            // Of the bytes that were never written a few are enough.
             if byte == 0 && place % 61 != 0 {
                 continue;
             }
@@ -185,7 +185,7 @@ fn damage_is_told_by_a_start_and_by_verify_and_its_bytes_are_kept() {
     let told: Vec<_> = (0..8)
         .flat_map(|number| append(&wal, &[TestFrame::new(number, &[6_000])]))
         .collect();
-    // A body, which no start reads; and a record in the newest segment.
+    // A body, which no start reads, and a record in the newest segment.
     let volume = stage.volume();
     for ((position, seen), skip) in [(&told[0], 150), (&told[7], 70)] {
         let number = u32::try_from(position.generation - 1).unwrap();

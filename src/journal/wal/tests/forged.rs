@@ -1,4 +1,4 @@
-//! Old blocks, blocks from elsewhere and blocks of a group that was refused: none is ever believed.
+//! Old blocks, blocks from elsewhere and blocks of a refused group: none of them is ever believed.
 
 use super::{SHAPE, Stage, TestFrame, append};
 use crate::journal::wal::format::{BLOCK, FIRST_GROUP, HEAD_BYTES, to_block};
@@ -83,9 +83,9 @@ fn groups(first: u8) -> Vec<Vec<TestFrame>> {
     ]
 }
 
-/// Every way to take each sector of a stretch from the one or the other.
+/// Every way to take each sector of a stretch from one of two versions.
 fn mixtures(count: usize) -> impl Iterator<Item = Vec<bool>> {
-    // All of them where that is few; else as many as tell something.
+    // All ways if they are few; otherwise enough of them.
     let all = 1_usize << count.min(10);
     (0..all).map(move |mixture| {
         let spread = mixture.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -129,7 +129,7 @@ fn a_group_that_is_shorn_over_an_earlier_life_is_whole_or_torn() {
             let place = last.start + sector * SECTOR;
             let (now, was) = (place..place + SECTOR, &old[place..place + SECTOR]);
             if *is_old && bytes[now.clone()] != *was {
-                // What fills the last block counts for nothing.
+                // The padding of the last block does not count.
                 let end = last.start
                     + HEAD_BYTES
                     + written[2]
@@ -186,7 +186,7 @@ fn blocks_of_a_group_that_was_refused_never_mend_the_one_that_came_in_its_place(
             let (before, rest) = seen.split_at(3);
             assert_eq!(before, groups(0)[..2].concat());
             if is_confirmed {
-                // Of what was promised, all that is whole; and what is not is named.
+                // All whole promised frames are found, and all others are reported.
                 let bodies_aside = |seen: &TestFrame| (seen.tag, seen.record.clone());
                 let promised: Vec<_> = promised.iter().map(bodies_aside).collect();
                 assert!(
@@ -195,7 +195,7 @@ fn blocks_of_a_group_that_was_refused_never_mend_the_one_that_came_in_its_place(
                 );
                 assert!(rest.len() == 2 || !found.damages.is_empty(), "{mixture:?}");
             } else if !rest.is_empty() {
-                // Nobody was told anything of either.
+                // No caller was told of either.
                 let is_one = *rest == promised || rest[0].tag.id.bytes() == [50; 12];
                 assert!(is_one, "{mixture:?}");
                 assert_eq!(rest.len(), 2);

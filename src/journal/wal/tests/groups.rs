@@ -1,4 +1,4 @@
-//! Many who wait, and one who writes for them.
+//! Many waiters, and one leader that writes for them.
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -185,7 +185,7 @@ fn every_group_begins_on_a_block_of_its_own() {
         .collect();
     for (position, _) in told {
         let place = usize::try_from(position.place).unwrap();
-        // As much as a disk may write anew to change a part of it.
+        // A disk may rewrite as much to change a part of it.
         assert_eq!(place % 4096, 64);
     }
 }
@@ -202,7 +202,7 @@ fn zeros_go_ahead_of_small_groups_and_large_ones_are_written_once() {
         let frames: Vec<_> = (0..12)
             .map(|number| TestFrame::new(number, &[length]))
             .collect();
-        // The average has to become what groups are now.
+        // The average first has to follow the new size of groups.
         append_each(&wal, &frames[..4]);
         let before = stage.disk.written_bytes();
         append_each(&wal, &frames[4..]);

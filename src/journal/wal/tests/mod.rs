@@ -1,4 +1,4 @@
-//! The log over a disk that fails, loses and forges.
+//! The log on a disk that fails and loses data, and with forged blocks.
 
 mod cuts;
 mod faults;

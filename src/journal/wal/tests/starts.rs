@@ -1,5 +1,5 @@
-//! The rules of a start: nothing is written before the log is judged, and the end is durable before
-//! the first word.
+//! The rules of a start: nothing is written before the log is judged, and the end is durable before the
+//! first answer.
 
 use sha2::{Digest as _, Sha256};
 
@@ -149,7 +149,7 @@ fn a_cut_at_any_moment_of_a_start_changes_nothing_that_is_found() {
                 let (_, report, again) = stage.open();
                 let case = format!("{is_torn} {call} {seed}");
                 assert_eq!(report.damages, [], "{case}");
-                // Before the start spoke, the last group may go.
+                // Before the start answers, the last group may be lost.
                 assert!(again == seen || !is_open && again == seen[..3], "{case}");
             }
         }

@@ -1,4 +1,4 @@
-//! Segments that mean nothing any more.
+//! Dead segments.
 
 use std::fs;
 
@@ -74,7 +74,7 @@ fn a_trimmed_segment_that_a_power_cut_brings_back_means_nothing() {
         for (number, bytes) in &before[..3] {
             fs::write(volume.path(*number), bytes).unwrap();
         }
-        // Damage in it does not matter either.
+        // Damage in a dead segment does not matter either.
         fs::write(volume.path(2), b"gs-wal\r\n").unwrap();
         if times == 2 {
             fs::remove_file(volume.path(2)).unwrap();
