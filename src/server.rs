@@ -96,7 +96,7 @@ impl ServeError {
 /// Makes the data directory and its marker, as the user that the sidecar runs as.
 ///
 /// # Errors
-/// What the disk says, and `Stranger` where the directory is another user's.
+/// The disk's error, and `Stranger` if the directory belongs to another user.
 pub fn init(config: &Config) -> Result<(), ServeError> {
     require_owner(&config.data_dir)?;
     Ok(Journal::init(&config.data_dir, &LocalDisk)?)

@@ -1,4 +1,4 @@
-//! What a driver's error means for a file.
+//! The meaning of a driver's error for a file.
 
 use std::collections::HashSet;
 

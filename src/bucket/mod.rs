@@ -81,7 +81,7 @@ pub struct Bucket {
 /// Judges a connection string without connecting.
 ///
 /// # Errors
-/// What is wrong with it, without its credentials.
+/// Its fault, without its credentials.
 pub fn check_uri(uri: &str) -> Result<(), String> {
     ConnectionString::parse(uri)
         .map(|_| ())

@@ -43,7 +43,7 @@ impl Bucket {
         let division = Division::of(file);
         let mut shares = self.shares(file, &division, window).await?;
         let mut batches = Vec::new();
-        // Of all of them before the first byte: see `Division::first_window`.
+        // All of them are read before the first byte is sent: see `Division::first_window`.
         for (share, number) in shares.iter_mut().zip(division.batches(window)) {
             let batch = share.batch().await?;
             let is_to_end = window.end >= division.bytes(number).end;

@@ -1,4 +1,4 @@
-//! What has to be done, and when: ids in order of the time at which they are due.
+//! The work to be done: ids in the order of the times at which they are due.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -48,7 +48,7 @@ impl StoreStanding {
     }
 }
 
-/// What is known of the store.
+/// The state of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoreState {
     /// As of the last ping.

@@ -46,17 +46,17 @@ pub struct Node {
     pub intake: Arc<Intake>,
     /// Finds and deletes files, wherever they are.
     pub delivery: Arc<Delivery>,
-    /// What is committed, and who waits for it.
+    /// The commits, and the clients that wait for them.
     pub commits: Arc<Commits>,
     /// The other nodes.
     pub peers: Arc<Peers>,
     /// The rights of callers.
     pub access: Access,
-    /// What the edge itself keeps.
+    /// The state of the edge itself.
     pub edge: Edge,
 }
 
-/// What the edge itself keeps while this process lives. A restart forgets all of it.
+/// The state of the edge itself. A restart forgets all of it.
 #[derive(Debug)]
 pub struct Edge {
     /// Whether new uploads are taken.

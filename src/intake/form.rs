@@ -284,7 +284,7 @@ mod tests {
         for _ in 0..2 {
             let body = spool.claim(b"0000000001", None).unwrap();
             assert!(checked.is_stated(&digests, &body).unwrap());
-            // Of the same length and time: nobody looks.
+            // It has the same length and time, so nothing tells them apart.
             write("b form", first);
         }
         write("b form", second);

@@ -86,7 +86,7 @@ impl Adopted {
 #[derive(Debug)]
 pub(super) struct NewFile {
     pub(super) coming: Coming,
-    /// What its sender is told when it is a promise.
+    /// The answer for its sender once it is a promise.
     pub(super) adopted: Adopted,
     pub(super) news: Option<News>,
 }

@@ -13,7 +13,7 @@ use crate::file::age_seconds;
 /// zero.
 #[derive(Debug, Clone, Serialize)]
 pub struct JournalFigures {
-    /// What its promises are worth.
+    /// The setting of what makes a promise.
     #[serde(serialize_with = "write_durability")]
     pub durability: Durability,
     /// Whether uploads can be promised.
@@ -27,7 +27,7 @@ pub struct JournalFigures {
     /// Entries and bytes in each room.
     #[serde(serialize_with = "write_rooms")]
     pub rooms: [(Room, Totals); Room::ALL.len()],
-    /// What the last start found damaged in the log.
+    /// The damage in the log that the last start found.
     pub damage: Vec<String>,
     /// Unreadable files that were set aside for an admin.
     pub corrupt_files: Option<usize>,

@@ -16,7 +16,7 @@ use crate::file::FileId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
 
-/// What a frame tells about idempotency keys.
+/// The effect of a frame on idempotency keys.
 #[derive(Debug)]
 pub(super) enum News {
     /// These entries answer requests.

@@ -1,4 +1,4 @@
-//! What a start finds in a journal, and what it does about it.
+//! The findings of a start in a journal, and the treatment of each.
 //!
 //! | found | left by a cut | becomes |
 //! |---|---|---|
@@ -35,7 +35,7 @@ use crate::file::{FileId, FileIds};
 /// Damages in status and metrics, at most; the process's log names all.
 const DAMAGES_TOLD: usize = 100;
 
-/// What a start found and did.
+/// The findings and actions of a start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Pending entries that were kept.

@@ -44,7 +44,7 @@ impl Journal {
     /// moves at this moment may be missing.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn waiting(
         &self,
         after: Option<FileId>,
@@ -62,7 +62,7 @@ impl Journal {
     /// The state of this pending entry; `None` if it is not pending, or cannot be read.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub fn waiting_for(&self, id: FileId) -> Result<Option<Waiting>, JournalError> {
         let found = match self.read(id) {
             // The committer finds unreadable entries, and sets them aside.

@@ -47,7 +47,7 @@ impl Body {
         }
     }
 
-    /// What stands at `position`, as much as lies in one piece; empty at the end.
+    /// The bytes at `position`, as far as they lie in one piece; empty at the end.
     pub(crate) fn at(self, position: u64) -> &'static [u8] {
         let left = usize::try_from(self.length - position).expect("a 64-bit machine");
         let offset = usize::try_from(position).expect("a 64-bit machine");

@@ -27,17 +27,17 @@ pub(crate) const P99: Metric = Metric::new("p99", " ms p99");
 
 pub(crate) const MEMORY: Metric = Metric::new("sidecar_peak_mib", " MiB of the sidecar");
 
-/// What the sidecar promises never to exceed, in MiB.
+/// The bound on the sidecar's memory, in MiB.
 pub(crate) const MOST_MEMORY: Goal = Goal::AtMost(96.0);
 
 const FAILURES: Metric = Metric::new("failures", "");
 
-/// What a ratio shall be.
+/// The goal of a ratio.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
-    /// Of one, up or down.
+    /// It is near one, above or below.
     Within(f64),
     /// It is only shown.
     None,

@@ -29,7 +29,7 @@ pub(crate) struct Disk {
     pub(crate) data: PathBuf,
     /// For all else.
     pub(crate) scratch: PathBuf,
-    /// What was measured, in words.
+    /// The measurement, in words.
     pub(crate) words: String,
     is_quick: bool,
 }

@@ -24,7 +24,7 @@ const MIB: u64 = 1 << 20;
 const LONGEST: Metric = Metric::new("longest_by_median", " times the median is the longest");
 const FIRST_BYTE: Metric = Metric::new("first_byte", " ms");
 
-/// What is asked of each file.
+/// The part of each file that is asked for.
 #[derive(Clone, Copy)]
 enum Part {
     Whole,
@@ -211,7 +211,7 @@ fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
             case.round("plain", || once(stage, plain, "plain"));
         }
     }
-    // What the cache has now is what came cold.
+    // The cache now has the files that were read cold.
     let gridspool = stage.gridspool.address();
     if let Err(err) = download(gridspool, "gridspool", files, Part::Whole, all, true) {
         case.round("gridspool", || Err(err));
@@ -262,7 +262,7 @@ fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
             stage.measure(|| download(address, name, &few, Part::Whole, all, false))
         };
         case.round("gridspool", || once(address, "gridspool"));
-        // What nginx has not kept, it keeps now.
+        // nginx caches the remaining files now.
         once(address, "gridspool").expect("what was there before");
         case.round("gridspool, hot", || once(address, "gridspool, hot"));
         let caching = stage.caching.address();
@@ -287,7 +287,7 @@ fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
     case
 }
 
-/// What MongoDB does not have yet.
+/// Files that MongoDB does not have yet.
 fn pending_case(stage: &mut Stage, work: &str, size: Size) -> Case {
     let mut case = Case::new(work);
     stage.begin(NO_MONGODB, &[]).expect("a sidecar");

@@ -27,7 +27,7 @@ pub(crate) fn one_after_the_other(one: &[f64], other: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// What one repetition of one contestant gave: numbers by name, and what each process used.
+/// The results of one repetition of one contestant: numbers by name, and the use of each process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sample {
     pub(crate) values: BTreeMap<String, f64>,

@@ -1,4 +1,4 @@
-//! What clients did and were told. Each line is on disk before the next request, and on another file
+//! The requests of clients, and their answers. Each line is on disk before the next request, and on another file
 //! system than the one that is cut.
 
 use std::collections::BTreeMap;

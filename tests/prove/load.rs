@@ -22,7 +22,7 @@ const REST: Duration = Duration::from_millis(100);
 const LOGGED: u64 = 65_536;
 const CHUNK: u64 = 255 * 1024;
 
-/// What the clients share.
+/// The state that all clients share.
 pub(crate) struct Load<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) tally: &'a Tally,
@@ -36,7 +36,7 @@ pub(crate) struct Load<'a> {
     pub(crate) enough: &'a AtomicUsize,
 }
 
-/// What one client knows of its uploads.
+/// The uploads of one client.
 struct Own {
     back_off: Duration,
     /// Key, length and id of what it may read and delete.

@@ -86,7 +86,7 @@ impl MongoFault {
         Ok(())
     }
 
-    /// What failCommand is told, for those that are made by it.
+    /// The arguments of failCommand, for faults that it makes.
     fn answer(self, random: &mut Random) -> Document {
         let commands = ["insert", "delete", "find", "aggregate", "createIndexes"];
         match self {

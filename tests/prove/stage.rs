@@ -33,14 +33,14 @@ pub(crate) struct Servers {
     pub(crate) site: Site,
     pub(crate) mongo: Mongo,
     pub(crate) ground: Ground,
-    /// What mongod's files are on.
+    /// The file system of mongod's files.
     pub(crate) mongo_ground: Ground,
     pub(crate) points: Option<Points>,
-    /// What the sidecar sees, if its clock is to jump.
+    /// The sidecar's clock, if it is to jump.
     pub(crate) clock: Clock,
 }
 
-/// What was done and seen.
+/// The counts of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     scene: Scene,

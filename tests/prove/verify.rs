@@ -164,7 +164,7 @@ fn becomes_empty(servers: &Servers) -> bool {
     false
 }
 
-/// What a client gets of one file.
+/// Reads one file as a client does.
 fn over_http(client: &Client, upload: &Upload, tally: &Tally) {
     let Some(id) = upload.id() else {
         return;

@@ -1,4 +1,4 @@
-//! Whose fault a failed commit is: a faulty file delays only itself; an outage delays all files, and
+//! Blame for failed commits: a faulty file delays only itself; an outage delays all files, and
 //! its end is noticed at once.
 
 use kit::{Builder, Client, Ledger, Mongo, Site, Uploaded, wait_until};

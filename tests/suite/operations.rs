@@ -1,4 +1,4 @@
-//! What admins and balancers see: health, status, checks, stops, and refused starts.
+//! The node as admins and balancers see it: health, status, checks, stops, and refused starts.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;

@@ -116,7 +116,7 @@ fn given_on(source: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// Who names whom in a room, its own root left out: that knows all of them.
+/// The imports among the files of a room, without its root, which names all of them.
 fn imports(room: &[&str], sources: &[(String, String)]) -> Imports {
     let inside: Vec<_> = sources
         .iter()

@@ -1,4 +1,4 @@
-//! What becomes of the parts of forms, as clients of all kinds send them.
+//! The results of reading forms of all kinds of clients.
 
 use serde_json::json;
 

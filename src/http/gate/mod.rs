@@ -1,4 +1,4 @@
-//! What every request passes before its route, and on its way out.
+//! The checks that every request passes before its route, and every answer on its way out.
 
 pub(super) mod access;
 mod catch_panic;

@@ -47,7 +47,7 @@ pub enum Refused {
     NotQueued,
 }
 
-/// What to wait for.
+/// The event to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// The outcome of this frame.

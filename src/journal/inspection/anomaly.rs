@@ -14,7 +14,7 @@ pub enum Anomaly {
     Damage(Damage),
     /// A record cannot be read, though its frame is sound: another version may have written it.
     Record {
-        /// Of the entry.
+        /// The entry's id.
         id: FileId,
         /// Why.
         err: RecordError,
@@ -23,7 +23,7 @@ pub enum Anomaly {
     NoBase(FileId),
     /// A promised file lacks its body, or a part of it.
     NoBody {
-        /// Of the entry.
+        /// The entry's id.
         id: FileId,
         /// Why.
         fault: String,

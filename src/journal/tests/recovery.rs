@@ -1,4 +1,4 @@
-//! What a start finds on the disk, row by row of its table.
+//! The findings of a start, row by row of its table.
 
 use std::fs;
 use std::time::Duration;

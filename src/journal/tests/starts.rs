@@ -155,7 +155,7 @@ fn bodies_that_no_entry_has_are_kept_where_the_log_is_damaged() {
         let there = ids.iter().filter(|&&id| content(&journal, id).is_some());
         assert_eq!(there.count(), 3 - usize::from(is_damaged));
         let corrupt = Scratch::names(&scratch.layout().corrupt()).len();
-        // That of the damaged frame, and the lone one.
+        // The body of the damaged frame, and the one without an entry.
         assert_eq!(corrupt, 2 * usize::from(is_damaged));
         assert_eq!(recovered.corrupt > 0, is_damaged);
         assert!(!fs::exists(scratch.layout().body(lone)).unwrap());

@@ -20,7 +20,7 @@ use super::write::Writer;
 use super::{Segment, Shape, Wal, lock};
 use crate::journal::volume::Volume;
 
-/// What a start found.
+/// The findings of a start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// The number of frames that were handed out.

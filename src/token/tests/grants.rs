@@ -1,4 +1,4 @@
-//! What a good token grants.
+//! The rights that a valid token grants.
 
 use serde_json::{Value, json};
 

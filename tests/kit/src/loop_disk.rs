@@ -8,7 +8,7 @@ use std::process::Command;
 /// those of its mkfs.
 ///
 /// # Errors
-/// What the machine lacks for that.
+/// The thing that the machine lacks for it.
 pub fn make(image: &Path, kind: &str, bytes: u64, options: &[&str]) -> Result<(), String> {
     let made = File::create(image).and_then(|file| file.set_len(bytes));
     made.map_err(|err| format!("{}: {err}", image.display()))?;
@@ -19,7 +19,7 @@ pub fn make(image: &Path, kind: &str, bytes: u64, options: &[&str]) -> Result<()
 /// Mounts it on a directory.
 ///
 /// # Errors
-/// What the machine lacks for that, or does not allow.
+/// The thing that the machine lacks for it, or forbids.
 pub fn mount(image: &Path, at: &Path) -> Result<(), String> {
     run(Command::new("mount")
         .args(["-o", "loop"])
@@ -30,7 +30,7 @@ pub fn mount(image: &Path, at: &Path) -> Result<(), String> {
 /// Unmounts it, once nobody uses it.
 ///
 /// # Errors
-/// That somebody does.
+/// When a process still uses it.
 pub fn unmount(at: &Path) -> Result<(), String> {
     run(Command::new("umount").arg(at))
 }

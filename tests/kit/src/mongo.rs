@@ -320,7 +320,7 @@ impl Mongo {
                 .and_then(|found| found.get_document("command").ok());
             operation.is_some_and(|shown| {
                 collections.iter().any(|collection| {
-                    // Of a long one, no more than its beginning is shown, as a text.
+                    // A long command is shown only by its beginning, as a text.
                     let begin = format!("{{ {command}: \"{collection}\"");
                     shown
                         .get_str(command)

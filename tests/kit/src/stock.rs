@@ -27,7 +27,7 @@ impl Stock {
     /// Boots one on this host, with a clone in it whose release is built.
     ///
     /// # Errors
-    /// What this machine lacks for that.
+    /// The thing that this machine lacks for it.
     pub fn boot(host: &Host) -> Result<Self, String> {
         for program in ["/lib/systemd/systemd", "/usr/sbin/nginx"] {
             if !Path::new(program).exists() {

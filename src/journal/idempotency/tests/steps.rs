@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// What a request is told that comes again; none if its answer cannot be read.
+    /// The answer to a request that comes again; none if its answer cannot be read.
     fn answer_to(&self, request: Fingerprint, found: &[Known]) -> Option<Claim<Told>> {
         let mut at = None;
         for known in found {

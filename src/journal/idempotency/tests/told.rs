@@ -10,7 +10,7 @@ use crate::journal::record::{Answer, Answered, Base, Entry, Frame, LogTime, Reco
 /// Milliseconds of the log's clock that an answer is kept.
 pub(super) const LIFETIME: u64 = 100;
 
-/// What a client was told: these files, for this request.
+/// The answer that a client got: these files, for this request.
 #[derive(Debug, Clone)]
 pub(super) struct Told {
     pub(super) request: Fingerprint,

@@ -197,7 +197,7 @@ impl World {
         Reading::new(id, &known, base, change).ok()
     }
 
-    /// What a file answers, wherever that is, and how far it has come.
+    /// The answer of a file, wherever it is stored, and the file's standing.
     pub(super) fn answer_of(
         &self,
         id: FileId,
