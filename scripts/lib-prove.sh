@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Builds for scripts/prove: the program, the sidecar that can be killed at named points, and both with a
+# Builds for scripts/prove: the program, the sidecar with named points (for scripts/test too), and both with a
 # deliberate bug; and runs them. Needs lib.sh, `target`, `profile` (of cargo) and the checkout as the
 # current directory.
 shopt -s inherit_errexit nullglob

@@ -1,9 +1,7 @@
 //! The points at which the proof kills the sidecar exist only in its own builds.
 
-#[cfg(not(feature = "failpoints"))]
 use kit::points;
 
-#[cfg(not(feature = "failpoints"))]
 #[test]
 fn no_point_of_the_proof_is_in_a_build_without_its_feature() {
     let program = std::fs::read(env!("CARGO_BIN_EXE_gridspool")).unwrap();

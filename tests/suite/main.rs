@@ -46,7 +46,6 @@ mod metrics;
 mod mongodb_tls;
 mod operations;
 mod outage;
-#[cfg(feature = "failpoints")]
 mod panics;
 mod partial_uploads;
 mod partition;

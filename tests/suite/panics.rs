@@ -1,8 +1,10 @@
 //! A panic costs only the request or the attempt that met it: the process goes on, and nothing stays
 //! locked. Each test lets a thread panic at one of the points at which the proof kills the sidecar;
-//! these exist only in builds with the feature `failpoints`.
+//! these exist only in builds with the feature `failpoints`, one of which scripts/test makes.
 
-use kit::{Answer, Builder, Client, Ledger, Mongo, Site, noise, points, wait_until};
+use kit::{
+    Answer, Builder, Client, Ledger, Mongo, Site, noise, points, program_with_points, wait_until,
+};
 
 const FORM: &str = "multipart/form-data; boundary=x";
 
@@ -38,9 +40,18 @@ fn post(client: &Client, content_type: &str, body: &[u8]) -> Answer {
     client.post("/files", &[("Content-Type", content_type)], body)
 }
 
+/// A site that runs a build with points; `None` if there is none.
+fn with_points(test: &str) -> Option<Builder> {
+    let program = program_with_points(&format!("panics::{test}"))?;
+    Some(Builder::default().program(&program))
+}
+
 #[test]
 fn a_panic_in_an_upload_is_a_500_and_leaves_neither_files_nor_taken_room() {
-    let mut site = Builder::default()
+    let Some(builder) = with_points("a_panic_in_an_upload") else {
+        return;
+    };
+    let mut site = builder
         .set("journal_max_entries", 4)
         .start_without_mongodb();
     let client = site.client();
@@ -100,7 +111,10 @@ fn empty(site: &mut Site) {
 
 #[test]
 fn a_panic_in_a_handler_is_a_500_on_a_connection_that_goes_on() {
-    let mut site = Site::without_mongodb();
+    let Some(builder) = with_points("a_panic_in_a_handler") else {
+        return;
+    };
+    let mut site = builder.start_without_mongodb();
     for point in ["delete.noted", "delete.body-unlinked"] {
         restart(&mut site, point);
         let client = site.client();
@@ -125,8 +139,11 @@ const BEHIND_THE_ANSWER: [&str; 6] = [
 
 #[test]
 fn a_panic_behind_the_answer_loses_no_file_and_needs_no_restart() {
+    let Some(builder) = with_points("a_panic_behind_the_answer") else {
+        return;
+    };
     let mongo = Mongo::start();
-    let mut site = Builder::default()
+    let mut site = builder
         .set("settled_grace_seconds", 0)
         .set("retry_first_ms", 50)
         .set("retry_max_ms", 100)

@@ -68,7 +68,7 @@ pub use mongo::Mongo;
 pub use network::{Host, Network};
 pub use points::points;
 pub use process::{Process, children, finish, free_port, is_alive, signal, try_signal};
-pub use program::{CHECKOUT, program};
+pub use program::{CHECKOUT, program, program_with_points};
 pub use replica_set::ReplicaSet;
 pub use routes::Routes;
 pub use secured::{PASSWORD, Secured};
