@@ -21,7 +21,7 @@ pub(super) struct Placed<'a> {
     fate: Fate,
 }
 
-/// What happens to the name when this is dropped.
+/// The fate of the name when this is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// It is removed: no frame refers to it.

@@ -227,7 +227,7 @@ impl Index {
     }
 
     /// Gives back an entry that was taken, whatever has happened to it. If nothing has, it is due at
-    /// this time. That is not recorded in the log: an outage of the store is no fault of the entry.
+    /// this time. The log does not record that: an outage of the store is no fault of the entry.
     pub fn give_back(&mut self, id: FileId, due: LogTime) {
         if let Some(number) = self.number(id) {
             self.edit(number, |slot| {

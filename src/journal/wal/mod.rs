@@ -80,7 +80,7 @@
 //! # The life of a trim
 //! 1. The caller has copied the live part of the oldest segments forward, and those groups are synced.
 //! 2. [`Wal::trim`] lets the next head state the new oldest generation.
-//! 3. That head is synced. From now on the segments before it do not count.
+//! 3. The next head is synced. From now on the segments before it do not count.
 //! 4. Their files become spares, or are removed if there are enough spares.
 //!
 //! A segment that begins in such a file has bytes of an older segment behind its end. These are bound

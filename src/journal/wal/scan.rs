@@ -62,7 +62,7 @@ struct Stretch {
     head: Option<GroupHead>,
 }
 
-/// What is known about the last group in a stretch.
+/// The last group in a stretch, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Synced {
     /// Nothing: it may be torn.

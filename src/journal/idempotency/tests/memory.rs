@@ -21,8 +21,8 @@ fn a_slot_has_72_bytes() {
     assert_eq!(size_of::<Slot>(), 72);
 }
 
-/// Of all distributions of answers among senders, two answers for each sender take most memory: 94
-/// bytes at 100,000. One for each takes 78, all of one sender 79, forms of two files 87. The answers
+/// Two answers for each sender take more memory than any other distribution of answers: 94 bytes at
+/// 100,000. One for each takes 78, all of one sender 79, forms of two files 87. The answers
 /// come in random order.
 #[test]
 fn a_hundred_thousand_keys_take_less_than_96_bytes_each_while_they_come_and_none_when_they_have_left()

@@ -91,7 +91,7 @@ fn one_changed_byte_anywhere_loses_one_frame_at_most_and_each_loss_is_named() {
     for file in 0..files.len() {
         for place in 0..files[file].1.len() {
             let byte = files[file].1[place];
-            // Of the bytes that were never written a few are enough.
+            // A few of the bytes that were never written are enough.
             if byte == 0 && place % 61 != 0 {
                 continue;
             }
