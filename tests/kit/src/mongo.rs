@@ -170,6 +170,9 @@ impl Mongo {
             .args(["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "512"])
             .args(["--setParameter", "enableTestCommands=1"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
+            // A primary sends a hundredth of the reads to its secondaries as well. Tests count the
+            // reads that the sidecar sends there.
+            .args(["--setParameter", "mirrorReads={samplingRate: 0.0}"])
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a log"))
             .stdout(log);
