@@ -9,13 +9,14 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config < spool, form, accel, store, token < journal, peers < commit, delivery, intake < bucket, http < server, upkeep < main
+//! file, config < message < spool, form, accel, store, token < journal, peers < commit, delivery, intake < bucket, http < server, upkeep < main
 //! ```
 //!
 //! | module | is | must never know |
 //! |---|---|---|
 //! | [`mod@file`] | ids, names, types, descriptions | disk, network, database |
 //! | [`config`] | every setting, once | anything that runs |
+//! | [`message`] | a message, its parts, and what senders say of them | disk, network, database |
 //! | [`spool`] | the body of an upload; the proof that a header names a spool file | the journal |
 //! | [`form`] | where the parts of a form are in its body | HTTP |
 //! | [`accel`] | the words spoken with nginx | what is behind them |
@@ -108,6 +109,7 @@ pub mod form;
 pub mod http;
 pub mod intake;
 pub mod journal;
+pub mod message;
 pub mod peers;
 pub mod server;
 pub mod spool;

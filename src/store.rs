@@ -11,30 +11,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use crate::file::{FileId, FileKey, FileMeta, hex};
+use crate::file::{FileId, FileKey, FileMeta};
 
-/// A sha-256 digest (FIPS 180-4).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Sha256(pub [u8; 32]);
-
-impl Sha256 {
-    /// Reads 64 hexadecimal digits; `None` for anything else.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        hex::read_array(text).map(Self)
-    }
-}
-
-impl fmt::Display for Sha256 {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex::write(&self.0, formatter)
-    }
-}
-
-impl fmt::Debug for Sha256 {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
-}
+pub use crate::file::Sha256;
 
 /// The bytes of a promised file. They are read from beginning to end; parts may be read once more if
 /// the store turns out to hold some of them. All methods block.

@@ -11,6 +11,7 @@ mod media_type;
 mod meta;
 mod metadata;
 mod name;
+mod sha256;
 mod wall;
 mod window;
 
@@ -22,6 +23,7 @@ pub use media_type::{InvalidMediaType, MediaType};
 pub use meta::{FileMeta, Revision, UnixMillis};
 pub use metadata::{InvalidMetadata, Metadata};
 pub use name::FileName;
+pub use sha256::Sha256;
 #[cfg(test)]
 pub(crate) use wall::WallClock;
 pub use wall::{age_seconds, wall_time};

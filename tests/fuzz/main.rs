@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use gridspool::{http, journal};
+use gridspool::{http, journal, message};
 use libfuzzer_sys::fuzz_target;
 
 /// The reader that the environment names.
@@ -14,6 +14,7 @@ static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
         "range" => http::fuzz::range,
         "headers" => http::fuzz::headers,
         "target" => http::fuzz::target,
+        "message" => message::fuzz::message,
         "kinds" => journal::record::fuzz::record,
         "wal" => journal::wal::fuzz::wal,
         _ => panic!("no such target: {name:?}"),

@@ -1,0 +1,100 @@
+//! Rules that the readers of messages must hold to, whatever a client sends. Not in the product: tests and
+//! fuzzers (`scripts/fuzz`) call this.
+
+use serde_json::Value;
+
+use super::{
+    BlurHash, MOST_PACKAGE_BYTES, MOST_PARTS, Message, Part, PartRequest, Receivers, Request,
+    ThumbHash, Told, Waveform,
+};
+use crate::file::{FileId, FileName, MediaType, Sha256, UnixMillis};
+
+/// Any text is refused or read; what is read is within its bounds, and reads the same from what is kept of
+/// it. The first byte tells the grammar.
+///
+/// # Panics
+/// When it is not so.
+pub fn message(bytes: &[u8]) {
+    let Some((&grammar, rest)) = bytes.split_first() else {
+        return;
+    };
+    let text = String::from_utf8_lossy(rest);
+    match grammar {
+        b'p' => {
+            if let Ok(parts) = PartRequest::of_form(Some(&text), vec![None; 2]) {
+                assert!((2..=MOST_PARTS).contains(&parts.len()));
+                check(parts, None, b"", &MediaType::octet_stream());
+            }
+        }
+        b't' => {
+            if let Ok(receivers) = Receivers::read([&*text]) {
+                check(Vec::new(), Some(receivers), b"", &MediaType::octet_stream());
+            }
+        }
+        b'h' => {
+            let hashes = (
+                BlurHash::try_from(text.to_string()),
+                ThumbHash::try_from(text.to_string()),
+            );
+            assert!(hashes.0.is_err() || text.len() <= 166 && text.is_ascii());
+            assert!(hashes.1.is_err() || text.len() <= 64 && text.is_ascii());
+        }
+        _ => {
+            if let Ok(request) = Request::from_json(rest) {
+                assert!(request.package.bytes().len() <= MOST_PACKAGE_BYTES);
+                let package = request.package;
+                let (bytes, content_type) = (package.bytes(), package.content_type());
+                check(request.parts, request.to, bytes, content_type);
+            }
+        }
+    }
+}
+
+/// A message of what was read is kept and told.
+fn check(parts: Vec<PartRequest>, to: Option<Receivers>, package: &[u8], content_type: &MediaType) {
+    let id = FileId::from_bytes([7; FileId::BYTES]);
+    let parts = parts.into_iter().map(|part| {
+        let samples = part
+            .stated
+            .waveform
+            .as_ref()
+            .map_or(1, |waveform| waveform.samples().len());
+        assert!((1..=Waveform::MOST).contains(&samples));
+        Part {
+            file: id,
+            name: part.name,
+            filename: FileName::of_id(id),
+            content_type: MediaType::octet_stream(),
+            length: 3,
+            sha256: Sha256([7; 32]),
+            stated: part.stated,
+        }
+    });
+    let Some(to) = to.or_else(|| Receivers::read(["bob"]).ok()) else {
+        return;
+    };
+    let message = Message {
+        from: None,
+        to,
+        client_id: None,
+        parts: parts.collect(),
+    };
+    assert!((1..=Receivers::MOST).contains(&message.to.iter().len()));
+    let kept = serde_json::to_string(&message).unwrap_or_default();
+    let read: Result<Message, _> = serde_json::from_str(&kept);
+    assert_eq!(read.ok().as_ref(), Some(&message), "{kept}");
+    let told = Told {
+        id,
+        created: UnixMillis(1_700_000_000_123),
+        state: "pending",
+        message: &message,
+        content_type,
+        package,
+        has_receivers: true,
+    };
+    let told = told.to_json().unwrap_or_default();
+    assert!(!told.contains(&b'\n'));
+    let told: Value = serde_json::from_slice(&told).unwrap_or_default();
+    let told = told.get("parts").and_then(Value::as_array);
+    assert_eq!(told.map(Vec::len), Some(message.parts.len()));
+}

@@ -1,0 +1,54 @@
+//! A message, apart from its place: who sends it to whom, which parts it has, and what its sender states
+//! of them.
+//!
+//! The platform's own words are the *package*. They are kept as they came, and nothing here looks into
+//! them. A *part* is a file that goes with them; the message has a descriptor of it, and never its bytes.
+//! Package and parts are files, and a message has the id of its package.
+//!
+//! | part | is |
+//! |---|---|
+//! | [`Party`], [`Receivers`], [`ChosenName`] | names that others chose, bounded |
+//! | [`Stated`], [`BlurHash`], [`ThumbHash`], [`Waveform`] | what a sender states of a part: checked for form and size, never computed |
+//! | [`Request`], [`PartRequest`] | what a sender asks for: the grammar |
+//! | [`Message`], [`Part`] | what was promised |
+//! | [`Told`] | a message as its receivers see it |
+//! | [`Belonging`] | how a file belongs to messages |
+//!
+//! Pure values. This room must never know a disk, a database or HTTP.
+
+mod belonging;
+mod blurhash;
+mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod kind;
+mod names;
+mod part;
+mod receivers;
+mod request;
+mod stated;
+#[cfg(test)]
+mod tests;
+mod thumbhash;
+mod told;
+
+pub use belonging::Belonging;
+pub use blurhash::BlurHash;
+pub use error::MessageError;
+pub use kind::Kind;
+pub use names::{ChosenName, Party};
+pub use part::{Message, Part};
+pub use receivers::Receivers;
+pub use request::{PackageRequest, PartRequest, Request, Source};
+pub use stated::{Stated, Waveform};
+pub use thumbhash::ThumbHash;
+pub use told::Told;
+
+/// Bytes of a package, at most.
+pub const MOST_PACKAGE_BYTES: usize = 64 * 1024;
+
+/// Parts of a message, at most.
+pub const MOST_PARTS: usize = 256;
+
+/// Messages that one file may belong to, at most.
+pub const MOST_LINKS: usize = 1000;

@@ -1,0 +1,280 @@
+//! What a sender asks for: the grammar of a message in JSON, and of what a form says of its files.
+
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{
+    BlurHash, ChosenName, MOST_PACKAGE_BYTES, MOST_PARTS, MessageError, Party, Receivers, Stated,
+    ThumbHash, Waveform,
+};
+use crate::file::{FileId, MediaType};
+
+/// A message that somebody wants to send, the bytes of its files apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its package.
+    pub package: PackageRequest,
+    /// Its sender, as stated.
+    pub from: Option<Party>,
+    /// Its receivers, as stated.
+    pub to: Option<Receivers>,
+    /// The id that its sender gave it.
+    pub client_id: Option<ChosenName>,
+    /// Its parts.
+    pub parts: Vec<PartRequest>,
+}
+
+/// The package of a message that somebody wants to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageRequest {
+    content_type: MediaType,
+    bytes: Vec<u8>,
+}
+
+/// A part of a message that somebody wants to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartRequest {
+    /// Where it comes from.
+    pub source: Source,
+    /// The name that its sender gives it.
+    pub name: Option<ChosenName>,
+    /// What its sender states of it.
+    pub stated: Stated,
+}
+
+/// Where a part comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It is the file of this number in the form; the first is 0.
+    Form(usize),
+    /// It is a file that was uploaded before.
+    File(FileId),
+    /// It is a part of another message.
+    Part {
+        /// That message.
+        message: FileId,
+        /// The number of the part; the first is 1.
+        number: u32,
+    },
+}
+
+impl PackageRequest {
+    /// A package of this type.
+    ///
+    /// # Errors
+    /// When it is too long, or says that it is JSON and is not.
+    pub fn new(content_type: MediaType, bytes: Vec<u8>) -> Result<Self, MessageError> {
+        if bytes.len() > MOST_PACKAGE_BYTES {
+            return Err(MessageError::PackageTooLong);
+        }
+        if is_json(&content_type) && serde_json::from_slice::<IgnoredAny>(&bytes).is_err() {
+            return Err(MessageError::NotJson);
+        }
+        Ok(Self {
+            content_type,
+            bytes,
+        })
+    }
+
+    /// No package: an empty text.
+    fn absent() -> Self {
+        Self {
+            content_type: text_type(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Its type.
+    pub fn content_type(&self) -> &MediaType {
+        &self.content_type
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Request {
+    /// Reads a message in JSON, whose parts are files that are there already. Its package keeps the very
+    /// bytes that stand there; a package that is a text is that text.
+    ///
+    /// # Errors
+    /// [`MessageError`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self, MessageError> {
+        let unreadable = |err| MessageError::unreadable("body", err);
+        let text = str::from_utf8(bytes).map_err(|err| MessageError::unreadable("body", err))?;
+        let body: Body<'_> = serde_json::from_str(text).map_err(unreadable)?;
+        let package = match body.message.map(RawValue::get) {
+            None => None,
+            Some(text) if text.starts_with('"') => {
+                let text: String = serde_json::from_str(text).map_err(unreadable)?;
+                Some(PackageRequest::new(text_type(), text.into_bytes())?)
+            }
+            Some(json) => Some(PackageRequest::new(json_type(), json.into())?),
+        };
+        let to = body.to.map(|to| match to.get() {
+            list if list.starts_with('[') => Receivers::read([list]),
+            one => {
+                let one: Party =
+                    serde_json::from_str(one).map_err(|err| MessageError::unreadable("to", err))?;
+                Receivers::try_from(vec![one])
+            }
+        });
+        let parts = numbered(body.parts)?;
+        if parts
+            .iter()
+            .any(|part| matches!(part.source, Source::Form(_)))
+        {
+            return Err(MessageError::NoSuchFile);
+        }
+        Self::new(package, body.from, to.transpose()?, body.id, parts)
+    }
+
+    /// A message of these.
+    ///
+    /// # Errors
+    /// When there is neither a package nor a part.
+    pub fn new(
+        package: Option<PackageRequest>,
+        from: Option<Party>,
+        to: Option<Receivers>,
+        client_id: Option<ChosenName>,
+        parts: Vec<PartRequest>,
+    ) -> Result<Self, MessageError> {
+        if package.is_none() && parts.is_empty() {
+            return Err(MessageError::Empty);
+        }
+        Ok(Self {
+            package: package.unwrap_or_else(PackageRequest::absent),
+            from,
+            to,
+            client_id,
+            parts,
+        })
+    }
+}
+
+impl PartRequest {
+    /// The parts of a form that has files with these names, in their order; `said` is what it says of parts,
+    /// if it says anything: a JSON array.
+    ///
+    /// An element that names a file or a part of another message is that. Any other stands for a file of the
+    /// form: the first for the first, and so on. Files that no element stands for come behind all elements.
+    ///
+    /// # Errors
+    /// When it cannot be read, or speaks of more files than there are; when there are too many parts.
+    pub fn of_form(
+        said: Option<&str>,
+        files: Vec<Option<ChosenName>>,
+    ) -> Result<Vec<Self>, MessageError> {
+        let said: Vec<Said> = said
+            .map_or(Ok(Vec::new()), serde_json::from_str)
+            .map_err(|err| MessageError::unreadable("parts", err))?;
+        let mut parts = numbered(said)?;
+        let mut spoken_of = 0;
+        for part in &mut parts {
+            if let Source::Form(number) = part.source {
+                let name = files.get(number).ok_or(MessageError::NoSuchFile)?;
+                part.name = part.name.take().or_else(|| name.clone());
+                spoken_of = number + 1;
+            }
+        }
+        let others = files.into_iter().enumerate().skip(spoken_of);
+        parts.extend(others.map(|(number, name)| Self {
+            source: Source::Form(number),
+            name,
+            stated: Stated::default(),
+        }));
+        if parts.len() > MOST_PARTS {
+            return Err(MessageError::TooManyParts);
+        }
+        Ok(parts)
+    }
+}
+
+/// The body of a request in JSON. A name that is not known is refused: what a sender asks for is done, or
+/// the sender is told that it is not.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body<'a> {
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    from: Option<Party>,
+    #[serde(borrow)]
+    to: Option<&'a RawValue>,
+    id: Option<ChosenName>,
+    #[serde(default)]
+    parts: Vec<Said>,
+}
+
+/// What is said of one part.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    #[serde(default, deserialize_with = "file_id")]
+    file: Option<FileId>,
+    #[serde(default, deserialize_with = "file_id")]
+    message: Option<FileId>,
+    part: Option<u32>,
+    name: Option<ChosenName>,
+    width: Option<std::num::NonZeroU16>,
+    height: Option<std::num::NonZeroU16>,
+    duration_ms: Option<u32>,
+    waveform: Option<Waveform>,
+    blurhash: Option<BlurHash>,
+    thumbhash: Option<ThumbHash>,
+}
+
+fn file_id<'de, D: Deserializer<'de>>(source: D) -> Result<Option<FileId>, D::Error> {
+    let text: Option<String> = Deserialize::deserialize(source)?;
+    let id = text.map(|text| text.parse());
+    id.transpose().map_err(D::Error::custom)
+}
+
+/// Gives each that stands for a file of the form the number of that file.
+fn numbered(said: Vec<Said>) -> Result<Vec<PartRequest>, MessageError> {
+    if said.len() > MOST_PARTS {
+        return Err(MessageError::TooManyParts);
+    }
+    let mut files = 0..;
+    let parts = said.into_iter().map(|said| {
+        let source = match (said.file, said.message, said.part) {
+            (None, None, None) => Source::Form(files.next().unwrap_or_default()),
+            (Some(file), None, None) => Source::File(file),
+            (None, Some(message), Some(number)) if number > 0 => Source::Part { message, number },
+            _ => {
+                let reason = "a part is a `file`, or a `part` from 1 on of a `message`";
+                return Err(MessageError::unreadable("parts", reason));
+            }
+        };
+        Ok(PartRequest {
+            source,
+            name: said.name,
+            stated: Stated {
+                width: said.width,
+                height: said.height,
+                duration_ms: said.duration_ms,
+                waveform: said.waveform,
+                blurhash: said.blurhash,
+                thumbhash: said.thumbhash,
+            },
+        })
+    });
+    parts.collect()
+}
+
+/// Whether a type is JSON (RFC 8259), or built on it (RFC 6839).
+pub(super) fn is_json(content_type: &MediaType) -> bool {
+    let essence = content_type.essence();
+    essence == "application/json" || essence.ends_with("+json")
+}
+
+fn json_type() -> MediaType {
+    MediaType::parse("application/json").unwrap_or_else(|_| MediaType::octet_stream())
+}
+
+fn text_type() -> MediaType {
+    MediaType::parse("text/plain; charset=utf-8").unwrap_or_else(|_| MediaType::octet_stream())
+}
