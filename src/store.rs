@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 use crate::file::{FileId, FileKey, FileMeta};
+use crate::message::Belonging;
 
 pub use crate::file::Sha256;
 
@@ -37,6 +38,8 @@ pub struct Promised {
     pub id: FileId,
     /// Its description.
     pub meta: FileMeta,
+    /// How it belongs to messages.
+    pub belonging: Belonging,
     /// Its bytes, `meta.length` of them. Read on the blocking pool.
     pub body: Box<dyn Body>,
     /// Whether an earlier attempt may have left something in the store.

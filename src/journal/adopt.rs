@@ -12,6 +12,7 @@ use super::step::{LaidOut, StepError};
 
 use super::{AdoptError, Journal, point};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, Window};
+use crate::message::Belonging;
 use crate::spool::Received;
 use crate::store::Sha256;
 
@@ -92,6 +93,12 @@ pub(super) struct NewFile {
 }
 
 impl Draft {
+    /// The name of the file that gets this id.
+    pub(super) fn name_of(&self, id: FileId) -> FileName {
+        let name = self.filename.clone();
+        name.unwrap_or_else(|| FileName::of_id(id))
+    }
+
     /// The size of its file and the approximate size of its record.
     pub(super) fn totals(&self, length: u64) -> Totals {
         Totals {
@@ -131,6 +138,7 @@ impl Draft {
                 part,
             }),
             state: State::Waiting,
+            belonging: Belonging::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::place::Placed;
 use super::record::{Body, Form, LogTime, Part};
 use super::step::{LaidOut, StepError};
 use super::{AdoptError, Journal, point};
-use crate::file::{FileId, FileName, UnixMillis, Window};
+use crate::file::{FileId, UnixMillis, Window};
 use crate::spool::{Received, SpooledBody};
 use crate::store::Sha256;
 
@@ -70,32 +70,29 @@ impl Journal {
                 offset: window.offset,
             })
         };
-        self.promise_form(body, &form, &known, &mut placed)
+        let is_inline = placed.is_empty();
+        let (form, windows) = form;
+        self.promise_form(&form, &known, &mut placed, |into| {
+            if is_inline {
+                read_windows(body, &windows, into)
+            } else {
+                Ok(())
+            }
+        }) // 4
     }
 
-    /// Step 4.
-    fn promise_form(
+    /// Step 4 of a form and of a message. `fill` writes all inline bodies, behind each other.
+    pub(super) fn promise_form(
         &self,
-        body: &SpooledBody,
-        (form, windows): &(Form, Vec<Window>),
+        form: &Form,
         known: &[Option<Sha256>],
         placed: &mut [Placed<'_>],
+        fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
     ) -> Result<Vec<Adopted>, AdoptError> {
         let coming =
             Coming::form(form).map_err(|err| at("lay the form out")(io::Error::other(err)))?;
-        let is_inline = placed.is_empty();
-        let laid_out = LaidOut::new(coming.frame(), known, |into| {
-            let mut rest = into;
-            for window in windows.iter().filter(|_| is_inline) {
-                let length = usize::try_from(window.length).map_err(io::Error::other)?;
-                let split = rest.split_at_mut_checked(length);
-                let (one, after) = split.ok_or(io::ErrorKind::InvalidInput)?;
-                Received::from(body).read_exact_at(one, window.offset)?;
-                rest = after;
-            }
-            Ok(())
-        });
-        let laid_out = laid_out.map_err(at("read the body"))?;
+        let laid_out =
+            LaidOut::new(coming.frame(), known, fill).map_err(at("read the body"))?;
         placed.iter_mut().for_each(Placed::spoken_of);
         let news = News::Learn(
             form.files()
@@ -115,6 +112,22 @@ impl Journal {
     }
 }
 
+/// Reads parts of a body, one behind the other.
+pub(super) fn read_windows(
+    body: &SpooledBody,
+    windows: &[Window],
+    mut into: &mut [u8],
+) -> io::Result<()> {
+    for window in windows {
+        let length = usize::try_from(window.length).map_err(io::Error::other)?;
+        let split = into.split_at_mut_checked(length);
+        let (one, after) = split.ok_or(io::ErrorKind::InvalidInput)?;
+        Received::from(body).read_exact_at(one, window.offset)?;
+        into = after;
+    }
+    Ok(())
+}
+
 /// The form for its frame, and the ranges of its parts in the body.
 fn form(
     now: LogTime,
@@ -130,7 +143,7 @@ fn form(
     let parts = ids.into_iter().zip(parts);
     let parts = parts.map(|(id, (window, draft))| Part {
         id,
-        filename: draft.filename.unwrap_or_else(|| FileName::of_id(id)),
+        filename: draft.name_of(id),
         content_type: draft.content_type,
         length: window.length,
         body: place(window),
@@ -146,6 +159,8 @@ fn form(
             .map(|first| first.subject)
             .unwrap_or_default(),
         request: first.and_then(|first| Some(first.request?.answered(now))),
+        sub: None,
+        message: None,
         parts,
     };
     (form, windows)

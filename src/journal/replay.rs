@@ -81,7 +81,7 @@ impl Replay {
                 self.linked.insert(id, offset.saturating_add(length));
             }
         };
-        if frame.body_lengths.len() == 1 {
+        if frame.is_inline_file() {
             return;
         }
         match frame.read() {

@@ -104,11 +104,17 @@ impl Journal {
             Err(JournalError::Absent(_)) => return Ok(Work::Nothing),
             opened => opened?,
         };
-        let File { meta, stated, .. } = file;
+        let File {
+            meta,
+            stated,
+            belonging,
+            ..
+        } = file;
         Ok(Work::Commit {
             promised: Promised {
                 id,
                 meta,
+                belonging,
                 body: Box::new(OpenBody {
                     id,
                     memory: Arc::clone(&self.memory),

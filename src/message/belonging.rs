@@ -10,7 +10,7 @@ use crate::file::FileId;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Belonging {
     /// The subject of the token that it was uploaded with.
-    pub subject: Option<Arc<str>>,
+    pub sub: Option<Arc<str>>,
     /// The message that it came with: of a package, its own.
     pub message: Option<FileId>,
     /// The messages that link to it. With the last of them it goes.

@@ -4,12 +4,20 @@ use serde_json::{Value, json};
 
 use crate::file::{FileId, FileMeta};
 use crate::journal::record::{Base, Body, Change, Entry, File, Record, State, Why};
+use crate::message::Belonging;
 
 /// The content of a record.
 pub fn words(record: &Record) -> Value {
     match record {
         Record::Base(Base::Entry(entry)) => entry_words(entry),
-        Record::Base(Base::Form(form)) => json!({ "kind": "form", "files": form.parts.len() }),
+        Record::Base(Base::Form(form)) => {
+            let kind = if form.message.is_some() {
+                "message"
+            } else {
+                "form"
+            };
+            json!({ "kind": kind, "files": form.parts.len() })
+        }
         Record::Base(Base::Answers(answers)) => {
             json!({ "kind": "answers", "files": answers.len() })
         }
@@ -36,6 +44,7 @@ pub(super) fn description(id: FileId, file: &File, state: &str) -> Value {
     let mut words = meta_words(&file.meta);
     add(&mut words, "id", json!(id.to_string()));
     add(&mut words, "state", json!(state));
+    add_belonging(&mut words, &file.belonging);
     words
 }
 
@@ -49,6 +58,7 @@ fn entry_words(entry: &Entry) -> Value {
                 Body::Extents(lengths) => json!({ "extents": lengths }),
             };
             add(&mut words, "body", body);
+            add_belonging(&mut words, &file.belonging);
             match &file.state {
                 State::Waiting => {}
                 State::Deferred { due, why } => {
@@ -113,6 +123,21 @@ fn meta_words(meta: &FileMeta) -> Value {
         "uploaded_ms": meta.uploaded.0,
         "metadata": metadata,
     })
+}
+
+/// How a file belongs to messages, if it does. A package has the whole message.
+fn add_belonging(words: &mut Value, belonging: &Belonging) {
+    if let Some(sub) = &belonging.sub {
+        add(words, "sub", json!(**sub));
+    }
+    if let Some(message) = belonging.message {
+        let links = belonging.links.iter().map(ToString::to_string);
+        add(words, "message", json!(message.to_string()));
+        add(words, "links", links.collect());
+    }
+    if let Some(package) = &belonging.package {
+        add(words, "package", json!(**package));
+    }
 }
 
 fn add_why(words: &mut Value, why: &Why) {

@@ -1,8 +1,11 @@
 //! Bases: a frame with the whole state of an entry, which replaces all frames of the entry before it.
 
+use std::sync::Arc;
+
 use super::change::{LogTime, Settled, Why};
 use super::error::RecordError;
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::message::{Belonging, Message};
 use crate::store::Sha256;
 
 /// The whole state of an entry, or of the entries that came in one form.
@@ -42,6 +45,8 @@ pub struct File {
     pub answer: Option<Answer>,
     /// The state of its commit.
     pub state: State,
+    /// How it belongs to messages.
+    pub belonging: Belonging,
 }
 
 /// Where the bytes of a file are.
@@ -158,6 +163,10 @@ pub struct Form {
     pub subject: Subject,
     /// The request, if it had a key.
     pub request: Option<KeyedRequest>,
+    /// The subject of the token that it was sent with.
+    pub sub: Option<Arc<str>>,
+    /// The message that it is: the first file is its package then, and all others are parts of it.
+    pub message: Option<Arc<Message>>,
     /// The files.
     pub parts: Vec<Part>,
 }
@@ -222,9 +231,26 @@ impl Form {
                 subject: self.subject,
                 answer,
                 state: State::Waiting,
+                belonging: self.belonging(part.id, first),
             };
             (part.id, file)
         })
+    }
+
+    /// Whether one of its files belongs to anything.
+    pub(super) fn has_belonging(&self) -> bool {
+        self.sub.is_some() || self.message.is_some()
+    }
+
+    fn belonging(&self, id: FileId, first: Option<FileId>) -> Belonging {
+        let message = first.filter(|_| self.message.is_some());
+        let is_package = message == Some(id);
+        Belonging {
+            sub: self.sub.clone(),
+            message,
+            links: message.filter(|_| !is_package).into_iter().collect(),
+            package: self.message.clone().filter(|_| is_package),
+        }
     }
 }
 

@@ -20,8 +20,11 @@ const SETTLED: u8 = 19;
 const EXTENT: u8 = 20;
 const GONE: u8 = 21;
 
-/// The only version of each kind so far.
+/// The version of each kind,
 const VERSION: u8 = 1;
+
+/// and of files and forms that belong to messages or to a sender.
+const WITH_BELONGING: u8 = 2;
 
 /// One frame of the log, without the offsets and checks that the log adds, and without the bytes of
 /// inline bodies.
@@ -73,6 +76,11 @@ impl Frame {
         u64::try_from(bytes.div_ceil(entries.max(1))).unwrap_or(u64::MAX)
     }
 
+    /// Whether it is the base of one file whose body is inline.
+    pub fn is_inline_file(&self) -> bool {
+        self.kind == FILE && !self.body_lengths.is_empty()
+    }
+
     /// The frame of a change.
     ///
     /// # Errors
@@ -111,6 +119,7 @@ impl Frame {
                         .inline_bytes(file.meta.length)?
                         .into_iter()
                         .collect(),
+                    version: version(!file.belonging.is_none()),
                     ..Self::new(FILE, id, writer)
                 }
             }
@@ -145,6 +154,7 @@ impl Frame {
         Ok(Self {
             length,
             body_lengths,
+            version: version(form.has_belonging()),
             ..Self::new(FORM, id, writer)
         })
     }
@@ -179,7 +189,11 @@ impl Frame {
     /// When this program does not know the kind and may not skip it, or when the record is damaged.
     pub fn read(&self) -> Result<Option<Record>, RecordError> {
         let (kind, version) = (self.kind, self.version);
-        let is_known = matches!(kind, FILE..=ANSWERS | DEFERRED..=GONE) && version == VERSION;
+        let is_known = match kind {
+            FILE | FORM => matches!(version, VERSION | WITH_BELONGING),
+            UPLOAD..=ANSWERS | DEFERRED..=GONE => version == VERSION,
+            _ => false,
+        };
         if !is_known {
             let unknown = RecordError::Unknown { kind, version };
             return if self.flags & Self::MAY_SKIP != 0 {
@@ -203,10 +217,14 @@ impl Frame {
     fn read_known(&self) -> Result<Record, RecordError> {
         let mut reader = Reader::new(&self.record);
         let (length, moment) = (self.length, LogTime(self.moment));
+        let has_belonging = self.version == WITH_BELONGING;
         let entry = |entry| Record::Base(Base::Entry(entry));
         let record = match self.kind {
-            FILE => entry(Entry::File(File::read(&mut reader, length, moment)?)),
-            FORM => Record::Base(Base::Form(Form::read(&mut reader)?)),
+            FILE => {
+                let file = File::read(&mut reader, length, moment, has_belonging)?;
+                entry(Entry::File(file))
+            }
+            FORM => Record::Base(Base::Form(Form::read(&mut reader, has_belonging)?)),
             UPLOAD => entry(Entry::Upload(Upload::read(&mut reader, moment)?)),
             TOMBSTONE => entry(Entry::Tombstone(Tombstone::read(
                 &mut reader,
@@ -248,6 +266,14 @@ impl Record {
             Self::Base(Base::Answers(answers)) => Frame::answers(answers),
             Self::Change(change) => Frame::change(id, change),
         }
+    }
+}
+
+fn version(has_belonging: bool) -> u8 {
+    if has_belonging {
+        WITH_BELONGING
+    } else {
+        VERSION
     }
 }
 

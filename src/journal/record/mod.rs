@@ -31,10 +31,14 @@
 //! | `gone` | 21 | change: nothing is left |
 //! | | 22 to 31 | reserved for changes: links |
 //!
+//! A file or a form that belongs to messages, or to a sender whose name is kept, is of version 2. Any
+//! other is of version 1, so that an earlier program reads a journal without messages.
+//!
 //! A frame of another kind or version is skipped if its writer set that flag; otherwise the start is
 //! refused.
 
 mod bases;
+mod belonging;
 mod bytes;
 mod change;
 mod description;

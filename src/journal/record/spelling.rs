@@ -3,6 +3,9 @@
 //! A frame's head contains id, length and one moment; a record does not repeat them.
 
 use super::bases::{Answered, Body, File, Form, Part, State, Subject, Tombstone, Upload, sum};
+use super::belonging::{
+    read_belonging, read_message, read_sub, write_belonging, write_message, write_sub,
+};
 use super::bytes::{Reader, Writer};
 use super::change::{LogTime, Settled, Why};
 use super::description::{
@@ -11,6 +14,7 @@ use super::description::{
 };
 use super::error::RecordError;
 use crate::file::UnixMillis;
+use crate::message::Belonging;
 use crate::store::Sha256;
 
 type Read<T> = Result<T, RecordError>;
@@ -122,10 +126,19 @@ impl File {
             write_answer(writer, answer);
             Ok(())
         })?;
-        self.state.write(writer)
+        self.state.write(writer)?;
+        if self.belonging.is_none() {
+            return Ok(());
+        }
+        write_belonging(writer, &self.belonging)
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>, length: u64, moment: LogTime) -> Read<Self> {
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        length: u64,
+        moment: LogTime,
+        has_belonging: bool,
+    ) -> Read<Self> {
         Ok(Self {
             meta: read_meta(reader, length)?,
             body: Body::read(reader, length)?,
@@ -133,6 +146,11 @@ impl File {
             subject: Subject(reader.number64()?),
             answer: reader.optional(read_answer)?,
             state: State::read(reader, moment)?,
+            belonging: if has_belonging {
+                read_belonging(reader)?
+            } else {
+                Belonging::default()
+            },
         })
     }
 }
@@ -155,11 +173,30 @@ impl Form {
             writer.optional(part.metadata.as_ref(), |writer, metadata| {
                 write_metadata(writer, metadata)
             })
-        })
+        })?;
+        if !self.has_belonging() {
+            return Ok(());
+        }
+        write_sub(writer, self.sub.as_ref())?;
+        write_message(writer, self.message.as_ref())
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Read<Self> {
+    pub(super) fn read(reader: &mut Reader<'_>, has_belonging: bool) -> Read<Self> {
+        let mut form = Self::read_parts(reader)?;
+        if has_belonging {
+            form.sub = read_sub(reader)?;
+            form.message = read_message(reader)?;
+            if !form.has_belonging() {
+                return Err(RecordError::Damaged("a belonging to nothing"));
+            }
+        }
+        Ok(form)
+    }
+
+    fn read_parts(reader: &mut Reader<'_>) -> Read<Self> {
         Ok(Self {
+            sub: None,
+            message: None,
             metadata: read_metadata(reader)?,
             uploaded: UnixMillis(reader.number64()?),
             subject: Subject(reader.number64()?),

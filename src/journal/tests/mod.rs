@@ -15,6 +15,7 @@ mod keys;
 mod listing;
 mod lives;
 mod log;
+mod message;
 mod moves;
 mod panics;
 mod races;

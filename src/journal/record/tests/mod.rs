@@ -6,8 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::file::{FileId, MediaType};
+use crate::message::Belonging;
 use crate::testing::{cases, mutant};
-use samples::{answer, file, form, id, meta, metadata, settled, upload, why};
+use samples::{
+    answer, file, form, id, message, message_form, meta, metadata, settled, upload, why,
+};
 
 /// A record of every kind, and a base of every state and body.
 fn records() -> Vec<Record> {
@@ -41,6 +44,28 @@ fn records() -> Vec<Record> {
             answered,
         })
     };
+    let belonging = [
+        Belonging {
+            sub: Some("alice's".into()),
+            ..Belonging::default()
+        },
+        Belonging {
+            message: Some(id(7)),
+            package: Some(message(&[id(8)])),
+            ..Belonging::default()
+        },
+        Belonging {
+            message: Some(id(6)),
+            links: vec![id(6), id(9)],
+            ..Belonging::default()
+        },
+    ];
+    let belonging = belonging.map(|belonging| {
+        Entry::File(File {
+            belonging,
+            ..file(11)
+        })
+    });
     let others = [
         Entry::Upload(upload(&[3, 4])),
         tombstone(None),
@@ -67,8 +92,14 @@ fn records() -> Vec<Record> {
         },
         Change::Gone,
     ];
-    let bases = files.chain(others).map(Base::Entry).chain([
+    let files = files.chain(belonging).chain(others);
+    let bases = files.map(Base::Entry).chain([
         Base::Form(form(&[7, 8, 9].map(id))),
+        Base::Form(message_form(&[7, 8, 9].map(id))),
+        Base::Form(Form {
+            message: None,
+            ..message_form(&[7, 8].map(id))
+        }),
         Base::Answers(vec![answered.clone(), answered]),
     ]);
     let changes = changes.into_iter().map(Record::Change);
@@ -121,7 +152,17 @@ fn the_head_of_another_record_is_refused() {
 
 #[test]
 fn an_unknown_kind_is_passed_over_if_its_writer_said_so_and_else_refused() {
-    for (kind, version) in [(0, 1), (6, 1), (22, 1), (255, 1), (1, 0), (1, 2), (21, 2)] {
+    for (kind, version) in [
+        (0, 1),
+        (6, 1),
+        (22, 1),
+        (255, 1),
+        (1, 0),
+        (1, 3),
+        (2, 3),
+        (3, 2),
+        (21, 2),
+    ] {
         let frame = Frame {
             kind,
             version,
@@ -153,6 +194,59 @@ fn a_form_that_is_empty_or_has_a_file_twice_is_none() {
     assert!(Frame::form(&form(&[])).is_err());
     assert!(Frame::form(&form(&[id(1), id(2), id(1)])).is_err());
     assert!(Frame::answers(&[]).is_err());
+}
+
+#[test]
+fn only_what_belongs_to_something_is_of_the_second_version_and_each_has_one_spelling() {
+    for frame in frames() {
+        let Ok(Some(Record::Base(base))) = frame.read() else {
+            assert_eq!(frame.version, 1);
+            continue;
+        };
+        let belongs = match &base {
+            Base::Entry(Entry::File(file)) => !file.belonging.is_none(),
+            Base::Form(form) => form.message.is_some() || form.sub.is_some(),
+            Base::Entry(_) | Base::Answers(_) => false,
+        };
+        assert_eq!(frame.version, if belongs { 2 } else { 1 }, "{base:?}");
+        let other = Frame {
+            version: 3 - frame.version,
+            ..frame
+        };
+        assert!(other.read().is_err(), "{base:?}");
+    }
+    let mut nothing = Frame::entry(id(7), &Entry::File(file(3))).unwrap();
+    nothing.version = 2;
+    nothing.record.extend([0, 0, 0, 0, 0, 0, 0]);
+    let refused = Err(RecordError::Damaged("a belonging to nothing"));
+    assert_eq!(nothing.read(), refused);
+}
+
+#[test]
+fn the_first_file_of_a_message_is_its_package_and_all_others_are_linked_to_it() {
+    let form = message_form(&[7, 8, 9].map(id));
+    let files: Vec<_> = form.files().collect();
+    let belonging = |place: usize| files[place].1.belonging.clone();
+    assert_eq!(
+        belonging(0),
+        Belonging {
+            sub: form.sub.clone(),
+            message: Some(id(7)),
+            links: Vec::new(),
+            package: form.message.clone(),
+        }
+    );
+    for place in [1, 2] {
+        assert_eq!(
+            belonging(place),
+            Belonging {
+                sub: form.sub.clone(),
+                message: Some(id(7)),
+                links: vec![id(7)],
+                package: None,
+            }
+        );
+    }
 }
 
 #[test]

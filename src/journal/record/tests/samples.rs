@@ -1,7 +1,10 @@
 //! Records for tests.
 
+use std::sync::Arc;
+
 use super::super::*;
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::message::{Belonging, Message, Part as Descriptor, Party, Receivers, Stated};
 use crate::store::Sha256;
 
 pub(in crate::journal) fn id(number: u8) -> FileId {
@@ -70,6 +73,7 @@ pub(in crate::journal) fn file(length: u64) -> File {
         subject: Subject(5),
         answer: Some(answer()),
         state: State::Waiting,
+        belonging: Belonging::default(),
     }
 }
 
@@ -89,7 +93,50 @@ pub(in crate::journal) fn form(ids: &[FileId]) -> Form {
         uploaded: UnixMillis(5),
         subject: Subject(9),
         request: Some(request()),
+        sub: None,
+        message: None,
         parts: parts.collect(),
+    }
+}
+
+/// A message with these parts.
+pub(in crate::journal) fn message(parts: &[FileId]) -> Arc<Message> {
+    let parts = parts.iter().map(|&file| Descriptor {
+        file,
+        name: None,
+        filename: FileName::of_id(file),
+        content_type: MediaType::octet_stream(),
+        length: 5,
+        sha256: Sha256([3; 32]),
+        stated: Stated {
+            duration_ms: Some(7),
+            ..Stated::default()
+        },
+    });
+    Arc::new(Message {
+        from: Party::try_from("alice".to_owned()).ok(),
+        to: Receivers::read(["bob", "größe"]).unwrap(),
+        client_id: None,
+        parts: parts.collect(),
+    })
+}
+
+/// The same form as a message, whose package is the first of its files.
+pub(in crate::journal) fn message_form(ids: &[FileId]) -> Form {
+    let plain = form(ids);
+    let parts = plain.parts.into_iter().map(|part| match part.id {
+        package if package == ids[0] => Part {
+            body: Body::Inline,
+            length: 3,
+            ..part
+        },
+        _ => part,
+    });
+    Form {
+        sub: Some("alice's".into()),
+        message: Some(message(&ids[1..])),
+        parts: parts.collect(),
+        ..form(&[])
     }
 }
 
