@@ -2,6 +2,8 @@
 //!
 //! It speaks of files and proofs. It must never know which database stands behind it.
 
+mod messages;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +17,7 @@ use crate::file::{FileId, FileKey, FileMeta};
 use crate::message::Belonging;
 
 pub use crate::file::Sha256;
+pub use messages::{Cause, Messages, StoredMessage};
 
 /// The bytes of a promised file. They are read from beginning to end; parts may be read once more if
 /// the store turns out to hold some of them. All methods block.

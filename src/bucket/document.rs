@@ -9,8 +9,9 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, cstr, doc, rawdoc};
 use sha2::Digest as _;
 
-use super::foreign;
+use super::{belonging, foreign};
 use crate::file::{FileId, FileKey, FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::message::Belonging;
 use crate::store::{Evidence, Sent, Sha256, StoreError, StoredFile};
 
 /// The `_id` of one of our files.
@@ -113,6 +114,7 @@ pub(super) fn with_documents(
 pub(super) fn file(
     id: FileId,
     meta: &FileMeta,
+    belonging: &Belonging,
     sent: Sent,
     chunk_size_bytes: u32,
 ) -> Result<RawDocumentBuf, StoreError> {
@@ -132,6 +134,7 @@ pub(super) fn file(
     if !meta.metadata.is_empty() {
         metadata.append(cstr!("fields"), fields(&meta.metadata)?);
     }
+    belonging::append(&mut metadata, belonging)?;
     Ok(rawdoc! {
         "_id": object_id(id),
         "length": i64::try_from(sent.length).map_err(too_large)?,

@@ -94,7 +94,7 @@ impl Bucket {
     /// The only chunk of a small file. It is asked for together with the description, which saves one
     /// question. `None` if the first chunk is larger, missing or unreadable: the later read then finds
     /// the cause.
-    async fn small_content(&self, key: &FileKey, id: &Bson) -> Option<Bytes> {
+    pub(super) async fn small_content(&self, key: &FileKey, id: &Bson) -> Option<Bytes> {
         let mut filter = document::is("files_id", id);
         filter.insert("n", 0);
         let is_small = doc! { "$lte": [{ "$binarySize": "$data" }, SMALL_CHUNK_BYTES] };

@@ -146,7 +146,13 @@ impl Bucket {
 impl Member {
     /// Reads and hashes a body, and makes its documents. Blocks.
     fn read(promised: Promised, chunk_size_bytes: u32) -> Result<Self, StoreError> {
-        let Promised { id, meta, body, .. } = promised;
+        let Promised {
+            id,
+            meta,
+            belonging,
+            body,
+            ..
+        } = promised;
         let nothing = Earlier::default();
         let mut source = Source::new(body, id, meta.length, chunk_size_bytes, nothing);
         let chunks = source
@@ -156,7 +162,7 @@ impl Member {
         Ok(Self {
             id,
             sent,
-            file: document::file(id, &meta, sent, chunk_size_bytes)?,
+            file: document::file(id, &meta, &belonging, sent, chunk_size_bytes)?,
             chunks: chunks.documents,
         })
     }

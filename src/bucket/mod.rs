@@ -6,6 +6,7 @@
 
 mod batch;
 mod batch_bytes;
+mod belonging;
 mod chunk_id;
 mod chunks;
 mod connection;
@@ -20,6 +21,7 @@ mod foreign;
 mod group;
 mod index;
 mod key;
+mod links;
 mod nodes;
 mod orphan;
 mod pieces;

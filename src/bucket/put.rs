@@ -62,7 +62,13 @@ impl Bucket {
         earlier: Earlier,
         progress: &Progress,
     ) -> Result<Committed, StoreError> {
-        let Promised { id, meta, body, .. } = promised;
+        let Promised {
+            id,
+            meta,
+            belonging,
+            body,
+            ..
+        } = promised;
         let file = earlier.file;
         if file.is_some_and(|file| file.length != meta.length) {
             return Err(StoreError::Refused(format!(
@@ -83,7 +89,7 @@ impl Bucket {
             Sizes::Known
         };
         if file.is_none() {
-            let file = document::file(id, &meta, sent, chunk_size_bytes)?;
+            let file = document::file(id, &meta, &belonging, sent, chunk_size_bytes)?;
             self.insert_file(file).await?; // 5
         }
         self.prove(id, sent, sizes).await // 6

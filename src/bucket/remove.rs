@@ -116,7 +116,7 @@ impl Bucket {
     }
 
     /// Deletes all of them, however many times over, while they become fewer.
-    async fn delete_all_chunks(&self, id: &Bson) -> Result<(), StoreError> {
+    pub(super) async fn delete_all_chunks(&self, id: &Bson) -> Result<(), StoreError> {
         let mut first = None;
         loop {
             let deleted = self.delete_chunks(id).await;

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Document, RawDocumentBuf, deserialize_from_document, doc};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, deserialize_from_document, doc};
 use mongodb::error::{Error as DriverError, ErrorKind, InsertManyError};
 
 use super::{Bucket, document, error};
@@ -70,6 +70,58 @@ impl Bucket {
                 is_any: reply.get_i32("n").is_ok_and(|count| count > 0),
                 is_second_try,
             })
+        })
+        .await
+    }
+
+    /// Changes one document; with a majority at the end. Whether there was one, or it was made.
+    ///
+    /// # Errors
+    /// As the driver's `update_one`.
+    pub(super) async fn change(
+        &self,
+        collection: &str,
+        filter: Document,
+        change: Bson,
+        is_upsert: bool,
+    ) -> Result<bool, DriverError> {
+        let update = doc! { "q": filter, "u": change, "upsert": is_upsert };
+        let (bucket, collection) = (self.clone(), collection.to_owned());
+        self.bounded(async move {
+            let command = |patience| {
+                let mut command = doc! { "update": &collection, "updates": [update.clone()] };
+                command.extend(bounds(patience));
+                Ok(RawDocumentBuf::try_from(&command)?)
+            };
+            let (reply, _) = bucket.write(command).await?;
+            Ok(reply.get_i32("n").is_ok_and(|count| count > 0))
+        })
+        .await
+    }
+
+    /// The same, with some fields of the document as it is then; `None` if there was none.
+    ///
+    /// # Errors
+    /// As the driver's `find_one_and_update`.
+    pub(super) async fn find_and_modify(
+        &self,
+        collection: &str,
+        filter: Document,
+        change: Bson,
+        fields: Document,
+    ) -> Result<Option<Document>, DriverError> {
+        let (bucket, collection) = (self.clone(), collection.to_owned());
+        self.bounded(async move {
+            let command = |patience| {
+                let mut command = doc! {
+                    "findAndModify": &collection, "query": filter.clone(), "update": change.clone(),
+                    "fields": fields.clone(), "new": true,
+                };
+                command.extend(bounds(patience));
+                Ok(RawDocumentBuf::try_from(&command)?)
+            };
+            let (reply, _) = bucket.write(command).await?;
+            Ok(reply.get_document("value").ok().cloned())
         })
         .await
     }

@@ -22,6 +22,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod kind;
+pub mod links;
 mod names;
 mod part;
 mod receivers;

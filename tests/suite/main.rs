@@ -40,6 +40,7 @@ mod http_clients;
 mod idempotency;
 mod interop;
 mod limits;
+mod links;
 mod malformed_heads;
 mod meta;
 mod metrics;

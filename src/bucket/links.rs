@@ -1,0 +1,265 @@
+//! Links between files and messages, each question as one operation: see [`crate::message::links`].
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::options::ReadPreference;
+
+use super::{Bucket, belonging, document, error};
+use crate::file::{FileId, FileKey};
+use crate::message::MOST_LINKS;
+use crate::message::links::{
+    Answer, Ask, Linked, Linking, Next, Removed, Removing, Unlinked, Unlinking,
+};
+use crate::store::{Cause, Messages, StoreError, StoredMessage};
+
+/// Questions about one link, at most: somebody else changes the same file all the time.
+const MOST_QUESTIONS: usize = 16;
+
+impl Cause {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Expired => "expired",
+            Self::Unlinked => "unlinked",
+        }
+    }
+}
+
+impl Messages for Bucket {
+    fn link(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
+        let about = About {
+            file,
+            message: Some(message),
+            cause: Cause::Unlinked,
+        };
+        self.go(about, Linking::Add, Linking::ask, Linking::next)
+            .boxed()
+    }
+
+    fn unlink(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
+        let about = About {
+            file,
+            message: Some(message),
+            cause: Cause::Unlinked,
+        };
+        self.go(about, Unlinking::Take, Unlinking::ask, Unlinking::next)
+            .boxed()
+    }
+
+    fn remove_dying(
+        &self,
+        file: FileId,
+        cause: Cause,
+    ) -> BoxFuture<'_, Result<Removed, StoreError>> {
+        let about = About {
+            file,
+            message: None,
+            cause,
+        };
+        self.go(about, Removing::LookFirst, Removing::ask, Removing::next)
+            .boxed()
+    }
+
+    fn message(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
+        self.find_message(id).boxed()
+    }
+}
+
+/// The subject of a question.
+#[derive(Debug, Clone, Copy)]
+struct About {
+    file: FileId,
+    message: Option<FileId>,
+    cause: Cause,
+}
+
+impl Bucket {
+    /// Asks one question after the other, until there is none.
+    async fn go<S: Copy, O>(
+        &self,
+        about: About,
+        mut step: S,
+        ask: fn(S) -> Ask,
+        next: fn(S, Answer) -> Next<S, O>,
+    ) -> Result<O, StoreError> {
+        self.require_fit_server().await?;
+        for _ in 0..MOST_QUESTIONS {
+            match next(step, self.ask(about, ask(step)).await?) {
+                Next::Go(after) => step = after,
+                Next::End(outcome) => return Ok(outcome),
+            }
+        }
+        let file = about.file;
+        Err(StoreError::Unavailable(format!(
+            "{file} is changed by others all the time"
+        )))
+    }
+
+    async fn ask(&self, about: About, ask: Ask) -> Result<Answer, StoreError> {
+        let id = Bson::ObjectId(document::object_id(about.file));
+        let message = about.message.map(document::object_id);
+        match ask {
+            Ask::Add => {
+                let mut filter = document::is("_id", &id);
+                // Another writer's file is not ours to mark.
+                filter.insert("metadata.gridspool", doc! { "$exists": true });
+                filter.insert("metadata.dying", doc! { "$exists": false });
+                let last = format!("metadata.links.{}", MOST_LINKS - 1);
+                let has_room = [
+                    doc! { "metadata.links": message },
+                    doc! { last: { "$exists": false } },
+                ];
+                filter.insert("$or", has_room.to_vec());
+                let change = doc! { "$addToSet": { "metadata.links": message } };
+                self.update(self.files().name(), filter, change.into())
+                    .await
+            }
+            Ask::Take => self.take_link(&id, message.into()).await,
+            Ask::LookAtFile => {
+                let found = self.find_by_id("files", &id).await?;
+                Ok(found.map_or(Answer::Absent, |file| {
+                    if !document::is_ours(&file) {
+                        Answer::NotOurs
+                    } else if belonging::is_dying(&file) {
+                        Answer::Dying
+                    } else if belonging::count_links(&file) >= MOST_LINKS {
+                        Answer::Full
+                    } else {
+                        Answer::There
+                    }
+                }))
+            }
+            Ask::LookForTombstone => {
+                let found = self.find_by_id("gone", &id).await?;
+                Ok(found.map_or(Answer::Absent, |_| Answer::There))
+            }
+            Ask::Entomb => {
+                let if_new = |name: &str, value: Bson| doc! { "$ifNull": [name, value] };
+                let change = doc! { "$set": {
+                    "at": if_new("$at", "$$NOW".into()),
+                    "why": if_new("$why", about.cause.word().into()),
+                    "cleared": if_new("$cleared", false.into()),
+                } };
+                let filter = document::is("_id", &id);
+                self.upsert(&self.gone(), filter, vec![Bson::from(change)].into())
+                    .await
+            }
+            Ask::DeleteDying => {
+                let mut filter = document::is("_id", &id);
+                filter.insert("metadata.dying", doc! { "$exists": true });
+                let deleted = self.delete(self.files().name(), filter, true).await;
+                deleted.map_err(|err| error::of_commit(&err))?;
+                Ok(Answer::Done)
+            }
+            Ask::DeleteChunks => {
+                self.delete_all_chunks(&id).await?;
+                Ok(Answer::Done)
+            }
+            Ask::NoteCleared => {
+                let filter = document::is("_id", &id);
+                let change = doc! { "$set": { "cleared": true } };
+                self.update(&self.gone(), filter, change.into()).await
+            }
+        }
+    }
+
+    /// Takes a link away and, with the last one, marks the file as dying: both at once.
+    async fn take_link(&self, id: &Bson, message: Bson) -> Result<Answer, StoreError> {
+        let mut filter = document::is("_id", id);
+        filter.insert("metadata.links", message.clone());
+        let others = doc! { "$filter": {
+            "input": "$metadata.links",
+            "cond": { "$ne": ["$$this", message] },
+        } };
+        let is_last = doc! { "$eq": [{ "$size": "$metadata.links" }, 0] };
+        let dying = doc! { "$cond": [is_last, "$$NOW", "$$REMOVE"] };
+        let pipeline = [
+            doc! { "$set": { "metadata.links": others } },
+            doc! { "$set": { "metadata.dying": { "$ifNull": ["$metadata.dying", dying] } } },
+        ];
+        let pipeline = pipeline.map(Bson::from).to_vec();
+        let fields = doc! { "metadata.dying": 1 };
+        let name = self.files().name().to_owned();
+        let changed = self.find_and_modify(&name, filter, pipeline.into(), fields);
+        let changed = changed.await.map_err(|err| error::of_commit(&err))?;
+        let changed = changed.map(|file| RawDocumentBuf::try_from(&file));
+        Ok(match changed {
+            None => Answer::NotDone,
+            Some(Ok(file)) if belonging::is_dying(&file) => Answer::DoneLast,
+            Some(_) => Answer::Done,
+        })
+    }
+
+    /// The collection of tombstones.
+    fn gone(&self) -> String {
+        let gone = self.connection.part("gone", ReadPreference::Primary);
+        gone.name().to_owned()
+    }
+
+    async fn find_by_id(
+        &self,
+        part: &str,
+        id: &Bson,
+    ) -> Result<Option<RawDocumentBuf>, StoreError> {
+        let primary = ReadPreference::Primary;
+        let (collection, patience) = (self.connection.part(part, primary), self.server_time());
+        let filter = document::is("_id", id);
+        let found =
+            self.bounded(async move { collection.find_one(filter).max_time(patience).await });
+        found.await.map_err(|err| error::of_read(&err))
+    }
+
+    async fn update(
+        &self,
+        collection: &str,
+        filter: Document,
+        change: Bson,
+    ) -> Result<Answer, StoreError> {
+        let changed = self.change(collection, filter, change, false).await;
+        let is_any = changed.map_err(|err| error::of_commit(&err))?;
+        Ok(if is_any {
+            Answer::Done
+        } else {
+            Answer::NotDone
+        })
+    }
+
+    /// Makes the document if there is none. Of two that do so at once, one finds the other's.
+    async fn upsert(
+        &self,
+        collection: &str,
+        filter: Document,
+        change: Bson,
+    ) -> Result<Answer, StoreError> {
+        let changed = self.change(collection, filter.clone(), change.clone(), true);
+        match changed.await {
+            Err(err) if error::duplicates(&err).is_some() => {
+                self.update(collection, filter, change).await
+            }
+            Err(err) => Err(error::of_commit(&err)),
+            Ok(_) => Ok(Answer::Done),
+        }
+    }
+
+    async fn find_message(&self, id: FileId) -> Result<Option<StoredMessage>, StoreError> {
+        let (key, bson) = (FileKey::Id(id), Bson::ObjectId(document::object_id(id)));
+        let found = futures::join!(
+            self.find_by_id("files", &bson),
+            self.small_content(&key, &bson)
+        );
+        let (Some(file), content) = (found.0?, found.1) else {
+            return Ok(None);
+        };
+        if !document::is_ours(&file) || belonging::is_dying(&file) {
+            return Ok(None);
+        }
+        let Some(message) = belonging::read_message(&file) else {
+            return Ok(None);
+        };
+        let mut package = document::read_file(&key, &file)?;
+        let length = package.meta.length;
+        package.content = content.filter(|data| u64::try_from(data.len()) == Ok(length));
+        Ok(Some(StoredMessage { message, package }))
+    }
+}

@@ -1,0 +1,61 @@
+//! The port for messages: the links of files, and packages.
+
+use futures::future::BoxFuture;
+
+use super::{StoreError, StoredFile};
+use crate::file::FileId;
+use crate::message::Message;
+use crate::message::links::{Linked, Removed, Unlinked};
+
+/// Why a file is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody deleted it.
+    Deleted,
+    /// Its time was over.
+    Expired,
+    /// It has lost its last link.
+    Unlinked,
+}
+
+/// A package that the store holds.
+#[derive(Debug, Clone)]
+pub struct StoredMessage {
+    /// What was promised.
+    pub message: Message,
+    /// Its package, with its bytes if these are in one chunk.
+    pub package: StoredFile,
+}
+
+/// Where messages are that were committed, and the files that belong to them.
+///
+/// Every call ends within a bounded time, and may be repeated, whatever became of it.
+pub trait Messages: Send + Sync {
+    /// Ties a file to a message.
+    ///
+    /// # Errors
+    /// `Unavailable` or `TimedOut`: the link may be there or not.
+    fn link(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Linked, StoreError>>;
+
+    /// Unties a file from a message. One that was tied to no other is dying, and is to be removed.
+    ///
+    /// # Errors
+    /// `Unavailable` or `TimedOut`: the link may be there or not.
+    fn unlink(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>>;
+
+    /// Removes a file that is dying: document, chunks, and all.
+    ///
+    /// # Errors
+    /// `Unavailable`, `TimedOut` or `Failed`: some of it may be left; ask again.
+    fn remove_dying(
+        &self,
+        file: FileId,
+        cause: Cause,
+    ) -> BoxFuture<'_, Result<Removed, StoreError>>;
+
+    /// Finds a message; `None` if there is none, or it is dying.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Damaged` if its document makes no sense.
+    fn message(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>>;
+}
