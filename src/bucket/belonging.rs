@@ -10,7 +10,7 @@
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::{CStr, RawArrayBuf, RawBsonRef};
-use mongodb::bson::{RawDocument, RawDocumentBuf, cstr};
+use mongodb::bson::{RawArray, RawDocument, RawDocumentBuf, cstr};
 
 use super::document;
 use crate::file::{FileId, FileName, MediaType};
@@ -132,11 +132,20 @@ pub(super) fn is_dying(file: &RawDocument) -> bool {
 
 /// How many links a document has.
 pub(super) fn count_links(file: &RawDocument) -> usize {
-    let links = || {
-        let metadata = file.get_document("metadata").ok()?;
-        Some(metadata.get_array("links").ok()?.into_iter().count())
-    };
-    links().unwrap_or_default()
+    links(file).map_or(0, |links| links.into_iter().count())
+}
+
+/// Whether a document has a link to this message.
+pub(super) fn has_link(file: &RawDocument, message: ObjectId) -> bool {
+    let links = links(file).into_iter().flatten().flatten();
+    links
+        .filter_map(RawBsonRef::as_object_id)
+        .any(|link| link == message)
+}
+
+fn links(file: &RawDocument) -> Option<&RawArray> {
+    let metadata = file.get_document("metadata").ok()?;
+    metadata.get_array("links").ok()
 }
 
 /// A text that may be absent; `None` if it is there and is none.
@@ -268,6 +277,8 @@ mod tests {
         let file = file(id, &belonging);
         assert_eq!(read_message(&file), None);
         assert_eq!(count_links(&file), 2);
+        assert!(has_link(&file, document::object_id(id)));
+        assert!(!has_link(&file, ObjectId::from_bytes([1; 12])));
         let nothing = self::file(id, &Belonging::default());
         assert!(nothing.get_document("metadata").unwrap().is_empty());
     }

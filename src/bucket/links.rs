@@ -123,6 +123,8 @@ impl Bucket {
                         Answer::NotOurs
                     } else if belonging::is_dying(&file) {
                         Answer::Dying
+                    } else if message.is_some_and(|message| belonging::has_link(&file, message)) {
+                        Answer::Linked
                     } else if belonging::count_links(&file) >= MOST_LINKS {
                         Answer::Full
                     } else {

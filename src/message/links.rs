@@ -45,6 +45,8 @@ pub enum Answer {
     Absent,
     /// There is one.
     There,
+    /// There is a document, and it has the link.
+    Linked,
     /// There is a document, and it is dying.
     Dying,
     /// There is a document, and it has as many links as there may be.
@@ -184,6 +186,8 @@ impl Unlinking {
                 Next::End(Unlinked::Last)
             }
             (Self::Take, _) => Next::Go(Self::LookAtFile),
+            // The file came in between.
+            (Self::LookAtFile, Answer::Linked) => Next::Go(Self::Take),
             (Self::LookAtFile, Answer::Absent) => Next::End(Unlinked::Absent),
             (Self::LookAtFile, _) => Next::End(Unlinked::NotLinked),
         }
@@ -221,3 +225,6 @@ impl Removing {
         }
     }
 }
+
+#[cfg(test)]
+mod model;
