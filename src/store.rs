@@ -2,6 +2,7 @@
 //!
 //! It speaks of files and proofs. It must never know which database stands behind it.
 
+mod inbox;
 mod messages;
 
 use std::ops::Range;
@@ -17,6 +18,7 @@ use crate::file::{FileId, FileKey, FileMeta};
 use crate::message::Belonging;
 
 pub use crate::file::Sha256;
+pub use inbox::{Entry, Inbox, Page, Waiting};
 pub use messages::{Cause, Messages, StoredMessage};
 
 /// The bytes of a promised file. They are read from beginning to end; parts may be read once more if

@@ -43,6 +43,7 @@ impl Bucket {
     /// Lets the next commit check the indexes before it writes.
     pub(super) async fn forget_indexes(&self) {
         *self.indexes.lock().await = None;
+        *self.has_inbox_index.lock().await = false;
     }
 
     /// The UUID of the collection of chunks; null if there is none.

@@ -19,6 +19,7 @@ mod examine;
 mod fetch;
 mod foreign;
 mod group;
+mod inbox;
 mod index;
 mod key;
 mod links;
@@ -31,6 +32,7 @@ mod replaced;
 mod sending;
 mod source;
 mod walk;
+mod watermark;
 mod words;
 mod write;
 
@@ -56,6 +58,7 @@ use crate::store::{Committed, Progress, Promised, Store, StoreError, StoredFile}
 
 use batch::Batches;
 use connection::Connection;
+use watermark::Watermarks;
 
 pub use orphan::{Orphan, Removal};
 pub use walk::{ChunkPage, Cursor, FilePage, Listed};
@@ -77,6 +80,10 @@ pub struct Bucket {
     directory: PathBuf,
     /// In which collection of chunks the indexes were seen: its UUID, or null.
     indexes: Arc<Mutex<Option<Bson>>>,
+    /// Whether the index on the lists of receivers was seen.
+    has_inbox_index: Arc<Mutex<bool>>,
+    /// How far lists can be read.
+    watermarks: Arc<Watermarks>,
     runtime: Handle,
 }
 
@@ -110,6 +117,8 @@ impl Bucket {
             batches: Arc::new(Batches::new(config.bytes_in_flight)),
             directory: directory.to_owned(),
             indexes: Arc::default(),
+            has_inbox_index: Arc::default(),
+            watermarks: Arc::default(),
             runtime: Handle::current(),
         })
     }

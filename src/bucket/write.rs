@@ -86,6 +86,24 @@ impl Bucket {
         is_upsert: bool,
     ) -> Result<bool, DriverError> {
         let update = doc! { "q": filter, "u": change, "upsert": is_upsert };
+        self.update_by(collection, update).await
+    }
+
+    /// Changes all documents that match; with a majority at the end.
+    ///
+    /// # Errors
+    /// As the driver's `update_many`.
+    pub(super) async fn change_all(
+        &self,
+        collection: &str,
+        filter: Document,
+        change: Bson,
+    ) -> Result<(), DriverError> {
+        let update = doc! { "q": filter, "u": change, "multi": true };
+        self.update_by(collection, update).await.map(|_| ())
+    }
+
+    async fn update_by(&self, collection: &str, update: Document) -> Result<bool, DriverError> {
         let (bucket, collection) = (self.clone(), collection.to_owned());
         self.bounded(async move {
             let command = |patience| {

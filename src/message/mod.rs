@@ -18,6 +18,7 @@
 
 mod belonging;
 mod blurhash;
+mod cursor;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -35,6 +36,7 @@ mod told;
 
 pub use belonging::Belonging;
 pub use blurhash::BlurHash;
+pub use cursor::Cursor;
 pub use error::MessageError;
 pub use kind::Kind;
 pub use names::{ChosenName, Party};

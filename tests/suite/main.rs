@@ -38,6 +38,7 @@ mod headers;
 mod hostile;
 mod http_clients;
 mod idempotency;
+mod inbox;
 mod interop;
 mod limits;
 mod links;

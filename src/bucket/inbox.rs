@@ -1,0 +1,295 @@
+//! The lists of receivers: a document for each message and receiver.
+//!
+//! | field | is |
+//! |---|---|
+//! | `_id` | 12 bytes of the receiver's digest, and the message's id |
+//! | `r` | those 12 bytes: every question and every write names them |
+//! | `m` | the message |
+//! | `b` | its bytes, parts included |
+//! | `ts` | when the primary wrote it: its place in the list; absent once it was delivered |
+//! | `d` | when it was delivered |
+
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryStreamExt as _};
+use mongodb::IndexModel;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Document, RawDocumentBuf, Timestamp, doc, rawdoc};
+use mongodb::options::ReadPreference;
+use sha2::{Digest as _, Sha256};
+
+use super::watermark::QUICK;
+use super::{Bucket, document, error};
+use crate::file::FileId;
+use crate::message::{Cursor, Party, Receivers};
+use crate::store::{Entry, Inbox, Page, StoreError, Waiting};
+
+/// How often the time of an entry is written anew, at most.
+const MOST_STAMPS: usize = 8;
+
+/// The cursor behind an entry of this time.
+pub(super) fn cursor(time: Timestamp) -> Cursor {
+    Cursor(u64::from(time.time) << 32 | u64::from(time.increment))
+}
+
+fn timestamp(cursor: Cursor) -> Timestamp {
+    let low = cursor.0 & u64::from(u32::MAX);
+    let half = |half: u64| u32::try_from(half).unwrap_or(u32::MAX);
+    Timestamp {
+        time: half(cursor.0 >> 32),
+        increment: half(low),
+    }
+}
+
+fn binary(bytes: Vec<u8>) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Generic,
+        bytes,
+    }
+}
+
+/// The number that a receiver's list goes by.
+fn number_of(receiver: &Party) -> Vec<u8> {
+    let digest = Sha256::digest(receiver.as_str());
+    digest.iter().copied().take(FileId::BYTES).collect()
+}
+
+fn id_of(receiver: &Party, message: FileId) -> Binary {
+    let mut id = number_of(receiver);
+    id.extend(message.bytes());
+    binary(id)
+}
+
+/// A filter for entries of one receiver.
+fn of(receiver: &Party) -> Document {
+    doc! { "r": binary(number_of(receiver)) }
+}
+
+impl Inbox for Bucket {
+    fn enter<'a>(
+        &'a self,
+        message: FileId,
+        bytes: u64,
+        receivers: &'a Receivers,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.enter_all(message, bytes, receivers).boxed()
+    }
+
+    fn page<'a>(
+        &'a self,
+        receiver: &'a Party,
+        after: Cursor,
+        most: u32,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        self.read_page(receiver, after, most).boxed()
+    }
+
+    fn count<'a>(
+        &'a self,
+        receiver: &'a Party,
+        most: u32,
+    ) -> BoxFuture<'a, Result<Waiting, StoreError>> {
+        self.count_waiting(receiver, most).boxed()
+    }
+
+    fn delivered<'a>(
+        &'a self,
+        receiver: &'a Party,
+        messages: Vec<FileId>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let ids = messages.into_iter().map(|message| id_of(receiver, message));
+        let mut filter = of(receiver);
+        filter.insert("_id", doc! { "$in": ids.collect::<Vec<_>>() });
+        self.deliver(filter).boxed()
+    }
+
+    fn delivered_through<'a>(
+        &'a self,
+        receiver: &'a Party,
+        cursor: Cursor,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let mut filter = of(receiver);
+        filter.insert("ts", doc! { "$lte": timestamp(cursor) });
+        self.deliver(filter).boxed()
+    }
+
+    fn leave<'a>(
+        &'a self,
+        message: FileId,
+        receivers: &'a Receivers,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let filter = entries_of(message, receivers);
+        async move {
+            let deleted = self.delete(&self.inbox(), filter, false).await;
+            deleted.map(|_| ()).map_err(|err| error::of_commit(&err))
+        }
+        .boxed()
+    }
+}
+
+/// A filter for the entries of a message.
+fn entries_of(message: FileId, receivers: &Receivers) -> Document {
+    let numbers = receivers.iter().map(|receiver| binary(number_of(receiver)));
+    let ids = receivers.iter().map(|receiver| id_of(receiver, message));
+    doc! {
+        "r": { "$in": numbers.collect::<Vec<_>>() },
+        "_id": { "$in": ids.collect::<Vec<_>>() },
+    }
+}
+
+impl Bucket {
+    /// The collection of entries.
+    fn inbox(&self) -> String {
+        let inbox = self.connection.part("inbox", ReadPreference::Primary);
+        inbox.name().to_owned()
+    }
+
+    /// Enters a message.
+    ///
+    /// 1. The index that readers need is there.
+    /// 2. All entries are inserted; the primary writes their times. Those that an earlier attempt left stay.
+    /// 3. If that took long, or any was there, times are written anew, until that is quick: see
+    ///    [`super::watermark`]. Entries that are delivered keep out of the list.
+    ///
+    /// Cut anywhere, it leaves entries that a reader may have passed: the next attempt gives all of them later
+    /// places.
+    async fn enter_all(
+        &self,
+        message: FileId,
+        bytes: u64,
+        receivers: &Receivers,
+    ) -> Result<(), StoreError> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let entries = receivers.iter().map(|receiver| {
+            rawdoc! {
+                "_id": id_of(receiver, message),
+                "r": binary(number_of(receiver)),
+                "m": document::object_id(message),
+                "b": bytes,
+                "ts": Timestamp { time: 0, increment: 0 },
+            }
+        });
+        let entries = entries.collect();
+        let inbox = self.inbox();
+        self.ensure_inbox_index().await?; // 1
+        let begun = Instant::now();
+        let inserted = self.insert(&inbox, entries).await; // 2
+        let were_there = match inserted {
+            Ok(()) => false,
+            Err(err) if error::duplicates(&err).is_some() => true,
+            Err(err) => return Err(error::of_commit(&err)),
+        };
+        if !were_there && begun.elapsed() <= QUICK {
+            return Ok(());
+        }
+        let mut filter = entries_of(message, receivers);
+        filter.insert("ts", doc! { "$exists": true });
+        for _ in 0..MOST_STAMPS {
+            let begun = Instant::now();
+            let change = doc! { "$currentDate": { "ts": { "$type": "timestamp" } } };
+            let stamped = self.change_all(&inbox, filter.clone(), change.into());
+            stamped.await.map_err(|err| error::of_commit(&err))?; // 3
+            if begun.elapsed() <= QUICK {
+                return Ok(());
+            }
+        }
+        Err(StoreError::TimedOut(format!(
+            "{message} cannot be entered in time"
+        )))
+    }
+
+    async fn ensure_inbox_index(&self) -> Result<(), StoreError> {
+        let mut is_seen = self.has_inbox_index.lock().await;
+        if !*is_seen {
+            let inbox = self.connection.part("inbox", ReadPreference::Primary);
+            let index = IndexModel::builder().keys(doc! { "r": 1, "ts": 1 }).build();
+            let made = self.bounded(async move { inbox.create_index(index).await });
+            made.await.map_err(|err| error::of_read(&err))?;
+            *is_seen = true;
+        }
+        Ok(())
+    }
+
+    async fn read_page(
+        &self,
+        receiver: &Party,
+        after: Cursor,
+        most: u32,
+    ) -> Result<Page, StoreError> {
+        let until = self.watermark().await?;
+        if until <= after {
+            let entries = Vec::new();
+            return Ok(Page {
+                entries,
+                next: after,
+            });
+        }
+        let mut filter = of(receiver);
+        let range = doc! { "$gt": timestamp(after), "$lte": timestamp(until) };
+        filter.insert("ts", range);
+        let found = self.find_entries(filter, most).await?;
+        let entries: Vec<_> = found.iter().filter_map(entry).collect();
+        let is_full = u32::try_from(found.len()).is_ok_and(|found| found >= most);
+        let last = entries.last().map(|last| last.cursor);
+        Ok(Page {
+            next: last.filter(|_| is_full).unwrap_or(until),
+            entries,
+        })
+    }
+
+    async fn find_entries(
+        &self,
+        filter: Document,
+        most: u32,
+    ) -> Result<Vec<RawDocumentBuf>, StoreError> {
+        let inbox = self.connection.part("inbox", ReadPreference::Primary);
+        let patience = self.server_time();
+        let found = self.bounded(async move {
+            let find = inbox.find(filter).sort(doc! { "r": 1, "ts": 1 });
+            let find = find.limit(most.into()).max_time(patience);
+            find.batch_size(most.saturating_add(1))
+                .await?
+                .try_collect()
+                .await
+        });
+        found.await.map_err(|err| error::of_read(&err))
+    }
+
+    async fn count_waiting(&self, receiver: &Party, most: u32) -> Result<Waiting, StoreError> {
+        let mut filter = of(receiver);
+        filter.insert("ts", doc! { "$exists": true });
+        let found = self.find_entries(filter, most.saturating_add(1)).await?;
+        let counted = found
+            .iter()
+            .filter_map(entry)
+            .take(usize::try_from(most).unwrap_or(usize::MAX));
+        let bytes = counted.clone().map(|entry| entry.bytes).sum();
+        let messages = u64::try_from(counted.count()).unwrap_or(u64::MAX);
+        let has_more = u64::try_from(found.len()).is_ok_and(|found| found > messages);
+        Ok(Waiting {
+            messages,
+            bytes,
+            has_more,
+        })
+    }
+
+    async fn deliver(&self, mut filter: Document) -> Result<(), StoreError> {
+        // One that was delivered keeps the time of that.
+        if !filter.contains_key("ts") {
+            filter.insert("ts", doc! { "$exists": true });
+        }
+        let change = doc! { "$unset": { "ts": "" }, "$currentDate": { "d": true } };
+        let inbox = self.inbox();
+        let changed = self.change_all(&inbox, filter, change.into());
+        changed.await.map_err(|err| error::of_commit(&err))
+    }
+}
+
+fn entry(found: &RawDocumentBuf) -> Option<Entry> {
+    Some(Entry {
+        message: FileId::from_bytes(found.get_object_id("m").ok()?.bytes()),
+        bytes: document::whole_number(found, "b")?,
+        cursor: cursor(found.get_timestamp("ts").ok()?),
+    })
+}
