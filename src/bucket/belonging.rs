@@ -117,9 +117,9 @@ pub(super) fn read_message(file: &RawDocument) -> Option<Message> {
     let parts = metadata.get_array("parts").ok()?.into_iter();
     let parts = parts.map(|part| read_part(part.ok()?.as_document()?));
     Some(Message {
-        from: optional(metadata, "from", Party::try_from)?,
+        from: optional(metadata, "from", Party::try_from).ok()?,
         to: Receivers::try_from(to).ok()?,
-        client_id: optional(metadata, "client_id", ChosenName::try_from)?,
+        client_id: optional(metadata, "client_id", ChosenName::try_from).ok()?,
         parts: parts.collect::<Option<_>>()?,
     })
 }
@@ -148,16 +148,20 @@ fn links(file: &RawDocument) -> Option<&RawArray> {
     metadata.get_array("links").ok()
 }
 
-/// A text that may be absent; `None` if it is there and is none.
+/// A field that is there and is not what it has to be.
+struct Unreadable;
+
+/// A text that may be absent.
 fn optional<T, E>(
     document: &RawDocument,
     name: &str,
     read: impl FnOnce(String) -> Result<T, E>,
-) -> Option<Option<T>> {
-    match document.get(name).ok()? {
-        None => Some(None),
-        Some(value) => Some(Some(read(value.as_str()?.to_owned()).ok()?)),
-    }
+) -> Result<Option<T>, Unreadable> {
+    let value = document.get(name).map_err(|_| Unreadable)?;
+    let text = value.map(|value| value.as_str().ok_or(Unreadable));
+    let text = text.transpose()?;
+    let read = text.map(|text| read(text.to_owned()));
+    read.transpose().map_err(|_| Unreadable)
 }
 
 fn texts<'a>(
@@ -176,7 +180,7 @@ fn read_part(part: &RawDocument) -> Option<Part> {
     let content_type = MediaType::parse(part.get_str("contentType").ok()?);
     Some(Part {
         file: FileId::from_bytes(file.bytes()),
-        name: optional(part, "name", ChosenName::try_from)?,
+        name: optional(part, "name", ChosenName::try_from).ok()?,
         filename: FileName::from_claim(part.get_str("filename").ok()?)?,
         // Another version may have taken more for a type.
         content_type: content_type.unwrap_or_else(|_| MediaType::octet_stream()),
@@ -202,8 +206,8 @@ fn read_stated(part: &RawDocument) -> Option<Stated> {
         height: pixels("height"),
         duration_ms: number("duration_ms").and_then(|number| u32::try_from(number).ok()),
         waveform: samples.flatten(),
-        blurhash: optional(part, "blurhash", BlurHash::try_from)?,
-        thumbhash: optional(part, "thumbhash", ThumbHash::try_from)?,
+        blurhash: optional(part, "blurhash", BlurHash::try_from).ok()?,
+        thumbhash: optional(part, "thumbhash", ThumbHash::try_from).ok()?,
     })
 }
 

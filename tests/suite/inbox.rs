@@ -93,6 +93,22 @@ async fn read_all(bucket: &Bucket, receiver: &Party, is_over: &AtomicBool) -> Ve
     }
 }
 
+/// What each receiver has to find.
+fn expected() -> HashMap<&'static str, HashSet<FileId>> {
+    let mut expected: HashMap<_, HashSet<_>> = HashMap::new();
+    for committer in 0..COMMITTERS {
+        for number in 0..MESSAGES {
+            for receiver in receivers_of(committer, number) {
+                expected
+                    .entry(receiver)
+                    .or_default()
+                    .insert(message(committer, number));
+            }
+        }
+    }
+    expected
+}
+
 #[test]
 fn a_reader_who_pages_all_the_while_misses_no_message_though_the_primary_changes() {
     let mongo = Mongo::start_on(&[Host::default(), Host::default(), Host::default()]);
@@ -126,17 +142,7 @@ fn a_reader_who_pages_all_the_while_misses_no_message_though_the_primary_changes
         };
         mongo.block_on(work)
     });
-    let mut expected: HashMap<&str, HashSet<FileId>> = HashMap::new();
-    for committer in 0..COMMITTERS {
-        for number in 0..MESSAGES {
-            for receiver in receivers_of(committer, number) {
-                expected
-                    .entry(receiver)
-                    .or_default()
-                    .insert(message(committer, number));
-            }
-        }
-    }
+    let expected = expected();
     for (receiver, found) in RECEIVERS.into_iter().zip(&lists) {
         let distinct: HashSet<_> = found.iter().copied().collect();
         assert_eq!(distinct, expected[receiver], "{receiver}");
@@ -147,12 +153,15 @@ fn a_reader_who_pages_all_the_while_misses_no_message_though_the_primary_changes
             "{receiver}: {twice} twice"
         );
     }
+    deliver(&mongo, bucket, expected["bob"].len());
+}
 
-    // The same list, once all is quiet: each once, in one order; delivered ones leave it.
+/// The list of one receiver, once all is quiet: each once, in one order; delivered ones leave it.
+fn deliver(mongo: &Mongo, bucket: &Bucket, messages: usize) {
     let bob = party("bob");
     let page = |after, most| mongo.block_on(bucket.page(&bob, after, most)).unwrap();
     let whole = page(Cursor::BEGIN, 10_000);
-    assert_eq!(whole.entries.len(), expected["bob"].len());
+    assert_eq!(whole.entries.len(), messages);
     let count = |most| mongo.block_on(bucket.count(&bob, most)).unwrap();
     let entries = u64::try_from(whole.entries.len()).unwrap();
     let counted = count(10_000);

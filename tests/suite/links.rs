@@ -177,182 +177,206 @@ fn a_message_is_in_the_bucket_as_it_was_promised_and_its_parts_stay_as_long_as_a
     let stage = Stage::start();
     let clip = noise(1, 2 * CHUNK);
     let sent = stage.send(&[&clip, b"another"]);
+    stage.assert_is_committed(&sent, &clip);
+    stage.forward_and_delete(&sent);
+    stage.link_once_too_often();
+    stage.leave_others_alone();
+    stage.race();
+}
 
-    // The package, by our reader and as any driver has it.
-    let found = stage
-        .mongo
-        .block_on(stage.bucket.message(sent.id))
-        .unwrap()
-        .unwrap();
-    assert_eq!(found.message, *sent.message);
-    assert_eq!(found.package.content.as_deref(), Some(PACKAGE));
-    let package = stage.document(sent.id).unwrap();
-    assert_eq!(stage.mongo.whole(&package), PACKAGE);
-    let metadata = package.get_document("metadata").unwrap();
-    assert_eq!(
-        metadata.get_object_id("message").unwrap(),
-        mongo_id(sent.id)
-    );
-    assert_eq!(metadata.get_str("sub").unwrap(), "alice's");
-    assert!(!metadata.contains_key("links"));
-    for (part, bytes) in sent.message.parts.iter().zip([&clip[..], b"another"]) {
-        let file = stage.document(part.file).unwrap();
-        assert!(stage.mongo.whole(&file) == bytes);
-        let metadata = file.get_document("metadata").unwrap();
-        let links = metadata.get_array("links").unwrap();
-        assert_eq!(*links, vec![mongo_id(sent.id).into()]);
-        assert!(
-            stage
-                .mongo
-                .block_on(stage.bucket.message(part.file))
-                .unwrap()
-                .is_none()
-        );
-        let key = gridspool::file::FileKey::Id(part.file);
-        let stored = stage
+impl Stage {
+    /// The package, by our reader and as any driver has it.
+    fn assert_is_committed(&self, sent: &Sent, clip: &[u8]) {
+        let stage = self;
+        let found = stage
             .mongo
-            .block_on(stage.bucket.find(&key, false))
+            .block_on(stage.bucket.message(sent.id))
             .unwrap()
             .unwrap();
-        let length = stored.meta.length;
-        let read = stage
-            .bucket
-            .read(&stored, 0..length)
-            .try_collect::<Vec<_>>();
-        assert!(stage.mongo.block_on(read).unwrap().concat() == bytes);
-    }
-
-    // Forwarded; the first message goes, then the last.
-    let (file, other, third) = (
-        sent.message.parts[0].file,
-        other_message(1),
-        other_message(2),
-    );
-    assert_eq!(stage.remove(file), Removed::Kept, "it has a link");
-    for _ in 0..2 {
-        assert_eq!(stage.link(file, other), Linked::Linked);
-    }
-    assert_eq!(stage.unlink(file, sent.id), Unlinked::HasOthers);
-    assert_eq!(stage.unlink(file, sent.id), Unlinked::NotLinked);
-    assert_eq!(stage.remove(file), Removed::Kept, "it has another link");
-    for _ in 0..2 {
+        assert_eq!(found.message, *sent.message);
+        assert_eq!(found.package.content.as_deref(), Some(PACKAGE));
+        let package = stage.document(sent.id).unwrap();
+        assert_eq!(stage.mongo.whole(&package), PACKAGE);
+        let metadata = package.get_document("metadata").unwrap();
         assert_eq!(
-            stage.unlink(file, other),
-            Unlinked::Last,
-            "a repeat goes on from there"
+            metadata.get_object_id("message").unwrap(),
+            mongo_id(sent.id)
         );
-    }
-    assert_eq!(stage.link(file, third), Linked::Gone);
-    assert_eq!(stage.chunks(file), 2);
-    for _ in 0..2 {
-        assert_eq!(stage.remove(file), Removed::Removed);
-        assert_eq!((stage.document(file), stage.chunks(file)), (None, 0));
-        let tombstone = stage.tombstone(file).unwrap();
-        assert_eq!(tombstone.get_str("why").unwrap(), "unlinked");
-        assert!(tombstone.get_datetime("at").is_ok());
-        assert!(tombstone.get_bool("cleared").unwrap());
-    }
-    assert_eq!(stage.link(file, third), Linked::Absent);
-    assert_eq!(stage.unlink(file, third), Unlinked::Absent);
-    assert_eq!(stage.remove(third), Removed::Absent);
-
-    // A removal that ended behind its document goes on: a tombstone says that there are chunks.
-    stage.mongo.insert_chunk(&file.to_string(), 0, b"left");
-    assert_eq!(stage.remove(file), Removed::Removed);
-    assert_eq!(stage.chunks(file), 0);
-
-    // A tombstone that is found behind a link takes it back.
-    let file = sent.message.parts[1].file;
-    stage
-        .mongo
-        .insert("fs.gone", doc! { "_id": mongo_id(file), "cleared": false });
-    assert_eq!(stage.link(file, third), Linked::Gone);
-    let links = |file| {
-        let file: Document = stage.document(file).unwrap();
-        let metadata = file.get_document("metadata").unwrap();
-        metadata.get_array("links").unwrap().len()
-    };
-    assert_eq!(links(file), 1);
-
-    // As many links as there may be, and no more.
-    let full = stage.send(&[b"forwarded a lot"]).message.parts[0].file;
-    let many = 1..u16::try_from(MOST_LINKS).unwrap();
-    let many: Vec<_> = many
-        .map(|number| Bson::from(mongo_id(other_message(number))))
-        .collect();
-    let change = doc! { "$push": { "metadata.links": { "$each": many } } };
-    let files = stage.mongo.files();
-    let changed = async {
-        files
-            .update_one(doc! { "_id": mongo_id(full) }, change)
-            .await
-    };
-    stage.mongo.block_on(changed).unwrap();
-    assert_eq!(links(full), MOST_LINKS);
-    assert_eq!(
-        stage.link(full, other_message(7)),
-        Linked::Linked,
-        "it is there"
-    );
-    assert_eq!(stage.link(full, other_message(5000)), Linked::Full);
-    assert_eq!(links(full), MOST_LINKS);
-
-    // Nobody else's files are marked, and none is removed, whatever a tombstone says.
-    let theirs = other_message(9);
-    let metadata = doc! { "links": [], "dying": 1 };
-    let file = doc! { "_id": mongo_id(theirs), "length": 5, "chunkSize": 10, "metadata": metadata };
-    stage.mongo.insert("fs.files", file);
-    stage.mongo.insert_chunk(&theirs.to_string(), 0, b"their");
-    stage.mongo.insert(
-        "fs.gone",
-        doc! { "_id": mongo_id(theirs), "cleared": false },
-    );
-    let before = stage.document(theirs);
-    assert_eq!(stage.link(theirs, third), Linked::Absent);
-    assert_eq!(stage.unlink(theirs, third), Unlinked::NotLinked);
-    assert_eq!(stage.remove(theirs), Removed::Kept);
-    assert_eq!((stage.document(theirs), stage.chunks(theirs)), (before, 1));
-
-    // Races of a last unlink with a new link, each begun twice.
-    let parts: Vec<_> = (0..60).map(|number: u8| [number; 40]).collect();
-    let parts: Vec<_> = parts.iter().map(<[u8; 40]>::as_slice).collect();
-    let (mut linked, mut gone) = (0, 0);
-    for _ in 0..3 {
-        let sent = stage.send(&parts);
-        let bucket = &stage.bucket;
-        let races = sent.message.parts.iter().map(|part| {
-            let file = part.file;
-            let take = async move || {
-                let unlinked = bucket.unlink(file, sent.id).await.unwrap();
-                if unlinked == Unlinked::Last {
-                    bucket.remove_dying(file, Cause::Unlinked).await.unwrap();
-                }
-            };
-            let give = async move || bucket.link(file, other).await.unwrap();
-            async move {
-                let takes = join(take(), take());
-                let gives = join(give(), give());
-                (file, join(takes, gives).await.1)
-            }
-        });
-        for (file, told) in stage.mongo.block_on(join_all(races)) {
-            // One of the two may have come too late: the other's link is there, or none is.
-            if told.0 == Linked::Linked || told.1 == Linked::Linked {
-                assert_eq!(links(file), 1, "{told:?}");
-                assert_eq!(stage.chunks(file), 1, "{told:?}");
-                linked += 1;
-            } else {
-                assert_eq!(
-                    (stage.document(file), stage.chunks(file)),
-                    (None, 0),
-                    "{told:?}"
-                );
-                gone += 1;
-            }
+        assert_eq!(metadata.get_str("sub").unwrap(), "alice's");
+        assert!(!metadata.contains_key("links"));
+        for (part, bytes) in sent.message.parts.iter().zip([clip, b"another"]) {
+            let file = stage.document(part.file).unwrap();
+            assert!(stage.mongo.whole(&file) == bytes);
+            let metadata = file.get_document("metadata").unwrap();
+            let links = metadata.get_array("links").unwrap();
+            assert_eq!(*links, vec![mongo_id(sent.id).into()]);
+            assert!(
+                stage
+                    .mongo
+                    .block_on(stage.bucket.message(part.file))
+                    .unwrap()
+                    .is_none()
+            );
+            let key = gridspool::file::FileKey::Id(part.file);
+            let stored = stage
+                .mongo
+                .block_on(stage.bucket.find(&key, false))
+                .unwrap()
+                .unwrap();
+            let length = stored.meta.length;
+            let read = stage
+                .bucket
+                .read(&stored, 0..length)
+                .try_collect::<Vec<_>>();
+            assert!(stage.mongo.block_on(read).unwrap().concat() == bytes);
         }
     }
-    assert!(
-        linked > 0 && gone > 0,
-        "{linked} linked, {gone} gone: no race at all"
-    );
+
+    /// The first message goes, then the last.
+    fn forward_and_delete(&self, sent: &Sent) {
+        let stage = self;
+        let (file, other, third) = (
+            sent.message.parts[0].file,
+            other_message(1),
+            other_message(2),
+        );
+        assert_eq!(stage.remove(file), Removed::Kept, "it has a link");
+        for _ in 0..2 {
+            assert_eq!(stage.link(file, other), Linked::Linked);
+        }
+        assert_eq!(stage.unlink(file, sent.id), Unlinked::HasOthers);
+        assert_eq!(stage.unlink(file, sent.id), Unlinked::NotLinked);
+        assert_eq!(stage.remove(file), Removed::Kept, "it has another link");
+        for _ in 0..2 {
+            assert_eq!(
+                stage.unlink(file, other),
+                Unlinked::Last,
+                "a repeat goes on from there"
+            );
+        }
+        assert_eq!(stage.link(file, third), Linked::Gone);
+        assert_eq!(stage.chunks(file), 2);
+        for _ in 0..2 {
+            assert_eq!(stage.remove(file), Removed::Removed);
+            assert_eq!((stage.document(file), stage.chunks(file)), (None, 0));
+            let tombstone = stage.tombstone(file).unwrap();
+            assert_eq!(tombstone.get_str("why").unwrap(), "unlinked");
+            assert!(tombstone.get_datetime("at").is_ok());
+            assert!(tombstone.get_bool("cleared").unwrap());
+        }
+        assert_eq!(stage.link(file, third), Linked::Absent);
+        assert_eq!(stage.unlink(file, third), Unlinked::Absent);
+        assert_eq!(stage.remove(third), Removed::Absent);
+
+        // A removal that ended behind its document goes on: a tombstone says that there are chunks.
+        stage.mongo.insert_chunk(&file.to_string(), 0, b"left");
+        assert_eq!(stage.remove(file), Removed::Removed);
+        assert_eq!(stage.chunks(file), 0);
+
+        // A tombstone that is found behind a link takes it back.
+        let file = sent.message.parts[1].file;
+        stage
+            .mongo
+            .insert("fs.gone", doc! { "_id": mongo_id(file), "cleared": false });
+        assert_eq!(stage.link(file, third), Linked::Gone);
+        assert_eq!(stage.links(file), 1);
+    }
+
+    fn links(&self, file: FileId) -> usize {
+        let file = self.document(file).unwrap();
+        let metadata = file.get_document("metadata").unwrap();
+        metadata.get_array("links").unwrap().len()
+    }
+
+    fn link_once_too_often(&self) {
+        let (stage, links) = (self, |file| self.links(file));
+        let full = stage.send(&[b"forwarded a lot"]).message.parts[0].file;
+        let many = 1..u16::try_from(MOST_LINKS).unwrap();
+        let many: Vec<_> = many
+            .map(|number| Bson::from(mongo_id(other_message(number))))
+            .collect();
+        let change = doc! { "$push": { "metadata.links": { "$each": many } } };
+        let files = stage.mongo.files();
+        let changed = async {
+            files
+                .update_one(doc! { "_id": mongo_id(full) }, change)
+                .await
+        };
+        stage.mongo.block_on(changed).unwrap();
+        assert_eq!(links(full), MOST_LINKS);
+        assert_eq!(
+            stage.link(full, other_message(7)),
+            Linked::Linked,
+            "it is there"
+        );
+        assert_eq!(stage.link(full, other_message(5000)), Linked::Full);
+        assert_eq!(links(full), MOST_LINKS);
+    }
+
+    /// Files of other writers are neither marked nor removed, whatever a tombstone says.
+    fn leave_others_alone(&self) {
+        let (stage, third) = (self, other_message(2));
+        let theirs = other_message(9);
+        let metadata = doc! { "links": [], "dying": 1 };
+        let file =
+            doc! { "_id": mongo_id(theirs), "length": 5, "chunkSize": 10, "metadata": metadata };
+        stage.mongo.insert("fs.files", file);
+        stage.mongo.insert_chunk(&theirs.to_string(), 0, b"their");
+        stage.mongo.insert(
+            "fs.gone",
+            doc! { "_id": mongo_id(theirs), "cleared": false },
+        );
+        let before = stage.document(theirs);
+        assert_eq!(stage.link(theirs, third), Linked::Absent);
+        assert_eq!(stage.unlink(theirs, third), Unlinked::NotLinked);
+        assert_eq!(stage.remove(theirs), Removed::Kept);
+        assert_eq!((stage.document(theirs), stage.chunks(theirs)), (before, 1));
+    }
+
+    /// A last unlink with a new link, each begun twice.
+    fn race(&self) {
+        let (stage, other) = (self, other_message(1));
+        let links = |file| self.links(file);
+        let parts: Vec<_> = (0..60).map(|number: u8| [number; 40]).collect();
+        let parts: Vec<_> = parts.iter().map(<[u8; 40]>::as_slice).collect();
+        let (mut linked, mut gone) = (0, 0);
+        for _ in 0..3 {
+            let sent = stage.send(&parts);
+            let bucket = &stage.bucket;
+            let races = sent.message.parts.iter().map(|part| {
+                let file = part.file;
+                let take = async move || {
+                    let unlinked = bucket.unlink(file, sent.id).await.unwrap();
+                    if unlinked == Unlinked::Last {
+                        bucket.remove_dying(file, Cause::Unlinked).await.unwrap();
+                    }
+                };
+                let give = async move || bucket.link(file, other).await.unwrap();
+                async move {
+                    let takes = join(take(), take());
+                    let gives = join(give(), give());
+                    (file, join(takes, gives).await.1)
+                }
+            });
+            for (file, told) in stage.mongo.block_on(join_all(races)) {
+                // One of the two may have come too late: the other's link is there, or none is.
+                if told.0 == Linked::Linked || told.1 == Linked::Linked {
+                    assert_eq!(links(file), 1, "{told:?}");
+                    assert_eq!(stage.chunks(file), 1, "{told:?}");
+                    linked += 1;
+                } else {
+                    assert_eq!(
+                        (stage.document(file), stage.chunks(file)),
+                        (None, 0),
+                        "{told:?}"
+                    );
+                    gone += 1;
+                }
+            }
+        }
+        assert!(
+            linked > 0 && gone > 0,
+            "{linked} linked, {gone} gone: no race at all"
+        );
+    }
 }

@@ -9,6 +9,7 @@ use crate::message::{Belonging, Message};
 use crate::store::Sha256;
 
 /// The whole state of an entry, or of the entries that came in one form.
+#[expect(clippy::large_enum_variant, reason = "one is held at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
     /// One entry.
