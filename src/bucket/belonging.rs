@@ -19,14 +19,13 @@ use crate::message::{
 };
 use crate::store::{Sha256, StoreError};
 
-/// Adds what a document's metadata tells of this.
+/// The fields of a document's metadata that tell of this.
 ///
 /// # Errors
 /// When a number does not fit into its BSON type.
-pub(super) fn append(
-    metadata: &mut RawDocumentBuf,
-    belonging: &Belonging,
-) -> Result<(), StoreError> {
+pub(super) fn fields(belonging: &Belonging) -> Result<RawDocumentBuf, StoreError> {
+    let mut fields = RawDocumentBuf::new();
+    let metadata = &mut fields;
     append_text(metadata, cstr!("sub"), belonging.sub.as_deref());
     if let Some(message) = belonging.message {
         metadata.append(cstr!("message"), document::object_id(message));
@@ -36,7 +35,7 @@ pub(super) fn append(
         metadata.append(cstr!("links"), links.collect::<RawArrayBuf>());
     }
     let Some(message) = &belonging.package else {
-        return Ok(());
+        return Ok(fields);
     };
     append_text(
         metadata,
@@ -50,7 +49,7 @@ pub(super) fn append(
     let parts = message.parts.iter().map(part);
     let parts = parts.collect::<Result<Vec<_>, _>>()?;
     metadata.append(cstr!("parts"), parts.into_iter().collect::<RawArrayBuf>());
-    Ok(())
+    Ok(fields)
 }
 
 fn append_text(document: &mut RawDocumentBuf, name: &CStr, text: Option<&str>) {
@@ -240,8 +239,7 @@ mod tests {
     }
 
     fn file(id: FileId, belonging: &Belonging) -> RawDocumentBuf {
-        let mut metadata = RawDocumentBuf::new();
-        append(&mut metadata, belonging).unwrap();
+        let metadata = fields(belonging).unwrap();
         rawdoc! { "_id": document::object_id(id), "metadata": metadata }
     }
 

@@ -9,9 +9,8 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, cstr, doc, rawdoc};
 use sha2::Digest as _;
 
-use super::{belonging, foreign};
+use super::{foreign, words};
 use crate::file::{FileId, FileKey, FileMeta, FileName, MediaType, Metadata, UnixMillis};
-use crate::message::Belonging;
 use crate::store::{Evidence, Sent, Sha256, StoreError, StoredFile};
 
 /// The `_id` of one of our files.
@@ -114,7 +113,7 @@ pub(super) fn with_documents(
 pub(super) fn file(
     id: FileId,
     meta: &FileMeta,
-    belonging: &Belonging,
+    belonging: &RawDocument,
     sent: Sent,
     chunk_size_bytes: u32,
 ) -> Result<RawDocumentBuf, StoreError> {
@@ -134,7 +133,10 @@ pub(super) fn file(
     if !meta.metadata.is_empty() {
         metadata.append(cstr!("fields"), fields(&meta.metadata)?);
     }
-    belonging::append(&mut metadata, belonging)?;
+    for element in belonging {
+        let (name, value) = element.map_err(|err| StoreError::Failed(words::of_bson(&err)))?;
+        metadata.append(name, value);
+    }
     Ok(rawdoc! {
         "_id": object_id(id),
         "length": i64::try_from(sent.length).map_err(too_large)?,

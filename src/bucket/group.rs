@@ -9,7 +9,7 @@ use mongodb::bson::RawDocumentBuf;
 
 use super::earlier::Earlier;
 use super::source::Source;
-use super::{Bucket, document, error};
+use super::{Bucket, belonging, document, error};
 use crate::file::FileId;
 use crate::store::{Committed, Promised, Sent, StoreError};
 
@@ -162,7 +162,13 @@ impl Member {
         Ok(Self {
             id,
             sent,
-            file: document::file(id, &meta, &belonging, sent, chunk_size_bytes)?,
+            file: document::file(
+                id,
+                &meta,
+                &belonging::fields(&belonging)?,
+                sent,
+                chunk_size_bytes,
+            )?,
             chunks: chunks.documents,
         })
     }

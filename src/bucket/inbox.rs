@@ -19,7 +19,7 @@ use mongodb::bson::{Binary, Document, RawDocumentBuf, Timestamp, doc, rawdoc};
 use mongodb::options::ReadPreference;
 use sha2::{Digest as _, Sha256};
 
-use super::watermark::QUICK;
+use super::watermark::{QUICK, cursor};
 use super::{Bucket, document, error};
 use crate::file::FileId;
 use crate::message::{Cursor, Party, Receivers};
@@ -27,11 +27,6 @@ use crate::store::{Entry, Inbox, Page, StoreError, Waiting};
 
 /// How often the time of an entry is written anew, at most.
 const MOST_STAMPS: usize = 8;
-
-/// The cursor behind an entry of this time.
-pub(super) fn cursor(time: Timestamp) -> Cursor {
-    Cursor(u64::from(time.time) << 32 | u64::from(time.increment))
-}
 
 fn timestamp(cursor: Cursor) -> Timestamp {
     let low = cursor.0 & u64::from(u32::MAX);

@@ -7,7 +7,7 @@ use mongodb::bson::RawDocumentBuf;
 use super::earlier::Earlier;
 use super::evidence::Sizes;
 use super::source::Source;
-use super::{Bucket, document, error};
+use super::{Bucket, belonging, document, error};
 use crate::file::FileId;
 use crate::store::{Committed, Progress, Promised, StoreError};
 
@@ -89,7 +89,13 @@ impl Bucket {
             Sizes::Known
         };
         if file.is_none() {
-            let file = document::file(id, &meta, &belonging, sent, chunk_size_bytes)?;
+            let file = document::file(
+                id,
+                &meta,
+                &belonging::fields(&belonging)?,
+                sent,
+                chunk_size_bytes,
+            )?;
             self.insert_file(file).await?; // 5
         }
         self.prove(id, sent, sizes).await // 6

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mongodb::bson::doc;
+use mongodb::bson::{Timestamp, doc};
 
 use super::{Bucket, error};
 use crate::message::Cursor;
@@ -35,6 +35,11 @@ const STALE: Duration = Duration::from_millis(1500);
 
 /// Samples are taken for so long after the last reader.
 const LINGER: Duration = Duration::from_secs(10);
+
+/// The cursor behind an entry of this time.
+pub(super) fn cursor(time: Timestamp) -> Cursor {
+    Cursor(u64::from(time.time) << 32 | u64::from(time.increment))
+}
 
 /// The samples of a bucket.
 #[derive(Debug, Default)]
@@ -143,7 +148,7 @@ impl Bucket {
             let last = hello.get_document("lastWrite").ok()?;
             let majority = last.get_document("majorityOpTime").ok()?;
             let time = majority.get_timestamp("ts").ok()?;
-            Some(super::inbox::cursor(time))
+            Some(cursor(time))
         };
         time().ok_or_else(|| {
             StoreError::Unavailable("MongoDB does not tell how far its majority is".to_owned())

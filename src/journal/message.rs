@@ -159,9 +159,11 @@ impl Journal {
         let uploaded = body.map_or_else(UnixMillis::now, |body| {
             UnixMillis::from_system_time(body.modified())
         });
+        let digests = draft.parts.iter().map(|part| Some(part.sha256));
+        let known: Vec<_> = [None].into_iter().chain(digests).collect();
         let content = draft.content.clone();
         let (form, message) = self.form_of(draft, package, &parts, uploaded, is_inline);
-        let files = self.promise_form(&form, &mut placed, |into| {
+        let files = self.promise_form(&form, &known, &mut placed, |into| {
             let split = into.split_at_mut_checked(content.len());
             let (own, rest) = split.ok_or(io::ErrorKind::InvalidInput)?;
             own.copy_from_slice(&content);

@@ -1,6 +1,6 @@
 //! Why something is no message.
 
-use super::{MOST_PACKAGE_BYTES, MOST_PARTS, Receivers};
+use super::{MOST_PACKAGE_BYTES, MOST_PARTS, MOST_RECEIVERS};
 
 /// Why something is no message. The text is for whoever sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum MessageError {
     #[error("a message needs a receiver: `to`")]
     NoReceiver,
     /// It is for too many.
-    #[error("a message has at most {} receivers", Receivers::MOST)]
+    #[error("a message has at most {MOST_RECEIVERS} receivers")]
     TooManyReceivers,
     /// It has neither a package nor a part.
     #[error("a message needs a `message`, or a part")]

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::{
-    BlurHash, MOST_PACKAGE_BYTES, MOST_PARTS, Message, Part, PartRequest, Receivers, Request,
-    ThumbHash, Told, Waveform,
+    BlurHash, MOST_PACKAGE_BYTES, MOST_PARTS, MOST_RECEIVERS, Message, Part, PartRequest,
+    Receivers, Request, ThumbHash, Told, Waveform,
 };
 use crate::file::{FileId, FileName, MediaType, Sha256, UnixMillis};
 
@@ -79,7 +79,7 @@ fn check(parts: Vec<PartRequest>, to: Option<Receivers>, package: &[u8], content
         client_id: None,
         parts: parts.collect(),
     };
-    assert!((1..=Receivers::MOST).contains(&message.to.iter().len()));
+    assert!((1..=MOST_RECEIVERS).contains(&message.to.iter().len()));
     let kept = serde_json::to_string(&message).unwrap_or_default();
     let read: Result<Message, _> = serde_json::from_str(&kept);
     assert_eq!(read.ok().as_ref(), Some(&message), "{kept}");

@@ -53,5 +53,8 @@ pub const MOST_PACKAGE_BYTES: usize = 64 * 1024;
 /// Parts of a message, at most.
 pub const MOST_PARTS: usize = 256;
 
+/// Receivers of a message, at most.
+pub const MOST_RECEIVERS: usize = 1000;
+
 /// Messages that one file may belong to, at most.
 pub const MOST_LINKS: usize = 1000;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MessageError, Party};
+use super::{MOST_RECEIVERS, MessageError, Party};
 
 /// Receivers, each once, in the order in which they were named: one at least.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,9 +15,6 @@ pub struct Receivers(Vec<Party>);
 const FIELD: &str = "to";
 
 impl Receivers {
-    /// How many a message has, at most.
-    pub const MOST: usize = 1000;
-
     /// Reads texts: each is the name of one, or a JSON array of names.
     ///
     /// # Errors
@@ -57,7 +54,7 @@ impl TryFrom<Vec<Party>> for Receivers {
             .iter()
             .map(|party| seen.insert(party.as_str()))
             .collect();
-        if seen.len() > Self::MOST {
+        if seen.len() > MOST_RECEIVERS {
             return Err(MessageError::TooManyReceivers);
         }
         let mut is_first = is_first.into_iter();

@@ -12,7 +12,7 @@ use gridspool::bucket::Bucket;
 use gridspool::config::{BucketConfig, Config};
 use gridspool::file::{FileId, FileName, MediaType, Metadata, Sha256, Window};
 use gridspool::journal::{
-    Draft, Journal, Layout, LocalDisk, MessageDraft, PartDraft, Subject, Work,
+    Announcer, Draft, Journal, Layout, LocalDisk, MessageDraft, PartDraft, Subject, Work,
 };
 use gridspool::message::links::{Linked, Removed, Unlinked};
 use gridspool::message::{MOST_LINKS, Message, PartRequest, Party, Receivers};
@@ -56,7 +56,8 @@ impl Stage {
         let arguments = arguments.map(OsString::from);
         let (_, config) = Config::load(arguments, |_| None, |_| Ok(())).unwrap();
         Journal::init(scratch.path(), &LocalDisk).unwrap();
-        let opened = Journal::open(scratch.path(), config.journal.clone(), Box::new(LocalDisk));
+        let (disk, announcer) = (Box::new(LocalDisk), Announcer::to_nobody());
+        let opened = Journal::open(scratch.path(), config.journal.clone(), disk, announcer);
         let bucket = mongo.block_on(bucket(&config.bucket, scratch.path()));
         Self {
             bucket,
@@ -159,6 +160,7 @@ fn draft(kind: &str) -> Draft {
         request: None,
         subject: Subject::default(),
         stated: None,
+        sha256: None,
     }
 }
 

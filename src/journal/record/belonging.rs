@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::bases::Form;
 use super::bytes::{Reader, Writer};
 use super::error::RecordError;
 use crate::message::{Belonging, Message};
@@ -10,7 +11,11 @@ use crate::message::{Belonging, Message};
 type Read<T> = Result<T, RecordError>;
 type Written = Result<(), RecordError>;
 
+/// Nothing is written of a file that belongs to nothing.
 pub(super) fn write_belonging(writer: &mut Writer, belonging: &Belonging) -> Written {
+    if belonging.is_none() {
+        return Ok(());
+    }
     write_sub(writer, belonging.sub.as_ref())?;
     writer.optional(belonging.message.as_ref(), |writer, message| {
         writer.id(*message);
@@ -23,7 +28,11 @@ pub(super) fn write_belonging(writer: &mut Writer, belonging: &Belonging) -> Wri
     write_message(writer, belonging.package.as_ref())
 }
 
-pub(super) fn read_belonging(reader: &mut Reader<'_>) -> Read<Belonging> {
+/// `is_there` tells whether anything was written.
+pub(super) fn read_belonging(reader: &mut Reader<'_>, is_there: bool) -> Read<Belonging> {
+    if !is_there {
+        return Ok(Belonging::default());
+    }
     let belonging = Belonging {
         sub: read_sub(reader)?,
         message: reader.optional(Reader::id)?,
@@ -36,16 +45,37 @@ pub(super) fn read_belonging(reader: &mut Reader<'_>) -> Read<Belonging> {
     Ok(belonging)
 }
 
-pub(super) fn write_sub(writer: &mut Writer, sub: Option<&Arc<str>>) -> Written {
+/// The same of a form.
+pub(super) fn write_form(writer: &mut Writer, form: &Form) -> Written {
+    if !form.has_belonging() {
+        return Ok(());
+    }
+    write_sub(writer, form.sub.as_ref())?;
+    write_message(writer, form.message.as_ref())
+}
+
+/// The same of a form.
+pub(super) fn read_form(reader: &mut Reader<'_>, is_there: bool, form: &mut Form) -> Read<()> {
+    if is_there {
+        form.sub = read_sub(reader)?;
+        form.message = read_message(reader)?;
+        if !form.has_belonging() {
+            return Err(RecordError::Damaged("a belonging to nothing"));
+        }
+    }
+    Ok(())
+}
+
+fn write_sub(writer: &mut Writer, sub: Option<&Arc<str>>) -> Written {
     writer.optional(sub, |writer, sub| writer.text(sub))
 }
 
-pub(super) fn read_sub(reader: &mut Reader<'_>) -> Read<Option<Arc<str>>> {
+fn read_sub(reader: &mut Reader<'_>) -> Read<Option<Arc<str>>> {
     reader.optional(|reader| Ok(reader.text()?.into()))
 }
 
 /// In JSON, as it is read once for each time that somebody wants the message.
-pub(super) fn write_message(writer: &mut Writer, message: Option<&Arc<Message>>) -> Written {
+fn write_message(writer: &mut Writer, message: Option<&Arc<Message>>) -> Written {
     writer.optional(message, |writer, message| {
         let json = serde_json::to_string(&**message);
         let json = json.map_err(|_| RecordError::Damaged("a message that has no JSON"))?;
@@ -53,7 +83,7 @@ pub(super) fn write_message(writer: &mut Writer, message: Option<&Arc<Message>>)
     })
 }
 
-pub(super) fn read_message(reader: &mut Reader<'_>) -> Read<Option<Arc<Message>>> {
+fn read_message(reader: &mut Reader<'_>) -> Read<Option<Arc<Message>>> {
     reader.optional(|reader| {
         let message: Result<Message, _> = serde_json::from_str(reader.text()?);
         let message = message.map_err(|_| RecordError::Damaged("no message"))?;

@@ -3,9 +3,7 @@
 //! A frame's head contains id, length and one moment; a record does not repeat them.
 
 use super::bases::{Answered, Body, File, Form, Part, State, Subject, Tombstone, Upload, sum};
-use super::belonging::{
-    read_belonging, read_message, read_sub, write_belonging, write_message, write_sub,
-};
+use super::belonging::{read_belonging, read_form, write_belonging, write_form};
 use super::bytes::{Reader, Writer};
 use super::change::{LogTime, Settled, Why};
 use super::description::{
@@ -14,7 +12,6 @@ use super::description::{
 };
 use super::error::RecordError;
 use crate::file::UnixMillis;
-use crate::message::Belonging;
 use crate::store::Sha256;
 
 type Read<T> = Result<T, RecordError>;
@@ -127,9 +124,6 @@ impl File {
             Ok(())
         })?;
         self.state.write(writer)?;
-        if self.belonging.is_none() {
-            return Ok(());
-        }
         write_belonging(writer, &self.belonging)
     }
 
@@ -146,11 +140,7 @@ impl File {
             subject: Subject(reader.number64()?),
             answer: reader.optional(read_answer)?,
             state: State::read(reader, moment)?,
-            belonging: if has_belonging {
-                read_belonging(reader)?
-            } else {
-                Belonging::default()
-            },
+            belonging: read_belonging(reader, has_belonging)?,
         })
     }
 }
@@ -174,22 +164,12 @@ impl Form {
                 write_metadata(writer, metadata)
             })
         })?;
-        if !self.has_belonging() {
-            return Ok(());
-        }
-        write_sub(writer, self.sub.as_ref())?;
-        write_message(writer, self.message.as_ref())
+        write_form(writer, self)
     }
 
     pub(super) fn read(reader: &mut Reader<'_>, has_belonging: bool) -> Read<Self> {
         let mut form = Self::read_parts(reader)?;
-        if has_belonging {
-            form.sub = read_sub(reader)?;
-            form.message = read_message(reader)?;
-            if !form.has_belonging() {
-                return Err(RecordError::Damaged("a belonging to nothing"));
-            }
-        }
+        read_form(reader, has_belonging, &mut form)?;
         Ok(form)
     }
 
