@@ -75,6 +75,7 @@ impl Bucket {
                 "{id} is there as another file"
             )));
         }
+        let fields = belonging::fields(&belonging)?;
         let source = Source::new(body, id, meta.length, self.chunk_size_bytes, earlier);
         let chunk_size_bytes = source.chunk_size_bytes();
         let chunks = meta.length.div_ceil(chunk_size_bytes.into());
@@ -89,13 +90,7 @@ impl Bucket {
             Sizes::Known
         };
         if file.is_none() {
-            let file = document::file(
-                id,
-                &meta,
-                &belonging::fields(&belonging)?,
-                sent,
-                chunk_size_bytes,
-            )?;
+            let file = document::file(id, &meta, &fields, sent, chunk_size_bytes)?;
             self.insert_file(file).await?; // 5
         }
         self.prove(id, sent, sizes).await // 6

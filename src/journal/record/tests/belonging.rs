@@ -1,0 +1,57 @@
+//! Which version a record is of, and what the files of a message belong to.
+
+use super::samples::{file, id, message_form};
+use super::*;
+
+#[test]
+fn only_what_belongs_to_something_is_of_the_second_version_and_each_has_one_spelling() {
+    for frame in frames() {
+        let Ok(Some(Record::Base(base))) = frame.read() else {
+            assert_eq!(frame.version, 1);
+            continue;
+        };
+        let belongs = match &base {
+            Base::Entry(Entry::File(file)) => !file.belonging.is_none(),
+            Base::Form(form) => form.message.is_some() || form.sub.is_some(),
+            Base::Entry(_) | Base::Answers(_) => false,
+        };
+        assert_eq!(frame.version, if belongs { 2 } else { 1 }, "{base:?}");
+        let other = Frame {
+            version: 3 - frame.version,
+            ..frame
+        };
+        assert!(other.read().is_err(), "{base:?}");
+    }
+    let mut nothing = Frame::entry(id(7), &Entry::File(file(3))).unwrap();
+    nothing.version = 2;
+    nothing.record.extend([0, 0, 0, 0, 0, 0, 0]);
+    let refused = Err(RecordError::Damaged("a belonging to nothing"));
+    assert_eq!(nothing.read(), refused);
+}
+
+#[test]
+fn the_first_file_of_a_message_is_its_package_and_all_others_are_linked_to_it() {
+    let form = message_form(&[7, 8, 9].map(id));
+    let files: Vec<_> = form.files().collect();
+    let belonging = |place: usize| files[place].1.belonging.clone();
+    assert_eq!(
+        belonging(0),
+        Belonging {
+            sub: form.sub.clone(),
+            message: Some(id(7)),
+            links: Vec::new(),
+            package: form.message.clone(),
+        }
+    );
+    for place in [1, 2] {
+        assert_eq!(
+            belonging(place),
+            Belonging {
+                sub: form.sub.clone(),
+                message: Some(id(7)),
+                links: vec![id(7)],
+                package: None,
+            }
+        );
+    }
+}
