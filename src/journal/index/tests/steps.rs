@@ -4,7 +4,7 @@ use super::bug::Bug;
 use super::world::{World, ids_of};
 use crate::file::FileId;
 use crate::journal::index::{Coming, Phase, Reading};
-use crate::journal::record::tests::samples::{file, form, upload};
+use crate::journal::record::tests::samples::{file, form, message_form, upload};
 use crate::journal::record::{
     Body, Change, Entry, File, LogTime, Settled, State, Subject, Tombstone, Why,
 };
@@ -93,7 +93,10 @@ impl World {
             return;
         }
         let ids: Vec<_> = (0..=self.lots.draw(3)).map(|_| self.new_id()).collect();
-        let form = form(&ids);
+        let form = match self.lots.draw(2) {
+            0 => form(&ids),
+            _ => message_form(&ids),
+        };
         self.bodies.extend(&ids);
         let decided = self
             .index
