@@ -91,8 +91,7 @@ impl Journal {
     ) -> Result<Vec<Adopted>, AdoptError> {
         let coming =
             Coming::form(form).map_err(|err| at("lay the form out")(io::Error::other(err)))?;
-        let laid_out =
-            LaidOut::new(coming.frame(), known, fill).map_err(at("read the body"))?;
+        let laid_out = LaidOut::new(coming.frame(), known, fill).map_err(at("read the body"))?;
         placed.iter_mut().for_each(Placed::spoken_of);
         let news = News::Learn(
             form.files()
