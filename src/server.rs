@@ -141,7 +141,8 @@ pub async fn run(
     log::info!("journal {}: {recovered:?}", config.data_dir.display());
     let journal = Arc::new(journal);
     let bucket = Bucket::new(&config.bucket, &config.data_dir).await;
-    let store: Arc<dyn Store> = Arc::new(bucket.map_err(ServeError::Uri)?);
+    let bucket = Arc::new(bucket.map_err(ServeError::Uri)?);
+    let store: Arc<dyn Store> = bucket.clone();
     let committer = Committer {
         journal: Arc::clone(&journal),
         store: Arc::clone(&store),
@@ -152,6 +153,7 @@ pub async fn run(
     let delivery = Arc::new(Delivery::new(
         Arc::clone(&journal),
         Arc::clone(&store),
+        bucket,
         Arc::clone(&peers),
         Box::new(move || store_seen.store_state().standing != StoreStanding::Down),
     ));

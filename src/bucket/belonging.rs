@@ -8,6 +8,8 @@
 //! | `dying` | any of these | when its last link was taken, or its message deleted: it goes |
 //! | `from`, `to`, `client_id`, `parts` | package | the message; each part has `file` and its descriptor |
 
+use std::sync::Arc;
+
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::{CStr, RawArrayBuf, RawBsonRef};
 use mongodb::bson::{RawArray, RawDocument, RawDocumentBuf, cstr};
@@ -121,6 +123,12 @@ pub(super) fn read_message(file: &RawDocument) -> Option<Message> {
         client_id: optional(metadata, "client_id", ChosenName::try_from).ok()?,
         parts: parts.collect::<Option<_>>()?,
     })
+}
+
+/// Reads the subject of the token that a document's file was uploaded with.
+pub(super) fn read_sub(file: &RawDocument) -> Option<Arc<str>> {
+    let metadata = file.get_document("metadata").ok()?;
+    metadata.get_str("sub").ok().map(Into::into)
 }
 
 /// Whether a document's file goes.
@@ -263,6 +271,7 @@ mod tests {
             };
             let file = file(id, &belonging);
             assert_eq!(read_message(&file), Some(message));
+            assert_eq!(read_sub(&file).as_deref(), Some("alice's"));
             assert!(!is_dying(&file));
             assert_eq!(count_links(&file), 0);
         }

@@ -262,6 +262,11 @@ impl Bucket {
         let mut package = document::read_file(&key, &file)?;
         let length = package.meta.length;
         package.content = content.filter(|data| u64::try_from(data.len()) == Ok(length));
-        Ok(Some(StoredMessage { message, package }))
+        let sub = belonging::read_sub(&file);
+        Ok(Some(StoredMessage {
+            message,
+            sub,
+            package,
+        }))
     }
 }

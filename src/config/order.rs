@@ -26,6 +26,10 @@ pub struct TokenOrder {
     pub types: Vec<String>,
     /// Metadata that is kept with each upload.
     pub metadata: BTreeMap<String, String>,
+    /// The only sender of messages.
+    pub from: Option<String>,
+    /// The only receivers of messages.
+    pub to: Vec<String>,
 }
 
 /// A key to be made.
@@ -64,6 +68,8 @@ pub(super) fn commands() -> Vec<Command> {
         one("meta", "NAME=TEXT")
             .action(ArgAction::Append)
             .value_parser(pair),
+        one("from", "NAME"),
+        one("to", "NAME").action(ArgAction::Append),
     ]);
     let key = Command::new("key").hide(true).args([
         one("algorithm", "HS256|EdDSA")
@@ -113,6 +119,8 @@ pub(super) fn read((name, matches): (&str, &ArgMatches)) -> Task {
         max_bytes: matches.get_one("max-bytes").copied(),
         types: many("type").cloned().collect(),
         metadata: pairs.into_iter().flatten().cloned().collect(),
+        from: text("from"),
+        to: many("to").cloned().collect(),
     })
 }
 

@@ -8,6 +8,7 @@ mod cached;
 mod fills;
 mod local;
 mod lookups;
+mod messages;
 mod recent;
 mod refresh;
 mod stored;
@@ -23,7 +24,7 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use crate::file::{FileId, FileKey, FileMeta};
 use crate::journal::{Deletion, Journal, JournalError, Kept, Lookup};
 use crate::peers::{Peers, Unreachable};
-use crate::store::{Sha256, Store, StoreError, StoredFile};
+use crate::store::{Messages, Sha256, Store, StoreError, StoredFile};
 
 use lookups::Lookups;
 use recent::Recent;
@@ -31,6 +32,7 @@ use refresh::Refresh;
 use stored::Asked;
 
 pub use fills::{Filling, Fills, Slice};
+pub use messages::{FoundMessage, MessageHere};
 
 /// How long a file that was deleted on another node, or by another driver, may still be found here.
 const LIFETIME: Duration = Duration::from_secs(5);
@@ -45,6 +47,7 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 pub struct Delivery {
     journal: Arc<Journal>,
     store: Arc<dyn Store>,
+    messages: Arc<dyn Messages>,
     peers: Arc<Peers>,
     is_store_up: StoreCheck,
     /// Descriptions of files in the journal; the journal says each time whether it still has the file.
@@ -59,6 +62,8 @@ pub struct Delivery {
     asked: Recent<FileKey, Asked>,
     /// Files in the store by other keys. Several keys may name one file, also one that has an id.
     foreign: Arc<Recent<FileKey, Arc<StoredFile>>>,
+    /// Messages in the store.
+    told: Recent<FileId, Arc<FoundMessage>>,
     fills: Fills,
 }
 
@@ -145,6 +150,7 @@ impl Delivery {
     pub fn new(
         journal: Arc<Journal>,
         store: Arc<dyn Store>,
+        messages: Arc<dyn Messages>,
         peers: Arc<Peers>,
         is_store_up: StoreCheck,
     ) -> Self {
@@ -153,6 +159,7 @@ impl Delivery {
         Self {
             journal,
             store,
+            messages,
             peers,
             is_store_up,
             kept: Recent::new(LIFETIME, MAX_BYTES),
@@ -162,6 +169,7 @@ impl Delivery {
             asked: Recent::new(ASKED_LIFETIME, 2 * MAX_BYTES),
             lookups: Lookups::default(),
             foreign: Arc::new(Recent::new(LIFETIME, MAX_BYTES)),
+            told: Recent::new(LIFETIME, MAX_BYTES),
             fills: Fills::default(),
         }
     }

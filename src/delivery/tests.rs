@@ -15,8 +15,9 @@ use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
 use crate::file::{MediaType, Metadata};
 use crate::journal::{Announcer, Draft, Layout, LocalDisk, Room, Subject};
+use crate::message::links::{Linked, Removed, Unlinked};
 use crate::spool::Received;
-use crate::store::{Committed, Evidence, Progress, Promised, Sent};
+use crate::store::{Cause, Committed, Evidence, Progress, Promised, Sent, StoredMessage};
 
 /// How long a test waits for something that comes at once or never.
 const BOUND: Duration = Duration::from_secs(10);
@@ -45,6 +46,24 @@ fn file(key: &FileKey) -> StoredFile {
         chunk_size_bytes: 1,
         sha256: Some(Sha256([7; 32])),
         content: None,
+    }
+}
+
+impl Messages for OneFile {
+    fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn unlink(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn remove_dying(&self, _: FileId, _: Cause) -> BoxFuture<'_, Result<Removed, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn message(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
+        unimplemented!("no messages")
     }
 }
 
@@ -172,7 +191,13 @@ fn start_with_log(
     };
     let peers = Peers::new(1, &peers).unwrap();
     let (journal, peers) = (Arc::new(journal), Arc::new(peers));
-    let delivery = Delivery::new(journal, store.clone(), peers, Box::new(|| true));
+    let delivery = Delivery::new(
+        journal,
+        store.clone(),
+        store.clone(),
+        peers,
+        Box::new(|| true),
+    );
     (delivery, store)
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use crate::file::InvalidMetadata;
 use crate::form::FormError;
 use crate::journal::{AdoptError, JournalError};
+use crate::message::MessageError;
 use crate::spool::ClaimError;
 
 /// Why nothing of an upload is kept. Each protocol reports it in its own words.
@@ -55,6 +56,15 @@ pub enum IntakeError {
     /// Too many bytes of this sender wait for their commit.
     #[error("too many bytes of this sender are pending")]
     TooMuchPending,
+    /// It is no message.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// It has two keys: its own id, and another one in its head.
+    #[error("the message has one id, and its head another")]
+    TwoKeys,
+    /// The token of its sender is for another sender, or for other receivers.
+    #[error("the token does not allow `{0}` of this message")]
+    PartyNotAllowed(&'static str),
     /// The form holds no file.
     #[error("the form holds no file")]
     NoFile,

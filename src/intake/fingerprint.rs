@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use super::digest::{add, digest_of, of_part};
 use super::{IntakeError, Sender};
 use crate::file::Window;
-use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, Running};
+use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, MessageDraft, Running};
+use crate::message::{ChosenName, Party};
 use crate::spool::Received;
 use crate::store;
 
@@ -17,6 +18,8 @@ pub enum Shape {
     File,
     /// An answer for the files of a form.
     Form,
+    /// An answer for a message.
+    Message,
 }
 
 /// The fingerprint of an upload with a key; `None` without a key. Hashes the parts whose digest is not
@@ -48,6 +51,37 @@ pub(super) fn of(
         content: content.digest(),
         sender: sender.number(),
     }))
+}
+
+/// The fingerprint of a message with a key. The order of its receivers does not count.
+pub(super) fn of_message(key: store::Sha256, draft: &MessageDraft) -> Fingerprint {
+    let mut content = Content::of(Shape::Message);
+    let length = u64::try_from(draft.content.len()).unwrap_or(u64::MAX);
+    let window = Window::whole(length);
+    let sha256 = store::Sha256(Sha256::digest(&draft.content).into());
+    content.add(window, sha256, &draft.package);
+    let from = draft.from.as_ref().map_or("", Party::as_str);
+    add(&mut content.0, from.as_bytes());
+    let mut to: Vec<_> = draft.to.iter().map(Party::as_str).collect();
+    to.sort_unstable();
+    for receiver in to {
+        add(&mut content.0, receiver.as_bytes());
+    }
+    // No receiver has an empty name.
+    add(&mut content.0, b"");
+    for part in &draft.parts {
+        content.add(part.window, part.sha256, &part.draft);
+        let name = part.name.as_ref().map_or("", ChosenName::as_str);
+        add(&mut content.0, name.as_bytes());
+        // Its fields have one order.
+        let stated = serde_json::to_vec(&part.stated).unwrap_or_default();
+        add(&mut content.0, &stated);
+    }
+    Fingerprint {
+        key,
+        content: content.digest(),
+        sender: draft.package.subject,
+    }
 }
 
 /// The claim of an upload on its idempotency key, if it has one.
@@ -86,6 +120,7 @@ impl Content {
         let shape = match shape {
             Shape::File => 1,
             Shape::Form => 2,
+            Shape::Message => 3,
         };
         Self(Sha256::new().chain_update([shape]))
     }

@@ -90,7 +90,7 @@ impl Default for FormPlaces {
 
 impl FormPlaces {
     /// Waits for a place, in the order of arrival.
-    async fn take(&self, size: Size) -> Result<OwnedSemaphorePermit, IntakeError> {
+    pub(super) async fn take(&self, size: Size) -> Result<OwnedSemaphorePermit, IntakeError> {
         let places = match size {
             Size::Small => &self.small,
             Size::Large => &self.large,
@@ -122,7 +122,7 @@ impl Checked {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Size {
+pub(super) enum Size {
     Small,
     Large,
 }

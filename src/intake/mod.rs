@@ -21,6 +21,7 @@ mod file;
 mod file_type;
 mod fingerprint;
 mod form;
+mod message;
 mod on_the_way;
 mod quota;
 mod room;
@@ -45,6 +46,7 @@ pub use file::{FileUpload, Head, SpooledName};
 pub use file_type::ClaimedType;
 pub use fingerprint::Shape;
 pub use form::{FilePart, FormContent, FormUpload, TakenForm};
+pub use message::{MessageBody, MessageContent, MessageUpload, TakenMessage};
 pub use quota::Quotas;
 pub use sender::Sender;
 

@@ -6,6 +6,7 @@ use super::IntakeError;
 use super::digest::digest_of;
 use crate::file::{MediaType, Metadata};
 use crate::journal::Subject;
+use crate::message::{ChosenName, MessageError, Party, Receivers};
 use crate::store::Sha256;
 use crate::token::Grant;
 
@@ -44,6 +45,56 @@ impl Sender {
             Ok(())
         } else {
             Err(IntakeError::TypeNotAllowed)
+        }
+    }
+
+    /// The sender and the receivers of a message: the stated ones, as far as the token allows them. Without a
+    /// statement they are those of the token.
+    ///
+    /// # Errors
+    /// When the token is for another sender or for other receivers, and when there is no receiver.
+    pub(super) fn parties(
+        &self,
+        from: Option<Party>,
+        to: Option<Receivers>,
+    ) -> Result<(Option<Party>, Receivers), IntakeError> {
+        let from = match (from, self.grant.from()) {
+            (Some(stated), Some(only)) if stated != *only => {
+                return Err(IntakeError::PartyNotAllowed("from"));
+            }
+            (stated, only) => stated.or_else(|| only.cloned()),
+        };
+        let to = match (to, self.grant.to()) {
+            (Some(stated), Some(only)) if !stated.iter().all(|party| only.contains(party)) => {
+                return Err(IntakeError::PartyNotAllowed("to"));
+            }
+            (stated, only) => stated.or_else(|| only.cloned()),
+        };
+        Ok((from, to.ok_or(MessageError::NoReceiver)?))
+    }
+
+    /// The key of a message: that of its sender, in the names of the token's subject, or else of its sender;
+    /// or the one of its head, as with any other upload.
+    ///
+    /// # Errors
+    /// When there are two that differ.
+    pub(super) fn key_of_message(
+        &self,
+        own: Option<&ChosenName>,
+        from: Option<&Party>,
+        of_head: Option<&str>,
+    ) -> Result<Option<Sha256>, IntakeError> {
+        let own = own.map(ChosenName::as_str);
+        match (own, of_head) {
+            (Some(own), Some(of_head)) if own != of_head => Err(IntakeError::TwoKeys),
+            (Some(own), _) => {
+                let from = || from.map_or_else(String::new, |from| format!("from {from}"));
+                let namespace = self.grant.subject().map(|subject| format!("sub {subject}"));
+                let namespace = namespace.unwrap_or_else(from);
+                Ok(Some(digest_of(&["message", &namespace, own])))
+            }
+            (None, Some(of_head)) => Ok(Some(digest_of(&[&self.subject, of_head]))),
+            (None, None) => Ok(None),
         }
     }
 

@@ -73,7 +73,7 @@ impl Intake {
     }
 
     /// The free space for it beside bodies on their way; `None` if it is expected.
-    async fn room_beside(
+    pub(super) async fn room_beside(
         &self,
         free: Free,
         is_expected: bool,

@@ -64,6 +64,8 @@ pub struct AdoptedMessage {
 pub struct KeptMessage {
     /// What was promised.
     pub message: Arc<Message>,
+    /// The subject of the token that it was sent with.
+    pub sub: Option<Arc<str>>,
     /// The description of its package.
     pub meta: FileMeta,
     /// The bytes of its package.
@@ -242,6 +244,7 @@ impl Journal {
         };
         let kept = file.belonging.package.as_ref().map(|message| KeptMessage {
             message: Arc::clone(message),
+            sub: file.belonging.sub.clone(),
             meta: file.meta.clone(),
             content,
             standing: Standing::of(found.known.phase),

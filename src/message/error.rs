@@ -25,12 +25,18 @@ pub enum MessageError {
     /// Its package is too long.
     #[error("`message` has at most {MOST_PACKAGE_BYTES} bytes")]
     PackageTooLong,
+    /// Its texts are too long.
+    #[error("the texts of a message are too long")]
+    TextTooLong,
     /// Its package says that it is JSON, and is not.
     #[error("`message` is not the JSON that its type says it is")]
     NotJson,
     /// It has too many parts.
     #[error("a message has at most {MOST_PARTS} parts")]
     TooManyParts,
+    /// A part is a file that is there already.
+    #[error("a part that is a file of before is not taken yet")]
+    Reference,
     /// `parts` speaks of more files than there are in the form.
     #[error("`parts` speaks of more files than the form has")]
     NoSuchFile,
@@ -40,7 +46,8 @@ pub enum MessageError {
 const REASON_CHARACTERS: usize = 200;
 
 impl MessageError {
-    pub(super) fn unreadable(field: &'static str, reason: impl std::fmt::Display) -> Self {
+    /// A field that cannot be read, with the reason.
+    pub fn unreadable(field: &'static str, reason: impl std::fmt::Display) -> Self {
         let reason = reason.to_string().chars().take(REASON_CHARACTERS).collect();
         Self::Unreadable { field, reason }
     }

@@ -29,6 +29,27 @@ pub struct Told<'a> {
     pub has_receivers: bool,
 }
 
+/// What the sender of a message is told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Receipt<'a> {
+    /// Its id.
+    pub id: FileId,
+    /// How far its files have come.
+    pub state: &'static str,
+    /// What was promised; `None` if it was deleted since.
+    pub message: Option<&'a Message>,
+}
+
+#[derive(Serialize)]
+struct ReceiptDocument<'a> {
+    id: String,
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a ChosenName>,
+    state: &'static str,
+    parts: Vec<Descriptor<'a>>,
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     id: String,
@@ -86,6 +107,31 @@ impl Told<'_> {
             content_type: self.content_type.as_str(),
             message_base64: package.is_none().then(base64),
             message: package,
+            parts: parts
+                .map(|(number, part)| Descriptor::of(self.id, number, part))
+                .collect(),
+        })
+    }
+}
+
+impl Receipt<'_> {
+    /// Where the message is.
+    pub fn url(&self) -> String {
+        format!("/messages/{}", self.id)
+    }
+
+    /// One line of JSON.
+    ///
+    /// # Errors
+    /// None that can be met: each value has a form in JSON.
+    pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let parts = self.message.map(|message| message.parts.as_slice());
+        let parts = (1..).zip(parts.unwrap_or_default());
+        serde_json::to_vec(&ReceiptDocument {
+            id: self.id.to_string(),
+            url: self.url(),
+            client_id: self.message.and_then(|message| message.client_id.as_ref()),
+            state: self.state,
             parts: parts
                 .map(|(number, part)| Descriptor::of(self.id, number, part))
                 .collect(),

@@ -22,6 +22,13 @@
 //!    was cut may have left the file for a moment.
 //! 7. If A does not answer or refuses the pass, B answers 503 with `Retry-After`: A may have the file.
 //!
+//! A message (its package and descriptors; the files of its parts are read as above):
+//! 1. to 3. as above, but B's sidecar asks A's itself, as it needs the descriptors and the names of sender
+//!    and receivers: they decide who may read it.
+//! 4. A's answer is signed, with the id: a program at A's address that has no key cannot make B believe
+//!    that a message names a file, or a receiver.
+//! 5. to 7. as above.
+//!
 //! Deleting:
 //! 1. B's sidecar checks the token, and then asks A's sidecar itself, with a pass, through A's nginx.
 //!    It always asks A first: if A has not settled the file, A would write it to the store again.
@@ -45,6 +52,7 @@
 //! clock. Whoever intercepts a pass can repeat the same question to the same node for one more minute,
 //! and nothing else.
 
+mod messages;
 mod pass;
 mod watch;
 
@@ -53,7 +61,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use ureq::Agent;
 
 use crate::config::{ClusterConfig, PeerConfig};
@@ -62,6 +70,7 @@ use crate::token::KeysError;
 
 use pass::Seal;
 
+pub use messages::Carried;
 pub use pass::{BadPass, Purpose};
 pub use watch::{PeerState, Sighting};
 
@@ -117,6 +126,18 @@ pub enum Outlook {
 
 /// Headers of a question: names and values. A value need not be ASCII.
 type Headers = Vec<(String, Vec<u8>)>;
+
+/// A question to another node.
+struct Question<'a> {
+    method: &'static str,
+    /// Below the address of the hop.
+    path: &'a str,
+    headers: Headers,
+    /// The bound on the whole answer.
+    timeout: Duration,
+    /// The longest body of the answer, in bytes.
+    longest: u64,
+}
 
 /// A node's statement about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,9 +230,14 @@ impl Peers {
         let pass = self.pass(Purpose::Delete, owner, id);
         let pass = vec![(PASS.to_owned(), pass.into_bytes())];
         let path = format!("/files/{id}");
-        let (status, _) = self
-            .ask(owner, "DELETE", &path, pass, DELETE_TIMEOUT)
-            .await?;
+        let question = Question {
+            method: "DELETE",
+            path: &path,
+            headers: pass,
+            timeout: DELETE_TIMEOUT,
+            longest: LONGEST_ANSWER,
+        };
+        let (status, _) = self.ask(owner, question).await?;
         match status {
             204 => Ok(true),
             404 => Ok(false),
@@ -235,9 +261,14 @@ impl Peers {
         let pass = self.pass(Purpose::Read, owner, id);
         conditions.push((PASS.to_owned(), pass.into_bytes()));
         let path = format!("/files/{id}");
-        let (status, _) = self
-            .ask(owner, "HEAD", &path, conditions, LOOK_TIMEOUT)
-            .await?;
+        let question = Question {
+            method: "HEAD",
+            path: &path,
+            headers: conditions,
+            timeout: LOOK_TIMEOUT,
+            longest: LONGEST_ANSWER,
+        };
+        let (status, _) = self.ask(owner, question).await?;
         match status {
             200 => Ok(Outlook::There),
             304 | 412 => Ok(Outlook::Otherwise),
@@ -255,23 +286,32 @@ impl Peers {
     }
 
     /// Asks another node. Returns the status and the body of its answer.
-    async fn ask(
+    async fn ask(&self, node: u16, question: Question<'_>) -> Result<(u16, String), Unreachable> {
+        let permit = Arc::clone(&self.questions).try_acquire_owned();
+        let permit = permit.map_err(|_| Unreachable {
+            node,
+            reason: "too many wait for answers".to_owned(),
+        })?;
+        self.ask_with(permit, node, question).await
+    }
+
+    async fn ask_with(
         &self,
+        permit: OwnedSemaphorePermit,
         node: u16,
-        method: &'static str,
-        path: &str,
-        headers: Headers,
-        timeout: Duration,
+        question: Question<'_>,
     ) -> Result<(u16, String), Unreachable> {
         let unreachable = |reason| Unreachable { node, reason };
         let peer = self.peer(node);
         let peer = peer.ok_or_else(|| unreachable("is not among the peers".to_owned()))?;
-        let permit = Arc::clone(&self.questions).try_acquire_owned();
-        let permit = permit.map_err(|_| unreachable("too many wait for answers".to_owned()))?;
-        let url = format!("{}{HOP}{path}", peer.config.url);
+        let url = format!("{}{HOP}{}", peer.config.url, question.path);
+        let question = Question {
+            path: "",
+            ..question
+        };
         let agent = self.agent.clone();
         let asked = self.runtime.spawn_blocking(move || {
-            let answered = ask(&agent, method, &url, headers, timeout);
+            let answered = ask(&agent, &url, question);
             drop(permit);
             answered
         });
@@ -287,10 +327,14 @@ const ANY_NODE: u16 = 0;
 
 fn ask(
     agent: &Agent,
-    method: &str,
     url: &str,
-    headers: Headers,
-    timeout: Duration,
+    Question {
+        method,
+        headers,
+        timeout,
+        longest,
+        ..
+    }: Question<'_>,
 ) -> Result<(u16, String), ureq::Error> {
     let question = ureq::http::Request::builder().method(method).uri(url);
     let question = headers
@@ -305,7 +349,7 @@ fn ask(
         .build();
     let mut answer = agent.run(request)?;
     let status = answer.status().as_u16();
-    let body = answer.body_mut().with_config().limit(LONGEST_ANSWER);
+    let body = answer.body_mut().with_config().limit(longest);
     Ok((status, body.read_to_string()?))
 }
 

@@ -29,6 +29,10 @@ pub enum Purpose {
     Explain,
     /// Deleting a file.
     Delete,
+    /// Reading a message.
+    Message,
+    /// Telling a message, to the node that asked for it.
+    Tell,
     /// Learning which process answers.
     Introduce,
 }
@@ -39,6 +43,8 @@ impl Purpose {
             Self::Read => "read",
             Self::Explain => "explain",
             Self::Delete => "delete",
+            Self::Message => "message",
+            Self::Tell => "tell",
             Self::Introduce => "introduce",
         }
     }

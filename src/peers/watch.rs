@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{ANY_NODE, Introduction, PASS, Peer, Peers, Purpose};
+use super::{ANY_NODE, Introduction, LONGEST_ANSWER, PASS, Peer, Peers, Purpose, Question};
 use crate::store::Store;
 
 /// The pause between two questions to the same node, and between two registrations in the store.
@@ -111,7 +111,14 @@ impl Peers {
         let pass = self.seal.sign(Purpose::Introduce, ANY_NODE, "");
         let pass = vec![(PASS.to_owned(), pass.into_bytes())];
         let node = peer.config.node;
-        let asked = self.ask(node, "GET", "/node", pass, TIMEOUT).await;
+        let question = Question {
+            method: "GET",
+            path: "/node",
+            headers: pass,
+            timeout: TIMEOUT,
+            longest: LONGEST_ANSWER,
+        };
+        let asked = self.ask(node, question).await;
         let judged = match asked {
             Ok((200, body)) => match serde_json::from_str(&body) {
                 Ok(introduction) => self.judge(peer, &introduction),

@@ -1,5 +1,7 @@
 //! The port for messages: the links of files, and packages.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 
 use super::{StoreError, StoredFile};
@@ -23,6 +25,8 @@ pub enum Cause {
 pub struct StoredMessage {
     /// What was promised.
     pub message: Message,
+    /// The subject of the token that it was sent with.
+    pub sub: Option<Arc<str>>,
     /// Its package, with its bytes if these are in one chunk.
     pub package: StoredFile,
 }

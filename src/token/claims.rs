@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Grant, Scope, TokenError};
 use crate::file::FileKey;
+use crate::message::{MessageError, Party, Receivers};
 
 /// The claims that grant something; the library checks `exp`, `nbf` and `aud`. Other claims are ignored
 /// (RFC 7519 §4). It is an error if one of these occurs twice or has an unknown form, `null` included:
@@ -26,6 +27,10 @@ pub(super) struct Claims {
     types: Option<Value>,
     #[serde(default, deserialize_with = "given")]
     meta: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    from: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    to: Option<Value>,
 }
 
 /// Reads a claim that is present, whatever its value: without this, `null` would count as absent.
@@ -50,6 +55,25 @@ impl From<Words> for Vec<String> {
     }
 }
 
+/// The name of one, or a list of names.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Parties {
+    One(Party),
+    Many(Receivers),
+}
+
+impl TryFrom<Parties> for Receivers {
+    type Error = MessageError;
+
+    fn try_from(parties: Parties) -> Result<Self, MessageError> {
+        match parties {
+            Parties::One(party) => Self::try_from(vec![party]),
+            Parties::Many(receivers) => Ok(receivers),
+        }
+    }
+}
+
 impl TryFrom<Claims> for Grant {
     type Error = TokenError;
 
@@ -59,6 +83,8 @@ impl TryFrom<Claims> for Grant {
         let file: Option<String> = read("file", claims.file)?;
         let types: Option<Words> = read("types", claims.types)?;
         let metadata: Option<BTreeMap<String, String>> = read("meta", claims.meta)?;
+        let to: Option<Parties> = read("to", claims.to)?;
+        let to = to.map(Receivers::try_from).transpose();
         Ok(Self {
             scopes: scope.iter().filter_map(|word| Scope::named(word)).collect(),
             subject: read("sub", claims.sub)?,
@@ -66,6 +92,8 @@ impl TryFrom<Claims> for Grant {
             max_bytes: read("max_bytes", claims.max_bytes)?,
             types: types.map(Vec::from),
             metadata: metadata.unwrap_or_default(),
+            from: read("from", claims.from)?,
+            to: to.map_err(|_| TokenError::BadClaim("to"))?,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::file::{FileKey, MediaType};
+use crate::message::{Party, Receivers};
 
 /// A kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,13 +14,21 @@ pub enum Scope {
     Download,
     /// Deleting them.
     Delete,
+    /// Sending messages, and reading those that one has sent.
+    Message,
     /// Asking why files wait for their commit.
     Admin,
 }
 
 impl Scope {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Upload, Self::Download, Self::Delete, Self::Admin];
+    pub const ALL: [Self; 5] = [
+        Self::Upload,
+        Self::Download,
+        Self::Delete,
+        Self::Message,
+        Self::Admin,
+    ];
 
     /// The name of the scope in the claim `scope`.
     pub const fn name(self) -> &'static str {
@@ -27,6 +36,7 @@ impl Scope {
             Self::Upload => "upload",
             Self::Download => "download",
             Self::Delete => "delete",
+            Self::Message => "message",
             Self::Admin => "admin",
         }
     }
@@ -45,6 +55,8 @@ pub struct Grant {
     pub(super) max_bytes: Option<u64>,
     pub(super) types: Option<Vec<String>>,
     pub(super) metadata: BTreeMap<String, String>,
+    pub(super) from: Option<Party>,
+    pub(super) to: Option<Receivers>,
 }
 
 impl Grant {
@@ -52,12 +64,19 @@ impl Grant {
     /// included, as only the sidecar can check them.
     pub fn everything() -> Self {
         Self {
-            scopes: vec![Scope::Upload, Scope::Download, Scope::Delete],
+            scopes: vec![
+                Scope::Upload,
+                Scope::Download,
+                Scope::Delete,
+                Scope::Message,
+            ],
             subject: None,
             file: None,
             max_bytes: None,
             types: None,
             metadata: BTreeMap::new(),
+            from: None,
+            to: None,
         }
     }
 
@@ -91,9 +110,19 @@ impl Grant {
         self
     }
 
-    /// Whether it allows new files. A token for one file (`file`) does not: that file exists.
-    pub fn allows_upload(&self) -> bool {
-        self.allows(Scope::Upload) && self.file.is_none()
+    /// Whether it allows new files by this scope. A token for one file (`file`) does not: that file exists.
+    pub fn allows_new(&self, scope: Scope) -> bool {
+        self.allows(scope) && self.file.is_none()
+    }
+
+    /// The only sender of its bearer's messages (`from`).
+    pub fn from(&self) -> Option<&Party> {
+        self.from.as_ref()
+    }
+
+    /// The only receivers of its bearer's messages (`to`).
+    pub fn to(&self) -> Option<&Receivers> {
+        self.to.as_ref()
     }
 
     /// The size of the largest upload in bytes (`max_bytes`).

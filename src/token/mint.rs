@@ -63,6 +63,8 @@ pub fn mint(tokens: &TokenConfig, order: &TokenOrder) -> Result<String, MintErro
             "meta",
             (!order.metadata.is_empty()).then(|| json!(order.metadata)),
         ),
+        ("from", order.from.as_ref().map(|from| json!(from))),
+        ("to", (!order.to.is_empty()).then(|| json!(order.to))),
     ] {
         if let (Some(value), Some(claims)) = (value, claims.as_object_mut()) {
             claims.insert(name.to_owned(), value);

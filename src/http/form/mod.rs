@@ -1,5 +1,6 @@
 //! Forms: the files and texts in a spooled `multipart/form-data` body (RFC 7578).
 
+mod message;
 mod text;
 
 use encoding_rs::{Encoding, UTF_8};
@@ -10,6 +11,8 @@ use crate::file::Metadata;
 use crate::form::Parts;
 use crate::intake::{FilePart, FormContent};
 use crate::spool::SpooledBody;
+
+pub(super) use message::read as read_message;
 
 /// The name of the field that tells the charset of all texts (RFC 7578 §4.6). It is not kept as a text.
 const CHARSET: &str = "_charset_";

@@ -17,15 +17,28 @@ const MOST_BYTES: usize = 2 * Metadata::MOST_BYTES;
 /// # Errors
 /// When there are more than a text may have, or they cannot be read.
 pub(super) fn bytes(body: &SpooledBody, data: Window) -> Result<Vec<u8>, Problem> {
+    let bytes = at_most(body, data, MOST_BYTES)?;
+    bytes.ok_or_else(Problem::too_much_metadata)
+}
+
+/// The bytes of a part; `None` if there are more than this.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) fn at_most(
+    body: &SpooledBody,
+    data: Window,
+    most: usize,
+) -> Result<Option<Vec<u8>>, Problem> {
     let length = usize::try_from(data.length).unwrap_or(usize::MAX);
-    if length > MOST_BYTES {
-        return Err(Problem::too_much_metadata());
+    if length > most {
+        return Ok(None);
     }
     let mut bytes = vec![0; length];
     body.file()
         .read_exact_at(&mut bytes, data.offset)
         .map_err(FormError::from)?;
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 /// Decodes these bytes by the charset of their type, or else by that of the form. `None` if they are not

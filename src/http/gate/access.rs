@@ -10,7 +10,7 @@ use super::changes;
 use crate::accel;
 use crate::file::FileKey;
 use crate::http::headers::whole::{self, Asked};
-use crate::http::headers::{bearer, body, content_type};
+use crate::http::headers::{bearer, body, content_type, path};
 use crate::http::problem::Refusals;
 use crate::http::{Node, Problem};
 use crate::intake::Sender;
@@ -95,7 +95,7 @@ pub(in crate::http) async fn uploader(
     node: &Node,
 ) -> Result<Caller, Problem> {
     let caller = caller(request, node)?;
-    caller.check_upload(&node.access)?;
+    caller.check_upload(&node.access, target(request))?;
     let headers = request.headers();
     let [spooled, passed] = [accel::BODY_LENGTH, header::CONTENT_LENGTH.as_str()];
     if let Some(length) = body::length(headers, spooled) {
@@ -110,7 +110,7 @@ pub(in crate::http) async fn uploader(
     };
     whole::check(headers, asked)?;
     changes::check_upload(request, node, asked.method, asked.target).await?;
-    caller.check_claim(headers)?;
+    caller.check_claim(headers, asked.target)?;
     Ok(caller)
 }
 
@@ -157,21 +157,43 @@ pub(in crate::http) fn check_grant(
 }
 
 impl Caller {
-    pub(in crate::http) fn check_upload(&self, access: &Access) -> Result<(), Problem> {
-        if self.sender.grant.allows_upload() {
+    /// Refuses a caller who may not upload to this target.
+    pub(in crate::http) fn check_upload(
+        &self,
+        access: &Access,
+        target: &str,
+    ) -> Result<(), Problem> {
+        let scope = if path::is_of_messages(target) {
+            Scope::Message
+        } else {
+            Scope::Upload
+        };
+        if self.sender.grant.allows_new(scope) {
             return Ok(());
         }
         access.refusals.count_token("insufficient_scope");
-        Err(if self.sender.grant.allows(Scope::Upload) {
+        Err(if self.sender.grant.allows(scope) {
             Problem::no_new_files()
         } else {
-            Problem::insufficient_scope(Scope::Upload)
+            Problem::insufficient_scope(scope)
         })
     }
 
     /// Refuses a claimed type that the token does not allow. A claim that says nothing passes here, as the
-    /// body decides later; so does a form, whose parts have types of their own.
-    pub(in crate::http) fn check_claim(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// body decides later; so does a form, whose parts have types of their own. A message is a form or JSON.
+    pub(in crate::http) fn check_claim(
+        &self,
+        headers: &HeaderMap,
+        target: &str,
+    ) -> Result<(), Problem> {
+        if path::is_of_messages(target) {
+            let is_message = content_type::is_form(headers) || content_type::is_json(headers);
+            return if is_message {
+                Ok(())
+            } else {
+                Err(Problem::not_a_message())
+            };
+        }
         let claimed = content_type::claimed(headers);
         let is_allowed = content_type::is_form(headers)
             || claimed

@@ -5,6 +5,7 @@ mod catch_panic;
 pub(super) mod changes;
 mod connection;
 mod drain;
+pub(super) mod messages;
 mod refused;
 mod slice_limiter;
 mod waits;

@@ -24,7 +24,9 @@ pub fn check_path(request: &HttpRequest) -> Result<(), Error> {
 /// are counted by the admission.
 pub fn count_refusal<B>(answer: &ServiceResponse<B>) {
     let request = answer.request();
-    if request.path().starts_with("/files")
+    if ["/files", "/messages"]
+        .into_iter()
+        .any(|collection| request.path().starts_with(collection))
         && let Some(err) = answer.response().error()
         && let Some(problem) = err.as_error::<Problem>()
     {

@@ -22,6 +22,13 @@ fn values(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     values.map(HeaderValue::as_bytes)
 }
 
+/// Whether a request says that its body is JSON.
+pub(in crate::http) fn is_json(headers: &HeaderMap) -> bool {
+    let claimed = claimed(headers);
+    let claimed = claimed.media_type();
+    claimed.is_some_and(|claimed| claimed.essence() == "application/json")
+}
+
 /// Whether the body of a request is a form, even if the form cannot be read. It stays one if another type
 /// stands beside it, before or after a comma or in another field.
 pub(in crate::http) fn is_form(headers: &HeaderMap) -> bool {

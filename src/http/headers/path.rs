@@ -40,10 +40,23 @@ pub(in crate::http) fn check_target(target: &str) -> Result<(), HeadError> {
     Ok(())
 }
 
-/// Whether a target is the collection of all files.
+/// Whether a target is the collection of all files, or of all messages.
 pub(in crate::http) fn is_collection(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
-    matches!(path, "/files" | "/files/")
+    matches!(path, "/files" | "/files/" | "/messages" | "/messages/")
+}
+
+/// Whether a target is a message, or the collection of all.
+pub(in crate::http) fn is_of_messages(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    let first = path.split('/').nth(1).unwrap_or_default();
+    percent_decode_str(first).eq(*b"messages")
+}
+
+/// The number of a part, from 1 on, in the one spelling that it has.
+pub(in crate::http) fn number(text: &str) -> Option<usize> {
+    let number: usize = text.parse().ok()?;
+    (number > 0 && number.to_string() == text).then_some(number)
 }
 
 /// The file that a target names, in the segment behind `/files/`.

@@ -14,6 +14,7 @@ use crate::form::FormError;
 use crate::http::headers::HeadError;
 use crate::intake::IntakeError;
 use crate::journal::{AdoptError, JournalError};
+use crate::message::MessageError;
 use crate::peers::{BadPass, Unreachable};
 use crate::spool::ClaimError;
 use crate::store::StoreError;
@@ -118,7 +119,28 @@ impl From<IntakeError> for Problem {
             IntakeError::TooMuchMetadata => Self::too_much_metadata_for_so_many(),
             IntakeError::StillRunning => Self::still_running(),
             IntakeError::KeyOfAnother => Self::key_of_another(),
+            IntakeError::Message(err) => err.into(),
+            IntakeError::TwoKeys => Self::two_keys(),
+            IntakeError::PartyNotAllowed(field) => Self::party_not_allowed(field),
             IntakeError::Lost => Self::internal(),
+        }
+    }
+}
+
+impl From<MessageError> for Problem {
+    fn from(err: MessageError) -> Self {
+        let said = err.to_string();
+        match err {
+            MessageError::TooManyReceivers
+            | MessageError::PackageTooLong
+            | MessageError::TextTooLong
+            | MessageError::TooManyParts => Self::message_too_large(&said),
+            MessageError::Unreadable { .. }
+            | MessageError::NoReceiver
+            | MessageError::Empty
+            | MessageError::NotJson
+            | MessageError::Reference
+            | MessageError::NoSuchFile => Self::bad_message(&said),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod body;
 mod from;
 mod log_throttle;
+mod message;
 mod reason;
 mod refusal;
 

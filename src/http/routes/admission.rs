@@ -30,13 +30,17 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
     });
     path::check_target(&target)?;
     let caller = node.access.caller(headers, &target)?;
-    caller.check_upload(&node.access)?;
+    caller.check_upload(&node.access, &target)?;
     let method = headers.get(accel::METHOD);
     let asked = Asked {
         method: method.map_or("", |method| method.to_str().unwrap_or_default()),
         target: &target,
         length: body::length(headers, accel::BODY_LENGTH),
     };
+    let is_of_messages = path::is_of_messages(&target);
+    if is_of_messages && (asked.method != "POST" || !path::is_collection(&target)) {
+        return Err(Problem::method_not_allowed(methods::of_messages(&target)));
+    }
     if asked.method == "POST" && !path::is_collection(&target) {
         return Err(Problem::method_not_allowed(methods::below_files(&target)));
     }
@@ -54,7 +58,7 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
     let length = asked.length.unwrap_or(0);
     let intake = &node.intake;
     intake.check_length(&caller.sender, length)?;
-    caller.check_claim(headers)?;
+    caller.check_claim(headers, &target)?;
     idempotency_key::read(headers)?;
     intake.check_quota(&caller.sender, length)?;
     intake.check_room(length, caller.is_expected(node)).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderName};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -28,26 +28,7 @@ pub(super) async fn answer(
     mut adopted: Vec<Adopted>,
     shape: Shape,
 ) -> Result<HttpResponse, Problem> {
-    let mut applied = Vec::new();
-    if let Some(seconds) = preferences.wait_seconds
-        && let Some(_room) = node.edge.waits.begin()
-    {
-        let time = Duration::from_secs(seconds);
-        adopted = wait(Arc::clone(&node), adopted, time).await?;
-        applied.push(format!("wait={seconds}"));
-    }
-    let state = state(&adopted);
-    let is_early = preferences.respond_async && state == Standing::Pending;
-    let mut answer = if is_early {
-        applied.insert(0, "respond-async".to_owned());
-        HttpResponse::Accepted()
-    } else {
-        HttpResponse::Created()
-    };
-    answer.insert_header((STATE, state.name()));
-    if !applied.is_empty() {
-        answer.insert_header((PREFERENCE_APPLIED, applied.join(", ")));
-    }
+    let (mut answer, _) = begin(node, preferences, &mut adopted).await?;
     let files: Vec<_> = adopted.iter().map(File::new).collect();
     if let ([only], [file]) = (&*adopted, &*files) {
         answer
@@ -61,6 +42,35 @@ pub(super) async fn answer(
             files,
         }),
     })
+}
+
+/// Waits as long as the sender likes, and begins the answer. Returns the state of all files together.
+pub(super) async fn begin(
+    node: Arc<Node>,
+    preferences: Preferences,
+    adopted: &mut Vec<Adopted>,
+) -> Result<(HttpResponseBuilder, Standing), Problem> {
+    let mut applied = Vec::new();
+    if let Some(seconds) = preferences.wait_seconds
+        && let Some(_room) = node.edge.waits.begin()
+    {
+        let time = Duration::from_secs(seconds);
+        *adopted = wait(Arc::clone(&node), std::mem::take(adopted), time).await?;
+        applied.push(format!("wait={seconds}"));
+    }
+    let state = state(adopted);
+    let is_early = preferences.respond_async && state == Standing::Pending;
+    let mut answer = if is_early {
+        applied.insert(0, "respond-async".to_owned());
+        HttpResponse::Accepted()
+    } else {
+        HttpResponse::Created()
+    };
+    answer.insert_header((STATE, state.name()));
+    if !applied.is_empty() {
+        answer.insert_header((PREFERENCE_APPLIED, applied.join(", ")));
+    }
+    Ok((answer, state))
 }
 
 /// Waits until all files are committed, or the time is over.

@@ -21,7 +21,7 @@ use crate::store::{Sha256, StoredFile};
 use crate::token::Scope;
 
 /// Our files never change, so a caller may keep them; nobody else may, as the caller was let in.
-const LASTING: &str = "private, max-age=86400, immutable";
+pub(super) const LASTING: &str = "private, max-age=86400, immutable";
 
 /// Files of other writers may be replaced: a copy is good for as long as a description is kept here.
 const REPLACEABLE: &str = "private, max-age=5, must-revalidate";
@@ -42,11 +42,20 @@ pub(super) async fn file(
 ) -> Result<HttpResponse, Problem> {
     let key = node.read(path::key(request.path())?);
     access::check_file(&request, &node, Scope::Download, &key)?;
-    match node.delivery.find(&key).await? {
-        Found::Kept(kept) => answer_kept(&request, &node, &kept).await,
-        Found::Stored { file, at_hand } => answer_stored(&request, &node, &file, at_hand).await,
+    send(&request, &node, &key).await
+}
+
+/// Sends a file; the rights were checked.
+pub(super) async fn send(
+    request: &HttpRequest,
+    node: &Node,
+    key: &FileKey,
+) -> Result<HttpResponse, Problem> {
+    match node.delivery.find(key).await? {
+        Found::Kept(kept) => answer_kept(request, node, &kept).await,
+        Found::Stored { file, at_hand } => answer_stored(request, node, &file, at_hand).await,
         Found::Elsewhere { owner, id } => {
-            Ok(elsewhere::redirect(&node, owner, id, "", Purpose::Read))
+            Ok(elsewhere::redirect(node, owner, id, "", Purpose::Read))
         }
         Found::Absent => Err(Problem::not_found()),
     }

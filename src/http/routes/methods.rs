@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
 use percent_encoding::percent_decode_str;
 
 use crate::http::gate::access;
+use crate::http::headers::path;
 use crate::http::{Node, Problem};
 
 /// The methods of a file.
@@ -12,6 +13,21 @@ pub(super) const OF_FILE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 
 /// The methods of a file's description.
 pub(super) const OF_META: &str = "GET, HEAD, PUT, OPTIONS";
+
+/// The methods of the collection of messages.
+pub(super) const OF_SENDING: &str = "POST, OPTIONS";
+
+/// The methods of a message, and of a part of one.
+pub(super) const OF_MESSAGE: &str = "GET, HEAD, OPTIONS";
+
+/// The methods of the message or the collection that a target names.
+pub(super) fn of_messages(target: &str) -> &'static str {
+    if path::is_collection(target) {
+        OF_SENDING
+    } else {
+        OF_MESSAGE
+    }
+}
 
 /// The methods of the file or description that a target names.
 pub(super) fn below_files(target: &str) -> &'static str {

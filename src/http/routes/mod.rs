@@ -7,6 +7,7 @@ mod download;
 mod drain;
 mod elsewhere;
 mod health;
+mod messages;
 mod meta;
 mod methods;
 mod metrics;
@@ -62,6 +63,7 @@ pub fn public(service: &mut ServiceConfig) {
         .service(methods::and_no_other(meta, methods::OF_META))
         .service(methods::and_no_other(below_meta, methods::OF_META))
         .service(file("/files/{id}/{name:.*}"))
+        .configure(messages::routes)
         .route(accel::ADMISSION, web::get().to(admission::admission))
         .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))
         .route(&slices_of(accel::STORE), web::get().to(slices::slice))
@@ -82,6 +84,11 @@ pub fn public(service: &mut ServiceConfig) {
                 .route(web::get().to(peer::meta))
                 .route(web::head().to(peer::meta))
                 .default_service(methods::only("GET, HEAD")),
+        )
+        .service(
+            web::resource(format!("{HOP}/messages/{{id}}"))
+                .route(web::get().to(peer::message))
+                .default_service(methods::only("GET")),
         )
         .service(
             web::resource(format!("{HOP}/node"))

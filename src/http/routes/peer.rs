@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::waiting::Why;
 use super::{delete, download, meta};
-use crate::delivery::Found;
+use crate::delivery::{Found, MessageHere};
 use crate::file::{FileId, FileKey};
 use crate::http::{Node, Problem};
 use crate::journal::{Kept, Lookup};
@@ -53,6 +53,25 @@ async fn look_at(id: FileId, node: &Node) -> Result<Kept, Problem> {
         Lookup::Kept(kept) => Ok(kept),
         Lookup::Deleted => Err(Problem::deleted()),
         Lookup::Absent => Err(Problem::not_found()),
+    }
+}
+
+/// `GET` of a message whose package may be on this node's disk: signed, in the words that nodes have for it.
+pub(super) async fn message(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let id = id(&request)?;
+    node.peers.check(pass(&request), Purpose::Message, id)?;
+    match node.delivery.message_in_journal(id).await? {
+        MessageHere::Found(found) => {
+            let told = found.carry().map_err(Problem::not_written)?;
+            Ok(HttpResponse::Ok()
+                .content_type("text/plain; charset=utf-8")
+                .body(node.peers.seal(id, &told)))
+        }
+        MessageHere::Deleted => Err(Problem::deleted()),
+        MessageHere::Absent => Err(Problem::not_found()),
     }
 }
 

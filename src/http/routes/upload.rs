@@ -90,7 +90,7 @@ async fn upload(
 }
 
 /// Reads a body that came with its head. nginx holds all of it already.
-async fn read_inline(headers: &HeaderMap, body: web::Payload) -> Result<Bytes, Problem> {
+pub(super) async fn read_inline(headers: &HeaderMap, body: web::Payload) -> Result<Bytes, Problem> {
     inline::check_inline(headers)?;
     let whole = body.to_bytes_limited(accel::INLINE_BODY_BYTES).await;
     match whole {

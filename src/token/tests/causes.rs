@@ -91,6 +91,14 @@ fn a_restriction_that_cannot_be_read_is_not_none() {
         ),
         ("sub", vec![json!(null), json!(7)]),
         (
+            "from",
+            vec![json!(null), json!(7), json!("a/b"), json!(["a"])],
+        ),
+        (
+            "to",
+            vec![json!(null), json!(7), json!("a/b"), json!([]), json!([1])],
+        ),
+        (
             "scope",
             vec![json!(null), json!(7), json!({}), json!(["upload", null])],
         ),

@@ -16,10 +16,10 @@ fn scopes_are_words_or_a_list_and_a_token_for_a_file_is_for_that_file() {
         for scope in [Scope::Download, Scope::Delete] {
             assert!(grant.allows_on(scope, &own) && !grant.allows_on(scope, &other));
         }
-        assert!(!grant.allows_upload());
+        assert!(!grant.allows_new(Scope::Upload));
     }
-    assert!(!grant(json!({"scope": "upload", "file": id})).allows_upload());
-    assert!(grant(json!({})).allows_upload());
+    assert!(!grant(json!({"scope": "upload", "file": id})).allows_new(Scope::Upload));
+    assert!(grant(json!({})).allows_new(Scope::Upload));
     for scope in [json!(""), json!("UPLOAD"), json!("uploads"), json!([])] {
         let grant = grant(json!({"scope": scope}));
         assert!(

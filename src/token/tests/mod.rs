@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{KeyKind, KeyOrder, TokenConfig, TokenOrder};
 use crate::file::MediaType;
+use crate::message::Party;
 
 const SECRET: [u8; 32] = [7; 32];
 const SEED: [u8; 32] = [9; 32];
@@ -108,6 +109,8 @@ fn order(scope: &str) -> TokenOrder {
         max_bytes: Some(10),
         types: vec!["image/*".to_owned()],
         metadata: [("room".to_owned(), "7".to_owned())].into(),
+        from: Some("alice".to_owned()),
+        to: vec!["bob".to_owned(), "eve".to_owned()],
     }
 }
 
@@ -126,6 +129,9 @@ fn a_minted_token_grants_what_was_ordered_by_either_algorithm() {
         assert_eq!(grant.subject(), Some("alice"));
         assert_eq!(grant.max_bytes(), Some(10));
         assert_eq!(grant.metadata()["room"], "7");
+        assert_eq!(grant.from().map(Party::as_str), Some("alice"));
+        let to = grant.to().unwrap().iter().map(Party::as_str);
+        assert!(to.eq(["bob", "eve"]));
         assert!(grant.takes_type(&MediaType::parse("image/png").unwrap()));
     }
     let with_public = TokenOrder {
@@ -145,7 +151,10 @@ fn a_scope_that_opens_nothing_is_not_minted() {
     for scope in ["list", "upload list", "Upload", "downloads upload"] {
         let refused = mint(&config, &order(scope)).unwrap_err();
         assert!(matches!(refused, MintError::Scope(_)), "{scope}: {refused}");
-        assert!(refused.to_string().contains("delete, admin"), "{refused}");
+        assert!(
+            refused.to_string().contains("delete, message, admin"),
+            "{refused}"
+        );
     }
 }
 

@@ -1,0 +1,56 @@
+//! Who may read a message.
+
+use actix_web::HttpRequest;
+
+use super::access;
+use crate::delivery::FoundMessage;
+use crate::file::FileKey;
+use crate::http::{Node, Problem};
+use crate::token::{Grant, Scope};
+
+/// A caller who may read some messages.
+#[derive(Debug)]
+pub(in crate::http) struct Reader(Grant);
+
+/// The caller of a request for a message.
+///
+/// # Errors
+/// When there is no token that is worth anything, and when it opens no message at all.
+pub(in crate::http) fn reader(request: &HttpRequest, node: &Node) -> Result<Reader, Problem> {
+    let grant = access::caller(request, node)?.sender.grant;
+    let grant = grant.with_file_read_by(|text| node.delivery.key(text));
+    if grant.allows(Scope::Download) || grant.allows(Scope::Message) {
+        return Ok(Reader(grant));
+    }
+    node.access.refusals.count_token("insufficient_scope");
+    Err(Problem::insufficient_scope(Scope::Download))
+}
+
+impl Reader {
+    /// Refuses a message that is not for this caller, as if there were none. A token to download opens
+    /// messages as it opens files: a token for one file opens the message of that package, or that part. A
+    /// token to send opens the messages of its own subject or sender.
+    pub(in crate::http) fn check(
+        &self,
+        node: &Node,
+        found: &FoundMessage,
+        part: Option<&FileKey>,
+    ) -> Result<(), Problem> {
+        let Self(grant) = self;
+        let package = FileKey::Id(found.id);
+        let mut files = [Some(&package), part].into_iter().flatten();
+        let is_for_this = files.any(|file| !grant.is_for_another(file));
+        let is_own = || {
+            let subject = grant.subject().filter(|_| grant.allows(Scope::Message));
+            subject.is_some() && subject == found.sub.as_deref()
+                || grant.allows(Scope::Message)
+                    && grant.from().is_some()
+                    && grant.from() == found.message.from.as_ref()
+        };
+        if is_for_this && (grant.allows(Scope::Download) || is_own()) {
+            return Ok(());
+        }
+        node.access.refusals.count_token("other_file");
+        Err(Problem::not_found())
+    }
+}

@@ -1,0 +1,72 @@
+//! The refusals of messages.
+
+use actix_web::http::StatusCode;
+
+use super::Problem;
+use super::reason::Reason;
+
+impl Problem {
+    /// It is no message; the text says why.
+    pub(super) fn bad_message(said: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-message", line(said))
+    }
+
+    /// A text of a form that means nothing in a message.
+    pub(in crate::http) fn unknown_field(name: &str) -> Self {
+        let name: String = name.chars().take(NAME_CHARACTERS).collect();
+        Self::bad_message(&format!("a message has no field `{name}`"))
+    }
+
+    pub(super) fn message_too_large(said: &str) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "message-too-large",
+            line(said),
+        )
+    }
+
+    /// The body is neither a form nor JSON.
+    pub(in crate::http) fn not_a_message() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-a-message",
+            "A message is a form (multipart/form-data), or JSON.",
+        )
+    }
+
+    pub(super) fn two_keys() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-idempotency-key",
+            "The message has one id, and Idempotency-Key is another. Send one of them.",
+        )
+        .because(Reason::Key)
+    }
+
+    pub(super) fn party_not_allowed(field: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "party-not-allowed",
+            format!("The token does not allow this `{field}`."),
+        )
+    }
+}
+
+/// Characters of a name that is quoted, at most.
+const NAME_CHARACTERS: usize = 64;
+
+/// A sentence of printable ASCII.
+fn line(said: &str) -> String {
+    let mut line: String = said
+        .chars()
+        .map(|char| match char {
+            ' '..='~' => char,
+            _ => '?',
+        })
+        .collect();
+    if let Some(first) = line.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    line.push('.');
+    line
+}
