@@ -194,16 +194,15 @@ impl Delivery {
             sub,
             package,
         } = stored;
-        let content = match package.content.clone() {
-            Some(content) => content,
-            None => {
-                let bytes = self.store.read(&package, 0..package.meta.length);
-                let all = bytes.try_fold(BytesMut::new(), |mut all, bytes| async move {
-                    all.extend_from_slice(&bytes);
-                    Ok(all)
-                });
-                all.await?.freeze()
-            }
+        let content = if let Some(content) = package.content.clone() {
+            content
+        } else {
+            let bytes = self.store.read(&package, 0..package.meta.length);
+            let all = bytes.try_fold(BytesMut::new(), |mut all, bytes| async move {
+                all.extend_from_slice(&bytes);
+                Ok(all)
+            });
+            all.await?.freeze()
         };
         let found = Arc::new(FoundMessage {
             id,

@@ -2,6 +2,7 @@
 
 mod cached;
 mod kept;
+mod no_messages;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -15,9 +16,8 @@ use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
 use crate::file::{MediaType, Metadata};
 use crate::journal::{Announcer, Draft, Layout, LocalDisk, Room, Subject};
-use crate::message::links::{Linked, Removed, Unlinked};
 use crate::spool::Received;
-use crate::store::{Cause, Committed, Evidence, Progress, Promised, Sent, StoredMessage};
+use crate::store::{Committed, Evidence, Progress, Promised, Sent};
 
 /// How long a test waits for something that comes at once or never.
 const BOUND: Duration = Duration::from_secs(10);
@@ -46,24 +46,6 @@ fn file(key: &FileKey) -> StoredFile {
         chunk_size_bytes: 1,
         sha256: Some(Sha256([7; 32])),
         content: None,
-    }
-}
-
-impl Messages for OneFile {
-    fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
-        unimplemented!("no messages")
-    }
-
-    fn unlink(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
-        unimplemented!("no messages")
-    }
-
-    fn remove_dying(&self, _: FileId, _: Cause) -> BoxFuture<'_, Result<Removed, StoreError>> {
-        unimplemented!("no messages")
-    }
-
-    fn message(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
-        unimplemented!("no messages")
     }
 }
 

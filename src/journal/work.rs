@@ -48,8 +48,7 @@ impl Journal {
         content: Option<Bytes>,
     ) -> Option<Kept> {
         let room = room_of(self.known(adopted.id)?.phase)?;
-        // A package is in the log, whatever its length.
-        let is_in_file = content.is_none() && !self.is_small(adopted.meta.length);
+        let is_in_file = !self.is_small(adopted.meta.length);
         (is_in_file || content.is_some()).then(|| Kept {
             id: adopted.id,
             meta: adopted.meta.clone(),

@@ -81,3 +81,40 @@ impl Peers {
 fn about(id: FileId, message: &str) -> String {
     format!("{id} {message}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::config::ClusterConfig;
+
+    fn peers(key: &str) -> Peers {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("peer.key");
+        std::fs::write(&path, key.repeat(32)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let config = ClusterConfig {
+            peers: Vec::new(),
+            key: Some(path),
+        };
+        Peers::new(1, &config).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_a_node_with_the_key_is_believed_and_only_about_the_message_that_was_asked_for() {
+        let [id, other] = [7, 8].map(|byte| FileId::from_bytes([byte; FileId::BYTES]));
+        let (here, stranger) = (peers("a"), peers("b"));
+        let sealed = here.seal(id, "{}\n");
+        assert_eq!(here.open(id, &sealed), Some("{}\n"));
+        for (node, id, answer) in [
+            (&here, other, sealed.clone()),
+            (&stranger, id, sealed.clone()),
+            (&here, id, format!("{sealed} ")),
+            (&here, id, "{}".to_owned()),
+            (&here, id, String::new()),
+        ] {
+            assert_eq!(node.open(id, &answer), None, "{answer:?}");
+        }
+    }
+}

@@ -43,6 +43,7 @@ mod interop;
 mod limits;
 mod links;
 mod malformed_heads;
+mod messages;
 mod meta;
 mod metrics;
 mod mongodb_tls;

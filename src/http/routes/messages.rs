@@ -124,7 +124,9 @@ async fn answer(
         },
         message: message.as_deref(),
     };
-    let told = receipt.to_json().map_err(Problem::not_written)?;
+    let told = receipt
+        .to_json()
+        .map_err(|err| Problem::not_written(&err))?;
     Ok(answer
         .insert_header((header::LOCATION, receipt.url()))
         .content_type("application/json")
@@ -137,7 +139,10 @@ async fn read(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespons
     let reader = rights::reader(&request, &node)?;
     let found = find(&node, id).await?;
     reader.check(&node, &found, None)?;
-    let told = found.told().to_json().map_err(Problem::not_written)?;
+    let told = found
+        .told()
+        .to_json()
+        .map_err(|err| Problem::not_written(&err))?;
     let caching = if found.standing == Standing::Committed {
         download::LASTING
     } else {
@@ -175,7 +180,7 @@ fn id(request: &HttpRequest) -> Result<FileId, Problem> {
 
 impl Problem {
     /// A value that was to be told has no form in JSON.
-    pub(super) fn not_written(err: serde_json::Error) -> Self {
+    pub(super) fn not_written(err: &serde_json::Error) -> Self {
         log::error!("a message cannot be told: {err}");
         Self::internal()
     }

@@ -65,7 +65,7 @@ pub(super) async fn message(
     node.peers.check(pass(&request), Purpose::Message, id)?;
     match node.delivery.message_in_journal(id).await? {
         MessageHere::Found(found) => {
-            let told = found.carry().map_err(Problem::not_written)?;
+            let told = found.carry().map_err(|err| Problem::not_written(&err))?;
             Ok(HttpResponse::Ok()
                 .content_type("text/plain; charset=utf-8")
                 .body(node.peers.seal(id, &told)))

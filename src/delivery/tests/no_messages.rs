@@ -1,0 +1,26 @@
+//! A store without messages.
+
+use futures::future::BoxFuture;
+
+use super::OneFile;
+use crate::file::FileId;
+use crate::message::links::{Linked, Removed, Unlinked};
+use crate::store::{Cause, Messages, StoreError, StoredMessage};
+
+impl Messages for OneFile {
+    fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn unlink(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn remove_dying(&self, _: FileId, _: Cause) -> BoxFuture<'_, Result<Removed, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn message(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
+        unimplemented!("no messages")
+    }
+}
