@@ -189,6 +189,9 @@ pub enum StoreError {
     /// The store does not hold the whole file.
     #[error("the stored file is damaged: {0}")]
     Damaged(String),
+    /// The file was removed for good after an earlier attempt, so nothing of it may come back.
+    #[error("the file was removed: {0}")]
+    Gone(String),
 }
 
 /// Keeps committed files.
@@ -200,10 +203,10 @@ pub trait Store: Send + Sync {
     fn key(&self, text: &str) -> FileKey;
 
     /// Writes a promised file and proves it. Repeating it does no harm, and sends only the missing
-    /// parts; it never deletes anything.
+    /// parts; it never deletes anything, but a file of messages that was removed since an earlier attempt.
     ///
     /// # Errors
-    /// Any [`StoreError`] but `Damaged`. If the store holds more of the file than before all the same,
+    /// Any [`StoreError`] but `Damaged`. `Gone` only for files of messages. If the store holds more of the file than before all the same,
     /// `progress` says so.
     fn commit<'a>(
         &'a self,

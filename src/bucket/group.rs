@@ -17,6 +17,7 @@ use crate::store::{Committed, Promised, Sent, StoreError};
 struct Member {
     id: FileId,
     sent: Sent,
+    is_of_message: bool,
     /// Its document.
     file: RawDocumentBuf,
     chunks: Vec<RawDocumentBuf>,
@@ -35,6 +36,7 @@ impl Bucket {
     /// 5. Once all chunks have a majority, the documents of all files are inserted in the same way.
     /// 6. Documents and chunks are read back with read concern majority, and each file is proven.
     ///    Members without a proof leave. MongoDB is still no standalone.
+    /// 7. Members leave that have a tombstone: see step 7 of [`Bucket::put`].
     ///
     /// A cut at any step leaves, for each member, the same as a cut of [`Bucket::put`].
     ///
@@ -58,11 +60,18 @@ impl Bucket {
         may_write.await; // 3
         let members = self.insert_all_chunks(members).await?; // 4
         drop(permit);
+        let of_messages = members.iter().filter(|member| member.is_of_message);
+        let of_messages: Vec<_> = of_messages.map(|member| member.id).collect();
         let sent = self.insert_all_files(members).await?; // 5
         if sent.is_empty() {
             return Ok(Vec::new());
         }
-        self.prove_all(&sent).await // 6
+        let mut committed = self.prove_all(&sent).await?; // 6
+        if !of_messages.is_empty() {
+            let gone = self.tombstones(&of_messages).await?; // 7
+            committed.retain(|committed| !gone.contains(&committed.id()));
+        }
+        Ok(committed)
     }
 
     /// Leaves out members of which an earlier attempt left anything.
@@ -162,6 +171,7 @@ impl Member {
         Ok(Self {
             id,
             sent,
+            is_of_message: belonging.message.is_some(),
             file: document::file(
                 id,
                 &meta,

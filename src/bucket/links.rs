@@ -1,7 +1,9 @@
 //! Links between files and messages, each question as one operation: see [`crate::message::links`].
 
-use futures::FutureExt as _;
+use std::collections::HashSet;
+
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryStreamExt as _};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::options::ReadPreference;
 
@@ -191,6 +193,53 @@ impl Bucket {
             Some(Ok(file)) if belonging::is_dying(&file) => Answer::DoneLast,
             Some(_) => Answer::Done,
         })
+    }
+
+    /// Looks behind a commit of a file of messages. If the file has a tombstone, or is a part that is dying, all
+    /// of it is removed again.
+    ///
+    /// The file is looked at before the tombstone: a document that goes in between has a tombstone by then. A
+    /// package that is dying stays, as the note of what is still to be done for its message.
+    ///
+    /// # Errors
+    /// `Gone`: nothing of it is left. `Unavailable`, `TimedOut` or `Failed`: ask again.
+    pub(super) async fn look_behind(&self, id: FileId) -> Result<(), StoreError> {
+        let bson = Bson::ObjectId(document::object_id(id));
+        let file = self.find_by_id("files", &bson).await?;
+        let is_dying = file.is_some_and(|file| {
+            belonging::is_dying(&file) && belonging::read_message(&file).is_none()
+        });
+        if is_dying {
+            self.remove_dying(id, Cause::Unlinked).await?;
+        } else if !self.tombstones(&[id]).await?.contains(&id) {
+            return Ok(());
+        }
+        // What this commit has brought may have come behind all that.
+        self.delete(self.files().name(), document::is("_id", &bson), true)
+            .await
+            .map_err(|err| error::of_commit(&err))?;
+        self.delete_all_chunks(&bson).await?;
+        Err(StoreError::Gone(format!("{id} has lost its last link")))
+    }
+
+    /// Those of these files that have a tombstone.
+    pub(super) async fn tombstones(&self, ids: &[FileId]) -> Result<HashSet<FileId>, StoreError> {
+        let gone = self.connection.part("gone", ReadPreference::Primary);
+        let ids: Vec<_> = ids.iter().copied().map(document::object_id).collect();
+        let patience = self.server_time();
+        let found = self.bounded(async move {
+            let find = gone.find(doc! { "_id": { "$in": ids } });
+            let found = find
+                .projection(doc! { "_id": 1 })
+                .max_time(patience)
+                .await?;
+            found.try_collect::<Vec<_>>().await
+        });
+        let found = found.await.map_err(|err| error::of_read(&err))?;
+        let ids = found
+            .iter()
+            .filter_map(|tombstone| tombstone.get_object_id("_id").ok());
+        Ok(ids.map(|id| FileId::from_bytes(id.bytes())).collect())
     }
 
     /// The collection of tombstones.

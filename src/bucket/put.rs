@@ -25,8 +25,10 @@ impl Bucket {
     ///    already is judged by step 6.
     /// 6. Document and chunks are read back with read concern majority, and held against what
     ///    was sent: the proof. MongoDB is no standalone still.
+    /// 7. A file of messages may have lost its last link after an earlier attempt, and have been removed
+    ///    before this one brought it back: [`Bucket::look_behind`].
     ///
-    /// Cut anywhere, it leaves chunks that no reader sees, or the whole file. Nothing is deleted, and
+    /// Cut anywhere, it leaves chunks that no reader sees, or the whole file. Nothing else is deleted, and
     /// the next attempt goes on with what there is.
     ///
     /// # Errors
@@ -76,6 +78,7 @@ impl Bucket {
             )));
         }
         let fields = belonging::fields(&belonging)?;
+        let is_of_message = belonging.message.is_some();
         let source = Source::new(body, id, meta.length, self.chunk_size_bytes, earlier);
         let chunk_size_bytes = source.chunk_size_bytes();
         let chunks = meta.length.div_ceil(chunk_size_bytes.into());
@@ -93,7 +96,11 @@ impl Bucket {
             let file = document::file(id, &meta, &fields, sent, chunk_size_bytes)?;
             self.insert_file(file).await?; // 5
         }
-        self.prove(id, sent, sizes).await // 6
+        let committed = self.prove(id, sent, sizes).await?; // 6
+        if is_of_message {
+            self.look_behind(id).await?; // 7
+        }
+        Ok(committed)
     }
 
     /// Sees that chunks which were there already are what we would have written.

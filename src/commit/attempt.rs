@@ -56,6 +56,7 @@ impl Committer {
                 }
                 self.erase(id, true).await
             }
+            Err(err @ StoreError::Gone(_)) => self.drop_removed(id, &err).await,
             Err(StoreError::Body(err)) if err.kind() == ErrorKind::UnexpectedEof => {
                 self.set_aside(id, "the body is shorter than its record says".to_owned())
                     .await
@@ -119,7 +120,8 @@ impl Committer {
                 | StoreError::Failed(_)
                 | StoreError::Refused(_)
                 | StoreError::Body(_)
-                | StoreError::Damaged(_)),
+                | StoreError::Damaged(_)
+                | StoreError::Gone(_)),
             ) => return Outcome::Again(self.put_off(id, &err)),
         }
         if is_begun {
@@ -131,6 +133,15 @@ impl Committer {
         }
         match self.on_disk(move |journal| journal.erase(id)).await {
             Ok(()) => Outcome::Done,
+            Err(err) => Outcome::Again(self.put_off(id, &err)),
+        }
+    }
+
+    /// Deletes an entry whose file was removed from the store after an earlier attempt.
+    async fn drop_removed(&self, id: FileId, err: &StoreError) -> Outcome {
+        log::info!("{id}: {err}");
+        match self.on_disk(move |journal| journal.delete(id)).await {
+            Ok(_) => self.erase(id, true).await,
             Err(err) => Outcome::Again(self.put_off(id, &err)),
         }
     }

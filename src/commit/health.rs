@@ -125,7 +125,8 @@ impl Health {
             | StoreError::Failed(_)
             | StoreError::Refused(_)
             | StoreError::Body(_)
-            | StoreError::Damaged(_) => StoreStanding::Down,
+            | StoreError::Damaged(_)
+            | StoreError::Gone(_) => StoreStanding::Down,
         };
         self.state.send_modify(|state| {
             if state.standing != standing || state.error.is_none() {

@@ -173,13 +173,8 @@ fn start_with_log(
     };
     let peers = Peers::new(1, &peers).unwrap();
     let (journal, peers) = (Arc::new(journal), Arc::new(peers));
-    let delivery = Delivery::new(
-        journal,
-        store.clone(),
-        store.clone(),
-        peers,
-        Box::new(|| true),
-    );
+    let up = Box::new(|| true);
+    let delivery = Delivery::new(journal, store.clone(), store.clone(), peers, up);
     (delivery, store)
 }
 

@@ -17,6 +17,7 @@ use super::headers::{
 use crate::accel;
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::form::MOST_PARTS;
+use crate::message::Source;
 use crate::spool::Spool;
 
 /// A spool directory of this thread.
@@ -45,7 +46,7 @@ const BOUNDARY: &[u8] = b"xYz";
 const DELIMITER: &[u8] = b"\r\n--xYz";
 
 /// The body of a form whose boundary is `xYz`: its files lie within it, one behind the other, and each
-/// reaches to the first delimiter behind it.
+/// reaches to the first delimiter behind it. As a message its parts are these files, too.
 ///
 /// # Panics
 /// When they do not, or no file can be written.
@@ -57,6 +58,17 @@ pub fn form(bytes: &[u8]) {
     let Ok(Ok(body)) = body else {
         unreachable!("a fresh file is a body");
     };
+    if let Ok(content) = forms::read_message(&body, BOUNDARY) {
+        let files = content.files.len();
+        assert!(content.request.parts.len() >= files);
+        for part in content.request.parts {
+            assert!(!matches!(part.source, Source::Form(number) if number >= files));
+        }
+        for file in content.files {
+            let range = file.window.range();
+            assert!(range.is_some_and(|range| range.end <= body.length()));
+        }
+    }
     let Ok(Some(form)) = forms::read(&body, BOUNDARY, &Metadata::default(), MOST_PARTS) else {
         return;
     };

@@ -1,5 +1,7 @@
 //! Messages and the links of their parts, in a real bucket.
 
+mod commit_again;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -12,12 +14,12 @@ use gridspool::bucket::Bucket;
 use gridspool::config::{BucketConfig, Config};
 use gridspool::file::{FileId, FileName, MediaType, Metadata, Sha256, Window};
 use gridspool::journal::{
-    Announcer, Draft, Journal, Layout, LocalDisk, MessageDraft, PartDraft, Subject, Work,
+    Adopted, Announcer, Draft, Journal, Layout, LocalDisk, MessageDraft, PartDraft, Subject,
 };
 use gridspool::message::links::{Linked, Removed, Unlinked};
 use gridspool::message::{MOST_LINKS, Message, PartRequest, Party, Receivers};
 use gridspool::spool::Spool;
-use gridspool::store::{Cause, Messages as _, Progress, Store as _};
+use gridspool::store::{Cause, Messages as _, Store as _};
 use kit::{CHUNK, Mongo, noise, object_id};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
@@ -69,6 +71,19 @@ impl Stage {
 
     /// Promises a message with these parts, and commits package and parts.
     fn send(&self, parts: &[&[u8]]) -> Sent {
+        let (message, files) = self.promise(parts);
+        for file in &files {
+            let committed = self.commit(*file).unwrap();
+            self.journal.settle(&committed).unwrap();
+        }
+        Sent {
+            id: files[0],
+            message,
+        }
+    }
+
+    /// Promises a message with these parts: its package, and behind it its parts.
+    fn promise(&self, parts: &[&[u8]]) -> (Arc<Message>, Vec<FileId>) {
         let said = r#"[{"name":"clip","duration_ms":7,"waveform":[0,65535]}]"#;
         let requests = PartRequest::of_form(Some(said), vec![None; parts.len()]).unwrap();
         let mut offset = 0;
@@ -101,18 +116,8 @@ impl Stage {
             .unwrap();
         let adopted = self.journal.adopt_message(Some(&body), draft).unwrap();
         fs::remove_file(spool.join("0000000001")).unwrap();
-        for file in &adopted.files {
-            let Work::Commit { promised, .. } = self.journal.open_work(file.id()).unwrap() else {
-                panic!("{file:?} is no work");
-            };
-            let progress = Progress::default();
-            let committed = self.mongo.block_on(self.bucket.commit(promised, &progress));
-            self.journal.settle(&committed.unwrap()).unwrap();
-        }
-        Sent {
-            id: adopted.files[0].id(),
-            message: adopted.message,
-        }
+        let files = adopted.files.iter().map(Adopted::id).collect();
+        (adopted.message, files)
     }
 
     fn link(&self, file: FileId, message: FileId) -> Linked {
@@ -183,6 +188,7 @@ fn a_message_is_in_the_bucket_as_it_was_promised_and_its_parts_stay_as_long_as_a
     stage.forward_and_delete(&sent);
     stage.link_once_too_often();
     stage.leave_others_alone();
+    stage.commit_again();
     stage.race();
 }
 

@@ -129,6 +129,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_below_messages_is_of_messages_however_it_is_spelt() {
+        for (target, is_of, is_all) in [
+            ("/messages", true, true),
+            ("/messages/?to=/files", true, true),
+            ("/messages/a/1", true, false),
+            ("/%6dessages/a", true, false),
+            ("/files", false, true),
+            ("/files/messages", false, false),
+            ("/files?/messages", false, true),
+            ("/messagesx", false, false),
+            ("messages", false, false),
+        ] {
+            assert_eq!(is_of_messages(target), is_of, "{target}");
+            assert_eq!(is_collection(target), is_all, "{target}");
+        }
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("256", Some(256)),
+            ("0", None),
+            ("01", None),
+        ] {
+            assert_eq!(number(text), expected, "{text}");
+        }
+        for text in ["", "+1", "-1", "1 ", "1.0", "99999999999999999999"] {
+            assert_eq!(number(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn a_path_that_can_be_read_in_two_ways_is_refused() {
         for target in [
             "/files/a/../b",

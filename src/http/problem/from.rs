@@ -226,6 +226,7 @@ impl From<StoreError> for Problem {
                 Self::unavailable()
             }
             StoreError::Damaged(_) => Self::damaged(),
+            StoreError::Gone(_) => Self::not_found(),
             StoreError::Failed(_) | StoreError::Refused(_) | StoreError::Body(_) => {
                 Self::internal()
             }
