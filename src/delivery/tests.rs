@@ -171,10 +171,9 @@ fn start_with_log(
         peers: Vec::new(),
         key: None,
     };
-    let peers = Peers::new(1, &peers).unwrap();
-    let (journal, peers) = (Arc::new(journal), Arc::new(peers));
+    let peers = Arc::new(Peers::new(1, &peers).unwrap());
     let up = Box::new(|| true);
-    let delivery = Delivery::new(journal, store.clone(), store.clone(), peers, up);
+    let delivery = Delivery::new(Arc::new(journal), store.clone(), store.clone(), peers, up);
     (delivery, store)
 }
 
