@@ -69,8 +69,7 @@ impl Committer {
 mod tests {
     use super::*;
     use crate::config::{Durability, JournalConfig};
-    use crate::file::{MediaType, Metadata};
-    use crate::journal::{Announcer, Draft, LocalDisk, Subject};
+    use crate::journal::{Announcer, Draft, LocalDisk};
     use crate::spool::Received;
 
     /// A journal without a listener.
@@ -96,19 +95,9 @@ mod tests {
     }
 
     fn adopt(journal: &Journal) -> FileId {
-        let draft = Draft {
-            filename: None,
-            content_type: MediaType::octet_stream(),
-            metadata: Metadata::default(),
-            request: None,
-            subject: Subject::default(),
-            stated: None,
-            sha256: None,
-        };
-        journal
-            .adopt(Received::Inline(b"body"), draft)
-            .unwrap()
-            .id()
+        let draft = Draft::sample();
+        let adopted = journal.adopt(Received::Inline(b"body"), draft);
+        adopted.unwrap().id()
     }
 
     #[test]

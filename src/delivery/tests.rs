@@ -14,8 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
-use crate::file::{MediaType, Metadata};
-use crate::journal::{Announcer, Draft, Layout, LocalDisk, Room, Subject};
+use crate::journal::{Announcer, Draft, Layout, LocalDisk, Room};
 use crate::spool::Received;
 use crate::store::{Committed, Evidence, Progress, Promised, Sent};
 
@@ -175,18 +174,6 @@ fn start_with_log(
     let up = Box::new(|| true);
     let delivery = Delivery::new(Arc::new(journal), store.clone(), store.clone(), peers, up);
     (delivery, store)
-}
-
-fn draft() -> Draft {
-    Draft {
-        filename: None,
-        content_type: MediaType::octet_stream(),
-        metadata: Metadata::default(),
-        request: None,
-        subject: Subject::default(),
-        stated: None,
-        sha256: None,
-    }
 }
 
 fn keys() -> [FileKey; 2] {

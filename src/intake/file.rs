@@ -140,6 +140,7 @@ impl Intake {
                 metadata,
                 request: None,
                 subject: sender.number(),
+                sub: sender.sub(),
                 stated,
                 sha256: stated,
             },

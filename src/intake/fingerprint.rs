@@ -150,7 +150,6 @@ impl Content {
 mod tests {
     use super::*;
     use crate::file::{FileName, MediaType, Metadata};
-    use crate::journal::Subject;
     use crate::spool::Spool;
     use crate::token::Grant;
 
@@ -169,10 +168,7 @@ mod tests {
                 filename: name.and_then(FileName::from_claim),
                 content_type: MediaType::parse(content_type).unwrap(),
                 metadata: kept,
-                request: None,
-                subject: Subject::default(),
-                stated: None,
-                sha256: None,
+                ..Draft::sample()
             }
         };
         let window = |offset, length| Window { offset, length };

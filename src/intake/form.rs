@@ -198,6 +198,7 @@ impl Intake {
         } else if text > most_text {
             return Ok(None);
         }
+        let sub = sender.sub();
         let drafts = form.files.into_iter().map(|file| {
             let (claimed, window) = (file.content_type, file.window);
             let mut metadata = metadata.clone();
@@ -212,6 +213,7 @@ impl Intake {
                 metadata,
                 request: None,
                 subject: sender.number(),
+                sub: sub.clone(),
                 stated,
                 sha256: stated,
             };

@@ -136,6 +136,7 @@ impl Intake {
                     metadata: own,
                     request: None,
                     subject: sender.number(),
+                    sub: sender.sub(),
                     // Its descriptor tells it, so the commit checks the body against it.
                     stated: Some(sha256),
                     sha256: Some(sha256),
@@ -154,7 +155,6 @@ impl Intake {
             from,
             to,
             client_id,
-            sub: sender.grant.subject().map(Into::into),
             parts,
         };
         draft.package.request = key.map(|key| of_message(key, &draft));
@@ -196,6 +196,7 @@ fn package(sender: &Sender, content_type: crate::file::MediaType, metadata: Meta
         metadata,
         request: None,
         subject: sender.number(),
+        sub: sender.sub(),
         stated: None,
         sha256: None,
     }

@@ -1,6 +1,7 @@
 //! The sender of an upload: the rights from its token, and the name under which uploads are counted.
 
 use std::io;
+use std::sync::Arc;
 
 use super::IntakeError;
 use super::digest::digest_of;
@@ -25,6 +26,11 @@ impl Sender {
         let Sha256(digest) = digest_of(&[&self.subject]);
         let first = digest.first_chunk().copied();
         Subject(u64::from_le_bytes(first.unwrap_or_default()))
+    }
+
+    /// The subject of the token. It is kept with each file.
+    pub(super) fn sub(&self) -> Option<Arc<str>> {
+        self.grant.subject().map(Into::into)
     }
 
     /// Checks that a sender may send this type with content that shows that type. Reads the content

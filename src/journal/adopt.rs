@@ -1,6 +1,7 @@
 //! Adopting: turns a received body into a promise.
 
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::error::at;
@@ -29,11 +30,30 @@ pub struct Draft {
     pub request: Option<Fingerprint>,
     /// The subject whose pending bytes include it.
     pub subject: Subject,
+    /// The subject of the token that it is uploaded with.
+    pub sub: Option<Arc<str>>,
     /// The digest that its sender stated and that was checked. The commit checks the body against it
     /// again.
     pub stated: Option<Sha256>,
     /// The digest of its bytes, if they were hashed already: the log does not hash them again.
     pub sha256: Option<Sha256>,
+}
+
+#[cfg(test)]
+impl Draft {
+    /// An upload without a name, a type or a key, by nobody, for the unit tests of all rooms.
+    pub(crate) fn sample() -> Self {
+        Self {
+            filename: None,
+            content_type: MediaType::octet_stream(),
+            metadata: Metadata::default(),
+            request: None,
+            subject: Subject::default(),
+            sub: None,
+            stated: None,
+            sha256: None,
+        }
+    }
 }
 
 /// The approximate size of a record without its metadata, in bytes: enough for the longest name and
@@ -102,9 +122,14 @@ impl Draft {
     /// The size of its file and the approximate size of its record.
     pub(super) fn totals(&self, length: u64) -> Totals {
         Totals {
-            record_bytes: record_bytes(&self.metadata),
+            record_bytes: record_bytes(&self.metadata) + self.sub_bytes(),
             ..Totals::of(length)
         }
+    }
+
+    fn sub_bytes(&self) -> u64 {
+        let bytes = self.sub.as_ref().map_or(0, |sub| sub.len());
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
     /// The entry for this draft.
@@ -138,7 +163,10 @@ impl Draft {
                 part,
             }),
             state: State::Waiting,
-            belonging: Belonging::default(),
+            belonging: Belonging {
+                sub: self.sub,
+                ..Belonging::default()
+            },
         }
     }
 }

@@ -157,8 +157,10 @@ fn form(
             .as_ref()
             .map(|first| first.subject)
             .unwrap_or_default(),
-        request: first.and_then(|first| Some(first.request?.answered(now))),
-        sub: None,
+        request: first
+            .as_ref()
+            .and_then(|first| Some(first.request?.answered(now))),
+        sub: first.and_then(|first| first.sub),
         message: None,
         parts,
     };

@@ -19,7 +19,8 @@ use crate::store::Sha256;
 /// A message that is to be adopted.
 #[derive(Debug, Clone)]
 pub struct MessageDraft {
-    /// What is said of its package; the request that the whole message answers is told here.
+    /// What is said of its package. The request that the whole message answers is told here, and the subject of
+    /// the token that it is sent with.
     pub package: Draft,
     /// The bytes of its package.
     pub content: Bytes,
@@ -29,8 +30,6 @@ pub struct MessageDraft {
     pub to: Receivers,
     /// The id that its sender gave it.
     pub client_id: Option<ChosenName>,
-    /// The subject of the token that it is sent with.
-    pub sub: Option<Arc<str>>,
     /// Its parts.
     pub parts: Vec<PartDraft>,
 }
@@ -223,7 +222,7 @@ impl Journal {
                 .package
                 .request
                 .map(|request| request.answered(self.now())),
-            sub: draft.sub,
+            sub: draft.package.sub,
             message: Some(Arc::clone(&message)),
             parts,
         };

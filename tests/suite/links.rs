@@ -100,12 +100,14 @@ impl Stage {
             }
         });
         let draft = MessageDraft {
-            package: draft("application/json"),
+            package: Draft {
+                sub: Some("alice's".into()),
+                ..draft("application/json")
+            },
             content: Bytes::from_static(PACKAGE),
             from: Party::try_from("alice".to_owned()).ok(),
             to: Receivers::read(["bob", "eve"]).unwrap(),
             client_id: None,
-            sub: Some("alice's".into()),
             parts: drafts.collect(),
         };
         let spool = Layout::new(self.scratch.path()).spool();
@@ -164,6 +166,7 @@ fn draft(kind: &str) -> Draft {
         metadata: Metadata::default(),
         request: None,
         subject: Subject::default(),
+        sub: None,
         stated: None,
         sha256: None,
     }

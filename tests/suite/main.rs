@@ -70,6 +70,7 @@ mod small_uploads;
 mod smuggling;
 mod spoofing;
 mod standalone;
+mod subjects;
 mod syscall_faults;
 mod token;
 mod upkeep;

@@ -6,7 +6,9 @@ use super::*;
 async fn look_up_without_disk(content: Option<Bytes>, log_body_bytes: u32) -> Lookup {
     let scratch = tempfile::tempdir().unwrap();
     let (delivery, _) = start_with_log(scratch.path(), 0, log_body_bytes);
-    let adopted = delivery.journal.adopt(Received::Inline(b"abc"), draft());
+    let adopted = delivery
+        .journal
+        .adopt(Received::Inline(b"abc"), Draft::sample());
     let adopted = adopted.unwrap();
     delivery.learn(&adopted, true, content);
     let journal = Layout::new(scratch.path()).journal().to_owned();
@@ -38,7 +40,9 @@ async fn a_file_that_was_just_promised_is_found_without_a_look_at_the_disk() {
 async fn a_file_that_is_settled_tells_its_digest_whatever_was_kept_of_it_and_after_a_restart() {
     let scratch = tempfile::tempdir().unwrap();
     let (delivery, store) = start(scratch.path(), 0);
-    let adopted = delivery.journal.adopt(Received::Inline(b"abc"), draft());
+    let adopted = delivery
+        .journal
+        .adopt(Received::Inline(b"abc"), Draft::sample());
     let (id, sha256) = (adopted.unwrap().id(), Sha256([7; 32]));
     let digest = async |delivery: &Delivery| match delivery.lookup(id).await.unwrap() {
         Lookup::Kept(kept) => kept.sha256,

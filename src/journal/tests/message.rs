@@ -48,12 +48,14 @@ fn message_draft(parts: &[&[u8]], of_package: Draft) -> MessageDraft {
         }
     });
     MessageDraft {
-        package: of_package,
+        package: Draft {
+            sub: Some("alice's".into()),
+            ..of_package
+        },
         content: Bytes::from_static(PACKAGE),
         from: Party::try_from("alice".to_owned()).ok(),
         to: Receivers::read(["bob", "eve"]).unwrap(),
         client_id: None,
-        sub: Some("alice's".into()),
         parts: parts.collect(),
     }
 }
@@ -132,7 +134,7 @@ fn check(case: &str, scratch: &Scratch, journal: &Journal, parts: &[&[u8]]) -> F
 }
 
 /// How a file belongs to messages, as its commit is told.
-fn belonging_of(journal: &Journal, id: FileId) -> Belonging {
+pub(super) fn belonging_of(journal: &Journal, id: FileId) -> Belonging {
     let Work::Commit { promised, .. } = journal.open_work(id).unwrap() else {
         panic!("{id} is no work");
     };

@@ -5,12 +5,13 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::adoption::pending;
+use super::message::belonging_of;
 use super::scratch::{LARGE, SMALL, SPOOLED, Scratch, committed, content, draft, room, sha256_of};
 use super::stage::restart;
 use crate::file::{FileName, UnixMillis, Window};
-use crate::journal::{Announcer, Draft, Journal, Lookup, Opened};
+use crate::journal::{Adopted, Announcer, Draft, Journal, Lookup, Opened};
 use crate::journal::{LocalDisk, Room};
-use crate::spool::ClaimError;
+use crate::spool::{ClaimError, Received};
 use crate::store::Sha256;
 
 const BODIES: [&[u8]; 2] = [SMALL, LARGE];
@@ -91,6 +92,44 @@ fn a_request_without_a_body_becomes_an_empty_file() {
         assert_eq!(content(&journal, id).unwrap(), b"");
         let linked = scratch.layout().body(id).exists();
         assert_eq!(linked, log_body_bytes == 0);
+    }
+}
+
+#[test]
+fn the_subject_of_an_upload_is_kept_however_it_comes() {
+    let scratch = Scratch::new();
+    let mut journal = scratch.journal();
+    let by_alice = || Draft {
+        sub: Some("alice".into()),
+        ..draft()
+    };
+    let mut ids = Vec::new();
+    for body in BODIES {
+        let spooled = scratch.spooled(body);
+        let adopted = journal.adopt(Some(&spooled), by_alice()).unwrap();
+        ids.push(adopted.id());
+        let adopted = journal.adopt(Received::Inline(body), by_alice()).unwrap();
+        ids.push(adopted.id());
+        let spooled = scratch.spooled(body);
+        for parts in [1, 2] {
+            let window = |offset| Window { offset, length: 1 };
+            let parts = (0..parts).map(|offset| (window(offset), by_alice()));
+            let adopted = journal.adopt_form(&spooled, parts.collect()).unwrap();
+            ids.extend(adopted.iter().map(Adopted::id));
+        }
+    }
+    let nobodys = scratch.adopt(&journal, SMALL);
+    for case in ["at once", "copied, after a start"] {
+        for &id in &ids {
+            let sub = belonging_of(&journal, id).sub;
+            assert_eq!(sub.as_deref(), Some("alice"), "{case}");
+            journal.defer(id, "not now", Duration::ZERO).unwrap();
+            journal.copy_one(id).unwrap();
+        }
+        assert!(belonging_of(&journal, nobodys).is_none(), "{case}");
+        drop(journal);
+        scratch.cut_power();
+        journal = restart(case, &scratch);
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sha2::Digest as _;
 
 use crate::config::{Durability, JournalConfig};
-use crate::file::{FileId, MediaType, Metadata, Window};
+use crate::file::{FileId, Window};
 use crate::journal::record::Subject;
 use crate::journal::tests::disk::FaultyDisk;
 use crate::journal::wal::Shape;
@@ -166,13 +166,8 @@ impl Scratch {
 
 pub(super) fn draft() -> Draft {
     Draft {
-        filename: None,
-        content_type: MediaType::octet_stream(),
-        metadata: Metadata::default(),
-        request: None,
         subject: Subject(3),
-        stated: None,
-        sha256: None,
+        ..Draft::sample()
     }
 }
 
