@@ -4,10 +4,9 @@ mod again;
 mod grammar;
 mod rights;
 
-use kit::{Answer, Builder, Client, Cluster, Mongo, Routes, eventually, noise, object_id};
+use kit::{Answer, Builder, Client, Cluster, Mongo, Routes, eventually, noise, object_id, sha256};
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 const FORM: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -69,13 +68,6 @@ fn text<'a>(json: &'a Value, name: &str) -> &'a str {
         .unwrap_or_else(|| panic!("{name} of {json}"))
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 /// A message as its readers see it, without the state, which changes.
 fn told(client: &Client, url: &str, state: &str) -> Value {
     let answer = client.get(url);
@@ -130,12 +122,12 @@ fn a_message_is_the_same_before_and_after_its_commit_and_for_other_drivers() {
             {
                 "part": 1, "name": "clip", "id": ids[0], "url": format!("{url}/1"),
                 "filename": "a 1.ogg", "content_type": "audio/ogg", "length": 30_000,
-                "sha256": digest(&clip), "kind": "audio", "duration_ms": 3200, "waveform": [0, 7, 255],
+                "sha256": sha256(&clip), "kind": "audio", "duration_ms": 3200, "waveform": [0, 7, 255],
             },
             {
                 "part": 2, "name": "view", "id": ids[1], "url": format!("{url}/2"),
                 "filename": "b.png", "content_type": "image/png", "length": 300_000,
-                "sha256": digest(&picture), "kind": "image", "width": 640, "height": 480,
+                "sha256": sha256(&picture), "kind": "image", "width": 640, "height": 480,
                 "blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj",
             },
         ])
@@ -189,7 +181,7 @@ fn assert_documents(mongo: &Mongo, id: &str, parts: [&str; 2], contents: [&[u8];
         assert_eq!(*metadata.get_array("links").unwrap(), links);
         let described = described.as_document().unwrap();
         assert_eq!(described.get_object_id("file").unwrap(), object_id(part));
-        assert_eq!(described.get_str("sha256").unwrap(), digest(content));
+        assert_eq!(described.get_str("sha256").unwrap(), sha256(content));
     }
 }
 

@@ -45,10 +45,10 @@ impl Stage {
     }
 
     pub(super) fn promised(&self, file: FileId) -> Promised {
-        match self.journal.open_work(file).unwrap() {
-            Work::Commit { promised, .. } => promised,
-            work => panic!("{file} is no work: {work:?}"),
-        }
+        let Work::Commit { promised, .. } = self.journal.open_work(file).unwrap() else {
+            panic!("{file} is no work");
+        };
+        promised
     }
 
     pub(super) fn commit(&self, file: FileId) -> Result<Committed, StoreError> {

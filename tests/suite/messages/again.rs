@@ -95,7 +95,7 @@ fn messages_that_are_sent_again_until_they_are_answered_are_whole_and_there_once
         .start(&mongo);
     // Some stand in the log whole, others as links of one body.
     let contents = |seed: u64| {
-        let length = if seed % 2 == 0 { 500 } else { 200_000 };
+        let length = if seed.is_multiple_of(2) { 500 } else { 200_000 };
         (noise(seed, 700), noise(seed + 1000, length))
     };
     let taken_so_far = AtomicU64::new(0);

@@ -83,9 +83,9 @@ fn a_token_says_who_sends_to_whom_and_who_reads() {
     }
     let form = sent("m 1", b"clip!", b"picture");
     let bearer = keys.bearer(&["--scope", "message", "--sub", "s1"]);
-    let sent = taken(&client.post("/messages", &[FORM, ("Authorization", &bearer)], &form));
-    let url = text(&sent, "url");
-    let (id, part) = (text(&sent, "id"), text(&sent["parts"][0], "id"));
+    let message = taken(&client.post("/messages", &[FORM, ("Authorization", &bearer)], &form));
+    let url = text(&message, "url");
+    let (id, part) = (text(&message, "id"), text(&message["parts"][0], "id"));
     let first = format!("{url}/1");
     for (options, of_message, of_part) in [
         (&["--scope", "download"][..], 200, 200),
