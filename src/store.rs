@@ -19,7 +19,7 @@ use crate::message::Belonging;
 
 pub use crate::file::Sha256;
 pub use inbox::{Entry, Inbox, Page, Waiting};
-pub use messages::{Cause, Messages, StoredMessage};
+pub use messages::{Cause, Dying, Messages, StoredMessage};
 
 /// The bytes of a promised file. They are read from beginning to end; parts may be read once more if
 /// the store turns out to hold some of them. All methods block.
@@ -194,6 +194,17 @@ pub enum StoreError {
     Gone(String),
 }
 
+/// The outcome of a delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is gone for every caller.
+    Gone,
+    /// There was none.
+    Absent,
+    /// It is the package of a message, or has links: it goes with its messages.
+    Linked,
+}
+
 /// Keeps committed files.
 ///
 /// Every call ends within a bounded time. Dropping its future undoes nothing: the operation may still
@@ -261,14 +272,15 @@ pub trait Store: Send + Sync {
         range: Range<u64>,
     ) -> BoxStream<'static, Result<Bytes, StoreError>>;
 
-    /// Removes a file, its description first. Returns whether it existed.
+    /// Removes a file, its description first, unless it belongs to a message.
     ///
     /// # Errors
     /// `Unavailable`: the file may be removed now, later or never; ask again. `Unfit`: it is not
     /// removed.
-    fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>>;
+    fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<Deleted, StoreError>>;
 
-    /// Removes everything that attempts to commit one of our ids have left, proven or not.
+    /// Removes everything that attempts to commit one of our ids have left, proven or not. A file that
+    /// has links stays.
     ///
     /// # Errors
     /// `Unavailable`, `TimedOut`, `Failed` or `Unfit`: something may be left; ask again.

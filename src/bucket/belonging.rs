@@ -109,8 +109,7 @@ fn part(part: &Part) -> Result<RawDocumentBuf, StoreError> {
 /// Reads the message that a document is the package of; `None` if it is none, or if that cannot be read.
 pub(super) fn read_message(file: &RawDocument) -> Option<Message> {
     let metadata = file.get_document("metadata").ok()?;
-    let own = file.get_object_id("_id").ok()?;
-    if metadata.get_object_id("message").ok()? != own {
+    if !is_package(file) {
         return None;
     }
     let to = texts(metadata, "to")?.map(Party::try_from);
@@ -123,6 +122,14 @@ pub(super) fn read_message(file: &RawDocument) -> Option<Message> {
         client_id: optional(metadata, "client_id", ChosenName::try_from).ok()?,
         parts: parts.collect::<Option<_>>()?,
     })
+}
+
+/// Whether a document is that of a package.
+pub(super) fn is_package(file: &RawDocument) -> bool {
+    let own = file.get_object_id("_id").ok();
+    let metadata = file.get_document("metadata").ok();
+    let message = metadata.and_then(|metadata| metadata.get_object_id("message").ok());
+    own.is_some() && own == message
 }
 
 /// Reads the subject of the token that a document's file was uploaded with.

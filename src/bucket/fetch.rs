@@ -17,6 +17,7 @@ use mongodb::error::Error as DriverError;
 use mongodb::options::ReadConcern;
 
 use super::division::Division;
+use super::dying::goes;
 use super::{Bucket, document, error, key};
 use crate::file::{FileId, FileKey};
 use crate::store::{StoreError, StoredFile};
@@ -56,7 +57,7 @@ impl Bucket {
                 }
                 found => found.map_err(|err| error::of_read(&err))?,
             };
-            if let Some(found) = found {
+            if let Some(found) = found.filter(|found| !goes(found)) {
                 let found = self.told_apart(found).await?;
                 // The key of the `_id` in the document: several keys may have led here.
                 let own_key = key::of_document(&found).unwrap_or_else(|| key.clone());
@@ -82,7 +83,8 @@ impl Bucket {
         let mut found = found.await.map_err(|err| error::of_read(&err))?;
         let mut files = Vec::new();
         for id in ids {
-            if let Some(found) = found.remove(&document::object_id(id)) {
+            let found = found.remove(&document::object_id(id));
+            if let Some(found) = found.filter(|found| !goes(found)) {
                 // Files of other drivers are few, and most of them have digests.
                 let found = self.told_apart(found).await?;
                 files.extend(document::read_file(&FileKey::Id(id), &found));

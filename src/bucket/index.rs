@@ -34,6 +34,8 @@ impl Bucket {
         let collection = self.chunks_uuid().await?; // 1
         if seen.as_ref() != Some(&collection) {
             *seen = None;
+            *self.has_inbox_index.lock().await = false;
+            *self.has_dying_indexes.lock().await = false;
             self.make_indexes().await?; // 2
             *seen = Some(collection);
         }
@@ -44,6 +46,7 @@ impl Bucket {
     pub(super) async fn forget_indexes(&self) {
         *self.indexes.lock().await = None;
         *self.has_inbox_index.lock().await = false;
+        *self.has_dying_indexes.lock().await = false;
     }
 
     /// The UUID of the collection of chunks; null if there is none.

@@ -9,11 +9,11 @@ use mongodb::options::ReadPreference;
 
 use super::{Bucket, belonging, document, error};
 use crate::file::{FileId, FileKey};
-use crate::message::MOST_LINKS;
 use crate::message::links::{
     Answer, Ask, Linked, Linking, Next, Removed, Removing, Unlinked, Unlinking,
 };
-use crate::store::{Cause, Messages, StoreError, StoredMessage};
+use crate::message::{MOST_LINKS, Message};
+use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage};
 
 /// Questions about one link, at most: somebody else changes the same file all the time.
 const MOST_QUESTIONS: usize = 16;
@@ -61,6 +61,14 @@ impl Messages for Bucket {
         };
         self.go(about, Removing::LookFirst, Removing::ask, Removing::next)
             .boxed()
+    }
+
+    fn begin_delete(&self, message: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
+        self.mark_dying(message).boxed()
+    }
+
+    fn dying(&self, most: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>> {
+        self.find_dying(most).boxed()
     }
 
     fn message(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
@@ -248,7 +256,7 @@ impl Bucket {
         gone.name().to_owned()
     }
 
-    async fn find_by_id(
+    pub(super) async fn find_by_id(
         &self,
         part: &str,
         id: &Bson,

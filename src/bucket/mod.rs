@@ -12,6 +12,7 @@ mod chunks;
 mod connection;
 mod division;
 mod document;
+mod dying;
 mod earlier;
 mod error;
 mod evidence;
@@ -54,7 +55,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::config::BucketConfig;
 use crate::file::{FileId, FileKey};
-use crate::store::{Committed, Progress, Promised, Store, StoreError, StoredFile};
+use crate::store::{Committed, Deleted, Progress, Promised, Store, StoreError, StoredFile};
 
 use batch::Batches;
 use connection::Connection;
@@ -82,6 +83,8 @@ pub struct Bucket {
     indexes: Arc<Mutex<Option<Bson>>>,
     /// Whether the index on the lists of receivers was seen.
     has_inbox_index: Arc<Mutex<bool>>,
+    /// Whether the indexes on what is dying were seen.
+    has_dying_indexes: Arc<Mutex<bool>>,
     /// How far lists can be read.
     watermarks: Arc<Watermarks>,
     runtime: Handle,
@@ -118,6 +121,7 @@ impl Bucket {
             directory: directory.to_owned(),
             indexes: Arc::default(),
             has_inbox_index: Arc::default(),
+            has_dying_indexes: Arc::default(),
             watermarks: Arc::default(),
             runtime: Handle::current(),
         })
@@ -217,7 +221,7 @@ impl Store for Bucket {
         self.stream(file, range)
     }
 
-    fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<Deleted, StoreError>> {
         self.remove_file(key).boxed()
     }
 

@@ -9,7 +9,7 @@ use super::index::chunk_key;
 use super::{Bucket, document, error};
 use crate::commit::backoff;
 use crate::file::{FileId, FileKey};
-use crate::store::StoreError;
+use crate::store::{Deleted, StoreError};
 
 /// How often what could not be removed is tried again: over a change of the primary, and more.
 const TRIES: u32 = 6;
@@ -21,10 +21,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 impl Bucket {
-    /// Removes a file that has a document.
+    /// Removes a file that has a document, unless it belongs to a message.
     ///
     /// 1. The document is looked for.
-    /// 2. It is deleted, and has a majority for that. From here on the file does not exist.
+    /// 2. It is deleted unless it has a link just then, or is a package; and has a majority for that. From
+    ///    here on the file does not exist, and nobody links to it.
     /// 3. Its chunks are deleted.
     ///
     /// A step that MongoDB answers with an error may be carried out all the same, and nobody would find
@@ -35,38 +36,42 @@ impl Bucket {
     ///
     /// # Errors
     /// As [`crate::store::Store::remove`].
-    pub(super) async fn remove_file(&self, key: &FileKey) -> Result<bool, StoreError> {
+    pub(super) async fn remove_file(&self, key: &FileKey) -> Result<Deleted, StoreError> {
         self.require_fit_server().await?;
         // 1
         let Some(file) = self.find_file(key, false).await? else {
-            return Ok(false);
+            return Ok(Deleted::Absent);
         };
         let id = document::id_of(&file)?;
         let (bucket, name) = (self.clone(), format!("{key:?}"));
         // Both steps are tasks: a document that goes when nobody waits any more takes its chunks along.
-        let removed = self.bounded(async move {
-            let filter = document::is("_id", &id);
-            match bucket.delete(bucket.files().name(), filter, true).await {
-                Ok(removed) => {
+        let removed = self.runtime.spawn(async move {
+            match bucket.delete_document(&id, Spared::Messages).await {
+                Ok(Deleted::Linked) => Ok((Deleted::Linked, None)),
+                Ok(deleted) => {
                     let chunks = tokio::spawn(async move {
                         if let Err(err) = bucket.delete_all_chunks(&id).await {
                             tokio::spawn(bucket.clear_later(id, name, err));
                         }
                     });
-                    Ok((removed.is_any || removed.is_second_try, chunks))
+                    Ok((deleted, Some(chunks)))
                 }
                 Err(err) => {
-                    tokio::spawn(bucket.clear_later(id, name, error::of_read(&err)));
+                    tokio::spawn(bucket.clear_later(id, name, err.clone()));
                     Err(err)
                 }
             }
         });
-        let (was_there, chunks) = removed.await.map_err(|err| error::of_read(&err))?; // 2
+        let removed = removed.await;
+        let lost = |lost| StoreError::Unavailable(format!("the removal was lost: {lost}"));
+        let (deleted, chunks) = removed.map_err(lost)??; // 2
         // 3: those of a large file may take longer than anybody waits.
-        if let Ok(Err(lost)) = tokio::time::timeout(self.timeout, chunks).await {
+        if let Some(chunks) = chunks
+            && let Ok(Err(lost)) = tokio::time::timeout(self.timeout, chunks).await
+        {
             log::error!("{key:?}: the removal of its chunks was lost: {lost}");
         }
-        Ok(was_there)
+        Ok(deleted)
     }
 
     /// Removes whatever there is of an id, document or not.
@@ -77,8 +82,10 @@ impl Bucket {
         self.require_fit_server().await?;
         let id = Bson::ObjectId(document::object_id(id));
         // The document first, as no reader may find a file without its chunks.
-        self.delete_document(&id).await?;
-        self.delete_chunks(&id).await
+        match self.delete_document(&id, Spared::Parts).await? {
+            Deleted::Linked => Ok(()),
+            Deleted::Gone | Deleted::Absent => self.delete_chunks(&id).await,
+        }
     }
 
     /// Tries again to remove a file whose removal was begun.
@@ -87,8 +94,10 @@ impl Bucket {
             log::debug!("{name}: is to be removed still: {err}");
             tokio::time::sleep(backoff::pause(failures, FIRST_PAUSE, LONGEST_PAUSE)).await;
             let cleared = async {
-                self.delete_document(&id).await?;
-                self.delete_all_chunks(&id).await
+                match self.delete_document(&id, Spared::Messages).await? {
+                    Deleted::Linked => Ok(()),
+                    Deleted::Gone | Deleted::Absent => self.delete_all_chunks(&id).await,
+                }
             };
             match cleared.await {
                 Ok(()) => return,
@@ -98,12 +107,29 @@ impl Bucket {
         log::warn!("{name}: was to be removed, and it or chunks of it may remain: {err}");
     }
 
-    async fn delete_document(&self, id: &Bson) -> Result<(), StoreError> {
-        let filter = document::is("_id", id);
-        self.delete(self.files().name(), filter, true)
-            .await
-            .map(|_| ())
-            .map_err(|err| error::of_commit(&err))
+    /// Deletes a document unless it is to be spared at that moment.
+    ///
+    /// MongoDB orders this and a new link: the one that comes second finds what the first has done.
+    async fn delete_document(&self, id: &Bson, spared: Spared) -> Result<Deleted, StoreError> {
+        let mut filter = document::is("_id", id);
+        // Another writer's fields of these names mean nothing.
+        let theirs = doc! { "metadata.gridspool": { "$exists": false } };
+        let mut untied = doc! { "metadata.links.0": { "$exists": false } };
+        if spared == Spared::Messages {
+            untied.insert("metadata.message", doc! { "$ne": id });
+        }
+        filter.insert("$or", vec![theirs, untied]);
+        let deleted = self.delete(self.files().name(), filter, true).await;
+        let deleted = deleted.map_err(|err| error::of_commit(&err))?;
+        if deleted.is_any {
+            Ok(Deleted::Gone)
+        } else if self.find_by_id("files", id).await?.is_some() {
+            Ok(Deleted::Linked)
+        } else if deleted.is_second_try {
+            Ok(Deleted::Gone)
+        } else {
+            Ok(Deleted::Absent)
+        }
     }
 
     /// Deletes the chunks of an id, as many as there is time for.
@@ -144,4 +170,13 @@ impl Bucket {
         let n = first.as_ref().and_then(|first| first.get("n").ok()?);
         Ok(n.and_then(|n| Bson::try_from(n).ok()))
     }
+}
+
+/// The files that are not to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spared {
+    /// Those that have links.
+    Parts,
+    /// Packages, too.
+    Messages,
 }

@@ -140,7 +140,8 @@ impl Committer {
     /// Deletes an entry whose file was removed from the store after an earlier attempt.
     async fn drop_removed(&self, id: FileId, err: &StoreError) -> Outcome {
         log::info!("{id}: {err}");
-        match self.on_disk(move |journal| journal.delete(id)).await {
+        let deleted = self.on_disk(move |journal| journal.delete_unlinked(id));
+        match deleted.await {
             Ok(_) => self.erase(id, true).await,
             Err(err) => Outcome::Again(self.put_off(id, &err)),
         }

@@ -31,6 +31,7 @@ use recent::Recent;
 use refresh::Refresh;
 use stored::Asked;
 
+pub use crate::store::Deleted;
 pub use fills::{Filling, Fills, Slice};
 pub use messages::{FoundMessage, MessageHere};
 
@@ -117,15 +118,6 @@ impl Found {
             Self::Elsewhere { .. } | Self::Absent => None,
         }
     }
-}
-
-/// The outcome of a delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deleted {
-    /// It is gone for every caller.
-    Gone,
-    /// There was no such file.
-    Absent,
 }
 
 /// Bytes of a file, in order.
@@ -291,22 +283,19 @@ impl Delivery {
                     return Ok(Deleted::Gone);
                 }
                 Deletion::Already => return Ok(Deleted::Absent),
+                Deletion::Linked => return Ok(Deleted::Linked),
                 Deletion::NotHere | Deletion::Settled => {}
             }
         }
         let removed = self.remove(key).await;
         // This comes after the delete, so that a lookup which begins later finds no file.
         self.forget(key);
-        Ok(if removed? {
-            Deleted::Gone
-        } else {
-            Deleted::Absent
-        })
+        removed
     }
 
     /// Removes a file that is not in this journal. The owner of its id is always asked first: while the
     /// owner has not settled the file, its commit would bring the file back.
-    async fn remove(&self, key: &FileKey) -> Result<bool, DeliveryError> {
+    async fn remove(&self, key: &FileKey) -> Result<Deleted, DeliveryError> {
         if let FileKey::Id(id) = *key
             && let Some(owner) = self.peers.owner_of(id)
         {

@@ -16,7 +16,7 @@ use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
 use crate::journal::{Announcer, Draft, Layout, LocalDisk, Room};
 use crate::spool::Received;
-use crate::store::{Committed, Evidence, Progress, Promised, Sent};
+use crate::store::{Committed, Deleted, Evidence, Progress, Promised, Sent};
 
 /// How long a test waits for something that comes at once or never.
 const BOUND: Duration = Duration::from_secs(10);
@@ -86,8 +86,13 @@ impl Store for OneFile {
         .boxed()
     }
 
-    fn remove<'a>(&'a self, _: &'a FileKey) -> BoxFuture<'a, Result<bool, StoreError>> {
-        async { Ok(self.is_there.swap(false, Ordering::Relaxed)) }.boxed()
+    fn remove<'a>(&'a self, _: &'a FileKey) -> BoxFuture<'a, Result<Deleted, StoreError>> {
+        let deleted = if self.is_there.swap(false, Ordering::Relaxed) {
+            Deleted::Gone
+        } else {
+            Deleted::Absent
+        };
+        async move { Ok(deleted) }.boxed()
     }
 
     fn announce<'a>(

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::index::{Known, Phase, Refused};
-use super::record::{Answer, Entry};
+use super::record::{Entry, File};
 use super::shared::Changed;
 use super::step::StepError;
 use super::volume::if_there;
 use super::{Journal, JournalError, at, point};
-use crate::file::{FileId, FileMeta};
+use crate::file::FileId;
 
 /// The outcome of a delete in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Deletion {
     Settled,
     /// It was deleted before.
     Already,
+    /// It is the package of a message, or has links: it goes with its messages.
+    Linked,
 }
 
 impl Journal {
@@ -42,10 +44,27 @@ impl Journal {
     /// # Errors
     /// The disk's error; then the entry stays as it was.
     pub fn delete(&self, id: FileId) -> Result<Deletion, JournalError> {
-        let answered = match self.answered_by(id) {
-            Err(JournalError::Absent(_)) => return Ok(Deletion::NotHere),
-            answered => answered?,
-        };
+        match self.read_deletable(id) {
+            Err(JournalError::Absent(_)) => Ok(Deletion::NotHere),
+            Ok(Some(file)) if file.belonging.is_tied() => Ok(Deletion::Linked),
+            Ok(file) => self.delete_read(id, file),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// The same, whatever belongs to the entry: the store has seen that it has lost its last link.
+    ///
+    /// # Errors
+    /// As [`Journal::delete`].
+    pub fn delete_unlinked(&self, id: FileId) -> Result<Deletion, JournalError> {
+        match self.read_deletable(id) {
+            Err(JournalError::Absent(_)) => Ok(Deletion::NotHere),
+            file => self.delete_read(id, file?),
+        }
+    }
+
+    fn delete_read(&self, id: FileId, file: Option<File>) -> Result<Deletion, JournalError> {
+        let answered = file.and_then(|file| file.answer.map(|answer| (answer, file.meta)));
         let mut before: Option<Known> = None;
         let deleted = self.step(|index, tail| {
             // No caller knows of an entry that is still to come.
@@ -71,10 +90,10 @@ impl Journal {
         Ok(Deletion::Done)
     }
 
-    /// The answer of a keyed entry, which its tombstone goes on giving.
-    fn answered_by(&self, id: FileId) -> Result<Option<(Answer, FileMeta)>, JournalError> {
+    /// The file that an entry is; `None` if it is none any more.
+    fn read_deletable(&self, id: FileId) -> Result<Option<File>, JournalError> {
         let known = self.known(id).ok_or(JournalError::Absent(id))?;
-        if !known.is_keyed || known.phase == Phase::Deleted {
+        if known.phase == Phase::Deleted {
             return Ok(None);
         }
         let found = match self.read(id) {
@@ -85,7 +104,7 @@ impl Journal {
             found => found?,
         };
         Ok(match found.reading.entry() {
-            Entry::File(file) => file.answer.map(|answer| (answer, file.meta.clone())),
+            Entry::File(file) => Some(file.clone()),
             Entry::Upload(_) | Entry::Tombstone(_) => None,
         })
     }

@@ -20,6 +20,11 @@ pub struct Belonging {
 }
 
 impl Belonging {
+    /// Whether the file goes with its messages, and not before.
+    pub fn is_tied(&self) -> bool {
+        self.package.is_some() || !self.links.is_empty()
+    }
+
     /// Whether there is nothing to tell.
     pub fn is_none(&self) -> bool {
         *self == Self::default()

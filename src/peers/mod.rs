@@ -66,6 +66,7 @@ use ureq::Agent;
 
 use crate::config::{ClusterConfig, PeerConfig};
 use crate::file::FileId;
+use crate::store::Deleted;
 use crate::token::KeysError;
 
 use pass::Seal;
@@ -221,12 +222,11 @@ impl Peers {
         })
     }
 
-    /// Lets the owner delete a file. Returns whether there was one. Dropping the future does not stop
-    /// it.
+    /// Lets the owner delete a file. Dropping the future does not stop it.
     ///
     /// # Errors
     /// [`Unreachable`]; the owner may have done it or not.
-    pub async fn delete(&self, owner: u16, id: FileId) -> Result<bool, Unreachable> {
+    pub async fn delete(&self, owner: u16, id: FileId) -> Result<Deleted, Unreachable> {
         let pass = self.pass(Purpose::Delete, owner, id);
         let pass = vec![(PASS.to_owned(), pass.into_bytes())];
         let path = format!("/files/{id}");
@@ -239,8 +239,9 @@ impl Peers {
         };
         let (status, _) = self.ask(owner, question).await?;
         match status {
-            204 => Ok(true),
-            404 => Ok(false),
+            204 => Ok(Deleted::Gone),
+            404 => Ok(Deleted::Absent),
+            409 => Ok(Deleted::Linked),
             _ => Err(Unreachable {
                 node: owner,
                 reason: format!("answers a delete with {status}"),

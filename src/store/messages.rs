@@ -20,6 +20,15 @@ pub enum Cause {
     Unlinked,
 }
 
+/// A file that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dying {
+    /// The package of a message that is being deleted.
+    Package(FileId, Message),
+    /// Any other file that is dying, or of which chunks may be left behind its tombstone.
+    File(FileId),
+}
+
 /// A package that the store holds.
 #[derive(Debug, Clone)]
 pub struct StoredMessage {
@@ -56,6 +65,21 @@ pub trait Messages: Send + Sync {
         file: FileId,
         cause: Cause,
     ) -> BoxFuture<'_, Result<Removed, StoreError>>;
+
+    /// Begins to delete a message: from now on nobody finds it, and it comes back no more. Its package stays
+    /// as the note of what is still to do: its parts are to be untied, and the package is to be removed last
+    /// ([`Messages::remove_dying`]). `None` if there is no such message.
+    ///
+    /// # Errors
+    /// `Unavailable` or `TimedOut`: it may be dying or not. `Damaged` if its document makes no sense.
+    fn begin_delete(&self, message: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>>;
+
+    /// Some files that are dying or whose removal has ended half-way, this many at most: somebody has to go on
+    /// with them.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn dying(&self, most: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>>;
 
     /// Finds a message; `None` if there is none, or it is dying.
     ///

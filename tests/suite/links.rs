@@ -1,6 +1,7 @@
 //! Messages and the links of their parts, in a real bucket.
 
 mod commit_again;
+mod deletes;
 
 use std::ffi::OsString;
 use std::fs;
@@ -193,6 +194,8 @@ fn a_message_is_in_the_bucket_as_it_was_promised_and_its_parts_stay_as_long_as_a
     stage.leave_others_alone();
     stage.commit_again();
     stage.race();
+    stage.delete_linked();
+    stage.delete_message();
 }
 
 impl Stage {

@@ -142,6 +142,10 @@ fn a_message_is_the_same_before_and_after_its_commit_and_for_other_drivers() {
                 .get(&format!("{url}{path}"))
                 .assert_problem(404, "not-found");
         }
+        for file in [id.as_str(), ids[0]] {
+            let refused = client.delete(&format!("/files/{file}"));
+            refused.assert_problem(409, "linked");
+        }
         let package = client.get(&format!("/files/{id}"));
         assert_eq!(package.body, PACKAGE.as_bytes());
         assert_eq!(package.header("Content-Type"), "application/json");

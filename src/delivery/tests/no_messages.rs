@@ -4,8 +4,9 @@ use futures::future::BoxFuture;
 
 use super::OneFile;
 use crate::file::FileId;
+use crate::message::Message;
 use crate::message::links::{Linked, Removed, Unlinked};
-use crate::store::{Cause, Messages, StoreError, StoredMessage};
+use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage};
 
 impl Messages for OneFile {
     fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
@@ -17,6 +18,14 @@ impl Messages for OneFile {
     }
 
     fn remove_dying(&self, _: FileId, _: Cause) -> BoxFuture<'_, Result<Removed, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn begin_delete(&self, _: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn dying(&self, _: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>> {
         unimplemented!("no messages")
     }
 

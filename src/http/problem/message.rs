@@ -43,6 +43,15 @@ impl Problem {
         .because(Reason::Key)
     }
 
+    /// The file goes with its messages.
+    pub(in crate::http) fn linked() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "linked",
+            "The file belongs to a message. It goes when the last message with it is deleted.",
+        )
+    }
+
     pub(super) fn party_not_allowed(field: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,

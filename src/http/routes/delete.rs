@@ -9,7 +9,8 @@ use crate::http::headers::path;
 use crate::http::{Node, Problem};
 use crate::token::Scope;
 
-/// `DELETE /files/{id}`: 204 when the file is gone on every route, 404 when there is none.
+/// `DELETE /files/{id}`: 204 when the file is gone on every route, 404 when there is none, and 409 while it
+/// belongs to a message.
 pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -31,5 +32,6 @@ pub(super) async fn carry_out(
     match deleted.unwrap_or_else(|lost| std::panic::resume_unwind(lost.into_panic()))? {
         Deleted::Absent => Err(Problem::not_found()),
         Deleted::Gone => Ok(HttpResponse::NoContent().finish()),
+        Deleted::Linked => Err(Problem::linked()),
     }
 }

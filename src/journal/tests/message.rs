@@ -13,7 +13,8 @@ use crate::journal::inspection::Inspection;
 use crate::journal::tests::fault::Fault;
 use crate::journal::tests::unsynced::Tear;
 use crate::journal::{
-    AdoptError, Adopted, AdoptedMessage, Draft, Journal, MessageDraft, PartDraft, Standing, Work,
+    AdoptError, Adopted, AdoptedMessage, Deletion, Draft, Journal, MessageDraft, PartDraft,
+    Standing, Work,
 };
 use crate::message::{Belonging, ChosenName, Party, Receivers, Stated};
 
@@ -240,7 +241,10 @@ fn a_message_that_is_copied_forward_piece_by_piece_stays_whole() {
         journal.settle(&committed(id)).unwrap();
         let kept = journal.message(id).unwrap().unwrap();
         assert_eq!(kept.standing, Standing::Committed);
-        journal.delete(id).unwrap();
+        for file in &adopted.files {
+            assert_eq!(journal.delete(file.id()).unwrap(), Deletion::Linked);
+        }
+        journal.delete_unlinked(id).unwrap();
         assert!(journal.message(id).unwrap().is_none());
     }
 }

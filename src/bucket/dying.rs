@@ -1,0 +1,128 @@
+//! Messages that are being deleted, and files that are dying: whoever ends half-way, another finds them here.
+
+use futures::TryStreamExt as _;
+use mongodb::IndexModel;
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::options::{IndexOptions, ReadPreference};
+
+use super::{Bucket, belonging, document, error};
+use crate::file::FileId;
+use crate::message::Message;
+use crate::store::{Dying, StoreError};
+
+impl Bucket {
+    /// Marks the package of a message as dying; one that is so already stays as it is.
+    pub(super) async fn mark_dying(&self, message: FileId) -> Result<Option<Message>, StoreError> {
+        self.require_fit_server().await?;
+        let id = Bson::ObjectId(document::object_id(message));
+        let mut filter = document::is("_id", &id);
+        // Another writer's file is not ours to mark, and a part is no message.
+        filter.insert("metadata.gridspool", doc! { "$exists": true });
+        filter.insert("metadata.message", id);
+        let dying = doc! { "$ifNull": ["$metadata.dying", "$$NOW"] };
+        let pipeline = vec![Bson::from(doc! { "$set": { "metadata.dying": dying } })];
+        let fields = doc! { "metadata": 1 };
+        let name = self.files().name().to_owned();
+        let marked = self.find_and_modify(&name, filter, pipeline.into(), fields);
+        let Some(file) = marked.await.map_err(|err| error::of_commit(&err))? else {
+            return Ok(None);
+        };
+        let file = RawDocumentBuf::try_from(&file).ok();
+        let read = file.and_then(|file| belonging::read_message(&file));
+        read.map(Some)
+            .ok_or_else(|| StoreError::Damaged(format!("{message} is no message that can be read")))
+    }
+
+    /// Some of what is dying, and of what has a tombstone without the note that nothing is left.
+    ///
+    /// 1. Both indexes are there: they have nothing but such files in them.
+    /// 2. Files by their mark.
+    /// 3. Tombstones, as far as there is room.
+    pub(super) async fn find_dying(&self, most: u32) -> Result<Vec<Dying>, StoreError> {
+        self.ensure_dying_indexes().await?; // 1
+        // Files of other writers would stand in the way for ever.
+        let is_dying = doc! {
+            "metadata.dying": { "$exists": true },
+            "metadata.gridspool": { "$exists": true },
+        };
+        let files = self.find_some("files", is_dying, most).await?; // 2
+        let mut dying: Vec<_> = files.iter().filter_map(read_dying).collect();
+        let room = most.saturating_sub(u32::try_from(files.len()).unwrap_or(u32::MAX));
+        if room > 0 {
+            let open = self
+                .find_some("gone", doc! { "cleared": false }, room)
+                .await?; // 3
+            let ids = open
+                .iter()
+                .filter_map(|tombstone| tombstone.get_object_id("_id").ok());
+            dying.extend(ids.map(|id| Dying::File(FileId::from_bytes(id.bytes()))));
+        }
+        Ok(dying)
+    }
+
+    async fn find_some(
+        &self,
+        part: &str,
+        filter: Document,
+        most: u32,
+    ) -> Result<Vec<RawDocumentBuf>, StoreError> {
+        let collection = self.connection.part(part, ReadPreference::Primary);
+        let patience = self.server_time();
+        let found = self.bounded(async move {
+            let find = collection.find(filter).limit(most.into());
+            find.max_time(patience).await?.try_collect().await
+        });
+        found.await.map_err(|err| error::of_read(&err))
+    }
+
+    async fn ensure_dying_indexes(&self) -> Result<(), StoreError> {
+        let mut is_seen = self.has_dying_indexes.lock().await;
+        if *is_seen {
+            return Ok(());
+        }
+        for (part, key, filter) in [
+            (
+                "files",
+                "metadata.dying",
+                doc! { "metadata.dying": { "$exists": true } },
+            ),
+            ("gone", "at", doc! { "cleared": false }),
+        ] {
+            let collection = self.connection.part(part, ReadPreference::Primary);
+            let options = IndexOptions::builder()
+                .partial_filter_expression(filter)
+                .build();
+            let index = IndexModel::builder()
+                .keys(doc! { key: 1 })
+                .options(options)
+                .build();
+            let made = self.bounded(async move { collection.create_index(index).await });
+            made.await.map_err(|err| error::of_read(&err))?;
+        }
+        *is_seen = true;
+        Ok(())
+    }
+}
+
+/// Whether a file of ours goes: nobody finds it any more.
+pub(super) fn goes(file: &RawDocument) -> bool {
+    belonging::is_dying(file) && document::is_ours(file)
+}
+
+/// `None` for a file of another writer, whatever its document says; and for a package that cannot be read,
+/// as it alone tells of its parts.
+fn read_dying(file: &RawDocumentBuf) -> Option<Dying> {
+    let id = file.get_object_id("_id").ok()?;
+    if !document::is_ours(file) {
+        return None;
+    }
+    let id = FileId::from_bytes(id.bytes());
+    match belonging::read_message(file) {
+        Some(message) => Some(Dying::Package(id, message)),
+        None if belonging::is_package(file) => {
+            log::error!("{id}: the package of a deleted message cannot be read, and stays");
+            None
+        }
+        None => Some(Dying::File(id)),
+    }
+}

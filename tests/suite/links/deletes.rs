@@ -1,0 +1,126 @@
+//! The steps by which a message is deleted, and files that only go with their messages.
+
+use gridspool::file::{FileId, FileKey};
+use gridspool::message::Message;
+use gridspool::message::links::{Removed, Unlinked};
+use gridspool::store::{Deleted, Dying, Messages as _, Store as _};
+use mongodb::bson::{Document, doc};
+
+use super::{Stage, mongo_id, other_message};
+
+impl Stage {
+    /// A file that belongs to a message is not deleted for itself; one that is dying is found no more.
+    pub(super) fn delete_linked(&self) {
+        let sent = self.send(&[b"tied"]);
+        let part = sent.message.parts[0].file;
+        for file in [part, sent.id] {
+            assert_eq!(self.delete(file), Deleted::Linked);
+            self.mongo.block_on(self.bucket.clear(part)).unwrap();
+            assert!(self.is_found(file));
+            assert_eq!(self.chunks(file), 1);
+        }
+        assert_eq!(self.unlink(part, sent.id), Unlinked::Last);
+        assert!(!self.is_found(part));
+        assert_eq!(self.delete(part), Deleted::Absent);
+        // Fields of another writer mean nothing of that.
+        let theirs = other_message(10);
+        let metadata =
+            doc! { "links": [mongo_id(sent.id)], "message": mongo_id(theirs), "dying": 1 };
+        let file = doc! {
+            "_id": mongo_id(theirs), "length": 5, "chunkSize": 10, "metadata": metadata,
+            "uploadDate": mongodb::bson::DateTime::now(),
+        };
+        self.mongo.insert("fs.files", file);
+        assert!(self.is_found(theirs));
+        assert_eq!(self.delete(theirs), Deleted::Gone);
+        assert_eq!(self.delete(theirs), Deleted::Absent);
+    }
+
+    fn delete(&self, file: FileId) -> Deleted {
+        let key = FileKey::Id(file);
+        self.mongo.block_on(self.bucket.remove(&key)).unwrap()
+    }
+
+    /// Whether readers find a file, alone and among others.
+    fn is_found(&self, file: FileId) -> bool {
+        let key = FileKey::Id(file);
+        let found = self.mongo.block_on(self.bucket.find(&key, false)).unwrap();
+        let all = self.mongo.block_on(self.bucket.find_all(vec![file]));
+        assert_eq!(found.is_some(), all.unwrap().len() == 1);
+        found.is_some()
+    }
+
+    /// A message is deleted by steps; each may be done twice, and whoever comes next finds what is left.
+    pub(super) fn delete_message(&self) {
+        self.clear_away();
+        let (message, files) = self.promise(&[b"first", b"second"]);
+        for file in &files {
+            self.commit(*file).unwrap();
+        }
+        let [package, first, second] = files[..] else {
+            panic!("{files:?}");
+        };
+        let begin = |id| self.mongo.block_on(self.bucket.begin_delete(id)).unwrap();
+        assert_eq!(begin(first), None, "a part is no message");
+        assert_eq!(self.dying(), []);
+        for _ in 0..2 {
+            assert_eq!(begin(package).as_ref(), Some(&*message));
+            let left = Dying::Package(package, Message::clone(&message));
+            assert_eq!(self.dying(), [left]);
+        }
+        let found = self.mongo.block_on(self.bucket.message(package)).unwrap();
+        assert!(found.is_none(), "it is dying");
+        // A commit that begins anew leaves the package as the note of what is to do.
+        self.commit(package).unwrap();
+        assert_eq!(begin(package).as_ref(), Some(&*message));
+        for part in [first, second] {
+            assert_eq!(self.unlink(part, package), Unlinked::Last);
+            assert!(self.dying().contains(&Dying::File(part)));
+            assert_eq!(self.remove(part), Removed::Removed);
+        }
+        for _ in 0..2 {
+            assert_eq!(self.remove(package), Removed::Removed);
+            assert_eq!(self.dying(), []);
+        }
+        assert_eq!(begin(package), None);
+        // A removal that ended behind its tombstone is found, too.
+        let is_second = doc! { "_id": mongo_id(second) };
+        let reopened = self.collection("fs.gone");
+        let reopened = async {
+            let change = doc! { "$set": { "cleared": false } };
+            reopened.update_one(is_second, change).await
+        };
+        assert_eq!(self.mongo.block_on(reopened).unwrap().modified_count, 1);
+        assert_eq!(self.dying(), [Dying::File(second)]);
+        // A package that cannot be read is no file as any other: its parts would never go.
+        self.clear_away();
+        let sent = self.send(&[b"tied"]);
+        assert!(begin(sent.id).is_some());
+        let damaged = self.collection("fs.files");
+        let damaged = async {
+            let change = doc! { "$set": { "metadata.parts": "damaged" } };
+            damaged
+                .update_one(doc! { "_id": mongo_id(sent.id) }, change)
+                .await
+        };
+        assert_eq!(self.mongo.block_on(damaged).unwrap().modified_count, 1);
+        assert_eq!(self.dying(), []);
+    }
+
+    fn dying(&self) -> Vec<Dying> {
+        self.mongo.block_on(self.bucket.dying(10)).unwrap()
+    }
+
+    fn collection(&self, name: &str) -> mongodb::Collection<Document> {
+        self.mongo.database().collection(name)
+    }
+
+    /// Takes away all files and tombstones.
+    fn clear_away(&self) {
+        for part in ["fs.gone", "fs.files"] {
+            let all = self.collection(part);
+            let cleared = async { all.delete_many(doc! {}).await };
+            self.mongo.block_on(cleared).unwrap();
+        }
+    }
+}
