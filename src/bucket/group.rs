@@ -8,6 +8,7 @@ use mongodb::Collection;
 use mongodb::bson::RawDocumentBuf;
 
 use super::earlier::Earlier;
+use super::packages::Package;
 use super::source::Source;
 use super::{Bucket, belonging, document, error};
 use crate::file::FileId;
@@ -36,7 +37,8 @@ impl Bucket {
     /// 5. Once all chunks have a majority, the documents of all files are inserted in the same way.
     /// 6. Documents and chunks are read back with read concern majority, and each file is proven.
     ///    Members without a proof leave. MongoDB is still no standalone.
-    /// 7. Members leave that have a tombstone: see step 7 of [`Bucket::put`].
+    /// 7. Packages of messages get into the lists of their receivers.
+    /// 8. Members leave that have a tombstone: see steps 7 and 8 of [`Bucket::put`].
     ///
     /// A cut at any step leaves, for each member, the same as a cut of [`Bucket::put`].
     ///
@@ -49,6 +51,7 @@ impl Bucket {
     ) -> Result<Vec<Committed>, StoreError> {
         let group = self.without_traces(group).await?; // 1
         let bytes: u64 = group.iter().map(|promised| promised.meta.length).sum();
+        let packages: Vec<_> = group.iter().filter_map(Package::of).collect();
         let permit = self
             .reserve(u32::try_from(bytes).unwrap_or(u32::MAX))
             .await?;
@@ -67,9 +70,14 @@ impl Bucket {
             return Ok(Vec::new());
         }
         let mut committed = self.prove_all(&sent).await?; // 6
+        let is_proven = |id| committed.iter().any(|committed| committed.id() == id);
+        let packages = packages.into_iter();
+        let packages: Vec<_> = packages.filter(|package| is_proven(package.id)).collect();
+        self.enter_packages(&packages).await?; // 7
         if !of_messages.is_empty() {
-            let gone = self.tombstones(&of_messages).await?; // 7
+            let gone = self.tombstones(&of_messages).await?; // 8
             committed.retain(|committed| !gone.contains(&committed.id()));
+            self.leave_lists(&packages, |id| gone.contains(&id)).await?;
         }
         Ok(committed)
     }

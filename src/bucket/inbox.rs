@@ -25,6 +25,10 @@ use crate::file::FileId;
 use crate::message::{Cursor, Party, Receivers};
 use crate::store::{Entry, Inbox, Page, StoreError, Waiting};
 
+/// Entries that are inserted at once, and entries whose times are written anew at once: so few that it is quick.
+const MOST_INSERTED: usize = 1000;
+const MOST_STAMPED: usize = 100;
+
 /// How often the time of an entry is written anew, at most.
 const MOST_STAMPS: usize = 8;
 
@@ -68,7 +72,14 @@ impl Inbox for Bucket {
         bytes: u64,
         receivers: &'a Receivers,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.enter_all(message, bytes, receivers).boxed()
+        async move {
+            let mut entries = Vec::new();
+            for receiver in receivers.iter() {
+                entries.push((message, bytes, receiver));
+            }
+            self.enter_all(&entries).await
+        }
+        .boxed()
     }
 
     fn page<'a>(
@@ -114,23 +125,18 @@ impl Inbox for Bucket {
         message: FileId,
         receivers: &'a Receivers,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        let filter = entries_of(message, receivers);
-        async move {
-            let deleted = self.delete(&self.inbox(), filter, false).await;
-            deleted.map(|_| ()).map_err(|err| error::of_commit(&err))
-        }
-        .boxed()
+        self.leave_all(message, receivers).boxed()
     }
 }
 
-/// A filter for the entries of a message.
-fn entries_of(message: FileId, receivers: &Receivers) -> Document {
-    let numbers = receivers.iter().map(|receiver| binary(number_of(receiver)));
-    let ids = receivers.iter().map(|receiver| id_of(receiver, message));
-    doc! {
-        "r": { "$in": numbers.collect::<Vec<_>>() },
-        "_id": { "$in": ids.collect::<Vec<_>>() },
-    }
+/// A filter for entries, each of a message and a receiver.
+fn entries_of<'a>(entries: impl Iterator<Item = (FileId, &'a Party)>) -> Document {
+    let entries = entries.map(|(message, receiver)| {
+        let number = binary(number_of(receiver));
+        (number, id_of(receiver, message))
+    });
+    let (numbers, ids): (Vec<_>, Vec<_>) = entries.unzip();
+    doc! { "r": { "$in": numbers }, "_id": { "$in": ids } }
 }
 
 impl Bucket {
@@ -140,7 +146,7 @@ impl Bucket {
         inbox.name().to_owned()
     }
 
-    /// Enters a message.
+    /// Enters messages, each with its bytes and a receiver.
     ///
     /// 1. The index that readers need is there.
     /// 2. All entries are inserted; the primary writes their times. Those that an earlier attempt left stay.
@@ -149,49 +155,77 @@ impl Bucket {
     ///
     /// Cut anywhere, it leaves entries that a reader may have passed: the next attempt gives all of them later
     /// places.
-    async fn enter_all(
+    pub(super) async fn enter_all(
         &self,
-        message: FileId,
-        bytes: u64,
-        receivers: &Receivers,
+        entries: &[(FileId, u64, &Party)],
     ) -> Result<(), StoreError> {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let entries = receivers.iter().map(|receiver| {
+        self.ensure_inbox_index().await?; // 1
+        for some in entries.chunks(MOST_INSERTED) {
+            self.enter_some(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn enter_some(&self, entries: &[(FileId, u64, &Party)]) -> Result<(), StoreError> {
+        let documents = entries.iter().map(|&(message, bytes, receiver)| {
             rawdoc! {
                 "_id": id_of(receiver, message),
                 "r": binary(number_of(receiver)),
                 "m": document::object_id(message),
-                "b": bytes,
+                "b": i64::try_from(bytes).unwrap_or(i64::MAX),
                 "ts": Timestamp { time: 0, increment: 0 },
             }
         });
-        let entries = entries.collect();
+        let documents = documents.collect();
         let inbox = self.inbox();
-        self.ensure_inbox_index().await?; // 1
         let begun = Instant::now();
-        let inserted = self.insert(&inbox, entries).await; // 2
+        let inserted = self.insert(&inbox, documents).await; // 2
         let were_there = match inserted {
             Ok(()) => false,
             Err(err) if error::duplicates(&err).is_some() => true,
             Err(err) => return Err(error::of_commit(&err)),
         };
-        if !were_there && begun.elapsed() <= QUICK {
-            return Ok(());
+        if were_there || begun.elapsed() > QUICK {
+            for some in entries.chunks(MOST_STAMPED) {
+                self.stamp(&inbox, some).await?; // 3
+            }
         }
-        let mut filter = entries_of(message, receivers);
+        Ok(())
+    }
+
+    async fn stamp(
+        &self,
+        inbox: &str,
+        entries: &[(FileId, u64, &Party)],
+    ) -> Result<(), StoreError> {
+        let pairs = entries.iter();
+        let mut filter = entries_of(pairs.map(|&(message, _, receiver)| (message, receiver)));
         filter.insert("ts", doc! { "$exists": true });
         for _ in 0..MOST_STAMPS {
             let begun = Instant::now();
             let change = doc! { "$currentDate": { "ts": { "$type": "timestamp" } } };
-            let stamped = self.change_all(&inbox, filter.clone(), change.into());
-            stamped.await.map_err(|err| error::of_commit(&err))?; // 3
+            let stamped = self.change_all(inbox, filter.clone(), change.into());
+            stamped.await.map_err(|err| error::of_commit(&err))?;
             if begun.elapsed() <= QUICK {
                 return Ok(());
             }
         }
+        let messages = entries.iter().map(|(message, ..)| message.to_string());
+        let messages: Vec<_> = messages.take(1).collect();
         Err(StoreError::TimedOut(format!(
-            "{message} cannot be entered in time"
+            "{messages:?} and others cannot be entered in time"
         )))
+    }
+
+    /// Forgets a message that is deleted.
+    pub(super) async fn leave_all(
+        &self,
+        message: FileId,
+        receivers: &Receivers,
+    ) -> Result<(), StoreError> {
+        let filter = entries_of(receivers.iter().map(|receiver| (message, receiver)));
+        let deleted = self.delete(&self.inbox(), filter, false).await;
+        deleted.map(|_| ()).map_err(|err| error::of_commit(&err))
     }
 
     async fn ensure_inbox_index(&self) -> Result<(), StoreError> {

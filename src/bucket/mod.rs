@@ -26,6 +26,7 @@ mod key;
 mod links;
 mod nodes;
 mod orphan;
+mod packages;
 mod pieces;
 mod put;
 mod remove;

@@ -6,6 +6,7 @@ use mongodb::bson::RawDocumentBuf;
 
 use super::earlier::Earlier;
 use super::evidence::Sizes;
+use super::packages::Package;
 use super::source::Source;
 use super::{Bucket, belonging, document, error};
 use crate::file::FileId;
@@ -25,7 +26,8 @@ impl Bucket {
     ///    already is judged by step 6.
     /// 6. Document and chunks are read back with read concern majority, and held against what
     ///    was sent: the proof. MongoDB is no standalone still.
-    /// 7. A file of messages may have lost its last link after an earlier attempt, and have been removed
+    /// 7. The package of a message gets into the lists of its receivers: [`Bucket::enter_packages`].
+    /// 8. A file of messages may have lost its last link after an earlier attempt, and have been removed
     ///    before this one brought it back: [`Bucket::look_behind`].
     ///
     /// Cut anywhere, it leaves chunks that no reader sees, or the whole file. Nothing else is deleted, and
@@ -64,6 +66,7 @@ impl Bucket {
         earlier: Earlier,
         progress: &Progress,
     ) -> Result<Committed, StoreError> {
+        let package = Package::of(&promised);
         let Promised {
             id,
             meta,
@@ -97,8 +100,13 @@ impl Bucket {
             self.insert_file(file).await?; // 5
         }
         let committed = self.prove(id, sent, sizes).await?; // 6
+        self.enter_packages(package.as_slice()).await?; // 7
         if is_of_message {
-            self.look_behind(id).await?; // 7
+            let behind = self.look_behind(id).await; // 8
+            if let Err(StoreError::Gone(_)) = behind {
+                self.leave_lists(package.as_slice(), |_| true).await?;
+            }
+            behind?;
         }
         Ok(committed)
     }

@@ -9,13 +9,54 @@ use tokio::sync::Notify;
 use crate::config::GroupConfig;
 use crate::file::{EvenClock, FileId, UnixMillis};
 
+/// Packages in a group, at most. Each may have a thousand receivers, and an entry for each of them.
+const MOST_PACKAGES: usize = 64;
+
 /// The committer's queue. It never hands out an id that is already in flight. All times are those of
 /// its own clock, so a change of the system's clock makes no entry wait longer or come earlier.
+///
+/// Packages of messages have a lane of their own: receivers wait for them, and not for all the files before.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     queue: Mutex<Queue>,
     changed: Notify,
+    /// The same for the lane of packages.
+    packages_changed: Notify,
     clock: EvenClock,
+}
+
+/// In which order an id goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Packages of messages, ahead of all else.
+    Packages,
+    /// All other files.
+    Files,
+}
+
+impl Lane {
+    /// The lane of an entry.
+    pub(super) fn of(is_package: bool) -> Self {
+        if is_package {
+            Self::Packages
+        } else {
+            Self::Files
+        }
+    }
+}
+
+/// How an id in flight was handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flight {
+    Small,
+    Large,
+    Package,
+}
+
+impl Flight {
+    fn lane(self) -> Lane {
+        Lane::of(self == Self::Package)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -23,8 +64,8 @@ struct Queue {
     due: BTreeSet<(UnixMillis, FileId)>,
     /// Ids that turned out to be large when they became due.
     large: BTreeSet<(UnixMillis, FileId)>,
-    /// The ids in flight, each with whether it is large.
-    in_flight: HashMap<FileId, bool>,
+    packages: BTreeSet<(UnixMillis, FileId)>,
+    in_flight: HashMap<FileId, Flight>,
     large_in_flight: usize,
     /// The due times of ids that were pushed while they were in flight.
     again: HashMap<FileId, UnixMillis>,
@@ -42,29 +83,42 @@ impl Backlog {
     }
 
     /// Adds an id that is due now.
-    pub(super) fn push_now(&self, id: FileId) {
-        self.push(id, self.now());
+    pub(super) fn push_now(&self, id: FileId, lane: Lane) {
+        self.push(id, lane, self.now());
     }
 
     /// Adds an id that a start found on the disk. It is due before all others, unless it was deferred:
     /// then it waits for the rest of that pause (`left`), but no longer than `longest`, as the settings
     /// may have allowed longer pauses when it was deferred.
-    pub(super) fn push_found(&self, id: FileId, left: Option<Duration>, longest: Duration) {
+    pub(super) fn push_found(
+        &self,
+        id: FileId,
+        lane: Lane,
+        left: Option<Duration>,
+        longest: Duration,
+    ) {
         let due = left.map_or(UnixMillis(0), |left| self.after(left.min(longest)));
-        self.push(id, due);
+        self.push(id, lane, due);
     }
 
-    /// Adds an id. If it is in flight, it comes again when that ends.
-    pub(super) fn push(&self, id: FileId, due: UnixMillis) {
+    /// Adds an id. If it is in flight, it comes again when that ends, in the lane that it has.
+    pub(super) fn push(&self, id: FileId, lane: Lane, due: UnixMillis) {
         {
             let mut queue = self.queue();
             if queue.in_flight.contains_key(&id) {
                 queue.again.insert(id, due);
             } else {
-                queue.due.insert((due, id));
+                queue.of(lane).insert((due, id));
             }
         }
-        self.changed.notify_one();
+        self.changed_in(lane).notify_one();
+    }
+
+    fn changed_in(&self, lane: Lane) -> &Notify {
+        match lane {
+            Lane::Packages => &self.packages_changed,
+            Lane::Files => &self.changed,
+        }
     }
 
     /// Forgets all ids, those in flight too: nobody may work on them any more.
@@ -74,23 +128,28 @@ impl Backlog {
 
     /// Waits for due ids and hands them out until [`Backlog::finish`] is called for each. Small ones
     /// come as a group, a large one comes alone, and the id that is due longest comes first. Small ids
-    /// overtake large ones that wait for a free place. Dropping the future takes no id out.
+    /// overtake large ones that wait for a free place. Packages come in groups alone. Dropping the future takes
+    /// no id out.
     pub(super) async fn next(
         &self,
+        lane: Lane,
         limits: &GroupConfig,
         length: impl Fn(FileId) -> u64,
     ) -> Vec<FileId> {
         loop {
-            let changed = self.changed.notified();
+            let changed = self.changed_in(lane).notified();
             let next_due = {
                 let mut queue = self.queue();
                 let now = self.now();
-                let taken = queue.take(now, limits, &length);
+                let taken = match lane {
+                    Lane::Packages => queue.take_packages(now, limits, &length),
+                    Lane::Files => queue.take(now, limits, &length),
+                };
                 if !taken.is_empty() {
                     return taken;
                 }
                 queue
-                    .due
+                    .of(lane)
                     .first()
                     .map(|(due, _)| due.0.saturating_sub(now.0))
             };
@@ -107,16 +166,16 @@ impl Backlog {
 
     /// Ends what [`Backlog::next`] began; with a time, the id comes again then.
     pub(super) fn finish(&self, id: FileId, again: Option<UnixMillis>) {
-        let (again, was_large) = {
+        let (again, flight) = {
             let mut queue = self.queue();
-            let was_large = queue.in_flight.remove(&id).unwrap_or(false);
-            queue.large_in_flight -= usize::from(was_large);
+            let flight = queue.in_flight.remove(&id).unwrap_or(Flight::Small);
+            queue.large_in_flight -= usize::from(flight == Flight::Large);
             queue.check();
-            (queue.again.remove(&id).or(again), was_large)
+            (queue.again.remove(&id).or(again), flight)
         };
         if let Some(due) = again {
-            self.push(id, due);
-        } else if was_large {
+            self.push(id, flight.lane(), due);
+        } else if flight == Flight::Large {
             // Its place is free for another.
             self.changed.notify_one();
         }
@@ -125,7 +184,7 @@ impl Backlog {
     /// How long the oldest due id has waited.
     pub(super) fn lateness(&self) -> Duration {
         let queue = self.queue();
-        let first = [&queue.due, &queue.large].map(BTreeSet::first);
+        let first = [&queue.due, &queue.large, &queue.packages].map(BTreeSet::first);
         let due = first.into_iter().flatten().map(|(due, _)| due.0).min();
         let now = self.now().0;
         Duration::from_millis(due.map_or(0, |due| now.saturating_sub(due)))
@@ -139,14 +198,16 @@ impl Backlog {
     /// How many ids it knows; one that is due at two times counts twice.
     pub(super) fn count(&self) -> u64 {
         let queue = self.queue();
-        let count = queue.due.len() + queue.large.len() + queue.in_flight.len();
+        let waiting = queue.due.len() + queue.large.len() + queue.packages.len();
+        let count = waiting + queue.in_flight.len();
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
     /// All ids that it knows.
     pub(super) fn ids(&self) -> HashSet<FileId> {
         let queue = self.queue();
-        let waiting = queue.due.iter().chain(&queue.large).map(|(_, id)| *id);
+        let waiting = queue.due.iter().chain(&queue.large).chain(&queue.packages);
+        let waiting = waiting.map(|(_, id)| *id);
         waiting.chain(queue.in_flight.keys().copied()).collect()
     }
 
@@ -161,10 +222,44 @@ impl Queue {
         let large = || {
             self.in_flight
                 .values()
-                .filter(|is_large| **is_large)
+                .filter(|flight| **flight == Flight::Large)
                 .count()
         };
         debug_assert_eq!(self.large_in_flight, large());
+    }
+
+    fn of(&mut self, lane: Lane) -> &mut BTreeSet<(UnixMillis, FileId)> {
+        match lane {
+            Lane::Packages => &mut self.packages,
+            Lane::Files => &mut self.due,
+        }
+    }
+
+    /// Takes out the packages that may go now.
+    fn take_packages(
+        &mut self,
+        now: UnixMillis,
+        limits: &GroupConfig,
+        length: &impl Fn(FileId) -> u64,
+    ) -> Vec<FileId> {
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while let Some(&(due, id)) = self.packages.first().filter(|(due, _)| *due <= now) {
+            if self.in_flight.contains_key(&id) {
+                self.packages.pop_first();
+                self.again.insert(id, due);
+                continue;
+            }
+            bytes += length(id);
+            let is_full = group.len() == limits.entries.min(MOST_PACKAGES);
+            if is_full || (bytes > limits.bytes && !group.is_empty()) {
+                break;
+            }
+            self.packages.pop_first();
+            self.in_flight.insert(id, Flight::Package);
+            group.push(id);
+        }
+        group
     }
 
     /// Takes out the ids that may go now: one large id, or some small ones.
@@ -199,7 +294,7 @@ impl Queue {
                 return group;
             }
             self.due.pop_first();
-            self.in_flight.insert(id, false);
+            self.in_flight.insert(id, Flight::Small);
             group.push(id);
         }
         if group.is_empty() {
@@ -227,7 +322,7 @@ impl Queue {
         }
         self.large.remove(&first);
         let (_, id) = first;
-        self.in_flight.insert(id, true);
+        self.in_flight.insert(id, Flight::Large);
         self.large_in_flight += 1;
         self.check();
         Some(id)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Lane};
 use super::health::{Health, StoreState};
 use super::limiter::CommitLimiter;
 use super::tally::Tally;
@@ -62,9 +62,11 @@ impl Commits {
     /// Takes an announcement of the journal. Does not block.
     pub fn hear(&self, announcement: Announcement) {
         match announcement {
-            Announcement::ToCommit(id) => self.backlog.push_now(id),
+            Announcement::ToCommit { id, is_package } => {
+                self.backlog.push_now(id, Lane::of(is_package));
+            }
             Announcement::ToClear(id) => {
-                self.backlog.push_now(id);
+                self.backlog.push_now(id, Lane::Files);
                 self.waiters.complete(id, Standing::Deleted);
             }
             Announcement::Settled { id, bytes } => {

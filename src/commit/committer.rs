@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::attempt::Outcome;
+use super::backlog::Lane;
 use super::handed_out::HandedOut;
-use super::limiter::Permit;
+use super::limiter::Turn;
 use super::{Commits, Committer};
 use crate::config::GroupConfig;
 use crate::file::FileId;
@@ -56,33 +57,44 @@ impl Committer {
 
     /// Hands out each piece of the journal's work when it is due.
     async fn hand_out(&self, running: &TaskTracker, cut: &CancellationToken) {
+        let backlog = &self.commits.backlog;
+        backlog.clear();
+        for (id, left) in self.journal.work() {
+            let lane = Lane::of(self.journal.is_package(id));
+            backlog.push_found(id, lane, left, self.config.retry_max);
+        }
+        let lanes = [Lane::Packages, Lane::Files];
+        let lanes = lanes.map(|lane| self.hand_out_in(lane, running, cut));
+        futures::future::join_all(lanes).await;
+    }
+
+    async fn hand_out_in(&self, lane: Lane, running: &TaskTracker, cut: &CancellationToken) {
         let Commits {
             backlog,
             health,
             limiter,
             ..
         } = &*self.commits;
-        backlog.clear();
-        for (id, left) in self.journal.work() {
-            backlog.push_found(id, left, self.config.retry_max);
-        }
         loop {
             health.until_fit().await;
-            limiter.until_line_is_free().await;
+            limiter.until_free(lane).await;
             let length = |id| self.journal.length(id).unwrap_or_default();
-            let handed_out = HandedOut::next(backlog, &self.limits(), length).await;
+            let handed_out = HandedOut::next(backlog, lane, &self.limits(), length).await;
             point!("commit.handed-out");
-            let permit = limiter.line_up();
+            let turn = limiter.turn(lane);
             let (committer, cut) = (self.clone(), cut.clone());
             running.spawn(async move {
-                let work = committer.work_on(handed_out, &permit);
+                let work = committer.work_on(handed_out, &turn);
                 cut.run_until_cancelled(work).await;
             });
         }
     }
 
-    /// Waits until a permit is granted.
-    pub(super) async fn wait_for(&self, permit: &Permit) {
+    /// Waits until a permit is granted. Packages of messages need none.
+    pub(super) async fn wait_for(&self, turn: &Turn) {
+        let Turn::InLine(permit) = turn else {
+            return;
+        };
         let Commits {
             backlog, waiters, ..
         } = &*self.commits;
@@ -108,13 +120,13 @@ impl Committer {
     }
 
     /// Works on a group of entries. Unfinished ones are due again.
-    async fn work_on(&self, mut handed_out: HandedOut, permit: &Permit) {
+    async fn work_on(&self, mut handed_out: HandedOut, turn: &Turn) {
         let alone = match *handed_out.ids() {
             [id] => vec![id],
-            _ => self.work_on_group(&mut handed_out, permit).await,
+            _ => self.work_on_group(&mut handed_out, turn).await,
         };
         for id in alone {
-            self.wait_for(permit).await;
+            self.wait_for(turn).await;
             match self.work_on_one(id).await {
                 Outcome::Done => handed_out.finish(id, None),
                 Outcome::Again(due) => handed_out.finish(id, Some(due)),
@@ -128,8 +140,8 @@ impl Committer {
     }
 
     /// Works on a group; returns the entries that need an attempt of their own.
-    async fn work_on_group(&self, handed_out: &mut HandedOut, permit: &Permit) -> Vec<FileId> {
-        let attempt = AssertUnwindSafe(self.attempt_group(handed_out, permit)).catch_unwind();
+    async fn work_on_group(&self, handed_out: &mut HandedOut, turn: &Turn) -> Vec<FileId> {
+        let attempt = AssertUnwindSafe(self.attempt_group(handed_out, turn)).catch_unwind();
         let attempted = attempt.await;
         attempted.unwrap_or_else(|_| {
             log::error!("the attempt to commit a group panicked");

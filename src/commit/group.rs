@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 
 use super::Committer;
 use super::handed_out::HandedOut;
-use super::limiter::Permit;
+use super::limiter::Turn;
 use crate::file::FileId;
 use crate::journal::{Settling, Work};
 use crate::store::{Committed, Promised, StoreError};
@@ -20,7 +20,7 @@ impl Committer {
     pub(super) async fn attempt_group(
         &self,
         handed_out: &mut HandedOut,
-        permit: &Permit,
+        turn: &Turn,
     ) -> Vec<FileId> {
         let (group, mut alone) = self.open_group(handed_out).await;
         // In the order of their age, as for single entries.
@@ -30,7 +30,7 @@ impl Committer {
             .collect();
         let tried = self
             .store
-            .commit_group(group, self.wait_for(permit).boxed())
+            .commit_group(group, self.wait_for(turn).boxed())
             .await;
         match self.judged(tried).await {
             Ok(proofs) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Lane};
 use crate::config::GroupConfig;
 use crate::file::{FileId, UnixMillis};
 
@@ -19,11 +19,12 @@ impl HandedOut {
     /// Waits for due ids, like [`Backlog::next`].
     pub(super) async fn next(
         backlog: &Arc<Backlog>,
+        lane: Lane,
         limits: &GroupConfig,
         length: impl Fn(FileId) -> u64,
     ) -> Self {
         Self {
-            ids: backlog.next(limits, length).await,
+            ids: backlog.next(lane, limits, length).await,
             backlog: Arc::clone(backlog),
         }
     }
@@ -67,7 +68,7 @@ mod tests {
     };
 
     fn hand_out(backlog: &Arc<Backlog>) -> Option<HandedOut> {
-        HandedOut::next(backlog, &LIMITS, |_| 1).now_or_never()
+        HandedOut::next(backlog, Lane::Files, &LIMITS, |_| 1).now_or_never()
     }
 
     #[test]
@@ -75,7 +76,7 @@ mod tests {
         let backlog = Arc::new(Backlog::default());
         let [one, two, three] = [1, 2, 3].map(|byte| FileId::from_bytes([byte; 12]));
         for id in [one, two, three] {
-            backlog.push_now(id);
+            backlog.push_now(id, Lane::Files);
         }
         let mut handed_out = hand_out(&backlog).unwrap();
         assert_eq!(handed_out.ids(), [one, two, three]);

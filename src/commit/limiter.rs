@@ -2,19 +2,23 @@
 //!
 //! A commit lines up before it may go to the store, so that its bodies can be read meanwhile; but only
 //! one commit is in line at a time. Permits are granted as fast as the store bears it ([`Pace`]), and
-//! as clients leave room ([`Throttle`]).
+//! as clients leave room ([`Throttle`]). Packages of messages go past all that, a few groups at a time.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::backlog::Lane;
 use super::pace::Pace;
 use super::throttle::Throttle;
 use super::traffic::Traffic;
 use crate::config::CommitPace;
 use crate::file::FileId;
 use crate::store::Store;
+
+/// Groups of packages at the store at once: they wait for no other commit, and for no client.
+const GROUPS_AHEAD: usize = 2;
 
 /// The pause between two reads that measure the store.
 const PROBE_INTERVAL: Duration = Duration::from_millis(25);
@@ -34,6 +38,7 @@ pub(super) struct CommitLimiter {
     throttle: Mutex<Throttle>,
     traffic: Arc<Traffic>,
     state: Mutex<State>,
+    ahead: Arc<Semaphore>,
     /// Signals that a permit was given back, or that more are allowed.
     freed: Notify,
     /// Signals that the line is empty.
@@ -74,6 +79,7 @@ impl CommitLimiter {
             throttle: Mutex::new(Throttle::new()),
             traffic: Arc::default(),
             state: Mutex::default(),
+            ahead: Arc::new(Semaphore::new(GROUPS_AHEAD)),
             freed: Notify::new(),
             line_left: Notify::new(),
             begun: Notify::new(),
@@ -98,14 +104,31 @@ impl CommitLimiter {
     }
 
     /// Waits until the line is empty: then one more commit may be made ready.
-    pub(super) async fn until_line_is_free(&self) {
+    async fn until_line_is_free(&self) {
         while lock(&self.state).in_line > 0 {
             self.line_left.notified().await;
         }
     }
 
+    /// Waits until one more commit of this lane may be made ready.
+    pub(super) async fn until_free(&self, lane: Lane) {
+        match lane {
+            Lane::Packages => drop(self.ahead.acquire().await),
+            Lane::Files => self.until_line_is_free().await,
+        }
+    }
+
+    /// The turn of a commit. Packages go past the line: to be called when [`CommitLimiter::until_free`] says so,
+    /// by one caller alone.
+    pub(super) fn turn(self: &Arc<Self>, lane: Lane) -> Turn {
+        match lane {
+            Lane::Packages => Turn::Ahead(Arc::clone(&self.ahead).try_acquire_owned().ok()),
+            Lane::Files => Turn::InLine(self.line_up()),
+        }
+    }
+
     /// Lines up.
-    pub(super) fn line_up(self: &Arc<Self>) -> Permit {
+    fn line_up(self: &Arc<Self>) -> Permit {
         lock(&self.state).in_line += 1;
         Permit {
             limiter: Arc::clone(self),
@@ -160,6 +183,15 @@ impl CommitLimiter {
             self.freed.notify_one();
         }
     }
+}
+
+/// The turn of a commit, until this is dropped.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It waits for a permit.
+    InLine(Permit),
+    /// It goes at once, as packages of messages do.
+    Ahead(#[expect(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>),
 }
 
 /// A commit in line for the store, and then at the store, until this is dropped.

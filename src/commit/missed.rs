@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Committer;
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Lane};
 use crate::file::FileId;
 use crate::journal::Journal;
 
@@ -57,9 +57,9 @@ impl Committer {
             suspects = after;
             for (id, left) in missed {
                 log::warn!("{id}: it was not announced, and is committed or cleared away now");
-                self.commits
-                    .backlog
-                    .push_found(id, left, self.config.retry_max);
+                let lane = Lane::of(self.journal.is_package(id));
+                let longest = self.config.retry_max;
+                self.commits.backlog.push_found(id, lane, left, longest);
             }
         }
     }
@@ -108,13 +108,13 @@ mod tests {
         let mut look = || suspects.look(&journal, &backlog);
         let [known, missed, late, deleted] = [(); 4].map(|()| adopt(&journal));
         journal.delete(deleted).unwrap();
-        backlog.push_now(known);
+        backlog.push_now(known, Lane::Files);
         assert_eq!(look(), Missed::new());
-        backlog.push_now(late);
+        backlog.push_now(late, Lane::Files);
         let found = look();
         assert_eq!(found, Missed::from([(missed, None), (deleted, None)]));
         for id in found.into_keys() {
-            backlog.push_now(id);
+            backlog.push_now(id, Lane::Files);
         }
         for _ in 0..3 {
             assert_eq!(look(), Missed::new());

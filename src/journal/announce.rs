@@ -12,7 +12,12 @@ use crate::file::FileId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announcement {
     /// It is promised, or has a new start: commit it.
-    ToCommit(FileId),
+    ToCommit {
+        /// The entry.
+        id: FileId,
+        /// Whether it is the package of a message, which goes ahead of other files.
+        is_package: bool,
+    },
     /// It was deleted before it was settled: clear it away.
     ToClear(FileId),
     /// It is settled: the store has it.

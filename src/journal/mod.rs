@@ -194,6 +194,11 @@ impl Journal {
         known.is_some_and(|known| known.phase.is_pending())
     }
 
+    /// Whether an entry is the package of a message, and not deleted.
+    pub fn is_package(&self, id: FileId) -> bool {
+        self.state().index.is_package(id)
+    }
+
     /// Whether an entry is deleted.
     pub fn is_deleted(&self, id: FileId) -> bool {
         let known = self.known(id);

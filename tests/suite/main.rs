@@ -56,6 +56,7 @@ mod peers;
 mod poison;
 mod prefer;
 mod ranges;
+mod receivers;
 mod recovery;
 mod refusal;
 mod request_coalescing;

@@ -20,7 +20,9 @@ impl Coming {
     /// # Errors
     /// When a value is too long for its form.
     pub fn file(id: FileId, file: File) -> Result<Self, RecordError> {
-        let slot = slot(id, file.meta.length, file.subject, file.answer.is_some());
+        let mut slot = slot(id, file.meta.length, file.subject, file.answer.is_some());
+        slot.flags
+            .set(Flags::PACKAGE, file.belonging.package.is_some());
         Ok(Self {
             slots: vec![(slot, WAITING)],
             frame: Frame::entry(id, &Entry::File(file))?,
@@ -35,8 +37,12 @@ impl Coming {
         let is_keyed = form.request.is_some();
         let parts = form.parts.iter();
         let slots = parts.map(|part| slot(part.id, part.length, form.subject, is_keyed));
+        let mut slots: Vec<_> = slots.map(|slot| (slot, WAITING)).collect();
+        if let Some((package, _)) = slots.first_mut() {
+            package.flags.set(Flags::PACKAGE, form.message.is_some());
+        }
         Ok(Self {
-            slots: slots.map(|slot| (slot, WAITING)).collect(),
+            slots,
             frame: Frame::form(form)?,
         })
     }

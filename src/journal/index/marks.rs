@@ -77,15 +77,17 @@ pub struct Synced {
 }
 
 impl Effect {
-    /// The news for others, of an entry with so many bytes.
-    fn announcement(&self, id: FileId, bytes: u64, was_pending: bool) -> Option<Announcement> {
+    /// The news for others, of an entry as it was before.
+    fn announcement(&self, slot: &Slot) -> Option<Announcement> {
+        let (id, bytes) = (slot.id, slot.sizes.length());
+        let (is_package, was_pending) = (slot.flags.has(Flags::PACKAGE), slot.phase.is_pending());
         match self {
             Self::Come {
                 phase: Phase::Waiting,
                 ..
             }
             | Self::Complete
-            | Self::Waiting => Some(Announcement::ToCommit(id)),
+            | Self::Waiting => Some(Announcement::ToCommit { id, is_package }),
             // A settled one is gone at once, and the store is asked by the one who deletes it.
             Self::Delete { .. } => was_pending.then_some(Announcement::ToClear(id)),
             Self::Settled { .. } => Some(Announcement::Settled { id, bytes }),
@@ -123,11 +125,10 @@ impl Index {
             if let Some(number) = self.number(mark.id) {
                 let slot = self.slots.get(number);
                 let was_pending = slot.is_some_and(|slot| slot.phase.is_pending());
-                let bytes = slot.map_or(0, |slot| slot.sizes.length());
                 if was_pending && mark.effect.ends_pending() {
                     synced.left.push(mark.id);
                 }
-                let announcement = mark.effect.announcement(mark.id, bytes, was_pending);
+                let announcement = slot.and_then(|slot| mark.effect.announcement(slot));
                 synced.announcements.extend(announcement);
                 if let Effect::Extent { bytes, .. } = mark.effect {
                     // The slot counts these bytes from here on.
@@ -207,6 +208,7 @@ impl Index {
                 self.edit(number, |slot| {
                     rebase(slot);
                     slot.phase = Phase::Deleted;
+                    slot.flags.set(Flags::PACKAGE, false);
                     slot.due = LogTime(0);
                     slot.attempts = 0;
                     slot.sizes = slot.sizes.with_length(length);

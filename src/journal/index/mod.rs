@@ -188,6 +188,12 @@ impl Index {
         })
     }
 
+    /// Whether an entry is the package of a message, and not deleted.
+    pub fn is_package(&self, id: FileId) -> bool {
+        let slot = self.slot(id);
+        slot.is_some_and(|slot| slot.flags.has(Flags::PACKAGE))
+    }
+
     /// Entries and bytes in a phase.
     pub fn totals(&self, phase: Phase) -> Totals {
         let at = Phase::ALL.iter().position(|&other| other == phase);

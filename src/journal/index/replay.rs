@@ -168,5 +168,7 @@ fn replayed_file(id: FileId, file: &File) -> Slot {
     slot.attempts = attempts;
     slot.flags.set(Flags::BEGUN, true);
     slot.flags.set(Flags::KEYED, file.answer.is_some());
+    slot.flags
+        .set(Flags::PACKAGE, file.belonging.package.is_some());
     slot
 }

@@ -108,6 +108,8 @@ impl Flags {
     pub(super) const LEAVING: u8 = 1 << 2;
     /// It answers a keyed request.
     pub(super) const KEYED: u8 = 1 << 3;
+    /// It is the package of a message.
+    pub(super) const PACKAGE: u8 = 1 << 4;
 
     pub(super) fn has(self, flag: u8) -> bool {
         self.0 & flag != 0

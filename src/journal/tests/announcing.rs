@@ -12,7 +12,11 @@ use crate::journal::{Announcement, Announcer, Journal};
 
 /// The announcements of new entries.
 fn to_commit(ids: &[FileId]) -> Vec<Announcement> {
-    ids.iter().copied().map(Announcement::ToCommit).collect()
+    let announcement = |&id: &FileId| Announcement::ToCommit {
+        id,
+        is_package: false,
+    };
+    ids.iter().map(announcement).collect()
 }
 
 #[test]
@@ -86,7 +90,7 @@ fn whoever_hears_an_announcement_may_ask_the_journal_and_finds_it_so() {
         let journal = asked.get().unwrap();
         let work = journal.work().into_iter().map(|(id, _)| id);
         let is_so = match announcement {
-            Announcement::ToCommit(id) => journal.is_pending(id) && work.count() > 0,
+            Announcement::ToCommit { id, .. } => journal.is_pending(id) && work.count() > 0,
             Announcement::ToClear(id) => journal.is_deleted(id) && work.count() > 0,
             Announcement::Settled { id, .. } => !journal.is_pending(id),
         };

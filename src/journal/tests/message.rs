@@ -99,6 +99,9 @@ fn check(case: &str, scratch: &Scratch, journal: &Journal, parts: &[&[u8]]) -> F
     let [(id, kept)] = &kept[..] else {
         panic!("{case}: {kept:?}");
     };
+    for pending in &ids {
+        assert_eq!(journal.is_package(*pending), pending == id, "{case}");
+    }
     assert_eq!(kept.content, PACKAGE, "{case}");
     assert_eq!(kept.standing, Standing::Pending, "{case}");
     assert_eq!(content(journal, *id).unwrap(), PACKAGE, "{case}");
