@@ -30,7 +30,7 @@ use crate::intake::{Intake, Promised};
 use crate::journal::{Announcer, Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::peers::Peers;
 use crate::spool::Spool;
-use crate::store::Store;
+use crate::store::{Indexes as _, Store};
 use crate::token::{Keyring, KeysError};
 
 use sockets::Sockets;
@@ -153,7 +153,7 @@ pub async fn run(
     let delivery = Arc::new(Delivery::new(
         Arc::clone(&journal),
         Arc::clone(&store),
-        bucket,
+        bucket.clone(),
         Arc::clone(&peers),
         Box::new(move || store_seen.store_state().standing != StoreStanding::Down),
     ));
@@ -161,6 +161,8 @@ pub async fn run(
         journal: Arc::clone(&journal),
         intake: Arc::new(intake(&journal, &config, &delivery)?),
         delivery: Arc::clone(&delivery),
+        subjects: bucket.clone(),
+        indexes: bucket.clone(),
         commits: Arc::clone(&commits),
         peers: Arc::clone(&peers),
         access,
@@ -182,6 +184,14 @@ pub async fn run(
     tasks.spawn(keep_going("store", stopping.clone(), move || {
         let (commits, store, stop) = (pinging.clone(), store.clone(), stop_pinging.clone());
         async move { commits.watch(&*store, stop).await }
+    }));
+    let (indexes, keeper, stop_keeping) = (bucket, node.peers.clone(), stopping.clone());
+    tasks.spawn(keep_going("indexes", stopping.clone(), move || {
+        let (indexes, keeper, stop) = (indexes.clone(), keeper.clone(), stop_keeping.clone());
+        async move {
+            let keep = indexes.keep(keeper.instance());
+            stop.run_until_cancelled(keep).await.unwrap_or_default();
+        }
     }));
     tasks.spawn(repeat(
         EVICTION_INTERVAL,

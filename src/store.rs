@@ -3,7 +3,9 @@
 //! It speaks of files and proofs. It must never know which database stands behind it.
 
 mod inbox;
+mod indexes;
 mod messages;
+mod subjects;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +21,9 @@ use crate::message::Belonging;
 
 pub use crate::file::Sha256;
 pub use inbox::{Entry, Inbox, Page, Waiting};
+pub use indexes::{IndexStanding, IndexState, Indexes};
 pub use messages::{Cause, Dying, Messages, StoredMessage};
+pub use subjects::{SubjectPage, Subjects};
 
 /// The bytes of a promised file. They are read from beginning to end; parts may be read once more if
 /// the store turns out to hold some of them. All methods block.

@@ -84,6 +84,12 @@ impl Connection {
         current.client.database(&self.database)
     }
 
+    /// The database of commands about MongoDB itself.
+    pub(super) fn admin(&self) -> Database {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.client.database("admin")
+    }
+
     /// One of the bucket's collections, with this read preference.
     pub(super) fn part(&self, part: &str, from: ReadPreference) -> Collection<RawDocumentBuf> {
         let options = CollectionOptions::builder()

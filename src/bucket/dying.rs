@@ -1,10 +1,10 @@
 //! Messages that are being deleted, and files that are dying: whoever ends half-way, another finds them here.
 
 use futures::TryStreamExt as _;
-use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
-use mongodb::options::{IndexOptions, ReadPreference};
+use mongodb::options::{Hint, ReadPreference};
 
+use super::wanted_index::Wanted;
 use super::{Bucket, belonging, document, error};
 use crate::file::FileId;
 use crate::message::Message;
@@ -35,23 +35,23 @@ impl Bucket {
 
     /// Some of what is dying, and of what has a tombstone without the note that nothing is left.
     ///
-    /// 1. Both indexes are there: they have nothing but such files in them.
-    /// 2. Files by their mark.
-    /// 3. Tombstones, as far as there is room.
+    /// 1. Files by their mark.
+    /// 2. Tombstones, as far as there is room.
+    ///
+    /// Each question names its index, which has nothing but such files in it: without it MongoDB would look at
+    /// every file there is.
     pub(super) async fn find_dying(&self, most: u32) -> Result<Vec<Dying>, StoreError> {
-        self.ensure_dying_indexes().await?; // 1
         // Files of other writers would stand in the way for ever.
         let is_dying = doc! {
             "metadata.dying": { "$exists": true },
             "metadata.gridspool": { "$exists": true },
         };
-        let files = self.find_some("files", is_dying, most).await?; // 2
+        let files = self.find_some(Wanted::Dying, is_dying, most).await?; // 1
         let mut dying: Vec<_> = files.iter().filter_map(read_dying).collect();
         let room = most.saturating_sub(u32::try_from(files.len()).unwrap_or(u32::MAX));
         if room > 0 {
-            let open = self
-                .find_some("gone", doc! { "cleared": false }, room)
-                .await?; // 3
+            let is_open = doc! { "cleared": false };
+            let open = self.find_some(Wanted::OpenTombstone, is_open, room).await?; // 2
             let ids = open
                 .iter()
                 .filter_map(|tombstone| tombstone.get_object_id("_id").ok());
@@ -62,45 +62,18 @@ impl Bucket {
 
     async fn find_some(
         &self,
-        part: &str,
+        by: Wanted,
         filter: Document,
         most: u32,
     ) -> Result<Vec<RawDocumentBuf>, StoreError> {
-        let collection = self.connection.part(part, ReadPreference::Primary);
+        let collection = self.connection.part(by.part(), ReadPreference::Primary);
         let patience = self.server_time();
         let found = self.bounded(async move {
             let find = collection.find(filter).limit(most.into());
+            let find = find.hint(Hint::Keys(by.keys()));
             find.max_time(patience).await?.try_collect().await
         });
         found.await.map_err(|err| error::of_read(&err))
-    }
-
-    async fn ensure_dying_indexes(&self) -> Result<(), StoreError> {
-        let mut is_seen = self.has_dying_indexes.lock().await;
-        if *is_seen {
-            return Ok(());
-        }
-        for (part, key, filter) in [
-            (
-                "files",
-                "metadata.dying",
-                doc! { "metadata.dying": { "$exists": true } },
-            ),
-            ("gone", "at", doc! { "cleared": false }),
-        ] {
-            let collection = self.connection.part(part, ReadPreference::Primary);
-            let options = IndexOptions::builder()
-                .partial_filter_expression(filter)
-                .build();
-            let index = IndexModel::builder()
-                .keys(doc! { key: 1 })
-                .options(options)
-                .build();
-            let made = self.bounded(async move { collection.create_index(index).await });
-            made.await.map_err(|err| error::of_read(&err))?;
-        }
-        *is_seen = true;
-        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ const BAD_VALUE: i32 = 2;
 const NO_QUERY_EXECUTION_PLANS: i32 = 291;
 const PLAN_EXECUTOR_FAILED: i32 = 96;
 const WRITE_CONFLICT: i32 = 112;
+const NAMESPACE_NOT_FOUND: i32 = 26;
 const INDEX_OPTIONS_CONFLICT: i32 = 85;
 const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
 
@@ -137,6 +138,11 @@ pub(super) fn is_index_conflict(err: &Error) -> bool {
         code(err),
         Some(INDEX_OPTIONS_CONFLICT | INDEX_KEY_SPECS_CONFLICT)
     )
+}
+
+/// Whether there is no such collection.
+pub(super) fn is_namespace_missing(err: &Error) -> bool {
+    code(err) == Some(NAMESPACE_NOT_FOUND)
 }
 
 /// Whether a question may have named an index that does not exist.

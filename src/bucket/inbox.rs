@@ -19,6 +19,7 @@ use mongodb::bson::{Binary, Document, RawDocumentBuf, Timestamp, doc, rawdoc};
 use mongodb::options::ReadPreference;
 use sha2::{Digest as _, Sha256};
 
+use super::wanted_index::Wanted;
 use super::watermark::{QUICK, cursor};
 use super::{Bucket, document, error};
 use crate::file::FileId;
@@ -232,7 +233,7 @@ impl Bucket {
         let mut is_seen = self.has_inbox_index.lock().await;
         if !*is_seen {
             let inbox = self.connection.part("inbox", ReadPreference::Primary);
-            let index = IndexModel::builder().keys(doc! { "r": 1, "ts": 1 }).build();
+            let index = IndexModel::builder().keys(Wanted::Inbox.keys()).build();
             let made = self.bounded(async move { inbox.create_index(index).await });
             made.await.map_err(|err| error::of_read(&err))?;
             *is_seen = true;

@@ -35,9 +35,9 @@ impl Bucket {
         if seen.as_ref() != Some(&collection) {
             *seen = None;
             *self.has_inbox_index.lock().await = false;
-            *self.has_dying_indexes.lock().await = false;
             self.make_indexes().await?; // 2
             *seen = Some(collection);
+            self.more_indexes.doubt();
         }
         Ok(())
     }
@@ -46,7 +46,7 @@ impl Bucket {
     pub(super) async fn forget_indexes(&self) {
         *self.indexes.lock().await = None;
         *self.has_inbox_index.lock().await = false;
-        *self.has_dying_indexes.lock().await = false;
+        self.more_indexes.doubt();
     }
 
     /// The UUID of the collection of chunks; null if there is none.

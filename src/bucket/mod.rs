@@ -7,6 +7,7 @@
 mod batch;
 mod batch_bytes;
 mod belonging;
+mod by_subject;
 mod chunk_id;
 mod chunks;
 mod connection;
@@ -23,7 +24,9 @@ mod group;
 mod inbox;
 mod index;
 mod key;
+mod lease;
 mod links;
+mod more_indexes;
 mod nodes;
 mod orphan;
 mod packages;
@@ -31,9 +34,11 @@ mod pieces;
 mod put;
 mod remove;
 mod replaced;
+mod seen_indexes;
 mod sending;
 mod source;
 mod walk;
+mod wanted_index;
 mod watermark;
 mod words;
 mod write;
@@ -60,6 +65,7 @@ use crate::store::{Committed, Deleted, Progress, Promised, Store, StoreError, St
 
 use batch::Batches;
 use connection::Connection;
+use seen_indexes::SeenIndexes;
 use watermark::Watermarks;
 
 pub use orphan::{Orphan, Removal};
@@ -84,8 +90,8 @@ pub struct Bucket {
     indexes: Arc<Mutex<Option<Bson>>>,
     /// Whether the index on the lists of receivers was seen.
     has_inbox_index: Arc<Mutex<bool>>,
-    /// Whether the indexes on what is dying were seen.
-    has_dying_indexes: Arc<Mutex<bool>>,
+    /// How far the indexes are that are made in the background.
+    more_indexes: Arc<SeenIndexes>,
     /// How far lists can be read.
     watermarks: Arc<Watermarks>,
     runtime: Handle,
@@ -122,7 +128,7 @@ impl Bucket {
             directory: directory.to_owned(),
             indexes: Arc::default(),
             has_inbox_index: Arc::default(),
-            has_dying_indexes: Arc::default(),
+            more_indexes: Arc::default(),
             watermarks: Arc::default(),
             runtime: Handle::current(),
         })

@@ -31,6 +31,7 @@ use crate::file::FileKey;
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::peers::Peers;
+use crate::store::{Indexes, Subjects};
 
 use gate::{Drain, SliceLimiter, Waits};
 use problem::Problem;
@@ -46,6 +47,10 @@ pub struct Node {
     pub intake: Arc<Intake>,
     /// Finds and deletes files, wherever they are.
     pub delivery: Arc<Delivery>,
+    /// Finds files by the subject of their upload.
+    pub subjects: Arc<dyn Subjects>,
+    /// The indexes that are made in the background.
+    pub indexes: Arc<dyn Indexes>,
     /// The commits, and the clients that wait for them.
     pub commits: Arc<Commits>,
     /// The other nodes.

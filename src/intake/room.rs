@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 
 use super::quota::Reservation;
+use super::sender::number_of;
 use super::{Intake, IntakeError, Sender};
 use crate::journal::Free;
 
@@ -52,6 +53,12 @@ impl Intake {
         self.check_length(sender, length)?;
         let bytes = length.saturating_add(record_bytes);
         self.reserve_for(sender, bytes)
+    }
+
+    /// The bytes of files of a token's subject that wait in this journal.
+    pub fn pending_bytes(&self, sub: &str) -> u64 {
+        self.journal
+            .pending_bytes(number_of(&Sender::name_of_sub(sub)))
     }
 
     fn reserve_for(&self, sender: &Sender, bytes: u64) -> Result<Reservation, IntakeError> {

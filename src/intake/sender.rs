@@ -21,11 +21,14 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// The name under which the uploads of a token's subject are counted.
+    pub fn name_of_sub(sub: &str) -> String {
+        format!("sub {sub}")
+    }
+
     /// The number under which the journal counts a sender.
     pub(super) fn number(&self) -> Subject {
-        let Sha256(digest) = digest_of(&[&self.subject]);
-        let first = digest.first_chunk().copied();
-        Subject(u64::from_le_bytes(first.unwrap_or_default()))
+        number_of(&self.subject)
     }
 
     /// The subject of the token. It is kept with each file.
@@ -95,7 +98,7 @@ impl Sender {
             (Some(own), Some(of_head)) if own != of_head => Err(IntakeError::TwoKeys),
             (Some(own), _) => {
                 let from = || from.map_or_else(String::new, |from| format!("from {from}"));
-                let namespace = self.grant.subject().map(|subject| format!("sub {subject}"));
+                let namespace = self.grant.subject().map(Self::name_of_sub);
                 let namespace = namespace.unwrap_or_else(from);
                 Ok(Some(digest_of(&["message", &namespace, own])))
             }
@@ -114,4 +117,11 @@ impl Sender {
         }
         Ok(metadata)
     }
+}
+
+/// The number under which the journal counts the uploads of a name.
+pub(super) fn number_of(name: &str) -> Subject {
+    let Sha256(digest) = digest_of(&[name]);
+    let first = digest.first_chunk().copied();
+    Subject(u64::from_le_bytes(first.unwrap_or_default()))
 }

@@ -14,6 +14,8 @@ pub enum Scope {
     Download,
     /// Deleting them.
     Delete,
+    /// Listing the files of any subject.
+    List,
     /// Sending messages, and reading those that one has sent.
     Message,
     /// Asking why files wait for their commit.
@@ -22,10 +24,11 @@ pub enum Scope {
 
 impl Scope {
     /// All there are.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Upload,
         Self::Download,
         Self::Delete,
+        Self::List,
         Self::Message,
         Self::Admin,
     ];
@@ -36,6 +39,7 @@ impl Scope {
             Self::Upload => "upload",
             Self::Download => "download",
             Self::Delete => "delete",
+            Self::List => "list",
             Self::Message => "message",
             Self::Admin => "admin",
         }
@@ -60,8 +64,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// All rights of users: another server has checked the request. Requests for admins are not
-    /// included, as only the sidecar can check them.
+    /// All rights of users: another server has checked the request. Requests for admins and the platform are
+    /// not included, as only the sidecar can check them.
     pub fn everything() -> Self {
         Self {
             scopes: vec![

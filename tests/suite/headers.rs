@@ -289,8 +289,8 @@ fn what_comes_from_another_node_is_as_harmless_as_what_is_here() {
 
 /// Each address, with its methods.
 const METHODS: [(&str, &str); 8] = [
-    ("/files", "POST, PUT, OPTIONS"),
-    ("/files/", "POST, PUT, OPTIONS"),
+    ("/files", "GET, HEAD, POST, PUT, OPTIONS"),
+    ("/files/", "GET, HEAD, POST, PUT, OPTIONS"),
     ("/files/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
     ("/files/a/b.txt", "GET, HEAD, PUT, DELETE, OPTIONS"),
     ("/files/a/meta", "GET, HEAD, PUT, OPTIONS"),
@@ -334,7 +334,7 @@ fn every_address_tells_its_methods_by_options_and_with_every_405() {
         }
     }
     assert_eq!(client.head("/healthz").status, 200);
-    assert_eq!(client.ask("HEAD", "/files", &with_token).status, 405);
+    assert_eq!(client.ask("HEAD", "/files", &with_token).status, 403);
     // A file's description is not a file.
     let file = Uploaded::read(&client.post("/files", &with_token, BODY));
     for meta in ["meta", "m%65ta", "meta/", "meta/a"] {
@@ -368,7 +368,7 @@ fn every_other_answer_below_files_is_harmless_too() {
         (200, "GET", &meta),
         (200, "HEAD", &meta),
         (405, "PATCH", &file.path),
-        (405, "GET", "/files"),
+        (403, "GET", "/files"),
         (503, "GET", "/files/000000000000000000000000"),
     ] {
         let answer = client.ask(method, path, &[]);

@@ -39,6 +39,7 @@ mod hostile;
 mod http_clients;
 mod idempotency;
 mod inbox;
+mod indexes;
 mod interop;
 mod limits;
 mod links;

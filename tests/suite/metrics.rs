@@ -7,7 +7,7 @@ use kit::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
 const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
 
 /// The families of every node, with their types.
-const FAMILIES: [(&str, &str); 31] = [
+const FAMILIES: [(&str, &str); 33] = [
     ("gridspool_build_info", "gauge"),
     ("gridspool_commit_failures", "counter"),
     ("gridspool_commit_gives_way", "gauge"),
@@ -17,6 +17,8 @@ const FAMILIES: [(&str, &str); 31] = [
     ("gridspool_committed_bytes", "counter"),
     ("gridspool_committed_entries", "counter"),
     ("gridspool_draining", "gauge"),
+    ("gridspool_index_failed", "gauge"),
+    ("gridspool_index_ready", "gauge"),
     ("gridspool_journal_answers", "gauge"),
     ("gridspool_journal_bytes", "gauge"),
     ("gridspool_journal_corrupt_files", "gauge"),

@@ -11,10 +11,11 @@ use crate::upkeep::{fsck, gc, insert_old_chunks, old_id, site};
 fn operations(mongo: &Mongo) -> Vec<Document> {
     let of_sidecars = doc! {
         "appName": "gridspool",
-        "ns": { "$regex": "\\.(chunks|files)$" },
+        "ns": { "$regex": "\\.(chunks|files|gone|inbox)$" },
         // An inserted document contains the shard key, and indexes are made on all shards.
         "op": { "$ne": "insert" },
         "command.createIndexes": { "$exists": false },
+        "command.listIndexes": { "$exists": false },
     };
     mongo.find("system.profile", of_sidecars)
 }
@@ -58,9 +59,16 @@ fn each_question_about_a_file_names_the_field_that_it_is_sharded_by() {
             mongo.insert_chunk(&promise.id, 0, &promise.content()[..CHUNK]);
         }
     }
+    let head = "--b\r\nContent-Disposition: form-data; name=";
+    let parts = ["\"to\"\r\n\r\nbob", "\"a\"; filename=\"a\"\r\n\r\na part"];
+    let form = parts.map(|part| format!("{head}{part}\r\n")).concat() + "--b--\r\n";
+    let kind = ("Content-Type", "multipart/form-data; boundary=b");
+    let message = client.post("/messages", &[kind], form.as_bytes()).json();
     mongo.heal();
     site.wait_until_empty();
     ledger.assert_readable(&client);
+    let message = client.get(message["url"].as_str().unwrap());
+    assert_eq!(message.json()["state"], "committed");
     assert_eq!(fsck(&site, &[]).0, Some(0));
     for promise in ledger.promises() {
         assert_eq!(client.delete(&promise.path).status, 204);
@@ -77,7 +85,11 @@ fn each_question_about_a_file_names_the_field_that_it_is_sharded_by() {
         }
         let namespace = operation.get_str("ns").unwrap();
         let part = namespace.rsplit('.').next().unwrap();
-        let key = if part == "chunks" { "files_id" } else { "_id" };
+        let key = match part {
+            "chunks" => "files_id",
+            "inbox" => "r",
+            _ => "_id",
+        };
         let filter = filter(command).unwrap_or_else(|| panic!("{operation}"));
         let exact = filter
             .get(key)
@@ -101,6 +113,7 @@ fn each_question_about_a_file_names_the_field_that_it_is_sharded_by() {
             "getmore find chunks",
             "query find chunks",
             "query find files",
+            "query find gone",
             "remove q chunks",
             "remove q files",
         ]

@@ -83,7 +83,7 @@ fn no_way_of_a_request_heeds_the_words_of_nginx_from_a_client() {
             let meta = client.get_with(&format!("{}/meta", file.path), &forged);
             assert_eq!(meta.status, 200, "{name}: {meta:?}");
             for (method, path, status) in [
-                ("GET", "/files", 405),
+                ("GET", "/files", 403),
                 ("PATCH", "/files/a", 405),
                 ("GET", "/files/000000000000000000000000", 503),
                 ("GET", "/_gridspool/admission", 404),

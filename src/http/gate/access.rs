@@ -69,7 +69,7 @@ impl Access {
             let address = address.and_then(|value| value.to_str().ok());
             format!("address {}", address.unwrap_or_default())
         };
-        let subject = grant.subject().map(|subject| format!("sub {subject}"));
+        let subject = grant.subject().map(Sender::name_of_sub);
         let subject = subject.unwrap_or_else(address);
         Ok(Caller {
             sender: Sender { grant, subject },
@@ -154,6 +154,19 @@ pub(in crate::http) fn check_grant(
         refusals.count_token("insufficient_scope");
         Err(Problem::insufficient_scope(scope))
     }
+}
+
+/// Refuses a caller who may not list the files of others: users may not, whatever their token is for.
+pub(in crate::http) fn check_lister(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
+    let grant = caller(request, node)?.sender.grant;
+    if [Scope::List, Scope::Admin]
+        .into_iter()
+        .any(|scope| grant.allows_new(scope))
+    {
+        return Ok(());
+    }
+    node.access.refusals.count_token("insufficient_scope");
+    Err(Problem::insufficient_scope(Scope::List))
 }
 
 impl Caller {

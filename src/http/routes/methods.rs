@@ -8,6 +8,9 @@ use crate::http::gate::access;
 use crate::http::headers::path;
 use crate::http::{Node, Problem};
 
+/// The methods of the collection of files.
+pub(super) const OF_FILES: &str = "GET, HEAD, POST, PUT, OPTIONS";
+
 /// The methods of a file.
 pub(super) const OF_FILE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 

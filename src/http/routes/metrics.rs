@@ -18,6 +18,7 @@ use crate::config::Durability;
 use crate::http::problem::Reason;
 use crate::http::{Node, Problem};
 use crate::journal::JournalFigures;
+use crate::store::IndexStanding;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -254,6 +255,22 @@ impl Page {
             "mongodb_state",
             "1 for the state that MongoDB is in, 0 for the others",
             StoreStanding::ALL.map(|state| (state.name(), u64::from(state == standing))),
+        );
+        let indexes = snapshot.indexes.iter();
+        self.gauge_by(
+            "index",
+            "index_ready",
+            "Whether an index is there that is made in the background",
+            indexes.clone().map(|index| {
+                let is_ready = index.standing == IndexStanding::Ready;
+                (index.name, u64::from(is_ready))
+            }),
+        );
+        self.gauge_by(
+            "index",
+            "index_failed",
+            "Whether an index could not be made; status tells why",
+            indexes.map(|index| (index.name, u64::from(index.error.is_some()))),
         );
         self.gauge_by(
             "node",

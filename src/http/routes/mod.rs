@@ -7,6 +7,7 @@ mod download;
 mod drain;
 mod elsewhere;
 mod health;
+mod list;
 mod messages;
 mod meta;
 mod methods;
@@ -33,8 +34,10 @@ pub fn public(service: &mut ServiceConfig) {
     let collection = |path: &str| {
         let resource = web::resource(path)
             .route(web::post().to(upload::posted))
-            .route(web::put().to(upload::unnamed));
-        methods::and_no_other(resource, "POST, PUT, OPTIONS")
+            .route(web::put().to(upload::unnamed))
+            .route(web::get().to(list::list))
+            .route(web::head().to(list::list));
+        methods::and_no_other(resource, methods::OF_FILES)
     };
     let file = |path: &str| {
         let resource = web::resource(path)

@@ -7,6 +7,7 @@ use crate::http::Node;
 use crate::http::problem::Reason;
 use crate::journal::{JournalFigures, Level, Watermark};
 use crate::peers::{PeerState, Sighting};
+use crate::store::IndexState;
 
 /// All that is told of a node.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Snapshot {
     pub(super) commit: CommitFigures,
     /// The store, as of the last ping.
     pub(super) store: StoreState,
+    /// The indexes that are made in the background.
+    pub(super) indexes: Vec<IndexState>,
     /// The name of this process among all nodes.
     pub(super) instance: String,
     /// The number, the address and the state of each other node.
@@ -56,6 +59,7 @@ impl Snapshot {
             journal,
             commit: node.commits.figures(),
             store: node.commits.store_state(),
+            indexes: node.indexes.states(),
             instance: node.peers.instance().to_owned(),
             peers: node.peers.states(),
             twin: node.peers.twin(),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::snapshot::Snapshot;
 use crate::file::age_seconds;
 use crate::http::{Node, Problem};
+use crate::store::IndexState;
 
 /// `GET /status`: the node at a glance. Counts are since the start; ages are in seconds.
 pub(super) async fn status(node: web::Data<Node>) -> Result<HttpResponse, Problem> {
@@ -37,6 +38,7 @@ fn describe(snapshot: &Snapshot) -> Value {
             "state": store.standing.name(),
             "last_seen_seconds": store.seen.map(age_seconds),
             "error": store.error,
+            "indexes": indexes(&snapshot.indexes),
         },
     })
 }
@@ -46,6 +48,19 @@ fn counts(counts: &[(&'static str, u64)]) -> Map<String, Value> {
     values
         .map(|&(name, count)| (name.to_owned(), count.into()))
         .collect()
+}
+
+/// How far the indexes are that are made in the background.
+fn indexes(states: &[IndexState]) -> Vec<Value> {
+    let told = states.iter().map(|index| {
+        json!({
+            "name": index.name,
+            "state": index.standing.name(),
+            "done_percent": index.done_percent,
+            "error": index.error,
+        })
+    });
+    told.collect()
 }
 
 /// The other nodes, and whether one has this node's number.

@@ -3,7 +3,7 @@
 use gridspool::file::{FileId, FileKey};
 use gridspool::message::Message;
 use gridspool::message::links::{Removed, Unlinked};
-use gridspool::store::{Deleted, Dying, Messages as _, Store as _};
+use gridspool::store::{Deleted, Dying, IndexStanding, Indexes as _, Messages as _, Store as _};
 use mongodb::bson::{Document, doc};
 
 use super::{Stage, mongo_id, other_message};
@@ -53,6 +53,8 @@ impl Stage {
     /// A message is deleted by steps; each may be done twice, and whoever comes next finds what is left.
     pub(super) fn delete_message(&self) {
         self.clear_away();
+        assert!(self.mongo.block_on(self.bucket.dying(10)).is_err());
+        self.make_indexes();
         let (message, files) = self.promise(&[b"first", b"second"]);
         for file in &files {
             self.commit(*file).unwrap();
@@ -105,6 +107,26 @@ impl Stage {
         };
         assert_eq!(self.mongo.block_on(damaged).unwrap().modified_count, 1);
         assert_eq!(self.dying(), []);
+    }
+
+    /// Has the indexes made that the sweep needs, as a sidecar does beside all else.
+    fn make_indexes(&self) {
+        let is_ready = || {
+            let states = self.bucket.states();
+            let mut standings = states.iter().map(|state| state.standing);
+            standings.all(|standing| standing == IndexStanding::Ready)
+        };
+        let ready = async {
+            while !is_ready() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        self.mongo.block_on(async {
+            tokio::select! {
+                () = self.bucket.keep("a test") => {}
+                () = ready => {}
+            }
+        });
     }
 
     fn dying(&self) -> Vec<Dying> {

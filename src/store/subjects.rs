@@ -1,0 +1,31 @@
+//! The port for the files of a subject.
+
+use futures::future::BoxFuture;
+
+use super::StoreError;
+use crate::file::{FileId, FileMeta};
+
+/// Some of the files that were uploaded with the token of one subject.
+#[derive(Debug, Clone, Default)]
+pub struct SubjectPage {
+    /// The newest first.
+    pub files: Vec<(FileId, FileMeta)>,
+    /// Where the next page begins; `None` behind the oldest file.
+    pub next: Option<FileId>,
+}
+
+/// Finds files by the subject of the token that they were uploaded with.
+pub trait Subjects: Send + Sync {
+    /// The newest files of a subject with ids below `before`, `most` of them at most. The files of messages are
+    /// among them, and those that are dying are not. A file that comes in meanwhile moves no other to another
+    /// page.
+    ///
+    /// # Errors
+    /// `Unavailable`, also as long as the index for this is not there.
+    fn files_of<'a>(
+        &'a self,
+        sub: &'a str,
+        before: Option<FileId>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<SubjectPage, StoreError>>;
+}
