@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::bucket::Bucket;
 use crate::commit::{Commits, Committer, StoreStanding};
 use crate::config::{Config, Durability};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Lists};
 use crate::http::{self, Access, Edge, Node};
 use crate::intake::{Intake, Promised};
 use crate::journal::{Announcer, Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
@@ -157,12 +157,19 @@ pub async fn run(
         Arc::clone(&peers),
         Box::new(move || store_seen.store_state().standing != StoreStanding::Down),
     ));
+    let lists = Lists::new(
+        Arc::clone(&delivery),
+        bucket.clone(),
+        config.max_waiting_lists,
+    );
+    let lists = Arc::new(lists);
     let node = web::Data::new(Node {
         journal: Arc::clone(&journal),
         intake: Arc::new(intake(&journal, &config, &delivery)?),
         delivery: Arc::clone(&delivery),
         subjects: bucket.clone(),
         indexes: bucket.clone(),
+        lists: Arc::clone(&lists),
         commits: Arc::clone(&commits),
         peers: Arc::clone(&peers),
         access,
@@ -175,24 +182,7 @@ pub async fn run(
 
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let (watched, stop_watching) = (Arc::clone(&store), stopping.clone());
-    tasks.spawn(keep_going("peers", stopping.clone(), move || {
-        let (peers, watched, stop) = (peers.clone(), watched.clone(), stop_watching.clone());
-        async move { peers.watch(&*watched, stop).await }
-    }));
-    let (pinging, stop_pinging) = (Arc::clone(&commits), stopping.clone());
-    tasks.spawn(keep_going("store", stopping.clone(), move || {
-        let (commits, store, stop) = (pinging.clone(), store.clone(), stop_pinging.clone());
-        async move { commits.watch(&*store, stop).await }
-    }));
-    let (indexes, keeper, stop_keeping) = (bucket, node.peers.clone(), stopping.clone());
-    tasks.spawn(keep_going("indexes", stopping.clone(), move || {
-        let (indexes, keeper, stop) = (indexes.clone(), keeper.clone(), stop_keeping.clone());
-        async move {
-            let keep = indexes.keep(keeper.instance());
-            stop.run_until_cancelled(keep).await.unwrap_or_default();
-        }
-    }));
+    keep_watching(&tasks, &stopping, &node, &bucket, config.cache_check);
     tasks.spawn(repeat(
         EVICTION_INTERVAL,
         Arc::clone(&journal),
@@ -205,11 +195,6 @@ pub async fn run(
         stopping.clone(),
         sweep_spool,
     ));
-    let (cleared, stop_clearing, interval) = (node.clone(), stopping.clone(), config.cache_check);
-    tasks.spawn(keep_going("cache", stopping.clone(), move || {
-        let (node, stop) = (cleared.clone(), stop_clearing.clone());
-        async move { node.delivery.watch_cache(interval, stop).await }
-    }));
     tasks.spawn(committer.run(stopping.clone(), config.stop_grace / 2));
     log::info!(
         "node {} serves nginx on {}",
@@ -220,6 +205,8 @@ pub async fn run(
         stop.await;
         // Uploads that wait for a commit wait no longer, and get an answer.
         commits.end_waiting();
+        // So do receivers who wait for messages.
+        lists.end_waiting();
     };
     sockets.serve(for_nginx, for_admins, stop).await?;
     stopping.cancel();
@@ -228,6 +215,45 @@ pub async fn run(
     sweep(&journal, close).await;
     log::info!("stopped; what is pending goes on at the next start");
     Ok(())
+}
+
+/// Begins the watches: of the other nodes, the store, its indexes, nginx's cache, and the lists of receivers.
+fn keep_watching(
+    tasks: &TaskTracker,
+    stopping: &CancellationToken,
+    node: &web::Data<Node>,
+    bucket: &Arc<Bucket>,
+    cache_check: Duration,
+) {
+    let watched = || (node.clone(), Arc::clone(bucket), stopping.clone());
+    let (node, bucket, stop) = watched();
+    tasks.spawn(keep_going("peers", stopping.clone(), move || {
+        let (node, bucket, stop) = (node.clone(), bucket.clone(), stop.clone());
+        async move { node.peers.watch(&*bucket, stop).await }
+    }));
+    let (node, bucket, stop) = watched();
+    tasks.spawn(keep_going("store", stopping.clone(), move || {
+        let (node, bucket, stop) = (node.clone(), bucket.clone(), stop.clone());
+        async move { node.commits.watch(&*bucket, stop).await }
+    }));
+    let (node, bucket, stop) = watched();
+    tasks.spawn(keep_going("indexes", stopping.clone(), move || {
+        let (node, bucket, stop) = (node.clone(), bucket.clone(), stop.clone());
+        async move {
+            let keep = bucket.keep(node.peers.instance());
+            stop.run_until_cancelled(keep).await.unwrap_or_default();
+        }
+    }));
+    let (node, _, stop) = watched();
+    tasks.spawn(keep_going("cache", stopping.clone(), move || {
+        let (node, stop) = (node.clone(), stop.clone());
+        async move { node.delivery.watch_cache(cache_check, stop).await }
+    }));
+    let (node, _, stop) = watched();
+    tasks.spawn(keep_going("lists", stopping.clone(), move || {
+        let (node, stop) = (node.clone(), stop.clone());
+        async move { node.lists.watch(stop).await }
+    }));
 }
 
 /// Takes uploads in. Those who look files up are told of each promise.

@@ -9,6 +9,7 @@
 //! | `ts` | when the primary wrote it: its place in the list; absent once it was delivered |
 //! | `d` | when it was delivered |
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
@@ -24,7 +25,7 @@ use super::watermark::{QUICK, cursor};
 use super::{Bucket, document, error};
 use crate::file::FileId;
 use crate::message::{Cursor, Party, Receivers};
-use crate::store::{Entry, Inbox, Page, StoreError, Waiting};
+use crate::store::{Entry, Inbox, News, Page, StoreError, StoredMessage, Waiting};
 
 /// Entries that are inserted at once, and entries whose times are written anew at once: so few that it is quick.
 const MOST_INSERTED: usize = 1000;
@@ -90,6 +91,18 @@ impl Inbox for Bucket {
         most: u32,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         self.read_page(receiver, after, most).boxed()
+    }
+
+    fn news<'a>(
+        &'a self,
+        receivers: &'a [Party],
+        after: Cursor,
+    ) -> BoxFuture<'a, Result<News, StoreError>> {
+        self.find_news(receivers, after).boxed()
+    }
+
+    fn messages(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredMessage>, StoreError>> {
+        self.find_messages(ids).boxed()
     }
 
     fn count<'a>(
@@ -284,6 +297,42 @@ impl Bucket {
                 .await
         });
         found.await.map_err(|err| error::of_read(&err))
+    }
+
+    async fn find_news(&self, receivers: &[Party], after: Cursor) -> Result<News, StoreError> {
+        let until = self.watermark().await?;
+        if until <= after {
+            return Ok(News {
+                of: Vec::new(),
+                until: after,
+            });
+        }
+        let numbers: Vec<_> = receivers.iter().map(number_of).collect();
+        let places: HashMap<_, _> = numbers.iter().cloned().zip(0..).collect();
+        let numbers: Vec<_> = numbers.into_iter().map(binary).collect();
+        let range = doc! { "$gt": timestamp(after), "$lte": timestamp(until) };
+        let pipeline = [
+            doc! { "$match": { "r": { "$in": numbers }, "ts": range } },
+            doc! { "$group": { "_id": "$r", "last": { "$max": "$ts" } } },
+        ];
+        let inbox = self.connection.part("inbox", ReadPreference::Primary);
+        let patience = self.server_time();
+        let found = self.bounded(async move {
+            let found = inbox.aggregate(pipeline).max_time(patience);
+            found.await?.try_collect::<Vec<_>>().await
+        });
+        let found = found.await.map_err(|err| error::of_read(&err))?;
+        let of = found.iter().filter_map(|group| {
+            let number = group.get_binary_generic("_id").ok()?;
+            Some((
+                *places.get(number)?,
+                cursor(group.get_timestamp("last").ok()?),
+            ))
+        });
+        Ok(News {
+            of: of.collect(),
+            until,
+        })
     }
 
     async fn count_waiting(&self, receiver: &Party, most: u32) -> Result<Waiting, StoreError> {

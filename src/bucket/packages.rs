@@ -1,16 +1,19 @@
-//! Packages of messages that are committed: the lists of their receivers.
+//! Packages of messages: the lists of their receivers at the commit, and many of them at once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::TryStreamExt as _;
-use mongodb::bson::doc;
+use futures::future::try_join;
+use mongodb::Collection;
 use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 
-use super::{Bucket, document, error};
-use crate::file::FileId;
+use super::{Bucket, belonging, document, error};
+use crate::file::{FileId, FileKey};
 use crate::message::Message;
-use crate::store::{Promised, StoreError};
+use crate::store::{Promised, StoreError, StoredMessage};
 
 /// The package of a message that is committed.
 #[derive(Debug, Clone)]
@@ -72,6 +75,56 @@ impl Bucket {
             }
         }
         Ok(())
+    }
+
+    /// Finds messages by their packages: one question for the documents, and one for the bytes.
+    pub(super) async fn find_messages(
+        &self,
+        ids: Vec<FileId>,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        let ids: Vec<_> = ids.into_iter().map(document::object_id).collect();
+        let of_files = doc! { "_id": { "$in": &ids }, "metadata.dying": { "$exists": false } };
+        let of_chunks = doc! { "files_id": { "$in": ids }, "n": 0 };
+        let (files, chunks) = try_join(
+            self.all_of(self.files(), of_files),
+            self.all_of(self.chunks(), of_chunks),
+        )
+        .await?;
+        let contents = chunks.iter().filter_map(|chunk| {
+            let data = chunk.get_binary("data").ok()?;
+            let id = chunk.get_object_id("files_id").ok()?;
+            Some((id, Bytes::copy_from_slice(data.bytes)))
+        });
+        let contents: HashMap<_, _> = contents.collect();
+        let messages = files.iter().filter_map(|file| {
+            let id = file.get_object_id("_id").ok()?;
+            let message = belonging::read_message(file).filter(|_| document::is_ours(file))?;
+            let key = FileKey::Id(FileId::from_bytes(id.bytes()));
+            let mut package = document::read_file(&key, file).ok()?;
+            let length = package.meta.length;
+            let content = contents.get(&id).cloned();
+            package.content = content.filter(|data| u64::try_from(data.len()) == Ok(length));
+            let sub = belonging::read_sub(file);
+            Some(StoredMessage {
+                message,
+                sub,
+                package,
+            })
+        });
+        Ok(messages.collect())
+    }
+
+    async fn all_of(
+        &self,
+        collection: Collection<RawDocumentBuf>,
+        filter: Document,
+    ) -> Result<Vec<RawDocumentBuf>, StoreError> {
+        let patience = self.server_time();
+        let found = self.bounded(async move {
+            let found = collection.find(filter).max_time(patience);
+            found.await?.try_collect().await
+        });
+        found.await.map_err(|err| error::of_read(&err))
     }
 
     /// Those of these files that are there, and not dying.

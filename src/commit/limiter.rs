@@ -17,8 +17,9 @@ use crate::config::CommitPace;
 use crate::file::FileId;
 use crate::store::Store;
 
-/// Groups of packages at the store at once: they wait for no other commit, and for no client.
-const GROUPS_AHEAD: usize = 2;
+/// Groups of packages at the store at once: they wait for no other commit, and for no client. One alone, so that
+/// messages get into lists in the order in which this node took them.
+const GROUPS_AHEAD: usize = 1;
 
 /// The pause between two reads that measure the store.
 const PROBE_INTERVAL: Duration = Duration::from_millis(25);

@@ -177,6 +177,8 @@ pub struct Config {
     pub commit: CommitConfig,
     /// The limits of the journal.
     pub journal: JournalConfig,
+    /// Receivers who wait for messages at once, at most.
+    pub max_waiting_lists: usize,
     /// The bound on a stop.
     pub stop_grace: Duration,
     /// The interval between two walks through nginx's cache.

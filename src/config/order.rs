@@ -30,6 +30,8 @@ pub struct TokenOrder {
     pub from: Option<String>,
     /// The only receivers of messages.
     pub to: Vec<String>,
+    /// The receiver whose messages may be read.
+    pub receiver: Option<String>,
 }
 
 /// A key to be made.
@@ -70,6 +72,7 @@ pub(super) fn commands() -> Vec<Command> {
             .value_parser(pair),
         one("from", "NAME"),
         one("to", "NAME").action(ArgAction::Append),
+        one("receiver", "NAME"),
     ]);
     let key = Command::new("key").hide(true).args([
         one("algorithm", "HS256|EdDSA")
@@ -121,6 +124,7 @@ pub(super) fn read((name, matches): (&str, &ArgMatches)) -> Task {
         metadata: pairs.into_iter().flatten().cloned().collect(),
         from: text("from"),
         to: many("to").cloned().collect(),
+        receiver: text("receiver"),
     })
 }
 

@@ -214,6 +214,7 @@ impl<'a> Source<'a> {
                 max_answers: self.number("idempotency_files", 0..=10_000_000),
                 spool_orphan: self.seconds("spool_orphan_seconds"),
             },
+            max_waiting_lists: self.number("max_waiting_lists", 0..=100_000),
             stop_grace: self.seconds("stop_grace_seconds"),
             cache_check: self
                 .seconds("cache_check_seconds")

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
+use super::recent::Ticket;
 use super::{Delivery, DeliveryError};
 use crate::file::{FileId, MediaType, UnixMillis};
 use crate::journal::{Lookup, Standing};
@@ -104,8 +105,8 @@ impl FoundMessage {
         })
     }
 
-    /// About how much memory it takes.
-    fn bytes(&self) -> usize {
+    /// About how much memory it takes, and how long it is when it is told.
+    pub(super) fn bytes(&self) -> usize {
         let of_part = 1024;
         self.content.len() + of_part * self.message.parts.len() + 64 * self.message.to.iter().len()
     }
@@ -186,9 +187,19 @@ impl Delivery {
             return Ok(Some(found));
         }
         let ticket = self.told.ticket();
-        let Some(stored) = self.messages.message(id).await? else {
-            return Ok(None);
-        };
+        match self.messages.message(id).await? {
+            Some(stored) => Ok(Some(self.keep_message(ticket, id, stored).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps a message for a while that was found in the store.
+    pub(super) async fn keep_message(
+        &self,
+        ticket: Ticket,
+        id: FileId,
+        stored: StoredMessage,
+    ) -> Result<Arc<FoundMessage>, StoreError> {
         let StoredMessage {
             message,
             sub,
@@ -215,7 +226,7 @@ impl Delivery {
         });
         let bytes = found.bytes();
         self.told.put(ticket, &id, Arc::clone(&found), bytes);
-        Ok(Some(found))
+        Ok(found)
     }
 }
 

@@ -6,12 +6,14 @@
 
 mod cached;
 mod fills;
+mod lists;
 mod local;
 mod lookups;
 mod messages;
 mod recent;
 mod refresh;
 mod stored;
+mod waiting;
 mod window;
 
 use std::ops::Range;
@@ -33,6 +35,7 @@ use stored::Asked;
 
 pub use crate::store::Deleted;
 pub use fills::{Filling, Fills, Slice};
+pub use lists::{List, ListError, Lists};
 pub use messages::{FoundMessage, MessageHere};
 
 /// How long a file that was deleted on another node, or by another driver, may still be found here.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::commit::Commits;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Lists};
 use crate::file::FileKey;
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -51,6 +51,8 @@ pub struct Node {
     pub subjects: Arc<dyn Subjects>,
     /// The indexes that are made in the background.
     pub indexes: Arc<dyn Indexes>,
+    /// The lists of receivers, and those who wait for messages.
+    pub lists: Arc<Lists>,
     /// The commits, and the clients that wait for them.
     pub commits: Arc<Commits>,
     /// The other nodes.

@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 
-use super::StoreError;
+use super::{StoreError, StoredMessage};
 use crate::file::FileId;
 use crate::message::{Cursor, Party, Receivers};
 
@@ -37,6 +37,16 @@ pub struct Waiting {
     pub has_more: bool,
 }
 
+/// What has come for some receivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// Those of the receivers that were asked for who have anything new, by their places, each with the place
+    /// behind the last of it.
+    pub of: Vec<(usize, Cursor)>,
+    /// Behind all that was looked at: no entry will come before it.
+    pub until: Cursor,
+}
+
 /// The lists of receivers. Each message is in the list of each of its receivers until it is delivered.
 ///
 /// A reader who goes on from each page's `next` meets every message at least once, and twice only where its
@@ -64,6 +74,23 @@ pub trait Inbox: Send + Sync {
         after: Cursor,
         most: u32,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
+
+    /// Looks, by one question, which of these receivers have entries behind a cursor.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn news<'a>(
+        &'a self,
+        receivers: &'a [Party],
+        after: Cursor,
+    ) -> BoxFuture<'a, Result<News, StoreError>>;
+
+    /// Finds many messages by few questions. The answer has no order, and lacks those that are deleted or make
+    /// no sense.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn messages(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredMessage>, StoreError>>;
 
     /// Counts what waits for a receiver, up to so many messages.
     ///

@@ -31,6 +31,8 @@ pub(super) struct Claims {
     from: Option<Value>,
     #[serde(default, deserialize_with = "given")]
     to: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    receiver: Option<Value>,
 }
 
 /// Reads a claim that is present, whatever its value: without this, `null` would count as absent.
@@ -85,8 +87,12 @@ impl TryFrom<Claims> for Grant {
         let metadata: Option<BTreeMap<String, String>> = read("meta", claims.meta)?;
         let to: Option<Parties> = read("to", claims.to)?;
         let to = to.map(Receivers::try_from).transpose();
+        let receiver: Option<Party> = read("receiver", claims.receiver)?;
+        let scopes = scope.iter().filter_map(|word| Scope::named(word));
+        // Whose platform forgot the receiver must not get the messages of all.
+        let scopes = scopes.filter(|scope| *scope != Scope::Receive || receiver.is_some());
         Ok(Self {
-            scopes: scope.iter().filter_map(|word| Scope::named(word)).collect(),
+            scopes: scopes.collect(),
             subject: read("sub", claims.sub)?,
             file: file.as_deref().map(FileKey::from_text),
             max_bytes: read("max_bytes", claims.max_bytes)?,
@@ -94,6 +100,7 @@ impl TryFrom<Claims> for Grant {
             metadata: metadata.unwrap_or_default(),
             from: read("from", claims.from)?,
             to: to.map_err(|_| TokenError::BadClaim("to"))?,
+            receiver,
         })
     }
 }

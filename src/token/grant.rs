@@ -14,22 +14,25 @@ pub enum Scope {
     Download,
     /// Deleting them.
     Delete,
-    /// Listing the files of any subject.
+    /// Listing the files of any subject, and the messages to any receiver.
     List,
     /// Sending messages, and reading those that one has sent.
     Message,
+    /// Reading the messages to its bearer, and saying that they were delivered.
+    Receive,
     /// Asking why files wait for their commit.
     Admin,
 }
 
 impl Scope {
     /// All there are.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Upload,
         Self::Download,
         Self::Delete,
         Self::List,
         Self::Message,
+        Self::Receive,
         Self::Admin,
     ];
 
@@ -41,6 +44,7 @@ impl Scope {
             Self::Delete => "delete",
             Self::List => "list",
             Self::Message => "message",
+            Self::Receive => "receive",
             Self::Admin => "admin",
         }
     }
@@ -61,6 +65,7 @@ pub struct Grant {
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) from: Option<Party>,
     pub(super) to: Option<Receivers>,
+    pub(super) receiver: Option<Party>,
 }
 
 impl Grant {
@@ -73,6 +78,7 @@ impl Grant {
                 Scope::Download,
                 Scope::Delete,
                 Scope::Message,
+                Scope::Receive,
             ],
             subject: None,
             file: None,
@@ -81,6 +87,7 @@ impl Grant {
             metadata: BTreeMap::new(),
             from: None,
             to: None,
+            receiver: None,
         }
     }
 
@@ -127,6 +134,12 @@ impl Grant {
     /// The only receivers of its bearer's messages (`to`).
     pub fn to(&self) -> Option<&Receivers> {
         self.to.as_ref()
+    }
+
+    /// The only receiver whose messages it opens as such (`receiver`). A token without that claim opens none.
+    pub fn receiver(&self) -> Option<&Party> {
+        let receiver = self.receiver.as_ref();
+        receiver.filter(|_| self.allows(Scope::Receive))
     }
 
     /// The size of the largest upload in bytes (`max_bytes`).

@@ -65,6 +65,10 @@ pub fn mint(tokens: &TokenConfig, order: &TokenOrder) -> Result<String, MintErro
         ),
         ("from", order.from.as_ref().map(|from| json!(from))),
         ("to", (!order.to.is_empty()).then(|| json!(order.to))),
+        (
+            "receiver",
+            order.receiver.as_ref().map(|receiver| json!(receiver)),
+        ),
     ] {
         if let (Some(value), Some(claims)) = (value, claims.as_object_mut()) {
             claims.insert(name.to_owned(), value);

@@ -7,7 +7,7 @@ use kit::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
 const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
 
 /// The families of every node, with their types.
-const FAMILIES: [(&str, &str); 33] = [
+const FAMILIES: [(&str, &str); 34] = [
     ("gridspool_build_info", "gauge"),
     ("gridspool_commit_failures", "counter"),
     ("gridspool_commit_gives_way", "gauge"),
@@ -41,6 +41,7 @@ const FAMILIES: [(&str, &str); 33] = [
     ("gridspool_tokens_refused", "counter"),
     ("gridspool_uploads_refused", "counter"),
     ("gridspool_uploads_refused_for", "gauge"),
+    ("gridspool_waiting_lists", "gauge"),
 ];
 
 #[test]
@@ -139,6 +140,7 @@ fn the_metrics_follow_an_upload_from_its_promise_to_its_commit() {
         ("commit_failures_total", &commit["failures"]),
         ("commit_width", &commit["width"]),
         ("commit_waiting", &commit["waiting"]),
+        ("waiting_lists", &status["lists"]["waiting"]),
         ("journal_answers", &journal["answers"]),
         ("journal_corrupt_files", &journal["corrupt_files"]),
         (

@@ -1,4 +1,4 @@
-//! Who may read a message.
+//! Who may read a message, and the list of a receiver.
 
 use actix_web::HttpRequest;
 
@@ -6,6 +6,7 @@ use super::access;
 use crate::delivery::FoundMessage;
 use crate::file::FileKey;
 use crate::http::{Node, Problem};
+use crate::message::Party;
 use crate::token::{Grant, Scope};
 
 /// A caller who may read some messages.
@@ -19,23 +20,56 @@ pub(in crate::http) struct Reader(Grant);
 pub(in crate::http) fn reader(request: &HttpRequest, node: &Node) -> Result<Reader, Problem> {
     let grant = access::caller(request, node)?.sender.grant;
     let grant = grant.with_file_read_by(|text| node.delivery.key(text));
-    if grant.allows(Scope::Download) || grant.allows(Scope::Message) {
+    let opens_any =
+        grant.allows(Scope::Download) || grant.allows(Scope::Message) || grant.receiver().is_some();
+    if opens_any {
         return Ok(Reader(grant));
     }
     node.access.refusals.count_token("insufficient_scope");
     Err(Problem::insufficient_scope(Scope::Download))
 }
 
+/// Refuses a caller who may not read the list of this receiver, nor say what was delivered. A token to receive is
+/// for the list of its receiver: any other is as if it were absent. The platform may read all. Returns whether
+/// the caller is told of the other receivers of a message.
+///
+/// # Errors
+/// When the list is not for this caller.
+pub(in crate::http) fn check_list(
+    request: &HttpRequest,
+    node: &Node,
+    receiver: &Party,
+) -> Result<bool, Problem> {
+    let grant = access::caller(request, node)?.sender.grant;
+    if grant.allows(Scope::List) {
+        return Ok(true);
+    }
+    match grant.receiver() {
+        Some(own) if own == receiver => Ok(false),
+        Some(_) => {
+            node.access.refusals.count_token("other_file");
+            Err(Problem::not_found())
+        }
+        // Something else has checked the request.
+        None if grant.allows(Scope::Receive) => Ok(true),
+        None => {
+            node.access.refusals.count_token("insufficient_scope");
+            Err(Problem::insufficient_scope(Scope::Receive))
+        }
+    }
+}
+
 impl Reader {
     /// Refuses a message that is not for this caller, as if there were none. A token to download opens
     /// messages as it opens files: a token for one file opens the message of that package, or that part. A
-    /// token to send opens the messages of its own subject or sender.
+    /// token to send opens the messages of its own subject or sender, and one to receive those to its receiver.
+    /// Whoever reads it as one of its receivers alone is not told of the others: then the answer is `false`.
     pub(in crate::http) fn check(
         &self,
         node: &Node,
         found: &FoundMessage,
         part: Option<&FileKey>,
-    ) -> Result<(), Problem> {
+    ) -> Result<bool, Problem> {
         let Self(grant) = self;
         let package = FileKey::Id(found.id);
         let mut files = [Some(&package), part].into_iter().flatten();
@@ -48,7 +82,11 @@ impl Reader {
                     && grant.from() == found.message.from.as_ref()
         };
         if is_for_this && (grant.allows(Scope::Download) || is_own()) {
-            return Ok(());
+            return Ok(true);
+        }
+        let is_to = |receiver| found.message.to.contains(receiver);
+        if is_for_this && grant.receiver().is_some_and(is_to) {
+            return Ok(false);
         }
         node.access.refusals.count_token("other_file");
         Err(Problem::not_found())

@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use super::HeadError;
 use crate::accel;
 use crate::file::{FileKey, has_dots_alone};
+use crate::message::Party;
 
 /// Refuses an ambiguous path of a request, or of the client's request that it asks about.
 ///
@@ -51,6 +52,21 @@ pub(in crate::http) fn is_of_messages(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
     let first = path.split('/').nth(1).unwrap_or_default();
     percent_decode_str(first).eq(*b"messages")
+}
+
+/// The receiver that a target names, in the segment behind `/receivers/`.
+///
+/// # Errors
+/// When the segment has parameters, which some servers remove, or names nobody.
+pub(in crate::http) fn receiver(target: &str) -> Result<Party, HeadError> {
+    let path = target.split('?').next().unwrap_or_default();
+    let segment = path.split('/').nth(2).unwrap_or_default();
+    if segment.contains(';') {
+        return Err(HeadError::AmbiguousPath);
+    }
+    let text = percent_decode_str(segment).decode_utf8();
+    let text = text.map_err(|_| HeadError::NoKey)?;
+    Party::try_from(text.into_owned()).map_err(|_| HeadError::NoKey)
 }
 
 /// The number of a part, from 1 on, in the one spelling that it has.
@@ -250,6 +266,28 @@ mod tests {
             "/files/%7B%22a%22%3A1%7D",
         ] {
             assert!(check_target(target).is_ok(), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_receiver_is_the_decoded_segment_behind_the_first() {
+        for (target, name) in [
+            ("/receivers/bob/messages", "bob"),
+            ("/receivers/%2B49%20170/messages?after=/x", "+49 170"),
+            ("/receivers/gr%C3%B6%C3%9Fe@a.b/delivered", "größe@a.b"),
+            ("/receivers/a%3Bb", "a;b"),
+        ] {
+            assert_eq!(receiver(target).unwrap().as_str(), name, "{target}");
+        }
+        for target in [
+            "/receivers",
+            "/receivers//messages",
+            "/receivers/a;b",
+            "/receivers/%ff",
+            "/receivers/%20a",
+            "/receivers/a%0a",
+        ] {
+            assert!(receiver(target).is_err(), "{target}");
         }
     }
 

@@ -8,7 +8,7 @@ use log::Level;
 use super::log_throttle::LogThrottle;
 use super::reason::Reason;
 use super::{Problem, RETRY_LATER, RETRY_SOON};
-use crate::delivery::DeliveryError;
+use crate::delivery::{DeliveryError, ListError};
 use crate::file::InvalidMetadata;
 use crate::form::FormError;
 use crate::http::headers::HeadError;
@@ -240,6 +240,15 @@ impl From<DeliveryError> for Problem {
             DeliveryError::Journal(err) => err.into(),
             DeliveryError::Store(err) => err.into(),
             DeliveryError::Owner(err) => err.into(),
+        }
+    }
+}
+
+impl From<ListError> for Problem {
+    fn from(err: ListError) -> Self {
+        match err {
+            ListError::TooManyWait => Self::too_many_wait(),
+            ListError::Delivery(err) => err.into(),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use actix_web::http::StatusCode;
 
-use super::Problem;
 use super::reason::Reason;
+use super::{Problem, RETRY_LATER};
 
 impl Problem {
     /// It is no message; the text says why.
@@ -32,6 +32,32 @@ impl Problem {
             "not-a-message",
             "A message is a form (multipart/form-data), or JSON.",
         )
+    }
+
+    pub(in crate::http) fn no_list() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-page",
+            "A page begins after a cursor (`after`), and has a number of messages (`limit`) and of seconds to \
+             wait for the first (`wait`).",
+        )
+    }
+
+    pub(in crate::http) fn not_delivered() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-message",
+            "Say what was delivered in JSON: {\"ids\":[...]} or {\"through\":CURSOR}.",
+        )
+    }
+
+    pub(super) fn too_many_wait() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-waiting",
+            "Too many receivers wait for messages here. Ask again later, or without `wait`.",
+        )
+        .retry_after(RETRY_LATER)
     }
 
     pub(super) fn two_keys() -> Self {

@@ -15,7 +15,7 @@ use crate::http::headers::{body as inline, claims, content_type, path};
 use crate::http::{Node, Problem};
 use crate::intake::{MessageBody, MessageContent, MessageUpload, TakenMessage};
 use crate::journal::Standing;
-use crate::message::{MessageError, Receipt, Request};
+use crate::message::{MessageError, Receipt, Request, Told};
 
 /// Bytes of a message in JSON, at most.
 const MOST_JSON_BYTES: u64 = 1024 * 1024;
@@ -138,11 +138,12 @@ async fn read(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespons
     let id = id(&request)?;
     let reader = rights::reader(&request, &node)?;
     let found = find(&node, id).await?;
-    reader.check(&node, &found, None)?;
-    let told = found
-        .told()
-        .to_json()
-        .map_err(|err| Problem::not_written(&err))?;
+    let has_receivers = reader.check(&node, &found, None)?;
+    let told = Told {
+        has_receivers,
+        ..found.told()
+    };
+    let told = told.to_json().map_err(|err| Problem::not_written(&err))?;
     let caching = if found.standing == Standing::Committed {
         download::LASTING
     } else {

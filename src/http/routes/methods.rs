@@ -23,6 +23,12 @@ pub(super) const OF_SENDING: &str = "POST, OPTIONS";
 /// The methods of a message, and of a part of one.
 pub(super) const OF_MESSAGE: &str = "GET, HEAD, OPTIONS";
 
+/// The methods of the list of a receiver.
+pub(super) const OF_LIST: &str = "GET, HEAD, OPTIONS";
+
+/// The methods of the addresses at which receivers say what was delivered.
+pub(super) const OF_DELIVERED: &str = "POST, OPTIONS";
+
 /// The methods of the message or the collection that a target names.
 pub(super) fn of_messages(target: &str) -> &'static str {
     if path::is_collection(target) {

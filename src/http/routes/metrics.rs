@@ -221,6 +221,11 @@ impl Page {
             "Clients that wait for a commit",
             commits.waiting,
         );
+        self.count(
+            "waiting_lists",
+            "Receivers that wait for messages",
+            snapshot.waiting_lists,
+        );
         // The ending `_total` of a counter's name is added as it is written.
         for (name, help, value) in [
             (

@@ -13,6 +13,7 @@ mod meta;
 mod methods;
 mod metrics;
 mod peer;
+mod receivers;
 mod room;
 mod slices;
 mod snapshot;
@@ -67,6 +68,7 @@ pub fn public(service: &mut ServiceConfig) {
         .service(methods::and_no_other(below_meta, methods::OF_META))
         .service(file("/files/{id}/{name:.*}"))
         .configure(messages::routes)
+        .configure(receivers::routes)
         .route(accel::ADMISSION, web::get().to(admission::admission))
         .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))
         .route(&slices_of(accel::STORE), web::get().to(slices::slice))

@@ -27,6 +27,8 @@ pub(super) struct Snapshot {
     pub(super) subjects: [(&'static str, u64); 2],
     pub(super) journal: JournalFigures,
     pub(super) commit: CommitFigures,
+    /// Receivers who wait for messages.
+    pub(super) waiting_lists: usize,
     /// The store, as of the last ping.
     pub(super) store: StoreState,
     /// The indexes that are made in the background.
@@ -58,6 +60,7 @@ impl Snapshot {
             ],
             journal,
             commit: node.commits.figures(),
+            waiting_lists: node.lists.waiting(),
             store: node.commits.store_state(),
             indexes: node.indexes.states(),
             instance: node.peers.instance().to_owned(),

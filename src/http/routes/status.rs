@@ -33,6 +33,7 @@ fn describe(snapshot: &Snapshot) -> Value {
         "tokens_refused": counts(&snapshot.tokens_refused),
         "journal": journal,
         "commit": snapshot.commit,
+        "lists": { "waiting": snapshot.waiting_lists },
         "cluster": cluster(snapshot),
         "mongodb": {
             "state": store.standing.name(),

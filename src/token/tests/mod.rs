@@ -111,6 +111,7 @@ fn order(scope: &str) -> TokenOrder {
         metadata: [("room".to_owned(), "7".to_owned())].into(),
         from: Some("alice".to_owned()),
         to: vec!["bob".to_owned(), "eve".to_owned()],
+        receiver: Some("zoe".to_owned()),
     }
 }
 
@@ -127,6 +128,7 @@ fn a_minted_token_grants_what_was_ordered_by_either_algorithm() {
         assert!(grant.allows(Scope::Upload) && grant.allows(Scope::Admin));
         assert!(!grant.allows(Scope::Download) && !grant.allows(Scope::Delete));
         assert_eq!(grant.subject(), Some("alice"));
+        assert_eq!(grant.receiver(), None, "it has no scope for that");
         assert_eq!(grant.max_bytes(), Some(10));
         assert_eq!(grant.metadata()["room"], "7");
         assert_eq!(grant.from().map(Party::as_str), Some("alice"));

@@ -1,0 +1,262 @@
+//! The lists of receivers: the messages that wait for each, in pages, and waiting for more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::waiting::{Waiters, Woken};
+use super::{Delivery, DeliveryError, FoundMessage};
+use crate::file::{FileId, FileKey};
+use crate::message::{Cursor, Party};
+use crate::store::{Entry, Inbox, StoreError, Waiting};
+
+/// Between two questions for all who wait.
+const TICK: Duration = Duration::from_millis(250);
+
+/// About how long a page is at most, in bytes. A single message may be longer.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// Messages that are read at once.
+const MOST_READ: usize = 50;
+
+/// Messages that are counted, at most.
+const MOST_COUNTED: u32 = 10_000;
+
+/// Messages that wait for a receiver, the oldest first.
+#[derive(Debug, Clone)]
+pub struct List {
+    /// Each with the place behind it.
+    pub messages: Vec<(Cursor, Arc<FoundMessage>)>,
+    /// The place behind all of them: the next page begins there.
+    pub next: Cursor,
+    /// Whether the next page has any by now.
+    pub has_more: bool,
+}
+
+/// Why there is no list.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// As many receivers wait already as may.
+    #[error("too many receivers wait for messages")]
+    TooManyWait,
+    /// The store or a journal does not tell.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+}
+
+/// The lists of receivers. Shared by reference.
+pub struct Lists {
+    delivery: Arc<Delivery>,
+    inbox: Arc<dyn Inbox>,
+    waiters: Waiters,
+    /// Whether the last question for all who wait has failed.
+    has_failed: AtomicBool,
+}
+
+impl std::fmt::Debug for Lists {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Lists").finish_non_exhaustive()
+    }
+}
+
+impl From<StoreError> for ListError {
+    fn from(err: StoreError) -> Self {
+        Self::Delivery(err.into())
+    }
+}
+
+impl Lists {
+    /// Lists for as many receivers at once as may wait.
+    pub fn new(delivery: Arc<Delivery>, inbox: Arc<dyn Inbox>, most_waiting: usize) -> Self {
+        Self {
+            delivery,
+            inbox,
+            waiters: Waiters::new(most_waiting),
+            has_failed: AtomicBool::new(false),
+        }
+    }
+
+    /// A page of the messages behind a cursor. If there are none, it waits for the first, for so long: nothing
+    /// is asked for this receiver alone meanwhile, and a caller who goes away is forgotten.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn page(
+        &self,
+        receiver: &Party,
+        after: Cursor,
+        most: u32,
+        patience: Duration,
+    ) -> Result<List, ListError> {
+        let deadline = Instant::now() + patience;
+        let mut list = self.page_now(receiver, after, most).await?;
+        while list.messages.is_empty() {
+            if list.has_more {
+                // All of that page were deleted.
+                list = self.page_now(receiver, list.next, most).await?;
+                continue;
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+            let wait = self.waiters.begin(receiver, list.next);
+            let wait = wait.ok_or(ListError::TooManyWait)?;
+            match timeout_at(deadline, wait.woken()).await {
+                Ok(Woken::ByNews) => list = self.page_now(receiver, list.next, most).await?,
+                Err(_) if self.has_failed.load(Ordering::Relaxed) => {
+                    let said = "the last question for lists has failed".to_owned();
+                    return Err(StoreError::Unavailable(said).into());
+                }
+                Ok(Woken::ByEnd) | Err(_) => break,
+            }
+        }
+        Ok(list)
+    }
+
+    /// Counts what waits for a receiver.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn count(&self, receiver: &Party) -> Result<Waiting, ListError> {
+        self.require_store()?;
+        Ok(self.inbox.count(receiver, MOST_COUNTED).await?)
+    }
+
+    /// Takes messages off the list of a receiver. Those that are not on it do no harm.
+    ///
+    /// # Errors
+    /// [`ListError`]; some may be off the list: do it again.
+    pub async fn delivered(
+        &self,
+        receiver: &Party,
+        messages: Vec<FileId>,
+    ) -> Result<(), ListError> {
+        self.require_store()?;
+        Ok(self.inbox.delivered(receiver, messages).await?)
+    }
+
+    /// The same of all up to a cursor.
+    ///
+    /// # Errors
+    /// As [`Lists::delivered`].
+    pub async fn delivered_through(
+        &self,
+        receiver: &Party,
+        cursor: Cursor,
+    ) -> Result<(), ListError> {
+        self.require_store()?;
+        Ok(self.inbox.delivered_through(receiver, cursor).await?)
+    }
+
+    /// Asks for all who wait, again and again, as long as anybody waits, until it is told to stop.
+    pub async fn watch(&self, stop: CancellationToken) {
+        let watching = async {
+            loop {
+                self.waiters.until_any().await;
+                tokio::time::sleep(TICK).await;
+                self.ask_for_all().await;
+            }
+        };
+        stop.run_until_cancelled(watching).await;
+    }
+
+    /// Ends all waiting, now and from now on.
+    pub fn end_waiting(&self) {
+        self.waiters.end();
+    }
+
+    /// How many receivers wait.
+    pub fn waiting(&self) -> usize {
+        self.waiters.count()
+    }
+
+    async fn ask_for_all(&self) {
+        let (receivers, after) = self.waiters.all();
+        if receivers.is_empty() {
+            return;
+        }
+        let found = self.inbox.news(&receivers, after).await;
+        self.has_failed.store(found.is_err(), Ordering::Relaxed);
+        match found {
+            Ok(news) => self.waiters.tell(&receivers, after, &news),
+            // Those who wait are told so when their time is over: it may go well before.
+            Err(err) => log::debug!("a question for lists: {err}"),
+        }
+    }
+
+    async fn page_now(
+        &self,
+        receiver: &Party,
+        after: Cursor,
+        most: u32,
+    ) -> Result<List, ListError> {
+        self.require_store()?;
+        let page = self.inbox.page(receiver, after, most).await?;
+        let is_full = u32::try_from(page.entries.len()).is_ok_and(|found| found >= most);
+        let mut list = List {
+            messages: Vec::new(),
+            next: page.next,
+            has_more: is_full,
+        };
+        let mut bytes = 0;
+        for entries in page.entries.chunks(MOST_READ) {
+            for (cursor, found) in self.messages(entries).await? {
+                let length = found.bytes();
+                if bytes + length > MOST_BYTES && !list.messages.is_empty() {
+                    list.next = list.messages.last().map_or(after, |(cursor, _)| *cursor);
+                    list.has_more = true;
+                    return Ok(list);
+                }
+                bytes += length;
+                list.messages.push((cursor, found));
+            }
+        }
+        Ok(list)
+    }
+
+    /// The messages of entries, without those that were deleted meanwhile.
+    async fn messages(
+        &self,
+        entries: &[Entry],
+    ) -> Result<Vec<(Cursor, Arc<FoundMessage>)>, ListError> {
+        let told = &self.delivery.told;
+        let known = |id: FileId| told.get(&id);
+        let ticket = told.ticket();
+        let mut found: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry, known(entry.message)))
+            .collect();
+        let unknown = found.iter().filter(|(_, found)| found.is_none());
+        let unknown: Vec<_> = unknown.map(|(entry, _)| entry.message).collect();
+        let stored = if unknown.is_empty() {
+            Vec::new()
+        } else {
+            self.inbox.messages(unknown).await?
+        };
+        for stored in stored {
+            let FileKey::Id(id) = stored.package.key else {
+                continue;
+            };
+            let message = self.delivery.keep_message(ticket, id, stored).await?;
+            let places = found.iter_mut().filter(|(entry, _)| entry.message == id);
+            places.for_each(|(_, place)| *place = Some(Arc::clone(&message)));
+        }
+        let found = found.into_iter().filter_map(|(entry, found)| {
+            let is_deleted = self.delivery.journal.is_deleted(entry.message);
+            Some((entry.cursor, found.filter(|_| !is_deleted)?))
+        });
+        Ok(found.collect())
+    }
+
+    /// No caller waits for a store that is known to be away.
+    fn require_store(&self) -> Result<(), StoreError> {
+        if (self.delivery.is_store_up)() {
+            return Ok(());
+        }
+        let said = "it is away, and lists are nowhere else".to_owned();
+        Err(StoreError::Unavailable(said))
+    }
+}

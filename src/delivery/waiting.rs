@@ -1,0 +1,234 @@
+//! Receivers who wait for messages: all of them are asked for by one question.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::message::{Cursor, Party};
+use crate::store::News;
+
+/// Everyone who waits.
+#[derive(Debug)]
+pub(super) struct Waiters {
+    most: usize,
+    state: Mutex<State>,
+    /// Signals that the first has come.
+    came: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: HashMap<u64, Waiter>,
+    last: u64,
+    is_over: bool,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    receiver: Party,
+    /// Nothing is new up to here.
+    seen: Cursor,
+    wake: oneshot::Sender<()>,
+}
+
+/// Why a wait is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// Something has come.
+    ByNews,
+    /// Nobody waits any more: this process stops.
+    ByEnd,
+}
+
+/// One who waits, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Wait<'a> {
+    waiters: &'a Waiters,
+    number: u64,
+    news: Option<oneshot::Receiver<()>>,
+}
+
+impl Waiters {
+    /// Room for so many.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            state: Mutex::default(),
+            came: Notify::new(),
+        }
+    }
+
+    /// Waits for what comes for a receiver behind a cursor; `None` if there is no room.
+    pub(super) fn begin(&self, receiver: &Party, after: Cursor) -> Option<Wait<'_>> {
+        let mut state = self.state();
+        if state.is_over {
+            return Some(Wait {
+                waiters: self,
+                number: 0,
+                news: None,
+            });
+        }
+        if state.waiting.len() >= self.most {
+            return None;
+        }
+        state.last += 1;
+        let number = state.last;
+        let (wake, news) = oneshot::channel();
+        let waiter = Waiter {
+            receiver: receiver.clone(),
+            seen: after,
+            wake,
+        };
+        state.waiting.insert(number, waiter);
+        drop(state);
+        self.came.notify_one();
+        Some(Wait {
+            waiters: self,
+            number,
+            news: Some(news),
+        })
+    }
+
+    /// Waits until anybody waits.
+    pub(super) async fn until_any(&self) {
+        loop {
+            let came = self.came.notified();
+            if self.count() > 0 {
+                return;
+            }
+            came.await;
+        }
+    }
+
+    /// How many wait.
+    pub(super) fn count(&self) -> usize {
+        self.state().waiting.len()
+    }
+
+    /// All receivers that are waited for, each once, and a place up to which nothing is new for any of them.
+    pub(super) fn all(&self) -> (Vec<Party>, Cursor) {
+        let state = self.state();
+        let waiters = state.waiting.values();
+        let after = waiters.clone().map(|waiter| waiter.seen).min();
+        let mut receivers: Vec<_> = waiters.map(|waiter| waiter.receiver.clone()).collect();
+        receivers.sort();
+        receivers.dedup();
+        (receivers, after.unwrap_or_default())
+    }
+
+    /// Wakes those who have news. `receivers` are those that were asked for, from `after` on.
+    pub(super) fn tell(&self, receivers: &[Party], after: Cursor, news: &News) {
+        let of = news
+            .of
+            .iter()
+            .filter_map(|&(place, last)| Some((receivers.get(place)?, last)));
+        let of: HashMap<_, _> = of.collect();
+        let mut state = self.state();
+        let mut woken = Vec::new();
+        for (&number, waiter) in &mut state.waiting {
+            match of.get(&waiter.receiver) {
+                Some(&last) if last > waiter.seen => woken.push(number),
+                // One who came after the question was not asked for, or not from there on.
+                None if receivers.binary_search(&waiter.receiver).is_err() => {}
+                _ if waiter.seen < after => {}
+                _ => waiter.seen = waiter.seen.max(news.until),
+            }
+        }
+        for number in woken {
+            let waiter = state.waiting.remove(&number);
+            // One who has gone away hears nothing.
+            waiter.map_or(Ok(()), |waiter| waiter.wake.send(())).ok();
+        }
+    }
+
+    /// Ends all waiting, now and from now on.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.is_over = true;
+        state.waiting.clear();
+    }
+
+    /// Every change is complete in itself, so a panic under the lock leaves it usable.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wait<'_> {
+    /// Waits until something has come, or nobody waits any more.
+    pub(super) async fn woken(mut self) -> Woken {
+        let Some(news) = self.news.take() else {
+            return Woken::ByEnd;
+        };
+        match news.await {
+            Ok(()) => Woken::ByNews,
+            Err(_) => Woken::ByEnd,
+        }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.waiters.state().waiting.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn party(name: &str) -> Party {
+        Party::try_from(name.to_owned()).unwrap()
+    }
+
+    fn news(of: &[(usize, u64)], until: u64) -> News {
+        let of = of.iter().map(|&(place, last)| (place, Cursor(last)));
+        News {
+            of: of.collect(),
+            until: Cursor(until),
+        }
+    }
+
+    #[test]
+    fn whoever_has_news_is_woken_and_all_others_wait_on() {
+        let waiters = Waiters::new(3);
+        let [bob, eve] = ["bob", "eve"].map(party);
+        assert!(waiters.until_any().now_or_never().is_none());
+        let mut early = Box::pin(waiters.begin(&bob, Cursor(5)).unwrap().woken());
+        let mut late = Box::pin(waiters.begin(&bob, Cursor(9)).unwrap().woken());
+        let mut other = Box::pin(waiters.begin(&eve, Cursor(7)).unwrap().woken());
+        assert!(waiters.begin(&eve, Cursor(1)).is_none(), "no room");
+        assert!(waiters.until_any().now_or_never().is_some());
+        let (receivers, after) = waiters.all();
+        assert_eq!(
+            (receivers.as_slice(), after),
+            (&[bob.clone(), eve][..], Cursor(5))
+        );
+        waiters.tell(&receivers, after, &news(&[(0, 8)], 10));
+        assert_eq!(early.as_mut().now_or_never(), Some(Woken::ByNews));
+        assert_eq!(late.as_mut().now_or_never(), None);
+        assert_eq!(other.as_mut().now_or_never(), None);
+        assert_eq!(waiters.all(), (receivers, Cursor(10)));
+        // One who comes after a question is told nothing by its answer.
+        drop(other);
+        let zoe = party("zoe");
+        let mut newest = Box::pin(waiters.begin(&zoe, Cursor(2)).unwrap().woken());
+        waiters.tell(std::slice::from_ref(&bob), Cursor(9), &news(&[], 12));
+        assert_eq!(waiters.all().1, Cursor(2));
+        let mut slow = Box::pin(waiters.begin(&bob, Cursor(4)).unwrap().woken());
+        waiters.tell(&[bob, zoe.clone()], Cursor(5), &news(&[], 12));
+        assert_eq!(waiters.all().1, Cursor(2), "4 and 5 were not asked for");
+        assert_eq!(slow.as_mut().now_or_never(), None);
+        drop(slow);
+        assert_eq!(waiters.count(), 2, "one who goes away is forgotten");
+        waiters.end();
+        for wait in [&mut late, &mut newest] {
+            assert_eq!(wait.as_mut().now_or_never(), Some(Woken::ByEnd));
+        }
+        let after_the_end = waiters.begin(&zoe, Cursor(2)).unwrap().woken();
+        assert_eq!(after_the_end.now_or_never(), Some(Woken::ByEnd));
+    }
+}

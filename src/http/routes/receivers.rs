@@ -1,0 +1,202 @@
+//! The lists of receivers: read, waited for, counted, and emptied by what was delivered.
+
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::methods;
+use crate::delivery::List;
+use crate::file::FileId;
+use crate::http::gate::messages as rights;
+use crate::http::headers::path;
+use crate::http::{Node, Problem};
+use crate::message::{Cursor, Party, Told};
+
+/// Messages of a page, if no number is asked for, and at most.
+const PAGE: u32 = 50;
+const LONGEST_PAGE: u32 = 1000;
+
+/// Servers in between give up after a minute, as a rule.
+const LONGEST_WAIT: Duration = Duration::from_secs(55);
+
+/// Bytes of a list of what was delivered, at most.
+const MOST_BYTES: usize = 64 * 1024;
+
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+
+/// Which page is asked for.
+#[derive(Deserialize)]
+struct Asked {
+    after: Option<String>,
+    limit: Option<u32>,
+    wait: Option<u64>,
+}
+
+/// What was delivered: these messages, or all up to a cursor.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Delivered {
+    Ids(Vec<String>),
+    Through(String),
+}
+
+/// The routes of receivers.
+pub(super) fn routes(service: &mut ServiceConfig) {
+    let list = web::resource("/receivers/{receiver}/messages")
+        .route(web::get().to(list))
+        .route(web::head().to(count));
+    let one = web::resource("/receivers/{receiver}/messages/{id}/delivered")
+        .route(web::post().to(delivered_one));
+    let many = web::resource("/receivers/{receiver}/delivered").route(web::post().to(delivered));
+    service
+        .service(methods::and_no_other(list, methods::OF_LIST))
+        .service(methods::and_no_other(one, methods::OF_DELIVERED))
+        .service(methods::and_no_other(many, methods::OF_DELIVERED));
+}
+
+/// `GET /receivers/{receiver}/messages`: what waits, the oldest first.
+async fn list(
+    request: HttpRequest,
+    asked: Result<web::Query<Asked>, actix_web::Error>,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let receiver = receiver(&request)?;
+    let has_receivers = rights::check_list(&request, &node, &receiver)?;
+    let Asked { after, limit, wait } = asked.map_err(|_| Problem::no_list())?.into_inner();
+    let after = after.as_deref().map(cursor).transpose()?;
+    let limit = limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let wait = Duration::from_secs(wait.unwrap_or_default()).min(LONGEST_WAIT);
+    let found = node
+        .lists
+        .page(&receiver, after.unwrap_or_default(), limit, wait)
+        .await?;
+    let accepted = request.headers().get(header::ACCEPT);
+    let accepted = accepted.and_then(|accepted| accepted.to_str().ok());
+    let (kind, body) = if accepted.is_some_and(|accepted| accepted.contains(LINES)) {
+        (LINES, lines(&found, has_receivers)?)
+    } else {
+        (JSON, document(&found, has_receivers)?)
+    };
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .content_type(kind)
+        .body(body))
+}
+
+/// `HEAD`: how much waits.
+async fn count(request: HttpRequest, node: web::Data<Node>) -> Result<HttpResponse, Problem> {
+    let receiver = receiver(&request)?;
+    rights::check_list(&request, &node, &receiver)?;
+    let waiting = node.lists.count(&receiver).await?;
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("gridspool-messages", waiting.messages))
+        .insert_header(("gridspool-bytes", waiting.bytes));
+    if waiting.has_more {
+        answer.insert_header(("gridspool-more", "true"));
+    }
+    Ok(answer.content_type(JSON).finish())
+}
+
+/// `POST …/messages/{id}/delivered`.
+async fn delivered_one(
+    request: HttpRequest,
+    body: web::Payload,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let receiver = receiver(&request)?;
+    rights::check_list(&request, &node, &receiver)?;
+    let id = request.match_info().query("id").parse();
+    let id = id.map_err(|_| Problem::not_found())?;
+    read(body).await?;
+    node.lists.delivered(&receiver, vec![id]).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// `POST …/delivered`: many at once.
+async fn delivered(
+    request: HttpRequest,
+    body: web::Payload,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let receiver = receiver(&request)?;
+    rights::check_list(&request, &node, &receiver)?;
+    let body = read(body).await?;
+    match serde_json::from_slice(&body).map_err(|_| Problem::not_delivered())? {
+        Delivered::Ids(ids) => {
+            let ids: Result<Vec<FileId>, _> = ids.iter().map(|id| id.parse()).collect();
+            let ids = ids.map_err(|_| Problem::not_delivered())?;
+            node.lists.delivered(&receiver, ids).await?;
+        }
+        Delivered::Through(through) => {
+            let through = through.parse().map_err(|_| Problem::not_delivered())?;
+            node.lists.delivered_through(&receiver, through).await?;
+        }
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn read(body: web::Payload) -> Result<Bytes, Problem> {
+    match body.to_bytes_limited(MOST_BYTES).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        // The sender is gone: nobody reads this.
+        Ok(Err(_)) => Err(Problem::body_not_passed()),
+        Err(_) => Err(Problem::too_large()),
+    }
+}
+
+fn receiver(request: &HttpRequest) -> Result<Party, Problem> {
+    let target = request.uri().path_and_query();
+    let target = target.map_or("", |target| target.as_str());
+    Ok(path::receiver(target)?)
+}
+
+fn cursor(text: &str) -> Result<Cursor, Problem> {
+    text.parse().map_err(|_| Problem::no_list())
+}
+
+/// All messages in one value, each as at its own address.
+fn document(list: &List, has_receivers: bool) -> Result<Vec<u8>, Problem> {
+    let mut body = b"{\"messages\":[".to_vec();
+    for (place, (_, message)) in list.messages.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend(told(message.told(), has_receivers)?);
+    }
+    let (next, has_more) = (list.next, list.has_more);
+    let end = format!("],\"next\":\"{next}\",\"has_more\":{has_more}}}");
+    body.extend(end.into_bytes());
+    Ok(body)
+}
+
+/// A line for each message, with the cursor behind it, and one for the end: a list without that was broken off.
+fn lines(list: &List, has_receivers: bool) -> Result<Vec<u8>, Problem> {
+    let mut body = Vec::new();
+    for (cursor, message) in &list.messages {
+        let told = told(message.told(), has_receivers)?;
+        // It is an object, and never an empty one.
+        let members = told.get(1..).unwrap_or_default();
+        body.extend(format!("{{\"cursor\":\"{cursor}\",").into_bytes());
+        body.extend_from_slice(members);
+        body.push(b'\n');
+    }
+    let (next, has_more) = (list.next, list.has_more);
+    let end = format!("{{\"next\":\"{next}\",\"has_more\":{has_more}}}\n");
+    body.extend(end.into_bytes());
+    Ok(body)
+}
+
+fn told(message: Told<'_>, has_receivers: bool) -> Result<Vec<u8>, Problem> {
+    let told = Told {
+        has_receivers,
+        ..message
+    };
+    told.to_json().map_err(|err| Problem::not_written(&err))
+}
