@@ -19,7 +19,9 @@ mod disk;
 mod downloads;
 mod files;
 mod fresh;
+mod inboxes;
 mod load;
+mod messages;
 mod mix;
 mod mongo;
 mod nginx;
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
     downloads::run(&mut stage, &mut report);
     fresh::run(&mut stage, &mut report);
     together::run(&mut stage, &mut report);
+    messages::run(&mut stage, &mut report);
     burst::run(&mut stage, &mut report);
     mix::run(&mut stage, &mut report);
     slow::run(&mut stage, &mut report);

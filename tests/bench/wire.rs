@@ -39,6 +39,19 @@ impl Request {
         Self::with_body("POST", path, media_type, BEFORE, body, AFTER)
     }
 
+    /// A form of which this is all but the last file; its head is the end of `before`.
+    pub(crate) fn multipart(path: &str, before: &[u8], body: Body) -> Self {
+        let media_type = "multipart/form-data; boundary=benchboundary";
+        Self::with_body(
+            "POST",
+            path,
+            media_type,
+            before,
+            body,
+            b"\r\n--benchboundary--\r\n",
+        )
+    }
+
     fn with_body(
         method: &str,
         path: &str,

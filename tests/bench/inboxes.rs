@@ -1,0 +1,111 @@
+//! Lists of receivers as committed messages leave them, put straight into MongoDB.
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, DateTime, RawDocumentBuf, Timestamp, rawdoc};
+use sha2::{Digest as _, Sha256};
+
+use crate::mongo::{DATABASE, Mongo};
+use crate::rivals::chunk;
+
+/// Messages that wait for each receiver.
+pub(crate) const MESSAGES_OF_EACH: u64 = 100;
+
+/// Documents of one insert, and inserts at once.
+const BATCH: usize = 2000;
+const IN_FLIGHT: usize = 4;
+
+const CHUNK: i32 = 255 * 1024;
+
+/// How many receivers there are, and how many of them read. Messages of the others are entries alone: nobody
+/// asks for their packages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inboxes {
+    pub(crate) receivers: u64,
+    pub(crate) read: u64,
+}
+
+/// The name of a receiver.
+pub(crate) fn name_of(receiver: u64) -> String {
+    format!("receiver-{receiver}")
+}
+
+impl Inboxes {
+    /// Fills the sidecar's database, which is empty. Messages of all receivers come in turns.
+    pub(crate) fn fill(self, mongo: &Mongo) {
+        let database = mongo.database(DATABASE);
+        let [inbox, files, chunks] = ["fs.inbox", "fs.files", "fs.chunks"]
+            .map(|name| database.collection::<RawDocumentBuf>(name));
+        let now = DateTime::now().timestamp_millis() / 1000;
+        let begin = u32::try_from(now - 100_000).expect("a time before 2106");
+        let insert = async {
+            let index = mongodb::IndexModel::builder()
+                .keys(mongodb::bson::doc! { "r": 1, "ts": 1 })
+                .build();
+            inbox.create_index(index).await?;
+            let numbers = stream::iter(0..self.receivers * MESSAGES_OF_EACH);
+            numbers
+                .chunks(BATCH)
+                .map(Ok)
+                .try_for_each_concurrent(IN_FLIGHT, async |numbers| {
+                    let mut documents = [Vec::new(), Vec::new(), Vec::new()];
+                    for number in numbers {
+                        let receiver = number % self.receivers;
+                        let id = ObjectId::new();
+                        documents[0].push(entry(receiver, id, begin, number));
+                        if receiver < self.read {
+                            let (file, chunk) = package(receiver, id);
+                            documents[1].push(file);
+                            documents[2].push(chunk);
+                        }
+                    }
+                    for (into, documents) in [&inbox, &files, &chunks].into_iter().zip(documents) {
+                        if !documents.is_empty() {
+                            into.insert_many(documents).ordered(false).await?;
+                        }
+                    }
+                    Ok::<_, mongodb::error::Error>(())
+                })
+                .await
+        };
+        mongo.runtime.block_on(insert).expect("lists of receivers");
+    }
+}
+
+fn entry(receiver: u64, id: ObjectId, begin: u32, number: u64) -> RawDocumentBuf {
+    let digest = Sha256::digest(name_of(receiver));
+    let binary = |bytes: Vec<u8>| Binary {
+        subtype: BinarySubtype::Generic,
+        bytes,
+    };
+    let number = u32::try_from(number).expect("less than 2^32");
+    let ts = Timestamp {
+        time: begin + number / 1000,
+        increment: number % 1000 + 1,
+    };
+    rawdoc! {
+        "_id": binary([&digest[..12], &id.bytes()].concat()),
+        "r": binary(digest[..12].to_vec()),
+        "m": id, "b": 332_000_i64, "ts": ts,
+    }
+}
+
+/// The package of a message without parts, as the sidecar writes it.
+fn package(receiver: u64, id: ObjectId) -> (RawDocumentBuf, RawDocumentBuf) {
+    let words = format!("{{\"text\":\"{}\"}}", "w".repeat(2037)).into_bytes();
+    let length = i64::try_from(words.len()).expect("small");
+    let sha256 = kit::sha256(&words);
+    let uploaded = DateTime::now();
+    let millis = uploaded.timestamp_millis();
+    let seal = kit::sha256(format!("{id} {length} {CHUNK} {millis} {sha256}").as_bytes());
+    let file = rawdoc! {
+        "_id": id, "length": length, "chunkSize": CHUNK, "uploadDate": uploaded,
+        "filename": id.to_hex(),
+        "metadata": {
+            "contentType": "application/json", "sha256": sha256, "gridspool": &seal[..16],
+            "message": id, "from": "alice", "to": [name_of(receiver)], "parts": [],
+        },
+    };
+    (file, chunk(id, 0, words))
+}

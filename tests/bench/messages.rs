@@ -1,0 +1,231 @@
+//! Messages: sending them against the same bytes as a form of files, reading them against small files, and the
+//! lists of receivers against the one find of a driver that has the index.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::block::Body;
+use crate::case::{Case, Goal, MEMORY, MOST_MEMORY, P99, RATE};
+use crate::files::{committed, nothing_stays, wait_until_committed};
+use crate::inboxes::{Inboxes, MESSAGES_OF_EACH, name_of};
+use crate::load::{Limit, Load};
+use crate::mongo::{DATABASE, RIVALS};
+use crate::report::Report;
+use crate::sampling::peak_mib;
+use crate::sidecar::NO_MONGODB;
+use crate::stage::Stage;
+use crate::stats::Sample;
+use crate::uploads::SMALL;
+use crate::wire::Request;
+
+const KIB: u64 = 1024;
+const WORDS: usize = 2 * 1024;
+const CLIP: u64 = 30 * KIB;
+const IMAGE: u64 = 300 * KIB;
+
+/// Clients that send, and clients that read.
+const SENDERS: usize = 16;
+const READERS: usize = 32;
+
+/// Messages of a page of a list.
+const PAGE: u64 = 50;
+
+/// All rows of messages.
+pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
+    let (sent, read, listed) = ("message, sent", "message, hot", "list of a receiver");
+    if stage.options.wants(sent) {
+        report.add(sends(stage, sent));
+    }
+    if stage.options.wants(read) {
+        report.add(reads(stage, read));
+    }
+    if stage.options.wants(listed) {
+        report.add(lists(stage, listed));
+    }
+}
+
+/// The same form for both addresses: words in JSON, a clip and an image.
+fn form(path: &str, number: u64) -> Request {
+    let head = "--benchboundary\r\nContent-Disposition: form-data; name=";
+    let words = format!("{{\"text\":\"{}\"}}", "w".repeat(WORDS - 11));
+    let before = [
+        format!("{head}\"to\"\r\n\r\nbob\r\n").as_bytes(),
+        format!("{head}\"message\"; filename=\"m.json\"\r\nContent-Type: application/json\r\n\r\n")
+            .as_bytes(),
+        words.as_bytes(),
+        format!("\r\n{head}\"clip\"; filename=\"a.ogg\"\r\nContent-Type: audio/ogg\r\n\r\n")
+            .as_bytes(),
+        &Body::of(number, CLIP).to_vec(),
+        format!("\r\n{head}\"image\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n")
+            .as_bytes(),
+    ]
+    .concat();
+    Request::multipart(path, &before, Body::of(number + 1, IMAGE))
+}
+
+/// Promises of messages, with MongoDB out of the way and beside running commits.
+fn sends(stage: &mut Stage, work: &str) -> Case {
+    let mut case = Case::new(work);
+    let uri = stage.mongo.uri();
+    for _ in 0..stage.options.repeat {
+        for (contestant, path, uri) in [
+            ("message", "/messages", NO_MONGODB),
+            ("form", "/files", NO_MONGODB),
+            ("message, committing", "/messages", &*uri),
+            ("form, committing", "/files", &*uri),
+        ] {
+            case.round(contestant, || {
+                stage.with_sidecar(uri, &[], |stage| {
+                    let address = stage.gridspool.address();
+                    send(stage, address, |number| form(path, number))
+                })
+            });
+        }
+        // The plain server knows no forms: one file has the bytes of all.
+        let address = stage.before_plain.address();
+        let bytes = u64::try_from(WORDS).expect("small") + CLIP + IMAGE;
+        case.round("plain, one file", || {
+            let sample = send(stage, address, |number| {
+                Request::put(&format!("/files/{number}"), Body::of(number, bytes))
+            });
+            stage.mongo.forget(RIVALS);
+            sample
+        });
+    }
+    case.compare("message", "form", RATE, Goal::AtLeast(0.6));
+    let committing = ("message, committing", "form, committing");
+    case.compare(committing.0, committing.1, RATE, Goal::None);
+    case.compare("message, committing", "plain, one file", RATE, Goal::None);
+    case.judge("message, committing", MEMORY, MOST_MEMORY);
+    case
+}
+
+fn send(
+    stage: &Stage,
+    address: std::net::SocketAddr,
+    requests: impl Fn(u64) -> Request + Sync,
+) -> Result<Sample, String> {
+    let load = Load {
+        address,
+        connections: SENDERS,
+        limit: Limit::Seconds(stage.options.of(1.0, 3.0)),
+        requests: &requests,
+    };
+    let sample = stage.measure(|| Ok(load.run()?.sample()))?;
+    Ok(sample.with(MEMORY.name, peak_mib(&stage.sidecar.ids())))
+}
+
+/// Committed messages that everybody reads, in turns with files of 8 KiB.
+fn reads(stage: &mut Stage, work: &str) -> Case {
+    let mut case = Case::new(work);
+    let count = stage.options.of(200, 1000);
+    let files = committed(stage, SMALL, count);
+    let sending = Load {
+        address: stage.gridspool.address(),
+        connections: SENDERS,
+        limit: Limit::Count(count),
+        requests: &|number| form("/messages", number),
+    };
+    let sent = sending.run().expect("messages");
+    assert_eq!(sent.failures, 0, "{:?}", sent.failure);
+    wait_until_committed(stage);
+    let messages: Vec<_> = sent.places.into_iter().map(|(_, place)| place).collect();
+    let read = |stage: &Stage, places: &[String], limit| {
+        let load = Load {
+            address: stage.gridspool.address(),
+            connections: READERS,
+            limit,
+            requests: &|number| {
+                let number = usize::try_from(number).expect("a 64-bit machine");
+                Request::get(&places[number % places.len()])
+            },
+        };
+        stage.measure(|| Ok(load.run()?.sample()))
+    };
+    let contestants = [("message", &messages), ("file of 8 KiB", &files.places)];
+    for (name, places) in contestants {
+        // Whatever caches there are have them then.
+        for _ in 0..2 {
+            if let Err(err) = read(stage, places, Limit::Count(count)) {
+                case.round(name, || Err(err));
+            }
+        }
+    }
+    for _ in 0..stage.options.repeat {
+        for (name, places) in contestants {
+            let limit = Limit::Seconds(stage.options.of(0.7, 1.5));
+            case.round(name, || read(stage, places, limit));
+        }
+    }
+    case.compare("message", "file of 8 KiB", RATE, Goal::AtLeast(0.5));
+    stage.end();
+    stage.mongo.forget(DATABASE);
+    case
+}
+
+/// Pages of the lists of some receivers among many, one after the other.
+fn lists(stage: &mut Stage, work: &str) -> Case {
+    let mut case = Case::new(work);
+    let inboxes = Inboxes {
+        receivers: stage.options.of(200, 10_000),
+        read: stage.options.of(20, 200),
+    };
+    let all = inboxes.receivers * MESSAGES_OF_EACH;
+    crate::case::progress(&format!("{work}: {all} messages are put into MongoDB"));
+    inboxes.fill(&stage.mongo);
+    let uri = stage.mongo.uri();
+    stage.begin(&uri, &nothing_stays()).expect("a sidecar");
+    stage.sidecar.wait_until_up();
+    let seconds = stage.options.of(1.0, 5.0);
+    let get = |stage: &Stage, limit| {
+        let load = Load {
+            address: stage.gridspool.address(),
+            connections: 1,
+            limit,
+            requests: &|number| {
+                let receiver = name_of(number % inboxes.read);
+                Request::get(&format!("/receivers/{receiver}/messages?limit={PAGE}"))
+            },
+        };
+        let sample = stage.measure(|| Ok(load.run()?.sample()))?;
+        Ok(sample.with(MEMORY.name, peak_mib(&stage.sidecar.ids())))
+    };
+    // The first question of a node waits for a second.
+    if let Err(err) = get(stage, Limit::Count(inboxes.read)) {
+        case.round("gridspool", || Err(err));
+    }
+    for _ in 0..stage.options.repeat {
+        case.round("gridspool", || get(stage, Limit::Seconds(seconds)));
+        case.round("pymongo, one find", || find(&uri, inboxes.read, seconds));
+    }
+    case.compare("gridspool", "pymongo, one find", P99, Goal::AtMost(3.0));
+    case.judge("gridspool", MEMORY, MOST_MEMORY);
+    stage.end();
+    stage.mongo.forget(DATABASE);
+    case
+}
+
+/// The entries of such a page, by pymongo, in a process of its own.
+fn find(uri: &str, receivers: u64, seconds: f64) -> Result<Sample, String> {
+    let python = std::env::var_os("GRIDSPOOL_PYTHON").unwrap_or_else(|| "python3".into());
+    let script = Path::new(kit::CHECKOUT).join("tests/bench/find_with_pymongo.py");
+    let numbers = [receivers, PAGE].map(|number| number.to_string());
+    let output = Command::new(python)
+        .arg(script)
+        .args([uri, DATABASE])
+        .args(numbers)
+        .arg(seconds.to_string())
+        .output()
+        .map_err(|err| format!("python: {err}"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    let said: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|err| format!("pymongo's answer: {err}"))?;
+    let number = |name: &str| said[name].as_f64().unwrap_or_default();
+    let sample = Sample::default().with("requests", number("finds"));
+    Ok(sample
+        .with("seconds", number("seconds"))
+        .with("rate", number("finds") / number("seconds"))
+        .with("p99", number("p99_ms")))
+}
