@@ -155,7 +155,7 @@ fn entries_of<'a>(entries: impl Iterator<Item = (FileId, &'a Party)>) -> Documen
 
 impl Bucket {
     /// The collection of entries.
-    fn inbox(&self) -> String {
+    pub(super) fn inbox(&self) -> String {
         let inbox = self.connection.part("inbox", ReadPreference::Primary);
         inbox.name().to_owned()
     }

@@ -4,7 +4,9 @@
 //! later, as it waits for a lock or for a majority. So a reader goes no further than the majority had come a
 //! while ago, and whoever writes an entry more slowly than that writes its time anew.
 //!
-//! 1. A sample is what the primary tells of its majority's progress. It is dated when the answer is there.
+//! 1. A sample is a time of the cluster that the majority of every shard has reached: MongoDB is asked for its
+//!    time, and then for anything at all in the lists as of that time, which it answers when it has come there. It
+//!    is dated when that answer is there. (`hello` tells how far a majority is, but a router does not.)
 //! 2. An entry with a time up to a sample was sent before that answer came, and is there within
 //!    [`QUICK`]: if it took longer, its writer gives it a later time.
 //! 3. So when the sample is [`AGE`] old, all entries up to it are there to be read.
@@ -141,17 +143,25 @@ impl Bucket {
     }
 
     async fn majority_time(&self) -> Result<Cursor, StoreError> {
-        let database = self.connection.database();
-        let hello = self.bounded(async move { database.run_command(doc! { "hello": 1 }).await });
-        let hello = hello.await.map_err(|err| error::of_read(&err))?;
-        let time = || {
-            let last = hello.get_document("lastWrite").ok()?;
-            let majority = last.get_document("majorityOpTime").ok()?;
-            let time = majority.get_timestamp("ts").ok()?;
-            Some(cursor(time))
-        };
-        time().ok_or_else(|| {
-            StoreError::Unavailable("MongoDB does not tell how far its majority is".to_owned())
+        let (database, inbox) = (self.connection.database(), self.inbox());
+        let patience = i64::try_from(self.server_time().as_millis()).unwrap_or(i64::MAX);
+        let reached = self.bounded(async move {
+            let hello = database.run_command(doc! { "hello": 1 }).await?;
+            let time = hello.get_document("$clusterTime");
+            let Ok(now) = time.and_then(|time| time.get_timestamp("clusterTime")) else {
+                return Ok(None);
+            };
+            let anything = doc! {
+                "find": inbox, "projection": { "_id": 1 }, "limit": 1, "singleBatch": true,
+                "readConcern": { "level": "majority", "afterClusterTime": now },
+                "maxTimeMS": patience,
+            };
+            database.run_command(anything).await?;
+            Ok(Some(now))
+        });
+        let reached = reached.await.map_err(|err| error::of_read(&err))?;
+        reached.map(cursor).ok_or_else(|| {
+            StoreError::Unavailable("MongoDB does not tell the time of its cluster".to_owned())
         })
     }
 }

@@ -156,6 +156,51 @@ fn a_reader_who_pages_all_the_while_misses_no_message_though_the_primary_changes
     deliver(&mongo, bucket, expected["bob"].len());
 }
 
+#[test]
+fn an_entry_that_waits_for_a_lock_behind_its_time_is_missed_by_no_reader() {
+    let mongo = &Mongo::start();
+    let bucket = &bucket(mongo);
+    let bob = &party("bob");
+    let only_bob = &Receivers::read(["bob"]).unwrap();
+    let enter = |number| {
+        mongo
+            .block_on(bucket.enter(message(1, number), 1, only_bob))
+            .unwrap();
+    };
+    enter(0);
+    let is_over = &AtomicBool::new(false);
+    let found = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| mongo.block_on(read_all(bucket, bob, is_over)));
+        // One that is quick all the same, and one that gets another time.
+        for (number, millis) in [(1, 600), (2, 2000)] {
+            let held = scope.spawn(move || {
+                let sleep = doc! { "sleep": 1, "millis": millis, "lock": "w", "lockTarget": "gridspool.fs.inbox" };
+                mongo.admin(sleep);
+            });
+            eventually("the lock is held", || {
+                let running = mongo.admin(doc! { "currentOp": 1, "command.sleep": 1 });
+                let running = running.get_array("inprog").unwrap();
+                (!running.is_empty()).then_some(())
+            });
+            let entering = scope.spawn(move || enter(number));
+            // The time of the cluster goes on meanwhile.
+            while !held.is_finished() {
+                mongo.insert_chunk("0123456789abcdef01234567", i32::from(number), b"x");
+                mongo.block_on(async {
+                    let all = mongo.chunks();
+                    all.delete_many(doc! {}).await.unwrap();
+                });
+            }
+            held.join().unwrap();
+            entering.join().unwrap();
+        }
+        is_over.store(true, Ordering::SeqCst);
+        reader.join().unwrap()
+    });
+    let expected: HashSet<_> = (0..3).map(|number| message(1, number)).collect();
+    assert_eq!(found.into_iter().collect::<HashSet<_>>(), expected);
+}
+
 /// The list of one receiver, once all is quiet: each once, in one order; delivered ones leave it.
 fn deliver(mongo: &Mongo, bucket: &Bucket, messages: usize) {
     let bob = party("bob");
