@@ -9,7 +9,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config < message < spool, form, accel, store, token < journal, peers < commit, delivery, intake < bucket, http < server, upkeep < main
+//! file, config < message < spool, form, accel, store, token < journal, peers < linking < commit, delivery, intake < bucket, http < server, upkeep < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -24,6 +24,7 @@
 //! | [`token`] | what a bearer may do, and the proof of it | HTTP, the journal |
 //! | [`journal`] | the promise on disk; synchronous | HTTP, MongoDB |
 //! | [`peers`] | the other nodes, and how they know each other | where files are |
+//! | [`linking`] | tying files to messages, wherever the file is | HTTP, MongoDB |
 //! | [`commit`] | moving promises into the store, at its pace | HTTP, MongoDB |
 //! | [`delivery`] | where a file is now | HTTP, MongoDB |
 //! | [`intake`] | what all upload protocols share: quota, room, digests, keys, types, adopting | HTTP, any protocol |
@@ -109,6 +110,7 @@ pub mod form;
 pub mod http;
 pub mod intake;
 pub mod journal;
+pub mod linking;
 pub mod message;
 pub mod peers;
 pub mod server;

@@ -28,6 +28,7 @@ use crate::delivery::{Delivery, Lists};
 use crate::http::{self, Access, Edge, Node};
 use crate::intake::{Intake, Promised};
 use crate::journal::{Announcer, Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
+use crate::linking::Links;
 use crate::peers::Peers;
 use crate::spool::Spool;
 use crate::store::{Indexes as _, Store};
@@ -143,9 +144,11 @@ pub async fn run(
     let bucket = Bucket::new(&config.bucket, &config.data_dir).await;
     let bucket = Arc::new(bucket.map_err(ServeError::Uri)?);
     let store: Arc<dyn Store> = bucket.clone();
+    let links: Arc<_> = Links::new(Arc::clone(&journal), bucket.clone(), Arc::clone(&peers)).into();
     let committer = Committer {
         journal: Arc::clone(&journal),
         store: Arc::clone(&store),
+        links: Arc::clone(&links),
         commits: Arc::clone(&commits),
         config: config.commit.clone(),
     };
@@ -165,12 +168,13 @@ pub async fn run(
     let lists = Arc::new(lists);
     let node = web::Data::new(Node {
         journal: Arc::clone(&journal),
-        intake: Arc::new(intake(&journal, &config, &delivery)?),
+        intake: Arc::new(intake(&journal, &links, &config, &delivery)?),
         delivery: Arc::clone(&delivery),
         subjects: bucket.clone(),
         indexes: bucket.clone(),
         lists: Arc::clone(&lists),
         commits: Arc::clone(&commits),
+        links,
         peers: Arc::clone(&peers),
         access,
         edge: Edge::default(),
@@ -183,18 +187,7 @@ pub async fn run(
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
     keep_watching(&tasks, &stopping, &node, &bucket, config.cache_check);
-    tasks.spawn(repeat(
-        EVICTION_INTERVAL,
-        Arc::clone(&journal),
-        stopping.clone(),
-        evict_settled,
-    ));
-    tasks.spawn(repeat(
-        (config.journal.spool_orphan / 4).max(EVICTION_INTERVAL),
-        Arc::clone(&journal),
-        stopping.clone(),
-        sweep_spool,
-    ));
+    tend(&journal, &config, &tasks, &stopping);
     tasks.spawn(committer.run(stopping.clone(), config.stop_grace / 2));
     log::info!(
         "node {} serves nginx on {}",
@@ -256,9 +249,25 @@ fn keep_watching(
     }));
 }
 
+/// Looks through settled bodies and through the spool from time to time.
+fn tend(
+    journal: &Arc<Journal>,
+    config: &Config,
+    tasks: &TaskTracker,
+    stopping: &CancellationToken,
+) {
+    let spool_interval = (config.journal.spool_orphan / 4).max(EVICTION_INTERVAL);
+    let again = |interval, act: fn(&Journal)| {
+        tasks.spawn(repeat(interval, Arc::clone(journal), stopping.clone(), act));
+    };
+    again(EVICTION_INTERVAL, evict_settled);
+    again(spool_interval, sweep_spool);
+}
+
 /// Takes uploads in. Those who look files up are told of each promise.
 fn intake(
     journal: &Arc<Journal>,
+    links: &Arc<Links>,
     config: &Config,
     delivery: &Arc<Delivery>,
 ) -> Result<Intake, ServeError> {
@@ -275,6 +284,7 @@ fn intake(
     };
     Ok(Intake::new(
         Arc::clone(journal),
+        Arc::clone(links),
         spool,
         &config.access,
         tell,

@@ -179,7 +179,7 @@ impl Member {
         Ok(Self {
             id,
             sent,
-            is_of_message: belonging.message.is_some(),
+            is_of_message: belonging.message.is_some() || !belonging.links.is_empty(),
             file: document::file(
                 id,
                 &meta,

@@ -13,7 +13,7 @@ use crate::message::links::{
     Answer, Ask, Linked, Linking, Next, Removed, Removing, Unlinked, Unlinking,
 };
 use crate::message::{MOST_LINKS, Message};
-use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage};
+use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
 
 /// Questions about one link, at most: somebody else changes the same file all the time.
 const MOST_QUESTIONS: usize = 16;
@@ -69,6 +69,14 @@ impl Messages for Bucket {
 
     fn dying(&self, most: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>> {
         self.find_dying(most).boxed()
+    }
+
+    fn discard(&self, file: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.discard_file(file).boxed()
+    }
+
+    fn part(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredPart>, StoreError>> {
+        self.find_part(id).boxed()
     }
 
     fn message(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
@@ -269,7 +277,7 @@ impl Bucket {
         found.await.map_err(|err| error::of_read(&err))
     }
 
-    async fn update(
+    pub(super) async fn update(
         &self,
         collection: &str,
         filter: Document,

@@ -37,6 +37,7 @@ mod replaced;
 mod seen_indexes;
 mod sending;
 mod source;
+mod unsettled;
 mod walk;
 mod wanted_index;
 mod watermark;

@@ -27,7 +27,7 @@ impl Bucket {
     /// 6. Document and chunks are read back with read concern majority, and held against what
     ///    was sent: the proof. MongoDB is no standalone still.
     /// 7. The package of a message gets into the lists of its receivers: [`Bucket::enter_packages`].
-    /// 8. A file of messages may have lost its last link after an earlier attempt, and have been removed
+    /// 8. A document of an earlier attempt gets the links that the file has by now. A file of messages may have lost its last link after an earlier attempt, and have been removed
     ///    before this one brought it back: [`Bucket::look_behind`].
     ///
     /// Cut anywhere, it leaves chunks that no reader sees, or the whole file. Nothing else is deleted, and
@@ -67,6 +67,7 @@ impl Bucket {
         progress: &Progress,
     ) -> Result<Committed, StoreError> {
         let package = Package::of(&promised);
+        let is_retry = promised.is_retry;
         let Promised {
             id,
             meta,
@@ -81,7 +82,7 @@ impl Bucket {
             )));
         }
         let fields = belonging::fields(&belonging)?;
-        let is_of_message = belonging.message.is_some();
+        let is_of_message = belonging.message.is_some() || !belonging.links.is_empty();
         let source = Source::new(body, id, meta.length, self.chunk_size_bytes, earlier);
         let chunk_size_bytes = source.chunk_size_bytes();
         let chunks = meta.length.div_ceil(chunk_size_bytes.into());
@@ -102,6 +103,9 @@ impl Bucket {
         let committed = self.prove(id, sent, sizes).await?; // 6
         self.enter_packages(package.as_slice()).await?; // 7
         if is_of_message {
+            if is_retry {
+                self.renew_links(id, &belonging.links).await?;
+            }
             let behind = self.look_behind(id).await; // 8
             if let Err(StoreError::Gone(_)) = behind {
                 self.leave_lists(package.as_slice(), |_| true).await?;

@@ -24,6 +24,7 @@ impl Committer {
         match self.on_disk(move |journal| journal.open_work(id)).await {
             Ok(Work::Commit { promised, attempts }) => self.commit(promised, attempts).await,
             Ok(Work::Erase { is_begun }) => self.erase(id, is_begun).await,
+            Ok(Work::Undo { files }) => self.undo(id, files).await,
             Ok(Work::Nothing) => Outcome::Done,
             Err(err) => self.unreadable(id, err).await,
         }
@@ -44,6 +45,7 @@ impl Committer {
                         Outcome::Done
                     }
                     Ok(Settling::Deleted) => self.erase(id, true).await,
+                    Ok(Settling::Relinked) => Outcome::Again(self.commits.backlog.now()),
                     Err(err) => Outcome::Again(self.put_off(id, &err)),
                 }
             }
@@ -106,7 +108,7 @@ impl Committer {
     /// answers: the journal says that the file does not exist until the store can say so.
     async fn erase(&self, id: FileId, is_begun: bool) -> Outcome {
         let answered = if is_begun {
-            self.store.clear(id).await
+            self.clear(id).await
         } else {
             self.store.ping().await
         };
@@ -135,6 +137,12 @@ impl Committer {
             Ok(()) => Outcome::Done,
             Err(err) => Outcome::Again(self.put_off(id, &err)),
         }
+    }
+
+    /// Clears the store of a deleted entry. A document that an attempt has left has links, if the file had any.
+    async fn clear(&self, id: FileId) -> Result<(), StoreError> {
+        self.links.discard(id).await?;
+        self.store.clear(id).await
     }
 
     /// Deletes an entry whose file was removed from the store after an earlier attempt.

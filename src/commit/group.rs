@@ -69,13 +69,16 @@ impl Committer {
                     attempts: 0,
                 }) => group.push(promised),
                 Ok(Work::Nothing) => handed_out.finish(id, None),
-                Ok(Work::Commit { .. } | Work::Erase { .. }) | Err(_) => alone.push(id),
+                Ok(Work::Commit { .. } | Work::Erase { .. } | Work::Undo { .. }) | Err(_) => {
+                    alone.push(id);
+                }
             }
         }
         (group, alone)
     }
 
-    /// Settles the proven entries, given with their lengths. Returns those that were deleted meanwhile.
+    /// Settles the proven entries, given with their lengths. Returns those that were deleted meanwhile, or got
+    /// another link.
     async fn settle_group(
         &self,
         handed_out: &mut HandedOut,
@@ -88,17 +91,17 @@ impl Committer {
             let settled = proofs.map(|((proof, length), settling)| (proof.id(), length, settling));
             settled.collect::<Vec<_>>()
         });
-        let mut deleted = Vec::new();
+        let mut alone = Vec::new();
         for (id, length, settling) in settled.await {
             match settling {
                 Ok(Settling::Settled) => {
                     self.report_commit(id, length);
                     handed_out.finish(id, None);
                 }
-                Ok(Settling::Deleted) => deleted.push(id),
+                Ok(Settling::Deleted | Settling::Relinked) => alone.push(id),
                 Err(err) => handed_out.finish(id, Some(self.put_off(id, &err))),
             }
         }
-        deleted
+        alone
     }
 }

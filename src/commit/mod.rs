@@ -20,12 +20,14 @@ mod pace;
 mod tally;
 mod throttle;
 mod traffic;
+mod undo;
 mod waiters;
 
 use std::sync::Arc;
 
 use crate::config::CommitConfig;
 use crate::journal::Journal;
+use crate::linking::Links;
 use crate::store::Store;
 
 pub use commits::{CommitFigures, Commits};
@@ -40,6 +42,8 @@ pub struct Committer {
     pub journal: Arc<Journal>,
     /// Receives them.
     pub store: Arc<dyn Store>,
+    /// Takes links of messages away.
+    pub links: Arc<Links>,
     /// The due, running and waiting commits.
     pub commits: Arc<Commits>,
     /// How much is committed at once, and when failed attempts are repeated.

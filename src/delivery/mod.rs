@@ -10,6 +10,7 @@ mod lists;
 mod local;
 mod lookups;
 mod messages;
+mod outline;
 mod recent;
 mod refresh;
 mod stored;
@@ -37,6 +38,7 @@ pub use crate::store::Deleted;
 pub use fills::{Filling, Fills, Slice};
 pub use lists::{List, ListError, Lists};
 pub use messages::{FoundMessage, MessageHere};
+pub use outline::{Outline, OutlineHere};
 
 /// How long a file that was deleted on another node, or by another driver, may still be found here.
 const LIFETIME: Duration = Duration::from_secs(5);

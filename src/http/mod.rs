@@ -30,6 +30,7 @@ use crate::delivery::{Delivery, Lists};
 use crate::file::FileKey;
 use crate::intake::Intake;
 use crate::journal::Journal;
+use crate::linking::Links;
 use crate::peers::Peers;
 use crate::store::{Indexes, Subjects};
 
@@ -55,6 +56,8 @@ pub struct Node {
     pub lists: Arc<Lists>,
     /// The commits, and the clients that wait for them.
     pub commits: Arc<Commits>,
+    /// Ties files to messages.
+    pub links: Arc<Links>,
     /// The other nodes.
     pub peers: Arc<Peers>,
     /// The rights of callers.

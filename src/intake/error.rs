@@ -5,6 +5,7 @@ use std::io;
 use crate::file::InvalidMetadata;
 use crate::form::FormError;
 use crate::journal::{AdoptError, JournalError};
+use crate::linking::LinkError;
 use crate::message::MessageError;
 use crate::spool::ClaimError;
 
@@ -65,6 +66,15 @@ pub enum IntakeError {
     /// The token of its sender is for another sender, or for other receivers.
     #[error("the token does not allow `{0}` of this message")]
     PartyNotAllowed(&'static str),
+    /// A file that the message refers to goes, or has gone.
+    #[error("a part of the message is gone")]
+    PartGone,
+    /// A file that the message refers to belongs to as many messages as it may.
+    #[error("a part of the message belongs to too many messages")]
+    TooManyLinks,
+    /// A file could not be tied to the message.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// The form holds no file.
     #[error("the form holds no file")]
     NoFile,

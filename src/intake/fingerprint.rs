@@ -7,7 +7,7 @@ use super::digest::{add, digest_of, of_part};
 use super::{IntakeError, Sender};
 use crate::file::Window;
 use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, MessageDraft, Running};
-use crate::message::{ChosenName, Party};
+use crate::message::{ChosenName, PartRequest, Party, Source};
 use crate::spool::Received;
 use crate::store;
 
@@ -53,8 +53,13 @@ pub(super) fn of(
     }))
 }
 
-/// The fingerprint of a message with a key. The order of its receivers does not count.
-pub(super) fn of_message(key: store::Sha256, draft: &MessageDraft) -> Fingerprint {
+/// The fingerprint of a message with a key. The order of its receivers does not count. Parts that are there
+/// already count by their ids, so that an answer is found when they are gone.
+pub(super) fn of_message(
+    key: store::Sha256,
+    draft: &MessageDraft,
+    references: &[(usize, PartRequest)],
+) -> Fingerprint {
     let mut content = Content::of(Shape::Message);
     let length = u64::try_from(draft.content.len()).unwrap_or(u64::MAX);
     let window = Window::whole(length);
@@ -76,6 +81,19 @@ pub(super) fn of_message(key: store::Sha256, draft: &MessageDraft) -> Fingerprin
         // Its fields have one order.
         let stated = serde_json::to_vec(&part.stated).unwrap_or_default();
         add(&mut content.0, &stated);
+    }
+    for (place, part) in references {
+        let source = match part.source {
+            Source::Form(number) => format!("form {number}"),
+            Source::File(file) => format!("file {file}"),
+            Source::Part { message, number } => format!("part {number} of {message}"),
+        };
+        let name = part.name.as_ref().map_or("", ChosenName::as_str);
+        let stated = serde_json::to_vec(&part.stated).unwrap_or_default();
+        let source = format!("{place} {source}");
+        for text in [source.as_bytes(), name.as_bytes(), &stated] {
+            add(&mut content.0, text);
+        }
     }
     Fingerprint {
         key,

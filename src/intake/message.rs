@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use tokio::task::spawn_blocking;
 
 use super::fingerprint::{KeyClaim, of_message};
 use super::form::Size;
+use super::quota::Reservation;
 use super::{FilePart, Head, Intake, IntakeError, Promised, Sender, digest, file_type};
 use crate::file::{FileName, Metadata};
-use crate::journal::{Adopted, Draft, MessageDraft, PartDraft, record_bytes};
-use crate::message::{Message, MessageError, Request, Source};
+use crate::journal::{Adopted, Draft, MessageDraft, PartDraft, Running, record_bytes};
+use crate::message::{Message, MessageError, Part, PartRequest, Request, Source};
 use crate::spool::{Received, SpooledBody};
+use crate::token::Grant;
 
 /// A message that is uploaded.
 #[derive(Debug)]
@@ -49,6 +52,26 @@ pub struct TakenMessage {
     pub message: Option<Arc<Message>>,
 }
 
+/// How far a message has come.
+enum Prepared {
+    /// It was promised, now or before.
+    Taken(TakenMessage),
+    /// It is new.
+    Open(Box<OpenMessage>),
+}
+
+/// A message that is about to be promised. The key of its request is taken as long as this lives.
+#[derive(Debug)]
+pub(super) struct OpenMessage {
+    pub(super) sender: Sender,
+    body: MessageBody,
+    pub(super) draft: MessageDraft,
+    /// Its parts that are there already, each with its place among all.
+    pub(super) references: Vec<(usize, PartRequest)>,
+    room: Reservation,
+    _running: Option<Running>,
+}
+
 impl MessageBody {
     /// Its bytes.
     pub fn received(&self) -> Received<'_> {
@@ -60,22 +83,25 @@ impl MessageBody {
 }
 
 impl Intake {
-    /// Takes a message in. Runs to its end, even if the caller stops waiting. A body that came with its head is
-    /// `inline`, and `is_expected` says that a balancer was told that there is room for it. `read` reads the
-    /// body.
+    /// Takes a message in. A body that came with its head is `inline`, and `is_expected` says that a balancer
+    /// was told that there is room for it. `read` reads the body, and `find` the files that the message refers
+    /// to, as far as its sender may use them. Once begun, the promise runs to its end, even if the caller stops
+    /// waiting.
     ///
     /// # Errors
     /// When nothing of it is kept.
-    pub async fn take_message<E, R>(
+    pub async fn take_message<E, R, F>(
         self: &Arc<Self>,
         upload: MessageUpload,
         inline: Option<Bytes>,
         is_expected: bool,
         read: R,
+        find: F,
     ) -> Result<TakenMessage, E>
     where
         E: From<IntakeError> + Send + 'static,
         R: FnOnce(&MessageBody) -> Result<MessageContent, E> + Send + 'static,
+        F: FnOnce(Grant, Vec<Source>) -> BoxFuture<'static, Result<Vec<Part>, E>> + Send + 'static,
     {
         if let Some(inline) = &inline {
             let room = self.room_beside(self.free().await?, is_expected).await?;
@@ -88,7 +114,7 @@ impl Intake {
         // A message has few files, and texts of a bounded length.
         let place = self.places.take(Size::Small).await?;
         let intake = Arc::clone(self);
-        let taken = spawn_blocking(move || {
+        let begun = spawn_blocking(move || {
             // The place is held to the end, even if the caller stops waiting.
             let _place = place;
             let body = match inline {
@@ -100,33 +126,47 @@ impl Intake {
             };
             upload.head.digests.check(body.received())?;
             let content = read(&body)?;
-            Ok(intake.adopt_message(&upload, &body, content)?)
+            match intake.prepare(upload, body, content)? {
+                Prepared::Open(open) if open.references.is_empty() => {
+                    Ok(Prepared::Taken(intake.adopt_message(*open)?))
+                }
+                prepared @ (Prepared::Open(_) | Prepared::Taken(_)) => Ok::<_, E>(prepared),
+            }
         });
-        taken.await.map_err(IntakeError::from)?
+        match begun.await.map_err(IntakeError::from)?? {
+            Prepared::Taken(taken) => Ok(taken),
+            Prepared::Open(open) => {
+                let intake = Arc::clone(self);
+                let linked = tokio::spawn(intake.link_and_adopt(*open, find));
+                linked.await.map_err(IntakeError::from)?
+            }
+        }
     }
 
-    /// Steps 3 and 4 of a message. Blocks on the disk.
-    fn adopt_message(
+    /// Step 3 of a message, and the first half of step 4. Blocks on the disk.
+    fn prepare(
         &self,
-        MessageUpload { sender, head }: &MessageUpload,
-        body: &MessageBody,
+        MessageUpload { sender, head }: MessageUpload,
+        body: MessageBody,
         MessageContent { request, files }: MessageContent,
-    ) -> Result<TakenMessage, IntakeError> {
+    ) -> Result<Prepared, IntakeError> {
         let (from, to) = sender.parties(request.from, request.to)?;
         let of_head = head.key.as_deref();
         let client_id = request.client_id;
         let key = sender.key_of_message(client_id.as_ref(), from.as_ref(), of_head)?;
         let metadata = sender.forced(head.metadata.clone())?;
         let received = body.received();
-        let mut parts = Vec::new();
-        for part in request.parts {
+        let (mut parts, mut references) = (Vec::new(), Vec::new());
+        for (place, part) in request.parts.into_iter().enumerate() {
             let Source::Form(number) = part.source else {
-                return Err(MessageError::Reference.into());
+                references.push((place, part));
+                continue;
             };
             let file = files.get(number).ok_or(MessageError::NoSuchFile)?;
             let mut own = metadata.clone();
             let claimed = file.content_type.clone();
-            let content_type = file_type::decide(sender, claimed, received, file.window, &mut own)?;
+            let content_type =
+                file_type::decide(&sender, claimed, received, file.window, &mut own)?;
             let sha256 = digest::of_part(received, file.window)?;
             parts.push(PartDraft {
                 window: file.window,
@@ -148,26 +188,43 @@ impl Intake {
         }
         let records = parts.iter().map(|part| record_bytes(&part.draft.metadata));
         let records = records.sum::<u64>() + record_bytes(&metadata);
-        let mut room = self.reserve(sender, received.length(), records)?;
+        let room = self.reserve(&sender, received.length(), records)?;
         let mut draft = MessageDraft {
-            package: package(sender, request.package.content_type().clone(), metadata),
+            package: package(&sender, request.package.content_type().clone(), metadata),
             content: Bytes::copy_from_slice(request.package.bytes()),
             from,
             to,
             client_id,
             parts,
+            linked: Vec::new(),
+            id: None,
         };
-        draft.package.request = key.map(|key| of_message(key, &draft));
-        let _running = match KeyClaim::of(&self.journal, draft.package.request)? {
-            KeyClaim::Answered(files) => {
-                return Ok(TakenMessage {
-                    files,
-                    message: None,
-                });
-            }
-            KeyClaim::New(running) => running,
-        };
-        let spooled = match body {
+        draft.package.request = key.map(|key| of_message(key, &draft, &references));
+        Ok(match KeyClaim::of(&self.journal, draft.package.request)? {
+            KeyClaim::Answered(files) => Prepared::Taken(TakenMessage {
+                files,
+                message: None,
+            }),
+            KeyClaim::New(running) => Prepared::Open(Box::new(OpenMessage {
+                sender,
+                body,
+                draft,
+                references,
+                room,
+                _running: running,
+            })),
+        })
+    }
+
+    /// The second half of step 4. Blocks on the disk.
+    pub(super) fn adopt_message(&self, open: OpenMessage) -> Result<TakenMessage, IntakeError> {
+        let OpenMessage {
+            body,
+            draft,
+            mut room,
+            ..
+        } = open;
+        let spooled = match &body {
             MessageBody::Spooled(body) if !draft.parts.is_empty() => Some(body),
             MessageBody::Spooled(_) | MessageBody::Inline(_) => None,
         };

@@ -24,6 +24,7 @@ mod form;
 mod message;
 mod on_the_way;
 mod quota;
+mod references;
 mod room;
 mod sender;
 mod soon;
@@ -38,6 +39,7 @@ use tokio::sync::Mutex;
 
 use crate::config::AccessConfig;
 use crate::journal::{Adopted, Free, Journal, record_bytes};
+use crate::linking::Links;
 use crate::spool::Spool;
 
 pub use digest::StatedDigests;
@@ -57,6 +59,7 @@ use quota::Reservation;
 /// The rules for uploads of a node. Shared by reference.
 pub struct Intake {
     journal: Arc<Journal>,
+    links: Arc<Links>,
     spool: Spool,
     max_body_bytes: u64,
     quotas: Quotas,
@@ -88,12 +91,14 @@ impl Intake {
     /// `tell` is called for each promise, by whichever thread has made it; it must not block.
     pub fn new(
         journal: Arc<Journal>,
+        links: Arc<Links>,
         spool: Spool,
         config: &AccessConfig,
         tell: impl Fn(Promised<'_>) + Send + Sync + 'static,
     ) -> Self {
         Self {
             journal,
+            links,
             spool,
             max_body_bytes: config.max_body_bytes,
             quotas: Quotas::new(config),

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::config::{Durability, JournalConfig};
-use crate::file::Metadata;
+use crate::config::{ClusterConfig, Durability, JournalConfig};
+use crate::file::{FileId, Metadata};
 use crate::journal::{Announcer, LocalDisk};
+use crate::message::Message;
+use crate::message::links::{Linked, Removed, Unlinked};
+use crate::peers::Peers;
 use crate::spool::Received;
-use crate::store;
+use crate::store::{self, Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
 use crate::token::Grant;
 
 const SMALL: &[u8] = b"small";
@@ -47,7 +51,57 @@ fn intake(directory: &tempfile::TempDir) -> Intake {
         subject_uploads_per_minute: 0,
         subject_pending_bytes: 0,
     };
-    Intake::new(journal, spool, &access, |_| {})
+    let links = links(Arc::clone(&journal));
+    Intake::new(journal, links, spool, &access, |_| {})
+}
+
+/// Links of a node without peers and without a store.
+fn links(journal: Arc<Journal>) -> Arc<Links> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.unwrap();
+    let _entered = runtime.enter();
+    let alone = ClusterConfig {
+        peers: Vec::new(),
+        key: None,
+    };
+    let peers = Peers::new(1, &alone).unwrap();
+    Arc::new(Links::new(journal, Arc::new(NoMessages), Arc::new(peers)))
+}
+
+struct NoMessages;
+
+impl Messages for NoMessages {
+    fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
+        unimplemented!()
+    }
+
+    fn unlink(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
+        unimplemented!()
+    }
+
+    fn remove_dying(&self, _: FileId, _: Cause) -> BoxFuture<'_, Result<Removed, StoreError>> {
+        unimplemented!()
+    }
+
+    fn begin_delete(&self, _: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
+        unimplemented!()
+    }
+
+    fn dying(&self, _: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>> {
+        unimplemented!()
+    }
+
+    fn discard(&self, _: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
+        unimplemented!()
+    }
+
+    fn part(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredPart>, StoreError>> {
+        unimplemented!()
+    }
+
+    fn message(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
+        unimplemented!()
+    }
 }
 
 fn digest_of(bytes: &[u8]) -> store::Sha256 {

@@ -18,7 +18,7 @@ pub enum Announcement {
         /// Whether it is the package of a message, which goes ahead of other files.
         is_package: bool,
     },
-    /// It was deleted before it was settled: clear it away.
+    /// It was deleted before it was settled: clear it away. Or its message never came: undo its links.
     ToClear(FileId),
     /// It is settled: the store has it.
     Settled {

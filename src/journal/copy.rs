@@ -173,7 +173,8 @@ impl Journal {
                 }
                 found => found?,
             };
-            let (laid_out, bytes) = lay_out(id, &found).map_err(at(id, "lay a copy out"))?;
+            let laid_out = lay_out(id, &found, found.reading.entry(), Frame::COPIED);
+            let (laid_out, bytes) = laid_out.map_err(at(id, "lay a copy out"))?;
             let copy =
                 |index: &mut Index, tail: &mut Tail<'_>| index.copy(found.reading.clone(), tail);
             let copied = if under_way.is_empty() {
@@ -197,11 +198,11 @@ impl Journal {
 
 impl Journal {
     /// Gives up an entry that cannot be read, so that it does not hold the log. A tombstone does hold
-    /// it: it alone tells which id the store must be cleared of.
+    /// it: it alone tells which id the store must be cleared of. So does an intent, with its links.
     fn give_up(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
         if self
             .known(id)
-            .is_some_and(|known| known.phase == Phase::Deleted)
+            .is_some_and(|known| matches!(known.phase, Phase::Deleted | Phase::Intended))
         {
             log::error!("{id}: {reason}; the log cannot become smaller");
             return Ok(());
@@ -218,11 +219,17 @@ fn land_all(under_way: &mut Vec<(FileId, Landing<'_>)>) -> Result<(), JournalErr
     Ok(())
 }
 
-/// Lays out the frame for [`super::index::Index::copy`].
-fn lay_out(id: FileId, found: &ReadEntry) -> std::io::Result<(LaidOut, u64)> {
-    let frame = Frame::entry(id, found.reading.entry()).map_err(std::io::Error::other)?;
+/// Lays out a new base of an entry that was read, for [`super::index::Index::copy`] and its like. Also
+/// returns its bytes.
+pub(super) fn lay_out(
+    id: FileId,
+    found: &ReadEntry,
+    entry: &Entry,
+    flags: u16,
+) -> std::io::Result<(LaidOut, u64)> {
+    let frame = Frame::entry(id, entry).map_err(std::io::Error::other)?;
     let frame = Frame {
-        flags: frame.flags | Frame::COPIED,
+        flags: frame.flags | flags,
         ..frame
     };
     let body = found.body.clone().unwrap_or_default();
@@ -241,7 +248,7 @@ fn lay_out(id: FileId, found: &ReadEntry) -> std::io::Result<(LaidOut, u64)> {
 fn bases_of(frame: &Frame) -> Vec<FileId> {
     match frame.read() {
         Ok(Some(Record::Base(Base::Entry(
-            Entry::File(_) | Entry::Tombstone(_) | Entry::Upload(_),
+            Entry::File(_) | Entry::Tombstone(_) | Entry::Upload(_) | Entry::Intent(_),
         )))) => vec![frame.id],
         Ok(Some(Record::Base(Base::Form(form)))) => form.parts.iter().map(|part| part.id).collect(),
         _ => Vec::new(),

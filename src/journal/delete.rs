@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::index::{Known, Phase, Refused};
+use super::index::{Known, Phase, Reading, Refused};
 use super::record::{Entry, File};
 use super::shared::Changed;
 use super::step::StepError;
@@ -44,11 +44,15 @@ impl Journal {
     /// # Errors
     /// The disk's error; then the entry stays as it was.
     pub fn delete(&self, id: FileId) -> Result<Deletion, JournalError> {
-        match self.read_deletable(id) {
-            Err(JournalError::Absent(_)) => Ok(Deletion::NotHere),
-            Ok(Some(file)) if file.belonging.is_tied() => Ok(Deletion::Linked),
-            Ok(file) => self.delete_read(id, file),
-            Err(err) => Err(err),
+        loop {
+            let found = match self.read_deletable(id) {
+                Err(JournalError::Absent(_)) => return Ok(Deletion::NotHere),
+                Ok(Some((_, file))) if file.belonging.is_tied() => return Ok(Deletion::Linked),
+                found => found?,
+            };
+            if let Some(deletion) = self.delete_read(id, found)? {
+                return Ok(deletion);
+            }
         }
     }
 
@@ -57,41 +61,58 @@ impl Journal {
     /// # Errors
     /// As [`Journal::delete`].
     pub fn delete_unlinked(&self, id: FileId) -> Result<Deletion, JournalError> {
-        match self.read_deletable(id) {
-            Err(JournalError::Absent(_)) => Ok(Deletion::NotHere),
-            file => self.delete_read(id, file?),
+        loop {
+            let found = match self.read_deletable(id) {
+                Err(JournalError::Absent(_)) => return Ok(Deletion::NotHere),
+                found => found?,
+            };
+            if let Some(deletion) = self.delete_read(id, found)? {
+                return Ok(deletion);
+            }
         }
     }
 
-    fn delete_read(&self, id: FileId, file: Option<File>) -> Result<Deletion, JournalError> {
+    /// `None` if another step of the entry came since it was read: it may have got a link.
+    pub(super) fn delete_read(
+        &self,
+        id: FileId,
+        found: Option<(Reading, File)>,
+    ) -> Result<Option<Deletion>, JournalError> {
+        let (reading, file) = found.unzip();
         let answered = file.and_then(|file| file.answer.map(|answer| (answer, file.meta)));
         let mut before: Option<Known> = None;
         let deleted = self.step(|index, tail| {
             // No caller knows of an entry that is still to come.
             before = Some(index.get(id).ok_or(Refused::Absent)?);
+            reading
+                .as_ref()
+                .map_or(Ok(()), |reading| index.check_read(reading))?;
             index.delete(id, self.now(), answered.clone(), tail)
         }); // 1 and 2
         match deleted {
             Ok(()) => {}
-            Err(StepError::Refused(Refused::Absent)) => return Ok(Deletion::NotHere),
-            Err(StepError::Refused(Refused::Is(Phase::Deleted))) => return Ok(Deletion::Already),
+            Err(StepError::Refused(Refused::Moved)) => return Ok(None),
+            Err(StepError::Refused(Refused::Absent)) => return Ok(Some(Deletion::NotHere)),
+            Err(StepError::Refused(Refused::Is(Phase::Deleted))) => {
+                return Ok(Some(Deletion::Already));
+            }
             Err(err) => return Err(err.of(id, "note a delete")),
         }
         point!("delete.noted");
         if before.is_some_and(|known| known.phase == Phase::Settled) {
             self.erase(id)?;
-            return Ok(Deletion::Settled);
+            return Ok(Some(Deletion::Settled));
         }
         if let Err(err) = self.unlink_body(id) {
             // The tombstone is durable; the end of the delete tries the unlink again.
             log::warn!("{id}: the body of a deleted entry stays for now: {err}");
         } // 3
         point!("delete.body-unlinked");
-        Ok(Deletion::Done)
+        Ok(Some(Deletion::Done))
     }
 
     /// The file that an entry is; `None` if it is none any more.
-    fn read_deletable(&self, id: FileId) -> Result<Option<File>, JournalError> {
+    fn read_deletable(&self, id: FileId) -> Result<Option<(Reading, File)>, JournalError> {
         let known = self.known(id).ok_or(JournalError::Absent(id))?;
         if known.phase == Phase::Deleted {
             return Ok(None);
@@ -104,8 +125,8 @@ impl Journal {
             found => found?,
         };
         Ok(match found.reading.entry() {
-            Entry::File(file) => Some(file.clone()),
-            Entry::Upload(_) | Entry::Tombstone(_) => None,
+            Entry::File(file) => Some((found.reading.clone(), file.clone())),
+            Entry::Upload(_) | Entry::Tombstone(_) | Entry::Intent(_) => None,
         })
     }
 

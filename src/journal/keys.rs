@@ -184,7 +184,7 @@ fn answered(id: FileId, entry: &Entry) -> Option<Answered> {
             let (answer, meta) = answered.clone()?;
             (answer, meta, true)
         }
-        Entry::Upload(_) => return None,
+        Entry::Upload(_) | Entry::Intent(_) => return None,
     };
     Some(Answered {
         id,

@@ -113,7 +113,7 @@ impl Journal {
         else {
             return Ok(match found.reading.entry() {
                 Entry::Tombstone(_) => Lookup::Deleted,
-                Entry::File(_) | Entry::Upload(_) => Lookup::Absent,
+                Entry::File(_) | Entry::Upload(_) | Entry::Intent(_) => Lookup::Absent,
             });
         };
         Ok(Lookup::Kept(Kept {
@@ -184,7 +184,9 @@ impl Journal {
     pub(super) fn open_body(&self, id: FileId, found: &ReadEntry) -> Result<Source, JournalError> {
         let file = match found.reading.entry() {
             Entry::File(file) => file,
-            Entry::Upload(_) | Entry::Tombstone(_) => return Err(JournalError::Absent(id)),
+            Entry::Upload(_) | Entry::Tombstone(_) | Entry::Intent(_) => {
+                return Err(JournalError::Absent(id));
+            }
         };
         let unreadable = |reason: String| JournalError::Unreadable { id, reason };
         let offset = match file.body {

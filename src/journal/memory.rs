@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
-use super::announce::{Announcer, ToAnnounce};
+use super::announce::{Announcement, Announcer, ToAnnounce};
 use super::idempotency::{Keys, Retained};
 use super::index::{Index, Place, Ticket, Totals};
 use super::record::{Answer, Answered, LogTime};
@@ -141,6 +141,12 @@ impl Memory {
         if is_awaited {
             self.changed.notify_all();
         }
+    }
+
+    /// Announces what no frame brings. It must not be called while the index is locked.
+    pub(super) fn announce(&self, announcement: Announcement) {
+        let mut to_announce = self.announcer.nothing();
+        to_announce.set(vec![announcement]);
     }
 
     /// Records the outcome of a frame: its content is true from now on, or never happened. Callers are

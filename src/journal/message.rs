@@ -30,8 +30,12 @@ pub struct MessageDraft {
     pub to: Receivers,
     /// The id that its sender gave it.
     pub client_id: Option<ChosenName>,
-    /// Its parts.
+    /// Its parts that come with it.
     pub parts: Vec<PartDraft>,
+    /// Its parts that are there already, each with its place among all: the first is 0. They are tied to it.
+    pub linked: Vec<(usize, message::Part)>,
+    /// The id that it gets, if links were made for it.
+    pub id: Option<FileId>,
 }
 
 /// A part of a message that is to be adopted.
@@ -86,7 +90,7 @@ impl MessageDraft {
     }
 
     fn message(&self, ids: &[FileId]) -> Message {
-        let parts = self
+        let own = self
             .parts
             .iter()
             .zip(ids)
@@ -99,11 +103,15 @@ impl MessageDraft {
                 sha256: part.sha256,
                 stated: part.stated.clone(),
             });
+        let mut parts: Vec<_> = own.collect();
+        for (place, part) in &self.linked {
+            parts.insert((*place).min(parts.len()), part.clone());
+        }
         Message {
             from: self.from.clone(),
             to: self.to.clone(),
             client_id: self.client_id.clone(),
-            parts: parts.collect(),
+            parts,
         }
     }
 }
@@ -111,7 +119,8 @@ impl MessageDraft {
 impl Journal {
     /// Takes a message over. `body` is the form that its parts are in; a message without parts needs none.
     /// The package stands in the frame, and so do the parts of a small form; else each part is a name of its
-    /// own of that same file: no byte of it is written again.
+    /// own of that same file: no byte of it is written again. Parts that are there already are tied to it
+    /// before, under the id that [`Journal::intend`] gave it.
     ///
     /// 1. Admission of the package, of every part, and of the whole body.
     /// 2. The body gets a name among the bodies for each part.
@@ -137,7 +146,7 @@ impl Journal {
         let mut coming = draft.totals(&draft.message(&unnamed));
         coming.bytes = length_of(&draft.content) + body.map_or(0, SpooledBody::length);
         let _reserved = self.admit(coming)?; // 1
-        let package = self.free_id();
+        let package = draft.id.unwrap_or_else(|| self.free_id());
         let mut placed = Vec::new();
         let windows: Vec<_> = draft.parts.iter().map(|part| part.window).collect();
         let is_inline = body.is_none_or(|body| self.is_small(body.length()));

@@ -15,6 +15,8 @@
 //! | adopt a form | the same, with one frame | all of it, or nothing | the same |
 //! | settle, defer, hold, retry | frame queued; synced: told | the old state, or the new one | goes on from it |
 //! | delete | tombstone queued; synced: told; body unlinked; the store cleared; `body/` fsynced; `gone` queued | the entry, a tombstone, or nothing | goes on from the tombstone |
+//! | link, unlink | a base with the file's present state queued; synced: told | the file with or without the link | goes on from it |
+//! | intend | an intent queued, synced; links are made; the message's base takes its place | the intent, or the message | undoes its links, or keeps the message |
 //! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts entries without a body |
 //! | copy | base queued, synced; a later head names the oldest segment; the files before it are reused or unlinked | either base | the later one counts |
 //!
@@ -45,14 +47,17 @@ mod form;
 pub mod idempotency;
 pub mod index;
 pub mod inspection;
+mod intent;
 mod keys;
 mod layout;
 mod levels;
+mod link;
 mod lock;
 mod lookup;
 mod memory;
 mod message;
 mod orphans;
+mod outline;
 mod place;
 pub mod point;
 pub mod record;
@@ -89,11 +94,13 @@ pub use figures::JournalFigures;
 pub use idempotency::{Claim, Fingerprint, Running, Standing};
 pub use index::Totals;
 pub use inspection::Inspection;
+pub use intent::Intention;
 pub use layout::{BODIES, Layout};
 pub use levels::{Level, Watermark};
 pub use lookup::{Kept, Lookup, Opened};
 pub use memory::Busy;
 pub use message::{AdoptedMessage, KeptMessage, MessageDraft, PartDraft};
+pub use outline::Outlined;
 pub use record::Subject;
 pub use recover::Recovered;
 pub use room::Room;

@@ -55,7 +55,7 @@ impl fmt::Display for Room {
 /// The room of an entry in this phase; `None` if no caller knows of it yet.
 pub(super) fn room_of(phase: Phase) -> Option<Room> {
     match phase {
-        Phase::Coming | Phase::Growing => None,
+        Phase::Coming | Phase::Growing | Phase::Intended => None,
         Phase::Waiting => Some(Room::Incoming),
         Phase::Deferred => Some(Room::Deferred),
         Phase::Held => Some(Room::Hold),

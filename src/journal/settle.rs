@@ -13,6 +13,8 @@ pub enum Settling {
     Settled,
     /// The entry was deleted during its commit: remove it from the store again.
     Deleted,
+    /// It got or lost a link during its commit: commit it once more.
+    Relinked,
 }
 
 impl Journal {
@@ -46,6 +48,7 @@ impl Journal {
                     Ok(Settling::Settled)
                 }
                 Err(StepError::Refused(Refused::Is(Phase::Deleted))) => Ok(Settling::Deleted),
+                Err(StepError::Refused(Refused::Moved)) => Ok(Settling::Relinked),
                 Err(err) => Err(err.of(committed.id(), "note a proven commit")),
             });
         landed.collect()

@@ -30,12 +30,23 @@ pub enum Work {
         /// Whether the store may hold something of it, which must be cleared first.
         is_begun: bool,
     },
+    /// It is an intent without a promise: untie these files from the message that has its id, and call
+    /// [`Journal::undone`].
+    Undo {
+        /// The files.
+        files: Vec<FileId>,
+    },
     /// Nothing to do: it left the journal, or waits for an admin.
     Nothing,
 }
 
-/// Entries in these phases have to be committed or cleared away.
-const WORK: [Phase; 3] = [Phase::Waiting, Phase::Deferred, Phase::Deleted];
+/// Entries in these phases have to be committed, cleared away or undone.
+const WORK: [Phase; 4] = [
+    Phase::Waiting,
+    Phase::Deferred,
+    Phase::Deleted,
+    Phase::Intended,
+];
 
 impl Journal {
     /// The description of a file that was promised just now, without reading the disk; `None` if the
@@ -67,12 +78,14 @@ impl Journal {
         self.each_known(&mut |id, known| match known.phase {
             Phase::Waiting | Phase::Deleted => work.push((id, None)),
             Phase::Deferred => work.push((id, Some(known.due.since(now)))),
-            Phase::Coming | Phase::Growing | Phase::Held | Phase::Settled => {}
+            Phase::Intended if !known.is_linking => work.push((id, None)),
+            Phase::Coming | Phase::Growing | Phase::Intended | Phase::Held | Phase::Settled => {}
         });
         work
     }
 
-    /// How many entries [`Journal::work`] tells.
+    /// How many entries [`Journal::work`] tells, at most: it leaves out messages whose links are being
+    /// made.
     pub fn work_count(&self) -> u64 {
         let state = self.state();
         let counts = WORK.map(|phase| state.index.totals(phase).entries);
@@ -90,13 +103,16 @@ impl Journal {
                 let is_begun = self.known(id).is_none_or(|known| known.may_be_stored);
                 return Ok(Work::Erase { is_begun });
             }
+            Err(Refused::Is(Phase::Intended)) => return self.open_intent(id),
             Err(_) => return Ok(Work::Nothing),
         };
         let opened = self.read(id).and_then(|found| {
             let bytes = self.open_body(id, &found)?;
             match found.reading.entry() {
                 Entry::File(file) => Ok((file.clone(), bytes)),
-                Entry::Upload(_) | Entry::Tombstone(_) => Err(JournalError::Absent(id)),
+                Entry::Upload(_) | Entry::Tombstone(_) | Entry::Intent(_) => {
+                    Err(JournalError::Absent(id))
+                }
             }
         });
         let (file, bytes) = match opened {

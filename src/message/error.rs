@@ -34,9 +34,6 @@ pub enum MessageError {
     /// It has too many parts.
     #[error("a message has at most {MOST_PARTS} parts")]
     TooManyParts,
-    /// A part is a file that is there already.
-    #[error("a part that is a file of before is not taken yet")]
-    Reference,
     /// `parts` speaks of more files than there are in the form.
     #[error("`parts` speaks of more files than the form has")]
     NoSuchFile,

@@ -1,7 +1,8 @@
-//! Asking another node for a message.
+//! Asking another node for a message, or for what a message says of a file.
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::{ANY_NODE, LOOK_TIMEOUT, PASS, Peers, Purpose, Question, Unreachable};
@@ -13,7 +14,7 @@ const LONGEST_MESSAGE: u64 = 8 * 1024 * 1024;
 /// Between the signature of an answer and the answer.
 const SEPARATOR: char = '\n';
 
-/// The owner's answer about a message.
+/// The owner's answer about a message, or about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carried {
     /// The message, in words that the caller knows.
@@ -30,20 +31,35 @@ impl Peers {
     /// # Errors
     /// [`Unreachable`]; the owner may have it or not.
     pub async fn ask_for_message(&self, owner: u16, id: FileId) -> Result<Carried, Unreachable> {
+        let path = format!("/messages/{id}");
+        self.ask_for_words(Purpose::Message, &path, owner, id).await
+    }
+
+    /// Asks the owner to describe a file for a message that refers to it.
+    ///
+    /// # Errors
+    /// [`Unreachable`]; the owner may have it or not.
+    pub async fn ask_for_outline(&self, owner: u16, id: FileId) -> Result<Carried, Unreachable> {
+        let path = format!("/files/{id}/outline");
+        self.ask_for_words(Purpose::Outline, &path, owner, id).await
+    }
+
+    async fn ask_for_words(
+        &self,
+        purpose: Purpose,
+        path: &str,
+        owner: u16,
+        id: FileId,
+    ) -> Result<Carried, Unreachable> {
         let unreachable = |reason: String| Unreachable {
             node: owner,
             reason,
         };
-        let permit = Arc::clone(&self.questions).acquire_owned();
-        // Many receivers may come at once, and each waits for a short while only.
-        let permit = timeout(LOOK_TIMEOUT, permit).await;
-        let permit = permit.map_err(|_| unreachable("too many wait for answers".to_owned()))?;
-        let permit = permit.map_err(|err| unreachable(err.to_string()))?;
-        let pass = self.pass(Purpose::Message, owner, id);
-        let path = format!("/messages/{id}");
+        let permit = self.wait_for_permit(owner).await?;
+        let pass = self.pass(purpose, owner, id);
         let question = Question {
             method: "GET",
-            path: &path,
+            path,
             headers: vec![(PASS.to_owned(), pass.into_bytes())],
             timeout: LOOK_TIMEOUT,
             longest: LONGEST_MESSAGE,
@@ -57,20 +73,33 @@ impl Peers {
             }
             404 => Ok(Carried::Absent),
             410 => Ok(Carried::Deleted),
-            _ => Err(unreachable(format!(
-                "answers a question for a message with {status}"
-            ))),
+            _ => Err(unreachable(format!("answers at {path} with {status}"))),
         }
     }
 
-    /// Signs this node's answer about a message.
+    /// Waits for leave to ask: many may come at once, and each waits for a short while only.
+    pub(super) async fn wait_for_permit(
+        &self,
+        owner: u16,
+    ) -> Result<OwnedSemaphorePermit, Unreachable> {
+        let unreachable = |reason: String| Unreachable {
+            node: owner,
+            reason,
+        };
+        let permit = Arc::clone(&self.questions).acquire_owned();
+        let permit = timeout(LOOK_TIMEOUT, permit).await;
+        let permit = permit.map_err(|_| unreachable("too many wait for answers".to_owned()))?;
+        permit.map_err(|err| unreachable(err.to_string()))
+    }
+
+    /// Signs this node's answer about a message, or about a file.
     pub fn seal(&self, id: FileId, message: &str) -> String {
         let pass = self.seal.sign(Purpose::Tell, ANY_NODE, &about(id, message));
         format!("{pass}{SEPARATOR}{message}")
     }
 
     /// The message in a signed answer.
-    fn open<'a>(&self, id: FileId, answer: &'a str) -> Option<&'a str> {
+    pub(super) fn open<'a>(&self, id: FileId, answer: &'a str) -> Option<&'a str> {
         let (pass, message) = answer.split_once(SEPARATOR)?;
         let subject = about(id, message);
         let checked = self.seal.check(pass, Purpose::Tell, ANY_NODE, &subject);

@@ -29,6 +29,14 @@
 //!    that a message names a file, or a receiver.
 //! 5. to 7. as above.
 //!
+//! Linking a file to a message, and taking the link away:
+//! 1. B's sidecar asks A's, before it asks the store, with a pass for this file and this message: if A has not
+//!    settled the file, A's next attempt to commit it writes the links that A knows.
+//! 2. A looks into its journal alone. Its answer is signed, as about a message.
+//! 3. If A says that the file does not wait there, B asks the store.
+//! 4. If A does not answer, the link may be there or not. B says 503, and takes the link away again as soon as
+//!    A answers. A pass is worth nothing after a minute, so a question that comes later than that is refused.
+//!
 //! Deleting:
 //! 1. B's sidecar checks the token, and then asks A's sidecar itself, with a pass, through A's nginx.
 //!    It always asks A first: if A has not settled the file, A would write it to the store again.
@@ -52,6 +60,7 @@
 //! clock. Whoever intercepts a pass can repeat the same question to the same node for one more minute,
 //! and nothing else.
 
+mod links;
 mod messages;
 mod pass;
 mod watch;

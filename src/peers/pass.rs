@@ -33,18 +33,27 @@ pub enum Purpose {
     Message,
     /// Telling a message, to the node that asked for it.
     Tell,
+    /// Describing a file for a message that refers to it.
+    Outline,
+    /// Tying a file to a message.
+    Link,
+    /// Untying it.
+    Unlink,
     /// Learning which process answers.
     Introduce,
 }
 
 impl Purpose {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Explain => "explain",
             Self::Delete => "delete",
             Self::Message => "message",
             Self::Tell => "tell",
+            Self::Outline => "outline",
+            Self::Link => "link",
+            Self::Unlink => "unlink",
             Self::Introduce => "introduce",
         }
     }

@@ -40,6 +40,15 @@ pub struct StoredMessage {
     pub package: StoredFile,
 }
 
+/// A file that the store holds, for a message that refers to it.
+#[derive(Debug, Clone)]
+pub struct StoredPart {
+    /// The file.
+    pub file: StoredFile,
+    /// The subject of the token that it was uploaded with.
+    pub sub: Option<Arc<str>>,
+}
+
 /// Where messages are that were committed, and the files that belong to them.
 ///
 /// Every call ends within a bounded time, and may be repeated, whatever became of it.
@@ -80,6 +89,20 @@ pub trait Messages: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     fn dying(&self, most: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>>;
+
+    /// Removes a file for good that its journal has deleted before it settled it, with all its links: until
+    /// then the journal knew all of them.
+    ///
+    /// # Errors
+    /// `Unavailable`, `TimedOut` or `Failed`: some of it may be left; ask again.
+    fn discard(&self, file: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Finds a file that a message may refer to; `None` if there is none, or it is dying, or a package, or
+    /// another writer's.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Damaged` if its document makes no sense.
+    fn part(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredPart>, StoreError>>;
 
     /// Finds a message; `None` if there is none, or it is dying.
     ///

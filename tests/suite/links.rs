@@ -110,6 +110,8 @@ impl Stage {
             to: Receivers::read(["bob", "eve"]).unwrap(),
             client_id: None,
             parts: drafts.collect(),
+            linked: Vec::new(),
+            id: None,
         };
         let spool = Layout::new(self.scratch.path()).spool();
         fs::write(spool.join("0000000001"), parts.concat()).unwrap();

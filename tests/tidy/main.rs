@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["message"],
     &["spool", "form", "accel", "store", "token"],
     &["journal", "peers"],
+    &["linking"],
     &["commit", "delivery", "intake"],
     &["bucket", "http"],
     &["server", "upkeep"],

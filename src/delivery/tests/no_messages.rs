@@ -6,7 +6,7 @@ use super::OneFile;
 use crate::file::FileId;
 use crate::message::Message;
 use crate::message::links::{Linked, Removed, Unlinked};
-use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage};
+use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
 
 impl Messages for OneFile {
     fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
@@ -26,6 +26,14 @@ impl Messages for OneFile {
     }
 
     fn dying(&self, _: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn discard(&self, _: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn part(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredPart>, StoreError>> {
         unimplemented!("no messages")
     }
 

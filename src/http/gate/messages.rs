@@ -70,6 +70,19 @@ impl Reader {
         found: &FoundMessage,
         part: Option<&FileKey>,
     ) -> Result<bool, Problem> {
+        self.opens(found, part).ok_or_else(|| {
+            node.access.refusals.count_token("other_file");
+            Problem::not_found()
+        })
+    }
+
+    /// A caller with these rights.
+    pub(in crate::http) fn of(grant: Grant) -> Self {
+        Self(grant)
+    }
+
+    /// `None` if it is not for this caller.
+    fn opens(&self, found: &FoundMessage, part: Option<&FileKey>) -> Option<bool> {
         let Self(grant) = self;
         let package = FileKey::Id(found.id);
         let mut files = [Some(&package), part].into_iter().flatten();
@@ -82,13 +95,19 @@ impl Reader {
                     && grant.from() == found.message.from.as_ref()
         };
         if is_for_this && (grant.allows(Scope::Download) || is_own()) {
-            return Ok(true);
+            return Some(true);
         }
         let is_to = |receiver| found.message.to.contains(receiver);
-        if is_for_this && grant.receiver().is_some_and(is_to) {
-            return Ok(false);
-        }
-        node.access.refusals.count_token("other_file");
-        Err(Problem::not_found())
+        let is_receiver = is_for_this && grant.receiver().is_some_and(is_to);
+        is_receiver.then_some(false)
+    }
+
+    /// Whether the caller may send a part of it on: it may read that part, or sends as one of the receivers.
+    pub(in crate::http) fn forwards(&self, found: &FoundMessage, part: &FileKey) -> bool {
+        let Self(grant) = self;
+        let is_receiver = |party| found.message.to.contains(party);
+        let is_to_caller = grant.allows(Scope::Message) && grant.from().is_some_and(is_receiver);
+        let may_read = self.opens(found, Some(part)).is_some();
+        may_read || is_to_caller && !grant.is_for_another(part)
     }
 }

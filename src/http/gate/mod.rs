@@ -6,6 +6,7 @@ pub(super) mod changes;
 mod connection;
 mod drain;
 pub(super) mod messages;
+pub(super) mod references;
 mod refused;
 mod slice_limiter;
 mod waits;

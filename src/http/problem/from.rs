@@ -14,6 +14,7 @@ use crate::form::FormError;
 use crate::http::headers::HeadError;
 use crate::intake::IntakeError;
 use crate::journal::{AdoptError, JournalError};
+use crate::linking::LinkError;
 use crate::message::MessageError;
 use crate::peers::{BadPass, Unreachable};
 use crate::spool::ClaimError;
@@ -121,6 +122,9 @@ impl From<IntakeError> for Problem {
             IntakeError::KeyOfAnother => Self::key_of_another(),
             IntakeError::Message(err) => err.into(),
             IntakeError::TwoKeys => Self::two_keys(),
+            IntakeError::PartGone => Self::part_gone(),
+            IntakeError::TooManyLinks => Self::too_many_links(),
+            IntakeError::Link(err) => err.into(),
             IntakeError::PartyNotAllowed(field) => Self::party_not_allowed(field),
             IntakeError::Lost => Self::internal(),
         }
@@ -139,7 +143,6 @@ impl From<MessageError> for Problem {
             | MessageError::NoReceiver
             | MessageError::Empty
             | MessageError::NotJson
-            | MessageError::Reference
             | MessageError::NoSuchFile => Self::bad_message(&said),
         }
     }
@@ -249,6 +252,16 @@ impl From<ListError> for Problem {
         match err {
             ListError::TooManyWait => Self::too_many_wait(),
             ListError::Delivery(err) => err.into(),
+        }
+    }
+}
+
+impl From<LinkError> for Problem {
+    fn from(err: LinkError) -> Self {
+        match err {
+            LinkError::Journal(err) => err.into(),
+            LinkError::Store(err) => err.into(),
+            LinkError::Owner(err) => err.into(),
         }
     }
 }

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 
 use super::reason::Reason;
 use super::{Problem, RETRY_LATER};
+use crate::message::MOST_LINKS;
 
 impl Problem {
     /// It is no message; the text says why.
@@ -58,6 +59,33 @@ impl Problem {
             "Too many receivers wait for messages here. Ask again later, or without `wait`.",
         )
         .retry_after(RETRY_LATER)
+    }
+
+    /// A message refers to a file that is not there, or not for its sender.
+    pub(in crate::http) fn no_such_part() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-such-part",
+            "A part of the message is no file that its sender may send.",
+        )
+    }
+
+    pub(super) fn part_gone() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "part-gone",
+            "A part of the message was deleted.",
+        )
+    }
+
+    pub(super) fn too_many_links() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "too-many-links",
+            format!(
+                "A part of the message belongs to {MOST_LINKS} messages, and can be sent no more."
+            ),
+        )
     }
 
     pub(super) fn two_keys() -> Self {

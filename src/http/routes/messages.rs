@@ -4,12 +4,13 @@ use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use futures::FutureExt as _;
 
 use super::{created, download, methods, upload};
 use crate::delivery::FoundMessage;
 use crate::file::{FileId, FileKey};
 use crate::http::form;
-use crate::http::gate::{access, messages as rights};
+use crate::http::gate::{access, messages as rights, references};
 use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{body as inline, claims, content_type, path};
 use crate::http::{Node, Problem};
@@ -68,9 +69,11 @@ async fn send(
         Some(boundary) => read_form(body, &boundary),
         None => read_json(body),
     };
+    let finder = node.clone();
+    let find = move |grant, sources| references::find(finder, grant, sources).boxed();
     let taken = node
         .intake
-        .take_message(upload, body, is_expected, read)
+        .take_message(upload, body, is_expected, read, find)
         .await?;
     answer(node, preferences, taken).await
 }

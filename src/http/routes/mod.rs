@@ -91,6 +91,17 @@ pub fn public(service: &mut ServiceConfig) {
                 .default_service(methods::only("GET, HEAD")),
         )
         .service(
+            at_owner("/outline")
+                .route(web::get().to(peer::outline))
+                .default_service(methods::only("GET")),
+        )
+        .service(
+            at_owner("/links/{message}")
+                .route(web::post().to(peer::link))
+                .route(web::delete().to(peer::unlink))
+                .default_service(methods::only("POST, DELETE")),
+        )
+        .service(
             web::resource(format!("{HOP}/messages/{{id}}"))
                 .route(web::get().to(peer::message))
                 .default_service(methods::only("GET")),

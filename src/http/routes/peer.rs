@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::waiting::Why;
 use super::{delete, download, meta};
-use crate::delivery::{Found, MessageHere};
+use crate::delivery::{Found, MessageHere, OutlineHere};
 use crate::file::{FileId, FileKey};
 use crate::http::{Node, Problem};
 use crate::journal::{Kept, Lookup};
@@ -66,13 +66,54 @@ pub(super) async fn message(
     match node.delivery.message_in_journal(id).await? {
         MessageHere::Found(found) => {
             let told = found.carry().map_err(|err| Problem::not_written(&err))?;
-            Ok(HttpResponse::Ok()
-                .content_type("text/plain; charset=utf-8")
-                .body(node.peers.seal(id, &told)))
+            Ok(signed(node.peers.seal(id, &told)))
         }
         MessageHere::Deleted => Err(Problem::deleted()),
         MessageHere::Absent => Err(Problem::not_found()),
     }
+}
+
+/// `GET` of what a message says of a file that may be on this node's disk: signed.
+pub(super) async fn outline(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let id = id(&request)?;
+    node.peers.check(pass(&request), Purpose::Outline, id)?;
+    match node.delivery.outline_in_journal(id).await? {
+        OutlineHere::Found(outline) => {
+            let told = serde_json::to_string(&outline);
+            let told = told.map_err(|err| Problem::not_written(&err))?;
+            Ok(signed(node.peers.seal(id, &told)))
+        }
+        OutlineHere::Deleted => Err(Problem::deleted()),
+        OutlineHere::Absent => Err(Problem::not_found()),
+    }
+}
+
+/// `POST` of a link to a file that waits for its commit here: what became of it, signed.
+pub(super) async fn link(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let (file, message) = (id(&request)?, linked_to(&request)?);
+    let pass = pass(&request);
+    node.peers.check_link(pass, Purpose::Link, file, message)?;
+    let linked = node.links.link_here(file, message).await?;
+    Ok(signed(node.peers.seal_linked(file, message, linked)))
+}
+
+/// `DELETE` of such a link.
+pub(super) async fn unlink(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let (file, message) = (id(&request)?, linked_to(&request)?);
+    let pass = pass(&request);
+    node.peers
+        .check_link(pass, Purpose::Unlink, file, message)?;
+    let unlinked = node.links.unlink_here(file, message).await?;
+    Ok(signed(node.peers.seal_unlinked(file, message, unlinked)))
 }
 
 /// `DELETE` of a file whose id this node made. There is no pass for other files, so no request goes from node
@@ -127,6 +168,17 @@ async fn look_here(request: &HttpRequest, node: &Node) -> Result<(FileKey, Found
     owner.ok_or_else(Problem::not_found)?;
     let found = node.delivery.find_here(&key).await?;
     Ok((key, found))
+}
+
+fn signed(answer: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .body(answer)
+}
+
+fn linked_to(request: &HttpRequest) -> Result<FileId, Problem> {
+    let message = request.match_info().query("message").parse();
+    message.map_err(|_| Problem::not_found())
 }
 
 fn id(request: &HttpRequest) -> Result<FileId, Problem> {

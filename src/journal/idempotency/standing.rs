@@ -26,9 +26,12 @@ impl Standing {
     /// The standing of an entry.
     pub const fn of(phase: Phase) -> Self {
         match phase {
-            Phase::Coming | Phase::Growing | Phase::Waiting | Phase::Deferred | Phase::Held => {
-                Self::Pending
-            }
+            Phase::Coming
+            | Phase::Growing
+            | Phase::Intended
+            | Phase::Waiting
+            | Phase::Deferred
+            | Phase::Held => Self::Pending,
             Phase::Settled => Self::Committed,
             Phase::Deleted => Self::Deleted,
         }

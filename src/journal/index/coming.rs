@@ -2,7 +2,9 @@
 
 use super::slot::{Flags, Phase, Slot};
 use crate::file::FileId;
-use crate::journal::record::{Entry, File, Form, Frame, LogTime, RecordError, Subject, Upload};
+use crate::journal::record::{
+    Entry, File, Form, Frame, Intent, LogTime, RecordError, Subject, Upload,
+};
 
 /// New entries and the one frame that tells of them.
 #[derive(Debug)]
@@ -44,6 +46,19 @@ impl Coming {
         Ok(Self {
             slots,
             frame: Frame::form(form)?,
+        })
+    }
+
+    /// Links that are about to be made for a message with this id.
+    ///
+    /// # Errors
+    /// When a value is too long for its form.
+    pub fn intent(id: FileId, intent: Intent) -> Result<Self, RecordError> {
+        let mut slot = slot(id, 0, Subject::default(), false);
+        slot.flags.set(Flags::LINKING, true);
+        Ok(Self {
+            slots: vec![(slot, (Phase::Intended, LogTime(0)))],
+            frame: Frame::entry(id, &Entry::Intent(intent))?,
         })
     }
 

@@ -12,18 +12,32 @@ use crate::journal::record::{
 };
 
 impl Index {
-    /// Adds entries: all of them, or none. Bodies that are linked are durable already.
+    /// Adds entries: all of them, or none. Bodies that are linked are durable already. A message whose
+    /// links were made takes the place of its intent.
     ///
     /// # Errors
     /// [`Refused`], also when an entry exists.
     pub fn come(&mut self, coming: &Coming, queue: &mut impl LogTail) -> Decided {
         let Coming { slots, frame } = coming;
-        if let Some(known) = slots.iter().find_map(|(slot, _)| self.slot(slot.id)) {
-            return Err(Refused::Is(known.phase));
+        for (slot, _) in slots {
+            match self.slot(slot.id) {
+                Some(intent) if intent.flags.has(Flags::LINKING) => drop(self.free(slot.id)?),
+                Some(known) => return Err(Refused::Is(known.phase)),
+                None => {}
+            }
         }
         let record_bytes = frame.bytes_of_each(slots.len());
         let ticket = self.push(frame, queue)?;
         for &(mut slot, (phase, due)) in slots {
+            if self.slot(slot.id).is_some() {
+                let effect = Effect::Fulfil {
+                    length: slot.sizes.length(),
+                    subject: slot.subject,
+                    is_keyed: slot.flags.has(Flags::KEYED),
+                };
+                self.mark(slot.id, ticket, effect, record_bytes);
+                continue;
+            }
             slot.sizes = slot.sizes.with_record_bytes(record_bytes);
             self.insert(slot);
             self.mark(slot.id, ticket, Effect::Come { phase, due }, record_bytes);
@@ -65,8 +79,12 @@ impl Index {
     /// Settles it: the store has it, by a proof.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`Refused::Moved`] when its links are others than those that its commit began with, and the others.
     pub fn settle(&mut self, id: FileId, settled: Settled, queue: &mut impl LogTail) -> Decided {
+        let slot = self.free(id)?;
+        if Phase::PROMISED.contains(&slot.phase) && slot.flags.has(Flags::RELINKED) {
+            return Err(Refused::Moved);
+        }
         self.change(id, &Change::Settled(settled), Phase::PROMISED, queue)
     }
 
@@ -88,6 +106,9 @@ impl Index {
         if slot.phase == Phase::Deleted {
             return Err(Refused::Is(slot.phase));
         }
+        if slot.phase == Phase::Intended {
+            return Err(Refused::Absent);
+        }
         let length = answered.as_ref().map_or(0, |(_, meta)| meta.length);
         let tombstone = Entry::Tombstone(Tombstone {
             at,
@@ -98,14 +119,15 @@ impl Index {
         self.queue(id, &frame, Effect::Delete { length }, queue)
     }
 
-    /// Removes an entry that was deleted or is leaving. The caller has made durable that its body is
+    /// Removes an entry that was deleted or is leaving, or an intent whose links are undone. The caller has made durable that its body is
     /// unlinked. If it was deleted, the store holds nothing of it; if it has a key, its answer is kept.
     ///
     /// # Errors
     /// [`Refused`].
     pub fn gone(&mut self, id: FileId, queue: &mut impl LogTail) -> Decided {
         let slot = self.free(id)?;
-        if slot.phase != Phase::Deleted && !slot.flags.has(Flags::LEAVING) {
+        let is_undone = slot.phase == Phase::Intended && !slot.flags.has(Flags::LINKING);
+        if slot.phase != Phase::Deleted && !slot.flags.has(Flags::LEAVING) && !is_undone {
             return Err(Refused::Is(slot.phase));
         }
         let frame = Frame::change(id, &Change::Gone)?;
@@ -140,7 +162,7 @@ impl Index {
                 lapses,
                 ..upload
             }),
-            entry @ (Entry::File(_) | Entry::Tombstone(_)) => entry,
+            entry @ (Entry::File(_) | Entry::Tombstone(_) | Entry::Intent(_)) => entry,
         };
         let mut frame = Frame::entry(id, &entry)?;
         frame.flags |= Frame::COPIED;

@@ -5,7 +5,7 @@ use super::log_tail::Ticket;
 use super::slot::{Flags, Phase, Place, Slot};
 use crate::file::FileId;
 use crate::journal::announce::Announcement;
-use crate::journal::record::{Change, LogTime};
+use crate::journal::record::{Change, LogTime, Subject};
 
 /// The change of one entry that a queued frame makes.
 #[derive(Debug)]
@@ -24,6 +24,13 @@ pub(super) enum Effect {
         due: LogTime,
     },
     Copy,
+    Relink,
+    /// A message takes the place of its intent.
+    Fulfil {
+        length: u64,
+        subject: Subject,
+        is_keyed: bool,
+    },
     Complete,
     Delete {
         length: u64,
@@ -88,11 +95,16 @@ impl Effect {
             }
             | Self::Complete
             | Self::Waiting => Some(Announcement::ToCommit { id, is_package }),
+            Self::Fulfil { .. } => Some(Announcement::ToCommit {
+                id,
+                is_package: true,
+            }),
             // A settled one is gone at once, and the store is asked by the one who deletes it.
             Self::Delete { .. } => was_pending.then_some(Announcement::ToClear(id)),
             Self::Settled { .. } => Some(Announcement::Settled { id, bytes }),
             Self::Come { .. }
             | Self::Copy
+            | Self::Relink
             | Self::Deferred { .. }
             | Self::Held { .. }
             | Self::Extent { .. }
@@ -105,6 +117,8 @@ impl Effect {
             Self::Delete { .. } | Self::Settled { .. } | Self::Gone => true,
             Self::Come { .. }
             | Self::Copy
+            | Self::Relink
+            | Self::Fulfil { .. }
             | Self::Complete
             | Self::Deferred { .. }
             | Self::Held { .. }
@@ -158,6 +172,8 @@ impl Index {
                 }
                 Effect::Extent { bytes, .. } => self.unreserve(mark.id, bytes),
                 Effect::Copy
+                | Effect::Relink
+                | Effect::Fulfil { .. }
                 | Effect::Complete
                 | Effect::Delete { .. }
                 | Effect::Deferred { .. }
@@ -195,6 +211,23 @@ impl Index {
                 slot.due = due;
             }),
             Effect::Copy => self.edit(number, rebase),
+            Effect::Relink => self.edit(number, |slot| {
+                rebase(slot);
+                slot.flags.set(Flags::RELINKED, true);
+            }),
+            Effect::Fulfil {
+                length,
+                subject,
+                is_keyed,
+            } => self.edit(number, |slot| {
+                rebase(slot);
+                slot.phase = Phase::Waiting;
+                slot.subject = subject;
+                slot.sizes = slot.sizes.with_length(length);
+                slot.flags.set(Flags::KEYED, is_keyed);
+                slot.flags.set(Flags::PACKAGE, true);
+                slot.flags.set(Flags::LINKING, false);
+            }),
             Effect::Complete => {
                 self.forget_extents(number);
                 self.edit(number, |slot| {

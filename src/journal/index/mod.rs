@@ -32,6 +32,7 @@
 
 mod coming;
 mod decide;
+mod links;
 mod listing;
 mod log_tail;
 mod marks;
@@ -147,6 +148,7 @@ impl std::ops::SubAssign for Totals {
 
 /// An entry, by its synced frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Known {
     /// Its phase.
     pub phase: Phase,
@@ -168,6 +170,8 @@ pub struct Known {
     pub may_be_stored: bool,
     /// Whether its body is being unlinked, as the store has it.
     pub is_leaving: bool,
+    /// Whether its links are being made for a message that is still to be promised.
+    pub is_linking: bool,
 }
 
 impl Index {
@@ -185,6 +189,7 @@ impl Index {
             is_keyed: slot.flags.has(Flags::KEYED),
             may_be_stored: slot.flags.has(Flags::BEGUN),
             is_leaving: slot.flags.has(Flags::LEAVING),
+            is_linking: slot.flags.has(Flags::LINKING),
         })
     }
 

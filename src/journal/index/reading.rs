@@ -1,6 +1,6 @@
 //! An entry as it was read from its frames, with their places.
 
-use super::slot::{Phase, Place};
+use super::slot::{Phase, Place, Slot};
 use super::{Index, Known};
 use crate::file::FileId;
 use crate::journal::record::{Base, Entry, Frame, Record, RecordError};
@@ -57,6 +57,11 @@ impl Reading {
             change: known.change,
             entry,
         })
+    }
+
+    /// Whether no other frame of the entry has come since.
+    pub(super) fn is_of(&self, slot: &Slot) -> bool {
+        (slot.base, slot.change.if_any()) == (self.base, self.change)
     }
 
     /// The entry.

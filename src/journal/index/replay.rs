@@ -87,6 +87,7 @@ impl Index {
                 slot.flags.set(Flags::BEGUN, tombstone.may_be_stored);
                 slot
             }
+            Entry::Intent(_) => Slot::new(id, Phase::Intended, 0, Subject::default()),
         };
         slot.base = place;
         slot.sizes = slot.sizes.with_record_bytes(record_bytes);

@@ -62,6 +62,8 @@ pub enum Phase {
     Coming,
     /// An upload that may still grow.
     Growing,
+    /// Links are made for a message that is not promised yet, or are to be undone.
+    Intended,
     /// Promised, and due.
     Waiting,
     /// Promised, with a due time.
@@ -76,9 +78,10 @@ pub enum Phase {
 
 impl Phase {
     /// All phases.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Coming,
         Self::Growing,
+        Self::Intended,
         Self::Waiting,
         Self::Deferred,
         Self::Held,
@@ -91,7 +94,7 @@ impl Phase {
 
     /// Whether its bytes count among its subject's pending bytes.
     pub fn is_pending(self) -> bool {
-        !matches!(self, Self::Settled | Self::Deleted)
+        !matches!(self, Self::Intended | Self::Settled | Self::Deleted)
     }
 }
 
@@ -110,6 +113,10 @@ impl Flags {
     pub(super) const KEYED: u8 = 1 << 3;
     /// It is the package of a message.
     pub(super) const PACKAGE: u8 = 1 << 4;
+    /// It got or lost a link since its commit began.
+    pub(super) const RELINKED: u8 = 1 << 5;
+    /// Its links are being made: the promise may still come.
+    pub(super) const LINKING: u8 = 1 << 6;
 
     pub(super) fn has(self, flag: u8) -> bool {
         self.0 & flag != 0

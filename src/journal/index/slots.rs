@@ -102,7 +102,7 @@ impl Index {
                 self.due.push(&mut self.slots, number, Slot::order);
             }
             Phase::Settled => self.settled.push(&mut self.slots, number, Slot::order),
-            Phase::Coming | Phase::Held => {}
+            Phase::Coming | Phase::Intended | Phase::Held => {}
         }
     }
 

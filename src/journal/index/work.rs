@@ -9,8 +9,8 @@ use crate::file::FileId;
 use crate::journal::record::{Change, Frame, LogTime};
 
 impl Index {
-    /// Notes that a commit of an entry begins: from now on the store may hold something of it. Returns
-    /// the entry as it was before.
+    /// Notes that a commit of an entry begins: from now on the store may hold something of it. Whoever
+    /// commits it reads its links behind this. Returns the entry as it was before.
     ///
     /// # Errors
     /// [`Refused`], also when it waits for no commit. While a step of the entry is under way nothing
@@ -22,6 +22,7 @@ impl Index {
             return Err(Refused::Is(phase));
         }
         self.flag(id, Flags::BEGUN, true);
+        self.flag(id, Flags::RELINKED, false);
         Ok(known)
     }
 

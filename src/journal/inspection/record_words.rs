@@ -36,6 +36,7 @@ pub fn state(entry: &Entry) -> &'static str {
         },
         Entry::Upload(_) => "growing",
         Entry::Tombstone(_) => "deleted",
+        Entry::Intent(_) => "intent",
     }
 }
 
@@ -79,6 +80,10 @@ fn entry_words(entry: &Entry) -> Value {
             "extents": upload.extents,
         }),
         Entry::Tombstone(tombstone) => json!({ "may_be_stored": tombstone.may_be_stored }),
+        Entry::Intent(intent) => {
+            let files = intent.files.iter().map(ToString::to_string);
+            json!({ "files": files.collect::<Vec<_>>() })
+        }
     };
     add(&mut words, "kind", json!("base"));
     add(&mut words, "state", json!(state(entry)));

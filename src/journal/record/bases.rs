@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::change::{LogTime, Settled, Why};
 use super::error::RecordError;
+use super::intent::Intent;
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::message::{Belonging, Message};
 use crate::store::Sha256;
@@ -29,6 +30,8 @@ pub enum Entry {
     Upload(Upload),
     /// A deleted entry.
     Tombstone(Tombstone),
+    /// Links that are made for a message before it is promised.
+    Intent(Intent),
 }
 
 /// A promised file.
@@ -262,6 +265,7 @@ impl Entry {
             Self::File(file) => file.answer.as_ref(),
             Self::Upload(upload) => upload.answer.as_ref(),
             Self::Tombstone(tombstone) => tombstone.answered.as_ref().map(|(answer, _)| answer),
+            Self::Intent(_) => None,
         }
     }
 }

@@ -30,7 +30,7 @@ impl Entry {
                 upload.lapses = lapses;
                 Ok(Some(Self::Upload(upload)))
             }
-            (Self::Upload(_) | Self::Tombstone(_), _) => Err(MISFIT),
+            (Self::Upload(_) | Self::Tombstone(_) | Self::Intent(_), _) => Err(MISFIT),
         }
     }
 }

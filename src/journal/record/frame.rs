@@ -6,6 +6,7 @@ use super::bases::{Answered, Base, Entry, File, Form, Tombstone, Upload, sum};
 use super::bytes::{Reader, Writer};
 use super::change::{Change, LogTime, Settled, Why};
 use super::error::RecordError;
+use super::intent::Intent;
 use crate::file::FileId;
 
 const FILE: u8 = 1;
@@ -13,6 +14,7 @@ const FORM: u8 = 2;
 const UPLOAD: u8 = 3;
 const TOMBSTONE: u8 = 4;
 const ANSWERS: u8 = 5;
+const INTENT: u8 = 6;
 const DEFERRED: u8 = 16;
 const HELD: u8 = 17;
 const WAITING: u8 = 18;
@@ -140,6 +142,10 @@ impl Frame {
                     ..Self::new(TOMBSTONE, id, writer)
                 }
             }
+            Entry::Intent(intent) => {
+                intent.write(&mut writer)?;
+                Self::new(INTENT, id, writer)
+            }
         })
     }
 
@@ -191,7 +197,7 @@ impl Frame {
         let (kind, version) = (self.kind, self.version);
         let is_known = match kind {
             FILE | FORM => matches!(version, VERSION | WITH_BELONGING),
-            UPLOAD..=ANSWERS | DEFERRED..=GONE => version == VERSION,
+            UPLOAD..=INTENT | DEFERRED..=GONE => version == VERSION,
             _ => false,
         };
         if !is_known {
@@ -231,6 +237,7 @@ impl Frame {
                 length,
                 moment,
             )?)),
+            INTENT => entry(Entry::Intent(Intent::read(&mut reader)?)),
             ANSWERS => Record::Base(Base::Answers(reader.list(Answered::read)?)),
             DEFERRED => Record::Change(Change::Deferred {
                 due: moment,
@@ -270,11 +277,7 @@ impl Record {
 }
 
 fn version(has_belonging: bool) -> u8 {
-    if has_belonging {
-        WITH_BELONGING
-    } else {
-        VERSION
-    }
+    VERSION + u8::from(has_belonging)
 }
 
 const EMPTY: RecordError = RecordError::Damaged("a list of nothing");

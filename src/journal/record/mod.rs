@@ -25,11 +25,14 @@
 //! | `upload` | 3 | base: an upload that may still grow |
 //! | `tombstone` | 4 | base: deleted |
 //! | `answers` | 5 | base: answers to keyed requests, from entries that have left |
-//! | | 6 to 15 | kept free for bases: claims of keys for other nodes, intents of links |
-//! | | 6 to 15 | reserved for bases: claims of keys for other nodes, intents of links |
+//! | `intent` | 6 | base: links that are made for a message before its promise |
+//! | | 7 to 15 | reserved for bases: claims of keys for other nodes |
+//! | `deferred`, `held`, `waiting`, `settled` | 16 to 19 | changes of a promised file |
 //! | `extent` | 20 | change of an upload |
 //! | `gone` | 21 | change: nothing is left |
-//! | | 22 to 31 | reserved for changes: links |
+//! | | 22 to 31 | reserved for changes |
+//!
+//! A link to a file that waits for its commit is a base with the file's whole present state.
 //!
 //! A file or a form that belongs to messages, or to a sender whose name is kept, is of version 2. Any
 //! other is of version 1, so that an earlier program reads a journal without messages.
@@ -47,6 +50,7 @@ mod fold;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod intent;
 mod spelling;
 #[cfg(test)]
 pub(in crate::journal) mod tests;
@@ -59,3 +63,4 @@ pub use change::{Change, LogTime, Settled, Why};
 pub use error::RecordError;
 pub(super) use fold::grow;
 pub use frame::{Frame, Record};
+pub use intent::Intent;

@@ -105,9 +105,12 @@ fn check(scratch: &Scratch) {
         let standing = match phase {
             Phase::Settled => Standing::Committed,
             Phase::Deleted => Standing::Deleted,
-            Phase::Coming | Phase::Growing | Phase::Waiting | Phase::Deferred | Phase::Held => {
-                Standing::Pending
-            }
+            Phase::Coming
+            | Phase::Growing
+            | Phase::Intended
+            | Phase::Waiting
+            | Phase::Deferred
+            | Phase::Held => Standing::Pending,
         };
         let same = ids
             .iter()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::adoption::pending;
 use super::keys::{check as check_key, request};
 use super::scratch::{LARGE, SMALL, SMALL_BYTES, Scratch, committed, content, draft, sha256_of};
 use super::stage::restart;
@@ -30,7 +31,7 @@ const SHAPES: [&[&[u8]]; 5] = [
     &[],
 ];
 
-fn message_draft(parts: &[&[u8]], of_package: Draft) -> MessageDraft {
+pub(super) fn message_draft(parts: &[&[u8]], of_package: Draft) -> MessageDraft {
     assert!(PACKAGE.len() > usize::try_from(SMALL_BYTES).unwrap());
     let mut offset = 2;
     let parts = parts.iter().zip(1..).map(|(part, number)| {
@@ -58,6 +59,8 @@ fn message_draft(parts: &[&[u8]], of_package: Draft) -> MessageDraft {
         to: Receivers::read(["bob", "eve"]).unwrap(),
         client_id: None,
         parts: parts.collect(),
+        linked: Vec::new(),
+        id: None,
     }
 }
 
@@ -81,11 +84,6 @@ fn try_adopt_as(
     }
     let body = scratch.spooled(&[b"--", parts.concat().as_slice()].concat());
     journal.adopt_message(Some(&body), draft)
-}
-
-/// All that waits for a commit, in order of the ids.
-fn pending(journal: &Journal) -> Vec<FileId> {
-    super::adoption::pending(journal)
 }
 
 /// Sees that a message is there whole, and nothing beside it. Returns its id.

@@ -17,7 +17,7 @@ pub(super) const BODIES: [&[u8]; 2] = [SMALL, LARGE];
 fn commit(journal: &Journal, id: FileId) -> Option<(u32, bool)> {
     match journal.open_work(id).unwrap() {
         Work::Commit { promised, attempts } => Some((attempts, promised.is_retry)),
-        Work::Erase { .. } | Work::Nothing => None,
+        Work::Erase { .. } | Work::Undo { .. } | Work::Nothing => None,
     }
 }
 

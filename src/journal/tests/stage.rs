@@ -6,6 +6,7 @@ use super::scratch::{Scratch, committed, content, room};
 use crate::file::FileId;
 use crate::journal::Journal;
 use crate::journal::{JournalError, Room};
+use crate::message::links::Linked;
 
 /// The room of an entry; `None` if the journal does not have it.
 pub(super) type InRoom = Option<Room>;
@@ -126,7 +127,7 @@ const fn operation(
     }
 }
 
-pub(super) const OPERATIONS: [Operation; 14] = [
+pub(super) const OPERATIONS: [Operation; 17] = [
     operation("settle", "begun", Some(Room::Settled), settle),
     operation(
         "settle a deferred one",
@@ -150,6 +151,14 @@ pub(super) const OPERATIONS: [Operation; 14] = [
         ..operation("delete a settled one", "settled", None, delete)
     },
     operation("erase", "deleted", None, Journal::erase),
+    operation("link", "begun", Some(Room::Incoming), link),
+    operation(
+        "link a deferred one",
+        "deferred",
+        Some(Room::Deferred),
+        link,
+    ),
+    operation("link a held one", "held", Some(Room::Hold), link),
     operation("copy", "deferred", Some(Room::Deferred), |journal, id| {
         journal.copy_one(id)
     }),
@@ -165,6 +174,12 @@ fn defer(journal: &Journal, id: FileId) -> Result<(), JournalError> {
 
 fn hold(journal: &Journal, id: FileId) -> Result<(), JournalError> {
     journal.hold(id, "for good")
+}
+
+fn link(journal: &Journal, id: FileId) -> Result<(), JournalError> {
+    let linked = journal.link(id, super::scratch::absent())?;
+    assert_eq!(linked, Linked::Linked);
+    Ok(())
 }
 
 fn delete(journal: &Journal, id: FileId) -> Result<(), JournalError> {

@@ -57,7 +57,7 @@ pub(super) fn answered(id: FileId, entry: &Entry) -> Option<Answered> {
     let (answer, meta) = match entry {
         Entry::File(file) => (file.answer?, file.meta.clone()),
         Entry::Tombstone(tombstone) => tombstone.answered.clone()?,
-        Entry::Upload(_) => return None,
+        Entry::Upload(_) | Entry::Intent(_) => return None,
     };
     Some(Answered {
         id,

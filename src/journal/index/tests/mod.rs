@@ -2,7 +2,9 @@
 
 mod bug;
 mod decisions;
+mod growing;
 mod journal;
+mod links;
 mod listing;
 pub(in crate::journal) mod log;
 pub(in crate::journal) mod lots;

@@ -4,7 +4,7 @@ use super::bug::Bug;
 use super::world::{World, ids_of};
 use crate::file::FileId;
 use crate::journal::index::{Coming, Phase, Reading};
-use crate::journal::record::tests::samples::{file, form, message_form, upload};
+use crate::journal::record::tests::samples::{file, form, message_form};
 use crate::journal::record::{
     Body, Change, Entry, File, LogTime, Settled, State, Subject, Tombstone, Why,
 };
@@ -35,7 +35,9 @@ impl World {
             27..32 if !self.log.is_writing() => self.write(),
             27..38 => self.sync(),
             38 if !self.log.is_writing() && self.lots.draw(3) == 0 => self.fail(),
-            40..49 => self.tell(),
+            40..47 => self.tell(),
+            47 => self.link()?,
+            48 => self.intend(),
             49 if !self.log.is_writing() => self.trim()?,
             39 if self.lots.draw(3) == 0 => {
                 self.restart_often()?;
@@ -58,7 +60,7 @@ impl World {
     }
 
     /// An entry that was told, in any state.
-    fn any(&mut self) -> Option<(FileId, Entry)> {
+    pub(super) fn any(&mut self) -> Option<(FileId, Entry)> {
         let there = self
             .told
             .iter()
@@ -67,7 +69,7 @@ impl World {
         self.lots.pick(&there)
     }
 
-    fn is_crowded(&self) -> bool {
+    pub(super) fn is_crowded(&self) -> bool {
         self.told.values().flatten().count() > ENTRIES
     }
 
@@ -103,46 +105,6 @@ impl World {
             .come(&Coming::form(&form).unwrap(), &mut self.log);
         let files = form.files().map(|(id, file)| (id, Some(Entry::File(file))));
         self.decided(decided, files);
-    }
-
-    fn begin_upload(&mut self) {
-        if self.is_crowded() {
-            return;
-        }
-        let id = self.new_id();
-        let upload = upload(&[2, 3][..self.lots.draw(3)]);
-        self.bodies.insert(id);
-        let decided = self.index.begin_upload(id, upload.clone(), &mut self.log);
-        self.decided(decided, [(id, Some(Entry::Upload(upload)))]);
-    }
-
-    fn extend(&mut self) {
-        let Some((id, Entry::Upload(mut upload))) = self.any() else {
-            return;
-        };
-        let (at, is_new) = (upload.length().unwrap(), self.lots.draw(2) == 0);
-        upload.lapses = self.now();
-        let bytes = u64::try_from(self.lots.draw(5)).unwrap();
-        match upload.extents.last_mut().filter(|_| !is_new) {
-            Some(last) => *last += bytes,
-            None => upload.extents.push(bytes),
-        }
-        let (index, log) = (&mut self.index, &mut self.log);
-        let decided = index.extend(id, at, bytes, is_new, upload.lapses, log);
-        self.decided(decided, [(id, Some(Entry::Upload(upload)))]);
-    }
-
-    fn complete(&mut self) {
-        let Some((id, Entry::Upload(upload))) = self.any() else {
-            return;
-        };
-        let file = File {
-            body: Body::Extents(upload.extents.clone()),
-            subject: upload.subject,
-            ..file(upload.length().unwrap())
-        };
-        let decided = self.index.complete(id, file.clone(), &mut self.log);
-        self.decided(decided, [(id, Some(Entry::File(file)))]);
     }
 
     fn change(&mut self) {
@@ -210,7 +172,10 @@ impl World {
     fn finish(&mut self) {
         let ids = self.told.keys().copied().filter(|&id| {
             let known = self.index.get(id);
-            known.is_some_and(|known| known.is_leaving || known.phase == Phase::Deleted)
+            known.is_some_and(|known| {
+                let is_undone = known.phase == Phase::Intended && !known.is_linking;
+                known.is_leaving || known.phase == Phase::Deleted || is_undone
+            })
         });
         let ids: Vec<_> = ids.collect();
         let Some(id) = self.lots.pick(&ids) else {

@@ -17,7 +17,8 @@ pub(super) fn check(index: &Index) -> Result<(), String> {
         *subjects.entry(slot.subject).or_default() += slot.pending_bytes();
         bases.extend(slot.base.if_any());
         let is_out = slot.flags.has(Flags::TAKEN) || slot.flags.has(Flags::LEAVING);
-        let is_ranked = !is_out && !matches!(slot.phase, Phase::Coming | Phase::Held);
+        let is_ranked =
+            !is_out && !matches!(slot.phase, Phase::Coming | Phase::Intended | Phase::Held);
         if is_ranked != (slot.rank != NONE) {
             return Err(format!("{id}: in the wrong order: {slot:?}"));
         }

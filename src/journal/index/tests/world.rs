@@ -198,7 +198,7 @@ impl World {
         let needs_body = match told {
             Some(Entry::File(file)) => !matches!(file.state, State::Settled(_)),
             Some(Entry::Upload(_)) => true,
-            Some(Entry::Tombstone(_)) | None => false,
+            Some(Entry::Tombstone(_) | Entry::Intent(_)) | None => false,
         };
         if needs_body && !self.bodies.contains(&id) {
             return Err(format!("{id}: promised, and has no body: {known:?}"));
@@ -284,6 +284,7 @@ pub(super) fn phase_of(entry: &Entry) -> Phase {
     match entry {
         Entry::Upload(_) => Phase::Growing,
         Entry::Tombstone(_) => Phase::Deleted,
+        Entry::Intent(_) => Phase::Intended,
         Entry::File(file) => match file.state {
             State::Waiting => Phase::Waiting,
             State::Deferred { .. } => Phase::Deferred,

@@ -69,6 +69,9 @@ fn records() -> Vec<Record> {
     });
     let others = [
         Entry::Upload(upload(&[3, 4])),
+        Entry::Intent(Intent {
+            files: vec![id(8), id(9)],
+        }),
         tombstone(None),
         tombstone(Some((answer(), meta(12)))),
     ];
@@ -155,7 +158,8 @@ fn the_head_of_another_record_is_refused() {
 fn an_unknown_kind_is_passed_over_if_its_writer_said_so_and_else_refused() {
     for (kind, version) in [
         (0, 1),
-        (6, 1),
+        (7, 1),
+        (6, 2),
         (22, 1),
         (255, 1),
         (1, 0),

@@ -1,0 +1,58 @@
+//! Links of files that a journal has not settled yet: until then it alone knows them; and files that a message
+//! refers to.
+
+use mongodb::bson::{Bson, doc};
+
+use super::{Bucket, belonging, document, error};
+use crate::file::{FileId, FileKey};
+use crate::store::{Cause, Messages as _, StoreError, StoredPart};
+
+impl Bucket {
+    /// Gives a file that is there already the links that its journal knows: until the journal has settled it,
+    /// nobody else makes or takes any. One that is dying gets none.
+    pub(super) async fn renew_links(&self, id: FileId, links: &[FileId]) -> Result<(), StoreError> {
+        if links.is_empty() {
+            return Ok(());
+        }
+        let links = links.iter().copied().map(document::object_id);
+        let links: Vec<_> = links.map(Bson::ObjectId).collect();
+        let mut filter = document::is("_id", &Bson::ObjectId(document::object_id(id)));
+        filter.insert("metadata.gridspool", doc! { "$exists": true });
+        filter.insert("metadata.dying", doc! { "$exists": false });
+        filter.insert("metadata.links", doc! { "$ne": links.clone() });
+        let change = doc! { "$set": { "metadata.links": links } };
+        let name = self.files().name().to_owned();
+        self.update(&name, filter, change.into()).await.map(drop)
+    }
+
+    /// Takes all links of a file away, and then the file.
+    pub(super) async fn discard_file(&self, id: FileId) -> Result<(), StoreError> {
+        let mut filter = document::is("_id", &Bson::ObjectId(document::object_id(id)));
+        filter.insert("metadata.gridspool", doc! { "$exists": true });
+        filter.insert("metadata.links.0", doc! { "$exists": true });
+        let dying = doc! { "$ifNull": ["$metadata.dying", "$$NOW"] };
+        let pipeline = vec![Bson::from(
+            doc! { "$set": { "metadata.links": [], "metadata.dying": dying } },
+        )];
+        let name = self.files().name().to_owned();
+        let changed = self.change(&name, filter, pipeline.into(), false).await;
+        if changed.map_err(|err| error::of_commit(&err))? {
+            self.remove_dying(id, Cause::Unlinked).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn find_part(&self, id: FileId) -> Result<Option<StoredPart>, StoreError> {
+        let bson = Bson::ObjectId(document::object_id(id));
+        let found = self.find_by_id("files", &bson).await?;
+        let found = found.filter(|file| document::is_ours(file) && !belonging::is_dying(file));
+        let found = found.filter(|file| belonging::read_message(file).is_none());
+        let part = found.map(|file| {
+            Ok(StoredPart {
+                file: document::read_file(&FileKey::Id(id), &file)?,
+                sub: belonging::read_sub(&file),
+            })
+        });
+        part.transpose()
+    }
+}

@@ -1,0 +1,46 @@
+//! The work on an intent: the links of a message that never came are undone.
+
+use futures::future::try_join_all;
+
+use super::Committer;
+use super::attempt::Outcome;
+use crate::file::FileId;
+use crate::linking::LinkError;
+use crate::store::StoreError;
+
+impl Committer {
+    /// Unties these files from a message that was never promised.
+    ///
+    /// A link that was asked for may still be made after that, if its answer was lost: by MongoDB, or by
+    /// another node. So the intent stays for a while, and its links are undone a second time at the end.
+    pub(super) async fn undo(&self, id: FileId, files: Vec<FileId>) -> Outcome {
+        let unlinked = files.into_iter().map(|file| self.links.unlink(file, id));
+        match try_join_all(unlinked).await {
+            Ok(_) => {}
+            Err(LinkError::Store(err)) => match self.judged(Err::<(), _>(err)).await {
+                Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => {
+                    return Outcome::Outage(err);
+                }
+                Err(err) => return Outcome::Again(self.put_off(id, &err)),
+                Ok(()) => return Outcome::Again(self.later(1)),
+            },
+            Err(err @ (LinkError::Owner(_) | LinkError::Journal(_))) => {
+                log::warn!("{id}: its links are not undone yet: {err}");
+                return Outcome::Again(self.later(FAILURES));
+            }
+        }
+        let watch = self.config.delete_watch;
+        let left = watch.saturating_sub(self.journal.cleared_for(id));
+        if !left.is_zero() {
+            return Outcome::Again(self.commits.backlog.after(left));
+        }
+        match self.on_disk(move |journal| journal.undone(id)).await {
+            Ok(()) => Outcome::Done,
+            Err(err) => Outcome::Again(self.put_off(id, &err)),
+        }
+    }
+}
+
+/// Another node may be away for long: the pause before it is asked again is that of an entry with this many
+/// failures.
+const FAILURES: u32 = 4;

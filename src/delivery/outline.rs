@@ -1,0 +1,127 @@
+//! Describes files for messages that refer to them: in the journal, in the store, or on the node that made the
+//! id.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Delivery, DeliveryError};
+use crate::file::FileId;
+use crate::journal::Lookup;
+use crate::message::{Part, Stated};
+use crate::peers::{Carried, Unreachable};
+use crate::store::{StoreError, StoredPart};
+
+/// A file that a message may refer to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outline {
+    /// Its descriptor, without a name and a statement.
+    pub part: Part,
+    /// The subject of the token that it was uploaded with.
+    pub sub: Option<String>,
+}
+
+/// Where a file is, as one node sees it.
+#[derive(Debug)]
+pub enum OutlineHere {
+    /// It is here.
+    Found(Box<Outline>),
+    /// It was deleted here.
+    Deleted,
+    /// Nothing is known of it.
+    Absent,
+}
+
+impl Delivery {
+    /// Describes a file, here or elsewhere; `None` if there is none, or it is no file that a message may refer
+    /// to.
+    ///
+    /// # Errors
+    /// When the place that has to be asked does not answer.
+    pub async fn outline(&self, id: FileId) -> Result<Option<Outline>, DeliveryError> {
+        match self.outline_in_journal(id).await? {
+            OutlineHere::Found(outline) => return Ok(Some(*outline)),
+            OutlineHere::Deleted => return Ok(None),
+            OutlineHere::Absent => {}
+        }
+        let Some(owner) = self.peers.owner_of(id) else {
+            return Ok(self.stored_outline(id).await?);
+        };
+        // As for files: the owner may have it although the store is down.
+        if (self.is_store_up)() {
+            match self.stored_outline(id).await {
+                Ok(None)
+                | Err(
+                    StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_),
+                ) => {}
+                found => return Ok(found?),
+            }
+        }
+        match self.peers.ask_for_outline(owner, id).await? {
+            Carried::There(text) => {
+                let outline: Result<Outline, _> = serde_json::from_str(&text);
+                let outline = outline.ok().filter(|outline| outline.part.file == id);
+                let outline = outline.ok_or_else(|| Unreachable {
+                    node: owner,
+                    reason: "describes a file in words that are not known".to_owned(),
+                });
+                Ok(Some(outline?))
+            }
+            Carried::Deleted => Ok(None),
+            // It may have been committed meanwhile.
+            Carried::Absent => Ok(self.stored_outline(id).await?),
+        }
+    }
+
+    /// The journal's description of a file.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn outline_in_journal(&self, id: FileId) -> Result<OutlineHere, DeliveryError> {
+        if matches!(self.journal.try_lookup(id), Ok(None)) {
+            return Ok(OutlineHere::Absent);
+        }
+        let looked = self.on_disk(move |journal| {
+            Ok(match journal.outline(id)? {
+                Some(found) => Ok(found),
+                None => Err(matches!(journal.lookup(id)?, Lookup::Deleted)),
+            })
+        });
+        Ok(match looked.await? {
+            Ok(found) => OutlineHere::Found(Box::new(Outline {
+                part: Part {
+                    file: id,
+                    name: None,
+                    filename: found.meta.filename,
+                    content_type: found.meta.content_type,
+                    length: found.meta.length,
+                    sha256: found.sha256,
+                    stated: Stated::default(),
+                },
+                sub: found.sub.as_deref().map(str::to_owned),
+            })),
+            Err(true) => OutlineHere::Deleted,
+            Err(false) => OutlineHere::Absent,
+        })
+    }
+
+    async fn stored_outline(&self, id: FileId) -> Result<Option<Outline>, StoreError> {
+        let Some(StoredPart { file, sub }) = self.messages.part(id).await? else {
+            return Ok(None);
+        };
+        let sub: Option<Arc<str>> = sub;
+        // Each file that this program wrote has a digest.
+        Ok(file.sha256.map(|sha256| Outline {
+            part: Part {
+                file: id,
+                name: None,
+                filename: file.meta.filename,
+                content_type: file.meta.content_type,
+                length: file.meta.length,
+                sha256,
+                stated: Stated::default(),
+            },
+            sub: sub.as_deref().map(str::to_owned),
+        }))
+    }
+}

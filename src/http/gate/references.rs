@@ -1,0 +1,71 @@
+//! Which files a message may refer to: those that its sender may read, has uploaded, or was sent.
+
+use actix_web::web;
+use futures::FutureExt as _;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::messages::Reader;
+use crate::file::{FileId, FileKey};
+use crate::http::{Node, Problem};
+use crate::message::{Part, Source};
+use crate::token::{Grant, Scope};
+
+/// Files that are looked for at the same time for one message.
+const AT_ONCE: usize = 8;
+
+/// The files that a message refers to, in their order.
+///
+/// # Errors
+/// When one of them is not there, or is not for this sender.
+pub(in crate::http) async fn find(
+    node: web::Data<Node>,
+    grant: Grant,
+    sources: Vec<Source>,
+) -> Result<Vec<Part>, Problem> {
+    let grant = grant.with_file_read_by(|text| node.delivery.key(text));
+    let reader = Reader::of(grant.clone());
+    let find_one = |source| find_one(&node, &grant, &reader, source).boxed();
+    let found: Vec<_> = sources.into_iter().map(find_one).collect();
+    stream::iter(found).buffered(AT_ONCE).try_collect().await
+}
+
+async fn find_one(
+    node: &Node,
+    grant: &Grant,
+    reader: &Reader,
+    source: Source,
+) -> Result<Part, Problem> {
+    let found = match source {
+        // It comes with the message.
+        Source::Form(_) => None,
+        Source::File(file) => uploaded(node, grant, file).await?,
+        Source::Part { message, number } => part(node, reader, message, number).await?,
+    };
+    found.ok_or_else(Problem::no_such_part)
+}
+
+async fn uploaded(node: &Node, grant: &Grant, id: FileId) -> Result<Option<Part>, Problem> {
+    let found = node.delivery.outline(id).await?;
+    let may_use = |sub: Option<&str>| {
+        let is_own = grant.subject().is_some() && grant.subject() == sub;
+        is_own || grant.allows_on(Scope::Download, &FileKey::Id(id))
+    };
+    let found = found.filter(|outline| may_use(outline.sub.as_deref()));
+    Ok(found.map(|outline| outline.part))
+}
+
+async fn part(
+    node: &Node,
+    reader: &Reader,
+    message: FileId,
+    number: u32,
+) -> Result<Option<Part>, Problem> {
+    let found = node.delivery.message(message).await?;
+    let number = usize::try_from(number).unwrap_or(usize::MAX);
+    let part = found.and_then(|found| {
+        let part = found.message.part(number)?;
+        let may_use = reader.forwards(&found, &FileKey::Id(part.file));
+        may_use.then(|| part.clone())
+    });
+    Ok(part)
+}

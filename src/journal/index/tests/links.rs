@@ -1,0 +1,58 @@
+//! The steps of links and of intents, drawn by lot.
+
+use super::world::World;
+use crate::journal::index::Coming;
+use crate::journal::record::tests::samples::{id as number, message_form};
+use crate::journal::record::{Entry, Intent};
+
+impl World {
+    /// A file gets a link, or a commit begins that knows all of them.
+    pub(super) fn link(&mut self) -> Result<(), String> {
+        let Some((id, Entry::File(mut file))) = self.any() else {
+            return Ok(());
+        };
+        if self.lots.draw(3) == 0 {
+            self.index.begin(id).ok();
+            return Ok(());
+        }
+        let Some(reading) = self.read(id)? else {
+            return Ok(());
+        };
+        file.belonging
+            .links
+            .push(number(u8::try_from(self.lots.draw(250)).unwrap()));
+        let then = Entry::File(file);
+        let decided = self.index.relink(&reading, &then, &mut self.log);
+        self.decided(decided, [(id, Some(then))]);
+        Ok(())
+    }
+
+    /// An intent comes, and a message takes its place, or it is given up.
+    pub(super) fn intend(&mut self) {
+        let intents = self.told.iter();
+        let intents = intents.filter(|(_, told)| matches!(told, Some(Entry::Intent(_))));
+        let intents: Vec<_> = intents.map(|(&id, _)| id).collect();
+        match self.lots.pick(&intents) {
+            Some(id) if self.lots.draw(3) == 0 => {
+                self.index.abandon(id);
+            }
+            Some(id) => {
+                let form = message_form(&[id, self.new_id()]);
+                self.bodies.extend(form.parts.iter().map(|part| part.id));
+                let coming = Coming::form(&form).unwrap();
+                let decided = self.index.come(&coming, &mut self.log);
+                let files = form.files().map(|(id, file)| (id, Some(Entry::File(file))));
+                self.decided(decided, files);
+            }
+            None => {
+                let id = self.new_id();
+                let intent = Intent {
+                    files: vec![number(1)],
+                };
+                let coming = Coming::intent(id, intent.clone()).unwrap();
+                let decided = self.index.come(&coming, &mut self.log);
+                self.decided(decided, [(id, Some(Entry::Intent(intent)))]);
+            }
+        }
+    }
+}

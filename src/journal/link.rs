@@ -1,0 +1,135 @@
+//! Links of files that wait for their commit: here they are, and not in the store.
+//!
+//! A link is a new base of the file, with its whole present state. A commit that is under way writes the links
+//! that it began with, so it does not settle the file any more: it is due once more, and brings the rest.
+
+use super::copy::lay_out;
+use super::index::{Phase, Refused};
+use super::lookup::ReadEntry;
+use super::record::{Entry, File};
+use super::step::StepError;
+use super::{Journal, JournalError, at, point};
+use crate::file::FileId;
+use crate::message::MOST_LINKS;
+use crate::message::links::{Linked, Unlinked};
+
+/// A file as far as its links are concerned.
+enum Pending {
+    /// It waits for its commit.
+    Here(Box<(ReadEntry, File)>),
+    /// It was deleted here.
+    Deleted,
+    /// It is no business of this journal: ask the store.
+    NotHere,
+}
+
+impl Journal {
+    /// Ties a file that waits for its commit to a message.
+    ///
+    /// 1. The file is read.
+    /// 2. Its new base is laid out, and decided if no other step of the file came since; else from 1 on.
+    /// 3. It is synced: the file has the link.
+    ///
+    /// | cut after | leaves |
+    /// |---|---|
+    /// | 1, 2 | the file with or without the link; nobody was told |
+    /// | 3 | the file with the link |
+    ///
+    /// `Absent` means that it does not wait here: the store may have it.
+    ///
+    /// # Errors
+    /// The disk's error; the link may be there or not.
+    pub fn link(&self, file: FileId, message: FileId) -> Result<Linked, JournalError> {
+        loop {
+            let (found, mut with) = match self.pending(file)? {
+                Pending::Here(here) => *here,
+                Pending::Deleted => return Ok(Linked::Gone),
+                Pending::NotHere => return Ok(Linked::Absent),
+            }; // 1
+            let links = &mut with.belonging.links;
+            if links.contains(&message) {
+                return Ok(Linked::Linked);
+            }
+            if links.len() >= MOST_LINKS {
+                return Ok(Linked::Full);
+            }
+            links.push(message);
+            if self.relink(file, &found, with)? {
+                point!("link.noted");
+                return Ok(Linked::Linked);
+            }
+        }
+    }
+
+    /// Unties a file that waits for its commit from a message, as [`Journal::link`] ties it. With its last
+    /// link it is deleted.
+    ///
+    /// # Errors
+    /// The disk's error; the link may be there or not.
+    pub fn unlink(&self, file: FileId, message: FileId) -> Result<Unlinked, JournalError> {
+        loop {
+            let (found, mut without) = match self.pending(file)? {
+                Pending::Here(here) => *here,
+                Pending::Deleted => return Ok(Unlinked::NotLinked),
+                Pending::NotHere => return Ok(Unlinked::Absent),
+            };
+            let links = &mut without.belonging.links;
+            if !links.contains(&message) {
+                return Ok(Unlinked::NotLinked);
+            }
+            links.retain(|link| *link != message);
+            if !links.is_empty() {
+                if self.relink(file, &found, without)? {
+                    point!("unlink.noted");
+                    return Ok(Unlinked::HasOthers);
+                }
+            } else if self
+                .delete_read(file, Some((found.reading.clone(), without)))?
+                .is_some()
+            {
+                return Ok(Unlinked::Last);
+            }
+        }
+    }
+
+    fn pending(&self, id: FileId) -> Result<Pending, JournalError> {
+        let found = match self.read(id) {
+            Err(JournalError::Absent(_)) => return Ok(Pending::NotHere),
+            found => found?,
+        };
+        let file = match found.reading.entry() {
+            // A package goes with its message, whoever else would tie it to another.
+            Entry::File(file) if file.belonging.package.is_none() => file.clone(),
+            Entry::Tombstone(_) => return Ok(Pending::Deleted),
+            Entry::File(_) | Entry::Upload(_) | Entry::Intent(_) => return Ok(Pending::NotHere),
+        };
+        Ok(match found.known.phase {
+            Phase::Waiting | Phase::Deferred | Phase::Held => {
+                Pending::Here(Box::new((found, file)))
+            }
+            Phase::Deleted => Pending::Deleted,
+            Phase::Coming | Phase::Growing | Phase::Intended | Phase::Settled => Pending::NotHere,
+        })
+    }
+
+    /// Steps 2 and 3. `false` if another step of the file came first.
+    fn relink(&self, id: FileId, found: &ReadEntry, file: File) -> Result<bool, JournalError> {
+        let entry = Entry::File(file);
+        let laid_out = lay_out(id, found, &entry, 0);
+        let (laid_out, _) = laid_out.map_err(at(id, "lay a link out"))?;
+        let decided = self.decide(Some(laid_out), None, |index, tail| {
+            index.relink(&found.reading, &entry, tail)
+        });
+        is_made(decided.and_then(|landing| Ok(landing.land()?)))
+            .map_err(|err| err.of(id, "note a link"))
+    }
+}
+
+/// `false` if the step was refused as another came first.
+fn is_made(made: Result<(), StepError>) -> Result<bool, StepError> {
+    match made {
+        Ok(()) => Ok(true),
+        Err(StepError::Refused(Refused::Moved | Refused::Is(_) | Refused::Absent)) => Ok(false),
+        Err(err) => Err(err),
+    }
+}

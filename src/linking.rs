@@ -1,0 +1,128 @@
+//! Ties files to messages and unties them, wherever a file is: it waits for its commit here or at the node that
+//! made its id, or the store has it.
+//!
+//! The journal that may still have the file is always asked first: it alone knows the links of a file that
+//! waits for its commit, and a commit writes them. Once it has settled the file, the store alone knows them.
+//! This room must never know HTTP.
+
+use std::sync::Arc;
+
+use crate::file::FileId;
+use crate::journal::{Journal, JournalError};
+use crate::message::links::{Linked, Unlinked};
+use crate::peers::{Peers, Unreachable};
+use crate::store::{Cause, Messages, StoreError};
+
+/// Ties and unties files. Shared by reference.
+pub struct Links {
+    journal: Arc<Journal>,
+    messages: Arc<dyn Messages>,
+    peers: Arc<Peers>,
+}
+
+/// Why a link was not made, or not taken away. It may be there or not.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// This journal has the file and cannot write.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The store was to be asked and failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node that may have the file was to be asked and does not answer.
+    #[error(transparent)]
+    Owner(#[from] Unreachable),
+}
+
+impl std::fmt::Debug for Links {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Links").finish_non_exhaustive()
+    }
+}
+
+impl Links {
+    /// Links in these places.
+    pub fn new(journal: Arc<Journal>, messages: Arc<dyn Messages>, peers: Arc<Peers>) -> Self {
+        Self {
+            journal,
+            messages,
+            peers,
+        }
+    }
+
+    /// Ties a file to a message.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn link(&self, file: FileId, message: FileId) -> Result<Linked, LinkError> {
+        let linked = match self.peers.owner_of(file) {
+            Some(owner) => self.peers.link(owner, file, message).await?,
+            None => self.link_here(file, message).await?,
+        };
+        if linked != Linked::Absent {
+            return Ok(linked);
+        }
+        Ok(self.messages.link(file, message).await?)
+    }
+
+    /// Unties a file from a message. With its last link the file goes.
+    ///
+    /// # Errors
+    /// [`LinkError`]; to be repeated, which does no harm.
+    pub async fn unlink(&self, file: FileId, message: FileId) -> Result<Unlinked, LinkError> {
+        let unlinked = match self.peers.owner_of(file) {
+            Some(owner) => self.peers.unlink(owner, file, message).await?,
+            None => self.unlink_here(file, message).await?,
+        };
+        if unlinked != Unlinked::Absent {
+            return Ok(unlinked);
+        }
+        let unlinked = self.messages.unlink(file, message).await?;
+        if unlinked == Unlinked::Last {
+            self.messages.remove_dying(file, Cause::Unlinked).await?;
+        }
+        Ok(unlinked)
+    }
+
+    /// Removes what the store has of a file that this journal has deleted before it settled it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn discard(&self, file: FileId) -> Result<(), StoreError> {
+        self.messages.discard(file).await
+    }
+
+    /// Ties a file that waits for its commit here; `Absent` if there is none.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub async fn link_here(&self, file: FileId, message: FileId) -> Result<Linked, JournalError> {
+        self.on_disk(move |journal| journal.link(file, message))
+            .await
+    }
+
+    /// Unties a file that waits for its commit here; `Absent` if there is none.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub async fn unlink_here(
+        &self,
+        file: FileId,
+        message: FileId,
+    ) -> Result<Unlinked, JournalError> {
+        self.on_disk(move |journal| journal.unlink(file, message))
+            .await
+    }
+
+    /// Runs one operation of the journal on the blocking pool.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Journal) -> T + Send + 'static,
+    ) -> T {
+        let journal = Arc::clone(&self.journal);
+        match tokio::task::spawn_blocking(move || operation(&journal)).await {
+            Ok(done) => done,
+            Err(lost) => std::panic::resume_unwind(lost.into_panic()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Asking another node to tie a file to a message, or to untie it.
+
+use super::{BadPass, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Question, Unreachable};
+use crate::file::FileId;
+use crate::message::links::{Linked, Unlinked};
+
+/// The words for the end of a link, between nodes.
+const LINKED: [(Linked, &str); 4] = [
+    (Linked::Linked, "linked"),
+    (Linked::Gone, "gone"),
+    (Linked::Full, "full"),
+    (Linked::Absent, "absent"),
+];
+
+/// The words for the end of an unlink.
+const UNLINKED: [(Unlinked, &str); 4] = [
+    (Unlinked::HasOthers, "has others"),
+    (Unlinked::Last, "last"),
+    (Unlinked::NotLinked, "not linked"),
+    (Unlinked::Absent, "absent"),
+];
+
+impl Peers {
+    /// Asks the owner to tie a file that waits for its commit there to a message.
+    ///
+    /// # Errors
+    /// [`Unreachable`]; the link may be there or not.
+    pub async fn link(
+        &self,
+        owner: u16,
+        file: FileId,
+        message: FileId,
+    ) -> Result<Linked, Unreachable> {
+        self.ask_about_link("POST", Purpose::Link, owner, file, message, &LINKED)
+            .await
+    }
+
+    /// Asks the owner to untie it.
+    ///
+    /// # Errors
+    /// [`Unreachable`]; the link may be there or not.
+    pub async fn unlink(
+        &self,
+        owner: u16,
+        file: FileId,
+        message: FileId,
+    ) -> Result<Unlinked, Unreachable> {
+        self.ask_about_link("DELETE", Purpose::Unlink, owner, file, message, &UNLINKED)
+            .await
+    }
+
+    /// Checks that a pass allows its bearer this link.
+    ///
+    /// # Errors
+    /// [`BadPass`] if it does not.
+    pub fn check_link(
+        &self,
+        pass: &str,
+        purpose: Purpose,
+        file: FileId,
+        message: FileId,
+    ) -> Result<(), BadPass> {
+        let subject = both(file, message);
+        self.seal.check(pass, purpose, self.node, &subject)
+    }
+
+    /// This node's signed answer about a link.
+    pub fn seal_linked(&self, file: FileId, message: FileId, linked: Linked) -> String {
+        self.seal_end(Purpose::Link, file, message, linked, &LINKED)
+    }
+
+    /// The same about the end of one.
+    pub fn seal_unlinked(&self, file: FileId, message: FileId, unlinked: Unlinked) -> String {
+        self.seal_end(Purpose::Unlink, file, message, unlinked, &UNLINKED)
+    }
+
+    fn seal_end<T: Copy + PartialEq>(
+        &self,
+        purpose: Purpose,
+        file: FileId,
+        message: FileId,
+        end: T,
+        words: &[(T, &str)],
+    ) -> String {
+        let found = words.iter().find(|(one, _)| *one == end);
+        let word = found.map_or("", |(_, word)| *word);
+        self.seal(file, &told(purpose, message, word))
+    }
+
+    async fn ask_about_link<T: Copy>(
+        &self,
+        method: &'static str,
+        purpose: Purpose,
+        owner: u16,
+        file: FileId,
+        message: FileId,
+        words: &[(T, &str)],
+    ) -> Result<T, Unreachable> {
+        let unreachable = |reason: String| Unreachable {
+            node: owner,
+            reason,
+        };
+        let permit = self.wait_for_permit(owner).await?;
+        let pass = self.seal.sign(purpose, owner, &both(file, message));
+        let path = format!("/files/{file}/links/{message}");
+        let question = Question {
+            method,
+            path: &path,
+            headers: vec![(PASS.to_owned(), pass.into_bytes())],
+            timeout: LOOK_TIMEOUT,
+            longest: LONGEST_ANSWER,
+        };
+        let (status, body) = self.ask_with(permit, owner, question).await?;
+        if status != 200 {
+            return Err(unreachable(format!("answers for a link with {status}")));
+        }
+        let opened = self.open(file, &body);
+        let opened = opened.ok_or_else(|| unreachable("its word is not signed".to_owned()))?;
+        let end = words
+            .iter()
+            .find(|(_, word)| told(purpose, message, word) == opened);
+        end.map(|(end, _)| *end)
+            .ok_or_else(|| unreachable("answers for a link in words that are not known".to_owned()))
+    }
+}
+
+fn both(file: FileId, message: FileId) -> String {
+    format!("{file} {message}")
+}
+
+fn told(purpose: Purpose, message: FileId, word: &str) -> String {
+    format!("{} {message}: {word}", purpose.name())
+}
