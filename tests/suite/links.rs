@@ -2,6 +2,7 @@
 
 mod commit_again;
 mod deletes;
+mod unsettled;
 
 use std::ffi::OsString;
 use std::fs;
@@ -195,6 +196,7 @@ fn a_message_is_in_the_bucket_as_it_was_promised_and_its_parts_stay_as_long_as_a
     stage.link_once_too_often();
     stage.leave_others_alone();
     stage.commit_again();
+    stage.link_unsettled();
     stage.race();
     stage.delete_linked();
     stage.delete_message();

@@ -1,0 +1,39 @@
+//! Links of files whose documents are there, and whose journal has not settled them yet.
+
+use gridspool::journal::Settling;
+use gridspool::message::links::{Linked, Unlinked};
+use gridspool::store::Messages as _;
+use mongodb::bson::{Bson, doc};
+
+use super::{Stage, mongo_id, other_message};
+
+impl Stage {
+    /// The next attempt brings the links that came and takes those that went; with the last one all of it goes.
+    pub(super) fn link_unsettled(&self) {
+        let (message, files) = self.promise(&[b"sent on"]);
+        let (part, other) = (message.parts[0].file, other_message(20));
+        let early = self.commit(part).unwrap();
+        assert_eq!(self.journal.link(part, other).unwrap(), Linked::Linked);
+        let unlinked = self.journal.unlink(part, files[0]).unwrap();
+        assert_eq!(unlinked, Unlinked::HasOthers);
+        assert_eq!(self.journal.settle(&early).unwrap(), Settling::Relinked);
+        let late = self.commit(part).unwrap();
+        let document = self.document(part).unwrap();
+        let metadata = document.get_document("metadata").unwrap();
+        let links: Vec<Bson> = vec![mongo_id(other).into()];
+        assert_eq!(*metadata.get_array("links").unwrap(), links);
+        assert_eq!(self.journal.unlink(part, other).unwrap(), Unlinked::Last);
+        assert_eq!(self.journal.settle(&late).unwrap(), Settling::Deleted);
+        for _ in 0..2 {
+            self.mongo.block_on(self.bucket.discard(part)).unwrap();
+            assert_eq!((self.document(part), self.chunks(part)), (None, 0));
+        }
+        // A file without links is none of this.
+        self.mongo.block_on(self.bucket.discard(files[0])).unwrap();
+        assert_eq!(
+            self.mongo
+                .count(&self.mongo.files(), doc! { "_id": mongo_id(part) }),
+            0
+        );
+    }
+}
