@@ -1,7 +1,8 @@
 //! The steps of links and of intents, drawn by lot.
 
+use super::journal::Journal;
 use super::world::World;
-use crate::journal::index::Coming;
+use crate::journal::index::{Coming, Reading, Refused};
 use crate::journal::record::tests::samples::{id as number, message_form};
 use crate::journal::record::{Entry, Intent};
 
@@ -55,4 +56,39 @@ impl World {
             }
         }
     }
+}
+
+/// A file with this link, as it was read.
+fn with_link(reading: &Reading, link: u8) -> Entry {
+    let Entry::File(mut file) = reading.entry().clone() else {
+        panic!("{reading:?}");
+    };
+    file.belonging.links.push(number(link));
+    Entry::File(file)
+}
+
+#[test]
+fn a_link_to_what_has_changed_since_is_refused() {
+    let mut journal = Journal::with(&[number(1)]);
+    let early = journal.reading(number(1));
+    let link = |journal: &mut Journal, reading: &Reading, link| {
+        let entry = with_link(reading, link);
+        let linked = journal.index.relink(reading, &entry, &mut journal.log);
+        linked.map(drop)
+    };
+    link(&mut journal, &early, 7).unwrap();
+    let wait = link(&mut journal, &early, 8);
+    assert!(matches!(wait, Err(Refused::Wait(_))), "{wait:?}");
+    journal.sync();
+    assert_eq!(link(&mut journal, &early, 8), Err(Refused::Moved));
+    let is_moved = journal.index.check_read(&early);
+    assert_eq!(is_moved, Err(Refused::Moved), "nor is it deleted by that");
+    let late = journal.reading(number(1));
+    link(&mut journal, &late, 8).unwrap();
+    journal.sync();
+    let now = journal.reading(number(1));
+    let Entry::File(file) = now.entry() else {
+        panic!("{now:?}");
+    };
+    assert_eq!(file.belonging.links, [7, 8].map(number));
 }
