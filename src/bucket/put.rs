@@ -27,8 +27,9 @@ impl Bucket {
     /// 6. Document and chunks are read back with read concern majority, and held against what
     ///    was sent: the proof. MongoDB is no standalone still.
     /// 7. The package of a message gets into the lists of its receivers: [`Bucket::enter_packages`].
-    /// 8. A document of an earlier attempt gets the links that the file has by now. A file of messages may have lost its last link after an earlier attempt, and have been removed
-    ///    before this one brought it back: [`Bucket::look_behind`].
+    /// 8. A document of an earlier attempt gets the links that the file has by now. A file of messages may
+    ///    have lost its last link after an earlier attempt, and have been removed before this one brought it
+    ///    back: [`Bucket::look_behind`].
     ///
     /// Cut anywhere, it leaves chunks that no reader sees, or the whole file. Nothing else is deleted, and
     /// the next attempt goes on with what there is.
