@@ -160,15 +160,11 @@ pub async fn run(
         Arc::clone(&peers),
         Box::new(move || store_seen.store_state().standing != StoreStanding::Down),
     ));
-    let lists = Lists::new(
-        Arc::clone(&delivery),
-        bucket.clone(),
-        config.max_waiting_lists,
-    );
+    let lists = Lists::new(Arc::clone(&delivery), bucket.clone(), &config.lists);
     let lists = Arc::new(lists);
     let node = web::Data::new(Node {
         journal: Arc::clone(&journal),
-        intake: Arc::new(intake(&journal, &links, &config, &delivery)?),
+        intake: Arc::new(intake(&journal, &links, &config, &delivery, &lists)?),
         delivery: Arc::clone(&delivery),
         subjects: bucket.clone(),
         indexes: bucket.clone(),
@@ -270,6 +266,7 @@ fn intake(
     links: &Arc<Links>,
     config: &Config,
     delivery: &Arc<Delivery>,
+    lists: &Arc<Lists>,
 ) -> Result<Intake, ServeError> {
     let spool_path = journal.layout().spool();
     let spool = Spool::open(&spool_path).map_err(ServeError::at(&spool_path))?;
@@ -282,13 +279,10 @@ fn intake(
         } = promised;
         delivery.learn(adopted, is_whole_body, content);
     };
-    Ok(Intake::new(
-        Arc::clone(journal),
-        Arc::clone(links),
-        spool,
-        &config.access,
-        tell,
-    ))
+    let (journal, links) = (Arc::clone(journal), Arc::clone(links));
+    let intake = Intake::new(journal, links, spool, &config.access, tell);
+    let lists = Arc::clone(lists);
+    Ok(intake.with_receivers(move |receivers| lists.take(receivers)))
 }
 
 /// The disk that keeps promises as the setting says.

@@ -10,29 +10,21 @@
 //! | `d` | when it was delivered |
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryStreamExt as _};
 use mongodb::IndexModel;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Document, RawDocumentBuf, Timestamp, doc, rawdoc};
+use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, Timestamp, doc};
 use mongodb::options::ReadPreference;
 use sha2::{Digest as _, Sha256};
 
 use super::wanted_index::Wanted;
-use super::watermark::{QUICK, cursor};
+use super::watermark::cursor;
 use super::{Bucket, document, error};
 use crate::file::FileId;
 use crate::message::{Cursor, Party, Receivers};
 use crate::store::{Entry, Inbox, News, Page, StoreError, StoredMessage, Waiting};
-
-/// Entries that are inserted at once, and entries whose times are written anew at once: so few that it is quick.
-const MOST_INSERTED: usize = 1000;
-const MOST_STAMPED: usize = 100;
-
-/// How often the time of an entry is written anew, at most.
-const MOST_STAMPS: usize = 8;
 
 fn timestamp(cursor: Cursor) -> Timestamp {
     let low = cursor.0 & u64::from(u32::MAX);
@@ -43,7 +35,7 @@ fn timestamp(cursor: Cursor) -> Timestamp {
     }
 }
 
-fn binary(bytes: Vec<u8>) -> Binary {
+pub(super) fn binary(bytes: Vec<u8>) -> Binary {
     Binary {
         subtype: BinarySubtype::Generic,
         bytes,
@@ -51,12 +43,12 @@ fn binary(bytes: Vec<u8>) -> Binary {
 }
 
 /// The number that a receiver's list goes by.
-fn number_of(receiver: &Party) -> Vec<u8> {
+pub(super) fn number_of(receiver: &Party) -> Vec<u8> {
     let digest = Sha256::digest(receiver.as_str());
     digest.iter().copied().take(FileId::BYTES).collect()
 }
 
-fn id_of(receiver: &Party, message: FileId) -> Binary {
+pub(super) fn id_of(receiver: &Party, message: FileId) -> Binary {
     let mut id = number_of(receiver);
     id.extend(message.bytes());
     binary(id)
@@ -99,6 +91,13 @@ impl Inbox for Bucket {
         after: Cursor,
     ) -> BoxFuture<'a, Result<News, StoreError>> {
         self.find_news(receivers, after).boxed()
+    }
+
+    fn count_each<'a>(
+        &'a self,
+        receivers: &'a [Party],
+    ) -> BoxFuture<'a, Result<Vec<(usize, u64)>, StoreError>> {
+        self.find_counts(receivers).boxed()
     }
 
     fn messages(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredMessage>, StoreError>> {
@@ -144,7 +143,7 @@ impl Inbox for Bucket {
 }
 
 /// A filter for entries, each of a message and a receiver.
-fn entries_of<'a>(entries: impl Iterator<Item = (FileId, &'a Party)>) -> Document {
+pub(super) fn entries_of<'a>(entries: impl Iterator<Item = (FileId, &'a Party)>) -> Document {
     let entries = entries.map(|(message, receiver)| {
         let number = binary(number_of(receiver));
         (number, id_of(receiver, message))
@@ -160,77 +159,6 @@ impl Bucket {
         inbox.name().to_owned()
     }
 
-    /// Enters messages, each with its bytes and a receiver.
-    ///
-    /// 1. The index that readers need is there.
-    /// 2. All entries are inserted; the primary writes their times. Those that an earlier attempt left stay.
-    /// 3. If that took long, or any was there, times are written anew, until that is quick: see
-    ///    [`super::watermark`]. Entries that are delivered keep out of the list.
-    ///
-    /// Cut anywhere, it leaves entries that a reader may have passed: the next attempt gives all of them later
-    /// places.
-    pub(super) async fn enter_all(
-        &self,
-        entries: &[(FileId, u64, &Party)],
-    ) -> Result<(), StoreError> {
-        self.ensure_inbox_index().await?; // 1
-        for some in entries.chunks(MOST_INSERTED) {
-            self.enter_some(some).await?;
-        }
-        Ok(())
-    }
-
-    async fn enter_some(&self, entries: &[(FileId, u64, &Party)]) -> Result<(), StoreError> {
-        let documents = entries.iter().map(|&(message, bytes, receiver)| {
-            rawdoc! {
-                "_id": id_of(receiver, message),
-                "r": binary(number_of(receiver)),
-                "m": document::object_id(message),
-                "b": i64::try_from(bytes).unwrap_or(i64::MAX),
-                "ts": Timestamp { time: 0, increment: 0 },
-            }
-        });
-        let documents = documents.collect();
-        let inbox = self.inbox();
-        let begun = Instant::now();
-        let inserted = self.insert(&inbox, documents).await; // 2
-        let were_there = match inserted {
-            Ok(()) => false,
-            Err(err) if error::duplicates(&err).is_some() => true,
-            Err(err) => return Err(error::of_commit(&err)),
-        };
-        if were_there || begun.elapsed() > QUICK {
-            for some in entries.chunks(MOST_STAMPED) {
-                self.stamp(&inbox, some).await?; // 3
-            }
-        }
-        Ok(())
-    }
-
-    async fn stamp(
-        &self,
-        inbox: &str,
-        entries: &[(FileId, u64, &Party)],
-    ) -> Result<(), StoreError> {
-        let pairs = entries.iter();
-        let mut filter = entries_of(pairs.map(|&(message, _, receiver)| (message, receiver)));
-        filter.insert("ts", doc! { "$exists": true });
-        for _ in 0..MOST_STAMPS {
-            let begun = Instant::now();
-            let change = doc! { "$currentDate": { "ts": { "$type": "timestamp" } } };
-            let stamped = self.change_all(inbox, filter.clone(), change.into());
-            stamped.await.map_err(|err| error::of_commit(&err))?;
-            if begun.elapsed() <= QUICK {
-                return Ok(());
-            }
-        }
-        let messages = entries.iter().map(|(message, ..)| message.to_string());
-        let messages: Vec<_> = messages.take(1).collect();
-        Err(StoreError::TimedOut(format!(
-            "{messages:?} and others cannot be entered in time"
-        )))
-    }
-
     /// Forgets a message that is deleted.
     pub(super) async fn leave_all(
         &self,
@@ -242,7 +170,7 @@ impl Bucket {
         deleted.map(|_| ()).map_err(|err| error::of_commit(&err))
     }
 
-    async fn ensure_inbox_index(&self) -> Result<(), StoreError> {
+    pub(super) async fn ensure_inbox_index(&self) -> Result<(), StoreError> {
         let mut is_seen = self.has_inbox_index.lock().await;
         if !*is_seen {
             let inbox = self.connection.part("inbox", ReadPreference::Primary);
@@ -307,32 +235,55 @@ impl Bucket {
                 until: after,
             });
         }
-        let numbers: Vec<_> = receivers.iter().map(number_of).collect();
-        let places: HashMap<_, _> = numbers.iter().cloned().zip(0..).collect();
-        let numbers: Vec<_> = numbers.into_iter().map(binary).collect();
         let range = doc! { "$gt": timestamp(after), "$lte": timestamp(until) };
-        let pipeline = [
-            doc! { "$match": { "r": { "$in": numbers }, "ts": range } },
-            doc! { "$group": { "_id": "$r", "last": { "$max": "$ts" } } },
-        ];
-        let inbox = self.connection.part("inbox", ReadPreference::Primary);
-        let patience = self.server_time();
-        let found = self.bounded(async move {
-            let found = inbox.aggregate(pipeline).max_time(patience);
-            found.await?.try_collect::<Vec<_>>().await
-        });
-        let found = found.await.map_err(|err| error::of_read(&err))?;
-        let of = found.iter().filter_map(|group| {
-            let number = group.get_binary_generic("_id").ok()?;
-            Some((
-                *places.get(number)?,
-                cursor(group.get_timestamp("last").ok()?),
-            ))
+        let found = self.of_each(receivers, range, doc! { "$max": "$ts" });
+        let of = found.await?.into_iter().filter_map(|(place, last)| {
+            let last = last.as_timestamp()?;
+            Some((place, cursor(last)))
         });
         Ok(News {
             of: of.collect(),
             until,
         })
+    }
+
+    async fn find_counts(&self, receivers: &[Party]) -> Result<Vec<(usize, u64)>, StoreError> {
+        let all = doc! { "$gte": timestamp(Cursor::BEGIN) };
+        let found = self.of_each(receivers, all, doc! { "$sum": 1 });
+        let of = found.await?.into_iter().filter_map(|(place, count)| {
+            let count = count.as_i64().or(count.as_i32().map(i64::from));
+            Some((place, u64::try_from(count?).ok()?))
+        });
+        Ok(of.collect())
+    }
+
+    /// What one question tells of the entries of each receiver in a range of times.
+    async fn of_each(
+        &self,
+        receivers: &[Party],
+        range: Document,
+        told: Document,
+    ) -> Result<Vec<(usize, Bson)>, StoreError> {
+        let numbers: Vec<_> = receivers.iter().map(number_of).collect();
+        let places: HashMap<_, _> = numbers.iter().cloned().zip(0..).collect();
+        let numbers: Vec<_> = numbers.into_iter().map(binary).collect();
+        let pipeline = [
+            doc! { "$match": { "r": { "$in": numbers }, "ts": range } },
+            doc! { "$group": { "_id": "$r", "told": told } },
+        ];
+        let inbox = self.connection.part("inbox", ReadPreference::Primary);
+        let patience = self.server_time();
+        let found = self.bounded(async move {
+            let found = inbox.aggregate(pipeline).max_time(patience);
+            let found = found.await?.with_type::<Document>();
+            found.try_collect::<Vec<_>>().await
+        });
+        let found = found.await.map_err(|err| error::of_read(&err))?;
+        let of = found.into_iter().filter_map(|mut group| {
+            let place = places.get(group.get_binary_generic("_id").ok()?).copied();
+            Some((place?, group.remove("told")?))
+        });
+        Ok(of.collect())
     }
 
     async fn count_waiting(&self, receiver: &Party, most: u32) -> Result<Waiting, StoreError> {

@@ -15,6 +15,7 @@ mod division;
 mod document;
 mod dying;
 mod earlier;
+mod enter;
 mod error;
 mod evidence;
 mod examine;

@@ -156,6 +156,15 @@ pub struct JournalConfig {
     pub spool_orphan: Duration,
 }
 
+/// The bounds of lists of receivers.
+#[derive(Debug, Clone)]
+pub struct ListConfig {
+    /// Receivers who wait for messages at once, at most.
+    pub max_waiting: usize,
+    /// Messages that wait for one receiver, at most; 0 for no limit.
+    pub receiver_max_waiting: u64,
+}
+
 /// All settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -177,8 +186,8 @@ pub struct Config {
     pub commit: CommitConfig,
     /// The limits of the journal.
     pub journal: JournalConfig,
-    /// Receivers who wait for messages at once, at most.
-    pub max_waiting_lists: usize,
+    /// The lists of receivers.
+    pub lists: ListConfig,
     /// The bound on a stop.
     pub stop_grace: Duration,
     /// The interval between two walks through nginx's cache.

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use super::table::{LOW_MEMORY, SETTINGS, variable};
 use super::{
     AccessConfig, BucketConfig, CommitConfig, CommitPace, Config, Durability, GroupConfig,
-    JournalConfig, Secret, TokenConfig,
+    JournalConfig, ListConfig, Secret, TokenConfig,
 };
 
 /// The largest entry that is committed in a group.
@@ -214,7 +214,10 @@ impl<'a> Source<'a> {
                 max_answers: self.number("idempotency_files", 0..=10_000_000),
                 spool_orphan: self.seconds("spool_orphan_seconds"),
             },
-            max_waiting_lists: self.number("max_waiting_lists", 0..=100_000),
+            lists: ListConfig {
+                max_waiting: self.number("max_waiting_lists", 0..=100_000),
+                receiver_max_waiting: self.number("receiver_max_waiting", 0..=1_000_000_000),
+            },
             stop_grace: self.seconds("stop_grace_seconds"),
             cache_check: self
                 .seconds("cache_check_seconds")

@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::full::FullLists;
 use super::waiting::{Waiters, Woken};
 use super::{Delivery, DeliveryError, FoundMessage};
+use crate::config::ListConfig;
 use crate::file::{FileId, FileKey};
-use crate::message::{Cursor, Party};
+use crate::message::{Cursor, Party, Receivers};
 use crate::store::{Entry, Inbox, StoreError, Waiting};
 
 /// Between two questions for all who wait.
@@ -52,6 +54,7 @@ pub struct Lists {
     delivery: Arc<Delivery>,
     inbox: Arc<dyn Inbox>,
     waiters: Waiters,
+    full: FullLists,
     /// Whether the last question for all who wait has failed.
     has_failed: AtomicBool,
 }
@@ -69,12 +72,13 @@ impl From<StoreError> for ListError {
 }
 
 impl Lists {
-    /// Lists for as many receivers at once as may wait.
-    pub fn new(delivery: Arc<Delivery>, inbox: Arc<dyn Inbox>, most_waiting: usize) -> Self {
+    /// Lists with these bounds.
+    pub fn new(delivery: Arc<Delivery>, inbox: Arc<dyn Inbox>, config: &ListConfig) -> Self {
         Self {
             delivery,
             inbox,
-            waiters: Waiters::new(most_waiting),
+            waiters: Waiters::new(config.max_waiting),
+            full: FullLists::new(config.receiver_max_waiting),
             has_failed: AtomicBool::new(false),
         }
     }
@@ -151,8 +155,25 @@ impl Lists {
         Ok(self.inbox.delivered_through(receiver, cursor).await?)
     }
 
-    /// Asks for all who wait, again and again, as long as anybody waits, until it is told to stop.
+    /// Counts a message to these receivers. Does not block.
+    ///
+    /// # Errors
+    /// One for whom too much waits: then nothing is counted.
+    pub fn take(&self, receivers: &Receivers) -> Result<(), Party> {
+        self.full.take(receivers)
+    }
+
+    /// Asks for all who wait, again and again, as long as anybody waits, and how much waits for receivers to whom
+    /// messages come, until it is told to stop.
     pub async fn watch(&self, stop: CancellationToken) {
+        let counting = async {
+            loop {
+                let receivers = self.full.to_ask().await;
+                let counted = self.inbox.count_each(&receivers).await;
+                self.full.learn(&receivers, counted.as_deref().ok());
+                tokio::time::sleep(TICK).await;
+            }
+        };
         let watching = async {
             loop {
                 self.waiters.until_any().await;
@@ -160,7 +181,8 @@ impl Lists {
                 self.ask_for_all().await;
             }
         };
-        stop.run_until_cancelled(watching).await;
+        let both = futures::future::join(watching, counting);
+        stop.run_until_cancelled(both).await;
     }
 
     /// Ends all waiting, now and from now on.

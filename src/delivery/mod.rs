@@ -6,6 +6,7 @@
 
 mod cached;
 mod fills;
+mod full;
 mod lists;
 mod local;
 mod lookups;

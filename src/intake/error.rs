@@ -75,6 +75,9 @@ pub enum IntakeError {
     /// A file could not be tied to the message.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// Too many messages wait for this receiver.
+    #[error("too many messages wait for {0}")]
+    ReceiverFull(String),
     /// The form holds no file.
     #[error("the form holds no file")]
     NoFile,

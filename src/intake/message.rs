@@ -205,14 +205,18 @@ impl Intake {
                 files,
                 message: None,
             }),
-            KeyClaim::New(running) => Prepared::Open(Box::new(OpenMessage {
-                sender,
-                body,
-                draft,
-                references,
-                room,
-                _running: running,
-            })),
+            KeyClaim::New(running) => {
+                (self.receive)(&draft.to)
+                    .map_err(|full| IntakeError::ReceiverFull(full.to_string()))?;
+                Prepared::Open(Box::new(OpenMessage {
+                    sender,
+                    body,
+                    draft,
+                    references,
+                    room,
+                    _running: running,
+                }))
+            }
         })
     }
 

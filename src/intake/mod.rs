@@ -40,6 +40,7 @@ use tokio::sync::Mutex;
 use crate::config::AccessConfig;
 use crate::journal::{Adopted, Free, Journal, record_bytes};
 use crate::linking::Links;
+use crate::message::{Party, Receivers};
 use crate::spool::Spool;
 
 pub use digest::StatedDigests;
@@ -68,7 +69,11 @@ pub struct Intake {
     free: Mutex<Option<(Instant, Free)>>,
     places: FormPlaces,
     tell: Box<dyn Fn(Promised<'_>) + Send + Sync>,
+    receive: Receive,
 }
+
+/// Counts a message to its receivers, unless one of them gets no more.
+type Receive = Box<dyn Fn(&Receivers) -> Result<(), Party> + Send + Sync>;
 
 /// A file that was just promised.
 #[derive(Debug)]
@@ -106,7 +111,19 @@ impl Intake {
             free: Mutex::new(None),
             places: FormPlaces::default(),
             tell: Box::new(tell),
+            receive: Box::new(|_| Ok(())),
         }
+    }
+
+    /// Has each message counted, unless one of its receivers gets no more: then it is refused. `receive` must not
+    /// block.
+    #[must_use]
+    pub fn with_receivers(
+        mut self,
+        receive: impl Fn(&Receivers) -> Result<(), Party> + Send + Sync + 'static,
+    ) -> Self {
+        self.receive = Box::new(receive);
+        self
     }
 
     /// The quotas that senders have used up.

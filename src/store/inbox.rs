@@ -92,6 +92,16 @@ pub trait Inbox: Send + Sync {
     /// `Unavailable`.
     fn messages(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredMessage>, StoreError>>;
 
+    /// Counts the messages that wait for each of these receivers, by their places. Those without any are left
+    /// out.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn count_each<'a>(
+        &'a self,
+        receivers: &'a [Party],
+    ) -> BoxFuture<'a, Result<Vec<(usize, u64)>, StoreError>>;
+
     /// Counts what waits for a receiver, up to so many messages.
     ///
     /// # Errors

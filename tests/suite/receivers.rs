@@ -215,6 +215,41 @@ fn assert_delivered(here: &Client, there: &Client, sent: &[String]) {
     post("delivered", &long).assert_problem(413, "too-large");
 }
 
+#[test]
+fn a_receiver_with_a_full_list_gets_no_more_until_it_is_emptied() {
+    let mongo = Mongo::start();
+    let site = Builder::without_log()
+        .set("receiver_max_waiting", 3)
+        .start(&mongo);
+    let client = site.client();
+    let last = br#"{"from":"alice","id":"m 1","to":["eve","bob"],"message":3}"#;
+    send(&client, &["bob"], "1");
+    send(&client, &["bob"], "2");
+    let taken = client.post("/messages", &[JSON], last);
+    assert_eq!(taken.status, 201);
+    site.wait_until_committed();
+    let refused = eventually("the list is full", || {
+        let answer = client.post("/messages", &[JSON], br#"{"to":["zoe","bob"],"message":4}"#);
+        (answer.status != 201).then_some(answer)
+    });
+    refused.assert_problem(409, "receiver-full");
+    assert!(text(&refused.json(), "detail").contains("bob"));
+    let again = client.post("/messages", &[JSON], last);
+    assert_eq!(
+        again.json()["id"],
+        taken.json()["id"],
+        "it was taken before"
+    );
+    send(&client, &["eve"], "others have room");
+    let all = json!({ "through": "f".repeat(16) }).to_string();
+    let emptied = client.post("/receivers/bob/delivered", &[JSON], all.as_bytes());
+    assert_eq!(emptied.status, 204);
+    eventually("there is room again", || {
+        let answer = client.post("/messages", &[JSON], br#"{"to":"bob","message":5}"#);
+        (answer.status == 201).then_some(())
+    });
+}
+
 fn waits(site: &Site) -> u64 {
     site.status()["lists"]["waiting"].as_u64().unwrap()
 }

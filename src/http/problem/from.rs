@@ -126,6 +126,7 @@ impl From<IntakeError> for Problem {
             IntakeError::TooManyLinks => Self::too_many_links(),
             IntakeError::Link(err) => err.into(),
             IntakeError::PartyNotAllowed(field) => Self::party_not_allowed(field),
+            IntakeError::ReceiverFull(receiver) => Self::receiver_full(&receiver),
             IntakeError::Lost => Self::internal(),
         }
     }

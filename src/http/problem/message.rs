@@ -52,6 +52,15 @@ impl Problem {
         )
     }
 
+    pub(super) fn receiver_full(receiver: &str) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "receiver-full",
+            line(&format!("too many messages wait for {receiver}")),
+        )
+        .because(Reason::Quota)
+    }
+
     pub(super) fn too_many_wait() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
