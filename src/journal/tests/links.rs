@@ -197,11 +197,11 @@ fn of_a_last_unlink_and_a_new_link_at_once_one_is_told_that_it_was_too_late() {
         match (linked, unlinked) {
             (Linked::Linked, Unlinked::HasOthers) => {
                 assert_eq!(links_of(&journal, id), [message(2)].into());
+                assert_eq!(journal.unlink(id, message(2)).unwrap(), Unlinked::Last);
             }
             (Linked::Gone, Unlinked::Last) => assert!(is_deleted),
             other => panic!("{other:?}, {settled:?}"),
         }
-        journal.delete(id).unwrap();
         journal.erase(id).unwrap();
     }
 }

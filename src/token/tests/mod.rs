@@ -150,7 +150,7 @@ fn a_minted_token_grants_what_was_ordered_by_either_algorithm() {
 fn a_scope_that_opens_nothing_is_not_minted() {
     let scratch = tempfile::tempdir().unwrap();
     let config = write(&scratch, &set().to_string(), 0o640);
-    for scope in ["list", "upload list", "Upload", "downloads upload"] {
+    for scope in ["lists", "upload lists", "Upload", "downloads upload"] {
         let refused = mint(&config, &order(scope)).unwrap_err();
         assert!(matches!(refused, MintError::Scope(_)), "{scope}: {refused}");
         assert!(
