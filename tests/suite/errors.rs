@@ -81,12 +81,13 @@ fn a_sidecar_that_does_not_answer_in_time_is_a_problem_on_every_address() {
         ("gridspool/hop.conf", "  proxy_read_timeout 5s;", ""),
         ("gridspool/files.conf", "proxy_read_timeout 300s;", ""),
         ("gridspool/spool.conf", "proxy_read_timeout 300s;", ""),
+        ("gridspool/list.conf", "proxy_read_timeout 75s;", ""),
     ]);
     let client = site.client();
     let file = client.upload(b"content");
     let sidecar = site.sidecar_id();
     signal(sidecar, Signal::STOP);
-    for path in [&file.path, "/healthz"] {
+    for path in [&file.path, "/healthz", "/receivers/bob/messages"] {
         client.get(path).assert_problem(503, "unavailable");
     }
     client
