@@ -120,7 +120,11 @@ impl Bucket {
         }
         filter.insert("$or", vec![theirs, untied]);
         let deleted = self.delete(self.files().name(), filter, true).await;
-        let deleted = deleted.map_err(|err| error::of_commit(&err))?;
+        let deleted = deleted.map_err(|err| match spared {
+            // A client is to ask again, whatever the fault.
+            Spared::Messages => error::of_read(&err),
+            Spared::Parts => error::of_commit(&err),
+        })?;
         if deleted.is_any {
             Ok(Deleted::Gone)
         } else if self.find_by_id("files", id).await?.is_some() {
