@@ -5,6 +5,8 @@
 //! waits for its commit, and a commit writes them. Once it has settled the file, the store alone knows them.
 //! This room must never know HTTP.
 
+mod deletes;
+
 use std::sync::Arc;
 
 use crate::file::FileId;

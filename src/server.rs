@@ -157,6 +157,7 @@ pub async fn run(
         Arc::clone(&journal),
         Arc::clone(&store),
         bucket.clone(),
+        Arc::clone(&links),
         Arc::clone(&peers),
         Box::new(move || store_seen.store_state().standing != StoreStanding::Down),
     ));
@@ -242,6 +243,14 @@ fn keep_watching(
     tasks.spawn(keep_going("lists", stopping.clone(), move || {
         let (node, stop) = (node.clone(), stop.clone());
         async move { node.lists.watch(stop).await }
+    }));
+    let (node, _, stop) = watched();
+    tasks.spawn(keep_going("deletes", stopping.clone(), move || {
+        let (node, stop) = (node.clone(), stop.clone());
+        async move {
+            let is_up = || node.commits.store_state().standing.is_up();
+            node.links.keep_sweeping(is_up, stop).await;
+        }
     }));
 }
 

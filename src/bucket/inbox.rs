@@ -132,14 +132,6 @@ impl Inbox for Bucket {
         filter.insert("ts", doc! { "$lte": timestamp(cursor) });
         self.deliver(filter).boxed()
     }
-
-    fn leave<'a>(
-        &'a self,
-        message: FileId,
-        receivers: &'a Receivers,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.leave_all(message, receivers).boxed()
-    }
 }
 
 /// A filter for entries, each of a message and a receiver.

@@ -12,7 +12,7 @@ use crate::file::{FileId, FileKey};
 use crate::message::links::{
     Answer, Ask, Linked, Linking, Next, Removed, Removing, Unlinked, Unlinking,
 };
-use crate::message::{MOST_LINKS, Message};
+use crate::message::{MOST_LINKS, Message, Receivers};
 use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
 
 /// Questions about one link, at most: somebody else changes the same file all the time.
@@ -65,6 +65,14 @@ impl Messages for Bucket {
 
     fn begin_delete(&self, message: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
         self.mark_dying(message).boxed()
+    }
+
+    fn leave<'a>(
+        &'a self,
+        message: FileId,
+        receivers: &'a Receivers,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.leave_all(message, receivers).boxed()
     }
 
     fn dying(&self, most: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>> {

@@ -1,11 +1,13 @@
 //! The work on one entry: committed, erased, deferred, held or set aside.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Committer, backoff};
 use crate::file::{FileId, UnixMillis};
 use crate::journal::{JournalError, Settling, Work};
+use crate::message::Message;
 use crate::store::{Progress, Promised, StoreError};
 
 /// How the work on one entry ended.
@@ -23,7 +25,7 @@ impl Committer {
     pub(super) async fn attempt(&self, id: FileId) -> Outcome {
         match self.on_disk(move |journal| journal.open_work(id)).await {
             Ok(Work::Commit { promised, attempts }) => self.commit(promised, attempts).await,
-            Ok(Work::Erase { is_begun }) => self.erase(id, is_begun).await,
+            Ok(Work::Erase { is_begun, message }) => self.erase(id, is_begun, message).await,
             Ok(Work::Undo { files }) => self.undo(id, files).await,
             Ok(Work::Nothing) => Outcome::Done,
             Err(err) => self.unreadable(id, err).await,
@@ -44,7 +46,7 @@ impl Committer {
                         self.report_commit(id, length);
                         Outcome::Done
                     }
-                    Ok(Settling::Deleted) => self.erase(id, true).await,
+                    Ok(Settling::Deleted) => self.erase_deleted(id).await,
                     Ok(Settling::Relinked) => Outcome::Again(self.commits.backlog.now()),
                     Err(err) => Outcome::Again(self.put_off(id, &err)),
                 }
@@ -56,7 +58,7 @@ impl Committer {
                 if !matches!(err, StoreError::Body(_)) {
                     self.commits.tally.count_failure();
                 }
-                self.erase(id, true).await
+                self.erase_deleted(id).await
             }
             Err(err @ StoreError::Gone(_)) => self.drop_removed(id, &err).await,
             Err(StoreError::Body(err)) if err.kind() == ErrorKind::UnexpectedEof => {
@@ -106,7 +108,10 @@ impl Committer {
     /// sidecar was killed. Such an entry therefore stays deleted in the journal for a while, and the
     /// store is cleared a second time at the end. For any other entry it is enough that the store
     /// answers: the journal says that the file does not exist until the store can say so.
-    async fn erase(&self, id: FileId, is_begun: bool) -> Outcome {
+    ///
+    /// Of a message, the package is cleared first, and the parts are untied then: the entry is the note of what
+    /// is still to be done, and is erased last.
+    async fn erase(&self, id: FileId, is_begun: bool, message: Option<Arc<Message>>) -> Outcome {
         let answered = if is_begun {
             self.clear(id).await
         } else {
@@ -125,6 +130,11 @@ impl Committer {
                 | StoreError::Damaged(_)
                 | StoreError::Gone(_)),
             ) => return Outcome::Again(self.put_off(id, &err)),
+        }
+        if let Some(message) = message
+            && let Err(err) = self.links.untie_all(id, &message).await
+        {
+            return self.untied_later(id, err).await;
         }
         if is_begun {
             let watch = self.config.delete_watch;
@@ -145,12 +155,21 @@ impl Committer {
         self.store.clear(id).await
     }
 
+    /// Ends the delete of an entry that was deleted during its commit.
+    async fn erase_deleted(&self, id: FileId) -> Outcome {
+        match self.on_disk(move |journal| journal.open_work(id)).await {
+            Ok(Work::Erase { is_begun, message }) => self.erase(id, is_begun, message).await,
+            Ok(_) => Outcome::Done,
+            Err(err) => self.unreadable(id, err).await,
+        }
+    }
+
     /// Deletes an entry whose file was removed from the store after an earlier attempt.
     async fn drop_removed(&self, id: FileId, err: &StoreError) -> Outcome {
         log::info!("{id}: {err}");
         let deleted = self.on_disk(move |journal| journal.delete_unlinked(id));
         match deleted.await {
-            Ok(_) => self.erase(id, true).await,
+            Ok(_) => self.erase_deleted(id).await,
             Err(err) => Outcome::Again(self.put_off(id, &err)),
         }
     }

@@ -15,19 +15,8 @@ impl Committer {
     /// another node. So the intent stays for a while, and its links are undone a second time at the end.
     pub(super) async fn undo(&self, id: FileId, files: Vec<FileId>) -> Outcome {
         let unlinked = files.into_iter().map(|file| self.links.unlink(file, id));
-        match try_join_all(unlinked).await {
-            Ok(_) => {}
-            Err(LinkError::Store(err)) => match self.judged(Err::<(), _>(err)).await {
-                Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => {
-                    return Outcome::Outage(err);
-                }
-                Err(err) => return Outcome::Again(self.put_off(id, &err)),
-                Ok(()) => return Outcome::Again(self.later(1)),
-            },
-            Err(err @ (LinkError::Owner(_) | LinkError::Journal(_))) => {
-                log::warn!("{id}: its links are not undone yet: {err}");
-                return Outcome::Again(self.later(FAILURES));
-            }
+        if let Err(err) = try_join_all(unlinked).await {
+            return self.untied_later(id, err).await;
         }
         let watch = self.config.delete_watch;
         let left = watch.saturating_sub(self.journal.cleared_for(id));
@@ -37,6 +26,23 @@ impl Committer {
         match self.on_disk(move |journal| journal.undone(id)).await {
             Ok(()) => Outcome::Done,
             Err(err) => Outcome::Again(self.put_off(id, &err)),
+        }
+    }
+
+    /// A link could not be taken away: by whose fault that was decides when it is tried again.
+    pub(super) async fn untied_later(&self, id: FileId, err: LinkError) -> Outcome {
+        match err {
+            LinkError::Store(err) => match self.judged(Err::<(), _>(err)).await {
+                Err(err @ (StoreError::Unavailable(_) | StoreError::Unfit(_))) => {
+                    Outcome::Outage(err)
+                }
+                Err(err) => Outcome::Again(self.put_off(id, &err)),
+                Ok(()) => Outcome::Again(self.later(1)),
+            },
+            err @ (LinkError::Owner(_) | LinkError::Journal(_)) => {
+                log::warn!("{id}: its links are not undone yet: {err}");
+                Outcome::Again(self.later(FAILURES))
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! clients ask for is looked up once. This room must never know HTTP.
 
 mod cached;
+mod deletes;
 mod fills;
 mod full;
 mod lists;
@@ -27,6 +28,7 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 
 use crate::file::{FileId, FileKey, FileMeta};
 use crate::journal::{Deletion, Journal, JournalError, Kept, Lookup};
+use crate::linking::Links;
 use crate::peers::{Peers, Unreachable};
 use crate::store::{Messages, Sha256, Store, StoreError, StoredFile};
 
@@ -55,6 +57,7 @@ pub struct Delivery {
     journal: Arc<Journal>,
     store: Arc<dyn Store>,
     messages: Arc<dyn Messages>,
+    links: Arc<Links>,
     peers: Arc<Peers>,
     is_store_up: StoreCheck,
     /// Descriptions of files in the journal; the journal says each time whether it still has the file.
@@ -149,6 +152,7 @@ impl Delivery {
         journal: Arc<Journal>,
         store: Arc<dyn Store>,
         messages: Arc<dyn Messages>,
+        links: Arc<Links>,
         peers: Arc<Peers>,
         is_store_up: StoreCheck,
     ) -> Self {
@@ -158,6 +162,7 @@ impl Delivery {
             journal,
             store,
             messages,
+            links,
             peers,
             is_store_up,
             kept: Recent::new(LIFETIME, MAX_BYTES),

@@ -177,7 +177,10 @@ fn start_with_log(
     };
     let peers = Arc::new(Peers::new(1, &peers).unwrap());
     let up = Box::new(|| true);
-    let delivery = Delivery::new(Arc::new(journal), store.clone(), store.clone(), peers, up);
+    let journal = Arc::new(journal);
+    let links = Links::new(journal.clone(), store.clone(), peers.clone());
+    let links = Arc::new(links);
+    let delivery = Delivery::new(journal, store.clone(), store.clone(), links, peers, up);
     (delivery, store)
 }
 

@@ -9,8 +9,8 @@ use super::*;
 use crate::config::{ClusterConfig, Durability, JournalConfig};
 use crate::file::{FileId, Metadata};
 use crate::journal::{Announcer, LocalDisk};
-use crate::message::Message;
 use crate::message::links::{Linked, Removed, Unlinked};
+use crate::message::{Message, Receivers};
 use crate::peers::Peers;
 use crate::spool::Received;
 use crate::store::{self, Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
@@ -84,6 +84,10 @@ impl Messages for NoMessages {
     }
 
     fn begin_delete(&self, _: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
+        unimplemented!()
+    }
+
+    fn leave<'a>(&'a self, _: FileId, _: &'a Receivers) -> BoxFuture<'a, Result<(), StoreError>> {
         unimplemented!()
     }
 

@@ -79,7 +79,11 @@ impl Journal {
         found: Option<(Reading, File)>,
     ) -> Result<Option<Deletion>, JournalError> {
         let (reading, file) = found.unzip();
-        let answered = file.and_then(|file| file.answer.map(|answer| (answer, file.meta)));
+        let remains = file.map(|file| {
+            let answered = file.answer.map(|answer| (answer, file.meta));
+            (answered, file.belonging.package)
+        });
+        let remains = remains.unwrap_or_default();
         let mut before: Option<Known> = None;
         let deleted = self.step(|index, tail| {
             // No caller knows of an entry that is still to come.
@@ -87,7 +91,7 @@ impl Journal {
             reading
                 .as_ref()
                 .map_or(Ok(()), |reading| index.check_read(reading))?;
-            index.delete(id, self.now(), answered.clone(), tail)
+            index.delete(id, self.now(), remains.clone(), tail)
         }); // 1 and 2
         match deleted {
             Ok(()) => {}

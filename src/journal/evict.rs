@@ -71,6 +71,23 @@ impl Journal {
         batch
     }
 
+    /// Removes an entry if it is settled, without any grace: the store alone tells of it from now on.
+    ///
+    /// # Errors
+    /// The disk's error; the entry may have left or not.
+    pub fn leave_settled(&self, id: FileId) -> Result<(), JournalError> {
+        let mut state = self.state();
+        loop {
+            match state.index.leave(id) {
+                Ok(()) => break,
+                Err(Refused::Wait(_)) => state = self.memory.wait(state),
+                Err(_) => return Ok(()),
+            }
+        }
+        drop(state);
+        self.finish_leaving(&[id])
+    }
+
     /// Steps 2 to 5 for marked entries.
     pub(super) fn finish_leaving(&self, ids: &[FileId]) -> Result<(), JournalError> {
         let Some(&last) = ids.last() else {

@@ -62,7 +62,7 @@ impl Journal {
     }
 
     /// Unties a file that waits for its commit from a message, as [`Journal::link`] ties it. With its last
-    /// link it is deleted.
+    /// link it is deleted. One that is settled leaves: the store alone tells from now on whether it is there.
     ///
     /// # Errors
     /// The disk's error; the link may be there or not.
@@ -71,7 +71,10 @@ impl Journal {
             let (found, mut without) = match self.pending(file)? {
                 Pending::Here(here) => *here,
                 Pending::Deleted => return Ok(Unlinked::NotLinked),
-                Pending::NotHere => return Ok(Unlinked::Absent),
+                Pending::NotHere => {
+                    self.leave_settled(file)?;
+                    return Ok(Unlinked::Absent);
+                }
             };
             let links = &mut without.belonging.links;
             if !links.contains(&message) {

@@ -61,6 +61,7 @@ impl Journal {
     /// 5. Bodies without an entry are removed; `body/` is fsynced.
     /// 6. A link from the spool is tried.
     /// 7. The reserve for a full disk is made.
+    /// 8. Parts of deleted messages are untied that a cut has left tied.
     ///
     /// # Errors
     /// [`OpenError`]; then nothing is served.
@@ -124,6 +125,7 @@ impl Journal {
         if let Err(err) = journal.wal.reserve(RESERVED_SEGMENTS) {
             log::warn!("the log has no reserve for a full disk: {err}");
         } // 7
+        journal.untie_again(); // 8
         let state = journal.state();
         let entries = |phases: &[Phase]| {
             let entries = phases

@@ -13,6 +13,7 @@ use super::record::{Entry, File};
 use super::{Journal, JournalError, room_of};
 
 use crate::file::FileId;
+use crate::message::Message;
 use crate::store::Promised;
 
 /// The work on an entry: a pending one to commit, or a deleted one to clear away.
@@ -29,6 +30,8 @@ pub enum Work {
     Erase {
         /// Whether the store may hold something of it, which must be cleared first.
         is_begun: bool,
+        /// The message that it was the package of: its parts must be untied first.
+        message: Option<Arc<Message>>,
     },
     /// It is an intent without a promise: untie these files from the message that has its id, and call
     /// [`Journal::undone`].
@@ -101,7 +104,15 @@ impl Journal {
             Ok(known) => known,
             Err(Refused::Is(Phase::Deleted)) => {
                 let is_begun = self.known(id).is_none_or(|known| known.may_be_stored);
-                return Ok(Work::Erase { is_begun });
+                let message = match self.tombstone(id) {
+                    Ok(tombstone) => tombstone.and_then(|tombstone| tombstone.message),
+                    Err(JournalError::Unreadable { reason, .. }) => {
+                        log::error!("{id}: {reason}; if it was a message, its parts stay");
+                        None
+                    }
+                    Err(err) => return Err(err),
+                };
+                return Ok(Work::Erase { is_begun, message });
             }
             Err(Refused::Is(Phase::Intended)) => return self.open_intent(id),
             Err(_) => return Ok(Work::Nothing),

@@ -44,6 +44,8 @@
 //! 3. B forgets its own descriptions of the file, whatever A says, and gives A's answer.
 //! 4. If A does not answer, B answers 503. The file may be gone or not, and the delete can be repeated.
 //!
+//! A message is deleted in the same way, and links are asked for as deletes are.
+//!
 //! Introductions: every few seconds each node asks all others for their number and *instance* (a name
 //! that each process makes anew). It also writes its own into the store, and reads the one that was
 //! there. So a node notices an address that leads to a wrong node, and another process with its own
@@ -236,13 +238,32 @@ impl Peers {
     /// # Errors
     /// [`Unreachable`]; the owner may have done it or not.
     pub async fn delete(&self, owner: u16, id: FileId) -> Result<Deleted, Unreachable> {
-        let pass = self.pass(Purpose::Delete, owner, id);
-        let pass = vec![(PASS.to_owned(), pass.into_bytes())];
         let path = format!("/files/{id}");
+        self.ask_to_delete(Purpose::Delete, &path, owner, id).await
+    }
+
+    /// Lets the owner of its package delete a message, as [`Peers::delete`] does a file.
+    ///
+    /// # Errors
+    /// [`Unreachable`]; the owner may have done it or not.
+    pub async fn delete_message(&self, owner: u16, id: FileId) -> Result<Deleted, Unreachable> {
+        let path = format!("/messages/{id}");
+        self.ask_to_delete(Purpose::DeleteMessage, &path, owner, id)
+            .await
+    }
+
+    async fn ask_to_delete(
+        &self,
+        purpose: Purpose,
+        path: &str,
+        owner: u16,
+        id: FileId,
+    ) -> Result<Deleted, Unreachable> {
+        let pass = self.pass(purpose, owner, id);
         let question = Question {
             method: "DELETE",
-            path: &path,
-            headers: pass,
+            path,
+            headers: vec![(PASS.to_owned(), pass.into_bytes())],
             timeout: DELETE_TIMEOUT,
             longest: LONGEST_ANSWER,
         };

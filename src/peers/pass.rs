@@ -31,6 +31,8 @@ pub enum Purpose {
     Delete,
     /// Reading a message.
     Message,
+    /// Deleting a message.
+    DeleteMessage,
     /// Telling a message, to the node that asked for it.
     Tell,
     /// Describing a file for a message that refers to it.
@@ -50,6 +52,7 @@ impl Purpose {
             Self::Explain => "explain",
             Self::Delete => "delete",
             Self::Message => "message",
+            Self::DeleteMessage => "delete message",
             Self::Tell => "tell",
             Self::Outline => "outline",
             Self::Link => "link",

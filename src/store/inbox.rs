@@ -131,14 +131,4 @@ pub trait Inbox: Send + Sync {
         receiver: &'a Party,
         cursor: Cursor,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
-
-    /// Forgets a message that is deleted, whether it was delivered or not.
-    ///
-    /// # Errors
-    /// As [`Inbox::delivered`].
-    fn leave<'a>(
-        &'a self,
-        message: FileId,
-        receivers: &'a Receivers,
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
 }

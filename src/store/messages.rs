@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 
 use super::{StoreError, StoredFile};
 use crate::file::FileId;
-use crate::message::Message;
 use crate::message::links::{Linked, Removed, Unlinked};
+use crate::message::{Message, Receivers};
 
 /// Why a file is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,16 @@ pub trait Messages: Send + Sync {
     /// # Errors
     /// `Unavailable` or `TimedOut`: it may be dying or not. `Damaged` if its document makes no sense.
     fn begin_delete(&self, message: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>>;
+
+    /// Takes a message that is deleted out of the lists of its receivers, whether it was delivered or not.
+    ///
+    /// # Errors
+    /// `Unavailable` or `TimedOut`: it may be in some of them; do it again.
+    fn leave<'a>(
+        &'a self,
+        message: FileId,
+        receivers: &'a Receivers,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Some files that are dying or whose removal has ended half-way, this many at most: somebody has to go on
     /// with them.

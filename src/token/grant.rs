@@ -16,7 +16,7 @@ pub enum Scope {
     Delete,
     /// Listing the files of any subject, and the messages to any receiver.
     List,
-    /// Sending messages, and reading those that one has sent.
+    /// Sending messages, and reading and deleting those that one has sent.
     Message,
     /// Reading the messages to its bearer, and saying that they were delivered.
     Receive,

@@ -10,7 +10,7 @@ use gridspool::bucket::Bucket;
 use gridspool::config::Config;
 use gridspool::file::FileId;
 use gridspool::message::{Cursor, Party, Receivers};
-use gridspool::store::{Inbox as _, StoreError};
+use gridspool::store::{Inbox as _, Messages as _, StoreError};
 use kit::{Host, Mongo, eventually};
 use mongodb::bson::doc;
 

@@ -1,6 +1,7 @@
 //! Messages: a package and its parts, promised together, and read on every node before and after the commit.
 
 mod again;
+mod deletes;
 mod forward;
 mod grammar;
 mod rights;

@@ -4,8 +4,8 @@ use futures::future::BoxFuture;
 
 use super::OneFile;
 use crate::file::FileId;
-use crate::message::Message;
 use crate::message::links::{Linked, Removed, Unlinked};
+use crate::message::{Message, Receivers};
 use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
 
 impl Messages for OneFile {
@@ -22,6 +22,10 @@ impl Messages for OneFile {
     }
 
     fn begin_delete(&self, _: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
+        unimplemented!("no messages")
+    }
+
+    fn leave<'a>(&'a self, _: FileId, _: &'a Receivers) -> BoxFuture<'a, Result<(), StoreError>> {
         unimplemented!("no messages")
     }
 

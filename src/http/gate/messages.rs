@@ -18,15 +18,28 @@ pub(in crate::http) struct Reader(Grant);
 /// # Errors
 /// When there is no token that is worth anything, and when it opens no message at all.
 pub(in crate::http) fn reader(request: &HttpRequest, node: &Node) -> Result<Reader, Problem> {
+    caller(request, node, Scope::Download)
+}
+
+/// The caller of a request to delete a message.
+///
+/// # Errors
+/// When there is no token that is worth anything, and when it deletes no message at all.
+pub(in crate::http) fn deleter(request: &HttpRequest, node: &Node) -> Result<Reader, Problem> {
+    caller(request, node, Scope::Delete)
+}
+
+fn caller(request: &HttpRequest, node: &Node, scope: Scope) -> Result<Reader, Problem> {
     let grant = access::caller(request, node)?.sender.grant;
     let grant = grant.with_file_read_by(|text| node.delivery.key(text));
-    let opens_any =
-        grant.allows(Scope::Download) || grant.allows(Scope::Message) || grant.receiver().is_some();
+    let opens_any = grant.allows(scope)
+        || grant.allows(Scope::Message)
+        || scope == Scope::Download && grant.receiver().is_some();
     if opens_any {
         return Ok(Reader(grant));
     }
     node.access.refusals.count_token("insufficient_scope");
-    Err(Problem::insufficient_scope(Scope::Download))
+    Err(Problem::insufficient_scope(scope))
 }
 
 /// Refuses a caller who may not read the list of this receiver, nor say what was delivered. A token to receive is
@@ -70,10 +83,22 @@ impl Reader {
         found: &FoundMessage,
         part: Option<&FileKey>,
     ) -> Result<bool, Problem> {
-        self.opens(found, part).ok_or_else(|| {
-            node.access.refusals.count_token("other_file");
-            Problem::not_found()
-        })
+        self.opens(found, part).ok_or_else(|| refused(node))
+    }
+
+    /// Refuses to delete a message that is not for this caller, as if there were none. A token to delete opens
+    /// messages as it opens files, and a token to send those that it has sent. A receiver deletes none: others
+    /// may have it still.
+    pub(in crate::http) fn check_delete(
+        &self,
+        node: &Node,
+        found: &FoundMessage,
+    ) -> Result<(), Problem> {
+        if self.holds(found, None, Scope::Delete) {
+            Ok(())
+        } else {
+            Err(refused(node))
+        }
     }
 
     /// A caller with these rights.
@@ -83,10 +108,18 @@ impl Reader {
 
     /// `None` if it is not for this caller.
     fn opens(&self, found: &FoundMessage, part: Option<&FileKey>) -> Option<bool> {
+        if self.holds(found, part, Scope::Download) {
+            return Some(true);
+        }
         let Self(grant) = self;
-        let package = FileKey::Id(found.id);
-        let mut files = [Some(&package), part].into_iter().flatten();
-        let is_for_this = files.any(|file| !grant.is_for_another(file));
+        let is_to = |receiver| found.message.to.contains(receiver);
+        let is_receiver = self.is_for(found, part) && grant.receiver().is_some_and(is_to);
+        is_receiver.then_some(false)
+    }
+
+    /// Whether the caller has this right to the message, or has sent it.
+    fn holds(&self, found: &FoundMessage, part: Option<&FileKey>, scope: Scope) -> bool {
+        let Self(grant) = self;
         let is_own = || {
             let subject = grant.subject().filter(|_| grant.allows(Scope::Message));
             subject.is_some() && subject == found.sub.as_deref()
@@ -94,12 +127,15 @@ impl Reader {
                     && grant.from().is_some()
                     && grant.from() == found.message.from.as_ref()
         };
-        if is_for_this && (grant.allows(Scope::Download) || is_own()) {
-            return Some(true);
-        }
-        let is_to = |receiver| found.message.to.contains(receiver);
-        let is_receiver = is_for_this && grant.receiver().is_some_and(is_to);
-        is_receiver.then_some(false)
+        self.is_for(found, part) && (grant.allows(scope) || is_own())
+    }
+
+    /// Whether the token is for any file, or for the package, or for that part.
+    fn is_for(&self, found: &FoundMessage, part: Option<&FileKey>) -> bool {
+        let Self(grant) = self;
+        let package = FileKey::Id(found.id);
+        let mut files = [Some(&package), part].into_iter().flatten();
+        files.any(|file| !grant.is_for_another(file))
     }
 
     /// Whether the caller may send a part of it on: it may read that part, or sends as one of the receivers.
@@ -110,4 +146,9 @@ impl Reader {
         let may_read = self.opens(found, Some(part)).is_some();
         may_read || is_to_caller && !grant.is_for_another(part)
     }
+}
+
+fn refused(node: &Node) -> Problem {
+    node.access.refusals.count_token("other_file");
+    Problem::not_found()
 }

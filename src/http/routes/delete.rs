@@ -2,8 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 
-use crate::delivery::Deleted;
-use crate::file::FileKey;
+use crate::delivery::{Deleted, DeliveryError};
+use crate::file::{FileId, FileKey};
 use crate::http::gate::{access, changes};
 use crate::http::headers::path;
 use crate::http::{Node, Problem};
@@ -27,7 +27,20 @@ pub(super) async fn carry_out(
     node: web::Data<Node>,
     key: FileKey,
 ) -> Result<HttpResponse, Problem> {
-    let deleting = async move { node.delivery.delete(&key).await };
+    answer(async move { node.delivery.delete(&key).await }).await
+}
+
+/// The same for a message.
+pub(super) async fn carry_out_message(
+    node: web::Data<Node>,
+    id: FileId,
+) -> Result<HttpResponse, Problem> {
+    answer(async move { node.delivery.delete_message(id).await }).await
+}
+
+async fn answer(
+    deleting: impl Future<Output = Result<Deleted, DeliveryError>> + 'static,
+) -> Result<HttpResponse, Problem> {
     let deleted = rt::spawn(deleting).await;
     match deleted.unwrap_or_else(|lost| std::panic::resume_unwind(lost.into_panic()))? {
         Deleted::Absent => Err(Problem::not_found()),

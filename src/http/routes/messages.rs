@@ -6,11 +6,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures::FutureExt as _;
 
-use super::{created, download, methods, upload};
+use super::{created, delete, download, methods, upload};
 use crate::delivery::FoundMessage;
 use crate::file::{FileId, FileKey};
 use crate::http::form;
-use crate::http::gate::{access, messages as rights, references};
+use crate::http::gate::{access, changes, messages as rights, references};
 use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{body as inline, claims, content_type, path};
 use crate::http::{Node, Problem};
@@ -32,7 +32,8 @@ pub(super) fn routes(service: &mut ServiceConfig) {
     };
     let message = web::resource("/messages/{id}")
         .route(web::get().to(read))
-        .route(web::head().to(read));
+        .route(web::head().to(read))
+        .route(web::delete().to(withdraw));
     let part = web::resource("/messages/{id}/{part}")
         .route(web::get().to(part))
         .route(web::head().to(part));
@@ -40,7 +41,7 @@ pub(super) fn routes(service: &mut ServiceConfig) {
         .service(collection("/messages"))
         .service(collection("/messages/"))
         .service(methods::and_no_other(message, methods::OF_MESSAGE))
-        .service(methods::and_no_other(part, methods::OF_MESSAGE));
+        .service(methods::and_no_other(part, methods::OF_PART));
 }
 
 /// `POST /messages`: 201 when package and parts are safe, all of them.
@@ -170,6 +171,17 @@ async fn part(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespons
     reader.check(&node, &found, file.as_ref())?;
     let key = FileKey::Id(part?.file);
     download::send(&request, &node, &key).await
+}
+
+/// `DELETE /messages/{id}`: 204 when the message is gone on every route, and with it its parts that belong to no
+/// other message; 404 when there is none.
+async fn withdraw(request: HttpRequest, node: web::Data<Node>) -> Result<HttpResponse, Problem> {
+    let id = id(&request)?;
+    let deleter = rights::deleter(&request, &node)?;
+    let found = find(&node, id).await?;
+    deleter.check_delete(&node, &found)?;
+    changes::check_delete(&request, &node, &FileKey::Id(id)).await?;
+    delete::carry_out_message(node, id).await
 }
 
 async fn find(node: &Node, id: FileId) -> Result<std::sync::Arc<FoundMessage>, Problem> {

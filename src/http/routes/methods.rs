@@ -20,8 +20,11 @@ pub(super) const OF_META: &str = "GET, HEAD, PUT, OPTIONS";
 /// The methods of the collection of messages.
 pub(super) const OF_SENDING: &str = "POST, OPTIONS";
 
-/// The methods of a message, and of a part of one.
-pub(super) const OF_MESSAGE: &str = "GET, HEAD, OPTIONS";
+/// The methods of a message.
+pub(super) const OF_MESSAGE: &str = "GET, HEAD, DELETE, OPTIONS";
+
+/// The methods of a part of a message.
+pub(super) const OF_PART: &str = "GET, HEAD, OPTIONS";
 
 /// The methods of the list of a receiver.
 pub(super) const OF_LIST: &str = "GET, HEAD, OPTIONS";
@@ -29,12 +32,16 @@ pub(super) const OF_LIST: &str = "GET, HEAD, OPTIONS";
 /// The methods of the addresses at which receivers say what was delivered.
 pub(super) const OF_DELIVERED: &str = "POST, OPTIONS";
 
-/// The methods of the message or the collection that a target names.
+/// The methods of the message, the part or the collection that a target names.
 pub(super) fn of_messages(target: &str) -> &'static str {
     if path::is_collection(target) {
-        OF_SENDING
-    } else {
-        OF_MESSAGE
+        return OF_SENDING;
+    }
+    let path = target.split('?').next().unwrap_or_default();
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    match path.split('/').nth(3) {
+        None => OF_MESSAGE,
+        Some(_) => OF_PART,
     }
 }
 

@@ -104,7 +104,8 @@ pub fn public(service: &mut ServiceConfig) {
         .service(
             web::resource(format!("{HOP}/messages/{{id}}"))
                 .route(web::get().to(peer::message))
-                .default_service(methods::only("GET")),
+                .route(web::delete().to(peer::delete_message))
+                .default_service(methods::only("GET, DELETE")),
         )
         .service(
             web::resource(format!("{HOP}/node"))

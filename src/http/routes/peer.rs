@@ -127,6 +127,17 @@ pub(super) async fn delete(
     delete::carry_out(node, FileKey::Id(id)).await
 }
 
+/// `DELETE` of a message whose package's id this node made.
+pub(super) async fn delete_message(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let id = id(&request)?;
+    let pass = pass(&request);
+    node.peers.check(pass, Purpose::DeleteMessage, id)?;
+    delete::carry_out_message(node, id).await
+}
+
 /// `GET`: the introduction of this node.
 pub(super) async fn introduce(
     request: HttpRequest,

@@ -1,5 +1,7 @@
 //! Steps of entries: each is decided, marked in the slot and queued in one go, or refused.
 
+use std::sync::Arc;
+
 use super::Index;
 use super::coming::Coming;
 use super::log_tail::{Decided, LogTail, Refused, Ticket, Wait};
@@ -10,6 +12,7 @@ use crate::file::{FileId, FileMeta};
 use crate::journal::record::{
     Answer, Change, Entry, Frame, LogTime, Settled, Tombstone, Upload, Why,
 };
+use crate::message::Message;
 
 impl Index {
     /// Adds entries: all of them, or none. Bodies that are linked are durable already. A message whose
@@ -88,7 +91,8 @@ impl Index {
         self.change(id, &Change::Settled(settled), Phase::PROMISED, queue)
     }
 
-    /// Deletes it. `answered` is the answer of a keyed entry.
+    /// Deletes it. `answered` is the answer of a keyed entry, and `message` the message that it is the
+    /// package of.
     ///
     /// # Errors
     /// [`Refused`]; [`Phase::Deleted`] means that a durable tombstone exists already.
@@ -96,7 +100,7 @@ impl Index {
         &mut self,
         id: FileId,
         at: LogTime,
-        answered: Option<(Answer, FileMeta)>,
+        (answered, message): (Option<(Answer, FileMeta)>, Option<Arc<Message>>),
         queue: &mut impl LogTail,
     ) -> Decided {
         let slot = self.free(id)?;
@@ -114,6 +118,7 @@ impl Index {
             at,
             may_be_stored: slot.flags.has(Flags::BEGUN),
             answered,
+            message,
         });
         let frame = Frame::entry(id, &tombstone)?;
         self.queue(id, &frame, Effect::Delete { length }, queue)

@@ -79,7 +79,10 @@ fn entry_words(entry: &Entry) -> Value {
             "declared": upload.declared,
             "extents": upload.extents,
         }),
-        Entry::Tombstone(tombstone) => json!({ "may_be_stored": tombstone.may_be_stored }),
+        Entry::Tombstone(tombstone) => json!({
+            "may_be_stored": tombstone.may_be_stored,
+            "is_message": tombstone.message.is_some(),
+        }),
         Entry::Intent(intent) => {
             let files = intent.files.iter().map(ToString::to_string);
             json!({ "files": files.collect::<Vec<_>>() })

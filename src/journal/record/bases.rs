@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bytes::sum;
 use super::change::{LogTime, Settled, Why};
 use super::error::RecordError;
 use super::intent::Intent;
@@ -154,6 +155,8 @@ pub struct Tombstone {
     pub may_be_stored: bool,
     /// The keyed request that it still answers, with the file's description.
     pub answered: Option<(Answer, FileMeta)>,
+    /// The message that it was the package of: its parts are to be untied.
+    pub message: Option<Arc<Message>>,
 }
 
 /// Files that came in one form. Values that they have in common are stored once.
@@ -290,10 +293,4 @@ impl Body {
             Self::Linked { .. } | Self::Extents(_) => Ok(None),
         }
     }
-}
-
-/// The sum of lengths.
-pub(super) fn sum(mut lengths: impl Iterator<Item = u64>) -> Result<u64, RecordError> {
-    let sum = lengths.try_fold(0_u64, u64::checked_add);
-    sum.ok_or(RecordError::Damaged("longer than any file"))
 }

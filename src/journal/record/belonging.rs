@@ -66,6 +66,21 @@ pub(super) fn read_form(reader: &mut Reader<'_>, is_there: bool, form: &mut Form
     Ok(())
 }
 
+/// The message that a tombstone keeps.
+pub(super) fn write_deleted(writer: &mut Writer, message: Option<&Arc<Message>>) -> Written {
+    message.map_or(Ok(()), |_| write_message(writer, message))
+}
+
+/// The same of a tombstone.
+pub(super) fn read_deleted(reader: &mut Reader<'_>, is_there: bool) -> Read<Option<Arc<Message>>> {
+    if !is_there {
+        return Ok(None);
+    }
+    let message = read_message(reader)?;
+    let nothing = || RecordError::Damaged("a belonging to nothing");
+    message.ok_or_else(nothing).map(Some)
+}
+
 fn write_sub(writer: &mut Writer, sub: Option<&Arc<str>>) -> Written {
     writer.optional(sub, |writer, sub| writer.text(sub))
 }

@@ -153,3 +153,9 @@ impl<'a> Reader<'a> {
 }
 
 const CUT: RecordError = RecordError::Damaged("it ends too early");
+
+/// The sum of lengths.
+pub(super) fn sum(mut lengths: impl Iterator<Item = u64>) -> Result<u64, RecordError> {
+    let sum = lengths.try_fold(0_u64, u64::checked_add);
+    sum.ok_or(RecordError::Damaged("longer than any file"))
+}

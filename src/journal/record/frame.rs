@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::bases::{Answered, Base, Entry, File, Form, Tombstone, Upload, sum};
-use super::bytes::{Reader, Writer};
+use super::bases::{Answered, Base, Entry, File, Form, Tombstone, Upload};
+use super::bytes::{Reader, Writer, sum};
 use super::change::{Change, LogTime, Settled, Why};
 use super::error::RecordError;
 use super::intent::Intent;
@@ -25,7 +25,7 @@ const GONE: u8 = 21;
 /// The version of each kind,
 const VERSION: u8 = 1;
 
-/// and of files and forms that belong to messages or to a sender.
+/// and of files and forms that belong to messages or to a sender, and of tombstones of messages.
 const WITH_BELONGING: u8 = 2;
 
 /// One frame of the log, without the offsets and checks that the log adds, and without the bytes of
@@ -137,6 +137,7 @@ impl Frame {
                 tombstone.write(&mut writer)?;
                 let meta = tombstone.answered.as_ref().map(|(_, meta)| meta);
                 Self {
+                    version: version(tombstone.message.is_some()),
                     length: meta.map_or(0, |meta| meta.length),
                     moment: tombstone.at.0,
                     ..Self::new(TOMBSTONE, id, writer)
@@ -196,7 +197,7 @@ impl Frame {
     pub fn read(&self) -> Result<Option<Record>, RecordError> {
         let (kind, version) = (self.kind, self.version);
         let is_known = match kind {
-            FILE | FORM => matches!(version, VERSION | WITH_BELONGING),
+            FILE | FORM | TOMBSTONE => matches!(version, VERSION | WITH_BELONGING),
             UPLOAD..=INTENT | DEFERRED..=GONE => version == VERSION,
             _ => false,
         };
@@ -236,6 +237,7 @@ impl Frame {
                 &mut reader,
                 length,
                 moment,
+                has_belonging,
             )?)),
             INTENT => entry(Entry::Intent(Intent::read(&mut reader)?)),
             ANSWERS => Record::Base(Base::Answers(reader.list(Answered::read)?)),

@@ -2,9 +2,11 @@
 //!
 //! A frame's head contains id, length and one moment; a record does not repeat them.
 
-use super::bases::{Answered, Body, File, Form, Part, State, Subject, Tombstone, Upload, sum};
-use super::belonging::{read_belonging, read_form, write_belonging, write_form};
-use super::bytes::{Reader, Writer};
+use super::bases::{Answered, Body, File, Form, Part, State, Subject, Tombstone, Upload};
+use super::belonging::{
+    read_belonging, read_deleted, read_form, write_belonging, write_deleted, write_form,
+};
+use super::bytes::{Reader, Writer, sum};
 use super::change::{LogTime, Settled, Why};
 use super::description::{
     read_answer, read_meta, read_metadata, read_names, read_request, write_answer, write_meta,
@@ -238,15 +240,22 @@ impl Tombstone {
         writer.optional(self.answered.as_ref(), |writer, (answer, meta)| {
             write_answer(writer, answer);
             write_meta(writer, meta)
-        })
+        })?;
+        write_deleted(writer, self.message.as_ref())
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>, length: u64, at: LogTime) -> Read<Self> {
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        length: u64,
+        at: LogTime,
+        has_belonging: bool,
+    ) -> Read<Self> {
         Ok(Self {
             at,
             may_be_stored: reader.flag()?,
             answered: reader
                 .optional(|reader| Ok((read_answer(reader)?, read_meta(reader, length)?)))?,
+            message: read_deleted(reader, has_belonging)?,
         })
     }
 }

@@ -139,7 +139,7 @@ fn check(scratch: &Scratch) {
     promised.body.verify(sha256_of(SMALL)).unwrap_err();
     assert!(matches!(
         journal.open_work(ids[11]).unwrap(),
-        Work::Erase { is_begun: true }
+        Work::Erase { is_begun: true, .. }
     ));
 }
 

@@ -23,7 +23,7 @@ use crate::message::{Belonging, ChosenName, Party, Receivers, Stated};
 const PACKAGE: &[u8] = br#"{"text":"a package that is longer than any small body"}"#;
 
 /// The parts of a small message, of large ones, and of one that has none.
-const SHAPES: [&[&[u8]]; 5] = [
+pub(super) const SHAPES: [&[&[u8]]; 5] = [
     &[b"clip", SMALL],
     &[b"clip", LARGE, b""],
     &[LARGE],
@@ -64,7 +64,7 @@ pub(super) fn message_draft(parts: &[&[u8]], of_package: Draft) -> MessageDraft 
     }
 }
 
-fn try_adopt(
+pub(super) fn try_adopt(
     scratch: &Scratch,
     journal: &Journal,
     parts: &[&[u8]],
@@ -87,7 +87,7 @@ fn try_adopt_as(
 }
 
 /// Sees that a message is there whole, and nothing beside it. Returns its id.
-fn check(case: &str, scratch: &Scratch, journal: &Journal, parts: &[&[u8]]) -> FileId {
+pub(super) fn check(case: &str, scratch: &Scratch, journal: &Journal, parts: &[&[u8]]) -> FileId {
     let ids = pending(journal);
     assert_eq!(ids.len(), parts.len() + 1, "{case}: {ids:?}");
     let kept = ids

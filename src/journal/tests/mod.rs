@@ -18,6 +18,7 @@ mod listing;
 mod lives;
 mod log;
 mod message;
+mod message_deletes;
 mod moves;
 mod panics;
 mod races;

@@ -110,7 +110,13 @@ fn a_delete_before_any_commit_leaves_a_tombstone_until_the_store_answers_for_its
         assert_eq!(pending(&journal), 0);
         assert_eq!(journal.work(), [(id, None)]);
         let work = journal.open_work(id);
-        assert!(matches!(work, Ok(Work::Erase { is_begun: false })));
+        assert!(matches!(
+            work,
+            Ok(Work::Erase {
+                is_begun: false,
+                ..
+            })
+        ));
         journal.erase(id).unwrap();
         assert!(matches!(journal.lookup(id), Ok(Lookup::Absent)));
         assert_eq!(journal.delete(id).unwrap(), Deletion::NotHere);
@@ -135,7 +141,7 @@ fn a_delete_after_a_commit_has_begun_outlives_a_restart_until_it_is_erased() {
         assert_eq!(journal.delete(id).unwrap(), Deletion::Already);
         assert_eq!(journal.work(), [(id, None)]);
         let work = journal.open_work(id);
-        assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
+        assert!(matches!(work, Ok(Work::Erase { is_begun: true, .. })));
         assert!(journal.cleared_for(id) < Duration::from_hours(1));
         journal.erase(id).unwrap();
         assert!(matches!(journal.lookup(id), Ok(Lookup::Absent)));
@@ -150,7 +156,7 @@ fn after_a_restart_any_commit_may_have_begun() {
     let journal = restart("adopted", &scratch);
     assert_eq!(journal.delete(id).unwrap(), Deletion::Done);
     let work = journal.open_work(id);
-    assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
+    assert!(matches!(work, Ok(Work::Erase { is_begun: true, .. })));
 }
 
 #[test]
@@ -172,7 +178,7 @@ fn a_delete_that_overtakes_the_start_of_a_commit_is_seen_by_one_of_them() {
         assert_eq!(deletion, Deletion::Done);
         if matches!(work, Ok(Work::Commit { .. })) {
             let work = journal.open_work(id);
-            assert!(matches!(work, Ok(Work::Erase { is_begun: true })));
+            assert!(matches!(work, Ok(Work::Erase { is_begun: true, .. })));
         }
         journal.erase(id).unwrap();
     }

@@ -139,7 +139,16 @@ fn a_commit_does_not_begin_while_a_tombstone_is_under_way_that_says_none_had() {
         assert!(has_waited);
         deleting.join().unwrap().unwrap();
         let work = work.unwrap().join().unwrap().unwrap();
-        assert!(matches!(work, Work::Erase { is_begun: false }), "{work:?}");
+        assert!(
+            matches!(
+                work,
+                Work::Erase {
+                    is_begun: false,
+                    ..
+                }
+            ),
+            "{work:?}"
+        );
     });
 }
 
@@ -156,7 +165,10 @@ fn what_was_deleted_while_it_was_committed_is_told_to_the_committer() {
     let expected = [Settling::Deleted, Settling::Settled, Settling::Settled];
     assert_eq!(outcomes, expected);
     let work = journal.open_work(deleted).unwrap();
-    assert!(matches!(work, Work::Erase { is_begun: true }), "{work:?}");
+    assert!(
+        matches!(work, Work::Erase { is_begun: true, .. }),
+        "{work:?}"
+    );
     assert_eq!(journal.delete(settled).unwrap(), Deletion::Settled);
     assert_eq!(journal.delete(settled).unwrap(), Deletion::NotHere);
 }

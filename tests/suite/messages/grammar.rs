@@ -92,7 +92,7 @@ fn what_is_no_message_is_refused_and_nothing_of_it_is_kept() {
         (
             "PUT",
             "/messages/0123456789abcdef01234567",
-            "GET, HEAD, OPTIONS",
+            "GET, HEAD, DELETE, OPTIONS",
         ),
         ("PATCH", "/messages/a/1", "GET, HEAD, OPTIONS"),
     ] {

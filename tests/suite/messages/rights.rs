@@ -1,6 +1,6 @@
 //! Who sends and reads messages: clients by their tokens, nodes by their key.
 
-use kit::{Builder, Cluster, Keys, Mongo, noise};
+use kit::{Builder, Client, Cluster, Keys, Mongo, noise};
 use serde_json::json;
 
 use super::{FORM, JSON, post, sent, taken, text};
@@ -103,7 +103,47 @@ fn a_token_says_who_sends_to_whom_and_who_reads() {
         assert_eq!(get(&first, options).status, of_part, "{options:?}");
     }
     assert_eq!(client.get(url).status, 401);
+    assert_deletes(&keys, &client, url, part);
     let bearer = keys.bearer(&["--scope", "message", "--type", "image/*"]);
     let refused = client.post("/messages", &[FORM, ("Authorization", &bearer)], &form);
     refused.assert_problem(415, "type-not-allowed");
+}
+
+/// Its sender and the platform may delete a message, and for all others it is as for readers.
+fn assert_deletes(keys: &Keys, client: &Client, url: &str, part: &str) {
+    let ask = |method: &str, path: &str, options: &[&str]| {
+        let bearer = keys.bearer(options);
+        client
+            .ask(method, path, &[("Authorization", &bearer)])
+            .status
+    };
+    let read = |path: &str| ask("GET", path, &["--scope", "download"]);
+    assert_eq!(client.delete(url).status, 401);
+    for (options, status) in [
+        (&["--scope", "delete", "--file", part][..], 404),
+        (&["--scope", "message", "--sub", "s2"], 404),
+        (&["--scope", "message", "--from", "eve"], 404),
+        (&["--scope", "message"], 404),
+        (&["--scope", "upload download"], 403),
+        (&["--scope", "receive", "--receiver", "bob"], 403),
+    ] {
+        assert_eq!(ask("DELETE", url, options), status, "{options:?}");
+        assert_eq!(read(url), 200, "{options:?}");
+    }
+    for options in [
+        &["--scope", "delete"][..],
+        &["--scope", "delete", "--file"],
+        &["--scope", "message", "--sub", "s1"],
+        &["--scope", "message", "--from", "alice"],
+    ] {
+        let bearer = keys.bearer(&["--scope", "message", "--sub", "s1"]);
+        let body = br#"{"message":1,"from":"alice","to":"bob"}"#;
+        let message = taken(&client.post("/messages", &[JSON, ("Authorization", &bearer)], body));
+        let is_of_file = options.ends_with(&["--file"]);
+        let file = is_of_file.then(|| text(&message, "id"));
+        let options: Vec<_> = options.iter().copied().chain(file).collect();
+        let url = text(&message, "url");
+        assert_eq!(ask("DELETE", url, &options), 204, "{options:?}");
+        assert_eq!(read(url), 404, "{options:?}");
+    }
 }

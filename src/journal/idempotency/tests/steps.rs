@@ -178,7 +178,7 @@ impl World {
         let answered = reading.and_then(|reading| answered(id, reading.entry()));
         let answered = answered.map(|answered| (answered.answer, answered.meta));
         let at = LogTime(self.clock);
-        let decided = self.index.delete(id, at, answered, &mut self.log);
+        let decided = self.index.delete(id, at, (answered, None), &mut self.log);
         self.decided(decided, Step::Delete(id));
     }
 

@@ -61,7 +61,7 @@ fn a_second_delete_waits_for_the_first_and_hears_of_it_when_it_is_durable() {
     let mut journal = Journal::with(&[id(1)]);
     let ticket = journal
         .index
-        .delete(id(1), NOW, None, &mut journal.log)
+        .delete(id(1), NOW, (None, None), &mut journal.log)
         .unwrap();
     let wait = Err(Refused::Wait(Wait::Frame(ticket)));
     assert_eq!(journal.delete(id(1)), wait);

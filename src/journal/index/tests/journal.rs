@@ -52,7 +52,7 @@ impl Journal {
     }
 
     pub(super) fn delete(&mut self, id: FileId) -> Result<(), Refused> {
-        let deleted = self.index.delete(id, NOW, None, &mut self.log);
+        let deleted = self.index.delete(id, NOW, (None, None), &mut self.log);
         deleted.map(|_| ())
     }
 

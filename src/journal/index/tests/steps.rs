@@ -156,7 +156,7 @@ impl World {
         };
         let known = self.index.get(id);
         let at = self.now();
-        let decided = self.index.delete(id, at, None, &mut self.log);
+        let decided = self.index.delete(id, at, (None, None), &mut self.log);
         if self.bug == Bug::UnlinkBeforeSync && decided.is_ok() {
             self.bodies.remove(&id);
         }
@@ -164,6 +164,7 @@ impl World {
             at,
             may_be_stored: known.is_some_and(|known| known.may_be_stored),
             answered: None,
+            message: None,
         };
         self.decided(decided, [(id, Some(Entry::Tombstone(tombstone)))]);
     }

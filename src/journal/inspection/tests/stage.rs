@@ -134,6 +134,7 @@ pub(super) fn stage() -> Stage {
         at: LogTime(5),
         may_be_stored: true,
         answered: None,
+        message: None,
     };
     append(
         &wal,

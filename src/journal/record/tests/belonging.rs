@@ -12,6 +12,7 @@ fn only_what_belongs_to_something_is_of_the_second_version_and_each_has_one_spel
         };
         let belongs = match &base {
             Base::Entry(Entry::File(file)) => !file.belonging.is_none(),
+            Base::Entry(Entry::Tombstone(tombstone)) => tombstone.message.is_some(),
             Base::Form(form) => form.message.is_some() || form.sub.is_some(),
             Base::Entry(_) | Base::Answers(_) => false,
         };

@@ -14,6 +14,15 @@ use samples::{
 };
 
 /// A record of every kind, and a base of every state and body.
+fn tombstone_of_message() -> Entry {
+    Entry::Tombstone(Tombstone {
+        at: LogTime(1),
+        may_be_stored: false,
+        answered: Some((answer(), meta(12))),
+        message: Some(message(&[id(8)])),
+    })
+}
+
 fn records() -> Vec<Record> {
     let states = [
         State::Waiting,
@@ -43,6 +52,7 @@ fn records() -> Vec<Record> {
             at: LogTime(1),
             may_be_stored: true,
             answered,
+            message: None,
         })
     };
     let belonging = [
@@ -74,6 +84,7 @@ fn records() -> Vec<Record> {
         }),
         tombstone(None),
         tombstone(Some((answer(), meta(12)))),
+        tombstone_of_message(),
     ];
     let answered = Answered {
         id: id(7),
