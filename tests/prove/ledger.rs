@@ -32,22 +32,45 @@ pub(crate) struct Upload {
     pub(crate) state: State,
 }
 
+impl State {
+    pub(crate) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Unknown => None,
+            Self::Promised(id) | Self::Deleting(id) | Self::Deleted(id) => Some(id),
+        }
+    }
+}
+
 impl Upload {
     pub(crate) fn content(&self) -> Vec<u8> {
         noise(self.key, self.length)
     }
 
     pub(crate) fn id(&self) -> Option<&str> {
-        match &self.state {
-            State::Unknown => None,
-            State::Promised(id) | State::Deleting(id) | State::Deleted(id) => Some(id),
-        }
+        self.state.id()
     }
+}
+
+/// One message. Its key is its sender's id of it, and stands in its package; its parts are files with keys of their
+/// own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) key: u64,
+    /// Key and length of each part.
+    pub(crate) parts: Vec<(u64, usize)>,
+    /// The number of its receiver.
+    pub(crate) to: usize,
+    /// The id of the message that it sends on: its parts are those of that one.
+    pub(crate) source: Option<String>,
+    pub(crate) state: State,
+    /// The ids of its parts, once they are known.
+    pub(crate) part_ids: Vec<String>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Ledger {
     uploads: Mutex<BTreeMap<u64, Upload>>,
+    messages: Mutex<BTreeMap<u64, Message>>,
     file: File,
 }
 
@@ -55,6 +78,7 @@ impl Ledger {
     pub(crate) fn create(path: &Path) -> Self {
         Self {
             uploads: Mutex::default(),
+            messages: Mutex::default(),
             file: File::create_new(path).expect("the ledger"),
         }
     }
@@ -76,6 +100,30 @@ impl Ledger {
         self.write(&format!("{state:?} {key}"));
         let mut uploads = self.uploads.lock().expect("the ledger");
         uploads.get_mut(&key).expect("it was sent").state = state;
+    }
+
+    /// A message is about to be sent, or something else now.
+    pub(crate) fn set_message(&self, message: Message) {
+        self.write(&format!("{message:?}"));
+        let mut messages = self.messages.lock().expect("the ledger");
+        messages.insert(message.key, message);
+    }
+
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        let messages = self.messages.lock().expect("the ledger");
+        messages.values().cloned().collect()
+    }
+
+    /// Whether a message is promised under this id, and nobody has begun to delete it.
+    pub(crate) fn is_promised(&self, id: &str) -> bool {
+        let messages = self.messages.lock().expect("the ledger");
+        let promised = State::Promised(id.to_owned());
+        messages.values().any(|message| message.state == promised)
+    }
+
+    /// It is proven to be right, or was refused for good, and need not be checked again.
+    pub(crate) fn forget_message(&self, key: u64) {
+        self.messages.lock().expect("the ledger").remove(&key);
     }
 
     /// Without a lock: what several clients do at once costs one flush.

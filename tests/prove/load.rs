@@ -6,6 +6,7 @@ use std::time::Duration;
 use kit::{Client, noise};
 
 use crate::ledger::{Ledger, State};
+use crate::messages;
 use crate::random::Random;
 use crate::request::{PATIENCE, Request};
 use crate::stage::Tally;
@@ -58,11 +59,12 @@ impl Load<'_> {
             unanswered: Vec::new(),
             answered: Vec::new(),
         };
+        let mut own_messages = messages::Own::default();
         while !self.is_over.load(Ordering::Relaxed) {
             if self.tally.promises.load(Ordering::Relaxed) > self.enough.load(Ordering::Relaxed) {
                 std::thread::sleep(REST);
             }
-            match random.below(24) {
+            match random.below(30) {
                 0 | 1 => {
                     let count = 2 + random.below(2);
                     self.upload(&client, &mut random, &mut own, count);
@@ -88,6 +90,7 @@ impl Load<'_> {
                     let (request, ids) = &own.answered[which];
                     self.send_again(&client, request, ids);
                 }
+                24.. => self.act(&client, &mut random, &mut own_messages),
                 _ => self.upload(&client, &mut random, &mut own, 1),
             }
         }
@@ -200,7 +203,7 @@ impl Load<'_> {
         }
     }
 
-    fn key(&self) -> u64 {
+    pub(crate) fn key(&self) -> u64 {
         self.next_key.fetch_add(1, Ordering::Relaxed)
     }
 }
@@ -211,7 +214,7 @@ fn below(random: &mut Random, end: usize) -> usize {
 }
 
 /// From nothing to several chunks, and often just at a boundary.
-fn length(random: &mut Random) -> usize {
+pub(crate) fn length(random: &mut Random) -> usize {
     let length = match random.below(20) {
         0 => 0,
         1..=6 => 1 + random.below(2_000),

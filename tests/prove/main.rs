@@ -15,6 +15,7 @@ mod faults;
 mod ground;
 mod ledger;
 mod load;
+mod messages;
 mod mongo;
 mod options;
 mod other_format;
@@ -24,6 +25,7 @@ mod request;
 mod scene;
 mod stage;
 mod verify;
+mod verify_messages;
 
 use std::process::ExitCode;
 use std::time::Instant;

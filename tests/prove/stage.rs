@@ -14,6 +14,7 @@ use crate::faults::{Fault, pause};
 use crate::ground::Ground;
 use crate::ledger::Ledger;
 use crate::load::Load;
+use crate::messages::{Follower, RECEIVERS};
 use crate::options::Options;
 use crate::points::Points;
 use crate::random::Random;
@@ -54,6 +55,8 @@ pub(crate) struct Tally {
     /// Uploads that were sent once more under their key, after their promise.
     pub(crate) repeats: AtomicU64,
     pub(crate) verified: AtomicU64,
+    /// Messages that were listed once more, as their commit was cut behind their entry.
+    pub(crate) listed_again: AtomicU64,
     /// Seconds until journal and spool were empty, when all was well again.
     pub(crate) longest_drain: AtomicU64,
     /// Ids whose chunks a cut or a delete had left behind, cleared away.
@@ -103,12 +106,14 @@ impl Tally {
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
         format!(
-            "{}\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
+            "{}\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} messages listed once more behind a cut \
+             commit; {} s",
             self.line(),
             faults.join(", "),
             self.cut.load(Ordering::Relaxed),
             self.longest_drain.load(Ordering::Relaxed),
             self.orphans.load(Ordering::Relaxed),
+            self.listed_again.load(Ordering::Relaxed),
             took.as_secs()
         )
     }
@@ -119,6 +124,8 @@ pub(crate) struct Stage {
     pub(crate) servers: Servers,
     pub(crate) tally: Tally,
     pub(crate) ledger: Ledger,
+    /// One who follows each list, over all rounds.
+    followers: Vec<Follower>,
     next_key: AtomicU64,
     /// Faults that must come before any comes again.
     bag: Vec<Fault>,
@@ -172,6 +179,7 @@ impl Stage {
                 ..Tally::default()
             },
             ledger,
+            followers: (0..RECEIVERS).map(Follower::of).collect(),
             next_key: AtomicU64::new(1),
             bag: Vec::new(),
             _scratch: scratch,
@@ -186,6 +194,7 @@ impl Stage {
             servers,
             tally,
             ledger,
+            followers,
             next_key,
             bag,
             ..
@@ -204,6 +213,10 @@ impl Stage {
             for _ in 0..CLIENTS {
                 let (load, seed) = (&load, random.next());
                 scope.spawn(move || load.run(seed));
+            }
+            for follower in &mut *followers {
+                let load = &load;
+                scope.spawn(move || follower.follow(load));
             }
             for _ in 0..faults {
                 let fault = drawn(bag, options, random);
@@ -228,7 +241,7 @@ impl Stage {
             }
             drop(end);
         });
-        verify::everything(servers, ledger, tally, options.goes_on);
+        verify::everything(servers, ledger, followers, tally, options.goes_on);
         // No request runs. nginx never removes spool files that it has forgotten.
         let cache = servers.site.data_dir().join("cache");
         for part in std::fs::read_dir(cache).expect("nginx's cache") {

@@ -11,8 +11,10 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 
 use crate::ledger::{Ledger, State, Upload};
+use crate::messages::Follower;
 use crate::request::{PATIENCE, Request};
 use crate::stage::{Servers, Tally};
+use crate::verify_messages;
 
 /// How long the journal may take to become empty.
 const BOUND: Duration = Duration::from_secs(90);
@@ -32,10 +34,18 @@ const LOOKERS: usize = 8;
 /// How many files' chunks are asked for at once: fewer than MongoDB can sort in memory.
 const AT_ONCE: usize = 16;
 
-pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes_on: bool) {
+pub(crate) fn everything(
+    servers: &Servers,
+    ledger: &Ledger,
+    followers: &mut [Follower],
+    tally: &Tally,
+    goes_on: bool,
+) {
     let client = Client::anew_each_time(servers.site.port(), PATIENCE);
     let is_enough = || !goes_on && tally.violations() >= ENOUGH;
     ask_for_answers(&client, ledger, tally);
+    verify_messages::settle(&client, ledger, tally);
+    verify_messages::over_http(&client, ledger, tally);
     let uploads = ledger.all();
     let look = |upload: &Upload| {
         if !is_enough() {
@@ -55,6 +65,9 @@ pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes
     let took = begun.elapsed().as_secs();
     tally.longest_drain.fetch_max(took, Ordering::Relaxed);
     delete_again(&client, ledger, tally);
+    verify_messages::over_http(&client, ledger, tally);
+    verify_messages::in_the_lists(&client, ledger, followers, tally);
+    verify_messages::in_the_bucket(&servers.mongo, ledger, tally);
     let uploads = ledger.all();
     side_by_side(&uploads, |upload| {
         look(upload);
@@ -81,7 +94,7 @@ pub(crate) fn everything(servers: &Servers, ledger: &Ledger, tally: &Tally, goes
 }
 
 /// Does the same with each, some at a time.
-fn side_by_side<T: Sync>(all: &[T], look: impl Fn(&T) + Sync) {
+pub(crate) fn side_by_side<T: Sync>(all: &[T], look: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..LOOKERS {
@@ -206,7 +219,7 @@ fn over_http(client: &Client, upload: &Upload, tally: &Tally) {
 fn in_the_bucket(mongo: &Mongo, uploads: &[Upload], tally: &Tally) {
     let uploads: BTreeMap<_, _> = uploads.iter().map(|upload| (upload.key, upload)).collect();
     let (mut seen, mut found_files) = (HashSet::new(), Vec::new());
-    for file in mongo.find("fs.files", doc! {}) {
+    for file in mongo.find("fs.files", of_no_message()) {
         let name = file.get_str("filename").unwrap_or_default();
         let found = name.parse().ok().and_then(|key: u64| uploads.get(&key));
         let Some(upload) = found else {
@@ -236,6 +249,11 @@ fn in_the_bucket(mongo: &Mongo, uploads: &[Upload], tally: &Tally) {
             tally.violate(&format!("{upload:?} is not in the bucket"));
         }
     }
+}
+
+/// Files that were uploaded for themselves.
+fn of_no_message() -> Document {
+    doc! { "metadata.message": { "$exists": false } }
 }
 
 /// Whether files have exactly their chunks, with the right bytes.
@@ -355,7 +373,7 @@ fn forget(servers: &Servers, ledger: &Ledger, client: &Client, uploads: &[Upload
     });
     // Uploads and deletes without an answer may have left files.
     let expected: HashSet<_> = ledger.all().into_iter().map(|upload| upload.key).collect();
-    let files = servers.mongo.find("fs.files", doc! {});
+    let files = servers.mongo.find("fs.files", of_no_message());
     side_by_side(&files, |file| {
         let key = file
             .get_str("filename")

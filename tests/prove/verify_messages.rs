@@ -1,0 +1,153 @@
+//! The check of all messages, without faults and without clients: each promised one is whole, in the bucket and
+//! in the list of its receiver; and nothing of any other is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kit::{Client, Mongo};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::ledger::{Ledger, Message, State};
+use crate::messages::Follower;
+use crate::stage::Tally;
+use crate::verify::side_by_side;
+
+/// How long what was deleted may take to go, and a list to have what was committed.
+const BOUND: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Sends messages without an answer again.
+pub(crate) fn settle(client: &Client, ledger: &Ledger, tally: &Tally) {
+    side_by_side(&ledger.messages(), |message| match &message.state {
+        State::Unknown => match message.send(client) {
+            Ok(answer) if answer.status == 201 => {
+                let promised = message.promised(&answer);
+                ledger.set_message(promised);
+                tally
+                    .promises
+                    .fetch_add(1 + message.parts.len(), Ordering::Relaxed);
+            }
+            Ok(answer) if message.is_excused(ledger, answer.status) && answer.status != 503 => {
+                ledger.forget_message(message.key);
+            }
+            answer => tally.violate(&format!("{message:?} was sent again: {answer:?}")),
+        },
+        State::Promised(_) | State::Deleting(_) | State::Deleted(_) => {}
+    });
+}
+
+/// Reads each as a client does.
+pub(crate) fn over_http(client: &Client, ledger: &Ledger, tally: &Tally) {
+    side_by_side(&ledger.messages(), |message| {
+        if matches!(message.state, State::Promised(_)) {
+            if let Some(fault) = message.fault(client) {
+                tally.violate(&format!("{message:?}: {fault}"));
+            }
+            tally.verified.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+}
+
+/// Whoever has followed a list has seen all of it once, and the list has what waits and nothing else.
+pub(crate) fn in_the_lists(
+    client: &Client,
+    ledger: &Ledger,
+    followers: &mut [Follower],
+    tally: &Tally,
+) {
+    let promised: Vec<_> = ledger.messages();
+    let is_promised = |message: &&Message| matches!(message.state, State::Promised(_));
+    for (receiver, follower) in followers.iter_mut().enumerate() {
+        let to_this = promised.iter().filter(|message| message.to == receiver);
+        let expected: BTreeSet<_> = to_this
+            .filter(is_promised)
+            .filter_map(|message| message.state.id())
+            .collect();
+        let begun = Instant::now();
+        loop {
+            if let Err(Some(fault)) = follower.step(client) {
+                tally.violate(&fault);
+            }
+            let mut missed = expected.iter().filter(|id| !follower.has_seen(id));
+            match missed.next() {
+                None => break,
+                Some(missed) if begun.elapsed() > BOUND => {
+                    let words = format!("{missed} was missed by {follower:?}");
+                    return tally.violate(&words);
+                }
+                Some(_) => std::thread::sleep(PAUSE),
+            }
+        }
+        follower.note_settled();
+        let again = std::mem::take(&mut follower.again);
+        tally.listed_again.fetch_add(again, Ordering::Relaxed);
+        let listed = follower.all(client);
+        let mut listed = listed.unwrap_or_default();
+        listed.sort();
+        if !listed
+            .iter()
+            .map(String::as_str)
+            .eq(expected.iter().copied())
+        {
+            let words = format!("receiver {receiver} has {listed:?}, and not {expected:?}");
+            tally.violate(&words);
+        }
+    }
+}
+
+/// What MongoDB has of messages, read without the sidecar. Deletes that were promised end in a bounded time.
+pub(crate) fn in_the_bucket(mongo: &Mongo, ledger: &Ledger, tally: &Tally) {
+    let mut expected: BTreeMap<String, Described> = BTreeMap::new();
+    for message in ledger.messages() {
+        if let State::Promised(id) = &message.state {
+            expected.insert(id.clone(), Described::default());
+            for (part, (key, _)) in message.part_ids.iter().zip(&message.parts) {
+                let part = expected.entry(part.clone()).or_default();
+                part.name = key.to_string();
+                part.links.insert(id.clone());
+            }
+        }
+    }
+    let begun = Instant::now();
+    loop {
+        let files = mongo.find("fs.files", doc! { "metadata.message": { "$exists": true } });
+        let open = mongo.find("fs.gone", doc! { "cleared": false });
+        let found: BTreeMap<_, _> = files.iter().map(described).collect();
+        if found == expected && open.is_empty() {
+            return;
+        }
+        if begun.elapsed() > BOUND {
+            let left = found.iter().filter(|file| !expected.contains_key(file.0));
+            let lost = expected.iter().filter(|file| !found.contains_key(file.0));
+            let (left, lost): (Vec<_>, Vec<_>) = (left.collect(), lost.collect());
+            return tally.violate(&format!(
+                "the bucket lacks {lost:?}, and has {left:?} and open tombstones {open:?}"
+            ));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// What a document tells of a part; of a package nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Described {
+    name: String,
+    links: BTreeSet<String>,
+}
+
+fn described(file: &Document) -> (String, Described) {
+    let id = file.get_object_id("_id").expect("one of ours");
+    let metadata = file.get_document("metadata").expect("it has a message");
+    if metadata.get_object_id("message").ok() == Some(id) {
+        return (id.to_hex(), Described::default());
+    }
+    let links = metadata.get_array("links").map_or(&[][..], Vec::as_slice);
+    let links = links.iter().filter_map(Bson::as_object_id);
+    let described = Described {
+        name: file.get_str("filename").unwrap_or_default().to_owned(),
+        links: links.map(ObjectId::to_hex).collect(),
+    };
+    (id.to_hex(), described)
+}
