@@ -1,4 +1,4 @@
-//! Clients that send messages, read them, and send them on; and one who follows a receiver's list all the while.
+//! Clients that send messages, read them, and delete some; and one who follows a receiver's list all the while.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -24,7 +24,7 @@ const REST: Duration = Duration::from_millis(200);
 /// The messages of one client.
 #[derive(Default)]
 pub(crate) struct Own {
-    /// Those that it may read and send on.
+    /// Those that it may read and delete.
     promised: Vec<Message>,
     unanswered: Vec<Message>,
 }
@@ -134,6 +134,14 @@ impl Load<'_> {
                 }
                 self.tally.reads.fetch_add(1, Ordering::Relaxed);
             }
+            2 if !own.promised.is_empty() => {
+                let last = own.promised.len() - 1;
+                // The newest wait for their commit; those before are committed, as a rule.
+                let back = usize::try_from(random.below(2) * random.below(40));
+                let back = back.expect("a small number");
+                let message = own.promised.remove(last.saturating_sub(back));
+                self.withdraw(client, &message);
+            }
             3 if !own.unanswered.is_empty() => {
                 let message = own.unanswered.swap_remove(0);
                 self.send_message(client, message, own, true);
@@ -210,6 +218,33 @@ impl Load<'_> {
             .promises
             .fetch_add(1 + message.parts.len(), Ordering::Relaxed);
         own.promised.push(message);
+    }
+
+    fn withdraw(&self, client: &Client, message: &Message) {
+        let id = message.state.id().expect("it was promised").to_owned();
+        let with = |state| Message {
+            state,
+            ..message.clone()
+        };
+        self.ledger.set_message(with(State::Deleting(id.clone())));
+        let path = format!("/messages/{id}");
+        match client.try_ask("DELETE", &path, &[]) {
+            Ok(answer) if answer.status == 204 => {
+                self.ledger.set_message(with(State::Deleted(id)));
+                self.tally.deletes.fetch_add(1, Ordering::Relaxed);
+                if let Ok(answer) = client.try_ask("GET", &path, &[])
+                    && answer.status == 200
+                {
+                    let words = format!("{message:?} is there after its delete");
+                    self.tally.violate(&words);
+                }
+            }
+            Ok(answer) if answer.status == 404 => {
+                let words = format!("{message:?} was promised and cannot be deleted");
+                self.tally.violate(&words);
+            }
+            _ => {}
+        }
     }
 }
 

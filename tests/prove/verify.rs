@@ -68,6 +68,7 @@ pub(crate) fn everything(
     verify_messages::over_http(&client, ledger, tally);
     verify_messages::in_the_lists(&client, ledger, followers, tally);
     verify_messages::in_the_bucket(&servers.mongo, ledger, tally);
+    verify_messages::are_gone(&client, ledger, tally);
     let uploads = ledger.all();
     side_by_side(&uploads, |upload| {
         look(upload);
@@ -91,6 +92,7 @@ pub(crate) fn everything(
         tally.violate("nginx missed a spool file of its own");
     }
     forget(servers, ledger, &client, &uploads, tally);
+    verify_messages::forget(&client, ledger, tally);
 }
 
 /// Does the same with each, some at a time.

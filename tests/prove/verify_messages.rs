@@ -16,9 +16,15 @@ use crate::verify::side_by_side;
 
 /// How long what was deleted may take to go, and a list to have what was committed.
 const BOUND: Duration = Duration::from_secs(90);
+/// How long a route may have what is gone.
+const ROUTES: Duration = Duration::from_secs(10);
+
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Sends messages without an answer again.
+/// How many messages stay from round to round.
+const KEPT: usize = 10;
+
+/// Sends messages without an answer again, and repeats the deletes without one.
 pub(crate) fn settle(client: &Client, ledger: &Ledger, tally: &Tally) {
     side_by_side(&ledger.messages(), |message| match &message.state {
         State::Unknown => match message.send(client) {
@@ -34,11 +40,25 @@ pub(crate) fn settle(client: &Client, ledger: &Ledger, tally: &Tally) {
             }
             answer => tally.violate(&format!("{message:?} was sent again: {answer:?}")),
         },
-        State::Promised(_) | State::Deleting(_) | State::Deleted(_) => {}
+        State::Deleting(_) => delete(client, ledger, tally, message),
+        State::Promised(_) | State::Deleted(_) => {}
     });
 }
 
-/// Reads each as a client does.
+fn delete(client: &Client, ledger: &Ledger, tally: &Tally, message: &Message) {
+    let id = message.state.id().expect("it was promised").to_owned();
+    match client.try_ask("DELETE", &format!("/messages/{id}"), &[]) {
+        Ok(answer) if [204, 404, 410].contains(&answer.status) => {
+            ledger.set_message(Message {
+                state: State::Deleted(id),
+                ..message.clone()
+            });
+        }
+        answer => tally.violate(&format!("{message:?} was deleted again: {answer:?}")),
+    }
+}
+
+/// Reads each as a client does. A message that is deleted is on no route.
 pub(crate) fn over_http(client: &Client, ledger: &Ledger, tally: &Tally) {
     side_by_side(&ledger.messages(), |message| {
         if matches!(message.state, State::Promised(_)) {
@@ -46,8 +66,44 @@ pub(crate) fn over_http(client: &Client, ledger: &Ledger, tally: &Tally) {
                 tally.violate(&format!("{message:?}: {fault}"));
             }
             tally.verified.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let Some(id) = message.state.id() else {
+            return;
+        };
+        let parts = (0..=message.parts.len()).map(|number| match number {
+            0 => format!("/messages/{id}"),
+            _ => format!("/messages/{id}/{number}"),
+        });
+        for path in parts {
+            if !is_gone(client, &path) {
+                tally.violate(&format!("{message:?} was deleted, and {path} is there"));
+            }
         }
     });
+}
+
+/// With their last message files go from every route in a bounded time.
+pub(crate) fn are_gone(client: &Client, ledger: &Ledger, tally: &Tally) {
+    let is_deleted = |message: &Message| matches!(message.state, State::Deleted(_));
+    let (deleted, others): (Vec<_>, Vec<_>) = ledger.messages().into_iter().partition(is_deleted);
+    let linked: BTreeSet<_> = others.iter().flat_map(|one| &one.part_ids).collect();
+    let parts = deleted.iter().flat_map(|message| &message.part_ids);
+    let parts: Vec<_> = parts.filter(|part| !linked.contains(part)).collect();
+    side_by_side(&parts, |part| {
+        let begun = Instant::now();
+        while !is_gone(client, &format!("/files/{part}")) {
+            if begun.elapsed() > ROUTES {
+                return tally.violate(&format!("the part {part} outlives its message"));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    });
+}
+
+fn is_gone(client: &Client, path: &str) -> bool {
+    let answer = client.try_ask("GET", path, &[]);
+    answer.is_ok_and(|answer| [404, 410].contains(&answer.status))
 }
 
 /// Whoever has followed a list has seen all of it once, and the list has what waits and nothing else.
@@ -150,4 +206,18 @@ fn described(file: &Document) -> (String, Described) {
         links: links.map(ObjectId::to_hex).collect(),
     };
     (id.to_hex(), described)
+}
+
+/// Deletes most messages, so that a long run stays small. The next check sees that they are gone.
+pub(crate) fn forget(client: &Client, ledger: &Ledger, tally: &Tally) {
+    let (promised, others): (Vec<_>, Vec<_>) = ledger
+        .messages()
+        .into_iter()
+        .partition(|message| matches!(message.state, State::Promised(_)));
+    for message in others {
+        ledger.forget_message(message.key);
+    }
+    side_by_side(promised.get(KEPT..).unwrap_or_default(), |message| {
+        delete(client, ledger, tally, message);
+    });
 }
