@@ -9,7 +9,8 @@ const BODY: &[u8] = b"0123456789";
 const NAMED: (&str, &str) = ("Origin", "https://app.example.com");
 
 const EXPOSED: &str = "ETag, Content-Range, Accept-Ranges, Content-Disposition, Repr-Digest, \
-                       Location, Retry-After, Gridspool-State, Preference-Applied";
+                       Location, Retry-After, Gridspool-State, Gridspool-Messages, Gridspool-Bytes, \
+                       Gridspool-More, Preference-Applied";
 
 /// The route of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
