@@ -154,7 +154,7 @@ fn a_scope_that_opens_nothing_is_not_minted() {
         let refused = mint(&config, &order(scope)).unwrap_err();
         assert!(matches!(refused, MintError::Scope(_)), "{scope}: {refused}");
         assert!(
-            refused.to_string().contains("delete, message, admin"),
+            refused.to_string().contains("delete, list, message"),
             "{refused}"
         );
     }
