@@ -143,7 +143,9 @@ fn coded(code: i32, name: &str, message: &str) -> String {
 /// One line of bounded length, up to where a document or a value of one begins.
 fn plain(text: &str) -> String {
     let kept = text.get(..end_of_words(text)).unwrap_or_default();
-    let words = kept.split(|char: char| char.is_control() || char == ' ');
+    // The driver quotes one error in another by a word of its own.
+    let told = kept.replace("Kind: ", "");
+    let words = told.split(|char: char| char.is_control() || char == ' ');
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
     let words: String = words.join(" ").chars().take(MESSAGE_CHARACTERS).collect();
     if kept.len() < text.len() {
@@ -287,6 +289,10 @@ mod tests {
             assert_eq!(words, expected);
             assert!(!words.contains(SECRET), "{words}");
         }
+        assert_eq!(
+            plain("cleared because another operation failed with: Kind: SCRAM failure, labels: {}"),
+            "cleared because another operation failed with: SCRAM failure …"
+        );
         let long = of_kind(&command(1, "InternalError", &"word ".repeat(1000)));
         assert_eq!(long.chars().count(), "1 InternalError: ".len() + 200);
     }
