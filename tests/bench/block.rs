@@ -1,12 +1,13 @@
-//! Bodies: pieces of one block of random bytes in memory, so that making them costs nothing.
+//! Request bodies. Each is a piece of one block of random bytes in memory, so it costs nothing to
+//! make.
 
 use std::sync::OnceLock;
 
-/// Random, so that nothing on the way can compress it, and larger than what MongoDB compresses at
-/// a time.
+/// The length of the block in bytes. It is larger than the unit that MongoDB compresses. The bytes
+/// are random, so nothing on the way can compress them.
 const LENGTH: usize = 16 << 20;
 
-/// Two bodies of consecutive numbers begin this far apart in the block.
+/// The distance in bytes between the beginnings of two bodies with consecutive numbers.
 const STEP: u64 = 4099;
 
 fn block() -> &'static [u8] {
@@ -24,7 +25,7 @@ fn block() -> &'static [u8] {
     })
 }
 
-/// The content of one file: the block from some place on, again and again.
+/// The content of one file: the block from `start` on, repeated as often as needed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Body {
     start: usize,
@@ -32,13 +33,13 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// The content of file `number`.
+    /// Returns the content of file `number`, `length` bytes long.
     pub(crate) fn of(number: u64, length: u64) -> Self {
         let start = usize::try_from(number * STEP).expect("a small number") % LENGTH;
         Self { start, length }
     }
 
-    /// The part of it that begins at `from`.
+    /// Returns the `length` bytes of this body that begin at `from`.
     pub(crate) fn part(self, from: u64, length: u64) -> Self {
         let from = usize::try_from(from).expect("a 64-bit machine");
         Self {
@@ -47,7 +48,8 @@ impl Body {
         }
     }
 
-    /// The bytes at `position`, as far as they lie in one piece; empty at the end.
+    /// Returns the bytes from `position` on that lie in one piece of the block; an empty slice at
+    /// the end.
     pub(crate) fn at(self, position: u64) -> &'static [u8] {
         let left = usize::try_from(self.length - position).expect("a 64-bit machine");
         let offset = usize::try_from(position).expect("a 64-bit machine");
@@ -55,7 +57,7 @@ impl Body {
         &block()[start..LENGTH.min(start + left)]
     }
 
-    /// Whether `bytes` is what stands at `position`.
+    /// Returns whether the body has `bytes` at `position`.
     pub(crate) fn has(self, mut position: u64, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             if position >= self.length {
@@ -72,7 +74,7 @@ impl Body {
         true
     }
 
-    /// All of it, copied.
+    /// Copies the whole body.
     pub(crate) fn to_vec(self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut position = 0;

@@ -1,4 +1,5 @@
-//! A burst: thousands of uploads that begin within a second, each on a connection of its own.
+//! This row measures a burst: thousands of uploads begin within a second, each on a connection of
+//! its own.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::wire::{Connection, Request};
 const UPLOADS: usize = 3000;
 const BYTES: u64 = 200 << 10;
 
-/// All of them begin within this time, evenly.
+/// All uploads begin within this time, at even distances.
 const WITHIN: Duration = Duration::from_secs(1);
 
 const SECONDS: Metric = Metric::new("seconds", " s until all are answered");
@@ -26,7 +27,7 @@ const FAILED: Metric = Metric::new("failed", " without a 2xx");
 const OVERFLOWS: Metric = Metric::new("overflows", " overflows of nginx's queue");
 const REFUSED: Metric = Metric::new("socket_overflows", " overflows of the sidecar's queue");
 
-/// The row of the burst.
+/// Adds the row of the burst to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     let work = format!("{UPLOADS} uploads of 200 KiB within a second");
     if stage.options.wants(&work) {
@@ -55,7 +56,7 @@ fn burst(stage: &mut Stage, work: &str) -> Case {
     }
     case.compare("gridspool", "nginx alone", SECONDS, Goal::AtMost(1.5));
     case.compare("gridspool, os", "nginx alone", SECONDS, Goal::None);
-    // One fsync of each body, which nobody can do without who promises that it stays.
+    // The durable server syncs each body once. A server that promises durability cannot do less.
     case.compare("gridspool", "least, durable", SECONDS, Goal::None);
     case.compare("least, durable", "nginx alone", SECONDS, Goal::None);
     for metric in [FAILED, OVERFLOWS, REFUSED] {
@@ -113,10 +114,11 @@ fn all_at_once(address: SocketAddr, below: &str) -> Result<Sample, String> {
     Ok(sample)
 }
 
-/// Connections that found a queue of a listening TCP socket full, of this whole machine.
+/// Returns how many connections found the queue of a listening TCP socket full, on the whole
+/// machine.
 fn overflows() -> f64 {
     let table = std::fs::read_to_string("/proc/net/netstat").unwrap_or_default();
-    // A line of names, and one of values.
+    // The table has a line of names, and then a line of values.
     let mut lines = table
         .lines()
         .filter_map(|line| line.strip_prefix("TcpExt:"))
@@ -132,7 +134,8 @@ fn overflows() -> f64 {
         .unwrap_or(0.0)
 }
 
-/// Connections that nginx did not get to the sidecar, as its queue was full.
+/// Returns how many connections from nginx to the sidecar failed because the sidecar's queue was
+/// full.
 fn refusals(log: &Path) -> f64 {
     let log = std::fs::read_to_string(log).unwrap_or_default();
     let refused = log

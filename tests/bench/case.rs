@@ -1,4 +1,5 @@
-//! One work and its contestants: repetitions taken in turns, and what is read out of them.
+//! A case is one work and the contestants that do it in turns. It keeps their repetitions and
+//! compares them.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::stats::{Ratio, Sample, median};
 
-/// A number of a sample that contestants are compared by.
+/// A number of a sample. Contestants are compared by it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Metric {
     pub(crate) name: &'static str,
@@ -37,9 +38,9 @@ const FAILURES: Metric = Metric::new("failures", "");
 pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
-    /// It is near one, above or below.
+    /// The ratio differs from one by at most this share.
     Within(f64),
-    /// It is only shown.
+    /// There is no goal: the report only shows the ratio.
     None,
 }
 
@@ -73,12 +74,12 @@ pub(crate) struct Line {
     pub(crate) met: &'static str,
 }
 
-/// One work.
+/// One work, with the repetitions of each contestant and the rows of the table.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) work: String,
     samples: BTreeMap<String, Vec<Sample>>,
-    /// Why a contestant has none.
+    /// The reason why a contestant failed, by contestant.
     notes: BTreeMap<String, String>,
     pub(crate) lines: Vec<Line>,
 }
@@ -93,7 +94,7 @@ impl Case {
         }
     }
 
-    /// Takes one repetition of a contestant, unless one has failed before.
+    /// Measures one repetition of a contestant, unless an earlier one failed.
     pub(crate) fn round(
         &mut self,
         contestant: &str,
@@ -120,7 +121,7 @@ impl Case {
         }
     }
 
-    /// A number of each repetition; nothing if the contestant failed once.
+    /// Returns a number of each repetition; an empty list if the contestant failed once.
     pub(crate) fn series(&self, contestant: &str, metric: Metric) -> Vec<f64> {
         if self.notes.contains_key(contestant) {
             return Vec::new();
@@ -132,13 +133,13 @@ impl Case {
         values.collect()
     }
 
-    /// Adds a row: a contestant against another.
+    /// Adds a row that compares a contestant with another.
     pub(crate) fn compare(&mut self, ours: &str, theirs: &str, metric: Metric, goal: Goal) {
         let values = self.series(theirs, metric);
         self.compare_with(ours, theirs, &values, metric, goal);
     }
 
-    /// Adds a row: a contestant against numbers that go by any name.
+    /// Adds a row that compares a contestant with `values`; the row calls them `theirs`.
     pub(crate) fn compare_with(
         &mut self,
         ours: &str,
@@ -151,7 +152,7 @@ impl Case {
         let ratio = Ratio::of(&own, values);
         let has_failed = [ours, theirs].map(|name| self.notes.contains_key(name));
         if ratio.is_none() && matches!(goal, Goal::None) && has_failed == [false; 2] {
-            // One of them was left out.
+            // One of the two did not take part.
             return;
         }
         let met = ratio.and_then(|ratio| goal.is_met(ratio.median));
@@ -168,7 +169,7 @@ impl Case {
         });
     }
 
-    /// Adds a row: a number of a contestant against a bound of its own.
+    /// Adds a row that compares a number of a contestant with a bound.
     pub(crate) fn judge(&mut self, contestant: &str, metric: Metric, goal: Goal) {
         let own = self.series(contestant, metric);
         let met = median(&own).and_then(|value| goal.is_met(value));
@@ -197,7 +198,7 @@ impl Case {
         }
     }
 
-    /// Contestants with a sample that has the medians of all of theirs.
+    /// Returns each contestant with a sample of the medians of its repetitions.
     pub(crate) fn typical(&self) -> impl Iterator<Item = (&str, Sample)> {
         self.samples.iter().map(|(name, samples)| {
             let mut typical = samples.first().cloned().unwrap_or_default();
@@ -241,7 +242,7 @@ impl Case {
     }
 }
 
-/// A line on stderr, with the seconds since the first.
+/// Prints a line on stderr, with the seconds since the first such line.
 pub(crate) fn progress(what: &str) {
     static BEGUN: OnceLock<Instant> = OnceLock::new();
     let seconds = BEGUN.get_or_init(Instant::now).elapsed().as_secs();
@@ -257,7 +258,7 @@ fn verdict(met: Option<bool>, is_only_shown: bool) -> &'static str {
     }
 }
 
-/// A number with as many digits as are worth reading.
+/// Formats a number with as many digits as are worth reading.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         ..10.0 => format!("{value:.2}"),

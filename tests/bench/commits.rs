@@ -1,4 +1,4 @@
-//! Committing: how fast a backlog drains, against other ways to write the same files.
+//! Commits. These rows compare how fast a backlog drains with other ways to write the same files.
 
 use std::time::{Duration, Instant};
 
@@ -22,26 +22,27 @@ const MIB: u64 = 1024 * KIB;
 
 const OWN_CPU: Metric = Metric::new("own_cpu_per_gib", " CPU s/GiB beside sha-256");
 
-/// Inserts as the sidecar makes them of two large files, but of documents that are there already:
-/// nothing is read, hashed or proven. What is left is what the driver takes.
+/// The sidecar's way to insert two large files, for documents that exist already. This contestant
+/// reads, hashes and proves nothing, so it shows the cost of the driver.
 const AS_OURS: Batching = Batching {
     batch_bytes: 2 * MIB,
     in_flight: 4,
 };
 
-/// The sidecar's groups of small files, four at a time.
+/// The sidecar's way to insert small files: groups of this size, four at a time.
 const AS_OUR_GROUPS: Batching = Batching {
     batch_bytes: 3 * MIB,
     in_flight: 4,
 };
 
-/// Between two looks at a backlog, at the least.
+/// The least time between two looks at a backlog.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// One part in so many of the time so far may pass between them: each look costs the sidecar time, too.
+/// Two looks are at least the time so far, divided by this, apart: each look costs the sidecar
+/// time, too.
 const LOOKS: u32 = 50;
 
-/// A backlog, and what is asked of its drain.
+/// A backlog, and the goals of its drain.
 struct Work {
     name: &'static str,
     bytes: u64,
@@ -49,14 +50,15 @@ struct Work {
     goals: Goals,
 }
 
-/// Against bare inserts, the driver's stream (one by one for large files, else 16 at once), pymongo.
+/// The goals against bare inserts, against the driver's stream (one file at a time if files are
+/// large, else 16) and against pymongo.
 struct Goals {
     raw: Goal,
     stream: Goal,
     pymongo: Goal,
 }
 
-/// All rows of commits.
+/// Adds all rows of commits to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     let of = |quick, full| stage.options.of(quick, full);
     let works = [
@@ -174,7 +176,7 @@ fn commit(stage: &mut Stage, work: &Work) -> Case {
     case
 }
 
-/// Holds what was seen against the goals, and says what MongoDB allows.
+/// Compares the results with the goals, and adds rows that show what MongoDB allows.
 fn judge(case: &mut Case, work: &Work, is_quick: bool) {
     let is_large = work.bytes > MIB;
     let (metric, stream) = if is_large {
@@ -190,7 +192,7 @@ fn judge(case: &mut Case, work: &Work, is_quick: bool) {
         case.compare("gridspool", "bare steps", metric, Goal::None);
         case.compare("bare steps", stream, metric, Goal::None);
     }
-    // What is given to readers of MongoDB, and what MongoDB allows.
+    // These rows show what the sidecar gives to readers of MongoDB, and what MongoDB allows.
     case.compare("gridspool, fixed pace", stream, metric, Goal::None);
     case.compare("raw inserts", stream, metric, Goal::None);
     case.compare("raw inserts", "pymongo", metric, Goal::None);
@@ -211,7 +213,7 @@ fn judge(case: &mut Case, work: &Work, is_quick: bool) {
     }
 }
 
-/// The batches that bare inserts are fastest with, of those that make sense; a quick run takes the
+/// Returns the fastest batching of bare inserts, among those that make sense. A quick run takes the
 /// first of them.
 fn best_batching(stage: &Stage, prepared: &Prepared) -> Batching {
     let all = [(8, 2), (16, 2), (4, 2), (8, 1), (16, 1), (8, 4)];
@@ -233,13 +235,14 @@ fn best_batching(stage: &Stage, prepared: &Prepared) -> Batching {
     best.expect("some were tried").1
 }
 
-/// Measures another way to commit, from where the sidecar begins too.
+/// Measures another way to commit, from the same state of disk and memory as the sidecar's.
 fn rival(stage: &Stage, act: impl FnOnce() -> Result<Sample, String>) -> Result<Sample, String> {
     stage.disk.settle_and_touch();
     stage.measure(act)
 }
 
-/// Makes a backlog with a sidecar that has no MongoDB, gives it one, and watches.
+/// Makes a backlog with a sidecar that has no MongoDB, gives that sidecar one, and measures the
+/// drain.
 fn drain(
     stage: &mut Stage,
     work: &Work,
@@ -257,7 +260,8 @@ fn drain(
     Ok(sample)
 }
 
-/// Says what a process took for each GiB, `hashing` of it for sha-256.
+/// Sets the CPU seconds per GiB that a process used, with and without those of sha-256 (`hashing`).
+/// Returns what the process used.
 fn set_cpu_per_gib(sample: &mut Sample, process: &str, hashing: f64) -> Usage {
     let usage = sample.usage.get(process).copied().unwrap_or_default();
     let gib = sample.value("mib").unwrap_or_default() * sample.value("seconds").unwrap_or_default()
@@ -269,7 +273,10 @@ fn set_cpu_per_gib(sample: &mut Sample, process: &str, hashing: f64) -> Usage {
     usage
 }
 
-/// Leaves a sidecar that has a backlog and has just been started with a MongoDB.
+/// Makes a backlog of `files` files of `bytes` bytes each, and starts the sidecar with a MongoDB.
+///
+/// # Errors
+/// A text, if the sidecar does not know a setting or if no upload succeeded.
 pub(crate) fn fill(
     stage: &mut Stage,
     bytes: u64,
@@ -290,7 +297,8 @@ pub(crate) fn fill(
     stage.sidecar.start(&stage.mongo.uri(), settings)
 }
 
-/// Watches a backlog until it is gone, or for so long; the rate is that of what was seen.
+/// Watches a backlog until it is empty or `longest` seconds have passed. The rate counts the files
+/// that were committed meanwhile.
 pub(crate) fn watch_drain(stage: &Stage, first: Progress, longest: f64) -> Sample {
     let begun = Instant::now();
     loop {
@@ -310,7 +318,8 @@ pub(crate) fn watch_drain(stage: &Stage, first: Progress, longest: f64) -> Sampl
     }
 }
 
-/// What sha-256 of a GiB costs in this program, built as the sidecar is.
+/// Measures the seconds that sha-256 of a GiB takes in this program, which is built like the
+/// sidecar.
 fn sha256_seconds_per_gib() -> f64 {
     const LENGTH: u64 = 128 * MIB;
     let body = Body::of(0, LENGTH);

@@ -1,4 +1,4 @@
-//! Many clients side by side, each a task of its own on the generator's threads.
+//! Many clients run side by side, each as a task on the generator's threads.
 
 use std::thread::ScopedJoinHandle;
 use std::time::Instant;
@@ -6,10 +6,11 @@ use std::time::Instant;
 use futures::future::join_all;
 use tokio::sync::Barrier;
 
-/// As many threads as the generator has for other loads.
+/// The number of threads, the same as for other loads.
 const THREADS: usize = 2;
 
-/// Runs so many clients, numbered from 0, to their ends; what each of them gave.
+/// Runs `clients` clients, numbered from 0, to their ends and returns their results. The results
+/// are not in the order of the numbers.
 pub(crate) fn all<T: Send>(clients: usize, client: impl AsyncFn(usize) -> T + Sync) -> Vec<T> {
     let share = |thread: usize| {
         let numbers = (thread..clients).step_by(THREADS);
@@ -30,7 +31,7 @@ pub(crate) fn all<T: Send>(clients: usize, client: impl AsyncFn(usize) -> T + Sy
     })
 }
 
-/// Where clients wait for each other, once.
+/// A start line. Clients wait here for each other, once.
 #[derive(Debug)]
 pub(crate) struct Start {
     barrier: Barrier,
@@ -45,7 +46,7 @@ impl Start {
         }
     }
 
-    /// Waits until all are here; the moment in which the first of them went on.
+    /// Waits until all clients are here; returns the moment at which the first of them went on.
     pub(crate) async fn together(&self) -> Instant {
         self.barrier.wait().await;
         *self.begun.get_or_init(Instant::now)

@@ -1,4 +1,5 @@
-//! The file system that is measured: ext4 with a journal, on a loop device if that can be had.
+//! The file system that is measured: ext4 with a journal, on a loop device if the machine permits
+//! one.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -14,22 +15,23 @@ use crate::options::Options;
 use crate::process::{remove_at_end, unmount_at_end};
 use crate::stats::{MIB, Sample, float};
 
-/// Room for what a run has at a time; the file has holes until then.
+/// The size of the loop device in bytes: room for the data of a run. The file behind it is sparse.
 const BYTES: u64 = 16 << 30;
 
-/// Bytes that the disk's own rate is measured with.
+/// The bytes that are written to measure the disk's own rate.
 const PROBE: u64 = 512 << 20;
 
-/// Memory that is made ready for a measurement: more than what it writes through the page cache.
+/// The bytes of memory that are touched before a measurement: more than it writes through the page
+/// cache.
 const TOUCHED: usize = 2 << 30;
 
 #[derive(Debug)]
 pub(crate) struct Disk {
-    /// Where servers keep what is measured.
+    /// The directory of the data that is measured.
     pub(crate) data: PathBuf,
-    /// For all else.
+    /// The directory of everything else.
     pub(crate) scratch: PathBuf,
-    /// The measurement, in words.
+    /// The file system, as the report names it.
     pub(crate) words: String,
     is_quick: bool,
 }
@@ -62,13 +64,15 @@ impl Disk {
         }
     }
 
-    /// Waits until nothing is left to be written: no measurement pays for the one before.
+    /// Waits until the file system has written everything, so that no measurement pays for the one
+    /// before.
     pub(crate) fn settle(&self) {
         let directory = File::open(&self.data).expect("the data directory");
         rustix::fs::syncfs(&directory).expect("syncfs");
     }
 
-    /// Waits likewise, and has memory ready for much that is written, unless the run is a quick one.
+    /// Waits like [`Disk::settle`]. Unless the run is quick, it also touches memory for the page
+    /// cache.
     pub(crate) fn settle_and_touch(&self) {
         self.settle();
         if !self.is_quick {
@@ -76,7 +80,7 @@ impl Disk {
         }
     }
 
-    /// Bytes written to the device below the data, since it is there, in MiB.
+    /// Returns the MiB that were written to the device below the data, since the device exists.
     pub(crate) fn written_mib(&self) -> f64 {
         const SECTOR: f64 = 512.0;
         let device = fs::metadata(&self.data).expect("the data directory").dev();
@@ -90,7 +94,7 @@ impl Disk {
         sectors.unwrap_or(0.0) * SECTOR / MIB
     }
 
-    /// The disk's own rate, as `dd conv=fsync` measures it: one large write, then one fsync.
+    /// Measures the disk's own rate as `dd conv=fsync` does: one large write, then one fsync.
     pub(crate) fn own_rate(&self) -> Sample {
         let path = self.data.join("probe");
         let mut file = File::create(&path).expect("a file");
@@ -112,8 +116,8 @@ impl Disk {
     }
 }
 
-/// Uses much of the memory that is free, and frees it again. A virtual machine may have given it back
-/// to its host; then whoever uses it first waits for it, which is as long as a copy takes.
+/// Uses much of the free memory, and frees it again. A virtual machine may have given that memory
+/// back to its host; then its first use takes as long as a copy.
 fn touch_memory() {
     const PAGE: usize = 4096;
     let table = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -129,7 +133,7 @@ fn touch_memory() {
     std::hint::black_box(memory);
 }
 
-/// False if it cannot be done here.
+/// Mounts an ext4 on a loop device; returns false if this machine does not permit it.
 fn mount_loop(image: &Path, at: &Path) -> bool {
     let is_made = loop_disk::make(image, "ext4", BYTES, &[])
         .and_then(|()| loop_disk::mount(image, at))
@@ -142,7 +146,7 @@ fn mount_loop(image: &Path, at: &Path) -> bool {
     is_made
 }
 
-/// The file system of a directory.
+/// Returns the type of the file system that a directory is on.
 fn kind_of(directory: &Path) -> String {
     let found = Command::new("findmnt")
         .args(["-n", "-o", "FSTYPE", "-T"])
@@ -152,7 +156,7 @@ fn kind_of(directory: &Path) -> String {
     String::from_utf8_lossy(&found).trim().to_owned()
 }
 
-/// Empties a directory and leaves it there.
+/// Empties a directory, but keeps the directory itself.
 pub(crate) fn empty(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
@@ -173,7 +177,7 @@ pub(crate) fn empty(directory: &Path) {
     }
 }
 
-/// A directory for sockets, whose paths must be short.
+/// Makes a directory for sockets. Their paths must be short.
 pub(crate) fn sockets() -> PathBuf {
     let directory = tempfile::Builder::new()
         .prefix("gridspool-bench")

@@ -1,6 +1,5 @@
-//! Downloads: hot from nginx's cache, cold from MongoDB, pending from the journal. What is
-//! downloaded was uploaded through gridspool; each file of each contestant is compared once with
-//! what went up, byte for byte.
+//! Downloads: hot from nginx's cache, cold from MongoDB, pending from the journal. The files were
+//! uploaded before. Each file of each contestant is compared once with its upload, byte for byte.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,19 +19,19 @@ use crate::uploads::{LARGE, MIDDLE, SMALL, Size};
 use crate::wire::Request;
 
 const MIB: u64 = 1 << 20;
-/// The longest read of all, by the one in the middle: nobody waits much longer than the others.
+/// The longest read divided by the median: no reader may wait much longer than the others.
 const LONGEST: Metric = Metric::new("longest_by_median", " times the median is the longest");
 const FIRST_BYTE: Metric = Metric::new("first_byte", " ms");
 
-/// The part of each file that is asked for.
+/// The part of each file that a request asks for.
 #[derive(Clone, Copy)]
 enum Part {
     Whole,
-    /// A MiB from the middle on.
+    /// One MiB from the middle on.
     Middle,
 }
 
-/// All rows of downloads.
+/// Adds all rows of downloads to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     for size in [SMALL, MIDDLE, LARGE] {
         let names =
@@ -73,12 +72,12 @@ fn count(stage: &Stage, size: Size) -> u64 {
     match size.bytes {
         bytes if bytes == SMALL.bytes => stage.options.of(1000, 2000),
         bytes if bytes == MIDDLE.bytes => stage.options.of(64, 128),
-        // At least two, as the last one is what a cold start is warmed up with.
+        // There are at least two files: a cold start is warmed up with the last one.
         _ => stage.options.of(2, 4),
     }
 }
 
-/// Where a contestant has its files.
+/// Returns the path at which a contestant has file `number`, and the file's number within `files`.
 fn path(files: &Files, contestant: &str, number: u64) -> (String, u64) {
     let count = u64::try_from(files.places.len()).expect("few");
     let number = number % count;
@@ -90,7 +89,7 @@ fn path(files: &Files, contestant: &str, number: u64) -> (String, u64) {
     }
 }
 
-/// Downloads by one contestant.
+/// Downloads files from one contestant until the limit.
 fn download(
     address: SocketAddr,
     contestant: &str,
@@ -153,7 +152,7 @@ fn hot_case(stage: &Stage, work: &str, files: &Files, part: Part) -> Case {
         .filter(|(name, _)| !(is_range && *name == "plain"));
     let contestants: Vec<_> = contestants.collect();
     for (name, address) in &contestants {
-        // Compares, and fills the caches: nginx keeps a small file when it is asked for again.
+        // The first round compares the files, and both rounds fill the caches.
         for is_compared in [true, false] {
             if let Err(err) = download(*address, name, files, part, all, is_compared) {
                 case.round(name, || Err(err));
@@ -187,7 +186,7 @@ fn hot_case(stage: &Stage, work: &str, files: &Files, part: Part) -> Case {
     case
 }
 
-/// Each file once, through an nginx that has none of them in its cache.
+/// Reads each file once, through an nginx that has none of them in its cache.
 fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
     let mut case = Case::new(work);
     let all = Limit::Count(count(stage, files.size));
@@ -235,11 +234,12 @@ fn cold_case(stage: &mut Stage, work: &str, files: &Files) -> Case {
     case
 }
 
-/// One file after the other: the first byte of a file that nobody has asked for, and in turn the
-/// one `find` that brings its chunk. And what the time is made of: the same once more, when it needs
-/// no MongoDB, is the way through nginx and sidecar; the rest is the finds of description and chunk.
-/// An nginx that caches what another reads from its disk shows what the cache alone takes: whoever
-/// goes through one has that, and a find.
+/// Measures the first byte of files that nobody has asked for, one file after the other, against
+/// the one `find` that brings a file's chunk.
+///
+/// Two other contestants show where the time goes. "gridspool, hot" needs no MongoDB: it is the way
+/// through nginx and the sidecar, and the rest is the finds of description and chunk. "nginx
+/// caching" caches files from the disk of another nginx: it is the cost of the cache alone.
 fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
     let mut case = Case::new(work);
     let few = Files {
@@ -262,7 +262,7 @@ fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
             stage.measure(|| download(address, name, &few, Part::Whole, all, false))
         };
         case.round("gridspool", || once(address, "gridspool"));
-        // nginx caches the remaining files now.
+        // This second read makes nginx cache the files.
         once(address, "gridspool").expect("what was there before");
         case.round("gridspool, hot", || once(address, "gridspool, hot"));
         let caching = stage.caching.address();
@@ -287,7 +287,7 @@ fn first_byte(stage: &mut Stage, work: &str, files: &Files) -> Case {
     case
 }
 
-/// Files that MongoDB does not have yet.
+/// Downloads files that MongoDB does not have yet.
 fn pending_case(stage: &mut Stage, work: &str, size: Size) -> Case {
     let mut case = Case::new(work);
     stage.begin(NO_MONGODB, &[]).expect("a sidecar");

@@ -1,4 +1,5 @@
-//! Files that are there before a measurement: with every contestant, or committed, and not yet read.
+//! Files that exist before a measurement: uploaded to every contestant, or committed and not read
+//! yet.
 
 use crate::block::Body;
 use crate::load::{Limit, Load};
@@ -7,15 +8,15 @@ use crate::stage::Stage;
 use crate::uploads::Size;
 use crate::wire::Request;
 
-/// Files of one size, each known to every contestant.
+/// Files of one size. Every contestant has each of them.
 pub(crate) struct Files {
     pub(crate) size: Size,
-    /// Paths through gridspool and the plain server, by number.
+    /// The paths through gridspool and the plain server, by the number of the file.
     pub(crate) places: Vec<String>,
 }
 
 impl Files {
-    /// The last alone.
+    /// Returns the path of the last file.
     fn last(&self) -> &str {
         self.places.last().expect("a file")
     }
@@ -62,12 +63,12 @@ pub(crate) fn wait_until_committed(stage: &Stage) {
     stage.disk.settle();
 }
 
-/// Bodies leave the journal as soon as they are committed.
+/// Returns settings that make bodies leave the journal as soon as they are committed.
 pub(crate) fn nothing_stays() -> [(&'static str, String); 2] {
     ["settled-grace-seconds", "settled-max-bytes"].map(|name| (name, "0".to_owned()))
 }
 
-/// Has nginx and the sidecar forget what they have read, all but the last file.
+/// Makes nginx and the sidecar forget all files that they have read, except for the last one.
 pub(crate) fn forget_reads(stage: &mut Stage, files: &Files) {
     stage.empty_cache();
     stage.sidecar.stop();
@@ -75,7 +76,7 @@ pub(crate) fn forget_reads(stage: &mut Stage, files: &Files) {
     let started = stage.sidecar.start(&uri, &nothing_stays());
     started.expect("a sidecar");
     stage.sidecar.wait_until_up();
-    // The first request opens what is kept open afterwards, to the sidecar and to MongoDB.
+    // The first request opens the connections to the sidecar and to MongoDB that then stay open.
     let load = Load {
         address: stage.gridspool.address(),
         connections: files.size.connections,

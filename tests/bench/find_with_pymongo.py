@@ -1,4 +1,4 @@
-"""Finds pages of receivers' lists as one indexed find, and tells as JSON how long that took.
+"""Finds pages of receivers' lists, each by one indexed find, and prints as JSON how long they took.
 
 Arguments: a MongoDB URI, a database, how many receivers, entries of a page, and seconds.
 """

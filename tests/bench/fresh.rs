@@ -1,5 +1,5 @@
-//! A file that is read right after its upload, as the other side of a conversation does: it should be had
-//! like one that has been read before.
+//! These rows read a file right after its upload, as the other side of a conversation does. Such a
+//! read should take no longer than the read of a hot file.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use crate::stats::{Sample, float, quantile};
 use crate::uploads::{MIDDLE, SMALL, Size};
 use crate::wire::{Client, Request};
 
-/// Conversations at a time.
+/// The number of conversations at a time.
 const CONNECTIONS: usize = 8;
 
 const PAIRS: Metric = Metric::new("rate", " pairs/s");
 const READ: Metric = Metric::new("get_p50", " ms p50 of the get");
 
-/// All rows of such reads.
+/// Adds all rows of such reads to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     for size in [SMALL, MIDDLE] {
         let work = format!("{} read after its upload", size.name);
@@ -33,7 +33,7 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     }
 }
 
-/// Both contestants upload as much; they differ in what they read then.
+/// All contestants upload the same amount. They differ in the file that they read afterwards.
 fn fresh(stage: &mut Stage, work: &str, size: Size) -> Case {
     let mut case = Case::new(work);
     for _ in 0..stage.options.repeat {
@@ -43,7 +43,7 @@ fn fresh(stage: &mut Stage, work: &str, size: Size) -> Case {
         let measure = |address, old: Option<&[String]>| {
             stage.measure(|| converse(address, size, seconds, old))
         };
-        // Twice, as nginx keeps a small file when it is asked for again.
+        // These reads fill the caches.
         for _ in 0..2 {
             measure(gridspool, Some(&files.places)).expect("reads of old files");
         }
@@ -60,7 +60,8 @@ fn fresh(stage: &mut Stage, work: &str, size: Size) -> Case {
     case
 }
 
-/// Uploads and reads in turns: what was uploaded, or one of the old files.
+/// Uploads and reads in turns. A read asks for one of the `old` files or, without them, for the
+/// file just uploaded.
 fn converse(
     address: SocketAddr,
     size: Size,

@@ -1,4 +1,5 @@
-//! Lists of receivers as committed messages leave them, put straight into MongoDB.
+//! The lists of receivers. They are put straight into MongoDB, in the form that committed messages
+//! leave there.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::bson::oid::ObjectId;
@@ -9,30 +10,31 @@ use sha2::{Digest as _, Sha256};
 use crate::mongo::{DATABASE, Mongo};
 use crate::rivals::chunk;
 
-/// Messages that wait for each receiver.
+/// The messages that wait for each receiver.
 pub(crate) const MESSAGES_OF_EACH: u64 = 100;
 
-/// Documents of one insert, and inserts at once.
+/// The documents of one insert, and the number of inserts at a time.
 const BATCH: usize = 2000;
 const IN_FLIGHT: usize = 4;
 
 const CHUNK: i32 = 255 * 1024;
 
-/// How many receivers there are, and how many of them read. Messages of the others are entries alone: nobody
-/// asks for their packages.
+/// The number of receivers, and of those whose lists are read. The messages of the others are
+/// entries alone, because nobody asks for their packages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inboxes {
     pub(crate) receivers: u64,
     pub(crate) read: u64,
 }
 
-/// The name of a receiver.
+/// Returns the name of a receiver.
 pub(crate) fn name_of(receiver: u64) -> String {
     format!("receiver-{receiver}")
 }
 
 impl Inboxes {
-    /// Fills the sidecar's database, which is empty. Messages of all receivers come in turns.
+    /// Fills the sidecar's database, which must be empty. The messages of all receivers come in
+    /// turns.
     pub(crate) fn fill(self, mongo: &Mongo) {
         let database = mongo.database(DATABASE);
         let [inbox, files, chunks] = ["fs.inbox", "fs.files", "fs.chunks"]
@@ -91,7 +93,8 @@ fn entry(receiver: u64, id: ObjectId, begin: u32, number: u64) -> RawDocumentBuf
     }
 }
 
-/// The package of a message without parts, as the sidecar writes it.
+/// Makes the package of a message without parts, as the sidecar writes it: its files document and
+/// its chunk.
 fn package(receiver: u64, id: ObjectId) -> (RawDocumentBuf, RawDocumentBuf) {
     let words = format!("{{\"text\":\"{}\"}}", "w".repeat(2037)).into_bytes();
     let length = i64::try_from(words.len()).expect("small");

@@ -1,4 +1,4 @@
-//! The load generator: a fixed number of kept connections on two threads.
+//! The load generator. It sends requests over a fixed number of kept connections, on two threads.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,21 +12,21 @@ use crate::wire::{Connection, Request};
 
 const THREADS: usize = 2;
 
-/// After so many failures the rest would be failures too.
+/// The generator stops after this many failures, because the rest would fail, too.
 const FAILURES: u64 = 50;
 
 const DIFFERENT: &str = "not what was uploaded";
 
-/// When to stop.
+/// The point at which a load stops.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Limit {
-    /// No request begins later.
+    /// No request begins after this many seconds.
     Seconds(f64),
-    /// Requests in all.
+    /// The generator sends this many requests in all.
     Count(u64),
 }
 
-/// What to do: `requests` makes the request of a number, counted from 0.
+/// A load. `requests` makes the request of a number, counted from 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Load<'a> {
     pub(crate) address: SocketAddr,
@@ -35,7 +35,7 @@ pub(crate) struct Load<'a> {
     pub(crate) requests: &'a (dyn Fn(u64) -> Request + Sync),
 }
 
-/// What was seen.
+/// The results of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) seconds: f64,
@@ -44,7 +44,7 @@ pub(crate) struct Outcome {
     pub(crate) bytes: u64,
     pub(crate) failures: u64,
     pub(crate) failure: Option<String>,
-    /// The `Location` that each request was answered with.
+    /// The `Location` of each answer, with the number of its request.
     pub(crate) places: Vec<(u64, String)>,
 }
 
@@ -63,7 +63,7 @@ impl Outcome {
         self.failure.get_or_insert_with(|| failure.to_owned());
     }
 
-    /// Rates and latencies, for the report.
+    /// Returns rates and latencies for the report.
     pub(crate) fn sample(&self) -> Sample {
         let done = float(self.latencies.len());
         let mut sample = Sample::default();
@@ -85,10 +85,11 @@ struct Shared<'a> {
 }
 
 impl Load<'_> {
-    /// Runs to its limit.
+    /// Runs the load to its limit.
     ///
     /// # Errors
-    /// The first failure, when nothing went well or an answer was not what had been uploaded.
+    /// The first failure, if no request succeeded or if that failure is an answer that differs from
+    /// its upload.
     pub(crate) fn run(&self) -> Result<Outcome, String> {
         let shared = Shared {
             load: *self,
@@ -121,7 +122,7 @@ impl Load<'_> {
 }
 
 impl Shared<'_> {
-    /// One thread's connections.
+    /// Runs one thread's connections.
     fn work(&self, connections: usize) -> Outcome {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -135,7 +136,7 @@ impl Shared<'_> {
         whole
     }
 
-    /// The number of the next request, unless it is time to stop.
+    /// Returns the number of the next request, or `None` if the load must stop.
     fn next(&self) -> Option<u64> {
         if self.failures.load(Ordering::Relaxed) >= FAILURES {
             return None;
@@ -156,7 +157,7 @@ impl Shared<'_> {
                 .one_request(&mut connection, number, &mut outcome)
                 .await
             {
-                // What came of the connection is unknown: the next request gets a new one.
+                // The state of the connection is unknown, so the next request gets a new one.
                 connection = None;
                 outcome.fail(&format!("connection: {err}"));
                 self.failures.fetch_add(1, Ordering::Relaxed);

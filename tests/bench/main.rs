@@ -1,5 +1,5 @@
-//! The benchmark: the same work through gridspool, through nginx alone (the limit), and the plain
-//! way, in turns and on one machine. `scripts/bench` runs it and explains its options.
+//! The benchmark. It does the same work through gridspool, through nginx alone (the limit) and the
+//! plain way, in turns and on one machine. `scripts/bench` runs it and explains its options.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -50,7 +50,7 @@ use process::Cleaner;
 use report::Report;
 use stage::Stage;
 
-/// As the sidecar has it, so that the CPU seconds of both can be held against each other.
+/// The sidecar has the same allocator, so the CPU seconds of both can be compared.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

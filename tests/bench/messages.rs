@@ -1,5 +1,5 @@
-//! Messages: sending them against the same bytes as a form of files, reading them against small files, and the
-//! lists of receivers against the one find of a driver that has the index.
+//! Messages. These rows compare sending them with sending the same bytes as a form of files,
+//! reading them with reading small files, and receivers' lists with one indexed find by a driver.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,14 +23,14 @@ const WORDS: usize = 2 * 1024;
 const CLIP: u64 = 30 * KIB;
 const IMAGE: u64 = 300 * KIB;
 
-/// Clients that send, and clients that read.
+/// The number of clients that send, and of clients that read.
 const SENDERS: usize = 16;
 const READERS: usize = 32;
 
-/// Messages of a page of a list.
+/// The number of messages on a page of a list.
 const PAGE: u64 = 50;
 
-/// All rows of messages.
+/// Adds all rows of messages to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     let (sent, read, listed) = ("message, sent", "message, hot", "list of a receiver");
     if stage.options.wants(sent) {
@@ -44,7 +44,7 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     }
 }
 
-/// The same form for both addresses: words in JSON, a clip and an image.
+/// Makes the same form for both addresses: words in JSON, a clip and an image.
 fn form(path: &str, number: u64) -> Request {
     let head = "--benchboundary\r\nContent-Disposition: form-data; name=";
     let words = format!("{{\"text\":\"{}\"}}", "w".repeat(WORDS - 11));
@@ -63,7 +63,7 @@ fn form(path: &str, number: u64) -> Request {
     Request::multipart(path, &before, Body::of(number + 1, IMAGE))
 }
 
-/// Promises of messages, with MongoDB out of the way and beside running commits.
+/// Measures promises of messages, without MongoDB and beside running commits.
 fn sends(stage: &mut Stage, work: &str) -> Case {
     let mut case = Case::new(work);
     let uri = stage.mongo.uri();
@@ -81,7 +81,7 @@ fn sends(stage: &mut Stage, work: &str) -> Case {
                 })
             });
         }
-        // The plain server knows no forms: one file has the bytes of all.
+        // The plain server knows no forms, so one file has the bytes of all parts.
         let address = stage.before_plain.address();
         let bytes = u64::try_from(WORDS).expect("small") + CLIP + IMAGE;
         case.round("plain, one file", || {
@@ -115,7 +115,7 @@ fn send(
     Ok(sample.with(MEMORY.name, peak_mib(&stage.sidecar.ids())))
 }
 
-/// Committed messages that everybody reads, in turns with files of 8 KiB.
+/// Measures reads of committed messages, in turns with reads of files of 8 KiB.
 fn reads(stage: &mut Stage, work: &str) -> Case {
     let mut case = Case::new(work);
     let count = stage.options.of(200, 1000);
@@ -144,7 +144,7 @@ fn reads(stage: &mut Stage, work: &str) -> Case {
     };
     let contestants = [("message", &messages), ("file of 8 KiB", &files.places)];
     for (name, places) in contestants {
-        // Whatever caches there are have them then.
+        // After these reads every cache has the files.
         for _ in 0..2 {
             if let Err(err) = read(stage, places, Limit::Count(count)) {
                 case.round(name, || Err(err));
@@ -163,7 +163,7 @@ fn reads(stage: &mut Stage, work: &str) -> Case {
     case
 }
 
-/// Pages of the lists of some receivers among many, one after the other.
+/// Measures pages of the lists of some receivers among many, one page after the other.
 fn lists(stage: &mut Stage, work: &str) -> Case {
     let mut case = Case::new(work);
     let inboxes = Inboxes {
@@ -190,7 +190,7 @@ fn lists(stage: &mut Stage, work: &str) -> Case {
         let sample = stage.measure(|| Ok(load.run()?.sample()))?;
         Ok(sample.with(MEMORY.name, peak_mib(&stage.sidecar.ids())))
     };
-    // The first question of a node waits for a second.
+    // A node's first list waits for a second, until a sample of the watermark is old enough.
     if let Err(err) = get(stage, Limit::Count(inboxes.read)) {
         case.round("gridspool", || Err(err));
     }
@@ -205,7 +205,7 @@ fn lists(stage: &mut Stage, work: &str) -> Case {
     case
 }
 
-/// The entries of such a page, by pymongo, in a process of its own.
+/// Measures finds of such a page's entries by pymongo, in a process of its own.
 fn find(uri: &str, receivers: u64, seconds: f64) -> Result<Sample, String> {
     let python = std::env::var_os("GRIDSPOOL_PYTHON").unwrap_or_else(|| "python3".into());
     let script = Path::new(kit::CHECKOUT).join("tests/bench/find_with_pymongo.py");

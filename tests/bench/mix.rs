@@ -1,4 +1,5 @@
-//! The mix: what a platform does all day, reads and uploads of all sizes at the same time.
+//! The mix imitates the day of a platform: clients read and upload files of all sizes at the same
+//! time.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -19,27 +20,27 @@ use crate::wire::{Client, Request};
 
 const CONNECTIONS: usize = 64;
 
-/// Of a hundred requests so many are reads.
+/// The number of reads among a hundred requests.
 const READS: u64 = 70;
 
-/// Of a hundred files so many are at least and at most so long.
+/// The classes of files: files of a hundred, the least length and the greatest length in bytes.
 const CLASSES: [(u64, u64, u64); 3] = [
     (60, 8 << 10, 64 << 10),
     (30, 200 << 10, 2 << 20),
     (10, 5 << 20, 20 << 20),
 ];
 
-/// Files up to here are small ones.
+/// The greatest length of a small file in bytes.
 const SMALL_BYTES: u64 = 64 << 10;
 
-/// So many files are compared with what went up, when the time is over.
+/// The number of files that are compared with their uploads when the time is over.
 const COMPARED: usize = 100;
 
 const SMALL_READS: Metric = Metric::new("small_read_p99", " ms p99 of small reads");
-/// What each of both takes of the processors: it varies less than the rate.
+/// The CPU time of sidecar and mongod for each request. It varies less than the rate.
 const CPU: Metric = Metric::new("cpu_ms_each", " ms of sidecar and mongod a request");
 
-/// The row of the mix.
+/// Adds the row of the mix to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     let work = "mix of 70 % reads and 30 % uploads";
     if stage.options.wants(work) {
@@ -54,12 +55,12 @@ fn mix(stage: &mut Stage, work: &str) -> Case {
     for _ in 0..stage.options.repeat {
         let uri = stage.mongo.uri();
         case.round("gridspool", || gridspool(stage, &uri, &[], there, seconds));
-        // Commits do not give way to clients.
+        // With this setting commits do not give way to clients.
         let fixed = [("commit-pace", "fixed".to_owned())];
         case.round("gridspool, fixed pace", || {
             gridspool(stage, &uri, &fixed, there, seconds)
         });
-        // What is not committed is read as well, from the journal.
+        // Clients then read uncommitted files, from the journal.
         case.round("gridspool, MongoDB stopped", || {
             gridspool(stage, NO_MONGODB, &[], there, seconds)
         });
@@ -101,7 +102,7 @@ fn gridspool(
     })
 }
 
-/// One repetition.
+/// Measures one repetition.
 fn measured(
     stage: &Stage,
     address: SocketAddr,
@@ -126,24 +127,24 @@ fn measured(
     Ok(sample)
 }
 
-/// A file that can be read: where, its number and its length.
+/// A file that can be read: its path, its number and its length in bytes.
 type Known = (String, u64, u64);
 
-/// What happened in a mix.
+/// The requests of a mix: the length and the latency of each.
 #[derive(Debug, Default)]
 struct Done {
     reads: Vec<(u64, Duration)>,
     uploads: Vec<(u64, Duration)>,
 }
 
-/// Numbers that look random and are the same in each run.
+/// Returns a number that looks random and is the same in each run.
 fn scrambled(number: u64) -> u64 {
     let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     state ^ (state >> 31)
 }
 
-/// How long the file of a number is.
+/// Returns the length of file `number` in bytes.
 fn length(number: u64) -> u64 {
     let random = scrambled(number);
     let mut class = random % 100;
@@ -156,7 +157,7 @@ fn length(number: u64) -> u64 {
     0
 }
 
-/// Uploads files to begin with.
+/// Uploads the files that exist before the mix.
 fn uploaded(address: SocketAddr, count: u64) -> Result<Vec<Known>, String> {
     let next = AtomicU64::new(0);
     let known = Mutex::new(Vec::new());
@@ -174,8 +175,8 @@ fn uploaded(address: SocketAddr, count: u64) -> Result<Vec<Known>, String> {
     Ok(known.into_inner().expect("a list"))
 }
 
-/// Reads and uploads in the midst of each other; what was uploaded is read, too. Some of it is compared
-/// afterwards with what went up.
+/// Reads and uploads at the same time; reads also ask for files that were just uploaded. Returns
+/// all known files, so that some of them can be compared with their uploads.
 fn run_mix(
     address: SocketAddr,
     known: &[Known],
@@ -223,7 +224,7 @@ fn run_mix(
     Ok((sample, known.into_inner().expect("a list")))
 }
 
-/// Reads the newest files, and holds them against what went up.
+/// Reads the newest files and compares them with their uploads.
 fn compare(address: SocketAddr, known: &[Known]) -> Result<(), String> {
     let newest = &known[known.len().saturating_sub(COMPARED)..];
     let ends = crowd::all(newest.len(), async |place| {
@@ -235,7 +236,7 @@ fn compare(address: SocketAddr, known: &[Known]) -> Result<(), String> {
     ends.into_iter().collect()
 }
 
-/// One connection, and what went over it.
+/// One connection, and the requests that went over it.
 struct Visitor {
     client: Client,
     done: Done,

@@ -12,10 +12,10 @@ use tokio::runtime::Runtime;
 
 use crate::process::{Process, eventually};
 
-/// The sidecar's default.
+/// The sidecar's default database.
 pub(crate) const DATABASE: &str = "gridspool";
 
-/// Of the plain server and of all other ways to commit.
+/// The database of the plain server and of all other ways to commit.
 pub(crate) const RIVALS: &str = "rivals";
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Mongo {
 }
 
 impl Mongo {
-    /// Starts one and waits until it takes writes.
+    /// Starts a MongoDB and waits until it takes writes.
     pub(crate) fn start(scratch: &Path) -> Self {
         let port = free_port();
         let program = std::env::var_os("GRIDSPOOL_MONGOD").unwrap_or_else(|| "mongod".into());
@@ -42,14 +42,15 @@ impl Mongo {
             .args(["--replSet", "gridspool", "--nounixsocket"])
             .args(["--oplogSize", "1024", "--wiredTigerCacheSizeGB", "0.5"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
-            // What is dropped would stay on the disk for minutes, for readers of the past.
+            // MongoDB would keep dropped data on the disk for minutes, for readers of old
+            // snapshots.
             .args(["--setParameter", "minSnapshotHistoryWindowInSeconds=0"])
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a log"))
             .stdout(log);
         let process = Process::spawn(&mut command);
         let runtime = Runtime::new().expect("a runtime");
-        // Writes of all rivals are majority writes, as gridspool's are.
+        // All rivals write with `majority`, as gridspool does.
         let uri =
             format!("mongodb://127.0.0.1:{port}/?directConnection=true&w=majority&journal=true");
         let client = runtime
@@ -80,7 +81,7 @@ impl Mongo {
         });
     }
 
-    /// A command on the admin database; `None` if it is refused.
+    /// Runs a command on the admin database; `None` if it fails.
     pub(crate) fn admin(&self, command: Document) -> Option<Document> {
         let admin = self.client.database("admin");
         self.runtime
@@ -88,13 +89,13 @@ impl Mongo {
             .ok()
     }
 
-    /// Which MongoDB this is.
+    /// Returns the version of MongoDB.
     pub(crate) fn version(&self) -> String {
         let info = self.admin(doc! { "buildInfo": 1 }).unwrap_or_default();
         info.get_str("version").unwrap_or("unknown").to_owned()
     }
 
-    /// For the sidecar and the other programs.
+    /// Returns the URI for the sidecar and the other programs.
     pub(crate) fn uri(&self) -> String {
         let port = self.port;
         format!("mongodb://127.0.0.1:{port}/?replicaSet=gridspool&w=majority&journal=true")
@@ -104,8 +105,8 @@ impl Mongo {
         self.client.database(name)
     }
 
-    /// Leaves nothing in a database but a bucket without files. What is dropped is gone at once; its
-    /// pages are free for what comes.
+    /// Drops a database and makes its bucket anew, without files. Dropped data is gone at once; its
+    /// pages are free for new data.
     pub(crate) fn forget(&self, name: &str) {
         let database = self.database(name);
         let done = self.runtime.block_on(async {
@@ -120,7 +121,8 @@ impl Mongo {
     }
 }
 
-/// Makes a bucket's indexes: a driver or a sidecar does so once in its life, in no row's time.
+/// Makes a bucket's indexes. A driver or a sidecar does so once in its life, so no row counts the
+/// time.
 async fn make_bucket(database: &Database) -> mongodb::error::Result<()> {
     let unique = IndexOptions::builder().unique(true).build();
     let chunks = IndexModel::builder()

@@ -1,5 +1,5 @@
-//! The nginx processes: gridspool's, with the project's files; nginx alone; and the one before the
-//! plain server.
+//! The nginx processes: gridspool's, with the project's files, and the variants that it is compared
+//! with.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,7 +20,8 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// The project's own files, as an admin gets them; of a node that knows these others, by number.
+    /// Starts nginx with the project's own files, as an admin gets them. The node knows `others` by
+    /// their numbers.
     pub(crate) fn of_gridspool(
         directory: &Path,
         data: &Path,
@@ -50,8 +51,8 @@ impl Nginx {
         Self::started(directory, port)
     }
 
-    /// What nginx does alone: PUT to a directory, GET by sendfile. All that concerns the whole
-    /// process, and the size of body buffers, is as in gridspool's files.
+    /// Starts nginx alone: PUT to a directory, GET by sendfile. The settings of the whole process
+    /// and, without `buffer`, the size of body buffers are those of gridspool's files.
     pub(crate) fn alone(
         directory: &Path,
         gridspool: &Self,
@@ -73,8 +74,9 @@ impl Nginx {
         Self::variant(directory, gridspool, "", &server)
     }
 
-    /// gridspool's way of taking a body, with the least behind it: a question before the body, the
-    /// body in a file, and the head passed on to a server that does nothing but keep that file.
+    /// Starts an nginx that takes a body in gridspool's way, with the least server behind it: it
+    /// asks before the body, writes the body to a file, and passes the head to a server that only
+    /// keeps that file.
     pub(crate) fn before_least(
         directory: &Path,
         gridspool: &Self,
@@ -97,8 +99,8 @@ impl Nginx {
         Self::variant(directory, gridspool, &before, &server)
     }
 
-    /// What nginx's cache takes by itself: slices of what another nginx has, as in gridspool's files, and
-    /// by sendfile whatever their length.
+    /// Starts nginx's cache by itself. It keeps slices of another nginx's files, as in gridspool's
+    /// files, and sends files of any length by sendfile.
     pub(crate) fn caching(directory: &Path, gridspool: &Self, cache: &Path, origin: &Self) -> Self {
         let cache_path = gridspool.directive("proxy_cache_path");
         let settings = cache_path
@@ -123,7 +125,7 @@ impl Nginx {
         Self::variant(directory, gridspool, &before, &server)
     }
 
-    /// What nginx does before an application, with its own defaults.
+    /// Starts the nginx before the plain server, with nginx's own defaults.
     pub(crate) fn before_plain(
         directory: &Path,
         gridspool: &Self,
@@ -141,7 +143,7 @@ impl Nginx {
         Self::variant(directory, gridspool, &upstream, &server)
     }
 
-    /// An nginx with the main file of gridspool's, and a site of its own.
+    /// Starts an nginx with gridspool's main file and a site of its own.
     fn variant(directory: &Path, gridspool: &Self, before: &str, server: &str) -> Self {
         let port = free_port();
         let run = directory.join("run");
@@ -170,7 +172,7 @@ impl Nginx {
         nginx
     }
 
-    /// A directive of any of its files; empty if there is none.
+    /// Returns the first line with this directive in its files; an empty string if there is none.
     fn directive(&self, name: &str) -> String {
         let mut open = vec![self.directory.clone()];
         while let Some(directory) = open.pop() {
@@ -189,7 +191,7 @@ impl Nginx {
         String::new()
     }
 
-    /// Ends it if it runs, and starts it: its workers have then served nobody.
+    /// Stops nginx if it runs, and starts it, so that its workers have served nobody yet.
     pub(crate) fn restart(&mut self) {
         self.stop();
         let process = Process::spawn(
@@ -227,7 +229,7 @@ impl Nginx {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Where it logs what goes wrong.
+    /// Returns the path of its error log.
     pub(crate) fn error_log(&self) -> PathBuf {
         self.directory.join("run/error.log")
     }

@@ -1,12 +1,12 @@
-//! What the command line of the benchmark says.
+//! The command line of the benchmark.
 
 use std::path::PathBuf;
 
-/// How much is done, and where.
+/// The choices of a run: how much it does, and where.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) is_quick: bool,
-    /// Rows whose name has this in it, in any case.
+    /// The run does only rows with this text in their name, in upper or lower case.
     pub(crate) only: Option<String>,
     pub(crate) json: Option<PathBuf>,
     pub(crate) dir: PathBuf,
@@ -14,7 +14,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// `None` if it cannot be read: scripts/bench has looked already, and explains.
+    /// Reads the command line; `None` if it is wrong. scripts/bench has checked it before, and
+    /// explains it.
     pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Option<Self> {
         let mut options = Self {
             is_quick: false,
@@ -42,7 +43,7 @@ impl Options {
         Some(options)
     }
 
-    /// The first of two for a quick run, else the second.
+    /// Returns `quick` in a quick run, else `full`.
     pub(crate) fn of<T>(&self, quick: T, full: T) -> T {
         if self.is_quick { quick } else { full }
     }

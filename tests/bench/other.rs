@@ -1,4 +1,4 @@
-//! A second node, which has none of the files and asks the first one for them.
+//! A second node. It has none of the files and asks the first node for them.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::nginx::Nginx;
 use crate::sidecar::{NO_MONGODB, Sidecar};
 use crate::stage::Stage;
 
-/// What the two nodes share.
+/// The key that both nodes share.
 const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Other {
 }
 
 impl Other {
-    /// Starts its nginx, with the first node's address in its files.
+    /// Starts the second node's nginx, with the first node's address in its files.
     pub(crate) fn prepare(disk: &Disk, sockets: &Path, first: SocketAddr) -> Self {
         let (data, sockets) = (disk.data.join("other"), sockets.join("other"));
         let scratch = disk.scratch.join("other");
@@ -42,11 +42,11 @@ impl Other {
 }
 
 impl Stage {
-    /// Starts both nodes with empty journals, and without a MongoDB: what the first is given stays in its
-    /// journal.
+    /// Starts both nodes with empty journals and without a MongoDB, so that the first node's
+    /// uploads stay in its journal.
     ///
     /// # Errors
-    /// When the sidecar does not know a setting.
+    /// A text, if the sidecar does not know a setting.
     pub(crate) fn begin_both(&mut self) -> Result<(), String> {
         let key = self.other.key.display().to_string();
         let settings = |node: &str, peer: &str, address: SocketAddr| {

@@ -1,4 +1,4 @@
-//! Pace: what another client of MongoDB feels while a backlog is committed.
+//! Pace. This row measures the reads of another client of MongoDB while a backlog is committed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,12 +19,12 @@ use crate::stats::Sample;
 
 const BYTES: u64 = 8 * 1024;
 
-/// Between two reads.
+/// The time between two reads.
 const PAUSE: Duration = Duration::from_millis(1);
 
 const P50: Metric = Metric::new("p50", " ms p50");
 
-/// The row of pace.
+/// Adds the row of pace to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     let work = "pace: reads while 8 KiB files drain";
     if stage.options.wants(work) {
@@ -82,7 +82,7 @@ fn draining(stage: &mut Stage, settings: &Settings) -> Result<Sample, String> {
     sample
 }
 
-/// A file of somebody else's.
+/// Inserts a file that is not the sidecar's.
 fn insert_file(mongo: &Mongo) -> ObjectId {
     let id = ObjectId::new();
     let bytes = Body::of(0, BYTES).to_vec();
@@ -99,7 +99,7 @@ fn insert_file(mongo: &Mongo) -> ObjectId {
     id
 }
 
-/// Reads the file again and again; how long its document and its chunk took together.
+/// Reads the file again and again; returns how long its document and its chunk took together.
 fn read_until(mongo: &Mongo, id: ObjectId, is_done: impl Fn() -> bool) -> Vec<Duration> {
     let database = mongo.database(RIVALS);
     let files: Collection<RawDocumentBuf> = database.collection("fs.files");

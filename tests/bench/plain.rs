@@ -1,6 +1,6 @@
 //! The plain way: a web server that streams bodies through the driver's GridFS streams, as the
-//! manuals of both show it; and the least that gridspool's own way can do. It runs as a process of its
-//! own, behind an nginx.
+//! manuals of both show it. The same server is also the least server, which keeps a spooled body in
+//! the fewest steps. It runs as a process of its own, behind an nginx.
 
 use std::path::PathBuf;
 use std::{fs, io};
@@ -15,13 +15,13 @@ use mongodb::{Client, bson::doc};
 
 const WORKERS: usize = 2;
 
-/// Uploads to below this wait for the disk.
+/// The least server syncs uploads below this path.
 pub(crate) const DURABLE: &str = "durable";
 
-/// Bytes of one read from the driver's stream.
+/// The bytes of one read from the driver's stream.
 const PIECE: usize = 256 * 1024;
 
-/// Serves on a unix socket until the process is ended.
+/// Serves on a unix socket until the process ends.
 pub(crate) fn serve(socket: &str, uri: &str, databases: (&str, &str)) -> io::Result<()> {
     actix_web::rt::System::new().block_on(async {
         let client = Client::with_uri_str(uri).await.map_err(io::Error::other)?;
@@ -43,7 +43,7 @@ pub(crate) fn serve(socket: &str, uri: &str, databases: (&str, &str)) -> io::Res
     })
 }
 
-/// Uploads and downloads are measured apart: what is downloaded was committed by gridspool.
+/// Uploads and downloads have a bucket each: downloads read files that gridspool committed.
 struct Buckets {
     written: GridFsBucket,
     read: GridFsBucket,
@@ -67,9 +67,9 @@ async fn upload(
         .finish())
 }
 
-/// The least that it takes to keep a file that nginx has spooled: a name of its own, and a record that
-/// appears whole; below [`DURABLE`] also bytes that are on the disk, as whoever promises that must have
-/// them there.
+/// Keeps a file that nginx has spooled, in the fewest steps: the file gets a name of its own, and a
+/// record of it appears whole. Below [`DURABLE`] it first syncs the file, as every server that
+/// promises durability must.
 async fn keep(request: HttpRequest, path: Path<String>) -> actix_web::Result<HttpResponse> {
     let is_durable = path.starts_with(DURABLE);
     let spooled = request.headers().get("x-body-file");

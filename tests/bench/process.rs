@@ -1,4 +1,4 @@
-//! Processes that the benchmark starts, the place where they write, and that nothing of it stays.
+//! The processes, mounts and directories of the benchmark. All of them go at its end.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use kit::{is_alive, loop_disk};
 use rustix::process::Signal;
 
-/// How long anything may take to end.
+/// The longest time that a process may take to end.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What is there to be taken away, also when a signal ends the run.
+/// The things to remove at the end, also when a signal ends the run.
 #[derive(Debug, Default)]
 struct Leftovers {
     processes: Vec<u32>,
@@ -28,17 +28,17 @@ fn with_leftovers<T>(act: impl FnOnce(&mut Leftovers) -> T) -> T {
     act(guard.get_or_insert_default())
 }
 
-/// A directory that goes with the run.
+/// Removes this directory when the run ends.
 pub(crate) fn remove_at_end(directory: &Path) {
     with_leftovers(|left| left.directories.push(directory.to_owned()));
 }
 
-/// A mount that goes with the run.
+/// Unmounts this mount when the run ends.
 pub(crate) fn unmount_at_end(mount: &Path) {
     with_leftovers(|left| left.mounts.push(mount.to_owned()));
 }
 
-/// Takes everything away at the end of its life: hold one in main.
+/// Removes everything when it is dropped. `main` holds it.
 #[derive(Debug)]
 pub(crate) struct Cleaner;
 
@@ -48,7 +48,7 @@ impl Drop for Cleaner {
     }
 }
 
-/// Has a signal end the run as its end does. The thread lives as long as the process.
+/// Makes a signal end the run and remove everything. The thread lives as long as the process.
 pub(crate) fn clean_up_on_signals() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -73,7 +73,7 @@ pub(crate) fn clean_up_on_signals() {
 }
 
 fn clean_up() {
-    // Held to the end: nothing is started or ended meanwhile.
+    // The lock is held to the end, so nothing is started or ended meanwhile.
     with_leftovers(|left| {
         for id in &left.processes {
             signal(*id, Signal::CONT);
@@ -99,12 +99,12 @@ fn clean_up() {
     });
 }
 
-/// It may be gone already.
+/// Sends a signal to a process, which may be gone already.
 fn signal(id: u32, signal: Signal) {
     kit::try_signal(id, signal).unwrap_or_default();
 }
 
-/// A child process. Dropping it ends it by SIGTERM, so that an nginx takes its workers along.
+/// A child process. Its drop ends it by SIGTERM, so that an nginx ends its workers, too.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: kit::Process,
@@ -123,7 +123,7 @@ impl Process {
         self.child.id()
     }
 
-    /// It and its children.
+    /// Returns the ids of the process and of its children.
     pub(crate) fn ids(&self) -> Vec<u32> {
         let id = self.id();
         let children = kit::children(id).unwrap_or_default();
@@ -140,7 +140,7 @@ impl Process {
             signal(self.id(), how);
         }
         self.child.ends_within(PATIENCE);
-        // Which does nothing to one that has ended.
+        // This does nothing to a process that has ended.
         self.child.end_by(Signal::KILL);
         let id = self.id();
         with_leftovers(|left| left.processes.retain(|known| *known != id));
@@ -153,7 +153,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits until `probe` gives something, which some rows measure: with little between two probes.
+/// Waits until `probe` returns a value. Some rows measure this wait, so it probes often.
 pub(crate) fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
     kit::eventually_at(Duration::from_millis(5), what, probe)
 }

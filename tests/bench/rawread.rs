@@ -1,4 +1,5 @@
-//! Reading chunks with the driver as fast as it can: raw batches, nothing of them looked at.
+//! This contestant reads chunks with the driver as fast as it can. It does not look at the raw
+//! batches.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,10 +13,13 @@ use mongodb::bson::{Document, RawDocumentBuf, doc};
 use crate::mongo::{DATABASE, Mongo};
 use crate::stats::{self, Sample, float};
 
-/// Bytes of one answer, about: some MiB, as the sidecar may have in memory too.
+/// The approximate bytes of one answer: some MiB, as the sidecar may hold in memory, too.
 const BATCH_BYTES: u64 = 4 << 20;
 
-/// Reads files of `bytes` each, so many at a time.
+/// Reads files of `bytes` bytes each, `at_once` at a time.
+///
+/// # Errors
+/// The error of the driver, in words.
 pub(crate) fn read(
     mongo: &Mongo,
     places: &[String],
@@ -66,7 +70,7 @@ async fn read_one(
     Ok(())
 }
 
-/// How long the first chunk of each file takes, one after the other.
+/// Measures how long the first chunk of each file takes, one file after the other.
 pub(crate) fn find_chunks(mongo: &Mongo, places: &[String]) -> Vec<Duration> {
     let chunks = chunks(mongo);
     mongo.runtime.block_on(async {
@@ -82,7 +86,8 @@ pub(crate) fn find_chunks(mongo: &Mongo, places: &[String]) -> Vec<Duration> {
     })
 }
 
-/// How long description and first chunk of each file take, asked for at the same time.
+/// Measures how long each file's document and first chunk take when both are asked for at the same
+/// time.
 pub(crate) fn find_both(mongo: &Mongo, places: &[String]) -> Vec<Duration> {
     let (files, chunks) = (files(mongo), chunks(mongo));
     mongo.runtime.block_on(async {
@@ -90,7 +95,7 @@ pub(crate) fn find_both(mongo: &Mongo, places: &[String]) -> Vec<Duration> {
         for place in places {
             let begun = Instant::now();
             let (files, id) = (files.clone(), id_of(place));
-            // On a thread of its own, as the other one's answer is read meanwhile.
+            // This find has a task of its own, so that both answers are read at the same time.
             let file = tokio::spawn(async move { files.find_one(doc! { "_id": id }).await });
             let filter = doc! { "files_id": id, "n": 0 };
             let (chunk, file) = futures::join!(chunks.find_one(filter).into_future(), file);
@@ -111,7 +116,7 @@ fn files(mongo: &Mongo) -> Collection<RawDocumentBuf> {
     mongo.database(DATABASE).collection("fs.files")
 }
 
-/// The size of chunks that a file was written with.
+/// Returns the size of a file's chunks in bytes.
 fn chunk_size(mongo: &Mongo, place: &str) -> u64 {
     let files: Collection<Document> = mongo.database(DATABASE).collection("fs.files");
     let found = mongo
@@ -125,7 +130,7 @@ fn chunk_size(mongo: &Mongo, place: &str) -> u64 {
     u64::try_from(size.expect("a chunk size")).expect("a chunk size")
 }
 
-/// The id in `/files/{id}`.
+/// Returns the id in `/files/{id}`.
 fn id_of(place: &str) -> ObjectId {
     let id = place.rsplit('/').next().unwrap_or_default();
     ObjectId::parse_str(id).unwrap_or_else(|err| panic!("{place}: {err}"))

@@ -1,4 +1,4 @@
-//! The table on stdout and the JSON file.
+//! The report: the table on stdout and the JSON file.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,10 +9,10 @@ use crate::case::{Case, number};
 use crate::stage::Stage;
 use crate::stats::Sample;
 
-/// Everything that was measured.
+/// The results of a run.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// What it was measured on, in words.
+    /// The machine and the programs, in words.
     head: Vec<(&'static str, String)>,
     cases: Vec<Case>,
 }
@@ -48,7 +48,7 @@ impl Report {
         self.cases.push(case);
     }
 
-    /// The table of goals, then what each contestant used, as medians.
+    /// Returns the table of goals, then a table of each contestant's medians and use.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.head {
@@ -102,7 +102,7 @@ impl Report {
         text
     }
 
-    /// Writes every single repetition.
+    /// Writes every repetition as JSON.
     pub(crate) fn write_json(&self, path: &Path) {
         let head: serde_json::Map<_, _> = self
             .head
@@ -116,7 +116,7 @@ impl Report {
     }
 }
 
-/// Values, and what the processes used: CPU, memory, bytes written.
+/// Returns the values, then the CPU seconds, peak MiB and written MiB of the processes.
 fn details(sample: &Sample) -> [String; 4] {
     let values = sample.values.iter();
     let values = values.map(|(name, value)| format!("{name} {}", number(*value)));
@@ -133,7 +133,7 @@ fn details(sample: &Sample) -> [String; 4] {
     ]
 }
 
-/// Rows as a table of Markdown with straight columns; the first is the head.
+/// Formats rows as a Markdown table with straight columns. The first row is the head.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
@@ -157,7 +157,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// What a command says first, on stdout or else on stderr.
+/// Returns the first line that a command prints, on stdout or else on stderr.
 fn first_line(command: &mut Command) -> String {
     let Ok(output) = command.output() else {
         return "unknown".to_owned();

@@ -19,10 +19,10 @@ use crate::stats::{self, Sample, float};
 
 const CHUNK: u64 = 255 * 1024;
 
-/// Bytes of one write into the driver's stream.
+/// The bytes of one write into the driver's stream.
 const WRITE: u64 = 1 << 20;
 
-/// What to write: files of a size until one of the two is reached.
+/// The amount to write: `files` files of `bytes` bytes each, or as many as `seconds` allow.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Amount {
     pub(crate) bytes: u64,
@@ -40,14 +40,17 @@ impl Amount {
     }
 }
 
-/// How bare inserts are put together.
+/// The bytes of a batch of bare inserts, and the number of batches in flight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Batching {
     pub(crate) batch_bytes: u64,
     pub(crate) in_flight: usize,
 }
 
-/// Writes through the driver's GridFS upload stream, so many files at once.
+/// Writes through the driver's GridFS upload stream, `at_once` files at a time.
+///
+/// # Errors
+/// The error of the driver, in words.
 pub(crate) fn stream_files(
     mongo: &Mongo,
     amount: Amount,
@@ -86,6 +89,9 @@ pub(crate) fn stream_files(
 }
 
 /// Writes through pymongo's gridfs, in a process of its own.
+///
+/// # Errors
+/// The error of the process, in words.
 pub(crate) fn pymongo(mongo: &Mongo, amount: Amount) -> Result<Sample, String> {
     let python = std::env::var_os("GRIDSPOOL_PYTHON").unwrap_or_else(|| "python3".into());
     let script = Path::new(kit::CHECKOUT).join("tests/bench/write_with_pymongo.py");
@@ -113,10 +119,10 @@ pub(crate) fn pymongo(mongo: &Mongo, amount: Amount) -> Result<Sample, String> {
     Ok(sample)
 }
 
-/// A collection whose documents are sent as they are.
+/// A collection that sends its documents as they are.
 pub(crate) type Documents = Collection<RawDocumentBuf>;
 
-/// Documents of files, made before the clock runs.
+/// The documents of files, made before the clock runs.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     amount: Amount,
@@ -151,6 +157,9 @@ impl Prepared {
     }
 
     /// Inserts all chunks, then all files documents.
+    ///
+    /// # Errors
+    /// The error of the driver, in words.
     pub(crate) fn insert(&self, mongo: &Mongo, batching: Batching) -> Result<Sample, String> {
         timed(mongo, self.amount, batching, async |chunks, files| {
             insert_all(&chunks, &self.chunks, batching).await?;
@@ -159,7 +168,7 @@ impl Prepared {
     }
 }
 
-/// A chunk's document.
+/// Makes a chunk's document.
 pub(crate) fn chunk(files_id: ObjectId, n: i32, bytes: Vec<u8>) -> RawDocumentBuf {
     let data = Binary {
         subtype: BinarySubtype::Generic,
@@ -168,7 +177,7 @@ pub(crate) fn chunk(files_id: ObjectId, n: i32, bytes: Vec<u8>) -> RawDocumentBu
     rawdoc! { "_id": ObjectId::new(), "files_id": files_id, "n": n, "data": data }
 }
 
-/// A file's document.
+/// Makes a file's document.
 pub(crate) fn file(id: ObjectId, length: u64) -> RawDocumentBuf {
     rawdoc! {
         "_id": id, "length": i64::try_from(length).expect("a length"),
@@ -177,7 +186,10 @@ pub(crate) fn file(id: ObjectId, length: u64) -> RawDocumentBuf {
     }
 }
 
-/// Times what writes an amount into the bucket of the rivals, and empties that.
+/// Times `act`, which writes an amount into the bucket of the rivals, and then empties that bucket.
+///
+/// # Errors
+/// The error of `act`, in words.
 pub(crate) fn timed(
     mongo: &Mongo,
     amount: Amount,

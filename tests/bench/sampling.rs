@@ -1,4 +1,4 @@
-//! What processes use, as /proc tells it: CPU seconds, peak memory, bytes written.
+//! The use of processes, as /proc tells it: CPU seconds, peak memory, written bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::stats::{MIB, float};
 
-/// The kernel's clock ticks in a second, of every architecture that matters.
+/// The kernel's clock ticks in a second, the same on every usual architecture.
 const TICKS: f64 = 100.0;
 
-/// What a process, or several of one kind, used during a measurement. The memory of several is
-/// added up, though they share pages.
+/// The use of a process, or of several of one kind, during a measurement. The memory of several
+/// processes is added up, though they share pages.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu_seconds: f64,
@@ -36,10 +36,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins: peaks of memory count from here.
+    /// Begins a measurement. Peaks of memory count from here.
     pub(crate) fn start(processes: &[(&str, Vec<u32>)]) -> Self {
         let look = |id: &u32| {
-            // Not everyone may: then the peak is that of the whole life.
+            // The system may refuse this; then the peak is that of the process's whole life.
             fs::write(format!("/proc/{id}/clear_refs"), "5").unwrap_or_default();
             (*id, usage(*id))
         };
@@ -50,7 +50,7 @@ impl Watch {
         Self { processes }
     }
 
-    /// What was used since.
+    /// Returns the use since the start, by the name of the processes.
     pub(crate) fn finish(&self) -> BTreeMap<String, Usage> {
         let all = self.processes.iter().map(|(name, processes)| {
             let mut sum = Usage::default();
@@ -66,7 +66,7 @@ impl Watch {
     }
 }
 
-/// Since the start of a process; nothing of one that is gone.
+/// Returns the use since the start of a process; zero if the process is gone.
 fn usage(id: u32) -> Usage {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let behind_name = stat.rsplit(')').next().unwrap_or_default();
@@ -80,14 +80,14 @@ fn usage(id: u32) -> Usage {
     }
 }
 
-/// What a process has in memory now.
+/// Returns the MiB that processes have in memory now.
 pub(crate) fn resident_mib(ids: &[u32]) -> f64 {
     ids.iter()
         .map(|id| status_kib(*id, "VmRSS:") / 1024.0)
         .sum()
 }
 
-/// The most that processes had in memory since a [`Watch`] began.
+/// Returns the most MiB that processes had in memory since a [`Watch`] began.
 pub(crate) fn peak_mib(ids: &[u32]) -> f64 {
     ids.iter()
         .map(|id| status_kib(*id, "VmHWM:") / 1024.0)
@@ -105,7 +105,7 @@ fn number_behind(text: &str, name: &str) -> f64 {
     word.and_then(|word| word.parse().ok()).unwrap_or(0.0)
 }
 
-/// Connections that a unix socket's owner has accepted and not closed.
+/// Returns how many connections the owner of a unix socket has accepted and not closed.
 pub(crate) fn connections_at(socket: &str) -> f64 {
     const CONNECTED: &str = "03";
     let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The sidecar: started with the settings of a row, asked how far it is, ended.
+//! The sidecar. The benchmark starts it with the settings of a row, asks for its progress and ends
+//! it.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -12,13 +13,13 @@ use serde_json::Value;
 use crate::disk::empty;
 use crate::process::{Process, eventually};
 
-/// Where no MongoDB is: what a stopped one looks like.
+/// A URI at which no MongoDB is. It looks like a stopped one.
 pub(crate) const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
 
-/// Settings of a row, as on the command line without the dashes.
+/// The settings of a row, as on the command line without the dashes.
 pub(crate) type Settings = [(&'static str, String)];
 
-/// How far the committing is.
+/// The progress of commits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
     pub(crate) is_up: bool,
@@ -38,7 +39,7 @@ pub(crate) struct Sidecar {
 }
 
 impl Sidecar {
-    /// Lays the data directory out; runs nothing yet.
+    /// Lays out the data directory. It starts nothing yet.
     pub(crate) fn prepare(data: &Path, sockets: &Path, scratch: &Path) -> Self {
         let made = Command::new(kit::program())
             .arg("init")
@@ -55,10 +56,10 @@ impl Sidecar {
         }
     }
 
-    /// Starts it and waits until it answers. It must not run.
+    /// Starts the sidecar and waits until it answers. It must not run already.
     ///
     /// # Errors
-    /// When this sidecar does not know a setting, or not the value.
+    /// A text, if this sidecar does not know a setting or its value.
     pub(crate) fn start(&mut self, uri: &str, settings: &Settings) -> Result<(), String> {
         let log = File::create(&self.log).expect("a log");
         let mut command = Command::new(kit::program());
@@ -100,14 +101,14 @@ impl Sidecar {
         }
     }
 
-    /// Kills it.
+    /// Kills the sidecar.
     pub(crate) fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.end_by(Signal::KILL);
         }
     }
 
-    /// Forgets all uploads. It must not run.
+    /// Deletes all uploads. The sidecar must not run.
     pub(crate) fn forget(&self) {
         empty(&self.data.join("spool"));
         let rooms = std::fs::read_dir(self.data.join("journal")).expect("the journal");
@@ -119,7 +120,7 @@ impl Sidecar {
         }
     }
 
-    /// Whether the journal has no body any more, so that downloads come from MongoDB.
+    /// Returns whether the journal has no body any more, so that downloads come from MongoDB.
     pub(crate) fn has_no_bodies(&self) -> bool {
         let bodies = std::fs::read_dir(self.data.join("journal/body"));
         bodies.is_ok_and(|mut bodies| bodies.next().is_none())
@@ -129,7 +130,7 @@ impl Sidecar {
         self.process.iter().map(Process::id).collect()
     }
 
-    /// How far it is.
+    /// Asks for the progress of commits.
     pub(crate) fn progress(&self) -> Progress {
         let status = ask(&self.admin).expect("a running sidecar answers");
         let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
@@ -143,7 +144,7 @@ impl Sidecar {
         }
     }
 
-    /// Waits until it has seen MongoDB.
+    /// Waits until the sidecar has seen MongoDB.
     pub(crate) fn wait_until_up(&self) -> Progress {
         eventually("the sidecar sees MongoDB", || {
             Some(self.progress()).filter(|progress| progress.is_up)
@@ -151,7 +152,7 @@ impl Sidecar {
     }
 }
 
-/// `GET /status`; `None` while nobody answers.
+/// Asks for `GET /status`; `None` while nobody answers.
 fn ask(admin: &Path) -> Option<Value> {
     let mut stream = UnixStream::connect(admin).ok()?;
     let request = b"GET /status HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";

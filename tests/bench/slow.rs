@@ -1,4 +1,4 @@
-//! Slow clients: a thousand or more at once, each trickling one file up.
+//! Slow clients: a thousand or more at once. Each uploads one file slowly.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::wire::{Connection, Request};
 
 const LENGTH: u64 = 1 << 20;
 
-/// Each client sends in so many pieces.
+/// The number of pieces in which each client sends its file.
 const PIECES: u32 = 40;
 
 const COMPLETE: Metric = Metric::new("complete", " of all");
@@ -26,16 +26,17 @@ const GROWTH: Metric = Metric::new("sidecar_growth_mib", " MiB more while they t
 const BURST: Metric = Metric::new("sidecar_burst_mib", " MiB more when all end at once");
 const HELD: Metric = Metric::new("sidecar_connections", " sidecar connections held");
 
-/// What nginx keeps open to the sidecar, however many clients it has (`keepalive 128` in
-/// `nginx.conf.d/gridspool.conf`, for each of two workers), for the next who asks whether an upload may come in.
+/// nginx keeps up to this many connections to the sidecar open, however many clients it has
+/// (`keepalive 128` in `nginx.conf.d/gridspool.conf`, for each of two workers). The next
+/// `auth_request` uses one of them.
 const KEPT_OPEN: f64 = 256.0;
 const NGINX: Metric = Metric::new("nginx_kib_each", " KiB of nginx each");
 const ANSWER: Metric = Metric::new("last_answer_ms", " ms, last byte to last answer");
 
-/// What of memory may come and go by itself.
+/// The MiB of memory that may come and go by themselves.
 const UNCHANGED_MIB: f64 = 4.0;
 
-/// All rows of slow clients.
+/// Adds all rows of slow clients to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     for clients in [1000, 3000] {
         let work = format!("{clients} slow uploads of 1 MiB");
@@ -78,8 +79,8 @@ fn slow(stage: &mut Stage, work: &str, clients: u32) -> Case {
     case
 }
 
-/// Quick uploads before the slow ones, over as many connections as are kept open: what a process needs
-/// once, as one that has been running for a while, it has afterwards.
+/// Sends quick uploads before the slow ones, over as many connections as are kept open. The
+/// processes then hold what a process needs once, as if they had run for a while.
 fn warm_up(address: SocketAddr) {
     let load = Load {
         address,
@@ -91,7 +92,7 @@ fn warm_up(address: SocketAddr) {
     assert_eq!(outcome.failures, 0, "{:?}", outcome.failure);
 }
 
-/// One repetition, with memory and connections looked at all the while.
+/// Measures one repetition, and looks at memory and connections all the while.
 fn trickle(
     stage: &Stage,
     address: SocketAddr,
@@ -109,8 +110,8 @@ fn trickle(
     while !running.is_finished() {
         std::thread::sleep(Duration::from_millis(100));
         burst = burst.max(resident_mib(&sidecar));
-        // At the beginning each asks whether it may come in, and at the end it has its moment with
-        // the sidecar; in between none has any business there.
+        // At the beginning each upload asks the sidecar for permission, and at the end the sidecar
+        // takes the file. In between no upload needs a connection to it.
         let progress = begun.elapsed().as_secs_f64() / f64::from(seconds);
         if progress < 0.8 {
             nginx_peak = nginx_peak.max(resident_mib(nginx));
@@ -154,7 +155,7 @@ fn trickle(
     Ok(sample)
 }
 
-/// When a client had sent its last byte, and when it had its answer.
+/// The moment at which a client had sent its last byte, and the moment of its answer.
 struct End {
     sent: Instant,
     answered: Instant,
@@ -167,7 +168,7 @@ fn all_clients(address: SocketAddr, clients: u32, seconds: u32) -> Vec<Result<En
     let runtime = runtime.expect("a runtime");
     let duration = Duration::from_secs(u64::from(seconds));
     runtime.block_on(join_all((0..clients).map(|number| async move {
-        // Spread over the time between two pieces, so that the load is even.
+        // The clients begin spread over the time between two pieces, so that the load is even.
         let offset = duration / PIECES * number / clients;
         one_client(address, u64::from(number), offset, duration / PIECES)
             .await

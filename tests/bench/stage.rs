@@ -15,10 +15,10 @@ use crate::sampling::{Usage, Watch};
 use crate::sidecar::{NO_MONGODB, Settings, Sidecar};
 use crate::stats::Sample;
 
-/// The word by which this program becomes the plain server.
+/// The argument that makes this program the plain server.
 pub(crate) const PLAIN: &str = "plain-server";
 
-/// Dropped from the top down: clients of MongoDB end before it.
+/// All servers. The fields are dropped from the top down, so clients of MongoDB end before it.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) options: Options,
@@ -28,7 +28,7 @@ pub(crate) struct Stage {
     pub(crate) alone: Nginx,
     /// nginx alone, with body buffers of 16 KiB.
     pub(crate) small: Nginx,
-    /// gridspool's way of taking bodies, with the least behind it.
+    /// The nginx before the least server. It takes bodies in gridspool's way.
     pub(crate) before_least: Nginx,
     /// A cache before nginx alone.
     pub(crate) caching: Nginx,
@@ -37,15 +37,15 @@ pub(crate) struct Stage {
     pub(crate) sidecar: Sidecar,
     pub(crate) mongo: Mongo,
     pub(crate) disk: Disk,
-    /// Where nginx alone keeps files.
+    /// The directory in which nginx alone keeps files.
     pub(crate) files: PathBuf,
-    /// Where bodies are kept in that way.
+    /// The directory in which the least server keeps bodies.
     kept: PathBuf,
     caches: [PathBuf; 2],
 }
 
 impl Stage {
-    /// Starts everything but the sidecar, which rows start with their settings.
+    /// Starts everything but the sidecar. Rows start that with their settings.
     pub(crate) fn set(options: Options) -> Self {
         let disk = Disk::prepare(&options);
         let sockets = disk::sockets();
@@ -106,24 +106,24 @@ impl Stage {
     /// Starts the sidecar with an empty journal.
     ///
     /// # Errors
-    /// When it does not know a setting.
+    /// A text, if the sidecar does not know a setting.
     pub(crate) fn begin(&mut self, uri: &str, settings: &Settings) -> Result<(), String> {
         self.end();
         self.sidecar.start(uri, settings)
     }
 
-    /// Ends the sidecar, and forgets its uploads. What MongoDB has of them stays.
+    /// Ends the sidecar and deletes its uploads. MongoDB keeps the committed ones.
     pub(crate) fn end(&mut self) {
         self.sidecar.stop();
         self.sidecar.forget();
         self.disk.settle();
     }
 
-    /// Begins, does something, and ends; MongoDB, if it is there, answers by the beginning, and forgets
-    /// what was committed at the end.
+    /// Begins, does `act`, and ends. If `uri` names a MongoDB, it waits until the sidecar sees
+    /// that, and empties the database at the end.
     ///
     /// # Errors
-    /// As [`Stage::begin`], and those of `act`.
+    /// The errors of [`Stage::begin`] and of `act`.
     pub(crate) fn with_sidecar(
         &mut self,
         uri: &str,
@@ -143,7 +143,7 @@ impl Stage {
         sample
     }
 
-    /// Forgets what the least server has kept.
+    /// Deletes the files that the least server has kept.
     pub(crate) fn forget_kept(&self) {
         for name in ["body", "incoming"] {
             disk::empty(&self.kept.join(name));
@@ -151,7 +151,7 @@ impl Stage {
         self.disk.settle();
     }
 
-    /// Has nginx forget all that it cached.
+    /// Empties the caches of gridspool's nginx and of the caching one.
     pub(crate) fn empty_cache(&mut self) {
         for (nginx, cache) in [&mut self.gridspool, &mut self.caching]
             .into_iter()
@@ -163,10 +163,10 @@ impl Stage {
         }
     }
 
-    /// Adds to a measurement what all processes used meanwhile.
+    /// Measures `act`, and adds the use of all processes to its sample.
     ///
     /// # Errors
-    /// Those of `act`.
+    /// The errors of `act`.
     pub(crate) fn measure(
         &self,
         act: impl FnOnce() -> Result<Sample, String>,
@@ -198,7 +198,7 @@ impl Stage {
     }
 }
 
-/// What was used by those that did anything.
+/// Returns the use of the processes that used any CPU time.
 pub(crate) fn used(watch: &Watch) -> BTreeMap<String, Usage> {
     let mut all = watch.finish();
     all.retain(|_, usage| usage.cpu_seconds > 0.0);

@@ -10,7 +10,7 @@ use crate::sampling::Usage;
 pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 pub(crate) const GIB: f64 = 1024.0 * MIB;
 
-/// A count, as a number to divide by.
+/// Converts a count to a number to divide by.
 #[expect(
     clippy::as_conversions,
     clippy::cast_precision_loss,
@@ -20,7 +20,7 @@ pub(crate) fn float<T: TryInto<u64>>(count: T) -> f64 {
     count.try_into().unwrap_or(u64::MAX) as f64
 }
 
-/// The rates of whoever does both, one after the other, and nothing else.
+/// Returns the rates of a server that does both works, one after the other, and nothing else.
 pub(crate) fn one_after_the_other(one: &[f64], other: &[f64]) -> Vec<f64> {
     let both = one.iter().zip(other);
     both.map(|(one, other)| 1.0 / (1.0 / one + 1.0 / other))
@@ -44,7 +44,7 @@ impl Sample {
         self
     }
 
-    /// `p50`, `p99` and `max`, in milliseconds.
+    /// Sets `p50`, `p99` and `max`, in milliseconds.
     pub(crate) fn set_latencies(&mut self, latencies: &[Duration]) {
         for (name, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
             self.set(name, quantile(latencies, share).as_secs_f64() * 1e3);
@@ -65,7 +65,7 @@ impl Sample {
     }
 }
 
-/// The latency that this share of all stays within.
+/// Returns the latency that this share of all requests does not exceed.
 pub(crate) fn quantile(latencies: &[Duration], share: f64) -> Duration {
     let mut sorted = latencies.to_vec();
     sorted.sort_unstable();
@@ -98,7 +98,7 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
-    /// `None` without a pair to compare.
+    /// Compares repetitions in pairs; `None` without a pair.
     pub(crate) fn of(ours: &[f64], theirs: &[f64]) -> Option<Self> {
         let ratios: Vec<f64> = ours
             .iter()

@@ -1,5 +1,6 @@
-//! What a commit of small files cannot do without, with nothing around it: no journal, no queue, no
-//! pace, no other requests. Whoever keeps gridspool's promise with this driver takes at least this.
+//! The steps that a commit of small files cannot do without, and nothing around them: no journal,
+//! no queue, no pace, no other requests. A server that keeps gridspool's promise with this driver
+//! needs at least this time.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -19,7 +20,8 @@ use crate::mongo::Mongo;
 use crate::rivals::{self, Amount, Batching, Documents, timed};
 use crate::stats::Sample;
 
-/// Bodies of one chunk each, behind each other in a file without a name, as in the journal's log.
+/// Bodies of one chunk each, one behind the other in a file without a name, as in the journal's
+/// log.
 #[derive(Debug)]
 pub(crate) struct Bodies {
     amount: Amount,
@@ -39,8 +41,11 @@ impl Bodies {
         }
     }
 
-    /// Group by group: reads and hashes the bodies, inserts chunks and files documents, reads both
-    /// back.
+    /// Commits group by group: it reads and hashes the bodies, inserts chunks and files documents,
+    /// and reads both back.
+    ///
+    /// # Errors
+    /// The error of the driver, in words.
     pub(crate) fn commit(&self, mongo: &Mongo, batching: Batching) -> Result<Sample, String> {
         let count = batching.batch_bytes / self.amount.bytes;
         let groups = (0..self.amount.files.div_ceil(count)).map(|group| {
@@ -89,7 +94,7 @@ impl Bodies {
     }
 }
 
-/// Reads and hashes a body; its id, its chunk and its files document.
+/// Reads and hashes a body; returns its id, its chunk and its files document.
 fn documents(file: &File, number: u64, bytes: u64) -> (ObjectId, RawDocumentBuf, RawDocumentBuf) {
     let id = ObjectId::new();
     let mut body = vec![0; usize::try_from(bytes).expect("small")];

@@ -1,5 +1,5 @@
-//! A message to a group: many readers of one file in the same moment, of which nobody, or somebody, has
-//! read it before.
+//! A message to a group: many clients read one file at the same moment. Either nobody has read it
+//! before (cold), or somebody has (hot), or only a journal has it (pending).
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,7 @@ const SIZES: [Size; 3] = [
         bytes: 300 * KIB,
         connections: 4,
     },
-    // Two slices.
+    // This size takes two slices.
     Size {
         name: "2.5 MiB",
         bytes: 2560 * KIB,
@@ -38,17 +38,18 @@ const SIZES: [Size; 3] = [
 
 const READERS: [usize; 3] = [10, 100, 500];
 
-/// By this many times of a lone reader's wait the last of all may be later than with nginx alone.
+/// The wait of the last reader may exceed that with nginx alone by this many times a lone reader's
+/// wait.
 const SHARE: f64 = 3.0;
 
-/// Times a file may be read from MongoDB, however many ask for it.
+/// The most times that MongoDB may send a file, however many clients ask for it.
 const READ: f64 = 2.0;
 
 const LAST: Metric = Metric::new("last_first_byte", " ms to the last first byte");
 const SENT: Metric = Metric::new("mongodb_kib", " KiB sent by MongoDB");
 const FINDS: Metric = Metric::new("mongodb_finds", " finds");
 
-/// All rows of many readers.
+/// Adds all rows of many readers to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     for size in SIZES {
         let name = |readers, kind| format!("{readers} readers of one {} file, {kind}", size.name);
@@ -63,7 +64,7 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
         let wants_pending = works.iter().any(|(_, [_, _, pending])| wants(pending));
         let mut cases = Vec::new();
         if wants_committed {
-            // The last one is what a cold start is warmed up with.
+            // A cold start is warmed up with the last file.
             let files = committed(stage, size, 2);
             for (readers, [cold, hot, _]) in &works {
                 if stage.options.wants(cold) || stage.options.wants(hot) {
@@ -94,8 +95,8 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     }
 }
 
-/// So many readers of a file that is in no more than the journal of one node: of that node, and of another
-/// one, which asks it.
+/// Measures readers of a file that only the journal of one node has. They ask that node, and a
+/// second node, which asks the first one.
 fn pending(stage: &Stage, work: &str, files: &Files, readers: usize) -> Case {
     let mut case = Case::new(work);
     let addresses = [&stage.gridspool, &stage.other.nginx, &stage.alone].map(Nginx::address);
@@ -106,7 +107,7 @@ fn pending(stage: &Stage, work: &str, files: &Files, readers: usize) -> Case {
     ];
     let contestants = || names.into_iter().zip(addresses);
     for (_, address) in contestants() {
-        // Opens what is kept open afterwards.
+        // This opens the connections that then stay open.
         read(stage, address, files, 1).expect("a pending file");
     }
     for _ in 0..stage.options.repeat {
@@ -116,13 +117,14 @@ fn pending(stage: &Stage, work: &str, files: &Files, readers: usize) -> Case {
         }
     }
     for (name, lone) in [names[0], names[1]] {
-        // A file in the journal is nobody's cold one: its lone reader waits for next to nothing.
+        // A file in the journal is never cold: its lone reader hardly waits, so there is no goal.
         bound(&mut case, name, lone, Goal::None);
     }
     case
 }
 
-/// Adds rows: the last of all against a lone reader, and against as many with nginx alone.
+/// Adds rows that compare the last of all readers with a lone reader, and with as many readers of
+/// nginx alone.
 fn bound(case: &mut Case, name: &str, lone: &str, goal: Goal) {
     let [alone, limit] = [lone, "nginx alone"].map(|name| case.series(name, LAST));
     let bound: Vec<_> = alone
@@ -136,7 +138,7 @@ fn bound(case: &mut Case, name: &str, lone: &str, goal: Goal) {
     case.compare(name, "nginx alone", LAST, Goal::None);
 }
 
-/// So many readers of the first of these files.
+/// Measures `readers` readers of the first of these files, cold and then hot.
 fn together(stage: &mut Stage, works: [&str; 2], files: &Files, readers: usize) -> [Case; 2] {
     let [mut cold, mut hot] = works.map(Case::new);
     for _ in 0..stage.options.repeat {
@@ -168,7 +170,7 @@ fn together(stage: &mut Stage, works: [&str; 2], files: &Files, readers: usize) 
     [cold, hot]
 }
 
-/// Readers who are connected, and ask in the same moment.
+/// Measures readers that are connected and ask at the same moment.
 fn read(
     stage: &Stage,
     address: SocketAddr,
@@ -187,7 +189,7 @@ fn read(
     let mut sample = stage.measure(|| {
         let ends = crowd::all(readers, async |_| {
             let connected = Connection::open(address).await;
-            // Also one that has no connection: the others wait for it.
+            // A client without a connection waits here, too, because the others wait for it.
             let begun = start.together().await;
             let answer = connected?.exchange(&request).await?;
             Ok::<_, std::io::Error>((answer.first_byte - begun, answer))
@@ -216,12 +218,12 @@ fn read(
     Ok(sample)
 }
 
-/// What MongoDB has sent.
+/// The bytes that MongoDB has sent, and the finds that it has answered.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     bytes: f64,
     finds: f64,
-    /// What a question for these numbers adds to them.
+    /// The bytes that asking for these numbers adds to them.
     own_bytes: f64,
 }
 

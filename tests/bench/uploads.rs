@@ -1,5 +1,5 @@
-//! Uploads: how fast promises are made, with MongoDB out of the way and beside running commits;
-//! and forms against bare bodies.
+//! Uploads. These rows measure how fast promises are made, without MongoDB and beside running
+//! commits. They also compare forms with bare bodies.
 
 use mongodb::bson::doc;
 
@@ -19,10 +19,10 @@ use crate::wire::Request;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// Time of one request, all connections together.
+/// The milliseconds of one request, over all connections together.
 const EACH: Metric = Metric::new("each", " ms each");
 
-/// A size of files, with the connections that it is measured with.
+/// A size of files, and the number of connections that it is measured with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) name: &'static str,
@@ -56,7 +56,7 @@ impl Size {
     }
 }
 
-/// All rows of uploads.
+/// Adds all rows of uploads to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     for size in [SMALL, MIDDLE, LARGE] {
         let work = format!("upload {}", size.name);
@@ -78,8 +78,8 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     }
 }
 
-/// Adopting is measured without a MongoDB, as committing would take the same cores; how both go
-/// together is a contestant of its own.
+/// Measures adoption without a MongoDB, because commits would take the same cores. A contestant of
+/// its own does both together.
 fn upload(stage: &mut Stage, work: &str, size: Size) -> Case {
     let mut case = Case::new(work);
     let uri = stage.mongo.uri();
@@ -92,7 +92,7 @@ fn upload(stage: &mut Stage, work: &str, size: Size) -> Case {
             gridspool(stage, size, NO_MONGODB, &os, Request::put)
         });
         case.round("nginx alone", || alone(stage, size));
-        // What takes long with large files and no goal looks at.
+        // These contestants take long with large files, and no goal needs them there.
         if !is_large || !stage.options.is_quick {
             case.round("gridspool, committing", || {
                 gridspool(stage, size, &uri, &[], Request::put)
@@ -136,7 +136,7 @@ fn upload(stage: &mut Stage, work: &str, size: Size) -> Case {
             MIB_PER_SECOND,
             Goal::AtLeast(0.9),
         );
-        // What this way of taking a body costs, whoever goes it.
+        // These rows show the cost of this way to take a body, with any server behind it.
         for ours in ["least", "gridspool"] {
             case.compare(ours, "nginx alone", MIB_PER_SECOND, Goal::None);
         }
@@ -155,7 +155,7 @@ fn upload(stage: &mut Stage, work: &str, size: Size) -> Case {
     };
     case.compare("gridspool", "plain", RATE, rate);
     case.compare("gridspool", "plain", P99, p99);
-    // What the disk and nginx allow, whatever is behind them.
+    // These rows show what the disk and nginx allow, with any server behind them.
     case.compare("nginx alone", "plain", RATE, Goal::None);
     case.compare("nginx alone", "plain", P99, Goal::None);
     if size.bytes == MIDDLE.bytes {
@@ -167,8 +167,8 @@ fn upload(stage: &mut Stage, work: &str, size: Size) -> Case {
     case
 }
 
-/// MongoDB is idle when it answers and gets nothing to do. A sidecar that sees it would commit, so
-/// its writes are held by its own lock for the time of the measurement.
+/// Compares uploads while MongoDB is stopped with uploads while it is idle. A sidecar that sees
+/// MongoDB would commit, so MongoDB's own lock holds the writes during the measurement.
 fn outage(stage: &mut Stage, work: &str, size: Size) -> Case {
     let mut case = Case::new(work);
     for _ in 0..stage.options.of(1, 9) {
@@ -188,7 +188,7 @@ fn idle(stage: &mut Stage, size: Size) -> Result<Sample, String> {
         let lock = doc! { "fsync": 1, "lock": true };
         stage.mongo.admin(lock).ok_or("MongoDB cannot be locked")?;
         let sample = through_gridspool(stage, size, Request::put);
-        // It commits nothing more when it can.
+        // The sidecar ends before the unlock, so it commits nothing afterwards.
         stage.end();
         let unlock = doc! { "fsyncUnlock": 1 };
         stage
@@ -212,7 +212,7 @@ fn form(stage: &mut Stage, work: &str, size: Size) -> Case {
     case
 }
 
-/// One repetition with a sidecar of these settings.
+/// Measures one repetition with a sidecar of these settings.
 fn gridspool(
     stage: &mut Stage,
     size: Size,

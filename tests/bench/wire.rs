@@ -1,5 +1,5 @@
-//! HTTP/1.1 on one kept connection, as bare as it can be: the generator shares the cores with what
-//! it measures.
+//! HTTP/1.1 on one kept connection, with as little work as possible: the generator shares the cores
+//! with the servers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::block::Body;
 
-/// Bodies up to here are copied behind the head, to be sent by one call.
+/// Bodies up to this length are copied behind the head, so that one call sends both.
 const SMALL: u64 = 64 * 1024;
 const BUFFER: usize = 256 * 1024;
 
@@ -21,7 +21,7 @@ pub(crate) struct Request {
     head: Vec<u8>,
     body: Option<Body>,
     tail: Vec<u8>,
-    /// What the answer's body must be, if that is to be looked at.
+    /// The body that the answer must have, if it is compared.
     expected: Option<Body>,
 }
 
@@ -30,7 +30,7 @@ impl Request {
         Self::with_body("PUT", path, "application/octet-stream", b"", body, b"")
     }
 
-    /// A form of one file.
+    /// Makes a form of one file.
     pub(crate) fn form(path: &str, body: Body) -> Self {
         const BEFORE: &[u8] = b"--benchboundary\r\nContent-Disposition: form-data; name=\"file\"; \
             filename=\"file.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n";
@@ -39,7 +39,8 @@ impl Request {
         Self::with_body("POST", path, media_type, BEFORE, body, AFTER)
     }
 
-    /// A form of which this is all but the last file; its head is the end of `before`.
+    /// Makes a form. `before` holds all of it up to the last file's body, with that file's head at
+    /// its end.
     pub(crate) fn multipart(path: &str, before: &[u8], body: Body) -> Self {
         let media_type = "multipart/form-data; boundary=benchboundary";
         Self::with_body(
@@ -94,19 +95,19 @@ impl Request {
         }
     }
 
-    /// The same, and the answer is compared with `body`, byte for byte.
+    /// Returns the same request; its answer is compared with `body`, byte for byte.
     pub(crate) fn expecting(mut self, body: Body) -> Self {
         self.expected = Some(body);
         self
     }
 
-    /// Bytes of file that go up with it.
+    /// Returns the bytes of the file that the request uploads.
     pub(crate) fn body_length(&self) -> u64 {
         self.body.map_or(0, |body| body.length)
     }
 }
 
-/// What of an answer is looked at.
+/// The parts of an answer that the benchmark looks at.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -114,7 +115,8 @@ pub(crate) struct Answer {
     pub(crate) length: u64,
     pub(crate) first_byte: Instant,
     pub(crate) is_as_expected: bool,
-    /// The server closes the connection, as nginx does after its `keepalive_requests`.
+    /// The server closes the connection after this answer, as nginx does after its
+    /// `keepalive_requests`.
     pub(crate) is_last: bool,
 }
 
@@ -165,7 +167,7 @@ impl Connection {
         self.stream.write_all(&request.tail).await
     }
 
-    /// Sends raw bytes, for clients that take their time.
+    /// Sends raw bytes, for slow clients.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
@@ -219,7 +221,7 @@ impl Connection {
     }
 }
 
-/// A client with one connection at a time, renewed where the server ends it.
+/// A client with one connection at a time. It opens a new one when the server ends the old one.
 #[derive(Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
@@ -227,8 +229,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Connects.
+    ///
     /// # Errors
-    /// In words.
+    /// The error of the connection, in words.
     pub(crate) async fn of(address: SocketAddr) -> Result<Self, String> {
         let connection = Connection::open(address).await.map_err(in_words)?;
         Ok(Self {
@@ -237,10 +241,10 @@ impl Client {
         })
     }
 
-    /// The place that the answer names, if it names one.
+    /// Sends a request; returns the path that the answer's `Location` names, if there is one.
     ///
     /// # Errors
-    /// In words: no 2xx, not what was expected, or no answer.
+    /// A text, if the status is no 2xx, the body is not the expected one, or there is no answer.
     pub(crate) async fn exchange(&mut self, request: &Request) -> Result<Option<String>, String> {
         let answer = self.connection.exchange(request).await.map_err(in_words)?;
         if answer.is_last {
@@ -264,7 +268,7 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
     Some(found + 4)
 }
 
-/// What of an answer's head is looked at.
+/// The parts of an answer's head that the benchmark looks at.
 struct Head {
     status: u16,
     location: Option<String>,
@@ -272,7 +276,7 @@ struct Head {
     is_last: bool,
 }
 
-/// An answer that states no length cannot be read.
+/// Parses the head of an answer. A head without a length is an error.
 fn parse(head: &[u8]) -> io::Result<Head> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
     let head = str::from_utf8(head).map_err(|_| wrong("a head that is no text"))?;

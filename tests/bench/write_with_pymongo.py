@@ -1,4 +1,4 @@
-"""Writes files as any user of pymongo's gridfs would, and tells as JSON how long it took.
+"""Writes files as any user of pymongo's gridfs would, and prints as JSON how long that took.
 
 Arguments: a MongoDB URI, a database, bytes of each file, how many files, and seconds after which
 no file is begun any more.
