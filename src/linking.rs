@@ -1,9 +1,9 @@
-//! Ties files to messages and unties them, wherever a file is: it waits for its commit here or at the node that
-//! made its id, or the store has it.
+//! Links files to messages and unlinks them, wherever a file is: it waits for its commit, here or
+//! on the node that made its id, or the store has it.
 //!
-//! The journal that may still have the file is always asked first: it alone knows the links of a file that
-//! waits for its commit, and a commit writes them. Once it has settled the file, the store alone knows them.
-//! This room must never know HTTP.
+//! The journal that may still have the file is always asked first: only that journal knows the
+//! links of a file that waits for its commit, and the commit writes them. Once it has settled the
+//! file, only the store knows them. This room must never know HTTP.
 
 mod deletes;
 
@@ -15,23 +15,23 @@ use crate::message::links::{Linked, Unlinked};
 use crate::peers::{Peers, Unreachable};
 use crate::store::{Cause, Messages, StoreError};
 
-/// Ties and unties files. Shared by reference.
+/// Links and unlinks files. Shared by reference.
 pub struct Links {
     journal: Arc<Journal>,
     messages: Arc<dyn Messages>,
     peers: Arc<Peers>,
 }
 
-/// Why a link was not made, or not taken away. It may be there or not.
+/// The reason why a link was not made or not taken away. It may exist or not.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// This journal has the file and cannot write.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The store was to be asked and failed.
+    /// The store had to be asked, and failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The node that may have the file was to be asked and does not answer.
+    /// The node that may have the file had to be asked, and does not answer.
     #[error(transparent)]
     Owner(#[from] Unreachable),
 }
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Links {
 }
 
 impl Links {
-    /// Links in these places.
+    /// Makes the links of these places.
     pub fn new(journal: Arc<Journal>, messages: Arc<dyn Messages>, peers: Arc<Peers>) -> Self {
         Self {
             journal,
@@ -52,7 +52,7 @@ impl Links {
         }
     }
 
-    /// Ties a file to a message.
+    /// Links a file to a message.
     ///
     /// # Errors
     /// [`LinkError`].
@@ -67,10 +67,10 @@ impl Links {
         Ok(self.messages.link(file, message).await?)
     }
 
-    /// Unties a file from a message. With its last link the file goes.
+    /// Unlinks a file from a message. A file without links is removed.
     ///
     /// # Errors
-    /// [`LinkError`]; to be repeated, which does no harm.
+    /// [`LinkError`]; the caller should repeat this, which does no harm.
     pub async fn unlink(&self, file: FileId, message: FileId) -> Result<Unlinked, LinkError> {
         let unlinked = match self.peers.owner_of(file) {
             Some(owner) => self.peers.unlink(owner, file, message).await?,
@@ -86,27 +86,27 @@ impl Links {
         Ok(unlinked)
     }
 
-    /// Removes what the store has of a file that this journal has deleted before it settled it.
+    /// Removes the store's copy of a file that this journal deleted before it settled it.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's error.
     pub async fn discard(&self, file: FileId) -> Result<(), StoreError> {
         self.messages.discard(file).await
     }
 
-    /// Ties a file that waits for its commit here; `Absent` if there is none.
+    /// Links a file that waits here for its commit; `Absent` if there is none.
     ///
     /// # Errors
-    /// The journal's.
+    /// The journal's error.
     pub async fn link_here(&self, file: FileId, message: FileId) -> Result<Linked, JournalError> {
         self.on_disk(move |journal| journal.link(file, message))
             .await
     }
 
-    /// Unties a file that waits for its commit here; `Absent` if there is none.
+    /// Unlinks a file that waits here for its commit; `Absent` if there is none.
     ///
     /// # Errors
-    /// The journal's.
+    /// The journal's error.
     pub async fn unlink_here(
         &self,
         file: FileId,

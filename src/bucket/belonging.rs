@@ -1,4 +1,4 @@
-//! How a file belongs to messages, in its document: any driver reads it.
+//! The fields of a document that tell how its file belongs to messages. Any driver can read them.
 //!
 //! | in `metadata` | of | is |
 //! |---|---|---|
@@ -21,7 +21,7 @@ use crate::message::{
 };
 use crate::store::{Sha256, StoreError};
 
-/// The fields of a document's metadata that tell of this.
+/// Returns the metadata fields of a belonging.
 ///
 /// # Errors
 /// When a number does not fit into its BSON type.
@@ -106,7 +106,8 @@ fn part(part: &Part) -> Result<RawDocumentBuf, StoreError> {
     Ok(described)
 }
 
-/// Reads the message that a document is the package of; `None` if it is none, or if that cannot be read.
+/// Reads the message of a package's document; `None` if the document is no package's, or if its
+/// fields cannot be read.
 pub(super) fn read_message(file: &RawDocument) -> Option<Message> {
     let metadata = file.get_document("metadata").ok()?;
     if !is_package(file) {
@@ -124,7 +125,7 @@ pub(super) fn read_message(file: &RawDocument) -> Option<Message> {
     })
 }
 
-/// Whether a document is that of a package.
+/// Returns whether a document is a package's.
 pub(super) fn is_package(file: &RawDocument) -> bool {
     let own = file.get_object_id("_id").ok();
     let metadata = file.get_document("metadata").ok();
@@ -138,18 +139,18 @@ pub(super) fn read_sub(file: &RawDocument) -> Option<Arc<str>> {
     metadata.get_str("sub").ok().map(Into::into)
 }
 
-/// Whether a document's file goes.
+/// Returns whether a document's file is dying.
 pub(super) fn is_dying(file: &RawDocument) -> bool {
     let metadata = file.get_document("metadata").ok();
     metadata.is_some_and(|metadata| matches!(metadata.get("dying"), Ok(Some(_))))
 }
 
-/// How many links a document has.
+/// Returns how many links a document has.
 pub(super) fn count_links(file: &RawDocument) -> usize {
     links(file).map_or(0, |links| links.into_iter().count())
 }
 
-/// Whether a document has a link to this message.
+/// Returns whether a document has a link to this message.
 pub(super) fn has_link(file: &RawDocument, message: ObjectId) -> bool {
     let links = links(file).into_iter().flatten().flatten();
     links
@@ -162,7 +163,7 @@ fn links(file: &RawDocument) -> Option<&RawArray> {
     metadata.get_array("links").ok()
 }
 
-/// A field that is there and is not what it has to be.
+/// A field has a value of the wrong type.
 struct Unreadable;
 
 /// A text that may be absent.
@@ -196,7 +197,7 @@ fn read_part(part: &RawDocument) -> Option<Part> {
         file: FileId::from_bytes(file.bytes()),
         name: optional(part, "name", ChosenName::try_from).ok()?,
         filename: FileName::from_claim(part.get_str("filename").ok()?)?,
-        // Another version may have taken more for a type.
+        // Another version may accept more types than this one.
         content_type: content_type.unwrap_or_else(|_| MediaType::octet_stream()),
         length: document::whole_number(part, "length")?,
         sha256: Sha256::from_hex(part.get_str("sha256").ok()?)?,

@@ -1,4 +1,4 @@
-//! Files by the subject of the token that they were uploaded with.
+//! Finds files by the subject of the token that they were uploaded with.
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryStreamExt as _};
@@ -11,7 +11,7 @@ use super::{Bucket, document, error};
 use crate::file::{FileId, FileKey};
 use crate::store::{StoreError, SubjectPage, Subjects};
 
-/// No id is greater.
+/// No id is greater than this one.
 const LAST: ObjectId = ObjectId::from_bytes([0xff; FileId::BYTES]);
 
 impl Subjects for Bucket {
@@ -26,8 +26,8 @@ impl Subjects for Bucket {
 }
 
 impl Bucket {
-    /// The index is named: without it MongoDB would look at every file there is. A page ends at the last document
-    /// that was found, whatever is told of it.
+    /// The question names its index: without the index MongoDB would read every files document. A
+    /// page ends at the last document that was found, even if that document is left out.
     async fn page_of(
         &self,
         sub: &str,
@@ -41,7 +41,7 @@ impl Bucket {
             "_id": range,
             "metadata.dying": { "$exists": false },
         };
-        // What is long, and is not told.
+        // These fields may be long, and the list does not show them.
         let fields = ["fields", "links", "parts", "to"];
         let fields = fields.map(|field| (format!("metadata.{field}"), 0.into()));
         let (files, patience) = (self.files(), self.server_time());
@@ -66,7 +66,7 @@ impl Bucket {
         let described = found.iter().zip(ids).filter_map(|(file, id)| {
             let id = id?;
             let read = document::read_file(&FileKey::Id(id), file);
-            // Another writer's, perhaps.
+            // Perhaps another writer made this document.
             let read = read.inspect_err(|err| log::debug!("{id} is not listed: {err}"));
             Some((id, read.ok()?.meta))
         });

@@ -1,4 +1,5 @@
-//! Messages that are being deleted, and files that are dying: whoever ends half-way, another finds them here.
+//! Messages that are being deleted, and files that are dying. If a process stops half-way, another
+//! one finds them here.
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
@@ -11,7 +12,7 @@ use crate::message::Message;
 use crate::store::{Dying, StoreError};
 
 impl Bucket {
-    /// Marks the package of a message as dying; one that is so already stays as it is.
+    /// Marks the package of a message as dying; a package with the mark stays as it is.
     pub(super) async fn mark_dying(&self, message: FileId) -> Result<Option<Message>, StoreError> {
         self.require_fit_server().await?;
         let id = Bson::ObjectId(document::object_id(message));
@@ -33,15 +34,15 @@ impl Bucket {
             .ok_or_else(|| StoreError::Damaged(format!("{message} is no message that can be read")))
     }
 
-    /// Some of what is dying, and of what has a tombstone without the note that nothing is left.
+    /// Finds some files that are dying, and some tombstones that are not cleared.
     ///
     /// 1. Files by their mark.
     /// 2. Tombstones, as far as there is room.
     ///
-    /// Each question names its index, which has nothing but such files in it: without it MongoDB would look at
-    /// every file there is.
+    /// Each question names its index, which holds only such files: without it MongoDB would read
+    /// every files document.
     pub(super) async fn find_dying(&self, most: u32) -> Result<Vec<Dying>, StoreError> {
-        // Files of other writers would stand in the way for ever.
+        // Files of other writers would block the list for ever.
         let is_dying = doc! {
             "metadata.dying": { "$exists": true },
             "metadata.gridspool": { "$exists": true },
@@ -77,13 +78,13 @@ impl Bucket {
     }
 }
 
-/// Whether a file of ours goes: nobody finds it any more.
+/// Returns whether a document is that of a dying file of ours: nobody finds such a file any more.
 pub(super) fn goes(file: &RawDocument) -> bool {
     belonging::is_dying(file) && document::is_ours(file)
 }
 
-/// `None` for a file of another writer, whatever its document says; and for a package that cannot be read,
-/// as it alone tells of its parts.
+/// Returns `None` for a file of another writer, whatever its document says. It also returns `None`
+/// for a package that cannot be read, because only the package names its parts.
 fn read_dying(file: &RawDocumentBuf) -> Option<Dying> {
     let id = file.get_object_id("_id").ok()?;
     if !document::is_ours(file) {

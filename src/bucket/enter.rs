@@ -11,15 +11,15 @@ use crate::file::FileId;
 use crate::message::Party;
 use crate::store::StoreError;
 
-/// Entries that are inserted at once, and entries whose times are written anew at once: so few that it is quick.
+/// The most entries of one insert, and of one write of new times. These numbers keep both quick.
 const MOST_INSERTED: usize = 1000;
 const MOST_STAMPED: usize = 100;
 
-/// How often the time of an entry is written anew, at most.
+/// The most times that the time of an entry is written anew.
 const MOST_STAMPS: usize = 8;
 
 impl Bucket {
-    /// Enters messages, each with its bytes and a receiver.
+    /// Puts messages into lists. Each element has the message, its bytes and one receiver.
     ///
     /// 1. The index that readers need is there.
     /// 2. All entries are inserted; the primary writes their times. Those that an earlier attempt left stay.

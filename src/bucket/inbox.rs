@@ -1,4 +1,4 @@
-//! The lists of receivers: a document for each message and receiver.
+//! The lists of receivers. There is a document for each message and receiver.
 //!
 //! | field | is |
 //! |---|---|
@@ -42,7 +42,7 @@ pub(super) fn binary(bytes: Vec<u8>) -> Binary {
     }
 }
 
-/// The number that a receiver's list goes by.
+/// Returns the number of a receiver's list.
 pub(super) fn number_of(receiver: &Party) -> Vec<u8> {
     let digest = Sha256::digest(receiver.as_str());
     digest.iter().copied().take(FileId::BYTES).collect()
@@ -54,7 +54,7 @@ pub(super) fn id_of(receiver: &Party, message: FileId) -> Binary {
     binary(id)
 }
 
-/// A filter for entries of one receiver.
+/// Makes a filter for the entries of one receiver.
 fn of(receiver: &Party) -> Document {
     doc! { "r": binary(number_of(receiver)) }
 }
@@ -134,7 +134,7 @@ impl Inbox for Bucket {
     }
 }
 
-/// A filter for entries, each of a message and a receiver.
+/// Makes a filter for entries, each of a message and a receiver.
 pub(super) fn entries_of<'a>(entries: impl Iterator<Item = (FileId, &'a Party)>) -> Document {
     let entries = entries.map(|(message, receiver)| {
         let number = binary(number_of(receiver));
@@ -145,13 +145,13 @@ pub(super) fn entries_of<'a>(entries: impl Iterator<Item = (FileId, &'a Party)>)
 }
 
 impl Bucket {
-    /// The collection of entries.
+    /// Returns the name of the collection of entries.
     pub(super) fn inbox(&self) -> String {
         let inbox = self.connection.part("inbox", ReadPreference::Primary);
         inbox.name().to_owned()
     }
 
-    /// Forgets a message that is deleted.
+    /// Removes a deleted message from all lists.
     pub(super) async fn leave_all(
         &self,
         message: FileId,
@@ -249,7 +249,7 @@ impl Bucket {
         Ok(of.collect())
     }
 
-    /// What one question tells of the entries of each receiver in a range of times.
+    /// Asks for the entries of many receivers in a range of times, with one question.
     async fn of_each(
         &self,
         receivers: &[Party],
@@ -297,7 +297,7 @@ impl Bucket {
     }
 
     async fn deliver(&self, mut filter: Document) -> Result<(), StoreError> {
-        // One that was delivered keeps the time of that.
+        // A delivered entry keeps the time of its delivery.
         if !filter.contains_key("ts") {
             filter.insert("ts", doc! { "$exists": true });
         }

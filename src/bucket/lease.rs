@@ -1,4 +1,5 @@
-//! A lease: of several nodes one does some work, and another one goes on if it dies.
+//! A lease. One of several nodes holds it and does some work; if that node dies, another one goes
+//! on.
 
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use mongodb::options::ReturnDocument;
 use super::{Bucket, error};
 use crate::store::StoreError;
 
-/// The lease of the indexes, a document beside the words of the nodes.
+/// The id of the lease of the indexes, a document in the collection of the nodes.
 const ID: &str = "indexes";
 
 impl Bucket {
-    /// Takes the lease for a while, or renews it; with no time it is given back. Returns whether it is this
-    /// instance's: another one may have it. Times are those of MongoDB's clock.
+    /// Takes the lease for a time, or renews it; a time of zero gives it back. Returns whether this
+    /// instance holds it now. Times are those of MongoDB's clock.
     ///
     /// # Errors
     /// `Unavailable`.

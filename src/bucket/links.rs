@@ -15,7 +15,7 @@ use crate::message::links::{
 use crate::message::{MOST_LINKS, Message, Receivers};
 use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
 
-/// Questions about one link, at most: somebody else changes the same file all the time.
+/// The most questions about one link. Only constant changes of the same file by others use so many.
 const MOST_QUESTIONS: usize = 16;
 
 impl Cause {
@@ -92,7 +92,7 @@ impl Messages for Bucket {
     }
 }
 
-/// The subject of a question.
+/// The file and the message of a question.
 #[derive(Debug, Clone, Copy)]
 struct About {
     file: FileId,
@@ -101,7 +101,7 @@ struct About {
 }
 
 impl Bucket {
-    /// Asks one question after the other, until there is none.
+    /// Asks one question after the other, until a rule says that the work is done.
     async fn go<S: Copy, O>(
         &self,
         about: About,
@@ -192,7 +192,7 @@ impl Bucket {
         }
     }
 
-    /// Takes a link away and, with the last one, marks the file as dying: both at once.
+    /// Takes a link away. If it was the last link, the same write marks the file as dying.
     async fn take_link(&self, id: &Bson, message: Bson) -> Result<Answer, StoreError> {
         let mut filter = document::is("_id", id);
         filter.insert("metadata.links", message.clone());
@@ -219,8 +219,8 @@ impl Bucket {
         })
     }
 
-    /// Looks behind a commit of a file of messages. If the file has a tombstone, or is a part that is dying, all
-    /// of it is removed again.
+    /// Checks a file of messages after its commit. If the file has a tombstone, or is a part that
+    /// is dying, this removes all of it again.
     ///
     /// The file is looked at before the tombstone: a document that goes in between has a tombstone by then. A
     /// package that is dying stays, as the note of what is still to be done for its message.
@@ -238,7 +238,7 @@ impl Bucket {
         } else if !self.tombstones(&[id]).await?.contains(&id) {
             return Ok(());
         }
-        // What this commit has brought may have come behind all that.
+        // This commit may have written chunks after the removal.
         self.delete(self.files().name(), document::is("_id", &bson), true)
             .await
             .map_err(|err| error::of_commit(&err))?;
@@ -246,7 +246,7 @@ impl Bucket {
         Err(StoreError::Gone(format!("{id} has lost its last link")))
     }
 
-    /// Those of these files that have a tombstone.
+    /// Returns those of these files that have a tombstone.
     pub(super) async fn tombstones(&self, ids: &[FileId]) -> Result<HashSet<FileId>, StoreError> {
         let gone = self.connection.part("gone", ReadPreference::Primary);
         let ids: Vec<_> = ids.iter().copied().map(document::object_id).collect();
@@ -266,7 +266,7 @@ impl Bucket {
         Ok(ids.map(|id| FileId::from_bytes(id.bytes())).collect())
     }
 
-    /// The collection of tombstones.
+    /// Returns the name of the collection of tombstones.
     fn gone(&self) -> String {
         let gone = self.connection.part("gone", ReadPreference::Primary);
         gone.name().to_owned()
@@ -300,7 +300,8 @@ impl Bucket {
         })
     }
 
-    /// Makes the document if there is none. Of two that do so at once, one finds the other's.
+    /// Makes the document if there is none. If two callers do this at once, one of them finds the
+    /// other's document.
     async fn upsert(
         &self,
         collection: &str,

@@ -1,17 +1,18 @@
-//! Making the indexes for messages, lists and subjects ([`super::wanted_index`]).
+//! Makes the indexes for messages, lists and subjects ([`super::wanted_index`]).
 //!
-//! A bucket may be old and large, so they are made in the background: nothing waits for them, and nothing that
-//! they serve is asked for without them (a question names its index, and MongoDB refuses it until then).
+//! A bucket may be old and large, so this runs in the background and nothing waits for it. Each
+//! question that needs one of these indexes names it, and MongoDB refuses the question until the
+//! index exists.
 //!
-//! 1. All collections are asked for their indexes. One that is half made does not count.
+//! Each collection is asked for its indexes. An unfinished index does not count.
 //! 2. A node takes the lease ([`super::lease`]).
-//! 3. It has each collection make what it lacks, in one go over its documents. MongoDB takes reads and writes
-//!    meanwhile, and goes on by itself if the node dies.
-//! 4. Meanwhile the node renews its lease, and asks how far MongoDB is.
+//! The node tells each collection to build all indexes that it lacks, in one pass over its
+//! documents. MongoDB takes reads and writes meanwhile, and finishes by itself if the node dies.
+//! Meanwhile the node renews its lease, and reads MongoDB's progress.
 //! 5. The lease is given back.
 //!
-//! Two nodes that make the same index all the same (one was stopped for a while) do no harm: the second waits
-//! for the first.
+//! Two nodes may build the same index all the same, if one of them was stopped for a while. That
+//! does no harm: the second waits for the first.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,18 +28,18 @@ use super::wanted_index::Wanted;
 use super::{Bucket, document, error, words};
 use crate::store::{IndexStanding, IndexState, Indexes, StoreError};
 
-/// Between two looks while all indexes are there.
+/// The pause between two looks while all indexes exist.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// Between two looks while one is not. After a failure it is doubled, and doubled again.
+/// The pause between two looks while an index is missing. Each failure doubles it.
 const SHORT_PAUSE: Duration = Duration::from_secs(2);
 const MOST_DOUBLINGS: u32 = 6;
 
-/// How long the lease holds, and when it is renewed.
+/// The time that the lease holds, and the time after which it is renewed.
 const LEASE: Duration = Duration::from_secs(20);
 const RENEWAL: Duration = Duration::from_secs(5);
 
-/// Between two looks at the progress of MongoDB.
+/// The pause between two looks at the progress of MongoDB.
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// The collections. Commits of messages wait for the first.
@@ -58,14 +59,14 @@ impl Indexes for Bucket {
                 let pause = match looked {
                     Ok(true) => PAUSE,
                     Ok(false) => SHORT_PAUSE,
-                    // It may have failed after long work.
+                    // The build may have failed after a long time.
                     Err(err) => {
                         log::debug!("the indexes are not all there: {err}");
                         SHORT_PAUSE * 2_u32.pow(failures.min(MOST_DOUBLINGS))
                     }
                 };
                 let doubted = self.more_indexes.doubted();
-                // The time is over, or not.
+                // It does not matter whether the pause or a doubt ended this wait.
                 timeout(pause, doubted).await.unwrap_or_default();
             }
         }
@@ -74,10 +75,10 @@ impl Indexes for Bucket {
 }
 
 impl Bucket {
-    /// Looks for all indexes, and makes those that are not there, unless another node does so. Whether all are
-    /// there.
+    /// Looks for all indexes and builds the missing ones, unless another node does. Returns whether
+    /// all exist.
     async fn look_at_more_indexes(&self, instance: &str) -> Result<bool, StoreError> {
-        // The pings tell of a server that is not.
+        // The pings report a server that is not fit.
         if self.require_fit_server().await.is_err() {
             return Ok(false);
         }
@@ -109,7 +110,7 @@ impl Bucket {
         Ok(self.lacking().await?.is_empty())
     }
 
-    /// Those of the indexes that are not there, or not whole.
+    /// Returns the indexes that are missing or unfinished.
     async fn lacking(&self) -> Result<Vec<Wanted>, StoreError> {
         let mut seen = HashMap::new();
         let mut lacking = Vec::new();
@@ -133,7 +134,7 @@ impl Bucket {
         Ok(lacking)
     }
 
-    /// The fields of each index of a collection, and whether it is whole.
+    /// Returns the fields of each index of a collection, and whether it is finished.
     async fn listed(&self, part: &str) -> Result<Vec<(Document, bool)>, StoreError> {
         let database = self.connection.database();
         let list = doc! {
@@ -161,7 +162,7 @@ impl Bucket {
         collection.name().to_owned()
     }
 
-    /// Makes indexes of a collection. The operation goes on when nobody waits any more.
+    /// Builds indexes of a collection. MongoDB goes on if the caller stops waiting.
     async fn make_all(
         &self,
         instance: &str,
@@ -176,7 +177,7 @@ impl Bucket {
             "createIndexes": self.name_of(part), "indexes": specs.collect::<Vec<_>>(),
         };
         if !self.allows_standalone {
-            // A member that is away for long makes them when it comes back.
+            // A member that is away for long builds them when it comes back.
             command.insert("commitQuorum", "majority");
         }
         let database = self.connection.database();
@@ -194,7 +195,7 @@ impl Bucket {
             glances += 1;
             if GLANCE * glances >= RENEWAL {
                 glances = 0;
-                // Without it two may work at the same time, which does no harm.
+                // Without the lease two nodes may build at the same time, which does no harm.
                 if let Err(err) = self.take_lease(instance, LEASE).await {
                     log::debug!("the lease of the indexes is not renewed: {err}");
                 }
@@ -204,7 +205,8 @@ impl Bucket {
         }
     }
 
-    /// The part of the present step that is done, in percent; `None` if MongoDB does not tell this user.
+    /// Returns how many percent of the present step are done; `None` if MongoDB does not tell this
+    /// user.
     async fn progress(&self, part: &str) -> Option<u8> {
         let database = self.connection.database();
         let namespace = format!("{}.{}", database.name(), self.name_of(part));
@@ -243,7 +245,8 @@ fn whole(document: &Document, name: &str) -> Option<i64> {
     number.as_i64().or_else(|| number.as_i32().map(i64::from))
 }
 
-/// The same fields, with orders of one numeric type: another driver may have written them.
+/// Returns the same fields with all orders as one numeric type: another driver may have written
+/// another type.
 fn whole_numbers(keys: &Document) -> Document {
     let keys = keys.iter().map(|(field, order)| {
         let whole = order.as_i64().or_else(|| document::exact(order.as_f64()?));

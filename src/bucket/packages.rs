@@ -1,4 +1,4 @@
-//! Packages of messages: the lists of their receivers at the commit, and many of them at once.
+//! Packages of messages: their entries in the receivers' lists, and reads of many packages at once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::file::{FileId, FileKey};
 use crate::message::Message;
 use crate::store::{Promised, StoreError, StoredMessage};
 
-/// The package of a message that is committed.
+/// The package of a message, while it is committed.
 #[derive(Debug, Clone)]
 pub(super) struct Package {
     pub(super) id: FileId,
     message: Arc<Message>,
-    /// Its bytes, parts included.
+    /// The bytes of the package and of all parts.
     bytes: u64,
 }
 
 impl Package {
-    /// `None` if it is another file.
+    /// Returns `None` if the file is no package.
     pub(super) fn of(promised: &Promised) -> Option<Self> {
         let message = promised.belonging.package.clone()?;
         let parts = message.parts.iter().map(|part| part.length);
@@ -41,9 +41,10 @@ impl Package {
 impl Bucket {
     /// Puts messages into the lists of their receivers, when their documents have a majority.
     ///
-    /// 1. They are entered.
-    /// 2. Those whose documents are gone or dying by now leave the lists again. Whoever deletes a message marks
-    ///    its document first and clears the lists then: one of the two finds what the other has done.
+    /// They enter the lists.
+    /// Messages that are deleted or dying by now leave the lists again. A delete marks the document
+    /// first and clears the lists afterwards, so one of the two always finds what the other has
+    /// done.
     ///
     /// # Errors
     /// `Unavailable`, `TimedOut` or `Failed`: do it again, or a reader may miss them.
@@ -63,7 +64,7 @@ impl Bucket {
         self.leave_lists(packages, |id| !alive.contains(&id)).await // 2
     }
 
-    /// Takes those messages out of the lists that leave.
+    /// Takes deleted messages out of their lists.
     pub(super) async fn leave_lists(
         &self,
         packages: &[Package],
@@ -77,7 +78,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Finds messages by their packages: one question for the documents, and one for the bytes.
+    /// Finds messages by their packages, with one question for the documents and one for the bytes.
     pub(super) async fn find_messages(
         &self,
         ids: Vec<FileId>,
@@ -127,7 +128,7 @@ impl Bucket {
         found.await.map_err(|err| error::of_read(&err))
     }
 
-    /// Those of these files that are there, and not dying.
+    /// Returns those of these files that exist and are not dying.
     async fn alive(&self, ids: Vec<ObjectId>) -> Result<HashSet<FileId>, StoreError> {
         let files = self.files();
         let patience = self.server_time();

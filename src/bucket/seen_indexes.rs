@@ -1,4 +1,4 @@
-//! How far the indexes are that are made in the background, for those who ask.
+//! The state of the indexes that are built in the background, for status and metrics.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,11 +7,11 @@ use tokio::sync::Notify;
 use super::wanted_index::{Wanted, of_part};
 use crate::store::{IndexStanding, IndexState, StoreError};
 
-/// The indexes as they were seen last.
+/// The state of each index at the last look.
 #[derive(Debug)]
 pub(super) struct SeenIndexes {
     states: Mutex<Vec<IndexState>>,
-    /// Somebody has seen that they may be gone.
+    /// Signals that an index may be gone.
     doubt: Notify,
 }
 
@@ -31,12 +31,12 @@ impl Default for SeenIndexes {
 }
 
 impl SeenIndexes {
-    /// Has them looked at soon.
+    /// Asks for a look soon.
     pub(super) fn doubt(&self) {
         self.doubt.notify_one();
     }
 
-    /// Waits for a doubt.
+    /// Waits until somebody asks for a look.
     pub(super) async fn doubted(&self) {
         self.doubt.notified().await;
     }
@@ -46,7 +46,7 @@ impl SeenIndexes {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes how far an index is, and says so in the log if that is news.
+    /// Notes the state of an index, and logs it if it has changed.
     pub(super) fn note(&self, wanted: Wanted, standing: IndexStanding) {
         let mut states = self.states();
         let of_this = |state: &&mut IndexState| state.name == wanted.name();
@@ -75,7 +75,7 @@ impl SeenIndexes {
         }
     }
 
-    /// Notes the progress of those that are being made.
+    /// Notes the progress of the indexes that are being built.
     pub(super) fn note_progress(&self, part: &str, done_percent: Option<u8>) {
         let names: Vec<_> = of_part(part).map(Wanted::name).collect();
         for state in &mut *self.states() {
@@ -85,7 +85,7 @@ impl SeenIndexes {
         }
     }
 
-    /// Notes why indexes could not be made.
+    /// Notes why indexes could not be built.
     pub(super) fn note_failure(&self, lacking: &[Wanted], err: &StoreError) {
         let names: Vec<_> = lacking.iter().map(|wanted| wanted.name()).collect();
         let text = err.to_string();

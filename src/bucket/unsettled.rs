@@ -1,5 +1,5 @@
-//! Links of files that a journal has not settled yet: until then it alone knows them; and files that a message
-//! refers to.
+//! The links of files that a journal has not settled yet, which only that journal knows; and files
+//! that a message refers to.
 
 use mongodb::bson::{Bson, doc};
 
@@ -8,8 +8,8 @@ use crate::file::{FileId, FileKey};
 use crate::store::{Cause, Messages as _, StoreError, StoredPart};
 
 impl Bucket {
-    /// Gives a file that is there already the links that its journal knows: until the journal has settled it,
-    /// nobody else makes or takes any. One that is dying gets none.
+    /// Writes the links that the journal knows to a file that the store has already. Nobody else
+    /// adds or takes links until the journal has settled the file. A dying file gets none.
     pub(super) async fn renew_links(&self, id: FileId, links: &[FileId]) -> Result<(), StoreError> {
         if links.is_empty() {
             return Ok(());
@@ -25,7 +25,7 @@ impl Bucket {
         self.update(&name, filter, change.into()).await.map(drop)
     }
 
-    /// Takes all links of a file away, and then the file.
+    /// Takes all links of a file away, and then removes the file.
     pub(super) async fn discard_file(&self, id: FileId) -> Result<(), StoreError> {
         let mut filter = document::is("_id", &Bson::ObjectId(document::object_id(id)));
         filter.insert("metadata.gridspool", doc! { "$exists": true });

@@ -1,26 +1,26 @@
-//! The indexes that there should be beside the two of GridFS: for messages, lists and subjects.
+//! The indexes that a bucket needs beside the two of GridFS: for messages, lists and subjects.
 
 use mongodb::bson::{Document, doc};
 
-/// An index that there should be.
+/// An index that a bucket needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wanted {
     /// Files by the subject of their upload, the newest first.
     Subject,
-    /// Files that go.
+    /// Dying files.
     Dying,
-    /// Tombstones of which the chunks may still be there.
+    /// Tombstones of files with chunks that may still exist.
     OpenTombstone,
     /// The lists of receivers.
     Inbox,
 }
 
 impl Wanted {
-    /// The lists first: commits of messages wait for theirs.
+    /// All of them. The index of the lists comes first, because commits of messages wait for it.
     pub(super) const ALL: [Self; 4] =
         [Self::Inbox, Self::OpenTombstone, Self::Dying, Self::Subject];
 
-    /// In status and logs.
+    /// Returns its name in status and logs.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Subject => "files metadata.sub",
@@ -30,7 +30,7 @@ impl Wanted {
         }
     }
 
-    /// Its collection.
+    /// Returns the collection that has it.
     pub(super) fn part(self) -> &'static str {
         match self {
             Self::Subject | Self::Dying => "files",
@@ -39,7 +39,7 @@ impl Wanted {
         }
     }
 
-    /// Its fields.
+    /// Returns its fields.
     pub(super) fn keys(self) -> Document {
         match self {
             Self::Subject => doc! { "metadata.sub": 1, "_id": -1 },
@@ -49,7 +49,8 @@ impl Wanted {
         }
     }
 
-    /// What its documents have in common, if it does not have all.
+    /// Returns the condition on the documents of a partial index; `None` if the index has all
+    /// documents.
     fn only(self) -> Option<Document> {
         match self {
             Self::Subject => Some(doc! { "metadata.sub": { "$exists": true } }),
@@ -59,7 +60,8 @@ impl Wanted {
         }
     }
 
-    /// As a command has it. Drivers give such a name to an index that has none.
+    /// Returns the index as the command `createIndexes` takes it. The name is the one that drivers
+    /// give to an index without a name.
     pub(super) fn spec(self) -> Document {
         let keys = self.keys();
         let words = keys.iter().map(|(field, order)| format!("{field}_{order}"));
@@ -72,7 +74,7 @@ impl Wanted {
     }
 }
 
-/// Those of a collection.
+/// Returns the wanted indexes of a collection.
 pub(super) fn of_part(part: &str) -> impl Iterator<Item = Wanted> {
     let all = Wanted::ALL.into_iter();
     all.filter(move |wanted| wanted.part() == part)

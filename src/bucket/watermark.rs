@@ -1,17 +1,20 @@
-//! How far the lists of receivers can be read so that nothing comes in behind the reader.
+//! The watermark: the time up to which lists can be read without missing an entry.
 //!
-//! An entry's place is the time of the primary at which it was written. One with an earlier time may be seen
-//! later, as it waits for a lock or for a majority. So a reader goes no further than the majority had come a
-//! while ago, and whoever writes an entry more slowly than that writes its time anew.
+//! An entry's place is the primary's time of the write. An entry with an earlier time may become
+//! visible later, because it waits for a lock or for a majority. So a reader reads only up to a
+//! time that the majority had reached a while ago, and a slow writer of an entry writes its time
+//! anew.
 //!
-//! 1. A sample is a time of the cluster that the majority of every shard has reached: MongoDB is asked for its
-//!    time, and then for anything at all in the lists as of that time, which it answers when it has come there. It
-//!    is dated when that answer is there. (`hello` tells how far a majority is, but a router does not.)
-//! 2. An entry with a time up to a sample was sent before that answer came, and is there within
-//!    [`QUICK`]: if it took longer, its writer gives it a later time.
-//! 3. So when the sample is [`AGE`] old, all entries up to it are there to be read.
+//! A sample is a time of the cluster that the majority of every shard has reached. This node asks
+//! MongoDB for its time, and then reads anything in the lists as of that time; MongoDB answers when
+//! it has reached it. The sample's date is the moment of that answer. (`hello` tells the time of a
+//! majority, but a router does not.)
+//! An entry with a time up to a sample was sent before that answer, and is visible within
+//! [`QUICK`]: a slower writer gives its entry a later time.
+//! So when the sample is [`AGE`] old, all entries up to it are visible.
 //!
-//! Clocks of several machines are never compared: times are the primary's, ages are this process's own.
+//! Clocks of several machines are never compared: times are the primary's, and ages are this
+//! process's own.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,22 +26,22 @@ use super::{Bucket, error};
 use crate::message::Cursor;
 use crate::store::StoreError;
 
-/// An entry that took longer gets a later time.
+/// An entry that took longer than this gets a later time.
 pub(super) const QUICK: Duration = Duration::from_millis(800);
 
-/// A sample is good when it is so old.
+/// A sample can be used at this age.
 const AGE: Duration = Duration::from_secs(1);
 
-/// Between two samples, while somebody reads.
+/// The pause between two samples, while somebody reads.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A sample that is older than this is not the newest that a reader can get by waiting.
+/// A reader that waits can get a newer sample than one of this age.
 const STALE: Duration = Duration::from_millis(1500);
 
-/// Samples are taken for so long after the last reader.
+/// Sampling goes on for this long after the last reader.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// The cursor behind an entry of this time.
+/// Returns the cursor behind an entry of this time.
 pub(super) fn cursor(time: Timestamp) -> Cursor {
     Cursor(u64::from(time.time) << 32 | u64::from(time.increment))
 }
@@ -51,16 +54,16 @@ pub(super) struct Watermarks {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// In the order of their age, the oldest first.
+    /// In the order of their age, with the oldest first.
     samples: VecDeque<(Instant, Cursor)>,
     asked: Option<Instant>,
     is_sampling: bool,
-    /// Why the last sample could not be taken.
+    /// The reason why the last sample failed.
     failure: Option<StoreError>,
 }
 
 impl Known {
-    /// The latest sample that is old enough, and how old it is.
+    /// Returns the latest sample that is old enough, with its age.
     fn good(&mut self, now: Instant) -> Option<(Cursor, Duration)> {
         let age = |taken: &Instant| now.saturating_duration_since(*taken);
         while self
@@ -76,7 +79,7 @@ impl Known {
 
     fn add(&mut self, taken: Instant, cursor: Cursor) {
         self.failure = None;
-        // A primary that was elected by others may know less.
+        // The members may have elected a primary that knows less.
         let latest = self
             .samples
             .back()
@@ -93,7 +96,8 @@ impl Watermarks {
 }
 
 impl Bucket {
-    /// The place up to which lists can be read. The first who asks for a while waits for a second.
+    /// Returns the place up to which lists can be read. The first caller after a pause waits for a
+    /// second.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -122,7 +126,7 @@ impl Bucket {
         }
     }
 
-    /// Takes samples as long as somebody reads.
+    /// Takes samples while somebody reads.
     async fn sample(self) {
         loop {
             let taken = self.majority_time().await;

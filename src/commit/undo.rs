@@ -1,4 +1,4 @@
-//! The work on an intent: the links of a message that never came are undone.
+//! The work on an intent: this undoes the links of a message that was never promised.
 
 use futures::future::try_join_all;
 
@@ -11,8 +11,8 @@ use crate::store::StoreError;
 impl Committer {
     /// Unties these files from a message that was never promised.
     ///
-    /// A link that was asked for may still be made after that, if its answer was lost: by MongoDB, or by
-    /// another node. So the intent stays for a while, and its links are undone a second time at the end.
+    /// If the answer to a link was lost, MongoDB or another node may still make the link after
+    /// this. So the intent stays for a while, and its links are undone a second time at the end.
     pub(super) async fn undo(&self, id: FileId, files: Vec<FileId>) -> Outcome {
         let unlinked = files.into_iter().map(|file| self.links.unlink(file, id));
         if let Err(err) = try_join_all(unlinked).await {
@@ -29,7 +29,8 @@ impl Committer {
         }
     }
 
-    /// A link could not be taken away: by whose fault that was decides when it is tried again.
+    /// Plans another try after a link could not be taken away. The time of that try depends on who
+    /// failed.
     pub(super) async fn untied_later(&self, id: FileId, err: LinkError) -> Outcome {
         match err {
             LinkError::Store(err) => match self.judged(Err::<(), _>(err)).await {
@@ -47,6 +48,6 @@ impl Committer {
     }
 }
 
-/// Another node may be away for long: the pause before it is asked again is that of an entry with this many
-/// failures.
+/// Another node may be away for long. The pause before it is asked again is that of an entry with
+/// this many failures.
 const FAILURES: u32 = 4;

@@ -9,23 +9,26 @@ use crate::journal::MessageDeletion;
 use crate::message::Message;
 use crate::store::Deleted;
 
-/// How long a caller waits until the parts are gone, too. The message is deleted by then.
+/// The longest time that a caller waits until the parts are gone, too. The message itself is
+/// already deleted then.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Delivery {
-    /// Deletes a message. One that waits for its commit is deleted without a question to the store, one of
-    /// another node by that node, and any other in the store. After this has ended, nobody finds the message,
-    /// and no part of it that belongs to no other message; other nodes may for as long as a file that was
-    /// deleted elsewhere. [`crate::linking`] tells what a cut leaves, and who goes on.
+    /// Deletes a message. This journal deletes one that waits here for its commit, without a
+    /// question to the store. The owner deletes one that waits there. The store deletes any other.
+    /// After this has ended, nobody finds the message, nor any of its parts that belongs to no
+    /// other message. Other nodes may find them for as long as any file that was deleted elsewhere.
+    /// [`crate::linking`] tells what a cut leaves, and who goes on.
     ///
     /// # Errors
     /// As [`Delivery::message`]; the message may be deleted or not, and the delete can be repeated.
     pub async fn delete_message(&self, id: FileId) -> Result<Deleted, DeliveryError> {
         let deleted = self.delete_message_everywhere(id).await;
-        // As for files: a lookup that begins later finds nothing.
+        // A lookup that begins later finds nothing, as for files.
         self.told.forget(&id);
         self.forget(&FileKey::Id(id));
-        // Parts may be known under their own ids, and may still belong to others.
+        // Caches may have the parts under their own ids, and some parts may belong to other
+        // messages.
         self.stored.forget_all();
         deleted
     }
@@ -57,7 +60,7 @@ impl Delivery {
         Ok(Deleted::Gone)
     }
 
-    /// Does the rest, which whoever is cut off here finds again.
+    /// Does the rest of the steps. If this process stops here, a start or a sweep goes on.
     async fn finish(&self, id: FileId, message: Arc<Message>) {
         let links = Arc::clone(&self.links);
         let finishing = tokio::spawn(async move { links.finish_delete(id, &message).await });

@@ -1,7 +1,7 @@
-//! Receivers for whom as much waits as may.
+//! Receivers with full lists: the most messages that may wait for a receiver wait already.
 //!
-//! A message must not wait for a count, so the last one that is known decides, with what this node has taken since.
-//! A receiver of whom nothing is known has room: that is asked for at once.
+//! A message must not wait for a count, so this uses the last known count and the messages that
+//! this node has taken since. A receiver without a count has room, and is counted soon.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,20 +11,20 @@ use tokio::sync::Notify;
 
 use crate::message::{Party, Receivers};
 
-/// A count is asked for again after this time, and of a full list after this one.
+/// The age at which a count is asked for again, and that age for a full list.
 const FRESH: Duration = Duration::from_mins(1);
 const FRESH_IF_FULL: Duration = Duration::from_secs(2);
 
-/// Receivers that are asked for at once.
+/// The most receivers of one question.
 const MOST_ASKED: usize = 200;
 
-/// Receivers that are remembered: about 20 MiB of them. Others have room.
+/// The most receivers that are remembered, in about 20 MiB. Others have room.
 const MOST_KNOWN: usize = 100_000;
 
-/// How much waits for each receiver, as far as it is known.
+/// The known number of waiting messages of each receiver.
 #[derive(Debug)]
 pub(super) struct FullLists {
-    /// Messages that may wait for one; 0 for no limit.
+    /// The most messages that may wait for a receiver; 0 means no limit.
     most: u64,
     state: Mutex<State>,
     asked: Notify,
@@ -39,9 +39,9 @@ struct State {
 #[derive(Debug, Default)]
 struct Count {
     counted: u64,
-    /// Messages that were taken since.
+    /// The messages that this node has taken since the count.
     since: u64,
-    /// When it was counted.
+    /// The moment of the count.
     at: Option<Instant>,
     is_asked: bool,
 }
@@ -54,7 +54,7 @@ impl Count {
 }
 
 impl FullLists {
-    /// With room for so many messages of each receiver; 0 for no limit.
+    /// Makes full lists of `most` messages for each receiver; 0 means no limit.
     pub(super) fn new(most: u64) -> Self {
         Self {
             most,
@@ -63,7 +63,8 @@ impl FullLists {
         }
     }
 
-    /// The first of these receivers for whom too much waits; if there is none, a message to them counts.
+    /// Counts a message to these receivers. If one of them has a full list, it returns the first
+    /// such receiver and counts nothing.
     pub(super) fn take(&self, receivers: &Receivers) -> Result<(), Party> {
         if self.most == 0 {
             return Ok(());
@@ -98,7 +99,7 @@ impl FullLists {
         full.map_or(Ok(()), Err)
     }
 
-    /// Waits for receivers that are to be asked for, some at once.
+    /// Waits until some receivers need a count, and returns them.
     pub(super) async fn to_ask(&self) -> Vec<Party> {
         loop {
             let asked = self.asked.notified();
@@ -113,7 +114,8 @@ impl FullLists {
         }
     }
 
-    /// Learns the counts of receivers that were asked for, by their places; `None` if nobody tells.
+    /// Notes the counts of receivers, by their places in `receivers`; `None` if the question
+    /// failed.
     pub(super) fn learn(&self, receivers: &[Party], counts: Option<&[(usize, u64)]>) {
         let counts: Option<HashMap<_, _>> = counts.map(|counts| counts.iter().copied().collect());
         let now = Instant::now();

@@ -15,36 +15,36 @@ use crate::file::{FileId, FileKey};
 use crate::message::{Cursor, Party, Receivers};
 use crate::store::{Entry, Inbox, StoreError, Waiting};
 
-/// Between two questions for all who wait.
+/// The pause between two questions for all waiting receivers.
 const TICK: Duration = Duration::from_millis(250);
 
-/// About how long a page is at most, in bytes. A single message may be longer.
+/// The approximate length of a page at most, in bytes. A single message may be longer.
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// Messages that are read at once.
+/// The most messages that are read at once.
 const MOST_READ: usize = 50;
 
-/// Messages that are counted, at most.
+/// The most messages that are counted.
 const MOST_COUNTED: u32 = 10_000;
 
 /// Messages that wait for a receiver, the oldest first.
 #[derive(Debug, Clone)]
 pub struct List {
-    /// Each with the place behind it.
+    /// The messages, each with the place behind it.
     pub messages: Vec<(Cursor, Arc<FoundMessage>)>,
     /// The place behind all of them: the next page begins there.
     pub next: Cursor,
-    /// Whether the next page has any by now.
+    /// Whether the next page has any messages by now.
     pub has_more: bool,
 }
 
 /// Why there is no list.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// As many receivers wait already as may.
+    /// The most receivers that may wait do so already.
     #[error("too many receivers wait for messages")]
     TooManyWait,
-    /// The store or a journal does not tell.
+    /// The store or a journal does not answer.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
 }
@@ -55,7 +55,7 @@ pub struct Lists {
     inbox: Arc<dyn Inbox>,
     waiters: Waiters,
     full: FullLists,
-    /// Whether the last question for all who wait has failed.
+    /// Whether the last question for all waiting receivers failed.
     has_failed: AtomicBool,
 }
 
@@ -72,7 +72,7 @@ impl From<StoreError> for ListError {
 }
 
 impl Lists {
-    /// Lists with these bounds.
+    /// Makes the lists, with these bounds.
     pub fn new(delivery: Arc<Delivery>, inbox: Arc<dyn Inbox>, config: &ListConfig) -> Self {
         Self {
             delivery,
@@ -83,8 +83,9 @@ impl Lists {
         }
     }
 
-    /// A page of the messages behind a cursor. If there are none, it waits for the first, for so long: nothing
-    /// is asked for this receiver alone meanwhile, and a caller who goes away is forgotten.
+    /// Returns a page of the messages behind a cursor. If there are none, it waits up to `patience`
+    /// for the first. Meanwhile nothing is asked for this receiver alone, and a caller that goes
+    /// away is forgotten.
     ///
     /// # Errors
     /// [`ListError`].
@@ -99,7 +100,7 @@ impl Lists {
         let mut list = self.page_now(receiver, after, most).await?;
         while list.messages.is_empty() {
             if list.has_more {
-                // All of that page were deleted.
+                // All messages of that page were deleted.
                 list = self.page_now(receiver, list.next, most).await?;
                 continue;
             }
@@ -120,7 +121,7 @@ impl Lists {
         Ok(list)
     }
 
-    /// Counts what waits for a receiver.
+    /// Counts the messages that wait for a receiver.
     ///
     /// # Errors
     /// [`ListError`].
@@ -129,10 +130,10 @@ impl Lists {
         Ok(self.inbox.count(receiver, MOST_COUNTED).await?)
     }
 
-    /// Takes messages off the list of a receiver. Those that are not on it do no harm.
+    /// Takes messages off the list of a receiver. Messages that are not on it do no harm.
     ///
     /// # Errors
-    /// [`ListError`]; some may be off the list: do it again.
+    /// [`ListError`]; some messages may be off the list, so the caller should repeat this.
     pub async fn delivered(
         &self,
         receiver: &Party,
@@ -142,7 +143,7 @@ impl Lists {
         Ok(self.inbox.delivered(receiver, messages).await?)
     }
 
-    /// The same of all up to a cursor.
+    /// Takes all messages up to a cursor off the list of a receiver.
     ///
     /// # Errors
     /// As [`Lists::delivered`].
@@ -158,13 +159,13 @@ impl Lists {
     /// Counts a message to these receivers. Does not block.
     ///
     /// # Errors
-    /// One for whom too much waits: then nothing is counted.
+    /// A receiver with a full list; then nothing is counted.
     pub fn take(&self, receivers: &Receivers) -> Result<(), Party> {
         self.full.take(receivers)
     }
 
-    /// Asks for all who wait, again and again, as long as anybody waits, and how much waits for receivers to whom
-    /// messages come, until it is told to stop.
+    /// Asks again and again for all waiting receivers, as long as any wait, and for the counts of
+    /// receivers that get messages, until `stop`.
     pub async fn watch(&self, stop: CancellationToken) {
         let counting = async {
             loop {
@@ -185,12 +186,12 @@ impl Lists {
         stop.run_until_cancelled(both).await;
     }
 
-    /// Ends all waiting, now and from now on.
+    /// Ends all waits, now and from now on.
     pub fn end_waiting(&self) {
         self.waiters.end();
     }
 
-    /// How many receivers wait.
+    /// Returns how many receivers wait.
     pub fn waiting(&self) -> usize {
         self.waiters.count()
     }
@@ -204,7 +205,8 @@ impl Lists {
         self.has_failed.store(found.is_err(), Ordering::Relaxed);
         match found {
             Ok(news) => self.waiters.tell(&receivers, after, &news),
-            // Those who wait are told so when their time is over: it may go well before.
+            // Waiting receivers learn of this at the end of their time: the store may answer again
+            // before.
             Err(err) => log::debug!("a question for lists: {err}"),
         }
     }
@@ -239,7 +241,7 @@ impl Lists {
         Ok(list)
     }
 
-    /// The messages of entries, without those that were deleted meanwhile.
+    /// Reads the messages of entries, without those that were deleted meanwhile.
     async fn messages(
         &self,
         entries: &[Entry],
@@ -273,7 +275,7 @@ impl Lists {
         Ok(found.collect())
     }
 
-    /// No caller waits for a store that is known to be away.
+    /// Returns an error if the store is known to be away, so that no caller waits for it.
     fn require_store(&self) -> Result<(), StoreError> {
         if (self.delivery.is_store_up)() {
             return Ok(());

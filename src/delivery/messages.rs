@@ -19,34 +19,34 @@ use crate::store::{StoreError, StoredMessage};
 /// A message, wherever it is.
 #[derive(Debug, Clone)]
 pub struct FoundMessage {
-    /// Its id.
+    /// The id of its package.
     pub id: FileId,
-    /// What was promised.
+    /// The sender, the receivers and the parts that were promised.
     pub message: Arc<Message>,
     /// The subject of the token that it was sent with.
     pub sub: Option<Arc<str>>,
-    /// When it was promised.
+    /// The moment of the promise.
     pub created: UnixMillis,
     /// The type of its package.
     pub content_type: MediaType,
     /// The bytes of its package.
     pub content: Bytes,
-    /// How far its package has come.
+    /// The state of its package.
     pub standing: Standing,
 }
 
-/// Where a message is, as one node sees it.
+/// This node's answer about a message.
 #[derive(Debug)]
 pub enum MessageHere {
-    /// It is here.
+    /// This node has it.
     Found(Arc<FoundMessage>),
-    /// It was deleted here.
+    /// This node deleted it.
     Deleted,
-    /// Nothing is known of it.
+    /// This node knows nothing of it.
     Absent,
 }
 
-/// A message on its way from node to node.
+/// A message as one node sends it to another.
 #[derive(Serialize, Deserialize)]
 struct Carry {
     message: Message,
@@ -58,7 +58,7 @@ struct Carry {
 }
 
 impl FoundMessage {
-    /// As it is told.
+    /// Returns the message in the form that callers get.
     pub fn told(&self) -> Told<'_> {
         Told {
             id: self.id,
@@ -71,10 +71,10 @@ impl FoundMessage {
         }
     }
 
-    /// For another node.
+    /// Writes the message for another node.
     ///
     /// # Errors
-    /// None that can be met: each value has a form in JSON.
+    /// None in practice: each value has a form in JSON.
     pub fn carry(&self) -> serde_json::Result<String> {
         serde_json::to_string(&Carry {
             message: Message::clone(&self.message),
@@ -86,7 +86,7 @@ impl FoundMessage {
         })
     }
 
-    /// From another node; `None` if it cannot be read.
+    /// Reads a message from another node; `None` if it cannot be read.
     fn carried(id: FileId, text: &str) -> Option<Self> {
         let carry: Carry = serde_json::from_str(text).ok()?;
         let content_type = MediaType::parse(&carry.content_type);
@@ -105,7 +105,7 @@ impl FoundMessage {
         })
     }
 
-    /// About how much memory it takes, and how long it is when it is told.
+    /// Returns its approximate bytes in memory and in an answer.
     pub(super) fn bytes(&self) -> usize {
         let of_part = 1024;
         self.content.len() + of_part * self.message.parts.len() + 64 * self.message.to.iter().len()
@@ -116,7 +116,7 @@ impl Delivery {
     /// Finds a message, here or elsewhere; `None` if there is none.
     ///
     /// # Errors
-    /// When the place that has to be asked does not answer.
+    /// An error, if the place that has to be asked does not answer.
     pub async fn message(&self, id: FileId) -> Result<Option<Arc<FoundMessage>>, DeliveryError> {
         match self.message_in_journal(id).await? {
             MessageHere::Found(found) => return Ok(Some(found)),
@@ -126,7 +126,7 @@ impl Delivery {
         let Some(owner) = self.peers.owner_of(id) else {
             return Ok(self.stored_message(id).await?);
         };
-        // As for files: the owner may have it although the store is down.
+        // The owner may have it although the store is down, as for files.
         if (self.is_store_up)() {
             match self.stored_message(id).await {
                 Ok(None)
@@ -153,9 +153,9 @@ impl Delivery {
     /// The journal's answer about a message.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// An error, if the journal cannot be read.
     pub async fn message_in_journal(&self, id: FileId) -> Result<MessageHere, DeliveryError> {
-        // The journal's memory is enough for a message that it does not have.
+        // The journal's memory is enough to tell that it does not have a message.
         if matches!(self.journal.try_lookup(id), Ok(None)) {
             return Ok(MessageHere::Absent);
         }
@@ -180,8 +180,8 @@ impl Delivery {
         })
     }
 
-    /// Finds a message in the store alone. One that was deleted elsewhere may be found for five seconds
-    /// more.
+    /// Finds a message in the store alone. It may find a message for five seconds after another
+    /// node deleted it.
     async fn stored_message(&self, id: FileId) -> Result<Option<Arc<FoundMessage>>, StoreError> {
         if let Some(found) = self.told.get(&id) {
             return Ok(Some(found));
@@ -193,7 +193,7 @@ impl Delivery {
         }
     }
 
-    /// Keeps a message for a while that was found in the store.
+    /// Keeps a message from the store in memory for a while.
     pub(super) async fn keep_message(
         &self,
         ticket: Ticket,

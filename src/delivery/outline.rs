@@ -1,5 +1,5 @@
-//! Describes files for messages that refer to them: in the journal, in the store, or on the node that made the
-//! id.
+//! Describes files for messages that refer to them. A file is in the journal, in the store, or on
+//! the node that made its id.
 
 use std::sync::Arc;
 
@@ -21,23 +21,23 @@ pub struct Outline {
     pub sub: Option<String>,
 }
 
-/// Where a file is, as one node sees it.
+/// This node's answer about a file.
 #[derive(Debug)]
 pub enum OutlineHere {
-    /// It is here.
+    /// This node has it.
     Found(Box<Outline>),
-    /// It was deleted here.
+    /// This node deleted it.
     Deleted,
-    /// Nothing is known of it.
+    /// This node knows nothing of it.
     Absent,
 }
 
 impl Delivery {
-    /// Describes a file, here or elsewhere; `None` if there is none, or it is no file that a message may refer
-    /// to.
+    /// Describes a file, here or elsewhere. Returns `None` if there is none, or if no message may
+    /// refer to it.
     ///
     /// # Errors
-    /// When the place that has to be asked does not answer.
+    /// An error, if the place that has to be asked does not answer.
     pub async fn outline(&self, id: FileId) -> Result<Option<Outline>, DeliveryError> {
         match self.outline_in_journal(id).await? {
             OutlineHere::Found(outline) => return Ok(Some(*outline)),
@@ -47,7 +47,7 @@ impl Delivery {
         let Some(owner) = self.peers.owner_of(id) else {
             return Ok(self.stored_outline(id).await?);
         };
-        // As for files: the owner may have it although the store is down.
+        // The owner may have it although the store is down, as for files.
         if (self.is_store_up)() {
             match self.stored_outline(id).await {
                 Ok(None)
@@ -73,10 +73,10 @@ impl Delivery {
         }
     }
 
-    /// The journal's description of a file.
+    /// Describes a file from the journal.
     ///
     /// # Errors
-    /// When the journal cannot be read.
+    /// An error, if the journal cannot be read.
     pub async fn outline_in_journal(&self, id: FileId) -> Result<OutlineHere, DeliveryError> {
         if matches!(self.journal.try_lookup(id), Ok(None)) {
             return Ok(OutlineHere::Absent);

@@ -1,4 +1,4 @@
-//! Receivers who wait for messages: all of them are asked for by one question.
+//! Receivers that wait for messages. One question asks for all of them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use tokio::sync::{Notify, oneshot};
 use crate::message::{Cursor, Party};
 use crate::store::News;
 
-/// Everyone who waits.
+/// All waiting receivers.
 #[derive(Debug)]
 pub(super) struct Waiters {
     most: usize,
     state: Mutex<State>,
-    /// Signals that the first has come.
+    /// Signals that the first receiver waits.
     came: Notify,
 }
 
@@ -27,21 +27,21 @@ struct State {
 #[derive(Debug)]
 struct Waiter {
     receiver: Party,
-    /// Nothing is new up to here.
+    /// The place up to which nothing is new.
     seen: Cursor,
     wake: oneshot::Sender<()>,
 }
 
-/// Why a wait is over.
+/// The reason why a wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Woken {
-    /// Something has come.
+    /// New messages may have come.
     ByNews,
-    /// Nobody waits any more: this process stops.
+    /// All waits end, because this process stops.
     ByEnd,
 }
 
-/// One who waits, until this is dropped.
+/// One waiting receiver, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Wait<'a> {
     waiters: &'a Waiters,
@@ -50,7 +50,7 @@ pub(super) struct Wait<'a> {
 }
 
 impl Waiters {
-    /// Room for so many.
+    /// Makes room for `most` waiting receivers.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -59,7 +59,7 @@ impl Waiters {
         }
     }
 
-    /// Waits for what comes for a receiver behind a cursor; `None` if there is no room.
+    /// Begins to wait for messages to a receiver behind a cursor; `None` if there is no room.
     pub(super) fn begin(&self, receiver: &Party, after: Cursor) -> Option<Wait<'_>> {
         let mut state = self.state();
         if state.is_over {
@@ -90,7 +90,7 @@ impl Waiters {
         })
     }
 
-    /// Waits until anybody waits.
+    /// Waits until any receiver waits.
     pub(super) async fn until_any(&self) {
         loop {
             let came = self.came.notified();
@@ -101,12 +101,13 @@ impl Waiters {
         }
     }
 
-    /// How many wait.
+    /// Returns how many receivers wait.
     pub(super) fn count(&self) -> usize {
         self.state().waiting.len()
     }
 
-    /// All receivers that are waited for, each once, and a place up to which nothing is new for any of them.
+    /// Returns all waiting receivers, each once, and a place up to which nothing is new for any of
+    /// them.
     pub(super) fn all(&self) -> (Vec<Party>, Cursor) {
         let state = self.state();
         let waiters = state.waiting.values();
@@ -117,7 +118,7 @@ impl Waiters {
         (receivers, after.unwrap_or_default())
     }
 
-    /// Wakes those who have news. `receivers` are those that were asked for, from `after` on.
+    /// Wakes the receivers with news. The question asked for `receivers`, from `after` on.
     pub(super) fn tell(&self, receivers: &[Party], after: Cursor, news: &News) {
         let of = news
             .of
@@ -129,7 +130,7 @@ impl Waiters {
         for (&number, waiter) in &mut state.waiting {
             match of.get(&waiter.receiver) {
                 Some(&last) if last > waiter.seen => woken.push(number),
-                // One who came after the question was not asked for, or not from there on.
+                // The question did not include this waiter, or not from its place on.
                 None if receivers.binary_search(&waiter.receiver).is_err() => {}
                 _ if waiter.seen < after => {}
                 _ => waiter.seen = waiter.seen.max(news.until),
@@ -137,12 +138,12 @@ impl Waiters {
         }
         for number in woken {
             let waiter = state.waiting.remove(&number);
-            // One who has gone away hears nothing.
+            // A waiter that has gone away is not told.
             waiter.map_or(Ok(()), |waiter| waiter.wake.send(())).ok();
         }
     }
 
-    /// Ends all waiting, now and from now on.
+    /// Ends all waits, now and from now on.
     pub(super) fn end(&self) {
         let mut state = self.state();
         state.is_over = true;
@@ -156,7 +157,7 @@ impl Waiters {
 }
 
 impl Wait<'_> {
-    /// Waits until something has come, or nobody waits any more.
+    /// Waits until something has come, or all waits end.
     pub(super) async fn woken(mut self) -> Woken {
         let Some(news) = self.news.take() else {
             return Woken::ByEnd;
@@ -212,7 +213,7 @@ mod tests {
         assert_eq!(late.as_mut().now_or_never(), None);
         assert_eq!(other.as_mut().now_or_never(), None);
         assert_eq!(waiters.all(), (receivers, Cursor(10)));
-        // One who comes after a question is told nothing by its answer.
+        // The answer to an earlier question tells a later waiter nothing.
         drop(other);
         let zoe = party("zoe");
         let mut newest = Box::pin(waiters.begin(&zoe, Cursor(2)).unwrap().woken());

@@ -1,4 +1,4 @@
-//! A digest of bytes.
+//! The sha-256 digest of bytes.
 
 use std::fmt;
 

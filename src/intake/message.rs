@@ -1,4 +1,5 @@
-//! Takes in a message: its package and its parts become promises together, or nothing of it is kept.
+//! Takes in a message: its package and its parts become promises together, or nothing of the
+//! message is kept.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::message::{Message, MessageError, Part, PartRequest, Request, Source};
 use crate::spool::{Received, SpooledBody};
 use crate::token::Grant;
 
-/// A message that is uploaded.
+/// The upload of a message.
 #[derive(Debug)]
 pub struct MessageUpload {
     /// Its sender.
@@ -30,14 +31,14 @@ pub struct MessageUpload {
 pub enum MessageBody {
     /// It came with its head.
     Inline(Bytes),
-    /// It was spooled.
+    /// nginx spooled it.
     Spooled(SpooledBody),
 }
 
-/// What a body says.
+/// The content of a message's body.
 #[derive(Debug)]
 pub struct MessageContent {
-    /// What its sender asks for.
+    /// The message that the sender asks for.
     pub request: Request,
     /// The files of a form, in their order.
     pub files: Vec<FilePart>,
@@ -46,34 +47,34 @@ pub struct MessageContent {
 /// A message that was taken in.
 #[derive(Debug)]
 pub struct TakenMessage {
-    /// Its package, and behind it its parts.
+    /// Its package, and then its parts.
     pub files: Vec<Adopted>,
-    /// What was promised. `None` if it was promised before: then it is to be looked up.
+    /// The promise. `None` if it was made before: then the caller has to look it up.
     pub message: Option<Arc<Message>>,
 }
 
-/// How far a message has come.
+/// The result of the first steps.
 enum Prepared {
-    /// It was promised, now or before.
+    /// The message was promised, now or before.
     Taken(TakenMessage),
-    /// It is new.
+    /// The message is new.
     Open(Box<OpenMessage>),
 }
 
-/// A message that is about to be promised. The key of its request is taken as long as this lives.
+/// A message that is about to be promised. It holds the key of its request for as long as it lives.
 #[derive(Debug)]
 pub(super) struct OpenMessage {
     pub(super) sender: Sender,
     body: MessageBody,
     pub(super) draft: MessageDraft,
-    /// Its parts that are there already, each with its place among all.
+    /// Its parts that exist already, each with its place among all parts.
     pub(super) references: Vec<(usize, PartRequest)>,
     room: Reservation,
     _running: Option<Running>,
 }
 
 impl MessageBody {
-    /// Its bytes.
+    /// Returns its bytes.
     pub fn received(&self) -> Received<'_> {
         match self {
             Self::Inline(bytes) => Received::Inline(bytes),
@@ -83,12 +84,13 @@ impl MessageBody {
 }
 
 impl Intake {
-    /// Takes a message in. A body that came with its head is `inline`, and `is_expected` says that a balancer
-    /// was told that there is room for it. `read` reads the body, and `find` the files that the message refers
-    /// to, as far as its sender may use them. Once begun, the promise runs to its end, even if the caller stops
+    /// Takes a message in. A body that came with its head is `inline`. `is_expected` says that a
+    /// balancer was told that there is room for it. `read` reads the body. `find` finds the files
+    /// that the message refers to, as far as its sender may use them. The promise runs to its end
+    /// even if the caller stops waiting.
     /// waiting.
     ///
-    /// # Errors
+    /// An error, if nothing of the message is kept.
     /// When nothing of it is kept.
     pub async fn take_message<E, R, F>(
         self: &Arc<Self>,
@@ -111,11 +113,11 @@ impl Intake {
                 checked.map_err(IntakeError::from)?;
             }
         }
-        // A message has few files, and texts of a bounded length.
+        // This takes a small place: a message has few files, and its texts have a bounded length.
         let place = self.places.take(Size::Small).await?;
         let intake = Arc::clone(self);
         let begun = spawn_blocking(move || {
-            // The place is held to the end, even if the caller stops waiting.
+            // The task holds the place to its end, even if the caller stops waiting.
             let _place = place;
             let body = match inline {
                 Some(inline) => MessageBody::Inline(inline),
@@ -143,7 +145,7 @@ impl Intake {
         }
     }
 
-    /// Step 3 of a message, and the first half of step 4. Blocks on the disk.
+    /// Does step 3 of a message, and the first half of step 4. Blocks on the disk.
     fn prepare(
         &self,
         MessageUpload { sender, head }: MessageUpload,
@@ -177,7 +179,7 @@ impl Intake {
                     request: None,
                     subject: sender.number(),
                     sub: sender.sub(),
-                    // Its descriptor tells it, so the commit checks the body against it.
+                    // The descriptor has this digest, so the commit must check the body against it.
                     stated: Some(sha256),
                     sha256: Some(sha256),
                 },
@@ -220,7 +222,7 @@ impl Intake {
         })
     }
 
-    /// The second half of step 4. Blocks on the disk.
+    /// Does the second half of step 4. Blocks on the disk.
     pub(super) fn adopt_message(&self, open: OpenMessage) -> Result<TakenMessage, IntakeError> {
         let OpenMessage {
             body,
@@ -249,7 +251,7 @@ impl Intake {
     }
 }
 
-/// What is said of a package. Its type is the one that its sender says: nothing here looks into it.
+/// Describes a package. It has the type that its sender states, because nothing here looks into it.
 fn package(sender: &Sender, content_type: crate::file::MediaType, metadata: Metadata) -> Draft {
     Draft {
         content_type,

@@ -1,5 +1,5 @@
-//! Parts of a message that are there already: each is tied to the message before its promise, and none stays
-//! tied to a message that is never promised.
+//! The parts of a message that exist already. Each is linked to the message before the promise, and
+//! loses that link if the message is never promised.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,14 +18,15 @@ use crate::message::links::Linked;
 use crate::message::{Part, PartRequest, Source, Stated};
 use crate::token::Grant;
 
-/// Links that are made at the same time for one message.
+/// The most links that are made at the same time for one message.
 const AT_ONCE: usize = 8;
 
 impl Intake {
     /// 1. The files are found, as far as the sender may use them.
-    /// 2. An intent tells which links are about to be made.
+    /// An intent records the links that are about to be made.
     /// 3. The links are made.
-    /// 4. The message is promised. If anything is refused, the intent is dropped, which undoes all links.
+    /// The message is promised. If anything is refused, the intent is dropped, which undoes all
+    /// links.
     pub(super) async fn link_and_adopt<E, F>(
         self: Arc<Self>,
         mut open: OpenMessage,
@@ -93,7 +94,8 @@ impl Intake {
     }
 }
 
-/// A part with the name and the statement of whoever refers to it, where there are such.
+/// Returns a part with the name and the statement of the sender that refers to it, where the sender
+/// gives them.
 fn with_words_of(part: Part, asked: PartRequest) -> Part {
     Part {
         name: asked.name.or(part.name),

@@ -1,4 +1,4 @@
-//! Deleting messages whose packages wait for their commit.
+//! Deletes messages that wait for their commit.
 
 use std::sync::Arc;
 
@@ -8,29 +8,30 @@ use super::{Journal, JournalError, point};
 use crate::file::FileId;
 use crate::message::Message;
 
-/// The outcome of a delete of a message in the journal.
+/// The outcome of deleting a message in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageDeletion {
-    /// There is no such package here: only the store can have it.
+    /// This journal has no such package, so only the store can have it.
     NotHere,
-    /// It waited for its commit, and is gone for every caller. The committer has the rest to do.
+    /// The message waited for its commit, and no caller finds it any more. The committer does the
+    /// rest.
     Deleted(Arc<Message>),
-    /// It is settled: the store has it, and nothing is done yet.
+    /// The message is settled: the store has it, and nothing was deleted yet.
     Settled(Arc<Message>),
-    /// It was deleted before.
+    /// The message was deleted before.
     Already,
 }
 
 impl Journal {
-    /// Deletes a message whose package waits for its commit.
+    /// Deletes a message that waits for its commit.
     ///
     /// 1. The package is read.
-    /// 2. A tombstone that keeps the message is decided, if no other step of the package came since; else
-    ///    from 1 on. It is synced: the message is deleted.
-    /// 3. Each of its parts that waits for its commit here is untied, and deleted if that was its last link
-    ///    ([`Journal::unlink`]).
-    /// 4. The committer has the package: it takes the message out of the lists of its receivers, unties parts
-    ///    that are elsewhere, clears the store, and only then erases the tombstone.
+    /// A tombstone that keeps the message is decided, if no other step changed the package
+    /// meanwhile; else this begins again at 1. The tombstone is synced: the message is deleted.
+    /// Each part that waits here for its commit loses its link to the message, and is deleted if
+    /// that was its last link ([`Journal::unlink`]).
+    /// The committer gets the package. It takes the message out of its receivers' lists, unlinks
+    /// parts that are elsewhere, clears the store, and then erases the tombstone.
     ///
     /// | cut after | leaves | the next start |
     /// |---|---|---|
@@ -40,7 +41,7 @@ impl Journal {
     /// | 4 | the tombstone | 4, from its beginning: each of it may be done twice |
     ///
     /// # Errors
-    /// The disk's error. If that was in step 3, the message is deleted, and the committer goes on.
+    /// The disk's error. If it comes in step 3, the message is deleted, and the committer goes on.
     pub fn delete_message(&self, id: FileId) -> Result<MessageDeletion, JournalError> {
         loop {
             let found = match self.read(id) {
@@ -83,8 +84,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Goes on with step 3 of every message whose tombstone is here. An error is no reason to serve nothing:
-    /// the committer tries it again.
+    /// Repeats step 3 for every deleted message that has its tombstone here. An error does not stop
+    /// the start, because the committer tries again.
     pub(super) fn untie_again(&self) {
         let mut deleted = Vec::new();
         self.each_known(&mut |id, known| {
@@ -103,7 +104,7 @@ impl Journal {
         }
     }
 
-    /// The tombstone of a deleted entry; `None` if it has none.
+    /// Returns the tombstone of a deleted entry; `None` if it has none.
     pub(super) fn tombstone(&self, id: FileId) -> Result<Option<Tombstone>, JournalError> {
         match self.read(id) {
             Err(JournalError::Absent(_)) => Ok(None),

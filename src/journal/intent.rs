@@ -1,4 +1,4 @@
-//! Intents: the links of a message are made before it is promised, and are undone if it never is.
+//! Intents. A message's links are made before it is promised, and are undone if it never is.
 
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use super::step::{LaidOut, StepError};
 use super::{AdoptError, Announcement, Journal, JournalError, Work, point};
 use crate::file::FileId;
 
-/// About how large the record of an intent is, without its files.
+/// The approximate bytes of an intent's record, without its files.
 const RECORD_BYTES: u64 = 128;
 
-/// A message whose links are being made. When this is dropped and no promise has come, they are undone.
+/// A message that is having its links made. If this is dropped without a promise, the links are
+/// undone.
 #[derive(Debug)]
 #[must_use = "the links are undone when it is dropped"]
 pub struct Intention {
@@ -20,7 +21,7 @@ pub struct Intention {
 }
 
 impl Intention {
-    /// The id that the message will have.
+    /// Returns the id that the message will have.
     pub fn id(&self) -> FileId {
         self.id
     }
@@ -33,14 +34,15 @@ impl Drop for Intention {
 }
 
 impl Journal {
-    /// Notes which files are about to be tied to a new message.
+    /// Records the files that are about to be linked to a new message.
     ///
     /// 1. Admission.
     /// 2. The intent is decided and queued; its group is synced. Only now links may be made.
-    /// 3. The links are made, each by whoever has the file.
+    /// The links are made, each by the place that has the file.
     /// 4. [`Journal::adopt_message`] promises the message under this id: its base takes the intent's place.
-    /// 5. Or no promise comes: what may be in the log of one is overwritten, and the work is announced
-    ///    ([`Work::Undo`]). The links are undone; `gone` is queued and synced ([`Journal::undone`]).
+    /// Or no promise comes: a promise that may be in the log is overwritten, and the work is
+    /// announced ([`Work::Undo`]). The links are undone; `gone` is queued and synced
+    /// ([`Journal::undone`]).
     ///
     /// | cut after | leaves | the next start |
     /// |---|---|---|
@@ -65,7 +67,7 @@ impl Journal {
         let coming = Coming::intent(id, Intent { files }).map_err(refused)?;
         let laid_out = LaidOut::new(coming.frame(), &[], |_| Ok(()));
         let laid_out = laid_out.map_err(super::error::at("lay the intent out"))?;
-        // It is undone from here on, if a panic comes.
+        // From here on a panic undoes the intent.
         let intention = Intention {
             journal: Arc::clone(self),
             id,
@@ -84,8 +86,8 @@ impl Journal {
         if !is_open {
             return;
         }
-        // A start must not find the promise that was refused behind links that are undone. If that cannot be
-        // made sure of, the next start tells which of both it is.
+        // A start must not find the refused promise after its links were undone. If the log cannot
+        // be trimmed, the next start decides between promise and intent.
         if let Err(err) = self.wal.trim(0) {
             log::error!("{id}: its links are undone by the next start: {err}");
             return;
@@ -96,7 +98,7 @@ impl Journal {
         }
     }
 
-    /// The links of an intent that are to be undone.
+    /// Returns the links of an intent that must be undone.
     pub(super) fn open_intent(&self, id: FileId) -> Result<Work, JournalError> {
         let found = match self.read(id) {
             Err(JournalError::Absent(_)) => return Ok(Work::Nothing),
@@ -112,10 +114,10 @@ impl Journal {
         })
     }
 
-    /// Notes that the links of an intent are undone: nothing is left of it.
+    /// Records that the links of an intent are undone. Nothing is left of the intent.
     ///
     /// # Errors
-    /// The disk's error; then it is undone once more.
+    /// The disk's error; then the links are undone once more.
     pub fn undone(&self, id: FileId) -> Result<(), JournalError> {
         match self.step(|index, tail| index.gone(id, tail)) {
             Ok(()) | Err(StepError::Refused(Refused::Absent)) => {}

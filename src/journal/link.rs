@@ -1,7 +1,8 @@
-//! Links of files that wait for their commit: here they are, and not in the store.
+//! Links of files that wait for their commit. The store does not have these files yet.
 //!
-//! A link is a new base of the file, with its whole present state. A commit that is under way writes the links
-//! that it began with, so it does not settle the file any more: it is due once more, and brings the rest.
+//! A link is a new base of the file, with its whole present state. A commit that runs meanwhile
+//! writes the links that it began with, so it does not settle the file. The file is due once more,
+//! and that commit writes the other links.
 
 use super::copy::lay_out;
 use super::index::{Phase, Refused};
@@ -13,21 +14,22 @@ use crate::file::FileId;
 use crate::message::MOST_LINKS;
 use crate::message::links::{Linked, Unlinked};
 
-/// A file as far as its links are concerned.
+/// The state of a file for a step of its links.
 enum Pending {
-    /// It waits for its commit.
+    /// The file waits for its commit.
     Here(Box<(ReadEntry, File)>),
-    /// It was deleted here.
+    /// The file was deleted here.
     Deleted,
-    /// It is no business of this journal: ask the store.
+    /// This journal does not have the file: the caller must ask the store.
     NotHere,
 }
 
 impl Journal {
-    /// Ties a file that waits for its commit to a message.
+    /// Links a file that waits for its commit to a message.
     ///
     /// 1. The file is read.
-    /// 2. Its new base is laid out, and decided if no other step of the file came since; else from 1 on.
+    /// Its new base is laid out and decided, if no other step changed the file meanwhile; else this
+    /// begins again at 1.
     /// 3. It is synced: the file has the link.
     ///
     /// | cut after | leaves |
@@ -35,10 +37,10 @@ impl Journal {
     /// | 1, 2 | the file with or without the link; nobody was told |
     /// | 3 | the file with the link |
     ///
-    /// `Absent` means that it does not wait here: the store may have it.
+    /// `Absent` means that the file does not wait here: the store may have it.
     ///
     /// # Errors
-    /// The disk's error; the link may be there or not.
+    /// The disk's error; the link may exist or not.
     pub fn link(&self, file: FileId, message: FileId) -> Result<Linked, JournalError> {
         loop {
             let (found, mut with) = match self.pending(file)? {
@@ -61,11 +63,12 @@ impl Journal {
         }
     }
 
-    /// Unties a file that waits for its commit from a message, as [`Journal::link`] ties it. With its last
-    /// link it is deleted. One that is settled leaves: the store alone tells from now on whether it is there.
+    /// Unlinks a file that waits for its commit from a message, in the steps of [`Journal::link`].
+    /// A file without links is deleted. A settled file leaves the journal, because only the store
+    /// can tell from now on whether it exists.
     ///
     /// # Errors
-    /// The disk's error; the link may be there or not.
+    /// The disk's error; the link may exist or not.
     pub fn unlink(&self, file: FileId, message: FileId) -> Result<Unlinked, JournalError> {
         loop {
             let (found, mut without) = match self.pending(file)? {
@@ -101,7 +104,7 @@ impl Journal {
             found => found?,
         };
         let file = match found.reading.entry() {
-            // A package goes with its message, whoever else would tie it to another.
+            // A package goes with its message. It cannot be linked to another one.
             Entry::File(file) if file.belonging.package.is_none() => file.clone(),
             Entry::Tombstone(_) => return Ok(Pending::Deleted),
             Entry::File(_) | Entry::Upload(_) | Entry::Intent(_) => return Ok(Pending::NotHere),
@@ -115,7 +118,7 @@ impl Journal {
         })
     }
 
-    /// Steps 2 and 3. `false` if another step of the file came first.
+    /// Does steps 2 and 3. Returns false if another step of the file came first.
     fn relink(&self, id: FileId, found: &ReadEntry, file: File) -> Result<bool, JournalError> {
         let entry = Entry::File(file);
         let laid_out = lay_out(id, found, &entry, 0);
@@ -128,7 +131,7 @@ impl Journal {
     }
 }
 
-/// `false` if the step was refused as another came first.
+/// Returns false if the step was refused because another one came first.
 fn is_made(made: Result<(), StepError>) -> Result<bool, StepError> {
     match made {
         Ok(()) => Ok(true),

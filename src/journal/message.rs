@@ -1,4 +1,4 @@
-//! Adopting a message: its package and its parts are promised by one frame, or not at all.
+//! Adopts a message: one frame promises its package and its parts, or nothing is promised.
 
 use std::io;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::message::{self, ChosenName, Message, Party, Receivers, Stated};
 use crate::spool::{Received, SpooledBody};
 use crate::store::Sha256;
 
-/// A message that is to be adopted.
+/// A message to adopt.
 #[derive(Debug, Clone)]
 pub struct MessageDraft {
-    /// What is said of its package. The request that the whole message answers is told here, and the subject of
-    /// the token that it is sent with.
+    /// The description of its package. It also has the request that the whole message answers, and
+    /// the subject of the sender's token.
     pub package: Draft,
     /// The bytes of its package.
     pub content: Bytes,
-    /// Its sender, if that is known.
+    /// Its sender, if the name is known.
     pub from: Option<Party>,
     /// Its receivers.
     pub to: Receivers,
@@ -32,40 +32,41 @@ pub struct MessageDraft {
     pub client_id: Option<ChosenName>,
     /// Its parts that come with it.
     pub parts: Vec<PartDraft>,
-    /// Its parts that are there already, each with its place among all: the first is 0. They are tied to it.
+    /// Its parts that exist already, each with its place among all parts, counted from 0. They are
+    /// linked to it.
     pub linked: Vec<(usize, message::Part)>,
-    /// The id that it gets, if links were made for it.
+    /// Its id, if links were made for it.
     pub id: Option<FileId>,
 }
 
-/// A part of a message that is to be adopted.
+/// A part of a message to adopt.
 #[derive(Debug, Clone)]
 pub struct PartDraft {
-    /// Where it is in the body.
+    /// Its place in the body.
     pub window: Window,
-    /// What is said of the file.
+    /// The description of the file.
     pub draft: Draft,
     /// Its sender's name for it.
     pub name: Option<ChosenName>,
     /// The digest of its bytes.
     pub sha256: Sha256,
-    /// What its sender states of it.
+    /// The sender's statements about it.
     pub stated: Stated,
 }
 
 /// A message that was promised.
 #[derive(Debug)]
 pub struct AdoptedMessage {
-    /// Its package, and behind it its parts.
+    /// Its package, and then its parts.
     pub files: Vec<Adopted>,
-    /// What was promised.
+    /// The sender, the receivers and the parts that were promised.
     pub message: Arc<Message>,
 }
 
-/// A message whose package the journal has.
+/// A message of a package in the journal.
 #[derive(Debug, Clone)]
 pub struct KeptMessage {
-    /// What was promised.
+    /// The sender, the receivers and the parts that were promised.
     pub message: Arc<Message>,
     /// The subject of the token that it was sent with.
     pub sub: Option<Arc<str>>,
@@ -73,12 +74,12 @@ pub struct KeptMessage {
     pub meta: FileMeta,
     /// The bytes of its package.
     pub content: Bytes,
-    /// How far its package has come.
+    /// The state of its package.
     pub standing: Standing,
 }
 
 impl MessageDraft {
-    /// Its files and, about, its record.
+    /// Returns the bytes and the number of its files, with its record's approximate bytes.
     fn totals(&self, message: &Message) -> Totals {
         let json = serde_json::to_vec(message).map_or(0, |json| json.len());
         let mut totals = self.package.totals(length_of(&self.content));
@@ -117,16 +118,16 @@ impl MessageDraft {
 }
 
 impl Journal {
-    /// Takes a message over. `body` is the form that its parts are in; a message without parts needs none.
-    /// The package stands in the frame, and so do the parts of a small form; else each part is a name of its
-    /// own of that same file: no byte of it is written again. Parts that are there already are tied to it
-    /// before, under the id that [`Journal::intend`] gave it.
+    /// Takes a message over. `body` is the form with its parts; a message without parts needs none.
+    /// The frame holds the package, and the parts of a small form. Each part of another form is a
+    /// name of its own of that same file, so no byte is written again. Parts that exist already
+    /// were linked before, to the id that [`Journal::intend`] gave.
     ///
     /// 1. Admission of the package, of every part, and of the whole body.
-    /// 2. The body gets a name among the bodies for each part.
+    /// The body gets a name in the directory of bodies for each part.
     /// 3. It is fsynced, and so is the directory of bodies.
-    /// 4. One frame tells of package and parts, and of the message: who it is for, and what its parts are.
-    ///    It is decided and queued; its group is synced: this is the promise.
+    /// One frame has the package, the parts and the message. It is decided and queued; its group is
+    /// synced: this is the promise.
     ///
     /// | cut after | leaves | recovery |
     /// |---|---|---|
@@ -136,7 +137,7 @@ impl Journal {
     /// Runs to its end once begun.
     ///
     /// # Errors
-    /// [`AdoptError`]; nothing of the message is kept then.
+    /// [`AdoptError`]; then nothing of the message is kept.
     pub fn adopt_message(
         &self,
         body: Option<&SpooledBody>,
@@ -186,7 +187,7 @@ impl Journal {
         Ok(AdoptedMessage { files, message })
     }
 
-    /// The record of step 4.
+    /// Makes the record of step 4.
     fn form_of(
         &self,
         draft: MessageDraft,
@@ -238,10 +239,10 @@ impl Journal {
         (form, message)
     }
 
-    /// A message whose package is here; `None` if there is none, or it is deleted.
+    /// Reads a message that has its package here; `None` if there is none, or if it is deleted.
     ///
     /// # Errors
-    /// When its record is here and cannot be read.
+    /// An error, if its record cannot be read.
     pub fn message(&self, id: FileId) -> Result<Option<KeptMessage>, JournalError> {
         let found = match self.read(id) {
             Err(JournalError::Absent(_)) => return Ok(None),

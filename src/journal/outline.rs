@@ -13,7 +13,7 @@ use super::{Journal, JournalError, at, room_of};
 use crate::file::{FileId, FileMeta, Window};
 use crate::store::Sha256;
 
-/// Bytes that are hashed at once.
+/// The bytes that are hashed at once.
 const PIECE: usize = 256 * 1024;
 
 /// A file that this journal has, for a message that refers to it.
@@ -28,11 +28,11 @@ pub struct Outlined {
 }
 
 impl Journal {
-    /// Describes a file that is here; `None` if there is none, or it is a package. Its bytes are hashed unless
-    /// their digest is known.
+    /// Describes a file that is here; `None` if there is none, or if it is a package. It hashes the
+    /// file's bytes unless their digest is known.
     ///
     /// # Errors
-    /// When record or body cannot be read.
+    /// An error, if the record or the body cannot be read.
     pub fn outline(&self, id: FileId) -> Result<Option<Outlined>, JournalError> {
         let found = match self.read(id) {
             Err(JournalError::Absent(_)) => return Ok(None),

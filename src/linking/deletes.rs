@@ -1,14 +1,16 @@
-//! The delete of a message, from the moment at which it is deleted for every caller.
+//! Deletes a message, from the moment at which no caller finds it any more.
 //!
 //! The life of a delete:
-//! 1. The owner of the package's id is asked, as it alone knows whether the package waits for its commit there.
-//! 2. If it does, a tombstone that keeps the message is synced in that journal. If the store has the package,
-//!    it is marked as dying there, by a majority; a settled copy leaves the journal. From here on the message
-//!    is deleted: nobody finds it, and whoever cuts this short, the tombstone or the mark is found again, by
-//!    a start or a sweep ([`Links::sweep`]).
+//! The owner of the package's id is asked, because only the owner knows whether the package waits
+//! there for its commit.
+//! If it waits there, a tombstone that keeps the message is synced in that journal. If the store
+//! has the package, it gets the mark of a dying file there, by a majority; a settled copy leaves
+//! the journal. From here on the message is deleted: nobody finds it. If this process stops, a
+//! start finds the tombstone, and a sweep finds the mark ([`Links::sweep`]).
 //! 3. The message leaves the lists of its receivers.
-//! 4. Each part is untied where it is, and goes with its last link. The node that made its id is always asked.
-//!    If it is away, the store is asked all the same, and the message stays as the note of what is to do.
+//! Each part is unlinked where it is, and is removed with its last link. The node that made its id
+//! is always asked. If that node is away, the store is asked all the same, and the package stays as
+//! the note of the work that is left.
 //! 5. The package goes last: tombstone, document, chunks, and the note that nothing is left.
 //!
 //! | cut after | leaves | goes on |
@@ -31,20 +33,21 @@ use crate::message::Message;
 use crate::message::links::Unlinked;
 use crate::store::{Cause, Dying, StoreError};
 
-/// Parts that are untied side by side.
+/// The most parts that are unlinked at the same time.
 const AT_ONCE: usize = 8;
 
-/// The pause between two sweeps: what a cut has left is gone before anybody may expect it to be.
+/// The pause between two sweeps. A sweep follows soon enough that nobody notices the rest of a cut
+/// delete.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Files of one sweep, at most.
+/// The most files of one sweep.
 const MOST_SWEPT: u32 = 1000;
 
 impl Links {
-    /// Steps 3 and 4.
+    /// Does steps 3 and 4.
     ///
     /// # Errors
-    /// The first of them; every part was tried. To be repeated, which does no harm.
+    /// The first error; every part was tried. The caller should repeat this, which does no harm.
     pub async fn untie_all(&self, id: FileId, message: &Message) -> Result<(), LinkError> {
         self.messages.leave(id, &message.to).await?; // 3
         let parts: Vec<_> = message.parts.iter().map(|part| part.file).collect();
@@ -65,20 +68,20 @@ impl Links {
         }
     }
 
-    /// Steps 3 to 5, of a message whose package is dying in the store.
+    /// Does steps 3 to 5, for a message that is dying in the store.
     ///
     /// # Errors
-    /// As [`Links::untie_all`].
+    /// The errors of [`Links::untie_all`].
     pub async fn finish_delete(&self, id: FileId, message: &Message) -> Result<(), LinkError> {
         self.untie_all(id, message).await?;
         self.messages.remove_dying(id, Cause::Deleted).await?; // 5
         Ok(())
     }
 
-    /// Goes on with all deletes that were cut short. Returns how many files went.
+    /// Goes on with all deletes that were cut. Returns how many files were removed.
     ///
     /// # Errors
-    /// When the store cannot tell of them.
+    /// An error, if the store cannot list them.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
         let mut gone = 0;
         for dying in self.messages.dying(MOST_SWEPT).await? {
@@ -98,7 +101,7 @@ impl Links {
         Ok(gone)
     }
 
-    /// Sweeps again and again, while the store answers, until it is told to stop.
+    /// Sweeps again and again, while the store answers, until `stop`.
     pub async fn keep_sweeping(&self, is_store_up: impl Fn() -> bool, stop: CancellationToken) {
         let sweeps = async {
             loop {

@@ -1,31 +1,31 @@
-//! How a file belongs to messages.
+//! The belonging of a file to messages.
 
 use std::sync::Arc;
 
 use super::Message;
 use crate::file::FileId;
 
-/// How a file belongs to messages, and to the one who uploaded it. A file that was uploaded plainly, by
-/// nobody whose name is known, belongs to none.
+/// The messages that a file belongs to, and the subject that uploaded it. A plain upload without a
+/// subject belongs to nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Belonging {
     /// The subject of the token that it was uploaded with.
     pub sub: Option<Arc<str>>,
-    /// The message that it came with: of a package, its own.
+    /// The message that it came with. A package has its own id here.
     pub message: Option<FileId>,
-    /// The messages that link to it. With the last of them it goes.
+    /// The messages that link to it. The file is removed with the last link.
     pub links: Vec<FileId>,
-    /// The message that it is the package of.
+    /// The message, if the file is its package.
     pub package: Option<Arc<Message>>,
 }
 
 impl Belonging {
-    /// Whether the file goes with its messages, and not before.
+    /// Returns whether only the file's messages can remove it.
     pub fn is_tied(&self) -> bool {
         self.package.is_some() || !self.links.is_empty()
     }
 
-    /// Whether there is nothing to tell.
+    /// Returns whether the file belongs to nothing.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

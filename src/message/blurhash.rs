@@ -1,11 +1,11 @@
-//! A blurhash: a few colours of a picture as text, for the moment before the picture is there.
+//! A blurhash: a few colours of a picture as text. Clients show it until the picture is there.
 //!
-//! Its first character tells how many values there are; the second is the scale of all but the first of
-//! them. The first value has four characters, each other one two.
+//! The first character gives the number of values. The second is the scale of all values except the
+//! first. The first value has four characters, and each other value has two.
 
 use serde::{Deserialize, Serialize};
 
-/// A text that has the form of a blurhash.
+/// A text with the form of a blurhash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct BlurHash(Box<str>);
@@ -15,11 +15,11 @@ pub struct BlurHash(Box<str>);
 #[error("it does not have the form of a blurhash")]
 pub struct InvalidBlurHash;
 
-/// Its digits, the least first.
+/// The digits, the least first.
 const DIGITS: &[u8; 83] =
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~";
 
-/// Values in a row or a column, at most.
+/// The most values in a row or a column.
 const MOST_IN_LINE: u32 = 9;
 
 /// The first value is a colour of 24 bits.
@@ -28,11 +28,11 @@ const COLOURS: u32 = 1 << 24;
 /// Each other value is three numbers below 19.
 const DIFFERENCES: u32 = 19 * 19 * 19;
 
-/// Characters before the second value.
+/// The number of characters before the second value.
 const HEAD: usize = 6;
 
 impl BlurHash {
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -50,7 +50,7 @@ impl TryFrom<String> for BlurHash {
     }
 }
 
-/// `None` for a character that is no digit, or none where one must be.
+/// Returns `None` for a character that is no digit, or for a missing digit.
 fn is_one(text: &[u8]) -> Option<bool> {
     let (head, rest) = text.split_at_checked(HEAD)?;
     let (size, first) = (number(head.get(..1)?)?, number(head.get(2..)?)?);
@@ -62,7 +62,7 @@ fn is_one(text: &[u8]) -> Option<bool> {
     Some(size < MOST_IN_LINE * MOST_IN_LINE && is_complete && is_in_bounds)
 }
 
-/// At most four digits.
+/// Reads a number of at most four digits.
 fn number(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0_u32, |number, digit| {
         let value = DIGITS.iter().position(|known| known == digit)?;
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn hashes_of_others_are_taken() {
-        // From the readers and writers of blurhash.
+        // These texts come from other programs that read and write blurhashes.
         for text in [
             "LEHV6nWB2yk8pyo0adR*.7kCMdnj",
             "LGF5]+Yk^6#M@-5c,1J5@[or[Q6.",

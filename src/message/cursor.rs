@@ -1,10 +1,11 @@
-//! How far a receiver has read its list.
+//! The place up to which a receiver has read its list.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A place in the list of a receiver: behind an entry, or at its beginning. It is of the moment at which an
-/// entry got into the list, and not of the message's id: those of several nodes do not come in their order.
+/// A place in the list of a receiver: behind an entry, or at the beginning. It is the time at which
+/// an entry came into the list. It is not the message's id, because ids of several nodes do not
+/// come in their order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor(pub u64);
 
@@ -14,7 +15,7 @@ pub struct Cursor(pub u64);
 pub struct InvalidCursor;
 
 impl Cursor {
-    /// Before all entries.
+    /// The place before all entries.
     pub const BEGIN: Self = Self(0);
 
     const DIGITS: usize = 16;

@@ -1,11 +1,11 @@
-//! Why something is no message.
+//! The reasons why a request is no message.
 
 use super::{MOST_PACKAGE_BYTES, MOST_PARTS, MOST_RECEIVERS};
 
-/// Why something is no message. The text is for whoever sent it.
+/// The reason why a request is no message. The sender gets this text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// A field is not what it has to be.
+    /// A field has a wrong value.
     #[error("`{field}` cannot be read: {reason}")]
     Unreadable {
         /// Its name.
@@ -13,10 +13,10 @@ pub enum MessageError {
         /// The reason, of bounded length.
         reason: String,
     },
-    /// It is for nobody.
+    /// It has no receiver.
     #[error("a message needs a receiver: `to`")]
     NoReceiver,
-    /// It is for too many.
+    /// It has too many receivers.
     #[error("a message has at most {MOST_RECEIVERS} receivers")]
     TooManyReceivers,
     /// It has neither a package nor a part.
@@ -28,22 +28,22 @@ pub enum MessageError {
     /// Its texts are too long.
     #[error("the texts of a message are too long")]
     TextTooLong,
-    /// Its package says that it is JSON, and is not.
+    /// Its package has the type JSON, and is not JSON.
     #[error("`message` is not the JSON that its type says it is")]
     NotJson,
     /// It has too many parts.
     #[error("a message has at most {MOST_PARTS} parts")]
     TooManyParts,
-    /// `parts` speaks of more files than there are in the form.
+    /// `parts` names more files than the form has.
     #[error("`parts` speaks of more files than the form has")]
     NoSuchFile,
 }
 
-/// Characters of a reason, at most: a parser may quote what it was given.
+/// The most characters of a reason, because a parser may quote its input.
 const REASON_CHARACTERS: usize = 200;
 
 impl MessageError {
-    /// A field that cannot be read, with the reason.
+    /// Makes the error of a field that cannot be read, with the reason.
     pub fn unreadable(field: &'static str, reason: impl std::fmt::Display) -> Self {
         let reason = reason.to_string().chars().take(REASON_CHARACTERS).collect();
         Self::Unreadable { field, reason }

@@ -1,5 +1,5 @@
-//! Rules that the readers of messages must hold to, whatever a client sends. Not in the product: tests and
-//! fuzzers (`scripts/fuzz`) call this.
+//! Rules that the readers of messages must keep for any input. Tests and fuzzers (`scripts/fuzz`)
+//! call this; the product does not.
 
 use serde_json::Value;
 
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::file::{FileId, FileName, MediaType, Sha256, UnixMillis};
 
-/// Any text is refused or read; what is read is within its bounds, and reads the same from what is kept of
-/// it. The first byte tells the grammar.
+/// Reads any text. It must be refused, or be within its bounds and stay the same when it is written
+/// and read again. The first byte chooses the grammar.
 ///
 /// # Panics
-/// When it is not so.
+/// If a rule is broken.
 pub fn message(bytes: &[u8]) {
     let Some((&grammar, rest)) = bytes.split_first() else {
         return;
@@ -50,7 +50,7 @@ pub fn message(bytes: &[u8]) {
     }
 }
 
-/// A message of what was read is kept and told.
+/// Writes and reads a message made of these values.
 fn check(parts: Vec<PartRequest>, to: Option<Receivers>, package: &[u8], content_type: &MediaType) {
     let id = FileId::from_bytes([7; FileId::BYTES]);
     let parts = parts.into_iter().map(|part| {

@@ -1,4 +1,4 @@
-//! The kind of a part, for those who choose what they fetch.
+//! The kind of a part. Clients choose by it which parts they fetch.
 
 use serde::{Serialize, Serializer};
 
@@ -18,20 +18,20 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind that a type is of.
+    /// Returns the kind of a media type.
     pub fn of(content_type: &MediaType) -> Self {
         let essence = content_type.essence();
         match essence.split('/').next() {
             Some("audio") => Self::Audio,
             Some("image") => Self::Image,
             Some("video") => Self::Video,
-            // The type that audio/ogg once had, and voice recorders still send.
+            // audio/ogg once had this type, and voice recorders still send it.
             _ if essence == "application/ogg" => Self::Audio,
             _ => Self::File,
         }
     }
 
-    /// The word for it.
+    /// Returns the word for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Audio => "audio",

@@ -1,34 +1,38 @@
-//! Links between files and messages: which questions to the store a link, an unlink and a removal are made
-//! of, and in which order. The store carries each question out whole or not at all; a test tries all orders
-//! of all of them, with an end after each.
+//! Links between files and messages. This file says which questions a link, an unlink and a removal
+//! ask the store, and in which order. The store does each question as a whole or not at all. A test
+//! tries all orders of all questions, with a cut after each.
 //!
-//! A link ties a file to a message. A file that has lost its last link is *dying*: nobody can link to it any
-//! more, and it is removed. So:
+//! A link ties a file to a message. A file that has lost its last link is *dying*: nobody can link
+//! to it any more, and it is removed. So:
 //!
 //! | | why |
 //! |---|---|
-//! | no file is removed that has a link | a document is deleted only where it is dying. It becomes dying only by the question that takes its last link, and never comes back from that; a link is added only where it is not dying |
-//! | no link is told to a file that is gone | whoever adds one looks for a tombstone behind it. A tombstone is written before a document is deleted |
-//! | no file without a link stays | one that is dying is found by that mark, and its chunks by a tombstone that does not say that they are cleared away: whoever ends half-way, another goes on from there |
+//! | no file is removed that has a link | a document is deleted only if it is dying. Only the
+//! question that takes the last link makes it dying, and nothing undoes that; a link is added only
+//! to a file that is not dying |
+//! | no link is promised to a file that is gone | after a link is added, its maker looks for a
+//! tombstone. A tombstone is written before a document is deleted |
+//! | no file without a link stays | a dying file is found by its mark, and its chunks by a
+//! tombstone that is not cleared. If one process stops half-way, another one goes on from there |
 
-/// A question to the store about one file, and one message if it speaks of a link.
+/// A question to the store about one file. It also names a message if it is about a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// Add the link to the file's document, unless it is dying or has too many links.
+    /// Adds the link to the file's document, unless the file is dying or has too many links.
     Add,
-    /// Take the link away; if it was the last one, the document is dying from then on.
+    /// Takes the link away; if it was the last one, the document is dying from then on.
     Take,
-    /// Look at the document.
+    /// Reads the document.
     LookAtFile,
-    /// Look for a tombstone.
+    /// Reads the tombstone.
     LookForTombstone,
-    /// Write a tombstone.
+    /// Writes a tombstone.
     Entomb,
-    /// Delete the document if it is dying.
+    /// Deletes the document if it is dying.
     DeleteDying,
-    /// Delete the chunks.
+    /// Deletes the chunks.
     DeleteChunks,
-    /// Note in the tombstone that nothing is left.
+    /// Notes in the tombstone that nothing is left.
     NoteCleared,
 }
 
@@ -39,72 +43,72 @@ pub enum Answer {
     Done,
     /// It is done, and the file is dying.
     DoneLast,
-    /// There was nothing to do it to.
+    /// There was nothing to change.
     NotDone,
-    /// There is none.
+    /// The document or the tombstone does not exist.
     Absent,
-    /// There is one.
+    /// The document or the tombstone exists.
     There,
-    /// There is a document, and it has the link.
+    /// The document exists and has the link.
     Linked,
-    /// There is a document, and it is dying.
+    /// The document exists and is dying.
     Dying,
-    /// There is a document, and it has as many links as there may be.
+    /// The document exists and has the most links that a file may have.
     Full,
-    /// There is a document of another writer.
+    /// The document exists and another writer made it.
     NotOurs,
 }
 
-/// What comes after an answer.
+/// The step after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Next<S, O> {
-    /// Another question.
+    /// Another question follows.
     Go(S),
-    /// Nothing.
+    /// The work ends with this outcome.
     End(O),
 }
 
-/// How far a link has come.
+/// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Linking {
-    /// It is to be added.
+    /// The link must be added.
     Add,
-    /// It is there, unless the file goes.
+    /// The link exists, unless the file is being removed.
     LookBehind,
-    /// The file goes.
+    /// The file is being removed, so the link must be taken back.
     TakeBack,
-    /// It was not added: why?
+    /// The link was not added; the document tells the reason.
     LookAtFile,
 }
 
-/// The end of a link.
+/// The outcome of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Linked {
-    /// It is there.
+    /// The link exists.
     Linked,
-    /// The file goes, or has gone.
+    /// The file is being removed, or is gone.
     Gone,
-    /// The file has as many links as there may be.
+    /// The file has the most links that a file may have.
     Full,
     /// The store has no such file.
     Absent,
 }
 
-/// How far an unlink has come.
+/// The state of an unlink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unlinking {
-    /// The link is to be taken away.
+    /// The link must be taken away.
     Take,
-    /// There was none: is that since an earlier try?
+    /// There was no link; an earlier try may have taken it.
     LookAtFile,
 }
 
-/// The end of an unlink.
+/// The outcome of an unlink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unlinked {
     /// The file has other links.
     HasOthers,
-    /// It was the last: the file is dying, and is to be removed.
+    /// The file had no other link: it is dying and must be removed.
     Last,
     /// There is no such link.
     NotLinked,
@@ -112,38 +116,38 @@ pub enum Unlinked {
     Absent,
 }
 
-/// How far a removal has come.
+/// The state of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Removing {
-    /// Is the file dying?
+    /// The document tells whether the file is dying.
     LookFirst,
-    /// It is.
+    /// The file is dying and needs a tombstone.
     Entomb,
-    /// It has no document: has it gone?
+    /// The file has no document; a tombstone tells whether it is gone.
     LookForTombstone,
-    /// It has a tombstone.
+    /// The file has a tombstone.
     DeleteDying,
-    /// Its document has gone, unless it was not dying.
+    /// The document was deleted if it was dying; it may have stayed.
     LookAtFile,
-    /// Its chunks are left.
+    /// Only the chunks are left.
     DeleteChunks,
     /// Nothing is left.
     NoteCleared,
 }
 
-/// The end of a removal.
+/// The outcome of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Removed {
     /// Nothing is left of the file.
     Removed,
-    /// It is not dying: all of it stays.
+    /// The file is not dying, and all of it stays.
     Kept,
     /// The store knows nothing of it.
     Absent,
 }
 
 impl Linking {
-    /// The question.
+    /// Returns the question of this state.
     pub fn ask(self) -> Ask {
         match self {
             Self::Add => Ask::Add,
@@ -153,7 +157,7 @@ impl Linking {
         }
     }
 
-    /// What comes after its answer.
+    /// Returns the next state or the outcome, by the answer.
     pub fn next(self, answer: Answer) -> Next<Self, Linked> {
         match (self, answer) {
             (Self::Add, Answer::Done) => Next::Go(Self::LookBehind),
@@ -163,14 +167,14 @@ impl Linking {
             (Self::TakeBack, _) | (Self::LookAtFile, Answer::Dying) => Next::End(Linked::Gone),
             (Self::LookAtFile, Answer::Absent | Answer::NotOurs) => Next::End(Linked::Absent),
             (Self::LookAtFile, Answer::Full) => Next::End(Linked::Full),
-            // It came in between.
+            // The file came in between.
             (Self::LookAtFile, _) => Next::Go(Self::Add),
         }
     }
 }
 
 impl Unlinking {
-    /// The question.
+    /// Returns the question of this state.
     pub fn ask(self) -> Ask {
         match self {
             Self::Take => Ask::Take,
@@ -178,7 +182,7 @@ impl Unlinking {
         }
     }
 
-    /// What comes after its answer.
+    /// Returns the next state or the outcome, by the answer.
     pub fn next(self, answer: Answer) -> Next<Self, Unlinked> {
         match (self, answer) {
             (Self::Take, Answer::Done) => Next::End(Unlinked::HasOthers),
@@ -195,7 +199,7 @@ impl Unlinking {
 }
 
 impl Removing {
-    /// The question.
+    /// Returns the question of this state.
     pub fn ask(self) -> Ask {
         match self {
             Self::LookFirst | Self::LookAtFile => Ask::LookAtFile,
@@ -207,7 +211,7 @@ impl Removing {
         }
     }
 
-    /// What comes after its answer.
+    /// Returns the next state or the outcome, by the answer.
     pub fn next(self, answer: Answer) -> Next<Self, Removed> {
         match (self, answer) {
             (Self::LookFirst, Answer::Dying) => Next::Go(Self::Entomb),
@@ -217,7 +221,7 @@ impl Removing {
             (Self::LookForTombstone, Answer::There) | (Self::LookAtFile, Answer::Absent) => {
                 Next::Go(Self::DeleteChunks)
             }
-            // It is on its way in, or is not known at all.
+            // The file is on its way in, or nobody knows it.
             (Self::LookForTombstone, _) => Next::End(Removed::Absent),
             (Self::LookFirst | Self::LookAtFile, _) => Next::End(Removed::Kept),
             (Self::DeleteChunks, _) => Next::Go(Self::NoteCleared),

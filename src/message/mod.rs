@@ -1,9 +1,9 @@
-//! A message, apart from its place: who sends it to whom, which parts it has, and what its sender states
-//! of them.
+//! A message, without its place: sender, receivers, parts, and the sender's statements about the
+//! parts.
 //!
-//! The platform's own words are the *package*. They are kept as they came, and nothing here looks into
-//! them. A *part* is a file that goes with them; the message has a descriptor of it, and never its bytes.
-//! Package and parts are files, and a message has the id of its package.
+//! The platform's own words are the *package*. They are kept as they came, and no code here reads
+//! them. A *part* is a file that goes with them; the message has a descriptor of the part, and
+//! never its bytes. Package and parts are files, and a message has the id of its package.
 //!
 //! | part | is |
 //! |---|---|
@@ -47,14 +47,14 @@ pub use stated::{Stated, Waveform};
 pub use thumbhash::ThumbHash;
 pub use told::{Receipt, Told};
 
-/// Bytes of a package, at most.
+/// The most bytes of a package.
 pub const MOST_PACKAGE_BYTES: usize = 64 * 1024;
 
-/// Parts of a message, at most.
+/// The most parts of a message.
 pub const MOST_PARTS: usize = 256;
 
-/// Receivers of a message, at most.
+/// The most receivers of a message.
 pub const MOST_RECEIVERS: usize = 1000;
 
-/// Messages that one file may belong to, at most.
+/// The most messages that one file may belong to.
 pub const MOST_LINKS: usize = 1000;

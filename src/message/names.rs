@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::has_dots_alone;
 
-/// Bytes of any of these names, at most.
+/// The most bytes of any of these names.
 const MOST_BYTES: usize = 255;
 
 /// A text that is no name.
@@ -22,26 +22,26 @@ pub enum InvalidName {
     Segment,
 }
 
-/// One who sends or receives messages, by the name that the platform knows: it can stand in a path, as one
-/// segment.
+/// The sender or a receiver of messages, by the name that the platform gave. The name can be one
+/// segment of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Party(Box<str>);
 
-/// A name that a sender chose: of a part, or of a message, so that it can be sent again.
+/// A name that a sender chose, for a part or for a message that it may send again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ChosenName(Box<str>);
 
 impl Party {
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl ChosenName {
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

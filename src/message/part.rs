@@ -1,4 +1,4 @@
-//! A message as it was promised: it never changes.
+//! A message as it was promised. It never changes.
 
 use std::fmt::Display;
 
@@ -8,15 +8,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{ChosenName, Kind, Party, Receivers, Stated};
 use crate::file::{FileId, FileName, MediaType, Sha256};
 
-/// A message as it was promised, its package apart.
+/// A message as it was promised, without its package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
-    /// Its sender, if that is known.
+    /// Its sender, if the name is known.
     pub from: Option<Party>,
     /// Its receivers.
     pub to: Receivers,
-    /// The id that its sender gave it, so that it can be sent again.
+    /// The id that its sender gave it, so that the sender can repeat it.
     pub client_id: Option<ChosenName>,
     /// The files that go with it.
     pub parts: Vec<Part>,
@@ -29,12 +29,12 @@ pub struct Part {
     /// The file.
     #[serde(serialize_with = "as_text", deserialize_with = "file_id")]
     pub file: FileId,
-    /// Its sender's name for the part.
+    /// The sender's name for the part.
     pub name: Option<ChosenName>,
     /// The name of the file.
     #[serde(serialize_with = "as_text", deserialize_with = "file_name")]
     pub filename: FileName,
-    /// Its type, as claimed or shown.
+    /// Its type, as the client claimed it or as the bytes show it.
     #[serde(serialize_with = "as_text", deserialize_with = "media_type")]
     pub content_type: MediaType,
     /// Its size in bytes.
@@ -42,19 +42,19 @@ pub struct Part {
     /// The digest of its bytes.
     #[serde(serialize_with = "as_text", deserialize_with = "digest")]
     pub sha256: Sha256,
-    /// What its sender states of it.
+    /// The sender's statements about it.
     pub stated: Stated,
 }
 
 impl Message {
-    /// A part, by its number: the first is 1.
+    /// Returns a part by its number. The first part has the number 1.
     pub fn part(&self, number: usize) -> Option<&Part> {
         self.parts.get(number.checked_sub(1)?)
     }
 }
 
 impl Part {
-    /// Its kind.
+    /// Returns its kind.
     pub fn kind(&self) -> Kind {
         Kind::of(&self.content_type)
     }
@@ -80,7 +80,8 @@ fn file_name<'de, D: Deserializer<'de>>(source: D) -> Result<FileName, D::Error>
     name.ok_or_else(|| D::Error::custom("nothing is left of the name"))
 }
 
-/// Another version may have taken more for a type than this one does; no promise is given up for that.
+/// Reads a type. Another version may accept more types than this one, and no promise may be lost
+/// for that.
 fn media_type<'de, D: Deserializer<'de>>(source: D) -> Result<MediaType, D::Error> {
     let content_type = MediaType::parse(&String::deserialize(source)?);
     Ok(content_type.unwrap_or_else(|_| MediaType::octet_stream()))

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MOST_RECEIVERS, MessageError, Party};
 
-/// Receivers, each once, in the order in which they were named: one at least.
+/// Receivers, each once, in the order of the request. There is at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Party>")]
 pub struct Receivers(Vec<Party>);
@@ -15,10 +15,10 @@ pub struct Receivers(Vec<Party>);
 const FIELD: &str = "to";
 
 impl Receivers {
-    /// Reads texts: each is the name of one, or a JSON array of names.
+    /// Reads texts. Each text is the name of a receiver, or a JSON array of names.
     ///
     /// # Errors
-    /// When one of them is no name, and when there are none, or too many.
+    /// An error, if a text is no name, or if there is no receiver or too many.
     pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, MessageError> {
         let mut parties = Vec::new();
         for text in texts {
@@ -34,12 +34,12 @@ impl Receivers {
         Self::try_from(parties)
     }
 
-    /// All of them.
+    /// Returns all receivers.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Party> {
         self.0.iter()
     }
 
-    /// Whether this is one of them.
+    /// Returns whether `party` is one of them.
     pub fn contains(&self, party: &Party) -> bool {
         self.0.contains(party)
     }

@@ -1,4 +1,5 @@
-//! What a sender asks for: the grammar of a message in JSON, and of what a form says of its files.
+//! The request of a sender: the grammar of a message in JSON, and of the files' descriptions in a
+//! form.
 
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
@@ -10,14 +11,14 @@ use super::{
 };
 use crate::file::{FileId, MediaType};
 
-/// A message that somebody wants to send, the bytes of its files apart.
+/// A message that a client wants to send, without the bytes of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Its package.
     pub package: PackageRequest,
-    /// Its sender, as stated.
+    /// Its sender, as the client states it.
     pub from: Option<Party>,
-    /// Its receivers, as stated.
+    /// Its receivers, as the client states them.
     pub to: Option<Receivers>,
     /// The id that its sender gave it.
     pub client_id: Option<ChosenName>,
@@ -25,45 +26,45 @@ pub struct Request {
     pub parts: Vec<PartRequest>,
 }
 
-/// The package of a message that somebody wants to send.
+/// The package of a message that a client wants to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageRequest {
     content_type: MediaType,
     bytes: Vec<u8>,
 }
 
-/// A part of a message that somebody wants to send.
+/// A part of a message that a client wants to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartRequest {
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
     /// The name that its sender gives it.
     pub name: Option<ChosenName>,
-    /// What its sender states of it.
+    /// The sender's statements about it.
     pub stated: Stated,
 }
 
-/// Where a part comes from.
+/// The source of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// It is the file of this number in the form; the first is 0.
+    /// The file with this number in the form, counted from 0.
     Form(usize),
-    /// It is a file that was uploaded before.
+    /// A file that was uploaded before.
     File(FileId),
-    /// It is a part of another message.
+    /// A part of another message.
     Part {
-        /// That message.
+        /// The id of that message.
         message: FileId,
-        /// The number of the part; the first is 1.
+        /// The number of the part, counted from 1.
         number: u32,
     },
 }
 
 impl PackageRequest {
-    /// A package of this type.
+    /// Makes a package of this type.
     ///
     /// # Errors
-    /// When it is too long, or says that it is JSON and is not.
+    /// An error, if it is too long, or if its type is JSON and it is not JSON.
     pub fn new(content_type: MediaType, bytes: Vec<u8>) -> Result<Self, MessageError> {
         if bytes.len() > MOST_PACKAGE_BYTES {
             return Err(MessageError::PackageTooLong);
@@ -77,7 +78,7 @@ impl PackageRequest {
         })
     }
 
-    /// No package: an empty text.
+    /// Returns the empty text that stands for a missing package.
     fn absent() -> Self {
         Self {
             content_type: text_type(),
@@ -85,20 +86,20 @@ impl PackageRequest {
         }
     }
 
-    /// Its type.
+    /// Returns its type.
     pub fn content_type(&self) -> &MediaType {
         &self.content_type
     }
 
-    /// Its bytes.
+    /// Returns its bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 impl Request {
-    /// Reads a message in JSON, whose parts are files that are there already. Its package keeps the very
-    /// bytes that stand there; a package that is a text is that text.
+    /// Reads a message in JSON. Its parts are files that exist already. Its package keeps the bytes
+    /// of the JSON value; a package that is a string becomes its text.
     ///
     /// # Errors
     /// [`MessageError`].
@@ -132,10 +133,10 @@ impl Request {
         Self::new(package, body.from, to.transpose()?, body.id, parts)
     }
 
-    /// A message of these.
+    /// Makes a message of these values.
     ///
     /// # Errors
-    /// When there is neither a package nor a part.
+    /// An error, if there is neither a package nor a part.
     pub fn new(
         package: Option<PackageRequest>,
         from: Option<Party>,
@@ -157,14 +158,16 @@ impl Request {
 }
 
 impl PartRequest {
-    /// The parts of a form that has files with these names, in their order; `said` is what it says of parts,
-    /// if it says anything: a JSON array.
+    /// Returns the parts of a form. The form has files with these names, in their order. `said` is
+    /// its text `parts`, if it has one: a JSON array.
     ///
-    /// An element that names a file or a part of another message is that. Any other stands for a file of the
-    /// form: the first for the first, and so on. Files that no element stands for come behind all elements.
+    /// An element that names a file, or a part of another message, stands for that. Each other
+    /// element stands for a file of the form, in the order of both. Files without an element come
+    /// after all elements.
     ///
     /// # Errors
-    /// When it cannot be read, or speaks of more files than there are; when there are too many parts.
+    /// An error, if `said` cannot be read or names more files than there are, or if there are too
+    /// many parts.
     pub fn of_form(
         said: Option<&str>,
         files: Vec<Option<ChosenName>>,
@@ -194,8 +197,8 @@ impl PartRequest {
     }
 }
 
-/// The body of a request in JSON. A name that is not known is refused: what a sender asks for is done, or
-/// the sender is told that it is not.
+/// The body of a request in JSON. Unknown names are refused, so that a sender learns of everything
+/// that is not done.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body<'a> {
@@ -209,7 +212,7 @@ struct Body<'a> {
     parts: Vec<Said>,
 }
 
-/// What is said of one part.
+/// The sender's description of one part.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
@@ -233,7 +236,7 @@ fn file_id<'de, D: Deserializer<'de>>(source: D) -> Result<Option<FileId>, D::Er
     id.transpose().map_err(D::Error::custom)
 }
 
-/// Gives each that stands for a file of the form the number of that file.
+/// Gives each element that stands for a file of the form the number of that file.
 fn numbered(said: Vec<Said>) -> Result<Vec<PartRequest>, MessageError> {
     if said.len() > MOST_PARTS {
         return Err(MessageError::TooManyParts);
@@ -265,7 +268,7 @@ fn numbered(said: Vec<Said>) -> Result<Vec<PartRequest>, MessageError> {
     parts.collect()
 }
 
-/// Whether a type is JSON (RFC 8259), or built on it (RFC 6839).
+/// Returns whether a type is JSON (RFC 8259), or based on it (RFC 6839).
 pub(super) fn is_json(content_type: &MediaType) -> bool {
     let essence = content_type.essence();
     essence == "application/json" || essence.ends_with("+json")

@@ -1,5 +1,5 @@
-//! What a sender states of a part. It is checked for form and size, and never computed: a receiver that
-//! trusts it trusts the sender.
+//! The sender's statements about a part. The sidecar checks their form and size, and never computes
+//! them: a receiver that trusts them trusts the sender.
 
 use std::num::NonZeroU16;
 
@@ -7,45 +7,45 @@ use serde::{Deserialize, Serialize};
 
 use super::{BlurHash, ThumbHash};
 
-/// What a sender states of a part.
+/// The sender's statements about a part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stated {
-    /// Of a picture or a film, in its own pixels.
+    /// The width of a picture or a film, in its own pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<NonZeroU16>,
-    /// The same.
+    /// The height of a picture or a film, in its own pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<NonZeroU16>,
-    /// Of sound or a film, in milliseconds.
+    /// The length of a sound or a film, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u32>,
-    /// How loud a sound is, from its beginning to its end.
+    /// The loudness of a sound, from its beginning to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waveform: Option<Waveform>,
-    /// A picture for the moment before the picture.
+    /// A small picture, which clients show until the real one is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blurhash: Option<BlurHash>,
-    /// The same in another form.
+    /// A small picture in another form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thumbhash: Option<ThumbHash>,
 }
 
-/// Samples of loudness, on a scale of the sender's own.
+/// Samples of loudness, on a scale that the sender chooses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u16>")]
 pub struct Waveform(Box<[u16]>);
 
-/// There are no samples, or too many.
+/// There is no sample, or there are too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a waveform has 1 to {} samples", Waveform::MOST)]
 pub struct InvalidWaveform;
 
 impl Waveform {
-    /// Samples, at most.
+    /// The most samples.
     pub const MOST: usize = 256;
 
-    /// All of them.
+    /// Returns all samples.
     pub fn samples(&self) -> &[u16] {
         &self.0
     }

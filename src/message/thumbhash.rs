@@ -1,14 +1,16 @@
-//! A thumbhash: a picture in some twenty-five bytes, as base64, for the moment before the picture is there.
+//! A thumbhash: a picture in some twenty-five bytes, as base64. Clients show it until the picture
+//! is there.
 //!
-//! Its first five bytes tell how many values follow: of brightness as many as the shape of the picture
-//! asks for, of two colours a fixed number, and of transparency if there is any. Each value is half a byte.
+//! Its first five bytes give the number of values that follow. The number for brightness depends on
+//! the shape of the picture; the number for each of two colours is fixed, and so is that for
+//! transparency, if there is any. Each value takes half a byte.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
 
-/// A text that has the form of a thumbhash.
+/// A text with the form of a thumbhash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ThumbHash(Box<str>);
@@ -18,21 +20,21 @@ pub struct ThumbHash(Box<str>);
 #[error("it does not have the form of a thumbhash in base64")]
 pub struct InvalidThumbHash;
 
-/// Many senders leave the padding out.
+/// Many senders omit the padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Characters that the longest has, at most: nothing longer is decoded.
+/// The most characters of a thumbhash. A longer text is not decoded.
 const MOST_CHARACTERS: usize = 64;
 
-/// Values of each colour, and of transparency.
+/// The number of values of each colour, and of transparency.
 const OF_A_COLOUR: usize = 5;
 const OF_TRANSPARENCY: usize = 14;
 
 impl ThumbHash {
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -69,7 +71,7 @@ fn is_one(bytes: &[u8]) -> bool {
     bytes.len() == 5 + usize::from(is_transparent) + values.div_ceil(2)
 }
 
-/// The values of a table that are kept: those of its upper left half, but for the very first.
+/// Returns how many values of a table are kept: those of its upper left half, without the first.
 fn in_triangle(columns: usize, rows: usize) -> usize {
     let in_row = |row: usize| {
         let kept = (0..columns).filter(|column| column * rows < columns * (rows - row));
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn hashes_of_others_are_taken() {
-        // From the readers and writers of thumbhash.
+        // These texts come from other programs that read and write thumbhashes.
         for text in [
             "1QcSHQRnh493V4dIh4eXh1h4kJUI",
             "3OcRJYB4d3h/iIeHeEh3eIhw+j2w",

@@ -15,28 +15,28 @@ use crate::file::{FileId, MediaType, UnixMillis};
 pub struct Told<'a> {
     /// Its id.
     pub id: FileId,
-    /// When it was promised.
+    /// The moment of the promise.
     pub created: UnixMillis,
-    /// How far its package has come.
+    /// The state of its package.
     pub state: &'static str,
-    /// What was promised.
+    /// The sender, the receivers and the parts that were promised.
     pub message: &'a Message,
     /// The type of its package.
     pub content_type: &'a MediaType,
     /// The bytes of its package.
     pub package: &'a [u8],
-    /// Whether its receivers are told.
+    /// Whether the answer shows the receivers.
     pub has_receivers: bool,
 }
 
-/// What the sender of a message is told of it.
+/// The answer to the sender of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Receipt<'a> {
     /// Its id.
     pub id: FileId,
-    /// How far its files have come.
+    /// The state of its files.
     pub state: &'static str,
-    /// What was promised; `None` if it was deleted since.
+    /// The promise; `None` if the message was deleted since.
     pub message: Option<&'a Message>,
 }
 
@@ -86,11 +86,11 @@ struct Descriptor<'a> {
 }
 
 impl Told<'_> {
-    /// One line of JSON. A package that is JSON stands in it as JSON, one that is text as a text; any other as
-    /// base64.
+    /// Writes one line of JSON. A package in JSON stands in it as JSON, a text as a string, and any
+    /// other package as base64.
     ///
     /// # Errors
-    /// None that can be met: each value has a form in JSON.
+    /// None in practice: each value has a form in JSON.
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let millis = i64::try_from(self.created.0).ok();
         let created = millis.and_then(|millis| Timestamp::from_millisecond(millis).ok());
@@ -115,15 +115,15 @@ impl Told<'_> {
 }
 
 impl Receipt<'_> {
-    /// Where the message is.
+    /// Returns the address of the message.
     pub fn url(&self) -> String {
         format!("/messages/{}", self.id)
     }
 
-    /// One line of JSON.
+    /// Writes one line of JSON.
     ///
     /// # Errors
-    /// None that can be met: each value has a form in JSON.
+    /// None in practice: each value has a form in JSON.
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let parts = self.message.map(|message| message.parts.as_slice());
         let parts = (1..).zip(parts.unwrap_or_default());
@@ -156,11 +156,11 @@ impl<'a> Descriptor<'a> {
     }
 }
 
-/// A package as a value of JSON, if it is JSON or text.
+/// Returns a package as a value of JSON, if it is JSON or text.
 fn package(content_type: &MediaType, bytes: &[u8]) -> Option<Box<RawValue>> {
     let text = str::from_utf8(bytes).ok()?;
     if is_json(content_type) {
-        // Line breaks stand between values alone, and would end a line of a list.
+        // Line breaks stand only between values, and would end the line of a list.
         return RawValue::from_string(text.replace(['\n', '\r'], " ")).ok();
     }
     if content_type.essence().starts_with("text/") {

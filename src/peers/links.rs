@@ -1,10 +1,10 @@
-//! Asking another node to tie a file to a message, or to untie it.
+//! Asks another node to link a file to a message, or to unlink it.
 
 use super::{BadPass, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Question, Unreachable};
 use crate::file::FileId;
 use crate::message::links::{Linked, Unlinked};
 
-/// The words for the end of a link, between nodes.
+/// The words for the outcome of a link, between nodes.
 const LINKED: [(Linked, &str); 4] = [
     (Linked::Linked, "linked"),
     (Linked::Gone, "gone"),
@@ -12,7 +12,7 @@ const LINKED: [(Linked, &str); 4] = [
     (Linked::Absent, "absent"),
 ];
 
-/// The words for the end of an unlink.
+/// The words for the outcome of an unlink, between nodes.
 const UNLINKED: [(Unlinked, &str); 4] = [
     (Unlinked::HasOthers, "has others"),
     (Unlinked::Last, "last"),
@@ -21,10 +21,10 @@ const UNLINKED: [(Unlinked, &str); 4] = [
 ];
 
 impl Peers {
-    /// Asks the owner to tie a file that waits for its commit there to a message.
+    /// Asks the owner to link a file that waits there for its commit to a message.
     ///
     /// # Errors
-    /// [`Unreachable`]; the link may be there or not.
+    /// [`Unreachable`]; the link may exist or not.
     pub async fn link(
         &self,
         owner: u16,
@@ -35,10 +35,10 @@ impl Peers {
             .await
     }
 
-    /// Asks the owner to untie it.
+    /// Asks the owner to unlink a file that waits there for its commit.
     ///
     /// # Errors
-    /// [`Unreachable`]; the link may be there or not.
+    /// [`Unreachable`]; the link may exist or not.
     pub async fn unlink(
         &self,
         owner: u16,
@@ -64,12 +64,12 @@ impl Peers {
         self.seal.check(pass, purpose, self.node, &subject)
     }
 
-    /// This node's signed answer about a link.
+    /// Signs this node's answer about a link.
     pub fn seal_linked(&self, file: FileId, message: FileId, linked: Linked) -> String {
         self.seal_end(Purpose::Link, file, message, linked, &LINKED)
     }
 
-    /// The same about the end of one.
+    /// Signs this node's answer about an unlink.
     pub fn seal_unlinked(&self, file: FileId, message: FileId, unlinked: Unlinked) -> String {
         self.seal_end(Purpose::Unlink, file, message, unlinked, &UNLINKED)
     }

@@ -1,4 +1,4 @@
-//! Asking another node for a message, or for what a message says of a file.
+//! Asks another node for a message, or for the description of a file that a message refers to.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use tokio::time::timeout;
 use super::{ANY_NODE, LOOK_TIMEOUT, PASS, Peers, Purpose, Question, Unreachable};
 use crate::file::FileId;
 
-/// The longest answer, in bytes: the package and all that is said of the parts, in JSON.
+/// The most bytes of an answer: the package and the descriptions of the parts, in JSON.
 const LONGEST_MESSAGE: u64 = 8 * 1024 * 1024;
 
-/// Between the signature of an answer and the answer.
+/// The character between the signature and the answer.
 const SEPARATOR: char = '\n';
 
 /// The owner's answer about a message, or about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carried {
-    /// The message, in words that the caller knows.
+    /// The owner has it; this is its text.
     There(String),
     /// The owner does not have it; the store may.
     Absent,
-    /// It was deleted.
+    /// The owner has deleted it.
     Deleted,
 }
 
@@ -77,7 +77,7 @@ impl Peers {
         }
     }
 
-    /// Waits for leave to ask: many may come at once, and each waits for a short while only.
+    /// Waits for a permit to ask. Many callers may come at once, and each waits only a short time.
     pub(super) async fn wait_for_permit(
         &self,
         owner: u16,
@@ -98,7 +98,7 @@ impl Peers {
         format!("{pass}{SEPARATOR}{message}")
     }
 
-    /// The message in a signed answer.
+    /// Returns the message in a signed answer.
     pub(super) fn open<'a>(&self, id: FileId, answer: &'a str) -> Option<&'a str> {
         let (pass, message) = answer.split_once(SEPARATOR)?;
         let subject = about(id, message);

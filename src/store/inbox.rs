@@ -11,51 +11,52 @@ use crate::message::{Cursor, Party, Receivers};
 pub struct Entry {
     /// The message.
     pub message: FileId,
-    /// Bytes of its package and of all its parts.
+    /// The bytes of its package and of all its parts.
     pub bytes: u64,
     /// The place behind it.
     pub cursor: Cursor,
 }
 
-/// What waits for a receiver behind a cursor: the oldest of it.
+/// The oldest messages that wait for a receiver behind a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// In the order of the list.
     pub entries: Vec<Entry>,
-    /// Behind all that was looked at: no entry will come before it.
+    /// The place behind all that was read: no entry will come before it.
     pub next: Cursor,
 }
 
-/// How much waits for a receiver.
+/// The number and the bytes of the messages that wait for a receiver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// How many messages, as far as they were counted.
+    /// The number of messages, as far as they were counted.
     pub messages: u64,
-    /// All of their bytes.
+    /// The bytes of the counted messages.
     pub bytes: u64,
-    /// Whether there are more than were counted.
+    /// Whether there are more messages than were counted.
     pub has_more: bool,
 }
 
-/// What has come for some receivers.
+/// The news of some receivers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
-    /// Those of the receivers that were asked for who have anything new, by their places, each with the place
-    /// behind the last of it.
+    /// The receivers with news, by their places in the question, each with the place behind its
+    /// last entry.
     pub of: Vec<(usize, Cursor)>,
-    /// Behind all that was looked at: no entry will come before it.
+    /// The place behind all that was read: no entry will come before it.
     pub until: Cursor,
 }
 
 /// The lists of receivers. Each message is in the list of each of its receivers until it is delivered.
 ///
-/// A reader who goes on from each page's `next` meets every message at least once, and twice only where its
-/// commit was slow or its answer was lost.
+/// A reader that goes on from each page's `next` gets every message at least once. It gets a
+/// message twice only if the commit was slow or lost its answer.
 pub trait Inbox: Send + Sync {
-    /// Puts a message into the list of each of its receivers. Doing it again does no harm.
+    /// Puts a message into the list of each of its receivers. A repetition does no harm.
     ///
     /// # Errors
-    /// `Unavailable`, `TimedOut` or `Failed`: it may be in some lists; do it again, or a reader may miss it.
+    /// `Unavailable`, `TimedOut` or `Failed`: it may be in some lists. The caller must repeat this,
+    /// or a reader may miss the message.
     fn enter<'a>(
         &'a self,
         message: FileId,
@@ -63,8 +64,8 @@ pub trait Inbox: Send + Sync {
         receivers: &'a Receivers,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// The next entries behind a cursor, at most so many. What was entered less than two seconds ago may not
-    /// be among them yet.
+    /// Returns up to `most` entries behind a cursor. Entries of the last two seconds may be
+    /// missing.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -75,7 +76,7 @@ pub trait Inbox: Send + Sync {
         most: u32,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
-    /// Looks, by one question, which of these receivers have entries behind a cursor.
+    /// Finds out, with one question, which of these receivers have entries behind a cursor.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -85,15 +86,15 @@ pub trait Inbox: Send + Sync {
         after: Cursor,
     ) -> BoxFuture<'a, Result<News, StoreError>>;
 
-    /// Finds many messages by few questions. The answer has no order, and lacks those that are deleted or make
-    /// no sense.
+    /// Finds many messages with few questions. The answer has no order, and lacks messages that are
+    /// deleted or damaged.
     ///
     /// # Errors
     /// `Unavailable`.
     fn messages(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredMessage>, StoreError>>;
 
-    /// Counts the messages that wait for each of these receivers, by their places. Those without any are left
-    /// out.
+    /// Counts the messages that wait for each of these receivers, by their places in `receivers`.
+    /// The answer omits receivers without messages.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -102,7 +103,7 @@ pub trait Inbox: Send + Sync {
         receivers: &'a [Party],
     ) -> BoxFuture<'a, Result<Vec<(usize, u64)>, StoreError>>;
 
-    /// Counts what waits for a receiver, up to so many messages.
+    /// Counts up to `most` messages that wait for a receiver.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -112,17 +113,17 @@ pub trait Inbox: Send + Sync {
         most: u32,
     ) -> BoxFuture<'a, Result<Waiting, StoreError>>;
 
-    /// Takes messages off the list of a receiver, as they were delivered.
+    /// Takes delivered messages off the list of a receiver.
     ///
     /// # Errors
-    /// `Unavailable` or `TimedOut`: some may be off the list; do it again.
+    /// `Unavailable` or `TimedOut`: some may be off the list. The caller should repeat this.
     fn delivered<'a>(
         &'a self,
         receiver: &'a Party,
         messages: Vec<FileId>,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// The same of all that is before a cursor, which is one that a page told.
+    /// Takes all messages before a cursor off the list of a receiver. The cursor comes from a page.
     ///
     /// # Errors
     /// As [`Inbox::delivered`].

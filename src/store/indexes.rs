@@ -1,26 +1,26 @@
-//! The port for indexes that are made beside all other work.
+//! The port for indexes that are built in the background.
 
 use futures::future::BoxFuture;
 
-/// How far an index is.
+/// The state of an index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum IndexStanding {
     /// Nobody has looked yet.
     #[default]
     Unknown,
-    /// It is not there, and nobody makes it.
+    /// The index does not exist, and nobody builds it.
     Absent,
-    /// It is being made.
+    /// The index is being built.
     Building,
-    /// It is there.
+    /// The index exists.
     Ready,
 }
 
 impl IndexStanding {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 4] = [Self::Unknown, Self::Absent, Self::Building, Self::Ready];
 
-    /// The word in status and metrics.
+    /// Returns its word in status and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -31,26 +31,27 @@ impl IndexStanding {
     }
 }
 
-/// An index as it was seen last.
+/// The state of an index at the last look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexState {
     /// Its collection and fields.
     pub name: &'static str,
-    /// How far it is.
+    /// Its state.
     pub standing: IndexStanding,
-    /// The part of the present step that is done, in percent, if the store tells.
+    /// The percentage of the present step that is done, if the store tells it.
     pub done_percent: Option<u8>,
-    /// Why it is not there, if it could not be made.
+    /// The reason why it could not be built.
     pub error: Option<String>,
 }
 
-/// Makes indexes while all else goes on.
+/// Builds indexes in the background.
 pub trait Indexes: Send + Sync {
-    /// All that there should be, as they were seen last.
+    /// Returns all wanted indexes, as the last look found them.
     fn states(&self) -> Vec<IndexState>;
 
-    /// Makes those that are not there, and looks for them again and again: whoever empties the store takes them
-    /// away. Of several nodes one does so at a time. Never ends; dropping it may leave an index half made, which
-    /// the next one to look finishes. `instance` is the name of this process among all nodes.
+    /// Builds missing indexes, and looks for them again and again, because an admin who empties the
+    /// store removes them. Only one of several nodes builds at a time. This never ends. Its drop
+    /// may leave an index unfinished, and the next look finishes it. `instance` is the name of this
+    /// process among all nodes.
     fn keep<'a>(&'a self, instance: &'a str) -> BoxFuture<'a, ()>;
 }

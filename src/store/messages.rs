@@ -9,34 +9,34 @@ use crate::file::FileId;
 use crate::message::links::{Linked, Removed, Unlinked};
 use crate::message::{Message, Receivers};
 
-/// Why a file is removed.
+/// The reason why a file is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Somebody deleted it.
+    /// A caller deleted it.
     Deleted,
-    /// Its time was over.
+    /// It has expired.
     Expired,
     /// It has lost its last link.
     Unlinked,
 }
 
-/// A file that goes.
+/// A file that is being removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dying {
     /// The package of a message that is being deleted.
     Package(FileId, Message),
-    /// Any other file that is dying, or of which chunks may be left behind its tombstone.
+    /// Any other dying file, or a file with a tombstone and perhaps chunks.
     File(FileId),
 }
 
 /// A package that the store holds.
 #[derive(Debug, Clone)]
 pub struct StoredMessage {
-    /// What was promised.
+    /// The sender, the receivers and the parts that were promised.
     pub message: Message,
     /// The subject of the token that it was sent with.
     pub sub: Option<Arc<str>>,
-    /// Its package, with its bytes if these are in one chunk.
+    /// Its package, together with its bytes if they fit into one chunk.
     pub package: StoredFile,
 }
 
@@ -49,74 +49,77 @@ pub struct StoredPart {
     pub sub: Option<Arc<str>>,
 }
 
-/// Where messages are that were committed, and the files that belong to them.
+/// Committed messages, and the files that belong to them.
 ///
-/// Every call ends within a bounded time, and may be repeated, whatever became of it.
+/// Every call ends within a bounded time, and can be repeated after any outcome.
 pub trait Messages: Send + Sync {
-    /// Ties a file to a message.
+    /// Links a file to a message.
     ///
     /// # Errors
-    /// `Unavailable` or `TimedOut`: the link may be there or not.
+    /// `Unavailable` or `TimedOut`: the link may exist or not.
     fn link(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Linked, StoreError>>;
 
-    /// Unties a file from a message. One that was tied to no other is dying, and is to be removed.
+    /// Unlinks a file from a message. A file without links is dying and must be removed.
     ///
     /// # Errors
-    /// `Unavailable` or `TimedOut`: the link may be there or not.
+    /// `Unavailable` or `TimedOut`: the link may exist or not.
     fn unlink(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>>;
 
-    /// Removes a file that is dying: document, chunks, and all.
+    /// Removes a dying file: its document and its chunks.
     ///
     /// # Errors
-    /// `Unavailable`, `TimedOut` or `Failed`: some of it may be left; ask again.
+    /// `Unavailable`, `TimedOut` or `Failed`: some of it may be left. The caller should repeat
+    /// this.
     fn remove_dying(
         &self,
         file: FileId,
         cause: Cause,
     ) -> BoxFuture<'_, Result<Removed, StoreError>>;
 
-    /// Begins to delete a message: from now on nobody finds it, and it comes back no more. Its package stays
-    /// as the note of what is still to do: its parts are to be untied, and the package is to be removed last
-    /// ([`Messages::remove_dying`]). `None` if there is no such message.
+    /// Begins to delete a message: from now on nobody finds it, and it never comes back. Its
+    /// package stays as the note of the work that is left: the parts must be unlinked, and the
+    /// package must be removed last ([`Messages::remove_dying`]). Returns `None` if there is no
+    /// such message.
     ///
     /// # Errors
-    /// `Unavailable` or `TimedOut`: it may be dying or not. `Damaged` if its document makes no sense.
+    /// `Unavailable` or `TimedOut`: it may be dying or not. `Damaged` if its document is invalid.
     fn begin_delete(&self, message: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>>;
 
-    /// Takes a message that is deleted out of the lists of its receivers, whether it was delivered or not.
+    /// Takes a deleted message out of its receivers' lists, whether it was delivered or not.
     ///
     /// # Errors
-    /// `Unavailable` or `TimedOut`: it may be in some of them; do it again.
+    /// `Unavailable` or `TimedOut`: it may be in some lists. The caller should repeat this.
     fn leave<'a>(
         &'a self,
         message: FileId,
         receivers: &'a Receivers,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Some files that are dying or whose removal has ended half-way, this many at most: somebody has to go on
-    /// with them.
+    /// Finds up to `most` files that are dying, or that an unfinished removal has left. The caller
+    /// must go on with them.
     ///
     /// # Errors
     /// `Unavailable`.
     fn dying(&self, most: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>>;
 
-    /// Removes a file for good that its journal has deleted before it settled it, with all its links: until
-    /// then the journal knew all of them.
+    /// Removes a file and all its links, after its journal deleted it before it was settled: until
+    /// then only the journal knew the links.
     ///
     /// # Errors
-    /// `Unavailable`, `TimedOut` or `Failed`: some of it may be left; ask again.
+    /// `Unavailable`, `TimedOut` or `Failed`: some of it may be left. The caller should repeat
+    /// this.
     fn discard(&self, file: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Finds a file that a message may refer to; `None` if there is none, or it is dying, or a package, or
-    /// another writer's.
+    /// Finds a file that a message may refer to. Returns `None` if there is none, or if it is
+    /// dying, a package, or another writer's file.
     ///
     /// # Errors
-    /// `Unavailable`, or `Damaged` if its document makes no sense.
+    /// `Unavailable`, or `Damaged` if its document is invalid.
     fn part(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredPart>, StoreError>>;
 
-    /// Finds a message; `None` if there is none, or it is dying.
+    /// Finds a message; `None` if there is none, or if it is dying.
     ///
     /// # Errors
-    /// `Unavailable`, or `Damaged` if its document makes no sense.
+    /// `Unavailable`, or `Damaged` if its document is invalid.
     fn message(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>>;
 }

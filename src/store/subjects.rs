@@ -10,15 +10,15 @@ use crate::file::{FileId, FileMeta};
 pub struct SubjectPage {
     /// The newest first.
     pub files: Vec<(FileId, FileMeta)>,
-    /// Where the next page begins; `None` behind the oldest file.
+    /// The id before which the next page begins; `None` after the oldest file.
     pub next: Option<FileId>,
 }
 
 /// Finds files by the subject of the token that they were uploaded with.
 pub trait Subjects: Send + Sync {
-    /// The newest files of a subject with ids below `before`, `most` of them at most. The files of messages are
-    /// among them, and those that are dying are not. A file that comes in meanwhile moves no other to another
-    /// page.
+    /// Returns up to `most` of the newest files of a subject with ids below `before`. Files of
+    /// messages are included, and dying files are not. A file that comes in meanwhile moves no
+    /// other file to another page.
     ///
     /// # Errors
     /// `Unavailable`, also as long as the index for this is not there.

@@ -1,8 +1,8 @@
-//! The form of a message: its package, its parts, and who it is for.
+//! The form of a message: its package, its parts and its receivers.
 //!
-//! Each field that has a meaning is that field, with or without a file name: a script of a browser gives one
-//! to whatever has a type. Any other file is a part of the message. Any other text is refused by its name: a
-//! sender who asks for something that is not done here learns that it is not done.
+//! A field with a meaning has that meaning with or without a file name, because scripts in browsers
+//! give a file name to everything that has a type. Any other file is a part of the message. Any
+//! other text is refused by its name, so a sender that asks for something unknown learns of it.
 
 use encoding_rs::UTF_8;
 
@@ -18,13 +18,13 @@ use crate::message::{
 };
 use crate::spool::SpooledBody;
 
-/// Bytes of all texts but the package, at most.
+/// The most bytes of all texts except the package.
 const MOST_TEXT_BYTES: usize = 1024 * 1024;
 
 /// The type of a package that comes without one.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What is read so far.
+/// The fields that were read so far.
 #[derive(Debug, Default)]
 struct Fields {
     package: Option<PackageRequest>,
@@ -40,7 +40,7 @@ struct Fields {
 /// Reads the form of a message in a claimed body. Blocks.
 ///
 /// # Errors
-/// When the form is malformed, or is no message.
+/// An error, if the form is malformed or is no message.
 pub(in crate::http) fn read(
     body: &SpooledBody,
     boundary: &[u8],
@@ -108,7 +108,7 @@ pub(in crate::http) fn read(
     fields.into_content()
 }
 
-/// A text of the form, in UTF-8.
+/// Reads a text of the form, which must be UTF-8.
 fn fields_text(
     body: &SpooledBody,
     data: crate::file::Window,
@@ -123,7 +123,7 @@ fn fields_text(
     })
 }
 
-/// Fills a field that may come once.
+/// Fills a field that may come once. A second value is an error.
 fn once<T>(name: &'static str, place: &mut Option<T>, value: T) -> Result<(), MessageError> {
     match place.replace(value) {
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! Who may read a message, and the list of a receiver.
+//! The rights of a caller to messages and to receivers' lists.
 
 use actix_web::HttpRequest;
 
@@ -9,22 +9,22 @@ use crate::http::{Node, Problem};
 use crate::message::Party;
 use crate::token::{Grant, Scope};
 
-/// A caller who may read some messages.
+/// A caller that may read some messages.
 #[derive(Debug)]
 pub(in crate::http) struct Reader(Grant);
 
-/// The caller of a request for a message.
+/// Returns the caller of a request for a message.
 ///
 /// # Errors
-/// When there is no token that is worth anything, and when it opens no message at all.
+/// A problem, if there is no valid token, or if the token opens no message at all.
 pub(in crate::http) fn reader(request: &HttpRequest, node: &Node) -> Result<Reader, Problem> {
     caller(request, node, Scope::Download)
 }
 
-/// The caller of a request to delete a message.
+/// Returns the caller of a request to delete a message.
 ///
 /// # Errors
-/// When there is no token that is worth anything, and when it deletes no message at all.
+/// A problem, if there is no valid token, or if the token deletes no message at all.
 pub(in crate::http) fn deleter(request: &HttpRequest, node: &Node) -> Result<Reader, Problem> {
     caller(request, node, Scope::Delete)
 }
@@ -42,12 +42,12 @@ fn caller(request: &HttpRequest, node: &Node, scope: Scope) -> Result<Reader, Pr
     Err(Problem::insufficient_scope(scope))
 }
 
-/// Refuses a caller who may not read the list of this receiver, nor say what was delivered. A token to receive is
-/// for the list of its receiver: any other is as if it were absent. The platform may read all. Returns whether
-/// the caller is told of the other receivers of a message.
+/// Refuses a caller that may not read the list of this receiver, nor report deliveries from it. A
+/// token to receive opens only the list of its receiver. The platform may read all lists. Returns
+/// whether the caller may see the other receivers of a message.
 ///
 /// # Errors
-/// When the list is not for this caller.
+/// A problem, if the caller may not read the list.
 pub(in crate::http) fn check_list(
     request: &HttpRequest,
     node: &Node,
@@ -63,7 +63,7 @@ pub(in crate::http) fn check_list(
             node.access.refusals.count_token("other_file");
             Err(Problem::not_found())
         }
-        // Something else has checked the request.
+        // Another program has checked the request.
         None if grant.allows(Scope::Receive) => Ok(true),
         None => {
             node.access.refusals.count_token("insufficient_scope");
@@ -73,10 +73,11 @@ pub(in crate::http) fn check_list(
 }
 
 impl Reader {
-    /// Refuses a message that is not for this caller, as if there were none. A token to download opens
-    /// messages as it opens files: a token for one file opens the message of that package, or that part. A
-    /// token to send opens the messages of its own subject or sender, and one to receive those to its receiver.
-    /// Whoever reads it as one of its receivers alone is not told of the others: then the answer is `false`.
+    /// Refuses a caller that may not read this message, as if there were no message. A token to
+    /// download opens messages as it opens files: a token for one file opens the message of that
+    /// package, or that part. A token to send opens the messages of its own subject or sender, and
+    /// a token to receive those to its receiver. Returns false if the caller reads only as one of
+    /// the receivers: such a caller does not see the other receivers.
     pub(in crate::http) fn check(
         &self,
         node: &Node,
@@ -86,9 +87,9 @@ impl Reader {
         self.opens(found, part).ok_or_else(|| refused(node))
     }
 
-    /// Refuses to delete a message that is not for this caller, as if there were none. A token to delete opens
-    /// messages as it opens files, and a token to send those that it has sent. A receiver deletes none: others
-    /// may have it still.
+    /// Refuses a caller that may not delete this message, as if there were no message. A token to
+    /// delete opens messages as it opens files, and a token to send opens those that it has sent. A
+    /// receiver deletes none, because other receivers may still have the message.
     pub(in crate::http) fn check_delete(
         &self,
         node: &Node,
@@ -101,12 +102,12 @@ impl Reader {
         }
     }
 
-    /// A caller with these rights.
+    /// Makes a caller with these rights.
     pub(in crate::http) fn of(grant: Grant) -> Self {
         Self(grant)
     }
 
-    /// `None` if it is not for this caller.
+    /// Returns whether the caller may see the receivers; `None` if it may not read the message.
     fn opens(&self, found: &FoundMessage, part: Option<&FileKey>) -> Option<bool> {
         if self.holds(found, part, Scope::Download) {
             return Some(true);
@@ -117,7 +118,7 @@ impl Reader {
         is_receiver.then_some(false)
     }
 
-    /// Whether the caller has this right to the message, or has sent it.
+    /// Returns whether the caller has this right to the message, or has sent it.
     fn holds(&self, found: &FoundMessage, part: Option<&FileKey>, scope: Scope) -> bool {
         let Self(grant) = self;
         let is_own = || {
@@ -130,7 +131,7 @@ impl Reader {
         self.is_for(found, part) && (grant.allows(scope) || is_own())
     }
 
-    /// Whether the token is for any file, or for the package, or for that part.
+    /// Returns whether the token is for any file, for the package, or for that part.
     fn is_for(&self, found: &FoundMessage, part: Option<&FileKey>) -> bool {
         let Self(grant) = self;
         let package = FileKey::Id(found.id);
@@ -138,7 +139,8 @@ impl Reader {
         files.any(|file| !grant.is_for_another(file))
     }
 
-    /// Whether the caller may send a part of it on: it may read that part, or sends as one of the receivers.
+    /// Returns whether the caller may forward a part: it may read the part, or sends as one of the
+    /// receivers.
     pub(in crate::http) fn forwards(&self, found: &FoundMessage, part: &FileKey) -> bool {
         let Self(grant) = self;
         let is_receiver = |party| found.message.to.contains(party);

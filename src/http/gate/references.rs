@@ -1,4 +1,5 @@
-//! Which files a message may refer to: those that its sender may read, has uploaded, or was sent.
+//! Finds the files that a message refers to. The sender must be able to read them, or must have
+//! uploaded or received them.
 
 use actix_web::web;
 use futures::FutureExt as _;
@@ -10,13 +11,13 @@ use crate::http::{Node, Problem};
 use crate::message::{Part, Source};
 use crate::token::{Grant, Scope};
 
-/// Files that are looked for at the same time for one message.
+/// The most files of one message that are looked up at the same time.
 const AT_ONCE: usize = 8;
 
-/// The files that a message refers to, in their order.
+/// Finds the files that a message refers to, in their order.
 ///
 /// # Errors
-/// When one of them is not there, or is not for this sender.
+/// A problem, if one of them does not exist or the sender may not use it.
 pub(in crate::http) async fn find(
     node: web::Data<Node>,
     grant: Grant,
@@ -36,7 +37,7 @@ async fn find_one(
     source: Source,
 ) -> Result<Part, Problem> {
     let found = match source {
-        // It comes with the message.
+        // This file comes with the message.
         Source::Form(_) => None,
         Source::File(file) => uploaded(node, grant, file).await?,
         Source::Part { message, number } => part(node, reader, message, number).await?,

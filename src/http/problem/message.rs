@@ -7,12 +7,12 @@ use super::{Problem, RETRY_LATER};
 use crate::message::MOST_LINKS;
 
 impl Problem {
-    /// It is no message; the text says why.
+    /// The body is no message; the text gives the reason.
     pub(super) fn bad_message(said: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-message", line(said))
     }
 
-    /// A text of a form that means nothing in a message.
+    /// A form has a text without a meaning in a message.
     pub(in crate::http) fn unknown_field(name: &str) -> Self {
         let name: String = name.chars().take(NAME_CHARACTERS).collect();
         Self::bad_message(&format!("a message has no field `{name}`"))
@@ -70,7 +70,7 @@ impl Problem {
         .retry_after(RETRY_LATER)
     }
 
-    /// A message refers to a file that is not there, or not for its sender.
+    /// A message refers to a file that does not exist, or that its sender may not use.
     pub(in crate::http) fn no_such_part() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -106,7 +106,7 @@ impl Problem {
         .because(Reason::Key)
     }
 
-    /// The file goes with its messages.
+    /// The file can be deleted only with its messages.
     pub(in crate::http) fn linked() -> Self {
         Self::new(
             StatusCode::CONFLICT,
@@ -124,10 +124,10 @@ impl Problem {
     }
 }
 
-/// Characters of a name that is quoted, at most.
+/// The most characters of a name that an answer quotes.
 const NAME_CHARACTERS: usize = 64;
 
-/// A sentence of printable ASCII.
+/// Makes a sentence of printable ASCII.
 fn line(said: &str) -> String {
     let mut line: String = said
         .chars()

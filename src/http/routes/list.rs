@@ -1,4 +1,4 @@
-//! `GET /files?subject=…`: the files of a subject, for the platform and admins.
+//! `GET /files?subject=…` lists the files of a subject, for the platform and admins.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,11 +9,11 @@ use crate::file::{FileId, FileMeta};
 use crate::http::gate::access;
 use crate::http::{Node, Problem};
 
-/// Files of a page by default, and at most.
+/// The number of files of a page: the default and the most.
 const PAGE: u32 = 100;
 const LONGEST_PAGE: u32 = 1000;
 
-/// Which page is asked for.
+/// The query: which page the caller wants.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     subject: String,
@@ -21,19 +21,19 @@ pub(super) struct Page {
     limit: Option<u32>,
 }
 
-/// A page.
+/// A page, as JSON.
 #[derive(Debug, Serialize)]
 struct Listing<'a> {
     files: Vec<Listed<'a>>,
-    /// The bytes of all its files.
+    /// The bytes of all files of this page.
     bytes: u64,
-    /// The bytes of the subject that wait in this node's journal, and are not listed.
+    /// The bytes of the subject's files that wait in this node's journal. They are not in the list.
     pending_bytes: u64,
     /// The value of `before` for the next page.
     next: Option<String>,
 }
 
-/// A file of a page, in the words of its description.
+/// A file of a page, with the fields of its description.
 #[derive(Debug, Serialize)]
 struct Listed<'a> {
     id: String,
@@ -58,7 +58,8 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// `GET` and `HEAD /files`: the files of a subject in GridFS, the newest first, in pages.
+/// Answers `GET` and `HEAD /files` with the files of a subject in GridFS, the newest first, in
+/// pages.
 pub(super) async fn list(
     request: HttpRequest,
     node: web::Data<Node>,

@@ -1,4 +1,5 @@
-//! Messages: sent by a form or in JSON, and read without the bytes of their parts.
+//! Messages: clients send them by a form or in JSON, and read them without the bytes of their
+//! parts.
 
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
@@ -18,10 +19,10 @@ use crate::intake::{MessageBody, MessageContent, MessageUpload, TakenMessage};
 use crate::journal::Standing;
 use crate::message::{MessageError, Receipt, Request, Told};
 
-/// Bytes of a message in JSON, at most.
+/// The most bytes of a message in JSON.
 const MOST_JSON_BYTES: u64 = 1024 * 1024;
 
-/// A message that is not committed yet will have another state.
+/// The cache must not keep a message that is not committed: its state will change.
 const PASSING: &str = "no-store";
 
 /// The routes of messages.
@@ -44,7 +45,7 @@ pub(super) fn routes(service: &mut ServiceConfig) {
         .service(methods::and_no_other(part, methods::OF_PART));
 }
 
-/// `POST /messages`: 201 when package and parts are safe, all of them.
+/// Answers `POST /messages` with 201 when the package and all parts are durable.
 async fn send(
     request: HttpRequest,
     body: web::Payload,
@@ -82,7 +83,7 @@ async fn send(
 fn read_form(body: &MessageBody, boundary: &[u8]) -> Result<MessageContent, Problem> {
     match body {
         MessageBody::Spooled(body) => form::read_message(body, boundary),
-        // nginx spools every form.
+        // nginx spools every form, so this one did not come through it.
         MessageBody::Inline(_) => Err(Problem::body_not_passed()),
     }
 }
@@ -101,7 +102,7 @@ fn read_json(body: &MessageBody) -> Result<MessageContent, Problem> {
     })
 }
 
-/// Tells the sender what was promised. If that was before, the message is looked up.
+/// Answers the sender with the promise. A message that was promised before is looked up.
 async fn answer(
     node: web::Data<Node>,
     preferences: Preferences,
@@ -137,7 +138,7 @@ async fn answer(
         .body(told))
 }
 
-/// `GET` and `HEAD /messages/{id}`: the package, and a descriptor of each part.
+/// Answers `GET` and `HEAD /messages/{id}` with the package and a descriptor of each part.
 async fn read(request: HttpRequest, node: web::Data<Node>) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
     let reader = rights::reader(&request, &node)?;
@@ -159,7 +160,8 @@ async fn read(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespons
         .body(Bytes::from(told)))
 }
 
-/// `GET` and `HEAD /messages/{id}/{part}`: the file of a part, as at its own address.
+/// Answers `GET` and `HEAD /messages/{id}/{part}` with the file of a part, as at the file's own
+/// address.
 async fn part(request: HttpRequest, node: web::Data<Node>) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
     let reader = rights::reader(&request, &node)?;
@@ -173,8 +175,8 @@ async fn part(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespons
     download::send(&request, &node, &key).await
 }
 
-/// `DELETE /messages/{id}`: 204 when the message is gone on every route, and with it its parts that belong to no
-/// other message; 404 when there is none.
+/// Answers `DELETE /messages/{id}` with 204 when the message is gone on every route, together with
+/// its parts that belong to no other message. It answers 404 if there is none.
 async fn withdraw(request: HttpRequest, node: web::Data<Node>) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
     let deleter = rights::deleter(&request, &node)?;
@@ -195,7 +197,7 @@ fn id(request: &HttpRequest) -> Result<FileId, Problem> {
 }
 
 impl Problem {
-    /// A value that was to be told has no form in JSON.
+    /// A value of the answer has no form in JSON.
     pub(super) fn not_written(err: &serde_json::Error) -> Self {
         log::error!("a message cannot be told: {err}");
         Self::internal()

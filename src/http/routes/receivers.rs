@@ -1,4 +1,4 @@
-//! The lists of receivers: read, waited for, counted, and emptied by what was delivered.
+//! The lists of receivers. Clients read them, wait for messages, count them, and report deliveries.
 
 use std::time::Duration;
 
@@ -16,20 +16,21 @@ use crate::http::headers::path;
 use crate::http::{Node, Problem};
 use crate::message::{Cursor, Party, Told};
 
-/// Messages of a page, if no number is asked for, and at most.
+/// The number of messages of a page: the default and the most.
 const PAGE: u32 = 50;
 const LONGEST_PAGE: u32 = 1000;
 
-/// Servers in between give up after a minute, as a rule.
+/// The longest time that a request may wait. Servers between client and sidecar usually give up
+/// after a minute.
 const LONGEST_WAIT: Duration = Duration::from_secs(55);
 
-/// Bytes of a list of what was delivered, at most.
+/// The most bytes of a report of deliveries.
 const MOST_BYTES: usize = 64 * 1024;
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 
-/// Which page is asked for.
+/// The query: which page the caller wants.
 #[derive(Deserialize)]
 struct Asked {
     after: Option<String>,
@@ -37,7 +38,7 @@ struct Asked {
     wait: Option<u64>,
 }
 
-/// What was delivered: these messages, or all up to a cursor.
+/// A report of deliveries: these messages, or all messages up to a cursor.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Delivered {
@@ -59,7 +60,7 @@ pub(super) fn routes(service: &mut ServiceConfig) {
         .service(methods::and_no_other(many, methods::OF_DELIVERED));
 }
 
-/// `GET /receivers/{receiver}/messages`: what waits, the oldest first.
+/// Answers `GET /receivers/{receiver}/messages` with the waiting messages, the oldest first.
 async fn list(
     request: HttpRequest,
     asked: Result<web::Query<Asked>, actix_web::Error>,
@@ -88,7 +89,7 @@ async fn list(
         .body(body))
 }
 
-/// `HEAD`: how much waits.
+/// Answers `HEAD` with the number and the bytes of the waiting messages.
 async fn count(request: HttpRequest, node: web::Data<Node>) -> Result<HttpResponse, Problem> {
     let receiver = receiver(&request)?;
     rights::check_list(&request, &node, &receiver)?;
@@ -104,7 +105,7 @@ async fn count(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespon
     Ok(answer.content_type(JSON).finish())
 }
 
-/// `POST …/messages/{id}/delivered`.
+/// Answers `POST …/messages/{id}/delivered`.
 async fn delivered_one(
     request: HttpRequest,
     body: web::Payload,
@@ -119,7 +120,7 @@ async fn delivered_one(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// `POST …/delivered`: many at once.
+/// Answers `POST …/delivered`, which reports many deliveries at once.
 async fn delivered(
     request: HttpRequest,
     body: web::Payload,
@@ -145,7 +146,7 @@ async fn delivered(
 async fn read(body: web::Payload) -> Result<Bytes, Problem> {
     match body.to_bytes_limited(MOST_BYTES).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        // The sender is gone: nobody reads this.
+        // The client has closed the connection, so nobody reads this answer.
         Ok(Err(_)) => Err(Problem::body_not_passed()),
         Err(_) => Err(Problem::too_large()),
     }
@@ -161,7 +162,7 @@ fn cursor(text: &str) -> Result<Cursor, Problem> {
     text.parse().map_err(|_| Problem::no_list())
 }
 
-/// All messages in one value, each as at its own address.
+/// Writes all messages as one JSON value, each as at its own address.
 fn document(list: &List, has_receivers: bool) -> Result<Vec<u8>, Problem> {
     let mut body = b"{\"messages\":[".to_vec();
     for (place, (_, message)) in list.messages.iter().enumerate() {
@@ -176,12 +177,13 @@ fn document(list: &List, has_receivers: bool) -> Result<Vec<u8>, Problem> {
     Ok(body)
 }
 
-/// A line for each message, with the cursor behind it, and one for the end: a list without that was broken off.
+/// Writes a line for each message, with the cursor behind it, and a last line. A list without the
+/// last line was cut.
 fn lines(list: &List, has_receivers: bool) -> Result<Vec<u8>, Problem> {
     let mut body = Vec::new();
     for (cursor, message) in &list.messages {
         let told = told(message.told(), has_receivers)?;
-        // It is an object, and never an empty one.
+        // The text is an object that is never empty.
         let members = told.get(1..).unwrap_or_default();
         body.extend(format!("{{\"cursor\":\"{cursor}\",").into_bytes());
         body.extend_from_slice(members);

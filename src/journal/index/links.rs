@@ -1,4 +1,4 @@
-//! Steps of links: of a file that waits for its commit, and of an intent.
+//! Steps that change the links of a file before its commit, and the step that gives up an intent.
 
 use super::Index;
 use super::log_tail::{Decided, LogTail, Refused};
@@ -9,11 +9,11 @@ use crate::file::FileId;
 use crate::journal::record::{Entry, Frame};
 
 impl Index {
-    /// Gives a file that waits for its commit a new base: the state that was read, with other links. A commit
-    /// that is under way does not settle it any more.
+    /// Gives a file that waits for its commit a new base: the state that was read, with other
+    /// links. A commit that runs meanwhile no longer settles the file.
     ///
     /// # Errors
-    /// [`Refused::Moved`] when it has changed since it was read, and the others.
+    /// [`Refused::Moved`] if the file has changed since it was read, and the other refusals.
     pub fn relink(
         &mut self,
         reading: &Reading,
@@ -25,8 +25,8 @@ impl Index {
         self.queue(reading.id, &frame, Effect::Relink, queue)
     }
 
-    /// Gives up an intent: no promise comes any more, and its links are to be undone. Whether there was one,
-    /// without a promise under way.
+    /// Gives up an intent: no promise comes any more, and its links must be undone. Returns whether
+    /// there was an intent without a promise under way.
     pub fn abandon(&mut self, id: FileId) -> bool {
         let Some(number) = self.number(id) else {
             return false;
@@ -39,10 +39,10 @@ impl Index {
         is_intent
     }
 
-    /// Whether an entry is as it was read.
+    /// Checks that an entry has not changed since it was read.
     ///
     /// # Errors
-    /// [`Refused::Moved`] when it is not, and the others.
+    /// [`Refused::Moved`] if it has changed, and the other refusals.
     pub fn check_read(&self, reading: &Reading) -> Result<(), Refused> {
         if reading.is_of(self.free(reading.id)?) {
             Ok(())

@@ -1,5 +1,5 @@
-//! The bytes of how a file belongs to messages: the records of files and forms of their second version have
-//! them.
+//! The bytes of a belonging: how a file belongs to messages. The records of files and forms of the
+//! second version have them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::message::{Belonging, Message};
 type Read<T> = Result<T, RecordError>;
 type Written = Result<(), RecordError>;
 
-/// Nothing is written of a file that belongs to nothing.
+/// Writes nothing for a file that belongs to nothing.
 pub(super) fn write_belonging(writer: &mut Writer, belonging: &Belonging) -> Written {
     if belonging.is_none() {
         return Ok(());
@@ -28,7 +28,7 @@ pub(super) fn write_belonging(writer: &mut Writer, belonging: &Belonging) -> Wri
     write_message(writer, belonging.package.as_ref())
 }
 
-/// `is_there` tells whether anything was written.
+/// Reads a belonging. `is_there` says whether one was written.
 pub(super) fn read_belonging(reader: &mut Reader<'_>, is_there: bool) -> Read<Belonging> {
     if !is_there {
         return Ok(Belonging::default());
@@ -45,7 +45,7 @@ pub(super) fn read_belonging(reader: &mut Reader<'_>, is_there: bool) -> Read<Be
     Ok(belonging)
 }
 
-/// The same of a form.
+/// Writes the belongings of a form.
 pub(super) fn write_form(writer: &mut Writer, form: &Form) -> Written {
     if !form.has_belonging() {
         return Ok(());
@@ -54,7 +54,7 @@ pub(super) fn write_form(writer: &mut Writer, form: &Form) -> Written {
     write_message(writer, form.message.as_ref())
 }
 
-/// The same of a form.
+/// Reads the belongings of a form.
 pub(super) fn read_form(reader: &mut Reader<'_>, is_there: bool, form: &mut Form) -> Read<()> {
     if is_there {
         form.sub = read_sub(reader)?;
@@ -66,12 +66,12 @@ pub(super) fn read_form(reader: &mut Reader<'_>, is_there: bool, form: &mut Form
     Ok(())
 }
 
-/// The message that a tombstone keeps.
+/// Writes the message that a tombstone keeps.
 pub(super) fn write_deleted(writer: &mut Writer, message: Option<&Arc<Message>>) -> Written {
     message.map_or(Ok(()), |_| write_message(writer, message))
 }
 
-/// The same of a tombstone.
+/// Reads the message that a tombstone keeps.
 pub(super) fn read_deleted(reader: &mut Reader<'_>, is_there: bool) -> Read<Option<Arc<Message>>> {
     if !is_there {
         return Ok(None);
@@ -89,7 +89,7 @@ fn read_sub(reader: &mut Reader<'_>) -> Read<Option<Arc<str>>> {
     reader.optional(|reader| Ok(reader.text()?.into()))
 }
 
-/// In JSON, as it is read once for each time that somebody wants the message.
+/// Writes the message as JSON. It is read only when somebody asks for the message.
 fn write_message(writer: &mut Writer, message: Option<&Arc<Message>>) -> Written {
     writer.optional(message, |writer, message| {
         let json = serde_json::to_string(&**message);

@@ -4,11 +4,12 @@ use super::bytes::{Reader, Writer};
 use super::error::RecordError;
 use crate::file::FileId;
 
-/// Links that are made for a message, whose id the entry has. The base of the message replaces it; one that is
-/// found by a start belongs to no message, and its links are undone.
+/// The links that are made for a message; the entry has the message's id. The base of the message
+/// replaces an intent. An intent that a start finds belongs to no message, and its links are
+/// undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
-    /// The files that are tied to it.
+    /// The files that are linked to it.
     pub files: Vec<FileId>,
 }
 

@@ -1,9 +1,11 @@
-//! All orders of links, unlinks, removals and a commit of one file, with an end after each of their steps.
+//! Tries all orders of links, unlinks, removals and a commit of one file, with a cut after each of
+//! their steps.
 //!
-//! The file came with message 1, and message 2 forwards it. Message 1 is deleted, twice over; message 2 is
-//! deleted later, or never, or its sender ended before the promise. The commit begins anew after each end of
-//! its process, as its entry stays in the journal, and so writes the file once more that was removed
-//! meanwhile. A sweep goes on with whatever is dying or has a tombstone that is not cleared.
+//! The file came with message 1, and message 2 forwards it. Message 1 is deleted twice. Message 2
+//! is deleted later or never, or its sender stops before the promise. The commit begins again after
+//! each end of its process, because its entry stays in the journal, and so it writes the file again
+//! that was removed meanwhile. A sweep goes on with a dying file and with a tombstone that is not
+//! cleared.
 //!
 //! | always | |
 //! |---|---|
@@ -18,17 +20,17 @@ use super::*;
 const FIRST: u8 = 1;
 const SECOND: u8 = 2;
 
-/// A fault that the search has to find.
+/// A fault that the search must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bug {
     None,
-    /// A link is told without a look behind it.
+    /// A link is reported without a look at the tombstone.
     NoLookBehind,
-    /// A commit ends without a look behind it.
+    /// A commit ends without a look at the tombstone.
     NoLookOfCommit,
     /// A file that is dying can be linked to.
     LinkToDying,
-    /// The last link is taken by one question, and the file marked by another.
+    /// One question takes the last link, and another one marks the file.
     TakeInTwo,
     /// A document is deleted before there is a tombstone.
     NoTombstone,
@@ -53,7 +55,7 @@ enum Actor {
     Waiting,
     Link(Linking),
     Unlink(u8, Unlinking),
-    /// Only where a bug takes links in two.
+    /// This step exists only with the bug that takes links in two questions.
     Mark,
     Remove(Removing),
     Commit(Commit),
@@ -66,16 +68,16 @@ struct World {
     /// The links of the document, and whether it is dying.
     document: Option<(u8, bool)>,
     has_chunks: bool,
-    /// Whether all is cleared away.
+    /// Whether the tombstone is cleared.
     tombstone: Option<bool>,
     actors: [Actor; 6],
-    /// Message 2 was told that it has the file.
+    /// The sender of message 2 was told that it has the file.
     is_told: bool,
     /// Message 2 is being deleted, or was never promised.
     is_undone: bool,
 }
 
-/// Which is which.
+/// The places of the actors.
 const DELETER: usize = 0;
 const SECOND_DELETER: usize = 1;
 const FORWARDER: usize = 2;
@@ -95,7 +97,7 @@ impl World {
         }
     }
 
-    /// The store's part.
+    /// Answers a question as the store does.
     fn answer(&mut self, ask: Ask, message: u8, bug: Bug) -> Answer {
         match (ask, &mut self.document) {
             (Ask::Add, Some((links, is_dying))) if !*is_dying || bug == Bug::LinkToDying => {
@@ -139,7 +141,7 @@ impl World {
         }
     }
 
-    /// All worlds that one step of one actor leads to.
+    /// Returns all worlds that one step of one actor leads to.
     fn steps(&self, bug: Bug) -> Vec<Self> {
         let mut worlds = Vec::new();
         for place in 0..self.actors.len() {
@@ -157,7 +159,7 @@ impl World {
             if actor != Actor::Waiting && place != DELETER {
                 let mut world = *self;
                 world.actors[place] = match place {
-                    // These begin anew.
+                    // These actors begin again.
                     SECOND_DELETER | UNDOER | COMMITTER | SWEEPER => Actor::Waiting,
                     _ => Actor::Crashed,
                 };
@@ -167,7 +169,7 @@ impl World {
         worlds
     }
 
-    /// The first step of one that waits, if it may begin.
+    /// Returns the first step of a waiting actor, if it may begin.
     fn begins(&self, place: usize) -> Option<Actor> {
         let has_left = match self.document {
             Some((_, is_dying)) => is_dying,
@@ -176,7 +178,7 @@ impl World {
         match place {
             DELETER | SECOND_DELETER => Some(Actor::Unlink(FIRST, Unlinking::Take)),
             FORWARDER => Some(Actor::Link(Linking::Add)),
-            // Of one that crashed, there is an intent.
+            // A forwarder that crashed has left an intent.
             UNDOER => (self.is_told || self.actors[FORWARDER] == Actor::Crashed)
                 .then_some(Actor::Unlink(SECOND, Unlinking::Take)),
             COMMITTER => Some(Actor::Commit(Commit::Chunks)),
@@ -211,7 +213,7 @@ impl World {
                     Next::End(Unlinked::Absent) if bug == Bug::BlindTombstone => {
                         Actor::Remove(Removing::Entomb)
                     }
-                    // Its commit is to come: whoever deletes its message tries again.
+                    // The commit is still to come, so the deleter of the message tries again.
                     Next::End(Unlinked::Absent)
                         if self.actors[COMMITTER] != Actor::Ended && message == FIRST =>
                     {
@@ -259,7 +261,7 @@ impl World {
             }
             Commit::Look if self.tombstone.is_some() => Commit::TakeBack,
             Commit::Look => Commit::LookAtFile,
-            // It counts the chunks, and is no proof of a file that goes.
+            // The commit counts the chunks, and writes them again if they are missing.
             Commit::LookAtFile if self.document.is_some() && !self.has_chunks => Commit::Chunks,
             Commit::LookAtFile if self.document.is_none() => Commit::Chunks,
             Commit::LookAtFile => Commit::Settle,
@@ -275,7 +277,7 @@ impl World {
         })
     }
 
-    /// The rule that is broken, if one is.
+    /// Returns the broken rule, if one is.
     fn fault(&self, next: &[Self]) -> Option<&'static str> {
         let is_there = self
             .document
@@ -292,7 +294,7 @@ impl World {
     }
 }
 
-/// The first broken rule that any order leads to, and how many worlds were seen.
+/// Returns the first broken rule in any order, and the number of worlds that were tried.
 fn search(bug: Bug) -> (Option<(&'static str, World)>, usize) {
     let mut seen = HashSet::from([World::begin()]);
     let mut open = vec![World::begin()];
