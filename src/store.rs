@@ -1,4 +1,4 @@
-//! The port: what the journal's entries are moved into, and read from afterwards.
+//! The port: journal entries are moved into the store, and are read from it afterwards.
 //!
 //! It speaks of files and proofs. It must never know which database stands behind it.
 
@@ -47,7 +47,7 @@ pub struct Promised {
     pub id: FileId,
     /// Its description.
     pub meta: FileMeta,
-    /// How it belongs to messages.
+    /// The messages that it belongs to.
     pub belonging: Belonging,
     /// Its bytes, `meta.length` of them. Read on the blocking pool.
     pub body: Box<dyn Body>,
@@ -217,12 +217,13 @@ pub trait Store: Send + Sync {
     /// The key that a text means. All texts that mean the same file give the same key.
     fn key(&self, text: &str) -> FileKey;
 
-    /// Writes a promised file and proves it. Repeating it does no harm, and sends only the missing
-    /// parts; it never deletes anything, but a file of messages that was removed since an earlier attempt.
+    /// Writes a promised file and proves it. A repetition does no harm, and sends only the missing
+    /// parts. It never deletes anything, except a file of messages that was removed since an
+    /// earlier attempt.
     ///
     /// # Errors
-    /// Any [`StoreError`] but `Damaged`. `Gone` only for files of messages. If the store holds more of the file than before all the same,
-    /// `progress` says so.
+    /// Any [`StoreError`] but `Damaged`. `Gone` comes only for files of messages. If the store
+    /// holds more of the file than before all the same, `progress` says so.
     fn commit<'a>(
         &'a self,
         promised: Promised,
@@ -283,8 +284,8 @@ pub trait Store: Send + Sync {
     /// removed.
     fn remove<'a>(&'a self, key: &'a FileKey) -> BoxFuture<'a, Result<Deleted, StoreError>>;
 
-    /// Removes everything that attempts to commit one of our ids have left, proven or not. A file that
-    /// has links stays.
+    /// Removes everything that attempts to commit one of our ids have left, proven or not. A file
+    /// with links stays.
     ///
     /// # Errors
     /// `Unavailable`, `TimedOut`, `Failed` or `Unfit`: something may be left; ask again.

@@ -114,7 +114,6 @@ impl Connection {
     }
 
     /// Makes a new client from the connection string. Running operations end on the old one.
-    /// there.
     fn renew(&self) {
         match Current::new(self.options.clone()) {
             Ok(fresh) => {

@@ -223,7 +223,7 @@ fn read_fields(metadata: &RawDocument) -> Metadata {
     read
 }
 
-/// Reads a file's document, whoever wrote it.
+/// Reads a file's document, by whatever driver it was written.
 ///
 /// # Errors
 /// `Damaged` when it has no sensible length or chunk size.
@@ -294,7 +294,7 @@ pub(super) fn digest(metadata: &RawDocument) -> Option<Sha256> {
     metadata.get_str("sha256").ok().and_then(Sha256::from_hex)
 }
 
-/// A whole number that is not negative, in any numeric type of a driver.
+/// Returns a whole number that is not negative, in any numeric type of a driver.
 pub(super) fn whole_number(document: &RawDocument, name: &str) -> Option<u64> {
     let number = document.get(name).ok()??;
     let whole = number

@@ -14,7 +14,7 @@ use super::{Bucket, belonging, document, error};
 use crate::file::FileId;
 use crate::store::{Committed, Promised, Sent, StoreError};
 
-/// A small file whose body was read.
+/// A small file, with its body in memory.
 struct Member {
     id: FileId,
     sent: Sent,
@@ -28,17 +28,18 @@ impl Bucket {
     /// Commits small files side by side. A member leaves the group, to be committed alone, as soon as
     /// anything about it is unusual.
     ///
-    /// 1. Members leave that were tried before and left anything in the bucket.
+    /// Members leave if an earlier attempt left anything of them in the bucket.
     /// 2. All bodies are read and hashed, in one go, within the budget of bytes. Members with an
     ///    unreadable body leave. Meanwhile it is checked that MongoDB is no standalone, and that the
     ///    unique index on chunks exists.
     /// 3. The group waits for its permit.
-    /// 4. All chunks are inserted, unordered. Members leave whose chunk exists already or is refused.
+    /// All chunks are inserted, unordered. A member leaves if its chunk exists already or is
+    /// refused.
     /// 5. Once all chunks have a majority, the documents of all files are inserted in the same way.
     /// 6. Documents and chunks are read back with read concern majority, and each file is proven.
     ///    Members without a proof leave. MongoDB is still no standalone.
-    /// 7. Packages of messages get into the lists of their receivers.
-    /// 8. Members leave that have a tombstone: see steps 7 and 8 of [`Bucket::put`].
+    /// Packages of messages enter the lists of their receivers.
+    /// Members with a tombstone leave: see steps 7 and 8 of [`Bucket::put`].
     ///
     /// A cut at any step leaves, for each member, the same as a cut of [`Bucket::put`].
     ///
@@ -82,7 +83,7 @@ impl Bucket {
         Ok(committed)
     }
 
-    /// Leaves out members of which an earlier attempt left anything.
+    /// Leaves out members if an earlier attempt left anything of them.
     async fn without_traces(&self, mut group: Vec<Promised>) -> Result<Vec<Promised>, StoreError> {
         let tried = group.iter().filter(|promised| promised.is_retry);
         let tried: Vec<_> = tried.map(|tried| document::object_id(tried.id)).collect();

@@ -82,19 +82,19 @@ pub struct Bucket {
     chunk_size_bytes: u32,
     timeout: Duration,
     bytes_in_flight: u32,
-    /// A permit for each byte of a body that a commit may have in memory.
+    /// A permit for each byte of bodies that commits may have in memory.
     budget: Arc<Semaphore>,
-    /// The batches that are being read, and those of a moment ago.
+    /// The batches that are being read, and those that are kept for later readers.
     batches: Arc<Batches>,
-    /// Where batches are that are too long for memory.
+    /// The directory of batches that are too long for memory.
     directory: PathBuf,
-    /// In which collection of chunks the indexes were seen: its UUID, or null.
+    /// The UUID of the collection of chunks in which the indexes were seen, or null.
     indexes: Arc<Mutex<Option<Bson>>>,
     /// Whether the index on the lists of receivers was seen.
     has_inbox_index: Arc<Mutex<bool>>,
-    /// How far the indexes are that are made in the background.
+    /// The state of the indexes that are built in the background.
     more_indexes: Arc<SeenIndexes>,
-    /// How far lists can be read.
+    /// The time up to which lists can be read.
     watermarks: Arc<Watermarks>,
     runtime: Handle,
 }
@@ -110,8 +110,8 @@ pub fn check_uri(uri: &str) -> Result<(), String> {
 }
 
 impl Bucket {
-    /// A bucket that connects when it is first used, and may have files without names in a directory. Must be
-    /// called on a tokio runtime.
+    /// Makes a bucket. It connects when it is first used, and may have files without names in
+    /// `directory`. Must be called on a tokio runtime.
     ///
     /// # Errors
     /// When the connection string is wrong.
@@ -144,23 +144,23 @@ impl Bucket {
         self.connection.part("chunks", ReadPreference::Primary)
     }
 
-    /// Chunks of any member's, which may lack some.
+    /// The chunks as any member has them; a member that lags may lack some.
     fn near_chunks(&self) -> Collection<RawDocumentBuf> {
         self.connection
             .part("chunks", ReadPreference::Nearest { options: None })
     }
 
-    /// How long MongoDB works on an operation at most: less than is waited for it, so that no second
-    /// try begins beside the first.
+    /// The time that MongoDB may work on an operation. It is less than the caller's wait, so that
+    /// no second try begins beside the first.
     fn server_time(&self) -> Duration {
         self.timeout * 4 / 5
     }
 
-    /// Carries one operation to its end, and waits for it no longer than the configured time.
+    /// Runs one operation to its end, and waits for it no longer than the configured time.
     ///
-    /// The driver has no socket time-out, and its futures must not be dropped half-way: the
-    /// operation runs in a task of its own and goes on when nobody waits any more. So a time-out
-    /// means *unknown*: look before trying again.
+    /// The driver has no socket time-out, and its futures must not be dropped half-way. So the
+    /// operation runs in a task of its own, and goes on if nobody waits any more. A time-out means
+    /// *unknown*: the caller must look before it tries again.
     async fn bounded<T: Send + 'static>(
         &self,
         operation: impl Future<Output = mongodb::error::Result<T>> + Send + 'static,
@@ -202,7 +202,7 @@ impl Store for Bucket {
         let id = document::object_id(id);
         self.bounded(async move {
             files.find_one(doc! { "_id": id }).await?;
-            // MongoDB reads all of the chunk as for a reader, but need not send it.
+            // MongoDB reads the whole chunk, as for a reader, but need not send it.
             let chunk = chunks.find_one(doc! { "files_id": id, "n": 0 });
             chunk.projection(doc! { "_id": 1 }).await
         })

@@ -1,4 +1,5 @@
-//! Which process goes by which node number: a document each, beside the bucket's collections.
+//! Registers the process that uses a node number: one document for each number, beside the bucket's
+//! collections.
 
 use mongodb::bson::doc;
 use mongodb::options::ReturnDocument;
@@ -7,7 +8,7 @@ use super::{Bucket, error};
 use crate::store::StoreError;
 
 impl Bucket {
-    /// Writes a node's word, and gives the instance that was there before.
+    /// Registers a process under a node number, and returns the process that was registered before.
     ///
     /// # Errors
     /// As [`crate::store::Store::announce`].

@@ -1,5 +1,5 @@
-//! Chunks that belong to no file: what a cut or a lost answer may leave behind, never seen by any
-//! reader.
+//! Chunks that belong to no file. A cut or a lost answer may leave them behind; no reader ever sees
+//! them.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use super::{Bucket, document, error, key};
 use crate::file::FileId;
 use crate::store::StoreError;
 
-/// Chunks that are removed together.
+/// The number of chunks that are removed together.
 const AT_ONCE: i64 = 200;
 
 /// All chunks of an id that no file has.
@@ -23,12 +23,12 @@ pub struct Orphan {
     pub name: String,
     /// The id, if it may be one of ours.
     pub file_id: Option<FileId>,
-    /// How many there are.
+    /// The number of its chunks.
     pub chunks: u64,
-    /// Their documents' bytes.
+    /// The bytes of their documents.
     pub bytes: u64,
-    /// When the last of them was written, by its writer's clock, or the attempt began that wrote the
-    /// first; `None` if any does not tell.
+    /// When the last chunk was written, by its writer's clock, or when the attempt began that wrote
+    /// the first; `None` if any chunk does not tell.
     pub written: Option<SystemTime>,
     id: Bson,
 }
@@ -36,14 +36,14 @@ pub struct Orphan {
 /// The outcome of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
-    /// All of them are gone, with a majority.
+    /// All chunks are gone, with a majority.
     Removed,
-    /// The id has a file by now, or is getting one: what is left stays.
+    /// The id has a file by now, or is getting one: the remaining chunks stay.
     Taken,
 }
 
 impl Bucket {
-    /// `None` if there are no chunks of this id any more.
+    /// Describes the chunks of this id; `None` if there are none any more.
     pub(super) async fn look_at_orphan(&self, id: Bson) -> Result<Option<Orphan>, StoreError> {
         let pipeline = [
             doc! { "$match": document::is("files_id", &id) },
@@ -85,14 +85,15 @@ impl Bucket {
 
     /// Removes the chunks of an id that has no file.
     ///
-    /// A commit of another node may be at work on the very id after all. So each piece is removed
-    /// in a transaction that also makes a document of that file, and takes it away again: it
-    /// cannot be carried out beside a commit's insert of that document, nor after it. A commit
-    /// whose insert comes later counts the chunks behind it, misses those that are gone, and
+    /// A commit of another node may still be writing this id. So each piece is removed in a
+    /// transaction that also inserts a document of that file, and deletes it again: such a
+    /// transaction cannot run beside a commit's insert of that document, nor after it. A commit
+    /// that inserts its document later counts the chunks after that, misses the removed ones, and
     /// writes them again.
     ///
     /// # Errors
-    /// `Unavailable`, from a standalone mongod always: it has no transactions. Some may be gone.
+    /// `Unavailable`, and always from a standalone mongod: it has no transactions. Some chunks may
+    /// be gone.
     pub async fn remove_orphan(&self, orphan: &Orphan) -> Result<Removal, StoreError> {
         loop {
             let (chunks, filter) = (self.chunks(), document::is("files_id", &orphan.id));
@@ -129,7 +130,7 @@ impl Bucket {
         match removed {
             Ok(()) => session.commit_transaction().await,
             Err(err) => {
-                // One that cannot be ended here is ended by the server.
+                // If this fails, the server ends the transaction by itself.
                 session.abort_transaction().await.unwrap_or_default();
                 Err(err)
             }
@@ -144,7 +145,7 @@ impl Bucket {
     ) -> Result<(), DriverError> {
         let file = RawDocumentBuf::try_from(&doc! { "_id": id.clone() })?;
         self.files().insert_one(file).session(&mut *session).await?;
-        // With the shard key, so that a router asks one shard and not all.
+        // The filter has the shard key, so that a router asks one shard and not all.
         let mut filter = document::is("files_id", &id);
         filter.insert("_id", doc! { "$in": chunks });
         self.chunks()

@@ -1,4 +1,4 @@
-//! The bytes of a range, put together from the batches that have some of them.
+//! The bytes of a range, put together from batches.
 
 use std::io;
 use std::ops::Range;
@@ -15,8 +15,8 @@ use super::batch_bytes::{Batch, BatchBytes, FREE_BYTES};
 use super::division::Division;
 use crate::store::{StoreError, StoredFile};
 
-/// The bytes of a window, and what keeps their batches from making room: the bytes are dropped
-/// first.
+/// The bytes of a window, and the shares that keep their batches. The bytes are dropped before the
+/// shares.
 pub(super) struct Pieces {
     pieces: std::vec::IntoIter<Bytes>,
     _shares: Vec<Share>,
@@ -31,7 +31,7 @@ impl Iterator for Pieces {
 }
 
 impl Bucket {
-    /// The bytes of a window of a file, when all batches that have some of them are there.
+    /// Returns the bytes of a window of a file, once all batches of that window are there.
     ///
     /// # Errors
     /// As [`crate::store::Store::read`].
@@ -43,7 +43,7 @@ impl Bucket {
         let division = Division::of(file);
         let mut shares = self.shares(file, &division, window).await?;
         let mut batches = Vec::new();
-        // All of them are read before the first byte is sent: see `Division::first_window`.
+        // All batches are read before the first byte is sent: see `Division::first_window`.
         for (share, number) in shares.iter_mut().zip(division.batches(window)) {
             let batch = share.batch().await?;
             let is_to_end = window.end >= division.bytes(number).end;
@@ -60,7 +60,8 @@ impl Bucket {
         })
     }
 
-    /// The bytes of a window of these batches. Those from disk are read when there is room for them.
+    /// Returns the bytes of a window of these batches. Bytes from disk are read when there is room
+    /// for them.
     async fn cut(
         &self,
         batches: Vec<Arc<BatchBytes>>,
@@ -68,7 +69,7 @@ impl Bucket {
     ) -> Result<Vec<Bytes>, StoreError> {
         let bytes = batches.iter().map(|batch| batch.bytes_to_read(&window));
         let bytes = u32::try_from(bytes.sum::<u64>()).unwrap_or(u32::MAX);
-        // A reader that holds some in memory does not wait for more: see `Batches::reserve`.
+        // A reader that holds bytes in memory must not wait for more: see `Batches::reserve`.
         let may_wait = bytes > 0 && batches.iter().all(|batch| batch.is_on_disk());
         let room = if may_wait {
             let bytes = bytes.min(self.batches.most);
@@ -92,7 +93,7 @@ impl Bucket {
         cut.map_err(|err| StoreError::Unavailable(format!("a batch on disk: {err}")))
     }
 
-    /// Has the batches of a file with long chunks on disk, so that memory has room for others.
+    /// Keeps the batches of a file with long chunks on disk, so that memory has room for others.
     async fn keep(&self, batch: Batch, division: Division, bytes: u32) -> BatchBytes {
         if !division.has_long_chunks() {
             return BatchBytes::InMemory(batch);
@@ -112,7 +113,8 @@ impl Bucket {
         }
     }
 
-    /// A share in each batch of a window. Those that nobody has read yet are being read from here on.
+    /// Returns a share in each batch of a window. It begins to read the batches that nobody has
+    /// read yet.
     async fn shares(
         &self,
         file: &Arc<StoredFile>,
@@ -137,8 +139,8 @@ impl Bucket {
         }
     }
 
-    /// As [`Bucket::shares`], if the batches that are missing have room in what was reserved; else
-    /// how many bytes they have.
+    /// Does the same as [`Bucket::shares`], if the missing batches fit into the reserved room.
+    /// Otherwise it returns how many bytes they have.
     fn try_shares(
         &self,
         file: &Arc<StoredFile>,
@@ -174,7 +176,7 @@ impl Bucket {
         Ok(shares.collect())
     }
 
-    /// Reads a batch, in a task of its own: those who wait for it may go.
+    /// Reads a batch in a task of its own, so that the readers that wait for it may leave.
     fn begin_read(
         &self,
         file: &Arc<StoredFile>,
@@ -202,7 +204,7 @@ impl Bucket {
                 bucket.batches.forget(&name, &own);
             }
             sender.send_replace(Some(read.map(Arc::new)));
-            // It has the bytes too.
+            // The batch has the bytes now, too.
             drop(sender);
             bucket.batches.settle();
             while let Some(until) = bucket.batches.expire(&name, &own) {

@@ -1,4 +1,4 @@
-//! Writing a promised file, so that doing it twice does no harm.
+//! Writes a promised file, so that a repetition does no harm.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use crate::store::{Committed, Progress, Promised, StoreError};
 impl Bucket {
     /// Commits a file.
     ///
-    /// 1. MongoDB is no standalone, and the unique index on chunks exists.
-    /// 2. After an earlier attempt, the file's document and chunks may be there already: their numbers
-    ///    are listed.
-    /// 3. The body is read and hashed from its beginning. The chunks that are not there are inserted on
-    ///    the way, unordered, in batches, some batches side by side.
-    /// 4. Each chunk that was there already is known by its `_id`, as [`super::chunk_id`] tells, or
-    ///    compared, byte by byte; of a file that was whole before, the sizes suffice.
-    /// 5. The file's document is inserted, once every chunk has a majority. One that is there
-    ///    already is judged by step 6.
-    /// 6. Document and chunks are read back with read concern majority, and held against what
-    ///    was sent: the proof. MongoDB is no standalone still.
-    /// 7. The package of a message gets into the lists of its receivers: [`Bucket::enter_packages`].
-    /// 8. A document of an earlier attempt gets the links that the file has by now. A file of messages may
-    ///    have lost its last link after an earlier attempt, and have been removed before this one brought it
-    ///    back: [`Bucket::look_behind`].
+    /// MongoDB must be no standalone, and the unique index on chunks must exist.
+    /// After an earlier attempt, the file's document and chunks may exist already: the numbers of
+    /// these chunks are listed.
+    /// The body is read and hashed from its beginning. Missing chunks are inserted on the way,
+    /// unordered, in batches, some batches side by side.
+    /// Each chunk that existed already is identified by its `_id`, as [`super::chunk_id`] tells, or
+    /// is compared byte by byte. If the file was whole before, the sizes suffice.
+    /// The file's document is inserted once every chunk has a majority. Step 6 judges a document
+    /// that exists already.
+    /// Document and chunks are read back with read concern majority, and compared with the sent
+    /// bytes: this is the proof. MongoDB must still be no standalone.
+    /// The package of a message enters the lists of its receivers: [`Bucket::enter_packages`].
+    /// A document of an earlier attempt gets the links that the file has by now. A file of messages
+    /// may have lost its last link after an earlier attempt, and may have been removed before this
+    /// attempt brought it back: [`Bucket::look_behind`].
     ///
-    /// Cut anywhere, it leaves chunks that no reader sees, or the whole file. Nothing else is deleted, and
-    /// the next attempt goes on with what there is.
+    /// A cut at any step leaves chunks that no reader sees, or the whole file. Nothing else is
+    /// deleted, and the next attempt goes on with the chunks that exist.
     ///
     /// # Errors
     /// As [`crate::store::Store::commit`].
@@ -55,7 +55,7 @@ impl Bucket {
             && !progress.is_made()
             && self.count(id).await.is_some_and(|now| now > chunks_before)
         {
-            // A batch that broke off has brought in some of its chunks.
+            // A batch that failed may have inserted some of its chunks.
             progress.note();
         }
         done
@@ -116,7 +116,7 @@ impl Bucket {
         Ok(committed)
     }
 
-    /// Sees that chunks which were there already are what we would have written.
+    /// Checks that chunks which existed already are those that this attempt would write.
     async fn compare_chunks(
         &self,
         mut source: Source,

@@ -1,4 +1,4 @@
-//! Removing files: the document first, so that no reader finds a file without its chunks.
+//! Removes files. The document goes first, so that no reader finds a file without its chunks.
 
 use std::time::Duration;
 
@@ -11,28 +11,30 @@ use crate::commit::backoff;
 use crate::file::{FileId, FileKey};
 use crate::store::{Deleted, StoreError};
 
-/// How often what could not be removed is tried again: over a change of the primary, and more.
+/// The number of further tries of a removal: they last longer than a change of the primary.
 const TRIES: u32 = 6;
 
-/// The pause before the first of these tries, at most; it doubles with each.
+/// The longest pause before the first of these tries; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The pause before the last one, at most.
+/// The longest pause before the last one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 impl Bucket {
     /// Removes a file that has a document, unless it belongs to a message.
     ///
     /// 1. The document is looked for.
-    /// 2. It is deleted unless it has a link just then, or is a package; and has a majority for that. From
-    ///    here on the file does not exist, and nobody links to it.
+    /// It is deleted with a majority, unless it has a link at that moment or is a package. From
+    /// here on the file does not exist, and nobody links to it.
     /// 3. Its chunks are deleted.
     ///
-    /// A step that MongoDB answers with an error may be carried out all the same, and nobody would find
-    /// the chunks again once the document is gone: 2 and 3 are tried for a while more, whatever the
-    /// caller is told. A stop of the sidecar ends that, and leaves chunks to a clean-up.
+    /// MongoDB may carry out a step although it answers with an error, and nobody would find the
+    /// chunks again after the document is gone. So steps 2 and 3 are tried for a while longer,
+    /// whatever the caller is told. A stop of the sidecar ends that, and leaves chunks to a
+    /// clean-up.
     ///
-    /// An error of 3 is none to the caller: it would ask for a file that is gone.
+    /// An error in step 3 is no error for the caller: a second request would ask for a file that is
+    /// gone.
     ///
     /// # Errors
     /// As [`crate::store::Store::remove`].
@@ -44,7 +46,8 @@ impl Bucket {
         };
         let id = document::id_of(&file)?;
         let (bucket, name) = (self.clone(), format!("{key:?}"));
-        // Both steps are tasks: a document that goes when nobody waits any more takes its chunks along.
+        // Both steps run in one task: if a document is deleted after the caller has left, its
+        // chunks are deleted, too.
         let removed = self.runtime.spawn(async move {
             match bucket.delete_document(&id, Spared::Messages).await {
                 Ok(Deleted::Linked) => Ok((Deleted::Linked, None)),
@@ -65,7 +68,7 @@ impl Bucket {
         let removed = removed.await;
         let lost = |lost| StoreError::Unavailable(format!("the removal was lost: {lost}"));
         let (deleted, chunks) = removed.map_err(lost)??; // 2
-        // 3: those of a large file may take longer than anybody waits.
+        // 3: the chunks of a large file may take longer than a caller waits.
         if let Some(chunks) = chunks
             && let Ok(Err(lost)) = tokio::time::timeout(self.timeout, chunks).await
         {
@@ -74,21 +77,21 @@ impl Bucket {
         Ok(deleted)
     }
 
-    /// Removes whatever there is of an id, document or not.
+    /// Removes the document and all chunks of an id, even if one of the two does not exist.
     ///
     /// # Errors
     /// As [`crate::store::Store::clear`].
     pub(super) async fn clear_id(&self, id: FileId) -> Result<(), StoreError> {
         self.require_fit_server().await?;
         let id = Bson::ObjectId(document::object_id(id));
-        // The document first, as no reader may find a file without its chunks.
+        // The document goes first: no reader may find a file without its chunks.
         match self.delete_document(&id, Spared::Parts).await? {
             Deleted::Linked => Ok(()),
             Deleted::Gone | Deleted::Absent => self.delete_chunks(&id).await,
         }
     }
 
-    /// Tries again to remove a file whose removal was begun.
+    /// Tries again to remove a file after an earlier removal failed.
     async fn clear_later(self, id: Bson, name: String, mut err: StoreError) {
         for failures in 1..=TRIES {
             log::debug!("{name}: is to be removed still: {err}");
@@ -107,12 +110,12 @@ impl Bucket {
         log::warn!("{name}: was to be removed, and it or chunks of it may remain: {err}");
     }
 
-    /// Deletes a document unless it is to be spared at that moment.
+    /// Deletes a document unless it must be kept at that moment.
     ///
-    /// MongoDB orders this and a new link: the one that comes second finds what the first has done.
+    /// MongoDB orders this and a new link: the second of the two finds the effect of the first.
     async fn delete_document(&self, id: &Bson, spared: Spared) -> Result<Deleted, StoreError> {
         let mut filter = document::is("_id", id);
-        // Another writer's fields of these names mean nothing.
+        // Fields of these names mean nothing in a document of another writer.
         let theirs = doc! { "metadata.gridspool": { "$exists": false } };
         let mut untied = doc! { "metadata.links.0": { "$exists": false } };
         if spared == Spared::Messages {
@@ -121,7 +124,7 @@ impl Bucket {
         filter.insert("$or", vec![theirs, untied]);
         let deleted = self.delete(self.files().name(), filter, true).await;
         let deleted = deleted.map_err(|err| match spared {
-            // A client is to ask again, whatever the fault.
+            // The client should ask again after any fault.
             Spared::Messages => error::of_read(&err),
             Spared::Parts => error::of_commit(&err),
         })?;
@@ -136,7 +139,7 @@ impl Bucket {
         }
     }
 
-    /// Deletes the chunks of an id, as many as there is time for.
+    /// Deletes as many chunks of an id as there is time for.
     async fn delete_chunks(&self, id: &Bson) -> Result<(), StoreError> {
         let filter = document::is("files_id", id);
         self.delete(self.chunks().name(), filter, false)
@@ -145,7 +148,7 @@ impl Bucket {
             .map_err(|err| error::of_commit(&err))
     }
 
-    /// Deletes all of them, however many times over, while they become fewer.
+    /// Deletes all chunks of an id, in as many rounds as it takes while they become fewer.
     pub(super) async fn delete_all_chunks(&self, id: &Bson) -> Result<(), StoreError> {
         let mut first = None;
         loop {
@@ -161,7 +164,8 @@ impl Bucket {
         }
     }
 
-    /// The least number that a chunk of an id has, from the index alone: a delete goes in its order.
+    /// Returns the least number of a chunk of an id, from the index alone: a delete goes in that
+    /// order.
     async fn first_number(&self, id: &Bson) -> Result<Option<Bson>, StoreError> {
         let (chunks, patience) = (self.chunks(), self.server_time());
         let filter = document::is("files_id", id);
@@ -176,11 +180,11 @@ impl Bucket {
     }
 }
 
-/// The files that are not to be removed.
+/// The files that a delete must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spared {
-    /// Those that have links.
+    /// Files that have links.
     Parts,
-    /// Packages, too.
+    /// Files that have links, and packages.
     Messages,
 }

@@ -1,4 +1,4 @@
-//! Files of other writers that may be replaced under their ids while somebody reads them.
+//! Detects that another writer replaces a file under its id while a reader reads it.
 
 use mongodb::bson::{Bson, RawDocument, RawDocumentBuf, cstr, doc};
 
@@ -7,11 +7,12 @@ use super::{Bucket, document, error};
 use crate::store::{StoreError, StoredFile};
 
 impl Bucket {
-    /// Sees that chunks which were read just now are those of the file as it was described: whoever
-    /// replaces a file takes its document away before its chunks. One of ours is never replaced.
+    /// Checks that chunks which were read just now belong to the file as it was described. A writer
+    /// that replaces a file deletes its document before its chunks. A file of ours is never
+    /// replaced.
     ///
     /// # Errors
-    /// `Unavailable`: it has been replaced, or nobody can tell.
+    /// `Unavailable`: it has been replaced, or MongoDB does not answer.
     pub(super) async fn require_same(&self, file: &StoredFile) -> Result<(), StoreError> {
         let Some(known) = file.meta.revision else {
             return Ok(());
@@ -33,9 +34,10 @@ impl Bucket {
         }
     }
 
-    /// A document with what tells its content apart from others that stood under its id. Without a digest,
-    /// and with a date that stays, two may have the same document: then it is the `_id` of the first chunk,
-    /// which is a new one whenever a driver writes the file.
+    /// Returns a document with a value that distinguishes its content from other contents under its
+    /// id. Without a digest, and with a date that stays, two contents may have the same document.
+    /// Then this value is the `_id` of the first chunk: a driver makes a new one whenever it writes
+    /// the file.
     ///
     /// # Errors
     /// As [`crate::store::Store::find`].
@@ -63,7 +65,7 @@ impl Bucket {
     }
 }
 
-/// Whether a document says of its content what no other content has.
+/// Returns whether a document has a digest of its content.
 fn has_digest(document: &RawDocument) -> bool {
     let sha256 = || document::digest(document.get_document("metadata").ok()?);
     document.get_str("md5").is_ok() || sha256().is_some()

@@ -1,4 +1,4 @@
-//! Sending the chunks of one file: batches side by side, within the budget of bytes.
+//! Sends the chunks of one file: batches side by side, within the budget of bytes.
 
 use std::sync::Arc;
 
@@ -11,37 +11,37 @@ use super::source::{Chunks, Source};
 use super::{Bucket, error};
 use crate::store::{Progress, StoreError};
 
-/// Bytes of a body in one insert, at most.
+/// The most bytes of a body in one insert.
 const BATCH_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Inserts of one file on their way at the same time.
+/// The most inserts of one file at the same time.
 const INSERTS_AT_ONCE: usize = 2;
 
-/// Chunks on their way, and the permit for their bytes.
+/// The chunks of one insert, and the permit for their bytes.
 struct Batch {
     chunks: Chunks,
     _permit: OwnedSemaphorePermit,
 }
 
-/// The end of an insert.
+/// The outcome of an insert.
 struct Inserted {
-    /// Whether it brought in a chunk that was not there.
+    /// Whether it inserted a new chunk.
     is_new: bool,
-    /// Those whose number or `_id` was there already.
+    /// The chunks that existed already, by their number or their `_id`.
     doubled: Vec<ChunkId>,
 }
 
 /// The inserts of one attempt.
 struct Sending<'a> {
     inserts: FuturesUnordered<JoinHandle<Result<Inserted, StoreError>>>,
-    /// The chunks that were there already.
+    /// The chunks that existed already.
     there: Vec<ChunkId>,
     progress: &'a Progress,
 }
 
 impl Bucket {
-    /// Reads and hashes a body to its end and sends the chunks that are not there. Returns the others.
-    /// When it ends, by an error too, no insert of its goes on.
+    /// Reads and hashes a body to its end and sends the missing chunks. Returns the chunks that
+    /// existed. When it ends, even by an error, none of its inserts runs any more.
     pub(super) async fn send(
         &self,
         source: Source,
@@ -74,7 +74,7 @@ impl Bucket {
             if sending.inserts.len() == INSERTS_AT_ONCE {
                 sending.wait_for_one().await.transpose()?;
             }
-            // A task: it goes on while the next batch is read.
+            // This is a task: it runs while the next batch is read.
             let insert = self.clone().insert_chunks(batch);
             sending.inserts.push(self.runtime.spawn(insert));
         }
@@ -83,14 +83,14 @@ impl Bucket {
 
     /// Reads and hashes the next batch on the blocking pool, within the budget of bytes.
     async fn next_batch(&self, mut source: Source) -> Result<(Source, Batch), StoreError> {
-        // A large file leaves room for others, and for its own next batch.
+        // A large file leaves room for other files, and for its own next batch.
         let batch_bytes = BATCH_BYTES
             .min(self.bytes_in_flight / 4)
             .max(source.chunk_size_bytes());
         let wanted = u32::try_from(source.remaining())
             .unwrap_or(u32::MAX)
             .min(batch_bytes);
-        // Chunks of an earlier attempt may be longer than any that are written now.
+        // Chunks of an earlier attempt may be longer than the chunks of today's setting.
         let permit = self.reserve(wanted.min(self.bytes_in_flight / 2)).await?;
         let read = self.runtime.spawn_blocking(move || {
             let chunks = source.read(wanted)?;
@@ -107,9 +107,9 @@ impl Bucket {
         Ok((source, batch))
     }
 
-    /// Waits until so many bytes fit into the budget. First come, first served: no commit that
-    /// waits is overtaken. A commit that has its turn always comes to its bytes: the one group that is read
-    /// ahead of its turn has three eighths of them at most, and a batch is half of them at most.
+    /// Waits until this many bytes fit into the budget. Waiters get their bytes in the order of
+    /// their arrival. A commit that has its turn always gets its bytes: the group that is read
+    /// ahead of its turn takes at most three eighths of the budget, and a batch takes at most half.
     pub(super) async fn reserve(&self, bytes: u32) -> Result<OwnedSemaphorePermit, StoreError> {
         let bytes = bytes.min(self.bytes_in_flight);
         // The semaphore is never closed.
@@ -137,7 +137,7 @@ impl Bucket {
 }
 
 impl Sending<'_> {
-    /// Waits for the end of an insert; `None` when there is none any more.
+    /// Waits for the end of an insert; `None` if none runs.
     async fn wait_for_one(&mut self) -> Option<Result<(), StoreError>> {
         let ended = self.inserts.next().await?;
         let ended = ended.unwrap_or_else(|lost| Err(StoreError::Unavailable(lost.to_string())));

@@ -1,4 +1,4 @@
-//! A body, cut into chunks and hashed while it is read.
+//! A body that is cut into chunks and hashed while it is read.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use super::earlier::{Earlier, Numbers};
 use crate::file::FileId;
 use crate::store::{Body, Sent, Sha256};
 
-/// A body on its way. All reading blocks.
+/// A body that is being read. All reading blocks.
 pub(super) struct Source {
     body: Box<dyn Body>,
     files_id: ObjectId,
@@ -23,21 +23,22 @@ pub(super) struct Source {
     hasher: sha2::Sha256,
     is_over: bool,
     began: Began,
-    /// Those that are there.
+    /// The numbers of the chunks that exist.
     numbers: Numbers,
     skipped: Vec<ChunkId>,
 }
 
-/// Chunks to be written.
+/// Chunks to write.
 #[derive(Default)]
 pub(super) struct Chunks {
     pub(super) ids: Vec<ChunkId>,
-    /// One for each of the ids.
+    /// A document for each of the ids.
     pub(super) documents: Vec<RawDocumentBuf>,
 }
 
 impl Source {
-    /// A body whose chunks have the usual size, unless an earlier attempt left some of another.
+    /// Begins to read a body. Its chunks have the usual size, unless an earlier attempt left chunks
+    /// of another size.
     pub(super) fn new(
         body: Box<dyn Body>,
         id: FileId,
@@ -60,31 +61,32 @@ impl Source {
         }
     }
 
-    /// The bytes that are not read yet.
+    /// Returns the number of bytes that were not read yet.
     pub(super) fn remaining(&self) -> u64 {
         self.remaining
     }
 
-    /// Whether all bytes were read, and are what was promised.
+    /// Returns whether all bytes were read and match the promise.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// The size of its chunks.
+    /// Returns the size of its chunks in bytes.
     pub(super) fn chunk_size_bytes(&self) -> u32 {
         self.chunk_size_bytes
     }
 
-    /// Takes out the chunks that were read and not given, as some with their numbers are there.
+    /// Takes out the chunks that were read and not returned, because chunks with their numbers
+    /// exist.
     pub(super) fn take_skipped(&mut self) -> Vec<ChunkId> {
         std::mem::take(&mut self.skipped)
     }
 
-    /// Reads whole chunks of at most `batch_bytes` together, and gives those that are not there yet.
-    /// The last one of the file is given only if all bytes are what was promised.
+    /// Reads whole chunks of at most `batch_bytes` together, and returns the missing ones. It
+    /// returns the last chunk of the file only if all bytes match the promise.
     ///
     /// # Errors
-    /// As those of [`Body`].
+    /// The errors of [`Body`].
     pub(super) fn read(&mut self, batch_bytes: u32) -> io::Result<Chunks> {
         let mut chunks = Chunks::default();
         let mut skipped = Vec::new();
@@ -128,7 +130,7 @@ impl Source {
         Ok(chunk_id(self.began, self.files_id, n, size, &self.hasher))
     }
 
-    /// The bytes that were read; to be asked at the end.
+    /// Returns length and digest of the bytes that were read. Callers ask at the end.
     pub(super) fn sent(&self) -> Sent {
         Sent {
             length: self.length - self.remaining,
@@ -136,7 +138,7 @@ impl Source {
         }
     }
 
-    /// Reads one chunk once more.
+    /// Reads one chunk again.
     pub(super) fn read_again(&self, n: i32) -> io::Result<Vec<u8>> {
         let chunk_size = u64::from(self.chunk_size_bytes);
         let begin = u64::try_from(n).map_err(io::Error::other)? * chunk_size;

@@ -1,5 +1,5 @@
-//! Walking through a whole bucket, a page at a time, in the order of its indexes: memory holds one
-//! page, and a walk that was cut goes on at the place where it was.
+//! Walks through a whole bucket, a page at a time, in the order of its indexes. Memory holds one
+//! page, and a walk that was cut goes on at its place.
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
@@ -9,24 +9,24 @@ use super::orphan::Orphan;
 use super::{Bucket, document, error, key};
 use crate::store::{StoreError, StoredFile};
 
-/// Documents of files in a page.
+/// The files of a page.
 const FILES: i64 = 200;
 
-/// Entries of the index on chunks in a page.
+/// The entries of the index on chunks in a page.
 const CHUNKS: i64 = 5_000;
 
-/// A place in the order of ids: the `_id` that was seen last, of any type.
+/// A place in the order of ids: the last `_id` so far, of any type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(Vec<u8>);
 
 impl Cursor {
-    /// Reads what [`Cursor::bytes`] gave; `None` if it is that of no place.
+    /// Reads the bytes that [`Cursor::bytes`] returned; `None` if they name no place.
     pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
         let place = Self(bytes);
         place.id().is_ok().then_some(place)
     }
 
-    /// The place, to be written down.
+    /// Returns the place as bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -51,32 +51,32 @@ impl Cursor {
 pub struct Listed {
     /// Its id, as text.
     pub name: String,
-    /// The description in its document, or the fault of that.
+    /// The description in its document, or the fault of that document.
     pub file: Result<StoredFile, StoreError>,
 }
 
 /// Files in the order of their ids.
 #[derive(Debug)]
 pub struct FilePage {
-    /// They.
+    /// The files.
     pub files: Vec<Listed>,
-    /// Where the next page begins; `None` after the last file.
+    /// The place where the next page begins; `None` after the last file.
     pub next: Option<Cursor>,
 }
 
 /// A part of the index on chunks.
 #[derive(Debug)]
 pub struct ChunkPage {
-    /// Entries of the index that were read.
+    /// The number of entries of the index that were read.
     pub chunks: u64,
     /// Ids that no file has.
     pub orphans: Vec<Orphan>,
-    /// Where the next page begins; `None` after the last chunk.
+    /// The place where the next page begins; `None` after the last chunk.
     pub next: Option<Cursor>,
 }
 
 impl Bucket {
-    /// How many files there are, about.
+    /// Returns the approximate number of files.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -87,7 +87,7 @@ impl Bucket {
             .map_err(|err| error::of_read(&err))
     }
 
-    /// The next files behind a place, or the first of all.
+    /// Returns the next files behind a place, or the first ones.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -95,7 +95,8 @@ impl Bucket {
         let files = self.files();
         let mut find = files
             .find(doc! {})
-            // One member has them in this order anyway; a router does not merge shards by a hint.
+            // One member returns them in this order anyway; a router does not merge shards by a
+            // hint.
             .sort(doc! { "_id": 1 })
             .hint(Hint::Keys(doc! { "_id": 1 }))
             .limit(FILES)
@@ -112,7 +113,7 @@ impl Bucket {
         for file in found {
             let id = id_in(&file, "_id")?;
             let place = Cursor::of(&id)?;
-            // The bound is part of what it bounds.
+            // The filter includes the bound itself.
             if after != Some(&place) {
                 let name = key::text(&id);
                 let key = key::read(&name);
@@ -125,7 +126,7 @@ impl Bucket {
         Ok(FilePage { files, next })
     }
 
-    /// The next chunks that no file has, behind a place or from the first on.
+    /// Returns the next chunks without a file, behind a place or from the first on.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -133,7 +134,7 @@ impl Bucket {
         let chunks = self.chunks();
         let mut find = chunks
             .find(doc! {})
-            // The index has it all.
+            // The index has all these fields.
             .projection(doc! { "_id": 0, "files_id": 1, "n": 1 })
             .sort(doc! { "files_id": 1, "n": 1 })
             .hint(Hint::Keys(doc! { "files_id": 1, "n": 1 }))
@@ -181,7 +182,7 @@ impl Bucket {
         }
         let mut orphans = Vec::new();
         for id in ids {
-            // A number is found by its value, whatever its type: only MongoDB can say.
+            // MongoDB finds a number by its value, whatever its type, so only MongoDB can tell.
             if !there.contains(&Cursor::of(&id)?.0)
                 && !self.has_file(&id).await?
                 && let Some(orphan) = self.look_at_orphan(id).await?
@@ -192,7 +193,7 @@ impl Bucket {
         Ok(orphans)
     }
 
-    /// Whether a majority has a document of a file with this id.
+    /// Returns whether a majority has a document of a file with this id.
     pub(super) async fn has_file(&self, id: &Bson) -> Result<bool, StoreError> {
         let (files, filter) = (self.files(), document::is("_id", id));
         let found = self.bounded(async move {
@@ -204,7 +205,7 @@ impl Bucket {
     }
 }
 
-/// A field that is not there counts as null, as in an index.
+/// Reads an id. A missing field counts as null, as in an index.
 fn id_in(document: &RawDocument, name: &str) -> Result<Bson, StoreError> {
     match document.get(name).map_err(|err| error::of_document(&err))? {
         Some(id) => Bson::try_from(id).map_err(|err| error::of_document(&err)),

@@ -1,8 +1,9 @@
-//! MongoDB's errors in words: code, name and message, of bounded length, and nothing of a document.
+//! MongoDB's errors in words: code, name and message, of bounded length, without any part of a
+//! document.
 //!
-//! The one place that looks at the text of a driver's error. Its own texts are made for programmers:
-//! they have whole documents and keys in them, in hexadecimal digits too, and so the names and contents
-//! of users' files. They must not get into a log, a status, a record or an answer.
+//! Only this file looks at the text of a driver's error. The driver makes its texts for
+//! programmers: they contain whole documents and keys, also in hexadecimal digits, and so the names
+//! and contents of users' files. These must not get into a log, a status, a record or an answer.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use std::time::Duration;
 use mongodb::bson::error::Error as BsonError;
 use mongodb::error::{Error, ErrorKind, InsertManyError, WriteFailure};
 
-/// Characters of one message, at most.
+/// The most characters of one message.
 const MESSAGE_CHARACTERS: usize = 200;
 
-/// Servers that are named, at most.
+/// The most servers that a text names.
 const SERVERS: usize = 4;
 
 /// The names of codes that come without one.
@@ -30,10 +31,10 @@ const NAMES: [(i32, &str); 10] = [
     (DUPLICATE_KEY, "DuplicateKey"),
 ];
 
-/// The code of a document whose key is there.
+/// The code for a document with a key that exists already.
 pub(super) const DUPLICATE_KEY: i32 = 11000;
 
-/// Nobody answered in time.
+/// MongoDB did not answer in time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoAnswer(pub(super) Duration);
 
@@ -43,13 +44,13 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-/// The text of a driver's error, in one line.
+/// Returns the text of a driver's error, in one line.
 pub(super) fn of(err: &Error) -> String {
     of_kind(&err.kind)
 }
 
-/// The same, of its kind. A kind that is not listed here is either never met, or has no more to tell than
-/// its name.
+/// Returns the text of one kind of error. A kind that is not listed here never occurs, or has
+/// nothing to tell but its name.
 pub(super) fn of_kind(kind: &ErrorKind) -> String {
     if let ErrorKind::Command(command) = kind {
         coded(command.code, &command.code_name, &command.message)
@@ -72,7 +73,7 @@ pub(super) fn of_kind(kind: &ErrorKind) -> String {
     {
         plain(message)
     } else if let ErrorKind::Custom(custom) = kind {
-        // Ours: an operation that was bounded.
+        // This is our own error: an operation ran out of its time.
         if let Some(no_answer) = custom.downcast_ref::<NoAnswer>() {
             no_answer.to_string()
         } else {
@@ -91,7 +92,7 @@ pub(super) fn of_kind(kind: &ErrorKind) -> String {
     }
 }
 
-/// The fault of a document: the kind of fault, and the name of the field, never a value.
+/// Returns the fault of a document: the kind of fault and the name of the field, never a value.
 pub(super) fn of_bson(err: &BsonError) -> String {
     plain(&err.kind.to_string())
 }
@@ -108,7 +109,8 @@ fn of_write(failure: &WriteFailure) -> String {
     }
 }
 
-/// The first of many that were not taken is told, or the first that says more than *is there already*.
+/// Returns the first error of an insert of many that says more than "exists already", or else the
+/// first error.
 fn of_many(many: &InsertManyError) -> String {
     let errors = many.write_errors.as_deref().unwrap_or_default();
     let telling = errors.iter().find(|one| one.code != DUPLICATE_KEY);
@@ -140,10 +142,10 @@ fn coded(code: i32, name: &str, message: &str) -> String {
     format!("{code} {}: {}", plain(name), plain(message))
 }
 
-/// One line of bounded length, up to where a document or a value of one begins.
+/// Returns one line of bounded length, up to the place where a document or a value begins.
 fn plain(text: &str) -> String {
     let kept = text.get(..end_of_words(text)).unwrap_or_default();
-    // The driver quotes one error in another by a word of its own.
+    // The driver puts this word before an error that it quotes.
     let told = kept.replace("Kind: ", "");
     let words = told.split(|char: char| char.is_control() || char == ' ');
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
@@ -155,11 +157,12 @@ fn plain(text: &str) -> String {
     }
 }
 
-/// Where a message begins to quote something: a document, a text, or what the driver adds.
+/// Returns the place where a message begins to quote something: a document, a text, or an addition
+/// of the driver.
 fn end_of_words(text: &str) -> usize {
     let mut before = ' ';
     let quoted = text.char_indices().find(|&(_, char)| {
-        // Between letters it is an apostrophe.
+        // Between letters this character is an apostrophe.
         let is_begin = match char {
             '{' | '"' | '`' => true,
             '\'' => !before.is_alphanumeric(),
@@ -175,8 +178,8 @@ fn end_of_words(text: &str) -> usize {
         .unwrap_or(text.len())
 }
 
-/// The driver tells all that it knows of all servers: their addresses, and what each last said, are
-/// taken from that.
+/// Describes servers that cannot be used. The driver tells everything about all servers; this keeps
+/// their addresses and their last errors.
 fn no_server(message: &str) -> String {
     let mut servers = message.split("Address: ").skip(1).map(|server| {
         let (address, rest) = server.split_once(", Type: ").unwrap_or((server, ""));

@@ -1,12 +1,12 @@
-//! Writes, as plain commands: for those of the driver's own MongoDB may take any time.
+//! Writes, as plain commands: the driver's own writes have no bound on MongoDB's time.
 //!
-//! A write that outlasted the patience of whoever waits for it would go on beside the next attempt,
-//! and beside all that follow. So each one carries `maxTimeMS`, and a shorter bound on the wait for a
-//! majority: if there is none, MongoDB says so itself.
+//! A write that ran longer than its caller waits would go on beside the next attempt, and beside
+//! all later ones. So each write carries `maxTimeMS`, and a shorter bound on the wait for a
+//! majority: if there is none, MongoDB itself says so.
 //!
-//! Each of these writes may be carried out twice, and the second time finds what the first one did.
-//! So one that met a broken connection, or a member that is no primary any more, is tried once more,
-//! as the driver does with its own.
+//! Each of these writes may happen twice, and the second one finds the effect of the first. So a
+//! write that met a broken connection, or a member that is no primary any more, is tried once more,
+//! as the driver does with its own writes.
 
 use std::time::{Duration, Instant};
 
@@ -15,20 +15,20 @@ use mongodb::error::{Error as DriverError, ErrorKind, InsertManyError};
 
 use super::{Bucket, document, error};
 
-/// The end of a delete.
+/// The outcome of a delete.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deleted {
     pub(super) is_any: bool,
-    /// The first try, whose answer was lost, may have deleted all.
+    /// The answer to the first try was lost; that try may have deleted everything.
     pub(super) is_second_try: bool,
 }
 
 impl Bucket {
-    /// Inserts documents, unordered: one that is not taken hinders no others. Those that are taken
-    /// have a majority at the end.
+    /// Inserts documents, unordered: a refused document does not hinder the others. The accepted
+    /// ones have a majority at the end.
     ///
     /// # Errors
-    /// As the driver's `insert_many`.
+    /// The errors of the driver's `insert_many`.
     pub(super) async fn insert(
         &self,
         collection: &str,
@@ -47,10 +47,10 @@ impl Bucket {
         .await
     }
 
-    /// Deletes one document, or all that match; with a majority at the end.
+    /// Deletes one document, or all that match, with a majority.
     ///
     /// # Errors
-    /// As the driver's `delete_many`.
+    /// The errors of the driver's `delete_many`.
     pub(super) async fn delete(
         &self,
         collection: &str,
@@ -74,10 +74,10 @@ impl Bucket {
         .await
     }
 
-    /// Changes one document; with a majority at the end. Whether there was one, or it was made.
+    /// Changes one document, with a majority. Returns whether it existed or was made.
     ///
     /// # Errors
-    /// As the driver's `update_one`.
+    /// The errors of the driver's `update_one`.
     pub(super) async fn change(
         &self,
         collection: &str,
@@ -89,10 +89,10 @@ impl Bucket {
         self.update_by(collection, update).await
     }
 
-    /// Changes all documents that match; with a majority at the end.
+    /// Changes all documents that match, with a majority.
     ///
     /// # Errors
-    /// As the driver's `update_many`.
+    /// The errors of the driver's `update_many`.
     pub(super) async fn change_all(
         &self,
         collection: &str,
@@ -117,10 +117,11 @@ impl Bucket {
         .await
     }
 
-    /// The same, with some fields of the document as it is then; `None` if there was none.
+    /// Changes one document with a majority, and returns some of its fields; `None` if there was
+    /// none.
     ///
     /// # Errors
-    /// As the driver's `find_one_and_update`.
+    /// The errors of the driver's `find_one_and_update`.
     pub(super) async fn find_and_modify(
         &self,
         collection: &str,
@@ -144,8 +145,8 @@ impl Bucket {
         .await
     }
 
-    /// Has a write carried out, and tries once more what another connection may do better. Both tries
-    /// together take no longer than one may.
+    /// Runs a write, and tries once more if another connection may do better. Both tries together
+    /// take no longer than one may.
     async fn write(
         &self,
         command: impl Fn(Duration) -> Result<RawDocumentBuf, DriverError>,
@@ -168,7 +169,7 @@ impl Bucket {
     }
 }
 
-/// How long MongoDB may take, and how much of that for a majority.
+/// Returns the time that MongoDB may take, and the part of it for a majority.
 fn bounds(patience: Duration) -> Document {
     let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     doc! {
@@ -177,7 +178,7 @@ fn bounds(patience: Duration) -> Document {
     }
 }
 
-/// The reply, unless it tells of an error.
+/// Returns the reply, unless it reports an error.
 fn judged(reply: Document) -> Result<Document, DriverError> {
     if !reply.contains_key("writeErrors") && !reply.contains_key("writeConcernError") {
         return Ok(reply);

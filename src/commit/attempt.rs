@@ -95,7 +95,7 @@ impl Committer {
         done
     }
 
-    /// Notes that a commit went well. Whoever waits for it learns that from the journal.
+    /// Notes that a commit went well. Waiters learn of it from the journal.
     pub(super) fn report_commit(&self, id: FileId, length: u64) {
         self.commits.health.report_success();
         self.commits.limiter.report_commit(id);
@@ -104,13 +104,14 @@ impl Committer {
 
     /// Ends a delete: first clears the store of what a commit may have left, then the journal.
     ///
-    /// MongoDB may still carry out a write after the store was cleared, if the write timed out or its
-    /// sidecar was killed. Such an entry therefore stays deleted in the journal for a while, and the
-    /// store is cleared a second time at the end. For any other entry it is enough that the store
-    /// answers: the journal says that the file does not exist until the store can say so.
+    /// MongoDB may still carry out a write after the store was cleared, if the write timed out or
+    /// its sidecar was killed. Therefore an entry with such a write stays deleted in the journal
+    /// for a while, and the store is cleared a second time at the end. For any other entry it is
+    /// enough that the store answers: the journal says that the file does not exist until the store
+    /// can say so.
     ///
-    /// Of a message, the package is cleared first, and the parts are untied then: the entry is the note of what
-    /// is still to be done, and is erased last.
+    /// For a message, the package is cleared first and the parts are unlinked afterwards. The entry
+    /// is the note of the work that is left, so it is erased last.
     async fn erase(&self, id: FileId, is_begun: bool, message: Option<Arc<Message>>) -> Outcome {
         let answered = if is_begun {
             self.clear(id).await
@@ -149,7 +150,8 @@ impl Committer {
         }
     }
 
-    /// Clears the store of a deleted entry. A document that an attempt has left has links, if the file had any.
+    /// Clears the store of a deleted entry. A document from an earlier attempt has links, if the
+    /// file had any.
     async fn clear(&self, id: FileId) -> Result<(), StoreError> {
         self.links.discard(id).await?;
         self.store.clear(id).await
@@ -164,7 +166,7 @@ impl Committer {
         }
     }
 
-    /// Deletes an entry whose file was removed from the store after an earlier attempt.
+    /// Deletes an entry after its file was removed from the store.
     async fn drop_removed(&self, id: FileId, err: &StoreError) -> Outcome {
         log::info!("{id}: {err}");
         let deleted = self.on_disk(move |journal| journal.delete_unlinked(id));

@@ -15,17 +15,18 @@ const MOST_PACKAGES: usize = 64;
 /// The committer's queue. It never hands out an id that is already in flight. All times are those of
 /// its own clock, so a change of the system's clock makes no entry wait longer or come earlier.
 ///
-/// Packages of messages have a lane of their own: receivers wait for them, and not for all the files before.
+/// Packages of messages have a lane of their own: receivers wait for them, so they do not wait for
+/// other files.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     queue: Mutex<Queue>,
     changed: Notify,
-    /// The same for the lane of packages.
+    /// Signals a change in the lane of packages.
     packages_changed: Notify,
     clock: EvenClock,
 }
 
-/// In which order an id goes.
+/// The order in which an id goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Packages of messages, ahead of all else.
@@ -101,7 +102,7 @@ impl Backlog {
         self.push(id, lane, due);
     }
 
-    /// Adds an id. If it is in flight, it comes again when that ends, in the lane that it has.
+    /// Adds an id. If it is in flight, it comes again when that ends, in its own lane.
     pub(super) fn push(&self, id: FileId, lane: Lane, due: UnixMillis) {
         {
             let mut queue = self.queue();
@@ -126,10 +127,10 @@ impl Backlog {
         *self.queue() = Queue::default();
     }
 
-    /// Waits for due ids and hands them out until [`Backlog::finish`] is called for each. Small ones
-    /// come as a group, a large one comes alone, and the id that is due longest comes first. Small ids
-    /// overtake large ones that wait for a free place. Packages come in groups alone. Dropping the future takes
-    /// no id out.
+    /// Waits for due ids and hands them out until [`Backlog::finish`] is called for each. Small
+    /// ones come as a group, a large one comes alone, and the id that is due longest comes first.
+    /// Small ids overtake large ones that wait for a free place. A group of packages has no other
+    /// files. Dropping the future takes no id out.
     pub(super) async fn next(
         &self,
         lane: Lane,
@@ -217,7 +218,7 @@ impl Backlog {
 }
 
 impl Queue {
-    /// The count of large ones in flight is what the table of all in flight says.
+    /// Checks that the count of large ids in flight agrees with the table of all ids in flight.
     fn check(&self) {
         let large = || {
             self.in_flight

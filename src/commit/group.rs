@@ -77,8 +77,8 @@ impl Committer {
         (group, alone)
     }
 
-    /// Settles the proven entries, given with their lengths. Returns those that were deleted meanwhile, or got
-    /// another link.
+    /// Settles the proven entries, given with their lengths. Returns those that were deleted or got
+    /// another link meanwhile.
     async fn settle_group(
         &self,
         handed_out: &mut HandedOut,

@@ -17,8 +17,8 @@ use crate::config::CommitPace;
 use crate::file::FileId;
 use crate::store::Store;
 
-/// Groups of packages at the store at once: they wait for no other commit, and for no client. One alone, so that
-/// messages get into lists in the order in which this node took them.
+/// The groups of packages at the store at once. They wait for no other commit and for no client.
+/// There is only one, so that messages enter lists in the order in which this node took them.
 const GROUPS_AHEAD: usize = 1;
 
 /// The pause between two reads that measure the store.
@@ -119,8 +119,8 @@ impl CommitLimiter {
         }
     }
 
-    /// The turn of a commit. Packages go past the line: to be called when [`CommitLimiter::until_free`] says so,
-    /// by one caller alone.
+    /// Returns the turn of a commit. Packages go past the line. The only caller calls this after
+    /// [`CommitLimiter::until_free`].
     pub(super) fn turn(self: &Arc<Self>, lane: Lane) -> Turn {
         match lane {
             Lane::Packages => Turn::Ahead(Arc::clone(&self.ahead).try_acquire_owned().ok()),

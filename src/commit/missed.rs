@@ -1,6 +1,6 @@
-//! Finds entries whose announcement was missed: the journal lists their work, and the backlog does not
-//! know them. There should be none. They are searched for from time to time, as otherwise only the next
-//! start would find them.
+//! Finds entries that the backlog missed: the journal lists their work, and the backlog does not
+//! know them. There should be none. This searches from time to time, because otherwise only the
+//! next start would find them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

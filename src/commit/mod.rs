@@ -35,7 +35,7 @@ pub use health::{StoreStanding, StoreState};
 pub use traffic::Traffic;
 pub use waiters::CommitWait;
 
-/// Everything that a commit needs. Cheap to clone.
+/// The parts that a commit needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Committer {
     /// Holds the promises.

@@ -96,7 +96,7 @@ mod tests {
 
     const MOST: usize = 16;
 
-    /// A store whose reads take `base`, and longer once more than `knee` commits run.
+    /// A store with reads that take `base`, and longer once more than `knee` commits run.
     struct Model {
         base: Duration,
         knee: usize,

@@ -119,8 +119,8 @@ impl Throttle {
 mod tests {
     use super::*;
 
-    /// A node whose commits take `took`. `requests` and `waited` say, per second, how many clients come
-    /// and how long threads wait.
+    /// A node with commits that take `took`. `requests` and `waited` say, per second, how many
+    /// clients come and how long threads wait.
     struct Node {
         now: Instant,
         counts: Counts,

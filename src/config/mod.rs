@@ -76,7 +76,7 @@ pub enum CommitPace {
     Fixed,
 }
 
-/// Which entries are committed together.
+/// The entries that are committed together.
 #[derive(Debug, Clone)]
 pub struct GroupConfig {
     /// Bytes of the largest entry in a group.
@@ -96,7 +96,7 @@ pub struct CommitConfig {
     pub commits: usize,
     /// Whether that number is adapted.
     pub pace: CommitPace,
-    /// Which entries share a group.
+    /// The entries that share a group.
     pub group: GroupConfig,
     /// Failed attempts before an entry is held.
     pub attempts: u32,

@@ -30,7 +30,7 @@ pub struct TokenOrder {
     pub from: Option<String>,
     /// The only receivers of messages.
     pub to: Vec<String>,
-    /// The receiver whose messages may be read.
+    /// The receiver of the messages that may be read.
     pub receiver: Option<String>,
 }
 

@@ -206,7 +206,8 @@ impl Delivery {
         Ok(Found::Elsewhere { owner, id })
     }
 
-    /// Finds a file in the journal or the store, whoever made its id.
+    /// Finds a file in the journal or the store, even if another node or another driver made its
+    /// id.
     ///
     /// # Errors
     /// When the store has to be asked and does not answer, or the journal cannot be read.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::hex;
 
-/// A file id: a MongoDB `ObjectId` whose five "random" bytes are not random.
+/// A file id: a MongoDB `ObjectId` with five "random" bytes that are not random.
 ///
 /// Layout, big endian: 4 bytes seconds since 1970, 2 bytes node number, 3 bytes number of
 /// the node's start, 3 bytes counter. Text form: 24 lowercase hexadecimal digits.

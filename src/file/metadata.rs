@@ -8,9 +8,8 @@ use serde::{Serialize, Serializer};
 /// Texts by name, bounded: captions and the like, not a second file. A name may have several texts, in
 /// the order of their arrival.
 ///
-/// In JSON a name with one text has a string, and one with several has a list. A clone shares the texts
-/// of its original: all files of a form have one metadata.
-/// was made from: the files of a form have one metadata.
+/// In JSON a name with one text has a string, and one with several has a list. A clone shares the
+/// texts of its original: all files of a form have one metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata(Arc<BTreeMap<String, Vec<String>>>);
 
