@@ -28,18 +28,18 @@ impl Bucket {
     /// Commits small files side by side. A member leaves the group, to be committed alone, as soon as
     /// anything about it is unusual.
     ///
-    /// Members leave if an earlier attempt left anything of them in the bucket.
+    /// 1. Members leave if an earlier attempt left anything of them in the bucket.
     /// 2. All bodies are read and hashed, in one go, within the budget of bytes. Members with an
     ///    unreadable body leave. Meanwhile it is checked that MongoDB is no standalone, and that the
     ///    unique index on chunks exists.
     /// 3. The group waits for its permit.
-    /// All chunks are inserted, unordered. A member leaves if its chunk exists already or is
-    /// refused.
+    /// 4. All chunks are inserted, unordered. A member leaves if its chunk exists already or is
+    ///    refused.
     /// 5. Once all chunks have a majority, the documents of all files are inserted in the same way.
     /// 6. Documents and chunks are read back with read concern majority, and each file is proven.
     ///    Members without a proof leave. MongoDB is still no standalone.
-    /// Packages of messages enter the lists of their receivers.
-    /// Members with a tombstone leave: see steps 7 and 8 of [`Bucket::put`].
+    /// 7. Packages of messages enter the lists of their receivers.
+    /// 8. Members with a tombstone leave: see steps 7 and 8 of [`Bucket::put`].
     ///
     /// A cut at any step leaves, for each member, the same as a cut of [`Bucket::put`].
     ///

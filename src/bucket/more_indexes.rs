@@ -4,11 +4,11 @@
 //! question that needs one of these indexes names it, and MongoDB refuses the question until the
 //! index exists.
 //!
-//! Each collection is asked for its indexes. An unfinished index does not count.
+//! 1. Each collection is asked for its indexes. An unfinished index does not count.
 //! 2. A node takes the lease ([`super::lease`]).
-//! The node tells each collection to build all indexes that it lacks, in one pass over its
-//! documents. MongoDB takes reads and writes meanwhile, and finishes by itself if the node dies.
-//! Meanwhile the node renews its lease, and reads MongoDB's progress.
+//! 3. The node tells each collection to build all indexes that it lacks, in one pass over its
+//!    documents. MongoDB takes reads and writes meanwhile, and finishes by itself if the node dies.
+//! 4. Meanwhile the node renews its lease, and reads MongoDB's progress.
 //! 5. The lease is given back.
 //!
 //! Two nodes may build the same index all the same, if one of them was stopped for a while. That

@@ -41,10 +41,10 @@ impl Package {
 impl Bucket {
     /// Puts messages into the lists of their receivers, when their documents have a majority.
     ///
-    /// They enter the lists.
-    /// Messages that are deleted or dying by now leave the lists again. A delete marks the document
-    /// first and clears the lists afterwards, so one of the two always finds what the other has
-    /// done.
+    /// 1. They enter the lists.
+    /// 2. Messages that are deleted or dying by now leave the lists again. A delete marks the
+    ///    document first and clears the lists afterwards, so one of the two always finds what the
+    ///    other has done.
     ///
     /// # Errors
     /// `Unavailable`, `TimedOut` or `Failed`: do it again, or a reader may miss them.

@@ -15,21 +15,21 @@ use crate::store::{Committed, Progress, Promised, StoreError};
 impl Bucket {
     /// Commits a file.
     ///
-    /// MongoDB must be no standalone, and the unique index on chunks must exist.
-    /// After an earlier attempt, the file's document and chunks may exist already: the numbers of
-    /// these chunks are listed.
-    /// The body is read and hashed from its beginning. Missing chunks are inserted on the way,
-    /// unordered, in batches, some batches side by side.
-    /// Each chunk that existed already is identified by its `_id`, as [`super::chunk_id`] tells, or
-    /// is compared byte by byte. If the file was whole before, the sizes suffice.
-    /// The file's document is inserted once every chunk has a majority. Step 6 judges a document
-    /// that exists already.
-    /// Document and chunks are read back with read concern majority, and compared with the sent
-    /// bytes: this is the proof. MongoDB must still be no standalone.
-    /// The package of a message enters the lists of its receivers: [`Bucket::enter_packages`].
-    /// A document of an earlier attempt gets the links that the file has by now. A file of messages
-    /// may have lost its last link after an earlier attempt, and may have been removed before this
-    /// attempt brought it back: [`Bucket::look_behind`].
+    /// 1. MongoDB must be no standalone, and the unique index on chunks must exist.
+    /// 2. After an earlier attempt, the file's document and chunks may exist already: the numbers
+    ///    of these chunks are listed.
+    /// 3. The body is read and hashed from its beginning. Missing chunks are inserted on the way,
+    ///    unordered, in batches, some batches side by side.
+    /// 4. Each chunk that existed already is identified by its `_id`, as [`super::chunk_id`] tells,
+    ///    or is compared byte by byte. If the file was whole before, the sizes suffice.
+    /// 5. The file's document is inserted once every chunk has a majority. Step 6 judges a document
+    ///    that exists already.
+    /// 6. Document and chunks are read back with read concern majority, and compared with the sent
+    ///    bytes: this is the proof. MongoDB must still be no standalone.
+    /// 7. The package of a message enters the lists of its receivers: [`Bucket::enter_packages`].
+    /// 8. A document of an earlier attempt gets the links that the file has by now. A file of
+    ///    messages may have lost its last link after an earlier attempt, and may have been removed
+    ///    before this attempt brought it back: [`Bucket::look_behind`].
     ///
     /// A cut at any step leaves chunks that no reader sees, or the whole file. Nothing else is
     /// deleted, and the next attempt goes on with the chunks that exist.

@@ -24,8 +24,8 @@ impl Bucket {
     /// Removes a file that has a document, unless it belongs to a message.
     ///
     /// 1. The document is looked for.
-    /// It is deleted with a majority, unless it has a link at that moment or is a package. From
-    /// here on the file does not exist, and nobody links to it.
+    /// 2. It is deleted with a majority, unless it has a link at that moment or is a package. From
+    ///    here on the file does not exist, and nobody links to it.
     /// 3. Its chunks are deleted.
     ///
     /// MongoDB may carry out a step although it answers with an error, and nobody would find the

@@ -5,13 +5,13 @@
 //! time that the majority had reached a while ago, and a slow writer of an entry writes its time
 //! anew.
 //!
-//! A sample is a time of the cluster that the majority of every shard has reached. This node asks
-//! MongoDB for its time, and then reads anything in the lists as of that time; MongoDB answers when
-//! it has reached it. The sample's date is the moment of that answer. (`hello` tells the time of a
-//! majority, but a router does not.)
-//! An entry with a time up to a sample was sent before that answer, and is visible within
-//! [`QUICK`]: a slower writer gives its entry a later time.
-//! So when the sample is [`AGE`] old, all entries up to it are visible.
+//! 1. A sample is a time of the cluster that the majority of every shard has reached. This node
+//!    asks MongoDB for its time, and then reads anything in the lists as of that time; MongoDB
+//!    answers when it has reached it. The sample's date is the moment of that answer. (`hello`
+//!    tells the time of a majority, but a router does not.)
+//! 2. An entry with a time up to a sample was sent before that answer, and is visible within
+//!    [`QUICK`]: a slower writer gives its entry a later time.
+//! 3. So when the sample is [`AGE`] old, all entries up to it are visible.
 //!
 //! Clocks of several machines are never compared: times are the primary's, and ages are this
 //! process's own.

@@ -23,10 +23,10 @@ const AT_ONCE: usize = 8;
 
 impl Intake {
     /// 1. The files are found, as far as the sender may use them.
-    /// An intent records the links that are about to be made.
+    /// 2. An intent records the links that are about to be made.
     /// 3. The links are made.
-    /// The message is promised. If anything is refused, the intent is dropped, which undoes all
-    /// links.
+    /// 4. The message is promised. If anything is refused, the intent is dropped, which undoes all
+    ///    links.
     pub(super) async fn link_and_adopt<E, F>(
         self: Arc<Self>,
         mut open: OpenMessage,

@@ -26,12 +26,12 @@ impl Journal {
     /// Deletes a message that waits for its commit.
     ///
     /// 1. The package is read.
-    /// A tombstone that keeps the message is decided, if no other step changed the package
-    /// meanwhile; else this begins again at 1. The tombstone is synced: the message is deleted.
-    /// Each part that waits here for its commit loses its link to the message, and is deleted if
-    /// that was its last link ([`Journal::unlink`]).
-    /// The committer gets the package. It takes the message out of its receivers' lists, unlinks
-    /// parts that are elsewhere, clears the store, and then erases the tombstone.
+    /// 2. A tombstone that keeps the message is decided, if no other step changed the package
+    ///    meanwhile; else this begins again at 1. The tombstone is synced: the message is deleted.
+    /// 3. Each part that waits here for its commit loses its link to the message, and is deleted if
+    ///    that was its last link ([`Journal::unlink`]).
+    /// 4. The committer gets the package. It takes the message out of its receivers' lists, unlinks
+    ///    parts that are elsewhere, clears the store, and then erases the tombstone.
     ///
     /// | cut after | leaves | the next start |
     /// |---|---|---|

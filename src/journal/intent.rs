@@ -38,11 +38,11 @@ impl Journal {
     ///
     /// 1. Admission.
     /// 2. The intent is decided and queued; its group is synced. Only now links may be made.
-    /// The links are made, each by the place that has the file.
+    /// 3. The links are made, each by the place that has the file.
     /// 4. [`Journal::adopt_message`] promises the message under this id: its base takes the intent's place.
-    /// Or no promise comes: a promise that may be in the log is overwritten, and the work is
-    /// announced ([`Work::Undo`]). The links are undone; `gone` is queued and synced
-    /// ([`Journal::undone`]).
+    /// 5. Or no promise comes: a promise that may be in the log is overwritten, and the work is
+    ///    announced ([`Work::Undo`]). The links are undone; `gone` is queued and synced
+    ///    ([`Journal::undone`]).
     ///
     /// | cut after | leaves | the next start |
     /// |---|---|---|

@@ -28,8 +28,8 @@ impl Journal {
     /// Links a file that waits for its commit to a message.
     ///
     /// 1. The file is read.
-    /// Its new base is laid out and decided, if no other step changed the file meanwhile; else this
-    /// begins again at 1.
+    /// 2. Its new base is laid out and decided, if no other step changed the file meanwhile; else
+    ///    this begins again at 1.
     /// 3. It is synced: the file has the link.
     ///
     /// | cut after | leaves |

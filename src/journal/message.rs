@@ -124,10 +124,10 @@ impl Journal {
     /// were linked before, to the id that [`Journal::intend`] gave.
     ///
     /// 1. Admission of the package, of every part, and of the whole body.
-    /// The body gets a name in the directory of bodies for each part.
+    /// 2. The body gets a name in the directory of bodies for each part.
     /// 3. It is fsynced, and so is the directory of bodies.
-    /// One frame has the package, the parts and the message. It is decided and queued; its group is
-    /// synced: this is the promise.
+    /// 4. One frame has the package, the parts and the message. It is decided and queued; its group
+    ///    is synced: this is the promise.
     ///
     /// | cut after | leaves | recovery |
     /// |---|---|---|

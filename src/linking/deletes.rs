@@ -1,16 +1,16 @@
 //! Deletes a message, from the moment at which no caller finds it any more.
 //!
 //! The life of a delete:
-//! The owner of the package's id is asked, because only the owner knows whether the package waits
-//! there for its commit.
-//! If it waits there, a tombstone that keeps the message is synced in that journal. If the store
-//! has the package, it gets the mark of a dying file there, by a majority; a settled copy leaves
-//! the journal. From here on the message is deleted: nobody finds it. If this process stops, a
-//! start finds the tombstone, and a sweep finds the mark ([`Links::sweep`]).
+//! 1. The owner of the package's id is asked, because only the owner knows whether the package
+//!    waits there for its commit.
+//! 2. If it waits there, a tombstone that keeps the message is synced in that journal. If the store
+//!    has the package, it gets the mark of a dying file there, by a majority; a settled copy leaves
+//!    the journal. From here on the message is deleted: nobody finds it. If this process stops, a
+//!    start finds the tombstone, and a sweep finds the mark ([`Links::sweep`]).
 //! 3. The message leaves the lists of its receivers.
-//! Each part is unlinked where it is, and is removed with its last link. The node that made its id
-//! is always asked. If that node is away, the store is asked all the same, and the package stays as
-//! the note of the work that is left.
+//! 4. Each part is unlinked where it is, and is removed with its last link. The node that made its
+//!    id is always asked. If that node is away, the store is asked all the same, and the package
+//!    stays as the note of the work that is left.
 //! 5. The package goes last: tombstone, document, chunks, and the note that nothing is left.
 //!
 //! | cut after | leaves | goes on |

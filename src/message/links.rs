@@ -7,13 +7,9 @@
 //!
 //! | | why |
 //! |---|---|
-//! | no file is removed that has a link | a document is deleted only if it is dying. Only the
-//! question that takes the last link makes it dying, and nothing undoes that; a link is added only
-//! to a file that is not dying |
-//! | no link is promised to a file that is gone | after a link is added, its maker looks for a
-//! tombstone. A tombstone is written before a document is deleted |
-//! | no file without a link stays | a dying file is found by its mark, and its chunks by a
-//! tombstone that is not cleared. If one process stops half-way, another one goes on from there |
+//! | no file is removed that has a link | a document is deleted only if it is dying. Only the question that takes the last link makes it dying, and nothing undoes that; a link is added only to a file that is not dying |
+//! | no link is promised to a file that is gone | after a link is added, its maker looks for a tombstone. A tombstone is written before a document is deleted |
+//! | no file without a link stays | a dying file is found by its mark, and its chunks by a tombstone that is not cleared. If one process stops half-way, another one goes on from there |
 
 /// A question to the store about one file. It also names a message if it is about a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
