@@ -71,7 +71,7 @@ pub const JUDGED: &str = "judged=1";
 /// The internal location over the journal's directory.
 pub const JOURNAL: &str = "/_gridspool/journal";
 
-/// The internal location whose slices come from the store.
+/// The internal location for slices that come from the store.
 pub const STORE: &str = "/_gridspool/store";
 
 /// The same for files of at most [`SMALL_FILE_BYTES`]: nginx reads those and sends them together

@@ -1,8 +1,8 @@
-//! Wiring: what is made from what, started and stopped in which order.
+//! Wiring: this makes the parts of the sidecar, and starts and stops them in order.
 //!
-//! Start: journal (recovered before anything can be asked), bucket (connects by itself, whenever
-//! MongoDB is there), sockets, committer. Stop: the sockets first, so that what is being adopted
-//! is adopted; then the committer; what is left stays in the journal.
+//! Start: journal (recovered before any request), bucket (it connects by itself as soon as MongoDB
+//! answers), sockets, committer. Stop: the sockets end first, so that running uploads are adopted;
+//! then the committer ends. Everything else stays in the journal.
 
 mod check;
 mod sockets;
@@ -38,13 +38,13 @@ use sockets::Sockets;
 
 pub use check::{Check, Outcome, check};
 
-/// How often settled bodies are looked through.
+/// The pause between two searches for settled bodies to evict.
 const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long after a panic a watch begins anew.
+/// The pause after a panic before a watch begins again.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why the sidecar does not run.
+/// The reason why the sidecar does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The journal cannot be opened.
@@ -59,23 +59,23 @@ pub enum ServeError {
     /// The keys that nodes share cannot be used.
     #[error("peer_key: {0}")]
     PeerKeys(KeysError),
-    /// Somebody answers on a socket that was to be ours.
+    /// Another process answers on one of our sockets.
     #[error("{0}: another process answers there")]
     SocketTaken(PathBuf),
     /// A path cannot be used.
     #[error("{path}: {source}")]
     Path {
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// The cause.
         source: io::Error,
     },
-    /// The data are another user's.
+    /// The data belong to another user.
     #[error(
         "{path} belongs to user {owner}, and this runs as user {user}: run it as the other one"
     )]
     Stranger {
-        /// Where.
+        /// The path.
         path: PathBuf,
         /// Its owner.
         owner: u32,
@@ -103,11 +103,12 @@ pub fn init(config: &Config) -> Result<(), ServeError> {
     Ok(Journal::init(&config.data_dir, &LocalDisk)?)
 }
 
-/// Other users' data are left alone: what root makes among them, their sidecar could not use.
+/// Leaves the data of another user alone: that user's sidecar could not use files that root makes
+/// there.
 fn require_owner(data_dir: &Path) -> Result<(), ServeError> {
     let owner = match std::fs::metadata(data_dir) {
         Ok(found) => found.uid(),
-        // The user who makes it will own it.
+        // The user that makes the directory will own it.
         Err(_) => return Ok(()),
     };
     let user = rustix::process::geteuid().as_raw();
@@ -121,10 +122,10 @@ fn require_owner(data_dir: &Path) -> Result<(), ServeError> {
     })
 }
 
-/// Serves until `stop` ends, then drains. A socket of the two that is among `inherited` is used as it is.
+/// Serves until `stop` ends, then drains. It uses its sockets among `inherited` as they are.
 ///
 /// # Errors
-/// [`ServeError`]; nothing is served then.
+/// [`ServeError`]; then nothing is served.
 pub async fn run(
     config: Config,
     inherited: Vec<UnixListener>,
@@ -193,9 +194,9 @@ pub async fn run(
     );
     let stop = async move {
         stop.await;
-        // Uploads that wait for a commit wait no longer, and get an answer.
+        // Uploads that wait for a commit stop waiting, and get an answer.
         commits.end_waiting();
-        // So do receivers who wait for messages.
+        // Receivers that wait for messages stop waiting, too.
         lists.end_waiting();
     };
     sockets.serve(for_nginx, for_admins, stop).await?;
@@ -207,7 +208,8 @@ pub async fn run(
     Ok(())
 }
 
-/// Begins the watches: of the other nodes, the store, its indexes, nginx's cache, and the lists of receivers.
+/// Begins to watch the other nodes, the store, its indexes, nginx's cache and the lists of
+/// receivers.
 fn keep_watching(
     tasks: &TaskTracker,
     stopping: &CancellationToken,
@@ -254,7 +256,7 @@ fn keep_watching(
     }));
 }
 
-/// Looks through settled bodies and through the spool from time to time.
+/// Evicts settled bodies and cleans the spool from time to time.
 fn tend(
     journal: &Arc<Journal>,
     config: &Config,
@@ -269,7 +271,7 @@ fn tend(
     again(spool_interval, sweep_spool);
 }
 
-/// Takes uploads in. Those who look files up are told of each promise.
+/// Makes the intake. Every promise is passed to the rooms that look files up.
 fn intake(
     journal: &Arc<Journal>,
     links: &Arc<Links>,
@@ -294,7 +296,7 @@ fn intake(
     Ok(intake.with_receivers(move |receivers| lists.take(receivers)))
 }
 
-/// The disk that keeps promises as the setting says.
+/// Returns the disk that keeps promises as the setting says.
 fn disk(durability: Durability) -> Box<dyn Disk> {
     match durability {
         Durability::Disk => Box::new(LocalDisk),
@@ -308,7 +310,8 @@ fn disk(durability: Durability) -> Box<dyn Disk> {
     }
 }
 
-/// `None` if there are no keys: the settings then say that everybody may do everything.
+/// Reads the keys of tokens; `None` without them: the settings then say that everybody may do
+/// everything.
 fn keyring(config: &Config) -> Result<Option<Keyring>, KeysError> {
     let Some(tokens) = &config.access.tokens else {
         log::warn!("insecure_no_auth: whoever reaches the socket may upload, download and delete");
@@ -317,8 +320,8 @@ fn keyring(config: &Config) -> Result<Option<Keyring>, KeysError> {
     Keyring::load(&tokens.keys, &tokens.audience).map(Some)
 }
 
-/// Watches the other nodes or the store, and begins that anew when it panics: nobody would hear of a
-/// watch that has silently ended.
+/// Runs a watch, and begins it again after a panic: nobody would notice a watch that has silently
+/// ended.
 async fn keep_going<W: Future<Output = ()>>(
     watched: &str,
     stop: CancellationToken,
@@ -333,7 +336,7 @@ async fn keep_going<W: Future<Output = ()>>(
     }
 }
 
-/// Does something to the journal again and again, until it is told to stop.
+/// Does something to the journal again and again, until `stop`.
 async fn repeat(
     interval: Duration,
     journal: Arc<Journal>,

@@ -45,11 +45,12 @@ const BOUNDARY: &[u8] = b"xYz";
 /// The delimiter between their parts.
 const DELIMITER: &[u8] = b"\r\n--xYz";
 
-/// The body of a form whose boundary is `xYz`: its files lie within it, one behind the other, and each
-/// reaches to the first delimiter behind it. As a message its parts are these files, too.
+/// Reads the body of a form with the boundary `xYz`. Its files must lie within it, one behind the
+/// other, and each must reach to the first delimiter behind it. Read as a message, it must have
+/// these files as parts, too.
 ///
 /// # Panics
-/// When they do not, or no file can be written.
+/// If a file breaks these rules, or if no file can be written.
 pub fn form(bytes: &[u8]) {
     let path = SCRATCH.with(|scratch| scratch.0.clone());
     let written = std::fs::write(path.join("0000000001"), bytes);
@@ -91,10 +92,10 @@ pub fn form(bytes: &[u8]) {
     assert!(end <= body.length());
 }
 
-/// A Range header, behind two bytes that are the file's length.
+/// Reads a Range header. The two bytes before it are the file's length.
 ///
 /// # Panics
-/// When the range is not within the file.
+/// If the range is not within the file.
 pub fn range(bytes: &[u8]) {
     let Some((length, header)) = bytes.split_first_chunk() else {
         return;
@@ -108,10 +109,10 @@ pub fn range(bytes: &[u8]) {
     }
 }
 
-/// The target of a request.
+/// Reads the target of a request.
 ///
 /// # Panics
-/// When a target passes that other servers could read in another way.
+/// If a target passes that other servers could read in another way.
 pub fn target(bytes: &[u8]) {
     let target = String::from_utf8_lossy(bytes);
     if path::check_target(&target).is_err() {
@@ -126,10 +127,10 @@ pub fn target(bytes: &[u8]) {
     assert!(!decoded.contains("//"));
 }
 
-/// The lines of a head, each a name, a colon and a value.
+/// Reads the lines of a head. Each has a name, a colon and a value.
 ///
 /// # Panics
-/// When a value that was read could harm those who get it.
+/// If a value that was read could harm a receiver of it.
 pub fn headers(bytes: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in bytes.split(|&byte| byte == b'\n') {

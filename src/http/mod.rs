@@ -1,17 +1,17 @@
-//! The edge that nginx speaks with: heads of requests in, heads of answers out.
+//! The edge towards nginx: heads of requests come in, heads of answers go out.
 //!
 //! nginx has spooled the body before a request comes here, and sends the body of an answer itself.
 //! The only bytes of files that pass through are slices of committed files on their way into
 //! nginx's cache. This is the only room that knows actix.
 //!
-//! A room in it names only those below it:
+//! A room in it names only the rooms below it:
 //!
 //! | room | is |
 //! |---|---|
 //! | `routes` | one file for each route or family: reads a request, calls another room, answers |
 //! | `gate` | what requests pass before their route and on their way out: rights, conditions of changes, drain, panics |
 //! | `form` | the parts of a form |
-//! | `problem` | the refusals; the one place where errors of other layers become such |
+//! | `problem` | the refusals; the one place where errors of other layers become refusals |
 //! | `headers` | the grammars of heads, each fuzzed: no handler, no node, and an error of their own |
 
 mod form;
@@ -42,7 +42,7 @@ pub use routes::{admin, public};
 
 /// The parts of one node, for the handlers.
 pub struct Node {
-    /// Where promises are made.
+    /// Makes promises.
     pub journal: Arc<Journal>,
     /// Takes uploads in.
     pub intake: Arc<Intake>,
@@ -52,11 +52,11 @@ pub struct Node {
     pub subjects: Arc<dyn Subjects>,
     /// The indexes that are made in the background.
     pub indexes: Arc<dyn Indexes>,
-    /// The lists of receivers, and those who wait for messages.
+    /// The lists of receivers, and the receivers that wait for messages.
     pub lists: Arc<Lists>,
     /// The commits, and the clients that wait for them.
     pub commits: Arc<Commits>,
-    /// Ties files to messages.
+    /// Links files to messages.
     pub links: Arc<Links>,
     /// The other nodes.
     pub peers: Arc<Peers>,
@@ -71,9 +71,9 @@ pub struct Node {
 pub struct Edge {
     /// Whether new uploads are taken.
     drain: Drain,
-    /// Room for senders who wait for a commit.
+    /// Room for senders that wait for a commit.
     waits: Waits,
-    /// How many slices go at once.
+    /// Limits the slices that are sent at the same time.
     slices: SliceLimiter,
     /// When this process started.
     started: SystemTime,
@@ -100,7 +100,7 @@ impl std::fmt::Debug for Node {
 }
 
 impl Node {
-    /// The key that stands for all that mean the same file.
+    /// Returns the key that stands for all keys of the same file.
     fn read(&self, key: FileKey) -> FileKey {
         match key {
             FileKey::Foreign(text) => self.delivery.key(&text),

@@ -66,13 +66,13 @@ pub enum IntakeError {
     /// The token of its sender is for another sender, or for other receivers.
     #[error("the token does not allow `{0}` of this message")]
     PartyNotAllowed(&'static str),
-    /// A file that the message refers to goes, or has gone.
+    /// A file that the message refers to is being removed, or is gone.
     #[error("a part of the message is gone")]
     PartGone,
-    /// A file that the message refers to belongs to as many messages as it may.
+    /// A file that the message refers to belongs already to the most messages that it may.
     #[error("a part of the message belongs to too many messages")]
     TooManyLinks,
-    /// A file could not be tied to the message.
+    /// A file could not be linked to the message.
     #[error(transparent)]
     Link(#[from] LinkError),
     /// Too many messages wait for this receiver.

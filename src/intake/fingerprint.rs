@@ -22,8 +22,8 @@ pub enum Shape {
     Message,
 }
 
-/// The fingerprint of an upload with a key; `None` without a key. Hashes the parts whose digest is not
-/// known yet, and notes their digests. Blocks.
+/// Makes the fingerprint of an upload with a key; `None` without a key. Hashes the parts without a
+/// known digest, and notes their digests. Blocks.
 ///
 /// # Errors
 /// When the body cannot be read.
@@ -53,8 +53,8 @@ pub(super) fn of(
     }))
 }
 
-/// The fingerprint of a message with a key. The order of its receivers does not count. Parts that are there
-/// already count by their ids, so that an answer is found when they are gone.
+/// Makes the fingerprint of a message with a key. The order of its receivers does not matter. Parts
+/// that exist already count by their ids, so that an answer is found even after they are gone.
 pub(super) fn of_message(
     key: store::Sha256,
     draft: &MessageDraft,
@@ -129,8 +129,8 @@ impl KeyClaim {
     }
 }
 
-/// The digest of an upload: for each file its bytes, and what the answer tells of it. The boundary of a
-/// form is left out, as many clients draw a new one each time.
+/// The digest of an upload: for each file its bytes, and the values that the answer shows. The
+/// boundary of a form is left out, because many clients choose a new one each time.
 struct Content(Sha256);
 
 impl Content {
@@ -143,7 +143,7 @@ impl Content {
         Self(Sha256::new().chain_update([shape]))
     }
 
-    /// Adds a file whose bytes have this digest.
+    /// Adds a file with this digest.
     fn add(&mut self, window: Window, store::Sha256(bytes): store::Sha256, draft: &Draft) {
         let all = &mut self.0;
         all.update(window.length.to_le_bytes());
@@ -237,7 +237,7 @@ mod tests {
         // The same bytes at another place in a body are the same file.
         let mut moved = [(window(2, 2), plain()), (window(0, 2), plain())];
         assert_eq!(content(form, &mut moved), digests[11]);
-        // Bytes of which the digest is known are not read, and all others are hashed once.
+        // Bytes with a known digest are not read, and all others are hashed once.
         let known = moved[0].1.sha256;
         assert_eq!(known, Some(of_part((&body).into(), window(2, 2)).unwrap()));
         let mut unread = [window(9, 2), window(9, 2)].map(|window| {

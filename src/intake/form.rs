@@ -101,13 +101,13 @@ impl FormPlaces {
     }
 }
 
-/// The body that was held against the digests of its head: a form that turns out to be large is claimed twice,
-/// and is hashed once.
+/// The body that was compared with the digests in its head: a form that turns out to be large is
+/// claimed twice, and hashed once.
 #[derive(Debug, Default)]
 struct Checked(Option<(SystemTime, u64)>);
 
 impl Checked {
-    /// Whether the head states any digest of this body. All of them are right then.
+    /// Returns whether the head states any digest of this body. All stated digests are right then.
     fn is_stated(
         &mut self,
         digests: &StatedDigests,
@@ -128,9 +128,10 @@ pub(super) enum Size {
 }
 
 impl Intake {
-    /// Takes a form in. Runs to its end, even if the caller stops waiting. `read` reads the form in a
-    /// body and adds the form's texts to the given metadata; it returns `None` if the form has more
-    /// files than the given number. It is called a second time for a large form.
+    /// Takes a form in. Runs to its end, even if the caller stops waiting. `read` reads the form in
+    /// a body and adds the form's texts to the given metadata; it returns `None` if the form has
+    /// more files than the given number. It is called a second time for a large form.
+    ///
     /// # Errors
     /// When nothing of it is kept.
     pub async fn take_form<E, R>(
@@ -203,8 +204,8 @@ impl Intake {
             let (claimed, window) = (file.content_type, file.window);
             let mut metadata = metadata.clone();
             let content_type = file_type::decide(sender, claimed, received, window, &mut metadata)?;
-            // The digest that was stated is that of the whole form, boundaries included. The commit needs those
-            // of its files, which is another hash over their bytes.
+            // The stated digest is that of the whole form, boundaries included. The commit needs
+            // the digests of the files, so their bytes are hashed once more.
             let stated = is_stated.then(|| digest::of_part(received, window));
             let stated = stated.transpose()?;
             let draft = Draft {

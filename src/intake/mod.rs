@@ -12,8 +12,8 @@
 //! 3. The type is decided, and the quota reserved. If the upload has a key, its fingerprint is made.
 //! 4. A request that was carried out before gets the first answer. Any other is adopted: this is the
 //!    promise.
-//! 5. The rooms that are asked for new files are told. (The journal itself announces the work of the
-//!    committer.)
+//! 5. The rooms that are asked for new files get each promise. (The journal itself announces the
+//!    work of the committer.)
 
 mod digest;
 mod error;
@@ -72,7 +72,7 @@ pub struct Intake {
     receive: Receive,
 }
 
-/// Counts a message to its receivers, unless one of them gets no more.
+/// Counts a message to its receivers, unless one of them has a full list.
 type Receive = Box<dyn Fn(&Receivers) -> Result<(), Party> + Send + Sync>;
 
 /// A file that was just promised.
@@ -93,7 +93,8 @@ impl std::fmt::Debug for Intake {
 }
 
 impl Intake {
-    /// `tell` is called for each promise, by whichever thread has made it; it must not block.
+    /// Makes the intake of a node. `tell` is called for each promise, by the thread that has made
+    /// it; it must not block.
     pub fn new(
         journal: Arc<Journal>,
         links: Arc<Links>,
@@ -115,8 +116,8 @@ impl Intake {
         }
     }
 
-    /// Has each message counted, unless one of its receivers gets no more: then it is refused. `receive` must not
-    /// block.
+    /// Counts each message to its receivers with `receive`, and refuses it if one of them has a
+    /// full list. `receive` must not block.
     #[must_use]
     pub fn with_receivers(
         mut self,

@@ -121,7 +121,7 @@ impl Quotas {
         Ok(reservation(subject, bytes))
     }
 
-    /// The number of subjects whose uploads are counted.
+    /// Returns the number of subjects with counted uploads.
     pub fn counted_subjects(&self) -> u64 {
         let count = self.rate.as_ref().map_or(0, RateLimiter::len);
         u64::try_from(count).unwrap_or(u64::MAX)

@@ -57,11 +57,12 @@ impl Sender {
         }
     }
 
-    /// The sender and the receivers of a message: the stated ones, as far as the token allows them. Without a
-    /// statement they are those of the token.
+    /// Returns the sender and the receivers of a message: the stated ones, as far as the token
+    /// allows them, or else those of the token.
     ///
     /// # Errors
-    /// When the token is for another sender or for other receivers, and when there is no receiver.
+    /// An error, if the token is for another sender or for other receivers, or if there is no
+    /// receiver.
     pub(super) fn parties(
         &self,
         from: Option<Party>,
@@ -82,11 +83,11 @@ impl Sender {
         Ok((from, to.ok_or(MessageError::NoReceiver)?))
     }
 
-    /// The key of a message: that of its sender, in the names of the token's subject, or else of its sender;
-    /// or the one of its head, as with any other upload.
+    /// Returns the key of a message. It is the id that the sender gave the message, in the names of
+    /// the token's subject or else of the sender; or the key in the head, as for any other upload.
     ///
     /// # Errors
-    /// When there are two that differ.
+    /// An error, if there are two different keys.
     pub(super) fn key_of_message(
         &self,
         own: Option<&ChosenName>,

@@ -23,8 +23,8 @@
 //! 7. If A does not answer or refuses the pass, B answers 503 with `Retry-After`: A may have the file.
 //!
 //! A message (its package and descriptors; the files of its parts are read as above):
-//! 1. to 3. as above, but B's sidecar asks A's itself, as it needs the descriptors and the names of sender
-//!    and receivers: they decide who may read it.
+//! 1. to 3. as above, but B's sidecar asks A's itself, because it needs the descriptors and the
+//!    names of sender and receivers: they decide who may read it.
 //! 4. A's answer is signed, with the id: a program at A's address that has no key cannot make B believe
 //!    that a message names a file, or a receiver.
 //! 5. to 7. as above.

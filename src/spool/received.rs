@@ -1,4 +1,4 @@
-//! The body of an upload, in whichever way nginx has handed it over.
+//! The body of an upload, spooled or inline.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;

@@ -57,7 +57,7 @@ impl From<Words> for Vec<String> {
     }
 }
 
-/// The name of one, or a list of names.
+/// One name, or a list of names.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Parties {
@@ -89,7 +89,7 @@ impl TryFrom<Claims> for Grant {
         let to = to.map(Receivers::try_from).transpose();
         let receiver: Option<Party> = read("receiver", claims.receiver)?;
         let scopes = scope.iter().filter_map(|word| Scope::named(word));
-        // Whose platform forgot the receiver must not get the messages of all.
+        // A token without a receiver must not open the messages of all receivers.
         let scopes = scopes.filter(|scope| *scope != Scope::Receive || receiver.is_some());
         Ok(Self {
             scopes: scopes.collect(),

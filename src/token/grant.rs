@@ -8,24 +8,24 @@ use crate::message::{Party, Receivers};
 /// A kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Putting files in.
+    /// To upload files.
     Upload,
-    /// Getting them out.
+    /// To download files.
     Download,
-    /// Deleting them.
+    /// To delete files.
     Delete,
-    /// Listing the files of any subject, and the messages to any receiver.
+    /// To list the files of any subject, and the messages to any receiver.
     List,
-    /// Sending messages, and reading and deleting those that one has sent.
+    /// To send messages, and to read and delete one's own sent messages.
     Message,
-    /// Reading the messages to its bearer, and saying that they were delivered.
+    /// To read the messages to its bearer, and to report their delivery.
     Receive,
-    /// Asking why files wait for their commit.
+    /// To ask why files wait for their commit.
     Admin,
 }
 
 impl Scope {
-    /// All there are.
+    /// All scopes.
     pub const ALL: [Self; 7] = [
         Self::Upload,
         Self::Download,
@@ -106,7 +106,7 @@ impl Grant {
         self.allows(scope) && !self.is_for_another(file)
     }
 
-    /// Whether it is for one file, and this is another.
+    /// Returns whether it is for another file than this one.
     pub fn is_for_another(&self, file: &FileKey) -> bool {
         self.file.as_ref().is_some_and(|only| only != file)
     }
@@ -136,7 +136,8 @@ impl Grant {
         self.to.as_ref()
     }
 
-    /// The only receiver whose messages it opens as such (`receiver`). A token without that claim opens none.
+    /// Returns the receiver of the messages that it opens (`receiver`). A token without that claim
+    /// opens none.
     pub fn receiver(&self) -> Option<&Party> {
         let receiver = self.receiver.as_ref();
         receiver.filter(|_| self.allows(Scope::Receive))
@@ -176,10 +177,9 @@ impl Grant {
     /// Whether a file of a claimed type may have the content that its first bytes show.
     ///
     /// Content that shows no type is accepted unless the claimed type is a picture's: pictures are
-    /// recognised by their first bytes. The shown type must be allowed too, unless it is another name
-    /// for the claimed one: one container format may hold sound or film, and ZIP and XML files have
-    /// many names.
-    /// claimed one: one container holds sound and film, and a ZIP or XML file has many names.
+    /// recognised by their first bytes. The shown type must be allowed too, unless it is another
+    /// name for the claimed one: one container format may hold sound or film, and ZIP and XML files
+    /// have many names.
     pub fn takes_content(&self, claimed: &MediaType, shown: &MediaType) -> bool {
         if self.types.is_none() {
             return true;

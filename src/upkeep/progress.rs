@@ -43,9 +43,9 @@ pub struct Progress {
     pub bytes: u64,
     /// Chunks that were looked up.
     pub chunks: u64,
-    /// Ids whose chunks have no file, and may still get one.
+    /// Ids with chunks but without a file; they may still get one.
     pub waiting: u64,
-    /// Ids whose chunks have no file, old enough to be cleared away.
+    /// Ids with chunks but without a file, old enough to be cleared away.
     pub orphans: u64,
     /// Those of them that were removed.
     pub removed: u64,

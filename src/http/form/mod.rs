@@ -19,11 +19,12 @@ const CHARSET: &str = "_charset_";
 
 /// Reads the form in a claimed body. Blocks.
 ///
-/// A part with a file name is a file, and so is a part of another type than text or JSON. A browser sends an
-/// empty part with an empty name for each file that was not chosen; such a part is skipped.
+/// A part with a file name is a file. So is a part of any type other than text or JSON. A browser
+/// sends an empty part with an empty name for each file field without a choice; such a part is
+/// skipped.
 ///
-/// The texts of the form are added to `metadata`, in UTF-8, whatever charset they come in. `None` if it has
-/// more than `most_files`.
+/// The texts of the form are added to `metadata`, in UTF-8, whatever charset they come in. Returns
+/// `None` if it has more than `most_files` files.
 ///
 /// # Errors
 /// When the form is malformed, or holds no file.

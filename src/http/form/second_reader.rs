@@ -1,5 +1,5 @@
-//! Each well-formed form is read by us and by actix-multipart, and both find the same files. Were there a
-//! difference, a check of the one could see another file than the other stores.
+//! Reads each well-formed form with our reader and with actix-multipart. Both must find the same
+//! files: otherwise a check by one program could see another file than the other program stores.
 
 use actix_multipart::{Multipart, MultipartError};
 use actix_web::error::PayloadError;
@@ -86,7 +86,7 @@ async fn read_by_actix(
     Ok(files)
 }
 
-/// Bytes that look like a delimiter again and again, and are none.
+/// Bytes that look like a delimiter again and again, but are not one.
 fn data() -> impl Strategy<Value = Vec<u8>> {
     let lures = select(vec![
         "\r\n",
@@ -102,7 +102,7 @@ fn data() -> impl Strategy<Value = Vec<u8>> {
     ];
     let data = prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat());
     data.prop_filter("a delimiter", |data| {
-        // Behind a lone line feed too: we refuse a form that servers read in two ways.
+        // This includes a lone line feed: we refuse a form that servers read in two ways.
         let line = format!("\n--{BOUNDARY}");
         let framed = [b"\n", data.as_slice()].concat();
         memchr::memmem::find(&framed, line.as_bytes()).is_none()

@@ -1,4 +1,4 @@
-//! Callers and their rights: tokens, sizes, types, and how much of everything.
+//! Callers and their rights: tokens, sizes, types, rates and quotas.
 //!
 //! An upload is checked before its body is read, and again when the body is there. The checks keep no state
 //! and are cheap.
@@ -27,7 +27,7 @@ pub struct Access {
 /// The sender of a request, and their rights.
 #[derive(Debug)]
 pub(in crate::http) struct Caller {
-    /// Their rights, and what they are counted under.
+    /// Their rights, and the name under which their uploads are counted.
     pub(in crate::http) sender: Sender,
     /// The word that a balancer got when it asked for room.
     pub(in crate::http) room: Option<HeaderValue>,
@@ -78,8 +78,8 @@ impl Access {
     }
 }
 
-/// Lets an upload begin, and counts it. nginx asks for this before it reads a body. A body that came with its
-/// head is let in when it is there.
+/// Lets an upload begin, and counts it. nginx asks for this before it reads a body. A body that
+/// came with its head has no such question, so this runs when the body is there.
 pub(in crate::http) fn let_in(
     node: &Node,
     sender: &Sender,
@@ -89,7 +89,7 @@ pub(in crate::http) fn let_in(
     Ok(node.intake.count(sender)?)
 }
 
-/// The sender of an upload whose body is there.
+/// Returns the sender of an upload that has arrived.
 pub(in crate::http) async fn uploader(
     request: &HttpRequest,
     node: &Node,
@@ -114,7 +114,7 @@ pub(in crate::http) async fn uploader(
     Ok(caller)
 }
 
-/// The sender of a request. Their token may have any scope.
+/// Returns the sender of a request. Their token may have any scope.
 pub(in crate::http) fn caller(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
     node.access.caller(request.headers(), target(request))
 }
@@ -136,7 +136,7 @@ pub(in crate::http) fn check_file(
     check_grant(grant, node, scope, file)
 }
 
-/// The same for a grant that is known.
+/// Does the same for a known grant.
 pub(in crate::http) fn check_grant(
     grant: Grant,
     node: &Node,
@@ -156,7 +156,8 @@ pub(in crate::http) fn check_grant(
     }
 }
 
-/// Refuses a caller who may not list the files of others: users may not, whatever their token is for.
+/// Refuses a caller that may not list the files of others. Users may not, whatever their token
+/// allows.
 pub(in crate::http) fn check_lister(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
     let grant = caller(request, node)?.sender.grant;
     if [Scope::List, Scope::Admin]
@@ -192,8 +193,9 @@ impl Caller {
         })
     }
 
-    /// Refuses a claimed type that the token does not allow. A claim that says nothing passes here, as the
-    /// body decides later; so does a form, whose parts have types of their own. A message is a form or JSON.
+    /// Refuses a claimed type that the token does not allow. A claim that says nothing passes,
+    /// because the body decides later. A form passes, because its parts have types of their own. A
+    /// message is a form or JSON.
     pub(in crate::http) fn check_claim(
         &self,
         headers: &HeaderMap,

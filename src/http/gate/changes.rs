@@ -19,7 +19,7 @@ enum Current {
     Nothing,
     /// A file, for which the conditions of the request hold.
     Wanted,
-    /// A file, for which they do not.
+    /// A file, for which the conditions of the request do not hold.
     Unwanted,
 }
 
@@ -70,7 +70,8 @@ pub(in crate::http) async fn check_delete(
     Ok(())
 }
 
-/// The state of now. The bytes of an id never change, so the change meets this state or an absent file.
+/// Returns the state of now. The bytes of an id never change, so the change meets this state or an
+/// absent file.
 async fn look(request: &HttpRequest, node: &Node, key: &FileKey) -> Result<Current, Problem> {
     let mut found = node.delivery.find(key).await?;
     if let Found::Elsewhere { owner, id } = found {

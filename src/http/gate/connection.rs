@@ -1,9 +1,9 @@
-//! The wire below the requests: the answers to heads that cannot be read.
+//! The connection below the requests: it answers heads that cannot be read.
 //!
-//! actix refuses some heads that nginx passes on, such as those with control characters or with a hundred
-//! fields. It answers them before any handler, without a body, and closes the connection without telling so:
-//! nginx would keep the connection and lose the next upload in it. So this file replaces such an answer where
-//! it leaves. It must never know what is asked.
+//! actix refuses some heads that nginx passes on, such as heads with control characters or with a
+//! hundred fields. It answers them before any handler, without a body, and closes the connection
+//! without a header that says so: nginx would keep the connection and lose the next upload in it.
+//! So this file replaces such an answer on its way out. It must never know what a request asks.
 
 use std::io;
 use std::pin::Pin;
@@ -64,7 +64,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         Poll::Ready(match own {
             None => Ok(written),
             Some(own) if written == own.len() => Ok(bytes.len()),
-            // The answer is a line or two, and the first bytes since nginx asked: they fit into the socket.
+            // The answer is a line or two, and the first bytes since nginx's request: they fit into
+            // the socket.
             Some(_) => Err(io::ErrorKind::WriteZero.into()),
         })
     }
@@ -78,7 +79,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     }
 }
 
-/// The beginnings of the answers that actix gives by itself. Ours all have a body.
+/// The beginning of the answers that actix gives by itself. Our answers all have a body.
 const UNREADABLE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n";
 const TOO_LONG: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n";
 
@@ -128,7 +129,8 @@ mod tests {
 
     use super::*;
 
-    /// The bytes that nginx gets when this leaves in answer to a head, and when it leaves again unasked.
+    /// Returns the bytes that nginx gets when this answer follows a head, and when it leaves again
+    /// without a head.
     async fn told(answer: &[u8]) -> (String, String) {
         let (ours, mut nginx) = tokio::io::duplex(1024);
         let mut connection = Connection::over(ours);

@@ -13,8 +13,8 @@ use crate::http::problem::Reason;
 /// Seconds after which a balancer sends uploads elsewhere.
 const RETRY_SECONDS: u32 = 5;
 
-/// Uploads that a balancer was told yes for still come for so long after a drain has begun: small bodies on
-/// slow links.
+/// Uploads come for this long after a drain begins, if a balancer got a yes for them: small bodies
+/// on slow links take time.
 const PROMISED: Duration = Duration::from_mins(1);
 
 /// Whether this node is being drained. A restart forgets it.
@@ -51,8 +51,8 @@ impl Drain {
         word.is_some_and(|word| word == self.word.as_str())
     }
 
-    /// Refuses an upload whose body has not been read yet, unless it brings the word of a yes. An upload
-    /// whose body is here is not asked: it was let in before.
+    /// Refuses an upload before its body is read, unless it brings the word of a yes. An upload
+    /// with a body that is here is not checked: it was let in before.
     pub(in crate::http) fn check(&self, word: Option<&HeaderValue>) -> Result<(), Problem> {
         match self.since() {
             None => Ok(()),
@@ -66,7 +66,7 @@ impl Drain {
         }
     }
 
-    /// Begins or ends it.
+    /// Begins or ends the drain.
     pub(in crate::http) fn set(&self, is_on: bool) {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if is_on {

@@ -10,18 +10,18 @@ use crate::http::{Node, Problem};
 /// Refuses a path that servers could read in two ways, before anything else looks at it.
 ///
 /// # Errors
-/// A refusal, if not; it is counted.
+/// A refusal, if servers could read the path in two ways; it is counted.
 pub fn check_path(request: &HttpRequest) -> Result<(), Error> {
     path::check(request.path(), request.headers()).map_err(|err| {
         let problem = Problem::from(err);
-        // nginx has sent it here, so it is a path of files, whichever of the two is meant.
+        // nginx has sent it here, so both readings are paths of files.
         count_upload(request, &problem);
         problem.into()
     })
 }
 
-/// Counts an answer that refuses an upload whose body has come. Uploads that are refused before their bodies
-/// are counted by the admission.
+/// Counts an answer that refuses an upload after its body has come. The admission counts uploads
+/// that are refused before their bodies.
 pub fn count_refusal<B>(answer: &ServiceResponse<B>) {
     let request = answer.request();
     if ["/files", "/messages"]

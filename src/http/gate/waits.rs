@@ -1,12 +1,12 @@
-//! Room for senders who wait for a commit.
+//! Room for senders that wait for a commit.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Senders that wait at once, at most. Each holds two connections of nginx: the one from the client and the
-/// one to this process. A worker of a stock nginx has 768 in all.
+/// The most senders that wait at once. Each holds two connections of nginx: the one from the client
+/// and the one to this process. A worker of a stock nginx has 768 in all.
 const MOST_WAITING: usize = 200;
 
-/// Room for those who wait. A sender that finds none is answered at once.
+/// Room for waiting senders. A sender without room is answered at once.
 #[derive(Debug)]
 pub(in crate::http) struct Waits(Semaphore);
 
@@ -17,7 +17,7 @@ impl Default for Waits {
 }
 
 impl Waits {
-    /// Room for one, as long as this lives; `None` if there is none.
+    /// Returns room for one sender, for as long as the permit lives; `None` if there is none.
     pub(in crate::http) fn begin(&self) -> Option<SemaphorePermit<'_>> {
         self.0.try_acquire().ok()
     }

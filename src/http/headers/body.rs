@@ -1,4 +1,4 @@
-//! The fields by which nginx says how the body of an upload has come.
+//! The fields in which nginx says how it hands the body of an upload over.
 
 use actix_web::http::header::{self, HeaderMap};
 

@@ -1,4 +1,4 @@
-//! All that the head of an upload claims of its body.
+//! The claims about the body in the head of an upload.
 
 use actix_web::http::header::HeaderMap;
 

@@ -12,7 +12,7 @@ use crate::file::FileMeta;
 /// The outcome of the conditions of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Verdict {
-    /// Answer as if there were none.
+    /// Answer as if there were no conditions.
     Proceed,
     /// 304: the caller has it already.
     NotModified,
@@ -22,8 +22,7 @@ pub(in crate::http) enum Verdict {
     OutOfRange,
 }
 
-/// Evaluates all conditions in the order of RFC 9110 §13.2.2. An empty file is sent whole, whatever the
-/// range.
+/// Evaluates all conditions in the order of RFC 9110 §13.2.2. An empty file is always sent whole.
 pub(in crate::http) fn judge(method: &Method, headers: &HeaderMap, meta: &FileMeta) -> Verdict {
     if !has_conditions(headers) {
         return Verdict::Proceed;
@@ -61,11 +60,11 @@ pub(in crate::http) fn judge(method: &Method, headers: &HeaderMap, meta: &FileMe
     Verdict::Proceed
 }
 
-/// The conditions that a change heeds.
+/// The conditions that a change must respect.
 pub(in crate::http) const OF_CHANGES: [HeaderName; 3] =
     [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH];
 
-/// Whether a change has any of them.
+/// Returns whether a change has any of these conditions.
 pub(in crate::http) fn are_of_change(headers: &HeaderMap) -> bool {
     OF_CHANGES.iter().any(|name| headers.contains_key(name))
 }
@@ -89,8 +88,8 @@ pub(in crate::http) fn hold(headers: &HeaderMap, current: Option<&FileMeta>) -> 
     !headers.contains_key(IF_NONE_MATCH) || !tag.is_some_and(|tag| if_none_match(headers, tag))
 }
 
-/// Whether If-Range holds something else than a tag, for a file whose date proves nothing: nginx would
-/// believe a date.
+/// Returns whether If-Range holds anything but a tag, while the date of the file proves nothing:
+/// nginx would believe a date.
 pub(in crate::http) fn goes_by_date(headers: &HeaderMap, meta: &FileMeta) -> bool {
     let has_if_range = headers.contains_key(IF_RANGE);
     has_if_range && !meta.is_told_by_date() && value::<EntityTag>(headers, &IF_RANGE).is_none()

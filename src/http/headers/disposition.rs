@@ -24,7 +24,7 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// The word in a query that makes a download an attachment, whatever its type.
+/// The word in a query that makes a download of any type an attachment.
 pub(in crate::http) const DOWNLOAD: &str = "download";
 
 /// Whether a query has that word.

@@ -20,7 +20,7 @@ pub(in crate::http) enum HeadError {
     IdempotencyKey,
     #[error("Upload-Metadata is not made of names and texts in base64.")]
     Metadata,
-    /// As tus has it: the names are unique.
+    /// tus demands that names are unique.
     #[error("Upload-Metadata has one name twice.")]
     RepeatedMetadata,
     /// The metadata is well-formed, and cannot be kept.

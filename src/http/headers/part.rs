@@ -9,7 +9,7 @@ use super::{HeadError, whole};
 use crate::file::{FileName, Window};
 use crate::intake::ClaimedType;
 
-/// The lines of a part's head that are heeded.
+/// The lines of a part's head that have a meaning here.
 #[derive(Debug)]
 pub(in crate::http) struct Head {
     disposition: Claim,
@@ -21,15 +21,15 @@ pub(in crate::http) struct Head {
 pub(in crate::http) enum Kind {
     File,
     Text,
-    /// A file that was not chosen.
+    /// A file field without a choice.
     Nothing,
 }
 
 impl Head {
-    /// Reads the lines of a head, and skips all that are not heeded.
+    /// Reads the lines of a head, and skips lines without a meaning here.
     ///
     /// # Errors
-    /// When they do not name the part, or say that its bytes are coded.
+    /// An error, if they do not name the part, or say that its bytes are coded.
     pub(in crate::http) fn read(lines: &[u8]) -> Result<Self, HeadError> {
         let mut disposition = None;
         let mut content_type = None;

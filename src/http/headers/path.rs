@@ -17,10 +17,10 @@ use crate::message::Party;
 /// Refuses an ambiguous path of a request, or of the client's request that it asks about.
 ///
 /// # Errors
-/// A refusal, if not.
+/// A refusal, if the path is ambiguous.
 pub(in crate::http) fn check(path: &str, headers: &HeaderMap) -> Result<(), HeadError> {
     check_target(path)?;
-    // The admission checks that target itself, as its refusals have another form.
+    // The admission checks that target itself, because its refusals have another form.
     if path != accel::ADMISSION
         && let Some(target) = headers.get(accel::TARGET)
     {
@@ -29,7 +29,7 @@ pub(in crate::http) fn check(path: &str, headers: &HeaderMap) -> Result<(), Head
     Ok(())
 }
 
-/// The same for a target as it stands in a request, with its query.
+/// Does the same for a target as it stands in a request, with its query.
 ///
 /// # Errors
 /// As [`check`].
@@ -54,10 +54,10 @@ pub(in crate::http) fn is_of_messages(target: &str) -> bool {
     percent_decode_str(first).eq(*b"messages")
 }
 
-/// The receiver that a target names, in the segment behind `/receivers/`.
+/// Returns the receiver that a target names, in the segment behind `/receivers/`.
 ///
 /// # Errors
-/// When the segment has parameters, which some servers remove, or names nobody.
+/// An error, if the segment has parameters, which some servers remove, or is no name.
 pub(in crate::http) fn receiver(target: &str) -> Result<Party, HeadError> {
     let path = target.split('?').next().unwrap_or_default();
     let segment = path.split('/').nth(2).unwrap_or_default();
@@ -69,7 +69,7 @@ pub(in crate::http) fn receiver(target: &str) -> Result<Party, HeadError> {
     Party::try_from(text.into_owned()).map_err(|_| HeadError::NoKey)
 }
 
-/// The number of a part, from 1 on, in the one spelling that it has.
+/// Reads the number of a part, from 1 on; each number has only one spelling.
 pub(in crate::http) fn number(text: &str) -> Option<usize> {
     let number: usize = text.parse().ok()?;
     (number > 0 && number.to_string() == text).then_some(number)

@@ -1,8 +1,8 @@
-//! How upload libraries say, in fields beside the file, that a request brings one of several pieces.
+//! Detects the fields in which upload libraries say that a request brings one of several pieces.
 //!
 //! Dropzone, resumable.js, flow.js, Plupload, Fine Uploader and many more cut a file up, and number the
-//! pieces in fields of a form, in the query or in headers. None of them is answered in that protocol
-//! here, and a piece must never pass for the whole file. A file that is one piece is whole.
+//! pieces in fields of a form, in the query or in headers. This program speaks none of their
+//! protocols, and a piece must never pass for the whole file. A file that is one piece is whole.
 //! Pure; this room must never know HTTP.
 
 use serde_json::{Map, Value};
@@ -39,7 +39,8 @@ const INDEXES: &[&str] = &[
     "currentchunk",
 ];
 
-/// The members of `DevExtreme`'s object that tell both.
+/// The members of `DevExtreme`'s object that give the number of pieces and the number of this
+/// piece.
 const MEMBERS: [&str; 2] = ["TotalCount", "Index"];
 
 /// Prefixes of such names in headers.
@@ -64,7 +65,7 @@ struct Told {
     has_index: bool,
     has_count: bool,
     lengths: [Option<u64>; 2],
-    /// One field alone proves that it is a piece.
+    /// This field alone proves that the request brings a piece.
     is_sure: bool,
 }
 
@@ -160,7 +161,7 @@ mod tests {
             &[("resumableTotalChunks", "1"), ("resumableChunkNumber", "1")],
             &[("chunk", "0"), ("chunks", "1")],
             &[("chunk", "0"), ("chunks", "0")],
-            // A count of a document that was cut up elsewhere, say.
+            // For example the count of a document that was cut up elsewhere.
             &[("chunks", "12")],
             &[("Index", "3"), ("TotalCount", "12")],
             &[("chunk", "of cheese"), ("chunks", "some")],

@@ -7,7 +7,7 @@ const HEADER: &str = "prefer";
 /// The longest wait in seconds.
 const LONGEST_WAIT_SECONDS: u64 = 60;
 
-/// The preferences that are heeded.
+/// The preferences that this program follows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::http) struct Preferences {
     /// Answer before all is done (RFC 7240 §4.1).

@@ -1,8 +1,9 @@
-//! Whether the head of an upload means one whole file, without a coding and by no other protocol.
+//! Checks that the head of an upload means one whole file, without a coding and without another
+//! protocol.
 //!
-//! An upload is answered with the promise of a file. A client that sends a piece of a file or a compressed
-//! file, or that speaks tus, would misread that promise. Such heads are refused before the body, and the
-//! answer names the field. This file must never know who asks.
+//! An upload is answered with the promise of a file. A client that sends a piece of a file or a
+//! compressed file, or that speaks tus, would misread that promise. So such a head is refused
+//! before the body, and the answer names the field. This file must never know who asks.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
@@ -62,7 +63,7 @@ const PIECE_TYPES: [&str; 3] = [
     "application/partial-upload",
 ];
 
-/// A digest of the body, or a word for a body that has several.
+/// The digest of the body, or a word for a body in several pieces.
 const AMZ_DIGEST: &str = "X-Amz-Content-SHA256";
 
 /// The request line, and the length of the body.
@@ -166,7 +167,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), HeadError> {
     }
 }
 
-/// Whether a list of codings has none but `identity`.
+/// Returns whether a list of codings has only `identity`.
 fn is_uncoded(codings: &[u8]) -> bool {
     codings.split(|&byte| byte == b',').all(|coding| {
         let coding = coding.trim_ascii();
@@ -184,10 +185,10 @@ fn is_harmless(name: &str, value: &[u8]) -> bool {
     }
 }
 
-/// Takes an upload of the IETF's resumable uploads for a whole one only if it says that it is complete.
+/// Accepts an upload by the IETF's resumable uploads only if it says that it is complete.
 fn check_completeness(headers: &HeaderMap, length: Option<u64>) -> Result<(), HeadError> {
     let complete = boolean(headers, "upload-complete");
-    // As the first drafts had it.
+    // The first drafts have this field.
     let incomplete = boolean(headers, "upload-incomplete");
     let is_whole = match (complete, incomplete) {
         (Said::Nothing, Said::Nothing) => !headers.contains_key("upload-draft-interop-version"),

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use super::Problem;
 
 impl Problem {
-    /// Only a POST says by itself what the parts of a form shall be called.
+    /// Only a POST gives the parts of a form their names by itself.
     pub(in crate::http) fn no_form_here() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -30,7 +30,7 @@ impl Problem {
         )
     }
 
-    /// Each file of a form keeps all texts of it.
+    /// Each file of a form keeps all texts of the form.
     pub(super) fn too_much_metadata_for_so_many() -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,

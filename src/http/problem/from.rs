@@ -158,7 +158,7 @@ impl From<InvalidMetadata> for Problem {
     }
 }
 
-/// Lines about refused uploads: there could be as many as uploads.
+/// Lines about refused uploads: there could be as many lines as uploads.
 static REFUSED: LogThrottle = LogThrottle::new(Level::Error);
 
 /// Lines about a store that fails.
@@ -167,7 +167,7 @@ static FAILED: LogThrottle = LogThrottle::new(Level::Warn);
 /// Lines about a node that does not answer.
 static SILENT: LogThrottle = LogThrottle::new(Level::Warn);
 
-/// Lines about passes that are wrong: keys or clocks differ, or a client tries to forge one.
+/// Lines about wrong passes: keys or clocks differ, or a client forges one.
 static FORGED: LogThrottle = LogThrottle::new(Level::Warn);
 
 impl Problem {

@@ -5,19 +5,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::Level;
 
-/// Lines within so many seconds after one have the level `debug`.
+/// Lines within this many seconds after a line have the level `debug`.
 const PAUSE_SECONDS: u64 = 60;
 
 /// One kind of such lines.
 #[derive(Debug)]
 pub(in crate::http) struct LogThrottle {
     level: Level,
-    /// When the next one counts, in seconds of Unix time.
+    /// When the next line gets its full level, in seconds of Unix time.
     due: AtomicU64,
 }
 
 impl LogThrottle {
-    /// The first of them has this level.
+    /// Makes a throttle. The first line of each pause has this level.
     pub(in crate::http) const fn new(level: Level) -> Self {
         let due = AtomicU64::new(0);
         Self { level, due }
@@ -32,8 +32,8 @@ impl LogThrottle {
     fn level_at(&self, now: u64) -> Level {
         let due = self.due.load(Ordering::Relaxed);
         let next = now.saturating_add(PAUSE_SECONDS);
-        // Only one of many threads that ask at once gets the level. A clock that was set back does not
-        // silence the log.
+        // If several threads ask at once, only one of them gets the level. A clock that was set
+        // back does not silence the log.
         let is_due = (now >= due || next < due)
             && self
                 .due

@@ -1,4 +1,5 @@
-//! Refusals: the answer to a caller (RFC 9457). The errors of other layers become such in [`from`].
+//! Refusals: the answer to a caller (RFC 9457). [`from`] turns the errors of other layers into
+//! refusals.
 
 mod body;
 mod from;
@@ -19,21 +20,21 @@ use crate::accel;
 
 pub(in crate::http) use reason::{Reason, Refusals};
 
-/// Seconds after which a caller may try again when only time is needed.
+/// Seconds after which a caller may try again if only time is needed.
 pub(in crate::http) const RETRY_SOON: u32 = 2;
 
-/// Seconds after which a caller may try again when somebody has to make room first.
+/// Seconds after which a caller may try again if somebody must make room first.
 pub(in crate::http) const RETRY_LATER: u32 = 30;
 
 /// An answer of `application/problem+json`.
 #[derive(Debug)]
 pub(in crate::http) struct Problem {
     status: StatusCode,
-    /// The stable name of what is wrong, the end of `type`.
+    /// The stable name of the fault, which ends the `type`.
     code: &'static str,
     /// One line of printable ASCII.
     detail: Cow<'static, str>,
-    /// Why, for the counts.
+    /// The reason, for the counts.
     reason: Reason,
     header: Option<(header::HeaderName, String)>,
 }
@@ -53,7 +54,7 @@ impl Problem {
         }
     }
 
-    /// The same, with a header.
+    /// Returns the same problem, with a header.
     pub(in crate::http) fn with(self, name: header::HeaderName, value: String) -> Self {
         Self {
             header: Some((name, value)),
@@ -61,7 +62,7 @@ impl Problem {
         }
     }
 
-    /// The same, counted under another reason than that of its status.
+    /// Returns the same problem, counted under another reason than that of its status.
     pub(in crate::http) fn because(self, reason: Reason) -> Self {
         Self { reason, ..self }
     }
@@ -123,7 +124,7 @@ impl Problem {
         Self::internal()
     }
 
-    /// The body stands in the journal, and nginx cannot send it.
+    /// The body is in the journal, and nginx cannot send it.
     pub(in crate::http) fn body_not_sent() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -179,8 +180,8 @@ impl ResponseError for Problem {
 }
 
 impl Problem {
-    /// The answer to nginx's question before the body. nginx knows only 401 and 403 as refusals of such a
-    /// question, so the real status and the body stand in headers.
+    /// Returns the answer to nginx's question before the body. nginx knows only 401 and 403 as
+    /// refusals of such a question, so the real status and the body are in headers.
     pub(in crate::http) fn to_refusal(&self) -> HttpResponse {
         let location = accel::refusal_location(self.status.as_u16());
         self.answer(StatusCode::FORBIDDEN)

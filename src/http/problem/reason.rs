@@ -1,4 +1,4 @@
-//! Why requests are refused: a closed list of words, and how often each came.
+//! The reasons of refusals: a closed list of words, and the count of each.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,41 +8,41 @@ use actix_web::http::StatusCode;
 use super::log_throttle::LogThrottle;
 use crate::journal::{Level, Watermark};
 
-/// Why an upload is refused.
+/// The reason why an upload is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Reason {
-    /// There is no token that is worth anything.
+    /// There is no valid token.
     Auth,
-    /// The token does not allow it.
+    /// The token does not allow this request.
     Scope,
     /// The body, or what goes with it, is too large.
     Size,
-    /// The type is not taken.
+    /// The type is not accepted.
     Type,
-    /// The subject has sent too many.
+    /// The subject has sent too many uploads.
     Rate,
-    /// Too much of the subject's is pending.
+    /// Too many bytes of the subject are pending.
     Quota,
-    /// The journal is at its marks.
+    /// The journal is full.
     Backlog,
-    /// The disk is at its mark of free bytes, or full.
+    /// The disk has too few free bytes.
     Disk,
-    /// The disk is at its mark of free inodes.
+    /// The disk has too few free inodes.
     Inodes,
     /// An admin drains the node.
     Drain,
     /// An fsync has failed.
     Poison,
-    /// Its `Idempotency-Key` is that of another upload.
+    /// Its `Idempotency-Key` belongs to another upload.
     Key,
-    /// The request is wrong in itself.
+    /// The request itself is wrong.
     Request,
     /// Something failed here.
     Fault,
 }
 
 impl Reason {
-    /// All of them.
+    /// All reasons.
     pub(in crate::http) const ALL: [Self; 14] = [
         Self::Auth,
         Self::Scope,
@@ -80,7 +80,7 @@ impl Reason {
         }
     }
 
-    /// The reason of a status, where no closer one is given.
+    /// Returns the reason of a status that has no closer one.
     pub(in crate::http) fn of(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Auth,
@@ -105,8 +105,8 @@ impl From<Level> for Reason {
     }
 }
 
-/// Why a token opens nothing: the causes of [`crate::token::TokenError`], a missing token, a scope that is
-/// not enough, and another file.
+/// The causes for which a token opens nothing: those of [`crate::token::TokenError`], a missing
+/// token, an insufficient scope, and another file.
 pub(in crate::http) const TOKEN_CAUSES: [&str; 10] = [
     "missing",
     "malformed",
@@ -155,13 +155,13 @@ impl Refusals {
         }
     }
 
-    /// Every reason, with how many uploads were refused for it.
+    /// Returns every reason, with the number of uploads that were refused for it.
     pub(in crate::http) fn uploads(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let names = Reason::ALL.into_iter().map(Reason::name);
         names.zip(self.uploads.iter().map(value))
     }
 
-    /// Every cause, with how many tokens opened nothing for it.
+    /// Returns every cause, with the number of tokens that opened nothing for it.
     pub(in crate::http) fn tokens(&self) -> impl Iterator<Item = (&'static str, u64)> {
         TOKEN_CAUSES.into_iter().zip(self.tokens.iter().map(value))
     }

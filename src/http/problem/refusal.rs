@@ -6,13 +6,13 @@ use super::Problem;
 use super::reason::Reason;
 use crate::token::{Scope, TokenError};
 
-/// How every challenge begins.
+/// The beginning of every challenge.
 const REALM: &str = "Bearer realm=\"gridspool\"";
 
-/// Seconds in which some pending files should be committed.
+/// Seconds in which some pending files are probably committed.
 const PENDING_SECONDS: u32 = 30;
 
-/// Seconds in which an upload whose body is there should be answered.
+/// Seconds in which an upload that has arrived is probably answered.
 const RUNNING_SECONDS: u32 = 1;
 
 impl Problem {
@@ -26,7 +26,7 @@ impl Problem {
         .challenge(REALM.to_owned())
     }
 
-    /// A token that is worth nothing, and why.
+    /// The token is not valid; the challenge says why.
     pub(in crate::http) fn invalid_token(err: TokenError) -> Self {
         let challenge = format!("{REALM}, error=\"invalid_token\", error_description=\"{err}\"");
         let detail = format!("A valid token is needed: {err}.");

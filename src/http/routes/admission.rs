@@ -1,6 +1,7 @@
-//! The question of nginx before it reads the body of an upload.
+//! Answers nginx's question before it reads the body of an upload.
 //!
-//! It checks all that is known before the body. When the body is there, the same and the rest is checked.
+//! It checks everything that is known before the body. The route of the upload checks the same
+//! again, and the rest.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 

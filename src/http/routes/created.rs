@@ -15,13 +15,14 @@ use crate::http::{Node, Problem};
 use crate::intake::Shape;
 use crate::journal::{Adopted, Standing};
 
-/// The state of the files of an answer: that of the file that has come least far.
+/// The state of the files of an answer: that of the file with the longest way left.
 const STATE: HeaderName = HeaderName::from_static("gridspool-state");
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Answers with the promised files. Waits for the commit before, as long as the sender likes, unless so many
-/// wait already that nginx would lack connections for others. Dropping this ends the wait and nothing else.
+/// Answers with the promised files. It waits for the commit first, for as long as the sender
+/// prefers, unless so many senders wait that nginx would lack connections for others. Dropping this
+/// ends only the wait.
 pub(super) async fn answer(
     node: Arc<Node>,
     preferences: Preferences,
@@ -44,7 +45,8 @@ pub(super) async fn answer(
     })
 }
 
-/// Waits as long as the sender likes, and begins the answer. Returns the state of all files together.
+/// Waits for as long as the sender prefers, and begins the answer. Returns the state of all files
+/// together.
 pub(super) async fn begin(
     node: Arc<Node>,
     preferences: Preferences,

@@ -1,4 +1,4 @@
-//! DELETE.
+//! Deletes files and messages.
 
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 
@@ -21,8 +21,8 @@ pub(super) async fn file(
     carry_out(node, key).await
 }
 
-/// Deletes a file; the rights were checked. A task does it to its end even if the caller goes away: else
-/// chunks would stay whose document is gone.
+/// Deletes a file; the rights were checked. A task does this to its end even if the caller goes
+/// away: otherwise chunks could stay after their document is gone.
 pub(super) async fn carry_out(
     node: web::Data<Node>,
     key: FileKey,
@@ -30,7 +30,7 @@ pub(super) async fn carry_out(
     answer(async move { node.delivery.delete(&key).await }).await
 }
 
-/// The same for a message.
+/// Deletes a message; the rights were checked.
 pub(super) async fn carry_out_message(
     node: web::Data<Node>,
     id: FileId,

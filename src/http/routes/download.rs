@@ -1,4 +1,4 @@
-//! GET and HEAD of files: nginx is sent to where the bytes are.
+//! GET and HEAD of files: this sends nginx to the bytes.
 
 use actix_web::body::SizedStream;
 use actix_web::http::{Method, header};
@@ -20,10 +20,12 @@ use crate::peers::Purpose;
 use crate::store::{Sha256, StoredFile};
 use crate::token::Scope;
 
-/// Our files never change, so a caller may keep them; nobody else may, as the caller was let in.
+/// Our files never change, so a caller may keep them. Nobody else may, because the caller needed a
+/// right.
 pub(super) const LASTING: &str = "private, max-age=86400, immutable";
 
-/// Files of other writers may be replaced: a copy is good for as long as a description is kept here.
+/// Files of other writers may be replaced, so a copy is good only for as long as a description is
+/// kept here.
 const REPLACEABLE: &str = "private, max-age=5, must-revalidate";
 
 /// How long a caller may keep a file.
@@ -61,8 +63,8 @@ pub(super) async fn send(
     }
 }
 
-/// nginx was sent to the journal and found no body, as it was evicted or deleted in between. Looks again: the
-/// file is somewhere else by now, or gone.
+/// nginx was sent to the journal and found no body, because the body was evicted or deleted in
+/// between. This looks again: the file is somewhere else by now, or gone.
 ///
 /// No token is checked here, so the address must be exactly the one that this process gave nginx. nginx
 /// chooses a location by the decoded address and sends on the one that the client wrote: a request for
@@ -103,7 +105,7 @@ pub(super) async fn answer_kept(
     answer(request, node, &kept.meta, kept.sha256, at_hand, way).await
 }
 
-/// Answers with a file that is in the store. Its bytes are sent at once if they are at hand.
+/// Answers with a file that is in the store. Bytes in memory are sent at once.
 pub(super) async fn answer_stored(
     request: &HttpRequest,
     node: &Node,
@@ -114,11 +116,11 @@ pub(super) async fn answer_stored(
     answer(request, node, &stored.meta, stored.sha256, at_hand, way).await
 }
 
-/// Where nginx is sent for the bytes.
+/// The place where nginx gets the bytes.
 enum Way {
-    /// To a body in the journal.
+    /// A body in the journal.
     Journal(String),
-    /// To its cache.
+    /// nginx's cache.
     Store(String),
 }
 
@@ -151,7 +153,7 @@ async fn answer(
         ok.insert_header((digest::REPR_DIGEST, digest::of_file(sha256)));
     }
     let has_no_body = request.method() == Method::HEAD || meta.length == 0;
-    // Ranges are cut by nginx.
+    // nginx cuts ranges.
     let is_whole = !request.headers().contains_key(header::RANGE);
     let at_hand = at_hand.filter(|_| is_whole);
     if has_no_body || at_hand.is_some() {
@@ -203,7 +205,7 @@ fn push_parameter(uri: &mut String, parameter: &str) {
     uri.push_str(parameter);
 }
 
-/// The slice that nginx begins with: the first one, unless it is told where to begin.
+/// Returns the slice that nginx begins with: the first one, unless the request names another.
 fn first_slice(request: &HttpRequest, length: u64) -> u64 {
     let headers = request.headers();
     let range = headers.get(header::RANGE);

@@ -1,4 +1,4 @@
-//! Sending nginx to the node that may have a file.
+//! Sends nginx to the node that may have a file.
 
 use actix_web::HttpResponse;
 

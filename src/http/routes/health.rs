@@ -1,4 +1,4 @@
-//! Questions of balancers: /healthz and /readyz.
+//! Answers balancers: /healthz and /readyz.
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, ServiceConfig};

@@ -1,5 +1,5 @@
-//! Requests of other nodes, which come through their nginx and ours, and requests of this node's nginx when
-//! another node does not have a file. [`crate::peers`] describes the protocol.
+//! Answers requests of other nodes, which come through their nginx and ours, and requests of this
+//! node's nginx after another node did not have a file. [`crate::peers`] describes the protocol.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,7 +12,7 @@ use crate::http::{Node, Problem};
 use crate::journal::{Kept, Lookup};
 use crate::peers::{PASS, Purpose};
 
-/// `GET` and `HEAD` of a file that may be on this node's disk.
+/// Answers `GET` and `HEAD` of a file that may be on this node's disk.
 pub(super) async fn file(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -21,12 +21,12 @@ pub(super) async fn file(
     download::answer_kept(&request, &node, &kept).await
 }
 
-/// `GET` and `HEAD` of the description of such a file.
+/// Answers `GET` and `HEAD` of the description of such a file.
 pub(super) async fn meta(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    // Another node has checked the token of an admin.
+    // The other node has checked that the token is an admin's.
     let explains = node
         .peers
         .check(pass(&request), Purpose::Explain, id(&request)?);
@@ -56,7 +56,8 @@ async fn look_at(id: FileId, node: &Node) -> Result<Kept, Problem> {
     }
 }
 
-/// `GET` of a message whose package may be on this node's disk: signed, in the words that nodes have for it.
+/// Answers `GET` of a message that may be on this node's disk, with a signature, in the form that
+/// nodes use.
 pub(super) async fn message(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -73,7 +74,7 @@ pub(super) async fn message(
     }
 }
 
-/// `GET` of what a message says of a file that may be on this node's disk: signed.
+/// Answers `GET` of the description of a file that a message refers to, with a signature.
 pub(super) async fn outline(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -91,7 +92,8 @@ pub(super) async fn outline(
     }
 }
 
-/// `POST` of a link to a file that waits for its commit here: what became of it, signed.
+/// Answers `POST` of a link to a file that waits here for its commit: the outcome, with a
+/// signature.
 pub(super) async fn link(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -103,7 +105,7 @@ pub(super) async fn link(
     Ok(signed(node.peers.seal_linked(file, message, linked)))
 }
 
-/// `DELETE` of such a link.
+/// Answers `DELETE` of such a link.
 pub(super) async fn unlink(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -116,8 +118,8 @@ pub(super) async fn unlink(
     Ok(signed(node.peers.seal_unlinked(file, message, unlinked)))
 }
 
-/// `DELETE` of a file whose id this node made. There is no pass for other files, so no request goes from node
-/// to node without end.
+/// Answers `DELETE` of a file that this node gave its id. There is no pass for other files, so no
+/// request goes from node to node without end.
 pub(super) async fn delete(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -127,7 +129,7 @@ pub(super) async fn delete(
     delete::carry_out(node, FileKey::Id(id)).await
 }
 
-/// `DELETE` of a message whose package's id this node made.
+/// Answers `DELETE` of a message that this node gave its id.
 pub(super) async fn delete_message(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -138,7 +140,7 @@ pub(super) async fn delete_message(
     delete::carry_out_message(node, id).await
 }
 
-/// `GET`: the introduction of this node.
+/// Answers `GET` with the introduction of this node.
 pub(super) async fn introduce(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -162,7 +164,7 @@ pub(super) async fn again(
     }
 }
 
-/// The same, when its description was asked for.
+/// Does the same for a description.
 pub(super) async fn meta_again(
     request: HttpRequest,
     node: web::Data<Node>,
@@ -203,7 +205,7 @@ fn pass(request: &HttpRequest) -> &str {
 }
 
 impl Problem {
-    /// For another node, which must not look for the file elsewhere.
+    /// Tells another node that the file was deleted, so that it does not look elsewhere.
     fn deleted() -> Self {
         Self::new(StatusCode::GONE, "deleted", "The file was deleted.")
     }

@@ -1,8 +1,8 @@
-//! The question of a balancer before it sends an upload: whether this node takes it.
+//! Answers a balancer before it sends an upload: whether this node takes the upload.
 //!
-//! A yes has the node's number, so that the balancer sends the upload to the node that answered. It also has
-//! a
-//! *word* that comes back with the upload: a node that is drained meanwhile still takes such an upload.
+//! A yes has the node's number, so that the balancer sends the upload to the node that answered. It
+//! also has a *word* that comes back with the upload: a node that is drained meanwhile still takes
+//! such an upload.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::accel;
 use crate::http::{Node, Problem};
 
-/// `GET /_gridspool/room`: 204, or 404 with the reason, as nginx does not count a 404 against a node. The
-/// token and all else that is the same at every node is not checked.
+/// Answers `GET /_gridspool/room` with 204, or with 404 and the reason, because nginx does not
+/// count a 404 against a node. It does not check the token, nor anything else that is the same at
+/// every node.
 pub(super) async fn room(
     request: HttpRequest,
     node: web::Data<Node>,

@@ -1,5 +1,6 @@
-//! Slices for nginx's cache, of files that nginx cannot send by itself: committed files, and parts of forms.
-//! Also the few files that nginx is to send whole without evaluating the conditions of the request.
+//! Sends slices to nginx's cache, for files that nginx cannot send by itself: committed files, and
+//! parts of forms. It also sends the few files that nginx must send whole without evaluating the
+//! conditions of the request.
 
 use actix_web::body::SizedStream;
 use actix_web::http::header;
@@ -73,7 +74,7 @@ pub(super) async fn slice(
     // It waits for the first bytes, so that a file that is missing gets a proper answer.
     let first = match bytes.next().await.transpose() {
         Err(err) if meta.revision.is_some() => {
-            // It may have been replaced within the time for which its description is kept.
+            // The file may have been replaced during the time for which its description is kept.
             node.delivery.forget_description(&key);
             let found = node.delivery.find_here(&key).await?;
             let other = other_version(&request, &node, &found, part("version")).await;
@@ -81,7 +82,7 @@ pub(super) async fn slice(
         }
         first => first?,
     };
-    // Only now, as a slice that waits for the store must not hold others up.
+    // The permit comes only now: a slice that waits for the store must not hold others up.
     let permit = match whole_permit {
         None => node.edge.slices.take().await,
         whole => whole,
@@ -129,7 +130,8 @@ async fn other_version(
     })
 }
 
-/// The head is sent already, so the connection is broken off: nobody takes the part for the whole.
+/// Breaks the connection off, because the head was sent already. So no client takes the part for
+/// the whole.
 fn cut_off(err: &DeliveryError) {
     log::error!("{err}; the download is cut off");
 }

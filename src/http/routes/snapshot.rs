@@ -9,7 +9,7 @@ use crate::journal::{JournalFigures, Level, Watermark};
 use crate::peers::{PeerState, Sighting};
 use crate::store::IndexState;
 
-/// All that is told of a node.
+/// The figures that status and metrics show.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) number: u16,
@@ -23,15 +23,15 @@ pub(super) struct Snapshot {
     pub(super) tokens_refused: Vec<(&'static str, u64)>,
     /// Requests that nginx sent.
     pub(super) requests: u64,
-    /// Subjects that are remembered, by the limit.
+    /// Remembered subjects, by the limit.
     pub(super) subjects: [(&'static str, u64); 2],
     pub(super) journal: JournalFigures,
     pub(super) commit: CommitFigures,
-    /// Receivers who wait for messages.
+    /// Receivers that wait for messages.
     pub(super) waiting_lists: usize,
     /// The store, as of the last ping.
     pub(super) store: StoreState,
-    /// The indexes that are made in the background.
+    /// The indexes that are built in the background.
     pub(super) indexes: Vec<IndexState>,
     /// The name of this process among all nodes.
     pub(super) instance: String,
@@ -42,7 +42,7 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Takes it now. Reads directories: not for a thread that must not wait.
+    /// Takes a snapshot now. Reads directories: not for a thread that must not wait.
     pub(super) fn take(node: &Node) -> Self {
         let (journal, quotas) = (node.journal.figures(), node.intake.quotas());
         let is_draining = node.edge.drain.is_on();
@@ -70,8 +70,8 @@ impl Snapshot {
     }
 }
 
-/// The reasons for which every upload is refused. As many bytes as have come of bodies on their way are
-/// still to come, as far as anybody knows.
+/// Returns the reasons for which every upload is refused now. It assumes that bodies on their way
+/// bring as many bytes again as they have brought so far.
 fn obstacles(is_draining: bool, journal: &JournalFigures) -> Vec<Reason> {
     let mut found = Vec::new();
     found.extend(is_draining.then_some(Reason::Drain));

@@ -1,4 +1,4 @@
-//! Questions of admins, over the private socket.
+//! Answers admins, over the private socket.
 
 use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
@@ -51,7 +51,7 @@ fn counts(counts: &[(&'static str, u64)]) -> Map<String, Value> {
         .collect()
 }
 
-/// How far the indexes are that are made in the background.
+/// Describes the state of the indexes that are built in the background.
 fn indexes(states: &[IndexState]) -> Vec<Value> {
     let told = states.iter().map(|index| {
         json!({

@@ -95,7 +95,7 @@ pub(super) async fn read_inline(headers: &HeaderMap, body: web::Payload) -> Resu
     let whole = body.to_bytes_limited(accel::INLINE_BODY_BYTES).await;
     match whole {
         Ok(Ok(bytes)) => Ok(bytes),
-        // The sender is gone: nobody reads this.
+        // The sender has gone, so nobody reads this answer.
         Ok(Err(_)) | Err(_) => Err(Problem::body_not_passed()),
     }
 }

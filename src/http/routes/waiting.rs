@@ -1,4 +1,5 @@
-//! The entries that wait for their commit, and why, for admins, who may have one tried again.
+//! Lists the entries that wait for their commit, with the reason, for admins. An admin may have one
+//! tried again.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ const PAGE: usize = 100;
 /// Entries of a page at most, as each is a file to be read.
 const LONGEST_PAGE: usize = 1000;
 
-/// Why a file waits.
+/// The reason why a file waits.
 #[derive(Debug, Serialize)]
 pub(super) struct Why {
     room: &'static str,
@@ -37,7 +38,7 @@ struct Listed {
     why: Why,
 }
 
-/// Which page is asked for.
+/// The query: which page the caller wants.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     after: Option<String>,

@@ -1,4 +1,4 @@
-//! Names that are encoded, or come in pieces.
+//! Names that are encoded, or that come in pieces.
 //!
 //! HTTP has only encoded names (RFC 8187). Mail has names in pieces, too (RFC 2231 §3 and §4.1):
 //! `filename*0`, `filename*1` and so on. The number of an encoded piece is followed by another star. Programs
@@ -14,12 +14,12 @@ use percent_encoding::percent_decode;
 #[derive(Debug, Default)]
 pub(super) struct Continued(BTreeMap<u16, (bool, Vec<u8>)>);
 
-/// The name that the pieces make up.
+/// The name that the pieces form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Whole {
-    /// As a `filename` would have it.
+    /// The text of a plain `filename`.
     Plain(Vec<u8>),
-    /// As a `filename*` would.
+    /// The text of an encoded `filename*`.
     Extended(Vec<u8>),
 }
 
@@ -37,7 +37,7 @@ impl Continued {
         }
     }
 
-    /// All pieces together; `None` if one is missing, or is encoded and no charset is told.
+    /// Joins all pieces; `None` if one is missing, or if one is encoded and none gives a charset.
     pub(super) fn whole(&self) -> Option<Whole> {
         let (is_extended, _) = self.0.get(&0)?;
         let mut whole = Vec::new();
@@ -47,9 +47,9 @@ impl Continued {
             }
             for &byte in piece {
                 match byte {
-                    // One that is in no encoded piece is itself.
+                    // A percent sign in a plain piece stands for itself.
                     b'%' if *is_extended && !is_encoded => whole.extend_from_slice(b"%25"),
-                    // Some put encoded ones between quotes.
+                    // Some clients put encoded pieces between quotes.
                     b'"' if *is_encoded => {}
                     other => whole.push(other),
                 }
@@ -66,7 +66,7 @@ impl Continued {
 /// Decodes an extended value (RFC 8187): charset, language and percent-encoded bytes, divided by apostrophes.
 /// `None` for anything else.
 pub(super) fn extended(value: &[u8]) -> Option<String> {
-    // Some clients put it between quotes, which RFC 8187 does not have.
+    // Some clients put an extended value between quotes, which RFC 8187 does not allow.
     let bare = value
         .strip_prefix(b"\"")
         .and_then(|value| value.strip_suffix(b"\""))
@@ -121,7 +121,7 @@ mod tests {
                 &[("0*", "UTF-8''%C3"), ("1*", "\"%B6\""), ("2", "5%41\".txt")],
                 extended("UTF-8''%C3%B65%2541\".txt"),
             ),
-            // One is missing, or the charset is.
+            // One piece is missing, or the charset is missing.
             (&[("1", "b")], None),
             (&[("0", "a"), ("2", "c")], None),
             (&[("0", "a"), ("1*", "%41")], None),
