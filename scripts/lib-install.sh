@@ -22,7 +22,7 @@ lock_cache() {
 
 unlock_cache() { exec {cache_lock}>&-; }
 
-# Installs Debian packages whose command is missing. Usage: need_commands COMMAND=PACKAGE...
+# Installs the Debian packages of missing commands. Usage: need_commands COMMAND=PACKAGE...
 need_commands() {
   local pair packages=()
   for pair in "$@"; do

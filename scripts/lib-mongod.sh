@@ -82,8 +82,9 @@ start_mongods() { # [REPLICAS]
   mongodb_uri="mongodb://gridspool:${password}@${mongodb_uri#,}/?replicaSet=gridspool&authSource=admin"
 }
 
-# Makes the key by which members know each other, and the password of the user whom they let in: every user
-# and program of this host reaches their ports. Both are nobody else's from their first byte on.
+# Makes the key by which members know each other, and the password of the user that they let in:
+# every user and program of this host reaches their ports. Both files belong to this user alone from
+# their first byte on.
 make_mongodb_keys() (
   umask 077
   make_secret() { # FILE [COMMAND]...

@@ -69,8 +69,8 @@ try_bug() {
   [[ ${is_caught} == true ]] && verdict="caught:${verdict}" || verdict="NOT CAUGHT (see $2)"
 }
 
-# Runs a command whose processes and mounts end with it; it ends with this script. Leaves its exit status in
-# `status`. Usage: confined COMMAND [ARGUMENT]...
+# Runs a command; its processes and mounts end with it, and it ends with this script. Leaves its
+# exit status in `status`. Usage: confined COMMAND [ARGUMENT]...
 confined() {
   status=0
   scratch=$(mktemp -d)

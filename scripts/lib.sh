@@ -39,7 +39,8 @@ exit_on_signals() {
   trap 'exit 143' TERM
 }
 
-# For scripts whose only option is --help: shows the script's usage() and leaves, or refuses the rest.
+# For scripts without options except --help: shows the script's usage() and leaves, or refuses the
+# rest.
 only_help() {
   (($# > 0)) || return 0
   [[ $1 == --help ]] || die_usage "unknown argument: $1"

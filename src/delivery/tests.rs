@@ -287,7 +287,7 @@ async fn a_file_that_is_deleted_by_one_key_is_gone_by_every_other() {
     }
 }
 
-/// Files of ours whose last lookup is so long ago that they are due for a new one.
+/// Returns files of ours that are due for a new lookup, because the last one is so long ago.
 async fn looked_up_long_ago(delivery: &Delivery, store: &OneFile, count: u8) -> Vec<FileKey> {
     let ids = (0..count).map(|number| FileKey::Id(FileId::from_bytes([number; 12])));
     let keys: Vec<_> = ids.collect();

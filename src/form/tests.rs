@@ -1,4 +1,4 @@
-//! Splitting, against forms whose parts are known.
+//! Splits forms with known parts.
 
 use std::os::unix::fs::FileExt as _;
 

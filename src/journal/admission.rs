@@ -79,8 +79,8 @@ impl Journal {
         marks.check_backlog(&self.state(), coming)
     }
 
-    /// Reserves room for entries whose bodies are on the disk or in memory. They were admitted before
-    /// they came, and others have come since, so the watermarks are wider.
+    /// Reserves room for entries that have arrived, on the disk or in memory. They were admitted
+    /// before they came, and others have come since, so the watermarks are wider.
     pub(super) fn admit(&self, coming: Totals) -> Result<Reserved<'_>, AdoptError> {
         let free = self.free().map_err(at("ask for free space"))?;
         self.admit_into(free, coming)

@@ -28,7 +28,7 @@ pub struct Draft {
     pub metadata: Metadata,
     /// The request that it answers, if the request has a key.
     pub request: Option<Fingerprint>,
-    /// The subject whose pending bytes include it.
+    /// The subject that has it among its pending bytes.
     pub subject: Subject,
     /// The subject of the token that it is uploaded with.
     pub sub: Option<Arc<str>>,

@@ -61,7 +61,7 @@ impl wal::Waiter for Noting {
             let promised = outcome.map(|_| adopted);
             waiter.told(promised.map_err(|err| StepError::Append(err).into()));
         }
-        // Behind the word to a client who waits.
+        // The announcement comes after the answer to a waiting client.
         drop(to_announce);
     }
 }
@@ -74,7 +74,7 @@ impl Drop for Noting {
     }
 }
 
-/// The end of the log, for a decision whose caller waits on no thread.
+/// The end of the log, for a decision without a waiting thread.
 struct Tail<'a> {
     wal: &'a Wal,
     memory: &'a Arc<Memory>,

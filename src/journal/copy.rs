@@ -244,7 +244,7 @@ pub(super) fn lay_out(
     Ok((laid_out, u64::try_from(bytes).unwrap_or(u64::MAX)))
 }
 
-/// The entries whose base is this frame.
+/// Returns the entries that have this frame as their base.
 fn bases_of(frame: &Frame) -> Vec<FileId> {
     match frame.read() {
         Ok(Some(Record::Base(Base::Entry(

@@ -56,7 +56,8 @@ impl Journal {
         }
     }
 
-    /// The same, whatever belongs to the entry: the store has seen that it has lost its last link.
+    /// Deletes an entry in the same way, even if it belongs to messages: the store has seen that it
+    /// has lost its last link.
     ///
     /// # Errors
     /// As [`Journal::delete`].
@@ -72,7 +73,8 @@ impl Journal {
         }
     }
 
-    /// `None` if another step of the entry came since it was read: it may have got a link.
+    /// Deletes an entry that was read; `None` if another step of the entry came since: it may have
+    /// got a link.
     pub(super) fn delete_read(
         &self,
         id: FileId,
@@ -115,7 +117,7 @@ impl Journal {
         Ok(Some(Deletion::Done))
     }
 
-    /// The file that an entry is; `None` if it is none any more.
+    /// Returns the file of an entry; `None` if it is no file any more.
     fn read_deletable(&self, id: FileId) -> Result<Option<(Reading, File)>, JournalError> {
         let known = self.known(id).ok_or(JournalError::Absent(id))?;
         if known.phase == Phase::Deleted {

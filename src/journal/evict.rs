@@ -71,7 +71,8 @@ impl Journal {
         batch
     }
 
-    /// Removes an entry if it is settled, without any grace: the store alone tells of it from now on.
+    /// Removes an entry if it is settled, without any grace: only the store tells of it from now
+    /// on.
     ///
     /// # Errors
     /// The disk's error; the entry may have left or not.

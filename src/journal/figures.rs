@@ -1,4 +1,4 @@
-//! The figures of the journal: each is read here, for status and for metrics.
+//! The figures of the journal. Status and metrics read them here.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ pub struct JournalFigures {
     /// Whether uploads can be promised.
     #[serde(rename = "writable")]
     pub is_writable: bool,
-    /// Why nothing is promised until a restart.
+    /// The reason why nothing is promised until a restart.
     pub poison: Option<String>,
-    /// How far each limit is.
+    /// The level of each limit.
     #[serde(rename = "marks", serialize_with = "write_levels")]
     pub levels: Option<[Level; 4]>,
     /// Entries and bytes in each room.
@@ -88,7 +88,7 @@ fn write_levels<S: Serializer>(levels: &Option<[Level; 4]>, to: S) -> Result<S::
             Watermark::FreeBytes | Watermark::FreeInodes => "least",
             Watermark::PendingBytes | Watermark::PendingEntries => "most",
         };
-        // Where the file system sets no limit there is no number.
+        // A file system without a limit has no number.
         let now = Some(level.now).filter(|&now| now < u64::MAX);
         let shown = BTreeMap::from([("now", now), (bound, Some(level.limit))]);
         (level.watermark.name(), shown)

@@ -81,7 +81,8 @@ impl Journal {
         }) // 4
     }
 
-    /// Step 4 of a form and of a message. `fill` writes all inline bodies, behind each other.
+    /// Does step 4 of a form and of a message. `fill` writes all inline bodies, one behind the
+    /// other.
     pub(super) fn promise_form(
         &self,
         form: &Form,

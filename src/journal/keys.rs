@@ -156,7 +156,7 @@ impl Journal {
         landed.map_err(|err| err.of(first, "keep an answer"))
     }
 
-    /// The answers in a frame whose place is still the remembered one.
+    /// Returns the answers in a frame that are still remembered at that place.
     pub(super) fn answers_in(&self, frame: &Frame, position: Position) -> Vec<Answered> {
         let Some(place) = Place::new(position.number, position.place) else {
             return Vec::new();

@@ -51,7 +51,7 @@ impl Layout {
         self.journal.join("incoming")
     }
 
-    /// The file whose lock admits only one sidecar.
+    /// The file with the lock that admits only one sidecar.
     pub fn lock(&self) -> PathBuf {
         self.journal.join("lock")
     }

@@ -139,7 +139,7 @@ pub struct Journal {
     claims: Claims,
     /// The last unlink of a body.
     unlinked: Mutex<Option<Changed>>,
-    /// Segments with damage, whose files are kept.
+    /// Segments with damage; their files are kept.
     damaged: BTreeSet<u64>,
     /// The damage in the log that the start found, in words.
     damage: Vec<String>,

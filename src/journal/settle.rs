@@ -13,7 +13,7 @@ pub enum Settling {
     Settled,
     /// The entry was deleted during its commit: remove it from the store again.
     Deleted,
-    /// It got or lost a link during its commit: commit it once more.
+    /// It got or lost a link during its commit: the caller must commit it once more.
     Relinked,
 }
 

@@ -253,7 +253,7 @@ impl From<StepError> for AdoptError {
 }
 
 impl StepError {
-    /// The error of a step whose entry has to exist.
+    /// The error of a step on an entry that has to exist.
     pub(super) fn of(self, id: FileId, step: &'static str) -> JournalError {
         match self {
             Self::Refused(Refused::Absent | Refused::Is(_)) => JournalError::Absent(id),

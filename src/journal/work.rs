@@ -16,7 +16,8 @@ use crate::file::FileId;
 use crate::message::Message;
 use crate::store::Promised;
 
-/// The work on an entry: a pending one to commit, or a deleted one to clear away.
+/// The work on an entry: the commit of a pending one, the clearing of a deleted one, or the undoing
+/// of an intent.
 #[derive(Debug)]
 pub enum Work {
     /// Write it to the store.
@@ -30,10 +31,10 @@ pub enum Work {
     Erase {
         /// Whether the store may hold something of it, which must be cleared first.
         is_begun: bool,
-        /// The message that it was the package of: its parts must be untied first.
+        /// The message that it was the package of: the message's parts must be unlinked first.
         message: Option<Arc<Message>>,
     },
-    /// It is an intent without a promise: untie these files from the message that has its id, and call
+    /// It is an intent without a promise: unlink these files from the message with its id, and call
     /// [`Journal::undone`].
     Undo {
         /// The files.
@@ -43,7 +44,7 @@ pub enum Work {
     Nothing,
 }
 
-/// Entries in these phases have to be committed, cleared away or undone.
+/// The phases of entries that must be committed, cleared away or undone.
 const WORK: [Phase; 4] = [
     Phase::Waiting,
     Phase::Deferred,
@@ -87,8 +88,8 @@ impl Journal {
         work
     }
 
-    /// How many entries [`Journal::work`] tells, at most: it leaves out messages whose links are being
-    /// made.
+    /// Returns the most entries that [`Journal::work`] may list: that list leaves out messages that
+    /// are having their links made.
     pub fn work_count(&self) -> u64 {
         let state = self.state();
         let counts = WORK.map(|phase| state.index.totals(phase).entries);

@@ -1,4 +1,4 @@
-//! The file system under a journal or a mongod, which can be filled, and whose power can be cut.
+//! The file system under a journal or a mongod. It can be filled, and its power can be cut.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

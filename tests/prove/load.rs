@@ -96,7 +96,7 @@ impl Load<'_> {
         }
     }
 
-    /// So many files in one body: all of them are promised, or none.
+    /// Uploads `files` files in one body: all of them are promised, or none.
     fn upload(&self, client: &Client, random: &mut Random, own: &mut Own, files: u64) {
         let request = Request {
             files: (0..files).map(|_| (self.key(), length(random))).collect(),
@@ -109,7 +109,7 @@ impl Load<'_> {
         self.send(client, request, own, false);
     }
 
-    /// Sends an upload whose outcome is unknown, for the first time or again.
+    /// Sends an upload with an unknown outcome, for the first time or again.
     fn send(&self, client: &Client, request: Request, own: &mut Own, is_again: bool) {
         self.tally.uploads.fetch_add(1, Ordering::Relaxed);
         let before = self.calm.load(Ordering::SeqCst);

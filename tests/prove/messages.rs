@@ -248,8 +248,9 @@ impl Load<'_> {
     }
 }
 
-/// Somebody who follows a list: sees at last all of it, and nothing twice that had left the journal. A message
-/// whose commit was cut behind its entry gets a later place, and may be listed once more.
+/// A reader that follows a list. In the end it sees all of the list, and sees nothing twice that
+/// had left the journal. A message gets a later place, and may be listed once more, if its commit
+/// was cut after its entry.
 #[derive(Debug)]
 pub(crate) struct Follower {
     receiver: usize,

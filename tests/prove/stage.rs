@@ -59,7 +59,7 @@ pub(crate) struct Tally {
     pub(crate) listed_again: AtomicU64,
     /// Seconds until journal and spool were empty, when all was well again.
     pub(crate) longest_drain: AtomicU64,
-    /// Ids whose chunks a cut or a delete had left behind, cleared away.
+    /// Ids without a file that were cleared away: a cut or a delete had left their chunks.
     pub(crate) orphans: AtomicU64,
     faults: Mutex<BTreeMap<&'static str, u32>>,
     violations: Mutex<Vec<String>>,

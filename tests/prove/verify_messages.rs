@@ -106,7 +106,8 @@ fn is_gone(client: &Client, path: &str) -> bool {
     answer.is_ok_and(|answer| [404, 410].contains(&answer.status))
 }
 
-/// Whoever has followed a list has seen all of it once, and the list has what waits and nothing else.
+/// A reader that has followed a list has seen all of it once. The list has the waiting messages and
+/// nothing else.
 pub(crate) fn in_the_lists(
     client: &Client,
     ledger: &Ledger,
@@ -153,7 +154,7 @@ pub(crate) fn in_the_lists(
     }
 }
 
-/// What MongoDB has of messages, read without the sidecar. Deletes that were promised end in a bounded time.
+/// Checks the messages in MongoDB, without the sidecar. Promised deletes end in a bounded time.
 pub(crate) fn in_the_bucket(mongo: &Mongo, ledger: &Ledger, tally: &Tally) {
     let mut expected: BTreeMap<String, Described> = BTreeMap::new();
     for message in ledger.messages() {
@@ -186,7 +187,7 @@ pub(crate) fn in_the_bucket(mongo: &Mongo, ledger: &Ledger, tally: &Tally) {
     }
 }
 
-/// What a document tells of a part; of a package nothing.
+/// The fields of a part's document; a package has none of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Described {
     name: String,

@@ -151,7 +151,7 @@ except pymongo.errors.OperationFailure as err:
   GRIDSPOOL_PORT=$(free_port)
   url=http://127.0.0.1:${GRIDSPOOL_PORT}
   for algorithm in HS256 EdDSA; do
-    # Its owner alone can read it, whoever runs the sidecar.
+    # Only its owner can read it, also if another user runs the sidecar.
     rm -f -- "${GRIDSPOOL_TOKEN_KEYS}"
     run -0 env GRIDSPOOL_HOME="${first_home}" "$(command -v token)" --new-key first --algorithm "${algorithm}" --out "${GRIDSPOOL_TOKEN_KEYS}"
     [[ $(stat -c %a "${GRIDSPOOL_TOKEN_KEYS}") == 600 ]]

@@ -69,7 +69,7 @@ fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
     }
     assert_eq!(site.entries("incoming"), 3);
 
-    // An old page, whose forms state a charset of their own.
+    // An old page with forms that state a charset of their own.
     browser.open(&serve(format!(
         "<form action='{}/files' method=post enctype=multipart/form-data accept-charset=windows-1252>
            <input type=hidden name=_charset_><input name=größe><input type=file name=photo>

@@ -175,7 +175,7 @@ fn only_the_slices_of_a_range_are_read() {
     assert_eq!(chunk_reads(&mongo), 1);
 }
 
-/// A file whose bucket can be damaged and made whole again.
+/// A file in a bucket that can be damaged and made whole again.
 struct Fragile {
     body: Vec<u8>,
     uploaded: Uploaded,

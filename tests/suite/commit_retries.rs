@@ -13,8 +13,8 @@ fn builder() -> Builder {
         .set("commit_attempts", 3)
 }
 
-/// Uploads a file whose metadata a text index does not accept (error 17262), and other files before and
-/// after it.
+/// Uploads a file with metadata that a text index does not accept (error 17262), and other files
+/// before and after it.
 fn upload_klingon(client: &Client, others: &Ledger) -> Uploaded {
     others.upload(client, 1, 300_000);
     others.upload(client, 2, 10);

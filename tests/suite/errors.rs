@@ -328,7 +328,7 @@ fn an_upload_that_a_server_took_and_did_not_answer_is_never_given_to_another() {
                 };
                 sent += 1;
                 let was_taken = taken.load(Ordering::SeqCst) > before;
-                // A client whose upload the other server took got no promise from this one.
+                // If the other server took the upload, the client got no promise from this one.
                 assert!(matches!(answer.status, 201 | 503), "{answer:?}");
                 assert!(!was_taken || answer.status == 503, "{path}: {answer:?}");
                 promised += u64::from(answer.status == 201);

@@ -78,7 +78,7 @@ fn user() -> Document {
     doc! { "createUser": user["user"].as_str(), "pwd": PASSWORD, "roles": roles }
 }
 
-/// A host whose nginx serves its operator's site, and a MongoDB with a password.
+/// A host with an nginx that serves its operator's site, and a MongoDB with a password.
 fn stage() -> Option<(Network, Mongo, Stock)> {
     let network = Network::new("the steps of nginx.conf.d/README.md on Debian's nginx", 1);
     if !network.can_cut() {

@@ -1,4 +1,4 @@
-//! A site whose own program decides on access.
+//! A site with a program of its own that decides on access.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -39,8 +39,8 @@ fn served(client: &Client, path: &str, bytes: &[u8]) -> Answer {
     })
 }
 
-/// Asserts the results of conditions on a file whose earlier tag was another. Dates prove nothing about
-/// its content.
+/// Asserts the results of conditions on a file that had another tag before. Dates prove nothing
+/// about its content.
 fn assert_judged_by_tag(
     client: &Client,
     path: &str,

@@ -18,7 +18,7 @@ use mongodb::bson::doc;
 const COMMITTERS: u16 = 16;
 const MESSAGES: u16 = 60;
 
-/// Receivers whose lists are read all the while. Each message is to two of them.
+/// Receivers with lists that are read all the while. Each message goes to two of them.
 const RECEIVERS: [&str; 4] = ["bob", "eve", "größe@example.org", "+49 170"];
 
 fn bucket(mongo: &Mongo) -> Bucket {
@@ -93,7 +93,7 @@ async fn read_all(bucket: &Bucket, receiver: &Party, is_over: &AtomicBool) -> Ve
     }
 }
 
-/// What each receiver has to find.
+/// The messages that each receiver has to find.
 fn expected() -> HashMap<&'static str, HashSet<FileId>> {
     let mut expected: HashMap<_, HashSet<_>> = HashMap::new();
     for committer in 0..COMMITTERS {

@@ -30,7 +30,7 @@ fn state_of(site: &Site, name: &str) -> Value {
 fn count_of(mongo: &Mongo, collection: &str) -> usize {
     let collection = mongo.database().collection::<Document>(collection);
     let names = mongo.block_on(async { collection.list_index_names().await });
-    // Of a collection that is not there they cannot be told.
+    // A missing collection has no indexes to tell.
     names.map_or(0, |names| names.len())
 }
 

@@ -51,7 +51,7 @@ fn routes(file: &str) -> Vec<(&'static str, String, usize)> {
     ]
 }
 
-/// Asserts that this is a problem in the common form, whoever made it.
+/// Asserts that this is a problem in the common form, by nginx or by the sidecar.
 fn assert_problem(answer: &Answer, method: &str, status: u16, code: &str, what: &str) {
     assert_eq!(answer.status, status, "{what}: {answer:?}");
     let kind = answer.header("content-type");

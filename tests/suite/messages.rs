@@ -164,7 +164,7 @@ fn a_message_is_the_same_before_and_after_its_commit_and_for_other_drivers() {
     assert_documents(&routes.mongo, &id, ids, [&clip, &picture]);
 }
 
-/// Package and parts are files of GridFS, whose documents tell of the message.
+/// Asserts that package and parts are files of GridFS, with documents that describe the message.
 fn assert_documents(mongo: &Mongo, id: &str, parts: [&str; 2], contents: [&[u8]; 2]) {
     let find = |id: &str| -> Document {
         let found = mongo.find("fs.files", doc! { "_id": object_id(id) });

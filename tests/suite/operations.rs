@@ -146,7 +146,7 @@ fn a_stop_under_load_ends_well_and_what_was_promised_goes_on_at_the_next_start()
     let client = site.client();
     ledger.assert_readable(&client);
     site.wait_until_empty();
-    // A stop is orderly: no upload is taken in whose client gets no answer.
+    // A stop is orderly: every upload that is taken in gets an answer.
     mongo.assert_holds_just(&ledger);
 }
 

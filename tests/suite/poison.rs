@@ -1,4 +1,4 @@
-//! A disk whose fsync fails: no promise is made from then on, and no earlier promise is lost.
+//! A disk with a failing fsync: no promise is made from then on, and no earlier promise is lost.
 
 use kit::{Builder, Ledger, Metrics, Mongo, Site, noise, wait_until};
 

@@ -1,4 +1,4 @@
-//! Uploads whose clients prefer to wait for the commit, or not to wait at all.
+//! Uploads of clients that prefer to wait for the commit, or not to wait at all.
 
 use std::io::Write as _;
 

@@ -68,7 +68,7 @@ fn sent(mongo: &Mongo, id: &str) -> (i64, i64) {
     (of("files_id"), of("_id"))
 }
 
-/// The number of readers for whom nginx asks the sidecar for the bytes, while MongoDB stands still
+/// Returns how many readers make nginx ask the sidecar for the bytes, while MongoDB stands still
 /// during the first read. The file is one slice, and nginx logs the state of its cache.
 fn asked_of_sidecar(site: &mut Site, mongo: &Mongo, path: &str, body: &[u8]) -> usize {
     empty_cache(site);

@@ -1,4 +1,4 @@
-//! A site whose `http` block changes responses: no such filter may touch files.
+//! A site with response filters in its `http` block: none of them may touch files.
 
 use kit::{Answer, Builder, Client, Mongo, Uploaded};
 

@@ -1,4 +1,4 @@
-//! Files whose route changes while somebody reads them.
+//! Files that change their route while clients read them.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

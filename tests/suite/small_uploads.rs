@@ -1,4 +1,4 @@
-//! Small uploads, whose bodies are inline in the journal's log: no client sees a difference.
+//! Small uploads, with bodies inline in the journal's log: no client sees a difference.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use kit::{Builder, Client, Ledger, Mongo, Site, noise, wait_until};
 use mongodb::bson::doc;
 
-/// A site whose MongoDB does not answer yet.
+/// A site with a MongoDB that does not answer yet.
 fn site(mongo: &Mongo) -> Site {
     mongo.hide_from_sidecars();
     Builder::default()

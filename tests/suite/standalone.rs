@@ -1,4 +1,4 @@
-//! A standalone mongod, whose acknowledgements prove less than those of a replica set.
+//! A standalone mongod: its acknowledgements prove less than those of a replica set.
 
 use kit::{Builder, Ledger, Mongo, Site, finish, wait_until};
 

@@ -10,7 +10,7 @@ pub struct Fingerprint {
     pub key: Sha256,
     /// The digest of its content.
     pub content: Sha256,
-    /// The sender among whose answers this one counts.
+    /// The sender of the request: its answers are counted together.
     pub sender: Subject,
 }
 

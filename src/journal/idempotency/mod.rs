@@ -91,7 +91,8 @@ pub struct Limits {
     pub files: usize,
 }
 
-/// The answered keys, the files that answered them, and the places of answers whose entries have left.
+/// The answered keys, the files that answered them, and the places of answers from entries that
+/// have left.
 #[derive(Debug)]
 pub struct Keys {
     limits: Limits,
@@ -141,9 +142,9 @@ impl Keys {
         })
     }
 
-    /// Learns that a base with this answer is synced at a place. An answer that is not remembered is
-    /// ignored. Of two, the one of a deleted file counts, and otherwise the later one. `bytes` is the
-    /// size of the base divided by its answers.
+    /// Learns that a base with this answer is synced at a place. An answer that is not remembered
+    /// is ignored. If there are two, that of a deleted file counts, or else the later one. `bytes`
+    /// is the size of the base divided by its answers.
     pub fn retain(&mut self, answered: &Answered, at: Retained, bytes: u32) {
         let Some(part) = self.part(answered) else {
             return;
@@ -185,15 +186,15 @@ impl Keys {
         self.segments.live_bytes()
     }
 
-    /// Forgets a key whose answer is lost.
+    /// Forgets a key that has lost its answer.
     pub fn forget(&mut self, key: Sha256) {
         if let Some(number) = self.number(self.tag(key)) {
             self.remove(number);
         }
     }
 
-    /// Forgets answers whose lifetime is over; if there are too many, the oldest ones of the sender
-    /// with the most files.
+    /// Forgets expired answers; if there are too many, the oldest ones of the sender with the most
+    /// files.
     pub fn forget_old(&mut self, now: LogTime) {
         let lifetime = u64::try_from(self.limits.lifetime.as_millis()).unwrap_or(u64::MAX);
         while let Some(first) = self.ages.first()

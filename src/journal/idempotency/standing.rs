@@ -37,7 +37,7 @@ impl Standing {
         }
     }
 
-    /// The standing of a file whose entry has left, by its retained answer.
+    /// The standing of a file by its retained answer, after its entry has left.
     pub const fn retained(is_deleted: bool) -> Self {
         if is_deleted {
             Self::Deleted

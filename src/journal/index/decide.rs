@@ -15,8 +15,8 @@ use crate::journal::record::{
 use crate::message::Message;
 
 impl Index {
-    /// Adds entries: all of them, or none. Bodies that are linked are durable already. A message whose
-    /// links were made takes the place of its intent.
+    /// Adds entries: all of them, or none. Linked bodies are durable already. A message with links
+    /// that were made before replaces its intent.
     ///
     /// # Errors
     /// [`Refused`], also when an entry exists.
@@ -82,7 +82,7 @@ impl Index {
     /// Settles it: the store has it, by a proof.
     ///
     /// # Errors
-    /// [`Refused::Moved`] when its links are others than those that its commit began with, and the others.
+    /// [`Refused::Moved`] if its links have changed since its commit began, and the other refusals.
     pub fn settle(&mut self, id: FileId, settled: Settled, queue: &mut impl LogTail) -> Decided {
         let slot = self.free(id)?;
         if Phase::PROMISED.contains(&slot.phase) && slot.flags.has(Flags::RELINKED) {
@@ -91,8 +91,8 @@ impl Index {
         self.change(id, &Change::Settled(settled), Phase::PROMISED, queue)
     }
 
-    /// Deletes it. `answered` is the answer of a keyed entry, and `message` the message that it is the
-    /// package of.
+    /// Deletes it. `answered` is the answer of a keyed entry, and `message` is the message of a
+    /// package.
     ///
     /// # Errors
     /// [`Refused`]; [`Phase::Deleted`] means that a durable tombstone exists already.
@@ -124,8 +124,9 @@ impl Index {
         self.queue(id, &frame, Effect::Delete { length }, queue)
     }
 
-    /// Removes an entry that was deleted or is leaving, or an intent whose links are undone. The caller has made durable that its body is
-    /// unlinked. If it was deleted, the store holds nothing of it; if it has a key, its answer is kept.
+    /// Removes an entry that was deleted or is leaving, or an intent without links. The caller has
+    /// unlinked its body durably. If it was deleted, the store holds nothing of it; if it has a
+    /// key, its answer is kept.
     ///
     /// # Errors
     /// [`Refused`].

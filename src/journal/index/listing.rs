@@ -78,8 +78,8 @@ impl Oldest {
 }
 
 impl Index {
-    /// Visits some more slots. Call it again, with the lock released in between, until it returns the
-    /// ids in their order. An entry whose phase changes meanwhile may be included or not.
+    /// Visits some more slots. Call it again, with the lock released in between, until it returns
+    /// the ids in their order. An entry that changes its phase meanwhile may be included or not.
     pub fn list(&self, listing: &mut Listing) -> ControlFlow<Vec<FileId>> {
         let is_none = listing
             .phases

@@ -99,7 +99,7 @@ impl Effect {
                 id,
                 is_package: true,
             }),
-            // A settled one is gone at once, and the store is asked by the one who deletes it.
+            // A settled entry is gone at once, and the caller of the delete asks the store.
             Self::Delete { .. } => was_pending.then_some(Announcement::ToClear(id)),
             Self::Settled { .. } => Some(Announcement::Settled { id, bytes }),
             Self::Come { .. }
@@ -129,8 +129,8 @@ impl Effect {
 }
 
 impl Index {
-    /// A frame is on the disk for good, in this segment: what it says is true now. In whatever order
-    /// this is told of frames of different entries.
+    /// Notes that a frame is on the disk for good, in this segment: its content is true now. Frames
+    /// of different entries may be noted in any order.
     pub fn synced(&mut self, ticket: Ticket, segment: u64, place: Place) -> Synced {
         let mut synced = Synced::default();
         self.segments.learn(segment, place);
@@ -151,8 +151,7 @@ impl Index {
                 self.apply(number, mark.effect, place, mark.record_bytes);
             }
         }
-        // A frame that was queued before, and whose outcome is not known yet, may be in an earlier
-        // segment.
+        // An earlier frame without an outcome yet may be in an earlier segment.
         let first = self.marks.first_key_value();
         if first.is_none_or(|(&first, _)| first > ticket) {
             self.segments.reached(segment);

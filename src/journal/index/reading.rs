@@ -71,7 +71,8 @@ impl Reading {
 }
 
 impl Index {
-    /// The entry whose base is at this place; `None` if its base is elsewhere, or the entry is gone.
+    /// Returns the entry with its base at this place; `None` if its base is elsewhere, or the entry
+    /// is gone.
     pub fn based_at(&self, id: FileId, place: Place) -> Option<Known> {
         self.get(id).filter(|known| known.base == place)
     }

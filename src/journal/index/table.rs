@@ -1,4 +1,4 @@
-//! A hash table: a dense list of elements, and buckets whose chains run through the elements
+//! A hash table: a dense list of elements, and buckets with chains that run through the elements
 //! themselves.
 //!
 //! Buckets are split and joined one at a time (linear hashing), so that no insertion takes much longer

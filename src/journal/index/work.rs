@@ -9,8 +9,8 @@ use crate::file::FileId;
 use crate::journal::record::{Change, Frame, LogTime};
 
 impl Index {
-    /// Notes that a commit of an entry begins: from now on the store may hold something of it. Whoever
-    /// commits it reads its links behind this. Returns the entry as it was before.
+    /// Notes that a commit of an entry begins: from now on the store may hold something of it. The
+    /// caller must read the entry's links after this. Returns the entry as it was before.
     ///
     /// # Errors
     /// [`Refused`], also when it waits for no commit. While a step of the entry is under way nothing
@@ -44,7 +44,7 @@ impl Index {
         self.flag(id, Flags::LEAVING, false);
     }
 
-    /// Removes an unreadable entry, whose remains are kept elsewhere.
+    /// Removes an unreadable entry; its remains are kept elsewhere.
     ///
     /// # Errors
     /// [`Refused`].

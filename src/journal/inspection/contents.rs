@@ -121,7 +121,7 @@ impl Inspection {
         })
     }
 
-    /// Hands out each file whose base is in the log, with its bytes.
+    /// Hands out each file with a base in the log, together with its bytes.
     pub(super) fn each_file(
         &self,
         contents: &Contents,
@@ -148,7 +148,7 @@ impl Inspection {
     }
 }
 
-/// The files whose base is this frame.
+/// Returns the files that have this frame as their base.
 pub(super) fn files_of(frame: &Frame) -> Vec<(FileId, File)> {
     match frame.read() {
         Ok(Some(Record::Base(Base::Entry(Entry::File(file))))) => vec![(frame.id, file)],

@@ -51,10 +51,9 @@ impl KnownIds {
         }
     }
 
-    /// The ids among these that the journal knows; each comes with the time of its last chunk, if there
-    /// is one. Ids that have left the journal may be included. `None` if the log is damaged: then the
-    /// contents are unknown.
-    /// then what is in it.
+    /// Returns the ids among these that the journal knows; each comes with the time of its last
+    /// chunk, if there is one. Ids that have left the journal may be included. Returns `None` if
+    /// the log is damaged: then the contents are unknown.
     ///
     /// # Errors
     /// As [`Inspection::list`].

@@ -133,7 +133,7 @@ fn meta_words(meta: &FileMeta) -> Value {
     })
 }
 
-/// How a file belongs to messages, if it does. A package has the whole message.
+/// Adds the belonging of a file to messages, if it has one. A package has the whole message.
 fn add_belonging(words: &mut Value, belonging: &Belonging) {
     if let Some(sub) = &belonging.sub {
         add(words, "sub", json!(**sub));

@@ -44,13 +44,13 @@ pub struct File {
     pub body: Body,
     /// The digest that the client stated and that was checked: the commit holds the body against it.
     pub stated: Option<Sha256>,
-    /// The subject whose pending bytes include it.
+    /// The subject that has it among its pending bytes.
     pub subject: Subject,
     /// The request that it answers, if the request had a key.
     pub answer: Option<Answer>,
     /// The state of its commit.
     pub state: State,
-    /// How it belongs to messages.
+    /// The messages that it belongs to.
     pub belonging: Belonging,
 }
 
@@ -86,7 +86,7 @@ pub enum State {
     Settled(Settled),
 }
 
-/// A digest of the sender whose pending bytes are counted; 0 is nobody.
+/// A digest of the sender with these pending bytes; 0 is nobody.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject(pub u64);
 
@@ -106,7 +106,7 @@ pub struct KeyedRequest {
     pub key: Sha256,
     /// The digest of its content.
     pub content: Sha256,
-    /// The sender among whose answers this one counts.
+    /// The sender of the request: its answers are counted together.
     pub sender: Subject,
     /// When it was answered: the lifetime of the answer begins here.
     pub at: LogTime,
@@ -138,7 +138,7 @@ pub struct Upload {
     pub declared: Option<u64>,
     /// When it expires if it does not grow.
     pub lapses: LogTime,
-    /// The subject whose pending bytes include it.
+    /// The subject that has it among its pending bytes.
     pub subject: Subject,
     /// The request that it answers, if the request had a key.
     pub answer: Option<Answer>,
@@ -155,7 +155,7 @@ pub struct Tombstone {
     pub may_be_stored: bool,
     /// The keyed request that it still answers, with the file's description.
     pub answered: Option<(Answer, FileMeta)>,
-    /// The message that it was the package of: its parts are to be untied.
+    /// The message that it was the package of: the message's parts must be unlinked.
     pub message: Option<Arc<Message>>,
 }
 
@@ -166,7 +166,7 @@ pub struct Form {
     pub metadata: Metadata,
     /// When the last byte of the form arrived.
     pub uploaded: UnixMillis,
-    /// The subject whose pending bytes include them.
+    /// The subject that has them among its pending bytes.
     pub subject: Subject,
     /// The request, if it had a key.
     pub request: Option<KeyedRequest>,

@@ -1,4 +1,4 @@
-//! Changes: a frame with the news of an entry whose base stands before it.
+//! Changes: a frame with the news of an entry. The entry's base stands before it.
 
 use std::time::Duration;
 

@@ -78,7 +78,7 @@ impl Frame {
         u64::try_from(bytes.div_ceil(entries.max(1))).unwrap_or(u64::MAX)
     }
 
-    /// Whether it is the base of one file whose body is inline.
+    /// Returns whether it is the base of one file with an inline body.
     pub fn is_inline_file(&self) -> bool {
         self.kind == FILE && !self.body_lengths.is_empty()
     }

@@ -34,8 +34,9 @@
 //!
 //! A link to a file that waits for its commit is a base with the file's whole present state.
 //!
-//! A file or a form that belongs to messages, or to a sender whose name is kept, is of version 2, and so is
-//! the tombstone of a message. Any other is of version 1, so that an earlier program reads a journal without messages.
+//! A file or a form has version 2 if it belongs to messages, or to a sender with a known name; so
+//! has the tombstone of a message. Any other has version 1, so that an earlier program reads a
+//! journal without messages.
 //!
 //! A frame of another kind or version is skipped if its writer set that flag; otherwise the start is
 //! refused.

@@ -124,8 +124,8 @@ impl FaultyDisk {
         self.state().inodes = fault;
     }
 
-    /// Takes back every change of a name whose directory was not fsynced since, and half of every file
-    /// that was not fsynced.
+    /// Takes back every change of a name in a directory that was not fsynced since, and half of
+    /// every file that was not fsynced.
     pub(in crate::journal) fn cut_power(&self, directories: &[PathBuf]) {
         self.state().unsynced.lose(directories);
     }

@@ -52,7 +52,7 @@ fn adopt(scratch: &Scratch, journal: &Arc<Journal>, parts: &[&[u8]]) -> Result<F
     Ok(intention.id())
 }
 
-/// The message that is there, or the files whose links are to be undone; and nothing beside it.
+/// The message, or the files that must lose their links; and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Nothing,

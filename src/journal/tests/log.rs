@@ -25,7 +25,7 @@ pub(super) fn churn(scratch: &Scratch, journal: &Journal, times: usize) {
     }
 }
 
-/// A stage whose settled entries have left, with a log that is mostly dead.
+/// A stage with a log that is mostly dead: its settled entries have left.
 fn wasteful() -> Stage {
     let mut stage = Stage::new();
     stage.journal.evict_settled().unwrap();

@@ -55,7 +55,7 @@ fn a_delete_waits_for_an_eviction_and_nothing_brings_the_entry_back() {
             assert_eq!(evicting.join().unwrap().unwrap(), 1);
             deleting.unwrap().join().unwrap().unwrap()
         });
-        // The store has it: the caller asks the store, whose answer is true for ever.
+        // The store has it: the caller asks the store, and the store's answer stays true.
         assert_eq!(deleted, Deletion::NotHere, "{call}");
         drop(journal);
         scratch.cut_power();

@@ -133,7 +133,7 @@ fn who_waits_on_no_thread_is_told_after_one_write_and_one_fsync() {
     site.restart().assert_holds("told and cut", &files);
 }
 
-/// Whichever thread leads, no waiter is left without a leader.
+/// No waiter is ever left without a leader, with any thread in the lead.
 #[test]
 fn those_with_and_without_a_thread_share_groups_and_all_are_told() {
     for (is_first_without, with_threads) in [(true, 2_usize), (false, 2), (true, 0), (false, 0)] {

@@ -80,8 +80,8 @@ impl GroupHead {
         is_sound.then_some(head)
     }
 
-    /// The first head at or behind an offset, on a block before `limit`, whose number is above
-    /// `number`.
+    /// Returns the first head with a number above `number`, at or behind an offset, on a block
+    /// before `limit`.
     pub(super) fn next(
         seal: Seal,
         place: usize,

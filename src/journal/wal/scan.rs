@@ -12,7 +12,7 @@ use super::segment::{End, SegmentHead};
 /// The end of a segment, as far as it is known before the segment is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ends {
-    /// It is the newest segment, whose last group may be torn.
+    /// It is the newest segment; its last group may be torn.
     Open,
     /// The next segment or the writer states the end: everything before it was synced.
     At(End),

@@ -19,16 +19,17 @@ use crate::journal::point::point;
 /// Zeros for the end of a group's last block, and for writing ahead.
 static ZEROS: &[u8] = &[0; 16 * BLOCK];
 
-/// How far ahead a small group writes zeros in a file that is blank. To sync bytes that replace others costs one
-/// flush of the disk, to sync the first ones at a place a commit of the file system too.
+/// The bytes of zeros that a small group writes ahead in a blank file. A sync of bytes that replace
+/// others costs one flush of the disk; a sync of the first bytes at a place also costs a commit of
+/// the file system.
 const AHEAD_BYTES: usize = 1024 * 1024;
 
-/// While groups have so many bytes on average, no zeros are written ahead: the commit of the file system costs less
-/// than to write each byte of the log twice (32 connections that send 8 KiB: 1.14 bytes on the disk for each byte
-/// sent, not 2.2, at the same rate).
+/// No zeros are written ahead while groups have this many bytes on average: the commit of the file
+/// system then costs less than writing each byte of the log twice (32 connections that send 8 KiB:
+/// 1.14 bytes on the disk for each byte sent instead of 2.2, at the same rate).
 const LARGE_GROUP: usize = 24 * 1024;
 
-/// How many groups the average remembers.
+/// The number of groups that the average remembers.
 const REMEMBERED_GROUPS: usize = 8;
 
 /// The leader's knowledge of the end of the log.
@@ -88,8 +89,9 @@ impl Shape {
 }
 
 impl Writer {
-    /// Up to where the write of a group that needs the place up to `needed` writes: further than that where the file
-    /// was not written to before, if groups are small, so that few writes find such a place.
+    /// Returns the offset up to which the write of a group goes, if the group needs the place up to
+    /// `needed`. In a place without earlier writes, a small group writes further ahead, so that few
+    /// writes find such a place.
     fn ahead(&mut self, segment: &Segment, group_bytes: usize, needed: usize) -> usize {
         let remembered = self.group_bytes * (REMEMBERED_GROUPS - 1);
         self.group_bytes = (remembered + group_bytes) / REMEMBERED_GROUPS;

@@ -1,4 +1,4 @@
-//! What senders ask for, and what receivers are told.
+//! The requests of senders, and the answers to receivers.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn of_form(said: &Value, files: &[&str]) -> Result<Vec<PartRequest>, MessageErro
     PartRequest::of_form(Some(&said.to_string()), files.collect())
 }
 
-/// What is stated of the only part, if it is taken.
+/// The statements about the only part, if they are accepted.
 fn stated(field: &str, value: &Value) -> Option<Stated> {
     let said = json!([{ field: value }]);
     let parts = of_form(&said, &["a"]);

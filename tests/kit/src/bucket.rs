@@ -65,9 +65,9 @@ impl Mongo {
         content
     }
 
-    /// Asserts that every promised file is there and whole, that any other file (an upload whose answer
-    /// was lost) is whole too, that each is there once, and that no chunk is without its file. Returns
-    /// the number of files.
+    /// Asserts that every promised file is there and whole, that each other file (an upload that
+    /// lost its answer) is whole too, that each is there once, and that no chunk is without its
+    /// file. Returns the number of files.
     pub fn assert_holds(&self, ledger: &Ledger) -> usize {
         let mut promised: BTreeMap<_, _> = ledger
             .promises()

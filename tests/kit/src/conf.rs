@@ -7,7 +7,7 @@ use crate::process::free_port;
 use crate::{CHECKOUT, Site};
 
 impl Site {
-    /// A site whose own program on this port decides on access.
+    /// A site with a program of its own, on this port, that decides on access.
     pub fn with_own_check(port: u16) -> Self {
         let mut site = Self::without_mongodb();
         site.put_own_check(port);

@@ -1,4 +1,4 @@
-//! Hosts with addresses of their own, whose links can be cut: network namespaces on a bridge.
+//! Hosts with addresses of their own, and links that can be cut: network namespaces on a bridge.
 
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -5,7 +5,7 @@ use mongodb::bson::doc;
 
 use crate::{Builder, Client, Mongo, Site};
 
-/// A site whose MongoDB answers its own test and nobody else, until [`Routes::commit`].
+/// A site with a MongoDB that answers only its own test, until [`Routes::commit`].
 #[derive(Debug)]
 pub struct Routes {
     // Ends before the MongoDB behind it.

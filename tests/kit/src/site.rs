@@ -237,7 +237,7 @@ impl Site {
             command.stdin(OwnedFd::from(socket));
         }
         self.sidecar = Some(Process::spawn(command.stderr(log)));
-        // Which costs less than to ask.
+        // This costs less than a question.
         eventually("the sidecar listens", || {
             UnixStream::connect(self.admin_socket()).ok()
         });

@@ -24,7 +24,7 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// Boots one on this host, with a clone in it whose release is built.
+    /// Boots a machine on this host. It has a clone of the project with its release built.
     ///
     /// # Errors
     /// The thing that this machine lacks for it.

@@ -50,7 +50,8 @@ impl Stage {
         found.is_some()
     }
 
-    /// A message is deleted by steps; each may be done twice, and whoever comes next finds what is left.
+    /// Deletes a message by steps. Each step may be done twice, and the next one to come finds what
+    /// is left.
     pub(super) fn delete_message(&self) {
         self.clear_away();
         assert!(self.mongo.block_on(self.bucket.dying(10)).is_err());

@@ -1,4 +1,4 @@
-//! Links of files whose documents are there, and whose journal has not settled them yet.
+//! Links of files that have documents, and that their journal has not settled yet.
 
 use gridspool::journal::Settling;
 use gridspool::message::links::{Linked, Unlinked};

@@ -1,4 +1,5 @@
-//! Messages whose parts are there already: no byte of them moves, and each stays as long as a message has it.
+//! Messages with parts that exist already: no byte of them moves, and each stays as long as a
+//! message has it.
 
 use kit::{
     Answer, Builder, Client, Cluster, Keys, Mongo, Site, eventually, noise, object_id,
@@ -278,7 +279,7 @@ fn a_file_that_waits_at_another_node_is_sent_on_by_any_node() {
     }
     let told = told(&owner, text(&second, "url"), "committed");
     assert_eq!(told["parts"], second["parts"]);
-    // Of the store, by a node that did not take it.
+    // The store has it, and this node did not take it.
     let third = taken(&send(&other, &forwarding(&first, &[1])));
     assert_eq!(
         links(&mongo, &first["parts"][0]),

@@ -1,4 +1,4 @@
-//! Who sends and reads messages: clients by their tokens, nodes by their key.
+//! The rights to send and read messages: clients have them by their tokens, nodes by their key.
 
 use kit::{Builder, Client, Cluster, Keys, Mongo, noise};
 use serde_json::json;

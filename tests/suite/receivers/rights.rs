@@ -1,4 +1,4 @@
-//! Whose list a token opens, and which messages.
+//! The lists and the messages that a token opens.
 
 use kit::{Builder, Keys, Mongo, noise};
 use serde_json::json;

@@ -23,7 +23,7 @@ fn gc_removes_what_is_old_and_belongs_to_nobody_and_only_when_it_is_asked_to() {
     mongo.insert_chunk(&old_id(3).as_object_id().unwrap().to_hex(), 7, b"new");
     let young = ObjectId::new().to_hex();
     mongo.insert_chunk(&young, 0, b"new");
-    // An id without a time; and a file whose chunks name it by a number of another type.
+    // An id without a time; and a file with chunks that name it by a number of another type.
     insert_old_chunks(&mongo, &Bson::from("theirs"), 2);
     insert_old_chunks(&mongo, &Bson::Double(5.0), 3);
     mongo.insert(

@@ -243,7 +243,7 @@ fn look_into_one_of_another_form(site: &Site, out: &Path) {
         refuse_to_start(site, sentence);
     }
     fs::write(&marker, ours).unwrap();
-    // The log of a newer program, whose start has written one segment.
+    // The log of a newer program, which has started once and written one segment.
     let directory = site.data_dir().join("journal/wal");
     let segments = fs::read_dir(directory).unwrap();
     let segments = segments.map(|found| found.unwrap().path());

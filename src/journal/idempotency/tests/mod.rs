@@ -33,7 +33,7 @@ fn request(number: u32, sender: u64) -> Fingerprint {
     }
 }
 
-/// The part of an answer whose first file this is.
+/// Makes the part of an answer that begins with file `first`.
 fn answer(request: Fingerprint, at: u64, first: FileId, position: u32, files: u32) -> Answer {
     Answer {
         request: request.answered(LogTime(at)),

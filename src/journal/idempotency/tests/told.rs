@@ -27,7 +27,7 @@ pub(super) enum Step {
     Adopt {
         told: Told,
         answers: Vec<(FileId, Answer)>,
-        /// Given back by whoever does not wait.
+        /// A caller that does not wait gives this back.
         _running: Option<Running>,
     },
     Settle(FileId),

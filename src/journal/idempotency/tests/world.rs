@@ -28,7 +28,7 @@ pub(super) struct World {
     under_way: Vec<(Ticket, Step)>,
     /// Synced, and not told to memory yet.
     untold: Vec<Landed>,
-    /// Entries whose answers are about to be retained.
+    /// Entries with answers that are about to be retained.
     pub(super) leaving: BTreeSet<FileId>,
     pub(super) clock: u64,
     written_clock: u64,

@@ -32,7 +32,7 @@ pub(super) struct World {
     /// Copies in the group that is queued.
     pub(super) copies_queued: u64,
     pub(super) bodies: BTreeSet<FileId>,
-    /// Bodies whose unlinking is not synced.
+    /// Bodies that were unlinked without a sync.
     pub(super) unlinked: BTreeSet<FileId>,
     pub(super) clock: u64,
     pub(super) ids: u32,

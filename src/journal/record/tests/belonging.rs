@@ -1,4 +1,4 @@
-//! Which version a record is of, and what the files of a message belong to.
+//! The versions of records, and the belongings of a message's files.
 
 use super::samples::{file, id, message_form};
 use super::*;

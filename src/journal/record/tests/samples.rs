@@ -121,7 +121,7 @@ pub(in crate::journal) fn message(parts: &[FileId]) -> Arc<Message> {
     })
 }
 
-/// The same form as a message, whose package is the first of its files.
+/// The same form as a message: its first file is the package.
 pub(in crate::journal) fn message_form(ids: &[FileId]) -> Form {
     let plain = form(ids);
     let parts = plain.parts.into_iter().map(|part| match part.id {

@@ -26,7 +26,7 @@ fn run(stage: &Stage, until: usize) -> (Vec<(Position, TestFrame)>, u64, bool) {
             }
         }
         if number == 4 {
-            // Whatever the outcome, these segments may be gone.
+            // These segments may be gone with either outcome.
             oldest = 2;
             if wal.trim(2).is_err() {
                 return (told, oldest, false);
