@@ -85,13 +85,12 @@ impl MessageBody {
 
 impl Intake {
     /// Takes a message in. A body that came with its head is `inline`. `is_expected` says that a
-    /// balancer was told that there is room for it. `read` reads the body. `find` finds the files
-    /// that the message refers to, as far as its sender may use them. The promise runs to its end
-    /// even if the caller stops waiting.
-    /// waiting.
+    /// balancer was told that there is room for it. `read` reads the body. `find` finds the files that
+    /// the message refers to, as far as its sender may use them. The promise runs to its end even if
+    /// the caller stops waiting.
     ///
+    /// # Errors
     /// An error, if nothing of the message is kept.
-    /// When nothing of it is kept.
     pub async fn take_message<E, R, F>(
         self: &Arc<Self>,
         upload: MessageUpload,

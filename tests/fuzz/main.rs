@@ -1,4 +1,4 @@
-//! libFuzzer's way into the readers of what others wrote. scripts/fuzz builds and runs it.
+//! The entry of libFuzzer into the readers of foreign bytes. scripts/fuzz builds and runs it.
 #![no_main]
 
 use std::sync::LazyLock;

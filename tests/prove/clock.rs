@@ -10,7 +10,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// No difference.
+    /// The right time.
     pub(crate) const RIGHT: &'static str = "+0";
 
     pub(crate) fn new(scratch: &Path) -> Self {
@@ -21,9 +21,9 @@ impl Clock {
         clock
     }
 
-    /// Moves the wall clock by this difference from now on.
+    /// Sets the wall clock to this difference from now on.
     pub(crate) fn set(&self, difference: &str) {
-        // In one step, as it may be read at any moment.
+        // The file is replaced in one step, because it may be read at any moment.
         let new = self.file.with_extension("new");
         let written = std::fs::write(&new, difference);
         written
@@ -44,7 +44,7 @@ impl Clock {
     }
 }
 
-/// In a directory that is named by the architecture.
+/// Returns the library, in a directory that the architecture names.
 fn library() -> Option<PathBuf> {
     let directories = std::fs::read_dir("/usr/lib").ok()?;
     let mut libraries = directories

@@ -80,8 +80,8 @@ impl Fault {
         }
     }
 
-    /// Whether no client may notice the fault: uploads go on without MongoDB, during a reload and an
-    /// upgrade, and whatever the clock shows.
+    /// Returns whether no client may notice the fault: uploads go on without MongoDB, during a
+    /// reload and an upgrade, and with any wall clock.
     pub(crate) fn is_harmless(self) -> bool {
         !matches!(
             self,
@@ -96,7 +96,7 @@ impl Fault {
         )
     }
 
-    /// Makes the fault and undoes it, while clients go on. `Err` tells what failed.
+    /// Makes the fault and undoes it, while clients go on. `Err` names the step that failed.
     pub(crate) fn strike(self, servers: &mut Servers, random: &mut Random) -> Result<(), String> {
         let Servers {
             site,
@@ -175,7 +175,7 @@ impl Fault {
     }
 }
 
-/// The moment of a fault must be random.
+/// Waits for a random time, so that the moment of a fault is random.
 pub(crate) fn pause(random: &mut Random, most_millis: u64) {
     sleep(Duration::from_millis(random.below(most_millis)));
 }

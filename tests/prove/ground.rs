@@ -6,8 +6,8 @@ use std::process::Command;
 
 use kit::{loop_disk, wait_until};
 
-/// Few, so that they run out soon when they are to; nginx's cache has one for each small file that
-/// was read, and its directories.
+/// The number of inodes is small, so that they run out soon in a fault. nginx's cache takes one for
+/// each small file that was read, and for its directories.
 const INODES: &str = "32768";
 
 /// A file system on a loop device. Dropping it unmounts it.
@@ -18,8 +18,8 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Makes one of this kind and size in a new directory; as root only. Its file has holes: it
-    /// takes what is written.
+    /// Makes a file system of this kind and size in a new directory, as root only. Its file is
+    /// sparse.
     pub(crate) fn make(kind: &str, bytes: u64, scratch: &Path) -> Self {
         let ground = Self {
             image: scratch.join("disk"),
@@ -49,7 +49,7 @@ impl Ground {
         loop_disk::mount(&self.image, &self.at).expect("to mount the disk");
     }
 
-    /// Makes all that was written until now survive what comes.
+    /// Makes everything that was written until now durable.
     pub(crate) fn sync(&self) {
         let directory = File::open(&self.at).expect("the disk");
         rustix::fs::syncfs(&directory).expect("syncfs");
@@ -75,7 +75,7 @@ impl Ground {
         });
     }
 
-    /// Takes all the room there is, until [`Ground::make_room`].
+    /// Takes all the room, until [`Ground::make_room`].
     pub(crate) fn fill(&self) {
         let ballast = File::create(self.at.join("ballast")).expect("a file");
         let mut bytes: u64 = 1 << 40;
@@ -88,8 +88,8 @@ impl Ground {
         }
     }
 
-    /// Takes all the inodes there are, until [`Ground::make_room`]. Only a file system with a fixed
-    /// number of them runs out.
+    /// Takes all the inodes, until [`Ground::make_room`]. Only a file system with a fixed number of
+    /// inodes runs out of them.
     pub(crate) fn fill_inodes(&self) {
         let directory = self.at.join("many");
         fs::create_dir(&directory).expect("a directory");

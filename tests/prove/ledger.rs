@@ -12,7 +12,7 @@ use kit::noise;
 /// A client's knowledge of its upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It was sent without a 201: it may be there or not, but must be whole.
+    /// It was sent without a 201: it may exist or not, but must be whole.
     Unknown,
     /// It was promised under this id.
     Promised(String),
@@ -51,16 +51,16 @@ impl Upload {
     }
 }
 
-/// One message. Its key is its sender's id of it, and stands in its package; its parts are files with keys of their
-/// own.
+/// One message. Its key is the id that its sender gave it, and is in its package. Its parts are
+/// files with keys of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) key: u64,
-    /// Key and length of each part.
+    /// The key and the length of each part.
     pub(crate) parts: Vec<(u64, usize)>,
     /// The number of its receiver.
     pub(crate) to: usize,
-    /// The id of the message that it sends on: its parts are those of that one.
+    /// The id of the message that it forwards; its parts are the parts of that message.
     pub(crate) source: Option<String>,
     pub(crate) state: State,
     /// The ids of its parts, once they are known.
@@ -83,7 +83,7 @@ impl Ledger {
         }
     }
 
-    /// An upload is about to be sent.
+    /// Records that an upload is about to be sent.
     pub(crate) fn send(&self, key: u64, length: usize, is_keyed: bool) {
         self.write(&format!("sent {key} {length} {is_keyed}"));
         let upload = Upload {
@@ -95,14 +95,14 @@ impl Ledger {
         self.uploads.lock().expect("the ledger").insert(key, upload);
     }
 
-    /// It is something else now.
+    /// Records a new state of an upload.
     pub(crate) fn set(&self, key: u64, state: State) {
         self.write(&format!("{state:?} {key}"));
         let mut uploads = self.uploads.lock().expect("the ledger");
         uploads.get_mut(&key).expect("it was sent").state = state;
     }
 
-    /// A message is about to be sent, or something else now.
+    /// Records that a message is about to be sent, or has changed.
     pub(crate) fn set_message(&self, message: Message) {
         self.write(&format!("{message:?}"));
         let mut messages = self.messages.lock().expect("the ledger");
@@ -114,19 +114,20 @@ impl Ledger {
         messages.values().cloned().collect()
     }
 
-    /// Whether a message is promised under this id, and nobody has begun to delete it.
+    /// Returns whether a message is promised under this id, and no client has begun to delete it.
     pub(crate) fn is_promised(&self, id: &str) -> bool {
         let messages = self.messages.lock().expect("the ledger");
         let promised = State::Promised(id.to_owned());
         messages.values().any(|message| message.state == promised)
     }
 
-    /// It is proven to be right, or was refused for good, and need not be checked again.
+    /// Forgets a message: it is proven to be right or was refused for good, and need not be checked
+    /// again.
     pub(crate) fn forget_message(&self, key: u64) {
         self.messages.lock().expect("the ledger").remove(&key);
     }
 
-    /// Without a lock: what several clients do at once costs one flush.
+    /// Writes a line without a lock, so that lines of several clients share one flush.
     fn write(&self, line: &str) {
         let line = format!("{line}\n");
         let written = (&self.file).write_all(line.as_bytes());
@@ -140,7 +141,7 @@ impl Ledger {
         uploads.values().cloned().collect()
     }
 
-    /// It is proven to be right, and need not be checked again.
+    /// Forgets an upload: it is proven to be right, and need not be checked again.
     pub(crate) fn forget(&self, key: u64) {
         self.uploads.lock().expect("the ledger").remove(&key);
     }

@@ -1,4 +1,4 @@
-//! Clients: they upload, read promised files, and delete some of them, whatever happens.
+//! Clients that upload, read promised files and delete some of them, during all faults.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::random::Random;
 use crate::request::{PATIENCE, Request};
 use crate::stage::Tally;
 
-/// Between an upload that was refused and the next; twice as long with each further one, until one is
-/// promised.
+/// The pause between a refused upload and the next one. It doubles with each further refusal, until
+/// an upload is promised.
 const BACK_OFF: Duration = Duration::from_millis(30);
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(480);
 
-/// Between two requests of a client, while there are more files than a fault needs.
+/// The pause between two requests of a client, while there are more files than a fault needs.
 const REST: Duration = Duration::from_millis(100);
 
-/// The boundary between the log and files, and that of a chunk.
+/// The longest body in the log. A chunk has another boundary.
 const LOGGED: u64 = 65_536;
 const CHUNK: u64 = 255 * 1024;
 
@@ -40,16 +40,16 @@ pub(crate) struct Load<'a> {
 /// The uploads of one client.
 struct Own {
     back_off: Duration,
-    /// Key, length and id of what it may read and delete.
+    /// The key, the length and the id of each file that it may read and delete.
     promised: Vec<(u64, usize, String)>,
-    /// Uploads under a key that no promise came for.
+    /// Uploads under a key without a promise.
     unanswered: Vec<Request>,
-    /// Uploads under a key, with the ids that they were promised.
+    /// Uploads under a key, with the ids that were promised for them.
     answered: Vec<(Request, Vec<String>)>,
 }
 
 impl Load<'_> {
-    /// One client, until it is over.
+    /// Runs one client until the end of the load.
     pub(crate) fn run(&self, seed: u64) {
         let mut random = Random::new(seed);
         let client = Client::anew_each_time(self.port, PATIENCE);
@@ -70,7 +70,8 @@ impl Load<'_> {
                     self.upload(&client, &mut random, &mut own, count);
                 }
                 2..=4 if !own.promised.is_empty() => {
-                    // The newest is pending; one of those before may just have been committed.
+                    // The newest file is pending; one of the files before may just have been
+                    // committed.
                     let newest = own.promised.len() - 1;
                     let back = usize::try_from(random.below(2) * random.below(12));
                     let which = newest.saturating_sub(back.expect("a small number"));
@@ -117,7 +118,7 @@ impl Load<'_> {
         let status = answer.as_ref().map(|answer| answer.status);
         let Some(answer) = answer.as_ref().ok().filter(|answer| answer.status == 201) else {
             self.tally.unanswered.fetch_add(1, Ordering::Relaxed);
-            // The first one may still be on its way.
+            // The first request may still be running.
             let is_excused = is_again && status == Ok(409);
             let began_calm = before.is_multiple_of(2);
             let is_calm = began_calm && self.calm.load(Ordering::SeqCst) == before;
@@ -149,7 +150,7 @@ impl Load<'_> {
         }
     }
 
-    /// A key with a promise never names another file, whatever happened to the file.
+    /// Checks that a key with a promise never names another file, even after its file was deleted.
     fn send_again(&self, client: &Client, request: &Request, ids: &[String]) {
         let Ok(answer) = request.send(client) else {
             return;
@@ -161,7 +162,7 @@ impl Load<'_> {
         self.tally.repeats.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A promised file is never missing, and never another.
+    /// Checks that a promised file is never missing, and never another file.
     fn read(&self, client: &Client, (key, length, id): &(u64, usize, String)) {
         let Ok(answer) = client.try_ask("GET", &format!("/files/{id}"), &[]) else {
             return;
@@ -213,7 +214,7 @@ fn below(random: &mut Random, end: usize) -> usize {
     usize::try_from(random.below(end)).expect("a small number")
 }
 
-/// From nothing to several chunks, and often just at a boundary.
+/// Returns a length from nothing to several chunks, often just at a boundary.
 pub(crate) fn length(random: &mut Random) -> usize {
     let length = match random.below(20) {
         0 => 0,

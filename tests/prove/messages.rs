@@ -1,4 +1,5 @@
-//! Clients that send messages, read them, and delete some; and one who follows a receiver's list all the while.
+//! Clients that send messages, read them and delete some, and a reader that follows a receiver's
+//! list all the while.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -15,22 +16,23 @@ use crate::request::PATIENCE;
 /// Receivers, each with a list of its own.
 pub(crate) const RECEIVERS: usize = 2;
 
-/// Messages of a page.
+/// The number of messages of a page.
 const PAGE: usize = 7;
 
-/// Between two pages of somebody who has read all.
+/// The pause between two pages after a reader has read everything.
 const REST: Duration = Duration::from_millis(200);
 
 /// The messages of one client.
 #[derive(Default)]
 pub(crate) struct Own {
-    /// Those that it may read and delete.
+    /// The messages that it may read and delete.
     promised: Vec<Message>,
     unanswered: Vec<Message>,
 }
 
 impl Message {
-    /// Sends it; `Err` tells why no answer comes. It may come again at any time: its key is its sender's id.
+    /// Sends the message; `Err` tells why no answer comes. It can be sent again at any time,
+    /// because its key is the id that its sender gave it.
     pub(crate) fn send(&self, client: &Client) -> Result<Answer, String> {
         let (key, to) = (self.key, self.to);
         if let Some(source) = &self.source {
@@ -64,7 +66,7 @@ impl Message {
         answer.map_err(|err| err.to_string())
     }
 
-    /// The message as a 201 tells it.
+    /// Returns the message with the ids of a 201.
     pub(crate) fn promised(&self, answer: &Answer) -> Self {
         let told = answer.json();
         let parts = told["parts"].as_array().cloned().unwrap_or_default();
@@ -75,8 +77,8 @@ impl Message {
         }
     }
 
-    /// Whether it may be refused like this, as it sends on what is not there any more; or for now, as MongoDB is
-    /// asked for what it sends on.
+    /// Returns whether this refusal is right: the message forwards something that does not exist
+    /// any more, or MongoDB cannot be asked for it now.
     pub(crate) fn is_excused(&self, ledger: &Ledger, status: u16) -> bool {
         let source = self.source.as_ref();
         source.is_some_and(|source| match status {
@@ -86,8 +88,8 @@ impl Message {
         })
     }
 
-    /// Reads all of it as its receiver does, and tells what is wrong; `None` if nothing is, or if there is no
-    /// answer.
+    /// Reads the whole message as its receiver does, and returns its fault; `None` if it has none,
+    /// or if there is no answer.
     pub(crate) fn fault(&self, client: &Client) -> Option<String> {
         let id = self.state.id()?;
         let path = format!("/messages/{id}");
@@ -124,7 +126,7 @@ fn id_of(told: &Value) -> String {
 }
 
 impl Load<'_> {
-    /// One act of a client with its messages.
+    /// Does one act of a client with its messages.
     pub(crate) fn act(&self, client: &Client, random: &mut Random, own: &mut Own) {
         match random.below(8) {
             0 | 1 if !own.promised.is_empty() => {
@@ -136,7 +138,7 @@ impl Load<'_> {
             }
             2 if !own.promised.is_empty() => {
                 let last = own.promised.len() - 1;
-                // The newest wait for their commit; those before are committed, as a rule.
+                // The newest messages wait for their commit; those before are usually committed.
                 let back = usize::try_from(random.below(2) * random.below(40));
                 let back = back.expect("a small number");
                 let message = own.promised.remove(last.saturating_sub(back));
@@ -198,7 +200,7 @@ impl Load<'_> {
             let is_excused = status
                 .as_ref()
                 .is_ok_and(|status| message.is_excused(self.ledger, *status));
-            // The first one may still be on its way.
+            // The first request may still be running.
             if is_calm && !is_excused && !(is_again && status == Ok(409)) {
                 let words = format!("{message:?} was refused without a fault: {status:?}");
                 self.tally.violate(&words);
@@ -256,13 +258,13 @@ pub(crate) struct Follower {
     receiver: usize,
     cursor: String,
     seen: HashSet<String>,
-    /// Those that had left the journal when all was looked at.
+    /// The messages that had left the journal when everything was checked.
     settled: HashSet<String>,
-    /// How often one was listed once more.
+    /// The number of messages that were listed once more.
     pub(crate) again: u64,
 }
 
-/// A page.
+/// A page of a list.
 struct Page {
     ids: Vec<String>,
     next: String,
@@ -279,7 +281,7 @@ impl Follower {
         }
     }
 
-    /// Reads on until it is over.
+    /// Reads on until the end of the load.
     pub(crate) fn follow(&mut self, load: &Load<'_>) {
         let client = Client::anew_each_time(load.port, PATIENCE);
         while !load.is_over.load(Ordering::Relaxed) {
@@ -291,7 +293,7 @@ impl Follower {
         }
     }
 
-    /// Reads a page; how many messages it had. `Err(None)` if none came.
+    /// Reads a page; returns how many messages it had. `Err(None)` if no page came.
     pub(crate) fn step(&mut self, client: &Client) -> Result<usize, Option<String>> {
         let page = self.page(client, &self.cursor).ok_or(None)?;
         let count = page.ids.len();
@@ -306,17 +308,17 @@ impl Follower {
         Ok(count)
     }
 
-    /// The journal is empty: what was seen is never to be seen again.
+    /// Notes that the journal is empty: messages that were seen must not come again.
     pub(crate) fn note_settled(&mut self) {
         self.settled.extend(self.seen.drain());
     }
 
-    /// Whether it has seen a message.
+    /// Returns whether it has seen a message.
     pub(crate) fn has_seen(&self, id: &str) -> bool {
         self.seen.contains(id) || self.settled.contains(id)
     }
 
-    /// All that waits, from the beginning; `None` if there is no whole answer.
+    /// Returns all waiting messages from the beginning; `None` if there is no whole answer.
     pub(crate) fn all(&self, client: &Client) -> Option<Vec<String>> {
         let (mut cursor, mut all) = (String::new(), Vec::new());
         loop {

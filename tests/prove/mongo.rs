@@ -45,7 +45,7 @@ impl MongoFault {
         }
     }
 
-    /// Does it, and undoes it. `Err` tells what it could not do.
+    /// Makes the fault and undoes it. `Err` names the step that failed.
     pub(crate) fn strike(
         self,
         mongo: &mut Mongo,
@@ -86,7 +86,7 @@ impl MongoFault {
         Ok(())
     }
 
-    /// The arguments of failCommand, for faults that it makes.
+    /// Returns the arguments of failCommand, for faults that it makes.
     fn answer(self, random: &mut Random) -> Document {
         let commands = ["insert", "delete", "find", "aggregate", "createIndexes"];
         match self {
@@ -99,8 +99,8 @@ impl MongoFault {
                 }
             }
             Self::Refuse => {
-                // NotWritablePrimary, Interrupted, MaxTimeMSExpired, Unauthorized, and BadValue, by
-                // which entries are put off.
+                // NotWritablePrimary, Interrupted, MaxTimeMSExpired, Unauthorized, and BadValue,
+                // which makes the sidecar put entries off.
                 let code = random.pick(&[10107, 11601, 50, 13, 2]);
                 doc! { "failCommands": commands.as_slice(), "errorCode": code }
             }

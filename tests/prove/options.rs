@@ -20,7 +20,7 @@ pub(crate) struct Options {
     pub(crate) replicas: usize,
     /// The file system that is cut.
     pub(crate) file_system: String,
-    /// The sidecar that is proven, if it is not this checkout's.
+    /// The sidecar under proof, if it is not this checkout's.
     pub(crate) sidecar: Option<PathBuf>,
     /// A build of this checkout's sidecar that can be killed at named points.
     pub(crate) with_points: Option<PathBuf>,
@@ -29,7 +29,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// `None` if it cannot be read: scripts/prove has looked already, and explains.
+    /// Reads the command line; `None` if it is wrong. scripts/prove has checked it before, and
+    /// explains it.
     pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Option<Self> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let mut options = Self {

@@ -36,13 +36,13 @@ pub(crate) fn strike(site: &mut Site) -> Result<(), String> {
     Ok(())
 }
 
-/// It survives a power cut.
+/// Writes a file that survives a power cut.
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::write(path, content)?;
     File::open(path)?.sync_all()
 }
 
-/// All files below a directory, with their lengths and when they were last written to.
+/// Returns all files below a directory, with their lengths and the times of their last writes.
 fn files(directory: &Path) -> io::Result<Vec<(PathBuf, u64, std::time::SystemTime)>> {
     let mut files = Vec::new();
     for found in fs::read_dir(directory)? {

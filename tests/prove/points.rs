@@ -1,5 +1,5 @@
-//! Kills at each of the points that the journal's code names: the sidecar is run from a build with
-//! these points, and told which one kills it.
+//! Kills at each of the points that the journal's code names. The sidecar comes from a build with
+//! these points, and gets the name of the one that kills it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 #[derive(Debug)]
 pub(crate) struct Points {
-    /// The build that has them.
+    /// The build with the points.
     program: PathBuf,
     names: Vec<String>,
     next: usize,
@@ -49,7 +49,7 @@ impl Points {
         eprintln!("prove: the point {name}, number {count}");
         site.kill_sidecar();
         if name == "sweep.orphan-unlinked" {
-            // A killed nginx leaves this.
+            // A killed nginx leaves this file.
             std::fs::write(site.data_dir().join("spool/left"), "half").expect("a file");
         }
         let mut before = None;

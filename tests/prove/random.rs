@@ -1,4 +1,4 @@
-//! Choices that a seed repeats.
+//! Random choices that a seed repeats.
 
 /// A generator of Marsaglia's xorshift kind.
 #[derive(Debug)]
@@ -7,7 +7,7 @@ pub(crate) struct Random(u64);
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        // Without this, seeds that differ in few bits would begin alike.
+        // Otherwise seeds that differ in few bits would begin alike.
         (0..8).for_each(|_| {
             random.next();
         });
@@ -26,7 +26,7 @@ impl Random {
         self.next() % end
     }
 
-    /// One of them.
+    /// Returns one of these values.
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         let count = u64::try_from(of.len()).expect("a small number");
         of[usize::try_from(self.below(count)).expect("a small number")]

@@ -1,23 +1,23 @@
-//! One upload as it goes over the wire: it can be sent any number of times, always the same.
+//! One upload as it goes over the wire. It can be sent any number of times, and is always the same.
 
 use std::time::Duration;
 
 use kit::{Answer, Client, noise};
 
-/// Longer than any answer of a living sidecar takes.
+/// This is longer than any answer of a running sidecar takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A file, or a form with several.
+/// A file, or a form with several files.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    /// Key and length of each file.
+    /// The key and the length of each file.
     pub(crate) files: Vec<(u64, usize)>,
-    /// Whether it has an Idempotency-Key: that of its first file.
+    /// Whether it has an Idempotency-Key, which is the key of its first file.
     pub(crate) is_keyed: bool,
 }
 
 impl Request {
-    /// A file under its key, by itself.
+    /// Makes the upload of a single file under its key.
     pub(crate) fn keyed(key: u64, length: usize) -> Self {
         Self {
             files: vec![(key, length)],
@@ -25,7 +25,7 @@ impl Request {
         }
     }
 
-    /// Sends it; `Err` tells why no answer comes.
+    /// Sends the upload; `Err` tells why no answer comes.
     pub(crate) fn send(&self, client: &Client) -> Result<Answer, String> {
         let (first, length) = self.files[0];
         let disposition = format!("attachment; filename=\"{first}\"");
@@ -61,7 +61,7 @@ impl Request {
         body
     }
 
-    /// The ids that a 201 tells, in the order of its files.
+    /// Returns the ids in a 201, in the order of its files.
     pub(crate) fn ids(answer: &Answer) -> Vec<String> {
         let json = answer.json();
         let id = |file: &serde_json::Value| file["id"].as_str().expect("an id").to_owned();

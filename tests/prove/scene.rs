@@ -1,23 +1,23 @@
-//! The state of the machine at the first violation: whether the proof itself has run out of something,
-//! and the logs of nginx and the sidecar.
+//! The state of the machine at the first violation: the resources that the proof itself may have
+//! used up, and the logs of nginx and the sidecar.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The most that is told of each thing, in bytes: its end.
+/// The most bytes that are shown of each thing: its end.
 const MOST_BYTES: usize = 4096;
 
-/// Where to look.
+/// The places to look at.
 #[derive(Debug, Default)]
 pub(crate) struct Scene {
     /// The journal's disk, nginx's spool and its cache.
     pub(crate) disk: PathBuf,
-    /// Where the logs are.
+    /// The directory of the logs.
     pub(crate) logs: PathBuf,
 }
 
 impl Scene {
-    /// All there is to see, bounded.
+    /// Returns the state as a text of bounded length.
     pub(crate) fn text(&self) -> String {
         let disk = self.disk.to_string_lossy().into_owned();
         let looks: [&[&str]; 6] = [

@@ -24,7 +24,7 @@ use crate::verify;
 /// Clients at once.
 const CLIENTS: u64 = 8;
 
-/// Promises before a fault, at most, and promises during it before clients rest.
+/// The most promises before a fault, and the promises during it after which clients rest.
 const MOST_PROMISES: u64 = 60;
 const ENOUGH_MORE: usize = 60;
 
@@ -37,7 +37,7 @@ pub(crate) struct Servers {
     /// The file system of mongod's files.
     pub(crate) mongo_ground: Ground,
     pub(crate) points: Option<Points>,
-    /// The sidecar's clock, if it is to jump.
+    /// The sidecar's clock, if faults move it.
     pub(crate) clock: Clock,
 }
 
@@ -48,16 +48,16 @@ pub(crate) struct Tally {
     pub(crate) uploads: AtomicU64,
     pub(crate) promises: AtomicUsize,
     pub(crate) unanswered: AtomicU64,
-    /// Uploads that were on their way when a fault came, and were not promised.
+    /// Uploads that were running when a fault came, and were not promised.
     pub(crate) cut: AtomicU64,
     pub(crate) reads: AtomicU64,
     pub(crate) deletes: AtomicU64,
-    /// Uploads that were sent once more under their key, after their promise.
+    /// Uploads that were repeated under their key after their promise.
     pub(crate) repeats: AtomicU64,
     pub(crate) verified: AtomicU64,
-    /// Messages that were listed once more, as their commit was cut behind their entry.
+    /// Messages that were listed once more, because their commit was cut after their entry.
     pub(crate) listed_again: AtomicU64,
-    /// Seconds until journal and spool were empty, when all was well again.
+    /// The longest time in seconds until journal and spool were empty after all faults.
     pub(crate) longest_drain: AtomicU64,
     /// Ids without a file that were cleared away: a cut or a delete had left their chunks.
     pub(crate) orphans: AtomicU64,
@@ -124,15 +124,15 @@ pub(crate) struct Stage {
     pub(crate) servers: Servers,
     pub(crate) tally: Tally,
     pub(crate) ledger: Ledger,
-    /// One who follows each list, over all rounds.
+    /// A follower of each list, over all rounds.
     followers: Vec<Follower>,
     next_key: AtomicU64,
-    /// Faults that must come before any comes again.
+    /// The faults that must come before any fault comes again.
     bag: Vec<Fault>,
     _scratch: TempDir,
 }
 
-/// Ends the clients, however a round ends.
+/// Ends the clients at every end of a round.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -186,7 +186,7 @@ impl Stage {
         }
     }
 
-    /// Some faults under load, and then a check of everything.
+    /// Makes some faults under load, and then checks everything.
     pub(crate) fn round(&mut self, options: &Options, random: &mut Random, faults: u32) {
         let (is_over, calm) = (AtomicBool::new(false), AtomicU64::new(0));
         let enough = AtomicUsize::new(usize::MAX);
@@ -250,7 +250,7 @@ impl Stage {
     }
 }
 
-/// The next fault: all faults come equally often.
+/// Draws the next fault. All faults come equally often.
 fn drawn(bag: &mut Vec<Fault>, options: &Options, random: &mut Random) -> Fault {
     if bag.is_empty() {
         bag.extend_from_slice(&options.faults);
@@ -260,9 +260,9 @@ fn drawn(bag: &mut Vec<Fault>, options: &Options, random: &mut Random) -> Fault 
     bag.swap_remove(which)
 }
 
-/// A site that recovers from everything soon.
+/// Returns a site that recovers from everything soon.
 fn site(options: &Options, data: &Path, clock: &Clock) -> Builder {
-    // Where nothing is done to MongoDB, it may be slow on a busy machine.
+    // MongoDB may be slow on a busy machine even without faults.
     let is_mongo = |fault: &Fault| matches!(fault, Fault::Mongo(_));
     let mongodb_timeout_ms = if options.faults.iter().any(is_mongo) {
         3_000

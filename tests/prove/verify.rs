@@ -1,5 +1,5 @@
-//! The check of everything, without faults and without clients: promised files are there, once and
-//! whole; deleted files are gone; and nothing else is there.
+//! Checks everything, without faults and without clients: promised files are there, once and whole;
+//! deleted files are gone; and nothing else is there.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::process::Command;
@@ -16,22 +16,22 @@ use crate::request::{PATIENCE, Request};
 use crate::stage::{Servers, Tally};
 use crate::verify_messages;
 
-/// How long the journal may take to become empty.
+/// The longest time until the journal must be empty.
 const BOUND: Duration = Duration::from_secs(90);
 
-/// How many files stay from round to round.
+/// The number of files that stay from round to round.
 const KEPT: usize = 20;
 
-/// How many uploads are sent once more, of each round.
+/// The number of uploads that are repeated in each round.
 const REPEATED: usize = 60;
 
-/// After this many violations the check stops: what is broken for one file is broken for all.
+/// The check stops after this many violations: a fault of one file is usually a fault of all.
 const ENOUGH: usize = 10;
 
-/// Clients that look side by side.
+/// The number of clients that check at the same time.
 const LOOKERS: usize = 8;
 
-/// How many files' chunks are asked for at once: fewer than MongoDB can sort in memory.
+/// The number of files with chunks in one question: fewer than MongoDB can sort in memory.
 const AT_ONCE: usize = 16;
 
 pub(crate) fn everything(
@@ -83,7 +83,8 @@ pub(crate) fn everything(
     in_the_bucket(&servers.mongo, &uploads, tally);
     by_upkeep(servers, tally);
     let log = std::fs::read_to_string(servers.site.run_dir().join("error.log"));
-    // For a file that another process has removed; on a disk that is cut it fails otherwise.
+    // This is for a file that another process has removed; on a cut disk it fails with another
+    // error.
     let is_missing = |line: &str| {
         let is_of_spool = line.contains("unlink()") && line.contains("/spool/");
         is_of_spool && line.contains("(2: ")
@@ -95,7 +96,7 @@ pub(crate) fn everything(
     verify_messages::forget(&client, ledger, tally);
 }
 
-/// Does the same with each, some at a time.
+/// Does the same with each element, several at a time.
 pub(crate) fn side_by_side<T: Sync>(all: &[T], look: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -109,8 +110,8 @@ pub(crate) fn side_by_side<T: Sync>(all: &[T], look: impl Fn(&T) + Sync) {
     });
 }
 
-/// Sends the uploads without an answer again, with their keys. Whether each was taken the first time or
-/// now, there is one file.
+/// Repeats the uploads without an answer, with their keys. Afterwards each has one file, taken the
+/// first time or now.
 fn ask_for_answers(client: &Client, ledger: &Ledger, tally: &Tally) {
     let is_open = |upload: &Upload| upload.is_keyed && upload.state == State::Unknown;
     let open: Vec<_> = ledger.all().into_iter().filter(is_open).collect();
@@ -127,7 +128,7 @@ fn ask_for_answers(client: &Client, ledger: &Ledger, tally: &Tally) {
     });
 }
 
-/// Repeats the deletes without an answer. Whether each file was deleted before or now, it is gone.
+/// Repeats the deletes without an answer. Afterwards each file is gone.
 fn delete_again(client: &Client, ledger: &Ledger, tally: &Tally) {
     let is_open = |upload: &Upload| matches!(upload.state, State::Deleting(_));
     let open: Vec<_> = ledger.all().into_iter().filter(is_open).collect();
@@ -142,8 +143,8 @@ fn delete_again(client: &Client, ledger: &Ledger, tally: &Tally) {
     });
 }
 
-/// Sends promised uploads again, with their keys. The answer is the same, even though the journal has
-/// nothing of them any more, and even for deleted files.
+/// Repeats promised uploads, with their keys. The answer is the same, even after the journal has
+/// forgotten the entry, and even for deleted files.
 fn send_again(client: &Client, upload: &Upload, tally: &Tally) {
     let request = Request::keyed(upload.key, upload.length);
     let answer = request.send(client);
@@ -155,7 +156,7 @@ fn send_again(client: &Client, upload: &Upload, tally: &Tally) {
     tally.repeats.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Whether every pending entry leaves the journal, and every leftover leaves the spool.
+/// Returns whether every pending entry leaves the journal, and every leftover leaves the spool.
 fn becomes_empty(servers: &Servers) -> bool {
     let site = &servers.site;
     let is_empty = || {
@@ -217,7 +218,7 @@ fn over_http(client: &Client, upload: &Upload, tally: &Tally) {
     }
 }
 
-/// The contents of MongoDB, read without the sidecar.
+/// Checks the files in MongoDB, without the sidecar.
 fn in_the_bucket(mongo: &Mongo, uploads: &[Upload], tally: &Tally) {
     let uploads: BTreeMap<_, _> = uploads.iter().map(|upload| (upload.key, upload)).collect();
     let (mut seen, mut found_files) = (HashSet::new(), Vec::new());
@@ -253,12 +254,12 @@ fn in_the_bucket(mongo: &Mongo, uploads: &[Upload], tally: &Tally) {
     }
 }
 
-/// Files that were uploaded for themselves.
+/// A filter for files that were uploaded without a message.
 fn of_no_message() -> Document {
     doc! { "metadata.message": { "$exists": false } }
 }
 
-/// Whether files have exactly their chunks, with the right bytes.
+/// Checks that files have exactly their chunks, with the right bytes.
 fn are_whole(mongo: &Mongo, files: &[(Document, &Upload)], tally: &Tally) {
     let ids: Vec<_> = files
         .iter()
@@ -302,7 +303,7 @@ fn is_whole(file: &Document, chunks: &[Document], upload: &Upload) -> Result<(),
     Ok(())
 }
 
-/// The reports of the project's own clean-up and check.
+/// Checks the reports of the project's own clean-up and check.
 fn by_upkeep(servers: &Servers, tally: &Tally) {
     let run = |words: &[&str]| finish(command(servers).args(words));
     let cleared = run(&["gc", "--remove", "--older-than-days", "0", "--json"]);
@@ -322,7 +323,7 @@ fn by_upkeep(servers: &Servers, tally: &Tally) {
     chunks_are_the_files(&servers.mongo, tally);
 }
 
-/// Whether each id has as many chunks as its file, and none has chunks without a file.
+/// Checks that each id has as many chunks as its file, and that no chunk is without a file.
 fn chunks_are_the_files(mongo: &Mongo, tally: &Tally) {
     let size = u64::try_from(CHUNK).expect("a small number");
     let count = |length: i64| u64::try_from(length).unwrap_or_default().div_ceil(size);
@@ -347,7 +348,7 @@ fn chunks_are_the_files(mongo: &Mongo, tally: &Tally) {
     }
 }
 
-/// The tasks are this checkout's, whichever sidecar runs.
+/// Makes a command of this checkout's tasks, even if another sidecar runs.
 fn command(servers: &Servers) -> Command {
     let own = servers.site.command();
     let mut command = Command::new(kit::program());

@@ -1,5 +1,5 @@
-//! The check of all messages, without faults and without clients: each promised one is whole, in the bucket and
-//! in the list of its receiver; and nothing of any other is there.
+//! Checks all messages, without faults and without clients: each promised message is whole, in the
+//! bucket and in the list of its receiver; and nothing of any other message is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -14,14 +14,14 @@ use crate::messages::Follower;
 use crate::stage::Tally;
 use crate::verify::side_by_side;
 
-/// How long what was deleted may take to go, and a list to have what was committed.
+/// The longest time until deleted messages are gone, and until lists have committed ones.
 const BOUND: Duration = Duration::from_secs(90);
-/// How long a route may have what is gone.
+/// The longest time that a route may serve a file that is gone.
 const ROUTES: Duration = Duration::from_secs(10);
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How many messages stay from round to round.
+/// The number of messages that stay from round to round.
 const KEPT: usize = 10;
 
 /// Sends messages without an answer again, and repeats the deletes without one.
@@ -58,7 +58,7 @@ fn delete(client: &Client, ledger: &Ledger, tally: &Tally, message: &Message) {
     }
 }
 
-/// Reads each as a client does. A message that is deleted is on no route.
+/// Reads each message as a client does. A deleted message is on no route.
 pub(crate) fn over_http(client: &Client, ledger: &Ledger, tally: &Tally) {
     side_by_side(&ledger.messages(), |message| {
         if matches!(message.state, State::Promised(_)) {
@@ -83,7 +83,7 @@ pub(crate) fn over_http(client: &Client, ledger: &Ledger, tally: &Tally) {
     });
 }
 
-/// With their last message files go from every route in a bounded time.
+/// Checks that files are gone from every route within a bounded time after their last message.
 pub(crate) fn are_gone(client: &Client, ledger: &Ledger, tally: &Tally) {
     let is_deleted = |message: &Message| matches!(message.state, State::Deleted(_));
     let (deleted, others): (Vec<_>, Vec<_>) = ledger.messages().into_iter().partition(is_deleted);

@@ -46,7 +46,7 @@ fn assert_unchanged(client: &Client, file: &Uploaded) {
     }
 }
 
-/// Asserts that clients which are slow to take whole files make only each other wait.
+/// Asserts that clients that are slow to take whole files delay only each other.
 fn assert_few_go_past_the_cache(site: &Site, large: &Uploaded) {
     let version = large.etag.trim_matches('"');
     let ask = |range: &str| {

@@ -1,4 +1,4 @@
-//! The digest of a file is known from its commit on, wherever its body is sent from.
+//! The digest of a file is known from its commit on, on every route of its body.
 
 use kit::{Answer, Builder, Client, Cluster, Mongo, Routes, Site, eventually, noise};
 use serde_json::Value;

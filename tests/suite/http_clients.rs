@@ -6,7 +6,7 @@ use std::process::Command;
 use kit::{Answer, Site, curl, finish, noise};
 use serde_json::{Value, json};
 
-/// The file that must come of a part of a form.
+/// The expected file of a part of a form.
 struct Expected<'a> {
     name: &'a str,
     content_type: &'a str,

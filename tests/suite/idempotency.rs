@@ -1,4 +1,5 @@
-//! Uploads that are sent again with their `Idempotency-Key`: one file, whichever answer was lost.
+//! Uploads that are repeated with their `Idempotency-Key`: there is one file, also if an answer was
+//! lost.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -14,7 +14,7 @@ use gridspool::store::{Inbox as _, Messages as _, StoreError};
 use kit::{Host, Mongo, eventually};
 use mongodb::bson::doc;
 
-/// Committers at once, and messages of each.
+/// The number of committers at once, and of the messages of each.
 const COMMITTERS: u16 = 16;
 const MESSAGES: u16 = 60;
 
@@ -46,7 +46,7 @@ fn receivers_of(committer: u16, number: u16) -> [&'static str; 2] {
     [RECEIVERS[first], RECEIVERS[(first + 1) % RECEIVERS.len()]]
 }
 
-/// Enters a message until that has gone well, as a committer does.
+/// Enters a message again and again until it succeeds, as a committer does.
 async fn enter(bucket: &Bucket, committer: u16, number: u16) {
     let receivers = Receivers::read(receivers_of(committer, number)).unwrap();
     let id = message(committer, number);
@@ -61,7 +61,7 @@ async fn enter(bucket: &Bucket, committer: u16, number: u16) {
     }
 }
 
-/// Reads a list until all is written and nothing more comes.
+/// Reads a list until everything is written and nothing more comes.
 async fn read_all(bucket: &Bucket, receiver: &Party, is_over: &AtomicBool) -> Vec<FileId> {
     let (mut cursor, mut found) = (Cursor::BEGIN, Vec::new());
     let mut last = None;
@@ -81,7 +81,7 @@ async fn read_all(bucket: &Bucket, receiver: &Party, is_over: &AtomicBool) -> Ve
         assert!(page.next >= cursor, "no cursor goes back");
         found.extend(page.entries.iter().map(|entry| entry.message));
         cursor = page.next;
-        // A page that was asked for after the last write was, and that goes beyond it.
+        // This page was asked for after the last write, and goes beyond it.
         if was_over && page.entries.is_empty() {
             match last {
                 None => last = Some(tokio::time::Instant::now()),
@@ -146,7 +146,7 @@ fn a_reader_who_pages_all_the_while_misses_no_message_though_the_primary_changes
     for (receiver, found) in RECEIVERS.into_iter().zip(&lists) {
         let distinct: HashSet<_> = found.iter().copied().collect();
         assert_eq!(distinct, expected[receiver], "{receiver}");
-        // Those that a step-down met may come twice, and no others.
+        // Messages that met a step-down may come twice, and no others.
         let twice = found.len() - distinct.len();
         assert!(
             twice <= usize::from(COMMITTERS) * 4,
@@ -171,7 +171,7 @@ fn an_entry_that_waits_for_a_lock_behind_its_time_is_missed_by_no_reader() {
     let is_over = &AtomicBool::new(false);
     let found = std::thread::scope(|scope| {
         let reader = scope.spawn(|| mongo.block_on(read_all(bucket, bob, is_over)));
-        // One that is quick all the same, and one that gets another time.
+        // One entry is quick enough, and one gets another time.
         for (number, millis) in [(1, 600), (2, 2000)] {
             let held = scope.spawn(move || {
                 let sleep = doc! { "sleep": 1, "millis": millis, "lock": "w", "lockTarget": "gridspool.fs.inbox" };
@@ -183,7 +183,7 @@ fn an_entry_that_waits_for_a_lock_behind_its_time_is_missed_by_no_reader() {
                 (!running.is_empty()).then_some(())
             });
             let entering = scope.spawn(move || enter(number));
-            // The time of the cluster goes on meanwhile.
+            // The cluster's time goes on meanwhile.
             while !held.is_finished() {
                 mongo.insert_chunk("0123456789abcdef01234567", i32::from(number), b"x");
                 mongo.block_on(async {
@@ -201,7 +201,8 @@ fn an_entry_that_waits_for_a_lock_behind_its_time_is_missed_by_no_reader() {
     assert_eq!(found.into_iter().collect::<HashSet<_>>(), expected);
 }
 
-/// The list of one receiver, once all is quiet: each once, in one order; delivered ones leave it.
+/// Checks the list of one receiver after all writes: each message once, in one order; delivered
+/// ones leave it.
 fn deliver(mongo: &Mongo, bucket: &Bucket, messages: usize) {
     let bob = party("bob");
     let page = |after, most| mongo.block_on(bucket.page(&bob, after, most)).unwrap();
@@ -240,7 +241,7 @@ fn deliver(mongo: &Mongo, bucket: &Bucket, messages: usize) {
             .all(|entry| entry.get_datetime("d").is_ok())
     );
 
-    // A commit that is repeated brings nothing back that was delivered, and the rest to a later place.
+    // A repeated commit brings no delivered message back, and gives the others a later place.
     let again = whole.entries[10].message;
     let only_bob = Receivers::read(["bob"]).unwrap();
     for message in [whole.entries[0].message, again] {

@@ -1,16 +1,16 @@
-//! Indexes that are made in the background of a bucket that has files already.
+//! Indexes that are built in the background, in a bucket with files.
 
 use kit::{Builder, Cluster, Metrics, Mongo, Site, eventually, noise, wait_until};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 use serde_json::Value;
 
-/// MongoDB stops within an index at this document.
+/// MongoDB stops building an index at this document.
 const STOP: &str = "hangIndexBuildDuringCollectionScanPhaseAfterInsertion";
 
 const SUBJECT: &str = "files metadata.sub";
 
-/// Waits until all indexes are there.
+/// Waits until all indexes exist.
 pub(crate) fn wait_for_indexes(site: &Site) {
     wait_until("all indexes are there", || {
         let status = site.status();
@@ -47,7 +47,7 @@ fn an_old_bucket_gets_its_indexes_while_uploads_and_downloads_go_on() {
     mongo
         .block_on(async { files.insert_many(old).await })
         .unwrap();
-    // The two of GridFS are there. Another index has the name of one of ours.
+    // The two of GridFS exist. Another index has the name of one of ours.
     mongo.make_plain_chunk_index();
     for (collection, key, name) in [
         (
@@ -91,7 +91,7 @@ fn an_old_bucket_gets_its_indexes_while_uploads_and_downloads_go_on() {
         let path = kit::Uploaded::read(&client.post("/files", &[token], &body)).path;
         site.wait_until_committed();
         assert!(client.get_with(&path, &[token]).body == body);
-        // Nothing looks at every file in place of the index.
+        // No question reads every file instead of the index.
         let answer = client.get_with("/files?subject=alice", &[token]);
         answer.assert_problem(503, "unavailable");
         assert!(!answer.header("Retry-After").is_empty());
@@ -118,7 +118,7 @@ fn an_old_bucket_gets_its_indexes_while_uploads_and_downloads_go_on() {
     mongo.run(doc! { "dropIndexes": "fs.gone", "index": "at_1" });
     sites.iter().for_each(wait_for_indexes);
     assert_eq!(Metrics::of(site).value(failed), 0);
-    // An emptied database gets them again.
+    // The sidecar builds them again after the database was emptied.
     mongo
         .block_on(async { mongo.database().drop().await })
         .unwrap();

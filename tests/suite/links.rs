@@ -35,7 +35,7 @@ struct Stage {
     scratch: tempfile::TempDir,
 }
 
-/// A message that was committed.
+/// A committed message.
 struct Sent {
     id: FileId,
     message: Arc<Message>,
@@ -84,7 +84,7 @@ impl Stage {
         }
     }
 
-    /// Promises a message with these parts: its package, and behind it its parts.
+    /// Promises a message with these parts; returns its package, and then its parts.
     fn promise(&self, parts: &[&[u8]]) -> (Arc<Message>, Vec<FileId>) {
         let said = r#"[{"name":"clip","duration_ms":7,"waveform":[0,65535]}]"#;
         let requests = PartRequest::of_form(Some(said), vec![None; parts.len()]).unwrap();
@@ -180,7 +180,7 @@ fn mongo_id(id: FileId) -> ObjectId {
     object_id(&id.to_string())
 }
 
-/// The id of a message that nobody sent.
+/// Returns the id of a message that nobody sent.
 fn other_message(number: u16) -> FileId {
     let [high, low] = number.to_be_bytes();
     FileId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, high, low])
@@ -203,7 +203,7 @@ fn a_message_is_in_the_bucket_as_it_was_promised_and_its_parts_stay_as_long_as_a
 }
 
 impl Stage {
-    /// The package, by our reader and as any driver has it.
+    /// Asserts that the package is committed, read by our reader and as any driver sees it.
     fn assert_is_committed(&self, sent: &Sent, clip: &[u8]) {
         let stage = self;
         let found = stage
@@ -250,7 +250,7 @@ impl Stage {
         }
     }
 
-    /// The first message goes, then the last.
+    /// Deletes the first message, and then the last.
     fn forward_and_delete(&self, sent: &Sent) {
         let stage = self;
         let (file, other, third) = (
@@ -286,12 +286,12 @@ impl Stage {
         assert_eq!(stage.unlink(file, third), Unlinked::Absent);
         assert_eq!(stage.remove(third), Removed::Absent);
 
-        // A removal that ended behind its document goes on: a tombstone says that there are chunks.
+        // A removal that stopped after its document goes on: a tombstone tells of chunks.
         stage.mongo.insert_chunk(&file.to_string(), 0, b"left");
         assert_eq!(stage.remove(file), Removed::Removed);
         assert_eq!(stage.chunks(file), 0);
 
-        // A tombstone that is found behind a link takes it back.
+        // A tombstone that is found after a link takes the link back.
         let file = sent.message.parts[1].file;
         stage
             .mongo
@@ -331,7 +331,7 @@ impl Stage {
         assert_eq!(links(full), MOST_LINKS);
     }
 
-    /// Files of other writers are neither marked nor removed, whatever a tombstone says.
+    /// Files of other writers are neither marked nor removed, even if they have a tombstone.
     fn leave_others_alone(&self) {
         let (stage, third) = (self, other_message(2));
         let theirs = other_message(9);
@@ -351,7 +351,7 @@ impl Stage {
         assert_eq!((stage.document(theirs), stage.chunks(theirs)), (before, 1));
     }
 
-    /// A last unlink with a new link, each begun twice.
+    /// Makes a last unlink and a new link at the same time, each begun twice.
     fn race(&self) {
         let (stage, other) = (self, other_message(1));
         let links = |file| self.links(file);
@@ -377,7 +377,7 @@ impl Stage {
                 }
             });
             for (file, told) in stage.mongo.block_on(join_all(races)) {
-                // One of the two may have come too late: the other's link is there, or none is.
+                // One of the two may have come too late: the other's link exists, or none does.
                 if told.0 == Linked::Linked || told.1 == Linked::Linked {
                     assert_eq!(links(file), 1, "{told:?}");
                     assert_eq!(stage.chunks(file), 1, "{told:?}");

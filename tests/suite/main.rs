@@ -1,8 +1,9 @@
 //! The integration suite: real nginx, real mongod, real files, real sockets.
 //!
 //! Each test has a scratch directory, a MongoDB and free ports of its own. `scripts/test` brings
-//! what they need; by hand, `GRIDSPOOL_MONGOD` names a mongod, `GRIDSPOOL_PYTHON` a Python with
-//! pymongo, `GRIDSPOOL_HTTP_PYTHON` one with the clients of `scripts/requirements/http-clients.txt`.
+//! the other programs. By hand, `GRIDSPOOL_MONGOD` names a mongod, `GRIDSPOOL_PYTHON` a Python with
+//! pymongo, and `GRIDSPOOL_HTTP_PYTHON` one with the clients of
+//! `scripts/requirements/http-clients.txt`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

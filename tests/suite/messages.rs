@@ -15,7 +15,8 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 const PACKAGE: &str = r#"{"text": "grüße", "where":[1.50, 2e3]}"#;
 
-/// A form with the boundary `b`: the lines of each part's head behind `form-data; `, and its bytes.
+/// Makes a form with the boundary `b`. Each part has the lines of its head behind `form-data; `,
+/// and its bytes.
 fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (head, data) in parts {
@@ -55,7 +56,7 @@ fn post(client: &Client, kind: (&str, &str), body: &[u8]) -> Answer {
     client.post("/messages", &[kind], body)
 }
 
-/// The answer to a message that was taken.
+/// Returns the JSON of the answer to a message that was taken.
 fn taken(answer: &Answer) -> Value {
     assert_eq!(answer.status, 201, "{answer:?}");
     let json = answer.json();
@@ -70,7 +71,7 @@ fn text<'a>(json: &'a Value, name: &str) -> &'a str {
         .unwrap_or_else(|| panic!("{name} of {json}"))
 }
 
-/// A message as its readers see it, without the state, which changes.
+/// Returns a message as its readers see it, without the state, which changes.
 fn told(client: &Client, url: &str, state: &str) -> Value {
     let answer = client.get(url);
     assert_eq!(answer.status, 200, "{url}: {answer:?}");
@@ -222,7 +223,7 @@ fn every_node_has_a_message_from_its_answer_on() {
         pending.iter().all(|told| *told == pending[0]),
         "{pending:?}"
     );
-    // No node but the owner can tell of it while it is away, and that is no 404.
+    // While the owner is away, no other node can answer, and a 404 would be wrong.
     cluster.nodes[0].freeze();
     let answer = cluster.nodes[1].client().get(url);
     answer.assert_problem(503, "unavailable");
@@ -243,7 +244,7 @@ fn every_node_has_a_message_from_its_answer_on() {
 #[test]
 fn a_part_that_has_lost_its_last_link_does_not_come_back_with_the_next_attempt() {
     let mongo = Mongo::start();
-    // Documents are written, and no commit can be proven.
+    // Documents are written, but no commit can be proven.
     let commands = ["find", "aggregate"];
     let data = doc! { "failCommands": commands.as_slice(), "errorCode": 13 };
     mongo.fail_sidecars("alwaysOn", data);

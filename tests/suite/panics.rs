@@ -19,7 +19,7 @@ fn restart(site: &mut Site, point: &str) {
 
 fn form() -> Vec<u8> {
     let head = "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
-    // Too large for the log.
+    // This body is too large for the log.
     let file = "file".repeat(10_000);
     [head, &file, "\r\n", head, &file, "\r\n--x--\r\n"]
         .concat()
@@ -31,7 +31,7 @@ fn uploads(point: &str) -> Vec<(&'static str, Vec<u8>)> {
     match point.split('.').next() {
         Some("form") => vec![(FORM, form())],
         Some("adopt") => vec![("a/b", noise(1, 100_000))],
-        // One waits without a thread, the other on a thread of its own.
+        // One upload waits without a thread, the other on a thread of its own.
         _ => vec![("a/b", noise(1, 1_000)), ("a/b", noise(1, 40_000))],
     }
 }

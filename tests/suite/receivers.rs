@@ -1,4 +1,5 @@
-//! Lists of receivers: filled by commits, read by pages, waited for, and emptied by what is delivered.
+//! Lists of receivers: commits fill them, clients read them in pages and wait for messages, and
+//! deliveries empty them.
 
 mod rights;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// Sends a message without parts; its id.
+/// Sends a message without parts; returns its id.
 fn send(client: &Client, to: &[&str], words: &str) -> String {
     let message = json!({ "from": "alice", "to": to, "message": words });
     let answer = client.post("/messages", &[JSON], message.to_string().as_bytes());
@@ -43,7 +44,7 @@ fn ids(messages: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// Reads pages of two until so many messages have come.
+/// Reads pages of two until `count` messages have come.
 fn read(client: &Client, receiver: &str, count: usize) -> (Vec<Value>, String) {
     let (mut all, mut next) = (Vec::new(), "0".repeat(16));
     while all.len() < count {
@@ -57,7 +58,7 @@ fn read(client: &Client, receiver: &str, count: usize) -> (Vec<Value>, String) {
     (all, next)
 }
 
-/// How much waits, as the headers tell it.
+/// Returns the number and the bytes of waiting messages, from the headers.
 fn waiting(client: &Client, receiver: &str) -> [String; 2] {
     let answer = client.head(&format!("/receivers/{receiver}/messages"));
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -73,7 +74,8 @@ fn a_message_gets_into_the_lists_of_its_receivers_although_files_before_it_wait(
         .set("commit_pace", "fixed")
         .start(&mongo);
     let client = site.client();
-    // Large files wait for each other, and the first for MongoDB. Its command may take no longer.
+    // Large files wait for each other, and the first one for MongoDB. Its command may take no
+    // longer.
     let slow = doc! {
         "failCommands": ["insert"], "namespace": "gridspool.fs.chunks",
         "blockConnection": true, "blockTimeMS": 7000,
@@ -149,7 +151,7 @@ fn what_waits_for_a_receiver_is_listed_on_every_node_until_it_is_delivered() {
     let options = here.ask("OPTIONS", "/receivers/bob/messages", &[]);
     assert_eq!(options.header("Allow"), "GET, HEAD, OPTIONS");
     wait_for_messages(&mut cluster, &next);
-    // No list is anywhere but in MongoDB.
+    // Only MongoDB has the lists.
     mongo.hide_from_sidecars();
     wait_until("MongoDB is away", || {
         cluster.nodes[1].status()["mongodb"]["state"] == "down"
@@ -159,7 +161,8 @@ fn what_waits_for_a_receiver_is_listed_on_every_node_until_it_is_delivered() {
     assert!(!answer.header("Retry-After").is_empty());
 }
 
-/// Each line is a message with the place behind it, and the last one tells where to go on.
+/// Asserts that each line is a message with the place behind it, and that the last line tells where
+/// to go on.
 fn assert_lines(client: &Client, sent: &[String]) {
     let lines = |query: &str| -> Vec<Value> {
         let accept = [("Accept", "application/x-ndjson")];
@@ -254,7 +257,7 @@ fn waits(site: &Site) -> u64 {
     site.status()["lists"]["waiting"].as_u64().unwrap()
 }
 
-/// Receivers who wait are told at once, go away at once, and are no more than may be.
+/// Receivers that wait get news at once, leave at once, and are no more than the limit.
 fn wait_for_messages(cluster: &mut Cluster, after: &str) {
     let clients = cluster.clients();
     let (here, there) = (&clients[0], &clients[1]);
@@ -284,7 +287,7 @@ fn wait_for_messages(cluster: &mut Cluster, after: &str) {
         let id = send(here, &["zoe"], "news");
         assert_eq!(ids(&messages(&other.join().unwrap())), [id]);
     });
-    // Nobody waits beyond their time, nor for a node that stops.
+    // Nobody waits longer than asked, nor for a node that stops.
     let nothing = list(there, "eve", "wait=1");
     assert_eq!(nothing["messages"], json!([]));
     let waiting = {

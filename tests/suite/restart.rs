@@ -259,7 +259,7 @@ fn what_a_killed_nginx_worker_leaves_in_the_spool_is_removed_when_it_is_old() {
         !workers.is_empty() && workers.iter().all(|id| !killed.contains(id))
     });
     wait_until("the orphan is gone", || site.names("spool").is_empty());
-    // The word comes behind the deed.
+    // The log line comes after the removal.
     wait_until("the log tells of it", || {
         site.log().contains("spool files were left behind")
     });

@@ -97,7 +97,7 @@ struct Between {
 impl Between {
     fn start(routes: &mut Routes) -> Self {
         let site = &mut routes.site;
-        // So nginx keeps no connection to the sidecar itself.
+        // This way nginx keeps no connection to the sidecar itself.
         site.stop_nginx();
         let moved = site.socket().with_extension("moved");
         std::fs::rename(site.socket(), &moved).unwrap();

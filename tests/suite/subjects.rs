@@ -19,7 +19,7 @@ fn form(files: &[&[u8]]) -> Vec<u8> {
     body
 }
 
-/// Uploads by every way that there is; the ids, and all that the answers tell.
+/// Uploads in every way; returns the ids, and all that the answers tell.
 fn upload_all(client: &Client, keys: &Keys, options: &[&str]) -> (Vec<String>, String) {
     let bearer = keys.bearer(&[&["--scope", "upload message"], options].concat());
     let token = ("Authorization", bearer.as_str());
@@ -70,7 +70,7 @@ fn the_subject_of_an_upload_is_kept_in_its_document_and_clients_see_nothing_of_i
     let (of_nobody, _) = upload_all(&client, &keys, &[]);
     assert_eq!((of_alice.len(), of_nobody.len()), (11, 11));
     assert!(!told.contains("alice"), "{told}");
-    // They are committed from what the journal has.
+    // The commits use only what the journal has.
     site.kill_sidecar();
     site.start_sidecar();
     mongo.heal();
@@ -89,7 +89,7 @@ fn the_subject_of_an_upload_is_kept_in_its_document_and_clients_see_nothing_of_i
     }
 }
 
-/// A page of a list, as somebody with this token sees it.
+/// Returns a page of a list, as the bearer of this token sees it.
 fn page(client: &Client, bearer: &str, query: &str) -> Answer {
     let path = format!("/files?{query}");
     client.get_with(&path, &[("Authorization", bearer)])
@@ -101,7 +101,7 @@ fn ids(page: &Value) -> Vec<String> {
     ids.collect()
 }
 
-/// All pages from one on, and what is to happen between two of them.
+/// Reads all pages from one on, and calls a function between two pages.
 fn pages_from(
     client: &Client,
     bearer: &str,
@@ -159,7 +159,7 @@ fn the_files_of_a_subject_are_listed_newest_first_for_the_platform_and_admins_al
     assert_eq!(all["bytes"], (10..23).sum::<u64>());
     assert_eq!(all["pending_bytes"], 0);
     assert_words(&client, &keys, &all);
-    // Others come, and the last of a page and one of the next go, while somebody pages.
+    // Files come, and the last one of a page and one of the next page go, during the paging.
     let mut gone = Vec::new();
     let eraser = keys.bearer(&["--scope", "delete"]);
     let paged = pages_from(
@@ -187,7 +187,7 @@ fn the_files_of_a_subject_are_listed_newest_first_for_the_platform_and_admins_al
     assert!(skipped.iter().all(|id| gone.contains(id)), "{skipped:?}");
     let in_order: Vec<_> = uploaded.iter().filter(|id| paged.contains(id)).collect();
     assert_eq!(paged.iter().collect::<Vec<_>>(), in_order);
-    // Neither is what is dying, and what is another's under an id of any type.
+    // Dying files are not listed, nor files of another writer with an id of any type.
     let dying = uploaded.iter().find(|id| !gone.contains(id)).unwrap();
     let change = doc! { "$set": { "metadata.dying": true } };
     let files = mongo.files();
@@ -205,7 +205,7 @@ fn the_files_of_a_subject_are_listed_newest_first_for_the_platform_and_admins_al
     assert_eq!(left.len(), later + kept);
     assert!(later >= 3, "{later}");
 
-    // A file that waits counts, and is not listed; without MongoDB nobody can tell.
+    // A pending file counts, and is not listed; without MongoDB there is no answer.
     mongo.fail_sidecars(
         "alwaysOn",
         doc! { "failCommands": ["insert"], "errorCode": 13 },
@@ -223,7 +223,7 @@ fn the_files_of_a_subject_are_listed_newest_first_for_the_platform_and_admins_al
     mongo.heal();
 }
 
-/// Users may not list, and a page that cannot be understood is refused.
+/// Asserts that users may not list, and that a malformed page is refused.
 fn check_rights(client: &Client, keys: &Keys, query: &str) {
     client
         .get(&format!("/files?{query}"))
@@ -268,7 +268,7 @@ fn check_rights(client: &Client, keys: &Keys, query: &str) {
     }
 }
 
-/// The words of a list are those of each file's own description.
+/// Asserts that a list shows the same values as each file's own description.
 fn assert_words(client: &Client, keys: &Keys, page: &Value) {
     let reader = keys.bearer(&["--scope", "download"]);
     for file in page["files"].as_array().unwrap() {

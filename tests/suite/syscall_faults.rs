@@ -83,7 +83,7 @@ fn is_traced(id: u32) -> bool {
 /// Every kind of upload.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// One without a spool file.
+    /// An upload without a spool file.
     Small,
     Logged,
     File,

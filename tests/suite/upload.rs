@@ -1,4 +1,4 @@
-//! Uploads: every way in, and what is refused.
+//! Uploads: every way in, and all refusals.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};

@@ -7,10 +7,10 @@ const LONGEST_JOURNAL_LINES: usize = 300;
 
 type Names = BTreeSet<String>;
 
-/// Files and rooms of one room, each with those that it names.
+/// The files and rooms of one room, each with those that it names.
 type Imports = BTreeMap<String, Names>;
 
-/// The module that a file is, as a path from the root of the crate.
+/// Returns the module of a file, as a path from the root of the crate.
 fn module_path(name: &str) -> Vec<&str> {
     let inner = name.strip_prefix("src/").unwrap_or(name);
     let mut path: Vec<_> = inner.trim_end_matches(".rs").split('/').collect();
@@ -20,14 +20,14 @@ fn module_path(name: &str) -> Vec<&str> {
     path
 }
 
-/// The source without comments.
+/// Returns the source without comments.
 fn code_of(source: &str) -> String {
     let lines = source.lines();
     let code = lines.map(|line| line.split("//").next().unwrap_or_default());
     code.collect::<Vec<_>>().join("\n")
 }
 
-/// The items of a list in braces, of which the first brace is left out.
+/// Returns the items of a list in braces. `list` begins behind the first brace.
 fn items(list: &str) -> Vec<&str> {
     let (mut depth, mut start, mut found) = (0_u32, 0, Vec::new());
     for (at, char) in list.char_indices() {
@@ -48,7 +48,7 @@ fn items(list: &str) -> Vec<&str> {
     found
 }
 
-/// The words at the beginning of a path, and where it ends.
+/// Returns the words at the beginning of a path, and the place where the path ends.
 fn words(path: &str) -> (Vec<&str>, &str) {
     let is_end = |char: char| !char.is_alphanumeric() && char != '_' && char != ':';
     let (words, rest) = path.split_at(path.find(is_end).unwrap_or(path.len()));
@@ -58,7 +58,7 @@ fn words(path: &str) -> (Vec<&str>, &str) {
     )
 }
 
-/// The paths that a path with braces stands for.
+/// Returns the paths that a path with braces stands for.
 fn spelled_out(path: &str) -> Vec<Vec<String>> {
     let (path, rest) = words(path);
     let path: Vec<_> = path.into_iter().map(str::to_owned).collect();
@@ -73,7 +73,8 @@ fn spelled_out(path: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Each path that a module's source names by `crate` or `super`, from the root of the crate.
+/// Returns each path that a module's source names by `crate` or `super`, from the root of the
+/// crate.
 fn named(module: &[&str], source: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (at, _) in source
@@ -99,7 +100,7 @@ fn named(module: &[&str], source: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// For each name that a room gives on from a file or a room in it, which one that is.
+/// Returns, for each name that a room re-exports, the file or room in it that has the name.
 fn given_on(source: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for statement in source.split(';') {
@@ -116,7 +117,7 @@ fn given_on(source: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// The imports among the files of a room, without its root, which names all of them.
+/// Returns the imports among the files of a room, without its root, which names all of them.
 fn imports(room: &[&str], sources: &[(String, String)]) -> Imports {
     let inside: Vec<_> = sources
         .iter()
@@ -156,7 +157,7 @@ fn imports(room: &[&str], sources: &[(String, String)]) -> Imports {
     found
 }
 
-/// Everything that one of them names directly or indirectly.
+/// Returns everything that one of them names directly or indirectly.
 fn reached(from: &str, imports: &Imports) -> Names {
     let mut found = Names::new();
     let mut open = vec![from];
@@ -170,7 +171,7 @@ fn reached(from: &str, imports: &Imports) -> Names {
     found
 }
 
-/// The sets of those that reach each other.
+/// Returns the sets of modules that reach each other.
 fn circles(imports: &Imports) -> BTreeSet<Names> {
     let reached: BTreeMap<_, _> = imports
         .keys()

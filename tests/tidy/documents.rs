@@ -10,17 +10,17 @@ const FIRST: &str = "README.md";
 const LONGEST_FIRST_LINES: usize = 130;
 const LONGEST_FIRST_LINE: usize = 110;
 
-/// Where documents are, but for those at the top.
+/// The directories of documents, except for those at the top.
 const PLACES: [&str; 4] = ["nginx.conf.d", "scripts", "src", "tests"];
 
-/// Addresses of problems begin so.
+/// The beginning of a problem's address.
 const PROBLEM: &str = "urn:gridspool:problem:";
 
 pub(super) fn is_one(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|end| end == "md")
 }
 
-/// All documents, by their paths from the root.
+/// Returns all documents, by their paths from the root.
 fn documents() -> BTreeMap<String, String> {
     let tops = [FIRST, "CHANGELOG.md"];
     let tops = tops.map(|name| {
@@ -33,7 +33,7 @@ fn documents() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A path from the root, without `..`, that a document in `directory` means by `path`.
+/// Returns the path from the root, without `..`, that a document in `directory` means by `path`.
 fn resolved(directory: &str, path: &str) -> String {
     let mut found: Vec<_> = directory
         .split('/')
@@ -53,7 +53,7 @@ fn directory_of(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
-/// The anchors that GitHub gives the headings of a document.
+/// Returns the anchors that GitHub gives the headings of a document.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
@@ -105,7 +105,7 @@ fn each_link_leads_to_a_file_and_to_a_heading_in_it() {
     assert!(count > 20);
 }
 
-/// In sources, scripts and nginx files, from the root or from the file's own directory.
+/// Paths are in sources, scripts and nginx files, from the root or from the file's own directory.
 #[test]
 fn each_document_that_a_file_names_is_there() {
     let documents = documents();
@@ -126,7 +126,7 @@ fn each_document_that_a_file_names_is_there() {
     assert!(count > 5);
 }
 
-/// The words that stand between `before` and the next sign that is none of a word.
+/// Returns the words between `before` and the next character that belongs to no word.
 fn words<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
     let is_end = |char: char| !char.is_ascii_lowercase() && char != '-';
     text.split(before)
@@ -135,7 +135,7 @@ fn words<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
         .filter(|word| !word.is_empty())
 }
 
-/// The words that problems are made with: each stands behind its status.
+/// Returns the words of all problems; each stands behind its status.
 fn problems_of(source: &str) -> impl Iterator<Item = &str> {
     source.split("StatusCode::").skip(1).filter_map(|rest| {
         let is_end = |char: char| !char.is_ascii_uppercase() && char != '_';

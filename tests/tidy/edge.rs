@@ -3,7 +3,7 @@
 
 use super::{files, is_rust, product};
 
-/// All that stands in its room: routes, grammars, and little else.
+/// The names in its room: routes, grammars, and little else.
 const PLACES: [&str; 8] = [
     "README.md",
     "form",
@@ -15,13 +15,13 @@ const PLACES: [&str; 8] = [
     "routes",
 ];
 
-/// The rooms in it from the lowest one up; a room names only those below its own.
+/// The rooms in it from the lowest one up; a room names only rooms below its own.
 const ROOMS: [&str; 5] = ["headers", "problem", "form", "gate", "routes"];
 
-/// Where errors become answers.
+/// The file in which errors become answers.
 const FROM: &str = "src/http/problem/from.rs";
 
-/// Names that a grammar must not know: those of handlers, of answers, and of a node.
+/// The names that a grammar must not know: those of handlers, of answers, and of a node.
 const OF_HANDLERS: [&str; 10] = [
     "HttpRequest",
     "HttpResponse",
@@ -35,7 +35,7 @@ const OF_HANDLERS: [&str; 10] = [
     "web",
 ];
 
-/// The source without comments, in one line.
+/// Returns the source without comments, in one line.
 fn code_of(source: &str) -> String {
     let lines = source.lines();
     let code = lines.map(|line| line.split("//").next().unwrap_or_default());
@@ -43,7 +43,7 @@ fn code_of(source: &str) -> String {
     code.join(" ")
 }
 
-/// Each head of an implementation.
+/// Returns each head of an implementation.
 fn implementations(code: &str) -> impl Iterator<Item = &str> {
     let heads = code.split("impl").skip(1);
     heads.map(|rest| rest.split('{').next().unwrap_or_default().trim())
@@ -86,7 +86,7 @@ fn a_room_of_the_edge_names_only_those_below_it() {
         };
         let code = code_of(&source);
         for path in code.split("crate::http::").skip(1) {
-            // One path, or a list of some.
+            // This is one path, or a list of paths.
             let end = path.find(if path.starts_with('{') { '}' } else { ' ' });
             let path = &path[..end.unwrap_or(path.len())];
             let is_end = |char: char| !char.is_alphanumeric() && char != '_';

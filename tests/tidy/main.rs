@@ -1,5 +1,5 @@
-//! The house rules as a test: which module may name which, where some words may stand, and how long a
-//! file may be.
+//! The house rules as a test: which module may name which, which words belong to one place, and how
+//! long a file may be.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["server", "upkeep"],
 ];
 
-/// Words that only these places may use: what they speak of is theirs alone.
+/// Words that only these places may use.
 const RESERVED: &[(&[&str], &[&str])] = &[
     (
         &["actix_web", "actix_http::", "actix_service"],
@@ -49,7 +49,7 @@ const RESERVED: &[(&[&str], &[&str])] = &[
     (&["println!", "eprintln!"], &["src/main.rs"]),
 ];
 
-/// Names that say nothing of what is in a file.
+/// Names that say nothing about the content of a file.
 const EMPTY_NAMES: &[&str] = &[
     "utils", "util", "common", "helpers", "base", "impls", "manager", "types", "prelude", "misc",
 ];
@@ -61,7 +61,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file below a directory, with its path from the root.
+/// Returns all files below a directory, each with its path from the root.
 fn files(directory: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut open = vec![root().join(directory)];
@@ -87,12 +87,12 @@ fn is_rust(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|end| end == "rs")
 }
 
-/// The part of a source file that is built into the product: without its unit tests.
+/// Returns the part of a source file that is built into the product: without its unit tests.
 fn product_of(source: &str) -> &str {
     source.split("#[cfg(test)]\nmod tests {").next().unwrap()
 }
 
-/// The sources of the product, without files that hold nothing but tests.
+/// Returns the sources of the product, without files that hold only tests.
 fn product() -> Vec<(String, String)> {
     files("src")
         .into_iter()
@@ -102,7 +102,7 @@ fn product() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The top module that a source file belongs to.
+/// Returns the top module that a source file belongs to.
 fn module_of(name: &str) -> &str {
     let inner = name.strip_prefix("src/").unwrap();
     inner.split('/').next().unwrap().trim_end_matches(".rs")
@@ -112,7 +112,7 @@ fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// The top modules that a line names by `crate::`.
+/// Returns the top modules that a line names by `crate::`.
 fn named_in(line: &str) -> impl Iterator<Item = &str> {
     line.split("crate::").skip(1).map(|rest| {
         let is_end = |char: char| !char.is_alphanumeric() && char != '_';

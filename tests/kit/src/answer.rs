@@ -33,8 +33,8 @@ impl Answer {
         value.map_or("", |value| value.to_str().expect("a text"))
     }
 
-    /// All headers except those about the moment and the connection, and the digest, which is known
-    /// only after the commit.
+    /// Returns all headers, except those about the moment and the connection, and the digest, which
+    /// is known only after the commit.
     pub fn lasting_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
         for name in ["date", "connection", "repr-digest"] {

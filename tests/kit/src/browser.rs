@@ -24,7 +24,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one; `None` if it is not installed: then the test is reported as skipped.
+    /// Starts a browser; `None` if it is not installed: then the test is reported as skipped.
     pub fn start(test: &str) -> Option<Self> {
         for program in ["chromium", "chromedriver"] {
             let version = Command::new(program).arg("--version").output();
@@ -72,7 +72,8 @@ impl Browser {
         self.ask("POST", "/url", &json!({ "url": url }));
     }
 
-    /// Runs a script in the page; the value that it passes to its last argument, a function.
+    /// Runs a script in the page; returns the value that the script passes to its last argument, a
+    /// function.
     pub fn run(&self, script: &str, arguments: &Value) -> Value {
         let script = json!({ "script": script, "args": arguments });
         self.ask("POST", "/execute/async", &script)
@@ -149,14 +150,14 @@ fn flags(profile: &Path) -> Vec<String> {
     .to_vec()
 }
 
-/// One command that succeeds; its value.
+/// Runs a command that must succeed; returns its value.
 fn ask(agent: &Agent, method: &str, url: &str, body: &Value) -> Value {
     let (status, mut answer) = command(agent, method, url, body);
     assert_eq!(status, 200, "{method} {url} {body}: {answer}");
     answer["value"].take()
 }
 
-/// One command; the status and the JSON that answer it.
+/// Runs a command; returns the status and the JSON of the answer.
 fn command(agent: &Agent, method: &str, url: &str, body: &Value) -> (u16, Value) {
     let text = if body.is_null() {
         String::new()

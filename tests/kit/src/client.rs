@@ -39,7 +39,7 @@ impl Client {
         Self { agent, base }
     }
 
-    /// Settings by which a client takes every answer as it comes.
+    /// Returns settings with which a client accepts every answer.
     pub fn settings(patience: Option<Duration>) -> ConfigBuilder<AgentScope> {
         Agent::config_builder()
             .timeout_global(patience)
@@ -58,7 +58,7 @@ impl Client {
         }
     }
 
-    /// The same, but it waits no longer than this for a whole answer.
+    /// Returns the same client, but with this bound on the wait for a whole answer.
     pub fn hurried(&self, patience: Duration) -> Self {
         Self::of(self.base.clone(), Some(patience))
     }
@@ -177,7 +177,7 @@ impl Client {
         self.post("/files", &headers, body.as_bytes())
     }
 
-    /// Uploads a form of two files and expects a 201; their addresses.
+    /// Uploads a form of two files and expects a 201; returns their addresses.
     pub fn upload_form(&self, contents: [&[u8]; 2]) -> Vec<String> {
         let mut body = Vec::new();
         for content in contents {

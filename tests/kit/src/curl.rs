@@ -41,7 +41,7 @@ pub fn curl(body: (&str, &[u8]), arguments: &[&str]) -> Fetched {
     }
 }
 
-/// Status and version, as curl tells them.
+/// Returns status and version, as curl reports them.
 fn run(directory: &Path, input: &Path, arguments: &[&str]) -> String {
     let output = finish(
         Command::new("curl")

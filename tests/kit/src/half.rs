@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use crate::{Site, wait_until};
 
-/// An upload of which nginx has spooled a part. Dropping it hangs up.
+/// An upload that nginx has spooled in part. Dropping it hangs up.
 #[derive(Debug)]
 pub struct HalfUpload {
     stream: TcpStream,
@@ -39,7 +39,7 @@ impl Site {
 }
 
 impl HalfUpload {
-    /// Sends the rest; the answer as it came over the wire, or `None` without one.
+    /// Sends the rest; returns the answer as it came over the wire, or `None` without one.
     pub fn finish(mut self) -> Option<String> {
         self.stream.write_all(&self.rest).ok()?;
         let mut answer = String::new();

@@ -12,7 +12,7 @@ impl Site {
         self.reconfigure(|builder| builder.wrap(&["bash", "-c", script, "bash"]));
         std::fs::remove_file(self.socket()).expect("a socket that nobody answers on");
         let socket = UnixListener::bind(self.socket()).expect("a socket");
-        // As older versions of systemd ask for it.
+        // Older versions of systemd ask for this queue.
         rustix::net::listen(&socket, 128).expect("a queue");
         self.inherited = Some(socket);
     }

@@ -85,7 +85,7 @@ pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
     eventually_at(Duration::from_millis(20), what, probe)
 }
 
-/// As [`eventually`], with such a pause between two probes.
+/// Waits like [`eventually`], with this pause between two probes.
 pub fn eventually_at<T>(pause: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {

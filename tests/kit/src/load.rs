@@ -70,7 +70,7 @@ impl Load {
         }
     }
 
-    /// All that was promised.
+    /// Returns everything that was promised.
     pub fn ledger(&self) -> &Ledger {
         &self.seen.ledger
     }
@@ -87,7 +87,7 @@ impl Seen {
     fn upload(&self, client: &Client) {
         let seed = self.seed.fetch_add(1, Ordering::SeqCst);
         let length = LENGTHS[usize::try_from(seed).expect("a number") % LENGTHS.len()];
-        // Without an answer it may be there or not; nothing is promised.
+        // An upload without an answer may be there or not; nothing is promised.
         if let Err(Some(refused)) = self.ledger.try_upload(client, seed, length) {
             assert!(refused.status >= 502, "{refused:?}");
         }
@@ -95,13 +95,13 @@ impl Seen {
 
     fn read(&self, client: &Client) {
         let number = self.read.load(Ordering::SeqCst);
-        // Often the last one, which is pending, and often a random one.
+        // This reads the last one often, which is pending, and a random one often.
         let newest = self.ledger.len().saturating_sub(1);
         let number = [newest, number.wrapping_mul(7919)][number % 2];
         let Some(promise) = self.ledger.any(number) else {
             return;
         };
-        // `None`: the node is gone, or went in the midst of it.
+        // `None` means that the node is gone, or went during the read.
         match client.try_get(&promise.path) {
             Some(answer) if answer.status == 200 => {
                 assert!(answer.body == promise.content(), "other bytes: {promise:?}");

@@ -1,11 +1,10 @@
-//! File systems of their own, on loop devices, which only root can make.
+//! File systems on loop devices. Only root can make them.
 
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
-/// Makes a file system of this kind and size in a file with holes: it takes what is written. `options` are
-/// those of its mkfs.
+/// Makes a file system of this kind and size in a sparse file. `options` go to its mkfs.
 ///
 /// # Errors
 /// The thing that the machine lacks for it.
@@ -16,7 +15,7 @@ pub fn make(image: &Path, kind: &str, bytes: u64, options: &[&str]) -> Result<()
     run(command.args(options).arg("-q").arg(image))
 }
 
-/// Mounts it on a directory.
+/// Mounts a file system on a directory.
 ///
 /// # Errors
 /// The thing that the machine lacks for it, or forbids.
@@ -27,15 +26,15 @@ pub fn mount(image: &Path, at: &Path) -> Result<(), String> {
         .arg(at))
 }
 
-/// Unmounts it, once nobody uses it.
+/// Unmounts a file system that no process uses any more.
 ///
 /// # Errors
-/// When a process still uses it.
+/// An error, if a process still uses it.
 pub fn unmount(at: &Path) -> Result<(), String> {
     run(Command::new("umount").arg(at))
 }
 
-/// Runs a command that has nothing to say.
+/// Runs a command without output.
 fn run(command: &mut Command) -> Result<(), String> {
     match command.output() {
         Ok(output) if output.status.success() => Ok(()),

@@ -1,4 +1,4 @@
-//! A picture, a sound and a film, written here: tiny in content, and as long as a test wants them.
+//! Makes a picture, a sound and a film: tiny in content, and as long as a test wants them.
 
 /// A key frame of VP8, 16 by 16 pixels of one colour, as Chromium's canvas encodes it for WebP.
 const KEY_FRAME: [u8; 38] = [
@@ -66,7 +66,8 @@ pub fn wav(seconds: u16) -> Vec<u8> {
     file
 }
 
-/// A `WebM` of as many seconds, one picture in each, with `padding` bytes of nothing behind it.
+/// Makes a `WebM` with one picture in each of its seconds, and with `padding` empty bytes behind
+/// each picture.
 pub fn webm(seconds: u16, padding: usize) -> Vec<u8> {
     let header = [
         element(&[0x42, 0x82], b"webm"),

@@ -11,8 +11,8 @@ use rustix::process::Signal;
 use crate::{Host, Mongo};
 
 impl Mongo {
-    /// Starts a replica set of so many, with their files below a directory, and waits until one
-    /// takes writes.
+    /// Starts a replica set of `members` members, with their files below a directory, and waits
+    /// until one takes writes.
     pub fn start_below(directory: &Path, members: usize) -> Self {
         let hosts = vec![Host::default(); members];
         let mongo = Self::start_each(&hosts, directory, &["--replSet", "rs0"], "");
@@ -25,8 +25,8 @@ impl Mongo {
         process.expect("a mongod").signal(signal);
     }
 
-    /// Has it give up being primary for so many seconds: to another, once that has all of it, or to
-    /// nobody.
+    /// Makes a member give up being primary for `seconds` seconds: to another member, once that one
+    /// has all its data, or to nobody.
     pub fn step_down(&self, place: usize, seconds: u64) {
         let command = if self.members.len() == 1 {
             let seconds = i64::try_from(seconds).expect("a small number");
@@ -38,7 +38,7 @@ impl Mongo {
         self.ask(place, command).map(drop).unwrap_or_default();
     }
 
-    /// Makes the next so many commands of sidecars fail, whichever member they come to.
+    /// Makes the next `times` commands of sidecars fail, on any member.
     pub fn fail_everywhere(&self, times: u64, data: &Document) {
         let times = i64::try_from(times).expect("a small number");
         let mut data = data.clone();
@@ -59,7 +59,7 @@ impl Mongo {
         }
     }
 
-    /// How many chunks there are of each id.
+    /// Returns how many chunks each id has.
     pub fn chunk_counts(&self) -> BTreeMap<ObjectId, u64> {
         let group = doc! { "$group": { "_id": "$files_id", "chunks": { "$sum": 1_i64 } } };
         self.block_on(async {
@@ -75,13 +75,13 @@ impl Mongo {
         })
     }
 
-    /// Has it write all that it has to its files, until a member ends by itself; whether one has
-    /// within this time.
+    /// Makes the members write all their data to their files, until a member ends by itself.
+    /// Returns whether one has ended within this time.
     pub fn ends_by_checkpoints(&mut self, time: Duration) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < time {
             for place in 0..self.members.len() {
-                // It may end before it answers.
+                // The member may end before it answers.
                 let answer = self.ask(place, doc! { "fsync": 1 });
                 answer.map(drop).unwrap_or_default();
                 let process = self.members[place].process.as_mut();

@@ -14,7 +14,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Panics at whatever is not in good form.
+    /// Panics at everything that is not well-formed.
     pub fn parse(text: &str) -> Self {
         let mut metrics = Self::default();
         let text = text.strip_suffix("# EOF\n").expect("an end");
@@ -64,7 +64,7 @@ fn is_name(name: &str) -> bool {
         .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-/// Whether this is what may stand between a name and its value: nothing, or one plain label.
+/// Returns whether this text may stand between a name and its value: nothing, or one plain label.
 fn are_labels(text: &str) -> bool {
     let label = text
         .strip_prefix('{')

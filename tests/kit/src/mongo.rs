@@ -37,12 +37,12 @@ pub struct Member {
     port: u16,
     arguments: Vec<String>,
     pub process: Option<Process>,
-    /// The client of this member, whatever it is in the set.
+    /// The client of this member, in any state of the set.
     client: Client,
 }
 
 impl Mongo {
-    /// Starts one and waits until it takes writes.
+    /// Starts a mongod and waits until it takes writes.
     pub fn start() -> Self {
         Self::start_on(&[Host::default()])
     }
@@ -54,26 +54,26 @@ impl Mongo {
         mongo
     }
 
-    /// Starts one that belongs to no replica set.
+    /// Starts a mongod that belongs to no replica set.
     pub fn standalone() -> Self {
         Self::start_with(&[])
     }
 
-    /// Restarts a standalone, or a member, as a member with these data.
+    /// Restarts a standalone, or a member, as a member with the same data.
     pub fn restart_as_member(&mut self) {
         self.stop();
         self.members[0].arguments = MEMBER.map(str::to_owned).to_vec();
         self.restart();
     }
 
-    /// Restarts a member as a standalone with these data.
+    /// Restarts a member as a standalone with the same data.
     pub fn restart_as_standalone(&mut self) {
         self.stop();
         self.members[0].arguments.clear();
         self.restart();
     }
 
-    /// Restarts a member, which from then on lets nobody in but its users, and those that share this key.
+    /// Restarts a member. From then on it accepts only its users, and members that share this key.
     pub fn restart_guarded(&mut self, key_file: &Path) {
         self.stop();
         let key_file = key_file.to_str().expect("a text").to_owned();
@@ -83,17 +83,19 @@ impl Mongo {
         self.restart();
     }
 
-    /// Starts one with these arguments and waits until it answers.
+    /// Starts a mongod with these arguments and waits until it answers.
     pub fn start_with(arguments: &[&str]) -> Self {
         Self::start_through(arguments, "")
     }
 
-    /// As [`Mongo::start_with`]; the test's own connection string has these options more.
+    /// Starts a mongod like [`Mongo::start_with`]; the test's own connection string has these
+    /// options, too.
     pub fn start_through(arguments: &[&str], options: &str) -> Self {
         Self::start_each(&[Host::default()], &temp_dir(), arguments, options)
     }
 
-    /// Starts one on each host, with its files below this directory, and waits until they answer.
+    /// Starts a mongod on each host, with its files below this directory, and waits until they
+    /// answer.
     pub fn start_each(hosts: &[Host], directory: &Path, arguments: &[&str], options: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let connect = |uri: String| {
@@ -130,7 +132,7 @@ impl Mongo {
         mongo
     }
 
-    /// From here on the test's own connection is this user's.
+    /// Logs the test's own connection in as this user.
     pub fn log_in(&mut self, user: &str, password: &str, options: &str) {
         let user = format!("{user}:{password}@");
         let direct = direct_string(&user, &self.address(), options);
@@ -147,7 +149,7 @@ impl Mongo {
     pub fn restart_member(&mut self, place: usize) {
         self.spawn_member(place);
         wait_until("mongod answers", || {
-            // Another process may have had its port for a moment.
+            // Another process may have taken its port for a moment.
             let process = self.members[place].process.as_mut();
             if !process.expect("a mongod").is_running() {
                 self.spawn_member(place);
@@ -179,13 +181,13 @@ impl Mongo {
         member.process = Some(Process::spawn(&mut command));
     }
 
-    /// Makes the members a replica set.
+    /// Makes the members one replica set.
     pub fn initiate(&self) {
         let members = self.members.iter().zip(0..);
         let members: Vec<_> = members
             .map(|(member, number)| doc! { "_id": number, "host": member.address() })
             .collect();
-        // An election after three seconds without a word of the primary, and not after ten.
+        // Members elect after three seconds without the primary, instead of ten.
         let settings = doc! { "electionTimeoutMillis": 3000 };
         let config = doc! { "_id": "rs0", "members": members, "settings": settings };
         self.ask(0, doc! { "replSetInitiate": config })
@@ -193,7 +195,7 @@ impl Mongo {
         self.wait_for_primary();
     }
 
-    /// Waits until one takes writes; which.
+    /// Waits until a member takes writes; returns its place.
     pub fn wait_for_primary(&self) -> usize {
         eventually("a mongod is primary", || {
             (0..self.members.len()).find(|member| {
@@ -203,7 +205,7 @@ impl Mongo {
         })
     }
 
-    /// Has the primary step down and the others elect another.
+    /// Makes the primary step down and the others elect another one.
     pub fn elect_another(&self) {
         let primary = self.wait_for_primary();
         let command = doc! { "replSetStepDown": 20, "secondaryCatchUpPeriodSecs": 10 };
@@ -224,17 +226,17 @@ impl Mongo {
         self.members[0].process.as_ref().expect("a mongod")
     }
 
-    /// Ends it in an orderly way.
+    /// Stops all members in order.
     pub fn stop(&mut self) {
         self.take(0).end_by(Signal::TERM);
     }
 
-    /// Ends it by SIGKILL.
+    /// Ends all members by SIGKILL.
     pub fn kill(&mut self) {
         self.kill_member(0);
     }
 
-    /// Freezes it: it keeps its connections and answers nothing.
+    /// Freezes the members: they keep their connections and answer nothing.
     pub fn freeze(&self) {
         self.only().signal(Signal::STOP);
     }
@@ -244,7 +246,7 @@ impl Mongo {
         self.only().signal(Signal::CONT);
     }
 
-    /// The connection string, by replica set, as a site uses it.
+    /// Returns the connection string by replica set, as a site uses it.
     pub fn uri(&self) -> String {
         uri(&self.members)
     }
@@ -254,17 +256,17 @@ impl Mongo {
         self.members[0].address()
     }
 
-    /// The connection string by address alone.
+    /// Returns the connection string by address alone.
     pub fn plain_uri(&self) -> String {
         format!("mongodb://{}/", self.address())
     }
 
-    /// The connection string of this member, whatever others there are.
+    /// Returns the connection string of the first member alone.
     pub fn direct_uri(&self) -> String {
         format!("{}?directConnection=true", self.plain_uri())
     }
 
-    /// How often it was asked what it is, since it was started.
+    /// Returns how many times the first member was asked for its state since its start.
     pub fn hellos(&self) -> i64 {
         let status = self.admin(doc! { "serverStatus": 1 });
         let commands = status.get_document("metrics").expect("metrics");
@@ -297,7 +299,7 @@ impl Mongo {
         self.database().collection(&format!("{BUCKET}.chunks"))
     }
 
-    /// How many documents of a collection match.
+    /// Returns how many documents of a collection match.
     pub fn count(&self, collection: &Collection<Document>, filter: Document) -> u64 {
         self.block_on(async { collection.count_documents(filter).await })
             .expect("a count")
@@ -313,7 +315,7 @@ impl Mongo {
         self.block_on(async { admin.run_command(command).await })
     }
 
-    /// How many of these commands of sidecars it works on just now, in any of these collections.
+    /// Returns how many of these commands of sidecars are running now, in any of these collections.
     pub fn running(&self, command: &str, collections: &[&str]) -> usize {
         let running = self.admin(doc! { "currentOp": 1, "appName": "gridspool" });
         let running = running.get_array("inprog").expect("a list");
@@ -323,7 +325,7 @@ impl Mongo {
                 .and_then(|found| found.get_document("command").ok());
             operation.is_some_and(|shown| {
                 collections.iter().any(|collection| {
-                    // A long command is shown only by its beginning, as a text.
+                    // MongoDB shows only the beginning of a long command, as a text.
                     let begin = format!("{{ {command}: \"{collection}\"");
                     shown
                         .get_str(command)
@@ -364,13 +366,13 @@ fn uri(members: &[Member]) -> String {
 impl Drop for Member {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
-            // A frozen one cannot be ended otherwise.
+            // A frozen process must be thawed before it can end.
             process.signal(Signal::CONT);
         }
     }
 }
 
-/// A connection string of a test's own, to one member.
+/// Makes a connection string to one member, for a test's own use.
 fn direct_string(user: &str, address: &str, options: &str) -> String {
     format!(
         "mongodb://{user}{address}/?directConnection=true&serverSelectionTimeoutMS=2000{options}"

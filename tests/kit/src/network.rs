@@ -25,12 +25,13 @@ pub struct Network {
 #[derive(Debug, Clone)]
 pub struct Host {
     pub address: String,
-    /// Also the name of the bridge's end of the cable.
+    /// The name of the namespace, and of the bridge's end of its cable.
     namespace: Option<String>,
 }
 
 impl Network {
-    /// Makes so many hosts. Without the right to, the test is told of as skipped in part.
+    /// Makes `hosts` hosts. Without the right to make them, the test is reported as skipped in
+    /// part.
     pub fn new(test: &str, hosts: u8) -> Self {
         match make_bridge() {
             Ok(subnet) => {
@@ -123,7 +124,7 @@ impl Default for Host {
 }
 
 impl Host {
-    /// A program that runs there, with a process id of its own and no process between.
+    /// Makes a command that runs there, with a process id of its own and no process between.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let Some(namespace) = &self.namespace else {
             return Command::new(program);
@@ -141,7 +142,8 @@ impl Host {
     }
 }
 
-/// Makes a bridge that nobody else has, with an address of this machine; the number of its subnet.
+/// Makes a bridge that no other test has, with an address of this machine; returns the number of
+/// its subnet.
 fn make_bridge() -> Result<u32, String> {
     if !geteuid().is_root() {
         return Err("only root can make network namespaces".to_owned());
@@ -153,7 +155,7 @@ fn make_bridge() -> Result<u32, String> {
     }
     let first = std::process::id();
     for subnet in (first..first + SUBNETS).map(|number| number % SUBNETS) {
-        // The name stands for the subnet, so nobody else has that either.
+        // The name is made of the number of the subnet, so a free name means a free subnet.
         match ip(&format!("link add gs{subnet} type bridge\n")) {
             Ok(()) => {
                 let address = address(subnet, 254);
@@ -197,7 +199,7 @@ fn address(subnet: u32, number: u8) -> String {
     format!("198.{}.{}.{number}", 18 + subnet / 256, subnet % 256)
 }
 
-/// Runs commands of ip(8), one a line; what it says if it fails.
+/// Runs commands of ip(8), one a line; returns its message if it fails.
 fn ip(commands: &str) -> Result<(), String> {
     let done = feed(Command::new("ip").args(["-batch", "-"]), commands);
     if done.status.success() {

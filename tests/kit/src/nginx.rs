@@ -1,5 +1,5 @@
-//! Changes the nginx files of a site, for values that would take too long or too much with the
-//! project's own.
+//! Changes the nginx files of a site, for values of the project's own files that would take too
+//! long or too much in a test.
 
 use std::process::Stdio;
 
@@ -9,12 +9,12 @@ use crate::process::{children, on_path};
 use crate::{Process, Site, eventually};
 
 impl Site {
-    /// How many files nginx's cache has.
+    /// Returns how many files nginx's cache has.
     pub fn cached_files(&self) -> usize {
         self.cached().len()
     }
 
-    /// How many bytes they have.
+    /// Returns how many bytes the files of nginx's cache have.
     pub fn cached_bytes(&self) -> usize {
         let bytes: u64 = self.cached().iter().sum();
         usize::try_from(bytes).expect("a number")
@@ -38,13 +38,13 @@ impl Site {
         files
     }
 
-    /// Starts nginx and waits for nothing, but for its master if that leaves its parent.
+    /// Starts nginx and waits for nothing, except for its master if that leaves its parent.
     pub(crate) fn spawn_nginx(&self) -> Process {
         let is_daemon = self.builder.is_nginx_daemon;
         let pid_file = self.run_dir().join("nginx.pid");
-        // An nginx that was killed leaves it.
+        // An nginx that was killed leaves this file.
         std::fs::remove_file(&pid_file).unwrap_or_default();
-        // An upgrade runs the program by this very name, and looks for it nowhere else.
+        // An upgrade runs the program by this name, and looks for it nowhere else.
         let program = on_path("nginx").expect("an nginx");
         let daemon = ["daemon off;", "daemon on;"][usize::from(is_daemon)];
         let mut command = self.builder.host.command(program);
@@ -64,8 +64,8 @@ impl Site {
         }))
     }
 
-    /// Has nginx start its successor, as an upgrade does: from here on both serve. The successor's
-    /// process id.
+    /// Makes nginx start its successor, as an upgrade does: from here on both serve. Returns the
+    /// successor's process id.
     pub fn start_nginx_successor(&self) -> u32 {
         let old = self.nginx_id();
         self.nginx.as_ref().expect("an nginx").signal(Signal::USR2);
@@ -76,14 +76,14 @@ impl Site {
         })
     }
 
-    /// Ends the old nginx when its requests are done; the successor is this site's from here on.
+    /// Ends the old nginx after its last request; the successor is this site's nginx from here on.
     pub fn end_nginx_for(&mut self, successor: u32) {
         self.nginx.take().expect("an nginx").end_by(Signal::QUIT);
         self.nginx = Some(Process::heir(successor));
     }
 
     /// Replaces texts in this site's own copies of nginx's files, each named from the directory of
-    /// `nginx.conf`, and starts nginx anew.
+    /// `nginx.conf`, and restarts nginx.
     pub fn change_nginx(&mut self, changes: &[(&str, &str, &str)]) {
         self.stop_nginx();
         for (file, from, to) in changes {
@@ -94,11 +94,11 @@ impl Site {
         }
         let port = self.url();
         self.start_nginx();
-        // With files that it cannot read nginx does not start, and gets new ones.
+        // nginx does not start with files that it cannot read, and then gets new ones.
         assert_eq!(self.url(), port, "nginx did not start with {changes:?}");
     }
 
-    /// Has nginx read its files anew, and go on with new workers.
+    /// Makes nginx read its files again, and go on with new workers.
     pub fn reload_nginx(&self) {
         let before = self.nginx_workers();
         self.nginx.as_ref().expect("an nginx").signal(Signal::HUP);
@@ -109,7 +109,7 @@ impl Site {
         });
     }
 
-    /// The log of requests of the example site.
+    /// Returns the log of requests of the example site.
     pub fn access_log(&self) -> String {
         let path = self.run_dir().join("gridspool.log");
         std::fs::read_to_string(path).expect("the log of requests")

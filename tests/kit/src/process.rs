@@ -37,7 +37,7 @@ impl Process {
         Self { handle }
     }
 
-    /// One that a child has started, and that goes on without it.
+    /// Takes over a process that a child has started, and that goes on without the child.
     pub fn heir(id: u32) -> Self {
         let handle = Handle::Heir(id);
         Self { handle }
@@ -54,7 +54,7 @@ impl Process {
         self::signal(self.id(), signal);
     }
 
-    /// How it ended; `None` if it has not. An heir tells only whether.
+    /// Returns how the process ended; `None` if it runs. An heir tells only whether it has ended.
     pub fn end(&mut self) -> Option<ExitStatus> {
         match &mut self.handle {
             Handle::Child(child) => child.try_wait().expect("wait for a child"),
@@ -62,7 +62,7 @@ impl Process {
         }
     }
 
-    /// Whether it has not ended yet.
+    /// Returns whether the process has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.end().is_none()
     }
@@ -75,7 +75,7 @@ impl Process {
         eventually("the end of a child", || self.end())
     }
 
-    /// Whether it ends by itself within this time.
+    /// Returns whether the process ends by itself within this time.
     pub fn ends_within(&mut self, time: Duration) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < time {
@@ -116,16 +116,16 @@ pub fn finish(command: &mut Command) -> Output {
     }
 }
 
-/// Sends a signal to a process, which has not ended. After a STOP it stands still: a busy machine takes its
-/// time to stop each of the threads.
+/// Sends a signal to a process that has not ended. After a STOP it waits until the process stands
+/// still: a busy machine takes its time to stop each of the threads.
 pub fn signal(id: u32, signal: Signal) {
     try_signal(id, signal).expect("a process");
 }
 
-/// The same to a process that may end by itself in this moment.
+/// Sends a signal to a process that may end by itself at this moment.
 ///
 /// # Errors
-/// When it has ended, before a STOP had stopped it too.
+/// An error, if the process has ended, also before a STOP had stopped it.
 pub fn try_signal(id: u32, signal: Signal) -> io::Result<()> {
     let process = i32::try_from(id).ok().and_then(Pid::from_raw);
     kill_process(process.expect("a process id"), signal)?;
@@ -145,25 +145,25 @@ pub fn try_signal(id: u32, signal: Signal) -> io::Result<()> {
     })
 }
 
-/// The state of a process or a thread, as its `stat` has it (proc(5)).
+/// Returns the state of a process or a thread from its `stat` (proc(5)).
 fn state(stat: &str) -> Option<char> {
     stat.rsplit(") ").next()?.chars().next()
 }
 
-/// Whether a process is there and no corpse, which its parent need not have collected.
+/// Returns whether a process exists and is no zombie: its parent need not have collected it.
 pub fn is_alive(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     state(&stat).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
-/// The process ids of the children that a process has.
+/// Returns the process ids of a process's children.
 pub fn children(id: u32) -> io::Result<Vec<u32>> {
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
     let ids = children.split_whitespace();
     Ok(ids.map(|id| id.parse().expect("a process id")).collect())
 }
 
-/// Where a program is.
+/// Returns the path of a program.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -171,9 +171,9 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// A port that was free a moment ago, and stays so while its server is down. No other test of this
-/// process gets it, and another process hardly does; Linux gives none of these ports to a connection
-/// (its `ip_local_port_range` begins at 32768).
+/// Returns a port that was free a moment ago, and that stays free while its server is down. No
+/// other test of this process gets it, and another process hardly does; Linux gives none of these
+/// ports to a connection (its `ip_local_port_range` begins at 32768).
 pub fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     const PORTS: Range<u16> = 20_000..32_768;

@@ -14,8 +14,8 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     found.unwrap_or_else(|| panic!("there is no gridspool beside {}", own.display()))
 });
 
-/// The build of the sidecar that has the points of the journal: scripts/test makes it. `None` without one,
-/// which skips the test of this name.
+/// Returns the build of the sidecar that has the points of the journal; scripts/test makes it.
+/// Without such a build it returns `None`, and the test of this name is skipped.
 pub fn program_with_points(test: &str) -> Option<PathBuf> {
     let path = std::env::var_os("GRIDSPOOL_WITH_POINTS");
     if path.is_none() {
@@ -24,8 +24,8 @@ pub fn program_with_points(test: &str) -> Option<PathBuf> {
     path.map(PathBuf::from)
 }
 
-/// The sidecar that cargo has built beside the running program: of the same profile, in the same target
-/// directory.
+/// Returns the sidecar that cargo has built beside the running program, with the same profile and
+/// in the same target directory.
 pub fn program() -> &'static Path {
     &PROGRAM
 }

@@ -1,4 +1,4 @@
-//! Requests that are written byte by byte, as no ordinary client sends them.
+//! Requests that are written byte by byte, in ways that no ordinary client uses.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::Site;
 use crate::answer::{Answer, read_to_end};
 
-/// After this long a connection that says nothing fails the test.
+/// A connection without a byte for this long fails the test.
 const SILENCE: Duration = Duration::from_mins(1);
 
 impl Site {
@@ -21,10 +21,10 @@ impl Site {
         stream
     }
 
-    /// Sends bytes to nginx; all that comes back until it closes.
+    /// Sends bytes to nginx; returns everything that comes back until nginx closes.
     pub fn wire(&self, request: &[u8]) -> Vec<u8> {
         let mut stream = self.connect();
-        // A refusal may come, and the connection end, before all is sent.
+        // A refusal may come, and the connection may end, before everything is sent.
         stream.write_all(request).unwrap_or_default();
         read_to_end(stream)
     }
@@ -34,8 +34,8 @@ impl Site {
         Answer::from_wire(&self.wire(request)).expect("an answer of nginx")
     }
 
-    /// Sends the head of a request and nothing of its body. nginx lingers for the body of a refused
-    /// request; the caller need not wait for that.
+    /// Sends only the head of a request. nginx waits for the body of a refused request; the caller
+    /// need not wait for that.
     pub fn head_alone(&self, head: &[u8]) -> Answer {
         let mut stream = self.connect();
         stream.write_all(head).expect("a head");

@@ -13,7 +13,7 @@ pub struct ReplicaSet {
 }
 
 impl ReplicaSet {
-    /// Starts it, and waits until it has a primary and all hold its data.
+    /// Starts the members, and waits until they have a primary and all have its data.
     pub fn start() -> Self {
         let start = |_| Mongo::start_with(&["--replSet", "rs0"]);
         let members: Vec<_> = (0..3).map(start).collect();
@@ -44,8 +44,9 @@ impl ReplicaSet {
         format!("mongodb://{}/?replicaSet=rs0", addresses.join(","))
     }
 
-    /// Waits for a primary; its place among the members. One that was frozen takes itself for the
-    /// primary for a while yet: of two, it is the one that was elected last.
+    /// Waits for a primary; returns its place among the members. A member that was frozen still
+    /// takes itself for the primary for a while: of two, this returns the one that was elected
+    /// last.
     pub fn primary(&self) -> usize {
         eventually("a primary", || {
             let elections = self.members.iter().map(Mongo::election).enumerate();
@@ -70,21 +71,22 @@ impl ReplicaSet {
 }
 
 impl Mongo {
-    /// Its number in the states of members (1 for the primary, 2 for a secondary), if it answers.
+    /// Returns the number of a member's state (1 for the primary, 2 for a secondary), if it
+    /// answers.
     pub fn state(&self) -> Option<i32> {
         let status: Result<Document, Error> = self.try_admin(doc! { "replSetGetStatus": 1 });
         status.ok()?.get_i32("myState").ok()
     }
 
-    /// In which election it became the primary, as long as it says that it is.
+    /// Returns the election in which a member became the primary, as long as it says that it is.
     fn election(&self) -> Option<ObjectId> {
         let hello = self.try_admin(doc! { "hello": 1 }).ok()?;
         let is_primary = hello.get_bool("isWritablePrimary").ok()?;
         is_primary.then_some(hello.get_object_id("electionId").ok()?)
     }
 
-    /// Up to which term and time it has applied writes; nothing of one that cannot be read from,
-    /// as it takes back what nobody else has.
+    /// Returns the term and time up to which a member has applied writes. A member that cannot be
+    /// read from returns nothing, because it takes back writes that nobody else has.
     fn applied(&self) -> Option<(i64, Timestamp)> {
         let status = self.try_admin(doc! { "replSetGetStatus": 1 }).ok()?;
         if !matches!(status.get_i32("myState"), Ok(1 | 2)) {
@@ -98,13 +100,13 @@ impl Mongo {
         ))
     }
 
-    /// Keeps a secondary from applying what it gets, or lets it go on.
+    /// Keeps a secondary from applying new writes, or lets it go on.
     pub fn hold_back(&self, is_held: bool) {
         let mode = if is_held { "alwaysOn" } else { "off" };
         self.admin(doc! { "configureFailPoint": "rsSyncApplyStop", "mode": mode });
     }
 
-    /// How many reads of chunks it was asked for since its start.
+    /// Returns how many reads of chunks a member got since its start.
     pub fn chunk_reads(&self) -> i64 {
         let top = self.admin(doc! { "top": 1 });
         let totals = top.get_document("totals").expect("totals");

@@ -23,13 +23,13 @@ impl Routes {
         Self { site, mongo }
     }
 
-    /// Lets everything be committed, and waits until no body is in the journal any more.
+    /// Lets everything be committed, and waits until the journal has no body any more.
     pub fn commit(&self) {
         self.mongo.heal();
         self.site.wait_until_empty();
     }
 
-    /// Probes while files are pending, and once more when they are committed.
+    /// Probes while files are pending, and again after their commit.
     pub fn both<T>(&self, mut probe: impl FnMut(&Client) -> T) -> [T; 2] {
         let client = self.site.client();
         assert!(!self.site.names("journal/body").is_empty());

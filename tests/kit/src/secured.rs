@@ -1,4 +1,4 @@
-//! A mongod that wants TLS and a password.
+//! A mongod that requires TLS and a password.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -48,7 +48,7 @@ impl Secured {
         arguments.push("--tlsAllowConnectionsWithoutCertificates");
         let tls = format!("&tls=true&tlsCAFile={ca}");
         let mut mongo = Mongo::start_through(&arguments, &tls);
-        // Until there is a user, a client on this host may make the first one.
+        // Without any user, a client on this host may make the first one.
         mongo.initiate();
         mongo.admin(doc! {
             "createUser": USER,
@@ -59,7 +59,7 @@ impl Secured {
         Self { mongo, scratch }
     }
 
-    /// The certificate of the authority that has signed mongod's, and of one that has not.
+    /// Returns the certificate of the authority that has signed mongod's, or of another authority.
     pub fn authority(&self, is_right: bool) -> PathBuf {
         let name = if is_right { "ca.pem" } else { "other.pem" };
         self.scratch.path().join(name)

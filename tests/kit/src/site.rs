@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::process::{Process, children, free_port};
 use crate::{Host, Mongo, eventually, is_alive, program, wait_until};
 
-/// Where no MongoDB answers.
+/// A URI at which no MongoDB answers.
 const NO_MONGODB: &str = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500";
 
 /// The settings that a site is started with.
@@ -26,7 +26,7 @@ pub struct Builder {
     pub(crate) is_nginx_daemon: bool,
     pub data: Option<PathBuf>,
     pub program: Option<PathBuf>,
-    /// Where nginx and sidecar run.
+    /// The host of nginx and sidecar.
     pub host: Host,
 }
 
@@ -58,12 +58,12 @@ impl Builder {
         self
     }
 
-    /// Spools every upload to a file, however small.
+    /// Makes nginx spool every upload to a file, even a small one.
     pub fn without_log() -> Self {
         Self::default().set("log_body_bytes", 0)
     }
 
-    /// Starts nginx and sidecar without a MongoDB: what is uploaded stays pending.
+    /// Starts nginx and sidecar without a MongoDB, so that uploads stay pending.
     pub fn start_without_mongodb(self) -> Site {
         self.start_with_uri(NO_MONGODB)
     }
@@ -116,7 +116,7 @@ impl Site {
         Builder::default().start(mongo)
     }
 
-    /// A site with the default settings and no MongoDB: what is uploaded stays pending.
+    /// Starts a site with the default settings and no MongoDB, so that uploads stay pending.
     pub fn without_mongodb() -> Self {
         Builder::default().start_without_mongodb()
     }
@@ -172,8 +172,8 @@ impl Site {
         handles.count()
     }
 
-    /// The greatest memory that the sidecar ever had, in KiB, without pages of its program: a build for
-    /// tests has several times as many of these as a release.
+    /// Returns the greatest memory that the sidecar ever had, in KiB, without pages of its program:
+    /// a build for tests has several times as many of these as a release.
     pub fn sidecar_peak_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.sidecar_id());
         let status = std::fs::read_to_string(path).expect("the sidecar's status");
@@ -204,7 +204,7 @@ impl Site {
         }
     }
 
-    /// Asks on the admin socket; status (0 for no answer) and body.
+    /// Asks on the admin socket; returns status (0 for no answer) and body.
     pub fn ask_admin(&self, method: &str, path: &str) -> (u16, String) {
         let answer = Command::new("curl")
             .args(["-s", "--max-time", "10", "-w", "\n%{http_code}"])
@@ -223,7 +223,7 @@ impl Site {
         self.try_status().expect("a status")
     }
 
-    /// Changes what the sidecar is started with the next time.
+    /// Changes the settings of the sidecar's next start.
     pub fn reconfigure(&mut self, change: impl FnOnce(Builder) -> Builder) {
         self.builder = change(std::mem::take(&mut self.builder));
     }
@@ -244,7 +244,7 @@ impl Site {
         eventually("the sidecar answers", || self.try_status());
     }
 
-    /// Ends the sidecar by SIGTERM; how it ended.
+    /// Ends the sidecar by SIGTERM; returns how it ended.
     pub fn stop_sidecar(&mut self) -> ExitStatus {
         self.sidecar.take().expect("a sidecar").end_by(Signal::TERM)
     }
@@ -280,26 +280,26 @@ impl Site {
         panic!("nginx does not start");
     }
 
-    /// Ends nginx, letting no request finish.
+    /// Ends nginx in the middle of its requests.
     pub fn stop_nginx(&mut self) {
         self.nginx.take().expect("an nginx").end_by(Signal::TERM);
     }
 
-    /// Ends nginx by SIGKILL, its workers too, and the sidecar: as a power cut does.
+    /// Ends nginx with its workers by SIGKILL, and the sidecar, as a power cut does.
     pub fn kill_all(&mut self) {
         self.kill_nginx();
         self.kill_sidecar();
     }
 
-    /// Ends nginx by SIGKILL, its workers too.
+    /// Ends nginx and its workers by SIGKILL.
     pub fn kill_nginx(&mut self) {
         let workers = self.nginx_workers();
         self.nginx.take().expect("an nginx").end_by(Signal::KILL);
-        // They go on without their master, until they are told.
+        // Workers go on without their master until they get a signal.
         for worker in workers {
             let pid = i32::try_from(worker).ok();
             let pid = pid.and_then(Pid::from_raw);
-            // It may be gone already.
+            // The process may be gone already.
             let killed = kill_process(pid.expect("a process id"), Signal::KILL);
             killed.unwrap_or_default();
             wait_until("a worker is gone", || !is_alive(worker));
@@ -359,7 +359,7 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        // The master ends its workers only when it is asked to.
+        // The master ends its workers only if it gets time to.
         if let Some(mut nginx) = self.nginx.take() {
             nginx.end_by(Signal::TERM);
         }

@@ -1,4 +1,5 @@
-//! A data directory on a file system that a test can fill: one in memory, which only root can make.
+//! A data directory on a file system that a test can fill. It is in memory, and only root can make
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,15 +9,15 @@ use rustix::process::geteuid;
 
 use crate::{Site, finish, skip, wait_until};
 
-/// A small file system over a site's data directory. Dropping it takes it away.
+/// A small file system over a site's data directory. Dropping it removes it.
 #[derive(Debug)]
 pub struct SmallDisk {
     directory: PathBuf,
 }
 
 impl SmallDisk {
-    /// Puts one there, of this size by mount(8)'s words, and starts the site on it. `None` where
-    /// that is not allowed, and then the test is told of as skipped.
+    /// Mounts a file system of this size, in mount(8)'s words, and starts the site on it. Returns
+    /// `None` where that is not allowed; the test is then reported as skipped.
     pub fn below(site: &mut Site, test: &str, room: &str) -> Option<Self> {
         if !geteuid().is_root() {
             skip(test, "only root can mount a small file system");
@@ -42,7 +43,7 @@ impl SmallDisk {
         Some(disk)
     }
 
-    /// Takes all inodes but so many, by empty files.
+    /// Takes all inodes except for `count`, by empty files.
     pub fn leave_inodes(&self, count: u64) {
         let filler = self.filler();
         for number in count..self.free().f_favail {
@@ -50,7 +51,7 @@ impl SmallDisk {
         }
     }
 
-    /// Takes all room but so many bytes, by one file.
+    /// Takes all room except for `count` bytes, by one file.
     pub fn leave_bytes(&self, count: u64) {
         let free = self.free();
         let length = (free.f_bavail * free.f_frsize).saturating_sub(count);
@@ -58,13 +59,13 @@ impl SmallDisk {
         std::fs::write(self.filler().join("bytes"), content).expect("a file");
     }
 
-    /// Gives back what [`SmallDisk::leave_inodes`] or [`SmallDisk::leave_bytes`] took.
+    /// Gives back the room that [`SmallDisk::leave_inodes`] or [`SmallDisk::leave_bytes`] took.
     pub fn give_back(&self) {
         std::fs::remove_dir_all(self.directory.join("filler")).expect("the filler");
     }
 
-    /// Waits until so many bytes are free: a file gives its room back some time after it has lost its
-    /// name.
+    /// Waits until `bytes` bytes are free: a file gives its room back some time after it has lost
+    /// its name.
     pub fn wait_until_free(&self, bytes: u64) {
         wait_until("there is room on the disk", || {
             let free = self.free();
@@ -85,7 +86,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: what has it open may end later.
+        // This is a lazy unmount: processes with open files may end later.
         let gone = Command::new("umount")
             .arg("-l")
             .arg(&self.directory)

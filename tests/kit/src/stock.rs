@@ -1,4 +1,4 @@
-//! A Debian with its own systemd and nginx, as the packages have them: a layer over this host's files, in
+//! A Debian with its own systemd and nginx from its packages: a layer over this host's files, in
 //! namespaces of its own.
 
 use std::fs::{self, File};
@@ -11,12 +11,12 @@ use tempfile::TempDir;
 use crate::process::{Process, children};
 use crate::{CHECKOUT, Host, eventually, finish, program};
 
-/// Where the clone of this repository is in there.
+/// The path of this repository's clone on that machine.
 pub(crate) const CLONE: &str = "/root/gridspool";
 
 #[derive(Debug)]
 pub struct Stock {
-    /// The parent of its first process, which ends with it.
+    /// The parent of the machine's first process, which ends with it.
     outer: Process,
     /// The process id of its systemd.
     init: u32,
@@ -72,7 +72,7 @@ impl Stock {
         fs::read_to_string(self.scratch.path().join("log")).expect("a log")
     }
 
-    /// Runs a script as root in the clone; how it ended.
+    /// Runs a script as root in the clone; returns how it ended.
     pub fn run(&self, script: &str) -> Output {
         let init = self.init.to_string();
         let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -85,7 +85,7 @@ impl Stock {
         )
     }
 
-    /// Runs a script that succeeds; what it says on stdout.
+    /// Runs a script that must succeed; returns its stdout.
     pub fn done(&self, script: &str) -> String {
         let ended = self.run(script);
         let said = String::from_utf8(ended.stdout).expect("a text");
@@ -99,17 +99,18 @@ impl Stock {
         said
     }
 
-    /// Writes a file in there.
+    /// Writes a file on the machine.
     pub fn write(&self, path: &str, text: &str) {
         let passing = self.scratch.path().join("passing");
         fs::write(&passing, text).expect("a file");
-        // By way of the layer's own root, as what is written beneath it may not be seen.
+        // This goes through the layer's own root: the machine may not see writes to the directory
+        // beneath it.
         let root = PathBuf::from(format!("/proc/{}/root", self.init));
         fs::copy(&passing, root.join(path.trim_start_matches('/'))).expect("a file in there");
     }
 }
 
-/// Puts the clone, and a cargo that has nothing to do, into the layer.
+/// Puts the clone into the layer, and a cargo that does nothing.
 fn place_clone(upper: &Path) {
     let clone = upper.join(CLONE.trim_start_matches('/'));
     let release = clone.join("target/release");
@@ -127,7 +128,7 @@ fn place_clone(upper: &Path) {
     let cargo = programs.join("cargo");
     fs::write(&cargo, "#!/bin/sh\nexit 0\n").expect("a cargo");
     fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("a mode");
-    // As they are beneath the layer; a test may run under another mask.
+    // The modes are those beneath the layer; a test may run under another mask.
     for (directory, mode) in [
         ("usr", 0o755),
         ("usr/local", 0o755),

@@ -7,12 +7,12 @@ use crate::Site;
 pub struct Written {
     /// Handed to the system, sockets and logs included.
     pub told: u64,
-    /// The part of that on its way to a disk; none where files are in memory.
+    /// The bytes of those that are on their way to a disk; none where files are in memory.
     pub reached_disk: u64,
 }
 
 impl Site {
-    /// Those of nginx and sidecar, all together.
+    /// Returns the writes of nginx and sidecar together.
     pub fn written(&self) -> Written {
         let workers = self.nginx_workers();
         let processes = [self.sidecar_id(), self.nginx_id()].into_iter();

@@ -1,4 +1,4 @@
-//! Commits that begin anew, of files that have lost their last link since.
+//! Commits that begin again, of files that have lost their last link since.
 
 use futures::FutureExt as _;
 use gridspool::file::FileId;
@@ -9,7 +9,7 @@ use gridspool::store::{Committed, Progress, Promised, Store as _, StoreError};
 use super::Stage;
 
 impl Stage {
-    /// A commit that begins anew brings nothing back that has lost its last link.
+    /// Asserts that a commit that begins again does not bring back a file without links.
     pub(super) fn commit_again(&self) {
         for is_removed in [false, true] {
             for is_group in [false, true] {
@@ -35,7 +35,7 @@ impl Stage {
                 assert!(matches!(again, Err(StoreError::Gone(_))), "{again:?}");
                 assert_eq!((self.document(part), self.chunks(part)), (None, 0));
                 assert!(self.tombstone(part).unwrap().get_bool("cleared").unwrap());
-                // The others are as they were.
+                // The other files are unchanged.
                 for file in [files[0], files[2]] {
                     self.commit(file).unwrap();
                     assert_eq!(self.chunks(file), 1);

@@ -1,4 +1,4 @@
-//! The steps by which a message is deleted, and files that only go with their messages.
+//! The steps that delete a message, and files that go only with their messages.
 
 use gridspool::file::{FileId, FileKey};
 use gridspool::message::Message;
@@ -9,7 +9,7 @@ use mongodb::bson::{Document, doc};
 use super::{Stage, mongo_id, other_message};
 
 impl Stage {
-    /// A file that belongs to a message is not deleted for itself; one that is dying is found no more.
+    /// Asserts that a file of a message is not deleted alone, and that nobody finds a dying file.
     pub(super) fn delete_linked(&self) {
         let sent = self.send(&[b"tied"]);
         let part = sent.message.parts[0].file;
@@ -22,7 +22,7 @@ impl Stage {
         assert_eq!(self.unlink(part, sent.id), Unlinked::Last);
         assert!(!self.is_found(part));
         assert_eq!(self.delete(part), Deleted::Absent);
-        // Fields of another writer mean nothing of that.
+        // Fields of another writer have no such meaning.
         let theirs = other_message(10);
         let metadata =
             doc! { "links": [mongo_id(sent.id)], "message": mongo_id(theirs), "dying": 1 };
@@ -41,7 +41,7 @@ impl Stage {
         self.mongo.block_on(self.bucket.remove(&key)).unwrap()
     }
 
-    /// Whether readers find a file, alone and among others.
+    /// Returns whether readers find a file, alone and among others.
     fn is_found(&self, file: FileId) -> bool {
         let key = FileKey::Id(file);
         let found = self.mongo.block_on(self.bucket.find(&key, false)).unwrap();
@@ -73,7 +73,7 @@ impl Stage {
         }
         let found = self.mongo.block_on(self.bucket.message(package)).unwrap();
         assert!(found.is_none(), "it is dying");
-        // A commit that begins anew leaves the package as the note of what is to do.
+        // A commit that begins again keeps the package as the note of the work that is left.
         self.commit(package).unwrap();
         assert_eq!(begin(package).as_ref(), Some(&*message));
         for part in [first, second] {
@@ -86,7 +86,7 @@ impl Stage {
             assert_eq!(self.dying(), []);
         }
         assert_eq!(begin(package), None);
-        // A removal that ended behind its tombstone is found, too.
+        // A removal that stopped after its tombstone is found, too.
         let is_second = doc! { "_id": mongo_id(second) };
         let reopened = self.collection("fs.gone");
         let reopened = async {
@@ -95,7 +95,7 @@ impl Stage {
         };
         assert_eq!(self.mongo.block_on(reopened).unwrap().modified_count, 1);
         assert_eq!(self.dying(), [Dying::File(second)]);
-        // A package that cannot be read is no file as any other: its parts would never go.
+        // A package that cannot be read is not treated like another file: its parts would never go.
         self.clear_away();
         let sent = self.send(&[b"tied"]);
         assert!(begin(sent.id).is_some());
@@ -110,7 +110,7 @@ impl Stage {
         assert_eq!(self.dying(), []);
     }
 
-    /// Has the indexes made that the sweep needs, as a sidecar does beside all else.
+    /// Builds the indexes that the sweep needs, as a sidecar does in the background.
     fn make_indexes(&self) {
         let is_ready = || {
             let states = self.bucket.states();
@@ -138,7 +138,7 @@ impl Stage {
         self.mongo.database().collection(name)
     }
 
-    /// Takes away all files and tombstones.
+    /// Removes all files and tombstones.
     fn clear_away(&self) {
         for part in ["fs.gone", "fs.files"] {
             let all = self.collection(part);

@@ -8,7 +8,8 @@ use mongodb::bson::{Bson, doc};
 use super::{Stage, mongo_id, other_message};
 
 impl Stage {
-    /// The next attempt brings the links that came and takes those that went; with the last one all of it goes.
+    /// The next attempt writes new links and removes lost ones; without any link all of the file
+    /// goes.
     pub(super) fn link_unsettled(&self) {
         let (message, files) = self.promise(&[b"sent on"]);
         let (part, other) = (message.parts[0].file, other_message(20));
@@ -28,7 +29,7 @@ impl Stage {
             self.mongo.block_on(self.bucket.discard(part)).unwrap();
             assert_eq!((self.document(part), self.chunks(part)), (None, 0));
         }
-        // A file without links is none of this.
+        // A file without links is not concerned.
         self.mongo.block_on(self.bucket.discard(files[0])).unwrap();
         assert_eq!(
             self.mongo

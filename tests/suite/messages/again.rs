@@ -1,4 +1,4 @@
-//! Messages that are sent again, and those that meet a kill.
+//! Messages that are sent again, and messages that meet a kill.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{FORM, JSON, assert_part, sent, taken, text, told};
 
-/// The answer without what the commit changes.
+/// Returns the answer without the values that the commit changes.
 fn lasting(mut json: Value) -> Value {
     let state = json.as_object_mut().unwrap().remove("state");
     assert!(state == Some("pending".into()) || state == Some("committed".into()));
@@ -39,7 +39,7 @@ fn a_message_that_is_sent_again_is_the_same_message() {
     let first = both(&site);
     assert_eq!(first[1]["client_id"], "j 1");
     assert_eq!(both(&site), first);
-    // Receivers are a set; anything else that is told is another message.
+    // Receivers are a set; any other change makes another message.
     let turned = br#"{"message":{"a":1},"to":["eve","bob"],"id":"j 1","from":"alice"}"#;
     assert_eq!(lasting(taken(&send(&site, &alice, JSON, turned))), first[1]);
     for other in [
@@ -53,14 +53,14 @@ fn a_message_that_is_sent_again_is_the_same_message() {
     }
     let other = sent("m 1", &clip, &noise(3, 90_000));
     send(&site, &alice, FORM, &other).assert_problem(422, "idempotency-key-reused");
-    // The id is one of the subject; without a subject, of the sender.
+    // An id belongs to the subject, or without a subject to the sender.
     let of_bob = lasting(taken(&send(&site, &bob, JSON, small)));
     assert_ne!(of_bob["id"], first[1]["id"]);
     let of_nobody = lasting(taken(&send(&site, &nobody, JSON, small)));
     let of_eve = br#"{"message":{"a":1},"to":["bob","eve"],"id":"j 1","from":"eve"}"#;
     let of_eve = lasting(taken(&send(&site, &nobody, JSON, of_eve)));
     assert_ne!(of_nobody["id"], of_eve["id"]);
-    // The key in the head is another way to say the same.
+    // The key in the head is another place for the same id.
     let keyed = |key: &str| {
         let headers = [
             JSON,
@@ -93,7 +93,7 @@ fn messages_that_are_sent_again_until_they_are_answered_are_whole_and_there_once
     let mut site = Builder::default()
         .set("settled_grace_seconds", 0)
         .start(&mongo);
-    // Some stand in the log whole, others as links of one body.
+    // Some bodies are whole in the log, others are links of one body.
     let contents = |seed: u64| {
         let length = if seed.is_multiple_of(2) { 500 } else { 200_000 };
         (noise(seed, 700), noise(seed + 1000, length))

@@ -1,5 +1,5 @@
-//! Deletes of messages: a message is gone on every node and every route, and with it each part that belongs
-//! to no other message, whatever is cut in between.
+//! Deletes of messages: a message is gone on every node and every route, together with each part
+//! that belongs to no other message, after a cut at any moment.
 
 use kit::{Builder, Client, Cluster, Mongo, eventually, noise, object_id, wait_until};
 use mongodb::bson::{Document, doc};
@@ -26,7 +26,7 @@ fn addresses(message: &Value) -> Vec<String> {
         .collect()
 }
 
-/// All answers about a message, until each of them is a 404.
+/// Asks for everything of a message until each answer is a 404.
 fn wait_until_gone(client: &Client, message: &Value) {
     for path in addresses(message) {
         eventually("it is gone", || {
@@ -55,7 +55,7 @@ fn count(mongo: &Mongo, part: &str, filter: Document) -> u64 {
     mongo.count(&mongo.database().collection(part), filter)
 }
 
-/// Nothing of any message is left but closed tombstones.
+/// Waits until only closed tombstones are left of all messages.
 fn wait_until_bucket_is_empty(mongo: &Mongo) {
     wait_until("nothing is left", || {
         let parts = ["fs.files", "fs.chunks", "fs.inbox"];
@@ -82,7 +82,7 @@ fn a_message_is_deleted_on_any_node_for_all_before_and_after_its_commit() {
     let clip_id = text(&sent_on["parts"][0], "id");
     let clip_address = format!("/files/{clip_id}");
     delete(&cluster.nodes[1].client(), &early);
-    // Its clip belongs to another message, and is no part of it any more.
+    // Its clip belongs to another message, so it is no part of this one any more.
     for client in cluster.clients() {
         let part = text(&early["parts"][0], "url");
         client.get(part).assert_problem(404, "not-found");
@@ -92,7 +92,7 @@ fn a_message_is_deleted_on_any_node_for_all_before_and_after_its_commit() {
     for client in cluster.clients() {
         assert_gone(&client, &early);
     }
-    // No commit was begun, and a start brings nothing back.
+    // No commit had begun, and a start brings nothing back.
     cluster.nodes[0].kill_sidecar();
     cluster.nodes[0].start_sidecar();
     for client in cluster.clients() {
@@ -112,7 +112,7 @@ fn a_message_is_deleted_on_any_node_for_all_before_and_after_its_commit() {
         count(&mongo, "fs.inbox", doc! {}) == 3
     });
     assert_eq!(count(&mongo, "fs.files", doc! {}), 5);
-    // Every nginx has all of it in its cache, and the owner has it in its journal still.
+    // Every nginx has all of it in its cache, and the owner's journal still has it.
     let mut clients = cluster.clients();
     clients.swap(1, 2);
     for client in clients {
@@ -131,13 +131,13 @@ fn a_message_is_deleted_on_any_node_for_all_before_and_after_its_commit() {
     assert_eq!(count(&mongo, "fs.files", doc! {}), 2);
     assert_eq!(count(&mongo, "fs.gone", doc! { "cleared": true }), 3);
     assert_gone(&third, &late);
-    // The sender's id is that of the deleted message, and stays so.
+    // The sender's id still belongs to the deleted message.
     for (id, deleted) in [("m 1", &early), ("m 2", &late)] {
         let again = post_form(&cluster, id);
         assert_eq!(again["state"], "deleted");
         assert_eq!(again["id"], deleted["id"]);
     }
-    // While the owner is away, nobody can tell whether its journal has it.
+    // While the owner is away, no node knows whether its journal has the message.
     let last = post_form(&cluster, "m 3");
     cluster.nodes[0].wait_until_committed();
     cluster.nodes[0].freeze();
@@ -173,8 +173,8 @@ fn a_delete_that_is_cut_anywhere_goes_on() {
         let data = doc! { "failCommands": commands, "errorCode": 13 };
         mongo.fail_sidecars("alwaysOn", data);
     };
-    // The package is marked, and nothing more is done; a part is marked, and nothing of it removed; the
-    // document of a part is removed, and its chunks stay.
+    // Three cuts: the package is marked, and nothing more is done; a part is marked, and nothing of
+    // it is removed; the document of a part is removed, and its chunks stay.
     for (id, commands) in [
         ("before the lists", &["delete"][..]),
         ("before the tombstones", &["update"]),
@@ -194,7 +194,7 @@ fn a_delete_that_is_cut_anywhere_goes_on() {
         wait_until_bucket_is_empty(&mongo);
         assert_gone(&client, &message);
     }
-    // The package cannot be entered into the lists, and waits; its parts are in the store.
+    // The package cannot enter the lists, and waits; its parts are in the store.
     let lists = format!("{}.fs.inbox", mongo.database().name());
     let data = doc! { "failCommands": ["insert"], "namespace": lists, "errorCode": 13 };
     mongo.fail_sidecars("alwaysOn", data);
@@ -213,7 +213,7 @@ fn a_delete_that_is_cut_anywhere_goes_on() {
     mongo.heal();
     wait_until_bucket_is_empty(&mongo);
     site.wait_until_empty();
-    // Documents are written, and no commit is proven.
+    // Documents are written, but no commit is proven.
     for is_killed in [false, true] {
         fail(&["find", "aggregate"]);
         let message = send(&format!("in a commit {is_killed}"));

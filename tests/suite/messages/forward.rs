@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{FORM, JSON, PACKAGE, assert_part, form, post, sent, taken, text, told};
 
-/// A site that takes links away at once.
+/// Returns a site that removes links at once.
 fn builder() -> Builder {
     Builder::default()
         .set("settled_grace_seconds", 0)
@@ -22,7 +22,7 @@ fn send(client: &Client, body: &Value) -> Answer {
     post(client, JSON, body.to_string().as_bytes())
 }
 
-/// Sends the parts of a message on.
+/// Makes a message that forwards parts of another one.
 fn forwarding(message: &Value, parts: &[u32]) -> Value {
     let parts: Vec<_> = parts
         .iter()
@@ -31,7 +31,7 @@ fn forwarding(message: &Value, parts: &[u32]) -> Value {
     json!({ "message": { "forwarded": true }, "to": "eve", "parts": parts })
 }
 
-/// The messages that a stored file belongs to.
+/// Returns the messages that a stored file belongs to.
 fn links(mongo: &Mongo, file: &Value) -> Vec<String> {
     let found = mongo.find("fs.files", doc! { "_id": object_id(text(file, "id")) });
     let links = found
@@ -53,7 +53,7 @@ fn ids(messages: &[&Value]) -> Vec<String> {
     ids
 }
 
-/// The part as another message describes it.
+/// Returns the part as another message describes it.
 fn described(part: &Value, message: &Value, number: u32) -> Value {
     let mut part = part.clone();
     part["part"] = number.into();
@@ -71,7 +71,7 @@ fn parts_are_sent_on_before_and_after_their_commit_and_mixed_with_new_ones() {
     let first = taken(&post(&client, FORM, &sent("m 1", &clip, &picture)));
     let plain = client.upload(&noise(3, 70_000));
     let plain_id = plain.id;
-    // MongoDB is away: what waits here is sent on all the same.
+    // MongoDB is away: parts that wait here are forwarded all the same.
     let second = taken(&send(&client, &forwarding(&first, &[2, 1])));
     assert_eq!(
         second["parts"][0],
@@ -116,7 +116,7 @@ fn parts_are_sent_on_before_and_after_their_commit_and_mixed_with_new_ones() {
     site.wait_until_empty();
     // Three packages, two parts, the plain file, and two new parts.
     assert_eq!(mongo.count(&mongo.files(), doc! {}), 8);
-    // From the store.
+    // This one comes from the store.
     let fourth = taken(&send(&client, &forwarding(&third, &[1, 3])));
     site.wait_until_empty();
     for (part, messages) in [
@@ -154,7 +154,7 @@ fn a_refused_message_ties_nothing_and_a_retry_ties_nothing_twice() {
     let plain = client.post("/files", &[("Authorization", &plain)], b"a plain file");
     let plain = text(&plain.json(), "id").to_owned();
     site.wait_until_empty();
-    // Files of others, and those that nobody has, are told apart by nobody.
+    // The answers about files of others and about missing files are the same.
     let of_file = |id: &str| json!({ "to": "bob", "parts": [{ "file": id }] });
     let none = "0123456789abcdef01234567";
     for (bearer, body) in [
@@ -171,14 +171,14 @@ fn a_refused_message_ties_nothing_and_a_retry_ties_nothing_twice() {
     ] {
         send(&client, bearer, &body).assert_problem(404, "no-such-part");
     }
-    // Receivers send on what they were sent; readers of everything may send everything on.
+    // Receivers forward messages to them; readers of everything may forward everything.
     let bob = bearer(&["--from", "bob"]);
     let by_bob = taken(&send(&client, &bob, &forwarding(&first, &[1])));
     let reader = keys.bearer(&["--scope", "message download"]);
     let by_reader = taken(&send(&client, &reader, &forwarding(&first, &[1])));
     let pictures = bearer(&["--sub", "alice", "--type", "image/*"]);
     send(&client, &pictures, &forwarding(&first, &[1])).assert_problem(415, "type-not-allowed");
-    // The same message again is the same, also when its parts have gone.
+    // A repeated message is the same, even after its parts have gone.
     let mut again = forwarding(&first, &[1, 2]);
     again["id"] = "again".into();
     let mut with_own = json!({ "id": "own", "to": "bob", "parts": [{ "file": plain }] });
@@ -197,7 +197,7 @@ fn a_refused_message_ties_nothing_and_a_retry_ties_nothing_twice() {
     assert_eq!(once_more, told);
     with_own["parts"][0]["name"] = "other".into();
     send(&client, &alice, &with_own).assert_problem(422, "idempotency-key-reused");
-    // One that goes, and one that has as many links as there may be.
+    // One file is being removed, and one has the most links.
     let first_part = object_id(text(&first["parts"][0], "id"));
     let before = links(&mongo, &first["parts"][0]);
     assert_eq!(before.len(), 4, "{by_bob} {by_reader}");
@@ -250,11 +250,11 @@ fn a_file_that_waits_at_another_node_is_sent_on_by_any_node() {
     body["parts"].as_array_mut().unwrap().push(file);
     let second = taken(&send(&other, &body));
     assert_eq!(second["parts"][2]["sha256"], sha256(&noise(3, 40_000)));
-    // Without its owner nobody can tell, and nothing is promised.
+    // Without the owner no node can answer, and nothing is promised.
     cluster.nodes[0].freeze();
     send(&other, &body).assert_problem(503, "unavailable");
     cluster.nodes[0].thaw();
-    // A node without the key is not heard, and may not ask.
+    // A node without the key is not believed, and may not ask.
     let id = text(&second["parts"][0], "id");
     let hop = format!("/_gridspool/hop/files/{id}/links/{}", text(&second, "id"));
     for method in ["POST", "DELETE"] {
@@ -287,7 +287,8 @@ fn a_file_that_waits_at_another_node_is_sent_on_by_any_node() {
     );
 }
 
-/// Kills the sidecar at a point of a message that sends a stored and a pending file on, and starts it again.
+/// Kills the sidecar at a point of a message that forwards a stored and a pending file, and
+/// restarts it.
 fn kill_at(site: &mut Site, point: &str, body: &Value) {
     site.stop_sidecar();
     site.reconfigure(|builder| builder.set("failpoint", format!("{point}=1")));
@@ -338,7 +339,7 @@ fn after_a_kill_between_any_two_steps_all_links_are_there_or_none() {
         });
         if is_promised {
             let of_stored = links(&mongo, &stored["parts"][0]);
-            // It was promised, and nobody was told: the sender asks again.
+            // The message was promised, and nobody was told: the sender asks again.
             let again = taken(&send(&site.client(), &body));
             assert!(of_stored.contains(&text(&again, "id").to_owned()));
             assert_eq!(links(&mongo, &stored["parts"][0]), of_stored);

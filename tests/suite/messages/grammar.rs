@@ -1,4 +1,4 @@
-//! Messages of every kind, and bodies that are none.
+//! Messages of every kind, and bodies that are no messages.
 
 use kit::Site;
 use serde_json::json;
@@ -139,7 +139,7 @@ fn packages_of_every_kind_come_back_as_they_were_sent() {
         let file = client.get(&format!("/files/{}", text(&message, "id")));
         assert!(file.body == package, "{kind}");
     }
-    // Parts alone.
+    // This message has only parts.
     let message = taken(&post(
         &client,
         FORM,

@@ -15,7 +15,7 @@ fn a_nodes_word_about_a_message_needs_a_pass_and_the_key() {
     let (url, id) = (text(&message, "url"), text(&message, "id"));
     let hop = format!("/_gridspool/hop{url}");
     let client = cluster.nodes[0].client();
-    // A pass to read the file does not do.
+    // A pass to read the file is not enough.
     let request = format!("GET /files/{id} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let asked = cluster.nodes[1].raw_to_sidecar(request.as_bytes());
     let of_file = asked.header("x-gridspool-pass").to_owned();
@@ -25,7 +25,7 @@ fn a_nodes_word_about_a_message_needs_a_pass_and_the_key() {
         answer.assert_problem(403, "forbidden");
     }
     assert_eq!(cluster.nodes[1].client().get(url).status, 200);
-    // A node with another key neither answers nor is believed.
+    // A node with another key gets no answer, and is not believed.
     cluster.write_key("fedcba9876543210fedcba9876543210");
     cluster.nodes[1].kill_sidecar();
     cluster.nodes[1].start_sidecar();
@@ -55,7 +55,7 @@ fn a_token_says_who_sends_to_whom_and_who_reads() {
         let refused = send(&["--scope", scope], to_bob);
         refused.assert_problem(403, "insufficient-scope");
     }
-    // A sender to messages alone uploads no plain file.
+    // A token only for messages uploads no plain file.
     let bearer = keys.bearer(&["--scope", "message"]);
     let refused = client.post("/files", &[("Authorization", &bearer)], b"x");
     refused.assert_problem(403, "insufficient-scope");
@@ -109,7 +109,8 @@ fn a_token_says_who_sends_to_whom_and_who_reads() {
     refused.assert_problem(415, "type-not-allowed");
 }
 
-/// Its sender and the platform may delete a message, and for all others it is as for readers.
+/// Asserts that its sender and the platform may delete a message, and that all others get a
+/// reader's refusal.
 fn assert_deletes(keys: &Keys, client: &Client, url: &str, part: &str) {
     let ask = |method: &str, path: &str, options: &[&str]| {
         let bearer = keys.bearer(options);

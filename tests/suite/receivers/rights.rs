@@ -51,7 +51,7 @@ fn a_token_to_receive_opens_the_messages_to_its_receiver_and_nothing_else() {
     for path in [other, &format!("{other}/1"), &of("eve"), &of("nobody")] {
         get(path, bob).assert_problem(404, "not-found");
     }
-    // Neither a list nor a message is opened by any other token.
+    // No other token opens a list or a message.
     for options in [
         &["--scope", "download"][..],
         &["--scope", "message", "--sub", "bob"],
@@ -86,6 +86,6 @@ fn a_token_to_receive_opens_the_messages_to_its_receiver_and_nothing_else() {
     assert_eq!(said("bob", bob), [204, 204, 200]);
     let left = messages(&get(&of("bob").replace("wait=20", "wait=0"), bob).json());
     assert!(left.is_empty(), "{left:?}");
-    // It may still be read.
+    // The message can still be read.
     assert_eq!(get(url, bob).status, 200);
 }

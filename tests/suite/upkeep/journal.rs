@@ -170,7 +170,7 @@ fn look_beside_the_sidecar(site: &Site, promises: &[Promise; 5], out: &Path) {
 
 fn look_into_a_damaged_one(site: &Site, promises: &[Promise; 5], out: &Path) {
     let [settled, held, _, small, large] = promises;
-    // One bit of a body.
+    // This flips one bit of a body.
     let body = in_log(site, &small.content());
     flip(&body);
     assert_eq!(look(site, &["ls"]).code, Some(0));
@@ -188,7 +188,7 @@ fn look_into_a_damaged_one(site: &Site, promises: &[Promise; 5], out: &Path) {
     assert_saved(&to, &[settled, held, large]);
     flip(&body);
 
-    // One bit of a record.
+    // This flips one bit of a record.
     let record = record_of(site, small);
     flip(&record);
     let told = look(site, &["ls"]);

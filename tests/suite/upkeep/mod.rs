@@ -1,5 +1,5 @@
-//! fsck and gc, beside a working sidecar: they find all faults and nothing else, and remove only what
-//! belongs to no file.
+//! fsck and gc, beside a working sidecar. They find all faults and nothing else, and remove only
+//! chunks without a file.
 
 mod fsck;
 mod gc;
