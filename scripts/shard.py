@@ -39,7 +39,7 @@ def fit(client: pymongo.MongoClient, command: dict) -> dict | None:
     if namespace is None:
         return command
     sharded = client.config.collections.find_one(
-        # Collections that are gone (MongoDB 4), and those that are only known to the router (8).
+        # This leaves out dropped collections (MongoDB 4), and collections that only the router knows (8).
         {"_id": namespace, "dropped": {"$ne": True}, "unsplittable": {"$ne": True}}
     )
     if sharded is not None:

@@ -60,8 +60,8 @@ pub const DISPOSITION: &str = "x-gridspool-disposition";
 /// The file's `Cache-Control`, used in the same way.
 pub const CACHING: &str = "x-gridspool-caching";
 
-/// With this query, nginx sends the whole file of an address below [`STORE`], whatever range is asked
-/// for.
+/// With this query, nginx sends the whole file of an address below [`STORE`], even if a range is
+/// asked for.
 pub const WHOLE: &str = "whole=1";
 
 /// With this query, nginx sends the whole file of an address below [`STORE`] without its cache, and

@@ -23,7 +23,7 @@
 //! | [`token`] | the rights of a bearer, and their proof | HTTP, the journal |
 //! | [`journal`] | the promise on disk; synchronous | HTTP, MongoDB |
 //! | [`peers`] | the other nodes, and how they know each other | where files are |
-//! | [`linking`] | tying files to messages, wherever the file is | HTTP, MongoDB |
+//! | [`linking`] | the links between files and messages, on every node | HTTP, MongoDB |
 //! | [`commit`] | moving promises into the store, at its pace | HTTP, MongoDB |
 //! | [`delivery`] | where a file is now | HTTP, MongoDB |
 //! | [`intake`] | the rules that all upload protocols share: quota, room, digests, keys, types, adopting | HTTP, any protocol |
@@ -61,8 +61,8 @@
 //!    its description. If neither has the file, the node that made its id may have it on its disk: nginx
 //!    is sent there, as [`peers`] tells.
 //! 3. [`http`] itself answers 304, 404, 412, 416, HEAD, empty files, and small files in memory. For any
-//!    other answer it sends nginx to an internal location, with the type and name of the file. Of several
-//!    requests for one slice, the first goes at once, and the others go when nginx has the slice.
+//!    other answer it sends nginx to an internal location, with the type and name of the file. If there
+//!    are several requests for one slice, the first goes at once, and the others when nginx has the slice.
 //! 4. nginx sends a body in the journal with sendfile, and a part of a form like a committed file.
 //! 5. nginx sends a committed file from its cache, slice by slice. [`http`] streams a missing slice from
 //!    GridFS, chunk by chunk, and checks each chunk. All requests for a slice at the same time share one

@@ -223,7 +223,7 @@ fn read_fields(metadata: &RawDocument) -> Metadata {
     read
 }
 
-/// Reads a file's document, by whatever driver it was written.
+/// Reads a file's document, by any driver.
 ///
 /// # Errors
 /// `Damaged` when it has no sensible length or chunk size.

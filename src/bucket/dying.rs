@@ -83,8 +83,8 @@ pub(super) fn goes(file: &RawDocument) -> bool {
     belonging::is_dying(file) && document::is_ours(file)
 }
 
-/// Returns `None` for a file of another writer, whatever its document says. It also returns `None`
-/// for a package that cannot be read, because only the package names its parts.
+/// Returns `None` for a file of another writer, with any fields. It also returns `None` for a package
+/// that cannot be read, because only the package names its parts.
 fn read_dying(file: &RawDocumentBuf) -> Option<Dying> {
     let id = file.get_object_id("_id").ok()?;
     if !document::is_ours(file) {

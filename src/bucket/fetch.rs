@@ -1,4 +1,4 @@
-//! Finds files and reads ranges of them, by whatever driver they were written.
+//! Finds files and reads ranges of them, by any driver.
 //!
 //! If the setting allows it, chunks of our files are read from the nearest member: their content never
 //! changes. A member that lags behind may lack some chunks, and one that is ill may not answer: the

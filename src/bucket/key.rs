@@ -2,7 +2,7 @@
 //!
 //! A text that reads as a value of some type means that value; if no file has it, the text means the
 //! string of its own letters. All spellings of one value are one key, as MongoDB compares values: the
-//! number 5 names the same file whatever its type. So a file has one key, one place in each cache, and
+//! number 5 of any numeric type names the same file. So a file has one key, one place in each cache, and
 //! one claim in tokens.
 
 #![expect(

@@ -182,7 +182,7 @@ impl Bucket {
         }
         let mut orphans = Vec::new();
         for id in ids {
-            // MongoDB finds a number by its value, whatever its type, so only MongoDB can tell.
+            // MongoDB finds a number by its value in any numeric type, so only MongoDB can tell.
             if !there.contains(&Cursor::of(&id)?.0)
                 && !self.has_file(&id).await?
                 && let Some(orphan) = self.look_at_orphan(id).await?

@@ -9,7 +9,7 @@ use crate::linking::LinkError;
 use crate::store::StoreError;
 
 impl Committer {
-    /// Unties these files from a message that was never promised.
+    /// Unlinks these files from a message that was never promised.
     ///
     /// If the answer to a link was lost, MongoDB or another node may still make the link after
     /// this. So the intent stays for a while, and its links are undone a second time at the end.

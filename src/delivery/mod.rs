@@ -1,7 +1,7 @@
-//! Where a file is now: in the journal, in the store, on another node, or nowhere.
+//! Finds the place of a file: the journal, the store, another node, or none.
 //!
 //! The journal is asked first: its files need no store, and a file that was deleted here stays deleted
-//! whatever a running commit still writes. Descriptions are kept for a moment, so a file that many
+//! even if a running commit still writes it. Descriptions are kept for a moment, so a file that many
 //! clients ask for is looked up once. This room must never know HTTP.
 
 mod cached;

@@ -12,8 +12,8 @@ use super::memory::Memory;
 use crate::file::{FileId, Window};
 use crate::store::{Body, Sha256};
 
-/// An open body. It stays readable whatever happens to the entry, with one exception: once the entry is
-/// deleted, only the first bytes can be read, so that a commit ends with its next batch.
+/// An open body. It stays readable after every change of the entry, with one exception: once the
+/// entry is deleted, only the first bytes can be read, so that a commit ends with its next batch.
 #[derive(Debug)]
 pub(super) struct OpenBody {
     pub(super) id: FileId,

@@ -1,7 +1,7 @@
 //! Keeps the log small: copies the live part of its oldest segments forward, so that these can go.
 //!
 //! 1. The frames of the oldest segment are read.
-//! 2. Each entry whose base is in that segment is read in its present state, and gets a new base:
+//! 2. Each entry with its base in that segment is read in its present state, and gets a new base:
 //!    decided and queued. If another step of the entry comes first, it is read again.
 //! 3. All copies are synced.
 //! 4. The head of a later group names the new oldest segment. It is synced.
@@ -140,7 +140,7 @@ impl Journal {
         Ok(is_any || self.state().oldest() > oldest)
     }
 
-    /// Copies one entry, whatever segment it is in.
+    /// Copies one entry from any segment.
     #[cfg(test)]
     pub(super) fn copy_one(&self, id: FileId) -> Result<(), JournalError> {
         let known = self.known(id).ok_or(JournalError::Absent(id))?;

@@ -49,7 +49,7 @@ pub enum Lookup {
     Kept(Kept),
 }
 
-/// The bytes of an entry. They stay readable whatever happens to the entry.
+/// The bytes of an entry. They stay readable after every change of the entry.
 #[derive(Debug, Clone)]
 pub enum Opened {
     /// A range of a file.

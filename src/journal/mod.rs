@@ -15,7 +15,7 @@
 //! | adopt a form | the same, with one frame | all of it, or nothing | the same |
 //! | settle, defer, hold, retry | frame queued; synced: told | the old state, or the new one | goes on from it |
 //! | delete | tombstone queued; synced: told; body unlinked; the store cleared; `body/` fsynced; `gone` queued | the entry, a tombstone, or nothing | goes on from the tombstone |
-//! | delete a message | a tombstone that keeps the message queued; synced: told; parts untied; then as a delete | the message, or the tombstone with some parts | unties the other parts; goes on from the tombstone |
+//! | delete a message | a tombstone that keeps the message queued; synced: told; parts unlinked; then as a delete | the message, or the tombstone with some parts | unlinks the other parts; goes on from the tombstone |
 //! | link, unlink | a base with the file's present state queued; synced: told | the file with or without the link | goes on from it |
 //! | intend | an intent queued, synced; links are made; the message's base takes its place | the intent, or the message | undoes its links, or keeps the message |
 //! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts entries without a body |

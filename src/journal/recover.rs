@@ -61,7 +61,7 @@ impl Journal {
     /// 5. Bodies without an entry are removed; `body/` is fsynced.
     /// 6. A link from the spool is tried.
     /// 6. A link from the spool is tried.
-    /// 8. Parts of deleted messages are untied that a cut has left tied.
+    /// 8. Parts of deleted messages lose their links, if a cut has left any.
     ///
     /// # Errors
     /// [`OpenError`]; then nothing is served.

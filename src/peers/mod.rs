@@ -5,7 +5,7 @@
 //! are.
 //!
 //! # The protocol
-//! Node B gets a request for a file whose id contains the number of node A.
+//! Node B gets a request for a file. The file's id contains the number of node A.
 //!
 //! Reading (`GET` and `HEAD` of a file or of its description; B passes conditions and ranges on, and A
 //! evaluates them):
@@ -41,7 +41,7 @@
 //! 1. B's sidecar checks the token, and then asks A's sidecar itself, with a pass, through A's nginx.
 //!    It always asks A first: if A has not settled the file, A would write it to the store again.
 //! 2. A deletes the file as for a client: from its journal, or else from the store.
-//! 3. B forgets its own descriptions of the file, whatever A says, and gives A's answer.
+//! 3. B forgets its own descriptions of the file after any answer of A, and gives that answer.
 //! 4. If A does not answer, B answers 503. The file may be gone or not, and the delete can be repeated.
 //!
 //! A message is deleted in the same way, and links are asked for as deletes are.
@@ -59,8 +59,8 @@
 //!
 //! A pass is `SECONDS-HMAC` in `X-Gridspool-Pass`: an HMAC-SHA-256 with a key that all nodes share,
 //! over the purpose, A's number, the file's id and the time, which may differ by 60 seconds from A's
-//! clock. Whoever intercepts a pass can repeat the same question to the same node for one more minute,
-//! and nothing else.
+//! clock. A thief of a pass can repeat the same question to the same node for one more minute, and do
+//! nothing else.
 
 mod links;
 mod messages;
@@ -88,7 +88,7 @@ pub use watch::{PeerState, Sighting};
 
 /// The header of a pass.
 pub const PASS: &str = "x-gridspool-pass";
-/// The beginning of every address of the hop.
+/// The beginning of every address between nodes.
 pub const HOP: &str = "/_gridspool/hop";
 
 /// A node of the same network answers a connect within this time, or is not there.
@@ -142,7 +142,7 @@ type Headers = Vec<(String, Vec<u8>)>;
 /// A question to another node.
 struct Question<'a> {
     method: &'static str,
-    /// Below the address of the hop.
+    /// The path below that address.
     path: &'a str,
     headers: Headers,
     /// The bound on the whole answer.

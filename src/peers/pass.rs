@@ -37,9 +37,9 @@ pub enum Purpose {
     Tell,
     /// Describing a file for a message that refers to it.
     Outline,
-    /// Tying a file to a message.
+    /// Linking a file to a message.
     Link,
-    /// Untying it.
+    /// Unlinking a file from a message.
     Unlink,
     /// Learning which process answers.
     Introduce,

@@ -157,8 +157,8 @@ impl Peers {
         }
     }
 
-    /// Reports a twin. Ids still differ in their random bytes, but no node can tell on whose disk a
-    /// file is.
+    /// Reports a twin. Ids still differ in their random bytes, but no node can tell which disk has
+    /// a file.
     fn report_twin(&self, instance: String, place: &str) {
         if self.twin().is_none_or(|known| known.instance != instance) {
             log::error!(

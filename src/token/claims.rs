@@ -35,7 +35,7 @@ pub(super) struct Claims {
     receiver: Option<Value>,
 }
 
-/// Reads a claim that is present, whatever its value: without this, `null` would count as absent.
+/// Reads a claim that is present, with any value: without this, `null` would count as absent.
 fn given<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(source).map(Some)
 }

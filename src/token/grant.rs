@@ -148,7 +148,7 @@ impl Grant {
         self.max_bytes
     }
 
-    /// Metadata that the platform adds to each upload, whatever the client says (`meta`).
+    /// Metadata that the platform adds to each upload. It overrides the client's (`meta`).
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }

@@ -19,8 +19,8 @@ const IN_FLIGHT: usize = 4;
 
 const CHUNK: i32 = 255 * 1024;
 
-/// The number of receivers, and of those whose lists are read. The messages of the others are
-/// entries alone, because nobody asks for their packages.
+/// The number of receivers, and of those among them that read their lists. The messages of the others
+/// are entries alone, because nobody asks for their packages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inboxes {
     pub(crate) receivers: u64,

@@ -1,5 +1,5 @@
-//! The requests of clients, and their answers. Each line is on disk before the next request, and on another file
-//! system than the one that is cut.
+//! The requests of clients, and their answers. Each line is on disk before the next request, on a
+//! file system that is never cut.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Deletes: a file is gone on every route, whatever its state was, and stays gone.
+//! Deletes: a file in any state is gone on every route, and stays gone.
 
 use std::io::Write as _;
 

@@ -162,7 +162,7 @@ fn a_query_has_a_file_saved_that_would_be_shown_on_every_route() {
                 let head = client.head(&format!("{saved}/any.png{query}"));
                 assert_eq!(kind(&head), "attachment", "{route:?} {query}");
             }
-            // The second client gets its own answer, whatever the first one asked for.
+            // The second client gets its own answer, even after another question of the first one.
             assert_eq!(kind(&client.get(saved)), "inline", "{route:?}");
             assert_eq!(kind(&client.get(shown)), "inline", "{route:?}");
             let answer = client.get(&format!("{shown}?download"));

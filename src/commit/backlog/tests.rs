@@ -145,7 +145,7 @@ async fn packages_go_in_a_lane_of_their_own_and_come_again_in_it() {
     assert_eq!(next(&backlog), [1, 2, 3], "no file waits for them");
     assert_eq!(backlog.count(), 9);
     assert_eq!(next_packages(), packages[3..]);
-    // One that is deleted meanwhile, and one whose attempt failed.
+    // One entry is deleted meanwhile, and the attempt of another one failed.
     backlog.push_now(packages[0], Lane::Files);
     assert_eq!(next(&backlog), [4]);
     backlog.finish(packages[0], None);

@@ -1,4 +1,4 @@
-//! The texts of a form, in whatever charset they come.
+//! The texts of a form, in any charset.
 
 use std::os::unix::fs::FileExt as _;
 

@@ -14,7 +14,7 @@ use crate::store;
 /// are of the same bytes. For a form, both are of the whole body.
 const HEADERS: [&str; 2] = ["content-digest", "repr-digest"];
 
-/// The digest of a whole file, whatever part of it an answer carries (RFC 9530 §3).
+/// The digest of a whole file. It is the same for every part that an answer carries (RFC 9530 §3).
 pub(in crate::http) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// Reads the digests that an upload states. Algorithms other than these two are skipped, as RFC 9530 §6.2

@@ -1,9 +1,9 @@
-//! Paths, and whether all servers read them in the same way.
+//! Checks that all servers read a path in the same way.
 //!
 //! nginx decodes a path and resolves its dots before it chooses a location. This process reads the path as
 //! the client wrote it, and a site's own check may read either form. `/files/A/../B` is A for this process
-//! and B for nginx. So a path that could be read in two ways is refused, whatever it names. A path passes only
-//! if decoding it once leaves its segments as they are; a name that is encoded twice is just a name. This
+//! and B for nginx. So every path that could be read in two ways is refused. A path passes only if
+//! decoding it once leaves its segments as they are; a name that is encoded twice is just a name. This
 //! file must never know what is behind a path.
 
 use actix_web::http::header::HeaderMap;

@@ -12,7 +12,7 @@ const LONGEST_WAIT_SECONDS: u64 = 60;
 pub(in crate::http) struct Preferences {
     /// Answer before all is done (RFC 7240 §4.1).
     pub(in crate::http) respond_async: bool,
-    /// Wait for the commit so many seconds (RFC 7240 §4.3).
+    /// Wait for the commit this many seconds (RFC 7240 §4.3).
     pub(in crate::http) wait_seconds: Option<u64>,
 }
 

@@ -27,8 +27,8 @@
 //!    answers. If there are too many, the oldest answer of the sender with the most files goes first:
 //!    however much one sender sends, the keys of others stay. Nothing is written for this.
 //! 7. *Replay*: a start hands the answers of all entries to [`Keys::learn`], and those of bases of
-//!    answers to [`Keys::replay`], as [`Index::replay`](super::index::Index::replay) returns them. Of
-//!    two answers to one key the later one counts, in whatever order they are found. At the end
+//!    answers to [`Keys::replay`], as [`Index::replay`](super::index::Index::replay) returns them. If
+//!    there are two answers to one key, the later one counts, in any order of finding them. At the end
 //!    [`Keys::forget_lost`] drops answers without an entry and without a base.
 //!
 //! | cut after | leaves | the next start |

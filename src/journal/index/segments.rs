@@ -7,7 +7,7 @@ use super::slot::Place;
 /// The bases in one segment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Bases {
-    /// Those that are still the base of their entry.
+    /// The bases that are still the base of their entry.
     live: u64,
     /// All that were ever written there.
     written: u64,

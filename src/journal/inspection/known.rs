@@ -10,7 +10,7 @@
 //! 3. If an entry was promised later, its id or its chunks are younger than the reading. So if either
 //!    is younger than the reading minus [`SLACK`], or the chunks have no time, the log is read again
 //!    before that page is judged. By 1, the new reading contains the promise. This also covers small
-//!    entries, whose bodies are inline.
+//!    entries with inline bodies.
 //! 4. A body in a file of its own is looked for each time.
 //! 5. Step 3 trusts the node's clock. If that was set back further than [`SLACK`] meanwhile, chunks may
 //!    look older than they are: they are then reported as stray, but no file is harmed, as each removal

@@ -1,4 +1,4 @@
-//! Salvages intact data from a journal, whatever its faults.
+//! Salvages intact data from a journal with any faults.
 //!
 //! 1. The log is read; each whole body is written out under its entry's id, and synced.
 //! 2. If a sidecar may have moved entries meanwhile, the log is read again for the bodies that are not

@@ -1,4 +1,4 @@
-//! Messages: their packages and parts are there together, whatever is cut.
+//! Messages: after a cut at any moment, package and parts exist together or not at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::message::{Belonging, ChosenName, Party, Receivers, Stated};
 /// Longer than a body that stands in the log: a package stands there all the same.
 const PACKAGE: &[u8] = br#"{"text":"a package that is longer than any small body"}"#;
 
-/// The parts of a small message, of large ones, and of one that has none.
+/// The parts of a small message, of large ones, and of a message without parts.
 pub(super) const SHAPES: [&[&[u8]]; 5] = [
     &[b"clip", SMALL],
     &[b"clip", LARGE, b""],

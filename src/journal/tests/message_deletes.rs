@@ -1,4 +1,5 @@
-//! Deletes of messages: the message goes as a whole, whatever is cut, and its parts with it.
+//! Deletes of messages: after a cut at any moment, a message goes as a whole, together with its
+//! parts.
 
 use super::message::{SHAPES, check, try_adopt};
 use super::scratch::{Scratch, committed};

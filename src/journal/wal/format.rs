@@ -17,8 +17,8 @@
 //!   one before, so that a torn block never holds a promised frame beside a new one. The rest of the
 //!   last block is zeros.
 //! - A head of a group without frames confirms the group before it; the next group overwrites it.
-//! - Of two sound heads of a segment the one with the higher generation counts. Magic, format and check
-//!   keep their offsets in every future format, so that a newer format is told from damage.
+//! - If a segment has two sound heads, the one with the higher generation counts. Magic, format and
+//!   check keep their offsets in every future format, so that a newer format is told from damage.
 //! - If a front or body is damaged, the length in the frame's head leads to the next frame. Behind a
 //!   damaged head the next sound head is searched for.
 

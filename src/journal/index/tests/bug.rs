@@ -8,7 +8,7 @@ pub(super) enum Bug {
     WordBeforeSync,
     /// A start reports the frames that it found, and leaves them unsynced.
     StartSpeaksBeforeSync,
-    /// A copy is made from an old reading, whatever has come since.
+    /// A copy is made from an old reading, even after another step.
     CopyOutsideTheLock,
     /// A copy is the base as it was, without the changes behind it.
     CopyWithoutChanges,

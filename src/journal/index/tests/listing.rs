@@ -128,7 +128,7 @@ fn the_oldest_promised_entry_is_known_whatever_comes_and_leaves() {
     let mut there = BTreeSet::new();
     assert_eq!(oldest(&mut index), None);
     for step in 0..3_000 {
-        // Ids are made in order, but for a clock that was set back.
+        // Ids are made in order, except after a clock was set back.
         let is_back = lots.draw(10) == 0;
         let id = number_id(if is_back {
             2 * step + 1

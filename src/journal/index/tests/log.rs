@@ -33,7 +33,8 @@ pub(in crate::journal) struct Log {
     number: u64,
     segment: u64,
     used: usize,
-    /// In the page cache alone: the one that is being written, or that a start has found.
+    /// The frame that is only in the page cache: one that is being written, or that a start has
+    /// found.
     written: Option<Group>,
     synced: Vec<Group>,
     /// In segments that are free: a power cut may bring them back.

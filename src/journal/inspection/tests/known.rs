@@ -21,7 +21,8 @@ fn the_log_is_read_once_for_pages_of_chunks_that_are_older_than_the_look() {
     let mut known = KnownIds::new(stage.inspection());
     assert!(is_known(&mut known, id(1), LONG_AGO));
     assert!(!is_known(&mut known, id(20), LONG_AGO));
-    // Such an entry cannot come: its chunks are older than its promise. It shows whether the log is read.
+    // No such entry can come: its chunks are older than its promise. It shows whether the log is
+    // read.
     append(&stage.wal(), &entry(20, file(2)), &[b"20"]);
     assert!(!is_known(&mut known, id(20), LONG_AGO));
     assert!(is_known(&mut known, id(3), LONG_AGO));

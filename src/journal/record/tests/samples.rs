@@ -64,7 +64,7 @@ pub(super) fn settled() -> Settled {
     }
 }
 
-/// A file of so many bytes in the frame.
+/// A file with this many bytes in the frame.
 pub(in crate::journal) fn file(length: u64) -> File {
     File {
         meta: meta(length),

@@ -145,7 +145,7 @@ fn a_reader_whose_segment_became_another_one_is_given_nothing_of_it() {
     let segment = lock(&wal.segments).get(&old.generation).cloned().unwrap();
     assert_eq!(segment.read(old).unwrap().bodies[0].len(), 6_000);
     wal.trim(u64::MAX).unwrap();
-    // The same frame at the same place, but for its segment.
+    // The same frame at the same place, in another segment.
     for _ in 0..12 {
         append(&wal, &[told[0].1.clone()]);
     }
