@@ -91,8 +91,7 @@ pub struct Limits {
     pub files: usize,
 }
 
-/// The answered keys, the files that answered them, and the places of answers from entries that
-/// have left.
+/// The answered keys, the files that answered them, and the places of answers after their entries.
 #[derive(Debug)]
 pub struct Keys {
     limits: Limits,
