@@ -43,17 +43,21 @@ start_router() { # SHARDS
   run -0 --separate-stderr shard --nodes 100 --shards 10 --database chat --bucket media
   [[ ${output} == 'db.getSiblingDB("chat").runCommand({"createIndexes": "media.chunks", "indexes": [{"key": {"files_id": 1, "n": 1}, "name": "files_id_1_n_1", "unique": true}, {"key": {"files_id": "hashed"}, "name": "files_id_hashed"}]})
 db.getSiblingDB("chat").runCommand({"createIndexes": "media.files", "indexes": [{"key": {"_id": "hashed"}, "name": "_id_hashed"}]})
+db.getSiblingDB("chat").runCommand({"createIndexes": "media.gone", "indexes": [{"key": {"_id": "hashed"}, "name": "_id_hashed"}]})
+db.getSiblingDB("chat").runCommand({"createIndexes": "media.inbox", "indexes": [{"key": {"r": 1, "ts": 1}, "name": "r_1_ts_1"}]})
 db.getSiblingDB("admin").runCommand({"enableSharding": "chat"})
 db.getSiblingDB("admin").runCommand({"shardCollection": "chat.media.chunks", "key": {"files_id": "hashed"}, "numInitialChunks": 160})
-db.getSiblingDB("admin").runCommand({"shardCollection": "chat.media.files", "key": {"_id": "hashed"}, "numInitialChunks": 160})' ]]
+db.getSiblingDB("admin").runCommand({"shardCollection": "chat.media.files", "key": {"_id": "hashed"}, "numInitialChunks": 160})
+db.getSiblingDB("admin").runCommand({"shardCollection": "chat.media.gone", "key": {"_id": "hashed"}, "numInitialChunks": 160})
+db.getSiblingDB("admin").runCommand({"shardCollection": "chat.media.inbox", "key": {"r": 1}})' ]]
   [[ ${stderr} == *"2000 files, 4000 documents and 400 MB a second"*"10 shards 400 documents and 40 MB"* ]]
 }
 
 @test "shard takes the names of the bucket from the sidecar's settings" {
   GRIDSPOOL_DATABASE=d GRIDSPOOL_BUCKET=b run -0 --separate-stderr shard
-  [[ ${lines[3]} == *'"d.b.chunks"'*'"numInitialChunks": 32'* ]]
+  [[ ${lines[5]} == *'"d.b.chunks"'*'"numInitialChunks": 32'* ]]
   run -0 --separate-stderr shard
-  [[ ${lines[3]} == *'"gridspool.fs.chunks"'* ]]
+  [[ ${lines[5]} == *'"gridspool.fs.chunks"'* ]]
 }
 
 @test "shard refuses values that it cannot use" {
@@ -101,15 +105,29 @@ for line in open(sys.argv[1]):
   [[ ${ran} == "${printed}" ]]
   : >"${log}"
   run -0 --separate-stderr shard --run --shards 3
-  [[ ${output} == *"gridspool.fs.chunks is sharded so already"* ]]
+  for part in chunks files gone inbox; do
+    [[ ${output} == *"gridspool.fs.${part} is sharded so already"* ]]
+  done
   run ! grep -q shardCollection "${log}"
+}
+
+@test "shard adds what a bucket lacks that was sharded before it had messages" {
+  start_router 2
+  "${python}" -c 'import pymongo, sys
+admin = pymongo.MongoClient(sys.argv[1]).admin
+admin.command({"shardCollection": "gridspool.fs.chunks", "key": {"files_id": "hashed"}})
+admin.command({"shardCollection": "gridspool.fs.files", "key": {"_id": "hashed"}})' "${GRIDSPOOL_MONGODB_URI}"
+  : >"${log}"
+  run -0 --separate-stderr shard --run
+  run -0 sed -n 's/^{"shardCollection": "\([^"]*\)".*/\1/p' "${log}"
+  [[ ${output} == $'gridspool.fs.gone\ngridspool.fs.inbox' ]]
 }
 
 @test "shard does not split a collection beforehand that has documents" {
   start_router 2
   run -0 --separate-stderr shard --run --bucket full
   [[ ${output} == *"gridspool.full.chunks has documents"* ]]
-  [[ $(grep -c shardCollection "${log}") == 2 ]]
+  [[ $(grep -c shardCollection "${log}") == 4 ]]
   run ! grep -q numInitialChunks "${log}"
 }
 
