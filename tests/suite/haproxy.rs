@@ -26,6 +26,21 @@ fn upload_all(url: &str) -> Vec<Answer> {
     ]
 }
 
+/// Sends a message with a clip; its path.
+fn send(url: &str) -> String {
+    let messages = format!("{url}/messages");
+    let form = [
+        "-F",
+        "to=bob",
+        "-F",
+        "message=words",
+        "-F",
+        "clip=@body",
+        &messages,
+    ];
+    paths(&[curl(("body", b"a clip"), &form).answer]).remove(0)
+}
+
 /// The paths of uploads that have all arrived.
 fn paths(answers: &[Answer]) -> Vec<String> {
     let path = |answer: &Answer| {
@@ -61,6 +76,7 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.body.starts_with(b"{"), "haproxy's own: {path}");
     }
+    let message = send(url);
     let kept = paths(&upload_all(url));
     let [first, second] = [true, false].map(|wanted| {
         let found = kept.iter().find(|path| is_first(path) == wanted);
@@ -78,6 +94,13 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
     cluster.nodes[0].start_sidecar();
     cluster.nodes[0].start_nginx();
     both_take_uploads();
+    for _ in 0..2 {
+        assert_eq!(
+            get(&format!("{message}/1")).body,
+            b"a clip",
+            "through each node"
+        );
+    }
 
     // Until the next check the drained node refuses the uploads that it gets; reads go on.
     assert_eq!(cluster.nodes[0].ask_admin("POST", "/drain").0, 200);
@@ -96,6 +119,24 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
         assert!(!paths(&upload_all(url)).iter().any(is_first));
         assert_eq!(get(&first).status, 200);
     }
+    // Lists are asked of all nodes that answer, although none takes uploads. There is no MongoDB here.
+    assert_eq!(cluster.nodes[1].ask_admin("POST", "/drain").0, 200);
+    let files = format!("{url}/files");
+    wait_until("no node gets uploads any more", || {
+        let refused = curl(("body", b"small"), &["-d", "@body", &files]).answer;
+        refused.status == 503 && !refused.body.starts_with(b"{")
+    });
+    get("/receivers/bob/messages").assert_problem(503, "unavailable");
+    let delivered = format!("{url}/receivers/bob/delivered");
+    let words = [
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        "@body",
+        &delivered,
+    ];
+    let said = curl(("body", br#"{"through":"0000000000000000"}"#), &words).answer;
+    said.assert_problem(503, "unavailable");
 }
 
 #[test]
@@ -109,6 +150,8 @@ fn a_client_that_stalls_is_cut_off_before_its_node_does_it_and_a_nodes_own_word_
         });
         values.collect()
     };
+    // Receivers may wait, too.
+    let list = seconds("gridspool/list.conf", "proxy_read_timeout")[0];
     let node = seconds("gridspool/body.conf", "client_body_timeout")[0];
     let answer = seconds("gridspool/spool.conf", "proxy_read_timeout")[0];
     for (file, stall, wait) in [
@@ -120,6 +163,7 @@ fn a_client_that_stalls_is_cut_off_before_its_node_does_it_and_a_nodes_own_word_
         ("examples/haproxy.cfg", "timeout client", "timeout server"),
     ] {
         assert!(seconds(file, stall)[0] + 10 < node, "{file}");
+        assert!(seconds(file, wait).contains(&list), "{file}");
         let longest = seconds(file, wait).into_iter().max();
         assert!(longest > Some(answer), "{file}");
     }

@@ -91,6 +91,10 @@ impl Haproxy {
             ("10.0.0.1:8080", address(0)),
             ("10.0.0.2:8080", address(1)),
             ("  server node3 10.0.0.3:8080\n", String::new()),
+            (
+                "  server node3 10.0.0.3:8080 track gridspool_reads/node3\n",
+                String::new(),
+            ),
         ] {
             assert!(text.contains(old), "{old}");
             text = text.replace(old, &new);
