@@ -21,8 +21,8 @@ use crate::store::{Committed, Deleted, Evidence, Progress, Promised, Sent};
 /// How long a test waits for something that comes at once or never.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// A store of one file, which every key names. A lookup takes its result at once, and answers when it
-/// gets a permit.
+/// A store with one file, which every key names. A lookup takes its result at once, and answers
+/// when it gets a permit.
 struct OneFile {
     is_there: AtomicBool,
     lookups: AtomicUsize,
@@ -315,7 +315,7 @@ fn is_aging(delivery: &Delivery, key: &FileKey) -> Option<bool> {
     delivery.stored.get_aged(key).map(|(_, is_aging)| is_aging)
 }
 
-/// Lets everything run that is ready.
+/// Runs everything that is ready.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -327,7 +327,7 @@ async fn files_that_are_asked_for_all_the_time_are_looked_up_together_while_nobo
     let scratch = tempfile::tempdir().unwrap();
     let (delivery, store) = start(scratch.path(), 0);
     let keys = looked_up_long_ago(&delivery, &store, 200).await;
-    // The store does not answer, and everyone has an answer all the same.
+    // The store does not answer, and every caller gets an answer all the same.
     for key in keys.iter().chain(&keys) {
         assert!(delivery.stored(key).await.unwrap().is_some());
     }

@@ -11,7 +11,7 @@ const BOUNDARY: &[u8] = b"xYz";
 const BLOCK_BYTES: usize = 128 * 1024;
 
 thread_local! {
-    /// One file for all cases of a test: making files is what takes time.
+    /// One file serves all cases of a test, because making files takes time.
     static FILE: File = tempfile::tempfile().unwrap();
 }
 
@@ -27,7 +27,7 @@ fn split_bytes_by(body: &[u8], block_bytes: usize) -> Result<Vec<Part>, FormErro
     })
 }
 
-/// The bytes of each part, by its window.
+/// Returns the bytes of each part, by its window.
 fn data_of(body: &[u8]) -> Vec<Vec<u8>> {
     let parts = split_bytes(body).unwrap();
     let range = |part: &Part| {
@@ -40,7 +40,7 @@ fn data_of(body: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A form of these heads and bytes.
+/// Makes a form of these heads and bytes.
 fn form(preamble: &[u8], parts: &[(&[u8], &[u8])], epilogue: &[u8]) -> Vec<u8> {
     let mut body = preamble.to_vec();
     for (head, data) in parts {
@@ -244,7 +244,7 @@ fn nasty() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// The same without anything that may be a delimiter, which a sender has to avoid.
+/// Similar bytes without anything that may be a delimiter: a sender has to avoid those.
 fn harmless() -> impl Strategy<Value = Vec<u8>> {
     nasty().prop_map(|bytes| {
         let mut line = [b"\r\n", &bytes[..], b"\r\n"].concat();
@@ -259,7 +259,7 @@ fn harmless() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The same without the boundary.
+/// Similar bytes without the boundary.
 fn edge() -> impl Strategy<Value = Vec<u8>> {
     nasty().prop_map(|mut bytes| {
         while let Some(at) = memchr::memmem::find(&bytes, BOUNDARY) {
@@ -269,7 +269,7 @@ fn edge() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Whether a delimiter's line may go on like this.
+/// Returns whether a delimiter's line may go on with these bytes.
 fn ends_line(rest: &[u8]) -> bool {
     let rest = rest.strip_prefix(b"--").unwrap_or(rest);
     let end = rest.iter().find(|byte| !b" \t".contains(byte));
@@ -298,8 +298,8 @@ fn almost_a_form() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Heads and bytes of the parts of a form, found by checking each offset against RFC 2046; `None` if
-/// the form is malformed.
+/// Returns heads and bytes of the parts of a form, found by checking each offset against RFC 2046;
+/// `None` if the form is malformed.
 fn naive(body: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let find =
         |from: usize, what: &[u8]| (from..body.len()).find(|at| body[*at..].starts_with(what));

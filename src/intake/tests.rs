@@ -1,4 +1,4 @@
-//! How often the bytes of an upload are hashed before its promise.
+//! Counts how many times the bytes of an upload are hashed before its promise.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::token::Grant;
 const SMALL: &[u8] = b"small";
 const LARGE: &[u8] = b"too large for the log";
 
-/// Where nginx spools the only body.
+/// The path of the only body that nginx spools.
 const SPOOLED: &str = "0000000001";
 
-/// A node on a directory of its own.
+/// Makes a node on a directory of its own.
 fn intake(directory: &tempfile::TempDir) -> Intake {
     const HOUR: Duration = Duration::from_hours(1);
     Journal::init(directory.path(), &LocalDisk).unwrap();
@@ -55,7 +55,7 @@ fn intake(directory: &tempfile::TempDir) -> Intake {
     Intake::new(journal, links, spool, &access, |_| {})
 }
 
-/// Links of a node without peers and without a store.
+/// Makes the links of a node without peers and without a store.
 fn links(journal: Arc<Journal>) -> Arc<Links> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.unwrap();

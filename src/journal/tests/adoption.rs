@@ -1,4 +1,4 @@
-//! Adopting, and cuts during it.
+//! Adoptions, and cuts during them.
 
 use std::sync::mpsc;
 
@@ -12,7 +12,7 @@ use crate::journal::{AdoptError, Room};
 use crate::journal::{Adopted, Draft, Journal, Lookup, Waiter, Work};
 use crate::store::Sha256;
 
-/// How many ways there are to adopt.
+/// The number of ways to adopt.
 pub(super) const WAYS_IN: usize = 5;
 
 /// Adopts in one way; returns the entries with their contents.
@@ -37,7 +37,7 @@ pub(super) fn adopt(
     }
 }
 
-/// All that waits for a commit, in order of the ids.
+/// Returns all entries that wait for a commit, in the order of their ids.
 pub(super) fn pending(journal: &Journal) -> Vec<FileId> {
     let mut ids: Vec<_> = journal.work().into_iter().map(|(id, _)| id).collect();
     ids.sort();
@@ -106,7 +106,7 @@ fn a_cut_at_any_moment_of_an_adoption_leaves_all_of_it_or_nothing() {
                     found.len() - 1
                 };
                 assert_eq!(linked, expected_bodies, "{case}");
-                // It was promised: no power cut takes it back.
+                // They were promised: no power cut takes them back.
                 drop(journal);
                 scratch.cut_power();
                 let journal = restart(&case, &scratch);
@@ -213,7 +213,7 @@ fn a_file_is_looked_at_read_and_committed_with_the_digest_that_was_checked() {
     }
 }
 
-/// Tells a test.
+/// A waiter that reports to a test.
 struct Told(mpsc::Sender<Option<Result<Adopted, AdoptError>>>);
 
 impl Waiter for Told {

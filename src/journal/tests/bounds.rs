@@ -136,7 +136,7 @@ fn an_answer_that_cannot_be_kept_holds_its_entry_back() {
         (scratch, journal, keyed, calls)
     };
     let (_, _, _, calls) = left(None);
-    // Behind the bodies' fsync.
+    // It comes after the bodies' fsync.
     let synced = calls.iter().position(|&call| call == "sync_directory");
     for call in synced.unwrap() + 1..calls.len() {
         for fault in Fault::ALL {

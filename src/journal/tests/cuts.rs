@@ -16,7 +16,7 @@ pub(super) const TEARS: [Option<Tear>; 7] = [
     Some(Tear::Sectors(2)),
 ];
 
-/// Removes the data that a cut loses; a kill loses none.
+/// Removes the data that a cut loses. A kill loses none.
 pub(super) fn lose(scratch: &Scratch, tear: Option<Tear>) {
     scratch.disk.heal();
     if let Some(tear) = tear {
@@ -26,7 +26,7 @@ pub(super) fn lose(scratch: &Scratch, tear: Option<Tear>) {
 }
 
 impl Operation {
-    /// The number of its calls to the disk.
+    /// Returns the number of its calls to the disk.
     pub(super) fn calls(&self, way: &str) -> usize {
         let stage = Stage::new();
         let id = stage.entry(way, self.state).id;

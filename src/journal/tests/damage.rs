@@ -117,7 +117,7 @@ fn a_damaged_segment_stays_in_corrupt_when_the_log_gives_it_up_and_is_not_writte
     let (mut scratch, journal, [before, target, behind], path) = three();
     drop(journal);
     let mut bytes = fs::read(&path).unwrap();
-    // In the front of its frame.
+    // This byte is in the front of its frame.
     let rotten = place(&bytes).unwrap() - 1;
     bytes[rotten] ^= 1;
     fs::write(&path, bytes).unwrap();

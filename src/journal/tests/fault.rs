@@ -35,7 +35,7 @@ impl Fault {
         }
     }
 
-    /// Whether it can happen to a half-written file.
+    /// Returns whether the fault can happen to a half-written file.
     pub(super) fn tears(self) -> bool {
         matches!(
             self,
@@ -43,7 +43,7 @@ impl Fault {
         )
     }
 
-    /// Whether it means that there is no room.
+    /// Returns whether the fault means that there is no room.
     pub(in crate::journal) fn is_no_space(self) -> bool {
         matches!(self, Self::Full | Self::OverQuota)
     }

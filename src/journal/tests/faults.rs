@@ -146,7 +146,7 @@ fn a_start_that_meets_a_failing_call_loses_nothing_and_the_next_one_succeeds() {
         drop(journal);
         let layout = scratch.layout();
         fs::write(layout.body(absent()), b"lone").unwrap();
-        // One was being evicted.
+        // One entry was being evicted.
         let name = "linked, settled";
         let evicted = entries.iter_mut().find(|entry| entry.name == name);
         let evicted = evicted.unwrap();

@@ -48,7 +48,7 @@ fn open(scratch: &Scratch) -> Journal {
     journal
 }
 
-/// Writes such a journal with this program.
+/// Writes the fixture with this program.
 fn write(scratch: &Scratch) {
     let journal = open(scratch);
     let keyed = |key| try_carry_out(scratch, &journal, request(key)).unwrap()[0];
@@ -84,7 +84,7 @@ fn write(scratch: &Scratch) {
     journal.close().unwrap();
 }
 
-/// Checks that everything is in it as it was written.
+/// Checks that everything in it is as it was written.
 fn check(scratch: &Scratch) {
     let inspection = Inspection::new(scratch.layout().journal());
     let entries = inspection.list().unwrap().entries();
@@ -143,7 +143,7 @@ fn check(scratch: &Scratch) {
     ));
 }
 
-/// The stored one.
+/// Returns a copy of the stored fixture.
 fn fixture() -> Scratch {
     let scratch = Scratch::new();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal");
@@ -154,7 +154,7 @@ fn fixture() -> Scratch {
     scratch
 }
 
-/// The files of a journal.
+/// Returns the files of a journal.
 fn all_files(directory: &Path) -> Vec<PathBuf> {
     let below = ["", "body", "wal"].map(|name| directory.join(name));
     let found = below.iter().flat_map(|below| fs::read_dir(below).unwrap());

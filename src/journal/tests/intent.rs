@@ -19,7 +19,7 @@ const FILES: [FileId; 2] = [
     FileId::from_bytes([9; FileId::BYTES]),
 ];
 
-/// The own parts of a message that refers to two files as well.
+/// The own parts of a message that also refers to two files.
 const SHAPES: [&[&[u8]]; 3] = [&[], &[b"clip", SMALL], &[LARGE]];
 
 fn linked(file: FileId) -> Part {
@@ -109,7 +109,7 @@ fn a_cut_at_any_moment_leaves_the_message_or_links_to_undo() {
                 if let Ok(id) = adopted {
                     assert_eq!(found, Found::Message(id), "{case}");
                 }
-                // It was told: no power cut takes it back.
+                // The outcome was reported: no power cut takes it back.
                 drop(journal);
                 scratch.cut_power();
                 let journal = restart(&case, &scratch);
@@ -160,7 +160,7 @@ fn a_call_that_fails_leaves_links_to_undo_at_once_and_no_start_finds_the_promise
                 scratch.cut_power();
                 let journal = restart(&case, &scratch);
                 let later = look(&case, &journal, parts);
-                // Only the next start knows what a failed fsync has left: no link is undone before.
+                // Only the next start knows the result of a failed fsync: no link is undone before.
                 let is_open = is_poisoned && adopted.is_err();
                 assert!(!is_open || found == Found::Nothing, "{case}: {found:?}");
                 if !is_open {
@@ -186,7 +186,7 @@ fn links_that_are_being_made_are_no_work_before_their_message_is_given_up() {
     drop(intention);
     assert_eq!(scratch.announced(), [Announcement::ToClear(id)]);
     assert_eq!(look("given up", &journal, &[]), Found::Intent(id));
-    // No promise comes behind that.
+    // No promise comes after that.
     let late = MessageDraft {
         id: Some(id),
         content: Bytes::new(),

@@ -150,7 +150,7 @@ fn a_cut_at_any_moment_of_an_unlink_leaves_the_file_or_lets_it_go() {
                     assert!(unlinked.is_err() || links == after, "{case}: {links:?}");
                     let kept = links.is_some().then_some(body);
                     assert_eq!(content(&journal, id).as_deref(), kept, "{case}");
-                    // It was told: no power cut takes it back.
+                    // The outcome was reported: no power cut takes it back.
                     assert_eq!(*found.get_or_insert_with(|| links.clone()), links, "{case}");
                     drop(journal);
                     scratch.cut_power();
@@ -184,7 +184,7 @@ fn of_a_last_unlink_and_a_new_link_at_once_one_is_told_that_it_was_too_late() {
             )
         });
         let is_deleted = room(&journal, id) == Some(Room::Deleted);
-        // A settled file is one of the store, and so are its links from then on.
+        // A settled file belongs to the store, and so do its links from then on.
         if let Some((links, Settling::Settled)) = settled {
             let in_journal = [
                 (unlinked == Unlinked::Absent).then(|| message(1)),

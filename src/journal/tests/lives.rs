@@ -1,4 +1,4 @@
-//! The lives of keyed entries, whole, cut and failing: no answer that was given is forgotten.
+//! The lives of keyed entries, whole, cut and failing: no given answer is forgotten.
 
 use std::fs;
 use std::time::Duration;
@@ -36,7 +36,7 @@ const DELETE: Step = (
     Standing::Deleted,
 );
 const ERASE: Step = (Journal::erase, Standing::Deleted);
-/// After it has left, only the store is asked.
+/// After the entry has left, only the store is asked.
 const DELETE_LATER: Step = (DELETE.0, Standing::Committed);
 const SWEEP_DELETED: Step = (SWEEP.0, Standing::Deleted);
 
@@ -54,7 +54,7 @@ fn scratch() -> Scratch {
     scratch
 }
 
-/// The answer that was given; `None` if the request must be carried out.
+/// Returns the given answer; `None` if the request must be carried out.
 pub(super) fn answer(journal: &Journal, request: Fingerprint) -> Option<Vec<FileId>> {
     match journal.begin(request).unwrap() {
         Claim::First(_) => None,
@@ -138,7 +138,7 @@ fn a_cut_at_any_moment_of_an_entrys_life_loses_no_key_whose_answer_was_given() {
                 match (&told, &found) {
                     (Some(_), _) => assert_eq!(found, told, "{case}"),
                     (None, None) => assert_eq!(journal.work(), [], "{case}"),
-                    // It was promised though no caller was told: it is the answer all the same.
+                    // It was promised, though no caller was told: it is the answer all the same.
                     (None, Some(ids)) => {
                         assert_eq!(ids.len(), if key < 2 { 1 } else { 2 }, "{case}");
                         for &id in ids {

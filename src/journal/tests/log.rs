@@ -12,7 +12,7 @@ use crate::journal::tests::unsynced::Tear;
 use crate::journal::{AdoptError, Room};
 use crate::journal::{Deletion, Journal};
 
-/// Files come, are committed and leave, this many times.
+/// Lets files come, be committed and leave, this many times.
 pub(super) fn churn(scratch: &Scratch, journal: &Journal, times: usize) {
     for _ in 0..times {
         let ids: Vec<_> = (0..8)

@@ -19,7 +19,7 @@ use crate::journal::{
 };
 use crate::message::{Belonging, ChosenName, Party, Receivers, Stated};
 
-/// Longer than a body that stands in the log: a package stands there all the same.
+/// A package that is longer than a body in the log may be. The log has it all the same.
 const PACKAGE: &[u8] = br#"{"text":"a package that is longer than any small body"}"#;
 
 /// The parts of a small message, of large ones, and of a message without parts.
@@ -86,7 +86,7 @@ fn try_adopt_as(
     journal.adopt_message(Some(&body), draft)
 }
 
-/// Sees that a message is there whole, and nothing beside it. Returns its id.
+/// Checks that a message is there whole, and nothing else. Returns its id.
 pub(super) fn check(case: &str, scratch: &Scratch, journal: &Journal, parts: &[&[u8]]) -> FileId {
     let ids = pending(journal);
     assert_eq!(ids.len(), parts.len() + 1, "{case}: {ids:?}");
@@ -135,7 +135,7 @@ pub(super) fn check(case: &str, scratch: &Scratch, journal: &Journal, parts: &[&
     *id
 }
 
-/// How a file belongs to messages, as its commit is told.
+/// Returns the belonging of a file, as its commit gets it.
 pub(super) fn belonging_of(journal: &Journal, id: FileId) -> Belonging {
     let Work::Commit { promised, .. } = journal.open_work(id).unwrap() else {
         panic!("{id} is no work");
@@ -178,7 +178,7 @@ fn a_cut_at_any_moment_of_a_message_leaves_all_of_it_or_nothing() {
                 if let Ok(adopted) = &adopted {
                     assert_eq!(adopted.files[0].id(), id, "{case}");
                 }
-                // It was told: no power cut takes it back.
+                // It was promised: no power cut takes it back.
                 drop(journal);
                 scratch.cut_power();
                 let journal = restart(&case, &scratch);

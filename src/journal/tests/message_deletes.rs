@@ -17,13 +17,14 @@ fn files(adopted: &AdoptedMessage) -> Vec<FileId> {
     adopted.files.iter().map(Adopted::id).collect()
 }
 
-/// All that waits for a commit.
+/// Returns all entries that wait for a commit.
 fn waiting(journal: &Journal) -> Vec<FileId> {
     let work = journal.work().into_iter().map(|(id, _)| id);
     work.filter(|id| journal.is_pending(*id)).collect()
 }
 
-/// Sees that a message and all of its parts are deleted, and that the committer is told what to do with each.
+/// Checks that a message and all its parts are deleted, and that the committer has the work on
+/// each.
 fn check_gone(case: &str, scratch: &Scratch, journal: &Journal, adopted: &AdoptedMessage) {
     let (files, message) = (files(adopted), &adopted.message);
     let package = files[0];
@@ -78,7 +79,7 @@ fn a_cut_at_any_moment_of_a_delete_leaves_the_whole_message_or_nothing_of_it() {
                     continue;
                 }
                 check_gone(&case, &scratch, &journal, &adopted);
-                // A start has made all of it durable.
+                // A start has made everything durable.
                 drop(journal);
                 scratch.cut_power();
                 let journal = restart(&case, &scratch);
@@ -147,7 +148,7 @@ fn the_store_alone_tells_of_a_message_and_of_parts_that_are_settled() {
     let adopted = try_adopt(&scratch, &journal, SHAPES[1]).unwrap();
     let files = files(&adopted);
     let settle = |id| journal.settle(&committed(id)).unwrap();
-    // A part settles before its message, which is deleted then.
+    // A part settles before its message, which is deleted afterwards.
     assert_eq!(settle(files[1]), Settling::Settled);
     journal.delete_message(files[0]).unwrap();
     assert!(matches!(journal.lookup(files[1]), Ok(Lookup::Absent)));

@@ -1,4 +1,4 @@
-//! The journal on a disk that fails and loses.
+//! The journal on a disk that fails and loses data.
 
 mod adoption;
 mod announcing;

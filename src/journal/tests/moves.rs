@@ -1,4 +1,4 @@
-//! How an entry moves from state to state.
+//! Moves of an entry from state to state.
 
 use std::sync::Barrier;
 use std::thread;
@@ -13,7 +13,8 @@ use crate::journal::{JournalError, Room};
 
 pub(super) const BODIES: [&[u8]; 2] = [SMALL, LARGE];
 
-/// Attempts so far and whether the store may hold something; `None` if there is nothing to commit.
+/// Returns the attempts so far, and whether the store may hold something; `None` if there is
+/// nothing to commit.
 fn commit(journal: &Journal, id: FileId) -> Option<(u32, bool)> {
     match journal.open_work(id).unwrap() {
         Work::Commit { promised, attempts } => Some((attempts, promised.is_retry)),

@@ -7,7 +7,7 @@ use super::scratch::{LARGE, Scratch, content, room};
 use super::stage::{OPERATIONS, Stage, WAYS, check, restart, restart_and_tell};
 use crate::journal::Journal;
 
-/// Whether a thread that does this panics.
+/// Returns whether a thread panics in this function.
 fn panics<T>(act: impl FnOnce() -> T) -> bool {
     catch_unwind(AssertUnwindSafe(act)).is_err()
 }
@@ -99,7 +99,7 @@ fn an_operation_that_panics_loses_no_promise_and_can_be_done_again_without_a_res
                     let look = stage.journal.lookup(entry.id);
                     assert!(look.is_ok(), "{case}: {}: {look:?}", entry.name);
                 }
-                // It may have happened.
+                // The operation may have happened.
                 drop((operation.run)(&stage.journal, id));
                 let places = [&[operation.to], operation.between].concat();
                 let found = room(&stage.journal, id);

@@ -1,4 +1,4 @@
-//! How a spool file becomes an entry, or several.
+//! Spool files become entries.
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};

@@ -29,7 +29,7 @@ pub(super) const LARGE: &[u8] = b"a body that does not stand in the log, as it i
 /// The largest inline body.
 pub(super) const SMALL_BYTES: u32 = 32;
 
-/// Small, so that a few frames fill a segment.
+/// The segments are small, so that a few frames fill one.
 pub(super) const SHAPE: Shape = Shape {
     segment_bytes: 28 * 1024,
     group_bytes: 12 * 1024,
@@ -45,7 +45,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        // In memory if there is such a place: no test here needs a real disk.
+        // This is in memory if possible: no test here needs a real disk.
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() {
             tempfile::tempdir_in(memory).unwrap()
@@ -105,7 +105,7 @@ impl Scratch {
         self.spooled_as(SPOOLED, content)
     }
 
-    /// The same under a name of its own, beside others.
+    /// Spools a body under a name of its own, beside others.
     pub(super) fn spooled_as(&self, name: &str, content: &[u8]) -> SpooledBody {
         let path = self.layout().spool().join(name);
         if path.exists() {
@@ -128,7 +128,7 @@ impl Scratch {
         self.try_adopt(journal, body).unwrap().id()
     }
 
-    /// A form of these parts, one behind the other.
+    /// Adopts a form of these parts, one behind the other.
     pub(super) fn try_adopt_form(
         &self,
         journal: &Journal,
@@ -171,7 +171,7 @@ pub(super) fn draft() -> Draft {
     }
 }
 
-/// An id that no entry has.
+/// Returns an id that no entry has.
 pub(super) fn absent() -> FileId {
     FileId::from_bytes([1; 12])
 }
@@ -194,12 +194,12 @@ pub(super) fn sha256_of(bytes: &[u8]) -> Sha256 {
     Sha256(sha2::Sha256::digest(bytes).into())
 }
 
-/// The room that an entry is shown in.
+/// Returns the room that an entry is shown in.
 pub(super) fn room(journal: &Journal, id: FileId) -> Option<Room> {
     journal.known(id).and_then(|known| room_of(known.phase))
 }
 
-/// All bytes of an entry; `None` if it has none any more.
+/// Returns all bytes of an entry; `None` if it has none any more.
 pub(super) fn content(journal: &Journal, id: FileId) -> Option<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
     match journal.open_window(id).unwrap()? {

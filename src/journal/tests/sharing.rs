@@ -53,7 +53,7 @@ fn adopt_both(
         let mut other = None;
         disk.during_pause(|| {
             let thread = scope.spawn(|| journal.adopt(Some(second), draft()));
-            // It either ends, or waits for the group of the first one.
+            // The thread either ends, or waits for the group of the first one.
             while journal.wal.queued() == 0 && !thread.is_finished() {
                 thread::yield_now();
             }

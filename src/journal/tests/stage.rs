@@ -42,7 +42,7 @@ const STATES: [(&str, Room); 6] = [
 pub(super) const WAYS: [&str; 4] = ["inline", "linked", "inline form", "linked form"];
 
 impl Stage {
-    /// With an entry in each state that came in each way.
+    /// Makes a stage with an entry in each state that came in each way.
     pub(super) fn new() -> Self {
         let mut scratch = Scratch::new();
         scratch.limits.settled_grace = Duration::ZERO;
@@ -225,8 +225,8 @@ pub(super) fn restart(case: &str, scratch: &Scratch) -> Journal {
     journal
 }
 
-/// The same, if one entry may be in any of these rooms. The room that is found is then fixed: it has to
-/// be the same after a power cut. Returns that room.
+/// Does the same, if one entry may be in any of these rooms. The found room is then fixed: it has
+/// to be the same after a power cut. Returns that room.
 pub(super) fn restart_and_tell(
     case: &str,
     scratch: &Scratch,

@@ -64,7 +64,7 @@ fn a_program_of_the_first_form_neither_starts_nor_begins_anew_here() {
     assert!(fs::read_dir(&incoming).is_err());
     assert!(fs::create_dir_all(&incoming).is_err());
     assert_eq!(files(&scratch), before);
-    // The same in the other direction.
+    // The same holds in the other direction.
     let first = tempfile::tempdir().unwrap();
     let layout = Layout::new(first.path());
     fs::create_dir_all(layout.journal().join("incoming")).unwrap();
@@ -79,7 +79,7 @@ fn a_program_of_the_first_form_neither_starts_nor_begins_anew_here() {
 /// An unknown kind, and the next version of a known one.
 const UNKNOWN: [(u8, u8); 2] = [(9, 1), (1, 3)];
 
-/// Appends a frame of a kind or a version that is not known.
+/// Appends a frame of an unknown kind or version.
 fn append_unknown(scratch: &Scratch, (kind, version): (u8, u8), flags: u16) {
     let volume = Volume::new(Box::new(scratch.disk.clone()), &scratch.layout().wal());
     let (wal, _) = Wal::open(volume, SHAPE, &mut |_| Ok(())).unwrap();

@@ -1,4 +1,4 @@
-//! How much a power cut takes back.
+//! The changes that a power cut takes back.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ pub(in crate::journal) enum Tear {
     Nothing,
     Half,
     AllButOne,
-    /// The last half of them.
+    /// The last half of the bytes.
     End,
     All,
     /// Some sectors of a disk and not others; this number determines which.

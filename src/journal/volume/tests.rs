@@ -1,4 +1,4 @@
-//! Files that are there for good or not at all, and no word after a failed fsync.
+//! Files that exist durably or not at all, and no success after a failed fsync.
 
 use std::fs;
 use std::path::{Path, PathBuf};

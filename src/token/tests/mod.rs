@@ -1,4 +1,4 @@
-//! Good tokens, and forged ones.
+//! Valid tokens, and forged ones.
 
 mod causes;
 mod grants;
@@ -26,7 +26,7 @@ fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A shared key, a pair, and the public half of another pair.
+/// Makes a set of a shared key, a pair, and the public half of another pair.
 fn set() -> Value {
     let public = signing::public_of(&SEED).unwrap();
     let other = signing::public_of(&[8; 32]).unwrap();
@@ -66,7 +66,7 @@ fn claims() -> Value {
     json!({"exp": in_seconds(600), "aud": "gridspool", "scope": "upload"})
 }
 
-/// The claims with some of them changed; null takes one away.
+/// Returns the claims with some changes; null removes a claim.
 fn claims_with(changes: &Value) -> Value {
     let mut claims = claims();
     for (name, value) in changes.as_object().unwrap() {
@@ -236,7 +236,7 @@ fn the_algorithm_is_the_keys_and_never_the_tokens() {
         assert!(keyring.check(&format!("{bare}.")).is_err(), "{alg}");
         assert!(keyring.check(&bare).is_err(), "{alg}");
     }
-    // An HMAC with the public key, which everybody knows.
+    // These are signed by HMAC with the public key, which everybody knows.
     for kid in ["pair", "public"] {
         let header = json!({"alg": "HS256", "kid": kid});
         for secret in [public.clone(), base64url(&public).into_bytes()] {
@@ -277,7 +277,7 @@ fn a_key_that_the_token_brings_or_does_not_name_is_not_believed() {
             .check(&signed_with(&[], &header, &claims()))
             .is_err()
     );
-    // The name of a single key may be left out.
+    // The name of a single key may be missing.
     let only = json!({"keys": [set()["keys"][0]]});
     let token = signed_with(&SECRET, &json!({"alg": "HS256"}), &claims());
     assert!(load(&only).unwrap().check(&token).is_ok());

@@ -1,4 +1,4 @@
-//! Conditions, against what RFC 9110 says of them.
+//! Conditions, compared with RFC 9110.
 
 use actix_web::http::header::HeaderValue;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ const EARLIER: &str = "Tue, 14 Nov 2023 22:13:19 GMT";
 const SAME: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
 const LATER: &str = "Tue, 14 Nov 2023 22:13:21 GMT";
 
-/// These fields, with the tag of the sample for each `TAG`.
+/// Makes a head of these fields, with the sample's tag for each `TAG`.
 fn head(fields: &[(&str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
@@ -184,7 +184,7 @@ fn conditions_are_held_against_what_is_there_or_against_nothing() {
     }
 }
 
-/// The meaning of one header, beside how it is written.
+/// The meaning of one header, in any spelling.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Said {
     Absent,
@@ -233,7 +233,7 @@ fn date_value(said: Said) -> Option<&'static str> {
     }
 }
 
-/// RFC 9110 §13.2.2, its five steps one after the other.
+/// Decides by RFC 9110 §13.2.2: its five steps one after the other.
 fn by_the_book(
     [if_match, unmodified, if_none_match, modified, if_range]: [Said; 5],
     is_outside: bool,
@@ -258,7 +258,7 @@ fn by_the_book(
     }
 }
 
-/// A moment as the three forms of RFC 9110 §5.6.7, by counting days.
+/// Writes a moment in the three forms of RFC 9110 §5.6.7, by counting days.
 fn forms(seconds: u64) -> [String; 3] {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let time = format!("{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);
@@ -340,7 +340,7 @@ proptest! {
 
     #[test]
     fn any_date_in_any_of_its_forms_counts_by_its_second(
-        // From 1973 to 2068: two digits of a year mean no other.
+        // The years are 1973 to 2068, so that two digits mean only one of them.
         apart in prop_oneof![-2..=2_i64, -1_600_000_000..=1_400_000_000_i64],
         form in 0..3_usize,
     ) {

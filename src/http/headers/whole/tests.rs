@@ -1,10 +1,10 @@
-//! Heads of uploads as clients send them: those that mean a whole file, and all others.
+//! Heads of uploads from real clients: those that mean a whole file, and all others.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 
-/// The refusal of a PUT of ten bytes with these headers.
+/// Returns the refusal of a PUT of ten bytes with these headers.
 fn told(lines: &[(&str, &str)], target: &str, length: Option<u64>) -> Result<(), HeadError> {
     let mut headers = HeaderMap::new();
     for (name, value) in lines {
@@ -90,7 +90,7 @@ fn a_head_that_means_a_whole_file_passes() {
             ("Upload-Complete", "?1"),
             ("Upload-Draft-Interop-Version", "6"),
         ],
-        // iOS 17.
+        // These are the fields of iOS 17.
         &[
             ("Upload-Incomplete", "?0"),
             ("Upload-Draft-Interop-Version", "3"),

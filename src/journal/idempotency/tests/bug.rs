@@ -1,6 +1,6 @@
 //! Deliberate bugs.
 
-/// A fault in a journal, by which the model shows that it would notice it.
+/// A fault in a journal. The model must notice it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bug {
     None,
@@ -8,9 +8,9 @@ pub(super) enum Bug {
     GoneWithoutAnswer,
     /// An entry leaves when its answer is queued, and not synced.
     GoneBeforeRetained,
-    /// The head of a group frees segments although answers in them live.
+    /// The head of a group frees segments with answers that still live.
     OldestWithoutAnswers,
-    /// An answer is learned, and its claim given back, when its base is queued.
+    /// An answer is learned, and its claim is given back, when its base is queued.
     LearnedBeforeSync,
     /// A claim is given back before its answer is learned.
     ClaimGivenBackEarly,
@@ -18,6 +18,7 @@ pub(super) enum Bug {
     DeletedForgotten,
     /// Lifetimes go by the wall clock.
     WallTime,
-    /// A copy forward writes all that is retained in a segment anew, but memory is told when it is queued.
+    /// A copy writes all retained answers of a segment anew, but memory learns of it when it is
+    /// queued.
     MovedBeforeSync,
 }

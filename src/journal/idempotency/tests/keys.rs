@@ -13,7 +13,7 @@ use crate::store::Sha256;
 
 const KEYS: u32 = 12;
 
-/// Keys and the model of them, told the same.
+/// The keys and their model, which learn the same.
 struct Both {
     lots: Lots,
     keys: Keys,
@@ -21,7 +21,7 @@ struct Both {
     now: LogTime,
     ids: u32,
     group: u64,
-    /// All that was ever learned.
+    /// All answers that were ever learned.
     answers: Vec<(FileId, Answer)>,
 }
 
@@ -47,10 +47,10 @@ impl Both {
         let (now, any) = (self.now, self.lots.pick(&self.answers));
         match (self.lots.draw(16), any) {
             (0..4, _) => self.answer_anew(),
-            // Replayed again, or found late.
+            // This answer is replayed again, or found late.
             (4..6, Some((id, answer))) => self.learn(id, &answer),
             (6..10, Some((id, answer))) => {
-                // A place may be told late.
+                // A place may be learned late.
                 let group = self
                     .group
                     .saturating_sub(self.lots.draw(3).try_into().unwrap());

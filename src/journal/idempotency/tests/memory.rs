@@ -1,4 +1,4 @@
-//! The memory of keys, while they come and while they are forgotten.
+//! The memory of keys, while keys come and while they are forgotten.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::journal::record::LogTime;
 
 const ANSWERS: u32 = 100_000;
 
-/// At any moment, tables that grow included.
+/// The most bytes of a key at any moment, with growing tables.
 const MOST_BYTES: usize = 96;
 
-/// Below so many, the last page of each table counts: 98 bytes at 50,000.
+/// With fewer keys, the last page of each table counts: 98 bytes at 50,000.
 const MANY: u32 = 90_000;
 
 #[test]
@@ -22,8 +22,8 @@ fn a_slot_has_72_bytes() {
 }
 
 /// Two answers for each sender take more memory than any other distribution of answers: 94 bytes at
-/// 100,000. One for each takes 78, all of one sender 79, forms of two files 87. The answers
-/// come in random order.
+/// 100,000. One answer for each sender takes 78, all answers of one sender 79, forms of two files
+/// 87. The answers come in random order.
 #[test]
 fn a_hundred_thousand_keys_take_less_than_96_bytes_each_while_they_come_and_none_when_they_have_left()
  {

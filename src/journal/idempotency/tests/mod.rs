@@ -16,13 +16,13 @@ use crate::store::Sha256;
 
 use super::{Fingerprint, Keys};
 
-/// An id for each number, in order.
+/// Returns an id for each number, in order.
 fn id(number: u32) -> FileId {
     let [a, b, c, d] = number.to_be_bytes();
     FileId::from_bytes([a, b, c, d, 0, 1, 0, 0, 0, 0, 0, 0])
 }
 
-/// A request for each number.
+/// Returns a request for each number.
 fn request(number: u32, sender: u64) -> Fingerprint {
     let mut key = [0; 32];
     key[..4].copy_from_slice(&number.to_le_bytes());
@@ -45,7 +45,7 @@ fn answer(request: Fingerprint, at: u64, first: FileId, position: u32, files: u3
     }
 }
 
-/// An answer as a base of answers has it.
+/// Returns an answer as a base of answers has it.
 fn answered(id: FileId, answer: Answer, is_deleted: bool) -> Answered {
     Answered {
         id,

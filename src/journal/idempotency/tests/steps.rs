@@ -1,4 +1,4 @@
-//! The steps of a journal of keyed uploads, drawn by lot.
+//! The random steps of a journal of keyed uploads.
 
 use super::bug::Bug;
 use super::request;
@@ -12,7 +12,7 @@ use crate::journal::record::tests::samples::{file, form};
 use crate::journal::record::{Answered, Body, File, Form, Frame, LogTime, Settled, Subject};
 use crate::store::Sha256;
 
-/// Entries that there are at once, about.
+/// The approximate number of entries at a time.
 const ENTRIES: usize = 10;
 
 impl World {
@@ -40,7 +40,7 @@ impl World {
         Ok(())
     }
 
-    /// A start may end soon after its first word, and the next one, too.
+    /// Restarts. A start may end soon after its first answer, and the next one, too.
     fn restart_often(&mut self) -> Result<(), String> {
         loop {
             let is_power_cut = self.lots.draw(2) == 0;
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// A request comes, perhaps again, and perhaps another with the same key.
+    /// Sends a request, perhaps again, and perhaps another one with the same key.
     fn ask(&mut self) -> Result<(), String> {
         let number = self.lots.draw(6).try_into().unwrap();
         let mut request = request(number, u64::from(number % 2));
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// The answer to a request that comes again; none if its answer cannot be read.
+    /// Returns the answer to a repeated request; `None` if its answer cannot be read.
     fn answer_to(&self, request: Fingerprint, found: &[Known]) -> Option<Claim<Told>> {
         let mut at = None;
         for known in found {
@@ -186,7 +186,7 @@ impl World {
         self.index.take_settled(LogTime(self.clock));
     }
 
-    /// Entries leave: first their answers are retained, if they are wanted.
+    /// Lets entries leave; their answers are retained first, if they are needed.
     fn leave(&mut self) {
         let mut packed = Vec::new();
         for _ in 0..=self.lots.draw(3) {
@@ -214,7 +214,7 @@ impl World {
         self.keep(packed);
     }
 
-    /// Answers are packed into a base.
+    /// Packs answers into a base.
     fn keep(&mut self, packed: Vec<Answered>) -> bool {
         let Ok(frame) = Frame::answers(&packed) else {
             return false;
@@ -233,7 +233,7 @@ impl World {
         is_queued
     }
 
-    /// All that lives in the oldest segment is copied forward.
+    /// Copies everything forward that lives in the oldest segment.
     fn copy_oldest(&mut self) {
         let of_index = self.index.oldest();
         let segment = self
@@ -267,7 +267,8 @@ impl World {
         }
     }
 
-    /// All of the oldest segment is copied, synced and told, and then a head tells that it is free.
+    /// Copies everything of the oldest segment, syncs and reports it, and then writes a head that
+    /// frees the segment.
     fn trim(&mut self) -> Result<(), String> {
         self.copy_oldest();
         for _ in 0..2 {

@@ -14,14 +14,14 @@ pub(super) const LIFETIME: u64 = 100;
 #[derive(Debug, Clone)]
 pub(super) struct Told {
     pub(super) request: Fingerprint,
-    /// As its answer says.
+    /// The time in the answer.
     pub(super) at: LogTime,
-    /// As it is true.
+    /// The true time.
     pub(super) since: u64,
     pub(super) ids: Vec<FileId>,
 }
 
-/// Something under way, which is told when its frame is synced.
+/// A step under way. It is reported when its frame is synced.
 #[derive(Debug)]
 pub(super) enum Step {
     Adopt {
@@ -37,7 +37,7 @@ pub(super) enum Step {
     Copy,
 }
 
-/// Memory without keys.
+/// Makes a memory without keys.
 pub(super) fn no_keys() -> Keys {
     Keys::new(Limits {
         lifetime: Duration::from_millis(LIFETIME),
@@ -52,7 +52,7 @@ pub(super) fn answers_of(frame: &Frame) -> Option<Vec<Answered>> {
     }
 }
 
-/// The description and the answer of an entry that has a key.
+/// Returns the description and the answer of an entry with a key.
 pub(super) fn answered(id: FileId, entry: &Entry) -> Option<Answered> {
     let (answer, meta) = match entry {
         Entry::File(file) => (file.answer?, file.meta.clone()),

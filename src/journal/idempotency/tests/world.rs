@@ -1,5 +1,5 @@
-//! A journal of keyed uploads that is no more than its index, its keys and a simulated log, and what it
-//! has told.
+//! A journal of keyed uploads with only its index, its keys and a simulated log, and the answers
+//! that it has given.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,18 +21,18 @@ pub(super) struct World {
     pub(super) keys: Keys,
     pub(super) claims: Claims,
     pub(super) log: Log,
-    /// By their keys.
+    /// The answers that were given, by their keys.
     pub(super) told: HashMap<Sha256, Told>,
     pub(super) settled: BTreeSet<FileId>,
     pub(super) deleted: BTreeSet<FileId>,
     under_way: Vec<(Ticket, Step)>,
-    /// Synced, and not told to memory yet.
+    /// Frames that are synced, and that memory does not know yet.
     untold: Vec<Landed>,
     /// Entries with answers that are about to be retained.
     pub(super) leaving: BTreeSet<FileId>,
     pub(super) clock: u64,
     written_clock: u64,
-    /// How far the wall clock is ahead, or behind.
+    /// The difference of the wall clock.
     pub(super) wall_offset: u64,
     pub(super) ids: u32,
 }
@@ -40,7 +40,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, bug: Bug) -> Self {
         Self {
-            // Small seeds are alike.
+            // Small seeds would begin alike.
             lots: Lots(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             bug,
             index: Index::default(),
@@ -65,13 +65,13 @@ impl World {
         id(self.ids)
     }
 
-    /// The time that keys go by.
+    /// Returns the time of the keys' clock.
     pub(super) fn now(&self) -> LogTime {
         let wall = u64::from(self.bug == Bug::WallTime) * self.wall_offset;
         LogTime(self.clock + wall)
     }
 
-    /// A step was decided, or refused.
+    /// Notes that a step was decided, or refused.
     pub(super) fn decided(&mut self, decided: Result<Ticket, Refused>, step: Step) -> bool {
         let Ok(ticket) = decided else {
             return false;
@@ -80,7 +80,7 @@ impl World {
         true
     }
 
-    /// From where on the log is needed.
+    /// Returns the first segment of the log that is needed.
     fn oldest(&self) -> u64 {
         let of_index = self.index.oldest();
         match self.keys.oldest() {
@@ -99,7 +99,8 @@ impl World {
         self.untold.extend(self.log.sync());
     }
 
-    /// One frame that is synced, whichever: memory is told within one lock, then the one who waits.
+    /// Reports one synced frame, in any order: memory learns of it under one lock, and then the
+    /// waiting caller.
     pub(super) fn tell(&mut self) -> Result<(), String> {
         if self.untold.is_empty() {
             return Ok(());
@@ -167,7 +168,7 @@ impl World {
         }
     }
 
-    /// A client is told that its request was carried out, now or before.
+    /// Reports to a client that its request was carried out, now or before.
     pub(super) fn promise(&mut self, told: Told) -> Result<(), String> {
         let key = told.request.key;
         if let Some(before) = self.told.get(&key).filter(|before| self.is_kept(before))
@@ -181,12 +182,12 @@ impl World {
         Ok(())
     }
 
-    /// Whether the time of an answer is not over, by the log's clock.
+    /// Returns whether an answer has not expired, by the log's clock.
     pub(super) fn is_kept(&self, told: &Told) -> bool {
         told.since + LIFETIME > self.clock
     }
 
-    /// An entry, as its frames tell it.
+    /// Reads an entry from its frames.
     pub(super) fn reading(&self, id: FileId) -> Option<Reading> {
         let known = self.index.get(id)?;
         let base = self.log.read(known.base)?;
@@ -197,7 +198,7 @@ impl World {
         Reading::new(id, &known, base, change).ok()
     }
 
-    /// The answer of a file, wherever it is stored, and the file's standing.
+    /// Returns the answer of a file from any place, and the file's standing.
     pub(super) fn answer_of(
         &self,
         id: FileId,
@@ -213,7 +214,7 @@ impl World {
         Some((answered.answer, standing))
     }
 
-    /// All that was told holds.
+    /// Checks that every given answer holds.
     pub(super) fn check(&mut self) -> Result<(), String> {
         let told: Vec<_> = self.told.values().cloned().collect();
         for told in told {
@@ -244,7 +245,7 @@ impl World {
         Ok(())
     }
 
-    /// The process ends, and a new one starts.
+    /// Ends the process, and starts a new one.
     pub(super) fn restart(&mut self, is_power_cut: bool) -> Result<(), String> {
         if is_power_cut {
             self.log.cut(&mut self.lots);
@@ -275,7 +276,7 @@ impl World {
         }
         let index = &self.index;
         self.keys.forget_lost(|id| index.get(id).is_some());
-        // As it was found, it is made durable.
+        // The log is made durable as it was found.
         self.log.sync();
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Single steps: each is refused or queued as the module says, and told when it is synced.
+//! Single steps: each is refused or queued by the module's rules, and is reported when it is
+//! synced.
 
 use super::journal::{Journal, NOW, linked, why};
 use crate::journal::index::{Coming, Phase, Refused, Wait};

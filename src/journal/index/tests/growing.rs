@@ -1,4 +1,4 @@
-//! The steps of uploads that may still grow, drawn by lot.
+//! Random steps of uploads that may still grow.
 
 use super::world::World;
 use crate::journal::record::tests::samples::{file, upload};

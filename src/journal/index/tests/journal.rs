@@ -21,7 +21,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// With these files, synced.
+    /// Makes a journal with these files, synced.
     pub(super) fn with(ids: &[FileId]) -> Self {
         let mut journal = Self::default();
         for &id in ids {

@@ -1,4 +1,4 @@
-//! The steps of links and of intents, drawn by lot.
+//! Random steps of links and of intents.
 
 use super::journal::Journal;
 use super::world::World;
@@ -7,7 +7,7 @@ use crate::journal::record::tests::samples::{id as number, message_form};
 use crate::journal::record::{Entry, Intent};
 
 impl World {
-    /// A file gets a link, or a commit begins that knows all of them.
+    /// Gives a file a link, or begins a commit that knows all its links.
     pub(super) fn link(&mut self) -> Result<(), String> {
         let Some((id, Entry::File(mut file))) = self.any() else {
             return Ok(());
@@ -28,7 +28,7 @@ impl World {
         Ok(())
     }
 
-    /// An intent comes, and a message takes its place, or it is given up.
+    /// Makes an intent, and replaces it by a message or gives it up.
     pub(super) fn intend(&mut self) {
         let intents = self.told.iter();
         let intents = intents.filter(|(_, told)| matches!(told, Some(Entry::Intent(_))));
@@ -58,7 +58,7 @@ impl World {
     }
 }
 
-/// A file with this link, as it was read.
+/// Returns a file as it was read, with this link.
 fn with_link(reading: &Reading, link: u8) -> Entry {
     let Entry::File(mut file) = reading.entry().clone() else {
         panic!("{reading:?}");

@@ -1,4 +1,4 @@
-//! Entries in the order of their ids, looked for while others come and leave.
+//! Lists entries in the order of their ids, while others come and leave.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use crate::journal::record::{LogTime, Subject};
 
 const PUT_OFF: &[Phase] = &[Phase::Deferred, Phase::Held];
 
-/// More than a few slices.
+/// This is more than a few slices.
 const MANY: u32 = 100_000;
 
 fn number_id(number: u32) -> FileId {
@@ -21,7 +21,7 @@ fn number_id(number: u32) -> FileId {
     FileId::from_bytes([a, b, c, d, 0, 1, 0, 0, 0, 0, 0, 0])
 }
 
-/// In no order, as ids stand in the slots after some time.
+/// Returns ids in no order, like those in the slots after some time.
 fn mixed_id(number: u32) -> FileId {
     number_id(number.wrapping_mul(2_654_435_761))
 }
@@ -74,7 +74,7 @@ fn what_is_put_off_or_held_is_listed_in_pages() {
     assert_eq!(list(&journal.index, Some(id(3)), 9), [id(5)]);
 }
 
-/// Between two slices, hundreds leave and come: those that stay are all found, and each once.
+/// Between two slices, hundreds of entries leave and come. All that stay are found, each once.
 #[test]
 fn no_entry_that_stays_is_missed_whatever_leaves_while_it_is_looked_for() {
     for seed in 1..=6 {
@@ -185,7 +185,7 @@ fn the_oldest_is_not_looked_for_as_long_as_it_stays_and_looks_side_by_side_do_no
     leave(&mut index, number_id(10));
     let mut looks = [OldestLook::default(), OldestLook::default()];
     assert_eq!(index.oldest_pending(&mut looks[0]), again);
-    // Clocks were set back: ids behind the look are older than what it finds.
+    // Clocks were set back: ids behind the look are older than the ids that it finds.
     put(&mut index, number_id(9), Phase::Waiting);
     assert!(is_known(&mut index, 9));
     leave(&mut index, number_id(9));

@@ -5,7 +5,7 @@ use super::lots::Lots;
 use crate::journal::index::{LogTail, NotQueued, Place, Ticket};
 use crate::journal::record::Frame;
 
-/// Frames in a segment: a group that does not fit begins the next.
+/// The frames in a segment. A group that does not fit begins the next segment.
 const SEGMENT_FRAMES: usize = 7;
 
 /// A frame that has landed.
@@ -28,7 +28,7 @@ struct Group {
 #[derive(Debug, Default)]
 pub(in crate::journal) struct Log {
     queued: Vec<(Ticket, Frame)>,
-    /// It takes no more frames.
+    /// The segment takes no more frames.
     pub(in crate::journal) is_full: bool,
     number: u64,
     segment: u64,
@@ -37,7 +37,7 @@ pub(in crate::journal) struct Log {
     /// found.
     written: Option<Group>,
     synced: Vec<Group>,
-    /// In segments that are free: a power cut may bring them back.
+    /// Groups in free segments: a power cut may bring them back.
     freed: Vec<Group>,
     /// All frames that were ever in segments that became free.
     pub(in crate::journal) frames_freed: usize,
@@ -58,7 +58,7 @@ impl Log {
         self.written.is_some()
     }
 
-    /// Closes the queue's group, with what its head tells, and writes it.
+    /// Closes the queued group, with the statements of its head, and writes it.
     pub(in crate::journal) fn write(&mut self, oldest: u64) {
         assert!(self.written.is_none(), "one group is written at a time");
         let frames = std::mem::take(&mut self.queued);
@@ -84,7 +84,7 @@ impl Log {
         });
     }
 
-    /// The written group is durable now. Segments that its head gives up are free.
+    /// Makes the written group durable. Segments that its head gives up are free then.
     pub(in crate::journal) fn sync(&mut self) -> Vec<Landed> {
         let Some(group) = self.written.take() else {
             return Vec::new();
@@ -99,27 +99,27 @@ impl Log {
         frames
     }
 
-    /// The group cannot be written.
+    /// Fails to write the group.
     pub(in crate::journal) fn fail(&mut self) -> Vec<Ticket> {
         self.number += 1;
         let queued = std::mem::take(&mut self.queued).into_iter();
         queued.map(|(ticket, _)| ticket).collect()
     }
 
-    /// A free segment is overwritten: nothing brings its frames back.
+    /// Overwrites a free segment: nothing brings its frames back.
     pub(in crate::journal) fn recycle(&mut self) {
         if let Some(first) = self.freed.first().map(|group| group.segment) {
             self.freed.retain(|group| group.segment != first);
         }
     }
 
-    /// The process is killed: the kernel keeps what was written.
+    /// Kills the process: the kernel keeps everything that was written.
     pub(in crate::journal) fn kill(&mut self) {
         self.queued.clear();
         self.number += 1;
     }
 
-    /// The power is cut: of what is not synced, any part may be there, and freed segments may be as they
+    /// Cuts the power. Any part of the unsynced data may survive, and freed segments may be as they
     /// were.
     pub(in crate::journal) fn cut(&mut self, lots: &mut Lots) {
         self.kill();
@@ -139,7 +139,8 @@ impl Log {
         self.synced.sort_by_key(|group| group.number);
     }
 
-    /// A start finds these: the frames of all groups that are not below the largest `oldest`.
+    /// Returns the frames that a start finds: those of all groups that are not below the largest
+    /// `oldest`.
     pub(in crate::journal) fn found(&self) -> Vec<Landed> {
         let all = self.synced.iter().chain(&self.written);
         let oldest = all.clone().map(|group| group.oldest).max().unwrap_or(0);
@@ -147,7 +148,7 @@ impl Log {
         found.flat_map(|group| group.frames.clone()).collect()
     }
 
-    /// All that a segment has, durably.
+    /// Returns everything that a segment has durably.
     pub(in crate::journal) fn in_segment(&self, segment: u64) -> Vec<Landed> {
         let groups = self.synced.iter().filter(|group| group.segment == segment);
         groups.flat_map(|group| group.frames.clone()).collect()

@@ -1,6 +1,6 @@
-//! Lots that are the same in every run.
+//! Random numbers that are the same in every run.
 
-/// xorshift64* (Vigna 2016): the same lots for the same seed.
+/// xorshift64* (Vigna 2016): the same numbers for the same seed.
 pub(in crate::journal) struct Lots(pub(in crate::journal) u64);
 
 impl Lots {

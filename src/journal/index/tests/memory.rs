@@ -1,4 +1,4 @@
-//! How much memory entries take, while they come and when they have left.
+//! The memory of entries, while they come and after they have left.
 
 use crate::file::FileId;
 use crate::journal::index::slot::{Slot, hash};
@@ -7,10 +7,10 @@ use crate::journal::record::{LogTime, Subject};
 
 const ENTRIES: u32 = 1_000_000;
 
-/// At any moment, tables that grow included.
+/// The most bytes of an entry at any moment, with growing tables.
 const MOST_BYTES: usize = 96;
 
-/// Below so many, the last page of each table counts.
+/// With fewer entries, the last page of each table counts.
 const MANY: u32 = 50_000;
 
 fn id(number: u32) -> FileId {
@@ -18,7 +18,7 @@ fn id(number: u32) -> FileId {
     FileId::from_bytes([0x69, 0, b / 64, c, 0, 1, 7, 7, a, b, c, d])
 }
 
-/// In an order that is none.
+/// Returns ids in a random order.
 fn mixed(number: u32) -> u64 {
     u64::from(number)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -30,7 +30,7 @@ fn a_slot_has_64_bytes() {
     assert_eq!(size_of::<Slot>(), 64);
 }
 
-/// The worst case: each has another subject, and waits in the order of what is due.
+/// This is the worst case: each entry has another subject, and waits in the order of due times.
 #[test]
 fn a_million_entries_take_less_than_96_bytes_each_while_they_come_and_none_when_they_have_left() {
     let mut index = Index::default();
@@ -59,7 +59,7 @@ fn a_million_entries_take_less_than_96_bytes_each_while_they_come_and_none_when_
     assert!(bytes < 100_000, "{bytes} bytes for nothing");
 }
 
-/// How many ids share the low bits of their hash, at most.
+/// Returns the most ids that share the low bits of their hash.
 fn longest_chains(index: &Index) -> u8 {
     let mut counts = vec![0_u8; 1 << 19];
     for slot in index.slots.iter() {

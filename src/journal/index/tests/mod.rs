@@ -1,4 +1,4 @@
-//! The index with a simulated log: what callers were told holds, in any order of events.
+//! The index with a simulated log: the answers to callers hold, in any order of events.
 
 mod bug;
 mod decisions;

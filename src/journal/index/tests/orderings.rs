@@ -1,6 +1,6 @@
 //! The model of orderings: adopt, change, delete, copy, trim, fail, kill and cut in random order.
-//! Nothing that callers were told is undone, they are told nothing before it is synced, what has left
-//! never comes back, and each deliberate bug is found.
+//! Nothing is undone that a caller was told, and a caller is told nothing before it is synced.
+//! Entries that have left never come back, and each deliberate bug is found.
 
 use super::bug::Bug;
 use super::world::World;
@@ -10,20 +10,22 @@ const STEPS: usize = 120;
 /// This many sequences show each bug at least once.
 const MOST_SEEDS: u64 = 2_000;
 
-/// `GRIDSPOOL_ORDERINGS=40000 cargo test --lib orderings` takes long.
+/// Returns the number of sequences. `GRIDSPOOL_ORDERINGS=40000 cargo test --lib orderings` takes
+/// long.
 fn sequences() -> u64 {
     let told = std::env::var("GRIDSPOOL_ORDERINGS").ok();
     told.and_then(|count| count.parse().ok()).unwrap_or(500)
 }
 
-/// One life of a journal; returns how many frames became free, or how it broke a promise.
+/// Plays one life of a journal. Returns how many frames became free, or how the journal broke a
+/// promise.
 fn live(seed: u64, bug: Bug) -> Result<usize, String> {
     let mut world = World::new(seed, bug);
     for step in 0..STEPS {
         let done = world.step().and_then(|()| world.check());
         done.map_err(|err| format!("seed {seed}, step {step}: {err}"))?;
     }
-    // At the end, all is well after one more cut, too.
+    // At the end everything must hold after one more cut, too.
     world.restart(true).and_then(|()| world.check())?;
     Ok(world.log.frames_freed)
 }

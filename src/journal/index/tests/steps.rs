@@ -1,4 +1,4 @@
-//! The steps of a journal, drawn by lot.
+//! The random steps of a journal.
 
 use super::bug::Bug;
 use super::world::{World, ids_of};
@@ -10,7 +10,7 @@ use crate::journal::record::{
 };
 use crate::store::Sha256;
 
-/// Entries that there are at once, about.
+/// The approximate number of entries at a time.
 const ENTRIES: usize = 10;
 
 impl World {
@@ -47,7 +47,7 @@ impl World {
         Ok(())
     }
 
-    /// A start may end soon after its first word, and the next one, too.
+    /// Restarts. A start may end soon after its first answer, and the next one, too.
     fn restart_often(&mut self) -> Result<(), String> {
         loop {
             let is_power_cut = self.lots.draw(2) == 0;
@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    /// An entry that was told, in any state.
+    /// Returns an entry in any state that callers know of.
     pub(super) fn any(&mut self) -> Option<(FileId, Entry)> {
         let there = self
             .told
@@ -169,7 +169,7 @@ impl World {
         self.decided(decided, [(id, Some(Entry::Tombstone(tombstone)))]);
     }
 
-    /// One step more of a deleted entry, or of one that leaves.
+    /// Makes one more step of a deleted entry, or of one that leaves.
     fn finish(&mut self) {
         let ids = self.told.keys().copied().filter(|&id| {
             let known = self.index.get(id);
@@ -190,7 +190,7 @@ impl World {
         }
     }
 
-    /// Work is taken, and given back some time.
+    /// Takes work, and gives it back after some time.
     fn take(&mut self) {
         let now = self.now();
         if self.lots.draw(2) == 0 {
@@ -200,7 +200,7 @@ impl World {
         }
     }
 
-    /// The oldest segment is read, and some of its bases are copied at once.
+    /// Reads the oldest segment, and copies some of its bases at once.
     fn copy_now(&mut self) -> Result<(), String> {
         for reading in self.read_oldest()? {
             if self.lots.draw(4) != 0 {
@@ -210,7 +210,8 @@ impl World {
         Ok(())
     }
 
-    /// All of the oldest segment is copied, synced and told, and then a head tells that it is free.
+    /// Copies everything of the oldest segment, syncs and reports it, and then writes a head that
+    /// frees the segment.
     fn trim(&mut self) -> Result<(), String> {
         for reading in self.read_oldest()? {
             self.copy(reading);

@@ -75,7 +75,7 @@ pub(super) fn check(index: &Index) -> Result<(), String> {
     Ok(())
 }
 
-/// Each base counts in the segment of its group.
+/// Checks that each base counts in the segment of its group.
 fn check_segments(index: &Index, bases: &[Place]) -> Result<(), String> {
     let mut segments: BTreeMap<u64, u64> = BTreeMap::new();
     for &base in bases {

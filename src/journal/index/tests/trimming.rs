@@ -1,4 +1,4 @@
-//! Copies, segments that are needed, and what a start makes of frames.
+//! Copies, segments that are needed, and frames at a start.
 
 use super::journal::{Journal, NOW, linked, why};
 use crate::journal::index::{Coming, Index, Place, Refused, Replayed};

@@ -9,7 +9,7 @@ use crate::file::FileId;
 use crate::journal::index::{Index, Known, Phase, Reading, Refused, Ticket};
 use crate::journal::record::{Base, Entry, Frame, LogTime, Record, State};
 
-/// A change under way: what will be true of an entry when a frame is synced.
+/// A change under way: the state of an entry after a frame is synced.
 #[derive(Debug)]
 struct UnderWay {
     ticket: Ticket,
@@ -22,14 +22,14 @@ pub(super) struct World {
     pub(super) bug: Bug,
     pub(super) index: Index,
     pub(super) log: Log,
-    /// All that was ever told, and what of it: `None` is of an entry that has left.
+    /// Everything that was ever reported. `None` stands for an entry that has left.
     pub(super) told: BTreeMap<FileId, Option<Entry>>,
     under_way: Vec<UnderWay>,
-    /// Synced, and not told to the index yet.
+    /// Frames that are synced, and that the index does not know yet.
     untold: Vec<Landed>,
-    /// Read some time ago, to be copied.
+    /// Entries that were read some time ago, to be copied.
     pub(super) readings: Vec<Reading>,
-    /// Copies in the group that is queued.
+    /// The copies in the queued group.
     pub(super) copies_queued: u64,
     pub(super) bodies: BTreeSet<FileId>,
     /// Bodies that were unlinked without a sync.
@@ -41,7 +41,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, bug: Bug) -> Self {
         Self {
-            // Small seeds are alike.
+            // Small seeds would begin alike.
             lots: Lots(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             bug,
             index: Index::default(),
@@ -69,7 +69,8 @@ impl World {
         LogTime(self.clock)
     }
 
-    /// A step was decided, or refused; what it makes of these entries is told when it is synced.
+    /// Notes that a step was decided, or refused. Its effect on these entries is reported when it
+    /// is synced.
     pub(super) fn decided(
         &mut self,
         decided: Result<Ticket, Refused>,
@@ -95,12 +96,12 @@ impl World {
         self.copies_queued = 0;
     }
 
-    /// The group is synced; those who wait for its frames are told one after the other.
+    /// Syncs the group; the callers that wait for its frames are answered one after the other.
     pub(super) fn sync(&mut self) {
         self.untold.extend(self.log.sync());
     }
 
-    /// One frame that is synced, whichever: first memory knows, then the one who waits.
+    /// Reports one synced frame, in any order: memory learns of it, and then the waiting caller.
     pub(super) fn tell(&mut self) {
         if self.untold.is_empty() {
             return;
@@ -143,7 +144,7 @@ impl World {
         }
     }
 
-    /// An entry as its frames on the disk tell it.
+    /// Reads an entry from its frames on the disk.
     pub(super) fn read(&self, id: FileId) -> Result<Option<Reading>, String> {
         let Some(known) = self.index.get(id) else {
             return Ok(None);
@@ -158,7 +159,7 @@ impl World {
         reading.map(Some).map_err(|err| format!("{id}: {err}"))
     }
 
-    /// An entry as the index and the log tell it together.
+    /// Reads an entry as the index and the log have it together.
     fn entry(&self, id: FileId) -> Result<Option<Entry>, String> {
         let entry = self.read(id)?.map(|reading| reading.entry().clone());
         Ok(match (entry, self.index.get(id)) {
@@ -171,7 +172,7 @@ impl World {
         })
     }
 
-    /// Everything is as it was told.
+    /// Checks that everything is as it was reported.
     pub(super) fn check(&self) -> Result<(), String> {
         for (&id, told) in &self.told {
             let entry = self.entry(id)?;
@@ -206,7 +207,7 @@ impl World {
         Ok(())
     }
 
-    /// The process ends, and a new one starts.
+    /// Ends the process, and starts a new one.
     pub(super) fn restart(&mut self, is_power_cut: bool) -> Result<(), String> {
         if is_power_cut {
             self.log.cut(&mut self.lots);
@@ -238,13 +239,14 @@ impl World {
             return Err(format!("without a base: {:?}", self.index.lost()));
         }
         if self.bug != Bug::StartSpeaksBeforeSync {
-            // As it was found, it is made durable.
+            // The log is made durable as it was found.
             self.log.sync();
         }
         self.take_for_told(&found)
     }
 
-    /// After a start, what was under way has happened or not: from now on that is told.
+    /// Fixes the outcome of steps under way after a start: they happened or not, and from now on
+    /// that is reported.
     fn take_for_told(&mut self, found: &BTreeSet<FileId>) -> Result<(), String> {
         let mut may_be: BTreeMap<FileId, Vec<Option<Entry>>> = BTreeMap::new();
         for under_way in std::mem::take(&mut self.under_way) {
@@ -272,7 +274,7 @@ impl World {
     }
 }
 
-/// The entries that a frame speaks of.
+/// Returns the entries of a frame.
 pub(in crate::journal) fn ids_of(frame: &Frame) -> Vec<FileId> {
     match frame.read() {
         Ok(Some(Record::Base(Base::Form(form)))) => form.parts.iter().map(|part| part.id).collect(),

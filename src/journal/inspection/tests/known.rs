@@ -1,4 +1,5 @@
-//! One reading of the log serves many questions; a new one is made if an entry may have come since.
+//! One reading of the log serves many questions. A new reading is made if an entry may have come
+//! since.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,7 +44,7 @@ fn a_small_entry_that_came_after_the_look_is_known_on_the_next_page() {
         append(&stage.wal(), &entry(number, file(2)), &[b"20"]);
         assert!(is_known(&mut known, id(number), written), "{written:?}");
     }
-    // An id of now, on chunks that say that they are old.
+    // This id is new, and its chunks say that they are old.
     let mut known = KnownIds::new(stage.inspection());
     assert!(is_known(&mut known, id(1), LONG_AGO));
     let seconds = now.duration_since(UNIX_EPOCH).unwrap().as_secs();

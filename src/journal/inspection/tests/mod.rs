@@ -135,7 +135,7 @@ fn what_is_damaged_is_named_and_the_rest_comes_out() {
 fn a_body_that_is_not_the_stated_one_is_named_and_kept_apart() {
     let stage = stage();
     let bodies = stage.path("body");
-    // As long as they were.
+    // The file keeps its length.
     fs::write(bodies.join(id(2).to_string()), b"xyztwo?and more").unwrap();
     fs::write(bodies.join(format!("{}.1", id(7))), b"cdE").unwrap();
     let expected = [2, 7].map(|number| Anomaly::NoBody {
@@ -165,7 +165,7 @@ fn a_damaged_record_costs_its_own_entry_and_what_no_version_knows_costs_nothing(
     };
     append(&wal, &newer, &[]);
     drop(wal);
-    // The name in the first record: no other has it before.
+    // The first record has this name; no other text before it has.
     stage.damage("größe".as_bytes());
     let found = stage.inspection().verify().unwrap();
     assert!(

@@ -45,7 +45,7 @@ impl Stage {
         Inspection::new(self.0.path())
     }
 
-    /// Writes over the first bytes like these in the log.
+    /// Overwrites the first bytes in the log that equal these.
     pub(super) fn damage(&self, bytes: &[u8]) {
         for found in fs::read_dir(self.path("wal")).unwrap() {
             let path = found.unwrap().path();
@@ -59,7 +59,7 @@ impl Stage {
         panic!("no such bytes");
     }
 
-    /// All names below it with their contents, so that a test sees that nothing changes.
+    /// Returns all names below the journal with their contents, so that a test sees every change.
     pub(super) fn all_bytes(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut all = Vec::new();
         for directory in ["wal", "body"] {
@@ -98,7 +98,7 @@ pub(super) fn linked(offset: u64, length: u64) -> File {
     }
 }
 
-/// With the digest of these bytes, as its sender stated it.
+/// Returns a file with the digest of these bytes, as its sender stated it.
 pub(super) fn stating(body: &[u8], file: File) -> File {
     File {
         stated: Some(Sha256(sha2::Sha256::digest(body).into())),
@@ -106,7 +106,8 @@ pub(super) fn stating(body: &[u8], file: File) -> File {
     }
 }
 
-/// 1 is inline, 2 linked and deferred, 3 and 4 a form, 5 deleted, 6 gone, 7 has extents; 9 is a body alone.
+/// Makes the journal: 1 is inline, 2 linked and deferred, 3 and 4 a form, 5 deleted, 6 gone, 7 has
+/// extents; 9 is only a body.
 pub(super) fn stage() -> Stage {
     let stage = Stage::new();
     let wal = stage.wal();

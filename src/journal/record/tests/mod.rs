@@ -1,4 +1,4 @@
-//! Records of every kind, there and back.
+//! Records of every kind, written and read back.
 
 mod belonging;
 pub(in crate::journal) mod samples;
@@ -13,7 +13,7 @@ use samples::{
     answer, file, form, id, message, message_form, meta, metadata, settled, upload, why,
 };
 
-/// A record of every kind, and a base of every state and body.
+/// A tombstone of a message.
 fn tombstone_of_message() -> Entry {
     Entry::Tombstone(Tombstone {
         at: LogTime(1),

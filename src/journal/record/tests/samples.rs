@@ -77,7 +77,7 @@ pub(in crate::journal) fn file(length: u64) -> File {
     }
 }
 
-/// A form of files that are linked.
+/// A form of linked files.
 pub(in crate::journal) fn form(ids: &[FileId]) -> Form {
     let parts = ids.iter().zip(0_u64..).map(|(&id, number)| Part {
         id,

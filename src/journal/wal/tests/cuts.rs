@@ -55,7 +55,7 @@ fn a_cut_at_any_moment_loses_no_frame_that_was_told_and_is_never_taken_for_damag
                 stage.disk.set_tear(*tear);
                 let mut spoken = Vec::new();
                 if is_killed_first {
-                    // The process is killed; the next one answers, and only then the power is cut.
+                    // The process is killed. The next one answers, and only then the power is cut.
                     spoken = stage.open().2;
                 }
                 stage.cut_power();
@@ -78,7 +78,8 @@ fn a_cut_at_any_moment_loses_no_frame_that_was_told_and_is_never_taken_for_damag
     }
 }
 
-/// All synced frames are there, in order; beside them only a last group of which no caller was told.
+/// Checks that all synced frames are there, in order. There may also be a last group that no caller
+/// was told of.
 fn check(case: &str, told: &[(Position, TestFrame)], oldest: u64, seen: &[(Position, TestFrame)]) {
     let first = seen.first().map_or(u64::MAX, |(at, _)| at.generation);
     assert!(first == u64::MAX || first <= oldest, "{case}");

@@ -24,7 +24,7 @@ fn after_a_failed_fsync_there_is_no_word_and_no_write_but_reads_go_on() {
     assert_eq!(stage.disk.calls(), Vec::<&str>::new());
     check_reads(&wal, &told);
     drop(wal);
-    // It was refused, and nothing of it comes back.
+    // The frame was refused, and nothing of it comes back.
     let (wal, report, seen) = stage.open();
     assert_eq!((seen, report.damages), (told.clone(), Vec::new()));
     append(&wal, &[TestFrame::new(4, &[])]);
@@ -37,7 +37,7 @@ fn a_group_whose_write_fails_is_refused_and_the_log_goes_on() {
             let stage = Stage::new();
             let wal = stage.wal();
             let mut told = append(&wal, &[TestFrame::new(0, &[5])]);
-            // The group, and then also the head in its place.
+            // The write of the group fails, and then also that of the head in its place.
             stage.disk.fail_once(0, fault);
             let ticket = wal.queue(TestFrame::new(1, &[5_000]).frame()).unwrap();
             if failing == 2 {

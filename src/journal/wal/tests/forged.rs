@@ -22,7 +22,7 @@ fn head(salt: u8, generation: u64) -> SegmentHead {
     }
 }
 
-/// The bytes of a group, as they are written at a place.
+/// Makes the bytes of a group, as they are written at a place.
 fn group(seal: Seal, number: u64, confirmed: u64, place: usize, frames: &[TestFrame]) -> Vec<u8> {
     let mut frames: Vec<Frame> = frames.iter().map(TestFrame::frame).collect();
     let mut at = place + HEAD_BYTES;
@@ -46,7 +46,7 @@ fn group(seal: Seal, number: u64, confirmed: u64, place: usize, frames: &[TestFr
     bytes
 }
 
-/// A segment with such groups, numbered from 1; and where each begins.
+/// Makes a segment with such groups, numbered from 1; also returns where each begins.
 fn segment(head: SegmentHead, groups: &[Vec<TestFrame>]) -> (Vec<u8>, Vec<usize>) {
     let mut bytes = head.encode();
     let mut places = Vec::new();
@@ -83,7 +83,7 @@ fn groups(first: u8) -> Vec<Vec<TestFrame>> {
     ]
 }
 
-/// Every way to take each sector of a stretch from one of two versions.
+/// Returns every way to take each sector of a stretch from one of two versions.
 fn mixtures(count: usize) -> impl Iterator<Item = Vec<bool>> {
     // All ways if they are few; otherwise enough of them.
     let all = 1_usize << count.min(10);
@@ -155,7 +155,7 @@ fn blocks_of_a_group_that_was_refused_never_mend_the_one_that_came_in_its_place(
     let seal_of = head(4, 1);
     let (mut bytes, places) = segment(seal_of, &groups(0)[..2]);
     let place = places[2];
-    // The same lengths, other bytes; the refused one has a number of its own.
+    // These have the same lengths and other bytes; the refused group has a number of its own.
     let refused = group(
         seal_of.seal,
         3,
@@ -195,7 +195,7 @@ fn blocks_of_a_group_that_was_refused_never_mend_the_one_that_came_in_its_place(
                 );
                 assert!(rest.len() == 2 || !found.damages.is_empty(), "{mixture:?}");
             } else if !rest.is_empty() {
-                // No caller was told of either.
+                // No caller was told of either group.
                 let is_one = *rest == promised || rest[0].tag.id.bytes() == [50; 12];
                 assert!(is_one, "{mixture:?}");
                 assert_eq!(rest.len(), 2);
@@ -211,7 +211,8 @@ fn a_body_that_holds_a_copy_of_the_log_adds_nothing_to_it() {
     append(&wal, &[TestFrame::new(1, &[50])]);
     let bytes = stage.files().remove(0).1;
     let mut sender = TestFrame::new(2, &[]);
-    // On each of the places that a frame could have, and with the head of its group damaged.
+    // These copies are at each place that a frame could have, and the head of their group is
+    // damaged.
     sender.bodies = vec![bytes[8_192..12_288].to_vec(), bytes[8_256..8_700].to_vec()];
     append(&wal, std::slice::from_ref(&sender));
     drop(wal);

@@ -6,7 +6,7 @@ use std::thread;
 use super::{SHAPE, Stage, TestFrame, append, check_reads};
 use crate::journal::wal::{AppendError, Position, Shape, Waiter, Wal};
 
-/// Tells a channel what became of its frame, and asks a thread to lead.
+/// Reports the outcome of its frame to a channel, and asks a thread to lead.
 struct Told {
     number: u8,
     leads: mpsc::Sender<()>,
@@ -83,7 +83,7 @@ fn frames_that_wait_for_one_group_share_its_fsync_and_keep_their_order() {
         }
         check_reads(&wal, &told);
     });
-    // One group of one, one of eighteen; a head that confirms behind the last.
+    // There is one group of one frame, and one of eighteen; a head confirms after the last.
     let group = ["write_at", "sync_bytes"];
     assert_eq!(
         stage.disk.calls(),
@@ -185,7 +185,7 @@ fn every_group_begins_on_a_block_of_its_own() {
         .collect();
     for (position, _) in told {
         let place = usize::try_from(position.place).unwrap();
-        // A disk may rewrite as much to change a part of it.
+        // A disk may rewrite this much to change a part of it.
         assert_eq!(place % 4096, 64);
     }
 }

@@ -17,7 +17,7 @@ use crate::file::FileId;
 use crate::journal::tests::disk::FaultyDisk;
 use crate::journal::volume::Volume;
 
-/// Small, so that a few frames fill a segment.
+/// The segments are small, so that a few frames fill one.
 pub(super) const SHAPE: Shape = Shape {
     segment_bytes: 28 * 1024,
     group_bytes: 12 * 1024,
@@ -32,7 +32,7 @@ pub(super) struct TestFrame {
 }
 
 impl TestFrame {
-    /// Another one for each number.
+    /// Makes another frame for each number.
     pub(super) fn new(number: u8, body_lengths: &[usize]) -> Self {
         let tag = Tag {
             kind: number % 5,
@@ -83,7 +83,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
-        // In memory where there is such a place: no test here asks anything of a real disk.
+        // This is in memory if possible: no test here needs a real disk.
         let memory = Path::new("/dev/shm");
         let scratch = if memory.is_dir() {
             tempfile::tempdir_in(memory).unwrap()
@@ -103,7 +103,7 @@ impl Stage {
         Volume::new(Box::new(self.disk.clone()), &self.directory())
     }
 
-    /// Opens the log, and tells all that it holds.
+    /// Opens the log, and returns everything that it holds.
     pub(super) fn open(&self) -> (Wal, Report, Vec<(Position, TestFrame)>) {
         let mut seen = Vec::new();
         let opened = Wal::open(self.volume(), SHAPE, &mut |found| {
@@ -114,7 +114,7 @@ impl Stage {
         (wal, report, seen)
     }
 
-    /// Looks at the log as another process does, and tells all that it holds.
+    /// Reads the log as another process does, and returns everything that it holds.
     pub(super) fn look(&self) -> (Report, Vec<(Position, TestFrame)>) {
         let mut seen = Vec::new();
         let looked = read_only(&self.directory(), &mut |found| {
@@ -157,13 +157,13 @@ pub(super) fn append_all(
         .collect()
 }
 
-/// The same, where each has to succeed.
+/// Does the same; each frame must succeed.
 pub(super) fn append(wal: &Wal, frames: &[TestFrame]) -> Vec<(Position, TestFrame)> {
     let appended = append_all(wal, frames).into_iter();
     appended.map(Result::unwrap).collect()
 }
 
-/// Sees that each frame is read where it was told to be.
+/// Checks that each frame is read at its reported position.
 pub(super) fn check_reads(wal: &Wal, frames: &[(Position, TestFrame)]) {
     for (position, seen) in frames {
         let content = wal.read(*position).unwrap();

@@ -94,7 +94,7 @@ fn no_more_files_stay_than_are_soon_needed_and_on_a_full_disk_none_but_the_reser
     wal.shrink().unwrap();
     assert_eq!(stage.volume().numbers().unwrap().len(), 1 + 1);
     assert!(wal.has_reserve());
-    // The one in reserve was written to before, or not: it is as good.
+    // The file in reserve may have been written to before, or not.
     stage.disk.set_full(true);
     for number in 40..42 {
         append(&wal, &[TestFrame::new(number, &[6_000])]);
@@ -112,7 +112,7 @@ fn a_start_makes_dead_files_of_its_own_shape_ready_again() {
     for (number, bytes) in &before[..4] {
         fs::write(volume.path(*number), bytes).unwrap();
     }
-    // A damaged head, and a file of another size.
+    // One has a damaged head, and one has another size.
     let mut damaged = before[1].1.clone();
     damaged[20] ^= 1;
     fs::write(volume.path(1), damaged).unwrap();
@@ -126,7 +126,7 @@ fn a_start_makes_dead_files_of_its_own_shape_ready_again() {
     assert_eq!(volume.numbers().unwrap(), [0, 3, 5, 6]);
     assert_eq!(stage.open().2, seen);
     assert_eq!(seen[..2], living(&told, 6));
-    // A program that makes larger ones uses none of these.
+    // A program with larger segments uses none of these.
     let shape = Shape {
         segment_bytes: SHAPE.segment_bytes + 4_096,
         ..SHAPE

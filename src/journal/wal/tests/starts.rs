@@ -39,7 +39,7 @@ fn a_refused_start_has_written_nothing() {
         );
         assert_eq!(count, at + 1);
     }
-    // A newer form, in one of the heads of one segment.
+    // One of the heads of a segment has a newer format.
     for place in [0, 4_096] {
         let mut newer = before[1].1.clone();
         newer[place + 8] += 1;
@@ -54,7 +54,7 @@ fn a_refused_start_has_written_nothing() {
         );
         std::fs::write(stage.volume().path(1), &before[1].1).unwrap();
     }
-    // A file that cannot be read.
+    // This file cannot be read.
     std::fs::create_dir(stage.volume().path(7)).unwrap();
     let opened = Wal::open(stage.volume(), SHAPE, &mut |_| Ok(()));
     assert!(matches!(opened.unwrap_err(), OpenError::Disk { .. }));
@@ -72,8 +72,9 @@ fn what_a_killed_process_wrote_and_did_not_sync_is_durable_before_the_first_word
             stage.disk.set_forgetful();
         }
         stage.disk.stop_at(1);
-        // Written, not synced; and the process is killed before it can take anything back. In every
-        // other case the fsync failed, and only a new write reaches the disk.
+        // The frame is written and not synced, and the process is killed before it can take
+        // anything back. In every other case the fsync failed, and only a new write reaches the
+        // disk.
         wal.append(TestFrame::new(9, &[2_000]).frame()).unwrap_err();
         drop(wal);
         stage.disk.heal();

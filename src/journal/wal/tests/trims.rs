@@ -24,7 +24,7 @@ pub(super) fn living(told: &[(Position, TestFrame)], oldest: u64) -> Vec<(Positi
 #[test]
 fn a_trimmed_segment_is_removed_when_its_end_is_synced_and_not_before() {
     let (stage, wal, told) = full();
-    // None of them is used again.
+    // No file is used again.
     for number in 0..6 {
         let path = stage.volume().path(number);
         fs::hard_link(&path, path.with_extension("kept")).unwrap();
