@@ -47,7 +47,7 @@ make_service_directories() {
   for directory in "${service_directories[@]/#/"${home}/"}"; do
     install -d -m 0750 -- "${directory}"
     owner=$(stat -c %U -- "${directory}")
-    # Those of another user are new, or left by a run that had to use another.
+    # Directories of another user are new, or left by a run that had to use another user.
     [[ ${owner} == "${service_user}" ]] || chown -R -- "${service_user}:${service_group}" "${directory}"
   done
   find_sockets

@@ -111,7 +111,7 @@ start_mongod() { # SUFFIX
   else
     ports[place]=$(free_port "${ports[place]-}")
     printf '%s\n' "${ports[*]}" >"${home}/mongodb.port"
-    # The last one: when down stops a member its clients have gone, and it need not wait for them.
+    # The last option lets a member stop at once: when down stops it, its clients have gone.
     # shellcheck disable=SC2154  # lib-process.sh has them
     "${as_service[@]}" mkdir -p -- "${directory}"
     start_process "${name}" "${mongod}" --dbpath "${directory}" --bind_ip 127.0.0.1 --port "${ports[place]}" \

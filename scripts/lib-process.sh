@@ -17,8 +17,8 @@ lock_home() {
   flock "${lock}"
 }
 
-# Sets `session` and `started` of process PID; to nothing when it is gone, or a zombie that its parent has
-# not collected (in containers without an init nobody may).
+# Sets `session` and `started` of process PID. They become empty if the process is gone, or is a
+# zombie that its parent has not collected (in containers without an init nobody may).
 look_at() {
   local stat='' fields
   session='' started=''

@@ -12,7 +12,7 @@ readonly nginx_path='^/[A-Za-z0-9._/@+-]*$'
 # Debian keeps nginx where only root's PATH looks.
 PATH=${PATH}:/usr/sbin:/sbin
 
-# Talk goes to stderr: stdout is for what another program may read.
+# Messages go to stderr: stdout is for other programs.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
 die() {

@@ -1,10 +1,10 @@
-"""The user whom the mongods of scripts/up let in; for replica-set.py."""
+"""The user of the mongods of scripts/up; for replica-set.py."""
 
 import pymongo
 from pymongo.errors import OperationFailure
 
 USER = "gridspool"
-# Roles in all databases, as nodes and tries on one MongoDB have their own; and one that replica-set.py needs.
+# Roles in all databases, because nodes and trials on one MongoDB have their own; and one for replica-set.py.
 ROLES = ["readWriteAnyDatabase", "clusterAdmin"]
 
 AUTHENTICATION_FAILED = 18

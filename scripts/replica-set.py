@@ -62,7 +62,7 @@ def configure(plain: list[pymongo.MongoClient], named: list[pymongo.MongoClient]
     known = [configuration(clients) for clients in zip(*filter(None, (named, plain)), strict=True)]
     client, current = known[0]
     if current is None:
-        # Where another has one, the first hears of it.
+        # If another mongod has a configuration, the first one learns of it.
         if all(configured is None for _, configured in known):
             initiate(plain[0], addresses)
         return
