@@ -26,7 +26,7 @@ fn upload_all(url: &str) -> Vec<Answer> {
     ]
 }
 
-/// Sends a message with a clip; its path.
+/// Sends a message with a clip; returns its path.
 fn send(url: &str) -> String {
     let messages = format!("{url}/messages");
     let form = [
@@ -119,7 +119,7 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
         assert!(!paths(&upload_all(url)).iter().any(is_first));
         assert_eq!(get(&first).status, 200);
     }
-    // Lists are asked of all nodes that answer, although none takes uploads. There is no MongoDB here.
+    // Requests for lists go to all nodes that answer, although none takes uploads. There is no MongoDB here.
     assert_eq!(cluster.nodes[1].ask_admin("POST", "/drain").0, 200);
     let files = format!("{url}/files");
     wait_until("no node gets uploads any more", || {

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 const FORM: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
-/// The balancer waits so long for the answer of a node.
+/// The time for which the balancer waits for the answer of a node.
 const PATIENCE: &str = "proxy_read_timeout 40s";
 const SHORT: &str = "proxy_read_timeout 1s";
 
-/// Words and a clip from alice to bob; the message's id.
+/// Sends words and a clip from alice to bob; returns the message's id.
 fn send(client: &Client, clip: &[u8]) -> String {
     let head = "--b\r\nContent-Disposition: form-data; name=";
     let texts = format!("{head}\"to\"\r\n\r\nbob\r\n{head}\"message\"\r\n\r\nwords\r\n");
@@ -31,7 +31,7 @@ fn delivered(client: &Client, words: &Value) -> Answer {
     client.post("/receivers/bob/delivered", &[JSON], body.as_bytes())
 }
 
-/// What is sent at any node is listed and fetched at every other, and all of it through the balancer.
+/// Asserts that a message to any node is listed and fetched at every node, and through the balancer.
 pub(super) fn assert_messages_go_through(cluster: &Cluster, balancer: &mut Balancer) {
     let clip = noise(9, 40_000);
     let there = [
@@ -58,12 +58,12 @@ pub(super) fn assert_messages_go_through(cluster: &Cluster, balancer: &mut Balan
     assert!(takers.iter().any(|node| *node != takers[0]), "{takers:?}");
     let path = format!("/messages/{}", send(&balancer.client, &clip));
     assert_eq!(balancer.client.delete(&path).status, 204);
-    // In the very moment of its commit it may be seen for some seconds more.
+    // If it is deleted at the moment of its commit, it may be seen for some seconds more.
     eventually("it is gone from every node", || {
         let is_gone = |client: &Client| client.get(&path).status == 404;
         there.iter().all(|client| is_gone(client)).then_some(())
     });
-    // Lists need no room: nodes that are drained have them too.
+    // Lists need no room: drained nodes have them, too.
     for node in &cluster.nodes {
         assert_eq!(node.ask_admin("POST", "/drain").0, 200);
     }
