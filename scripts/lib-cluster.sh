@@ -127,7 +127,7 @@ start_nodes() {
       GRIDSPOOL_MONGODB_URI=${mongodb_uri} "${checkout}/scripts/up" "${options[@]}" >/dev/null
     node_urls+=("http://${address}")
   done
-  # The same file as in a home of a single node, for scripts/token.
+  # This is the same file as in a home of a single node, for scripts/token.
   ln -sfn -- ../nodes/1/bin/gridspool "${home}/bin/gridspool"
   ln -sfn -- nodes/1/token-keys "${home}/token-keys"
 }

@@ -74,8 +74,9 @@ pub const JOURNAL: &str = "/_gridspool/journal";
 /// The internal location for slices that come from the store.
 pub const STORE: &str = "/_gridspool/store";
 
-/// The same for files of at most [`SMALL_FILE_BYTES`]: nginx reads those and sends them together
-/// with their heads. Below [`STORE`], so that an nginx that does not know it serves them too.
+/// The internal location for slices of files of at most [`SMALL_FILE_BYTES`]: nginx reads those and
+/// sends them together with their heads. It is below [`STORE`], so that an nginx that does not know
+/// it serves them too.
 pub const SMALL_STORE: &str = "/_gridspool/store/small";
 
 /// The longest file, in bytes, that is sent from there.

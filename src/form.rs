@@ -14,16 +14,16 @@ use memchr::memmem::Finder;
 use crate::file::Window;
 use scan::{Scan, widen};
 
-/// Parts in one form, at most.
+/// The most parts in one form.
 pub const MOST_PARTS: usize = 1024;
 
-/// Bytes in the head of one part, at most.
+/// The most bytes in the head of one part.
 const LONGEST_HEAD: u64 = 8 * 1024;
 
-/// Bytes of a delimiter line after its boundary, at most: padding, and the end of the line.
+/// The most bytes of a delimiter line after its boundary: padding, and the end of the line.
 const LONGEST_PADDING: u64 = 256;
 
-/// Bytes before the first delimiter line and behind the last, at most.
+/// The most bytes before the first delimiter line, and behind the last.
 const LONGEST_EDGE: u64 = 8 * 1024;
 
 /// One part of a form.
@@ -31,7 +31,7 @@ const LONGEST_EDGE: u64 = 8 * 1024;
 pub struct Part {
     /// Its header lines, each with its CRLF, without the empty line that ends them.
     pub head: Vec<u8>,
-    /// Where its bytes are in the body.
+    /// The range of its bytes in the body.
     pub data: Window,
 }
 

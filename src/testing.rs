@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
 
-/// The same cases in every run; `scripts/fuzz` searches for others.
+/// The cases are the same in every run; `scripts/fuzz` searches for others.
 pub(crate) fn cases() -> ProptestConfig {
     ProptestConfig {
         cases: 5_000,

@@ -33,7 +33,8 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// How long a batch stays that was not read to its end: a client may take that long for a slice.
 pub(super) const PARTLY_READ_LINGER: Duration = Duration::from_secs(10);
 
-/// The same for a batch on disk, where there is more room: a slow client may take that long.
+/// How long a batch on disk stays that was not read to its end. The disk has more room: a slow
+/// client may take that long.
 pub(super) const ON_DISK_LINGER: Duration = Duration::from_secs(30);
 
 /// Names a batch. Another driver may change the content under a key; its description changes with it.

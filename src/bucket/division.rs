@@ -8,7 +8,8 @@ use crate::store::StoredFile;
 /// has one batch per slice.
 const BATCH_BYTES: u64 = 2040 * 1024;
 
-/// Chunks in a batch, at most: MongoDB sends about a hundred bytes beside each, however small it is.
+/// The most chunks in a batch: MongoDB sends about a hundred bytes beside each chunk, even a small
+/// one.
 const BATCH_CHUNKS: u64 = 8192;
 
 /// The division of a file into batches.

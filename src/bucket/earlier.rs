@@ -26,10 +26,10 @@ use super::{Bucket, document, error};
 use crate::file::FileId;
 use crate::store::{Evidence, StoreError};
 
-/// Numbers of chunks in one answer, at most.
+/// The most numbers of chunks in one answer.
 const NUMBERS: u32 = 10_000;
 
-/// `_id`s of chunks in one question.
+/// The number of `_id`s of chunks in one question.
 const IDS: usize = 4096;
 
 /// The state of a file in the bucket at the beginning of an attempt.

@@ -45,7 +45,7 @@ const OUTAGES: [i32; 22] = [
     14031, // OutOfDiskSpace
 ];
 
-/// Those of these codes that a second try over another connection may avoid.
+/// The codes among these that a second try over another connection may avoid.
 const PASSING: [i32; 11] = [6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435, 13436];
 
 /// Server codes that say that an operation took too long.

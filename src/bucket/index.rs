@@ -19,8 +19,9 @@ impl Bucket {
         self.look_at_indexes().await
     }
 
-    /// The same, when the connection, the database or the collection may be new: MongoDB is asked which
-    /// collection of chunks it has. The UUID tells a collection from another one of the same name.
+    /// Makes sure that both indexes exist, when the connection, the database or the collection may
+    /// be new. It asks MongoDB which collection of chunks it has. The UUID tells a collection from
+    /// another one of the same name.
     ///
     /// 1. The UUID is read before the indexes are made: if another collection takes the place of this
     ///    one meanwhile, the next call sees that.

@@ -87,8 +87,8 @@ fn json(value: &Bson) -> String {
     serde_json::to_string(&spelt_out(value)).unwrap_or_else(|_| value.to_string())
 }
 
-/// The same, with an object for values that JSON lacks and serde would change: a NaN would become
-/// `null`, and bytes a list of numbers.
+/// Returns a value for JSON, with an object for values that JSON lacks and serde would change: a
+/// NaN would become `null`, and bytes a list of numbers.
 fn spelt_out(value: &Bson) -> Bson {
     let fields = |fields: &Document| -> Document {
         let field = |(name, value): (&String, &Bson)| (name.clone(), spelt_out(value));

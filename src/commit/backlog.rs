@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::config::GroupConfig;
 use crate::file::{EvenClock, FileId, UnixMillis};
 
-/// Packages in a group, at most. Each may have a thousand receivers, and an entry for each of them.
+/// The most packages in a group. Each may have a thousand receivers, and an entry for each of them.
 const MOST_PACKAGES: usize = 64;
 
 /// The committer's queue. It never hands out an id that is already in flight. All times are those of

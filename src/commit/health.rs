@@ -10,10 +10,11 @@ use super::backoff;
 use crate::journal::point::point;
 use crate::store::{Store, StoreError};
 
-/// Between two pings of a store that answers.
+/// The pause between two pings of a store that answers.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Between two pings of a store that does not answer: short, so that a backlog begins to drain soon.
+/// The pause between two pings of a store that does not answer. It is short, so that a backlog
+/// begins to drain soon.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
 

@@ -24,7 +24,7 @@ const GROUPS_AHEAD: usize = 1;
 /// The pause between two reads that measure the store.
 const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 
-/// The same while the limit of the store is being found: a backlog may be gone by then.
+/// This pause while the limit of the store is being found: a backlog may be gone by then.
 const FIRST_PROBE_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How often a commit that gives way checks whether it still has to.

@@ -81,9 +81,9 @@ pub enum CommitPace {
 pub struct GroupConfig {
     /// Bytes of the largest entry in a group.
     pub small_bytes: u64,
-    /// Entries in a group, at most.
+    /// The most entries in a group.
     pub entries: usize,
-    /// Bytes in a group, at most.
+    /// The most bytes in a group.
     pub bytes: u64,
     /// Larger entries that are committed side by side.
     pub large: usize,
@@ -136,9 +136,9 @@ pub struct JournalConfig {
     pub durability: Durability,
     /// Longest body in the log; 0 for none.
     pub log_body_bytes: u32,
-    /// Pending bytes, at most.
+    /// The most pending bytes.
     pub max_bytes: u64,
-    /// Pending entries, at most.
+    /// The most pending entries.
     pub max_entries: u64,
     /// Bytes of the disk that stay free.
     pub min_free_bytes: u64,
@@ -146,7 +146,7 @@ pub struct JournalConfig {
     pub min_free_inodes: u64,
     /// How long a settled body is kept.
     pub settled_grace: Duration,
-    /// Bytes of settled bodies, at most.
+    /// The most bytes of settled bodies.
     pub settled_max_bytes: u64,
     /// How long the answer to a request with an idempotency key is kept.
     pub answer_lifetime: Duration,
@@ -159,9 +159,9 @@ pub struct JournalConfig {
 /// The bounds of lists of receivers.
 #[derive(Debug, Clone)]
 pub struct ListConfig {
-    /// Receivers who wait for messages at once, at most.
+    /// The most receivers that wait for messages at once.
     pub max_waiting: usize,
-    /// Messages that wait for one receiver, at most; 0 for no limit.
+    /// The most messages that wait for one receiver; 0 means no limit.
     pub receiver_max_waiting: u64,
 }
 

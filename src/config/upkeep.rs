@@ -14,7 +14,7 @@ const SAFE_DAYS: &str = "7";
 pub struct FsckOrder {
     /// Age from which chunks without a file count as left behind.
     pub older_than: Duration,
-    /// Bytes to read per second, at most; 0 for no limit.
+    /// The most bytes to read per second; 0 means no limit.
     pub bytes_per_second: u64,
     /// The file that keeps the progress.
     pub state: Option<PathBuf>,

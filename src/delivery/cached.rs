@@ -77,7 +77,7 @@ impl Delivery {
         Ok(emptied)
     }
 
-    /// Those of these contents that no request can name any more.
+    /// Returns the contents among these that no request can name any more.
     async fn gone(&self, contents: &Contents) -> Result<Vec<(FileKey, String)>, StoreError> {
         let (mut ids, mut others) = (Vec::new(), Vec::new());
         for (key, version) in contents.keys() {

@@ -86,7 +86,7 @@ impl std::fmt::Debug for Delivery {
 /// Whether the store answered at the last check.
 pub type StoreCheck = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// Where a file is.
+/// The place of a file.
 #[derive(Debug)]
 pub enum Found {
     /// Its body is on this node's disk.

@@ -32,7 +32,7 @@ thread_local! {
 
 #[cfg(test)]
 impl WallClock {
-    /// From now on.
+    /// Sets the clock from now on.
     pub(crate) fn set(self) {
         SET.set(self);
     }

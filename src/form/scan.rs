@@ -25,7 +25,7 @@ impl<'a> Scan<'a> {
         Self::by(body, length, BLOCK_BYTES)
     }
 
-    /// The same with another block size: at least as long as the searched text.
+    /// Scans with another block size: at least as long as the searched text.
     pub(super) fn by(body: &'a File, length: u64, block_bytes: usize) -> Self {
         Self {
             body,
@@ -58,7 +58,7 @@ impl<'a> Scan<'a> {
         Ok(None)
     }
 
-    /// Up to `most` bytes from `from` on; fewer only at the end of the body.
+    /// Returns up to `most` bytes from `from` on; fewer only at the end of the body.
     pub(super) fn peek(&self, from: u64, most: u64) -> io::Result<Cow<'_, [u8]>> {
         let left = self.length.saturating_sub(from).min(most);
         let length = usize::try_from(left).map_err(io::Error::other)?;

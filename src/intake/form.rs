@@ -25,13 +25,13 @@ const SMALL_AT_ONCE: usize = 32;
 /// Large forms at the same time.
 const LARGE_AT_ONCE: usize = 2;
 
-/// Files in a small form, at most.
+/// The most files in a small form.
 const MOST_FILES_OF_SMALL: usize = 64;
 
-/// Bytes of texts in a small form, at most, counted once for each of its files.
+/// The most bytes of texts in a small form, counted once for each of its files.
 const MOST_TEXT_OF_SMALL: u64 = 128 * 1024;
 
-/// The same for any form.
+/// The most bytes of texts in any form, counted once for each of its files.
 const MOST_TEXT: u64 = 2 * 1024 * 1024;
 
 /// An upload of a form.

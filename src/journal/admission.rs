@@ -55,8 +55,8 @@ impl Journal {
         self.check_against(self.marks(), free, Totals::of(length))
     }
 
-    /// The same for an upload that was admitted a moment ago. Others have come since, so the watermarks
-    /// are wider.
+    /// Does the same check for an upload that was admitted a moment ago. Others have come since, so
+    /// the watermarks are wider.
     ///
     /// # Errors
     /// `Full`, `NoSpace` or `Poisoned`.
@@ -64,7 +64,7 @@ impl Journal {
         self.check_against(self.marks().wider(), free, Totals::of(length))
     }
 
-    /// The same, but asks the disk for its free space.
+    /// Checks the room in the same way, but asks the disk for its free space.
     ///
     /// # Errors
     /// `Full`, `NoSpace` or `Poisoned`.
@@ -86,7 +86,7 @@ impl Journal {
         self.admit_into(free, coming)
     }
 
-    /// The same, with the given free space of the disk.
+    /// Reserves room in the same way, with the given free space of the disk.
     pub(super) fn admit_into(
         &self,
         free: Free,

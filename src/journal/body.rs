@@ -23,7 +23,7 @@ pub(super) struct OpenBody {
     pub(super) stated: Option<Sha256>,
 }
 
-/// Where the bytes are.
+/// The place of the bytes.
 #[derive(Debug)]
 pub(super) enum Source {
     File(File, Window),

@@ -25,7 +25,7 @@ const MOST_TIMES: u64 = 4;
 /// and has more segments than this.
 const FEWEST_SEGMENTS: u64 = 8;
 
-/// Bytes of copies on their way at the same time, at most.
+/// The most bytes of copies on their way at the same time.
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
 
 impl Journal {

@@ -7,7 +7,7 @@ use super::record::Why;
 use super::{Journal, JournalError};
 use crate::file::FileId;
 
-/// Bytes of a reason in a record, at most.
+/// The most bytes of a reason in a record.
 const REASON_BYTES: usize = 2048;
 
 impl Journal {
@@ -21,8 +21,8 @@ impl Journal {
         })
     }
 
-    /// The same for an entry of which the attempt brought more into the store: its failed attempts are
-    /// counted from zero again, and this one does not count.
+    /// Defers an entry after an attempt that brought more of it into the store: its failed attempts
+    /// are counted from zero again, and this one does not count.
     ///
     /// # Errors
     /// As [`Journal::hold`].

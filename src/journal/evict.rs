@@ -8,7 +8,7 @@ use super::step::StepError;
 use super::{Journal, JournalError, point};
 use crate::file::FileId;
 
-/// Entries that leave together, at most.
+/// The most entries that leave together.
 const BATCH: usize = 1024;
 
 impl Journal {

@@ -32,7 +32,7 @@ use super::{Journal, JournalError, OpenError, RESERVED_SEGMENTS, point};
 use crate::config::JournalConfig;
 use crate::file::{FileId, FileIds};
 
-/// Damages in status and metrics, at most; the process's log names all.
+/// The most damages in status and metrics; the process's log names all.
 const DAMAGES_TOLD: usize = 100;
 
 /// The findings and actions of a start.

@@ -28,8 +28,8 @@ impl Journal {
         settled.pop().unwrap_or_else(absent)
     }
 
-    /// The same for several entries: all are decided before any is waited for, so that they share a
-    /// group. Each has an outcome of its own.
+    /// Notes that several entries are proven: all are decided before any is waited for, so that
+    /// they share a group. Each has an outcome of its own.
     ///
     /// # Errors
     /// When an entry is not in the journal; the disk's error. Then the entry stays pending.

@@ -127,7 +127,7 @@ impl Journal {
         }
     }
 
-    /// The same, but instead of waiting for another step it returns an error.
+    /// Makes step 1, but returns an error instead of waiting for another step.
     pub(super) fn decide_now(
         &self,
         laid_out: Option<LaidOut>,

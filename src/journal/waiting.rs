@@ -8,7 +8,7 @@ use super::step::StepError;
 use super::{Journal, JournalError, Room, room_of};
 use crate::file::{FileId, UnixMillis};
 
-/// Characters of a reason that are shown, at most.
+/// The most characters of a reason that are shown.
 const REASON_CHARACTERS: usize = 500;
 
 /// A pending entry, as an admin sees it.

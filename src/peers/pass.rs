@@ -14,7 +14,7 @@ const LIFETIME_SECONDS: u64 = 60;
 /// Begins the signed text: the form of passes.
 const FORM: &str = "gridspool hop 1";
 
-/// Between the time of a pass and its signature.
+/// The character between the time of a pass and its signature.
 const SEPARATOR: char = '-';
 
 /// HMAC-SHA-256 has this many bytes.

@@ -34,7 +34,7 @@ pub struct PeerState {
 pub struct Sighting {
     /// Its name.
     pub instance: String,
-    /// Where it was seen: an address, or the store.
+    /// The place at which it was seen: an address, or the store.
     pub place: String,
     seen: Instant,
 }

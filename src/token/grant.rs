@@ -111,8 +111,8 @@ impl Grant {
         self.file.as_ref().is_some_and(|only| only != file)
     }
 
-    /// The same grant, with its file as the store reads the claim: any spelling means the file that it
-    /// means in an address.
+    /// Returns the grant with its file as the store reads the claim: any spelling means the file
+    /// that it means in an address.
     #[must_use]
     pub fn with_file_read_by(mut self, read: impl FnOnce(&str) -> FileKey) -> Self {
         if let Some(FileKey::Foreign(text)) = &self.file {

@@ -47,7 +47,7 @@ pub struct Progress {
     pub waiting: u64,
     /// Ids with chunks but without a file, old enough to be cleared away.
     pub orphans: u64,
-    /// Those of them that were removed.
+    /// Orphans that were removed.
     pub removed: u64,
     /// All faults.
     pub findings: u64,

@@ -9,7 +9,7 @@ use crate::form::FormError;
 use crate::http::Problem;
 use crate::spool::SpooledBody;
 
-/// Bytes of a text as it comes, at most. In UTF-16 two bytes may become one in UTF-8.
+/// The most bytes of a text as it arrives. In UTF-16 two bytes may become one in UTF-8.
 const MOST_BYTES: usize = 2 * Metadata::MOST_BYTES;
 
 /// The bytes of a part.

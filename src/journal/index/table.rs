@@ -10,7 +10,7 @@ use super::paged::Paged;
 /// The number of no element.
 pub(in crate::journal) const NONE: u32 = u32::MAX;
 
-/// The average number of elements in a bucket, at most.
+/// The greatest average number of elements in a bucket.
 const LOAD: usize = 2;
 
 /// An element of a table.
@@ -19,7 +19,7 @@ pub(in crate::journal) trait Chained {
     fn hash(&self) -> u64;
     /// The number of the next element in its bucket.
     fn next(&mut self) -> &mut u32;
-    /// The same, read-only.
+    /// The number of the next element in its bucket, read-only.
     fn peek_next(&self) -> u32;
 }
 

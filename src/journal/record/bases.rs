@@ -40,7 +40,7 @@ pub enum Entry {
 pub struct File {
     /// The file's description; its `revision` is absent, and not written.
     pub meta: FileMeta,
-    /// Where its bytes are.
+    /// The place of its bytes.
     pub body: Body,
     /// The digest that the client stated and that was checked: the commit holds the body against it.
     pub stated: Option<Sha256>,
@@ -54,7 +54,7 @@ pub struct File {
     pub belonging: Belonging,
 }
 
-/// Where the bytes of a file are.
+/// The place of a file's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// In the frame, behind the record; the log keeps the digest.
@@ -189,7 +189,7 @@ pub struct Part {
     pub content_type: MediaType,
     /// Its size in bytes.
     pub length: u64,
-    /// Where its bytes are.
+    /// The place of its bytes.
     pub body: Body,
     /// The digest that the client stated and that was checked.
     pub stated: Option<Sha256>,

@@ -144,7 +144,8 @@ fn of_two_uploads_side_by_side_one_fsyncs_the_bodies_for_both() {
         let (scratch, journal) = stage();
         let adopted = adopt_both(&scratch, &journal, pause, |_| {});
         let calls = scratch.disk.calls();
-        // Between its link and its own fsync the first is covered by the second.
+        // If the pause is between the first one's link and its own fsync, the second one's fsync
+        // covers it.
         let expected = if pause == 2 { 1 } else { 2 };
         let found = count(&calls, "sync_directory");
         assert_eq!(found, expected, "{pause}: {calls:?}");

@@ -53,23 +53,23 @@ pub enum Damage {
     Group {
         /// The segment.
         generation: u64,
-        /// Where the group begins.
+        /// The offset at which the group begins.
         place: usize,
     },
     /// Frames are lost in a stretch of a group without a sound head of a frame.
     Frames {
         /// The segment.
         generation: u64,
-        /// Where the stretch begins.
+        /// The offset at which the stretch begins.
         place: usize,
-        /// How long it is.
+        /// The length of the stretch in bytes.
         bytes: usize,
     },
     /// A frame is damaged and its head is sound, so the id of the lost entry is known.
     Frame {
         /// The entry of the frame.
         id: FileId,
-        /// Where it is.
+        /// The position of the frame.
         position: Position,
         /// Its first damaged part.
         part: Part,

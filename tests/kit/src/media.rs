@@ -124,7 +124,7 @@ fn cluster(milliseconds: u64, padding: usize) -> Vec<u8> {
     element(&[0x1f, 0x43, 0xb6, 0x75], &parts.concat())
 }
 
-/// Where in the segment the cluster of a moment is.
+/// Returns the place in the segment of the cluster of a moment.
 fn cue((place, milliseconds): (usize, u64)) -> Vec<u8> {
     let position = [
         element(&[0xf7], &[1]),

@@ -21,7 +21,7 @@ pub struct Network {
     pub hosts: Vec<Host>,
 }
 
-/// Where processes run: this machine, or a namespace.
+/// The place of processes: this machine, or a namespace.
 #[derive(Debug, Clone)]
 pub struct Host {
     pub address: String,
