@@ -1,33 +1,41 @@
-//! Entering messages into the lists of their receivers, so that no reader misses them.
+//! Puts messages into the lists of their receivers, so that each reader gets each message once.
 
 use std::time::Instant;
 
-use mongodb::bson::{Timestamp, doc, rawdoc};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Document, RawDocumentBuf, Timestamp, doc, rawdoc};
+use mongodb::error::Error as DriverError;
 
-use super::inbox::{binary, entries_of, id_of, number_of};
+use super::inbox::{binary, entries_of, id_of, number_of, timestamp};
 use super::watermark::QUICK;
+use super::write::Care;
 use super::{Bucket, document, error};
 use crate::file::FileId;
-use crate::message::Party;
+use crate::message::listing::{Done, Entering};
+use crate::message::{Cursor, Party};
 use crate::store::StoreError;
 
-/// The most entries of one insert, and of one write of new times. These numbers keep both quick.
+/// The most entries of one insert, and of one write of new places. These numbers keep both quick.
 const MOST_INSERTED: usize = 1000;
-const MOST_STAMPED: usize = 100;
+pub(super) const MOST_PLACED: usize = 100;
 
-/// The most times that the time of an entry is written anew.
-const MOST_STAMPS: usize = 8;
+/// The most questions about one group of entries.
+const MOST_QUESTIONS: usize = 16;
 
 impl Bucket {
     /// Puts messages into lists. Each element has the message, its bytes and one receiver.
     ///
     /// 1. The index that readers need is there.
-    /// 2. All entries are inserted; the primary writes their times. Those that an earlier attempt left stay.
-    /// 3. If that took long, or any was there, times are written anew, until that is quick: see
-    ///    [`super::watermark`]. Entries that are delivered keep out of the list.
+    /// 2. All entries are inserted, unsure. The primary writes their places, which are times. Entries of
+    ///    an earlier attempt stay as they are.
+    /// 3. If that was slow, or an entry was there, all unsure entries get new places, until a write is
+    ///    quick: see [`super::watermark`].
+    /// 4. The entries with the mark of that write become sure, with one question. It waits for no
+    ///    majority: if the primary loses it, a reader repeats it. If another process has placed an entry
+    ///    meanwhile, step 3 comes again.
     ///
-    /// Cut anywhere, it leaves entries that a reader may have passed: the next attempt gives all of them later
-    /// places.
+    /// Sure and delivered entries never change, so a repetition finds nothing to do. A cut leaves sure
+    /// entries, and entries that nobody has listed. [`crate::message::listing`] has the rules.
     pub(super) async fn enter_all(
         &self,
         entries: &[(FileId, u64, &Party)],
@@ -40,53 +48,104 @@ impl Bucket {
     }
 
     async fn enter_some(&self, entries: &[(FileId, u64, &Party)]) -> Result<(), StoreError> {
-        let documents = entries.iter().map(|&(message, bytes, receiver)| {
-            rawdoc! {
-                "_id": id_of(receiver, message),
-                "r": binary(number_of(receiver)),
-                "m": document::object_id(message),
-                "b": i64::try_from(bytes).unwrap_or(i64::MAX),
-                "ts": Timestamp { time: 0, increment: 0 },
-            }
-        });
+        let mark = ObjectId::new();
+        let documents = entries.iter().map(|entry| unsure(entry, mark));
         let documents = documents.collect();
-        let inbox = self.inbox();
         let begun = Instant::now();
-        let inserted = self.insert(&inbox, documents).await; // 2
-        let were_there = match inserted {
-            Ok(()) => false,
-            Err(err) if error::duplicates(&err).is_some() => true,
+        let inserted = self.insert(&self.inbox(), documents).await; // 2
+        let is_new = match inserted {
+            Ok(()) => true,
+            Err(err) if error::duplicates(&err).is_some() => false,
             Err(err) => return Err(error::of_commit(&err)),
         };
-        if were_there || begun.elapsed() > QUICK {
-            for some in entries.chunks(MOST_STAMPED) {
-                self.stamp(&inbox, some).await?; // 3
+        let next = Entering::Insert.next(Done {
+            count: u64::try_from(entries.len()).unwrap_or(u64::MAX),
+            is_quick: is_new && begun.elapsed() <= QUICK,
+        });
+        let Some(next) = next else { return Ok(()) };
+        let at_once = match next {
+            Entering::Confirm(_) => entries.len(),
+            Entering::Insert | Entering::Place => MOST_PLACED,
+        };
+        for some in entries.chunks(at_once.max(1)) {
+            let which = entries_of(
+                some.iter()
+                    .map(|&(message, _, receiver)| (message, receiver)),
+            );
+            let done = self.make_sure(&which, None, next, mark).await;
+            if !done.map_err(|err| error::of_commit(&err))? {
+                let message = some.first().map(|(message, ..)| message.to_string());
+                return Err(StoreError::TimedOut(format!(
+                    "{message:?} and others cannot be entered in time"
+                )));
             }
         }
         Ok(())
     }
 
-    async fn stamp(
+    /// Goes on until none of these entries is unsure. With `until`, entries with later places do not
+    /// count. Returns whether it succeeded: MongoDB may be too slow.
+    pub(super) async fn make_sure(
         &self,
-        inbox: &str,
-        entries: &[(FileId, u64, &Party)],
-    ) -> Result<(), StoreError> {
-        let pairs = entries.iter();
-        let mut filter = entries_of(pairs.map(|&(message, _, receiver)| (message, receiver)));
-        filter.insert("ts", doc! { "$exists": true });
-        for _ in 0..MOST_STAMPS {
+        which: &Document,
+        until: Option<Cursor>,
+        mut next: Entering,
+        mut mark: ObjectId,
+    ) -> Result<bool, DriverError> {
+        for _ in 0..MOST_QUESTIONS {
             let begun = Instant::now();
-            let change = doc! { "$currentDate": { "ts": { "$type": "timestamp" } } };
-            let stamped = self.change_all(inbox, filter.clone(), change.into());
-            stamped.await.map_err(|err| error::of_commit(&err))?;
-            if begun.elapsed() <= QUICK {
-                return Ok(());
+            let count = if let Entering::Confirm(_) = next {
+                self.confirm(which, mark).await? // 4
+            } else {
+                mark = ObjectId::new();
+                self.place(which, until, mark).await? // 3
+            };
+            let is_quick = begun.elapsed() <= QUICK;
+            match next.next(Done { count, is_quick }) {
+                Some(after) => next = after,
+                None => return Ok(true),
             }
         }
-        let messages = entries.iter().map(|(message, ..)| message.to_string());
-        let messages: Vec<_> = messages.take(1).collect();
-        Err(StoreError::TimedOut(format!(
-            "{messages:?} and others cannot be entered in time"
-        )))
+        Ok(false)
+    }
+
+    /// Gives new places to the unsure entries. MongoDB may run a try later whose answer was lost, so each
+    /// try has a mark of its own.
+    async fn place(
+        &self,
+        which: &Document,
+        until: Option<Cursor>,
+        mark: ObjectId,
+    ) -> Result<u64, DriverError> {
+        let mut filter = which.clone();
+        filter.insert("u", doc! { "$exists": true });
+        if let Some(until) = until {
+            filter.insert("ts", doc! { "$lte": timestamp(until) });
+        }
+        let change = doc! {
+            "$currentDate": { "ts": { "$type": "timestamp" } },
+            "$set": { "u": mark },
+        };
+        let (inbox, change) = (self.inbox(), change.into());
+        self.change_all(&inbox, filter, change, Care::Once).await
+    }
+
+    async fn confirm(&self, which: &Document, mark: ObjectId) -> Result<u64, DriverError> {
+        let mut filter = which.clone();
+        filter.insert("u", mark);
+        let change = doc! { "$unset": { "u": "" } };
+        let (inbox, change) = (self.inbox(), change.into());
+        self.change_all(&inbox, filter, change, Care::Primary).await
+    }
+}
+
+fn unsure(&(message, bytes, receiver): &(FileId, u64, &Party), mark: ObjectId) -> RawDocumentBuf {
+    rawdoc! {
+        "_id": id_of(receiver, message),
+        "r": binary(number_of(receiver)),
+        "m": document::object_id(message),
+        "b": i64::try_from(bytes).unwrap_or(i64::MAX),
+        "ts": Timestamp { time: 0, increment: 0 },
+        "u": mark,
     }
 }

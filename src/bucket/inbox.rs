@@ -7,6 +7,7 @@
 //! | `m` | the message |
 //! | `b` | its bytes, parts included |
 //! | `ts` | when the primary wrote it: its place in the list; absent once it was delivered |
+//! | `u` | the mark of the write of that place; absent once the place is sure |
 //! | `d` | when it was delivered |
 
 use std::collections::HashMap;
@@ -16,17 +17,18 @@ use futures::{FutureExt as _, TryStreamExt as _};
 use mongodb::IndexModel;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, Timestamp, doc};
-use mongodb::options::ReadPreference;
+use mongodb::options::{ReadConcern, ReadPreference};
 use sha2::{Digest as _, Sha256};
 
 use super::wanted_index::Wanted;
 use super::watermark::cursor;
+use super::write::Care;
 use super::{Bucket, document, error};
 use crate::file::FileId;
 use crate::message::{Cursor, Party, Receivers};
 use crate::store::{Entry, Inbox, News, Page, StoreError, StoredMessage, Waiting};
 
-fn timestamp(cursor: Cursor) -> Timestamp {
+pub(super) fn timestamp(cursor: Cursor) -> Timestamp {
     let low = cursor.0 & u64::from(u32::MAX);
     let half = |half: u64| u32::try_from(half).unwrap_or(u32::MAX);
     Timestamp {
@@ -55,7 +57,7 @@ pub(super) fn id_of(receiver: &Party, message: FileId) -> Binary {
 }
 
 /// Makes a filter for the entries of one receiver.
-fn of(receiver: &Party) -> Document {
+pub(super) fn of(receiver: &Party) -> Document {
     doc! { "r": binary(number_of(receiver)) }
 }
 
@@ -128,8 +130,10 @@ impl Inbox for Bucket {
         receiver: &'a Party,
         cursor: Cursor,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
+        // No page has listed an unsure entry.
         let mut filter = of(receiver);
         filter.insert("ts", doc! { "$lte": timestamp(cursor) });
+        filter.insert("u", doc! { "$exists": false });
         self.deliver(filter).boxed()
     }
 }
@@ -174,43 +178,18 @@ impl Bucket {
         Ok(())
     }
 
-    async fn read_page(
-        &self,
-        receiver: &Party,
-        after: Cursor,
-        most: u32,
-    ) -> Result<Page, StoreError> {
-        let until = self.watermark().await?;
-        if until <= after {
-            let entries = Vec::new();
-            return Ok(Page {
-                entries,
-                next: after,
-            });
-        }
-        let mut filter = of(receiver);
-        let range = doc! { "$gt": timestamp(after), "$lte": timestamp(until) };
-        filter.insert("ts", range);
-        let found = self.find_entries(filter, most).await?;
-        let entries: Vec<_> = found.iter().filter_map(entry).collect();
-        let is_full = u32::try_from(found.len()).is_ok_and(|found| found >= most);
-        let last = entries.last().map(|last| last.cursor);
-        Ok(Page {
-            next: last.filter(|_| is_full).unwrap_or(until),
-            entries,
-        })
-    }
-
-    async fn find_entries(
+    pub(super) async fn find_entries(
         &self,
         filter: Document,
         most: u32,
+        concern: ReadConcern,
     ) -> Result<Vec<RawDocumentBuf>, StoreError> {
         let inbox = self.connection.part("inbox", ReadPreference::Primary);
         let patience = self.server_time();
         let found = self.bounded(async move {
             let find = inbox.find(filter).sort(doc! { "r": 1, "ts": 1 });
             let find = find.limit(most.into()).max_time(patience);
+            let find = find.read_concern(concern);
             find.batch_size(most.saturating_add(1))
                 .await?
                 .try_collect()
@@ -281,7 +260,8 @@ impl Bucket {
     async fn count_waiting(&self, receiver: &Party, most: u32) -> Result<Waiting, StoreError> {
         let mut filter = of(receiver);
         filter.insert("ts", doc! { "$exists": true });
-        let found = self.find_entries(filter, most.saturating_add(1)).await?;
+        let found = self.find_entries(filter, most.saturating_add(1), ReadConcern::local());
+        let found = found.await?;
         let counted = found
             .iter()
             .filter_map(entry)
@@ -301,14 +281,17 @@ impl Bucket {
         if !filter.contains_key("ts") {
             filter.insert("ts", doc! { "$exists": true });
         }
-        let change = doc! { "$unset": { "ts": "" }, "$currentDate": { "d": true } };
-        let inbox = self.inbox();
-        let changed = self.change_all(&inbox, filter, change.into());
-        changed.await.map_err(|err| error::of_commit(&err))
+        let change = doc! { "$unset": { "ts": "", "u": "" }, "$currentDate": { "d": true } };
+        let (inbox, change) = (self.inbox(), change.into());
+        let changed = self.change_all(&inbox, filter, change, Care::Majority);
+        changed
+            .await
+            .map(|_| ())
+            .map_err(|err| error::of_commit(&err))
     }
 }
 
-fn entry(found: &RawDocumentBuf) -> Option<Entry> {
+pub(super) fn entry(found: &RawDocumentBuf) -> Option<Entry> {
     Some(Entry {
         message: FileId::from_bytes(found.get_object_id("m").ok()?.bytes()),
         bytes: document::whole_number(found, "b")?,

@@ -31,6 +31,7 @@ mod more_indexes;
 mod nodes;
 mod orphan;
 mod packages;
+mod page;
 mod pieces;
 mod put;
 mod remove;
@@ -96,6 +97,8 @@ pub struct Bucket {
     more_indexes: Arc<SeenIndexes>,
     /// The time up to which lists can be read.
     watermarks: Arc<Watermarks>,
+    /// A permit for each reader that moves unsure entries away.
+    moves: Arc<Semaphore>,
     runtime: Handle,
 }
 
@@ -132,6 +135,7 @@ impl Bucket {
             has_inbox_index: Arc::default(),
             more_indexes: Arc::default(),
             watermarks: Arc::default(),
+            moves: Arc::new(Semaphore::new(page::MOVERS)),
             runtime: Handle::current(),
         })
     }

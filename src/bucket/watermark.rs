@@ -6,12 +6,12 @@
 //! anew.
 //!
 //! 1. A sample is a time of the cluster that the majority of every shard has reached. This node
-//!    asks MongoDB for its time, and then reads anything in the lists as of that time; MongoDB
-//!    answers when it has reached it. The sample's date is the moment of that answer. (`hello`
-//!    tells the time of a majority, but a router does not.)
+//!    asks MongoDB for the time of its last write (a router: for its time), and then reads anything
+//!    in the lists as of that time; MongoDB answers when it has reached it. The sample's date is the
+//!    moment of that answer. (`hello` tells the time of a majority, but a router does not.)
 //! 2. An entry with a time up to a sample was sent before that answer, and is visible within
-//!    [`QUICK`]: a slower writer gives its entry a later time.
-//! 3. So when the sample is [`AGE`] old, all entries up to it are visible.
+//!    [`QUICK`]: a slower entry stays unsure, and gets a later time before anybody lists it.
+//! 3. So when the sample is [`AGE`] old, all entries up to it are visible, or get a later time.
 //!
 //! Clocks of several machines are never compared: times are the primary's, and ages are this
 //! process's own.
@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Timestamp, doc};
+use mongodb::bson::{Document, Timestamp, doc};
 
 use super::{Bucket, error};
 use crate::message::Cursor;
@@ -151,8 +151,7 @@ impl Bucket {
         let patience = i64::try_from(self.server_time().as_millis()).unwrap_or(i64::MAX);
         let reached = self.bounded(async move {
             let hello = database.run_command(doc! { "hello": 1 }).await?;
-            let time = hello.get_document("$clusterTime");
-            let Ok(now) = time.and_then(|time| time.get_timestamp("clusterTime")) else {
+            let Some(now) = time_of(&hello) else {
                 return Ok(None);
             };
             let anything = doc! {
@@ -168,6 +167,18 @@ impl Bucket {
             StoreError::Unavailable("MongoDB does not tell the time of its cluster".to_owned())
         })
     }
+}
+
+/// Returns the time of the last write, or else the time of the cluster. A failed write takes a time,
+/// too, and a replica set reaches that time only with its next write. A router knows no last write; a
+/// shard reaches any time that a router asks for.
+fn time_of(hello: &Document) -> Option<Timestamp> {
+    let written = hello.get_document("lastWrite");
+    let written = written.and_then(|written| written.get_document("opTime"));
+    let written = written.and_then(|written| written.get_timestamp("ts"));
+    let time = hello.get_document("$clusterTime");
+    let time = time.and_then(|time| time.get_timestamp("clusterTime"));
+    written.or(time).ok()
 }
 
 #[cfg(test)]

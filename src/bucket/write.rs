@@ -4,9 +4,9 @@
 //! all later ones. So each write carries `maxTimeMS`, and a shorter bound on the wait for a
 //! majority: if there is none, MongoDB itself says so.
 //!
-//! Each of these writes may happen twice, and the second one finds the effect of the first. So a
-//! write that met a broken connection, or a member that is no primary any more, is tried once more,
-//! as the driver does with its own writes.
+//! Each of these writes may happen twice, unless it has [`Care::Once`], and the second one finds the
+//! effect of the first. So a write that met a broken connection, or a member that is no primary any
+//! more, is tried once more, as the driver does with its own writes.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,17 @@ use mongodb::bson::{Bson, Document, RawDocumentBuf, deserialize_from_document, d
 use mongodb::error::{Error as DriverError, ErrorKind, InsertManyError};
 
 use super::{Bucket, document, error};
+
+/// The way in which a change is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// With a majority. It may be tried twice.
+    Majority,
+    /// With a majority. It is tried once.
+    Once,
+    /// On the primary alone, which may lose it. It may be tried twice.
+    Primary,
+}
 
 /// The outcome of a delete.
 #[derive(Debug, Clone, Copy)]
@@ -38,11 +49,11 @@ impl Bucket {
         self.bounded(async move {
             let command = |patience| {
                 let mut head = doc! { "insert": &collection, "ordered": false };
-                head.extend(bounds(patience));
+                head.extend(bounds(patience, Care::Majority));
                 let head = RawDocumentBuf::try_from(&head)?;
                 Ok(document::with_documents(&head, &documents)?)
             };
-            bucket.write(command).await.map(|_| ())
+            bucket.write(command, Care::Majority).await.map(|_| ())
         })
         .await
     }
@@ -62,10 +73,10 @@ impl Bucket {
         self.bounded(async move {
             let command = |patience| {
                 let mut command = doc! { "delete": &collection, "deletes": [delete.clone()] };
-                command.extend(bounds(patience));
+                command.extend(bounds(patience, Care::Majority));
                 Ok(RawDocumentBuf::try_from(&command)?)
             };
-            let (reply, is_second_try) = bucket.write(command).await?;
+            let (reply, is_second_try) = bucket.write(command, Care::Majority).await?;
             Ok(Deleted {
                 is_any: reply.get_i32("n").is_ok_and(|count| count > 0),
                 is_second_try,
@@ -86,10 +97,11 @@ impl Bucket {
         is_upsert: bool,
     ) -> Result<bool, DriverError> {
         let update = doc! { "q": filter, "u": change, "upsert": is_upsert };
-        self.update_by(collection, update).await
+        let changed = self.update_by(collection, update, Care::Majority);
+        Ok(changed.await? > 0)
     }
 
-    /// Changes all documents that match, with a majority.
+    /// Changes all documents that match. Returns their number.
     ///
     /// # Errors
     /// The errors of the driver's `update_many`.
@@ -98,21 +110,28 @@ impl Bucket {
         collection: &str,
         filter: Document,
         change: Bson,
-    ) -> Result<(), DriverError> {
+        care: Care,
+    ) -> Result<u64, DriverError> {
         let update = doc! { "q": filter, "u": change, "multi": true };
-        self.update_by(collection, update).await.map(|_| ())
+        self.update_by(collection, update, care).await
     }
 
-    async fn update_by(&self, collection: &str, update: Document) -> Result<bool, DriverError> {
+    async fn update_by(
+        &self,
+        collection: &str,
+        update: Document,
+        care: Care,
+    ) -> Result<u64, DriverError> {
         let (bucket, collection) = (self.clone(), collection.to_owned());
         self.bounded(async move {
             let command = |patience| {
                 let mut command = doc! { "update": &collection, "updates": [update.clone()] };
-                command.extend(bounds(patience));
+                command.extend(bounds(patience, care));
                 Ok(RawDocumentBuf::try_from(&command)?)
             };
-            let (reply, _) = bucket.write(command).await?;
-            Ok(reply.get_i32("n").is_ok_and(|count| count > 0))
+            let (reply, _) = bucket.write(command, care).await?;
+            let count = reply.get_i32("n").map(u64::try_from);
+            Ok(count.ok().and_then(Result::ok).unwrap_or_default())
         })
         .await
     }
@@ -136,10 +155,10 @@ impl Bucket {
                     "findAndModify": &collection, "query": filter.clone(), "update": change.clone(),
                     "fields": fields.clone(), "new": true,
                 };
-                command.extend(bounds(patience));
+                command.extend(bounds(patience, Care::Majority));
                 Ok(RawDocumentBuf::try_from(&command)?)
             };
-            let (reply, _) = bucket.write(command).await?;
+            let (reply, _) = bucket.write(command, Care::Majority).await?;
             Ok(reply.get_document("value").ok().cloned())
         })
         .await
@@ -150,6 +169,7 @@ impl Bucket {
     async fn write(
         &self,
         command: impl Fn(Duration) -> Result<RawDocumentBuf, DriverError>,
+        care: Care,
     ) -> Result<(Document, bool), DriverError> {
         let begun = Instant::now();
         let once = async |patience| {
@@ -157,7 +177,7 @@ impl Bucket {
             judged(database.run_raw_command(command(patience)?).await?)
         };
         match once(self.server_time()).await {
-            Err(err) if error::is_passing(&err) => {
+            Err(err) if error::is_passing(&err) && care != Care::Once => {
                 let left = self.server_time().saturating_sub(begun.elapsed());
                 if left.as_millis() == 0 {
                     return Err(err);
@@ -170,12 +190,15 @@ impl Bucket {
 }
 
 /// Returns the time that MongoDB may take, and the part of it for a majority.
-fn bounds(patience: Duration) -> Document {
+fn bounds(patience: Duration, care: Care) -> Document {
     let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    doc! {
-        "maxTimeMS": millis(patience),
-        "writeConcern": { "w": "majority", "j": true, "wtimeout": millis(patience * 3 / 4).max(1) },
-    }
+    let concern = match care {
+        Care::Majority | Care::Once => {
+            doc! { "w": "majority", "j": true, "wtimeout": millis(patience * 3 / 4).max(1) }
+        }
+        Care::Primary => doc! { "w": 1 },
+    };
+    doc! { "maxTimeMS": millis(patience), "writeConcern": concern }
 }
 
 /// Returns the reply, unless it reports an error.

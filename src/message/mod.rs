@@ -24,6 +24,7 @@ mod error;
 pub mod fuzz;
 mod kind;
 pub mod links;
+pub mod listing;
 mod names;
 mod part;
 mod receivers;

@@ -49,10 +49,10 @@ pub struct News {
 
 /// The lists of receivers. Each message is in the list of each of its receivers until it is delivered.
 ///
-/// A reader that goes on from each page's `next` gets every message at least once. It gets a
-/// message twice only if the commit was slow or lost its answer.
+/// A reader that goes on from each page's `next` gets every message once: see
+/// [`crate::message::listing`].
 pub trait Inbox: Send + Sync {
-    /// Puts a message into the list of each of its receivers. A repetition does no harm.
+    /// Puts a message into the list of each of its receivers. A repetition moves it in no list.
     ///
     /// # Errors
     /// `Unavailable`, `TimedOut` or `Failed`: it may be in some lists. The caller must repeat this,

@@ -250,18 +250,12 @@ impl Load<'_> {
     }
 }
 
-/// A reader that follows a list. In the end it sees all of the list, and sees nothing twice that
-/// had left the journal. A message gets a later place, and may be listed once more, if its commit
-/// was cut after its entry.
+/// A reader that follows a list. In the end it sees all of the list, and sees nothing twice.
 #[derive(Debug)]
 pub(crate) struct Follower {
     receiver: usize,
     cursor: String,
     seen: HashSet<String>,
-    /// The messages that had left the journal when everything was checked.
-    settled: HashSet<String>,
-    /// The number of messages that were listed once more.
-    pub(crate) again: u64,
 }
 
 /// A page of a list.
@@ -276,8 +270,6 @@ impl Follower {
             receiver,
             cursor: String::new(),
             seen: HashSet::new(),
-            settled: HashSet::new(),
-            again: 0,
         }
     }
 
@@ -297,25 +289,18 @@ impl Follower {
     pub(crate) fn step(&mut self, client: &Client) -> Result<usize, Option<String>> {
         let page = self.page(client, &self.cursor).ok_or(None)?;
         let count = page.ids.len();
+        self.cursor = page.next;
         for id in page.ids {
-            if self.settled.contains(&id) {
+            if !self.seen.insert(id.clone()) {
                 return Err(Some(format!("{id} is listed twice for {self:?}")));
             }
-            let is_new = self.seen.insert(id);
-            self.again += u64::from(!is_new);
         }
-        self.cursor = page.next;
         Ok(count)
-    }
-
-    /// Notes that the journal is empty: messages that were seen must not come again.
-    pub(crate) fn note_settled(&mut self) {
-        self.settled.extend(self.seen.drain());
     }
 
     /// Returns whether it has seen a message.
     pub(crate) fn has_seen(&self, id: &str) -> bool {
-        self.seen.contains(id) || self.settled.contains(id)
+        self.seen.contains(id)
     }
 
     /// Returns all waiting messages from the beginning; `None` if there is no whole answer.

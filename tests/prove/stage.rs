@@ -55,8 +55,6 @@ pub(crate) struct Tally {
     /// Uploads that were repeated under their key after their promise.
     pub(crate) repeats: AtomicU64,
     pub(crate) verified: AtomicU64,
-    /// Messages that were listed once more, because their commit was cut after their entry.
-    pub(crate) listed_again: AtomicU64,
     /// The longest time in seconds until journal and spool were empty after all faults.
     pub(crate) longest_drain: AtomicU64,
     /// Ids without a file that were cleared away: a cut or a delete had left their chunks.
@@ -106,14 +104,12 @@ impl Tally {
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
         format!(
-            "{}\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} messages listed once more behind a cut \
-             commit; {} s",
+            "{}\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
             self.line(),
             faults.join(", "),
             self.cut.load(Ordering::Relaxed),
             self.longest_drain.load(Ordering::Relaxed),
             self.orphans.load(Ordering::Relaxed),
-            self.listed_again.load(Ordering::Relaxed),
             took.as_secs()
         )
     }

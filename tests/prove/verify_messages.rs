@@ -137,9 +137,6 @@ pub(crate) fn in_the_lists(
                 Some(_) => std::thread::sleep(PAUSE),
             }
         }
-        follower.note_settled();
-        let again = std::mem::take(&mut follower.again);
-        tally.listed_again.fetch_add(again, Ordering::Relaxed);
         let listed = follower.all(client);
         let mut listed = listed.unwrap_or_default();
         listed.sort();

@@ -116,6 +116,7 @@ fn each_question_about_a_file_names_the_field_that_it_is_sharded_by() {
             "query find gone",
             "remove q chunks",
             "remove q files",
+            "update q inbox",
         ]
     );
 }
