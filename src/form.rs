@@ -35,7 +35,7 @@ pub struct Part {
     pub data: Window,
 }
 
-/// Why a body is not a form.
+/// The reason why a body is not a form.
 #[derive(Debug, thiserror::Error)]
 pub enum FormError {
     /// It does not begin with the boundary, its last boundary is missing, or some bytes belong to no

@@ -119,7 +119,7 @@ pub struct Evidence {
     pub sha256: Option<Sha256>,
     /// The chunk size that the file's document states, in bytes.
     pub chunk_size_bytes: u32,
-    /// How many chunks there are.
+    /// The number of chunks.
     pub chunks: u64,
     /// The sum of the chunks' sizes in bytes, as the store holds them. `None` if it was not asked for,
     /// because the content of each chunk is known.
@@ -166,7 +166,7 @@ impl Committed {
     }
 }
 
-/// Why the store did not do what was asked. The text is for the log.
+/// The reason why the store did not do what was asked. The text is for the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The store is down, has no primary, is too slow, or refuses the login: no file's fault. The

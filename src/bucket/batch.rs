@@ -27,13 +27,13 @@ const MAX_READ_BYTES: u32 = 32 * 1024 * 1024;
 /// A batch that waits for a later reader counts as at least this many bytes, which bounds their number.
 const LEAST_BYTES: u32 = 4096;
 
-/// How long a batch stays after it was read to its end: nginx may not have kept it yet.
+/// The time that a batch stays after it was read to its end: nginx may not have kept it yet.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a batch stays that was not read to its end: a client may take that long for a slice.
+/// The time that a batch stays without a read to its end: a client may take that long for a slice.
 pub(super) const PARTLY_READ_LINGER: Duration = Duration::from_secs(10);
 
-/// How long a batch on disk stays that was not read to its end. The disk has more room: a slow
+/// The time that a batch on disk stays without a read to its end. The disk has more room: a slow
 /// client may take that long.
 pub(super) const ON_DISK_LINGER: Duration = Duration::from_secs(30);
 

@@ -1,4 +1,4 @@
-//! How a file is divided into batches.
+//! Divides a file into batches.
 
 use std::ops::Range;
 

@@ -220,7 +220,7 @@ impl Numbers {
         self.0.first().map(|range| range.start)
     }
 
-    /// How many there are.
+    /// The number of them.
     pub(super) fn count(&self) -> u64 {
         let lengths = self.0.iter().map(|range| range.end.abs_diff(range.start));
         lengths.map(u64::from).sum()

@@ -29,7 +29,7 @@ use crate::store::{Committed, Evidence, Sent, StoreError};
 /// Chunks in one question for sizes: 16 MiB of the usual size.
 const SLICE: i64 = 64;
 
-/// Why the sizes of chunks are known.
+/// The reason why the sizes of chunks are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sizes {
     /// Each chunk was acknowledged in this attempt, identified by its `_id`, or compared.

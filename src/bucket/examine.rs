@@ -18,7 +18,7 @@ const FAULTS: usize = 5;
 struct Examined<'a> {
     file: &'a StoredFile,
     chunk_size: u64,
-    /// How many chunks there should be.
+    /// The expected number of chunks.
     chunks: u64,
     next_n: u64,
     hasher: sha2::Sha256,

@@ -10,7 +10,7 @@ use crate::journal::{JournalError, Settling, Work};
 use crate::message::Message;
 use crate::store::{Progress, Promised, StoreError};
 
-/// How the work on one entry ended.
+/// The outcome of the work on one entry.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// It is settled, erased, held or set aside: nothing is left to do.

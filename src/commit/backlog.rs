@@ -46,7 +46,7 @@ impl Lane {
     }
 }
 
-/// How an id in flight was handed out.
+/// The way in which an id in flight was handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flight {
     Small,
@@ -182,7 +182,7 @@ impl Backlog {
         }
     }
 
-    /// How long the oldest due id has waited.
+    /// The time that the oldest due id has waited.
     pub(super) fn lateness(&self) -> Duration {
         let queue = self.queue();
         let first = [&queue.due, &queue.large, &queue.packages].map(BTreeSet::first);
@@ -191,12 +191,12 @@ impl Backlog {
         Duration::from_millis(due.map_or(0, |due| now.saturating_sub(due)))
     }
 
-    /// How many ids are being worked on.
+    /// The number of ids in work.
     pub(super) fn in_flight(&self) -> usize {
         self.queue().in_flight.len()
     }
 
-    /// How many ids it knows; one that is due at two times counts twice.
+    /// The number of ids that it knows; an id with two due times counts twice.
     pub(super) fn count(&self) -> u64 {
         let queue = self.queue();
         let waiting = queue.due.len() + queue.large.len() + queue.packages.len();

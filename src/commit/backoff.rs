@@ -1,4 +1,4 @@
-//! How long to wait after a failure.
+//! The pause after a failure.
 
 use std::hash::BuildHasher as _;
 use std::time::Duration;

@@ -178,7 +178,7 @@ impl Committer {
     }
 }
 
-/// How urgent commits are while clients wait for the processors; from 1 on clients have to wait. A
+/// The urgency of commits while clients wait for the processors; from 1 on clients have to wait. A
 /// client that waits for a commit makes it more urgent.
 fn urgency(late: Duration, fullness_percent: u32, waiting: usize) -> f64 {
     let late = late.as_secs_f64() / LONGEST_WAIT.as_secs_f64();

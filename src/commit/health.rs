@@ -1,4 +1,4 @@
-//! Whether the store answers, seen by pings that never stop.
+//! The health of the store, seen by pings that never stop.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};

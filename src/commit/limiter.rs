@@ -27,7 +27,7 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 /// This pause while the limit of the store is being found: a backlog may be gone by then.
 const FIRST_PROBE_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How often a commit that gives way checks whether it still has to.
+/// The pause after which a commit that gives way checks whether it still has to.
 const REST: Duration = Duration::from_millis(20);
 
 /// Limits the commits that run at the same time.

@@ -46,7 +46,7 @@ pub struct Committer {
     pub links: Arc<Links>,
     /// The due, running and waiting commits.
     pub commits: Arc<Commits>,
-    /// How much is committed at once, and when failed attempts are repeated.
+    /// The bounds on commits at once, and the pauses before repeated attempts.
     pub config: CommitConfig,
 }
 

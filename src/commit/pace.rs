@@ -1,4 +1,4 @@
-//! How many commits may run at once, judged by how long a reader of the store has to wait.
+//! The number of commits that may run at once. The waits of a reader of the store decide it.
 //!
 //! Commits can wait: what they move is safe in the journal. Readers cannot. So a small read is timed
 //! again and again while commits run. While its time stays near that beside a single commit, more
@@ -16,14 +16,14 @@ const TOLERANCE: u32 = 3;
 /// A read that takes no longer than this is always good enough.
 const GOOD: Duration = Duration::from_millis(3);
 
-/// How many commits may run.
+/// The number of commits that may run.
 #[derive(Debug)]
 pub(super) struct Pace {
     most: usize,
     width: usize,
     /// No read has been slow yet: the width doubles instead of growing by one.
     is_young: bool,
-    /// How long a read takes beside a single commit.
+    /// The time of a read beside a single commit.
     best: Option<Duration>,
     round: Vec<Duration>,
 }
@@ -40,7 +40,7 @@ impl Pace {
         }
     }
 
-    /// How many commits may run now: at least one.
+    /// The number of commits that may run now: at least one.
     pub(super) fn width(&self) -> usize {
         self.width
     }

@@ -1,4 +1,4 @@
-//! When commits give way to clients of this node.
+//! Lets commits give way to clients of this node.
 //!
 //! Clients wait for their answers; commits do not. But nginx, this process and often MongoDB share the
 //! processors of one host. So while clients come and threads of this process wait for a processor,
@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How often clients and processors are measured: over this time a handful of requests is no load.
+/// The interval at which clients and processors are measured. A handful of requests in it is no load.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// A lower rate of requests neither disturbs commits nor is disturbed by them. Requests for large files
@@ -33,7 +33,7 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 pub(super) struct Counts {
     /// Requests of clients.
     pub(super) requests: u64,
-    /// How long threads have waited for a processor; `None` where the system does not tell.
+    /// The time that threads have waited for a processor; `None` where the system does not tell.
     pub(super) waited: Option<Duration>,
 }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     impl Node {
-        /// How many commits end in this many seconds, if `most` may run side by side.
+        /// The number of commits that end in this many seconds, if `most` may run side by side.
         fn commits(&mut self, throttle: &mut Throttle, seconds: u64, most: usize) -> usize {
             let end = self.now + Duration::from_secs(seconds);
             let mut running: Vec<Instant> = Vec::new();

@@ -1,4 +1,5 @@
-//! How busy clients keep this node: their requests, and how long this process waited for a processor.
+//! The load that clients put on this node: their requests, and this process's waits for a
+//! processor.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -100,7 +100,7 @@ pub struct CommitConfig {
     pub group: GroupConfig,
     /// Failed attempts before an entry is held.
     pub attempts: u32,
-    /// How long writes may come late for a file that was deleted during its commit.
+    /// The time for which late writes may come for a file that was deleted during its commit.
     pub delete_watch: Duration,
     /// Pause after the first failure.
     pub retry_first: Duration,
@@ -144,11 +144,11 @@ pub struct JournalConfig {
     pub min_free_bytes: u64,
     /// Inodes of the disk that stay free.
     pub min_free_inodes: u64,
-    /// How long a settled body is kept.
+    /// The time that a settled body is kept.
     pub settled_grace: Duration,
     /// The most bytes of settled bodies.
     pub settled_max_bytes: u64,
-    /// How long the answer to a request with an idempotency key is kept.
+    /// The time that the answer to a request with an idempotency key is kept.
     pub answer_lifetime: Duration,
     /// Kept answers, at most, counted in files.
     pub max_answers: usize,
@@ -213,7 +213,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why there is no configuration.
+/// The reason why there is no configuration.
 #[derive(Debug)]
 pub enum ConfigError {
     /// The command line asks for help or the version, or is wrong; the text to print.

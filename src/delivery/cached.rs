@@ -35,7 +35,7 @@ const AT_ONCE: usize = 128;
 /// longer with many such keys. It asks MongoDB little more than a hundred questions a second.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a delete waits for the file's description, which it needs only for the cache.
+/// The time that a delete waits for the file's description, which it needs only for the cache.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The files of the cache that have slices of one content.

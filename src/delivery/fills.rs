@@ -22,10 +22,10 @@ use super::recent::Recent;
 /// nginx comes this soon for a slice that it does not have.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// How long a slice may take. After that each client goes on by itself.
+/// The time that a slice may take. After that each client goes on by itself.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a slice is remembered as being in nginx's cache, unless nginx asks for it again.
+/// The time that a slice counts as being in nginx's cache, unless nginx asks for it again.
 const FILLED_LIFETIME: Duration = Duration::from_mins(30);
 
 /// The bound on bytes of names of such slices.
@@ -40,7 +40,7 @@ pub struct Slice {
     pub number: u64,
 }
 
-/// How far nginx is with a slice.
+/// The state of nginx's fetch of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     /// A client was sent for it.

@@ -38,7 +38,7 @@ pub struct List {
     pub has_more: bool,
 }
 
-/// Why there is no list.
+/// The reason why there is no list.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// The most receivers that may wait do so already.

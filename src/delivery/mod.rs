@@ -43,10 +43,10 @@ pub use lists::{List, ListError, Lists};
 pub use messages::{FoundMessage, MessageHere};
 pub use outline::{Outline, OutlineHere};
 
-/// How long a file that was deleted on another node, or by another driver, may still be found here.
+/// The time that this node may still find a file after another node or driver deleted it.
 const LIFETIME: Duration = Duration::from_secs(5);
 
-/// How long a file is remembered as asked for: long, as this saves a read each time.
+/// The time that a file is remembered as asked for. It is long, because each time saves a read.
 const ASKED_LIFETIME: Duration = Duration::from_mins(30);
 
 /// The bound on bytes of descriptions of each kind.
@@ -132,7 +132,7 @@ impl Found {
 /// Bytes of a file, in order.
 pub type BytesStream = BoxStream<'static, Result<Bytes, DeliveryError>>;
 
-/// Why a file could not be looked for.
+/// The reason why a file could not be looked for.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     /// The journal has it and cannot read it.

@@ -34,7 +34,7 @@ struct Held<K, V> {
     /// here, and counts, until it is the oldest.
     order: VecDeque<(K, Instant, usize)>,
     bytes: usize,
-    /// How many times anything was forgotten.
+    /// The number of times that anything was forgotten.
     forgotten: u64,
 }
 

@@ -21,7 +21,7 @@ use super::text_bytes_of;
 use crate::file::{FileId, FileKey};
 use crate::store::{Store, StoreError, StoredFile};
 
-/// How long a round waits for more ids.
+/// The time that a round waits for more ids.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// Files in one question: looking up this many takes as long as a few single lookups.

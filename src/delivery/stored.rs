@@ -9,7 +9,7 @@ use super::{Delivery, Found, text_bytes_of};
 use crate::file::FileKey;
 use crate::store::{StoreError, StoredFile};
 
-/// How often a file was asked for recently.
+/// The recent requests for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     Once,
@@ -57,7 +57,7 @@ impl Delivery {
         Ok(file.map(|file| found(file, asked)))
     }
 
-    /// How often a file was asked for before. This is noted before the answer is there: if many ask at
+    /// Counts the earlier requests for a file. This is noted before the answer is there: if many ask at
     /// once, one of them gets the bytes for all.
     fn ask(&self, key: &FileKey) -> Option<Asked> {
         let asked = self.asked.get(key);

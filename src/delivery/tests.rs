@@ -18,7 +18,7 @@ use crate::journal::{Announcer, Draft, Layout, LocalDisk, Room};
 use crate::spool::Received;
 use crate::store::{Committed, Deleted, Evidence, Progress, Promised, Sent};
 
-/// How long a test waits for something that comes at once or never.
+/// The time that a test waits for something that comes at once or never.
 const BOUND: Duration = Duration::from_secs(10);
 
 /// A store with one file, which every key names. A lookup takes its result at once, and answers
@@ -26,7 +26,7 @@ const BOUND: Duration = Duration::from_secs(10);
 struct OneFile {
     is_there: AtomicBool,
     lookups: AtomicUsize,
-    /// How many lookups asked for the bytes too.
+    /// The number of lookups that asked for the bytes, too.
     contents: AtomicUsize,
     answers: Semaphore,
     /// The number of files in each question for several.

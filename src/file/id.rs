@@ -18,7 +18,7 @@ impl FileId {
     /// The number of bytes in an id.
     pub const BYTES: usize = 12;
 
-    /// How many digits its text has.
+    /// The number of digits in its text.
     pub const DIGITS: usize = 2 * Self::BYTES;
 
     /// The id with these bytes.

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata(Arc<BTreeMap<String, Vec<String>>>);
 
-/// Why a text is refused.
+/// The reason why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMetadata {
     /// The name is empty, or holds control characters.

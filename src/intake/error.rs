@@ -1,4 +1,4 @@
-//! Why an upload is not taken in.
+//! The reasons why an upload is not taken in.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::linking::LinkError;
 use crate::message::MessageError;
 use crate::spool::ClaimError;
 
-/// Why nothing of an upload is kept. Each protocol reports it in its own words.
+/// The reason why nothing of an upload is kept. Each protocol reports it in its own words.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
     /// The named file is no spool file, or is gone.

@@ -1,4 +1,4 @@
-//! Whether there is room for an upload: its length, its sender's quota, and the disk.
+//! Checks that there is room for an upload: its length, its sender's quota, and the disk.
 
 use std::time::{Duration, Instant};
 

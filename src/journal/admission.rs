@@ -1,4 +1,4 @@
-//! Whether there is room for an upload: on the disk, and below the watermarks.
+//! Checks that there is room for an upload: on the disk, and below the watermarks.
 
 use std::io;
 use std::ops::ControlFlow;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::volume::Poisoned;
 use crate::file::FileId;
 
-/// Why an upload was not promised. Nothing of it is kept.
+/// The reason why an upload was not promised. Nothing of it is kept.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
     /// A high-water mark is reached; the text says which.
@@ -31,7 +31,7 @@ pub enum AdoptError {
     },
 }
 
-/// Why an entry could not be read or moved.
+/// The reason why an entry could not be read or moved.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// There is no such entry, or no longer.
@@ -57,7 +57,7 @@ pub enum JournalError {
     },
 }
 
-/// Why a journal cannot be opened.
+/// The reason why a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The marker file is missing.

@@ -157,7 +157,7 @@ impl Journal {
         self.limits.durability
     }
 
-    /// Why no promises are made; `None` while all is well.
+    /// The reason why no promises are made; `None` while all is well.
     pub fn poison(&self) -> Option<&str> {
         self.wal.volume().poison()
     }

@@ -46,7 +46,7 @@ pub(super) struct Landing<'a> {
     is_over: bool,
 }
 
-/// Why a step was not made.
+/// The reason why a step was not made.
 #[derive(Debug)]
 pub(super) enum StepError {
     Refused(Refused),

@@ -62,7 +62,7 @@ impl Purpose {
     }
 }
 
-/// Why a pass is not valid. For the log: the bearer only learns that it is not.
+/// The reason why a pass is not valid. For the log: the bearer only learns that it is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPass {
     /// This node shares no key.

@@ -12,7 +12,7 @@ use crate::store::Store;
 /// The pause between two questions to the same node, and between two registrations in the store.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long an introduction may take.
+/// The time that an introduction may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A twin is forgotten if it was not seen for this long.

@@ -33,17 +33,18 @@ use crate::commit::Traffic;
 use crate::config::Config;
 use crate::http::{Connection, Node, catch_panic, check_path, count_refusal};
 
-/// How long an idle connection of nginx is kept. nginx closes it earlier, so nginx never sends a
+/// The time that an idle connection of nginx is kept. nginx closes it earlier, so it never sends a
 /// request into a connection that is being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long nginx may take to send the head of the first request on a connection, which it has ready.
+/// The time that nginx may take to send the head of the first request on a connection. It has the
+/// head ready.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long nginx may take to close a connection after us.
+/// The time that nginx may take to close a connection after us.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long step 2 lasts for a socket that a manager keeps open.
+/// The length of step 2 for a socket that a manager keeps open.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Threads of each worker for adopting: each waits for the disk.

@@ -35,7 +35,8 @@ pub struct SpooledBody {
     content: Option<Vec<u8>>,
 }
 
-/// Why the path in a header names no spool file. For the log; a client learns only that it failed.
+/// The reason why the path in a header names no spool file. It is for the log; a client learns only
+/// that it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// The name is not one that nginx gives: its configuration does not fit, or it was forged.

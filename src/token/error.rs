@@ -1,8 +1,8 @@
-//! Why a token is not accepted: one cause of a closed list, for the bearer, the log and the metrics.
+//! The reasons why a token is not accepted: a closed list for the bearer, the log and the metrics.
 
 use jsonwebtoken::errors::{Error, ErrorKind};
 
-/// Why a token is not accepted. No text repeats any part of the token.
+/// The reason why a token is not accepted. No text repeats any part of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// It is not a readable JWS, is longer than any minted token, or has a `crit` header, which this

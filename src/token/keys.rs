@@ -21,7 +21,7 @@ const ED25519_BYTES: usize = 32;
 /// The permission bits for all other users, who must not read the file.
 const WORLD: u32 = 0o007;
 
-/// Why there are no keys. The text never quotes the file.
+/// The reason why there are no keys. The text never quotes the file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The file cannot be read.

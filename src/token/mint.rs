@@ -12,7 +12,7 @@ use super::keys::{Curve, Jwk, KeyPair, Keys, KeysError, Octets, Set};
 use super::{Scope, signing};
 use crate::config::{KeyKind, KeyOrder, TokenConfig, TokenOrder};
 
-/// Why no token or key was minted.
+/// The reason why no token or key was minted.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
     /// There are no keys.

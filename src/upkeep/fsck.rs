@@ -12,7 +12,7 @@ use crate::journal::inspection::{EntryInfo, KnownIds};
 use crate::journal::{Inspection, OpenError, Room};
 use crate::store::{Store as _, StoreError};
 
-/// How often the progress is reported and written down.
+/// The interval at which the progress is reported and written down.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// A check in progress.
@@ -30,7 +30,7 @@ struct JournalContents {
     entries: Vec<EntryInfo>,
     /// Names of anomalies, each with its fault.
     anomalies: Vec<(String, String)>,
-    /// Why entries are held.
+    /// The reason why entries are held.
     reasons: HashMap<FileId, String>,
 }
 

@@ -25,7 +25,7 @@ pub use inspect::inspect;
 pub use progress::{Phase, Progress};
 pub use report::Report;
 
-/// Why the work ended early.
+/// The reason why the work ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum UpkeepError {
     /// The journal cannot be read.

@@ -1,8 +1,8 @@
-//! Why a head is refused.
+//! The reasons why a head is refused.
 
 use crate::file::InvalidMetadata;
 
-/// Why a head, or a field of it, is refused. The texts are for the caller.
+/// The reason why a head, or a field of it, is refused. The texts are for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::http) enum HeadError {
     #[error(

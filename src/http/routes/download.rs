@@ -28,7 +28,7 @@ pub(super) const LASTING: &str = "private, max-age=86400, immutable";
 /// kept here.
 const REPLACEABLE: &str = "private, max-age=5, must-revalidate";
 
-/// How long a caller may keep a file.
+/// The time that a caller may keep a file.
 fn cache_control(meta: &FileMeta) -> &'static str {
     if meta.revision.is_none() {
         LASTING

@@ -64,7 +64,7 @@ impl Why {
         }
     }
 
-    /// Why this file waits; `None` if it is not pending here.
+    /// The reason why this file waits; `None` if it is not pending here.
     pub(super) async fn of(node: &web::Data<Node>, id: FileId) -> Result<Option<Self>, Problem> {
         let waiting = on_disk(node, move |journal| journal.waiting_for(id)).await?;
         Ok(waiting.map(|waiting| Self::new(node, waiting)))

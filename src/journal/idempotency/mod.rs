@@ -82,7 +82,7 @@ use slot::{Part, Slot, Tag};
 /// The most answers in one base.
 pub const PACKED: usize = 256;
 
-/// How long answers are remembered, and how many.
+/// The bounds on the age and the number of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Lifetime, by the log's own clock.

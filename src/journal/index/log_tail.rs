@@ -28,7 +28,7 @@ impl Ticket {
     }
 }
 
-/// Why a step was not made.
+/// The reason why a step was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// There is no such entry.

@@ -22,7 +22,7 @@ use crate::journal::wal;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written(Vec<(PathBuf, SystemTime)>);
 
-/// How many times a reading is repeated because a segment has just gone.
+/// The most repetitions of a reading because a segment has just gone.
 pub(super) const TRIES: u32 = 8;
 
 impl Inspection {

@@ -21,7 +21,7 @@ use crate::journal::record;
 use crate::journal::room::Room;
 use crate::journal::room::room_of;
 
-/// How many times the log is read for entries that have moved.
+/// The most readings of the log for entries that have moved.
 const PASSES: u32 = 4;
 
 /// The result of a salvage.

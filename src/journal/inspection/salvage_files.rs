@@ -18,7 +18,7 @@ const DESCRIPTIONS: &str = "files.jsonl";
 /// The directory for bodies without an entry.
 const LONE: &str = "lone";
 
-/// Why the salvage stopped.
+/// The reason why the salvage stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageError {
     /// The journal cannot be read.

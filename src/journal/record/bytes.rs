@@ -27,7 +27,7 @@ impl Writer {
         self.0.extend(number.to_le_bytes());
     }
 
-    /// How many values follow.
+    /// Writes the number of values that follow.
     pub(super) fn count(&mut self, count: usize) -> Result<(), RecordError> {
         let count = u32::try_from(count).map_err(|_| RecordError::Damaged("too many values"))?;
         self.number32(count);

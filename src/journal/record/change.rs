@@ -55,7 +55,7 @@ pub enum Change {
     Gone,
 }
 
-/// Why an entry is not in the store yet.
+/// The reason why an entry is not in the store yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Why {
     /// Attempts that failed by its own fault.

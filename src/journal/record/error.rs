@@ -1,6 +1,6 @@
-//! Why a frame is no record.
+//! The reasons why a frame is no record.
 
-/// Why a frame is no record.
+/// The reason why a frame is no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// A later version of this program wrote it. A start refuses such a frame, as it might be a

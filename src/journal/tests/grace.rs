@@ -1,4 +1,4 @@
-//! How long settled bodies stay.
+//! The time for which settled bodies stay.
 
 use std::thread;
 use std::time::Duration;

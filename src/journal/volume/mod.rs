@@ -197,7 +197,7 @@ impl Volume {
         Ok(self.check()?)
     }
 
-    /// Why nothing is written; `None` while all is well.
+    /// The reason why nothing is written; `None` while all is well.
     pub fn poison(&self) -> Option<&str> {
         self.poison.reason()
     }

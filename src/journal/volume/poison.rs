@@ -21,7 +21,7 @@ impl From<Poisoned> for io::Error {
 }
 
 impl Poison {
-    /// Why no promises are made; `None` while all is well.
+    /// The reason why no promises are made; `None` while all is well.
     pub fn reason(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }

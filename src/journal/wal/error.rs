@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::journal::volume::Poisoned;
 
-/// Why a frame was not appended to the log.
+/// The reason why a frame was not appended to the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
     /// An fsync failed: an earlier one, or that of this group.
@@ -39,7 +39,7 @@ impl From<io::Error> for AppendError {
     }
 }
 
-/// Why a frame cannot be read.
+/// The reason why a frame cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Its segment has been trimmed.
@@ -58,7 +58,7 @@ pub enum ReadError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub String);
 
-/// Why a log cannot be opened. The attempt changed nothing.
+/// The reason why a log cannot be opened. The attempt changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A newer program wrote it. Nothing was written.

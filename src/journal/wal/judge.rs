@@ -21,7 +21,7 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    /// How its head was found.
+    /// The state of its head.
     pub(super) fn found(&self) -> HeadFound {
         HeadFound::Sound {
             head: self.head,
@@ -30,7 +30,7 @@ impl Listed {
     }
 }
 
-/// Why the log cannot be judged.
+/// The reason why the log cannot be judged.
 #[derive(Debug)]
 pub(super) enum Unjudged {
     /// This file cannot be read.

@@ -45,7 +45,7 @@ pub(super) struct Scan {
     pub(super) is_torn: bool,
     /// Whether the log was closed at the end.
     pub(super) is_stopped: bool,
-    /// How many times a start dropped a torn group.
+    /// The number of torn groups that starts dropped.
     pub(super) dropped: u64,
     /// The highest group number in any sound head.
     pub(super) number: u64,

@@ -31,7 +31,7 @@ pub struct Report {
     pub is_torn: bool,
     /// Whether [`Wal::stop`] had closed the log.
     pub was_stopped: bool,
-    /// How many times an earlier start dropped a torn group, as far as the log still shows.
+    /// The number of torn groups that earlier starts dropped, as far as the log still shows.
     pub dropped: u64,
 }
 
