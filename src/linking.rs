@@ -43,7 +43,7 @@ impl std::fmt::Debug for Links {
 }
 
 impl Links {
-    /// Makes the links of these places.
+    /// Makes the links that use this journal, this store and these peers.
     pub fn new(journal: Arc<Journal>, messages: Arc<dyn Messages>, peers: Arc<Peers>) -> Self {
         Self {
             journal,

@@ -109,8 +109,8 @@ impl Bucket {
         Ok(false)
     }
 
-    /// Gives new places to the unsure entries. MongoDB may run a try later whose answer was lost, so each
-    /// try has a mark of its own.
+    /// Gives new places to the unsure entries. MongoDB may still run a try after its answer was lost, so
+    /// each try has a mark of its own.
     async fn place(
         &self,
         which: &Document,

@@ -83,7 +83,7 @@ struct World {
     clock: u8,
     entry: Option<Entry>,
     is_delivered: bool,
-    /// A write whose answer was lost.
+    /// A write that lost its answer.
     stray: Option<Write>,
     /// The commit, and the two readers.
     actors: [Actor; 3],
