@@ -6,6 +6,7 @@
 //! file, only the store knows them. This room must never know HTTP.
 
 mod deletes;
+mod sweep;
 
 use std::sync::Arc;
 

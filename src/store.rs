@@ -22,7 +22,9 @@ use crate::message::Belonging;
 pub use crate::file::Sha256;
 pub use inbox::{Entry, Inbox, News, Page, Waiting};
 pub use indexes::{IndexStanding, IndexState, Indexes};
-pub use messages::{Cause, Dying, Messages, StoredMessage, StoredPart};
+pub use messages::{
+    Cause, Dying, DyingPage, DyingPlace, MessageInStore, Messages, StoredMessage, StoredPart,
+};
 pub use subjects::{SubjectPage, Subjects};
 
 /// The bytes of a promised file. They are read from beginning to end; parts may be read once more if

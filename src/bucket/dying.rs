@@ -9,7 +9,7 @@ use super::wanted_index::Wanted;
 use super::{Bucket, belonging, document, error};
 use crate::file::FileId;
 use crate::message::Message;
-use crate::store::{Dying, StoreError};
+use crate::store::{Dying, DyingPage, DyingPlace, StoreError};
 
 impl Bucket {
     /// Marks the package of a message as dying; a package with the mark stays as it is.
@@ -34,48 +34,127 @@ impl Bucket {
             .ok_or_else(|| StoreError::Damaged(format!("{message} is no message that can be read")))
     }
 
-    /// Finds some files that are dying, and some tombstones that are not cleared.
-    ///
-    /// 1. Files by their mark.
-    /// 2. Tombstones, as far as there is room.
+    /// Finds a page of dying files, or of tombstones that are not cleared: these come after all files.
     ///
     /// Each question names its index, which holds only such files: without it MongoDB would read
-    /// every files document.
-    pub(super) async fn find_dying(&self, most: u32) -> Result<Vec<Dying>, StoreError> {
-        // Files of other writers would block the list for ever.
-        let is_dying = doc! {
-            "metadata.dying": { "$exists": true },
-            "metadata.gridspool": { "$exists": true },
+    /// every files document. A page begins at the last file of the page before, if that still exists.
+    pub(super) async fn find_dying(
+        &self,
+        after: Option<&DyingPlace>,
+        most: u32,
+    ) -> Result<DyingPage, StoreError> {
+        let place = after.map(Place::read).transpose()?.unwrap_or(Place {
+            is_behind_files: false,
+            seen: None,
+        });
+        let is_behind_files = place.is_behind_files;
+        let limit = i64::from(most.max(1)) + 1;
+        let found = self.find_some(&place, limit).await?;
+        let last = found
+            .last()
+            .filter(|_| i64::try_from(found.len()) == Ok(limit));
+        let next = match last {
+            Some(last) => Some(Place {
+                seen: Some(seen(is_behind_files, last)?),
+                ..place
+            }),
+            None if is_behind_files => None,
+            None => Some(Place {
+                is_behind_files: true,
+                seen: None,
+            }),
         };
-        let files = self.find_some(Wanted::Dying, is_dying, most).await?; // 1
-        let mut dying: Vec<_> = files.iter().filter_map(read_dying).collect();
-        let room = most.saturating_sub(u32::try_from(files.len()).unwrap_or(u32::MAX));
-        if room > 0 {
-            let is_open = doc! { "cleared": false };
-            let open = self.find_some(Wanted::OpenTombstone, is_open, room).await?; // 2
-            let ids = open
-                .iter()
-                .filter_map(|tombstone| tombstone.get_object_id("_id").ok());
-            dying.extend(ids.map(|id| Dying::File(FileId::from_bytes(id.bytes()))));
-        }
-        Ok(dying)
+        let read = if is_behind_files {
+            read_tombstone
+        } else {
+            read_dying
+        };
+        let dying = found.iter().filter_map(read);
+        Ok(DyingPage {
+            dying: dying.collect(),
+            next: next.map(Place::write).transpose()?,
+        })
     }
 
     async fn find_some(
         &self,
-        by: Wanted,
-        filter: Document,
-        most: u32,
+        place: &Place,
+        limit: i64,
     ) -> Result<Vec<RawDocumentBuf>, StoreError> {
+        let (by, filter) = if place.is_behind_files {
+            (Wanted::OpenTombstone, doc! { "cleared": false })
+        } else {
+            // Files of other writers would block the list for ever.
+            let is_dying = doc! {
+                "metadata.dying": { "$exists": true },
+                "metadata.gridspool": { "$exists": true },
+            };
+            (Wanted::Dying, is_dying)
+        };
         let collection = self.connection.part(by.part(), ReadPreference::Primary);
-        let patience = self.server_time();
+        let (keys, patience) = (by.keys(), self.server_time());
+        let least = place.seen.as_ref().map(|(value, id)| {
+            let values = [value, id].into_iter().cloned();
+            keys.keys().cloned().zip(values).collect::<Document>()
+        });
         let found = self.bounded(async move {
-            let find = collection.find(filter).limit(most.into());
-            let find = find.hint(Hint::Keys(by.keys()));
-            find.max_time(patience).await?.try_collect().await
+            let mut find = collection.find(filter).limit(limit).max_time(patience);
+            if let Some(least) = least {
+                find = find.min(least);
+            }
+            let find = find.sort(keys.clone()).hint(Hint::Keys(keys));
+            find.await?.try_collect().await
         });
         found.await.map_err(|err| error::of_read(&err))
     }
+}
+
+/// The values of a document in its index: the time of its mark, and its id.
+type Seen = (Bson, Bson);
+
+/// A place in the two indexes: tombstones come behind files.
+struct Place {
+    is_behind_files: bool,
+    /// The last document of the page before.
+    seen: Option<Seen>,
+}
+
+impl Place {
+    fn read(place: &DyingPlace) -> Result<Self, StoreError> {
+        let place = RawDocument::from_bytes(&place.0).and_then(Document::try_from);
+        let place = place.map_err(|err| error::of_document(&err))?;
+        let seen = place.get("value").cloned().zip(place.get("id").cloned());
+        Ok(Self {
+            is_behind_files: place.get_bool("is_behind_files").unwrap_or_default(),
+            seen,
+        })
+    }
+
+    fn write(self) -> Result<DyingPlace, StoreError> {
+        let mut place = doc! { "is_behind_files": self.is_behind_files };
+        if let Some((value, id)) = self.seen {
+            place.extend(doc! { "value": value, "id": id });
+        }
+        let place = RawDocumentBuf::try_from(&place).map_err(|err| error::of_document(&err))?;
+        Ok(DyingPlace(place.into_bytes()))
+    }
+}
+
+fn seen(is_tombstone: bool, file: &RawDocument) -> Result<Seen, StoreError> {
+    let value = if is_tombstone {
+        Ok(file.get("at"))
+    } else {
+        let metadata = file.get_document("metadata");
+        metadata.map(|metadata| metadata.get("dying"))
+    };
+    let values = [value.ok(), Some(file.get("_id"))];
+    let [value, id] = values.map(|value| {
+        let value = value.and_then(|value| value.ok().flatten());
+        // A field that is not there counts as null, as in an index.
+        value.map_or(Ok(Bson::Null), Bson::try_from)
+    });
+    let both = value.and_then(|value| Ok((value, id?)));
+    both.map_err(|err| error::of_document(&err))
 }
 
 /// Returns whether a document is that of a dying file of ours: nobody finds such a file any more.
@@ -99,4 +178,9 @@ fn read_dying(file: &RawDocumentBuf) -> Option<Dying> {
         }
         None => Some(Dying::File(id)),
     }
+}
+
+fn read_tombstone(tombstone: &RawDocumentBuf) -> Option<Dying> {
+    let id = tombstone.get_object_id("_id").ok()?;
+    Some(Dying::File(FileId::from_bytes(id.bytes())))
 }

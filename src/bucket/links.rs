@@ -13,7 +13,9 @@ use crate::message::links::{
     Answer, Ask, Linked, Linking, Next, Removed, Removing, Unlinked, Unlinking,
 };
 use crate::message::{MOST_LINKS, Message, Receivers};
-use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
+use crate::store::{
+    Cause, DyingPage, DyingPlace, MessageInStore, Messages, StoreError, StoredMessage, StoredPart,
+};
 
 /// The most questions about one link. Only constant changes of the same file by others use so many.
 const MOST_QUESTIONS: usize = 16;
@@ -75,8 +77,12 @@ impl Messages for Bucket {
         self.leave_all(message, receivers).boxed()
     }
 
-    fn dying(&self, most: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>> {
-        self.find_dying(most).boxed()
+    fn dying<'a>(
+        &'a self,
+        after: Option<&'a DyingPlace>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<DyingPage, StoreError>> {
+        self.find_dying(after, most).boxed()
     }
 
     fn discard(&self, file: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -87,7 +93,7 @@ impl Messages for Bucket {
         self.find_part(id).boxed()
     }
 
-    fn message(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
+    fn message(&self, id: FileId) -> BoxFuture<'_, Result<MessageInStore, StoreError>> {
         self.find_message(id).boxed()
     }
 }
@@ -302,7 +308,7 @@ impl Bucket {
 
     /// Makes the document if there is none. If two callers do this at once, one of them finds the
     /// other's document.
-    async fn upsert(
+    pub(super) async fn upsert(
         &self,
         collection: &str,
         filter: Document,
@@ -318,29 +324,33 @@ impl Bucket {
         }
     }
 
-    async fn find_message(&self, id: FileId) -> Result<Option<StoredMessage>, StoreError> {
+    async fn find_message(&self, id: FileId) -> Result<MessageInStore, StoreError> {
         let (key, bson) = (FileKey::Id(id), Bson::ObjectId(document::object_id(id)));
         let found = futures::join!(
             self.find_by_id("files", &bson),
             self.small_content(&key, &bson)
         );
         let (Some(file), content) = (found.0?, found.1) else {
-            return Ok(None);
+            return Ok(MessageInStore::Absent);
         };
-        if !document::is_ours(&file) || belonging::is_dying(&file) {
-            return Ok(None);
+        if !document::is_ours(&file) || !belonging::is_package(&file) {
+            return Ok(MessageInStore::Absent);
+        }
+        if belonging::is_dying(&file) {
+            return Ok(MessageInStore::Dying);
         }
         let Some(message) = belonging::read_message(&file) else {
-            return Ok(None);
+            return Ok(MessageInStore::Absent);
         };
         let mut package = document::read_file(&key, &file)?;
         let length = package.meta.length;
         package.content = content.filter(|data| u64::try_from(data.len()) == Ok(length));
         let sub = belonging::read_sub(&file);
-        Ok(Some(StoredMessage {
+        let stored = StoredMessage {
             message,
             sub,
             package,
-        }))
+        };
+        Ok(MessageInStore::There(Box::new(stored)))
     }
 }

@@ -43,8 +43,8 @@ impl Wanted {
     pub(super) fn keys(self) -> Document {
         match self {
             Self::Subject => doc! { "metadata.sub": 1, "_id": -1 },
-            Self::Dying => doc! { "metadata.dying": 1 },
-            Self::OpenTombstone => doc! { "at": 1 },
+            Self::Dying => doc! { "metadata.dying": 1, "_id": 1 },
+            Self::OpenTombstone => doc! { "at": 1, "_id": 1 },
             Self::Inbox => doc! { "r": 1, "ts": 1 },
         }
     }
@@ -89,8 +89,8 @@ mod tests {
         let names = Wanted::ALL.map(|wanted| wanted.spec().get_str("name").unwrap().to_owned());
         let expected = [
             "r_1_ts_1",
-            "at_1",
-            "metadata.dying_1",
+            "at_1__id_1",
+            "metadata.dying_1__id_1",
             "metadata.sub_1__id_-1",
         ];
         assert_eq!(names, expected);

@@ -46,7 +46,7 @@ impl Delivery {
         if of_journal.is_none()
             && let Some(owner) = self.peers.owner_of(id)
         {
-            return Ok(self.peers.delete_message(owner, id).await?);
+            return self.delete_message_of(owner, id).await;
         }
         let of_store = self.messages.begin_delete(id).await?.map(Arc::new);
         if of_journal.is_some() {
@@ -58,6 +58,30 @@ impl Delivery {
         };
         self.finish(id, message).await;
         Ok(Deleted::Gone)
+    }
+
+    /// Asks the owner to delete a message. If the owner does not answer and the store has the
+    /// package, this deletes the message in the store: the mark stays there until the owner has
+    /// heard of it. Without a document only the owner knows whether there is such a message.
+    async fn delete_message_of(&self, owner: u16, id: FileId) -> Result<Deleted, DeliveryError> {
+        // An owner that does not answer lets callers wait.
+        let is_down = self.peers.is_down(owner);
+        if is_down && self.delete_stored_message(id).await? {
+            return Ok(Deleted::Gone);
+        }
+        match self.peers.delete_message(owner, id).await {
+            Err(_) if !is_down && self.delete_stored_message(id).await? => Ok(Deleted::Gone),
+            deleted => Ok(deleted?),
+        }
+    }
+
+    /// Returns whether the store had the message.
+    async fn delete_stored_message(&self, id: FileId) -> Result<bool, DeliveryError> {
+        let Some(message) = self.messages.begin_delete(id).await? else {
+            return Ok(false);
+        };
+        self.finish(id, Arc::new(message)).await;
+        Ok(true)
     }
 
     /// Does the rest of the steps. If this process stops here, a start or a sweep goes on.

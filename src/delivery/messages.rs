@@ -14,7 +14,7 @@ use crate::file::{FileId, MediaType, UnixMillis};
 use crate::journal::{Lookup, Standing};
 use crate::message::{Message, Told};
 use crate::peers::{Carried, Unreachable};
-use crate::store::{StoreError, StoredMessage};
+use crate::store::{MessageInStore, StoreError, StoredMessage};
 
 /// A message, wherever it is.
 #[derive(Debug, Clone)]
@@ -44,6 +44,15 @@ pub enum MessageHere {
     Deleted,
     /// This node knows nothing of it.
     Absent,
+}
+
+impl MessageHere {
+    fn found(self) -> Option<Arc<FoundMessage>> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::Deleted | Self::Absent => None,
+        }
+    }
 }
 
 /// A message as one node sends it to another.
@@ -124,16 +133,17 @@ impl Delivery {
             MessageHere::Absent => {}
         }
         let Some(owner) = self.peers.owner_of(id) else {
-            return Ok(self.stored_message(id).await?);
+            return Ok(self.stored_message(id).await?.found());
         };
         // The owner may have it although the store is down, as for files.
         if (self.is_store_up)() {
             match self.stored_message(id).await {
-                Ok(None)
+                Ok(MessageHere::Absent)
                 | Err(
                     StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_),
                 ) => {}
-                found => return Ok(found?),
+                // Another node may have deleted it while its owner was away: the store knows that.
+                found => return Ok(found?.found()),
             }
         }
         match self.peers.ask_for_message(owner, id).await? {
@@ -146,7 +156,7 @@ impl Delivery {
             }
             Carried::Deleted => Ok(None),
             // It may have been committed meanwhile.
-            Carried::Absent => Ok(self.stored_message(id).await?),
+            Carried::Absent => Ok(self.stored_message(id).await?.found()),
         }
     }
 
@@ -182,15 +192,18 @@ impl Delivery {
 
     /// Finds a message in the store alone. It may find a message for five seconds after another
     /// node deleted it.
-    async fn stored_message(&self, id: FileId) -> Result<Option<Arc<FoundMessage>>, StoreError> {
+    async fn stored_message(&self, id: FileId) -> Result<MessageHere, StoreError> {
         if let Some(found) = self.told.get(&id) {
-            return Ok(Some(found));
+            return Ok(MessageHere::Found(found));
         }
         let ticket = self.told.ticket();
-        match self.messages.message(id).await? {
-            Some(stored) => Ok(Some(self.keep_message(ticket, id, stored).await?)),
-            None => Ok(None),
-        }
+        Ok(match self.messages.message(id).await? {
+            MessageInStore::There(stored) => {
+                MessageHere::Found(self.keep_message(ticket, id, *stored).await?)
+            }
+            MessageInStore::Dying => MessageHere::Deleted,
+            MessageInStore::Absent => MessageHere::Absent,
+        })
     }
 
     /// Keeps a message from the store in memory for a while.

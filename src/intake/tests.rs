@@ -13,7 +13,9 @@ use crate::message::links::{Linked, Removed, Unlinked};
 use crate::message::{Message, Receivers};
 use crate::peers::Peers;
 use crate::spool::Received;
-use crate::store::{self, Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
+use crate::store::{
+    self, Cause, DyingPage, DyingPlace, MessageInStore, Messages, StoreError, StoredPart,
+};
 use crate::token::Grant;
 
 const SMALL: &[u8] = b"small";
@@ -91,7 +93,11 @@ impl Messages for NoMessages {
         unimplemented!()
     }
 
-    fn dying(&self, _: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>> {
+    fn dying<'a>(
+        &'a self,
+        _: Option<&'a DyingPlace>,
+        _: u32,
+    ) -> BoxFuture<'a, Result<DyingPage, StoreError>> {
         unimplemented!()
     }
 
@@ -103,7 +109,7 @@ impl Messages for NoMessages {
         unimplemented!()
     }
 
-    fn message(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
+    fn message(&self, _: FileId) -> BoxFuture<'_, Result<MessageInStore, StoreError>> {
         unimplemented!()
     }
 }

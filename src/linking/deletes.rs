@@ -2,16 +2,22 @@
 //!
 //! The life of a delete:
 //! 1. The owner of the package's id is asked, because only the owner knows whether the package
-//!    waits there for its commit.
+//!    waits there for its commit. If the owner is away, the store's package is enough.
 //! 2. If it waits there, a tombstone that keeps the message is synced in that journal. If the store
 //!    has the package, it gets the mark of a dying file there, by a majority; a settled copy leaves
 //!    the journal. From here on the message is deleted: nobody finds it. If this process stops, a
-//!    start finds the tombstone, and a sweep finds the mark ([`Links::sweep`]).
+//!    start finds the tombstone, and a sweep finds the mark ([`super::sweep`]).
 //! 3. The message leaves the lists of its receivers.
 //! 4. Each part is unlinked where it is, and is removed with its last link. The node that made its
 //!    id is always asked. If that node is away, the store is asked all the same, and the package
 //!    stays as the note of the work that is left.
-//! 5. The package goes last: tombstone, document, chunks, and the note that nothing is left.
+//! 5. The owner of the package hears of the delete, if it was away, and its journal drops its copy.
+//!    Until then the mark stays.
+//! 6. The package goes last: tombstone, document, chunks, and the note that nothing is left.
+//!
+//! An owner that was away finds the mark by its own sweep, as soon as it and the store are back.
+//! Until then its journal may show the message to callers of that node, and to all callers while the
+//! store is away.
 //!
 //! | cut after | leaves | goes on |
 //! |---|---|---|
@@ -19,29 +25,22 @@
 //! | 2 | a dying package with all of its parts, or a tombstone | the next sweep of any node; a start of this one |
 //! | 3, 4 | the same, with fewer | the same: each step may be done twice |
 //! | within 4 | a part that is dying, or has a tombstone that stands open | the sweep, by these marks |
-//! | within 5 | the same of the package | the same |
-
-use std::time::Duration;
+//! | 5 | a dying package without parts | the sweep |
+//! | within 6 | the same of the package | the same |
 
 use futures::StreamExt as _;
 use futures::stream;
-use tokio_util::sync::CancellationToken;
 
 use super::{LinkError, Links};
 use crate::file::FileId;
+use crate::journal::MessageDeletion;
 use crate::message::Message;
 use crate::message::links::Unlinked;
-use crate::store::{Cause, Dying, StoreError};
+use crate::peers::Unreachable;
+use crate::store::Cause;
 
 /// The most parts that are unlinked at the same time.
 const AT_ONCE: usize = 8;
-
-/// The pause between two sweeps. A sweep follows soon enough that nobody notices the rest of a cut
-/// delete.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
-
-/// The most files of one sweep.
-const MOST_SWEPT: u32 = 1000;
 
 impl Links {
     /// Does steps 3 and 4.
@@ -57,7 +56,12 @@ impl Links {
     }
 
     async fn untie(&self, file: FileId, message: FileId) -> Result<(), LinkError> {
-        match self.unlink(file, message).await {
+        let is_up = self.peers.owner_of(file).map(|owner| self.check_up(owner));
+        let untied = match is_up.transpose() {
+            Ok(_) => self.unlink(file, message).await,
+            Err(away) => Err(away.into()),
+        };
+        match untied {
             Err(LinkError::Owner(err)) => {
                 if self.messages.unlink(file, message).await? == Unlinked::Last {
                     self.messages.remove_dying(file, Cause::Unlinked).await?;
@@ -68,54 +72,41 @@ impl Links {
         }
     }
 
-    /// Does steps 3 to 5, for a message that is dying in the store.
+    /// Does steps 3 to 6, for a message that is dying in the store.
     ///
     /// # Errors
     /// The errors of [`Links::untie_all`].
     pub async fn finish_delete(&self, id: FileId, message: &Message) -> Result<(), LinkError> {
         self.untie_all(id, message).await?;
-        self.messages.remove_dying(id, Cause::Deleted).await?; // 5
+        match self.peers.owner_of(id) {
+            Some(owner) => {
+                self.check_up(owner)?;
+                self.peers.delete_message(owner, id).await?;
+            }
+            None => self.forget_message(id).await?,
+        } // 5
+        self.messages.remove_dying(id, Cause::Deleted).await?; // 6
         Ok(())
     }
 
-    /// Goes on with all deletes that were cut. Returns how many files were removed.
-    ///
-    /// # Errors
-    /// An error, if the store cannot list them.
-    pub async fn sweep(&self) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        for dying in self.messages.dying(MOST_SWEPT).await? {
-            let (id, finished) = match dying {
-                Dying::Package(id, message) => (id, self.finish_delete(id, &message).await),
-                Dying::File(id) => {
-                    let removed = self.messages.remove_dying(id, Cause::Unlinked).await;
-                    (id, removed.map(|_| ()).map_err(LinkError::Store))
-                }
-            };
-            match finished {
-                Ok(()) => gone += 1,
-                Err(LinkError::Store(err @ StoreError::Unavailable(_))) => return Err(err),
-                Err(err) => log::debug!("{id}: is still to go: {err}"),
+    /// Deletes this journal's copy of a message that is dying in the store.
+    async fn forget_message(&self, id: FileId) -> Result<(), LinkError> {
+        let forgotten = self.on_disk(move |journal| match journal.delete_message(id)? {
+            MessageDeletion::Settled(_) => journal.leave_settled(id),
+            // The committer goes on with a package that waited.
+            MessageDeletion::NotHere | MessageDeletion::Deleted(_) | MessageDeletion::Already => {
+                Ok(())
             }
-        }
-        Ok(gone)
+        });
+        Ok(forgotten.await?)
     }
 
-    /// Sweeps again and again, while the store answers, until `stop`.
-    pub async fn keep_sweeping(&self, is_store_up: impl Fn() -> bool, stop: CancellationToken) {
-        let sweeps = async {
-            loop {
-                tokio::time::sleep(SWEEP_INTERVAL).await;
-                if !is_store_up() {
-                    continue;
-                }
-                match self.sweep().await {
-                    Ok(0) => {}
-                    Ok(gone) => log::info!("{gone} files went whose delete was cut short"),
-                    Err(err) => log::debug!("nothing is swept: {err}"),
-                }
-            }
-        };
-        stop.run_until_cancelled(sweeps).await;
+    /// Refuses to ask a node that did not answer a moment ago: a sweep has many questions.
+    fn check_up(&self, node: u16) -> Result<(), Unreachable> {
+        if !self.peers.is_down(node) {
+            return Ok(());
+        }
+        let reason = "did not answer a moment ago".to_owned();
+        Err(Unreachable { node, reason })
     }
 }

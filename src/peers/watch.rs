@@ -59,6 +59,12 @@ impl Peers {
             .collect()
     }
 
+    /// Returns whether a node did not answer the last question of the watch.
+    pub fn is_down(&self, node: u16) -> bool {
+        let mut peers = self.table.iter();
+        peers.any(|peer| peer.config.node == node && held(&peer.state).error.is_some())
+    }
+
     /// Another process with this node's number, if it was seen a short while ago.
     pub fn twin(&self) -> Option<Sighting> {
         let twin = held(&self.twin).clone();

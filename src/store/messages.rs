@@ -29,6 +29,39 @@ pub enum Dying {
     File(FileId),
 }
 
+impl Dying {
+    /// Returns its id.
+    pub fn id(&self) -> FileId {
+        match *self {
+            Self::Package(id, _) | Self::File(id) => id,
+        }
+    }
+}
+
+/// A place in the walk through all dying files; opaque to everyone but the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DyingPlace(pub Vec<u8>);
+
+/// Some dying files, the oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DyingPage {
+    /// The files.
+    pub dying: Vec<Dying>,
+    /// Where the next page begins; `None` behind the last.
+    pub next: Option<DyingPlace>,
+}
+
+/// The store's answer about a message.
+#[derive(Debug, Clone)]
+pub enum MessageInStore {
+    /// The store has it.
+    There(Box<StoredMessage>),
+    /// It was deleted, and its removal is not finished.
+    Dying,
+    /// There is none.
+    Absent,
+}
+
 /// A package that the store holds.
 #[derive(Debug, Clone)]
 pub struct StoredMessage {
@@ -95,12 +128,16 @@ pub trait Messages: Send + Sync {
         receivers: &'a Receivers,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Finds up to `most` files that are dying, or that an unfinished removal has left. The caller
-    /// must go on with them.
+    /// Finds about `most` files that are dying, or that an unfinished removal has left. The caller
+    /// must go on with them. A walk through all pages meets every file that was dying at its begin.
     ///
     /// # Errors
     /// `Unavailable`.
-    fn dying(&self, most: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>>;
+    fn dying<'a>(
+        &'a self,
+        after: Option<&'a DyingPlace>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<DyingPage, StoreError>>;
 
     /// Removes a file and all its links, after its journal deleted it before it was settled: until
     /// then only the journal knew the links.
@@ -117,9 +154,9 @@ pub trait Messages: Send + Sync {
     /// `Unavailable`, or `Damaged` if its document is invalid.
     fn part(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredPart>, StoreError>>;
 
-    /// Finds a message; `None` if there is none, or if it is dying.
+    /// Finds a message.
     ///
     /// # Errors
     /// `Unavailable`, or `Damaged` if its document is invalid.
-    fn message(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>>;
+    fn message(&self, id: FileId) -> BoxFuture<'_, Result<MessageInStore, StoreError>>;
 }

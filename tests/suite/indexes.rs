@@ -55,7 +55,7 @@ fn an_old_bucket_gets_its_indexes_while_uploads_and_downloads_go_on() {
             doc! { "filename": 1, "uploadDate": 1 },
             "filename_1_uploadDate_1",
         ),
-        ("fs.gone", doc! { "other": 1 }, "at_1"),
+        ("fs.gone", doc! { "other": 1 }, "at_1__id_1"),
     ] {
         let index = doc! { "key": key, "name": name };
         mongo.run(doc! { "createIndexes": collection, "indexes": [index] });
@@ -115,7 +115,7 @@ fn an_old_bucket_gets_its_indexes_while_uploads_and_downloads_go_on() {
         "{error}"
     );
     assert!(site.log().contains("the index gone at cannot be made"));
-    mongo.run(doc! { "dropIndexes": "fs.gone", "index": "at_1" });
+    mongo.run(doc! { "dropIndexes": "fs.gone", "index": "at_1__id_1" });
     sites.iter().for_each(wait_for_indexes);
     assert_eq!(Metrics::of(site).value(failed), 0);
     // The sidecar builds them again after the database was emptied.

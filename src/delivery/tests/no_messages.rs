@@ -6,7 +6,9 @@ use super::OneFile;
 use crate::file::FileId;
 use crate::message::links::{Linked, Removed, Unlinked};
 use crate::message::{Message, Receivers};
-use crate::store::{Cause, Dying, Messages, StoreError, StoredMessage, StoredPart};
+use crate::store::{
+    Cause, DyingPage, DyingPlace, MessageInStore, Messages, StoreError, StoredPart,
+};
 
 impl Messages for OneFile {
     fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
@@ -29,7 +31,11 @@ impl Messages for OneFile {
         unimplemented!("no messages")
     }
 
-    fn dying(&self, _: u32) -> BoxFuture<'_, Result<Vec<Dying>, StoreError>> {
+    fn dying<'a>(
+        &'a self,
+        _: Option<&'a DyingPlace>,
+        _: u32,
+    ) -> BoxFuture<'a, Result<DyingPage, StoreError>> {
         unimplemented!("no messages")
     }
 
@@ -41,7 +47,7 @@ impl Messages for OneFile {
         unimplemented!("no messages")
     }
 
-    fn message(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredMessage>, StoreError>> {
+    fn message(&self, _: FileId) -> BoxFuture<'_, Result<MessageInStore, StoreError>> {
         unimplemented!("no messages")
     }
 }

@@ -3,7 +3,10 @@
 use gridspool::file::{FileId, FileKey};
 use gridspool::message::Message;
 use gridspool::message::links::{Removed, Unlinked};
-use gridspool::store::{Deleted, Dying, IndexStanding, Indexes as _, Messages as _, Store as _};
+use gridspool::store::{
+    Deleted, Dying, IndexStanding, Indexes as _, MessageInStore, Messages as _, Store as _,
+    StoredMessage,
+};
 use mongodb::bson::{Document, doc};
 
 use super::{Stage, mongo_id, other_message};
@@ -54,7 +57,7 @@ impl Stage {
     /// is left.
     pub(super) fn delete_message(&self) {
         self.clear_away();
-        assert!(self.mongo.block_on(self.bucket.dying(10)).is_err());
+        assert!(self.mongo.block_on(self.bucket.dying(None, 10)).is_err());
         self.make_indexes();
         let (message, files) = self.promise(&[b"first", b"second"]);
         for file in &files {
@@ -72,7 +75,7 @@ impl Stage {
             assert_eq!(self.dying(), [left]);
         }
         let found = self.mongo.block_on(self.bucket.message(package)).unwrap();
-        assert!(found.is_none(), "it is dying");
+        assert!(matches!(found, MessageInStore::Dying), "{found:?}");
         // A commit that begins again keeps the package as the note of the work that is left.
         self.commit(package).unwrap();
         assert_eq!(begin(package).as_ref(), Some(&*message));
@@ -130,8 +133,32 @@ impl Stage {
         });
     }
 
+    /// Returns all dying files. The smallest pages, which repeat some files, must list the same.
     fn dying(&self) -> Vec<Dying> {
-        self.mongo.block_on(self.bucket.dying(10)).unwrap()
+        let walk = |most: u32| {
+            let (mut all, mut place) = (Vec::new(), None);
+            loop {
+                let page = self.bucket.dying(place.as_ref(), most);
+                let page = self.mongo.block_on(page).unwrap();
+                all.extend(page.dying);
+                match page.next {
+                    Some(next) => place = Some(next),
+                    None => return all,
+                }
+            }
+        };
+        let all = walk(10);
+        let mut by_small_pages = walk(1);
+        by_small_pages.dedup();
+        assert_eq!(by_small_pages, all);
+        all
+    }
+
+    pub(super) fn message(&self, id: FileId) -> Option<StoredMessage> {
+        match self.mongo.block_on(self.bucket.message(id)).unwrap() {
+            MessageInStore::There(message) => Some(*message),
+            MessageInStore::Dying | MessageInStore::Absent => None,
+        }
     }
 
     fn collection(&self, name: &str) -> mongodb::Collection<Document> {

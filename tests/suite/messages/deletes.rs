@@ -2,7 +2,8 @@
 //! that belongs to no other message, after a cut at any moment.
 
 use kit::{Builder, Client, Cluster, Mongo, eventually, noise, object_id, wait_until};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{DateTime, Document, doc};
 use serde_json::{Value, json};
 
 use super::{FORM, JSON, assert_part, post, sent, taken, text};
@@ -137,28 +138,99 @@ fn a_message_is_deleted_on_any_node_for_all_before_and_after_its_commit() {
         assert_eq!(again["state"], "deleted");
         assert_eq!(again["id"], deleted["id"]);
     }
-    // While the owner is away, no node knows whether its journal has the message.
-    let last = post_form(&cluster, "m 3");
+    delete_while_the_owner_is_away(&mongo, &cluster, &sent_on);
+}
+
+/// Deletes messages of a node that is away: one with a part there, one that MongoDB has, and one that it
+/// does not have.
+fn delete_while_the_owner_is_away(mongo: &Mongo, cluster: &Cluster, sent_on: &Value) {
+    let form = |id: &str| sent(id, &noise(1, 30_000), &noise(2, 300_000));
+    let post_form = |id: &str| taken(&post(&cluster.nodes[0].client(), FORM, &form(id)));
+    let third = cluster.nodes[2].client();
+    let clip_id = text(&sent_on["parts"][0], "id");
+    // While the owner is away, MongoDB's package is enough; without one no node knows the message.
+    let last = post_form("m 3");
     cluster.nodes[0].wait_until_committed();
+    let no_file = doc! {
+        "failCommands": ["insert"], "namespace": "gridspool.fs.files", "errorCode": 8000,
+    };
+    mongo.fail_sidecars("alwaysOn", no_file);
+    let pending = post_form("m 4");
     cluster.nodes[0].freeze();
+    cluster.wait_until_seen(2, 1, "down");
     // The message waits as a note until the owner of its part has heard of the delete.
-    delete(&third, &sent_on);
+    delete(&third, sent_on);
     third
-        .get(text(&sent_on, "url"))
+        .get(text(sent_on, "url"))
         .assert_problem(404, "not-found");
     wait_until("the store has no part of it", || {
-        count(&mongo, "fs.files", doc! { "_id": object_id(clip_id) }) == 0
+        count(mongo, "fs.files", doc! { "_id": object_id(clip_id) }) == 0
     });
-    let refused = third.delete(text(&last, "url"));
+    let refused = third.delete(text(&pending, "url"));
     refused.assert_problem(503, "unavailable");
-    let is_note = doc! { "metadata.dying": { "$exists": true } };
-    assert_eq!(count(&mongo, "fs.files", is_note), 1);
-    cluster.nodes[0].thaw();
     delete(&third, &last);
-    wait_until_bucket_is_empty(&mongo);
-    for client in cluster.clients() {
-        assert_gone(&client, &sent_on);
+    for place in [1, 2] {
+        let client = cluster.nodes[place].client();
+        for path in [text(&last, "url"), text(&last["parts"][0], "url")] {
+            client.get(path).assert_problem(404, "not-found");
+        }
     }
+    wait_until("its parts are gone", || {
+        count(mongo, "fs.files", doc! {}) == 2
+    });
+    let is_note = doc! { "metadata.dying": { "$exists": true } };
+    assert_eq!(count(mongo, "fs.files", is_note), 2);
+    stuck_ones_keep_nothing_waiting(mongo);
+    // The owner's journal drops its copies when it is back, before it evicts them.
+    cluster.nodes[0].thaw();
+    mongo.heal();
+    wait_until_gone(&cluster.nodes[0].client(), &last);
+    delete(&third, &pending);
+    wait_until_bucket_is_empty(mongo);
+    for client in cluster.clients() {
+        for message in [sent_on, &last, &pending] {
+            assert_gone(&client, message);
+        }
+    }
+}
+
+/// Asserts that a sweep comes to a file behind more messages than a page has, although their node is
+/// away.
+fn stuck_ones_keep_nothing_waiting(mongo: &Mongo) {
+    let sha256 = kit::sha256(b"");
+    let file = |id: ObjectId, metadata: Document| {
+        let uploaded = 1_700_000_000_000;
+        let sealed = format!("{id} 0 10 {uploaded} {sha256}");
+        let mut all =
+            doc! { "gridspool": &kit::sha256(sealed.as_bytes())[..16], "sha256": &sha256 };
+        all.extend(metadata);
+        doc! {
+            "_id": id, "length": 0_i64, "chunkSize": 10, "metadata": all,
+            "uploadDate": DateTime::from_millis(uploaded),
+        }
+    };
+    let id = |node: u16, number: u32| object_id(&format!("65500000{node:04x}{number:012x}"));
+    let stuck = (0..1100).map(|number| {
+        let id = id(1, number);
+        let old = DateTime::from_millis(1_700_000_000_000);
+        file(
+            id,
+            doc! { "message": id, "to": ["bob"], "parts": [], "dying": old },
+        )
+    });
+    let files = mongo.files();
+    let inserted = async { files.insert_many(stuck.collect::<Vec<_>>()).await };
+    mongo.block_on(inserted).unwrap();
+    let behind = id(3, 0);
+    let metadata = doc! { "links": [], "dying": DateTime::now() };
+    mongo.insert("fs.files", file(behind, metadata));
+    wait_until("what is behind them goes", || {
+        count(mongo, "fs.gone", doc! { "_id": behind, "cleared": true }) == 1
+    });
+    let is_stuck = doc! { "metadata.to": "bob", "metadata.parts": [] };
+    assert_eq!(count(mongo, "fs.files", is_stuck.clone()), 1100);
+    let removed = async { files.delete_many(is_stuck).await };
+    mongo.block_on(removed).unwrap();
 }
 
 #[test]

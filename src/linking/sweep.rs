@@ -1,0 +1,203 @@
+//! The sweep: every node goes on with deletes that were cut, its own and those of other nodes.
+//!
+//! A round walks through all dying files, so a file that waits for a node holds up no other file. The
+//! sweep keeps a note of each failure. It tries the file again when that node is back, or after a
+//! pause that grows. It tries a new file in the next round.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::stream;
+use tokio_util::sync::CancellationToken;
+
+use super::{LinkError, Links};
+use crate::file::FileId;
+use crate::store::{Cause, Dying, StoreError};
+
+/// The shortest pause between two rounds. A round follows soon enough that nobody notices the rest
+/// of a cut delete.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The pause after a long round, in times its length.
+const REST: u32 = 4;
+
+/// The files of a page.
+const PAGE: u32 = 1000;
+
+/// The most files that are removed at the same time.
+const AT_ONCE: usize = 8;
+
+/// The longest pause before the next try of one file. The first is [`INTERVAL`], and it doubles.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The most notes. Every round tries the files without a note.
+const MOST_NOTES: usize = 20_000;
+
+/// The notes of failures.
+#[derive(Debug, Default)]
+pub(super) struct Stuck {
+    notes: HashMap<FileId, Note>,
+    round: u64,
+}
+
+#[derive(Debug)]
+struct Note {
+    /// The node that must be back before another try.
+    waits_for: Option<u16>,
+    failures: u32,
+    due: Instant,
+    /// The last round that met the file.
+    round: u64,
+}
+
+impl Stuck {
+    /// Begins a round, and drops notes of files that the round before has not met.
+    fn begin(&mut self) {
+        let last = self.round;
+        self.notes.retain(|_, note| note.round == last);
+        self.round += 1;
+    }
+
+    /// Returns whether this round tries a file.
+    fn is_due(&mut self, id: FileId, now: Instant, is_down: impl Fn(u16) -> bool) -> bool {
+        let Some(note) = self.notes.get_mut(&id) else {
+            return true;
+        };
+        note.round = self.round;
+        match note.waits_for {
+            Some(owner) => !is_down(owner),
+            None => now >= note.due,
+        }
+    }
+
+    /// Notes a failure, and the node that the file waits for.
+    fn note(&mut self, id: FileId, now: Instant, waits_for: Option<u16>) {
+        if self.notes.len() >= MOST_NOTES && !self.notes.contains_key(&id) {
+            return;
+        }
+        let note = self.notes.entry(id).or_insert(Note {
+            waits_for,
+            failures: 0,
+            due: now,
+            round: self.round,
+        });
+        let pause = INTERVAL * 2_u32.pow(note.failures.min(8));
+        note.due = now + pause.min(LONGEST_PAUSE);
+        note.failures = note.failures.saturating_add(1);
+        note.waits_for = waits_for;
+    }
+}
+
+impl Links {
+    /// Does one round. Returns how many files were removed.
+    ///
+    /// # Errors
+    /// An error, if the store is away or cannot list them.
+    async fn sweep(&self, stuck: &mut Stuck) -> Result<usize, StoreError> {
+        let (mut gone, mut place) = (0, None);
+        stuck.begin();
+        loop {
+            let page = self.messages.dying(place.as_ref(), PAGE).await?;
+            let mut due = page.dying;
+            let now = Instant::now();
+            due.retain(|dying| stuck.is_due(dying.id(), now, |node| self.peers.is_down(node)));
+            let tries = stream::iter(due).map(|dying| self.go_on(dying));
+            let mut tries = pin!(tries.buffer_unordered(AT_ONCE));
+            while let Some((id, done)) = tries.next().await {
+                let Err(err) = done else {
+                    gone += 1;
+                    continue;
+                };
+                log::debug!("{id}: is still to go: {err}");
+                let waits_for = match &err {
+                    LinkError::Owner(away) => Some(away.node),
+                    LinkError::Journal(_) | LinkError::Store(_) => None,
+                };
+                let waits_for = waits_for.filter(|node| self.peers.is_down(*node));
+                stuck.note(id, Instant::now(), waits_for);
+                if let LinkError::Store(err @ StoreError::Unavailable(_)) = err {
+                    return Err(err);
+                }
+            }
+            match page.next {
+                Some(next) => place = Some(next),
+                None => return Ok(gone),
+            }
+        }
+    }
+
+    async fn go_on(&self, dying: Dying) -> (FileId, Result<(), LinkError>) {
+        match dying {
+            Dying::Package(id, message) => (id, self.finish_delete(id, &message).await),
+            Dying::File(id) => {
+                let removed = self.messages.remove_dying(id, Cause::Unlinked).await;
+                (id, removed.map(|_| ()).map_err(LinkError::Store))
+            }
+        }
+    }
+
+    /// Sweeps again and again, while the store answers, until `stop`.
+    pub async fn keep_sweeping(&self, is_store_up: impl Fn() -> bool, stop: CancellationToken) {
+        let sweeps = async {
+            let mut stuck = Stuck::default();
+            let mut pause = INTERVAL;
+            loop {
+                tokio::time::sleep(pause).await;
+                if !is_store_up() {
+                    continue;
+                }
+                let begun = Instant::now();
+                match self.sweep(&mut stuck).await {
+                    Ok(0) => {}
+                    Ok(gone) => log::info!("{gone} files went whose delete was cut short"),
+                    Err(err) => log::debug!("nothing is swept: {err}"),
+                }
+                pause = begun
+                    .elapsed()
+                    .saturating_mul(REST)
+                    .clamp(INTERVAL, LONGEST_PAUSE);
+            }
+        };
+        stop.run_until_cancelled(sweeps).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_go_is_tried_when_its_node_is_back_or_after_a_pause_that_grows() {
+        let [waits, fails, other] = [1, 2, 3].map(|byte| FileId::from_bytes([byte; 12]));
+        let mut stuck = Stuck::default();
+        let now = Instant::now();
+        let (down, up) = (|node| node == 7, |_| false);
+        stuck.begin();
+        for id in [waits, fails, other] {
+            assert!(stuck.is_due(id, now, down));
+        }
+        stuck.note(waits, now, Some(7));
+        stuck.note(fails, now, None);
+        stuck.begin();
+        let later = now + LONGEST_PAUSE;
+        assert!(!stuck.is_due(waits, later, down));
+        assert!(stuck.is_due(waits, now, up));
+        assert!(!stuck.is_due(fails, now, up));
+        assert!(stuck.is_due(fails, now + INTERVAL, up));
+        assert!(stuck.is_due(other, now, down));
+        stuck.note(fails, now, None);
+        assert!(!stuck.is_due(fails, now + INTERVAL, up));
+        assert!(stuck.is_due(fails, now + 2 * INTERVAL, up));
+        for _ in 0..100 {
+            stuck.note(fails, now, None);
+        }
+        assert!(stuck.is_due(fails, later, up));
+        // A note lapses if a round has not met its file.
+        stuck.begin();
+        assert!(!stuck.is_due(waits, now, down));
+        stuck.begin();
+        assert_eq!(stuck.notes.len(), 1);
+    }
+}
