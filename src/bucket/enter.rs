@@ -83,6 +83,23 @@ impl Bucket {
         Ok(())
     }
 
+    /// Leaves an entry without a time, with or without an earlier entry: a later commit finds it,
+    /// and gives it no time.
+    pub(super) async fn strike_entry(
+        &self,
+        receiver: &Party,
+        message: FileId,
+    ) -> Result<(), StoreError> {
+        let filter = doc! { "_id": id_of(receiver, message), "r": binary(number_of(receiver)) };
+        let change = doc! {
+            "$unset": { "ts": "", "u": "" },
+            "$currentDate": { "x": true },
+            "$setOnInsert": { "m": document::object_id(message), "b": 0_i64 },
+        };
+        let inbox = self.inbox();
+        self.upsert(&inbox, filter, change.into()).await.map(drop)
+    }
+
     /// Goes on until none of these entries is unsure. With `until`, entries with later places do not
     /// count. Returns whether it succeeded: MongoDB may be too slow.
     pub(super) async fn make_sure(

@@ -9,6 +9,7 @@
 //! | `ts` | when the primary wrote it: its place in the list; absent once it was delivered |
 //! | `u` | the mark of the write of that place; absent once the place is sure |
 //! | `d` | when it was delivered |
+//! | `x` | the time at which its receiver took it off the list, also before the message entered it |
 
 use std::collections::HashMap;
 
@@ -85,6 +86,14 @@ impl Inbox for Bucket {
         most: u32,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         self.read_page(receiver, after, most).boxed()
+    }
+
+    fn strike<'a>(
+        &'a self,
+        receiver: &'a Party,
+        message: FileId,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.strike_entry(receiver, message).boxed()
     }
 
     fn news<'a>(

@@ -13,7 +13,7 @@ use super::{Delivery, DeliveryError, FoundMessage};
 use crate::config::ListConfig;
 use crate::file::{FileId, FileKey};
 use crate::message::{Cursor, Party, Receivers};
-use crate::store::{Entry, Inbox, StoreError, Waiting};
+use crate::store::{Deleted, Entry, Inbox, StoreError, Waiting};
 
 /// The pause between two questions for all waiting receivers.
 const TICK: Duration = Duration::from_millis(250);
@@ -154,6 +154,29 @@ impl Lists {
     ) -> Result<(), ListError> {
         self.require_store()?;
         Ok(self.inbox.delivered_through(receiver, cursor).await?)
+    }
+
+    /// Takes a message off the list of one of its receivers for good, before or after it is listed.
+    /// The message itself stays.
+    ///
+    /// 1. The list gets a note of it.
+    /// 2. The message is looked up again. If it was deleted meanwhile, the note goes: a delete marks
+    ///    the message first and clears the lists then, so one of the two finds the other's write.
+    ///
+    /// Returns `Absent` if there is no such message any more.
+    ///
+    /// # Errors
+    /// [`ListError`]; it may be off the list. The caller should repeat this.
+    pub async fn strike(&self, receiver: &Party, message: FileId) -> Result<Deleted, ListError> {
+        self.require_store()?;
+        self.inbox.strike(receiver, message).await?; // 1
+        self.delivery.told.forget(&message);
+        if self.delivery.message(message).await?.is_some() {
+            return Ok(Deleted::Gone);
+        }
+        let only = Receivers::from(receiver.clone());
+        self.delivery.messages.leave(message, &only).await?; // 2
+        Ok(Deleted::Absent)
     }
 
     /// Counts a message to these receivers. Does not block.

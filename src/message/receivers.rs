@@ -45,6 +45,12 @@ impl Receivers {
     }
 }
 
+impl From<Party> for Receivers {
+    fn from(only: Party) -> Self {
+        Self(vec![only])
+    }
+}
+
 impl TryFrom<Vec<Party>> for Receivers {
     type Error = MessageError;
 

@@ -76,6 +76,17 @@ pub trait Inbox: Send + Sync {
         most: u32,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
+    /// Takes a message off the list of a receiver for good, before or after the message enters it.
+    /// A repeat does no harm. The receiver must be one of the message's receivers.
+    ///
+    /// # Errors
+    /// `Unavailable`, `TimedOut` or `Failed`: it may be off the list. The caller should repeat this.
+    fn strike<'a>(
+        &'a self,
+        receiver: &'a Party,
+        message: FileId,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
     /// Finds out, with one question, which of these receivers have entries behind a cursor.
     ///
     /// # Errors

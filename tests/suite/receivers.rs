@@ -2,6 +2,7 @@
 //! deliveries empty them.
 
 mod rights;
+mod struck;
 
 use std::io::Write as _;
 
@@ -146,6 +147,10 @@ fn what_waits_for_a_receiver_is_listed_on_every_node_until_it_is_delivered() {
         let answer = here.get(&format!("/receivers/{path}"));
         assert!(matches!(answer.status, 400 | 404), "{path}: {answer:?}");
     }
+    let entry = format!("/receivers/bob/messages/{}", sent[0]);
+    here.get(&entry).assert_problem(405, "method-not-allowed");
+    let options = here.ask("OPTIONS", &entry, &[]);
+    assert_eq!(options.header("Allow"), "DELETE, OPTIONS");
     here.ask("DELETE", "/receivers/bob/messages", &[])
         .assert_problem(405, "method-not-allowed");
     let options = here.ask("OPTIONS", "/receivers/bob/messages", &[]);

@@ -13,6 +13,15 @@ use crate::token::{Grant, Scope};
 #[derive(Debug)]
 pub(in crate::http) struct Reader(Grant);
 
+/// The effect of a delete.
+#[derive(Debug)]
+pub(in crate::http) enum Deletes {
+    /// The message goes for all.
+    Message,
+    /// Its entry goes from the list of this receiver.
+    OwnEntry(Party),
+}
+
 /// Returns the caller of a request for a message.
 ///
 /// # Errors
@@ -32,9 +41,8 @@ pub(in crate::http) fn deleter(request: &HttpRequest, node: &Node) -> Result<Rea
 fn caller(request: &HttpRequest, node: &Node, scope: Scope) -> Result<Reader, Problem> {
     let grant = access::caller(request, node)?.sender.grant;
     let grant = grant.with_file_read_by(|text| node.delivery.key(text));
-    let opens_any = grant.allows(scope)
-        || grant.allows(Scope::Message)
-        || scope == Scope::Download && grant.receiver().is_some();
+    let opens_any =
+        grant.allows(scope) || grant.allows(Scope::Message) || grant.receiver().is_some();
     if opens_any {
         return Ok(Reader(grant));
     }
@@ -87,19 +95,25 @@ impl Reader {
         self.opens(found, part).ok_or_else(|| refused(node))
     }
 
-    /// Refuses a caller that may not delete this message, as if there were no message. A token to
-    /// delete opens messages as it opens files, and a token to send opens those that it has sent. A
-    /// receiver deletes none, because other receivers may still have the message.
+    /// Returns the effect of a delete by this caller. A token to delete opens messages as it opens
+    /// files, and a token to send opens those that it has sent. A receiver takes the message off its
+    /// own list alone, because other receivers may still have it.
+    ///
+    /// # Errors
+    /// A problem for any other caller, as if there were no message.
     pub(in crate::http) fn check_delete(
         &self,
         node: &Node,
         found: &FoundMessage,
-    ) -> Result<(), Problem> {
+    ) -> Result<Deletes, Problem> {
         if self.holds(found, None, Scope::Delete) {
-            Ok(())
-        } else {
-            Err(refused(node))
+            return Ok(Deletes::Message);
         }
+        let Self(grant) = self;
+        let own = self.opens(found, None).and(grant.receiver());
+        let own = own.filter(|receiver| found.message.to.contains(receiver));
+        let own = own.ok_or_else(|| refused(node))?;
+        Ok(Deletes::OwnEntry(own.clone()))
     }
 
     /// Makes a caller with these rights.

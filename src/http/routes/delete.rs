@@ -2,11 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 
-use crate::delivery::{Deleted, DeliveryError};
+use crate::delivery::Deleted;
 use crate::file::{FileId, FileKey};
 use crate::http::gate::{access, changes};
 use crate::http::headers::path;
 use crate::http::{Node, Problem};
+use crate::message::Party;
 use crate::token::Scope;
 
 /// `DELETE /files/{id}`: 204 when the file is gone on every route, 404 when there is none, and 409 while it
@@ -38,9 +39,21 @@ pub(super) async fn carry_out_message(
     answer(async move { node.delivery.delete_message(id).await }).await
 }
 
-async fn answer(
-    deleting: impl Future<Output = Result<Deleted, DeliveryError>> + 'static,
+/// Takes a message off the list of a receiver; the rights were checked.
+pub(super) async fn carry_out_entry(
+    node: web::Data<Node>,
+    receiver: Party,
+    id: FileId,
 ) -> Result<HttpResponse, Problem> {
+    answer(async move { node.lists.strike(&receiver, id).await }).await
+}
+
+async fn answer<E: 'static>(
+    deleting: impl Future<Output = Result<Deleted, E>> + 'static,
+) -> Result<HttpResponse, Problem>
+where
+    Problem: From<E>,
+{
     let deleted = rt::spawn(deleting).await;
     match deleted.unwrap_or_else(|lost| std::panic::resume_unwind(lost.into_panic()))? {
         Deleted::Absent => Err(Problem::not_found()),

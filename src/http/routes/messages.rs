@@ -11,7 +11,8 @@ use super::{created, delete, download, methods, upload};
 use crate::delivery::FoundMessage;
 use crate::file::{FileId, FileKey};
 use crate::http::form;
-use crate::http::gate::{access, changes, messages as rights, references};
+use crate::http::gate::messages::{self as rights, Deletes};
+use crate::http::gate::{access, changes, references};
 use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{body as inline, claims, content_type, path};
 use crate::http::{Node, Problem};
@@ -176,22 +177,26 @@ async fn part(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespons
 }
 
 /// Answers `DELETE /messages/{id}` with 204 when the message is gone on every route, together with
-/// its parts that belong to no other message. It answers 404 if there is none.
+/// its parts that belong to no other message. It answers 404 if there is none. For a receiver, the
+/// message goes from its own list alone.
 async fn withdraw(request: HttpRequest, node: web::Data<Node>) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
     let deleter = rights::deleter(&request, &node)?;
     let found = find(&node, id).await?;
-    deleter.check_delete(&node, &found)?;
+    let effect = deleter.check_delete(&node, &found)?;
     changes::check_delete(&request, &node, &FileKey::Id(id)).await?;
-    delete::carry_out_message(node, id).await
+    match effect {
+        Deletes::Message => delete::carry_out_message(node, id).await,
+        Deletes::OwnEntry(receiver) => delete::carry_out_entry(node, receiver, id).await,
+    }
 }
 
-async fn find(node: &Node, id: FileId) -> Result<std::sync::Arc<FoundMessage>, Problem> {
+pub(super) async fn find(node: &Node, id: FileId) -> Result<std::sync::Arc<FoundMessage>, Problem> {
     let found = node.delivery.message(id).await?;
     found.ok_or_else(Problem::not_found)
 }
 
-fn id(request: &HttpRequest) -> Result<FileId, Problem> {
+pub(super) fn id(request: &HttpRequest) -> Result<FileId, Problem> {
     let id = request.match_info().query("id").parse();
     id.map_err(|_| Problem::not_found())
 }

@@ -29,6 +29,9 @@ pub(super) const OF_PART: &str = "GET, HEAD, OPTIONS";
 /// The methods of the list of a receiver.
 pub(super) const OF_LIST: &str = "GET, HEAD, OPTIONS";
 
+/// The methods of an entry in the list of a receiver.
+pub(super) const OF_ENTRY: &str = "DELETE, OPTIONS";
+
 /// The methods of the addresses at which receivers say what was delivered.
 pub(super) const OF_DELIVERED: &str = "POST, OPTIONS";
 

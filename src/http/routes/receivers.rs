@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::methods;
+use super::{delete, messages, methods};
 use crate::delivery::List;
 use crate::file::FileId;
 use crate::http::gate::messages as rights;
@@ -51,11 +51,14 @@ pub(super) fn routes(service: &mut ServiceConfig) {
     let list = web::resource("/receivers/{receiver}/messages")
         .route(web::get().to(list))
         .route(web::head().to(count));
+    let entry =
+        web::resource("/receivers/{receiver}/messages/{id}").route(web::delete().to(strike));
     let one = web::resource("/receivers/{receiver}/messages/{id}/delivered")
         .route(web::post().to(delivered_one));
     let many = web::resource("/receivers/{receiver}/delivered").route(web::post().to(delivered));
     service
         .service(methods::and_no_other(list, methods::OF_LIST))
+        .service(methods::and_no_other(entry, methods::OF_ENTRY))
         .service(methods::and_no_other(one, methods::OF_DELIVERED))
         .service(methods::and_no_other(many, methods::OF_DELIVERED));
 }
@@ -103,6 +106,18 @@ async fn count(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespon
         answer.insert_header(("gridspool-more", "true"));
     }
     Ok(answer.content_type(JSON).finish())
+}
+
+/// Answers `DELETE …/messages/{id}`: the message is off this list for good, and stays itself.
+async fn strike(request: HttpRequest, node: web::Data<Node>) -> Result<HttpResponse, Problem> {
+    let receiver = receiver(&request)?;
+    rights::check_list(&request, &node, &receiver)?;
+    let id = messages::id(&request)?;
+    let found = messages::find(&node, id).await?;
+    if !found.message.to.contains(&receiver) {
+        return Err(Problem::not_found());
+    }
+    delete::carry_out_entry(node, receiver, id).await
 }
 
 /// Answers `POST …/messages/{id}/delivered`.
