@@ -4,6 +4,7 @@ mod again;
 mod deletes;
 mod forward;
 mod grammar;
+mod races;
 mod rights;
 
 use kit::{Answer, Builder, Client, Cluster, Mongo, Routes, eventually, noise, object_id, sha256};
