@@ -55,7 +55,9 @@ async fn enter(bucket: &Bucket, committer: u16, number: u16) {
         let cut = Duration::from_millis(u64::from(number % 8) * 3);
         let attempt = bucket.enter(id, 1000, &receivers);
         tokio::time::timeout(cut, attempt).await.ok();
-        tokio::time::sleep(Duration::from_millis(u64::from(committer % 4) * 300)).await;
+        // Readers meet some of the unsure entries, and the retry comes before them to others.
+        let pause = if number.is_multiple_of(15) { 1500 } else { 50 };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     let mut times = 1 + number % 2;
     loop {
