@@ -3,11 +3,12 @@
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::bson::oid::ObjectId;
+use mongodb::bson::raw::RawArrayBuf;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, DateTime, RawDocumentBuf, Timestamp, rawdoc};
+use mongodb::bson::{Binary, DateTime, RawDocumentBuf, Timestamp, cstr, rawdoc};
 use sha2::{Digest as _, Sha256};
 
-use crate::mongo::{DATABASE, Mongo};
+use crate::mongo::{DATABASE, Mongo, RIVALS};
 use crate::rivals::chunk;
 
 /// The messages that wait for each receiver.
@@ -55,12 +56,14 @@ impl Inboxes {
                     for number in numbers {
                         let receiver = number % self.receivers;
                         let id = ObjectId::new();
-                        documents[0].push(entry(receiver, id, begin, number));
+                        let mut entry = entry(receiver, id, begin, number);
                         if receiver < self.read {
+                            append_words(&mut entry, receiver, id);
                             let (file, chunk) = package(receiver, id);
                             documents[1].push(file);
                             documents[2].push(chunk);
                         }
+                        documents[0].push(entry);
                     }
                     for (into, documents) in [&inbox, &files, &chunks].into_iter().zip(documents) {
                         if !documents.is_empty() {
@@ -72,6 +75,42 @@ impl Inboxes {
                 .await
         };
         mongo.runtime.block_on(insert).expect("lists of receivers");
+    }
+}
+
+impl Inboxes {
+    /// Fills the database of the recipe likewise, as it would have written them: words in a document.
+    pub(crate) fn fill_recipe(self, mongo: &Mongo) {
+        let messages = mongo
+            .database(RIVALS)
+            .collection::<RawDocumentBuf>("messages");
+        let words = "w".repeat(2037);
+        let insert = async {
+            let index = mongodb::IndexModel::builder()
+                .keys(mongodb::bson::doc! { "to": 1, "_id": 1 })
+                .build();
+            messages.create_index(index).await?;
+            let numbers = stream::iter(0..self.receivers * MESSAGES_OF_EACH);
+            numbers
+                .chunks(BATCH)
+                .map(Ok)
+                .try_for_each_concurrent(IN_FLIGHT, async |numbers| {
+                    let documents = numbers.into_iter().map(|number| {
+                        let receiver = number % self.receivers;
+                        let mut message = rawdoc! { "to": [name_of(receiver)] };
+                        if receiver < self.read {
+                            message.append(cstr!("message"), rawdoc! { "text": &*words });
+                        }
+                        message.append(cstr!("parts"), RawArrayBuf::new());
+                        message
+                    });
+                    let inserted = messages.insert_many(documents).ordered(false);
+                    inserted.await.map(|_| ())
+                })
+                .await
+        };
+        let done: mongodb::error::Result<()> = mongo.runtime.block_on(insert);
+        done.expect("messages of the recipe");
     }
 }
 
@@ -93,10 +132,29 @@ fn entry(receiver: u64, id: ObjectId, begin: u32, number: u64) -> RawDocumentBuf
     }
 }
 
+/// Appends the words of a message to an entry, as the sidecar writes them.
+fn append_words(entry: &mut RawDocumentBuf, receiver: u64, id: ObjectId) {
+    let head = format!("{{\"id\":\"{id}\",\"from\":\"alice\"");
+    let to = format!("{head},\"to\":[\"{}\"]", name_of(receiver));
+    let before = format!("{to},\"created\":\"2026-11-29T00:00:00Z\",\"state\":\"");
+    let words = String::from_utf8(words()).expect("a text");
+    let text = format!(
+        "{before}\",\"content_type\":\"application/json\",\"message\":{words},\"parts\":[]}}"
+    );
+    let places = [&head, &to, &before].map(|text| i32::try_from(text.len()).expect("short"));
+    entry.append(cstr!("w"), text);
+    entry.append(cstr!("wp"), places.into_iter().collect::<RawArrayBuf>());
+}
+
+/// Makes the package of a message.
+fn words() -> Vec<u8> {
+    format!("{{\"text\":\"{}\"}}", "w".repeat(2037)).into_bytes()
+}
+
 /// Makes the package of a message without parts, as the sidecar writes it: its files document and
 /// its chunk.
 fn package(receiver: u64, id: ObjectId) -> (RawDocumentBuf, RawDocumentBuf) {
-    let words = format!("{{\"text\":\"{}\"}}", "w".repeat(2037)).into_bytes();
+    let words = words();
     let length = i64::try_from(words.len()).expect("small");
     let sha256 = kit::sha256(&words);
     let uploaded = DateTime::now();

@@ -31,6 +31,7 @@ mod pace;
 mod plain;
 mod process;
 mod rawread;
+mod recipe;
 mod report;
 mod rivals;
 mod sampling;

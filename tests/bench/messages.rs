@@ -27,6 +27,9 @@ const IMAGE: u64 = 300 * KIB;
 const SENDERS: usize = 16;
 const READERS: usize = 32;
 
+/// The contestant that sends and lists messages the usual way in Python.
+const RECIPE: &str = "recipe";
+
 /// The number of messages on a page of a list.
 const PAGE: u64 = 50;
 
@@ -81,6 +84,7 @@ fn sends(stage: &mut Stage, work: &str) -> Case {
                 })
             });
         }
+        recipe_sends(stage, &mut case);
         // The plain server knows no forms, so one file has the bytes of all parts.
         let address = stage.before_plain.address();
         let bytes = u64::try_from(WORDS).expect("small") + CLIP + IMAGE;
@@ -95,9 +99,27 @@ fn sends(stage: &mut Stage, work: &str) -> Case {
     case.compare("message", "form", RATE, Goal::AtLeast(0.6));
     let committing = ("message, committing", "form, committing");
     case.compare(committing.0, committing.1, RATE, Goal::None);
-    case.compare("message, committing", "plain, one file", RATE, Goal::None);
+    for theirs in ["plain, one file", RECIPE] {
+        case.compare("message, committing", theirs, RATE, Goal::None);
+    }
     case.judge("message, committing", MEMORY, MOST_MEMORY);
     case
+}
+
+/// The same form to the recipe, which commits before it answers.
+fn recipe_sends(stage: &mut Stage, case: &mut Case) {
+    case.round(RECIPE, || {
+        stage.begin_recipe()?;
+        let sample = match &stage.recipe {
+            Some(recipe) => send(stage, recipe.nginx.address(), |number| {
+                form("/messages", number)
+            }),
+            None => Err("it does not run".to_owned()),
+        };
+        stage.end_recipe();
+        stage.mongo.forget(RIVALS);
+        sample
+    });
 }
 
 fn send(
@@ -173,13 +195,14 @@ fn lists(stage: &mut Stage, work: &str) -> Case {
     let all = inboxes.receivers * MESSAGES_OF_EACH;
     crate::case::progress(&format!("{work}: {all} messages are put into MongoDB"));
     inboxes.fill(&stage.mongo);
+    inboxes.fill_recipe(&stage.mongo);
     let uri = stage.mongo.uri();
     stage.begin(&uri, &nothing_stays()).expect("a sidecar");
     stage.sidecar.wait_until_up();
     let seconds = stage.options.of(1.0, 5.0);
-    let get = |stage: &Stage, limit| {
+    let get = |stage: &Stage, address, limit| {
         let load = Load {
-            address: stage.gridspool.address(),
+            address,
             connections: 1,
             limit,
             requests: &|number| {
@@ -191,17 +214,32 @@ fn lists(stage: &mut Stage, work: &str) -> Case {
         Ok(sample.with(MEMORY.name, peak_mib(&stage.sidecar.ids())))
     };
     // A node's first list waits for a second, until a sample of the watermark is old enough.
-    if let Err(err) = get(stage, Limit::Count(inboxes.read)) {
+    let own = stage.gridspool.address();
+    if let Err(err) = get(stage, own, Limit::Count(inboxes.read)) {
         case.round("gridspool", || Err(err));
     }
+    if let Err(err) = stage.begin_recipe() {
+        case.round(RECIPE, || Err(err));
+    }
+    let theirs = stage.recipe.as_ref().map(|recipe| recipe.nginx.address());
     for _ in 0..stage.options.repeat {
-        case.round("gridspool", || get(stage, Limit::Seconds(seconds)));
+        let limit = Limit::Seconds(seconds);
+        case.round("gridspool", || get(stage, own, limit));
         case.round("pymongo, one find", || find(&uri, inboxes.read, seconds));
+        if let Some(theirs) = theirs {
+            case.round(RECIPE, || get(stage, theirs, limit));
+        }
     }
     case.compare("gridspool", "pymongo, one find", P99, Goal::AtMost(3.0));
+    for metric in [P99, RATE] {
+        case.compare("gridspool", RECIPE, metric, Goal::None);
+    }
     case.judge("gridspool", MEMORY, MOST_MEMORY);
+    stage.end_recipe();
     stage.end();
-    stage.mongo.forget(DATABASE);
+    for name in [DATABASE, RIVALS] {
+        stage.mongo.forget(name);
+    }
     case
 }
 

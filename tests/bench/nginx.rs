@@ -130,10 +130,14 @@ impl Nginx {
         directory: &Path,
         gridspool: &Self,
         data: &Path,
-        socket: &Path,
+        sockets: &[&Path],
     ) -> Self {
-        let (data, socket) = (data.display(), socket.display());
-        let upstream = format!("upstream plain {{ server unix:{socket}; keepalive 32; }}");
+        let data = data.display();
+        let servers = sockets
+            .iter()
+            .map(|socket| format!("server unix:{};", socket.display()));
+        let servers: String = servers.collect();
+        let upstream = format!("upstream plain {{ {servers} keepalive 32; }}");
         let server = format!(
             "client_body_temp_path {data}/temp;\n\
              client_max_body_size 0;\n\

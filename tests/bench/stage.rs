@@ -11,6 +11,7 @@ use crate::nginx::Nginx;
 use crate::options::Options;
 use crate::other::Other;
 use crate::process::{Process, eventually};
+use crate::recipe::Recipe;
 use crate::sampling::{Usage, Watch};
 use crate::sidecar::{NO_MONGODB, Settings, Sidecar};
 use crate::stats::Sample;
@@ -34,6 +35,8 @@ pub(crate) struct Stage {
     pub(crate) caching: Nginx,
     pub(crate) before_plain: Nginx,
     plain: Process,
+    /// The usual way in Python, for the rows that need it.
+    pub(crate) recipe: Option<Recipe>,
     pub(crate) sidecar: Sidecar,
     pub(crate) mongo: Mongo,
     pub(crate) disk: Disk,
@@ -41,6 +44,7 @@ pub(crate) struct Stage {
     pub(crate) files: PathBuf,
     /// The directory in which the least server keeps bodies.
     kept: PathBuf,
+    pub(crate) sockets: PathBuf,
     caches: [PathBuf; 2],
 }
 
@@ -74,7 +78,7 @@ impl Stage {
         let caching = Nginx::caching(&place("caching"), &gridspool, &second_cache, &alone);
         let socket = sockets.join("plain.sock");
         let before_least = Nginx::before_least(&place("before-least"), &gridspool, &kept, &socket);
-        let before_plain = Nginx::before_plain(&place("plain"), &gridspool, &plain, &socket);
+        let before_plain = Nginx::before_plain(&place("plain"), &gridspool, &plain, &[&socket]);
         let program = std::env::current_exe().expect("this program");
         let server = Process::spawn(Command::new(program).arg(PLAIN).arg(&socket).args([
             mongo.uri().as_str(),
@@ -94,11 +98,13 @@ impl Stage {
             caching,
             before_plain,
             plain: server,
+            recipe: None,
             sidecar,
             mongo,
             disk,
             files,
             kept,
+            sockets,
             caches: [cache, second_cache],
         }
     }
@@ -181,6 +187,8 @@ impl Stage {
 
     /// Begins to watch all processes.
     pub(crate) fn watch(&self) -> Watch {
+        let recipe = self.recipe.as_ref();
+        let ids = |read: fn(&Recipe) -> Vec<u32>| recipe.map(read).unwrap_or_default();
         Watch::start(&[
             ("nginx", self.gridspool.ids()),
             ("sidecar", self.sidecar.ids()),
@@ -193,6 +201,8 @@ impl Stage {
             ("nginx-caching", self.caching.ids()),
             ("nginx-plain", self.before_plain.ids()),
             ("plain", vec![self.plain.id()]),
+            ("nginx-recipe", ids(|recipe| recipe.nginx.ids())),
+            ("recipe", ids(Recipe::ids)),
             ("client", vec![std::process::id()]),
         ])
     }
