@@ -161,6 +161,7 @@ pub async fn run(
         Arc::clone(&links),
         Arc::clone(&peers),
         Box::new(move || store_seen.store_state().standing != StoreStanding::Down),
+        config.lists.cache_bytes,
     ));
     let lists = Lists::new(Arc::clone(&delivery), bucket.clone(), &config.lists);
     let lists = Arc::new(lists);

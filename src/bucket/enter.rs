@@ -7,6 +7,7 @@ use mongodb::bson::{Document, RawDocumentBuf, Timestamp, doc, rawdoc};
 use mongodb::error::Error as DriverError;
 
 use super::inbox::{binary, entries_of, id_of, number_of, timestamp};
+use super::listed::{NewEntry, append_wording};
 use super::watermark::QUICK;
 use super::write::Care;
 use super::{Bucket, document, error};
@@ -23,7 +24,7 @@ pub(super) const MOST_PLACED: usize = 100;
 const MOST_QUESTIONS: usize = 16;
 
 impl Bucket {
-    /// Puts messages into lists. Each element has the message, its bytes and one receiver.
+    /// Puts messages into lists.
     ///
     /// 1. The index that readers need is there.
     /// 2. All entries are inserted, unsure. The primary writes their places, which are times. Entries of
@@ -36,10 +37,7 @@ impl Bucket {
     ///
     /// Sure and delivered entries never change, so a repetition finds nothing to do. A cut leaves sure
     /// entries, and entries that nobody has listed. [`crate::message::listing`] has the rules.
-    pub(super) async fn enter_all(
-        &self,
-        entries: &[(FileId, u64, &Party)],
-    ) -> Result<(), StoreError> {
+    pub(super) async fn enter_all(&self, entries: &[NewEntry<'_>]) -> Result<(), StoreError> {
         self.ensure_inbox_index().await?; // 1
         for some in entries.chunks(MOST_INSERTED) {
             self.enter_some(some).await?;
@@ -47,7 +45,7 @@ impl Bucket {
         Ok(())
     }
 
-    async fn enter_some(&self, entries: &[(FileId, u64, &Party)]) -> Result<(), StoreError> {
+    async fn enter_some(&self, entries: &[NewEntry<'_>]) -> Result<(), StoreError> {
         let mark = ObjectId::new();
         let documents = entries.iter().map(|entry| unsure(entry, mark));
         let documents = documents.collect();
@@ -68,13 +66,10 @@ impl Bucket {
             Entering::Insert | Entering::Place => MOST_PLACED,
         };
         for some in entries.chunks(at_once.max(1)) {
-            let which = entries_of(
-                some.iter()
-                    .map(|&(message, _, receiver)| (message, receiver)),
-            );
+            let which = entries_of(some.iter().map(|entry| (entry.message, entry.receiver)));
             let done = self.make_sure(&which, None, next, mark).await;
             if !done.map_err(|err| error::of_commit(&err))? {
-                let message = some.first().map(|(message, ..)| message.to_string());
+                let message = some.first().map(|entry| entry.message.to_string());
                 return Err(StoreError::TimedOut(format!(
                     "{message:?} and others cannot be entered in time"
                 )));
@@ -92,7 +87,7 @@ impl Bucket {
     ) -> Result<(), StoreError> {
         let filter = doc! { "_id": id_of(receiver, message), "r": binary(number_of(receiver)) };
         let change = doc! {
-            "$unset": { "ts": "", "u": "" },
+            "$unset": { "ts": "", "u": "", "w": "", "wp": "" },
             "$currentDate": { "x": true },
             "$setOnInsert": { "m": document::object_id(message), "b": 0_i64 },
         };
@@ -156,13 +151,17 @@ impl Bucket {
     }
 }
 
-fn unsure(&(message, bytes, receiver): &(FileId, u64, &Party), mark: ObjectId) -> RawDocumentBuf {
-    rawdoc! {
-        "_id": id_of(receiver, message),
-        "r": binary(number_of(receiver)),
-        "m": document::object_id(message),
-        "b": i64::try_from(bytes).unwrap_or(i64::MAX),
+fn unsure(entry: &NewEntry<'_>, mark: ObjectId) -> RawDocumentBuf {
+    let mut document = rawdoc! {
+        "_id": id_of(entry.receiver, entry.message),
+        "r": binary(number_of(entry.receiver)),
+        "m": document::object_id(entry.message),
+        "b": i64::try_from(entry.bytes).unwrap_or(i64::MAX),
         "ts": Timestamp { time: 0, increment: 0 },
         "u": mark,
+    };
+    if let Some(wording) = entry.wording {
+        append_wording(&mut document, wording);
     }
+    document
 }

@@ -10,6 +10,7 @@
 //! | `u` | the mark of the write of that place; absent once the place is sure |
 //! | `d` | when it was delivered |
 //! | `x` | the time at which its receiver took it off the list, also before the message entered it |
+//! | `w`, `wp` | the words of the message, if they are short, and three places in them: see [`crate::message::Wording`]; absent once it was delivered |
 
 use std::collections::HashMap;
 
@@ -21,13 +22,14 @@ use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, Timestamp, doc};
 use mongodb::options::{ReadConcern, ReadPreference};
 use sha2::{Digest as _, Sha256};
 
+use super::listed::{NewEntry, entry};
 use super::wanted_index::Wanted;
 use super::watermark::cursor;
 use super::write::Care;
-use super::{Bucket, document, error};
+use super::{Bucket, error};
 use crate::file::FileId;
 use crate::message::{Cursor, Party, Receivers};
-use crate::store::{Entry, Inbox, News, Page, StoreError, StoredMessage, Waiting};
+use crate::store::{Inbox, News, Page, StoreError, StoredMessage, Waiting};
 
 pub(super) fn timestamp(cursor: Cursor) -> Timestamp {
     let low = cursor.0 & u64::from(u32::MAX);
@@ -72,7 +74,12 @@ impl Inbox for Bucket {
         async move {
             let mut entries = Vec::new();
             for receiver in receivers.iter() {
-                entries.push((message, bytes, receiver));
+                entries.push(NewEntry {
+                    message,
+                    bytes,
+                    receiver,
+                    wording: None,
+                });
             }
             self.enter_all(&entries).await
         }
@@ -187,6 +194,7 @@ impl Bucket {
         Ok(())
     }
 
+    /// Finds entries without their words.
     pub(super) async fn find_entries(
         &self,
         filter: Document,
@@ -199,6 +207,7 @@ impl Bucket {
             let find = inbox.find(filter).sort(doc! { "r": 1, "ts": 1 });
             let find = find.limit(most.into()).max_time(patience);
             let find = find.read_concern(concern);
+            let find = find.projection(doc! { "m": 1, "b": 1, "ts": 1, "u": 1 });
             find.batch_size(most.saturating_add(1))
                 .await?
                 .try_collect()
@@ -208,7 +217,7 @@ impl Bucket {
     }
 
     async fn find_news(&self, receivers: &[Party], after: Cursor) -> Result<News, StoreError> {
-        let until = self.watermark().await?;
+        let (until, _) = self.watermark().await?;
         if until <= after {
             return Ok(News {
                 of: Vec::new(),
@@ -273,7 +282,7 @@ impl Bucket {
         let found = found.await?;
         let counted = found
             .iter()
-            .filter_map(entry)
+            .filter_map(|found| entry(found))
             .take(usize::try_from(most).unwrap_or(usize::MAX));
         let bytes = counted.clone().map(|entry| entry.bytes).sum();
         let messages = u64::try_from(counted.count()).unwrap_or(u64::MAX);
@@ -290,7 +299,10 @@ impl Bucket {
         if !filter.contains_key("ts") {
             filter.insert("ts", doc! { "$exists": true });
         }
-        let change = doc! { "$unset": { "ts": "", "u": "" }, "$currentDate": { "d": true } };
+        let change = doc! {
+            "$unset": { "ts": "", "u": "", "w": "", "wp": "" },
+            "$currentDate": { "d": true },
+        };
         let (inbox, change) = (self.inbox(), change.into());
         let changed = self.change_all(&inbox, filter, change, Care::Majority);
         changed
@@ -298,12 +310,4 @@ impl Bucket {
             .map(|_| ())
             .map_err(|err| error::of_commit(&err))
     }
-}
-
-pub(super) fn entry(found: &RawDocumentBuf) -> Option<Entry> {
-    Some(Entry {
-        message: FileId::from_bytes(found.get_object_id("m").ok()?.bytes()),
-        bytes: document::whole_number(found, "b")?,
-        cursor: cursor(found.get_timestamp("ts").ok()?),
-    })
 }

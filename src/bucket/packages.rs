@@ -10,10 +10,16 @@ use mongodb::Collection;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 
+use super::listed::NewEntry;
 use super::{Bucket, belonging, document, error};
 use crate::file::{FileId, FileKey};
-use crate::message::Message;
+use crate::message::{Message, Told, Wording};
 use crate::store::{Promised, StoreError, StoredMessage};
+
+/// The most bytes of the words in one entry, and of the words in all entries of one message. Readers of a longer
+/// message read its package.
+const MOST_WORDS: usize = 8 * 1024;
+const MOST_WORDS_OF_ALL: usize = 16 * 1024;
 
 /// The package of a message, while it is committed.
 #[derive(Debug, Clone)]
@@ -22,6 +28,8 @@ pub(super) struct Package {
     message: Arc<Message>,
     /// The bytes of the package and of all parts.
     bytes: u64,
+    /// The words for the lists, if they are short enough.
+    wording: Option<Wording>,
 }
 
 impl Package {
@@ -32,10 +40,30 @@ impl Package {
         let bytes = parts.fold(promised.meta.length, u64::saturating_add);
         Some(Self {
             id: promised.id,
-            message,
             bytes,
+            wording: wording(promised, &message),
+            message,
         })
     }
+}
+
+/// Writes the words of a message, if they are short enough. The package is in memory already. The commit reads it
+/// once more, and compares its digest.
+fn wording(promised: &Promised, message: &Message) -> Option<Wording> {
+    let length = usize::try_from(promised.meta.length).ok();
+    let length = length.filter(|length| *length <= MOST_WORDS)?;
+    let mut package = vec![0; length];
+    promised.body.read_exact_at(&mut package, 0).ok()?;
+    let told = Told {
+        id: promised.id,
+        created: promised.meta.uploaded,
+        message,
+        content_type: &promised.meta.content_type,
+        package: &package,
+    };
+    let wording = told.wording().ok()?;
+    let all = wording.bytes() * message.to.iter().len();
+    (wording.bytes() <= MOST_WORDS && all <= MOST_WORDS_OF_ALL).then_some(wording)
 }
 
 impl Bucket {
@@ -56,7 +84,12 @@ impl Bucket {
         for package in packages {
             ids.push(document::object_id(package.id));
             for receiver in package.message.to.iter() {
-                entries.push((package.id, package.bytes, receiver));
+                entries.push(NewEntry {
+                    message: package.id,
+                    bytes: package.bytes,
+                    receiver,
+                    wording: package.wording.as_ref(),
+                });
             }
         }
         self.enter_all(&entries).await?; // 1

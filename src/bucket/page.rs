@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Binary, RawDocumentBuf, doc};
+use mongodb::bson::{Binary, doc};
 use mongodb::options::ReadConcern;
 
 use super::Bucket;
 use super::enter::MOST_PLACED;
-use super::inbox::{entry, id_of, of, timestamp};
+use super::inbox::{id_of, of, timestamp};
+use super::listed::{entry, is_sure};
 use crate::message::listing::{Entering, Seen, reach};
 use crate::message::{Cursor, Party};
 use crate::store::{Page, StoreError};
@@ -39,7 +40,7 @@ impl Bucket {
         after: Cursor,
         most: u32,
     ) -> Result<Page, StoreError> {
-        let until = self.watermark().await?;
+        let (until, dying) = self.watermark().await?;
         if until <= after {
             return Ok(Page {
                 entries: Vec::new(),
@@ -51,36 +52,34 @@ impl Bucket {
         filter.insert("ts", range);
         let mut moves = 0;
         loop {
-            let found = self.find_entries(filter.clone(), most, ReadConcern::local());
-            let found = found.await?; // 1
-            let is_full = u32::try_from(found.len()).is_ok_and(|found| found >= most);
-            let found = found
-                .iter()
-                .filter_map(|found| Some((entry(found)?, found)));
-            let found: Vec<_> = found.collect();
-            let seen = found.iter().map(|&(entry, found)| Seen {
+            let found = self.find_listed(filter.clone(), most, dying.clone());
+            let (found, is_full) = found.await?; // 1
+            let seen = found.iter().map(|(entry, is_sure)| Seen {
                 cursor: entry.cursor,
-                is_sure: is_sure(found),
+                is_sure: *is_sure,
             });
             let mut seen: Vec<_> = seen.collect();
             let mut reached = reach(&seen, until, is_full); // 2
             if reached.listed > 0 {
                 let lasting = self.find_entries(filter.clone(), most, ReadConcern::majority());
                 let lasting = lasting.await?;
-                let lasting: HashSet<_> = lasting.iter().map(|found| found.as_bytes()).collect();
-                for (seen, (_, found)) in seen.iter_mut().zip(&found) {
-                    seen.is_sure &= lasting.contains(found.as_bytes());
+                let lasting = lasting.iter().filter(|found| is_sure(found));
+                let lasting = lasting.filter_map(|found| entry(found));
+                let lasting: HashSet<_> =
+                    lasting.map(|entry| (entry.message, entry.cursor)).collect();
+                for (seen, (entry, _)) in seen.iter_mut().zip(&found) {
+                    seen.is_sure &= lasting.contains(&(entry.message, entry.cursor));
                 }
                 reached = reach(&seen, until, is_full); // 3
             } else if moves < MOST_MOVES && !found.is_empty() {
-                let unsure = found.iter().filter(|(_, found)| !is_sure(found));
+                let unsure = found.iter().filter(|(_, is_sure)| !is_sure);
                 let ids = unsure.map(|(entry, _)| id_of(receiver, entry.message));
                 if self.move_away(receiver, ids.collect(), until).await {
                     moves += 1;
                     continue; // 4
                 }
             }
-            let entries = found.iter().map(|(entry, _)| *entry);
+            let entries = found.into_iter().map(|(entry, _)| entry);
             return Ok(Page {
                 entries: entries.take(reached.listed).collect(),
                 next: reached.next,
@@ -103,8 +102,4 @@ impl Bucket {
             false
         })
     }
-}
-
-fn is_sure(found: &RawDocumentBuf) -> bool {
-    !matches!(found.get("u"), Ok(Some(_)))
 }

@@ -17,11 +17,12 @@
 //! process's own.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, Timestamp, doc};
 
+use super::known_dying::DyingMessages;
 use super::{Bucket, error};
 use crate::message::Cursor;
 use crate::store::StoreError;
@@ -38,8 +39,11 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// A reader that waits can get a newer sample than one of this age.
 const STALE: Duration = Duration::from_millis(1500);
 
-/// Sampling goes on for this long after the last reader.
-const LINGER: Duration = Duration::from_secs(10);
+/// Sampling goes on for this long after the last reader. A sample takes three small questions.
+const LINGER: Duration = Duration::from_mins(5);
+
+/// An answer about dying messages is valid for this long.
+const DYING_LIFETIME: Duration = Duration::from_secs(2);
 
 /// Returns the cursor behind an entry of this time.
 pub(super) fn cursor(time: Timestamp) -> Cursor {
@@ -58,6 +62,8 @@ struct Known {
     samples: VecDeque<(Instant, Cursor)>,
     asked: Option<Instant>,
     is_sampling: bool,
+    /// The messages that are dying, and the moment of that question.
+    dying: Option<(Instant, DyingMessages)>,
     /// The reason why the last sample failed.
     failure: Option<StoreError>,
 }
@@ -96,12 +102,12 @@ impl Watermarks {
 }
 
 impl Bucket {
-    /// Returns the place up to which lists can be read. The first caller after a pause waits for a
-    /// second.
+    /// Returns the place up to which lists can be read, and the messages that are dying, if these are
+    /// known. The first caller after a pause waits for a second.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub(super) async fn watermark(&self) -> Result<Cursor, StoreError> {
+    pub(super) async fn watermark(&self) -> Result<(Cursor, Option<DyingMessages>), StoreError> {
         let begun = Instant::now();
         loop {
             let now = Instant::now();
@@ -109,7 +115,11 @@ impl Bucket {
                 let mut known = self.watermarks.known();
                 known.asked = Some(now);
                 match known.good(now) {
-                    Some((cursor, age)) if age < STALE => return Ok(cursor),
+                    Some((cursor, age)) if age < STALE => {
+                        let dying = known.dying.as_ref();
+                        let dying = dying.filter(|(asked, _)| asked.elapsed() < DYING_LIFETIME);
+                        return Ok((cursor, dying.map(|(_, dying)| Arc::clone(dying))));
+                    }
                     _ if now.duration_since(begun) > self.timeout => {
                         let failure = known.failure.clone();
                         return Err(failure.unwrap_or_else(|| {
@@ -129,9 +139,11 @@ impl Bucket {
     /// Takes samples while somebody reads.
     async fn sample(self) {
         loop {
-            let taken = self.majority_time().await;
+            let asked = Instant::now();
+            let (taken, dying) = futures::join!(self.majority_time(), self.dying_messages());
             {
                 let mut known = self.watermarks.known();
+                known.dying = dying.map(|dying| (asked, dying));
                 match taken {
                     Ok(cursor) => known.add(Instant::now(), cursor),
                     Err(err) => known.failure = Some(err),
@@ -139,6 +151,7 @@ impl Bucket {
                 if known.asked.is_none_or(|asked| asked.elapsed() > LINGER) {
                     known.is_sampling = false;
                     known.samples.clear();
+                    known.dying = None;
                     return;
                 }
             }

@@ -163,6 +163,8 @@ pub struct ListConfig {
     pub max_waiting: usize,
     /// The most messages that wait for one receiver; 0 means no limit.
     pub receiver_max_waiting: u64,
+    /// Bytes of messages in memory, at most.
+    pub cache_bytes: usize,
 }
 
 /// All settings, checked.

@@ -217,6 +217,7 @@ impl<'a> Source<'a> {
             lists: ListConfig {
                 max_waiting: self.number("max_waiting_lists", 0..=100_000),
                 receiver_max_waiting: self.number("receiver_max_waiting", 0..=1_000_000_000),
+                cache_bytes: self.number("message_cache_bytes", 0..=1024 * 1024 * 1024),
             },
             stop_grace: self.seconds("stop_grace_seconds"),
             cache_check: self

@@ -71,6 +71,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("idempotency_files", "COUNT", "100000", "files of which such answers are kept; the oldest of the sender that has most go first"),
     setting("receiver_max_waiting", "COUNT", "10000", "messages in the list of a receiver above which it gets no more (409); 0: no limit"),
     setting("max_waiting_lists", "COUNT", "1000", "receivers who wait for messages at once, above which they get 503"),
+    setting("message_cache_bytes", "BYTES", "8388608", "bytes of messages in memory that were read a moment ago"),
     setting("cache_check_seconds", "SECONDS", "600", "how often nginx's cache is looked through for files that are gone"),
     setting("spool_orphan_seconds", "SECONDS", "60", "age at which a spool file that no process has open is removed"),
     setting("stop_grace_seconds", "SECONDS", "20", "how long SIGTERM waits for running requests and commits"),
@@ -83,6 +84,7 @@ pub(super) const LOW_MEMORY: &[(&str, &str)] = &[
     ("commit_entries", "2"),
     ("commit_bytes", "3145728"),
     ("idempotency_files", "20000"),
+    ("message_cache_bytes", "2097152"),
 ];
 
 /// The command line, built from the table.

@@ -159,6 +159,7 @@ fn little_memory_lowers_defaults_and_nothing_that_is_set() {
     let (_, low) = load(&["--memory", "low"], &[("GRIDSPOOL_WORKERS", "7")]).unwrap();
     assert!(low.bucket.bytes_in_flight < normal.bucket.bytes_in_flight);
     assert!(low.commit.commits < normal.commit.commits);
+    assert!(low.lists.cache_bytes < normal.lists.cache_bytes);
     assert_eq!(low.workers, 7);
     let lines = wrong(&["--memory", "none", "--commit-pace", "slow"], &[]);
     assert_eq!(lines.len(), 2, "{lines:?}");

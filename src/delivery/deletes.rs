@@ -24,6 +24,7 @@ impl Delivery {
     /// As [`Delivery::message`]; the message may be deleted or not, and the delete can be repeated.
     pub async fn delete_message(&self, id: FileId) -> Result<Deleted, DeliveryError> {
         let deleted = self.delete_message_everywhere(id).await;
+        self.deleted.put(self.deleted.ticket(), &id, (), 0);
         // A lookup that begins later finds nothing, as for files.
         self.told.forget(&id);
         self.forget(&FileKey::Id(id));
@@ -31,6 +32,11 @@ impl Delivery {
         // messages.
         self.stored.forget_all();
         deleted
+    }
+
+    /// Tells whether a message was deleted here, or a moment ago through this node.
+    pub(super) fn is_deleted_here(&self, id: FileId) -> bool {
+        self.deleted.get(&id).is_some() || self.journal.is_deleted(id)
     }
 
     async fn delete_message_everywhere(&self, id: FileId) -> Result<Deleted, DeliveryError> {

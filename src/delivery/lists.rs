@@ -12,7 +12,7 @@ use super::waiting::{Waiters, Woken};
 use super::{Delivery, DeliveryError, FoundMessage};
 use crate::config::ListConfig;
 use crate::file::{FileId, FileKey};
-use crate::message::{Cursor, Party, Receivers};
+use crate::message::{Cursor, Party, Receivers, Wording};
 use crate::store::{Deleted, Entry, Inbox, StoreError, Waiting};
 
 /// The pause between two questions for all waiting receivers.
@@ -30,8 +30,8 @@ const MOST_COUNTED: u32 = 10_000;
 /// Messages that wait for a receiver, the oldest first.
 #[derive(Debug, Clone)]
 pub struct List {
-    /// The messages, each with the place behind it.
-    pub messages: Vec<(Cursor, Arc<FoundMessage>)>,
+    /// The words of the messages, each with the place behind it.
+    pub messages: Vec<(Cursor, Arc<Wording>)>,
     /// The place behind all of them: the next page begins there.
     pub next: Cursor,
     /// Whether the next page has any messages by now.
@@ -242,7 +242,11 @@ impl Lists {
     ) -> Result<List, ListError> {
         self.require_store()?;
         let page = self.inbox.page(receiver, after, most).await?;
-        let is_full = u32::try_from(page.entries.len()).is_ok_and(|found| found >= most);
+        // All other pages end at a place that is not an entry's.
+        let is_full = page
+            .entries
+            .last()
+            .is_some_and(|last| last.cursor == page.next);
         let mut list = List {
             messages: Vec::new(),
             next: page.next,
@@ -250,32 +254,31 @@ impl Lists {
         };
         let mut bytes = 0;
         for entries in page.entries.chunks(MOST_READ) {
-            for (cursor, found) in self.messages(entries).await? {
-                let length = found.bytes();
+            for (cursor, wording) in self.wordings(entries).await? {
+                let length = wording.bytes();
                 if bytes + length > MOST_BYTES && !list.messages.is_empty() {
                     list.next = list.messages.last().map_or(after, |(cursor, _)| *cursor);
                     list.has_more = true;
                     return Ok(list);
                 }
                 bytes += length;
-                list.messages.push((cursor, found));
+                list.messages.push((cursor, wording));
             }
         }
         Ok(list)
     }
 
-    /// Reads the messages of entries, without those that were deleted meanwhile.
-    async fn messages(
-        &self,
-        entries: &[Entry],
-    ) -> Result<Vec<(Cursor, Arc<FoundMessage>)>, ListError> {
+    /// Returns the words of the messages of entries, without deleted ones. An entry without words costs a
+    /// look at its package.
+    async fn wordings(&self, entries: &[Entry]) -> Result<Vec<(Cursor, Arc<Wording>)>, ListError> {
         let told = &self.delivery.told;
-        let known = |id: FileId| told.get(&id);
+        let of_message = |found: &Arc<FoundMessage>| Arc::clone(&found.wording);
+        let known = |entry: &Entry| {
+            let of_entry = entry.wording.clone();
+            of_entry.or_else(|| told.get(&entry.message).as_ref().map(of_message))
+        };
         let ticket = told.ticket();
-        let mut found: Vec<_> = entries
-            .iter()
-            .map(|entry| (entry, known(entry.message)))
-            .collect();
+        let mut found: Vec<_> = entries.iter().map(|entry| (entry, known(entry))).collect();
         let unknown = found.iter().filter(|(_, found)| found.is_none());
         let unknown: Vec<_> = unknown.map(|(entry, _)| entry.message).collect();
         let stored = if unknown.is_empty() {
@@ -289,10 +292,10 @@ impl Lists {
             };
             let message = self.delivery.keep_message(ticket, id, stored).await?;
             let places = found.iter_mut().filter(|(entry, _)| entry.message == id);
-            places.for_each(|(_, place)| *place = Some(Arc::clone(&message)));
+            places.for_each(|(_, place)| *place = Some(of_message(&message)));
         }
         let found = found.into_iter().filter_map(|(entry, found)| {
-            let is_deleted = self.delivery.journal.is_deleted(entry.message);
+            let is_deleted = self.delivery.is_deleted_here(entry.message);
             Some((entry.cursor, found.filter(|_| !is_deleted)?))
         });
         Ok(found.collect())

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::stream::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::recent::Ticket;
 use super::{Delivery, DeliveryError};
-use crate::file::{FileId, MediaType, UnixMillis};
-use crate::journal::{Lookup, Standing};
-use crate::message::{Message, Told};
+use crate::file::FileId;
+use crate::journal::{Busy, JournalError, KeptMessage, Lookup, Room, Standing};
+use crate::message::{Message, Part, Party, Told, Wording};
 use crate::peers::{Carried, Unreachable};
 use crate::store::{MessageInStore, StoreError, StoredMessage};
 
@@ -25,12 +23,8 @@ pub struct FoundMessage {
     pub message: Arc<Message>,
     /// The subject of the token that it was sent with.
     pub sub: Option<Arc<str>>,
-    /// The moment of the promise.
-    pub created: UnixMillis,
-    /// The type of its package.
-    pub content_type: MediaType,
-    /// The bytes of its package.
-    pub content: Bytes,
+    /// The words of the message.
+    pub wording: Arc<Wording>,
     /// The state of its package.
     pub standing: Standing,
 }
@@ -60,24 +54,14 @@ impl MessageHere {
 struct Carry {
     message: Message,
     sub: Option<String>,
-    created: u64,
-    content_type: String,
-    content: String,
+    wording: Wording,
     is_pending: bool,
 }
 
 impl FoundMessage {
-    /// Returns the message in the form that callers get.
-    pub fn told(&self) -> Told<'_> {
-        Told {
-            id: self.id,
-            created: self.created,
-            state: self.standing.name(),
-            message: &self.message,
-            content_type: &self.content_type,
-            package: &self.content,
-            has_receivers: true,
-        }
+    /// Returns the message in the form that callers get: one line of JSON.
+    pub fn line(&self, has_receivers: bool) -> Vec<u8> {
+        self.wording.line(self.standing.name(), has_receivers)
     }
 
     /// Writes the message for another node.
@@ -88,9 +72,7 @@ impl FoundMessage {
         serde_json::to_string(&Carry {
             message: Message::clone(&self.message),
             sub: self.sub.as_deref().map(str::to_owned),
-            created: self.created.0,
-            content_type: self.content_type.as_str().to_owned(),
-            content: STANDARD.encode(&self.content),
+            wording: Wording::clone(&self.wording),
             is_pending: self.standing == Standing::Pending,
         })
     }
@@ -98,14 +80,11 @@ impl FoundMessage {
     /// Reads a message from another node; `None` if it cannot be read.
     fn carried(id: FileId, text: &str) -> Option<Self> {
         let carry: Carry = serde_json::from_str(text).ok()?;
-        let content_type = MediaType::parse(&carry.content_type);
         Some(Self {
             id,
             message: Arc::new(carry.message),
             sub: carry.sub.map(Into::into),
-            created: UnixMillis(carry.created),
-            content_type: content_type.unwrap_or_else(|_| MediaType::octet_stream()),
-            content: STANDARD.decode(carry.content).ok()?.into(),
+            wording: Arc::new(carry.wording),
             standing: if carry.is_pending {
                 Standing::Pending
             } else {
@@ -114,10 +93,23 @@ impl FoundMessage {
         })
     }
 
-    /// Returns its approximate bytes in memory and in an answer.
-    pub(super) fn bytes(&self) -> usize {
-        let of_part = 1024;
-        self.content.len() + of_part * self.message.parts.len() + 64 * self.message.to.iter().len()
+    /// Returns the same message in another state.
+    fn with(self: Arc<Self>, standing: Standing) -> Arc<Self> {
+        if self.standing == standing {
+            return self;
+        }
+        Arc::new(Self {
+            standing,
+            ..Self::clone(&self)
+        })
+    }
+
+    /// Returns its approximate bytes in memory. The texts of the parts are in its words, too.
+    fn memory_bytes(&self, package_bytes: usize) -> usize {
+        let words = self.wording.bytes();
+        let described = words.saturating_sub(package_bytes);
+        let of_receivers = size_of::<Party>() * self.message.to.iter().len();
+        words + described + of_receivers + size_of::<Part>() * self.message.parts.len()
     }
 }
 
@@ -165,10 +157,19 @@ impl Delivery {
     /// # Errors
     /// An error, if the journal cannot be read.
     pub async fn message_in_journal(&self, id: FileId) -> Result<MessageHere, DeliveryError> {
-        // The journal's memory is enough to tell that it does not have a message.
-        if matches!(self.journal.try_lookup(id), Ok(None)) {
-            return Ok(MessageHere::Absent);
+        // The journal's memory is enough for a message that it does not have, and for one that was read a
+        // moment ago.
+        match self.journal.try_lookup(id) {
+            Ok(None) => return Ok(MessageHere::Absent),
+            Ok(Some(Room::Deleted)) => return Ok(MessageHere::Deleted),
+            Ok(Some(room)) => {
+                if let Some(found) = self.told.get(&id) {
+                    return Ok(MessageHere::Found(found.with(Standing::in_room(room))));
+                }
+            }
+            Err(Busy) => {}
         }
+        let ticket = self.told.ticket();
         let looked = self.on_disk(move |journal| {
             Ok(match journal.message(id)? {
                 Some(kept) => Ok(kept),
@@ -176,15 +177,7 @@ impl Delivery {
             })
         });
         Ok(match looked.await? {
-            Ok(kept) => MessageHere::Found(Arc::new(FoundMessage {
-                id,
-                message: kept.message,
-                sub: kept.sub,
-                created: kept.meta.uploaded,
-                content_type: kept.meta.content_type,
-                content: kept.content,
-                standing: kept.standing,
-            })),
+            Ok(kept) => MessageHere::Found(self.keep_kept(ticket, id, kept)?),
             Err(true) => MessageHere::Deleted,
             Err(false) => MessageHere::Absent,
         })
@@ -194,7 +187,8 @@ impl Delivery {
     /// node deleted it.
     async fn stored_message(&self, id: FileId) -> Result<MessageHere, StoreError> {
         if let Some(found) = self.told.get(&id) {
-            return Ok(MessageHere::Found(found));
+            // It may have been in the journal then.
+            return Ok(MessageHere::Found(found.with(Standing::Committed)));
         }
         let ticket = self.told.ticket();
         Ok(match self.messages.message(id).await? {
@@ -228,25 +222,71 @@ impl Delivery {
             });
             all.await?.freeze()
         };
-        let found = Arc::new(FoundMessage {
+        let told = Told {
             id,
+            created: package.meta.uploaded,
+            message: &message,
+            content_type: &package.meta.content_type,
+            package: &content,
+        };
+        let wording = told.wording();
+        let wording = wording.map_err(|err| StoreError::Damaged(format!("{id}: {err}")))?;
+        let found = FoundMessage {
+            id,
+            wording: Arc::new(wording),
             message: Arc::new(message),
             sub,
-            created: package.meta.uploaded,
-            content_type: package.meta.content_type,
-            content,
             standing: Standing::Committed,
-        });
-        let bytes = found.bytes();
+        };
+        Ok(self.keep_found(ticket, found, content.len()))
+    }
+
+    /// The same of one that was found in the journal.
+    fn keep_kept(
+        &self,
+        ticket: Ticket,
+        id: FileId,
+        kept: KeptMessage,
+    ) -> Result<Arc<FoundMessage>, JournalError> {
+        let told = Told {
+            id,
+            created: kept.meta.uploaded,
+            message: &kept.message,
+            content_type: &kept.meta.content_type,
+            package: &kept.content,
+        };
+        let unreadable = |err: serde_json::Error| JournalError::Unreadable {
+            id,
+            reason: err.to_string(),
+        };
+        let found = FoundMessage {
+            id,
+            wording: Arc::new(told.wording().map_err(unreadable)?),
+            message: kept.message,
+            sub: kept.sub,
+            standing: kept.standing,
+        };
+        Ok(self.keep_found(ticket, found, kept.content.len()))
+    }
+
+    fn keep_found(
+        &self,
+        ticket: Ticket,
+        found: FoundMessage,
+        package_bytes: usize,
+    ) -> Arc<FoundMessage> {
+        let (id, bytes) = (found.id, found.memory_bytes(package_bytes));
+        let found = Arc::new(found);
         self.told.put(ticket, &id, Arc::clone(&found), bytes);
-        Ok(found)
+        found
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{ChosenName, Party, Receivers};
+    use crate::file::{MediaType, UnixMillis};
+    use crate::message::{ChosenName, Receivers};
 
     #[test]
     fn a_message_comes_to_another_node_as_it_is() {
@@ -255,25 +295,31 @@ mod tests {
             (None, Standing::Pending),
             (Some(Arc::from("al\"ice")), Standing::Committed),
         ] {
+            let message = Message {
+                from: Party::try_from("größe".to_owned()).ok(),
+                to: Receivers::read(["bob", "eve"]).unwrap(),
+                client_id: ChosenName::try_from("m 1".to_owned()).ok(),
+                parts: Vec::new(),
+            };
+            let told = Told {
+                id,
+                created: UnixMillis(1_700_000_000_123),
+                message: &message,
+                content_type: &MediaType::parse("application/x-own").unwrap(),
+                package: b"\xff\0",
+            };
             let found = FoundMessage {
                 id,
-                message: Arc::new(Message {
-                    from: Party::try_from("größe".to_owned()).ok(),
-                    to: Receivers::read(["bob", "eve"]).unwrap(),
-                    client_id: ChosenName::try_from("m 1".to_owned()).ok(),
-                    parts: Vec::new(),
-                }),
+                wording: Arc::new(told.wording().unwrap()),
+                message: Arc::new(message),
                 sub,
-                created: UnixMillis(1_700_000_000_123),
-                content_type: MediaType::parse("application/x-own").unwrap(),
-                content: Bytes::from_static(b"\xff\0"),
                 standing,
             };
             let carried = FoundMessage::carried(id, &found.carry().unwrap()).unwrap();
-            assert_eq!(
-                carried.told().to_json().unwrap(),
-                found.told().to_json().unwrap()
-            );
+            for has_receivers in [true, false] {
+                assert_eq!(carried.line(has_receivers), found.line(has_receivers));
+            }
+            assert_eq!(carried.message, found.message);
             assert_eq!(carried.sub, found.sub);
         }
         assert!(FoundMessage::carried(id, "{}").is_none());

@@ -72,8 +72,10 @@ pub struct Delivery {
     asked: Recent<FileKey, Asked>,
     /// Files in the store by other keys. Several keys may name one file, also one that has an id.
     foreign: Arc<Recent<FileKey, Arc<StoredFile>>>,
-    /// Messages in the store.
+    /// Messages, in the journal or in the store; the journal says each time whether it still has the message.
     told: Recent<FileId, Arc<FoundMessage>>,
+    /// Messages that were deleted a moment ago through this node: lists may still tell of them.
+    deleted: Recent<FileId, ()>,
     fills: Fills,
 }
 
@@ -147,7 +149,7 @@ pub enum DeliveryError {
 }
 
 impl Delivery {
-    /// A delivery from these places.
+    /// A delivery from these places, with so many bytes of messages in memory.
     pub fn new(
         journal: Arc<Journal>,
         store: Arc<dyn Store>,
@@ -155,6 +157,7 @@ impl Delivery {
         links: Arc<Links>,
         peers: Arc<Peers>,
         is_store_up: StoreCheck,
+        message_bytes: usize,
     ) -> Self {
         let stored = Arc::new(Recent::new(LIFETIME, MAX_BYTES));
         let refresh = Refresh::new(Arc::clone(&store), Arc::clone(&stored));
@@ -172,7 +175,8 @@ impl Delivery {
             asked: Recent::new(ASKED_LIFETIME, 2 * MAX_BYTES),
             lookups: Lookups::default(),
             foreign: Arc::new(Recent::new(LIFETIME, MAX_BYTES)),
-            told: Recent::new(LIFETIME, MAX_BYTES),
+            told: Recent::new(LIFETIME, message_bytes),
+            deleted: Recent::new(LIFETIME, MAX_BYTES),
             fills: Fills::default(),
         }
     }

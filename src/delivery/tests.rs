@@ -180,7 +180,8 @@ fn start_with_log(
     let journal = Arc::new(journal);
     let links = Links::new(journal.clone(), store.clone(), peers.clone());
     let links = Arc::new(links);
-    let delivery = Delivery::new(journal, store.clone(), store.clone(), links, peers, up);
+    let (files, messages) = (store.clone(), store.clone());
+    let delivery = Delivery::new(journal, files, messages, links, peers, up, MAX_BYTES);
     (delivery, store)
 }
 

@@ -86,15 +86,14 @@ fn check(parts: Vec<PartRequest>, to: Option<Receivers>, package: &[u8], content
     let told = Told {
         id,
         created: UnixMillis(1_700_000_000_123),
-        state: "pending",
         message: &message,
         content_type,
         package,
-        has_receivers: true,
     };
-    let told = told.to_json().unwrap_or_default();
-    assert!(!told.contains(&b'\n'));
-    let told: Value = serde_json::from_slice(&told).unwrap_or_default();
+    let line = told.wording().map(|wording| wording.line("pending", true));
+    let line = line.unwrap_or_default();
+    assert!(!line.contains(&b'\n'));
+    let told: Value = serde_json::from_slice(&line).unwrap_or_default();
     let told = told.get("parts").and_then(Value::as_array);
     assert_eq!(told.map(Vec::len), Some(message.parts.len()));
 }

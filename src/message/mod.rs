@@ -11,7 +11,7 @@
 //! | [`Stated`], [`BlurHash`], [`ThumbHash`], [`Waveform`] | what a sender states of a part: checked for form and size, never computed |
 //! | [`Request`], [`PartRequest`] | what a sender asks for: the grammar |
 //! | [`Message`], [`Part`] | what was promised |
-//! | [`Told`], [`Receipt`] | a message as its receivers see it; what its sender is told of it |
+//! | [`Told`], [`Wording`], [`Receipt`] | a message as its receivers see it, and the words of that; what its sender is told of it |
 //! | [`Belonging`] | how a file belongs to messages |
 //!
 //! Pure values. This room must never know a disk, a database or HTTP.
@@ -46,7 +46,7 @@ pub use receivers::Receivers;
 pub use request::{PackageRequest, PartRequest, Request, Source};
 pub use stated::{Stated, Waveform};
 pub use thumbhash::ThumbHash;
-pub use told::{Receipt, Told};
+pub use told::{Receipt, Told, Wording};
 
 /// The most bytes of a package.
 pub const MOST_PACKAGE_BYTES: usize = 64 * 1024;

@@ -1,32 +1,41 @@
 //! A message as its receivers see it: the package and a descriptor of each part, without any part's bytes.
 
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::request::is_json;
-use super::{ChosenName, Kind, Message, Part, Party, Receivers, Stated};
+use super::{ChosenName, Kind, Message, Part, Party, Stated};
 use crate::file::{FileId, MediaType, UnixMillis};
 
-/// A message as its receivers see it.
+/// A message as its receivers see it, apart from what depends on the moment and on who asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Told<'a> {
     /// Its id.
     pub id: FileId,
     /// The moment of the promise.
     pub created: UnixMillis,
-    /// The state of its package.
-    pub state: &'static str,
     /// The sender, the receivers and the parts that were promised.
     pub message: &'a Message,
     /// The type of its package.
     pub content_type: &'a MediaType,
     /// The bytes of its package.
     pub package: &'a [u8],
-    /// Whether the answer shows the receivers.
-    pub has_receivers: bool,
+}
+
+/// The words of a message: one line of JSON, made once. The state is put in at each answer, and the receivers
+/// can be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wording {
+    text: Box<str>,
+    /// The member `to`, with the comma before it.
+    to: Range<usize>,
+    /// The place of the state.
+    state: usize,
 }
 
 /// The answer to the sender of a message.
@@ -51,16 +60,16 @@ struct ReceiptDocument<'a> {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct Head<'a> {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a ChosenName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a Party>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'a Receivers>,
-    created: Option<String>,
-    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct Tail<'a> {
     content_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Box<RawValue>>,
@@ -86,31 +95,86 @@ struct Descriptor<'a> {
 }
 
 impl Told<'_> {
-    /// Writes one line of JSON. A package in JSON stands in it as JSON, a text as a string, and any
-    /// other package as base64.
+    /// Writes the words. A package in JSON stands in them as JSON, a text as a string, and any other
+    /// package as base64.
     ///
     /// # Errors
     /// None in practice: each value has a form in JSON.
-    pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+    pub fn wording(&self) -> serde_json::Result<Wording> {
         let millis = i64::try_from(self.created.0).ok();
         let created = millis.and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        let created = serde_json::to_string(&created.map(|created| created.to_string()))?;
         let package = package(self.content_type, self.package);
         let base64 = || STANDARD.encode(self.package);
         let parts = (1..).zip(&self.message.parts);
-        serde_json::to_vec(&Document {
+        let head = serde_json::to_string(&Head {
             id: self.id.to_string(),
             client_id: self.message.client_id.as_ref(),
             from: self.message.from.as_ref(),
-            to: Some(&self.message.to).filter(|_| self.has_receivers),
-            created: created.map(|created| created.to_string()),
-            state: self.state,
+        })?;
+        let to = serde_json::to_string(&self.message.to)?;
+        let tail = serde_json::to_string(&Tail {
             content_type: self.content_type.as_str(),
             message_base64: package.is_none().then(base64),
             message: package,
             parts: parts
                 .map(|(number, part)| Descriptor::of(self.id, number, part))
                 .collect(),
+        })?;
+        // Both are objects, and neither is an empty one.
+        let head = head.strip_suffix('}').unwrap_or_default();
+        let tail = tail.strip_prefix('{').unwrap_or_default();
+        let begin = format!("{head},\"to\":{to}");
+        let middle = format!("{begin},\"created\":{created},\"state\":\"");
+        Ok(Wording {
+            to: head.len()..begin.len(),
+            state: middle.len(),
+            text: format!("{middle}\",{tail}").into(),
         })
+    }
+}
+
+impl Wording {
+    /// Returns the whole line, in this state, with or without the receivers.
+    pub fn line(&self, state: &str, has_receivers: bool) -> Vec<u8> {
+        let mut line = Vec::with_capacity(self.bytes() + state.len());
+        self.push_line(&mut line, state, has_receivers);
+        line
+    }
+
+    /// Appends the same line.
+    pub fn push_line(&self, line: &mut Vec<u8>, state: &str, has_receivers: bool) {
+        let to = if has_receivers { self.to.clone() } else { 0..0 };
+        for part in [0..self.to.start, to, self.to.end..self.state] {
+            line.extend_from_slice(self.part(part));
+        }
+        line.extend_from_slice(state.as_bytes());
+        line.extend_from_slice(self.part(self.state..self.bytes()));
+    }
+
+    /// Returns the arguments of [`Wording::kept`]: the text, and three places in it.
+    pub fn to_keep(&self) -> (&str, [usize; 3]) {
+        (&self.text, [self.to.start, self.to.end, self.state])
+    }
+
+    /// Returns words that were kept; `None` if the places do not fit the text.
+    pub fn kept(text: &str, places: [usize; 3]) -> Option<Self> {
+        let [begin, end, state] = places;
+        let is_one = begin <= end && end <= state && state < text.len();
+        is_one.then(|| Self {
+            text: text.into(),
+            to: begin..end,
+            state,
+        })
+    }
+
+    /// Returns the length without the state.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    fn part(&self, part: Range<usize>) -> &[u8] {
+        self.text.as_bytes().get(part).unwrap_or_default()
     }
 }
 

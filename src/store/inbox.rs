@@ -1,13 +1,15 @@
 //! The port for the lists of receivers.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 
 use super::{StoreError, StoredMessage};
 use crate::file::FileId;
-use crate::message::{Cursor, Party, Receivers};
+use crate::message::{Cursor, Party, Receivers, Wording};
 
 /// A message that waits for a receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The message.
     pub message: FileId,
@@ -15,6 +17,8 @@ pub struct Entry {
     pub bytes: u64,
     /// The place behind it.
     pub cursor: Cursor,
+    /// The words of the message, if the entry has them and the message is known not to be deleted.
+    pub wording: Option<Arc<Wording>>,
 }
 
 /// The oldest messages that wait for a receiver behind a cursor.
@@ -64,8 +68,8 @@ pub trait Inbox: Send + Sync {
         receivers: &'a Receivers,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Returns up to `most` entries behind a cursor. Entries of the last two seconds may be
-    /// missing.
+    /// Returns up to `most` entries behind a cursor, and about a megabyte of words. Entries of the last
+    /// two seconds may be missing.
     ///
     /// # Errors
     /// `Unavailable`.

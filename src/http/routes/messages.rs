@@ -4,7 +4,6 @@
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
 use futures::FutureExt as _;
 
 use super::{created, delete, download, methods, upload};
@@ -18,7 +17,7 @@ use crate::http::headers::{body as inline, claims, content_type, path};
 use crate::http::{Node, Problem};
 use crate::intake::{MessageBody, MessageContent, MessageUpload, TakenMessage};
 use crate::journal::Standing;
-use crate::message::{MessageError, Receipt, Request, Told};
+use crate::message::{MessageError, Receipt, Request};
 
 /// The most bytes of a message in JSON.
 const MOST_JSON_BYTES: u64 = 1024 * 1024;
@@ -145,11 +144,6 @@ async fn read(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespons
     let reader = rights::reader(&request, &node)?;
     let found = find(&node, id).await?;
     let has_receivers = reader.check(&node, &found, None)?;
-    let told = Told {
-        has_receivers,
-        ..found.told()
-    };
-    let told = told.to_json().map_err(|err| Problem::not_written(&err))?;
     let caching = if found.standing == Standing::Committed {
         download::LASTING
     } else {
@@ -158,7 +152,7 @@ async fn read(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespons
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, caching))
         .content_type("application/json")
-        .body(Bytes::from(told)))
+        .body(found.line(has_receivers)))
 }
 
 /// Answers `GET` and `HEAD /messages/{id}/{part}` with the file of a part, as at the file's own

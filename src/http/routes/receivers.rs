@@ -14,7 +14,8 @@ use crate::file::FileId;
 use crate::http::gate::messages as rights;
 use crate::http::headers::path;
 use crate::http::{Node, Problem};
-use crate::message::{Cursor, Party, Told};
+use crate::journal::Standing;
+use crate::message::{Cursor, Party};
 
 /// The number of messages of a page: the default and the most.
 const PAGE: u32 = 50;
@@ -26,6 +27,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(55);
 
 /// The most bytes of a report of deliveries.
 const MOST_BYTES: usize = 64 * 1024;
+
+/// A message gets into lists when it is committed.
+const LISTED: &str = Standing::Committed.name();
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
@@ -82,9 +86,9 @@ async fn list(
     let accepted = request.headers().get(header::ACCEPT);
     let accepted = accepted.and_then(|accepted| accepted.to_str().ok());
     let (kind, body) = if accepted.is_some_and(|accepted| accepted.contains(LINES)) {
-        (LINES, lines(&found, has_receivers)?)
+        (LINES, lines(&found, has_receivers))
     } else {
-        (JSON, document(&found, has_receivers)?)
+        (JSON, document(&found, has_receivers))
     };
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -178,42 +182,43 @@ fn cursor(text: &str) -> Result<Cursor, Problem> {
 }
 
 /// Writes all messages as one JSON value, each as at its own address.
-fn document(list: &List, has_receivers: bool) -> Result<Vec<u8>, Problem> {
-    let mut body = b"{\"messages\":[".to_vec();
-    for (place, (_, message)) in list.messages.iter().enumerate() {
+fn document(list: &List, has_receivers: bool) -> Vec<u8> {
+    let mut body = begun(list);
+    body.extend_from_slice(b"{\"messages\":[");
+    for (place, (_, wording)) in list.messages.iter().enumerate() {
         if place > 0 {
             body.push(b',');
         }
-        body.extend(told(message.told(), has_receivers)?);
+        wording.push_line(&mut body, LISTED, has_receivers);
     }
     let (next, has_more) = (list.next, list.has_more);
     let end = format!("],\"next\":\"{next}\",\"has_more\":{has_more}}}");
-    body.extend(end.into_bytes());
-    Ok(body)
+    body.extend_from_slice(end.as_bytes());
+    body
 }
 
 /// Writes a line for each message, with the cursor behind it, and a last line. A list without the
 /// last line was cut.
-fn lines(list: &List, has_receivers: bool) -> Result<Vec<u8>, Problem> {
-    let mut body = Vec::new();
-    for (cursor, message) in &list.messages {
-        let told = told(message.told(), has_receivers)?;
+fn lines(list: &List, has_receivers: bool) -> Vec<u8> {
+    let mut body = begun(list);
+    for (cursor, wording) in &list.messages {
+        let line = wording.line(LISTED, has_receivers);
         // The text is an object that is never empty.
-        let members = told.get(1..).unwrap_or_default();
-        body.extend(format!("{{\"cursor\":\"{cursor}\",").into_bytes());
+        let members = line.get(1..).unwrap_or_default();
+        body.extend_from_slice(format!("{{\"cursor\":\"{cursor}\",").as_bytes());
         body.extend_from_slice(members);
         body.push(b'\n');
     }
     let (next, has_more) = (list.next, list.has_more);
     let end = format!("{{\"next\":\"{next}\",\"has_more\":{has_more}}}\n");
-    body.extend(end.into_bytes());
-    Ok(body)
+    body.extend_from_slice(end.as_bytes());
+    body
 }
 
-fn told(message: Told<'_>, has_receivers: bool) -> Result<Vec<u8>, Problem> {
-    let told = Told {
-        has_receivers,
-        ..message
-    };
-    told.to_json().map_err(|err| Problem::not_written(&err))
+/// Makes an empty answer with room for all messages.
+fn begun(list: &List) -> Vec<u8> {
+    let around = 64;
+    let messages = list.messages.iter();
+    let bytes = messages.map(|(_, wording)| wording.bytes() + around);
+    Vec::with_capacity(bytes.sum::<usize>() + around)
 }

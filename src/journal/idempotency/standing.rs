@@ -1,6 +1,7 @@
 //! The standing of a promised file, as callers are told it.
 
 use crate::journal::index::Phase;
+use crate::journal::{Room, phase_of};
 
 /// The standing of a promised file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,11 @@ impl Standing {
             Phase::Settled => Self::Committed,
             Phase::Deleted => Self::Deleted,
         }
+    }
+
+    /// Returns the standing of an entry in this room.
+    pub fn in_room(room: Room) -> Self {
+        Self::of(phase_of(room))
     }
 
     /// The standing of a file by its retained answer, after its entry has left.

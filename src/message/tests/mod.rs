@@ -253,15 +253,23 @@ fn told(message: &Message, content_type: &str, package: &[u8]) -> Value {
     let told = Told {
         id: id(),
         created: UnixMillis(1_700_000_000_123),
-        state: "pending",
         message,
         content_type: &media_type(content_type),
         package,
-        has_receivers: false,
     };
-    let line = told.to_json().unwrap();
+    let wording = told.wording().unwrap();
+    let line = wording.line("pending", false);
     assert!(!line.contains(&b'\n'));
-    serde_json::from_slice(&line).unwrap()
+    let told: Value = serde_json::from_slice(&line).unwrap();
+    let mut all: Value = serde_json::from_slice(&wording.line("committed", true)).unwrap();
+    // Nothing else differs for those who are told of the receivers, and at another time.
+    assert_eq!(all["state"].take(), "committed");
+    assert_eq!(all["to"].take(), json!(["bob", "eve"]));
+    let mut less = told.clone();
+    assert_eq!(less["state"].take(), "pending");
+    less["to"].take();
+    assert_eq!(all, less);
+    told
 }
 
 #[test]

@@ -52,6 +52,20 @@ fn delete(client: &Client, message: &Value) {
     answer.assert_harmless();
 }
 
+/// The ids on the list of one of the receivers.
+fn listed(client: &Client) -> Vec<String> {
+    // A process that has begun just now does not know whether MongoDB is there.
+    let answer = eventually("there is a list", || {
+        let answer = client.get("/receivers/bob/messages");
+        (answer.status == 200).then_some(answer)
+    });
+    let messages = answer.json()["messages"].clone();
+    let messages = messages.as_array().unwrap().iter();
+    messages
+        .map(|message| text(message, "id").to_owned())
+        .collect()
+}
+
 fn count(mongo: &Mongo, part: &str, filter: Document) -> u64 {
     mongo.count(&mongo.database().collection(part), filter)
 }
@@ -122,7 +136,16 @@ fn a_message_is_deleted_on_any_node_for_all_before_and_after_its_commit() {
             assert_part(&client, &late["parts"][1], &picture);
         }
     }
+    for client in cluster.clients() {
+        assert_eq!(client.get(text(&late, "url")).status, 200);
+        wait_until("it is in the lists", || {
+            listed(&client).iter().any(|id| id == text(&late, "id"))
+        });
+    }
     delete(&cluster.nodes[1].client(), &late);
+    for client in cluster.clients() {
+        assert!(!listed(&client).iter().any(|id| id == text(&late, "id")));
+    }
     for place in [1, 0] {
         assert_gone(&cluster.nodes[place].client(), &late);
     }
@@ -259,6 +282,12 @@ fn a_delete_that_is_cut_anywhere_goes_on() {
             .get(text(&message, "url"))
             .assert_problem(404, "not-found");
         assert!(count(&mongo, "fs.chunks", doc! {}) > 0);
+        // Its entries may be there, with its words: nobody is told of it, nor by a process that has not
+        // deleted it.
+        assert!(!listed(&client).iter().any(|id| id == text(&message, "id")));
+        site.kill_sidecar();
+        site.start_sidecar();
+        assert!(!listed(&client).iter().any(|id| id == text(&message, "id")));
         site.kill_sidecar();
         mongo.heal();
         site.start_sidecar();

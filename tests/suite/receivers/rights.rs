@@ -1,6 +1,7 @@
 //! The lists and the messages that a token opens.
 
 use kit::{Builder, Keys, Mongo, noise};
+use mongodb::bson::doc;
 use serde_json::json;
 
 use super::{ids, messages};
@@ -31,7 +32,19 @@ fn a_token_to_receive_opens_the_messages_to_its_receiver_and_nothing_else() {
         assert_eq!(answer.status, 201, "{answer:?}");
         sent.push(answer.json());
     }
+    // The words of a short message stand in the lists; those of a long one are read from its package.
+    let long = "long ".repeat(4000);
+    let bearer = keys.bearer(&["--scope", "message"]);
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Authorization", bearer.as_str()),
+    ];
+    let body = json!({ "message": long, "to": "zoe" }).to_string();
+    let answer = client.post("/messages", &headers, body.as_bytes());
+    assert_eq!(answer.status, 201, "{answer:?}");
     site.wait_until_committed();
+    let with_words = mongo.find("fs.inbox", doc! { "w": { "$exists": true } });
+    assert_eq!(with_words.len(), 4);
     let bob = &["--scope", "receive", "--receiver", "bob"];
     let platform = &["--scope", "list"];
     let of = |receiver: &str| format!("/receivers/{receiver}/messages?wait=20");
@@ -45,9 +58,20 @@ fn a_token_to_receive_opens_the_messages_to_its_receiver_and_nothing_else() {
     let part = get(&format!("{url}/1"), bob);
     assert!(part.status == 200 && part.body == clip);
     let all = messages(&get(&of("zoe"), platform).json());
-    assert_eq!(all.len(), 2);
+    assert_eq!(all.len(), 3);
     assert_eq!(all[0]["to"], json!(["bob", "zoe"]));
+    assert_eq!(all[2]["message"], json!(long));
+    let download = &["--scope", "download"];
+    assert_eq!(
+        get(url, download).json(),
+        all[0],
+        "it is told to each as to that one"
+    );
+    assert_eq!(get(url, bob).json(), own[0]);
+    // Another token has it in memory.
     let other = sent[1]["url"].as_str().unwrap();
+    let eve = &["--scope", "receive", "--receiver", "eve"];
+    assert_eq!(get(other, eve).status, 200);
     for path in [other, &format!("{other}/1"), &of("eve"), &of("nobody")] {
         get(path, bob).assert_problem(404, "not-found");
     }
