@@ -9,8 +9,9 @@
 //!    start finds the tombstone, and a sweep finds the mark ([`super::sweep`]).
 //! 3. The message leaves the lists of its receivers.
 //! 4. Each part is unlinked where it is, and is removed with its last link. The node that made its
-//!    id is always asked. If that node is away, the store is asked all the same, and the package
-//!    stays as the note of the work that is left.
+//!    id is always asked first, because its journal may have links that the store does not have yet.
+//!    If that node is away, the part stays, and so does the package, as the note of the work that is
+//!    left.
 //! 5. The owner of the package hears of the delete, if it was away, and its journal drops its copy.
 //!    Until then the mark stays.
 //! 6. The package goes last: tombstone, document, chunks, and the note that nothing is left.
@@ -35,7 +36,6 @@ use super::{LinkError, Links};
 use crate::file::FileId;
 use crate::journal::MessageDeletion;
 use crate::message::Message;
-use crate::message::links::Unlinked;
 use crate::peers::Unreachable;
 use crate::store::Cause;
 
@@ -55,21 +55,13 @@ impl Links {
         untied.into_iter().collect()
     }
 
+    /// Unlinks one part. Without a word of the node that made its id, nothing is done: the journal of
+    /// that node may have a link that the store does not have yet.
     async fn untie(&self, file: FileId, message: FileId) -> Result<(), LinkError> {
-        let is_up = self.peers.owner_of(file).map(|owner| self.check_up(owner));
-        let untied = match is_up.transpose() {
-            Ok(_) => self.unlink(file, message).await,
-            Err(away) => Err(away.into()),
-        };
-        match untied {
-            Err(LinkError::Owner(err)) => {
-                if self.messages.unlink(file, message).await? == Unlinked::Last {
-                    self.messages.remove_dying(file, Cause::Unlinked).await?;
-                }
-                Err(LinkError::Owner(err))
-            }
-            untied => untied.map(|_| ()),
+        if let Some(owner) = self.peers.owner_of(file) {
+            self.check_up(owner)?;
         }
+        self.unlink(file, message).await.map(|_| ())
     }
 
     /// Does steps 3 to 6, for a message that is dying in the store.
