@@ -24,7 +24,10 @@ impl Delivery {
     /// As [`Delivery::message`]; the message may be deleted or not, and the delete can be repeated.
     pub async fn delete_message(&self, id: FileId) -> Result<Deleted, DeliveryError> {
         let deleted = self.delete_message_everywhere(id).await;
-        self.deleted.put(self.deleted.ticket(), &id, (), 0);
+        if deleted.is_ok() {
+            // After an error the message may live, so lists must not pass it.
+            self.deleted.put(self.deleted.ticket(), &id, (), 0);
+        }
         // A lookup that begins later finds nothing, as for files.
         self.told.forget(&id);
         self.forget(&FileKey::Id(id));
