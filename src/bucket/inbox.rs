@@ -277,7 +277,8 @@ impl Bucket {
 
     async fn count_waiting(&self, receiver: &Party, most: u32) -> Result<Waiting, StoreError> {
         let mut filter = of(receiver);
-        filter.insert("ts", doc! { "$exists": true });
+        // The range of times keeps the question to entries that wait: all others have no time.
+        filter.insert("ts", doc! { "$gte": timestamp(Cursor::BEGIN) });
         let found = self.find_entries(filter, most.saturating_add(1), ReadConcern::local());
         let found = found.await?;
         let counted = found
