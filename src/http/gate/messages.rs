@@ -51,8 +51,8 @@ fn caller(request: &HttpRequest, node: &Node, scope: Scope) -> Result<Reader, Pr
 }
 
 /// Refuses a caller that may not read the list of this receiver, nor report deliveries from it. A
-/// token to receive opens only the list of its receiver. The platform may read all lists. Returns
-/// whether the caller may see the other receivers of a message.
+/// token to receive opens only the list of its receiver, and a token for one file opens none. The
+/// platform may read all lists. Returns whether the caller may see the other receivers of a message.
 ///
 /// # Errors
 /// A problem, if the caller may not read the list.
@@ -62,17 +62,17 @@ pub(in crate::http) fn check_list(
     receiver: &Party,
 ) -> Result<bool, Problem> {
     let grant = access::caller(request, node)?.sender.grant;
-    if grant.allows(Scope::List) {
+    if grant.allows_new(Scope::List) {
         return Ok(true);
     }
     match grant.receiver() {
-        Some(own) if own == receiver => Ok(false),
+        Some(own) if own == receiver && grant.allows_new(Scope::Receive) => Ok(false),
         Some(_) => {
             node.access.refusals.count_token("other_file");
             Err(Problem::not_found())
         }
         // Another program has checked the request.
-        None if grant.allows(Scope::Receive) => Ok(true),
+        None if grant.allows_new(Scope::Receive) => Ok(true),
         None => {
             node.access.refusals.count_token("insufficient_scope");
             Err(Problem::insufficient_scope(Scope::Receive))

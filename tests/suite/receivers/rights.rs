@@ -6,6 +6,15 @@ use serde_json::json;
 
 use super::{ids, messages};
 
+/// The options of tokens that open no list.
+const OF_OTHER_RIGHTS: [&[&str]; 5] = [
+    &["--scope", "download"],
+    &["--scope", "message", "--sub", "bob"],
+    &["--scope", "admin upload delete", "--receiver", "bob"],
+    &["--scope", "receive"],
+    &["--scope", "list", "--file", "0123456789abcdef01234567"],
+];
+
 #[test]
 fn a_token_to_receive_opens_the_messages_to_its_receiver_and_nothing_else() {
     let (keys, mongo) = (Keys::make(), Mongo::start());
@@ -76,12 +85,7 @@ fn a_token_to_receive_opens_the_messages_to_its_receiver_and_nothing_else() {
         get(path, bob).assert_problem(404, "not-found");
     }
     // No other token opens a list or a message.
-    for options in [
-        &["--scope", "download"][..],
-        &["--scope", "message", "--sub", "bob"],
-        &["--scope", "admin upload delete", "--receiver", "bob"],
-        &["--scope", "receive"],
-    ] {
+    for options in OF_OTHER_RIGHTS {
         let refused = get(&of("bob"), options);
         refused.assert_problem(403, "insufficient-scope");
     }
