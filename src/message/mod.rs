@@ -29,6 +29,8 @@ mod names;
 mod part;
 mod receivers;
 mod request;
+#[cfg(test)]
+mod search;
 mod stated;
 #[cfg(test)]
 mod tests;

@@ -13,9 +13,8 @@
 //! | at last | |
 //! | no message has the file | neither document nor chunks are there |
 
-use std::collections::HashSet;
-
 use super::*;
+use crate::message::search;
 
 const FIRST: u8 = 1;
 const SECOND: u8 = 2;
@@ -294,22 +293,9 @@ impl World {
     }
 }
 
-/// Returns the first broken rule in any order, and the number of worlds that were tried.
-fn search(bug: Bug) -> (Option<(&'static str, World)>, usize) {
-    let mut seen = HashSet::from([World::begin()]);
-    let mut open = vec![World::begin()];
-    while let Some(world) = open.pop() {
-        let next = world.steps(bug);
-        if let Some(fault) = world.fault(&next) {
-            return (Some((fault, world)), seen.len());
-        }
-        for next in next {
-            if seen.insert(next) {
-                open.push(next);
-            }
-        }
-    }
-    (None, seen.len())
+/// Tries all orders.
+fn search(bug: Bug) -> (Option<search::Fault<World>>, usize) {
+    search::search(World::begin(), |world| world.steps(bug), World::fault)
 }
 
 #[test]

@@ -13,9 +13,8 @@
 //! | the commit has ended | its entry is sure or delivered |
 //! | everything up to a reader's cursor was delivered | the reader has listed it |
 
-use std::collections::HashSet;
-
 use super::*;
+use crate::message::search;
 
 /// A bug that the search must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -322,21 +321,13 @@ impl World {
     }
 }
 
-/// Returns the first broken rule of any order, and the number of worlds that were seen.
-fn search(bug: Bug) -> (Option<(&'static str, World)>, usize) {
-    let mut seen = HashSet::from([World::begin()]);
-    let mut open = vec![World::begin()];
-    while let Some(world) = open.pop() {
-        if let Some(fault) = world.fault() {
-            return (Some((fault, world)), seen.len());
-        }
-        for next in world.steps(bug) {
-            if seen.insert(next) {
-                open.push(next);
-            }
-        }
-    }
-    (None, seen.len())
+/// Tries all orders.
+fn search(bug: Bug) -> (Option<search::Fault<World>>, usize) {
+    search::search(
+        World::begin(),
+        |world| world.steps(bug),
+        |world, _| world.fault(),
+    )
 }
 
 #[test]
@@ -374,13 +365,11 @@ fn a_list_goes_on_though_a_commit_has_ended_for_ever() {
     };
     (world.entry, world.clock) = (Some(left), 1);
     world.actors[COMMIT] = Actor::Ended;
-    let mut seen = HashSet::from([world]);
-    let mut open = vec![world];
     let mut is_listed = false;
-    while let Some(world) = open.pop() {
+    let steps = |world: &World| world.steps(Bug::None);
+    search::search(world, steps, |world, _| {
         is_listed |= world.readers[0].listed == 1;
-        let steps = world.steps(Bug::None);
-        open.extend(steps.into_iter().filter(|world| seen.insert(*world)));
-    }
+        None
+    });
     assert!(is_listed);
 }
