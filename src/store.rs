@@ -5,6 +5,8 @@
 mod inbox;
 mod indexes;
 mod messages;
+#[cfg(test)]
+mod no_messages;
 mod subjects;
 
 use std::ops::Range;
@@ -25,6 +27,8 @@ pub use indexes::{IndexStanding, IndexState, Indexes};
 pub use messages::{
     Cause, Dying, DyingPage, DyingPlace, MessageInStore, Messages, StoredMessage, StoredPart,
 };
+#[cfg(test)]
+pub(crate) use no_messages::NoMessages;
 pub use subjects::{SubjectPage, Subjects};
 
 /// The bytes of a promised file. They are read from beginning to end; parts may be read once more if

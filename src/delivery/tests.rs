@@ -2,7 +2,6 @@
 
 mod cached;
 mod kept;
-mod no_messages;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -16,7 +15,7 @@ use super::*;
 use crate::config::{ClusterConfig, JournalConfig};
 use crate::journal::{Announcer, Draft, Layout, LocalDisk, Room};
 use crate::spool::Received;
-use crate::store::{Committed, Deleted, Evidence, Progress, Promised, Sent};
+use crate::store::{Committed, Deleted, Evidence, NoMessages, Progress, Promised, Sent};
 
 /// The time that a test waits for something that comes at once or never.
 const BOUND: Duration = Duration::from_secs(10);
@@ -178,9 +177,9 @@ fn start_with_log(
     let peers = Arc::new(Peers::new(1, &peers).unwrap());
     let up = Box::new(|| true);
     let journal = Arc::new(journal);
-    let links = Links::new(journal.clone(), store.clone(), peers.clone());
+    let links = Links::new(journal.clone(), Arc::new(NoMessages), peers.clone());
     let links = Arc::new(links);
-    let (files, messages) = (store.clone(), store.clone());
+    let (files, messages) = (store.clone(), Arc::new(NoMessages));
     let delivery = Delivery::new(journal, files, messages, links, peers, up, MAX_BYTES);
     (delivery, store)
 }

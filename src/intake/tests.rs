@@ -2,20 +2,15 @@
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::config::{ClusterConfig, Durability, JournalConfig};
-use crate::file::{FileId, Metadata};
+use crate::file::Metadata;
 use crate::journal::{Announcer, LocalDisk};
-use crate::message::links::{Linked, Removed, Unlinked};
-use crate::message::{Message, Receivers};
 use crate::peers::Peers;
 use crate::spool::Received;
-use crate::store::{
-    self, Cause, DyingPage, DyingPlace, MessageInStore, Messages, StoreError, StoredPart,
-};
+use crate::store::{self, NoMessages};
 use crate::token::Grant;
 
 const SMALL: &[u8] = b"small";
@@ -68,50 +63,6 @@ fn links(journal: Arc<Journal>) -> Arc<Links> {
     };
     let peers = Peers::new(1, &alone).unwrap();
     Arc::new(Links::new(journal, Arc::new(NoMessages), Arc::new(peers)))
-}
-
-struct NoMessages;
-
-impl Messages for NoMessages {
-    fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
-        unimplemented!()
-    }
-
-    fn unlink(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
-        unimplemented!()
-    }
-
-    fn remove_dying(&self, _: FileId, _: Cause) -> BoxFuture<'_, Result<Removed, StoreError>> {
-        unimplemented!()
-    }
-
-    fn begin_delete(&self, _: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
-        unimplemented!()
-    }
-
-    fn leave<'a>(&'a self, _: FileId, _: &'a Receivers) -> BoxFuture<'a, Result<(), StoreError>> {
-        unimplemented!()
-    }
-
-    fn dying<'a>(
-        &'a self,
-        _: Option<&'a DyingPlace>,
-        _: u32,
-    ) -> BoxFuture<'a, Result<DyingPage, StoreError>> {
-        unimplemented!()
-    }
-
-    fn discard(&self, _: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
-        unimplemented!()
-    }
-
-    fn part(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredPart>, StoreError>> {
-        unimplemented!()
-    }
-
-    fn message(&self, _: FileId) -> BoxFuture<'_, Result<MessageInStore, StoreError>> {
-        unimplemented!()
-    }
 }
 
 fn digest_of(bytes: &[u8]) -> store::Sha256 {

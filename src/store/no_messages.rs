@@ -1,34 +1,36 @@
-//! A store without messages.
+//! A store without messages, for tests of all else.
 
-use futures::future::BoxFuture;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, ready};
 
-use super::OneFile;
+use super::{Cause, DyingPage, DyingPlace, MessageInStore, Messages, StoreError, StoredPart};
 use crate::file::FileId;
 use crate::message::links::{Linked, Removed, Unlinked};
 use crate::message::{Message, Receivers};
-use crate::store::{
-    Cause, DyingPage, DyingPlace, MessageInStore, Messages, StoreError, StoredPart,
-};
 
-impl Messages for OneFile {
+/// No message and no linked file is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoMessages;
+
+impl Messages for NoMessages {
     fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
-        unimplemented!("no messages")
+        ready(Ok(Linked::Absent)).boxed()
     }
 
     fn unlink(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
-        unimplemented!("no messages")
+        ready(Ok(Unlinked::Absent)).boxed()
     }
 
     fn remove_dying(&self, _: FileId, _: Cause) -> BoxFuture<'_, Result<Removed, StoreError>> {
-        unimplemented!("no messages")
+        ready(Ok(Removed::Absent)).boxed()
     }
 
     fn begin_delete(&self, _: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
-        unimplemented!("no messages")
+        ready(Ok(None)).boxed()
     }
 
     fn leave<'a>(&'a self, _: FileId, _: &'a Receivers) -> BoxFuture<'a, Result<(), StoreError>> {
-        unimplemented!("no messages")
+        ready(Ok(())).boxed()
     }
 
     fn dying<'a>(
@@ -36,18 +38,22 @@ impl Messages for OneFile {
         _: Option<&'a DyingPlace>,
         _: u32,
     ) -> BoxFuture<'a, Result<DyingPage, StoreError>> {
-        unimplemented!("no messages")
+        let page = DyingPage {
+            dying: Vec::new(),
+            next: None,
+        };
+        ready(Ok(page)).boxed()
     }
 
     fn discard(&self, _: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
-        unimplemented!("no messages")
+        ready(Ok(())).boxed()
     }
 
     fn part(&self, _: FileId) -> BoxFuture<'_, Result<Option<StoredPart>, StoreError>> {
-        unimplemented!("no messages")
+        ready(Ok(None)).boxed()
     }
 
     fn message(&self, _: FileId) -> BoxFuture<'_, Result<MessageInStore, StoreError>> {
-        unimplemented!("no messages")
+        ready(Ok(MessageInStore::Absent)).boxed()
     }
 }
