@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use futures::stream::TryStreamExt as _;
+use futures::{TryFutureExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::recent::Ticket;
@@ -46,6 +46,11 @@ impl MessageHere {
             Self::Found(found) => Some(found),
             Self::Deleted | Self::Absent => None,
         }
+    }
+
+    /// Returns `None` if the place that was asked knows nothing of the message.
+    fn known(self) -> Option<Self> {
+        (!matches!(self, Self::Absent)).then_some(self)
     }
 }
 
@@ -127,16 +132,10 @@ impl Delivery {
         let Some(owner) = self.peers.owner_of(id) else {
             return Ok(self.stored_message(id).await?.found());
         };
-        // The owner may have it although the store is down, as for files.
-        if (self.is_store_up)() {
-            match self.stored_message(id).await {
-                Ok(MessageHere::Absent)
-                | Err(
-                    StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_),
-                ) => {}
-                // Another node may have deleted it while its owner was away: the store knows that.
-                found => return Ok(found?.found()),
-            }
+        let stored = self.stored_message(id).map_ok(MessageHere::known);
+        // Another node may have deleted it while its owner was away: the store knows that.
+        if let Some(stored) = self.before_owner(stored).await? {
+            return Ok(stored.found());
         }
         match self.peers.ask_for_message(owner, id).await? {
             Carried::There(text) => {

@@ -196,18 +196,29 @@ impl Delivery {
         if let Some(found) = self.in_journal(key).await? {
             return Ok(found);
         }
-        // Finding out that a store is down takes time, and the owner may have the file anyway.
-        if (self.is_store_up)() {
-            match self.stored(key).await {
-                Ok(Some(found)) => return Ok(found),
-                Ok(None)
-                | Err(
-                    StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_),
-                ) => {}
-                Err(err) => return Err(err.into()),
-            }
+        let stored = self.before_owner(self.stored(key)).await?;
+        Ok(stored.unwrap_or(Found::Elsewhere { owner, id }))
+    }
+
+    /// Asks the store before the owner of an id is asked. `None`: only the owner can tell.
+    ///
+    /// Finding out that a store is down takes time, and the owner may have the file anyway.
+    ///
+    /// # Errors
+    /// An error of the store that is no outage.
+    async fn before_owner<T>(
+        &self,
+        answer: impl Future<Output = Result<Option<T>, StoreError>>,
+    ) -> Result<Option<T>, StoreError> {
+        if !(self.is_store_up)() {
+            return Ok(None);
         }
-        Ok(Found::Elsewhere { owner, id })
+        match answer.await {
+            Err(StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_)) => {
+                Ok(None)
+            }
+            answer => answer,
+        }
     }
 
     /// Finds a file in the journal or the store, even if another node or another driver made its

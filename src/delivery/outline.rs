@@ -47,15 +47,9 @@ impl Delivery {
         let Some(owner) = self.peers.owner_of(id) else {
             return Ok(self.stored_outline(id).await?);
         };
-        // The owner may have it although the store is down, as for files.
-        if (self.is_store_up)() {
-            match self.stored_outline(id).await {
-                Ok(None)
-                | Err(
-                    StoreError::Unavailable(_) | StoreError::TimedOut(_) | StoreError::Unfit(_),
-                ) => {}
-                found => return Ok(found?),
-            }
+        let stored = self.before_owner(self.stored_outline(id)).await?;
+        if stored.is_some() {
+            return Ok(stored);
         }
         match self.peers.ask_for_outline(owner, id).await? {
             Carried::There(text) => {
