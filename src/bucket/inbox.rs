@@ -19,7 +19,7 @@ use futures::{FutureExt as _, TryStreamExt as _};
 use mongodb::IndexModel;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, Timestamp, doc};
-use mongodb::options::{ReadConcern, ReadPreference};
+use mongodb::options::{FindOptions, ReadConcern, ReadPreference};
 use sha2::{Digest as _, Sha256};
 
 use super::listed::{NewEntry, entry};
@@ -202,18 +202,24 @@ impl Bucket {
         concern: ReadConcern,
     ) -> Result<Vec<RawDocumentBuf>, StoreError> {
         let inbox = self.connection.part("inbox", ReadPreference::Primary);
-        let patience = self.server_time();
+        let options = self.in_order(most, concern);
         let found = self.bounded(async move {
-            let find = inbox.find(filter).sort(doc! { "r": 1, "ts": 1 });
-            let find = find.limit(most.into()).max_time(patience);
-            let find = find.read_concern(concern);
+            let find = inbox.find(filter).with_options(options);
             let find = find.projection(doc! { "m": 1, "b": 1, "ts": 1, "u": 1 });
-            find.batch_size(most.saturating_add(1))
-                .await?
-                .try_collect()
-                .await
+            find.await?.try_collect().await
         });
         found.await.map_err(|err| error::of_read(&err))
+    }
+
+    /// Returns the options of a question for entries in the order of their lists, in one answer.
+    pub(super) fn in_order(&self, most: u32, concern: ReadConcern) -> FindOptions {
+        FindOptions::builder()
+            .sort(doc! { "r": 1, "ts": 1 })
+            .limit(i64::from(most))
+            .batch_size(most.saturating_add(1))
+            .max_time(self.server_time())
+            .read_concern(concern)
+            .build()
     }
 
     async fn find_news(&self, receivers: &[Party], after: Cursor) -> Result<News, StoreError> {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use mongodb::bson::raw::RawArrayBuf;
-use mongodb::bson::{Document, RawDocument, RawDocumentBuf, cstr, doc};
+use mongodb::bson::{Document, RawDocument, RawDocumentBuf, cstr};
 use mongodb::options::{ReadConcern, ReadPreference};
 
 use super::known_dying::DyingMessages;
@@ -75,11 +75,9 @@ impl Bucket {
         dying: Option<DyingMessages>,
     ) -> Result<(Vec<(Entry, bool)>, bool), StoreError> {
         let inbox = self.connection.part("inbox", ReadPreference::Primary);
-        let patience = self.server_time();
+        let options = self.in_order(most, ReadConcern::local());
         let found = self.bounded(async move {
-            let find = inbox.find(filter).sort(doc! { "r": 1, "ts": 1 });
-            let find = find.limit(most.into()).max_time(patience);
-            let find = find.read_concern(ReadConcern::local());
+            let find = inbox.find(filter).with_options(options);
             let batch = most.saturating_add(1).min(MOST_AT_ONCE);
             let mut found = find.batch_size(batch).await?;
             let (mut entries, mut bytes, mut count) = (Vec::new(), 0, 0);
