@@ -5,7 +5,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::raw::RawArrayBuf;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, DateTime, RawDocumentBuf, Timestamp, cstr, rawdoc};
+use mongodb::bson::{Binary, DateTime, Document, RawDocumentBuf, Timestamp, cstr, doc, rawdoc};
+use mongodb::{Collection, IndexModel};
 use sha2::{Digest as _, Sha256};
 
 use crate::mongo::{DATABASE, Mongo, RIVALS};
@@ -34,83 +35,78 @@ pub(crate) fn name_of(receiver: u64) -> String {
 }
 
 impl Inboxes {
-    /// Fills the sidecar's database, which must be empty. The messages of all receivers come in
-    /// turns.
+    /// Fills the sidecar's database, which must be empty.
     pub(crate) fn fill(self, mongo: &Mongo) {
         let database = mongo.database(DATABASE);
-        let [inbox, files, chunks] = ["fs.inbox", "fs.files", "fs.chunks"]
-            .map(|name| database.collection::<RawDocumentBuf>(name));
+        let parts = ["fs.inbox", "fs.files", "fs.chunks"].map(|name| database.collection(name));
         let now = DateTime::now().timestamp_millis() / 1000;
         let begin = u32::try_from(now - 100_000).expect("a time before 2106");
-        let insert = async {
-            let index = mongodb::IndexModel::builder()
-                .keys(mongodb::bson::doc! { "r": 1, "ts": 1 })
-                .build();
-            inbox.create_index(index).await?;
-            let numbers = stream::iter(0..self.receivers * MESSAGES_OF_EACH);
-            numbers
-                .chunks(BATCH)
-                .map(Ok)
-                .try_for_each_concurrent(IN_FLIGHT, async |numbers| {
-                    let mut documents = [Vec::new(), Vec::new(), Vec::new()];
-                    for number in numbers {
-                        let receiver = number % self.receivers;
-                        let id = ObjectId::new();
-                        let mut entry = entry(receiver, id, begin, number);
-                        if receiver < self.read {
-                            append_words(&mut entry, receiver, id);
-                            let (file, chunk) = package(receiver, id);
-                            documents[1].push(file);
-                            documents[2].push(chunk);
-                        }
-                        documents[0].push(entry);
-                    }
-                    for (into, documents) in [&inbox, &files, &chunks].into_iter().zip(documents) {
-                        if !documents.is_empty() {
-                            into.insert_many(documents).ordered(false).await?;
-                        }
-                    }
-                    Ok::<_, mongodb::error::Error>(())
-                })
-                .await
-        };
+        let insert = self.insert(&parts, doc! { "r": 1, "ts": 1 }, |number, documents| {
+            let [entries, files, chunks] = documents;
+            let receiver = number % self.receivers;
+            let id = ObjectId::new();
+            let mut entry = entry(receiver, id, begin, number);
+            if receiver < self.read {
+                append_words(&mut entry, receiver, id);
+                let (file, chunk) = package(receiver, id);
+                files.push(file);
+                chunks.push(chunk);
+            }
+            entries.push(entry);
+        });
         mongo.runtime.block_on(insert).expect("lists of receivers");
     }
-}
 
-impl Inboxes {
     /// Fills the database of the recipe likewise, as it would have written them: words in a document.
     pub(crate) fn fill_recipe(self, mongo: &Mongo) {
-        let messages = mongo
-            .database(RIVALS)
-            .collection::<RawDocumentBuf>("messages");
+        let messages = [mongo.database(RIVALS).collection("messages")];
         let words = "w".repeat(2037);
-        let insert = async {
-            let index = mongodb::IndexModel::builder()
-                .keys(mongodb::bson::doc! { "to": 1, "_id": 1 })
-                .build();
-            messages.create_index(index).await?;
-            let numbers = stream::iter(0..self.receivers * MESSAGES_OF_EACH);
-            numbers
-                .chunks(BATCH)
-                .map(Ok)
-                .try_for_each_concurrent(IN_FLIGHT, async |numbers| {
-                    let documents = numbers.into_iter().map(|number| {
-                        let receiver = number % self.receivers;
-                        let mut message = rawdoc! { "to": [name_of(receiver)] };
-                        if receiver < self.read {
-                            message.append(cstr!("message"), rawdoc! { "text": &*words });
-                        }
-                        message.append(cstr!("parts"), RawArrayBuf::new());
-                        message
-                    });
-                    let inserted = messages.insert_many(documents).ordered(false);
-                    inserted.await.map(|_| ())
-                })
-                .await
-        };
-        let done: mongodb::error::Result<()> = mongo.runtime.block_on(insert);
+        let insert = self.insert(
+            &messages,
+            doc! { "to": 1, "_id": 1 },
+            |number, [documents]| {
+                let receiver = number % self.receivers;
+                let mut message = rawdoc! { "to": [name_of(receiver)] };
+                if receiver < self.read {
+                    message.append(cstr!("message"), rawdoc! { "text": &*words });
+                }
+                message.append(cstr!("parts"), RawArrayBuf::new());
+                documents.push(message);
+            },
+        );
+        let done = mongo.runtime.block_on(insert);
         done.expect("messages of the recipe");
+    }
+
+    /// Makes the index of the lists in the first collection, and inserts what `make` adds for each
+    /// message. The messages of all receivers come in turns.
+    async fn insert<const N: usize>(
+        self,
+        into: &[Collection<RawDocumentBuf>; N],
+        index: Document,
+        make: impl Fn(u64, &mut [Vec<RawDocumentBuf>; N]),
+    ) -> mongodb::error::Result<()> {
+        if let Some(lists) = into.first() {
+            let index = IndexModel::builder().keys(index).build();
+            lists.create_index(index).await?;
+        }
+        let make = &make;
+        stream::iter(0..self.receivers * MESSAGES_OF_EACH)
+            .chunks(BATCH)
+            .map(Ok)
+            .try_for_each_concurrent(IN_FLIGHT, async |numbers| {
+                let mut documents = [const { Vec::new() }; N];
+                for number in numbers {
+                    make(number, &mut documents);
+                }
+                for (into, documents) in into.iter().zip(documents) {
+                    if !documents.is_empty() {
+                        into.insert_many(documents).ordered(false).await?;
+                    }
+                }
+                Ok(())
+            })
+            .await
     }
 }
 
