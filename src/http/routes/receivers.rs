@@ -132,8 +132,7 @@ async fn delivered_one(
 ) -> Result<HttpResponse, Problem> {
     let receiver = receiver(&request)?;
     rights::check_list(&request, &node, &receiver)?;
-    let id = request.match_info().query("id").parse();
-    let id = id.map_err(|_| Problem::not_found())?;
+    let id = messages::id(&request)?;
     read(body).await?;
     node.lists.delivered(&receiver, vec![id]).await?;
     Ok(HttpResponse::NoContent().finish())
