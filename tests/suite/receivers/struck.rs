@@ -109,7 +109,7 @@ fn a_receiver_takes_a_message_off_its_own_list_and_off_no_other() {
     wait_until("no note is left", || {
         mongo.find("fs.inbox", doc! {}).is_empty()
     });
-    // Of a list nothing is known while MongoDB is away.
+    // No node knows any list while MongoDB is away.
     mongo.hide_from_sidecars();
     let unlisted = send("unlisted");
     wait_until("MongoDB is away", || {
