@@ -129,7 +129,7 @@ const SHAPES: &str = r"
 400 POST /files HTTP/1.1|Content-Length: {n}||{d}
 400 POST /files HTTP/1.1|Host: a/b@c|Content-Length: {n}||{d}
 400 POST /files HTTP/1.1|Host: a b|Content-Length: {n}||{d}
-# What is said of the connection.
+# Headers of the connection.
 201,201 POST /files HTTP/1.1|Host: a|Connection: Upgrade, HTTP2-Settings|Upgrade: h2c|HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA|Content-Length: {n}||{d}
 201,201 POST /files HTTP/1.1|Host: a|Connection: Upgrade|Upgrade: websocket|Content-Length: {n}||{d}
 201,201 POST /files HTTP/1.1|Host: a|Connection: Content-Length, X-Gridspool-Body-File|Content-Length: {n}||{d}
