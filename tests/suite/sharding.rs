@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kit::{CHUNK, Ledger, Mongo};
+use kit::{CHUNK, Ledger, Mongo, wait_until};
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::upkeep::{fsck, gc, insert_old_chunks, old_id, site};
@@ -60,11 +60,24 @@ fn each_question_about_a_file_names_the_field_that_it_is_sharded_by() {
         }
     }
     let head = "--b\r\nContent-Disposition: form-data; name=";
-    let parts = ["\"to\"\r\n\r\nbob", "\"a\"; filename=\"a\"\r\n\r\na part"];
-    let form = parts.map(|part| format!("{head}{part}\r\n")).concat() + "--b--\r\n";
-    let kind = ("Content-Type", "multipart/form-data; boundary=b");
-    let message = client.post("/messages", &[kind], form.as_bytes()).json();
+    let send = |to: &str| {
+        let to = format!("\"to\"\r\n\r\n{to}");
+        let parts = [to.as_str(), "\"a\"; filename=\"a\"\r\n\r\na part"];
+        let form = parts.map(|part| format!("{head}{part}\r\n")).concat() + "--b--\r\n";
+        let kind = ("Content-Type", "multipart/form-data; boundary=b");
+        client.post("/messages", &[kind], form.as_bytes()).json()
+    };
+    let message = send("bob");
     mongo.heal();
+    site.wait_until_empty();
+    // The count of a receiver's messages is asked beside the message, and only if MongoDB is up.
+    send("eve");
+    wait_until("a list is counted", || {
+        operations(&mongo).iter().any(|operation| {
+            let is_of_lists = operation.get_str("ns").unwrap() == "gridspool.fs.inbox";
+            is_of_lists && command(operation).contains_key("aggregate")
+        })
+    });
     site.wait_until_empty();
     ledger.assert_readable(&client);
     let message = client.get(message["url"].as_str().unwrap());
@@ -110,6 +123,7 @@ fn each_question_about_a_file_names_the_field_that_it_is_sharded_by() {
         seen,
         [
             "command aggregate chunks",
+            "command aggregate inbox",
             "getmore find chunks",
             "query find chunks",
             "query find files",
