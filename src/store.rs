@@ -22,7 +22,7 @@ use crate::file::{FileId, FileKey, FileMeta};
 use crate::message::Belonging;
 
 pub use crate::file::Sha256;
-pub use inbox::{Entry, Inbox, News, Page, Waiting};
+pub use inbox::{Entry, Inbox, ListedMessage, News, Page, Waiting};
 pub use indexes::{IndexStanding, IndexState, Indexes};
 pub use messages::{
     Cause, Dying, DyingPage, DyingPlace, MessageInStore, Messages, StoredMessage, StoredPart,

@@ -29,7 +29,7 @@ use super::write::Care;
 use super::{Bucket, error};
 use crate::file::FileId;
 use crate::message::{Cursor, Party, Receivers};
-use crate::store::{Inbox, News, Page, StoreError, StoredMessage, Waiting};
+use crate::store::{Inbox, ListedMessage, News, Page, StoreError, Waiting};
 
 pub(super) fn timestamp(cursor: Cursor) -> Timestamp {
     let low = cursor.0 & u64::from(u32::MAX);
@@ -118,7 +118,7 @@ impl Inbox for Bucket {
         self.find_counts(receivers).boxed()
     }
 
-    fn messages(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredMessage>, StoreError>> {
+    fn messages(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<ListedMessage>, StoreError>> {
         self.find_messages(ids).boxed()
     }
 

@@ -14,7 +14,7 @@ use super::listed::NewEntry;
 use super::{Bucket, belonging, document, error};
 use crate::file::{FileId, FileKey};
 use crate::message::{Message, Told, Wording};
-use crate::store::{Promised, StoreError, StoredMessage};
+use crate::store::{ListedMessage, Promised, StoreError, StoredMessage};
 
 /// The most bytes of the words in one entry, and of the words in all entries of one message. Readers of a longer
 /// message read its package.
@@ -59,7 +59,7 @@ fn wording(promised: &Promised, message: &Message) -> Option<Wording> {
         created: promised.meta.uploaded,
         message,
         content_type: &promised.meta.content_type,
-        package: &package,
+        package: Some(&package),
     };
     let wording = told.wording().ok()?;
     let all = wording.bytes() * message.to.iter().len();
@@ -115,7 +115,7 @@ impl Bucket {
     pub(super) async fn find_messages(
         &self,
         ids: Vec<FileId>,
-    ) -> Result<Vec<StoredMessage>, StoreError> {
+    ) -> Result<Vec<ListedMessage>, StoreError> {
         let ids: Vec<_> = ids.into_iter().map(document::object_id).collect();
         let of_files = doc! { "_id": { "$in": &ids }, "metadata.dying": { "$exists": false } };
         let of_chunks = doc! { "files_id": { "$in": ids }, "n": 0 };
@@ -132,18 +132,20 @@ impl Bucket {
         let contents: HashMap<_, _> = contents.collect();
         let messages = files.iter().filter_map(|file| {
             let id = file.get_object_id("_id").ok()?;
-            let message = belonging::read_message(file).filter(|_| document::is_ours(file))?;
             let key = FileKey::Id(FileId::from_bytes(id.bytes()));
-            let mut package = document::read_file(&key, file).ok()?;
-            let length = package.meta.length;
-            let content = contents.get(&id).cloned();
-            package.content = content.filter(|data| u64::try_from(data.len()) == Ok(length));
-            let sub = belonging::read_sub(file);
-            Some(StoredMessage {
-                message,
-                sub,
-                package,
-            })
+            let read = || {
+                let message = belonging::read_message(file).filter(|_| document::is_ours(file))?;
+                let mut package = document::read_file(&key, file).ok()?;
+                let length = package.meta.length;
+                let content = contents.get(&id).cloned();
+                package.content = content.filter(|data| u64::try_from(data.len()) == Ok(length));
+                Some(StoredMessage {
+                    message,
+                    sub: belonging::read_sub(file),
+                    package,
+                })
+            };
+            Some((FileId::from_bytes(id.bytes()), read()))
         });
         Ok(messages.collect())
     }

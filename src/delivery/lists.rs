@@ -11,7 +11,7 @@ use super::full::FullLists;
 use super::waiting::{Waiters, Woken};
 use super::{Delivery, DeliveryError, FoundMessage};
 use crate::config::ListConfig;
-use crate::file::{FileId, FileKey};
+use crate::file::FileId;
 use crate::message::{Cursor, Party, Receivers, Wording};
 use crate::store::{Deleted, Entry, Inbox, StoreError, Waiting};
 
@@ -269,7 +269,7 @@ impl Lists {
     }
 
     /// Returns the words of the messages of entries, without deleted ones. An entry without words costs a
-    /// look at its package.
+    /// look at its package. A damaged message does not stand in the way of the others.
     async fn wordings(&self, entries: &[Entry]) -> Result<Vec<(Cursor, Arc<Wording>)>, ListError> {
         let told = &self.delivery.told;
         let of_message = |found: &Arc<FoundMessage>| Arc::clone(&found.wording);
@@ -286,13 +286,10 @@ impl Lists {
         } else {
             self.inbox.messages(unknown).await?
         };
-        for stored in stored {
-            let FileKey::Id(id) = stored.package.key else {
-                continue;
-            };
-            let message = self.delivery.keep_message(ticket, id, stored).await?;
+        for (id, stored) in stored {
+            let wording = self.delivery.listed_wording(ticket, id, stored).await?;
             let places = found.iter_mut().filter(|(entry, _)| entry.message == id);
-            places.for_each(|(_, place)| *place = Some(of_message(&message)));
+            places.for_each(|(_, place)| place.clone_from(&wording));
         }
         let found = found.into_iter().filter_map(|(entry, found)| {
             let is_deleted = self.delivery.is_deleted_here(entry.message);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::{TryFutureExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::file::FileId;
 use crate::journal::{Busy, JournalError, KeptMessage, Lookup, Room, Standing};
 use crate::message::{Message, Part, Party, Told, Wording};
 use crate::peers::{Carried, Unreachable};
-use crate::store::{MessageInStore, StoreError, StoredMessage};
+use crate::store::{MessageInStore, StoreError, StoredFile, StoredMessage};
 
 /// A message, wherever it is.
 #[derive(Debug, Clone)]
@@ -206,38 +206,27 @@ impl Delivery {
         id: FileId,
         stored: StoredMessage,
     ) -> Result<Arc<FoundMessage>, StoreError> {
-        let StoredMessage {
-            message,
-            sub,
-            package,
-        } = stored;
-        let content = if let Some(content) = package.content.clone() {
-            content
-        } else {
-            let bytes = self.store.read(&package, 0..package.meta.length);
-            let all = bytes.try_fold(BytesMut::new(), |mut all, bytes| async move {
-                all.extend_from_slice(&bytes);
-                Ok(all)
-            });
-            all.await?.freeze()
-        };
-        let told = Told {
-            id,
-            created: package.meta.uploaded,
-            message: &message,
-            content_type: &package.meta.content_type,
-            package: &content,
-        };
-        let wording = told.wording();
-        let wording = wording.map_err(|err| StoreError::Damaged(format!("{id}: {err}")))?;
+        let content = self.content_of(&stored.package).await?;
         let found = FoundMessage {
             id,
-            wording: Arc::new(wording),
-            message: Arc::new(message),
-            sub,
+            wording: Arc::new(wording_of(id, &stored, Some(&content))?),
+            message: Arc::new(stored.message),
+            sub: stored.sub,
             standing: Standing::Committed,
         };
         Ok(self.keep_found(ticket, found, content.len()))
+    }
+
+    async fn content_of(&self, package: &StoredFile) -> Result<Bytes, StoreError> {
+        if let Some(content) = package.content.clone() {
+            return Ok(content);
+        }
+        let bytes = self.store.read(package, 0..package.meta.length);
+        let all = bytes.try_fold(BytesMut::new(), |mut all, bytes| async move {
+            all.extend_from_slice(&bytes);
+            Ok(all)
+        });
+        Ok(all.await?.freeze())
     }
 
     /// The same of one that was found in the journal.
@@ -252,7 +241,7 @@ impl Delivery {
             created: kept.meta.uploaded,
             message: &kept.message,
             content_type: &kept.meta.content_type,
-            package: &kept.content,
+            package: Some(&kept.content),
         };
         let unreadable = |err: serde_json::Error| JournalError::Unreadable {
             id,
@@ -281,6 +270,22 @@ impl Delivery {
     }
 }
 
+pub(super) fn wording_of(
+    id: FileId,
+    stored: &StoredMessage,
+    package: Option<&[u8]>,
+) -> Result<Wording, StoreError> {
+    let told = Told {
+        id,
+        created: stored.package.meta.uploaded,
+        message: &stored.message,
+        content_type: &stored.package.meta.content_type,
+        package,
+    };
+    let wording = told.wording();
+    wording.map_err(|err| StoreError::Damaged(format!("{id}: {err}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,7 +310,7 @@ mod tests {
                 created: UnixMillis(1_700_000_000_123),
                 message: &message,
                 content_type: &MediaType::parse("application/x-own").unwrap(),
-                package: b"\xff\0",
+                package: Some(b"\xff\0"),
             };
             let found = FoundMessage {
                 id,

@@ -5,6 +5,7 @@
 //! clients ask for is looked up once. This room must never know HTTP.
 
 mod cached;
+mod damaged;
 mod deletes;
 mod fills;
 mod full;
@@ -76,6 +77,8 @@ pub struct Delivery {
     told: Recent<FileId, Arc<FoundMessage>>,
     /// Messages that were deleted a moment ago through this node: lists may still tell of them.
     deleted: Recent<FileId, ()>,
+    /// Damaged messages that were logged.
+    damaged: Recent<FileId, ()>,
     fills: Fills,
 }
 
@@ -177,6 +180,7 @@ impl Delivery {
             foreign: Arc::new(Recent::new(LIFETIME, MAX_BYTES)),
             told: Recent::new(LIFETIME, message_bytes),
             deleted: Recent::new(LIFETIME, MAX_BYTES),
+            damaged: Recent::new(ASKED_LIFETIME, MAX_BYTES),
             fills: Fills::default(),
         }
     }

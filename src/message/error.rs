@@ -28,9 +28,9 @@ pub enum MessageError {
     /// Its texts are too long.
     #[error("the texts of a message are too long")]
     TextTooLong,
-    /// Its package has the type JSON, and is not JSON.
-    #[error("`message` is not the JSON that its type says it is")]
-    NotJson,
+    /// Its package has the type JSON, and some parsers could not read it.
+    #[error("`message` is not the JSON that its type says it is: {0}")]
+    NotJson(String),
     /// It has too many parts.
     #[error("a message has at most {MOST_PARTS} parts")]
     TooManyParts,
@@ -45,7 +45,16 @@ const REASON_CHARACTERS: usize = 200;
 impl MessageError {
     /// Makes the error of a field that cannot be read, with the reason.
     pub fn unreadable(field: &'static str, reason: impl std::fmt::Display) -> Self {
-        let reason = reason.to_string().chars().take(REASON_CHARACTERS).collect();
+        let reason = bounded(reason);
         Self::Unreadable { field, reason }
     }
+
+    /// Makes the error of a package that is not JSON, with the reason.
+    pub fn not_json(reason: impl std::fmt::Display) -> Self {
+        Self::NotJson(bounded(reason))
+    }
+}
+
+fn bounded(reason: impl std::fmt::Display) -> String {
+    reason.to_string().chars().take(REASON_CHARACTERS).collect()
 }

@@ -3,9 +3,10 @@
 
 use serde_json::Value;
 
+use super::request::is_json;
 use super::{
-    BlurHash, MOST_PACKAGE_BYTES, MOST_PARTS, MOST_RECEIVERS, Message, Part, PartRequest,
-    Receivers, Request, ThumbHash, Told, Waveform,
+    BlurHash, MOST_PACKAGE_BYTES, MOST_PARTS, MOST_RECEIVERS, Message, PackageRequest, Part,
+    PartRequest, Receivers, Request, ThumbHash, Told, Waveform,
 };
 use crate::file::{FileId, FileName, MediaType, Sha256, UnixMillis};
 
@@ -38,6 +39,13 @@ pub fn message(bytes: &[u8]) {
             );
             assert!(hashes.0.is_err() || text.len() <= 166 && text.is_ascii());
             assert!(hashes.1.is_err() || text.len() <= 64 && text.is_ascii());
+        }
+        b'j' => {
+            let json = MediaType::parse("application/json");
+            let json = json.unwrap_or_else(|_| MediaType::octet_stream());
+            if let Ok(package) = PackageRequest::new(json, rest.into()) {
+                check(Vec::new(), None, package.bytes(), package.content_type());
+            }
         }
         _ => {
             if let Ok(request) = Request::from_json(rest) {
@@ -88,12 +96,17 @@ fn check(parts: Vec<PartRequest>, to: Option<Receivers>, package: &[u8], content
         created: UnixMillis(1_700_000_000_123),
         message: &message,
         content_type,
-        package,
+        package: Some(package),
     };
     let line = told.wording().map(|wording| wording.line("pending", true));
     let line = line.unwrap_or_default();
     assert!(!line.contains(&b'\n'));
-    let told: Value = serde_json::from_slice(&line).unwrap_or_default();
-    let told = told.get("parts").and_then(Value::as_array);
+    // A list has it within an array within an object.
+    let list = [b"{\"messages\":[", &line[..], b"]}"].concat();
+    let told: Value = serde_json::from_slice(&list).unwrap_or_default();
+    let told = told.pointer("/messages/0");
+    let has_bytes = told.is_some_and(|told| told.get("message_base64").is_some());
+    assert!(!has_bytes || !is_json(content_type), "no parser's JSON");
+    let told = told.and_then(|told| told.get("parts")?.as_array());
     assert_eq!(told.map(Vec::len), Some(message.parts.len()));
 }

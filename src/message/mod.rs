@@ -22,10 +22,12 @@ mod cursor;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod json;
 mod kind;
 pub mod links;
 pub mod listing;
 mod names;
+mod only_object;
 mod part;
 mod receivers;
 mod request;

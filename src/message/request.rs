@@ -1,10 +1,12 @@
 //! The request of a sender: the grammar of a message in JSON, and of the files' descriptions in a
 //! form.
 
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::json;
+use super::only_object::OnlyObject;
 use super::{
     BlurHash, ChosenName, MOST_PACKAGE_BYTES, MOST_PARTS, MessageError, Party, Receivers, Stated,
     ThumbHash, Waveform,
@@ -64,13 +66,13 @@ impl PackageRequest {
     /// Makes a package of this type.
     ///
     /// # Errors
-    /// An error, if it is too long, or if its type is JSON and it is not JSON.
+    /// An error, if it is too long, or if its type is JSON and some parsers could not read it.
     pub fn new(content_type: MediaType, bytes: Vec<u8>) -> Result<Self, MessageError> {
         if bytes.len() > MOST_PACKAGE_BYTES {
             return Err(MessageError::PackageTooLong);
         }
-        if is_json(&content_type) && serde_json::from_slice::<IgnoredAny>(&bytes).is_err() {
-            return Err(MessageError::NotJson);
+        if is_json(&content_type) {
+            json::check(&bytes).map_err(MessageError::not_json)?;
         }
         Ok(Self {
             content_type,
@@ -106,7 +108,8 @@ impl Request {
     pub fn from_json(bytes: &[u8]) -> Result<Self, MessageError> {
         let unreadable = |err| MessageError::unreadable("body", err);
         let text = str::from_utf8(bytes).map_err(|err| MessageError::unreadable("body", err))?;
-        let body: Body<'_> = serde_json::from_str(text).map_err(unreadable)?;
+        let OnlyObject(body): OnlyObject<Body<'_>> =
+            serde_json::from_str(text).map_err(unreadable)?;
         let package = match body.message.map(RawValue::get) {
             None => None,
             Some(text) if text.starts_with('"') => {
@@ -172,7 +175,7 @@ impl PartRequest {
         said: Option<&str>,
         files: Vec<Option<ChosenName>>,
     ) -> Result<Vec<Self>, MessageError> {
-        let said: Vec<Said> = said
+        let said: Vec<OnlyObject<Said>> = said
             .map_or(Ok(Vec::new()), serde_json::from_str)
             .map_err(|err| MessageError::unreadable("parts", err))?;
         let mut parts = numbered(said)?;
@@ -209,7 +212,7 @@ struct Body<'a> {
     to: Option<&'a RawValue>,
     id: Option<ChosenName>,
     #[serde(default)]
-    parts: Vec<Said>,
+    parts: Vec<OnlyObject<Said>>,
 }
 
 /// The sender's description of one part.
@@ -237,12 +240,12 @@ fn file_id<'de, D: Deserializer<'de>>(source: D) -> Result<Option<FileId>, D::Er
 }
 
 /// Gives each element that stands for a file of the form the number of that file.
-fn numbered(said: Vec<Said>) -> Result<Vec<PartRequest>, MessageError> {
+fn numbered(said: Vec<OnlyObject<Said>>) -> Result<Vec<PartRequest>, MessageError> {
     if said.len() > MOST_PARTS {
         return Err(MessageError::TooManyParts);
     }
     let mut files = 0..;
-    let parts = said.into_iter().map(|said| {
+    let parts = said.into_iter().map(|OnlyObject(said)| {
         let source = match (said.file, said.message, said.part) {
             (None, None, None) => Source::Form(files.next().unwrap_or_default()),
             (Some(file), None, None) => Source::File(file),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::json;
 use super::request::is_json;
 use super::{ChosenName, Kind, Message, Part, Party, Stated};
 use crate::file::{FileId, MediaType, UnixMillis};
@@ -23,8 +24,8 @@ pub struct Told<'a> {
     pub message: &'a Message,
     /// The type of its package.
     pub content_type: &'a MediaType,
-    /// The bytes of its package.
-    pub package: &'a [u8],
+    /// The bytes of its package; `None` if they are lost or damaged.
+    pub package: Option<&'a [u8]>,
 }
 
 /// The words of a message: one line of JSON, made once. The state is put in at each answer, and the receivers
@@ -75,6 +76,9 @@ struct Tail<'a> {
     message: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_base64: Option<String>,
+    /// Whether the package is lost or damaged.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    damaged: bool,
     parts: Vec<Descriptor<'a>>,
 }
 
@@ -96,7 +100,7 @@ struct Descriptor<'a> {
 
 impl Told<'_> {
     /// Writes the words. A package in JSON stands in them as JSON, a text as a string, and any other
-    /// package as base64.
+    /// package as base64. A damaged package is missing, and the words say so.
     ///
     /// # Errors
     /// None in practice: each value has a form in JSON.
@@ -104,8 +108,16 @@ impl Told<'_> {
         let millis = i64::try_from(self.created.0).ok();
         let created = millis.and_then(|millis| Timestamp::from_millisecond(millis).ok());
         let created = serde_json::to_string(&created.map(|created| created.to_string()))?;
-        let package = package(self.content_type, self.package);
-        let base64 = || STANDARD.encode(self.package);
+        let package = self.package.map(|bytes| {
+            let json = package(self.content_type, bytes);
+            json.ok_or_else(|| STANDARD.encode(bytes))
+        });
+        let damaged = package.is_none();
+        let (message, message_base64) = match package {
+            None => (None, None),
+            Some(Ok(json)) => (Some(json), None),
+            Some(Err(base64)) => (None, Some(base64)),
+        };
         let parts = (1..).zip(&self.message.parts);
         let head = serde_json::to_string(&Head {
             id: self.id.to_string(),
@@ -115,8 +127,9 @@ impl Told<'_> {
         let to = serde_json::to_string(&self.message.to)?;
         let tail = serde_json::to_string(&Tail {
             content_type: self.content_type.as_str(),
-            message_base64: package.is_none().then(base64),
-            message: package,
+            message,
+            message_base64,
+            damaged,
             parts: parts
                 .map(|(number, part)| Descriptor::of(self.id, number, part))
                 .collect(),
@@ -220,10 +233,12 @@ impl<'a> Descriptor<'a> {
     }
 }
 
-/// Returns a package as a value of JSON, if it is JSON or text.
+/// Returns a package as a value of JSON, if it is text, or JSON that every parser reads: earlier
+/// versions took other JSON, too.
 fn package(content_type: &MediaType, bytes: &[u8]) -> Option<Box<RawValue>> {
     let text = str::from_utf8(bytes).ok()?;
     if is_json(content_type) {
+        json::check(bytes).ok()?;
         // Line breaks stand only between values, and would end the line of a list.
         return RawValue::from_string(text.replace(['\n', '\r'], " ")).ok();
     }

@@ -21,6 +21,9 @@ pub struct Entry {
     pub wording: Option<Arc<Wording>>,
 }
 
+/// A message of a list; `None` stands for a document that cannot be read.
+pub type ListedMessage = (FileId, Option<StoredMessage>);
+
 /// The oldest messages that wait for a receiver behind a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -101,12 +104,11 @@ pub trait Inbox: Send + Sync {
         after: Cursor,
     ) -> BoxFuture<'a, Result<News, StoreError>>;
 
-    /// Finds many messages with few questions. The answer has no order, and lacks messages that are
-    /// deleted or damaged.
+    /// Finds many messages with few questions. The answer has no order, and lacks deleted messages.
     ///
     /// # Errors
     /// `Unavailable`.
-    fn messages(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<StoredMessage>, StoreError>>;
+    fn messages(&self, ids: Vec<FileId>) -> BoxFuture<'_, Result<Vec<ListedMessage>, StoreError>>;
 
     /// Counts the messages that wait for each of these receivers, by their places in `receivers`.
     /// The answer omits receivers without messages.

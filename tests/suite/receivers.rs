@@ -1,6 +1,7 @@
 //! Lists of receivers: commits fill them, clients read them in pages and wait for messages, and
 //! deliveries empty them.
 
+mod damaged;
 mod rights;
 mod struck;
 

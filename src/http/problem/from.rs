@@ -143,7 +143,7 @@ impl From<MessageError> for Problem {
             MessageError::Unreadable { .. }
             | MessageError::NoReceiver
             | MessageError::Empty
-            | MessageError::NotJson
+            | MessageError::NotJson(_)
             | MessageError::NoSuchFile => Self::bad_message(&said),
         }
     }

@@ -123,6 +123,11 @@ fn what_speaks_of_no_file_or_of_two_is_refused() {
         json!([{ "message": FILE, "part": 0 }]),
         json!([{ "part": 1 }]),
         json!([{ "name": "" }]),
+        json!([[
+            FILE, null, null, null, null, null, null, null, null, null, null
+        ]]),
+        json!(["a"]),
+        json!([null]),
     ] {
         let refused = of_form(&said, &["a"]);
         let is_refused = matches!(
@@ -191,6 +196,19 @@ fn a_request_in_json_is_read_whole_or_refused() {
         ),
         (r#"{"message":1} x"#, "cannot be read"),
         ("[]", "cannot be read"),
+        (r#"[1,"eve","bob",null,[]]"#, "expected an object"),
+        (r#"{"message":1,"to":{"a":"b"}}"#, "`to` cannot be read"),
+        (r#"{"message":1,"to":[["a"]]}"#, "`to` cannot be read"),
+        (
+            r#"{"message":1,"to":"a","parts":{}}"#,
+            "expected a sequence",
+        ),
+        (
+            r#"{"message":1,"to":"a","parts":["0123456789abcdef01234567"]}"#,
+            "expected an object",
+        ),
+        (r#"{"message":"\ud800","to":"a"}"#, "hex escape"),
+        (r#"{"message":[1e400],"to":"a"}"#, "number out of range"),
         ("\u{fffd}", "cannot be read"),
     ] {
         let refused = request(text).unwrap_err().to_string();
@@ -212,10 +230,17 @@ fn a_package_is_bounded_and_is_the_json_that_it_says_it_is() {
     );
     for kind in ["application/json", "application/vnd.own+json; v=2"] {
         assert!(package(kind, b" {\"a\":[]}\n").is_ok());
-        for bytes in [&b""[..], b"{", b"{} {}", b"\xff"] {
-            assert_eq!(
-                package(kind, bytes),
-                Err(MessageError::NotJson),
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"{} {}",
+            b"\xff",
+            b"[1e999]",
+            br#"["\ud800"]"#,
+        ] {
+            let refused = package(kind, bytes);
+            assert!(
+                matches!(refused, Err(MessageError::NotJson(_))),
                 "{bytes:?}"
             );
         }
@@ -255,7 +280,7 @@ fn told(message: &Message, content_type: &str, package: &[u8]) -> Value {
         created: UnixMillis(1_700_000_000_123),
         message,
         content_type: &media_type(content_type),
-        package,
+        package: Some(package),
     };
     let wording = told.wording().unwrap();
     let line = wording.line("pending", false);
@@ -313,6 +338,12 @@ fn a_package_is_told_as_json_as_text_or_as_bytes() {
         ),
         ("text/plain", b"\xff", "message_base64", json!("/w==")),
         ("application/x-own", b"a", "message_base64", json!("YQ==")),
+        (
+            "application/json",
+            b"1e999",
+            "message_base64",
+            json!("MWU5OTk="),
+        ),
     ] {
         let told = told(&message(), content_type, bytes);
         assert_eq!(told.get(field), Some(&value), "{content_type}: {told}");

@@ -110,6 +110,28 @@ fn what_is_no_message_is_refused_and_nothing_of_it_is_kept() {
 }
 
 #[test]
+fn json_that_some_parsers_cannot_read_is_no_message() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    let deep = [b"[".repeat(101), b"]".repeat(101)].concat();
+    for package in [&deep[..], b"[1e309]", br#"["\udc00"]"#, b"[\"\xff\"]"] {
+        let head = "name=\"message\"\r\nContent-Type: application/x+json";
+        let body = form(&[("name=\"to\"", b"bob"), (head, package)]);
+        post(&client, FORM, &body).assert_problem(400, "bad-message");
+        let body = [br#"{"to":"bob","message":"#, package, b"}"].concat();
+        post(&client, JSON, &body).assert_problem(400, "bad-message");
+    }
+    // These stand where an object has to be.
+    for body in [
+        r#"[1,"alice","bob",null,[]]"#,
+        r#"{"to":"bob","parts":[["0123456789abcdef01234567"]]}"#,
+    ] {
+        post(&client, JSON, body.as_bytes()).assert_problem(400, "bad-message");
+    }
+    site.assert_nothing_is_kept("no message");
+}
+
+#[test]
 fn packages_of_every_kind_come_back_as_they_were_sent() {
     let site = Site::without_mongodb();
     let client = site.client();
