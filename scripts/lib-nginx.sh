@@ -68,7 +68,7 @@ check_peers() {
   done
 }
 
-# Writes the upstream and the location of each other node, below the comments of the two files for them.
+# Writes the upstream and the locations of each other node, below the comments of the two files for them.
 # Usage: write_peers NUMBER=http://HOST:PORT...
 write_peers() {
   local peer number host
@@ -92,6 +92,11 @@ EOF
 location ^~ /_gridspool/peer/${number}/ {
   include gridspool/peer.conf;
   proxy_pass http://gridspool_peer_${number}/_gridspool/hop/;
+}
+
+location @gridspool_upload_at_${number} {
+  include gridspool/peer-upload.conf;
+  proxy_pass http://gridspool_peer_${number};
 }
 EOF
   done

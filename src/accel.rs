@@ -28,6 +28,13 @@ pub const TARGET: &str = "x-gridspool-target";
 /// The method of the upload about which nginx asks.
 pub const METHOD: &str = "x-gridspool-method";
 
+/// The name that nginx gives to a request to a resumable upload, to its question before the body, and to
+/// the salvage of the body.
+pub const REQUEST: &str = "x-gridspool-request";
+
+/// Says that another node has sent the request on.
+pub const SENT_ON: &str = "x-gridspool-hop";
+
 /// nginx asks here before it reads the body of an upload.
 pub const ADMISSION: &str = "/_gridspool/admission";
 
@@ -89,6 +96,11 @@ pub const PEER: &str = "/_gridspool/peer";
 /// The address at which nginx asks another node for a file.
 pub fn peer_uri(owner: u16, id: FileId) -> String {
     format!("{PEER}/{owner}/files/{id}")
+}
+
+/// The location from which nginx sends a request for a resumable upload, as it is, to another node.
+pub fn upload_location(owner: u16) -> String {
+    format!("@gridspool_upload_at_{owner}")
 }
 
 /// The address from which nginx sends a journal body. `room` is the directory of all bodies.
@@ -190,6 +202,17 @@ mod tests {
         let timeout = value("proxy_cache_lock_timeout ").and_then(|text| text.strip_suffix("ms"));
         let timeout = timeout.and_then(|text| text.parse::<u64>().ok());
         assert!(timeout.is_some_and(|milliseconds| milliseconds <= 10));
+    }
+
+    #[test]
+    fn clients_that_resume_are_told_the_length_that_nginx_takes() {
+        let body = include_str!("../nginx.conf.d/gridspool/body.conf");
+        let gibibytes = body.lines().find_map(|line| {
+            let value = line.strip_prefix("client_max_body_size ")?;
+            value.strip_suffix("g;")?.parse::<u64>().ok()
+        });
+        let told = format!("\"max-size={}\"", gibibytes.unwrap() << 30);
+        assert!(include_str!("../nginx.conf.d/gridspool.conf").contains(&told));
     }
 
     #[test]

@@ -78,3 +78,4 @@ mod syscall_faults;
 mod token;
 mod upkeep;
 mod upload;
+mod upload_routing;

@@ -24,7 +24,7 @@ pub fn check_path(request: &HttpRequest) -> Result<(), Error> {
 /// that are refused before their bodies.
 pub fn count_refusal<B>(answer: &ServiceResponse<B>) {
     let request = answer.request();
-    if ["/files", "/messages"]
+    if ["/files", "/messages", "/uploads"]
         .into_iter()
         .any(|collection| request.path().starts_with(collection))
         && let Some(err) = answer.response().error()
@@ -35,8 +35,10 @@ pub fn count_refusal<B>(answer: &ServiceResponse<B>) {
 }
 
 fn count_upload(request: &HttpRequest, problem: &Problem) {
-    if matches!(*request.method(), Method::POST | Method::PUT)
-        && let Some(node) = request.app_data::<web::Data<Node>>()
+    if matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::PATCH
+    ) && let Some(node) = request.app_data::<web::Data<Node>>()
     {
         node.access.refusals.count(problem.reason());
     }

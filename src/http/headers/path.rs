@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 
 use super::HeadError;
 use crate::accel;
-use crate::file::{FileKey, has_dots_alone};
+use crate::file::{FileId, FileKey, has_dots_alone};
 use crate::message::Party;
 
 /// Refuses an ambiguous path of a request, or of the client's request that it asks about.
@@ -52,6 +52,18 @@ pub(in crate::http) fn is_of_messages(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
     let first = path.split('/').nth(1).unwrap_or_default();
     percent_decode_str(first).eq(*b"messages")
+}
+
+/// Whether a target is a resumable upload, or the collection of all.
+pub(in crate::http) fn is_of_uploads(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    path == "/uploads" || path.starts_with("/uploads/")
+}
+
+/// Returns the resumable upload that a target names; `None` if it names none.
+pub(in crate::http) fn upload(target: &str) -> Option<FileId> {
+    let path = target.split('?').next().unwrap_or_default();
+    path.strip_prefix("/uploads/")?.parse().ok()
 }
 
 /// Returns the receiver that a target names, in the segment behind `/receivers/`.

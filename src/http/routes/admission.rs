@@ -5,17 +5,29 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::methods;
+use super::{elsewhere, methods};
 use crate::accel;
 use crate::http::gate::{access, changes};
 use crate::http::headers::whole::{self, Asked};
 use crate::http::headers::{body, content_type, idempotency_key, path};
 use crate::http::{Node, Problem};
 
-/// `GET /_gridspool/admission`: 204 if this upload may come in, or a refusal that nginx passes on.
+/// The outcome for an upload that is not refused.
+enum Admitted {
+    /// It may come in.
+    Here,
+    /// This node has it, and judges it.
+    At(u16),
+}
+
+/// `GET /_gridspool/admission`: 204 if this upload may come in, or a refusal that nginx passes on. An append
+/// to an upload of another node goes there, by the way of a refusal.
 pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     match admit(&request, &node).await {
-        Ok(()) => HttpResponse::NoContent().finish(),
+        Ok(Admitted::Here) => HttpResponse::NoContent().finish(),
+        Ok(Admitted::At(owner)) => HttpResponse::Forbidden()
+            .insert_header((accel::REFUSAL, accel::upload_location(owner)))
+            .finish(),
         Err(problem) => {
             node.access.refusals.count(problem.reason());
             problem.to_refusal()
@@ -23,7 +35,7 @@ pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> Ht
     }
 }
 
-async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
+async fn admit(request: &HttpRequest, node: &Node) -> Result<Admitted, Problem> {
     let headers = request.headers();
     let target = headers.get(accel::TARGET);
     let target = target.map_or_else(Default::default, |value| {
@@ -32,6 +44,11 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
     path::check_target(&target)?;
     let caller = node.access.caller(headers, &target)?;
     caller.check_upload(&node.access, &target)?;
+    if path::is_of_uploads(&target) {
+        let id = path::upload(&target).ok_or_else(Problem::not_found)?;
+        let owner = elsewhere::owner_of_upload(headers, node, id)?;
+        return owner.map(Admitted::At).ok_or_else(Problem::not_found);
+    }
     let method = headers.get(accel::METHOD);
     let asked = Asked {
         method: method.map_or("", |method| method.to_str().unwrap_or_default()),
@@ -63,5 +80,5 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<(), Problem> {
     idempotency_key::read(headers)?;
     intake.check_quota(&caller.sender, length)?;
     intake.check_room(length, caller.is_expected(node)).await?;
-    Ok(())
+    Ok(Admitted::Here)
 }

@@ -1,10 +1,12 @@
-//! Sends nginx to the node that may have a file.
+//! Sends nginx to the node that may have a file or an upload.
 
-use actix_web::HttpResponse;
+use actix_web::http::header::HeaderMap;
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::accel;
 use crate::file::FileId;
-use crate::http::Node;
+use crate::http::headers::path;
+use crate::http::{Node, Problem};
 use crate::peers::{PASS, Purpose};
 
 /// The end of the address of a file's description.
@@ -23,4 +25,51 @@ pub(super) fn redirect(
         .insert_header((accel::REDIRECT, format!("{uri}{part}")))
         .insert_header((PASS, node.peers.pass(purpose, owner, id)))
         .finish()
+}
+
+/// Returns the other node that made a resumable upload, and has it alone; `None` if it is none of them.
+///
+/// # Errors
+/// 503, if another node has sent the request here: then the nodes do not agree who has which number.
+pub(super) fn owner_of_upload(
+    headers: &HeaderMap,
+    node: &Node,
+    id: FileId,
+) -> Result<Option<u16>, Problem> {
+    let owner = node.peers.owner_of(id);
+    if let Some(owner) = owner
+        && headers.contains_key(accel::SENT_ON)
+    {
+        log::error!("a node has sent a request for upload {id} of node {owner} here");
+        return Err(Problem::unavailable());
+    }
+    Ok(owner)
+}
+
+/// Sends nginx to the node that has a resumable upload, with the request as it is. That node checks the
+/// token; `None` if it is no other node.
+///
+/// # Errors
+/// As [`owner_of_upload`].
+pub(super) fn upload(
+    request: &HttpRequest,
+    node: &Node,
+    id: FileId,
+) -> Result<Option<HttpResponse>, Problem> {
+    let owner = owner_of_upload(request.headers(), node, id)?;
+    Ok(owner.map(|owner| {
+        HttpResponse::Ok()
+            .insert_header((accel::REDIRECT, accel::upload_location(owner)))
+            .finish()
+    }))
+}
+
+/// Answers for an upload that is not of this node.
+pub(super) async fn upload_of_another(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let id = path::upload(request.path()).ok_or_else(Problem::not_found)?;
+    let sent = upload(&request, &node, id)?;
+    sent.ok_or_else(Problem::not_found)
 }

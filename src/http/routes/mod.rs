@@ -67,6 +67,7 @@ pub fn public(service: &mut ServiceConfig) {
         .service(methods::and_no_other(meta, methods::OF_META))
         .service(methods::and_no_other(below_meta, methods::OF_META))
         .service(file("/files/{id}/{name:.*}"))
+        .route("/uploads/{id}", web::to(elsewhere::upload_of_another))
         .configure(messages::routes)
         .configure(receivers::routes)
         .route(accel::ADMISSION, web::get().to(admission::admission))
