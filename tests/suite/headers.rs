@@ -10,9 +10,9 @@ const NAMED: (&str, &str) = ("Origin", "https://app.example.com");
 
 const EXPOSED: &str = "\
     ETag, Content-Range, Accept-Ranges, Content-Disposition, Repr-Digest, Location, Retry-After, Gridspool-State, \
-    Gridspool-Messages, Gridspool-Bytes, Gridspool-More, Preference-Applied, Upload-Offset, Upload-Length, Upload- \
-    Complete, Upload-Limit, Upload-Expires, Upload- Metadata, Upload-Defer-Length, Upload-Concat, Upload-Draft- \
-    Interop-Version, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm";
+    Gridspool-Messages, Gridspool-Bytes, Gridspool-More, Preference-Applied, Upload-Offset, Upload-Length, \
+    Upload-Complete, Upload-Limit, Upload-Expires, Upload-Metadata, Upload-Defer-Length, Upload-Concat, \
+    Upload-Draft-Interop-Version, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm";
 
 /// The route of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
