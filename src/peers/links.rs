@@ -110,7 +110,7 @@ impl Peers {
             timeout: LOOK_TIMEOUT,
             longest: LONGEST_ANSWER,
         };
-        let (status, body) = self.ask_with(permit, owner, question).await?;
+        let (status, body) = self.ask_with(Some(permit), owner, question).await?;
         if status != 200 {
             return Err(unreachable(format!("answers for a link with {status}")));
         }

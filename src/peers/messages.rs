@@ -64,7 +64,7 @@ impl Peers {
             timeout: LOOK_TIMEOUT,
             longest: LONGEST_MESSAGE,
         };
-        let (status, body) = self.ask_with(permit, owner, question).await?;
+        let (status, body) = self.ask_with(Some(permit), owner, question).await?;
         match status {
             200 => {
                 let opened = self.open(id, &body);

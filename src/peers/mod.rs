@@ -100,7 +100,8 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The bound on a question for a file: a reader waits as long for the owner.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The bound on questions at the same time: each holds a thread.
+/// The bound on questions at the same time: each holds a thread. The watch asks besides, because
+/// nobody would find a node that is up if clients had all permits.
 const QUESTIONS: usize = 32;
 
 /// All other nodes. Shared by reference.
@@ -323,12 +324,13 @@ impl Peers {
             node,
             reason: "too many wait for answers".to_owned(),
         })?;
-        self.ask_with(permit, node, question).await
+        self.ask_with(Some(permit), node, question).await
     }
 
+    /// Asks another node, and holds the permit until it answers.
     async fn ask_with(
         &self,
-        permit: OwnedSemaphorePermit,
+        permit: Option<OwnedSemaphorePermit>,
         node: u16,
         question: Question<'_>,
     ) -> Result<(u16, String), Unreachable> {

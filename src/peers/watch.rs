@@ -124,7 +124,8 @@ impl Peers {
             timeout: TIMEOUT,
             longest: LONGEST_ANSWER,
         };
-        let asked = self.ask(node, question).await;
+        // One at a time for each node.
+        let asked = self.ask_with(None, node, question).await;
         let judged = match asked {
             Ok((200, body)) => match serde_json::from_str(&body) {
                 Ok(introduction) => self.judge(peer, &introduction),
@@ -184,4 +185,43 @@ impl Peers {
 /// Takes a lock. A panic under it does no harm: each change is one assignment.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::config::{ClusterConfig, PeerConfig};
+
+    #[tokio::test]
+    async fn a_node_is_seen_while_clients_have_all_permits() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = ClusterConfig {
+            peers: vec![PeerConfig {
+                node: 2,
+                url: format!("http://{address}"),
+            }],
+            key: None,
+        };
+        let peers = Peers::new(1, &config).unwrap();
+        let all = peers.questions.available_permits();
+        let _held = peers.questions.try_acquire_many(all.try_into().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (mut asked, _) = listener.accept().unwrap();
+            let mut head = BufReader::new(&asked).lines().map(Result::unwrap);
+            assert!(head.any(|line| line.is_empty()));
+            let body = r#"{"node":2,"instance":"other"}"#;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            asked.write_all((head + body).as_bytes()).unwrap();
+        });
+        peers.ask_who(&peers.table[0]).await;
+        let [(2, _, state)] = &peers.states()[..] else {
+            panic!("{:?}", peers.states())
+        };
+        assert!(state.is_up && !peers.is_down(2), "{state:?}");
+        answering.join().unwrap();
+    }
 }
