@@ -15,7 +15,7 @@ use super::{Intake, IntakeError};
 use crate::file::FileId;
 use crate::journal::Intention;
 use crate::message::links::Linked;
-use crate::message::{Part, PartRequest, Source, Stated};
+use crate::message::{Part, PartRequest, Source};
 use crate::token::Grant;
 
 /// The most links that are made at the same time for one message.
@@ -94,16 +94,12 @@ impl Intake {
     }
 }
 
-/// Returns a part with the name and the statement of the sender that refers to it, where the sender
-/// gives them.
+/// Returns a part with the name and the statements of the sender that refers to it, each where the
+/// sender gives it.
 fn with_words_of(part: Part, asked: PartRequest) -> Part {
     Part {
         name: asked.name.or(part.name),
-        stated: if asked.stated == Stated::default() {
-            part.stated
-        } else {
-            asked.stated
-        },
+        stated: asked.stated.over(part.stated),
         ..part
     }
 }

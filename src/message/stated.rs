@@ -31,6 +31,21 @@ pub struct Stated {
     pub thumbhash: Option<ThumbHash>,
 }
 
+impl Stated {
+    /// Returns these statements, and those of an earlier sender where these say nothing.
+    #[must_use]
+    pub fn over(self, earlier: Self) -> Self {
+        Self {
+            width: self.width.or(earlier.width),
+            height: self.height.or(earlier.height),
+            duration_ms: self.duration_ms.or(earlier.duration_ms),
+            waveform: self.waveform.or(earlier.waveform),
+            blurhash: self.blurhash.or(earlier.blurhash),
+            thumbhash: self.thumbhash.or(earlier.thumbhash),
+        }
+    }
+}
+
 /// Samples of loudness, on a scale that the sender chooses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u16>")]

@@ -104,7 +104,12 @@ fn parts_are_sent_on_before_and_after_their_commit_and_mixed_with_new_ones() {
             &of_third[0]["width"],
             &of_third[0]["blurhash"]
         ),
-        (&json!("mine"), &json!(3), &Value::Null)
+        (
+            &json!("mine"),
+            &json!(3),
+            &json!("LEHV6nWB2yk8pyo0adR*.7kCMdnj")
+        ),
+        "what the new sender does not state stays"
     );
     assert_eq!(of_third[2]["id"], plain_id);
     assert_eq!(of_third[2]["sha256"], sha256(&noise(3, 70_000)));
