@@ -42,7 +42,7 @@ pub use crate::store::Deleted;
 pub use fills::{Filling, Fills, Slice};
 pub use lists::{List, ListError, Lists};
 pub use messages::{FoundMessage, MessageHere};
-pub use outline::{Outline, OutlineHere};
+pub use outline::{Outline, OutlineHere, Usable};
 
 /// The time that this node may still find a file after another node or driver deleted it.
 const LIFETIME: Duration = Duration::from_secs(5);

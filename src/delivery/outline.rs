@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::{Delivery, DeliveryError};
-use crate::file::FileId;
+use crate::file::{FileId, Sha256};
 use crate::journal::Lookup;
 use crate::message::{Part, Stated};
 use crate::peers::{Carried, Unreachable};
@@ -21,27 +22,63 @@ pub struct Outline {
     pub sub: Option<String>,
 }
 
+/// The files that a sender may refer to. A file is not read before this is known to include it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usable {
+    /// Any file.
+    Any,
+    /// The files of the subject with this digest.
+    Of(Sha256),
+}
+
+impl Usable {
+    /// Includes the files of this subject.
+    pub fn of(subject: &str) -> Self {
+        Self::Of(Sha256(Hasher::digest(subject).into()))
+    }
+
+    fn includes(self, sub: Option<&str>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Of(_) => sub.is_some_and(|sub| Self::of(sub) == self),
+        }
+    }
+}
+
 /// This node's answer about a file.
 #[derive(Debug)]
 pub enum OutlineHere {
     /// This node has it.
     Found(Box<Outline>),
-    /// This node deleted it.
-    Deleted,
+    /// This node deleted it, or has it and the message may not refer to it.
+    Unusable,
     /// This node knows nothing of it.
     Absent,
 }
 
 impl Delivery {
-    /// Describes a file, here or elsewhere. Returns `None` if there is none, or if no message may
-    /// refer to it.
+    /// Describes a file, here or elsewhere. Returns `None` if there is none, or if the message may
+    /// not refer to it.
     ///
     /// # Errors
     /// An error, if the place that has to be asked does not answer.
-    pub async fn outline(&self, id: FileId) -> Result<Option<Outline>, DeliveryError> {
-        match self.outline_in_journal(id).await? {
+    pub async fn outline(
+        &self,
+        id: FileId,
+        usable: Usable,
+    ) -> Result<Option<Outline>, DeliveryError> {
+        let found = self.outline_of_any(id, usable).await?;
+        Ok(found.filter(|outline| usable.includes(outline.sub.as_deref())))
+    }
+
+    async fn outline_of_any(
+        &self,
+        id: FileId,
+        usable: Usable,
+    ) -> Result<Option<Outline>, DeliveryError> {
+        match self.outline_in_journal(id, usable).await? {
             OutlineHere::Found(outline) => return Ok(Some(*outline)),
-            OutlineHere::Deleted => return Ok(None),
+            OutlineHere::Unusable => return Ok(None),
             OutlineHere::Absent => {}
         }
         let Some(owner) = self.peers.owner_of(id) else {
@@ -51,7 +88,11 @@ impl Delivery {
         if stored.is_some() {
             return Ok(stored);
         }
-        match self.peers.ask_for_outline(owner, id).await? {
+        let of = match usable {
+            Usable::Any => None,
+            Usable::Of(subject) => Some(subject),
+        };
+        match self.peers.ask_for_outline(owner, id, of).await? {
             Carried::There(text) => {
                 let outline: Result<Outline, _> = serde_json::from_str(&text);
                 let outline = outline.ok().filter(|outline| outline.part.file == id);
@@ -71,13 +112,23 @@ impl Delivery {
     ///
     /// # Errors
     /// An error, if the journal cannot be read.
-    pub async fn outline_in_journal(&self, id: FileId) -> Result<OutlineHere, DeliveryError> {
+    pub async fn outline_in_journal(
+        &self,
+        id: FileId,
+        usable: Usable,
+    ) -> Result<OutlineHere, DeliveryError> {
         if matches!(self.journal.try_lookup(id), Ok(None)) {
             return Ok(OutlineHere::Absent);
         }
         let looked = self.on_disk(move |journal| {
-            Ok(match journal.outline(id)? {
+            let mut is_usable = true;
+            let outline = journal.outline(id, |sub| {
+                is_usable = usable.includes(sub);
+                is_usable
+            })?;
+            Ok(match outline {
                 Some(found) => Ok(found),
+                None if !is_usable => Err(true),
                 None => Err(matches!(journal.lookup(id)?, Lookup::Deleted)),
             })
         });
@@ -94,7 +145,7 @@ impl Delivery {
                 },
                 sub: found.sub.as_deref().map(str::to_owned),
             })),
-            Err(true) => OutlineHere::Deleted,
+            Err(true) => OutlineHere::Unusable,
             Err(false) => OutlineHere::Absent,
         })
     }

@@ -28,12 +28,17 @@ pub struct Outlined {
 }
 
 impl Journal {
-    /// Describes a file that is here; `None` if there is none, or if it is a package. It hashes the
-    /// file's bytes unless their digest is known.
+    /// Describes a file that is here; `None` if there is none, if it is a package, or if `may_use`
+    /// refuses its subject. It hashes the file's bytes unless their digest is known, and unless they
+    /// are refused.
     ///
     /// # Errors
     /// An error, if the record or the body cannot be read.
-    pub fn outline(&self, id: FileId) -> Result<Option<Outlined>, JournalError> {
+    pub fn outline(
+        &self,
+        id: FileId,
+        may_use: impl FnOnce(Option<&str>) -> bool,
+    ) -> Result<Option<Outlined>, JournalError> {
         let found = match self.read(id) {
             Err(JournalError::Absent(_)) => return Ok(None),
             found => found?,
@@ -42,7 +47,8 @@ impl Journal {
             return Ok(None);
         };
         let is_here = room_of(found.known.phase).is_some() && !found.known.is_leaving;
-        if !is_here || file.belonging.package.is_some() {
+        let is_part = is_here && file.belonging.package.is_none();
+        if !is_part || !may_use(file.belonging.sub.as_deref()) {
             return Ok(None);
         }
         let settled = match &file.state {

@@ -47,7 +47,7 @@ pub struct PartRequest {
 }
 
 /// The source of a part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The file with this number in the form, counted from 0.
     Form(usize),

@@ -6,7 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::{ANY_NODE, LOOK_TIMEOUT, PASS, Peers, Purpose, Question, Unreachable};
-use crate::file::FileId;
+use crate::file::{FileId, Sha256};
 
 /// The most bytes of an answer: the package and the descriptions of the parts, in JSON.
 const LONGEST_MESSAGE: u64 = 8 * 1024 * 1024;
@@ -35,12 +35,19 @@ impl Peers {
         self.ask_for_words(Purpose::Message, &path, owner, id).await
     }
 
-    /// Asks the owner to describe a file for a message that refers to it.
+    /// Asks the owner to describe a file for a message that refers to it. With the digest of a
+    /// subject, the owner reads only a file of that subject; an owner of an older version reads any.
     ///
     /// # Errors
     /// [`Unreachable`]; the owner may have it or not.
-    pub async fn ask_for_outline(&self, owner: u16, id: FileId) -> Result<Carried, Unreachable> {
-        let path = format!("/files/{id}/outline");
+    pub async fn ask_for_outline(
+        &self,
+        owner: u16,
+        id: FileId,
+        of: Option<Sha256>,
+    ) -> Result<Carried, Unreachable> {
+        let of = of.map(|subject| format!("?of={subject}"));
+        let path = format!("/files/{id}/outline{}", of.unwrap_or_default());
         self.ask_for_words(Purpose::Outline, &path, owner, id).await
     }
 

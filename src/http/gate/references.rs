@@ -1,11 +1,15 @@
 //! Finds the files that a message refers to. The sender must be able to read them, or must have
-//! uploaded or received them.
+//! uploaded or received them. A file's bytes are read only after that is known, and once for a
+//! message.
+
+use std::collections::HashMap;
 
 use actix_web::web;
 use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::messages::Reader;
+use crate::delivery::Usable;
 use crate::file::{FileId, FileKey};
 use crate::http::{Node, Problem};
 use crate::message::{Part, Source};
@@ -25,9 +29,21 @@ pub(in crate::http) async fn find(
 ) -> Result<Vec<Part>, Problem> {
     let grant = grant.with_file_read_by(|text| node.delivery.key(text));
     let reader = Reader::of(grant.clone());
+    let mut places = HashMap::new();
+    let mut distinct = Vec::new();
+    for source in &sources {
+        places.entry(*source).or_insert_with(|| {
+            distinct.push(*source);
+            distinct.len() - 1
+        });
+    }
     let find_one = |source| find_one(&node, &grant, &reader, source).boxed();
-    let found: Vec<_> = sources.into_iter().map(find_one).collect();
-    stream::iter(found).buffered(AT_ONCE).try_collect().await
+    let found: Vec<_> = distinct.into_iter().map(find_one).collect();
+    let found = stream::iter(found).buffered(AT_ONCE);
+    let found: Vec<_> = found.try_collect().await?;
+    let all = sources.iter().map(|source| found.get(*places.get(source)?));
+    let all: Option<Vec<_>> = all.map(Option::<&Part>::cloned).collect();
+    all.ok_or_else(Problem::internal)
 }
 
 async fn find_one(
@@ -46,12 +62,14 @@ async fn find_one(
 }
 
 async fn uploaded(node: &Node, grant: &Grant, id: FileId) -> Result<Option<Part>, Problem> {
-    let found = node.delivery.outline(id).await?;
-    let may_use = |sub: Option<&str>| {
-        let is_own = grant.subject().is_some() && grant.subject() == sub;
-        is_own || grant.allows_on(Scope::Download, &FileKey::Id(id))
+    let usable = if grant.allows_on(Scope::Download, &FileKey::Id(id)) {
+        Usable::Any
+    } else if let Some(subject) = grant.subject() {
+        Usable::of(subject)
+    } else {
+        return Ok(None);
     };
-    let found = found.filter(|outline| may_use(outline.sub.as_deref()));
+    let found = node.delivery.outline(id, usable).await?;
     Ok(found.map(|outline| outline.part))
 }
 

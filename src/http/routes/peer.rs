@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::waiting::Why;
 use super::{delete, download, meta};
-use crate::delivery::{Found, MessageHere, OutlineHere};
-use crate::file::{FileId, FileKey};
+use crate::delivery::{Found, MessageHere, OutlineHere, Usable};
+use crate::file::{FileId, FileKey, Sha256};
 use crate::http::{Node, Problem};
 use crate::journal::{Kept, Lookup};
 use crate::peers::{PASS, Purpose};
@@ -81,13 +81,17 @@ pub(super) async fn outline(
 ) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
     node.peers.check(pass(&request), Purpose::Outline, id)?;
-    match node.delivery.outline_in_journal(id).await? {
+    let usable = match request.query_string().strip_prefix("of=") {
+        None => Usable::Any,
+        Some(digest) => Usable::Of(Sha256::from_hex(digest).ok_or_else(Problem::not_found)?),
+    };
+    match node.delivery.outline_in_journal(id, usable).await? {
         OutlineHere::Found(outline) => {
             let told = serde_json::to_string(&outline);
             let told = told.map_err(|err| Problem::not_written(&err))?;
             Ok(signed(node.peers.seal(id, &told)))
         }
-        OutlineHere::Deleted => Err(Problem::deleted()),
+        OutlineHere::Unusable => Err(Problem::deleted()),
         OutlineHere::Absent => Err(Problem::not_found()),
     }
 }

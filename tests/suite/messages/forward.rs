@@ -292,6 +292,46 @@ fn a_file_that_waits_at_another_node_is_sent_on_by_any_node() {
     );
 }
 
+#[test]
+fn a_file_is_read_for_a_message_only_if_its_sender_may_refer_to_it() {
+    let (mongo, keys) = (Mongo::start(), Keys::make());
+    mongo.hide_from_sidecars();
+    let cluster = Cluster::start(2, &keys.guard(Builder::without_log()), &mongo);
+    let of = |sub: &str| keys.bearer(&["--scope", "upload message", "--sub", sub]);
+    let (alice, eve) = (of("alice"), of("eve"));
+    let owner = cluster.nodes[0].client();
+    let file = owner.post("/files", &[("Authorization", &alice)], &noise(1, 40_000));
+    let id = text(&file.json(), "id").to_owned();
+    let send = |client: &Client, bearer: &str, places: usize| {
+        let parts = vec![json!({ "file": id }); places];
+        let body = json!({ "message": "m", "to": "bob", "parts": parts }).to_string();
+        client.post(
+            "/messages",
+            &[JSON, ("Authorization", bearer)],
+            body.as_bytes(),
+        )
+    };
+    for client in cluster.clients() {
+        let message = taken(&send(&client, &alice, 256));
+        let parts = message["parts"].as_array().unwrap();
+        assert_eq!(parts.len(), 256);
+        assert!(
+            parts
+                .iter()
+                .all(|part| part["sha256"] == sha256(&noise(1, 40_000)))
+        );
+    }
+    // A file that cannot be read tells whether somebody tries.
+    let body = cluster.nodes[0].data_dir().join("journal/body").join(&id);
+    std::fs::remove_file(body).unwrap();
+    for client in cluster.clients() {
+        assert!(send(&client, &alice, 1).status >= 500);
+        send(&client, &eve, 1).assert_problem(404, "no-such-part");
+        let nobody = keys.bearer(&["--scope", "message"]);
+        send(&client, &nobody, 1).assert_problem(404, "no-such-part");
+    }
+}
+
 /// Kills the sidecar at a point of a message that forwards a stored and a pending file, and
 /// restarts it.
 fn kill_at(site: &mut Site, point: &str, body: &Value) {
