@@ -23,8 +23,8 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The pause after a long round, in times its length.
 const REST: u32 = 4;
 
-/// The files of a page.
-const PAGE: u32 = 1000;
+/// The files of a page. Each document of a package may have half a megabyte of receivers and parts.
+const PAGE: u32 = 32;
 
 /// The most files that are removed at the same time.
 const AT_ONCE: usize = 8;
