@@ -102,7 +102,12 @@ impl Bucket {
             self.insert_file(file).await?; // 5
         }
         let committed = self.prove(id, sent, sizes).await?; // 6
-        self.enter_packages(package.as_slice()).await?; // 7
+        let entered = self.enter_packages(package.as_slice()).await; // 7
+        if let Err(StoreError::TimedOut(_)) = entered {
+            // A slow majority is no fault of the message, which the bucket has.
+            progress.note();
+        }
+        entered?;
         if is_of_message {
             if is_retry {
                 self.renew_links(id, &belonging.links).await?;

@@ -110,11 +110,13 @@ impl Committer {
     /// enough that the store answers: the journal says that the file does not exist until the store
     /// can say so.
     ///
-    /// For a message, the package is cleared first and the parts are unlinked afterwards. The entry
-    /// is the note of the work that is left, so it is erased last.
+    /// A message leaves the lists of its receivers before its package is cleared, so that no list names
+    /// a message without a package, and once more afterwards: a late write may have entered it.
+    /// Then its parts are unlinked. The entry is the note of the work that is left, so it is erased
+    /// last.
     async fn erase(&self, id: FileId, is_begun: bool, message: Option<Arc<Message>>) -> Outcome {
         let answered = if is_begun {
-            self.clear(id).await
+            self.clear(id, message.as_deref()).await
         } else {
             self.store.ping().await
         };
@@ -152,7 +154,10 @@ impl Committer {
 
     /// Clears the store of a deleted entry. A document from an earlier attempt has links, if the
     /// file had any.
-    async fn clear(&self, id: FileId) -> Result<(), StoreError> {
+    async fn clear(&self, id: FileId, message: Option<&Message>) -> Result<(), StoreError> {
+        if let Some(message) = message {
+            self.links.leave_lists(id, message).await?;
+        }
         self.links.discard(id).await?;
         self.store.clear(id).await
     }

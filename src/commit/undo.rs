@@ -1,7 +1,5 @@
 //! The work on an intent: this undoes the links of a message that was never promised.
 
-use futures::future::try_join_all;
-
 use super::Committer;
 use super::attempt::Outcome;
 use crate::file::FileId;
@@ -14,8 +12,7 @@ impl Committer {
     /// If the answer to a link was lost, MongoDB or another node may still make the link after
     /// this. So the intent stays for a while, and its links are undone a second time at the end.
     pub(super) async fn undo(&self, id: FileId, files: Vec<FileId>) -> Outcome {
-        let unlinked = files.into_iter().map(|file| self.links.unlink(file, id));
-        if let Err(err) = try_join_all(unlinked).await {
+        if let Err(err) = self.links.untie_files(id, files).await {
             return self.untied_later(id, err).await;
         }
         let watch = self.config.delete_watch;

@@ -29,17 +29,17 @@
 //! | 5 | a dying package without parts | the sweep |
 //! | within 6 | the same of the package | the same |
 
-use futures::StreamExt as _;
 use futures::stream;
+use futures::{FutureExt as _, StreamExt as _};
 
 use super::{LinkError, Links};
 use crate::file::FileId;
 use crate::journal::MessageDeletion;
 use crate::message::Message;
 use crate::peers::Unreachable;
-use crate::store::Cause;
+use crate::store::{Cause, StoreError};
 
-/// The most parts that are unlinked at the same time.
+/// The most files that are unlinked at the same time.
 const AT_ONCE: usize = 8;
 
 impl Links {
@@ -48,14 +48,30 @@ impl Links {
     /// # Errors
     /// The first error; every part was tried. The caller should repeat this, which does no harm.
     pub async fn untie_all(&self, id: FileId, message: &Message) -> Result<(), LinkError> {
-        self.messages.leave(id, &message.to).await?; // 3
-        let parts: Vec<_> = message.parts.iter().map(|part| part.file).collect();
-        let untied = stream::iter(parts).map(|file| self.untie(file, id));
-        let untied: Vec<_> = untied.buffer_unordered(AT_ONCE).collect().await; // 4
+        self.leave_lists(id, message).await?; // 3
+        let parts = message.parts.iter().map(|part| part.file);
+        self.untie_files(id, parts.collect()).await // 4
+    }
+
+    /// Takes a deleted message out of its receivers' lists.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn leave_lists(&self, id: FileId, message: &Message) -> Result<(), StoreError> {
+        self.messages.leave(id, &message.to).await
+    }
+
+    /// Unlinks files from a message, a few at the same time.
+    ///
+    /// # Errors
+    /// The first error; every file was tried. The caller should repeat this, which does no harm.
+    pub async fn untie_files(&self, message: FileId, files: Vec<FileId>) -> Result<(), LinkError> {
+        let untied = stream::iter(files).map(|file| self.untie(file, message).boxed());
+        let untied: Vec<_> = untied.buffer_unordered(AT_ONCE).collect().await;
         untied.into_iter().collect()
     }
 
-    /// Unlinks one part. Without a word of the node that made its id, nothing is done: the journal of
+    /// Unlinks one file. Without a word of the node that made its id, nothing is done: the journal of
     /// that node may have a link that the store does not have yet.
     async fn untie(&self, file: FileId, message: FileId) -> Result<(), LinkError> {
         if let Some(owner) = self.peers.owner_of(file) {

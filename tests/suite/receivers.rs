@@ -2,6 +2,7 @@
 //! deliveries empty them.
 
 mod damaged;
+mod entering;
 mod rights;
 mod struck;
 
