@@ -6,7 +6,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, RawDocumentBuf, Timestamp, doc, rawdoc};
 use mongodb::error::Error as DriverError;
 
-use super::inbox::{binary, entries_of, id_of, number_of, timestamp};
+use super::inbox::{binary, by_id, entries_of, id_of, number_of, timestamp};
 use super::listed::{NewEntry, append_wording};
 use super::watermark::QUICK;
 use super::write::Care;
@@ -20,8 +20,9 @@ use crate::store::StoreError;
 const MOST_INSERTED: usize = 1000;
 pub(super) const MOST_PLACED: usize = 100;
 
-/// The most questions about one group of entries.
-const MOST_QUESTIONS: usize = 16;
+/// The most questions about one group of entries. If the majority is slow for longer than this, the
+/// commit goes on later: others wait for its place.
+const MOST_QUESTIONS: usize = 6;
 
 impl Bucket {
     /// Puts messages into lists.
@@ -139,7 +140,8 @@ impl Bucket {
             "$set": { "u": mark },
         };
         let (inbox, change) = (self.inbox(), change.into());
-        self.change_all(&inbox, filter, change, Care::Once).await
+        self.change_all(&inbox, filter, by_id(), change, Care::Once)
+            .await
     }
 
     async fn confirm(&self, which: &Document, mark: ObjectId) -> Result<u64, DriverError> {
@@ -147,7 +149,8 @@ impl Bucket {
         filter.insert("u", mark);
         let change = doc! { "$unset": { "u": "" } };
         let (inbox, change) = (self.inbox(), change.into());
-        self.change_all(&inbox, filter, change, Care::Primary).await
+        self.change_all(&inbox, filter, by_id(), change, Care::Primary)
+            .await
     }
 }
 

@@ -19,7 +19,8 @@ use futures::{FutureExt as _, TryStreamExt as _};
 use mongodb::IndexModel;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, Timestamp, doc};
-use mongodb::options::{FindOptions, ReadConcern, ReadPreference};
+use mongodb::error::Error as DriverError;
+use mongodb::options::{FindOptions, Hint, ReadConcern, ReadPreference};
 use sha2::{Digest as _, Sha256};
 
 use super::listed::{NewEntry, entry};
@@ -138,7 +139,9 @@ impl Inbox for Bucket {
         let ids = messages.into_iter().map(|message| id_of(receiver, message));
         let mut filter = of(receiver);
         filter.insert("_id", doc! { "$in": ids.collect::<Vec<_>>() });
-        self.deliver(filter).boxed()
+        // A delivered entry keeps the time of its delivery.
+        filter.insert("ts", doc! { "$exists": true });
+        self.deliver(filter, by_id()).boxed()
     }
 
     fn delivered_through<'a>(
@@ -150,8 +153,14 @@ impl Inbox for Bucket {
         let mut filter = of(receiver);
         filter.insert("ts", doc! { "$lte": timestamp(cursor) });
         filter.insert("u", doc! { "$exists": false });
-        self.deliver(filter).boxed()
+        self.deliver(filter, Wanted::Inbox.keys()).boxed()
     }
+}
+
+/// The fields of the index by which entries are found that a filter names by their ids. MongoDB
+/// might take the index of the lists, and read all that ever waited for these receivers.
+pub(super) fn by_id() -> Document {
+    doc! { "_id": 1 }
 }
 
 /// Makes a filter for entries, each of a message and a receiver.
@@ -178,7 +187,8 @@ impl Bucket {
         receivers: &Receivers,
     ) -> Result<(), StoreError> {
         let filter = entries_of(receivers.iter().map(|receiver| (message, receiver)));
-        let deleted = self.delete(&self.inbox(), filter, false).await;
+        let delete = doc! { "q": filter, "limit": 0, "hint": by_id() };
+        let deleted = self.delete_by(&self.inbox(), delete).await;
         deleted.map(|_| ()).map_err(|err| error::of_commit(&err))
     }
 
@@ -208,13 +218,22 @@ impl Bucket {
             let find = find.projection(doc! { "m": 1, "b": 1, "ts": 1, "u": 1 });
             find.await?.try_collect().await
         });
-        found.await.map_err(|err| error::of_read(&err))
+        found.await.map_err(|err| self.of_lists(&err))
+    }
+
+    /// Judges an error of a question that names the index of the lists, which may be gone.
+    pub(super) fn of_lists(&self, err: &DriverError) -> StoreError {
+        if error::is_index_missing(err) {
+            self.more_indexes.doubt();
+        }
+        error::of_read(err)
     }
 
     /// Returns the options of a question for entries in the order of their lists, in one answer.
     pub(super) fn in_order(&self, most: u32, concern: ReadConcern) -> FindOptions {
         FindOptions::builder()
-            .sort(doc! { "r": 1, "ts": 1 })
+            .sort(Wanted::Inbox.keys())
+            .hint(Hint::Keys(Wanted::Inbox.keys()))
             .limit(i64::from(most))
             .batch_size(most.saturating_add(1))
             .max_time(self.server_time())
@@ -270,10 +289,11 @@ impl Bucket {
         let patience = self.server_time();
         let found = self.bounded(async move {
             let found = inbox.aggregate(pipeline).max_time(patience);
+            let found = found.hint(Hint::Keys(Wanted::Inbox.keys()));
             let found = found.await?.with_type::<Document>();
             found.try_collect::<Vec<_>>().await
         });
-        let found = found.await.map_err(|err| error::of_read(&err))?;
+        let found = found.await.map_err(|err| self.of_lists(&err))?;
         let of = found.into_iter().filter_map(|mut group| {
             let place = places.get(group.get_binary_generic("_id").ok()?).copied();
             Some((place?, group.remove("told")?))
@@ -301,17 +321,13 @@ impl Bucket {
         })
     }
 
-    async fn deliver(&self, mut filter: Document) -> Result<(), StoreError> {
-        // A delivered entry keeps the time of its delivery.
-        if !filter.contains_key("ts") {
-            filter.insert("ts", doc! { "$exists": true });
-        }
+    async fn deliver(&self, filter: Document, by: Document) -> Result<(), StoreError> {
         let change = doc! {
             "$unset": { "ts": "", "u": "", "w": "", "wp": "" },
             "$currentDate": { "d": true },
         };
         let (inbox, change) = (self.inbox(), change.into());
-        let changed = self.change_all(&inbox, filter, change, Care::Majority);
+        let changed = self.change_all(&inbox, filter, by, change, Care::Majority);
         changed
             .await
             .map(|_| ())

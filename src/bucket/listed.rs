@@ -12,7 +12,7 @@ use mongodb::options::{ReadConcern, ReadPreference};
 
 use super::known_dying::DyingMessages;
 use super::watermark::cursor;
-use super::{Bucket, document, error};
+use super::{Bucket, document};
 use crate::file::FileId;
 use crate::message::{Party, Wording};
 use crate::store::{Entry, StoreError};
@@ -97,7 +97,7 @@ impl Bucket {
             }
             Ok((entries, count >= most || bytes >= MOST_BYTES))
         });
-        found.await.map_err(|err| error::of_read(&err))
+        found.await.map_err(|err| self.of_lists(&err))
     }
 }
 

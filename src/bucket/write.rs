@@ -69,6 +69,18 @@ impl Bucket {
         is_one: bool,
     ) -> Result<Deleted, DriverError> {
         let delete = doc! { "q": filter, "limit": i32::from(is_one) };
+        self.delete_by(collection, delete).await
+    }
+
+    /// Carries out one statement of the command `delete`, with a majority.
+    ///
+    /// # Errors
+    /// The errors of the driver's `delete_many`.
+    pub(super) async fn delete_by(
+        &self,
+        collection: &str,
+        delete: Document,
+    ) -> Result<Deleted, DriverError> {
         let (bucket, collection) = (self.clone(), collection.to_owned());
         self.bounded(async move {
             let command = |patience| {
@@ -101,7 +113,8 @@ impl Bucket {
         Ok(changed.await? > 0)
     }
 
-    /// Changes all documents that match. Returns their number.
+    /// Changes all documents that match, which MongoDB finds by the index with these fields. Returns
+    /// their number.
     ///
     /// # Errors
     /// The errors of the driver's `update_many`.
@@ -109,10 +122,11 @@ impl Bucket {
         &self,
         collection: &str,
         filter: Document,
+        by: Document,
         change: Bson,
         care: Care,
     ) -> Result<u64, DriverError> {
-        let update = doc! { "q": filter, "u": change, "multi": true };
+        let update = doc! { "q": filter, "u": change, "multi": true, "hint": by };
         self.update_by(collection, update, care).await
     }
 

@@ -1,5 +1,7 @@
 //! Lists of receivers: read while they are written, from a replica set that changes its primary.
 
+mod plans;
+
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
