@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::full::FullLists;
-use super::waiting::{Waiters, Woken};
+use super::waiting::{NoRoom, Waiters, Woken};
 use super::{Delivery, DeliveryError, FoundMessage};
 use crate::config::ListConfig;
 use crate::file::FileId;
@@ -24,11 +25,15 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// The most messages that are read at once.
 const MOST_READ: usize = 50;
 
+/// The most pages in memory at the same time, until nginx has them. A page may take ten megabytes
+/// while it is made.
+pub(super) const MOST_PAGES: usize = 16;
+
 /// The most messages that are counted.
 const MOST_COUNTED: u32 = 10_000;
 
 /// Messages that wait for a receiver, the oldest first.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct List {
     /// The words of the messages, each with the place behind it.
     pub messages: Vec<(Cursor, Arc<Wording>)>,
@@ -36,6 +41,8 @@ pub struct List {
     pub next: Cursor,
     /// Whether the next page has any messages by now.
     pub has_more: bool,
+    /// The permit for a page. It has to live as long as the page's bytes do.
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The reason why there is no list.
@@ -44,6 +51,9 @@ pub enum ListError {
     /// The most receivers that may wait do so already.
     #[error("too many receivers wait for messages")]
     TooManyWait,
+    /// The most requests that may wait for this receiver do so already.
+    #[error("too many requests wait for messages to this receiver")]
+    TooManyOfReceiver,
     /// The store or a journal does not answer.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
@@ -55,6 +65,7 @@ pub struct Lists {
     inbox: Arc<dyn Inbox>,
     waiters: Waiters,
     full: FullLists,
+    pages: Arc<Semaphore>,
     /// Whether the last question for all waiting receivers failed.
     has_failed: AtomicBool,
 }
@@ -62,6 +73,15 @@ pub struct Lists {
 impl std::fmt::Debug for Lists {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Lists").finish_non_exhaustive()
+    }
+}
+
+impl From<NoRoom> for ListError {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::OfAll => Self::TooManyWait,
+            NoRoom::OfReceiver => Self::TooManyOfReceiver,
+        }
     }
 }
 
@@ -79,13 +99,14 @@ impl Lists {
             inbox,
             waiters: Waiters::new(config.max_waiting),
             full: FullLists::new(config.receiver_max_waiting),
+            pages: Arc::new(Semaphore::new(MOST_PAGES)),
             has_failed: AtomicBool::new(false),
         }
     }
 
-    /// Returns a page of the messages behind a cursor. If there are none, it waits up to `patience`
-    /// for the first. Meanwhile nothing is asked for this receiver alone, and a caller that goes
-    /// away is forgotten.
+    /// Returns a page of the messages behind a cursor, in its turn: few pages are in memory at the
+    /// same time. If there are none, it waits up to `patience` for the first. Meanwhile nothing is
+    /// asked for this receiver alone, and a caller that goes away is forgotten.
     ///
     /// # Errors
     /// [`ListError`].
@@ -101,14 +122,15 @@ impl Lists {
         while list.messages.is_empty() {
             if list.has_more {
                 // All messages of that page were deleted.
+                list.permit = None;
                 list = self.page_now(receiver, list.next, most).await?;
                 continue;
             }
             if Instant::now() >= deadline {
                 break;
             }
-            let wait = self.waiters.begin(receiver, list.next);
-            let wait = wait.ok_or(ListError::TooManyWait)?;
+            list.permit = None;
+            let wait = self.waiters.begin(receiver, list.next)?;
             match timeout_at(deadline, wait.woken()).await {
                 Ok(Woken::ByNews) => list = self.page_now(receiver, list.next, most).await?,
                 Err(_) if self.has_failed.load(Ordering::Relaxed) => {
@@ -241,6 +263,8 @@ impl Lists {
         most: u32,
     ) -> Result<List, ListError> {
         self.require_store()?;
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.pages).acquire_owned().await.ok();
         let page = self.inbox.page(receiver, after, most).await?;
         // All other pages end at a place that is not an entry's.
         let is_full = page
@@ -251,6 +275,7 @@ impl Lists {
             messages: Vec::new(),
             next: page.next,
             has_more: is_full,
+            permit,
         };
         let mut bytes = 0;
         for entries in page.entries.chunks(MOST_READ) {

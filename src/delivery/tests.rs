@@ -2,6 +2,7 @@
 
 mod cached;
 mod kept;
+mod pages;
 
 use std::path::Path;
 use std::sync::Mutex;

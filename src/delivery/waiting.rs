@@ -8,6 +8,10 @@ use tokio::sync::{Notify, oneshot};
 use crate::message::{Cursor, Party};
 use crate::store::News;
 
+/// The most requests that wait for one receiver. A person has fewer devices, and no receiver takes
+/// the room of all others.
+const MOST_OF_ONE: usize = 16;
+
 /// All waiting receivers.
 #[derive(Debug)]
 pub(super) struct Waiters {
@@ -20,6 +24,8 @@ pub(super) struct Waiters {
 #[derive(Debug, Default)]
 struct State {
     waiting: HashMap<u64, Waiter>,
+    /// The number of waits of each receiver.
+    counts: HashMap<Party, usize>,
     last: u64,
     is_over: bool,
 }
@@ -30,6 +36,15 @@ struct Waiter {
     /// The place up to which nothing is new.
     seen: Cursor,
     wake: oneshot::Sender<()>,
+}
+
+/// The reason why there is no room for one more wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    /// As many wait as may.
+    OfAll,
+    /// As many wait for this receiver as may.
+    OfReceiver,
 }
 
 /// The reason why a wait is over.
@@ -59,19 +74,27 @@ impl Waiters {
         }
     }
 
-    /// Begins to wait for messages to a receiver behind a cursor; `None` if there is no room.
-    pub(super) fn begin(&self, receiver: &Party, after: Cursor) -> Option<Wait<'_>> {
+    /// Begins to wait for messages to a receiver behind a cursor.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub(super) fn begin(&self, receiver: &Party, after: Cursor) -> Result<Wait<'_>, NoRoom> {
         let mut state = self.state();
         if state.is_over {
-            return Some(Wait {
+            return Ok(Wait {
                 waiters: self,
                 number: 0,
                 news: None,
             });
         }
         if state.waiting.len() >= self.most {
-            return None;
+            return Err(NoRoom::OfAll);
         }
+        let of_receiver = state.counts.entry(receiver.clone()).or_default();
+        if *of_receiver >= MOST_OF_ONE {
+            return Err(NoRoom::OfReceiver);
+        }
+        *of_receiver += 1;
         state.last += 1;
         let number = state.last;
         let (wake, news) = oneshot::channel();
@@ -83,7 +106,7 @@ impl Waiters {
         state.waiting.insert(number, waiter);
         drop(state);
         self.came.notify_one();
-        Some(Wait {
+        Ok(Wait {
             waiters: self,
             number,
             news: Some(news),
@@ -137,7 +160,7 @@ impl Waiters {
             }
         }
         for number in woken {
-            let waiter = state.waiting.remove(&number);
+            let waiter = state.remove(number);
             // A waiter that has gone away is not told.
             waiter.map_or(Ok(()), |waiter| waiter.wake.send(())).ok();
         }
@@ -148,11 +171,25 @@ impl Waiters {
         let mut state = self.state();
         state.is_over = true;
         state.waiting.clear();
+        state.counts.clear();
     }
 
     /// Every change is complete in itself, so a panic under the lock leaves it usable.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn remove(&mut self, number: u64) -> Option<Waiter> {
+        let waiter = self.waiting.remove(&number)?;
+        if let Some(count) = self.counts.get_mut(&waiter.receiver) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.counts.remove(&waiter.receiver);
+            }
+        }
+        Some(waiter)
     }
 }
 
@@ -171,7 +208,7 @@ impl Wait<'_> {
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.waiters.state().waiting.remove(&self.number);
+        self.waiters.state().remove(self.number);
     }
 }
 
@@ -201,7 +238,7 @@ mod tests {
         let mut early = Box::pin(waiters.begin(&bob, Cursor(5)).unwrap().woken());
         let mut late = Box::pin(waiters.begin(&bob, Cursor(9)).unwrap().woken());
         let mut other = Box::pin(waiters.begin(&eve, Cursor(7)).unwrap().woken());
-        assert!(waiters.begin(&eve, Cursor(1)).is_none(), "no room");
+        assert_eq!(waiters.begin(&eve, Cursor(1)).err(), Some(NoRoom::OfAll));
         assert!(waiters.until_any().now_or_never().is_some());
         let (receivers, after) = waiters.all();
         assert_eq!(
@@ -231,5 +268,23 @@ mod tests {
         }
         let after_the_end = waiters.begin(&zoe, Cursor(2)).unwrap().woken();
         assert_eq!(after_the_end.now_or_never(), Some(Woken::ByEnd));
+    }
+
+    #[test]
+    fn no_receiver_takes_the_room_of_all_others() {
+        let waiters = Waiters::new(3 * MOST_OF_ONE);
+        let [bob, eve] = ["bob", "eve"].map(party);
+        let begin = |receiver: &Party| waiters.begin(receiver, Cursor(1));
+        let mut of_bob: Vec<_> = (0..MOST_OF_ONE).map(|_| begin(&bob).unwrap()).collect();
+        assert_eq!(begin(&bob).err(), Some(NoRoom::OfReceiver));
+        assert_eq!(begin(&bob).err(), Some(NoRoom::OfReceiver), "and again");
+        let _of_eve = begin(&eve).unwrap();
+        of_bob.pop();
+        of_bob.push(begin(&bob).unwrap());
+        waiters.tell(std::slice::from_ref(&bob), Cursor(0), &news(&[(0, 9)], 9));
+        let woken: Vec<_> = (0..MOST_OF_ONE).map(|_| begin(&bob).unwrap()).collect();
+        assert_eq!(begin(&bob).err(), Some(NoRoom::OfReceiver));
+        drop((of_bob, woken));
+        assert_eq!(waiters.state().counts.len(), 1, "only eve waits");
     }
 }

@@ -252,6 +252,7 @@ impl From<ListError> for Problem {
     fn from(err: ListError) -> Self {
         match err {
             ListError::TooManyWait => Self::too_many_wait(),
+            ListError::TooManyOfReceiver => Self::too_many_wait_for_one(),
             ListError::Delivery(err) => err.into(),
         }
     }

@@ -70,6 +70,15 @@ impl Problem {
         .retry_after(RETRY_LATER)
     }
 
+    pub(super) fn too_many_wait_for_one() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-waiting",
+            "Too many requests wait for messages to this receiver here. Ask again later, or without `wait`.",
+        )
+        .retry_after(RETRY_LATER)
+    }
+
     /// A message refers to a file that does not exist, or that its sender may not use.
     pub(in crate::http) fn no_such_part() -> Self {
         Self::new(

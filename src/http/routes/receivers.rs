@@ -1,11 +1,16 @@
 //! The lists of receivers. Clients read them, wait for messages, count them, and report deliveries.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use actix_web::body::SizedStream;
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use futures::TryStreamExt as _;
+use futures::future::ready;
+use futures::stream::once;
 use serde::Deserialize;
 
 use super::{delete, messages, methods};
@@ -90,10 +95,17 @@ async fn list(
     } else {
         (JSON, document(&found, has_receivers))
     };
-    Ok(HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok();
+    answer
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .content_type(kind)
-        .body(body))
+        .content_type(kind);
+    let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let permit = found.permit;
+    let body = once(ready(Ok::<_, Infallible>(Bytes::from(body))));
+    let body = body.inspect_ok(move |_| {
+        let _held_to_the_end = &permit;
+    });
+    Ok(answer.body(SizedStream::new(length, body)))
 }
 
 /// Answers `HEAD` with the number and the bytes of the waiting messages.
