@@ -46,6 +46,16 @@
 //!
 //! A message is deleted in the same way, and links are asked for as deletes are.
 //!
+//! Resuming an upload (`HEAD`, `PATCH` and `DELETE` of `/uploads/ID`, and `POST` that stands for one of
+//! them):
+//! 1. B's sidecar sees A's number in the id. It sends its nginx to a location for A, before the body is
+//!    read: nginx asks about it (a refusal names the location), and a body that came with its head goes
+//!    on in the same way as a read.
+//! 2. B's nginx passes the request on as it is, with the client's token, and keeps nothing of its body. A
+//!    mark says that B has sent it: A sends no such request on, so none goes round.
+//! 3. A's nginx and sidecar do as for a client, and B's nginx gives A's answer.
+//! 4. If A does not answer, B answers 503 with `Retry-After`, never 404.
+//!
 //! Introductions: every few seconds each node asks all others for their number and *instance* (a name
 //! that each process makes anew). It also writes its own into the store, and reads the one that was
 //! there. So a node notices an address that leads to a wrong node, and another process with its own

@@ -1,6 +1,7 @@
 //! The examples for several nodes behind one name: clients see one service.
 
 mod messages;
+pub(crate) mod uploads;
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -41,6 +42,7 @@ fn behind_a_balancer_files_go_in_and_out_while_nodes_come_and_go() {
         assert_content(url, path, &content);
     }
     messages::assert_messages_go_through(&cluster, &mut balancer);
+    uploads::assert_each_goes_to_its_node(&cluster, url);
     assert_a_yes_outlasts_a_drain(&cluster, &balancer);
     // The first node is drained: the other one takes all uploads, and both serve reads.
     assert_eq!(cluster.nodes[0].ask_admin("POST", "/drain").0, 200);

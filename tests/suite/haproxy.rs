@@ -1,5 +1,6 @@
 //! The example for haproxy, which checks the nodes once a second.
 
+use crate::balancer::uploads::assert_each_goes_to_its_node;
 use kit::{Answer, Builder, Cluster, Haproxy, curl, eventually, noise, skip, wait_until};
 
 /// Uploads in four ways: two of them by HTTP/2, and two larger than haproxy's buffers.
@@ -76,6 +77,8 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.body.starts_with(b"{"), "haproxy's own: {path}");
     }
+    assert_each_goes_to_its_node(&cluster, url);
+    both_take_uploads();
     let message = send(url);
     let kept = paths(&upload_all(url));
     let [first, second] = [true, false].map(|wanted| {

@@ -36,6 +36,9 @@ impl Balancer {
                 format!("{server} max_fails=0;\n"),
                 format!("{upstream} {{\n{server};\n}}\n\n"),
                 format!("  {number} gridspool_node_{number};\n"),
+                format!(
+                    "  \"~*^/uploads/[0-9a-f]{{8}}000{number}[0-9a-f]{{12}}$\" gridspool_node_{number};\n"
+                ),
             ] {
                 changes.push((gone, String::new()));
             }
@@ -93,6 +96,10 @@ impl Haproxy {
             ("  server node3 10.0.0.3:8080\n", String::new()),
             (
                 "  server node3 10.0.0.3:8080 track gridspool_reads/node3\n",
+                String::new(),
+            ),
+            (
+                "  use-server node3 if { path_reg -i ^/uploads/[0-9a-f]{8}0003 }\n",
                 String::new(),
             ),
         ] {
