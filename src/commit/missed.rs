@@ -88,6 +88,8 @@ mod tests {
             answer_lifetime: LOOK_INTERVAL,
             max_answers: 100,
             spool_orphan: LOOK_INTERVAL,
+            upload_lifetime: Duration::from_hours(1),
+            max_open_uploads: 100,
         };
         let announcer = Announcer::to_nobody();
         let opened = Journal::open(directory, limits, Box::new(LocalDisk), announcer);

@@ -154,6 +154,10 @@ pub struct JournalConfig {
     pub max_answers: usize,
     /// Age from which a spool file that no process has open counts as left behind.
     pub spool_orphan: Duration,
+    /// The time after which an upload ends that has stood still.
+    pub upload_lifetime: Duration,
+    /// The most uploads that may still grow; a tenth of it for one subject.
+    pub max_open_uploads: u64,
 }
 
 /// The bounds of lists of receivers.

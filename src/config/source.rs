@@ -213,6 +213,8 @@ impl<'a> Source<'a> {
                 answer_lifetime: self.seconds("idempotency_seconds"),
                 max_answers: self.number("idempotency_files", 0..=10_000_000),
                 spool_orphan: self.seconds("spool_orphan_seconds"),
+                upload_lifetime: self.seconds("upload_lifetime_seconds"),
+                max_open_uploads: self.number("max_open_uploads", 0..=10_000_000),
             },
             lists: ListConfig {
                 max_waiting: self.number("max_waiting_lists", 0..=100_000),

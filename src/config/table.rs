@@ -69,6 +69,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("settled_max_bytes", "BYTES", "1073741824", "bytes of such bodies that may stay; the oldest go first"),
     setting("idempotency_seconds", "SECONDS", "86400", "how long an upload sent again with its Idempotency-Key gets the first answer; 0: never"),
     setting("idempotency_files", "COUNT", "100000", "files of which such answers are kept; the oldest of the sender that has most go first"),
+    setting("upload_lifetime_seconds", "SECONDS", "86400", "how long a resumable upload may stand still before it ends"),
+    setting("max_open_uploads", "COUNT", "10000", "resumable uploads that are not complete above which new ones get 503; a tenth of it for one subject"),
     setting("receiver_max_waiting", "COUNT", "10000", "messages in the list of a receiver above which it gets no more (409); 0: no limit"),
     setting("max_waiting_lists", "COUNT", "1000", "receivers who wait for messages at once, above which they get 503"),
     setting("message_cache_bytes", "BYTES", "8388608", "bytes of messages in memory that were read a moment ago"),

@@ -160,6 +160,8 @@ fn start_with_log(
         answer_lifetime: LIFETIME,
         max_answers: 100,
         spool_orphan: LIFETIME,
+        upload_lifetime: Duration::from_hours(1),
+        max_open_uploads: 100,
     };
     let announcer = Announcer::to_nobody();
     let opened = Journal::open(directory, limits, Box::new(LocalDisk), announcer);

@@ -36,6 +36,8 @@ fn intake(directory: &tempfile::TempDir) -> Intake {
         answer_lifetime: HOUR,
         max_answers: 100,
         spool_orphan: HOUR,
+        upload_lifetime: Duration::from_hours(1),
+        max_open_uploads: 100,
     };
     let announcer = Announcer::to_nobody();
     let opened = Journal::open(directory.path(), limits, Box::new(LocalDisk), announcer);

@@ -4,10 +4,22 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::error::at;
-use super::index::{OldestLook, Phase, Totals};
+use super::index::{Index, OldestLook, Phase, Totals};
 use super::memory::State;
+use super::record::Subject;
 use super::{AdoptError, Journal};
 use crate::file::FileId;
+
+/// The share of the room that all open uploads may have for bytes that have not come: others need the
+/// rest.
+const EXPECTED_SHARE: u64 = 2;
+
+/// The share of all open uploads that one subject may have.
+const SUBJECT_SHARE: u64 = 10;
+
+/// Bytes of the disk for each byte that is expected: an append is in the spool, too, while it is
+/// copied.
+const DISK_FOR_EXPECTED: u64 = 2;
 
 /// The free space of the disk for this process.
 #[derive(Debug, Clone, Copy)]
@@ -34,14 +46,17 @@ impl Drop for Reserved<'_> {
 }
 
 impl Journal {
-    /// The free space now. Asks the disk, and may wait for it.
+    /// The free space now, without that for bytes that open uploads may still send. Asks the disk, and
+    /// may wait for it.
     ///
     /// # Errors
     /// The disk's error.
     pub fn free(&self) -> io::Result<Free> {
         let path = self.layout.journal();
+        let bytes = self.disk().free_bytes(path)?;
+        let expected = self.state().index.expected_bytes();
         Ok(Free {
-            bytes: self.disk().free_bytes(path)?,
+            bytes: bytes.saturating_sub(expected.saturating_mul(DISK_FOR_EXPECTED)),
             inodes: self.disk().free_inodes(path)?,
         })
     }
@@ -92,9 +107,32 @@ impl Journal {
         free: Free,
         coming: Totals,
     ) -> Result<Reserved<'_>, AdoptError> {
-        self.check_log()?;
         let marks = self.marks().wider();
-        marks.check_free(free, Totals { bytes: 0, ..coming })?;
+        self.reserve(marks, free, Totals { bytes: 0, ..coming }, coming)
+    }
+
+    /// Reserves room for an upload of which nothing has arrived.
+    pub(super) fn admit_ahead(
+        &self,
+        free: Free,
+        coming: Totals,
+    ) -> Result<Reserved<'_>, AdoptError> {
+        let on_disk = Totals {
+            bytes: coming.bytes.saturating_mul(DISK_FOR_EXPECTED),
+            ..coming
+        };
+        self.reserve(self.marks(), free, on_disk, coming)
+    }
+
+    fn reserve(
+        &self,
+        marks: Marks,
+        free: Free,
+        on_disk: Totals,
+        coming: Totals,
+    ) -> Result<Reserved<'_>, AdoptError> {
+        self.check_log()?;
+        marks.check_free(free, on_disk)?;
         let mut state = self.state();
         marks.check_backlog(&state, coming)?;
         state.reserved += coming;
@@ -104,8 +142,37 @@ impl Journal {
         })
     }
 
+    /// Whether open uploads may expect this many bytes more, and one may be opened by a subject.
+    pub(super) fn check_open(
+        &self,
+        index: &Index,
+        free: Free,
+        more: u64,
+        opens: Option<Subject>,
+    ) -> Result<(), AdoptError> {
+        let full = |text: String| Err(AdoptError::Full(text));
+        let (all, of_subject) = index.open_uploads(opens.unwrap_or_default());
+        let most = self.limits.max_open_uploads;
+        if opens.is_some() && (all >= most || of_subject >= most.div_ceil(SUBJECT_SHARE)) {
+            return full(format!(
+                "{all} uploads are open, {of_subject} of this subject"
+            ));
+        }
+        let before = index.expected_bytes();
+        let expected = before.saturating_add(more);
+        let on_disk = expected.saturating_mul(DISK_FOR_EXPECTED);
+        // What is free is told without the bytes that are expected already.
+        let above = free.bytes.saturating_sub(self.limits.min_free_bytes);
+        let disk = above.saturating_add(before.saturating_mul(DISK_FOR_EXPECTED));
+        let is_much = expected > self.limits.max_bytes / EXPECTED_SHARE;
+        if more > 0 && (is_much || on_disk > disk / EXPECTED_SHARE) {
+            return full(format!("open uploads expect {before} bytes"));
+        }
+        Ok(())
+    }
+
     /// Checks that the log takes uploads: its reserve is for changes, tombstones and copies only.
-    fn check_log(&self) -> Result<(), AdoptError> {
+    pub(super) fn check_log(&self) -> Result<(), AdoptError> {
         if let Some(reason) = self.poison() {
             return Err(AdoptError::Poisoned(reason.to_owned()));
         }

@@ -175,8 +175,7 @@ impl Journal {
             };
             let laid_out = lay_out(id, &found, found.reading.entry(), Frame::COPIED);
             let (laid_out, bytes) = laid_out.map_err(at(id, "lay a copy out"))?;
-            let copy =
-                |index: &mut Index, tail: &mut Tail<'_>| index.copy(found.reading.clone(), tail);
+            let copy = |index: &mut Index, tail: &mut Tail<'_>| index.copy(&found.reading, tail);
             let copied = if under_way.is_empty() {
                 self.decide(Some(laid_out), None, copy)
             } else {

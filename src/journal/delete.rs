@@ -117,7 +117,8 @@ impl Journal {
         Ok(Some(Deletion::Done))
     }
 
-    /// Returns the file of an entry; `None` if it is no file any more.
+    /// Returns the file of an entry; `None` if it is no file any more. An upload that may still grow is
+    /// no file yet.
     fn read_deletable(&self, id: FileId) -> Result<Option<(Reading, File)>, JournalError> {
         let known = self.known(id).ok_or(JournalError::Absent(id))?;
         if known.phase == Phase::Deleted {
@@ -132,7 +133,8 @@ impl Journal {
         };
         Ok(match found.reading.entry() {
             Entry::File(file) => Some((found.reading.clone(), file.clone())),
-            Entry::Upload(_) | Entry::Tombstone(_) | Entry::Intent(_) => None,
+            Entry::Upload(_) => return Err(JournalError::Absent(id)),
+            Entry::Tombstone(_) | Entry::Intent(_) => None,
         })
     }
 

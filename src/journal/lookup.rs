@@ -196,9 +196,6 @@ impl Journal {
                 return Ok(Source::Memory(body?));
             }
             Body::Linked { offset } => offset,
-            Body::Extents(_) => {
-                return Err(unreadable("a body in several files".to_owned()));
-            }
         };
         let opened = match OsFile::open(self.layout.body(id)) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {

@@ -35,6 +35,7 @@ mod admission;
 mod adopt;
 mod adopt_soon;
 mod announce;
+mod append;
 mod begin;
 mod body;
 mod copy;
@@ -58,6 +59,7 @@ mod lock;
 mod lookup;
 mod memory;
 mod message;
+mod open;
 mod orphans;
 mod outline;
 mod place;
@@ -72,16 +74,17 @@ mod step;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod upload;
 pub mod volume;
 mod waiting;
 pub mod wal;
 mod work;
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::{Durability, JournalConfig};
 use crate::file::{FileId, FileIds, UnixMillis, wall_time};
@@ -108,6 +111,7 @@ pub use record::Subject;
 pub use recover::Recovered;
 pub use room::Room;
 pub use settle::Settling;
+pub use upload::{Appended, Completion, OpenUpload, UploadDraft, UploadError, UploadState};
 pub use volume::{Disk, LocalDisk, UnsyncedDisk};
 pub use waiting::{Retried, Waiting};
 pub use work::Work;
@@ -137,6 +141,10 @@ pub struct Journal {
     bodies_sync: SharedSync,
     /// Keys of requests that are being carried out.
     claims: Claims,
+    /// Uploads with an append under way.
+    appending: Claims<FileId>,
+    /// Uploads with an append that the log refused: a start may still find its frame.
+    refused_appends: Mutex<HashSet<FileId>>,
     /// The last unlink of a body.
     unlinked: Mutex<Option<Changed>>,
     /// Segments with damage; their files are kept.
@@ -236,6 +244,11 @@ impl Journal {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.memory.lock()
+    }
+
+    fn refused_appends(&self) -> MutexGuard<'_, HashSet<FileId>> {
+        let refused = self.refused_appends.lock();
+        refused.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn disk(&self) -> &dyn Disk {

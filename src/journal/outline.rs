@@ -74,7 +74,8 @@ impl Journal {
     }
 }
 
-fn hash(body: &OsFile, window: Window) -> io::Result<Sha256> {
+/// The digest of a range of a file.
+pub(super) fn hash(body: &OsFile, window: Window) -> io::Result<Sha256> {
     let mut hasher = Hasher::new();
     let mut piece = vec![0; PIECE];
     let mut done = 0;

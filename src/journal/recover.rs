@@ -108,6 +108,8 @@ impl Journal {
             bodies_sync: SharedSync::default(),
             unlinked: Mutex::default(),
             claims: Claims::default(),
+            appending: Claims::default(),
+            refused_appends: Mutex::default(),
             damaged: unreadable,
             damage: report
                 .damages

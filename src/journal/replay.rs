@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::idempotency::{Keys, Limits, Retained};
 use super::index::{Index, Place, Replayed};
-use super::record::{Base, Body, Entry, Frame, LogTime, Record, RecordError};
+use super::record::{Base, Body, Change, Entry, Frame, Growth, LogTime, Record, RecordError};
 use super::tag::found_frame;
 use super::wal::{Damage, FoundFrame, Position, Refused, Report};
 use crate::config::JournalConfig;
@@ -92,11 +92,24 @@ impl Replay {
                 let parts = form.parts.iter();
                 parts.for_each(|part| note(part.id, &part.body, part.length));
             }
+            Ok(Some(Record::Base(Base::Entry(Entry::Upload(upload))))) => {
+                self.note_upload(frame.id, &upload.growth);
+            }
+            Ok(Some(Record::Change(Change::Grown(growth)))) => {
+                self.note_upload(frame.id, &growth);
+            }
             _ => {
                 if self.index.get(frame.id).is_none() {
                     self.linked.remove(&frame.id);
                 }
             }
+        }
+    }
+
+    /// An upload without bytes needs no body.
+    fn note_upload(&mut self, id: FileId, growth: &Growth) {
+        if growth.length > 0 {
+            self.linked.insert(id, growth.length);
         }
     }
 

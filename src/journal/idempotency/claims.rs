@@ -1,6 +1,8 @@
-//! The idempotency keys of requests that are being carried out.
+//! Keys of work that is being done: the idempotency keys of requests that are being carried out, and the
+//! uploads with an append under way.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::Sha256;
@@ -19,34 +21,48 @@ pub enum Claim<T> {
 }
 
 /// The claimed keys. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Claims(Arc<Mutex<HashSet<Sha256>>>);
-
-/// A request that is being carried out. Dropping it frees its key.
 #[derive(Debug)]
-pub struct Running {
-    claims: Claims,
-    key: Sha256,
+pub struct Claims<K: Eq + Hash = Sha256>(Arc<Mutex<HashSet<K>>>);
+
+/// Work that is being done. Dropping it frees its key.
+#[derive(Debug)]
+pub struct Running<K: Eq + Hash = Sha256> {
+    claims: Claims<K>,
+    key: K,
 }
 
-impl Claims {
-    /// Claims a key; `None` while another request holds it. Only the holder may then call
+impl<K: Eq + Hash> Default for Claims<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K: Eq + Hash> Clone for Claims<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Eq + Hash + Copy> Claims<K> {
+    /// Claims a key; `None` while another holds it. Only the holder of a request's key may then call
     /// [`super::Keys::find`].
-    pub fn claim(&self, key: Sha256) -> Option<Running> {
+    pub fn claim(&self, key: K) -> Option<Running<K>> {
         let is_free = self.keys().insert(key);
         is_free.then(|| Running {
             claims: self.clone(),
             key,
         })
     }
+}
 
+impl<K: Eq + Hash> Claims<K> {
     /// A thread that panicked leaves them usable: each change is complete in itself.
-    fn keys(&self) -> MutexGuard<'_, HashSet<Sha256>> {
+    fn keys(&self) -> MutexGuard<'_, HashSet<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Running {
+impl<K: Eq + Hash> Drop for Running<K> {
     fn drop(&mut self) {
         self.claims.keys().remove(&self.key);
     }

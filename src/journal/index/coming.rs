@@ -3,7 +3,7 @@
 use super::slot::{Flags, Phase, Slot};
 use crate::file::FileId;
 use crate::journal::record::{
-    Entry, File, Form, Frame, Intent, LogTime, RecordError, Subject, Upload,
+    Entry, File, Form, Frame, Growth, Intent, LogTime, RecordError, Subject, Upload,
 };
 
 /// New entries and the one frame that tells of them.
@@ -11,6 +11,8 @@ use crate::journal::record::{
 pub struct Coming {
     /// Each with the state that it has when the frame is synced.
     pub(super) slots: Vec<(Slot, (Phase, LogTime))>,
+    /// Of an upload that may still grow.
+    pub(super) growth: Option<Growth>,
     pub(super) frame: Frame,
 }
 
@@ -27,6 +29,7 @@ impl Coming {
             .set(Flags::PACKAGE, file.belonging.package.is_some());
         Ok(Self {
             slots: vec![(slot, WAITING)],
+            growth: None,
             frame: Frame::entry(id, &Entry::File(file))?,
         })
     }
@@ -45,6 +48,7 @@ impl Coming {
         }
         Ok(Self {
             slots,
+            growth: None,
             frame: Frame::form(form)?,
         })
     }
@@ -58,16 +62,21 @@ impl Coming {
         slot.flags.set(Flags::LINKING, true);
         Ok(Self {
             slots: vec![(slot, (Phase::Intended, LogTime(0)))],
+            growth: None,
             frame: Frame::entry(id, &Entry::Intent(intent))?,
         })
     }
 
     /// An upload that may still grow.
-    pub(super) fn upload(id: FileId, upload: Upload) -> Result<Self, RecordError> {
-        let (length, lapses) = (upload.length()?, upload.lapses);
-        let slot = slot(id, length, upload.subject, upload.answer.is_some());
+    ///
+    /// # Errors
+    /// When a value is too long for its form.
+    pub fn upload(id: FileId, upload: Upload) -> Result<Self, RecordError> {
+        let growth = upload.growth;
+        let slot = slot(id, growth.room(), upload.subject, upload.answer.is_some());
         Ok(Self {
-            slots: vec![(slot, (Phase::Growing, lapses))],
+            slots: vec![(slot, (Phase::Growing, growth.lapses))],
+            growth: Some(growth),
             frame: Frame::entry(id, &Entry::Upload(upload))?,
         })
     }

@@ -9,9 +9,7 @@ use super::marks::{Effect, Mark};
 use super::reading::Reading;
 use super::slot::{Flags, Phase, Slot};
 use crate::file::{FileId, FileMeta};
-use crate::journal::record::{
-    Answer, Change, Entry, Frame, LogTime, Settled, Tombstone, Upload, Why,
-};
+use crate::journal::record::{Answer, Change, Entry, Frame, LogTime, Settled, Tombstone, Why};
 use crate::message::Message;
 
 impl Index {
@@ -21,7 +19,11 @@ impl Index {
     /// # Errors
     /// [`Refused`], also when an entry exists.
     pub fn come(&mut self, coming: &Coming, queue: &mut impl LogTail) -> Decided {
-        let Coming { slots, frame } = coming;
+        let Coming {
+            slots,
+            frame,
+            growth,
+        } = coming;
         for (slot, _) in slots {
             match self.slot(slot.id) {
                 Some(intent) if intent.flags.has(Flags::LINKING) => drop(self.free(slot.id)?),
@@ -43,6 +45,9 @@ impl Index {
             }
             slot.sizes = slot.sizes.with_record_bytes(record_bytes);
             self.insert(slot);
+            if let Some(growth) = growth {
+                self.uploads.set(slot.id, *growth, slot.subject);
+            }
             self.mark(slot.id, ticket, Effect::Come { phase, due }, record_bytes);
         }
         Ok(ticket)
@@ -156,23 +161,14 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused::Moved`] when it has changed since it was read, and the others.
-    pub fn copy(&mut self, reading: Reading, queue: &mut impl LogTail) -> Decided {
+    pub fn copy(&mut self, reading: &Reading, queue: &mut impl LogTail) -> Decided {
         let slot = self.free(reading.id)?;
         if (slot.base, slot.change.if_any()) != (reading.base, reading.change) {
             return Err(Refused::Moved);
         }
-        let (id, lapses) = (reading.id, slot.due);
-        let entry = match reading.entry {
-            Entry::Upload(upload) => Entry::Upload(Upload {
-                extents: self.extents.get(&id).cloned().unwrap_or_default(),
-                lapses,
-                ..upload
-            }),
-            entry @ (Entry::File(_) | Entry::Tombstone(_) | Entry::Intent(_)) => entry,
-        };
-        let mut frame = Frame::entry(id, &entry)?;
+        let mut frame = Frame::entry(reading.id, &reading.entry)?;
         frame.flags |= Frame::COPIED;
-        self.queue(id, &frame, Effect::Copy, queue)
+        self.queue(reading.id, &frame, Effect::Copy, queue)
     }
 
     fn change(

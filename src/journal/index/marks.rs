@@ -5,7 +5,7 @@ use super::log_tail::Ticket;
 use super::slot::{Flags, Phase, Place, Slot};
 use crate::file::FileId;
 use crate::journal::announce::Announcement;
-use crate::journal::record::{Change, LogTime, Subject};
+use crate::journal::record::{Change, Growth, LogTime, Subject};
 
 /// The change of one entry that a queued frame makes.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Mark {
 }
 
 /// The effect of a frame on its slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     Come {
         phase: Phase,
@@ -31,7 +31,10 @@ pub(super) enum Effect {
         subject: Subject,
         is_keyed: bool,
     },
-    Complete,
+    /// An upload becomes a file of this length.
+    Complete {
+        length: u64,
+    },
     Delete {
         length: u64,
     },
@@ -46,18 +49,12 @@ pub(super) enum Effect {
     Settled {
         at: LogTime,
     },
-    /// All extents after the change, and the number of added bytes.
-    Extent {
-        bytes: u64,
-        extents: Vec<u64>,
-        lapses: LogTime,
-    },
+    Grown(Growth),
     Gone,
 }
 
 impl Effect {
-    /// The effect of a change of a file. (An extent needs the extents before it: see
-    /// [`Index::extend`].)
+    /// The effect of a change.
     pub(super) fn of(change: &Change) -> Self {
         match change {
             Change::Deferred { due, why } => Self::Deferred {
@@ -69,7 +66,8 @@ impl Effect {
             },
             Change::Settled(settled) => Self::Settled { at: settled.at },
             Change::Waiting => Self::Waiting,
-            Change::Gone | Change::Extent { .. } => Self::Gone,
+            Change::Grown(growth) => Self::Grown(*growth),
+            Change::Gone => Self::Gone,
         }
     }
 }
@@ -93,7 +91,7 @@ impl Effect {
                 phase: Phase::Waiting,
                 ..
             }
-            | Self::Complete
+            | Self::Complete { .. }
             | Self::Waiting => Some(Announcement::ToCommit { id, is_package }),
             Self::Fulfil { .. } => Some(Announcement::ToCommit {
                 id,
@@ -107,7 +105,7 @@ impl Effect {
             | Self::Relink
             | Self::Deferred { .. }
             | Self::Held { .. }
-            | Self::Extent { .. }
+            | Self::Grown(_)
             | Self::Gone => None,
         }
     }
@@ -119,11 +117,11 @@ impl Effect {
             | Self::Copy
             | Self::Relink
             | Self::Fulfil { .. }
-            | Self::Complete
+            | Self::Complete { .. }
             | Self::Deferred { .. }
             | Self::Held { .. }
             | Self::Waiting
-            | Self::Extent { .. } => false,
+            | Self::Grown(_) => false,
         }
     }
 }
@@ -144,10 +142,6 @@ impl Index {
                 }
                 let announcement = slot.and_then(|slot| mark.effect.announcement(slot));
                 synced.announcements.extend(announcement);
-                if let Effect::Extent { bytes, .. } = mark.effect {
-                    // The slot counts these bytes from here on.
-                    self.unreserve(mark.id, bytes);
-                }
                 self.apply(number, mark.effect, place, mark.record_bytes);
             }
         }
@@ -163,30 +157,9 @@ impl Index {
     pub fn failed(&mut self, ticket: Ticket) {
         for mark in self.marks.remove(&ticket).unwrap_or_default() {
             self.marked.remove(&mark.id);
-            match mark.effect {
-                Effect::Come { .. } => {
-                    if let Some(number) = self.number(mark.id) {
-                        self.remove(number);
-                    }
-                }
-                Effect::Extent { bytes, .. } => self.unreserve(mark.id, bytes),
-                Effect::Copy
-                | Effect::Relink
-                | Effect::Fulfil { .. }
-                | Effect::Complete
-                | Effect::Delete { .. }
-                | Effect::Deferred { .. }
-                | Effect::Held { .. }
-                | Effect::Waiting
-                | Effect::Settled { .. }
-                | Effect::Gone => {}
+            if let (Effect::Come { .. }, Some(number)) = (mark.effect, self.number(mark.id)) {
+                self.remove(number);
             }
-        }
-    }
-
-    fn unreserve(&mut self, id: FileId, bytes: u64) {
-        if let Some(subject) = self.slot(id).map(|slot| slot.subject) {
-            self.subjects.subtract(subject, bytes);
         }
     }
 
@@ -227,16 +200,17 @@ impl Index {
                 slot.flags.set(Flags::PACKAGE, true);
                 slot.flags.set(Flags::LINKING, false);
             }),
-            Effect::Complete => {
-                self.forget_extents(number);
+            Effect::Complete { length } => {
+                self.forget_upload(number);
                 self.edit(number, |slot| {
                     rebase(slot);
                     slot.phase = Phase::Waiting;
                     slot.due = LogTime(0);
+                    slot.sizes = slot.sizes.with_length(length);
                 });
             }
             Effect::Delete { length } => {
-                self.forget_extents(number);
+                self.forget_upload(number);
                 self.edit(number, |slot| {
                     rebase(slot);
                     slot.phase = Phase::Deleted;
@@ -259,28 +233,17 @@ impl Index {
                 change(slot, Phase::Settled, at, 0);
                 slot.flags.set(Flags::BEGUN, true);
             }),
-            Effect::Extent {
-                bytes,
-                extents,
-                lapses,
-            } => {
-                if let Some(id) = self.slots.get(number).map(|slot| slot.id) {
-                    self.extents.insert(id, extents);
-                }
-                self.edit(number, |slot| {
-                    slot.change = place;
-                    slot.due = lapses;
-                    let length = slot.sizes.length().saturating_add(bytes);
-                    slot.sizes = slot.sizes.with_length(length);
-                });
+            Effect::Grown(growth) => {
+                self.note_growth(number, growth);
+                self.edit(number, |slot| slot.change = place);
             }
             Effect::Gone => self.remove(number),
         }
     }
 
-    fn forget_extents(&mut self, number: u32) {
+    fn forget_upload(&mut self, number: u32) {
         if let Some(slot) = self.slots.get(number) {
-            self.extents.remove(&slot.id);
+            self.uploads.remove(slot.id);
         }
     }
 }

@@ -60,6 +60,7 @@ use segments::Segments;
 use slot::{Flags, Slot};
 use subjects::Subjects;
 use table::Table;
+use uploads::OpenUploads;
 
 use crate::file::FileId;
 use crate::journal::record::{LogTime, Subject};
@@ -82,8 +83,7 @@ pub struct Index {
     settled: Order,
     subjects: Subjects,
     segments: Segments,
-    /// The lengths of the extents of uploads that may still grow.
-    extents: HashMap<FileId, Vec<u64>>,
+    uploads: OpenUploads,
     last_ticket: Ticket,
     /// The marks of all queued frames.
     marks: BTreeMap<Ticket, Vec<Mark>>,
@@ -152,7 +152,7 @@ impl std::ops::SubAssign for Totals {
 pub struct Known {
     /// Its phase.
     pub phase: Phase,
-    /// Its bytes.
+    /// Its bytes; of an upload that may still grow, those that have come.
     pub length: u64,
     /// The place of its base.
     pub base: Place,
@@ -180,7 +180,9 @@ impl Index {
         let slot = self.slot(id)?;
         (slot.phase != Phase::Coming).then(|| Known {
             phase: slot.phase,
-            length: slot.sizes.length(),
+            length: self
+                .growth(id)
+                .map_or(slot.sizes.length(), |growth| growth.length),
             base: slot.base,
             change: slot.change.if_any(),
             due: slot.due,
@@ -278,8 +280,7 @@ impl Index {
         self.segments.live_bytes(segment_bytes)
     }
 
-    /// Bytes of memory of all tables, without those of queued frames and of the extents of growing
-    /// uploads.
+    /// Bytes of memory of all tables, without those of queued frames and of open uploads.
     pub fn memory_bytes(&self) -> usize {
         let orders = self.due.bytes() + self.settled.bytes();
         self.slots.bytes() + orders + self.subjects.bytes()

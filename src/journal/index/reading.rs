@@ -1,6 +1,6 @@
 //! An entry as it was read from its frames, with their places.
 
-use super::slot::{Phase, Place, Slot};
+use super::slot::{Place, Slot};
 use super::{Index, Known};
 use crate::file::FileId;
 use crate::journal::record::{Base, Entry, Frame, Record, RecordError};
@@ -38,10 +38,7 @@ impl Reading {
         if known.change.is_some() != change.is_some() {
             return Err(RecordError::Damaged("the change was not read"));
         }
-        // The extents of an upload are many changes; memory has them.
-        if let Some(change) = change
-            && known.phase != Phase::Growing
-        {
+        if let Some(change) = change {
             let change = match change.read()? {
                 Some(Record::Change(read)) if change.id == id => read,
                 Some(Record::Base(_) | Record::Change(_)) | None => {

@@ -8,7 +8,7 @@ use super::slot::{Flags, Phase, Place, Slot};
 use crate::file::FileId;
 use crate::journal::record::{
     Answer, Answered, Base, Change, Entry, File, Frame, LogTime, Record, RecordError, State,
-    Subject, grow,
+    Subject,
 };
 
 /// The result of replaying a frame.
@@ -43,13 +43,13 @@ impl Index {
             Some(Record::Base(Base::Answers(answers))) => return Ok(Replayed::Answers(answers)),
             Some(Record::Base(Base::Entry(entry))) => {
                 keyed.extend(entry.answer().map(|&answer| (frame.id, answer)));
-                self.replay_base(frame.id, entry, place, frame.bytes_of_each(1))?;
+                self.replay_base(frame.id, entry, place, frame.bytes_of_each(1));
             }
             Some(Record::Base(Base::Form(form))) => {
                 let record_bytes = frame.bytes_of_each(form.parts.len());
                 for (id, file) in form.files() {
                     keyed.extend(file.answer.map(|answer| (id, answer)));
-                    self.replay_base(id, Entry::File(file), place, record_bytes)?;
+                    self.replay_base(id, Entry::File(file), place, record_bytes);
                 }
             }
             Some(Record::Change(change)) => self.replay_change(frame.id, &change, place)?,
@@ -62,21 +62,16 @@ impl Index {
         &self.lost
     }
 
-    fn replay_base(
-        &mut self,
-        id: FileId,
-        entry: Entry,
-        place: Place,
-        record_bytes: u64,
-    ) -> Result<(), RecordError> {
+    fn replay_base(&mut self, id: FileId, entry: Entry, place: Place, record_bytes: u64) {
+        let mut growth = None;
         let mut slot = match entry {
             Entry::File(file) => replayed_file(id, &file),
             Entry::Upload(upload) => {
-                let length = upload.length()?;
-                let mut slot = Slot::new(id, Phase::Growing, length, upload.subject);
-                slot.due = upload.lapses;
+                let room = upload.growth.room();
+                let mut slot = Slot::new(id, Phase::Growing, room, upload.subject);
                 slot.flags.set(Flags::KEYED, upload.answer.is_some());
-                self.extents.insert(id, upload.extents);
+                slot.due = upload.growth.lapses;
+                growth = Some(upload.growth);
                 slot
             }
             Entry::Tombstone(tombstone) => {
@@ -92,8 +87,9 @@ impl Index {
         slot.base = place;
         slot.sizes = slot.sizes.with_record_bytes(record_bytes);
         self.lost.remove(&id);
-        if slot.phase != Phase::Growing {
-            self.extents.remove(&id);
+        match growth {
+            Some(growth) => self.uploads.set(id, growth, slot.subject),
+            None => self.uploads.remove(id),
         }
         match self.number(id) {
             Some(number) => {
@@ -101,7 +97,6 @@ impl Index {
             }
             None => self.insert(slot),
         }
-        Ok(())
     }
 
     fn replay_change(
@@ -124,27 +119,19 @@ impl Index {
         let is_promised = matches!(phase, Some(Phase::Waiting | Phase::Deferred | Phase::Held));
         let effect = match *change {
             Change::Gone => Effect::Gone,
-            Change::Extent {
-                number,
-                length,
-                lapses,
-            } if phase == Some(Phase::Growing) => {
-                let before = self.extents.get(&id).cloned().unwrap_or_default();
-                let mut extents = before.clone();
-                grow(&mut extents, number, length)?;
-                let sum = |extents: &[u64]| extents.iter().sum::<u64>();
-                Effect::Extent {
-                    bytes: sum(&extents) - sum(&before),
-                    extents,
-                    lapses,
-                }
+            Change::Grown(growth)
+                if self
+                    .growth(id)
+                    .is_some_and(|before| growth.follows(&before)) =>
+            {
+                Effect::Grown(growth)
             }
             Change::Deferred { .. } | Change::Held(_) | Change::Waiting | Change::Settled(_)
                 if is_promised =>
             {
                 Effect::of(change)
             }
-            Change::Extent { .. }
+            Change::Grown(_)
             | Change::Deferred { .. }
             | Change::Held(_)
             | Change::Waiting

@@ -42,7 +42,7 @@ impl Index {
         };
         self.count(slot, false);
         self.count_base(slot, false);
-        self.extents.remove(&slot.id);
+        self.uploads.remove(slot.id);
         // Another slot has this number now.
         if let Some(moved) = self.slots.get(number).filter(|slot| slot.rank != NONE) {
             let order = if moved.phase == Phase::Settled {

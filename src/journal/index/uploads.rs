@@ -1,97 +1,164 @@
-//! Steps of uploads that may still grow.
+//! Uploads that may still grow: their steps, and their bytes in memory.
+//!
+//! The slot of such an upload has the length that the upload has a right to, so that all sums count
+//! that room. The bytes that have come are here.
+
+use std::collections::HashMap;
 
 use super::Index;
-use super::coming::Coming;
 use super::log_tail::{Decided, LogTail, Refused};
 use super::marks::Effect;
-use super::slot::Phase;
+use super::slot::{Phase, Slot};
 use crate::file::FileId;
-use crate::journal::record::{
-    Body, Change, Entry, File, Frame, LogTime, RecordError, State, Upload, grow,
-};
+use crate::journal::record::{Change, Entry, File, Frame, Growth, LogTime, Subject};
+
+/// All open uploads, and the bytes that have not come of them.
+#[derive(Debug, Default)]
+pub(super) struct OpenUploads {
+    open: HashMap<FileId, (Growth, Subject)>,
+    /// The number of open uploads of each subject except *nobody*.
+    of_subjects: HashMap<Subject, u64>,
+    expected_bytes: u64,
+}
+
+impl OpenUploads {
+    pub(super) fn get(&self, id: FileId) -> Option<&Growth> {
+        self.open.get(&id).map(|(growth, _)| growth)
+    }
+
+    pub(super) fn set(&mut self, id: FileId, growth: Growth, subject: Subject) {
+        self.remove(id);
+        self.open.insert(id, (growth, subject));
+        self.expected_bytes = self.expected_bytes.saturating_add(expected(&growth));
+        if subject != Subject::default() {
+            *self.of_subjects.entry(subject).or_default() += 1;
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: FileId) {
+        let Some((growth, subject)) = self.open.remove(&id) else {
+            return;
+        };
+        debug_assert!(self.expected_bytes >= expected(&growth));
+        self.expected_bytes = self.expected_bytes.saturating_sub(expected(&growth));
+        if let Some(count) = self.of_subjects.get_mut(&subject) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.of_subjects.remove(&subject);
+            }
+        }
+    }
+}
+
+fn expected(growth: &Growth) -> u64 {
+    growth.room().saturating_sub(growth.length)
+}
 
 impl Index {
-    /// The lengths of the extents of an upload that may still grow.
-    pub fn extents(&self, id: FileId) -> Option<&[u64]> {
-        self.extents.get(&id).map(Vec::as_slice)
+    /// The bytes of an upload that may still grow.
+    pub fn growth(&self, id: FileId) -> Option<Growth> {
+        let slot = self.slot(id)?;
+        let growth = self.uploads.get(id)?;
+        (slot.phase == Phase::Growing).then_some(*growth)
     }
 
-    /// Adds an upload that may still grow.
-    ///
-    /// # Errors
-    /// [`Refused`], also when the entry exists.
-    pub fn begin_upload(
-        &mut self,
-        id: FileId,
-        upload: Upload,
-        queue: &mut impl LogTail,
-    ) -> Decided {
-        let extents = upload.extents.clone();
-        let ticket = self.come(&Coming::upload(id, upload)?, queue)?;
-        self.extents.insert(id, extents);
-        Ok(ticket)
+    /// The number of open uploads, including those that are queued: of all, and of a subject.
+    pub fn open_uploads(&self, of: Subject) -> (u64, u64) {
+        let all = u64::try_from(self.uploads.open.len()).unwrap_or(u64::MAX);
+        let of_subject = self.uploads.of_subjects.get(&of);
+        (all, of_subject.copied().unwrap_or_default())
     }
 
-    /// Extends an upload that has `at` bytes: by a new file, or at the end of the last one.
+    /// The bytes that open uploads have a right to and that have not come.
+    pub fn expected_bytes(&self) -> u64 {
+        self.uploads.expected_bytes
+    }
+
+    /// The bytes that have come of open uploads.
+    pub fn arrived_bytes(&self) -> u64 {
+        let growths = self.uploads.open.values();
+        growths.map(|(growth, _)| growth.length).sum()
+    }
+
+    /// The open uploads that have stood still for too long.
+    pub fn expired(&self, now: LogTime) -> Vec<FileId> {
+        let open = self.uploads.open.keys().copied();
+        open.filter(|&id| self.expired_one(id, now)).collect()
+    }
+
+    /// Whether an open upload has stood still for too long.
+    pub fn expired_one(&self, id: FileId, now: LogTime) -> bool {
+        self.growth(id).is_some_and(|growth| growth.lapses <= now)
+    }
+
+    /// Notes that an upload with `at` bytes has grown.
     ///
     /// # Errors
-    /// [`Refused::Offset`] if the upload has another number of bytes, and the others.
-    pub fn extend(
+    /// [`Refused::Offset`] if the upload has another number of bytes, [`Refused::Moved`] if it cannot
+    /// have these bytes, and the other refusals.
+    pub fn grow(
         &mut self,
         id: FileId,
         at: u64,
-        bytes: u64,
-        is_new_file: bool,
-        lapses: LogTime,
+        growth: Growth,
         queue: &mut impl LogTail,
     ) -> Decided {
-        let slot = self.free(id)?;
-        let (phase, length, subject) = (slot.phase, slot.sizes.length(), slot.subject);
-        if phase != Phase::Growing {
-            return Err(Refused::Is(phase));
+        let before = self.growing(id, at)?;
+        if !growth.follows(&before) {
+            return Err(Refused::Moved);
         }
-        if length != at {
-            return Err(Refused::Offset(length));
-        }
-        let mut extents = self.extents.get(&id).cloned().unwrap_or_default();
-        let last = extents.last().filter(|_| !is_new_file).copied();
-        let count = extents.len() - usize::from(last.is_some());
-        let too_long = RecordError::Damaged("longer than any file");
-        let number = u32::try_from(count).map_err(|_| too_long)?;
-        let length = last.unwrap_or(0).checked_add(bytes).ok_or(too_long)?;
-        grow(&mut extents, number, length)?;
-        let change = Change::Extent {
-            number,
-            length,
-            lapses,
-        };
-        let effect = Effect::Extent {
-            bytes,
-            extents,
-            lapses,
-        };
-        let ticket = self.queue(id, &Frame::change(id, &change)?, effect, queue)?;
-        self.subjects.add(subject, bytes);
-        Ok(ticket)
+        let frame = Frame::change(id, &Change::Grown(growth))?;
+        self.queue(id, &frame, Effect::Grown(growth), queue)
     }
 
-    /// Completes an upload: its extents become a promised file.
+    /// Completes an upload that has had `at` bytes: it becomes a promised file.
     ///
     /// # Errors
-    /// [`Refused`], [`Refused::Offset`] if the file differs from the bytes that have come.
-    pub fn complete(&mut self, id: FileId, file: File, queue: &mut impl LogTail) -> Decided {
+    /// [`Refused::Offset`] if it has another number of bytes, and the other refusals.
+    pub fn complete(
+        &mut self,
+        id: FileId,
+        at: u64,
+        file: &File,
+        queue: &mut impl LogTail,
+    ) -> Decided {
+        self.growing(id, at)?;
+        let length = file.meta.length;
+        let frame = Frame::entry(id, &Entry::File(file.clone()))?;
+        self.queue(id, &frame, Effect::Complete { length }, queue)
+    }
+
+    /// Deletes an upload that may still grow.
+    ///
+    /// # Errors
+    /// [`Refused`], also when it is complete.
+    pub fn end(&mut self, id: FileId, at: LogTime, queue: &mut impl LogTail) -> Decided {
         let slot = self.free(id)?;
         if slot.phase != Phase::Growing {
             return Err(Refused::Is(slot.phase));
         }
-        let is_whole = matches!(&file.body, Body::Extents(extents) if self.extents(id) == Some(extents))
-            && file.meta.length == slot.sizes.length()
-            && file.subject == slot.subject
-            && file.state == State::Waiting;
-        if !is_whole {
-            return Err(Refused::Offset(slot.sizes.length()));
+        self.delete(id, at, (None, None), queue)
+    }
+
+    fn growing(&self, id: FileId, at: u64) -> Result<Growth, Refused> {
+        let phase = self.free(id)?.phase;
+        let growth = self.growth(id).ok_or(Refused::Is(phase))?;
+        if growth.length == at {
+            Ok(growth)
+        } else {
+            Err(Refused::Offset(growth.length))
         }
-        let frame = Frame::entry(id, &Entry::File(file))?;
-        self.queue(id, &frame, Effect::Complete, queue)
+    }
+
+    /// Gives the slot of an upload its growth.
+    pub(super) fn note_growth(&mut self, number: u32, growth: Growth) {
+        let Some(&Slot { id, subject, .. }) = self.slots.get(number) else {
+            return;
+        };
+        self.uploads.set(id, growth, subject);
+        self.edit(number, |slot| {
+            slot.due = growth.lapses;
+            slot.sizes = slot.sizes.with_length(growth.room());
+        });
     }
 }

@@ -135,7 +135,7 @@ impl Inspection {
                         .next()
                         .flatten()
                         .map_or(Bytes::Damaged(found.position), Bytes::Inline),
-                    Body::Linked { .. } | Body::Extents(_) => Bytes::Elsewhere,
+                    Body::Linked { .. } => Bytes::Elsewhere,
                 };
                 let known = place(found).and_then(|place| contents.index.based_at(id, place));
                 if let Some(known) = known {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::file::{FileId, FileMeta};
-use crate::journal::record::{Base, Body, Change, Entry, File, Record, State, Why};
+use crate::file::{FileId, FileMeta, FileName};
+use crate::journal::record::{Base, Body, Change, Entry, File, Growth, Record, State, Why};
 use crate::message::Belonging;
 
 /// The content of a record.
@@ -56,7 +56,6 @@ fn entry_words(entry: &Entry) -> Value {
             let body = match &file.body {
                 Body::Inline => json!("inline"),
                 Body::Linked { offset } => json!({ "file_from": offset }),
-                Body::Extents(lengths) => json!({ "extents": lengths }),
             };
             add(&mut words, "body", body);
             add_belonging(&mut words, &file.belonging);
@@ -73,12 +72,15 @@ fn entry_words(entry: &Entry) -> Value {
             }
             words
         }
-        Entry::Upload(upload) => json!({
-            "filename": upload.filename.as_str(),
-            "content_type": upload.content_type.as_str(),
-            "declared": upload.declared,
-            "extents": upload.extents,
-        }),
+        Entry::Upload(upload) => {
+            let mut words = json!({
+                "filename": upload.filename.as_ref().map(FileName::as_str),
+                "content_type": upload.content_type.as_str(),
+                "is_partial": upload.is_partial,
+            });
+            add_growth(&mut words, &upload.growth);
+            words
+        }
         Entry::Tombstone(tombstone) => json!({
             "may_be_stored": tombstone.may_be_stored,
             "is_message": tombstone.message.is_some(),
@@ -111,9 +113,10 @@ fn change_words(change: &Change) -> Value {
             let words = json!({ "sha256": settled.sha256.to_string(), "at_log_ms": settled.at.0 });
             ("settled", words)
         }
-        Change::Extent { number, length, .. } => {
-            let words = json!({ "number": number, "length": length });
-            ("extent", words)
+        Change::Grown(growth) => {
+            let mut words = json!({});
+            add_growth(&mut words, growth);
+            ("growing", words)
         }
         Change::Gone => ("gone", json!({})),
     };
@@ -146,6 +149,12 @@ fn add_belonging(words: &mut Value, belonging: &Belonging) {
     if let Some(package) = &belonging.package {
         add(words, "package", json!(**package));
     }
+}
+
+fn add_growth(words: &mut Value, growth: &Growth) {
+    add(words, "length", json!(growth.length));
+    add(words, "declared", json!(growth.declared));
+    add(words, "expires_log_ms", json!(growth.lapses.0));
 }
 
 fn add_why(words: &mut Value, why: &Why) {

@@ -127,10 +127,5 @@ pub(super) fn pieces(id: FileId, file: &File) -> Vec<(String, u64, u64)> {
     match &file.body {
         Body::Inline => Vec::new(),
         Body::Linked { offset } => vec![(id.to_string(), *offset, file.meta.length)],
-        Body::Extents(lengths) => lengths
-            .iter()
-            .enumerate()
-            .map(|(number, &length)| (format!("{id}.{number}"), 0, length))
-            .collect(),
     }
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::bytes::sum;
-use super::change::{LogTime, Settled, Why};
+use super::change::{Growth, LogTime, Settled, Why};
 use super::error::RecordError;
 use super::intent::Intent;
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
@@ -64,8 +63,6 @@ pub enum Body {
         /// The offset.
         offset: u64,
     },
-    /// In files with the entry's name and a number, from 0 on; these are their lengths.
-    Extents(Vec<u64>),
 }
 
 /// The state of a promised file.
@@ -123,27 +120,30 @@ pub struct PartOf {
     pub files: u32,
 }
 
-/// An upload that may still grow.
+/// An upload that may still grow. Its bytes so far are in a file with the entry's name; what stands
+/// there behind them was never told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
-    /// Its name.
-    pub filename: FileName,
+    /// Its name, if its sender gave one.
+    pub filename: Option<FileName>,
     /// Its type, as claimed.
     pub content_type: MediaType,
     /// Texts that its sender added.
     pub metadata: Metadata,
     /// When it was begun.
     pub begun: UnixMillis,
-    /// The length of the whole upload, if it is known.
-    pub declared: Option<u64>,
-    /// When it expires if it does not grow.
-    pub lapses: LogTime,
+    /// Its bytes so far.
+    pub growth: Growth,
     /// The subject that has it among its pending bytes.
     pub subject: Subject,
+    /// The subject of the token that it was begun with.
+    pub sub: Option<Arc<str>>,
     /// The request that it answers, if the request had a key.
     pub answer: Option<Answer>,
-    /// The lengths of its extents.
-    pub extents: Vec<u64>,
+    /// The digest of the whole that its sender stated when it was begun.
+    pub stated: Option<Sha256>,
+    /// Whether it becomes no file of its own: it is a part of one that is put together.
+    pub is_partial: bool,
 }
 
 /// A deleted entry of which something may be left.
@@ -273,16 +273,6 @@ impl Entry {
     }
 }
 
-impl Upload {
-    /// The number of its bytes so far.
-    ///
-    /// # Errors
-    /// When no file can be that long.
-    pub fn length(&self) -> Result<u64, RecordError> {
-        sum(self.extents.iter().copied())
-    }
-}
-
 impl Body {
     /// The number of bytes behind the record that are this body, in a file of this length; `None` if
     /// the body is not inline.
@@ -290,7 +280,7 @@ impl Body {
         let too_long = RecordError::Damaged("too long for an inline body");
         match self {
             Self::Inline => u32::try_from(length).map(Some).map_err(|_| too_long),
-            Self::Linked { .. } | Self::Extents(_) => Ok(None),
+            Self::Linked { .. } => Ok(None),
         }
     }
 }

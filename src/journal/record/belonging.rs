@@ -81,11 +81,11 @@ pub(super) fn read_deleted(reader: &mut Reader<'_>, is_there: bool) -> Read<Opti
     message.ok_or_else(nothing).map(Some)
 }
 
-fn write_sub(writer: &mut Writer, sub: Option<&Arc<str>>) -> Written {
+pub(super) fn write_sub(writer: &mut Writer, sub: Option<&Arc<str>>) -> Written {
     writer.optional(sub, |writer, sub| writer.text(sub))
 }
 
-fn read_sub(reader: &mut Reader<'_>) -> Read<Option<Arc<str>>> {
+pub(super) fn read_sub(reader: &mut Reader<'_>) -> Read<Option<Arc<str>>> {
     reader.optional(|reader| Ok(reader.text()?.into()))
 }
 

@@ -25,8 +25,7 @@ impl LogTime {
     }
 }
 
-/// The news of an entry. Each change replaces the changes before it, so the last one counts; an extent
-/// replaces only the extent of its own number.
+/// The news of an entry. Each change replaces the changes before it, so the last one counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// An attempt to commit it failed by its own fault; the next one has a due time.
@@ -42,17 +41,21 @@ pub enum Change {
     Waiting,
     /// The store has it; this is the proof.
     Settled(Settled),
-    /// An upload has grown: its extent of this number now has this length.
-    Extent {
-        /// The number: that of the next extent, or of the last.
-        number: u32,
-        /// The whole length of the extent.
-        length: u64,
-        /// When the upload expires if it does not grow again.
-        lapses: LogTime,
-    },
+    /// An upload has grown.
+    Grown(Growth),
     /// Nothing is left of the entry.
     Gone,
+}
+
+/// The bytes of an upload that may still grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// The number of bytes that are there for good: its offset.
+    pub length: u64,
+    /// The length of the whole upload, if it is known.
+    pub declared: Option<u64>,
+    /// When the upload expires if it does not grow again.
+    pub lapses: LogTime,
 }
 
 /// The reason why an entry is not in the store yet.
@@ -88,13 +91,51 @@ impl Why {
     }
 }
 
+impl Growth {
+    /// Whether an upload can have these bytes after others: an offset that was told never shrinks, and
+    /// a length that was declared stays.
+    pub(in crate::journal) fn follows(&self, before: &Self) -> bool {
+        self.length >= before.length
+            && (before.declared.is_none() || self.declared == before.declared)
+    }
+
+    /// The bytes of room that it has a right to.
+    pub(in crate::journal) fn room(&self) -> u64 {
+        self.declared.unwrap_or_default().max(self.length)
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) -> Result<(), RecordError> {
+        writer.number64(self.length);
+        writer.optional(self.declared.as_ref(), |writer, declared| {
+            writer.number64(*declared);
+            Ok(())
+        })
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>, lapses: LogTime) -> Result<Self, RecordError> {
+        let growth = Self {
+            length: reader.number64()?,
+            declared: reader.optional(Reader::number64)?,
+            lapses,
+        };
+        if growth
+            .declared
+            .is_none_or(|declared| declared >= growth.length)
+        {
+            Ok(growth)
+        } else {
+            Err(RecordError::Damaged("longer than it was declared"))
+        }
+    }
+}
+
 impl Change {
     /// The time in the frame's head.
     pub(super) fn moment(&self) -> LogTime {
         match self {
             Self::Deferred { due, .. } => *due,
             Self::Settled(settled) => settled.at,
-            Self::Extent { lapses, .. } => *lapses,
+            Self::Grown(growth) => growth.lapses,
             Self::Held(_) | Self::Waiting | Self::Gone => LogTime(0),
         }
     }
@@ -103,10 +144,7 @@ impl Change {
         match self {
             Self::Deferred { why, .. } | Self::Held(why) => why.write(writer)?,
             Self::Settled(settled) => writer.digest(settled.sha256),
-            Self::Extent { number, length, .. } => {
-                writer.number32(*number);
-                writer.number64(*length);
-            }
+            Self::Grown(growth) => growth.write(writer)?,
             Self::Waiting | Self::Gone => {}
         }
         Ok(())

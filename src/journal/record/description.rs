@@ -39,15 +39,18 @@ pub(super) fn write_names(
     writer.text(content_type.as_str())
 }
 
-/// Reads a name and a type. Another version may have accepted more types than this one: no promise is
-/// given up for that.
 pub(super) fn read_names(reader: &mut Reader<'_>) -> Read<(FileName, MediaType)> {
-    let name = FileName::from_claim(reader.text()?).ok_or(RecordError::Damaged("no name"))?;
+    Ok((read_name(reader)?, read_type(reader)?))
+}
+
+pub(super) fn read_name(reader: &mut Reader<'_>) -> Read<FileName> {
+    FileName::from_claim(reader.text()?).ok_or(RecordError::Damaged("no name"))
+}
+
+/// Another version may have accepted more types than this one: no promise is given up for that.
+pub(super) fn read_type(reader: &mut Reader<'_>) -> Read<MediaType> {
     let content_type = MediaType::parse(reader.text()?);
-    Ok((
-        name,
-        content_type.unwrap_or_else(|_| MediaType::octet_stream()),
-    ))
+    Ok(content_type.unwrap_or_else(|_| MediaType::octet_stream()))
 }
 
 pub(super) fn write_metadata(writer: &mut Writer, metadata: &Metadata) -> Written {

@@ -18,16 +18,8 @@ impl Entry {
                 file.state = file.state.fold(change)?;
                 Ok(Some(Self::File(file)))
             }
-            (
-                Self::Upload(mut upload),
-                &Change::Extent {
-                    number,
-                    length,
-                    lapses,
-                },
-            ) => {
-                grow(&mut upload.extents, number, length)?;
-                upload.lapses = lapses;
+            (Self::Upload(mut upload), Change::Grown(growth)) if growth.follows(&upload.growth) => {
+                upload.growth = *growth;
                 Ok(Some(Self::Upload(upload)))
             }
             (Self::Upload(_) | Self::Tombstone(_) | Self::Intent(_), _) => Err(MISFIT),
@@ -39,7 +31,7 @@ impl State {
     fn fold(self, change: &Change) -> Result<Self, RecordError> {
         match (self, change) {
             // The store has it, so there are no further attempts.
-            (Self::Settled(_), _) | (_, Change::Extent { .. } | Change::Gone) => Err(MISFIT),
+            (Self::Settled(_), _) | (_, Change::Grown(_) | Change::Gone) => Err(MISFIT),
             (_, Change::Deferred { due, why }) => Ok(Self::Deferred {
                 due: *due,
                 why: why.clone(),
@@ -49,25 +41,4 @@ impl State {
             (_, Change::Settled(settled)) => Ok(Self::Settled(*settled)),
         }
     }
-}
-
-/// Adds an extent to these, or lengthens the last one: an offset that a client was told never shrinks.
-///
-/// # Errors
-/// When it is neither, or when no file can be that long; then nothing is changed.
-pub(in crate::journal) fn grow(
-    extents: &mut Vec<u64>,
-    number: u32,
-    length: u64,
-) -> Result<(), RecordError> {
-    let number = usize::try_from(number).map_err(|_| MISFIT)?;
-    let count = extents.len();
-    let before: u64 = extents.iter().take(number).sum();
-    before.checked_add(length).ok_or(MISFIT)?;
-    match extents.get_mut(number) {
-        Some(last) if number + 1 == count && *last <= length => *last = length,
-        None if number == count => extents.push(length),
-        Some(_) | None => return Err(MISFIT),
-    }
-    Ok(())
 }

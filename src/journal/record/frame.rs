@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::bases::{Answered, Base, Entry, File, Form, Tombstone, Upload};
 use super::bytes::{Reader, Writer, sum};
-use super::change::{Change, LogTime, Settled, Why};
+use super::change::{Change, Growth, LogTime, Settled, Why};
 use super::error::RecordError;
 use super::intent::Intent;
 use crate::file::FileId;
@@ -19,14 +19,15 @@ const DEFERRED: u8 = 16;
 const HELD: u8 = 17;
 const WAITING: u8 = 18;
 const SETTLED: u8 = 19;
-const EXTENT: u8 = 20;
+const GROWN: u8 = 20;
 const GONE: u8 = 21;
 
 /// The version of each kind,
 const VERSION: u8 = 1;
-
-/// and of files and forms that belong to messages or to a sender, and of tombstones of messages.
+/// of files and forms that belong to messages or to a sender, and of tombstones of messages,
 const WITH_BELONGING: u8 = 2;
+/// and of uploads that may still grow, and their growth: version 1 was never written.
+const OF_UPLOADS: u8 = 2;
 
 /// One frame of the log, without the offsets and checks that the log adds, and without the bytes of
 /// inline bodies.
@@ -95,11 +96,12 @@ impl Frame {
             Change::Held(_) => HELD,
             Change::Waiting => WAITING,
             Change::Settled(_) => SETTLED,
-            Change::Extent { .. } => EXTENT,
+            Change::Grown(_) => GROWN,
             Change::Gone => GONE,
         };
         Ok(Self {
             moment: change.moment().0,
+            version: if kind == GROWN { OF_UPLOADS } else { VERSION },
             ..Self::new(kind, id, writer)
         })
     }
@@ -128,8 +130,9 @@ impl Frame {
             Entry::Upload(upload) => {
                 upload.write(&mut writer)?;
                 Self {
-                    length: upload.length()?,
-                    moment: upload.lapses.0,
+                    length: upload.growth.length,
+                    moment: upload.growth.lapses.0,
+                    version: OF_UPLOADS,
                     ..Self::new(UPLOAD, id, writer)
                 }
             }
@@ -198,7 +201,8 @@ impl Frame {
         let (kind, version) = (self.kind, self.version);
         let is_known = match kind {
             FILE | FORM | TOMBSTONE => matches!(version, VERSION | WITH_BELONGING),
-            UPLOAD..=INTENT | DEFERRED..=GONE => version == VERSION,
+            UPLOAD | GROWN => version == OF_UPLOADS,
+            ANSWERS | INTENT | DEFERRED..=SETTLED | GONE => version == VERSION,
             _ => false,
         };
         if !is_known {
@@ -251,11 +255,7 @@ impl Frame {
                 at: moment,
                 sha256: reader.digest()?,
             })),
-            EXTENT => Record::Change(Change::Extent {
-                number: reader.number32()?,
-                length: reader.number64()?,
-                lapses: moment,
-            }),
+            GROWN => Record::Change(Change::Grown(Growth::read(&mut reader, moment)?)),
             _ => Record::Change(Change::Gone),
         };
         reader.finish()?;

@@ -7,7 +7,7 @@
 //! # The life of an entry
 //! 1. A base is queued: a file, a form (all its files in one frame), or an upload that may still grow.
 //!    The client is told only after its group is synced.
-//! 2. Such an upload grows by `extent` changes; the client is told of each after it is synced. When the
+//! 2. Such an upload grows by `grown` changes; the client is told of each after it is synced. When the
 //!    upload is complete, a base makes it a promised file.
 //! 3. Each attempt to commit it that fails by its own fault is a change: `deferred` with a due time, or
 //!    `held`. An admin's retry is the change `waiting`.
@@ -28,7 +28,7 @@
 //! | `intent` | 6 | base: links that are made for a message before its promise |
 //! | | 7 to 15 | reserved for bases: claims of keys for other nodes |
 //! | `deferred`, `held`, `waiting`, `settled` | 16 to 19 | changes of a promised file |
-//! | `extent` | 20 | change of an upload |
+//! | `grown` | 20 | change of an upload: its bytes so far |
 //! | `gone` | 21 | change: nothing is left |
 //! | | 22 to 31 | reserved for changes |
 //!
@@ -37,6 +37,9 @@
 //! A file or a form has version 2 if it belongs to messages, or to a sender with a known name; so
 //! has the tombstone of a message. Any other has version 1, so that an earlier program reads a
 //! journal without messages.
+//!
+//! An upload and its growth have version 2: an earlier program, which had another form for them,
+//! refuses them.
 //!
 //! A frame of another kind or version is skipped if its writer set that flag; otherwise the start is
 //! refused.
@@ -60,8 +63,7 @@ pub use bases::{
     Answer, Answered, Base, Body, Entry, File, Form, KeyedRequest, Part, PartOf, State, Subject,
     Tombstone, Upload,
 };
-pub use change::{Change, LogTime, Settled, Why};
+pub use change::{Change, Growth, LogTime, Settled, Why};
 pub use error::RecordError;
-pub(super) use fold::grow;
 pub use frame::{Frame, Record};
 pub use intent::Intent;

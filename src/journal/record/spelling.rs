@@ -4,13 +4,14 @@
 
 use super::bases::{Answered, Body, File, Form, Part, State, Subject, Tombstone, Upload};
 use super::belonging::{
-    read_belonging, read_deleted, read_form, write_belonging, write_deleted, write_form,
+    read_belonging, read_deleted, read_form, read_sub, write_belonging, write_deleted, write_form,
+    write_sub,
 };
 use super::bytes::{Reader, Writer, sum};
-use super::change::{LogTime, Settled, Why};
+use super::change::{Growth, LogTime, Settled, Why};
 use super::description::{
-    read_answer, read_meta, read_metadata, read_names, read_request, write_answer, write_meta,
-    write_metadata, write_names, write_request,
+    read_answer, read_meta, read_metadata, read_name, read_names, read_request, read_type,
+    write_answer, write_meta, write_metadata, write_names, write_request,
 };
 use super::error::RecordError;
 use crate::file::UnixMillis;
@@ -26,7 +27,6 @@ const SETTLED: u8 = 3;
 
 const INLINE: u8 = 0;
 const LINKED: u8 = 1;
-const EXTENTS: u8 = 2;
 
 impl State {
     pub(super) fn moment(&self) -> LogTime {
@@ -79,19 +79,14 @@ impl State {
 }
 
 impl Body {
-    fn write(&self, writer: &mut Writer) -> Written {
+    fn write(&self, writer: &mut Writer) {
         match self {
             Self::Inline => writer.byte(INLINE),
             Self::Linked { offset } => {
                 writer.byte(LINKED);
                 writer.number64(*offset);
             }
-            Self::Extents(lengths) => {
-                writer.byte(EXTENTS);
-                write_extents(writer, lengths)?;
-            }
         }
-        Ok(())
     }
 
     fn read(reader: &mut Reader<'_>, length: u64) -> Read<Self> {
@@ -102,14 +97,6 @@ impl Body {
                 sum([offset, length].into_iter())?;
                 Ok(Self::Linked { offset })
             }
-            EXTENTS => {
-                let lengths = reader.list(Reader::number64)?;
-                if sum(lengths.iter().copied())? == length {
-                    Ok(Self::Extents(lengths))
-                } else {
-                    Err(RecordError::Damaged("its extents have another length"))
-                }
-            }
             _ => Err(RecordError::Damaged("no such body")),
         }
     }
@@ -118,7 +105,7 @@ impl Body {
 impl File {
     pub(super) fn write(&self, writer: &mut Writer) -> Written {
         write_meta(writer, &self.meta)?;
-        self.body.write(writer)?;
+        self.body.write(writer);
         write_stated(writer, self.stated)?;
         writer.number64(self.subject.0);
         writer.optional(self.answer.as_ref(), |writer, answer| {
@@ -160,7 +147,7 @@ impl Form {
             writer.id(part.id);
             write_names(writer, &part.filename, &part.content_type)?;
             writer.number64(part.length);
-            part.body.write(writer)?;
+            part.body.write(writer);
             write_stated(writer, part.stated)?;
             writer.optional(part.metadata.as_ref(), |writer, metadata| {
                 write_metadata(writer, metadata)
@@ -203,33 +190,36 @@ impl Form {
 
 impl Upload {
     pub(super) fn write(&self, writer: &mut Writer) -> Written {
-        write_names(writer, &self.filename, &self.content_type)?;
+        writer.optional(self.filename.as_ref(), |writer, name| {
+            writer.text(name.as_str())
+        })?;
+        writer.text(self.content_type.as_str())?;
         write_metadata(writer, &self.metadata)?;
         writer.number64(self.begun.0);
-        writer.optional(self.declared.as_ref(), |writer, declared| {
-            writer.number64(*declared);
-            Ok(())
-        })?;
+        self.growth.write(writer)?;
         writer.number64(self.subject.0);
+        write_sub(writer, self.sub.as_ref())?;
         writer.optional(self.answer.as_ref(), |writer, answer| {
             write_answer(writer, answer);
             Ok(())
         })?;
-        write_extents(writer, &self.extents)
+        write_stated(writer, self.stated)?;
+        writer.byte(u8::from(self.is_partial));
+        Ok(())
     }
 
     pub(super) fn read(reader: &mut Reader<'_>, lapses: LogTime) -> Read<Self> {
-        let (filename, content_type) = read_names(reader)?;
         Ok(Self {
-            filename,
-            content_type,
+            filename: reader.optional(read_name)?,
+            content_type: read_type(reader)?,
             metadata: read_metadata(reader)?,
             begun: UnixMillis(reader.number64()?),
-            declared: reader.optional(Reader::number64)?,
-            lapses,
+            growth: Growth::read(reader, lapses)?,
             subject: Subject(reader.number64()?),
+            sub: read_sub(reader)?,
             answer: reader.optional(read_answer)?,
-            extents: reader.list(Reader::number64)?,
+            stated: reader.optional(Reader::digest)?,
+            is_partial: reader.flag()?,
         })
     }
 }
@@ -280,13 +270,6 @@ impl Answered {
             is_deleted: reader.flag()?,
         })
     }
-}
-
-fn write_extents(writer: &mut Writer, lengths: &[u64]) -> Written {
-    writer.list(lengths, |writer, length| {
-        writer.number64(*length);
-        Ok(())
-    })
 }
 
 fn write_stated(writer: &mut Writer, stated: Option<Sha256>) -> Written {

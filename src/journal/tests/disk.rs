@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier, Mutex, MutexGuard};
 
@@ -235,6 +235,17 @@ impl Disk for FaultyDisk {
         Err(refusal.error)
     }
 
+    fn copy(&self, from: &File, to: &File, offset: u64, length: u64) -> io::Result<()> {
+        let mut bytes = vec![0; usize::try_from(length).unwrap()];
+        from.read_exact_at(&mut bytes, 0)?;
+        self.write_at(to, &[&bytes], offset)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        let _state = self.step("truncate")?;
+        LocalDisk.truncate(file, length)
+    }
+
     fn sync_bytes(&self, file: &File) -> io::Result<()> {
         let ino = file.metadata()?.ino();
         let mut state = match self.step("sync_bytes") {
@@ -251,7 +262,9 @@ impl Disk for FaultyDisk {
 
     fn sync_file(&self, file: &File) -> io::Result<()> {
         let mut state = self.step("sync_file")?;
-        state.unsynced.inodes.remove(&file.metadata()?.ino());
+        let ino = file.metadata()?.ino();
+        state.unsynced.inodes.remove(&ino);
+        state.unsynced.overwritten.remove(&ino);
         Ok(())
     }
 

@@ -30,6 +30,7 @@ mod sharing;
 mod stage;
 mod starts;
 pub(in crate::journal) mod unsynced;
+mod uploads;
 mod waiting;
 mod watermarks;
 mod words;

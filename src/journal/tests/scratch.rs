@@ -70,6 +70,8 @@ impl Scratch {
                 answer_lifetime: HOUR,
                 max_answers: 100,
                 spool_orphan: HOUR,
+                upload_lifetime: HOUR,
+                max_open_uploads: 100,
             },
         }
     }

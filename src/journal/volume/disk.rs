@@ -7,11 +7,14 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags};
 use rustix::io::Errno;
+
+/// The bytes that are copied at once if the kernel does not copy them itself.
+const PIECE: usize = 256 * 1024;
 
 /// The file system under the journal.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -40,6 +43,20 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// Any error of the system; then any part of the pieces may be written.
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()>;
+
+    /// Writes this many bytes from the beginning of a file to an offset of another, and leaves them
+    /// unsynced. The file system may share the blocks (`copy_file_range(2)`).
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the first file is shorter; any error of the system. Then any part of them may
+    /// be written.
+    fn copy(&self, from: &File, to: &File, offset: u64, length: u64) -> io::Result<()>;
+
+    /// Cuts a file off behind this many bytes, unsynced.
+    ///
+    /// # Errors
+    /// Any error of the system.
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()>;
 
     /// Makes a file's bytes and its length survive a power cut (fdatasync(2)).
     ///
@@ -155,6 +172,33 @@ impl Disk for LocalDisk {
         Ok(())
     }
 
+    fn copy(&self, from: &File, to: &File, offset: u64, length: u64) -> io::Result<()> {
+        let mut done = 0;
+        while done < length {
+            let (mut at, mut place) = (done, offset + done);
+            let left = usize::try_from(length - done).unwrap_or(usize::MAX);
+            let copied =
+                rustix::fs::copy_file_range(from, Some(&mut at), to, Some(&mut place), left);
+            let copied = match copied {
+                // The kernel copies nothing between these files.
+                Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    copy_piece(from, to, done, offset + done, left)?
+                }
+                Err(Errno::INTR) => continue,
+                copied => copied?,
+            };
+            if copied == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            done += u64::try_from(copied).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
     fn sync_bytes(&self, file: &File) -> io::Result<()> {
         file.sync_data()?;
         confirm_alive(file)
@@ -198,6 +242,15 @@ fn fill(file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes some bytes of a file, at most this many, to a place in another. Returns their number.
+fn copy_piece(from: &File, to: &File, at: u64, place: u64, most: usize) -> io::Result<usize> {
+    let mut piece = vec![0; most.min(PIECE)];
+    let read = from.read_at(&mut piece, at)?;
+    let piece = piece.get(..read).unwrap_or_default();
+    LocalDisk.write_at(to, &[piece], place)?;
+    Ok(read)
+}
+
 /// Confirms that a reported sync really happened. XFS reports success even if it shuts down meanwhile
 /// and drops unwritten data; after such a shutdown this call fails.
 fn confirm_alive(file: &File) -> io::Result<()> {
@@ -224,6 +277,14 @@ impl Disk for UnsyncedDisk {
 
     fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         LocalDisk.write_at(file, pieces, offset)
+    }
+
+    fn copy(&self, from: &File, to: &File, offset: u64, length: u64) -> io::Result<()> {
+        LocalDisk.copy(from, to, offset, length)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        LocalDisk.truncate(file, length)
     }
 
     fn sync_bytes(&self, _: &File) -> io::Result<()> {

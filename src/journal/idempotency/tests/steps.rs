@@ -260,7 +260,7 @@ impl World {
                 if self.index.based_at(id, landed.place).is_some()
                     && let Some(reading) = self.reading(id)
                 {
-                    let decided = self.index.copy(reading, &mut self.log);
+                    let decided = self.index.copy(&reading, &mut self.log);
                     self.decided(decided, Step::Copy);
                 }
             }

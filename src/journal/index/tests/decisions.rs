@@ -3,8 +3,8 @@
 
 use super::journal::{Journal, NOW, linked, why};
 use crate::journal::index::{Coming, Phase, Refused, Wait};
-use crate::journal::record::tests::samples::{file, form, id, upload};
-use crate::journal::record::{Body, File, LogTime};
+use crate::journal::record::tests::samples::{form, id, upload};
+use crate::journal::record::{Growth, LogTime, Upload};
 
 #[test]
 fn nobody_sees_an_upload_before_its_group_is_synced() {
@@ -152,52 +152,51 @@ fn a_frame_that_the_log_does_not_take_leaves_no_mark() {
 fn an_upload_grows_from_where_it_is_and_is_a_file_when_it_is_whole() {
     let mut journal = Journal::default();
     let one = id(1);
-    let subject = upload(&[]).subject;
-    journal
-        .index
-        .begin_upload(one, upload(&[]), &mut journal.log)
-        .unwrap();
+    let Upload {
+        growth, subject, ..
+    } = upload(0);
+    let coming = Coming::upload(one, upload(0)).unwrap();
+    journal.index.come(&coming, &mut journal.log).unwrap();
+    assert_eq!(journal.index.growth(one), None, "nobody knows of it");
+    assert_eq!(journal.index.open_uploads(subject), (1, 1));
+    assert_eq!(journal.index.pending_bytes(subject), 40, "counted at once");
     journal.sync();
-    let extend = |journal: &mut Journal, at, bytes, is_new| {
-        journal
-            .index
-            .extend(one, at, bytes, is_new, NOW, &mut journal.log)
-            .map(|_| ())
+    let grow = |journal: &mut Journal, at, length| {
+        let growth = Growth { length, ..growth };
+        let grown = journal.index.grow(one, at, growth, &mut journal.log);
+        grown.map(|_| ())
     };
-    extend(&mut journal, 0, 5, false).unwrap();
-    assert!(matches!(
-        extend(&mut journal, 0, 5, false),
-        Err(Refused::Wait(_))
-    ));
-    assert_eq!(journal.index.pending_bytes(subject), 5, "counted at once");
+    grow(&mut journal, 0, 5).unwrap();
+    assert!(matches!(grow(&mut journal, 0, 5), Err(Refused::Wait(_))));
     assert_eq!(journal.index.get(one).unwrap().length, 0, "told later");
     journal.sync();
-    assert_eq!(extend(&mut journal, 0, 5, false), Err(Refused::Offset(5)));
-    extend(&mut journal, 5, 2, false).unwrap();
-    journal.sync();
-    extend(&mut journal, 7, 3, true).unwrap();
-    journal.sync();
-    assert_eq!(journal.index.extents(one), Some(&[7, 3][..]));
-    let whole = |extents: &[u64]| File {
-        body: Body::Extents(extents.to_vec()),
-        ..file(10)
-    };
-    let short = journal
-        .index
-        .complete(one, whole(&[7, 2, 1]), &mut journal.log);
-    assert_eq!(short, Err(Refused::Offset(10)));
-    journal
-        .index
-        .complete(one, whole(&[7, 3]), &mut journal.log)
-        .unwrap();
+    assert_eq!(journal.index.get(one).unwrap().length, 5);
+    assert_eq!(journal.index.expected_bytes(), 35);
+    assert_eq!(grow(&mut journal, 0, 5), Err(Refused::Offset(5)));
+    assert_eq!(grow(&mut journal, 5, 4), Err(Refused::Moved));
+    grow(&mut journal, 5, 7).unwrap();
     journal.sync();
     assert_eq!(
-        (journal.phase(one), journal.index.extents(one)),
+        [98, 99].map(|now| journal.index.expired(LogTime(now)).len()),
+        [0, 1]
+    );
+    let complete = |journal: &mut Journal, at| {
+        let (index, log) = (&mut journal.index, &mut journal.log);
+        index.complete(one, at, &linked(10), log).map(|_| ())
+    };
+    assert_eq!(complete(&mut journal, 5), Err(Refused::Offset(7)));
+    complete(&mut journal, 7).unwrap();
+    journal.sync();
+    assert_eq!(
+        (journal.phase(one), journal.index.growth(one)),
         (Some(Phase::Waiting), None)
     );
     assert_eq!(journal.index.pending_bytes(subject), 10);
+    assert_eq!(journal.index.expected_bytes(), 0);
+    let waits = Err(Refused::Is(Phase::Waiting));
+    assert_eq!(grow(&mut journal, 10, 15), waits);
     assert_eq!(
-        extend(&mut journal, 10, 5, false),
-        Err(Refused::Is(Phase::Waiting))
+        journal.index.end(one, NOW, &mut journal.log).map(|_| ()),
+        waits
     );
 }

@@ -1,8 +1,9 @@
 //! Random steps of uploads that may still grow.
 
 use super::world::World;
+use crate::journal::index::Coming;
 use crate::journal::record::tests::samples::{file, upload};
-use crate::journal::record::{Body, Entry, File};
+use crate::journal::record::{Body, Entry, File, Growth, Upload};
 
 impl World {
     pub(super) fn begin_upload(&mut self) {
@@ -10,25 +11,41 @@ impl World {
             return;
         }
         let id = self.new_id();
-        let upload = upload(&[2, 3][..self.lots.draw(3)]);
+        let upload = self.some_upload();
         self.bodies.insert(id);
-        let decided = self.index.begin_upload(id, upload.clone(), &mut self.log);
+        let coming = Coming::upload(id, upload.clone()).unwrap();
+        let decided = self.index.come(&coming, &mut self.log);
         self.decided(decided, [(id, Some(Entry::Upload(upload)))]);
     }
 
-    pub(super) fn extend(&mut self) {
+    /// Its length is known, or not.
+    fn some_upload(&mut self) -> Upload {
+        let upload = upload(0);
+        let is_known = self.lots.draw(2) == 0;
+        Upload {
+            growth: Growth {
+                declared: upload.growth.declared.filter(|_| is_known),
+                ..upload.growth
+            },
+            ..upload
+        }
+    }
+
+    pub(super) fn grow(&mut self) {
         let Some((id, Entry::Upload(mut upload))) = self.any() else {
             return;
         };
-        let (at, is_new) = (upload.length().unwrap(), self.lots.draw(2) == 0);
-        upload.lapses = self.now();
+        let (at, lapses) = (upload.growth.length, self.now());
         let bytes = u64::try_from(self.lots.draw(5)).unwrap();
-        match upload.extents.last_mut().filter(|_| !is_new) {
-            Some(last) => *last += bytes,
-            None => upload.extents.push(bytes),
-        }
-        let (index, log) = (&mut self.index, &mut self.log);
-        let decided = index.extend(id, at, bytes, is_new, upload.lapses, log);
+        let declared = upload.growth.declared;
+        let is_told_now = self.lots.draw(8) == 0;
+        upload.growth = Growth {
+            length: (at + bytes).min(40),
+            declared: declared.or_else(|| is_told_now.then_some(40)),
+            lapses,
+        };
+        let growth = upload.growth;
+        let decided = self.index.grow(id, at, growth, &mut self.log);
         self.decided(decided, [(id, Some(Entry::Upload(upload)))]);
     }
 
@@ -37,11 +54,12 @@ impl World {
             return;
         };
         let file = File {
-            body: Body::Extents(upload.extents.clone()),
+            body: Body::Linked { offset: 0 },
             subject: upload.subject,
-            ..file(upload.length().unwrap())
+            ..file(upload.growth.length + 3)
         };
-        let decided = self.index.complete(id, file.clone(), &mut self.log);
+        let at = upload.growth.length;
+        let decided = self.index.complete(id, at, &file, &mut self.log);
         self.decided(decided, [(id, Some(Entry::File(file)))]);
     }
 }

@@ -71,7 +71,7 @@ impl Journal {
         Reading::new(id, &known, base, change).unwrap()
     }
 
-    pub(super) fn copy(&mut self, reading: Reading) -> Result<(), Refused> {
+    pub(super) fn copy(&mut self, reading: &Reading) -> Result<(), Refused> {
         self.index.copy(reading, &mut self.log).map(|_| ())
     }
 }

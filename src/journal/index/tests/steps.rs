@@ -20,7 +20,7 @@ impl World {
             0..4 => self.adopt(),
             4 => self.adopt_form(),
             5 => self.begin_upload(),
-            6..8 => self.extend(),
+            6..8 => self.grow(),
             8 => self.complete(),
             9..11 => self.change(),
             11..13 => self.settle(),
@@ -261,7 +261,7 @@ impl World {
         }
         let segment = self.index.segments.segment_of(reading.base);
         let is_oldest = segment == Some(self.index.oldest());
-        let copied = self.index.copy(reading, &mut self.log);
+        let copied = self.index.copy(&reading, &mut self.log);
         self.copies_queued += u64::from(copied.is_ok() && is_oldest);
     }
 }

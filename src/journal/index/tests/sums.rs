@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::index::marks::Effect;
 use crate::journal::index::slot::Flags;
 use crate::journal::index::table::NONE;
 use crate::journal::index::{Index, Phase, Place, Totals};
-use crate::journal::record::Subject;
+use crate::journal::record::{Growth, Subject};
 
 pub(super) fn check(index: &Index) -> Result<(), String> {
     let mut subjects: BTreeMap<Subject, u64> = BTreeMap::new();
@@ -36,11 +35,7 @@ pub(super) fn check(index: &Index) -> Result<(), String> {
             return Err(format!("{id}: comes with no frame"));
         }
     }
-    for mark in index.marks.values().flatten() {
-        if let (Effect::Extent { bytes, .. }, Some(slot)) = (&mark.effect, index.slot(mark.id)) {
-            *subjects.entry(slot.subject).or_default() += bytes;
-        }
-    }
+    check_uploads(index)?;
     if ranked != [index.due.len(), index.settled.len()] {
         return Err(format!("{ranked:?} in orders"));
     }
@@ -71,6 +66,29 @@ pub(super) fn check(index: &Index) -> Result<(), String> {
         if said != sum {
             return Err(format!("{phase:?}: {said:?}"));
         }
+    }
+    Ok(())
+}
+
+/// Checks that each upload that may still grow is there with its room, and no other entry.
+fn check_uploads(index: &Index) -> Result<(), String> {
+    let (mut open, mut expected) = (0, 0);
+    for slot in index.slots.iter() {
+        let growth = index.uploads.get(slot.id);
+        let is_growing = slot.phase == Phase::Growing;
+        let room = growth.map(Growth::room);
+        if is_growing && room != Some(slot.sizes.length())
+            || growth.is_some() && !is_growing && slot.phase != Phase::Coming
+        {
+            return Err(format!("{slot:?} with {growth:?}"));
+        }
+        open += u64::from(growth.is_some());
+        expected += growth.map_or(0, |growth| growth.room() - growth.length);
+    }
+    // All are of one subject.
+    let said = index.open_uploads(Subject(5));
+    if said != (open, open) || index.expected_bytes() != expected {
+        return Err(format!("{open} open uploads, said {said:?}"));
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Copies, segments that are needed, and frames at a start.
 
-use super::journal::{Journal, NOW, linked, why};
+use super::journal::{Journal, linked, why};
 use crate::journal::index::{Coming, Index, Place, Refused, Replayed};
-use crate::journal::record::tests::samples::id;
+use crate::journal::record::tests::samples::{id, upload};
 use crate::journal::record::{Change, Entry, Frame, LogTime, RecordError, State, Subject};
 
 #[test]
@@ -13,10 +13,10 @@ fn a_copy_of_what_has_changed_since_is_refused() {
         .index
         .defer(id(1), LogTime(60), why(), &mut journal.log)
         .unwrap();
-    assert!(matches!(journal.copy(old.clone()), Err(Refused::Wait(_))));
+    assert!(matches!(journal.copy(&old), Err(Refused::Wait(_))));
     journal.sync();
-    assert_eq!(journal.copy(old), Err(Refused::Moved));
-    journal.copy(journal.reading(id(1))).unwrap();
+    assert_eq!(journal.copy(&old), Err(Refused::Moved));
+    journal.copy(&journal.reading(id(1))).unwrap();
     journal.sync();
     let known = journal.index.get(id(1)).unwrap();
     assert_eq!(
@@ -53,7 +53,7 @@ fn a_segment_is_needed_until_the_copies_of_its_bases_are_synced() {
     );
     assert_eq!(journal.index.live_bytes(100), 200);
     for number in 1..=6 {
-        journal.copy(journal.reading(id(number))).unwrap();
+        journal.copy(&journal.reading(id(number))).unwrap();
     }
     assert_eq!(journal.index.oldest(), 0, "nothing is synced");
     journal.sync();
@@ -132,14 +132,7 @@ fn a_start_tells_of_changes_without_a_base_and_refuses_what_it_must_know() {
     index.replay(&change(2, Change::Gone), 3, place(4)).unwrap();
     let lost: Vec<_> = index.lost().iter().copied().collect();
     assert_eq!(lost, [id(3)]);
-    let misfit = change(
-        1,
-        Change::Extent {
-            number: 0,
-            length: 1,
-            lapses: NOW,
-        },
-    );
+    let misfit = change(1, Change::Grown(upload(1).growth));
     assert!(matches!(
         index.replay(&misfit, 3, place(5)),
         Err(RecordError::Damaged(_))

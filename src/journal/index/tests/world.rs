@@ -162,14 +162,17 @@ impl World {
     /// Reads an entry as the index and the log have it together.
     fn entry(&self, id: FileId) -> Result<Option<Entry>, String> {
         let entry = self.read(id)?.map(|reading| reading.entry().clone());
-        Ok(match (entry, self.index.get(id)) {
-            (Some(Entry::Upload(mut upload)), Some(known)) => {
-                upload.extents = self.index.extents(id).unwrap_or_default().to_vec();
-                upload.lapses = known.due;
-                Some(Entry::Upload(upload))
-            }
-            (entry, _) => entry,
-        })
+        let growth = match &entry {
+            Some(Entry::Upload(upload)) => Some(upload.growth),
+            _ => None,
+        };
+        if self.index.growth(id) != growth {
+            return Err(format!(
+                "{id}: {growth:?}, said {:?}",
+                self.index.growth(id)
+            ));
+        }
+        Ok(entry)
     }
 
     /// Checks that everything is as it was reported.

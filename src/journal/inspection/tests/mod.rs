@@ -30,6 +30,7 @@ fn every_entry_is_listed_as_its_frames_tell_it_and_nothing_is_written() {
         (4, Phase::Waiting, 6),
         (5, Phase::Deleted, 0),
         (7, Phase::Waiting, 5),
+        (10, Phase::Growing, 5),
     ];
     assert_eq!(
         seen,
@@ -101,7 +102,7 @@ fn what_is_damaged_is_named_and_the_rest_comes_out() {
     let bodies = stage.path("body");
     stage.damage(b"third.");
     fs::write(bodies.join(id(2).to_string()), b"xyztwo").unwrap();
-    fs::remove_file(bodies.join(format!("{}.1", id(7)))).unwrap();
+    fs::remove_file(bodies.join(id(7).to_string())).unwrap();
     fs::write(bodies.join(id(9).to_string()), b"alone").unwrap();
     let no_body = |number, fault: &str| Anomaly::NoBody {
         id: id(number),
@@ -115,7 +116,7 @@ fn what_is_damaged_is_named_and_the_rest_comes_out() {
             3,
             &format!("is damaged in the log, in segment {generation} at {place}"),
         ),
-        no_body(7, &format!("{}.1 is missing", id(7))),
+        no_body(7, &format!("{} is missing", id(7))),
     ];
     let lone = id(9).to_string();
     let all = [&expected[..], &[Anomaly::LoneBody(lone.clone())]].concat();
@@ -137,7 +138,7 @@ fn a_body_that_is_not_the_stated_one_is_named_and_kept_apart() {
     let bodies = stage.path("body");
     // The file keeps its length.
     fs::write(bodies.join(id(2).to_string()), b"xyztwo?and more").unwrap();
-    fs::write(bodies.join(format!("{}.1", id(7))), b"cdE").unwrap();
+    fs::write(bodies.join(id(7).to_string()), b"abcdE").unwrap();
     let expected = [2, 7].map(|number| Anomaly::NoBody {
         id: id(number),
         fault: "is not the one whose digest was checked when it came".to_owned(),

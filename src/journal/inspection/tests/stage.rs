@@ -7,9 +7,9 @@ use sha2::Digest as _;
 
 use crate::file::FileId;
 use crate::journal::inspection::Inspection;
-use crate::journal::record::tests::samples::{answer, file, form, id, meta};
+use crate::journal::record::tests::samples::{answer, file, form, id, meta, upload};
 use crate::journal::record::{
-    Answered, Body, Change, Entry, File, Form, Frame, LogTime, Part, Tombstone, Why,
+    Answered, Body, Change, Entry, File, Form, Frame, Growth, LogTime, Part, Tombstone, Why,
 };
 use crate::journal::tag::tag;
 use crate::journal::volume::{LocalDisk, Volume};
@@ -106,8 +106,8 @@ pub(super) fn stating(body: &[u8], file: File) -> File {
     }
 }
 
-/// Makes the journal: 1 is inline, 2 linked and deferred, 3 and 4 a form, 5 deleted, 6 gone, 7 has
-/// extents; 9 is only a body.
+/// Makes the journal: 1 is inline, 2 linked and deferred, 3 and 4 a form, 5 deleted, 6 gone, 7 linked;
+/// 9 is only a body; 10 is an upload that may still grow.
 pub(super) fn stage() -> Stage {
     let stage = Stage::new();
     let wal = stage.wal();
@@ -151,15 +151,18 @@ pub(super) fn stage() -> Stage {
         is_deleted: false,
     };
     append(&wal, &Frame::answers(&[answered]).unwrap(), &[]);
-    let extents = File {
-        body: Body::Extents(vec![2, 3]),
-        ..stating(b"abcde", file(5))
+    append(&wal, &entry(7, stating(b"abcde", linked(0, 5))), &[]);
+    let open = Entry::Upload(upload(2));
+    append(&wal, &Frame::entry(id(10), &open).unwrap(), &[]);
+    let growth = Growth {
+        length: 5,
+        ..upload(2).growth
     };
-    append(&wal, &entry(7, extents), &[]);
+    append(&wal, &change(10, &Change::Grown(growth)), &[]);
     let body = |name: String, bytes: &[u8]| fs::write(stage.path("body").join(name), bytes);
     body(id(2).to_string(), b"xyztwo!and more").unwrap();
-    body(format!("{}.0", id(7)), b"ab").unwrap();
-    body(format!("{}.1", id(7)), b"cde").unwrap();
+    body(id(7).to_string(), b"abcde").unwrap();
+    body(id(10).to_string(), b"grown, and more").unwrap();
     stage
 }
 

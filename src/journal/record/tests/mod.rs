@@ -33,11 +33,7 @@ fn records() -> Vec<Record> {
         State::Held(why()),
         State::Settled(settled()),
     ];
-    let bodies = [
-        Body::Linked { offset: 7 },
-        Body::Extents(vec![5, 0, 6]),
-        file(0).body,
-    ];
+    let bodies = [Body::Linked { offset: 7 }, file(0).body];
     let files = states.iter().flat_map(|state| {
         bodies.iter().map(|body| {
             Entry::File(File {
@@ -78,7 +74,15 @@ fn records() -> Vec<Record> {
         })
     });
     let others = [
-        Entry::Upload(upload(&[3, 4])),
+        Entry::Upload(upload(7)),
+        Entry::Upload(Upload {
+            filename: None,
+            sub: None,
+            answer: Some(answer()),
+            stated: None,
+            is_partial: true,
+            ..upload(0)
+        }),
         Entry::Intent(Intent {
             files: vec![id(8), id(9)],
         }),
@@ -100,11 +104,11 @@ fn records() -> Vec<Record> {
         Change::Held(why()),
         Change::Waiting,
         Change::Settled(settled()),
-        Change::Extent {
-            number: 2,
+        Change::Grown(Growth {
             length: 9,
+            declared: None,
             lapses: LogTime(4),
-        },
+        }),
         Change::Gone,
     ];
     let files = files.chain(belonging).chain(others);
@@ -176,7 +180,9 @@ fn an_unknown_kind_is_passed_over_if_its_writer_said_so_and_else_refused() {
         (1, 0),
         (1, 3),
         (2, 3),
-        (3, 2),
+        (3, 1),
+        (3, 3),
+        (20, 1),
         (21, 2),
     ] {
         let frame = Frame {
@@ -248,33 +254,47 @@ fn the_last_change_of_a_file_counts_and_settled_is_the_end() {
         assert!(stored.clone().fold(&change).is_err());
     }
     assert_eq!(stored.fold(&Change::Gone), Ok(None));
-    let grown = |number, length| {
-        entry.clone().fold(&Change::Extent {
-            number,
-            length,
-            lapses: LogTime(0),
-        })
-    };
-    assert!(grown(0, 1).is_err());
+    assert!(entry.fold(&Change::Grown(upload(3).growth)).is_err());
 }
 
 #[test]
-fn an_upload_grows_by_its_last_extent_or_the_next_and_never_shrinks() {
-    let grown = |number, length| {
-        let entry = Entry::Upload(upload(&[3, 4]));
-        entry.fold(&Change::Extent {
-            number,
-            length,
-            lapses: LogTime(99),
-        })
+fn an_upload_never_shrinks_and_keeps_its_declared_length() {
+    let known = upload(7).growth;
+    let unknown = Growth {
+        declared: None,
+        ..known
     };
-    for (number, length, extents) in [(1, 4, &[3, 4][..]), (1, 9, &[3, 9]), (2, 5, &[3, 4, 5])] {
-        let is = Some(Entry::Upload(upload(extents)));
-        assert_eq!(grown(number, length), Ok(is));
+    for (before, then, is_possible) in [
+        (known, known, true),
+        (known, Growth { length: 9, ..known }, true),
+        (known, Growth { length: 6, ..known }, false),
+        (known, unknown, false),
+        (unknown, known, true),
+        (
+            known,
+            Growth {
+                declared: Some(41),
+                ..known
+            },
+            false,
+        ),
+    ] {
+        let entry = |growth| {
+            Entry::Upload(Upload {
+                growth,
+                ..upload(0)
+            })
+        };
+        let folded = entry(before).fold(&Change::Grown(then));
+        let expected = is_possible.then(|| Some(entry(then)));
+        assert_eq!(folded.ok(), expected, "{before:?}, {then:?}");
     }
-    for (number, length) in [(0, 4), (1, 3), (3, 1), (2, u64::MAX)] {
-        assert!(grown(number, length).is_err(), "{number}: {length}");
-    }
+    let longer = Growth {
+        length: 41,
+        ..known
+    };
+    let frame = Frame::change(id(7), &Change::Grown(longer)).unwrap();
+    assert!(frame.read().is_err());
 }
 
 #[test]

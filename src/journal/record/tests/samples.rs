@@ -140,17 +140,22 @@ pub(in crate::journal) fn message_form(ids: &[FileId]) -> Form {
     }
 }
 
-/// An upload with these extents.
-pub(in crate::journal) fn upload(extents: &[u64]) -> Upload {
+/// An upload with this many bytes.
+pub(in crate::journal) fn upload(length: u64) -> Upload {
     Upload {
-        filename: FileName::from_claim("a").unwrap(),
+        filename: FileName::from_claim("a"),
         content_type: MediaType::octet_stream(),
         metadata: metadata(),
         begun: UnixMillis(4),
-        declared: Some(1 << 40),
-        lapses: LogTime(99),
+        growth: Growth {
+            length,
+            declared: Some(40),
+            lapses: LogTime(99),
+        },
         subject: Subject(5),
+        sub: Some("alice's".into()),
         answer: None,
-        extents: extents.to_vec(),
+        stated: Some(Sha256([7; 32])),
+        is_partial: false,
     }
 }

@@ -1,0 +1,259 @@
+//! Appending to an upload, and completing it.
+
+use std::fs::{File as OsFile, OpenOptions};
+use std::io;
+
+use super::adopt::Adopted;
+use super::error::at;
+use super::idempotency::Standing;
+use super::index::{Index, Phase, Refused, Ticket, Totals};
+use super::outline::hash;
+use super::record::{Entry, Growth, Upload};
+use super::step::{StepError, Tail};
+use super::upload::{Appended, Completion, UploadError};
+use super::volume::if_there;
+use super::{AdoptError, Journal, JournalError, point};
+use crate::file::{FileId, UnixMillis, Window};
+use crate::spool::Received;
+use crate::store::Sha256;
+
+/// An append that fits to its upload.
+struct Append<'a> {
+    id: FileId,
+    body: Received<'a>,
+    before: Growth,
+    growth: Growth,
+    completes: bool,
+}
+
+impl Journal {
+    /// Appends a body to an upload that has `from` bytes. The append that is the last one, or reaches
+    /// the declared length, completes the upload, unless that is partial.
+    ///
+    /// 1. The upload is claimed: other appends are told `Busy`. It is read, and everything about the
+    ///    append is checked.
+    /// 2. Admission. If the length of the whole is known, its room was reserved before.
+    /// 3. The bytes are written behind the offset, and what stood there is removed. A spool file at
+    ///    offset 0 is linked and not copied. If the upload is complete, a stated digest is checked. The
+    ///    body is fsynced, and so is the directory of bodies, if the body is new.
+    /// 4. One frame tells the new offset, or makes the upload a promised file. It is decided and queued;
+    ///    its group is synced.
+    ///
+    /// The module [`upload`](super::upload) tells what a cut leaves. Once begun it runs to its end, even
+    /// if the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`UploadError`]; then the upload has the offset that it had, except after `Digest`.
+    pub fn append(
+        &self,
+        id: FileId,
+        from: u64,
+        body: Received<'_>,
+        completion: Completion,
+    ) -> Result<Appended, UploadError> {
+        let claim = self.appending.claim(id);
+        let _claim = claim.ok_or(UploadError::Busy)?;
+        let upload = self.find_upload(id)?;
+        let append = self.plan(id, &upload, from, body, completion)?; // 1
+        let _reserved = self.admit_append(&append)?; // 2
+        self.overtake_refused(id)?;
+        let stated = completion.stated.or(upload.stated);
+        let file = self.write_tail(&append)?;
+        if append.completes
+            && let (Some(file), Some(stated)) = (&file, stated)
+            && !has_digest(file, append.growth.length, stated)?
+        {
+            self.end_upload(id)?;
+            return Err(UploadError::Digest);
+        }
+        if let Some(file) = &file {
+            self.sync_file(file).map_err(at("fsync the body"))?;
+            point!("append.body-fsynced");
+            if append.before.length == 0 {
+                let changed = self.bodies_sync.changed();
+                let synced = self.sync_bodies(changed);
+                synced.map_err(at("fsync the bodies' directory"))?;
+            }
+        }
+        point!("append.bytes-durable"); // 3
+        let (before, growth) = (append.before, append.growth);
+        let Some(file) = file.filter(|_| append.completes) else {
+            self.promise(id, |index, tail| {
+                index.grow(id, before.length, growth, tail)
+            })?; // 4
+            let upload = Upload { growth, ..upload };
+            return Ok(Appended::Grown(self.open_state(&upload)));
+        };
+        let uploaded = file.metadata().and_then(|about| about.modified());
+        let uploaded = UnixMillis::from_system_time(uploaded.map_err(at("read the body's time"))?);
+        let file = upload.complete(id, growth.length, uploaded, stated);
+        self.promise(id, |index, tail| {
+            index.complete(id, before.length, &file, tail)
+        })?; // 4
+        point!("append.promised");
+        Ok(Appended::Complete(Adopted::new(id, file.meta)))
+    }
+
+    /// The upload, if it may still grow.
+    fn find_upload(&self, id: FileId) -> Result<Upload, UploadError> {
+        let found = match self.read(id) {
+            Err(JournalError::Absent(_)) => return Err(UploadError::Absent),
+            found => found?,
+        };
+        match found.reading.entry() {
+            Entry::Upload(upload) if upload.growth.lapses <= self.now() => Err(UploadError::Ended),
+            Entry::Upload(upload) => Ok(upload.clone()),
+            Entry::File(file) => {
+                let standing = Standing::of(found.known.phase);
+                let adopted = Adopted::with(id, file.meta.clone(), standing);
+                Err(UploadError::Complete(Box::new(adopted)))
+            }
+            Entry::Tombstone(_) => Err(UploadError::Ended),
+            Entry::Intent(_) => Err(UploadError::Absent),
+        }
+    }
+
+    fn plan<'a>(
+        &self,
+        id: FileId,
+        upload: &Upload,
+        from: u64,
+        body: Received<'a>,
+        completion: Completion,
+    ) -> Result<Append<'a>, UploadError> {
+        let before = upload.growth;
+        if from != before.length {
+            return Err(UploadError::Offset(before.length));
+        }
+        if let (Some(declared), Some(told)) = (before.declared, completion.declared)
+            && declared != told
+        {
+            return Err(UploadError::LengthDiffers { declared });
+        }
+        let known = before.declared.or(completion.declared);
+        let length = from.saturating_add(body.length());
+        match known {
+            Some(declared) if length > declared => return Err(UploadError::TooLong { declared }),
+            Some(declared) if completion.is_last && length < declared => {
+                return Err(UploadError::LengthDiffers { declared });
+            }
+            _ => {}
+        }
+        let declared = known.or(completion.is_last.then_some(length));
+        Ok(Append {
+            id,
+            body,
+            before,
+            growth: Growth {
+                length,
+                declared,
+                lapses: self.now().later(self.limits.upload_lifetime),
+            },
+            completes: declared == Some(length) && !upload.is_partial,
+        })
+    }
+
+    /// Step 2.
+    fn admit_append(&self, append: &Append<'_>) -> Result<impl Sized, AdoptError> {
+        let more = append.growth.room() - append.before.room();
+        let coming = Totals {
+            entries: 0,
+            ..Totals::of(more)
+        };
+        let free = self.free().map_err(at("ask for free space"))?;
+        let expected = append.growth.room() - append.growth.length;
+        if more > 0 && expected > 0 {
+            self.check_open(&self.state().index, free, expected, None)?;
+        }
+        if more > 0 {
+            Ok(Some(self.admit_into(free, coming)?))
+        } else {
+            self.check_log()?;
+            Ok(None)
+        }
+    }
+
+    /// Step 3 without the syncs. Returns the body; `None` if it is as it was.
+    fn write_tail(&self, append: &Append<'_>) -> Result<Option<OsFile>, UploadError> {
+        let Append { id, body, .. } = *append;
+        let (from, length) = (append.before.length, body.length());
+        if length == 0 && !append.completes {
+            return Ok(None);
+        }
+        let path = self.layout.body(id);
+        if from == 0 {
+            // An append that was refused may have left the name.
+            if_there(self.disk().unlink(&path)).map_err(at("remove a refused body"))?;
+            let placed = match body {
+                Received::Spooled(body) => self
+                    .disk()
+                    .link(body.file(), &path)
+                    .and_then(|()| body.file().try_clone()),
+                Received::Inline(bytes) => self.disk().create(&path, bytes),
+            };
+            return Ok(Some(placed.map_err(at("place the body"))?));
+        }
+        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let file = opened.map_err(super::at(id, "open the body"))?;
+        let about = file.metadata().map_err(super::at(id, "open the body"))?;
+        if about.len() < from {
+            let reason = format!("the body has {} of {from} bytes", about.len());
+            return Err(JournalError::Unreadable { id, reason }.into());
+        }
+        if about.len() > from {
+            let cut = self.disk().truncate(&file, from);
+            cut.map_err(at("remove refused bytes"))?;
+        }
+        match body {
+            Received::Spooled(body) => {
+                // It gets no second name, which would tell another claim that it is taken.
+                body.mark_taken().map_err(at("mark the spool file"))?;
+                self.disk().copy(body.file(), &file, from, length)
+            }
+            Received::Inline(bytes) => self.disk().write_at(&file, &[bytes], from),
+        }
+        .map_err(at("write the body"))?;
+        Ok(Some(file))
+    }
+
+    /// Step 4. If the log refuses the frame, a start may still find it: then no byte that it speaks of
+    /// may change before its place in the log is overwritten.
+    fn promise(
+        &self,
+        id: FileId,
+        decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
+    ) -> Result<(), UploadError> {
+        self.refused_appends().insert(id);
+        let promised = self.step(decide);
+        if !matches!(promised, Err(StepError::Append(_))) {
+            self.refused_appends().remove(&id);
+        }
+        promised.map_err(|err| match err {
+            StepError::Refused(Refused::Is(Phase::Deleted) | Refused::Absent) => {
+                // The name may have come after the end.
+                if let Err(err) = self.unlink_body(id) {
+                    log::warn!("{id}: the body of an ended upload stays for now: {err}");
+                }
+                UploadError::Ended
+            }
+            StepError::Refused(Refused::Offset(offset)) => UploadError::Offset(offset),
+            err @ (StepError::Refused(_) | StepError::Append(_)) => AdoptError::from(err).into(),
+        })
+    }
+
+    /// Overwrites the frame of a refused append in the log, before other bytes take its place.
+    fn overtake_refused(&self, id: FileId) -> Result<(), UploadError> {
+        if self.refused_appends().contains(&id) {
+            let overtaken = self.wal.trim(0).map_err(StepError::from);
+            overtaken.map_err(AdoptError::from)?;
+            self.refused_appends().remove(&id);
+        }
+        Ok(())
+    }
+}
+
+fn has_digest(file: &OsFile, length: u64, stated: Sha256) -> Result<bool, AdoptError> {
+    let whole = Window::whole(length);
+    let found: io::Result<Sha256> = hash(file, whole);
+    Ok(found.map_err(at("hash the body"))? == stated)
+}
