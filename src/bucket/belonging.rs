@@ -158,6 +158,13 @@ pub(super) fn has_link(file: &RawDocument, message: ObjectId) -> bool {
         .any(|link| link == message)
 }
 
+/// Returns the messages that a document has links to.
+pub(super) fn links_of(file: &RawDocument) -> impl Iterator<Item = FileId> {
+    let links = links(file).into_iter().flatten().flatten();
+    let links = links.filter_map(RawBsonRef::as_object_id);
+    links.map(|link| FileId::from_bytes(link.bytes()))
+}
+
 fn links(file: &RawDocument) -> Option<&RawArray> {
     let metadata = file.get_document("metadata").ok()?;
     metadata.get_array("links").ok()

@@ -29,6 +29,7 @@ mod known_dying;
 mod lease;
 mod links;
 mod listed;
+mod lost_links;
 mod more_indexes;
 mod nodes;
 mod orphan;
@@ -73,6 +74,7 @@ use connection::Connection;
 use seen_indexes::SeenIndexes;
 use watermark::Watermarks;
 
+pub use lost_links::{LinkPage, LostLink};
 pub use orphan::{Orphan, Removal};
 pub use walk::{ChunkPage, Cursor, FilePage, Listed};
 

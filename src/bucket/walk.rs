@@ -31,13 +31,13 @@ impl Cursor {
         &self.0
     }
 
-    fn of(id: &Bson) -> Result<Self, StoreError> {
+    pub(super) fn of(id: &Bson) -> Result<Self, StoreError> {
         let holder = RawDocumentBuf::try_from(&doc! { "_id": id })
             .map_err(|err| error::of_document(&err))?;
         Ok(Self(holder.into_bytes()))
     }
 
-    fn id(&self) -> Result<Bson, StoreError> {
+    pub(super) fn id(&self) -> Result<Bson, StoreError> {
         let holder = RawDocument::from_bytes(&self.0)
             .and_then(Document::try_from)
             .map_err(|err| error::of_document(&err))?;
@@ -206,7 +206,7 @@ impl Bucket {
 }
 
 /// Reads an id. A missing field counts as null, as in an index.
-fn id_in(document: &RawDocument, name: &str) -> Result<Bson, StoreError> {
+pub(super) fn id_in(document: &RawDocument, name: &str) -> Result<Bson, StoreError> {
     match document.get(name).map_err(|err| error::of_document(&err))? {
         Some(id) => Bson::try_from(id).map_err(|err| error::of_document(&err)),
         None => Ok(Bson::Null),

@@ -31,6 +31,8 @@ pub struct GcOrder {
     pub is_removing: bool,
     /// Whether ids without a time count as old.
     pub takes_foreign: bool,
+    /// The number of this node, if links to its lost messages are looked for.
+    pub lost_messages_of: Option<u16>,
     /// Whether lines are JSON.
     pub is_json: bool,
 }
@@ -70,7 +72,7 @@ pub(super) fn commands() -> [Command; 3] {
             .value_name("DAYS")
             .value_parser(value_parser!(u32))
             .default_value(SAFE_DAYS)
-            .help("age from which chunks without a file count as left behind")
+            .help("age from which chunks without a file, and lost messages, count as left behind")
     };
     let fsck = Command::new("fsck")
         .about("Reads every file of the bucket and every entry of the journal, and tells what is wrong")
@@ -99,6 +101,11 @@ pub(super) fn commands() -> [Command; 3] {
                 "foreign",
                 "count ids and chunks of other drivers that do not tell their age",
             ),
+            Arg::new("lost-messages-of")
+                .long("lost-messages-of")
+                .value_name("NODE")
+                .value_parser(value_parser!(u16).range(1..))
+                .help("also find the links of files to lost messages of this node, which has to be NODE"),
         ]);
     let journal = Command::new("journal")
         .about("Looks into the journal, and changes nothing in it")
@@ -143,6 +150,7 @@ pub(super) fn read_gc(matches: &ArgMatches) -> GcOrder {
         older_than: older_than(matches),
         is_removing: matches.get_flag("remove"),
         takes_foreign: matches.get_flag("foreign"),
+        lost_messages_of: matches.get_one("lost-messages-of").copied(),
         is_json: matches.get_flag("json"),
     }
 }

@@ -1,5 +1,6 @@
-//! Removes chunks that belong to no file.
+//! Removes chunks that belong to no file, and links to lost messages.
 
+use super::lost_links::lost_links;
 use super::{Event, Listener, Phase, Progress, UpkeepError, orphan, sort};
 use crate::bucket::{Bucket, Removal};
 use crate::config::{Config, GcOrder};
@@ -17,6 +18,8 @@ use crate::journal::inspection::KnownIds;
 ///
 /// A commit that begins meanwhile is safe: see [`Bucket::remove_orphan`].
 ///
+/// If the order names this node, links to its lost messages come first: see [`lost_links`].
+///
 /// # Errors
 /// [`UpkeepError`]; removals up to then remain.
 pub async fn gc(
@@ -32,6 +35,9 @@ pub async fn gc(
         phase: Phase::Chunks,
         ..Progress::default()
     };
+    if let Some(node) = order.lost_messages_of {
+        lost_links(&bucket, &mut journal, node, order, &mut progress, tell).await?;
+    }
     let mut place = None;
     loop {
         let page = bucket.list_orphans(place.as_ref()).await?;

@@ -1,10 +1,11 @@
 //! Work that an admin orders from time to time: checking every file, and removing chunks that belong to
-//! none. It runs as a process of its own beside the sidecar, and reads the sidecar's journal but never
+//! none and links to lost messages. It runs as a process of its own beside the sidecar, and reads the sidecar's journal but never
 //! changes it. Its memory holds one page of the bucket and an index of the journal's entries.
 
 mod fsck;
 mod gc;
 mod inspect;
+mod lost_links;
 mod pace;
 mod progress;
 mod report;
@@ -78,6 +79,8 @@ pub enum Kind {
     Unreadable,
     /// Chunks belong to no file.
     Orphan,
+    /// A file belongs to a message that is lost.
+    LostLink,
 }
 
 /// One fault.
@@ -133,9 +136,9 @@ fn sort(
     };
     for orphan in orphans {
         let is_known = orphan.file_id.is_some_and(|id| known.contains(&id));
-        let is_old = |made: SystemTime| made.elapsed().is_ok_and(|age| age >= older_than);
         // An id without a time counts as old if the admin asked for that.
-        let is_old = |made: Option<SystemTime>| made.map_or(takes_foreign, is_old);
+        let is_old =
+            |made: Option<SystemTime>| made.map_or(takes_foreign, |made| is_old(made, older_than));
         if !is_known && is_old(orphan.file_id.map(FileId::made_at)) && is_old(orphan.written) {
             sorted.stray.push(orphan);
         } else {
@@ -143,6 +146,10 @@ fn sort(
         }
     }
     Ok(sorted)
+}
+
+fn is_old(made: SystemTime, older_than: Duration) -> bool {
+    made.elapsed().is_ok_and(|age| age >= older_than)
 }
 
 /// The report of chunks without a file.

@@ -47,7 +47,9 @@ pub struct Progress {
     pub waiting: u64,
     /// Ids with chunks but without a file, old enough to be cleared away.
     pub orphans: u64,
-    /// Orphans that were removed.
+    /// Links to lost messages that are old enough to be cleared away.
+    pub lost_links: u64,
+    /// Orphans and lost links that were removed.
     pub removed: u64,
     /// All faults.
     pub findings: u64,

@@ -71,13 +71,15 @@ fn summary(progress: &Progress) -> String {
         chunks,
         waiting,
         orphans,
+        lost_links,
         removed,
         findings,
         ..
     } = progress;
     format!(
         "{entries} entries of the journal, {files} files of {bytes} bytes, {chunks} chunks: \
-         {findings} wrong; {orphans} ids have chunks left behind, those of {removed} were removed; \
+         {findings} wrong; {orphans} ids have chunks left behind, and {lost_links} links lead to lost messages; \
+         {removed} of them were removed; \
          {waiting} ids have chunks and no file yet"
     )
 }

@@ -2,11 +2,12 @@
 
 use gridspool::bucket::{Bucket, Removal};
 use gridspool::config::Config;
-use kit::{CHUNK, Ledger, Mongo, Site, finish, noise};
+use kit::{CHUNK, Ledger, Mongo, Site, finish, noise, object_id};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, doc};
+use serde_json::{Value, json};
 
-use super::{chunks_of, gc, insert_old_chunks, old_id, site};
+use super::{chunks_of, gc, insert_old_chunks, old_id, site, update};
 
 #[test]
 fn gc_removes_what_is_old_and_belongs_to_nobody_and_only_when_it_is_asked_to() {
@@ -54,6 +55,78 @@ fn gc_removes_what_is_old_and_belongs_to_nobody_and_only_when_it_is_asked_to() {
         [hex(&old_id(3)), young]
     );
     assert_eq!(mongo.count(&mongo.chunks(), doc! {}), 2 + 3);
+}
+
+#[test]
+fn gc_takes_away_links_to_lost_messages_of_this_node_and_no_others() {
+    let mongo = Mongo::start();
+    let mut site = site(&mongo);
+    let client = site.client();
+    let send = |to: &str, part: &Value| -> Value {
+        let body = json!({ "message": "m", "to": to, "parts": [part] }).to_string();
+        let json = [("Content-Type", "application/json")];
+        let answer = client.post("/messages", &json, body.as_bytes());
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()
+    };
+    let files = [1, 2].map(|seed| client.upload(&noise(seed, 1000)).id);
+    let [both, only] = [0, 1].map(|file| send("bob", &json!({ "file": files[file] })));
+    let kept = send("eve", &json!({ "file": files[0] }));
+    site.wait_until_empty();
+    // Another program deletes two packages.
+    let delete = |message: &Value| {
+        let id = doc! { "_id": object_id(message["id"].as_str().unwrap()) };
+        let deleted = mongo.block_on(async { mongo.files().delete_one(id).await });
+        assert_eq!(deleted.unwrap().deleted_count, 1);
+    };
+    delete(&both);
+    delete(&only);
+    // A message of another node, and one that waits in this journal.
+    let other = Bson::ObjectId(object_id("6550000000020abcdef01234"));
+    let linked = doc! { "$push": { "metadata.links": other } };
+    update(
+        &mongo,
+        "fs.files",
+        doc! { "_id": object_id(&files[0]) },
+        linked,
+    );
+    let refused = doc! { "failCommands": ["insert"], "errorCode": 13 };
+    mongo.fail_sidecars("alwaysOn", refused);
+    let waiting = send("zoe", &json!({ "message": kept["id"], "part": 1 }));
+    site.kill_sidecar();
+    mongo.heal();
+    let all = |more: &[&str]| gc(&site, &[&["--older-than-days", "0"], more].concat());
+    let packages = [&both, &only].map(|message| message["id"].as_str().unwrap().to_owned());
+    let of_node = ["--lost-messages-of", "1"];
+    // The package's chunks are orphans.
+    let mut found = [files.as_slice(), &packages].concat();
+    found.sort();
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(all(&of_node)), found);
+    assert_eq!(sorted(all(&[])), packages);
+    assert_eq!(all(&["--lost-messages-of", "3"]).len(), 2);
+    assert!(gc(&site, &of_node).is_empty(), "nothing is old");
+    let links = || {
+        let file = mongo.find("fs.files", doc! { "_id": object_id(&files[0]) });
+        let metadata = file[0].get_document("metadata").unwrap();
+        metadata.get_array("links").unwrap().len()
+    };
+    assert_eq!(
+        (links(), mongo.count(&mongo.files(), doc! {})),
+        (4, 3),
+        "{waiting}"
+    );
+    assert_eq!(sorted(all(&[&of_node[..], &["--remove"]].concat())), found);
+    assert!(all(&of_node).is_empty());
+    assert_eq!((links(), mongo.count(&mongo.files(), doc! {})), (3, 2));
+    assert_eq!(chunks_of(&mongo, &Bson::ObjectId(object_id(&files[1]))), 0);
+    site.start_sidecar();
+    site.wait_until_empty();
+    let part = format!("{}/1", waiting["url"].as_str().unwrap());
+    assert!(site.client().get(&part).body == noise(1, 1000));
 }
 
 #[test]
