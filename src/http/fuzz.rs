@@ -9,10 +9,11 @@ use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
 use super::form as forms;
+use super::headers::dialect::Dialect;
 use super::headers::ranges::{self, Wanted};
 use super::headers::{
-    bearer, body, claims, conditions, content_type, digest, disposition, idempotency_key, part,
-    path, pieces, prefer, upload_metadata, whole,
+    append, bearer, body, claims, conditions, content_type, digest, disposition, idempotency_key,
+    part, path, pieces, prefer, resumable, structured, tus, upload_metadata, whole,
 };
 use crate::accel;
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
@@ -149,6 +150,22 @@ pub fn headers(bytes: &[u8]) {
     drop(part::Head::read(bytes));
     drop(digest::read(&headers));
     drop(upload_metadata::read(&headers));
+    drop(tus::kind(&headers));
+    drop(tus::checksum(&headers));
+    if let Ok(Some(_)) = digest::of_whole(&headers) {
+        assert!(headers.contains_key("repr-digest"));
+    }
+    if let Ok(append) = append::read(&headers, Dialect::of(&headers), Some(10)) {
+        assert!(headers.contains_key("upload-offset"), "{append:?}");
+    }
+    let is_yes = structured::boolean(&headers, "upload-complete") == structured::Said::Yes;
+    assert!(!is_yes || structured::integer(&headers, "upload-complete").is_none());
+    if let Ok(append) = resumable::Append::read(&headers, Some(10))
+        && let Some(declared) = append.declared
+    {
+        let end = append.offset.saturating_add(10);
+        assert!(declared == end || !append.is_last && declared > end);
+    }
     let claims = claims::read(&headers);
     drop(claims.map(|claims| claims.digests.check((None).into())));
     if let Ok(Some(key)) = idempotency_key::read(&headers) {

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
 use super::IntakeError;
@@ -13,9 +14,11 @@ use crate::store;
 /// Bytes that are hashed at once.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// The digests that a sender states for a whole body. All of them must be right.
+/// The digests that a sender states for a body. All of them must be right.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct StatedDigests {
+    /// SHA-1 digests.
+    pub sha1: Vec<Vec<u8>>,
     /// SHA-256 digests.
     pub sha256: Vec<Vec<u8>>,
     /// SHA-512 digests.
@@ -29,22 +32,44 @@ impl StatedDigests {
     /// # Errors
     /// [`IntakeError::DigestMismatch`] when a digest differs; when the body cannot be read.
     pub fn check(&self, body: Received<'_>) -> Result<Option<store::Sha256>, IntakeError> {
-        if self.sha256.is_empty() && self.sha512.is_empty() {
+        if self.are_none() {
             return Ok(None);
         }
-        let whole = Window::whole(body.length());
-        let sha256 = of_part(body, whole)?;
-        let mut is_right = self.sha256.iter().all(|stated| **stated == sha256.0);
-        if is_right && !self.sha512.is_empty() {
-            let sha512 = hash::<Sha512>(body, whole);
-            let sha512 = sha512.map_err(IntakeError::UnreadableBody)?;
-            is_right = self.sha512.iter().all(|stated| **stated == *sha512);
+        let sha256 = of_part(body, Window::whole(body.length()))?;
+        if self.sha256.iter().any(|stated| **stated != sha256.0) {
+            return Err(IntakeError::DigestMismatch);
         }
-        if is_right {
-            Ok(Some(sha256))
-        } else {
-            Err(IntakeError::DigestMismatch)
-        }
+        compare::<Sha512>(&self.sha512, body)?;
+        compare::<Sha1>(&self.sha1, body)?;
+        Ok(Some(sha256))
+    }
+
+    /// Does the same for a body that is no whole file: only the stated digests are made. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn compare(&self, body: Received<'_>) -> Result<(), IntakeError> {
+        compare::<Sha256>(&self.sha256, body)?;
+        compare::<Sha512>(&self.sha512, body)?;
+        compare::<Sha1>(&self.sha1, body)
+    }
+
+    /// Whether the sender stated none.
+    pub fn are_none(&self) -> bool {
+        self.sha256.is_empty() && self.sha512.is_empty() && self.sha1.is_empty()
+    }
+}
+
+fn compare<D: Digest>(stated: &[Vec<u8>], body: Received<'_>) -> Result<(), IntakeError> {
+    if stated.is_empty() {
+        return Ok(());
+    }
+    let digest = hash::<D>(body, Window::whole(body.length()));
+    let digest = digest.map_err(IntakeError::UnreadableBody)?;
+    if stated.iter().all(|stated| **stated == *digest) {
+        Ok(())
+    } else {
+        Err(IntakeError::DigestMismatch)
     }
 }
 
@@ -104,9 +129,34 @@ mod tests {
         let sha256: [u8; 32] = Sha256::digest(&body).into();
         let stated = StatedDigests {
             sha256: vec![sha256.to_vec()],
-            sha512: Vec::new(),
+            ..StatedDigests::default()
         };
         let checked = stated.check(Received::Inline(&body)).unwrap();
         assert_eq!(checked, Some(store::Sha256(sha256)));
+    }
+
+    #[test]
+    fn each_algorithm_that_is_stated_is_compared() {
+        let body = Received::Inline(b"hello world");
+        let sha1 = Sha1::digest(b"hello world").to_vec();
+        let sha512 = Sha512::digest(b"hello world").to_vec();
+        let right = StatedDigests {
+            sha1: vec![sha1.clone()],
+            sha512: vec![sha512.clone()],
+            ..StatedDigests::default()
+        };
+        assert!(right.compare(body).is_ok());
+        assert!(right.check(body).is_ok());
+        let [wrong_sha1, wrong_sha512] = [(sha512.clone(), sha512), (sha1.clone(), sha1)];
+        for (sha1, sha512) in [wrong_sha1, wrong_sha512] {
+            let wrong = StatedDigests {
+                sha1: vec![sha1],
+                sha512: vec![sha512],
+                ..StatedDigests::default()
+            };
+            assert!(wrong.compare(body).is_err());
+            assert!(wrong.check(body).is_err());
+        }
+        assert!(StatedDigests::default().compare(body).is_ok());
     }
 }

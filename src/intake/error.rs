@@ -4,7 +4,7 @@ use std::io;
 
 use crate::file::InvalidMetadata;
 use crate::form::FormError;
-use crate::journal::{AdoptError, JournalError};
+use crate::journal::{AdoptError, JournalError, UploadError};
 use crate::linking::LinkError;
 use crate::message::MessageError;
 use crate::spool::ClaimError;
@@ -21,6 +21,9 @@ pub enum IntakeError {
     /// The first answer under this key cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// An upload that is to grow does not.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
     /// The form cannot be read.
     #[error(transparent)]
     Form(#[from] FormError),

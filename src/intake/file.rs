@@ -110,12 +110,17 @@ impl Intake {
         adopted: &Adopted,
         content: Option<Bytes>,
     ) {
-        let promised = Promised {
+        reserved.keep(&self.journal, adopted.id(), u64::MAX);
+        self.tell_file(adopted, content);
+    }
+
+    /// Step 5 for a file whose room is reserved.
+    pub(super) fn tell_file(&self, adopted: &Adopted, content: Option<Bytes>) {
+        (self.tell)(Promised {
             adopted,
             is_whole_body: true,
             content,
-        };
-        self.enter(reserved, vec![promised]);
+        });
     }
 
     /// Checks the body's digests, type and quota, and reserves room for it. Steps 2 and 3.

@@ -20,6 +20,8 @@ pub enum Shape {
     Form,
     /// An answer for a message.
     Message,
+    /// An answer for an upload that may still grow.
+    Upload,
 }
 
 /// Makes the fingerprint of an upload with a key; `None` without a key. Hashes the parts without a
@@ -102,6 +104,29 @@ pub(super) fn of_message(
     }
 }
 
+/// Makes the fingerprint of an upload that begins: its bytes are not known, so its statements count.
+pub(super) fn of_upload(
+    key: &str,
+    sender: &Sender,
+    draft: &Draft,
+    declared: Option<u64>,
+    is_partial: bool,
+) -> Fingerprint {
+    let mut content = Content::of(Shape::Upload);
+    let window = Window::whole(declared.unwrap_or(u64::MAX));
+    content.add(
+        window,
+        draft.stated.unwrap_or(store::Sha256([0; 32])),
+        draft,
+    );
+    content.0.update([u8::from(is_partial)]);
+    Fingerprint {
+        key: digest_of(&[&sender.subject, key]),
+        content: content.digest(),
+        sender: sender.number(),
+    }
+}
+
 /// The claim of an upload on its idempotency key, if it has one.
 #[derive(Debug)]
 pub(super) enum KeyClaim {
@@ -139,6 +164,7 @@ impl Content {
             Shape::File => 1,
             Shape::Form => 2,
             Shape::Message => 3,
+            Shape::Upload => 4,
         };
         Self(Sha256::new().chain_update([shape]))
     }

@@ -279,7 +279,7 @@ mod tests {
         let spool = Spool::open(scratch.path()).unwrap();
         let digests = StatedDigests {
             sha256: vec![Sha256::digest("a form").to_vec()],
-            sha512: Vec::new(),
+            ..StatedDigests::default()
         };
         let (first, second) = (SystemTime::UNIX_EPOCH, SystemTime::now());
         write("a form", first);

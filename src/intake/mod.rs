@@ -14,13 +14,19 @@
 //!    promise.
 //! 5. The rooms that are asked for new files get each promise. (The journal itself announces the
 //!    work of the committer.)
+//!
+//! An upload may also come in several bodies ([`Intake::open_upload`], [`Intake::append`]). Then its
+//! length, type and quota are those of the whole. Each body is checked before it comes and when it is
+//! there, and only the last one makes a promise of a file.
 
+mod append;
 mod digest;
 mod error;
 mod file;
 mod file_type;
 mod fingerprint;
 mod form;
+mod in_order;
 mod message;
 mod on_the_way;
 mod quota;
@@ -30,6 +36,7 @@ mod sender;
 mod soon;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,6 +50,7 @@ use crate::linking::Links;
 use crate::message::{Party, Receivers};
 use crate::spool::Spool;
 
+pub use append::{Append, AppendBody};
 pub use digest::StatedDigests;
 pub use error::IntakeError;
 pub use file::{FileUpload, Head, SpooledName};
@@ -52,8 +60,10 @@ pub use form::{FilePart, FormContent, FormUpload, TakenForm};
 pub use message::{MessageBody, MessageContent, MessageUpload, TakenMessage};
 pub use quota::Quotas;
 pub use sender::Sender;
+pub use upload::{CurrentUpload, NewUpload};
 
 use form::FormPlaces;
+use in_order::InOrder;
 use on_the_way::OnTheWay;
 use quota::Reservation;
 
@@ -68,6 +78,7 @@ pub struct Intake {
     /// The free space of the disk, as of a moment ago.
     free: Mutex<Option<(Instant, Free)>>,
     places: FormPlaces,
+    in_order: InOrder,
     tell: Box<dyn Fn(Promised<'_>) + Send + Sync>,
     receive: Receive,
 }
@@ -111,6 +122,7 @@ impl Intake {
             on_the_way: OnTheWay::default(),
             free: Mutex::new(None),
             places: FormPlaces::default(),
+            in_order: InOrder::default(),
             tell: Box::new(tell),
             receive: Box::new(|_| Ok(())),
         }

@@ -139,6 +139,11 @@ fn lock(pending: &Pending) -> MutexGuard<'_, HashMap<Arc<str>, u64>> {
 }
 
 impl Reservation {
+    /// Hands all of the reservation over to an entry, beside what the entry has.
+    pub(super) fn keep_all(mut self, journal: &Journal, id: FileId) {
+        self.keep(journal, id, u64::MAX);
+    }
+
     /// Hands a part of the reservation over to an entry, for as long as the entry is pending.
     pub(super) fn keep(&mut self, journal: &Journal, id: FileId, bytes: u64) {
         let bytes = bytes.min(self.bytes);

@@ -35,6 +35,17 @@ impl Intake {
         }
     }
 
+    /// The length of the longest upload that a sender may send, in bytes.
+    pub fn longest(&self, sender: &Sender) -> u64 {
+        let allowed = sender.grant.max_bytes().unwrap_or(u64::MAX);
+        self.max_body_bytes.min(allowed)
+    }
+
+    /// The length of the longest upload of anybody, in bytes.
+    pub fn max_body_bytes(&self) -> u64 {
+        self.max_body_bytes
+    }
+
     /// Checks that a sender may have this many more bytes pending. Bytes on their way do not count.
     ///
     /// # Errors
@@ -61,7 +72,11 @@ impl Intake {
             .pending_bytes(number_of(&Sender::name_of_sub(sub)))
     }
 
-    fn reserve_for(&self, sender: &Sender, bytes: u64) -> Result<Reservation, IntakeError> {
+    pub(super) fn reserve_for(
+        &self,
+        sender: &Sender,
+        bytes: u64,
+    ) -> Result<Reservation, IntakeError> {
         let in_journal = || self.journal.pending_bytes(sender.number());
         self.quotas.reserve(&sender.subject, bytes, in_journal)
     }

@@ -12,7 +12,7 @@ use crate::store::Sha256;
 use crate::token::Grant;
 
 /// The sender of an upload.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sender {
     /// The rights that the token grants.
     pub grant: Grant,

@@ -1,5 +1,7 @@
 //! Counts how many times the bytes of an upload are hashed before its promise.
 
+mod uploads;
+
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -26,7 +28,7 @@ fn intake(directory: &tempfile::TempDir) -> Intake {
     let limits = JournalConfig {
         node: 1,
         durability: Durability::Disk,
-        max_bytes: 1000,
+        max_bytes: 100_000,
         max_entries: 20,
         min_free_bytes: 0,
         min_free_inodes: 0,
@@ -36,7 +38,7 @@ fn intake(directory: &tempfile::TempDir) -> Intake {
         answer_lifetime: HOUR,
         max_answers: 100,
         spool_orphan: HOUR,
-        upload_lifetime: Duration::from_hours(1),
+        upload_lifetime: HOUR,
         max_open_uploads: 100,
     };
     let announcer = Announcer::to_nobody();
@@ -79,7 +81,7 @@ fn head(stated: Option<store::Sha256>, key: Option<&str>) -> Head {
         }),
         digests: StatedDigests {
             sha256: stated.iter().map(|digest| digest.0.to_vec()).collect(),
-            sha512: Vec::new(),
+            ..StatedDigests::default()
         },
         metadata: Metadata::default(),
         key: key.map(str::to_owned),

@@ -142,6 +142,15 @@ impl Journal {
         })
     }
 
+    /// Whether an upload of this many bytes may be opened by a subject. It reserves nothing.
+    ///
+    /// # Errors
+    /// As [`Journal::open_upload`].
+    pub fn check_upload(&self, free: Free, room: u64, subject: Subject) -> Result<(), AdoptError> {
+        drop(self.admit_ahead(free, Totals::of(room))?);
+        self.check_open(&self.state().index, free, room, Some(subject))
+    }
+
     /// Whether open uploads may expect this many bytes more, and one may be opened by a subject.
     pub(super) fn check_open(
         &self,

@@ -2,6 +2,7 @@
 
 use std::fs::{File as OsFile, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 
 use super::adopt::Adopted;
 use super::error::at;
@@ -13,7 +14,7 @@ use super::step::{StepError, Tail};
 use super::upload::{Appended, Completion, UploadError};
 use super::volume::if_there;
 use super::{AdoptError, Journal, JournalError, point};
-use crate::file::{FileId, UnixMillis, Window};
+use crate::file::{FileId, MediaType, UnixMillis, Window};
 use crate::spool::Received;
 use crate::store::Sha256;
 
@@ -51,6 +52,21 @@ impl Journal {
         body: Received<'_>,
         completion: Completion,
     ) -> Result<Appended, UploadError> {
+        self.append_as(id, from, body, completion, None)
+    }
+
+    /// Does the same, and gives a completed upload this type instead of the one that its sender claimed.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn append_as(
+        &self,
+        id: FileId,
+        from: u64,
+        body: Received<'_>,
+        completion: Completion,
+        content_type: Option<MediaType>,
+    ) -> Result<Appended, UploadError> {
         let claim = self.appending.claim(id);
         let _claim = claim.ok_or(UploadError::Busy)?;
         let upload = self.find_upload(id)?;
@@ -86,12 +102,26 @@ impl Journal {
         };
         let uploaded = file.metadata().and_then(|about| about.modified());
         let uploaded = UnixMillis::from_system_time(uploaded.map_err(at("read the body's time"))?);
-        let file = upload.complete(id, growth.length, uploaded, stated);
+        let mut file = upload.complete(id, growth.length, uploaded, stated);
+        if let Some(content_type) = content_type {
+            file.meta.content_type = content_type;
+        }
         self.promise(id, |index, tail| {
             index.complete(id, before.length, &file, tail)
         })?; // 4
         point!("append.promised");
         Ok(Appended::Complete(Adopted::new(id, file.meta)))
+    }
+
+    /// Reads the first bytes of an upload. It must have as many.
+    ///
+    /// # Errors
+    /// When the disk does not return them.
+    pub fn read_upload(&self, id: FileId, into: &mut [u8]) -> io::Result<()> {
+        if into.is_empty() {
+            return Ok(());
+        }
+        OsFile::open(self.layout.body(id))?.read_exact_at(into, 0)
     }
 
     /// The upload, if it may still grow.

@@ -33,8 +33,8 @@ pub(super) struct Memory {
     announcer: Announcer,
 }
 
-/// A value that is kept for an entry; only its drop has an effect.
-pub(super) type Share = Box<dyn Any + Send>;
+/// The values that are kept for an entry; only their drop has an effect.
+pub(super) type Share = Vec<Box<dyn Any + Send>>;
 
 #[derive(Debug)]
 pub(super) struct State {

@@ -228,13 +228,13 @@ impl Journal {
         self.state().index.pending_bytes(subject)
     }
 
-    /// Keeps a value while an entry waits for its commit, and then drops it; at once, if the entry does
-    /// not wait.
+    /// Keeps a value beside others while an entry waits for its commit, and then drops it; at once, if the
+    /// entry does not wait.
     pub fn keep_while_pending(&self, id: FileId, share: impl Any + Send) {
         let mut state = self.state();
         let known = state.index.get(id);
         if known.is_some_and(|known| known.phase.is_pending()) {
-            state.shares.insert(id, Box::new(share));
+            state.shares.entry(id).or_default().push(Box::new(share));
         }
     }
 

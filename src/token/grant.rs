@@ -68,6 +68,20 @@ pub struct Grant {
     pub(super) receiver: Option<Party>,
 }
 
+#[cfg(test)]
+impl Grant {
+    /// The rights of a subject to upload, within bounds, for the unit tests of all rooms.
+    pub(crate) fn sample(subject: &str, max_bytes: Option<u64>, types: Option<&str>) -> Self {
+        Self {
+            scopes: vec![Scope::Upload],
+            subject: Some(subject.to_owned()),
+            max_bytes,
+            types: types.map(|types| vec![types.to_owned()]),
+            ..Self::everything()
+        }
+    }
+}
+
 impl Grant {
     /// All rights of users: another server has checked the request. Requests for admins and the platform are
     /// not included, as only the sidecar can check them.

@@ -9,7 +9,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use super::changes;
 use crate::accel;
 use crate::file::FileKey;
-use crate::http::headers::whole::{self, Asked};
+use crate::http::headers::whole::{self, Asked, Meaning};
 use crate::http::headers::{bearer, body, content_type, path};
 use crate::http::problem::Refusals;
 use crate::http::{Node, Problem};
@@ -89,11 +89,11 @@ pub(in crate::http) fn let_in(
     Ok(node.intake.count(sender)?)
 }
 
-/// Returns the sender of an upload that has arrived.
+/// Returns the sender of an upload that has arrived, and what its head means.
 pub(in crate::http) async fn uploader(
     request: &HttpRequest,
     node: &Node,
-) -> Result<Caller, Problem> {
+) -> Result<(Caller, Meaning), Problem> {
     let caller = caller(request, node)?;
     caller.check_upload(&node.access, target(request))?;
     let headers = request.headers();
@@ -108,10 +108,10 @@ pub(in crate::http) async fn uploader(
             .or_else(|| body::length(headers, passed))
             .or(Some(0)),
     };
-    whole::check(headers, asked)?;
+    let meaning = whole::check(headers, asked)?;
     changes::check_upload(request, node, asked.method, asked.target).await?;
     caller.check_claim(headers, asked.target)?;
-    Ok(caller)
+    Ok((caller, meaning))
 }
 
 /// Returns the sender of a request. Their token may have any scope.

@@ -24,9 +24,14 @@ fn values(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 
 /// Whether a request says that its body is JSON.
 pub(in crate::http) fn is_json(headers: &HeaderMap) -> bool {
+    is_of(headers, "application/json")
+}
+
+/// Whether a request says that its body is of this type, with any parameters.
+pub(in crate::http) fn is_of(headers: &HeaderMap, essence: &str) -> bool {
     let claimed = claimed(headers);
     let claimed = claimed.media_type();
-    claimed.is_some_and(|claimed| claimed.essence() == "application/json")
+    claimed.is_some_and(|claimed| claimed.essence() == essence)
 }
 
 /// Whether the body of a request is a form, even if the form cannot be read. It stays one if another type

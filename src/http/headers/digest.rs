@@ -23,9 +23,41 @@ pub(in crate::http) const REPR_DIGEST: HeaderName = HeaderName::from_static("rep
 /// # Errors
 /// When a field is there and malformed: a check that was asked for must not be left out.
 pub(in crate::http) fn read(headers: &HeaderMap) -> Result<StatedDigests, HeadError> {
+    of(headers, &HEADERS)
+}
+
+/// Reads the digests of the body of this request alone.
+///
+/// # Errors
+/// As [`read`].
+pub(in crate::http) fn of_content(headers: &HeaderMap) -> Result<StatedDigests, HeadError> {
+    let [content, _] = HEADERS;
+    of(headers, &[content])
+}
+
+/// Reads the digest of a whole upload, of which the body may be a piece. It must be a SHA-256.
+///
+/// # Errors
+/// As [`read`]; when there are several, or only another one.
+pub(in crate::http) fn of_whole(headers: &HeaderMap) -> Result<Option<store::Sha256>, HeadError> {
+    let [_, whole] = HEADERS;
+    let stated = of(headers, &[whole])?;
+    match &*stated.sha256 {
+        [] if stated.are_none() => Ok(None),
+        [digest] => {
+            let digest = digest.as_slice().try_into();
+            digest
+                .map(|digest| Some(store::Sha256(digest)))
+                .map_err(|_| HeadError::Digest)
+        }
+        _ => Err(HeadError::Digest),
+    }
+}
+
+fn of(headers: &HeaderMap, names: &[&str]) -> Result<StatedDigests, HeadError> {
     let mut stated = StatedDigests::default();
-    for name in HEADERS {
-        for value in headers.get_all(name) {
+    for name in names {
+        for value in headers.get_all(*name) {
             add(&mut stated, value).ok_or(HeadError::Digest)?;
         }
     }
@@ -60,6 +92,7 @@ pub(in crate::http) fn of_file(sha256: store::Sha256) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::headers::testing::head;
     use crate::intake::IntakeError;
     use crate::spool::Received;
 
@@ -122,6 +155,22 @@ mod tests {
         ] {
             assert!(claimed(&[("repr-digest", value)]).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn the_digest_of_a_whole_upload_is_one_sha_256() {
+        let (content, repr) = ("content-digest", "repr-digest");
+        let of = |fields: &[(&str, &str)]| of_whole(&head(fields));
+        assert_eq!(of(&[(content, HELLO_256)]), Ok(None));
+        assert!(matches!(of(&[(repr, HELLO_256)]), Ok(Some(_))));
+        let both = format!("{HELLO_256}, {HELLO_512}");
+        assert!(matches!(of(&[(repr, &both)]), Ok(Some(_))));
+        assert_eq!(of(&[(repr, "unknown=1")]), Ok(None));
+        for value in [HELLO_512, "sha-256=:AAAA:"] {
+            assert_eq!(of(&[(repr, value)]), Err(HeadError::Digest), "{value}");
+        }
+        let read = of_content(&head(&[(content, HELLO_256), (repr, HELLO_512)]));
+        assert_eq!(read.unwrap().sha512.len(), 0);
     }
 
     #[test]

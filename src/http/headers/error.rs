@@ -39,6 +39,20 @@ pub(in crate::http) enum HeadError {
         /// The explanation for the caller.
         said: &'static str,
     },
+    /// The version of tus is missing, or another (tus 1.0.0, Core protocol).
+    #[error("Tus-Resumable does not name version 1.0.0.")]
+    TusVersion,
+    /// A field of a resumable upload cannot be read.
+    #[error("{0}")]
+    UploadField(&'static str),
+    /// The lengths in a request contradict each other.
+    #[error("The lengths of the whole upload contradict each other.")]
+    UploadLength,
+    #[error("Upload-Checksum is no digest of sha1, sha256 or sha512 in base64.")]
+    Checksum,
+    /// The body of an append has another type.
+    #[error("The body of an append has the type {0}.")]
+    PatchType(&'static str),
     /// The body did not come in one of the ways in which nginx hands bodies over.
     #[error("The body did not arrive through the front server.")]
     BodyNotPassed,

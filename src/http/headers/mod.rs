@@ -2,11 +2,13 @@
 //!
 //! Each reads or writes text, and knows neither a node nor a handler. All of them are fuzzed.
 
+pub(super) mod append;
 pub(super) mod bearer;
 pub(super) mod body;
 pub(super) mod claims;
 pub(super) mod conditions;
 pub(super) mod content_type;
+pub(super) mod dialect;
 pub(super) mod digest;
 pub(super) mod disposition;
 mod error;
@@ -16,6 +18,11 @@ pub(super) mod path;
 pub(super) mod pieces;
 pub(super) mod prefer;
 pub(super) mod ranges;
+pub(super) mod resumable;
+pub(super) mod structured;
+#[cfg(test)]
+mod testing;
+pub(super) mod tus;
 pub(super) mod upload_metadata;
 pub(super) mod whole;
 

@@ -60,6 +60,11 @@ pub(in crate::http) fn is_of_uploads(target: &str) -> bool {
     path == "/uploads" || path.starts_with("/uploads/")
 }
 
+/// Whether a target is the collection of all resumable uploads.
+pub(in crate::http) fn is_collection_of_uploads(target: &str) -> bool {
+    target.split('?').next() == Some("/uploads")
+}
+
 /// Returns the resumable upload that a target names; `None` if it names none.
 pub(in crate::http) fn upload(target: &str) -> Option<FileId> {
     let path = target.split('?').next().unwrap_or_default();

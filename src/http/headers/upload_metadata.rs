@@ -32,6 +32,20 @@ pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Metadata, HeadError> 
     Ok(metadata)
 }
 
+/// Writes the header for these names and texts. Names that tus does not allow are left out.
+pub(in crate::http) fn write(metadata: &Metadata) -> String {
+    let is_allowed = |name: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+        !name.is_empty() && name.bytes().all(is_plain)
+    };
+    let pairs = metadata.pairs().filter(|(name, _)| is_allowed(name));
+    let pairs = pairs.map(|(name, text)| match text {
+        "" => name.to_owned(),
+        text => format!("{name} {}", STANDARD.encode(text)),
+    });
+    pairs.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::{HeaderName, HeaderValue};
@@ -55,6 +69,16 @@ mod tests {
         let expected = [("caption", "Grüße"), ("is_private", ""), ("place", "1,2")];
         let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_was_read_is_written_again() {
+        let mut kept = Metadata::default();
+        for (name, text) in [("caption", "Grüße"), ("is_private", ""), ("a,b", "no")] {
+            kept.add(name.to_owned(), text.to_owned()).unwrap();
+        }
+        assert_eq!(write(&kept), "caption R3LDvMOfZQ==,is_private");
+        assert_eq!(write(&Metadata::default()), "");
     }
 
     #[test]

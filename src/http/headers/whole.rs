@@ -1,15 +1,15 @@
-//! Checks that the head of an upload means one whole file, without a coding and without another
-//! protocol.
+//! Checks that the head of an upload means one whole file, or the beginning of a resumable upload,
+//! without a coding and without another protocol.
 //!
 //! An upload is answered with the promise of a file. A client that sends a piece of a file or a
-//! compressed file, or that speaks tus, would misread that promise. So such a head is refused
-//! before the body, and the answer names the field. This file must never know who asks.
+//! compressed file, or that speaks another protocol, would misread that promise. So such a head is
+//! refused before the body, and the answer names the field. This file must never know who asks.
 
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap};
 use percent_encoding::percent_decode_str;
-use sfv::{BareItem, Item, Parser};
 
-use super::{HeadError, pieces};
+use super::structured::{Said, boolean, integer};
+use super::{HeadError, content_type, path, pieces, resumable, tus};
 
 /// Fields that override the method of a request (RFC 9110 knows none of them).
 const OVERRIDES: [&str; 3] = [
@@ -46,9 +46,9 @@ const FOREIGN: &[(&str, &str)] = &[
 ];
 
 const PIECE: &str = "pieces of files are not put together here.";
-const TUS: &str = "the tus protocol is not spoken here.";
-const RESUMED: &str =
-    "uploads are not resumed here. What is complete says so by Upload-Complete: ?1.";
+const TUS: &str = "tus is spoken at /uploads, and not here.";
+const RESUMED: &str = "an upload is resumed at its own address, and not here.";
+const UNCLEAR: &str = "it begins no upload that can be resumed here. A complete one says ?1.";
 const SESSION: &str = "upload sessions are not opened here.";
 const SIGNED: &str = "bodies of signed chunks are not taken here.";
 const COPY: &str = "files are not copied here.";
@@ -56,11 +56,11 @@ const ENCODED: &str = "bodies in a transfer encoding are not taken here.";
 const OVERRIDE: &str = "the method of a request is not changed by a header here.";
 const LENGTH: &str = "it is not the length of the body.";
 
-/// Types of bodies that are pieces: of a download, of tus, and of the IETF's resumable uploads.
-const PIECE_TYPES: [&str; 3] = [
-    "multipart/byteranges",
-    "application/offset+octet-stream",
-    "application/partial-upload",
+/// Types of bodies that are pieces, and the answer to each.
+const PIECE_TYPES: [(&str, &str); 3] = [
+    ("multipart/byteranges", PIECE),
+    (tus::PATCH_TYPE, TUS),
+    (resumable::PATCH_TYPE, RESUMED),
 ];
 
 /// The digest of the body, or a word for a body in several pieces.
@@ -77,11 +77,21 @@ pub(in crate::http) struct Asked<'a> {
     pub(in crate::http) length: Option<u64>,
 }
 
-/// Refuses a head that does not mean one whole file.
+/// The meaning of the head of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Meaning {
+    /// The body is a whole file. `is_resumable` says that its sender speaks of resumable uploads.
+    Whole { is_resumable: bool },
+    /// A resumable upload begins, and the body has its first bytes. The length of the whole in
+    /// bytes, if it is told.
+    Begins { declared: Option<u64> },
+}
+
+/// Refuses a head that means neither one whole file nor the beginning of a resumable upload.
 ///
 /// # Errors
 /// A refusal that names the field.
-pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<(), HeadError> {
+pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<Meaning, HeadError> {
     check_coding(headers)?;
     let has = |name: &str, is_meant: &dyn Fn(&[u8]) -> bool| {
         let mut values = headers.get_all(name);
@@ -102,8 +112,8 @@ pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<()
     if has(AMZ_DIGEST, &|value| value.starts_with(b"STREAMING-")) {
         return Err(not_whole(AMZ_DIGEST, SIGNED));
     }
-    check_completeness(headers, asked.length)?;
-    let is_piece = |kind: &&str| {
+    let meaning = meaning(headers, asked)?;
+    let is_piece = |(kind, _): &(&str, &str)| {
         let mut claimed = headers.get_all(header::CONTENT_TYPE);
         claimed.any(|value| {
             let essence = value.as_bytes().split(|byte| b";,".contains(byte)).next();
@@ -111,14 +121,15 @@ pub(in crate::http) fn check(headers: &HeaderMap, asked: Asked<'_>) -> Result<()
                 .is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(kind.as_bytes()))
         })
     };
-    if let Some(kind) = PIECE_TYPES.into_iter().find(is_piece) {
-        return Err(not_whole(kind, PIECE));
+    if let Some((kind, said)) = PIECE_TYPES.into_iter().find(is_piece) {
+        return Err(not_whole(kind, said));
     }
     check_query(asked.target)?;
     let texts = headers
         .iter()
         .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    check_fields(texts)
+    check_fields(texts)?;
+    Ok(meaning)
 }
 
 /// Refuses a file if the fields beside it tell that it is one of several pieces.
@@ -185,53 +196,54 @@ fn is_harmless(name: &str, value: &[u8]) -> bool {
     }
 }
 
-/// Accepts an upload by the IETF's resumable uploads only if it says that it is complete.
-fn check_completeness(headers: &HeaderMap, length: Option<u64>) -> Result<(), HeadError> {
+/// Reads the fields of draft-ietf-httpbis-resumable-upload-12 (§4.1, §4.2). Only files can be
+/// resumed: no forms, and no messages.
+fn meaning(headers: &HeaderMap, asked: Asked<'_>) -> Result<Meaning, HeadError> {
     let complete = boolean(headers, "upload-complete");
     // The first drafts have this field.
     let incomplete = boolean(headers, "upload-incomplete");
-    let is_whole = match (complete, incomplete) {
-        (Said::Nothing, Said::Nothing) => !headers.contains_key("upload-draft-interop-version"),
-        (Said::Yes, Said::Nothing | Said::No) | (Said::Nothing, Said::No) => true,
-        (Said::No | Said::Unclear, _) | (_, Said::Yes | Said::Unclear) => false,
+    let is_resumable = complete == Said::Yes;
+    let begins = match (complete, incomplete) {
+        (Said::Nothing, Said::Nothing) => {
+            if headers.contains_key("upload-draft-interop-version") {
+                return Err(not_whole("Upload-Complete", UNCLEAR));
+            }
+            false
+        }
+        (Said::Yes, Said::Nothing | Said::No) | (Said::Nothing, Said::No) => false,
+        (Said::No, Said::Nothing)
+            if resumable::is_spoken(headers) && is_of_file(headers, asked) =>
+        {
+            true
+        }
+        (Said::No | Said::Unclear, _) | (_, Said::Yes | Said::Unclear) => {
+            return Err(not_whole("Upload-Complete", UNCLEAR));
+        }
     };
-    if !is_whole {
-        return Err(not_whole("Upload-Complete", RESUMED));
+    let told = integer(headers, "upload-length");
+    if begins {
+        return match (told, asked.length) {
+            (Some(told), Some(length)) if length > told => Err(HeadError::UploadLength),
+            (declared, _) => Ok(Meaning::Begins { declared }),
+        };
     }
-    let told = |value: &header::HeaderValue| value.to_str().ok()?.parse().ok();
-    let is_right = |value: &header::HeaderValue| match (told(value), length) {
-        (None, _) => false,
+    let is_right = match (told, asked.length) {
+        // It may be of another protocol.
+        (None, _) => is_resumable || !headers.contains_key("upload-length"),
         (Some(_), None) => true,
-        (Some::<u64>(told), Some(length)) => told == length,
+        (Some(told), Some(length)) => told == length,
     };
-    if headers.get_all("upload-length").all(is_right) {
-        Ok(())
+    if is_right {
+        Ok(Meaning::Whole { is_resumable })
+    } else if is_resumable {
+        Err(HeadError::UploadLength)
     } else {
         Err(not_whole("Upload-Length", LENGTH))
     }
 }
 
-/// The value of a header that holds a boolean (RFC 9651 §3.3.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
-    Nothing,
-    Yes,
-    No,
-    /// It cannot be read.
-    Unclear,
-}
-
-fn boolean(headers: &HeaderMap, name: &'static str) -> Said {
-    let mut values = headers.get_all(HeaderName::from_static(name));
-    match (values.next(), values.next()) {
-        (None, _) => Said::Nothing,
-        (Some(value), None) => match Parser::new(value.as_bytes()).parse::<Item>() {
-            Ok(item) if item.bare_item == BareItem::Boolean(true) => Said::Yes,
-            Ok(item) if item.bare_item == BareItem::Boolean(false) => Said::No,
-            Ok(_) | Err(_) => Said::Unclear,
-        },
-        (Some(_), Some(_)) => Said::Unclear,
-    }
+fn is_of_file(headers: &HeaderMap, asked: Asked<'_>) -> bool {
+    !content_type::is_form(headers) && !path::is_of_messages(asked.target)
 }
 
 /// Refuses pieces and sessions that are named in the query.

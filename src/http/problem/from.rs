@@ -13,7 +13,7 @@ use crate::file::InvalidMetadata;
 use crate::form::FormError;
 use crate::http::headers::HeadError;
 use crate::intake::IntakeError;
-use crate::journal::{AdoptError, JournalError};
+use crate::journal::{AdoptError, JournalError, UploadError};
 use crate::linking::LinkError;
 use crate::message::MessageError;
 use crate::peers::{BadPass, Unreachable};
@@ -42,6 +42,12 @@ impl From<HeadError> for Problem {
             )
             .with(header::ACCEPT_ENCODING, "identity".to_owned()),
             HeadError::NotWhole { .. } => told(StatusCode::BAD_REQUEST, "not-a-whole-file"),
+            HeadError::TusVersion => told(StatusCode::PRECONDITION_FAILED, "tus-version"),
+            HeadError::UploadField(_) | HeadError::Checksum => {
+                told(StatusCode::BAD_REQUEST, "bad-upload-field")
+            }
+            HeadError::UploadLength => told(StatusCode::BAD_REQUEST, "inconsistent-upload-length"),
+            HeadError::PatchType(_) => told(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-an-append"),
             HeadError::BodyNotPassed => Self::body_not_passed(),
             HeadError::NoBodyFile => {
                 log::error!("nginx counted a body and named no file: see nginx.conf.d/gridspool");
@@ -105,6 +111,7 @@ impl From<IntakeError> for Problem {
             IntakeError::Claim(err) => err.into(),
             IntakeError::Adopt(err) => err.into(),
             IntakeError::Journal(err) => err.into(),
+            IntakeError::Upload(err) => err.into(),
             IntakeError::Form(err) => err.into(),
             IntakeError::Metadata(err) => err.into(),
             IntakeError::UnreadableBody(err) => Self::unreadable_body(&err),
@@ -207,6 +214,24 @@ impl From<AdoptError> for Problem {
                 "The file could not be kept. Send the request again.",
             )
             .retry_after(RETRY_SOON),
+        }
+    }
+}
+
+impl From<UploadError> for Problem {
+    fn from(err: UploadError) -> Self {
+        match err {
+            UploadError::Absent => Self::no_upload(),
+            UploadError::Ended => Self::upload_ended(),
+            UploadError::Offset(offset) => Self::mismatching_offset(offset),
+            UploadError::Complete(_) => Self::upload_complete(),
+            UploadError::TooLong { declared } => Self::beyond_length(declared),
+            UploadError::LengthDiffers { declared } => Self::inconsistent_length(declared),
+            UploadError::Busy => Self::upload_busy(),
+            UploadError::Digest => Self::whole_digest_mismatch(),
+            UploadError::Part(id) => Self::no_complete_part(id),
+            UploadError::Adopt(err) => err.into(),
+            UploadError::Journal(err) => err.into(),
         }
     }
 }

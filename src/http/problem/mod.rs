@@ -7,6 +7,7 @@ mod log_throttle;
 mod message;
 mod reason;
 mod refusal;
+mod resumable;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +15,7 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::accel;
 
@@ -26,6 +27,9 @@ pub(in crate::http) const RETRY_SOON: u32 = 2;
 /// Seconds after which a caller may try again if somebody must make room first.
 pub(in crate::http) const RETRY_LATER: u32 = 30;
 
+/// The types that the draft of resumable uploads registers (§7).
+const REGISTERED: [&str; 2] = ["mismatching-upload-offset", "inconsistent-upload-length"];
+
 /// An answer of `application/problem+json`.
 #[derive(Debug)]
 pub(in crate::http) struct Problem {
@@ -36,7 +40,9 @@ pub(in crate::http) struct Problem {
     detail: Cow<'static, str>,
     /// The reason, for the counts.
     reason: Reason,
-    header: Option<(header::HeaderName, String)>,
+    headers: Vec<(header::HeaderName, String)>,
+    /// Further members of the body (RFC 9457 §3.2).
+    members: Vec<(&'static str, u64)>,
 }
 
 impl Problem {
@@ -50,16 +56,21 @@ impl Problem {
             code,
             detail: detail.into(),
             reason: Reason::of(status),
-            header: None,
+            headers: Vec::new(),
+            members: Vec::new(),
         }
     }
 
     /// Returns the same problem, with a header.
-    pub(in crate::http) fn with(self, name: header::HeaderName, value: String) -> Self {
-        Self {
-            header: Some((name, value)),
-            ..self
-        }
+    pub(in crate::http) fn with(mut self, name: header::HeaderName, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Returns the same problem, with a further member.
+    fn with_member(mut self, name: &'static str, value: u64) -> Self {
+        self.members.push((name, value));
+        self
     }
 
     /// Returns the same problem, counted under another reason than that of its status.
@@ -72,17 +83,11 @@ impl Problem {
     }
 
     pub(in crate::http) fn retry_after(self, seconds: u32) -> Self {
-        Self {
-            header: Some((header::RETRY_AFTER, seconds.to_string())),
-            ..self
-        }
+        self.with(header::RETRY_AFTER, seconds.to_string())
     }
 
     pub(in crate::http) fn challenge(self, challenge: String) -> Self {
-        Self {
-            header: Some((header::WWW_AUTHENTICATE, challenge)),
-            ..self
-        }
+        self.with(header::WWW_AUTHENTICATE, challenge)
     }
 
     pub(in crate::http) fn not_found() -> Self {
@@ -90,14 +95,12 @@ impl Problem {
     }
 
     pub(in crate::http) fn method_not_allowed(allow: &str) -> Self {
-        Self {
-            header: Some((header::ALLOW, allow.to_owned())),
-            ..Self::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "This address does not take that method.",
-            )
-        }
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "This address does not take that method.",
+        )
+        .with(header::ALLOW, allow.to_owned())
     }
 
     pub(in crate::http) fn precondition_failed() -> Self {
@@ -109,14 +112,12 @@ impl Problem {
     }
 
     pub(in crate::http) fn range_not_satisfiable(length: u64) -> Self {
-        Self {
-            header: Some((header::CONTENT_RANGE, format!("bytes */{length}"))),
-            ..Self::new(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                "range-not-satisfiable",
-                "The file has no bytes in that range.",
-            )
-        }
+        Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "range-not-satisfiable",
+            "The file has no bytes in that range.",
+        )
+        .with(header::CONTENT_RANGE, format!("bytes */{length}"))
     }
 
     pub(in crate::http) fn unreadable_body(err: &std::io::Error) -> Self {
@@ -192,7 +193,7 @@ impl Problem {
 
     fn answer(&self, status: StatusCode) -> HttpResponseBuilder {
         let mut answer = HttpResponse::build(status);
-        if let Some((name, value)) = &self.header {
+        for (name, value) in &self.headers {
             answer.insert_header((name.clone(), value.as_str()));
         }
         answer
@@ -200,12 +201,20 @@ impl Problem {
 
     /// One line of printable ASCII, as a header needs it.
     pub(in crate::http) fn body(&self) -> String {
-        json!({
-            "type": format!("urn:gridspool:problem:{}", self.code),
-            "title": self.status.canonical_reason(),
+        let registry = if REGISTERED.contains(&self.code) {
+            "https://iana.org/assignments/http-problem-types#"
+        } else {
+            "urn:gridspool:problem:"
+        };
+        let body = json!({
+            "type": format!("{registry}{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or("Checksum Mismatch"),
             "status": self.status.as_u16(),
             "detail": self.detail,
-        })
-        .to_string()
+        });
+        let mut body = body.as_object().cloned().unwrap_or_default();
+        let members = self.members.iter();
+        body.extend(members.map(|&(name, value)| (name.to_owned(), value.into())));
+        Value::Object(body).to_string()
     }
 }

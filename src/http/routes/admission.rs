@@ -5,10 +5,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{elsewhere, methods};
+use super::{methods, uploads_admission};
 use crate::accel;
-use crate::http::gate::{access, changes};
-use crate::http::headers::whole::{self, Asked};
+use crate::http::gate::access::{self, Caller};
+use crate::http::gate::changes;
+use crate::http::headers::dialect::{Dialect, UPLOAD_COMPLETE};
+use crate::http::headers::whole::{self, Asked, Meaning};
 use crate::http::headers::{body, content_type, idempotency_key, path};
 use crate::http::{Node, Problem};
 
@@ -45,9 +47,8 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<Admitted, Problem> 
     let caller = node.access.caller(headers, &target)?;
     caller.check_upload(&node.access, &target)?;
     if path::is_of_uploads(&target) {
-        let id = path::upload(&target).ok_or_else(Problem::not_found)?;
-        let owner = elsewhere::owner_of_upload(headers, node, id)?;
-        return owner.map(Admitted::At).ok_or_else(Problem::not_found);
+        let owner = uploads_admission::admit(headers, node, &caller, &target).await?;
+        return Ok(owner.map_or(Admitted::Here, Admitted::At));
     }
     let method = headers.get(accel::METHOD);
     let asked = Asked {
@@ -65,7 +66,26 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<Admitted, Problem> 
     if asked.method == "PUT" && content_type::is_form(headers) {
         return Err(Problem::no_form_here());
     }
-    whole::check(headers, asked)?;
+    let is_resumable = headers.contains_key(UPLOAD_COMPLETE);
+    let judged = judge(request, node, &caller, asked).await;
+    judged.map_err(|problem| {
+        if is_resumable {
+            problem.in_dialect(Dialect::Draft, node.intake.longest(&caller.sender))
+        } else {
+            problem
+        }
+    })?;
+    Ok(Admitted::Here)
+}
+
+async fn judge(
+    request: &HttpRequest,
+    node: &Node,
+    caller: &Caller,
+    asked: Asked<'_>,
+) -> Result<(), Problem> {
+    let headers = request.headers();
+    let meaning = whole::check(headers, asked)?;
     content_type::boundary(headers)?;
     // A chunked body has no length yet.
     if asked.length.is_none() && caller.sender.grant.max_bytes().is_some() {
@@ -76,9 +96,14 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<Admitted, Problem> 
     let length = asked.length.unwrap_or(0);
     let intake = &node.intake;
     intake.check_length(&caller.sender, length)?;
-    caller.check_claim(headers, &target)?;
+    caller.check_claim(headers, asked.target)?;
     idempotency_key::read(headers)?;
+    if let Meaning::Begins { declared } = meaning {
+        let is_expected = caller.is_expected(node);
+        let admitted = intake.admit_upload(&caller.sender, declared, length, is_expected);
+        return Ok(admitted.await?);
+    }
     intake.check_quota(&caller.sender, length)?;
     intake.check_room(length, caller.is_expected(node)).await?;
-    Ok(Admitted::Here)
+    Ok(())
 }

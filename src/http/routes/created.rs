@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::meta::Description;
 use crate::commit::CommitWait;
+use crate::file::{FileId, FileMeta};
 use crate::http::headers::prefer::Preferences;
 use crate::http::{Node, Problem};
 use crate::intake::Shape;
@@ -43,6 +44,25 @@ pub(super) async fn answer(
             files,
         }),
     })
+}
+
+/// Does the same for one promised file.
+pub(super) async fn file(
+    node: Arc<Node>,
+    preferences: Preferences,
+    adopted: Adopted,
+) -> Result<HttpResponse, Problem> {
+    answer(node, preferences, vec![adopted], Shape::File).await
+}
+
+/// Answers in the same way with a file that the store has.
+pub(super) fn stored(id: FileId, meta: &FileMeta) -> HttpResponse {
+    let file = File::of(id, meta, Standing::Committed);
+    HttpResponse::Created()
+        .insert_header((STATE, Standing::Committed.name()))
+        .insert_header((header::LOCATION, &*file.url))
+        .insert_header((header::ETAG, meta.etag()))
+        .json(&file)
 }
 
 /// Waits for as long as the sender prefers, and begins the answer. Returns the state of all files
@@ -138,10 +158,13 @@ struct Files<'a> {
 
 impl<'a> File<'a> {
     fn new(adopted: &'a Adopted) -> Self {
-        let id = adopted.id().to_string();
+        Self::of(adopted.id(), adopted.meta(), adopted.standing())
+    }
+
+    fn of(id: FileId, meta: &'a FileMeta, standing: Standing) -> Self {
         Self {
             url: format!("/files/{id}"),
-            description: Description::new(id, adopted.meta(), adopted.standing()),
+            description: Description::new(id.to_string(), meta, standing),
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Sends nginx to the node that may have a file or an upload.
 
 use actix_web::http::header::HeaderMap;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 
 use crate::accel;
 use crate::file::FileId;
-use crate::http::headers::path;
 use crate::http::{Node, Problem};
 use crate::peers::{PASS, Purpose};
 
@@ -62,14 +61,4 @@ pub(super) fn upload(
             .insert_header((accel::REDIRECT, accel::upload_location(owner)))
             .finish()
     }))
-}
-
-/// Answers for an upload that is not of this node.
-pub(super) async fn upload_of_another(
-    request: HttpRequest,
-    node: web::Data<Node>,
-) -> Result<HttpResponse, Problem> {
-    let id = path::upload(request.path()).ok_or_else(Problem::not_found)?;
-    let sent = upload(&request, &node, id)?;
-    sent.ok_or_else(Problem::not_found)
 }

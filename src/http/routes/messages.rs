@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::FutureExt as _;
 
-use super::{created, delete, download, methods, upload};
+use super::{created, delete, download, inline_body, methods};
 use crate::delivery::FoundMessage;
 use crate::file::{FileId, FileKey};
 use crate::http::form;
@@ -51,7 +51,7 @@ async fn send(
     body: web::Payload,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let caller = access::uploader(&request, &node).await?;
+    let (caller, _) = access::uploader(&request, &node).await?;
     let headers = request.headers();
     let boundary = content_type::boundary(headers)?;
     let preferences = Preferences::read(headers);
@@ -61,7 +61,7 @@ async fn send(
         sender: caller.sender,
     };
     let body = if inline::is_inline(headers) {
-        let body = upload::read_inline(headers, body).await?;
+        let body = inline_body::read(headers, body).await?;
         access::let_in(&node, &upload.sender, caller.room.as_ref())?;
         Some(body)
     } else {

@@ -5,7 +5,8 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Route, web};
 use percent_encoding::percent_decode_str;
 
 use crate::http::gate::access;
-use crate::http::headers::path;
+use crate::http::headers::dialect::UPLOAD_LIMIT;
+use crate::http::headers::{path, resumable};
 use crate::http::{Node, Problem};
 
 /// The methods of the collection of files.
@@ -16,6 +17,12 @@ pub(super) const OF_FILE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 
 /// The methods of a file's description.
 pub(super) const OF_META: &str = "GET, HEAD, PUT, OPTIONS";
+
+/// The methods of the collection of uploads.
+pub(super) const OF_UPLOADS: &str = "POST, OPTIONS";
+
+/// The methods of an upload that may still grow.
+pub(super) const OF_UPLOAD: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
 
 /// The methods of the collection of messages.
 pub(super) const OF_SENDING: &str = "POST, OPTIONS";
@@ -66,7 +73,7 @@ pub(super) fn and_no_other(resource: Resource, allow: &'static str) -> Resource 
         Err::<HttpResponse, _>(Problem::method_not_allowed(allow))
     };
     resource
-        .route(web::method(Method::OPTIONS).to(move || async move { options(allow) }))
+        .route(web::method(Method::OPTIONS).to(move |node| async move { options(&node, allow) }))
         .default_service(web::to(refuse))
 }
 
@@ -75,8 +82,14 @@ pub(super) fn only(allow: &'static str) -> Route {
     web::to(move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allow)) })
 }
 
-fn options(allow: &'static str) -> HttpResponse {
-    HttpResponse::NoContent()
-        .insert_header((header::ALLOW, allow))
-        .finish()
+/// Uploads of files may be resumable: their limit is told (draft-ietf-httpbis-resumable-upload-12,
+/// §4.1.4).
+fn options(node: &web::Data<Node>, allow: &'static str) -> HttpResponse {
+    let mut answer = HttpResponse::NoContent();
+    answer.insert_header((header::ALLOW, allow));
+    if [OF_FILES, OF_FILE].contains(&allow) {
+        let longest = node.intake.max_body_bytes();
+        answer.insert_header((UPLOAD_LIMIT, resumable::limit(longest, None)));
+    }
+    answer.finish()
 }

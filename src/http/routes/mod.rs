@@ -7,6 +7,7 @@ mod download;
 mod drain;
 mod elsewhere;
 mod health;
+mod inline_body;
 mod list;
 mod messages;
 mod meta;
@@ -20,6 +21,9 @@ mod snapshot;
 mod status;
 mod upload;
 mod upload_form;
+mod uploads;
+mod uploads_admission;
+mod uploads_answer;
 mod waiting;
 
 use actix_web::HttpResponse;
@@ -67,7 +71,7 @@ pub fn public(service: &mut ServiceConfig) {
         .service(methods::and_no_other(meta, methods::OF_META))
         .service(methods::and_no_other(below_meta, methods::OF_META))
         .service(file("/files/{id}/{name:.*}"))
-        .route("/uploads/{id}", web::to(elsewhere::upload_of_another))
+        .configure(uploads::routes)
         .configure(messages::routes)
         .configure(receivers::routes)
         .route(accel::ADMISSION, web::get().to(admission::admission))

@@ -17,7 +17,7 @@ pub(super) async fn take(
 ) -> Result<HttpResponse, Problem> {
     let preferences = Preferences::read(request.headers());
     let upload = FormUpload {
-        sender: access::uploader(request, &node).await?.sender,
+        sender: access::uploader(request, &node).await?.0.sender,
         head: claims::read(request.headers())?,
     };
     let read = move |body: &_, metadata: &_, most_files| {

@@ -91,7 +91,13 @@ impl Answer {
         let caching = self.header("cache-control");
         assert!(matches!(caching, "" | "no-store"), "{self:?}");
         let json = self.json();
-        assert_eq!(json["type"], format!("urn:gridspool:problem:{code}"));
+        let registry = match code {
+            "mismatching-upload-offset" | "inconsistent-upload-length" => {
+                "https://iana.org/assignments/http-problem-types#"
+            }
+            _ => "urn:gridspool:problem:",
+        };
+        assert_eq!(json["type"], format!("{registry}{code}"));
         assert_eq!(json["status"], status);
         assert!(!json["title"].as_str().expect("a title").is_empty());
         assert!(!json["detail"].as_str().expect("a detail").is_empty());

@@ -127,6 +127,15 @@ impl Client {
         read(request.send(body)?)
     }
 
+    /// PATCH with a body of known length.
+    pub fn patch(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
+        let mut request = self.agent.patch(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.send(body).expect("an answer")).expect("a body")
+    }
+
     /// PUT with a body of known length.
     pub fn put(&self, path: &str, body: &[u8]) -> Answer {
         read(

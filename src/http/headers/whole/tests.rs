@@ -1,24 +1,21 @@
-//! Heads of uploads from real clients: those that mean a whole file, and all others.
-
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+//! Heads of uploads from real clients: those that mean a whole file or the beginning of a resumable
+//! upload, and all others.
 
 use super::*;
+use crate::http::headers::testing::head;
+
+const WHOLE: Meaning = Meaning::Whole {
+    is_resumable: false,
+};
 
 /// Returns the refusal of a PUT of ten bytes with these headers.
-fn told(lines: &[(&str, &str)], target: &str, length: Option<u64>) -> Result<(), HeadError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in lines {
-        headers.append(
-            HeaderName::from_bytes(name.as_bytes()).unwrap(),
-            HeaderValue::from_str(value).unwrap(),
-        );
-    }
+fn told(lines: &[(&str, &str)], target: &str, length: Option<u64>) -> Result<Meaning, HeadError> {
     let asked = Asked {
         method: "PUT",
         target,
         length,
     };
-    check(&headers, asked)
+    check(&head(lines), asked)
 }
 
 #[test]
@@ -35,7 +32,6 @@ fn a_head_that_means_something_else_is_refused_by_its_name() {
         ("Upload-Defer-Length", "1"),
         ("Upload-Checksum", "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="),
         ("Upload-Offset", "0"),
-        ("Upload-Complete", "?0"),
         ("Upload-Complete", "1"),
         ("Upload-Complete", ""),
         ("Upload-Length", "11"),
@@ -62,12 +58,16 @@ fn a_head_that_means_something_else_is_refused_by_its_name() {
         &[("Upload-Incomplete", "?1")][..],
         &[("Upload-Draft-Interop-Version", "8")],
         &[
-            ("Upload-Draft-Interop-Version", "8"),
+            ("Upload-Draft-Interop-Version", "6"),
             ("Upload-Complete", "?0"),
         ],
+        &[
+            ("Upload-Complete", "?0"),
+            ("Content-Type", "multipart/form-data; boundary=a"),
+        ],
+        &[("Upload-Complete", "?0"), ("Content-Range", "bytes 0-1/2")],
         &[("Upload-Complete", "?1"), ("Upload-Complete", "?1")],
         &[("Upload-Complete", "?1"), ("Upload-Incomplete", "?1")],
-        &[("Upload-Complete", "?1"), ("Upload-Length", "20")],
         &[("X-Chunk-Index", "0"), ("X-Total-Chunks", "2")],
         &[("Content-Type", "Multipart/ByteRanges; boundary=a")],
         &[("Content-Type", "application/offset+octet-stream")],
@@ -108,10 +108,41 @@ fn a_head_that_means_a_whole_file_passes() {
         &[("Content-Encoding", " Identity , ")],
         &[("Content-Encoding", "")],
     ] {
-        assert_eq!(told(lines, "/files", Some(10)), Ok(()), "{lines:?}");
+        let is_resumable = lines.contains(&("Upload-Complete", "?1"))
+            || lines.contains(&("Upload-Complete", "?1;a=b"));
+        let expected = Meaning::Whole { is_resumable };
+        assert_eq!(told(lines, "/files", Some(10)), Ok(expected), "{lines:?}");
     }
     // The length of a chunked body is not known before it has come.
-    assert_eq!(told(&[("Upload-Length", "11")], "/files", None), Ok(()));
+    assert_eq!(told(&[("Upload-Length", "11")], "/files", None), Ok(WHOLE));
+}
+
+#[test]
+fn an_upload_that_is_not_complete_begins_one_that_can_be_resumed() {
+    const BEGINS: (&str, &str) = ("Upload-Complete", "?0");
+    for (lines, declared) in [
+        (&[BEGINS][..], None),
+        (&[BEGINS, ("Upload-Length", "10")], Some(10)),
+        (&[BEGINS, ("Upload-Length", "1000")], Some(1000)),
+        // Other values are ignored (§4.1.3 of the draft).
+        (&[BEGINS, ("Upload-Length", "ten")], None),
+        (&[BEGINS, ("Upload-Draft-Interop-Version", "8")], None),
+        (&[BEGINS, ("Upload-Draft-Interop-Version", "9")], None),
+    ] {
+        for target in ["/files", "/files/a.txt"] {
+            let expected = Meaning::Begins { declared };
+            assert_eq!(told(lines, target, Some(10)), Ok(expected), "{lines:?}");
+        }
+    }
+    for lines in [
+        &[BEGINS, ("Upload-Length", "9")],
+        &[("Upload-Complete", "?1"), ("Upload-Length", "20")],
+    ] {
+        let refused = told(lines, "/files", Some(10));
+        assert_eq!(refused, Err(HeadError::UploadLength), "{lines:?}");
+    }
+    let refused = told(&[BEGINS], "/messages", Some(10)).unwrap_err();
+    assert!(matches!(refused, HeadError::NotWhole { .. }), "{refused:?}");
 }
 
 #[test]
@@ -159,6 +190,6 @@ fn a_query_that_means_a_piece_or_a_session_is_refused() {
         "comp=",
     ] {
         let target = format!("/files?{query}");
-        assert_eq!(told(&[], &target, Some(10)), Ok(()), "{query}");
+        assert_eq!(told(&[], &target, Some(10)), Ok(WHOLE), "{query}");
     }
 }

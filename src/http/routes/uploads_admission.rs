@@ -1,0 +1,89 @@
+//! Judges uploads to `/uploads` and `/uploads/{id}` before their bodies come.
+
+use actix_web::http::header::HeaderMap;
+
+use super::{elsewhere, methods};
+use crate::accel;
+use crate::http::gate::access::{self, Caller};
+use crate::http::headers::dialect::Dialect;
+use crate::http::headers::{append, body, path, tus};
+use crate::http::{Node, Problem};
+
+/// Judges a request to this target. Returns the other node that has the upload, and judges the request;
+/// `None` if the body may come in here.
+///
+/// # Errors
+/// A refusal in the words of the client's dialect.
+pub(super) async fn admit(
+    headers: &HeaderMap,
+    node: &Node,
+    caller: &Caller,
+    target: &str,
+) -> Result<Option<u16>, Problem> {
+    let dialect = match path::upload(target) {
+        // Only tus begins uploads here.
+        None => Dialect::Tus,
+        Some(_) => Dialect::of(headers),
+    };
+    let longest = node.intake.longest(&caller.sender);
+    let judged = judge(headers, node, caller, target, dialect).await;
+    judged.map_err(|problem| problem.in_dialect(dialect, longest))
+}
+
+async fn judge(
+    headers: &HeaderMap,
+    node: &Node,
+    caller: &Caller,
+    target: &str,
+    dialect: Dialect,
+) -> Result<Option<u16>, Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let own = text(accel::METHOD).unwrap_or_default();
+    let length = body::length(headers, accel::BODY_LENGTH);
+    let sender = &caller.sender;
+    let Some(id) = path::upload(target) else {
+        if !path::is_collection_of_uploads(target) {
+            return Err(Problem::no_upload());
+        }
+        tus::check_version(headers)?;
+        if tus::method(headers, own)? != "POST" {
+            return Err(Problem::method_not_allowed(methods::OF_UPLOADS));
+        }
+        let declared = tus::kind(headers)?.declared();
+        check_has_length(caller, length)?;
+        access::let_in(node, sender, caller.room.as_ref())?;
+        let (length, is_expected) = (length.unwrap_or_default(), caller.is_expected(node));
+        let intake = &node.intake;
+        intake
+            .admit_upload(sender, declared, length, is_expected)
+            .await?;
+        return Ok(None);
+    };
+    if let Some(owner) = elsewhere::owner_of_upload(headers, node, id)? {
+        return Ok(Some(owner));
+    }
+    match tus::method(headers, own)? {
+        "PATCH" => {}
+        // They have no body that is kept.
+        "HEAD" | "GET" | "DELETE" if length.unwrap_or_default() == 0 => return Ok(None),
+        _ => return Err(Problem::method_not_allowed(methods::OF_UPLOAD)),
+    }
+    check_has_length(caller, length)?;
+    let append = append::read(headers, dialect, length)?;
+    let request = text(accel::REQUEST).unwrap_or_default();
+    let admitted = node
+        .intake
+        .admit_append(sender, id, &append, length, request)
+        .await;
+    admitted.map_err(|err| Problem::of_append(err, append.offset))?;
+    Ok(None)
+}
+
+/// A chunked body has no length yet.
+fn check_has_length(caller: &Caller, length: Option<u64>) -> Result<(), Problem> {
+    if length.is_none() && caller.sender.grant.max_bytes().is_some() {
+        Err(Problem::length_required())
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! The answers about uploads, in both dialects.
+
+use std::time::{Duration, SystemTime};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+
+use crate::file::{FileId, FileMeta, Metadata};
+use crate::http::Node;
+use crate::http::headers::dialect::{
+    Dialect, TUS_MAX_SIZE, TUS_RESUMABLE, TUS_VERSION, UPLOAD_COMPLETE, UPLOAD_LENGTH,
+    UPLOAD_LIMIT, UPLOAD_OFFSET,
+};
+use crate::http::headers::{resumable, tus, upload_metadata};
+use crate::journal::OpenUpload;
+
+/// What an answer tells of an upload.
+#[derive(Debug)]
+pub(super) struct View {
+    offset: u64,
+    length: Option<u64>,
+    /// When the upload ends if nothing comes; `None` if it is complete.
+    lapses: Option<SystemTime>,
+    metadata: Metadata,
+    is_partial: bool,
+}
+
+impl View {
+    pub(super) fn of_open(open: OpenUpload) -> Self {
+        Self {
+            offset: open.offset,
+            length: open.declared,
+            lapses: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(open.lapses.0)),
+            metadata: open.metadata,
+            is_partial: open.is_partial,
+        }
+    }
+
+    pub(super) fn of_file(meta: &FileMeta) -> Self {
+        Self {
+            offset: meta.length,
+            length: Some(meta.length),
+            lapses: None,
+            metadata: meta.metadata.clone(),
+            is_partial: false,
+        }
+    }
+
+    /// The fields that every answer has.
+    fn fields(&self, dialect: Dialect, longest: u64) -> Vec<(HeaderName, String)> {
+        let mut fields = vec![
+            (header::CACHE_CONTROL, "no-store".to_owned()),
+            (UPLOAD_OFFSET, self.offset.to_string()),
+        ];
+        match dialect {
+            Dialect::Tus => {
+                fields.push((TUS_RESUMABLE, tus::VERSION.to_owned()));
+                if let Some(lapses) = self.lapses {
+                    let expires = HeaderName::from_static("upload-expires");
+                    fields.push((expires, httpdate::fmt_http_date(lapses)));
+                }
+            }
+            Dialect::Draft => {
+                let left = self.lapses.map(|lapses| {
+                    let left = lapses.duration_since(SystemTime::now());
+                    left.unwrap_or_default().as_secs()
+                });
+                let is_complete = if left.is_some() { "?0" } else { "?1" };
+                fields.push((UPLOAD_COMPLETE, is_complete.to_owned()));
+                fields.push((UPLOAD_LIMIT, resumable::limit(longest, left)));
+            }
+        }
+        fields
+    }
+
+    /// The fields of an answer to a question about the upload.
+    fn details(&self, dialect: Dialect) -> Vec<(HeaderName, String)> {
+        let mut fields = Vec::new();
+        let named = |name, value: &str| (HeaderName::from_static(name), value.to_owned());
+        match self.length {
+            Some(length) => fields.push((UPLOAD_LENGTH, length.to_string())),
+            None if dialect == Dialect::Tus => fields.push(named("upload-defer-length", "1")),
+            None => {}
+        }
+        if dialect == Dialect::Tus {
+            if self.is_partial {
+                fields.push(named("upload-concat", "partial"));
+            }
+            if !self.metadata.is_empty() {
+                let told = upload_metadata::write(&self.metadata);
+                fields.push(named("upload-metadata", &told));
+            }
+        }
+        fields
+    }
+}
+
+/// The upload has begun: a relative address, as nginx may stand behind others.
+pub(super) fn begun(dialect: Dialect, id: FileId, view: &View, longest: u64) -> HttpResponse {
+    let mut answer = HttpResponse::Created();
+    answer.insert_header((header::LOCATION, format!("/uploads/{id}")));
+    with(&mut answer, view.fields(dialect, longest)).finish()
+}
+
+/// The upload has grown.
+pub(super) fn grown(dialect: Dialect, view: &View, longest: u64) -> HttpResponse {
+    with(
+        &mut HttpResponse::NoContent(),
+        view.fields(dialect, longest),
+    )
+    .finish()
+}
+
+/// The state of an upload.
+pub(super) fn status(dialect: Dialect, view: &View, longest: u64) -> HttpResponse {
+    let mut answer = HttpResponse::NoContent();
+    with(&mut answer, view.fields(dialect, longest));
+    with(&mut answer, view.details(dialect)).finish()
+}
+
+/// The upload is a file. `answer` is that of a one-shot upload, as the draft wants it; by tus the answer
+/// has no content, and names the file.
+pub(super) fn complete(
+    dialect: Dialect,
+    answer: HttpResponse,
+    id: FileId,
+    meta: &FileMeta,
+    longest: u64,
+) -> HttpResponse {
+    let mut answer = match dialect {
+        Dialect::Draft => answer,
+        Dialect::Tus => {
+            let named = (header::CONTENT_LOCATION, format!("/files/{id}"));
+            HttpResponse::NoContent().insert_header(named).finish()
+        }
+    };
+    for (name, value) in View::of_file(meta).fields(dialect, longest) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
+}
+
+/// The upload has ended.
+pub(super) fn ended(dialect: Dialect) -> HttpResponse {
+    let mut answer = HttpResponse::NoContent();
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    if dialect == Dialect::Tus {
+        answer.insert_header((TUS_RESUMABLE, tus::VERSION));
+    }
+    answer.finish()
+}
+
+/// What is spoken here, in both dialects: OPTIONS has no field that tells the dialect.
+pub(super) fn options(node: &Node, allow: &'static str) -> HttpResponse {
+    let longest = node.intake.max_body_bytes();
+    HttpResponse::build(StatusCode::NO_CONTENT)
+        .insert_header((header::ALLOW, allow))
+        .insert_header((UPLOAD_LIMIT, resumable::limit(longest, None)))
+        .insert_header((TUS_RESUMABLE, tus::VERSION))
+        .insert_header((TUS_VERSION, tus::VERSION))
+        .insert_header((HeaderName::from_static("tus-extension"), tus::EXTENSIONS))
+        .insert_header((
+            HeaderName::from_static("tus-checksum-algorithm"),
+            tus::ALGORITHMS,
+        ))
+        .insert_header((TUS_MAX_SIZE, longest.to_string()))
+        .finish()
+}
+
+fn with(
+    answer: &mut HttpResponseBuilder,
+    fields: Vec<(HeaderName, String)>,
+) -> &mut HttpResponseBuilder {
+    for field in fields {
+        answer.insert_header(field);
+    }
+    answer
+}

@@ -1,0 +1,234 @@
+//! Lets uploads grow: by bodies that arrived whole, and by what is left of those that broke off.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+use super::upload::CurrentUpload;
+use super::{Intake, IntakeError, Sender, SpooledName, StatedDigests};
+use crate::file::{FileId, MediaType, Window};
+use crate::journal::{Appended, Completion, OpenUpload, UploadError};
+use crate::spool::{Received, SpooledBody};
+
+/// The bytes of an upload from which its type is told.
+const SHOWN_BYTES: u64 = 8192;
+
+/// An append, as its sender describes it.
+#[derive(Debug)]
+pub struct Append {
+    /// The offset at which its bytes stand.
+    pub offset: u64,
+    /// The statements about the whole.
+    pub completion: Completion,
+    /// The digests of these bytes alone.
+    pub digests: StatedDigests,
+}
+
+/// The bytes of an append.
+#[derive(Debug)]
+pub enum AppendBody {
+    /// They are in a spool file; `None` if there are none.
+    Spooled(Option<SpooledName>),
+    /// They came with the head.
+    Inline(Bytes),
+}
+
+impl Intake {
+    /// Checks an append before its body comes, and notes it as the last one that was let in.
+    /// `length` is that of the body, if it is known; `request` is the name of the request, by which
+    /// [`Intake::salvage`] knows it again.
+    ///
+    /// # Errors
+    /// When the append cannot count, or there is no room for it.
+    pub async fn admit_append(
+        self: &Arc<Self>,
+        sender: &Sender,
+        id: FileId,
+        append: &Append,
+        length: Option<u64>,
+        request: &str,
+    ) -> Result<(), IntakeError> {
+        let length = length.unwrap_or_default();
+        match self.upload(sender, id).await? {
+            None => return Err(UploadError::Absent.into()),
+            // An empty append asks for the last answer again.
+            Some(CurrentUpload::Complete(_)) if length == 0 => {}
+            Some(CurrentUpload::Complete(adopted)) => {
+                return Err(UploadError::Complete(Box::new(adopted)).into());
+            }
+            Some(CurrentUpload::Open(open)) => {
+                let end = self.check_append(sender, &open, append, length)?;
+                if open.declared.is_none() {
+                    self.check_quota(sender, length)?;
+                    self.check_room(end - append.offset, false).await?;
+                }
+            }
+        }
+        self.in_order.admit(id, request);
+        Ok(())
+    }
+
+    /// Appends a body to an upload, when the appends before it are done. Runs to its end as soon as its
+    /// turn has come, even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// When it did not count; when too many others wait.
+    pub async fn append(
+        self: &Arc<Self>,
+        sender: Sender,
+        id: FileId,
+        append: Append,
+        body: AppendBody,
+    ) -> Result<Appended, IntakeError> {
+        let turn = self.in_order.wait(id).await?;
+        let intake = Arc::clone(self);
+        spawn_blocking(move || {
+            let _turn = turn;
+            match body {
+                AppendBody::Inline(bytes) => {
+                    intake.grow(&sender, id, &append, Received::Inline(&bytes))
+                }
+                AppendBody::Spooled(name) => {
+                    let body = name.map(|name| intake.spool.claim(&name.path, name.length));
+                    let body = body.transpose()?;
+                    intake.grow(&sender, id, &append, Received::from(body.as_ref()))
+                }
+            }
+        })
+        .await?
+    }
+
+    /// Appends what nginx has written of a body that broke off. It counts only if no other append was
+    /// let in since, and none of its digests is stated: the sender may be at work already.
+    ///
+    /// # Errors
+    /// When it does not count.
+    pub async fn salvage(
+        self: &Arc<Self>,
+        sender: Sender,
+        id: FileId,
+        append: Append,
+        body: SpooledName,
+        request: &str,
+    ) -> Result<Appended, IntakeError> {
+        let turn = self.in_order.wait(id).await?;
+        if !self.in_order.is_last(id, request) || !append.digests.are_none() {
+            return Err(UploadError::Busy.into());
+        }
+        let intake = Arc::clone(self);
+        spawn_blocking(move || {
+            let _turn = turn;
+            let body: SpooledBody = intake.spool.claim(&body.path, None)?;
+            // The bytes that would complete it may be missing.
+            let append = Append {
+                completion: Completion::default(),
+                ..append
+            };
+            intake.grow(&sender, id, &append, Received::from(&body))
+        })
+        .await?
+    }
+
+    /// Blocks.
+    fn grow(
+        &self,
+        sender: &Sender,
+        id: FileId,
+        append: &Append,
+        body: Received<'_>,
+    ) -> Result<Appended, IntakeError> {
+        let open = match self.current(sender, id)? {
+            CurrentUpload::Open(open) => open,
+            CurrentUpload::Complete(adopted) => {
+                return Err(UploadError::Complete(Box::new(adopted)).into());
+            }
+        };
+        let end = self.check_append(sender, &open, append, body.length())?;
+        append.digests.compare(body)?;
+        let completion = append.completion;
+        let is_whole = completion.is_last || open.declared.or(completion.declared) == Some(end);
+        let shown = if is_whole && !open.is_partial {
+            self.check_shown(sender, id, &open, body)?
+        } else {
+            None
+        };
+        let more = if open.declared.is_none() {
+            Some(self.reserve_for(sender, body.length())?)
+        } else {
+            None
+        };
+        let appended = self
+            .journal
+            .append_as(id, append.offset, body, completion, shown)?;
+        if let Some(more) = more {
+            more.keep_all(&self.journal, id);
+        }
+        if let Appended::Complete(adopted) = &appended {
+            self.in_order.forget(id);
+            self.tell_file(adopted, None);
+        }
+        Ok(appended)
+    }
+
+    /// Checks an append of this length. Returns the offset behind it.
+    fn check_append(
+        &self,
+        sender: &Sender,
+        open: &OpenUpload,
+        append: &Append,
+        length: u64,
+    ) -> Result<u64, IntakeError> {
+        if open.offset != append.offset {
+            return Err(UploadError::Offset(open.offset).into());
+        }
+        let end = append.offset.saturating_add(length);
+        let told = append.completion.declared;
+        match (open.declared, told) {
+            (Some(declared), Some(told)) if declared != told => {
+                return Err(UploadError::LengthDiffers { declared }.into());
+            }
+            _ => {}
+        }
+        let declared = open.declared.or(told);
+        if let Some(declared) = declared.filter(|&declared| end > declared) {
+            return Err(UploadError::TooLong { declared }.into());
+        }
+        self.check_length(sender, declared.unwrap_or(end))?;
+        Ok(end)
+    }
+
+    /// Checks that the sender may send a file that begins with these bytes. Returns the type that they
+    /// show, if the sender claimed none.
+    fn check_shown(
+        &self,
+        sender: &Sender,
+        id: FileId,
+        open: &OpenUpload,
+        body: Received<'_>,
+    ) -> Result<Option<MediaType>, IntakeError> {
+        let claimed = &open.content_type;
+        let shown = || {
+            let kept = open.offset.min(SHOWN_BYTES);
+            let more = body.length().min(SHOWN_BYTES - kept);
+            let [kept, more] = [kept, more].map(|bytes| usize::try_from(bytes).unwrap_or_default());
+            let mut head = vec![0; kept + more];
+            let (before, behind) = head.split_at_mut(kept);
+            self.journal.read_upload(id, before)?;
+            body.read_exact_at(behind, 0)?;
+            let length = u64::try_from(head.len()).unwrap_or_default();
+            Received::Inline(&head).sniff(Window::whole(length))
+        };
+        if open.offset == 0 && body.length() == 0 {
+            // No bytes contradict the claim.
+            return Ok(None);
+        }
+        if !claimed.says_nothing() {
+            sender.check_type(claimed, shown)?;
+            return Ok(None);
+        }
+        let shown = shown().map_err(IntakeError::DiskSilent)?;
+        sender.check_type(&shown, || Ok(shown.clone()))?;
+        Ok(Some(shown))
+    }
+}

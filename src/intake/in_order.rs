@@ -1,0 +1,173 @@
+//! Lets one append of an upload come after the other, and remembers which one was let in last.
+//!
+//! Whoever waits here holds no thread. A restart forgets all of it: the journal alone decides which append
+//! counts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::IntakeError;
+use crate::file::FileId;
+use crate::journal::UploadError;
+
+/// The most appends of one upload that wait for another.
+const MOST_WAITING: usize = 4;
+
+/// An upload without an append for this time is forgotten: its last body can no longer be salvaged.
+const REMEMBERED: Duration = Duration::from_hours(6);
+
+/// Idle uploads are looked for whenever so many more are known.
+const FORGET_EVERY: usize = 1024;
+
+/// The turn of an append: no other append of the upload has one while this lives.
+pub(super) type Turn = OwnedMutexGuard<()>;
+
+/// The uploads with appends.
+#[derive(Debug, Default)]
+pub(super) struct InOrder(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    uploads: HashMap<FileId, Appends>,
+    /// Idle uploads are looked for at this number.
+    forget_at: usize,
+}
+
+/// The appends of an upload.
+#[derive(Debug)]
+struct Appends {
+    /// Each append that runs or waits shares it.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The name of the request that was let in last.
+    last: Option<String>,
+    used: Instant,
+}
+
+impl InOrder {
+    /// Waits for the turn of an append.
+    ///
+    /// # Errors
+    /// `Busy` when too many wait.
+    pub(super) async fn wait(&self, id: FileId) -> Result<Turn, IntakeError> {
+        let turn = {
+            let mut known = self.known();
+            let turn = &known.appends(id).turn;
+            // One is kept here, and one runs.
+            if Arc::strong_count(turn) > MOST_WAITING + 1 {
+                return Err(UploadError::Busy.into());
+            }
+            Arc::clone(turn)
+        };
+        Ok(turn.lock_owned().await)
+    }
+
+    /// Notes the request that was let in last.
+    pub(super) fn admit(&self, id: FileId, request: &str) {
+        self.known().appends(id).last = Some(request.to_owned());
+    }
+
+    /// Whether this request was let in last.
+    pub(super) fn is_last(&self, id: FileId, request: &str) -> bool {
+        let known = self.known();
+        let appends = known.uploads.get(&id);
+        appends.is_some_and(|appends| appends.last.as_deref() == Some(request))
+    }
+
+    /// Forgets an upload that takes no more bytes.
+    pub(super) fn forget(&self, id: FileId) {
+        self.known().uploads.remove(&id);
+    }
+
+    /// Every change is complete in itself, so a panic under the lock leaves it usable.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn appends(&mut self, id: FileId) -> &mut Appends {
+        let now = Instant::now();
+        if self.uploads.len() >= self.forget_at.max(FORGET_EVERY) {
+            self.uploads.retain(|_, appends| {
+                let is_idle = Arc::strong_count(&appends.turn) == 1;
+                !is_idle || now.duration_since(appends.used) < REMEMBERED
+            });
+            self.forget_at = self.uploads.len() + FORGET_EVERY;
+        }
+        let appends = self.uploads.entry(id).or_insert_with(|| Appends {
+            turn: Arc::default(),
+            last: None,
+            used: now,
+        });
+        appends.used = now;
+        appends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    const UPLOAD: FileId = FileId::from_bytes([1; 12]);
+
+    #[test]
+    fn one_append_runs_four_wait_and_a_further_one_is_told_so() {
+        let order = InOrder::default();
+        let first = order.wait(UPLOAD).now_or_never().unwrap().unwrap();
+        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(order.wait(UPLOAD))).collect();
+        for one in &mut waiting {
+            assert!(one.as_mut().now_or_never().is_none());
+        }
+        let refused = order.wait(UPLOAD).now_or_never().unwrap();
+        assert!(matches!(
+            refused,
+            Err(IntakeError::Upload(UploadError::Busy))
+        ));
+        let other = FileId::from_bytes([2; 12]);
+        assert!(order.wait(other).now_or_never().is_some());
+        // One that hangs up leaves its place to another.
+        drop(waiting.pop());
+        let mut fifth = Box::pin(order.wait(UPLOAD));
+        assert!(fifth.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(waiting.remove(0).now_or_never().is_some());
+    }
+
+    #[test]
+    fn only_the_request_that_was_let_in_last_is_the_last() {
+        let order = InOrder::default();
+        assert!(!order.is_last(UPLOAD, "a"));
+        order.admit(UPLOAD, "a");
+        assert!(order.is_last(UPLOAD, "a"));
+        order.admit(UPLOAD, "b");
+        assert!(!order.is_last(UPLOAD, "a"));
+        order.forget(UPLOAD);
+        assert!(!order.is_last(UPLOAD, "b"));
+    }
+
+    #[test]
+    fn uploads_without_appends_are_forgotten_after_a_time() {
+        let order = InOrder::default();
+        let id = |number: usize| {
+            let mut bytes = [0; 12];
+            bytes[..8].copy_from_slice(&number.to_le_bytes());
+            FileId::from_bytes(bytes)
+        };
+        (1..FORGET_EVERY).for_each(|number| order.admit(id(number), "a"));
+        let turn = order.wait(id(1)).now_or_never().unwrap();
+        let old = Instant::now().checked_sub(REMEMBERED).unwrap();
+        for appends in order.known().uploads.values_mut() {
+            appends.used = old;
+        }
+        order.admit(id(FORGET_EVERY), "a");
+        order.admit(id(FORGET_EVERY + 1), "a");
+        // One has an append, and two are new.
+        assert_eq!(order.known().uploads.len(), 3);
+        drop(turn);
+    }
+}

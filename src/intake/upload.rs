@@ -1,0 +1,201 @@
+//! Takes in uploads that survive a broken connection: they are begun, looked at, and ended.
+//! [`Intake::append`] lets them grow.
+//!
+//! An upload belongs to the subject of the token that it was begun with. For any other caller it is
+//! absent. Without subjects, its id is the right to it.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::fingerprint::{self, KeyClaim};
+use super::{ClaimedType, Intake, IntakeError, Sender};
+use crate::file::{FileId, FileName, MediaType, Metadata};
+use crate::journal::{
+    Adopted, Draft, OpenUpload, UploadDraft, UploadError, UploadState, record_bytes,
+};
+use crate::store::Sha256;
+
+/// The sender's statements about an upload that begins.
+#[derive(Debug)]
+pub struct NewUpload {
+    /// Its sender.
+    pub sender: Sender,
+    /// The claimed type.
+    pub content_type: ClaimedType,
+    /// Its name, if it has one.
+    pub filename: Option<FileName>,
+    /// Metadata that is kept with it.
+    pub metadata: Metadata,
+    /// The idempotency key under which the request may come again.
+    pub key: Option<String>,
+    /// The length of the whole in bytes, if it is known.
+    pub declared: Option<u64>,
+    /// Whether it becomes a part of a file, and no file of its own.
+    pub is_partial: bool,
+    /// The digest of the whole, if it is stated.
+    pub whole: Option<Sha256>,
+}
+
+/// An upload of a caller, as it is now.
+#[derive(Debug)]
+pub enum CurrentUpload {
+    /// It may still grow.
+    Open(OpenUpload),
+    /// It is a promised file.
+    Complete(Adopted),
+}
+
+impl Intake {
+    /// Checks an upload that wants to begin, before its first bytes come. `length` is the number of
+    /// these bytes.
+    ///
+    /// # Errors
+    /// When it is too long, or its sender has too many bytes pending, or there is no room.
+    pub async fn admit_upload(
+        &self,
+        sender: &Sender,
+        declared: Option<u64>,
+        length: u64,
+        is_expected: bool,
+    ) -> Result<(), IntakeError> {
+        let whole = declared.unwrap_or_default().max(length);
+        self.check_length(sender, whole)?;
+        self.check_quota(sender, whole)?;
+        let free = self.free().await?;
+        let subject = sender.number();
+        self.journal.check_upload(free, whole, subject)?;
+        self.check_room(length, is_expected).await
+    }
+
+    /// Begins an upload. One that was begun under the same key before is found again, with what it has
+    /// got since. Runs to its end, even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// When nothing of it is kept.
+    pub async fn open_upload(
+        self: &Arc<Self>,
+        upload: NewUpload,
+    ) -> Result<(FileId, CurrentUpload), IntakeError> {
+        let intake = Arc::clone(self);
+        spawn_blocking(move || intake.open(upload)).await?
+    }
+
+    /// Blocks.
+    fn open(&self, upload: NewUpload) -> Result<(FileId, CurrentUpload), IntakeError> {
+        let NewUpload {
+            sender,
+            declared,
+            is_partial,
+            ..
+        } = upload;
+        let metadata = sender.forced(upload.metadata)?;
+        let records = record_bytes(&metadata);
+        let mut room = self.reserve(&sender, declared.unwrap_or_default(), records)?;
+        let mut draft = Draft {
+            content_type: claimed_type(&sender, &upload.content_type)?,
+            filename: upload.filename,
+            metadata,
+            request: None,
+            subject: sender.number(),
+            sub: sender.sub(),
+            stated: upload.whole,
+            sha256: None,
+        };
+        let key = upload.key.as_deref();
+        draft.request =
+            key.map(|key| fingerprint::of_upload(key, &sender, &draft, declared, is_partial));
+        let _running = match KeyClaim::of(&self.journal, draft.request)? {
+            KeyClaim::Answered(answer) => {
+                let id = answer.first().map(Adopted::id);
+                let id = id.ok_or(UploadError::Absent)?;
+                return Ok((id, self.current(&sender, id)?));
+            }
+            KeyClaim::New(running) => running,
+        };
+        let (id, _) = self.journal.open_upload(UploadDraft {
+            draft,
+            declared,
+            is_partial,
+        })?;
+        let current = self.current(&sender, id)?;
+        match &current {
+            // A file of no bytes is complete at once.
+            CurrentUpload::Complete(adopted) => self.enter_file(&mut room, adopted, None),
+            CurrentUpload::Open(_) => room.keep(&self.journal, id, u64::MAX),
+        }
+        Ok((id, current))
+    }
+
+    /// Returns an upload of the caller; `None` if nothing of it is in the journal.
+    ///
+    /// # Errors
+    /// When it has ended, or cannot be read.
+    pub async fn upload(
+        self: &Arc<Self>,
+        sender: &Sender,
+        id: FileId,
+    ) -> Result<Option<CurrentUpload>, IntakeError> {
+        let (intake, sub) = (Arc::clone(self), sender.sub());
+        let found = spawn_blocking(move || intake.current_of(sub.as_deref(), id));
+        match found.await? {
+            Err(IntakeError::Upload(UploadError::Absent)) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// Ends an upload of the caller that may still grow. Returns false if it is complete.
+    ///
+    /// # Errors
+    /// When there is no such upload, or the disk returned an error.
+    pub async fn end_upload(
+        self: &Arc<Self>,
+        sender: &Sender,
+        id: FileId,
+    ) -> Result<bool, IntakeError> {
+        let (intake, sub) = (Arc::clone(self), sender.sub());
+        spawn_blocking(move || {
+            if let CurrentUpload::Complete(_) = intake.current_of(sub.as_deref(), id)? {
+                return Ok(false);
+            }
+            Ok(intake.journal.end_upload(id)?)
+        })
+        .await?
+    }
+
+    /// The upload of a sender. Blocks.
+    pub(super) fn current(
+        &self,
+        sender: &Sender,
+        id: FileId,
+    ) -> Result<CurrentUpload, IntakeError> {
+        self.current_of(sender.sub().as_deref(), id)
+    }
+
+    fn current_of(&self, sub: Option<&str>, id: FileId) -> Result<CurrentUpload, IntakeError> {
+        let state = self.journal.upload_state(id)?.ok_or(UploadError::Absent)?;
+        let (current, owner) = match state {
+            UploadState::Open(open) => {
+                let owner = open.sub.clone();
+                (CurrentUpload::Open(open), owner)
+            }
+            UploadState::Complete { adopted, sub } => (CurrentUpload::Complete(adopted), sub),
+            UploadState::Ended => return Err(UploadError::Ended.into()),
+        };
+        if owner.as_deref() == sub {
+            Ok(current)
+        } else {
+            Err(UploadError::Absent.into())
+        }
+    }
+}
+
+/// The type that a sender claims, if it may send files of that type. The bytes are judged when all are
+/// there.
+fn claimed_type(sender: &Sender, claimed: &ClaimedType) -> Result<MediaType, IntakeError> {
+    let Some(meant) = claimed.meant() else {
+        return Ok(MediaType::octet_stream());
+    };
+    sender.check_type(meant, || Ok(meant.clone()))?;
+    Ok(meant.clone())
+}

@@ -1,0 +1,212 @@
+//! Uploads in pieces by tus 1.0.0.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kit::{Answer, Client, Site, noise};
+use sha2::{Digest as _, Sha256};
+
+const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
+const PIECE: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
+
+fn begin(client: &Client, headers: &[(&str, &str)], body: &[u8]) -> (String, Answer) {
+    let answer = client.post("/uploads", &[&[TUS], headers].concat(), body);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.header("tus-resumable"), "1.0.0");
+    let path = answer.header("location").to_owned();
+    assert!(path.starts_with("/uploads/"), "{path}");
+    (path, answer)
+}
+
+fn append(
+    client: &Client,
+    path: &str,
+    offset: usize,
+    further: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let offset = offset.to_string();
+    let headers = [TUS, PIECE, ("Upload-Offset", &*offset)];
+    client.patch(path, &[&headers, further].concat(), body)
+}
+
+fn head(client: &Client, path: &str) -> Answer {
+    let answer = client.ask("HEAD", path, &[TUS]);
+    assert_eq!(answer.header("cache-control"), "no-store", "{answer:?}");
+    assert_eq!(answer.header("tus-resumable"), "1.0.0");
+    answer
+}
+
+#[test]
+fn an_upload_in_pieces_is_a_file_with_its_name_type_and_texts() {
+    let mut site = Site::without_mongodb();
+    let client = site.client();
+    let body = noise(1, 200_000);
+    let metadata = "filename YS5tcDQ=,filetype dmlkZW8vbXA0,is_private";
+    let (path, begun) = begin(
+        &client,
+        &[("Upload-Length", "200000"), ("Upload-Metadata", metadata)],
+        b"",
+    );
+    assert!(begun.header("upload-expires").ends_with(" GMT"));
+    let mut offset = 0;
+    for length in [7, 60_000, 31_000, 100_000] {
+        let answer = append(&client, &path, offset, &[], &body[offset..offset + length]);
+        assert_eq!(answer.status, 204, "{answer:?}");
+        offset += length;
+        assert_eq!(answer.header("upload-offset"), offset.to_string());
+        assert!(answer.header("upload-expires").ends_with(" GMT"));
+        if offset == 60_007 {
+            site.kill_sidecar();
+            site.start_sidecar();
+        }
+        let state = head(&client, &path);
+        assert_eq!(state.header("upload-offset"), offset.to_string());
+        assert_eq!(state.header("upload-length"), "200000");
+        assert_eq!(state.header("upload-metadata"), metadata);
+    }
+    let last = append(&client, &path, offset, &[], &body[offset..]);
+    assert_eq!(last.status, 204, "{last:?}");
+    assert_eq!(last.header("upload-offset"), "200000");
+    assert_eq!(head(&client, &path).header("upload-offset"), "200000");
+    let file = path.replace("/uploads/", "/files/");
+    assert_eq!(last.header("content-location"), file);
+    let got = client.get(&file);
+    assert!(got.body == body, "other bytes");
+    assert_eq!(got.header("content-type"), "video/mp4");
+    assert!(got.header("content-disposition").contains("a.mp4"));
+    // The answer was lost: an empty append gets it again, and no other append counts.
+    assert_eq!(append(&client, &path, 200_000, &[], b"").status, 204);
+    let refused = append(&client, &path, 200_000, &[], b"x");
+    refused.assert_problem(403, "upload-complete");
+    let late = append(&client, &path, 5, &[], b"x");
+    late.assert_problem(409, "mismatching-upload-offset");
+}
+
+#[test]
+fn the_version_and_the_type_are_needed() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    let options = client.ask("OPTIONS", "/uploads", &[]);
+    assert_eq!(options.status, 204, "{options:?}");
+    assert_eq!(options.header("tus-version"), "1.0.0");
+    assert_eq!(
+        options.header("tus-checksum-algorithm"),
+        "sha1,sha256,sha512"
+    );
+    for extension in [
+        "creation",
+        "creation-with-upload",
+        "creation-defer-length",
+        "expiration",
+        "checksum",
+        "termination",
+    ] {
+        let told = options.header("tus-extension");
+        assert!(told.split(',').any(|one| one == extension), "{told}");
+    }
+    assert!(!options.header("tus-max-size").is_empty());
+    for version in [&[][..], &[("Tus-Resumable", "0.2.2")]] {
+        let headers = [version, &[("Upload-Length", "5")]].concat();
+        let refused = client.post("/uploads", &headers, b"");
+        refused.assert_problem(412, "tus-version");
+        assert_eq!(refused.header("tus-version"), "1.0.0");
+    }
+    let (path, _) = begin(&client, &[("Upload-Length", "5")], b"");
+    let headers = [TUS, ("Content-Type", "text/plain"), ("Upload-Offset", "0")];
+    let refused = client.patch(&path, &headers, b"hello");
+    refused.assert_problem(415, "not-an-append");
+    for lengths in [
+        &[][..],
+        &[("Upload-Defer-Length", "2")],
+        &[("Upload-Length", "5"), ("Upload-Defer-Length", "1")],
+        &[("Upload-Length", "-5")],
+    ] {
+        let refused = client.post("/uploads", &[&[TUS], lengths].concat(), b"");
+        refused.assert_problem(400, "bad-upload-field");
+    }
+    // A client that begins at the address of files is told where tus is spoken.
+    let refused = client.post("/files", &[TUS, ("Upload-Length", "5")], b"");
+    refused.assert_problem(400, "not-a-whole-file");
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("/uploads")
+    );
+}
+
+#[test]
+fn a_length_may_come_later_and_the_first_bytes_with_the_creation() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    for length in [10, 100_000] {
+        let body = noise(2, length);
+        let (half, told) = (length / 2, length.to_string());
+        let deferred = [("Upload-Defer-Length", "1"), PIECE];
+        let (path, begun) = begin(&client, &deferred, &body[..half]);
+        assert_eq!(begun.header("upload-offset"), half.to_string());
+        let state = head(&client, &path);
+        assert_eq!(state.header("upload-defer-length"), "1");
+        assert_eq!(state.header("upload-length"), "");
+        let declared = [("Upload-Length", &*told)];
+        let last = append(&client, &path, half, &declared, &body[half..]);
+        assert_eq!(last.status, 204, "{last:?}");
+        let file = path.replace("/uploads/", "/files/");
+        assert!(client.get(&file).body == body, "other bytes");
+        // All of it comes with the creation.
+        let (path, begun) = begin(&client, &[("Upload-Length", &*told), PIECE], &body);
+        assert_eq!(begun.header("upload-offset"), told);
+        let file = path.replace("/uploads/", "/files/");
+        assert!(client.get(&file).body == body, "other bytes");
+    }
+    let (path, _) = begin(&client, &[("Upload-Length", "0")], b"");
+    let file = path.replace("/uploads/", "/files/");
+    assert_eq!(client.get(&file).status, 200);
+}
+
+#[test]
+fn bytes_with_another_checksum_are_not_kept() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    let long = noise(3, 50_000);
+    let (path, _) = begin(&client, &[("Upload-Length", "1000000")], b"");
+    let mut offset = 0;
+    for body in [&b"hello world"[..], &long] {
+        let sha256 = format!("sha256 {}", STANDARD.encode(Sha256::digest(body)));
+        let wrong = format!("sha256 {}", STANDARD.encode([0; 32]));
+        let refused = append(&client, &path, offset, &[("Upload-Checksum", &wrong)], body);
+        refused.assert_problem(460, "digest-mismatch");
+        let unknown = [("Upload-Checksum", "md5 YQ==")];
+        let refused = append(&client, &path, offset, &unknown, body);
+        refused.assert_problem(400, "bad-upload-field");
+        let state = head(&client, &path);
+        assert_eq!(state.header("upload-offset"), offset.to_string());
+        let right = [("Upload-Checksum", &*sha256)];
+        let answer = append(&client, &path, offset, &right, body);
+        assert_eq!(answer.status, 204, "{answer:?}");
+        offset += body.len();
+    }
+    let sha1 = [("Upload-Checksum", "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=")];
+    let answer = append(&client, &path, offset, &sha1, b"hello world");
+    assert_eq!(answer.status, 204, "{answer:?}");
+}
+
+#[test]
+fn the_method_may_stand_in_the_head() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    let (path, _) = begin(&client, &[("Upload-Length", "60000")], b"");
+    let meant = ("X-HTTP-Method-Override", "PATCH");
+    let first = [TUS, PIECE, ("Upload-Offset", "0"), meant];
+    let answer = client.post(&path, &first, b"hello");
+    assert_eq!(answer.status, 204, "{answer:?}");
+    // A body that nginx asks about is judged as the append that it is.
+    let refused = client.post(&path, &first, &noise(4, 50_000));
+    refused.assert_problem(409, "mismatching-upload-offset");
+    let second = [TUS, PIECE, ("Upload-Offset", "5"), meant];
+    let answer = client.post(&path, &second, &noise(4, 50_000));
+    assert_eq!(answer.header("upload-offset"), "50005", "{answer:?}");
+    let delete = [TUS, ("X-HTTP-Method-Override", "DELETE")];
+    assert_eq!(client.post(&path, &delete, b"").status, 204);
+    assert_eq!(client.ask("HEAD", &path, &[TUS]).status, 410);
+}
