@@ -149,6 +149,7 @@ fn what_waits_for_a_receiver_is_listed_on_every_node_until_it_is_delivered() {
         let answer = here.get(&format!("/receivers/{path}"));
         assert!(matches!(answer.status, 400 | 404), "{path}: {answer:?}");
     }
+    here.get("/receivers").assert_problem(404, "not-found");
     let entry = format!("/receivers/bob/messages/{}", sent[0]);
     here.get(&entry).assert_problem(405, "method-not-allowed");
     let options = here.ask("OPTIONS", &entry, &[]);

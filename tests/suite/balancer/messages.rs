@@ -72,6 +72,8 @@ pub(super) fn assert_messages_go_through(cluster: &Cluster, balancer: &mut Balan
         204
     );
     assert_eq!(list(&balancer.client, "")["messages"], json!([]));
+    let nothing = balancer.client.get("/receivers");
+    assert_eq!(nothing.status, 404, "{nothing:?}");
     let refused = delivered(&balancer.client, &json!({ "ids": ["x".repeat(70_000)] }));
     assert_eq!(refused.status, 413, "{refused:?}");
     assert_eq!(refused.json()["type"], "urn:gridspool:problem:too-large");
