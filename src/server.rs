@@ -362,6 +362,11 @@ async fn sweep(journal: &Arc<Journal>, act: fn(&Journal)) {
 }
 
 fn evict_settled(journal: &Journal) {
+    match journal.end_expired_uploads() {
+        Ok(0) => {}
+        Ok(ended) => log::info!("{ended} uploads stood still for too long; ended"),
+        Err(err) => log::error!("ending uploads that stand still: {err}"),
+    }
     if let Err(err) = journal.evict_settled() {
         log::error!("evicting settled bodies: {err}");
     }

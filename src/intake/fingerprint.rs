@@ -148,7 +148,7 @@ impl KeyClaim {
         match journal.begin(request)? {
             Claim::First(running) => Ok(Self::New(Some(running))),
             Claim::Answered(answer) => Ok(Self::Answered(answer)),
-            Claim::Running => Err(IntakeError::StillRunning),
+            Claim::Running | Claim::Open(_) => Err(IntakeError::StillRunning),
             Claim::Other => Err(IntakeError::KeyOfAnother),
         }
     }

@@ -8,6 +8,7 @@ use super::error::at;
 use super::idempotency::{Fingerprint, Standing};
 use super::index::{Coming, Totals};
 use super::memory::News;
+use super::place::Placed;
 use super::record::{Answer, Body, File, LogTime, PartOf, State, Subject};
 use super::step::{LaidOut, StepError};
 
@@ -227,8 +228,18 @@ impl Journal {
         window: Window,
         draft: Draft,
     ) -> Result<Adopted, AdoptError> {
-        let mut placed = self.place_body(body)?; // 2
+        let placed = self.place_body(body)?; // 2
         point!("adopt.body-placed");
+        self.promise_placed(placed, window, draft)
+    }
+
+    /// Steps 3 to 5.
+    pub(super) fn promise_placed(
+        &self,
+        mut placed: Placed<'_>,
+        window: Window,
+        draft: Draft,
+    ) -> Result<Adopted, AdoptError> {
         self.sync_placed(&placed)?; // 3 and 4
         let id = placed.id;
         let offset = window.offset;

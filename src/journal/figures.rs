@@ -27,6 +27,9 @@ pub struct JournalFigures {
     /// Entries and bytes in each room.
     #[serde(serialize_with = "write_rooms")]
     pub rooms: [(Room, Totals); Room::ALL.len()],
+    /// Uploads that may still grow, and the bytes that have come of them.
+    #[serde(serialize_with = "write_totals")]
+    pub open_uploads: Totals,
     /// The damage in the log that the last start found.
     pub damage: Vec<String>,
     /// Unreadable files that were set aside for an admin.
@@ -57,6 +60,7 @@ impl Journal {
             poison: self.poison().map(str::to_owned),
             levels: free.map(|free| self.levels(free)),
             rooms: Room::ALL.map(|room| (room, self.totals(room))),
+            open_uploads: self.open_uploads(),
             damage: self.damage().to_vec(),
             corrupt_files: self.corrupt_files().ok(),
             answers: self.answers_kept(),
@@ -96,8 +100,17 @@ fn write_levels<S: Serializer>(levels: &Option<[Level; 4]>, to: S) -> Result<S::
 }
 
 fn write_rooms<S: Serializer>(rooms: &[(Room, Totals)], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_map(rooms.iter().map(|(room, totals)| {
-        let shown = BTreeMap::from([("entries", totals.entries), ("bytes", totals.bytes)]);
-        (room.name(), shown)
-    }))
+    to.collect_map(
+        rooms
+            .iter()
+            .map(|(room, totals)| (room.name(), shown(totals))),
+    )
+}
+
+fn write_totals<S: Serializer>(totals: &Totals, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(shown(totals))
+}
+
+fn shown(totals: &Totals) -> BTreeMap<&'static str, u64> {
+    BTreeMap::from([("entries", totals.entries), ("bytes", totals.bytes)])
 }

@@ -60,6 +60,17 @@ impl Journal {
         request: Fingerprint,
         known: &[Known],
     ) -> Result<Option<Claim<Vec<Adopted>>>, JournalError> {
+        if let [one] = known
+            && let Some(upload) = self.upload(one.id)?
+        {
+            let answered = upload.answer.map(|answer| answer.request);
+            let is_same = answered.is_some_and(|answered| request.is_answered_by(&answered));
+            return Ok(Some(if is_same {
+                Claim::Open(one.id)
+            } else {
+                Claim::Other
+            }));
+        }
         let mut answer = Vec::with_capacity(known.len());
         for one in known {
             let Some(found) = self.answer_of(one)? else {

@@ -17,6 +17,10 @@
 //! | delete | tombstone queued; synced: told; body unlinked; the store cleared; `body/` fsynced; `gone` queued | the entry, a tombstone, or nothing | goes on from the tombstone |
 //! | delete a message | a tombstone that keeps the message queued; synced: told; parts unlinked; then as a delete | the message, or the tombstone with some parts | unlinks the other parts; goes on from the tombstone |
 //! | link, unlink | a base with the file's present state queued; synced: told | the file with or without the link | goes on from it |
+//! | open an upload | frame queued; synced: told | nothing, or an upload without bytes | keeps it until it expires |
+//! | append | body linked or lengthened, fsynced with `body/` if it is new; frame queued; synced: the offset, or the file | the old offset, perhaps with a longer body; the new one; or the file | goes on from it; the next append cuts the body to the offset |
+//! | end or expire | as a delete | the upload, or a tombstone | goes on from it |
+//! | put parts together | bytes copied to a new body, fsynced with `body/`; frame queued; synced: the promise | a body without an entry, or the file | as for an adopted file |
 //! | intend | an intent queued, synced; links are made; the message's base takes its place | the intent, or the message | undoes its links, or keeps the message |
 //! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts entries without a body |
 //! | copy | base queued, synced; a later head names the oldest segment; the files before it are reused or unlinked | either base | the later one counts |
@@ -38,6 +42,7 @@ mod announce;
 mod append;
 mod begin;
 mod body;
+mod concatenate;
 mod copy;
 mod corrupt;
 mod defer;

@@ -38,7 +38,7 @@ enum PlacedFile<'a> {
 }
 
 impl Placed<'_> {
-    fn file(&self) -> &OsFile {
+    pub(super) fn file(&self) -> &OsFile {
         match &self.file {
             PlacedFile::Spooled(body) => body.file(),
             PlacedFile::Written(file) => file,

@@ -32,7 +32,8 @@ pub struct UploadDraft {
     pub draft: Draft,
     /// The length of the whole, if it is known.
     pub declared: Option<u64>,
-    /// Whether it becomes no file of its own, but a part of one .
+    /// Whether it becomes no file of its own, but a part of one
+    /// ([`concatenate`](super::Journal::concatenate)).
     pub is_partial: bool,
 }
 

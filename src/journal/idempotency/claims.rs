@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::file::FileId;
 use crate::store::Sha256;
 
 /// The outcome of claiming a key.
@@ -14,6 +15,8 @@ pub enum Claim<T> {
     First(Running),
     /// The request was answered with this.
     Answered(T),
+    /// The request opened this upload, which may still grow.
+    Open(FileId),
     /// The request is being carried out at this moment.
     Running,
     /// Another request has this key.

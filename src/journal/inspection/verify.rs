@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::contents::Bytes;
-use super::{Anomaly, Contents, Inspection};
+use super::{Anomaly, Contents, EntryInfo, Inspection};
 use crate::file::FileId;
 use crate::journal::index::Phase;
 use crate::journal::record::{Body, File};
@@ -39,6 +39,16 @@ impl Inspection {
         if let Some(err) = failed {
             return Err(OpenError::at(self.bodies())(err));
         }
+        for EntryInfo { id, known } in contents.entries() {
+            let is_open = known.phase == Phase::Growing && known.length > 0;
+            let fault = if is_open {
+                self.range_fault(&id.to_string(), known.length)
+            } else {
+                Ok(None)
+            };
+            let fault = fault.map_err(OpenError::at(self.bodies()))?;
+            found.extend(fault.map(|fault| Anomaly::NoBody { id, fault }));
+        }
         let lone = self.lone_bodies(&contents);
         let lone = lone.map_err(OpenError::at(self.bodies()))?;
         found.extend(lone.into_iter().map(Anomaly::LoneBody));
@@ -58,14 +68,22 @@ impl Inspection {
             return Ok(Some(fault));
         }
         for (name, offset, length) in pieces(id, file) {
-            let Some(there) = if_there(fs::metadata(self.bodies().join(&name)))? else {
-                return Ok(Some(format!("{name} is missing")));
-            };
-            if there.len() < offset.saturating_add(length) {
-                return Ok(Some(format!("{name} is cut short")));
+            let fault = self.range_fault(&name, offset.saturating_add(length))?;
+            if fault.is_some() {
+                return Ok(fault);
             }
         }
         Ok(None)
+    }
+
+    /// The fault of a body that must have this many bytes.
+    fn range_fault(&self, name: &str, bytes: u64) -> io::Result<Option<String>> {
+        let there = if_there(fs::metadata(self.bodies().join(name)))?;
+        Ok(match there {
+            None => Some(format!("{name} is missing")),
+            Some(there) if there.len() < bytes => Some(format!("{name} is cut short")),
+            Some(_) => None,
+        })
     }
 
     /// Reads a body that is not inline, if its sender stated its digest.

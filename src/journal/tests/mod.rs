@@ -30,6 +30,8 @@ mod sharing;
 mod stage;
 mod starts;
 pub(in crate::journal) mod unsynced;
+mod upload_cuts;
+mod upload_room;
 mod uploads;
 mod waiting;
 mod watermarks;
