@@ -38,6 +38,9 @@ pub const SENT_ON: &str = "x-gridspool-hop";
 /// nginx asks here before it reads the body of an upload.
 pub const ADMISSION: &str = "/_gridspool/admission";
 
+/// nginx asks here to credit the bytes of an append that broke off.
+pub const SALVAGE: &str = "/_gridspool/salvage";
+
 /// A balancer asks here before it sends an upload.
 pub const ROOM_FOR_UPLOAD: &str = "/_gridspool/room";
 

@@ -120,9 +120,13 @@ impl Intake {
         spawn_blocking(move || {
             let _turn = turn;
             let body: SpooledBody = intake.spool.claim(&body.path, None)?;
-            // The bytes that would complete it may be missing.
+            // The bytes that would complete it may be missing. If they are there, their digest counts.
+            let completion = Completion {
+                stated: append.completion.stated,
+                ..Completion::default()
+            };
             let append = Append {
-                completion: Completion::default(),
+                completion,
                 ..append
             };
             intake.grow(&sender, id, &append, Received::from(&body))

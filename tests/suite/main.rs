@@ -81,3 +81,4 @@ mod tus_uploads;
 mod upkeep;
 mod upload;
 mod upload_routing;
+mod upload_salvage;

@@ -16,6 +16,7 @@ mod metrics;
 mod peer;
 mod receivers;
 mod room;
+mod salvage;
 mod slices;
 mod snapshot;
 mod status;
@@ -75,6 +76,7 @@ pub fn public(service: &mut ServiceConfig) {
         .configure(messages::routes)
         .configure(receivers::routes)
         .route(accel::ADMISSION, web::get().to(admission::admission))
+        .route(accel::SALVAGE, web::post().to(salvage::salvage))
         .route(accel::ROOM_FOR_UPLOAD, web::get().to(room::room))
         .route(&slices_of(accel::STORE), web::get().to(slices::slice))
         .route(&slices_of(accel::SMALL_STORE), web::get().to(slices::slice))
