@@ -27,6 +27,8 @@ pub struct FoundMessage {
     pub wording: Arc<Wording>,
     /// The state of its package.
     pub standing: Standing,
+    /// Whether the store gave it, and not a journal.
+    is_stored: bool,
 }
 
 /// This node's answer about a message.
@@ -95,6 +97,7 @@ impl FoundMessage {
             } else {
                 Standing::Committed
             },
+            is_stored: false,
         })
     }
 
@@ -185,9 +188,9 @@ impl Delivery {
     /// Finds a message in the store alone. It may find a message for five seconds after another
     /// node deleted it.
     async fn stored_message(&self, id: FileId) -> Result<MessageHere, StoreError> {
-        if let Some(found) = self.told.get(&id) {
-            // It may have been in the journal then.
-            return Ok(MessageHere::Found(found.with(Standing::Committed)));
+        // A message of the journal may have left it because another node deleted it.
+        if let Some(found) = self.told.get(&id).filter(|found| found.is_stored) {
+            return Ok(MessageHere::Found(found));
         }
         let ticket = self.told.ticket();
         Ok(match self.messages.message(id).await? {
@@ -213,6 +216,7 @@ impl Delivery {
             message: Arc::new(stored.message),
             sub: stored.sub,
             standing: Standing::Committed,
+            is_stored: true,
         };
         Ok(self.keep_found(ticket, found, content.len()))
     }
@@ -253,6 +257,7 @@ impl Delivery {
             message: kept.message,
             sub: kept.sub,
             standing: kept.standing,
+            is_stored: false,
         };
         Ok(self.keep_found(ticket, found, kept.content.len()))
     }
@@ -318,6 +323,7 @@ mod tests {
                 message: Arc::new(message),
                 sub,
                 standing,
+                is_stored: false,
             };
             let carried = FoundMessage::carried(id, &found.carry().unwrap()).unwrap();
             for has_receivers in [true, false] {

@@ -20,6 +20,10 @@ use crate::store::{Cause, Dying, StoreError};
 /// of a cut delete.
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// The pause before a look whether the store is there, until the first round. This node may have been away, and
+/// shows messages that were deleted meanwhile.
+const AT_START: Duration = Duration::from_millis(100);
+
 /// The pause after a long round, in times its length.
 const REST: u32 = 4;
 
@@ -138,11 +142,11 @@ impl Links {
         }
     }
 
-    /// Sweeps again and again, while the store answers, until `stop`.
+    /// Sweeps again and again, while the store answers, until `stop`. The first round comes as soon as it answers.
     pub async fn keep_sweeping(&self, is_store_up: impl Fn() -> bool, stop: CancellationToken) {
         let sweeps = async {
             let mut stuck = Stuck::default();
-            let mut pause = INTERVAL;
+            let mut pause = AT_START;
             loop {
                 tokio::time::sleep(pause).await;
                 if !is_store_up() {

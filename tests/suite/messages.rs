@@ -5,6 +5,7 @@ mod deletes;
 mod forward;
 mod grammar;
 mod races;
+mod returning_owner;
 mod rights;
 
 use kit::{Answer, Builder, Client, Cluster, Mongo, Routes, eventually, noise, object_id, sha256};
