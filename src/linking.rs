@@ -7,6 +7,8 @@
 
 mod deletes;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

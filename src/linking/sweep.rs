@@ -99,7 +99,7 @@ impl Links {
     ///
     /// # Errors
     /// An error, if the store is away or cannot list them.
-    async fn sweep(&self, stuck: &mut Stuck) -> Result<usize, StoreError> {
+    pub(super) async fn sweep(&self, stuck: &mut Stuck) -> Result<usize, StoreError> {
         let (mut gone, mut place) = (0, None);
         stuck.begin();
         loop {
