@@ -8,7 +8,7 @@ use super::{FORM, post, sent, taken, text};
 #[test]
 fn a_node_that_is_back_shows_no_deleted_message_once_its_own_copy_is_gone() {
     let mongo = Mongo::start();
-    let mut cluster = Cluster::start(2, &Builder::without_log(), &mongo);
+    let cluster = Cluster::start(2, &Builder::without_log(), &mongo);
     let clients = cluster.clients();
     let form = sent("m 1", &noise(1, 30_000), &noise(2, 300_000));
     let message = taken(&post(&clients[0], FORM, &form));
