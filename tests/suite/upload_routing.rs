@@ -147,3 +147,29 @@ fn a_drained_node_takes_what_is_missing_of_its_open_uploads_and_begins_none() {
         refused.assert_problem(503, "draining");
     }
 }
+
+#[test]
+fn nginx_itself_tells_clients_that_resume_how_long_an_upload_may_be_and_takes_a_patch_nowhere_else()
+{
+    let site = Site::without_mongodb();
+    let ask = |line: &str, field: &str| {
+        let framing = "Connection: close\r\nContent-Length: 17179869185\r\n";
+        let head = format!("{line} HTTP/1.1\r\nHost: a\r\n{framing}{field}\r\n");
+        site.head_alone(head.as_bytes())
+    };
+    let told = ("max-size=17179869184", "?0");
+    for (line, field, (limit, complete)) in [
+        ("PATCH /uploads/a", "Upload-Complete: ?0\r\n", told),
+        ("PATCH /uploads/a", "Tus-Resumable: 1.0.0\r\n", (told.0, "")),
+        ("POST /files", "Upload-Complete: ?0\r\n", told),
+        ("POST /files", "", ("", "")),
+    ] {
+        let answer = ask(line, field);
+        answer.assert_problem(413, "too-large");
+        assert_eq!(answer.header("upload-limit"), limit, "{line} {field}");
+        assert_eq!(answer.header("upload-complete"), complete, "{line} {field}");
+    }
+    for path in ["/files", "/files/a", "/messages"] {
+        ask(&format!("PATCH {path}"), "").assert_problem(405, "method-not-allowed");
+    }
+}
