@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::upload::CurrentUpload;
-use super::{Intake, IntakeError, Sender, SpooledName, StatedDigests};
-use crate::file::{FileId, MediaType, Window};
+use super::{Intake, IntakeError, Sender, SpooledName, StatedDigests, file_type};
+use crate::file::FileId;
 use crate::journal::{Appended, Completion, OpenUpload, UploadError};
 use crate::spool::{Received, SpooledBody};
 
 /// The bytes of an upload from which its type is told.
-const SHOWN_BYTES: u64 = 8192;
+pub(super) const SHOWN_BYTES: usize = 8192;
 
 /// An append, as its sender describes it.
 #[derive(Debug)]
@@ -153,7 +153,11 @@ impl Intake {
         let completion = append.completion;
         let is_whole = completion.is_last || open.declared.or(completion.declared) == Some(end);
         let shown = if is_whole && !open.is_partial {
-            self.check_shown(sender, id, &open, body)?
+            file_type::shown_by(
+                sender,
+                &open.content_type,
+                &self.head_of(id, open.offset, body)?,
+            )?
         } else {
             None
         };
@@ -202,37 +206,20 @@ impl Intake {
         Ok(end)
     }
 
-    /// Checks that the sender may send a file that begins with these bytes. Returns the type that they
-    /// show, if the sender claimed none.
-    fn check_shown(
-        &self,
-        sender: &Sender,
-        id: FileId,
-        open: &OpenUpload,
-        body: Received<'_>,
-    ) -> Result<Option<MediaType>, IntakeError> {
-        let claimed = &open.content_type;
-        let shown = || {
-            let kept = open.offset.min(SHOWN_BYTES);
-            let more = body.length().min(SHOWN_BYTES - kept);
-            let [kept, more] = [kept, more].map(|bytes| usize::try_from(bytes).unwrap_or_default());
-            let mut head = vec![0; kept + more];
-            let (before, behind) = head.split_at_mut(kept);
-            self.journal.read_upload(id, before)?;
-            body.read_exact_at(behind, 0)?;
-            let length = u64::try_from(head.len()).unwrap_or_default();
-            Received::Inline(&head).sniff(Window::whole(length))
+    /// The first bytes of an upload with this body at its end.
+    fn head_of(&self, id: FileId, offset: u64, body: Received<'_>) -> Result<Vec<u8>, IntakeError> {
+        let bytes = |length| {
+            usize::try_from(length)
+                .unwrap_or(SHOWN_BYTES)
+                .min(SHOWN_BYTES)
         };
-        if open.offset == 0 && body.length() == 0 {
-            // No bytes contradict the claim.
-            return Ok(None);
-        }
-        if !claimed.says_nothing() {
-            sender.check_type(claimed, shown)?;
-            return Ok(None);
-        }
-        let shown = shown().map_err(IntakeError::DiskSilent)?;
-        sender.check_type(&shown, || Ok(shown.clone()))?;
-        Ok(Some(shown))
+        let kept = bytes(offset);
+        let more = bytes(body.length()).min(SHOWN_BYTES - kept);
+        let mut head = vec![0; kept + more];
+        let (before, behind) = head.split_at_mut(kept);
+        let read = self.journal.read_upload(id, before);
+        read.and_then(|()| body.read_exact_at(behind, 0))
+            .map_err(IntakeError::UnreadableBody)?;
+        Ok(head)
     }
 }

@@ -90,6 +90,28 @@ pub(super) fn decide(
     Ok(content_type)
 }
 
+/// The type of a file that begins with these bytes, if its sender has claimed none: `claimed` says
+/// nothing then. Fails if the sender may not send it.
+pub(super) fn shown_by(
+    sender: &Sender,
+    claimed: &MediaType,
+    head: &[u8],
+) -> Result<Option<MediaType>, IntakeError> {
+    if head.is_empty() {
+        // The bytes do not contradict the claim.
+        return Ok(None);
+    }
+    let head = Received::Inline(head);
+    let shown = || head.sniff(Window::whole(head.length()));
+    if !claimed.says_nothing() {
+        sender.check_type(claimed, shown)?;
+        return Ok(None);
+    }
+    let shown = shown().map_err(IntakeError::UnreadableBody)?;
+    sender.check_type(&shown, || Ok(shown.clone()))?;
+    Ok(Some(shown))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

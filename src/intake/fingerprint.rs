@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::{add, digest_of, of_part};
 use super::{IntakeError, Sender};
-use crate::file::Window;
+use crate::file::{FileId, Window};
 use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, MessageDraft, Running};
 use crate::message::{ChosenName, PartRequest, Party, Source};
 use crate::spool::Received;
@@ -104,13 +104,14 @@ pub(super) fn of_message(
     }
 }
 
-/// Makes the fingerprint of an upload that begins: its bytes are not known, so its statements count.
+/// Makes the fingerprint of an upload that begins, or is made of these parts: its bytes are not known, so
+/// its statements count.
 pub(super) fn of_upload(
     key: &str,
     sender: &Sender,
     draft: &Draft,
     declared: Option<u64>,
-    is_partial: bool,
+    parts: &[FileId],
 ) -> Fingerprint {
     let mut content = Content::of(Shape::Upload);
     let window = Window::whole(declared.unwrap_or(u64::MAX));
@@ -119,7 +120,9 @@ pub(super) fn of_upload(
         draft.stated.unwrap_or(store::Sha256([0; 32])),
         draft,
     );
-    content.0.update([u8::from(is_partial)]);
+    for part in parts {
+        add(&mut content.0, part.to_string().as_bytes());
+    }
     Fingerprint {
         key: digest_of(&[&sender.subject, key]),
         content: content.digest(),

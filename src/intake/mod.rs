@@ -20,6 +20,7 @@
 //! there, and only the last one makes a promise of a file.
 
 mod append;
+mod concatenate;
 mod digest;
 mod error;
 mod file;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::fingerprint::{self, KeyClaim};
+use super::fingerprint;
 use super::{ClaimedType, Intake, IntakeError, Sender};
 use crate::file::{FileId, FileName, MediaType, Metadata};
 use crate::journal::{
-    Adopted, Draft, OpenUpload, UploadDraft, UploadError, UploadState, record_bytes,
+    Adopted, Claim, Draft, OpenUpload, UploadDraft, UploadError, UploadState, record_bytes,
 };
 use crate::store::Sha256;
 
@@ -103,15 +103,19 @@ impl Intake {
             sha256: None,
         };
         let key = upload.key.as_deref();
-        draft.request =
-            key.map(|key| fingerprint::of_upload(key, &sender, &draft, declared, is_partial));
-        let _running = match KeyClaim::of(&self.journal, draft.request)? {
-            KeyClaim::Answered(answer) => {
-                let id = answer.first().map(Adopted::id);
-                let id = id.ok_or(UploadError::Absent)?;
-                return Ok((id, self.current(&sender, id)?));
+        draft.request = key.map(|key| fingerprint::of_upload(key, &sender, &draft, declared, &[]));
+        let claim = draft.request.map(|request| self.journal.begin(request));
+        let _running = match claim.transpose()? {
+            None => None,
+            Some(Claim::First(running)) => Some(running),
+            Some(Claim::Open(id)) => return Ok((id, self.current(&sender, id)?)),
+            Some(Claim::Answered(answer)) => {
+                let before = answer.into_iter().next();
+                let before = before.ok_or(UploadError::Absent)?;
+                return Ok((before.id(), CurrentUpload::Complete(before)));
             }
-            KeyClaim::New(running) => running,
+            Some(Claim::Running) => return Err(IntakeError::StillRunning),
+            Some(Claim::Other) => return Err(IntakeError::KeyOfAnother),
         };
         let (id, _) = self.journal.open_upload(UploadDraft {
             draft,
@@ -192,7 +196,10 @@ impl Intake {
 
 /// The type that a sender claims, if it may send files of that type. The bytes are judged when all are
 /// there.
-fn claimed_type(sender: &Sender, claimed: &ClaimedType) -> Result<MediaType, IntakeError> {
+pub(super) fn claimed_type(
+    sender: &Sender,
+    claimed: &ClaimedType,
+) -> Result<MediaType, IntakeError> {
     let Some(meant) = claimed.meant() else {
         return Ok(MediaType::octet_stream());
     };

@@ -100,6 +100,7 @@ fn the_version_and_the_type_are_needed() {
         "expiration",
         "checksum",
         "termination",
+        "concatenation",
     ] {
         let told = options.header("tus-extension");
         assert!(told.split(',').any(|one| one == extension), "{told}");
@@ -162,6 +163,46 @@ fn a_length_may_come_later_and_the_first_bytes_with_the_creation() {
     let (path, _) = begin(&client, &[("Upload-Length", "0")], b"");
     let file = path.replace("/uploads/", "/files/");
     assert_eq!(client.get(&file).status, 200);
+}
+
+#[test]
+fn parts_that_were_sent_side_by_side_become_one_file() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    let body = noise(5, 150_000);
+    let part = |range: std::ops::Range<usize>| {
+        let length = range.len().to_string();
+        let partial = [("Upload-Concat", "partial"), ("Upload-Length", &*length)];
+        let (path, _) = begin(&client, &partial, b"");
+        let state = head(&client, &path);
+        assert_eq!(state.header("upload-concat"), "partial");
+        (path, range)
+    };
+    let parts = [part(0..50_001), part(50_001..50_002), part(50_002..150_000)];
+    let urls = parts.iter().map(|(path, _)| path.as_str());
+    let whole = format!("final;{}", urls.collect::<Vec<_>>().join(" "));
+    let metadata = ("Upload-Metadata", "filename YS5tcDQ=");
+    let is_final = [TUS, ("Upload-Concat", &*whole), metadata];
+    for (path, range) in parts.iter().rev() {
+        let early = client.post("/uploads", &is_final, b"");
+        early.assert_problem(400, "no-complete-part");
+        assert_eq!(
+            append(&client, path, 0, &[], &body[range.clone()]).status,
+            204
+        );
+        let file = path.replace("/uploads/", "/files/");
+        assert_ne!(client.get(&file).status, 200, "a part is no file");
+    }
+    for _ in 0..2 {
+        let (path, _) = begin(&client, &is_final[1..], b"");
+        let state = head(&client, &path);
+        assert_eq!(state.header("upload-offset"), "150000");
+        assert_eq!(state.header("upload-length"), "150000");
+        let got = client.get(&path.replace("/uploads/", "/files/"));
+        assert!(got.body == body, "other bytes");
+        assert!(got.header("content-disposition").contains("a.mp4"));
+        append(&client, &path, 150_000, &[], b"x").assert_problem(403, "upload-complete");
+    }
 }
 
 #[test]

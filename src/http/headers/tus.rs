@@ -15,7 +15,7 @@ pub(in crate::http) const VERSION: &str = "1.0.0";
 
 /// The extensions that are spoken.
 pub(in crate::http) const EXTENSIONS: &str = "creation,creation-with-upload,\
-    creation-defer-length,expiration,checksum,termination";
+    creation-defer-length,expiration,checksum,termination,concatenation";
 
 /// The algorithms of `Upload-Checksum`.
 pub(in crate::http) const ALGORITHMS: &str = "sha1,sha256,sha512";

@@ -73,15 +73,6 @@ impl Problem {
         )
     }
 
-    /// Uploads are not made one here.
-    pub(in crate::http) fn no_concatenation() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-upload-field",
-            "Upload-Concat: uploads are not made one here.",
-        )
-    }
-
     pub(super) fn no_complete_part(id: FileId) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,

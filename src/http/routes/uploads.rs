@@ -16,7 +16,9 @@ use crate::file::{FileId, FileKey, FileName};
 use crate::http::gate::access::{self, Caller};
 use crate::http::headers::dialect::Dialect;
 use crate::http::headers::prefer::Preferences;
-use crate::http::headers::{append, body as bodies, idempotency_key, tus, upload_metadata};
+use crate::http::headers::{
+    HeadError, append, body as bodies, idempotency_key, tus, upload_metadata,
+};
 use crate::http::{Node, Problem};
 use crate::intake::{
     Append, AppendBody, ClaimedType, CurrentUpload, IntakeError, NewUpload, StatedDigests,
@@ -247,14 +249,22 @@ async fn begin_by_tus(
         sender: caller.sender.clone(),
         metadata,
     };
-    if parts.is_some() {
-        return Err(Problem::no_concatenation());
-    }
     let (body, length) = read_body(request, body, &node).await?;
     if length > 0 {
         tus::check_type(headers)?;
     }
     let longest = node.intake.longest(&caller.sender);
+    if let Some(parts) = parts {
+        if length > 0 {
+            return Err(HeadError::UploadField("A final upload has no body of its own.").into());
+        }
+        if matches!(body, AppendBody::Inline(_)) {
+            access::let_in(&node, &caller.sender, caller.room.as_ref())?;
+        }
+        let adopted = node.intake.concatenate(upload, parts).await?;
+        let view = View::of_file(adopted.meta());
+        return Ok(answers::begun(Dialect::Tus, adopted.id(), &view, longest));
+    }
     let (id, current) = begin(&node, caller, upload, digests, (body, length)).await?;
     let view = match current {
         CurrentUpload::Open(open) => View::of_open(open),

@@ -1,0 +1,92 @@
+//! Makes one file of uploads that are parts of it.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::append::SHOWN_BYTES;
+use super::fingerprint::{self, KeyClaim};
+use super::upload::{CurrentUpload, NewUpload, claimed_type};
+use super::{Intake, IntakeError, Sender, file_type};
+use crate::file::FileId;
+use crate::journal::{Adopted, Draft, OpenUpload, UploadError, record_bytes};
+
+impl Intake {
+    /// Promises a file of these complete partial uploads of the caller, one behind the other. They stay
+    /// until they expire. Runs to its end, even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// When nothing of the file is kept.
+    pub async fn concatenate(
+        self: &Arc<Self>,
+        upload: NewUpload,
+        parts: Vec<FileId>,
+    ) -> Result<Adopted, IntakeError> {
+        let intake = Arc::clone(self);
+        spawn_blocking(move || intake.put_together(upload, &parts)).await?
+    }
+
+    /// Blocks.
+    fn put_together(&self, upload: NewUpload, parts: &[FileId]) -> Result<Adopted, IntakeError> {
+        let sender = upload.sender;
+        let lengths: Vec<_> = parts
+            .iter()
+            .map(|&part| self.length_of_part(&sender, part))
+            .collect::<Result<_, _>>()?;
+        let length = lengths.iter().copied().fold(0, u64::saturating_add);
+        let metadata = sender.forced(upload.metadata)?;
+        let mut room = self.reserve(&sender, length, record_bytes(&metadata))?;
+        let claimed = claimed_type(&sender, &upload.content_type)?;
+        let shown = file_type::shown_by(&sender, &claimed, &self.head_of_parts(parts, &lengths)?)?;
+        let mut draft = Draft {
+            content_type: shown.unwrap_or(claimed),
+            filename: upload.filename,
+            metadata,
+            request: None,
+            subject: sender.number(),
+            sub: sender.sub(),
+            stated: upload.whole,
+            sha256: None,
+        };
+        let key = upload.key.as_deref();
+        draft.request =
+            key.map(|key| fingerprint::of_upload(key, &sender, &draft, Some(length), parts));
+        let _running = match KeyClaim::of(&self.journal, draft.request)? {
+            KeyClaim::Answered(answer) => {
+                let before = answer.into_iter().next();
+                return Ok(before.ok_or(UploadError::Absent)?);
+            }
+            KeyClaim::New(running) => running,
+        };
+        let adopted = self.journal.concatenate(parts, draft)?;
+        self.enter_file(&mut room, &adopted, None);
+        Ok(adopted)
+    }
+
+    fn head_of_parts(&self, parts: &[FileId], lengths: &[u64]) -> Result<Vec<u8>, IntakeError> {
+        let mut head = Vec::new();
+        for (&part, &length) in parts.iter().zip(lengths) {
+            let from = head.len();
+            let more = usize::try_from(length).unwrap_or(SHOWN_BYTES);
+            head.resize(from + more.min(SHOWN_BYTES - from), 0);
+            let bytes = head.get_mut(from..).unwrap_or_default();
+            let read = self.journal.read_upload(part, bytes);
+            read.map_err(IntakeError::UnreadableBody)?;
+        }
+        Ok(head)
+    }
+
+    fn length_of_part(&self, sender: &Sender, part: FileId) -> Result<u64, IntakeError> {
+        match self.current(sender, part)? {
+            CurrentUpload::Open(OpenUpload {
+                offset,
+                declared,
+                is_partial: true,
+                ..
+            }) if declared == Some(offset) => Ok(offset),
+            CurrentUpload::Open(_) | CurrentUpload::Complete(_) => {
+                Err(UploadError::Part(part).into())
+            }
+        }
+    }
+}
