@@ -248,13 +248,10 @@ impl Disk for FaultyDisk {
 
     fn sync_bytes(&self, file: &File) -> io::Result<()> {
         let ino = file.metadata()?.ino();
-        let mut state = match self.step("sync_bytes") {
-            Ok(state) => state,
-            Err(refusal) => {
-                self.state().unsynced.forget(ino);
-                return Err(refusal.error);
-            }
-        };
+        let mut state = self.step("sync_bytes").map_err(|refusal| {
+            self.state().unsynced.forget(ino);
+            refusal.error
+        })?;
         state.unsynced.inodes.remove(&ino);
         state.unsynced.overwritten.remove(&ino);
         Ok(())
