@@ -40,7 +40,7 @@ impl Journal {
     /// 4. One frame tells the new offset, or makes the upload a promised file. It is decided and queued;
     ///    its group is synced.
     ///
-    /// The module [`upload`](super::upload) tells what a cut leaves. Once begun it runs to its end, even
+    /// The module `upload` tells what a cut leaves. Once begun it runs to its end, even
     /// if the caller stops waiting.
     ///
     /// # Errors

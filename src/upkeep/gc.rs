@@ -18,7 +18,7 @@ use crate::journal::inspection::KnownIds;
 ///
 /// A commit that begins meanwhile is safe: see [`Bucket::remove_orphan`].
 ///
-/// If the order names this node, links to its lost messages come first: see [`lost_links`].
+/// If the order names this node, links to its lost messages come first: see `lost_links`.
 ///
 /// # Errors
 /// [`UpkeepError`]; removals up to then remain.

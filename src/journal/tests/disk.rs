@@ -252,16 +252,13 @@ impl Disk for FaultyDisk {
             self.state().unsynced.forget(ino);
             refusal.error
         })?;
-        state.unsynced.inodes.remove(&ino);
-        state.unsynced.overwritten.remove(&ino);
+        state.unsynced.keep(ino);
         Ok(())
     }
 
     fn sync_file(&self, file: &File) -> io::Result<()> {
         let mut state = self.step("sync_file")?;
-        let ino = file.metadata()?.ino();
-        state.unsynced.inodes.remove(&ino);
-        state.unsynced.overwritten.remove(&ino);
+        state.unsynced.keep(file.metadata()?.ino());
         Ok(())
     }
 

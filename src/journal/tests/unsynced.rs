@@ -106,6 +106,12 @@ impl Unsynced {
         writes.or_default().push((offset, bytes.len(), before));
     }
 
+    /// An fsync of this file succeeded.
+    pub(in crate::journal) fn keep(&mut self, ino: u64) {
+        self.inodes.remove(&ino);
+        self.overwritten.remove(&ino);
+    }
+
     /// An fsync of this file failed.
     pub(in crate::journal) fn forget(&mut self, ino: u64) {
         if self.is_forgetful {

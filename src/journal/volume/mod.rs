@@ -24,6 +24,7 @@ mod disk;
 mod poison;
 #[cfg(test)]
 mod tests;
+mod unsynced;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -31,8 +32,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(super) use disk::if_there;
-pub use disk::{Disk, LocalDisk, UnsyncedDisk};
+pub use disk::{Disk, LocalDisk};
 pub use poison::{Poison, Poisoned};
+pub use unsynced::UnsyncedDisk;
 
 /// The least number of digits in a file's name.
 const NAME_DIGITS: usize = 8;
