@@ -9,6 +9,8 @@ use std::sync::Mutex;
 
 use kit::noise;
 
+use crate::pieces::Pieces;
+
 /// A client's knowledge of its upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
@@ -71,6 +73,8 @@ pub(crate) struct Message {
 pub(crate) struct Ledger {
     uploads: Mutex<BTreeMap<u64, Upload>>,
     messages: Mutex<BTreeMap<u64, Message>>,
+    /// Those of the uploads that come in pieces.
+    pieces: Mutex<BTreeMap<u64, Pieces>>,
     file: File,
 }
 
@@ -79,6 +83,7 @@ impl Ledger {
         Self {
             uploads: Mutex::default(),
             messages: Mutex::default(),
+            pieces: Mutex::default(),
             file: File::create_new(path).expect("the ledger"),
         }
     }
@@ -127,6 +132,22 @@ impl Ledger {
         self.messages.lock().expect("the ledger").remove(&key);
     }
 
+    /// Records that an upload in pieces is about to be sent, or has changed.
+    pub(crate) fn set_pieces(&self, pieces: &Pieces) {
+        self.write(&format!("{pieces:?}"));
+        let mut all = self.pieces.lock().expect("the ledger");
+        all.insert(pieces.key, pieces.clone());
+    }
+
+    /// The uploads in pieces, each with the state of its file.
+    pub(crate) fn pieces(&self) -> Vec<(Pieces, State)> {
+        let pieces = self.pieces.lock().expect("the ledger");
+        let uploads = self.uploads.lock().expect("the ledger");
+        let state = |key: &u64| uploads.get(key).expect("it was sent").state.clone();
+        let each = pieces.iter();
+        each.map(|(key, one)| (one.clone(), state(key))).collect()
+    }
+
     /// Writes a line without a lock, so that lines of several clients share one flush.
     fn write(&self, line: &str) {
         let line = format!("{line}\n");
@@ -143,6 +164,7 @@ impl Ledger {
 
     /// Forgets an upload: it is proven to be right, and need not be checked again.
     pub(crate) fn forget(&self, key: u64) {
+        self.pieces.lock().expect("the ledger").remove(&key);
         self.uploads.lock().expect("the ledger").remove(&key);
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use kit::{Client, noise};
 
 use crate::ledger::{Ledger, State};
-use crate::messages;
 use crate::random::Random;
 use crate::request::{PATIENCE, Request};
 use crate::stage::Tally;
+use crate::{messages, uploads};
 
 /// The pause between a refused upload and the next one. It doubles with each further refusal, until
 /// an upload is promised.
-const BACK_OFF: Duration = Duration::from_millis(30);
+pub(crate) const BACK_OFF: Duration = Duration::from_millis(30);
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(480);
 
 /// The pause between two requests of a client, while there are more files than a fault needs.
@@ -60,11 +60,12 @@ impl Load<'_> {
             answered: Vec::new(),
         };
         let mut own_messages = messages::Own::default();
+        let mut own_uploads = uploads::Own::default();
         while !self.is_over.load(Ordering::Relaxed) {
             if self.tally.promises.load(Ordering::Relaxed) > self.enough.load(Ordering::Relaxed) {
                 std::thread::sleep(REST);
             }
-            match random.below(30) {
+            match random.below(42) {
                 0 | 1 => {
                     let count = 2 + random.below(2);
                     self.upload(&client, &mut random, &mut own, count);
@@ -91,7 +92,11 @@ impl Load<'_> {
                     let (request, ids) = &own.answered[which];
                     self.send_again(&client, request, ids);
                 }
-                24.. => self.act(&client, &mut random, &mut own_messages),
+                24..=29 => self.act(&client, &mut random, &mut own_messages),
+                30.. => {
+                    let complete = self.grow(&client, &mut random, &mut own_uploads);
+                    own.promised.extend(complete);
+                }
                 _ => self.upload(&client, &mut random, &mut own, 1),
             }
         }
@@ -121,7 +126,7 @@ impl Load<'_> {
             // The first request may still be running.
             let is_excused = is_again && status == Ok(409);
             let began_calm = before.is_multiple_of(2);
-            let is_calm = began_calm && self.calm.load(Ordering::SeqCst) == before;
+            let is_calm = self.is_calm_since(before);
             if began_calm && !is_calm {
                 self.tally.cut.fetch_add(1, Ordering::Relaxed);
             }
@@ -204,12 +209,17 @@ impl Load<'_> {
         }
     }
 
+    /// Returns whether no fault was active that clients may notice since `calm` had this value.
+    pub(crate) fn is_calm_since(&self, before: u64) -> bool {
+        before.is_multiple_of(2) && self.calm.load(Ordering::SeqCst) == before
+    }
+
     pub(crate) fn key(&self) -> u64 {
         self.next_key.fetch_add(1, Ordering::Relaxed)
     }
 }
 
-fn below(random: &mut Random, end: usize) -> usize {
+pub(crate) fn below(random: &mut Random, end: usize) -> usize {
     let end = u64::try_from(end).expect("a small number");
     usize::try_from(random.below(end)).expect("a small number")
 }

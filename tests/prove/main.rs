@@ -19,13 +19,16 @@ mod messages;
 mod mongo;
 mod options;
 mod other_format;
+mod pieces;
 mod points;
 mod random;
 mod request;
 mod scene;
 mod stage;
+mod uploads;
 mod verify;
 mod verify_messages;
+mod verify_uploads;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -55,6 +55,14 @@ pub(crate) struct Tally {
     /// Uploads that were repeated under their key after their promise.
     pub(crate) repeats: AtomicU64,
     pub(crate) verified: AtomicU64,
+    /// Appends that were answered, to uploads in pieces.
+    pub(crate) appends: AtomicU64,
+    /// Appends whose client hung up within the body.
+    pub(crate) hung_up: AtomicU64,
+    /// Uploads in pieces that became files.
+    pub(crate) completed: AtomicU64,
+    /// Uploads in pieces that clients ended.
+    pub(crate) ended: AtomicU64,
     /// The longest time in seconds until journal and spool were empty after all faults.
     pub(crate) longest_drain: AtomicU64,
     /// Ids without a file that were cleared away: a cut or a delete had left their chunks.
@@ -103,8 +111,11 @@ impl Tally {
             .iter()
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
+        let [completed, appends, hung_up, ended] =
+            [&self.completed, &self.appends, &self.hung_up, &self.ended]
+                .map(|count| count.load(Ordering::Relaxed));
         format!(
-            "{}\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
+            "{}\nin pieces: {completed} uploads completed by {appends} appends, {hung_up} bodies broken off, {ended} uploads ended\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
             self.line(),
             faults.join(", "),
             self.cut.load(Ordering::Relaxed),

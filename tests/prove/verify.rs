@@ -14,7 +14,7 @@ use crate::ledger::{Ledger, State, Upload};
 use crate::messages::Follower;
 use crate::request::{PATIENCE, Request};
 use crate::stage::{Servers, Tally};
-use crate::verify_messages;
+use crate::{verify_messages, verify_uploads};
 
 /// The longest time until the journal must be empty.
 const BOUND: Duration = Duration::from_secs(90);
@@ -44,6 +44,8 @@ pub(crate) fn everything(
     let client = Client::anew_each_time(servers.site.port(), PATIENCE);
     let is_enough = || !goes_on && tally.violations() >= ENOUGH;
     ask_for_answers(&client, ledger, tally);
+    verify_uploads::finish(&client, ledger, tally);
+    verify_uploads::answer_again(&client, ledger, tally);
     verify_messages::settle(&client, ledger, tally);
     verify_messages::over_http(&client, ledger, tally);
     let uploads = ledger.all();
@@ -69,6 +71,7 @@ pub(crate) fn everything(
     verify_messages::in_the_lists(&client, ledger, followers, tally);
     verify_messages::in_the_bucket(&servers.mongo, ledger, tally);
     verify_messages::are_gone(&client, ledger, tally);
+    verify_uploads::answer_again(&client, ledger, tally);
     let uploads = ledger.all();
     side_by_side(&uploads, |upload| {
         look(upload);

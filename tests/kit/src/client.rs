@@ -129,11 +129,21 @@ impl Client {
 
     /// PATCH with a body of known length.
     pub fn patch(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
+        self.try_patch(path, headers, body).expect("an answer")
+    }
+
+    /// PATCH that may get no answer at all.
+    pub fn try_patch(
+        &self,
+        path: &str,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         let mut request = self.agent.patch(self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        read(request.send(body).expect("an answer")).expect("a body")
+        read(request.send(body)?)
     }
 
     /// PUT with a body of known length.

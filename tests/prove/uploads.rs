@@ -1,0 +1,293 @@
+//! Clients that upload in pieces, ask how far they have come, hang up, and end some uploads, during all
+//! faults.
+
+use std::sync::atomic::Ordering;
+use std::thread::sleep;
+
+use kit::{Answer, Client};
+
+use crate::ledger::State;
+use crate::load::{BACK_OFF, Load, below};
+use crate::pieces::{Dialect, Pieces, Told};
+use crate::random::Random;
+
+/// The most uploads that a client has open.
+const MOST_OPEN: usize = 3;
+
+/// The longest piece.
+const LONGEST: u64 = 1 << 20;
+
+/// The uploads of one client that may grow.
+#[derive(Default)]
+pub(crate) struct Own {
+    open: Vec<Course>,
+}
+
+struct Course {
+    pieces: Pieces,
+    /// The offsets at which its pieces end.
+    ends: Vec<usize>,
+    footing: Footing,
+}
+
+/// How sure a client is of the next request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Footing {
+    /// The last append was answered.
+    Firm,
+    /// The upload has the offset that was told, but what is left of a broken body may still grow it.
+    Asked,
+    /// The last request had no answer, or was refused.
+    Lost,
+}
+
+/// A file: its key, its length and its id.
+type Complete = (u64, usize, String);
+
+impl Load<'_> {
+    /// Does one act of a client with its uploads in pieces. Returns the file that it completes.
+    pub(crate) fn grow(
+        &self,
+        client: &Client,
+        random: &mut Random,
+        own: &mut Own,
+    ) -> Option<Complete> {
+        let is_new = own.open.len() <= below(random, MOST_OPEN);
+        let mut course = if is_new {
+            self.open(random)
+        } else {
+            let which = below(random, own.open.len());
+            own.open.swap_remove(which)
+        };
+        let told = if course.pieces.id.is_none() {
+            self.begin(client, random, &mut course)
+        } else {
+            self.go_on(client, random, &mut course)
+        };
+        match told {
+            // The look ends it, if the answer was lost.
+            Told::Gone => None,
+            Told::Complete => Some(self.complete(course.pieces)),
+            Told::Open(_) | Told::Nothing => {
+                own.open.push(course);
+                None
+            }
+        }
+    }
+
+    fn complete(&self, pieces: Pieces) -> Complete {
+        let id = pieces.id.expect("it has begun");
+        let promised = State::Promised(id.clone());
+        self.ledger.set(pieces.key, promised);
+        self.tally.promises.fetch_add(1, Ordering::Relaxed);
+        self.tally.completed.fetch_add(1, Ordering::Relaxed);
+        (pieces.key, pieces.length, id)
+    }
+
+    fn open(&self, random: &mut Random) -> Course {
+        let mut length = 0;
+        let mut ends = Vec::new();
+        for _ in 0..2 + random.below(5) {
+            length += piece(random);
+            ends.push(length);
+        }
+        let pieces = Pieces {
+            key: self.key(),
+            length,
+            dialect: random.pick(&[Dialect::Tus, Dialect::Draft]),
+            is_declared: random.below(2) == 0,
+            id: None,
+            told: 0,
+            is_ending: false,
+        };
+        self.ledger.send(pieces.key, length, false);
+        self.ledger.set_pieces(&pieces);
+        Course {
+            pieces,
+            ends,
+            footing: Footing::Firm,
+        }
+    }
+
+    /// Begins an upload, sometimes with its first piece.
+    fn begin(&self, client: &Client, random: &mut Random, course: &mut Course) -> Told {
+        let first = random.pick(&[0, course.ends[0]]);
+        self.ask_once(course, Footing::Firm, |pieces| pieces.begin(client, first))
+    }
+
+    fn go_on(&self, client: &Client, random: &mut Random, course: &mut Course) -> Told {
+        let Pieces { told, length, .. } = course.pieces;
+        let next = course.ends.iter().find(|&&end| end > told);
+        let to = *next.unwrap_or(&length);
+        match (course.footing, random.below(16)) {
+            (Footing::Lost, _) => self.ask_once(course, Footing::Asked, |one| one.ask(client)),
+            (footing, 0) => self.ask_once(course, footing, |one| one.ask(client)),
+            (Footing::Firm, 1) => self.end(client, course),
+            (_, 2 | 3) if to > told => {
+                self.break_off(random, course, to);
+                Told::Nothing
+            }
+            (_, 4 | 5) if to > told => {
+                self.append_beside(course, client, to, |one| one.append(client, to), true)
+            }
+            (_, 6..=8) if to > told => {
+                self.append_beside(course, client, to, |one| one.ask(client), false)
+            }
+            _ => {
+                let told = self.ask_once(course, Footing::Firm, |one| one.append(client, to));
+                self.count_append(course, to);
+                told
+            }
+        }
+    }
+
+    /// Hangs up within the body of an append.
+    fn break_off(&self, random: &mut Random, course: &mut Course, to: usize) {
+        let sent = below(random, to - course.pieces.told);
+        // A server that is down takes nothing.
+        let is_sent = course.pieces.break_off(self.port, to, sent).is_ok();
+        let hung_up = &self.tally.hung_up;
+        hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+        course.footing = Footing::Lost;
+    }
+
+    /// Ends an upload. No answer speaks of it as open afterwards.
+    fn end(&self, client: &Client, course: &mut Course) -> Told {
+        course.pieces.is_ending = true;
+        self.ledger.set_pieces(&course.pieces);
+        let calm = self.calm.load(Ordering::SeqCst);
+        let answer = course.pieces.end(client);
+        match answer.as_ref().map(|answer| answer.status) {
+            Ok(204) => {
+                let id = course.pieces.id.clone().expect("it has begun");
+                self.ledger.set(course.pieces.key, State::Deleted(id));
+                self.tally.ended.fetch_add(1, Ordering::Relaxed);
+                let again = course.pieces.ask(client);
+                if again.as_ref().is_ok_and(|again| again.status < 400) {
+                    let words = format!("{:?} has ended, and now {again:?}", course.pieces);
+                    self.tally.violate(&words);
+                }
+            }
+            Ok(404 | 410) => {
+                let words = format!("{:?} cannot be ended: {answer:?}", course.pieces);
+                self.tally.violate(&words);
+            }
+            _ => self.is_refused(course, calm, &answer),
+        }
+        Told::Gone
+    }
+
+    /// Sends one request. With a 2xx the client stands on `then`.
+    fn ask_once(
+        &self,
+        course: &mut Course,
+        then: Footing,
+        send: impl FnOnce(&Pieces) -> Result<Answer, String>,
+    ) -> Told {
+        let (calm, before) = (self.calm.load(Ordering::SeqCst), course.pieces.told);
+        let answer = send(&course.pieces);
+        let told = self.hear(course, before, &answer);
+        let is_due = course.footing == Footing::Firm;
+        course.footing = match told {
+            Told::Nothing | Told::Gone => Footing::Lost,
+            Told::Open(_) | Told::Complete if is_taken(&answer) => then,
+            Told::Open(_) | Told::Complete => Footing::Asked,
+        };
+        if is_due && course.footing != Footing::Firm {
+            self.is_refused(course, calm, &answer);
+        }
+        told
+    }
+
+    /// Appends up to `to`, and sends another request at the same time: the same again, or a question.
+    fn append_beside(
+        &self,
+        course: &mut Course,
+        client: &Client,
+        to: usize,
+        other: impl FnOnce(&Pieces) -> Result<Answer, String> + Send,
+        is_same: bool,
+    ) -> Told {
+        let (calm, before) = (self.calm.load(Ordering::SeqCst), course.pieces.told);
+        let pieces = &course.pieces;
+        let [answer, other] = std::thread::scope(|scope| {
+            let other = scope.spawn(move || other(pieces));
+            [
+                pieces.append(client, to),
+                other.join().expect("a client that goes on"),
+            ]
+        });
+        let both = [&answer, &other].map(|answer| self.hear(course, before, answer));
+        let taken = [is_taken(&answer), is_same && is_taken(&other)];
+        if taken == [true, true] {
+            let words = format!(
+                "{:?} took an append twice: {answer:?} {other:?}",
+                course.pieces
+            );
+            self.tally.violate(&words);
+        }
+        let is_due = course.footing == Footing::Firm;
+        if taken.contains(&true) {
+            course.footing = Footing::Firm;
+            self.count_append(course, to);
+        } else {
+            course.footing = Footing::Lost;
+            if is_due {
+                self.is_refused(course, calm, &answer);
+            }
+        }
+        let complete = both.into_iter().find(|told| *told == Told::Complete);
+        complete.unwrap_or(Told::Nothing)
+    }
+
+    /// Takes an answer in.
+    fn hear(&self, course: &mut Course, before: usize, answer: &Result<Answer, String>) -> Told {
+        let told = course.pieces.hear(before, answer);
+        let told = told.unwrap_or_else(|what| {
+            self.tally.violate(&what);
+            Told::Nothing
+        });
+        match told {
+            Told::Open(_) | Told::Complete => self.ledger.set_pieces(&course.pieces),
+            Told::Gone => {
+                let words = format!("{:?} was not found: {answer:?}", course.pieces);
+                self.tally.violate(&words);
+            }
+            Told::Nothing => sleep(BACK_OFF),
+        }
+        told
+    }
+
+    /// An append that was answered with a 2xx told the offset at which it ends.
+    fn count_append(&self, course: &Course, to: usize) {
+        if course.footing == Footing::Firm {
+            self.tally.appends.fetch_add(1, Ordering::Relaxed);
+            if course.pieces.told != to {
+                let words = format!("{:?} was appended up to {to}", course.pieces);
+                self.tally.violate(&words);
+            }
+        }
+    }
+
+    /// Nothing is refused without a fault.
+    fn is_refused(&self, course: &Course, calm: u64, answer: &Result<Answer, String>) {
+        if self.is_calm_since(calm) {
+            let words = format!(
+                "{:?} was refused without a fault: {answer:?}",
+                course.pieces
+            );
+            self.tally.violate(&words);
+        }
+    }
+}
+
+fn is_taken(answer: &Result<Answer, String>) -> bool {
+    let status = answer.as_ref().map(|answer| answer.status);
+    status.is_ok_and(|status| status < 300)
+}
+
+/// Returns the length of a piece: half are of few bytes, and go with the head of a request.
+fn piece(random: &mut Random) -> usize {
+    let most = random.pick(&[20, 2_000, 2_000, 70_000, 70_000, LONGEST]);
+    usize::try_from(1 + random.below(most)).expect("a small number")
+}

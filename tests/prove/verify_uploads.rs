@@ -1,0 +1,107 @@
+//! Checks uploads in pieces, without faults: those that clients left unfinished are taken up again, and all
+//! answers are the ones that were given before.
+
+use std::sync::atomic::Ordering;
+
+use kit::Client;
+
+use crate::ledger::{Ledger, State};
+use crate::pieces::{Pieces, Told};
+use crate::stage::Tally;
+use crate::verify::side_by_side;
+
+/// The appends until an upload must be complete. What is left of a broken body may grow it meanwhile.
+const MOST_APPENDS: usize = 5;
+
+/// Completes the uploads that may grow, and ends those whose end was not answered. Afterwards none may
+/// grow.
+pub(crate) fn finish(client: &Client, ledger: &Ledger, tally: &Tally) {
+    let mut open = ledger.pieces();
+    open.retain(|(_, state)| *state == State::Unknown);
+    side_by_side(&open, |(pieces, _)| {
+        let finished = if pieces.is_ending {
+            end(client, pieces)
+        } else {
+            complete(client, ledger, tally, pieces.clone())
+        };
+        match finished {
+            Ok(state) => ledger.set(pieces.key, state),
+            Err(what) => tally.violate(&what),
+        }
+    });
+}
+
+fn end(client: &Client, pieces: &Pieces) -> Result<State, String> {
+    match pieces.end(client) {
+        Ok(answer) if [204, 404, 410].contains(&answer.status) => {
+            Ok(State::Deleted(pieces.id.clone().expect("it has begun")))
+        }
+        answer => Err(format!("{pieces:?} was ended again: {answer:?}")),
+    }
+}
+
+fn complete(
+    client: &Client,
+    ledger: &Ledger,
+    tally: &Tally,
+    mut pieces: Pieces,
+) -> Result<State, String> {
+    let mut answer = match pieces.id {
+        None => pieces.begin(client, 0),
+        Some(_) => pieces.ask(client),
+    };
+    for _ in 0..MOST_APPENDS {
+        let told = pieces.hear(pieces.told, &answer)?;
+        ledger.set_pieces(&pieces);
+        match told {
+            Told::Complete => {
+                tally.promises.fetch_add(1, Ordering::Relaxed);
+                tally.completed.fetch_add(1, Ordering::Relaxed);
+                return Ok(State::Promised(pieces.id.expect("it has begun")));
+            }
+            Told::Open(_) => answer = pieces.append(client, pieces.length),
+            Told::Nothing if pieces.id.is_some() => answer = pieces.ask(client),
+            Told::Gone | Told::Nothing => break,
+        }
+    }
+    Err(format!("{pieces:?} was taken up again: {answer:?}"))
+}
+
+/// Asks again about uploads that are complete or have ended. The answers are the same, even after the
+/// journal has forgotten the entry.
+pub(crate) fn answer_again(client: &Client, ledger: &Ledger, tally: &Tally) {
+    side_by_side(&ledger.pieces(), |(pieces, state)| {
+        let wrong = |what: &str, answer| {
+            tally.violate(&format!("{pieces:?} {state:?}: {what}: {answer:?}"));
+        };
+        match state {
+            State::Promised(_) => {
+                for (what, answer) in [
+                    ("asked", pieces.ask(client)),
+                    ("completed again", pieces.append(client, pieces.length)),
+                    ("begun again", pieces.begin(client, 0)),
+                ] {
+                    let told = pieces.clone().hear(pieces.length, &answer);
+                    // tus does not tell the length with the beginning.
+                    let is_right = match told {
+                        Ok(Told::Complete) => true,
+                        Ok(Told::Open(_)) => what == "begun again",
+                        _ => false,
+                    };
+                    let is_taken = answer.as_ref().is_ok_and(|answer| answer.status < 300);
+                    if !(is_right && is_taken) {
+                        wrong(what, answer);
+                    }
+                }
+            }
+            State::Deleted(_) => {
+                let answer = pieces.ask(client);
+                let status = answer.as_ref().map(|answer| answer.status);
+                if !matches!(status, Ok(404 | 410)) {
+                    wrong("asked", answer);
+                }
+            }
+            State::Unknown | State::Deleting(_) => {}
+        }
+    });
+}
