@@ -103,7 +103,7 @@ fn a_form_with_three_files_and_texts_arrives_from_a_browser_byte_for_byte() {
     let refused = ask(&[("Tus-Resumable", "1.0.0"), ("Upload-Length", "7")]);
     assert_eq!(refused["status"], 400, "{refused}");
     let text = refused["text"].as_str().unwrap();
-    assert!(text.contains("tus protocol is not spoken"), "{text}");
+    assert!(text.contains("tus is spoken at /uploads"), "{text}");
 }
 
 /// Sends a body from a script, and returns the parts of the answer that the script may read.
