@@ -98,9 +98,10 @@ impl Pieces {
     pub(crate) fn break_off(&self, port: u16, to: usize, sent: usize) -> io::Result<()> {
         let piece = self.piece(to);
         let fields = self.fields(to).into_iter();
-        let fields: String = fields
+        let fields: Vec<_> = fields
             .map(|(name, value)| format!("{name}: {value}\r\n"))
             .collect();
+        let fields = fields.concat();
         let (path, length) = (self.path(), piece.len());
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         write!(
