@@ -76,6 +76,7 @@ impl Bucket {
         })
     }
 
+    /// Returns nothing while the index is still to be made; then a later round finds the documents.
     async fn find_some(
         &self,
         place: &Place,
@@ -105,7 +106,13 @@ impl Bucket {
             let find = find.sort(keys.clone()).hint(Hint::Keys(keys));
             find.await?.try_collect().await
         });
-        found.await.map_err(|err| error::of_read(&err))
+        found.await.or_else(|err| {
+            if error::is_index_missing(&err) {
+                self.more_indexes.doubt();
+                return Ok(Vec::new());
+            }
+            Err(error::of_read(&err))
+        })
     }
 }
 
