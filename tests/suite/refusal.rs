@@ -96,7 +96,7 @@ fn what_the_head_tells_is_refused_before_a_byte_of_the_body_is_taken() {
             vec![
                 vec![known, &plain, "Content-Range: bytes 3-5/6"],
                 vec![known, &plain, "X-HTTP-Method-Override: PATCH"],
-                vec![chunked, &plain, "Upload-Complete: ?0"],
+                vec![chunked, &plain, "Tus-Resumable: 1.0.0"],
             ],
         ),
     ] {

@@ -160,8 +160,8 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
     // its way to nginx, so a busy machine gets more than one try.
     let cached = (
         "gridspool.conf",
-        "'$status ",
-        "' $upstream_cache_status $status ",
+        "'$gridspool_status ",
+        "' $upstream_cache_status $gridspool_status ",
     );
     site.change_nginx(&[cached]);
     let (path, body) = (&files[1].path, &bodies[1]);

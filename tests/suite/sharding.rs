@@ -39,9 +39,9 @@ fn filter(command: &Document) -> Option<&Document> {
         .or_else(|| command.get_document("q").ok())
 }
 
-/// A listing visits everything, and names its index.
-fn is_listing(command: &Document) -> bool {
-    command.contains_key("hint") || command.contains_key("count")
+/// A listing visits everything, and names its index. In the collection of lists every question does.
+fn is_listing(part: &str, command: &Document) -> bool {
+    command.contains_key("count") || part != "inbox" && command.contains_key("hint")
 }
 
 #[test]
@@ -93,11 +93,11 @@ fn each_question_about_a_file_names_the_field_that_it_is_sharded_by() {
     let mut seen = BTreeSet::new();
     for operation in operations(&mongo) {
         let command = command(&operation);
-        if is_listing(command) {
-            continue;
-        }
         let namespace = operation.get_str("ns").unwrap();
         let part = namespace.rsplit('.').next().unwrap();
+        if is_listing(part, command) {
+            continue;
+        }
         let key = match part {
             "chunks" => "files_id",
             "inbox" => "r",
