@@ -42,7 +42,7 @@ setup() { load helper; }
   run -0 --separate-stderr "${checkout}/scripts/fsck" --json --bytes-per-second 100000000
   [[ $(python3 -c 'import json, sys; print(json.load(sys.stdin)["summary"]["files"])' <<<"${output}") -ge 1 ]]
   run -0 --separate-stderr "${checkout}/scripts/gc" --remove
-  [[ ${output} == *" those of 0 were removed"* ]]
+  [[ ${output} == *"; 0 of them were removed"* ]]
   comes_back "${kept}" "${directory}/file"
 }
 
