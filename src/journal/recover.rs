@@ -60,7 +60,7 @@ impl Journal {
     /// 4. The end of the log is made durable.
     /// 5. Bodies without an entry are removed; `body/` is fsynced.
     /// 6. A link from the spool is tried.
-    /// 6. A link from the spool is tried.
+    /// 7. The log gets its reserve for a full disk.
     /// 8. Parts of deleted messages lose their links, if a cut has left any.
     ///
     /// # Errors

@@ -55,20 +55,8 @@ pub(in crate::http) fn spooled(headers: &HeaderMap) -> Result<Option<SpooledName
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
-
     use super::*;
-
-    fn head(fields: &[(&str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            );
-        }
-        headers
-    }
+    use crate::http::headers::testing::head;
 
     #[test]
     fn a_spooled_body_has_a_file_and_a_count_and_no_body_has_neither() {

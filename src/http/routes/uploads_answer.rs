@@ -15,7 +15,7 @@ use crate::http::headers::dialect::{
 use crate::http::headers::{resumable, tus, upload_metadata};
 use crate::journal::OpenUpload;
 
-/// What an answer tells of an upload.
+/// An upload, as an answer tells it.
 #[derive(Debug)]
 pub(super) struct View {
     offset: u64,
@@ -153,7 +153,7 @@ pub(super) fn ended(dialect: Dialect) -> HttpResponse {
     answer.finish()
 }
 
-/// What is spoken here, in both dialects: OPTIONS has no field that tells the dialect.
+/// Tells what is spoken here, in both dialects: OPTIONS has no field that tells the dialect.
 pub(super) fn options(node: &Node, allow: &'static str) -> HttpResponse {
     let longest = node.intake.max_body_bytes();
     HttpResponse::build(StatusCode::NO_CONTENT)

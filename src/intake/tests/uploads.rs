@@ -289,7 +289,7 @@ fn the_rest_of_a_broken_body_counts_unless_a_newer_append_was_let_in() {
     assert_eq!(stage.offset(id), 0);
     stage.salvage(id, at(0), b"abc", "second").unwrap();
     assert_eq!(stage.offset(id), 3);
-    // What the request has stated of the whole does not hold for a piece of its body.
+    // The statements of the request about the whole do not hold for a piece of its body.
     stage.admit(id, 3, "third").unwrap();
     stage.salvage(id, last_at(3), b"def", "third").unwrap();
     assert_eq!(stage.offset(id), 6);
@@ -373,7 +373,7 @@ fn an_open_upload_counts_as_pending_with_its_whole_length_until_it_ends() {
     let ended = stage.intake.end_upload(&sender_a, id);
     let ended = stage.runtime.block_on(ended.boxed_local());
     assert!(ended.unwrap() && left(3000));
-    // Of an upload without a length, each append counts.
+    // Each append to an upload without a length counts.
     let id = stage.open_of(None);
     assert!(left(1900));
     stage.grow(id, 0, &[0; 300]).unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::config::ConfigBuilder;
 use ureq::http::{Request, Response};
-use ureq::typestate::AgentScope;
-use ureq::{Agent, Body, SendBody};
+use ureq::typestate::{AgentScope, WithBody};
+use ureq::{Agent, Body, RequestBuilder, SendBody};
 
 use crate::Answer;
 
@@ -120,11 +120,7 @@ impl Client {
         headers: Headers<'_>,
         body: &[u8],
     ) -> Result<Answer, ureq::Error> {
-        let mut request = self.agent.post(self.url(path));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        read(request.send(body)?)
+        send(self.agent.post(self.url(path)), headers, body)
     }
 
     /// PATCH with a body of known length.
@@ -139,11 +135,7 @@ impl Client {
         headers: Headers<'_>,
         body: &[u8],
     ) -> Result<Answer, ureq::Error> {
-        let mut request = self.agent.patch(self.url(path));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        read(request.send(body)?)
+        send(self.agent.patch(self.url(path)), headers, body)
     }
 
     /// PUT with a body of known length.
@@ -244,6 +236,17 @@ impl Uploaded {
             etag: String::new(),
         }
     }
+}
+
+fn send(
+    mut request: RequestBuilder<WithBody>,
+    headers: Headers<'_>,
+    body: &[u8],
+) -> Result<Answer, ureq::Error> {
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    read(request.send(body)?)
 }
 
 fn read(mut answer: Response<Body>) -> Result<Answer, ureq::Error> {
