@@ -10,7 +10,9 @@
     reason = "a measurement that cannot go on ends the run"
 )]
 
+mod appends;
 mod block;
+mod broken;
 mod burst;
 mod case;
 mod commits;
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
     let mut stage = Stage::set(options);
     let mut report = Report::new(&stage);
     uploads::run(&mut stage, &mut report);
+    appends::run(&mut stage, &mut report);
     downloads::run(&mut stage, &mut report);
     fresh::run(&mut stage, &mut report);
     together::run(&mut stage, &mut report);
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
     burst::run(&mut stage, &mut report);
     mix::run(&mut stage, &mut report);
     slow::run(&mut stage, &mut report);
+    broken::run(&mut stage, &mut report);
     commits::run(&mut stage, &mut report);
     pace::run(&mut stage, &mut report);
     print!("{}", report.text());

@@ -21,20 +21,20 @@ const LENGTH: u64 = 1 << 20;
 /// The number of pieces in which each client sends its file.
 const PIECES: u32 = 40;
 
-const COMPLETE: Metric = Metric::new("complete", " of all");
-const GROWTH: Metric = Metric::new("sidecar_growth_mib", " MiB more while they trickle");
-const BURST: Metric = Metric::new("sidecar_burst_mib", " MiB more when all end at once");
-const HELD: Metric = Metric::new("sidecar_connections", " sidecar connections held");
+pub(crate) const COMPLETE: Metric = Metric::new("complete", " of all");
+pub(crate) const GROWTH: Metric = Metric::new("sidecar_growth_mib", " MiB more while they trickle");
+pub(crate) const BURST: Metric = Metric::new("sidecar_burst_mib", " MiB more when all end at once");
+pub(crate) const HELD: Metric = Metric::new("sidecar_connections", " sidecar connections held");
 
 /// nginx keeps up to this many connections to the sidecar open, however many clients it has
 /// (`keepalive 128` in `nginx.conf.d/gridspool.conf`, for each of two workers). The next
 /// `auth_request` uses one of them.
-const KEPT_OPEN: f64 = 256.0;
+pub(crate) const KEPT_OPEN: f64 = 256.0;
 const NGINX: Metric = Metric::new("nginx_kib_each", " KiB of nginx each");
 const ANSWER: Metric = Metric::new("last_answer_ms", " ms, last byte to last answer");
 
 /// The MiB of memory that may come and go by themselves.
-const UNCHANGED_MIB: f64 = 4.0;
+pub(crate) const UNCHANGED_MIB: f64 = 4.0;
 
 /// Adds all rows of slow clients to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
@@ -81,7 +81,7 @@ fn slow(stage: &mut Stage, work: &str, clients: u32) -> Case {
 
 /// Sends quick uploads before the slow ones, over as many connections as are kept open. The
 /// processes then hold what a process needs once, as if they had run for a while.
-fn warm_up(address: SocketAddr) {
+pub(crate) fn warm_up(address: SocketAddr) {
     let load = Load {
         address,
         connections: 64,
@@ -100,11 +100,43 @@ fn trickle(
     clients: u32,
     seconds: u32,
 ) -> Result<Sample, String> {
+    let begun = Instant::now();
+    let run = move || all_clients(address, clients, seconds);
+    let (ends, mut sample) = watched(stage, nginx, clients, seconds, run)?;
+    let complete: Vec<_> = ends.iter().flatten().collect();
+    let first = ends.iter().find_map(|end| end.as_ref().err());
+    if complete.is_empty() {
+        return Err(first.map_or_else(String::new, Clone::clone));
+    }
+    let last_sent = complete.iter().map(|end| end.sent).max().unwrap_or(begun);
+    let last_answered = complete
+        .iter()
+        .map(|end| end.answered)
+        .max()
+        .unwrap_or(begun);
+    let latencies: Vec<_> = complete.iter().map(|end| end.answered - end.sent).collect();
+    sample.set("complete", float(complete.len()) / f64::from(clients));
+    sample.set(
+        "last_answer_ms",
+        (last_answered - last_sent).as_secs_f64() * 1e3,
+    );
+    sample.set_latencies(&latencies);
+    Ok(sample)
+}
+
+/// Runs clients that send for this long, and looks at memory and connections all the while.
+pub(crate) fn watched<T: Send + 'static>(
+    stage: &Stage,
+    nginx: &[u32],
+    clients: u32,
+    seconds: u32,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<(T, Sample), String> {
     let sidecar = stage.sidecar.ids();
     let socket = stage.sidecar.socket.display().to_string();
     let (nginx_before, sidecar_before) = (resident_mib(nginx), resident_mib(&sidecar));
     let begun = Instant::now();
-    let running = std::thread::spawn(move || all_clients(address, clients, seconds));
+    let running = std::thread::spawn(run);
     let (mut nginx_peak, mut held): (f64, f64) = (0.0, 0.0);
     let (mut sidecar_peak, mut burst): (f64, f64) = (0.0, 0.0);
     while !running.is_finished() {
@@ -122,20 +154,7 @@ fn trickle(
         }
     }
     let ends = running.join().map_err(|_| "the clients are lost")?;
-    let complete: Vec<_> = ends.iter().flatten().collect();
-    let first = ends.iter().find_map(|end| end.as_ref().err());
-    if complete.is_empty() {
-        return Err(first.map_or_else(String::new, Clone::clone));
-    }
-    let last_sent = complete.iter().map(|end| end.sent).max().unwrap_or(begun);
-    let last_answered = complete
-        .iter()
-        .map(|end| end.answered)
-        .max()
-        .unwrap_or(begun);
-    let latencies: Vec<_> = complete.iter().map(|end| end.answered - end.sent).collect();
-    let mut sample = Sample::default()
-        .with("complete", float(complete.len()) / f64::from(clients))
+    let sample = Sample::default()
         .with(
             "sidecar_growth_mib",
             (sidecar_peak - sidecar_before).max(0.0),
@@ -146,13 +165,8 @@ fn trickle(
             "nginx_kib_each",
             (nginx_peak - nginx_before) * 1024.0 / f64::from(clients),
         )
-        .with(
-            "last_answer_ms",
-            (last_answered - last_sent).as_secs_f64() * 1e3,
-        )
         .with("seconds", begun.elapsed().as_secs_f64());
-    sample.set_latencies(&latencies);
-    Ok(sample)
+    Ok((ends, sample))
 }
 
 /// The moment at which a client had sent its last byte, and the moment of its answer.

@@ -15,6 +15,8 @@ use crate::block::Body;
 const SMALL: u64 = 64 * 1024;
 const BUFFER: usize = 256 * 1024;
 
+const TUS: &str = "Tus-Resumable: 1.0.0\r\n";
+
 /// One request, ready to be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -63,42 +65,73 @@ impl Request {
     ) -> Self {
         let around = u64::try_from(before.len() + after.len()).expect("small");
         let length = body.length + around;
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n"
-        )
-        .into_bytes();
-        head.extend_from_slice(before);
+        let fields = format!("Content-Type: {media_type}\r\nContent-Length: {length}\r\n");
+        let mut request = Self::bare(method, path, &fields);
+        request.head.extend_from_slice(before);
         Self {
-            head,
             body: Some(body),
             tail: after.to_vec(),
-            expected: None,
+            ..request
         }
     }
 
-    pub(crate) fn get(path: &str) -> Self {
+    /// Begins a resumable upload of this length, by tus.
+    pub(crate) fn begin_upload(length: u64) -> Self {
+        let fields = format!("{TUS}Upload-Length: {length}\r\nContent-Length: 0\r\n");
+        Self::bare("POST", "/uploads", &fields)
+    }
+
+    /// Appends a body to an upload.
+    pub(crate) fn append(upload: &str, offset: u64, body: Body) -> Self {
+        let length = body.length;
+        let fields = format!(
+            "{TUS}Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nContent-Length: {length}\r\n"
+        );
         Self {
-            head: format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").into_bytes(),
+            body: Some(body),
+            ..Self::bare("PATCH", upload, &fields)
+        }
+    }
+
+    /// Asks for the offset of an upload.
+    pub(crate) fn offset(upload: &str) -> Self {
+        Self::bare("HEAD", upload, TUS)
+    }
+
+    /// Makes a request of these header fields, each with its line end.
+    fn bare(method: &str, path: &str, fields: &str) -> Self {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: bench\r\n{fields}\r\n");
+        Self {
+            head: head.into_bytes(),
             body: None,
             tail: Vec::new(),
             expected: None,
         }
     }
 
+    pub(crate) fn get(path: &str) -> Self {
+        Self::bare("GET", path, "")
+    }
+
     pub(crate) fn get_range(path: &str, first: u64, length: u64) -> Self {
         let last = first + length - 1;
-        let head =
-            format!("GET {path} HTTP/1.1\r\nHost: bench\r\nRange: bytes={first}-{last}\r\n\r\n");
-        Self {
-            head: head.into_bytes(),
-            ..Self::get(path)
-        }
+        Self::bare("GET", path, &format!("Range: bytes={first}-{last}\r\n"))
     }
 
     /// Returns the same request; its answer is compared with `body`, byte for byte.
     pub(crate) fn expecting(mut self, body: Body) -> Self {
         self.expected = Some(body);
         self
+    }
+
+    /// Returns the head alone, for slow clients.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Returns bytes of the body from here on, at most `length` of them; an empty slice without any.
+    pub(crate) fn piece(&self, from: u64, length: u64) -> &'static [u8] {
+        self.body.map_or(&[], |body| body.part(from, length).at(0))
     }
 
     /// Returns the bytes of the file that the request uploads.
@@ -112,6 +145,8 @@ impl Request {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) location: Option<String>,
+    /// The offset of a resumable upload.
+    pub(crate) offset: Option<u64>,
     pub(crate) length: u64,
     pub(crate) first_byte: Instant,
     pub(crate) is_as_expected: bool,
@@ -189,6 +224,7 @@ impl Connection {
         let Head {
             status,
             location,
+            offset,
             length,
             is_last,
         } = parse(&self.buffer[..end])?;
@@ -213,6 +249,7 @@ impl Connection {
         Ok(Answer {
             status,
             location,
+            offset,
             length,
             first_byte: first_byte.expect("something was read"),
             is_as_expected,
@@ -246,12 +283,17 @@ impl Client {
     /// # Errors
     /// A text, if the status is no 2xx, the body is not the expected one, or there is no answer.
     pub(crate) async fn exchange(&mut self, request: &Request) -> Result<Option<String>, String> {
+        self.ask(request).await.map(|answer| answer.location)
+    }
+
+    /// Does the same, and returns the whole answer.
+    pub(crate) async fn ask(&mut self, request: &Request) -> Result<Answer, String> {
         let answer = self.connection.exchange(request).await.map_err(in_words)?;
         if answer.is_last {
             *self = Self::of(self.address).await?;
         }
         match answer.status {
-            200..300 if answer.is_as_expected => Ok(answer.location),
+            200..300 if answer.is_as_expected => Ok(answer),
             200..300 => Err("not what was uploaded".to_owned()),
             status => Err(format!("status {status}")),
         }
@@ -272,6 +314,7 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 struct Head {
     status: u16,
     location: Option<String>,
+    offset: Option<u64>,
     length: u64,
     is_last: bool,
 }
@@ -286,10 +329,14 @@ fn parse(head: &[u8]) -> io::Result<Head> {
         let mut values = named.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
         values.next().map(|(_, value)| value.trim())
     };
-    let length = header("content-length").and_then(|text| text.parse().ok());
+    let number = |name| header(name).and_then(|text| text.parse().ok());
+    let status = status.ok_or_else(|| wrong("no status"))?;
+    // This status has no body.
+    let length = number("content-length").or((status == 204).then_some(0));
     Ok(Head {
-        status: status.ok_or_else(|| wrong("no status"))?,
+        status,
         location: header("location").map(str::to_owned),
+        offset: number("upload-offset"),
         length: length.ok_or_else(|| wrong("no content-length"))?,
         is_last: header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
     })
