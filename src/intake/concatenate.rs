@@ -29,19 +29,10 @@ impl Intake {
     /// Blocks.
     fn put_together(&self, upload: NewUpload, parts: &[FileId]) -> Result<Adopted, IntakeError> {
         let sender = upload.sender;
-        let lengths: Vec<_> = parts
-            .iter()
-            .map(|&part| self.length_of_part(&sender, part))
-            .collect::<Result<_, _>>()?;
-        let length = lengths.iter().copied().fold(0, u64::saturating_add);
-        let metadata = sender.forced(upload.metadata)?;
-        let mut room = self.reserve(&sender, length, record_bytes(&metadata))?;
-        let claimed = claimed_type(&sender, &upload.content_type)?;
-        let shown = file_type::shown_by(&sender, &claimed, &self.head_of_parts(parts, &lengths)?)?;
         let mut draft = Draft {
-            content_type: shown.unwrap_or(claimed),
+            content_type: claimed_type(&sender, &upload.content_type)?,
             filename: upload.filename,
-            metadata,
+            metadata: sender.forced(upload.metadata)?,
             request: None,
             subject: sender.number(),
             sub: sender.sub(),
@@ -49,8 +40,8 @@ impl Intake {
             sha256: None,
         };
         let key = upload.key.as_deref();
-        draft.request =
-            key.map(|key| fingerprint::of_upload(key, &sender, &draft, Some(length), parts));
+        // The parts may have ended since the key was answered. Their ids tell their bytes.
+        draft.request = key.map(|key| fingerprint::of_upload(key, &sender, &draft, None, parts));
         let _running = match KeyClaim::of(&self.journal, draft.request)? {
             KeyClaim::Answered(answer) => {
                 let before = answer.into_iter().next();
@@ -58,6 +49,16 @@ impl Intake {
             }
             KeyClaim::New(running) => running,
         };
+        let lengths: Vec<_> = parts
+            .iter()
+            .map(|&part| self.length_of_part(&sender, part))
+            .collect::<Result<_, _>>()?;
+        let length = lengths.iter().copied().fold(0, u64::saturating_add);
+        let mut room = self.reserve(&sender, length, record_bytes(&draft.metadata))?;
+        let head = self.head_of_parts(parts, &lengths)?;
+        if let Some(shown) = file_type::shown_by(&sender, &draft.content_type, &head)? {
+            draft.content_type = shown;
+        }
         let adopted = self.journal.concatenate(parts, draft)?;
         self.enter_file(&mut room, &adopted, None);
         Ok(adopted)

@@ -203,6 +203,16 @@ fn parts_that_were_sent_side_by_side_become_one_file() {
         assert!(got.header("content-disposition").contains("a.mp4"));
         append(&client, &path, 150_000, &[], b"x").assert_problem(403, "upload-complete");
     }
+    // The answer was lost, and the parts have ended since.
+    let keyed = [&is_final[1..], &[("Idempotency-Key", "\"whole\"")]].concat();
+    let (path, _) = begin(&client, &keyed, b"");
+    for (part, _) in &parts {
+        assert_eq!(client.ask("DELETE", part, &[TUS]).status, 204);
+    }
+    assert_eq!(begin(&client, &keyed, b"").0, path);
+    client
+        .post("/uploads", &is_final, b"")
+        .assert_problem(400, "no-complete-part");
 }
 
 #[test]
