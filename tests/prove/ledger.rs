@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use kit::noise;
 
+use crate::joined::Joined;
 use crate::pieces::Pieces;
 
 /// A client's knowledge of its upload.
@@ -75,6 +76,8 @@ pub(crate) struct Ledger {
     messages: Mutex<BTreeMap<u64, Message>>,
     /// Those of the uploads that come in pieces.
     pieces: Mutex<BTreeMap<u64, Pieces>>,
+    /// Those of the uploads that are made of partial ones.
+    joined: Mutex<BTreeMap<u64, Joined>>,
     file: File,
 }
 
@@ -84,6 +87,7 @@ impl Ledger {
             uploads: Mutex::default(),
             messages: Mutex::default(),
             pieces: Mutex::default(),
+            joined: Mutex::default(),
             file: File::create_new(path).expect("the ledger"),
         }
     }
@@ -141,10 +145,25 @@ impl Ledger {
 
     /// The uploads in pieces, each with the state of its file.
     pub(crate) fn pieces(&self) -> Vec<(Pieces, State)> {
-        let pieces = self.pieces.lock().expect("the ledger");
+        self.with_states(&self.pieces.lock().expect("the ledger"))
+    }
+
+    /// Records that a file of parts is about to be sent, or has changed.
+    pub(crate) fn set_joined(&self, joined: &Joined) {
+        self.write(&format!("{joined:?}"));
+        let mut all = self.joined.lock().expect("the ledger");
+        all.insert(joined.key, joined.clone());
+    }
+
+    /// The files of parts, each with its state.
+    pub(crate) fn joined(&self) -> Vec<(Joined, State)> {
+        self.with_states(&self.joined.lock().expect("the ledger"))
+    }
+
+    fn with_states<T: Clone>(&self, all: &BTreeMap<u64, T>) -> Vec<(T, State)> {
         let uploads = self.uploads.lock().expect("the ledger");
         let state = |key: &u64| uploads.get(key).expect("it was sent").state.clone();
-        let each = pieces.iter();
+        let each = all.iter();
         each.map(|(key, one)| (one.clone(), state(key))).collect()
     }
 
@@ -165,6 +184,7 @@ impl Ledger {
     /// Forgets an upload: it is proven to be right, and need not be checked again.
     pub(crate) fn forget(&self, key: u64) {
         self.pieces.lock().expect("the ledger").remove(&key);
+        self.joined.lock().expect("the ledger").remove(&key);
         self.uploads.lock().expect("the ledger").remove(&key);
     }
 }

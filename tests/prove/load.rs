@@ -61,11 +61,12 @@ impl Load<'_> {
         };
         let mut own_messages = messages::Own::default();
         let mut own_uploads = uploads::Own::default();
+        let mut own_joined = Vec::new();
         while !self.is_over.load(Ordering::Relaxed) {
             if self.tally.promises.load(Ordering::Relaxed) > self.enough.load(Ordering::Relaxed) {
                 std::thread::sleep(REST);
             }
-            match random.below(42) {
+            match random.below(48) {
                 0 | 1 => {
                     let count = 2 + random.below(2);
                     self.upload(&client, &mut random, &mut own, count);
@@ -93,7 +94,11 @@ impl Load<'_> {
                     self.send_again(&client, request, ids);
                 }
                 24..=29 => self.act(&client, &mut random, &mut own_messages),
-                30.. => {
+                42.. => {
+                    let complete = self.join(&client, &mut random, &mut own_joined);
+                    own.promised.extend(complete);
+                }
+                30..=41 => {
                     let complete = self.grow(&client, &mut random, &mut own_uploads);
                     own.promised.extend(complete);
                 }

@@ -13,6 +13,7 @@
 mod clock;
 mod faults;
 mod ground;
+mod joined;
 mod ledger;
 mod load;
 mod messages;

@@ -23,6 +23,8 @@ pub(crate) enum Dialect {
 #[derive(Debug, Clone)]
 pub(crate) struct Pieces {
     pub(crate) key: u64,
+    /// The offset in that file, if this is a part of it. Then the upload is partial.
+    pub(crate) part: Option<usize>,
     /// The length of the whole in bytes.
     pub(crate) length: usize,
     pub(crate) dialect: Dialect,
@@ -54,18 +56,18 @@ impl Pieces {
     /// Begins the upload with its first `first` bytes. It may be sent again: it has a key.
     pub(crate) fn begin(&self, client: &Client, first: usize) -> Result<Answer, String> {
         let (name, length) = (self.key.to_string(), self.length.to_string());
-        let mut fields = vec![("Idempotency-Key", format!("\"prove-{name}\""))];
+        let of_part = self.part.map(|from| format!("-{from}"));
+        let key = format!("\"prove-{name}{}\"", of_part.unwrap_or_default());
+        let mut fields = vec![("Idempotency-Key", key)];
+        if self.part.is_some() {
+            fields.push(owned(("Upload-Concat", "partial")));
+        }
         if self.is_declared {
             fields.push(("Upload-Length", length));
         }
         let path = match self.dialect {
             Dialect::Tus => {
-                let [name, kind] =
-                    [&*name, "application/octet-stream"].map(|text| STANDARD.encode(text));
-                fields.push((
-                    "Upload-Metadata",
-                    format!("filename {name},filetype {kind}"),
-                ));
+                fields.push(metadata(&name));
                 if !self.is_declared {
                     fields.push(("Upload-Defer-Length", "1".to_owned()));
                 }
@@ -82,7 +84,7 @@ impl Pieces {
                 "/files"
             }
         };
-        let body = noise(self.key, first);
+        let body = self.bytes(0, first);
         let answer = client.try_post(path, &borrowed(&fields), &body);
         answer.map_err(|err| err.to_string())
     }
@@ -196,7 +198,12 @@ impl Pieces {
     }
 
     fn piece(&self, to: usize) -> Vec<u8> {
-        noise(self.key, to).split_off(self.told)
+        self.bytes(self.told, to)
+    }
+
+    fn bytes(&self, from: usize, to: usize) -> Vec<u8> {
+        let part = self.part.unwrap_or_default();
+        noise(self.key, part + to).split_off(part + from)
     }
 
     fn bare(&self, client: &Client, method: &str) -> Result<Answer, String> {
@@ -211,6 +218,26 @@ impl Pieces {
     fn path(&self) -> String {
         format!("/uploads/{}", self.id.as_ref().expect("it has begun"))
     }
+}
+
+/// Makes one file of complete partial uploads. It may be sent again: it has the key of that file.
+pub(crate) fn put_together(client: &Client, key: u64, parts: &[Pieces]) -> Result<Answer, String> {
+    let paths: Vec<_> = parts.iter().map(Pieces::path).collect();
+    let fields = vec![
+        ("Idempotency-Key", format!("\"prove-{key}\"")),
+        ("Upload-Concat", format!("final;{}", paths.join(" "))),
+        metadata(&key.to_string()),
+        owned(TUS),
+    ];
+    let answer = client.try_post("/uploads", &borrowed(&fields), b"");
+    answer.map_err(|err| err.to_string())
+}
+
+/// The metadata of a file by tus.
+fn metadata(name: &str) -> (&'static str, String) {
+    let [name, kind] = [name, "application/octet-stream"].map(|text| STANDARD.encode(text));
+    let said = format!("filename {name},filetype {kind}");
+    ("Upload-Metadata", said)
 }
 
 fn owned((name, value): (&'static str, &str)) -> (&'static str, String) {

@@ -23,16 +23,11 @@ pub(crate) struct Points {
 }
 
 impl Points {
-    /// All points in the sources, except those that only a damaged disk leads to, and those of partial
-    /// uploads, which no client of the load sends. The seed determines the first one.
+    /// All points in the sources, except those that only a damaged disk leads to. The seed determines the
+    /// first one.
     pub(crate) fn new(program: &Path, seed: u64) -> Self {
         let mut names = points();
-        let is_passed = |name: &str| {
-            !["set-aside.", "concatenate."]
-                .iter()
-                .any(|part| name.starts_with(part))
-        };
-        names.retain(|name| is_passed(name));
+        names.retain(|name| !name.starts_with("set-aside."));
         Self {
             program: program.to_owned(),
             next: usize::try_from(seed % 1000).expect("a small number"),

@@ -59,6 +59,8 @@ pub(crate) struct Tally {
     pub(crate) appends: AtomicU64,
     /// Appends whose client hung up within the body.
     pub(crate) hung_up: AtomicU64,
+    /// Files that were made of partial uploads.
+    pub(crate) joined: AtomicU64,
     /// Uploads in pieces that became files.
     pub(crate) completed: AtomicU64,
     /// Uploads in pieces that clients ended.
@@ -111,11 +113,16 @@ impl Tally {
             .iter()
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
-        let [completed, appends, hung_up, ended] =
-            [&self.completed, &self.appends, &self.hung_up, &self.ended]
-                .map(|count| count.load(Ordering::Relaxed));
+        let [completed, appends, joined, hung_up, ended] = [
+            &self.completed,
+            &self.appends,
+            &self.joined,
+            &self.hung_up,
+            &self.ended,
+        ]
+        .map(|count| count.load(Ordering::Relaxed));
         format!(
-            "{}\nin pieces: {completed} uploads completed by {appends} appends, {hung_up} bodies broken off, {ended} uploads ended\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
+            "{}\nin pieces: {completed} uploads completed by {appends} appends, {joined} made of partial ones, {hung_up} bodies broken off, {ended} uploads ended\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
             self.line(),
             faults.join(", "),
             self.cut.load(Ordering::Relaxed),

@@ -12,7 +12,7 @@ use crate::pieces::{Dialect, Pieces, Told};
 use crate::random::Random;
 
 /// The most uploads that a client has open.
-const MOST_OPEN: usize = 3;
+pub(crate) const MOST_OPEN: usize = 3;
 
 /// The longest piece.
 const LONGEST: u64 = 1 << 20;
@@ -42,7 +42,7 @@ enum Footing {
 }
 
 /// A file: its key, its length and its id.
-type Complete = (u64, usize, String);
+pub(crate) type Complete = (u64, usize, String);
 
 impl Load<'_> {
     /// Does one act of a client with its uploads in pieces. Returns the file that it completes.
@@ -93,6 +93,7 @@ impl Load<'_> {
         }
         let pieces = Pieces {
             key: self.key(),
+            part: None,
             length,
             dialect: random.pick(&[Dialect::Tus, Dialect::Draft]),
             is_declared: random.below(2) == 0,
@@ -287,7 +288,7 @@ fn is_taken(answer: &Result<Answer, String>) -> bool {
 }
 
 /// Returns the length of a piece: half are of few bytes, and go with the head of a request.
-fn piece(random: &mut Random) -> usize {
+pub(crate) fn piece(random: &mut Random) -> usize {
     let most = random.pick(&[20, 2_000, 2_000, 70_000, 70_000, LONGEST]);
     usize::try_from(1 + random.below(most)).expect("a small number")
 }

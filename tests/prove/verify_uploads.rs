@@ -22,11 +22,46 @@ pub(crate) fn finish(client: &Client, ledger: &Ledger, tally: &Tally) {
         let finished = if pieces.is_ending {
             end(client, pieces)
         } else {
-            complete(client, ledger, tally, pieces.clone())
+            let mut pieces = pieces.clone();
+            let id = complete(client, &mut pieces, |pieces| ledger.set_pieces(pieces));
+            id.inspect(|_| {
+                tally.promises.fetch_add(1, Ordering::Relaxed);
+                tally.completed.fetch_add(1, Ordering::Relaxed);
+            })
+            .map(State::Promised)
         };
         match finished {
             Ok(state) => ledger.set(pieces.key, state),
             Err(what) => tally.violate(&what),
+        }
+    });
+    join(client, ledger, tally);
+}
+
+/// Makes the files whose parts were on their way, and ends all parts.
+fn join(client: &Client, ledger: &Ledger, tally: &Tally) {
+    side_by_side(&ledger.joined(), |(joined, state)| {
+        let mut joined = joined.clone();
+        if *state == State::Unknown {
+            for part in &mut joined.parts {
+                if let Err(what) = complete(client, part, |_| {}) {
+                    return tally.violate(&what);
+                }
+            }
+            ledger.set_joined(&joined);
+            match joined.put_together(client) {
+                (Ok(Some(id)), _) => {
+                    ledger.set(joined.key, State::Promised(id));
+                    tally.promises.fetch_add(1, Ordering::Relaxed);
+                    tally.joined.fetch_add(1, Ordering::Relaxed);
+                }
+                (_, words) => tally.violate(&words),
+            }
+        }
+        for part in &joined.parts {
+            if let Err(what) = end(client, part) {
+                tally.violate(&what);
+            }
         }
     });
 }
@@ -40,25 +75,21 @@ fn end(client: &Client, pieces: &Pieces) -> Result<State, String> {
     }
 }
 
+/// Completes an upload, and returns its id.
 fn complete(
     client: &Client,
-    ledger: &Ledger,
-    tally: &Tally,
-    mut pieces: Pieces,
-) -> Result<State, String> {
+    pieces: &mut Pieces,
+    note: impl Fn(&Pieces),
+) -> Result<String, String> {
     let mut answer = match pieces.id {
         None => pieces.begin(client, 0),
         Some(_) => pieces.ask(client),
     };
     for _ in 0..MOST_APPENDS {
         let told = pieces.hear(pieces.told, &answer)?;
-        ledger.set_pieces(&pieces);
+        note(pieces);
         match told {
-            Told::Complete => {
-                tally.promises.fetch_add(1, Ordering::Relaxed);
-                tally.completed.fetch_add(1, Ordering::Relaxed);
-                return Ok(State::Promised(pieces.id.expect("it has begun")));
-            }
+            Told::Complete => return Ok(pieces.id.clone().expect("it has begun")),
             Told::Open(_) => answer = pieces.append(client, pieces.length),
             Told::Nothing if pieces.id.is_some() => answer = pieces.ask(client),
             Told::Gone | Told::Nothing => break,
@@ -102,6 +133,15 @@ pub(crate) fn answer_again(client: &Client, ledger: &Ledger, tally: &Tally) {
                 }
             }
             State::Unknown | State::Deleting(_) => {}
+        }
+    });
+    let mut joined = ledger.joined();
+    joined.retain(|(_, state)| matches!(state, State::Promised(_)));
+    side_by_side(&joined, |(joined, state)| {
+        let (again, words) = joined.put_together(client);
+        let is_same = again.is_ok_and(|id| id.as_deref() == state.id());
+        if !is_same {
+            tally.violate(&format!("{state:?} was put together again: {words}"));
         }
     });
 }
