@@ -57,7 +57,11 @@ impl Stage {
     /// is left.
     pub(super) fn delete_message(&self) {
         self.clear_away();
-        assert_eq!(self.dying(), [], "without its index the search finds nothing");
+        assert_eq!(
+            self.dying(),
+            [],
+            "without its index the search finds nothing"
+        );
         self.make_indexes();
         let (message, files) = self.promise(&[b"first", b"second"]);
         for file in &files {
