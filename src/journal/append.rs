@@ -10,7 +10,7 @@ use super::idempotency::Standing;
 use super::index::{Index, Phase, Refused, Ticket, Totals};
 use super::outline::hash;
 use super::record::{Entry, Growth, Upload};
-use super::step::{StepError, Tail};
+use super::step::{LaidOut, StepError, Tail};
 use super::upload::{Appended, Completion, UploadError};
 use super::volume::if_there;
 use super::{AdoptError, Journal, JournalError, point};
@@ -25,6 +25,8 @@ struct Append<'a> {
     before: Growth,
     growth: Growth,
     completes: bool,
+    /// The number of its bytes, if its frame has them.
+    inline: Option<u32>,
 }
 
 impl Journal {
@@ -37,6 +39,8 @@ impl Journal {
     /// 3. The bytes are written behind the offset, and what stood there is removed. A spool file at
     ///    offset 0 is linked and not copied. If the upload is complete, a stated digest is checked. The
     ///    body is fsynced, and so is the directory of bodies, if the body is new.
+    ///    A small append behind another one goes into the frame, too, and is fsynced later: see
+    ///    `tail`.
     /// 4. One frame tells the new offset, or makes the upload a promised file. It is decided and queued;
     ///    its group is synced.
     ///
@@ -82,8 +86,11 @@ impl Journal {
             self.end_upload(id)?;
             return Err(UploadError::Digest);
         }
-        if let Some(file) = &file {
+        if append.inline.is_some() {
+            self.with_tails().insert(id);
+        } else if let Some(file) = &file {
             self.sync_file(file).map_err(at("fsync the body"))?;
+            self.with_tails().remove(&id);
             point!("append.body-fsynced");
             if append.before.length == 0 {
                 let changed = self.bodies_sync.changed();
@@ -94,8 +101,11 @@ impl Journal {
         point!("append.bytes-durable"); // 3
         let (before, growth) = (append.before, append.growth);
         let Some(file) = file.filter(|_| append.completes) else {
-            self.promise(id, |index, tail| {
-                index.grow(id, before.length, growth, tail)
+            let inline = append.inline;
+            let laid_out = inline.map(|bytes| Self::lay_tail_out(id, growth, append.body, bytes));
+            let laid_out = laid_out.transpose().map_err(at("read the body"))?;
+            self.promise(id, laid_out, |index, tail| {
+                index.grow(id, before.length, growth, inline, tail)
             })?; // 4
             let upload = Upload { growth, ..upload };
             return Ok(Appended::Grown(self.open_state(&upload)));
@@ -106,7 +116,7 @@ impl Journal {
         if let Some(content_type) = content_type {
             file.meta.content_type = content_type;
         }
-        self.promise(id, |index, tail| {
+        self.promise(id, None, |index, tail| {
             index.complete(id, before.length, &file, tail)
         })?; // 4
         point!("append.promised");
@@ -170,6 +180,10 @@ impl Journal {
             _ => {}
         }
         let declared = known.or(completion.is_last.then_some(length));
+        let completes = declared == Some(length) && !upload.is_partial;
+        // A new name among the bodies has to be synced anyway.
+        let is_inline = from > 0 && !completes && body.length() > 0 && self.is_small(body.length());
+        let inline = u32::try_from(body.length()).ok();
         Ok(Append {
             id,
             body,
@@ -179,7 +193,8 @@ impl Journal {
                 declared,
                 lapses: self.now().later(self.limits.upload_lifetime),
             },
-            completes: declared == Some(length) && !upload.is_partial,
+            completes,
+            inline: inline.filter(|_| is_inline),
         })
     }
 
@@ -251,10 +266,12 @@ impl Journal {
     fn promise(
         &self,
         id: FileId,
+        laid_out: Option<LaidOut>,
         decide: impl FnMut(&mut Index, &mut Tail<'_>) -> Result<Ticket, Refused>,
     ) -> Result<(), UploadError> {
         self.refused_appends().insert(id);
-        let promised = self.step(decide);
+        let landing = self.decide(laid_out, None, decide);
+        let promised = landing.and_then(|landing| Ok(landing.land()?));
         if !matches!(promised, Err(StepError::Append(_))) {
             self.refused_appends().remove(&id);
         }

@@ -173,6 +173,8 @@ impl Journal {
                 }
                 found => found?,
             };
+            // The frames with its last bytes do not count any more.
+            self.sync_tail(id).map_err(at(id, "fsync the body"))?;
             let laid_out = lay_out(id, &found, found.reading.entry(), Frame::COPIED);
             let (laid_out, bytes) = laid_out.map_err(at(id, "lay a copy out"))?;
             let copy = |index: &mut Index, tail: &mut Tail<'_>| index.copy(&found.reading, tail);

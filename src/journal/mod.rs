@@ -19,6 +19,7 @@
 //! | link, unlink | a base with the file's present state queued; synced: told | the file with or without the link | goes on from it |
 //! | open an upload | frame queued; synced: told | nothing, or an upload without bytes | keeps it until it expires |
 //! | append | body linked or lengthened, fsynced with `body/` if it is new; frame queued; synced: the offset, or the file | the old offset, perhaps with a longer body; the new one; or the file | goes on from it; the next append cuts the body to the offset |
+//! | small append | body lengthened; frame with the bytes queued; synced: the offset | the old offset, perhaps with a longer body; the new one, perhaps with a shorter body | writes the bytes into the body again |
 //! | end or expire | as a delete | the upload, or a tombstone | goes on from it |
 //! | put parts together | bytes copied to a new body, fsynced with `body/`; frame queued; synced: the promise | a body without an entry, or the file | as for an adopted file |
 //! | intend | an intent queued, synced; links are made; the message's base takes its place | the intent, or the message | undoes its links, or keeps the message |
@@ -77,6 +78,7 @@ mod settle;
 mod shared;
 mod step;
 mod tag;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -150,6 +152,8 @@ pub struct Journal {
     appending: Claims<FileId>,
     /// Uploads with an append that the log refused: a start may still find its frame.
     refused_appends: Mutex<HashSet<FileId>>,
+    /// Uploads with bytes that only the log has for good: the body was not fsynced since.
+    with_tails: Mutex<HashSet<FileId>>,
     /// The last unlink of a body.
     unlinked: Mutex<Option<Changed>>,
     /// Segments with damage; their files are kept.

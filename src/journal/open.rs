@@ -141,6 +141,7 @@ impl Journal {
             Err(StepError::Refused(Refused::Absent | Refused::Is(_))) => return Ok(false),
             Err(err) => return Err(err.of(id, "note the end of an upload")),
         }
+        self.with_tails().remove(&id);
         point!("upload.ended");
         if let Err(err) = self.unlink_body(id) {
             log::warn!("{id}: the body of an ended upload stays for now: {err}");

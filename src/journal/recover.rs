@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a group at the end of the log that is not whole | while it was written | dropped: no caller was told of it |
 //! | a frame | at any moment | made durable before the first answer, and counts |
+//! | a small append with a body that lacks its bytes | before the body's next fsync | written from the log, and fsynced |
 //! | a body without an entry | before a promise; while an entry left | unlinked; moved to `corrupt` if the log is damaged |
 //! | a settled entry without its body | while it was evicted | evicted |
 //! | a promised entry without its body, or with one that is too short | by no cut: a damaged disk | reported, and set aside when its commit is due |
@@ -58,10 +59,11 @@ impl Journal {
     /// 2. The lock is taken.
     /// 3. The log is read and judged. Nothing was written until here.
     /// 4. The end of the log is made durable.
-    /// 5. Bodies without an entry are removed; `body/` is fsynced.
-    /// 6. A link from the spool is tried.
-    /// 7. The log gets its reserve for a full disk.
-    /// 8. Parts of deleted messages lose their links, if a cut has left any.
+    /// 5. Small appends are written into the bodies again, and fsynced.
+    /// 6. Bodies without an entry are removed; `body/` is fsynced.
+    /// 7. A link from the spool is tried.
+    /// 8. The log gets its reserve for a full disk.
+    /// 9. Parts of deleted messages lose their links, if a cut has left any.
     ///
     /// # Errors
     /// [`OpenError`]; then nothing is served.
@@ -94,6 +96,7 @@ impl Journal {
             index,
             mut keys,
             linked,
+            tails,
             mut unreadable,
         } = replay;
         unreadable.extend(report.damages.iter().filter_map(generation_of));
@@ -110,6 +113,7 @@ impl Journal {
             claims: Claims::default(),
             appending: Claims::default(),
             refused_appends: Mutex::default(),
+            with_tails: Mutex::default(),
             damaged: unreadable,
             damage: report
                 .damages
@@ -121,13 +125,15 @@ impl Journal {
         };
         let mut recovered = Recovered::default();
         recovered.corrupt += tell_damage(&report);
-        journal.clear_bodies(&linked, is_sound, &mut recovered)?; // 5
+        let restored = journal.restore_tails(&tails); // 5
+        restored.map_err(OpenError::at(&journal.layout.bodies()))?;
+        journal.clear_bodies(&linked, is_sound, &mut recovered)?; // 6
         point!("open.bodies-cleared");
-        try_link(&journal.layout, journal.disk())?; // 6
+        try_link(&journal.layout, journal.disk())?; // 7
         if let Err(err) = journal.wal.reserve(RESERVED_SEGMENTS) {
             log::warn!("the log has no reserve for a full disk: {err}");
-        } // 7
-        journal.untie_again(); // 8
+        } // 8
+        journal.untie_again(); // 9
         let state = journal.state();
         let entries = |phases: &[Phase]| {
             let entries = phases
@@ -142,7 +148,7 @@ impl Journal {
         Ok((journal, recovered))
     }
 
-    /// Step 5.
+    /// Step 6.
     fn clear_bodies(
         &self,
         linked: &HashMap<FileId, u64>,

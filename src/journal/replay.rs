@@ -6,6 +6,7 @@ use super::idempotency::{Keys, Limits, Retained};
 use super::index::{Index, Place, Replayed};
 use super::record::{Base, Body, Change, Entry, Frame, Growth, LogTime, Record, RecordError};
 use super::tag::found_frame;
+use super::tail::{self, Tails};
 use super::wal::{Damage, FoundFrame, Position, Refused, Report};
 use crate::config::JournalConfig;
 use crate::file::FileId;
@@ -17,6 +18,8 @@ pub(super) struct Replay {
     pub(super) keys: Keys,
     /// Entries that ever had a linked body, with the length that this body must have.
     pub(super) linked: HashMap<FileId, u64>,
+    /// Bytes of uploads that may be in the log alone.
+    pub(super) tails: Tails,
     /// Segments with frames that cannot be read as records.
     pub(super) unreadable: BTreeSet<u64>,
 }
@@ -30,6 +33,7 @@ impl Replay {
                 files: limits.max_answers,
             }),
             linked: HashMap::new(),
+            tails: Tails::new(),
             unreadable: BTreeSet::new(),
         }
     }
@@ -44,7 +48,7 @@ impl Replay {
         match self.index.replay(&frame, position.generation, place) {
             Ok(replayed) => {
                 self.note_answers(replayed, &position, place);
-                self.note_bodies(&frame);
+                self.note_bodies(&frame, place);
             }
             Err(err @ RecordError::Unknown { .. }) => {
                 return refuse(format!("segment {}: {err}", position.generation));
@@ -75,7 +79,7 @@ impl Replay {
 
     /// Notes linked bodies. An inline body needs no file, which the frame's head tells without its
     /// record.
-    fn note_bodies(&mut self, frame: &Frame) {
+    fn note_bodies(&mut self, frame: &Frame, place: Place) {
         let mut note = |id, body: &Body, length| {
             if let Body::Linked { offset } = body {
                 self.linked.insert(id, offset.saturating_add(length));
@@ -86,6 +90,7 @@ impl Replay {
         }
         match frame.read() {
             Ok(Some(Record::Base(Base::Entry(Entry::File(file))))) => {
+                self.tails.remove(&frame.id);
                 note(frame.id, &file.body, file.meta.length);
             }
             Ok(Some(Record::Base(Base::Form(form)))) => {
@@ -93,14 +98,18 @@ impl Replay {
                 parts.for_each(|part| note(part.id, &part.body, part.length));
             }
             Ok(Some(Record::Base(Base::Entry(Entry::Upload(upload))))) => {
+                // Its body was synced before it was copied.
+                self.tails.remove(&frame.id);
                 self.note_upload(frame.id, &upload.growth);
             }
             Ok(Some(Record::Change(Change::Grown(growth)))) => {
+                tail::note(&mut self.tails, frame, &growth, place);
                 self.note_upload(frame.id, &growth);
             }
             _ => {
                 if self.index.get(frame.id).is_none() {
                     self.linked.remove(&frame.id);
+                    self.tails.remove(&frame.id);
                 }
             }
         }

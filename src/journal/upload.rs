@@ -13,6 +13,7 @@
 //! | append | 1 to 3 | the old offset, perhaps with a longer body | keeps both; the next append makes the body as long as the offset |
 //! | | 4 queued | the old offset or the new one; or, if it completes, the open upload or the whole file | goes on from it: the bytes are durable before the frame is queued |
 //! | | 4 | the new offset; or the file | goes on from it |
+//! | small append | 4 queued, 4 | the old offset; or the new one, with bytes that only the frame has | writes these bytes into the body, and goes on from the offset |
 //! | end, expire | 1 queued | the upload, or a tombstone | goes on with either: no caller was told yet |
 //! | | 1, 2 | a tombstone, perhaps with the body | unlinks the body, then erases the tombstone |
 

@@ -10,7 +10,7 @@ use super::log_tail::{Decided, LogTail, Refused};
 use super::marks::Effect;
 use super::slot::{Phase, Slot};
 use crate::file::FileId;
-use crate::journal::record::{Change, Entry, File, Frame, Growth, LogTime, Subject};
+use crate::journal::record::{Entry, File, Frame, Growth, LogTime, Subject};
 
 /// All open uploads, and the bytes that have not come of them.
 #[derive(Debug, Default)]
@@ -91,7 +91,8 @@ impl Index {
         self.growth(id).is_some_and(|growth| growth.lapses <= now)
     }
 
-    /// Notes that an upload with `at` bytes has grown.
+    /// Notes that an upload with `at` bytes has grown. `inline` is the number of its last bytes that the
+    /// frame has, if it has them.
     ///
     /// # Errors
     /// [`Refused::Offset`] if the upload has another number of bytes, [`Refused::Moved`] if it cannot
@@ -101,13 +102,14 @@ impl Index {
         id: FileId,
         at: u64,
         growth: Growth,
+        inline: Option<u32>,
         queue: &mut impl LogTail,
     ) -> Decided {
         let before = self.growing(id, at)?;
         if !growth.follows(&before) {
             return Err(Refused::Moved);
         }
-        let frame = Frame::change(id, &Change::Grown(growth))?;
+        let frame = Frame::grown(id, growth, inline)?;
         self.queue(id, &frame, Effect::Grown(growth), queue)
     }
 

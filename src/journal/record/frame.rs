@@ -28,6 +28,8 @@ const VERSION: u8 = 1;
 const WITH_BELONGING: u8 = 2;
 /// and of uploads that may still grow, and their growth: version 1 was never written.
 const OF_UPLOADS: u8 = 2;
+/// A growth with the bytes that came, as an inline body.
+const WITH_BYTES: u8 = 3;
 
 /// One frame of the log, without the offsets and checks that the log adds, and without the bytes of
 /// inline bodies.
@@ -103,6 +105,23 @@ impl Frame {
             moment: change.moment().0,
             version: if kind == GROWN { OF_UPLOADS } else { VERSION },
             ..Self::new(kind, id, writer)
+        })
+    }
+
+    /// The frame of an upload's growth. If it has this number of bytes as an inline body, they are the
+    /// last ones of the upload.
+    ///
+    /// # Errors
+    /// As [`Frame::change`].
+    pub fn grown(id: FileId, growth: Growth, inline: Option<u32>) -> Result<Self, RecordError> {
+        let frame = Self::change(id, &Change::Grown(growth))?;
+        Ok(match inline {
+            None => frame,
+            Some(bytes) => Self {
+                version: WITH_BYTES,
+                body_lengths: vec![bytes],
+                ..frame
+            },
         })
     }
 
@@ -201,7 +220,8 @@ impl Frame {
         let (kind, version) = (self.kind, self.version);
         let is_known = match kind {
             FILE | FORM | TOMBSTONE => matches!(version, VERSION | WITH_BELONGING),
-            UPLOAD | GROWN => version == OF_UPLOADS,
+            UPLOAD => version == OF_UPLOADS,
+            GROWN => matches!(version, OF_UPLOADS | WITH_BYTES),
             ANSWERS | INTENT | DEFERRED..=SETTLED | GONE => version == VERSION,
             _ => false,
         };
@@ -215,7 +235,14 @@ impl Frame {
         }
         let record = self.read_known()?;
         // The head must agree with the record, as some code reads the head alone.
-        let own = record.frame(self.id)?;
+        let own = match (&record, self.body_lengths.as_slice()) {
+            (Record::Change(Change::Grown(growth)), &[bytes])
+                if version == WITH_BYTES && u64::from(bytes) <= growth.length =>
+            {
+                Self::grown(self.id, *growth, Some(bytes))?
+            }
+            _ => record.frame(self.id)?,
+        };
         let is_own = (self.id, self.length, self.moment) == (own.id, own.length, own.moment)
             && self.body_lengths == own.body_lengths;
         if is_own {

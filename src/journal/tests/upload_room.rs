@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::scratch::{Scratch, content, draft};
-use super::uploads::{MORE, offset, opened};
+use super::uploads::{LAST, MORE, offset, opened};
 use crate::file::FileId;
 use crate::journal::record::Subject;
 use crate::journal::{AdoptError, Completion, Draft, Journal, UploadDraft, UploadError};
@@ -184,4 +184,44 @@ fn a_copy_forward_keeps_an_upload_as_it_is() {
     assert_eq!(offset(&journal, id), Some(6));
     append(&journal, 6);
     assert_eq!(content(&journal, id).unwrap(), b"abcabcabc");
+}
+
+#[test]
+fn a_small_append_takes_one_fsync_and_outlives_a_power_cut_before_and_after_a_copy_forward() {
+    for is_copied in [false, true] {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = opened(&journal, None);
+        let mut at = 0;
+        let mut append = |journal: &Journal, bytes: &[u8]| {
+            let body = Received::Inline(bytes);
+            journal.append(id, at, body, MORE).unwrap();
+            at += u64::try_from(bytes.len()).unwrap();
+        };
+        append(&journal, b"abc");
+        append(&journal, b"def");
+        scratch.disk.heal();
+        append(&journal, b"ghi");
+        let calls = scratch.disk.calls();
+        let syncs = calls.iter().filter(|call| call.contains("sync"));
+        assert_eq!(syncs.count(), 1, "{calls:?}");
+        if is_copied {
+            journal.copy_one(id).unwrap();
+        }
+        drop(journal);
+        scratch.cut_power();
+        let body = || std::fs::read(scratch.layout().body(id)).unwrap();
+        let is_whole = body() == b"abcdefghi";
+        assert_eq!(is_whole, is_copied, "{:?}", body());
+        let journal = scratch.journal();
+        assert_eq!(offset(&journal, id), Some(9));
+        assert_eq!(body(), b"abcdefghi");
+        append(&journal, b"jkl");
+        let last = Received::Inline(b"");
+        journal.append(id, 12, last, LAST).unwrap();
+        drop(journal);
+        scratch.cut_power();
+        let journal = scratch.journal();
+        assert_eq!(content(&journal, id).unwrap(), b"abcdefghijkl");
+    }
 }

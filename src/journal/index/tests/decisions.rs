@@ -163,7 +163,7 @@ fn an_upload_grows_from_where_it_is_and_is_a_file_when_it_is_whole() {
     journal.sync();
     let grow = |journal: &mut Journal, at, length| {
         let growth = Growth { length, ..growth };
-        let grown = journal.index.grow(one, at, growth, &mut journal.log);
+        let grown = journal.index.grow(one, at, growth, None, &mut journal.log);
         grown.map(|_| ())
     };
     grow(&mut journal, 0, 5).unwrap();

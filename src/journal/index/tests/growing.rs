@@ -45,7 +45,7 @@ impl World {
             lapses,
         };
         let growth = upload.growth;
-        let decided = self.index.grow(id, at, growth, &mut self.log);
+        let decided = self.index.grow(id, at, growth, None, &mut self.log);
         self.decided(decided, [(id, Some(Entry::Upload(upload)))]);
     }
 
