@@ -142,9 +142,8 @@ impl Delivery {
         }
         match self.peers.ask_for_message(owner, id).await? {
             Carried::There(text) => {
-                let found = FoundMessage::carried(id, &text).ok_or_else(|| Unreachable {
-                    node: owner,
-                    reason: "tells of a message in words that are not known".to_owned(),
+                let found = FoundMessage::carried(id, &text).ok_or_else(|| {
+                    Unreachable::new(owner, "tells of a message in words that are not known")
                 });
                 Ok(Some(Arc::new(found?)))
             }

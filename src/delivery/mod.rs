@@ -200,8 +200,11 @@ impl Delivery {
         if let Some(found) = self.in_journal(key).await? {
             return Ok(found);
         }
-        let stored = self.before_owner(self.stored(key)).await?;
-        Ok(stored.unwrap_or(Found::Elsewhere { owner, id }))
+        if let Some(stored) = self.before_owner(self.stored(key)).await? {
+            return Ok(stored);
+        }
+        self.peers.check_up(owner)?;
+        Ok(Found::Elsewhere { owner, id })
     }
 
     /// Asks the store before the owner of an id is asked. `None`: only the owner can tell.

@@ -96,9 +96,8 @@ impl Delivery {
             Carried::There(text) => {
                 let outline: Result<Outline, _> = serde_json::from_str(&text);
                 let outline = outline.ok().filter(|outline| outline.part.file == id);
-                let outline = outline.ok_or_else(|| Unreachable {
-                    node: owner,
-                    reason: "describes a file in words that are not known".to_owned(),
+                let outline = outline.ok_or_else(|| {
+                    Unreachable::new(owner, "describes a file in words that are not known")
                 });
                 Ok(Some(outline?))
             }

@@ -36,7 +36,6 @@ use super::{LinkError, Links};
 use crate::file::FileId;
 use crate::journal::MessageDeletion;
 use crate::message::Message;
-use crate::peers::Unreachable;
 use crate::store::{Cause, StoreError};
 
 /// The most files that are unlinked at the same time.
@@ -61,23 +60,17 @@ impl Links {
         self.messages.leave(id, &message.to).await
     }
 
-    /// Unlinks files from a message, a few at the same time.
+    /// Unlinks files from a message, a few at the same time. Without a word of the node that made its id,
+    /// a file stays as it is: the journal of that node may have a link that the store does not have yet.
     ///
     /// # Errors
     /// The first error; every file was tried. The caller should repeat this, which does no harm.
     pub async fn untie_files(&self, message: FileId, files: Vec<FileId>) -> Result<(), LinkError> {
-        let untied = stream::iter(files).map(|file| self.untie(file, message).boxed());
+        let untied = stream::iter(files).map(|file| self.unlink(file, message).boxed());
         let untied: Vec<_> = untied.buffer_unordered(AT_ONCE).collect().await;
-        untied.into_iter().collect()
-    }
-
-    /// Unlinks one file. Without a word of the node that made its id, nothing is done: the journal of
-    /// that node may have a link that the store does not have yet.
-    async fn untie(&self, file: FileId, message: FileId) -> Result<(), LinkError> {
-        if let Some(owner) = self.peers.owner_of(file) {
-            self.check_up(owner)?;
-        }
-        self.unlink(file, message).await.map(|_| ())
+        untied
+            .into_iter()
+            .try_for_each(|unlinked| unlinked.map(|_| ()))
     }
 
     /// Does steps 3 to 6, for a message that is dying in the store.
@@ -87,10 +80,7 @@ impl Links {
     pub async fn finish_delete(&self, id: FileId, message: &Message) -> Result<(), LinkError> {
         self.untie_all(id, message).await?;
         match self.peers.owner_of(id) {
-            Some(owner) => {
-                self.check_up(owner)?;
-                self.peers.delete_message(owner, id).await?;
-            }
+            Some(owner) => drop(self.peers.delete_message(owner, id).await?),
             None => self.forget_message(id).await?,
         } // 5
         self.messages.remove_dying(id, Cause::Deleted).await?; // 6
@@ -107,14 +97,5 @@ impl Links {
             }
         });
         Ok(forgotten.await?)
-    }
-
-    /// Refuses to ask a node that did not answer a moment ago: a sweep has many questions.
-    fn check_up(&self, node: u16) -> Result<(), Unreachable> {
-        if !self.peers.is_down(node) {
-            return Ok(());
-        }
-        let reason = "did not answer a moment ago".to_owned();
-        Err(Unreachable { node, reason })
     }
 }

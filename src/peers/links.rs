@@ -1,6 +1,9 @@
 //! Asks another node to link a file to a message, or to unlink it.
 
-use super::{BadPass, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Question, Unreachable};
+use awc::http::Method;
+
+use super::ask::Question;
+use super::{BadPass, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
 use crate::file::FileId;
 use crate::message::links::{Linked, Unlinked};
 
@@ -31,7 +34,7 @@ impl Peers {
         file: FileId,
         message: FileId,
     ) -> Result<Linked, Unreachable> {
-        self.ask_about_link("POST", Purpose::Link, owner, file, message, &LINKED)
+        self.ask_about_link(Method::POST, Purpose::Link, owner, file, message, &LINKED)
             .await
     }
 
@@ -45,8 +48,15 @@ impl Peers {
         file: FileId,
         message: FileId,
     ) -> Result<Unlinked, Unreachable> {
-        self.ask_about_link("DELETE", Purpose::Unlink, owner, file, message, &UNLINKED)
-            .await
+        self.ask_about_link(
+            Method::DELETE,
+            Purpose::Unlink,
+            owner,
+            file,
+            message,
+            &UNLINKED,
+        )
+        .await
     }
 
     /// Checks that a pass allows its bearer this link.
@@ -89,18 +99,14 @@ impl Peers {
 
     async fn ask_about_link<T: Copy>(
         &self,
-        method: &'static str,
+        method: Method,
         purpose: Purpose,
         owner: u16,
         file: FileId,
         message: FileId,
         words: &[(T, &str)],
     ) -> Result<T, Unreachable> {
-        let unreachable = |reason: String| Unreachable {
-            node: owner,
-            reason,
-        };
-        let permit = self.wait_for_permit(owner).await?;
+        let unreachable = |reason: &str| Unreachable::new(owner, reason);
         let pass = self.seal.sign(purpose, owner, &both(file, message));
         let path = format!("/files/{file}/links/{message}");
         let question = Question {
@@ -110,17 +116,17 @@ impl Peers {
             timeout: LOOK_TIMEOUT,
             longest: LONGEST_ANSWER,
         };
-        let (status, body) = self.ask_with(Some(permit), owner, question).await?;
+        let (status, body) = self.ask(owner, question).await?;
         if status != 200 {
-            return Err(unreachable(format!("answers for a link with {status}")));
+            return Err(unreachable(&format!("answers for a link with {status}")));
         }
         let opened = self.open(file, &body);
-        let opened = opened.ok_or_else(|| unreachable("its word is not signed".to_owned()))?;
+        let opened = opened.ok_or_else(|| unreachable("its word is not signed"))?;
         let end = words
             .iter()
             .find(|(_, word)| told(purpose, message, word) == opened);
         end.map(|(end, _)| *end)
-            .ok_or_else(|| unreachable("answers for a link in words that are not known".to_owned()))
+            .ok_or_else(|| unreachable("answers for a link in words that are not known"))
     }
 }
 

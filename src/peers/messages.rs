@@ -1,15 +1,13 @@
 //! Asks another node for a message, or for the description of a file that a message refers to.
 
-use std::sync::Arc;
+use awc::http::Method;
 
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
-
-use super::{ANY_NODE, LOOK_TIMEOUT, PASS, Peers, Purpose, Question, Unreachable};
+use super::ask::Question;
+use super::{ANY_NODE, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
 use crate::file::{FileId, Sha256};
 
 /// The most bytes of an answer: the package and the descriptions of the parts, in JSON.
-const LONGEST_MESSAGE: u64 = 8 * 1024 * 1024;
+const LONGEST_MESSAGE: usize = 8 * 1024 * 1024;
 
 /// The character between the signature and the answer.
 const SEPARATOR: char = '\n';
@@ -58,45 +56,26 @@ impl Peers {
         owner: u16,
         id: FileId,
     ) -> Result<Carried, Unreachable> {
-        let unreachable = |reason: String| Unreachable {
-            node: owner,
-            reason,
-        };
-        let permit = self.wait_for_permit(owner).await?;
+        let unreachable = |reason: &str| Unreachable::new(owner, reason);
         let pass = self.pass(purpose, owner, id);
         let question = Question {
-            method: "GET",
+            method: Method::GET,
             path,
             headers: vec![(PASS.to_owned(), pass.into_bytes())],
             timeout: LOOK_TIMEOUT,
             longest: LONGEST_MESSAGE,
         };
-        let (status, body) = self.ask_with(Some(permit), owner, question).await?;
+        let (status, body) = self.ask(owner, question).await?;
         match status {
             200 => {
                 let opened = self.open(id, &body);
-                let opened = opened.ok_or_else(|| unreachable("its word is not signed".to_owned()));
+                let opened = opened.ok_or_else(|| unreachable("its word is not signed"));
                 Ok(Carried::There(opened?.to_owned()))
             }
             404 => Ok(Carried::Absent),
             410 => Ok(Carried::Deleted),
-            _ => Err(unreachable(format!("answers at {path} with {status}"))),
+            _ => Err(unreachable(&format!("answers at {path} with {status}"))),
         }
-    }
-
-    /// Waits for a permit to ask. Many callers may come at once, and each waits only a short time.
-    pub(super) async fn wait_for_permit(
-        &self,
-        owner: u16,
-    ) -> Result<OwnedSemaphorePermit, Unreachable> {
-        let unreachable = |reason: String| Unreachable {
-            node: owner,
-            reason,
-        };
-        let permit = Arc::clone(&self.questions).acquire_owned();
-        let permit = timeout(LOOK_TIMEOUT, permit).await;
-        let permit = permit.map_err(|_| unreachable("too many wait for answers".to_owned()))?;
-        permit.map_err(|err| unreachable(err.to_string()))
     }
 
     /// Signs this node's answer about a message, or about a file.

@@ -72,24 +72,27 @@
 //! clock. A thief of a pass can repeat the same question to the same node for one more minute, and do
 //! nothing else.
 
+mod ask;
+mod client;
 mod links;
 mod messages;
 mod pass;
 mod watch;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use awc::http::Method;
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use ureq::Agent;
+use tokio::time::Instant;
 
-use crate::config::{ClusterConfig, PeerConfig};
+use crate::config::ClusterConfig;
 use crate::file::FileId;
 use crate::store::Deleted;
 use crate::token::KeysError;
 
+use ask::{Headers, Peer, Question};
+use client::Client;
 use pass::Seal;
 
 pub use messages::Carried;
@@ -101,18 +104,11 @@ pub const PASS: &str = "x-gridspool-pass";
 /// The beginning of every address between nodes.
 pub const HOP: &str = "/_gridspool/hop";
 
-/// A node of the same network answers a connect within this time, or is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// The bound on a delete, which may wait for the owner's MongoDB.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The bound on a question for a file: a reader waits as long for the owner.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// The bound on questions at the same time: each holds a thread. The watch asks besides, because
-/// nobody would find a node that is up if clients had all permits.
-const QUESTIONS: usize = 32;
 
 /// All other nodes. Shared by reference.
 #[derive(Debug)]
@@ -121,17 +117,9 @@ pub struct Peers {
     instance: String,
     table: Vec<Peer>,
     seal: Seal,
-    agent: Agent,
-    questions: Arc<Semaphore>,
-    runtime: Handle,
+    client: Client,
     /// Another process with this node's number.
     twin: Mutex<Option<Sighting>>,
-}
-
-#[derive(Debug)]
-struct Peer {
-    config: PeerConfig,
-    state: Mutex<PeerState>,
 }
 
 /// The owner's answer about a file.
@@ -145,21 +133,6 @@ pub enum Outlook {
     Absent,
     /// It was deleted.
     Deleted,
-}
-
-/// Headers of a question: names and values. A value need not be ASCII.
-type Headers = Vec<(String, Vec<u8>)>;
-
-/// A question to another node.
-struct Question<'a> {
-    method: &'static str,
-    /// The path below that address.
-    path: &'a str,
-    headers: Headers,
-    /// The bound on the whole answer.
-    timeout: Duration,
-    /// The longest body of the answer, in bytes.
-    longest: u64,
 }
 
 /// A node's statement about itself.
@@ -179,37 +152,40 @@ pub struct Unreachable {
     pub node: u16,
     /// The cause.
     pub reason: String,
+    /// When the watch looks at the node again, if the node is known to be down.
+    again: Option<Instant>,
+}
+
+impl Unreachable {
+    /// A node that gave no usable answer to a question.
+    pub fn new(node: u16, reason: impl Into<String>) -> Self {
+        Self {
+            node,
+            reason: reason.into(),
+            again: None,
+        }
+    }
+
+    /// The time until the watch looks at the node again, if the node is known to be down.
+    pub fn pause(&self) -> Option<Duration> {
+        self.again.map(|again| again.duration_since(Instant::now()))
+    }
 }
 
 impl Peers {
-    /// The peers of the settings. Must be called on a tokio runtime, which waits for answers.
+    /// The peers of the settings.
     ///
     /// # Errors
     /// [`KeysError`] if the file of shared keys cannot be used.
     pub fn new(node: u16, config: &ClusterConfig) -> Result<Self, KeysError> {
         let key = config.key.as_deref();
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            // Only main may read the environment.
-            .proxy(None)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .build()
-            .new_agent();
         let peers = config.peers.iter().cloned();
         Ok(Self {
             node,
             instance: watch::new_instance(),
-            table: peers
-                .map(|config| Peer {
-                    config,
-                    state: Mutex::default(),
-                })
-                .collect(),
+            table: peers.map(Peer::new).collect(),
             seal: key.map(Seal::read).transpose()?.unwrap_or_default(),
-            agent,
-            questions: Arc::new(Semaphore::new(QUESTIONS)),
-            runtime: Handle::current(),
+            client: Client::start(),
             twin: Mutex::default(),
         })
     }
@@ -244,7 +220,7 @@ impl Peers {
         })
     }
 
-    /// Lets the owner delete a file. Dropping the future does not stop it.
+    /// Lets the owner delete a file. Dropping the future does not stop it once the owner was asked.
     ///
     /// # Errors
     /// [`Unreachable`]; the owner may have done it or not.
@@ -272,7 +248,7 @@ impl Peers {
     ) -> Result<Deleted, Unreachable> {
         let pass = self.pass(purpose, owner, id);
         let question = Question {
-            method: "DELETE",
+            method: Method::DELETE,
             path,
             headers: vec![(PASS.to_owned(), pass.into_bytes())],
             timeout: DELETE_TIMEOUT,
@@ -283,10 +259,10 @@ impl Peers {
             204 => Ok(Deleted::Gone),
             404 => Ok(Deleted::Absent),
             409 => Ok(Deleted::Linked),
-            _ => Err(Unreachable {
-                node: owner,
-                reason: format!("answers a delete with {status}"),
-            }),
+            _ => Err(Unreachable::new(
+                owner,
+                format!("answers a delete with {status}"),
+            )),
         }
     }
 
@@ -304,7 +280,7 @@ impl Peers {
         conditions.push((PASS.to_owned(), pass.into_bytes()));
         let path = format!("/files/{id}");
         let question = Question {
-            method: "HEAD",
+            method: Method::HEAD,
             path: &path,
             headers: conditions,
             timeout: LOOK_TIMEOUT,
@@ -316,85 +292,20 @@ impl Peers {
             304 | 412 => Ok(Outlook::Otherwise),
             404 => Ok(Outlook::Absent),
             410 => Ok(Outlook::Deleted),
-            _ => Err(Unreachable {
-                node: owner,
-                reason: format!("answers a look with {status}"),
-            }),
+            _ => Err(Unreachable::new(
+                owner,
+                format!("answers a look with {status}"),
+            )),
         }
     }
 
     fn peer(&self, node: u16) -> Option<&Peer> {
         self.table.iter().find(|peer| peer.config.node == node)
     }
-
-    /// Asks another node. Returns the status and the body of its answer.
-    async fn ask(&self, node: u16, question: Question<'_>) -> Result<(u16, String), Unreachable> {
-        let permit = Arc::clone(&self.questions).try_acquire_owned();
-        let permit = permit.map_err(|_| Unreachable {
-            node,
-            reason: "too many wait for answers".to_owned(),
-        })?;
-        self.ask_with(Some(permit), node, question).await
-    }
-
-    /// Asks another node, and holds the permit until it answers.
-    async fn ask_with(
-        &self,
-        permit: Option<OwnedSemaphorePermit>,
-        node: u16,
-        question: Question<'_>,
-    ) -> Result<(u16, String), Unreachable> {
-        let unreachable = |reason| Unreachable { node, reason };
-        let peer = self.peer(node);
-        let peer = peer.ok_or_else(|| unreachable("is not among the peers".to_owned()))?;
-        let url = format!("{}{HOP}{}", peer.config.url, question.path);
-        let question = Question {
-            path: "",
-            ..question
-        };
-        let agent = self.agent.clone();
-        let asked = self.runtime.spawn_blocking(move || {
-            let answered = ask(&agent, &url, question);
-            drop(permit);
-            answered
-        });
-        match asked.await {
-            Ok(answered) => answered.map_err(|err| unreachable(err.to_string())),
-            Err(lost) => Err(unreachable(format!("the question was lost: {lost}"))),
-        }
-    }
 }
 
 /// The node number in a pass for an introduction: before the answer it is unknown which node is there.
 const ANY_NODE: u16 = 0;
 
-fn ask(
-    agent: &Agent,
-    url: &str,
-    Question {
-        method,
-        headers,
-        timeout,
-        longest,
-        ..
-    }: Question<'_>,
-) -> Result<(u16, String), ureq::Error> {
-    let question = ureq::http::Request::builder().method(method).uri(url);
-    let question = headers
-        .into_iter()
-        .fold(question, |question, (name, value)| {
-            question.header(name, value)
-        });
-    let request = question.body(())?;
-    let request = agent
-        .configure_request(request)
-        .timeout_global(Some(timeout))
-        .build();
-    let mut answer = agent.run(request)?;
-    let status = answer.status().as_u16();
-    let body = answer.body_mut().with_config().limit(longest);
-    Ok((status, body.read_to_string()?))
-}
-
 /// The longest body of an answer, in bytes.
-const LONGEST_ANSWER: u64 = 4096;
+const LONGEST_ANSWER: usize = 4096;

@@ -4,16 +4,31 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use awc::http::Method;
+use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{ANY_NODE, Introduction, LONGEST_ANSWER, PASS, Peer, Peers, Purpose, Question};
+use super::ask::{Peer, Question};
+use super::{ANY_NODE, Introduction, LONGEST_ANSWER, PASS, Peers, Purpose};
 use crate::store::Store;
 
-/// The pause between two questions to the same node, and between two registrations in the store.
-const INTERVAL: Duration = Duration::from_secs(5);
+/// The pause between two looks at a node.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// The pause between two looks at a node that did not answer the last one, or that is in doubt.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// After so many looks without an answer the pause is long again.
+const SHORT_PAUSES: u32 = 10;
+
+/// So many looks in a row without an answer mean that a node is down. One alone may be a restart.
+const DOWN: u32 = 2;
 
 /// The time that an introduction may take.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pause between two registrations in the store.
+const REGISTRATION: Duration = Duration::from_secs(5);
 
 /// A twin is forgotten if it was not seen for this long.
 const TWIN_LIFETIME: Duration = Duration::from_secs(30);
@@ -21,12 +36,30 @@ const TWIN_LIFETIME: Duration = Duration::from_secs(30);
 /// The state of another node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerState {
-    /// Whether it answered the last question, with the right number.
+    /// Whether it answered one of the last looks, with the right number.
     pub is_up: bool,
-    /// When it did so last.
+    /// When it answered last.
     pub seen: Option<SystemTime>,
-    /// The error of the last question, if it failed.
+    /// The error of the last look, if it failed.
     pub error: Option<String>,
+    /// The looks in a row without an answer.
+    failures: u32,
+    /// When the next look is due.
+    pub(super) again: Option<tokio::time::Instant>,
+}
+
+impl PeerState {
+    /// Returns whether the node is not asked until a look finds it up.
+    pub(super) fn is_down(&self) -> bool {
+        self.failures >= DOWN
+    }
+
+    fn pause(&self) -> Duration {
+        match self.failures {
+            0 | SHORT_PAUSES.. => PAUSE,
+            _ => SHORT_PAUSE,
+        }
+    }
 }
 
 /// Another process with this node's number.
@@ -53,16 +86,16 @@ impl Peers {
         let peers = self.table.iter();
         peers
             .map(|peer| {
-                let state = held(&peer.state).clone();
+                let state = peer.state.borrow().clone();
                 (peer.config.node, peer.config.url.clone(), state)
             })
             .collect()
     }
 
-    /// Returns whether a node did not answer the last question of the watch.
+    /// Returns whether a node is known to be down. It is not asked then.
     pub fn is_down(&self, node: u16) -> bool {
-        let mut peers = self.table.iter();
-        peers.any(|peer| peer.config.node == node && held(&peer.state).error.is_some())
+        self.peer(node)
+            .is_some_and(|peer| peer.state.borrow().is_down())
     }
 
     /// Another process with this node's number, if it was seen a short while ago.
@@ -86,7 +119,12 @@ impl Peers {
         let asking = self.table.iter().map(async |peer| {
             loop {
                 self.ask_who(peer).await;
-                tokio::time::sleep(INTERVAL).await;
+                let again = peer.state.borrow().again;
+                sleep(SHORT_PAUSE).await;
+                if let Some(again) = again {
+                    // In doubt it is looked at sooner.
+                    let _in_doubt = timeout_at(again, peer.doubt.notified()).await;
+                }
             }
         });
         let announcing = async {
@@ -103,7 +141,7 @@ impl Peers {
                     }
                     Err(err) => log::debug!("this node's word is not in the store: {err}"),
                 }
-                tokio::time::sleep(INTERVAL).await;
+                sleep(REGISTRATION).await;
             }
         };
         let watching = futures::future::join(futures::future::join_all(asking), announcing);
@@ -118,35 +156,39 @@ impl Peers {
         let pass = vec![(PASS.to_owned(), pass.into_bytes())];
         let node = peer.config.node;
         let question = Question {
-            method: "GET",
+            method: Method::GET,
             path: "/node",
             headers: pass,
             timeout: TIMEOUT,
             longest: LONGEST_ANSWER,
         };
-        // One at a time for each node.
-        let asked = self.ask_with(None, node, question).await;
+        let asked = self.ask_besides(peer, question).await;
         let judged = match asked {
             Ok((200, body)) => match serde_json::from_str(&body) {
                 Ok(introduction) => self.judge(peer, &introduction),
                 Err(_) => Err("answers with something else".to_owned()),
             },
             Ok((status, _)) => Err(format!("answers with {status}")),
-            Err(err) => Err(err.reason),
+            Err(reason) => Err(reason),
         };
-        let mut state = held(&peer.state);
-        match &judged {
-            Ok(()) if !state.is_up => log::info!("node {node} answers at {}", peer.config.url),
-            Err(reason) if state.error.as_ref() != Some(reason) => {
-                log::warn!("node {node} at {}: {reason}", peer.config.url);
+        peer.state.send_modify(|state| {
+            match &judged {
+                Ok(()) if !state.is_up => log::info!("node {node} answers at {}", peer.config.url),
+                Err(reason) if state.error.as_ref() != Some(reason) => {
+                    log::warn!("node {node} at {}: {reason}", peer.config.url);
+                }
+                _ => {}
             }
-            _ => {}
-        }
-        state.is_up = judged.is_ok();
-        state.error = judged.err();
-        if state.is_up {
-            state.seen = Some(SystemTime::now());
-        }
+            if judged.is_ok() {
+                state.seen = Some(SystemTime::now());
+                state.failures = 0;
+            } else {
+                state.failures = state.failures.saturating_add(1);
+            }
+            state.is_up = judged.is_ok() || state.is_up && !state.is_down();
+            state.error = judged.err();
+            state.again = Some(tokio::time::Instant::now() + state.pause());
+        });
     }
 
     /// Checks that it is the expected node.
@@ -196,7 +238,7 @@ mod tests {
     use crate::config::{ClusterConfig, PeerConfig};
 
     #[tokio::test]
-    async fn a_node_is_seen_while_clients_have_all_permits() {
+    async fn a_node_is_seen_while_clients_have_all_its_places() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = ClusterConfig {
@@ -207,8 +249,9 @@ mod tests {
             key: None,
         };
         let peers = Peers::new(1, &config).unwrap();
-        let all = peers.questions.available_permits();
-        let _held = peers.questions.try_acquire_many(all.try_into().unwrap());
+        let places = &peers.table[0].places;
+        let all = places.available_permits().try_into().unwrap();
+        let _held = places.try_acquire_many(all).unwrap();
         let answering = std::thread::spawn(move || {
             let (mut asked, _) = listener.accept().unwrap();
             let mut head = BufReader::new(&asked).lines().map(Result::unwrap);

@@ -1,5 +1,6 @@
 //! Requests between nodes: who may ask, and how nodes recognise each other.
 
+mod breaker;
 mod impersonation;
 
 use std::io::Read as _;

@@ -44,7 +44,7 @@ const RESERVED: &[(&[&str], &[&str])] = &[
     ),
     (&["jsonwebtoken::"], &["src/token/"]),
     (&[" ring::"], &["src/token/", "src/peers/"]),
-    (&["ureq::"], &["src/peers/"]),
+    (&["awc::"], &["src/peers/"]),
     (&["env::var", "env::args"], &["src/main.rs"]),
     (&["println!", "eprintln!"], &["src/main.rs"]),
 ];

@@ -303,12 +303,14 @@ impl From<actix_web::error::BlockingError> for Problem {
 impl From<Unreachable> for Problem {
     fn from(err: Unreachable) -> Self {
         log::log!(SILENT.level(), "{err}");
+        let pause = err.pause().map(|pause| pause.as_secs() + 1);
+        let pause = pause.map(|seconds| seconds.try_into().unwrap_or(RETRY_SOON));
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
             "The node that took the file does not answer just now. Send the request again.",
         )
-        .retry_after(RETRY_SOON)
+        .retry_after(pause.unwrap_or(RETRY_SOON))
     }
 }
 

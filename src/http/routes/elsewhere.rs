@@ -29,7 +29,8 @@ pub(super) fn redirect(
 /// Returns the other node that made a resumable upload, and has it alone; `None` if it is none of them.
 ///
 /// # Errors
-/// 503, if another node has sent the request here: then the nodes do not agree who has which number.
+/// 503, if that node is known to be down, or if another node has sent the request here: then the nodes do
+/// not agree who has which number.
 pub(super) fn owner_of_upload(
     headers: &HeaderMap,
     node: &Node,
@@ -42,6 +43,7 @@ pub(super) fn owner_of_upload(
         log::error!("a node has sent a request for upload {id} of node {owner} here");
         return Err(Problem::unavailable());
     }
+    owner.map_or(Ok(()), |owner| node.peers.check_up(owner))?;
     Ok(owner)
 }
 

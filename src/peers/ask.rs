@@ -1,0 +1,147 @@
+//! Asks another node. Each node has a queue of its own, and a node that is known to be down is not asked: a
+//! node that is slow or frozen delays no question to another one.
+//!
+//! A question:
+//! 1. If the watch has found the node down, the caller is told so at once.
+//! 2. It waits for one of the node's places, and then for the answer, until its deadline.
+//! 3. If there is no answer for a moment, or none at all, the watch looks at the node without delay.
+//! 4. If the watch finds the node down, all who wait for it are told so at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use awc::http::Method;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::client::{Answer, Request};
+use super::{HOP, PeerState, Peers, Unreachable};
+use crate::config::PeerConfig;
+
+/// The questions to one node at the same time. Others wait for a place; the connections of clients bound
+/// their number.
+const PLACES: usize = 16;
+
+/// An answer that takes longer lets the watch look at the node.
+const DOUBT: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) config: PeerConfig,
+    pub(super) state: watch::Sender<PeerState>,
+    /// Told by questions that get no answer.
+    pub(super) doubt: Notify,
+    pub(super) places: Arc<Semaphore>,
+}
+
+/// Headers of a question: names and values. A value need not be ASCII.
+pub(super) type Headers = Vec<(String, Vec<u8>)>;
+
+/// A question to another node.
+pub(super) struct Question<'a> {
+    pub(super) method: Method,
+    /// The path below that address.
+    pub(super) path: &'a str,
+    pub(super) headers: Headers,
+    /// The bound on waiting for a place and on the whole answer.
+    pub(super) timeout: Duration,
+    /// The longest body of the answer, in bytes.
+    pub(super) longest: usize,
+}
+
+impl Peer {
+    pub(super) fn new(config: PeerConfig) -> Self {
+        Self {
+            config,
+            state: watch::Sender::default(),
+            doubt: Notify::new(),
+            places: Arc::new(Semaphore::new(PLACES)),
+        }
+    }
+
+    fn request(&self, question: Question<'_>) -> Request {
+        Request {
+            method: question.method,
+            url: format!("{}{HOP}{}", self.config.url, question.path),
+            headers: question.headers,
+            deadline: Instant::now() + question.timeout,
+            longest: question.longest,
+            place: None,
+        }
+    }
+
+    /// Refuses to ask a node that is known to be down.
+    fn check_up(&self) -> Result<(), Unreachable> {
+        let state = self.state.borrow();
+        if state.is_down() {
+            Err(self.down(&state))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn down(&self, state: &PeerState) -> Unreachable {
+        let error = state.error.as_deref().unwrap_or_default();
+        Unreachable {
+            node: self.config.node,
+            reason: format!("is down: {error}"),
+            again: state.again,
+        }
+    }
+}
+
+impl Peers {
+    /// Refuses to ask a node that is known to be down, and to send a client on to it.
+    ///
+    /// # Errors
+    /// [`Unreachable`], with the time until the watch looks at it again.
+    pub fn check_up(&self, node: u16) -> Result<(), Unreachable> {
+        self.peer(node).map_or(Ok(()), Peer::check_up)
+    }
+
+    /// Asks another node. Returns the status and the body of its answer. Dropping the future takes the
+    /// question back, unless it was sent and asks for a change.
+    pub(super) async fn ask(
+        &self,
+        node: u16,
+        question: Question<'_>,
+    ) -> Result<(u16, String), Unreachable> {
+        let peer = self.peer(node);
+        let peer = peer.ok_or_else(|| Unreachable::new(node, "is not among the peers"))?;
+        peer.check_up()?;
+        let mut state = peer.state.subscribe();
+        let went_down = async {
+            // This node keeps the other end of the channel.
+            drop(state.wait_for(PeerState::is_down).await);
+            peer.down(&peer.state.borrow())
+        };
+        let doubting = async {
+            sleep(DOUBT).await;
+            peer.doubt.notify_one();
+            std::future::pending().await
+        };
+        let answered = tokio::select! {
+            answered = self.ask_in_turn(peer, question) => answered,
+            down = went_down => return Err(down),
+            never = doubting => never,
+        };
+        answered.map_err(|reason| {
+            peer.doubt.notify_one();
+            Unreachable::new(node, reason)
+        })
+    }
+
+    async fn ask_in_turn(&self, peer: &Peer, question: Question<'_>) -> Answer {
+        let mut request = peer.request(question);
+        let place = Arc::clone(&peer.places).acquire_owned();
+        let place = timeout_at(request.deadline, place).await;
+        let place = place.map_err(|_| "too many wait for its answers".to_owned())?;
+        request.place = Some(place.map_err(|err| err.to_string())?);
+        self.client.ask(request).await
+    }
+
+    /// Asks without a place: nobody would find a node that is up if others had all of them.
+    pub(super) async fn ask_besides(&self, peer: &Peer, question: Question<'_>) -> Answer {
+        self.client.ask(peer.request(question)).await
+    }
+}

@@ -1,0 +1,66 @@
+//! A node that is slow, frozen or down delays nothing but its own files, and those for a moment.
+
+use kit::{Builder, Client, Cluster, Uploaded, noise, wait_until};
+
+use super::two_without_mongodb;
+
+/// Deletes all files at the same time. Returns the statuses.
+fn delete_all(client: &Client, files: &[Uploaded]) -> Vec<u16> {
+    std::thread::scope(|scope| {
+        let asked = files
+            .iter()
+            .map(|file| scope.spawn(|| client.delete(&file.path).status));
+        let asked: Vec<_> = asked.collect();
+        asked
+            .into_iter()
+            .map(|asked| asked.join().unwrap())
+            .collect()
+    })
+}
+
+fn upload_some(client: &Client, count: u64) -> Vec<Uploaded> {
+    let files = (0..count).map(|seed| client.upload(&noise(seed, 500)));
+    files.collect()
+}
+
+#[test]
+fn many_deletes_at_once_wait_for_a_place_at_their_owner() {
+    let cluster = two_without_mongodb();
+    let files = upload_some(&cluster.nodes[0].client(), 100);
+    let deleted = delete_all(&cluster.nodes[1].client(), &files);
+    assert_eq!(deleted, [204; 100]);
+}
+
+#[test]
+fn a_frozen_node_delays_no_question_to_another_one_and_is_soon_not_asked() {
+    let cluster = Cluster::start_without_mongodb(3, &Builder::without_log());
+    let [one, other, frozen] = [0, 1, 2].map(|node| cluster.nodes[node].client());
+    let (well, lost) = (upload_some(&other, 60), upload_some(&frozen, 100));
+    cluster.wait_until_seen(0, 3, "up");
+    cluster.nodes[2].freeze();
+    std::thread::scope(|scope| {
+        let lost = scope.spawn(|| delete_all(&one, &lost[..80]));
+        assert_eq!(delete_all(&one, &well), [204; 60]);
+        assert_eq!(lost.join().unwrap(), [503; 80]);
+    });
+    cluster.wait_until_seen(0, 3, "down");
+    for file in &lost[80..] {
+        for refused in [one.get(&file.path), one.delete(&file.path)] {
+            refused.assert_problem(503, "unavailable");
+            assert!((1..10).contains(&refused.header("retry-after").parse::<u32>().unwrap()));
+        }
+    }
+    cluster.nodes[2].thaw();
+    cluster.wait_until_seen(0, 3, "up");
+    let node = &cluster.nodes[2];
+    let last = frozen.upload(b"last");
+    assert_eq!(one.get(&last.path).status, 200);
+    wait_until("what the frozen node got before is logged", || {
+        node.access_log().contains(&format!("hop{}", last.path))
+    });
+    let log = node.access_log();
+    for file in &lost[80..] {
+        assert!(!log.contains(&format!("hop{}", file.path)), "{log}");
+        assert_eq!(one.get(&file.path).status, 200);
+    }
+}
