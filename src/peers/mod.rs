@@ -56,10 +56,11 @@
 //! 3. A's nginx and sidecar do as for a client, and B's nginx gives A's answer.
 //! 4. If A does not answer, B answers 503 with `Retry-After`, never 404.
 //!
-//! Introductions: every few seconds each node asks all others for their number and *instance* (a name
+//! Introductions: every three seconds each node asks all others for their number and *instance* (a name
 //! that each process makes anew). It also writes its own into the store, and reads the one that was
 //! there. So a node notices an address that leads to a wrong node, and another process with its own
-//! number.
+//! number. A node that did not introduce itself twice in a row is *down*: it is not asked for anything else, and
+//! whatever needs it is 503 at once. It is looked at again after a second, and the first answer ends that.
 //!
 //! | data | kept by | for |
 //! |---|---|---|
