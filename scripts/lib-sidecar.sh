@@ -43,7 +43,7 @@ start_sidecar() {
   (cd / && "${as_service[@]}" "${home}/bin/gridspool" init >&2)
   start_process sidecar "${home}/bin/gridspool"
   say "the sidecar starts (pid ${pid})"
-  await_process sidecar "${pid}" 60 answers --unix-socket "${sockets}/gridspool.sock" http://localhost/healthz
+  await_process sidecar "${pid}" 60 answers --unix-socket "${sockets}/gridspool.sock" 'http://localhost/healthz?for=read'
 }
 
 # Decides on the keys of the sidecar, and records them for scripts/token. Without keys everybody who reaches
@@ -79,7 +79,7 @@ start_nginx() {
     nginx_pid=${pid}
     say "nginx starts on 127.0.0.1:${port}, and on ${tls_port} with TLS (pid ${pid})"
   fi
-  await_process nginx "${nginx_pid}" 30 answers "${url}/healthz"
+  await_process nginx "${nginx_pid}" 30 answers "${url}/healthz?for=read"
 }
 
 # Makes sure that the sidecar takes uploads and has its MongoDB.

@@ -31,6 +31,8 @@ pub(super) struct Peer {
     pub(super) state: watch::Sender<PeerState>,
     /// Told by questions that get no answer.
     pub(super) doubt: Notify,
+    /// Told when it asks this node, though it did not answer the last look.
+    pub(super) knock: Notify,
     pub(super) places: Arc<Semaphore>,
 }
 
@@ -55,7 +57,15 @@ impl Peer {
             config,
             state: watch::Sender::default(),
             doubt: Notify::new(),
+            knock: Notify::new(),
             places: Arc::new(Semaphore::new(PLACES)),
+        }
+    }
+
+    /// It has just asked this node.
+    pub(super) fn hear(&self) {
+        if self.state.borrow().error.is_some() {
+            self.knock.notify_one();
         }
     }
 

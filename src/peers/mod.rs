@@ -60,7 +60,8 @@
 //! that each process makes anew). It also writes its own into the store, and reads the one that was
 //! there. So a node notices an address that leads to a wrong node, and another process with its own
 //! number. A node that did not introduce itself twice in a row is *down*: it is not asked for anything else, and
-//! whatever needs it is 503 at once. It is looked at again after a second, and the first answer ends that.
+//! whatever needs it is 503 at once. It is looked at again after a second, and as soon as it asks itself; the
+//! first answer ends that.
 //!
 //! | data | kept by | for |
 //! |---|---|---|
@@ -209,12 +210,16 @@ impl Peers {
         self.seal.check(pass, purpose, self.node, &id.to_string())
     }
 
-    /// This node's statement about itself, for a caller with a pass for it.
+    /// This node's statement about itself, for a caller with a pass for it. A caller that did not
+    /// answer the last look is looked at again without delay.
     ///
     /// # Errors
     /// [`BadPass`] for any other caller.
-    pub fn introduce(&self, pass: &str) -> Result<Introduction, BadPass> {
+    pub fn introduce(&self, pass: &str, from: Option<u16>) -> Result<Introduction, BadPass> {
         self.seal.check(pass, Purpose::Introduce, ANY_NODE, "")?;
+        if let Some(peer) = from.and_then(|node| self.peer(node)) {
+            peer.hear();
+        }
         Ok(Introduction {
             node: self.node,
             instance: self.instance.clone(),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use awc::http::Method;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::{Peer, Question};
@@ -119,11 +119,15 @@ impl Peers {
         let asking = self.table.iter().map(async |peer| {
             loop {
                 self.ask_who(peer).await;
-                let again = peer.state.borrow().again;
-                sleep(SHORT_PAUSE).await;
-                if let Some(again) = again {
-                    // In doubt it is looked at sooner.
-                    let _in_doubt = timeout_at(again, peer.doubt.notified()).await;
+                let pause = peer.state.borrow().pause();
+                let in_doubt = async {
+                    sleep(SHORT_PAUSE).await;
+                    peer.doubt.notified().await;
+                };
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = in_doubt => {}
+                    () = peer.knock.notified() => {}
                 }
             }
         });
@@ -157,7 +161,7 @@ impl Peers {
         let node = peer.config.node;
         let question = Question {
             method: Method::GET,
-            path: "/node",
+            path: &format!("/node?from={}", self.node),
             headers: pass,
             timeout: TIMEOUT,
             longest: LONGEST_ANSWER,

@@ -293,8 +293,14 @@ fn above_the_high_water_mark_uploads_get_503_and_downloads_go_on() {
         let pause: u32 = upload.header("retry-after").parse().unwrap();
         assert!(pause > 0);
     }
-    assert_eq!(client.get("/readyz").status, 503);
-    assert_eq!(client.get("/healthz").status, 200);
+    for path in ["/readyz", "/healthz"] {
+        let health = client.get(path);
+        assert_eq!(
+            (health.status, health.json()["journal"].as_str()),
+            (503, Some("not writable"))
+        );
+    }
+    assert_eq!(client.get("/healthz?for=read").status, 200);
     for (content, file) in &files {
         assert!(&client.get(&file.path).body == content);
     }

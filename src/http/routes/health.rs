@@ -27,42 +27,64 @@ pub(super) fn routes(service: &mut ServiceConfig) {
     service.service(complete(alive)).service(complete(ready));
 }
 
-/// `GET /healthz`: 200 while this process can take uploads; 503 once an fsync has failed, and while
-/// the node is drained.
+/// The query of a balancer that sends nothing but reads.
+const FOR_READ: &str = "for=read";
+
+/// `GET /healthz`: 200 while this node can take uploads: it is not drained, no fsync has failed, and there is
+/// room on the disk and in the journal. `GET /healthz?for=read`: 200 while
+/// it answers at all.
 async fn alive(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
-    let is_sound = node.journal.poison().is_none();
-    let is_draining = node.edge.drain.is_on();
-    let is_good = is_sound && !is_draining;
+    let uploads = Uploads::of(&node).await;
+    let mut asked = request.query_string().split('&');
+    let only_reads = asked.any(|one| one == FOR_READ);
     let told = json!({
-        "journal": journal(is_sound),
-        "draining": is_draining,
+        "journal": uploads.journal(),
+        "draining": uploads.is_draining,
     });
-    answer(&request, is_good, &told)
+    answer(&request, only_reads || uploads.are_taken(), &told)
 }
 
 /// `GET /readyz`: 200 while uploads can be taken, and MongoDB answers and may be relied on.
 async fn ready(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
-    // The threads that serve nginx must not wait for a disk.
-    let is_writable = match node.intake.free().await {
-        Ok(free) => node.journal.check_room(free, 0).is_ok(),
-        Err(_) => false,
-    };
+    let uploads = Uploads::of(&node).await;
     let mongodb = node.commits.store_state().standing;
-    let is_draining = node.edge.drain.is_on();
-    let is_good = is_writable && mongodb.is_up() && !is_draining;
     let told = json!({
-        "draining": is_draining,
-        "journal": journal(is_writable),
+        "draining": uploads.is_draining,
+        "journal": uploads.journal(),
         "mongodb": mongodb.name(),
     });
-    answer(&request, is_good, &told)
+    answer(&request, uploads.are_taken() && mongodb.is_up(), &told)
 }
 
-fn journal(is_writable: bool) -> &'static str {
-    if is_writable {
-        "writable"
-    } else {
-        "not writable"
+/// Whether this node takes uploads just now.
+struct Uploads {
+    is_writable: bool,
+    is_draining: bool,
+}
+
+impl Uploads {
+    async fn of(node: &Node) -> Self {
+        // The threads that serve nginx must not wait for a disk.
+        let is_writable = match node.intake.free().await {
+            Ok(free) => node.journal.check_room(free, 0).is_ok(),
+            Err(_) => false,
+        };
+        Self {
+            is_writable,
+            is_draining: node.edge.drain.is_on(),
+        }
+    }
+
+    fn are_taken(&self) -> bool {
+        self.is_writable && !self.is_draining
+    }
+
+    fn journal(&self) -> &'static str {
+        if self.is_writable {
+            "writable"
+        } else {
+            "not writable"
+        }
     }
 }
 

@@ -149,7 +149,9 @@ pub(super) async fn introduce(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let introduction = node.peers.introduce(pass(&request))?;
+    let from = request.query_string().strip_prefix("from=");
+    let from = from.and_then(|from| from.parse().ok());
+    let introduction = node.peers.introduce(pass(&request), from)?;
     Ok(HttpResponse::Ok().json(introduction))
 }
 

@@ -48,7 +48,7 @@ impl Cluster {
         cluster
     }
 
-    /// Tells each node of all others, now that their ports are known.
+    /// Tells each node of all others, now that their ports are known, and waits until they have met.
     fn introduce(&mut self) {
         let urls: Vec<_> = self.nodes.iter().map(Site::url).collect();
         let key = self.key();
@@ -71,6 +71,13 @@ impl Cluster {
             site.configure_nginx();
             site.start_nginx();
             assert_eq!(site.url(), urls[own], "the port was taken");
+        }
+        for from in 0..urls.len() {
+            for (place, node) in (1..).enumerate().take(urls.len()) {
+                if place != from {
+                    self.wait_until_seen(from, node, "up");
+                }
+            }
         }
     }
 
