@@ -179,6 +179,7 @@ fn a_file_whose_node_does_not_answer_is_asked_for_again_and_never_missing() {
     assert_unavailable(&[("Range", "bytes=0-1")]);
     cluster.nodes[0].start_sidecar();
     cluster.nodes[0].start_nginx();
+    cluster.wait_until_seen(1, 1, "up");
     assert!(other.get(&file.path).body == content);
     cluster.nodes[0].freeze();
     assert_unavailable(&[]);

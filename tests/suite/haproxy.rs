@@ -97,6 +97,7 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
     cluster.nodes[0].start_sidecar();
     cluster.nodes[0].start_nginx();
     both_take_uploads();
+    cluster.wait_until_seen(1, 1, "up");
     for _ in 0..2 {
         assert_eq!(
             get(&format!("{message}/1")).body,

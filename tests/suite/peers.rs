@@ -223,6 +223,7 @@ fn nodes_with_different_keys_do_not_trust_each_other() {
     cluster.write_key("fedcba9876543210fedcba9876543210\n0123456789abcdef0123456789abcdef");
     cluster.nodes[0].kill_sidecar();
     cluster.nodes[0].start_sidecar();
+    cluster.wait_until_seen(1, 1, "up");
     assert!(other.get(&file.path).body == b"content");
 }
 
