@@ -12,14 +12,17 @@ use super::form as forms;
 use super::headers::dialect::Dialect;
 use super::headers::ranges::{self, Wanted};
 use super::headers::{
-    append, bearer, body, claims, conditions, content_type, digest, disposition, idempotency_key,
-    part, path, pieces, prefer, resumable, structured, tus, upload_metadata, whole,
+    append, bearer, beginning, body, claims, conditions, content_type, digest, disposition,
+    idempotency_key, part, path, pieces, prefer, resumable, structured, tus, upload_metadata,
+    whole,
 };
 use crate::accel;
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::form::MOST_PARTS;
+use crate::intake::Sender;
 use crate::message::Source;
 use crate::spool::Spool;
+use crate::token::Grant;
 
 /// A spool directory of this thread.
 struct Scratch(PathBuf);
@@ -151,6 +154,14 @@ pub fn headers(bytes: &[u8]) {
     drop(digest::read(&headers));
     drop(upload_metadata::read(&headers));
     drop(tus::kind(&headers));
+    let sender = || Sender {
+        grant: Grant::everything(),
+        subject: String::new(),
+    };
+    drop(beginning::by_tus(&headers, sender()));
+    if let Ok(begun) = beginning::of_file(&headers, "/files/a", Some(10), sender()) {
+        assert!(begun.upload.declared == Some(10) && begun.upload.filename.is_some());
+    }
     drop(tus::checksum(&headers));
     if let Ok(Some(_)) = digest::of_whole(&headers) {
         assert!(headers.contains_key("repr-digest"));

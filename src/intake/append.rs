@@ -1,4 +1,4 @@
-//! Lets uploads grow: by bodies that arrived whole, and by what is left of those that broke off.
+//! Lets uploads grow by bodies that arrived whole. [`Intake::salvage`] takes those that broke off.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::upload::CurrentUpload;
 use super::{Intake, IntakeError, Sender, SpooledName, StatedDigests, file_type};
 use crate::file::FileId;
 use crate::journal::{Appended, Completion, OpenUpload, UploadError};
-use crate::spool::{Received, SpooledBody};
+use crate::spool::Received;
 
 /// The bytes of an upload from which its type is told.
 pub(super) const SHOWN_BYTES: usize = 8192;
@@ -99,43 +99,8 @@ impl Intake {
         .await?
     }
 
-    /// Appends what nginx has written of a body that broke off. It counts only if no other append was
-    /// let in since, and none of its digests is stated: the sender may be at work already.
-    ///
-    /// # Errors
-    /// When it does not count.
-    pub async fn salvage(
-        self: &Arc<Self>,
-        sender: Sender,
-        id: FileId,
-        append: Append,
-        body: SpooledName,
-        request: &str,
-    ) -> Result<Appended, IntakeError> {
-        let turn = self.in_order.wait(id).await?;
-        if !self.in_order.is_last(id, request) || !append.digests.are_none() {
-            return Err(UploadError::Busy.into());
-        }
-        let intake = Arc::clone(self);
-        spawn_blocking(move || {
-            let _turn = turn;
-            let body: SpooledBody = intake.spool.claim(&body.path, None)?;
-            // The bytes that would complete it may be missing. If they are there, their digest counts.
-            let completion = Completion {
-                stated: append.completion.stated,
-                ..Completion::default()
-            };
-            let append = Append {
-                completion,
-                ..append
-            };
-            intake.grow(&sender, id, &append, Received::from(&body))
-        })
-        .await?
-    }
-
     /// Blocks.
-    fn grow(
+    pub(super) fn grow(
         &self,
         sender: &Sender,
         id: FileId,

@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 
 use super::append::SHOWN_BYTES;
 use super::fingerprint::{self, KeyClaim};
-use super::upload::{CurrentUpload, NewUpload, claimed_type};
+use super::upload::{CurrentUpload, NewUpload, claimed_draft};
 use super::{Intake, IntakeError, Sender, file_type};
 use crate::file::FileId;
 use crate::journal::{Adopted, Draft, OpenUpload, UploadError, record_bytes};
@@ -29,15 +29,10 @@ impl Intake {
     /// Blocks.
     fn put_together(&self, upload: NewUpload, parts: &[FileId]) -> Result<Adopted, IntakeError> {
         let sender = upload.sender;
+        let metadata = sender.forced(upload.metadata)?;
         let mut draft = Draft {
-            content_type: claimed_type(&sender, &upload.content_type)?,
-            filename: upload.filename,
-            metadata: sender.forced(upload.metadata)?,
-            request: None,
-            subject: sender.number(),
-            sub: sender.sub(),
             stated: upload.whole,
-            sha256: None,
+            ..claimed_draft(&sender, &upload.content_type, upload.filename, metadata)?
         };
         let key = upload.key.as_deref();
         // The parts may have ended since the key was answered. Their ids tell their bytes.

@@ -54,6 +54,14 @@ impl StatedDigests {
         compare::<Sha1>(&self.sha1, body)
     }
 
+    /// The SHA-256, if exactly one is stated.
+    pub(super) fn only_sha256(&self) -> Option<store::Sha256> {
+        let [digest] = &*self.sha256 else {
+            return None;
+        };
+        digest.as_slice().try_into().ok().map(store::Sha256)
+    }
+
     /// Whether the sender stated none.
     pub fn are_none(&self) -> bool {
         self.sha256.is_empty() && self.sha512.is_empty() && self.sha1.is_empty()

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use super::fingerprint::{self, KeyClaim, Shape};
+use super::fingerprint::{self, FileRequest, KeyClaim, Shape};
 use super::quota::Reservation;
+use super::upload::claimed_draft;
 use super::{ClaimedType, Intake, IntakeError, Promised, Sender, StatedDigests, file_type};
 use crate::file::{FileName, Metadata, Window};
 use crate::journal::{Adopted, Draft, Free, record_bytes};
@@ -91,11 +92,12 @@ impl Intake {
         body: Received<'_>,
         room: Option<Free>,
     ) -> Result<Vec<Adopted>, IntakeError> {
-        let (mut reserved, draft) = self.check(upload, body)?;
-        let _running = match KeyClaim::of(&self.journal, draft.request)? {
+        let (draft, requests) = self.check(upload, body)?;
+        let _running = match KeyClaim::of_file(&self.journal, requests)? {
             KeyClaim::Answered(answer) => return Ok(answer),
             KeyClaim::New(running) => running,
         };
+        let mut reserved = self.reserve_file(&upload.sender, body, &draft)?;
         if let Some(room) = room {
             self.journal.check_room(room, body.length())?;
         }
@@ -123,18 +125,37 @@ impl Intake {
         });
     }
 
-    /// Checks the body's digests, type and quota, and reserves room for it. Steps 2 and 3.
+    /// Reserves quota for a file. What its key had left of an earlier try has ended by now.
+    pub(super) fn reserve_file(
+        &self,
+        sender: &Sender,
+        body: Received<'_>,
+        draft: &Draft,
+    ) -> Result<Reservation, IntakeError> {
+        self.reserve(sender, body.length(), record_bytes(&draft.metadata))
+    }
+
+    /// Checks the body's digests and type, and makes its fingerprints. Steps 2 and 3.
     pub(super) fn check(
         &self,
         upload: &FileUpload,
         body: Received<'_>,
-    ) -> Result<(Reservation, Draft), IntakeError> {
+    ) -> Result<(Draft, Option<FileRequest>), IntakeError> {
         let FileUpload { sender, head, .. } = upload;
         let stated = head.digests.check(body)?;
         let window = Window::whole(body.length());
+        self.check_length(sender, window.length)?;
         let mut metadata = sender.forced(head.metadata.clone())?;
-        let records = record_bytes(&metadata);
-        let room = self.reserve(sender, window.length, records)?;
+        let broken = head.key.as_deref().map(|key| {
+            let filename = upload.filename.clone();
+            let draft = Draft {
+                stated: head.digests.only_sha256(),
+                ..claimed_draft(sender, &upload.content_type, filename, metadata.clone())?
+            };
+            let declared = Some(window.length);
+            Ok::<_, IntakeError>(fingerprint::of_upload(key, sender, &draft, declared, &[]))
+        });
+        let broken = broken.transpose()?;
         let claimed = upload.content_type.clone();
         let content_type = file_type::decide(sender, claimed, body, window, &mut metadata)?;
         let mut part = (
@@ -151,7 +172,10 @@ impl Intake {
             },
         );
         let (key, parts) = (head.key.as_deref(), slice::from_mut(&mut part));
-        part.1.request = fingerprint::of(key, sender, Shape::File, body, parts)?;
-        Ok((room, part.1))
+        let whole = fingerprint::of(key, sender, Shape::File, body, parts)?;
+        part.1.request = whole;
+        let requests = whole.zip(broken);
+        let requests = requests.map(|(whole, broken)| FileRequest { whole, broken });
+        Ok((part.1, requests))
     }
 }

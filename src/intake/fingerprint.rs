@@ -49,7 +49,7 @@ pub(super) fn of(
         content.add(*window, sha256, draft);
     }
     Ok(Some(Fingerprint {
-        key: digest_of(&[&sender.subject, key]),
+        key: key_of(sender, key),
         content: content.digest(),
         sender: sender.number(),
     }))
@@ -124,10 +124,24 @@ pub(super) fn of_upload(
         add(&mut content.0, part.to_string().as_bytes());
     }
     Fingerprint {
-        key: digest_of(&[&sender.subject, key]),
+        key: key_of(sender, key),
         content: content.digest(),
         sender: sender.number(),
     }
+}
+
+/// The digest under which a sender's key is remembered.
+pub(super) fn key_of(sender: &Sender, key: &str) -> store::Sha256 {
+    digest_of(&[&sender.subject, key])
+}
+
+/// The two fingerprints of a request for one file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileRequest {
+    /// That of its whole body.
+    pub(super) whole: Fingerprint,
+    /// That under which its first bytes are kept if its body breaks off.
+    pub(super) broken: Fingerprint,
 }
 
 /// The claim of an upload on its idempotency key, if it has one.
@@ -145,10 +159,32 @@ impl KeyClaim {
     /// # Errors
     /// When another upload has the key, or the same one is being adopted.
     pub(super) fn of(journal: &Journal, request: Option<Fingerprint>) -> Result<Self, IntakeError> {
-        let Some(request) = request else {
-            return Ok(Self::New(None));
-        };
-        match journal.begin(request)? {
+        match request {
+            None => Ok(Self::New(None)),
+            Some(request) => journal.begin(request)?.try_into(),
+        }
+    }
+
+    /// Does the same for a file that has come whole. What is left of an earlier try ends.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(super) fn of_file(
+        journal: &Journal,
+        requests: Option<FileRequest>,
+    ) -> Result<Self, IntakeError> {
+        match requests {
+            None => Ok(Self::New(None)),
+            Some(FileRequest { whole, broken }) => journal.begin_whole(whole, broken)?.try_into(),
+        }
+    }
+}
+
+impl TryFrom<Claim<Vec<Adopted>>> for KeyClaim {
+    type Error = IntakeError;
+
+    fn try_from(claim: Claim<Vec<Adopted>>) -> Result<Self, IntakeError> {
+        match claim {
             Claim::First(running) => Ok(Self::New(Some(running))),
             Claim::Answered(answer) => Ok(Self::Answered(answer)),
             Claim::Running | Claim::Open(_) => Err(IntakeError::StillRunning),

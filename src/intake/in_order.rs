@@ -76,6 +76,13 @@ impl InOrder {
         appends.is_some_and(|appends| appends.last.as_deref() == Some(request))
     }
 
+    /// Whether any request was let in.
+    pub(super) fn has_admitted(&self, id: FileId) -> bool {
+        let known = self.known();
+        let appends = known.uploads.get(&id);
+        appends.is_some_and(|appends| appends.last.is_some())
+    }
+
     /// Forgets an upload that takes no more bytes.
     pub(super) fn forget(&self, id: FileId) {
         self.known().uploads.remove(&id);

@@ -33,6 +33,7 @@ mod on_the_way;
 mod quota;
 mod references;
 mod room;
+mod salvage;
 mod sender;
 mod soon;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 
 use super::quota::Reservation;
 use super::sender::number_of;
-use super::{Intake, IntakeError, Sender};
+use super::{Intake, IntakeError, Sender, fingerprint};
 use crate::journal::Free;
 
 /// The free space of the disk is asked for again after this time.
@@ -52,6 +52,22 @@ impl Intake {
     /// When there would be too many.
     pub fn check_quota(&self, sender: &Sender, length: u64) -> Result<(), IntakeError> {
         self.reserve_for(sender, length).map(drop)
+    }
+
+    /// Does the same for a file under this key, before its body comes: it takes the place of what its key
+    /// has left of an earlier try.
+    ///
+    /// # Errors
+    /// As [`Intake::check_quota`].
+    pub fn check_quota_of_file(
+        &self,
+        sender: &Sender,
+        length: u64,
+        key: Option<&str>,
+    ) -> Result<(), IntakeError> {
+        let key = key.map(|key| fingerprint::key_of(sender, key));
+        let left = key.map_or(0, |key| self.journal.room_under_key(key));
+        self.check_quota(sender, length.saturating_sub(left))
     }
 
     /// Checks a body that has arrived, and reserves quota of its sender for it.

@@ -7,9 +7,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{spawn_blocking, spawn_local};
 
-use super::fingerprint::KeyClaim;
+use super::fingerprint::{FileRequest, KeyClaim};
 use super::{FileUpload, Intake, IntakeError};
-use crate::journal::{AdoptError, Adopted, Fingerprint, Free, Waiter};
+use crate::journal::{AdoptError, Adopted, Free, Waiter};
 use crate::spool::Received;
 
 impl Intake {
@@ -44,11 +44,12 @@ impl Intake {
             });
             return adopted.await?;
         }
-        let (mut reserved, draft) = self.check(&upload, received)?;
-        let _running = match self.claim_key(draft.request).await? {
+        let (draft, requests) = self.check(&upload, received)?;
+        let _running = match self.claim_key(requests).await? {
             KeyClaim::Answered(answer) => return Ok(answer),
             KeyClaim::New(running) => running,
         };
+        let mut reserved = self.reserve_file(&upload.sender, received, &draft)?;
         let free = self.free().await?;
         // It needs no spool. If the spool cannot be read, the log says so already.
         let room = self.room_beside(free, is_expected).await;
@@ -84,12 +85,12 @@ impl Intake {
         self.leaves_of(free).await.map(Some)
     }
 
-    async fn claim_key(&self, request: Option<Fingerprint>) -> Result<KeyClaim, IntakeError> {
-        if request.is_none() {
+    async fn claim_key(&self, requests: Option<FileRequest>) -> Result<KeyClaim, IntakeError> {
+        if requests.is_none() {
             return Ok(KeyClaim::New(None));
         }
         let journal = Arc::clone(&self.journal);
-        spawn_blocking(move || KeyClaim::of(&journal, request)).await?
+        spawn_blocking(move || KeyClaim::of_file(&journal, requests)).await?
     }
 }
 

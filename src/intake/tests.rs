@@ -1,5 +1,6 @@
 //! Counts how many times the bytes of an upload are hashed before its promise.
 
+mod salvage;
 mod uploads;
 
 use std::time::Duration;
@@ -109,7 +110,7 @@ fn a_digest_that_an_upload_or_its_key_asked_for_goes_along_to_the_log() {
             filename: None,
         };
         let checked = intake.check(&upload, Received::Inline(SMALL));
-        let (_reserved, draft) = checked.unwrap();
+        let (draft, _) = checked.unwrap();
         assert_eq!(draft.stated, stated, "{key:?}");
         let is_known = is_stated || key.is_some();
         let known = is_known.then(|| digest_of(SMALL));

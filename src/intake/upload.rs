@@ -12,7 +12,8 @@ use super::fingerprint;
 use super::{ClaimedType, Intake, IntakeError, Sender};
 use crate::file::{FileId, FileName, MediaType, Metadata};
 use crate::journal::{
-    Adopted, Claim, Draft, OpenUpload, UploadDraft, UploadError, UploadState, record_bytes,
+    Adopted, Claim, Draft, OpenUpload, Running, UnderKey, UploadDraft, UploadError, UploadState,
+    record_bytes,
 };
 use crate::store::Sha256;
 
@@ -44,6 +45,15 @@ pub enum CurrentUpload {
     Open(OpenUpload),
     /// It is a promised file.
     Complete(Adopted),
+}
+
+/// An upload that was opened, now or before.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) id: FileId,
+    pub(super) current: CurrentUpload,
+    /// The key of a new one: while this lives, no other request under the key is carried out.
+    pub(super) running: Option<Running>,
 }
 
 impl Intake {
@@ -78,11 +88,12 @@ impl Intake {
         upload: NewUpload,
     ) -> Result<(FileId, CurrentUpload), IntakeError> {
         let intake = Arc::clone(self);
-        spawn_blocking(move || intake.open(upload)).await?
+        let opened = spawn_blocking(move || intake.open(upload)).await??;
+        Ok((opened.id, opened.current))
     }
 
     /// Blocks.
-    fn open(&self, upload: NewUpload) -> Result<(FileId, CurrentUpload), IntakeError> {
+    pub(super) fn open(&self, upload: NewUpload) -> Result<Opened, IntakeError> {
         let NewUpload {
             sender,
             declared,
@@ -91,32 +102,32 @@ impl Intake {
         } = upload;
         let metadata = sender.forced(upload.metadata)?;
         let records = record_bytes(&metadata);
-        let mut room = self.reserve(&sender, declared.unwrap_or_default(), records)?;
+        let filename = upload.filename;
         let mut draft = Draft {
-            content_type: claimed_type(&sender, &upload.content_type)?,
-            filename: upload.filename,
-            metadata,
-            request: None,
-            subject: sender.number(),
-            sub: sender.sub(),
             stated: upload.whole,
-            sha256: None,
+            ..claimed_draft(&sender, &upload.content_type, filename, metadata)?
         };
         let key = upload.key.as_deref();
         draft.request = key.map(|key| fingerprint::of_upload(key, &sender, &draft, declared, &[]));
         let claim = draft.request.map(|request| self.journal.begin(request));
-        let _running = match claim.transpose()? {
+        let found = |id, current| Opened {
+            id,
+            current,
+            running: None,
+        };
+        let running = match claim.transpose()? {
             None => None,
             Some(Claim::First(running)) => Some(running),
-            Some(Claim::Open(id)) => return Ok((id, self.current(&sender, id)?)),
+            Some(Claim::Open(id)) => return Ok(found(id, self.current(&sender, id)?)),
             Some(Claim::Answered(answer)) => {
                 let before = answer.into_iter().next();
                 let before = before.ok_or(UploadError::Absent)?;
-                return Ok((before.id(), CurrentUpload::Complete(before)));
+                return Ok(found(before.id(), CurrentUpload::Complete(before)));
             }
             Some(Claim::Running) => return Err(IntakeError::StillRunning),
             Some(Claim::Other) => return Err(IntakeError::KeyOfAnother),
         };
+        let mut room = self.reserve(&sender, declared.unwrap_or_default(), records)?;
         let (id, _) = self.journal.open_upload(UploadDraft {
             draft,
             declared,
@@ -128,7 +139,24 @@ impl Intake {
             CurrentUpload::Complete(adopted) => self.enter_file(&mut room, adopted, None),
             CurrentUpload::Open(_) => room.keep(&self.journal, id, u64::MAX),
         }
-        Ok((id, current))
+        Ok(Opened {
+            id,
+            current,
+            running,
+        })
+    }
+
+    /// Returns the upload or the file that the caller's key has brought at this node; `None` if there is
+    /// none, or several.
+    ///
+    /// # Errors
+    /// When a request under the key is being carried out.
+    pub fn under_key(&self, sender: &Sender, key: &str) -> Result<Option<FileId>, IntakeError> {
+        match self.journal.under_key(fingerprint::key_of(sender, key)) {
+            UnderKey::One(id) => Ok(Some(id)),
+            UnderKey::Nothing => Ok(None),
+            UnderKey::Running => Err(IntakeError::StillRunning),
+        }
     }
 
     /// Returns an upload of the caller; `None` if nothing of it is in the journal.
@@ -192,6 +220,25 @@ impl Intake {
             Err(UploadError::Absent.into())
         }
     }
+}
+
+/// The description of a file as its sender claims it, before any byte is there.
+pub(super) fn claimed_draft(
+    sender: &Sender,
+    content_type: &ClaimedType,
+    filename: Option<FileName>,
+    metadata: Metadata,
+) -> Result<Draft, IntakeError> {
+    Ok(Draft {
+        content_type: claimed_type(sender, content_type)?,
+        filename,
+        metadata,
+        request: None,
+        subject: sender.number(),
+        sub: sender.sub(),
+        stated: None,
+        sha256: None,
+    })
 }
 
 /// The type that a sender claims, if it may send files of that type. The bytes are judged when all are

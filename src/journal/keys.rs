@@ -5,17 +5,29 @@ use super::idempotency::{Claim, Fingerprint, Known, PACKED, Standing};
 use super::index::Place;
 use super::lookup::frame;
 use super::memory::News;
-use super::record::{Answered, Base, Entry, Frame, Record, Tombstone};
+use super::record::{Answered, Base, Entry, Frame, KeyedRequest, Record, Tombstone};
 use super::step::StepError;
 use super::wal::{Position, ReadError};
 use super::{Adopted, Journal, JournalError, at};
 use crate::file::FileId;
+use crate::store::Sha256;
 
 /// Bytes of answers in one frame, approximately.
 const PACKED_BYTES: u64 = 256 * 1024;
 
 /// Bytes of an answer without its texts, approximately.
 const ANSWER_BYTES: u64 = 512;
+
+/// The upload or the file under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnderKey {
+    /// There is none, or there are several.
+    Nothing,
+    /// This one.
+    One(FileId),
+    /// A request under the key is being carried out.
+    Running,
+}
 
 impl Journal {
     /// Asks whether a request was carried out before. If not, the caller gets a
@@ -25,6 +37,50 @@ impl Journal {
     /// # Errors
     /// When the first answer exists and the disk does not return it.
     pub fn begin(&self, request: Fingerprint) -> Result<Claim<Vec<Adopted>>, JournalError> {
+        self.begin_one_of(request, None)
+    }
+
+    /// Does the same for a request with a whole body. An upload that was opened with the other content
+    /// under its key has some of these bytes: it gives way to the request, and ends, if it is not
+    /// complete. If it is, it is the answer.
+    ///
+    /// # Errors
+    /// As [`Journal::begin`]; when the upload cannot be ended.
+    pub fn begin_whole(
+        &self,
+        request: Fingerprint,
+        opened: Fingerprint,
+    ) -> Result<Claim<Vec<Adopted>>, JournalError> {
+        self.begin_one_of(request, Some(opened))
+    }
+
+    /// Returns what the request with this key has brought, whatever it said. It takes no claim.
+    pub fn under_key(&self, key: Sha256) -> UnderKey {
+        if self.claims.has(&key) {
+            return UnderKey::Running;
+        }
+        match self.state().keys.find(key, self.now()).as_deref() {
+            Some([Known { id, .. }]) => UnderKey::One(*id),
+            Some(_) | None => UnderKey::Nothing,
+        }
+    }
+
+    /// The bytes that an open upload under this key has a right to.
+    pub fn room_under_key(&self, key: Sha256) -> u64 {
+        let now = self.now();
+        let mut state = self.state();
+        let growth = match state.keys.find(key, now).as_deref() {
+            Some([Known { id, .. }]) => state.index.growth(*id),
+            _ => None,
+        };
+        growth.map_or(0, |growth| growth.room())
+    }
+
+    fn begin_one_of(
+        &self,
+        request: Fingerprint,
+        opened: Option<Fingerprint>,
+    ) -> Result<Claim<Vec<Adopted>>, JournalError> {
         let key = request.key;
         let Some(running) = self.claims.claim(key) else {
             return Ok(Claim::Running);
@@ -42,7 +98,14 @@ impl Journal {
                 self.state().keys.forget(key);
                 return Ok(Claim::First(running));
             }
-            match self.answers(request, &known)? {
+            match self.answers((request, opened), &known)? {
+                Some(Claim::Open(id)) if opened.is_some() => {
+                    // If it has been completed meanwhile, the next round finds the file.
+                    if self.end_upload(id)? {
+                        self.state().keys.forget(key);
+                        return Ok(Claim::First(running));
+                    }
+                }
                 Some(claim) => return Ok(claim),
                 None => before = Some(known),
             }
@@ -57,15 +120,18 @@ impl Journal {
     /// `None` if an answer is no longer at its known place.
     fn answers(
         &self,
-        request: Fingerprint,
+        (request, opened): (Fingerprint, Option<Fingerprint>),
         known: &[Known],
     ) -> Result<Option<Claim<Vec<Adopted>>>, JournalError> {
+        let is_same = |answered: &KeyedRequest| {
+            let mut requests = [Some(request), opened].into_iter().flatten();
+            requests.any(|request| request.is_answered_by(answered))
+        };
         if let [one] = known
             && let Some(upload) = self.upload(one.id)?
         {
             let answered = upload.answer.map(|answer| answer.request);
-            let is_same = answered.is_some_and(|answered| request.is_answered_by(&answered));
-            return Ok(Some(if is_same {
+            return Ok(Some(if answered.as_ref().is_some_and(is_same) {
                 Claim::Open(one.id)
             } else {
                 Claim::Other
@@ -82,7 +148,7 @@ impl Journal {
                 },
                 standing,
             ) = found;
-            if !request.is_answered_by(&to.request) {
+            if !is_same(&to.request) {
                 return Ok(Some(Claim::Other));
             }
             answer.push(Adopted::with(one.id, meta, standing));

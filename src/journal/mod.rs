@@ -108,6 +108,7 @@ pub use idempotency::{Claim, Fingerprint, Running, Standing};
 pub use index::Totals;
 pub use inspection::Inspection;
 pub use intent::Intention;
+pub use keys::UnderKey;
 pub use layout::{BODIES, Layout};
 pub use levels::{Level, Watermark};
 pub use lookup::{Kept, Lookup, Opened};

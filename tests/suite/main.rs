@@ -80,5 +80,6 @@ mod token;
 mod tus_uploads;
 mod upkeep;
 mod upload;
+mod upload_by_key;
 mod upload_routing;
 mod upload_salvage;

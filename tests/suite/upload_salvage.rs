@@ -9,13 +9,19 @@ use kit::{Builder, Cluster, Site, noise, read_to_end, wait_until};
 use crate::upload_routing::{append, begin, file_of, head_of_append, offset};
 
 /// nginx writes the body in pieces of this size (`client_body_buffer_size`).
-const BUFFER: usize = 32 * 1024;
+pub(crate) const BUFFER: usize = 32 * 1024;
 
-const SENT: usize = 300_000;
+pub(crate) const SENT: usize = 300_000;
 
 /// Sends a part of an append that says it is longer, and waits until nginx has written all but its last
 /// buffer.
-fn send_part(site: &Site, owner: &Site, head: &str, part: &[u8], is_chunked: bool) -> TcpStream {
+pub(crate) fn send_part(
+    site: &Site,
+    owner: &Site,
+    head: &str,
+    part: &[u8],
+    is_chunked: bool,
+) -> TcpStream {
     let mut stream = site.connect();
     stream.write_all(head.as_bytes()).unwrap();
     if is_chunked {
@@ -52,7 +58,7 @@ fn logged(site: &Site, path: &str) -> Vec<String> {
 }
 
 /// Ends a connection by RST.
-fn reset(stream: &TcpStream) {
+pub(crate) fn reset(stream: &TcpStream) {
     let now = Some(std::time::Duration::ZERO);
     rustix::net::sockopt::set_socket_linger(stream, now).unwrap();
 }

@@ -53,6 +53,16 @@ pub(in crate::http) fn spooled(headers: &HeaderMap) -> Result<Option<SpooledName
     }
 }
 
+/// The spool file of a body that broke off: nginx has not counted its bytes. `None` if nothing of the
+/// body was written.
+pub(in crate::http) fn left(headers: &HeaderMap) -> Option<SpooledName> {
+    let path = headers.get(accel::BODY_FILE)?;
+    Some(SpooledName {
+        path: path.as_bytes().to_owned(),
+        length: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

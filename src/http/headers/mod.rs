@@ -4,6 +4,7 @@
 
 pub(super) mod append;
 pub(super) mod bearer;
+pub(super) mod beginning;
 pub(super) mod body;
 pub(super) mod claims;
 pub(super) mod conditions;

@@ -9,9 +9,9 @@
 use actix_web::http::header::HeaderMap;
 use percent_encoding::percent_decode_str;
 
-use super::HeadError;
+use super::{HeadError, disposition};
 use crate::accel;
-use crate::file::{FileId, FileKey, has_dots_alone};
+use crate::file::{FileId, FileKey, FileName, has_dots_alone};
 use crate::message::Party;
 
 /// Refuses an ambiguous path of a request, or of the client's request that it asks about.
@@ -45,6 +45,12 @@ pub(in crate::http) fn check_target(target: &str) -> Result<(), HeadError> {
 pub(in crate::http) fn is_collection(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
     matches!(path, "/files" | "/files/" | "/messages" | "/messages/")
+}
+
+/// Whether a target is a file, or the collection of all.
+pub(in crate::http) fn is_of_files(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    path == "/files" || path.starts_with("/files/")
 }
 
 /// Whether a target is a message, or the collection of all.
@@ -105,6 +111,17 @@ pub(in crate::http) fn key(target: &str) -> Result<FileKey, HeadError> {
     let text = percent_decode_str(segment).decode_utf8();
     let text = text.map_err(|_| HeadError::NoKey)?;
     Ok(FileKey::from_path(&text))
+}
+
+/// The name that an upload to this target gives its file: the last part of the path below `/files/`, as
+/// `curl -T` sends it.
+pub(in crate::http) fn name(target: &str) -> Option<FileName> {
+    let path = target.split('?').next().unwrap_or_default();
+    let path = path.strip_prefix("/files/")?;
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    let segment = if rest.is_empty() { first } else { rest };
+    let bytes: Vec<u8> = percent_decode_str(segment).collect();
+    disposition::name_in_path(&bytes)
 }
 
 fn is_plain(path: &str) -> bool {

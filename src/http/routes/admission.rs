@@ -97,13 +97,13 @@ async fn judge(
     let intake = &node.intake;
     intake.check_length(&caller.sender, length)?;
     caller.check_claim(headers, asked.target)?;
-    idempotency_key::read(headers)?;
+    let key = idempotency_key::read(headers)?;
     if let Meaning::Begins { declared } = meaning {
         let is_expected = caller.is_expected(node);
         let admitted = intake.admit_upload(&caller.sender, declared, length, is_expected);
         return Ok(admitted.await?);
     }
-    intake.check_quota(&caller.sender, length)?;
+    intake.check_quota_of_file(&caller.sender, length, key.as_deref())?;
     intake.check_room(length, caller.is_expected(node)).await?;
     Ok(())
 }

@@ -21,6 +21,9 @@ pub(super) const OF_META: &str = "GET, HEAD, PUT, OPTIONS";
 /// The methods of the collection of uploads.
 pub(super) const OF_UPLOADS: &str = "POST, OPTIONS";
 
+/// The methods of the address that finds an upload by its idempotency key.
+pub(super) const OF_KEYS: &str = "GET, HEAD, OPTIONS";
+
 /// The methods of an upload that may still grow.
 pub(super) const OF_UPLOAD: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
 

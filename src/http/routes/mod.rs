@@ -25,6 +25,7 @@ mod upload_form;
 mod uploads;
 mod uploads_admission;
 mod uploads_answer;
+mod uploads_begin;
 mod waiting;
 
 use actix_web::HttpResponse;
@@ -40,7 +41,7 @@ pub fn public(service: &mut ServiceConfig) {
     let collection = |path: &str| {
         let resource = web::resource(path)
             .route(web::post().to(upload::posted))
-            .route(web::put().to(upload::unnamed))
+            .route(web::put().to(upload::put))
             .route(web::get().to(list::list))
             .route(web::head().to(list::list));
         methods::and_no_other(resource, methods::OF_FILES)
@@ -49,7 +50,7 @@ pub fn public(service: &mut ServiceConfig) {
         let resource = web::resource(path)
             .route(web::get().to(download::file))
             .route(web::head().to(download::file))
-            .route(web::put().to(upload::named))
+            .route(web::put().to(upload::put))
             .route(web::delete().to(delete::file));
         methods::and_no_other(resource, methods::OF_FILE)
     };
@@ -57,11 +58,11 @@ pub fn public(service: &mut ServiceConfig) {
     let meta = web::resource("/files/{id}/{name:meta}")
         .route(web::get().to(meta::meta))
         .route(web::head().to(meta::meta))
-        .route(web::put().to(upload::named));
+        .route(web::put().to(upload::put));
     let below_meta = web::resource("/files/{id}/{name:meta/.*}")
         .route(web::get().to(download::file))
         .route(web::head().to(download::file))
-        .route(web::put().to(upload::named));
+        .route(web::put().to(upload::put));
     // Another node asks at the first address, and this node's nginx comes back to the second.
     let at_owner = |rest: &str| web::resource(format!("{HOP}/files/{{id}}{rest}"));
     let again = |rest: &str| web::resource(format!("{}/{{node}}/files/{{id}}{rest}", accel::PEER));

@@ -4,16 +4,19 @@ use std::time::{Duration, SystemTime};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
+use super::created;
 use crate::file::{FileId, FileMeta, Metadata};
-use crate::http::Node;
 use crate::http::headers::dialect::{
     Dialect, TUS_MAX_SIZE, TUS_RESUMABLE, TUS_VERSION, UPLOAD_COMPLETE, UPLOAD_LENGTH,
     UPLOAD_LIMIT, UPLOAD_OFFSET,
 };
+use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{resumable, tus, upload_metadata};
-use crate::journal::OpenUpload;
+use crate::http::{Node, Problem};
+use crate::journal::{Adopted, OpenUpload};
 
 /// An upload, as an answer tells it.
 #[derive(Debug)]
@@ -96,10 +99,15 @@ impl View {
     }
 }
 
+/// The address of an upload.
+pub(super) fn location(id: FileId) -> (HeaderName, String) {
+    (header::LOCATION, format!("/uploads/{id}"))
+}
+
 /// The upload has begun: a relative address, as nginx may stand behind others.
 pub(super) fn begun(dialect: Dialect, id: FileId, view: &View, longest: u64) -> HttpResponse {
     let mut answer = HttpResponse::Created();
-    answer.insert_header((header::LOCATION, format!("/uploads/{id}")));
+    answer.insert_header(location(id));
     with(&mut answer, view.fields(dialect, longest)).finish()
 }
 
@@ -113,10 +121,11 @@ pub(super) fn grown(dialect: Dialect, view: &View, longest: u64) -> HttpResponse
 }
 
 /// The state of an upload.
-pub(super) fn status(dialect: Dialect, view: &View, longest: u64) -> HttpResponse {
+pub(super) fn status(dialect: Dialect, view: &View, longest: u64) -> HttpResponseBuilder {
     let mut answer = HttpResponse::NoContent();
     with(&mut answer, view.fields(dialect, longest));
-    with(&mut answer, view.details(dialect)).finish()
+    with(&mut answer, view.details(dialect));
+    answer
 }
 
 /// The upload is a file. `answer` is that of a one-shot upload, as the draft wants it; by tus the answer
@@ -141,6 +150,19 @@ pub(super) fn complete(
         }
     }
     answer
+}
+
+/// Answers the append that completes an upload. By the draft it is the answer that a one-shot upload gets.
+pub(super) async fn finished(
+    node: web::Data<Node>,
+    preferences: Preferences,
+    dialect: Dialect,
+    adopted: Adopted,
+    longest: u64,
+) -> Result<HttpResponse, Problem> {
+    let (id, meta) = (adopted.id(), adopted.meta().clone());
+    let answer = created::file(node.into_inner(), preferences, adopted).await?;
+    Ok(complete(dialect, answer, id, &meta, longest))
 }
 
 /// The upload has ended.

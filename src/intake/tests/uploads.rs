@@ -11,14 +11,14 @@ use crate::journal::{Appended, Completion, OpenUpload, UploadError};
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
 /// A node, with a runtime for its tasks.
-struct Stage {
+pub(super) struct Stage {
     _scratch: tempfile::TempDir,
-    runtime: Runtime,
-    intake: Arc<Intake>,
+    pub(super) runtime: Runtime,
+    pub(super) intake: Arc<Intake>,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         Self {
@@ -28,7 +28,7 @@ impl Stage {
         }
     }
 
-    fn open(&self, upload: NewUpload) -> Result<(FileId, CurrentUpload), IntakeError> {
+    pub(super) fn open(&self, upload: NewUpload) -> Result<(FileId, CurrentUpload), IntakeError> {
         self.runtime.block_on(self.intake.open_upload(upload))
     }
 
@@ -36,7 +36,7 @@ impl Stage {
         self.open(upload_of(sender("a"), declared)).unwrap().0
     }
 
-    fn append(
+    pub(super) fn append(
         &self,
         sender: Sender,
         id: FileId,
@@ -57,14 +57,14 @@ impl Stage {
         self.runtime.block_on(self.intake.upload(&sender, id))
     }
 
-    fn offset(&self, id: FileId) -> u64 {
+    pub(super) fn offset(&self, id: FileId) -> u64 {
         match self.current("a", id).unwrap().unwrap() {
             CurrentUpload::Open(open) => open.offset,
             CurrentUpload::Complete(adopted) => adopted.meta().length,
         }
     }
 
-    fn admit(&self, id: FileId, offset: u64, request: &str) -> Result<(), IntakeError> {
+    pub(super) fn admit(&self, id: FileId, offset: u64, request: &str) -> Result<(), IntakeError> {
         let (sender, append) = (sender("a"), at(offset));
         let admitted = self
             .intake
@@ -92,7 +92,7 @@ impl Stage {
     }
 }
 
-fn sender(sub: &str) -> Sender {
+pub(super) fn sender(sub: &str) -> Sender {
     sender_of(Grant::sample(sub, None, None))
 }
 
@@ -101,7 +101,7 @@ fn sender_of(grant: Grant) -> Sender {
     Sender { grant, subject }
 }
 
-fn upload_of(sender: Sender, declared: Option<u64>) -> NewUpload {
+pub(super) fn upload_of(sender: Sender, declared: Option<u64>) -> NewUpload {
     NewUpload {
         sender,
         content_type: ClaimedType::default(),
@@ -114,7 +114,7 @@ fn upload_of(sender: Sender, declared: Option<u64>) -> NewUpload {
     }
 }
 
-fn at(offset: u64) -> Append {
+pub(super) fn at(offset: u64) -> Append {
     Append {
         offset,
         completion: Completion::default(),
@@ -346,8 +346,8 @@ fn a_key_finds_its_upload_again_as_long_as_the_statements_are_the_same() {
     assert!(matches!(current, CurrentUpload::Complete(_)));
 }
 
-#[test]
-fn an_open_upload_counts_as_pending_with_its_whole_length_until_it_ends() {
+/// A node that lets each sender have so many bytes pending.
+pub(super) fn limited(subject_pending_bytes: u64) -> Stage {
     let scratch = tempfile::tempdir().unwrap();
     let mut node = intake(&scratch);
     node.quotas = Quotas::new(&AccessConfig {
@@ -355,14 +355,19 @@ fn an_open_upload_counts_as_pending_with_its_whole_length_until_it_ends() {
         is_open: true,
         max_body_bytes: 1000,
         subject_uploads_per_minute: 0,
-        subject_pending_bytes: 3000,
+        subject_pending_bytes,
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let stage = Stage {
+    Stage {
         _scratch: scratch,
         runtime: runtime.unwrap(),
         intake: Arc::new(node),
-    };
+    }
+}
+
+#[test]
+fn an_open_upload_counts_as_pending_with_its_whole_length_until_it_ends() {
+    let stage = limited(3000);
     let sender_a = sender("a");
     let left = |bytes| stage.intake.check_quota(&sender_a, bytes).is_ok();
     let id = stage.open_of(Some(500));

@@ -59,6 +59,11 @@ impl<K: Eq + Hash + Copy> Claims<K> {
 }
 
 impl<K: Eq + Hash> Claims<K> {
+    /// Whether a key is claimed.
+    pub fn has(&self, key: &K) -> bool {
+        self.keys().contains(key)
+    }
+
     /// A thread that panicked leaves them usable: each change is complete in itself.
     fn keys(&self) -> MutexGuard<'_, HashSet<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -31,6 +31,7 @@ mod stage;
 mod starts;
 pub(in crate::journal) mod unsynced;
 mod upload_cuts;
+mod upload_keys;
 mod upload_parts;
 mod upload_room;
 mod uploads;

@@ -1,0 +1,89 @@
+//! The head of a request that begins an upload, by tus, by the draft, or as a whole file.
+
+use actix_web::http::header::{self, HeaderMap};
+
+use super::{
+    HeadError, content_type, digest, disposition, idempotency_key, path, tus, upload_metadata,
+};
+use crate::file::{FileId, FileName};
+use crate::intake::{ClaimedType, NewUpload, Sender, StatedDigests};
+
+/// An upload that begins.
+#[derive(Debug)]
+pub(in crate::http) struct Beginning {
+    pub(in crate::http) upload: NewUpload,
+    /// The digests of its first body alone.
+    pub(in crate::http) digests: StatedDigests,
+    /// The uploads that it is made of, if it is final (tus, Concatenation).
+    pub(in crate::http) parts: Option<Vec<FileId>>,
+}
+
+/// Reads the head of an upload by tus.
+///
+/// # Errors
+/// When a field cannot be read.
+pub(in crate::http) fn by_tus(headers: &HeaderMap, sender: Sender) -> Result<Beginning, HeadError> {
+    let digests = tus::checksum(headers)?;
+    let metadata = upload_metadata::read(headers)?;
+    let said = |names: [&str; 2]| {
+        let mut texts = metadata.pairs();
+        texts
+            .find(|(name, _)| names.contains(name))
+            .map(|(_, text)| text)
+    };
+    let content_type = said(["filetype", "type"]).map(str::as_bytes);
+    let (declared, is_partial, parts) = match tus::kind(headers)? {
+        tus::Kind::Whole(declared) => (declared, false, None),
+        tus::Kind::Partial(declared) => (declared, true, None),
+        tus::Kind::Final(parts) => (None, false, Some(parts)),
+    };
+    Ok(Beginning {
+        upload: NewUpload {
+            content_type: ClaimedType::read(content_type),
+            filename: said(["filename", "name"]).and_then(FileName::from_claim),
+            key: idempotency_key::read(headers)?,
+            declared,
+            is_partial,
+            whole: None,
+            sender,
+            metadata,
+        },
+        digests,
+        parts,
+    })
+}
+
+/// Reads the head of an upload to this target of files. `declared` is the length of the whole in bytes.
+///
+/// # Errors
+/// When a field cannot be read.
+pub(in crate::http) fn of_file(
+    headers: &HeaderMap,
+    target: &str,
+    declared: Option<u64>,
+    sender: Sender,
+) -> Result<Beginning, HeadError> {
+    Ok(Beginning {
+        upload: NewUpload {
+            content_type: content_type::claimed(headers),
+            filename: filename(headers, target),
+            key: idempotency_key::read(headers)?,
+            declared,
+            is_partial: false,
+            whole: digest::of_whole(headers)?,
+            sender,
+            metadata: upload_metadata::read(headers)?,
+        },
+        digests: digest::of_content(headers)?,
+        parts: None,
+    })
+}
+
+/// The name of a file that is uploaded to this target: the one in its head in preference to the last
+/// part of the path.
+pub(in crate::http) fn filename(headers: &HeaderMap, target: &str) -> Option<FileName> {
+    let claimed = headers.get(header::CONTENT_DISPOSITION);
+    claimed
+        .and_then(|value| disposition::claimed_name(value.as_bytes()))
+        .or_else(|| path::name(target))
+}

@@ -1,0 +1,120 @@
+//! Begins uploads: by tus at `/uploads`, and by the draft at `/files`.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::uploads_answer::{self as answers, View};
+use super::{inline_body, methods};
+use crate::file::FileId;
+use crate::http::gate::access::{self, Caller};
+use crate::http::headers::beginning::{self, Beginning};
+use crate::http::headers::dialect::Dialect;
+use crate::http::headers::prefer::Preferences;
+use crate::http::headers::{HeadError, tus};
+use crate::http::{Node, Problem};
+use crate::intake::{Append, AppendBody, CurrentUpload, IntakeError};
+use crate::journal::{Appended, Completion, UploadError};
+
+/// Begins an upload by tus, or puts one together from partial ones.
+pub(super) async fn by_tus(
+    request: &HttpRequest,
+    body: web::Payload,
+    node: web::Data<Node>,
+    caller: Caller,
+) -> Result<HttpResponse, Problem> {
+    let headers = request.headers();
+    tus::check_version(headers)?;
+    if tus::method(headers, request.method().as_str())? != "POST" {
+        return Err(Problem::method_not_allowed(methods::OF_UPLOADS));
+    }
+    let mut begun = beginning::by_tus(headers, caller.sender.clone())?;
+    let (body, length) = inline_body::or_spooled(request, body, &node).await?;
+    if length > 0 {
+        tus::check_type(headers)?;
+    }
+    let longest = node.intake.longest(&caller.sender);
+    if let Some(parts) = begun.parts.take() {
+        if length > 0 {
+            return Err(HeadError::UploadField("A final upload has no body of its own.").into());
+        }
+        if matches!(body, AppendBody::Inline(_)) {
+            access::let_in(&node, &caller.sender, caller.room.as_ref())?;
+        }
+        let adopted = node.intake.concatenate(begun.upload, parts).await?;
+        let view = View::of_file(adopted.meta());
+        return Ok(answers::begun(Dialect::Tus, adopted.id(), &view, longest));
+    }
+    let (id, current) = begin(&node, caller, begun, (body, length)).await?;
+    let view = match current {
+        CurrentUpload::Open(open) => View::of_open(open),
+        CurrentUpload::Complete(adopted) => View::of_file(adopted.meta()),
+    };
+    Ok(answers::begun(Dialect::Tus, id, &view, longest))
+}
+
+/// Begins an upload by the draft, at `/files`. The upload may be complete with its first body.
+pub(super) async fn by_draft(
+    request: &HttpRequest,
+    body: web::Payload,
+    node: web::Data<Node>,
+    caller: Caller,
+    begun: Beginning,
+) -> Result<HttpResponse, Problem> {
+    let longest = node.intake.longest(&caller.sender);
+    let body = inline_body::or_spooled(request, body, &node).await?;
+    match begin(&node, caller, begun, body).await? {
+        (id, CurrentUpload::Open(open)) => Ok(answers::begun(
+            Dialect::Draft,
+            id,
+            &View::of_open(open),
+            longest,
+        )),
+        (_, CurrentUpload::Complete(adopted)) => {
+            let preferences = Preferences::read(request.headers());
+            answers::finished(node, preferences, Dialect::Draft, adopted, longest).await
+        }
+    }
+}
+
+/// Begins an upload, and appends its first bytes if there are some. If these are refused, nothing is
+/// left. An upload that is begun again under its key keeps what it has got.
+async fn begin(
+    node: &Node,
+    caller: Caller,
+    Beginning {
+        upload, digests, ..
+    }: Beginning,
+    (body, length): (AppendBody, u64),
+) -> Result<(FileId, CurrentUpload), Problem> {
+    let Caller { sender, room } = caller;
+    // nginx asks about all other bodies before it reads them.
+    if matches!(body, AppendBody::Inline(_)) {
+        access::let_in(node, &sender, room.as_ref())?;
+    }
+    let is_keyed = upload.key.is_some();
+    let intake = &node.intake;
+    let (id, current) = intake.open_upload(upload).await?;
+    let is_new = matches!(&current, CurrentUpload::Open(open) if open.offset == 0);
+    if !is_new || length == 0 {
+        return Ok((id, current));
+    }
+    let append = Append {
+        offset: 0,
+        completion: Completion::default(),
+        digests,
+    };
+    match intake.append(sender.clone(), id, append, body).await {
+        Ok(Appended::Grown(open)) => Ok((id, CurrentUpload::Open(open))),
+        Ok(Appended::Complete(adopted)) => Ok((id, CurrentUpload::Complete(adopted))),
+        // What was left of an earlier try came first.
+        Err(IntakeError::Upload(UploadError::Offset(_) | UploadError::Complete(_))) if is_keyed => {
+            let current = intake.upload(&sender, id).await?;
+            Ok((id, current.ok_or_else(Problem::no_upload)?))
+        }
+        Err(err) => {
+            if !is_keyed && let Err(err) = intake.end_upload(&sender, id).await {
+                log::debug!("{id} stays until it expires: {err}");
+            }
+            Err(Problem::of_append(err, 0))
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Bodies under a key that broke off, and the retries of their senders.
+
+use super::uploads::{Stage, at, limited, sender, upload_of};
+use super::*;
+use crate::file::FileId;
+use crate::journal::{Appended, UploadError};
+
+fn keyed(declared: Option<u64>) -> NewUpload {
+    NewUpload {
+        key: Some("k".to_owned()),
+        ..upload_of(sender("a"), declared)
+    }
+}
+
+impl Stage {
+    fn spooled(&self, bytes: &[u8]) -> SpooledName {
+        let path = self.intake.spool.path().join(SPOOLED);
+        // The bytes of a file before it may be those of an entry now.
+        std::fs::remove_file(&path).unwrap_or_default();
+        std::fs::write(path, bytes).unwrap();
+        SpooledName {
+            path: SPOOLED.into(),
+            length: None,
+        }
+    }
+
+    fn break_off(&self, upload: NewUpload, bytes: &[u8]) -> Result<Option<FileId>, IntakeError> {
+        let body = self.spooled(bytes);
+        let salvaged = self.intake.salvage_beginning(upload, body);
+        let salvaged = self.runtime.block_on(salvaged)?;
+        Ok(salvaged.map(|(id, _)| id))
+    }
+
+    fn take(&self, bytes: &[u8]) -> Result<FileId, IntakeError> {
+        self.spooled(bytes);
+        let upload = FileUpload {
+            sender: sender("a"),
+            head: head(None, Some("k")),
+            content_type: ClaimedType::default(),
+            filename: None,
+        };
+        let taken = self.runtime.block_on(self.intake.take_spooled(upload))?;
+        Ok(taken.first().unwrap().id())
+    }
+
+    fn under_key(&self) -> Option<FileId> {
+        self.intake.under_key(&sender("a"), "k").unwrap()
+    }
+}
+
+#[test]
+fn a_broken_body_is_an_upload_under_its_key_and_only_the_first_one_counts() {
+    let stage = Stage::new();
+    assert_eq!(stage.break_off(keyed(Some(6)), b"").unwrap(), None);
+    assert_eq!(stage.under_key(), None);
+    let id = stage.break_off(keyed(Some(6)), b"abc").unwrap().unwrap();
+    assert_eq!((stage.under_key(), stage.offset(id)), (Some(id), 3));
+    assert_eq!(stage.break_off(keyed(Some(6)), b"abcd").unwrap(), None);
+    assert_eq!(stage.offset(id), 3);
+    let other = stage.break_off(keyed(Some(7)), b"abcd");
+    assert!(matches!(other, Err(IntakeError::KeyOfAnother)), "{other:?}");
+    assert_eq!(stage.intake.under_key(&sender("b"), "k").unwrap(), None);
+    let whole = stage.append(sender("a"), id, at(3), b"def");
+    assert!(matches!(whole, Ok(Appended::Complete(_))), "{whole:?}");
+    assert_eq!(stage.take(b"abcdef").unwrap(), id);
+    assert_eq!(stage.break_off(keyed(Some(6)), b"abc").unwrap(), None);
+}
+
+#[test]
+fn a_beginning_does_not_overtake_an_append_that_was_let_in() {
+    let stage = Stage::new();
+    let (id, _) = stage.open(keyed(Some(6))).unwrap();
+    stage.admit(id, 0, "first").unwrap();
+    let overtaken = stage.break_off(keyed(Some(6)), b"abc");
+    let is_busy = matches!(overtaken, Err(IntakeError::Upload(UploadError::Busy)));
+    assert!(is_busy, "{overtaken:?}");
+    assert_eq!(stage.offset(id), 0);
+}
+
+#[test]
+fn a_whole_file_has_the_room_of_what_its_key_has_left() {
+    let stage = limited(3000);
+    let bytes = [1; 900];
+    let id = stage.break_off(keyed(Some(900)), &bytes[..5]).unwrap();
+    let admitted = |key| {
+        let sender = sender("a");
+        stage.intake.check_quota_of_file(&sender, 1200, key).is_ok()
+    };
+    assert!(admitted(Some("k")) && !admitted(Some("other")) && !admitted(None));
+    let file = stage.take(&bytes).unwrap();
+    assert_ne!(Some(file), id);
+    assert_eq!(stage.under_key(), Some(file));
+    let late = stage.break_off(keyed(Some(900)), &bytes[..5]);
+    assert!(matches!(late, Err(IntakeError::KeyOfAnother)), "{late:?}");
+    // What was left gave its room back.
+    assert!(stage.intake.check_quota(&sender("a"), 1000).is_ok());
+}
