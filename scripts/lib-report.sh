@@ -37,3 +37,32 @@ step() {
   fi
   rm -- "${log}"
 }
+
+# Keeps what a runner printed of its failures, without backtraces, to be told again behind all else. Needs
+# `scratch` with the log of the runner, and `causes`.
+keep_causes() {
+  awk '
+    /^failures:$/ { inside = !inside; next }
+    /^test result: / { inside = 0 }
+    /^not ok / { bats = 1; print; next }
+    /^ok / { bats = 0 }
+    bats && /^#/ || /^prove: VIOLATION: / { print }
+    inside && NF && !/^ +[0-9]+: / && !/^ +at / { print }' "${scratch}/log" >>"${causes}"
+}
+
+# Runs a test runner, shows its output, and adds its totals. If it fails without a failed test (a build that
+# breaks, say), that counts as one failure. Usage: run_tests COMMAND [ARGUMENT]...
+run_tests() {
+  local status=0 totals
+  say "running $*"
+  "$@" 2>&1 | tee "${scratch}/log" || status=$?
+  ((status == 0)) || keep_causes
+  # cargo: "test result: ok. 3 passed; 0 failed; …" per program; bats: "ok 1 name" per test.
+  totals=$(awk '
+    /^test result: / { passed += $4; failed += $6 }
+    /^ok / && !/ # skip/ { passed++ }
+    /^not ok / { failed++ }
+    END { print passed + 0, failed + 0 }' "${scratch}/log")
+  passed=$((passed + ${totals% *})) failed=$((failed + ${totals#* }))
+  ((status == 0 || ${totals#* } > 0)) || failed=$((failed + 1))
+}

@@ -15,7 +15,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::{Answer, Request};
-use super::{HOP, PeerState, Peers, Unreachable};
+use super::state::PeerState;
+use super::{HOP, Peers, Unreachable};
 use crate::config::PeerConfig;
 
 /// The questions to one node at the same time. Others wait for a place; the connections of clients bound

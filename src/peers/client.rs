@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use actix_web::rt::System;
 use awc::http::Method;
 use awc::{Client as HttpClient, Connector};
+use tokio::runtime::Builder;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, timeout_at};
 
 /// A node of the same network answers a connect within this time, or is not there.
@@ -39,7 +40,13 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn start() -> Self {
         let (requests, coming) = mpsc::unbounded_channel();
-        std::thread::spawn(move || System::new().block_on(answer_all(coming)));
+        std::thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => LocalSet::new().block_on(&runtime, answer_all(coming)),
+                Err(err) => log::error!("other nodes cannot be asked: {err}"),
+            }
+        });
         Self { requests }
     }
 
@@ -63,7 +70,7 @@ async fn answer_all(mut coming: mpsc::UnboundedReceiver<(Request, oneshot::Sende
         .finish();
     while let Some((request, mut answer)) = coming.recv().await {
         let client = client.clone();
-        actix_web::rt::spawn(async move {
+        spawn_local(async move {
             let only_reads = request.method.is_safe();
             let asked = async {
                 let deadline = request.deadline;

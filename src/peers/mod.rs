@@ -79,6 +79,7 @@ mod client;
 mod links;
 mod messages;
 mod pass;
+mod state;
 mod watch;
 
 use std::sync::Mutex;
@@ -99,7 +100,8 @@ use pass::Seal;
 
 pub use messages::Carried;
 pub use pass::{BadPass, Purpose};
-pub use watch::{PeerState, Sighting};
+pub use state::PeerState;
+pub use watch::Sighting;
 
 /// The header of a pass.
 pub const PASS: &str = "x-gridspool-pass";

@@ -9,20 +9,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::{Peer, Question};
+use super::state::{PeerState, SHORT_PAUSE};
 use super::{ANY_NODE, Introduction, LONGEST_ANSWER, PASS, Peers, Purpose};
 use crate::store::Store;
-
-/// The pause between two looks at a node.
-const PAUSE: Duration = Duration::from_secs(3);
-
-/// The pause between two looks at a node that did not answer the last one, or that is in doubt.
-const SHORT_PAUSE: Duration = Duration::from_secs(1);
-
-/// After so many looks without an answer the pause is long again.
-const SHORT_PAUSES: u32 = 10;
-
-/// So many looks in a row without an answer mean that a node is down. One alone may be a restart.
-const DOWN: u32 = 2;
 
 /// The time that an introduction may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,35 +21,6 @@ const REGISTRATION: Duration = Duration::from_secs(5);
 
 /// A twin is forgotten if it was not seen for this long.
 const TWIN_LIFETIME: Duration = Duration::from_secs(30);
-
-/// The state of another node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PeerState {
-    /// Whether it answered one of the last looks, with the right number.
-    pub is_up: bool,
-    /// When it answered last.
-    pub seen: Option<SystemTime>,
-    /// The error of the last look, if it failed.
-    pub error: Option<String>,
-    /// The looks in a row without an answer.
-    failures: u32,
-    /// When the next look is due.
-    pub(super) again: Option<tokio::time::Instant>,
-}
-
-impl PeerState {
-    /// Returns whether the node is not asked until a look finds it up.
-    pub(super) fn is_down(&self) -> bool {
-        self.failures >= DOWN
-    }
-
-    fn pause(&self) -> Duration {
-        match self.failures {
-            0 | SHORT_PAUSES.. => PAUSE,
-            _ => SHORT_PAUSE,
-        }
-    }
-}
 
 /// Another process with this node's number.
 #[derive(Debug, Clone)]

@@ -53,10 +53,10 @@ fn a_frozen_node_delays_no_question_to_another_one_and_is_soon_not_asked() {
     cluster.nodes[2].thaw();
     cluster.wait_until_seen(0, 3, "up");
     let node = &cluster.nodes[2];
-    let last = frozen.upload(b"last");
-    assert_eq!(one.get(&last.path).status, 200);
+    let marker = frozen.upload(b"marker");
+    assert_eq!(one.get(&marker.path).status, 200);
     wait_until("what the frozen node got before is logged", || {
-        node.access_log().contains(&format!("hop{}", last.path))
+        node.access_log().contains(&format!("hop{}", marker.path))
     });
     let log = node.access_log();
     for file in &lost[80..] {
