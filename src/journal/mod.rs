@@ -72,6 +72,7 @@ mod place;
 pub mod point;
 pub mod record;
 mod recover;
+mod refused;
 mod replay;
 mod room;
 mod settle;
@@ -91,7 +92,7 @@ use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::config::{Durability, JournalConfig};
 use crate::file::{FileId, FileIds, UnixMillis, wall_time};
@@ -254,11 +255,6 @@ impl Journal {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.memory.lock()
-    }
-
-    fn refused_appends(&self) -> MutexGuard<'_, HashSet<FileId>> {
-        let refused = self.refused_appends.lock();
-        refused.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn disk(&self) -> &dyn Disk {

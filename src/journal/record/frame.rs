@@ -2,34 +2,33 @@
 
 use std::collections::HashSet;
 
-use super::bases::{Answered, Base, Entry, File, Form, Tombstone, Upload};
-use super::bytes::{Reader, Writer, sum};
-use super::change::{Change, Growth, LogTime, Settled, Why};
+use super::bases::{Answered, Base, Entry, Form};
+use super::bytes::{Writer, sum};
+use super::change::{Change, Growth};
 use super::error::RecordError;
-use super::intent::Intent;
 use crate::file::FileId;
 
-const FILE: u8 = 1;
-const FORM: u8 = 2;
-const UPLOAD: u8 = 3;
-const TOMBSTONE: u8 = 4;
-const ANSWERS: u8 = 5;
-const INTENT: u8 = 6;
-const DEFERRED: u8 = 16;
-const HELD: u8 = 17;
-const WAITING: u8 = 18;
-const SETTLED: u8 = 19;
-const GROWN: u8 = 20;
-const GONE: u8 = 21;
+pub(super) const FILE: u8 = 1;
+pub(super) const FORM: u8 = 2;
+pub(super) const UPLOAD: u8 = 3;
+pub(super) const TOMBSTONE: u8 = 4;
+pub(super) const ANSWERS: u8 = 5;
+pub(super) const INTENT: u8 = 6;
+pub(super) const DEFERRED: u8 = 16;
+pub(super) const HELD: u8 = 17;
+pub(super) const WAITING: u8 = 18;
+pub(super) const SETTLED: u8 = 19;
+pub(super) const GROWN: u8 = 20;
+pub(super) const GONE: u8 = 21;
 
 /// The version of each kind,
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// of files and forms that belong to messages or to a sender, and of tombstones of messages,
-const WITH_BELONGING: u8 = 2;
+pub(super) const WITH_BELONGING: u8 = 2;
 /// and of uploads that may still grow, and their growth: version 1 was never written.
-const OF_UPLOADS: u8 = 2;
+pub(super) const OF_UPLOADS: u8 = 2;
 /// A growth with the bytes that came, as an inline body.
-const WITH_BYTES: u8 = 3;
+pub(super) const WITH_BYTES: u8 = 3;
 
 /// One frame of the log, without the offsets and checks that the log adds, and without the bytes of
 /// inline bodies.
@@ -210,83 +209,6 @@ impl Frame {
             body_lengths: Vec::new(),
             record: writer.finish(),
         }
-    }
-
-    /// Reads its meaning; `None` if this program does not know the kind, and may skip it.
-    ///
-    /// # Errors
-    /// When this program does not know the kind and may not skip it, or when the record is damaged.
-    pub fn read(&self) -> Result<Option<Record>, RecordError> {
-        let (kind, version) = (self.kind, self.version);
-        let is_known = match kind {
-            FILE | FORM | TOMBSTONE => matches!(version, VERSION | WITH_BELONGING),
-            UPLOAD => version == OF_UPLOADS,
-            GROWN => matches!(version, OF_UPLOADS | WITH_BYTES),
-            ANSWERS | INTENT | DEFERRED..=SETTLED | GONE => version == VERSION,
-            _ => false,
-        };
-        if !is_known {
-            let unknown = RecordError::Unknown { kind, version };
-            return if self.flags & Self::MAY_SKIP != 0 {
-                Ok(None)
-            } else {
-                Err(unknown)
-            };
-        }
-        let record = self.read_known()?;
-        // The head must agree with the record, as some code reads the head alone.
-        let own = match (&record, self.body_lengths.as_slice()) {
-            (Record::Change(Change::Grown(growth)), &[bytes])
-                if version == WITH_BYTES && u64::from(bytes) <= growth.length =>
-            {
-                Self::grown(self.id, *growth, Some(bytes))?
-            }
-            _ => record.frame(self.id)?,
-        };
-        let is_own = (self.id, self.length, self.moment) == (own.id, own.length, own.moment)
-            && self.body_lengths == own.body_lengths;
-        if is_own {
-            Ok(Some(record))
-        } else {
-            Err(RecordError::Damaged("the head is of another record"))
-        }
-    }
-
-    fn read_known(&self) -> Result<Record, RecordError> {
-        let mut reader = Reader::new(&self.record);
-        let (length, moment) = (self.length, LogTime(self.moment));
-        let has_belonging = self.version == WITH_BELONGING;
-        let entry = |entry| Record::Base(Base::Entry(entry));
-        let record = match self.kind {
-            FILE => {
-                let file = File::read(&mut reader, length, moment, has_belonging)?;
-                entry(Entry::File(file))
-            }
-            FORM => Record::Base(Base::Form(Form::read(&mut reader, has_belonging)?)),
-            UPLOAD => entry(Entry::Upload(Upload::read(&mut reader, moment)?)),
-            TOMBSTONE => entry(Entry::Tombstone(Tombstone::read(
-                &mut reader,
-                length,
-                moment,
-                has_belonging,
-            )?)),
-            INTENT => entry(Entry::Intent(Intent::read(&mut reader)?)),
-            ANSWERS => Record::Base(Base::Answers(reader.list(Answered::read)?)),
-            DEFERRED => Record::Change(Change::Deferred {
-                due: moment,
-                why: Why::read(&mut reader)?,
-            }),
-            HELD => Record::Change(Change::Held(Why::read(&mut reader)?)),
-            WAITING => Record::Change(Change::Waiting),
-            SETTLED => Record::Change(Change::Settled(Settled {
-                at: moment,
-                sha256: reader.digest()?,
-            })),
-            GROWN => Record::Change(Change::Grown(Growth::read(&mut reader, moment)?)),
-            _ => Record::Change(Change::Gone),
-        };
-        reader.finish()?;
-        Ok(record)
     }
 }
 

@@ -55,6 +55,7 @@ mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod intent;
+mod reading;
 mod spelling;
 #[cfg(test)]
 pub(in crate::journal) mod tests;
