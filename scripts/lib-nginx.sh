@@ -94,6 +94,11 @@ location ^~ /_gridspool/peer/${number}/ {
   proxy_pass http://gridspool_peer_${number}/_gridspool/hop/;
 }
 
+location ^~ /_gridspool/peer/${number}/live/ {
+  include gridspool/peer-live.conf;
+  proxy_pass http://gridspool_peer_${number}/_gridspool/hop/live/;
+}
+
 location @gridspool_upload_at_${number} {
   include gridspool/peer-upload.conf;
   proxy_pass http://gridspool_peer_${number};

@@ -32,6 +32,9 @@ pub const METHOD: &str = "x-gridspool-method";
 /// the salvage of the body.
 pub const REQUEST: &str = "x-gridspool-request";
 
+/// The protocol of the client's request, such as `HTTP/1.1`.
+pub const PROTOCOL: &str = "x-gridspool-protocol";
+
 /// Says that another node has sent the request on.
 pub const SENT_ON: &str = "x-gridspool-hop";
 
@@ -92,6 +95,17 @@ pub const SMALL_STORE: &str = "/_gridspool/store/small";
 /// The longest file, in bytes, that is sent from there.
 pub const SMALL_FILE_BYTES: u64 = 16 * 1024;
 
+/// The internal location for uploads that are read while they grow: nginx passes each piece on at once.
+pub const LIVE: &str = "/_gridspool/live";
+
+/// Tells nginx to pass an answer on as it comes.
+pub const BUFFERING: &str = "x-accel-buffering";
+
+/// The address at which nginx reads an upload while it grows.
+pub fn live_uri(id: FileId) -> String {
+    format!("{LIVE}/{id}")
+}
+
 /// The internal locations that lead to other nodes. Each contains the number of a node, and passes the
 /// rest of the path to that node's nginx.
 pub const PEER: &str = "/_gridspool/peer";
@@ -99,6 +113,11 @@ pub const PEER: &str = "/_gridspool/peer";
 /// The address at which nginx asks another node for a file.
 pub fn peer_uri(owner: u16, id: FileId) -> String {
     format!("{PEER}/{owner}/files/{id}")
+}
+
+/// The address at which nginx asks another node for an upload that may still grow.
+pub fn peer_live_uri(owner: u16, id: FileId) -> String {
+    format!("{PEER}/{owner}/live/{id}")
 }
 
 /// The location from which nginx sends a request for a resumable upload, as it is, to another node.

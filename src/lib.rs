@@ -67,7 +67,10 @@
 //! 5. nginx sends a committed file from its cache, slice by slice. [`http`] streams a missing slice from
 //!    GridFS, chunk by chunk, and checks each chunk. All requests for a slice at the same time share one
 //!    read of it. A chunk that is longer than a slice waits for the next slice in a file without a name.
-//! 6. Both routes give the same entity tag, so a download may begin on one and end on the other.
+//! 6. An upload that may still grow is read by `?live` alone. [`delivery::LiveUploads`] waits for the
+//!    journal's announcements of more bytes, without a thread, and reads them in small pieces; nginx passes
+//!    each piece on at once.
+//! 7. Both routes give the same entity tag, so a download may begin on one and end on the other.
 //!
 //! # Glossary
 //! | word | meaning |
@@ -89,7 +92,8 @@
 //! | slice, batch | the part of a file that nginx caches; the chunks that one question to MongoDB brings |
 //!
 //! # Absent on purpose
-//! - No bytes of an upload pass through this process, except those of small uploads. No bytes stay in
+//! - No bytes of an upload pass through this process, except those of small uploads, and those that are read
+//!   before the upload is complete. No bytes stay in
 //!   memory, except batches of chunks on their way into GridFS, within a budget.
 //! - No promise without an fsync, and none after an fsync has failed, unless `durability` is `os`, which is
 //!   for measuring.

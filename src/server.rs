@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::bucket::Bucket;
 use crate::commit::{Commits, Committer, StoreStanding};
 use crate::config::{Config, Durability};
-use crate::delivery::{Delivery, Lists};
+use crate::delivery::{Delivery, Lists, LiveUploads};
 use crate::http::{self, Access, Edge, Node};
 use crate::intake::{Intake, Promised};
 use crate::journal::{Announcer, Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
@@ -136,8 +136,12 @@ pub async fn run(
     let peers = Arc::new(peers);
     let disk = disk(config.journal.durability);
     let commits = Arc::new(Commits::new(&config.commit));
-    let hearer = Arc::clone(&commits);
-    let announcer = Announcer::new(move |announcement| hearer.hear(announcement));
+    let live = LiveUploads::new(&config.live);
+    let hearers = (Arc::clone(&commits), Arc::clone(&live));
+    let announcer = Announcer::new(move |announcement| {
+        hearers.0.hear(announcement);
+        hearers.1.hear(announcement);
+    });
     let limits = config.journal.clone();
     let (journal, recovered) = Journal::open(&config.data_dir, limits, disk, announcer)?;
     log::info!("journal {}: {recovered:?}", config.data_dir.display());
@@ -172,6 +176,7 @@ pub async fn run(
         subjects: bucket.clone(),
         indexes: bucket.clone(),
         lists: Arc::clone(&lists),
+        live: Arc::clone(&live),
         commits: Arc::clone(&commits),
         links,
         peers: Arc::clone(&peers),
@@ -199,6 +204,8 @@ pub async fn run(
         commits.end_waiting();
         // Receivers that wait for messages stop waiting, too.
         lists.end_waiting();
+        // So do readers of uploads that are not complete.
+        live.end();
     };
     sockets.serve(for_nginx, for_admins, stop).await?;
     stopping.cancel();

@@ -73,6 +73,7 @@ impl Commits {
                 self.tally.count_commit(bytes);
                 self.waiters.complete(id, Standing::Committed);
             }
+            Announcement::Upload { .. } => {}
         }
     }
 

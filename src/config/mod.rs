@@ -171,6 +171,15 @@ pub struct ListConfig {
     pub cache_bytes: usize,
 }
 
+/// The bounds of readers of uploads that are not complete.
+#[derive(Debug, Clone)]
+pub struct LiveConfig {
+    /// The most readers at once.
+    pub max_readers: usize,
+    /// The time that a reader waits for more bytes.
+    pub patience: Duration,
+}
+
 /// All settings, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -194,6 +203,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// The lists of receivers.
     pub lists: ListConfig,
+    /// The readers of uploads that are not complete.
+    pub live: LiveConfig,
     /// The bound on a stop.
     pub stop_grace: Duration,
     /// The interval between two walks through nginx's cache.

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use super::table::{LOW_MEMORY, SETTINGS, variable};
 use super::{
     AccessConfig, BucketConfig, CommitConfig, CommitPace, Config, Durability, GroupConfig,
-    JournalConfig, ListConfig, Secret, TokenConfig,
+    JournalConfig, ListConfig, LiveConfig, Secret, TokenConfig,
 };
 
 /// The largest entry that is committed in a group.
@@ -220,6 +220,10 @@ impl<'a> Source<'a> {
                 max_waiting: self.number("max_waiting_lists", 0..=100_000),
                 receiver_max_waiting: self.number("receiver_max_waiting", 0..=1_000_000_000),
                 cache_bytes: self.number("message_cache_bytes", 0..=1024 * 1024 * 1024),
+            },
+            live: LiveConfig {
+                max_readers: self.number("max_live_readers", 0..=100_000),
+                patience: Duration::from_secs(self.number("live_wait_seconds", 1..=300)),
             },
             stop_grace: self.seconds("stop_grace_seconds"),
             cache_check: self

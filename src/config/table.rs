@@ -71,6 +71,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("idempotency_files", "COUNT", "100000", "files of which such answers are kept; the oldest of the sender that has most go first"),
     setting("upload_lifetime_seconds", "SECONDS", "86400", "how long a resumable upload may stand still before it ends"),
     setting("max_open_uploads", "COUNT", "10000", "resumable uploads that are not complete above which new ones get 503; a tenth of it for one subject"),
+    setting("live_wait_seconds", "SECONDS", "60", "how long a reader of an upload that is not complete waits for more bytes, 1 to 300"),
+    setting("max_live_readers", "COUNT", "2000", "readers of such uploads at once, above which they get 503"),
     setting("receiver_max_waiting", "COUNT", "10000", "messages in the list of a receiver above which it gets no more (409); 0: no limit"),
     setting("max_waiting_lists", "COUNT", "1000", "receivers who wait for messages at once, above which they get 503"),
     setting("message_cache_bytes", "BYTES", "8388608", "bytes of messages in memory that were read a moment ago"),
@@ -87,6 +89,7 @@ pub(super) const LOW_MEMORY: &[(&str, &str)] = &[
     ("commit_bytes", "3145728"),
     ("idempotency_files", "20000"),
     ("message_cache_bytes", "2097152"),
+    ("max_live_readers", "500"),
 ];
 
 /// The command line, built from the table.

@@ -10,12 +10,14 @@ mod deletes;
 mod fills;
 mod full;
 mod lists;
+mod live;
 mod local;
 mod lookups;
 mod messages;
 mod outline;
 mod recent;
 mod refresh;
+mod sizes;
 mod stored;
 mod waiting;
 mod window;
@@ -36,11 +38,13 @@ use crate::store::{Messages, Sha256, Store, StoreError, StoredFile};
 use lookups::Lookups;
 use recent::Recent;
 use refresh::Refresh;
+use sizes::{text_bytes_of, text_bytes_of_meta};
 use stored::Asked;
 
 pub use crate::store::Deleted;
 pub use fills::{Filling, Fills, Slice};
 pub use lists::{List, ListError, Lists};
+pub use live::{LiveError, LiveReader, LiveUploads};
 pub use messages::{FoundMessage, MessageHere};
 pub use outline::{Outline, OutlineHere, Usable};
 
@@ -110,6 +114,8 @@ pub enum Found {
         /// The file.
         id: FileId,
     },
+    /// It is an upload on this node that may still grow, and no file yet.
+    Growing(FileId),
     /// There is no such file.
     Absent,
 }
@@ -120,7 +126,7 @@ impl Found {
         match self {
             Self::Kept(kept) => Some(&kept.meta),
             Self::Stored { file, .. } => Some(&file.meta),
-            Self::Elsewhere { .. } | Self::Absent => None,
+            Self::Elsewhere { .. } | Self::Growing(_) | Self::Absent => None,
         }
     }
 
@@ -129,7 +135,7 @@ impl Found {
         match self {
             Self::Kept(kept) => kept.sha256,
             Self::Stored { file, .. } => file.sha256,
-            Self::Elsewhere { .. } | Self::Absent => None,
+            Self::Elsewhere { .. } | Self::Growing(_) | Self::Absent => None,
         }
     }
 }
@@ -248,6 +254,7 @@ impl Delivery {
         Ok(match self.lookup(id).await? {
             Lookup::Kept(kept) => Some(Found::Kept(kept)),
             Lookup::Deleted => Some(Found::Absent),
+            Lookup::Growing => Some(Found::Growing(id)),
             Lookup::Absent => None,
         })
     }
@@ -277,7 +284,7 @@ impl Delivery {
             bytes.map_err(DeliveryError::Store).boxed()
         };
         match found {
-            Found::Elsewhere { .. } | Found::Absent => Ok(None),
+            Found::Elsewhere { .. } | Found::Growing(_) | Found::Absent => Ok(None),
             Found::Stored { file, .. } => Ok(Some(from_store(file, range))),
             Found::Kept(Kept { id, .. }) => {
                 let id = *id;
@@ -366,30 +373,6 @@ impl Delivery {
             Err(lost) => std::panic::resume_unwind(lost.into_panic()),
         }
     }
-}
-
-/// The bytes of a file's content, if it came along, and of all texts of its description. The texts of
-/// the key count once for each place that keeps the key.
-fn text_bytes_of(file: &StoredFile) -> usize {
-    let key_bytes = match &file.key {
-        FileKey::Id(_) => 0,
-        FileKey::Foreign(text) => text.len(),
-    };
-    let content_bytes = file.content.as_ref().map_or(0, Bytes::len);
-    3 * key_bytes
-        + file.foreign_metadata.len()
-        + file.locator.len()
-        + text_bytes_of_meta(&file.meta)
-        + content_bytes
-}
-
-fn text_bytes_of_meta(meta: &FileMeta) -> usize {
-    let metadata = meta.metadata.iter();
-    let text_bytes = |text: &String| size_of::<String>() + text.len();
-    let metadata: usize = metadata
-        .map(|(name, texts)| name.len() + texts.iter().map(text_bytes).sum::<usize>())
-        .sum();
-    meta.filename.as_str().len() + meta.content_type.as_str().len() + metadata
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod cached;
 mod kept;
+pub(super) mod limits;
 mod pages;
 
 use std::path::Path;
@@ -13,7 +14,9 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::config::{ClusterConfig, JournalConfig};
+use crate::config::ClusterConfig;
+use limits::limits;
+
 use crate::journal::{Announcer, Draft, Layout, LocalDisk, Room};
 use crate::spool::Received;
 use crate::store::{Committed, Deleted, Evidence, NoMessages, Progress, Promised, Sent};
@@ -147,24 +150,13 @@ fn start_with_log(
     log_body_bytes: u32,
 ) -> (Delivery, Arc<OneFile>) {
     Journal::init(directory, &LocalDisk).unwrap();
-    let limits = JournalConfig {
-        node: 1,
-        durability: crate::config::Durability::Disk,
-        max_bytes: 1000,
-        max_entries: 20,
-        min_free_bytes: 0,
-        min_free_inodes: 0,
-        log_body_bytes,
-        settled_grace: LIFETIME,
-        settled_max_bytes: 1000,
-        answer_lifetime: LIFETIME,
-        max_answers: 100,
-        spool_orphan: LIFETIME,
-        upload_lifetime: Duration::from_hours(1),
-        max_open_uploads: 100,
-    };
     let announcer = Announcer::to_nobody();
-    let opened = Journal::open(directory, limits, Box::new(LocalDisk), announcer);
+    let opened = Journal::open(
+        directory,
+        limits(log_body_bytes),
+        Box::new(LocalDisk),
+        announcer,
+    );
     let (journal, _) = opened.unwrap();
     let store = Arc::new(OneFile {
         is_there: AtomicBool::new(true),

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, RANGE};
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
 
@@ -13,7 +13,7 @@ use super::headers::dialect::Dialect;
 use super::headers::ranges::{self, Wanted};
 use super::headers::{
     append, bearer, beginning, body, claims, conditions, content_type, digest, disposition,
-    idempotency_key, part, path, pieces, prefer, resumable, structured, tus, upload_metadata,
+    idempotency_key, live, part, path, pieces, prefer, resumable, structured, tus, upload_metadata,
     whole,
 };
 use crate::accel;
@@ -110,6 +110,15 @@ pub fn range(bytes: &[u8]) {
     };
     if let Wanted::Part(range) = ranges::wanted(header, length) {
         assert!(range.start < range.end && range.end <= length, "{range:?}");
+    }
+    if let Ok(value) = HeaderValue::from_str(header) {
+        let headers = HeaderMap::from_iter([(RANGE, value)]);
+        for declared in [None, Some(length)] {
+            if let Wanted::Part(range) = live::part(&headers, declared) {
+                let end = declared.unwrap_or(live::COUNTABLE);
+                assert!(range.start < range.end && range.end <= end, "{range:?}");
+            }
+        }
     }
 }
 

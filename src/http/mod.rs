@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::commit::Commits;
-use crate::delivery::{Delivery, Lists};
+use crate::delivery::{Delivery, Lists, LiveUploads};
 use crate::file::FileKey;
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -54,6 +54,8 @@ pub struct Node {
     pub indexes: Arc<dyn Indexes>,
     /// The lists of receivers, and the receivers that wait for messages.
     pub lists: Arc<Lists>,
+    /// The uploads that are read while they grow.
+    pub live: Arc<LiveUploads>,
     /// The commits, and the clients that wait for them.
     pub commits: Arc<Commits>,
     /// Links files to messages.

@@ -27,6 +27,24 @@ pub enum Announcement {
         /// The bytes of its file.
         bytes: u64,
     },
+    /// An upload that could grow has moved: tell its readers.
+    Upload {
+        /// The upload.
+        id: FileId,
+        /// Its state now.
+        progress: UploadProgress,
+    },
+}
+
+/// The state of an upload for those who read it while it grows. A later state is the greater one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UploadProgress {
+    /// It may still grow, and has this number of bytes for good.
+    Grown(u64),
+    /// It is a file of this length.
+    Complete(u64),
+    /// It was ended, or has expired.
+    Ended,
 }
 
 /// Sends announcements; the journal gets it when it is opened.

@@ -2,7 +2,6 @@
 
 use std::fs::{File as OsFile, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use super::adopt::Adopted;
 use super::error::at;
@@ -120,17 +119,6 @@ impl Journal {
         })?; // 4
         point!("append.promised");
         Ok(Appended::Complete(Adopted::new(id, file.meta)))
-    }
-
-    /// Reads the first bytes of an upload. It must have as many.
-    ///
-    /// # Errors
-    /// When the disk does not return them.
-    pub fn read_upload(&self, id: FileId, into: &mut [u8]) -> io::Result<()> {
-        if into.is_empty() {
-            return Ok(());
-        }
-        OsFile::open(self.layout.body(id))?.read_exact_at(into, 0)
     }
 
     /// The upload, if it may still grow.

@@ -45,6 +45,8 @@ pub enum Lookup {
     Absent,
     /// It was deleted; the committer is still clearing the store of it.
     Deleted,
+    /// It is an upload that may still grow, so no other place has it.
+    Growing,
     /// Its body is in the journal.
     Kept(Kept),
 }
@@ -85,6 +87,9 @@ impl Journal {
     pub fn try_lookup(&self, id: FileId) -> Result<Option<Room>, Busy> {
         let known = self.memory.try_lock()?.index.get(id);
         let known = known.filter(|known| !known.is_leaving);
+        if known.is_some_and(|known| known.phase == Phase::Growing) {
+            return Err(Busy);
+        }
         Ok(known.and_then(|known| room_of(known.phase)))
     }
 
@@ -113,7 +118,8 @@ impl Journal {
         else {
             return Ok(match found.reading.entry() {
                 Entry::Tombstone(_) => Lookup::Deleted,
-                Entry::File(_) | Entry::Upload(_) | Entry::Intent(_) => Lookup::Absent,
+                Entry::Upload(_) => Lookup::Growing,
+                Entry::File(_) | Entry::Intent(_) => Lookup::Absent,
             });
         };
         Ok(Lookup::Kept(Kept {

@@ -12,7 +12,8 @@ use super::record::{Answer, Answered, LogTime};
 use super::wal::{AppendError, Position};
 use crate::file::FileId;
 
-/// The lock is taken at this moment. A caller that may block can wait for it.
+/// The lock is taken at this moment, or the entry is an upload that may still grow. A caller that may
+/// block can ask in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
 

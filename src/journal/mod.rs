@@ -100,7 +100,7 @@ use crate::file::{FileId, FileIds, UnixMillis, wall_time};
 pub use admission::Free;
 pub use adopt::{Adopted, Draft, record_bytes};
 pub use adopt_soon::Waiter;
-pub use announce::{Announcement, Announcer};
+pub use announce::{Announcement, Announcer, UploadProgress};
 pub use delete::Deletion;
 pub use dying::MessageDeletion;
 pub use error::{AdoptError, JournalError, OpenError};

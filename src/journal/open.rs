@@ -1,5 +1,9 @@
 //! Opens uploads, tells their state, and ends them.
 
+use std::fs::File as OsFile;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
 use super::adopt::Adopted;
 use super::error::at;
 use super::idempotency::Standing;
@@ -125,6 +129,26 @@ impl Journal {
             subject: upload.subject,
             is_partial: upload.is_partial,
         }
+    }
+
+    /// Reads the first bytes of an upload. It must have as many.
+    ///
+    /// # Errors
+    /// When the disk does not return them.
+    pub fn read_upload(&self, id: FileId, into: &mut [u8]) -> io::Result<()> {
+        if into.is_empty() {
+            return Ok(());
+        }
+        self.open_growing(id)?.read_exact_at(into, 0)
+    }
+
+    /// Opens the bytes of an upload that has some. Those below an offset that was told never change, also
+    /// when the upload is complete or has ended.
+    ///
+    /// # Errors
+    /// The disk's error; `NotFound` if the upload has left the journal.
+    pub fn open_growing(&self, id: FileId) -> io::Result<OsFile> {
+        OsFile::open(self.layout.body(id))
     }
 
     /// Ends an upload that may still grow; its bytes go. Returns whether there was one. An append that

@@ -50,6 +50,7 @@ setup() {
   grep -qF 'server 10.0.0.2:8080;' "${out}/gridspool/peer-upstreams.conf"
   grep -qF 'server [::1]:81;' "${out}/gridspool/peer-upstreams.conf"
   grep -qF 'location ^~ /_gridspool/peer/65535/ {' "${out}/gridspool/peers.conf"
+  grep -qF 'location ^~ /_gridspool/peer/65535/live/ {' "${out}/gridspool/peers.conf"
   grep -qF 'proxy_pass http://gridspool_peer_2/_gridspool/hop/;' "${out}/gridspool/peers.conf"
   rm -r -- "${out}"
   for peer in 2 2=10.0.0.2:80 2=https://a:80 0=http://a:80 '2=http://a:80; x' '2=http://a:80/x' \

@@ -83,8 +83,8 @@ fn an_upload_in_pieces_of_all_sizes_is_the_file_that_it_would_be_at_once() {
             site.start_sidecar();
             assert_at(&client, &path, offset, "?0");
         }
-        // It is no file yet. Without the store it is not known whether there is one.
-        assert_eq!(client.get(&format!("/files/{id}")).status, 503);
+        // It is no file yet, and no other place has one.
+        assert_eq!(client.get(&format!("/files/{id}")).status, 404);
     }
     let answer = append(&client, &path, offset, LAST, &body[offset..]);
     assert_eq!(answer.status, 201, "{answer:?}");

@@ -45,6 +45,7 @@ mod indexes;
 mod interop;
 mod limits;
 mod links;
+mod live_reading;
 mod malformed_heads;
 mod messages;
 mod meta;

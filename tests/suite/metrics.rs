@@ -7,7 +7,7 @@ use kit::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
 const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
 
 /// The families of every node, with their types.
-const FAMILIES: [(&str, &str); 34] = [
+const FAMILIES: [(&str, &str); 35] = [
     ("gridspool_build_info", "gauge"),
     ("gridspool_commit_failures", "counter"),
     ("gridspool_commit_gives_way", "gauge"),
@@ -30,6 +30,7 @@ const FAMILIES: [(&str, &str); 34] = [
     ("gridspool_journal_oldest_pending_seconds", "gauge"),
     ("gridspool_journal_poisoned", "gauge"),
     ("gridspool_journal_writable", "gauge"),
+    ("gridspool_live_readers", "gauge"),
     ("gridspool_mongodb_state", "gauge"),
     ("gridspool_node_number_used_twice", "gauge"),
     ("gridspool_peer_up", "gauge"),
@@ -141,6 +142,7 @@ fn the_metrics_follow_an_upload_from_its_promise_to_its_commit() {
         ("commit_width", &commit["width"]),
         ("commit_waiting", &commit["waiting"]),
         ("waiting_lists", &status["lists"]["waiting"]),
+        ("live_readers", &status["live"]["readers"]),
         ("journal_answers", &journal["answers"]),
         ("journal_corrupt_files", &journal["corrupt_files"]),
         (

@@ -46,7 +46,7 @@ async fn a_file_that_is_settled_tells_its_digest_whatever_was_kept_of_it_and_aft
     let (id, sha256) = (adopted.unwrap().id(), Sha256([7; 32]));
     let digest = async |delivery: &Delivery| match delivery.lookup(id).await.unwrap() {
         Lookup::Kept(kept) => kept.sha256,
-        lookup @ (Lookup::Absent | Lookup::Deleted) => panic!("{lookup:?}"),
+        lookup @ (Lookup::Absent | Lookup::Deleted | Lookup::Growing) => panic!("{lookup:?}"),
     };
     assert_eq!(digest(&delivery).await, None);
     let sent = Sent { length: 3, sha256 };

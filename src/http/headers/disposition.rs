@@ -29,9 +29,14 @@ pub(in crate::http) const DOWNLOAD: &str = "download";
 
 /// Whether a query has that word.
 pub(in crate::http) fn is_to_be_saved(query: &str) -> bool {
+    has_word(query, DOWNLOAD)
+}
+
+/// Whether a query has a word, with or without a value.
+pub(super) fn has_word(query: &str, word: &str) -> bool {
     query
         .split('&')
-        .any(|pair| pair.split('=').next() == Some(DOWNLOAD))
+        .any(|pair| pair.split('=').next() == Some(word))
 }
 
 /// The field of a download (RFC 6266 §4.1, appendix D): an ASCII `filename` that every client reads, and a

@@ -14,6 +14,7 @@ pub(super) mod digest;
 pub(super) mod disposition;
 mod error;
 pub(super) mod idempotency_key;
+pub(super) mod live;
 pub(super) mod part;
 pub(super) mod path;
 pub(super) mod pieces;

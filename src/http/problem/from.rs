@@ -8,7 +8,7 @@ use log::Level;
 use super::log_throttle::LogThrottle;
 use super::reason::Reason;
 use super::{Problem, RETRY_LATER, RETRY_SOON};
-use crate::delivery::{DeliveryError, ListError};
+use crate::delivery::{DeliveryError, ListError, LiveError};
 use crate::file::InvalidMetadata;
 use crate::form::FormError;
 use crate::http::headers::HeadError;
@@ -279,6 +279,18 @@ impl From<ListError> for Problem {
             ListError::TooManyWait => Self::too_many_wait(),
             ListError::TooManyOfReceiver => Self::too_many_wait_for_one(),
             ListError::Delivery(err) => err.into(),
+        }
+    }
+}
+
+impl From<LiveError> for Problem {
+    fn from(err: LiveError) -> Self {
+        match err {
+            LiveError::Full => Self::too_many_readers(),
+            LiveError::Ended | LiveError::StoodStill | LiveError::Shorter | LiveError::Stopping => {
+                Self::unavailable()
+            }
+            LiveError::Journal(err) => err.into(),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use actix_web::http::StatusCode;
 
-use super::Problem;
 use super::reason::Reason;
+use super::{Problem, RETRY_LATER};
 use crate::token::{Scope, TokenError};
 
 /// The beginning of every challenge.
@@ -90,6 +90,15 @@ impl Problem {
             "length-required",
             "The token limits the body. Send it with Content-Length.",
         )
+    }
+
+    pub(super) fn too_many_readers() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-readers",
+            "Too many clients read uploads that are not complete. Send the request again later.",
+        )
+        .retry_after(RETRY_LATER)
     }
 
     pub(in crate::http) fn type_not_allowed() -> Self {

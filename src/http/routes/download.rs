@@ -6,19 +6,15 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
 use futures::stream;
 
-use super::elsewhere;
 use crate::accel;
 use crate::delivery::{Found, Slice};
-use crate::file::{FileKey, FileMeta};
-use crate::http::gate::access;
+use crate::file::{FileId, FileKey, FileMeta};
 use crate::http::headers::conditions::{self, Verdict};
 use crate::http::headers::ranges::{self, Wanted};
-use crate::http::headers::{digest, disposition, path};
+use crate::http::headers::{digest, disposition};
 use crate::http::{Node, Problem};
 use crate::journal::{BODIES, Kept};
-use crate::peers::Purpose;
 use crate::store::{Sha256, StoredFile};
-use crate::token::Scope;
 
 /// Our files never change, so a caller may keep them. Nobody else may, because the caller needed a
 /// right.
@@ -37,29 +33,16 @@ fn cache_control(meta: &FileMeta) -> &'static str {
     }
 }
 
-/// `GET` and `HEAD /files/{id}` and `/files/{id}/{any name}`.
-pub(super) async fn file(
-    request: HttpRequest,
-    node: web::Data<Node>,
-) -> Result<HttpResponse, Problem> {
-    let key = node.read(path::key(request.path())?);
-    access::check_file(&request, &node, Scope::Download, &key)?;
-    send(&request, &node, &key).await
-}
-
-/// Sends a file; the rights were checked.
-pub(super) async fn send(
+/// Answers from this node's disk or the store; the rights were checked.
+pub(super) async fn send_from_here(
     request: &HttpRequest,
     node: &Node,
-    key: &FileKey,
+    id: FileId,
 ) -> Result<HttpResponse, Problem> {
-    match node.delivery.find(key).await? {
+    match node.delivery.find_here(&FileKey::Id(id)).await? {
         Found::Kept(kept) => answer_kept(request, node, &kept).await,
         Found::Stored { file, at_hand } => answer_stored(request, node, &file, at_hand).await,
-        Found::Elsewhere { owner, id } => {
-            Ok(elsewhere::redirect(node, owner, id, "", Purpose::Read))
-        }
-        Found::Absent => Err(Problem::not_found()),
+        Found::Elsewhere { .. } | Found::Growing(_) | Found::Absent => Err(Problem::not_found()),
     }
 }
 
@@ -85,7 +68,7 @@ pub(super) async fn again(
             Err(Problem::body_not_sent())
         }
         Found::Stored { file, at_hand } => answer_stored(&request, &node, &file, at_hand).await,
-        Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
+        Found::Elsewhere { .. } | Found::Growing(_) | Found::Absent => Err(Problem::not_found()),
     }
 }
 
@@ -200,7 +183,7 @@ async fn answer(
 
 /// Adds a parameter for nginx to an address. nginx sends it again if it finds no body there, or another
 /// content.
-fn push_parameter(uri: &mut String, parameter: &str) {
+pub(super) fn push_parameter(uri: &mut String, parameter: &str) {
     uri.push(if uri.contains('?') { '&' } else { '?' });
     uri.push_str(parameter);
 }

@@ -19,9 +19,20 @@ pub(super) fn redirect(
     part: &str,
     purpose: Purpose,
 ) -> HttpResponse {
-    let uri = accel::peer_uri(owner, id);
+    let uri = format!("{}{part}", accel::peer_uri(owner, id));
+    to(node, owner, id, uri, purpose)
+}
+
+/// Sends nginx to this address of the node that may have a file.
+pub(super) fn to(
+    node: &Node,
+    owner: u16,
+    id: FileId,
+    uri: String,
+    purpose: Purpose,
+) -> HttpResponse {
     HttpResponse::Ok()
-        .insert_header((accel::REDIRECT, format!("{uri}{part}")))
+        .insert_header((accel::REDIRECT, uri))
         .insert_header((PASS, node.peers.pass(purpose, owner, id)))
         .finish()
 }

@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::FutureExt as _;
 
-use super::{created, delete, download, inline_body, methods};
+use super::{created, delete, download, file, inline_body, methods};
 use crate::delivery::FoundMessage;
 use crate::file::{FileId, FileKey};
 use crate::http::form;
@@ -167,7 +167,7 @@ async fn part(request: HttpRequest, node: web::Data<Node>) -> Result<HttpRespons
     let file = part.as_ref().ok().map(|part| FileKey::Id(part.file));
     reader.check(&node, &found, file.as_ref())?;
     let key = FileKey::Id(part?.file);
-    download::send(&request, &node, &key).await
+    file::send(&request, &node, &key).await
 }
 
 /// Answers `DELETE /messages/{id}` with 204 when the message is gone on every route, together with

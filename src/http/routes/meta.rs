@@ -52,7 +52,7 @@ pub(super) async fn meta(
             let why = Why::of(&node, kept.id).await?;
             describe(&key, &Found::Kept(kept), why)
         }
-        here @ (Found::Kept(_) | Found::Stored { .. } | Found::Absent) => {
+        here @ (Found::Kept(_) | Found::Stored { .. } | Found::Growing(_) | Found::Absent) => {
             describe(&key, &here, None)
         }
     }
@@ -67,7 +67,9 @@ pub(super) fn describe(
     let meta = found.meta().ok_or_else(Problem::not_found)?;
     let standing = match found {
         Found::Kept(kept) => kept.standing(),
-        Found::Stored { .. } | Found::Elsewhere { .. } | Found::Absent => Standing::Committed,
+        Found::Stored { .. } | Found::Elsewhere { .. } | Found::Growing(_) | Found::Absent => {
+            Standing::Committed
+        }
     };
     let (id, created) = match key {
         FileKey::Id(id) => (id.to_string(), Timestamp::try_from(id.made_at()).ok()),

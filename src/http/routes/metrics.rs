@@ -226,6 +226,11 @@ impl Page {
             "Receivers that wait for messages",
             snapshot.waiting_lists,
         );
+        self.count(
+            "live_readers",
+            "Readers of uploads that are not complete",
+            snapshot.live_readers,
+        );
         // The ending `_total` of a counter's name is added as it is written.
         for (name, help, value) in [
             (

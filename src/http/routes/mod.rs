@@ -6,9 +6,11 @@ mod delete;
 mod download;
 mod drain;
 mod elsewhere;
+mod file;
 mod health;
 mod inline_body;
 mod list;
+mod live;
 mod messages;
 mod meta;
 mod methods;
@@ -48,8 +50,8 @@ pub fn public(service: &mut ServiceConfig) {
     };
     let file = |path: &str| {
         let resource = web::resource(path)
-            .route(web::get().to(download::file))
-            .route(web::head().to(download::file))
+            .route(web::get().to(file::file))
+            .route(web::head().to(file::file))
             .route(web::put().to(upload::put))
             .route(web::delete().to(delete::file));
         methods::and_no_other(resource, methods::OF_FILE)
@@ -60,8 +62,8 @@ pub fn public(service: &mut ServiceConfig) {
         .route(web::head().to(meta::meta))
         .route(web::put().to(upload::put));
     let below_meta = web::resource("/files/{id}/{name:meta/.*}")
-        .route(web::get().to(download::file))
-        .route(web::head().to(download::file))
+        .route(web::get().to(file::file))
+        .route(web::head().to(file::file))
         .route(web::put().to(upload::put));
     // Another node asks at the first address, and this node's nginx comes back to the second.
     let at_owner = |rest: &str| web::resource(format!("{HOP}/files/{{id}}{rest}"));
@@ -92,6 +94,7 @@ pub fn public(service: &mut ServiceConfig) {
                 .route(web::delete().to(peer::delete))
                 .default_service(methods::only("GET, HEAD, DELETE")),
         )
+        .configure(of_growing)
         .service(
             at_owner(elsewhere::META)
                 .route(web::get().to(peer::meta))
@@ -132,6 +135,26 @@ pub fn public(service: &mut ServiceConfig) {
         )
         .configure(health::routes)
         .default_service(web::to(nothing_here));
+}
+
+/// The addresses of uploads that may still grow, to which nginx is sent.
+fn of_growing(service: &mut ServiceConfig) {
+    service
+        .route(
+            &format!("{}/{{id}}", accel::LIVE),
+            web::get().to(live::bytes),
+        )
+        .service(
+            web::resource(format!("{HOP}/live/{{id}}"))
+                .route(web::get().to(peer::live))
+                .route(web::head().to(peer::live))
+                .default_service(methods::only("GET, HEAD")),
+        )
+        .service(
+            web::resource(format!("{}/{{node}}/live/{{id}}", accel::PEER))
+                .route(web::get().to(peer::again))
+                .route(web::head().to(peer::again)),
+        );
 }
 
 /// The routes of the admin socket.

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::waiting::Why;
-use super::{delete, download, meta};
+use super::{delete, download, live, meta};
 use crate::delivery::{Found, MessageHere, OutlineHere, Usable};
 use crate::file::{FileId, FileKey, Sha256};
 use crate::http::{Node, Problem};
@@ -18,6 +18,20 @@ pub(super) async fn file(
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
     let kept = look(&request, &node).await?;
+    download::answer_kept(&request, &node, &kept).await
+}
+
+/// Answers `GET` and `HEAD` of an upload on this node that may still grow, or of the file that it has become.
+pub(super) async fn live(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let id = id(&request)?;
+    node.peers.check(pass(&request), Purpose::Read, id)?;
+    if let Lookup::Growing = node.delivery.lookup(id).await? {
+        return live::begin(&request, &node, id).await;
+    }
+    let kept = look_at(id, &node).await?;
     download::answer_kept(&request, &node, &kept).await
 }
 
@@ -41,7 +55,7 @@ pub(super) async fn meta(
 }
 
 /// The file on this node's disk, for another node: 404 if it is not there, even if the store has it, and 410
-/// if it was deleted.
+/// if no other place has it: it was deleted, or is an upload that may still grow.
 async fn look(request: &HttpRequest, node: &Node) -> Result<Kept, Problem> {
     let id = id(request)?;
     node.peers.check(pass(request), Purpose::Read, id)?;
@@ -51,7 +65,7 @@ async fn look(request: &HttpRequest, node: &Node) -> Result<Kept, Problem> {
 async fn look_at(id: FileId, node: &Node) -> Result<Kept, Problem> {
     match node.delivery.lookup(id).await? {
         Lookup::Kept(kept) => Ok(kept),
-        Lookup::Deleted => Err(Problem::deleted()),
+        Lookup::Deleted | Lookup::Growing => Err(Problem::deleted()),
         Lookup::Absent => Err(Problem::not_found()),
     }
 }
@@ -160,14 +174,7 @@ pub(super) async fn again(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let (_, found) = look_here(&request, &node).await?;
-    match found {
-        Found::Kept(kept) => download::answer_kept(&request, &node, &kept).await,
-        Found::Stored { file, at_hand } => {
-            download::answer_stored(&request, &node, &file, at_hand).await
-        }
-        Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
-    }
+    download::send_from_here(&request, &node, sent_back(&request)?).await
 }
 
 /// Does the same for a description.
@@ -175,18 +182,16 @@ pub(super) async fn meta_again(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let (key, found) = look_here(&request, &node).await?;
-    meta::describe(&key, &found, None)
+    let key = FileKey::Id(sent_back(&request)?);
+    meta::describe(&key, &node.delivery.find_here(&key).await?, None)
 }
 
-/// Looks for a file on this node and in the store. No token is checked here, so the address must be exactly
-/// the one that this process gave nginx.
-async fn look_here(request: &HttpRequest, node: &Node) -> Result<(FileKey, Found), Problem> {
+/// The file that its owner does not have. No token is checked here, so the address must be exactly the one
+/// that this process gave nginx.
+fn sent_back(request: &HttpRequest) -> Result<FileId, Problem> {
     let owner: Option<u16> = request.match_info().query("node").parse().ok();
-    let key = FileKey::Id(id(request)?);
     owner.ok_or_else(Problem::not_found)?;
-    let found = node.delivery.find_here(&key).await?;
-    Ok((key, found))
+    id(request)
 }
 
 fn signed(answer: String) -> HttpResponse {

@@ -126,7 +126,9 @@ async fn other_version(
     }
     Some(match found {
         Found::Stored { file, .. } => download::answer_stored(request, node, file, None).await,
-        Found::Kept(_) | Found::Elsewhere { .. } | Found::Absent => Err(Problem::not_found()),
+        Found::Kept(_) | Found::Elsewhere { .. } | Found::Growing(_) | Found::Absent => {
+            Err(Problem::not_found())
+        }
     })
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Snapshot {
     pub(super) commit: CommitFigures,
     /// Receivers that wait for messages.
     pub(super) waiting_lists: usize,
+    /// Readers of uploads that are not complete.
+    pub(super) live_readers: usize,
     /// The store, as of the last ping.
     pub(super) store: StoreState,
     /// The indexes that are built in the background.
@@ -61,6 +63,7 @@ impl Snapshot {
             journal,
             commit: node.commits.figures(),
             waiting_lists: node.lists.waiting(),
+            live_readers: node.live.readers(),
             store: node.commits.store_state(),
             indexes: node.indexes.states(),
             instance: node.peers.instance().to_owned(),

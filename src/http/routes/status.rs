@@ -34,6 +34,7 @@ fn describe(snapshot: &Snapshot) -> Value {
         "journal": journal,
         "commit": snapshot.commit,
         "lists": { "waiting": snapshot.waiting_lists },
+        "live": { "readers": snapshot.live_readers },
         "cluster": cluster(snapshot),
         "mongodb": {
             "state": store.standing.name(),

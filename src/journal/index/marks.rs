@@ -4,7 +4,7 @@ use super::Index;
 use super::log_tail::Ticket;
 use super::slot::{Flags, Phase, Place, Slot};
 use crate::file::FileId;
-use crate::journal::announce::Announcement;
+use crate::journal::announce::{Announcement, UploadProgress};
 use crate::journal::record::{Change, Growth, LogTime, Subject};
 
 /// The change of one entry that a queued frame makes.
@@ -110,6 +110,27 @@ impl Effect {
         }
     }
 
+    /// The news for readers of an upload that could grow before.
+    fn progress(&self, slot: &Slot) -> Option<Announcement> {
+        let progress = match self {
+            Self::Grown(growth) => UploadProgress::Grown(growth.length),
+            Self::Complete { length } => UploadProgress::Complete(*length),
+            Self::Delete { .. } if slot.phase == Phase::Growing => UploadProgress::Ended,
+            Self::Come { .. }
+            | Self::Copy
+            | Self::Relink
+            | Self::Fulfil { .. }
+            | Self::Delete { .. }
+            | Self::Deferred { .. }
+            | Self::Held { .. }
+            | Self::Waiting
+            | Self::Settled { .. }
+            | Self::Gone => return None,
+        };
+        let id = slot.id;
+        Some(Announcement::Upload { id, progress })
+    }
+
     fn ends_pending(&self) -> bool {
         match self {
             Self::Delete { .. } | Self::Settled { .. } | Self::Gone => true,
@@ -140,8 +161,11 @@ impl Index {
                 if was_pending && mark.effect.ends_pending() {
                     synced.left.push(mark.id);
                 }
-                let announcement = slot.and_then(|slot| mark.effect.announcement(slot));
-                synced.announcements.extend(announcement);
+                let announced = slot.map(|slot| {
+                    let progress = mark.effect.progress(slot);
+                    mark.effect.announcement(slot).into_iter().chain(progress)
+                });
+                synced.announcements.extend(announced.into_iter().flatten());
                 self.apply(number, mark.effect, place, mark.record_bytes);
             }
         }

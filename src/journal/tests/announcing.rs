@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::adoption::{WAYS_IN, adopt, pending};
 use super::scratch::{LARGE, SHAPE, SMALL, Scratch, committed, draft};
 use super::stage::{OPERATIONS, Stage, WAYS};
+use super::uploads::{LAST, MORE, opened};
 use crate::file::FileId;
 use crate::journal::tests::fault::Fault;
-use crate::journal::{Announcement, Announcer, Journal};
+use crate::journal::{Announcement, Announcer, Journal, UploadProgress, UploadState};
+use crate::spool::Received;
 
 /// The announcements of new entries.
 fn to_commit(ids: &[FileId]) -> Vec<Announcement> {
@@ -93,13 +95,14 @@ fn whoever_hears_an_announcement_may_ask_the_journal_and_finds_it_so() {
             Announcement::ToCommit { id, .. } => journal.is_pending(id) && work.count() > 0,
             Announcement::ToClear(id) => journal.is_deleted(id) && work.count() > 0,
             Announcement::Settled { id, .. } => !journal.is_pending(id),
+            Announcement::Upload { id, progress } => progress_of(journal, id) == progress,
         };
         list.lock().unwrap().push(is_so);
     });
     let limits = scratch.limits.clone();
     let disk = Box::new(scratch.disk.clone());
-    let opened = Journal::open_shaped(scratch.path(), limits, disk, announcer, SHAPE);
-    let journal = journal.get_or_init(|| opened.unwrap().0);
+    let made = Journal::open_shaped(scratch.path(), limits, disk, announcer, SHAPE);
+    let journal = journal.get_or_init(|| made.unwrap().0);
     for body in [SMALL, LARGE] {
         let [settled, deleted] = [(); 2].map(|()| {
             let body = scratch.spooled(body);
@@ -109,5 +112,25 @@ fn whoever_hears_an_announcement_may_ask_the_journal_and_finds_it_so() {
         journal.delete(deleted).unwrap();
         assert!(pending(journal).contains(&deleted));
     }
-    assert_eq!(*heard.lock().unwrap(), [true; 8]);
+    assert_eq!(std::mem::take(&mut *heard.lock().unwrap()), [true; 8]);
+    let [completed, ended] = [(); 2].map(|()| opened(journal, None));
+    for id in [completed, ended] {
+        journal.append(id, 0, Received::Inline(b"a"), MORE).unwrap();
+    }
+    let end = Received::Inline(b"b");
+    journal.append(completed, 1, end, LAST).unwrap();
+    assert!(journal.end_upload(ended).unwrap());
+    journal.delete(completed).unwrap();
+    // The file is announced twice, as it is to be committed, and so is the end, which is to be cleared away.
+    assert_eq!(*heard.lock().unwrap(), [true; 7]);
+}
+
+fn progress_of(journal: &Journal, id: FileId) -> UploadProgress {
+    match journal.upload_state(id).unwrap() {
+        Some(UploadState::Open(open)) => UploadProgress::Grown(open.offset),
+        Some(UploadState::Complete { adopted, .. }) => {
+            UploadProgress::Complete(adopted.meta().length)
+        }
+        Some(UploadState::Ended) | None => UploadProgress::Ended,
+    }
 }

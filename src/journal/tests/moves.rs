@@ -208,7 +208,7 @@ fn a_deferred_entry_keeps_its_history_across_restarts() {
         let id = scratch.adopt(&journal, body);
         let accepted = match journal.lookup(id).unwrap() {
             Lookup::Kept(kept) => kept.meta,
-            other @ (Lookup::Absent | Lookup::Deleted) => panic!("{other:?}"),
+            other @ (Lookup::Absent | Lookup::Deleted | Lookup::Growing) => panic!("{other:?}"),
         };
         for attempt in 1..4 {
             let pause = attempt * HOUR;
