@@ -73,16 +73,18 @@ impl Intake {
     }
 
     fn length_of_part(&self, sender: &Sender, part: FileId) -> Result<u64, IntakeError> {
-        match self.current(sender, part)? {
-            CurrentUpload::Open(OpenUpload {
+        match self.current(sender, part) {
+            Ok(CurrentUpload::Open(OpenUpload {
                 offset,
                 declared,
                 is_partial: true,
                 ..
-            }) if declared == Some(offset) => Ok(offset),
-            CurrentUpload::Open(_) | CurrentUpload::Complete(_) => {
+            })) if declared == Some(offset) => Ok(offset),
+            Ok(CurrentUpload::Open(_) | CurrentUpload::Complete(_))
+            | Err(IntakeError::Upload(UploadError::Absent | UploadError::Ended)) => {
                 Err(UploadError::Part(part).into())
             }
+            Err(err) => Err(err),
         }
     }
 }
