@@ -168,9 +168,10 @@ impl Journal {
     }
 
     fn read_known(&self, id: FileId, known: Known) -> Result<ReadEntry, ReadError> {
-        let read = |place: Place| self.wal.read_at(place.group(), place.offset());
-        let content = read(known.base)?;
-        let change = known.change.map(read).transpose()?;
+        let content = self.wal.read_at(known.base.group(), known.base.offset())?;
+        // The bytes of a small append are in the body, too.
+        let front = |place: Place| self.wal.read_front_at(place.group(), place.offset());
+        let change = known.change.map(front).transpose()?;
         let base = frame(&content);
         let change = change.as_ref().map(frame);
         let reading = Reading::new(id, &known, &base, change.as_ref());

@@ -24,6 +24,10 @@ const LONG: u64 = 16 * MIB;
 
 const APPEND: u64 = 64 * KIB;
 
+/// Other servers of resumable uploads. They have no durable rate, as they leave what they answered to the page
+/// cache.
+const RIVALS: [&str; 2] = ["@tus/server", "rustus"];
+
 /// Adds all rows of appends to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     let work = "256 MiB by appends of 8 MiB";
@@ -57,6 +61,13 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
         }
         case.compare("appends", "one shot", RATE, Goal::AtLeast(0.6));
         case.compare("appends", "one shot", P99, Goal::None);
+        for rival in RIVALS {
+            // The row says why there is nothing to compare with.
+            case.round(rival, || {
+                Err("not run: it answers before an fsync".to_owned())
+            });
+            case.compare("appends", rival, RATE, Goal::AtLeast(3.0));
+        }
         case.judge("appends", MEMORY, MOST_MEMORY);
         report.add(case);
     }

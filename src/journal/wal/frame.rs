@@ -177,7 +177,12 @@ impl FrameHead {
 
     /// The length of the frame.
     pub(super) fn total(&self) -> usize {
-        HEAD_BYTES + self.front_bytes() + self.body_bytes
+        self.to_bodies() + self.body_bytes
+    }
+
+    /// The length of the frame without its bodies.
+    pub(super) fn to_bodies(&self) -> usize {
+        HEAD_BYTES + self.front_bytes()
     }
 
     /// Reads the other parts of a frame with this head. The digests of the bodies are not checked.
@@ -193,9 +198,14 @@ impl FrameHead {
         is_complete.then_some(found).ok_or(Part::Front)
     }
 
-    fn split<'a>(&self, seal: Seal, position: Position, frame: &'a [u8]) -> Option<FoundFrame<'a>> {
-        let rest = frame.get(HEAD_BYTES..self.total())?;
-        let (front, bodies) = rest.split_at_checked(self.front_bytes())?;
+    /// The record, and the table of the bodies; `None` if they are not as they were written.
+    pub(super) fn front<'a>(
+        &self,
+        seal: Seal,
+        position: Position,
+        frame: &'a [u8],
+    ) -> Option<(&'a [u8], &'a [u8])> {
+        let front = frame.get(HEAD_BYTES..self.to_bodies())?;
         let (checked, check) = front.split_at_checked(front.len() - CHECK_BYTES)?;
         let place = usize::try_from(position.place)
             .ok()?
@@ -203,7 +213,12 @@ impl FrameHead {
         if seal.check(position.number, place, checked) != check {
             return None;
         }
-        let (record, table) = checked.split_at_checked(self.record_bytes)?;
+        checked.split_at_checked(self.record_bytes)
+    }
+
+    fn split<'a>(&self, seal: Seal, position: Position, frame: &'a [u8]) -> Option<FoundFrame<'a>> {
+        let bodies = frame.get(self.to_bodies()..self.total())?;
+        let (record, table) = self.front(seal, position, frame)?;
         Some(FoundFrame {
             tag: self.tag,
             position,

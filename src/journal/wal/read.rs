@@ -25,13 +25,44 @@ impl Wal {
     /// # Errors
     /// As [`Wal::read`].
     pub fn read_at(&self, number: u64, place: u32) -> Result<Content, ReadError> {
+        let (segment, position, bytes) = self.read_bytes(number, place, FrameHead::total)?;
+        content(&segment, position, &bytes).ok_or(ReadError::Damaged)
+    }
+
+    /// Does the same without the inline bodies: they are neither read nor verified.
+    ///
+    /// # Errors
+    /// As [`Wal::read`].
+    pub fn read_front_at(&self, number: u64, place: u32) -> Result<Content, ReadError> {
+        let (segment, position, bytes) = self.read_bytes(number, place, FrameHead::to_bodies)?;
+        let seal = segment.head.seal;
+        let at = usize::try_from(place).map_err(io::Error::other)?;
+        let head = FrameHead::read(seal, number, at, &bytes);
+        let front = head.and_then(|head| {
+            let (record, _) = head.front(seal, position, &bytes)?;
+            Some(Content {
+                tag: head.tag,
+                record: bytes.slice_ref(record),
+                bodies: Vec::new(),
+            })
+        });
+        front.ok_or(ReadError::Damaged)
+    }
+
+    /// Steps 1 and 2: the first bytes of the frame at this offset, as many as `wanted` by its head.
+    fn read_bytes(
+        &self,
+        number: u64,
+        place: u32,
+        wanted: impl FnOnce(&FrameHead) -> usize,
+    ) -> Result<(Arc<Segment>, Position, Bytes), ReadError> {
         let segment = self.segment_of(number).ok_or(ReadError::Gone)?; // 1
         let mut bytes = vec![0; FIRST_BYTES];
         let read = read_up_to(&segment.file, &mut bytes, place.into())?;
         bytes.truncate(read);
         let at = usize::try_from(place).map_err(io::Error::other)?;
         let head = FrameHead::read(segment.head.seal, number, at, &bytes);
-        let length = head.ok_or(ReadError::Damaged)?.total();
+        let length = wanted(&head.ok_or(ReadError::Damaged)?);
         bytes.resize(length, 0);
         if let Some(rest) = bytes.get_mut(read..) {
             let behind = u64::from(place) + u64::try_from(read).map_err(io::Error::other)?;
@@ -45,7 +76,7 @@ impl Wal {
             place,
             bytes: u32::try_from(length).map_err(io::Error::other)?,
         };
-        content(&segment, position, &bytes.into()).ok_or(ReadError::Damaged)
+        Ok((segment, position, bytes.into()))
     }
 
     /// The segment that contains the group of this number, if that group has frames.
