@@ -50,7 +50,7 @@ impl Intake {
         request: &str,
     ) -> Result<(), IntakeError> {
         let length = length.unwrap_or_default();
-        match self.upload(sender, id).await? {
+        match self.upload_now(sender, id).await? {
             None => return Err(UploadError::Absent.into()),
             // An empty append asks for the last answer again.
             Some(CurrentUpload::Complete(_)) if length == 0 => {}

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::IntakeError;
 use crate::file::FileId;
@@ -15,6 +15,10 @@ use crate::journal::UploadError;
 
 /// The most appends of one upload that wait for another.
 const MOST_WAITING: usize = 4;
+
+/// A question about an upload waits this long for a body that was let in. If its sender has gone, what is left
+/// of it comes at about the same time as the sender's question.
+const COMING: Duration = Duration::from_millis(300);
 
 /// An upload without an append for this time is forgotten: its last body can no longer be salvaged.
 const REMEMBERED: Duration = Duration::from_hours(6);
@@ -43,6 +47,10 @@ struct Appends {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// The name of the request that was let in last.
     last: Option<String>,
+    /// Whether the body of that request has not come yet, nor what is left of it.
+    is_coming: bool,
+    /// Tells when it has.
+    came: Arc<Notify>,
     used: Instant,
 }
 
@@ -54,7 +62,10 @@ impl InOrder {
     pub(super) async fn wait(&self, id: FileId) -> Result<Turn, IntakeError> {
         let turn = {
             let mut known = self.known();
-            let turn = &known.appends(id).turn;
+            let appends = known.appends(id);
+            appends.is_coming = false;
+            appends.came.notify_waiters();
+            let turn = &appends.turn;
             // One is kept here, and one runs.
             if Arc::strong_count(turn) > MOST_WAITING + 1 {
                 return Err(UploadError::Busy.into());
@@ -66,7 +77,32 @@ impl InOrder {
 
     /// Notes the request that was let in last.
     pub(super) fn admit(&self, id: FileId, request: &str) {
-        self.known().appends(id).last = Some(request.to_owned());
+        let mut known = self.known();
+        let appends = known.appends(id);
+        appends.last = Some(request.to_owned());
+        appends.is_coming = true;
+    }
+
+    /// Waits until no append of an upload runs; before that, for a moment, until the body comes that was let
+    /// in last.
+    pub(super) async fn rest(&self, id: FileId) {
+        let came = {
+            let known = self.known();
+            let Some(appends) = known.uploads.get(&id) else {
+                return;
+            };
+            let came = Arc::clone(&appends.came).notified_owned();
+            appends.is_coming.then_some(came)
+        };
+        if let Some(came) = came {
+            // A body that goes on to come is no error.
+            tokio::time::timeout(COMING, came).await.unwrap_or(());
+        }
+        let known = |known: &Known| known.uploads.get(&id).map(|one| Arc::clone(&one.turn));
+        let turn = known(&self.known());
+        if let Some(turn) = turn {
+            drop(turn.lock_owned().await);
+        }
     }
 
     /// Whether this request was let in last.
@@ -107,6 +143,8 @@ impl Known {
         let appends = self.uploads.entry(id).or_insert_with(|| Appends {
             turn: Arc::default(),
             last: None,
+            is_coming: false,
+            came: Arc::default(),
             used: now,
         });
         appends.used = now;
@@ -155,6 +193,21 @@ mod tests {
         assert!(!order.is_last(UPLOAD, "a"));
         order.forget(UPLOAD);
         assert!(!order.is_last(UPLOAD, "b"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_waits_for_what_is_left_of_a_body_and_for_a_hanging_one_only_a_moment() {
+        let order = InOrder::default();
+        order.rest(UPLOAD).await;
+        order.admit(UPLOAD, "a");
+        let mut asking = Box::pin(order.rest(UPLOAD));
+        assert!(asking.as_mut().now_or_never().is_none());
+        let turn = order.wait(UPLOAD).await.unwrap();
+        assert!(asking.as_mut().now_or_never().is_none());
+        drop(turn);
+        assert!(asking.as_mut().now_or_never().is_some());
+        order.admit(UPLOAD, "b");
+        order.rest(UPLOAD).await;
     }
 
     #[test]

@@ -159,11 +159,22 @@ impl Intake {
         }
     }
 
-    /// Returns an upload of the caller; `None` if nothing of it is in the journal.
+    /// Returns an upload of the caller; `None` if nothing of it is in the journal. Waits for a moment for a
+    /// body that is on its way: if its sender has gone, the answer tells what is left of it.
     ///
     /// # Errors
     /// When it has ended, or cannot be read.
     pub async fn upload(
+        self: &Arc<Self>,
+        sender: &Sender,
+        id: FileId,
+    ) -> Result<Option<CurrentUpload>, IntakeError> {
+        self.in_order.rest(id).await;
+        self.upload_now(sender, id).await
+    }
+
+    /// Does the same without waiting.
+    pub(super) async fn upload_now(
         self: &Arc<Self>,
         sender: &Sender,
         id: FileId,
