@@ -2,7 +2,7 @@
 //!
 //! nginx has spooled the body before a request comes here, and sends the body of an answer itself.
 //! The only bytes of files that pass through are slices of committed files on their way into
-//! nginx's cache. This is the only room that knows actix.
+//! nginx's cache, and uploads that are read before they are complete. This is the only room that knows actix.
 //!
 //! A room in it names only the rooms below it:
 //!

@@ -1,8 +1,9 @@
 //! The limits of a small journal.
 
+use std::time::Duration;
+
 use super::LIFETIME;
 use crate::config::{Durability, JournalConfig};
-use std::time::Duration;
 
 /// Bodies of up to `log_body_bytes` go into the log.
 pub(in crate::delivery) fn limits(log_body_bytes: u32) -> JournalConfig {
