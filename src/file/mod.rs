@@ -13,6 +13,7 @@ mod metadata;
 mod name;
 mod sha256;
 mod wall;
+mod whole_digests;
 mod window;
 
 pub use clock::EvenClock;
@@ -27,4 +28,5 @@ pub use sha256::Sha256;
 #[cfg(test)]
 pub(crate) use wall::WallClock;
 pub use wall::{age_seconds, wall_time};
+pub use whole_digests::{Sha512, WholeDigests};
 pub use window::Window;

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use super::upload::CurrentUpload;
 use super::{Intake, IntakeError, Sender, SpooledName, StatedDigests, file_type};
 use crate::file::FileId;
-use crate::journal::{Appended, Completion, OpenUpload, UploadError};
+use crate::journal::{Appended, Completion, Ends, OpenUpload, UploadError};
 use crate::spool::Received;
 
 /// The bytes of an upload from which its type is told.
@@ -116,7 +116,11 @@ impl Intake {
         let end = self.check_append(sender, &open, append, body.length())?;
         append.digests.compare(body)?;
         let completion = append.completion;
-        let is_whole = completion.is_last || open.declared.or(completion.declared) == Some(end);
+        let is_whole = match completion.ends {
+            Ends::Now => true,
+            Ends::AtLength => open.declared.or(completion.declared) == Some(end),
+            Ends::Later => false,
+        };
         let shown = if is_whole && !open.is_partial {
             file_type::shown_by(
                 sender,
@@ -157,15 +161,15 @@ impl Intake {
         }
         let end = append.offset.saturating_add(length);
         let told = append.completion.declared;
+        let declared = open.declared.or(told);
+        if let Some(declared) = declared.filter(|&declared| end > declared) {
+            return Err(UploadError::TooLong { declared }.into());
+        }
         match (open.declared, told) {
             (Some(declared), Some(told)) if declared != told => {
                 return Err(UploadError::LengthDiffers { declared }.into());
             }
             _ => {}
-        }
-        let declared = open.declared.or(told);
-        if let Some(declared) = declared.filter(|&declared| end > declared) {
-            return Err(UploadError::TooLong { declared }.into());
         }
         self.check_length(sender, declared.unwrap_or(end))?;
         Ok(end)

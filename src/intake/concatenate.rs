@@ -31,12 +31,13 @@ impl Intake {
         let sender = upload.sender;
         let metadata = sender.forced(upload.metadata)?;
         let mut draft = Draft {
-            stated: upload.whole,
+            stated: upload.whole.sha256,
             ..claimed_draft(&sender, &upload.content_type, upload.filename, metadata)?
         };
         let key = upload.key.as_deref();
         // The parts may have ended since the key was answered. Their ids tell their bytes.
-        draft.request = key.map(|key| fingerprint::of_upload(key, &sender, &draft, None, parts));
+        draft.request =
+            key.map(|key| fingerprint::of_upload(key, &sender, &draft, upload.whole, None, parts));
         let _running = match KeyClaim::of(&self.journal, draft.request)? {
             KeyClaim::Answered(answer) => {
                 let before = answer.into_iter().next();

@@ -7,7 +7,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
 use super::IntakeError;
-use crate::file::Window;
+use crate::file::{self, WholeDigests, Window};
 use crate::spool::Received;
 use crate::store;
 
@@ -54,18 +54,25 @@ impl StatedDigests {
         compare::<Sha1>(&self.sha1, body)
     }
 
-    /// The SHA-256, if exactly one is stated.
-    pub(super) fn only_sha256(&self) -> Option<store::Sha256> {
-        let [digest] = &*self.sha256 else {
-            return None;
-        };
-        digest.as_slice().try_into().ok().map(store::Sha256)
+    /// Those of a whole, as far as exactly one of an algorithm is stated.
+    pub(super) fn whole(&self) -> WholeDigests {
+        WholeDigests {
+            sha256: only(&self.sha256).map(store::Sha256),
+            sha512: only(&self.sha512).map(file::Sha512),
+        }
     }
 
     /// Whether the sender stated none.
     pub fn are_none(&self) -> bool {
         self.sha256.is_empty() && self.sha512.is_empty() && self.sha1.is_empty()
     }
+}
+
+fn only<const N: usize>(stated: &[Vec<u8>]) -> Option<[u8; N]> {
+    let [digest] = stated else {
+        return None;
+    };
+    digest.as_slice().try_into().ok()
 }
 
 fn compare<D: Digest>(stated: &[Vec<u8>], body: Received<'_>) -> Result<(), IntakeError> {

@@ -148,12 +148,20 @@ impl Intake {
         let mut metadata = sender.forced(head.metadata.clone())?;
         let broken = head.key.as_deref().map(|key| {
             let filename = upload.filename.clone();
+            let whole = head.digests.whole();
             let draft = Draft {
-                stated: head.digests.only_sha256(),
+                stated: whole.sha256,
                 ..claimed_draft(sender, &upload.content_type, filename, metadata.clone())?
             };
             let declared = Some(window.length);
-            Ok::<_, IntakeError>(fingerprint::of_upload(key, sender, &draft, declared, &[]))
+            Ok::<_, IntakeError>(fingerprint::of_upload(
+                key,
+                sender,
+                &draft,
+                whole,
+                declared,
+                &[],
+            ))
         });
         let broken = broken.transpose()?;
         let claimed = upload.content_type.clone();

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::{add, digest_of, of_part};
 use super::{IntakeError, Sender};
-use crate::file::{FileId, Window};
+use crate::file::{FileId, WholeDigests, Window};
 use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, MessageDraft, Running};
 use crate::message::{ChosenName, PartRequest, Party, Source};
 use crate::spool::Received;
@@ -110,6 +110,7 @@ pub(super) fn of_upload(
     key: &str,
     sender: &Sender,
     draft: &Draft,
+    whole: WholeDigests,
     declared: Option<u64>,
     parts: &[FileId],
 ) -> Fingerprint {
@@ -117,9 +118,12 @@ pub(super) fn of_upload(
     let window = Window::whole(declared.unwrap_or(u64::MAX));
     content.add(
         window,
-        draft.stated.unwrap_or(store::Sha256([0; 32])),
+        whole.sha256.unwrap_or(store::Sha256([0; 32])),
         draft,
     );
+    if let Some(sha512) = whole.sha512 {
+        add(&mut content.0, &sha512.0);
+    }
     for part in parts {
         add(&mut content.0, part.to_string().as_bytes());
     }

@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use super::upload::{CurrentUpload, NewUpload, Opened};
 use super::{Append, Intake, IntakeError, Sender, SpooledName, StatedDigests};
 use crate::file::FileId;
-use crate::journal::{Appended, Completion, UploadError};
+use crate::journal::{Appended, Completion, Ends, UploadError};
 use crate::spool::{Received, SpooledBody};
 
 impl Intake {
@@ -32,9 +32,14 @@ impl Intake {
         spawn_blocking(move || {
             let _turn = turn;
             let body: SpooledBody = intake.spool.claim(&body.path, None)?;
-            // The bytes that would complete it may be missing. If they are there, their digest counts.
+            // The bytes that would complete it may be missing. By tus they do so if they are there; by the
+            // draft, a request that broke off completes nothing (§4.4).
             let completion = Completion {
                 stated: append.completion.stated,
+                ends: match append.completion.ends {
+                    Ends::AtLength => Ends::AtLength,
+                    Ends::Now | Ends::Later => Ends::Later,
+                },
                 ..Completion::default()
             };
             let append = Append {

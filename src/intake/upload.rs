@@ -10,12 +10,11 @@ use tokio::task::spawn_blocking;
 
 use super::fingerprint;
 use super::{ClaimedType, Intake, IntakeError, Sender};
-use crate::file::{FileId, FileName, MediaType, Metadata};
+use crate::file::{FileId, FileName, MediaType, Metadata, WholeDigests};
 use crate::journal::{
     Adopted, Claim, Draft, OpenUpload, Running, UnderKey, UploadDraft, UploadError, UploadState,
     record_bytes,
 };
-use crate::store::Sha256;
 
 /// The sender's statements about an upload that begins.
 #[derive(Debug)]
@@ -34,8 +33,8 @@ pub struct NewUpload {
     pub declared: Option<u64>,
     /// Whether it becomes a part of a file, and no file of its own.
     pub is_partial: bool,
-    /// The digest of the whole, if it is stated.
-    pub whole: Option<Sha256>,
+    /// The digests of the whole, as far as they are stated.
+    pub whole: WholeDigests,
 }
 
 /// An upload of a caller, as it is now.
@@ -104,11 +103,12 @@ impl Intake {
         let records = record_bytes(&metadata);
         let filename = upload.filename;
         let mut draft = Draft {
-            stated: upload.whole,
+            stated: upload.whole.sha256,
             ..claimed_draft(&sender, &upload.content_type, filename, metadata)?
         };
         let key = upload.key.as_deref();
-        draft.request = key.map(|key| fingerprint::of_upload(key, &sender, &draft, declared, &[]));
+        draft.request = key
+            .map(|key| fingerprint::of_upload(key, &sender, &draft, upload.whole, declared, &[]));
         let claim = draft.request.map(|request| self.journal.begin(request));
         let found = |id, current| Opened {
             id,
@@ -132,6 +132,7 @@ impl Intake {
             draft,
             declared,
             is_partial,
+            sha512: upload.whole.sha512,
         })?;
         let current = self.current(&sender, id)?;
         match &current {

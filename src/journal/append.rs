@@ -1,20 +1,18 @@
 //! Appending to an upload, and completing it.
 
 use std::fs::{File as OsFile, OpenOptions};
-use std::io;
 
 use super::adopt::Adopted;
 use super::error::at;
 use super::idempotency::Standing;
 use super::index::Totals;
-use super::outline::hash;
 use super::record::{Entry, Growth, Upload};
-use super::upload::{Appended, Completion, UploadError};
+use super::upload::{Appended, Completion, Ends, UploadError};
 use super::volume::if_there;
+use super::whole::digest_of;
 use super::{AdoptError, Journal, JournalError, point};
-use crate::file::{FileId, MediaType, UnixMillis, Window};
+use crate::file::{FileId, MediaType, UnixMillis};
 use crate::spool::Received;
-use crate::store::Sha256;
 
 /// An append that fits to its upload.
 struct Append<'a> {
@@ -29,7 +27,7 @@ struct Append<'a> {
 
 impl Journal {
     /// Appends a body to an upload that has `from` bytes. The append that is the last one, or reaches
-    /// the declared length, completes the upload, unless that is partial.
+    /// the declared length, completes the upload, unless that is partial or waits for its last append.
     ///
     /// 1. The upload is claimed: other appends are told `Busy`. It is read, and everything about the
     ///    append is checked.
@@ -75,15 +73,15 @@ impl Journal {
         let append = self.plan(id, &upload, from, body, completion)?; // 1
         let _reserved = self.admit_append(&append)?; // 2
         self.overtake_refused(id)?;
-        let stated = completion.stated.or(upload.stated);
         let file = self.write_tail(&append)?;
-        if append.completes
-            && let (Some(file), Some(stated)) = (&file, stated)
-            && !has_digest(file, append.growth.length, stated)?
-        {
+        let digests = [upload.stated, completion.stated];
+        let whole = file.as_ref().filter(|_| append.completes);
+        let whole = whole.map(|file| digest_of(file, append.growth.length, digests));
+        let stated = whole.unwrap_or(Ok(None));
+        if matches!(stated, Err(UploadError::Digest)) {
             self.end_upload(id)?;
-            return Err(UploadError::Digest);
         }
+        let stated = stated?;
         if append.inline.is_some() {
             self.with_tails().insert(id);
         } else if let Some(file) = &file {
@@ -158,19 +156,20 @@ impl Journal {
             return Err(UploadError::LengthDiffers { declared });
         }
         let known = before.declared.or(completion.declared);
+        let is_last = completion.ends == Ends::Now;
         let length = from.saturating_add(body.length());
         match known {
             Some(declared) if length > declared => return Err(UploadError::TooLong { declared }),
-            Some(declared) if completion.is_last && length < declared => {
+            Some(declared) if is_last && length < declared => {
                 return Err(UploadError::LengthDiffers { declared });
             }
             _ => {}
         }
-        let declared = known.or(completion.is_last.then_some(length));
-        let completes = declared == Some(length) && !upload.is_partial;
+        let declared = known.or(is_last.then_some(length));
+        let is_whole = declared == Some(length) && completion.ends != Ends::Later;
+        let completes = is_whole && !upload.is_partial;
         // A new name among the bodies has to be synced anyway.
         let is_inline = from > 0 && !completes && body.length() > 0 && self.is_small(body.length());
-        let inline = u32::try_from(body.length()).ok();
         Ok(Append {
             id,
             body,
@@ -181,7 +180,7 @@ impl Journal {
                 lapses: self.now().later(self.limits.upload_lifetime),
             },
             completes,
-            inline: inline.filter(|_| is_inline),
+            inline: u32::try_from(body.length()).ok().filter(|_| is_inline),
         })
     }
 
@@ -247,10 +246,4 @@ impl Journal {
         .map_err(at("write the body"))?;
         Ok(Some(file))
     }
-}
-
-fn has_digest(file: &OsFile, length: u64, stated: Sha256) -> Result<bool, AdoptError> {
-    let whole = Window::whole(length);
-    let found: io::Result<Sha256> = hash(file, whole);
-    Ok(found.map_err(at("hash the body"))? == stated)
 }

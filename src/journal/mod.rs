@@ -86,6 +86,7 @@ mod upload;
 pub mod volume;
 mod waiting;
 pub mod wal;
+mod whole;
 mod work;
 
 use std::any::Any;
@@ -120,7 +121,7 @@ pub use record::Subject;
 pub use recover::Recovered;
 pub use room::Room;
 pub use settle::Settling;
-pub use upload::{Appended, Completion, OpenUpload, UploadDraft, UploadError, UploadState};
+pub use upload::{Appended, Completion, Ends, OpenUpload, UploadDraft, UploadError, UploadState};
 pub use volume::{Disk, LocalDisk, UnsyncedDisk};
 pub use waiting::{Retried, Waiting};
 pub use work::Work;

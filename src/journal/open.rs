@@ -13,7 +13,7 @@ use super::record::{Answer, Entry, Growth, PartOf, Subject, Upload};
 use super::step::{LaidOut, StepError};
 use super::upload::{OpenUpload, UploadDraft, UploadState};
 use super::{AdoptError, Journal, JournalError, point};
-use crate::file::{FileId, UnixMillis};
+use crate::file::{FileId, UnixMillis, WholeDigests};
 use crate::spool::Received;
 
 impl Journal {
@@ -34,6 +34,7 @@ impl Journal {
             draft,
             declared,
             is_partial,
+            sha512,
         } = upload;
         if declared == Some(0) && !is_partial {
             let adopted = self.adopt(Received::Inline(&[]), draft)?;
@@ -70,7 +71,10 @@ impl Journal {
                 subject,
                 sub: draft.sub,
                 answer,
-                stated: draft.stated,
+                stated: WholeDigests {
+                    sha256: draft.stated,
+                    sha512,
+                },
                 is_partial,
             },
         );

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256 as Hasher};
+use sha2::digest::Output;
+use sha2::{Digest, Sha256 as Hasher};
 
 use super::body::Source;
 use super::record::{Entry, State};
@@ -74,9 +75,14 @@ impl Journal {
     }
 }
 
-/// The digest of a range of a file.
+/// The SHA-256 of a range of a file.
 pub(super) fn hash(body: &OsFile, window: Window) -> io::Result<Sha256> {
-    let mut hasher = Hasher::new();
+    Ok(Sha256(digest::<Hasher>(body, window)?.into()))
+}
+
+/// The digest of a range of a file.
+pub(super) fn digest<D: Digest>(body: &OsFile, window: Window) -> io::Result<Output<D>> {
+    let mut hasher = D::new();
     let mut piece = vec![0; PIECE];
     let mut done = 0;
     while done < window.length {
@@ -86,5 +92,5 @@ pub(super) fn hash(body: &OsFile, window: Window) -> io::Result<Sha256> {
         hasher.update(&*piece);
         done += u64::try_from(piece.len()).unwrap_or_default();
     }
-    Ok(Sha256(hasher.finalize().into()))
+    Ok(hasher.finalize())
 }

@@ -22,7 +22,9 @@ use std::sync::Arc;
 use super::adopt::{Adopted, Draft};
 use super::record::{Body, File, State, Subject, Upload};
 use super::{AdoptError, JournalError};
-use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::file::{
+    FileId, FileMeta, FileName, MediaType, Metadata, Sha512, UnixMillis, WholeDigests,
+};
 use crate::message::Belonging;
 use crate::store::Sha256;
 
@@ -36,6 +38,8 @@ pub struct UploadDraft {
     /// Whether it becomes no file of its own, but a part of one
     /// ([`concatenate`](super::Journal::concatenate)).
     pub is_partial: bool,
+    /// Another digest of the whole.
+    pub sha512: Option<Sha512>,
 }
 
 /// An upload that may still grow.
@@ -84,10 +88,22 @@ pub enum UploadState {
 pub struct Completion {
     /// The length of the whole, if it is told now.
     pub declared: Option<u64>,
-    /// Whether this append is the last one.
-    pub is_last: bool,
-    /// The digest of the whole.
-    pub stated: Option<Sha256>,
+    /// When the upload is complete.
+    pub ends: Ends,
+    /// The digests of the whole.
+    pub stated: WholeDigests,
+}
+
+/// When an upload is complete, by the words of one append. A partial upload never is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// As soon as it has its declared length.
+    #[default]
+    AtLength,
+    /// With this append.
+    Now,
+    /// With a later append, even if it has its declared length.
+    Later,
 }
 
 /// The outcome of an append. Both are made only after the last sync.

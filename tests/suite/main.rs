@@ -24,6 +24,7 @@ mod conditional;
 mod delete;
 mod digest;
 mod download;
+mod draft_conformity;
 mod draft_uploads;
 mod driver_stream;
 mod errors;

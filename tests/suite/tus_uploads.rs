@@ -198,10 +198,22 @@ fn parts_that_were_sent_side_by_side_become_one_file() {
         let state = head(&client, &path);
         assert_eq!(state.header("upload-offset"), "150000");
         assert_eq!(state.header("upload-length"), "150000");
+        assert_eq!(state.header("upload-concat"), whole);
+        assert_eq!(state.header("upload-metadata"), metadata.1);
         let got = client.get(&path.replace("/uploads/", "/files/"));
         assert!(got.body == body, "other bytes");
         assert!(got.header("content-disposition").contains("a.mp4"));
-        append(&client, &path, 150_000, &[], b"x").assert_problem(403, "upload-complete");
+        // It takes no append at all, not even an empty one.
+        for (offset, body) in [
+            (150_000, &b""[..]),
+            (150_000, b"x"),
+            (5, b"x"),
+            (150_000, &body),
+        ] {
+            let refused = append(&client, &path, offset, &[], body);
+            refused.assert_problem(403, "upload-complete");
+        }
+        assert!(client.get(&path.replace("/uploads/", "/files/")).body == body);
     }
     // The answer was lost, and the parts have ended since.
     let keyed = [&is_final[1..], &[("Idempotency-Key", "\"whole\"")]].concat();

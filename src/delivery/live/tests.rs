@@ -11,7 +11,7 @@ use super::*;
 use crate::config::JournalConfig;
 use crate::delivery::tests::limits::limits;
 use crate::file::{MediaType, Metadata};
-use crate::journal::{Announcer, Completion, Draft, LocalDisk, Subject, UploadDraft};
+use crate::journal::{Announcer, Completion, Draft, Ends, LocalDisk, Subject, UploadDraft};
 use crate::spool::Received;
 
 /// A time in which nobody loses patience.
@@ -52,13 +52,14 @@ fn begin(journal: &Journal, is_partial: bool) -> FileId {
         draft,
         declared: None,
         is_partial,
+        sha512: None,
     };
     journal.open_upload(upload).unwrap().0
 }
 
 fn append(journal: &Journal, id: FileId, at: u64, bytes: &[u8], is_last: bool) {
     let completion = Completion {
-        is_last,
+        ends: if is_last { Ends::Now } else { Ends::AtLength },
         ..Completion::default()
     };
     journal

@@ -31,14 +31,14 @@ pub(in crate::http) fn read(
         Dialect::Draft => {
             let resumable::Append {
                 offset,
-                is_last,
+                ends,
                 declared,
             } = resumable::Append::read(headers, content)?;
             Ok(Append {
                 offset,
                 completion: Completion {
                     declared,
-                    is_last,
+                    ends,
                     stated: digest::of_whole(headers)?,
                 },
                 digests: digest::of_content(headers)?,

@@ -5,7 +5,7 @@ use actix_web::http::header::{self, HeaderMap};
 use super::{
     HeadError, content_type, digest, disposition, idempotency_key, path, tus, upload_metadata,
 };
-use crate::file::{FileId, FileName};
+use crate::file::{FileId, FileName, WholeDigests};
 use crate::intake::{ClaimedType, NewUpload, Sender, StatedDigests};
 
 /// An upload that begins.
@@ -24,7 +24,7 @@ pub(in crate::http) struct Beginning {
 /// When a field cannot be read.
 pub(in crate::http) fn by_tus(headers: &HeaderMap, sender: Sender) -> Result<Beginning, HeadError> {
     let digests = tus::checksum(headers)?;
-    let metadata = upload_metadata::read(headers)?;
+    let mut metadata = upload_metadata::read(headers)?;
     let said = |names: [&str; 2]| {
         let mut texts = metadata.pairs();
         texts
@@ -37,14 +37,19 @@ pub(in crate::http) fn by_tus(headers: &HeaderMap, sender: Sender) -> Result<Beg
         tus::Kind::Partial(declared) => (declared, true, None),
         tus::Kind::Final(parts) => (None, false, Some(parts)),
     };
+    let filename = said(["filename", "name"]).and_then(FileName::from_claim);
+    let content_type = ClaimedType::read(content_type);
+    if parts.is_some() {
+        tus::keep_parts(headers, &mut metadata)?;
+    }
     Ok(Beginning {
         upload: NewUpload {
-            content_type: ClaimedType::read(content_type),
-            filename: said(["filename", "name"]).and_then(FileName::from_claim),
+            content_type,
+            filename,
             key: idempotency_key::read(headers)?,
             declared,
             is_partial,
-            whole: None,
+            whole: WholeDigests::default(),
             sender,
             metadata,
         },

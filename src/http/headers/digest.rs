@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use super::HeadError;
+use crate::file::{Sha512, WholeDigests};
 use crate::intake::StatedDigests;
 use crate::store;
 
@@ -35,20 +36,25 @@ pub(in crate::http) fn of_content(headers: &HeaderMap) -> Result<StatedDigests, 
     of(headers, &[content])
 }
 
-/// Reads the digest of a whole upload, of which the body may be a piece. It must be a SHA-256.
+/// Reads the digests of a whole upload, of which the body may be a piece.
 ///
 /// # Errors
-/// As [`read`]; when there are several, or only another one.
-pub(in crate::http) fn of_whole(headers: &HeaderMap) -> Result<Option<store::Sha256>, HeadError> {
+/// As [`read`]; when there are several of one algorithm.
+pub(in crate::http) fn of_whole(headers: &HeaderMap) -> Result<WholeDigests, HeadError> {
     let [_, whole] = HEADERS;
     let stated = of(headers, &[whole])?;
-    match &*stated.sha256 {
-        [] if stated.are_none() => Ok(None),
+    Ok(WholeDigests {
+        sha256: only(&stated.sha256)?.map(store::Sha256),
+        sha512: only(&stated.sha512)?.map(Sha512),
+    })
+}
+
+fn only<const N: usize>(stated: &[Vec<u8>]) -> Result<Option<[u8; N]>, HeadError> {
+    match stated {
+        [] => Ok(None),
         [digest] => {
             let digest = digest.as_slice().try_into();
-            digest
-                .map(|digest| Some(store::Sha256(digest)))
-                .map_err(|_| HeadError::Digest)
+            digest.map(Some).map_err(|_| HeadError::Digest)
         }
         _ => Err(HeadError::Digest),
     }
@@ -158,15 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_of_a_whole_upload_is_one_sha_256() {
+    fn the_digests_of_a_whole_upload_are_one_of_each_algorithm() {
         let (content, repr) = ("content-digest", "repr-digest");
         let of = |fields: &[(&str, &str)]| of_whole(&head(fields));
-        assert_eq!(of(&[(content, HELLO_256)]), Ok(None));
-        assert!(matches!(of(&[(repr, HELLO_256)]), Ok(Some(_))));
+        assert_eq!(of(&[(content, HELLO_256)]), Ok(WholeDigests::default()));
+        let sha256 = of(&[(repr, HELLO_256)]).unwrap();
+        assert!(sha256.sha256.is_some() && sha256.sha512.is_none());
+        let sha512 = of(&[(repr, HELLO_512)]).unwrap();
+        assert!(sha512.sha256.is_none() && sha512.sha512.is_some());
         let both = format!("{HELLO_256}, {HELLO_512}");
-        assert!(matches!(of(&[(repr, &both)]), Ok(Some(_))));
-        assert_eq!(of(&[(repr, "unknown=1")]), Ok(None));
-        for value in [HELLO_512, "sha-256=:AAAA:"] {
+        let of_both = of(&[(repr, &both)]).unwrap();
+        assert!(of_both.sha256.is_some() && of_both.sha512.is_some());
+        assert_eq!(of(&[(repr, "unknown=1")]), Ok(WholeDigests::default()));
+        for value in ["sha-512=:AAAA:", "sha-256=:AAAA:"] {
             assert_eq!(of(&[(repr, value)]), Err(HeadError::Digest), "{value}");
         }
         let read = of_content(&head(&[(content, HELLO_256), (repr, HELLO_512)]));

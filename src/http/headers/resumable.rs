@@ -8,6 +8,7 @@ use actix_web::http::header::HeaderMap;
 
 use super::structured::{self, Said};
 use super::{HeadError, content_type};
+use crate::journal::Ends;
 
 /// The type of the body of an append (§6).
 pub(in crate::http) const PATCH_TYPE: &str = "application/partial-upload";
@@ -20,8 +21,9 @@ const VERSIONS: [u64; 2] = [8, 9];
 pub(in crate::http) struct Append {
     /// The offset at which the body stands, in bytes.
     pub(in crate::http) offset: u64,
-    /// Whether the upload is complete with this body.
-    pub(in crate::http) is_last: bool,
+    /// Whether the upload is complete with this body. Without the client's word it is not, even if all
+    /// of its bytes are there (§4.1.3).
+    pub(in crate::http) ends: Ends,
     /// The length of the whole upload, if the request tells it.
     pub(in crate::http) declared: Option<u64>,
 }
@@ -61,10 +63,25 @@ impl Append {
         }
         Ok(Self {
             offset,
-            is_last,
+            ends: if is_last { Ends::Now } else { Ends::Later },
             declared: told.or(end.filter(|_| is_last)),
         })
     }
+}
+
+/// Refuses a question for the offset that tells an offset or a completeness itself: its sender takes it
+/// for an append (§4.3).
+///
+/// # Errors
+/// When it has one of these fields.
+pub(in crate::http) fn check_question(headers: &HeaderMap) -> Result<(), HeadError> {
+    let is_told = |name: &str| headers.contains_key(name);
+    if is_told("upload-offset") || is_told("upload-complete") {
+        return Err(HeadError::UploadField(
+            "A question for the offset has neither Upload-Offset nor Upload-Complete.",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a request is one of a version of the draft that is spoken here.
@@ -136,7 +153,7 @@ mod tests {
         ] {
             let expected = Append {
                 offset: 5,
-                is_last,
+                ends: if is_last { Ends::Now } else { Ends::Later },
                 declared,
             };
             assert_eq!(read(fields, content), Ok(expected), "{fields:?}");

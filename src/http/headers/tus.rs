@@ -2,12 +2,12 @@
 //!
 //! This file must never know the other dialect of resumable uploads.
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{HeadError, content_type};
-use crate::file::FileId;
+use crate::file::{FileId, Metadata};
 use crate::intake::StatedDigests;
 
 /// The only version that is spoken.
@@ -22,6 +22,12 @@ pub(in crate::http) const ALGORITHMS: &str = "sha1,sha256,sha512";
 
 /// The type of the body of an append.
 pub(in crate::http) const PATCH_TYPE: &str = "application/offset+octet-stream";
+
+/// The text under which a file keeps the list of the uploads that it was made of, as its sender wrote it.
+pub(in crate::http) const CONCAT: &str = "upload_concat";
+
+/// What begins such a list.
+const FINAL: &str = "final;";
 
 /// The most uploads that are made one.
 const MOST_PARTS: usize = 1000;
@@ -92,7 +98,7 @@ pub(in crate::http) fn kind(headers: &HeaderMap) -> Result<Kind, HeadError> {
         Some(_) => return Err(HeadError::UploadField("Upload-Defer-Length is not 1.")),
     };
     let concat = one(headers, "upload-concat")?;
-    if let Some(parts) = concat.and_then(|concat| concat.strip_prefix("final;")) {
+    if let Some(parts) = concat.and_then(|concat| concat.strip_prefix(FINAL)) {
         if declared.is_some() || is_deferred {
             return Err(HeadError::UploadField("A final upload has no length."));
         }
@@ -109,6 +115,28 @@ pub(in crate::http) fn kind(headers: &HeaderMap) -> Result<Kind, HeadError> {
             "Upload-Concat is neither partial nor a list of uploads.",
         )),
     }
+}
+
+/// Keeps the list of partial uploads with the final one. If its texts have no room for the list, the
+/// word alone is kept, as the file is final all the same.
+///
+/// # Errors
+/// When there is no room even for that.
+pub(in crate::http) fn keep_parts(
+    headers: &HeaderMap,
+    metadata: &mut Metadata,
+) -> Result<(), HeadError> {
+    let told = one(headers, "upload-concat")?.unwrap_or(FINAL);
+    let kept = metadata.set(CONCAT.to_owned(), told.to_owned());
+    Ok(kept.or_else(|_| metadata.set(CONCAT.to_owned(), FINAL.to_owned()))?)
+}
+
+/// The list of the uploads that a file was made of; `None` if it was sent at once or in pieces.
+pub(in crate::http) fn parts_kept(metadata: &Metadata) -> Option<&str> {
+    let mut texts = metadata.pairs();
+    let kept = texts.find(|(name, _)| *name == CONCAT);
+    let is_list = |text: &&str| text.starts_with(FINAL) && HeaderValue::from_str(text).is_ok();
+    kept.map(|(_, text)| text).filter(is_list)
 }
 
 /// Reads the URLs of partial uploads: absolute or relative, divided by spaces.

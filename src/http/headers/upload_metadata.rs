@@ -4,11 +4,11 @@ use actix_web::http::header::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::HeadError;
+use super::{HeadError, tus};
 use crate::file::Metadata;
 
 /// Reads the header: pairs divided by commas, each a name, a space, and a text in base64; a name
-/// alone has an empty text. No name may come twice.
+/// alone has an empty text. No name may come twice. An empty header has no pairs, as tuspy sends it.
 ///
 /// # Errors
 /// When it cannot be read, has a name twice, or is more than is taken.
@@ -16,6 +16,9 @@ pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Metadata, HeadError> 
     let mut metadata = Metadata::default();
     for value in headers.get_all("upload-metadata") {
         let value = value.to_str().map_err(|_| HeadError::Metadata)?;
+        if value.trim().is_empty() {
+            continue;
+        }
         for pair in value.split(',').map(str::trim) {
             let (name, encoded) = pair.split_once(' ').unwrap_or((pair, ""));
             let text = STANDARD
@@ -32,11 +35,12 @@ pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Metadata, HeadError> 
     Ok(metadata)
 }
 
-/// Writes the header for these names and texts. Names that tus does not allow are left out.
+/// Writes the header for these names and texts. Names that tus does not allow are left out, and so is the
+/// list of the uploads that a file was made of.
 pub(in crate::http) fn write(metadata: &Metadata) -> String {
     let is_allowed = |name: &str| {
         let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b',';
-        !name.is_empty() && name.bytes().all(is_plain)
+        !name.is_empty() && name != tus::CONCAT && name.bytes().all(is_plain)
     };
     let pairs = metadata.pairs().filter(|(name, _)| is_allowed(name));
     let pairs = pairs.map(|(name, text)| match text {
@@ -72,6 +76,13 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_header_has_no_texts() {
+        for value in ["", " "] {
+            assert_eq!(metadata(value), Ok(Vec::new()), "{value:?}");
+        }
+    }
+
+    #[test]
     fn what_was_read_is_written_again() {
         let mut kept = Metadata::default();
         for (name, text) in [("caption", "Grüße"), ("is_private", ""), ("a,b", "no")] {
@@ -84,7 +95,6 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_refused() {
         for value in [
-            "",
             ",",
             "a !",
             "a /w==",

@@ -150,7 +150,8 @@ impl Problem {
                 if is_unfinished {
                     told = told.with(UPLOAD_COMPLETE, "?0".to_owned());
                 }
-                if is_too_large {
+                // A client that told two lengths may have meant one that is too long.
+                if is_too_large || told.code == INCONSISTENT {
                     told = told.with(UPLOAD_LIMIT, resumable::limit(max_bytes, None));
                 }
                 told

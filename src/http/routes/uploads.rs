@@ -8,14 +8,15 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::uploads_admission::{is_final, refuse};
 use super::uploads_answer::{self as answers, View};
 use super::{created, delete, elsewhere, inline_body, methods, uploads_begin};
 use crate::delivery::{Found, Usable};
-use crate::file::{FileId, FileKey};
+use crate::file::{FileId, FileKey, FileMeta};
 use crate::http::gate::access::{self, Caller};
 use crate::http::headers::dialect::Dialect;
 use crate::http::headers::prefer::Preferences;
-use crate::http::headers::{HeadError, append, idempotency_key, tus};
+use crate::http::headers::{HeadError, append, idempotency_key, resumable, tus};
 use crate::http::{Node, Problem};
 use crate::intake::{CurrentUpload, IntakeError};
 use crate::journal::{Appended, UploadError};
@@ -88,6 +89,9 @@ async fn carry_out(
     }
     match tus::method(headers, request.method().as_str())? {
         "HEAD" | "GET" => {
+            if dialect == Dialect::Draft {
+                resumable::check_question(headers)?;
+            }
             let view = view(&node, &caller, id).await?;
             let longest = node.intake.longest(&caller.sender);
             Ok(answers::status(dialect, &view, longest).finish())
@@ -169,28 +173,30 @@ async fn append_to(
     let longest = node.intake.longest(&caller.sender);
     let intake = &node.intake;
     let appended = intake.append(caller.sender.clone(), id, append, body).await;
-    let asks_again = |whole: u64| length == 0 && offset == whole;
+    let asks_again =
+        |meta: &FileMeta| length == 0 && offset == meta.length && !is_final(dialect, meta);
     match appended {
         Ok(Appended::Grown(open)) => Ok(answers::grown(dialect, &View::of_open(open), longest)),
         Ok(Appended::Complete(adopted)) => {
             answers::finished(node, Preferences::read(headers), dialect, adopted, longest).await
         }
         // The answer to the last append was lost.
-        Err(IntakeError::Upload(UploadError::Complete(adopted)))
-            if asks_again(adopted.meta().length) =>
-        {
+        Err(IntakeError::Upload(UploadError::Complete(adopted))) if asks_again(adopted.meta()) => {
             answers::finished(node, Preferences::read(headers), dialect, *adopted, longest).await
         }
         Err(IntakeError::Upload(UploadError::Absent)) => {
             let found = stored(&node, &caller, id).await?;
             let meta = found.meta().ok_or_else(Problem::no_upload)?;
-            if asks_again(meta.length) {
+            if asks_again(meta) {
                 let again = created::stored(id, meta);
                 return Ok(answers::complete(dialect, again, id, meta, longest));
             }
+            if is_final(dialect, meta) {
+                return Err(Problem::upload_complete());
+            }
             Err(Problem::append_to_complete(meta.length, offset))
         }
-        Err(err) => Err(Problem::of_append(err, offset)),
+        Err(err) => Err(refuse(&node, &caller.sender, id, dialect, err, offset).await),
     }
 }
 

@@ -4,10 +4,13 @@ use actix_web::http::header::HeaderMap;
 
 use super::{elsewhere, methods};
 use crate::accel;
+use crate::file::{FileId, FileMeta};
 use crate::http::gate::access::{self, Caller};
 use crate::http::headers::dialect::Dialect;
 use crate::http::headers::{append, body, path, tus};
 use crate::http::{Node, Problem};
+use crate::intake::{IntakeError, Sender};
+use crate::journal::UploadError;
 
 /// Judges a request to this target. Returns the other node that has the upload, and judges the request;
 /// `None` if the body may come in here.
@@ -75,8 +78,38 @@ async fn judge(
         .intake
         .admit_append(sender, id, &append, length, request)
         .await;
-    admitted.map_err(|err| Problem::of_append(err, append.offset))?;
-    Ok(None)
+    match admitted {
+        Ok(()) => Ok(None),
+        Err(err) => Err(refuse(node, sender, id, dialect, err, append.offset).await),
+    }
+}
+
+/// Refuses an append at this offset. By the draft, an upload whose client sends more than it declared
+/// ends (§4.4); tus lets it go on.
+pub(super) async fn refuse(
+    node: &Node,
+    sender: &Sender,
+    id: FileId,
+    dialect: Dialect,
+    err: IntakeError,
+    provided: u64,
+) -> Problem {
+    if dialect == Dialect::Draft && matches!(&err, IntakeError::Upload(UploadError::TooLong { .. }))
+    {
+        if let Err(err) = node.intake.end_upload(sender, id).await {
+            log::debug!("{id} stays until it expires: {err}");
+        }
+    } else if let IntakeError::Upload(UploadError::Complete(adopted)) = &err
+        && is_final(dialect, adopted.meta())
+    {
+        return Problem::upload_complete();
+    }
+    Problem::of_append(err, provided)
+}
+
+/// Whether a file was made of other uploads by tus: it takes no append at all (Concatenation).
+pub(super) fn is_final(dialect: Dialect, meta: &FileMeta) -> bool {
+    dialect == Dialect::Tus && tus::parts_kept(&meta.metadata).is_some()
 }
 
 /// A chunked body has no length yet.

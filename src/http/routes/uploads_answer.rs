@@ -26,7 +26,8 @@ pub(super) struct View {
     /// When the upload ends if nothing comes; `None` if it is complete.
     lapses: Option<SystemTime>,
     metadata: Metadata,
-    is_partial: bool,
+    /// The value of `Upload-Concat`, if it is a part of a file, or is made of parts (tus).
+    concat: Option<String>,
 }
 
 impl View {
@@ -36,7 +37,7 @@ impl View {
             length: open.declared,
             lapses: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(open.lapses.0)),
             metadata: open.metadata,
-            is_partial: open.is_partial,
+            concat: open.is_partial.then(|| "partial".to_owned()),
         }
     }
 
@@ -46,7 +47,7 @@ impl View {
             length: Some(meta.length),
             lapses: None,
             metadata: meta.metadata.clone(),
-            is_partial: false,
+            concat: tus::parts_kept(&meta.metadata).map(str::to_owned),
         }
     }
 
@@ -87,11 +88,11 @@ impl View {
             None => {}
         }
         if dialect == Dialect::Tus {
-            if self.is_partial {
-                fields.push(named("upload-concat", "partial"));
+            if let Some(concat) = &self.concat {
+                fields.push(named("upload-concat", concat));
             }
-            if !self.metadata.is_empty() {
-                let told = upload_metadata::write(&self.metadata);
+            let told = upload_metadata::write(&self.metadata);
+            if !told.is_empty() {
                 fields.push(named("upload-metadata", &told));
             }
         }

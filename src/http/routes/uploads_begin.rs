@@ -12,7 +12,7 @@ use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{HeadError, tus};
 use crate::http::{Node, Problem};
 use crate::intake::{Append, AppendBody, CurrentUpload, IntakeError};
-use crate::journal::{Appended, Completion, UploadError};
+use crate::journal::{Appended, Completion, Ends, UploadError};
 
 /// Begins an upload by tus, or puts one together from partial ones.
 pub(super) async fn by_tus(
@@ -43,7 +43,7 @@ pub(super) async fn by_tus(
         let view = View::of_file(adopted.meta());
         return Ok(answers::begun(Dialect::Tus, adopted.id(), &view, longest));
     }
-    let (id, current) = begin(&node, caller, begun, (body, length)).await?;
+    let (id, current) = begin(&node, caller, begun, Ends::AtLength, (body, length)).await?;
     let view = match current {
         CurrentUpload::Open(open) => View::of_open(open),
         CurrentUpload::Complete(adopted) => View::of_file(adopted.meta()),
@@ -61,7 +61,7 @@ pub(super) async fn by_draft(
 ) -> Result<HttpResponse, Problem> {
     let longest = node.intake.longest(&caller.sender);
     let body = inline_body::or_spooled(request, body, &node).await?;
-    match begin(&node, caller, begun, body).await? {
+    match begin(&node, caller, begun, Ends::Later, body).await? {
         (id, CurrentUpload::Open(open)) => Ok(answers::begun(
             Dialect::Draft,
             id,
@@ -83,6 +83,7 @@ async fn begin(
     Beginning {
         upload, digests, ..
     }: Beginning,
+    ends: Ends,
     (body, length): (AppendBody, u64),
 ) -> Result<(FileId, CurrentUpload), Problem> {
     let Caller { sender, room } = caller;
@@ -99,7 +100,10 @@ async fn begin(
     }
     let append = Append {
         offset: 0,
-        completion: Completion::default(),
+        completion: Completion {
+            ends,
+            ..Completion::default()
+        },
         digests,
     };
     match intake.append(sender.clone(), id, append, body).await {

@@ -5,8 +5,8 @@ use futures::FutureExt as _;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::file::FileId;
-use crate::journal::{Appended, Completion, OpenUpload, UploadError};
+use crate::file::{FileId, WholeDigests};
+use crate::journal::{Appended, Completion, Ends, OpenUpload, UploadError};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
@@ -110,7 +110,7 @@ pub(super) fn upload_of(sender: Sender, declared: Option<u64>) -> NewUpload {
         key: None,
         declared,
         is_partial: false,
-        whole: None,
+        whole: WholeDigests::default(),
     }
 }
 
@@ -124,7 +124,7 @@ pub(super) fn at(offset: u64) -> Append {
 
 fn last_at(offset: u64) -> Append {
     let completion = Completion {
-        is_last: true,
+        ends: Ends::Now,
         ..Completion::default()
     };
     Append {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::change::{Growth, LogTime, Settled, Why};
 use super::error::RecordError;
 use super::intent::Intent;
-use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, WholeDigests};
 use crate::message::{Belonging, Message};
 use crate::store::Sha256;
 
@@ -140,8 +140,8 @@ pub struct Upload {
     pub sub: Option<Arc<str>>,
     /// The request that it answers, if the request had a key.
     pub answer: Option<Answer>,
-    /// The digest of the whole that its sender stated when it was begun.
-    pub stated: Option<Sha256>,
+    /// The digests of the whole that its sender stated when it was begun.
+    pub stated: WholeDigests,
     /// Whether it becomes no file of its own: it is a part of one that is put together.
     pub is_partial: bool,
 }

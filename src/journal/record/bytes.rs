@@ -3,7 +3,7 @@
 //! A reader uses each byte exactly once, so that a record has only one spelling.
 
 use super::error::RecordError;
-use crate::file::FileId;
+use crate::file::{FileId, Sha512};
 use crate::store::Sha256;
 
 /// Collects the bytes of a record.
@@ -45,6 +45,10 @@ impl Writer {
     }
 
     pub(super) fn digest(&mut self, digest: Sha256) {
+        self.0.extend(digest.0);
+    }
+
+    pub(super) fn sha512(&mut self, digest: Sha512) {
         self.0.extend(digest.0);
     }
 
@@ -125,6 +129,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn digest(&mut self) -> Result<Sha256, RecordError> {
         self.array().map(Sha256)
+    }
+
+    pub(super) fn sha512(&mut self) -> Result<Sha512, RecordError> {
+        self.array().map(Sha512)
     }
 
     pub(super) fn optional<T>(

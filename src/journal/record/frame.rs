@@ -29,6 +29,8 @@ pub(super) const WITH_BELONGING: u8 = 2;
 pub(super) const OF_UPLOADS: u8 = 2;
 /// A growth with the bytes that came, as an inline body.
 pub(super) const WITH_BYTES: u8 = 3;
+/// An upload whose sender stated a SHA-512.
+pub(super) const WITH_SHA512: u8 = 3;
 
 /// One frame of the log, without the offsets and checks that the log adds, and without the bytes of
 /// inline bodies.
@@ -150,7 +152,10 @@ impl Frame {
                 Self {
                     length: upload.growth.length,
                     moment: upload.growth.lapses.0,
-                    version: OF_UPLOADS,
+                    version: match upload.stated.sha512 {
+                        None => OF_UPLOADS,
+                        Some(_) => WITH_SHA512,
+                    },
                     ..Self::new(UPLOAD, id, writer)
                 }
             }

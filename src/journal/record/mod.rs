@@ -39,7 +39,7 @@
 //! journal without messages.
 //!
 //! An upload and its growth have version 2: an earlier program, which had another form for them,
-//! refuses them.
+//! refuses them. An upload whose sender stated a SHA-512 has version 3.
 //!
 //! A frame of another kind or version is skipped if its writer set that flag; otherwise the start is
 //! refused.

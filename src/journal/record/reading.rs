@@ -6,7 +6,7 @@ use super::change::{Change, Growth, LogTime, Settled, Why};
 use super::error::RecordError;
 use super::frame::{
     ANSWERS, DEFERRED, FILE, FORM, Frame, GONE, GROWN, HELD, INTENT, OF_UPLOADS, Record, SETTLED,
-    TOMBSTONE, UPLOAD, VERSION, WAITING, WITH_BELONGING, WITH_BYTES,
+    TOMBSTONE, UPLOAD, VERSION, WAITING, WITH_BELONGING, WITH_BYTES, WITH_SHA512,
 };
 use super::intent::Intent;
 
@@ -19,7 +19,7 @@ impl Frame {
         let (kind, version) = (self.kind, self.version);
         let is_known = match kind {
             FILE | FORM | TOMBSTONE => matches!(version, VERSION | WITH_BELONGING),
-            UPLOAD => version == OF_UPLOADS,
+            UPLOAD => matches!(version, OF_UPLOADS | WITH_SHA512),
             GROWN => matches!(version, OF_UPLOADS | WITH_BYTES),
             ANSWERS | INTENT | DEFERRED..=SETTLED | GONE => version == VERSION,
             _ => false,
@@ -62,7 +62,11 @@ impl Frame {
                 entry(Entry::File(file))
             }
             FORM => Record::Base(Base::Form(Form::read(&mut reader, has_belonging)?)),
-            UPLOAD => entry(Entry::Upload(Upload::read(&mut reader, moment)?)),
+            UPLOAD => {
+                let has_sha512 = self.version == WITH_SHA512;
+                let upload = Upload::read(&mut reader, moment, has_sha512)?;
+                entry(Entry::Upload(upload))
+            }
             TOMBSTONE => entry(Entry::Tombstone(Tombstone::read(
                 &mut reader,
                 length,

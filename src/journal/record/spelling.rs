@@ -14,7 +14,7 @@ use super::description::{
     write_answer, write_meta, write_metadata, write_names, write_request,
 };
 use super::error::RecordError;
-use crate::file::UnixMillis;
+use crate::file::{UnixMillis, WholeDigests};
 use crate::store::Sha256;
 
 type Read<T> = Result<T, RecordError>;
@@ -203,12 +203,24 @@ impl Upload {
             write_answer(writer, answer);
             Ok(())
         })?;
-        write_stated(writer, self.stated)?;
+        write_stated(writer, self.stated.sha256)?;
         writer.byte(u8::from(self.is_partial));
+        if let Some(sha512) = &self.stated.sha512 {
+            writer.sha512(*sha512);
+        }
         Ok(())
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>, lapses: LogTime) -> Read<Self> {
+    /// The record ends with a SHA-512 if it has one.
+    pub(super) fn read(reader: &mut Reader<'_>, lapses: LogTime, has_sha512: bool) -> Read<Self> {
+        let mut upload = Self::read_common(reader, lapses)?;
+        if has_sha512 {
+            upload.stated.sha512 = Some(reader.sha512()?);
+        }
+        Ok(upload)
+    }
+
+    fn read_common(reader: &mut Reader<'_>, lapses: LogTime) -> Read<Self> {
         Ok(Self {
             filename: reader.optional(read_name)?,
             content_type: read_type(reader)?,
@@ -218,7 +230,10 @@ impl Upload {
             subject: Subject(reader.number64()?),
             sub: read_sub(reader)?,
             answer: reader.optional(read_answer)?,
-            stated: reader.optional(Reader::digest)?,
+            stated: WholeDigests {
+                sha256: reader.optional(Reader::digest)?,
+                sha512: None,
+            },
             is_partial: reader.flag()?,
         })
     }

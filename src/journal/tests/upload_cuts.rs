@@ -68,6 +68,7 @@ fn try_open(journal: &Journal, declared: Option<u64>) -> Option<FileId> {
         draft: super::scratch::draft(),
         declared,
         is_partial: false,
+        sha512: None,
     };
     Some(journal.open_upload(upload).ok()?.0)
 }

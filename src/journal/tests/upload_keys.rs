@@ -34,6 +34,7 @@ fn start() -> (Scratch, Journal, FileId) {
         },
         declared: Some(length()),
         is_partial: false,
+        sha512: None,
     };
     let id = journal.open_upload(upload).unwrap().0;
     let first = Received::Inline(&LARGE[..5]);

@@ -23,6 +23,7 @@ fn a_key_finds_its_open_upload_and_then_its_file() {
             },
             declared: None,
             is_partial: false,
+            sha512: None,
         };
         journal.open_upload(upload).unwrap().0
     };
@@ -62,6 +63,7 @@ fn partial(scratch: &Scratch, journal: &Journal, bytes: &[u8]) -> FileId {
         draft: draft(),
         declared: Some(u64::try_from(bytes.len()).unwrap()),
         is_partial: true,
+        sha512: None,
     };
     let (id, _) = journal.open_upload(upload).unwrap();
     let body = scratch.spooled(bytes);

@@ -14,6 +14,7 @@ fn try_open(journal: &Journal, declared: u64) -> Result<FileId, AdoptError> {
         draft: draft(),
         declared: Some(declared),
         is_partial: false,
+        sha512: None,
     };
     journal.open_upload(upload).map(|(id, _)| id)
 }
@@ -102,6 +103,7 @@ fn a_subject_may_have_a_tenth_of_all_open_uploads() {
             draft: Draft { subject, ..draft() },
             declared: None,
             is_partial: false,
+            sha512: None,
         };
         journal.open_upload(upload).map(|(id, _)| id)
     };

@@ -1,21 +1,26 @@
 //! Resumable uploads: single steps.
 
+use sha2::Digest as _;
+
 use super::adoption::pending;
 use super::scratch::{HOUR, LARGE, Scratch, content, draft, room, sha256_of};
-use crate::file::FileId;
+use crate::file::{FileId, Sha512, WholeDigests};
 use crate::journal::{
-    Appended, Completion, Draft, Journal, Room, UploadDraft, UploadError, UploadState,
+    Appended, Completion, Draft, Ends, Journal, Room, UploadDraft, UploadError, UploadState,
 };
 use crate::spool::Received;
 
 pub(super) const LAST: Completion = Completion {
     declared: None,
-    is_last: true,
-    stated: None,
+    ends: Ends::Now,
+    stated: WholeDigests {
+        sha256: None,
+        sha512: None,
+    },
 };
 
 pub(super) const MORE: Completion = Completion {
-    is_last: false,
+    ends: Ends::AtLength,
     ..LAST
 };
 
@@ -24,6 +29,7 @@ pub(super) fn opened(journal: &Journal, declared: Option<u64>) -> FileId {
         draft: draft(),
         declared,
         is_partial: false,
+        sha512: None,
     };
     journal.open_upload(upload).unwrap().0
 }
@@ -159,29 +165,84 @@ fn an_upload_that_is_ended_is_gone_and_takes_nothing() {
 #[test]
 fn a_whole_with_another_digest_than_was_stated_is_no_file() {
     let scratch = Scratch::new();
-    let journal = scratch.journal();
-    let stating = |bytes: &[u8]| {
+    let sha256 = |bytes| WholeDigests {
+        sha256: Some(sha256_of(bytes)),
+        sha512: None,
+    };
+    let sha512 = |bytes| WholeDigests {
+        sha256: None,
+        sha512: Some(Sha512(sha2::Sha512::digest(bytes).into())),
+    };
+    // All digests count, whether they are told at the beginning or at the end.
+    let stating = |at_first: WholeDigests, at_last: WholeDigests| {
+        let journal = scratch.journal();
         let upload = UploadDraft {
             draft: Draft {
-                stated: Some(sha256_of(bytes)),
+                stated: at_first.sha256,
                 ..draft()
             },
             declared: None,
             is_partial: false,
+            sha512: at_first.sha512,
         };
         let (id, _) = journal.open_upload(upload).unwrap();
         let first = journal.append(id, 0, Received::Inline(b"wh"), MORE);
         first.unwrap();
-        (id, journal.append(id, 2, Received::Inline(b"ole"), LAST))
+        drop(journal);
+        let journal = scratch.journal();
+        let last = Completion {
+            stated: at_last,
+            ..LAST
+        };
+        let appended = journal.append(id, 2, Received::Inline(b"ole"), last);
+        (journal, id, appended)
     };
-    let (right, complete) = stating(b"whole");
+    let (right, wrong): (&[u8], &[u8]) = (b"whole", b"other");
+    let none = WholeDigests::default();
+    for (at_first, at_last) in [
+        (sha256(right), none),
+        (sha512(right), none),
+        (none, sha512(right)),
+        (sha512(right), sha256(right)),
+    ] {
+        let (journal, id, complete) = stating(at_first, at_last);
+        assert!(matches!(complete, Ok(Appended::Complete(_))));
+        assert_eq!(content(&journal, id).unwrap(), right);
+    }
+    for (at_first, at_last) in [
+        (sha256(wrong), none),
+        (sha512(wrong), none),
+        (none, sha512(wrong)),
+        (sha512(wrong), sha512(right)),
+        (sha256(wrong), sha256(right)),
+    ] {
+        let (journal, id, refused) = stating(at_first, at_last);
+        assert!(matches!(refused, Err(UploadError::Digest)));
+        let state = journal.upload_state(id).unwrap();
+        assert!(matches!(state, Some(UploadState::Ended)));
+        assert!(!scratch.layout().body(id).exists());
+    }
+}
+
+#[test]
+fn an_upload_that_waits_for_its_last_append_stays_open_at_its_length() {
+    let scratch = Scratch::new();
+    let journal = scratch.journal();
+    let id = opened(&journal, Some(3));
+    let later = Completion {
+        ends: Ends::Later,
+        ..LAST
+    };
+    let grown = journal.append(id, 0, Received::Inline(b"abc"), later);
+    assert!(matches!(grown, Ok(Appended::Grown(open)) if open.offset == 3));
+    let beyond = journal.append(id, 3, Received::Inline(b"d"), later);
+    assert!(matches!(beyond, Err(UploadError::TooLong { declared: 3 })));
+    drop(journal);
+    let journal = scratch.journal();
+    assert_eq!(offset(&journal, id), Some(3));
+    let complete = journal.append(id, 3, Received::Inline(b""), LAST);
     assert!(matches!(complete, Ok(Appended::Complete(_))));
-    assert_eq!(content(&journal, right).unwrap(), b"whole");
-    let (wrong, refused) = stating(b"other");
-    assert!(matches!(refused, Err(UploadError::Digest)));
-    let state = journal.upload_state(wrong).unwrap();
-    assert!(matches!(state, Some(UploadState::Ended)));
-    assert!(!scratch.layout().body(wrong).exists());
+    assert_eq!(content(&journal, id).unwrap(), b"abc");
 }
 
 #[test]

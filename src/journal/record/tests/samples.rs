@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::*;
-use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis, WholeDigests};
 use crate::message::{Belonging, Message, Part as Descriptor, Party, Receivers, Stated};
 use crate::store::Sha256;
 
@@ -155,7 +155,10 @@ pub(in crate::journal) fn upload(length: u64) -> Upload {
         subject: Subject(5),
         sub: Some("alice's".into()),
         answer: None,
-        stated: Some(Sha256([7; 32])),
+        stated: WholeDigests {
+            sha256: Some(Sha256([7; 32])),
+            sha512: None,
+        },
         is_partial: false,
     }
 }
