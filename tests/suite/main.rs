@@ -83,5 +83,7 @@ mod tus_uploads;
 mod upkeep;
 mod upload;
 mod upload_by_key;
+mod upload_races;
+mod upload_rights;
 mod upload_routing;
 mod upload_salvage;
