@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Gets what is missing: Debian packages, a current Rust, Python environments. Wants lib.sh.
+# Gets what is missing: Debian packages, a current Rust, Python environments, npm packages. Wants lib.sh.
 shopt -s inherit_errexit nullglob
 
 # Downloads that instances share. Root's is where unprivileged processes can read it.
@@ -109,6 +109,37 @@ need_python() {
     "${base}" -m venv --clear -- "${environment}" >&2
     "${python}" -m pip install --quiet --disable-pip-version-check -r "$1" >&2
     touch -- "${environment}/complete"
+  fi
+  unlock_cache
+}
+
+# Sets `npm_packages` to a directory with the npm packages that REQUIREMENTS (a file) pins: lines of NAME@VERSION,
+# and the package's sum as npm's lock files have it. Without npm it becomes empty. Usage: need_npm REQUIREMENTS
+need_npm() {
+  local sum pinned integrity file unpacked
+  sum=$(sha256sum <"$1")
+  npm_packages=${cache}/npm-${sum:0:12}
+  [[ ! -d ${npm_packages} ]] || return 0
+  if ! command -v npm >/dev/null; then
+    npm_packages=''
+    return 0
+  fi
+  lock_cache
+  if [[ ! -d ${npm_packages} ]]; then
+    say "downloading the npm packages of ${1#"${checkout}/"}"
+    unpacked=$(mktemp -d -- "${cache}/npm.XXXXXXXX")
+    while read -r pinned integrity; do
+      file=${unpacked}/${pinned/@/-}.tgz
+      npm pack --silent --pack-destination "${unpacked}" "${pinned}" >&2
+      sum=$(openssl dgst -sha512 -binary <"${file}" | base64 -w0)
+      [[ ${integrity} == "sha512-${sum}" ]] || die "${pinned} has the sum sha512-${sum}, and not ${integrity}"
+      mkdir -- "${unpacked}/${pinned%@*}"
+      tar -xzf "${file}" --no-same-owner --strip-components 1 -C "${unpacked}/${pinned%@*}"
+      rm -- "${file}"
+    done <"$1"
+    chmod -R a+rX -- "${unpacked}"
+    # A directory gets its name in one step: nobody sees half of it.
+    mv -T -- "${unpacked}" "${npm_packages}"
   fi
   unlock_cache
 }

@@ -9,15 +9,31 @@ use serde_json::{Value, json};
 /// Serves one page for every request, and returns its address. Page and site have the same site but
 /// another origin, like the page of a platform.
 fn serve(page: String) -> String {
+    serve_with(page, Vec::new())
+}
+
+/// Serves a page that has these scripts, each with its path.
+pub(crate) fn serve_with(page: String, scripts: Vec<(&'static str, String)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
             // A browser opens connections that it may never use.
-            if stream.read(&mut [0; 4096]).unwrap_or(0) > 0 {
-                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close";
-                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{page}", page.len());
+            let read = stream.read(&mut head).unwrap_or(0);
+            if read > 0 {
+                let asked = String::from_utf8_lossy(&head[..read]);
+                let path = asked.split(' ').nth(1).unwrap_or_default();
+                let script = scripts.iter().find(|(script, _)| *script == path);
+                let (kind, text) = match script {
+                    Some((_, text)) => ("text/javascript", text),
+                    None => ("text/html", &page),
+                };
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: {kind}; charset=utf-8\r\nConnection: close"
+                );
+                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{text}", text.len());
                 stream.write_all(answer.as_bytes()).unwrap_or_default();
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! Each test has a scratch directory, a MongoDB and free ports of its own. `scripts/test` brings
 //! the other programs. By hand, `GRIDSPOOL_MONGOD` names a mongod, `GRIDSPOOL_PYTHON` a Python with
-//! pymongo, and `GRIDSPOOL_HTTP_PYTHON` one with the clients of
-//! `scripts/requirements/http-clients.txt`.
+//! pymongo, `GRIDSPOOL_HTTP_PYTHON` one with the clients of `scripts/requirements/http-clients.txt`, and
+//! `GRIDSPOOL_NPM_PACKAGES` a directory with the packages of `scripts/requirements/npm.txt`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -83,6 +83,7 @@ mod tus_uploads;
 mod upkeep;
 mod upload;
 mod upload_by_key;
+mod upload_clients;
 mod upload_races;
 mod upload_rights;
 mod upload_routing;
