@@ -177,11 +177,11 @@ impl FrameHead {
 
     /// The length of the frame.
     pub(super) fn total(&self) -> usize {
-        self.to_bodies() + self.body_bytes
+        self.before_bodies() + self.body_bytes
     }
 
     /// The length of the frame without its bodies.
-    pub(super) fn to_bodies(&self) -> usize {
+    pub(super) fn before_bodies(&self) -> usize {
         HEAD_BYTES + self.front_bytes()
     }
 
@@ -205,7 +205,7 @@ impl FrameHead {
         position: Position,
         frame: &'a [u8],
     ) -> Option<(&'a [u8], &'a [u8])> {
-        let front = frame.get(HEAD_BYTES..self.to_bodies())?;
+        let front = frame.get(HEAD_BYTES..self.before_bodies())?;
         let (checked, check) = front.split_at_checked(front.len() - CHECK_BYTES)?;
         let place = usize::try_from(position.place)
             .ok()?
@@ -217,7 +217,7 @@ impl FrameHead {
     }
 
     fn split<'a>(&self, seal: Seal, position: Position, frame: &'a [u8]) -> Option<FoundFrame<'a>> {
-        let bodies = frame.get(self.to_bodies()..self.total())?;
+        let bodies = frame.get(self.before_bodies()..self.total())?;
         let (record, table) = self.front(seal, position, frame)?;
         Some(FoundFrame {
             tag: self.tag,

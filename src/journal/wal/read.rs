@@ -34,7 +34,8 @@ impl Wal {
     /// # Errors
     /// As [`Wal::read`].
     pub fn read_front_at(&self, number: u64, place: u32) -> Result<Content, ReadError> {
-        let (segment, position, bytes) = self.read_bytes(number, place, FrameHead::to_bodies)?;
+        let (segment, position, bytes) =
+            self.read_bytes(number, place, FrameHead::before_bodies)?;
         let seal = segment.head.seal;
         let at = usize::try_from(place).map_err(io::Error::other)?;
         let head = FrameHead::read(seal, number, at, &bytes);
