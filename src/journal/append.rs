@@ -6,13 +6,14 @@ use super::adopt::Adopted;
 use super::error::at;
 use super::idempotency::Standing;
 use super::index::Totals;
+use super::outline::{digest, hash};
 use super::record::{Entry, Growth, Upload};
 use super::upload::{Appended, Completion, Ends, UploadError};
 use super::volume::if_there;
-use super::whole::digest_of;
 use super::{AdoptError, Journal, JournalError, point};
-use crate::file::{FileId, MediaType, UnixMillis};
+use crate::file::{FileId, MediaType, UnixMillis, WholeDigests, Window};
 use crate::spool::Received;
+use crate::store::Sha256;
 
 /// An append that fits to its upload.
 struct Append<'a> {
@@ -245,5 +246,29 @@ impl Journal {
         }
         .map_err(at("write the body"))?;
         Ok(Some(file))
+    }
+}
+
+/// Hashes a whole upload, if a digest of it is stated. Returns its SHA-256.
+fn digest_of(
+    file: &OsFile,
+    length: u64,
+    stated: [WholeDigests; 2],
+) -> Result<Option<Sha256>, UploadError> {
+    if stated == <[WholeDigests; 2]>::default() {
+        return Ok(None);
+    }
+    let whole = Window::whole(length);
+    let sha256 = hash(file, whole).map_err(at("hash the body"))?;
+    let mut of_256 = stated.iter().filter_map(|stated| stated.sha256);
+    let mut is_right = of_256.all(|stated| stated == sha256);
+    for stated in stated.iter().filter_map(|stated| stated.sha512) {
+        let sha512 = digest::<sha2::Sha512>(file, whole).map_err(at("hash the body"))?;
+        is_right &= stated.0[..] == sha512[..];
+    }
+    if is_right {
+        Ok(Some(sha256))
+    } else {
+        Err(UploadError::Digest)
     }
 }

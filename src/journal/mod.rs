@@ -86,7 +86,6 @@ mod upload;
 pub mod volume;
 mod waiting;
 pub mod wal;
-mod whole;
 mod work;
 
 use std::any::Any;
