@@ -35,7 +35,9 @@ pub enum AppendBody {
 }
 
 impl Intake {
-    /// Checks an append before its body comes, and notes it as the last one that was let in.
+    /// Checks an append before its body comes, and notes it as the last one that was let in. Waits for the
+    /// append before it, and for a moment for what is left of a broken one: no bytes can count between
+    /// the check and the note.
     /// `length` is that of the body, if it is known; `request` is the name of the request, by which
     /// [`Intake::salvage`] knows it again.
     ///
@@ -50,6 +52,7 @@ impl Intake {
         request: &str,
     ) -> Result<(), IntakeError> {
         let length = length.unwrap_or_default();
+        let _turn = self.in_order.rest(id).await;
         match self.upload_now(sender, id).await? {
             None => return Err(UploadError::Absent.into()),
             // An empty append asks for the last answer again.

@@ -84,13 +84,11 @@ impl InOrder {
     }
 
     /// Waits until no append of an upload runs; before that, for a moment, until the body comes that was let
-    /// in last.
-    pub(super) async fn rest(&self, id: FileId) {
+    /// in last. None runs while the returned turn lives.
+    pub(super) async fn rest(&self, id: FileId) -> Option<Turn> {
         let came = {
             let known = self.known();
-            let Some(appends) = known.uploads.get(&id) else {
-                return;
-            };
+            let appends = known.uploads.get(&id)?;
             let came = Arc::clone(&appends.came).notified_owned();
             appends.is_coming.then_some(came)
         };
@@ -98,11 +96,8 @@ impl InOrder {
             // A body that goes on to come is no error.
             tokio::time::timeout(COMING, came).await.unwrap_or(());
         }
-        let known = |known: &Known| known.uploads.get(&id).map(|one| Arc::clone(&one.turn));
-        let turn = known(&self.known());
-        if let Some(turn) = turn {
-            drop(turn.lock_owned().await);
-        }
+        let turn = Arc::clone(&self.known().uploads.get(&id)?.turn);
+        Some(turn.lock_owned().await)
     }
 
     /// Whether this request was let in last.

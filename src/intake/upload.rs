@@ -170,7 +170,7 @@ impl Intake {
         sender: &Sender,
         id: FileId,
     ) -> Result<Option<CurrentUpload>, IntakeError> {
-        self.in_order.rest(id).await;
+        drop(self.in_order.rest(id).await);
         self.upload_now(sender, id).await
     }
 

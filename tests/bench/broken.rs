@@ -101,7 +101,9 @@ async fn one_client(address: SocketAddr, number: u64, interval: Duration) -> Res
     let place = client.exchange(&Request::begin_upload(LENGTH)).await?;
     let place = place.ok_or("no place")?;
     let (mut sent, mut offset) = (0, 0);
-    for end in BREAKS.into_iter().chain([LENGTH]) {
+    let mut breaks = BREAKS.into_iter();
+    loop {
+        let end = breaks.next().unwrap_or(LENGTH);
         let rest = body.part(offset, LENGTH - offset);
         let append = Request::append(&place, offset, rest);
         let connection = trickle(address, &append, end.saturating_sub(offset), interval);
@@ -109,18 +111,18 @@ async fn one_client(address: SocketAddr, number: u64, interval: Duration) -> Res
         sent += end.saturating_sub(offset);
         if end == LENGTH {
             let answer = connection.receive(None).await;
-            let status = answer.map_err(|err| err.to_string())?.status;
-            return match status {
-                200..300 => Ok(sent),
-                status => Err(format!("status {status}")),
-            };
+            match answer.map_err(|err| err.to_string())?.status {
+                200..300 => return Ok(sent),
+                // More of the broken body has counted.
+                409 => {}
+                status => return Err(format!("status {status}")),
+            }
         }
         drop(connection);
         let mut client = Client::of(address).await?;
         let answer = client.ask(&Request::offset(&place)).await?;
         offset = answer.offset.ok_or("no offset")?;
     }
-    Ok(sent)
 }
 
 /// Sends the head of a request, and slowly this many bytes of its body.
