@@ -40,6 +40,7 @@ step() {
 
 # Keeps what a runner printed of its failures, without backtraces, to be told again behind all else. Needs
 # `scratch` with the log of the runner, and `causes`.
+# shellcheck disable=SC2154  # the caller assigns them
 keep_causes() {
   awk '
     /^failures:$/ { inside = !inside; next }

@@ -83,6 +83,7 @@ fn a_sidecar_that_does_not_answer_in_time_is_a_problem_on_every_address() {
         ("gridspool/spool.conf", "proxy_read_timeout 300s;", ""),
         ("gridspool/list.conf", "proxy_read_timeout 75s;", ""),
         ("gridspool/salvage.conf", "proxy_read_timeout 300s;", ""),
+        ("gridspool/live.conf", "  proxy_read_timeout 310s;", ""),
     ]);
     let client = site.client();
     let file = client.upload(b"content");

@@ -9,7 +9,7 @@ const BODY: &[u8] = b"0123456789";
 const NAMED: (&str, &str) = ("Origin", "https://app.example.com");
 
 const EXPOSED: &str = "\
-    ETag, Content-Range, Accept-Ranges, Content-Disposition, Repr-Digest, Location, Retry-After, Gridspool-State, \
+    ETag, Content-Range, Accept-Ranges, Content-Disposition, Content-Location, Repr-Digest, Location, Retry-After, Gridspool-State, \
     Gridspool-Messages, Gridspool-Bytes, Gridspool-More, Preference-Applied, Upload-Offset, Upload-Length, \
     Upload-Complete, Upload-Limit, Upload-Expires, Upload-Metadata, Upload-Defer-Length, Upload-Concat, \
     Upload-Draft-Interop-Version, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm";
