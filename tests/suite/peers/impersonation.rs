@@ -1,13 +1,12 @@
 //! An impostor at the address of another node, or in the sidecar's place: what nginx believes.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use kit::{Client, Site, Uploaded, noise};
 
-use super::overhear;
+use super::{Heard, overhear};
 
 /// nginx sends any body that the sidecar names, but nothing of its log.
 pub(super) fn assert_records_of_the_journal_cannot_be_sent(site: &mut Site) {
@@ -39,13 +38,13 @@ pub(super) fn assert_records_of_the_journal_cannot_be_sent(site: &mut Site) {
 }
 
 /// An impostor at another node's address can give wrong bytes, and nothing else.
-pub(super) fn assert_is_not_believed(ear: &TcpListener, site: &Site, file: &Uploaded) {
+pub(super) fn assert_is_not_believed(heard: &Heard, site: &Site, file: &Uploaded) {
     let client = site.client();
     let secret = client.upload(b"secret");
     let ask_as = |client: &Client, path: &str, answer: &str| {
         std::thread::scope(|scope| {
             let asking = scope.spawn(|| client.try_get(path));
-            let (mut stream, _) = overhear(ear, &file.id);
+            let (mut stream, _) = overhear(heard, &file.id);
             // nginx hangs up when it has read enough.
             stream.write_all(answer.as_bytes()).unwrap_or_default();
             drop(stream);
