@@ -199,7 +199,7 @@ type Heard = Receiver<(TcpStream, String)>;
 /// Listens at the address of node 1, and introduces itself as this node: a node that does not is asked for
 /// nothing else.
 fn impersonate(ear: TcpListener) -> Heard {
-    let (requests, heard) = channel();
+    let (requests, coming) = channel();
     std::thread::spawn(move || {
         for mut stream in ear.incoming().map(Result::unwrap) {
             let head = read_head(&mut stream);
@@ -214,7 +214,7 @@ fn impersonate(ear: TcpListener) -> Heard {
             }
         }
     });
-    heard
+    coming
 }
 
 fn read_head(stream: &mut TcpStream) -> String {
@@ -227,9 +227,9 @@ fn read_head(stream: &mut TcpStream) -> String {
 }
 
 /// The next request about this file.
-fn overhear(heard: &Heard, id: &str) -> (TcpStream, String) {
+fn overhear(coming: &Heard, id: &str) -> (TcpStream, String) {
     loop {
-        let next = heard.recv_timeout(Duration::from_secs(60));
+        let next = coming.recv_timeout(Duration::from_mins(1));
         let (stream, head) = next.expect("another node asks");
         if head.contains(id) {
             return (stream, head);
