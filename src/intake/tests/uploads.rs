@@ -20,7 +20,8 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn new() -> Self {
         let scratch = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build();
         Self {
             intake: Arc::new(intake(&scratch)),
             runtime: runtime.unwrap(),
