@@ -73,13 +73,8 @@ impl Delivery {
     /// package, this deletes the message in the store: the mark stays there until the owner has
     /// heard of it. Without a document only the owner knows whether there is such a message.
     async fn delete_message_of(&self, owner: u16, id: FileId) -> Result<Deleted, DeliveryError> {
-        // An owner that does not answer lets callers wait.
-        let is_down = self.peers.is_down(owner);
-        if is_down && self.delete_stored_message(id).await? {
-            return Ok(Deleted::Gone);
-        }
         match self.peers.delete_message(owner, id).await {
-            Err(_) if !is_down && self.delete_stored_message(id).await? => Ok(Deleted::Gone),
+            Err(_) if self.delete_stored_message(id).await? => Ok(Deleted::Gone),
             deleted => Ok(deleted?),
         }
     }

@@ -82,7 +82,7 @@ mod pass;
 mod state;
 mod watch;
 
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use awc::http::Method;
@@ -121,7 +121,8 @@ pub struct Peers {
     instance: String,
     table: Vec<Peer>,
     seal: Seal,
-    client: Client,
+    /// Has no thread until the first question.
+    client: LazyLock<Client>,
     /// Another process with this node's number.
     twin: Mutex<Option<Sighting>>,
 }
@@ -189,7 +190,7 @@ impl Peers {
             instance: watch::new_instance(),
             table: peers.map(Peer::new).collect(),
             seal: key.map(Seal::read).transpose()?.unwrap_or_default(),
-            client: Client::start(),
+            client: LazyLock::new(Client::start),
             twin: Mutex::default(),
         })
     }

@@ -19,9 +19,7 @@ const DOWN: u32 = 2;
 /// The state of another node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerState {
-    /// Whether it answered one of the last looks, with the right number.
-    pub is_up: bool,
-    /// When it answered last.
+    /// When it answered a look last, with the right number.
     pub seen: Option<SystemTime>,
     /// The error of the last look, if it failed.
     pub error: Option<String>,
@@ -32,6 +30,11 @@ pub struct PeerState {
 }
 
 impl PeerState {
+    /// Returns whether it answered one of the last looks.
+    pub fn is_up(&self) -> bool {
+        self.seen.is_some() && !self.is_down()
+    }
+
     /// Returns whether the node is not asked until a look finds it up.
     pub(super) fn is_down(&self) -> bool {
         self.failures >= DOWN

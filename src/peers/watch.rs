@@ -137,7 +137,9 @@ impl Peers {
         };
         peer.state.send_modify(|state| {
             match &judged {
-                Ok(()) if !state.is_up => log::info!("node {node} answers at {}", peer.config.url),
+                Ok(()) if !state.is_up() => {
+                    log::info!("node {node} answers at {}", peer.config.url)
+                }
                 Err(reason) if state.error.as_ref() != Some(reason) => {
                     log::warn!("node {node} at {}: {reason}", peer.config.url);
                 }
@@ -149,7 +151,6 @@ impl Peers {
             } else {
                 state.failures = state.failures.saturating_add(1);
             }
-            state.is_up = judged.is_ok() || state.is_up && !state.is_down();
             state.error = judged.err();
             state.again = Some(tokio::time::Instant::now() + state.pause());
         });
@@ -228,7 +229,7 @@ mod tests {
         let [(2, _, state)] = &peers.states()[..] else {
             panic!("{:?}", peers.states())
         };
-        assert!(state.is_up && !peers.is_down(2), "{state:?}");
+        assert!(state.is_up() && !peers.is_down(2), "{state:?}");
         answering.join().unwrap();
     }
 }

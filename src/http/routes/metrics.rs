@@ -289,7 +289,7 @@ impl Page {
             snapshot
                 .peers
                 .iter()
-                .map(|(number, _, state)| (number.to_string(), u64::from(state.is_up))),
+                .map(|(number, _, state)| (number.to_string(), u64::from(state.is_up()))),
         );
         self.flag(
             "node_number_used_twice",

@@ -71,7 +71,7 @@ fn cluster(snapshot: &Snapshot) -> Value {
         json!({
             "node": node,
             "url": url,
-            "state": if state.is_up { "up" } else { "down" },
+            "state": if state.is_up() { "up" } else { "down" },
             "last_seen_seconds": state.seen.map(age_seconds),
             "error": state.error,
         })
