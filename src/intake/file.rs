@@ -125,7 +125,7 @@ impl Intake {
         });
     }
 
-    /// Reserves quota for a file. What its key had left of an earlier try has ended by now.
+    /// Reserves quota for a file. The rest of an earlier try under its key has ended by now.
     pub(super) fn reserve_file(
         &self,
         sender: &Sender,
@@ -169,14 +169,9 @@ impl Intake {
         let mut part = (
             window,
             Draft {
-                content_type,
-                filename: upload.filename.clone(),
-                metadata,
-                request: None,
-                subject: sender.number(),
-                sub: sender.sub(),
                 stated,
                 sha256: stated,
+                ..sender.draft(content_type, upload.filename.clone(), metadata)
             },
         );
         let (key, parts) = (head.key.as_deref(), slice::from_mut(&mut part));

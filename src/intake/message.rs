@@ -11,7 +11,6 @@ use super::fingerprint::{KeyClaim, of_message};
 use super::form::Size;
 use super::quota::Reservation;
 use super::{FilePart, Head, Intake, IntakeError, Promised, Sender, digest, file_type};
-use crate::file::{FileName, Metadata};
 use crate::journal::{Adopted, Draft, MessageDraft, PartDraft, Running, record_bytes};
 use crate::message::{Message, MessageError, Part, PartRequest, Request, Source};
 use crate::spool::{Received, SpooledBody};
@@ -172,15 +171,10 @@ impl Intake {
             parts.push(PartDraft {
                 window: file.window,
                 draft: Draft {
-                    content_type,
-                    filename: file.filename.clone(),
-                    metadata: own,
-                    request: None,
-                    subject: sender.number(),
-                    sub: sender.sub(),
                     // The descriptor has this digest, so the commit must check the body against it.
                     stated: Some(sha256),
                     sha256: Some(sha256),
+                    ..sender.draft(content_type, file.filename.clone(), own)
                 },
                 name: part.name,
                 sha256,
@@ -191,7 +185,8 @@ impl Intake {
         let records = records.sum::<u64>() + record_bytes(&metadata);
         let room = self.reserve(&sender, received.length(), records)?;
         let mut draft = MessageDraft {
-            package: package(&sender, request.package.content_type().clone(), metadata),
+            // It has the type that its sender states, because nothing here looks into it.
+            package: sender.draft(request.package.content_type().clone(), None, metadata),
             content: Bytes::copy_from_slice(request.package.bytes()),
             from,
             to,
@@ -247,19 +242,5 @@ impl Intake {
             files: adopted.files,
             message: Some(adopted.message),
         })
-    }
-}
-
-/// Describes a package. It has the type that its sender states, because nothing here looks into it.
-fn package(sender: &Sender, content_type: crate::file::MediaType, metadata: Metadata) -> Draft {
-    Draft {
-        content_type,
-        filename: None::<FileName>,
-        metadata,
-        request: None,
-        subject: sender.number(),
-        sub: sender.sub(),
-        stated: None,
-        sha256: None,
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::IntakeError;
 use super::digest::digest_of;
-use crate::file::{MediaType, Metadata};
-use crate::journal::Subject;
+use crate::file::{FileName, MediaType, Metadata};
+use crate::journal::{Draft, Subject};
 use crate::message::{ChosenName, MessageError, Party, Receivers};
 use crate::store::Sha256;
 use crate::token::Grant;
@@ -34,6 +34,25 @@ impl Sender {
     /// The subject of the token. It is kept with each file.
     pub(super) fn sub(&self) -> Option<Arc<str>> {
         self.grant.subject().map(Into::into)
+    }
+
+    /// Describes a file of this sender, of which no digest is known yet.
+    pub(super) fn draft(
+        &self,
+        content_type: MediaType,
+        filename: Option<FileName>,
+        metadata: Metadata,
+    ) -> Draft {
+        Draft {
+            content_type,
+            filename,
+            metadata,
+            request: None,
+            subject: self.number(),
+            sub: self.sub(),
+            stated: None,
+            sha256: None,
+        }
     }
 
     /// Checks that a sender may send this type with content that shows that type. Reads the content

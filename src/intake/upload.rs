@@ -241,16 +241,7 @@ pub(super) fn claimed_draft(
     filename: Option<FileName>,
     metadata: Metadata,
 ) -> Result<Draft, IntakeError> {
-    Ok(Draft {
-        content_type: claimed_type(sender, content_type)?,
-        filename,
-        metadata,
-        request: None,
-        subject: sender.number(),
-        sub: sender.sub(),
-        stated: None,
-        sha256: None,
-    })
+    Ok(sender.draft(claimed_type(sender, content_type)?, filename, metadata))
 }
 
 /// The type that a sender claims, if it may send files of that type. The bytes are judged when all are
