@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::blocking::on_thread;
 use super::{Delivery, Found};
 use crate::accel::{self, Slices};
 use crate::file::{FileId, FileKey, FileMeta};
@@ -151,10 +152,7 @@ impl Delivery {
         act: impl FnOnce(&Path) -> T + Send + 'static,
     ) -> T {
         let cache = self.journal.layout().cache();
-        match tokio::task::spawn_blocking(move || act(&cache)).await {
-            Ok(done) => done,
-            Err(lost) => std::panic::resume_unwind(lost.into_panic()),
-        }
+        on_thread(move || act(&cache)).await
     }
 }
 

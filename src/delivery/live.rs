@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use futures::stream::{self, Stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+use super::blocking::on_thread;
 use crate::config::LiveConfig;
 use crate::file::FileId;
 use crate::journal::{
@@ -42,7 +42,7 @@ pub struct LiveUploads {
     stopping: CancellationToken,
 }
 
-/// What the readers of an upload share.
+/// The state and the open file that all readers of an upload share.
 #[derive(Debug)]
 struct Followed {
     /// `None` until the upload moves.
@@ -264,13 +264,6 @@ impl LiveReader {
 impl Drop for LiveReader {
     fn drop(&mut self) {
         self.uploads.leave(self.id);
-    }
-}
-
-async fn on_thread<T: Send + 'static>(operation: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(operation).await {
-        Ok(done) => done,
-        Err(lost) => std::panic::resume_unwind(lost.into_panic()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! even if a running commit still writes it. Descriptions are kept for a moment, so a file that many
 //! clients ask for is looked up once. This room must never know HTTP.
 
+mod blocking;
 mod cached;
 mod damaged;
 mod deletes;
@@ -35,6 +36,7 @@ use crate::linking::Links;
 use crate::peers::{Peers, Unreachable};
 use crate::store::{Messages, Sha256, Store, StoreError, StoredFile};
 
+use blocking::on_thread;
 use lookups::Lookups;
 use recent::Recent;
 use refresh::Refresh;
@@ -368,10 +370,7 @@ impl Delivery {
         operation: impl FnOnce(&Journal) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, DeliveryError> {
         let journal = Arc::clone(&self.journal);
-        match tokio::task::spawn_blocking(move || operation(&journal)).await {
-            Ok(done) => Ok(done?),
-            Err(lost) => std::panic::resume_unwind(lost.into_panic()),
-        }
+        Ok(on_thread(move || operation(&journal)).await?)
     }
 }
 

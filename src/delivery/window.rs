@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 
+use super::blocking::on_thread;
 use super::{BytesStream, DeliveryError};
 use crate::file::{FileId, Window};
 use crate::journal::{JournalError, Opened};
@@ -38,19 +39,16 @@ fn from_file(id: FileId, file: Arc<File>, window: Window, range: Range<u64>) -> 
             if length == 0 {
                 return Ok(None);
             }
-            let read = tokio::task::spawn_blocking(move || {
+            let read = on_thread(move || {
                 let mut block = vec![0; usize::try_from(length).unwrap_or_default()];
                 file.read_exact_at(&mut block, offset)?;
                 Ok(Bytes::from(block))
             });
-            let block = match read.await {
-                Ok(read) => read.map_err(|source| JournalError::Disk {
-                    id,
-                    step: "read the body",
-                    source,
-                })?,
-                Err(lost) => std::panic::resume_unwind(lost.into_panic()),
-            };
+            let block = read.await.map_err(|source| JournalError::Disk {
+                id,
+                step: "read the body",
+                source,
+            })?;
             Ok::<_, DeliveryError>(Some((block, offset + length)))
         }
     })
