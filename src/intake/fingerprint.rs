@@ -142,9 +142,9 @@ pub(super) fn key_of(sender: &Sender, key: &str) -> store::Sha256 {
 /// The two fingerprints of a request for one file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FileRequest {
-    /// That of its whole body.
+    /// The fingerprint with its whole body.
     pub(super) whole: Fingerprint,
-    /// That under which its first bytes are kept if its body breaks off.
+    /// The fingerprint under which its first bytes are kept if its body breaks off.
     pub(super) broken: Fingerprint,
 }
 
@@ -169,7 +169,7 @@ impl KeyClaim {
         }
     }
 
-    /// Does the same for a file that has come whole. What is left of an earlier try ends.
+    /// Does the same for a file that has come whole. The rest of an earlier try ends.
     ///
     /// # Errors
     /// As [`Self::of`].

@@ -10,7 +10,7 @@ use crate::pieces::{Pieces, Told};
 use crate::stage::Tally;
 use crate::verify::side_by_side;
 
-/// The appends until an upload must be complete. What is left of a broken body may grow it meanwhile.
+/// The appends until an upload must be complete. The rest of a broken body may grow it meanwhile.
 const MOST_APPENDS: usize = 5;
 
 /// Completes the uploads that may grow, and ends those whose end was not answered. Afterwards none may

@@ -163,7 +163,7 @@ fn of_appends_at_one_offset_at_once_one_counts() {
                 for (answer, body) in answers.iter().zip(&bodies) {
                     match answer.status {
                         204 => counted.push(body),
-                        // Of a complete upload, 403 at its end and 409 elsewhere.
+                        // A complete upload gives 403 at its end and 409 elsewhere.
                         status => assert!(matches!(status, 403 | 409 | 503), "{answer:?}"),
                     }
                 }

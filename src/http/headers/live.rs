@@ -61,16 +61,8 @@ pub(in crate::http) fn wants_tag(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
-
     use super::*;
-
-    fn headers(fields: &[(HeaderName, &str)]) -> HeaderMap {
-        let fields = fields.iter();
-        fields
-            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
-            .collect()
-    }
+    use crate::http::headers::testing::head;
 
     #[test]
     fn a_range_of_an_upload_without_a_length_goes_on_as_far_as_one_can_count() {
@@ -85,7 +77,7 @@ mod tests {
             ("bytes=x", Wanted::Whole),
             ("items=1-", Wanted::Whole),
         ] {
-            assert_eq!(part(&headers(&[(RANGE, range)]), None), expected, "{range}");
+            assert_eq!(part(&head(&[("range", range)]), None), expected, "{range}");
         }
         assert_eq!(
             content_range(&(5..COUNTABLE), None),
@@ -101,22 +93,22 @@ mod tests {
             ("bytes=10-", Wanted::Nothing),
         ] {
             assert_eq!(
-                part(&headers(&[(RANGE, range)]), Some(10)),
+                part(&head(&[("range", range)]), Some(10)),
                 expected,
                 "{range}"
             );
         }
         assert_eq!(content_range(&(5..10), Some(10)), "bytes 5-9/10");
-        assert_eq!(part(&headers(&[]), Some(10)), Wanted::Whole);
+        assert_eq!(part(&head(&[]), Some(10)), Wanted::Whole);
     }
 
     #[test]
     fn no_tag_fits_to_an_upload_that_may_still_grow() {
-        let tagged = headers(&[(RANGE, "bytes=5-"), (IF_RANGE, "\"a\"")]);
+        let tagged = head(&[("range", "bytes=5-"), ("if-range", "\"a\"")]);
         assert_eq!(part(&tagged, Some(10)), Wanted::Whole);
-        assert!(wants_tag(&headers(&[(IF_MATCH, "\"a\"")])));
-        for fields in [&[][..], &[(IF_MATCH, "*")]] {
-            assert!(!wants_tag(&headers(fields)));
+        assert!(wants_tag(&head(&[("if-match", "\"a\"")])));
+        for fields in [&[][..], &[("if-match", "*")]] {
+            assert!(!wants_tag(&head(fields)));
         }
     }
 

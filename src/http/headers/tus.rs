@@ -26,7 +26,7 @@ pub(in crate::http) const PATCH_TYPE: &str = "application/offset+octet-stream";
 /// The text under which a file keeps the list of the uploads that it was made of, as its sender wrote it.
 pub(in crate::http) const CONCAT: &str = "upload_concat";
 
-/// What begins such a list.
+/// The beginning of such a list.
 const FINAL: &str = "final;";
 
 /// The most uploads that are made one.

@@ -1,7 +1,7 @@
 //! GET and HEAD of uploads that may still grow.
 //!
 //! nginx is sent to a location of its own, which passes each piece on as it comes. There it asks for the
-//! bytes. What cannot be sent to the end breaks the connection off, so that no client takes a part for the
+//! bytes. An answer that cannot go on breaks the connection off, so that no client takes a part for the
 //! whole; HTTP/1.0 has no way to tell the two apart.
 
 use actix_web::body::SizedStream;

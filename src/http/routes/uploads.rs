@@ -18,7 +18,7 @@ use crate::http::headers::dialect::Dialect;
 use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{HeadError, append, idempotency_key, resumable, tus};
 use crate::http::{Node, Problem};
-use crate::intake::{CurrentUpload, IntakeError};
+use crate::intake::IntakeError;
 use crate::journal::{Appended, UploadError};
 use crate::token::Scope;
 
@@ -139,8 +139,7 @@ async fn find_by_key(
 /// Returns the state of an upload of the caller.
 async fn view(node: &Node, caller: &Caller, id: FileId) -> Result<View, Problem> {
     Ok(match node.intake.upload(&caller.sender, id).await? {
-        Some(CurrentUpload::Open(open)) => View::of_open(open),
-        Some(CurrentUpload::Complete(adopted)) => View::of_file(adopted.meta()),
+        Some(current) => View::of(current),
         None => View::of_file(
             stored(node, caller, id)
                 .await?

@@ -16,6 +16,7 @@ use crate::http::headers::dialect::{
 use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{resumable, tus, upload_metadata};
 use crate::http::{Node, Problem};
+use crate::intake::CurrentUpload;
 use crate::journal::{Adopted, OpenUpload};
 
 /// An upload, as an answer tells it.
@@ -31,6 +32,13 @@ pub(super) struct View {
 }
 
 impl View {
+    pub(super) fn of(current: CurrentUpload) -> Self {
+        match current {
+            CurrentUpload::Open(open) => Self::of_open(open),
+            CurrentUpload::Complete(adopted) => Self::of_file(adopted.meta()),
+        }
+    }
+
     pub(super) fn of_open(open: OpenUpload) -> Self {
         Self {
             offset: open.offset,
@@ -176,7 +184,7 @@ pub(super) fn ended(dialect: Dialect) -> HttpResponse {
     answer.finish()
 }
 
-/// Tells what is spoken here, in both dialects: OPTIONS has no field that tells the dialect.
+/// Tells all that is spoken here, in both dialects: OPTIONS has no field that tells the dialect.
 pub(super) fn options(node: &Node, allow: &'static str) -> HttpResponse {
     let longest = node.intake.max_body_bytes();
     HttpResponse::build(StatusCode::NO_CONTENT)

@@ -44,11 +44,12 @@ pub(super) async fn by_tus(
         return Ok(answers::begun(Dialect::Tus, adopted.id(), &view, longest));
     }
     let (id, current) = begin(&node, caller, begun, Ends::AtLength, (body, length)).await?;
-    let view = match current {
-        CurrentUpload::Open(open) => View::of_open(open),
-        CurrentUpload::Complete(adopted) => View::of_file(adopted.meta()),
-    };
-    Ok(answers::begun(Dialect::Tus, id, &view, longest))
+    Ok(answers::begun(
+        Dialect::Tus,
+        id,
+        &View::of(current),
+        longest,
+    ))
 }
 
 /// Begins an upload by the draft, at `/files`. The upload may be complete with its first body.
@@ -109,7 +110,7 @@ async fn begin(
     match intake.append(sender.clone(), id, append, body).await {
         Ok(Appended::Grown(open)) => Ok((id, CurrentUpload::Open(open))),
         Ok(Appended::Complete(adopted)) => Ok((id, CurrentUpload::Complete(adopted))),
-        // What was left of an earlier try came first.
+        // The rest of an earlier try came first.
         Err(IntakeError::Upload(UploadError::Offset(_) | UploadError::Complete(_))) if is_keyed => {
             let current = intake.upload(&sender, id).await?;
             Ok((id, current.ok_or_else(Problem::no_upload)?))

@@ -92,6 +92,6 @@ fn a_whole_file_has_the_room_of_what_its_key_has_left() {
     assert_eq!(stage.under_key(), Some(file));
     let late = stage.break_off(keyed(Some(900)), &bytes[..5]);
     assert!(matches!(late, Err(IntakeError::KeyOfAnother)), "{late:?}");
-    // What was left gave its room back.
+    // The rest of the earlier try gave its room back.
     assert!(stage.intake.check_quota(&sender("a"), 1000).is_ok());
 }
