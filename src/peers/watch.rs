@@ -138,7 +138,7 @@ impl Peers {
         peer.state.send_modify(|state| {
             match &judged {
                 Ok(()) if !state.is_up() => {
-                    log::info!("node {node} answers at {}", peer.config.url)
+                    log::info!("node {node} answers at {}", peer.config.url);
                 }
                 Err(reason) if state.error.as_ref() != Some(reason) => {
                     log::warn!("node {node} at {}: {reason}", peer.config.url);
