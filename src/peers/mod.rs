@@ -200,6 +200,15 @@ impl Peers {
         self.peer(id.node()).map(|peer| peer.config.node)
     }
 
+    /// The numbers of all nodes, this one among them, in rising order. Nodes come and go, so each call may
+    /// give others.
+    pub fn numbers(&self) -> Vec<u16> {
+        let others = self.table.iter().map(|peer| peer.config.node);
+        let mut numbers: Vec<u16> = others.chain([self.node]).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
     /// A pass for a file at the node that owns it.
     pub fn pass(&self, purpose: Purpose, owner: u16, id: FileId) -> String {
         self.seal.sign(purpose, owner, &id.to_string())
