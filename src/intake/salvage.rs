@@ -1,5 +1,6 @@
 //! Keeps what nginx has written of a body that broke off.
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -9,6 +10,9 @@ use super::{Append, Intake, IntakeError, Sender, SpooledName, StatedDigests};
 use crate::file::FileId;
 use crate::journal::{Appended, Completion, Ends, UploadError};
 use crate::spool::{Received, SpooledBody};
+
+/// Bytes of a body that are compared, or appended, at once.
+const PIECE_BYTES: u64 = 1024 * 1024;
 
 impl Intake {
     /// Appends what nginx has written of a body that broke off. It counts only if no other append was
@@ -52,8 +56,10 @@ impl Intake {
     }
 
     /// Keeps what nginx has written of the first body of an upload, or of a whole file that was sent
-    /// under a key. The sender finds it again under that key. It counts only if the upload has no bytes
-    /// yet. Returns `None` if there is nothing to keep.
+    /// under a key. The sender finds it again under that key. It counts as far as the upload has fewer
+    /// bytes, and all of them are the same: of two bodies that broke off, the longer one counts. `ends`
+    /// says whether the upload is complete if all of its bytes are there. Returns `None` if there is
+    /// nothing to keep.
     ///
     /// The sender may have sent the request again already. If that is being carried out, or has brought
     /// a file, the key is taken. If it comes later, a whole file takes the place of these bytes.
@@ -63,6 +69,7 @@ impl Intake {
     pub async fn salvage_beginning(
         self: &Arc<Self>,
         upload: NewUpload,
+        ends: Ends,
         body: SpooledName,
     ) -> Result<Option<(FileId, Appended)>, IntakeError> {
         let (intake, sender) = (Arc::clone(self), upload.sender.clone());
@@ -72,11 +79,14 @@ impl Intake {
                 return Ok(None);
             }
             let opened = intake.open(upload)?;
-            let is_empty = matches!(&opened.current, CurrentUpload::Open(open) if open.offset == 0);
-            Ok::<_, IntakeError>(is_empty.then_some((opened, body)))
+            let longer = match &opened.current {
+                CurrentUpload::Open(open) if open.offset < body.length() => Some(open.offset),
+                CurrentUpload::Open(_) | CurrentUpload::Complete(_) => None,
+            };
+            Ok::<_, IntakeError>(longer.map(|from| (opened, from, body)))
         });
         // Nobody finds it by its key before its bytes count.
-        let Some((Opened { id, running, .. }, body)) = opened.await?? else {
+        let Some((Opened { id, running, .. }, from, body)) = opened.await?? else {
             return Ok(None);
         };
         let turn = self.in_order.wait(id).await?;
@@ -86,13 +96,71 @@ impl Intake {
         let intake = Arc::clone(self);
         let appended = spawn_blocking(move || {
             let _held = (turn, running);
-            let append = Append {
-                offset: 0,
-                completion: Completion::default(),
-                digests: StatedDigests::default(),
-            };
-            intake.grow(&sender, id, &append, Received::from(&body))
+            if from == 0 {
+                intake.grow(&sender, id, &piece(from, ends), Received::from(&body))
+            } else {
+                intake.add_rest(&sender, id, (from, ends), &body)
+            }
         });
         Ok(Some((id, appended.await??)))
     }
+
+    /// Appends the bytes of a body from this offset on to an upload that has those before it. Blocks.
+    fn add_rest(
+        &self,
+        sender: &Sender,
+        id: FileId,
+        (from, ends): (u64, Ends),
+        body: &SpooledBody,
+    ) -> Result<Appended, IntakeError> {
+        let kept = self.journal.open_growing(id);
+        let kept = kept.map_err(IntakeError::UnreadableBody)?;
+        let (mut before, mut block) = (Vec::new(), Vec::new());
+        let mut offset = 0;
+        while offset < from {
+            let length = PIECE_BYTES.min(from - offset);
+            fill(&mut block, Received::from(body), offset, length)?;
+            before.resize(block.len(), 0);
+            let read = kept.read_exact_at(&mut before, offset);
+            read.map_err(IntakeError::UnreadableBody)?;
+            if before != block {
+                return Err(IntakeError::KeyOfAnother);
+            }
+            offset += length;
+        }
+        loop {
+            let length = PIECE_BYTES.min(body.length() - offset);
+            fill(&mut block, Received::from(body), offset, length)?;
+            let bytes = Received::Inline(&block);
+            let appended = self.grow(sender, id, &piece(offset, ends), bytes)?;
+            offset += length;
+            if offset == body.length() {
+                return Ok(appended);
+            }
+        }
+    }
+}
+
+/// An append at this offset that states nothing.
+fn piece(offset: u64, ends: Ends) -> Append {
+    Append {
+        offset,
+        completion: Completion {
+            ends,
+            ..Completion::default()
+        },
+        digests: StatedDigests::default(),
+    }
+}
+
+/// Fills a block with so many bytes of a body.
+fn fill(
+    block: &mut Vec<u8>,
+    body: Received<'_>,
+    offset: u64,
+    length: u64,
+) -> Result<(), IntakeError> {
+    block.resize(usize::try_from(length).unwrap_or_default(), 0);
+    let read = body.read_exact_at(block, offset);
+    read.map_err(IntakeError::UnreadableBody)
 }

@@ -150,16 +150,18 @@ fn a_plain_upload_that_breaks_off_goes_on_in_pieces_and_its_key_stands_for_one_f
         let status = by_key(&client, key);
         assert_eq!(status.header("upload-length"), LENGTH.to_string());
         assert_eq!(status.header("upload-complete"), "?0");
-        // A retry that breaks off, too, adds nothing.
-        drop(send_part(
-            &site,
-            &site,
-            &plain(&name, key),
-            &content[..SENT + 200_000],
-            false,
-        ));
-        wait_until("it is over", || ended(&site, &name) == 2);
-        assert_eq!(found(&client, key), (path.clone(), offset));
+        // A retry that breaks off, too, adds its bytes if it got farther.
+        let mut told = offset;
+        for (number, more) in [(2, 200_000), (3, 0)] {
+            let part = &content[..SENT + more];
+            drop(send_part(&site, &site, &plain(&name, key), part, false));
+            wait_until("it is over", || ended(&site, &name) == number);
+            let (again, now) = found(&client, key);
+            assert_eq!(again, path);
+            assert_eq!(now > told, more > 0, "{told} {now}");
+            told = now;
+        }
+        let offset = told;
         let answer = last(&client, &path, offset, &content[offset..]);
         assert!(matches!(answer.status, 201 | 204), "{answer:?}");
         let file = client.get(&file_of(&path));

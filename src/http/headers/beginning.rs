@@ -2,11 +2,13 @@
 
 use actix_web::http::header::{self, HeaderMap};
 
+use super::dialect::UPLOAD_COMPLETE;
 use super::{
     HeadError, content_type, digest, disposition, idempotency_key, path, tus, upload_metadata,
 };
 use crate::file::{FileId, FileName, WholeDigests};
 use crate::intake::{ClaimedType, NewUpload, Sender, StatedDigests};
+use crate::journal::Ends;
 
 /// An upload that begins.
 #[derive(Debug)]
@@ -14,6 +16,9 @@ pub(in crate::http) struct Beginning {
     pub(in crate::http) upload: NewUpload,
     /// The digests of its first body alone.
     pub(in crate::http) digests: StatedDigests,
+    /// Whether its first body completes it, if it has all of its bytes. By the draft only a body that
+    /// has come whole and says so does (§4.4), and such a body is no beginning.
+    pub(in crate::http) ends: Ends,
     /// The uploads that it is made of, if it is final (tus, Concatenation).
     pub(in crate::http) parts: Option<Vec<FileId>>,
 }
@@ -54,6 +59,7 @@ pub(in crate::http) fn by_tus(headers: &HeaderMap, sender: Sender) -> Result<Beg
             metadata,
         },
         digests,
+        ends: Ends::AtLength,
         parts,
     })
 }
@@ -80,6 +86,11 @@ pub(in crate::http) fn of_file(
             metadata: upload_metadata::read(headers)?,
         },
         digests: digest::of_content(headers)?,
+        ends: if headers.contains_key(UPLOAD_COMPLETE) {
+            Ends::Later
+        } else {
+            Ends::AtLength
+        },
         parts: None,
     })
 }

@@ -71,13 +71,14 @@ async fn of_beginning(
     let Beginning {
         upload,
         digests,
+        ends,
         parts,
     } = beginning(headers, caller, target)?;
     // Without a key nobody could find it. Bytes with a digest are kept whole or not at all.
     if upload.key.is_none() || !digests.are_none() || parts.is_some() {
         return Ok(());
     }
-    match node.intake.salvage_beginning(upload, body).await {
+    match node.intake.salvage_beginning(upload, ends, body).await {
         Ok(Some((id, _))) => log::debug!("a broken body has begun upload {id}"),
         Ok(None) => {}
         // The sender has sent it again.

@@ -12,7 +12,7 @@ use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{HeadError, tus};
 use crate::http::{Node, Problem};
 use crate::intake::{Append, AppendBody, CurrentUpload, IntakeError};
-use crate::journal::{Appended, Completion, Ends, UploadError};
+use crate::journal::{Appended, Completion, UploadError};
 
 /// Begins an upload by tus, or puts one together from partial ones.
 pub(super) async fn by_tus(
@@ -43,7 +43,7 @@ pub(super) async fn by_tus(
         let view = View::of_file(adopted.meta());
         return Ok(answers::begun(Dialect::Tus, adopted.id(), &view, longest));
     }
-    let (id, current) = begin(&node, caller, begun, Ends::AtLength, (body, length)).await?;
+    let (id, current) = begin(&node, caller, begun, (body, length)).await?;
     Ok(answers::begun(
         Dialect::Tus,
         id,
@@ -62,7 +62,7 @@ pub(super) async fn by_draft(
 ) -> Result<HttpResponse, Problem> {
     let longest = node.intake.longest(&caller.sender);
     let body = inline_body::or_spooled(request, body, &node).await?;
-    match begin(&node, caller, begun, Ends::Later, body).await? {
+    match begin(&node, caller, begun, body).await? {
         (id, CurrentUpload::Open(open)) => Ok(answers::begun(
             Dialect::Draft,
             id,
@@ -82,9 +82,11 @@ async fn begin(
     node: &Node,
     caller: Caller,
     Beginning {
-        upload, digests, ..
+        upload,
+        digests,
+        ends,
+        ..
     }: Beginning,
-    ends: Ends,
     (body, length): (AppendBody, u64),
 ) -> Result<(FileId, CurrentUpload), Problem> {
     let Caller { sender, room } = caller;

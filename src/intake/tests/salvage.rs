@@ -3,7 +3,7 @@
 use super::uploads::{Stage, at, limited, sender, upload_of};
 use super::*;
 use crate::file::FileId;
-use crate::journal::{Appended, UploadError};
+use crate::journal::{Appended, Ends, UploadError};
 
 fn keyed(declared: Option<u64>) -> NewUpload {
     NewUpload {
@@ -25,8 +25,17 @@ impl Stage {
     }
 
     fn break_off(&self, upload: NewUpload, bytes: &[u8]) -> Result<Option<FileId>, IntakeError> {
+        self.break_off_as(upload, Ends::AtLength, bytes)
+    }
+
+    fn break_off_as(
+        &self,
+        upload: NewUpload,
+        ends: Ends,
+        bytes: &[u8],
+    ) -> Result<Option<FileId>, IntakeError> {
         let body = self.spooled(bytes);
-        let salvaged = self.intake.salvage_beginning(upload, body);
+        let salvaged = self.intake.salvage_beginning(upload, ends, body);
         let salvaged = self.runtime.block_on(salvaged)?;
         Ok(salvaged.map(|(id, _)| id))
     }
@@ -49,21 +58,45 @@ impl Stage {
 }
 
 #[test]
-fn a_broken_body_is_an_upload_under_its_key_and_only_the_first_one_counts() {
+fn a_broken_body_is_an_upload_under_its_key_and_a_longer_one_adds_its_rest() {
     let stage = Stage::new();
     assert_eq!(stage.break_off(keyed(Some(6)), b"").unwrap(), None);
     assert_eq!(stage.under_key(), None);
     let id = stage.break_off(keyed(Some(6)), b"abc").unwrap().unwrap();
     assert_eq!((stage.under_key(), stage.offset(id)), (Some(id), 3));
-    assert_eq!(stage.break_off(keyed(Some(6)), b"abcd").unwrap(), None);
-    assert_eq!(stage.offset(id), 3);
-    let other = stage.break_off(keyed(Some(7)), b"abcd");
-    assert!(matches!(other, Err(IntakeError::KeyOfAnother)), "{other:?}");
+    for (bytes, offset) in [(&b"ab"[..], 3), (b"abc", 3), (b"abcd", 4), (b"abc", 4)] {
+        let adds = offset > stage.offset(id);
+        let salvaged = stage.break_off(keyed(Some(6)), bytes).unwrap();
+        assert_eq!(salvaged, adds.then_some(id), "{bytes:?}");
+        assert_eq!(stage.offset(id), offset);
+    }
+    for (upload, bytes) in [
+        (keyed(Some(7)), b"abcde"),
+        (keyed(Some(6)), b"abXde"),
+        (keyed(Some(6)), b"abcXe"),
+    ] {
+        let other = stage.break_off(upload, bytes);
+        assert!(matches!(other, Err(IntakeError::KeyOfAnother)), "{other:?}");
+        assert_eq!(stage.offset(id), 4);
+    }
     assert_eq!(stage.intake.under_key(&sender("b"), "k").unwrap(), None);
-    let whole = stage.append(sender("a"), id, at(3), b"def");
+    let whole = stage.append(sender("a"), id, at(4), b"ef");
     assert!(matches!(whole, Ok(Appended::Complete(_))), "{whole:?}");
     assert_eq!(stage.take(b"abcdef").unwrap(), id);
     assert_eq!(stage.break_off(keyed(Some(6)), b"abc").unwrap(), None);
+}
+
+#[test]
+fn a_beginning_by_the_draft_that_broke_off_completes_nothing_even_with_all_bytes() {
+    let stage = Stage::new();
+    for bytes in [&b"abc"[..], b"abcdef"] {
+        let id = stage.break_off_as(keyed(Some(6)), Ends::Later, bytes);
+        let id = id.unwrap().unwrap();
+        assert_eq!(stage.offset(id), u64::try_from(bytes.len()).unwrap());
+        let last = stage.append(sender("a"), id, at(stage.offset(id)), b"");
+        let completes = bytes.len() == 6;
+        assert_eq!(matches!(last, Ok(Appended::Complete(_))), completes);
+    }
 }
 
 #[test]

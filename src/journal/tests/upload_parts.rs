@@ -94,6 +94,21 @@ fn a_file_is_put_together_from_complete_parts_and_from_no_others() {
         let refused = journal.concatenate(&[parts[0], wrong], draft());
         assert!(matches!(refused, Err(UploadError::Part(part)) if part == wrong));
     }
+    // One that lacks its last bytes, and one whose length nobody has told.
+    for declared in [Some(9), None] {
+        let unfinished = UploadDraft {
+            draft: draft(),
+            declared,
+            is_partial: true,
+            sha512: None,
+        };
+        let (unfinished, _) = journal.open_upload(unfinished).unwrap();
+        let some = Received::Inline(b"the end");
+        journal.append(unfinished, 0, some, MORE).unwrap();
+        let refused = journal.concatenate(&[parts[0], unfinished], draft());
+        assert!(matches!(refused, Err(UploadError::Part(part)) if part == unfinished));
+        journal.end_upload(unfinished).unwrap();
+    }
     journal.end_upload(parts[0]).unwrap();
     let refused = journal.concatenate(&parts, draft());
     assert!(matches!(refused, Err(UploadError::Part(part)) if part == parts[0]));
