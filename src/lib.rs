@@ -8,7 +8,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config < message < spool, form, accel, store, token < journal, peers < linking < commit, delivery, intake < bucket, http < server, upkeep < main
+//! file, config, watchdog < message < spool, form, accel, store, token < journal, peers < linking < commit, delivery, intake < bucket, http < server, upkeep < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -29,6 +29,7 @@
 //! | [`intake`] | the rules that all upload protocols share: quota, room, digests, keys, types, adopting | HTTP, any protocol |
 //! | [`bucket`] | the store in GridFS: the only MongoDB code | HTTP, the journal |
 //! | [`http`] | the edge towards nginx: routes, and the grammars of heads; the only actix code | MongoDB |
+//! | [`watchdog`] | the threads of this process, watched | what they do |
 //! | [`server`] | the wiring, and the order of start and stop | the insides of the other modules |
 //! | [`upkeep`] | the check of every file, and the removal of chunks without a file | HTTP, a sidecar's insides |
 //!
@@ -122,6 +123,7 @@ pub mod spool;
 pub mod store;
 pub mod token;
 pub mod upkeep;
+pub mod watchdog;
 
 #[cfg(test)]
 mod testing;

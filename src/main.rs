@@ -15,11 +15,12 @@ use std::process::ExitCode;
 
 use gridspool::bucket;
 use gridspool::config::{Config, ConfigError, Task};
-use gridspool::server::{self, Outcome, ServeError};
+use gridspool::server::{self, Life, Manager, Outcome, ServeError};
 use gridspool::token::{self, MintError};
 use gridspool::upkeep::{self, Listener, Progress, Report, UpkeepError};
 use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Commits allocate and free buffers many times a second. The system's own allocator keeps up to twice
@@ -129,7 +130,7 @@ async fn perform(task: Task, config: Config) -> ExitCode {
             .await;
         }
         Task::Run => match stop_signal() {
-            Ok(stop) => server::run(config, inherited_sockets(), stop).await,
+            Ok(stop) => server::run(config, manager(), stop).await,
             Err(err) => {
                 log::error!("no signals: {err}");
                 return ExitCode::FAILURE;
@@ -169,6 +170,32 @@ async fn check(config: &Config) -> ExitCode {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
+    }
+}
+
+/// The service manager that started this process, if it left word in the environment. Without one, nothing
+/// is told.
+fn manager() -> Manager {
+    Manager {
+        sockets: inherited_sockets(),
+        tell: tell_manager,
+    }
+}
+
+fn tell_manager(life: Life) {
+    let word = match life {
+        Life::Ready => NotifyState::Ready,
+        Life::GoesOn => NotifyState::Watchdog,
+        Life::Stops => NotifyState::Stopping,
+    };
+    if let Err(err) = sd_notify::notify(&[word]) {
+        // This would come once a second.
+        let level = if life == Life::GoesOn {
+            log::Level::Debug
+        } else {
+            log::Level::Warn
+        };
+        log::log!(level, "the service manager cannot be told {life:?}: {err}");
     }
 }
 

@@ -6,18 +6,16 @@
 
 mod check;
 mod sockets;
+mod tasks;
 
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::web;
-use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,18 +29,34 @@ use crate::journal::{Announcer, Disk, Journal, LocalDisk, OpenError, UnsyncedDis
 use crate::linking::Links;
 use crate::peers::Peers;
 use crate::spool::Spool;
-use crate::store::{Indexes as _, Store};
+use crate::store::Store;
 use crate::token::{Keyring, KeysError};
+use crate::watchdog::Watchdog;
 
 use sockets::Sockets;
+use tasks::{close, keep_watching, sweep, tend, watch_threads};
 
 pub use check::{Check, Outcome, check};
 
-/// The pause between two searches for settled bodies to evict.
-const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
+/// The process that started this one, such as systemd.
+#[derive(Debug)]
+pub struct Manager {
+    /// The sockets that it keeps open.
+    pub sockets: Vec<UnixListener>,
+    /// Tells it the state of this process. This may be called by any thread.
+    pub tell: fn(Life),
+}
 
-/// The pause after a panic before a watch begins again.
-const WATCH_PAUSE: Duration = Duration::from_secs(1);
+/// The state of this process, for its manager (sd_notify(3)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Requests are answered from now on.
+    Ready,
+    /// All threads go on. This is told once a second.
+    GoesOn,
+    /// It has begun to stop.
+    Stops,
+}
 
 /// The reason why the sidecar does not run.
 #[derive(Debug, thiserror::Error)]
@@ -122,15 +136,16 @@ fn require_owner(data_dir: &Path) -> Result<(), ServeError> {
     })
 }
 
-/// Serves until `stop` ends, then drains. It uses its sockets among `inherited` as they are.
+/// Serves until `stop` ends, then drains. It uses its sockets among those of the manager as they are.
 ///
 /// # Errors
 /// [`ServeError`]; then nothing is served.
 pub async fn run(
     config: Config,
-    inherited: Vec<UnixListener>,
+    manager: Manager,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    let Manager { sockets, tell } = manager;
     let access = Access::new(keyring(&config)?);
     let peers = Peers::new(config.journal.node, &config.cluster).map_err(ServeError::PeerKeys)?;
     let peers = Arc::new(peers);
@@ -169,6 +184,7 @@ pub async fn run(
     ));
     let lists = Lists::new(Arc::clone(&delivery), bucket.clone(), &config.lists);
     let lists = Arc::new(lists);
+    let watchdog = Arc::new(Watchdog::default());
     let node = web::Data::new(Node {
         journal: Arc::clone(&journal),
         intake: Arc::new(intake(&journal, &links, &config, &delivery, &lists)?),
@@ -180,10 +196,11 @@ pub async fn run(
         commits: Arc::clone(&commits),
         links,
         peers: Arc::clone(&peers),
+        watchdog: Arc::clone(&watchdog),
         access,
         edge: Edge::default(),
     });
-    let mut sockets = Sockets::new(&config, inherited);
+    let mut sockets = Sockets::new(&config, sockets);
     let traffic = Some(Arc::clone(commits.traffic()));
     let for_nginx = sockets.listen(&config.socket, 0o660, &node, traffic, http::public)?;
     let for_admins = sockets.listen(&config.admin_socket, 0o600, &node, None, http::admin)?;
@@ -192,14 +209,17 @@ pub async fn run(
     let tasks = TaskTracker::new();
     keep_watching(&tasks, &stopping, &node, &bucket, config.cache_check);
     tend(&journal, &config, &tasks, &stopping);
+    watch_threads(&watchdog, &tasks, &stopping, tell)?;
     tasks.spawn(committer.run(stopping.clone(), config.stop_grace / 2));
     log::info!(
         "node {} serves nginx on {}",
         config.journal.node,
         config.socket.display()
     );
+    tell(Life::Ready);
     let stop = async move {
         stop.await;
+        tell(Life::Stops);
         // Uploads that wait for a commit stop waiting, and get an answer.
         commits.end_waiting();
         // Receivers that wait for messages stop waiting, too.
@@ -214,69 +234,6 @@ pub async fn run(
     sweep(&journal, close).await;
     log::info!("stopped; what is pending goes on at the next start");
     Ok(())
-}
-
-/// Begins to watch the other nodes, the store, its indexes, nginx's cache and the lists of
-/// receivers.
-fn keep_watching(
-    tasks: &TaskTracker,
-    stopping: &CancellationToken,
-    node: &web::Data<Node>,
-    bucket: &Arc<Bucket>,
-    cache_check: Duration,
-) {
-    let watched = || (node.clone(), Arc::clone(bucket), stopping.clone());
-    let (node, bucket, stop) = watched();
-    tasks.spawn(keep_going("peers", stopping.clone(), move || {
-        let (node, bucket, stop) = (node.clone(), bucket.clone(), stop.clone());
-        async move { node.peers.watch(&*bucket, stop).await }
-    }));
-    let (node, bucket, stop) = watched();
-    tasks.spawn(keep_going("store", stopping.clone(), move || {
-        let (node, bucket, stop) = (node.clone(), bucket.clone(), stop.clone());
-        async move { node.commits.watch(&*bucket, stop).await }
-    }));
-    let (node, bucket, stop) = watched();
-    tasks.spawn(keep_going("indexes", stopping.clone(), move || {
-        let (node, bucket, stop) = (node.clone(), bucket.clone(), stop.clone());
-        async move {
-            let keep = bucket.keep(node.peers.instance());
-            stop.run_until_cancelled(keep).await.unwrap_or_default();
-        }
-    }));
-    let (node, _, stop) = watched();
-    tasks.spawn(keep_going("cache", stopping.clone(), move || {
-        let (node, stop) = (node.clone(), stop.clone());
-        async move { node.delivery.watch_cache(cache_check, stop).await }
-    }));
-    let (node, _, stop) = watched();
-    tasks.spawn(keep_going("lists", stopping.clone(), move || {
-        let (node, stop) = (node.clone(), stop.clone());
-        async move { node.lists.watch(stop).await }
-    }));
-    let (node, _, stop) = watched();
-    tasks.spawn(keep_going("deletes", stopping.clone(), move || {
-        let (node, stop) = (node.clone(), stop.clone());
-        async move {
-            let is_up = || node.commits.store_state().standing.is_up();
-            node.links.keep_sweeping(is_up, stop).await;
-        }
-    }));
-}
-
-/// Evicts settled bodies and cleans the spool from time to time.
-fn tend(
-    journal: &Arc<Journal>,
-    config: &Config,
-    tasks: &TaskTracker,
-    stopping: &CancellationToken,
-) {
-    let spool_interval = (config.journal.spool_orphan / 4).max(EVICTION_INTERVAL);
-    let again = |interval, act: fn(&Journal)| {
-        tasks.spawn(repeat(interval, Arc::clone(journal), stopping.clone(), act));
-    };
-    again(EVICTION_INTERVAL, evict_settled);
-    again(spool_interval, sweep_spool);
 }
 
 /// Makes the intake. Every promise is passed to the rooms that look files up.
@@ -326,69 +283,4 @@ fn keyring(config: &Config) -> Result<Option<Keyring>, KeysError> {
         return Ok(None);
     };
     Keyring::load(&tokens.keys, &tokens.audience).map(Some)
-}
-
-/// Runs a watch, and begins it again after a panic: nobody would notice a watch that has silently
-/// ended.
-async fn keep_going<W: Future<Output = ()>>(
-    watched: &str,
-    stop: CancellationToken,
-    watch: impl Fn() -> W,
-) {
-    while AssertUnwindSafe(watch()).catch_unwind().await.is_err() {
-        log::error!("the watch of the {watched} panicked; it begins anew");
-        let pause = tokio::time::sleep(WATCH_PAUSE);
-        if stop.run_until_cancelled(pause).await.is_none() {
-            break;
-        }
-    }
-}
-
-/// Does something to the journal again and again, until `stop`.
-async fn repeat(
-    interval: Duration,
-    journal: Arc<Journal>,
-    stop: CancellationToken,
-    act: fn(&Journal),
-) {
-    while stop
-        .run_until_cancelled(tokio::time::sleep(interval))
-        .await
-        .is_some()
-    {
-        sweep(&journal, act).await;
-    }
-}
-
-/// Does something to the journal on the blocking pool.
-async fn sweep(journal: &Arc<Journal>, act: fn(&Journal)) {
-    let journal = Arc::clone(journal);
-    if let Err(lost) = tokio::task::spawn_blocking(move || act(&journal)).await {
-        log::error!("a sweep was lost: {lost}");
-    }
-}
-
-fn evict_settled(journal: &Journal) {
-    match journal.end_expired_uploads() {
-        Ok(0) => {}
-        Ok(ended) => log::info!("{ended} uploads stood still for too long; ended"),
-        Err(err) => log::error!("ending uploads that stand still: {err}"),
-    }
-    if let Err(err) = journal.evict_settled() {
-        log::error!("evicting settled bodies: {err}");
-    }
-}
-
-fn close(journal: &Journal) {
-    if let Err(err) = journal.close() {
-        log::warn!("the journal's log is not closed in order, as after a kill: {err}");
-    }
-}
-
-fn sweep_spool(journal: &Journal) {
-    match journal.remove_spool_orphans() {
-        Ok(0) => {}
-        Ok(removed) => log::warn!("{removed} spool files were left behind; removed"),
-        Err(err) => log::error!("sweeping the spool: {err}"),
-    }
 }

@@ -33,6 +33,7 @@ use crate::journal::Journal;
 use crate::linking::Links;
 use crate::peers::Peers;
 use crate::store::{Indexes, Subjects};
+use crate::watchdog::Watchdog;
 
 use gate::{Drain, SliceLimiter, Waits};
 use problem::Problem;
@@ -62,6 +63,8 @@ pub struct Node {
     pub links: Arc<Links>,
     /// The other nodes.
     pub peers: Arc<Peers>,
+    /// Whether the threads of this process go on.
+    pub watchdog: Arc<Watchdog>,
     /// The rights of callers.
     pub access: Access,
     /// The state of the edge itself.

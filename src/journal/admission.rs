@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::error::at;
 use super::index::{Index, OldestLook, Phase, Totals};
@@ -20,6 +21,9 @@ const SUBJECT_SHARE: u64 = 10;
 /// Bytes of the disk for each byte that is expected: an append is in the spool, too, while it is
 /// copied.
 const DISK_FOR_EXPECTED: u64 = 2;
+
+/// A disk that takes longer for one group of the log stands still.
+const STANDSTILL: Duration = Duration::from_secs(10);
 
 /// The free space of the disk for this process.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +63,12 @@ impl Journal {
             bytes: bytes.saturating_sub(expected.saturating_mul(DISK_FOR_EXPECTED)),
             inodes: self.disk().free_inodes(path)?,
         })
+    }
+
+    /// Whether the disk has not answered for so long that an upload would wait in vain. This does not ask
+    /// it.
+    pub fn stands_still(&self) -> bool {
+        self.wal.writes_for() > STANDSTILL
     }
 
     /// Whether an upload of this length would be admitted, if none of its bytes is on the disk yet. It

@@ -56,7 +56,7 @@ impl Journal {
         let is_roomy = free.map(|free| self.check_room(free, 0).is_ok());
         JournalFigures {
             durability: self.durability(),
-            is_writable: is_roomy.unwrap_or(false),
+            is_writable: is_roomy.unwrap_or(false) && !self.stands_still(),
             poison: self.poison().map(str::to_owned),
             levels: free.map(|free| self.levels(free)),
             rooms: Room::ALL.map(|room| (room, self.totals(room))),

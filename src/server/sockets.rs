@@ -80,6 +80,7 @@ impl<'a> Sockets<'a> {
         traffic: Option<Arc<Traffic>>,
         routes: fn(&mut ServiceConfig),
     ) -> Result<Server, ServeError> {
+        let watchdog = Arc::clone(&node.watchdog);
         let (node, leaving) = (node.clone(), self.leaving.clone());
         let app = move || {
             let (leaving, traffic) = (leaving.clone(), traffic.clone());
@@ -124,6 +125,8 @@ impl<'a> Sockets<'a> {
                 // nginx closes a connection when its client has left: nobody waits for an answer then.
                 .h1_allow_half_closed(false)
                 .h1(map_config(app(), |()| AppConfig::default()));
+            // This is called on each worker.
+            drop(actix_web::rt::spawn(watchdog.pulse("a worker").beat()));
             fn_service(|stream| ready(Ok((Connection::over(stream), None)))).and_then(http)
         };
         let name = path.to_string_lossy();

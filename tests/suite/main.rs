@@ -76,6 +76,7 @@ mod small_uploads;
 mod smuggling;
 mod spoofing;
 mod standalone;
+mod standstill;
 mod subjects;
 mod syscall_faults;
 mod token;

@@ -30,18 +30,21 @@ pub(super) fn routes(service: &mut ServiceConfig) {
 /// The query of a balancer that sends nothing but reads.
 const FOR_READ: &str = "for=read";
 
-/// `GET /healthz`: 200 while this node can take uploads: it is not drained, no fsync has failed, and there is
-/// room on the disk and in the journal. `GET /healthz?for=read`: 200 while
-/// it answers at all.
+/// `GET /healthz`: 200 while this node can take uploads: it is not drained, no fsync has failed, the disk
+/// answers, there is room on it and in the journal, and no thread stands still. `GET /healthz?for=read`: 200
+/// while no thread stands still.
 async fn alive(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     let uploads = Uploads::of(&node).await;
     let mut asked = request.query_string().split('&');
     let only_reads = asked.any(|one| one == FOR_READ);
+    let goes_on = !node.watchdog.sees_standstill();
     let told = json!({
         "journal": uploads.journal(),
         "draining": uploads.is_draining,
+        "threads": if goes_on { "go on" } else { "stand still" },
     });
-    answer(&request, only_reads || uploads.are_taken(), &told)
+    let is_good = goes_on && (only_reads || uploads.are_taken());
+    answer(&request, is_good, &told)
 }
 
 /// `GET /readyz`: 200 while uploads can be taken, and MongoDB answers and may be relied on.
@@ -66,7 +69,7 @@ impl Uploads {
     async fn of(node: &Node) -> Self {
         // The threads that serve nginx must not wait for a disk.
         let is_writable = match node.intake.free().await {
-            Ok(free) => node.journal.check_room(free, 0).is_ok(),
+            Ok(free) => node.journal.check_room(free, 0).is_ok() && !node.journal.stands_still(),
             Err(_) => false,
         };
         Self {

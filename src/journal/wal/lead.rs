@@ -1,6 +1,7 @@
 //! The leader: takes the oldest gathered group, writes it, and tells all who wait for it.
 
 use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
 use std::{mem, thread};
 
 use super::error::AppendError;
@@ -14,7 +15,7 @@ impl Wal {
     pub fn lead(&self) {
         let mut queue = lock(&self.queue);
         let waits = |queue: &Queue| queue.groups.iter().any(|group| !group.waiting.is_empty());
-        while !queue.is_led && waits(&queue) {
+        while !queue.is_led() && waits(&queue) {
             queue = self.write_next(queue);
         }
         // A thread that waits for its own frame must not lead for this group: its caller would wait
@@ -29,7 +30,7 @@ impl Wal {
         &'a self,
         mut queue: MutexGuard<'a, Queue>,
     ) -> MutexGuard<'a, Queue> {
-        queue.is_led = true;
+        queue.led_since = Some(Instant::now());
         let gathered = queue.groups.pop_front().unwrap_or_default();
         drop(queue);
         let mut lead = Lead {
@@ -79,7 +80,7 @@ impl Drop for Lead<'_> {
         });
         drop(waiting);
         let mut queue = lock(&self.wal.queue);
-        queue.is_led = false;
+        queue.led_since = None;
         group.wake.notify_all();
         if thread::panicking() {
             queue.hand_on();

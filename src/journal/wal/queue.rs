@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::error::AppendError;
 use super::format::HEAD_BYTES;
@@ -36,8 +37,8 @@ pub struct Ticket {
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Whether a thread is leading.
-    pub(super) is_led: bool,
+    /// When the thread that is leading took its group.
+    pub(super) led_since: Option<Instant>,
     /// The oldest group comes first.
     pub(super) groups: VecDeque<Gathering>,
 }
@@ -104,6 +105,11 @@ impl InGroup {
 }
 
 impl Queue {
+    /// Whether a thread is leading.
+    pub(super) fn is_led(&self) -> bool {
+        self.led_since.is_some()
+    }
+
     /// The last gathering group, if it has room for this many bytes.
     fn gathering(&mut self, bytes: usize, limit: usize) -> Option<&mut Gathering> {
         let last = self.groups.back();
@@ -115,7 +121,7 @@ impl Queue {
 
     /// Lets another waiter lead, if there is one.
     pub(super) fn hand_on(&self) {
-        if self.is_led {
+        if self.is_led() {
             return;
         }
         let mut waiting = self.groups.iter().flat_map(|group| &group.waiting);
@@ -148,7 +154,7 @@ impl Wal {
         let mut queue = lock(&self.queue);
         // If other waiters came before, one of them was asked to lead.
         let is_asked = queue.groups.iter().any(|group| !group.waiting.is_empty());
-        let is_led = queue.is_led;
+        let is_led = queue.is_led();
         let (gathering, frame) = self.add(&mut queue, frame)?;
         if !is_led && !is_asked {
             waiter.lead();
@@ -222,7 +228,7 @@ impl Wal {
             if let Some(outcome) = group.outcome.get() {
                 return outcome.clone();
             }
-            if queue.is_led {
+            if queue.is_led() {
                 let woken = group.wake.wait(queue);
                 queue = woken.unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -231,6 +237,12 @@ impl Wal {
             // This thread has its own outcome; a waiter without one must lead next.
             queue.hand_on();
         }
+    }
+
+    /// The time for which the disk has been writing the group of this moment.
+    pub fn writes_for(&self) -> Duration {
+        let since = lock(&self.queue).led_since;
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// The number of frames that wait for a group.
