@@ -68,41 +68,16 @@ check_peers() {
   done
 }
 
-# Writes the upstream and the locations of each other node, below the comments of the two files for them.
+# Writes the addresses of other nodes below the comment of the file for them.
 # Usage: write_peers NUMBER=http://HOST:PORT...
 write_peers() {
-  local peer number host
+  local peer host
   for peer in "$@"; do
-    number=${peer%%=*}
     # A name is no address: requests of such a node are counted like all others.
     host=${peer#*=http://}
     host=${host%:*}
     host=${host#[}
     host=${host%]}
     [[ ! ${host} =~ ^[0-9.]+$|: ]] || printf '%s 1;\n' "${host}" >>"${stage}/gridspool/own-addresses.conf"
-    cat >>"${stage}/gridspool/peer-upstreams.conf" <<EOF
-
-upstream gridspool_peer_${number} {
-  server ${peer#*=http://};
-  keepalive 16;
-}
-EOF
-    cat >>"${stage}/gridspool/peers.conf" <<EOF
-
-location ^~ /_gridspool/peer/${number}/ {
-  include gridspool/peer.conf;
-  proxy_pass http://gridspool_peer_${number}/_gridspool/hop/;
-}
-
-location ^~ /_gridspool/peer/${number}/live/ {
-  include gridspool/peer-live.conf;
-  proxy_pass http://gridspool_peer_${number}/_gridspool/hop/live/;
-}
-
-location @gridspool_upload_at_${number} {
-  include gridspool/peer-upload.conf;
-  proxy_pass http://gridspool_peer_${number};
-}
-EOF
   done
 }

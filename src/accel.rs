@@ -106,24 +106,22 @@ pub fn live_uri(id: FileId) -> String {
     format!("{LIVE}/{id}")
 }
 
-/// The internal locations that lead to other nodes. Each contains the number of a node, and passes the
-/// rest of the path to that node's nginx.
+/// The internal location that leads to other nodes. The number of the node that follows is for nginx's
+/// log.
 pub const PEER: &str = "/_gridspool/peer";
 
-/// The address at which nginx asks another node for a file.
-pub fn peer_uri(owner: u16, id: FileId) -> String {
-    format!("{PEER}/{owner}/files/{id}")
-}
+/// The same for uploads that may still grow.
+pub const PEER_LIVE: &str = "/_gridspool/peer-live";
 
-/// The address at which nginx asks another node for an upload that may still grow.
-pub fn peer_live_uri(owner: u16, id: FileId) -> String {
-    format!("{PEER}/{owner}/live/{id}")
-}
+/// Tells nginx where another node is: `IP:PORT`, and the path there. Without a path the request goes there
+/// as it is. nginx reads this in the sidecar's answers alone.
+pub const PEER_ADDRESS: &str = "x-gridspool-peer";
 
 /// The location from which nginx sends a request for a resumable upload, as it is, to another node.
-pub fn upload_location(owner: u16) -> String {
-    format!("@gridspool_upload_at_{owner}")
-}
+pub const UPLOAD_AT_PEER: &str = "@gridspool_upload_at_peer";
+
+/// The same for a body that nginx asks about before it reads it.
+pub const BODY_TO_PEER: &str = "@gridspool_body_to_peer";
 
 /// The address from which nginx sends a journal body. `room` is the directory of all bodies.
 pub fn journal_uri(room: &str, id: FileId) -> String {

@@ -7,10 +7,12 @@
 //! 3. If there is no answer for a moment, or none at all, the watch looks at the node without delay.
 //! 4. If the watch finds the node down, all who wait for it are told so at once.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use awc::http::Method;
+use tokio::net::lookup_host;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -54,9 +56,13 @@ pub(super) struct Question<'a> {
 
 impl Peer {
     pub(super) fn new(config: PeerConfig) -> Self {
+        let state = PeerState {
+            address: literal(&config.url),
+            ..PeerState::default()
+        };
         Self {
             config,
-            state: watch::Sender::default(),
+            state: watch::Sender::new(state),
             doubt: Notify::new(),
             knock: Notify::new(),
             places: Arc::new(Semaphore::new(PLACES)),
@@ -67,6 +73,20 @@ impl Peer {
     pub(super) fn hear(&self) {
         if self.state.borrow().error.is_some() {
             self.knock.notify_one();
+        }
+    }
+
+    /// Looks the node's name up, unless its address is in digits.
+    pub(super) async fn look_up(&self) {
+        if literal(&self.config.url).is_some() {
+            return;
+        }
+        match lookup_host(authority(&self.config.url)).await {
+            // The first one, as nginx and the kernel's resolver order them.
+            Ok(mut found) => self.state.send_modify(|state| {
+                state.address = found.next().or(state.address);
+            }),
+            Err(err) => log::warn!("{}: its name is not known: {err}", self.config.url),
         }
     }
 
@@ -101,6 +121,15 @@ impl Peer {
     }
 }
 
+/// The host and the port of `http://HOST:PORT`.
+fn authority(url: &str) -> &str {
+    url.strip_prefix("http://").unwrap_or(url)
+}
+
+fn literal(url: &str) -> Option<SocketAddr> {
+    authority(url).parse().ok()
+}
+
 impl Peers {
     /// Refuses to ask a node that is known to be down, and to send a client on to it.
     ///
@@ -108,6 +137,18 @@ impl Peers {
     /// [`Unreachable`], with the time until the watch looks at it again.
     pub fn check_up(&self, node: u16) -> Result<(), Unreachable> {
         self.peer(node).map_or(Ok(()), Peer::check_up)
+    }
+
+    /// The address of another node, in digits: nginx asks no resolver.
+    ///
+    /// # Errors
+    /// [`Unreachable`], as [`Peers::check_up`], or if its name was not found yet.
+    pub fn address(&self, node: u16) -> Result<SocketAddr, Unreachable> {
+        let peer = self.peer(node);
+        let peer = peer.ok_or_else(|| Unreachable::new(node, "is not among the peers"))?;
+        peer.check_up()?;
+        let address = peer.state.borrow().address;
+        address.ok_or_else(|| Unreachable::new(node, "its name is not known yet"))
     }
 
     /// Asks another node. Returns the status and the body of its answer. Dropping the future takes the

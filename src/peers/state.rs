@@ -1,5 +1,6 @@
 //! The state of another node: up, or down after looks without an answer.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -21,6 +22,8 @@ const DOWN: u32 = 2;
 pub struct PeerState {
     /// When it answered a look last, with the right number.
     pub seen: Option<SystemTime>,
+    /// Where it is, in digits; `None` until its name is looked up.
+    pub(super) address: Option<SocketAddr>,
     /// The error of the last look, if it failed.
     pub error: Option<String>,
     /// The looks in a row without an answer.

@@ -78,6 +78,7 @@ impl Peers {
     pub async fn watch(&self, store: &dyn Store, stop: CancellationToken) {
         let asking = self.table.iter().map(async |peer| {
             loop {
+                peer.look_up().await;
                 self.ask_who(peer).await;
                 let pause = peer.state.borrow().pause();
                 let in_doubt = async {

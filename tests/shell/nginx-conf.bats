@@ -45,13 +45,10 @@ setup() {
   [[ ! -e ${out} ]]
 }
 
-@test "every other node has an upstream and a location, and nothing else gets in" {
+@test "the addresses of other nodes are not counted, and nothing else gets in" {
   run -0 nginx-conf --peer 2=http://10.0.0.2:8080 --peer '65535=http://[::1]:81' --out "${out}"
-  grep -qF 'server 10.0.0.2:8080;' "${out}/gridspool/peer-upstreams.conf"
-  grep -qF 'server [::1]:81;' "${out}/gridspool/peer-upstreams.conf"
-  grep -qF 'location ^~ /_gridspool/peer/65535/ {' "${out}/gridspool/peers.conf"
-  grep -qF 'location ^~ /_gridspool/peer/65535/live/ {' "${out}/gridspool/peers.conf"
-  grep -qF 'proxy_pass http://gridspool_peer_2/_gridspool/hop/;' "${out}/gridspool/peers.conf"
+  grep -qxF '10.0.0.2 1;' "${out}/gridspool/own-addresses.conf"
+  [[ $(grep -cxF '::1 1;' "${out}/gridspool/own-addresses.conf") == 2 ]]
   rm -r -- "${out}"
   for peer in 2 2=10.0.0.2:80 2=https://a:80 0=http://a:80 '2=http://a:80; x' '2=http://a:80/x' \
     "2=http://\$host:80" 2=http://u@a:80; do

@@ -89,8 +89,14 @@ fn the_way_to_other_nodes_is_closed_to_clients() {
     let cluster = two_without_mongodb();
     let file = cluster.nodes[0].client().upload(b"content");
     let other = &cluster.nodes[1];
+    let hop = format!(
+        "{}/_gridspool/hop/files/{}",
+        cluster.nodes[0].url(),
+        file.id
+    );
     for path in [
         format!("/_gridspool/peer/1/files/{}", file.id),
+        format!("/_gridspool/peer-live/1/live/{}", file.id),
         format!("/_gridspool/peer/1/..%2Fpeer/1/files/{}", file.id),
         format!(
             "/_gridspool/peer/1/files/..%2F..%2F..%2F..%2Ffiles%2F{}",
@@ -102,7 +108,11 @@ fn the_way_to_other_nodes_is_closed_to_clients() {
         "/_gridspool/hop/".to_owned(),
         "/_gridspool/hop/..%2Fstore%2Fa/b".to_owned(),
     ] {
-        for header in ["", "X-Gridspool-Pass: x\r\n"] {
+        let target = format!(
+            "X-Gridspool-Peer: {}\r\n",
+            hop.trim_start_matches("http://")
+        );
+        for header in ["", "X-Gridspool-Pass: x\r\n", &target] {
             let request =
                 format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
             let answer = other.raw(request.as_bytes());

@@ -21,6 +21,7 @@ const WORDS: &[(&str, &str)] = &[
     ("X-Gridspool-Refusal", "@gridspool_refused_500"),
     ("X-Gridspool-Problem", "{}"),
     ("X-Gridspool-Pass", "a"),
+    ("X-Gridspool-Peer", "127.0.0.1:1/_gridspool/hop/files/a"),
     ("X-Real-IP", "192.0.2.1"),
     ("X-Forwarded-For", "192.0.2.1"),
     ("X-Accel-Redirect", "/_gridspool/journal/body/9999999999"),

@@ -3,6 +3,8 @@
 //! It checks everything that is known before the body. The route of the upload checks the same
 //! again, and the rest.
 
+use std::net::SocketAddr;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{methods, uploads_admission};
@@ -18,8 +20,8 @@ use crate::http::{Node, Problem};
 enum Admitted {
     /// It may come in.
     Here,
-    /// This node has it, and judges it.
-    At(u16),
+    /// The node at this address has it, and judges it.
+    At(SocketAddr),
 }
 
 /// `GET /_gridspool/admission`: 204 if this upload may come in, or a refusal that nginx passes on. An append
@@ -27,8 +29,9 @@ enum Admitted {
 pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     match admit(&request, &node).await {
         Ok(Admitted::Here) => HttpResponse::NoContent().finish(),
-        Ok(Admitted::At(owner)) => HttpResponse::Forbidden()
-            .insert_header((accel::REFUSAL, accel::upload_location(owner)))
+        Ok(Admitted::At(address)) => HttpResponse::Forbidden()
+            .insert_header((accel::REFUSAL, accel::BODY_TO_PEER))
+            .insert_header((accel::PEER_ADDRESS, address.to_string()))
             .finish(),
         Err(problem) => {
             node.access.refusals.count(problem.reason());

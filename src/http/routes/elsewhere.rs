@@ -1,43 +1,61 @@
 //! Sends nginx to the node that may have a file or an upload.
 
+use std::net::SocketAddr;
+
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::accel;
 use crate::file::FileId;
 use crate::http::{Node, Problem};
-use crate::peers::{PASS, Purpose};
+use crate::peers::{HOP, PASS, Purpose};
 
 /// The end of the address of a file's description.
 pub(super) const META: &str = "/meta";
 
 /// Sends nginx to the node that may have a file. `part` is the end of the address: empty for the file itself.
+///
+/// # Errors
+/// As [`to`].
 pub(super) fn redirect(
     node: &Node,
     owner: u16,
     id: FileId,
     part: &str,
     purpose: Purpose,
-) -> HttpResponse {
-    let uri = format!("{}{part}", accel::peer_uri(owner, id));
-    to(node, owner, id, uri, purpose)
+) -> Result<HttpResponse, Problem> {
+    to(
+        node,
+        owner,
+        accel::PEER,
+        &format!("/files/{id}{part}"),
+        id,
+        purpose,
+    )
 }
 
-/// Sends nginx to this address of the node that may have a file.
+/// Sends nginx by this location to this path of the node that may have a file.
+///
+/// # Errors
+/// 503, if that node cannot be asked just now.
 pub(super) fn to(
     node: &Node,
     owner: u16,
+    location: &str,
+    path: &str,
     id: FileId,
-    uri: String,
     purpose: Purpose,
-) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((accel::REDIRECT, uri))
+) -> Result<HttpResponse, Problem> {
+    let address = node.peers.address(owner)?;
+    Ok(HttpResponse::Ok()
+        .insert_header((accel::REDIRECT, format!("{location}/{owner}{path}")))
+        .insert_header((accel::PEER_ADDRESS, format!("{address}{HOP}{path}")))
         .insert_header((PASS, node.peers.pass(purpose, owner, id)))
-        .finish()
+        .finish())
 }
 
-/// Returns the other node that made a resumable upload, and has it alone; `None` if it is none of them.
+/// Returns the address of the other node that made a resumable upload, and has it alone; `None` if it is
+/// none of them.
 ///
 /// # Errors
 /// 503, if that node is known to be down, or if another node has sent the request here: then the nodes do
@@ -46,16 +64,15 @@ pub(super) fn owner_of_upload(
     headers: &HeaderMap,
     node: &Node,
     id: FileId,
-) -> Result<Option<u16>, Problem> {
-    let owner = node.peers.owner_of(id);
-    if let Some(owner) = owner
-        && headers.contains_key(accel::SENT_ON)
-    {
+) -> Result<Option<SocketAddr>, Problem> {
+    let Some(owner) = node.peers.owner_of(id) else {
+        return Ok(None);
+    };
+    if headers.contains_key(accel::SENT_ON) {
         log::error!("a node has sent a request for upload {id} of node {owner} here");
         return Err(Problem::unavailable());
     }
-    owner.map_or(Ok(()), |owner| node.peers.check_up(owner))?;
-    Ok(owner)
+    Ok(Some(node.peers.address(owner)?))
 }
 
 /// Sends nginx to the node that has a resumable upload, with the request as it is. That node checks the
@@ -69,9 +86,10 @@ pub(super) fn upload(
     id: FileId,
 ) -> Result<Option<HttpResponse>, Problem> {
     let owner = owner_of_upload(request.headers(), node, id)?;
-    Ok(owner.map(|owner| {
+    Ok(owner.map(|address| {
         HttpResponse::Ok()
-            .insert_header((accel::REDIRECT, accel::upload_location(owner)))
+            .insert_header((accel::REDIRECT, accel::UPLOAD_AT_PEER))
+            .insert_header((accel::PEER_ADDRESS, address.to_string()))
             .finish()
     }))
 }

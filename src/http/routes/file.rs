@@ -34,9 +34,7 @@ pub(super) async fn send(
             download::answer_stored(request, node, &file, at_hand).await
         }
         Found::Elsewhere { owner, id } if is_live => live::at_owner(request, node, owner, id),
-        Found::Elsewhere { owner, id } => {
-            Ok(elsewhere::redirect(node, owner, id, "", Purpose::Read))
-        }
+        Found::Elsewhere { owner, id } => elsewhere::redirect(node, owner, id, "", Purpose::Read),
         Found::Growing(id) if is_live => live::begin(request, node, id).await,
         Found::Growing(_) | Found::Absent => Err(Problem::not_found()),
     }

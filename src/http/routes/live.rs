@@ -50,8 +50,8 @@ pub(super) fn at_owner(
     if request.method() != Method::HEAD {
         check_protocol(request)?;
     }
-    let uri = to_be_saved_or_not(request, accel::peer_live_uri(owner, id));
-    Ok(elsewhere::to(node, owner, id, uri, Purpose::Read))
+    let path = to_be_saved_or_not(request, format!("/live/{id}"));
+    elsewhere::to(node, owner, accel::PEER_LIVE, &path, id, Purpose::Read)
 }
 
 fn to_be_saved_or_not(request: &HttpRequest, mut uri: String) -> String {

@@ -1,5 +1,7 @@
 //! Judges uploads to `/uploads` and `/uploads/{id}` before their bodies come.
 
+use std::net::SocketAddr;
+
 use actix_web::http::header::HeaderMap;
 
 use super::{elsewhere, methods};
@@ -12,7 +14,7 @@ use crate::http::{Node, Problem};
 use crate::intake::{IntakeError, Sender};
 use crate::journal::UploadError;
 
-/// Judges a request to this target. Returns the other node that has the upload, and judges the request;
+/// Judges a request to this target. Returns the address of the other node that has the upload, and judges the request;
 /// `None` if the body may come in here.
 ///
 /// # Errors
@@ -22,7 +24,7 @@ pub(super) async fn admit(
     node: &Node,
     caller: &Caller,
     target: &str,
-) -> Result<Option<u16>, Problem> {
+) -> Result<Option<SocketAddr>, Problem> {
     let dialect = match path::upload(target) {
         // Only tus begins uploads here.
         None => Dialect::Tus,
@@ -39,7 +41,7 @@ async fn judge(
     caller: &Caller,
     target: &str,
     dialect: Dialect,
-) -> Result<Option<u16>, Problem> {
+) -> Result<Option<SocketAddr>, Problem> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let own = text(accel::METHOD).unwrap_or_default();
     let length = body::length(headers, accel::BODY_LENGTH);

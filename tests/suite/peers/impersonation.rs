@@ -53,7 +53,7 @@ pub(super) fn assert_is_not_believed(heard: &Heard, site: &Site, file: &Uploaded
     };
     let ask = |path: &str, answer: &str| ask_as(&client, path, answer);
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/html\r\nETag: \"x\"\r\n";
-    let words = "X-Accel-Limit-Rate: 1\r\nX-Accel-Charset: utf-7\r\nX-Accel-Expires: 9\r\n\
+    let words = "X-Gridspool-Peer: 127.0.0.1:1\r\nX-Accel-Limit-Rate: 1\r\nX-Accel-Charset: utf-7\r\nX-Accel-Expires: 9\r\n\
         Set-Cookie: a=b\r\nContent-Security-Policy: script-src *\r\nX-Content-Type-Options: x\r\n\
         Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\n\
         Cache-Control: public\r\nExpires: Thu, 31 Dec 2037 23:55:55 GMT\r\nVary: *\r\n\
