@@ -207,7 +207,7 @@ pub async fn run(
 
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
-    keep_watching(&tasks, &stopping, &node, &bucket, config.cache_check);
+    keep_watching(&tasks, &stopping, &node, &bucket, &config);
     tend(&journal, &config, &tasks, &stopping);
     watch_threads(&watchdog, &tasks, &stopping, tell)?;
     tasks.spawn(committer.run(stopping.clone(), config.stop_grace / 2));

@@ -25,7 +25,8 @@ pub use crate::file::Sha256;
 pub use inbox::{Entry, Inbox, ListedMessage, News, Page, Waiting};
 pub use indexes::{IndexStanding, IndexState, Indexes};
 pub use messages::{
-    Cause, Dying, DyingPage, DyingPlace, MessageInStore, Messages, StoredMessage, StoredPart,
+    Cause, Dying, DyingPage, DyingPlace, MessageInStore, Messages, OwnerlessDelete, StoredMessage,
+    StoredPart,
 };
 #[cfg(test)]
 pub(crate) use no_messages::NoMessages;
@@ -224,12 +225,11 @@ pub trait Store: Send + Sync {
     fn key(&self, text: &str) -> FileKey;
 
     /// Writes a promised file and proves it. A repetition does no harm, and sends only the missing
-    /// parts. It never deletes anything, except a file of messages that was removed since an
-    /// earlier attempt.
+    /// parts. It never deletes anything, except a file that was removed since an earlier attempt.
     ///
     /// # Errors
-    /// Any [`StoreError`] but `Damaged`. `Gone` comes only for files of messages. If the store
-    /// holds more of the file than before all the same, `progress` says so.
+    /// Any [`StoreError`] but `Damaged`. If the store holds more of the file than before all the
+    /// same, `progress` says so.
     fn commit<'a>(
         &'a self,
         promised: Promised,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::{BoxFuture, try_join};
 use mongodb::Collection;
@@ -10,7 +11,7 @@ use mongodb::bson::RawDocumentBuf;
 use super::earlier::Earlier;
 use super::packages::Package;
 use super::source::Source;
-use super::{Bucket, belonging, document, error};
+use super::{Bucket, belonging, document, error, ownerless};
 use crate::file::FileId;
 use crate::store::{Committed, Promised, Sent, StoreError};
 
@@ -18,7 +19,8 @@ use crate::store::{Committed, Promised, Sent, StoreError};
 struct Member {
     id: FileId,
     sent: Sent,
-    is_of_message: bool,
+    /// Whether others may remove or have removed it: see step 8.
+    may_be_gone: bool,
     /// Its document.
     file: RawDocumentBuf,
     chunks: Vec<RawDocumentBuf>,
@@ -39,7 +41,7 @@ impl Bucket {
     /// 6. Documents and chunks are read back with read concern majority, and each file is proven.
     ///    Members without a proof leave. MongoDB is still no standalone.
     /// 7. Packages of messages enter the lists of their receivers.
-    /// 8. Members with a tombstone leave: see steps 7 and 8 of [`Bucket::put`].
+    /// 8. Members that others have deleted meanwhile leave: see steps 7 and 8 of [`Bucket::put`].
     ///
     /// A cut at any step leaves, for each member, the same as a cut of [`Bucket::put`].
     ///
@@ -50,6 +52,7 @@ impl Bucket {
         group: Vec<Promised>,
         may_write: BoxFuture<'_, ()>,
     ) -> Result<Vec<Committed>, StoreError> {
+        let begun = Instant::now();
         let group = self.without_traces(group).await?; // 1
         let bytes: u64 = group.iter().map(|promised| promised.meta.length).sum();
         let packages: Vec<_> = group.iter().filter_map(Package::of).collect();
@@ -64,8 +67,8 @@ impl Bucket {
         may_write.await; // 3
         let members = self.insert_all_chunks(members).await?; // 4
         drop(permit);
-        let of_messages = members.iter().filter(|member| member.is_of_message);
-        let of_messages: Vec<_> = of_messages.map(|member| member.id).collect();
+        let in_doubt = members.iter().filter(|member| member.may_be_gone);
+        let mut in_doubt: Vec<_> = in_doubt.map(|member| member.id).collect();
         let sent = self.insert_all_files(members).await?; // 5
         if sent.is_empty() {
             return Ok(Vec::new());
@@ -75,8 +78,11 @@ impl Bucket {
         let packages = packages.into_iter();
         let packages: Vec<_> = packages.filter(|package| is_proven(package.id)).collect();
         self.enter_packages(&packages).await?; // 7
-        if !of_messages.is_empty() {
-            let gone = self.tombstones(&of_messages).await?; // 8
+        if ownerless::is_long(begun) {
+            in_doubt = sent.iter().map(|(id, _)| *id).collect();
+        }
+        if !in_doubt.is_empty() {
+            let gone = self.tombstones(&in_doubt).await?; // 8
             committed.retain(|committed| !gone.contains(&committed.id()));
             self.leave_lists(&packages, |id| gone.contains(&id)).await?;
         }
@@ -169,7 +175,7 @@ impl Member {
             meta,
             belonging,
             body,
-            ..
+            is_retry,
         } = promised;
         let nothing = Earlier::default();
         let mut source = Source::new(body, id, meta.length, chunk_size_bytes, nothing);
@@ -180,7 +186,7 @@ impl Member {
         Ok(Self {
             id,
             sent,
-            is_of_message: belonging.message.is_some() || !belonging.links.is_empty(),
+            may_be_gone: is_retry || belonging.message.is_some() || !belonging.links.is_empty(),
             file: document::file(
                 id,
                 &meta,

@@ -8,13 +8,14 @@ use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::options::ReadPreference;
 
 use super::{Bucket, belonging, document, error};
-use crate::file::{FileId, FileKey};
+use crate::file::{FileId, FileKey, UnixMillis};
 use crate::message::links::{
     Answer, Ask, Linked, Linking, Next, Removed, Removing, Unlinked, Unlinking,
 };
 use crate::message::{MOST_LINKS, Message, Receivers};
 use crate::store::{
-    Cause, DyingPage, DyingPlace, MessageInStore, Messages, StoreError, StoredMessage, StoredPart,
+    Cause, DyingPage, DyingPlace, MessageInStore, Messages, OwnerlessDelete, StoreError,
+    StoredMessage, StoredPart,
 };
 
 /// The most questions about one link. Only constant changes of the same file by others use so many.
@@ -67,6 +68,30 @@ impl Messages for Bucket {
 
     fn begin_delete(&self, message: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
         self.mark_dying(message).boxed()
+    }
+
+    fn begin_ownerless_delete(
+        &self,
+        owner: u16,
+        file: FileId,
+    ) -> BoxFuture<'_, Result<OwnerlessDelete, StoreError>> {
+        self.mark_settled_as_dying(owner, file).boxed()
+    }
+
+    fn count_ownerless_delete(&self, owner: u16) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.count_delete_of(owner).boxed()
+    }
+
+    fn state_settled(
+        &self,
+        node: u16,
+        before: UnixMillis,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.state_settled_before(node, before).boxed()
+    }
+
+    fn removed(&self, files: Vec<FileId>) -> BoxFuture<'_, Result<HashSet<FileId>, StoreError>> {
+        self.dying_or_entombed(files).boxed()
     }
 
     fn leave<'a>(
@@ -225,8 +250,8 @@ impl Bucket {
         })
     }
 
-    /// Checks a file of messages after its commit. If the file has a tombstone, or is a part that
-    /// is dying, this removes all of it again.
+    /// Checks a file after its commit. If it has a tombstone, or is dying and no package, this removes
+    /// all of it again.
     ///
     /// The file is looked at before the tombstone: a document that goes in between has a tombstone by then. A
     /// package that is dying stays, as the note of what is still to be done for its message.
@@ -249,7 +274,7 @@ impl Bucket {
             .await
             .map_err(|err| error::of_commit(&err))?;
         self.delete_all_chunks(&bson).await?;
-        Err(StoreError::Gone(format!("{id} has lost its last link")))
+        Err(StoreError::Gone(format!("{id} was deleted by others")))
     }
 
     /// Returns those of these files that have a tombstone.

@@ -33,6 +33,7 @@ mod lost_links;
 mod more_indexes;
 mod nodes;
 mod orphan;
+mod ownerless;
 mod packages;
 mod page;
 mod pieces;

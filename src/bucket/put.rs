@@ -1,6 +1,7 @@
 //! Writes a promised file, so that a repetition does no harm.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use mongodb::bson::RawDocumentBuf;
 
@@ -8,7 +9,7 @@ use super::earlier::Earlier;
 use super::evidence::Sizes;
 use super::packages::Package;
 use super::source::Source;
-use super::{Bucket, belonging, document, error};
+use super::{Bucket, belonging, document, error, ownerless};
 use crate::file::FileId;
 use crate::store::{Committed, Progress, Promised, StoreError};
 
@@ -28,8 +29,9 @@ impl Bucket {
     ///    bytes: this is the proof. MongoDB must still be no standalone.
     /// 7. The package of a message enters the lists of its receivers: [`Bucket::enter_packages`].
     /// 8. A document of an earlier attempt gets the links that the file has by now. A file of
-    ///    messages may have lost its last link after an earlier attempt, and may have been removed
-    ///    before this attempt brought it back: [`Bucket::look_behind`].
+    ///    messages may have lost its last link after an earlier attempt, and any file may have been
+    ///    deleted without this node. It may have been removed before this attempt brought it back:
+    ///    [`Bucket::look_behind`].
     ///
     /// A cut at any step leaves chunks that no reader sees, or the whole file. Nothing else is
     /// deleted, and the next attempt goes on with the chunks that exist.
@@ -50,7 +52,8 @@ impl Bucket {
             Earlier::default()
         };
         let chunks_before = earlier.numbers.count();
-        let done = self.put_rest(promised, earlier, progress).await;
+        let begun = Instant::now();
+        let done = self.put_rest(promised, earlier, progress, begun).await;
         if let Err(StoreError::TimedOut(_) | StoreError::Failed(_)) = done
             && !progress.is_made()
             && self.count(id).await.is_some_and(|now| now > chunks_before)
@@ -66,6 +69,7 @@ impl Bucket {
         promised: Promised,
         earlier: Earlier,
         progress: &Progress,
+        begun: Instant,
     ) -> Result<Committed, StoreError> {
         let package = Package::of(&promised);
         let is_retry = promised.is_retry;
@@ -108,10 +112,10 @@ impl Bucket {
             progress.note();
         }
         entered?;
-        if is_of_message {
-            if is_retry {
-                self.renew_links(id, &belonging.links).await?;
-            }
+        if is_retry {
+            self.renew_links(id, &belonging.links).await?;
+        }
+        if is_of_message || is_retry || ownerless::is_long(begun) {
             let behind = self.look_behind(id).await; // 8
             if let Err(StoreError::Gone(_)) = behind {
                 self.leave_lists(package.as_slice(), |_| true).await?;

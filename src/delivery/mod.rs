@@ -211,7 +211,13 @@ impl Delivery {
         if let Some(stored) = self.before_owner(self.stored(key)).await? {
             return Ok(stored);
         }
-        self.peers.check_up(owner)?;
+        if let Err(away) = self.peers.check_up(owner) {
+            let is_removed = async { self.links.is_removed(id).await.map(Some) };
+            return match self.before_owner(is_removed).await? {
+                Some(true) => Ok(Found::Absent),
+                Some(false) | None => Err(away.into()),
+            };
+        }
         Ok(Found::Elsewhere { owner, id })
     }
 
@@ -303,7 +309,8 @@ impl Delivery {
     }
 
     /// Deletes a file. A pending one is deleted without a question to the store, one of another node by
-    /// that node, and any other from the store. After this has ended, lookups on this node do not find
+    /// that node, and any other from the store. So is a long settled one of a node that does not answer
+    /// ([`Links::delete_ownerless`]). After this has ended, lookups on this node do not find
     /// the file. If the future is dropped half-way, they may still find it for as long as a file that
     /// was deleted elsewhere.
     ///
@@ -342,7 +349,13 @@ impl Delivery {
         if let FileKey::Id(id) = *key
             && let Some(owner) = self.peers.owner_of(id)
         {
-            return Ok(self.peers.delete(owner, id).await?);
+            return match self.peers.delete(owner, id).await {
+                Err(away) => {
+                    let deleted = self.links.delete_ownerless(owner, id).await?;
+                    deleted.ok_or(away.into())
+                }
+                deleted => Ok(deleted?),
+            };
         }
         Ok(self.store.remove(key).await?)
     }

@@ -1,9 +1,12 @@
 //! Settling entries, on a proof of their commit.
 
+use std::time::Duration;
+
 use super::index::{Phase, Refused};
 use super::record::Settled;
 use super::step::StepError;
 use super::{Journal, JournalError, point};
+use crate::file::{FileId, UnixMillis, wall_time};
 use crate::store::Committed;
 
 /// The outcome of a proven commit in the journal.
@@ -52,5 +55,26 @@ impl Journal {
                 Err(err) => Err(err.of(committed.id(), "note a proven commit")),
             });
         landed.collect()
+    }
+
+    /// The time before which this journal has settled everything that it promised, for longer than the
+    /// grace time and `slack`. A promise whose sync is under way must be younger than `slack`.
+    pub fn settled_before(&self, slack: Duration) -> UnixMillis {
+        // A promise that comes after this is not older.
+        let now = wall_time();
+        let oldest = self.oldest_pending().map_or(now, |oldest| oldest.min(now));
+        let age = self.limits.settled_grace.saturating_add(slack);
+        UnixMillis::from_system_time(oldest.checked_sub(age).unwrap_or(std::time::UNIX_EPOCH))
+    }
+
+    /// All files that wait for their commit or are settled, in no order.
+    pub fn promised_or_settled(&self) -> Vec<FileId> {
+        let mut ids = Vec::new();
+        self.each_known(&mut |id, known| {
+            if known.phase == Phase::Settled || known.phase.is_pending() {
+                ids.push(id);
+            }
+        });
+        ids
     }
 }

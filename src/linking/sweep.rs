@@ -143,9 +143,17 @@ impl Links {
     }
 
     /// Sweeps again and again, while the store answers, until `stop`. The first round comes as soon as it answers.
-    pub async fn keep_sweeping(&self, is_store_up: impl Fn() -> bool, stop: CancellationToken) {
+    /// Before each sweep this node hears of its files that others have deleted ([`super::ownerless`], which
+    /// tells about `slack`, too).
+    pub async fn keep_sweeping(
+        &self,
+        is_store_up: impl Fn() -> bool,
+        slack: Duration,
+        stop: CancellationToken,
+    ) {
         let sweeps = async {
             let mut stuck = Stuck::default();
+            let mut heard = None;
             let mut pause = AT_START;
             loop {
                 tokio::time::sleep(pause).await;
@@ -153,6 +161,9 @@ impl Links {
                     continue;
                 }
                 let begun = Instant::now();
+                if let Err(err) = self.heed_deletes(&mut heard, slack).await {
+                    log::debug!("deletes by other nodes are not heard of: {err}");
+                }
                 match self.sweep(&mut stuck).await {
                     Ok(0) => {}
                     Ok(gone) => log::info!("{gone} files went whose delete was cut short"),

@@ -1,5 +1,6 @@
 //! Links in a store that counts what is asked of it at once.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,10 +10,11 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::config::{ClusterConfig, Config};
+use crate::file::UnixMillis;
 use crate::journal::{Announcer, LocalDisk};
 use crate::message::links::Removed;
 use crate::message::{Message, Receivers};
-use crate::store::{DyingPage, DyingPlace, MessageInStore, StoredPart};
+use crate::store::{DyingPage, DyingPlace, MessageInStore, OwnerlessDelete, StoredPart};
 
 /// Each unlink answers when it gets a permit; that of the first file fails.
 #[derive(Debug)]
@@ -60,6 +62,26 @@ impl Messages for Counting {
     }
 
     fn begin_delete(&self, _: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
+        unreachable!()
+    }
+
+    fn begin_ownerless_delete(
+        &self,
+        _: u16,
+        _: FileId,
+    ) -> BoxFuture<'_, Result<OwnerlessDelete, StoreError>> {
+        unreachable!()
+    }
+
+    fn count_ownerless_delete(&self, _: u16) -> BoxFuture<'_, Result<(), StoreError>> {
+        unreachable!()
+    }
+
+    fn state_settled(&self, _: u16, _: UnixMillis) -> BoxFuture<'_, Result<u64, StoreError>> {
+        unreachable!()
+    }
+
+    fn removed(&self, _: Vec<FileId>) -> BoxFuture<'_, Result<HashSet<FileId>, StoreError>> {
         unreachable!()
     }
 

@@ -42,7 +42,9 @@
 //!    It always asks A first: if A has not settled the file, A would write it to the store again.
 //! 2. A deletes the file as for a client: from its journal, or else from the store.
 //! 3. B forgets its own descriptions of the file after any answer of A, and gives that answer.
-//! 4. If A does not answer, B answers 503. The file may be gone or not, and the delete can be repeated.
+//! 4. If A does not answer, and has stated in the store that it has settled all files of this age, B deletes
+//!    the file from the store ([`crate::linking`]). Otherwise B answers 503: the file may be gone or not, and
+//!    the delete can be repeated.
 //!
 //! A message is deleted in the same way, and links are asked for as deletes are.
 //!

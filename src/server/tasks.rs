@@ -32,8 +32,9 @@ pub(super) fn keep_watching(
     stopping: &CancellationToken,
     node: &web::Data<Node>,
     bucket: &Arc<Bucket>,
-    cache_check: Duration,
+    config: &Config,
 ) {
+    let (cache_check, slack) = (config.cache_check, config.commit.delete_watch);
     let watched = || (node.clone(), Arc::clone(bucket), stopping.clone());
     let (node, bucket, stop) = watched();
     tasks.spawn(keep_going("peers", stopping.clone(), move || {
@@ -68,7 +69,7 @@ pub(super) fn keep_watching(
         let (node, stop) = (node.clone(), stop.clone());
         async move {
             let is_up = || node.commits.store_state().standing.is_up();
-            node.links.keep_sweeping(is_up, stop).await;
+            node.links.keep_sweeping(is_up, slack, stop).await;
         }
     }));
 }

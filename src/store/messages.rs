@@ -1,11 +1,12 @@
 //! The port for messages: the links of files, and packages.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use super::{StoreError, StoredFile};
-use crate::file::FileId;
+use crate::file::{FileId, UnixMillis};
 use crate::message::links::{Linked, Removed, Unlinked};
 use crate::message::{Message, Receivers};
 
@@ -36,6 +37,19 @@ impl Dying {
             Self::Package(id, _) | Self::File(id) => id,
         }
     }
+}
+
+/// The outcome of beginning to delete a file whose owner does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerlessDelete {
+    /// Nobody finds it any more; it must be removed ([`Messages::remove_dying`]).
+    Begun,
+    /// It was removed for good before.
+    Before,
+    /// It belongs to a message.
+    Linked,
+    /// The journal of its owner may have it as a file that is not settled.
+    Unsettled,
 }
 
 /// A place in the walk through all dying files; opaque to everyone but the store.
@@ -117,6 +131,40 @@ pub trait Messages: Send + Sync {
     /// # Errors
     /// `Unavailable` or `TimedOut`: it may be dying or not. `Damaged` if its document is invalid.
     fn begin_delete(&self, message: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>>;
+
+    /// Begins to delete a file of an owner that does not answer, if that owner has stated that it has
+    /// settled all files of this age.
+    ///
+    /// # Errors
+    /// `Unavailable` or `TimedOut`: it may be dying or not.
+    fn begin_ownerless_delete(
+        &self,
+        owner: u16,
+        file: FileId,
+    ) -> BoxFuture<'_, Result<OwnerlessDelete, StoreError>>;
+
+    /// Counts a delete of a file of this owner, for the owner to notice.
+    ///
+    /// # Errors
+    /// `Unavailable` or `TimedOut`: it may be counted or not.
+    fn count_ownerless_delete(&self, owner: u16) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// States that a node has settled all its files that are older than this. Returns the count of
+    /// deletes of its files without it.
+    ///
+    /// # Errors
+    /// `Unavailable` or `TimedOut`: it may be stated or not.
+    fn state_settled(
+        &self,
+        node: u16,
+        before: UnixMillis,
+    ) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Returns those of these files that are dying, or were removed for good.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn removed(&self, files: Vec<FileId>) -> BoxFuture<'_, Result<HashSet<FileId>, StoreError>>;
 
     /// Takes a deleted message out of its receivers' lists, whether it was delivered or not.
     ///

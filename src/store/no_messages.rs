@@ -1,10 +1,14 @@
 //! A store without messages, for tests of all else.
 
+use std::collections::HashSet;
+
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 
-use super::{Cause, DyingPage, DyingPlace, MessageInStore, Messages, StoreError, StoredPart};
-use crate::file::FileId;
+use super::{
+    Cause, DyingPage, DyingPlace, MessageInStore, Messages, OwnerlessDelete, StoreError, StoredPart,
+};
+use crate::file::{FileId, UnixMillis};
 use crate::message::links::{Linked, Removed, Unlinked};
 use crate::message::{Message, Receivers};
 
@@ -27,6 +31,26 @@ impl Messages for NoMessages {
 
     fn begin_delete(&self, _: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
         ready(Ok(None)).boxed()
+    }
+
+    fn begin_ownerless_delete(
+        &self,
+        _: u16,
+        _: FileId,
+    ) -> BoxFuture<'_, Result<OwnerlessDelete, StoreError>> {
+        ready(Ok(OwnerlessDelete::Unsettled)).boxed()
+    }
+
+    fn count_ownerless_delete(&self, _: u16) -> BoxFuture<'_, Result<(), StoreError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn state_settled(&self, _: u16, _: UnixMillis) -> BoxFuture<'_, Result<u64, StoreError>> {
+        ready(Ok(0)).boxed()
+    }
+
+    fn removed(&self, _: Vec<FileId>) -> BoxFuture<'_, Result<HashSet<FileId>, StoreError>> {
+        ready(Ok(HashSet::new())).boxed()
     }
 
     fn leave<'a>(&'a self, _: FileId, _: &'a Receivers) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -22,6 +22,7 @@ mod commit_progress;
 mod commit_retries;
 mod conditional;
 mod delete;
+mod deletes_without_owner;
 mod digest;
 mod download;
 mod draft_conformity;
