@@ -86,6 +86,7 @@ fn each_append_may_come_to_another_node_and_is_spooled_once_by_the_node_of_the_u
     stream.write_all(b"\r\n0\r\n\r\n").unwrap();
     let answer = Answer::from_wire(&read_to_end(stream)).unwrap();
     assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(answer.header("content-location"), file_of(&path));
     for client in &clients {
         assert!(client.get(&file_of(&path)).body == content, "other bytes");
     }
