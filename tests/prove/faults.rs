@@ -7,6 +7,7 @@ use kit::wait_until;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::Clock;
+use crate::load::below;
 use crate::mongo::MongoFault;
 use crate::other_format;
 use crate::random::Random;
@@ -38,10 +39,14 @@ pub(crate) enum Fault {
     Clock,
     /// The journal seems to have an unknown format: the start is refused.
     OtherFormat,
+    /// nginx and sidecar of a node stand still for a while.
+    Freeze,
+    /// nginx and sidecar of a node are killed, and away for a while.
+    Away,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Kill,
         Self::Point,
         Self::Power,
@@ -61,6 +66,8 @@ impl Fault {
         Self::NoInodes,
         Self::Clock,
         Self::OtherFormat,
+        Self::Freeze,
+        Self::Away,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -77,6 +84,8 @@ impl Fault {
             Self::NoInodes => "no-inodes",
             Self::Clock => "clock",
             Self::OtherFormat => "other-format",
+            Self::Freeze => "freeze",
+            Self::Away => "away",
         }
     }
 
@@ -93,19 +102,29 @@ impl Fault {
                 | Self::DiskFull
                 | Self::NoInodes
                 | Self::OtherFormat
+                | Self::Freeze
+                | Self::Away
         )
     }
 
-    /// Makes the fault and undoes it, while clients go on. `Err` names the step that failed.
+    /// Returns whether it needs other nodes that go on.
+    pub(crate) fn is_of_a_cluster(self) -> bool {
+        matches!(self, Self::Freeze | Self::Away)
+    }
+
+    /// Makes the fault of any node and undoes it, while clients go on. `Err` names the step that failed.
     pub(crate) fn strike(self, servers: &mut Servers, random: &mut Random) -> Result<(), String> {
+        let place = below(random, servers.cluster.nodes.len());
         let Servers {
-            site,
+            cluster,
             mongo,
-            ground,
+            grounds,
             mongo_ground,
             points,
-            clock,
+            clocks,
         } = servers;
+        let (site, ground) = (&mut cluster.nodes[place], &grounds[place]);
+        let clock = &clocks[place];
         match self {
             Self::Kill => {
                 site.kill_sidecar();
@@ -170,6 +189,17 @@ impl Fault {
                 clock.set(Clock::RIGHT);
             }
             Self::OtherFormat => return other_format::strike(site),
+            Self::Freeze => {
+                site.freeze();
+                pause(random, 8_000);
+                site.thaw();
+            }
+            Self::Away => {
+                site.kill_all();
+                pause(random, 6_000);
+                site.start_sidecar();
+                site.start_nginx();
+            }
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub(crate) struct Joined {
     pub(crate) key: u64,
     pub(crate) length: usize,
     pub(crate) parts: Vec<Pieces>,
+    /// The place of the node that takes all its parts.
+    pub(crate) home: usize,
     /// Whether the parts were asked for as one file.
     is_asked: bool,
 }
@@ -61,6 +63,7 @@ impl Joined {
             key,
             length,
             parts,
+            home: below(random, load.ports.len()),
             is_asked: false,
         }
     }
@@ -70,7 +73,7 @@ impl Load<'_> {
     /// Does one act of a client with its files of parts. Returns the file that it completes.
     pub(crate) fn join(
         &self,
-        client: &Client,
+        clients: &[Client],
         random: &mut Random,
         own: &mut Vec<Joined>,
     ) -> Option<Complete> {
@@ -82,6 +85,7 @@ impl Load<'_> {
             let which = below(random, own.len());
             own.swap_remove(which)
         };
+        let client = &clients[joined.home];
         let mut parts = joined.parts.iter_mut();
         if let Some(part) = parts.find(|part| part.told < part.length) {
             self.grow_part(client, random, part);
@@ -106,7 +110,7 @@ impl Load<'_> {
             (Some(_), 0) => part.ask(client),
             (Some(_), 1) => {
                 let sent = below(random, to - told);
-                let is_sent = part.break_off(self.port, to, sent).is_ok();
+                let is_sent = part.break_off(random.pick(self.ports), to, sent).is_ok();
                 let hung_up = &self.tally.hung_up;
                 hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);
                 return;

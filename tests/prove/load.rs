@@ -27,7 +27,8 @@ const CHUNK: u64 = 255 * 1024;
 pub(crate) struct Load<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) tally: &'a Tally,
-    pub(crate) port: u16,
+    /// The port of each node.
+    pub(crate) ports: &'a [u16],
     pub(crate) is_over: &'a AtomicBool,
     /// Odd while a fault is active that clients may notice. While it is even and does not change, every
     /// upload must be promised.
@@ -52,7 +53,7 @@ impl Load<'_> {
     /// Runs one client until the end of the load.
     pub(crate) fn run(&self, seed: u64) {
         let mut random = Random::new(seed);
-        let client = Client::anew_each_time(self.port, PATIENCE);
+        let clients = self.clients();
         let mut own = Own {
             back_off: BACK_OFF,
             promised: Vec::new(),
@@ -66,10 +67,12 @@ impl Load<'_> {
             if self.tally.promises.load(Ordering::Relaxed) > self.enough.load(Ordering::Relaxed) {
                 std::thread::sleep(REST);
             }
+            // Each request may come to any node.
+            let client = &clients[below(&mut random, clients.len())];
             match random.below(48) {
                 0 | 1 => {
                     let count = 2 + random.below(2);
-                    self.upload(&client, &mut random, &mut own, count);
+                    self.upload(client, &mut random, &mut own, count);
                 }
                 2..=4 if !own.promised.is_empty() => {
                     // The newest file is pending; one of the files before may just have been
@@ -77,34 +80,55 @@ impl Load<'_> {
                     let newest = own.promised.len() - 1;
                     let back = usize::try_from(random.below(2) * random.below(12));
                     let which = newest.saturating_sub(back.expect("a small number"));
-                    self.delete(&client, own.promised.remove(which));
+                    self.delete(client, own.promised.remove(which));
                 }
                 5..=8 if !own.promised.is_empty() => {
                     let which = below(&mut random, own.promised.len());
-                    self.read(&client, &own.promised[which]);
+                    self.read(client, &own.promised[which]);
                 }
                 9..=11 if !own.unanswered.is_empty() => {
                     let which = below(&mut random, own.unanswered.len());
                     let request = own.unanswered.swap_remove(which);
-                    self.send(&client, request, &mut own, true);
+                    self.send(client, request, &mut own, true);
                 }
                 12 if !own.answered.is_empty() => {
                     let which = below(&mut random, own.answered.len());
                     let (request, ids) = &own.answered[which];
-                    self.send_again(&client, request, ids);
+                    self.send_again(client, request, ids);
                 }
-                24..=29 => self.act(&client, &mut random, &mut own_messages),
+                24..=29 => self.act(client, &mut random, &mut own_messages),
                 42.. => {
-                    let complete = self.join(&client, &mut random, &mut own_joined);
+                    let complete = self.join(&clients, &mut random, &mut own_joined);
                     own.promised.extend(complete);
                 }
                 30..=41 => {
-                    let complete = self.grow(&client, &mut random, &mut own_uploads);
+                    let complete = self.grow(client, &mut random, &mut own_uploads);
                     own.promised.extend(complete);
                 }
-                _ => self.upload(&client, &mut random, &mut own, 1),
+                13 => self.leave(&mut random, &mut own),
+                _ => self.upload(client, &mut random, &mut own, 1),
             }
         }
+    }
+
+    /// A client of each node.
+    pub(crate) fn clients(&self) -> Vec<Client> {
+        let ports = self.ports.iter();
+        ports
+            .map(|&port| Client::anew_each_time(port, PATIENCE))
+            .collect()
+    }
+
+    /// Sends an upload under a key, and does not wait for the answer.
+    fn leave(&self, random: &mut Random, own: &mut Own) {
+        let (key, length) = (self.key(), length(random));
+        let request = Request::keyed(key, length);
+        self.ledger.send(key, length, true);
+        // A server that is down takes nothing.
+        let is_sent = request.send_and_leave(random.pick(self.ports)).is_ok();
+        let left = &self.tally.left;
+        left.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+        own.unanswered.push(request);
     }
 
     /// Uploads `files` files in one body: all of them are promised, or none.
@@ -199,7 +223,9 @@ impl Load<'_> {
             Ok(answer) if answer.status == 204 => {
                 self.ledger.set(key, State::Deleted(id.clone()));
                 self.tally.deletes.fetch_add(1, Ordering::Relaxed);
-                if let Ok(answer) = client.try_ask("GET", &path, &[])
+                // Another node may see a file once more if it is deleted in the moment of its commit.
+                if self.ports.len() == 1
+                    && let Ok(answer) = client.try_ask("GET", &path, &[])
                     && answer.status == 200
                 {
                     self.tally

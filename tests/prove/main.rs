@@ -28,8 +28,10 @@ mod scene;
 mod stage;
 mod uploads;
 mod verify;
+mod verify_bucket;
 mod verify_messages;
 mod verify_uploads;
+mod ways;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::ledger::{Ledger, Message, State};
 use crate::load::{Load, length};
 use crate::random::Random;
-use crate::request::PATIENCE;
 
 /// Receivers, each with a list of its own.
 pub(crate) const RECEIVERS: usize = 2;
@@ -234,7 +233,9 @@ impl Load<'_> {
             Ok(answer) if answer.status == 204 => {
                 self.ledger.set_message(with(State::Deleted(id)));
                 self.tally.deletes.fetch_add(1, Ordering::Relaxed);
-                if let Ok(answer) = client.try_ask("GET", &path, &[])
+                // As in `Load::delete`.
+                if self.ports.len() == 1
+                    && let Ok(answer) = client.try_ask("GET", &path, &[])
                     && answer.status == 200
                 {
                     let words = format!("{message:?} is there after its delete");
@@ -275,9 +276,11 @@ impl Follower {
 
     /// Reads on until the end of the load.
     pub(crate) fn follow(&mut self, load: &Load<'_>) {
-        let client = Client::anew_each_time(load.port, PATIENCE);
+        let clients = load.clients();
+        let mut clients = clients.iter().cycle();
         while !load.is_over.load(Ordering::Relaxed) {
-            match self.step(&client) {
+            let client = clients.next().expect("a node");
+            match self.step(client) {
                 Ok(0) | Err(None) => std::thread::sleep(REST),
                 Ok(_) => {}
                 Err(Some(fault)) => load.tally.violate(&fault),

@@ -16,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) most: Duration,
     pub(crate) seed: u64,
     pub(crate) faults: Vec<Fault>,
+    /// The nodes of the cluster.
+    pub(crate) nodes: u16,
     /// Members of MongoDB's replica set.
     pub(crate) replicas: usize,
     /// The file system that is cut.
@@ -39,6 +41,7 @@ impl Options {
             most: Duration::MAX,
             seed: u64::from(now.ok()?.subsec_nanos()),
             faults: Fault::ALL.to_vec(),
+            nodes: 1,
             replicas: 1,
             file_system: "ext4".to_owned(),
             sidecar: None,
@@ -59,6 +62,7 @@ impl Options {
                     let names = words.next()?;
                     options.faults = names.split(',').map(fault_named).collect::<Option<_>>()?;
                 }
+                "--nodes" => options.nodes = words.next()?.parse().ok()?,
                 "--replicas" => options.replicas = words.next()?.parse().ok()?,
                 "--file-system" => options.file_system = words.next()?,
                 "--sidecar" => options.sidecar = Some(words.next()?.into()),
@@ -67,6 +71,9 @@ impl Options {
                 _ => return None,
             }
         }
+        options
+            .faults
+            .retain(|fault| options.nodes > 1 || !fault.is_of_a_cluster());
         Some(options)
     }
 }

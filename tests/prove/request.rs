@@ -1,5 +1,7 @@
 //! One upload as it goes over the wire. It can be sent any number of times, and is always the same.
 
+use std::io::{self, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use kit::{Answer, Client, noise};
@@ -27,23 +29,48 @@ impl Request {
 
     /// Sends the upload; `Err` tells why no answer comes.
     pub(crate) fn send(&self, client: &Client) -> Result<Answer, String> {
-        let (first, length) = self.files[0];
-        let disposition = format!("attachment; filename=\"{first}\"");
-        let idempotency = format!("\"prove-{first}\"");
-        let mut headers = Vec::new();
-        if self.is_keyed {
-            headers.push(("Idempotency-Key", idempotency.as_str()));
-        }
-        let body = if self.files.len() == 1 {
-            headers.push(("Content-Type", "application/octet-stream"));
-            headers.push(("Content-Disposition", &disposition));
-            noise(first, length)
-        } else {
-            headers.push(("Content-Type", "multipart/form-data; boundary=prove-x"));
-            self.form()
-        };
+        let (headers, body) = self.head_and_body();
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let answer = client.try_post("/files", &headers, &body);
         answer.map_err(|err| err.to_string())
+    }
+
+    /// Sends the upload and hangs up at once.
+    pub(crate) fn send_and_leave(&self, port: u16) -> io::Result<()> {
+        let (headers, body) = self.head_and_body();
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let (headers, length) = (headers.concat(), body.len());
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        write!(
+            stream,
+            "POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {length}\r\n\r\n"
+        )?;
+        stream.write_all(&body)
+    }
+
+    fn head_and_body(&self) -> (Vec<(&'static str, String)>, Vec<u8>) {
+        let (first, length) = self.files[0];
+        let mut headers = Vec::new();
+        if self.is_keyed {
+            headers.push(("Idempotency-Key", format!("\"prove-{first}\"")));
+        }
+        let body = if self.files.len() == 1 {
+            let disposition = format!("attachment; filename=\"{first}\"");
+            headers.push(("Content-Type", "application/octet-stream".to_owned()));
+            headers.push(("Content-Disposition", disposition));
+            noise(first, length)
+        } else {
+            let kind = "multipart/form-data; boundary=prove-x";
+            headers.push(("Content-Type", kind.to_owned()));
+            self.form()
+        };
+        (headers, body)
     }
 
     fn form(&self) -> Vec<u8> {

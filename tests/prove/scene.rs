@@ -10,39 +10,54 @@ const MOST_BYTES: usize = 4096;
 /// The places to look at.
 #[derive(Debug, Default)]
 pub(crate) struct Scene {
-    /// The journal's disk, nginx's spool and its cache.
-    pub(crate) disk: PathBuf,
-    /// The directory of the logs.
-    pub(crate) logs: PathBuf,
+    /// The disks of journals, nginx's spools and its caches.
+    pub(crate) disks: Vec<PathBuf>,
+    /// The directories of the logs.
+    pub(crate) logs: Vec<PathBuf>,
 }
 
 impl Scene {
     /// Returns the state as a text of bounded length.
     pub(crate) fn text(&self) -> String {
-        let disk = self.disk.to_string_lossy().into_owned();
-        let looks: [&[&str]; 6] = [
-            &["df", "--block-size=M", &disk, "/tmp"],
-            &["df", "--inodes", &disk, "/tmp"],
-            &["du", "--inodes", "--max-depth=2", &disk],
-            &["ss", "-s"],
-            &["cat", "/proc/loadavg"],
-            &["free", "-m"],
+        let disks: Vec<_> = self
+            .disks
+            .iter()
+            .map(|disk| disk.to_string_lossy())
+            .collect();
+        let of_disks = |words: &[&'static str]| {
+            let disks = disks.iter().map(|disk| &**disk);
+            words
+                .iter()
+                .copied()
+                .chain(disks)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let of_machine = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        let looks = [
+            of_disks(&["df", "--block-size=M", "/tmp"]),
+            of_disks(&["df", "--inodes", "/tmp"]),
+            of_disks(&["du", "--inodes", "--max-depth=2"]),
+            of_machine(&["ss", "-s"]),
+            of_machine(&["cat", "/proc/loadavg"]),
+            of_machine(&["free", "-m"]),
         ];
         let mut text = String::new();
         for words in looks {
-            let output = Command::new(words[0]).args(&words[1..]).output();
+            let output = Command::new(&words[0]).args(&words[1..]).output();
             let seen = match output {
                 Ok(output) => [output.stdout, output.stderr].concat(),
                 Err(err) => err.to_string().into_bytes(),
             };
             text += &told(&words.join(" "), &seen);
         }
-        for log in ["error.log", "sidecar.log"] {
-            let seen = std::fs::read(self.logs.join(log));
-            text += &told(
-                log,
-                &seen.unwrap_or_else(|err| err.to_string().into_bytes()),
-            );
+        for logs in &self.logs {
+            for log in ["error.log", "sidecar.log"] {
+                let log = logs.join(log);
+                let seen = std::fs::read(&log);
+                let seen = seen.unwrap_or_else(|err| err.to_string().into_bytes());
+                text += &told(&log.to_string_lossy(), &seen);
+            }
         }
         text
     }

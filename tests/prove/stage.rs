@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kit::{Builder, Mongo, Site, wait_until};
+use kit::{Builder, Cluster, Mongo, Site, wait_until};
 use tempfile::TempDir;
 
 use crate::clock::Clock;
@@ -31,14 +31,15 @@ const ENOUGH_MORE: usize = 60;
 /// The servers, in the order in which they end.
 #[derive(Debug)]
 pub(crate) struct Servers {
-    pub(crate) site: Site,
+    pub(crate) cluster: Cluster,
     pub(crate) mongo: Mongo,
-    pub(crate) ground: Ground,
+    /// The file system of each node's journal, spool and cache.
+    pub(crate) grounds: Vec<Ground>,
     /// The file system of mongod's files.
     pub(crate) mongo_ground: Ground,
     pub(crate) points: Option<Points>,
-    /// The sidecar's clock, if faults move it.
-    pub(crate) clock: Clock,
+    /// The clock of each sidecar, if faults move it.
+    pub(crate) clocks: Vec<Clock>,
 }
 
 /// The counts of a run.
@@ -59,6 +60,8 @@ pub(crate) struct Tally {
     pub(crate) appends: AtomicU64,
     /// Appends whose client hung up within the body.
     pub(crate) hung_up: AtomicU64,
+    /// Uploads whose client did not wait for the answer.
+    pub(crate) left: AtomicU64,
     /// Files that were made of partial uploads.
     pub(crate) joined: AtomicU64,
     /// Uploads in pieces that became files.
@@ -89,9 +92,10 @@ impl Tally {
     }
 
     pub(crate) fn line(&self) -> String {
-        let [uploads, unanswered, reads, deletes, repeats, verified] = [
+        let [uploads, unanswered, left, reads, deletes, repeats, verified] = [
             &self.uploads,
             &self.unanswered,
+            &self.left,
             &self.reads,
             &self.deletes,
             &self.repeats,
@@ -99,7 +103,7 @@ impl Tally {
         ]
         .map(|count| count.load(Ordering::Relaxed));
         format!(
-            "{uploads} uploads, {} files promised, {unanswered} uploads refused or unanswered, \
+            "{uploads} uploads, {} files promised, {unanswered} uploads refused or unanswered, {left} answers not waited for, \
              {reads} reads and {deletes} deletes under load, {repeats} sent again, \
              {verified} files verified, {} violations",
             self.promises.load(Ordering::Relaxed),
@@ -158,35 +162,45 @@ impl Drop for End<'_> {
 impl Stage {
     pub(crate) fn set(options: &Options) -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
-        let ground = Ground::make(
-            &options.file_system,
-            4 << 30,
-            &scratch.path().join("ground"),
-        );
+        let places: Vec<_> = (1..=options.nodes)
+            .map(|node| scratch.path().join(format!("node-{node}")))
+            .collect();
+        let grounds: Vec<_> = places
+            .iter()
+            .map(|place| Ground::make(&options.file_system, 4 << 30, place))
+            .collect();
         let mongo_ground = Ground::make("ext4", 16 << 30, &scratch.path().join("mongod"));
         let mongo = Mongo::start_below(&mongo_ground.root(), options.replicas);
-        let clock = Clock::new(scratch.path());
-        let mut site = site(options, &ground.data(), &clock).start(&mongo);
+        let clocks: Vec<_> = places.iter().map(|place| Clock::new(place)).collect();
+        let builder = |node: u16| {
+            let place = usize::from(node) - 1;
+            builder(options, &grounds[place].data(), &clocks[place])
+        };
+        let mut cluster = Cluster::start_with(options.nodes, builder, &mongo);
         // The cache may grow to 4 GB, and would come to have more files than the disk has inodes. A
         // restarted nginx knows the earlier files only after a minute: see `round`.
-        site.change_nginx(&[("gridspool.conf", "inactive=24h", "inactive=15s")]);
-        ground.sync();
+        for site in &mut cluster.nodes {
+            site.change_nginx(&[("gridspool.conf", "inactive=24h", "inactive=15s")]);
+        }
+        for ground in &grounds {
+            ground.sync();
+        }
         let ledger = Ledger::create(&scratch.path().join("ledger"));
         let scene = Scene {
-            disk: ground.data(),
-            logs: site.run_dir(),
+            disks: grounds.iter().map(Ground::data).collect(),
+            logs: cluster.nodes.iter().map(Site::run_dir).collect(),
         };
         Self {
             servers: Servers {
-                site,
+                cluster,
                 mongo,
-                ground,
+                grounds,
                 mongo_ground,
                 points: options
                     .with_points
                     .as_deref()
                     .map(|program| Points::new(program, options.seed)),
-                clock,
+                clocks,
             },
             tally: Tally {
                 scene,
@@ -216,7 +230,12 @@ impl Stage {
         let load = Load {
             ledger,
             tally,
-            port: servers.site.port(),
+            ports: &servers
+                .cluster
+                .nodes
+                .iter()
+                .map(Site::port)
+                .collect::<Vec<_>>(),
             is_over: &is_over,
             calm: &calm,
             next_key,
@@ -249,6 +268,7 @@ impl Stage {
                 if let Err(what) = fault.strike(servers, random) {
                     tally.violate(&what);
                 }
+                servers.cluster.wait_until_met();
                 calm.fetch_add(noticeable, Ordering::SeqCst);
                 let mut faults = tally.faults.lock().expect("the faults");
                 *faults.entry(fault.name()).or_default() += 1;
@@ -257,9 +277,11 @@ impl Stage {
         });
         verify::everything(servers, ledger, followers, tally, options.goes_on);
         // No request runs. nginx never removes spool files that it has forgotten.
-        let cache = servers.site.data_dir().join("cache");
-        for part in std::fs::read_dir(cache).expect("nginx's cache") {
-            std::fs::remove_dir_all(part.expect("a part of it").path()).expect("to empty it");
+        for site in &servers.cluster.nodes {
+            let cache = site.data_dir().join("cache");
+            for part in std::fs::read_dir(cache).expect("nginx's cache") {
+                std::fs::remove_dir_all(part.expect("a part of it").path()).expect("to empty it");
+            }
         }
     }
 }
@@ -274,8 +296,8 @@ fn drawn(bag: &mut Vec<Fault>, options: &Options, random: &mut Random) -> Fault 
     bag.swap_remove(which)
 }
 
-/// Returns a site that recovers from everything soon.
-fn site(options: &Options, data: &Path, clock: &Clock) -> Builder {
+/// Returns a node that recovers from everything soon.
+fn builder(options: &Options, data: &Path, clock: &Clock) -> Builder {
     // MongoDB may be slow on a busy machine even without faults.
     let is_mongo = |fault: &Fault| matches!(fault, Fault::Mongo(_));
     let mongodb_timeout_ms = if options.faults.iter().any(is_mongo) {

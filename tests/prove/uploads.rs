@@ -146,7 +146,10 @@ impl Load<'_> {
     fn break_off(&self, random: &mut Random, course: &mut Course, to: usize) {
         let sent = below(random, to - course.pieces.told);
         // A server that is down takes nothing.
-        let is_sent = course.pieces.break_off(self.port, to, sent).is_ok();
+        let is_sent = course
+            .pieces
+            .break_off(random.pick(self.ports), to, sent)
+            .is_ok();
         let hung_up = &self.tally.hung_up;
         hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);
         course.footing = Footing::Lost;

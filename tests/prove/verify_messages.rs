@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use kit::{Client, Mongo};
+use kit::Mongo;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
@@ -13,11 +13,10 @@ use crate::ledger::{Ledger, Message, State};
 use crate::messages::Follower;
 use crate::stage::Tally;
 use crate::verify::side_by_side;
+use crate::ways::{ROUTES, Ways};
 
 /// The longest time until deleted messages are gone, and until lists have committed ones.
 const BOUND: Duration = Duration::from_secs(90);
-/// The longest time that a route may serve a file that is gone.
-const ROUTES: Duration = Duration::from_secs(10);
 
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -25,9 +24,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 const KEPT: usize = 10;
 
 /// Sends messages without an answer again, and repeats the deletes without one.
-pub(crate) fn settle(client: &Client, ledger: &Ledger, tally: &Tally) {
+pub(crate) fn settle(ways: &Ways, ledger: &Ledger, tally: &Tally) {
     side_by_side(&ledger.messages(), |message| match &message.state {
-        State::Unknown => match message.send(client) {
+        State::Unknown => match message.send(ways.any()) {
             Ok(answer) if answer.status == 201 => {
                 let promised = message.promised(&answer);
                 ledger.set_message(promised);
@@ -40,14 +39,17 @@ pub(crate) fn settle(client: &Client, ledger: &Ledger, tally: &Tally) {
             }
             answer => tally.violate(&format!("{message:?} was sent again: {answer:?}")),
         },
-        State::Deleting(_) => delete(client, ledger, tally, message),
+        State::Deleting(_) => delete(ways, ledger, tally, message),
         State::Promised(_) | State::Deleted(_) => {}
     });
 }
 
-fn delete(client: &Client, ledger: &Ledger, tally: &Tally, message: &Message) {
+fn delete(ways: &Ways, ledger: &Ledger, tally: &Tally, message: &Message) {
     let id = message.state.id().expect("it was promised").to_owned();
-    match client.try_ask("DELETE", &format!("/messages/{id}"), &[]) {
+    match ways
+        .any()
+        .try_ask("DELETE", &format!("/messages/{id}"), &[])
+    {
         Ok(answer) if [204, 404, 410].contains(&answer.status) => {
             ledger.set_message(Message {
                 state: State::Deleted(id),
@@ -59,10 +61,10 @@ fn delete(client: &Client, ledger: &Ledger, tally: &Tally, message: &Message) {
 }
 
 /// Reads each message as a client does. A deleted message is on no route.
-pub(crate) fn over_http(client: &Client, ledger: &Ledger, tally: &Tally) {
+pub(crate) fn over_http(ways: &Ways, ledger: &Ledger, tally: &Tally) {
     side_by_side(&ledger.messages(), |message| {
         if matches!(message.state, State::Promised(_)) {
-            if let Some(fault) = message.fault(client) {
+            if let Some(fault) = message.fault(ways.any()) {
                 tally.violate(&format!("{message:?}: {fault}"));
             }
             tally.verified.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +78,7 @@ pub(crate) fn over_http(client: &Client, ledger: &Ledger, tally: &Tally) {
             _ => format!("/messages/{id}/{number}"),
         });
         for path in parts {
-            if !is_gone(client, &path) {
+            if !is_gone(ways, &path) {
                 tally.violate(&format!("{message:?} was deleted, and {path} is there"));
             }
         }
@@ -84,7 +86,7 @@ pub(crate) fn over_http(client: &Client, ledger: &Ledger, tally: &Tally) {
 }
 
 /// Checks that files are gone from every route within a bounded time after their last message.
-pub(crate) fn are_gone(client: &Client, ledger: &Ledger, tally: &Tally) {
+pub(crate) fn are_gone(ways: &Ways, ledger: &Ledger, tally: &Tally) {
     let is_deleted = |message: &Message| matches!(message.state, State::Deleted(_));
     let (deleted, others): (Vec<_>, Vec<_>) = ledger.messages().into_iter().partition(is_deleted);
     let linked: BTreeSet<_> = others.iter().flat_map(|one| &one.part_ids).collect();
@@ -92,7 +94,7 @@ pub(crate) fn are_gone(client: &Client, ledger: &Ledger, tally: &Tally) {
     let parts: Vec<_> = parts.filter(|part| !linked.contains(part)).collect();
     side_by_side(&parts, |part| {
         let begun = Instant::now();
-        while !is_gone(client, &format!("/files/{part}")) {
+        while !is_gone(ways, &format!("/files/{part}")) {
             if begun.elapsed() > ROUTES {
                 return tally.violate(&format!("the part {part} outlives its message"));
             }
@@ -101,15 +103,15 @@ pub(crate) fn are_gone(client: &Client, ledger: &Ledger, tally: &Tally) {
     });
 }
 
-fn is_gone(client: &Client, path: &str) -> bool {
-    let answer = client.try_ask("GET", path, &[]);
+fn is_gone(ways: &Ways, path: &str) -> bool {
+    let answer = ways.ask_for_deleted(path);
     answer.is_ok_and(|answer| [404, 410].contains(&answer.status))
 }
 
 /// A reader that has followed a list has seen all of it once. The list has the waiting messages and
 /// nothing else.
 pub(crate) fn in_the_lists(
-    client: &Client,
+    ways: &Ways,
     ledger: &Ledger,
     followers: &mut [Follower],
     tally: &Tally,
@@ -124,7 +126,7 @@ pub(crate) fn in_the_lists(
             .collect();
         let begun = Instant::now();
         loop {
-            if let Err(Some(fault)) = follower.step(client) {
+            if let Err(Some(fault)) = follower.step(ways.any()) {
                 tally.violate(&fault);
             }
             let mut missed = expected.iter().filter(|id| !follower.has_seen(id));
@@ -137,7 +139,7 @@ pub(crate) fn in_the_lists(
                 Some(_) => std::thread::sleep(PAUSE),
             }
         }
-        let listed = follower.all(client);
+        let listed = follower.all(ways.any());
         let mut listed = listed.unwrap_or_default();
         listed.sort();
         if !listed
@@ -207,7 +209,7 @@ fn described(file: &Document) -> (String, Described) {
 }
 
 /// Deletes most messages, so that a long run stays small. The next check sees that they are gone.
-pub(crate) fn forget(client: &Client, ledger: &Ledger, tally: &Tally) {
+pub(crate) fn forget(ways: &Ways, ledger: &Ledger, tally: &Tally) {
     let (promised, others): (Vec<_>, Vec<_>) = ledger
         .messages()
         .into_iter()
@@ -216,6 +218,6 @@ pub(crate) fn forget(client: &Client, ledger: &Ledger, tally: &Tally) {
         ledger.forget_message(message.key);
     }
     side_by_side(promised.get(KEPT..).unwrap_or_default(), |message| {
-        delete(client, ledger, tally, message);
+        delete(ways, ledger, tally, message);
     });
 }

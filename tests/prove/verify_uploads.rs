@@ -9,21 +9,22 @@ use crate::ledger::{Ledger, State};
 use crate::pieces::{Pieces, Told};
 use crate::stage::Tally;
 use crate::verify::side_by_side;
+use crate::ways::Ways;
 
 /// The appends until an upload must be complete. The rest of a broken body may grow it meanwhile.
 const MOST_APPENDS: usize = 5;
 
 /// Completes the uploads that may grow, and ends those whose end was not answered. Afterwards none may
 /// grow.
-pub(crate) fn finish(client: &Client, ledger: &Ledger, tally: &Tally) {
+pub(crate) fn finish(ways: &Ways, ledger: &Ledger, tally: &Tally) {
     let mut open = ledger.pieces();
     open.retain(|(_, state)| *state == State::Unknown);
     side_by_side(&open, |(pieces, _)| {
         let finished = if pieces.is_ending {
-            end(client, pieces)
+            end(ways.any(), pieces)
         } else {
             let mut pieces = pieces.clone();
-            let id = complete(client, &mut pieces, |pieces| ledger.set_pieces(pieces));
+            let id = complete(ways.any(), &mut pieces, |pieces| ledger.set_pieces(pieces));
             id.inspect(|_| {
                 tally.promises.fetch_add(1, Ordering::Relaxed);
                 tally.completed.fetch_add(1, Ordering::Relaxed);
@@ -35,21 +36,21 @@ pub(crate) fn finish(client: &Client, ledger: &Ledger, tally: &Tally) {
             Err(what) => tally.violate(&what),
         }
     });
-    join(client, ledger, tally);
+    join(ways, ledger, tally);
 }
 
 /// Makes the files whose parts were on their way, and ends all parts.
-fn join(client: &Client, ledger: &Ledger, tally: &Tally) {
+fn join(ways: &Ways, ledger: &Ledger, tally: &Tally) {
     side_by_side(&ledger.joined(), |(joined, state)| {
         let mut joined = joined.clone();
         if *state == State::Unknown {
             for part in &mut joined.parts {
-                if let Err(what) = complete(client, part, |_| {}) {
+                if let Err(what) = complete(ways.at(joined.home), part, |_| {}) {
                     return tally.violate(&what);
                 }
             }
             ledger.set_joined(&joined);
-            match joined.put_together(client) {
+            match joined.put_together(ways.at(joined.home)) {
                 (Ok(Some(id)), _) => {
                     ledger.set(joined.key, State::Promised(id));
                     tally.promises.fetch_add(1, Ordering::Relaxed);
@@ -59,7 +60,7 @@ fn join(client: &Client, ledger: &Ledger, tally: &Tally) {
             }
         }
         for part in &joined.parts {
-            if let Err(what) = end(client, part) {
+            if let Err(what) = end(ways.any(), part) {
                 tally.violate(&what);
             }
         }
@@ -100,7 +101,7 @@ fn complete(
 
 /// Asks again about uploads that are complete or have ended. The answers are the same, even after the
 /// journal has forgotten the entry.
-pub(crate) fn answer_again(client: &Client, ledger: &Ledger, tally: &Tally) {
+pub(crate) fn answer_again(ways: &Ways, ledger: &Ledger, tally: &Tally) {
     side_by_side(&ledger.pieces(), |(pieces, state)| {
         let wrong = |what: &str, answer| {
             tally.violate(&format!("{pieces:?} {state:?}: {what}: {answer:?}"));
@@ -108,9 +109,9 @@ pub(crate) fn answer_again(client: &Client, ledger: &Ledger, tally: &Tally) {
         match state {
             State::Promised(_) => {
                 for (what, answer) in [
-                    ("asked", pieces.ask(client)),
-                    ("completed again", pieces.append(client, pieces.length)),
-                    ("begun again", pieces.begin(client, 0)),
+                    ("asked", pieces.ask(ways.any())),
+                    ("completed again", pieces.append(ways.any(), pieces.length)),
+                    ("begun again", pieces.begin(ways.any(), 0)),
                 ] {
                     let told = pieces.clone().hear(pieces.length, &answer);
                     // tus does not tell the length with the beginning.
@@ -126,7 +127,7 @@ pub(crate) fn answer_again(client: &Client, ledger: &Ledger, tally: &Tally) {
                 }
             }
             State::Deleted(_) => {
-                let answer = pieces.ask(client);
+                let answer = pieces.ask(ways.any());
                 let status = answer.as_ref().map(|answer| answer.status);
                 if !matches!(status, Ok(404 | 410)) {
                     wrong("asked", answer);
@@ -138,7 +139,7 @@ pub(crate) fn answer_again(client: &Client, ledger: &Ledger, tally: &Tally) {
     let mut joined = ledger.joined();
     joined.retain(|(_, state)| matches!(state, State::Promised(_)));
     side_by_side(&joined, |(joined, state)| {
-        let (again, words) = joined.put_together(client);
+        let (again, words) = joined.put_together(ways.at(joined.home));
         let is_same = again.is_ok_and(|id| id.as_deref() == state.id());
         if !is_same {
             tally.violate(&format!("{state:?} was put together again: {words}"));

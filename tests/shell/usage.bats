@@ -59,7 +59,7 @@ setup() { load helper; }
 }
 
 @test "prove refuses values that it cannot use" {
-  for words in "--cycles many" "--seed -1" --faults --bug "--bug none"; do
+  for words in "--cycles many" "--seed -1" --faults "--nodes 0" --bug "--bug none"; do
     # shellcheck disable=SC2086  # words of a command line
     run -64 --separate-stderr "${checkout}/scripts/prove" ${words}
     [[ -z ${output} && ${stderr} == *"${words%% *}"* ]]

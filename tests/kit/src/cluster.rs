@@ -26,6 +26,12 @@ impl Cluster {
         Self::start_each(count, builder, Builder::start_without_mongodb)
     }
 
+    /// Starts this many nodes, each with settings of its own. A single one has no peers.
+    pub fn start_with(count: u16, builder: impl Fn(u16) -> Builder, mongo: &Mongo) -> Self {
+        let nodes = (1..=count).map(|node| builder(node).set("node", node).start(mongo));
+        Self::of(nodes.collect())
+    }
+
     /// Starts a node on each host, with `mongo` behind them.
     pub fn start_on(hosts: &[Host], builder: &Builder, mongo: &Mongo) -> Self {
         let count = u16::try_from(hosts.len()).expect("few hosts");
@@ -37,14 +43,17 @@ impl Cluster {
     }
 
     fn start_each(count: u16, builder: &Builder, mut start: impl FnMut(Builder) -> Site) -> Self {
-        let scratch = tempfile::tempdir().expect("a scratch directory");
         let nodes = (1..=count).map(|node| start(builder.clone().set("node", node)));
-        let mut cluster = Self {
-            nodes: nodes.collect(),
-            scratch,
-        };
+        Self::of(nodes.collect())
+    }
+
+    fn of(nodes: Vec<Site>) -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let mut cluster = Self { nodes, scratch };
         cluster.write_key("0123456789abcdef0123456789abcdef");
-        cluster.introduce();
+        if cluster.nodes.len() > 1 {
+            cluster.introduce();
+        }
         cluster
     }
 
@@ -72,8 +81,13 @@ impl Cluster {
             site.start_nginx();
             assert_eq!(site.url(), urls[own], "the port was taken");
         }
-        for from in 0..urls.len() {
-            for (place, node) in (1..).enumerate().take(urls.len()) {
+        self.wait_until_met();
+    }
+
+    /// Waits until each node sees all others.
+    pub fn wait_until_met(&self) {
+        for from in 0..self.nodes.len() {
+            for (place, node) in (1..).enumerate().take(self.nodes.len()) {
                 if place != from {
                     self.wait_until_seen(from, node, "up");
                 }

@@ -1,0 +1,57 @@
+//! The ways to all files: every node serves each of them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use kit::{Answer, Client, Cluster, Site};
+
+use crate::request::PATIENCE;
+
+/// The longest time that any route may serve a file that is gone.
+pub(crate) const ROUTES: Duration = Duration::from_secs(10);
+
+/// The pause between two questions.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A client of each node.
+pub(crate) struct Ways {
+    clients: Vec<Client>,
+    next: AtomicUsize,
+}
+
+impl Ways {
+    pub(crate) fn to(cluster: &Cluster) -> Self {
+        let ports = cluster.nodes.iter().map(Site::port);
+        Self {
+            clients: ports
+                .map(|port| Client::anew_each_time(port, PATIENCE))
+                .collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// The client of one node after another.
+    pub(crate) fn any(&self) -> &Client {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        &self.clients[next % self.clients.len()]
+    }
+
+    /// The client of the node at this place.
+    pub(crate) fn at(&self, place: usize) -> &Client {
+        &self.clients[place]
+    }
+
+    /// Asks for a thing that was deleted. Other nodes than the one that deleted it may serve it for a moment.
+    pub(crate) fn ask_for_deleted(&self, path: &str) -> Result<Answer, String> {
+        let begun = Instant::now();
+        loop {
+            let answer = self.any().try_ask("GET", path, &[]);
+            let is_there = answer.as_ref().is_ok_and(|answer| answer.status == 200);
+            if !is_there || self.clients.len() == 1 || begun.elapsed() > ROUTES {
+                return answer.map_err(|err| err.to_string());
+            }
+            sleep(PAUSE);
+        }
+    }
+}
