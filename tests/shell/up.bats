@@ -157,6 +157,14 @@ except pymongo.errors.OperationFailure as err:
     [[ $(stat -c %a "${GRIDSPOOL_TOKEN_KEYS}") == 600 ]]
     run -0 env GRIDSPOOL_NODE=3 GRIDSPOOL_MONGODB_URI="$(<"${first_home}/mongodb.uri")" GRIDSPOOL_DATABASE=third "$(command -v up)"
     [[ ${output} != *WARNING* && ${output} == *'trying an upload and a download'* ]]
+    # What it prints to try is tried.
+    tries=$(sed -n '/^Try:/,/scripts.status/p' <<<"${output}" | grep -v -e '^Try:' -e 'scripts/status' -e OJ -e '?wait=')
+    (
+      cd -- "${directory}"
+      cp -- file photo.jpg
+      eval "${tries//scripts\/token/token}" >tried
+    )
+    [[ $(grep -o '"url":"/[^"]*"' "${directory}/tried" | wc -l) -ge 4 ]]
     run -22 curl --fail --silent "${url}/files/0123456789abcdef01234567"
     run -0 --separate-stderr env -u GRIDSPOOL_TOKEN_KEYS "$(command -v token)" --scope upload --sub bats
     run -0 curl --fail --silent --header "Authorization: Bearer ${output}" --upload-file "${directory}/file" "${url}/files/"
