@@ -8,7 +8,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config, watchdog < message < spool, form, accel, store, token < journal, peers < linking < commit, delivery, intake < bucket, http < server, upkeep < main
+//! file, config, watchdog < message < spool, form, accel, store, token < journal, peers < linking < commit, delivery, intake, rescue < bucket, http < server, upkeep < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -27,6 +27,7 @@
 //! | [`commit`] | moving promises into the store, at its pace | HTTP, MongoDB |
 //! | [`delivery`] | where a file is now | HTTP, MongoDB |
 //! | [`intake`] | the rules that all upload protocols share: quota, room, digests, keys, types, adopting | HTTP, any protocol |
+//! | [`rescue`] | the journal of a dead node, taken over | HTTP, MongoDB |
 //! | [`bucket`] | the store in GridFS: the only MongoDB code | HTTP, the journal |
 //! | [`http`] | the edge towards nginx: routes, and the grammars of heads; the only actix code | MongoDB |
 //! | [`watchdog`] | the threads of this process, watched | what they do |
@@ -118,6 +119,7 @@ pub mod journal;
 pub mod linking;
 pub mod message;
 pub mod peers;
+pub mod rescue;
 pub mod server;
 pub mod spool;
 pub mod store;

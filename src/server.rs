@@ -28,6 +28,7 @@ use crate::intake::{Intake, Promised};
 use crate::journal::{Announcer, Disk, Journal, LocalDisk, OpenError, UnsyncedDisk};
 use crate::linking::Links;
 use crate::peers::Peers;
+use crate::rescue::Rescue;
 use crate::spool::Spool;
 use crate::store::Store;
 use crate::token::{Keyring, KeysError};
@@ -192,6 +193,7 @@ pub async fn run(
         subjects: bucket.clone(),
         indexes: bucket.clone(),
         lists: Arc::clone(&lists),
+        rescue: Rescue::new(&journal, &store, bucket.clone(), &peers, &config.journal),
         live: Arc::clone(&live),
         commits: Arc::clone(&commits),
         links,

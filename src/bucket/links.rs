@@ -1,6 +1,6 @@
 //! Links between files and messages, each question as one operation: see [`crate::message::links`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryStreamExt as _};
@@ -88,6 +88,18 @@ impl Messages for Bucket {
         before: UnixMillis,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.state_settled_before(node, before).boxed()
+    }
+
+    fn take_over_numbers(
+        &self,
+        numbers: Vec<u16>,
+        by: u16,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.note_rescuer(numbers, by).boxed()
+    }
+
+    fn taken_over(&self) -> BoxFuture<'_, Result<BTreeMap<u16, u16>, StoreError>> {
+        self.find_rescued().boxed()
     }
 
     fn removed(&self, files: Vec<FileId>) -> BoxFuture<'_, Result<HashSet<FileId>, StoreError>> {

@@ -40,6 +40,7 @@ mod pieces;
 mod put;
 mod remove;
 mod replaced;
+mod rescued;
 mod seen_indexes;
 mod sending;
 mod source;

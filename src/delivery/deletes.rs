@@ -7,6 +7,7 @@ use super::{Delivery, DeliveryError};
 use crate::file::{FileId, FileKey};
 use crate::journal::MessageDeletion;
 use crate::message::Message;
+use crate::peers::Unreachable;
 use crate::store::Deleted;
 
 /// The longest time that a caller waits until the parts are gone, too. The message itself is
@@ -42,7 +43,20 @@ impl Delivery {
         self.deleted.get(&id).is_some() || self.journal.is_deleted(id)
     }
 
+    /// Refuses to delete an entry of another node that this journal is taking over: the rescue may have to
+    /// begin again, and would bring it back.
+    pub(super) fn check_not_foreign(&self, id: FileId) -> Result<(), Unreachable> {
+        match self.peers.owner_of(id) {
+            Some(owner) if self.journal.length(id).is_some() => {
+                let reason = "its journal is being taken over";
+                Err(Unreachable::new(owner, reason))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     async fn delete_message_everywhere(&self, id: FileId) -> Result<Deleted, DeliveryError> {
+        self.check_not_foreign(id)?;
         let of_journal = match self
             .on_disk(move |journal| journal.delete_message(id))
             .await?

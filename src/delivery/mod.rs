@@ -327,6 +327,7 @@ impl Delivery {
 
     async fn delete_everywhere(&self, key: &FileKey) -> Result<Deleted, DeliveryError> {
         if let FileKey::Id(id) = *key {
+            self.check_not_foreign(id)?;
             match self.on_disk(move |journal| journal.delete(id)).await? {
                 Deletion::Done => {
                     self.forget(key);

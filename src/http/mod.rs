@@ -32,6 +32,7 @@ use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::linking::Links;
 use crate::peers::Peers;
+use crate::rescue::Rescue;
 use crate::store::{Indexes, Subjects};
 use crate::watchdog::Watchdog;
 
@@ -63,6 +64,8 @@ pub struct Node {
     pub links: Arc<Links>,
     /// The other nodes.
     pub peers: Arc<Peers>,
+    /// Takes the journals of dead nodes over.
+    pub rescue: Arc<Rescue>,
     /// Whether the threads of this process go on.
     pub watchdog: Arc<Watchdog>,
     /// The rights of callers.

@@ -47,6 +47,7 @@ impl Journal {
     pub fn check(data_dir: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
         let layout = Layout::new(data_dir);
         check_format(&layout)?;
+        check_not_rescued(&layout)?;
         for path in layout.directories() {
             names(&path)?;
         }
@@ -56,7 +57,7 @@ impl Journal {
 
 /// Writes a file under another name first, and then renames it: half a marker would state an unknown
 /// format.
-fn write_whole(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_whole(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
     let unfinished = path.with_extension("new");
     if_there(disk.unlink(&unfinished))?;
     let file = disk.create(&unfinished, text.as_bytes())?;
@@ -82,6 +83,19 @@ pub(super) fn check_format(layout: &Layout) -> Result<(), OpenError> {
         form => Err(OpenError::NewerFormat {
             path,
             form: form.unwrap_or(&text).trim().to_owned(),
+        }),
+    }
+}
+
+/// Checks that no other node has begun to take the entries of this journal over.
+pub(super) fn check_not_rescued(layout: &Layout) -> Result<(), OpenError> {
+    let path = layout.rescued();
+    match fs::read_to_string(&path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(err) => Err(OpenError::at(&path)(err)),
+        Ok(by) => Err(OpenError::Rescued {
+            journal: layout.journal().to_owned(),
+            by: by.trim().to_owned(),
         }),
     }
 }

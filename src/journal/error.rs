@@ -79,6 +79,16 @@ pub enum OpenError {
     /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] super::wal::OpenError),
+    /// Another node takes its entries over, or has them. Nothing was written.
+    #[error(
+        "{journal}: its entries were taken over by {by}. This node begins with a new data directory, and with a number that no node had"
+    )]
+    Rescued {
+        /// The directory.
+        journal: PathBuf,
+        /// That node.
+        by: String,
+    },
     /// Another sidecar has opened this journal.
     #[error("{0} is locked: another sidecar works on this journal")]
     Locked(PathBuf),
@@ -96,12 +106,14 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the journal has a format that this version does not read: a restart does not help.
+    /// Whether the journal has a format that this version does not read, or was taken over: a restart
+    /// does not help.
     pub fn is_of_another_format(&self) -> bool {
         use super::wal::OpenError as LogError;
         match self {
             Self::EarlierFormat(_)
             | Self::NewerFormat { .. }
+            | Self::Rescued { .. }
             | Self::Log(LogError::NewerFormat { .. } | LogError::Refused(_)) => true,
             Self::Log(LogError::Disk { .. })
             | Self::NoMarker(_)

@@ -45,6 +45,11 @@ impl Layout {
         self.journal.join("gridspool-journal")
     }
 
+    /// The mark of a journal whose entries another node takes over, with the number of that node.
+    pub fn rescued(&self) -> PathBuf {
+        self.journal.join("rescued")
+    }
+
     /// A plain file where journals of the first format have a directory. Programs that only know that
     /// format refuse to start on this journal, and to make a new one here.
     pub fn barrier(&self) -> PathBuf {

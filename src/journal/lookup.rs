@@ -93,6 +93,17 @@ impl Journal {
         Ok(known.and_then(|known| room_of(known.phase)))
     }
 
+    /// Whether an entry is the package of a message, and not deleted.
+    pub fn is_package(&self, id: FileId) -> bool {
+        self.state().index.is_package(id)
+    }
+
+    /// Whether an entry is deleted.
+    pub fn is_deleted(&self, id: FileId) -> bool {
+        let known = self.known(id);
+        known.is_some_and(|known| known.phase == Phase::Deleted)
+    }
+
     /// The standing of a promised file; a file that has left the journal counts as committed.
     pub fn standing(&self, id: FileId) -> Standing {
         let known = self.known(id);

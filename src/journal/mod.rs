@@ -24,6 +24,7 @@
 //! | put parts together | bytes copied to a new body, fsynced with `body/`; frame queued; synced: the promise | a body without an entry, or the file | as for an adopted file |
 //! | intend | an intent queued, synced; links are made; the message's base takes its place | the intent, or the message | undoes its links, or keeps the message |
 //! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts entries without a body |
+//! | take over from a dead node | the body linked or copied, fsynced with `body/`; frame queued, synced | a body without an entry, or the entry | as for an adopted file |
 //! | copy | base queued, synced; a later head names the oldest segment; the files before it are reused or unlinked | either base | the later one counts |
 //!
 //! | part | is | must never know |
@@ -74,6 +75,7 @@ pub mod record;
 mod recover;
 mod refused;
 mod replay;
+mod rescue;
 mod room;
 mod settle;
 mod shared;
@@ -118,6 +120,7 @@ pub use message::{AdoptedMessage, KeptMessage, MessageDraft, PartDraft};
 pub use outline::Outlined;
 pub use record::Subject;
 pub use recover::Recovered;
+pub use rescue::{DeadJournal, Taken};
 pub use room::Room;
 pub use settle::Settling;
 pub use upload::{Appended, Completion, Ends, OpenUpload, UploadDraft, UploadError, UploadState};
@@ -126,7 +129,7 @@ pub use waiting::{Retried, Waiting};
 pub use work::Work;
 
 use idempotency::Claims;
-use index::{Known, Phase};
+use index::Known;
 use lock::JournalLock;
 use memory::{Memory, State};
 use point::point;
@@ -221,17 +224,6 @@ impl Journal {
     pub fn is_pending(&self, id: FileId) -> bool {
         let known = self.known(id);
         known.is_some_and(|known| known.phase.is_pending())
-    }
-
-    /// Whether an entry is the package of a message, and not deleted.
-    pub fn is_package(&self, id: FileId) -> bool {
-        self.state().index.is_package(id)
-    }
-
-    /// Whether an entry is deleted.
-    pub fn is_deleted(&self, id: FileId) -> bool {
-        let known = self.known(id);
-        known.is_some_and(|known| known.phase == Phase::Deleted)
     }
 
     /// Bytes of the bodies of a subject that wait for their commit.

@@ -124,6 +124,37 @@ impl Journal {
         }
     }
 
+    /// Gives the bytes of a body of another journal, up to this length, the name of this id: by a link if
+    /// they never change, or by a copy with the same time.
+    pub(super) fn place_foreign(
+        &self,
+        id: FileId,
+        from: &OsFile,
+        length: u64,
+        changes: bool,
+    ) -> io::Result<Placed<'_>> {
+        let path = self.layout.body(id);
+        // A cut leaves a body without an entry.
+        if_there(self.disk().unlink(&path))?;
+        // The other journal may be on another file system.
+        let is_linked = !changes && self.disk().link(from, &path).is_ok();
+        let file = if is_linked {
+            OsFile::open(&path)?
+        } else {
+            let file = self.disk().create(&path, &[])?;
+            self.disk().copy(from, &file, 0, length)?;
+            file.set_modified(from.metadata()?.modified()?)?;
+            file
+        };
+        Ok(Placed {
+            journal: self,
+            id,
+            file: PlacedFile::Written(file),
+            changed: self.bodies_sync.changed(),
+            fate: Fate::Goes,
+        })
+    }
+
     /// Makes the body and its name survive a power cut.
     pub(super) fn sync_placed(&self, placed: &Placed<'_>) -> Result<(), AdoptError> {
         self.sync_file(placed.file())

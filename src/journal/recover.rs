@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::announce::Announcer;
-use super::begin::{check_format, names, try_link};
+use super::begin::{check_format, check_not_rescued, names, try_link};
 use super::corrupt::move_to_corrupt;
 use super::idempotency::Claims;
 use super::index::Phase;
@@ -55,7 +55,7 @@ impl Journal {
     /// Opens a journal and recovers the state that the last sidecar left, by the table above.
     /// [`Journal::work`] lists the work that is left; later work is announced.
     ///
-    /// 1. The marker exists, and states the right format.
+    /// 1. The marker exists, and states the right format. No other node has taken the journal over.
     /// 2. The lock is taken.
     /// 3. The log is read and judged. Nothing was written until here.
     /// 4. The end of the log is made durable.
@@ -85,8 +85,28 @@ impl Journal {
     ) -> Result<(Self, Recovered), OpenError> {
         let layout = Layout::new(data_dir);
         check_format(&layout)?; // 1
+        check_not_rescued(&layout)?;
         let lock = JournalLock::take(&layout.lock())?; // 2
         point!("open.locked");
+        let (journal, mut recovered) = Self::recover(layout, lock, limits, disk, announcer, shape)?;
+        try_link(&journal.layout, journal.disk())?; // 7
+        if let Err(err) = journal.wal.reserve(RESERVED_SEGMENTS) {
+            log::warn!("the log has no reserve for a full disk: {err}");
+        } // 8
+        journal.untie_again(); // 9
+        recovered.deleted = journal.entries_in(&[Phase::Deleted]);
+        Ok((journal, recovered))
+    }
+
+    /// Steps 3 to 6.
+    pub(super) fn recover(
+        layout: Layout,
+        lock: JournalLock,
+        limits: JournalConfig,
+        disk: Box<dyn Disk>,
+        announcer: Announcer,
+        shape: Shape,
+    ) -> Result<(Self, Recovered), OpenError> {
         let mut replay = Replay::new(&limits);
         let volume = Volume::new(disk, &layout.wal());
         let (wal, report) = Wal::open(volume, shape, &mut |found| replay.take(found))?; // 3 and 4
@@ -129,23 +149,18 @@ impl Journal {
         restored.map_err(OpenError::at(&journal.layout.bodies()))?;
         journal.clear_bodies(&linked, is_sound, &mut recovered)?; // 6
         point!("open.bodies-cleared");
-        try_link(&journal.layout, journal.disk())?; // 7
-        if let Err(err) = journal.wal.reserve(RESERVED_SEGMENTS) {
-            log::warn!("the log has no reserve for a full disk: {err}");
-        } // 8
-        journal.untie_again(); // 9
-        let state = journal.state();
-        let entries = |phases: &[Phase]| {
-            let entries = phases
-                .iter()
-                .map(|&phase| state.index.totals(phase).entries);
-            usize::try_from(entries.sum::<u64>()).unwrap_or(usize::MAX)
-        };
-        recovered.pending = entries(&[Phase::Waiting, Phase::Deferred, Phase::Held]);
-        recovered.settled = entries(&[Phase::Settled]);
-        recovered.deleted = entries(&[Phase::Deleted]);
-        drop(state);
+        recovered.pending = journal.entries_in(Phase::PROMISED);
+        recovered.settled = journal.entries_in(&[Phase::Settled]);
+        recovered.deleted = journal.entries_in(&[Phase::Deleted]);
         Ok((journal, recovered))
+    }
+
+    fn entries_in(&self, phases: &[Phase]) -> usize {
+        let state = self.state();
+        let entries = phases
+            .iter()
+            .map(|&phase| state.index.totals(phase).entries);
+        usize::try_from(entries.sum::<u64>()).unwrap_or(usize::MAX)
     }
 
     /// Step 6.

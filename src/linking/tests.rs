@@ -1,6 +1,6 @@
 //! Links in a store that counts what is asked of it at once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -82,6 +82,14 @@ impl Messages for Counting {
     }
 
     fn removed(&self, _: Vec<FileId>) -> BoxFuture<'_, Result<HashSet<FileId>, StoreError>> {
+        unreachable!()
+    }
+
+    fn take_over_numbers(&self, _: Vec<u16>, _: u16) -> BoxFuture<'_, Result<(), StoreError>> {
+        unreachable!()
+    }
+
+    fn taken_over(&self) -> BoxFuture<'_, Result<BTreeMap<u16, u16>, StoreError>> {
         unreachable!()
     }
 

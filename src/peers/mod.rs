@@ -84,7 +84,8 @@ mod pass;
 mod state;
 mod watch;
 
-use std::sync::{LazyLock, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use awc::http::Method;
@@ -127,6 +128,8 @@ pub struct Peers {
     client: LazyLock<Client>,
     /// Another process with this node's number.
     twin: Mutex<Option<Sighting>>,
+    /// The nodes that others answer for.
+    taken_over: RwLock<BTreeMap<u16, u16>>,
 }
 
 /// The owner's answer about a file.
@@ -194,12 +197,40 @@ impl Peers {
             seal: key.map(Seal::read).transpose()?.unwrap_or_default(),
             client: LazyLock::new(Client::start),
             twin: Mutex::default(),
+            taken_over: RwLock::default(),
         })
     }
 
-    /// The node that made an id, if it is one of our peers.
+    /// The node that made an id, or that has taken the files of that node over, if it is one of our peers.
     pub fn owner_of(&self, id: FileId) -> Option<u16> {
-        self.peer(id.node()).map(|peer| peer.config.node)
+        let taken_over = self
+            .taken_over
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut owner = id.node();
+        // A rescuer may have been rescued, too.
+        for _ in 0..taken_over.len() {
+            owner = taken_over.get(&owner).copied().unwrap_or(owner);
+        }
+        drop(taken_over);
+        self.peer(owner).map(|peer| peer.config.node)
+    }
+
+    /// Learns which nodes answer for others, by the numbers of these.
+    pub fn learn_taken_over(&self, taken_over: BTreeMap<u16, u16>) {
+        let held = self.taken_over.write();
+        let mut known = held.unwrap_or_else(PoisonError::into_inner);
+        if *known == taken_over {
+            return;
+        }
+        if let Some(by) = taken_over.get(&self.node) {
+            log::error!(
+                "node {by} has taken the journal of a node with the number {} over: no other node asks this \
+                 one for its files. Give this node a number that no node had",
+                self.node
+            );
+        }
+        *known = taken_over;
     }
 
     /// The numbers of all nodes, this one among them, in rising order. Nodes come and go, so each call may

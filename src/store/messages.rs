@@ -1,6 +1,6 @@
 //! The port for messages: the links of files, and packages.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -165,6 +165,22 @@ pub trait Messages: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     fn removed(&self, files: Vec<FileId>) -> BoxFuture<'_, Result<HashSet<FileId>, StoreError>>;
+
+    /// States that node `by` answers for the files of these nodes from now on.
+    ///
+    /// # Errors
+    /// `Unavailable` or `TimedOut`: it may be stated for some.
+    fn take_over_numbers(
+        &self,
+        numbers: Vec<u16>,
+        by: u16,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Returns all nodes that others answer for, each with the other.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn taken_over(&self) -> BoxFuture<'_, Result<BTreeMap<u16, u16>, StoreError>>;
 
     /// Takes a deleted message out of its receivers' lists, whether it was delivered or not.
     ///

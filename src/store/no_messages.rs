@@ -1,6 +1,6 @@
 //! A store without messages, for tests of all else.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
@@ -51,6 +51,14 @@ impl Messages for NoMessages {
 
     fn removed(&self, _: Vec<FileId>) -> BoxFuture<'_, Result<HashSet<FileId>, StoreError>> {
         ready(Ok(HashSet::new())).boxed()
+    }
+
+    fn take_over_numbers(&self, _: Vec<u16>, _: u16) -> BoxFuture<'_, Result<(), StoreError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn taken_over(&self) -> BoxFuture<'_, Result<BTreeMap<u16, u16>, StoreError>> {
+        ready(Ok(BTreeMap::new())).boxed()
     }
 
     fn leave<'a>(&'a self, _: FileId, _: &'a Receivers) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -87,6 +87,17 @@ assert [peer["node"] for peer in status["cluster"]["peers"]] == [3 - int(sys.arg
   run -0 curl --fail --silent "http://127.0.0.1:$((GRIDSPOOL_PORT + 4))/healthz"
 }
 
+@test "a rescue wants a journal and the number of its node, and leaves nodes that answer alone" {
+  local dead=${GRIDSPOOL_HOME}/nodes/2/data/journal
+  run -64 rescue --node 1
+  run -64 rescue --node 1 --journal "${dead}"
+  run -1 rescue --node 1 --journal "${GRIDSPOOL_HOME}" --dead 2
+  [[ ${output} == *"no journal"* ]]
+  run -1 rescue --node 1 --journal "${dead}" --dead 2
+  [[ ${output} == *"node 2 answers"* ]]
+  [[ ! -e ${dead}/rescued ]]
+}
+
 @test "a second up needs no numbers and leaves alone what runs, and other numbers are refused" {
   before=$(all_pids)
   run -0 up

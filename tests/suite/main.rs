@@ -66,6 +66,7 @@ mod receivers;
 mod recovery;
 mod refusal;
 mod request_coalescing;
+mod rescue;
 mod response_filters;
 mod restart;
 mod rolling_restart;

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["spool", "form", "accel", "store", "token"],
     &["journal", "peers"],
     &["linking"],
-    &["commit", "delivery", "intake"],
+    &["commit", "delivery", "intake", "rescue"],
     &["bucket", "http"],
     &["server", "upkeep"],
 ];

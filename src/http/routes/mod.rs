@@ -17,6 +17,7 @@ mod methods;
 mod metrics;
 mod peer;
 mod receivers;
+mod rescue;
 mod room;
 mod salvage;
 mod slices;
@@ -173,6 +174,12 @@ pub fn admin(service: &mut ServiceConfig) {
                 .route(web::post().to(drain::begin))
                 .route(web::delete().to(drain::end))
                 .default_service(methods::only("POST, DELETE")),
+        )
+        .service(
+            web::resource("/rescue")
+                .route(web::get().to(rescue::progress))
+                .route(web::post().to(rescue::begin))
+                .default_service(methods::only("GET, POST")),
         )
         .configure(health::routes)
         .default_service(web::to(nothing_here));

@@ -1,6 +1,9 @@
 //! Looks up the answers of keys.
 
+use std::collections::BTreeSet;
+
 use super::Keys;
+use super::slot::Part;
 use crate::file::FileId;
 use crate::journal::index::Place;
 use crate::journal::record::LogTime;
@@ -17,6 +20,13 @@ pub struct Known {
 }
 
 impl Keys {
+    /// The places of all answers whose entries have left.
+    pub fn places(&self) -> BTreeSet<Place> {
+        let slots = (0..).map_while(|number| self.slots.get(number));
+        let places = slots.flat_map(|slot| slot.files.parts().iter().filter_map(Part::place));
+        places.collect()
+    }
+
     /// The files that answered a key, in the order of the answer. To be called by the holder of the
     /// claim, and under the lock of the index, so that no entry leaves in between.
     pub fn find(&mut self, key: Sha256, now: LogTime) -> Option<Vec<Known>> {

@@ -81,6 +81,35 @@ impl Coming {
         })
     }
 
+    /// An entry of another journal. Its commit may have begun there, so the store may hold something of
+    /// it.
+    ///
+    /// # Errors
+    /// When a value is too long for its form.
+    pub fn taken_over(id: FileId, entry: Entry) -> Result<Self, RecordError> {
+        let mut coming = match entry {
+            Entry::File(file) => Self::file(id, file)?,
+            Entry::Upload(upload) => Self::upload(id, upload)?,
+            Entry::Intent(intent) => Self::intent(id, intent)?,
+            Entry::Tombstone(tombstone) => {
+                let answered = tombstone.answered.as_ref();
+                let length = answered.map_or(0, |(_, meta)| meta.length);
+                let slot = slot(id, length, Subject::default(), answered.is_some());
+                Self {
+                    slots: vec![(slot, (Phase::Deleted, LogTime(0)))],
+                    growth: None,
+                    frame: Frame::entry(id, &Entry::Tombstone(tombstone))?,
+                }
+            }
+        };
+        for (slot, _) in &mut coming.slots {
+            slot.flags.set(Flags::BEGUN, true);
+            // No caller makes the links of an intent any more.
+            slot.flags.set(Flags::LINKING, false);
+        }
+        Ok(coming)
+    }
+
     /// The frame, for those who lay its bytes out.
     pub fn frame(&self) -> &Frame {
         &self.frame

@@ -90,7 +90,7 @@ impl Phase {
     ];
 
     /// The phases of an entry that is promised and not in the store yet.
-    pub(super) const PROMISED: &[Self] = &[Self::Waiting, Self::Deferred, Self::Held];
+    pub(in crate::journal) const PROMISED: &[Self] = &[Self::Waiting, Self::Deferred, Self::Held];
 
     /// Whether its bytes count among its subject's pending bytes.
     pub fn is_pending(self) -> bool {
