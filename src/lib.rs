@@ -90,6 +90,7 @@
 //! | tombstone, evict | the base of a deleted entry; to remove the body of a settled one |
 //! | poison | the state after a failed fsync: no promises until a restart |
 //! | claim, fingerprint | the right to carry out a request with an `Idempotency-Key`; the digests that recognise that request |
+//! | witness, vote, attempt | a node that keeps, for all nodes, who may carry a keyed request out; its word; one try to do so |
 //! | peer, pass, owner | another node; the proof that a request comes from one; the node that made an id |
 //! | slice, batch | the part of a file that nginx caches; the chunks that one question to MongoDB brings |
 //!

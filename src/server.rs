@@ -188,7 +188,10 @@ pub async fn run(
     let watchdog = Arc::new(Watchdog::default());
     let node = web::Data::new(Node {
         journal: Arc::clone(&journal),
-        intake: Arc::new(intake(&journal, &links, &config, &delivery, &lists)?),
+        intake: Arc::new(
+            intake(&journal, &links, &config, &delivery, &lists)?
+                .with_cluster(Arc::clone(&peers), config.when_unsure),
+        ),
         delivery: Arc::clone(&delivery),
         subjects: bucket.clone(),
         indexes: bucket.clone(),

@@ -2,6 +2,7 @@
 //!
 //! It speaks of files and proofs. It must never know which database stands behind it.
 
+mod ballot;
 mod inbox;
 mod indexes;
 mod messages;
@@ -22,6 +23,7 @@ use crate::file::{FileId, FileKey, FileMeta};
 use crate::message::Belonging;
 
 pub use crate::file::Sha256;
+pub use ballot::{Ballot, Vote};
 pub use inbox::{Entry, Inbox, ListedMessage, News, Page, Waiting};
 pub use indexes::{IndexStanding, IndexState, Indexes};
 pub use messages::{

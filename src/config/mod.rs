@@ -108,6 +108,16 @@ pub struct CommitConfig {
     pub retry_max: Duration,
 }
 
+/// The fate of a keyed upload while too few nodes answer to tell whether it was taken in before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenUnsure {
+    /// It is refused, and its sender tries again.
+    #[default]
+    Refuse,
+    /// It is taken in, and may be there twice then.
+    Accept,
+}
+
 /// The condition of a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -195,6 +205,8 @@ pub struct Config {
     pub access: AccessConfig,
     /// The other nodes.
     pub cluster: ClusterConfig,
+    /// The fate of a keyed upload if nobody knows whether it was taken in before.
+    pub when_unsure: WhenUnsure,
     /// The store.
     pub bucket: BucketConfig,
     /// The pace of commits.

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use super::table::{LOW_MEMORY, SETTINGS, variable};
 use super::{
     AccessConfig, BucketConfig, CommitConfig, CommitPace, Config, Durability, GroupConfig,
-    JournalConfig, ListConfig, LiveConfig, Secret, TokenConfig,
+    JournalConfig, ListConfig, LiveConfig, Secret, TokenConfig, WhenUnsure,
 };
 
 /// The largest entry that is committed in a group.
@@ -198,6 +198,10 @@ impl<'a> Source<'a> {
             workers: self.number("workers", 1..=256),
             access: self.access(),
             cluster: self.cluster(node),
+            when_unsure: match self.word("idempotency_when_unsure", ["refuse", "accept"]) {
+                "accept" => WhenUnsure::Accept,
+                _ => WhenUnsure::Refuse,
+            },
             commit: self.commit(bucket.bytes_in_flight.into()),
             bucket,
             journal: JournalConfig {

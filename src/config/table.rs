@@ -69,6 +69,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("settled_max_bytes", "BYTES", "1073741824", "bytes of such bodies that may stay; the oldest go first"),
     setting("idempotency_seconds", "SECONDS", "86400", "how long an upload sent again with its Idempotency-Key gets the first answer; 0: never"),
     setting("idempotency_files", "COUNT", "100000", "files of which such answers are kept; the oldest of the sender that has most go first"),
+    setting("idempotency_when_unsure", "WORD", "refuse", "keyed uploads while too few nodes can tell whether they were taken before: refuse: 503; accept: take them, perhaps twice"),
     setting("upload_lifetime_seconds", "SECONDS", "86400", "how long a resumable upload may stand still before it ends"),
     setting("max_open_uploads", "COUNT", "10000", "resumable uploads that are not complete above which new ones get 503; a tenth of it for one subject"),
     setting("live_wait_seconds", "SECONDS", "60", "how long a reader of an upload that is not complete waits for more bytes, 1 to 300"),

@@ -1,11 +1,13 @@
 //! Makes one file of uploads that are parts of it.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn, spawn_blocking};
 
 use super::append::SHOWN_BYTES;
-use super::fingerprint::{self, KeyClaim};
+use super::fingerprint;
+use super::key_claim::Keyed;
 use super::upload::{CurrentUpload, NewUpload, claimed_draft};
 use super::{Intake, IntakeError, Sender, file_type};
 use crate::file::FileId;
@@ -22,12 +24,14 @@ impl Intake {
         upload: NewUpload,
         parts: Vec<FileId>,
     ) -> Result<Adopted, IntakeError> {
-        let intake = Arc::clone(self);
-        spawn_blocking(move || intake.put_together(upload, &parts)).await?
+        spawn(Arc::clone(self).claim_and_put_together(upload, parts)).await?
     }
 
-    /// Blocks.
-    fn put_together(&self, upload: NewUpload, parts: &[FileId]) -> Result<Adopted, IntakeError> {
+    async fn claim_and_put_together(
+        self: Arc<Self>,
+        upload: NewUpload,
+        parts: Vec<FileId>,
+    ) -> Result<Adopted, IntakeError> {
         let sender = upload.sender;
         let metadata = sender.forced(upload.metadata)?;
         let mut draft = Draft {
@@ -37,22 +41,40 @@ impl Intake {
         let key = upload.key.as_deref();
         // The parts may have ended since the key was answered. Their ids tell their bytes.
         draft.request =
-            key.map(|key| fingerprint::of_upload(key, &sender, &draft, upload.whole, None, parts));
-        let _running = match KeyClaim::of(&self.journal, draft.request)? {
-            KeyClaim::Answered(answer) => {
+            key.map(|key| fingerprint::of_upload(key, &sender, &draft, upload.whole, None, &parts));
+        let running = match self
+            .claim_key(draft.request.map(Keyed::from))
+            .await?
+            .of_files()?
+        {
+            Break(answer) => {
                 let before = answer.into_iter().next();
                 return Ok(before.ok_or(UploadError::Absent)?);
             }
-            KeyClaim::New(running) => running,
+            Continue(running) => running,
         };
+        spawn_blocking(move || {
+            let _running = running;
+            self.put_together(&sender, draft, &parts)
+        })
+        .await?
+    }
+
+    /// Blocks.
+    fn put_together(
+        &self,
+        sender: &Sender,
+        mut draft: Draft,
+        parts: &[FileId],
+    ) -> Result<Adopted, IntakeError> {
         let lengths: Vec<_> = parts
             .iter()
-            .map(|&part| self.length_of_part(&sender, part))
+            .map(|&part| self.length_of_part(sender, part))
             .collect::<Result<_, _>>()?;
         let length = lengths.iter().copied().fold(0, u64::saturating_add);
-        let mut room = self.reserve(&sender, length, record_bytes(&draft.metadata))?;
+        let mut room = self.reserve(sender, length, record_bytes(&draft.metadata))?;
         let head = self.head_of_parts(parts, &lengths)?;
-        if let Some(shown) = file_type::shown_by(&sender, &draft.content_type, &head)? {
+        if let Some(shown) = file_type::shown_by(sender, &draft.content_type, &head)? {
             draft.content_type = shown;
         }
         let adopted = self.journal.concatenate(parts, draft)?;

@@ -7,6 +7,7 @@ use crate::form::FormError;
 use crate::journal::{AdoptError, JournalError, UploadError};
 use crate::linking::LinkError;
 use crate::message::MessageError;
+use crate::peers::Unreachable;
 use crate::spool::ClaimError;
 
 /// The reason why nothing of an upload is kept. Each protocol reports it in its own words.
@@ -93,6 +94,9 @@ pub enum IntakeError {
     /// Another upload has this key.
     #[error("another upload was sent under this key")]
     KeyOfAnother,
+    /// Nobody knows whether the upload with this key was taken in before.
+    #[error("nobody knows whether the upload was taken in before: {0}")]
+    KeyUnsure(Unreachable),
     /// The task of the upload was lost. The log has the cause.
     #[error("the work for an upload was lost")]
     Lost,

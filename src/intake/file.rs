@@ -1,18 +1,20 @@
 //! Takes in a file that is uploaded as a body of its own.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::slice;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn, spawn_blocking};
 
-use super::fingerprint::{self, FileRequest, KeyClaim, Shape};
+use super::fingerprint::{self, Shape};
+use super::key_claim::Keyed;
 use super::quota::Reservation;
 use super::upload::claimed_draft;
 use super::{ClaimedType, Intake, IntakeError, Promised, Sender, StatedDigests, file_type};
 use crate::file::{FileName, Metadata, Window};
 use crate::journal::{Adopted, Draft, Free, record_bytes};
-use crate::spool::{Received, SpooledBody};
+use crate::spool::Received;
 
 /// The sender's statements about a whole body.
 #[derive(Debug)]
@@ -60,50 +62,41 @@ impl Intake {
         upload: FileUpload,
     ) -> Result<Vec<Adopted>, IntakeError> {
         let intake = Arc::clone(self);
-        let taken = spawn_blocking(move || {
-            let spooled = intake.claim(&upload.head)?;
-            let body = Received::from(spooled.as_ref());
-            // Its room was checked before it was spooled.
-            intake.adopt(&upload, body, None)
-        });
-        taken.await?
-    }
-
-    /// Claims the spool file, if there is one. Blocks.
-    pub(super) fn claim(&self, head: &Head) -> Result<Option<SpooledBody>, IntakeError> {
-        let Some(spooled) = &head.spooled else {
-            return Ok(None);
-        };
-        let mut body = self.spool.claim(&spooled.path, spooled.length)?;
-        // The log gets the very bytes that are hashed here.
-        if self.journal.is_small(body.length())
-            && let Err(err) = body.load()
-        {
-            log::debug!("whoever needs this body meets that, too: {err}");
-        }
-        Ok(Some(body))
+        // Its room was checked before it was spooled.
+        spawn(intake.adopt(upload, None, None)).await?
     }
 
     /// Adopts a body, unless this request was adopted before. `room` is given if its room was not
-    /// checked before. Blocks on the disk.
-    pub(super) fn adopt(
-        &self,
-        upload: &FileUpload,
-        body: Received<'_>,
+    /// checked before.
+    pub(super) async fn adopt(
+        self: Arc<Self>,
+        upload: FileUpload,
+        inline: Option<Bytes>,
         room: Option<Free>,
     ) -> Result<Vec<Adopted>, IntakeError> {
-        let (draft, requests) = self.check(upload, body)?;
-        let _running = match KeyClaim::of_file(&self.journal, requests)? {
-            KeyClaim::Answered(answer) => return Ok(answer),
-            KeyClaim::New(running) => running,
+        let intake = Arc::clone(&self);
+        let checked = spawn_blocking(move || {
+            let body = intake.body_of(&upload.head, inline)?;
+            let (draft, keyed) = intake.check(&upload, body.received())?;
+            Ok::<_, IntakeError>((upload.sender, body, draft, keyed))
+        });
+        let (sender, body, draft, keyed) = checked.await??;
+        let running = match self.claim_key(keyed).await?.of_files()? {
+            Break(answer) => return Ok(answer),
+            Continue(running) => running,
         };
-        let mut reserved = self.reserve_file(&upload.sender, body, &draft)?;
-        if let Some(room) = room {
-            self.journal.check_room(room, body.length())?;
-        }
-        let adopted = self.journal.adopt(body, draft)?;
-        self.enter_file(&mut reserved, &adopted, None);
-        Ok(vec![adopted])
+        spawn_blocking(move || {
+            let _running = running;
+            let received = body.received();
+            let mut reserved = self.reserve_file(&sender, received, &draft)?;
+            if let Some(room) = room {
+                self.journal.check_room(room, received.length())?;
+            }
+            let adopted = self.journal.adopt(received, draft)?;
+            self.enter_file(&mut reserved, &adopted, None);
+            Ok(vec![adopted])
+        })
+        .await?
     }
 
     pub(super) fn enter_file(
@@ -140,7 +133,7 @@ impl Intake {
         &self,
         upload: &FileUpload,
         body: Received<'_>,
-    ) -> Result<(Draft, Option<FileRequest>), IntakeError> {
+    ) -> Result<(Draft, Option<Keyed>), IntakeError> {
         let FileUpload { sender, head, .. } = upload;
         let stated = head.digests.check(body)?;
         let window = Window::whole(body.length());
@@ -177,8 +170,10 @@ impl Intake {
         let (key, parts) = (head.key.as_deref(), slice::from_mut(&mut part));
         let whole = fingerprint::of(key, sender, Shape::File, body, parts)?;
         part.1.request = whole;
-        let requests = whole.zip(broken);
-        let requests = requests.map(|(whole, broken)| FileRequest { whole, broken });
-        Ok((part.1, requests))
+        let keyed = whole.map(|whole| Keyed {
+            whole,
+            opened: broken,
+        });
+        Ok((part.1, keyed))
     }
 }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::digest::{add, digest_of, of_part};
 use super::{IntakeError, Sender};
 use crate::file::{FileId, WholeDigests, Window};
-use crate::journal::{Adopted, Claim, Draft, Fingerprint, Journal, MessageDraft, Running};
+use crate::journal::{Draft, Fingerprint, MessageDraft};
 use crate::message::{ChosenName, PartRequest, Party, Source};
 use crate::spool::Received;
 use crate::store;
@@ -137,64 +137,6 @@ pub(super) fn of_upload(
 /// The digest under which a sender's key is remembered.
 pub(super) fn key_of(sender: &Sender, key: &str) -> store::Sha256 {
     digest_of(&[&sender.subject, key])
-}
-
-/// The two fingerprints of a request for one file.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FileRequest {
-    /// The fingerprint with its whole body.
-    pub(super) whole: Fingerprint,
-    /// The fingerprint under which its first bytes are kept if its body breaks off.
-    pub(super) broken: Fingerprint,
-}
-
-/// The claim of an upload on its idempotency key, if it has one.
-#[derive(Debug)]
-pub(super) enum KeyClaim {
-    /// The upload is new: adopt it. With a key, hold this until then, so that no other takes the key.
-    New(Option<Running>),
-    /// The upload was adopted before; these are its files.
-    Answered(Vec<Adopted>),
-}
-
-impl KeyClaim {
-    /// Asks the journal. Blocks, if there is a key.
-    ///
-    /// # Errors
-    /// When another upload has the key, or the same one is being adopted.
-    pub(super) fn of(journal: &Journal, request: Option<Fingerprint>) -> Result<Self, IntakeError> {
-        match request {
-            None => Ok(Self::New(None)),
-            Some(request) => journal.begin(request)?.try_into(),
-        }
-    }
-
-    /// Does the same for a file that has come whole. The rest of an earlier try ends.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
-    pub(super) fn of_file(
-        journal: &Journal,
-        requests: Option<FileRequest>,
-    ) -> Result<Self, IntakeError> {
-        match requests {
-            None => Ok(Self::New(None)),
-            Some(FileRequest { whole, broken }) => journal.begin_whole(whole, broken)?.try_into(),
-        }
-    }
-}
-
-impl TryFrom<Claim<Vec<Adopted>>> for KeyClaim {
-    type Error = IntakeError;
-
-    fn try_from(claim: Claim<Vec<Adopted>>) -> Result<Self, IntakeError> {
-        match claim {
-            Claim::First(running) => Ok(Self::New(Some(running))),
-            Claim::Answered(answer) => Ok(Self::Answered(answer)),
-            Claim::Running | Claim::Open(_) => Err(IntakeError::StillRunning),
-            Claim::Other => Err(IntakeError::KeyOfAnother),
-        }
-    }
 }
 
 /// The digest of an upload: for each file its bytes, and the values that the answer shows. The

@@ -4,19 +4,22 @@
 //! Small forms are read side by side. A form that turns out to be large gives its place up, waits for
 //! one of a few other places, and is read again there. So the memory of all forms together is bounded.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn, spawn_blocking};
 
-use super::fingerprint::{self, KeyClaim, Shape};
+use super::fingerprint::{self, Shape};
+use super::key_claim::Keyed;
+use super::quota::Reservation;
 use super::{
     ClaimedType, Head, Intake, IntakeError, Promised, Sender, StatedDigests, digest, file_type,
 };
 use crate::file::{FileName, Metadata, Window};
 use crate::form::MOST_PARTS;
-use crate::journal::{Adopted, Draft, record_bytes};
+use crate::journal::{Adopted, Draft, Fingerprint, record_bytes};
 use crate::spool::{Received, SpooledBody};
 
 /// Small forms that are read and adopted at the same time.
@@ -70,6 +73,16 @@ pub struct TakenForm {
     pub adopted: Vec<Adopted>,
     /// The place of a large form, until its answer has been sent.
     pub place: Option<OwnedSemaphorePermit>,
+}
+
+/// A form that was read, and is not promised yet.
+#[derive(Debug)]
+struct ReadForm {
+    subject: String,
+    body: SpooledBody,
+    drafts: Vec<(Window, Draft)>,
+    room: Reservation,
+    request: Option<Fingerprint>,
 }
 
 /// The places for reading forms.
@@ -143,44 +156,63 @@ impl Intake {
         E: From<IntakeError> + Send + 'static,
         R: Fn(&SpooledBody, &Metadata, usize) -> Result<Option<FormContent>, E> + Send + 'static,
     {
-        let place = self.places.take(Size::Small).await?;
-        let intake = Arc::clone(self);
-        let small = spawn_blocking(move || {
-            // The place is held to the end, even if the caller stops waiting.
-            let _place = place;
-            let mut checked = Checked::default();
-            let adopted = intake.adopt_form(&upload, &mut checked, &read, Size::Small)?;
-            Ok::<_, E>((adopted, upload, checked, read))
-        });
-        let (adopted, upload, mut checked, read) = small.await.map_err(IntakeError::from)??;
-        if let Some(adopted) = adopted {
-            return Ok(TakenForm {
-                adopted,
-                place: None,
-            });
-        }
-        let place = self.places.take(Size::Large).await?;
-        let intake = Arc::clone(self);
-        let large = spawn_blocking(move || {
-            let adopted = intake.adopt_form(&upload, &mut checked, &read, Size::Large)?;
-            Ok::<_, E>((adopted, place))
-        });
-        let (adopted, place) = large.await.map_err(IntakeError::from)??;
-        Ok(TakenForm {
-            adopted: adopted.ok_or(IntakeError::Lost)?,
-            place: Some(place),
-        })
+        let taken = spawn(Arc::clone(self).take_form_in_its_place(upload, read));
+        taken.await.map_err(IntakeError::from)?
     }
 
-    /// Adopts all files of the form, or none; `None` if the form is too large for its place. Blocks on
-    /// the disk.
-    fn adopt_form<E: From<IntakeError>>(
+    async fn take_form_in_its_place<E, R>(
+        self: Arc<Self>,
+        upload: FormUpload,
+        read: R,
+    ) -> Result<TakenForm, E>
+    where
+        E: From<IntakeError> + Send + 'static,
+        R: Fn(&SpooledBody, &Metadata, usize) -> Result<Option<FormContent>, E> + Send + 'static,
+    {
+        let mut reading = (upload, Checked::default(), read);
+        for size in [Size::Small, Size::Large] {
+            let place = self.places.take(size).await?;
+            let intake = Arc::clone(&self);
+            let done = spawn_blocking(move || {
+                let (upload, checked, read) = &mut reading;
+                let form = intake.read_form(upload, checked, read, size)?;
+                Ok::<_, E>((form, reading))
+            });
+            let form;
+            (form, reading) = done.await.map_err(IntakeError::from)??;
+            if let Some(form) = form {
+                return Ok(TakenForm {
+                    adopted: self.adopt_form(form).await?,
+                    place: (size == Size::Large).then_some(place),
+                });
+            }
+        }
+        Err(IntakeError::Lost.into())
+    }
+
+    /// Step 4 of a form: adopts all its files, or none.
+    async fn adopt_form(self: Arc<Self>, form: ReadForm) -> Result<Vec<Adopted>, IntakeError> {
+        let keyed = form.request.map(Keyed::from);
+        let running = match self.claim_key(keyed).await?.of_files()? {
+            Break(answer) => return Ok(answer),
+            Continue(running) => running,
+        };
+        spawn_blocking(move || {
+            let _running = running;
+            self.adopt_parts(form)
+        })
+        .await?
+    }
+
+    /// Reads a form, and reserves quota for it; `None` if it is too large for its place. Blocks on the
+    /// disk.
+    fn read_form<E: From<IntakeError>>(
         &self,
         FormUpload { sender, head }: &FormUpload,
         checked: &mut Checked,
         read: &impl Fn(&SpooledBody, &Metadata, usize) -> Result<Option<FormContent>, E>,
         size: Size,
-    ) -> Result<Option<Vec<Adopted>>, E> {
+    ) -> Result<Option<ReadForm>, E> {
         let body = self.claim(head)?.ok_or(IntakeError::NoFile)?;
         let received = Received::from(&body);
         let is_stated = checked.is_stated(&head.digests, &body)?;
@@ -221,35 +253,49 @@ impl Intake {
             Ok((window, draft))
         });
         let drafts = drafts.collect::<Result<Vec<_>, IntakeError>>()?;
-        Ok(Some(self.adopt_parts(sender, head, &body, drafts)?))
+        Ok(Some(self.recognise(sender, head, body, drafts)?))
     }
 
-    /// Steps 3 and 4 of a form.
-    fn adopt_parts(
+    /// Step 3 of a form.
+    fn recognise(
         &self,
         sender: &Sender,
         head: &Head,
-        body: &SpooledBody,
+        body: SpooledBody,
         mut drafts: Vec<(Window, Draft)>,
-    ) -> Result<Vec<Adopted>, IntakeError> {
+    ) -> Result<ReadForm, IntakeError> {
         let records = drafts
             .iter()
             .map(|(_, draft)| record_bytes(&draft.metadata));
         // The parts keep the whole body on the disk.
-        let mut room = self.reserve(sender, body.length(), records.sum())?;
+        let room = self.reserve(sender, body.length(), records.sum())?;
         let key = head.key.as_deref();
-        let request = fingerprint::of(key, sender, Shape::Form, body.into(), &mut drafts)?;
+        let received = Received::from(&body);
+        let request = fingerprint::of(key, sender, Shape::Form, received, &mut drafts)?;
         for (_, draft) in &mut drafts {
             draft.request = request;
         }
-        let _running = match KeyClaim::of(&self.journal, request)? {
-            KeyClaim::Answered(answer) => return Ok(answer),
-            KeyClaim::New(running) => running,
-        };
+        Ok(ReadForm {
+            subject: sender.subject.clone(),
+            body,
+            drafts,
+            room,
+            request,
+        })
+    }
+
+    /// Blocks on the disk.
+    fn adopt_parts(&self, form: ReadForm) -> Result<Vec<Adopted>, IntakeError> {
+        let ReadForm {
+            subject,
+            body,
+            drafts,
+            mut room,
+            ..
+        } = form;
         // The first file was counted when the form was admitted.
-        let more = drafts.len() - 1;
-        self.quotas.count_more(&sender.subject, more)?;
-        let adopted = self.journal.adopt_form(body, drafts)?;
+        self.quotas.count_more(&subject, drafts.len() - 1)?;
+        let adopted = self.journal.adopt_form(&body, drafts)?;
         let promised = adopted.iter().map(|adopted| Promised {
             adopted,
             is_whole_body: false,

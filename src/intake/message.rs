@@ -1,19 +1,22 @@
 //! Takes in a message: its package and its parts become promises together, or nothing of the
 //! message is kept.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::task::spawn_blocking;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::{spawn, spawn_blocking};
 
-use super::fingerprint::{KeyClaim, of_message};
+use super::body::UploadBody;
+use super::fingerprint::of_message;
 use super::form::Size;
+use super::key_claim::Keyed;
 use super::quota::Reservation;
 use super::{FilePart, Head, Intake, IntakeError, Promised, Sender, digest, file_type};
 use crate::journal::{Adopted, Draft, MessageDraft, PartDraft, Running, record_bytes};
 use crate::message::{Message, MessageError, Part, PartRequest, Request, Source};
-use crate::spool::{Received, SpooledBody};
 use crate::token::Grant;
 
 /// The upload of a message.
@@ -23,15 +26,6 @@ pub struct MessageUpload {
     pub sender: Sender,
     /// The statements about the body.
     pub head: Head,
-}
-
-/// The body of a message.
-#[derive(Debug)]
-pub enum MessageBody {
-    /// It came with its head.
-    Inline(Bytes),
-    /// nginx spooled it.
-    Spooled(SpooledBody),
 }
 
 /// The content of a message's body.
@@ -52,34 +46,16 @@ pub struct TakenMessage {
     pub message: Option<Arc<Message>>,
 }
 
-/// The result of the first steps.
-enum Prepared {
-    /// The message was promised, now or before.
-    Taken(TakenMessage),
-    /// The message is new.
-    Open(Box<OpenMessage>),
-}
-
 /// A message that is about to be promised. It holds the key of its request for as long as it lives.
 #[derive(Debug)]
 pub(super) struct OpenMessage {
     pub(super) sender: Sender,
-    body: MessageBody,
+    body: UploadBody,
     pub(super) draft: MessageDraft,
     /// Its parts that exist already, each with its place among all parts.
     pub(super) references: Vec<(usize, PartRequest)>,
     room: Reservation,
-    _running: Option<Running>,
-}
-
-impl MessageBody {
-    /// Returns its bytes.
-    pub fn received(&self) -> Received<'_> {
-        match self {
-            Self::Inline(bytes) => Received::Inline(bytes),
-            Self::Spooled(body) => body.into(),
-        }
-    }
+    running: Option<Running>,
 }
 
 impl Intake {
@@ -100,7 +76,7 @@ impl Intake {
     ) -> Result<TakenMessage, E>
     where
         E: From<IntakeError> + Send + 'static,
-        R: FnOnce(&MessageBody) -> Result<MessageContent, E> + Send + 'static,
+        R: FnOnce(&UploadBody) -> Result<MessageContent, E> + Send + 'static,
         F: FnOnce(Grant, Vec<Source>) -> BoxFuture<'static, Result<Vec<Part>, E>> + Send + 'static,
     {
         if let Some(inline) = &inline {
@@ -114,42 +90,58 @@ impl Intake {
         // This takes a small place: a message has few files, and its texts have a bounded length.
         let place = self.places.take(Size::Small).await?;
         let intake = Arc::clone(self);
-        let begun = spawn_blocking(move || {
-            // The task holds the place to its end, even if the caller stops waiting.
-            let _place = place;
-            let body = match inline {
-                Some(inline) => MessageBody::Inline(inline),
-                None => match intake.claim(&upload.head)? {
-                    Some(body) => MessageBody::Spooled(body),
-                    None => MessageBody::Inline(Bytes::new()),
-                },
-            };
+        let prepared = spawn_blocking(move || {
+            let body = intake.body_of(&upload.head, inline)?;
             upload.head.digests.check(body.received())?;
             let content = read(&body)?;
-            match intake.prepare(upload, body, content)? {
-                Prepared::Open(open) if open.references.is_empty() => {
-                    Ok(Prepared::Taken(intake.adopt_message(*open)?))
-                }
-                prepared @ (Prepared::Open(_) | Prepared::Taken(_)) => Ok::<_, E>(prepared),
-            }
+            // The message holds the place to its end, even if the caller stops waiting.
+            Ok::<_, E>((intake.prepare(upload, body, content)?, place))
         });
-        match begun.await.map_err(IntakeError::from)?? {
-            Prepared::Taken(taken) => Ok(taken),
-            Prepared::Open(open) => {
-                let intake = Arc::clone(self);
-                let linked = tokio::spawn(intake.link_and_adopt(*open, find));
-                linked.await.map_err(IntakeError::from)?
-            }
-        }
+        let (open, place) = prepared.await.map_err(IntakeError::from)??;
+        let taken = spawn(Arc::clone(self).claim_and_adopt(open, place, find));
+        taken.await.map_err(IntakeError::from)?
     }
 
-    /// Does step 3 of a message, and the first half of step 4. Blocks on the disk.
+    async fn claim_and_adopt<E, F>(
+        self: Arc<Self>,
+        mut open: OpenMessage,
+        place: OwnedSemaphorePermit,
+        find: F,
+    ) -> Result<TakenMessage, E>
+    where
+        E: From<IntakeError>,
+        F: FnOnce(Grant, Vec<Source>) -> BoxFuture<'static, Result<Vec<Part>, E>>,
+    {
+        let keyed = open.draft.package.request.map(Keyed::from);
+        open.running = match self.claim_key(keyed).await?.of_files()? {
+            Break(files) => {
+                return Ok(TakenMessage {
+                    files,
+                    message: None,
+                });
+            }
+            Continue(running) => running,
+        };
+        (self.receive)(&open.draft.to)
+            .map_err(|full| IntakeError::ReceiverFull(full.to_string()))?;
+        if !open.references.is_empty() {
+            drop(place);
+            return self.link_and_adopt(open, find).await;
+        }
+        let adopted = spawn_blocking(move || {
+            let _place = place;
+            self.adopt_message(open)
+        });
+        Ok(adopted.await.map_err(IntakeError::from)??)
+    }
+
+    /// Does step 3 of a message. Blocks on the disk.
     fn prepare(
         &self,
         MessageUpload { sender, head }: MessageUpload,
-        body: MessageBody,
+        body: UploadBody,
         MessageContent { request, files }: MessageContent,
-    ) -> Result<Prepared, IntakeError> {
+    ) -> Result<OpenMessage, IntakeError> {
         let (from, to) = sender.parties(request.from, request.to)?;
         let of_head = head.key.as_deref();
         let client_id = request.client_id;
@@ -196,37 +188,28 @@ impl Intake {
             id: None,
         };
         draft.package.request = key.map(|key| of_message(key, &draft, &references));
-        Ok(match KeyClaim::of(&self.journal, draft.package.request)? {
-            KeyClaim::Answered(files) => Prepared::Taken(TakenMessage {
-                files,
-                message: None,
-            }),
-            KeyClaim::New(running) => {
-                (self.receive)(&draft.to)
-                    .map_err(|full| IntakeError::ReceiverFull(full.to_string()))?;
-                Prepared::Open(Box::new(OpenMessage {
-                    sender,
-                    body,
-                    draft,
-                    references,
-                    room,
-                    _running: running,
-                }))
-            }
+        Ok(OpenMessage {
+            sender,
+            body,
+            draft,
+            references,
+            room,
+            running: None,
         })
     }
 
-    /// Does the second half of step 4. Blocks on the disk.
+    /// Does step 4. Blocks on the disk.
     pub(super) fn adopt_message(&self, open: OpenMessage) -> Result<TakenMessage, IntakeError> {
         let OpenMessage {
             body,
             draft,
             mut room,
+            running: _running,
             ..
         } = open;
         let spooled = match &body {
-            MessageBody::Spooled(body) if !draft.parts.is_empty() => Some(body),
-            MessageBody::Spooled(_) | MessageBody::Inline(_) => None,
+            UploadBody::Spooled(body) if !draft.parts.is_empty() => Some(body),
+            UploadBody::Spooled(_) | UploadBody::Inline(_) => None,
         };
         let content = draft.content.clone();
         let adopted = self.journal.adopt_message(spooled, draft)?;

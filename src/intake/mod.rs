@@ -10,8 +10,8 @@
 //! 2. The body is there: spooled, or small and inline. The digests that the sender stated are checked.
 //!    Each file is hashed only once: fingerprint and log use the same digest.
 //! 3. The type is decided, and the quota reserved. If the upload has a key, its fingerprint is made.
-//! 4. A request that was carried out before gets the first answer. Any other is adopted: this is the
-//!    promise.
+//! 4. A request that was carried out before, at any node, gets the first answer. Any other is adopted: this
+//!    is the promise.
 //! 5. The rooms that are asked for new files get each promise. (The journal itself announces the
 //!    work of the committer.)
 //!
@@ -20,6 +20,7 @@
 //! there, and only the last one makes a promise of a file.
 
 mod append;
+mod body;
 mod concatenate;
 mod digest;
 mod error;
@@ -28,6 +29,9 @@ mod file_type;
 mod fingerprint;
 mod form;
 mod in_order;
+mod key;
+mod key_claim;
+mod key_words;
 mod message;
 mod on_the_way;
 mod quota;
@@ -41,31 +45,35 @@ mod tests;
 mod upload;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-use crate::config::AccessConfig;
+use crate::config::{AccessConfig, WhenUnsure};
 use crate::journal::{Adopted, Free, Journal, record_bytes};
 use crate::linking::Links;
 use crate::message::{Party, Receivers};
+use crate::peers::Peers;
 use crate::spool::Spool;
 
 pub use append::{Append, AppendBody};
+pub use body::UploadBody;
 pub use digest::StatedDigests;
 pub use error::IntakeError;
 pub use file::{FileUpload, Head, SpooledName};
 pub use file_type::ClaimedType;
 pub use fingerprint::Shape;
 pub use form::{FilePart, FormContent, FormUpload, TakenForm};
-pub use message::{MessageBody, MessageContent, MessageUpload, TakenMessage};
+pub use message::{MessageContent, MessageUpload, TakenMessage};
 pub use quota::Quotas;
 pub use sender::Sender;
 pub use upload::{CurrentUpload, NewUpload};
 
 use form::FormPlaces;
 use in_order::InOrder;
+use key::Cluster;
 use on_the_way::OnTheWay;
 use quota::Reservation;
 
@@ -83,6 +91,8 @@ pub struct Intake {
     in_order: InOrder,
     tell: Box<dyn Fn(Promised<'_>) + Send + Sync>,
     receive: Receive,
+    /// `None` if this node asks no others about keys.
+    cluster: Option<Cluster>,
 }
 
 /// Counts a message to its receivers, unless one of them has a full list.
@@ -127,6 +137,7 @@ impl Intake {
             in_order: InOrder::default(),
             tell: Box::new(tell),
             receive: Box::new(|_| Ok(())),
+            cluster: None,
         }
     }
 
@@ -138,6 +149,17 @@ impl Intake {
         receive: impl Fn(&Receivers) -> Result<(), Party> + Send + Sync + 'static,
     ) -> Self {
         self.receive = Box::new(receive);
+        self
+    }
+
+    /// Lets idempotency keys hold for all nodes.
+    #[must_use]
+    pub fn with_cluster(mut self, peers: Arc<Peers>, when_unsure: WhenUnsure) -> Self {
+        self.cluster = Some(Cluster {
+            peers,
+            when_unsure,
+            unsure: AtomicU64::new(0),
+        });
         self
     }
 

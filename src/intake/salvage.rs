@@ -73,22 +73,26 @@ impl Intake {
         body: SpooledName,
     ) -> Result<Option<(FileId, Appended)>, IntakeError> {
         let (intake, sender) = (Arc::clone(self), upload.sender.clone());
-        let opened = spawn_blocking(move || {
-            let body = intake.spool.claim(&body.path, None)?;
-            if body.length() == 0 {
-                return Ok(None);
-            }
-            let opened = intake.open(upload)?;
-            let longer = match &opened.current {
-                CurrentUpload::Open(open) if open.offset < body.length() => Some(open.offset),
-                CurrentUpload::Open(_) | CurrentUpload::Complete(_) => None,
-            };
-            Ok::<_, IntakeError>(longer.map(|from| (opened, from, body)))
-        });
-        // Nobody finds it by its key before its bytes count.
-        let Some((Opened { id, running, .. }, from, body)) = opened.await?? else {
+        let claimed = spawn_blocking(move || intake.spool.claim(&body.path, None));
+        let body = claimed.await??;
+        if body.length() == 0 {
             return Ok(None);
+        }
+        let opened = Arc::clone(self).open(upload).await?;
+        let Opened {
+            id,
+            current,
+            running,
+        } = opened;
+        let from = match &current {
+            CurrentUpload::Open(open) if open.offset < body.length() => open.offset,
+            CurrentUpload::Open(_) | CurrentUpload::Complete(_) => return Ok(None),
         };
+        // Another node adds no bytes to its upload that come this way.
+        if self.is_elsewhere(id) {
+            return Ok(None);
+        }
+        // Nobody finds it by its key before its bytes count.
         let turn = self.in_order.wait(id).await?;
         if self.in_order.has_admitted(id) {
             return Err(UploadError::Busy.into());

@@ -1,5 +1,6 @@
 //! Takes in small bodies that come with their heads, without a thread that waits.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,6 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{spawn_blocking, spawn_local};
 
-use super::fingerprint::{FileRequest, KeyClaim};
 use super::{FileUpload, Intake, IntakeError};
 use crate::journal::{AdoptError, Adopted, Free, Waiter};
 use crate::spool::Received;
@@ -38,16 +38,12 @@ impl Intake {
         let received = Received::Inline(&body);
         if !self.journal.is_small(received.length()) {
             let room = self.room_beside(self.free().await?, is_expected).await?;
-            let adopted = spawn_blocking(move || {
-                let body = Received::Inline(&body);
-                self.adopt(&upload, body, room)
-            });
-            return adopted.await?;
+            return self.adopt(upload, Some(body), room).await;
         }
-        let (draft, requests) = self.check(&upload, received)?;
-        let _running = match self.claim_key(requests).await? {
-            KeyClaim::Answered(answer) => return Ok(answer),
-            KeyClaim::New(running) => running,
+        let (draft, keyed) = self.check(&upload, received)?;
+        let _running = match self.claim_key(keyed).await?.of_files()? {
+            Break(answer) => return Ok(answer),
+            Continue(running) => running,
         };
         let mut reserved = self.reserve_file(&upload.sender, received, &draft)?;
         let free = self.free().await?;
@@ -83,14 +79,6 @@ impl Intake {
             return Ok(None);
         }
         self.leaves_of(free).await.map(Some)
-    }
-
-    async fn claim_key(&self, requests: Option<FileRequest>) -> Result<KeyClaim, IntakeError> {
-        if requests.is_none() {
-            return Ok(KeyClaim::New(None));
-        }
-        let journal = Arc::clone(&self.journal);
-        spawn_blocking(move || KeyClaim::of_file(&journal, requests)).await?
     }
 }
 

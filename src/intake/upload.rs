@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn, spawn_blocking};
 
 use super::fingerprint;
+use super::key_claim::{KeyClaim, Keyed};
 use super::{ClaimedType, Intake, IntakeError, Sender};
 use crate::file::{FileId, FileName, MediaType, Metadata, WholeDigests};
 use crate::journal::{
-    Adopted, Claim, Draft, OpenUpload, Running, UnderKey, UploadDraft, UploadError, UploadState,
+    Adopted, Draft, OpenUpload, Running, UnderKey, UploadDraft, UploadError, UploadState,
     record_bytes,
 };
 
@@ -86,13 +87,11 @@ impl Intake {
         self: &Arc<Self>,
         upload: NewUpload,
     ) -> Result<(FileId, CurrentUpload), IntakeError> {
-        let intake = Arc::clone(self);
-        let opened = spawn_blocking(move || intake.open(upload)).await??;
+        let opened = spawn(Arc::clone(self).open(upload)).await??;
         Ok((opened.id, opened.current))
     }
 
-    /// Blocks.
-    pub(super) fn open(&self, upload: NewUpload) -> Result<Opened, IntakeError> {
+    pub(super) async fn open(self: Arc<Self>, upload: NewUpload) -> Result<Opened, IntakeError> {
         let NewUpload {
             sender,
             declared,
@@ -100,7 +99,6 @@ impl Intake {
             ..
         } = upload;
         let metadata = sender.forced(upload.metadata)?;
-        let records = record_bytes(&metadata);
         let filename = upload.filename;
         let mut draft = Draft {
             stated: upload.whole.sha256,
@@ -109,42 +107,57 @@ impl Intake {
         let key = upload.key.as_deref();
         draft.request = key
             .map(|key| fingerprint::of_upload(key, &sender, &draft, upload.whole, declared, &[]));
-        let claim = draft.request.map(|request| self.journal.begin(request));
         let found = |id, current| Opened {
             id,
             current,
             running: None,
         };
-        let running = match claim.transpose()? {
-            None => None,
-            Some(Claim::First(running)) => Some(running),
-            Some(Claim::Open(id)) => return Ok(found(id, self.current(&sender, id)?)),
-            Some(Claim::Answered(answer)) => {
+        let running = match self.claim_key(draft.request.map(Keyed::from)).await? {
+            KeyClaim::New(running) => running,
+            KeyClaim::Open(id, Some(open)) => return Ok(found(id, CurrentUpload::Open(*open))),
+            KeyClaim::Open(id, None) => {
+                let current = spawn_blocking(move || self.current(&sender, id));
+                return Ok(found(id, current.await??));
+            }
+            KeyClaim::Answered(answer) => {
                 let before = answer.into_iter().next();
                 let before = before.ok_or(UploadError::Absent)?;
                 return Ok(found(before.id(), CurrentUpload::Complete(before)));
             }
-            Some(Claim::Running) => return Err(IntakeError::StillRunning),
-            Some(Claim::Other) => return Err(IntakeError::KeyOfAnother),
         };
-        let mut room = self.reserve(&sender, declared.unwrap_or_default(), records)?;
-        let (id, _) = self.journal.open_upload(UploadDraft {
+        let upload = UploadDraft {
             draft,
             declared,
             is_partial,
             sha512: upload.whole.sha512,
-        })?;
-        let current = self.current(&sender, id)?;
+        };
+        spawn_blocking(move || {
+            let (id, current) = self.open_new(&sender, upload)?;
+            Ok(Opened {
+                id,
+                current,
+                running,
+            })
+        })
+        .await?
+    }
+
+    /// Blocks.
+    fn open_new(
+        &self,
+        sender: &Sender,
+        upload: UploadDraft,
+    ) -> Result<(FileId, CurrentUpload), IntakeError> {
+        let records = record_bytes(&upload.draft.metadata);
+        let mut room = self.reserve(sender, upload.declared.unwrap_or_default(), records)?;
+        let (id, _) = self.journal.open_upload(upload)?;
+        let current = self.current(sender, id)?;
         match &current {
             // A file of no bytes is complete at once.
             CurrentUpload::Complete(adopted) => self.enter_file(&mut room, adopted, None),
             CurrentUpload::Open(_) => room.keep(&self.journal, id, u64::MAX),
         }
-        Ok(Opened {
-            id,
-            current,
-            running,
-        })
+        Ok((id, current))
     }
 
     /// Returns the upload or the file that the caller's key has brought at this node; `None` if there is

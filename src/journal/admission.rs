@@ -191,7 +191,10 @@ impl Journal {
     }
 
     /// Checks that the log takes uploads: its reserve is for changes, tombstones and copies only.
-    pub(super) fn check_log(&self) -> Result<(), AdoptError> {
+    ///
+    /// # Errors
+    /// `NoSpace` or `Poisoned`.
+    pub fn check_log(&self) -> Result<(), AdoptError> {
         if let Some(reason) = self.poison() {
             return Err(AdoptError::Poisoned(reason.to_owned()));
         }

@@ -83,6 +83,11 @@ impl Adopted {
         Self { id, meta, standing }
     }
 
+    /// A promise of another node, by that node's word.
+    pub fn at_another_node(id: FileId, meta: FileMeta, standing: Standing) -> Self {
+        Self::with(id, meta, standing)
+    }
+
     /// The file's id.
     pub fn id(&self) -> FileId {
         self.id

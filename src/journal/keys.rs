@@ -98,6 +98,12 @@ impl Journal {
                 self.state().keys.forget(key);
                 return Ok(Claim::First(running));
             }
+            if let [one] = &*known
+                && let Some(at) = self.voted_at(one)?
+            {
+                self.pass(at);
+                return Ok(Claim::Elsewhere(running, one.id));
+            }
             match self.answers((request, opened), &known)? {
                 Some(Claim::Open(id)) if opened.is_some() => {
                     // If it has been completed meanwhile, the next round finds the file.
@@ -167,6 +173,16 @@ impl Journal {
             Err(err @ JournalError::Disk { .. }) => return Err(err),
             Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => {}
         }
+        let found = self.retained(known)?;
+        Ok(found.map(|answered| {
+            let standing = Standing::retained(answered.is_deleted);
+            (answered, standing)
+        }))
+    }
+
+    /// Reads an answer, or a vote, whose entry is not here.
+    pub(super) fn retained(&self, known: &Known) -> Result<Option<Answered>, JournalError> {
+        let id = known.id;
         let Some(place) = known.retained else {
             return Ok(None);
         };
@@ -175,12 +191,8 @@ impl Journal {
             Err(ReadError::Gone | ReadError::Damaged) => return Ok(None),
             Ok(content) => content,
         };
-        let answers = answers_of(&frame(&content)).into_iter();
-        let mut found = answers.filter(|answered| answered.id == id);
-        Ok(found.next().map(|answered| {
-            let standing = Standing::retained(answered.is_deleted);
-            (answered, standing)
-        }))
+        let mut answers = answers_of(&frame(&content)).into_iter();
+        Ok(answers.find(|answered| answered.id == id))
     }
 
     /// Packs the remembered answers of entries that are about to leave.

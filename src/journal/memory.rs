@@ -24,6 +24,8 @@ pub(super) enum News {
     Learn(Vec<(FileId, Answer)>),
     /// These answers are in it.
     Retain(Vec<Answered>),
+    /// This vote is in it.
+    Vote(Box<Answered>),
 }
 
 /// Shared with the waiters that have no thread.
@@ -92,6 +94,10 @@ impl State {
                 for answered in &answers {
                     self.keys.retain(answered, at, bytes / count);
                 }
+            }
+            News::Vote(vote) => {
+                let votes = std::slice::from_ref(&*vote);
+                self.keys.replay(votes, at, bytes, LogTime(0));
             }
         }
     }

@@ -17,7 +17,7 @@
 //! | delete | tombstone queued; synced: told; body unlinked; the store cleared; `body/` fsynced; `gone` queued | the entry, a tombstone, or nothing | goes on from the tombstone |
 //! | delete a message | a tombstone that keeps the message queued; synced: told; parts unlinked; then as a delete | the message, or the tombstone with some parts | unlinks the other parts; goes on from the tombstone |
 //! | link, unlink | a base with the file's present state queued; synced: told | the file with or without the link | goes on from it |
-//! | open an upload | frame queued; synced: told | nothing, or an upload without bytes | keeps it until it expires |
+//! | open an upload, vote on a key | frame queued; synced: told | nothing, or an upload without bytes; nothing, or the vote | keeps it until it expires |
 //! | append | body linked or lengthened, fsynced with `body/` if it is new; frame queued; synced: the offset, or the file | the old offset, perhaps with a longer body; the new one; or the file | goes on from it; the next append cuts the body to the offset |
 //! | small append | body lengthened; frame with the bytes queued; synced: the offset | the old offset, perhaps with a longer body; the new one, perhaps with a shorter body | writes the bytes into the body again |
 //! | end or expire | as a delete | the upload, or a tombstone | goes on from it |
@@ -86,6 +86,7 @@ mod tail;
 mod tests;
 mod upload;
 pub mod volume;
+mod vote;
 mod waiting;
 pub mod wal;
 mod work;
@@ -222,8 +223,7 @@ impl Journal {
 
     /// Whether an entry still waits for its commit.
     pub fn is_pending(&self, id: FileId) -> bool {
-        let known = self.known(id);
-        known.is_some_and(|known| known.phase.is_pending())
+        self.known(id).is_some_and(|known| known.phase.is_pending())
     }
 
     /// Bytes of the bodies of a subject that wait for their commit.

@@ -58,6 +58,8 @@
 //! 3. A's nginx and sidecar do as for a client, and B's nginx gives A's answer.
 //! 4. If A does not answer, B answers 503 with `Retry-After`, never 404.
 //!
+//! Idempotency keys: see `keys.rs`.
+//!
 //! Introductions: every three seconds each node asks all others for their number and *instance* (a name
 //! that each process makes anew). It also writes its own into the store, and reads the one that was
 //! there. So a node notices an address that leads to a wrong node, and another process with its own
@@ -78,11 +80,13 @@
 
 mod ask;
 mod client;
+mod keys;
 mod links;
 mod messages;
 mod pass;
 mod state;
 mod watch;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
@@ -101,6 +105,7 @@ use ask::{Headers, Peer, Question};
 use client::Client;
 use pass::Seal;
 
+pub use keys::{KeyQuestion, Majority, addresses as addresses_of_keys};
 pub use messages::Carried;
 pub use pass::{BadPass, Purpose};
 pub use state::PeerState;

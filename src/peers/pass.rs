@@ -41,6 +41,10 @@ pub enum Purpose {
     Link,
     /// Unlinking a file from a message.
     Unlink,
+    /// Voting on an idempotency key.
+    Vote,
+    /// Asking for the answer to an idempotency key.
+    Answer,
     /// Learning which process answers.
     Introduce,
 }
@@ -57,6 +61,8 @@ impl Purpose {
             Self::Outline => "outline",
             Self::Link => "link",
             Self::Unlink => "unlink",
+            Self::Vote => "vote",
+            Self::Answer => "answer",
             Self::Introduce => "introduce",
         }
     }

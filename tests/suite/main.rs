@@ -18,6 +18,7 @@ mod browser;
 mod cache;
 mod cache_purge;
 mod cluster;
+mod cluster_keys;
 mod commit_progress;
 mod commit_retries;
 mod conditional;

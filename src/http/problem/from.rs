@@ -134,6 +134,7 @@ impl From<IntakeError> for Problem {
             IntakeError::Link(err) => err.into(),
             IntakeError::PartyNotAllowed(field) => Self::party_not_allowed(field),
             IntakeError::ReceiverFull(receiver) => Self::receiver_full(&receiver),
+            IntakeError::KeyUnsure(err) => Self::key_unsure(&err),
             IntakeError::Lost => Self::internal(),
         }
     }
@@ -315,14 +316,26 @@ impl From<actix_web::error::BlockingError> for Problem {
 impl From<Unreachable> for Problem {
     fn from(err: Unreachable) -> Self {
         log::log!(SILENT.level(), "{err}");
-        let pause = err.pause().map(|pause| pause.as_secs() + 1);
-        let pause = pause.map(|seconds| seconds.try_into().unwrap_or(RETRY_SOON));
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
             "The node that took the file does not answer just now. Send the request again.",
         )
-        .retry_after(pause.unwrap_or(RETRY_SOON))
+        .retry_after(pause_of(&err))
+    }
+}
+
+impl Problem {
+    /// Nobody knows whether the upload under this key was taken in before.
+    fn key_unsure(err: &Unreachable) -> Self {
+        log::log!(SILENT.level(), "a keyed upload was refused: {err}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "key-unsure",
+            "Too few nodes answer to tell whether this upload was taken before. Send it again.",
+        )
+        .because(Reason::Key)
+        .retry_after(pause_of(err))
     }
 }
 
@@ -337,6 +350,13 @@ impl From<BadPass> for Problem {
             BadPass::Form | BadPass::Time(_) | BadPass::Signature => Self::forbidden(),
         }
     }
+}
+
+/// The seconds until a node that did not answer is looked at again.
+fn pause_of(err: &Unreachable) -> u32 {
+    let pause = err.pause().map(|pause| pause.as_secs() + 1);
+    let pause = pause.map(|seconds| seconds.try_into().unwrap_or(RETRY_SOON));
+    pause.unwrap_or(RETRY_SOON)
 }
 
 #[cfg(test)]

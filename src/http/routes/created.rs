@@ -121,7 +121,8 @@ fn begin_waiting(
     mut adopted: Vec<Adopted>,
 ) -> (Vec<Adopted>, Vec<Option<CommitWait>>) {
     let begin = |file: &mut Adopted| {
-        if file.standing() != Standing::Pending {
+        // The node that has a file waits for it alone.
+        if file.standing() != Standing::Pending || node.intake.is_elsewhere(file.id()) {
             return None;
         }
         let wait = node.commits.wait_for(file.id());

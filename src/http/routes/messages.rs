@@ -15,7 +15,7 @@ use crate::http::gate::{access, changes, references};
 use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{body as inline, claims, content_type, path};
 use crate::http::{Node, Problem};
-use crate::intake::{MessageBody, MessageContent, MessageUpload, TakenMessage};
+use crate::intake::{MessageContent, MessageUpload, TakenMessage, UploadBody};
 use crate::journal::Standing;
 use crate::message::{MessageError, Receipt, Request};
 
@@ -67,7 +67,7 @@ async fn send(
     } else {
         None
     };
-    let read = move |body: &MessageBody| match boundary {
+    let read = move |body: &UploadBody| match boundary {
         Some(boundary) => read_form(body, &boundary),
         None => read_json(body),
     };
@@ -80,15 +80,15 @@ async fn send(
     answer(node, preferences, taken).await
 }
 
-fn read_form(body: &MessageBody, boundary: &[u8]) -> Result<MessageContent, Problem> {
+fn read_form(body: &UploadBody, boundary: &[u8]) -> Result<MessageContent, Problem> {
     match body {
-        MessageBody::Spooled(body) => form::read_message(body, boundary),
+        UploadBody::Spooled(body) => form::read_message(body, boundary),
         // nginx spools every form, so this one did not come through it.
-        MessageBody::Inline(_) => Err(Problem::body_not_passed()),
+        UploadBody::Inline(_) => Err(Problem::body_not_passed()),
     }
 }
 
-fn read_json(body: &MessageBody) -> Result<MessageContent, Problem> {
+fn read_json(body: &UploadBody) -> Result<MessageContent, Problem> {
     let received = body.received();
     if received.length() > MOST_JSON_BYTES {
         return Err(MessageError::TextTooLong.into());

@@ -36,7 +36,7 @@ use actix_web::web::{self, ServiceConfig};
 
 use super::Problem;
 use crate::accel;
-use crate::peers::HOP;
+use crate::peers::{HOP, addresses_of_keys};
 
 /// The routes of the socket for nginx.
 pub fn public(service: &mut ServiceConfig) {
@@ -134,8 +134,18 @@ pub fn public(service: &mut ServiceConfig) {
                 .route(web::get().to(peer::meta_again))
                 .route(web::head().to(peer::meta_again)),
         )
+        .configure(of_keys)
         .configure(health::routes)
         .default_service(web::to(nothing_here));
+}
+
+/// The addresses at which other nodes ask about idempotency keys.
+fn of_keys(service: &mut ServiceConfig) {
+    let [votes, answers] = addresses_of_keys();
+    let asking = |path: String| web::resource(path).default_service(methods::only("POST"));
+    service
+        .service(asking(votes).route(web::post().to(peer::vote)))
+        .service(asking(answers).route(web::post().to(peer::key)));
 }
 
 /// The addresses of uploads that may still grow, to which nginx is sent.

@@ -158,6 +158,28 @@ pub(super) async fn delete_message(
     delete::carry_out_message(node, id).await
 }
 
+/// Answers `POST` of a ballot of another node on an idempotency key, with a signed vote.
+pub(super) async fn vote(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let ballot = node.peers.check_ballot(pass(&request), asked(&request))?;
+    let ballot = ballot.ok_or_else(Problem::not_found)?;
+    let (ballot, vote) = node.intake.vote(ballot).await?;
+    Ok(signed(node.peers.seal_vote(&ballot, vote)))
+}
+
+/// Answers `POST` of a question for what there is under an idempotency key here, with a signature.
+pub(super) async fn key(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let question = node.peers.check_key(pass(&request), asked(&request))?;
+    let question = question.ok_or_else(Problem::not_found)?;
+    let told = node.intake.tell_of_key(question).await?;
+    Ok(signed(node.peers.seal_key(&question, &told)))
+}
+
 /// Answers `GET` with the introduction of this node.
 pub(super) async fn introduce(
     request: HttpRequest,
@@ -198,6 +220,10 @@ fn signed(answer: String) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
         .body(answer)
+}
+
+fn asked(request: &HttpRequest) -> &str {
+    request.match_info().query("asked")
 }
 
 fn linked_to(request: &HttpRequest) -> Result<FileId, Problem> {

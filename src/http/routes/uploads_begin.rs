@@ -98,7 +98,8 @@ async fn begin(
     let intake = &node.intake;
     let (id, current) = intake.open_upload(upload).await?;
     let is_new = matches!(&current, CurrentUpload::Open(open) if open.offset == 0);
-    if !is_new || length == 0 {
+    // Its sender goes on at the node that has it.
+    if !is_new || length == 0 || intake.is_elsewhere(id) {
         return Ok((id, current));
     }
     let append = Append {

@@ -13,6 +13,8 @@ use crate::store::Sha256;
 pub enum Claim<T> {
     /// The request is new: carry it out while this lives.
     First(Running),
+    /// The request is new here. A witness of its key, it gave its vote to this attempt of another node.
+    Elsewhere(Running, FileId),
     /// The request was answered with this.
     Answered(T),
     /// The request opened this upload, which may still grow.

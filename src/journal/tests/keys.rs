@@ -63,7 +63,11 @@ pub(super) fn check(case: &str, journal: &Journal, key: u8, ids: &[FileId], stan
                 assert_eq!(adopted.standing(), standing, "{case}: {key}");
             }
         }
-        other @ (Claim::First(_) | Claim::Open(_) | Claim::Running | Claim::Other) => {
+        other @ (Claim::First(_)
+        | Claim::Elsewhere(..)
+        | Claim::Open(_)
+        | Claim::Running
+        | Claim::Other) => {
             panic!("{case}: {key}: {other:?}")
         }
     }

@@ -59,7 +59,9 @@ pub(super) fn answer(journal: &Journal, request: Fingerprint) -> Option<Vec<File
     match journal.begin(request).unwrap() {
         Claim::First(_) => None,
         Claim::Answered(files) => Some(files.iter().map(Adopted::id).collect()),
-        other @ (Claim::Open(_) | Claim::Running | Claim::Other) => panic!("{other:?}"),
+        other @ (Claim::Elsewhere(..) | Claim::Open(_) | Claim::Running | Claim::Other) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -196,7 +198,11 @@ fn a_form_is_answered_with_all_its_files_in_their_order_wherever_each_of_them_is
                     let files = files.iter();
                     files.map(|file| (file.id(), file.standing())).collect()
                 }
-                other @ (Claim::First(_) | Claim::Open(_) | Claim::Running | Claim::Other) => {
+                other @ (Claim::First(_)
+                | Claim::Elsewhere(..)
+                | Claim::Open(_)
+                | Claim::Running
+                | Claim::Other) => {
                     panic!("{other:?}")
                 }
             }

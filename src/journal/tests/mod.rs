@@ -35,6 +35,7 @@ mod upload_keys;
 mod upload_parts;
 mod upload_room;
 mod uploads;
+mod votes;
 mod waiting;
 mod watermarks;
 mod words;

@@ -60,7 +60,9 @@ fn send(scratch: &Scratch, journal: &Journal) -> Option<FileId> {
             Some(adopted.ok()?.id())
         }
         Claim::Answered(answer) => answer.first().map(Adopted::id),
-        other @ (Claim::Open(_) | Claim::Running | Claim::Other) => panic!("{other:?}"),
+        other @ (Claim::Elsewhere(..) | Claim::Open(_) | Claim::Running | Claim::Other) => {
+            panic!("{other:?}")
+        }
     }
 }
 

@@ -1,0 +1,192 @@
+//! Claims the idempotency key of a request, at this node and in the cluster: all kinds of keyed requests
+//! pass here. [`crate::peers`] describes the protocol between nodes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::task::spawn_blocking;
+
+use super::key_claim::{KeyClaim, Keyed};
+use super::key_words::{Word, word_of};
+use super::{Intake, IntakeError};
+use crate::config::WhenUnsure;
+use crate::file::FileId;
+use crate::journal::{Claim, Fingerprint, Journal, Subject};
+use crate::peers::{KeyQuestion, Majority, Peers, Unreachable};
+use crate::store::{Ballot, Vote};
+
+/// The attempts that one request finds dead, one after the other, before it gives up.
+const MOST_TAKEN_OVER: usize = 4;
+
+/// The other nodes, if there are any, and the rule for keys that they cannot tell about.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) peers: Arc<Peers>,
+    pub(super) when_unsure: WhenUnsure,
+    /// Requests that met too few nodes.
+    pub(super) unsure: AtomicU64,
+}
+
+/// The owner's word about a key, or none.
+enum Asked {
+    Told(KeyClaim),
+    Nothing,
+}
+
+impl Intake {
+    /// Claims the key of a request, if it has one. Dropping the future frees it.
+    ///
+    /// # Errors
+    /// When another upload has the key, or the same one is being taken in, or nobody knows.
+    pub(super) async fn claim_key(&self, keyed: Option<Keyed>) -> Result<KeyClaim, IntakeError> {
+        let Some(keyed) = keyed else {
+            return Ok(KeyClaim::New(None));
+        };
+        let journal = Arc::clone(&self.journal);
+        let (running, seen) = match spawn_blocking(move || keyed.begin(&journal)).await?? {
+            Claim::First(running) => (running, None),
+            Claim::Elsewhere(running, attempt) => (running, Some(attempt)),
+            Claim::Answered(answer) => return Ok(KeyClaim::Answered(answer)),
+            Claim::Open(id) => return Ok(KeyClaim::Open(id, None)),
+            Claim::Running => return Err(IntakeError::StillRunning),
+            Claim::Other => return Err(IntakeError::KeyOfAnother),
+        };
+        let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.has_others()) else {
+            return Ok(KeyClaim::New(Some(running)));
+        };
+        if !self.journal.keeps_answers() {
+            return Ok(KeyClaim::New(Some(running)));
+        }
+        let unsure = match cluster.ask(&self.journal, keyed, seen).await {
+            Ok(Asked::Told(claim)) => return Ok(claim),
+            Ok(Asked::Nothing) => return Ok(KeyClaim::New(Some(running))),
+            Err(IntakeError::KeyUnsure(unsure)) => unsure,
+            Err(err) => return Err(err),
+        };
+        cluster.unsure.fetch_add(1, Ordering::Relaxed);
+        match cluster.when_unsure {
+            WhenUnsure::Refuse => Err(IntakeError::KeyUnsure(unsure)),
+            WhenUnsure::Accept => {
+                log::debug!("an upload is taken in, perhaps for the second time: {unsure}");
+                Ok(KeyClaim::New(Some(running)))
+            }
+        }
+    }
+
+    /// Whether an upload is at another node.
+    pub fn is_elsewhere(&self, id: FileId) -> bool {
+        let cluster = self.cluster.as_ref();
+        cluster.is_some_and(|cluster| cluster.peers.owner_of(id).is_some())
+    }
+
+    /// Votes on a key, for another node.
+    ///
+    /// # Errors
+    /// When the vote cannot be kept.
+    pub async fn vote(&self, ballot: Ballot) -> Result<(Ballot, Vote), IntakeError> {
+        let journal = Arc::clone(&self.journal);
+        spawn_blocking(move || {
+            journal.check_log()?;
+            let vote = journal.vote(&ballot)?;
+            Ok((ballot, vote))
+        })
+        .await?
+    }
+
+    /// Tells another node what there is under a key here, in the form that nodes use.
+    ///
+    /// # Errors
+    /// When an answer exists and the disk does not return it.
+    pub async fn tell_of_key(&self, question: KeyQuestion) -> Result<String, IntakeError> {
+        let journal = Arc::clone(&self.journal);
+        let of_content = |content| Fingerprint {
+            key: question.key,
+            content,
+            sender: Subject::default(),
+        };
+        let keyed = Keyed {
+            whole: of_content(question.content),
+            opened: question.opened.map(of_content),
+        };
+        let word = spawn_blocking(move || {
+            let claim = keyed.begin(&journal)?;
+            word_of(&journal, claim)
+        });
+        serde_json::to_string(&word.await??).map_err(|err| {
+            log::error!("the answer to a key cannot be written: {err}");
+            IntakeError::Lost
+        })
+    }
+
+    /// The requests that met too few nodes to tell whether they were carried out before.
+    pub fn unsure_keys(&self) -> u64 {
+        let cluster = self.cluster.as_ref();
+        cluster.map_or(0, |cluster| cluster.unsure.load(Ordering::Relaxed))
+    }
+}
+
+impl Cluster {
+    fn has_others(&self) -> bool {
+        self.peers.numbers().len() > 1
+    }
+
+    /// Asks the witnesses, and the owners of other attempts. `seen` is the attempt with this node's own
+    /// vote.
+    async fn ask(
+        &self,
+        journal: &Journal,
+        keyed: Keyed,
+        mut seen: Option<FileId>,
+    ) -> Result<Asked, IntakeError> {
+        let Fingerprint { key, sender, .. } = keyed.whole;
+        let mut ballot = Ballot {
+            key,
+            sender: sender.0,
+            attempt: journal.attempt(),
+            replaces: Vec::new(),
+        };
+        while ballot.replaces.len() <= MOST_TAKEN_OVER {
+            if let Some(attempt) = seen.take() {
+                let own = attempt.node() == self.peers.number();
+                // This node holds the claim, and has no answer.
+                if !own && let Asked::Told(claim) = self.ask_owner(keyed, attempt, &ballot).await? {
+                    return Ok(Asked::Told(claim));
+                }
+                ballot.replaces.push(attempt);
+            }
+            match self.peers.ask_witnesses(&ballot).await {
+                Majority::Won => return Ok(Asked::Nothing),
+                Majority::Taken(attempt) => seen = Some(attempt),
+                Majority::Running => return Err(IntakeError::StillRunning),
+                Majority::Unsure(err) => return Err(IntakeError::KeyUnsure(err)),
+            }
+        }
+        let changing = Unreachable::new(self.peers.number(), "the witnesses change their votes");
+        Err(IntakeError::KeyUnsure(changing))
+    }
+
+    async fn ask_owner(
+        &self,
+        keyed: Keyed,
+        attempt: FileId,
+        ballot: &Ballot,
+    ) -> Result<Asked, IntakeError> {
+        let question = KeyQuestion {
+            key: keyed.whole.key,
+            content: keyed.whole.content,
+            opened: keyed.opened.map(|opened| opened.content),
+            asked_by: ballot.attempt,
+        };
+        let owner = attempt.node();
+        let told = self.peers.ask_for_key(owner, &question).await;
+        let told = told.map_err(IntakeError::KeyUnsure)?;
+        let word: Option<Word> = serde_json::from_str(&told).ok();
+        let unknown =
+            || IntakeError::KeyUnsure(Unreachable::new(owner, "answers in unknown words"));
+        match word.ok_or_else(unknown)?.claim().ok_or_else(unknown)? {
+            Ok(None) => Ok(Asked::Nothing),
+            Ok(Some(claim)) => Ok(Asked::Told(claim)),
+            Err(err) => Err(err),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Asks other nodes about idempotency keys, so that a key holds for the whole cluster.
+//!
+//! A request that comes again may come through any node. The first three nodes by rendezvous hash are the
+//! *witnesses* of its key (all nodes, if there are fewer). An *attempt* is an id that names the node that
+//! carries the request out.
+//! 1. The node claims the key in its own process. If it has the answer, it gives it.
+//! 2. It makes an attempt, and needs the votes of a majority of the witnesses. If it is one of them, its
+//!    own vote is its claim, and then its promise.
+//! 3. A witness keeps in its log which attempt has its vote, and syncs that before it answers.
+//! 4. With the majority, the node carries the request out. Two majorities share a witness, so no other
+//!    node does.
+//! 5. If another attempt has a vote, the node asks the *owner* of that attempt what there is under the
+//!    key. It gives the owner's answer to the client.
+//! 6. If the owner knows nothing, the attempt is over: the owner holds the claim of step 1 until it has
+//!    promised. The node asks for the votes again, and names the attempt that they may be taken from.
+//!    Only that very attempt is replaced: if the owner begins anew meanwhile, it has another one.
+//! 7. If there is no majority, or the owner does not answer, nobody knows whether the request was carried
+//!    out. A setting says whether it is refused, or carried out.
+
+use std::time::Duration;
+
+use awc::http::Method;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::sleep;
+
+use super::ask::Question;
+use super::witnesses::{Count, Counted, witnesses};
+use super::{BadPass, HOP, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
+use crate::file::{FileId, Sha256};
+use crate::store::{Ballot, Vote};
+
+/// A witness that takes longer is not waited for alone.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// The most bytes of an owner's answer: a form may have a thousand files.
+const LONGEST_KEY: usize = 32 * 1024 * 1024;
+
+/// The result of asking the witnesses of a key.
+#[derive(Debug)]
+pub enum Majority {
+    /// The attempt has the majority: carry the request out.
+    Won,
+    /// Another attempt has a vote.
+    Taken(FileId),
+    /// The request is being carried out by a witness at this moment.
+    Running,
+    /// Too few witnesses answer.
+    Unsure(Unreachable),
+}
+
+/// The question for what the owner of an attempt has under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyQuestion {
+    /// The digest of the key and its sender.
+    pub key: Sha256,
+    /// The digest of the request's content.
+    pub content: Sha256,
+    /// The content of an upload that gives way to the request, if it was opened under the key.
+    pub opened: Option<Sha256>,
+    /// The attempt of the node that asks: the answer is for it alone.
+    pub asked_by: FileId,
+}
+
+impl Peers {
+    /// Asks the witnesses of a key for a majority, as few as are needed, and others if these are slow.
+    /// Dropping the future leaves votes behind, which the next attempt takes over.
+    pub async fn ask_witnesses(&self, ballot: &Ballot) -> Majority {
+        let witnesses = witnesses(ballot.key, &self.numbers());
+        let mut count = Count::new(&witnesses, self.number());
+        let mut others: Vec<_> = witnesses
+            .into_iter()
+            .filter(|&node| node != self.number())
+            .collect();
+        others.sort_by_key(|&node| self.is_down(node));
+        let mut others = others.into_iter();
+        let mut asked = FuturesUnordered::new();
+        let mut counted = count.begin();
+        let mut failed = None;
+        loop {
+            match counted {
+                Counted::Won => return Majority::Won,
+                Counted::Taken(attempt) => return Majority::Taken(attempt),
+                Counted::Open(needed) => {
+                    let missing = needed.saturating_sub(asked.len());
+                    let more = others.by_ref().take(missing);
+                    asked.extend(more.map(|node| self.ask_to_vote(node, ballot)));
+                }
+            }
+            let next = tokio::select! {
+                next = asked.next() => next,
+                () = sleep(SLOW), if others.len() > 0 => {
+                    let more = others.next();
+                    asked.extend(more.map(|node| self.ask_to_vote(node, ballot)));
+                    continue;
+                }
+            };
+            match next {
+                Some(Ok(vote)) => counted = count.add(vote),
+                Some(Err(err)) => failed = Some(err),
+                None if count.is_running() => return Majority::Running,
+                None => {
+                    let silent = || Unreachable::new(self.number(), "knows too few witnesses");
+                    return Majority::Unsure(failed.unwrap_or_else(silent));
+                }
+            }
+        }
+    }
+
+    async fn ask_to_vote(&self, witness: u16, ballot: &Ballot) -> Result<Vote, Unreachable> {
+        let asked = written(ballot);
+        let path = format!("/keys/{asked}");
+        let told = self
+            .ask_about_key(witness, Purpose::Vote, &path, &asked, ballot.attempt)
+            .await?;
+        read_vote(&told).ok_or_else(|| Unreachable::new(witness, "votes in unknown words"))
+    }
+
+    /// Asks the owner of an attempt what there is under a key. Returns its text.
+    ///
+    /// # Errors
+    /// [`Unreachable`]; the owner may have an answer or not.
+    pub async fn ask_for_key(
+        &self,
+        owner: u16,
+        question: &KeyQuestion,
+    ) -> Result<String, Unreachable> {
+        let asked = question.written();
+        let path = format!("/answers/{asked}");
+        self.ask_about_key(owner, Purpose::Answer, &path, &asked, question.asked_by)
+            .await
+    }
+
+    async fn ask_about_key(
+        &self,
+        node: u16,
+        purpose: Purpose,
+        path: &str,
+        asked: &str,
+        asked_by: FileId,
+    ) -> Result<String, Unreachable> {
+        let pass = self.seal.sign(purpose, node, asked);
+        let longest = if purpose == Purpose::Answer {
+            LONGEST_KEY
+        } else {
+            LONGEST_ANSWER
+        };
+        let question = Question {
+            method: Method::POST,
+            path,
+            headers: vec![(PASS.to_owned(), pass.into_bytes())],
+            timeout: LOOK_TIMEOUT,
+            longest,
+        };
+        let (status, body) = self.ask(node, question).await?;
+        if status != 200 {
+            let reason = format!("answers about a key with {status}");
+            return Err(Unreachable::new(node, reason));
+        }
+        let opened = self.open(asked_by, &body);
+        let told = opened.and_then(|told| told.strip_prefix(asked)?.strip_prefix(' '));
+        let told = told.ok_or_else(|| Unreachable::new(node, "its word is not signed"))?;
+        Ok(told.to_owned())
+    }
+
+    /// Reads a ballot for this witness, as its address states it. `None` if it is none.
+    ///
+    /// # Errors
+    /// [`BadPass`] if the bearer of the pass may not have it.
+    pub fn check_ballot(&self, pass: &str, asked: &str) -> Result<Option<Ballot>, BadPass> {
+        self.seal.check(pass, Purpose::Vote, self.number(), asked)?;
+        Ok(read_ballot(asked))
+    }
+
+    /// Reads a question for a key in the same way.
+    ///
+    /// # Errors
+    /// [`BadPass`] if the bearer of the pass may not ask it.
+    pub fn check_key(&self, pass: &str, asked: &str) -> Result<Option<KeyQuestion>, BadPass> {
+        self.seal
+            .check(pass, Purpose::Answer, self.number(), asked)?;
+        Ok(KeyQuestion::read(asked))
+    }
+
+    /// Signs this witness's vote.
+    pub fn seal_vote(&self, ballot: &Ballot, vote: Vote) -> String {
+        let told = match vote {
+            Vote::Given => GIVEN.to_owned(),
+            Vote::Running => RUNNING.to_owned(),
+            Vote::Taken(attempt) => attempt.to_string(),
+        };
+        self.seal(ballot.attempt, &format!("{} {told}", written(ballot)))
+    }
+
+    /// Signs this node's answer to a question for a key.
+    pub fn seal_key(&self, question: &KeyQuestion, told: &str) -> String {
+        self.seal(question.asked_by, &format!("{} {told}", question.written()))
+    }
+}
+
+/// The words of a vote between nodes; any other one is the attempt that has it.
+const GIVEN: &str = "given";
+const RUNNING: &str = "running";
+
+/// The character between the parts of a question in its address.
+const BETWEEN: char = '_';
+
+fn read_vote(told: &str) -> Option<Vote> {
+    match told {
+        GIVEN => Some(Vote::Given),
+        RUNNING => Some(Vote::Running),
+        attempt => attempt.parse().ok().map(Vote::Taken),
+    }
+}
+
+/// A ballot in an address.
+fn written(ballot: &Ballot) -> String {
+    let Ballot {
+        key,
+        sender,
+        attempt,
+        replaces,
+    } = ballot;
+    let replaces = replaces.iter().map(|id| format!("{BETWEEN}{id}"));
+    let replaces: String = replaces.collect();
+    format!("{key}{BETWEEN}{sender}{BETWEEN}{attempt}{replaces}")
+}
+
+fn read_ballot(asked: &str) -> Option<Ballot> {
+    let mut parts = asked.split(BETWEEN);
+    Some(Ballot {
+        key: Sha256::from_hex(parts.next()?)?,
+        sender: parts.next()?.parse().ok()?,
+        attempt: parts.next()?.parse().ok()?,
+        replaces: parts.map(|id| id.parse().ok()).collect::<Option<_>>()?,
+    })
+}
+
+impl KeyQuestion {
+    fn written(&self) -> String {
+        let Self {
+            key,
+            content,
+            opened,
+            asked_by,
+        } = self;
+        let opened = opened.map(|opened| format!("{BETWEEN}{opened}"));
+        let opened = opened.unwrap_or_default();
+        format!("{key}{BETWEEN}{asked_by}{BETWEEN}{content}{opened}")
+    }
+
+    fn read(asked: &str) -> Option<Self> {
+        let mut parts = asked.split(BETWEEN);
+        let question = Self {
+            key: Sha256::from_hex(parts.next()?)?,
+            asked_by: parts.next()?.parse().ok()?,
+            content: Sha256::from_hex(parts.next()?)?,
+            opened: parts.next().map(Sha256::from_hex).unwrap_or_default(),
+        };
+        (question.written() == asked).then_some(question)
+    }
+}
+
+/// The addresses of questions about keys.
+pub fn addresses() -> [String; 2] {
+    ["keys", "answers"].map(|about| format!("{HOP}/{about}/{{asked}}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_in_an_address_is_read_as_it_was_written() {
+        let id = |byte| FileId::from_bytes([byte; FileId::BYTES]);
+        for replaces in [vec![], vec![id(2)], vec![id(2), id(3)]] {
+            let ballot = Ballot {
+                key: Sha256([7; 32]),
+                sender: u64::MAX,
+                attempt: id(1),
+                replaces,
+            };
+            assert_eq!(read_ballot(&written(&ballot)), Some(ballot));
+        }
+        for opened in [None, Some(Sha256([9; 32]))] {
+            let question = KeyQuestion {
+                key: Sha256([7; 32]),
+                content: Sha256([8; 32]),
+                opened,
+                asked_by: id(1),
+            };
+            let asked = question.written();
+            assert_eq!(KeyQuestion::read(&asked), Some(question));
+            assert_eq!(KeyQuestion::read(&format!("{asked}_")), None);
+        }
+        for asked in ["", "_", "a_1_b"] {
+            assert_eq!(read_ballot(asked), None);
+            assert_eq!(KeyQuestion::read(asked), None);
+        }
+        for vote in [Vote::Given, Vote::Running, Vote::Taken(id(4))] {
+            let told = match vote {
+                Vote::Given => GIVEN.to_owned(),
+                Vote::Running => RUNNING.to_owned(),
+                Vote::Taken(id) => id.to_string(),
+            };
+            assert_eq!(read_vote(&told), Some(vote));
+        }
+    }
+}
