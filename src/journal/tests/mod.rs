@@ -25,6 +25,7 @@ mod races;
 mod random;
 mod received;
 mod recovery;
+mod rescue;
 mod scratch;
 mod sharing;
 mod stage;
