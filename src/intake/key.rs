@@ -147,7 +147,7 @@ impl Cluster {
         };
         while ballot.replaces.len() <= MOST_TAKEN_OVER {
             if let Some(attempt) = seen.take() {
-                let own = attempt.node() == self.peers.number();
+                let own = self.peers.keeper_of(attempt) == self.peers.number();
                 // This node holds the claim, and has no answer.
                 if !own && let Asked::Told(claim) = self.ask_owner(keyed, attempt, &ballot).await? {
                     return Ok(Asked::Told(claim));
@@ -177,7 +177,7 @@ impl Cluster {
             opened: keyed.opened.map(|opened| opened.content),
             asked_by: ballot.attempt,
         };
-        let owner = attempt.node();
+        let owner = self.peers.keeper_of(attempt);
         let told = self.peers.ask_for_key(owner, &question).await;
         let told = told.map_err(IntakeError::KeyUnsure)?;
         let word: Option<Word> = serde_json::from_str(&told).ok();

@@ -25,7 +25,7 @@ use super::index::{Coming, Phase, Refused, Totals};
 use super::lookup::ReadEntry;
 use super::memory::News;
 use super::place::Placed;
-use super::record::{Body, Entry, KeyedRequest, LogTime, State};
+use super::record::{Answer, Body, Entry, KeyedRequest, LogTime, State};
 use super::step::StepError;
 use super::{AdoptError, Announcement, Journal, JournalError, point};
 use crate::file::FileId;
@@ -77,7 +77,7 @@ impl Journal {
         if found.known.phase == Phase::Settled {
             return Ok(Taken::Settled);
         }
-        let entry = self.as_ours(dead, &found);
+        let entry = self.as_ours(dead, &found).map_err(read)?;
         let laid_out = lay_out(id, &found, &entry, 0);
         let (laid_out, bytes) = laid_out.map_err(at("lay the record out"))?;
         let reserved = self.admit(Totals {
@@ -123,13 +123,15 @@ impl Journal {
     /// # Errors
     /// The disk's error; the next call does the same again.
     pub fn take_answers(&self, dead: &DeadJournal) -> Result<usize, JournalError> {
-        let mut answers = dead.answers()?;
-        answers.retain(|answered| self.is_new_key(&answered.answer.request));
-        for answered in &mut answers {
-            let request = &mut answered.answer.request;
-            request.at = self.shifted(dead, request.at);
-            let mut state = self.state();
-            state.keys.learn(answered.id, &answered.answer, LogTime(0));
+        let mut answers = Vec::new();
+        for mut answered in dead.answers()? {
+            if let Some(request) = self.heeded(dead, answered.answer.request)? {
+                answered.answer.request = request;
+                let mut state = self.state();
+                state.keys.learn(answered.id, &answered.answer, LogTime(0));
+                drop(state);
+                answers.push(answered);
+            }
         }
         let count = answers.len();
         self.pack(answers)?;
@@ -137,7 +139,7 @@ impl Journal {
     }
 
     /// The state of an entry of a dead node's journal as this journal keeps it.
-    fn as_ours(&self, dead: &DeadJournal, found: &ReadEntry) -> Entry {
+    fn as_ours(&self, dead: &DeadJournal, found: &ReadEntry) -> Result<Entry, JournalError> {
         let mut entry = found.reading.entry().clone();
         let answer = match &mut entry {
             Entry::File(file) => {
@@ -154,17 +156,15 @@ impl Journal {
                 if let Some((answer, _)) = &mut tombstone.answered {
                     answer.request.at = self.shifted(dead, answer.request.at);
                 }
-                return entry;
+                return Ok(entry);
             }
-            Entry::Intent(_) => return entry,
+            Entry::Intent(_) => return Ok(entry),
         };
-        *answer = answer
-            .take()
-            .filter(|answer| self.is_new_key(&answer.request));
-        if let Some(answer) = answer {
-            answer.request.at = self.shifted(dead, answer.request.at);
+        if let Some(one) = *answer {
+            let heeded = self.heeded(dead, one.request)?;
+            *answer = heeded.map(|request| Answer { request, ..one });
         }
-        entry
+        Ok(entry)
     }
 
     /// The body that an entry needs beside the log; `None` if it needs none.
@@ -195,10 +195,28 @@ impl Journal {
         Some(open())
     }
 
-    /// Whether no request was answered under this key here.
-    fn is_new_key(&self, request: &KeyedRequest) -> bool {
+    /// The request as this journal remembers it; `None` if another one was answered under its key here. It
+    /// comes after a vote of this node for the dead one, which has been answered by now.
+    fn heeded(
+        &self,
+        dead: &DeadJournal,
+        request: KeyedRequest,
+    ) -> Result<Option<KeyedRequest>, JournalError> {
         let now = self.now();
-        self.state().keys.find(request.key, now).is_none()
+        let known = self.state().keys.find(request.key, now);
+        let mut at = self.shifted(dead, request.at);
+        if let Some(known) = known {
+            let vote = match &*known {
+                [one] => self.voted_at(one)?,
+                _ => None,
+            };
+            let Some(voted) = vote else {
+                return Ok(None);
+            };
+            self.pass(voted);
+            at = self.now();
+        }
+        Ok(Some(KeyedRequest { at, ..request }))
     }
 
     /// A moment of the other log's clock, as this log's clock tells it.

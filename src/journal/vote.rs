@@ -17,7 +17,7 @@ use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::store::{Ballot, Sha256, Vote};
 
 /// The content of a vote: the digest of nothing that is known.
-const VOTE: Sha256 = Sha256([0; 32]);
+pub(super) const VOTE: Sha256 = Sha256([0; 32]);
 
 /// The unit of the log's clock.
 const TICK: Duration = Duration::from_millis(1);

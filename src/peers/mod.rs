@@ -208,6 +208,11 @@ impl Peers {
 
     /// The node that made an id, or that has taken the files of that node over, if it is one of our peers.
     pub fn owner_of(&self, id: FileId) -> Option<u16> {
+        self.peer(self.keeper_of(id)).map(|peer| peer.config.node)
+    }
+
+    /// The number of the node that made an id, or that has taken the files of that node over.
+    pub fn keeper_of(&self, id: FileId) -> u16 {
         let taken_over = self
             .taken_over
             .read()
@@ -217,8 +222,7 @@ impl Peers {
         for _ in 0..taken_over.len() {
             owner = taken_over.get(&owner).copied().unwrap_or(owner);
         }
-        drop(taken_over);
-        self.peer(owner).map(|peer| peer.config.node)
+        owner
     }
 
     /// Learns which nodes answer for others, by the numbers of these.

@@ -14,6 +14,7 @@ use crate::journal::lock::JournalLock;
 use crate::journal::lookup::frame;
 use crate::journal::record::{Answered, Base, Entry, Record};
 use crate::journal::volume::LocalDisk;
+use crate::journal::vote::VOTE;
 use crate::journal::wal::{ReadError, Shape};
 use crate::journal::{Disk as _, Journal, JournalError, OpenError, at};
 
@@ -91,7 +92,7 @@ impl DeadJournal {
         write_mark(&self.journal.layout, &mark(self.by, true))
     }
 
-    /// The answers whose entries have left or are settled.
+    /// The answers whose entries have left or are settled. Votes are none: other witnesses have them, too.
     pub(super) fn answers(&self) -> Result<Vec<Answered>, JournalError> {
         let mut answers = Vec::new();
         let places = self.journal.state().keys.places();
@@ -108,7 +109,8 @@ impl DeadJournal {
             if let Ok(Some(Record::Base(Base::Answers(packed)))) = frame(&content).read() {
                 let state = self.journal.state();
                 let live = packed.into_iter();
-                answers.extend(live.filter(|one| state.keys.is_retained_at(one, place)));
+                let live = live.filter(|one| state.keys.is_retained_at(one, place));
+                answers.extend(live.filter(|one| one.answer.request.content != VOTE));
             }
         }
         for id in self.ids().into_iter().filter(|&id| self.is_settled(id)) {
