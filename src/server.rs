@@ -189,8 +189,11 @@ pub async fn run(
     let node = web::Data::new(Node {
         journal: Arc::clone(&journal),
         intake: Arc::new(
-            intake(&journal, &links, &config, &delivery, &lists)?
-                .with_cluster(Arc::clone(&peers), config.when_unsure),
+            intake(&journal, &links, &config, &delivery, &lists)?.with_cluster(
+                Arc::clone(&peers),
+                config.when_unsure,
+                bucket.clone(),
+            ),
         ),
         delivery: Arc::clone(&delivery),
         subjects: bucket.clone(),

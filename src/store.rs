@@ -23,7 +23,7 @@ use crate::file::{FileId, FileKey, FileMeta};
 use crate::message::Belonging;
 
 pub use crate::file::Sha256;
-pub use ballot::{Ballot, Vote};
+pub use ballot::{Ballot, Vote, Witness};
 pub use inbox::{Entry, Inbox, ListedMessage, News, Page, Waiting};
 pub use indexes::{IndexStanding, IndexState, Indexes};
 pub use messages::{

@@ -45,6 +45,7 @@ mod seen_indexes;
 mod sending;
 mod source;
 mod unsettled;
+mod votes;
 mod walk;
 mod wanted_index;
 mod watermark;

@@ -13,16 +13,17 @@ use crate::config::WhenUnsure;
 use crate::file::FileId;
 use crate::journal::{Claim, Fingerprint, Journal, Subject};
 use crate::peers::{KeyQuestion, Majority, Peers, Unreachable};
-use crate::store::{Ballot, Vote};
+use crate::store::{Ballot, Vote, Witness};
 
 /// The attempts that one request finds dead, one after the other, before it gives up.
 const MOST_TAKEN_OVER: usize = 4;
 
 /// The other nodes, if there are any, and the rule for keys that they cannot tell about.
-#[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) peers: Arc<Peers>,
     pub(super) when_unsure: WhenUnsure,
+    /// The third witness of a cluster of two nodes.
+    pub(super) third: Arc<dyn Witness>,
     /// Requests that met too few nodes.
     pub(super) unsure: AtomicU64,
 }
@@ -154,7 +155,8 @@ impl Cluster {
                 }
                 ballot.replaces.push(attempt);
             }
-            match self.peers.ask_witnesses(&ballot).await {
+            let third = Some((&*self.third, journal.answer_lifetime()));
+            match self.peers.ask_witnesses(&ballot, third).await {
                 Majority::Won => return Ok(Asked::Nothing),
                 Majority::Taken(attempt) => seen = Some(attempt),
                 Majority::Running => return Err(IntakeError::StillRunning),

@@ -57,6 +57,7 @@ use crate::linking::Links;
 use crate::message::{Party, Receivers};
 use crate::peers::Peers;
 use crate::spool::Spool;
+use crate::store::Witness;
 
 pub use append::{Append, AppendBody};
 pub use body::UploadBody;
@@ -154,10 +155,16 @@ impl Intake {
 
     /// Lets idempotency keys hold for all nodes.
     #[must_use]
-    pub fn with_cluster(mut self, peers: Arc<Peers>, when_unsure: WhenUnsure) -> Self {
+    pub fn with_cluster(
+        mut self,
+        peers: Arc<Peers>,
+        when_unsure: WhenUnsure,
+        third: Arc<dyn Witness>,
+    ) -> Self {
         self.cluster = Some(Cluster {
             peers,
             when_unsure,
+            third,
             unsure: AtomicU64::new(0),
         });
         self

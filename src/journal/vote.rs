@@ -28,6 +28,11 @@ impl Journal {
         self.limits.max_answers > 0 && !self.limits.answer_lifetime.is_zero()
     }
 
+    /// The time for which answers and votes are remembered.
+    pub fn answer_lifetime(&self) -> Duration {
+        self.limits.answer_lifetime
+    }
+
     /// A new attempt to carry a keyed request out: an id that no entry gets.
     pub fn attempt(&self) -> FileId {
         self.free_id()

@@ -14,6 +14,8 @@
 //! 6. If the owner knows nothing, the attempt is over: the owner holds the claim of step 1 until it has
 //!    promised. The node asks for the votes again, and names the attempt that they may be taken from.
 //!    Only that very attempt is replaced: if the owner begins anew meanwhile, it has another one.
+//!
+//!    A cluster of two has the store as its third witness, asked only while the other node gives no vote.
 //! 7. If there is no majority, or the owner does not answer, nobody knows whether the request was carried
 //!    out. A setting says whether it is refused, or carried out.
 
@@ -27,13 +29,19 @@ use super::ask::Question;
 use super::witnesses::{Count, Counted, witnesses};
 use super::{BadPass, HOP, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
 use crate::file::{FileId, Sha256};
-use crate::store::{Ballot, Vote};
+use crate::store::{Ballot, Vote, Witness};
 
 /// A witness that takes longer is not waited for alone.
 const SLOW: Duration = Duration::from_millis(200);
 
 /// The most bytes of an owner's answer: a form may have a thousand files.
 const LONGEST_KEY: usize = 32 * 1024 * 1024;
+
+/// A witness that is asked.
+enum Asked<'a> {
+    Node(u16),
+    Store(&'a dyn Witness, Duration),
+}
 
 /// The result of asking the witnesses of a key.
 #[derive(Debug)]
@@ -64,14 +72,25 @@ pub struct KeyQuestion {
 impl Peers {
     /// Asks the witnesses of a key for a majority, as few as are needed, and others if these are slow.
     /// Dropping the future leaves votes behind, which the next attempt takes over.
-    pub async fn ask_witnesses(&self, ballot: &Ballot) -> Majority {
-        let witnesses = witnesses(ballot.key, &self.numbers());
-        let mut count = Count::new(&witnesses, self.number());
-        let mut others: Vec<_> = witnesses
+    /// `third` is the witness that a cluster of two nodes has beside them, and the time for which it keeps
+    /// votes; it is asked last.
+    pub async fn ask_witnesses(
+        &self,
+        ballot: &Ballot,
+        third: Option<(&dyn Witness, Duration)>,
+    ) -> Majority {
+        let nodes = self.numbers();
+        let third = third.filter(|_| nodes.len() == 2);
+        let witnesses = witnesses(ballot.key, &nodes);
+        let is_one = witnesses.contains(&self.number());
+        let mut count = Count::new(witnesses.len() + usize::from(third.is_some()), is_one);
+        let mut nodes: Vec<_> = witnesses
             .into_iter()
             .filter(|&node| node != self.number())
             .collect();
-        others.sort_by_key(|&node| self.is_down(node));
+        nodes.sort_by_key(|&node| self.is_down(node));
+        let mut others: Vec<_> = nodes.into_iter().map(Asked::Node).collect();
+        others.extend(third.map(|(store, lifetime)| Asked::Store(store, lifetime)));
         let mut others = others.into_iter();
         let mut asked = FuturesUnordered::new();
         let mut counted = count.begin();
@@ -83,14 +102,14 @@ impl Peers {
                 Counted::Open(needed) => {
                     let missing = needed.saturating_sub(asked.len());
                     let more = others.by_ref().take(missing);
-                    asked.extend(more.map(|node| self.ask_to_vote(node, ballot)));
+                    asked.extend(more.map(|witness| self.vote_of(witness, ballot)));
                 }
             }
             let next = tokio::select! {
                 next = asked.next() => next,
                 () = sleep(SLOW), if others.len() > 0 => {
                     let more = others.next();
-                    asked.extend(more.map(|node| self.ask_to_vote(node, ballot)));
+                    asked.extend(more.map(|witness| self.vote_of(witness, ballot)));
                     continue;
                 }
             };
@@ -102,6 +121,19 @@ impl Peers {
                     let silent = || Unreachable::new(self.number(), "knows too few witnesses");
                     return Majority::Unsure(failed.unwrap_or_else(silent));
                 }
+            }
+        }
+    }
+
+    async fn vote_of(&self, witness: Asked<'_>, ballot: &Ballot) -> Result<Vote, Unreachable> {
+        match witness {
+            Asked::Node(node) => self.ask_to_vote(node, ballot).await,
+            Asked::Store(store, lifetime) => {
+                let vote = store.vote(ballot.clone(), lifetime).await;
+                let silent = |err| {
+                    Unreachable::new(self.number(), format!("has no vote of the store: {err}"))
+                };
+                vote.map_err(silent)
             }
         }
     }

@@ -1,6 +1,10 @@
 //! The vote of a witness on an idempotency key: which attempt may carry its request out.
 
-use super::Sha256;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::{Sha256, StoreError};
 use crate::file::FileId;
 
 /// An attempt asks a witness for its vote.
@@ -25,4 +29,13 @@ pub enum Vote {
     Running,
     /// The witness has given its vote to this attempt. If that is one of its own, it may have an answer.
     Taken(FileId),
+}
+
+/// A store that votes on keys as a node does.
+pub trait Witness: Send + Sync {
+    /// Votes on a key. The vote is kept for this time, and survives the loss of a server.
+    ///
+    /// # Errors
+    /// `Unavailable`: the vote may have been given.
+    fn vote(&self, ballot: Ballot, lifetime: Duration) -> BoxFuture<'_, Result<Vote, StoreError>>;
 }

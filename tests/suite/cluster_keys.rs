@@ -1,5 +1,7 @@
 //! Idempotency keys hold for the cluster: a request may come again through any node.
 
+mod two_nodes;
+
 use std::collections::HashSet;
 use std::sync::Barrier;
 
