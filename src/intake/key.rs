@@ -2,7 +2,6 @@
 //! pass here. [`crate::peers`] describes the protocol between nodes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::spawn_blocking;
 
@@ -24,8 +23,6 @@ pub(super) struct Cluster {
     pub(super) when_unsure: WhenUnsure,
     /// The third witness of a cluster of two nodes.
     pub(super) third: Arc<dyn Witness>,
-    /// Requests that met too few nodes.
-    pub(super) unsure: AtomicU64,
 }
 
 /// The owner's word about a key, or none.
@@ -64,7 +61,6 @@ impl Intake {
             Err(IntakeError::KeyUnsure(unsure)) => unsure,
             Err(err) => return Err(err),
         };
-        cluster.unsure.fetch_add(1, Ordering::Relaxed);
         match cluster.when_unsure {
             WhenUnsure::Refuse => Err(IntakeError::KeyUnsure(unsure)),
             WhenUnsure::Accept => {
@@ -117,12 +113,6 @@ impl Intake {
             log::error!("the answer to a key cannot be written: {err}");
             IntakeError::Lost
         })
-    }
-
-    /// The requests that met too few nodes to tell whether they were carried out before.
-    pub fn unsure_keys(&self) -> u64 {
-        let cluster = self.cluster.as_ref();
-        cluster.map_or(0, |cluster| cluster.unsure.load(Ordering::Relaxed))
     }
 }
 

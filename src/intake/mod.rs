@@ -45,7 +45,6 @@ mod tests;
 mod upload;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -165,7 +164,6 @@ impl Intake {
             peers,
             when_unsure,
             third,
-            unsure: AtomicU64::new(0),
         });
         self
     }
