@@ -1,11 +1,13 @@
 # shellcheck shell=bash
-# Runs the sidecar's tasks that look through the bucket, for scripts/fsck and scripts/gc. Wants lib.sh.
+# Runs the sidecar's tasks on the bucket, for scripts/fsck, scripts/gc and scripts/node. Wants lib.sh.
 shopt -s inherit_errexit nullglob
 
 # Becomes the task TASK with the other arguments, after checking them, on the instance of GRIDSPOOL_HOME or,
 # if there is none, with the settings of the environment.
 upkeep() { # TASK OPTIONS_WITH_A_VALUE SWITCHES [WORD]...
-  local task=$1 valued=" $2 " switches=" $3 " words=() binary=${home}/bin/gridspool
+  local task valued=" $2 " switches=" $3 " words=() binary=${home}/bin/gridspool
+  # Some tasks are of several words.
+  read -ra task <<<"$1"
   shift 3
   while (($# > 0)); do
     if [[ $1 == --help ]]; then
@@ -27,5 +29,5 @@ upkeep() { # TASK OPTIONS_WITH_A_VALUE SWITCHES [WORD]...
     GRIDSPOOL_MONGODB_URI=$(<"${home}/mongodb.uri")
     export GRIDSPOOL_MONGODB_URI GRIDSPOOL_DATA_DIR=${home}/data
   fi
-  exec "${binary}" "${task}" "${words[@]}"
+  exec "${binary}" "${task[@]}" "${words[@]}"
 }

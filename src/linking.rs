@@ -62,7 +62,7 @@ impl Links {
     /// # Errors
     /// [`LinkError`].
     pub async fn link(&self, file: FileId, message: FileId) -> Result<Linked, LinkError> {
-        let linked = match self.peers.owner_of(file) {
+        let linked = match self.peers.find_owner(file).await? {
             Some(owner) => self.peers.link(owner, file, message).await?,
             None => self.link_here(file, message).await?,
         };
@@ -77,7 +77,7 @@ impl Links {
     /// # Errors
     /// [`LinkError`]; the caller should repeat this, which does no harm.
     pub async fn unlink(&self, file: FileId, message: FileId) -> Result<Unlinked, LinkError> {
-        let unlinked = match self.peers.owner_of(file) {
+        let unlinked = match self.peers.find_owner(file).await? {
             Some(owner) => self.peers.unlink(owner, file, message).await?,
             None => self.unlink_here(file, message).await?,
         };

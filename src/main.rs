@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gridspool::bucket;
-use gridspool::config::{Config, ConfigError, Task};
+use gridspool::config::{Config, ConfigError, NodeOrder, Task};
 use gridspool::server::{self, Life, Manager, Outcome, ServeError};
 use gridspool::token::{self, MintError};
 use gridspool::upkeep::{self, Listener, Progress, Report, UpkeepError};
@@ -63,7 +63,13 @@ fn main() -> ExitCode {
                 _ => tell_minted(Some(key)),
             };
         }
-        Task::Run | Task::Init | Task::Check | Task::Fsck(_) | Task::Gc(_) | Task::Journal(_) => {}
+        Task::Run
+        | Task::Init
+        | Task::Check
+        | Task::Fsck(_)
+        | Task::Gc(_)
+        | Task::Journal(_)
+        | Task::Nodes(_) => {}
     }
     env_logger::Builder::new().parse_filters(&config.log).init();
     if let Task::Journal(order) = &task {
@@ -129,6 +135,16 @@ async fn perform(task: Task, config: Config) -> ExitCode {
             })
             .await;
         }
+        Task::Nodes(order) => {
+            if order == NodeOrder::Add
+                && let Err(err) = server::init(&config)
+            {
+                log::error!("{err}");
+                return ExitCode::FAILURE;
+            }
+            let mut out = std::io::stdout();
+            return tell_done(upkeep::nodes(&config, &order, &mut out).await);
+        }
         Task::Run => match stop_signal() {
             Ok(stop) => server::run(config, manager(), stop).await,
             Err(err) => {
@@ -141,7 +157,7 @@ async fn perform(task: Task, config: Config) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(err @ (ServeError::Keys(_) | ServeError::PeerKeys(_))) => {
+        Err(err @ (ServeError::Keys(_) | ServeError::PeerKeys(_) | ServeError::NumberTaken(_))) => {
             log::error!("{err}");
             ExitCode::from(CONFIGURATION)
         }
@@ -252,6 +268,7 @@ fn tell_done(done: Result<u64, UpkeepError>) -> ExitCode {
                 | UpkeepError::Store(_)
                 | UpkeepError::Absent(_)
                 | UpkeepError::Salvage(_)
+                | UpkeepError::Nodes(_)
                 | UpkeepError::Output(_)
                 | UpkeepError::State { .. } => ExitCode::FAILURE,
             }

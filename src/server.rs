@@ -5,6 +5,7 @@
 //! then the committer ends. Everything else stays in the journal.
 
 mod check;
+mod own;
 mod sockets;
 mod tasks;
 
@@ -34,6 +35,7 @@ use crate::store::Store;
 use crate::token::{Keyring, KeysError};
 use crate::watchdog::Watchdog;
 
+use own::OwnPlace;
 use sockets::Sockets;
 use tasks::{close, keep_watching, sweep, tend, watch_threads};
 
@@ -74,6 +76,9 @@ pub enum ServeError {
     /// The keys that nodes share cannot be used.
     #[error("peer_key: {0}")]
     PeerKeys(KeysError),
+    /// The node's number belongs to another journal.
+    #[error("{0}. Give this node another number, or take that one out: scripts/node remove")]
+    NumberTaken(String),
     /// Another process answers on one of our sockets.
     #[error("{0}: another process answers there")]
     SocketTaken(PathBuf),
@@ -208,6 +213,8 @@ pub async fn run(
         access,
         edge: Edge::default(),
     });
+    let own = Arc::new(OwnPlace::new(node.clone(), &config)?);
+    own.take(&bucket).await?;
     let mut sockets = Sockets::new(&config, sockets);
     let traffic = Some(Arc::clone(commits.traffic()));
     let for_nginx = sockets.listen(&config.socket, 0o660, &node, traffic, http::public)?;
@@ -215,7 +222,7 @@ pub async fn run(
 
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
-    keep_watching(&tasks, &stopping, &node, &bucket, &config);
+    keep_watching(&tasks, &stopping, &own, &node, &bucket, &config);
     tend(&journal, &config, &tasks, &stopping);
     watch_threads(&watchdog, &tasks, &stopping, tell)?;
     tasks.spawn(committer.run(stopping.clone(), config.stop_grace / 2));

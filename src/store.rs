@@ -8,6 +8,7 @@ mod indexes;
 mod messages;
 #[cfg(test)]
 mod no_messages;
+mod registry;
 mod subjects;
 
 use std::ops::Range;
@@ -32,6 +33,7 @@ pub use messages::{
 };
 #[cfg(test)]
 pub(crate) use no_messages::NoMessages;
+pub use registry::{Leave, NodeLoad, NodeRecord, Registered, Registry};
 pub use subjects::{SubjectPage, Subjects};
 
 /// The bytes of a promised file. They are read from beginning to end; parts may be read once more if
@@ -298,17 +300,6 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Unavailable`, `TimedOut`, `Failed` or `Unfit`: something may be left; ask again.
     fn clear(&self, id: FileId) -> BoxFuture<'_, Result<(), StoreError>>;
-
-    /// Registers the process that uses a node's number, and returns the process that was registered
-    /// before; `None` if there was none.
-    ///
-    /// # Errors
-    /// `Unavailable`; it may be registered or not.
-    fn announce<'a>(
-        &'a self,
-        node: u16,
-        instance: &'a str,
-    ) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 
     /// Whether the store answers, and takes files.
     ///

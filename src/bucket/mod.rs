@@ -249,14 +249,6 @@ impl Store for Bucket {
         self.clear_id(id).boxed()
     }
 
-    fn announce<'a>(
-        &'a self,
-        node: u16,
-        instance: &'a str,
-    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        self.announce_node(node, instance.to_owned()).boxed()
-    }
-
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         async {
             self.look_at_server().await?;

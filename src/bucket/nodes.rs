@@ -1,38 +1,168 @@
-//! Registers the process that uses a node number: one document for each number, beside the bucket's
-//! collections.
+//! The list of nodes: one document for each number, beside the bucket's collections.
 
-use mongodb::bson::doc;
-use mongodb::options::ReturnDocument;
+use std::time::SystemTime;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryStreamExt as _};
+use mongodb::Collection;
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::options::{ReadPreference, ReturnDocument};
 
 use super::{Bucket, error};
-use crate::store::StoreError;
+use crate::store::{Leave, NodeLoad, NodeRecord, Registered, Registry, StoreError};
+
+impl Registry for Bucket {
+    fn register(
+        &self,
+        record: NodeRecord,
+        begins: bool,
+    ) -> BoxFuture<'_, Result<Registered, StoreError>> {
+        let nodes = self.list_of_nodes();
+        let (journal, number) = (record.journal.clone(), record.number);
+        let written = self.bounded(async move {
+            let change = nodes.find_one_and_update(
+                doc! { "_id": i32::from(number) },
+                vec![registration(&record, begins)],
+            );
+            let change = change.upsert(true);
+            change.return_document(ReturnDocument::Before).await
+        });
+        async move {
+            let before = written.await.map_err(|err| error::of_read(&err))?;
+            let before = before.and_then(|before| read(&before)).map(Box::new);
+            Ok(match before {
+                Some(before) if before.has_left && before.journal == journal && !begins => {
+                    Registered::Left
+                }
+                Some(before) if !is_free(&before, &journal) => Registered::Taken(before),
+                before => Registered::Ours(before),
+            })
+        }
+        .boxed()
+    }
+
+    fn nodes(&self) -> BoxFuture<'_, Result<Vec<NodeRecord>, StoreError>> {
+        let nodes = self.list_of_nodes();
+        let read = self.bounded(async move {
+            // Leases are in this collection, too.
+            let found = nodes.find(doc! { "_id": { "$type": "number" } }).await?;
+            found.try_collect::<Vec<_>>().await
+        });
+        async move {
+            let found = read.await.map_err(|err| error::of_read(&err))?;
+            Ok(found.iter().filter_map(self::read).collect())
+        }
+        .boxed()
+    }
+
+    fn leave(&self, number: u16, step: Leave) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let nodes = self.list_of_nodes();
+        let mut filter = doc! { "_id": i32::from(number), "left": null };
+        if step == Leave::Done {
+            filter.extend(doc! { "closed": true, "files": 0, "uploads": 0 });
+        }
+        let change = match step {
+            Leave::Ask => doc! { "$set": { "leaving": true } },
+            Leave::Done | Leave::Force => doc! { "$currentDate": { "left": true } },
+        };
+        let changed = self.bounded(async move { nodes.update_one(filter, change).await });
+        async move {
+            let changed = changed.await.map_err(|err| error::of_read(&err))?;
+            Ok(changed.matched_count > 0)
+        }
+        .boxed()
+    }
+}
 
 impl Bucket {
-    /// Registers a process under a node number, and returns the process that was registered before.
-    ///
-    /// # Errors
-    /// As [`crate::store::Store::announce`].
-    pub(super) async fn announce_node(
-        &self,
-        node: u16,
-        instance: String,
-    ) -> Result<Option<String>, StoreError> {
-        let nodes = self.connection.nodes();
-        let before = self
-            .bounded(async move {
-                let update = doc! {
-                    "$set": { "instance": instance },
-                    "$currentDate": { "seen": true },
-                };
-                nodes
-                    .find_one_and_update(doc! { "_id": i32::from(node) }, update)
-                    .upsert(true)
-                    .return_document(ReturnDocument::Before)
-                    .await
-            })
-            .await
-            .map_err(|err| error::of_read(&err))?;
-        let instance = before.and_then(|before| before.get_str("instance").map(str::to_owned).ok());
-        Ok(instance)
+    /// The list is read from the primary, and written with a majority: a node that was registered is there
+    /// for all others.
+    fn list_of_nodes(&self) -> Collection<Document> {
+        let nodes = self.connection.part("nodes", ReadPreference::Primary);
+        nodes.clone_with_type()
     }
+}
+
+/// Whether a journal may have a number that the list has like this. A version that knew no journals left
+/// no name.
+fn is_free(before: &NodeRecord, journal: &str) -> bool {
+    before.has_left || before.journal.is_empty() || before.journal == journal
+}
+
+/// The stage that writes a record if its journal may have the number, as [`is_free`] tells.
+fn registration(record: &NodeRecord, begins: bool) -> Document {
+    let is_ours = doc! { "$eq": ["$journal", { "$literal": &record.journal }] };
+    let has_left = doc! { "$eq": [{ "$type": "$left" }, "date"] };
+    let has_no_journal = doc! { "$eq": [{ "$type": "$journal" }, "missing"] };
+    let may_return = if begins {
+        Bson::Boolean(true)
+    } else {
+        Bson::Document(doc! { "$not": &is_ours })
+    };
+    let may = doc! { "$or": [
+        has_no_journal,
+        { "$and": [&is_ours, { "$not": &has_left }] },
+        { "$and": [has_left, may_return] },
+    ] };
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let load = record.load;
+    let text = |text: &str| doc! { "$literal": text };
+    let mut written = doc! {
+        "journal": text(&record.journal),
+        "instance": text(&record.instance),
+        "address": text(&record.address),
+        "signature": text(&record.signature),
+        "version": text(&record.version),
+        "seen": "$$NOW",
+        "files": number(load.files),
+        "bytes": number(load.bytes),
+        "oldest": load.oldest.map(DateTime::from_system_time),
+        "uploads": number(load.open_uploads),
+        "closed": load.is_closed,
+        "left": null,
+    };
+    if begins {
+        // An admin's word stays until the node begins anew.
+        written.insert("leaving", false);
+    }
+    // Other fields are those of deletes and of rescues.
+    let merged = doc! { "$mergeObjects": ["$$ROOT", written] };
+    doc! { "$replaceWith": { "$cond": [may, merged, "$$ROOT"] } }
+}
+
+/// Reads a document of the list; `None` if it is none.
+fn read(document: &Document) -> Option<NodeRecord> {
+    let text = |name: &str| document.get_str(name).unwrap_or_default().to_owned();
+    let time = |name: &str| -> Option<SystemTime> {
+        document
+            .get_datetime(name)
+            .ok()
+            .map(|time| time.to_system_time())
+    };
+    let number = |name: &str| match document.get(name) {
+        Some(Bson::Int32(number)) => u64::try_from(*number).unwrap_or_default(),
+        Some(Bson::Int64(number)) => u64::try_from(*number).unwrap_or_default(),
+        _ => 0,
+    };
+    let is_set = |name: &str| document.get_bool(name).unwrap_or(false);
+    Some(NodeRecord {
+        number: u16::try_from(number("_id"))
+            .ok()
+            .filter(|&number| number > 0)?,
+        journal: text("journal"),
+        instance: text("instance"),
+        address: text("address"),
+        signature: text("signature"),
+        version: text("version"),
+        seen: time("seen"),
+        load: NodeLoad {
+            files: number("files"),
+            bytes: number("bytes"),
+            oldest: time("oldest"),
+            open_uploads: number("uploads"),
+            is_closed: is_set("closed"),
+        },
+        is_leaving: is_set("leaving"),
+        has_left: time("left").is_some(),
+    })
 }

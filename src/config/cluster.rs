@@ -14,9 +14,11 @@ pub struct PeerConfig {
 }
 
 /// The other nodes, and the keys by which nodes recognise each other.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ClusterConfig {
-    /// All nodes but this one.
+    /// Where other nodes reach this one, `http://HOST:PORT`; `None`: the list of nodes tells no address.
+    pub advertise: Option<String>,
+    /// Other nodes, for times when MongoDB does not tell the list.
     pub peers: Vec<PeerConfig>,
     /// The file of shared keys; `None` if there is none.
     pub key: Option<PathBuf>,
@@ -41,28 +43,46 @@ impl Source<'_> {
                 Err(reason) => self.wrong.push(format!("peers: {word:?}: {reason}")),
             }
         }
-        if !peers.is_empty() && key.is_none() {
+        let told = self.text("advertise");
+        let advertise = match url(&told) {
+            Ok(url) => Some(url),
+            Err(_) if told == "none" => None,
+            Err(reason) => {
+                self.wrong.push(format!("advertise: {told:?}: {reason}"));
+                None
+            }
+        };
+        if (!peers.is_empty() || advertise.is_some()) && key.is_none() {
             self.wrong
-                .push("peer_key: peers are set, and they need a key".to_owned());
+                .push("peer_key: peers or advertise are set, and they need a key".to_owned());
         }
-        ClusterConfig { peers, key }
+        ClusterConfig {
+            advertise,
+            peers,
+            key,
+        }
     }
 }
 
 /// Reads `NUMBER=http://HOST:PORT`.
 fn peer(word: &str) -> Result<PeerConfig, &'static str> {
-    let (node, url) = word.split_once('=').ok_or("NUMBER=URL is needed")?;
+    let (node, address) = word.split_once('=').ok_or("NUMBER=URL is needed")?;
     let node = node.parse().ok().filter(|&node| node > 0);
     let node = node.ok_or("the number is not from 1 to 65535")?;
-    let authority = url.strip_prefix("http://").unwrap_or_default();
+    let url = url(address)?;
+    Ok(PeerConfig { node, url })
+}
+
+/// Reads `http://HOST:PORT`.
+fn url(text: &str) -> Result<String, &'static str> {
+    let authority = text.strip_prefix("http://").unwrap_or_default();
     let (host, port) = authority.rsplit_once(':').unwrap_or_default();
     let is_host = |char: char| char.is_ascii_alphanumeric() || ".-[]:".contains(char);
     let is_good = !host.is_empty()
         && host.chars().all(is_host)
         && port.parse::<u16>().is_ok_and(|port| port > 0);
     if is_good {
-        let url = url.to_owned();
-        Ok(PeerConfig { node, url })
+        Ok(text.to_owned())
     } else {
         Err("the address is not http://HOST:PORT")
     }

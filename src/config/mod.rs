@@ -23,7 +23,7 @@ use table::command;
 pub use access::{AccessConfig, TokenConfig};
 pub use cluster::{ClusterConfig, PeerConfig};
 pub use order::{KeyKind, KeyOrder, TokenOrder};
-pub use upkeep::{FsckOrder, GcOrder, JournalOrder, JournalTask};
+pub use upkeep::{FsckOrder, GcOrder, JournalOrder, JournalTask, NodeOrder};
 
 /// The task of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum Task {
     Gc(GcOrder),
     /// Look into the journal.
     Journal(JournalOrder),
+    /// Look after the list of nodes.
+    Nodes(NodeOrder),
 }
 
 /// The store.

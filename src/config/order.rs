@@ -98,6 +98,9 @@ pub(super) fn read((name, matches): (&str, &ArgMatches)) -> Task {
     if name == "journal" {
         return Task::Journal(upkeep::read_journal(matches));
     }
+    if name == "node" {
+        return Task::Nodes(upkeep::read_node(matches));
+    }
     if name == "key" {
         let is_pair = text("algorithm").as_deref() == Some("EdDSA");
         return Task::NewKey(KeyOrder {

@@ -1,4 +1,4 @@
-//! The orders of the tasks `fsck`, `gc` and `journal`.
+//! The orders of the tasks `fsck`, `gc`, `journal` and `node`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,8 +59,27 @@ pub enum JournalTask {
     Salvage(PathBuf),
 }
 
+/// An order for `node`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeOrder {
+    /// Print the list of nodes.
+    List {
+        /// Whether lines are JSON.
+        is_json: bool,
+    },
+    /// Register this machine's node, before its service starts.
+    Add,
+    /// Take a node out of the list.
+    Remove {
+        /// Its number.
+        number: u16,
+        /// Whether it goes with the files that wait there.
+        is_forced: bool,
+    },
+}
+
 /// The tasks, as the command line knows them.
-pub(super) fn commands() -> [Command; 3] {
+pub(super) fn commands() -> [Command; 4] {
     let switch = |name: &'static str, help: &'static str| {
         let switch = Arg::new(name).long(name).action(ArgAction::SetTrue);
         switch.help(help)
@@ -128,7 +147,26 @@ pub(super) fn commands() -> [Command; 3] {
                         .value_parser(value_parser!(PathBuf)),
                 ),
         ]);
-    [fsck, gc, journal]
+    let node = Command::new("node")
+        .about("Looks after the list of nodes in MongoDB")
+        .subcommand_required(true)
+        .subcommands([
+            Command::new("list")
+                .about("Prints a line for each node, and what waits there")
+                .arg(json()),
+            Command::new("add")
+                .about("Makes the data directory of this machine's node, and puts the node into the list"),
+            Command::new("remove")
+                .about("Has a node take no more files, waits until nothing is left there, and takes it out")
+                .args([
+                    Arg::new("number")
+                        .value_name("NUMBER")
+                        .required(true)
+                        .value_parser(value_parser!(u16).range(1..)),
+                    switch("force", "at once, with all files that wait there: they are not found any more"),
+                ]),
+        ]);
+    [fsck, gc, journal, node]
 }
 
 /// An order for `fsck`.
@@ -173,6 +211,21 @@ pub(super) fn read_journal(matches: &ArgMatches) -> JournalOrder {
     JournalOrder {
         task,
         is_json: matches.get_flag("json"),
+    }
+}
+
+/// An order for `node`.
+pub(super) fn read_node(matches: &ArgMatches) -> NodeOrder {
+    match matches.subcommand() {
+        Some(("add", _)) => NodeOrder::Add,
+        Some(("remove", remove)) => NodeOrder::Remove {
+            number: remove.get_one("number").copied().unwrap_or_default(),
+            is_forced: remove.get_flag("force"),
+        },
+        Some((_, list)) => NodeOrder::List {
+            is_json: list.get_flag("json"),
+        },
+        None => NodeOrder::List { is_json: false },
     }
 }
 

@@ -67,7 +67,7 @@ impl Delivery {
             MessageDeletion::NotHere => None,
         };
         if of_journal.is_none()
-            && let Some(owner) = self.peers.owner_of(id)
+            && let Some(owner) = self.peers.find_owner(id).await?
         {
             return self.delete_message_of(owner, id).await;
         }

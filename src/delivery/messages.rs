@@ -132,7 +132,7 @@ impl Delivery {
             MessageHere::Deleted => return Ok(None),
             MessageHere::Absent => {}
         }
-        let Some(owner) = self.peers.owner_of(id) else {
+        let Some(owner) = self.peers.find_owner(id).await? else {
             return Ok(self.stored_message(id).await?.found());
         };
         let stored = self.stored_message(id).map_ok(MessageHere::known);

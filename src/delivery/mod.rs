@@ -4,6 +4,7 @@
 //! even if a running commit still writes it. Descriptions are kept for a moment, so a file that many
 //! clients ask for is looked up once. This room must never know HTTP.
 
+mod absent;
 mod blocking;
 mod cached;
 mod damaged;
@@ -79,6 +80,8 @@ pub struct Delivery {
     asked: Recent<FileKey, Asked>,
     /// Files in the store by other keys. Several keys may name one file, also one that has an id.
     foreign: Arc<Recent<FileKey, Arc<StoredFile>>>,
+    /// Files that were nowhere a moment ago.
+    absent: Recent<FileId, ()>,
     /// Messages, in the journal or in the store; the journal says each time whether it still has the message.
     told: Recent<FileId, Arc<FoundMessage>>,
     /// Messages that were deleted a moment ago through this node: lists may still tell of them.
@@ -186,6 +189,7 @@ impl Delivery {
             asked: Recent::new(ASKED_LIFETIME, 2 * MAX_BYTES),
             lookups: Lookups::default(),
             foreign: Arc::new(Recent::new(LIFETIME, MAX_BYTES)),
+            absent: Recent::new(LIFETIME, MAX_BYTES),
             told: Recent::new(LIFETIME, message_bytes),
             deleted: Recent::new(LIFETIME, MAX_BYTES),
             damaged: Recent::new(ASKED_LIFETIME, MAX_BYTES),
@@ -203,10 +207,13 @@ impl Delivery {
             FileKey::Foreign(_) => None,
         };
         let Some((owner, id)) = elsewhere else {
-            return self.find_here(key).await;
+            return self.find_here_or_at_new_node(key).await;
         };
         if let Some(found) = self.in_journal(key).await? {
             return Ok(found);
+        }
+        if self.absent.get(&id).is_some() {
+            return Ok(Found::Absent);
         }
         if let Some(stored) = self.before_owner(self.stored(key)).await? {
             return Ok(stored);
@@ -348,7 +355,7 @@ impl Delivery {
     /// owner has not settled the file, its commit would bring the file back.
     async fn remove(&self, key: &FileKey) -> Result<Deleted, DeliveryError> {
         if let FileKey::Id(id) = *key
-            && let Some(owner) = self.peers.owner_of(id)
+            && let Some(owner) = self.peers.find_owner(id).await?
         {
             return match self.peers.delete(owner, id).await {
                 Err(away) => {

@@ -81,7 +81,7 @@ impl Delivery {
             OutlineHere::Unusable => return Ok(None),
             OutlineHere::Absent => {}
         }
-        let Some(owner) = self.peers.owner_of(id) else {
+        let Some(owner) = self.peers.find_owner(id).await? else {
             return Ok(self.stored_outline(id).await?);
         };
         let stored = self.before_owner(self.stored_outline(id)).await?;

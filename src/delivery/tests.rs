@@ -98,14 +98,6 @@ impl Store for OneFile {
         async move { Ok(deleted) }.boxed()
     }
 
-    fn announce<'a>(
-        &'a self,
-        _: u16,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
-        unreachable!()
-    }
-
     fn commit<'a>(
         &'a self,
         _: Promised,
@@ -165,10 +157,7 @@ fn start_with_log(
         answers: Semaphore::new(answers),
         questions: Mutex::default(),
     });
-    let peers = ClusterConfig {
-        peers: Vec::new(),
-        key: None,
-    };
+    let peers = ClusterConfig::default();
     let peers = Arc::new(Peers::new(1, &peers).unwrap());
     let up = Box::new(|| true);
     let journal = Arc::new(journal);

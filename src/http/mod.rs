@@ -98,6 +98,20 @@ impl Default for Edge {
     }
 }
 
+impl Edge {
+    /// Takes no new uploads any more, until a restart.
+    pub fn drain(&self) {
+        if !self.drain.is_on() {
+            self.drain.set(true);
+        }
+    }
+
+    /// Whether new uploads are taken no more, not even those that a balancer got a yes for.
+    pub fn is_closed(&self) -> bool {
+        self.drain.is_closed()
+    }
+}
+
 impl std::fmt::Debug for Node {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter

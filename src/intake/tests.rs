@@ -62,10 +62,7 @@ fn links(journal: Arc<Journal>) -> Arc<Links> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.unwrap();
     let _entered = runtime.enter();
-    let alone = ClusterConfig {
-        peers: Vec::new(),
-        key: None,
-    };
+    let alone = ClusterConfig::default();
     let peers = Peers::new(1, &alone).unwrap();
     Arc::new(Links::new(journal, Arc::new(NoMessages), Arc::new(peers)))
 }

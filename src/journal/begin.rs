@@ -1,7 +1,8 @@
-//! Makes a new journal, and checks the format of an existing one.
+//! Makes a new journal and its name, and checks the format of an existing one.
 
 use std::ffi::OsString;
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::Path;
 
@@ -37,7 +38,48 @@ impl Journal {
             }
         }
         disk.sync_directory(layout.journal())
-            .map_err(OpenError::at(layout.journal()))
+            .map_err(OpenError::at(layout.journal()))?;
+        Self::identity(data_dir, disk).map(drop)
+    }
+
+    /// The name of the journal in this data directory, which no other has: a node's number belongs to it. A
+    /// restart finds it again; a copy of the directory has it, too. A journal without a name gets one.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn identity(data_dir: &Path, disk: &dyn Disk) -> Result<String, OpenError> {
+        let layout = Layout::new(data_dir);
+        let path = layout.identity();
+        let found = if_there(fs::read_to_string(&path)).map_err(OpenError::at(&path))?;
+        if let Some(found) = found {
+            return Ok(found.trim().to_owned());
+        }
+        // The standard library seeds each hasher from the operating system's source of random numbers.
+        let half = || RandomState::new().hash_one("journal");
+        let name = format!("{:016x}{:016x}", half(), half());
+        let written = write_whole(disk, &path, &format!("{name}\n"));
+        let written = written.and_then(|()| disk.sync_directory(layout.journal()));
+        written.map_err(OpenError::at(&path))?;
+        Ok(name)
+    }
+
+    /// Whether the list of nodes has had this journal under this number, so that other nodes know it.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn has_joined(data_dir: &Path, number: u16) -> io::Result<bool> {
+        let found = if_there(fs::read_to_string(Layout::new(data_dir).joined()))?;
+        Ok(found.is_some_and(|found| found.trim() == number.to_string()))
+    }
+
+    /// Notes that the list of nodes has this journal under this number.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn note_joined(data_dir: &Path, number: u16, disk: &dyn Disk) -> io::Result<()> {
+        let layout = Layout::new(data_dir);
+        write_whole(disk, &layout.joined(), &format!("{number}\n"))?;
+        disk.sync_directory(layout.journal())
     }
 
     /// Checks the directories of a journal without opening it: a sidecar may be working on it.

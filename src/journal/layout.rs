@@ -56,6 +56,16 @@ impl Layout {
         self.journal.join("incoming")
     }
 
+    /// The journal's name.
+    pub fn identity(&self) -> PathBuf {
+        self.journal.join("identity")
+    }
+
+    /// The number under which the list of nodes has this journal.
+    pub fn joined(&self) -> PathBuf {
+        self.journal.join("number")
+    }
+
     /// The file with the lock that admits only one sidecar.
     pub fn lock(&self) -> PathBuf {
         self.journal.join("lock")

@@ -79,7 +79,7 @@ impl Links {
     /// The errors of [`Links::untie_all`].
     pub async fn finish_delete(&self, id: FileId, message: &Message) -> Result<(), LinkError> {
         self.untie_all(id, message).await?;
-        match self.peers.owner_of(id) {
+        match self.peers.find_owner(id).await? {
             Some(owner) => drop(self.peers.delete_message(owner, id).await?),
             None => self.forget_message(id).await?,
         } // 5

@@ -126,10 +126,7 @@ fn start(directory: &std::path::Path) -> (Links, Arc<Counting>) {
     let (_, config) = Config::load(words, |_| None, |_| Ok(())).unwrap();
     let announcer = Announcer::to_nobody();
     let opened = Journal::open(directory, config.journal, Box::new(LocalDisk), announcer);
-    let alone = ClusterConfig {
-        peers: Vec::new(),
-        key: None,
-    };
+    let alone = ClusterConfig::default();
     let peers = Arc::new(Peers::new(1, &alone).unwrap());
     let store = Arc::new(Counting {
         unlinking: AtomicUsize::new(0),

@@ -15,6 +15,7 @@ use awc::http::Method;
 use tokio::net::lookup_host;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::client::{Answer, Request};
 use super::state::PeerState;
@@ -37,6 +38,8 @@ pub(super) struct Peer {
     /// Told when it asks this node, though it did not answer the last look.
     pub(super) knock: Notify,
     pub(super) places: Arc<Semaphore>,
+    /// The node has left the table, or is at another address.
+    pub(super) gone: CancellationToken,
 }
 
 /// Headers of a question: names and values. A value need not be ASCII.
@@ -56,9 +59,13 @@ pub(super) struct Question<'a> {
 
 impl Peer {
     pub(super) fn new(config: PeerConfig) -> Self {
-        let state = PeerState {
-            address: literal(&config.url),
-            ..PeerState::default()
+        let state = if config.url.is_empty() {
+            PeerState::without_address()
+        } else {
+            PeerState {
+                address: literal(&config.url),
+                ..PeerState::default()
+            }
         };
         Self {
             config,
@@ -66,6 +73,7 @@ impl Peer {
             doubt: Notify::new(),
             knock: Notify::new(),
             places: Arc::new(Semaphore::new(PLACES)),
+            gone: CancellationToken::new(),
         }
     }
 
@@ -136,7 +144,7 @@ impl Peers {
     /// # Errors
     /// [`Unreachable`], with the time until the watch looks at it again.
     pub fn check_up(&self, node: u16) -> Result<(), Unreachable> {
-        self.peer(node).map_or(Ok(()), Peer::check_up)
+        self.peer(node).map_or(Ok(()), |peer| peer.check_up())
     }
 
     /// The address of another node, in digits: nginx asks no resolver.
@@ -173,7 +181,7 @@ impl Peers {
             std::future::pending().await
         };
         let answered = tokio::select! {
-            answered = self.ask_in_turn(peer, question) => answered,
+            answered = self.ask_in_turn(&peer, question) => answered,
             down = went_down => return Err(down),
             never = doubting => never,
         };

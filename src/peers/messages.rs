@@ -110,8 +110,8 @@ mod tests {
         std::fs::write(&path, key.repeat(32)).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let config = ClusterConfig {
-            peers: Vec::new(),
             key: Some(path),
+            ..ClusterConfig::default()
         };
         Peers::new(1, &config).unwrap()
     }

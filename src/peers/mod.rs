@@ -60,9 +60,20 @@
 //!
 //! Idempotency keys: see `keys.rs`.
 //!
+//! The list of nodes in the store (`fs.nodes`): each node writes its number, journal, instance, address and
+//! load there every five seconds, and reads the whole every two.
+//! 1. A number belongs to the journal that had it first, until an admin takes it out. A node whose number belongs
+//!    to another journal does not start; if the store was away then, it takes no uploads from the moment at which
+//!    it knows.
+//! 2. Addresses count if they are signed. The settings may name nodes, too, for times when the store is away.
+//! 3. A node that is in the list and does not answer is a 503. A number that is not there is a 404 without a
+//!    question, if the list was read within five seconds; else it is read again first, and 503 if it cannot be.
+//! 4. A node that others find by the list alone takes its first upload seven seconds after it was registered, so no
+//!    older list hides its files.
+//!
 //! Introductions: every three seconds each node asks all others for their number and *instance* (a name
-//! that each process makes anew). It also writes its own into the store, and reads the one that was
-//! there. So a node notices an address that leads to a wrong node, and another process with its own
+//! that each process makes anew); an introduction by a node that is not known yet has the list read at once.
+//! So a node notices an address that leads to a wrong node, and another process with its own
 //! number. A node that did not introduce itself twice in a row is *down*: it is not asked for anything else, and
 //! whatever needs it is 503 at once. It is looked at again after a second, and as soon as it asks itself; the
 //! first answer ends that.
@@ -71,7 +82,8 @@
 //! |---|---|---|
 //! | description of a file in the store | each sidecar that was asked | 5 s; forgotten at once where a delete came in, or passed through |
 //! | slices in the store | each nginx, which reaches them only through a description | any time |
-//! | the absence of a file; answers of another node | nobody | |
+//! | the absence of a file whose id is older than an hour | each sidecar that was asked | 5 s: no such file will be promised |
+//! | any other absence; answers of another node | nobody | |
 //!
 //! A pass is `SECONDS-HMAC` in `X-Gridspool-Pass`: an HMAC-SHA-256 with a key that all nodes share,
 //! over the purpose, A's number, the file's id and the time, which may differ by 60 seconds from A's
@@ -84,19 +96,23 @@ mod keys;
 mod links;
 mod messages;
 mod pass;
+mod registration;
 mod state;
+mod table;
+mod twin;
 mod watch;
 mod witnesses;
 
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, RwLock};
 use std::time::Duration;
 
 use awc::http::Method;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch as watch_channel};
 use tokio::time::Instant;
 
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, PeerConfig};
 use crate::file::FileId;
 use crate::store::Deleted;
 use crate::token::KeysError;
@@ -104,12 +120,15 @@ use crate::token::KeysError;
 use ask::{Headers, Peer, Question};
 use client::Client;
 use pass::Seal;
+use registration::Own;
+use table::{List, Table};
 
 pub use keys::{KeyQuestion, Majority, addresses as addresses_of_keys};
 pub use messages::Carried;
 pub use pass::{BadPass, Purpose};
+pub use registration::{Obstacle, OwnNode};
 pub use state::PeerState;
-pub use watch::Sighting;
+pub use twin::Sighting;
 
 /// The header of a pass.
 pub const PASS: &str = "x-gridspool-pass";
@@ -127,7 +146,15 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(6);
 pub struct Peers {
     node: u16,
     instance: String,
-    table: Vec<Peer>,
+    /// Where other nodes reach this one; `None` if the list of nodes does not tell.
+    address: Option<String>,
+    seeds: Vec<PeerConfig>,
+    table: watch_channel::Sender<Table>,
+    list: watch_channel::Sender<List>,
+    /// Told when somebody wants a new reading of the list.
+    wanted: Notify,
+    /// What the list says about this node.
+    own: Mutex<Own>,
     seal: Seal,
     /// Has no thread until the first question.
     client: LazyLock<Client>,
@@ -194,61 +221,22 @@ impl Peers {
     /// [`KeysError`] if the file of shared keys cannot be used.
     pub fn new(node: u16, config: &ClusterConfig) -> Result<Self, KeysError> {
         let key = config.key.as_deref();
-        let peers = config.peers.iter().cloned();
+        let seeds = config.peers.iter().cloned();
+        let table = seeds.map(|seed| (seed.node, Arc::new(Peer::new(seed))));
         Ok(Self {
             node,
             instance: watch::new_instance(),
-            table: peers.map(Peer::new).collect(),
+            address: config.advertise.clone(),
+            seeds: config.peers.clone(),
+            table: watch_channel::Sender::new(table.collect()),
+            list: watch_channel::Sender::default(),
+            wanted: Notify::new(),
+            own: Mutex::default(),
             seal: key.map(Seal::read).transpose()?.unwrap_or_default(),
             client: LazyLock::new(Client::start),
             twin: Mutex::default(),
             taken_over: RwLock::default(),
         })
-    }
-
-    /// The node that made an id, or that has taken the files of that node over, if it is one of our peers.
-    pub fn owner_of(&self, id: FileId) -> Option<u16> {
-        self.peer(self.keeper_of(id)).map(|peer| peer.config.node)
-    }
-
-    /// The number of the node that made an id, or that has taken the files of that node over.
-    pub fn keeper_of(&self, id: FileId) -> u16 {
-        let taken_over = self
-            .taken_over
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut owner = id.node();
-        // A rescuer may have been rescued, too.
-        for _ in 0..taken_over.len() {
-            owner = taken_over.get(&owner).copied().unwrap_or(owner);
-        }
-        owner
-    }
-
-    /// Learns which nodes answer for others, by the numbers of these.
-    pub fn learn_taken_over(&self, taken_over: BTreeMap<u16, u16>) {
-        let held = self.taken_over.write();
-        let mut known = held.unwrap_or_else(PoisonError::into_inner);
-        if *known == taken_over {
-            return;
-        }
-        if let Some(by) = taken_over.get(&self.node) {
-            log::error!(
-                "node {by} has taken the journal of a node with the number {} over: no other node asks this \
-                 one for its files. Give this node a number that no node had",
-                self.node
-            );
-        }
-        *known = taken_over;
-    }
-
-    /// The numbers of all nodes, this one among them, in rising order. Nodes come and go, so each call may
-    /// give others.
-    pub fn numbers(&self) -> Vec<u16> {
-        let others = self.table.iter().map(|peer| peer.config.node);
-        let mut numbers: Vec<u16> = others.chain([self.node]).collect();
-        numbers.sort_unstable();
-        numbers
     }
 
     /// A pass for a file at the node that owns it.
@@ -271,8 +259,11 @@ impl Peers {
     /// [`BadPass`] for any other caller.
     pub fn introduce(&self, pass: &str, from: Option<u16>) -> Result<Introduction, BadPass> {
         self.seal.check(pass, Purpose::Introduce, ANY_NODE, "")?;
-        if let Some(peer) = from.and_then(|node| self.peer(node)) {
-            peer.hear();
+        match from.map(|node| self.peer(node)) {
+            Some(Some(peer)) => peer.hear(),
+            // A node that is new.
+            Some(None) => self.wanted.notify_one(),
+            None => {}
         }
         Ok(Introduction {
             node: self.node,
@@ -357,10 +348,6 @@ impl Peers {
                 format!("answers a look with {status}"),
             )),
         }
-    }
-
-    fn peer(&self, node: u16) -> Option<&Peer> {
-        self.table.iter().find(|peer| peer.config.node == node)
     }
 }
 

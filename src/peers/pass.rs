@@ -47,6 +47,8 @@ pub enum Purpose {
     Answer,
     /// Learning which process answers.
     Introduce,
+    /// Telling an address in the list of nodes. It holds for any time.
+    Register,
 }
 
 impl Purpose {
@@ -64,6 +66,7 @@ impl Purpose {
             Self::Vote => "vote",
             Self::Answer => "answer",
             Self::Introduce => "introduce",
+            Self::Register => "register",
         }
     }
 }
@@ -136,20 +139,41 @@ impl Seal {
         owner: u16,
         subject: &str,
     ) -> Result<(), BadPass> {
+        let apart = self.age(pass, purpose, owner, subject)?;
+        if apart > LIFETIME_SECONDS {
+            return Err(BadPass::Time(apart));
+        }
+        Ok(())
+    }
+
+    /// Whether a holder of a key has ever signed exactly this.
+    pub(super) fn has_signed(
+        &self,
+        pass: &str,
+        purpose: Purpose,
+        owner: u16,
+        subject: &str,
+    ) -> bool {
+        self.age(pass, purpose, owner, subject).is_ok()
+    }
+
+    /// Whether there is a key.
+    pub(super) fn has_key(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The seconds between now and the time at which a holder of a key signed this.
+    fn age(&self, pass: &str, purpose: Purpose, owner: u16, subject: &str) -> Result<u64, BadPass> {
         if self.0.is_empty() {
             return Err(BadPass::NoKey);
         }
         let (seconds, signature) = pass.split_once(SEPARATOR).ok_or(BadPass::Form)?;
         let seconds: u64 = seconds.parse().map_err(|_| BadPass::Form)?;
         let signature = hex::read(signature).ok_or(BadPass::Form)?;
-        let apart = seconds.abs_diff(now());
-        if apart > LIFETIME_SECONDS {
-            return Err(BadPass::Time(apart));
-        }
         let message = message(seconds, purpose, owner, subject);
         let is_ours = |key| hmac::verify(key, message.as_bytes(), &signature).is_ok();
         if self.0.iter().any(is_ours) {
-            Ok(())
+            Ok(seconds.abs_diff(now()))
         } else {
             Err(BadPass::Signature)
         }

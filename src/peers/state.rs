@@ -33,6 +33,15 @@ pub struct PeerState {
 }
 
 impl PeerState {
+    /// The state of a node that tells no address.
+    pub(super) fn without_address() -> Self {
+        Self {
+            error: Some("tells no address, and the settings name none".to_owned()),
+            failures: DOWN,
+            ..Self::default()
+        }
+    }
+
     /// Returns whether it answered one of the last looks.
     pub fn is_up(&self) -> bool {
         self.seen.is_some() && !self.is_down()

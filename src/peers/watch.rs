@@ -1,36 +1,22 @@
 //! Watches which node answers at each address, and whether another process uses this node's number.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use awc::http::Method;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::ask::{Peer, Question};
 use super::state::{PeerState, SHORT_PAUSE};
-use super::{ANY_NODE, Introduction, LONGEST_ANSWER, PASS, Peers, Purpose};
-use crate::store::Store;
+use super::{ANY_NODE, Introduction, LONGEST_ANSWER, OwnNode, PASS, Peers, Purpose};
+use crate::store::Registry;
 
 /// The time that an introduction may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The pause between two registrations in the store.
-const REGISTRATION: Duration = Duration::from_secs(5);
-
-/// A twin is forgotten if it was not seen for this long.
-const TWIN_LIFETIME: Duration = Duration::from_secs(30);
-
-/// Another process with this node's number.
-#[derive(Debug, Clone)]
-pub struct Sighting {
-    /// Its name.
-    pub instance: String,
-    /// The place at which it was seen: an address, or the store.
-    pub place: String,
-    seen: Instant,
-}
 
 /// A name for this process. It begins with the host name, for people.
 pub(super) fn new_instance() -> String {
@@ -43,7 +29,8 @@ pub(super) fn new_instance() -> String {
 impl Peers {
     /// The number, the address and the state of each other node.
     pub fn states(&self) -> Vec<(u16, String, PeerState)> {
-        let peers = self.table.iter();
+        let table = self.table.borrow().clone();
+        let peers = table.values();
         peers
             .map(|peer| {
                 let state = peer.state.borrow().clone();
@@ -58,12 +45,6 @@ impl Peers {
             .is_some_and(|peer| peer.state.borrow().is_down())
     }
 
-    /// Another process with this node's number, if it was seen a short while ago.
-    pub fn twin(&self) -> Option<Sighting> {
-        let twin = held(&self.twin).clone();
-        twin.filter(|twin| twin.seen.elapsed() < TWIN_LIFETIME)
-    }
-
     /// This node's number.
     pub fn number(&self) -> u16 {
         self.node
@@ -74,44 +55,62 @@ impl Peers {
         &self.instance
     }
 
-    /// Asks all other nodes and looks into the store until it is told to stop.
-    pub async fn watch(&self, store: &dyn Store, stop: CancellationToken) {
-        let asking = self.table.iter().map(async |peer| {
-            loop {
-                peer.look_up().await;
-                self.ask_who(peer).await;
-                let pause = peer.state.borrow().pause();
-                let in_doubt = async {
-                    sleep(SHORT_PAUSE).await;
-                    peer.doubt.notified().await;
-                };
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    () = in_doubt => {}
-                    () = peer.knock.notified() => {}
-                }
-            }
-        });
-        let announcing = async {
-            // The first process that the store names is usually an earlier start of this node.
-            let mut is_first = true;
-            loop {
-                match store.announce(self.node, &self.instance).await {
-                    Ok(before) => {
-                        let other = before.filter(|before| *before != self.instance);
-                        if let Some(instance) = other.filter(|_| !is_first) {
-                            self.report_twin(instance, "the database");
-                        }
-                        is_first = false;
-                    }
-                    Err(err) => log::debug!("this node's word is not in the store: {err}"),
-                }
-                sleep(REGISTRATION).await;
-            }
-        };
-        let watching = futures::future::join(futures::future::join_all(asking), announcing);
+    /// Asks all other nodes, and reads and writes the list of nodes, until it is told to stop.
+    pub async fn watch(&self, registry: &dyn Registry, own: &dyn OwnNode, stop: CancellationToken) {
+        let asking = self.ask_all();
+        let reading = self.keep_reading(registry);
+        let registering = self.keep_registered(registry, own);
+        let watching = futures::future::join3(asking, reading, registering);
         if stop.run_until_cancelled(watching).await.is_none() {
             log::debug!("the other nodes are no longer watched");
+        }
+    }
+
+    /// Looks at each node for as long as it is in the table.
+    async fn ask_all(&self) {
+        let mut table = self.table.subscribe();
+        let mut watched: Vec<Arc<Peer>> = Vec::new();
+        let mut looks = FuturesUnordered::new();
+        loop {
+            let peers: Vec<_> = table.borrow_and_update().values().cloned().collect();
+            watched.retain(|peer| !peer.gone.is_cancelled());
+            for peer in peers {
+                if !watched.iter().any(|known| Arc::ptr_eq(known, &peer)) {
+                    looks.push(self.keep_looking(Arc::clone(&peer)));
+                    watched.push(peer);
+                }
+            }
+            tokio::select! {
+                // This node keeps the other end of the channel.
+                changed = table.changed() => changed.unwrap_or_default(),
+                Some(()) = looks.next() => {}
+            }
+        }
+    }
+
+    async fn keep_looking(&self, peer: Arc<Peer>) {
+        if peer.config.url.is_empty() {
+            return;
+        }
+        let looking = self.look_again_and_again(&peer);
+        let ended = peer.gone.run_until_cancelled(looking).await;
+        ended.unwrap_or_default();
+    }
+
+    async fn look_again_and_again(&self, peer: &Peer) {
+        loop {
+            peer.look_up().await;
+            self.ask_who(peer).await;
+            let pause = peer.state.borrow().pause();
+            let in_doubt = async {
+                sleep(SHORT_PAUSE).await;
+                peer.doubt.notified().await;
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = in_doubt => {}
+                () = peer.knock.notified() => {}
+            }
         }
     }
 
@@ -171,28 +170,6 @@ impl Peers {
             Err(format!("is node {} ({})", found.node, found.instance))
         }
     }
-
-    /// Reports a twin. Ids still differ in their random bytes, but no node can tell which disk has
-    /// a file.
-    fn report_twin(&self, instance: String, place: &str) {
-        if self.twin().is_none_or(|known| known.instance != instance) {
-            log::error!(
-                "node number {} is used twice: here, and by {instance}, seen in {place}. Give each \
-                 node a number of its own",
-                self.node
-            );
-        }
-        *held(&self.twin) = Some(Sighting {
-            instance,
-            place: place.to_owned(),
-            seen: Instant::now(),
-        });
-    }
-}
-
-/// Takes a lock. A panic under it does no harm: each change is one assignment.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -212,10 +189,11 @@ mod tests {
                 node: 2,
                 url: format!("http://{address}"),
             }],
-            key: None,
+            ..ClusterConfig::default()
         };
         let peers = Peers::new(1, &config).unwrap();
-        let places = &peers.table[0].places;
+        let second = peers.peer(2).unwrap();
+        let places = &second.places;
         let all = places.available_permits().try_into().unwrap();
         let _held = places.try_acquire_many(all).unwrap();
         let answering = std::thread::spawn(move || {
@@ -226,7 +204,7 @@ mod tests {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
             asked.write_all((head + body).as_bytes()).unwrap();
         });
-        peers.ask_who(&peers.table[0]).await;
+        peers.ask_who(&second).await;
         let [(2, _, state)] = &peers.states()[..] else {
             panic!("{:?}", peers.states())
         };

@@ -11,6 +11,7 @@ use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::own::OwnPlace;
 use super::{Life, ServeError};
 use crate::bucket::Bucket;
 use crate::config::Config;
@@ -30,6 +31,7 @@ const WATCH_PAUSE: Duration = Duration::from_secs(1);
 pub(super) fn keep_watching(
     tasks: &TaskTracker,
     stopping: &CancellationToken,
+    own: &Arc<OwnPlace>,
     node: &web::Data<Node>,
     bucket: &Arc<Bucket>,
     config: &Config,
@@ -37,9 +39,11 @@ pub(super) fn keep_watching(
     let (cache_check, slack) = (config.cache_check, config.commit.delete_watch);
     let watched = || (node.clone(), Arc::clone(bucket), stopping.clone());
     let (node, bucket, stop) = watched();
+    let own = Arc::clone(own);
     tasks.spawn(keep_going("peers", stopping.clone(), move || {
         let (node, bucket, stop) = (node.clone(), bucket.clone(), stop.clone());
-        async move { node.peers.watch(&*bucket, stop).await }
+        let own = Arc::clone(&own);
+        async move { node.peers.watch(&*bucket, &*own, stop).await }
     }));
     let (node, bucket, stop) = watched();
     tasks.spawn(keep_going("store", stopping.clone(), move || {

@@ -6,6 +6,7 @@ mod fsck;
 mod gc;
 mod inspect;
 mod lost_links;
+mod nodes;
 mod pace;
 mod progress;
 mod report;
@@ -23,6 +24,7 @@ use crate::store::StoreError;
 pub use fsck::fsck;
 pub use gc::gc;
 pub use inspect::inspect;
+pub use nodes::nodes;
 pub use progress::{Phase, Progress};
 pub use report::Report;
 
@@ -50,6 +52,9 @@ pub enum UpkeepError {
     /// The journal cannot be salvaged into that place.
     #[error(transparent)]
     Salvage(SalvageError),
+    /// The list of nodes does not allow it.
+    #[error("{0}")]
+    Nodes(String),
     /// The output cannot be written.
     #[error("the output: {0}")]
     Output(std::io::Error),

@@ -88,3 +88,12 @@ setup() { load helper; }
   run -64 token --scope
   run -64 token --new-key
 }
+
+@test "node wants to know what to do, and with which node" {
+  export GRIDSPOOL_HOME=${BATS_TEST_TMPDIR}/home
+  for words in "" "leave" "list --force" "add 2" "remove" "remove 0" "remove two" "remove 2 --now" "remove 2 3"; do
+    # shellcheck disable=SC2086  # words of a command line
+    run -64 --separate-stderr "${checkout}/scripts/node" ${words}
+    [[ -z ${output} ]]
+  done
+}

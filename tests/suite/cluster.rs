@@ -207,6 +207,12 @@ fn what_its_node_no_longer_has_comes_from_gridfs_even_if_the_node_was_asked_firs
         });
     }
     assert_same_everywhere(&cluster, &file.path, &content);
+    let live = cluster.agree(|client| client.get(&format!("{}?live", file.path)));
+    assert!(
+        live.status == 200 && live.body == content,
+        "{}",
+        live.status
+    );
     let unknown = "/files/6500000000010102030405ff";
     let answer = cluster.nodes[1].client().get(unknown);
     answer.assert_problem(404, "not-found");

@@ -54,6 +54,7 @@ mod messages;
 mod meta;
 mod metrics;
 mod mongodb_tls;
+mod nodes;
 mod operations;
 mod outage;
 mod panics;

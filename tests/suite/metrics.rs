@@ -7,7 +7,7 @@ use kit::{Builder, CHUNK, Metrics, Mongo, finish, noise, wait_until};
 const STATUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/status");
 
 /// The families of every node, with their types.
-const FAMILIES: [(&str, &str); 35] = [
+const FAMILIES: [(&str, &str); 38] = [
     ("gridspool_build_info", "gauge"),
     ("gridspool_commit_failures", "counter"),
     ("gridspool_commit_gives_way", "gauge"),
@@ -33,6 +33,9 @@ const FAMILIES: [(&str, &str); 35] = [
     ("gridspool_live_readers", "gauge"),
     ("gridspool_mongodb_state", "gauge"),
     ("gridspool_node_number_used_twice", "gauge"),
+    ("gridspool_peer_oldest_pending_seconds", "gauge"),
+    ("gridspool_peer_pending_bytes", "gauge"),
+    ("gridspool_peer_pending_files", "gauge"),
     ("gridspool_peer_up", "gauge"),
     ("gridspool_requests", "counter"),
     ("gridspool_spool_bodies", "gauge"),
@@ -79,7 +82,13 @@ fn the_metrics_of_a_lone_node_are_all_there_in_good_form() {
     let is_silent =
         |family: &&String| !page.values.keys().any(|series| series.starts_with(*family));
     let silent: Vec<_> = page.families.keys().filter(is_silent).collect();
-    assert_eq!(silent, ["gridspool_peer_up"]);
+    assert!(
+        silent
+            .iter()
+            .all(|name| name.starts_with("gridspool_peer_")),
+        "{silent:?}"
+    );
+    assert_eq!(silent.len(), 4, "{silent:?}");
 }
 
 #[test]

@@ -293,14 +293,6 @@ fn two_nodes_with_one_number_are_found_out_by_their_answers() {
 }
 
 #[test]
-fn two_nodes_with_one_number_are_found_out_in_mongodb() {
-    let mongo = Mongo::start();
-    let [one, other] = [1, 2].map(|_| Site::start(&mongo));
-    assert_finds_twin(&one);
-    assert_finds_twin(&other);
-}
-
-#[test]
 fn a_node_that_is_restarted_is_not_its_own_twin() {
     let mongo = Mongo::start();
     let mut site = Site::start(&mongo);

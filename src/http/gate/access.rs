@@ -86,6 +86,7 @@ pub(in crate::http) fn let_in(
     room: Option<&HeaderValue>,
 ) -> Result<(), Problem> {
     node.edge.drain.check(room)?;
+    node.check_listed()?;
     Ok(node.intake.count(sender)?)
 }
 

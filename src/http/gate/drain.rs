@@ -21,6 +21,8 @@ const PROMISED: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(in crate::http) struct Drain {
     since: Mutex<Option<Instant>>,
+    /// When a balancer got a yes last.
+    promised: Mutex<Option<Instant>>,
     /// A secret that only a balancer gets, with each yes. It stays the same until this process ends.
     word: String,
 }
@@ -31,6 +33,7 @@ impl Default for Drain {
         let word = RandomState::new().hash_one(Instant::now());
         Self {
             since: Mutex::default(),
+            promised: Mutex::default(),
             word: format!("{word:016x}"),
         }
     }
@@ -43,7 +46,15 @@ impl Drain {
 
     /// The word that goes with a yes to a balancer, and comes back with the upload.
     pub(in crate::http) fn word(&self) -> &str {
+        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        *promised = Some(Instant::now());
         &self.word
+    }
+
+    /// Whether no upload comes any more, not even with that word.
+    pub(in crate::http) fn is_closed(&self) -> bool {
+        let promised = *self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_on() && promised.is_none_or(|promised| promised.elapsed() > PROMISED)
     }
 
     /// Whether an upload comes with that word.

@@ -5,6 +5,7 @@ mod catch_panic;
 pub(super) mod changes;
 mod connection;
 mod drain;
+mod listed;
 pub(super) mod messages;
 pub(super) mod references;
 mod refused;

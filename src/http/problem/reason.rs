@@ -31,6 +31,8 @@ pub(in crate::http) enum Reason {
     Inodes,
     /// An admin drains the node.
     Drain,
+    /// By the list of nodes this node does not have its number, or not yet.
+    Number,
     /// An fsync has failed.
     Poison,
     /// Its `Idempotency-Key` belongs to another upload.
@@ -43,7 +45,7 @@ pub(in crate::http) enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub(in crate::http) const ALL: [Self; 14] = [
+    pub(in crate::http) const ALL: [Self; 15] = [
         Self::Auth,
         Self::Scope,
         Self::Size,
@@ -54,6 +56,7 @@ impl Reason {
         Self::Disk,
         Self::Inodes,
         Self::Drain,
+        Self::Number,
         Self::Poison,
         Self::Key,
         Self::Request,
@@ -73,6 +76,7 @@ impl Reason {
             Self::Disk => "disk",
             Self::Inodes => "inodes",
             Self::Drain => "drain",
+            Self::Number => "number",
             Self::Poison => "poison",
             Self::Key => "key",
             Self::Request => "request",

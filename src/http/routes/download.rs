@@ -39,7 +39,17 @@ pub(super) async fn send_from_here(
     node: &Node,
     id: FileId,
 ) -> Result<HttpResponse, Problem> {
-    match node.delivery.find_here(&FileKey::Id(id)).await? {
+    let found = node.delivery.find_here(&FileKey::Id(id)).await?;
+    send_found(request, node, found).await
+}
+
+/// Sends a file that was found here.
+pub(super) async fn send_found(
+    request: &HttpRequest,
+    node: &Node,
+    found: Found,
+) -> Result<HttpResponse, Problem> {
+    match found {
         Found::Kept(kept) => answer_kept(request, node, &kept).await,
         Found::Stored { file, at_hand } => answer_stored(request, node, &file, at_hand).await,
         Found::Elsewhere { .. } | Found::Growing(_) | Found::Absent => Err(Problem::not_found()),

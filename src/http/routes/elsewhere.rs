@@ -60,12 +60,12 @@ pub(super) fn to(
 /// # Errors
 /// 503, if that node is known to be down, or if another node has sent the request here: then the nodes do
 /// not agree who has which number.
-pub(super) fn owner_of_upload(
+pub(super) async fn owner_of_upload(
     headers: &HeaderMap,
     node: &Node,
     id: FileId,
 ) -> Result<Option<SocketAddr>, Problem> {
-    let Some(owner) = node.peers.owner_of(id) else {
+    let Some(owner) = node.peers.find_owner(id).await? else {
         return Ok(None);
     };
     if headers.contains_key(accel::SENT_ON) {
@@ -80,12 +80,12 @@ pub(super) fn owner_of_upload(
 ///
 /// # Errors
 /// As [`owner_of_upload`].
-pub(super) fn upload(
+pub(super) async fn upload(
     request: &HttpRequest,
     node: &Node,
     id: FileId,
 ) -> Result<Option<HttpResponse>, Problem> {
-    let owner = owner_of_upload(request.headers(), node, id)?;
+    let owner = owner_of_upload(request.headers(), node, id).await?;
     Ok(owner.map(|address| {
         HttpResponse::Ok()
             .insert_header((accel::REDIRECT, accel::UPLOAD_AT_PEER))

@@ -30,8 +30,8 @@ pub(super) fn routes(service: &mut ServiceConfig) {
 /// The query of a balancer that sends nothing but reads.
 const FOR_READ: &str = "for=read";
 
-/// `GET /healthz`: 200 while this node can take uploads: it is not drained, no fsync has failed, the disk
-/// answers, there is room on it and in the journal, and no thread stands still. `GET /healthz?for=read`: 200
+/// `GET /healthz`: 200 while this node can take uploads: it is not drained, its number is its own, no fsync
+/// has failed, the disk answers, there is room on it and in the journal, and no thread stands still. `GET /healthz?for=read`: 200
 /// while no thread stands still.
 async fn alive(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     let uploads = Uploads::of(&node).await;
@@ -41,6 +41,7 @@ async fn alive(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     let told = json!({
         "journal": uploads.journal(),
         "draining": uploads.is_draining,
+        "listed": uploads.is_listed,
         "threads": if goes_on { "go on" } else { "stand still" },
     });
     let is_good = goes_on && (only_reads || uploads.are_taken());
@@ -53,6 +54,7 @@ async fn ready(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     let mongodb = node.commits.store_state().standing;
     let told = json!({
         "draining": uploads.is_draining,
+        "listed": uploads.is_listed,
         "journal": uploads.journal(),
         "mongodb": mongodb.name(),
     });
@@ -63,6 +65,8 @@ async fn ready(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
 struct Uploads {
     is_writable: bool,
     is_draining: bool,
+    /// By the list of nodes this node has its number, and others know it.
+    is_listed: bool,
 }
 
 impl Uploads {
@@ -75,11 +79,12 @@ impl Uploads {
         Self {
             is_writable,
             is_draining: node.edge.drain.is_on(),
+            is_listed: node.peers.obstacle().is_none(),
         }
     }
 
     fn are_taken(&self) -> bool {
-        self.is_writable && !self.is_draining
+        self.is_writable && !self.is_draining && self.is_listed
     }
 
     fn journal(&self) -> &'static str {

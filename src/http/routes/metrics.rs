@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use super::snapshot::Snapshot;
 use crate::commit::StoreStanding;
 use crate::config::Durability;
+use crate::file::age_seconds;
 use crate::http::problem::Reason;
 use crate::http::{Node, Problem};
 use crate::journal::JournalFigures;
@@ -290,6 +291,23 @@ impl Page {
                 .peers
                 .iter()
                 .map(|(number, _, state)| (number.to_string(), u64::from(state.is_up()))),
+        );
+        let registered = snapshot.registered.iter();
+        let load = registered.map(|record| (record.number.to_string(), record.load));
+        let files = load.clone().map(|(node, load)| (node, load.files));
+        self.gauge_by(
+            "node",
+            "peer_pending_files",
+            "Files that wait at another node, as it last told: one that is away still has them",
+            files,
+        );
+        let bytes = load.clone().map(|(node, load)| (node, load.bytes));
+        self.gauge_by("node", "peer_pending_bytes", "Bytes of these files", bytes);
+        self.gauge_by(
+            "node",
+            "peer_oldest_pending_seconds",
+            "Age of the oldest of these files; 0 if there is none",
+            load.map(|(node, load)| (node, load.oldest.map_or(0, age_seconds))),
         );
         self.flag(
             "node_number_used_twice",

@@ -162,7 +162,7 @@ fn of_growing(service: &mut ServiceConfig) {
                 .default_service(methods::only("GET, HEAD")),
         )
         .service(
-            web::resource(format!("{}/{{node}}/live/{{id}}", accel::PEER))
+            web::resource(format!("{}/{{node}}/live/{{id}}", accel::PEER_LIVE))
                 .route(web::get().to(peer::again))
                 .route(web::head().to(peer::again)),
         );

@@ -196,7 +196,8 @@ pub(super) async fn again(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    download::send_from_here(&request, &node, sent_back(&request)?).await
+    let found = node.delivery.find_after_owner(sent_back(&request)?).await?;
+    download::send_found(&request, &node, found).await
 }
 
 /// Does the same for a description.
@@ -204,8 +205,9 @@ pub(super) async fn meta_again(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let key = FileKey::Id(sent_back(&request)?);
-    meta::describe(&key, &node.delivery.find_here(&key).await?, None)
+    let id = sent_back(&request)?;
+    let found = node.delivery.find_after_owner(id).await?;
+    meta::describe(&FileKey::Id(id), &found, None)
 }
 
 /// The file that its owner does not have. No token is checked here, so the address must be exactly the one

@@ -26,6 +26,11 @@ pub(super) async fn room(
     if node.edge.drain.is_on() {
         return Err(Problem::no_room("This node is being drained."));
     }
+    if node.peers.obstacle().is_some() {
+        return Err(Problem::no_room(
+            "By the list of nodes, this node takes no uploads.",
+        ));
+    }
     let journal = Arc::clone(&node.journal);
     let free = node.intake.room().await?;
     if let Err(err) = journal.check_room(free, length) {

@@ -6,8 +6,8 @@ use crate::commit::{CommitFigures, StoreState};
 use crate::http::Node;
 use crate::http::problem::Reason;
 use crate::journal::{JournalFigures, Level, Watermark};
-use crate::peers::{PeerState, Sighting};
-use crate::store::IndexState;
+use crate::peers::{Obstacle, PeerState, Sighting};
+use crate::store::{IndexState, NodeRecord};
 
 /// The figures that status and metrics show.
 #[derive(Debug)]
@@ -39,6 +39,10 @@ pub(super) struct Snapshot {
     pub(super) instance: String,
     /// The number, the address and the state of each other node.
     pub(super) peers: Vec<(u16, String, PeerState)>,
+    /// What the list of nodes tells of them.
+    pub(super) registered: Vec<NodeRecord>,
+    /// The reason why the list of nodes lets this node take no uploads.
+    pub(super) obstacle: Option<Obstacle>,
     /// Another process that goes by this node's number.
     pub(super) twin: Option<Sighting>,
 }
@@ -48,11 +52,13 @@ impl Snapshot {
     pub(super) fn take(node: &Node) -> Self {
         let (journal, quotas) = (node.journal.figures(), node.intake.quotas());
         let is_draining = node.edge.drain.is_on();
+        let obstacle = node.peers.obstacle();
         Self {
             number: node.peers.number(),
             started: node.edge.started,
             is_draining,
-            obstacles: obstacles(is_draining, &journal),
+            obstacles: obstacles(is_draining, obstacle.is_some(), &journal),
+            obstacle,
             uploads_refused: node.access.refusals.uploads().collect(),
             tokens_refused: node.access.refusals.tokens().collect(),
             requests: node.commits.traffic().requests(),
@@ -68,6 +74,7 @@ impl Snapshot {
             indexes: node.indexes.states(),
             instance: node.peers.instance().to_owned(),
             peers: node.peers.states(),
+            registered: node.peers.registered(),
             twin: node.peers.twin(),
         }
     }
@@ -75,9 +82,10 @@ impl Snapshot {
 
 /// Returns the reasons for which every upload is refused now. It assumes that bodies on their way
 /// bring as many bytes again as they have brought so far.
-fn obstacles(is_draining: bool, journal: &JournalFigures) -> Vec<Reason> {
+fn obstacles(is_draining: bool, is_unlisted: bool, journal: &JournalFigures) -> Vec<Reason> {
     let mut found = Vec::new();
     found.extend(is_draining.then_some(Reason::Drain));
+    found.extend(is_unlisted.then_some(Reason::Number));
     found.extend(journal.poison.as_ref().map(|_| Reason::Poison));
     match (journal.levels, journal.spool_bytes) {
         (Some(levels), Some(coming)) => {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::snapshot::Snapshot;
 use crate::file::age_seconds;
 use crate::http::{Node, Problem};
+use crate::peers::Obstacle;
 use crate::store::IndexState;
 
 /// `GET /status`: the node at a glance. Counts are since the start; ages are in seconds.
@@ -65,6 +66,31 @@ fn indexes(states: &[IndexState]) -> Vec<Value> {
     told.collect()
 }
 
+/// The reason why the list of nodes lets this node take no uploads.
+fn obstacle(obstacle: &Obstacle) -> &str {
+    match obstacle {
+        Obstacle::Joins => "other nodes do not know this node yet",
+        Obstacle::Taken(holder) => holder,
+        Obstacle::Left => "this node was taken out of the list",
+    }
+}
+
+/// What the list of nodes tells of a node: also one that is away still has these files.
+fn registered(snapshot: &Snapshot, node: u16) -> Option<Value> {
+    let mut records = snapshot.registered.iter();
+    let record = records.find(|record| record.number == node)?;
+    Some(json!({
+        "instance": record.instance,
+        "version": record.version,
+        "last_seen_seconds": record.seen.map(age_seconds),
+        "pending_files": record.load.files,
+        "pending_bytes": record.load.bytes,
+        "oldest_pending_seconds": record.load.oldest.map(age_seconds),
+        "open_uploads": record.load.open_uploads,
+        "leaving": record.is_leaving,
+    }))
+}
+
 /// The other nodes, and whether one has this node's number.
 fn cluster(snapshot: &Snapshot) -> Value {
     let states = snapshot.peers.iter().map(|(node, url, state)| {
@@ -74,10 +100,12 @@ fn cluster(snapshot: &Snapshot) -> Value {
             "state": if state.is_up() { "up" } else { "down" },
             "last_seen_seconds": state.seen.map(age_seconds),
             "error": state.error,
+            "registered": registered(snapshot, *node),
         })
     });
     json!({
         "instance": snapshot.instance,
+        "takes_no_uploads": snapshot.obstacle.as_ref().map(obstacle),
         "number_used_twice_by": snapshot.twin.as_ref().map(|twin| json!({
             "instance": twin.instance,
             "seen_in": twin.place,

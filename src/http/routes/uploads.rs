@@ -84,7 +84,7 @@ async fn carry_out(
     }
     let id = request.match_info().query("id").parse();
     let id: FileId = id.map_err(|_| Problem::no_upload())?;
-    if let Some(sent_on) = elsewhere::upload(request, &node, id)? {
+    if let Some(sent_on) = elsewhere::upload(request, &node, id).await? {
         return Ok(sent_on);
     }
     match tus::method(headers, request.method().as_str())? {

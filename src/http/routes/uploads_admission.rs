@@ -64,7 +64,7 @@ async fn judge(
             .await?;
         return Ok(None);
     };
-    if let Some(owner) = elsewhere::owner_of_upload(headers, node, id)? {
+    if let Some(owner) = elsewhere::owner_of_upload(headers, node, id).await? {
         return Ok(Some(owner));
     }
     match tus::method(headers, own)? {

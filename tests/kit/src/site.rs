@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,6 +24,8 @@ pub struct Builder {
     wrapper: Vec<String>,
     pub(crate) nginx: Vec<String>,
     pub(crate) is_nginx_daemon: bool,
+    /// Whether other nodes learn of this one by the list in MongoDB.
+    is_listed: bool,
     pub data: Option<PathBuf>,
     pub program: Option<PathBuf>,
     /// The host of nginx and sidecar.
@@ -43,6 +45,12 @@ impl Builder {
     pub fn nginx(mut self, option: &str, value: &str) -> Self {
         self.nginx.extend([option.to_owned(), value.to_owned()]);
         self
+    }
+
+    /// A node that others find by the list in MongoDB, and whose nodes share this key.
+    pub fn listed(mut self, number: u16, key: &Path) -> Self {
+        self.is_listed = true;
+        self.set("node", number).set("peer_key", key.display())
     }
 
     /// Lets nginx leave its parent, like a service: otherwise it ignores an upgrade.
@@ -92,6 +100,12 @@ impl Builder {
         let made = site.command().arg("init").status().expect("gridspool init");
         assert!(made.success());
         site.make_certificate();
+        if site.builder.is_listed {
+            (site.http_port, site.https_port) = (free_port(), free_port());
+            site.configure_nginx();
+            let url = site.url();
+            site.reconfigure(|builder| builder.set("advertise", url));
+        }
         site.start_sidecar();
         site.start_nginx();
         site
@@ -221,6 +235,13 @@ impl Site {
     /// `GET /status`.
     pub fn status(&self) -> Value {
         self.try_status().expect("a status")
+    }
+
+    /// Waits until this node takes uploads.
+    pub fn wait_until_open(&self) {
+        wait_until("the node takes uploads", || {
+            self.client().get("/healthz").status == 200
+        });
     }
 
     /// Changes the settings of the sidecar's next start.

@@ -1,0 +1,187 @@
+//! This node's own place in the list of nodes: its number belongs to its journal.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+
+use super::table::JOINING;
+use super::twin::held;
+use super::{Peers, Purpose};
+use crate::store::{NodeLoad, NodeRecord, Registered, Registry};
+
+/// The pause between two registrations.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The same while an admin waits until this node has nothing left.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// This node, as far as the list is concerned.
+pub trait OwnNode: Send + Sync {
+    /// The name of its journal.
+    fn journal(&self) -> &str;
+
+    /// What waits here.
+    fn load(&self) -> BoxFuture<'_, NodeLoad>;
+
+    /// Whether other nodes have known of this journal and number for long enough.
+    fn has_joined(&self) -> bool;
+
+    /// Notes that they do, for the next start.
+    fn note_joined(&self);
+}
+
+/// The reason why the list of nodes lets this node take no uploads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Others may not know this node yet.
+    Joins,
+    /// The number belongs to another journal; in words, who has it.
+    Taken(String),
+    /// An admin has taken this node out.
+    Left,
+}
+
+/// What the list says about this node.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    /// This process has registered itself before.
+    has_begun: bool,
+    /// Uploads are taken from then on.
+    joins: Option<Instant>,
+    obstacle: Option<Obstacle>,
+    is_leaving: bool,
+}
+
+impl Peers {
+    /// The reason why no upload may come in, if the list of nodes gives one.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        let own = held(&self.own);
+        let joins = || own.joins.is_some_and(|joins| joins > Instant::now());
+        own.obstacle
+            .clone()
+            .or_else(|| joins().then_some(Obstacle::Joins))
+    }
+
+    /// Whether an admin wants this node to leave.
+    pub fn is_leaving(&self) -> bool {
+        held(&self.own).is_leaving
+    }
+
+    /// Prepares the first registration: a node that others find by the list alone takes no uploads before
+    /// they know it.
+    pub fn begin(&self, own: &dyn OwnNode) {
+        if self.address.is_some() && !own.has_joined() {
+            held(&self.own).obstacle = Some(Obstacle::Joins);
+        }
+    }
+
+    /// What this node tells of itself, but for its load.
+    pub fn record(&self, journal: &str) -> NodeRecord {
+        let address = self.address.clone().unwrap_or_default();
+        NodeRecord {
+            number: self.node,
+            journal: journal.to_owned(),
+            instance: self.instance.clone(),
+            signature: self.seal.sign(Purpose::Register, self.node, &address),
+            address,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..NodeRecord::default()
+        }
+    }
+
+    /// Registers this node once.
+    ///
+    /// # Errors
+    /// In words, who has the number, if it belongs to another journal.
+    pub async fn register(&self, registry: &dyn Registry, own: &dyn OwnNode) -> Result<(), String> {
+        let record = NodeRecord {
+            load: own.load().await,
+            ..self.record(own.journal())
+        };
+        let has_files = record.load.files + record.load.open_uploads > 0;
+        let begins = {
+            let state = held(&self.own);
+            // Files that came in after all must be found.
+            !state.has_begun || (state.obstacle == Some(Obstacle::Left) && has_files)
+        };
+        match registry.register(record, begins).await {
+            Ok(Registered::Ours(before)) => self.hold_number(before.map(|before| *before), own),
+            Ok(Registered::Taken(holder)) => {
+                let words = describe(&holder);
+                self.report_twin(holder.instance.clone(), "the database");
+                held(&self.own).obstacle = Some(Obstacle::Taken(words.clone()));
+                return Err(words);
+            }
+            Ok(Registered::Left) => {
+                let mut state = held(&self.own);
+                if state.obstacle.is_none() {
+                    log::warn!("this node was taken out of the list: it takes no uploads");
+                }
+                state.obstacle = Some(Obstacle::Left);
+            }
+            Err(err) => log::debug!("this node is not registered: {err}"),
+        }
+        Ok(())
+    }
+
+    /// The list has this node.
+    fn hold_number(&self, before: Option<NodeRecord>, own: &dyn OwnNode) {
+        let mut state = held(&self.own);
+        let is_ours = |before: &NodeRecord| before.journal == own.journal() && !before.has_left;
+        let is_known = before.as_ref().is_some_and(is_ours);
+        let waits = self.address.is_some() && !(is_known && own.has_joined());
+        if !waits {
+            state.obstacle = None;
+        } else if state.joins.is_none() || !is_known {
+            log::info!("others learn of this node: it takes uploads in {JOINING:?}");
+            state.joins = Some(Instant::now() + JOINING);
+            state.obstacle = None;
+        } else if state.joins.is_some_and(|joins| joins <= Instant::now()) {
+            own.note_joined();
+        }
+        // The first process that the list names is usually an earlier start of this node.
+        let is_first = !std::mem::replace(&mut state.has_begun, true);
+        if let Some(before) = before {
+            let is_asked = before.is_leaving && !is_first;
+            if is_asked && !state.is_leaving {
+                log::warn!("an admin takes this node out of the list: it takes no more uploads");
+            }
+            state.is_leaving = is_asked;
+            drop(state);
+            if !is_first && before.instance != self.instance {
+                self.report_twin(before.instance, "the database");
+            }
+        }
+    }
+
+    pub(super) async fn keep_registered(&self, registry: &dyn Registry, own: &dyn OwnNode) {
+        loop {
+            // An error was logged, and stands in the state.
+            self.register(registry, own).await.unwrap_or_default();
+            let is_watched = self.is_leaving();
+            sleep(if is_watched { SHORT_PAUSE } else { PAUSE }).await;
+        }
+    }
+}
+
+/// Who has a number, in words.
+fn describe(holder: &NodeRecord) -> String {
+    let NodeRecord {
+        number,
+        instance,
+        address,
+        seen,
+        ..
+    } = holder;
+    let place = if address.is_empty() {
+        "no address"
+    } else {
+        address
+    };
+    let seen = seen.map_or_else(
+        || "at an unknown time".to_owned(),
+        |seen| format!("{} seconds ago", crate::file::age_seconds(seen)),
+    );
+    format!("number {number} belongs to the node {instance} ({place}), last seen {seen}")
+}

@@ -1,0 +1,97 @@
+//! The port for the list of nodes. It knows which journal has which number, and where each node is.
+//!
+//! A number belongs to a journal until an admin takes it out of the list: files may wait in that journal.
+
+use std::time::SystemTime;
+
+use futures::future::BoxFuture;
+
+use super::StoreError;
+
+/// A node, as it last told the list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// Its number.
+    pub number: u16,
+    /// The name of its journal; empty if an older version wrote this.
+    pub journal: String,
+    /// The name of its process.
+    pub instance: String,
+    /// Where other nodes reach it, `http://HOST:PORT`; empty if it tells none.
+    pub address: String,
+    /// The node's signature of its number and address.
+    pub signature: String,
+    /// The version of its program.
+    pub version: String,
+    /// When it told this, by the store's clock.
+    pub seen: Option<SystemTime>,
+    /// What it has that others need.
+    pub load: NodeLoad,
+    /// An admin wants it to leave.
+    pub is_leaving: bool,
+    /// It is not in the list any more: no file waits there.
+    pub has_left: bool,
+}
+
+/// What waits at a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NodeLoad {
+    /// Files that are not in the store yet, those that are held among them.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the oldest of them came.
+    pub oldest: Option<SystemTime>,
+    /// Uploads that may still grow.
+    pub open_uploads: u64,
+    /// It takes no more uploads, and none is on its way there.
+    pub is_closed: bool,
+}
+
+/// The answer to a node that registers itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registered {
+    /// The number belongs to its journal. This is what the list had before; `None`: nothing.
+    Ours(Option<Box<NodeRecord>>),
+    /// The number belongs to another journal.
+    Taken(Box<NodeRecord>),
+    /// An admin has taken this node out of the list.
+    Left,
+}
+
+/// A step by which a node leaves the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Has the node close itself.
+    Ask,
+    /// Takes a node out that has closed itself and has nothing.
+    Done,
+    /// Takes it out, whatever it has.
+    Force,
+}
+
+/// Keeps the list of nodes.
+pub trait Registry: Send + Sync {
+    /// Writes what a node tells of itself, unless the number belongs to another journal. A node that was
+    /// taken out comes back only if it `begins`.
+    ///
+    /// # Errors
+    /// `Unavailable`; it may be written or not.
+    fn register(
+        &self,
+        record: NodeRecord,
+        begins: bool,
+    ) -> BoxFuture<'_, Result<Registered, StoreError>>;
+
+    /// Reads the list, with the nodes that have left.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn nodes(&self) -> BoxFuture<'_, Result<Vec<NodeRecord>, StoreError>>;
+
+    /// Lets a node leave. Returns whether the list has such a node, in the state that the step needs.
+    ///
+    /// # Errors
+    /// `Unavailable`; it may have left or not.
+    fn leave(&self, number: u16, step: Leave) -> BoxFuture<'_, Result<bool, StoreError>>;
+}

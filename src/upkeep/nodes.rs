@@ -1,0 +1,185 @@
+//! Looks after the list of nodes.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::UpkeepError;
+use crate::bucket::Bucket;
+use crate::config::{Config, NodeOrder};
+use crate::file::age_seconds;
+use crate::journal::{Journal, LocalDisk};
+use crate::peers::Peers;
+use crate::store::{Leave, NodeRecord, Registered, Registry as _};
+
+/// The pause between two looks at a node that leaves.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A node that has told nothing for this long is away.
+const AWAY: Duration = Duration::from_secs(30);
+
+/// Carries out an order. Returns the number of faults, which is 0.
+///
+/// # Errors
+/// [`UpkeepError`].
+pub async fn nodes(
+    config: &Config,
+    order: &NodeOrder,
+    out: &mut dyn Write,
+) -> Result<u64, UpkeepError> {
+    let bucket = Bucket::new(&config.bucket, &config.data_dir).await;
+    let bucket = bucket.map_err(UpkeepError::Uri)?;
+    let text = match *order {
+        NodeOrder::List { is_json } => list(&bucket, is_json).await?,
+        NodeOrder::Add => add(config, &bucket).await?,
+        NodeOrder::Remove {
+            number,
+            is_forced: true,
+        } => {
+            if !bucket.leave(number, Leave::Force).await? {
+                return Err(absent(number));
+            }
+            format!("node {number} is out of the list\n")
+        }
+        NodeOrder::Remove { number, .. } => {
+            remove(&bucket, number).await?;
+            format!("node {number} is out of the list, and may be switched off\n")
+        }
+    };
+    out.write_all(text.as_bytes())
+        .map_err(UpkeepError::Output)?;
+    Ok(0)
+}
+
+async fn list(bucket: &Bucket, is_json: bool) -> Result<String, UpkeepError> {
+    let mut records = bucket.nodes().await?;
+    records.retain(|record| !record.has_left);
+    records.sort_by_key(|record| record.number);
+    let lines = records.iter().map(|record| {
+        if is_json {
+            describe(record).to_string()
+        } else {
+            line(record)
+        }
+    });
+    let title = if is_json {
+        None
+    } else {
+        Some("node seen address files bytes oldest uploads version instance".to_owned())
+    };
+    let lines: Vec<_> = title.into_iter().chain(lines).collect();
+    Ok(lines.join("\n") + "\n")
+}
+
+fn age(time: Option<SystemTime>) -> String {
+    time.map_or_else(|| "-".to_owned(), |time| format!("{}s", age_seconds(time)))
+}
+
+fn line(record: &NodeRecord) -> String {
+    let or_none = |text: &str| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let load = record.load;
+    [
+        record.number.to_string(),
+        age(record.seen),
+        or_none(&record.address),
+        load.files.to_string(),
+        load.bytes.to_string(),
+        age(load.oldest),
+        load.open_uploads.to_string(),
+        or_none(&record.version),
+        or_none(&record.instance),
+    ]
+    .join(" ")
+}
+
+fn describe(record: &NodeRecord) -> Value {
+    json!({
+        "node": record.number,
+        "journal": record.journal,
+        "instance": record.instance,
+        "address": record.address,
+        "version": record.version,
+        "last_seen_seconds": record.seen.map(age_seconds),
+        "pending_files": record.load.files,
+        "pending_bytes": record.load.bytes,
+        "oldest_pending_seconds": record.load.oldest.map(age_seconds),
+        "open_uploads": record.load.open_uploads,
+        "leaving": record.is_leaving,
+    })
+}
+
+/// Puts this machine's node into the list, unless its number belongs to another journal.
+async fn add(config: &Config, bucket: &Bucket) -> Result<String, UpkeepError> {
+    let peers = Peers::new(config.journal.node, &config.cluster);
+    let peers = peers.map_err(|err| UpkeepError::Nodes(format!("peer_key: {err}")))?;
+    let journal = Journal::identity(&config.data_dir, &LocalDisk)?;
+    let before = bucket.nodes().await?;
+    let number = config.journal.node;
+    let known = before.into_iter().find(|record| record.number == number);
+    if known.is_some_and(|known| known.journal == journal && !known.has_left) {
+        return Ok(format!("node {number} is in the list\n"));
+    }
+    let record = peers.record(&journal);
+    let address = record.address.clone();
+    match bucket.register(record, true).await? {
+        Registered::Taken(holder) => Err(UpkeepError::Nodes(format!(
+            "number {number} belongs to another node: {}. Give this one another `node`",
+            line(&holder)
+        ))),
+        Registered::Ours(_) | Registered::Left if address.is_empty() => Ok(format!(
+            "node {number} is in the list without an address: `advertise` is not set\n"
+        )),
+        Registered::Ours(_) | Registered::Left => {
+            Ok(format!("node {number} is in the list, at {address}\n"))
+        }
+    }
+}
+
+/// Has a node take no more files, waits until nothing is left there, and takes it out.
+async fn remove(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
+    if !bucket.leave(number, Leave::Ask).await? {
+        return Err(absent(number));
+    }
+    let mut told = String::new();
+    loop {
+        if bucket.leave(number, Leave::Done).await? {
+            return Ok(());
+        }
+        let records = bucket.nodes().await?;
+        let record = records.iter().find(|record| record.number == number);
+        let record = record.filter(|record| !record.has_left);
+        let record = record.ok_or_else(|| absent(number))?;
+        let load = record.load;
+        let waits_for = format!(
+            "{} files ({} bytes) and {} uploads that may still grow",
+            load.files, load.bytes, load.open_uploads
+        );
+        let is_away = record
+            .seen
+            .is_none_or(|seen| seen.elapsed().is_ok_and(|age| age > AWAY));
+        if is_away {
+            return Err(UpkeepError::Nodes(format!(
+                "node {number} is away, last seen {} ago, with {waits_for}. Start it, so that its files get into \
+                 MongoDB; or give them up with --force",
+                age(record.seen)
+            )));
+        }
+        if told != waits_for {
+            log::info!("waiting until node {number} has taken its last file; it has {waits_for}");
+            told = waits_for;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+fn absent(number: u16) -> UpkeepError {
+    UpkeepError::Nodes(format!("the list has no node {number}"))
+}

@@ -1,0 +1,85 @@
+//! Nodes that leave.
+
+use kit::{Load, Process, Site, noise, wait_until};
+
+use super::{Cluster, kill, order};
+
+#[test]
+fn a_node_leaves_when_its_last_file_is_in_mongodb_and_its_number_is_free_again() {
+    let cluster = Cluster::start();
+    let mut nodes = cluster.add_all(&[1, 2]);
+    cluster.stop_commits();
+    let content = noise(1, 100_000);
+    let file = nodes[1].client().upload(&content);
+    let listed = order(&nodes[0], &["list", "--json"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(listed.contains(&nodes[1].url()), "{listed}");
+    let mut removing = nodes[0].command();
+    removing.args(["node", "remove", "2"]);
+    let mut removing = Process::spawn(&mut removing);
+    wait_until("it takes no more files", || {
+        nodes[1].client().post("/files", &[], b"x").status == 503
+    });
+    assert!(removing.is_running(), "it has a file still");
+    assert!(nodes[0].client().get(&file.path).body == content);
+    cluster.mongo.heal();
+    wait_until("it may go", || !removing.is_running());
+    let left = cluster.record(2);
+    assert!(left.get_datetime("left").is_ok(), "{left}");
+    assert!(nodes[0].client().get(&file.path).body == content);
+    let stays = nodes[1].client().post("/files", &[], b"x");
+    stays.assert_problem(503, "draining");
+    kill(&mut nodes[1]);
+    let unknown = "/files/6500000000020102030405ff";
+    wait_until("the others know that it has left", || {
+        nodes[0].client().get(unknown).status == 404
+    });
+    // Another machine may have the number.
+    let another = cluster.add(2);
+    another.wait_until_open();
+    another.client().upload(b"content");
+}
+
+#[test]
+fn three_nodes_become_five_and_then_two_under_load_and_no_request_fails() {
+    let cluster = Cluster::start();
+    let mut nodes = cluster.add_all(&[1, 2, 3]);
+    let (first, second) = (nodes[0].client(), nodes[1].client());
+    let stay = [first.clone(), second.clone()];
+    let load_at = |site: &Site| Load::start(&site.client(), &stay);
+    let mut steady = Load::start(&first, &[second.clone(), nodes[2].client()]);
+    let mut passing = vec![load_at(&nodes[2])];
+    steady.go_on(10);
+    steady.stop();
+    let mut loads = vec![steady];
+    let mut steady = Load::start(&first, std::slice::from_ref(&second));
+    for number in [4, 5] {
+        let node = cluster.add(number);
+        node.wait_until_open();
+        passing.push(load_at(&node));
+        nodes.push(node);
+        steady.go_on(10);
+    }
+    for load in &passing {
+        load.go_on(10);
+    }
+    for (place, mut load) in passing.into_iter().enumerate().rev() {
+        // Its clients go elsewhere first, as a balancer sends them.
+        load.stop();
+        let number = (place + 3).to_string();
+        let removed = order(&nodes[0], &["remove", &number]);
+        assert!(removed.status.success(), "{removed:?}");
+        kill(&mut nodes[place + 2]);
+        steady.go_on(10);
+        loads.push(load);
+    }
+    steady.stop();
+    loads.push(steady);
+    for load in &loads {
+        load.ledger().assert_readable(&first);
+        load.ledger().assert_readable(&second);
+    }
+    let listed = order(&nodes[0], &["list", "--json"]);
+    assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 2);
+}
