@@ -45,7 +45,7 @@ fn keys_are_heeded_wherever_the_files_of_their_answers_were() {
                     match state {
                         Standing::Deleted if is_evicted => journal.erase(id).unwrap(),
                         _ if is_evicted => journal.leave_settled(id).unwrap(),
-                        _ => {}
+                        Standing::Pending | Standing::Committed | Standing::Deleted => {}
                     }
                 }
                 (key, ids)
