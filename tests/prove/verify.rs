@@ -269,10 +269,11 @@ fn forget(servers: &Servers, ledger: &Ledger, ways: &Ways, uploads: &[Upload], t
     side_by_side(of_no_use, |upload| {
         let id = upload.id().expect("it was promised");
         let answer = ways.any().try_ask("DELETE", &format!("/files/{id}"), &[]);
-        if answer.is_ok_and(|answer| answer.status == 204) {
-            ledger.set(upload.key, State::Deleted(id.to_owned()));
-        } else {
-            tally.violate(&format!("{upload:?} cannot be deleted"));
+        match answer {
+            Ok(answer) if answer.status == 204 => {
+                ledger.set(upload.key, State::Deleted(id.to_owned()));
+            }
+            answer => tally.violate(&format!("{upload:?} cannot be deleted: {answer:?}")),
         }
     });
     // Uploads and deletes without an answer may have left files.
