@@ -268,8 +268,7 @@ fn forget(servers: &Servers, ledger: &Ledger, ways: &Ways, uploads: &[Upload], t
     let of_no_use = promised.get(KEPT..).unwrap_or_default();
     side_by_side(of_no_use, |upload| {
         let id = upload.id().expect("it was promised");
-        let answer = ways.any().try_ask("DELETE", &format!("/files/{id}"), &[]);
-        match answer {
+        match ways.delete(&format!("/files/{id}")) {
             Ok(answer) if answer.status == 204 => {
                 ledger.set(upload.key, State::Deleted(id.to_owned()));
             }

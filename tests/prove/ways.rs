@@ -8,7 +8,7 @@ use kit::{Answer, Client, Cluster, Site};
 
 use crate::request::PATIENCE;
 
-/// The longest time that any route may serve a file that is gone.
+/// The longest time that any route may serve a file that is gone, or refuse to delete one.
 pub(crate) const ROUTES: Duration = Duration::from_secs(10);
 
 /// The pause between two questions.
@@ -40,6 +40,19 @@ impl Ways {
     /// The client of the node at this place.
     pub(crate) fn at(&self, place: usize) -> &Client {
         &self.clients[place]
+    }
+
+    /// Deletes a thing. A node may take a busy one for down, and says then that it should be asked again.
+    pub(crate) fn delete(&self, path: &str) -> Result<Answer, String> {
+        let begun = Instant::now();
+        loop {
+            let answer = self.any().try_ask("DELETE", path, &[]);
+            let is_later = answer.as_ref().is_ok_and(|answer| answer.status == 503);
+            if !is_later || self.clients.len() == 1 || begun.elapsed() > ROUTES {
+                return answer.map_err(|err| err.to_string());
+            }
+            sleep(PAUSE);
+        }
     }
 
     /// Asks for a thing that was deleted. Other nodes than the one that deleted it may serve it for a moment.
