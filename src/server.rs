@@ -50,7 +50,7 @@ pub struct Manager {
     pub tell: fn(Life),
 }
 
-/// The state of this process, for its manager (sd_notify(3)).
+/// The state of this process, for its manager (`sd_notify(3)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     /// Requests are answered from now on.

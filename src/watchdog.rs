@@ -4,7 +4,7 @@
 //! 2. A thread of its own looks once a second. An executor whose pulse has not beaten for [`LOOKS`] looks
 //!    stands still. Looks are counted, not seconds: a machine that stood still as a whole has missed no look.
 //! 3. If no executor stands still, the caller is told so after each look. The service manager ends a process
-//!    that has not said so for some time, and starts it again (sd_watchdog_enabled(3)).
+//!    that has not said so for some time, and starts it again (`sd_watchdog_enabled(3)`).
 //! 4. If one stands still, the log names it, and balancers are told.
 
 use std::sync::atomic::{AtomicU64, Ordering};

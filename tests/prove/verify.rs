@@ -86,7 +86,7 @@ pub(crate) fn everything(
     }
     verify_bucket::files(&servers.mongo, &uploads, tally);
     by_upkeep(servers, tally);
-    let logs = servers.cluster.nodes.iter().map(|site| site.run_dir());
+    let logs = servers.cluster.nodes.iter().map(Site::run_dir);
     let logs = logs.map(|logs| std::fs::read_to_string(logs.join("error.log")));
     // This is for a file that another process has removed; on a cut disk it fails with another
     // error.
