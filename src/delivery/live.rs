@@ -20,7 +20,7 @@ use super::blocking::on_thread;
 use crate::config::LiveConfig;
 use crate::file::FileId;
 use crate::journal::{
-    Announcement, Journal, JournalError, OpenUpload, UploadProgress, UploadState,
+    Announcement, Becomes, Journal, JournalError, OpenUpload, UploadProgress, UploadState,
 };
 
 /// Bytes per read. The edge keeps one piece in memory for a reader that is slow, and twice as much with
@@ -126,8 +126,7 @@ impl LiveUploads {
         self.config.max_readers.saturating_sub(free)
     }
 
-    /// Begins to read an upload; `None` if it is none that may still grow, or a partial one, which becomes no
-    /// file of its own.
+    /// Begins to read an upload; `None` if it is none that may still grow, or becomes no file of its own.
     ///
     /// # Errors
     /// [`LiveError::Full`], and the journal's errors.
@@ -155,7 +154,7 @@ impl LiveUploads {
             return Ok(None);
         };
         reader.known = UploadProgress::Grown(open.offset);
-        Ok((!open.is_partial).then_some((open, reader)))
+        Ok((open.becomes == Becomes::File).then_some((open, reader)))
     }
 
     fn follow(&self, id: FileId) -> Arc<Followed> {

@@ -20,7 +20,7 @@ use crate::accel;
 use crate::file::{FileMeta, FileName, MediaType, Metadata, UnixMillis, WholeDigests};
 use crate::form::MOST_PARTS;
 use crate::intake::Sender;
-use crate::journal::Ends;
+use crate::journal::{Becomes, Ends};
 use crate::message::Source;
 use crate::spool::Spool;
 use crate::token::Grant;
@@ -169,8 +169,10 @@ pub fn headers(bytes: &[u8]) {
         subject: String::new(),
     };
     drop(beginning::by_tus(&headers, sender()));
-    if let Ok(begun) = beginning::of_file(&headers, "/files/a", Some(10), sender()) {
-        assert!(begun.upload.declared == Some(10) && begun.upload.filename.is_some());
+    if let Ok(begun) = beginning::at(&headers, "/files/a", Some(10), sender()) {
+        let is_file = begun.upload.becomes == Becomes::File;
+        assert_eq!(begun.upload.declared, Some(10));
+        assert_eq!(begun.upload.filename.is_some(), is_file);
     }
     drop(tus::checksum(&headers));
     if digest::of_whole(&headers).is_ok_and(|whole| whole != WholeDigests::default()) {

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use super::upload::CurrentUpload;
 use super::{Intake, IntakeError, Sender, SpooledName, StatedDigests, file_type};
 use crate::file::FileId;
-use crate::journal::{Appended, Completion, Ends, OpenUpload, UploadError};
+use crate::journal::{Appended, Becomes, Completion, Ends, OpenUpload, UploadError};
 use crate::spool::Received;
 
 /// The bytes of an upload from which its type is told.
@@ -56,7 +56,10 @@ impl Intake {
         match self.upload_now(sender, id).await? {
             None => return Err(UploadError::Absent.into()),
             // An empty append asks for the last answer again.
-            Some(CurrentUpload::Complete(_)) if length == 0 => {}
+            Some(CurrentUpload::Complete(_) | CurrentUpload::Made(_)) if length == 0 => {}
+            Some(CurrentUpload::Made(made)) => {
+                return Err(UploadError::Made(Box::new(made)).into());
+            }
             Some(CurrentUpload::Complete(adopted)) => {
                 return Err(UploadError::Complete(Box::new(adopted)).into());
             }
@@ -115,6 +118,7 @@ impl Intake {
             CurrentUpload::Complete(adopted) => {
                 return Err(UploadError::Complete(Box::new(adopted)).into());
             }
+            CurrentUpload::Made(made) => return Err(UploadError::Made(Box::new(made)).into()),
         };
         let end = self.check_append(sender, &open, append, body.length())?;
         append.digests.compare(body)?;
@@ -124,7 +128,7 @@ impl Intake {
             Ends::AtLength => open.declared.or(completion.declared) == Some(end),
             Ends::Later => false,
         };
-        let shown = if is_whole && !open.is_partial {
+        let shown = if is_whole && open.becomes == Becomes::File {
             file_type::shown_by(
                 sender,
                 &open.content_type,
@@ -159,6 +163,10 @@ impl Intake {
         append: &Append,
         length: u64,
     ) -> Result<u64, IntakeError> {
+        if open.becomes.is_made() && append.completion.ends == Ends::AtLength {
+            // Its sender would take it for complete as soon as all bytes are there.
+            return Err(UploadError::Absent.into());
+        }
         if open.offset != append.offset {
             return Err(UploadError::Offset(open.offset).into());
         }

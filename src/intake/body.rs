@@ -15,6 +15,14 @@ pub enum UploadBody {
 }
 
 impl UploadBody {
+    /// The bytes that the journal does not have yet.
+    pub(super) fn new_bytes(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => Received::Inline(bytes).length(),
+            Self::Spooled(body) => body.new_bytes(),
+        }
+    }
+
     /// Returns its bytes.
     pub fn received(&self) -> Received<'_> {
         match self {
@@ -27,10 +35,11 @@ impl UploadBody {
 impl Intake {
     /// Claims the spool file, if there is one. Blocks.
     pub(super) fn claim(&self, head: &Head) -> Result<Option<SpooledBody>, IntakeError> {
-        let Some(spooled) = &head.spooled else {
-            return Ok(None);
+        let mut body = match (head.upload, &head.spooled) {
+            (Some(id), _) => self.journal.body_of_upload(id)?,
+            (None, Some(spooled)) => self.spool.claim(&spooled.path, spooled.length)?,
+            (None, None) => return Ok(None),
         };
-        let mut body = self.spool.claim(&spooled.path, spooled.length)?;
         // The log gets the very bytes that are hashed here.
         if self.journal.is_small(body.length())
             && let Err(err) = body.load()

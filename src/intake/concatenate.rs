@@ -6,12 +6,11 @@ use std::sync::Arc;
 use tokio::task::{spawn, spawn_blocking};
 
 use super::append::SHOWN_BYTES;
-use super::fingerprint;
 use super::key_claim::Keyed;
-use super::upload::{CurrentUpload, NewUpload, claimed_draft};
+use super::upload::{CurrentUpload, NewUpload};
 use super::{Intake, IntakeError, Sender, file_type};
 use crate::file::FileId;
-use crate::journal::{Adopted, Draft, OpenUpload, UploadError, record_bytes};
+use crate::journal::{Adopted, Becomes, Draft, OpenUpload, UploadError, record_bytes};
 
 impl Intake {
     /// Promises a file of these complete partial uploads of the caller, one behind the other. They stay
@@ -32,16 +31,9 @@ impl Intake {
         upload: NewUpload,
         parts: Vec<FileId>,
     ) -> Result<Adopted, IntakeError> {
-        let sender = upload.sender;
-        let metadata = sender.forced(upload.metadata)?;
-        let mut draft = Draft {
-            stated: upload.whole.sha256,
-            ..claimed_draft(&sender, &upload.content_type, upload.filename, metadata)?
-        };
-        let key = upload.key.as_deref();
         // The parts may have ended since the key was answered. Their ids tell their bytes.
-        draft.request =
-            key.map(|key| fingerprint::of_upload(key, &sender, &draft, upload.whole, None, &parts));
+        let draft = upload.draft_of(&parts)?;
+        let sender = upload.sender;
         let running = match self
             .claim_key(draft.request.map(Keyed::from))
             .await?
@@ -100,10 +92,10 @@ impl Intake {
             Ok(CurrentUpload::Open(OpenUpload {
                 offset,
                 declared,
-                is_partial: true,
+                becomes: Becomes::Part,
                 ..
             })) if declared == Some(offset) => Ok(offset),
-            Ok(CurrentUpload::Open(_) | CurrentUpload::Complete(_))
+            Ok(CurrentUpload::Open(_) | CurrentUpload::Complete(_) | CurrentUpload::Made(_))
             | Err(IntakeError::Upload(UploadError::Absent | UploadError::Ended)) => {
                 Err(UploadError::Part(part).into())
             }

@@ -10,11 +10,13 @@ use tokio::task::{spawn, spawn_blocking};
 use super::fingerprint::{self, Shape};
 use super::key_claim::Keyed;
 use super::quota::Reservation;
-use super::upload::claimed_draft;
-use super::{ClaimedType, Intake, IntakeError, Promised, Sender, StatedDigests, file_type};
-use crate::file::{FileName, Metadata, Window};
-use crate::journal::{Adopted, Draft, Free, record_bytes};
+use super::{
+    ClaimedType, Intake, IntakeError, NewUpload, Promised, Sender, StatedDigests, file_type,
+};
+use crate::file::{FileId, FileName, Metadata, Window};
+use crate::journal::{Adopted, Becomes, Draft, Free, record_bytes};
 use crate::spool::Received;
+use crate::store::Sha256;
 
 /// The sender's statements about a whole body.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Head {
     pub metadata: Metadata,
     /// The idempotency key under which the request may come again.
     pub key: Option<String>,
+    /// The upload whose bytes are the body, if it came in pieces.
+    pub upload: Option<FileId>,
 }
 
 /// nginx's statements about a spooled body.
@@ -49,6 +53,16 @@ pub struct FileUpload {
     pub content_type: ClaimedType,
     /// Its name, if it has one.
     pub filename: Option<FileName>,
+}
+
+impl Head {
+    /// The digest of the key under which the request is remembered.
+    pub(super) fn request_key(&self, sender: &Sender) -> Option<Sha256> {
+        match self.upload {
+            Some(id) => Some(fingerprint::key_of_made(id)),
+            None => Some(fingerprint::key_of(sender, self.key.as_deref()?)),
+        }
+    }
 }
 
 impl Intake {
@@ -139,24 +153,17 @@ impl Intake {
         let window = Window::whole(body.length());
         self.check_length(sender, window.length)?;
         let mut metadata = sender.forced(head.metadata.clone())?;
-        let broken = head.key.as_deref().map(|key| {
-            let filename = upload.filename.clone();
-            let whole = head.digests.whole();
-            let draft = Draft {
-                stated: whole.sha256,
-                ..claimed_draft(sender, &upload.content_type, filename, metadata.clone())?
-            };
-            let declared = Some(window.length);
-            Ok::<_, IntakeError>(fingerprint::of_upload(
-                key,
-                sender,
-                &draft,
-                whole,
-                declared,
-                &[],
-            ))
-        });
-        let broken = broken.transpose()?;
+        let broken = NewUpload {
+            sender: sender.clone(),
+            content_type: upload.content_type.clone(),
+            filename: upload.filename.clone(),
+            metadata: head.metadata.clone(),
+            key: head.key.clone(),
+            declared: Some(window.length),
+            becomes: Becomes::File,
+            whole: head.digests.whole(),
+        };
+        let broken = broken.draft()?.request;
         let claimed = upload.content_type.clone();
         let content_type = file_type::decide(sender, claimed, body, window, &mut metadata)?;
         let mut part = (
@@ -167,13 +174,9 @@ impl Intake {
                 ..sender.draft(content_type, upload.filename.clone(), metadata)
             },
         );
-        let (key, parts) = (head.key.as_deref(), slice::from_mut(&mut part));
+        let (key, parts) = (head.request_key(sender), slice::from_mut(&mut part));
         let whole = fingerprint::of(key, sender, Shape::File, body, parts)?;
         part.1.request = whole;
-        let keyed = whole.map(|whole| Keyed {
-            whole,
-            opened: broken,
-        });
-        Ok((part.1, keyed))
+        Ok((part.1, Keyed::of(head.upload, whole, broken)))
     }
 }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::digest::{add, digest_of, of_part};
 use super::{IntakeError, Sender};
 use crate::file::{FileId, WholeDigests, Window};
-use crate::journal::{Draft, Fingerprint, MessageDraft};
+use crate::journal::{Becomes, Draft, Fingerprint, MessageDraft};
 use crate::message::{ChosenName, PartRequest, Party, Source};
 use crate::spool::Received;
 use crate::store;
@@ -21,7 +21,7 @@ pub enum Shape {
     /// An answer for a message.
     Message,
     /// An answer for an upload that may still grow.
-    Upload,
+    Upload(Becomes),
 }
 
 /// Makes the fingerprint of an upload with a key; `None` without a key. Hashes the parts without a
@@ -30,7 +30,7 @@ pub enum Shape {
 /// # Errors
 /// When the body cannot be read.
 pub(super) fn of(
-    key: Option<&str>,
+    key: Option<store::Sha256>,
     sender: &Sender,
     shape: Shape,
     body: Received<'_>,
@@ -49,7 +49,7 @@ pub(super) fn of(
         content.add(*window, sha256, draft);
     }
     Ok(Some(Fingerprint {
-        key: key_of(sender, key),
+        key,
         content: content.digest(),
         sender: sender.number(),
     }))
@@ -109,12 +109,12 @@ pub(super) fn of_message(
 pub(super) fn of_upload(
     key: &str,
     sender: &Sender,
-    draft: &Draft,
+    (draft, becomes): (&Draft, Becomes),
     whole: WholeDigests,
     declared: Option<u64>,
     parts: &[FileId],
 ) -> Fingerprint {
-    let mut content = Content::of(Shape::Upload);
+    let mut content = Content::of(Shape::Upload(becomes));
     let window = Window::whole(declared.unwrap_or(u64::MAX));
     content.add(
         window,
@@ -139,6 +139,12 @@ pub(super) fn key_of(sender: &Sender, key: &str) -> store::Sha256 {
     digest_of(&[&sender.subject, key])
 }
 
+/// The digest under which the answer is remembered that an upload got when it was whole. No sender
+/// can choose it.
+pub(super) fn key_of_made(id: FileId) -> store::Sha256 {
+    digest_of(&["made of an upload", &id.to_string()])
+}
+
 /// The digest of an upload: for each file its bytes, and the values that the answer shows. The
 /// boundary of a form is left out, because many clients choose a new one each time.
 struct Content(Sha256);
@@ -149,7 +155,9 @@ impl Content {
             Shape::File => 1,
             Shape::Form => 2,
             Shape::Message => 3,
-            Shape::Upload => 4,
+            Shape::Upload(Becomes::File | Becomes::Part) => 4,
+            Shape::Upload(Becomes::Form) => 5,
+            Shape::Upload(Becomes::Message) => 6,
         };
         Self(Sha256::new().chain_update([shape]))
     }
@@ -235,7 +243,13 @@ mod tests {
             subject: "a".to_owned(),
         };
         let content = |shape, parts: &mut [_]| {
-            let fingerprint = of(Some("key"), &sender, shape, (&body).into(), parts);
+            let fingerprint = of(
+                Some(key_of(&sender, "key")),
+                &sender,
+                shape,
+                (&body).into(),
+                parts,
+            );
             fingerprint.unwrap().unwrap().content
         };
         let digests: Vec<_> = requests

@@ -14,12 +14,14 @@ use tokio::task::{spawn, spawn_blocking};
 use super::fingerprint::{self, Shape};
 use super::key_claim::Keyed;
 use super::quota::Reservation;
+use super::upload::request_of;
 use super::{
-    ClaimedType, Head, Intake, IntakeError, Promised, Sender, StatedDigests, digest, file_type,
+    ClaimedType, Head, Intake, IntakeError, NewUpload, Promised, Sender, StatedDigests, digest,
+    file_type,
 };
 use crate::file::{FileName, Metadata, Window};
 use crate::form::MOST_PARTS;
-use crate::journal::{Adopted, Draft, Fingerprint, record_bytes};
+use crate::journal::{Adopted, Draft, record_bytes};
 use crate::spool::{Received, SpooledBody};
 
 /// Small forms that are read and adopted at the same time.
@@ -44,6 +46,8 @@ pub struct FormUpload {
     pub sender: Sender,
     /// The statements about the body.
     pub head: Head,
+    /// The upload as which its first bytes are kept if it breaks off.
+    pub broken: Option<NewUpload>,
 }
 
 /// The contents of a form.
@@ -82,7 +86,7 @@ struct ReadForm {
     body: SpooledBody,
     drafts: Vec<(Window, Draft)>,
     room: Reservation,
-    request: Option<Fingerprint>,
+    keyed: Option<Keyed>,
 }
 
 /// The places for reading forms.
@@ -192,8 +196,7 @@ impl Intake {
 
     /// Step 4 of a form: adopts all its files, or none.
     async fn adopt_form(self: Arc<Self>, form: ReadForm) -> Result<Vec<Adopted>, IntakeError> {
-        let keyed = form.request.map(Keyed::from);
-        let running = match self.claim_key(keyed).await?.of_files()? {
+        let running = match self.claim_key(form.keyed).await?.of_files()? {
             Break(answer) => return Ok(answer),
             Continue(running) => running,
         };
@@ -208,7 +211,11 @@ impl Intake {
     /// disk.
     fn read_form<E: From<IntakeError>>(
         &self,
-        FormUpload { sender, head }: &FormUpload,
+        FormUpload {
+            sender,
+            head,
+            broken,
+        }: &FormUpload,
         checked: &mut Checked,
         read: &impl Fn(&SpooledBody, &Metadata, usize) -> Result<Option<FormContent>, E>,
         size: Size,
@@ -253,23 +260,29 @@ impl Intake {
             Ok((window, draft))
         });
         let drafts = drafts.collect::<Result<Vec<_>, IntakeError>>()?;
-        Ok(Some(self.recognise(sender, head, body, drafts)?))
+        Ok(Some(self.recognise(
+            sender,
+            (head, broken.as_ref()),
+            body,
+            drafts,
+        )?))
     }
 
     /// Step 3 of a form.
     fn recognise(
         &self,
         sender: &Sender,
-        head: &Head,
+        (head, broken): (&Head, Option<&NewUpload>),
         body: SpooledBody,
         mut drafts: Vec<(Window, Draft)>,
     ) -> Result<ReadForm, IntakeError> {
         let records = drafts
             .iter()
             .map(|(_, draft)| record_bytes(&draft.metadata));
+        self.check_length(sender, body.length())?;
         // The parts keep the whole body on the disk.
-        let room = self.reserve(sender, body.length(), records.sum())?;
-        let key = head.key.as_deref();
+        let room = self.reserve(sender, body.new_bytes(), records.sum())?;
+        let key = head.request_key(sender);
         let received = Received::from(&body);
         let request = fingerprint::of(key, sender, Shape::Form, received, &mut drafts)?;
         for (_, draft) in &mut drafts {
@@ -280,7 +293,7 @@ impl Intake {
             body,
             drafts,
             room,
-            request,
+            keyed: Keyed::of(head.upload, request, request_of(broken)?),
         })
     }
 

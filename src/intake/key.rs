@@ -52,7 +52,7 @@ impl Intake {
         let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.has_others()) else {
             return Ok(KeyClaim::New(Some(running)));
         };
-        if !self.journal.keeps_answers() {
+        if keyed.is_of_node || !self.journal.keeps_answers() {
             return Ok(KeyClaim::New(Some(running)));
         }
         let unsure = match cluster.ask(&self.journal, keyed, seen).await {
@@ -104,6 +104,7 @@ impl Intake {
         let keyed = Keyed {
             whole: of_content(question.content),
             opened: question.opened.map(of_content),
+            is_of_node: false,
         };
         let word = spawn_blocking(move || {
             let claim = keyed.begin(&journal)?;

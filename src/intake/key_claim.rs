@@ -6,6 +6,7 @@ use crate::file::FileId;
 use crate::journal::{Adopted, Claim, Fingerprint, Journal, JournalError, OpenUpload, Running};
 
 use super::IntakeError;
+use super::fingerprint::key_of_made;
 
 /// A keyed request.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,8 @@ pub(super) struct Keyed {
     pub(super) whole: Fingerprint,
     /// The fingerprint of an upload that gives way to it.
     pub(super) opened: Option<Fingerprint>,
+    /// Whether only this node can get it: it is made of an upload here.
+    pub(super) is_of_node: bool,
 }
 
 /// The claim of a request on its idempotency key, if it has one.
@@ -32,11 +35,27 @@ impl From<Fingerprint> for Keyed {
         Self {
             whole,
             opened: None,
+            is_of_node: false,
         }
     }
 }
 
 impl Keyed {
+    /// That of a request with this fingerprint, whose body may be that of an upload. An upload with the
+    /// other fingerprint gives way to it, if it has the same key: a message may have one of its own.
+    pub(super) fn of(
+        upload: Option<FileId>,
+        whole: Option<Fingerprint>,
+        opened: Option<Fingerprint>,
+    ) -> Option<Self> {
+        let whole = whole?;
+        Some(Self {
+            whole,
+            opened: opened.filter(|opened| opened.key == whole.key),
+            is_of_node: upload.map(key_of_made) == Some(whole.key),
+        })
+    }
+
     /// Claims its key at this node. Blocks.
     pub(super) fn begin(self, journal: &Journal) -> Result<Claim<Vec<Adopted>>, JournalError> {
         match self.opened {

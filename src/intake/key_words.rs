@@ -8,7 +8,8 @@ use super::IntakeError;
 use super::key_claim::KeyClaim;
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::journal::{
-    Adopted, Claim, Journal, OpenUpload, Standing, Subject, UploadError, UploadState,
+    Adopted, Becomes, Claim, Journal, MadeUpload, OpenUpload, Standing, Subject, UploadError,
+    UploadState,
 };
 
 /// The owner's word about a key.
@@ -64,7 +65,7 @@ pub(super) struct OpenWord {
     metadata: Vec<(String, String)>,
     sub: Option<String>,
     subject: u64,
-    is_partial: bool,
+    becomes: String,
 }
 
 /// The word about a claim that this node has just made. The claim ends with this.
@@ -80,6 +81,7 @@ pub(super) fn word_of(journal: &Journal, claim: Claim<Vec<Adopted>>) -> Result<W
             Some(UploadState::Complete { adopted, .. }) => {
                 Word::Answered(vec![FileWord::of(&adopted)])
             }
+            Some(UploadState::Made(made)) => Word::Open(Box::new(OpenWord::of_made(id, &made))),
             Some(UploadState::Ended) | None => Word::Ended,
         },
     })
@@ -159,7 +161,24 @@ impl OpenWord {
             metadata: pairs(&open.metadata),
             sub: open.sub.as_deref().map(str::to_owned),
             subject: open.subject.0,
-            is_partial: open.is_partial,
+            becomes: open.becomes.name().to_owned(),
+        }
+    }
+
+    /// One that is complete: its sender gets the answer at the node that has it, by an empty last piece.
+    fn of_made(id: FileId, made: &MadeUpload) -> Self {
+        Self {
+            id: id.to_string(),
+            offset: made.length,
+            declared: Some(made.length),
+            lapses: UnixMillis::now().0,
+            begun: 0,
+            filename: None,
+            content_type: MediaType::octet_stream().as_str().to_owned(),
+            metadata: pairs(&made.metadata),
+            sub: made.sub.as_deref().map(str::to_owned),
+            subject: 0,
+            becomes: made.becomes.name().to_owned(),
         }
     }
 
@@ -174,7 +193,7 @@ impl OpenWord {
             metadata: metadata(self.metadata)?,
             sub: self.sub.map(Arc::from),
             subject: Subject(self.subject),
-            is_partial: self.is_partial,
+            becomes: Becomes::named(&self.becomes)?,
         };
         Some((self.id.parse().ok()?, open))
     }
@@ -238,7 +257,7 @@ mod tests {
             metadata: texts,
             sub: Some("anna".into()),
             subject: Subject(5),
-            is_partial: true,
+            becomes: Becomes::Message,
         };
         let word = told(&Word::Open(Box::new(OpenWord::of(id, &open))));
         let Some(Ok(Some(KeyClaim::Open(read, Some(state))))) = word.claim() else {

@@ -14,9 +14,11 @@ use super::fingerprint::of_message;
 use super::form::Size;
 use super::key_claim::Keyed;
 use super::quota::Reservation;
-use super::{FilePart, Head, Intake, IntakeError, Promised, Sender, digest, file_type};
+use super::upload::request_of;
+use super::{FilePart, Head, Intake, IntakeError, NewUpload, Promised, Sender, digest, file_type};
 use crate::journal::{Adopted, Draft, MessageDraft, PartDraft, Running, record_bytes};
 use crate::message::{Message, MessageError, Part, PartRequest, Request, Source};
+use crate::store::Sha256;
 use crate::token::Grant;
 
 /// The upload of a message.
@@ -26,6 +28,8 @@ pub struct MessageUpload {
     pub sender: Sender,
     /// The statements about the body.
     pub head: Head,
+    /// The upload as which its first bytes are kept if it breaks off.
+    pub broken: Option<NewUpload>,
 }
 
 /// The content of a message's body.
@@ -44,6 +48,8 @@ pub struct TakenMessage {
     pub files: Vec<Adopted>,
     /// The promise. `None` if it was made before: then the caller has to look it up.
     pub message: Option<Arc<Message>>,
+    /// The digest of the key under which it is remembered.
+    pub(super) key: Option<Sha256>,
 }
 
 /// A message that is about to be promised. It holds the key of its request for as long as it lives.
@@ -56,6 +62,7 @@ pub(super) struct OpenMessage {
     pub(super) references: Vec<(usize, PartRequest)>,
     room: Reservation,
     running: Option<Running>,
+    keyed: Option<Keyed>,
 }
 
 impl Intake {
@@ -112,12 +119,13 @@ impl Intake {
         E: From<IntakeError>,
         F: FnOnce(Grant, Vec<Source>) -> BoxFuture<'static, Result<Vec<Part>, E>>,
     {
-        let keyed = open.draft.package.request.map(Keyed::from);
-        open.running = match self.claim_key(keyed).await?.of_files()? {
+        let key = open.keyed.map(|keyed| keyed.whole.key);
+        open.running = match self.claim_key(open.keyed).await?.of_files()? {
             Break(files) => {
                 return Ok(TakenMessage {
                     files,
                     message: None,
+                    key,
                 });
             }
             Continue(running) => running,
@@ -138,7 +146,11 @@ impl Intake {
     /// Does step 3 of a message. Blocks on the disk.
     fn prepare(
         &self,
-        MessageUpload { sender, head }: MessageUpload,
+        MessageUpload {
+            sender,
+            head,
+            broken,
+        }: MessageUpload,
         body: UploadBody,
         MessageContent { request, files }: MessageContent,
     ) -> Result<OpenMessage, IntakeError> {
@@ -146,6 +158,7 @@ impl Intake {
         let of_head = head.key.as_deref();
         let client_id = request.client_id;
         let key = sender.key_of_message(client_id.as_ref(), from.as_ref(), of_head)?;
+        let key = key.or_else(|| head.request_key(&sender));
         let metadata = sender.forced(head.metadata.clone())?;
         let received = body.received();
         let (mut parts, mut references) = (Vec::new(), Vec::new());
@@ -175,7 +188,7 @@ impl Intake {
         }
         let records = parts.iter().map(|part| record_bytes(&part.draft.metadata));
         let records = records.sum::<u64>() + record_bytes(&metadata);
-        let room = self.reserve(&sender, received.length(), records)?;
+        self.check_length(&sender, received.length())?;
         let mut draft = MessageDraft {
             // It has the type that its sender states, because nothing here looks into it.
             package: sender.draft(request.package.content_type().clone(), None, metadata),
@@ -188,6 +201,12 @@ impl Intake {
             id: None,
         };
         draft.package.request = key.map(|key| of_message(key, &draft, &references));
+        let keyed = Keyed::of(
+            head.upload,
+            draft.package.request,
+            request_of(broken.as_ref())?,
+        );
+        let room = self.reserve(&sender, body.new_bytes(), records)?;
         Ok(OpenMessage {
             sender,
             body,
@@ -195,6 +214,7 @@ impl Intake {
             references,
             room,
             running: None,
+            keyed,
         })
     }
 
@@ -211,6 +231,7 @@ impl Intake {
             UploadBody::Spooled(body) if !draft.parts.is_empty() => Some(body),
             UploadBody::Spooled(_) | UploadBody::Inline(_) => None,
         };
+        let key = draft.package.request.map(|request| request.key);
         let content = draft.content.clone();
         let adopted = self.journal.adopt_message(spooled, draft)?;
         let contents = [Some(content)].into_iter().chain(std::iter::repeat(None));
@@ -224,6 +245,7 @@ impl Intake {
         Ok(TakenMessage {
             files: adopted.files,
             message: Some(adopted.message),
+            key,
         })
     }
 }

@@ -32,6 +32,7 @@ mod in_order;
 mod key;
 mod key_claim;
 mod key_words;
+mod made;
 mod message;
 mod on_the_way;
 mod quota;

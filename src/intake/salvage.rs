@@ -86,7 +86,9 @@ impl Intake {
         } = opened;
         let from = match &current {
             CurrentUpload::Open(open) if open.offset < body.length() => open.offset,
-            CurrentUpload::Open(_) | CurrentUpload::Complete(_) => return Ok(None),
+            CurrentUpload::Open(_) | CurrentUpload::Complete(_) | CurrentUpload::Made(_) => {
+                return Ok(None);
+            }
         };
         // Another node adds no bytes to its upload that come this way.
         if self.is_elsewhere(id) {

@@ -83,6 +83,7 @@ fn head(stated: Option<store::Sha256>, key: Option<&str>) -> Head {
         },
         metadata: Metadata::default(),
         key: key.map(str::to_owned),
+        upload: None,
     }
 }
 

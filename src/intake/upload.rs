@@ -13,9 +13,10 @@ use super::key_claim::{KeyClaim, Keyed};
 use super::{ClaimedType, Intake, IntakeError, Sender};
 use crate::file::{FileId, FileName, MediaType, Metadata, WholeDigests};
 use crate::journal::{
-    Adopted, Draft, OpenUpload, Running, UnderKey, UploadDraft, UploadError, UploadState,
-    record_bytes,
+    Adopted, Becomes, Draft, Fingerprint, MadeUpload, OpenUpload, Running, UnderKey, UploadDraft,
+    UploadError, UploadState, record_bytes,
 };
+use crate::token::Scope;
 
 /// The sender's statements about an upload that begins.
 #[derive(Debug)]
@@ -32,8 +33,8 @@ pub struct NewUpload {
     pub key: Option<String>,
     /// The length of the whole in bytes, if it is known.
     pub declared: Option<u64>,
-    /// Whether it becomes a part of a file, and no file of its own.
-    pub is_partial: bool,
+    /// What it becomes when it is whole.
+    pub becomes: Becomes,
     /// The digests of the whole, as far as they are stated.
     pub whole: WholeDigests,
 }
@@ -45,6 +46,19 @@ pub enum CurrentUpload {
     Open(OpenUpload),
     /// It is a promised file.
     Complete(Adopted),
+    /// It is the files of a form, or a message.
+    Made(MadeUpload),
+}
+
+impl CurrentUpload {
+    /// What it becomes, or has become.
+    pub fn becomes(&self) -> Becomes {
+        match self {
+            Self::Open(open) => open.becomes,
+            Self::Complete(_) => Becomes::File,
+            Self::Made(made) => made.becomes,
+        }
+    }
 }
 
 /// An upload that was opened, now or before.
@@ -92,21 +106,13 @@ impl Intake {
     }
 
     pub(super) async fn open(self: Arc<Self>, upload: NewUpload) -> Result<Opened, IntakeError> {
+        let draft = upload.draft()?;
         let NewUpload {
             sender,
             declared,
-            is_partial,
+            becomes,
             ..
         } = upload;
-        let metadata = sender.forced(upload.metadata)?;
-        let filename = upload.filename;
-        let mut draft = Draft {
-            stated: upload.whole.sha256,
-            ..claimed_draft(&sender, &upload.content_type, filename, metadata)?
-        };
-        let key = upload.key.as_deref();
-        draft.request = key
-            .map(|key| fingerprint::of_upload(key, &sender, &draft, upload.whole, declared, &[]));
         let found = |id, current| Opened {
             id,
             current,
@@ -128,7 +134,7 @@ impl Intake {
         let upload = UploadDraft {
             draft,
             declared,
-            is_partial,
+            becomes,
             sha512: upload.whole.sha512,
         };
         spawn_blocking(move || {
@@ -155,7 +161,9 @@ impl Intake {
         match &current {
             // A file of no bytes is complete at once.
             CurrentUpload::Complete(adopted) => self.enter_file(&mut room, adopted, None),
-            CurrentUpload::Open(_) => room.keep(&self.journal, id, u64::MAX),
+            CurrentUpload::Open(_) | CurrentUpload::Made(_) => {
+                room.keep(&self.journal, id, u64::MAX);
+            }
         }
         Ok((id, current))
     }
@@ -193,8 +201,8 @@ impl Intake {
         sender: &Sender,
         id: FileId,
     ) -> Result<Option<CurrentUpload>, IntakeError> {
-        let (intake, sub) = (Arc::clone(self), sender.sub());
-        let found = spawn_blocking(move || intake.current_of(sub.as_deref(), id));
+        let (intake, sender) = (Arc::clone(self), sender.clone());
+        let found = spawn_blocking(move || intake.current(&sender, id));
         match found.await? {
             Err(IntakeError::Upload(UploadError::Absent)) => Ok(None),
             found => found.map(Some),
@@ -210,36 +218,32 @@ impl Intake {
         sender: &Sender,
         id: FileId,
     ) -> Result<bool, IntakeError> {
-        let (intake, sub) = (Arc::clone(self), sender.sub());
-        spawn_blocking(move || {
-            if let CurrentUpload::Complete(_) = intake.current_of(sub.as_deref(), id)? {
-                return Ok(false);
-            }
-            Ok(intake.journal.end_upload(id)?)
+        let (intake, sender) = (Arc::clone(self), sender.clone());
+        spawn_blocking(move || match intake.current(&sender, id)? {
+            CurrentUpload::Complete(_) | CurrentUpload::Made(_) => Ok(false),
+            CurrentUpload::Open(_) => Ok(intake.journal.end_upload(id)?),
         })
         .await?
     }
 
-    /// The upload of a sender. Blocks.
+    /// The upload of a sender, whose token allows what the upload becomes. Blocks.
     pub(super) fn current(
         &self,
         sender: &Sender,
         id: FileId,
     ) -> Result<CurrentUpload, IntakeError> {
-        self.current_of(sender.sub().as_deref(), id)
-    }
-
-    fn current_of(&self, sub: Option<&str>, id: FileId) -> Result<CurrentUpload, IntakeError> {
         let state = self.journal.upload_state(id)?.ok_or(UploadError::Absent)?;
-        let (current, owner) = match state {
-            UploadState::Open(open) => {
-                let owner = open.sub.clone();
-                (CurrentUpload::Open(open), owner)
-            }
-            UploadState::Complete { adopted, sub } => (CurrentUpload::Complete(adopted), sub),
+        let (owner, current) = match state {
+            UploadState::Open(open) => (open.sub.clone(), CurrentUpload::Open(open)),
+            UploadState::Complete { adopted, sub } => (sub, CurrentUpload::Complete(adopted)),
+            UploadState::Made(made) => (made.sub.clone(), CurrentUpload::Made(made)),
             UploadState::Ended => return Err(UploadError::Ended.into()),
         };
-        if owner.as_deref() == sub {
+        let scope = match current.becomes() {
+            Becomes::Message => Scope::Message,
+            Becomes::File | Becomes::Part | Becomes::Form => Scope::Upload,
+        };
+        if owner.as_deref() == sender.grant.subject() && sender.grant.allows_new(scope) {
             Ok(current)
         } else {
             Err(UploadError::Absent.into())
@@ -247,22 +251,43 @@ impl Intake {
     }
 }
 
-/// The description of a file as its sender claims it, before any byte is there.
-pub(super) fn claimed_draft(
-    sender: &Sender,
-    content_type: &ClaimedType,
-    filename: Option<FileName>,
-    metadata: Metadata,
-) -> Result<Draft, IntakeError> {
-    Ok(sender.draft(claimed_type(sender, content_type)?, filename, metadata))
+/// The request of an upload that may have begun under its key.
+pub(super) fn request_of(upload: Option<&NewUpload>) -> Result<Option<Fingerprint>, IntakeError> {
+    let draft = upload.map(NewUpload::draft).transpose()?;
+    Ok(draft.and_then(|draft| draft.request))
+}
+
+impl NewUpload {
+    /// Its description as its sender claims it, before any byte is there, and its request if it has a
+    /// key.
+    pub(super) fn draft(&self) -> Result<Draft, IntakeError> {
+        self.draft_of(&[])
+    }
+
+    /// Does the same for one that is put together of these parts.
+    pub(super) fn draft_of(&self, parts: &[FileId]) -> Result<Draft, IntakeError> {
+        let sender = &self.sender;
+        // The files of a form have types of their own.
+        let content_type = match self.content_type.media_type() {
+            Some(body) if self.becomes.is_made() => body.clone(),
+            _ => claimed_type(sender, &self.content_type)?,
+        };
+        let metadata = sender.forced(self.metadata.clone())?;
+        let mut draft = Draft {
+            stated: self.whole.sha256,
+            ..sender.draft(content_type, self.filename.clone(), metadata)
+        };
+        draft.request = self.key.as_deref().map(|key| {
+            let described = (&draft, self.becomes);
+            fingerprint::of_upload(key, sender, described, self.whole, self.declared, parts)
+        });
+        Ok(draft)
+    }
 }
 
 /// The type that a sender claims, if it may send files of that type. The bytes are judged when all are
 /// there.
-pub(super) fn claimed_type(
-    sender: &Sender,
-    claimed: &ClaimedType,
-) -> Result<MediaType, IntakeError> {
+fn claimed_type(sender: &Sender, claimed: &ClaimedType) -> Result<MediaType, IntakeError> {
     let Some(meant) = claimed.meant() else {
         return Ok(MediaType::octet_stream());
     };

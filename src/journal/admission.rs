@@ -232,10 +232,13 @@ impl Journal {
 /// The entries that are promised and not proven, or about to be promised.
 pub(super) fn backlog(state: &State) -> Totals {
     let pending = Phase::ALL.into_iter().filter(|phase| phase.is_pending());
-    pending.fold(state.reserved, |mut sum, phase| {
+    let mut backlog = pending.fold(state.reserved, |mut sum, phase| {
         sum += state.index.totals(phase);
         sum
-    })
+    });
+    // Nothing of them waits any more.
+    backlog.entries = backlog.entries.saturating_sub(state.index.made_uploads());
+    backlog
 }
 
 /// The watermarks at which uploads are refused.

@@ -6,8 +6,9 @@ use super::adopt::Adopted;
 use super::error::at;
 use super::idempotency::Standing;
 use super::index::Totals;
+use super::made::made_state;
 use super::outline::{digest, hash};
-use super::record::{Entry, Growth, Upload};
+use super::record::{Becomes, Entry, Growth, Upload};
 use super::upload::{Appended, Completion, Ends, UploadError};
 use super::volume::if_there;
 use super::{AdoptError, Journal, JournalError, point};
@@ -21,6 +22,7 @@ struct Append<'a> {
     body: Received<'a>,
     before: Growth,
     growth: Growth,
+    /// Whether the upload is whole with it, and becomes something by itself.
     completes: bool,
     /// The number of its bytes, if its frame has them.
     inline: Option<u32>,
@@ -28,7 +30,8 @@ struct Append<'a> {
 
 impl Journal {
     /// Appends a body to an upload that has `from` bytes. The append that is the last one, or reaches
-    /// the declared length, completes the upload, unless that is partial or waits for its last append.
+    /// the declared length, completes the upload, unless that is a part or waits for its last append. A
+    /// form or a message is then for the caller to read ([`Journal::made`]).
     ///
     /// 1. The upload is claimed: other appends are told `Busy`. It is read, and everything about the
     ///    append is checked.
@@ -97,15 +100,20 @@ impl Journal {
         }
         point!("append.bytes-durable"); // 3
         let (before, growth) = (append.before, append.growth);
-        let Some(file) = file.filter(|_| append.completes) else {
+        let is_made = upload.becomes.is_made();
+        let Some(file) = file.filter(|_| append.completes && !is_made) else {
             let inline = append.inline;
             let laid_out = inline.map(|bytes| Self::lay_tail_out(id, growth, append.body, bytes));
             let laid_out = laid_out.transpose().map_err(at("read the body"))?;
             self.promise(id, laid_out, |index, tail| {
                 index.grow(id, before.length, growth, inline, tail)
             })?; // 4
-            let upload = Upload { growth, ..upload };
-            return Ok(Appended::Grown(self.open_state(&upload)));
+            let open = self.open_state(&Upload { growth, ..upload });
+            return Ok(if append.completes {
+                Appended::Whole(open)
+            } else {
+                Appended::Grown(open)
+            });
         };
         let uploaded = file.metadata().and_then(|about| about.modified());
         let uploaded = UnixMillis::from_system_time(uploaded.map_err(at("read the body's time"))?);
@@ -121,14 +129,17 @@ impl Journal {
     }
 
     /// The upload, if it may still grow.
-    fn find_upload(&self, id: FileId) -> Result<Upload, UploadError> {
+    pub(super) fn find_upload(&self, id: FileId) -> Result<Upload, UploadError> {
         let found = match self.read(id) {
             Err(JournalError::Absent(_)) => return Err(UploadError::Absent),
             found => found?,
         };
         match found.reading.entry() {
             Entry::Upload(upload) if upload.growth.lapses <= self.now() => Err(UploadError::Ended),
-            Entry::Upload(upload) => Ok(upload.clone()),
+            Entry::Upload(upload) => match made_state(upload) {
+                Some(made) => Err(UploadError::Made(Box::new(made))),
+                None => Ok(upload.clone()),
+            },
             Entry::File(file) => {
                 let standing = Standing::of(found.known.phase);
                 let adopted = Adopted::with(id, file.meta.clone(), standing);
@@ -168,7 +179,7 @@ impl Journal {
         }
         let declared = known.or(is_last.then_some(length));
         let is_whole = declared == Some(length) && completion.ends != Ends::Later;
-        let completes = is_whole && !upload.is_partial;
+        let completes = is_whole && upload.becomes != Becomes::Part;
         // A new name among the bodies has to be synced anyway.
         let is_inline = from > 0 && !completes && body.length() > 0 && self.is_small(body.length());
         Ok(Append {
@@ -179,6 +190,7 @@ impl Journal {
                 length,
                 declared,
                 lapses: self.now().later(self.limits.upload_lifetime),
+                made: None,
             },
             completes,
             inline: u32::try_from(body.length()).ok().filter(|_| is_inline),

@@ -3,7 +3,7 @@
 use super::adopt::{Adopted, Draft};
 use super::error::at;
 use super::outline::hash;
-use super::record::{Entry, Upload};
+use super::record::{Becomes, Entry, Upload};
 use super::upload::UploadError;
 use super::{Journal, JournalError, point};
 use crate::file::{FileId, Window};
@@ -66,7 +66,7 @@ impl Journal {
         match self.upload(id)? {
             Some(Upload {
                 growth,
-                is_partial: true,
+                becomes: Becomes::Part,
                 ..
             }) if growth.declared == Some(growth.length) => Ok(growth.length),
             Some(_) | None => Err(UploadError::Part(id)),

@@ -42,14 +42,18 @@ impl Journal {
         if parts.len() == 1
             && let Some((window, draft)) = parts.pop()
         {
-            let _reserved = self.admit(draft.totals(window.length))?;
+            let coming = Totals {
+                bytes: window.length.min(body.new_bytes()),
+                ..draft.totals(window.length)
+            };
+            let _reserved = self.admit(coming)?;
             return Ok(vec![self.adopt_linked(body.into(), window, draft)?]);
         }
         let mut coming = Totals::default();
         for (window, draft) in &parts {
             coming += draft.totals(window.length);
         }
-        coming.bytes = body.length();
+        coming.bytes = body.new_bytes();
         let _reserved = self.admit(coming)?; // 1
         let mut placed = Vec::new();
         let known: Vec<_> = parts.iter().map(|(_, draft)| draft.sha256).collect();

@@ -106,6 +106,9 @@ impl Journal {
             }
             match self.answers((request, opened), &known)? {
                 Some(Claim::Open(id)) if opened.is_some() => {
+                    let Ok(_held) = self.hold_upload(id) else {
+                        return Ok(Claim::Running);
+                    };
                     // If it has been completed meanwhile, the next round finds the file.
                     if self.end_upload(id)? {
                         self.state().keys.forget(key);
@@ -137,11 +140,15 @@ impl Journal {
             && let Some(upload) = self.upload(one.id)?
         {
             let answered = upload.answer.map(|answer| answer.request);
-            return Ok(Some(if answered.as_ref().is_some_and(is_same) {
-                Claim::Open(one.id)
-            } else {
-                Claim::Other
-            }));
+            let is_same = answered.as_ref().is_some_and(is_same);
+            // A whole request gets what the upload has become.
+            return Ok(Some(
+                match upload.growth.made.filter(|_| opened.is_some()) {
+                    _ if !is_same => Claim::Other,
+                    None => Claim::Open(one.id),
+                    Some(made) => self.answer_to(made)?.map_or(Claim::Other, Claim::Answered),
+                },
+            ));
         }
         let mut answer = Vec::with_capacity(known.len());
         for one in known {
@@ -162,7 +169,10 @@ impl Journal {
         Ok(Some(Claim::Answered(answer)))
     }
 
-    fn answer_of(&self, known: &Known) -> Result<Option<(Answered, Standing)>, JournalError> {
+    pub(super) fn answer_of(
+        &self,
+        known: &Known,
+    ) -> Result<Option<(Answered, Standing)>, JournalError> {
         let id = known.id;
         match self.read(id) {
             Ok(found) => {

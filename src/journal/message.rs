@@ -145,7 +145,7 @@ impl Journal {
     ) -> Result<AdoptedMessage, AdoptError> {
         let unnamed = vec![FileId::from_bytes([0; FileId::BYTES]); draft.parts.len()];
         let mut coming = draft.totals(&draft.message(&unnamed));
-        coming.bytes = length_of(&draft.content) + body.map_or(0, SpooledBody::length);
+        coming.bytes = length_of(&draft.content) + body.map_or(0, SpooledBody::new_bytes);
         let _reserved = self.admit(coming)?; // 1
         let package = draft.id.unwrap_or_else(|| self.free_id());
         let mut placed = Vec::new();

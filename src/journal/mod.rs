@@ -64,6 +64,7 @@ mod levels;
 mod link;
 mod lock;
 mod lookup;
+mod made;
 mod memory;
 mod message;
 mod open;
@@ -91,7 +92,6 @@ mod waiting;
 pub mod wal;
 mod work;
 
-use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io;
@@ -119,12 +119,14 @@ pub use lookup::{Kept, Lookup, Opened};
 pub use memory::Busy;
 pub use message::{AdoptedMessage, KeptMessage, MessageDraft, PartDraft};
 pub use outline::Outlined;
-pub use record::Subject;
+pub use record::{Becomes, Subject};
 pub use recover::Recovered;
 pub use rescue::{DeadJournal, Taken};
 pub use room::Room;
 pub use settle::Settling;
-pub use upload::{Appended, Completion, Ends, OpenUpload, UploadDraft, UploadError, UploadState};
+pub use upload::{
+    Appended, Completion, Ends, MadeUpload, OpenUpload, UploadDraft, UploadError, UploadState,
+};
 pub use volume::{Disk, LocalDisk, UnsyncedDisk};
 pub use waiting::{Retried, Waiting};
 pub use work::Work;
@@ -229,16 +231,6 @@ impl Journal {
     /// Bytes of the bodies of a subject that wait for their commit.
     pub fn pending_bytes(&self, subject: Subject) -> u64 {
         self.state().index.pending_bytes(subject)
-    }
-
-    /// Keeps a value beside others while an entry waits for its commit, and then drops it; at once, if the
-    /// entry does not wait.
-    pub fn keep_while_pending(&self, id: FileId, share: impl Any + Send) {
-        let mut state = self.state();
-        let known = state.index.get(id);
-        if known.is_some_and(|known| known.phase.is_pending()) {
-            state.shares.entry(id).or_default().push(Box::new(share));
-        }
     }
 
     fn known(&self, id: FileId) -> Option<Known> {

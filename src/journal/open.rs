@@ -8,8 +8,9 @@ use super::adopt::Adopted;
 use super::error::at;
 use super::idempotency::Standing;
 use super::index::{Coming, Refused, Totals};
+use super::made::made_state;
 use super::memory::News;
-use super::record::{Answer, Entry, Growth, PartOf, Subject, Upload};
+use super::record::{Answer, Becomes, Entry, Growth, PartOf, Subject, Upload};
 use super::step::{LaidOut, StepError};
 use super::upload::{OpenUpload, UploadDraft, UploadState};
 use super::{AdoptError, Journal, JournalError, point};
@@ -18,8 +19,8 @@ use crate::spool::Received;
 
 impl Journal {
     /// Begins an upload. Returns its id, which is that of the file that it becomes, and the time at
-    /// which it ends if nothing comes. An upload of no bytes is a promised file at once, if it is not
-    /// partial.
+    /// which it ends if nothing comes. An upload of no bytes is a promised file at once, unless it becomes
+    /// something else.
     ///
     /// 1. Admission: its whole length gets room, if it is known.
     /// 2. The frame is decided and queued; its group is synced.
@@ -33,10 +34,10 @@ impl Journal {
         let UploadDraft {
             draft,
             declared,
-            is_partial,
+            becomes,
             sha512,
         } = upload;
-        if declared == Some(0) && !is_partial {
+        if declared == Some(0) && becomes == Becomes::File {
             let adopted = self.adopt(Received::Inline(&[]), draft)?;
             return Ok((adopted.id(), UnixMillis::now()));
         }
@@ -49,6 +50,7 @@ impl Journal {
             length: 0,
             declared,
             lapses: now.later(self.limits.upload_lifetime),
+            made: None,
         };
         let part = PartOf {
             first: id,
@@ -75,7 +77,7 @@ impl Journal {
                     sha256: draft.stated,
                     sha512,
                 },
-                is_partial,
+                becomes,
             },
         );
         let refused = |err| StepError::Refused(Refused::Record(err));
@@ -110,7 +112,10 @@ impl Journal {
         };
         Ok(match found.reading.entry() {
             Entry::Upload(upload) if upload.growth.lapses <= self.now() => Some(UploadState::Ended),
-            Entry::Upload(upload) => Some(UploadState::Open(self.open_state(upload))),
+            Entry::Upload(upload) => Some(match made_state(upload) {
+                Some(made) => UploadState::Made(made),
+                None => UploadState::Open(self.open_state(upload)),
+            }),
             Entry::File(file) => Some(UploadState::Complete {
                 adopted: Adopted::with(id, file.meta.clone(), Standing::of(found.known.phase)),
                 sub: file.belonging.sub.clone(),
@@ -131,7 +136,7 @@ impl Journal {
             metadata: upload.metadata.clone(),
             sub: upload.sub.clone(),
             subject: upload.subject,
-            is_partial: upload.is_partial,
+            becomes: upload.becomes,
         }
     }
 

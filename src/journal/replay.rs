@@ -115,11 +115,12 @@ impl Replay {
         }
     }
 
-    /// An upload without bytes needs no body.
+    /// An upload without bytes needs no body, nor does one that has become something else.
     fn note_upload(&mut self, id: FileId, growth: &Growth) {
-        if growth.length > 0 {
-            self.linked.insert(id, growth.length);
-        }
+        match growth.kept() {
+            0 => self.linked.remove(&id),
+            length => self.linked.insert(id, length),
+        };
     }
 
     /// Whether every promise that was ever made is known.

@@ -20,7 +20,7 @@
 use std::sync::Arc;
 
 use super::adopt::{Adopted, Draft};
-use super::record::{Body, File, State, Subject, Upload};
+use super::record::{Becomes, Body, File, State, Subject, Upload};
 use super::{AdoptError, JournalError};
 use crate::file::{
     FileId, FileMeta, FileName, MediaType, Metadata, Sha512, UnixMillis, WholeDigests,
@@ -35,9 +35,10 @@ pub struct UploadDraft {
     pub draft: Draft,
     /// The length of the whole, if it is known.
     pub declared: Option<u64>,
-    /// Whether it becomes no file of its own, but a part of one
-    /// ([`concatenate`](super::Journal::concatenate)).
-    pub is_partial: bool,
+    /// What it becomes. A part is put together with others
+    /// ([`concatenate`](super::Journal::concatenate)); of a form or a message the caller makes files
+    /// ([`made`](super::Journal::made)).
+    pub becomes: Becomes,
     /// Another digest of the whole.
     pub sha512: Option<Sha512>,
 }
@@ -63,8 +64,23 @@ pub struct OpenUpload {
     pub sub: Option<Arc<str>>,
     /// The subject that has it among its pending bytes.
     pub subject: Subject,
-    /// Whether it becomes no file of its own.
-    pub is_partial: bool,
+    /// What it becomes.
+    pub becomes: Becomes,
+}
+
+/// An upload that has become the files of a form or a message. It is kept until it lapses, to tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeUpload {
+    /// Its length in bytes.
+    pub length: u64,
+    /// What it has become.
+    pub becomes: Becomes,
+    /// Texts that its sender added.
+    pub metadata: Metadata,
+    /// The subject of the token that it was begun with.
+    pub sub: Option<Arc<str>>,
+    /// The key of the answer ([`answer_to`](super::Journal::answer_to)).
+    pub answer: Sha256,
 }
 
 /// The state of an upload.
@@ -79,6 +95,8 @@ pub enum UploadState {
         /// The subject of the token that it was uploaded with.
         sub: Option<Arc<str>>,
     },
+    /// It is the files of a form, or a message.
+    Made(MadeUpload),
     /// It was ended, has expired, or was deleted as a file.
     Ended,
 }
@@ -94,7 +112,7 @@ pub struct Completion {
     pub stated: WholeDigests,
 }
 
-/// When an upload is complete, by the words of one append. A partial upload never is.
+/// When an upload is complete, by the words of one append. A part of a file never is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Ends {
     /// As soon as it has its declared length.
@@ -113,6 +131,9 @@ pub enum Appended {
     Grown(OpenUpload),
     /// The upload is a promised file.
     Complete(Adopted),
+    /// All of its bytes are there, and it is to become the files of a form, or a message. It stays open
+    /// until then: an empty append asks for it again.
+    Whole(OpenUpload),
 }
 
 /// The reason why an append did not count. The offset is the one before it.
@@ -130,6 +151,9 @@ pub enum UploadError {
     /// It is complete: this is the file.
     #[error("the upload is complete")]
     Complete(Box<Adopted>),
+    /// It has become the files of a form, or a message.
+    #[error("the upload is complete")]
+    Made(Box<MadeUpload>),
     /// The append goes beyond the length of the whole.
     #[error("the upload has {declared} bytes in all")]
     TooLong {

@@ -3,6 +3,7 @@
 //! The path in a header is a capability: a client that could forge one could have any file of this user
 //! adopted. So only its last component is believed, and that must have the form of nginx's names.
 
+mod kept;
 mod received;
 
 use std::fs::{File, TryLockError};
@@ -33,6 +34,8 @@ pub struct SpooledBody {
     modified: SystemTime,
     /// Its bytes, if they were read into memory.
     content: Option<Vec<u8>>,
+    /// Whether it is no spool file, but the body of an upload in the journal.
+    is_kept: bool,
 }
 
 /// The reason why the path in a header names no spool file. It is for the log; a client learns only
@@ -172,6 +175,7 @@ impl Spool {
                 length: found.len(),
                 modified,
                 content: None,
+                is_kept: false,
             }),
         }
     }
@@ -205,12 +209,15 @@ impl SpooledBody {
         &self.file
     }
 
-    /// Marks the file as taken over, as long as it exists: for a caller that gives it no name of its
+    /// Marks a spool file as taken over, as long as it exists: for a caller that gives it no name of its
     /// own.
     ///
     /// # Errors
     /// The system's error.
     pub fn mark_taken(&self) -> std::io::Result<()> {
+        if self.is_kept {
+            return Ok(());
+        }
         Ok(rustix::fs::fchmod(&self.file, Mode::RUSR)?)
     }
 }

@@ -4,6 +4,7 @@ mod again;
 mod deletes;
 mod forward;
 mod grammar;
+mod in_pieces;
 mod races;
 mod returning_owner;
 mod rights;

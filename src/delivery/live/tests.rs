@@ -11,7 +11,9 @@ use super::*;
 use crate::config::JournalConfig;
 use crate::delivery::tests::limits::limits;
 use crate::file::{MediaType, Metadata};
-use crate::journal::{Announcer, Completion, Draft, Ends, LocalDisk, Subject, UploadDraft};
+use crate::journal::{
+    Announcer, Becomes, Completion, Draft, Ends, LocalDisk, Subject, UploadDraft,
+};
 use crate::spool::Received;
 
 /// A time in which nobody loses patience.
@@ -37,7 +39,7 @@ fn start(
     (uploads, Arc::new(opened.unwrap().0))
 }
 
-fn begin(journal: &Journal, is_partial: bool) -> FileId {
+fn begin(journal: &Journal, becomes: Becomes) -> FileId {
     let draft = Draft {
         content_type: MediaType::octet_stream(),
         filename: None,
@@ -51,7 +53,7 @@ fn begin(journal: &Journal, is_partial: bool) -> FileId {
     let upload = UploadDraft {
         draft,
         declared: None,
-        is_partial,
+        becomes,
         sha512: None,
     };
     journal.open_upload(upload).unwrap().0
@@ -75,7 +77,7 @@ async fn reader(uploads: &Arc<LiveUploads>, journal: &Arc<Journal>, id: FileId) 
 async fn readers_get_bytes_as_they_come_share_one_file_and_end_with_the_upload() {
     let scratch = tempfile::tempdir().unwrap();
     let (uploads, journal) = start(scratch.path(), 3, LONG);
-    let id = begin(&journal, false);
+    let id = begin(&journal, Becomes::File);
     let whole = reader(&uploads, &journal, id).await;
     append(&journal, id, 0, b"abc", false);
     let rest = reader(&uploads, &journal, id).await;
@@ -114,7 +116,7 @@ async fn readers_get_bytes_as_they_come_share_one_file_and_end_with_the_upload()
 async fn what_cannot_be_read_to_its_end_is_an_error() {
     let scratch = tempfile::tempdir().unwrap();
     let (uploads, journal) = start(scratch.path(), 10, Duration::from_millis(1));
-    let [ended, shorter, still, at_stop] = [(); 4].map(|()| begin(&journal, false));
+    let [ended, shorter, still, at_stop] = [(); 4].map(|()| begin(&journal, Becomes::File));
     let mut readers = Vec::new();
     for id in [ended, shorter, still, at_stop] {
         readers.push(reader(&uploads, &journal, id).await.stream(2..u64::MAX));
@@ -146,7 +148,7 @@ async fn a_part_of_a_later_file_and_an_unknown_upload_have_no_readers() {
     let scratch = tempfile::tempdir().unwrap();
     let (uploads, journal) = start(scratch.path(), 10, LONG);
     let unknown = "0123456789abcdef01234567".parse().unwrap();
-    for id in [begin(&journal, true), unknown] {
+    for id in [begin(&journal, Becomes::Part), unknown] {
         assert!(uploads.open(&journal, id).await.unwrap().is_none());
     }
     assert!(uploads.followed().is_empty());
@@ -156,7 +158,7 @@ async fn a_part_of_a_later_file_and_an_unknown_upload_have_no_readers() {
 async fn an_earlier_state_that_is_announced_late_changes_nothing() {
     let scratch = tempfile::tempdir().unwrap();
     let (uploads, journal) = start(scratch.path(), 10, LONG);
-    let id = begin(&journal, false);
+    let id = begin(&journal, Becomes::File);
     append(&journal, id, 0, b"abc", false);
     let mut reader = reader(&uploads, &journal, id).await;
     for (progress, expected) in [

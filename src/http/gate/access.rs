@@ -172,7 +172,8 @@ pub(in crate::http) fn check_lister(request: &HttpRequest, node: &Node) -> Resul
 }
 
 impl Caller {
-    /// Refuses a caller who may not upload to this target.
+    /// Refuses a caller who may not upload to this target. An upload that has begun may become a message:
+    /// then its bearer needs the scope for that, which is checked when the upload is known.
     pub(in crate::http) fn check_upload(
         &self,
         access: &Access,
@@ -183,11 +184,13 @@ impl Caller {
         } else {
             Scope::Upload
         };
-        if self.sender.grant.allows_new(scope) {
+        let has_begun = path::is_of_uploads(target) && !path::is_collection_of_uploads(target);
+        let grant = &self.sender.grant;
+        if grant.allows_new(scope) || has_begun && grant.allows_new(Scope::Message) {
             return Ok(());
         }
         access.refusals.count_token("insufficient_scope");
-        Err(if self.sender.grant.allows(scope) {
+        Err(if grant.allows(scope) {
             Problem::no_new_files()
         } else {
             Problem::insufficient_scope(scope)

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::file::{FileId, FileName, WholeDigests};
 use crate::intake::{ClaimedType, NewUpload, Sender, StatedDigests};
-use crate::journal::Ends;
+use crate::journal::{Becomes, Ends};
 
 /// An upload that begins.
 #[derive(Debug)]
@@ -37,10 +37,10 @@ pub(in crate::http) fn by_tus(headers: &HeaderMap, sender: Sender) -> Result<Beg
             .map(|(_, text)| text)
     };
     let content_type = said(["filetype", "type"]).map(str::as_bytes);
-    let (declared, is_partial, parts) = match tus::kind(headers)? {
-        tus::Kind::Whole(declared) => (declared, false, None),
-        tus::Kind::Partial(declared) => (declared, true, None),
-        tus::Kind::Final(parts) => (None, false, Some(parts)),
+    let (declared, becomes, parts) = match tus::kind(headers)? {
+        tus::Kind::Whole(declared) => (declared, Becomes::File, None),
+        tus::Kind::Partial(declared) => (declared, Becomes::Part, None),
+        tus::Kind::Final(parts) => (None, Becomes::File, Some(parts)),
     };
     let filename = said(["filename", "name"]).and_then(FileName::from_claim);
     let content_type = ClaimedType::read(content_type);
@@ -53,7 +53,7 @@ pub(in crate::http) fn by_tus(headers: &HeaderMap, sender: Sender) -> Result<Beg
             filename,
             key: idempotency_key::read(headers)?,
             declared,
-            is_partial,
+            becomes,
             whole: WholeDigests::default(),
             sender,
             metadata,
@@ -64,35 +64,62 @@ pub(in crate::http) fn by_tus(headers: &HeaderMap, sender: Sender) -> Result<Beg
     })
 }
 
-/// Reads the head of an upload to this target of files. `declared` is the length of the whole in bytes.
+/// Reads the head of an upload to this target of files or messages. `declared` is the length of the
+/// whole in bytes.
 ///
 /// # Errors
 /// When a field cannot be read.
-pub(in crate::http) fn of_file(
+pub(in crate::http) fn at(
     headers: &HeaderMap,
     target: &str,
     declared: Option<u64>,
     sender: Sender,
 ) -> Result<Beginning, HeadError> {
+    let boundary = content_type::boundary(headers)?;
+    let becomes = if path::is_of_messages(target) {
+        Becomes::Message
+    } else if boundary.is_some() {
+        Becomes::Form
+    } else {
+        Becomes::File
+    };
+    let completes_itself = becomes == Becomes::File && !headers.contains_key(UPLOAD_COMPLETE);
     Ok(Beginning {
         upload: NewUpload {
-            content_type: content_type::claimed(headers),
-            filename: filename(headers, target),
+            content_type: match &boundary {
+                Some(boundary) => content_type::of_form(boundary),
+                None => content_type::claimed(headers),
+            },
+            filename: filename(headers, target).filter(|_| becomes == Becomes::File),
             key: idempotency_key::read(headers)?,
             declared,
-            is_partial: false,
+            becomes,
             whole: digest::of_whole(headers)?,
             sender,
             metadata: upload_metadata::read(headers)?,
         },
         digests: digest::of_content(headers)?,
-        ends: if headers.contains_key(UPLOAD_COMPLETE) {
-            Ends::Later
-        } else {
+        ends: if completes_itself {
             Ends::AtLength
+        } else {
+            Ends::Later
         },
         parts: None,
     })
+}
+
+/// The upload as which the first bytes are kept of a whole request under a key, if it breaks off.
+///
+/// # Errors
+/// As [`at`].
+pub(in crate::http) fn of_whole(
+    headers: &HeaderMap,
+    target: &str,
+    length: Option<u64>,
+    sender: &Sender,
+) -> Result<Option<NewUpload>, HeadError> {
+    let begun = at(headers, target, length, sender.clone())?;
+    Ok(Some(begun.upload).filter(|upload| upload.key.is_some()))
 }
 
 /// The name of a file that is uploaded to this target: the one in its head in preference to the last

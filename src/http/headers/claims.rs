@@ -15,5 +15,6 @@ pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Head, HeadError> {
         digests: digest::read(headers)?,
         metadata: upload_metadata::read(headers)?,
         key: idempotency_key::read(headers)?,
+        upload: None,
     })
 }

@@ -3,6 +3,7 @@
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
 use super::HeadError;
+use crate::file::MediaType;
 use crate::intake::ClaimedType;
 
 /// The type of a form, without its boundary (RFC 7578).
@@ -66,6 +67,19 @@ pub(in crate::http) fn boundary(headers: &HeaderMap) -> Result<Option<Vec<u8>>, 
     }
 }
 
+/// The type of a form with this boundary.
+pub(in crate::http) fn of_form(boundary: &[u8]) -> ClaimedType {
+    let parameter = [b"; boundary=\"", boundary, b"\""].concat();
+    ClaimedType::read(Some(&[FORM, &parameter].concat()))
+}
+
+/// The boundary in a type, if it is that of a form ([`of_form`]).
+pub(in crate::http) fn boundary_in(form: &MediaType) -> Option<Vec<u8>> {
+    let is_form = form.essence().as_bytes() == FORM;
+    let boundary = form.parameter("boundary").filter(|_| is_form);
+    boundary.map(String::into_bytes)
+}
+
 /// The boundary in the type of a form. Many clients omit the quotes that its characters need.
 fn boundary_of(value: &[u8]) -> Result<Vec<u8>, HeadError> {
     let found = parameter(value, "boundary").filter(|boundary| {
@@ -113,7 +127,6 @@ fn parameter(value: &[u8], wanted: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::MediaType;
 
     fn typed(value: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -177,6 +190,17 @@ mod tests {
                 "{value}"
             );
         }
+    }
+
+    #[test]
+    fn a_boundary_is_found_again_in_the_type_that_is_kept() {
+        for boundary in [&b"b"[..], b"----=_Part_1/2:3", b"a b", &[b'\''; 70]] {
+            let kept = of_form(boundary);
+            let kept = kept.media_type().unwrap();
+            assert_eq!(boundary_in(kept).unwrap(), boundary);
+        }
+        let other = MediaType::parse("text/plain; boundary=b").unwrap();
+        assert_eq!(boundary_in(&other), None);
     }
 
     #[test]

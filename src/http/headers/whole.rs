@@ -9,7 +9,7 @@ use actix_web::http::header::{self, HeaderMap};
 use percent_encoding::percent_decode_str;
 
 use super::structured::{Said, boolean, integer};
-use super::{HeadError, content_type, path, pieces, resumable, tus};
+use super::{HeadError, pieces, resumable, tus};
 
 /// Fields that override the method of a request (RFC 9110 knows none of them).
 const OVERRIDES: [&str; 3] = [
@@ -196,8 +196,7 @@ fn is_harmless(name: &str, value: &[u8]) -> bool {
     }
 }
 
-/// Reads the fields of draft-ietf-httpbis-resumable-upload-12 (§4.1, §4.2). Only files can be
-/// resumed: no forms, and no messages.
+/// Reads the fields of draft-ietf-httpbis-resumable-upload-12 (§4.1, §4.2).
 fn meaning(headers: &HeaderMap, asked: Asked<'_>) -> Result<Meaning, HeadError> {
     let complete = boolean(headers, "upload-complete");
     // The first drafts have this field.
@@ -211,11 +210,7 @@ fn meaning(headers: &HeaderMap, asked: Asked<'_>) -> Result<Meaning, HeadError> 
             false
         }
         (Said::Yes, Said::Nothing | Said::No) | (Said::Nothing, Said::No) => false,
-        (Said::No, Said::Nothing)
-            if resumable::is_spoken(headers) && is_of_file(headers, asked) =>
-        {
-            true
-        }
+        (Said::No, Said::Nothing) if resumable::is_spoken(headers) => true,
         (Said::No | Said::Unclear, _) | (_, Said::Yes | Said::Unclear) => {
             return Err(not_whole("Upload-Complete", UNCLEAR));
         }
@@ -240,10 +235,6 @@ fn meaning(headers: &HeaderMap, asked: Asked<'_>) -> Result<Meaning, HeadError> 
     } else {
         Err(not_whole("Upload-Length", LENGTH))
     }
-}
-
-fn is_of_file(headers: &HeaderMap, asked: Asked<'_>) -> bool {
-    !content_type::is_form(headers) && !path::is_of_messages(asked.target)
 }
 
 /// Refuses pieces and sessions that are named in the query.

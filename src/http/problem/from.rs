@@ -225,7 +225,7 @@ impl From<UploadError> for Problem {
             UploadError::Absent => Self::no_upload(),
             UploadError::Ended => Self::upload_ended(),
             UploadError::Offset(offset) => Self::mismatching_offset(offset),
-            UploadError::Complete(_) => Self::upload_complete(),
+            UploadError::Complete(_) | UploadError::Made(_) => Self::upload_complete(),
             UploadError::TooLong { declared } => Self::beyond_length(declared),
             UploadError::LengthDiffers { declared } => Self::inconsistent_length(declared),
             UploadError::Busy => Self::upload_busy(),

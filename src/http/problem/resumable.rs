@@ -45,6 +45,8 @@ impl Problem {
     pub(in crate::http) fn of_append(err: IntakeError, provided: u64) -> Self {
         if let IntakeError::Upload(UploadError::Complete(adopted)) = &err {
             return Self::append_to_complete(adopted.meta().length, provided);
+        } else if let IntakeError::Upload(UploadError::Made(made)) = &err {
+            return Self::append_to_complete(made.length, provided);
         }
         let is_of_offset = matches!(err, IntakeError::Upload(UploadError::Offset(_)));
         let problem = Self::from(err);
@@ -98,7 +100,7 @@ impl Problem {
         )
     }
 
-    pub(super) fn upload_ended() -> Self {
+    pub(in crate::http) fn upload_ended() -> Self {
         Self::new(
             StatusCode::GONE,
             "upload-ended",
@@ -119,6 +121,21 @@ impl Problem {
     /// All bytes are there, and they are not those that were stated. The upload has ended.
     pub(super) fn whole_digest_mismatch() -> Self {
         Self::digest_mismatch().with(UPLOAD_COMPLETE, "?1".to_owned())
+    }
+
+    /// Whether the same body would be refused again, at any time.
+    pub(in crate::http) fn is_final(&self) -> bool {
+        let passes = [
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::CONFLICT,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        self.status.is_client_error() && !passes.contains(&self.status)
+    }
+
+    /// Returns the refusal of a whole upload, which has ended with it.
+    pub(in crate::http) fn of_whole_upload(self) -> Self {
+        self.with(UPLOAD_COMPLETE, "?1".to_owned())
     }
 
     /// Returns the refusal as a dialect tells it. `max_bytes` is the length of the largest upload.

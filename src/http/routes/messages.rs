@@ -4,23 +4,19 @@
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use futures::FutureExt as _;
 
-use super::{created, delete, download, file, inline_body, methods};
+use super::{delete, download, file, inline_body, methods, taken, uploads_answer, uploads_begin};
+use crate::accel;
 use crate::delivery::FoundMessage;
 use crate::file::{FileId, FileKey};
-use crate::http::form;
 use crate::http::gate::messages::{self as rights, Deletes};
-use crate::http::gate::{access, changes, references};
+use crate::http::gate::{access, changes};
 use crate::http::headers::prefer::Preferences;
-use crate::http::headers::{body as inline, claims, content_type, path};
+use crate::http::headers::whole::Meaning;
+use crate::http::headers::{beginning, body as inline, claims, content_type, path};
 use crate::http::{Node, Problem};
-use crate::intake::{MessageContent, MessageUpload, TakenMessage, UploadBody};
+use crate::intake::MessageUpload;
 use crate::journal::Standing;
-use crate::message::{MessageError, Receipt, Request};
-
-/// The most bytes of a message in JSON.
-const MOST_JSON_BYTES: u64 = 1024 * 1024;
 
 /// The cache must not keep a message that is not committed: its state will change.
 const PASSING: &str = "no-store";
@@ -51,12 +47,29 @@ async fn send(
     body: web::Payload,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let (caller, _) = access::uploader(&request, &node).await?;
+    let longest = node.intake.max_body_bytes();
+    let answered = take(&request, body, node).await;
+    uploads_answer::of_beginning(request.headers(), answered, longest)
+}
+
+/// Takes a message over to its end, or begins an upload that becomes one.
+async fn take(
+    request: &HttpRequest,
+    body: web::Payload,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let (caller, meaning) = access::uploader(request, &node).await?;
     let headers = request.headers();
     let boundary = content_type::boundary(headers)?;
+    if let Meaning::Begins { declared } = meaning {
+        let begun = beginning::at(headers, request.path(), declared, caller.sender.clone())?;
+        return uploads_begin::by_draft(request, body, node, caller, begun).await;
+    }
     let preferences = Preferences::read(headers);
     let is_expected = caller.is_expected(&node);
+    let length = inline::length(headers, accel::BODY_LENGTH);
     let upload = MessageUpload {
+        broken: beginning::of_whole(headers, request.path(), length, &caller.sender)?,
         head: claims::read(headers)?,
         sender: caller.sender,
     };
@@ -67,75 +80,13 @@ async fn send(
     } else {
         None
     };
-    let read = move |body: &UploadBody| match boundary {
-        Some(boundary) => read_form(body, &boundary),
-        None => read_json(body),
-    };
-    let finder = node.clone();
-    let find = move |grant, sources| references::find(finder, grant, sources).boxed();
-    let taken = node
+    let find = taken::finder(&node);
+    let read = taken::message_reader(boundary);
+    let message = node
         .intake
         .take_message(upload, body, is_expected, read, find)
         .await?;
-    answer(node, preferences, taken).await
-}
-
-fn read_form(body: &UploadBody, boundary: &[u8]) -> Result<MessageContent, Problem> {
-    match body {
-        UploadBody::Spooled(body) => form::read_message(body, boundary),
-        // nginx spools every form, so this one did not come through it.
-        UploadBody::Inline(_) => Err(Problem::body_not_passed()),
-    }
-}
-
-fn read_json(body: &UploadBody) -> Result<MessageContent, Problem> {
-    let received = body.received();
-    if received.length() > MOST_JSON_BYTES {
-        return Err(MessageError::TextTooLong.into());
-    }
-    let mut bytes = vec![0; usize::try_from(received.length()).unwrap_or_default()];
-    let read = received.read_exact_at(&mut bytes, 0);
-    read.map_err(|err| Problem::unreadable_body(&err))?;
-    Ok(MessageContent {
-        request: Request::from_json(&bytes)?,
-        files: Vec::new(),
-    })
-}
-
-/// Answers the sender with the promise. A message that was promised before is looked up.
-async fn answer(
-    node: web::Data<Node>,
-    preferences: Preferences,
-    taken: TakenMessage,
-) -> Result<HttpResponse, Problem> {
-    let mut files = taken.files;
-    let package = files.first().ok_or_else(Problem::internal)?;
-    let (id, is_deleted) = (package.id(), package.standing() == Standing::Deleted);
-    let message = match taken.message {
-        Some(message) => Some(message),
-        None if is_deleted => None,
-        None => {
-            let found = node.delivery.message(id).await?;
-            found.map(|found| found.message.clone())
-        }
-    };
-    let (mut answer, state) = created::begin(node.into_inner(), preferences, &mut files).await?;
-    let receipt = Receipt {
-        id,
-        state: if message.is_some() {
-            state.name()
-        } else {
-            Standing::Deleted.name()
-        },
-        message: message.as_deref(),
-    };
-    let told = receipt
-        .to_json()
-        .map_err(|err| Problem::not_written(&err))?;
-    Ok(answer
-        .insert_header((header::LOCATION, receipt.url()))
-        .content_type("application/json")
-        .body(told))
+    taken::answer_message(node, preferences, message).await
 }
 
 /// Answers `GET` and `HEAD /messages/{id}` with the package and a descriptor of each part.

@@ -23,12 +23,14 @@ mod salvage;
 mod slices;
 mod snapshot;
 mod status;
+mod taken;
 mod upload;
 mod upload_form;
 mod uploads;
 mod uploads_admission;
 mod uploads_answer;
 mod uploads_begin;
+mod uploads_made;
 mod waiting;
 
 use actix_web::HttpResponse;

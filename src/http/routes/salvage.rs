@@ -14,7 +14,7 @@ use crate::http::headers::beginning::{self, Beginning};
 use crate::http::headers::dialect::Dialect;
 use crate::http::headers::structured;
 use crate::http::headers::whole::{self, Asked, Meaning};
-use crate::http::headers::{HeadError, append, body, content_type, path, tus};
+use crate::http::headers::{HeadError, append, body, path, tus};
 use crate::http::{Node, Problem};
 use crate::intake::{IntakeError, SpooledName};
 
@@ -101,7 +101,7 @@ fn beginning(headers: &HeaderMap, caller: Caller, target: &str) -> Result<Beginn
         tus::check_type(headers)?;
         return Ok(beginning::by_tus(headers, caller.sender)?);
     }
-    if !path::is_of_files(target) || content_type::is_form(headers) {
+    if !path::is_of_files(target) && !path::is_of_messages(target) {
         return Err(Problem::no_upload());
     }
     caller.check_claim(headers, target)?;
@@ -121,12 +121,7 @@ fn beginning(headers: &HeaderMap, caller: Caller, target: &str) -> Result<Beginn
             Some(told.ok_or(HeadError::UploadLength)?)
         }
     };
-    Ok(beginning::of_file(
-        headers,
-        target,
-        declared,
-        caller.sender,
-    )?)
+    Ok(beginning::at(headers, target, declared, caller.sender)?)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {

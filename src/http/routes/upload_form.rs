@@ -2,39 +2,36 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::created;
+use super::{taken, uploads_begin};
+use crate::accel;
 use crate::http::gate::access;
 use crate::http::headers::prefer::Preferences;
-use crate::http::headers::{claims, whole};
-use crate::http::{Node, Problem, form};
-use crate::intake::{FormUpload, Shape};
+use crate::http::headers::whole::Meaning;
+use crate::http::headers::{beginning, body as bodies, claims};
+use crate::http::{Node, Problem};
+use crate::intake::FormUpload;
 
-/// Takes a form with this boundary over to its end.
+/// Takes a form with this boundary over to its end, or begins an upload that becomes one.
 pub(super) async fn take(
     request: &HttpRequest,
+    body: web::Payload,
     boundary: Vec<u8>,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let preferences = Preferences::read(request.headers());
+    let headers = request.headers();
+    let preferences = Preferences::read(headers);
+    let (caller, meaning) = access::uploader(request, &node).await?;
+    if let Meaning::Begins { declared } = meaning {
+        let begun = beginning::at(headers, request.path(), declared, caller.sender.clone())?;
+        return uploads_begin::by_draft(request, body, node, caller, begun).await;
+    }
+    let length = bodies::length(headers, accel::BODY_LENGTH);
     let upload = FormUpload {
-        sender: access::uploader(request, &node).await?.0.sender,
-        head: claims::read(request.headers())?,
+        broken: beginning::of_whole(headers, request.path(), length, &caller.sender)?,
+        sender: caller.sender,
+        head: claims::read(headers)?,
     };
-    let read = move |body: &_, metadata: &_, most_files| {
-        let form = form::read(body, &boundary, metadata, most_files)?;
-        if let Some(form) = &form {
-            whole::check_fields(form.metadata.pairs())?;
-        }
-        Ok::<_, Problem>(form)
-    };
-    let taken = node.intake.take_form(upload, read).await?;
-    // A large form is answered at once, so that its answer does not stay in memory.
-    let preferences = match taken.place {
-        None => preferences,
-        Some(_) => Preferences {
-            wait_seconds: None,
-            ..preferences
-        },
-    };
-    created::answer(node.into_inner(), preferences, taken.adopted, Shape::Form).await
+    let read = taken::form_reader(boundary);
+    let form = node.intake.take_form(upload, read).await?;
+    taken::answer_form(node, preferences, form).await
 }

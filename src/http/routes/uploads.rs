@@ -2,7 +2,7 @@
 //!
 //! There are two dialects, tus 1.0.0 and draft-ietf-httpbis-resumable-upload-12, over the same
 //! functions of [`crate::intake`]. An upload may begin in one and go on in the other. By tus an upload
-//! begins at `/uploads`; by the draft it begins at `/files`, as any upload does.
+//! begins at `/uploads`; by the draft it begins at `/files` or `/messages`, as any upload does.
 
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::uploads_admission::{is_final, refuse};
 use super::uploads_answer::{self as answers, View};
-use super::{created, delete, elsewhere, inline_body, methods, uploads_begin};
+use super::{created, delete, elsewhere, inline_body, methods, uploads_begin, uploads_made};
 use crate::delivery::{Found, Usable};
 use crate::file::{FileId, FileKey, FileMeta};
 use crate::http::gate::access::{self, Caller};
@@ -92,7 +92,7 @@ async fn carry_out(
             if dialect == Dialect::Draft {
                 resumable::check_question(headers)?;
             }
-            let view = view(&node, &caller, id).await?;
+            let view = view(&node, &caller, dialect, id).await?;
             let longest = node.intake.longest(&caller.sender);
             Ok(answers::status(dialect, &view, longest).finish())
         }
@@ -133,12 +133,16 @@ async fn find_by_key(
     let key = idempotency_key::read(headers)?.ok_or(HeadError::IdempotencyKey)?;
     let id = node.intake.under_key(&caller.sender, &key)?;
     let id = id.ok_or_else(Problem::no_upload)?;
-    Ok((id, view(node, caller, id).await?))
+    Ok((id, view(node, caller, dialect, id).await?))
 }
 
-/// Returns the state of an upload of the caller.
-async fn view(node: &Node, caller: &Caller, id: FileId) -> Result<View, Problem> {
+/// Returns the state of an upload of the caller. By tus, one that becomes no file would seem to be complete
+/// as soon as all of its bytes are there: it goes on by the draft only.
+async fn view(node: &Node, caller: &Caller, dialect: Dialect, id: FileId) -> Result<View, Problem> {
     Ok(match node.intake.upload(&caller.sender, id).await? {
+        Some(current) if dialect == Dialect::Tus && current.becomes().is_made() => {
+            return Err(Problem::no_upload());
+        }
         Some(current) => View::of(current),
         None => View::of_file(
             stored(node, caller, id)
@@ -171,17 +175,26 @@ async fn append_to(
     let offset = append.offset;
     let longest = node.intake.longest(&caller.sender);
     let intake = &node.intake;
+    let preferences = Preferences::read(headers);
     let appended = intake.append(caller.sender.clone(), id, append, body).await;
     let asks_again =
         |meta: &FileMeta| length == 0 && offset == meta.length && !is_final(dialect, meta);
     match appended {
         Ok(Appended::Grown(open)) => Ok(answers::grown(dialect, &View::of_open(open), longest)),
         Ok(Appended::Complete(adopted)) => {
-            answers::finished(node, Preferences::read(headers), dialect, adopted, longest).await
+            answers::finished(node, preferences, dialect, adopted, longest).await
+        }
+        Ok(Appended::Whole(open)) => {
+            uploads_made::make(node, preferences, caller.sender, id, open).await
         }
         // The answer to the last append was lost.
         Err(IntakeError::Upload(UploadError::Complete(adopted))) if asks_again(adopted.meta()) => {
-            answers::finished(node, Preferences::read(headers), dialect, *adopted, longest).await
+            answers::finished(node, preferences, dialect, *adopted, longest).await
+        }
+        Err(IntakeError::Upload(UploadError::Made(made)))
+            if length == 0 && offset == made.length =>
+        {
+            uploads_made::again(node, preferences, *made, longest).await
         }
         Err(IntakeError::Upload(UploadError::Absent)) => {
             let found = stored(&node, &caller, id).await?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
@@ -17,7 +17,7 @@ use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{resumable, tus, upload_metadata};
 use crate::http::{Node, Problem};
 use crate::intake::CurrentUpload;
-use crate::journal::{Adopted, OpenUpload};
+use crate::journal::{Adopted, Becomes, OpenUpload};
 
 /// An upload, as an answer tells it.
 #[derive(Debug)]
@@ -36,6 +36,18 @@ impl View {
         match current {
             CurrentUpload::Open(open) => Self::of_open(open),
             CurrentUpload::Complete(adopted) => Self::of_file(adopted.meta()),
+            CurrentUpload::Made(made) => Self::of_whole(made.length, made.metadata),
+        }
+    }
+
+    /// An upload that is complete.
+    pub(super) fn of_whole(length: u64, metadata: Metadata) -> Self {
+        Self {
+            offset: length,
+            length: Some(length),
+            lapses: None,
+            concat: tus::parts_kept(&metadata).map(str::to_owned),
+            metadata,
         }
     }
 
@@ -45,18 +57,12 @@ impl View {
             length: open.declared,
             lapses: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(open.lapses.0)),
             metadata: open.metadata,
-            concat: open.is_partial.then(|| "partial".to_owned()),
+            concat: (open.becomes == Becomes::Part).then(|| "partial".to_owned()),
         }
     }
 
     pub(super) fn of_file(meta: &FileMeta) -> Self {
-        Self {
-            offset: meta.length,
-            length: Some(meta.length),
-            lapses: None,
-            metadata: meta.metadata.clone(),
-            concat: tus::parts_kept(&meta.metadata).map(str::to_owned),
-        }
+        Self::of_whole(meta.length, meta.metadata.clone())
     }
 
     /// The fields that every answer has.
@@ -146,19 +152,47 @@ pub(super) fn complete(
     meta: &FileMeta,
     longest: u64,
 ) -> HttpResponse {
-    let mut answer = match dialect {
+    let answer = match dialect {
         Dialect::Draft => answer,
         Dialect::Tus => {
             let named = (header::CONTENT_LOCATION, format!("/files/{id}"));
             HttpResponse::NoContent().insert_header(named).finish()
         }
     };
-    for (name, value) in View::of_file(meta).fields(dialect, longest) {
+    last(dialect, answer, &View::of_file(meta), longest)
+}
+
+/// The last answer about an upload.
+pub(super) fn last(
+    dialect: Dialect,
+    mut answer: HttpResponse,
+    view: &View,
+    longest: u64,
+) -> HttpResponse {
+    for (name, value) in view.fields(dialect, longest) {
         if let Ok(value) = HeaderValue::from_str(&value) {
             answer.headers_mut().insert(name, value);
         }
     }
     answer
+}
+
+/// The answer to an upload that may begin a resumable one. Only a sender that speaks of those reads their
+/// fields.
+pub(super) fn of_beginning(
+    headers: &HeaderMap,
+    answered: Result<HttpResponse, Problem>,
+    longest: u64,
+) -> Result<HttpResponse, Problem> {
+    if !headers.contains_key(UPLOAD_COMPLETE) {
+        return answered;
+    }
+    let mut answer = answered.map_err(|problem| problem.in_dialect(Dialect::Draft, longest))?;
+    if !answer.headers().contains_key(UPLOAD_COMPLETE) {
+        let is_complete = HeaderValue::from_static("?1");
+        answer.headers_mut().insert(UPLOAD_COMPLETE, is_complete);
+    }
+    Ok(answer)
 }
 
 /// Answers the append that completes an upload. By the draft it is the answer that a one-shot upload gets.

@@ -1,9 +1,9 @@
-//! Begins uploads: by tus at `/uploads`, and by the draft at `/files`.
+//! Begins uploads: by tus at `/uploads`, and by the draft at `/files` and `/messages`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::uploads_answer::{self as answers, View};
-use super::{inline_body, methods};
+use super::{inline_body, methods, uploads_made};
 use crate::file::FileId;
 use crate::http::gate::access::{self, Caller};
 use crate::http::headers::beginning::{self, Beginning};
@@ -52,7 +52,8 @@ pub(super) async fn by_tus(
     ))
 }
 
-/// Begins an upload by the draft, at `/files`. The upload may be complete with its first body.
+/// Begins an upload by the draft, at `/files` or `/messages`. One that began before under its key may be
+/// complete.
 pub(super) async fn by_draft(
     request: &HttpRequest,
     body: web::Payload,
@@ -61,6 +62,7 @@ pub(super) async fn by_draft(
     begun: Beginning,
 ) -> Result<HttpResponse, Problem> {
     let longest = node.intake.longest(&caller.sender);
+    let preferences = Preferences::read(request.headers());
     let body = inline_body::or_spooled(request, body, &node).await?;
     match begin(&node, caller, begun, body).await? {
         (id, CurrentUpload::Open(open)) => Ok(answers::begun(
@@ -69,8 +71,10 @@ pub(super) async fn by_draft(
             &View::of_open(open),
             longest,
         )),
+        (_, CurrentUpload::Made(made)) => {
+            uploads_made::again(node, preferences, made, longest).await
+        }
         (_, CurrentUpload::Complete(adopted)) => {
-            let preferences = Preferences::read(request.headers());
             answers::finished(node, preferences, Dialect::Draft, adopted, longest).await
         }
     }
@@ -111,10 +115,12 @@ async fn begin(
         digests,
     };
     match intake.append(sender.clone(), id, append, body).await {
-        Ok(Appended::Grown(open)) => Ok((id, CurrentUpload::Open(open))),
+        Ok(Appended::Grown(open) | Appended::Whole(open)) => Ok((id, CurrentUpload::Open(open))),
         Ok(Appended::Complete(adopted)) => Ok((id, CurrentUpload::Complete(adopted))),
         // The rest of an earlier try came first.
-        Err(IntakeError::Upload(UploadError::Offset(_) | UploadError::Complete(_))) if is_keyed => {
+        Err(IntakeError::Upload(
+            UploadError::Offset(_) | UploadError::Complete(_) | UploadError::Made(_),
+        )) if is_keyed => {
             let current = intake.upload(&sender, id).await?;
             Ok((id, current.ok_or_else(Problem::no_upload)?))
         }

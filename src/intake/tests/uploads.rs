@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::file::{FileId, WholeDigests};
-use crate::journal::{Appended, Completion, Ends, OpenUpload, UploadError};
+use crate::journal::{Appended, Becomes, Completion, Ends, OpenUpload, UploadError};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
@@ -62,6 +62,7 @@ impl Stage {
         match self.current("a", id).unwrap().unwrap() {
             CurrentUpload::Open(open) => open.offset,
             CurrentUpload::Complete(adopted) => adopted.meta().length,
+            CurrentUpload::Made(made) => made.length,
         }
     }
 
@@ -110,7 +111,7 @@ pub(super) fn upload_of(sender: Sender, declared: Option<u64>) -> NewUpload {
         metadata: Metadata::default(),
         key: None,
         declared,
-        is_partial: false,
+        becomes: Becomes::File,
         whole: WholeDigests::default(),
     }
 }
@@ -137,7 +138,7 @@ fn last_at(offset: u64) -> Append {
 fn open(current: CurrentUpload) -> OpenUpload {
     match current {
         CurrentUpload::Open(open) => open,
-        CurrentUpload::Complete(adopted) => panic!("{adopted:?} is complete"),
+        complete @ (CurrentUpload::Complete(_) | CurrentUpload::Made(_)) => panic!("{complete:?}"),
     }
 }
 

@@ -134,6 +134,7 @@ impl Effect {
     fn ends_pending(&self) -> bool {
         match self {
             Self::Delete { .. } | Self::Settled { .. } | Self::Gone => true,
+            Self::Grown(growth) => growth.made.is_some(),
             Self::Come { .. }
             | Self::Copy
             | Self::Relink
@@ -141,8 +142,7 @@ impl Effect {
             | Self::Complete { .. }
             | Self::Deferred { .. }
             | Self::Held { .. }
-            | Self::Waiting
-            | Self::Grown(_) => false,
+            | Self::Waiting => false,
         }
     }
 }

@@ -182,7 +182,7 @@ impl Index {
             phase: slot.phase,
             length: self
                 .growth(id)
-                .map_or(slot.sizes.length(), |growth| growth.length),
+                .map_or(slot.sizes.length(), |growth| growth.kept()),
             base: slot.base,
             change: slot.change.if_any(),
             due: slot.due,

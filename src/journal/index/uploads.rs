@@ -19,6 +19,8 @@ pub(super) struct OpenUploads {
     /// The number of open uploads of each subject except *nobody*.
     of_subjects: HashMap<Subject, u64>,
     expected_bytes: u64,
+    /// The number of those that have become something else, and take no more bytes.
+    made: u64,
 }
 
 impl OpenUploads {
@@ -29,7 +31,11 @@ impl OpenUploads {
     pub(super) fn set(&mut self, id: FileId, growth: Growth, subject: Subject) {
         self.remove(id);
         self.open.insert(id, (growth, subject));
-        self.expected_bytes = self.expected_bytes.saturating_add(expected(&growth));
+        if growth.made.is_some() {
+            self.made += 1;
+            return;
+        }
+        self.expected_bytes = self.expected_bytes.saturating_add(growth.expected());
         if subject != Subject::default() {
             *self.of_subjects.entry(subject).or_default() += 1;
         }
@@ -39,8 +45,12 @@ impl OpenUploads {
         let Some((growth, subject)) = self.open.remove(&id) else {
             return;
         };
-        debug_assert!(self.expected_bytes >= expected(&growth));
-        self.expected_bytes = self.expected_bytes.saturating_sub(expected(&growth));
+        if growth.made.is_some() {
+            self.made -= 1;
+            return;
+        }
+        debug_assert!(self.expected_bytes >= growth.expected());
+        self.expected_bytes = self.expected_bytes.saturating_sub(growth.expected());
         if let Some(count) = self.of_subjects.get_mut(&subject) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -48,10 +58,6 @@ impl OpenUploads {
             }
         }
     }
-}
-
-fn expected(growth: &Growth) -> u64 {
-    growth.room().saturating_sub(growth.length)
 }
 
 impl Index {
@@ -66,7 +72,13 @@ impl Index {
     pub fn open_uploads(&self, of: Subject) -> (u64, u64) {
         let all = u64::try_from(self.uploads.open.len()).unwrap_or(u64::MAX);
         let of_subject = self.uploads.of_subjects.get(&of);
-        (all, of_subject.copied().unwrap_or_default())
+        let open = all.saturating_sub(self.uploads.made);
+        (open, of_subject.copied().unwrap_or_default())
+    }
+
+    /// The number of uploads that have become files of a form or a message, and are kept to tell it.
+    pub fn made_uploads(&self) -> u64 {
+        self.uploads.made
     }
 
     /// The bytes that open uploads have a right to and that have not come.
@@ -77,7 +89,7 @@ impl Index {
     /// The bytes that have come of open uploads.
     pub fn arrived_bytes(&self) -> u64 {
         let growths = self.uploads.open.values();
-        growths.map(|(growth, _)| growth.length).sum()
+        growths.map(|(growth, _)| growth.kept()).sum()
     }
 
     /// The open uploads that have stood still for too long.
@@ -96,7 +108,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Refused::Offset`] if the upload has another number of bytes, [`Refused::Moved`] if it cannot
-    /// have these bytes, and the other refusals.
+    /// have these bytes or takes no more, and the other refusals.
     pub fn grow(
         &mut self,
         id: FileId,
@@ -116,7 +128,7 @@ impl Index {
     /// Completes an upload that has had `at` bytes: it becomes a promised file.
     ///
     /// # Errors
-    /// [`Refused::Offset`] if it has another number of bytes, and the other refusals.
+    /// As [`Index::grow`].
     pub fn complete(
         &mut self,
         id: FileId,
@@ -145,7 +157,9 @@ impl Index {
     fn growing(&self, id: FileId, at: u64) -> Result<Growth, Refused> {
         let phase = self.free(id)?.phase;
         let growth = self.growth(id).ok_or(Refused::Is(phase))?;
-        if growth.length == at {
+        if growth.made.is_some() {
+            Err(Refused::Moved)
+        } else if growth.length == at {
             Ok(growth)
         } else {
             Err(Refused::Offset(growth.length))

@@ -76,7 +76,7 @@ fn entry_words(entry: &Entry) -> Value {
             let mut words = json!({
                 "filename": upload.filename.as_ref().map(FileName::as_str),
                 "content_type": upload.content_type.as_str(),
-                "is_partial": upload.is_partial,
+                "becomes": upload.becomes.name(),
             });
             add_growth(&mut words, &upload.growth);
             words
@@ -155,6 +155,7 @@ fn add_growth(words: &mut Value, growth: &Growth) {
     add(words, "length", json!(growth.length));
     add(words, "declared", json!(growth.declared));
     add(words, "expires_log_ms", json!(growth.lapses.0));
+    add(words, "is_made", json!(growth.made.is_some()));
 }
 
 fn add_why(words: &mut Value, why: &Why) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::becomes::Becomes;
 use super::change::{Growth, LogTime, Settled, Why};
 use super::error::RecordError;
 use super::intent::Intent;
@@ -142,8 +143,8 @@ pub struct Upload {
     pub answer: Option<Answer>,
     /// The digests of the whole that its sender stated when it was begun.
     pub stated: WholeDigests,
-    /// Whether it becomes no file of its own: it is a part of one that is put together.
-    pub is_partial: bool,
+    /// What it becomes when all of its bytes are there.
+    pub becomes: Becomes,
 }
 
 /// A deleted entry of which something may be left.

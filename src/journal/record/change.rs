@@ -56,6 +56,9 @@ pub struct Growth {
     pub declared: Option<u64>,
     /// When the upload expires if it does not grow again.
     pub lapses: LogTime,
+    /// The key of the answer with the files or the message that it has become. It has no bytes of its
+    /// own then, and takes no more.
+    pub made: Option<Sha256>,
 }
 
 /// The reason why an entry is not in the store yet.
@@ -92,16 +95,30 @@ impl Why {
 }
 
 impl Growth {
-    /// Whether an upload can have these bytes after others: an offset that was told never shrinks, and
-    /// a length that was declared stays.
+    /// Whether an upload can have these bytes after others: an offset that was told never shrinks, a
+    /// length that was declared stays, and nothing follows what it has become.
     pub(in crate::journal) fn follows(&self, before: &Self) -> bool {
-        self.length >= before.length
+        before.made.is_none()
+            && self.length >= before.length
             && (before.declared.is_none() || self.declared == before.declared)
     }
 
     /// The bytes of room that it has a right to.
     pub(in crate::journal) fn room(&self) -> u64 {
+        if self.made.is_some() {
+            return 0;
+        }
         self.declared.unwrap_or_default().max(self.length)
+    }
+
+    /// The bytes that its own body has.
+    pub(in crate::journal) fn kept(&self) -> u64 {
+        self.made.map_or(self.length, |_| 0)
+    }
+
+    /// The bytes that have not come of these.
+    pub(in crate::journal) fn expected(&self) -> u64 {
+        self.room().saturating_sub(self.length)
     }
 
     pub(super) fn write(&self, writer: &mut Writer) -> Result<(), RecordError> {
@@ -117,6 +134,7 @@ impl Growth {
             length: reader.number64()?,
             declared: reader.optional(Reader::number64)?,
             lapses,
+            made: None,
         };
         if growth
             .declared
@@ -144,7 +162,10 @@ impl Change {
         match self {
             Self::Deferred { why, .. } | Self::Held(why) => why.write(writer)?,
             Self::Settled(settled) => writer.digest(settled.sha256),
-            Self::Grown(growth) => growth.write(writer)?,
+            Self::Grown(growth) => {
+                growth.write(writer)?;
+                growth.made.into_iter().for_each(|key| writer.digest(key));
+            }
             Self::Waiting | Self::Gone => {}
         }
         Ok(())

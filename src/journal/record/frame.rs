@@ -31,6 +31,10 @@ pub(super) const OF_UPLOADS: u8 = 2;
 pub(super) const WITH_BYTES: u8 = 3;
 /// An upload whose sender stated a SHA-512.
 pub(super) const WITH_SHA512: u8 = 3;
+/// An upload that becomes the files of a form or a message.
+pub(super) const TO_BE_MADE: u8 = 4;
+/// The growth of an upload that has become that.
+pub(super) const MADE: u8 = 4;
 
 /// One frame of the log, without the offsets and checks that the log adds, and without the bytes of
 /// inline bodies.
@@ -104,7 +108,15 @@ impl Frame {
         };
         Ok(Self {
             moment: change.moment().0,
-            version: if kind == GROWN { OF_UPLOADS } else { VERSION },
+            version: match change {
+                Change::Grown(Growth { made: Some(_), .. }) => MADE,
+                Change::Grown(_) => OF_UPLOADS,
+                Change::Deferred { .. }
+                | Change::Held(_)
+                | Change::Waiting
+                | Change::Settled(_)
+                | Change::Gone => VERSION,
+            },
             ..Self::new(kind, id, writer)
         })
     }
@@ -153,6 +165,7 @@ impl Frame {
                     length: upload.growth.length,
                     moment: upload.growth.lapses.0,
                     version: match upload.stated.sha512 {
+                        _ if upload.becomes.is_made() => TO_BE_MADE,
                         None => OF_UPLOADS,
                         Some(_) => WITH_SHA512,
                     },

@@ -39,12 +39,14 @@
 //! journal without messages.
 //!
 //! An upload and its growth have version 2: an earlier program, which had another form for them,
-//! refuses them. An upload whose sender stated a SHA-512 has version 3.
+//! refuses them. An upload whose sender stated a SHA-512 has version 3. One that becomes the files of
+//! a form or a message has version 4, and so has its last growth, which names their answer.
 //!
 //! A frame of another kind or version is skipped if its writer set that flag; otherwise the start is
 //! refused.
 
 mod bases;
+mod becomes;
 mod belonging;
 mod bytes;
 mod change;
@@ -59,11 +61,13 @@ mod reading;
 mod spelling;
 #[cfg(test)]
 pub(in crate::journal) mod tests;
+mod upload;
 
 pub use bases::{
     Answer, Answered, Base, Body, Entry, File, Form, KeyedRequest, Part, PartOf, State, Subject,
     Tombstone, Upload,
 };
+pub use becomes::Becomes;
 pub use change::{Change, Growth, LogTime, Settled, Why};
 pub use error::RecordError;
 pub use frame::{Frame, Record};

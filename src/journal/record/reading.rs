@@ -5,8 +5,9 @@ use super::bytes::Reader;
 use super::change::{Change, Growth, LogTime, Settled, Why};
 use super::error::RecordError;
 use super::frame::{
-    ANSWERS, DEFERRED, FILE, FORM, Frame, GONE, GROWN, HELD, INTENT, OF_UPLOADS, Record, SETTLED,
-    TOMBSTONE, UPLOAD, VERSION, WAITING, WITH_BELONGING, WITH_BYTES, WITH_SHA512,
+    ANSWERS, DEFERRED, FILE, FORM, Frame, GONE, GROWN, HELD, INTENT, MADE, OF_UPLOADS, Record,
+    SETTLED, TO_BE_MADE, TOMBSTONE, UPLOAD, VERSION, WAITING, WITH_BELONGING, WITH_BYTES,
+    WITH_SHA512,
 };
 use super::intent::Intent;
 
@@ -19,8 +20,8 @@ impl Frame {
         let (kind, version) = (self.kind, self.version);
         let is_known = match kind {
             FILE | FORM | TOMBSTONE => matches!(version, VERSION | WITH_BELONGING),
-            UPLOAD => matches!(version, OF_UPLOADS | WITH_SHA512),
-            GROWN => matches!(version, OF_UPLOADS | WITH_BYTES),
+            UPLOAD => matches!(version, OF_UPLOADS | WITH_SHA512 | TO_BE_MADE),
+            GROWN => matches!(version, OF_UPLOADS | WITH_BYTES | MADE),
             ANSWERS | INTENT | DEFERRED..=SETTLED | GONE => version == VERSION,
             _ => false,
         };
@@ -62,11 +63,11 @@ impl Frame {
                 entry(Entry::File(file))
             }
             FORM => Record::Base(Base::Form(Form::read(&mut reader, has_belonging)?)),
-            UPLOAD => {
-                let has_sha512 = self.version == WITH_SHA512;
-                let upload = Upload::read(&mut reader, moment, has_sha512)?;
-                entry(Entry::Upload(upload))
-            }
+            UPLOAD => entry(Entry::Upload(Upload::read(
+                &mut reader,
+                moment,
+                self.version,
+            )?)),
             TOMBSTONE => entry(Entry::Tombstone(Tombstone::read(
                 &mut reader,
                 length,
@@ -85,7 +86,12 @@ impl Frame {
                 at: moment,
                 sha256: reader.digest()?,
             })),
-            GROWN => Record::Change(Change::Grown(Growth::read(&mut reader, moment)?)),
+            GROWN => {
+                let mut growth = Growth::read(&mut reader, moment)?;
+                let is_made = self.version == MADE;
+                growth.made = is_made.then(|| reader.digest()).transpose()?;
+                Record::Change(Change::Grown(growth))
+            }
             _ => Record::Change(Change::Gone),
         };
         reader.finish()?;

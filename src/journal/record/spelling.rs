@@ -2,19 +2,18 @@
 //!
 //! A frame's head contains id, length and one moment; a record does not repeat them.
 
-use super::bases::{Answered, Body, File, Form, Part, State, Subject, Tombstone, Upload};
+use super::bases::{Answered, Body, File, Form, Part, State, Subject, Tombstone};
 use super::belonging::{
-    read_belonging, read_deleted, read_form, read_sub, write_belonging, write_deleted, write_form,
-    write_sub,
+    read_belonging, read_deleted, read_form, write_belonging, write_deleted, write_form,
 };
 use super::bytes::{Reader, Writer, sum};
-use super::change::{Growth, LogTime, Settled, Why};
+use super::change::{LogTime, Settled, Why};
 use super::description::{
-    read_answer, read_meta, read_metadata, read_name, read_names, read_request, read_type,
-    write_answer, write_meta, write_metadata, write_names, write_request,
+    read_answer, read_meta, read_metadata, read_names, read_request, write_answer, write_meta,
+    write_metadata, write_names, write_request,
 };
 use super::error::RecordError;
-use crate::file::{UnixMillis, WholeDigests};
+use crate::file::UnixMillis;
 use crate::store::Sha256;
 
 type Read<T> = Result<T, RecordError>;
@@ -188,57 +187,6 @@ impl Form {
     }
 }
 
-impl Upload {
-    pub(super) fn write(&self, writer: &mut Writer) -> Written {
-        writer.optional(self.filename.as_ref(), |writer, name| {
-            writer.text(name.as_str())
-        })?;
-        writer.text(self.content_type.as_str())?;
-        write_metadata(writer, &self.metadata)?;
-        writer.number64(self.begun.0);
-        self.growth.write(writer)?;
-        writer.number64(self.subject.0);
-        write_sub(writer, self.sub.as_ref())?;
-        writer.optional(self.answer.as_ref(), |writer, answer| {
-            write_answer(writer, answer);
-            Ok(())
-        })?;
-        write_stated(writer, self.stated.sha256)?;
-        writer.byte(u8::from(self.is_partial));
-        if let Some(sha512) = &self.stated.sha512 {
-            writer.sha512(*sha512);
-        }
-        Ok(())
-    }
-
-    /// The record ends with a SHA-512 if it has one.
-    pub(super) fn read(reader: &mut Reader<'_>, lapses: LogTime, has_sha512: bool) -> Read<Self> {
-        let mut upload = Self::read_common(reader, lapses)?;
-        if has_sha512 {
-            upload.stated.sha512 = Some(reader.sha512()?);
-        }
-        Ok(upload)
-    }
-
-    fn read_common(reader: &mut Reader<'_>, lapses: LogTime) -> Read<Self> {
-        Ok(Self {
-            filename: reader.optional(read_name)?,
-            content_type: read_type(reader)?,
-            metadata: read_metadata(reader)?,
-            begun: UnixMillis(reader.number64()?),
-            growth: Growth::read(reader, lapses)?,
-            subject: Subject(reader.number64()?),
-            sub: read_sub(reader)?,
-            answer: reader.optional(read_answer)?,
-            stated: WholeDigests {
-                sha256: reader.optional(Reader::digest)?,
-                sha512: None,
-            },
-            is_partial: reader.flag()?,
-        })
-    }
-}
-
 impl Tombstone {
     pub(super) fn write(&self, writer: &mut Writer) -> Written {
         writer.byte(u8::from(self.may_be_stored));
@@ -287,7 +235,7 @@ impl Answered {
     }
 }
 
-fn write_stated(writer: &mut Writer, stated: Option<Sha256>) -> Written {
+pub(super) fn write_stated(writer: &mut Writer, stated: Option<Sha256>) -> Written {
     writer.optional(stated.as_ref(), |writer, stated| {
         writer.digest(*stated);
         Ok(())

@@ -131,6 +131,6 @@ fn progress_of(journal: &Journal, id: FileId) -> UploadProgress {
         Some(UploadState::Complete { adopted, .. }) => {
             UploadProgress::Complete(adopted.meta().length)
         }
-        Some(UploadState::Ended) | None => UploadProgress::Ended,
+        Some(UploadState::Made(_) | UploadState::Ended) | None => UploadProgress::Ended,
     }
 }

@@ -184,7 +184,7 @@ impl Disk for FaultyDisk {
     fn link(&self, file: &File, to: &Path) -> io::Result<()> {
         let mut state = self.step("link")?;
         state.unsynced.change(to);
-        state.unsynced.write(file);
+        state.unsynced.name(file, to);
         LocalDisk.link(file, to)
     }
 

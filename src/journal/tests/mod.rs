@@ -33,6 +33,7 @@ mod starts;
 pub(in crate::journal) mod unsynced;
 mod upload_cuts;
 mod upload_keys;
+mod upload_made;
 mod upload_parts;
 mod upload_room;
 mod uploads;

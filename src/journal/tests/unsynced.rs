@@ -91,6 +91,16 @@ impl Unsynced {
         self.inodes.insert(file.metadata().unwrap().ino());
     }
 
+    /// A file gets a name. If it has another one in that directory, its fsyncs count for this one, too.
+    pub(in crate::journal) fn name(&mut self, file: &File, to: &Path) {
+        let ino = file.metadata().unwrap().ino();
+        let names = fs::read_dir(to.parent().unwrap()).unwrap();
+        let mut inodes = names.map(|found| found.unwrap().metadata().unwrap().ino());
+        if inodes.all(|other| other != ino) {
+            self.write(file);
+        }
+    }
+
     pub(in crate::journal) fn overwrite(&mut self, file: &File, bytes: &[u8], offset: u64) {
         let mut before = vec![0; bytes.len()];
         let read = file.read_at(&mut before, offset).unwrap();

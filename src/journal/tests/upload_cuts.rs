@@ -6,7 +6,7 @@ use super::scratch::{LARGE, Scratch, content};
 use super::stage::restart;
 use super::uploads::{LAST, MORE, offset, opened};
 use crate::file::FileId;
-use crate::journal::{Appended, Journal, UploadError, UploadState};
+use crate::journal::{Appended, Becomes, Journal, UploadError, UploadState};
 use crate::spool::Received;
 
 /// The appends: linked, from memory, copied.
@@ -67,7 +67,7 @@ fn try_open(journal: &Journal, declared: Option<u64>) -> Option<FileId> {
     let upload = crate::journal::UploadDraft {
         draft: super::scratch::draft(),
         declared,
-        is_partial: false,
+        becomes: Becomes::File,
         sha512: None,
     };
     Some(journal.open_upload(upload).ok()?.0)

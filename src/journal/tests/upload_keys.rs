@@ -8,7 +8,9 @@ use super::stage::restart;
 use super::uploads::{MORE, offset};
 use crate::file::FileId;
 use crate::journal::idempotency::Claim;
-use crate::journal::{Adopted, Completion, Draft, Fingerprint, Journal, UnderKey, UploadDraft};
+use crate::journal::{
+    Adopted, Becomes, Completion, Draft, Fingerprint, Journal, UnderKey, UploadDraft,
+};
 use crate::spool::Received;
 use crate::store::Sha256;
 
@@ -33,7 +35,7 @@ fn start() -> (Scratch, Journal, FileId) {
             ..draft()
         },
         declared: Some(length()),
-        is_partial: false,
+        becomes: Becomes::File,
         sha512: None,
     };
     let id = journal.open_upload(upload).unwrap().0;

@@ -7,7 +7,7 @@ use super::stage::restart;
 use super::uploads::{LAST, MORE, opened};
 use crate::file::FileId;
 use crate::journal::idempotency::Claim;
-use crate::journal::{Draft, Fingerprint, Journal, UploadDraft, UploadError};
+use crate::journal::{Becomes, Draft, Fingerprint, Journal, UploadDraft, UploadError};
 use crate::spool::Received;
 use crate::store::Sha256;
 
@@ -22,7 +22,7 @@ fn a_key_finds_its_open_upload_and_then_its_file() {
                 ..draft()
             },
             declared: None,
-            is_partial: false,
+            becomes: Becomes::File,
             sha512: None,
         };
         journal.open_upload(upload).unwrap().0
@@ -62,7 +62,7 @@ fn partial(scratch: &Scratch, journal: &Journal, bytes: &[u8]) -> FileId {
     let upload = UploadDraft {
         draft: draft(),
         declared: Some(u64::try_from(bytes.len()).unwrap()),
-        is_partial: true,
+        becomes: Becomes::Part,
         sha512: None,
     };
     let (id, _) = journal.open_upload(upload).unwrap();
@@ -99,7 +99,7 @@ fn a_file_is_put_together_from_complete_parts_and_from_no_others() {
         let unfinished = UploadDraft {
             draft: draft(),
             declared,
-            is_partial: true,
+            becomes: Becomes::Part,
             sha512: None,
         };
         let (unfinished, _) = journal.open_upload(unfinished).unwrap();

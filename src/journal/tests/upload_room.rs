@@ -6,14 +6,14 @@ use super::scratch::{Scratch, content, draft};
 use super::uploads::{LAST, MORE, offset, opened};
 use crate::file::FileId;
 use crate::journal::record::Subject;
-use crate::journal::{AdoptError, Completion, Draft, Journal, UploadDraft, UploadError};
+use crate::journal::{AdoptError, Becomes, Completion, Draft, Journal, UploadDraft, UploadError};
 use crate::spool::Received;
 
 fn try_open(journal: &Journal, declared: u64) -> Result<FileId, AdoptError> {
     let upload = UploadDraft {
         draft: draft(),
         declared: Some(declared),
-        is_partial: false,
+        becomes: Becomes::File,
         sha512: None,
     };
     journal.open_upload(upload).map(|(id, _)| id)
@@ -102,7 +102,7 @@ fn a_subject_may_have_a_tenth_of_all_open_uploads() {
         let upload = UploadDraft {
             draft: Draft { subject, ..draft() },
             declared: None,
-            is_partial: false,
+            becomes: Becomes::File,
             sha512: None,
         };
         journal.open_upload(upload).map(|(id, _)| id)

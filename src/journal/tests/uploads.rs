@@ -6,7 +6,8 @@ use super::adoption::pending;
 use super::scratch::{HOUR, LARGE, Scratch, content, draft, room, sha256_of};
 use crate::file::{FileId, Sha512, WholeDigests};
 use crate::journal::{
-    Appended, Completion, Draft, Ends, Journal, Room, UploadDraft, UploadError, UploadState,
+    Appended, Becomes, Completion, Draft, Ends, Journal, Room, UploadDraft, UploadError,
+    UploadState,
 };
 use crate::spool::Received;
 
@@ -28,7 +29,7 @@ pub(super) fn opened(journal: &Journal, declared: Option<u64>) -> FileId {
     let upload = UploadDraft {
         draft: draft(),
         declared,
-        is_partial: false,
+        becomes: Becomes::File,
         sha512: None,
     };
     journal.open_upload(upload).unwrap().0
@@ -38,7 +39,9 @@ pub(super) fn opened(journal: &Journal, declared: Option<u64>) -> FileId {
 pub(super) fn offset(journal: &Journal, id: FileId) -> Option<u64> {
     match journal.upload_state(id).unwrap() {
         Some(UploadState::Open(open)) => Some(open.offset),
-        Some(UploadState::Complete { .. } | UploadState::Ended) | None => None,
+        Some(UploadState::Complete { .. } | UploadState::Made(_) | UploadState::Ended) | None => {
+            None
+        }
     }
 }
 
@@ -182,7 +185,7 @@ fn a_whole_with_another_digest_than_was_stated_is_no_file() {
                 ..draft()
             },
             declared: None,
-            is_partial: false,
+            becomes: Becomes::File,
             sha512: at_first.sha512,
         };
         let (id, _) = journal.open_upload(upload).unwrap();

@@ -3,7 +3,8 @@
 use super::world::World;
 use crate::journal::index::Coming;
 use crate::journal::record::tests::samples::{file, upload};
-use crate::journal::record::{Body, Entry, File, Growth, Upload};
+use crate::journal::record::{Becomes, Body, Entry, File, Growth, Upload};
+use crate::store::Sha256;
 
 impl World {
     pub(super) fn begin_upload(&mut self) {
@@ -18,11 +19,17 @@ impl World {
         self.decided(decided, [(id, Some(Entry::Upload(upload)))]);
     }
 
-    /// Its length is known, or not.
+    /// Its length is known, or not; it becomes a file, or a message.
     fn some_upload(&mut self) -> Upload {
         let upload = upload(0);
         let is_known = self.lots.draw(2) == 0;
+        let is_message = self.lots.draw(2) == 0;
         Upload {
+            becomes: if is_message {
+                Becomes::Message
+            } else {
+                Becomes::File
+            },
             growth: Growth {
                 declared: upload.growth.declared.filter(|_| is_known),
                 ..upload.growth
@@ -43,7 +50,11 @@ impl World {
             length: (at + bytes).min(40),
             declared: declared.or_else(|| is_told_now.then_some(40)),
             lapses,
+            made: None,
         };
+        if upload.becomes.is_made() && self.lots.draw(4) == 0 {
+            upload.growth.made = Some(Sha256([7; 32]));
+        }
         let growth = upload.growth;
         let decided = self.index.grow(id, at, growth, None, &mut self.log);
         self.decided(decided, [(id, Some(Entry::Upload(upload)))]);

@@ -83,7 +83,7 @@ fn check_uploads(index: &Index) -> Result<(), String> {
             return Err(format!("{slot:?} with {growth:?}"));
         }
         open += u64::from(growth.is_some());
-        expected += growth.map_or(0, |growth| growth.room() - growth.length);
+        expected += growth.map_or(0, Growth::expected);
     }
     // All are of one subject.
     let said = index.open_uploads(Subject(5));

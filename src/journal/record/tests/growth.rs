@@ -1,7 +1,40 @@
 //! The bytes of an upload that may still grow.
 
-use super::samples::{id, upload};
+use super::samples::{answer, id, upload};
 use super::*;
+use crate::file::{Sha512, WholeDigests};
+
+/// Uploads that may still grow.
+pub(super) fn uploads() -> [Entry; 5] {
+    let part = Upload {
+        filename: None,
+        sub: None,
+        answer: Some(answer()),
+        stated: WholeDigests::default(),
+        becomes: Becomes::Part,
+        ..upload(0)
+    };
+    let with_sha512 = Upload {
+        stated: WholeDigests {
+            sha256: None,
+            sha512: Some(Sha512([5; 64])),
+        },
+        ..part.clone()
+    };
+    let form = Upload {
+        becomes: Becomes::Form,
+        ..with_sha512.clone()
+    };
+    let message = Upload {
+        becomes: Becomes::Message,
+        growth: Growth {
+            made: Some(Sha256([6; 32])),
+            ..upload(7).growth
+        },
+        ..upload(7)
+    };
+    [upload(7), part, with_sha512, form, message].map(Entry::Upload)
+}
 
 #[test]
 fn an_upload_never_shrinks_and_keeps_its_declared_length() {
@@ -10,7 +43,14 @@ fn an_upload_never_shrinks_and_keeps_its_declared_length() {
         declared: None,
         ..known
     };
+    let made = Growth {
+        made: Some(Sha256([6; 32])),
+        ..known
+    };
     for (before, then, is_possible) in [
+        (known, made, true),
+        (made, known, false),
+        (made, made, false),
         (known, known, true),
         (known, Growth { length: 9, ..known }, true),
         (known, Growth { length: 6, ..known }, false),

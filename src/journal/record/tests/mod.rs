@@ -7,9 +7,11 @@ pub(in crate::journal) mod samples;
 use proptest::prelude::*;
 
 use super::*;
-use crate::file::{FileId, MediaType, Sha512, WholeDigests};
+use crate::file::{FileId, MediaType};
 use crate::message::Belonging;
+use crate::store::Sha256;
 use crate::testing::{cases, mutant};
+use growth::uploads;
 use samples::{
     answer, file, form, id, message, message_form, meta, metadata, settled, upload, why,
 };
@@ -22,26 +24,6 @@ fn tombstone_of_message() -> Entry {
         answered: Some((answer(), meta(12))),
         message: Some(message(&[id(8)])),
     })
-}
-
-/// Uploads that may still grow.
-fn uploads() -> [Entry; 3] {
-    let part = Upload {
-        filename: None,
-        sub: None,
-        answer: Some(answer()),
-        stated: WholeDigests::default(),
-        is_partial: true,
-        ..upload(0)
-    };
-    let with_sha512 = Upload {
-        stated: WholeDigests {
-            sha256: None,
-            sha512: Some(Sha512([5; 64])),
-        },
-        ..part.clone()
-    };
-    [upload(7), part, with_sha512].map(Entry::Upload)
 }
 
 fn records() -> Vec<Record> {
@@ -120,6 +102,13 @@ fn records() -> Vec<Record> {
             length: 9,
             declared: None,
             lapses: LogTime(4),
+            made: None,
+        }),
+        Change::Grown(Growth {
+            length: 9,
+            declared: Some(9),
+            lapses: LogTime(4),
+            made: Some(Sha256([6; 32])),
         }),
         Change::Gone,
     ];
@@ -193,8 +182,9 @@ fn an_unknown_kind_is_passed_over_if_its_writer_said_so_and_else_refused() {
         (1, 3),
         (2, 3),
         (3, 1),
-        (3, 4),
+        (3, 5),
         (20, 1),
+        (20, 5),
         (21, 2),
     ] {
         let frame = Frame {

@@ -151,6 +151,7 @@ pub(in crate::journal) fn upload(length: u64) -> Upload {
             length,
             declared: Some(40),
             lapses: LogTime(99),
+            made: None,
         },
         subject: Subject(5),
         sub: Some("alice's".into()),
@@ -159,6 +160,6 @@ pub(in crate::journal) fn upload(length: u64) -> Upload {
             sha256: Some(Sha256([7; 32])),
             sha512: None,
         },
-        is_partial: false,
+        becomes: Becomes::File,
     }
 }
