@@ -199,7 +199,7 @@ impl Stage {
                 points: options
                     .with_points
                     .as_deref()
-                    .map(|program| Points::new(program, options.seed)),
+                    .map(|program| Points::new(program, options.seed, options.nodes)),
                 clocks,
             },
             tally: Tally {
