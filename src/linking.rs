@@ -3,7 +3,7 @@
 //!
 //! The journal that may still have the file is always asked first: only that journal knows the
 //! links of a file that waits for its commit, and the commit writes them. Once it has settled the
-//! file, only the store knows them. A file of a node that does not answer is deleted as [`ownerless`]
+//! file, only the store knows them. A file of a node that does not answer is deleted as `ownerless`
 //! tells. This room must never know HTTP.
 
 mod deletes;

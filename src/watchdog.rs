@@ -1,7 +1,7 @@
 //! Watches whether the threads of this process go on, or stand still.
 //!
 //! 1. Each executor gets a pulse: a task that beats twice a second as long as the executor goes on.
-//! 2. A thread of its own looks once a second. An executor whose pulse has not beaten for [`LOOKS`] looks
+//! 2. A thread of its own looks once a second. An executor whose pulse has not beaten for `LOOKS` looks
 //!    stands still. Looks are counted, not seconds: a machine that stood still as a whole has missed no look.
 //! 3. If no executor stands still, the caller is told so after each look. The service manager ends a process
 //!    that has not said so for some time, and starts it again (`sd_watchdog_enabled(3)`).

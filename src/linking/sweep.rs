@@ -143,7 +143,7 @@ impl Links {
     }
 
     /// Sweeps again and again, while the store answers, until `stop`. The first round comes as soon as it answers.
-    /// Before each sweep this node hears of its files that others have deleted ([`super::ownerless`], which
+    /// Before each sweep this node hears of its files that others have deleted (`ownerless`, which
     /// tells about `slack`, too).
     pub async fn keep_sweeping(
         &self,

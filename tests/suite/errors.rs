@@ -79,6 +79,7 @@ fn a_sidecar_that_does_not_answer_in_time_is_a_problem_on_every_address() {
         ),
         ("gridspool/refusals.conf", "proxy_read_timeout 30s;", ""),
         ("gridspool/hop.conf", "  proxy_read_timeout 5s;", ""),
+        ("gridspool/healthz.conf", "  proxy_read_timeout 3s;", ""),
         ("gridspool/files.conf", "proxy_read_timeout 300s;", ""),
         ("gridspool/spool.conf", "proxy_read_timeout 300s;", ""),
         ("gridspool/list.conf", "proxy_read_timeout 75s;", ""),

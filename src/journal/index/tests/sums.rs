@@ -82,7 +82,7 @@ fn check_uploads(index: &Index) -> Result<(), String> {
         {
             return Err(format!("{slot:?} with {growth:?}"));
         }
-        open += u64::from(growth.is_some());
+        open += u64::from(growth.is_some_and(|growth| growth.made.is_none()));
         expected += growth.map_or(0, Growth::expected);
     }
     // All are of one subject.
