@@ -151,21 +151,23 @@ fn a_second_sidecar_on_the_same_journal_refuses_to_start_and_disturbs_nobody() {
 fn a_sidecar_whose_socket_is_taken_refuses_to_start_and_disturbs_nobody() {
     let mongo = Mongo::start();
     let site = site(&mongo);
-    for taken in ["GRIDSPOOL_SOCKET", "GRIDSPOOL_ADMIN_SOCKET"] {
+    for (node, taken) in [("2", "GRIDSPOOL_SOCKET"), ("3", "GRIDSPOOL_ADMIN_SOCKET")] {
         let other = |what: &str| site.run_dir().join(format!("{taken}-{what}"));
         let mut second = site.command();
         second.env("GRIDSPOOL_DATA_DIR", other("data"));
         assert!(finish(second.arg("init")).status.success());
         let mut second = site.command();
+        // A number belongs to one journal.
         second.env("GRIDSPOOL_DATA_DIR", other("data"));
+        second.env("GRIDSPOOL_NODE", node);
         for socket in ["GRIDSPOOL_SOCKET", "GRIDSPOOL_ADMIN_SOCKET"] {
             if socket != taken {
                 second.env(socket, other("sock"));
             }
         }
         let ended = finish(&mut second);
-        assert_eq!(ended.status.code(), Some(1));
         let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{said}");
         assert!(said.contains("another process answers there"), "{said}");
         site.client().upload(b"all is well");
         site.status();
