@@ -40,6 +40,11 @@ impl Intake {
         let Some(keyed) = keyed else {
             return Ok(KeyClaim::New(None));
         };
+        // Most uploads have no key, and need no memory for this.
+        Box::pin(self.claim_everywhere(keyed)).await
+    }
+
+    async fn claim_everywhere(&self, keyed: Keyed) -> Result<KeyClaim, IntakeError> {
         let journal = Arc::clone(&self.journal);
         let (running, seen) = match spawn_blocking(move || keyed.begin(&journal)).await?? {
             Claim::First(running) => (running, None),

@@ -15,8 +15,9 @@ const CLIENTS: usize = 3_000;
 const FINISHING: usize = 100;
 
 /// The bound on the growth of the sidecar, for any number of clients: the memory for the hundred that
-/// finish at the same time. Together with an idle sidecar's memory, a release build stays below 64 MiB.
-const GROWTH_KIB: u64 = 32 * 1024;
+/// finish at the same time. A debug build grows by 22 to 36 MiB, the more the busier the machine is. Together
+/// with an idle sidecar's memory, a release build stays below 64 MiB.
+const GROWTH_KIB: u64 = 40 * 1024;
 
 /// nginx's time-outs would cut slow clients off; and each of its workers may keep 128 connections.
 const PATIENCE: [(&str, &str, &str); 3] = [

@@ -50,7 +50,9 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<Admitted, Problem> 
     let caller = node.access.caller(headers, &target)?;
     caller.check_upload(&node.access, &target)?;
     if path::is_of_uploads(&target) {
-        let owner = uploads_admission::admit(headers, node, &caller, &target).await?;
+        // A box: most questions are about whole uploads, and need no memory for this.
+        let admitted = Box::pin(uploads_admission::admit(headers, node, &caller, &target));
+        let owner = admitted.await?;
         return Ok(owner.map_or(Admitted::Here, Admitted::At));
     }
     let method = headers.get(accel::METHOD);
