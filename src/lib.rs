@@ -8,7 +8,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config, watchdog < message < spool, form, accel, store, token < journal, peers < linking < commit, delivery, intake, rescue < bucket, http < server, upkeep < main
+//! file, config, blocking, watchdog < message < spool, form, accel, store, token < journal, peers < linking < commit, delivery, intake, rescue < bucket, http < server, upkeep < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -30,6 +30,7 @@
 //! | [`rescue`] | the journal of a dead node, taken over | HTTP, MongoDB |
 //! | [`bucket`] | the store in GridFS: the only MongoDB code | HTTP, the journal |
 //! | [`http`] | the edge towards nginx: routes, and the grammars of heads; the only actix code | MongoDB |
+//! | `blocking` | work that blocks, on threads of its own | what the work is |
 //! | [`watchdog`] | the threads of this process, watched | what they do |
 //! | [`server`] | the wiring, and the order of start and stop | the insides of the other modules |
 //! | [`upkeep`] | the check of every file, and the removal of chunks without a file | HTTP, a sidecar's insides |
@@ -108,6 +109,7 @@
 compile_error!("points at which the process can be killed are for the proof alone");
 
 pub mod accel;
+mod blocking;
 pub mod bucket;
 pub mod commit;
 pub mod config;

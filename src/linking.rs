@@ -14,6 +14,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use crate::blocking::on_thread;
 use crate::file::FileId;
 use crate::journal::{Journal, JournalError};
 use crate::message::links::{Linked, Unlinked};
@@ -127,9 +128,6 @@ impl Links {
         operation: impl FnOnce(&Journal) -> T + Send + 'static,
     ) -> T {
         let journal = Arc::clone(&self.journal);
-        match tokio::task::spawn_blocking(move || operation(&journal)).await {
-            Ok(done) => done,
-            Err(lost) => std::panic::resume_unwind(lost.into_panic()),
-        }
+        on_thread(move || operation(&journal)).await
     }
 }

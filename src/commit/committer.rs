@@ -13,6 +13,7 @@ use super::backlog::Lane;
 use super::handed_out::HandedOut;
 use super::limiter::Turn;
 use super::{Commits, Committer};
+use crate::blocking::on_thread;
 use crate::config::GroupConfig;
 use crate::file::FileId;
 use crate::journal::{Journal, point::point};
@@ -170,11 +171,8 @@ impl Committer {
         operation: impl FnOnce(&Journal) -> T + Send + 'static,
     ) -> T {
         let journal = Arc::clone(&self.journal);
-        match tokio::task::spawn_blocking(move || operation(&journal)).await {
-            Ok(done) => done,
-            // `work_on` handles a panic. The pool is not shut down while this runs.
-            Err(lost) => std::panic::resume_unwind(lost.into_panic()),
-        }
+        // `work_on` handles a panic. The pool is not shut down while this runs.
+        on_thread(move || operation(&journal)).await
     }
 }
 

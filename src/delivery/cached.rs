@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::blocking::on_thread;
 use super::{Delivery, Found};
 use crate::accel::{self, Slices};
+use crate::blocking::on_thread;
 use crate::file::{FileId, FileKey, FileMeta};
 use crate::journal::Room;
 use crate::store::StoreError;

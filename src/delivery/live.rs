@@ -16,7 +16,7 @@ use futures::stream::{self, Stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::blocking::on_thread;
+use crate::blocking::on_thread;
 use crate::config::LiveConfig;
 use crate::file::FileId;
 use crate::journal::{

@@ -5,7 +5,6 @@
 //! clients ask for is looked up once. This room must never know HTTP.
 
 mod absent;
-mod blocking;
 mod cached;
 mod damaged;
 mod deletes;
@@ -31,13 +30,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 
+use crate::blocking::on_thread;
 use crate::file::{FileId, FileKey, FileMeta};
 use crate::journal::{Deletion, Journal, JournalError, Kept, Lookup};
 use crate::linking::Links;
 use crate::peers::{Peers, Unreachable};
 use crate::store::{Messages, Sha256, Store, StoreError, StoredFile};
 
-use blocking::on_thread;
 use lookups::Lookups;
 use recent::Recent;
 use refresh::Refresh;

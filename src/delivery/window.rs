@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 
-use super::blocking::on_thread;
 use super::{BytesStream, DeliveryError};
+use crate::blocking::on_thread;
 use crate::file::{FileId, Window};
 use crate::journal::{JournalError, Opened};
 

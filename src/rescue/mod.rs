@@ -32,8 +32,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt as _;
-use tokio::task::spawn_blocking;
 
+use crate::blocking::on_thread;
 use crate::config::JournalConfig;
 use crate::file::FileId;
 use crate::journal::{AdoptError, DeadJournal, Journal, JournalError, OpenError, Taken};
@@ -190,7 +190,7 @@ impl Rescue {
     async fn run(&self, data_dir: PathBuf, node: u16) -> Result<(), RescueError> {
         self.store.ping().await?;
         let (limits, by) = (self.limits.clone(), self.peers.number());
-        let dead = on_disk(move || DeadJournal::open(&data_dir, limits, by)).await?; // 1
+        let dead = on_thread(move || DeadJournal::open(&data_dir, limits, by)).await?; // 1
         let dead = Arc::new(dead);
         let ids = dead.ids();
         let mut numbers: BTreeSet<u16> = ids.iter().map(|id| id.node()).collect();
@@ -200,13 +200,13 @@ impl Rescue {
         self.held().entries = ids.len();
         if !dead.is_over() {
             let begun = Arc::clone(&dead);
-            on_disk(move || begun.begin()).await?; // 2
+            on_thread(move || begun.begin()).await?; // 2
             for batch in ids.chunks(BATCH) {
                 self.take(&dead, batch).await?; // 3
             }
             let (journal, taken) = (Arc::clone(&self.journal), Arc::clone(&dead));
-            on_disk(move || journal.take_answers(&taken)).await?; // 4
-            on_disk(move || dead.close()).await?; // 5
+            on_thread(move || journal.take_answers(&taken)).await?; // 4
+            on_thread(move || dead.close()).await?; // 5
         }
         numbers.insert(node);
         numbers.remove(&by);
@@ -229,7 +229,7 @@ impl Rescue {
         }
         let taking = others.into_iter().map(|id| {
             let (journal, dead) = (Arc::clone(&self.journal), Arc::clone(dead));
-            async move { (id, on_disk(move || journal.take_over(&dead, id)).await) }
+            async move { (id, on_thread(move || journal.take_over(&dead, id)).await) }
         });
         let mut taking = futures::stream::iter(taking).buffer_unordered(AT_ONCE);
         let mut failed = Ok(());
@@ -267,13 +267,5 @@ struct Running(Arc<Rescue>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.held().is_running = false;
-    }
-}
-
-/// Runs an operation on the blocking pool.
-async fn on_disk<T: Send + 'static>(operation: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(operation).await {
-        Ok(done) => done,
-        Err(lost) => std::panic::resume_unwind(lost.into_panic()),
     }
 }
