@@ -30,7 +30,7 @@
 //! | [`rescue`] | the journal of a dead node, taken over | HTTP, MongoDB |
 //! | [`bucket`] | the store in GridFS: the only MongoDB code | HTTP, the journal |
 //! | [`http`] | the edge towards nginx: routes, and the grammars of heads; the only actix code | MongoDB |
-//! | `blocking` | work that blocks, on threads of its own | what the work is |
+//! | [`blocking`] | work that blocks, on threads of its own | what the work is |
 //! | [`watchdog`] | the threads of this process, watched | what they do |
 //! | [`server`] | the wiring, and the order of start and stop | the insides of the other modules |
 //! | [`upkeep`] | the check of every file, and the removal of chunks without a file | HTTP, a sidecar's insides |
@@ -109,7 +109,7 @@
 compile_error!("points at which the process can be killed are for the proof alone");
 
 pub mod accel;
-mod blocking;
+pub mod blocking;
 pub mod bucket;
 pub mod commit;
 pub mod config;

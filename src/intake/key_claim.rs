@@ -41,7 +41,7 @@ impl From<Fingerprint> for Keyed {
 }
 
 impl Keyed {
-    /// That of a request with this fingerprint, whose body may be that of an upload. An upload with the
+    /// The claim of a request with this fingerprint, whose body may be that of an upload. An upload with the
     /// other fingerprint gives way to it, if it has the same key: a message may have one of its own.
     pub(super) fn of(
         upload: Option<FileId>,

@@ -33,7 +33,7 @@ pub struct NewUpload {
     pub key: Option<String>,
     /// The length of the whole in bytes, if it is known.
     pub declared: Option<u64>,
-    /// What it becomes when it is whole.
+    /// The thing that it becomes when it is whole.
     pub becomes: Becomes,
     /// The digests of the whole, as far as they are stated.
     pub whole: WholeDigests,
@@ -51,7 +51,7 @@ pub enum CurrentUpload {
 }
 
 impl CurrentUpload {
-    /// What it becomes, or has become.
+    /// The thing that it becomes, or has become.
     pub fn becomes(&self) -> Becomes {
         match self {
             Self::Open(open) => open.becomes,

@@ -86,7 +86,7 @@ pub enum OpenError {
     Rescued {
         /// The directory.
         journal: PathBuf,
-        /// That node.
+        /// The node that has them.
         by: String,
     },
     /// Another sidecar has opened this journal.

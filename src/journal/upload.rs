@@ -35,7 +35,7 @@ pub struct UploadDraft {
     pub draft: Draft,
     /// The length of the whole, if it is known.
     pub declared: Option<u64>,
-    /// What it becomes. A part is put together with others
+    /// The thing that it becomes. A part is put together with others
     /// ([`concatenate`](super::Journal::concatenate)); of a form or a message the caller makes files
     /// ([`made`](super::Journal::made)).
     pub becomes: Becomes,
@@ -64,7 +64,7 @@ pub struct OpenUpload {
     pub sub: Option<Arc<str>>,
     /// The subject that has it among its pending bytes.
     pub subject: Subject,
-    /// What it becomes.
+    /// The thing that it becomes.
     pub becomes: Becomes,
 }
 
@@ -73,7 +73,7 @@ pub struct OpenUpload {
 pub struct MadeUpload {
     /// Its length in bytes.
     pub length: u64,
-    /// What it has become.
+    /// The thing that it has become.
     pub becomes: Becomes,
     /// Texts that its sender added.
     pub metadata: Metadata,

@@ -153,7 +153,7 @@ pub struct Peers {
     list: watch_channel::Sender<List>,
     /// Told when somebody wants a new reading of the list.
     wanted: Notify,
-    /// What the list says about this node.
+    /// The place of this node in the list.
     own: Mutex<Own>,
     seal: Seal,
     /// Has no thread until the first question.

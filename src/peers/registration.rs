@@ -21,7 +21,7 @@ pub trait OwnNode: Send + Sync {
     /// The name of its journal.
     fn journal(&self) -> &str;
 
-    /// What waits here.
+    /// The work that waits here.
     fn load(&self) -> BoxFuture<'_, NodeLoad>;
 
     /// Whether other nodes have known of this journal and number for long enough.
@@ -42,7 +42,7 @@ pub enum Obstacle {
     Left,
 }
 
-/// What the list says about this node.
+/// The place of this node in the list.
 #[derive(Debug, Default)]
 pub(super) struct Own {
     /// This process has registered itself before.
@@ -76,7 +76,7 @@ impl Peers {
         }
     }
 
-    /// What this node tells of itself, but for its load.
+    /// The statement of this node about itself, without its load.
     pub fn record(&self, journal: &str) -> NodeRecord {
         let address = self.address.clone().unwrap_or_default();
         NodeRecord {
@@ -165,7 +165,7 @@ impl Peers {
     }
 }
 
-/// Who has a number, in words.
+/// Describes the holder of a number.
 fn describe(holder: &NodeRecord) -> String {
     let NodeRecord {
         number,

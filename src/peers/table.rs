@@ -146,7 +146,7 @@ impl Peers {
 
     /// Takes the list over. A node that left or moved is not asked any more where it was.
     fn renew(&self, mut records: Vec<NodeRecord>, begun: Instant) {
-        // Of a version that did not write its journal the settings know.
+        // A version that wrote no journal is known by the settings.
         records.retain(|record| {
             record.number != self.node && !record.has_left && !record.journal.is_empty()
         });

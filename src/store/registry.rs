@@ -5,8 +5,10 @@
 use std::time::SystemTime;
 
 use futures::future::BoxFuture;
+use serde_json::{Map, Value, json};
 
 use super::StoreError;
+use crate::file::age_seconds;
 
 /// A node, as it last told the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +35,30 @@ pub struct NodeRecord {
     pub has_left: bool,
 }
 
-/// What waits at a node.
+impl NodeRecord {
+    /// The members by which status and `gridspool node list` describe it. Ages are in seconds.
+    pub fn describe(&self) -> Map<String, Value> {
+        let members = [
+            ("instance", json!(self.instance)),
+            ("version", json!(self.version)),
+            ("last_seen_seconds", json!(self.seen.map(age_seconds))),
+            ("pending_files", json!(self.load.files)),
+            ("pending_bytes", json!(self.load.bytes)),
+            (
+                "oldest_pending_seconds",
+                json!(self.load.oldest.map(age_seconds)),
+            ),
+            ("open_uploads", json!(self.load.open_uploads)),
+            ("leaving", json!(self.is_leaving)),
+        ];
+        members
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// The work that waits at a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NodeLoad {
     /// Files that are not in the store yet, those that are held among them.

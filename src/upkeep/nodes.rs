@@ -101,19 +101,15 @@ fn line(record: &NodeRecord) -> String {
 }
 
 fn describe(record: &NodeRecord) -> Value {
-    json!({
-        "node": record.number,
-        "journal": record.journal,
-        "instance": record.instance,
-        "address": record.address,
-        "version": record.version,
-        "last_seen_seconds": record.seen.map(age_seconds),
-        "pending_files": record.load.files,
-        "pending_bytes": record.load.bytes,
-        "oldest_pending_seconds": record.load.oldest.map(age_seconds),
-        "open_uploads": record.load.open_uploads,
-        "leaving": record.is_leaving,
-    })
+    let mut told = record.describe();
+    for (name, value) in [
+        ("node", json!(record.number)),
+        ("journal", json!(record.journal)),
+        ("address", json!(record.address)),
+    ] {
+        told.insert(name.to_owned(), value);
+    }
+    Value::Object(told)
 }
 
 /// Puts this machine's node into the list, unless its number belongs to another journal.

@@ -44,24 +44,21 @@ impl Ways {
 
     /// Deletes a thing. A node may take a busy one for down, and says then that it should be asked again.
     pub(crate) fn delete(&self, path: &str) -> Result<Answer, String> {
-        let begun = Instant::now();
-        loop {
-            let answer = self.any().try_ask("DELETE", path, &[]);
-            let is_later = answer.as_ref().is_ok_and(|answer| answer.status == 503);
-            if !is_later || self.clients.len() == 1 || begun.elapsed() > ROUTES {
-                return answer.map_err(|err| err.to_string());
-            }
-            sleep(PAUSE);
-        }
+        self.ask_while(503, "DELETE", path)
     }
 
     /// Asks for a thing that was deleted. Other nodes than the one that deleted it may serve it for a moment.
     pub(crate) fn ask_for_deleted(&self, path: &str) -> Result<Answer, String> {
+        self.ask_while(200, "GET", path)
+    }
+
+    /// Asks one node after another for as long as the answer has this status. A single node is asked once.
+    fn ask_while(&self, status: u16, method: &str, path: &str) -> Result<Answer, String> {
         let begun = Instant::now();
         loop {
-            let answer = self.any().try_ask("GET", path, &[]);
-            let is_there = answer.as_ref().is_ok_and(|answer| answer.status == 200);
-            if !is_there || self.clients.len() == 1 || begun.elapsed() > ROUTES {
+            let answer = self.any().try_ask(method, path, &[]);
+            let goes_on = answer.as_ref().is_ok_and(|answer| answer.status == status);
+            if !goes_on || self.clients.len() == 1 || begun.elapsed() > ROUTES {
                 return answer.map_err(|err| err.to_string());
             }
             sleep(PAUSE);

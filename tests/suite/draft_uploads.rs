@@ -5,13 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use kit::{Answer, Client, Site, noise};
 use sha2::{Digest as _, Sha256, Sha512};
 
-const PARTIAL: (&str, &str) = ("Content-Type", "application/partial-upload");
-const BEGINS: (&str, &str) = ("Upload-Complete", "?0");
+pub(crate) const PARTIAL: (&str, &str) = ("Content-Type", "application/partial-upload");
+pub(crate) const BEGINS: (&str, &str) = ("Upload-Complete", "?0");
 const MORE: (&str, &str) = ("Upload-Complete", "?0");
-const LAST: (&str, &str) = ("Upload-Complete", "?1");
+pub(crate) const LAST: (&str, &str) = ("Upload-Complete", "?1");
 
 /// Appends a piece.
-fn append(
+pub(crate) fn append(
     client: &Client,
     path: &str,
     offset: usize,

@@ -62,9 +62,11 @@ async fn take(
     let headers = request.headers();
     let boundary = content_type::boundary(headers)?;
     if let Meaning::Begins { declared } = meaning {
-        let begun = beginning::at(headers, request.path(), declared, caller.sender.clone())?;
         // A box: most uploads come whole, and need no memory for this.
-        return Box::pin(uploads_begin::by_draft(request, body, node, caller, begun)).await;
+        return Box::pin(uploads_begin::by_draft(
+            request, body, node, caller, declared,
+        ))
+        .await;
     }
     let preferences = Preferences::read(headers);
     let is_expected = caller.is_expected(&node);

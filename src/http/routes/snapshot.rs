@@ -39,7 +39,7 @@ pub(super) struct Snapshot {
     pub(super) instance: String,
     /// The number, the address and the state of each other node.
     pub(super) peers: Vec<(u16, String, PeerState)>,
-    /// What the list of nodes tells of them.
+    /// The nodes, as the list of nodes describes them.
     pub(super) registered: Vec<NodeRecord>,
     /// The reason why the list of nodes lets this node take no uploads.
     pub(super) obstacle: Option<Obstacle>,

@@ -75,20 +75,11 @@ fn obstacle(obstacle: &Obstacle) -> &str {
     }
 }
 
-/// What the list of nodes tells of a node: also one that is away still has these files.
+/// Describes a node by the list of nodes: one that is away still has these files.
 fn registered(snapshot: &Snapshot, node: u16) -> Option<Value> {
     let mut records = snapshot.registered.iter();
     let record = records.find(|record| record.number == node)?;
-    Some(json!({
-        "instance": record.instance,
-        "version": record.version,
-        "last_seen_seconds": record.seen.map(age_seconds),
-        "pending_files": record.load.files,
-        "pending_bytes": record.load.bytes,
-        "oldest_pending_seconds": record.load.oldest.map(age_seconds),
-        "open_uploads": record.load.open_uploads,
-        "leaving": record.is_leaving,
-    }))
+    Some(Value::Object(record.describe()))
 }
 
 /// The other nodes, and whether one has this node's number.

@@ -47,9 +47,11 @@ async fn take(
         return Err(Problem::no_form_here());
     }
     if let Meaning::Begins { declared } = meaning {
-        let begun = beginning::at(headers, request.path(), declared, caller.sender.clone())?;
         // A box: most uploads come whole, and need no memory for this.
-        return Box::pin(uploads_begin::by_draft(request, body, node, caller, begun)).await;
+        return Box::pin(uploads_begin::by_draft(
+            request, body, node, caller, declared,
+        ))
+        .await;
     }
     let upload = |sender| {
         Ok::<_, Problem>(FileUpload {

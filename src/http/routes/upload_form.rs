@@ -22,9 +22,11 @@ pub(super) async fn take(
     let preferences = Preferences::read(headers);
     let (caller, meaning) = access::uploader(request, &node).await?;
     if let Meaning::Begins { declared } = meaning {
-        let begun = beginning::at(headers, request.path(), declared, caller.sender.clone())?;
         // A box: most uploads come whole, and need no memory for this.
-        return Box::pin(uploads_begin::by_draft(request, body, node, caller, begun)).await;
+        return Box::pin(uploads_begin::by_draft(
+            request, body, node, caller, declared,
+        ))
+        .await;
     }
     let length = bodies::length(headers, accel::BODY_LENGTH);
     let upload = FormUpload {

@@ -52,17 +52,19 @@ pub(super) async fn by_tus(
     ))
 }
 
-/// Begins an upload by the draft, at `/files` or `/messages`. One that began before under its key may be
+/// Begins an upload of this declared length by the draft, at `/files` or `/messages`. One that began before under its key may be
 /// complete.
 pub(super) async fn by_draft(
     request: &HttpRequest,
     body: web::Payload,
     node: web::Data<Node>,
     caller: Caller,
-    begun: Beginning,
+    declared: Option<u64>,
 ) -> Result<HttpResponse, Problem> {
+    let headers = request.headers();
+    let begun = beginning::at(headers, request.path(), declared, caller.sender.clone())?;
     let longest = node.intake.longest(&caller.sender);
-    let preferences = Preferences::read(request.headers());
+    let preferences = Preferences::read(headers);
     let body = inline_body::or_spooled(request, body, &node).await?;
     match begin(&node, caller, begun, body).await? {
         (id, CurrentUpload::Open(open)) => Ok(answers::begun(

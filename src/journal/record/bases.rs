@@ -143,7 +143,7 @@ pub struct Upload {
     pub answer: Option<Answer>,
     /// The digests of the whole that its sender stated when it was begun.
     pub stated: WholeDigests,
-    /// What it becomes when all of its bytes are there.
+    /// The thing that it becomes when all of its bytes are there.
     pub becomes: Becomes,
 }
 

@@ -1,6 +1,6 @@
-//! What uploads become when all of their bytes are there.
+//! The things that uploads become when all of their bytes are there.
 
-/// What an upload becomes when all of its bytes are there.
+/// The thing that an upload becomes when all of its bytes are there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Becomes {
     /// A file with the id of the upload.
@@ -27,7 +27,7 @@ impl Becomes {
         }
     }
 
-    /// That of a name.
+    /// The thing with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|becomes| becomes.name() == name)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::log::copy_forward;
 use super::scratch::{LARGE, Scratch, committed, draft};
 use super::stage::restart;
 use crate::file::{FileId, Window};
@@ -111,14 +112,7 @@ fn a_request_gets_its_first_answer_wherever_its_files_are() {
     assert_eq!(journal.state().index.len(), 0);
     journal = check_all("evicted", journal, Standing::Committed);
     // The answers are copied forward.
-    let first = journal.state().oldest();
-    while journal.state().oldest() < first + 10 {
-        for _ in 0..20 {
-            let id = scratch.adopt(&journal, b"short-lived");
-            journal.settle(&committed(id)).unwrap();
-        }
-        journal.evict_settled().unwrap();
-    }
+    copy_forward(&scratch, &journal);
     assert!(journal.log_segments() < 10);
     journal = check_all("copied forward", journal, Standing::Committed);
     assert_eq!(journal.answers_kept(), 6);

@@ -25,6 +25,18 @@ pub(super) fn churn(scratch: &Scratch, journal: &Journal, times: usize) {
     }
 }
 
+/// Lets files come and leave until the log has copied forward all that its first segments had.
+pub(super) fn copy_forward(scratch: &Scratch, journal: &Journal) {
+    let first = journal.state().oldest();
+    while journal.state().oldest() < first + 10 {
+        for _ in 0..20 {
+            let id = scratch.adopt(journal, b"short-lived");
+            journal.settle(&committed(id)).unwrap();
+        }
+        journal.evict_settled().unwrap();
+    }
+}
+
 /// A stage with a log that is mostly dead: its settled entries have left.
 fn wasteful() -> Stage {
     let mut stage = Stage::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cuts::{TEARS, lose};
 use super::keys::{again, request, try_carry_out};
 use super::lives::answer;
+use super::log::copy_forward;
 use super::scratch::{SMALL, Scratch, committed};
 use super::stage::restart;
 use crate::file::FileId;
@@ -106,7 +107,7 @@ fn a_promise_under_a_key_with_a_vote_is_the_answer_after_every_start() {
     let promised: Vec<_> = keys
         .iter()
         .map(|&key| {
-            // Of two at the same time, the one with the higher id would count.
+            // If two had the same time, the one with the higher id would count.
             let dead = FileId::from_bytes([255, 255, 255, 255, 0, 2, 0, 0, 0, 0, 0, key]);
             assert_eq!(journal.vote(&ballot(key, dead, &[])).unwrap(), Vote::Given);
             let Claim::Elsewhere(running, found) = journal.begin(request(key)).unwrap() else {
@@ -153,14 +154,7 @@ fn votes_are_copied_forward_and_end_with_the_lifetime_and_the_bound_of_answers()
     }
     let left = [false, false, true, true, true];
     assert_eq!(all(&journal), left);
-    let first = journal.state().oldest();
-    while journal.state().oldest() < first + 10 {
-        for _ in 0..20 {
-            let id = scratch.adopt(&journal, b"short-lived");
-            journal.settle(&committed(id)).unwrap();
-        }
-        journal.evict_settled().unwrap();
-    }
+    copy_forward(&scratch, &journal);
     assert_eq!(all(&journal), left);
     let journal = again("copied forward", &scratch, journal);
     assert_eq!(all(&journal), left);

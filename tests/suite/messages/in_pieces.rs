@@ -4,11 +4,8 @@ use kit::{Answer, Builder, Client, Cluster, Keys, Mongo, Site, noise, wait_until
 use serde_json::Value;
 
 use super::{FORM, JSON, PACKAGE, assert_part, form, sent, taken, text, told};
+use crate::draft_uploads::{BEGINS, LAST, PARTIAL, append};
 use crate::upload_salvage::{SENT, send_part};
-
-const BEGINS: (&str, &str) = ("Upload-Complete", "?0");
-const LAST: (&str, &str) = ("Upload-Complete", "?1");
-const PARTIAL: (&str, &str) = ("Content-Type", "application/partial-upload");
 
 /// Begins an upload that becomes something else; returns its address.
 fn begin(client: &Client, target: &str, headers: &[(&str, &str)], content: &[u8]) -> String {
@@ -17,17 +14,6 @@ fn begin(client: &Client, target: &str, headers: &[(&str, &str)], content: &[u8]
     assert_eq!(answer.header("upload-complete"), "?0");
     assert_eq!(answer.header("upload-offset"), content.len().to_string());
     answer.header("location").to_owned()
-}
-
-fn append(
-    client: &Client,
-    path: &str,
-    offset: usize,
-    complete: (&str, &str),
-    body: &[u8],
-) -> Answer {
-    let offset = offset.to_string();
-    client.patch(path, &[PARTIAL, ("Upload-Offset", &offset), complete], body)
 }
 
 /// Asks for the state of an upload: its offset, and whether it is complete.
