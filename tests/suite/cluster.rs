@@ -85,6 +85,21 @@ fn what_one_node_has_accepted_is_the_same_through_every_node_without_mongodb() {
         assert_same_everywhere(&cluster, path, content);
         assert_same_everywhere(&cluster, &format!("{path}/any%20name"), content);
     }
+    for content in [&in_log, &in_file] {
+        let shown = client.post("/files", &[("Content-Type", "image/png")], content);
+        let path = shown.header("location");
+        for (query, kind) in [("", "inline"), ("?a=b&download", "attachment")] {
+            for method in ["GET", "HEAD"] {
+                let answer =
+                    cluster.agree(|client| client.ask(method, &format!("{path}{query}"), &[]));
+                let disposition = answer.header("content-disposition");
+                assert!(
+                    disposition.starts_with(kind),
+                    "{method} {query}: {disposition}"
+                );
+            }
+        }
+    }
     let empty = client.upload(b"");
     let answer = cluster.agree(|client| client.get(&empty.path));
     assert_eq!((answer.status, answer.body.len()), (200, 0));

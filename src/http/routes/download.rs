@@ -174,9 +174,7 @@ async fn answer(
             slice.uri
         }
     };
-    if is_to_be_saved {
-        push_parameter(&mut uri, disposition::DOWNLOAD);
-    }
+    uri = to_be_saved_or_not(request, uri);
     if is_refused_by_nginx {
         push_parameter(&mut uri, accel::JUDGED);
     } else if conditions::goes_by_date(request.headers(), meta) {
@@ -191,9 +189,17 @@ async fn answer(
         .finish())
 }
 
+/// Adds to an address what the query of a request says about the answer: whether the file is to be saved.
+pub(super) fn to_be_saved_or_not(request: &HttpRequest, mut uri: String) -> String {
+    if disposition::is_to_be_saved(request.query_string()) {
+        push_parameter(&mut uri, disposition::DOWNLOAD);
+    }
+    uri
+}
+
 /// Adds a parameter for nginx to an address. nginx sends it again if it finds no body there, or another
 /// content.
-pub(super) fn push_parameter(uri: &mut String, parameter: &str) {
+fn push_parameter(uri: &mut String, parameter: &str) {
     uri.push(if uri.contains('?') { '&' } else { '?' });
     uri.push_str(parameter);
 }

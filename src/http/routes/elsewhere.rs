@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::download::to_be_saved_or_not;
 use crate::accel;
 use crate::file::FileId;
 use crate::http::{Node, Problem};
@@ -13,25 +14,32 @@ use crate::peers::{HOP, PASS, Purpose};
 /// The end of the address of a file's description.
 pub(super) const META: &str = "/meta";
 
-/// Sends nginx to the node that may have a file. `part` is the end of the address: empty for the file itself.
+/// Sends nginx to the node that may have a file, with what the query says about the answer.
 ///
 /// # Errors
 /// As [`to`].
-pub(super) fn redirect(
+pub(super) fn file(
+    request: &HttpRequest,
     node: &Node,
     owner: u16,
     id: FileId,
-    part: &str,
+) -> Result<HttpResponse, Problem> {
+    let path = to_be_saved_or_not(request, format!("/files/{id}"));
+    to(node, owner, accel::PEER, &path, id, Purpose::Read)
+}
+
+/// Sends nginx to the node that may have a file, for its description.
+///
+/// # Errors
+/// As [`to`].
+pub(super) fn meta(
+    node: &Node,
+    owner: u16,
+    id: FileId,
     purpose: Purpose,
 ) -> Result<HttpResponse, Problem> {
-    to(
-        node,
-        owner,
-        accel::PEER,
-        &format!("/files/{id}{part}"),
-        id,
-        purpose,
-    )
+    let path = format!("/files/{id}{META}");
+    to(node, owner, accel::PEER, &path, id, purpose)
 }
 
 /// Sends nginx by this location to this path of the node that may have a file.

@@ -8,7 +8,6 @@ use crate::file::FileKey;
 use crate::http::gate::access;
 use crate::http::headers::{live as heads, path};
 use crate::http::{Node, Problem};
-use crate::peers::Purpose;
 use crate::token::Scope;
 
 /// `GET` and `HEAD /files/{id}` and `/files/{id}/{any name}`.
@@ -34,7 +33,7 @@ pub(super) async fn send(
             download::answer_stored(request, node, &file, at_hand).await
         }
         Found::Elsewhere { owner, id } if is_live => live::at_owner(request, node, owner, id),
-        Found::Elsewhere { owner, id } => elsewhere::redirect(node, owner, id, "", Purpose::Read),
+        Found::Elsewhere { owner, id } => elsewhere::file(request, node, owner, id),
         Found::Growing(id) if is_live => live::begin(request, node, id).await,
         Found::Growing(_) | Found::Absent => Err(Problem::not_found()),
     }

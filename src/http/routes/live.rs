@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use futures::stream;
 
-use super::download::{push_parameter, send_from_here};
+use super::download::{send_from_here, to_be_saved_or_not};
 use super::elsewhere;
 use crate::accel;
 use crate::delivery::LiveReader;
@@ -52,13 +52,6 @@ pub(super) fn at_owner(
     }
     let path = to_be_saved_or_not(request, format!("/live/{id}"));
     elsewhere::to(node, owner, accel::PEER_LIVE, &path, id, Purpose::Read)
-}
-
-fn to_be_saved_or_not(request: &HttpRequest, mut uri: String) -> String {
-    if disposition::is_to_be_saved(request.query_string()) {
-        push_parameter(&mut uri, disposition::DOWNLOAD);
-    }
-    uri
 }
 
 /// `GET /_gridspool/live/{id}`. No token is checked here, so the address must be exactly the one that this

@@ -41,9 +41,7 @@ pub(super) async fn meta(
         Purpose::Read
     };
     match node.delivery.find(&key).await? {
-        Found::Elsewhere { owner, id } => {
-            elsewhere::redirect(&node, owner, id, elsewhere::META, purpose)
-        }
+        Found::Elsewhere { owner, id } => elsewhere::meta(&node, owner, id, purpose),
         Found::Kept(kept) if is_admin => {
             let why = Why::of(&node, kept.id).await?;
             describe(&key, &Found::Kept(kept), why)
