@@ -1,6 +1,7 @@
 //! The examples for several nodes behind one name: clients see one service.
 
 mod messages;
+pub(crate) mod repeats;
 pub(crate) mod uploads;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,8 @@ use kit::{
     Balancer, Builder, Client, Cluster, Mongo, Site, Uploaded, curl, eventually, noise,
     read_to_end, wait_until,
 };
+
+use repeats::relays;
 
 /// Uploads with HTTP/2; returns the path.
 fn upload(url: &str, body: &[u8], options: &[&str]) -> String {
@@ -67,6 +70,9 @@ fn behind_a_balancer_files_go_in_and_out_while_nodes_come_and_go() {
         let path = upload(url, b"again", &[]);
         (path[15..19] == *"0001").then_some(path)
     });
+    let relays = relays(&cluster);
+    let trapped = Balancer::before(&relays.each_ref().map(|relay| relay.address.clone()));
+    repeats::assert_no_upload_is_sent_twice(&cluster, &relays, &trapped.url);
     assert_faults_of_files_count_against_no_node(&mut cluster, &mut balancer, &again);
 }
 

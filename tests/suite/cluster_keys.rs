@@ -16,13 +16,13 @@ const FORM: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const TEXT: (&str, &str) = ("Content-Type", "text/plain");
 
-/// A kind of keyed request.
+/// A kind of request that may have a key.
 #[derive(Debug, Clone, Copy)]
-struct Kind {
-    name: &'static str,
-    path: &'static str,
-    headers: &'static [(&'static str, &'static str)],
-    body: fn() -> Vec<u8>,
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+    pub(crate) body: fn() -> Vec<u8>,
 }
 
 const MESSAGE: &[u8] = br#"{"message":{"a":1},"to":["bob"],"from":"alice"}"#;
@@ -40,7 +40,7 @@ fn form() -> Vec<u8> {
     .concat()
 }
 
-const KINDS: [Kind; 6] = [
+pub(crate) const KINDS: [Kind; 6] = [
     Kind {
         name: "small",
         path: "/files",

@@ -1,5 +1,6 @@
 //! The example for haproxy, which checks the nodes once a second.
 
+use crate::balancer::repeats::{assert_no_upload_is_sent_twice, relays};
 use crate::balancer::uploads::assert_each_goes_to_its_node;
 use kit::{Answer, Builder, Cluster, Haproxy, curl, eventually, noise, skip, wait_until};
 
@@ -54,10 +55,15 @@ fn paths(answers: &[Answer]) -> Vec<String> {
 #[test]
 fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_moment() {
     let mut cluster = Cluster::start_without_mongodb(2, &Builder::default());
-    let Some(haproxy) = Haproxy::before(&cluster) else {
+    let relays = relays(&cluster);
+    let trapped = relays.each_ref().map(|relay| relay.address.clone());
+    let Some(haproxy) = Haproxy::before(&cluster, &trapped) else {
         skip("the example for haproxy", "haproxy is not installed");
         return;
     };
+    assert_no_upload_is_sent_twice(&cluster, &relays, &haproxy.url);
+    drop(haproxy);
+    let haproxy = Haproxy::before(&cluster, &cluster.addresses()).unwrap();
     let url = &haproxy.url;
     let get = |path: &str| curl(("body", b""), &["--path-as-is", &format!("{url}{path}")]).answer;
     let is_first = |path: &String| path[15..19] == *"0001";

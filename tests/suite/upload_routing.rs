@@ -7,7 +7,7 @@ use kit::{Answer, Builder, Client, Cluster, Site, noise, read_to_end, wait_until
 /// The version of tus, in each request.
 pub(crate) const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
 
-const TYPE: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
+pub(crate) const TYPE: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
 
 /// Begins an upload of this length, by tus; returns its path.
 pub(crate) fn begin(client: &Client, length: usize) -> String {

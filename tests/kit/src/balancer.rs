@@ -62,9 +62,13 @@ impl Balancer {
 impl Cluster {
     /// A balancer for all nodes.
     pub fn balancer(&self) -> Balancer {
+        Balancer::before(&self.addresses())
+    }
+
+    /// `HOST:PORT` of each node's nginx.
+    pub fn addresses(&self) -> Vec<String> {
         let urls = self.nodes.iter().map(Site::url);
-        let addresses: Vec<_> = urls.map(|url| url.replace("http://", "")).collect();
-        Balancer::before(&addresses)
+        urls.map(|url| url.replace("http://", "")).collect()
     }
 }
 
@@ -78,21 +82,20 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    /// Waits until both nodes have passed their checks; `None` where there is no haproxy.
-    pub fn before(cluster: &Cluster) -> Option<Self> {
+    /// haproxy before the cluster's nodes, at these addresses. `None` where there is no haproxy.
+    pub fn before(cluster: &Cluster, addresses: &[String]) -> Option<Self> {
         let program = on_path("haproxy")?;
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let at = |name: &str| scratch.path().join(name).display().to_string();
         let port = free_port();
-        let address = |place: usize| cluster.nodes[place].url().replace("http://", "");
         let example = format!("{CHECKOUT}/nginx.conf.d/examples/haproxy.cfg");
         let mut text = std::fs::read_to_string(example).expect("the example");
         for (old, new) in [
             ("127.0.0.1:8443", format!("127.0.0.1:{port}")),
             ("/etc/gridspool/tls/haproxy.pem", at("both.pem")),
             ("/run/haproxy/admin.sock", at("admin.sock")),
-            ("10.0.0.1:8080", address(0)),
-            ("10.0.0.2:8080", address(1)),
+            ("10.0.0.1:8080", addresses[0].clone()),
+            ("10.0.0.2:8080", addresses[1].clone()),
             ("  server node3 10.0.0.3:8080\n", String::new()),
             (
                 "  server node3 10.0.0.3:8080 track gridspool_reads/node3\n",
