@@ -1,5 +1,6 @@
 //! Idempotency keys hold for the cluster: a request may come again through any node.
 
+mod partitions;
 mod two_nodes;
 
 use std::collections::HashSet;
