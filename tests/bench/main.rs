@@ -22,6 +22,7 @@ mod downloads;
 mod files;
 mod fresh;
 mod inboxes;
+mod keyed;
 mod load;
 mod messages;
 mod mix;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
     let mut stage = Stage::set(options);
     let mut report = Report::new(&stage);
     uploads::run(&mut stage, &mut report);
+    keyed::run(&mut stage, &mut report);
     appends::run(&mut stage, &mut report);
     downloads::run(&mut stage, &mut report);
     fresh::run(&mut stage, &mut report);

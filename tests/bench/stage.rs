@@ -23,8 +23,8 @@ pub(crate) const PLAIN: &str = "plain-server";
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) options: Options,
-    /// A second node, for the rows that need one.
-    pub(crate) other: Other,
+    /// A second and a third node, for the rows that need them.
+    pub(crate) others: [Other; 2],
     pub(crate) gridspool: Nginx,
     pub(crate) alone: Nginx,
     /// nginx alone, with body buffers of 16 KiB.
@@ -58,7 +58,8 @@ impl Stage {
         let sidecar = Sidecar::prepare(&data, &sockets, &disk.scratch);
         let place = |name: &str| disk.scratch.join(name);
         let gridspool = Nginx::of_gridspool(&place("gridspool"), &data, &sidecar.socket, &[]);
-        let other = Other::prepare(&disk, &sockets, gridspool.address());
+        let other = |number| Other::prepare(number, &disk, &sockets, gridspool.address());
+        let others = [2, 3].map(other);
         let kept = disk.data.join("least");
         for room in ["spool", "body", "tmp", "incoming"] {
             fs::create_dir_all(kept.join(room)).expect("a directory");
@@ -90,7 +91,7 @@ impl Stage {
         });
         Self {
             options,
-            other,
+            others,
             gridspool,
             alone,
             small,
@@ -189,11 +190,12 @@ impl Stage {
     pub(crate) fn watch(&self) -> Watch {
         let recipe = self.recipe.as_ref();
         let ids = |read: fn(&Recipe) -> Vec<u32>| recipe.map(read).unwrap_or_default();
+        let of_others = |ids: fn(&Other) -> Vec<u32>| self.others.iter().flat_map(ids).collect();
         Watch::start(&[
             ("nginx", self.gridspool.ids()),
             ("sidecar", self.sidecar.ids()),
-            ("nginx-other", self.other.nginx.ids()),
-            ("sidecar-other", self.other.sidecar.ids()),
+            ("nginx-others", of_others(|other| other.nginx.ids())),
+            ("sidecar-others", of_others(|other| other.sidecar.ids())),
             ("mongod", self.mongo.ids()),
             ("nginx-alone", self.alone.ids()),
             ("nginx-16k", self.small.ids()),

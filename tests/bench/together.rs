@@ -76,14 +76,14 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
             empty(&stage.files);
         }
         if wants_pending {
-            stage.begin_both().expect("two nodes");
+            stage.begin_with(1).expect("two nodes");
             let files = uploaded(stage, size, 1);
             for (readers, [_, _, name]) in &works {
                 if stage.options.wants(name) {
                     cases.push(pending(stage, name, &files, *readers));
                 }
             }
-            stage.end_other();
+            stage.end_others();
             stage.end();
             empty(&stage.files);
         }
@@ -99,7 +99,7 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
 /// second node, which asks the first one.
 fn pending(stage: &Stage, work: &str, files: &Files, readers: usize) -> Case {
     let mut case = Case::new(work);
-    let addresses = [&stage.gridspool, &stage.other.nginx, &stage.alone].map(Nginx::address);
+    let addresses = [&stage.gridspool, &stage.others[0].nginx, &stage.alone].map(Nginx::address);
     let names = [
         ("gridspool", "a lone reader"),
         ("through another node", "a lone reader through another node"),

@@ -118,6 +118,15 @@ impl Request {
         Self::bare("GET", path, &format!("Range: bytes={first}-{last}\r\n"))
     }
 
+    /// Returns the same request under an idempotency key.
+    pub(crate) fn under_key(mut self, key: &str) -> Self {
+        let line = self.head.windows(2).position(|two| two == b"\r\n");
+        let end = line.expect("a request line");
+        let field = format!("\r\nIdempotency-Key: {key}");
+        self.head.splice(end..end, field.into_bytes());
+        self
+    }
+
     /// Returns the same request; its answer is compared with `body`, byte for byte.
     pub(crate) fn expecting(mut self, body: Body) -> Self {
         self.expected = Some(body);
