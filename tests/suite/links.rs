@@ -4,6 +4,7 @@ mod commit_again;
 mod deletes;
 mod unsettled;
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -33,6 +34,18 @@ struct Stage {
     bucket: Bucket,
     journal: Arc<Journal>,
     scratch: tempfile::TempDir,
+}
+
+/// Asks until MongoDB answers: a machine that does much else may not answer in time.
+async fn answered<T, E: Error>(ask: impl AsyncFn() -> Result<T, E>) -> T {
+    let mut times = 0;
+    loop {
+        match ask().await {
+            Ok(told) => return told,
+            Err(err) => assert!(times < 10, "{err}"),
+        }
+        times += 1;
+    }
 }
 
 /// A committed message.
@@ -356,12 +369,12 @@ impl Stage {
             let races = sent.message.parts.iter().map(|part| {
                 let file = part.file;
                 let take = async move || {
-                    let unlinked = bucket.unlink(file, sent.id).await.unwrap();
+                    let unlinked = answered(async || bucket.unlink(file, sent.id).await).await;
                     if unlinked == Unlinked::Last {
-                        bucket.remove_dying(file, Cause::Unlinked).await.unwrap();
+                        answered(async || bucket.remove_dying(file, Cause::Unlinked).await).await;
                     }
                 };
-                let give = async move || bucket.link(file, other).await.unwrap();
+                let give = async move || answered(async || bucket.link(file, other).await).await;
                 async move {
                     let takes = join(take(), take());
                     let gives = join(give(), give());
