@@ -29,12 +29,12 @@ pub(crate) const HELD: Metric = Metric::new("sidecar_connections", " sidecar con
 /// nginx keeps up to this many connections to the sidecar open, however many clients it has
 /// (`keepalive 128` in `nginx.conf.d/gridspool.conf`, for each of two workers). The next
 /// `auth_request` uses one of them.
-pub(crate) const KEPT_OPEN: f64 = 256.0;
+const KEPT_OPEN: f64 = 256.0;
 const NGINX: Metric = Metric::new("nginx_kib_each", " KiB of nginx each");
 const ANSWER: Metric = Metric::new("last_answer_ms", " ms, last byte to last answer");
 
 /// The MiB of memory that may come and go by themselves.
-pub(crate) const UNCHANGED_MIB: f64 = 4.0;
+const UNCHANGED_MIB: f64 = 4.0;
 
 /// Adds all rows of slow clients to the report.
 pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
