@@ -5,6 +5,7 @@ mod deletes;
 mod forward;
 mod grammar;
 mod in_pieces;
+mod long_in_pieces;
 mod races;
 mod returning_owner;
 mod rights;
