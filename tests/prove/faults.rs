@@ -43,10 +43,12 @@ pub(crate) enum Fault {
     Freeze,
     /// nginx and sidecar of a node are killed, and away for a while.
     Away,
+    /// A node cannot reach some others for a while, though clients and MongoDB reach all of them.
+    Partition,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Kill,
         Self::Point,
         Self::Power,
@@ -68,6 +70,7 @@ impl Fault {
         Self::OtherFormat,
         Self::Freeze,
         Self::Away,
+        Self::Partition,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -86,6 +89,7 @@ impl Fault {
             Self::OtherFormat => "other-format",
             Self::Freeze => "freeze",
             Self::Away => "away",
+            Self::Partition => "partition",
         }
     }
 
@@ -104,12 +108,13 @@ impl Fault {
                 | Self::OtherFormat
                 | Self::Freeze
                 | Self::Away
+                | Self::Partition
         )
     }
 
     /// Returns whether it needs other nodes that go on.
     pub(crate) fn is_of_a_cluster(self) -> bool {
-        matches!(self, Self::Freeze | Self::Away)
+        matches!(self, Self::Freeze | Self::Away | Self::Partition)
     }
 
     /// Makes the fault of any node and undoes it, while clients go on. `Err` names the step that failed.
@@ -122,6 +127,7 @@ impl Fault {
             mongo_ground,
             points,
             clocks,
+            wires,
         } = servers;
         let (site, ground) = (&mut cluster.nodes[place], &grounds[place]);
         let clock = &clocks[place];
@@ -200,6 +206,7 @@ impl Fault {
                 site.start_sidecar();
                 site.start_nginx();
             }
+            Self::Partition => wires.part(place, cluster.nodes.len(), random),
         }
         Ok(())
     }

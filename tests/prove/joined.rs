@@ -1,15 +1,15 @@
 //! Files that clients put together of partial uploads, by tus, during all faults.
 
 use std::sync::atomic::Ordering;
-use std::thread::sleep;
 
 use kit::{Answer, Client};
 
 use crate::ledger::State;
-use crate::load::{BACK_OFF, Load, below};
+use crate::load::{BackOff, Load, below};
 use crate::pieces::{Dialect, Pieces, Told, put_together};
 use crate::random::Random;
-use crate::uploads::{Complete, MOST_OPEN, piece};
+use crate::uploads::{MOST_OPEN, piece};
+use crate::whole::{Complete, Whole};
 
 /// A client's knowledge of such a file. It is in the ledger under its key from the first request on.
 #[derive(Debug, Clone)]
@@ -21,6 +21,13 @@ pub(crate) struct Joined {
     pub(crate) home: usize,
     /// Whether the parts were asked for as one file.
     is_asked: bool,
+}
+
+/// The files of one client whose parts are coming.
+#[derive(Default)]
+pub(crate) struct Own {
+    open: Vec<Joined>,
+    back_off: BackOff,
 }
 
 impl Joined {
@@ -48,13 +55,16 @@ impl Joined {
         for _ in 0..2 + random.below(2) {
             let part = Pieces {
                 key,
-                part: Some(length),
+                whole: Whole::Part(length),
                 length: piece(random),
                 dialect: Dialect::Tus,
                 is_declared: true,
                 id: None,
                 told: 0,
+                seen: 0,
+                home: None,
                 is_ending: false,
+                made: Vec::new(),
             };
             length += part.length;
             parts.push(part);
@@ -75,22 +85,28 @@ impl Load<'_> {
         &self,
         clients: &[Client],
         random: &mut Random,
-        own: &mut Vec<Joined>,
+        own: &mut Own,
     ) -> Option<Complete> {
-        let mut joined = if own.len() <= below(random, MOST_OPEN) {
+        let Own { open, back_off } = own;
+        let mut joined = if open.len() <= below(random, MOST_OPEN) {
             let joined = Joined::open(self, random);
             self.ledger.send(joined.key, joined.length, false);
             joined
         } else {
-            let which = below(random, own.len());
-            own.swap_remove(which)
+            let which = below(random, open.len());
+            open.swap_remove(which)
         };
         let client = &clients[joined.home];
         let mut parts = joined.parts.iter_mut();
         if let Some(part) = parts.find(|part| part.told < part.length) {
-            self.grow_part(client, random, part);
+            let is_refused = self.grow_part(client, random, part) == Told::Nothing;
             self.ledger.set_joined(&joined);
-            own.push(joined);
+            open.push(joined);
+            if is_refused {
+                back_off.pause();
+            } else {
+                *back_off = BackOff::default();
+            }
             return None;
         }
         let id = self.put_together(client, &mut joined);
@@ -98,11 +114,12 @@ impl Load<'_> {
             self.end_parts(client, &joined);
             return Some((joined.key, joined.length, id));
         }
-        own.push(joined);
+        open.push(joined);
+        back_off.pause();
         None
     }
 
-    fn grow_part(&self, client: &Client, random: &mut Random, part: &mut Pieces) {
+    fn grow_part(&self, client: &Client, random: &mut Random, part: &mut Pieces) -> Told {
         let (told, length) = (part.told, part.length);
         let to = random.pick(&[length, told + (length - told).div_ceil(2)]);
         let answer = match (&part.id, random.below(8)) {
@@ -113,19 +130,25 @@ impl Load<'_> {
                 let is_sent = part.break_off(random.pick(self.ports), to, sent).is_ok();
                 let hung_up = &self.tally.hung_up;
                 hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);
-                return;
+                return Told::Open(told);
             }
             (Some(_), _) => part.append(client, to),
         };
-        match part.hear(told, &answer) {
-            Err(what) => self.tally.violate(&what),
-            Ok(Told::Gone) => {
+        let heard = part.hear(told, &answer).unwrap_or_else(|what| {
+            self.tally.violate(&what);
+            Told::Nothing
+        });
+        match heard {
+            Told::Gone => {
                 let words = format!("{part:?} was not found: {answer:?}");
                 self.tally.violate(&words);
             }
-            Ok(Told::Nothing) => sleep(BACK_OFF),
-            Ok(Told::Open(_) | Told::Complete) => {}
+            Told::Open(_) | Told::Complete => {
+                self.tally.told.fetch_add(1, Ordering::Relaxed);
+            }
+            Told::Nothing => {}
         }
+        heard
     }
 
     fn put_together(&self, client: &Client, joined: &mut Joined) -> Option<String> {
@@ -149,7 +172,6 @@ impl Load<'_> {
             Ok(None) => {}
             Err(what) => self.tally.violate(&what),
         }
-        sleep(BACK_OFF);
         None
     }
 

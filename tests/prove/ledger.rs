@@ -11,6 +11,7 @@ use kit::noise;
 
 use crate::joined::Joined;
 use crate::pieces::Pieces;
+use crate::whole::Whole;
 
 /// A client's knowledge of its upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +134,7 @@ impl Ledger {
     /// Forgets a message: it is proven to be right or was refused for good, and need not be checked
     /// again.
     pub(crate) fn forget_message(&self, key: u64) {
+        self.pieces.lock().expect("the ledger").remove(&key);
         self.messages.lock().expect("the ledger").remove(&key);
     }
 
@@ -143,9 +145,19 @@ impl Ledger {
         all.insert(pieces.key, pieces.clone());
     }
 
-    /// The uploads in pieces, each with the state of its file.
+    /// The uploads in pieces, each with the state of what it becomes: of the first file of a form.
     pub(crate) fn pieces(&self) -> Vec<(Pieces, State)> {
-        self.with_states(&self.pieces.lock().expect("the ledger"))
+        let pieces = self.pieces.lock().expect("the ledger");
+        let messages = self.messages.lock().expect("the ledger");
+        let uploads = self.uploads.lock().expect("the ledger");
+        let state = |one: &Pieces| match one.whole {
+            Whole::Message(_) => &messages.get(&one.key).expect("it was sent").state,
+            Whole::File | Whole::Part(_) | Whole::Form(_) => {
+                &uploads.get(&one.key).expect("it was sent").state
+            }
+        };
+        let each = pieces.values();
+        each.map(|one| (one.clone(), state(one).clone())).collect()
     }
 
     /// Records that a file of parts is about to be sent, or has changed.
@@ -157,13 +169,10 @@ impl Ledger {
 
     /// The files of parts, each with its state.
     pub(crate) fn joined(&self) -> Vec<(Joined, State)> {
-        self.with_states(&self.joined.lock().expect("the ledger"))
-    }
-
-    fn with_states<T: Clone>(&self, all: &BTreeMap<u64, T>) -> Vec<(T, State)> {
+        let joined = self.joined.lock().expect("the ledger");
         let uploads = self.uploads.lock().expect("the ledger");
         let state = |key: &u64| uploads.get(key).expect("it was sent").state.clone();
-        let each = all.iter();
+        let each = joined.iter();
         each.map(|(key, one)| (one.clone(), state(key))).collect()
     }
 

@@ -8,12 +8,12 @@ use kit::{Client, noise};
 use crate::ledger::{Ledger, State};
 use crate::random::Random;
 use crate::request::{PATIENCE, Request};
-use crate::stage::Tally;
-use crate::{messages, uploads};
+use crate::tally::Tally;
+use crate::{joined, messages, uploads};
 
 /// The pause between a refused upload and the next one. It doubles with each further refusal, until
 /// an upload is promised.
-pub(crate) const BACK_OFF: Duration = Duration::from_millis(30);
+const BACK_OFF: Duration = Duration::from_millis(30);
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(480);
 
 /// The pause between two requests of a client, while there are more files than a fault needs.
@@ -23,8 +23,21 @@ const REST: Duration = Duration::from_millis(100);
 const LOGGED: u64 = 65_536;
 const CHUNK: u64 = 255 * 1024;
 
+/// The requests that clients send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mix {
+    All,
+    /// Those of uploads in pieces alone.
+    Pieces,
+}
+
+/// The pause of a client before its next request after one that was refused.
+#[derive(Debug)]
+pub(crate) struct BackOff(Duration);
+
 /// The state that all clients share.
 pub(crate) struct Load<'a> {
+    pub(crate) mix: Mix,
     pub(crate) ledger: &'a Ledger,
     pub(crate) tally: &'a Tally,
     /// The port of each node.
@@ -40,7 +53,7 @@ pub(crate) struct Load<'a> {
 
 /// The uploads of one client.
 struct Own {
-    back_off: Duration,
+    back_off: BackOff,
     /// The key, the length and the id of each file that it may read and delete.
     promised: Vec<(u64, usize, String)>,
     /// Uploads under a key without a promise.
@@ -49,27 +62,58 @@ struct Own {
     answered: Vec<(Request, Vec<String>)>,
 }
 
+impl Default for BackOff {
+    fn default() -> Self {
+        Self(BACK_OFF)
+    }
+}
+
+impl BackOff {
+    pub(crate) fn pause(&mut self) {
+        std::thread::sleep(self.0);
+        self.0 = LONGEST_BACK_OFF.min(2 * self.0);
+    }
+}
+
+impl Mix {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "all" => Some(Self::All),
+            "pieces" => Some(Self::Pieces),
+            _ => None,
+        }
+    }
+
+    /// Draws the number of a client's next act.
+    fn draw(self, random: &mut Random) -> u64 {
+        match self {
+            Self::All => random.below(48),
+            Self::Pieces => 30 + random.below(18),
+        }
+    }
+}
+
 impl Load<'_> {
     /// Runs one client until the end of the load.
     pub(crate) fn run(&self, seed: u64) {
         let mut random = Random::new(seed);
         let clients = self.clients();
         let mut own = Own {
-            back_off: BACK_OFF,
+            back_off: BackOff::default(),
             promised: Vec::new(),
             unanswered: Vec::new(),
             answered: Vec::new(),
         };
         let mut own_messages = messages::Own::default();
         let mut own_uploads = uploads::Own::default();
-        let mut own_joined = Vec::new();
+        let mut own_joined = joined::Own::default();
         while !self.is_over.load(Ordering::Relaxed) {
             if self.tally.promises.load(Ordering::Relaxed) > self.enough.load(Ordering::Relaxed) {
                 std::thread::sleep(REST);
             }
             // Each request may come to any node.
             let client = &clients[below(&mut random, clients.len())];
-            match random.below(48) {
+            match self.mix.draw(&mut random) {
                 0 | 1 => {
                     let count = 2 + random.below(2);
                     self.upload(client, &mut random, &mut own, count);
@@ -102,7 +146,7 @@ impl Load<'_> {
                     own.promised.extend(complete);
                 }
                 30..=41 => {
-                    let complete = self.grow(client, &mut random, &mut own_uploads);
+                    let complete = self.grow(&clients, &mut random, &mut own_uploads);
                     own.promised.extend(complete);
                 }
                 13 => self.leave(&mut random, &mut own),
@@ -168,11 +212,10 @@ impl Load<'_> {
             }
             // Each refused upload is checked at the end; thousands more of them would prove nothing
             // more.
-            std::thread::sleep(own.back_off);
-            own.back_off = LONGEST_BACK_OFF.min(2 * own.back_off);
+            own.back_off.pause();
             return;
         };
-        own.back_off = BACK_OFF;
+        own.back_off = BackOff::default();
         let ids = Request::ids(answer);
         for ((key, length), id) in request.files.iter().zip(&ids) {
             self.ledger.set(*key, State::Promised(id.clone()));

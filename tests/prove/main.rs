@@ -10,11 +10,13 @@
     reason = "a run that cannot go on ends"
 )]
 
+mod by_key;
 mod clock;
 mod faults;
 mod ground;
 mod joined;
 mod ledger;
+mod live;
 mod load;
 mod messages;
 mod mongo;
@@ -26,12 +28,15 @@ mod random;
 mod request;
 mod scene;
 mod stage;
+mod tally;
 mod uploads;
 mod verify;
 mod verify_bucket;
 mod verify_messages;
 mod verify_uploads;
 mod ways;
+mod whole;
+mod wires;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -9,8 +9,9 @@ use kit::{Answer, Client, noise};
 use serde_json::{Value, json};
 
 use crate::ledger::{Ledger, Message, State};
-use crate::load::{Load, length};
+use crate::load::{Load, below, length};
 use crate::random::Random;
+use crate::request::Request;
 
 /// Receivers, each with a list of its own.
 pub(crate) const RECEIVERS: usize = 2;
@@ -30,6 +31,18 @@ pub(crate) struct Own {
 }
 
 impl Message {
+    /// A message with these parts, to any receiver.
+    pub(crate) fn new(key: u64, parts: Vec<(u64, usize)>, random: &mut Random) -> Self {
+        Self {
+            parts,
+            key,
+            to: below(random, RECEIVERS),
+            source: None,
+            state: State::Unknown,
+            part_ids: Vec::new(),
+        }
+    }
+
     /// Sends the message; `Err` tells why no answer comes. It can be sent again at any time,
     /// because its key is the id that its sender gave it.
     pub(crate) fn send(&self, client: &Client) -> Result<Answer, String> {
@@ -45,6 +58,14 @@ impl Message {
             let answer = client.try_post("/messages", &[kind], body.to_string().as_bytes());
             return answer.map_err(|err| err.to_string());
         }
+        let kind = ("Content-Type", Request::FORM);
+        let answer = client.try_post("/messages", &[kind], &self.form());
+        answer.map_err(|err| err.to_string())
+    }
+
+    /// The body of a message that forwards nothing.
+    pub(crate) fn form(&self) -> Vec<u8> {
+        let (key, to) = (self.key, self.to);
         let mut body = Vec::new();
         let mut add = |head: &str, bytes: &[u8]| {
             let head = format!("--prove-x\r\nContent-Disposition: form-data; {head}\r\n\r\n");
@@ -60,9 +81,7 @@ impl Message {
             add(&head, &noise(*part, *length));
         }
         body.extend_from_slice(b"--prove-x--\r\n");
-        let kind = ("Content-Type", "multipart/form-data; boundary=prove-x");
-        let answer = client.try_post("/messages", &[kind], &body);
-        answer.map_err(|err| err.to_string())
+        body
     }
 
     /// Returns the message with the ids of a 201.
@@ -174,14 +193,7 @@ impl Load<'_> {
             }
             _ => {
                 let parts = (0..random.below(4)).map(|_| (self.key(), length(random)));
-                let message = Message {
-                    parts: parts.collect(),
-                    key: self.key(),
-                    to: usize::try_from(random.below(2)).expect("a small number") % RECEIVERS,
-                    source: None,
-                    state: State::Unknown,
-                    part_ids: Vec::new(),
-                };
+                let message = Message::new(self.key(), parts.collect(), random);
                 self.ledger.set_message(message.clone());
                 self.send_message(client, message, own, false);
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::fault_named;
 use crate::faults::Fault;
+use crate::load::Mix;
 
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -16,6 +17,7 @@ pub(crate) struct Options {
     pub(crate) most: Duration,
     pub(crate) seed: u64,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) mix: Mix,
     /// The nodes of the cluster.
     pub(crate) nodes: u16,
     /// Members of MongoDB's replica set.
@@ -41,6 +43,7 @@ impl Options {
             most: Duration::MAX,
             seed: u64::from(now.ok()?.subsec_nanos()),
             faults: Fault::ALL.to_vec(),
+            mix: Mix::All,
             nodes: 1,
             replicas: 1,
             file_system: "ext4".to_owned(),
@@ -62,6 +65,7 @@ impl Options {
                     let names = words.next()?;
                     options.faults = names.split(',').map(fault_named).collect::<Option<_>>()?;
                 }
+                "--load" => options.mix = Mix::named(&words.next()?)?,
                 "--nodes" => options.nodes = words.next()?.parse().ok()?,
                 "--replicas" => options.replicas = words.next()?.parse().ok()?,
                 "--file-system" => options.file_system = words.next()?,

@@ -1,12 +1,14 @@
 //! Uploads that come in pieces, as they go over the wire: by tus 1.0.0 and by
 //! draft-ietf-httpbis-resumable-upload-12.
 
-use std::io::{self, Write as _};
-use std::net::TcpStream;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kit::{Answer, Client, noise};
+use kit::{Answer, Client};
+
+use crate::request::hang_up;
+use crate::whole::Whole;
 
 const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
 const TUS_PIECE: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
@@ -23,8 +25,7 @@ pub(crate) enum Dialect {
 #[derive(Debug, Clone)]
 pub(crate) struct Pieces {
     pub(crate) key: u64,
-    /// The offset in that file, if this is a part of it. Then the upload is partial.
-    pub(crate) part: Option<usize>,
+    pub(crate) whole: Whole,
     /// The length of the whole in bytes.
     pub(crate) length: usize,
     pub(crate) dialect: Dialect,
@@ -33,8 +34,15 @@ pub(crate) struct Pieces {
     pub(crate) id: Option<String>,
     /// The highest offset that an answer told.
     pub(crate) told: usize,
+    /// The highest offset up to which it was read.
+    pub(crate) seen: usize,
+    /// The place of the node that gets the whole file under its key, if it begins so. Only that node knows
+    /// then what came of it.
+    pub(crate) home: Option<usize>,
     /// Whether its end was asked for.
     pub(crate) is_ending: bool,
+    /// The ids in the answer that told what it has become.
+    pub(crate) made: Vec<String>,
 }
 
 /// The meaning of an answer.
@@ -56,10 +64,8 @@ impl Pieces {
     /// Begins the upload with its first `first` bytes. It may be sent again: it has a key.
     pub(crate) fn begin(&self, client: &Client, first: usize) -> Result<Answer, String> {
         let (name, length) = (self.key.to_string(), self.length.to_string());
-        let of_part = self.part.map(|from| format!("-{from}"));
-        let key = format!("\"prove-{name}{}\"", of_part.unwrap_or_default());
-        let mut fields = vec![("Idempotency-Key", key)];
-        if self.part.is_some() {
+        let mut fields = vec![("Idempotency-Key", self.idempotency_key())];
+        if self.whole.is_partial() {
             fields.push(owned(("Upload-Concat", "partial")));
         }
         if self.is_declared {
@@ -75,13 +81,11 @@ impl Pieces {
                 "/uploads"
             }
             Dialect::Draft => {
+                let (path, kind) = self.whole.target();
                 let disposition = format!("attachment; filename=\"{name}\"");
                 fields.push(("Content-Disposition", disposition));
-                fields.extend([
-                    owned(("Content-Type", "application/octet-stream")),
-                    owned(("Upload-Complete", "?0")),
-                ]);
-                "/files"
+                fields.extend([("Content-Type", kind), ("Upload-Complete", "?0")].map(owned));
+                path
             }
         };
         let body = self.bytes(0, first);
@@ -98,19 +102,9 @@ impl Pieces {
 
     /// Begins to append the bytes up to this offset, and hangs up after `sent` of them.
     pub(crate) fn break_off(&self, port: u16, to: usize, sent: usize) -> io::Result<()> {
+        let line = format!("PATCH {}", self.path());
         let piece = self.piece(to);
-        let fields = self.fields(to).into_iter();
-        let fields: Vec<_> = fields
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
-        let fields = fields.concat();
-        let (path, length) = (self.path(), piece.len());
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        write!(
-            stream,
-            "PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}Content-Length: {length}\r\n\r\n"
-        )?;
-        stream.write_all(&piece[..sent])
+        hang_up(port, &line, &self.fields(to), &piece, sent)
     }
 
     /// Asks for the offset.
@@ -144,15 +138,19 @@ impl Pieces {
             return Ok(Told::Nothing);
         };
         for name in ["Location", "Content-Location"] {
-            let Some((_, id)) = answer.header(name).rsplit_once('/') else {
+            let Some((place, id)) = answer.header(name).rsplit_once('/') else {
                 continue;
             };
+            if self.whole.is_made() && place != "/uploads" {
+                continue;
+            }
             if self.id.get_or_insert_with(|| id.to_owned()) != id {
                 return Err(format!("{self:?} has another id in {answer:?}"));
             }
         }
-        if !(before..=self.length).contains(&offset) {
-            return Err(format!("{self:?} was told {before}, and now {answer:?}"));
+        let least = before.max(self.seen);
+        if !(least..=self.length).contains(&offset) {
+            return Err(format!("{self:?} had {least}, and now {answer:?}"));
         }
         self.told = self.told.max(offset);
         if !self.is_complete(offset, answer) {
@@ -161,7 +159,27 @@ impl Pieces {
         if offset != self.length {
             return Err(format!("{self:?} is complete too early: {answer:?}"));
         }
+        if answer.status == 201 {
+            let made = self.whole.ids(answer);
+            if !self.made.is_empty() && self.made != made {
+                return Err(format!("{self:?} became something else: {answer:?}"));
+            }
+            self.made = made;
+        }
         Ok(Told::Complete)
+    }
+
+    /// Whether it is known what a complete upload has become: an empty append brings that answer again.
+    pub(crate) fn is_known(&self) -> bool {
+        !(self.whole.is_made() && self.made.is_empty())
+    }
+
+    pub(crate) fn idempotency_key(&self) -> String {
+        if let Whole::Part(from) = self.whole {
+            format!("\"prove-{}-{from}\"", self.key)
+        } else {
+            format!("\"prove-{}\"", self.key)
+        }
     }
 
     fn is_complete(&self, offset: usize, answer: &Answer) -> bool {
@@ -201,9 +219,9 @@ impl Pieces {
         self.bytes(self.told, to)
     }
 
-    fn bytes(&self, from: usize, to: usize) -> Vec<u8> {
-        let part = self.part.unwrap_or_default();
-        noise(self.key, part + to).split_off(part + from)
+    /// The bytes between two offsets.
+    pub(crate) fn bytes(&self, from: usize, to: usize) -> Vec<u8> {
+        self.whole.bytes(self.key, from, to)
     }
 
     fn bare(&self, client: &Client, method: &str) -> Result<Answer, String> {

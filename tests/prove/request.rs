@@ -19,6 +19,9 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// The type of forms.
+    pub(crate) const FORM: &str = "multipart/form-data; boundary=prove-x";
+
     /// Makes the upload of a single file under its key.
     pub(crate) fn keyed(key: u64, length: usize) -> Self {
         Self {
@@ -41,17 +44,7 @@ impl Request {
     /// Sends the upload and hangs up at once.
     pub(crate) fn send_and_leave(&self, port: u16) -> io::Result<()> {
         let (headers, body) = self.head_and_body();
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
-        let (headers, length) = (headers.concat(), body.len());
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        write!(
-            stream,
-            "POST /files HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {length}\r\n\r\n"
-        )?;
-        stream.write_all(&body)
+        hang_up(port, "POST /files", &headers, &body, body.len())
     }
 
     fn head_and_body(&self) -> (Vec<(&'static str, String)>, Vec<u8>) {
@@ -66,14 +59,14 @@ impl Request {
             headers.push(("Content-Disposition", disposition));
             noise(first, length)
         } else {
-            let kind = "multipart/form-data; boundary=prove-x";
-            headers.push(("Content-Type", kind.to_owned()));
+            headers.push(("Content-Type", Self::FORM.to_owned()));
             self.form()
         };
         (headers, body)
     }
 
-    fn form(&self) -> Vec<u8> {
+    /// The body of several files.
+    pub(crate) fn form(&self) -> Vec<u8> {
         let mut body = Vec::new();
         for (key, length) in &self.files {
             let head = format!(
@@ -96,4 +89,25 @@ impl Request {
             .as_array()
             .map_or_else(|| vec![id(&json)], |files| files.iter().map(id).collect())
     }
+}
+
+/// Sends the beginning of a request, with `sent` bytes of its body, and hangs up.
+pub(crate) fn hang_up(
+    port: u16,
+    line: &str,
+    fields: &[(&str, String)],
+    body: &[u8],
+    sent: usize,
+) -> io::Result<()> {
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let (fields, length) = (fields.concat(), body.len());
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    write!(
+        stream,
+        "{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}Content-Length: {length}\r\n\r\n"
+    )?;
+    stream.write_all(&body[..sent])
 }

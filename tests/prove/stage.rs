@@ -1,10 +1,7 @@
 //! The servers of a run, and one round: load, faults, and then a check of everything.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use kit::{Builder, Cluster, Mongo, Site, wait_until};
 use tempfile::TempDir;
@@ -13,13 +10,15 @@ use crate::clock::Clock;
 use crate::faults::{Fault, pause};
 use crate::ground::Ground;
 use crate::ledger::Ledger;
-use crate::load::Load;
+use crate::load::{Load, Mix};
 use crate::messages::{Follower, RECEIVERS};
 use crate::options::Options;
 use crate::points::Points;
 use crate::random::Random;
 use crate::scene::Scene;
+use crate::tally::Tally;
 use crate::verify;
+use crate::wires::Wires;
 
 /// Clients at once.
 const CLIENTS: u64 = 8;
@@ -27,6 +26,9 @@ const CLIENTS: u64 = 8;
 /// The most promises before a fault, and the promises during it after which clients rest.
 const MOST_PROMISES: u64 = 60;
 const ENOUGH_MORE: usize = 60;
+
+/// The most answers about uploads in pieces before a fault, if there are no other requests.
+const MOST_ANSWERS: u64 = 20;
 
 /// The servers, in the order in which they end.
 #[derive(Debug)]
@@ -40,101 +42,7 @@ pub(crate) struct Servers {
     pub(crate) points: Option<Points>,
     /// The clock of each sidecar, if faults move it.
     pub(crate) clocks: Vec<Clock>,
-}
-
-/// The counts of a run.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    scene: Scene,
-    pub(crate) uploads: AtomicU64,
-    pub(crate) promises: AtomicUsize,
-    pub(crate) unanswered: AtomicU64,
-    /// Uploads that were running when a fault came, and were not promised.
-    pub(crate) cut: AtomicU64,
-    pub(crate) reads: AtomicU64,
-    pub(crate) deletes: AtomicU64,
-    /// Uploads that were repeated under their key after their promise.
-    pub(crate) repeats: AtomicU64,
-    pub(crate) verified: AtomicU64,
-    /// Appends that were answered, to uploads in pieces.
-    pub(crate) appends: AtomicU64,
-    /// Appends whose client hung up within the body.
-    pub(crate) hung_up: AtomicU64,
-    /// Uploads whose client did not wait for the answer.
-    pub(crate) left: AtomicU64,
-    /// Files that were made of partial uploads.
-    pub(crate) joined: AtomicU64,
-    /// Uploads in pieces that became files.
-    pub(crate) completed: AtomicU64,
-    /// Uploads in pieces that clients ended.
-    pub(crate) ended: AtomicU64,
-    /// The longest time in seconds until journal and spool were empty after all faults.
-    pub(crate) longest_drain: AtomicU64,
-    /// Ids without a file that were cleared away: a cut or a delete had left their chunks.
-    pub(crate) orphans: AtomicU64,
-    faults: Mutex<BTreeMap<&'static str, u32>>,
-    violations: Mutex<Vec<String>>,
-}
-
-impl Tally {
-    /// Records a violation. The first one also shows the state of the machine.
-    pub(crate) fn violate(&self, what: &str) {
-        eprintln!("prove: VIOLATION: {what}");
-        let mut violations = self.violations.lock().expect("the violations");
-        violations.push(what.to_owned());
-        if violations.len() == 1 {
-            eprintln!("{}", self.scene.text());
-        }
-    }
-
-    pub(crate) fn violations(&self) -> usize {
-        self.violations.lock().expect("the violations").len()
-    }
-
-    pub(crate) fn line(&self) -> String {
-        let [uploads, unanswered, left, reads, deletes, repeats, verified] = [
-            &self.uploads,
-            &self.unanswered,
-            &self.left,
-            &self.reads,
-            &self.deletes,
-            &self.repeats,
-            &self.verified,
-        ]
-        .map(|count| count.load(Ordering::Relaxed));
-        format!(
-            "{uploads} uploads, {} files promised, {unanswered} uploads refused or unanswered, {left} answers not waited for, \
-             {reads} reads and {deletes} deletes under load, {repeats} sent again, \
-             {verified} files verified, {} violations",
-            self.promises.load(Ordering::Relaxed),
-            self.violations()
-        )
-    }
-
-    pub(crate) fn report(&self, took: Duration) -> String {
-        let faults = self.faults.lock().expect("the faults");
-        let faults: Vec<_> = faults
-            .iter()
-            .map(|(name, count)| format!("{count} {name}"))
-            .collect();
-        let [completed, appends, joined, hung_up, ended] = [
-            &self.completed,
-            &self.appends,
-            &self.joined,
-            &self.hung_up,
-            &self.ended,
-        ]
-        .map(|count| count.load(Ordering::Relaxed));
-        format!(
-            "{}\nin pieces: {completed} uploads completed by {appends} appends, {joined} made of partial ones, {hung_up} bodies broken off, {ended} uploads ended\nfaults: {}; {} uploads were on their way at one, and were not promised\nempty after {} s at most; {} ids of stray chunks cleared away; {} s",
-            self.line(),
-            faults.join(", "),
-            self.cut.load(Ordering::Relaxed),
-            self.longest_drain.load(Ordering::Relaxed),
-            self.orphans.load(Ordering::Relaxed),
-            took.as_secs()
-        )
-    }
+    pub(crate) wires: Wires,
 }
 
 #[derive(Debug)]
@@ -176,7 +84,9 @@ impl Stage {
             let place = usize::from(node) - 1;
             builder(options, &grounds[place].data(), &clocks[place])
         };
-        let mut cluster = Cluster::start_with(options.nodes, builder, &mongo);
+        let mut wires = Wires::default();
+        let way = |from, to, site: &Site| wires.lay(from, to, site.port());
+        let mut cluster = Cluster::start_with(options.nodes, builder, &mongo, way);
         // The cache may grow to 4 GB, and would come to have more files than the disk has inodes. A
         // restarted nginx knows the earlier files only after a minute: see `round`.
         for site in &mut cluster.nodes {
@@ -201,11 +111,9 @@ impl Stage {
                     .as_deref()
                     .map(|program| Points::new(program, options.seed, options.nodes)),
                 clocks,
+                wires,
             },
-            tally: Tally {
-                scene,
-                ..Tally::default()
-            },
+            tally: Tally::at(scene),
             ledger,
             followers: (0..RECEIVERS).map(Follower::of).collect(),
             next_key: AtomicU64::new(1),
@@ -227,7 +135,9 @@ impl Stage {
             bag,
             ..
         } = self;
+        let mix = options.mix;
         let load = Load {
+            mix,
             ledger,
             tally,
             ports: &servers
@@ -253,13 +163,15 @@ impl Stage {
             }
             for _ in 0..faults {
                 let fault = drawn(bag, options, random);
-                let more =
-                    usize::try_from(1 + random.below(MOST_PROMISES)).expect("a small number");
-                let wanted = tally.promises.load(Ordering::Relaxed) + more;
-                enough.store(wanted + ENOUGH_MORE, Ordering::Relaxed);
-                wait_until("uploads are promised", || {
-                    tally.promises.load(Ordering::Relaxed) >= wanted
-                });
+                let most = match mix {
+                    Mix::All => MOST_PROMISES,
+                    Mix::Pieces => MOST_ANSWERS,
+                };
+                let more = usize::try_from(1 + random.below(most)).expect("a small number");
+                let wanted = tally.answers(mix) + more;
+                let promises = tally.promises.load(Ordering::Relaxed);
+                enough.store(promises + more + ENOUGH_MORE, Ordering::Relaxed);
+                wait_until("uploads are answered", || tally.answers(mix) >= wanted);
                 pause(random, 30);
                 // Odd while a fault is active that clients may notice.
                 let noticeable = u64::from(!fault.is_harmless());
@@ -270,8 +182,7 @@ impl Stage {
                 }
                 servers.cluster.wait_until_met();
                 calm.fetch_add(noticeable, Ordering::SeqCst);
-                let mut faults = tally.faults.lock().expect("the faults");
-                *faults.entry(fault.name()).or_default() += 1;
+                tally.count(fault);
             }
             drop(end);
         });

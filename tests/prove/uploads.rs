@@ -2,14 +2,15 @@
 //! faults.
 
 use std::sync::atomic::Ordering;
-use std::thread::sleep;
 
 use kit::{Answer, Client};
 
-use crate::ledger::State;
-use crate::load::{BACK_OFF, Load, below};
+use crate::ledger::Message;
+use crate::load::{BackOff, Load, below};
 use crate::pieces::{Dialect, Pieces, Told};
 use crate::random::Random;
+use crate::request::Request;
+use crate::whole::{Complete, Whole};
 
 /// The most uploads that a client has open.
 pub(crate) const MOST_OPEN: usize = 3;
@@ -21,10 +22,11 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Default)]
 pub(crate) struct Own {
     open: Vec<Course>,
+    back_off: BackOff,
 }
 
-struct Course {
-    pieces: Pieces,
+pub(crate) struct Course {
+    pub(crate) pieces: Pieces,
     /// The offsets at which its pieces end.
     ends: Vec<usize>,
     footing: Footing,
@@ -41,17 +43,14 @@ enum Footing {
     Lost,
 }
 
-/// A file: its key, its length and its id.
-pub(crate) type Complete = (u64, usize, String);
-
 impl Load<'_> {
-    /// Does one act of a client with its uploads in pieces. Returns the file that it completes.
+    /// Does one act of a client with its uploads in pieces. Returns the files that it completes.
     pub(crate) fn grow(
         &self,
-        client: &Client,
+        clients: &[Client],
         random: &mut Random,
         own: &mut Own,
-    ) -> Option<Complete> {
+    ) -> Vec<Complete> {
         let is_new = own.open.len() <= below(random, MOST_OPEN);
         let mut course = if is_new {
             self.open(random)
@@ -59,54 +58,78 @@ impl Load<'_> {
             let which = below(random, own.open.len());
             own.open.swap_remove(which)
         };
-        let told = if course.pieces.id.is_none() {
-            self.begin(client, random, &mut course)
-        } else {
-            self.go_on(client, random, &mut course)
+        // Each request may come to any node.
+        let client = &clients[below(random, clients.len())];
+        let told = match (&course.pieces.id, course.pieces.home) {
+            (Some(_), _) => self.go_on(client, random, &mut course),
+            (None, Some(home)) => self.seek(&clients[home], random, &mut course),
+            (None, None) => self.begin(client, random, &mut course),
         };
         match told {
             // The look ends it, if the answer was lost.
-            Told::Gone => None,
-            Told::Complete => Some(self.complete(course.pieces)),
-            Told::Open(_) | Told::Nothing => {
+            Told::Gone => Vec::new(),
+            Told::Complete if course.pieces.is_known() => {
+                self.tally.complete(self.ledger, &course.pieces)
+            }
+            Told::Complete | Told::Open(_) => {
                 own.open.push(course);
-                None
+                own.back_off = BackOff::default();
+                Vec::new()
+            }
+            Told::Nothing => {
+                own.open.push(course);
+                own.back_off.pause();
+                Vec::new()
             }
         }
     }
 
-    fn complete(&self, pieces: Pieces) -> Complete {
-        let id = pieces.id.expect("it has begun");
-        let promised = State::Promised(id.clone());
-        self.ledger.set(pieces.key, promised);
-        self.tally.promises.fetch_add(1, Ordering::Relaxed);
-        self.tally.completed.fetch_add(1, Ordering::Relaxed);
-        (pieces.key, pieces.length, id)
-    }
-
     fn open(&self, random: &mut Random) -> Course {
-        let mut length = 0;
-        let mut ends = Vec::new();
-        for _ in 0..2 + random.below(5) {
-            length += piece(random);
-            ends.push(length);
-        }
+        let key = self.key();
+        let whole = self.whole(key, random);
+        let ends = ends(whole.body().as_deref(), random);
+        let length = *ends.last().expect("a last piece");
+        let dialect = if whole.is_made() {
+            Dialect::Draft
+        } else {
+            random.pick(&[Dialect::Tus, Dialect::Draft])
+        };
+        let is_put = !whole.is_made() && random.below(4) == 0;
+        let home = is_put.then(|| below(random, self.ports.len()));
         let pieces = Pieces {
-            key: self.key(),
-            part: None,
+            key,
+            whole,
             length,
-            dialect: random.pick(&[Dialect::Tus, Dialect::Draft]),
-            is_declared: random.below(2) == 0,
+            dialect,
+            is_declared: home.is_some() || random.below(2) == 0,
             id: None,
             told: 0,
+            seen: 0,
+            home,
             is_ending: false,
+            made: Vec::new(),
         };
-        self.ledger.send(pieces.key, length, false);
-        self.ledger.set_pieces(&pieces);
+        self.ledger.begin(&pieces);
+        // What comes of a broken body is never sure at once.
+        let footing = home.map_or(Footing::Firm, |_| Footing::Lost);
         Course {
             pieces,
             ends,
-            footing: Footing::Firm,
+            footing,
+        }
+    }
+
+    fn whole(&self, key: u64, random: &mut Random) -> Whole {
+        match random.below(8) {
+            0 => Whole::Form(Request {
+                files: vec![(key, piece(random)), (self.key(), piece(random))],
+                is_keyed: false,
+            }),
+            1 => {
+                let part = (self.key(), piece(random));
+                Whole::Message(Message::new(key, vec![part], random))
+            }
+            _ => Whole::File,
         }
     }
 
@@ -126,7 +149,7 @@ impl Load<'_> {
             (Footing::Firm, 1) => self.end(client, course),
             (_, 2 | 3) if to > told => {
                 self.break_off(random, course, to);
-                Told::Nothing
+                Told::Open(told)
             }
             (_, 4 | 5) if to > told => {
                 self.append_beside(course, client, to, |one| one.append(client, to), true)
@@ -134,12 +157,17 @@ impl Load<'_> {
             (_, 6..=8) if to > told => {
                 self.append_beside(course, client, to, |one| one.ask(client), false)
             }
-            _ => {
-                let told = self.ask_once(course, Footing::Firm, |one| one.append(client, to));
-                self.count_append(course, to);
-                told
+            (_, 9 | 10) if to > told && !course.pieces.whole.is_made() => {
+                self.read_beside(random, course, |course| self.append(client, course, to))
             }
+            _ => self.append(client, course, to),
         }
+    }
+
+    fn append(&self, client: &Client, course: &mut Course, to: usize) -> Told {
+        let told = self.ask_once(course, Footing::Firm, |one| one.append(client, to));
+        self.count_append(course, to);
+        told
     }
 
     /// Hangs up within the body of an append.
@@ -163,8 +191,7 @@ impl Load<'_> {
         let answer = course.pieces.end(client);
         match answer.as_ref().map(|answer| answer.status) {
             Ok(204) => {
-                let id = course.pieces.id.clone().expect("it has begun");
-                self.ledger.set(course.pieces.key, State::Deleted(id));
+                self.ledger.end(&course.pieces);
                 self.tally.ended.fetch_add(1, Ordering::Relaxed);
                 let again = course.pieces.ask(client);
                 if again.as_ref().is_ok_and(|again| again.status < 400) {
@@ -245,19 +272,27 @@ impl Load<'_> {
     }
 
     /// Takes an answer in.
-    fn hear(&self, course: &mut Course, before: usize, answer: &Result<Answer, String>) -> Told {
+    pub(crate) fn hear(
+        &self,
+        course: &mut Course,
+        before: usize,
+        answer: &Result<Answer, String>,
+    ) -> Told {
         let told = course.pieces.hear(before, answer);
         let told = told.unwrap_or_else(|what| {
             self.tally.violate(&what);
             Told::Nothing
         });
         match told {
-            Told::Open(_) | Told::Complete => self.ledger.set_pieces(&course.pieces),
+            Told::Open(_) | Told::Complete => {
+                self.tally.told.fetch_add(1, Ordering::Relaxed);
+                self.ledger.set_pieces(&course.pieces);
+            }
             Told::Gone => {
                 let words = format!("{:?} was not found: {answer:?}", course.pieces);
                 self.tally.violate(&words);
             }
-            Told::Nothing => sleep(BACK_OFF),
+            Told::Nothing => {}
         }
         told
     }
@@ -274,7 +309,7 @@ impl Load<'_> {
     }
 
     /// Nothing is refused without a fault.
-    fn is_refused(&self, course: &Course, calm: u64, answer: &Result<Answer, String>) {
+    pub(crate) fn is_refused(&self, course: &Course, calm: u64, answer: &Result<Answer, String>) {
         if self.is_calm_since(calm) {
             let words = format!(
                 "{:?} was refused without a fault: {answer:?}",
@@ -288,6 +323,20 @@ impl Load<'_> {
 fn is_taken(answer: &Result<Answer, String>) -> bool {
     let status = answer.as_ref().map(|answer| answer.status);
     status.is_ok_and(|status| status < 300)
+}
+
+/// Draws where the pieces of an upload end: anywhere in a body, or so that there are all sizes.
+fn ends(body: Option<&[u8]>, random: &mut Random) -> Vec<usize> {
+    let mut end = 0;
+    let mut ends: Vec<_> = (0..2 + random.below(5))
+        .map(|_| {
+            end += piece(random);
+            body.map_or(end, |body| below(random, body.len()))
+        })
+        .collect();
+    ends.extend(body.map(<[u8]>::len));
+    ends.sort_unstable();
+    ends
 }
 
 /// Returns the length of a piece: half are of few bytes, and go with the head of a request.

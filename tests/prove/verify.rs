@@ -11,7 +11,8 @@ use kit::{Site, finish};
 use crate::ledger::{Ledger, State, Upload};
 use crate::messages::Follower;
 use crate::request::Request;
-use crate::stage::{Servers, Tally};
+use crate::stage::Servers;
+use crate::tally::Tally;
 use crate::ways::Ways;
 use crate::{verify_bucket, verify_messages, verify_uploads};
 

@@ -7,7 +7,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 
 use crate::ledger::{State, Upload};
-use crate::stage::Tally;
+use crate::tally::Tally;
 use crate::verify::side_by_side;
 
 /// The number of files with chunks in one question: fewer than MongoDB can sort in memory.

@@ -11,7 +11,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::ledger::{Ledger, Message, State};
 use crate::messages::Follower;
-use crate::stage::Tally;
+use crate::tally::Tally;
 use crate::verify::side_by_side;
 use crate::ways::{ROUTES, Ways};
 

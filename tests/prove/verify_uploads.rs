@@ -7,9 +7,11 @@ use kit::Client;
 
 use crate::ledger::{Ledger, State};
 use crate::pieces::{Pieces, Told};
-use crate::stage::Tally;
+use crate::request::Request;
+use crate::tally::Tally;
 use crate::verify::side_by_side;
 use crate::ways::Ways;
+use crate::whole::Whole;
 
 /// The appends until an upload must be complete. The rest of a broken body may grow it meanwhile.
 const MOST_APPENDS: usize = 5;
@@ -21,19 +23,16 @@ pub(crate) fn finish(ways: &Ways, ledger: &Ledger, tally: &Tally) {
     open.retain(|(_, state)| *state == State::Unknown);
     side_by_side(&open, |(pieces, _)| {
         let finished = if pieces.is_ending {
-            end(ways.any(), pieces)
+            end(ways.any(), pieces).map(|()| ledger.end(pieces))
         } else {
             let mut pieces = pieces.clone();
-            let id = complete(ways.any(), &mut pieces, |pieces| ledger.set_pieces(pieces));
-            id.inspect(|_| {
-                tally.promises.fetch_add(1, Ordering::Relaxed);
-                tally.completed.fetch_add(1, Ordering::Relaxed);
+            let client = pieces.home.map_or(ways.any(), |home| ways.at(home));
+            complete(client, &mut pieces, |pieces| ledger.set_pieces(pieces)).map(|()| {
+                tally.complete(ledger, &pieces);
             })
-            .map(State::Promised)
         };
-        match finished {
-            Ok(state) => ledger.set(pieces.key, state),
-            Err(what) => tally.violate(&what),
+        if let Err(what) = finished {
+            tally.violate(&what);
         }
     });
     join(ways, ledger, tally);
@@ -67,31 +66,38 @@ fn join(ways: &Ways, ledger: &Ledger, tally: &Tally) {
     });
 }
 
-fn end(client: &Client, pieces: &Pieces) -> Result<State, String> {
+fn end(client: &Client, pieces: &Pieces) -> Result<(), String> {
     match pieces.end(client) {
-        Ok(answer) if [204, 404, 410].contains(&answer.status) => {
-            Ok(State::Deleted(pieces.id.clone().expect("it has begun")))
-        }
+        Ok(answer) if [204, 404, 410].contains(&answer.status) => Ok(()),
         answer => Err(format!("{pieces:?} was ended again: {answer:?}")),
     }
 }
 
-/// Completes an upload, and returns its id.
-fn complete(
-    client: &Client,
-    pieces: &mut Pieces,
-    note: impl Fn(&Pieces),
-) -> Result<String, String> {
-    let mut answer = match pieces.id {
-        None => pieces.begin(client, 0),
-        Some(_) => pieces.ask(client),
+/// Completes an upload.
+fn complete(client: &Client, pieces: &mut Pieces, note: impl Fn(&Pieces)) -> Result<(), String> {
+    let mut answer = match (&pieces.id, pieces.home) {
+        (Some(_), _) => pieces.ask(client),
+        (None, None) => pieces.begin(client, 0),
+        (None, Some(_)) => {
+            let answer = pieces.ask_by_key(client);
+            if answer.as_ref().is_ok_and(|answer| answer.status == 404) {
+                return match pieces.put(client) {
+                    Ok(answer) if answer.status == 201 => {
+                        pieces.hear_whole(&answer);
+                        Ok(())
+                    }
+                    answer => Err(format!("{pieces:?} was sent whole: {answer:?}")),
+                };
+            }
+            answer
+        }
     };
     for _ in 0..MOST_APPENDS {
         let told = pieces.hear(pieces.told, &answer)?;
         note(pieces);
         match told {
-            Told::Complete => return Ok(pieces.id.clone().expect("it has begun")),
-            Told::Open(_) => answer = pieces.append(client, pieces.length),
+            Told::Complete if pieces.is_known() => return Ok(()),
+            Told::Complete | Told::Open(_) => answer = pieces.append(client, pieces.length),
             Told::Nothing if pieces.id.is_some() => answer = pieces.ask(client),
             Told::Gone | Told::Nothing => break,
         }
@@ -106,34 +112,49 @@ pub(crate) fn answer_again(ways: &Ways, ledger: &Ledger, tally: &Tally) {
         let wrong = |what: &str, answer| {
             tally.violate(&format!("{pieces:?} {state:?}: {what}: {answer:?}"));
         };
-        match state {
-            State::Promised(_) => {
-                for (what, answer) in [
-                    ("asked", pieces.ask(ways.any())),
-                    ("completed again", pieces.append(ways.any(), pieces.length)),
-                    ("begun again", pieces.begin(ways.any(), 0)),
-                ] {
-                    let told = pieces.clone().hear(pieces.length, &answer);
-                    // tus does not tell the length with the beginning.
-                    let is_right = match told {
-                        Ok(Told::Complete) => true,
-                        Ok(Told::Open(_)) => what == "begun again",
-                        _ => false,
-                    };
-                    let is_taken = answer.as_ref().is_ok_and(|answer| answer.status < 300);
-                    if !(is_right && is_taken) {
-                        wrong(what, answer);
-                    }
-                }
+        let is_there = match state {
+            State::Promised(_) => true,
+            // An upload that became something else tells so even after that was deleted; of a deleted
+            // message no answer tells the parts.
+            State::Deleted(_) if pieces.is_ending || !pieces.whole.is_made() => false,
+            State::Deleted(_) if matches!(pieces.whole, Whole::Form(_)) => true,
+            State::Deleted(_) | State::Unknown | State::Deleting(_) => return,
+        };
+        if !is_there {
+            let answer = pieces.ask(ways.any());
+            let status = answer.as_ref().map(|answer| answer.status);
+            if !matches!(status, Ok(404 | 410)) {
+                wrong("asked", answer);
             }
-            State::Deleted(_) => {
-                let answer = pieces.ask(ways.any());
-                let status = answer.as_ref().map(|answer| answer.status);
-                if !matches!(status, Ok(404 | 410)) {
-                    wrong("asked", answer);
+            return;
+        }
+        for (what, answer) in [
+            ("asked", pieces.ask(ways.any())),
+            ("completed again", pieces.append(ways.any(), pieces.length)),
+            match pieces.home {
+                None => ("begun again", pieces.begin(ways.any(), 0)),
+                Some(_) => ("sent again", pieces.put(ways.any())),
+            },
+        ] {
+            if what == "sent again" {
+                let id = answer.as_ref().ok().filter(|answer| answer.status == 201);
+                let id = id.map(|answer| Request::ids(answer).remove(0));
+                if id != pieces.id {
+                    wrong(what, answer);
                 }
+                continue;
             }
-            State::Unknown | State::Deleting(_) => {}
+            let told = pieces.clone().hear(pieces.length, &answer);
+            // tus does not tell the length with the beginning.
+            let is_right = match told {
+                Ok(Told::Complete) => true,
+                Ok(Told::Open(_)) => what == "begun again",
+                _ => false,
+            };
+            let is_taken = answer.as_ref().is_ok_and(|answer| answer.status < 300);
+            if !(is_right && is_taken) {
+                wrong(what, answer);
+            }
         }
     });
     let mut joined = ledger.joined();

@@ -1,5 +1,6 @@
 //! An HTTP/1.1 client that accepts any answer.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,6 +10,9 @@ use ureq::typestate::{AgentScope, WithBody};
 use ureq::{Agent, Body, RequestBuilder, SendBody};
 
 use crate::Answer;
+
+/// The buffers of a client that does not keep its connections, in bytes: the longest head, and more.
+const BUFFER: usize = 16 * 1024;
 
 /// Headers of a request.
 type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -51,7 +55,11 @@ impl Client {
     /// request is on its way (RFC 9112 §9.6), for example by a worker of nginx that ends after a
     /// reload: an upload without an answer would prove nothing.
     pub fn anew_each_time(port: u16, patience: Duration) -> Self {
-        let settings = Self::settings(Some(patience)).max_idle_connections(0);
+        // A build for tests takes its time to fill larger buffers.
+        let settings = Self::settings(Some(patience))
+            .max_idle_connections(0)
+            .input_buffer_size(BUFFER)
+            .output_buffer_size(BUFFER);
         Self {
             agent: settings.build().new_agent(),
             ..Self::new(port)
@@ -98,6 +106,23 @@ impl Client {
             request = request.header(*name, *value);
         }
         read(self.agent.run(request.body(()).expect("a request"))?)
+    }
+
+    /// GET of an answer that may break off. Returns the status, the bytes that came, and whether these were
+    /// all.
+    pub fn try_read(
+        &self,
+        path: &str,
+        headers: Headers<'_>,
+    ) -> Result<(u16, Vec<u8>, bool), ureq::Error> {
+        let mut request = self.agent.get(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = request.call()?;
+        let mut bytes = Vec::new();
+        let end = answer.body_mut().as_reader().read_to_end(&mut bytes);
+        Ok((answer.status().as_u16(), bytes, end.is_ok()))
     }
 
     pub fn head(&self, path: &str) -> Answer {
@@ -151,11 +176,17 @@ impl Client {
 
     /// PUT with headers and a body of known length.
     pub fn put_with(&self, path: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
-        let mut request = self.agent.put(self.url(path));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        read(request.send(body).expect("an answer")).expect("a body")
+        self.try_put(path, headers, body).expect("an answer")
+    }
+
+    /// PUT that may get no answer at all.
+    pub fn try_put(
+        &self,
+        path: &str,
+        headers: Headers<'_>,
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
+        send(self.agent.put(self.url(path)), headers, body)
     }
 
     /// POST with a chunked body.

@@ -26,10 +26,16 @@ impl Cluster {
         Self::start_each(count, builder, Builder::start_without_mongodb)
     }
 
-    /// Starts this many nodes, each with settings of its own. A single one has no peers.
-    pub fn start_with(count: u16, builder: impl Fn(u16) -> Builder, mongo: &Mongo) -> Self {
+    /// Starts this many nodes, each with settings of its own. A single one has no peers. `way` tells the
+    /// address by which the node at one place reaches another one.
+    pub fn start_with(
+        count: u16,
+        builder: impl Fn(u16) -> Builder,
+        mongo: &Mongo,
+        way: impl FnMut(usize, usize, &Site) -> String,
+    ) -> Self {
         let nodes = (1..=count).map(|node| builder(node).set("node", node).start(mongo));
-        Self::of(nodes.collect())
+        Self::of(nodes.collect(), way)
     }
 
     /// Starts a node on each host, with `mongo` behind them.
@@ -44,28 +50,30 @@ impl Cluster {
 
     fn start_each(count: u16, builder: &Builder, mut start: impl FnMut(Builder) -> Site) -> Self {
         let nodes = (1..=count).map(|node| start(builder.clone().set("node", node)));
-        Self::of(nodes.collect())
+        Self::of(nodes.collect(), |_, _, to| to.url())
     }
 
-    fn of(nodes: Vec<Site>) -> Self {
+    fn of(nodes: Vec<Site>, way: impl FnMut(usize, usize, &Site) -> String) -> Self {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let mut cluster = Self { nodes, scratch };
         cluster.write_key("0123456789abcdef0123456789abcdef");
         if cluster.nodes.len() > 1 {
-            cluster.introduce();
+            cluster.introduce(way);
         }
         cluster
     }
 
     /// Tells each node of all others, now that their ports are known, and waits until they have met.
-    fn introduce(&mut self) {
-        let urls: Vec<_> = self.nodes.iter().map(Site::url).collect();
+    fn introduce(&mut self, mut way: impl FnMut(usize, usize, &Site) -> String) {
         let key = self.key();
-        for (own, site) in self.nodes.iter_mut().enumerate() {
-            let others = urls.iter().enumerate().filter(|(place, _)| *place != own);
-            let peers: Vec<_> = others
-                .map(|(place, url)| format!("{}={url}", place + 1))
+        for own in 0..self.nodes.len() {
+            let nodes = self.nodes.iter().enumerate();
+            let peers: Vec<_> = nodes
+                .filter(|(place, _)| *place != own)
+                .map(|(place, node)| format!("{}={}", place + 1, way(own, place, node)))
                 .collect();
+            let site = &mut self.nodes[own];
+            let url = site.url();
             site.reconfigure(|builder| {
                 let builder = builder
                     .set("peers", peers.join(" "))
@@ -79,7 +87,7 @@ impl Cluster {
             site.start_sidecar();
             site.configure_nginx();
             site.start_nginx();
-            assert_eq!(site.url(), urls[own], "the port was taken");
+            assert_eq!(site.url(), url, "the port was taken");
         }
         self.wait_until_met();
     }

@@ -128,12 +128,12 @@ pub fn skip(test: &str, reason: &str) {
 /// Bytes that look random and are the same for the same seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
+    let mut bytes = vec![0; length.next_multiple_of(8)];
+    for word in bytes.as_chunks_mut().0 {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
+        *word = state.to_le_bytes();
     }
     bytes.truncate(length);
     bytes

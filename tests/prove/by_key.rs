@@ -1,0 +1,111 @@
+//! Clients that send whole files under a key, hang up, and ask by the key what came of it.
+
+use std::sync::atomic::Ordering;
+
+use kit::{Answer, Client};
+
+use crate::load::{Load, below};
+use crate::pieces::{Pieces, Told};
+use crate::random::Random;
+use crate::request::hang_up;
+use crate::uploads::Course;
+
+/// The length in bytes from which a whole file counts if it breaks off, unless it tells its length in
+/// a field of its own.
+const LONG: usize = 1_050_000;
+
+impl Pieces {
+    fn name(&self) -> String {
+        format!("/files/{}", self.key)
+    }
+
+    fn fields_of_whole(&self) -> Vec<(&'static str, String)> {
+        let kind = "application/octet-stream".to_owned();
+        let mut fields = vec![
+            ("Idempotency-Key", self.idempotency_key()),
+            ("Content-Type", kind),
+        ];
+        if self.length < LONG {
+            fields.push(("Upload-Length", self.length.to_string()));
+        }
+        fields
+    }
+
+    /// Sends the whole file under its key. It may be sent again.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) fn put(&self, client: &Client) -> Result<Answer, String> {
+        let fields = self.fields_of_whole();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let body = self.whole.bytes(self.key, 0, self.length);
+        let answer = client.try_put(&self.name(), &fields, &body);
+        answer.map_err(|err| err.to_string())
+    }
+
+    /// Asks what its key has brought.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) fn ask_by_key(&self, client: &Client) -> Result<Answer, String> {
+        let key = self.idempotency_key();
+        let answer = client.try_ask("HEAD", "/uploads/by-key", &[("Idempotency-Key", &key)]);
+        answer.map_err(|err| err.to_string())
+    }
+
+    /// Takes in that it was taken whole: its id is in the answer.
+    pub(crate) fn hear_whole(&mut self, answer: &Answer) {
+        let id = answer.json()["id"].as_str().map(str::to_owned);
+        self.id = Some(id.expect("an id"));
+        self.told = self.length;
+    }
+}
+
+impl Load<'_> {
+    /// Does an act of a client that does not know yet what came of its file: sends it and hangs up, asks,
+    /// or sends it whole.
+    pub(crate) fn seek(&self, client: &Client, random: &mut Random, course: &mut Course) -> Told {
+        let pieces = &mut course.pieces;
+        match random.below(8) {
+            0..=3 => {
+                let sent = below(random, pieces.length);
+                let body = pieces.whole.bytes(pieces.key, 0, pieces.length);
+                let line = format!("PUT {}", pieces.name());
+                let port = self.ports[pieces.home.unwrap_or_default()];
+                let is_sent = hang_up(port, &line, &pieces.fields_of_whole(), &body, sent).is_ok();
+                let hung_up = &self.tally.hung_up;
+                hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+                Told::Open(0)
+            }
+            4..=6 => {
+                let answer = pieces.ask_by_key(client);
+                // Nothing was kept of it.
+                if answer.as_ref().is_ok_and(|answer| answer.status == 404) {
+                    return Told::Nothing;
+                }
+                let told = self.hear(course, 0, &answer);
+                let is_found = matches!(told, Told::Open(_) | Told::Complete);
+                let found = &self.tally.found;
+                found.fetch_add(u64::from(is_found), Ordering::Relaxed);
+                told
+            }
+            _ => {
+                let calm = self.calm.load(Ordering::SeqCst);
+                let answer = pieces.put(client);
+                match answer.as_ref().map(|answer| answer.status) {
+                    Ok(201) => {
+                        pieces.hear_whole(answer.as_ref().expect("an answer"));
+                        return Told::Complete;
+                    }
+                    // The rest of an earlier try is being kept.
+                    Ok(409) => {}
+                    _ => self.is_refused(course, calm, &answer),
+                }
+                Told::Nothing
+            }
+        }
+    }
+}
