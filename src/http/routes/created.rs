@@ -6,11 +6,12 @@ use std::time::Duration;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::meta::Description;
 use crate::commit::CommitWait;
-use crate::file::{FileId, FileMeta};
+use crate::delivery::Found;
+use crate::file::{FileId, FileKey, FileMeta};
 use crate::http::headers::prefer::Preferences;
 use crate::http::{Node, Problem};
 use crate::intake::Shape;
@@ -18,6 +19,9 @@ use crate::journal::{Adopted, Standing};
 
 /// The state of the files of an answer: that of the file with the longest way left.
 const STATE: HeaderName = HeaderName::from_static("gridspool-state");
+
+/// The pause between two looks for a file that another node commits.
+const PAUSE: Duration = Duration::from_millis(500);
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -102,16 +106,38 @@ async fn wait(
     time: Duration,
 ) -> Result<Vec<Adopted>, Problem> {
     let deadline = Instant::now() + time;
-    let begun = web::block(move || begin_waiting(&node, adopted));
+    let begun = web::block({
+        let node = Arc::clone(&node);
+        move || begin_waiting(&node, adopted)
+    });
     let (mut adopted, waits) = begun.await?;
     for (file, wait) in adopted.iter_mut().zip(waits) {
-        if let Some(mut wait) = wait
-            && let Ok(Some(standing)) = timeout_at(deadline, wait.completed()).await
-        {
+        let completed = async {
+            match wait {
+                Some(mut wait) => wait.completed().await,
+                None if file.standing() == Standing::Pending => {
+                    Some(committed_elsewhere(&node, file.id()).await)
+                }
+                None => None,
+            }
+        };
+        if let Ok(Some(standing)) = timeout_at(deadline, completed).await {
             file.set_standing(standing);
         }
     }
     Ok(adopted)
+}
+
+/// Looks into the store until a file of another node is there.
+async fn committed_elsewhere(node: &Node, id: FileId) -> Standing {
+    loop {
+        match node.delivery.find(&FileKey::Id(id)).await {
+            Ok(Found::Stored { .. }) => return Standing::Committed,
+            Ok(_) => {}
+            Err(err) => log::debug!("{id}: whether another node has committed it: {err}"),
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 /// Begins to wait for each pending file, and looks up those that were committed before the wait began.
@@ -121,7 +147,7 @@ fn begin_waiting(
     mut adopted: Vec<Adopted>,
 ) -> (Vec<Adopted>, Vec<Option<CommitWait>>) {
     let begin = |file: &mut Adopted| {
-        // The node that has a file waits for it alone.
+        // The commits of another node are not told here.
         if file.standing() != Standing::Pending || node.intake.is_elsewhere(file.id()) {
             return None;
         }

@@ -3,7 +3,7 @@
 
 use kit::{Cluster, Link, Relay, Site, curl};
 
-use crate::cluster_keys::KINDS;
+use crate::cluster_keys::kinds::KINDS;
 use crate::upload_routing::{TUS, TYPE as APPENDS, begin, offset};
 
 type Headers<'a> = &'a [(&'a str, &'a str)];

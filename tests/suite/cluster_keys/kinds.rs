@@ -1,0 +1,81 @@
+//! The kinds of requests that make something, and may have an idempotency key.
+
+use kit::{Answer, Client, noise};
+
+use super::TEXT;
+use crate::upload_routing::TUS;
+
+const BEGINS: (&str, &str) = ("Upload-Complete", "?0");
+const FORM: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+/// A kind of request that may have a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+    pub(crate) body: fn() -> Vec<u8>,
+}
+
+const MESSAGE: &[u8] = br#"{"message":{"a":1},"to":["bob"],"from":"alice"}"#;
+
+fn form() -> Vec<u8> {
+    let part = |content: &[u8]| {
+        let head = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f.bin\"\r\n\r\n";
+        [head.as_bytes(), content, b"\r\n"].concat()
+    };
+    [
+        part(b"first"),
+        part(&noise(2, 100_000)),
+        b"--b--\r\n".to_vec(),
+    ]
+    .concat()
+}
+
+pub(crate) const KINDS: [Kind; 6] = [
+    Kind {
+        name: "small",
+        path: "/files",
+        headers: &[TEXT],
+        body: || b"small".to_vec(),
+    },
+    Kind {
+        name: "large",
+        path: "/files",
+        headers: &[TEXT],
+        body: || noise(1, 300_000),
+    },
+    Kind {
+        name: "form",
+        path: "/files",
+        headers: &[FORM],
+        body: form,
+    },
+    Kind {
+        name: "message",
+        path: "/messages",
+        headers: &[JSON],
+        body: || MESSAGE.to_vec(),
+    },
+    Kind {
+        name: "tus",
+        path: "/uploads",
+        headers: &[TUS, ("Upload-Length", "10")],
+        body: Vec::new,
+    },
+    Kind {
+        name: "draft",
+        path: "/files",
+        headers: &[BEGINS, ("Upload-Length", "10")],
+        body: Vec::new,
+    },
+];
+
+impl Kind {
+    pub(super) fn send(&self, client: &Client, key: &str) -> Answer {
+        let key = format!("{key}-{}", self.name);
+        let headers = [self.headers, &[("Idempotency-Key", &key)]].concat();
+        client.post(self.path, &headers, &(self.body)())
+    }
+}
