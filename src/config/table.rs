@@ -69,7 +69,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("settled_grace_seconds", "SECONDS", "60", "how long a body stays after its commit"),
     setting("settled_max_bytes", "BYTES", "1073741824", "bytes of such bodies that may stay; the oldest go first"),
     setting("idempotency_seconds", "SECONDS", "86400", "how long an upload sent again with its Idempotency-Key gets the first answer; 0: never"),
-    setting("idempotency_files", "COUNT", "100000", "files of which such answers are kept; the oldest of the sender that has most go first"),
+    setting("idempotency_files", "COUNT", "300000", "files of which such answers are kept, and votes of other nodes; the oldest of the sender that has most go first"),
     setting("idempotency_when_unsure", "WORD", "refuse", "keyed uploads while too few nodes can tell whether they were taken before: refuse: 503; accept: take them, perhaps twice"),
     setting("upload_lifetime_seconds", "SECONDS", "86400", "how long a resumable upload may stand still before it ends"),
     setting("max_open_uploads", "COUNT", "10000", "resumable uploads that are not complete above which new ones get 503; a tenth of it for one subject"),
@@ -89,7 +89,7 @@ pub(super) const LOW_MEMORY: &[(&str, &str)] = &[
     ("workers", "1"),
     ("commit_entries", "2"),
     ("commit_bytes", "3145728"),
-    ("idempotency_files", "20000"),
+    ("idempotency_files", "60000"),
     ("message_cache_bytes", "2097152"),
     ("max_live_readers", "500"),
 ];
