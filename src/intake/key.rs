@@ -81,16 +81,19 @@ impl Intake {
         cluster.is_some_and(|cluster| cluster.peers.owner_of(id).is_some())
     }
 
-    /// Votes on a key, for another node.
+    /// Votes on keys, for another node.
     ///
     /// # Errors
-    /// When the vote cannot be kept.
-    pub async fn vote(&self, ballot: Ballot) -> Result<(Ballot, Vote), IntakeError> {
+    /// When the votes cannot be kept.
+    pub async fn votes(
+        &self,
+        ballots: Vec<Ballot>,
+    ) -> Result<(Vec<Ballot>, Vec<Vote>), IntakeError> {
         let journal = Arc::clone(&self.journal);
         spawn_blocking(move || {
             journal.check_log()?;
-            let vote = journal.vote(&ballot)?;
-            Ok((ballot, vote))
+            let votes = journal.votes(&ballots)?;
+            Ok((ballots, votes))
         })
         .await?
     }

@@ -24,8 +24,8 @@ pub(super) enum News {
     Learn(Vec<(FileId, Answer)>),
     /// These answers are in it.
     Retain(Vec<Answered>),
-    /// This vote is in it.
-    Vote(Box<Answered>),
+    /// These votes are in it.
+    Vote(Vec<Answered>),
 }
 
 /// Shared with the waiters that have no thread.
@@ -95,10 +95,7 @@ impl State {
                     self.keys.retain(answered, at, bytes / count);
                 }
             }
-            News::Vote(vote) => {
-                let votes = std::slice::from_ref(&*vote);
-                self.keys.replay(votes, at, bytes, LogTime(0));
-            }
+            News::Vote(votes) => self.keys.replay(&votes, at, bytes, LogTime(0)),
         }
     }
 }

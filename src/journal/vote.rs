@@ -8,7 +8,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::idempotency::{Claim, Fingerprint, Known};
+use super::idempotency::{Claim, Fingerprint, Known, Running};
 use super::memory::News;
 use super::record::{Answer, Answered, Frame, LogTime, PartOf, Subject};
 use super::step::StepError;
@@ -38,41 +38,65 @@ impl Journal {
         self.free_id()
     }
 
-    /// Votes on a key, as its witness. The vote is durable when it is told.
+    /// Votes on keys, as their witness, in the order of the ballots. The votes are durable when they are told.
     ///
-    /// 1. The key is claimed: no request under it begins here, and no other ballot is counted.
+    /// 1. Each key is claimed: no request under it begins here, and no other ballot on it is counted.
     /// 2. An answer of this node, and a vote for an attempt that may be alive, stand.
-    /// 3. The vote is queued and synced. It is learned with the sync; only then the claim is dropped.
+    /// 3. All new votes are queued as one frame and synced. They are learned with the sync; only then the claims
+    ///    are dropped.
     ///
     /// # Errors
-    /// The disk's error; a start may find the vote.
-    pub fn vote(&self, ballot: &Ballot) -> Result<Vote, JournalError> {
-        let request = Fingerprint {
-            key: ballot.key,
-            content: VOTE,
-            sender: Subject(ballot.sender),
-        };
-        let _running = match self.begin(request)? {
-            Claim::Running => return Ok(Vote::Running),
-            Claim::Elsewhere(_, attempt) if attempt == ballot.attempt => return Ok(Vote::Given),
-            Claim::Elsewhere(running, attempt) if ballot.replaces.contains(&attempt) => running,
-            Claim::Elsewhere(_, attempt) => return Ok(Vote::Taken(attempt)),
-            Claim::First(running) => running,
-            // The node in an id is all that the other node needs.
-            Claim::Answered(_) | Claim::Open(_) | Claim::Other => {
-                return Ok(Vote::Taken(self.attempt()));
+    /// The disk's error; a start may find the votes.
+    pub fn votes(&self, ballots: &[Ballot]) -> Result<Vec<Vote>, JournalError> {
+        let mut claims = Vec::new();
+        let mut given = Vec::new();
+        let mut votes = Vec::new();
+        for ballot in ballots {
+            let request = Fingerprint {
+                key: ballot.key,
+                content: VOTE,
+                sender: Subject(ballot.sender),
+            };
+            votes.push(match self.judge(ballot, request)? {
+                Judged::Stands(vote) => vote,
+                Judged::Free(running) => {
+                    claims.push(running);
+                    given.push(vote(ballot.attempt, request, self.now()));
+                    Vote::Given
+                }
+            });
+        }
+        self.keep_votes(given)?;
+        Ok(votes)
+    }
+
+    fn judge(&self, ballot: &Ballot, request: Fingerprint) -> Result<Judged, JournalError> {
+        Ok(Judged::Stands(match self.begin(request)? {
+            Claim::Running => Vote::Running,
+            Claim::Elsewhere(_, attempt) if attempt == ballot.attempt => Vote::Given,
+            Claim::Elsewhere(running, attempt) if ballot.replaces.contains(&attempt) => {
+                return Ok(Judged::Free(running));
             }
+            Claim::Elsewhere(_, attempt) => Vote::Taken(attempt),
+            Claim::First(running) => return Ok(Judged::Free(running)),
+            // The node in an id is all that the other node needs.
+            Claim::Answered(_) | Claim::Open(_) | Claim::Other => Vote::Taken(self.attempt()),
+        }))
+    }
+
+    fn keep_votes(&self, votes: Vec<Answered>) -> Result<(), JournalError> {
+        let Some(first) = votes.first().map(|vote| vote.id) else {
+            return Ok(());
         };
-        let vote = vote(ballot.attempt, request, self.now());
-        let frame = Frame::answers(std::slice::from_ref(&vote)).map_err(std::io::Error::other);
-        let frame = frame.map_err(at(ballot.attempt, "write a vote"))?;
-        let decided = self.decide(None, Some(News::Vote(Box::new(vote))), |index, tail| {
+        let frame = Frame::answers(&votes).map_err(std::io::Error::other);
+        let frame = frame.map_err(at(first, "write a vote"))?;
+        let decided = self.decide(None, Some(News::Vote(votes)), |index, tail| {
             index.keep_answers(&frame, tail)
         });
         let landed = decided.and_then(|landing| landing.land().map_err(StepError::from));
-        landed.map_err(|err| err.of(ballot.attempt, "keep a vote"))?;
+        landed.map_err(|err| err.of(first, "keep a vote"))?;
         point!("vote.kept");
-        Ok(Vote::Given)
+        Ok(())
     }
 
     /// When this node gave a vote; `None` if this is no vote.
@@ -95,6 +119,12 @@ impl Journal {
             sleep(TICK);
         }
     }
+}
+
+/// Whether a key is free for an attempt.
+enum Judged {
+    Free(Running),
+    Stands(Vote),
 }
 
 fn vote(attempt: FileId, request: Fingerprint, at: LogTime) -> Answered {

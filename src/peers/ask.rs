@@ -17,6 +17,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::ballots::Ballots;
 use super::client::{Answer, Request};
 use super::state::PeerState;
 use super::{HOP, Peers, Unreachable};
@@ -38,6 +39,7 @@ pub(super) struct Peer {
     /// Told when it asks this node, though it did not answer the last look.
     pub(super) knock: Notify,
     pub(super) places: Arc<Semaphore>,
+    pub(super) ballots: Ballots,
     /// The node has left the table, or is at another address.
     pub(super) gone: CancellationToken,
 }
@@ -73,6 +75,7 @@ impl Peer {
             doubt: Notify::new(),
             knock: Notify::new(),
             places: Arc::new(Semaphore::new(PLACES)),
+            ballots: Ballots::default(),
             gone: CancellationToken::new(),
         }
     }

@@ -6,7 +6,8 @@
 //! 1. The node claims the key in its own process. If it has the answer, it gives it.
 //! 2. It makes an attempt, and needs the votes of a majority of the witnesses. If it is one of them, its
 //!    own vote is its claim, and then its promise.
-//! 3. A witness keeps in its log which attempt has its vote, and syncs that before it answers.
+//! 3. A witness keeps in its log which attempt has its vote, and syncs that before it answers. Ballots for one
+//!    witness that come at the same time share a question and a group of its log.
 //! 4. With the majority, the node carries the request out. Two majorities share a witness, so no other
 //!    node does.
 //! 5. If another attempt has a vote, the node asks the *owner* of that attempt what there is under the
@@ -19,13 +20,16 @@
 //! 7. If there is no majority, or the owner does not answer, nobody knows whether the request was carried
 //!    out. A setting says whether it is refused, or carried out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use awc::http::Method;
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::ask::Question;
+use super::ballots::{self, BETWEEN, Waiting};
 use super::witnesses::{Count, Counted, witnesses};
 use super::{BadPass, HOP, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
 use crate::file::{FileId, Sha256};
@@ -75,7 +79,7 @@ impl Peers {
     /// `third` is the witness that a cluster of two nodes has beside them, and the time for which it keeps
     /// votes; it is asked last.
     pub async fn ask_witnesses(
-        &self,
+        self: &Arc<Self>,
         ballot: &Ballot,
         third: Option<(&dyn Witness, Duration)>,
     ) -> Majority {
@@ -88,7 +92,11 @@ impl Peers {
             .into_iter()
             .filter(|&node| node != self.number())
             .collect();
-        nodes.sort_by_key(|&node| self.is_down(node));
+        let is_slow = |node| {
+            self.peer(node)
+                .is_some_and(|peer| peer.ballots.is_slow(SLOW))
+        };
+        nodes.sort_by_key(|&node| (self.is_down(node), is_slow(node)));
         let mut others: Vec<_> = nodes.into_iter().map(Asked::Node).collect();
         others.extend(third.map(|(store, lifetime)| Asked::Store(store, lifetime)));
         let mut others = others.into_iter();
@@ -125,7 +133,11 @@ impl Peers {
         }
     }
 
-    async fn vote_of(&self, witness: Asked<'_>, ballot: &Ballot) -> Result<Vote, Unreachable> {
+    async fn vote_of(
+        self: &Arc<Self>,
+        witness: Asked<'_>,
+        ballot: &Ballot,
+    ) -> Result<Vote, Unreachable> {
         match witness {
             Asked::Node(node) => self.ask_to_vote(node, ballot).await,
             Asked::Store(store, lifetime) => {
@@ -138,13 +150,49 @@ impl Peers {
         }
     }
 
-    async fn ask_to_vote(&self, witness: u16, ballot: &Ballot) -> Result<Vote, Unreachable> {
-        let asked = written(ballot);
+    async fn ask_to_vote(
+        self: &Arc<Self>,
+        witness: u16,
+        ballot: &Ballot,
+    ) -> Result<Vote, Unreachable> {
+        let peer = self.peer(witness);
+        let peer = peer.ok_or_else(|| Unreachable::new(witness, "is not among the peers"))?;
+        let ballot = ballot.clone();
+        let (told, vote) = oneshot::channel();
+        if peer.ballots.add(Waiting { ballot, told }) {
+            let peers = Arc::clone(self);
+            // It carries the ballots of others, who stay when this one goes.
+            tokio::spawn(async move {
+                while let Some(waiting) = peer.ballots.next() {
+                    peers.carry(witness, waiting).await;
+                }
+            });
+        }
+        let lost = |_| Unreachable::new(witness, "the ballot was lost");
+        vote.await.map_err(lost)?
+    }
+
+    /// Asks a witness for several votes at once.
+    async fn carry(&self, witness: u16, waiting: Vec<Waiting>) {
+        let asked = ballots::written_all(waiting.iter().map(|waiting| &waiting.ballot));
         let path = format!("/keys/{asked}");
-        let told = self
-            .ask_about_key(witness, Purpose::Vote, &path, &asked, ballot.attempt)
-            .await?;
-        read_vote(&told).ok_or_else(|| Unreachable::new(witness, "votes in unknown words"))
+        let Some(first) = waiting.first().map(|first| first.ballot.attempt) else {
+            return;
+        };
+        let told = self.ask_about_key(witness, Purpose::Vote, &path, &asked, first);
+        let votes = told.await.and_then(|told| {
+            let votes = ballots::read_votes(&told, waiting.len());
+            votes.ok_or_else(|| Unreachable::new(witness, "votes in unknown words"))
+        });
+        for (place, waiting) in waiting.into_iter().enumerate() {
+            let vote = votes.as_ref().map_err(Clone::clone);
+            let vote = vote.and_then(|votes| {
+                let vote = votes.get(place).copied();
+                vote.ok_or_else(|| Unreachable::new(witness, "gives too few votes"))
+            });
+            // Nobody may wait for it any longer.
+            drop(waiting.told.send(vote));
+        }
     }
 
     /// Asks the owner of an attempt what there is under a key. Returns its text.
@@ -194,13 +242,13 @@ impl Peers {
         Ok(told.to_owned())
     }
 
-    /// Reads a ballot for this witness, as its address states it. `None` if it is none.
+    /// Reads ballots for this witness, as their address states them. `None` if they are none.
     ///
     /// # Errors
-    /// [`BadPass`] if the bearer of the pass may not have it.
-    pub fn check_ballot(&self, pass: &str, asked: &str) -> Result<Option<Ballot>, BadPass> {
+    /// [`BadPass`] if the bearer of the pass may not have them.
+    pub fn check_ballots(&self, pass: &str, asked: &str) -> Result<Option<Vec<Ballot>>, BadPass> {
         self.seal.check(pass, Purpose::Vote, self.number(), asked)?;
-        Ok(read_ballot(asked))
+        Ok(ballots::read_all(asked))
     }
 
     /// Reads a question for a key in the same way.
@@ -213,58 +261,21 @@ impl Peers {
         Ok(KeyQuestion::read(asked))
     }
 
-    /// Signs this witness's vote.
-    pub fn seal_vote(&self, ballot: &Ballot, vote: Vote) -> String {
-        let told = match vote {
-            Vote::Given => GIVEN.to_owned(),
-            Vote::Running => RUNNING.to_owned(),
-            Vote::Taken(attempt) => attempt.to_string(),
-        };
-        self.seal(ballot.attempt, &format!("{} {told}", written(ballot)))
+    /// Signs this witness's votes on these ballots.
+    pub fn seal_votes(&self, ballots: &[Ballot], votes: &[Vote]) -> String {
+        let asked = ballots::written_all(ballots.iter());
+        let asked_by = ballots.first().map(|first| first.attempt);
+        let told = format!("{asked} {}", ballots::told_all(votes));
+        self.seal(
+            asked_by.unwrap_or(FileId::from_bytes([0; FileId::BYTES])),
+            &told,
+        )
     }
 
     /// Signs this node's answer to a question for a key.
     pub fn seal_key(&self, question: &KeyQuestion, told: &str) -> String {
         self.seal(question.asked_by, &format!("{} {told}", question.written()))
     }
-}
-
-/// The words of a vote between nodes; any other one is the attempt that has it.
-const GIVEN: &str = "given";
-const RUNNING: &str = "running";
-
-/// The character between the parts of a question in its address.
-const BETWEEN: char = '_';
-
-fn read_vote(told: &str) -> Option<Vote> {
-    match told {
-        GIVEN => Some(Vote::Given),
-        RUNNING => Some(Vote::Running),
-        attempt => attempt.parse().ok().map(Vote::Taken),
-    }
-}
-
-/// A ballot in an address.
-fn written(ballot: &Ballot) -> String {
-    let Ballot {
-        key,
-        sender,
-        attempt,
-        replaces,
-    } = ballot;
-    let replaces = replaces.iter().map(|id| format!("{BETWEEN}{id}"));
-    let replaces: String = replaces.collect();
-    format!("{key}{BETWEEN}{sender}{BETWEEN}{attempt}{replaces}")
-}
-
-fn read_ballot(asked: &str) -> Option<Ballot> {
-    let mut parts = asked.split(BETWEEN);
-    Some(Ballot {
-        key: Sha256::from_hex(parts.next()?)?,
-        sender: parts.next()?.parse().ok()?,
-        attempt: parts.next()?.parse().ok()?,
-        replaces: parts.map(|id| id.parse().ok()).collect::<Option<_>>()?,
-    })
 }
 
 impl KeyQuestion {
@@ -304,15 +315,6 @@ mod tests {
     #[test]
     fn a_question_in_an_address_is_read_as_it_was_written() {
         let id = |byte| FileId::from_bytes([byte; FileId::BYTES]);
-        for replaces in [vec![], vec![id(2)], vec![id(2), id(3)]] {
-            let ballot = Ballot {
-                key: Sha256([7; 32]),
-                sender: u64::MAX,
-                attempt: id(1),
-                replaces,
-            };
-            assert_eq!(read_ballot(&written(&ballot)), Some(ballot));
-        }
         for opened in [None, Some(Sha256([9; 32]))] {
             let question = KeyQuestion {
                 key: Sha256([7; 32]),
@@ -325,16 +327,7 @@ mod tests {
             assert_eq!(KeyQuestion::read(&format!("{asked}_")), None);
         }
         for asked in ["", "_", "a_1_b"] {
-            assert_eq!(read_ballot(asked), None);
             assert_eq!(KeyQuestion::read(asked), None);
-        }
-        for vote in [Vote::Given, Vote::Running, Vote::Taken(id(4))] {
-            let told = match vote {
-                Vote::Given => GIVEN.to_owned(),
-                Vote::Running => RUNNING.to_owned(),
-                Vote::Taken(id) => id.to_string(),
-            };
-            assert_eq!(read_vote(&told), Some(vote));
         }
     }
 }

@@ -91,6 +91,7 @@
 //! nothing else.
 
 mod ask;
+mod ballots;
 mod client;
 mod keys;
 mod links;
@@ -187,7 +188,7 @@ pub struct Introduction {
 }
 
 /// The owner of a file gave no usable answer. The text is for the log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("node {node}: {reason}")]
 pub struct Unreachable {
     /// Its number.

@@ -146,7 +146,7 @@ fn of_keys(service: &mut ServiceConfig) {
     let [votes, answers] = addresses_of_keys();
     let asking = |path: String| web::resource(path).default_service(methods::only("POST"));
     service
-        .service(asking(votes).route(web::post().to(peer::vote)))
+        .service(asking(votes).route(web::post().to(peer::votes)))
         .service(asking(answers).route(web::post().to(peer::key)));
 }
 

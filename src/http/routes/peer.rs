@@ -158,15 +158,15 @@ pub(super) async fn delete_message(
     delete::carry_out_message(node, id).await
 }
 
-/// Answers `POST` of a ballot of another node on an idempotency key, with a signed vote.
-pub(super) async fn vote(
+/// Answers `POST` of another node's ballots on idempotency keys, with signed votes.
+pub(super) async fn votes(
     request: HttpRequest,
     node: web::Data<Node>,
 ) -> Result<HttpResponse, Problem> {
-    let ballot = node.peers.check_ballot(pass(&request), asked(&request))?;
-    let ballot = ballot.ok_or_else(Problem::not_found)?;
-    let (ballot, vote) = node.intake.vote(ballot).await?;
-    Ok(signed(node.peers.seal_vote(&ballot, vote)))
+    let ballots = node.peers.check_ballots(pass(&request), asked(&request))?;
+    let ballots = ballots.ok_or_else(Problem::not_found)?;
+    let (ballots, votes) = node.intake.votes(ballots).await?;
+    Ok(signed(node.peers.seal_votes(&ballots, &votes)))
 }
 
 /// Answers `POST` of a question for what there is under an idempotency key here, with a signature.

@@ -10,8 +10,8 @@ use super::log::copy_forward;
 use super::scratch::{SMALL, Scratch, committed};
 use super::stage::restart;
 use crate::file::FileId;
-use crate::journal::Journal;
 use crate::journal::idempotency::{Claim, Standing};
+use crate::journal::{Journal, JournalError};
 use crate::store::{Ballot, Sha256, Vote};
 
 /// The attempt with this number of a node.
@@ -30,7 +30,12 @@ fn ballot(key: u8, attempt: FileId, replaces: &[FileId]) -> Ballot {
 }
 
 fn vote(journal: &Journal, attempt: FileId, replaces: &[FileId]) -> Vote {
-    journal.vote(&ballot(1, attempt, replaces)).unwrap()
+    vote_on(journal, ballot(1, attempt, replaces)).unwrap()
+}
+
+/// The vote on one ballot.
+fn vote_on(journal: &Journal, ballot: Ballot) -> Result<Vote, JournalError> {
+    journal.votes(&[ballot]).map(|votes| votes[0])
 }
 
 /// The attempt that a vote was given to, as this node meets it under the key; `None` without a vote.
@@ -72,6 +77,27 @@ fn a_vote_stands_until_it_is_taken_from_the_very_attempt_that_has_it() {
 }
 
 #[test]
+fn ballots_that_come_together_are_judged_one_by_one_and_share_a_frame() {
+    let scratch = Scratch::new();
+    let mut journal = scratch.journal();
+    let [first, second] = [attempt(2, 1), attempt(2, 2)];
+    assert_eq!(vote(&journal, first, &[]), Vote::Given);
+    let ballots = [
+        ballot(2, first, &[]),
+        ballot(1, second, &[]),
+        ballot(2, second, &[]),
+        ballot(3, second, &[]),
+    ];
+    let told = [Vote::Given, Vote::Taken(first), Vote::Running, Vote::Given];
+    assert_eq!(journal.votes(&ballots).unwrap(), told);
+    for _ in 0..2 {
+        let votes = [1, 2, 3].map(|key| voted(&journal, key));
+        assert_eq!(votes, [Some(first), Some(first), Some(second)]);
+        journal = again("voted together", &scratch, journal);
+    }
+}
+
+#[test]
 fn a_witness_at_work_gives_no_vote_and_one_with_an_answer_names_itself() {
     let mut scratch = Scratch::new();
     scratch.limits.settled_grace = Duration::ZERO;
@@ -109,7 +135,10 @@ fn a_promise_under_a_key_with_a_vote_is_the_answer_after_every_start() {
         .map(|&key| {
             // If two had the same time, the one with the higher id would count.
             let dead = FileId::from_bytes([255, 255, 255, 255, 0, 2, 0, 0, 0, 0, 0, key]);
-            assert_eq!(journal.vote(&ballot(key, dead, &[])).unwrap(), Vote::Given);
+            assert_eq!(
+                vote_on(&journal, ballot(key, dead, &[])).unwrap(),
+                Vote::Given
+            );
             let Claim::Elsewhere(running, found) = journal.begin(request(key)).unwrap() else {
                 panic!("there is a vote");
             };
@@ -150,7 +179,7 @@ fn votes_are_copied_forward_and_end_with_the_lifetime_and_the_bound_of_answers()
         (10..15).map(|key| voted(journal, key).is_some()).collect()
     };
     for key in 10..15 {
-        journal.vote(&ballot(key, attempt(2, key), &[])).unwrap();
+        vote_on(&journal, ballot(key, attempt(2, key), &[])).unwrap();
     }
     let left = [false, false, true, true, true];
     assert_eq!(all(&journal), left);
@@ -188,7 +217,7 @@ fn a_cut_at_any_moment_of_a_vote_leaves_the_vote_before_or_the_one_that_was_told
                 let case = format!("{replaced:?}: cut before {call}, {tear:?}");
                 let (scratch, journal) = start();
                 scratch.disk.stop_at(call);
-                let told = journal.vote(&ballot(1, now, &[before]));
+                let told = vote_on(&journal, ballot(1, now, &[before]));
                 drop(journal);
                 lose(&scratch, tear);
                 let journal = restart(&case, &scratch);
@@ -210,7 +239,7 @@ fn votes_that_are_asked_for_at_once_share_syncs() {
     // The first one waits at the disk until all others are queued.
     scratch.disk.pause_at(0);
     thread::scope(|scope| {
-        let ask = |key: u8| journal.vote(&ballot(key, attempt(2, key), &[])).unwrap();
+        let ask = |key: u8| vote_on(&journal, ballot(key, attempt(2, key), &[])).unwrap();
         let first = scope.spawn(move || ask(10));
         let mut others = Vec::new();
         scratch.disk.during_pause(|| {
