@@ -225,4 +225,19 @@ mod tests {
         // One turn has ended.
         assert_eq!(ballots.with(|queue| queue.questions), QUESTIONS - 1);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_witness_is_slow_while_a_question_has_had_no_answer_for_long() {
+        let (ballots, patience) = (Ballots::default(), Duration::from_millis(200));
+        let (told, _caller) = oneshot::channel();
+        let ballot = ballot(1, Vec::new());
+        assert!(ballots.add(Waiting { ballot, told }));
+        assert!(ballots.next().is_some() && !ballots.is_slow(patience));
+        tokio::time::advance(2 * patience).await;
+        assert!(ballots.is_slow(patience));
+        // The answer has come, and nobody asks any more.
+        assert!(ballots.next().is_none() && !ballots.is_slow(patience));
+        tokio::time::advance(2 * patience).await;
+        assert!(!ballots.is_slow(patience));
+    }
 }
