@@ -2,9 +2,9 @@
 
 mod commit_again;
 mod deletes;
+mod patience;
 mod unsettled;
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -26,6 +26,7 @@ use gridspool::store::{Cause, Messages as _, Store as _};
 use kit::{CHUNK, Mongo, noise, object_id};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
+use patience::answered;
 use sha2::Digest as _;
 
 /// A journal and a bucket, without a sidecar between them.
@@ -34,18 +35,6 @@ struct Stage {
     bucket: Bucket,
     journal: Arc<Journal>,
     scratch: tempfile::TempDir,
-}
-
-/// Asks until MongoDB answers: a machine that does much else may not answer in time.
-async fn answered<T, E: Error>(ask: impl AsyncFn() -> Result<T, E>) -> T {
-    let mut times = 0;
-    loop {
-        match ask().await {
-            Ok(told) => return told,
-            Err(err) => assert!(times < 10, "{err}"),
-        }
-        times += 1;
-    }
 }
 
 /// A committed message.
