@@ -55,9 +55,14 @@ recall_origins() {
 # Prints where the nginx of node NUMBER listens: each has two ports, behind the balancer's.
 node_address() { printf '127.0.0.1:%s\n' "$((port + 2 * $1))"; }
 
+# Prints the line of the example that sends the resumable uploads of a node to it.
+owner_line() { # NUMBER
+  printf '  "~*^/uploads/[0-9a-f]{8}000%s[0-9a-f]{12}$" gridspool_node_%s;\n' "$1" "$1"
+}
+
 # Names our nodes in place of the three of the example balancer.
 name_nodes() {
-  local number address rest servers upstreams='' takers=''
+  local number address rest servers upstreams='' takers='' owners='' old
   for rest in ' max_fails=2 fail_timeout=10s;' ' max_fails=1 fail_timeout=5s;' ' max_fails=0;'; do
     servers=''
     for ((number = 1; number <= nodes; number++)); do
@@ -70,9 +75,16 @@ name_nodes() {
     address=$(node_address "${number}")
     upstreams+="upstream gridspool_node_${number} {"$'\n'"  server ${address};"$'\n}\n\n'
     takers+="  ${number} gridspool_node_${number};"$'\n'
+    owners+=$(owner_line "${number}")$'\n'
   done
   replace $'upstream gridspool_node_1 {\n  server 10.0.0.1:8080;\n}\n\n' "${upstreams}"
   replace $'  1 gridspool_node_1;\n  2 gridspool_node_2;\n  3 gridspool_node_3;\n' "${takers}"
+  old=$(
+    owner_line 1
+    owner_line 2
+    owner_line 3
+  )
+  replace "${old}"$'\n' "${owners}"
   for number in 2 3; do
     for rest in ' max_fails=2 fail_timeout=10s;' ' max_fails=1 fail_timeout=5s;' ' max_fails=0;'; do
       replace "  server 10.0.0.${number}:8080${rest}"$'\n' ''

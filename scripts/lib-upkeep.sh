@@ -25,7 +25,11 @@ upkeep() { # TASK OPTIONS_WITH_A_VALUE SWITCHES [WORD]...
     fi
   done
   [[ -x ${binary} ]] || binary=$(command -v gridspool) || die "there is no gridspool: scripts/up builds it"
-  if [[ -r ${home}/mongodb.uri ]]; then
+  if [[ -e ${home}/cluster ]]; then
+    # Each node has the same list, and a journal of its own.
+    [[ ${task[0]} == node ]] || die_usage "${home} has several nodes: set GRIDSPOOL_HOME to ${home}/nodes/NUMBER"
+    exec env GRIDSPOOL_HOME="${home}/nodes/1" "${scripts}/node" "${task[@]:1}" "${words[@]}"
+  elif [[ -r ${home}/mongodb.uri ]]; then
     GRIDSPOOL_MONGODB_URI=$(<"${home}/mongodb.uri")
     export GRIDSPOOL_MONGODB_URI GRIDSPOOL_DATA_DIR=${home}/data
   fi

@@ -4,8 +4,8 @@
 setup_file() {
   load helper
   directory=$(new_directory)
-  # The balancer's two ports, and two of each node.
-  GRIDSPOOL_PORT=$(free_port 6)
+  # The balancer's two ports, and two of each node; a third node comes later.
+  GRIDSPOOL_PORT=$(free_port 8)
   export directory GRIDSPOOL_PORT GRIDSPOOL_HOME=${directory}/home
   export url=http://127.0.0.1:${GRIDSPOOL_PORT}
   unset GRIDSPOOL_TLS_PORT GRIDSPOOL_MONGODB_URI
@@ -39,6 +39,26 @@ is_everywhere() {
   for offset in 0 2 4; do
     comes_back "http://127.0.0.1:$((GRIDSPOOL_PORT + offset))${kept#"${url}"}" "${directory}/file"
   done
+}
+
+# Uploads and reads through the balancer, and writes down what fails, until there is a file "enough".
+send_and_read() { # DIRECTORY
+  until [[ -e $1/enough ]]; do
+    if place=$(upload "$1/file" 2>>"$1/failed"); then
+      printf '%s\n' "${place##*/}" >>"$1/ids"
+      comes_back "${place}" "$1/file" 2>>"$1/failed" || printf 'lost %s\n' "${place}" >>"$1/failed"
+    fi
+  done
+}
+
+# The clients have had an answer from this node, by the number in the id.
+uploads_at() { grep -q "^.\{8\}000$1" -- "${directory}/ids"; } # NUMBER
+
+refuses() { [[ $(curl --silent --output /dev/null --write-out '%{http_code}' "$1") == 503 ]]; } # URL
+
+wait_for() { # SECONDS COMMAND...
+  local deadline=$((SECONDS + $1))
+  until "${@:2}"; do ((SECONDS < deadline)) || return 1; done
 }
 
 @test "the last line is the balancer's address, and all parts run behind it" {
@@ -85,6 +105,55 @@ assert [peer["node"] for peer in status["cluster"]["peers"]] == [3 - int(sys.arg
   run -0 curl --fail --silent "http://127.0.0.1:$((GRIDSPOOL_PORT + 2))/healthz"
   run -0 drain --node 2 --undo
   run -0 curl --fail --silent "http://127.0.0.1:$((GRIDSPOOL_PORT + 4))/healthz"
+}
+
+@test "tasks on the list of nodes need no node, and those on a journal do" {
+  run -0 --separate-stderr "${checkout}/scripts/node" list
+  [[ ${#lines[@]} == 3 && ${lines[1]} == "1 "* && ${lines[2]} == "2 "* ]]
+  run -1 "${checkout}/scripts/node" remove 7
+  [[ ${output} == *"the list has no node 7"* ]]
+  run -64 gc
+  [[ ${output} == *"set GRIDSPOOL_HOME"* ]]
+}
+
+@test "a node is added and drained under load, and no request fails" {
+  local one=${GRIDSPOOL_HOME}/nodes/1 balancer=${GRIDSPOOL_HOME}/nginx/examples/balancer.conf removing
+  local address=127.0.0.1:$((GRIDSPOOL_PORT + 6)) settings
+  settings=(GRIDSPOOL_PEER_KEY="${GRIDSPOOL_HOME}/peer.key" GRIDSPOOL_MONGODB_URI="$(<"${one}/mongodb.uri")"
+  GRIDSPOOL_ADVERTISE="http://${address}" GRIDSPOOL_PEERS="1=http://127.0.0.1:$((GRIDSPOOL_PORT + 2))")
+  # Each node has a line by its number.
+  run -0 grep -c '^  "~[*]^/uploads/' -- "${balancer}"
+  [[ ${output} == 2 ]]
+  # Another machine cannot have a number that is taken.
+  run -1 env "${settings[@]}" PATH="${one}/bin:${PATH}" GRIDSPOOL_HOME="${directory}/other" GRIDSPOOL_NODE=2 \
+    GRIDSPOOL_DATA_DIR="${directory}/other-data" "${checkout}/scripts/node" add
+  [[ ${output} == *"number 2 belongs to another node"* ]]
+  send_and_read "${directory}" &
+  local clients=$!
+  run -0 env "${settings[@]}" GRIDSPOOL_HOME="${GRIDSPOOL_HOME}/nodes/3" GRIDSPOOL_PORT="${address##*:}" \
+    GRIDSPOOL_TLS_PORT=$((GRIDSPOOL_PORT + 7)) GRIDSPOOL_NODE=3 "${checkout}/scripts/up"
+  run -0 --separate-stderr "${checkout}/scripts/node" list
+  [[ ${lines[3]} == "3 "*" http://${address} "* ]]
+  sed -i -E -e "s|^( *server 127.0.0.1:)$((GRIDSPOOL_PORT + 4))( max_fails.*)|&\n\1$((GRIDSPOOL_PORT + 6))\2|" \
+    -e "s|^(.*)2( gridspool_node_)2;|&\n\13\23;|" -e "s|^(.*)0002(.* gridspool_node_)2;|&\n\10003\23;|" \
+    -e "1i upstream gridspool_node_3 { server ${address}; }" "${balancer}"
+  kill -HUP "$(pid_of nginx)"
+  wait_for 10 uploads_at 3
+  "${checkout}/scripts/node" remove 3 2>"${directory}/removing" &
+  removing=$!
+  wait_for 10 refuses "http://${address}/healthz"
+  : >"${directory}/ids"
+  wait_for 10 uploads_at 2
+  run ! uploads_at 3
+  touch -- "${directory}/enough"
+  wait "${clients}"
+  [[ ! -s ${directory}/failed ]] || cat "${directory}/failed" >&2
+  [[ ! -s ${directory}/failed ]]
+  # The balancer has had its yes within the last minute, so it waits that long.
+  kill "${removing}"
+  GRIDSPOOL_HOME=${GRIDSPOOL_HOME}/nodes/3 run -0 down
+  run -0 "${checkout}/scripts/node" remove 3 --force
+  rm -rf -- "${GRIDSPOOL_HOME}/nodes/3"
 }
 
 @test "a rescue wants a journal and the number of its node, and leaves nodes that answer alone" {
