@@ -65,7 +65,8 @@
 //! 1. A number belongs to the journal that had it first, until an admin takes it out. A node whose number belongs
 //!    to another journal does not start; if the store was away then, it takes no uploads from the moment at which
 //!    it knows.
-//! 2. Addresses count if they are signed. The settings may name nodes, too, for times when the store is away.
+//! 2. Addresses count if they are signed. The settings may name nodes, too, for times when the store is away; a
+//!    node that has left the list is gone all the same.
 //! 3. A node that is in the list and does not answer is a 503. A number that is not there is a 404 without a
 //!    question, if the list was read within five seconds; else it is read again first, and 503 if it cannot be.
 //! 4. A node that others find by the list alone takes its first upload seven seconds after it was registered, so no

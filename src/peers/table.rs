@@ -144,13 +144,17 @@ impl Peers {
         }
     }
 
-    /// Takes the list over. A node that left or moved is not asked any more where it was.
+    /// Takes the list over. A node that left or moved is not asked any more where it was, whatever the settings
+    /// say.
     fn renew(&self, mut records: Vec<NodeRecord>, begun: Instant) {
+        let mut urls: BTreeMap<u16, String> = self.seeds_by_number();
+        for left in records.iter().filter(|record| record.has_left) {
+            urls.remove(&left.number);
+        }
         // A version that wrote no journal is known by the settings.
         records.retain(|record| {
             record.number != self.node && !record.has_left && !record.journal.is_empty()
         });
-        let mut urls: BTreeMap<u16, String> = self.seeds_by_number();
         for record in &records {
             let told = self.believed_address(record);
             let url = urls.entry(record.number).or_default();
