@@ -56,6 +56,12 @@ impl Pieces {
         answer.map_err(|err| err.to_string())
     }
 
+    /// Whether the answer to that question tells that it has to be sent again.
+    pub(crate) fn is_nothing(&self, answer: &Result<Answer, String>) -> bool {
+        let status = answer.as_ref().map(|answer| answer.status);
+        status == Ok(404) || self.is_put && status == Ok(410)
+    }
+
     /// Takes in that it was taken whole: its id is in the answer.
     pub(crate) fn hear_whole(&mut self, answer: &Answer) {
         let id = answer.json()["id"].as_str().map(str::to_owned);
@@ -82,9 +88,8 @@ impl Load<'_> {
             }
             4..=6 => {
                 let answer = pieces.ask_by_key(client);
-                // Nothing was kept of it.
-                if answer.as_ref().is_ok_and(|answer| answer.status == 404) {
-                    return Told::Nothing;
+                if pieces.is_nothing(&answer) {
+                    return Told::Open(0);
                 }
                 let told = self.hear(course, 0, &answer);
                 let is_found = matches!(told, Told::Open(_) | Told::Complete);
@@ -94,6 +99,7 @@ impl Load<'_> {
             }
             _ => {
                 let calm = self.calm.load(Ordering::SeqCst);
+                pieces.is_put = true;
                 let answer = pieces.put(client);
                 match answer.as_ref().map(|answer| answer.status) {
                     Ok(201) => {

@@ -106,6 +106,7 @@ impl Load<'_> {
             told: 0,
             seen: 0,
             home,
+            is_put: false,
             is_ending: false,
             made: Vec::new(),
         };
