@@ -36,7 +36,7 @@ cargo_with_bug() {
     --target-dir "${target}/prove/target" "${@:2}"
 }
 
-# Tells whether a bug is caught, as the first line of its patch says: by a run with "Faults: LIST", by each
+# Tells whether a bug is caught, as the first line of its patch says: by a run with "Faults: LIST [OPTION]...", by each
 # of the unit tests in "Tests: NAME NAME", or by those of the suite in "Suite: NAME NAME". Leaves a
 # description in `verdict`, and the result in `is_caught`. Usage: try_bug PATCH LOG [ARGUMENT OF THE
 # PROGRAM]...
@@ -61,7 +61,8 @@ try_bug() {
     done
   else
     cargo_with_bug build >&2
-    confined "${program}" --cycles 60 "${@:3}" --faults "${faults}" \
+    # shellcheck disable=SC2086  # a list, and other words of the command line
+    confined "${program}" --cycles 60 "${@:3}" --faults ${faults} \
       --sidecar "${target}/prove/target/${profile/dev/debug}/gridspool" >"$2" 2>&1
     ((status == 1)) || is_caught=false
     verdict=$(sed -n '/^prove: VIOLATION: /{s//\ /p;q}' "$2" | cut -c 1-120)

@@ -28,7 +28,7 @@ const MOST_PROMISES: u64 = 60;
 const ENOUGH_MORE: usize = 60;
 
 /// The most answers about uploads in pieces before a fault, if there are no other requests.
-const MOST_ANSWERS: u64 = 20;
+const MOST_ANSWERS: u64 = 8;
 
 /// The servers, in the order in which they end.
 #[derive(Debug)]
