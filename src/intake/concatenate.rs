@@ -1,20 +1,24 @@
 //! Makes one file of uploads that are parts of it.
 
 use std::ops::ControlFlow::{Break, Continue};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use tokio::task::{spawn, spawn_blocking};
 
 use super::append::SHOWN_BYTES;
+use super::gather::{PIECE_BYTES, subject_of};
 use super::key_claim::Keyed;
 use super::upload::{CurrentUpload, NewUpload};
 use super::{Intake, IntakeError, Sender, file_type};
 use crate::file::FileId;
-use crate::journal::{Adopted, Becomes, Draft, OpenUpload, UploadError, record_bytes};
+use crate::journal::{Adopted, Becomes, Draft, OpenUpload, UploadError, UploadState, record_bytes};
+use crate::peers::{PartPiece, PartQuestion};
 
 impl Intake {
     /// Promises a file of these complete partial uploads of the caller, one behind the other. They stay
-    /// until they expire. Runs to its end, even if the caller stops waiting.
+    /// until they expire. Those of other nodes are gathered first, as the module `gather` tells.
+    /// Runs to its end, even if the caller stops waiting.
     ///
     /// # Errors
     /// When nothing of the file is kept.
@@ -32,7 +36,7 @@ impl Intake {
         parts: Vec<FileId>,
     ) -> Result<Adopted, IntakeError> {
         // The parts may have ended since the key was answered. Their ids tell their bytes.
-        let draft = upload.draft_of(&parts)?;
+        let mut draft = upload.draft_of(&parts)?;
         let sender = upload.sender;
         let running = match self
             .claim_key(draft.request.map(Keyed::from))
@@ -45,9 +49,15 @@ impl Intake {
             }
             Continue(running) => running,
         };
+        let gathered = match self.gather(&sender, &mut draft, &parts).await? {
+            Break(before) => return Ok(before),
+            Continue(gathered) => gathered,
+        };
         spawn_blocking(move || {
             let _running = running;
-            self.put_together(&sender, draft, &parts)
+            let adopted = self.put_together(&sender, draft, &gathered.parts);
+            self.end_copies(gathered.copies.values());
+            adopted.map_err(|err| Self::of_gathered(&gathered, err))
         })
         .await?
     }
@@ -87,7 +97,31 @@ impl Intake {
         Ok(head)
     }
 
-    fn length_of_part(&self, sender: &Sender, part: FileId) -> Result<u64, IntakeError> {
+    /// A piece of a part of this node, for another node. Blocks.
+    pub(super) fn read_part(&self, asked: &PartQuestion) -> Result<Option<PartPiece>, IntakeError> {
+        let Some(UploadState::Open(open)) = self.journal.upload_state(asked.part)? else {
+            return Ok(None);
+        };
+        let is_whole = open.becomes == Becomes::Part && open.declared == Some(open.offset);
+        if !is_whole || subject_of(open.sub.as_deref()) != asked.of {
+            return Ok(None);
+        }
+        let left = open.offset.saturating_sub(asked.offset);
+        let length = PIECE_BYTES.min(asked.most).min(left);
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        if !bytes.is_empty() {
+            let body = self.journal.open_growing(asked.part);
+            let read = body.and_then(|body| body.read_exact_at(&mut bytes, asked.offset));
+            read.map_err(IntakeError::UnreadableBody)?;
+        }
+        Ok(Some(PartPiece {
+            length: open.offset,
+            bytes: bytes.into(),
+        }))
+    }
+
+    /// Blocks.
+    pub(super) fn length_of_part(&self, sender: &Sender, part: FileId) -> Result<u64, IntakeError> {
         match self.current(sender, part) {
             Ok(CurrentUpload::Open(OpenUpload {
                 offset,

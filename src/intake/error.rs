@@ -97,6 +97,9 @@ pub enum IntakeError {
     /// Nobody knows whether the upload with this key was taken in before.
     #[error("nobody knows whether the upload was taken in before: {0}")]
     KeyUnsure(Unreachable),
+    /// The node with a part of a file does not answer.
+    #[error(transparent)]
+    Owner(#[from] Unreachable),
     /// The task of the upload was lost. The log has the cause.
     #[error("the work for an upload was lost")]
     Lost,

@@ -134,6 +134,31 @@ pub(super) fn of_upload(
     }
 }
 
+/// Makes the fingerprint of a file that is made of these parts under no key: all of its statements are its key.
+pub(super) fn of_gathered(sender: &Sender, draft: &Draft, parts: &[FileId]) -> Fingerprint {
+    let described = (draft, Becomes::File);
+    let request = of_upload("", sender, described, WholeDigests::default(), None, parts);
+    let texts = [
+        "made of parts",
+        &sender.subject,
+        &request.content.to_string(),
+    ];
+    Fingerprint {
+        key: digest_of(&texts),
+        ..request
+    }
+}
+
+/// Makes the fingerprint of the copy of a part of another node.
+pub(super) fn of_copy(sender: &Sender, part: FileId) -> Fingerprint {
+    let key = digest_of(&["copy of a part", &sender.subject, &part.to_string()]);
+    Fingerprint {
+        key,
+        content: key,
+        sender: sender.number(),
+    }
+}
+
 /// The digest under which a sender's key is remembered.
 pub(super) fn key_of(sender: &Sender, key: &str) -> store::Sha256 {
     digest_of(&[&sender.subject, key])

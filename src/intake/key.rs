@@ -9,7 +9,7 @@ use super::key_claim::{KeyClaim, Keyed};
 use super::key_words::{Word, word_of};
 use super::{Intake, IntakeError};
 use crate::config::WhenUnsure;
-use crate::file::FileId;
+use crate::file::{FileId, Sha256};
 use crate::journal::{Claim, Fingerprint, Journal, Subject};
 use crate::peers::{KeyQuestion, Majority, Peers, Unreachable};
 use crate::store::{Ballot, Vote, Witness};
@@ -103,6 +103,17 @@ impl Intake {
     /// # Errors
     /// When an answer exists and the disk does not return it.
     pub async fn tell_of_key(&self, question: KeyQuestion) -> Result<String, IntakeError> {
+        let word = match question.content {
+            Some(content) => self.word_for(question, content).await?,
+            None => self.word_under(question.key).await?,
+        };
+        serde_json::to_string(&word).map_err(|err| {
+            log::error!("the answer to a key cannot be written: {err}");
+            IntakeError::Lost
+        })
+    }
+
+    async fn word_for(&self, question: KeyQuestion, content: Sha256) -> Result<Word, IntakeError> {
         let journal = Arc::clone(&self.journal);
         let of_content = |content| Fingerprint {
             key: question.key,
@@ -110,23 +121,20 @@ impl Intake {
             sender: Subject::default(),
         };
         let keyed = Keyed {
-            whole: of_content(question.content),
+            whole: of_content(content),
             opened: question.opened.map(of_content),
             is_of_node: false,
         };
-        let word = spawn_blocking(move || {
+        spawn_blocking(move || {
             let claim = keyed.begin(&journal)?;
             word_of(&journal, claim)
-        });
-        serde_json::to_string(&word.await??).map_err(|err| {
-            log::error!("the answer to a key cannot be written: {err}");
-            IntakeError::Lost
         })
+        .await?
     }
 }
 
 impl Cluster {
-    fn has_others(&self) -> bool {
+    pub(super) fn has_others(&self) -> bool {
         self.peers.numbers().len() > 1
     }
 
@@ -174,7 +182,7 @@ impl Cluster {
     ) -> Result<Asked, IntakeError> {
         let question = KeyQuestion {
             key: keyed.whole.key,
-            content: keyed.whole.content,
+            content: Some(keyed.whole.content),
             opened: keyed.opened.map(|opened| opened.content),
             asked_by: ballot.attempt,
         };

@@ -41,6 +41,14 @@ impl From<Fingerprint> for Keyed {
 }
 
 impl Keyed {
+    /// The claim of a request that only this node can get.
+    pub(super) fn of_node(whole: Fingerprint) -> Self {
+        Self {
+            is_of_node: true,
+            ..Self::from(whole)
+        }
+    }
+
     /// The claim of a request with this fingerprint, whose body may be that of an upload. An upload with the
     /// other fingerprint gives way to it, if it has the same key: a message may have one of its own.
     pub(super) fn of(

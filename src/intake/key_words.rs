@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::IntakeError;
 use super::key_claim::KeyClaim;
-use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
+use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, Sha256, UnixMillis};
 use crate::journal::{
-    Adopted, Becomes, Claim, Journal, MadeUpload, OpenUpload, Standing, Subject, UploadError,
-    UploadState,
+    Adopted, Becomes, Claim, Journal, MadeUpload, OpenUpload, Standing, Subject, UnderKey,
+    UploadError, UploadState,
 };
 
 /// The owner's word about a key.
@@ -24,6 +24,8 @@ pub(super) enum Word {
     Other,
     /// The upload that it opened has ended.
     Ended,
+    /// This witness voted for the attempt with this id, and has nothing of it.
+    Voted(String),
     /// The files of the first answer.
     Answered(Vec<FileWord>),
     /// The upload that it opened.
@@ -76,23 +78,62 @@ pub(super) fn word_of(journal: &Journal, claim: Claim<Vec<Adopted>>) -> Result<W
         Claim::Running => Word::Running,
         Claim::Other => Word::Other,
         Claim::Answered(answer) => Word::Answered(answer.iter().map(FileWord::of).collect()),
-        Claim::Open(id) => match journal.upload_state(id)? {
-            Some(UploadState::Open(open)) => Word::Open(Box::new(OpenWord::of(id, &open))),
-            Some(UploadState::Complete { adopted, .. }) => {
-                Word::Answered(vec![FileWord::of(&adopted)])
-            }
-            Some(UploadState::Made(made)) => Word::Open(Box::new(OpenWord::of_made(id, &made))),
-            Some(UploadState::Ended) | None => Word::Ended,
-        },
+        Claim::Open(id) => {
+            let state = journal.upload_state(id)?;
+            state.map_or(Word::Ended, |state| word_of_state(id, &state))
+        }
     })
 }
 
+/// The word about what a key has brought here, whatever the request said. Blocks.
+pub(super) fn word_under(journal: &Journal, key: Sha256) -> Result<Word, IntakeError> {
+    let id = match journal.under_key(key)? {
+        UnderKey::Nothing => return Ok(Word::Nothing),
+        UnderKey::Running => return Ok(Word::Running),
+        UnderKey::Voted(attempt) => return Ok(Word::Voted(attempt.to_string())),
+        UnderKey::One(id) => id,
+    };
+    if let Some(state) = journal.upload_state(id)? {
+        return Ok(word_of_state(id, &state));
+    }
+    // It has left the journal.
+    let mut answer = journal.answer_to(key)?.unwrap_or_default();
+    answer.retain(|file| file.standing() != Standing::Deleted);
+    Ok(if answer.is_empty() {
+        Word::Nothing
+    } else {
+        Word::Answered(answer.iter().map(FileWord::of).collect())
+    })
+}
+
+fn word_of_state(id: FileId, state: &UploadState) -> Word {
+    match state {
+        UploadState::Open(open) => Word::Open(Box::new(OpenWord::of(id, open))),
+        UploadState::Complete { adopted, .. } => Word::Answered(vec![FileWord::of(adopted)]),
+        UploadState::Made(made) => Word::Open(Box::new(OpenWord::of_made(id, made))),
+        UploadState::Ended => Word::Ended,
+    }
+}
+
 impl Word {
+    /// The upload that may still grow, if it is about one.
+    pub(super) fn open(&self) -> Option<FileId> {
+        match self {
+            Self::Open(open) => open.id.parse().ok(),
+            Self::Nothing
+            | Self::Running
+            | Self::Other
+            | Self::Ended
+            | Self::Voted(_)
+            | Self::Answered(_) => None,
+        }
+    }
+
     /// Returns what it means for the request: `Ok(None)` if the request is new. `None` if the word makes no
     /// sense.
     pub(super) fn claim(self) -> Option<Result<Option<KeyClaim>, IntakeError>> {
         Some(match self {
-            Self::Nothing => Ok(None),
+            Self::Nothing | Self::Voted(_) => Ok(None),
             Self::Running => Err(IntakeError::StillRunning),
             Self::Other => Err(IntakeError::KeyOfAnother),
             Self::Ended => Err(UploadError::Ended.into()),

@@ -22,12 +22,14 @@
 mod append;
 mod body;
 mod concatenate;
+mod copies;
 mod digest;
 mod error;
 mod file;
 mod file_type;
 mod fingerprint;
 mod form;
+mod gather;
 mod in_order;
 mod key;
 mod key_claim;
@@ -43,6 +45,7 @@ mod sender;
 mod soon;
 #[cfg(test)]
 mod tests;
+mod under_key;
 mod upload;
 
 use std::sync::Arc;
@@ -70,6 +73,7 @@ pub use form::{FilePart, FormContent, FormUpload, TakenForm};
 pub use message::{MessageContent, MessageUpload, TakenMessage};
 pub use quota::Quotas;
 pub use sender::Sender;
+pub use under_key::FoundByKey;
 pub use upload::{CurrentUpload, NewUpload};
 
 use form::FormPlaces;
@@ -90,6 +94,7 @@ pub struct Intake {
     free: Mutex<Option<(Instant, Free)>>,
     places: FormPlaces,
     in_order: InOrder,
+    gathering: gather::Places,
     tell: Box<dyn Fn(Promised<'_>) + Send + Sync>,
     receive: Receive,
     /// `None` if this node asks no others about keys.
@@ -136,6 +141,7 @@ impl Intake {
             free: Mutex::new(None),
             places: FormPlaces::default(),
             in_order: InOrder::default(),
+            gathering: gather::Places::default(),
             tell: Box::new(tell),
             receive: Box::new(|_| Ok(())),
             cluster: None,

@@ -148,7 +148,7 @@ impl Intake {
 }
 
 /// An append at this offset that states nothing.
-fn piece(offset: u64, ends: Ends) -> Append {
+pub(super) fn piece(offset: u64, ends: Ends) -> Append {
     Append {
         offset,
         completion: Completion {

@@ -13,7 +13,7 @@ use super::key_claim::{KeyClaim, Keyed};
 use super::{ClaimedType, Intake, IntakeError, Sender};
 use crate::file::{FileId, FileName, MediaType, Metadata, WholeDigests};
 use crate::journal::{
-    Adopted, Becomes, Draft, Fingerprint, MadeUpload, OpenUpload, Running, UnderKey, UploadDraft,
+    Adopted, Becomes, Draft, Fingerprint, MadeUpload, OpenUpload, Running, UploadDraft,
     UploadError, UploadState, record_bytes,
 };
 use crate::token::Scope;
@@ -58,6 +58,14 @@ impl CurrentUpload {
             Self::Complete(_) => Becomes::File,
             Self::Made(made) => made.becomes,
         }
+    }
+
+    /// Whether a token allows what it becomes.
+    pub(super) fn may_be_seen_by(&self, sender: &Sender) -> bool {
+        sender.grant.allows_new(match self.becomes() {
+            Becomes::Message => Scope::Message,
+            Becomes::File | Becomes::Part | Becomes::Form => Scope::Upload,
+        })
     }
 }
 
@@ -149,7 +157,7 @@ impl Intake {
     }
 
     /// Blocks.
-    fn open_new(
+    pub(super) fn open_new(
         &self,
         sender: &Sender,
         upload: UploadDraft,
@@ -166,19 +174,6 @@ impl Intake {
             }
         }
         Ok((id, current))
-    }
-
-    /// Returns the upload or the file that the caller's key has brought at this node; `None` if there is
-    /// none, or several.
-    ///
-    /// # Errors
-    /// When a request under the key is being carried out.
-    pub fn under_key(&self, sender: &Sender, key: &str) -> Result<Option<FileId>, IntakeError> {
-        match self.journal.under_key(fingerprint::key_of(sender, key)) {
-            UnderKey::One(id) => Ok(Some(id)),
-            UnderKey::Nothing => Ok(None),
-            UnderKey::Running => Err(IntakeError::StillRunning),
-        }
     }
 
     /// Returns an upload of the caller; `None` if nothing of it is in the journal. Waits for a moment for a
@@ -239,11 +234,7 @@ impl Intake {
             UploadState::Made(made) => (made.sub.clone(), CurrentUpload::Made(made)),
             UploadState::Ended => return Err(UploadError::Ended.into()),
         };
-        let scope = match current.becomes() {
-            Becomes::Message => Scope::Message,
-            Becomes::File | Becomes::Part | Becomes::Form => Scope::Upload,
-        };
-        if owner.as_deref() == sender.grant.subject() && sender.grant.allows_new(scope) {
+        if owner.as_deref() == sender.grant.subject() && current.may_be_seen_by(sender) {
             Ok(current)
         } else {
             Err(UploadError::Absent.into())

@@ -10,24 +10,12 @@ use super::step::StepError;
 use super::wal::{Position, ReadError};
 use super::{Adopted, Journal, JournalError, at};
 use crate::file::FileId;
-use crate::store::Sha256;
 
 /// Bytes of answers in one frame, approximately.
 const PACKED_BYTES: u64 = 256 * 1024;
 
 /// Bytes of an answer without its texts, approximately.
 const ANSWER_BYTES: u64 = 512;
-
-/// The upload or the file under a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnderKey {
-    /// There is none, or there are several.
-    Nothing,
-    /// This one.
-    One(FileId),
-    /// A request under the key is being carried out.
-    Running,
-}
 
 impl Journal {
     /// Asks whether a request was carried out before. If not, the caller gets a
@@ -52,28 +40,6 @@ impl Journal {
         opened: Fingerprint,
     ) -> Result<Claim<Vec<Adopted>>, JournalError> {
         self.begin_one_of(request, Some(opened))
-    }
-
-    /// Returns what the request with this key has brought, whatever it said. It takes no claim.
-    pub fn under_key(&self, key: Sha256) -> UnderKey {
-        if self.claims.has(&key) {
-            return UnderKey::Running;
-        }
-        match self.state().keys.find(key, self.now()).as_deref() {
-            Some([Known { id, .. }]) => UnderKey::One(*id),
-            Some(_) | None => UnderKey::Nothing,
-        }
-    }
-
-    /// The bytes that an open upload under this key has a right to.
-    pub fn room_under_key(&self, key: Sha256) -> u64 {
-        let now = self.now();
-        let mut state = self.state();
-        let growth = match state.keys.find(key, now).as_deref() {
-            Some([Known { id, .. }]) => state.index.growth(*id),
-            _ => None,
-        };
-        growth.map_or(0, |growth| growth.room())
     }
 
     fn begin_one_of(

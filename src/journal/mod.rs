@@ -85,6 +85,7 @@ mod tag;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod under_key;
 mod upload;
 pub mod volume;
 mod vote;
@@ -112,7 +113,6 @@ pub use idempotency::{Claim, Fingerprint, Running, Standing};
 pub use index::Totals;
 pub use inspection::Inspection;
 pub use intent::Intention;
-pub use keys::UnderKey;
 pub use layout::{BODIES, Layout};
 pub use levels::{Level, Watermark};
 pub use lookup::{Kept, Lookup, Opened};
@@ -124,6 +124,7 @@ pub use recover::Recovered;
 pub use rescue::{DeadJournal, Taken};
 pub use room::Room;
 pub use settle::Settling;
+pub use under_key::UnderKey;
 pub use upload::{
     Appended, Completion, Ends, MadeUpload, OpenUpload, UploadDraft, UploadError, UploadState,
 };

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awc::http::Method;
+use bytes::Bytes;
 use tokio::net::lookup_host;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::ballots::Ballots;
-use super::client::{Answer, Request};
+use super::client::{Answer, Request, text};
 use super::state::PeerState;
 use super::{HOP, Peers, Unreachable};
 use crate::config::PeerConfig;
@@ -162,13 +163,23 @@ impl Peers {
         address.ok_or_else(|| Unreachable::new(node, "its name is not known yet"))
     }
 
-    /// Asks another node. Returns the status and the body of its answer. Dropping the future takes the
+    /// Asks another node. Returns the status and the text of its answer. Dropping the future takes the
     /// question back, unless it was sent and asks for a change.
     pub(super) async fn ask(
         &self,
         node: u16,
         question: Question<'_>,
     ) -> Result<(u16, String), Unreachable> {
+        let answer = self.ask_for_bytes(node, question).await?;
+        text(answer).map_err(|reason| Unreachable::new(node, reason))
+    }
+
+    /// Does the same if the answer need not be text.
+    pub(super) async fn ask_for_bytes(
+        &self,
+        node: u16,
+        question: Question<'_>,
+    ) -> Result<(u16, Bytes), Unreachable> {
         let peer = self.peer(node);
         let peer = peer.ok_or_else(|| Unreachable::new(node, "is not among the peers"))?;
         peer.check_up()?;
@@ -194,7 +205,7 @@ impl Peers {
         })
     }
 
-    async fn ask_in_turn(&self, peer: &Peer, question: Question<'_>) -> Answer {
+    async fn ask_in_turn(&self, peer: &Peer, question: Question<'_>) -> Answer<Bytes> {
         let mut request = peer.request(question);
         let place = Arc::clone(&peer.places).acquire_owned();
         let place = timeout_at(request.deadline, place).await;
@@ -205,6 +216,6 @@ impl Peers {
 
     /// Asks without a place: nobody would find a node that is up if others had all of them.
     pub(super) async fn ask_besides(&self, peer: &Peer, question: Question<'_>) -> Answer {
-        self.client.ask(peer.request(question)).await
+        text(self.client.ask(peer.request(question)).await?)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use awc::http::Method;
 use awc::{Client as HttpClient, Connector};
+use bytes::Bytes;
 use tokio::runtime::Builder;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
@@ -28,13 +29,13 @@ pub(super) struct Request {
     pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
-/// The status and the text of an answer, or the cause of its absence.
-pub(super) type Answer = Result<(u16, String), String>;
+/// The status and the body of an answer, or the cause of its absence.
+pub(super) type Answer<T = String> = Result<(u16, T), String>;
 
 /// Shared by reference. Its thread ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Client {
-    requests: mpsc::UnboundedSender<(Request, oneshot::Sender<Answer>)>,
+    requests: mpsc::UnboundedSender<(Request, oneshot::Sender<Answer<Bytes>>)>,
 }
 
 impl Client {
@@ -51,7 +52,7 @@ impl Client {
     }
 
     /// Asks another node. Dropping the future takes a question back that only reads, and no other.
-    pub(super) async fn ask(&self, request: Request) -> Answer {
+    pub(super) async fn ask(&self, request: Request) -> Answer<Bytes> {
         let (answer, answered) = oneshot::channel();
         let lost = || "the question was lost".to_owned();
         self.requests.send((request, answer)).map_err(|_| lost())?;
@@ -59,7 +60,9 @@ impl Client {
     }
 }
 
-async fn answer_all(mut coming: mpsc::UnboundedReceiver<(Request, oneshot::Sender<Answer>)>) {
+async fn answer_all(
+    mut coming: mpsc::UnboundedReceiver<(Request, oneshot::Sender<Answer<Bytes>>)>,
+) {
     // Places bound the questions to each node. A bound on all would let one node starve the others.
     let connector = Connector::new().timeout(CONNECT_TIMEOUT).limit(0);
     let client = HttpClient::builder()
@@ -87,7 +90,7 @@ async fn answer_all(mut coming: mpsc::UnboundedReceiver<(Request, oneshot::Sende
     }
 }
 
-async fn send(client: &HttpClient, request: Request) -> Answer {
+async fn send(client: &HttpClient, request: Request) -> Answer<Bytes> {
     let Request {
         method,
         url,
@@ -105,6 +108,11 @@ async fn send(client: &HttpClient, request: Request) -> Answer {
     let status = answer.status().as_u16();
     let body = answer.body().limit(longest).await;
     let body = body.map_err(|err| format!("breaks its answer off: {err}"))?;
+    Ok((status, body))
+}
+
+/// The answer, if its body is text.
+pub(super) fn text((status, body): (u16, Bytes)) -> Answer {
     let text = String::from_utf8(body.into()).map_err(|_| "answers with no text".to_owned())?;
     Ok((status, text))
 }

@@ -65,8 +65,8 @@ pub enum Majority {
 pub struct KeyQuestion {
     /// The digest of the key and its sender.
     pub key: Sha256,
-    /// The digest of the request's content.
-    pub content: Sha256,
+    /// The digest of the request's content; `None` if it is not known, and anything under the key is wanted.
+    pub content: Option<Sha256>,
     /// The content of an upload that gives way to the request, if it was opened under the key.
     pub opened: Option<Sha256>,
     /// The attempt of the node that asks: the answer is for it alone.
@@ -131,6 +131,14 @@ impl Peers {
                 }
             }
         }
+    }
+
+    /// The witnesses of a key, this node perhaps among them, and the number of them that an attempt needs: if
+    /// as many know of none, no attempt was carried out. Of two nodes that is both: the store has no word here.
+    pub fn witnesses_of(&self, key: Sha256) -> (Vec<u16>, usize) {
+        let witnesses = witnesses(key, &self.numbers());
+        let majority = witnesses.len() / 2 + 1;
+        (witnesses, majority)
     }
 
     async fn vote_of(
@@ -286,9 +294,9 @@ impl KeyQuestion {
             opened,
             asked_by,
         } = self;
-        let opened = opened.map(|opened| format!("{BETWEEN}{opened}"));
-        let opened = opened.unwrap_or_default();
-        format!("{key}{BETWEEN}{asked_by}{BETWEEN}{content}{opened}")
+        let contents = [content, opened].into_iter().flatten();
+        let contents: String = contents.map(|one| format!("{BETWEEN}{one}")).collect();
+        format!("{key}{BETWEEN}{asked_by}{contents}")
     }
 
     fn read(asked: &str) -> Option<Self> {
@@ -296,8 +304,8 @@ impl KeyQuestion {
         let question = Self {
             key: Sha256::from_hex(parts.next()?)?,
             asked_by: parts.next()?.parse().ok()?,
-            content: Sha256::from_hex(parts.next()?)?,
-            opened: parts.next().map(Sha256::from_hex).unwrap_or_default(),
+            content: parts.next().and_then(Sha256::from_hex),
+            opened: parts.next().and_then(Sha256::from_hex),
         };
         (question.written() == asked).then_some(question)
     }
@@ -315,10 +323,11 @@ mod tests {
     #[test]
     fn a_question_in_an_address_is_read_as_it_was_written() {
         let id = |byte| FileId::from_bytes([byte; FileId::BYTES]);
-        for opened in [None, Some(Sha256([9; 32]))] {
+        let [content, opened] = [8, 9].map(|byte| Some(Sha256([byte; 32])));
+        for (content, opened) in [(None, None), (content, None), (content, opened)] {
             let question = KeyQuestion {
                 key: Sha256([7; 32]),
-                content: Sha256([8; 32]),
+                content,
                 opened,
                 asked_by: id(1),
             };

@@ -99,22 +99,8 @@ fn about(id: FileId, message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
+    use super::super::testing::peers;
     use super::*;
-    use crate::config::ClusterConfig;
-
-    fn peers(key: &str) -> Peers {
-        let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("peer.key");
-        std::fs::write(&path, key.repeat(32)).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let config = ClusterConfig {
-            key: Some(path),
-            ..ClusterConfig::default()
-        };
-        Peers::new(1, &config).unwrap()
-    }
 
     #[tokio::test]
     async fn only_a_node_with_the_key_is_believed_and_only_about_the_message_that_was_asked_for() {

@@ -58,6 +58,13 @@
 //! 3. A's nginx and sidecar do as for a client, and B's nginx gives A's answer.
 //! 4. If A does not answer, B answers 503 with `Retry-After`, never 404.
 //!
+//! Putting partial uploads together (tus, `POST /uploads` with a list of them):
+//! 1. B's sidecar sends the request on to the owner A of the first part, as one for an upload.
+//! 2. A's sidecar asks the owner of each other part, piece by piece, with a pass for this part, this piece and
+//!    the subject of the sender. The owner tells only parts of this subject.
+//! 3. The answer is signed, with the digest of the bytes, as A promises a file by them.
+//! 4. If an owner does not answer, A answers 503; a retry goes on behind the pieces that A has.
+//!
 //! Idempotency keys: see `keys.rs`.
 //!
 //! The list of nodes in the store (`fs.nodes`): each node writes its number, journal, instance, address and
@@ -97,10 +104,13 @@ mod client;
 mod keys;
 mod links;
 mod messages;
+mod parts;
 mod pass;
 mod registration;
 mod state;
 mod table;
+#[cfg(test)]
+mod testing;
 mod twin;
 mod watch;
 mod witnesses;
@@ -127,6 +137,7 @@ use table::{List, Table};
 
 pub use keys::{KeyQuestion, Majority, addresses as addresses_of_keys};
 pub use messages::Carried;
+pub use parts::{PartPiece, PartQuestion, address as address_of_parts};
 pub use pass::{BadPass, Purpose};
 pub use registration::{Obstacle, OwnNode};
 pub use state::PeerState;

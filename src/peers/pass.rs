@@ -41,6 +41,8 @@ pub enum Purpose {
     Link,
     /// Unlinking a file from a message.
     Unlink,
+    /// Reading a part of a file that is put together.
+    Part,
     /// Voting on an idempotency key.
     Vote,
     /// Asking for the answer to an idempotency key.
@@ -63,6 +65,7 @@ impl Purpose {
             Self::Outline => "outline",
             Self::Link => "link",
             Self::Unlink => "unlink",
+            Self::Part => "part",
             Self::Vote => "vote",
             Self::Answer => "answer",
             Self::Introduce => "introduce",

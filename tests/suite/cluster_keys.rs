@@ -246,8 +246,8 @@ fn a_vote_for_an_upload_that_failed_is_taken_over_through_any_node() {
         let (key, body) = (first.to_string(), noise(first, length));
         let first = usize::try_from(first).unwrap() % 3;
         // Its node has no such part, which it sees when it has the votes.
-        let parts = ("Upload-Concat", "final;/uploads/65a000000001000001000001");
-        let concat = [TUS, parts, ("Idempotency-Key", &key)];
+        let parts = format!("final;/uploads/65a00000{:04x}000001000001", first + 1);
+        let concat = [TUS, ("Upload-Concat", &*parts), ("Idempotency-Key", &key)];
         let failed = clients[first].post("/uploads", &concat, b"");
         assert!((400..500).contains(&failed.status), "{failed:?}");
         assert_ne!(failed.status, 422, "{failed:?}");

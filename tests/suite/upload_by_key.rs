@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::Command;
 
-use kit::{Answer, Builder, Client, Site, noise, read_to_end, wait_until};
+use kit::{Answer, Builder, Client, Cluster, Site, noise, read_to_end, wait_until};
 
 use crate::upload_routing::{TUS, append, file_of};
 use crate::upload_salvage::{BUFFER, SENT, reset, send_part};
@@ -250,6 +250,62 @@ fn a_whole_upload_under_the_key_takes_the_place_of_what_an_earlier_one_has_left(
     assert!(client.get(&file_of(&now)).body == content);
     assert_eq!(kept(&site), 3);
     wait_until("the spool is empty", || site.names("spool").is_empty());
+}
+
+#[test]
+fn what_a_key_has_brought_is_told_by_every_node_and_its_retry_through_another_is_one_file() {
+    let mut cluster = Cluster::start_without_mongodb(3, &Builder::default());
+    let clients = cluster.clients();
+    let content = noise(1, LENGTH);
+    let name = "/files/a.png";
+    for client in &clients {
+        assert_eq!(by_key(client, "absent").status, 404);
+    }
+    // Whichever node gets the body, it may be a witness of its key or not.
+    for (node, key) in ["a", "b", "c"].into_iter().enumerate() {
+        let site = &cluster.nodes[node];
+        let (path, offset) = break_off(site, key, &plain(name, key), &content[..SENT]);
+        assert_kept(offset, key);
+        for client in &clients {
+            assert_eq!(found(client, key), (path.clone(), offset));
+            let told = by_key(client, key);
+            assert_eq!(told.header("upload-complete"), "?0");
+            assert_eq!(told.header("upload-length"), LENGTH.to_string());
+        }
+        let [other, third] = [1, 2].map(|more| &clients[(node + more) % 3]);
+        let whole = if node == 0 {
+            go_on(other, &path, offset, &content[offset..])
+        } else {
+            // The whole file takes the place of these bytes, through another node, too.
+            put(other, name, key, &content)
+        };
+        assert_eq!(whole.status, 201, "{whole:?}");
+        let file = whole.header("location");
+        assert_eq!(file == file_of(&path), node == 0);
+        if node > 0 {
+            assert_eq!(third.ask("HEAD", &path, &[TUS]).status, 410);
+        }
+        assert_eq!(put(third, name, key, &content).header("location"), file);
+        for client in &clients {
+            let (now, length) = found(client, key);
+            assert_eq!((&*file_of(&now), length), (file, LENGTH));
+            assert_eq!(by_key(client, key).header("upload-complete"), "?1");
+        }
+    }
+    let entries = cluster.nodes.iter().map(|node| node.entries("incoming"));
+    assert_eq!(entries.sum::<u64>(), 3);
+    // Nobody else knows how far it is.
+    let head = plain(name, "away");
+    let (path, offset) = break_off(&cluster.nodes[0], "away", &head, &content[..SENT]);
+    cluster.nodes[0].kill_sidecar();
+    for client in &clients[1..] {
+        let unsure = client.get_with(BY_KEY, &[("Idempotency-Key", "away")]);
+        unsure.assert_problem(503, "key-unsure");
+    }
+    cluster.nodes[0].start_sidecar();
+    for client in &clients[1..] {
+        assert_eq!(found(client, "away"), (path.clone(), offset));
+    }
 }
 
 #[test]

@@ -86,6 +86,11 @@ pub(in crate::http) fn let_in(
     room: Option<&HeaderValue>,
 ) -> Result<(), Problem> {
     node.edge.drain.check(room)?;
+    let_join(node, sender)
+}
+
+/// Lets uploads of this node be put together, and counts that. A drained node does so, too, as no other can.
+pub(in crate::http) fn let_join(node: &Node, sender: &Sender) -> Result<(), Problem> {
     node.check_listed()?;
     Ok(node.intake.count(sender)?)
 }

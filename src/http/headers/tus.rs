@@ -51,6 +51,14 @@ impl Kind {
             Self::Final(_) => None,
         }
     }
+
+    /// The uploads that it is made of.
+    pub(in crate::http) fn parts(&self) -> &[FileId] {
+        match self {
+            Self::Whole(_) | Self::Partial(_) => &[],
+            Self::Final(parts) => parts,
+        }
+    }
 }
 
 /// Refuses another version than the one that is spoken here.

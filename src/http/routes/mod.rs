@@ -38,7 +38,7 @@ use actix_web::web::{self, ServiceConfig};
 
 use super::Problem;
 use crate::accel;
-use crate::peers::{HOP, addresses_of_keys};
+use crate::peers::{HOP, address_of_parts, addresses_of_keys};
 
 /// The routes of the socket for nginx.
 pub fn public(service: &mut ServiceConfig) {
@@ -150,9 +150,15 @@ fn of_keys(service: &mut ServiceConfig) {
         .service(asking(answers).route(web::post().to(peer::key)));
 }
 
-/// The addresses of uploads that may still grow, to which nginx is sent.
+/// The addresses of uploads that may still grow, to which nginx is sent, and of those that are to be put
+/// together.
 fn of_growing(service: &mut ServiceConfig) {
     service
+        .service(
+            web::resource(address_of_parts())
+                .route(web::get().to(peer::part))
+                .default_service(methods::only("GET")),
+        )
         .route(
             &format!("{}/{{id}}", accel::LIVE),
             web::get().to(live::bytes),

@@ -180,6 +180,18 @@ pub(super) async fn key(
     Ok(signed(node.peers.seal_key(&question, &told)))
 }
 
+/// Answers `GET` of a piece of a partial upload that is to be put together with others, with a signature.
+pub(super) async fn part(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let part = node.peers.check_part(pass(&request), asked(&request))?;
+    let part = part.ok_or_else(Problem::not_found)?;
+    let piece = node.intake.tell_of_part(part).await?;
+    let told = node.peers.seal_part(&part, piece.as_ref());
+    Ok(HttpResponse::Ok().body(told))
+}
+
 /// Answers `GET` with the introduction of this node.
 pub(super) async fn introduce(
     request: HttpRequest,

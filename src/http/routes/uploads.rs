@@ -18,7 +18,7 @@ use crate::http::headers::dialect::Dialect;
 use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{HeadError, append, idempotency_key, resumable, tus};
 use crate::http::{Node, Problem};
-use crate::intake::IntakeError;
+use crate::intake::{CurrentUpload, IntakeError};
 use crate::journal::{Appended, UploadError};
 use crate::token::Scope;
 
@@ -103,7 +103,7 @@ async fn carry_out(
 }
 
 /// `HEAD` and `GET /uploads/by-key`: the upload or the file that the caller's idempotency key has
-/// brought at this node. A body that broke off is found so, whose sender was told no address.
+/// brought, at any node. A body that broke off is found so, whose sender was told no address.
 async fn by_key(request: HttpRequest, node: web::Data<Node>) -> Result<HttpResponse, Problem> {
     if request.method() == Method::OPTIONS {
         return Ok(answers::options(&node, methods::OF_KEYS));
@@ -131,26 +131,29 @@ async fn find_by_key(
         tus::check_version(headers)?;
     }
     let key = idempotency_key::read(headers)?.ok_or(HeadError::IdempotencyKey)?;
-    let id = node.intake.under_key(&caller.sender, &key)?;
-    let id = id.ok_or_else(Problem::no_upload)?;
-    Ok((id, view(node, caller, dialect, id).await?))
+    let found = node.intake.under_key(&caller.sender, &key).await?;
+    Ok(match found.ok_or_else(Problem::no_upload)? {
+        (id, None) => (id, view(node, caller, dialect, id).await?),
+        (id, Some(elsewhere)) => (id, view_of(dialect, elsewhere)?),
+    })
 }
 
-/// Returns the state of an upload of the caller. By tus, one that becomes no file would seem to be complete
-/// as soon as all of its bytes are there: it goes on by the draft only.
+/// Returns the state of an upload of the caller.
 async fn view(node: &Node, caller: &Caller, dialect: Dialect, id: FileId) -> Result<View, Problem> {
-    Ok(match node.intake.upload(&caller.sender, id).await? {
-        Some(current) if dialect == Dialect::Tus && current.becomes().is_made() => {
-            return Err(Problem::no_upload());
-        }
-        Some(current) => View::of(current),
-        None => View::of_file(
-            stored(node, caller, id)
-                .await?
-                .meta()
-                .ok_or_else(Problem::no_upload)?,
-        ),
-    })
+    if let Some(current) = node.intake.upload(&caller.sender, id).await? {
+        return view_of(dialect, current);
+    }
+    let stored = stored(node, caller, id).await?;
+    Ok(View::of_file(stored.meta().ok_or_else(Problem::no_upload)?))
+}
+
+/// By tus, an upload that becomes no file would seem to be complete as soon as all of its bytes are there: it
+/// goes on by the draft only.
+fn view_of(dialect: Dialect, current: CurrentUpload) -> Result<View, Problem> {
+    if dialect == Dialect::Tus && current.becomes().is_made() {
+        return Err(Problem::no_upload());
+    }
+    Ok(View::of(current))
 }
 
 /// An upload that has left the journal is a file of the store.

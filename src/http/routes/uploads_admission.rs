@@ -54,9 +54,19 @@ async fn judge(
         if tus::method(headers, own)? != "POST" {
             return Err(Problem::method_not_allowed(methods::OF_UPLOADS));
         }
-        let declared = tus::kind(headers)?.declared();
+        let kind = tus::kind(headers)?;
+        if let Some(&first) = kind.parts().first()
+            && let Some(owner) = elsewhere::owner_of_upload(headers, node, first).await?
+        {
+            return Ok(Some(owner));
+        }
         check_has_length(caller, length)?;
-        access::let_in(node, sender, caller.room.as_ref())?;
+        if kind.parts().is_empty() {
+            access::let_in(node, sender, caller.room.as_ref())?;
+        } else {
+            access::let_join(node, sender)?;
+        }
+        let declared = kind.declared();
         let (length, is_expected) = (length.unwrap_or_default(), caller.is_expected(node));
         let intake = &node.intake;
         intake

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::uploads_answer::{self as answers, View};
-use super::{inline_body, methods, uploads_made};
+use super::{elsewhere, inline_body, methods, uploads_made};
 use crate::file::FileId;
 use crate::http::gate::access::{self, Caller};
 use crate::http::headers::beginning::{self, Beginning};
@@ -14,7 +14,7 @@ use crate::http::{Node, Problem};
 use crate::intake::{Append, AppendBody, CurrentUpload, IntakeError};
 use crate::journal::{Appended, Completion, UploadError};
 
-/// Begins an upload by tus, or puts one together from partial ones.
+/// Begins an upload by tus, or puts one together from partial ones, at the node that has the first of them.
 pub(super) async fn by_tus(
     request: &HttpRequest,
     body: web::Payload,
@@ -27,6 +27,11 @@ pub(super) async fn by_tus(
         return Err(Problem::method_not_allowed(methods::OF_UPLOADS));
     }
     let mut begun = beginning::by_tus(headers, caller.sender.clone())?;
+    if let Some(&first) = begun.parts.iter().flatten().next()
+        && let Some(sent_on) = elsewhere::upload(request, &node, first).await?
+    {
+        return Ok(sent_on);
+    }
     let (body, length) = inline_body::or_spooled(request, body, &node).await?;
     if length > 0 {
         tus::check_type(headers)?;
@@ -37,7 +42,7 @@ pub(super) async fn by_tus(
             return Err(HeadError::UploadField("A final upload has no body of its own.").into());
         }
         if matches!(body, AppendBody::Inline(_)) {
-            access::let_in(&node, &caller.sender, caller.room.as_ref())?;
+            access::let_join(&node, &caller.sender)?;
         }
         let adopted = node.intake.concatenate(begun.upload, parts).await?;
         let view = View::of_file(adopted.meta());

@@ -53,7 +53,15 @@ impl Stage {
     }
 
     fn under_key(&self) -> Option<FileId> {
-        self.intake.under_key(&sender("a"), "k").unwrap()
+        self.found("a")
+    }
+
+    fn found(&self, by: &str) -> Option<FileId> {
+        let by = sender(by);
+        let found = self.runtime.block_on(self.intake.under_key(&by, "k"));
+        let (id, elsewhere) = found.unwrap()?;
+        assert!(elsewhere.is_none(), "there is no other node");
+        Some(id)
     }
 }
 
@@ -79,7 +87,7 @@ fn a_broken_body_is_an_upload_under_its_key_and_a_longer_one_adds_its_rest() {
         assert!(matches!(other, Err(IntakeError::KeyOfAnother)), "{other:?}");
         assert_eq!(stage.offset(id), 4);
     }
-    assert_eq!(stage.intake.under_key(&sender("b"), "k").unwrap(), None);
+    assert_eq!(stage.found("b"), None);
     let whole = stage.append(sender("a"), id, at(4), b"ef");
     assert!(matches!(whole, Ok(Appended::Complete(_))), "{whole:?}");
     assert_eq!(stage.take(b"abcdef").unwrap(), id);
