@@ -76,8 +76,8 @@ pub enum ServeError {
     /// The keys that nodes share cannot be used.
     #[error("peer_key: {0}")]
     PeerKeys(KeysError),
-    /// The node's number belongs to another journal.
-    #[error("{0}. Give this node another number, or take that one out: scripts/node remove")]
+    /// The list of nodes does not give this journal its number; the words tell why.
+    #[error("{0}")]
     NumberTaken(String),
     /// Another process answers on one of our sockets.
     #[error("{0}: another process answers there")]
@@ -214,11 +214,14 @@ pub async fn run(
         edge: Edge::default(),
     });
     let own = Arc::new(OwnPlace::new(node.clone(), &config)?);
-    own.take(&bucket).await?;
     let mut sockets = Sockets::new(&config, sockets);
+    let nginx = sockets.bind(&config.socket, 0o660)?;
+    let admins = sockets.bind(&config.admin_socket, 0o600)?;
+    // Later than the sockets: a start that fails there leaves no trace in the list.
+    own.take(&bucket).await?;
     let traffic = Some(Arc::clone(commits.traffic()));
-    let for_nginx = sockets.listen(&config.socket, 0o660, &node, traffic, http::public)?;
-    let for_admins = sockets.listen(&config.admin_socket, 0o600, &node, None, http::admin)?;
+    let for_nginx = sockets.listen(&config.socket, nginx, &node, traffic, http::public)?;
+    let for_admins = sockets.listen(&config.admin_socket, admins, &node, None, http::admin)?;
 
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();

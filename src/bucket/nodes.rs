@@ -9,20 +9,20 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::{ReadPreference, ReturnDocument};
 
 use super::{Bucket, error};
-use crate::store::{Leave, NodeLoad, NodeRecord, Registered, Registry, StoreError};
+use crate::store::{Leave, NodeLoad, NodeRecord, Registered, Registering, Registry, StoreError};
 
 impl Registry for Bucket {
     fn register(
         &self,
         record: NodeRecord,
-        begins: bool,
+        why: Registering,
     ) -> BoxFuture<'_, Result<Registered, StoreError>> {
         let nodes = self.list_of_nodes();
         let (journal, number) = (record.journal.clone(), record.number);
         let written = self.bounded(async move {
             let change = nodes.find_one_and_update(
                 doc! { "_id": i32::from(number) },
-                vec![registration(&record, begins)],
+                vec![registration(&record, why)],
             );
             let change = change.upsert(true);
             change.return_document(ReturnDocument::Before).await
@@ -30,12 +30,20 @@ impl Registry for Bucket {
         async move {
             let before = written.await.map_err(|err| error::of_read(&err))?;
             let before = before.and_then(|before| read(&before)).map(Box::new);
-            Ok(match before {
-                Some(before) if before.has_left && before.journal == journal && !begins => {
+            let Some(before) = before else {
+                return Ok(Registered::Ours(None));
+            };
+            let is_same = before.journal == journal;
+            Ok(match before.rescued_by {
+                Some(by) => Registered::TakenOver(by),
+                None if !is_free(&before, &journal) => Registered::Taken(before),
+                None if is_same && before.is_given_up && why != Registering::Added => {
+                    Registered::GivenUp
+                }
+                None if is_same && before.has_left && why == Registering::GoesOn => {
                     Registered::Left
                 }
-                Some(before) if !is_free(&before, &journal) => Registered::Taken(before),
-                before => Registered::Ours(before),
+                None => Registered::Ours(Some(before)),
             })
         }
         .boxed()
@@ -63,7 +71,10 @@ impl Registry for Bucket {
         }
         let change = match step {
             Leave::Ask => doc! { "$set": { "leaving": true } },
-            Leave::Done | Leave::Force => doc! { "$currentDate": { "left": true } },
+            Leave::Done => doc! { "$currentDate": { "left": true }, "$unset": { "given_up": "" } },
+            Leave::Force => doc! {
+                "$currentDate": { "left": true }, "$set": { "given_up": true },
+            },
         };
         let changed = self.bounded(async move { nodes.update_one(filter, change).await });
         async move {
@@ -90,20 +101,22 @@ fn is_free(before: &NodeRecord, journal: &str) -> bool {
 }
 
 /// The stage that writes a record if its journal may have the number, as [`is_free`] tells.
-fn registration(record: &NodeRecord, begins: bool) -> Document {
+fn registration(record: &NodeRecord, why: Registering) -> Document {
     let is_ours = doc! { "$eq": ["$journal", { "$literal": &record.journal }] };
     let has_left = doc! { "$eq": [{ "$type": "$left" }, "date"] };
     let has_no_journal = doc! { "$eq": [{ "$type": "$journal" }, "missing"] };
-    let may_return = if begins {
-        Bson::Boolean(true)
-    } else {
-        Bson::Document(doc! { "$not": &is_ours })
+    let is_given_up = doc! { "$and": [&is_ours, { "$eq": ["$given_up", true] }] };
+    let may_return = match why {
+        Registering::GoesOn => doc! { "$not": &is_ours }.into(),
+        Registering::Starts => doc! { "$not": &is_given_up }.into(),
+        Registering::HasFiles | Registering::Added => Bson::Boolean(true),
     };
-    let may = doc! { "$or": [
+    let is_nobodys = doc! { "$eq": [{ "$type": "$rescued_by" }, "missing"] };
+    let may = doc! { "$and": [is_nobodys, { "$or": [
         has_no_journal,
         { "$and": [&is_ours, { "$not": &has_left }] },
         { "$and": [has_left, may_return] },
-    ] };
+    ] }] };
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let load = record.load;
     let text = |text: &str| doc! { "$literal": text };
@@ -120,10 +133,14 @@ fn registration(record: &NodeRecord, begins: bool) -> Document {
         "uploads": number(load.open_uploads),
         "closed": load.is_closed,
         "left": null,
+        "given_up": false,
     };
-    if begins {
-        // An admin's word stays until the node begins anew.
+    // An admin's words stay until the node begins anew, or until the admin takes them back.
+    if why != Registering::GoesOn {
         written.insert("leaving", false);
+    }
+    if why != Registering::Added {
+        written.insert("given_up", is_given_up);
     }
     // Other fields are those of deletes and of rescues.
     let merged = doc! { "$mergeObjects": ["$$ROOT", written] };
@@ -164,5 +181,9 @@ fn read(document: &Document) -> Option<NodeRecord> {
         },
         is_leaving: is_set("leaving"),
         has_left: time("left").is_some(),
+        is_given_up: is_set("given_up"),
+        rescued_by: u16::try_from(number("rescued_by"))
+            .ok()
+            .filter(|&by| by > 0),
     })
 }

@@ -70,8 +70,9 @@
 //! The list of nodes in the store (`fs.nodes`): each node writes its number, journal, instance, address and
 //! load there every five seconds, and reads the whole every two.
 //! 1. A number belongs to the journal that had it first, until an admin takes it out. A node whose number belongs
-//!    to another journal does not start; if the store was away then, it takes no uploads from the moment at which
-//!    it knows.
+//!    to another journal does not start; nor does one whose files an admin has given up, or another node has taken
+//!    over. If the store was away at its start, it takes no uploads from the moment at which it knows; a node that
+//!    was given up is in the list then for as long as it has files.
 //! 2. Addresses count if they are signed. The settings may name nodes, too, for times when the store is away; a
 //!    node that has left the list is gone all the same.
 //! 3. A node that is in the list and does not answer is a 503. A number that is not there is a 404 without a

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::table::JOINING;
 use super::twin::held;
 use super::{Peers, Purpose};
-use crate::store::{NodeLoad, NodeRecord, Registered, Registry};
+use crate::store::{NodeLoad, NodeRecord, Registered, Registering, Registry};
 
 /// The pause between two registrations.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -40,6 +40,8 @@ pub enum Obstacle {
     Taken(String),
     /// An admin has taken this node out.
     Left,
+    /// Its files were given up, or another node has them; in words.
+    Lost(String),
 }
 
 /// The place of this node in the list.
@@ -93,19 +95,26 @@ impl Peers {
     /// Registers this node once.
     ///
     /// # Errors
-    /// In words, who has the number, if it belongs to another journal.
+    /// In words, why the number is not this node's.
     pub async fn register(&self, registry: &dyn Registry, own: &dyn OwnNode) -> Result<(), String> {
         let record = NodeRecord {
             load: own.load().await,
             ..self.record(own.journal())
         };
         let has_files = record.load.files + record.load.open_uploads > 0;
-        let begins = {
+        let why = {
             let state = held(&self.own);
+            let is_out = matches!(state.obstacle, Some(Obstacle::Left | Obstacle::Lost(_)));
             // Files that came in after all must be found.
-            !state.has_begun || (state.obstacle == Some(Obstacle::Left) && has_files)
+            if is_out && has_files {
+                Registering::HasFiles
+            } else if state.has_begun {
+                Registering::GoesOn
+            } else {
+                Registering::Starts
+            }
         };
-        match registry.register(record, begins).await {
+        match registry.register(record, why).await {
             Ok(Registered::Ours(before)) => self.hold_number(before.map(|before| *before), own),
             Ok(Registered::Taken(holder)) => {
                 let words = describe(&holder);
@@ -120,9 +129,30 @@ impl Peers {
                 }
                 state.obstacle = Some(Obstacle::Left);
             }
+            Ok(Registered::GivenUp) => return Err(self.lose(format!(
+                "an admin has given up the files of node {} (`scripts/node remove --force`). `scripts/node add` \
+                 here brings it back with them, also with those that were deleted meanwhile",
+                self.node
+            ))),
+            Ok(Registered::TakenOver(by)) => return Err(self.lose(format!(
+                "node {by} has taken over the files of node {}, and no other node asks this one for any. \
+                 Give this node a number that no node had",
+                self.node
+            ))),
             Err(err) => log::debug!("this node is not registered: {err}"),
         }
         Ok(())
+    }
+
+    /// Takes no uploads any more: others would not find them. Returns the reason.
+    fn lose(&self, reason: String) -> String {
+        let lost = Some(Obstacle::Lost(reason.clone()));
+        let mut state = held(&self.own);
+        if state.obstacle != lost {
+            log::error!("this node takes no uploads: {reason}");
+            state.obstacle = lost;
+        }
+        reason
     }
 
     /// The list has this node.
@@ -183,5 +213,8 @@ fn describe(holder: &NodeRecord) -> String {
         || "at an unknown time".to_owned(),
         |seen| format!("{} seconds ago", crate::file::age_seconds(seen)),
     );
-    format!("number {number} belongs to the node {instance} ({place}), last seen {seen}")
+    format!(
+        "number {number} belongs to the node {instance} ({place}), last seen {seen}. Give this node another \
+         number, or take that one out: scripts/node remove"
+    )
 }

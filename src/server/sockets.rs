@@ -14,6 +14,7 @@
 //! Without such a manager nginx cannot connect between 3 and 4, and its clients get a 503.
 
 use std::future::{Future, ready};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -32,6 +33,7 @@ use super::ServeError;
 use crate::commit::Traffic;
 use crate::config::Config;
 use crate::http::{Connection, Node, catch_panic, check_path, count_refusal};
+use crate::journal::{Disk as _, LocalDisk};
 
 /// The time that an idle connection of nginx is kept. nginx closes it earlier, so it never sends a
 /// request into a connection that is being closed.
@@ -71,11 +73,38 @@ impl<'a> Sockets<'a> {
         }
     }
 
+    /// Binds one socket, or takes the inherited one. From now on connections wait there for the server.
+    pub(super) fn bind(&mut self, path: &Path, mode: u32) -> Result<UnixListener, ServeError> {
+        let listener = if let Some(inherited) = self.take_inherited(path) {
+            log::info!("{}: inherited", path.display());
+            self.is_kept_open = true;
+            inherited
+        } else {
+            // This replaces a stale socket; it must not replace one that another process answers.
+            if UnixStream::connect(path).is_ok() {
+                return Err(ServeError::SocketTaken(path.to_owned()));
+            }
+            match LocalDisk.unlink(path) {
+                Err(err) if err.kind() != ErrorKind::NotFound => {
+                    return Err(ServeError::at(path)(err));
+                }
+                _ => {}
+            }
+            let bound = UnixListener::bind(path).map_err(ServeError::at(path))?;
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(path, mode).map_err(ServeError::at(path))?;
+            bound
+        };
+        // A request of nginx fails at once if the queue of the socket is full: the system's longest one.
+        rustix::net::listen(&listener, i32::MAX).map_err(|err| ServeError::at(path)(err.into()))?;
+        Ok(listener)
+    }
+
     /// Prepares the server of one socket. Its requests are counted if they come from clients.
     pub(super) fn listen(
-        &mut self,
+        &self,
         path: &Path,
-        mode: u32,
+        listener: UnixListener,
         node: &web::Data<Node>,
         traffic: Option<Arc<Traffic>>,
         routes: fn(&mut ServiceConfig),
@@ -130,27 +159,8 @@ impl<'a> Sockets<'a> {
             fn_service(|stream| ready(Ok((Connection::over(stream), None)))).and_then(http)
         };
         let name = path.to_string_lossy();
-        if let Some(listener) = self.take_inherited(path) {
-            log::info!("{}: inherited", path.display());
-            self.is_kept_open = true;
-            // A request of nginx fails at once if the queue of the socket is full. A bind below gets
-            // the longest queue that the system allows; a service manager may have asked for 128.
-            rustix::net::listen(&listener, i32::MAX)
-                .map_err(|err| ServeError::at(path)(err.into()))?;
-            let server = server.listen_uds(name, listener, speak);
-            return Ok(server.map_err(ServeError::at(path))?.run());
-        }
-        // Binding replaces a stale socket; it must not replace one that another process answers.
-        if UnixStream::connect(path).is_ok() {
-            return Err(ServeError::SocketTaken(path.to_owned()));
-        }
-        let server = server
-            .bind_uds(name, path, speak)
-            .map_err(ServeError::at(path))?
-            .run();
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-            .map_err(ServeError::at(path))?;
-        Ok(server)
+        let server = server.listen_uds(name, listener, speak);
+        Ok(server.map_err(ServeError::at(path))?.run())
     }
 
     /// The inherited socket of this path. The manager decides on its mode.

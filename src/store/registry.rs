@@ -33,6 +33,10 @@ pub struct NodeRecord {
     pub is_leaving: bool,
     /// It is not in the list any more: no file waits there.
     pub has_left: bool,
+    /// An admin has given up the files that wait there.
+    pub is_given_up: bool,
+    /// The node that has taken its journal over.
+    pub rescued_by: Option<u16>,
 }
 
 impl NodeRecord {
@@ -82,6 +86,23 @@ pub enum Registered {
     Taken(Box<NodeRecord>),
     /// An admin has taken this node out of the list.
     Left,
+    /// An admin has given up the files of this journal. They are found if the node returned with them.
+    GivenUp,
+    /// This node has taken over the files of the number. Nobody else is asked for them.
+    TakenOver(u16),
+}
+
+/// The reason for which a node registers itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registering {
+    /// It goes on. A node that was taken out stays out.
+    GoesOn,
+    /// It starts. A node that was taken out comes back, unless its files were given up.
+    Starts,
+    /// It has files, which must be found: it comes back.
+    HasFiles,
+    /// An admin adds it: it comes back, and its files count again.
+    Added,
 }
 
 /// A step by which a node leaves the list.
@@ -91,21 +112,21 @@ pub enum Leave {
     Ask,
     /// Takes a node out that has closed itself and has nothing.
     Done,
-    /// Takes it out, whatever it has.
+    /// Takes it out, and gives up what it has.
     Force,
 }
 
 /// Keeps the list of nodes.
 pub trait Registry: Send + Sync {
-    /// Writes what a node tells of itself, unless the number belongs to another journal. A node that was
-    /// taken out comes back only if it `begins`.
+    /// Writes what a node tells of itself, unless the number belongs to another journal or was taken over.
+    /// `why` decides whether a node that was taken out comes back.
     ///
     /// # Errors
     /// `Unavailable`; it may be written or not.
     fn register(
         &self,
         record: NodeRecord,
-        begins: bool,
+        why: Registering,
     ) -> BoxFuture<'_, Result<Registered, StoreError>>;
 
     /// Reads the list, with the nodes that have left.

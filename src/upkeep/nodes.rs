@@ -12,7 +12,7 @@ use crate::config::{Config, NodeOrder};
 use crate::file::age_seconds;
 use crate::journal::{Journal, LocalDisk};
 use crate::peers::Peers;
-use crate::store::{Leave, NodeRecord, Registered, Registry as _};
+use crate::store::{Leave, NodeRecord, Registered, Registering, Registry as _};
 
 /// The pause between two looks at a node that leaves.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -120,20 +120,28 @@ async fn add(config: &Config, bucket: &Bucket) -> Result<String, UpkeepError> {
     let before = bucket.nodes().await?;
     let number = config.journal.node;
     let known = before.into_iter().find(|record| record.number == number);
-    if known.is_some_and(|known| known.journal == journal && !known.has_left) {
+    if known.is_some_and(|known| {
+        known.journal == journal
+            && !known.has_left
+            && !known.is_given_up
+            && known.rescued_by.is_none()
+    }) {
         return Ok(format!("node {number} is in the list\n"));
     }
     let record = peers.record(&journal);
     let address = record.address.clone();
-    match bucket.register(record, true).await? {
+    match bucket.register(record, Registering::Added).await? {
         Registered::Taken(holder) => Err(UpkeepError::Nodes(format!(
             "number {number} belongs to another node: {}. Give this one another `node`",
             line(&holder)
         ))),
-        Registered::Ours(_) | Registered::Left if address.is_empty() => Ok(format!(
-            "node {number} is in the list without an address: `advertise` is not set\n"
-        )),
-        Registered::Ours(_) | Registered::Left => {
+        Registered::TakenOver(by) => Err(UpkeepError::Nodes(format!(
+            "node {by} has taken over the files of number {number}: give this node a number that no node had"
+        ))),
+        Registered::Ours(_) | Registered::Left | Registered::GivenUp if address.is_empty() => Ok(
+            format!("node {number} is in the list without an address: `advertise` is not set\n"),
+        ),
+        Registered::Ours(_) | Registered::Left | Registered::GivenUp => {
             Ok(format!("node {number} is in the list, at {address}\n"))
         }
     }
@@ -154,10 +162,16 @@ async fn remove(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
         let record = record.filter(|record| !record.has_left);
         let record = record.ok_or_else(|| absent(number))?;
         let load = record.load;
-        let waits_for = format!(
-            "{} files ({} bytes) and {} uploads that may still grow",
-            load.files, load.bytes, load.open_uploads
-        );
+        let waits_for = match (load.files, load.open_uploads) {
+            (0, 0) => {
+                "no files, and may still get an upload that a balancer was promised a minute ago"
+                    .to_owned()
+            }
+            (files, uploads) => {
+                let bytes = load.bytes;
+                format!("{files} files ({bytes} bytes) and {uploads} uploads that may still grow")
+            }
+        };
         let is_away = record
             .seen
             .is_none_or(|seen| seen.elapsed().is_ok_and(|age| age > AWAY));
@@ -169,7 +183,7 @@ async fn remove(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
             )));
         }
         if told != waits_for {
-            log::info!("waiting until node {number} has taken its last file; it has {waits_for}");
+            log::info!("waiting for node {number}: it has {waits_for}");
             told = waits_for;
         }
         sleep(PAUSE).await;

@@ -40,6 +40,12 @@ impl Cluster {
         builder.listed(number, &self.key()).start(&self.mongo)
     }
 
+    /// Starts a node that also knows another one by its settings.
+    fn add_beside(&self, number: u16, (other, site): (u16, &Site)) -> Site {
+        let builder = Builder::default().set("peers", format!("{other}={}", site.url()));
+        builder.listed(number, &self.key()).start(&self.mongo)
+    }
+
     /// Starts nodes with these numbers, and waits until they take uploads.
     fn add_all(&self, numbers: &[u16]) -> Vec<Site> {
         let nodes: Vec<_> = numbers.iter().map(|&number| self.add(number)).collect();
@@ -52,6 +58,19 @@ impl Cluster {
         // An error that does not speak of the server: it still answers all other commands.
         let data = doc! { "failCommands": ["insert"], "errorCode": 96 };
         self.mongo.fail_sidecars("alwaysOn", data);
+    }
+
+    /// Changes the document of a number.
+    fn change(&self, number: i32, change: Document) {
+        let nodes = self.mongo.database().collection::<Document>("fs.nodes");
+        let changed = nodes.update_one(doc! { "_id": number }, change);
+        assert_eq!(
+            self.mongo
+                .block_on(changed.into_future())
+                .unwrap()
+                .matched_count,
+            1
+        );
     }
 
     fn record(&self, number: i32) -> Document {

@@ -19,7 +19,7 @@ impl Node {
             None => return Ok(()),
             Some(Obstacle::Joins) => "The other nodes do not know this node yet.",
             Some(Obstacle::Taken(_)) => "The number of this node belongs to another one.",
-            Some(Obstacle::Left) => "This node was taken out of service.",
+            Some(Obstacle::Left | Obstacle::Lost(_)) => "This node was taken out of service.",
         };
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-listed", detail);
         Err(problem.because(Reason::Number).retry_after(RETRY_SECONDS))

@@ -115,12 +115,21 @@ fn an_id_without_a_file_costs_one_question_at_first_and_then_none() {
     assert_eq!(cost(old), 0, "a repetition");
     let unknown = "/files/6500000000770102030405ff";
     assert!(cost(unknown) <= 2, "{}", cost(unknown));
-    // Such an id may still get a file.
+    // Such an id may still get a file: it is asked for again, here and at its node, and here once more, as the file may
+    // have been committed and have left its node between the two.
     let now = std::time::SystemTime::UNIX_EPOCH
         .elapsed()
         .unwrap()
         .as_secs();
-    assert!(cost(&format!("/files/{now:08x}00020102030405ff")) > 0);
+    let young = format!("/files/{now:08x}00020102030405ff");
+    assert!(cost(&young) <= 4, "{}", cost(&young));
+    let asked = || kit::Metrics::of(&nodes[1]).value("requests_total");
+    let hops = (0..10).map(|_| {
+        let before = asked();
+        assert_eq!(client.get(&young).status, 404);
+        asked() - before
+    });
+    assert_eq!(hops.min(), Some(1));
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! Nodes that leave.
 
 use kit::{Load, Process, Site, noise, wait_until};
+use mongodb::bson::doc;
 
 use super::{Cluster, kill, order};
 
 #[test]
 fn a_node_leaves_when_its_last_file_is_in_mongodb_and_its_number_is_free_again() {
     let cluster = Cluster::start();
-    let mut nodes = cluster.add_all(&[1, 2]);
+    let second = cluster.add(2);
+    // A node that has left is unknown, whatever the settings of others say.
+    let mut nodes = [cluster.add_beside(1, (2, &second)), second];
+    nodes.iter().for_each(Site::wait_until_open);
     cluster.stop_commits();
     let content = noise(1, 100_000);
     let file = nodes[1].client().upload(&content);
@@ -39,6 +43,60 @@ fn a_node_leaves_when_its_last_file_is_in_mongodb_and_its_number_is_free_again()
     let another = cluster.add(2);
     another.wait_until_open();
     another.client().upload(b"content");
+}
+
+#[test]
+fn a_node_whose_files_were_given_up_takes_no_uploads_and_its_files_are_found_if_it_comes_back() {
+    let mut cluster = Cluster::start();
+    let mut nodes = cluster.add_all(&[1, 2]);
+    wait_until("the next start need not wait", || {
+        nodes[1].data_dir().join("journal/number").exists()
+    });
+    let remove = |nodes: &[Site]| {
+        order(&nodes[0], &["remove", "2", "--force"])
+            .status
+            .success()
+    };
+    kill(&mut nodes[1]);
+    assert!(remove(&nodes));
+    let refused = nodes[1].command().output().unwrap();
+    assert_eq!(refused.status.code(), Some(78), "{refused:?}");
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("has given up the files of node 2"), "{told}");
+    // While MongoDB is away it cannot know, and takes a file.
+    cluster.mongo.stop();
+    nodes[1].start_sidecar();
+    nodes[1].start_nginx();
+    let file = nodes[1].client().upload(&noise(1, 100_000));
+    cluster.mongo.restart();
+    cluster.mongo.wait_for_primary();
+    cluster.stop_commits();
+    let client = nodes[1].client();
+    wait_until("it knows", || client.get("/healthz").status == 503);
+    let refused = client.post("/files", &[], b"x");
+    refused.assert_problem(503, "not-listed");
+    for node in &nodes {
+        wait_until("the file is found", || {
+            node.client().get(&file.path).status == 200
+        });
+    }
+    let told = nodes[1].status()["cluster"]["takes_no_uploads"].to_string();
+    assert!(told.contains("has given up the files of node 2"), "{told}");
+    let added = order(&nodes[1], &["add"]);
+    assert!(added.status.success(), "{added:?}");
+    nodes[1].wait_until_open();
+    // Another node has its files, so nobody asks it for any.
+    cluster.change(2, doc! { "$set": { "rescued_by": 1 } });
+    wait_until("it takes no uploads", || {
+        client.get("/healthz").status == 503
+    });
+    let added = order(&nodes[1], &["add"]);
+    assert_eq!(added.status.code(), Some(1), "{added:?}");
+    assert!(nodes[1].stop_sidecar().success());
+    let refused = nodes[1].command().output().unwrap();
+    assert_eq!(refused.status.code(), Some(78), "{refused:?}");
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("node 1 has taken over the files"), "{told}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A number belongs to a journal.
 
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use kit::{Builder, Mongo, Site, Uploaded, wait_until};
@@ -39,6 +40,27 @@ fn another_journal_with_the_same_number_does_not_start_and_says_who_has_it() {
     second.start_sidecar();
     second.client().upload(b"content");
     assert!(!finds_twin(&first), "nobody has taken anything from it");
+}
+
+#[test]
+fn a_start_that_fails_at_its_socket_does_not_take_a_number() {
+    let mongo = Mongo::start();
+    let mut site = Site::without_mongodb();
+    site.stop_sidecar();
+    site.reconfigure(|builder| builder.set("mongodb_uri", mongo.uri()));
+    std::fs::remove_file(site.socket()).unwrap_or_default();
+    let other = UnixListener::bind(site.socket()).unwrap();
+    let refused = site.command().output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("another process answers there"), "{told}");
+    assert!(mongo.find("fs.nodes", doc! {}).is_empty());
+    // The socket of a process that was killed is replaced.
+    drop(other);
+    site.start_sidecar();
+    wait_until("it has its number", || {
+        mongo.find("fs.nodes", doc! { "_id": 1 }).len() == 1
+    });
 }
 
 #[test]
