@@ -31,7 +31,7 @@ pub struct GcOrder {
     pub is_removing: bool,
     /// Whether ids without a time count as old.
     pub takes_foreign: bool,
-    /// The number of this node, if links to its lost messages are looked for.
+    /// The number of this node, or of one without a journal, if links to its lost messages are looked for.
     pub lost_messages_of: Option<u16>,
     /// Whether lines are JSON.
     pub is_json: bool,
@@ -124,7 +124,7 @@ pub(super) fn commands() -> [Command; 4] {
                 .long("lost-messages-of")
                 .value_name("NODE")
                 .value_parser(value_parser!(u16).range(1..))
-                .help("also find the links of files to lost messages of this node, which has to be NODE"),
+                .help("also find the links of files to lost messages of NODE: this node, or one whose journal was emptied, given up or taken over by this one"),
         ]);
     let journal = Command::new("journal")
         .about("Looks into the journal, and changes nothing in it")

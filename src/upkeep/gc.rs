@@ -1,6 +1,6 @@
 //! Removes chunks that belong to no file, and links to lost messages.
 
-use super::lost_links::lost_links;
+use super::lost_links::{lost_links, require_no_other_journal};
 use super::{Event, Listener, Phase, Progress, UpkeepError, orphan, sort};
 use crate::bucket::{Bucket, Removal};
 use crate::config::{Config, GcOrder};
@@ -18,7 +18,7 @@ use crate::journal::inspection::KnownIds;
 ///
 /// A commit that begins meanwhile is safe: see [`Bucket::remove_orphan`].
 ///
-/// If the order names this node, links to its lost messages come first: see `lost_links`.
+/// If the order names a node, links to its lost messages come first: see `lost_links`.
 ///
 /// # Errors
 /// [`UpkeepError`]; removals up to then remain.
@@ -36,6 +36,7 @@ pub async fn gc(
         ..Progress::default()
     };
     if let Some(node) = order.lost_messages_of {
+        require_no_other_journal(config, &bucket, node).await?;
         lost_links(&bucket, &mut journal, node, order, &mut progress, tell).await?;
     }
     let mut place = None;

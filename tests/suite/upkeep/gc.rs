@@ -4,7 +4,7 @@ use gridspool::bucket::{Bucket, Removal};
 use gridspool::config::Config;
 use kit::{CHUNK, Ledger, Mongo, Site, finish, noise, object_id};
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Bson, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde_json::{Value, json};
 
 use super::{chunks_of, gc, insert_old_chunks, old_id, site, update};
@@ -107,7 +107,38 @@ fn gc_takes_away_links_to_lost_messages_of_this_node_and_no_others() {
     };
     assert_eq!(sorted(all(&of_node)), found);
     assert_eq!(sorted(all(&[])), packages);
-    assert_eq!(all(&["--lost-messages-of", "3"]).len(), 2);
+    // Messages may wait in the journal of another node, unless that is given up or was taken over.
+    let of_other = ["--lost-messages-of", "2", "--older-than-days", "0"];
+    let assert_refused = |why: &str| {
+        let refused = finish(site.command().arg("gc").args(of_other));
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            refused.status.code() == Some(1) && told.contains(why),
+            "{told}"
+        );
+    };
+    assert_refused("node 2 is not in the list of nodes");
+    mongo.insert(
+        "fs.nodes",
+        doc! { "_id": 2, "journal": "x", "instance": "x" },
+    );
+    let set = |change: Document| {
+        update(
+            &mongo,
+            "fs.nodes",
+            doc! { "_id": 2 },
+            doc! { "$set": change },
+        );
+    };
+    assert_refused("node 2 is in the list, and messages may wait in its journal");
+    set(doc! { "rescued_by": 3 });
+    assert_refused("node 2 was taken over by node 3. Run this there");
+    set(doc! { "rescued_by": 1 });
+    let with_other = sorted([&packages[..], &files[..1]].concat());
+    assert_eq!(sorted(all(&of_other[..2])), with_other);
+    let left = doc! { "$set": { "left": DateTime::now() }, "$unset": { "rescued_by": "" } };
+    update(&mongo, "fs.nodes", doc! { "_id": 2 }, left);
+    assert_eq!(sorted(all(&of_other[..2])), with_other);
     assert!(gc(&site, &of_node).is_empty(), "nothing is old");
     let links = || {
         let file = mongo.find("fs.files", doc! { "_id": object_id(&files[0]) });
