@@ -143,14 +143,24 @@ impl Lines<'_> {
             let told = json!({ "salvaged": id.to_string() });
             self.line(&told, &format_args!("salvaged {id}"))?;
         }
+        for id in &salvaged.uploads {
+            let told = json!({ "upload": id.to_string() });
+            self.line(&told, &format_args!("upload {id}"))?;
+        }
         for name in &salvaged.lone {
             self.line(&json!({ "lone": name }), &format_args!("lone {name:?}"))?;
         }
         self.all_wrong(&salvaged.anomalies)?;
         let (files, lone, wrong) = (salvaged.files.len(), salvaged.lone.len(), self.wrong);
+        let uploads = salvaged.uploads.len();
+        let told =
+            json!({ "salvaged": files, "uploads": uploads, "lone": lone, "findings": wrong });
         self.line(
-            &json!({ "summary": { "salvaged": files, "lone": lone, "findings": wrong } }),
-            &format_args!("{files} bodies with their descriptions, {lone} without; {wrong} wrong"),
+            &json!({ "summary": told }),
+            &format_args!(
+                "{files} bodies and {uploads} uploads that may still grow with their descriptions, {lone} bodies \
+                 without; {wrong} wrong"
+            ),
         )?;
         if salvaged.is_moving {
             log::warn!("a sidecar is at work: entries that moved all the time may be missing");

@@ -14,6 +14,7 @@ mod live;
 mod record_words;
 mod salvage;
 mod salvage_files;
+mod salvage_uploads;
 mod show;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::file::{FileId, FileMeta, FileName};
-use crate::journal::record::{Base, Body, Change, Entry, File, Growth, Record, State, Why};
+use crate::file::{FileId, FileMeta, FileName, Metadata};
+use crate::journal::record::{Base, Body, Change, Entry, File, Growth, Record, State, Upload, Why};
 use crate::message::Belonging;
 
 /// The content of a record.
@@ -49,6 +49,29 @@ pub(super) fn description(id: FileId, file: &File, state: &str) -> Value {
     words
 }
 
+/// The same of an upload that may still grow. Its length is the offset.
+pub(super) fn upload_description(id: FileId, upload: &Upload) -> Value {
+    let mut words = upload_words(upload);
+    add(&mut words, "id", json!(id.to_string()));
+    add(&mut words, "state", json!("growing"));
+    add(&mut words, "begun_ms", json!(upload.begun.0));
+    add(&mut words, "metadata", pairs_of(&upload.metadata));
+    if let Some(sub) = &upload.sub {
+        add(&mut words, "sub", json!(**sub));
+    }
+    words
+}
+
+fn upload_words(upload: &Upload) -> Value {
+    let mut words = json!({
+        "filename": upload.filename.as_ref().map(FileName::as_str),
+        "content_type": upload.content_type.as_str(),
+        "becomes": upload.becomes.name(),
+    });
+    add_growth(&mut words, &upload.growth);
+    words
+}
+
 fn entry_words(entry: &Entry) -> Value {
     let mut words = match entry {
         Entry::File(file) => {
@@ -72,15 +95,7 @@ fn entry_words(entry: &Entry) -> Value {
             }
             words
         }
-        Entry::Upload(upload) => {
-            let mut words = json!({
-                "filename": upload.filename.as_ref().map(FileName::as_str),
-                "content_type": upload.content_type.as_str(),
-                "becomes": upload.becomes.name(),
-            });
-            add_growth(&mut words, &upload.growth);
-            words
-        }
+        Entry::Upload(upload) => upload_words(upload),
         Entry::Tombstone(tombstone) => json!({
             "may_be_stored": tombstone.may_be_stored,
             "is_message": tombstone.message.is_some(),
@@ -124,15 +139,18 @@ fn change_words(change: &Change) -> Value {
     words
 }
 
+fn pairs_of(metadata: &Metadata) -> Value {
+    let pairs = metadata.pairs();
+    pairs.map(|(name, text)| json!([name, text])).collect()
+}
+
 fn meta_words(meta: &FileMeta) -> Value {
-    let pairs = meta.metadata.pairs();
-    let metadata: Vec<_> = pairs.map(|(name, text)| json!([name, text])).collect();
     json!({
         "filename": meta.filename.as_str(),
         "content_type": meta.content_type.as_str(),
         "length": meta.length,
         "uploaded_ms": meta.uploaded.0,
-        "metadata": metadata,
+        "metadata": pairs_of(&meta.metadata),
     })
 }
 

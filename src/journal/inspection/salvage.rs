@@ -1,6 +1,7 @@
 //! Salvages intact data from a journal with any faults.
 //!
-//! 1. The log is read; each whole body is written out under its entry's id, and synced.
+//! 1. The log is read; each whole body is written out under its entry's id, and synced. So are the bytes of
+//!    uploads that may still grow, up to their offset, under `ID.open`.
 //! 2. If a sidecar may have moved entries meanwhile, the log is read again for the bodies that are not
 //!    written yet.
 //! 3. Bodies without an entry are copied too.
@@ -29,6 +30,8 @@ const PASSES: u32 = 4;
 pub struct Salvaged {
     /// Files of entries, each under its id.
     pub files: BTreeSet<FileId>,
+    /// Uploads that may still grow, each under its id with `.open` behind it.
+    pub uploads: BTreeSet<FileId>,
     /// Bodies without an entry, each under its own name.
     pub lone: Vec<String>,
     /// The faults of the log, and files without a whole body.
@@ -38,8 +41,8 @@ pub struct Salvaged {
 }
 
 impl Inspection {
-    /// Writes every whole body into a new directory, with a line about each, and bodies without an
-    /// entry. Everything is synced.
+    /// Writes every whole body and every upload that may still grow into a new directory, with a line about
+    /// each, and bodies without an entry. Everything is synced.
     ///
     /// # Errors
     /// When the directory exists, the log has a newer format, or the disk returns an error; files that
@@ -52,6 +55,7 @@ impl Inspection {
         for pass in 1.. {
             salvaged.anomalies.clone_from(&contents.anomalies);
             self.write_files(&contents, &mut output, &mut salvaged)?; // 1
+            self.write_uploads(&contents, &mut output, &mut salvaged)?;
             let now = self.written()?;
             salvaged.is_moving = now != written;
             if !salvaged.is_moving || pass == PASSES {

@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -140,6 +140,12 @@ impl Part {
         self.file
             .write_all(bytes)
             .map_err(SalvageError::at(&self.path))
+    }
+
+    /// Writes bytes over others, or behind them. The hasher does not see them.
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), SalvageError> {
+        let written = self.file.write_all_at(bytes, offset);
+        written.map_err(SalvageError::at(&self.path))
     }
 
     /// Adds a part of a file. Returns its length, or why it cannot be read to its end.

@@ -9,8 +9,8 @@ use stage::{Stage, append, change, entry, linked, salvaged, stage};
 
 use super::Anomaly;
 use crate::journal::index::Phase;
-use crate::journal::record::tests::samples::{id, meta};
-use crate::journal::record::{Change, Entry, Frame, LogTime, State};
+use crate::journal::record::tests::samples::{id, meta, upload};
+use crate::journal::record::{Change, Entry, Frame, Growth, LogTime, State};
 use crate::journal::wal::Damage;
 
 #[test]
@@ -80,7 +80,18 @@ fn what_is_whole_comes_out_as_it_was() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(lines.len(), 5);
+    assert_eq!(lines.len(), 6);
+    // The bytes that were never told stay behind.
+    assert_eq!(told.uploads, [id(10)].into());
+    assert_eq!(
+        fs::read(to.join(format!("{}.open", id(10)))).unwrap(),
+        b"grown"
+    );
+    assert_eq!(
+        (&lines[5]["length"], &lines[5]["state"]),
+        (&5.into(), &"growing".into())
+    );
+    assert_eq!(lines[5]["becomes"], "file");
     assert_eq!(lines[1]["id"], id(2).to_string());
     assert_eq!(
         (&lines[1]["state"], &lines[1]["length"]),
@@ -94,6 +105,50 @@ fn what_is_whole_comes_out_as_it_was() {
         );
     }
     assert!(stage.all_bytes() == before);
+}
+
+#[test]
+fn the_last_bytes_of_an_open_upload_come_out_of_the_log_and_a_gap_is_named() {
+    for (body, is_whole) in [(&b"gro"[..], true), (b"gr", false), (b"", false)] {
+        let stage = Stage::new();
+        let wal = stage.wal();
+        let open = upload(2);
+        append(
+            &wal,
+            &Frame::entry(id(10), &Entry::Upload(open.clone())).unwrap(),
+            &[],
+        );
+        let mut growth = Growth {
+            length: 3,
+            ..open.growth
+        };
+        append(&wal, &change(10, &Change::Grown(growth)), &[]);
+        for (length, bytes) in [(5, b"wn"), (7, b"up")] {
+            growth.length = length;
+            append(
+                &wal,
+                &Frame::grown(id(10), growth, Some(2)).unwrap(),
+                &[&bytes[..]],
+            );
+        }
+        drop(wal);
+        fs::write(stage.path("body").join(id(10).to_string()), body).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        let to = out.path().join("out");
+        let told = stage.inspection().salvage(&to).unwrap();
+        let there = fs::read(to.join(format!("{}.open", id(10)))).ok();
+        if is_whole {
+            assert_eq!(there.unwrap(), b"grownup");
+            assert_eq!(
+                (told.uploads, told.anomalies),
+                ([id(10)].into(), Vec::new())
+            );
+        } else {
+            let fault = format!("has {} bytes of 7", body.len());
+            assert_eq!(told.anomalies, [Anomaly::NoBody { id: id(10), fault }]);
+            assert_eq!((there, told.uploads.len()), (None, 0));
+        }
+    }
 }
 
 #[test]
