@@ -18,6 +18,8 @@ mod dead;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::PoisonError;
 
 use super::copy::lay_out;
 use super::error::at;
@@ -53,7 +55,7 @@ impl Journal {
     /// 1. Its whole state is read there.
     /// 2. Admission, as for an upload.
     /// 3. A body that does not stand in the log is linked, or copied if it still grows or is on another
-    ///    file system; it is fsynced, and so is `body/`.
+    ///    file system (that of a form once); it is fsynced, and so is `body/`.
     /// 4. The frame is decided and queued, and synced: the entry is here.
     ///
     /// | cut after | leaves | the next try |
@@ -187,10 +189,21 @@ impl Journal {
         }
         let open = || {
             let body = fs::File::open(dead.journal.layout.body(id))?;
-            if body.metadata()?.len() < length {
+            let about = body.metadata()?;
+            if about.len() < length {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.place_foreign(id, &body, length, changes)
+            if changes || about.nlink() < 2 {
+                return self.place_foreign(id, &body, length, changes);
+            }
+            // The parts of a form share a body: it is copied once, and each other part is a link to the copy.
+            let mut shared = dead.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let twin = shared.get(&about.ino());
+            let twin = twin.and_then(|&twin| fs::File::open(self.layout.body(twin)).ok());
+            let from = twin.as_ref().unwrap_or(&body);
+            let placed = self.place_foreign(id, from, about.len(), false)?;
+            shared.insert(about.ino(), id);
+            Ok(placed)
         };
         Some(open())
     }

@@ -1,8 +1,10 @@
 //! The journal of a dead node, as its rescuer holds it.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Mutex;
 
 use crate::config::JournalConfig;
 use crate::file::FileId;
@@ -25,6 +27,8 @@ pub struct DeadJournal {
     by: u16,
     /// Whether all of it was taken over before.
     is_over: bool,
+    /// The last id here of each body that several entries share, by its inode there.
+    pub(super) shared: Mutex<HashMap<u64, FileId>>,
 }
 
 impl DeadJournal {
@@ -54,6 +58,7 @@ impl DeadJournal {
             journal: opened.0,
             by,
             is_over,
+            shared: Mutex::default(),
         })
     }
 

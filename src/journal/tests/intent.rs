@@ -42,7 +42,11 @@ fn draft_of(parts: &[&[u8]], intention: &Intention) -> MessageDraft {
     }
 }
 
-fn adopt(scratch: &Scratch, journal: &Arc<Journal>, parts: &[&[u8]]) -> Result<FileId, AdoptError> {
+pub(super) fn adopt(
+    scratch: &Scratch,
+    journal: &Arc<Journal>,
+    parts: &[&[u8]],
+) -> Result<FileId, AdoptError> {
     let files = vec![FILES[1], FILES[0], FILES[1]];
     let intention = journal.intend(files)?;
     let draft = draft_of(parts, &intention);

@@ -26,6 +26,7 @@ mod random;
 mod received;
 mod recovery;
 mod rescue;
+mod rescue_cuts;
 mod scratch;
 mod sharing;
 mod stage;

@@ -45,13 +45,22 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        // This is in memory if possible: no test here needs a real disk.
+        // This is in memory if possible: few tests here need a real disk.
         let memory = Path::new("/dev/shm");
-        let directory = if memory.is_dir() {
-            tempfile::tempdir_in(memory).unwrap()
+        Self::below(&if memory.is_dir() {
+            memory.to_owned()
         } else {
-            tempfile::tempdir().unwrap()
-        };
+            std::env::temp_dir()
+        })
+    }
+
+    /// A journal on another file system, if there is one in memory.
+    pub(super) fn on_disk() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    fn below(place: &Path) -> Self {
+        let directory = tempfile::tempdir_in(place).unwrap();
         Journal::init(directory.path(), &LocalDisk).unwrap();
         Self {
             disk: FaultyDisk::new(directory.path().join("graveyard")),
