@@ -43,7 +43,7 @@ is_everywhere() {
 
 # Uploads and reads through the balancer, and writes down what fails, until there is a file "enough".
 send_and_read() { # DIRECTORY
-  until [[ -e $1/enough ]]; do
+  while [[ -d $1 && ! -e $1/enough ]]; do
     if place=$(upload "$1/file" 2>>"$1/failed"); then
       printf '%s\n' "${place##*/}" >>"$1/ids"
       comes_back "${place}" "$1/file" 2>>"$1/failed" || printf 'lost %s\n' "${place}" >>"$1/failed"

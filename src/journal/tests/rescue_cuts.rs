@@ -110,7 +110,9 @@ fn messages_uploads_and_forms_are_taken_whole_after_every_cut_and_from_another_f
                 let own = place();
                 let journal = own.journal();
                 own.disk.stop_at(call);
-                assert!(!take_all(&journal, &dead), "{case}");
+                // A cut behind the last promise is none for its caller.
+                let is_cut = !take_all(&journal, &dead);
+                assert!(is_cut || call + 1 >= calls.len(), "{case}");
                 drop(journal);
                 lose(&own, tear);
                 let journal = restart(&case, &own);
