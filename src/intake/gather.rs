@@ -156,11 +156,10 @@ impl Intake {
 
     /// The refusal of what was gathered.
     pub(super) fn of_gathered(gathered: &Gathered, err: IntakeError) -> IntakeError {
-        match err {
-            IntakeError::Upload(UploadError::Part(id)) => {
-                UploadError::Part(gathered.part_of(id)).into()
-            }
-            err => err,
+        if let IntakeError::Upload(UploadError::Part(id)) = err {
+            UploadError::Part(gathered.part_of(id)).into()
+        } else {
+            err
         }
     }
 

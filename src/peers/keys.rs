@@ -295,7 +295,9 @@ impl KeyQuestion {
             asked_by,
         } = self;
         let contents = [content, opened].into_iter().flatten();
-        let contents: String = contents.map(|one| format!("{BETWEEN}{one}")).collect();
+        let contents = contents.fold(String::new(), |contents, one| {
+            format!("{contents}{BETWEEN}{one}")
+        });
         format!("{key}{BETWEEN}{asked_by}{contents}")
     }
 

@@ -68,8 +68,10 @@ impl Peers {
             let reason = format!("answers for a part with {status}");
             return Err(Unreachable::new(owner, reason));
         }
-        let opened = self.open_part(asked, answer);
-        opened.ok_or_else(|| Unreachable::new(owner, "tells a part in words that are not signed"))
+        let opened = self.open_part(asked, &answer);
+        opened.map_err(|Unsigned| {
+            Unreachable::new(owner, "tells a part in words that are not signed")
+        })
     }
 
     /// Reads a question for a piece of a part of this node, as its address states it. `None` if it is none.
@@ -91,24 +93,37 @@ impl Peers {
         answer
     }
 
-    /// The piece in a signed answer; `None` if it is not signed for this question.
-    fn open_part(&self, asked: &PartQuestion, answer: Bytes) -> Option<Option<PartPiece>> {
+    /// The piece in a signed answer; `None` if the owner has no such part.
+    fn open_part(
+        &self,
+        asked: &PartQuestion,
+        answer: &Bytes,
+    ) -> Result<Option<PartPiece>, Unsigned> {
         let mut ends = answer.iter().enumerate();
-        ends.by_ref().find(|(_, byte)| **byte == SEPARATOR)?;
-        let (end, _) = ends.find(|(_, byte)| **byte == SEPARATOR)?;
+        let mut next_end = || ends.find(|(_, byte)| **byte == SEPARATOR);
+        let (_, (end, _)) = next_end().zip(next_end()).ok_or(Unsigned)?;
         let bytes = answer.slice(end + 1..);
-        let sealed = str::from_utf8(answer.get(..end)?).ok()?;
-        let signed = self.open(asked.part, sealed)?;
+        let sealed = answer.get(..end).map(str::from_utf8);
+        let sealed = sealed.and_then(Result::ok).ok_or(Unsigned)?;
+        let signed = self.open(asked.part, sealed).ok_or(Unsigned)?;
         if signed == told(asked, None, &[]) {
-            return Some(None);
+            return Ok(None);
         }
-        let length: u64 = signed.split(' ').nth(1)?.parse().ok()?;
+        let length = signed.split(' ').nth(1).map(str::parse);
+        let length: u64 = length.and_then(Result::ok).ok_or(Unsigned)?;
         let expected = asked.most.min(length.saturating_sub(asked.offset));
         let is_whole = u64::try_from(bytes.len()) == Ok(expected);
-        let is_signed = is_whole && signed == told(asked, Some(length), &bytes);
-        is_signed.then_some(Some(PartPiece { length, bytes }))
+        if is_whole && signed == told(asked, Some(length), &bytes) {
+            Ok(Some(PartPiece { length, bytes }))
+        } else {
+            Err(Unsigned)
+        }
     }
 }
+
+/// The answer is not signed for the question.
+#[derive(Debug, PartialEq, Eq)]
+struct Unsigned;
 
 /// The signed words of an answer.
 fn told(asked: &PartQuestion, length: Option<u64>, bytes: &[u8]) -> String {
@@ -176,15 +191,12 @@ mod tests {
             bytes: Bytes::from_static(b"\xff\n\n bytes"),
         };
         let open = |node: &Peers, asked: &PartQuestion, answer: &[u8]| {
-            node.open_part(asked, Bytes::copy_from_slice(answer))
+            node.open_part(asked, &Bytes::copy_from_slice(answer))
         };
         let asked = PartQuestion { offset: 3, ..ASKED };
         let sealed = here.seal_part(&asked, Some(&piece));
-        assert_eq!(open(&here, &asked, &sealed), Some(Some(piece)));
-        assert_eq!(
-            open(&here, &ASKED, &here.seal_part(&ASKED, None)),
-            Some(None)
-        );
+        assert_eq!(open(&here, &asked, &sealed), Ok(Some(piece)));
+        assert_eq!(open(&here, &ASKED, &here.seal_part(&ASKED, None)), Ok(None));
         let other = PartQuestion { offset: 0, ..ASKED };
         let longer = [&sealed[..], b" "].concat();
         for (node, asked, answer) in [
@@ -195,7 +207,7 @@ mod tests {
             (&here, &ASKED, b"12\n\nbytes"),
             (&here, &ASKED, b""),
         ] {
-            assert_eq!(open(node, asked, answer), None, "{asked:?}");
+            assert_eq!(open(node, asked, answer), Err(Unsigned), "{asked:?}");
         }
     }
 }

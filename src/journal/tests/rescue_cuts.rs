@@ -89,8 +89,9 @@ fn messages_uploads_and_forms_are_taken_whole_after_every_cut_and_from_another_f
     dead.begin().unwrap();
     let tears = [None, Some(Tear::Nothing), Some(Tear::End)];
     // A real disk is slow.
+    let memory: fn() -> Scratch = Scratch::new;
     for (place, step, tears) in [
-        (Scratch::new as fn() -> Scratch, 1, &tears[..]),
+        (memory, 1, &tears[..]),
         (Scratch::on_disk, 11, &tears[1..2]),
     ] {
         let own = place();
