@@ -39,9 +39,10 @@ use crate::journal::{Disk as _, LocalDisk};
 /// request into a connection that is being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// The time that nginx may take to send the head of the first request on a connection. It has the
-/// head ready.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time that nginx may take to send the head of the first request on a connection. It has the head ready, so
+/// only a sidecar that stands still meets the end of it, and would answer with a `408` that blames the client: nginx
+/// and the watchdog give up first.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The time that nginx may take to close a connection after us.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
