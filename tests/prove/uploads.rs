@@ -116,7 +116,7 @@ impl Load<'_> {
             made: Vec::new(),
         };
         self.ledger.begin(&pieces);
-        // What comes of a broken body is never sure at once.
+        // Nobody knows at once how much of a broken body counts.
         let footing = home.map_or(Footing::Firm, |_| Footing::Lost);
         Course {
             pieces,

@@ -96,7 +96,7 @@ impl Inspection {
             Ok(Some(Record::Change(Change::Grown(growth)))) => {
                 let known = contents.index.get(id);
                 let is_listed = known.is_some_and(|known| growth.length <= known.length);
-                // What came after the list is no part of it.
+                // The list has nothing that came after it.
                 let Some(open) = open.get_mut(&id).filter(|_| is_listed) else {
                     return Ok(());
                 };
