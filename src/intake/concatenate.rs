@@ -57,7 +57,7 @@ impl Intake {
             let _running = running;
             let adopted = self.put_together(&sender, draft, &gathered.parts);
             self.end_copies(gathered.copies.values());
-            adopted.map_err(|err| Self::of_gathered(&gathered, err))
+            adopted.map_err(|err| gathered.refusal(err))
         })
         .await?
     }

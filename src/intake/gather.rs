@@ -78,10 +78,13 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// The part of a refusal: nobody knows the ids of copies.
-    fn part_of(&self, id: FileId) -> FileId {
+    /// The refusal of the parts that were put together: nobody knows the ids of copies.
+    pub(super) fn refusal(&self, err: IntakeError) -> IntakeError {
+        let IntakeError::Upload(UploadError::Part(id)) = err else {
+            return err;
+        };
         let found = self.copies.iter().find(|(_, copy)| **copy == id);
-        found.map_or(id, |(part, _)| *part)
+        UploadError::Part(found.map_or(id, |(part, _)| *part)).into()
     }
 }
 
@@ -152,15 +155,6 @@ impl Intake {
             *part = gathered.copies.get(part).copied().unwrap_or(*part);
         }
         Ok(Continue(gathered))
-    }
-
-    /// The refusal of what was gathered.
-    pub(super) fn of_gathered(gathered: &Gathered, err: IntakeError) -> IntakeError {
-        if let IntakeError::Upload(UploadError::Part(id)) = err {
-            UploadError::Part(gathered.part_of(id)).into()
-        } else {
-            err
-        }
     }
 
     /// Step 2. Returns the lengths of the parts of other nodes, and that of the whole.

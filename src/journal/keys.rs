@@ -209,16 +209,27 @@ impl Journal {
     }
 
     fn pack_one(&self, answers: Vec<Answered>) -> Result<(), JournalError> {
+        self.keep_answers(answers, News::Retain, ["pack answers", "keep an answer"])
+    }
+
+    /// Writes answers or votes into the log as one frame, and waits for it. `learned` is made of them for memory,
+    /// and `steps` are named in an error: the writing, and the keeping.
+    pub(super) fn keep_answers(
+        &self,
+        answers: Vec<Answered>,
+        learned: fn(Vec<Answered>) -> News,
+        steps: [&'static str; 2],
+    ) -> Result<(), JournalError> {
         let Some(first) = answers.first().map(|answered| answered.id) else {
             return Ok(());
         };
         let frame = Frame::answers(&answers).map_err(std::io::Error::other);
-        let frame = frame.map_err(at(first, "pack answers"))?;
-        let kept = self.decide(None, Some(News::Retain(answers)), |index, tail| {
+        let frame = frame.map_err(at(first, steps[0]))?;
+        let kept = self.decide(None, Some(learned(answers)), |index, tail| {
             index.keep_answers(&frame, tail)
         });
         let landed = kept.and_then(|landing| landing.land().map_err(StepError::from));
-        landed.map_err(|err| err.of(first, "keep an answer"))
+        landed.map_err(|err| err.of(first, steps[1]))
     }
 
     /// Returns the answers in a frame that are still remembered at that place.

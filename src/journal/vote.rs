@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use super::idempotency::{Claim, Fingerprint, Known, Running};
 use super::memory::News;
-use super::record::{Answer, Answered, Frame, LogTime, PartOf, Subject};
-use super::step::StepError;
-use super::{Journal, JournalError, at, point};
+use super::record::{Answer, Answered, LogTime, PartOf, Subject};
+use super::{Journal, JournalError, point};
 use crate::file::{FileId, FileMeta, FileName, MediaType, Metadata, UnixMillis};
 use crate::store::{Ballot, Sha256, Vote};
 
@@ -66,7 +65,10 @@ impl Journal {
                 }
             });
         }
-        self.keep_votes(given)?;
+        if !given.is_empty() {
+            self.keep_answers(given, News::Vote, ["write a vote", "keep a vote"])?;
+            point!("vote.kept");
+        }
         Ok(votes)
     }
 
@@ -82,21 +84,6 @@ impl Journal {
             // The node in an id is all that the other node needs.
             Claim::Answered(_) | Claim::Open(_) | Claim::Other => Vote::Taken(self.attempt()),
         }))
-    }
-
-    fn keep_votes(&self, votes: Vec<Answered>) -> Result<(), JournalError> {
-        let Some(first) = votes.first().map(|vote| vote.id) else {
-            return Ok(());
-        };
-        let frame = Frame::answers(&votes).map_err(std::io::Error::other);
-        let frame = frame.map_err(at(first, "write a vote"))?;
-        let decided = self.decide(None, Some(News::Vote(votes)), |index, tail| {
-            index.keep_answers(&frame, tail)
-        });
-        let landed = decided.and_then(|landing| landing.land().map_err(StepError::from));
-        landed.map_err(|err| err.of(first, "keep a vote"))?;
-        point!("vote.kept");
-        Ok(())
     }
 
     /// When this node gave a vote; `None` if this is no vote.

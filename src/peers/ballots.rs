@@ -2,6 +2,7 @@
 //! question: one request, and one group of the witness's log.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -117,9 +118,14 @@ fn written(ballot: &Ballot) -> String {
         attempt,
         replaces,
     } = ballot;
-    let replaces = replaces.iter().map(|id| format!("{BETWEEN}{id}"));
-    let replaces: String = replaces.collect();
+    let replaces = behind_each(replaces);
     format!("{key}{BETWEEN}{sender}{BETWEEN}{attempt}{replaces}")
+}
+
+/// The last parts of a question, each behind the character between parts.
+pub(super) fn behind_each(parts: impl IntoIterator<Item = impl Display>) -> String {
+    let parts = parts.into_iter().map(|part| format!("{BETWEEN}{part}"));
+    parts.collect()
 }
 
 /// Reads what [`written_all`] writes; `None` if it is anything else.

@@ -134,7 +134,7 @@ impl Peers {
     }
 
     /// The witnesses of a key, this node perhaps among them, and the number of them that an attempt needs: if
-    /// as many know of none, no attempt was carried out. Of two nodes that is both: the store has no word here.
+    /// as many know of none, no attempt was carried out. Two nodes are both needed: the store has no word here.
     pub fn witnesses_of(&self, key: Sha256) -> (Vec<u16>, usize) {
         let witnesses = witnesses(key, &self.numbers());
         let majority = witnesses.len() / 2 + 1;
@@ -295,9 +295,7 @@ impl KeyQuestion {
             asked_by,
         } = self;
         let contents = [content, opened].into_iter().flatten();
-        let contents = contents.fold(String::new(), |contents, one| {
-            format!("{contents}{BETWEEN}{one}")
-        });
+        let contents = ballots::behind_each(contents);
         format!("{key}{BETWEEN}{asked_by}{contents}")
     }
 
