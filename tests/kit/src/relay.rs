@@ -1,17 +1,24 @@
-//! A relay before a server: its link can be cut, and answers can be lost on it.
+//! A relay before a server: its link can be cut or fall silent, and answers can be lost on it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::{sleep, spawn};
+use std::time::Duration;
 
-/// What a relay does with connections that begin from now on.
+/// The pause after which a silent link is looked at again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     /// It passes all bytes on.
     Whole,
     /// The server gets each request; a client gets no byte of the answer, and then the end. Requests that begin
-    /// with one of these are passed on as before.
+    /// with one of these are passed on as before. It counts for connections that begin from now on.
     LosesAnswers { except: &'static [&'static str] },
+    /// Bytes and new connections wait on it, as where packets are dropped.
+    Silent,
     /// It closes each connection at once. Those that were open end, too.
     Cut,
 }
@@ -27,7 +34,7 @@ pub struct Relay {
 #[derive(Debug)]
 struct State {
     link: Link,
-    open: Vec<TcpStream>,
+    open: Vec<Weak<TcpStream>>,
     lost: usize,
 }
 
@@ -42,16 +49,11 @@ impl Relay {
             lost: 0,
         }));
         let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
+        spawn(move || {
             while let Ok((client, _)) = listener.accept() {
-                let link = with(&shared, |state| state.link);
-                let Ok(server) = TcpStream::connect(&server) else {
-                    continue;
-                };
-                if link != Link::Cut {
-                    let state = Arc::clone(&shared);
-                    std::thread::spawn(move || pass_on(client, server, link, &state));
-                }
+                let (state, server) = (Arc::clone(&shared), server.clone());
+                // Either end may have gone.
+                spawn(move || pass_on(client, &server, &state).unwrap_or_default());
             }
         });
         Self { address, state }
@@ -66,7 +68,9 @@ impl Relay {
                 Vec::new()
             }
         });
-        open.iter().for_each(end);
+        open.iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|stream| end(&stream));
     }
 
     /// The number of answers that were lost.
@@ -79,31 +83,64 @@ fn with<T>(state: &Mutex<State>, act: impl FnOnce(&mut State) -> T) -> T {
     act(&mut state.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn pass_on(mut client: TcpStream, mut server: TcpStream, link: Link, state: &Mutex<State>) {
-    let copy = |stream: &TcpStream| stream.try_clone().expect("a file handle");
+/// The link, as soon as it is not silent.
+fn loud(state: &Mutex<State>) -> Link {
+    loop {
+        let link = with(state, |state| state.link);
+        if link != Link::Silent {
+            return link;
+        }
+        sleep(PAUSE);
+    }
+}
+
+fn pass_on(client: TcpStream, server: &str, state: &Arc<Mutex<State>>) -> io::Result<()> {
+    let link = loud(state);
+    if link == Link::Cut {
+        return Ok(());
+    }
+    let (client, server) = (Arc::new(client), Arc::new(TcpStream::connect(server)?));
     let is_cut = with(state, |state| {
-        state.open.extend([copy(&client), copy(&server)]);
+        state.open.retain(|stream| stream.strong_count() > 0);
+        state.open.extend([&client, &server].map(Arc::downgrade));
         state.link == Link::Cut
     });
+    if is_cut {
+        return Ok(());
+    }
     let mut first = [0; 16 * 1024];
-    let read = client.read(&mut first).unwrap_or(0);
+    let read = (&*client).read(&mut first)?;
     let begins = |start: &&str| first[..read].starts_with(start.as_bytes());
     let is_lost = matches!(link, Link::LosesAnswers { except } if !except.iter().any(begins));
-    if read > 0 && !is_cut && server.write_all(&first[..read]).is_ok() {
-        let (mut from, mut to) = (copy(&client), copy(&server));
-        std::thread::spawn(move || {
-            std::io::copy(&mut from, &mut to).unwrap_or_default();
-            to.shutdown(Shutdown::Write).unwrap_or_default();
-        });
+    if read > 0 {
+        loud(state);
+        (&*server).write_all(&first[..read])?;
+        let (from, to, shared) = (Arc::clone(&client), Arc::clone(&server), Arc::clone(state));
+        spawn(move || pass(&from, &to, &shared).unwrap_or_default());
         if is_lost {
             // By the first byte of its answer the server has carried the request out.
-            server.read_exact(&mut [0]).unwrap_or_default();
+            (&*server).read_exact(&mut [0]).unwrap_or_default();
             with(state, |state| state.lost += 1);
         } else {
-            std::io::copy(&mut server, &mut client).unwrap_or_default();
+            pass(&server, &client, state).unwrap_or_default();
         }
     }
-    [client, server].iter().for_each(end);
+    end(&client);
+    end(&server);
+    Ok(())
+}
+
+/// Passes bytes on until one end closes.
+fn pass(mut from: &TcpStream, mut to: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        let length = from.read(&mut bytes)?;
+        loud(state);
+        if length == 0 {
+            return to.shutdown(Shutdown::Write);
+        }
+        to.write_all(&bytes[..length])?;
+    }
 }
 
 /// It may have ended already.
