@@ -14,7 +14,6 @@
 //! Without such a manager nginx cannot connect between 3 and 4, and its clients get a 503.
 
 use std::future::{Future, ready};
-use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -33,6 +32,7 @@ use super::ServeError;
 use crate::commit::Traffic;
 use crate::config::Config;
 use crate::http::{Connection, Node, catch_panic, check_path, count_refusal};
+use crate::journal::volume::if_there;
 use crate::journal::{Disk as _, LocalDisk};
 
 /// The time that an idle connection of nginx is kept. nginx closes it earlier, so it never sends a
@@ -85,12 +85,7 @@ impl<'a> Sockets<'a> {
             if UnixStream::connect(path).is_ok() {
                 return Err(ServeError::SocketTaken(path.to_owned()));
             }
-            match LocalDisk.unlink(path) {
-                Err(err) if err.kind() != ErrorKind::NotFound => {
-                    return Err(ServeError::at(path)(err));
-                }
-                _ => {}
-            }
+            if_there(LocalDisk.unlink(path)).map_err(ServeError::at(path))?;
             let bound = UnixListener::bind(path).map_err(ServeError::at(path))?;
             let mode = std::fs::Permissions::from_mode(mode);
             std::fs::set_permissions(path, mode).map_err(ServeError::at(path))?;

@@ -110,7 +110,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 }
 
 /// `None` instead of `NotFound`: a file that is gone already needs no removal.
-pub(in crate::journal) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(crate) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
         done => done.map(Some),

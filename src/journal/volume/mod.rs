@@ -31,7 +31,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(super) use disk::if_there;
+pub(crate) use disk::if_there;
 pub use disk::{Disk, LocalDisk};
 pub use poison::{Poison, Poisoned};
 pub use unsynced::UnsyncedDisk;
