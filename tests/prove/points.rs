@@ -28,7 +28,7 @@ impl Points {
     pub(crate) fn new(program: &Path, seed: u64, nodes: u16) -> Self {
         // A damaged disk leads to the first ones, a dead node to the second ones, and the load has no forms in
         // pieces. Links are undone only after a cut or a race within a message, which a run meets by chance.
-        let mut absent = vec!["set-aside.", "rescue.", "intent.undone"];
+        let mut absent = vec!["set-aside.", "rescue.", "intent.overtaken", "intent.undone"];
         if nodes == 1 {
             absent.push("vote.");
         }
