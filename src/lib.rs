@@ -8,7 +8,7 @@
 //! A module names only what stands to its left.
 //!
 //! ```text
-//! file, config, blocking, watchdog < message < spool, form, accel, store, token < journal, peers < linking < commit, delivery, intake, rescue < bucket, http < server, upkeep < main
+//! file, config, blocking, courier, watchdog < message < spool, form, accel, store, token < journal, peers < linking < commit, delivery, intake, rescue < bucket, http < server, upkeep < main
 //! ```
 //!
 //! | module | is | must never know |
@@ -31,6 +31,7 @@
 //! | [`bucket`] | the store in GridFS: the only MongoDB code | HTTP, the journal |
 //! | [`http`] | the edge towards nginx: routes, and the grammars of heads; the only actix code | MongoDB |
 //! | [`blocking`] | work that blocks, on threads of its own | what the work is |
+//! | [`courier`] | answers for the tasks of a thread, told together | what they are |
 //! | [`watchdog`] | the threads of this process, watched | what they do |
 //! | [`server`] | the wiring, and the order of start and stop | the insides of the other modules |
 //! | [`upkeep`] | the check of every file, and the removal of chunks without a file | HTTP, a sidecar's insides |
@@ -113,6 +114,7 @@ pub mod blocking;
 pub mod bucket;
 pub mod commit;
 pub mod config;
+pub mod courier;
 pub mod delivery;
 pub mod file;
 pub mod form;

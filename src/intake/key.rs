@@ -45,8 +45,13 @@ impl Intake {
     }
 
     async fn claim_everywhere(&self, keyed: Keyed) -> Result<KeyClaim, IntakeError> {
-        let journal = Arc::clone(&self.journal);
-        let (running, seen) = match spawn_blocking(move || keyed.begin(&journal)).await?? {
+        let begun = if let Some(claim) = self.journal.begin_unknown(keyed.whole) {
+            claim
+        } else {
+            let journal = Arc::clone(&self.journal);
+            spawn_blocking(move || keyed.begin(&journal)).await??
+        };
+        let (running, seen) = match begun {
             Claim::First(running) => (running, None),
             Claim::Elsewhere(running, attempt) => (running, Some(attempt)),
             Claim::Answered(answer) => return Ok(KeyClaim::Answered(answer)),

@@ -4,11 +4,11 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{spawn_blocking, spawn_local};
 
 use super::{FileUpload, Intake, IntakeError};
+use crate::courier::Courier;
 use crate::journal::{AdoptError, Adopted, Free, Waiter};
 use crate::spool::Received;
 
@@ -55,7 +55,7 @@ impl Intake {
         let (answer, told) = oneshot::channel();
         let waiter = Box::new(Uploader {
             intake: Arc::clone(&self),
-            courier: courier(),
+            courier: Courier::of_this_thread(),
             answer,
         });
         self.journal.adopt_soon(&body, draft, free, waiter)?;
@@ -85,14 +85,11 @@ impl Intake {
 /// Waits for the promise of an upload.
 struct Uploader {
     intake: Arc<Intake>,
-    courier: UnboundedSender<Told>,
+    courier: Courier,
     answer: oneshot::Sender<Outcome>,
 }
 
 type Outcome = Result<Adopted, AdoptError>;
-
-/// The outcome of one upload, with the channel to its waiter.
-type Told = (oneshot::Sender<Outcome>, Outcome);
 
 impl Waiter for Uploader {
     fn lead(&self) {
@@ -102,29 +99,11 @@ impl Waiter for Uploader {
     }
 
     fn told(self: Box<Self>, outcome: Outcome) {
-        if let Err(unsent) = self.courier.send((self.answer, outcome)) {
-            // This happens while the node is stopping.
-            log::warn!("nobody waits for an upload any more: {:?}", unsent.0.1);
-        }
+        let answer = self.answer;
+        self.courier.send(move || {
+            if let Err(outcome) = answer.send(outcome) {
+                log::error!("nobody waits for an upload: {outcome:?}");
+            }
+        });
     }
-}
-
-/// The channel to the uploads of this thread, read by one task. A task that another thread wakes costs
-/// a system call, and a task that its own thread wakes costs none: so a few calls tell a whole group.
-fn courier() -> UnboundedSender<Told> {
-    thread_local! {
-        static COURIER: UnboundedSender<Told> = {
-            let (send, mut receive) = unbounded_channel::<Told>();
-            // It ends with its thread.
-            drop(spawn_local(async move {
-                while let Some((answer, outcome)) = receive.recv().await {
-                    if let Err(outcome) = answer.send(outcome) {
-                        log::error!("nobody waits for an upload: {outcome:?}");
-                    }
-                }
-            }));
-            send
-        };
-    }
-    COURIER.with(Clone::clone)
 }

@@ -28,6 +28,15 @@ impl Journal {
         self.begin_one_of(request, None)
     }
 
+    /// Does the same without blocking, if nothing is known of the key. `None` if something is.
+    pub fn begin_unknown(&self, request: Fingerprint) -> Option<Claim<Vec<Adopted>>> {
+        let Some(running) = self.claims.claim(request.key) else {
+            return Some(Claim::Running);
+        };
+        let known = self.state().keys.find(request.key, self.now());
+        known.is_none().then_some(Claim::First(running))
+    }
+
     /// Does the same for a request with a whole body. An upload that was opened with the other content
     /// under its key has some of these bytes: it gives way to the request, and ends, if it is not
     /// complete. If it is, it is the answer.

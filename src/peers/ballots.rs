@@ -10,15 +10,16 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Unreachable;
+use crate::courier::Courier;
 use crate::file::Sha256;
 use crate::store::{Ballot, Vote};
 
 /// The most questions with ballots to one witness at the same time.
 const QUESTIONS: usize = 4;
 
-/// The ballots that wait for each question on its way before there is another one: a lost question must not hold
-/// all up.
-const CROWD: usize = 16;
+/// The ballots that wait for each question on its way before there is another one: nearly as many as it takes. Each
+/// question costs a sync of the witness; and a lost one must not hold all up.
+const CROWD: usize = 32;
 
 /// The most bytes of ballots in a question: it is an address, and nginx reads lines of 8 KiB.
 const LONGEST: usize = 4096;
@@ -41,6 +42,15 @@ const RUNNING: &str = "running";
 pub(super) struct Waiting {
     pub(super) ballot: Ballot,
     pub(super) told: oneshot::Sender<Result<Vote, Unreachable>>,
+    pub(super) courier: Courier,
+}
+
+impl Waiting {
+    /// Tells the vote. Nobody may wait for it any longer.
+    pub(super) fn tell(self, vote: Result<Vote, Unreachable>) {
+        let told = self.told;
+        self.courier.send(move || drop(told.send(vote)));
+    }
 }
 
 /// The ballots for one witness.
@@ -186,6 +196,14 @@ mod tests {
         }
     }
 
+    fn waiting(ballot: Ballot, told: oneshot::Sender<Result<Vote, Unreachable>>) -> Waiting {
+        Waiting {
+            ballot,
+            told,
+            courier: Courier::of_this_thread(),
+        }
+    }
+
     #[test]
     fn ballots_and_votes_are_read_as_they_were_written() {
         let replaced = [vec![], vec![id(2)], vec![id(2), id(3)]];
@@ -204,21 +222,21 @@ mod tests {
         }
     }
 
-    #[test]
-    fn ballots_that_come_while_a_question_is_on_its_way_share_the_next_one() {
+    #[tokio::test]
+    async fn ballots_that_come_while_a_question_is_on_its_way_share_the_next_one() {
         let ballots = Ballots::default();
         let mut callers = Vec::new();
         let mut add = |number: u8| {
             let (told, caller) = oneshot::channel();
             callers.push(caller);
             let ballot = ballot(number, Vec::new());
-            ballots.add(Waiting { ballot, told })
+            ballots.add(waiting(ballot, told))
         };
         assert!(add(0));
         assert_eq!(ballots.next().map(|next| next.len()), Some(1));
         // Further questions go when many wait.
         let begun: Vec<_> = (1..=100).filter(|number| add(*number)).collect();
-        assert_eq!(begun, [17, 33, 49]);
+        assert_eq!(begun, [33, 65, 97]);
         // This caller has gone.
         callers.remove(1);
         let mut asked = Vec::new();
@@ -237,7 +255,7 @@ mod tests {
         let (ballots, patience) = (Ballots::default(), Duration::from_millis(200));
         let (told, _caller) = oneshot::channel();
         let ballot = ballot(1, Vec::new());
-        assert!(ballots.add(Waiting { ballot, told }));
+        assert!(ballots.add(waiting(ballot, told)));
         assert!(ballots.next().is_some() && !ballots.is_slow(patience));
         tokio::time::advance(2 * patience).await;
         assert!(ballots.is_slow(patience));

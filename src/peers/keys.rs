@@ -32,6 +32,7 @@ use super::ask::Question;
 use super::ballots::{self, BETWEEN, Waiting};
 use super::witnesses::{Count, Counted, witnesses};
 use super::{BadPass, HOP, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
+use crate::courier::Courier;
 use crate::file::{FileId, Sha256};
 use crate::store::{Ballot, Vote, Witness};
 
@@ -96,7 +97,9 @@ impl Peers {
             self.peer(node)
                 .is_some_and(|peer| peer.ballots.is_slow(SLOW))
         };
-        nodes.sort_by_key(|&node| (self.is_down(node), is_slow(node)));
+        // Any majority will do. If the next node comes first for all keys, most ballots share a question.
+        let distance = |node: u16| node.wrapping_sub(self.number());
+        nodes.sort_by_key(|&node| (self.is_down(node), is_slow(node), distance(node)));
         let mut others: Vec<_> = nodes.into_iter().map(Asked::Node).collect();
         others.extend(third.map(|(store, lifetime)| Asked::Store(store, lifetime)));
         let mut others = others.into_iter();
@@ -167,7 +170,13 @@ impl Peers {
         let peer = peer.ok_or_else(|| Unreachable::new(witness, "is not among the peers"))?;
         let ballot = ballot.clone();
         let (told, vote) = oneshot::channel();
-        if peer.ballots.add(Waiting { ballot, told }) {
+        let courier = Courier::of_this_thread();
+        let waiting = Waiting {
+            ballot,
+            told,
+            courier,
+        };
+        if peer.ballots.add(waiting) {
             let peers = Arc::clone(self);
             // It carries the ballots of others, who stay when this one goes.
             tokio::spawn(async move {
@@ -198,8 +207,7 @@ impl Peers {
                 let vote = votes.get(place).copied();
                 vote.ok_or_else(|| Unreachable::new(witness, "gives too few votes"))
             });
-            // Nobody may wait for it any longer.
-            drop(waiting.told.send(vote));
+            waiting.tell(vote);
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from left to right; a module names only modules in layers before its own.
 const LAYERS: &[&[&str]] = &[
-    &["file", "config", "blocking", "watchdog"],
+    &["file", "config", "blocking", "courier", "watchdog"],
     &["message"],
     &["spool", "form", "accel", "store", "token"],
     &["journal", "peers"],
