@@ -115,7 +115,7 @@ fn registration(record: &NodeRecord, why: Registering) -> Document {
     let may = doc! { "$and": [is_nobodys, { "$or": [
         has_no_journal,
         { "$and": [&is_ours, { "$not": &has_left }] },
-        { "$and": [has_left, may_return] },
+        { "$and": [&has_left, may_return] },
     ] }] };
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let load = record.load;
@@ -135,6 +135,13 @@ fn registration(record: &NodeRecord, why: Registering) -> Document {
         "left": null,
         "given_up": false,
     };
+    // What other nodes know of its keys, they know of the same journal alone, while it stays in the list.
+    let stays = doc! { "$and": [&is_ours, { "$not": &has_left }] };
+    let carried = match record.carried.as_slice() {
+        [] => doc! { "$cond": [stays, "$carried", null] }.into(),
+        carried => Bson::Array(carried.iter().map(|&node| i32::from(node).into()).collect()),
+    };
+    written.insert("carried", carried);
     // An admin's words stay until the node begins anew, or until the admin takes them back.
     if why != Registering::GoesOn {
         written.insert("leaving", false);
@@ -161,6 +168,8 @@ fn read(document: &Document) -> Option<NodeRecord> {
         Some(Bson::Int64(number)) => u64::try_from(*number).unwrap_or_default(),
         _ => 0,
     };
+    let carried = document.get_array("carried").into_iter().flatten();
+    let carried = carried.filter_map(|node| u16::try_from(node.as_i32()?).ok());
     let is_set = |name: &str| document.get_bool(name).unwrap_or(false);
     Some(NodeRecord {
         number: u16::try_from(number("_id"))
@@ -185,5 +194,6 @@ fn read(document: &Document) -> Option<NodeRecord> {
         rescued_by: u16::try_from(number("rescued_by"))
             .ok()
             .filter(|&by| by > 0),
+        carried: carried.collect(),
     })
 }

@@ -59,7 +59,11 @@ impl Intake {
             Claim::Running => return Err(IntakeError::StillRunning),
             Claim::Other => return Err(IntakeError::KeyOfAnother),
         };
-        let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.has_others()) else {
+        let Some(cluster) = self
+            .cluster
+            .as_ref()
+            .filter(|cluster| cluster.peers.has_witnesses())
+        else {
             return Ok(KeyClaim::New(Some(running)));
         };
         if keyed.is_of_node || !self.journal.keeps_answers() {
@@ -139,10 +143,6 @@ impl Intake {
 }
 
 impl Cluster {
-    pub(super) fn has_others(&self) -> bool {
-        self.peers.numbers().len() > 1
-    }
-
     /// Asks the witnesses, and the owners of other attempts. `seen` is the attempt with this node's own
     /// vote.
     async fn ask(

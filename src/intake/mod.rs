@@ -21,6 +21,7 @@
 
 mod append;
 mod body;
+mod carry;
 mod concatenate;
 mod copies;
 mod digest;

@@ -41,7 +41,10 @@ impl Intake {
             UnderKey::Voted(attempt) => Some(attempt),
             UnderKey::Nothing => None,
         };
-        let cluster = self.cluster.as_ref().filter(|cluster| cluster.has_others());
+        let cluster = self
+            .cluster
+            .as_ref()
+            .filter(|cluster| cluster.peers.has_witnesses());
         let Some(cluster) = cluster.filter(|_| self.journal.keeps_answers()) else {
             return Ok(None);
         };
@@ -58,21 +61,18 @@ impl Intake {
         key: Sha256,
         seen: Option<FileId>,
     ) -> Result<Option<FoundByKey>, IntakeError> {
-        let (witnesses, majority) = peers.witnesses_of(key);
-        let own = peers.number();
+        let mut count = peers.witnesses_of(key);
         let mut silent = None;
-        let mut known = usize::from(witnesses.contains(&own));
         let mut owners = BTreeSet::new();
         owners.extend(seen.map(|attempt| peers.keeper_of(attempt)));
-        let others = witnesses.iter().filter(|&&witness| witness != own);
-        let mut asked: FuturesUnordered<_> = others
-            .map(|&witness| self.ask_what_is_under(peers, witness, key))
-            .collect();
-        while let Some(told) = asked.next().await {
+        let others = count.others().into_iter();
+        let ask = async |witness| (witness, self.ask_what_is_under(peers, witness, key).await);
+        let mut asked: FuturesUnordered<_> = others.map(ask).collect();
+        while let Some((witness, told)) = asked.next().await {
             match told {
-                Ok(Word::Nothing) => known += 1,
+                Ok(Word::Nothing) => count.give(witness),
                 Ok(Word::Voted(attempt)) => {
-                    known += 1;
+                    count.give(witness);
                     let attempt = attempt.parse().ok();
                     owners.extend(attempt.map(|attempt| peers.keeper_of(attempt)));
                 }
@@ -80,7 +80,7 @@ impl Intake {
                 Err(err) => silent = Some(err),
             }
         }
-        owners.remove(&own);
+        owners.remove(&peers.number());
         for owner in owners {
             match self.ask_what_is_under(peers, owner, key).await {
                 Ok(Word::Nothing | Word::Voted(_)) => {}
@@ -89,7 +89,7 @@ impl Intake {
             }
         }
         match silent {
-            Some(err) if known < majority => Err(IntakeError::KeyUnsure(err)),
+            Some(err) if !count.is_won() => Err(IntakeError::KeyUnsure(err)),
             Some(_) | None => Ok(None),
         }
     }

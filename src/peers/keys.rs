@@ -1,10 +1,11 @@
 //! Asks other nodes about idempotency keys, so that a key holds for the whole cluster.
 //!
 //! A request that comes again may come through any node. The first three nodes by rendezvous hash are the
-//! *witnesses* of its key (all nodes, if there are fewer). An *attempt* is an id that names the node that
+//! *witnesses* of its key (all nodes, if there are fewer). While nodes come and go, several lists of nodes count,
+//! and the witnesses of each: [`lists`](super::lists) describes that. An *attempt* is an id that names the node that
 //! carries the request out.
 //! 1. The node claims the key in its own process. If it has the answer, it gives it.
-//! 2. It makes an attempt, and needs the votes of a majority of the witnesses. If it is one of them, its
+//! 2. It makes an attempt, and needs the votes of a majority of the witnesses of each list. If it is one of them, its
 //!    own vote is its claim, and then its promise.
 //! 3. A witness keeps in its log which attempt has its vote, and syncs that before it answers. Ballots for one
 //!    witness that come at the same time share a question and a group of its log.
@@ -30,7 +31,7 @@ use tokio::time::sleep;
 
 use super::ask::Question;
 use super::ballots::{self, BETWEEN, Waiting};
-use super::witnesses::{Count, Counted, witnesses};
+use super::witnesses::{Count, STORE};
 use super::{BadPass, HOP, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
 use crate::courier::Courier;
 use crate::file::{FileId, Sha256};
@@ -41,12 +42,6 @@ const SLOW: Duration = Duration::from_millis(200);
 
 /// The most bytes of an owner's answer: a form may have a thousand files.
 const LONGEST_KEY: usize = 32 * 1024 * 1024;
-
-/// A witness that is asked.
-enum Asked<'a> {
-    Node(u16),
-    Store(&'a dyn Witness, Duration),
-}
 
 /// The result of asking the witnesses of a key.
 #[derive(Debug)]
@@ -75,90 +70,116 @@ pub struct KeyQuestion {
 }
 
 impl Peers {
-    /// Asks the witnesses of a key for a majority, as few as are needed, and others if these are slow.
-    /// Dropping the future leaves votes behind, which the next attempt takes over.
-    /// `third` is the witness that a cluster of two nodes has beside them, and the time for which it keeps
+    /// Asks the witnesses of a key for the majorities that an attempt needs, as few as are needed, and others if
+    /// these are slow. Dropping the future leaves votes behind, which the next attempt takes over.
+    /// `third` is the witness that a list of two nodes has beside them, and the time for which it keeps
     /// votes; it is asked last.
     pub async fn ask_witnesses(
         self: &Arc<Self>,
         ballot: &Ballot,
         third: Option<(&dyn Witness, Duration)>,
     ) -> Majority {
-        let nodes = self.numbers();
-        let third = third.filter(|_| nodes.len() == 2);
-        let witnesses = witnesses(ballot.key, &nodes);
-        let is_one = witnesses.contains(&self.number());
-        let mut count = Count::new(witnesses.len() + usize::from(third.is_some()), is_one);
-        let mut nodes: Vec<_> = witnesses
-            .into_iter()
-            .filter(|&node| node != self.number())
-            .collect();
+        let lists = self.lists();
+        self.ask_for_votes(ballot, &lists, third, |_, vote| vote)
+            .await
+    }
+
+    /// Does the same for a key that this node has answered, so that the witnesses by these lists know it. Those that
+    /// know an answer of their own, or have voted for this node before, know it already.
+    pub async fn ask_to_know(
+        self: &Arc<Self>,
+        ballot: &Ballot,
+        lists: &[Vec<u16>],
+        third: Option<(&dyn Witness, Duration)>,
+    ) -> Majority {
+        let knows = |witness, attempt: FileId| {
+            attempt.node() == witness || self.keeper_of(attempt) == self.number()
+        };
+        self.ask_for_votes(ballot, lists, third, |witness, vote| match vote {
+            Vote::Taken(attempt) if knows(witness, attempt) => Vote::Given,
+            Vote::Given | Vote::Running | Vote::Taken(_) => vote,
+        })
+        .await
+    }
+
+    async fn ask_for_votes(
+        self: &Arc<Self>,
+        ballot: &Ballot,
+        lists: &[Vec<u16>],
+        third: Option<(&dyn Witness, Duration)>,
+        meaning: impl Fn(u16, Vote) -> Vote,
+    ) -> Majority {
+        let mut count = Count::new(ballot.key, lists, self.number(), third.is_some());
+        let mut others = count.others();
         let is_slow = |node| {
             self.peer(node)
                 .is_some_and(|peer| peer.ballots.is_slow(SLOW))
         };
         // Any majority will do. If the next node comes first for all keys, most ballots share a question.
         let distance = |node: u16| node.wrapping_sub(self.number());
-        nodes.sort_by_key(|&node| (self.is_down(node), is_slow(node), distance(node)));
-        let mut others: Vec<_> = nodes.into_iter().map(Asked::Node).collect();
-        others.extend(third.map(|(store, lifetime)| Asked::Store(store, lifetime)));
-        let mut others = others.into_iter();
+        others.sort_by_key(|&node| {
+            let is_last = (node == STORE, self.is_down(node), is_slow(node));
+            (is_last, distance(node))
+        });
         let mut asked = FuturesUnordered::new();
-        let mut counted = count.begin();
         let mut failed = None;
-        loop {
-            match counted {
-                Counted::Won => return Majority::Won,
-                Counted::Taken(attempt) => return Majority::Taken(attempt),
-                Counted::Open(needed) => {
-                    let missing = needed.saturating_sub(asked.len());
-                    let more = others.by_ref().take(missing);
-                    asked.extend(more.map(|witness| self.vote_of(witness, ballot)));
+        while !count.is_won() {
+            others.retain(|&witness| {
+                let is_needed = count.needs(witness);
+                if is_needed {
+                    count.ask(witness);
+                    asked.push(self.vote_of(witness, third, ballot));
                 }
-            }
+                !is_needed
+            });
             let next = tokio::select! {
                 next = asked.next() => next,
-                () = sleep(SLOW), if others.len() > 0 => {
-                    let more = others.next();
-                    asked.extend(more.map(|witness| self.vote_of(witness, ballot)));
+                () = sleep(SLOW), if !others.is_empty() => {
+                    let helps = |&witness: &u16| count.is_helped_by(witness);
+                    if let Some(place) = others.iter().position(helps) {
+                        let witness = others.remove(place);
+                        count.ask(witness);
+                        asked.push(self.vote_of(witness, third, ballot));
+                    }
                     continue;
                 }
             };
-            match next {
-                Some(Ok(vote)) => counted = count.add(vote),
-                Some(Err(err)) => failed = Some(err),
+            let (witness, vote) = match next {
+                Some(heard) => heard,
                 None if count.is_running() => return Majority::Running,
                 None => {
                     let silent = || Unreachable::new(self.number(), "knows too few witnesses");
                     return Majority::Unsure(failed.unwrap_or_else(silent));
                 }
+            };
+            let vote = vote.map(|vote| meaning(witness, vote));
+            if let Some(attempt) = count.hear(witness, vote.as_ref().ok().copied()) {
+                return Majority::Taken(attempt);
             }
+            failed = vote.err().or(failed);
         }
+        Majority::Won
     }
 
-    /// The witnesses of a key, this node perhaps among them, and the number of them that an attempt needs: if
-    /// as many know of none, no attempt was carried out. Two nodes are both needed: the store has no word here.
-    pub fn witnesses_of(&self, key: Sha256) -> (Vec<u16>, usize) {
-        let witnesses = witnesses(key, &self.numbers());
-        let majority = witnesses.len() / 2 + 1;
-        (witnesses, majority)
+    /// The witnesses of a key, by all lists that count: if they know of no attempt, none was carried out. Two nodes
+    /// are both needed: the store has no word here.
+    pub fn witnesses_of(&self, key: Sha256) -> Count {
+        Count::new(key, &self.lists(), self.number(), false)
     }
 
     async fn vote_of(
         self: &Arc<Self>,
-        witness: Asked<'_>,
+        witness: u16,
+        third: Option<(&dyn Witness, Duration)>,
         ballot: &Ballot,
-    ) -> Result<Vote, Unreachable> {
-        match witness {
-            Asked::Node(node) => self.ask_to_vote(node, ballot).await,
-            Asked::Store(store, lifetime) => {
-                let vote = store.vote(ballot.clone(), lifetime).await;
-                let silent = |err| {
-                    Unreachable::new(self.number(), format!("has no vote of the store: {err}"))
-                };
-                vote.map_err(silent)
-            }
-        }
+    ) -> (u16, Result<Vote, Unreachable>) {
+        let Some((store, lifetime)) = third.filter(|_| witness == STORE) else {
+            return (witness, self.ask_to_vote(witness, ballot).await);
+        };
+        let vote = store.vote(ballot.clone(), lifetime).await;
+        let silent =
+            |err| Unreachable::new(self.number(), format!("has no vote of the store: {err}"));
+        (witness, vote.map_err(silent))
     }
 
     async fn ask_to_vote(

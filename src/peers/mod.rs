@@ -104,6 +104,7 @@ mod ballots;
 mod client;
 mod keys;
 mod links;
+mod lists;
 mod messages;
 mod parts;
 mod pass;
@@ -132,6 +133,7 @@ use crate::token::KeysError;
 
 use ask::{Headers, Peer, Question};
 use client::Client;
+use lists::Lists;
 use pass::Seal;
 use registration::Own;
 use table::{List, Table};
@@ -143,6 +145,7 @@ pub use pass::{BadPass, Purpose};
 pub use registration::{Obstacle, OwnNode};
 pub use state::PeerState;
 pub use twin::Sighting;
+pub use witnesses::Count;
 
 /// The header of a pass.
 pub const PASS: &str = "x-gridspool-pass";
@@ -165,6 +168,9 @@ pub struct Peers {
     seeds: Vec<PeerConfig>,
     table: watch_channel::Sender<Table>,
     list: watch_channel::Sender<List>,
+    lists: watch_channel::Sender<Lists>,
+    /// Told when this node has something to tell the list.
+    tells: Notify,
     /// Told when somebody wants a new reading of the list.
     wanted: Notify,
     /// The place of this node in the list.
@@ -236,13 +242,19 @@ impl Peers {
     pub fn new(node: u16, config: &ClusterConfig) -> Result<Self, KeysError> {
         let key = config.key.as_deref();
         let seeds = config.peers.iter().cloned();
-        let table = seeds.map(|seed| (seed.node, Arc::new(Peer::new(seed))));
+        let table: Table = seeds
+            .map(|seed| (seed.node, Arc::new(Peer::new(seed))))
+            .collect();
+        let mut present: Vec<_> = table.keys().copied().chain([node]).collect();
+        present.sort_unstable();
         Ok(Self {
             node,
             instance: watch::new_instance(),
             address: config.advertise.clone(),
             seeds: config.peers.clone(),
-            table: watch_channel::Sender::new(table.collect()),
+            table: watch_channel::Sender::new(table),
+            lists: watch_channel::Sender::new(Lists::new(present)),
+            tells: Notify::new(),
             list: watch_channel::Sender::default(),
             wanted: Notify::new(),
             own: Mutex::default(),

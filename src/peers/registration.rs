@@ -50,7 +50,7 @@ pub(super) struct Own {
     /// This process has registered itself before.
     has_begun: bool,
     /// Uploads are taken from then on.
-    joins: Option<Instant>,
+    pub(super) joins: Option<Instant>,
     obstacle: Option<Obstacle>,
     is_leaving: bool,
 }
@@ -60,9 +60,11 @@ impl Peers {
     pub fn obstacle(&self) -> Option<Obstacle> {
         let own = held(&self.own);
         let joins = || own.joins.is_some_and(|joins| joins > Instant::now());
+        // Its first keyed answer would be known nowhere.
+        let carries = || own.joins.is_some() && !self.has_told_list();
         own.obstacle
             .clone()
-            .or_else(|| joins().then_some(Obstacle::Joins))
+            .or_else(|| (joins() || carries()).then_some(Obstacle::Joins))
     }
 
     /// Whether an admin wants this node to leave.
@@ -99,6 +101,7 @@ impl Peers {
     pub async fn register(&self, registry: &dyn Registry, own: &dyn OwnNode) -> Result<(), String> {
         let record = NodeRecord {
             load: own.load().await,
+            carried: self.carried(),
             ..self.record(own.journal())
         };
         let has_files = record.load.files + record.load.open_uploads > 0;
@@ -167,7 +170,7 @@ impl Peers {
             log::info!("others learn of this node: it takes uploads in {JOINING:?}");
             state.joins = Some(Instant::now() + JOINING);
             state.obstacle = None;
-        } else if state.joins.is_some_and(|joins| joins <= Instant::now()) {
+        } else if state.joins.is_some_and(|joins| joins <= Instant::now()) && self.has_told_list() {
             own.note_joined();
         }
         // The first process that the list names is usually an earlier start of this node.
@@ -186,11 +189,19 @@ impl Peers {
     }
 
     pub(super) async fn keep_registered(&self, registry: &dyn Registry, own: &dyn OwnNode) {
+        let mut has_told = false;
         loop {
             // An error was logged, and stands in the state.
             self.register(registry, own).await.unwrap_or_default();
+            if has_told {
+                self.wanted.notify_one();
+            }
             let is_watched = self.is_leaving();
-            sleep(if is_watched { SHORT_PAUSE } else { PAUSE }).await;
+            let pause = sleep(if is_watched { SHORT_PAUSE } else { PAUSE });
+            has_told = tokio::select! {
+                () = pause => false,
+                () = self.tells.notified() => true,
+            };
         }
     }
 }

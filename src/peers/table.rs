@@ -129,17 +129,22 @@ impl Peers {
     /// Reads the list again and again, and at once when somebody wants it.
     pub(super) async fn keep_reading(&self, registry: &dyn Registry) {
         loop {
-            let begun = Instant::now();
-            match registry.nodes().await {
-                Ok(records) => self.renew(records, begun),
-                Err(err) => {
-                    log::debug!("the list of nodes is not read: {err}");
-                    self.list.send_modify(|list| list.tried = Some(begun));
-                }
-            }
+            self.read_list(registry).await;
             tokio::select! {
                 () = sleep(PAUSE) => {}
                 () = self.wanted.notified() => {}
+            }
+        }
+    }
+
+    /// Reads the list once.
+    pub async fn read_list(&self, registry: &dyn Registry) {
+        let begun = Instant::now();
+        match registry.nodes().await {
+            Ok(records) => self.renew(records, begun),
+            Err(err) => {
+                log::debug!("the list of nodes is not read: {err}");
+                self.list.send_modify(|list| list.tried = Some(begun));
             }
         }
     }
@@ -151,6 +156,7 @@ impl Peers {
         for left in records.iter().filter(|record| record.has_left) {
             urls.remove(&left.number);
         }
+        let all = records.clone();
         // A version that wrote no journal is known by the settings.
         records.retain(|record| {
             record.number != self.node && !record.has_left && !record.journal.is_empty()
@@ -182,6 +188,7 @@ impl Peers {
             }
             has_lost || table.len() > kept
         });
+        self.learn_lists(&all);
         // The table comes first: who waits for the list finds its nodes there.
         self.list.send_modify(|list| {
             list.tried = Some(begun);

@@ -21,58 +21,117 @@ pub(super) fn witnesses(key: Sha256, nodes: &[u16]) -> Vec<u16> {
     ranked
 }
 
-/// The count of votes for one attempt.
+/// The number that stands for the store among witnesses: no node has it.
+pub(super) const STORE: u16 = 0;
+
+/// The count of votes for one attempt: it needs a majority of the witnesses of each list of nodes.
 #[derive(Debug)]
-pub(super) struct Count {
-    /// The votes of other nodes that are still needed.
-    needed: usize,
+pub struct Count {
+    own: u16,
+    sets: Vec<Set>,
     is_running: bool,
 }
 
-/// The result so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counted {
-    /// More votes are needed: this many.
-    Open(usize),
-    /// The majority is for the attempt.
-    Won,
-    /// Another attempt has a vote.
-    Taken(FileId),
+/// The witnesses of one list, or of several lists that have the same ones.
+#[derive(Debug)]
+struct Set {
+    witnesses: Vec<u16>,
+    /// The votes of other nodes that are still needed.
+    needed: usize,
+    /// The ballots under way to its witnesses.
+    asked: usize,
 }
 
 impl Count {
-    /// The count among so many witnesses; `is_one` says whether this node is one of them. A witness needs no ballot for its own attempt: its claim on the key,
-    /// and then its answer, are its vote.
-    pub(super) fn new(witnesses: usize, is_one: bool) -> Self {
-        let majority = witnesses / 2 + 1;
+    /// The count for a key, at node `own`, by these lists. A list of two nodes may have the store as third witness.
+    /// A witness needs no ballot for its own attempt: its claim on the key, and then its answer, are its vote.
+    pub(super) fn new(key: Sha256, lists: &[Vec<u16>], own: u16, has_store: bool) -> Self {
+        let mut sets: Vec<Set> = Vec::with_capacity(1);
+        for list in lists {
+            let mut witnesses = witnesses(key, list);
+            if has_store && witnesses.len() == 2 {
+                witnesses.push(STORE);
+            }
+            if sets.iter().any(|set| set.witnesses == witnesses) {
+                continue;
+            }
+            let majority = witnesses.len() / 2 + 1;
+            sets.push(Set {
+                needed: majority - usize::from(witnesses.contains(&own)),
+                asked: 0,
+                witnesses,
+            });
+        }
         Self {
-            needed: majority - usize::from(is_one),
+            own,
+            sets,
             is_running: false,
         }
     }
 
-    /// The result before a vote.
-    pub(super) fn begin(&self) -> Counted {
-        match self.needed {
-            0 => Counted::Won,
-            needed => Counted::Open(needed),
+    /// All witnesses but this node, the first choice first.
+    pub fn others(&self) -> Vec<u16> {
+        let mut others = Vec::with_capacity(MOST);
+        for &witness in self.sets.iter().flat_map(|set| &set.witnesses) {
+            if witness != self.own && !others.contains(&witness) {
+                others.push(witness);
+            }
         }
+        others
     }
 
-    /// Counts a vote. A witness that is at work under the key gives none, and does not stand against the
-    /// others.
-    pub(super) fn add(&mut self, vote: Vote) -> Counted {
+    /// Whether each list has its majority.
+    pub fn is_won(&self) -> bool {
+        self.sets.iter().all(|set| set.needed == 0)
+    }
+
+    /// Whether a vote of this witness is needed, if those that are asked give theirs.
+    pub(super) fn needs(&self, witness: u16) -> bool {
+        self.of(witness).any(|set| set.needed > set.asked)
+    }
+
+    /// Whether a vote of this witness helps.
+    pub(super) fn is_helped_by(&self, witness: u16) -> bool {
+        self.of(witness).any(|set| set.needed > 0)
+    }
+
+    /// Notes that a witness is asked.
+    pub(super) fn ask(&mut self, witness: u16) {
+        self.each_of(witness, |set| set.asked += 1);
+    }
+
+    /// Counts the vote of a witness that was asked, or its silence. Returns the other attempt that it voted for. A
+    /// witness that is at work under the key gives no vote, and does not stand against the others.
+    pub(super) fn hear(&mut self, witness: u16, vote: Option<Vote>) -> Option<FileId> {
+        self.each_of(witness, |set| set.asked = set.asked.saturating_sub(1));
         match vote {
-            Vote::Given => self.needed = self.needed.saturating_sub(1),
-            Vote::Running => self.is_running = true,
-            Vote::Taken(attempt) => return Counted::Taken(attempt),
+            Some(Vote::Given) => self.give(witness),
+            Some(Vote::Running) => self.is_running = true,
+            Some(Vote::Taken(attempt)) => return Some(attempt),
+            None => {}
         }
-        self.begin()
+        None
+    }
+
+    /// Counts a witness.
+    pub fn give(&mut self, witness: u16) {
+        self.each_of(witness, |set| set.needed = set.needed.saturating_sub(1));
     }
 
     /// Whether a witness was at work under the key.
     pub(super) fn is_running(&self) -> bool {
         self.is_running
+    }
+
+    fn of(&self, witness: u16) -> impl Iterator<Item = &Set> {
+        let sets = self.sets.iter();
+        sets.filter(move |set| set.witnesses.contains(&witness))
+    }
+
+    fn each_of(&mut self, witness: u16, change: impl Fn(&mut Set)) {
+        let sets = self.sets.iter_mut();
+        sets.filter(|set| set.witnesses.contains(&witness))
+            .for_each(change);
     }
 }
 
@@ -115,28 +174,73 @@ mod tests {
         assert_eq!(witnesses(key(1), &nodes), [2, 3, 4]);
     }
 
+    /// The number of witnesses that are asked at first.
+    fn asked_first(count: &mut Count) -> usize {
+        let mut asked = 0;
+        for witness in count.others() {
+            if count.needs(witness) {
+                count.ask(witness);
+                asked += 1;
+            }
+        }
+        asked
+    }
+
     #[test]
     fn two_majorities_of_the_same_witnesses_share_one() {
-        for count in 1..=3 {
-            let needed = |is_one| match Count::new(count, is_one).begin() {
-                Counted::Won => 0,
-                Counted::Open(needed) => needed,
-                Counted::Taken(_) => panic!("nobody voted"),
+        for nodes in 1..=3 {
+            let list: Vec<_> = (1..=nodes).collect();
+            let needed = |own, has_store| {
+                let mut count = Count::new(key(1), std::slice::from_ref(&list), own, has_store);
+                let needed = asked_first(&mut count);
+                assert_eq!(count.is_won(), needed == 0);
+                needed
             };
             // One of them votes for itself, and a stranger does not.
-            assert_eq!(needed(true) + 1, needed(false));
-            assert!(needed(false) * 2 > count);
+            assert_eq!(needed(1, false) + 1, needed(9, false));
+            assert!(needed(9, false) * 2 > list.len());
+            // Of two nodes and the store, two are enough.
+            assert_eq!(needed(1, true), needed(1, false));
         }
     }
 
     #[test]
     fn a_witness_at_work_is_passed_over_and_one_with_another_attempt_is_not() {
-        let mut count = Count::new(3, false);
-        assert_eq!(count.add(Vote::Running), Counted::Open(2));
-        assert_eq!(count.add(Vote::Given), Counted::Open(1));
+        let mut count = Count::new(key(1), &[vec![1, 2, 3]], 9, false);
+        assert_eq!(asked_first(&mut count), 2);
+        let [first, second, third] = count.others()[..] else {
+            panic!("{count:?}")
+        };
+        assert_eq!(count.hear(first, Some(Vote::Running)), None);
+        assert!(count.needs(third));
+        assert_eq!(count.hear(second, Some(Vote::Given)), None);
         let attempt = FileId::from_bytes([1; 12]);
-        assert_eq!(count.add(Vote::Taken(attempt)), Counted::Taken(attempt));
-        assert_eq!(count.add(Vote::Given), Counted::Won);
-        assert!(count.is_running());
+        let taken = count.hear(third, Some(Vote::Taken(attempt)));
+        assert!(taken == Some(attempt) && !count.is_won());
+        assert_eq!(count.hear(third, Some(Vote::Given)), None);
+        assert!(count.is_won() && count.is_running());
+    }
+
+    #[test]
+    fn each_list_needs_a_majority_and_a_witness_counts_for_all_its_lists() {
+        // Of all five, the witnesses of this key are 5, 3 and 4.
+        let lists = [vec![1, 2, 3], vec![1, 2, 3, 4, 5], vec![3, 4, 5]];
+        let mut count = Count::new(key(0), &lists, 9, false);
+        assert_eq!(count.others().len(), 5);
+        let mut hear = |witness, vote| {
+            assert_eq!(count.hear(witness, vote), None);
+            (1..=5).filter(|&node| count.is_helped_by(node)).collect()
+        };
+        let given = Some(Vote::Given);
+        let helps: Vec<u16> = hear(5, given);
+        assert_eq!(helps, [1, 2, 3, 4, 5]);
+        assert_eq!(hear(4, given), [1, 2, 3]);
+        assert_eq!(hear(1, None), [1, 2, 3]);
+        assert_eq!(hear(3, given), [1, 2, 3]);
+        assert!(hear(2, given).is_empty());
+        assert!(count.is_won());
+        // As few as possible are asked.
+        let mut alike = Count::new(key(0), &[vec![3, 4, 5], vec![5, 4, 3]], 3, false);
+        assert_eq!(asked_first(&mut alike), 1);
     }
 }

@@ -62,7 +62,13 @@ impl OwnPlace {
             PATIENCE
         };
         // The watch goes on with it.
-        let taken = timeout(patience, peers.register(bucket, self)).await;
+        let taking = async {
+            peers.register(bucket, self).await?;
+            // A key that comes at once is asked for by the lists that others tell.
+            peers.read_list(bucket).await;
+            Ok(())
+        };
+        let taken = timeout(patience, taking).await;
         taken.unwrap_or(Ok(())).map_err(ServeError::NumberTaken)
     }
 }

@@ -59,6 +59,14 @@ pub(super) fn keep_watching(
         }
     }));
     let (node, _, stop) = watched();
+    tasks.spawn(keep_going("keys", stopping.clone(), move || {
+        let (node, stop) = (node.clone(), stop.clone());
+        async move {
+            let carrying = node.intake.keep_carrying();
+            stop.run_until_cancelled(carrying).await.unwrap_or_default();
+        }
+    }));
+    let (node, _, stop) = watched();
     tasks.spawn(keep_going("cache", stopping.clone(), move || {
         let (node, stop) = (node.clone(), stop.clone());
         async move { node.delivery.watch_cache(cache_check, stop).await }

@@ -37,6 +37,9 @@ pub struct NodeRecord {
     pub is_given_up: bool,
     /// The node that has taken its journal over.
     pub rescued_by: Option<u16>,
+    /// The nodes whose witnesses know the keys that it has answered, in rising order; empty if it has not
+    /// told any.
+    pub carried: Vec<u16>,
 }
 
 impl NodeRecord {
@@ -118,7 +121,8 @@ pub enum Leave {
 
 /// Keeps the list of nodes.
 pub trait Registry: Send + Sync {
-    /// Writes what a node tells of itself, unless the number belongs to another journal or was taken over.
+    /// Writes what a node tells of itself, unless the number belongs to another journal or was taken over. A
+    /// node that has told `carried` before, and tells none now, keeps the old one; one that comes back does not.
     /// `why` decides whether a node that was taken out comes back.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ fn without_state(json: &mut Value) {
 }
 
 /// The lasting parts of an answer: its address, its tag, and its JSON without the states.
-fn lasting(answer: &Answer) -> (String, String, String) {
+pub(crate) fn lasting(answer: &Answer) -> (String, String, String) {
     assert_eq!(answer.status, 201, "{answer:?}");
     let mut json = serde_json::from_slice(&answer.body).unwrap_or_default();
     without_state(&mut json);
@@ -33,12 +33,12 @@ fn lasting(answer: &Answer) -> (String, String, String) {
     (header("location"), header("etag"), json.to_string())
 }
 
-fn put(client: &Client, key: &str, body: &[u8]) -> Answer {
+pub(crate) fn put(client: &Client, key: &str, body: &[u8]) -> Answer {
     client.post("/files", &[TEXT, ("Idempotency-Key", key)], body)
 }
 
 /// Sends until nodes are sure, and none is still at work under the key.
-fn until_sure(client: &Client, key: &str, body: &[u8]) -> Answer {
+pub(crate) fn until_sure(client: &Client, key: &str, body: &[u8]) -> Answer {
     eventually("enough nodes answer", || {
         let answer = put(client, key, body);
         (![409, 503].contains(&answer.status)).then_some(answer)

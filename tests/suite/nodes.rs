@@ -1,6 +1,7 @@
 //! The list of nodes in MongoDB: who has a number, and who comes and goes.
 
 mod joining;
+mod keys;
 mod leaving;
 mod number;
 

@@ -66,6 +66,14 @@ impl<K: Eq + Hash> Claims<K> {
         self.keys().contains(key)
     }
 
+    /// The claimed keys.
+    pub fn all(&self) -> HashSet<K>
+    where
+        K: Copy,
+    {
+        self.keys().clone()
+    }
+
     /// A thread that panicked leaves them usable: each change is complete in itself.
     fn keys(&self) -> MutexGuard<'_, HashSet<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Keys;
-use super::slot::Part;
+use super::slot::{Files, Part};
+use super::tree::Key;
 use crate::file::FileId;
 use crate::journal::index::Place;
 use crate::journal::record::LogTime;
@@ -19,6 +20,10 @@ pub struct Known {
     pub retained: Option<Place>,
 }
 
+/// The place of an answer in the order of senders and ages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerPlace(Key);
+
 impl Keys {
     /// The places of all answers whose entries have left.
     pub fn places(&self) -> BTreeSet<Place> {
@@ -31,14 +36,30 @@ impl Keys {
     /// claim, and under the lock of the index, so that no entry leaves in between.
     pub fn find(&mut self, key: Sha256, now: LogTime) -> Option<Vec<Known>> {
         self.forget_old(now);
-        let slot = self.slots.get(self.number(self.tag(key))?)?;
-        let parts = slot.files.parts().iter();
-        let known = parts.map(|part| {
-            Some(Known {
-                id: part.id()?,
-                retained: part.place(),
-            })
-        });
-        known.collect()
+        known(&self.slots.get(self.number(self.tag(key))?)?.files)
     }
+
+    /// The next answer behind a place in the order of senders and ages; `None` is before all. Answers that are
+    /// not whole are left out. An answer that comes meanwhile may be in front of the place.
+    pub fn next(&self, mut behind: Option<AnswerPlace>) -> Option<(AnswerPlace, Vec<Known>)> {
+        loop {
+            let (key, number) = self
+                .senders
+                .next(&self.slots, behind.map(|place| place.0))?;
+            behind = Some(AnswerPlace(key));
+            if let Some(files) = known(&self.slots.get(number)?.files) {
+                return Some((AnswerPlace(key), files));
+            }
+        }
+    }
+}
+
+fn known(files: &Files) -> Option<Vec<Known>> {
+    let known = files.parts().iter().map(|part| {
+        Some(Known {
+            id: part.id()?,
+            retained: part.place(),
+        })
+    });
+    known.collect()
 }

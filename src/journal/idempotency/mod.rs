@@ -71,7 +71,7 @@ use crate::store::Sha256;
 
 pub use claims::{Claim, Claims, Running};
 pub use fingerprint::Fingerprint;
-pub use lookup::Known;
+pub use lookup::{AnswerPlace, Known};
 pub use segments::Retained;
 pub use standing::Standing;
 

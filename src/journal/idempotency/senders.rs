@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::slot::{Age, Slot};
-use super::tree::Tree;
+use super::tree::{Key, Tree};
 use crate::journal::index::order::{Order, Ranked};
 use crate::journal::index::table::{Chained, NONE, Table, narrow};
 use crate::journal::record::Subject;
@@ -62,6 +62,11 @@ impl Senders {
         {
             crowd.oldest = to;
         }
+    }
+
+    /// The first answer behind a place in the order of senders and ages.
+    pub(super) fn next(&self, slots: &Table<Slot>, behind: Option<Key>) -> Option<(Key, u32)> {
+        self.answers.next(slots, behind)
     }
 
     /// The answer that must go first, if a sender has two files or more.

@@ -5,7 +5,7 @@ use super::slot::{Age, Slot};
 use crate::journal::index::table::{NONE, Table};
 use crate::journal::record::Subject;
 
-type Key = (Subject, Age);
+pub(super) type Key = (Subject, Age);
 
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -45,6 +45,21 @@ impl Tree {
             };
         }
         oldest
+    }
+
+    /// The first answer behind a place in the order; `None` is before all.
+    pub(super) fn next(&self, slots: &Table<Slot>, behind: Option<Key>) -> Option<(Key, u32)> {
+        let (mut at, mut next) = (self.root, None);
+        while let Some(slot) = slots.get(at) {
+            let key = Node::of(slot).key;
+            if behind < Some(key) {
+                next = Some((key, at));
+                at = slot.before;
+            } else {
+                at = slot.behind;
+            }
+        }
+        next
     }
 
     /// Notes that the answer with the last number has another number now; it is still linked under the

@@ -73,7 +73,7 @@ pub(crate) const KINDS: [Kind; 6] = [
 ];
 
 impl Kind {
-    pub(super) fn send(&self, client: &Client, key: &str) -> Answer {
+    pub(crate) fn send(&self, client: &Client, key: &str) -> Answer {
         let key = format!("{key}-{}", self.name);
         let headers = [self.headers, &[("Idempotency-Key", &key)]].concat();
         client.post(self.path, &headers, &(self.body)())

@@ -1,0 +1,180 @@
+//! The lists of nodes by which the witnesses of keys are chosen. Nodes come and go, and no two nodes see that at
+//! the same time; a key that was answered is known all the same to whoever asks for it.
+//!
+//! Each node tells in its document (`carried`) for which list the keys that it has answered are known. Each attempt
+//! needs a majority of the witnesses of several lists: that of the moment, each one that a document tells, and the one
+//! that this node is about to tell. They are nearly always one.
+//!
+//! A change, at one node:
+//! 1. It reads another list of the moment. From then on its attempts ask the witnesses of that, too.
+//! 2. It waits until all keyed requests that began before have ended.
+//! 3. It carries the keys that it has answered to the witnesses of that list.
+//! 4. It tells the list in its document. When it reads the document there, the list of before counts no more,
+//!    unless another node tells it. If the list of the moment has changed meanwhile, it begins anew instead.
+//!
+//! Of two nodes, the one that told its list last has read the list of the other one after that, and asks by it; and
+//! the other one asks by its own list. So two attempts share a list, however old the lists are that they go by. A
+//! node that is away carries nothing: its list counts until it has left. A test below goes through all orders of
+//! these steps at two nodes.
+//!
+//! A node that an admin wants to leave is in no list of the moment, and votes until it has left.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::Peers;
+use super::twin::held;
+use crate::store::NodeRecord;
+
+/// The lists of nodes, as far as this node knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Lists {
+    /// The nodes of the moment, in rising order.
+    present: Vec<u16>,
+    /// This node tells that its keys are known for this list; empty if it has told none.
+    own: Vec<u16>,
+    /// The lists in the documents of all nodes.
+    told: Vec<Vec<u16>>,
+    /// Whether this node's document told one when it was read.
+    has_told: bool,
+    /// Whether the list of nodes was read, and has this process.
+    is_listed: bool,
+    /// Each list that counts, once; that of the moment first.
+    all: Arc<[Vec<u16>]>,
+}
+
+impl Lists {
+    pub(super) fn new(present: Vec<u16>) -> Self {
+        Self {
+            all: Arc::new([present.clone()]),
+            present,
+            own: Vec::new(),
+            told: Vec::new(),
+            has_told: false,
+            is_listed: false,
+        }
+    }
+
+    /// Learns the list of the moment, and those that all nodes tell. `own` is what this node's document tells.
+    pub(super) fn read(&mut self, present: Vec<u16>, own: &[u16], others: Vec<Vec<u16>>) {
+        self.present = present;
+        if self.own.is_empty() {
+            self.own = own.to_vec();
+        }
+        self.has_told = !own.is_empty();
+        self.told = others;
+        self.told.push(own.to_vec());
+        self.count();
+    }
+
+    /// Step 4: lets this node tell a list, if it is that of the moment.
+    fn tell(&mut self, list: &[u16]) -> bool {
+        let is_present = self.present == list;
+        if is_present {
+            self.own = list.to_vec();
+            self.count();
+        }
+        is_present
+    }
+
+    /// Whether the keys of this node have to be carried to the list of the moment.
+    fn is_behind(&self) -> bool {
+        self.own != self.present
+    }
+
+    fn count(&mut self) {
+        let mut all = vec![self.present.clone()];
+        for list in self.told.iter().chain([&self.own]) {
+            if !list.is_empty() && !all.contains(list) {
+                all.push(list.clone());
+            }
+        }
+        if *all != *self.all {
+            self.all = all.into();
+        }
+    }
+}
+
+impl Peers {
+    /// The lists of nodes by which the witnesses of a key are chosen.
+    pub fn lists(&self) -> Arc<[Vec<u16>]> {
+        Arc::clone(&self.lists.borrow().all)
+    }
+
+    /// Whether other nodes are asked about keys.
+    pub fn has_witnesses(&self) -> bool {
+        let all = &self.lists.borrow().all;
+        all.iter().any(|list| *list != [self.node])
+    }
+
+    /// The list that this node tells in its document; empty if it has told none.
+    pub(super) fn carried(&self) -> Vec<u16> {
+        self.lists.borrow().own.clone()
+    }
+
+    /// Whether others see a list of this node, or it needs none as it has no key for talks with them.
+    pub(super) fn has_told_list(&self) -> bool {
+        !self.seal.has_key() || self.lists.borrow().has_told
+    }
+
+    /// Learns the lists in the documents of all nodes.
+    pub(super) fn learn_lists(&self, records: &[NodeRecord]) {
+        let is_here = |record: &&NodeRecord| !record.has_left && record.rescued_by.is_none();
+        let here = || records.iter().filter(is_here);
+        let goes = |record: &NodeRecord| record.is_leaving || record.rescued_by.is_some();
+        let goes = |node| {
+            records
+                .iter()
+                .any(|record| record.number == node && goes(record))
+        };
+        let mut present = self.numbers();
+        present.retain(|&node| !goes(node));
+        if present.is_empty() {
+            present.push(self.node);
+        }
+        let own = here().find(|record| record.number == self.node);
+        let is_listed = own.is_some_and(|own| own.instance == self.instance);
+        let own = own.map_or(&[][..], |own| &own.carried);
+        let others = here().filter(|record| record.number != self.node);
+        let others = others.map(|record| record.carried.clone()).collect();
+        self.lists.send_modify(|lists| {
+            lists.is_listed = is_listed;
+            lists.read(present, own, others);
+        });
+    }
+
+    /// Waits until the keys of this node have to be carried to another list, and returns that. A node that has just
+    /// come does not tell a list before the moment at which others know it.
+    pub async fn list_to_carry_to(&self) -> Vec<u16> {
+        if !self.seal.has_key() {
+            return std::future::pending().await;
+        }
+        let mut lists = self.lists.subscribe();
+        loop {
+            // This node keeps the other end of the channel.
+            let is_due = |lists: &Lists| lists.is_listed && lists.is_behind();
+            drop(lists.wait_for(is_due).await);
+            let joins = held(&self.own).joins;
+            match joins.filter(|joins| *joins > Instant::now()) {
+                Some(joins) => sleep_until(joins).await,
+                None => return lists.borrow().present.clone(),
+            }
+        }
+    }
+
+    /// Waits until this is not the list of the moment any more.
+    pub async fn list_changes(&self, list: &[u16]) {
+        let mut lists = self.lists.subscribe();
+        drop(lists.wait_for(|lists| lists.present != list).await);
+    }
+
+    /// Tells that the keys of this node are known for this list, if it is still that of the moment.
+    pub fn tell_carried(&self, list: &[u16]) {
+        self.lists.send_if_modified(|lists| lists.tell(list));
+        self.tells.notify_one();
+    }
+}

@@ -1,0 +1,103 @@
+//! A key stands for one answer, also while nodes come and go.
+
+use kit::{Builder, Mongo, Site, eventually, wait_until};
+use mongodb::bson::Bson;
+
+use super::Cluster;
+use crate::cluster_keys::kinds::{KINDS, Kind};
+use crate::cluster_keys::{lasting, put, until_sure};
+
+/// The lasting parts of an answer.
+type Lasting = (String, String, String);
+
+/// Keyed requests of every kind: kind, key and answer.
+type Answered = Vec<(&'static Kind, String, Lasting)>;
+
+/// Sends until nodes are sure, and none is at work under the key.
+fn send(kind: &Kind, site: &Site, key: &str) -> Lasting {
+    let client = site.client();
+    let answer = eventually("enough nodes answer", || {
+        let answer = kind.send(&client, key);
+        (![409, 503].contains(&answer.status)).then_some(answer)
+    });
+    lasting(&answer)
+}
+
+/// Sends requests of every kind to every node, so many times.
+fn send_all(nodes: &[Site], times: usize) -> Answered {
+    let mut answered = Vec::new();
+    for kind in &KINDS {
+        for time in 0..times {
+            for (place, site) in nodes.iter().enumerate() {
+                let key = format!("{place}-{time}");
+                let answer = send(kind, site, &key);
+                answered.push((kind, key, answer));
+            }
+        }
+    }
+    answered
+}
+
+fn assert_same(nodes: &[Site], answered: &Answered) {
+    for (kind, key, answer) in answered {
+        for site in nodes {
+            let again = send(kind, site, key);
+            assert_eq!(&again, answer, "{kind:?} {key} at {}", site.url());
+        }
+    }
+}
+
+/// Waits until the keys of these nodes are known for all of them.
+fn wait_until_carried(cluster: &Cluster, numbers: &[i32]) {
+    let all: Vec<_> = numbers.iter().copied().map(Bson::Int32).collect();
+    let tells = |number: &i32| cluster.record(*number).get_array("carried").ok() == Some(&all);
+    wait_until("each node tells that its keys are known", || {
+        numbers.iter().all(tells)
+    });
+}
+
+#[test]
+fn a_retry_through_a_node_that_has_just_come_gets_the_first_answer_of_every_kind_of_request() {
+    let cluster = Cluster::start();
+    let mut nodes = cluster.add_all(&[1, 2, 3]);
+    wait_until_carried(&cluster, &[1, 2, 3]);
+    let answered = send_all(&nodes, 2);
+    let new = cluster.add_all(&[4, 5]);
+    assert_same(&new, &answered);
+    // From then on the old witnesses are not asked any more.
+    wait_until_carried(&cluster, &[1, 2, 3, 4, 5]);
+    nodes.extend(new);
+    assert_same(&nodes, &answered);
+}
+
+#[test]
+fn a_fresh_cluster_takes_keyed_uploads_though_a_node_has_died_at_once() {
+    for dead in 0..3 {
+        let mongo = Mongo::start();
+        let mut cluster = kit::Cluster::start(3, &Builder::default(), &mongo);
+        cluster.nodes[dead].kill_sidecar();
+        let clients = cluster.clients();
+        let (first, second) = (&clients[(dead + 1) % 3], &clients[(dead + 2) % 3]);
+        let answer = lasting(&until_sure(first, "k", b"content"));
+        assert_eq!(lasting(&put(second, "k", b"content")), answer);
+    }
+}
+
+#[test]
+fn a_node_that_is_away_while_others_come_keeps_the_witnesses_of_its_keys() {
+    let cluster = Cluster::start();
+    let mut nodes = cluster.add_all(&[1, 2, 3]);
+    wait_until_carried(&cluster, &[1, 2, 3]);
+    let answered = send_all(&nodes[..1], 4);
+    nodes[0].kill_sidecar();
+    let new = cluster.add_all(&[4, 5]);
+    for (kind, key, _) in &answered {
+        for site in &new {
+            // A ballot of the last one may still be under way.
+            let refused = kind.send(&site.client(), key);
+            assert!([409, 503].contains(&refused.status), "{refused:?}");
+        }
+    }
+    nodes[0].start_sidecar();
+    assert_same(&new, &answered);
+}
