@@ -138,7 +138,7 @@ impl Intake {
             None
         };
         let more = if open.declared.is_none() {
-            Some(self.reserve_for(sender, body.length())?)
+            Some(self.reserve_for(sender, body.length(), 0)?)
         } else {
             None
         };

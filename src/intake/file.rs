@@ -100,14 +100,14 @@ impl Intake {
             Continue(running) => running,
         };
         spawn_blocking(move || {
-            let _running = running;
             let received = body.received();
-            let mut reserved = self.reserve_file(&sender, received, &draft)?;
+            let mut reserved = self.reserve_file(&sender, received, &draft, keyed)?;
             if let Some(room) = room {
                 self.journal.check_room(room, received.length())?;
             }
             let adopted = self.journal.adopt(received, draft)?;
             self.enter_file(&mut reserved, &adopted, None);
+            self.journal.carried_out(running);
             Ok(vec![adopted])
         })
         .await?
@@ -132,14 +132,16 @@ impl Intake {
         });
     }
 
-    /// Reserves quota for a file. The rest of an earlier try under its key has ended by now.
+    /// Reserves quota for a file.
     pub(super) fn reserve_file(
         &self,
         sender: &Sender,
         body: Received<'_>,
         draft: &Draft,
+        keyed: Option<Keyed>,
     ) -> Result<Reservation, IntakeError> {
-        self.reserve(sender, body.length(), record_bytes(&draft.metadata))
+        let records = record_bytes(&draft.metadata);
+        self.reserve_beside(sender, body.length(), records, keyed)
     }
 
     /// Checks the body's digests and type, and makes its fingerprints. Steps 2 and 3.

@@ -201,8 +201,9 @@ impl Intake {
             Continue(running) => running,
         };
         spawn_blocking(move || {
-            let _running = running;
-            self.adopt_parts(form)
+            let adopted = self.adopt_parts(form)?;
+            self.journal.carried_out(running);
+            Ok(adopted)
         })
         .await?
     }
@@ -279,12 +280,14 @@ impl Intake {
         let records = drafts
             .iter()
             .map(|(_, draft)| record_bytes(&draft.metadata));
+        let records = records.sum();
         self.check_length(sender, body.length())?;
-        // The parts keep the whole body on the disk.
-        let room = self.reserve(sender, body.new_bytes(), records.sum())?;
         let key = head.request_key(sender);
         let received = Received::from(&body);
         let request = fingerprint::of(key, sender, Shape::Form, received, &mut drafts)?;
+        let keyed = Keyed::of(head.upload, request, request_of(broken)?);
+        // The parts keep the whole body on the disk.
+        let room = self.reserve_beside(sender, body.new_bytes(), records, keyed)?;
         for (_, draft) in &mut drafts {
             draft.request = request;
         }
@@ -293,7 +296,7 @@ impl Intake {
             body,
             drafts,
             room,
-            keyed: Keyed::of(head.upload, request, request_of(broken)?),
+            keyed,
         })
     }
 

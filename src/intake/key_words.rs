@@ -70,11 +70,15 @@ pub(super) struct OpenWord {
     becomes: String,
 }
 
-/// The word about a claim that this node has just made. The claim ends with this.
+/// The word about a claim that this node has just made for another one. The claim ends with this. Blocks.
 pub(super) fn word_of(journal: &Journal, claim: Claim<Vec<Adopted>>) -> Result<Word, IntakeError> {
     Ok(match claim {
+        Claim::First(running) => {
+            journal.end_for_another_node(running)?;
+            Word::Nothing
+        }
         // A vote for another node is no answer of this one.
-        Claim::First(_) | Claim::Elsewhere(..) => Word::Nothing,
+        Claim::Elsewhere(..) => Word::Nothing,
         Claim::Running => Word::Running,
         Claim::Other => Word::Other,
         Claim::Answered(answer) => Word::Answered(answer.iter().map(FileWord::of).collect()),

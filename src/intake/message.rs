@@ -206,7 +206,7 @@ impl Intake {
             draft.package.request,
             request_of(broken.as_ref())?,
         );
-        let room = self.reserve(&sender, body.new_bytes(), records)?;
+        let room = self.reserve_beside(&sender, body.new_bytes(), records, keyed)?;
         Ok(OpenMessage {
             sender,
             body,
@@ -224,7 +224,7 @@ impl Intake {
             body,
             draft,
             mut room,
-            running: _running,
+            running,
             ..
         } = open;
         let spooled = match &body {
@@ -242,6 +242,7 @@ impl Intake {
             content,
         });
         self.enter(&mut room, promised.collect());
+        self.journal.carried_out(running);
         Ok(TakenMessage {
             files: adopted.files,
             message: Some(adopted.message),

@@ -88,7 +88,7 @@ impl Quotas {
 
     /// Reserves room for an upload. `in_journal` gives the bytes of this subject that are pending in
     /// the journal: usually fewer than are counted here, but more if they have waited since before a
-    /// restart. The cost does not depend on the number of pending entries: each entry gives its room
+    /// restart. `leaving` of them give way to the upload. The cost does not depend on the number of pending entries: each entry gives its room
     /// back when it leaves the journal.
     ///
     /// # Errors
@@ -97,6 +97,7 @@ impl Quotas {
         &self,
         subject: &str,
         bytes: u64,
+        leaving: u64,
         in_journal: impl FnOnce() -> u64,
     ) -> Result<Reservation, IntakeError> {
         let reservation = |subject, bytes| Reservation {
@@ -114,7 +115,8 @@ impl Quotas {
             || (subject.into(), 0),
             |(subject, &taken)| (Arc::clone(subject), taken),
         );
-        if taken.max(in_journal).saturating_add(bytes) > max {
+        let beside = taken.max(in_journal).saturating_sub(leaving);
+        if beside.saturating_add(bytes) > max {
             return Err(IntakeError::TooMuchPending);
         }
         pending.insert(Arc::clone(&subject), taken.saturating_add(bytes));
@@ -207,18 +209,18 @@ mod tests {
     fn what_is_pending_of_a_subject_is_one_sum_however_many_entries_it_is() {
         let subjects = subjects(100_000);
         let entries: Vec<_> = (0..100_000)
-            .map(|_| subjects.reserve("a", 1, || 0))
+            .map(|_| subjects.reserve("a", 1, 0, || 0))
             .collect();
         assert!(entries.iter().all(Result::is_ok));
         assert_eq!(subjects.pending_subjects(), 1);
         // The count comes from no list of entries and no question to the journal.
         assert_eq!(lock(&subjects.pending).get("a"), Some(&100_000));
-        assert!(subjects.reserve("a", 1, || 0).is_err());
-        assert!(subjects.reserve("b", 100_000, || 0).is_ok());
+        assert!(subjects.reserve("a", 1, 0, || 0).is_err());
+        assert!(subjects.reserve("b", 100_000, 0, || 0).is_ok());
         let mut entries = entries;
         drop(entries.pop());
-        assert!(subjects.reserve("a", 2, || 0).is_err());
-        assert!(subjects.reserve("a", 1, || 0).is_ok());
+        assert!(subjects.reserve("a", 2, 0, || 0).is_err());
+        assert!(subjects.reserve("a", 1, 0, || 0).is_ok());
         entries.clear();
         assert_eq!(subjects.pending_subjects(), 0);
     }
@@ -226,7 +228,7 @@ mod tests {
     #[test]
     fn without_a_limit_nothing_is_kept() {
         let subjects = subjects(0);
-        let reserved = subjects.reserve("a", u64::MAX, || 0);
+        let reserved = subjects.reserve("a", u64::MAX, 0, || 0);
         assert!(reserved.is_ok());
         assert_eq!(subjects.pending_subjects(), 0);
     }

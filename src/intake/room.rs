@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 
+use super::key_claim::Keyed;
 use super::quota::Reservation;
 use super::sender::number_of;
 use super::{Intake, IntakeError, Sender, fingerprint};
@@ -51,11 +52,11 @@ impl Intake {
     /// # Errors
     /// When there would be too many.
     pub fn check_quota(&self, sender: &Sender, length: u64) -> Result<(), IntakeError> {
-        self.reserve_for(sender, length).map(drop)
+        self.reserve_for(sender, length, 0).map(drop)
     }
 
-    /// Does the same for a file under this key, before its body comes: it takes the place of what its key
-    /// has left of an earlier try.
+    /// Does the same for a file under this key, before its body comes: what its key has left of an earlier
+    /// try gives way to it.
     ///
     /// # Errors
     /// As [`Intake::check_quota`].
@@ -66,8 +67,8 @@ impl Intake {
         key: Option<&str>,
     ) -> Result<(), IntakeError> {
         let key = key.map(|key| fingerprint::key_of(sender, key));
-        let left = key.map_or(0, |key| self.journal.room_under_key(key));
-        self.check_quota(sender, length.saturating_sub(left))
+        let leaving = key.map_or(0, |key| self.journal.room_under_key(key));
+        self.reserve_for(sender, length, leaving).map(drop)
     }
 
     /// Checks a body that has arrived, and reserves quota of its sender for it.
@@ -77,9 +78,22 @@ impl Intake {
         length: u64,
         record_bytes: u64,
     ) -> Result<Reservation, IntakeError> {
+        self.reserve_beside(sender, length, record_bytes, None)
+    }
+
+    /// Does the same for a whole body: an upload with its key gives way to it.
+    pub(super) fn reserve_beside(
+        &self,
+        sender: &Sender,
+        length: u64,
+        record_bytes: u64,
+        keyed: Option<Keyed>,
+    ) -> Result<Reservation, IntakeError> {
         self.check_length(sender, length)?;
         let bytes = length.saturating_add(record_bytes);
-        self.reserve_for(sender, bytes)
+        let opened = keyed.and_then(|keyed| keyed.opened);
+        let leaving = opened.map_or(0, |opened| self.journal.room_under_key(opened.key));
+        self.reserve_for(sender, bytes, leaving)
     }
 
     /// The bytes of files of a token's subject that wait in this journal.
@@ -92,9 +106,11 @@ impl Intake {
         &self,
         sender: &Sender,
         bytes: u64,
+        leaving: u64,
     ) -> Result<Reservation, IntakeError> {
         let in_journal = || self.journal.pending_bytes(sender.number());
-        self.quotas.reserve(&sender.subject, bytes, in_journal)
+        self.quotas
+            .reserve(&sender.subject, bytes, leaving, in_journal)
     }
 
     /// Checks that there is room for a body of this length, which then begins to arrive. `is_expected`

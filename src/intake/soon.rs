@@ -9,7 +9,7 @@ use tokio::task::{spawn_blocking, spawn_local};
 
 use super::{FileUpload, Intake, IntakeError};
 use crate::courier::Courier;
-use crate::journal::{AdoptError, Adopted, Free, Waiter};
+use crate::journal::{AdoptError, Adopted, Free, Running, Waiter};
 use crate::spool::Received;
 
 impl Intake {
@@ -41,11 +41,11 @@ impl Intake {
             return self.adopt(upload, Some(body), room).await;
         }
         let (draft, keyed) = self.check(&upload, received)?;
-        let _running = match self.claim_key(keyed).await?.of_files()? {
+        let running = match self.claim_key(keyed).await?.of_files()? {
             Break(answer) => return Ok(answer),
             Continue(running) => running,
         };
-        let mut reserved = self.reserve_file(&upload.sender, received, &draft)?;
+        let mut reserved = self.reserve_file(&upload.sender, received, &draft, keyed)?;
         let free = self.free().await?;
         // It needs no spool. If the spool cannot be read, the log says so already.
         let room = self.room_beside(free, is_expected).await;
@@ -66,6 +66,10 @@ impl Intake {
         // A copy, as the body may be a piece of a much larger buffer.
         let content = Bytes::copy_from_slice(&body);
         self.enter_file(&mut reserved, &adopted, Some(content));
+        if running.as_ref().is_some_and(Running::has_earlier) {
+            let journal = Arc::clone(&self.journal);
+            spawn_blocking(move || journal.carried_out(running)).await?;
+        }
         Ok(vec![adopted])
     }
 

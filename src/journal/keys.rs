@@ -38,11 +38,11 @@ impl Journal {
     }
 
     /// Does the same for a request with a whole body. An upload that was opened with the other content
-    /// under its key has some of these bytes: it gives way to the request, and ends, if it is not
+    /// under its key has some of these bytes: it [gives way](super::giving_way) to the request, if it is not
     /// complete. If it is, it is the answer.
     ///
     /// # Errors
-    /// As [`Journal::begin`]; when the upload cannot be ended.
+    /// As [`Journal::begin`].
     pub fn begin_whole(
         &self,
         request: Fingerprint,
@@ -81,13 +81,12 @@ impl Journal {
             }
             match self.answers((request, opened), &known)? {
                 Some(Claim::Open(id)) if opened.is_some() => {
-                    let Ok(_held) = self.hold_upload(id) else {
+                    let Ok(held) = self.hold_upload(id) else {
                         return Ok(Claim::Running);
                     };
                     // If it has been completed meanwhile, the next round finds the file.
-                    if self.end_upload(id)? {
-                        self.state().keys.forget(key);
-                        return Ok(Claim::First(running));
+                    if self.gives_way(id)? {
+                        return Ok(Claim::First(running.beside(held)));
                     }
                 }
                 Some(claim) => return Ok(claim),

@@ -21,6 +21,7 @@
 //! | append | body linked or lengthened, fsynced with `body/` if it is new; frame queued; synced: the offset, or the file | the old offset, perhaps with a longer body; the new one; or the file | goes on from it; the next append cuts the body to the offset |
 //! | small append | body lengthened; frame with the bytes queued; synced: the offset | the old offset, perhaps with a longer body; the new one, perhaps with a shorter body | writes the bytes into the body again |
 //! | end or expire | as a delete | the upload, or a tombstone | goes on from it |
+//! | carry out a whole request under the key of an upload | as adopt; then end the upload | either, or both | ends the upload if the promise is there |
 //! | put parts together | bytes copied to a new body, fsynced with `body/`; frame queued; synced: the promise | a body without an entry, or the file | as for an adopted file |
 //! | intend | an intent queued, synced; links are made; the message's base takes its place | the intent, or the message | undoes its links, or keeps the message |
 //! | evict | the body unlinked, `body/` fsynced; `gone` queued, synced | a settled entry, perhaps without its body | evicts entries without a body |
@@ -55,6 +56,7 @@ mod error;
 mod evict;
 mod figures;
 mod form;
+mod giving_way;
 pub mod idempotency;
 pub mod index;
 pub mod inspection;

@@ -61,9 +61,10 @@ impl Journal {
     /// 4. The end of the log is made durable.
     /// 5. Small appends are written into the bodies again, and fsynced.
     /// 6. Bodies without an entry are removed; `body/` is fsynced.
-    /// 7. A link from the spool is tried.
-    /// 8. The log gets its reserve for a full disk.
-    /// 9. Parts of deleted messages lose their links, if a cut has left any.
+    /// 7. Uploads that gave way to a promise end, if a cut has left any.
+    /// 8. A link from the spool is tried.
+    /// 9. The log gets its reserve for a full disk.
+    /// 10. Parts of deleted messages lose their links, if a cut has left any.
     ///
     /// # Errors
     /// [`OpenError`]; then nothing is served.
@@ -89,16 +90,16 @@ impl Journal {
         let lock = JournalLock::take(&layout.lock())?; // 2
         point!("open.locked");
         let (journal, mut recovered) = Self::recover(layout, lock, limits, disk, announcer, shape)?;
-        try_link(&journal.layout, journal.disk())?; // 7
+        try_link(&journal.layout, journal.disk())?; // 8
         if let Err(err) = journal.wal.reserve(RESERVED_SEGMENTS) {
             log::warn!("the log has no reserve for a full disk: {err}");
-        } // 8
-        journal.untie_again(); // 9
+        } // 9
+        journal.untie_again(); // 10
         recovered.deleted = journal.entries_in(&[Phase::Deleted]);
         Ok((journal, recovered))
     }
 
-    /// Steps 3 to 6.
+    /// Steps 3 to 7.
     pub(super) fn recover(
         layout: Layout,
         lock: JournalLock,
@@ -149,6 +150,7 @@ impl Journal {
         restored.map_err(OpenError::at(&journal.layout.bodies()))?;
         journal.clear_bodies(&linked, is_sound, &mut recovered)?; // 6
         point!("open.bodies-cleared");
+        journal.end_overtaken(); // 7
         recovered.pending = journal.entries_in(Phase::PROMISED);
         recovered.settled = journal.entries_in(&[Phase::Settled]);
         recovered.deleted = journal.entries_in(&[Phase::Deleted]);

@@ -57,9 +57,8 @@ impl Pieces {
     }
 
     /// Whether the answer to that question tells that it has to be sent again.
-    pub(crate) fn is_nothing(&self, answer: &Result<Answer, String>) -> bool {
-        let status = answer.as_ref().map(|answer| answer.status);
-        status == Ok(404) || self.is_put && status == Ok(410)
+    pub(crate) fn is_nothing(answer: &Result<Answer, String>) -> bool {
+        answer.as_ref().is_ok_and(|answer| answer.status == 404)
     }
 
     /// Takes in that it was taken whole: its id is in the answer.
@@ -88,7 +87,7 @@ impl Load<'_> {
             }
             4..=6 => {
                 let answer = pieces.ask_by_key(client);
-                if pieces.is_nothing(&answer) {
+                if Pieces::is_nothing(&answer) {
                     return Told::Open(0);
                 }
                 let told = self.hear(course, 0, &answer);
@@ -99,7 +98,6 @@ impl Load<'_> {
             }
             _ => {
                 let calm = self.calm.load(Ordering::SeqCst);
-                pieces.is_put = true;
                 let answer = pieces.put(client);
                 match answer.as_ref().map(|answer| answer.status) {
                     Ok(201) => {

@@ -63,7 +63,6 @@ impl Joined {
                 told: 0,
                 seen: 0,
                 home: None,
-                is_put: false,
                 is_ending: false,
                 made: Vec::new(),
             };

@@ -39,8 +39,6 @@ pub(crate) struct Pieces {
     /// The place of the node that gets the whole file under its key, if it begins so. Only that node knows
     /// then what came of it.
     pub(crate) home: Option<usize>,
-    /// Whether that file was sent whole. A kill may come after the earlier bytes have given way to it.
-    pub(crate) is_put: bool,
     /// Whether its end was asked for.
     pub(crate) is_ending: bool,
     /// The ids in the answer that told what it has become.

@@ -111,7 +111,6 @@ impl Load<'_> {
             told: 0,
             seen: 0,
             home,
-            is_put: false,
             is_ending: false,
             made: Vec::new(),
         };

@@ -80,7 +80,7 @@ fn complete(client: &Client, pieces: &mut Pieces, note: impl Fn(&Pieces)) -> Res
         (None, None) => pieces.begin(client, 0),
         (None, Some(_)) => {
             let answer = pieces.ask_by_key(client);
-            if pieces.is_nothing(&answer) {
+            if Pieces::is_nothing(&answer) {
                 return match pieces.put(client) {
                     Ok(answer) if answer.status == 201 => {
                         pieces.hear_whole(&answer);

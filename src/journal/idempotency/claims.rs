@@ -34,6 +34,8 @@ pub struct Claims<K: Eq + Hash = Sha256>(Arc<Mutex<HashSet<K>>>);
 pub struct Running<K: Eq + Hash = Sha256> {
     claims: Claims<K>,
     key: K,
+    /// The upload that gives way to the request. Nothing grows it while this lives.
+    earlier: Option<Box<Running<FileId>>>,
 }
 
 impl<K: Eq + Hash> Default for Claims<K> {
@@ -56,7 +58,34 @@ impl<K: Eq + Hash + Copy> Claims<K> {
         is_free.then(|| Running {
             claims: self.clone(),
             key,
+            earlier: None,
         })
+    }
+}
+
+impl<K: Eq + Hash + Copy> Running<K> {
+    /// Its key.
+    pub fn key(&self) -> K {
+        self.key
+    }
+}
+
+impl Running {
+    /// Holds an upload beside the key, as it gives way to the request.
+    #[must_use]
+    pub fn beside(mut self, upload: Running<FileId>) -> Self {
+        self.earlier = Some(Box::new(upload));
+        self
+    }
+
+    /// Whether an upload gives way to the request.
+    pub fn has_earlier(&self) -> bool {
+        self.earlier.is_some()
+    }
+
+    /// Takes that upload, still held.
+    pub fn take_earlier(&mut self) -> Option<Running<FileId>> {
+        self.earlier.take().map(|upload| *upload)
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::Index;
 use super::log_tail::{Decided, LogTail, Refused};
 use super::marks::Effect;
-use super::slot::{Phase, Slot};
+use super::slot::{Flags, Phase, Slot};
 use crate::file::FileId;
 use crate::journal::record::{Entry, File, Frame, Growth, LogTime, Subject};
 
@@ -96,6 +96,16 @@ impl Index {
     pub fn expired(&self, now: LogTime) -> Vec<FileId> {
         let open = self.uploads.open.keys().copied();
         open.filter(|&id| self.expired_one(id, now)).collect()
+    }
+
+    /// The uploads that may still grow and have a key.
+    pub fn keyed_uploads(&self) -> Vec<FileId> {
+        let open = self.uploads.open.iter();
+        let open = open.filter(|(id, (growth, _))| {
+            let is_keyed = |slot: &Slot| slot.flags.has(Flags::KEYED);
+            growth.made.is_none() && self.slot(**id).is_some_and(is_keyed)
+        });
+        open.map(|(id, _)| *id).collect()
     }
 
     /// Whether an open upload has stood still for too long.

@@ -9,7 +9,7 @@ use crate::file::{FileId, Window};
 use crate::journal::AdoptError;
 use crate::journal::idempotency::{Claim, Fingerprint, Standing};
 use crate::journal::record::Subject;
-use crate::journal::{Adopted, Draft, Journal};
+use crate::journal::{Adopted, Draft, Journal, UnderKey};
 use crate::store::Sha256;
 
 pub(super) fn request(key: u8) -> Fingerprint {
@@ -185,4 +185,17 @@ fn a_cut_at_any_moment_of_leaving_forgets_no_key() {
             }
         }
     }
+}
+
+#[test]
+fn while_a_request_under_a_key_is_carried_out_nothing_is_told_of_the_key() {
+    let scratch = Scratch::new();
+    let journal = scratch.journal();
+    let key = request(0).key;
+    let Claim::First(running) = journal.begin(request(0)).unwrap() else {
+        panic!("it is new");
+    };
+    assert_eq!(journal.under_key(key).unwrap(), UnderKey::Running);
+    drop(running);
+    assert_eq!(journal.under_key(key).unwrap(), UnderKey::Nothing);
 }
