@@ -38,6 +38,9 @@ pub const PROTOCOL: &str = "x-gridspool-protocol";
 /// Says that another node has sent the request on.
 pub const SENT_ON: &str = "x-gridspool-hop";
 
+/// The signed statement of that node about the client's address. nginx takes it from the sidecar's answer.
+pub const SENT_ON_FOR: &str = "x-gridspool-client";
+
 /// nginx asks here before it reads the body of an upload.
 pub const ADMISSION: &str = "/_gridspool/admission";
 

@@ -54,7 +54,8 @@
 //!    read: nginx asks about it (a refusal names the location), and a body that came with its head goes
 //!    on in the same way as a read.
 //! 2. B's nginx passes the request on as it is, with the client's token, and keeps nothing of its body. A
-//!    mark says that B has sent it: A sends no such request on, so none goes round.
+//!    mark says that B has sent it: A sends no such request on, so none goes round. B's sidecar states the
+//!    client's address beside it, signed, as senders without a token's subject are told apart by that.
 //! 3. A's nginx and sidecar do as for a client, and B's nginx gives A's answer.
 //! 4. If A does not answer, B answers 503 with `Retry-After`, never 404.
 //!
@@ -109,6 +110,7 @@ mod messages;
 mod parts;
 mod pass;
 mod registration;
+mod sent_on;
 mod state;
 mod table;
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub enum Purpose {
     Introduce,
     /// Telling an address in the list of nodes. It holds for any time.
     Register,
+    /// Telling the client of a request that is sent on. It holds for any time.
+    SendOn,
 }
 
 impl Purpose {
@@ -70,6 +72,7 @@ impl Purpose {
             Self::Answer => "answer",
             Self::Introduce => "introduce",
             Self::Register => "register",
+            Self::SendOn => "send on",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use kit::{Answer, Builder, Client, Cluster, Keys, Site, eventually, noise, wait_until};
+use kit::{Answer, Builder, Client, Cluster, Keys, Site, curl, eventually, noise, wait_until};
 use rustix::process::Signal;
 
 use crate::upload_routing::{TUS, append, file_of};
@@ -177,4 +177,46 @@ fn parts_of_another_subject_are_no_parts_on_any_node() {
     let joined = join(&clients[1], &[&own, &others], &[("Authorization", &alice)]);
     let got = clients[0].get_with(&file_of(&made(&joined)), &[("Authorization", &alice)]);
     assert_eq!(got.body, b"abcabc");
+}
+
+#[test]
+fn a_file_of_parts_belongs_to_its_client_although_another_node_has_sent_the_request_on() {
+    let builder = Builder::without_log().set("subject_pending_bytes", 45_000);
+    let cluster = Cluster::start_without_mongodb(2, &builder);
+    let clients = cluster.clients();
+    let part = begin_part(&clients[0], 20_000, &[]);
+    let appended = append(&clients[0], &part, 0, &noise(1, 20_000));
+    assert_eq!(appended.status, 204, "{appended:?}");
+    let list = format!("Upload-Concat: final;{part}");
+    let ask = |from: &str, node: usize, key: &str| {
+        let url = format!("{}/uploads", cluster.nodes[node].url());
+        let key = format!("Idempotency-Key: {key}");
+        let version = "Tus-Resumable: 1.0.0";
+        let lines = ["-X", "POST", "-H", &list, "-H", &key, "-H", version, &url];
+        curl(
+            ("body", b""),
+            &[&["--interface", from], &lines[..]].concat(),
+        )
+        .answer
+    };
+    // The key is that of one address, through both nodes.
+    let first = made(&ask("127.0.0.2", 1, "a"));
+    assert_eq!(made(&ask("127.0.0.2", 0, "a")), first);
+    let others = made(&ask("127.0.0.3", 0, "a"));
+    assert_ne!(others, first);
+    assert_eq!(made(&ask("127.0.0.3", 1, "a")), others);
+    // The quota is so, too.
+    made(&ask("127.0.0.2", 1, "b"));
+    for node in [1, 0] {
+        let refused = ask("127.0.0.2", node, "c");
+        refused.assert_problem(429, "too-much-pending");
+    }
+    made(&ask("127.0.0.3", 1, "c"));
+    // Nobody else states an address.
+    let forged = [
+        ("X-Gridspool-Client", "127.0.0.2 1-00"),
+        ("Idempotency-Key", "a"),
+    ];
+    let own = made(&join(&clients[0], &[&part], &forged));
+    assert!(own != first && own != others);
 }

@@ -14,6 +14,7 @@ use crate::http::headers::{bearer, body, content_type, path};
 use crate::http::problem::Refusals;
 use crate::http::{Node, Problem};
 use crate::intake::Sender;
+use crate::peers::Peers;
 use crate::token::{Grant, Keyring, Scope};
 
 /// The rules of this node.
@@ -42,7 +43,7 @@ impl Access {
         }
     }
 
-    /// The sender of a request with this target.
+    /// The sender of a request with this target. Another node may have sent it on.
     ///
     /// # Errors
     /// A problem if a token is needed and the request has no valid one.
@@ -50,6 +51,7 @@ impl Access {
         &self,
         headers: &HeaderMap,
         target: &str,
+        peers: &Peers,
     ) -> Result<Caller, Problem> {
         let grant = match &self.keyring {
             None => Grant::everything(),
@@ -65,9 +67,10 @@ impl Access {
             }
         };
         let address = || {
-            let address = headers.get(accel::CLIENT_ADDRESS);
-            let address = address.and_then(|value| value.to_str().ok());
-            format!("address {}", address.unwrap_or_default())
+            let sent_on = text(headers, accel::SENT_ON_FOR);
+            let stated = peers.stated_client(sent_on, target);
+            let address = stated.unwrap_or_else(|| client_address(headers));
+            format!("address {address}")
         };
         let subject = grant.subject().map(Sender::name_of_sub);
         let subject = subject.unwrap_or_else(address);
@@ -76,6 +79,16 @@ impl Access {
             room: headers.get(accel::ROOM).cloned(),
         })
     }
+}
+
+/// The address from which nginx got a request.
+pub(in crate::http) fn client_address(headers: &HeaderMap) -> &str {
+    text(headers, accel::CLIENT_ADDRESS)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
 }
 
 /// Lets an upload begin, and counts it. nginx asks for this before it reads a body. A body that
@@ -122,10 +135,12 @@ pub(in crate::http) async fn uploader(
 
 /// Returns the sender of a request. Their token may have any scope.
 pub(in crate::http) fn caller(request: &HttpRequest, node: &Node) -> Result<Caller, Problem> {
-    node.access.caller(request.headers(), target(request))
+    node.access
+        .caller(request.headers(), target(request), &node.peers)
 }
 
-fn target(request: &HttpRequest) -> &str {
+/// The target of a request, with its query.
+pub(in crate::http) fn target(request: &HttpRequest) -> &str {
     let target = request.uri().path_and_query();
     target.map_or("", |target| target.as_str())
 }

@@ -3,10 +3,9 @@
 //! It checks everything that is known before the body. The route of the upload checks the same
 //! again, and the rest.
 
-use std::net::SocketAddr;
-
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::elsewhere::WayToOwner;
 use super::{methods, uploads_admission};
 use crate::accel;
 use crate::http::gate::access::{self, Caller};
@@ -20,8 +19,8 @@ use crate::http::{Node, Problem};
 enum Admitted {
     /// It may come in.
     Here,
-    /// The node at this address has it, and judges it.
-    At(SocketAddr),
+    /// Another node has it, and judges it.
+    At(WayToOwner),
 }
 
 /// `GET /_gridspool/admission`: 204 if this upload may come in, or a refusal that nginx passes on. An append
@@ -29,10 +28,12 @@ enum Admitted {
 pub(super) async fn admission(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     match admit(&request, &node).await {
         Ok(Admitted::Here) => HttpResponse::NoContent().finish(),
-        Ok(Admitted::At(address)) => HttpResponse::Forbidden()
-            .insert_header((accel::REFUSAL, accel::BODY_TO_PEER))
-            .insert_header((accel::PEER_ADDRESS, address.to_string()))
-            .finish(),
+        Ok(Admitted::At(way)) => {
+            let mut answer = HttpResponse::Forbidden();
+            answer.insert_header((accel::REFUSAL, accel::BODY_TO_PEER));
+            way.tell(&mut answer);
+            answer.finish()
+        }
         Err(problem) => {
             node.access.refusals.count(problem.reason());
             problem.to_refusal()
@@ -47,7 +48,7 @@ async fn admit(request: &HttpRequest, node: &Node) -> Result<Admitted, Problem> 
         String::from_utf8_lossy(value.as_bytes())
     });
     path::check_target(&target)?;
-    let caller = node.access.caller(headers, &target)?;
+    let caller = node.access.caller(headers, &target, &node.peers)?;
     caller.check_upload(&node.access, &target)?;
     if path::is_of_uploads(&target) {
         // A box: most questions are about whole uploads, and need no memory for this.

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use actix_web::http::header::HeaderMap;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::download::to_be_saved_or_not;
 use crate::accel;
 use crate::file::FileId;
+use crate::http::gate::access;
 use crate::http::{Node, Problem};
 use crate::peers::{HOP, PASS, Purpose};
 
@@ -62,17 +63,34 @@ pub(super) fn to(
         .finish())
 }
 
-/// Returns the address of the other node that made a resumable upload, and has it alone; `None` if it is
-/// none of them.
+/// The way to the other node that has an upload.
+#[derive(Debug)]
+pub(super) struct WayToOwner {
+    address: SocketAddr,
+    /// The client for which the request is sent on.
+    client: String,
+}
+
+impl WayToOwner {
+    /// Tells nginx the way.
+    pub(super) fn tell(&self, answer: &mut HttpResponseBuilder) {
+        answer.insert_header((accel::PEER_ADDRESS, self.address.to_string()));
+        answer.insert_header((accel::SENT_ON_FOR, &*self.client));
+    }
+}
+
+/// Returns the way to the other node that made a resumable upload, and has it alone, for a request with this
+/// target; `None` if it is none of them.
 ///
 /// # Errors
 /// 503, if that node is known to be down, or if another node has sent the request here: then the nodes do
 /// not agree who has which number.
 pub(super) async fn owner_of_upload(
     headers: &HeaderMap,
+    target: &str,
     node: &Node,
     id: FileId,
-) -> Result<Option<SocketAddr>, Problem> {
+) -> Result<Option<WayToOwner>, Problem> {
     let Some(owner) = node.peers.find_owner(id).await? else {
         return Ok(None);
     };
@@ -80,7 +98,11 @@ pub(super) async fn owner_of_upload(
         log::error!("a node has sent a request for upload {id} of node {owner} here");
         return Err(Problem::unavailable());
     }
-    Ok(Some(node.peers.address(owner)?))
+    let client = access::client_address(headers);
+    Ok(Some(WayToOwner {
+        address: node.peers.address(owner)?,
+        client: node.peers.state_client(owner, client, target),
+    }))
 }
 
 /// Sends nginx to the node that has a resumable upload, with the request as it is. That node checks the
@@ -93,11 +115,12 @@ pub(super) async fn upload(
     node: &Node,
     id: FileId,
 ) -> Result<Option<HttpResponse>, Problem> {
-    let owner = owner_of_upload(request.headers(), node, id).await?;
-    Ok(owner.map(|address| {
-        HttpResponse::Ok()
-            .insert_header((accel::REDIRECT, accel::UPLOAD_AT_PEER))
-            .insert_header((accel::PEER_ADDRESS, address.to_string()))
-            .finish()
+    let target = access::target(request);
+    let way = owner_of_upload(request.headers(), target, node, id).await?;
+    Ok(way.map(|way| {
+        let mut answer = HttpResponse::Ok();
+        answer.insert_header((accel::REDIRECT, accel::UPLOAD_AT_PEER));
+        way.tell(&mut answer);
+        answer.finish()
     }))
 }

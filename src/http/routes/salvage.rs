@@ -25,7 +25,7 @@ pub(super) async fn salvage(
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
     let target = text(headers, accel::TARGET);
-    let caller = node.access.caller(headers, target)?;
+    let caller = node.access.caller(headers, target, &node.peers)?;
     caller.check_upload(&node.access, target)?;
     if let Some(body) = body::left(headers) {
         match path::upload(target) {

@@ -1,10 +1,9 @@
 //! Judges uploads to `/uploads` and `/uploads/{id}` before their bodies come.
 
-use std::net::SocketAddr;
-
 use actix_web::http::header::HeaderMap;
 
-use super::{elsewhere, methods};
+use super::elsewhere::{self, WayToOwner};
+use super::methods;
 use crate::accel;
 use crate::file::{FileId, FileMeta};
 use crate::http::gate::access::{self, Caller};
@@ -14,7 +13,7 @@ use crate::http::{Node, Problem};
 use crate::intake::{IntakeError, Sender};
 use crate::journal::UploadError;
 
-/// Judges a request to this target. Returns the address of the other node that has the upload, and judges the request;
+/// Judges a request to this target. Returns the way to the other node that has the upload, and judges the request;
 /// `None` if the body may come in here.
 ///
 /// # Errors
@@ -24,7 +23,7 @@ pub(super) async fn admit(
     node: &Node,
     caller: &Caller,
     target: &str,
-) -> Result<Option<SocketAddr>, Problem> {
+) -> Result<Option<WayToOwner>, Problem> {
     let dialect = match path::upload(target) {
         // Only tus begins uploads here.
         None => Dialect::Tus,
@@ -41,7 +40,7 @@ async fn judge(
     caller: &Caller,
     target: &str,
     dialect: Dialect,
-) -> Result<Option<SocketAddr>, Problem> {
+) -> Result<Option<WayToOwner>, Problem> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let own = text(accel::METHOD).unwrap_or_default();
     let length = body::length(headers, accel::BODY_LENGTH);
@@ -56,7 +55,7 @@ async fn judge(
         }
         let kind = tus::kind(headers)?;
         if let Some(&first) = kind.parts().first()
-            && let Some(owner) = elsewhere::owner_of_upload(headers, node, first).await?
+            && let Some(owner) = elsewhere::owner_of_upload(headers, target, node, first).await?
         {
             return Ok(Some(owner));
         }
@@ -74,7 +73,7 @@ async fn judge(
             .await?;
         return Ok(None);
     };
-    if let Some(owner) = elsewhere::owner_of_upload(headers, node, id).await? {
+    if let Some(owner) = elsewhere::owner_of_upload(headers, target, node, id).await? {
         return Ok(Some(owner));
     }
     match tus::method(headers, own)? {
