@@ -79,6 +79,7 @@ mod slow_clients;
 mod small_uploads;
 mod smuggling;
 mod spoofing;
+mod spread_clients;
 mod spread_parts;
 mod standalone;
 mod standstill;

@@ -19,7 +19,7 @@ fn contents() -> [(&'static str, Vec<u8>); 3] {
 }
 
 /// Asserts that the upload at this URL is the file with these bytes; returns the file's name.
-fn assert_sent(client: &Client, what: &str, url: &str, content: &[u8]) -> String {
+pub(crate) fn assert_sent(client: &Client, what: &str, url: &str, content: &[u8]) -> String {
     let path = url.find("/uploads/").map(|start| &url[start..]);
     let path = path.unwrap_or_else(|| panic!("{what}: {url}"));
     let got = client.get(&file_of(path));
@@ -62,7 +62,7 @@ fn tuspy_and_aiotus_send_files_at_once_in_pieces_after_a_cut_and_in_parts() {
 }
 
 /// Sends the chosen file by tus-js-client, and returns the address of the upload and of the file.
-const BY_TUS: &str = "
+pub(crate) const BY_TUS: &str = "
     const [endpoint, options, done] = arguments;
     const file = document.querySelector('input').files[0];
     const metadata = { filename: file.name, filetype: file.type };
@@ -86,7 +86,7 @@ const BY_TUS: &str = "
     first.start();";
 
 /// Sends the chosen file by Uppy, and returns the address of the upload.
-const BY_UPPY: &str = "
+pub(crate) const BY_UPPY: &str = "
     const [endpoint, options, done] = arguments;
     const file = document.querySelector('input').files[0];
     const uppy = new Uppy.Uppy().use(Uppy.Tus, { endpoint, retryDelays: [0], ...options });

@@ -72,6 +72,72 @@ impl Cluster {
     }
 }
 
+/// An nginx that gives each request to the next node, whichever node has the upload.
+#[derive(Debug)]
+pub struct RoundRobin {
+    _process: Process,
+    scratch: TempDir,
+    /// `http://localhost:PORT`
+    pub url: String,
+}
+
+impl RoundRobin {
+    /// A balancer for nodes at these addresses. It tells the whole address of an upload: aiotus 1.1.0 takes no
+    /// other.
+    pub fn before(addresses: &[String]) -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let path = scratch.path().display();
+        let port = free_port();
+        let servers: Vec<_> = addresses
+            .iter()
+            .map(|address| format!("server {address} max_fails=0;"))
+            .collect();
+        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|part| format!("{part}_temp_path {path}/{part};"));
+        let conf = format!(
+            "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log;
+            events {{}}
+            http {{
+              {}
+              log_format given '$status $upstream_addr $request';
+              access_log {path}/access.log given;
+              upstream nodes {{ {} }}
+              server {{
+                listen 127.0.0.1:{port};
+                client_max_body_size 0;
+                location / {{
+                  proxy_pass http://nodes;
+                  proxy_set_header Host $http_host;
+                  proxy_request_buffering off;
+                  proxy_redirect /uploads/ http://$http_host/uploads/;
+                }}
+              }}
+            }}",
+            paths.join("\n"),
+            servers.join(" ")
+        );
+        let file = scratch.path().join("nginx.conf");
+        std::fs::write(&file, conf).expect("its configuration");
+        let mut command = Command::new("nginx");
+        let log = scratch.path().join("error.log");
+        let process = Process::spawn(command.arg("-e").arg(log).arg("-c").arg(file));
+        eventually("nginx answers", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        Self {
+            _process: process,
+            scratch,
+            url: format!("http://localhost:{port}"),
+        }
+    }
+
+    /// The requests that it has answered: the status, the nodes that were asked, and the first line of each.
+    pub fn given(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.scratch.path().join("access.log"));
+        log.expect("its log").lines().map(str::to_owned).collect()
+    }
+}
+
 /// haproxy with its example, for two nodes.
 #[derive(Debug)]
 pub struct Haproxy {

@@ -56,7 +56,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 pub use answer::{Answer, read_to_end};
-pub use balancer::{Balancer, Haproxy};
+pub use balancer::{Balancer, Haproxy, RoundRobin};
 pub use browser::Browser;
 pub use bucket::{CHUNK, object_id};
 pub use client::{Client, Uploaded};
