@@ -5,7 +5,7 @@ shopt -s inherit_errexit nullglob
 # Becomes the task TASK with the other arguments, after checking them, on the instance of GRIDSPOOL_HOME or,
 # if there is none, with the settings of the environment.
 upkeep() { # TASK OPTIONS_WITH_A_VALUE SWITCHES [WORD]...
-  local task valued=" $2 " switches=" $3 " words=() binary=${home}/bin/gridspool
+  local task valued=" $2 " switches=" $3 " words=() binary=${home}/bin/gridspool owner as_owner=()
   # Some tasks are of several words.
   read -ra task <<<"$1"
   shift 3
@@ -32,6 +32,11 @@ upkeep() { # TASK OPTIONS_WITH_A_VALUE SWITCHES [WORD]...
   elif [[ -r ${home}/mongodb.uri ]]; then
     GRIDSPOOL_MONGODB_URI=$(<"${home}/mongodb.uri")
     export GRIDSPOOL_MONGODB_URI GRIDSPOOL_DATA_DIR=${home}/data
+    # This one writes there, and the sidecar could not use files of root.
+    if [[ ${task[*]} == 'node add' ]] && ((EUID == 0)); then
+      owner=$(stat -c %U -- "${home}/data")
+      as_owner=(setpriv --reuid "${owner}" --regid "${owner}" --init-groups --)
+    fi
   fi
-  exec "${binary}" "${task[@]}" "${words[@]}"
+  exec "${as_owner[@]}" "${binary}" "${task[@]}" "${words[@]}"
 }

@@ -132,6 +132,7 @@ fn registration(record: &NodeRecord, why: Registering) -> Document {
         "oldest": load.oldest.map(DateTime::from_system_time),
         "uploads": number(load.open_uploads),
         "closed": load.is_closed,
+        "knows_left": record.knows_left.map(DateTime::from_system_time),
         "left": null,
         "given_up": false,
     };
@@ -190,6 +191,8 @@ fn read(document: &Document) -> Option<NodeRecord> {
         },
         is_leaving: is_set("leaving"),
         has_left: time("left").is_some(),
+        left_at: time("left"),
+        knows_left: time("knows_left"),
         is_given_up: is_set("given_up"),
         rescued_by: u16::try_from(number("rescued_by"))
             .ok()

@@ -80,6 +80,8 @@
 //!    question, if the list was read within five seconds; else it is read again first, and 503 if it cannot be.
 //! 4. A node that others find by the list alone takes its first upload seven seconds after it was registered, so no
 //!    older list hides its files.
+//! 5. Each node writes there the time of the last departure that it has read. A node may be switched off when all
+//!    others know of its own: until then they ask it for ids that have no file.
 //!
 //! Introductions: every three seconds each node asks all others for their number and *instance* (a name
 //! that each process makes anew); an introduction by a node that is not known yet has the list read at once.

@@ -102,6 +102,7 @@ impl Peers {
         let record = NodeRecord {
             load: own.load().await,
             carried: self.carried(),
+            knows_left: self.list.borrow().last_left,
             ..self.record(own.journal())
         };
         let has_files = record.load.files + record.load.open_uploads > 0;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -35,6 +35,8 @@ pub(super) struct List {
     tried: Option<Instant>,
     /// When the last reading began that succeeded.
     read: Option<Instant>,
+    /// When the last node left, by the store's clock.
+    pub(super) last_left: Option<SystemTime>,
     /// Nodes that have left are not in it.
     pub(super) records: Vec<NodeRecord>,
 }
@@ -157,6 +159,11 @@ impl Peers {
             urls.remove(&left.number);
         }
         let all = records.clone();
+        let last_left = records.iter().filter_map(|record| record.left_at).max();
+        let mut own = records.iter().filter(|record| record.number == self.node);
+        let is_asked = own
+            .any(|own| own.is_leaving && !own.has_left && own.instance == self.instance)
+            && !self.is_leaving();
         // A version that wrote no journal is known by the settings.
         records.retain(|record| {
             record.number != self.node && !record.has_left && !record.journal.is_empty()
@@ -190,11 +197,17 @@ impl Peers {
         });
         self.learn_lists(&all);
         // The table comes first: who waits for the list finds its nodes there.
+        let mut has_news = is_asked;
         self.list.send_modify(|list| {
             list.tried = Some(begun);
             list.read = Some(begun);
             list.records = records;
+            has_news |= list.last_left != last_left;
+            list.last_left = last_left;
         });
+        if has_news {
+            self.tells.notify_one();
+        }
     }
 
     pub(super) fn seeds_by_number(&self) -> BTreeMap<u16, String> {

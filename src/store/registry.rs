@@ -33,6 +33,10 @@ pub struct NodeRecord {
     pub is_leaving: bool,
     /// It is not in the list any more: no file waits there.
     pub has_left: bool,
+    /// When it left, by the store's clock.
+    pub left_at: Option<SystemTime>,
+    /// When the last node left that it knows to have left, by the store's clock.
+    pub knows_left: Option<SystemTime>,
     /// An admin has given up the files that wait there.
     pub is_given_up: bool,
     /// The node that has taken its journal over.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::UpkeepError;
 use crate::bucket::Bucket;
@@ -147,7 +147,8 @@ async fn add(config: &Config, bucket: &Bucket) -> Result<String, UpkeepError> {
     }
 }
 
-/// Has a node take no more files, waits until nothing is left there, and takes it out.
+/// Has a node take no more files, waits until nothing is left there, takes it out, and waits until the others
+/// know that.
 async fn remove(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
     if !bucket.leave(number, Leave::Ask).await? {
         return Err(absent(number));
@@ -155,12 +156,16 @@ async fn remove(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
     let mut told = String::new();
     loop {
         if bucket.leave(number, Leave::Done).await? {
-            return Ok(());
+            return wait_for_others(bucket, number).await;
         }
         let records = bucket.nodes().await?;
         let record = records.iter().find(|record| record.number == number);
         let record = record.filter(|record| !record.has_left);
         let record = record.ok_or_else(|| absent(number))?;
+        if !record.is_leaving {
+            log::info!("node {number} has begun anew: it is asked once more to take no uploads");
+            bucket.leave(number, Leave::Ask).await?;
+        }
         let load = record.load;
         let waits_for = match (load.files, load.open_uploads) {
             (0, 0) => {
@@ -172,10 +177,7 @@ async fn remove(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
                 format!("{files} files ({bytes} bytes) and {uploads} uploads that may still grow")
             }
         };
-        let is_away = record
-            .seen
-            .is_none_or(|seen| seen.elapsed().is_ok_and(|age| age > AWAY));
-        if is_away {
+        if is_away(record) {
             return Err(UpkeepError::Nodes(format!(
                 "node {number} is away, last seen {} ago, with {waits_for}. Start it, so that its files get into \
                  MongoDB; or give them up with --force",
@@ -188,6 +190,37 @@ async fn remove(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Waits until no node asks one any more that has left: an id without a file would be a `503` there, and no `404`.
+async fn wait_for_others(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
+    let deadline = Instant::now() + AWAY;
+    loop {
+        let records = bucket.nodes().await?;
+        let left = records.iter().find(|record| record.number == number);
+        let left_at = left.and_then(|record| record.left_at);
+        let here = records
+            .iter()
+            .filter(|record| !record.has_left && !is_away(record));
+        let unaware: Vec<_> = here
+            .filter(|record| record.knows_left < left_at)
+            .map(|record| record.number)
+            .collect();
+        if unaware.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            log::warn!("these nodes have not told that they know of it: {unaware:?}");
+            return Ok(());
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Whether a node has told nothing for long.
+fn is_away(record: &NodeRecord) -> bool {
+    let seen = record.seen;
+    seen.is_none_or(|seen| seen.elapsed().is_ok_and(|age| age > AWAY))
 }
 
 fn absent(number: u16) -> UpkeepError {

@@ -132,6 +132,9 @@ assert [peer["node"] for peer in status["cluster"]["peers"]] == [3 - int(sys.arg
   local clients=$!
   run -0 env "${settings[@]}" GRIDSPOOL_HOME="${GRIDSPOOL_HOME}/nodes/3" GRIDSPOOL_PORT="${address##*:}" \
     GRIDSPOOL_TLS_PORT=$((GRIDSPOOL_PORT + 7)) GRIDSPOOL_NODE=3 "${checkout}/scripts/up"
+  # Once more, and as root, who could not use the data of the sidecar's user.
+  run -0 env "${settings[@]}" GRIDSPOOL_HOME="${GRIDSPOOL_HOME}/nodes/3" GRIDSPOOL_NODE=3 "${checkout}/scripts/node" add
+  [[ ${output} == *"node 3 is in the list" ]]
   run -0 --separate-stderr "${checkout}/scripts/node" list
   [[ ${lines[3]} == "3 "*" http://${address} "* ]]
   sed -i -E -e "s|^( *server 127.0.0.1:)$((GRIDSPOOL_PORT + 4))( max_fails.*)|&\n\1$((GRIDSPOOL_PORT + 6))\2|" \

@@ -1,14 +1,17 @@
 //! A constant load of uploads and reads that records every promise and fails on any wrong answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use crate::{Client, Ledger, wait_until};
 
-/// The pause between two requests of a client: a load, and not a flood.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The clients that upload, and the pause between two requests of a client: a load, and not a flood.
+const USUAL: (usize, Duration) = (3, Duration::from_millis(20));
+
+/// The same of a load whose files must not pile up.
+const LIGHT: (usize, Duration) = (1, Duration::from_millis(100));
 
 /// How long a client waits. A dead host does not close its connections, so a client (or the balancer)
 /// would wait for minutes.
@@ -30,22 +33,33 @@ struct Seen {
     is_over: AtomicBool,
     seed: AtomicU64,
     read: AtomicUsize,
+    failures: Mutex<Vec<String>>,
 }
 
 impl Load {
     /// Uploads through `front`, and reads promised files through it and each of `nodes`.
     pub fn start(front: &Client, nodes: &[Client]) -> Self {
+        Self::of(USUAL, front, nodes)
+    }
+
+    /// Does the same with fewer uploads, for a test that waits until they are all in MongoDB.
+    pub fn light(front: &Client, nodes: &[Client]) -> Self {
+        Self::of(LIGHT, front, nodes)
+    }
+
+    fn of((uploaders, pause): (usize, Duration), front: &Client, nodes: &[Client]) -> Self {
         let seen = Arc::new(Seen::default());
         let spawn = |client: &Client, work: fn(&Seen, &Client)| {
             let (seen, client) = (Arc::clone(&seen), client.hurried(PATIENCE));
             std::thread::spawn(move || {
                 while !seen.is_over.load(Ordering::SeqCst) {
                     work(&seen, &client);
-                    sleep(PAUSE);
+                    sleep(pause);
                 }
             })
         };
-        let mut threads = Vec::from([front; 3].map(|client| spawn(client, Seen::upload)));
+        let uploading = (0..uploaders).map(|_| spawn(front, Seen::upload));
+        let mut threads: Vec<_> = uploading.collect();
         let readers = nodes.iter().chain([front]);
         threads.extend(readers.map(|client| spawn(client, Seen::read)));
         Self { seen, threads }
@@ -70,6 +84,11 @@ impl Load {
         }
     }
 
+    /// Returns the requests that had no answer, or one that tells to try again.
+    pub fn failures(&self) -> Vec<String> {
+        self.seen.failures.lock().expect("the failures").clone()
+    }
+
     /// Returns everything that was promised.
     pub fn ledger(&self) -> &Ledger {
         &self.seen.ledger
@@ -88,8 +107,10 @@ impl Seen {
         let seed = self.seed.fetch_add(1, Ordering::SeqCst);
         let length = LENGTHS[usize::try_from(seed).expect("a number") % LENGTHS.len()];
         // An upload without an answer may be there or not; nothing is promised.
-        if let Err(Some(refused)) = self.ledger.try_upload(client, seed, length) {
-            assert!(refused.status >= 502, "{refused:?}");
+        if let Err(refused) = self.ledger.try_upload(client, seed, length) {
+            let status = refused.as_ref().map(|refused| refused.status);
+            assert!(status.is_none_or(|status| status >= 502), "{refused:?}");
+            self.fail(format!("an upload: {refused:?}"));
         }
     }
 
@@ -107,8 +128,18 @@ impl Seen {
                 assert!(answer.body == promise.content(), "other bytes: {promise:?}");
                 self.read.fetch_add(1, Ordering::SeqCst);
             }
-            Some(answer) => assert!(answer.status >= 502, "{promise:?}: {answer:?}"),
-            None => {}
+            answer => {
+                let status = answer.as_ref().map(|answer| answer.status);
+                assert!(
+                    status.is_none_or(|status| status >= 502),
+                    "{promise:?}: {answer:?}"
+                );
+                self.fail(format!("{promise:?}: {answer:?}"));
+            }
         }
+    }
+
+    fn fail(&self, failure: String) {
+        self.failures.lock().expect("the failures").push(failure);
     }
 }
