@@ -16,13 +16,13 @@ use crate::peers::Majority;
 use crate::store::Ballot;
 
 /// The keys that are carried at the same time: their ballots for one witness share a question.
-const AT_ONCE: usize = 32;
+pub(super) const AT_ONCE: usize = 32;
 
 /// The pause between two looks at requests under way.
 const SHORT_PAUSE: Duration = Duration::from_millis(20);
 
 /// The pause before a witness that gave no vote is asked again.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 impl Intake {
     /// Carries the keys whenever the list of nodes changes. It never ends; dropping it does no harm.
@@ -31,7 +31,10 @@ impl Intake {
             return std::future::pending().await;
         };
         loop {
-            let list = cluster.peers.list_to_carry_to().await;
+            let list = tokio::select! {
+                list = cluster.peers.list_to_carry_to() => list,
+                () = self.keep_inheriting(cluster) => continue,
+            };
             let carried = tokio::select! {
                 carried = self.carry(cluster, std::slice::from_ref(&list)) => carried,
                 () = cluster.peers.list_changes(&list) => continue,
@@ -63,8 +66,8 @@ impl Intake {
             let journal = Arc::clone(&self.journal);
             let read = move || journal.answered_keys(place, AT_ONCE);
             let found = spawn_blocking(read).await??;
-            count += found.keys.len();
-            let keys = found.keys.into_iter();
+            count += found.answers.len();
+            let keys = found.answers.into_iter();
             join_all(keys.map(|key| cluster.make_known(&self.journal, key, lists))).await;
             place = found.place;
             if place.is_none() {
@@ -77,7 +80,7 @@ impl Intake {
 impl Cluster {
     /// Asks the witnesses of a key that was answered here until enough of them know it. The vote of any other attempt
     /// is taken: that one cannot have all its majorities.
-    async fn make_known(
+    pub(super) async fn make_known(
         &self,
         journal: &Journal,
         (key, sender): (Sha256, Subject),

@@ -192,6 +192,10 @@ impl Cluster {
             asked_by: ballot.attempt,
         };
         let owner = self.peers.keeper_of(attempt);
+        // It has handed all its answers over.
+        if self.peers.has_left(owner) {
+            return Ok(Asked::Nothing);
+        }
         let told = self.peers.ask_for_key(owner, &question).await;
         let told = told.map_err(IntakeError::KeyUnsure)?;
         let word: Option<Word> = serde_json::from_str(&told).ok();

@@ -154,7 +154,7 @@ impl Word {
 }
 
 impl FileWord {
-    fn of(adopted: &Adopted) -> Self {
+    pub(super) fn of(adopted: &Adopted) -> Self {
         let meta = adopted.meta();
         Self {
             id: adopted.id().to_string(),
@@ -171,7 +171,7 @@ impl FileWord {
         }
     }
 
-    fn read(self) -> Option<Adopted> {
+    pub(super) fn read(self) -> Option<Adopted> {
         let meta = FileMeta {
             filename: FileName::from_claim(&self.filename)?,
             content_type: MediaType::parse(&self.content_type).ok()?,

@@ -32,6 +32,7 @@ mod fingerprint;
 mod form;
 mod gather;
 mod in_order;
+mod inherit;
 mod key;
 mod key_claim;
 mod key_words;

@@ -80,7 +80,7 @@ impl Intake {
                 Err(err) => silent = Some(err),
             }
         }
-        owners.remove(&peers.number());
+        owners.retain(|&owner| owner != peers.number() && !peers.has_left(owner));
         for owner in owners {
             match self.ask_what_is_under(peers, owner, key).await {
                 Ok(Word::Nothing | Word::Voted(_)) => {}

@@ -1,25 +1,44 @@
-//! Goes through the keys that were answered here, so that other nodes can be told of them.
+//! Goes through the keys that were answered here, so that other nodes can be told of them, and takes answers of a
+//! node that leaves.
 
 use std::collections::HashSet;
 
-use super::idempotency::{AnswerPlace, Known};
-use super::record::{KeyedRequest, Subject};
+use super::idempotency::{AnswerPlace, Fingerprint, Known, Standing};
+use super::record::{Answer, Answered, KeyedRequest, LogTime, PartOf, Subject};
 use super::vote::VOTE;
-use super::{Journal, JournalError};
+use super::{Adopted, Journal, JournalError};
+use crate::file::FileId;
 use crate::store::Sha256;
 
-/// Some of the keys that were answered here.
-#[derive(Debug, Default)]
-pub struct AnsweredKeys {
-    /// Each with its sender.
-    pub keys: Vec<(Sha256, Subject)>,
+/// Some of the answers that were given here, or of their keys.
+#[derive(Debug)]
+pub struct AnswerPage<T> {
+    /// Each of them.
+    pub answers: Vec<T>,
     /// The place to go on from; `None` if these are the last.
     pub place: Option<AnswerPlace>,
 }
 
+/// A file of an answer that one node hands over to another.
+#[derive(Debug)]
+pub struct HandedFile {
+    /// The file.
+    pub file: Adopted,
+    /// The request that it answers.
+    pub request: Fingerprint,
+    /// The milliseconds since the answer.
+    pub age: u64,
+    /// The first file of the answer.
+    pub first: FileId,
+    /// The number of this file, from 0 on.
+    pub position: u32,
+    /// The number of all files.
+    pub files: u32,
+}
+
 impl Journal {
-    /// The keys of the next answers behind a place, this many at most; votes for other nodes are none. An answer that
-    /// comes meanwhile may be missed. Blocks.
+    /// The keys of the next answers behind a place, this many at most, each with its sender; votes for other nodes are
+    /// none. An answer that comes meanwhile may be missed. Blocks.
     ///
     /// # Errors
     /// When the disk does not return an answer.
@@ -27,37 +46,126 @@ impl Journal {
         &self,
         behind: Option<AnswerPlace>,
         most: usize,
-    ) -> Result<AnsweredKeys, JournalError> {
-        let mut found = AnsweredKeys {
-            place: behind,
-            ..AnsweredKeys::default()
-        };
-        let mut before = None;
-        while found.keys.len() < most {
-            let next = self.state().keys.next(found.place);
-            let Some((place, known)) = next else {
-                found.place = None;
-                break;
-            };
-            let request = match known.first() {
-                Some(first) => self.request_of(first)?,
-                None => None,
-            };
-            // It may just have been moved.
-            if request.is_none() && before.as_ref() != Some(&known) {
-                before = Some(known);
-                continue;
+    ) -> Result<AnswerPage<(Sha256, Subject)>, JournalError> {
+        self.next_answers(behind, most, |known| {
+            let request = known.first().map(|first| self.request_of(first));
+            let request = request.transpose()?.flatten();
+            Ok(request.map(|request| (request, (request.key, request.sender))))
+        })
+    }
+
+    /// The next answers in the same way, each with all its files.
+    ///
+    /// # Errors
+    /// When the disk does not return an answer.
+    pub fn answers_to_hand_over(
+        &self,
+        behind: Option<AnswerPlace>,
+        most: usize,
+    ) -> Result<AnswerPage<Vec<HandedFile>>, JournalError> {
+        self.next_answers(behind, most, |known| {
+            let mut files = Vec::with_capacity(known.len());
+            let mut answered = None;
+            for one in known {
+                let Some((found, standing)) = self.answer_of(one)? else {
+                    return Ok(None);
+                };
+                let Answer { request, part } = found.answer;
+                answered = Some(request);
+                files.push(HandedFile {
+                    file: Adopted::at_another_node(one.id, found.meta, standing),
+                    request: Fingerprint {
+                        key: request.key,
+                        content: request.content,
+                        sender: request.sender,
+                    },
+                    age: self.now().0.saturating_sub(request.at.0),
+                    first: part.first,
+                    position: part.position,
+                    files: part.files,
+                });
             }
-            found.place = Some(place);
-            let request = request.filter(|request| request.content != VOTE);
-            found.keys.extend(request.map(|one| (one.key, one.sender)));
+            Ok(answered.map(|request| (request, files)))
+        })
+    }
+
+    /// Takes answers of a node that leaves. An answer of this node under the same key stands. Returns whether all are
+    /// here; if not, a request is under way under one of the keys. Blocks.
+    ///
+    /// # Errors
+    /// The disk's error; the next call does the same again.
+    pub fn take_handed_over(&self, answers: Vec<Vec<HandedFile>>) -> Result<bool, JournalError> {
+        let mut claims = Vec::with_capacity(answers.len());
+        let mut taken = Vec::new();
+        for files in answers {
+            let Some(request) = files.first().map(|file| file.request) else {
+                continue;
+            };
+            let Some(claim) = self.claims.claim(request.key) else {
+                return Ok(false);
+            };
+            claims.push(claim);
+            let age = files.first().map_or(0, |file| file.age);
+            let at = LogTime(self.now().0.saturating_sub(age));
+            let Some(request) = self.heeded(request.answered(at))? else {
+                continue;
+            };
+            taken.extend(files.into_iter().map(|file| Answered {
+                id: file.file.id(),
+                meta: file.file.meta().clone(),
+                answer: Answer {
+                    request,
+                    part: PartOf {
+                        first: file.first,
+                        position: file.position,
+                        files: file.files,
+                    },
+                },
+                is_deleted: file.file.standing() == Standing::Deleted,
+            }));
         }
-        Ok(found)
+        for answered in &taken {
+            let mut state = self.state();
+            state.keys.learn(answered.id, &answered.answer, LogTime(0));
+        }
+        self.pack(taken)?;
+        Ok(true)
     }
 
     /// The keys of requests that are being carried out.
     pub fn claimed_keys(&self) -> HashSet<Sha256> {
         self.claims.all()
+    }
+
+    /// `read` returns the request of an answer, and what is wanted of it; `None` if it is not at its known place.
+    fn next_answers<T>(
+        &self,
+        behind: Option<AnswerPlace>,
+        most: usize,
+        read: impl Fn(&[Known]) -> Result<Option<(KeyedRequest, T)>, JournalError>,
+    ) -> Result<AnswerPage<T>, JournalError> {
+        let mut page = AnswerPage {
+            answers: Vec::new(),
+            place: behind,
+        };
+        let mut before = None;
+        while page.answers.len() < most {
+            let next = self.state().keys.next(page.place);
+            let Some((place, known)) = next else {
+                page.place = None;
+                break;
+            };
+            let found = read(&known)?;
+            // It may just have been moved.
+            if found.is_none() && before.as_ref() != Some(&known) {
+                before = Some(known);
+                continue;
+            }
+            page.place = Some(place);
+            let own = found.filter(|(request, _)| request.content != VOTE);
+            page.answers.extend(own.map(|(_, answer)| answer));
+        }
+        Ok(page)
     }
 
     /// The request that a file answers; `None` if the answer is not at its known place.

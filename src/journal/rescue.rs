@@ -127,7 +127,9 @@ impl Journal {
     pub fn take_answers(&self, dead: &DeadJournal) -> Result<usize, JournalError> {
         let mut answers = Vec::new();
         for mut answered in dead.answers()? {
-            if let Some(request) = self.heeded(dead, answered.answer.request)? {
+            let mut request = answered.answer.request;
+            request.at = self.shifted(dead, request.at);
+            if let Some(request) = self.heeded(request)? {
                 answered.answer.request = request;
                 let mut state = self.state();
                 state.keys.learn(answered.id, &answered.answer, LogTime(0));
@@ -163,7 +165,8 @@ impl Journal {
             Entry::Intent(_) => return Ok(entry),
         };
         if let Some(one) = *answer {
-            let heeded = self.heeded(dead, one.request)?;
+            let at = self.shifted(dead, one.request.at);
+            let heeded = self.heeded(KeyedRequest { at, ..one.request })?;
             *answer = heeded.map(|request| Answer { request, ..one });
         }
         Ok(entry)
@@ -208,16 +211,15 @@ impl Journal {
         Some(open())
     }
 
-    /// The request as this journal remembers it; `None` if another one was answered under its key here. It
-    /// comes after a vote of this node for the dead one, which has been answered by now.
-    fn heeded(
+    /// A request of another node as this journal remembers it; `None` if another one was answered under its key here.
+    /// It comes after a vote of this node for the other one, which has been answered by now.
+    pub(super) fn heeded(
         &self,
-        dead: &DeadJournal,
         request: KeyedRequest,
     ) -> Result<Option<KeyedRequest>, JournalError> {
         let now = self.now();
         let known = self.state().keys.find(request.key, now);
-        let mut at = self.shifted(dead, request.at);
+        let mut at = request.at;
         if let Some(known) = known {
             let vote = match &*known {
                 [one] => self.voted_at(one)?,

@@ -161,12 +161,6 @@ impl Peers {
         Majority::Won
     }
 
-    /// The witnesses of a key, by all lists that count: if they know of no attempt, none was carried out. Two nodes
-    /// are both needed: the store has no word here.
-    pub fn witnesses_of(&self, key: Sha256) -> Count {
-        Count::new(key, &self.lists(), self.number(), false)
-    }
-
     async fn vote_of(
         self: &Arc<Self>,
         witness: u16,
@@ -247,6 +241,22 @@ impl Peers {
             .await
     }
 
+    /// Asks a node that leaves for its answers to keys, those at this place. Returns its text.
+    ///
+    /// # Errors
+    /// [`Unreachable`], also while it has no answers to hand over.
+    pub async fn ask_to_hand_over(
+        &self,
+        node: u16,
+        place: &str,
+        asked_by: FileId,
+    ) -> Result<String, Unreachable> {
+        let asked = format!("{place}{BETWEEN}{asked_by}");
+        let path = format!("/kept/{asked}");
+        self.ask_about_key(node, Purpose::Answer, &path, &asked, asked_by)
+            .await
+    }
+
     async fn ask_about_key(
         &self,
         node: u16,
@@ -298,6 +308,21 @@ impl Peers {
         Ok(KeyQuestion::read(asked))
     }
 
+    /// Reads such a question: its place, and who asks.
+    ///
+    /// # Errors
+    /// [`BadPass`] if the bearer of the pass may not ask it.
+    pub fn check_hand_over<'a>(
+        &self,
+        pass: &str,
+        asked: &'a str,
+    ) -> Result<Option<(&'a str, FileId)>, BadPass> {
+        self.seal
+            .check(pass, Purpose::Answer, self.number(), asked)?;
+        let question = asked.split_once(BETWEEN);
+        Ok(question.and_then(|(place, asked_by)| Some((place, asked_by.parse().ok()?))))
+    }
+
     /// Signs this witness's votes on these ballots.
     pub fn seal_votes(&self, ballots: &[Ballot], votes: &[Vote]) -> String {
         let asked = ballots::written_all(ballots.iter());
@@ -341,8 +366,8 @@ impl KeyQuestion {
 }
 
 /// The addresses of questions about keys.
-pub fn addresses() -> [String; 2] {
-    ["keys", "answers"].map(|about| format!("{HOP}/{about}/{{asked}}"))
+pub fn addresses() -> [String; 3] {
+    ["keys", "answers", "kept"].map(|about| format!("{HOP}/{about}/{{asked}}"))
 }
 
 #[cfg(test)]

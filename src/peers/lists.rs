@@ -17,7 +17,8 @@
 //! node that is away carries nothing: its list counts until it has left. A test below goes through all orders of
 //! these steps at two nodes.
 //!
-//! A node that an admin wants to leave is in no list of the moment, and votes until it has left.
+//! A node that an admin wants to leave is in no list of the moment. It votes until no document tells a list with it, and
+//! until another node has its answers ([`crate::intake`]). Its attempts are over when it has left.
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,10 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 
 use super::Peers;
+use super::registration::HandOver;
 use super::twin::held;
+use super::witnesses::Count;
+use crate::file::Sha256;
 use crate::store::NodeRecord;
 
 /// The lists of nodes, as far as this node knows them.
@@ -105,6 +109,12 @@ impl Peers {
         Arc::clone(&self.lists.borrow().all)
     }
 
+    /// The witnesses of a key, by all lists that count: if they know of no attempt, none was carried out. Two nodes
+    /// are both needed: the store has no word here.
+    pub fn witnesses_of(&self, key: Sha256) -> Count {
+        Count::new(key, &self.lists(), self.number(), false)
+    }
+
     /// Whether other nodes are asked about keys.
     pub fn has_witnesses(&self) -> bool {
         let all = &self.lists.borrow().all;
@@ -164,6 +174,38 @@ impl Peers {
                 None => return lists.borrow().present.clone(),
             }
         }
+    }
+
+    /// The nodes whose answers this node takes over: those that leave, if it is the first of the others that is up.
+    pub fn nodes_to_inherit(&self) -> Vec<u16> {
+        let present = self.lists.borrow().present.clone();
+        let heir = present.into_iter().find(|&node| !self.is_down(node));
+        let leaving = self.registered().into_iter();
+        let leaving = leaving.filter(|record| record.is_leaving && heir == Some(self.node));
+        leaving.map(|record| record.number).collect()
+    }
+
+    /// Whether this node, which leaves and has nothing else, may go: another one has its answers to keys, and no
+    /// node asks it for votes any more.
+    pub fn may_go(&self, has_nothing: bool) -> bool {
+        let mut own = held(&self.own);
+        own.hand_over = match own.hand_over {
+            _ if !(has_nothing && own.is_leaving) => HandOver::No,
+            HandOver::No => HandOver::Begun,
+            HandOver::Begun | HandOver::Done => own.hand_over,
+        };
+        let is_last = !self.seal.has_key() || *self.lists.borrow().present == [self.node];
+        let is_asked = |record: &NodeRecord| record.carried.contains(&self.node);
+        is_last || (own.hand_over == HandOver::Done && !self.registered().iter().any(is_asked))
+    }
+
+    /// Whether this node hands its answers to keys over. If these are all, it has done so.
+    pub fn is_handing_over(&self, are_all: bool) -> bool {
+        let mut own = held(&self.own);
+        if are_all && own.hand_over == HandOver::Begun {
+            own.hand_over = HandOver::Done;
+        }
+        own.hand_over != HandOver::No
     }
 
     /// Waits until this is not the list of the moment any more.

@@ -52,7 +52,20 @@ pub(super) struct Own {
     /// Uploads are taken from then on.
     pub(super) joins: Option<Instant>,
     obstacle: Option<Obstacle>,
-    is_leaving: bool,
+    pub(super) is_leaving: bool,
+    pub(super) hand_over: HandOver,
+}
+
+/// Whether another node takes the answers to keys of this one over, as it leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum HandOver {
+    /// It does not leave, or has work.
+    #[default]
+    No,
+    /// Whoever asks gets them.
+    Begun,
+    /// Another node has all.
+    Done,
 }
 
 impl Peers {

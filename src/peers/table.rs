@@ -39,6 +39,8 @@ pub(super) struct List {
     pub(super) last_left: Option<SystemTime>,
     /// Nodes that have left are not in it.
     pub(super) records: Vec<NodeRecord>,
+    /// The numbers of those that have left in peace.
+    left: Vec<u16>,
 }
 
 impl List {
@@ -124,6 +126,11 @@ impl Peers {
         self.list.borrow().records.clone()
     }
 
+    /// Whether a node has left the list in peace: it has nothing that others do not have.
+    pub fn has_left(&self, node: u16) -> bool {
+        self.list.borrow().left.contains(&node)
+    }
+
     pub(super) fn peer(&self, node: u16) -> Option<Arc<Peer>> {
         self.table.borrow().get(&node).cloned()
     }
@@ -164,6 +171,9 @@ impl Peers {
         let is_asked = own
             .any(|own| own.is_leaving && !own.has_left && own.instance == self.instance)
             && !self.is_leaving();
+        let in_peace = |record: &&NodeRecord| record.has_left && !record.is_given_up;
+        let left = records.iter().filter(in_peace);
+        let left = left.map(|record| record.number).collect();
         // A version that wrote no journal is known by the settings.
         records.retain(|record| {
             record.number != self.node && !record.has_left && !record.journal.is_empty()
@@ -204,6 +214,7 @@ impl Peers {
             list.records = records;
             has_news |= list.last_left != last_left;
             list.last_left = last_left;
+            list.left = left;
         });
         if has_news {
             self.tells.notify_one();

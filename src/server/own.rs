@@ -1,6 +1,7 @@
 //! This node, as the list of nodes has it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -83,6 +84,7 @@ impl OwnNode for OwnPlace {
         if node.peers.is_leaving() {
             node.edge.drain();
         }
+        let peers = Arc::clone(&node.peers);
         async move {
             let is_closed = node.edge.is_closed();
             // It reads directories.
@@ -97,13 +99,17 @@ impl OwnNode for OwnPlace {
             let waits = |room: &Room| matches!(room, Room::Incoming | Room::Deferred | Room::Hold);
             let waiting = figures.rooms.iter().filter(|(room, _)| waits(room));
             let oldest = figures.oldest_pending_seconds.map(Duration::from_secs);
+            let files = waiting.clone().map(|(_, totals)| totals.entries).sum();
+            let open_uploads = figures.open_uploads.entries;
+            // A small upload that had begun before has ended by the next look.
+            let is_closed = self.was_closed.swap(is_closed, Ordering::Relaxed) && is_closed;
+            let may_go = peers.may_go(is_closed && files == 0 && open_uploads == 0);
             NodeLoad {
-                files: waiting.clone().map(|(_, totals)| totals.entries).sum(),
+                files,
                 bytes: waiting.map(|(_, totals)| totals.bytes).sum(),
                 oldest: oldest.and_then(|age| SystemTime::now().checked_sub(age)),
-                open_uploads: figures.open_uploads.entries,
-                // A small upload that had begun before has ended by the next look.
-                is_closed: self.was_closed.swap(is_closed, Ordering::Relaxed) && is_closed,
+                open_uploads,
+                is_closed: is_closed && may_go,
             }
         }
         .boxed()

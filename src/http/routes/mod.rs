@@ -143,11 +143,12 @@ pub fn public(service: &mut ServiceConfig) {
 
 /// The addresses at which other nodes ask about idempotency keys.
 fn of_keys(service: &mut ServiceConfig) {
-    let [votes, answers] = addresses_of_keys();
+    let [votes, answers, kept] = addresses_of_keys();
     let asking = |path: String| web::resource(path).default_service(methods::only("POST"));
     service
         .service(asking(votes).route(web::post().to(peer::votes)))
-        .service(asking(answers).route(web::post().to(peer::key)));
+        .service(asking(answers).route(web::post().to(peer::key)))
+        .service(asking(kept).route(web::post().to(peer::hand_over)));
 }
 
 /// The addresses of uploads that may still grow, to which nginx is sent, and of those that are to be put

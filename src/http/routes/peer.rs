@@ -180,6 +180,20 @@ pub(super) async fn key(
     Ok(signed(node.peers.seal_key(&question, &told)))
 }
 
+/// Answers `POST` of a question for the answers to keys of this node, which leaves, with a signature.
+pub(super) async fn hand_over(
+    request: HttpRequest,
+    node: web::Data<Node>,
+) -> Result<HttpResponse, Problem> {
+    let asked = asked(&request);
+    let question = node.peers.check_hand_over(pass(&request), asked)?;
+    let (place, asked_by) = question.ok_or_else(Problem::not_found)?;
+    let told = node.intake.hand_over(place).await?;
+    let told = told.ok_or_else(Problem::not_found)?;
+    let told = node.peers.seal(asked_by, &format!("{asked} {told}"));
+    Ok(signed(told))
+}
+
 /// Answers `GET` of a piece of a partial upload that is to be put together with others, with a signature.
 pub(super) async fn part(
     request: HttpRequest,

@@ -1,13 +1,14 @@
 //! Looks up the answers of keys.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::Keys;
 use super::slot::{Files, Part};
 use super::tree::Key;
 use crate::file::FileId;
 use crate::journal::index::Place;
-use crate::journal::record::LogTime;
+use crate::journal::record::{LogTime, Subject};
 use crate::store::Sha256;
 
 /// A file that answered a request, and the place of the answer.
@@ -23,6 +24,32 @@ pub struct Known {
 /// The place of an answer in the order of senders and ages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerPlace(Key);
+
+/// The character between the parts of a place.
+const BETWEEN: char = '-';
+
+impl fmt::Display for AnswerPlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sender, (at, first)) = self.0;
+        write!(formatter, "{}{BETWEEN}{}{BETWEEN}", sender.0, at.0)?;
+        first.map_or(Ok(()), |first| first.fmt(formatter))
+    }
+}
+
+impl AnswerPlace {
+    /// Reads what `Display` writes; `None` if it is anything else.
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, BETWEEN);
+        let sender = Subject(parts.next()?.parse().ok()?);
+        let at = LogTime(parts.next()?.parse().ok()?);
+        let first = parts.next().filter(|first| !first.is_empty());
+        let first = first.map(|first| first.parse().ok());
+        Some(Self((
+            sender,
+            (at, first.map_or(Some(None), |id| id.map(Some))?),
+        )))
+    }
+}
 
 impl Keys {
     /// The places of all answers whose entries have left.

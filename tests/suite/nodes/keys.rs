@@ -3,7 +3,7 @@
 use kit::{Builder, Mongo, Site, eventually, wait_until};
 use mongodb::bson::Bson;
 
-use super::Cluster;
+use super::{Cluster, kill, order};
 use crate::cluster_keys::kinds::{KINDS, Kind};
 use crate::cluster_keys::{lasting, put, until_sure};
 
@@ -23,10 +23,10 @@ fn send(kind: &Kind, site: &Site, key: &str) -> Lasting {
     lasting(&answer)
 }
 
-/// Sends requests of every kind to every node, so many times.
-fn send_all(nodes: &[Site], times: usize) -> Answered {
+/// Sends requests of these kinds to every node, so many times.
+fn send_all(nodes: &[Site], kinds: &'static [Kind], times: usize) -> Answered {
     let mut answered = Vec::new();
-    for kind in &KINDS {
+    for kind in kinds {
         for time in 0..times {
             for (place, site) in nodes.iter().enumerate() {
                 let key = format!("{place}-{time}");
@@ -61,7 +61,7 @@ fn a_retry_through_a_node_that_has_just_come_gets_the_first_answer_of_every_kind
     let cluster = Cluster::start();
     let mut nodes = cluster.add_all(&[1, 2, 3]);
     wait_until_carried(&cluster, &[1, 2, 3]);
-    let answered = send_all(&nodes, 2);
+    let answered = send_all(&nodes, &KINDS, 2);
     let new = cluster.add_all(&[4, 5]);
     assert_same(&new, &answered);
     // From then on the old witnesses are not asked any more.
@@ -88,7 +88,7 @@ fn a_node_that_is_away_while_others_come_keeps_the_witnesses_of_its_keys() {
     let cluster = Cluster::start();
     let mut nodes = cluster.add_all(&[1, 2, 3]);
     wait_until_carried(&cluster, &[1, 2, 3]);
-    let answered = send_all(&nodes[..1], 4);
+    let answered = send_all(&nodes[..1], &KINDS, 4);
     nodes[0].kill_sidecar();
     let new = cluster.add_all(&[4, 5]);
     for (kind, key, _) in &answered {
@@ -100,4 +100,20 @@ fn a_node_that_is_away_while_others_come_keeps_the_witnesses_of_its_keys() {
     }
     nodes[0].start_sidecar();
     assert_same(&new, &answered);
+}
+
+#[test]
+fn a_retry_gets_the_first_answer_after_the_node_that_gave_it_was_removed() {
+    let cluster = Cluster::start();
+    let mut nodes = cluster.add_all(&[1, 2, 3]);
+    wait_until_carried(&cluster, &[1, 2, 3]);
+    // A node goes when its last upload is complete, so none is left open.
+    let files = &KINDS[..4];
+    let answered = send_all(&nodes, files, 6);
+    for number in ["3", "2"] {
+        let removed = order(&nodes[0], &["remove", number]);
+        assert!(removed.status.success(), "{removed:?}");
+        kill(&mut nodes.pop().unwrap());
+        assert_same(&nodes, &answered);
+    }
 }
