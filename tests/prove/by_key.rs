@@ -80,9 +80,13 @@ impl Load<'_> {
                 let body = pieces.whole.bytes(pieces.key, 0, pieces.length);
                 let line = format!("PUT {}", pieces.name());
                 let port = self.ports[pieces.home.unwrap_or_default()];
-                let is_sent = hang_up(port, &line, &pieces.fields_of_whole(), &body, sent).is_ok();
-                let hung_up = &self.tally.hung_up;
-                hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+                let fields = pieces.fields_of_whole();
+                // Of two bodies that break off, the longer one adds its rest to the other.
+                for sent in [below(random, sent + 1), sent] {
+                    let is_sent = hang_up(port, &line, &fields, &body, sent).is_ok();
+                    let hung_up = &self.tally.hung_up;
+                    hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+                }
                 Told::Open(0)
             }
             4..=6 => {

@@ -88,7 +88,7 @@ impl Load<'_> {
         let key = self.key();
         let whole = self.whole(key, random);
         let mut ends = ends(whole.body().as_deref(), random);
-        let is_put = !whole.is_made() && random.below(4) == 0;
+        let is_put = !whole.is_made() && random.below(3) == 0;
         if is_put {
             // nginx keeps what it has written to a file, and that is nothing of a small body.
             let more = LONGEST / 4 + random.below(LONGEST);
