@@ -27,8 +27,15 @@ impl Points {
     /// one.
     pub(crate) fn new(program: &Path, seed: u64, nodes: u16) -> Self {
         // A damaged disk leads to the first ones, a dead node to the second ones, and the load has no forms in
-        // pieces. Links are undone only after a cut or a race within a message, which a run meets by chance.
-        let mut absent = vec!["set-aside.", "rescue.", "intent.overtaken", "intent.undone"];
+        // pieces. Links are undone only after a cut or a race within a message, and few whole files come after some of
+        // their pieces: a run meets these by chance.
+        let mut absent = vec![
+            "set-aside.",
+            "rescue.",
+            "intent.overtaken",
+            "intent.undone",
+            "whole.promised",
+        ];
         if nodes == 1 {
             absent.push("vote.");
         }
