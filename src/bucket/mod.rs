@@ -66,7 +66,7 @@ use mongodb::bson::{Bson, RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
 use mongodb::options::{ConnectionString, ReadPreference};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OnceCell, Semaphore};
 
 use crate::config::BucketConfig;
 use crate::file::{FileId, FileKey};
@@ -100,6 +100,8 @@ pub struct Bucket {
     indexes: Arc<Mutex<Option<Bson>>>,
     /// Whether the index on the lists of receivers was seen.
     has_inbox_index: Arc<Mutex<bool>>,
+    /// The index on votes is there.
+    has_votes_index: Arc<OnceCell<()>>,
     /// The state of the indexes that are built in the background.
     more_indexes: Arc<SeenIndexes>,
     /// The time up to which lists can be read.
@@ -140,6 +142,7 @@ impl Bucket {
             directory: directory.to_owned(),
             indexes: Arc::default(),
             has_inbox_index: Arc::default(),
+            has_votes_index: Arc::default(),
             more_indexes: Arc::default(),
             watermarks: Arc::default(),
             moves: Arc::new(Semaphore::new(page::MOVERS)),

@@ -26,15 +26,9 @@ impl Bucket {
     /// 2. Otherwise the attempt that it has is read.
     async fn vote_on_key(&self, ballot: Ballot, lifetime: Duration) -> Result<Vote, StoreError> {
         let votes = self.connection.part("keys", ReadPreference::Primary);
-        self.bounded({
-            // The server removes votes whose time is over.
-            let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
-            let index = IndexModel::builder().keys(doc! { "expires": 1 });
-            let (votes, index) = (votes.clone(), index.options(options).build());
-            async move { votes.create_index(index).await }
-        })
-        .await
-        .map_err(|err| error::of_read(&err))?;
+        // Once, and by one vote for all: many who made a new collection at once would stop each other's writes.
+        let made = || self.make_votes_index();
+        self.has_votes_index.get_or_try_init(made).await?;
         let key = Binary {
             subtype: BinarySubtype::Generic,
             bytes: ballot.key.0.to_vec(),
@@ -60,5 +54,16 @@ impl Bucket {
         let gone = || StoreError::Unavailable("a vote has just expired".to_owned());
         let attempt = attempt.ok_or_else(gone)?;
         Ok(Vote::Taken(FileId::from_bytes(attempt.bytes())))
+    }
+
+    /// Lets the server remove votes whose time is over.
+    async fn make_votes_index(&self) -> Result<(), StoreError> {
+        let votes = self.connection.part("keys", ReadPreference::Primary);
+        let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
+        let index = IndexModel::builder().keys(doc! { "expires": 1 });
+        let index = index.options(options).build();
+        let made = self.bounded(async move { votes.create_index(index).await });
+        made.await.map_err(|err| error::of_read(&err))?;
+        Ok(())
     }
 }
