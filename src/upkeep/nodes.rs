@@ -12,7 +12,7 @@ use crate::config::{Config, NodeOrder};
 use crate::file::age_seconds;
 use crate::journal::{Journal, LocalDisk};
 use crate::peers::Peers;
-use crate::store::{Leave, NodeRecord, Registered, Registering, Registry as _};
+use crate::store::{Leave, NodeLoad, NodeRecord, Registered, Registering, Registry as _};
 
 /// The pause between two looks at a node that leaves.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -155,66 +155,93 @@ async fn remove(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
     }
     let mut told = String::new();
     loop {
-        if bucket.leave(number, Leave::Done).await? {
-            return wait_for_others(bucket, number).await;
-        }
-        let records = bucket.nodes().await?;
-        let record = records.iter().find(|record| record.number == number);
-        let record = record.filter(|record| !record.has_left);
-        let record = record.ok_or_else(|| absent(number))?;
-        if !record.is_leaving {
-            log::info!("node {number} has begun anew: it is asked once more to take no uploads");
-            bucket.leave(number, Leave::Ask).await?;
-        }
-        let load = record.load;
-        let waits_for = match (load.files, load.open_uploads) {
-            (0, 0) => {
-                "no files, and may still get an upload that a balancer was promised a minute ago"
-                    .to_owned()
-            }
-            (files, uploads) => {
-                let bytes = load.bytes;
-                format!("{files} files ({bytes} bytes) and {uploads} uploads that may still grow")
-            }
+        let waits_for = match look_at_leaving(bucket, number).await {
+            Ok(None) => return wait_for_others(bucket, number).await,
+            Ok(Some(waits_for)) => format!("it has {waits_for}"),
+            // The node has the admin's word, and goes on with its work.
+            Err(UpkeepError::Store(err)) => err.to_string(),
+            Err(err) => return Err(err),
         };
-        if is_away(record) {
-            return Err(UpkeepError::Nodes(format!(
-                "node {number} is away, last seen {} ago, with {waits_for}. Start it, so that its files get into \
-                 MongoDB; or give them up with --force",
-                age(record.seen)
-            )));
-        }
         if told != waits_for {
-            log::info!("waiting for node {number}: it has {waits_for}");
+            log::info!("waiting for node {number}: {waits_for}");
             told = waits_for;
         }
         sleep(PAUSE).await;
     }
 }
 
+/// Takes a node out that was asked to leave, if nothing is left there. Returns what it still has; `None` if it is out.
+async fn look_at_leaving(bucket: &Bucket, number: u16) -> Result<Option<String>, UpkeepError> {
+    if bucket.leave(number, Leave::Done).await? {
+        return Ok(None);
+    }
+    let records = bucket.nodes().await?;
+    let record = records.iter().find(|record| record.number == number);
+    let record = record.ok_or_else(|| absent(number))?;
+    if record.has_left {
+        return Ok(None);
+    }
+    if !record.is_leaving {
+        log::info!("node {number} has begun anew: it is asked once more to take no uploads");
+        bucket.leave(number, Leave::Ask).await?;
+    }
+    let counts_on_it = |other: &&NodeRecord| {
+        !other.has_left && other.number != number && other.carried.contains(&number)
+    };
+    let others = records.iter().filter(counts_on_it);
+    let others: Vec<_> = others.map(|other| other.number).collect();
+    let NodeLoad {
+        files,
+        bytes,
+        open_uploads,
+        ..
+    } = record.load;
+    let waits_for = if files + open_uploads > 0 {
+        format!("{files} files ({bytes} bytes) and {open_uploads} uploads that may still grow")
+    } else if others.is_empty() {
+        "no files. It may still get an upload that a balancer was promised a minute ago, or have answers to keys \
+         that no other node has taken over"
+            .to_owned()
+    } else {
+        format!("no files, and is a witness of keys that the nodes {others:?} have not carried on")
+    };
+    if is_away(record) {
+        return Err(UpkeepError::Nodes(format!(
+            "node {number} is away, last seen {} ago, with {waits_for}. Start it, so that its files get into \
+             MongoDB; or give them up with --force",
+            age(record.seen)
+        )));
+    }
+    Ok(Some(waits_for))
+}
+
 /// Waits until no node asks one any more that has left: an id without a file would be a `503` there, and no `404`.
 async fn wait_for_others(bucket: &Bucket, number: u16) -> Result<(), UpkeepError> {
     let deadline = Instant::now() + AWAY;
     loop {
-        let records = bucket.nodes().await?;
-        let left = records.iter().find(|record| record.number == number);
-        let left_at = left.and_then(|record| record.left_at);
-        let here = records
-            .iter()
-            .filter(|record| !record.has_left && !is_away(record));
-        let unaware: Vec<_> = here
-            .filter(|record| record.knows_left < left_at)
-            .map(|record| record.number)
-            .collect();
-        if unaware.is_empty() {
-            return Ok(());
+        let unaware = bucket.nodes().await.map(|all| unaware_of(number, &all));
+        let is_over = Instant::now() > deadline;
+        match unaware {
+            Ok(unaware) if unaware.is_empty() => return Ok(()),
+            Ok(unaware) if is_over => {
+                log::warn!("these nodes have not told that they know of it: {unaware:?}");
+                return Ok(());
+            }
+            Err(err) if is_over => return Err(err.into()),
+            Ok(_) | Err(_) => sleep(PAUSE).await,
         }
-        if Instant::now() > deadline {
-            log::warn!("these nodes have not told that they know of it: {unaware:?}");
-            return Ok(());
-        }
-        sleep(PAUSE).await;
     }
+}
+
+/// The nodes that may still ask one that has left.
+fn unaware_of(number: u16, records: &[NodeRecord]) -> Vec<u16> {
+    let left = records.iter().find(|record| record.number == number);
+    let left_at = left.and_then(|record| record.left_at);
+    let unaware = records.iter().filter(|record| {
+        let is_here = !record.has_left && !is_away(record);
+        is_here && record.knows_left < left_at
+    });
+    unaware.map(|record| record.number).collect()
 }
 
 /// Whether a node has told nothing for long.

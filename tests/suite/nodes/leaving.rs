@@ -21,12 +21,22 @@ fn a_node_leaves_when_its_last_file_is_in_mongodb_and_its_number_is_free_again()
     assert!(listed.contains(&nodes[1].url()), "{listed}");
     let mut removing = nodes[0].command();
     removing.args(["node", "remove", "2"]);
+    let words = cluster.scratch.path().join("words");
+    removing.stderr(std::fs::File::create(&words).unwrap());
     let mut removing = Process::spawn(&mut removing);
     wait_until("it takes no more files", || {
         nodes[1].client().post("/files", &[], b"x").status == 503
     });
     assert!(removing.is_running(), "it has a file still");
     assert!(nodes[0].client().get(&file.path).body == content);
+    // MongoDB may be away meanwhile.
+    let away = doc! { "failCommands": ["find", "update", "findAndModify"], "errorCode": 91 };
+    cluster.mongo.fail_command("alwaysOn", away);
+    wait_until("the admin reads that", || {
+        let words = std::fs::read_to_string(&words).unwrap();
+        words.contains("waiting for node 2: the store is not available")
+    });
+    cluster.stop_commits();
     // It begins anew meanwhile, and is asked once more.
     nodes[1].kill_sidecar();
     nodes[1].start_sidecar();
