@@ -38,7 +38,7 @@ impl Journal {
     }
 
     /// Does the same for a request with a whole body. An upload that was opened with the other content
-    /// under its key has some of these bytes: it [gives way](super::giving_way) to the request, if it is not
+    /// under its key has some of these bytes: it gives way to the request, if it is not
     /// complete. If it is, it is the answer.
     ///
     /// # Errors

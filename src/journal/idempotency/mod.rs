@@ -9,7 +9,7 @@
 //!    until the [`Running`] is dropped. Only after the claim the request calls [`Keys::find`].
 //! 2. *Learn*: the base of an entry that answers the request is synced. [`Keys::learn`] is called under
 //!    the same lock as [`Index::synced`](super::index::Index::synced); the claim is dropped later. The
-//!    first answer stands while it is found; only an open upload [gives way](super::giving_way) to a later one.
+//!    first answer stands while it is found; only an open upload gives way to a later one.
 //! 3. *Find*: while the entry lives, its base or tombstone in the log has the answer, even if a base of
 //!    answers has it too.
 //! 4. *Retain*: before the `gone` of an entry is queued, [`Keys::needs`] tells whether its answer is
