@@ -59,16 +59,9 @@ impl Intake {
             Claim::Running => return Err(IntakeError::StillRunning),
             Claim::Other => return Err(IntakeError::KeyOfAnother),
         };
-        let Some(cluster) = self
-            .cluster
-            .as_ref()
-            .filter(|cluster| cluster.peers.has_witnesses())
-        else {
+        let Some(cluster) = self.voters().filter(|_| !keyed.is_of_node) else {
             return Ok(KeyClaim::New(Some(running)));
         };
-        if keyed.is_of_node || !self.journal.keeps_answers() {
-            return Ok(KeyClaim::New(Some(running)));
-        }
         let unsure = match cluster.ask(&self.journal, keyed, seen).await {
             Ok(Asked::Told(claim)) => return Ok(claim),
             Ok(Asked::Nothing) => return Ok(KeyClaim::New(Some(running))),
@@ -82,6 +75,12 @@ impl Intake {
                 Ok(KeyClaim::New(Some(running)))
             }
         }
+    }
+
+    /// The other nodes, if they are asked about keys.
+    pub(super) fn voters(&self) -> Option<&Cluster> {
+        let cluster = self.cluster.as_ref();
+        cluster.filter(|cluster| cluster.peers.has_witnesses() && self.journal.keeps_answers())
     }
 
     /// Whether an upload is at another node.

@@ -41,11 +41,7 @@ impl Intake {
             UnderKey::Voted(attempt) => Some(attempt),
             UnderKey::Nothing => None,
         };
-        let cluster = self
-            .cluster
-            .as_ref()
-            .filter(|cluster| cluster.peers.has_witnesses());
-        let Some(cluster) = cluster.filter(|_| self.journal.keeps_answers()) else {
+        let Some(cluster) = self.voters() else {
             return Ok(None);
         };
         let found = self.find_elsewhere(&cluster.peers, key, seen).await?;
