@@ -167,18 +167,4 @@ impl Journal {
         }
         Ok(page)
     }
-
-    /// The request that a file answers; `None` if the answer is not at its known place.
-    fn request_of(&self, known: &Known) -> Result<Option<KeyedRequest>, JournalError> {
-        match self.read(known.id) {
-            Ok(found) => {
-                let answer = found.reading.entry().answer();
-                return Ok(answer.map(|answer| answer.request));
-            }
-            Err(err @ JournalError::Disk { .. }) => return Err(err),
-            Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => {}
-        }
-        let found = self.retained(known)?;
-        Ok(found.map(|answered| answered.answer.request))
-    }
 }

@@ -3,7 +3,7 @@
 
 use super::idempotency::{Claim, Fingerprint, Known, PACKED, Standing};
 use super::index::Place;
-use super::lookup::frame;
+use super::lookup::{ReadEntry, frame};
 use super::memory::News;
 use super::record::{Answered, Base, Entry, Frame, KeyedRequest, Record, Tombstone};
 use super::step::StepError;
@@ -148,20 +148,35 @@ impl Journal {
         known: &Known,
     ) -> Result<Option<(Answered, Standing)>, JournalError> {
         let id = known.id;
-        match self.read(id) {
-            Ok(found) => {
-                let standing = Standing::of(found.known.phase);
-                let answered = answered(id, found.reading.entry());
-                return Ok(answered.map(|answered| (answered, standing)));
-            }
-            Err(err @ JournalError::Disk { .. }) => return Err(err),
-            Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => {}
+        if let Some(found) = self.read_if_there(id)? {
+            let standing = Standing::of(found.known.phase);
+            let answered = answered(id, found.reading.entry());
+            return Ok(answered.map(|answered| (answered, standing)));
         }
         let found = self.retained(known)?;
         Ok(found.map(|answered| {
             let standing = Standing::retained(answered.is_deleted);
             (answered, standing)
         }))
+    }
+
+    /// The request that a file answers; `None` if the answer is not at its known place. An open upload has one, too.
+    pub(super) fn request_of(&self, known: &Known) -> Result<Option<KeyedRequest>, JournalError> {
+        if let Some(found) = self.read_if_there(known.id)? {
+            let answer = found.reading.entry().answer();
+            return Ok(answer.map(|answer| answer.request));
+        }
+        let found = self.retained(known)?;
+        Ok(found.map(|answered| answered.answer.request))
+    }
+
+    /// Reads an entry; `None` if it is not here, or cannot be read any more.
+    fn read_if_there(&self, id: FileId) -> Result<Option<ReadEntry>, JournalError> {
+        match self.read(id) {
+            Ok(found) => Ok(Some(found)),
+            Err(err @ JournalError::Disk { .. }) => Err(err),
+            Err(JournalError::Absent(_) | JournalError::Unreadable { .. }) => Ok(None),
+        }
     }
 
     /// Reads an answer, or a vote, whose entry is not here.
