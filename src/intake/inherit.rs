@@ -21,6 +21,9 @@ use crate::file::Sha256;
 use crate::journal::{AnswerPlace, Fingerprint, HandedFile, Subject};
 use crate::peers::Unreachable;
 
+/// The question for the first page.
+const BEGIN: &str = "begin";
+
 /// The question behind the last page.
 const END: &str = "end";
 
@@ -46,7 +49,8 @@ struct HandedWord {
 }
 
 impl Intake {
-    /// The next answers of this node, for one that takes them over; `None` if this node does not leave, or has work.
+    /// The next answers of this node, for one that takes them over; `None` if this node does not leave, or has work, or
+    /// if there is no such place.
     ///
     /// # Errors
     /// When the disk does not return an answer.
@@ -62,8 +66,12 @@ impl Intake {
             next: END.to_owned(),
         };
         if place != END {
-            let (journal, place) = (Arc::clone(&self.journal), AnswerPlace::read(place));
-            let read = move || journal.answers_to_hand_over(place, AT_ONCE);
+            let behind = AnswerPlace::read(place);
+            if behind.is_none() && place != BEGIN {
+                return Ok(None);
+            }
+            let journal = Arc::clone(&self.journal);
+            let read = move || journal.answers_to_hand_over(behind, AT_ONCE);
             let found = spawn_blocking(read).await??;
             let answers = found.answers.iter();
             page.answers = answers
@@ -97,7 +105,7 @@ impl Intake {
 
     async fn inherit(&self, cluster: &Cluster, node: u16) -> Result<usize, IntakeError> {
         let peers = &cluster.peers;
-        let (mut place, mut count) = ("begin".to_owned(), 0);
+        let (mut place, mut count) = (BEGIN.to_owned(), 0);
         loop {
             let told = peers.ask_to_hand_over(node, &place, self.journal.attempt());
             let told = told.await.map_err(IntakeError::KeyUnsure)?;

@@ -42,12 +42,11 @@ impl AnswerPlace {
         let mut parts = text.splitn(3, BETWEEN);
         let sender = Subject(parts.next()?.parse().ok()?);
         let at = LogTime(parts.next()?.parse().ok()?);
-        let first = parts.next().filter(|first| !first.is_empty());
-        let first = first.map(|first| first.parse().ok());
-        Some(Self((
-            sender,
-            (at, first.map_or(Some(None), |id| id.map(Some))?),
-        )))
+        let first = match parts.next()? {
+            "" => None,
+            id => Some(id.parse().ok()?),
+        };
+        Some(Self((sender, (at, first))))
     }
 }
 
@@ -89,4 +88,21 @@ fn known(files: &Files) -> Option<Vec<Known>> {
         })
     });
     known.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_was_written_and_nothing_else_is_a_place() {
+        let id = FileId::from_bytes([7; FileId::BYTES]);
+        for first in [None, Some(id)] {
+            let place = AnswerPlace((Subject(u64::MAX), (LogTime(5), first)));
+            assert_eq!(AnswerPlace::read(&place.to_string()), Some(place));
+        }
+        for text in ["", "begin", "end", "1-2", "1-2-x", "x-2-", "1-x-", "1-2--"] {
+            assert_eq!(AnswerPlace::read(text), None, "{text}");
+        }
+    }
 }
