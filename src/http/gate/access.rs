@@ -10,7 +10,7 @@ use super::changes;
 use crate::accel;
 use crate::file::FileKey;
 use crate::http::headers::whole::{self, Asked, Meaning};
-use crate::http::headers::{bearer, body, content_type, path};
+use crate::http::headers::{bearer, body, content_type, path, text};
 use crate::http::problem::Refusals;
 use crate::http::{Node, Problem};
 use crate::intake::Sender;
@@ -84,11 +84,6 @@ impl Access {
 /// The address from which nginx got a request.
 pub(in crate::http) fn client_address(headers: &HeaderMap) -> &str {
     text(headers, accel::CLIENT_ADDRESS)
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.unwrap_or_default()
 }
 
 /// Lets an upload begin, and counts it. nginx asks for this before it reads a body. A body that

@@ -28,4 +28,12 @@ pub(super) mod tus;
 pub(super) mod upload_metadata;
 pub(super) mod whole;
 
+use actix_web::http::header::HeaderMap;
+
 pub(super) use error::HeadError;
+
+/// The text of a field; empty if it is absent, or no text.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
+}

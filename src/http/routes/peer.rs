@@ -8,6 +8,7 @@ use super::waiting::Why;
 use super::{delete, download, live, meta};
 use crate::delivery::{Found, MessageHere, OutlineHere, Usable};
 use crate::file::{FileId, FileKey, Sha256};
+use crate::http::headers::text;
 use crate::http::{Node, Problem};
 use crate::journal::{Kept, Lookup};
 use crate::peers::{PASS, Purpose};
@@ -265,8 +266,7 @@ fn id(request: &HttpRequest) -> Result<FileId, Problem> {
 }
 
 fn pass(request: &HttpRequest) -> &str {
-    let pass = request.headers().get(PASS);
-    pass.and_then(|pass| pass.to_str().ok()).unwrap_or_default()
+    text(request.headers(), PASS)
 }
 
 impl Problem {

@@ -14,7 +14,7 @@ use crate::http::headers::beginning::{self, Beginning};
 use crate::http::headers::dialect::Dialect;
 use crate::http::headers::structured;
 use crate::http::headers::whole::{self, Asked, Meaning};
-use crate::http::headers::{HeadError, append, body, path, tus};
+use crate::http::headers::{HeadError, append, body, path, text, tus};
 use crate::http::{Node, Problem};
 use crate::intake::{IntakeError, SpooledName};
 
@@ -122,9 +122,4 @@ fn beginning(headers: &HeaderMap, caller: Caller, target: &str) -> Result<Beginn
         }
     };
     Ok(beginning::at(headers, target, declared, caller.sender)?)
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.unwrap_or_default()
 }
