@@ -1,14 +1,14 @@
 //! Clients of tus behind a balancer that gives each request to the next node, while a node dies and comes back.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kit::{Browser, Builder, Cluster, RoundRobin, finish, noise, skip, wait_until};
+use kit::{Builder, Cluster, RoundRobin, finish, noise, wait_until};
 use serde_json::{Value, json};
 
-use crate::browser::serve_with;
-use crate::upload_clients::{BY_TUS, BY_UPPY, assert_sent};
+use crate::upload_clients::{
+    BY_TUS, BY_UPPY, assert_sent, browser_with_clients, by_python, told_by_python,
+};
 
 /// The length of the file, which is sent in many pieces.
 const LENGTH: usize = 6_000_000;
@@ -97,22 +97,10 @@ impl Stage {
 
 #[test]
 fn tuspy_and_aiotus_send_through_whichever_node_comes_next_while_one_dies() {
-    let python = std::env::var_os("GRIDSPOOL_HTTP_PYTHON")
-        .expect("GRIDSPOOL_HTTP_PYTHON, a Python with HTTP clients; scripts/test brings one");
     let mut stage = Stage::new(&Builder::default());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/send_in_pieces.py");
-    let (endpoint, directory) = (stage.endpoint(), stage.scratch.path().to_owned());
-    let output = stage.strike(move || {
-        let mut command = Command::new(python);
-        let command = command.arg(script).arg(endpoint).arg(directory);
-        finish(command.arg("--struck"))
-    });
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{complaint}");
-    let sent: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sent = sent.as_object().unwrap();
-    assert_eq!(sent.len(), 3, "{sent:?}");
-    for (what, told) in sent {
+    let mut command = by_python(&stage.endpoint(), stage.scratch.path());
+    let output = stage.strike(|| finish(command.arg("--struck")));
+    for (what, told) in &told_by_python(&output, 3) {
         stage.check(what, told[1].as_str().unwrap());
     }
 }
@@ -120,29 +108,11 @@ fn tuspy_and_aiotus_send_through_whichever_node_comes_next_while_one_dies() {
 #[test]
 fn tus_js_client_and_uppy_send_through_whichever_node_comes_next_while_one_dies() {
     let name_of_test = "tus-js-client and Uppy behind a balancer";
-    let packages = std::env::var_os("GRIDSPOOL_NPM_PACKAGES");
-    let Some(packages) = packages.filter(|packages| !packages.is_empty()) else {
-        skip(
-            name_of_test,
-            "GRIDSPOOL_NPM_PACKAGES names no packages; scripts/test brings them",
-        );
-        return;
-    };
-    let Some(browser) = Browser::start(name_of_test) else {
+    let Some((browser, page)) = browser_with_clients(name_of_test) else {
         return;
     };
     let mut stage = Stage::new(&Builder::default().nginx("--origin", "localhost"));
-    let script = |path: &'static str, file: &str| {
-        let text = std::fs::read_to_string(Path::new(&packages).join(file)).unwrap();
-        (path, text)
-    };
-    let scripts = vec![
-        script("/tus.js", "tus-js-client/dist/tus.min.js"),
-        script("/uppy.js", "uppy/dist/uppy.min.js"),
-    ];
-    let page = "<!doctype html><meta charset=utf-8><input type=file>
-        <script src=/tus.js></script><script src=/uppy.js></script>";
-    browser.open(&serve_with(page.to_owned(), scripts));
+    browser.open(&page);
     browser.type_into("input", stage.file().to_str().unwrap());
     let retries = json!(vec![100; 100]);
     let options = |more: Value| {

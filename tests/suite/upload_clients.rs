@@ -1,10 +1,10 @@
 //! Clients of tus as they are published: each sends files in pieces, and goes on after a cut.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use kit::{Browser, Builder, Client, Site, finish, noise, skip};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::browser::serve_with;
 use crate::upload_routing::file_of;
@@ -28,10 +28,52 @@ pub(crate) fn assert_sent(client: &Client, what: &str, url: &str, content: &[u8]
     got.header("content-disposition").to_owned()
 }
 
-#[test]
-fn tuspy_and_aiotus_send_files_at_once_in_pieces_after_a_cut_and_in_parts() {
+/// The script that sends the files of a directory by tuspy and aiotus.
+pub(crate) fn by_python(endpoint: &str, directory: &Path) -> Command {
     let python = std::env::var_os("GRIDSPOOL_HTTP_PYTHON")
         .expect("GRIDSPOOL_HTTP_PYTHON, a Python with HTTP clients; scripts/test brings one");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/send_in_pieces.py");
+    let mut command = Command::new(python);
+    command.arg(script).arg(endpoint).arg(directory);
+    command
+}
+
+/// The uploads that the script tells, this many: for each way the file's name and the URL.
+pub(crate) fn told_by_python(output: &Output, count: usize) -> Map<String, Value> {
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let sent: Map<_, _> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(sent.len(), count, "{sent:?}");
+    sent
+}
+
+/// A browser, and the address of a page with tus-js-client, Uppy and a field for a file. `None` if this machine has none
+/// of them; then the test of this name is skipped.
+pub(crate) fn browser_with_clients(name_of_test: &str) -> Option<(Browser, String)> {
+    let packages = std::env::var_os("GRIDSPOOL_NPM_PACKAGES");
+    let Some(packages) = packages.filter(|packages| !packages.is_empty()) else {
+        skip(
+            name_of_test,
+            "GRIDSPOOL_NPM_PACKAGES names no packages; scripts/test brings them",
+        );
+        return None;
+    };
+    let browser = Browser::start(name_of_test)?;
+    let script = |path: &'static str, file: &str| {
+        let text = std::fs::read_to_string(Path::new(&packages).join(file)).unwrap();
+        (path, text)
+    };
+    let scripts = vec![
+        script("/tus.js", "tus-js-client/dist/tus.min.js"),
+        script("/uppy.js", "uppy/dist/uppy.min.js"),
+    ];
+    let page = "<!doctype html><meta charset=utf-8><input type=file>
+        <script src=/tus.js></script><script src=/uppy.js></script>";
+    Some((browser, serve_with(page.to_owned(), scripts)))
+}
+
+#[test]
+fn tuspy_and_aiotus_send_files_at_once_in_pieces_after_a_cut_and_in_parts() {
     let mut site = Site::without_mongodb();
     // aiotus 1.1.0 takes no address without a host, so the site tells its own.
     let host = "proxy_redirect /uploads/ http://$http_host/uploads/;";
@@ -41,16 +83,9 @@ fn tuspy_and_aiotus_send_files_at_once_in_pieces_after_a_cut_and_in_parts() {
     for (name, content) in contents() {
         std::fs::write(scratch.path().join(name), content).unwrap();
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/send_in_pieces.py");
     let url = format!("{}/uploads", site.url());
-    let mut command = Command::new(python);
-    let output = finish(command.arg(script).arg(url).arg(scratch.path()));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{complaint}");
-    let sent: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let sent = sent.as_object().unwrap();
-    assert_eq!(sent.len(), 10, "{sent:?}");
-    for (what, told) in sent {
+    let output = finish(&mut by_python(&url, scratch.path()));
+    for (what, told) in &told_by_python(&output, 10) {
         let (name, url) = (told[0].as_str().unwrap(), told[1].as_str().unwrap());
         let content = contents().into_iter().find(|(sent, _)| *sent == name);
         let kept_as = assert_sent(&site.client(), what, url, &content.unwrap().1);
@@ -104,32 +139,12 @@ pub(crate) const BY_UPPY: &str = "
 
 #[test]
 fn tus_js_client_and_uppy_send_files_from_a_browser_at_once_in_pieces_after_a_cut_and_in_parts() {
-    let name_of_test = "tus-js-client and Uppy in a browser";
-    let packages = std::env::var_os("GRIDSPOOL_NPM_PACKAGES");
-    let Some(packages) = packages.filter(|packages| !packages.is_empty()) else {
-        skip(
-            name_of_test,
-            "GRIDSPOOL_NPM_PACKAGES names no packages; scripts/test brings them",
-        );
-        return;
-    };
-    let Some(browser) = Browser::start(name_of_test) else {
+    let Some((browser, page)) = browser_with_clients("tus-js-client and Uppy in a browser") else {
         return;
     };
     let site = Builder::default().nginx("--origin", "localhost");
     let site = site.start_without_mongodb();
     let scratch = tempfile::tempdir().unwrap();
-    let script = |path: &'static str, file: &str| {
-        let text = std::fs::read_to_string(Path::new(&packages).join(file)).unwrap();
-        (path, text)
-    };
-    let scripts = vec![
-        script("/tus.js", "tus-js-client/dist/tus.min.js"),
-        script("/uppy.js", "uppy/dist/uppy.min.js"),
-    ];
-    let page = "<!doctype html><meta charset=utf-8><input type=file>
-        <script src=/tus.js></script><script src=/uppy.js></script>";
-    let page = serve_with(page.to_owned(), scripts);
     let endpoint = format!("{}/uploads", site.url());
     let piece = json!({ "chunkSize": 300_000 });
     let in_pieces = |option: &str, value: Value| json!({ "chunkSize": 300_000, option: value });
