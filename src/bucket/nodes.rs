@@ -136,7 +136,7 @@ fn registration(record: &NodeRecord, why: Registering) -> Document {
         "left": null,
         "given_up": false,
     };
-    // What other nodes know of its keys, they know of the same journal alone, while it stays in the list.
+    // Other nodes know the keys of this journal alone, and only while it stays in the list.
     let stays = doc! { "$and": [&is_ours, { "$not": &has_left }] };
     let carried = match record.carried.as_slice() {
         [] => doc! { "$cond": [stays, "$carried", null] }.into(),

@@ -88,8 +88,8 @@ impl Quotas {
 
     /// Reserves room for an upload. `in_journal` gives the bytes of this subject that are pending in
     /// the journal: usually fewer than are counted here, but more if they have waited since before a
-    /// restart. `leaving` of them give way to the upload. The cost does not depend on the number of pending entries: each entry gives its room
-    /// back when it leaves the journal.
+    /// restart. `leaving` of them give way to the upload. The cost does not depend on the number of
+    /// pending entries: each entry gives its room back when it leaves the journal.
     ///
     /// # Errors
     /// When too many bytes of this subject are pending.

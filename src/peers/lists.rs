@@ -12,8 +12,8 @@
 //! 4. It tells the list in its document. When it reads the document there, the list of before counts no more,
 //!    unless another node tells it. If the list of the moment has changed meanwhile, it begins anew instead.
 //!
-//! Of two nodes, the one that told its list last has read the list of the other one after that, and asks by it; and
-//! the other one asks by its own list. So two attempts share a list, however old the lists are that they go by. A
+//! Take two nodes. One of them told its list last: it has read the list of the other one after that, and asks by it.
+//! The other one asks by its own list. So two attempts share a list, however old the lists are that they go by. A
 //! node that is away carries nothing: its list counts until it has left. A test below goes through all orders of
 //! these steps at two nodes.
 //!

@@ -199,7 +199,7 @@ mod tests {
             // One of them votes for itself, and a stranger does not.
             assert_eq!(needed(1, false) + 1, needed(9, false));
             assert!(needed(9, false) * 2 > list.len());
-            // Of two nodes and the store, two are enough.
+            // Two votes are enough among two nodes and the store.
             assert_eq!(needed(1, true), needed(1, false));
         }
     }
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn each_list_needs_a_majority_and_a_witness_counts_for_all_its_lists() {
-        // Of all five, the witnesses of this key are 5, 3 and 4.
+        // The witnesses of this key among all five are 5, 3 and 4.
         let lists = [vec![1, 2, 3], vec![1, 2, 3, 4, 5], vec![3, 4, 5]];
         let mut count = Count::new(key(0), &lists, 9, false);
         assert_eq!(count.others().len(), 5);

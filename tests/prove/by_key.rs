@@ -81,7 +81,7 @@ impl Load<'_> {
                 let line = format!("PUT {}", pieces.name());
                 let port = self.ports[pieces.home.unwrap_or_default()];
                 let fields = pieces.fields_of_whole();
-                // Of two bodies that break off, the longer one adds its rest to the other.
+                // Two bodies break off, and the longer one adds its rest to the other.
                 for sent in [below(random, sent + 1), sent] {
                     let is_sent = hang_up(port, &line, &fields, &body, sent).is_ok();
                     let hung_up = &self.tally.hung_up;
