@@ -17,27 +17,37 @@ lock_home() {
   flock "${lock}"
 }
 
-# Sets `session` and `started` of process PID. They become empty if the process is gone, or is a
-# zombie that its parent has not collected (in containers without an init nobody may).
+# Sets `session`, `started` and `state` of process PID. They become empty if the process is gone, or is a
+# zombie that its parent has not collected (in containers without an init nobody may). A zombie whose other
+# threads are still ending is not gone: it has its files, and listens.
 look_at() {
   local stat='' fields
-  session='' started=''
+  session='' started='' state=''
   # It fails because the NUL that it looks for, or the file, is missing.
   IFS= read -r -d '' stat 2>/dev/null <"/proc/$1/stat" || true
   [[ -n ${stat} ]] || return 0
   # The name in parentheses may contain anything: count fields behind it.
   read -ra fields <<<"${stat##*) }"
-  [[ ${fields[0]} != [ZX] ]] || return 0
-  session=${fields[3]} started=${fields[19]}
+  [[ ${fields[0]} != [ZX] || ${fields[17]} -gt 1 ]] || return 0
+  state=${fields[0]} session=${fields[3]} started=${fields[19]}
 }
 
-# Sets `pid` of the process NAME of this home, and `orphans`, what is left of its session without it.
+# True of a process that is whole, or gone; for await. Its leader may be a zombie before its last thread ends.
+is_settled() {
+  local session started state
+  look_at "$1"
+  [[ ${state} != Z ]]
+}
+
+# Sets `pid` of the process NAME of this home, and `orphans`, what is left of its session without it. Waits
+# for a process that is ending.
 find_process() {
   local leader leader_started boot entry
   pid='' orphans=()
   [[ -r ${home}/process/$1 ]] || return 0
   read -r leader leader_started boot <"${home}/process/$1"
   [[ ${boot} == "$(</proc/sys/kernel/random/boot_id)" ]] || return 0
+  await 10 "the last threads of $1" is_settled "${leader}"
   look_at "${leader}"
   if [[ ${started} == "${leader_started}" ]]; then
     pid=${leader}

@@ -58,11 +58,6 @@ uploads_at() { grep -q "^.\{8\}000$1" -- "${directory}/ids"; } # NUMBER
 
 refuses() { [[ $(curl --silent --output /dev/null --write-out '%{http_code}' "$1") == 503 ]]; } # URL
 
-wait_for() { # SECONDS COMMAND...
-  local deadline=$((SECONDS + $1))
-  until "${@:2}"; do ((SECONDS < deadline)) || return 1; done
-}
-
 @test "the last line is the balancer's address, and all parts run behind it" {
   [[ $(tail -n 1 "${directory}/answer") == "ready ${url}" ]]
   run -0 all_pids
@@ -188,7 +183,9 @@ assert [peer["node"] for peer in status["cluster"]["peers"]] == [3 - int(sys.arg
   killed=(process/mongod-2 process/nginx nodes/1/process/nginx nodes/2/process/sidecar)
   before=$(all_pids)
   for record in "${killed[@]}"; do
-    kill -KILL "$(cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}/${record}")"
+    pid=$(cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}/${record}")
+    kill -KILL "${pid}"
+    wait_for 10 has_ended "${pid}"
   done
   run -0 up
   after=$(all_pids)

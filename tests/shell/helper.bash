@@ -37,8 +37,15 @@ pid_of() { cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}/process/$1"; }
 
 pids() { cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}"/process/*; }
 
-# True when a process exists and is no zombie.
-is_alive() { [[ $(ps -o state= -p "$1") == [^Z]* ]]; }
+# True when a process exists and is no zombie; one whose other threads are still ending is not gone yet.
+is_alive() { [[ $(ps -o state=,nlwp= -p "$1") =~ ^[^Z]|^Z\ +([2-9]|1[0-9]) ]]; }
+
+has_ended() { ! is_alive "$1"; }
+
+wait_for() { # SECONDS COMMAND...
+  local deadline=$((SECONDS + $1))
+  until "${@:2}"; do ((SECONDS < deadline)) || return 1; done
+}
 
 # Uploads FILE by PUT and prints the URL that it has then.
 upload() {

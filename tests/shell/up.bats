@@ -182,7 +182,9 @@ except pymongo.errors.OperationFailure as err:
 }
 
 @test "two at once on one home do not start anything twice" {
-  kill -KILL "$(pid_of sidecar)"
+  before=$(pid_of sidecar)
+  kill -KILL "${before}"
+  wait_for 10 has_ended "${before}"
   up >"${BATS_TEST_TMPDIR}/one" 2>&1 3>&- &
   run -0 up
   wait "$!"
@@ -198,6 +200,7 @@ survives() {
   before=$(pid_of "$1")
   others=$(pids | grep -vx "${before}")
   kill -KILL "${before}"
+  wait_for 10 has_ended "${before}"
   run -0 up
   [[ $(pid_of "$1") != "${before}" ]]
   [[ $(pids | grep -vx "$(pid_of "$1")") == "${others}" ]]
