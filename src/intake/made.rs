@@ -12,7 +12,7 @@ use super::{
     StatedDigests, TakenForm, TakenMessage, UploadBody,
 };
 use crate::file::{FileId, Metadata};
-use crate::journal::{Adopted, MadeUpload, OpenUpload};
+use crate::journal::{Adopted, MadeFiles, OpenUpload};
 use crate::message::{Part, Source};
 use crate::spool::SpooledBody;
 use crate::store::Sha256;
@@ -91,10 +91,15 @@ impl Intake {
     /// When they cannot be read.
     pub async fn files_of_made(
         self: &Arc<Self>,
-        made: &MadeUpload,
+        files: MadeFiles,
     ) -> Result<Option<Vec<Adopted>>, IntakeError> {
-        let (intake, key) = (Arc::clone(self), made.answer);
-        Ok(spawn_blocking(move || intake.journal.answer_to(key)).await??)
+        let intake = Arc::clone(self);
+        match files {
+            MadeFiles::Under(key) => {
+                Ok(spawn_blocking(move || intake.journal.answer_to(key)).await??)
+            }
+            MadeFiles::These(files) => Ok(Some(files)),
+        }
     }
 
     async fn note_made(

@@ -13,7 +13,7 @@ use super::key_claim::{KeyClaim, Keyed};
 use super::{ClaimedType, Intake, IntakeError, Sender};
 use crate::file::{FileId, FileName, MediaType, Metadata, WholeDigests};
 use crate::journal::{
-    Adopted, Becomes, Draft, Fingerprint, MadeUpload, OpenUpload, Running, UploadDraft,
+    Adopted, Becomes, Draft, Fingerprint, MadeFiles, MadeUpload, OpenUpload, Running, UploadDraft,
     UploadError, UploadState, record_bytes,
 };
 use crate::token::Scope;
@@ -58,6 +58,17 @@ impl CurrentUpload {
             Self::Complete(_) => Becomes::File,
             Self::Made(made) => made.becomes,
         }
+    }
+
+    /// One that has become these files at a node that has left. `whole` is the upload itself.
+    fn of_node_that_left(whole: &Adopted, becomes: Becomes, files: Vec<Adopted>) -> Self {
+        Self::Made(MadeUpload {
+            length: whole.meta().length,
+            becomes,
+            metadata: whole.meta().metadata.clone(),
+            sub: None,
+            files: MadeFiles::These(files),
+        })
     }
 
     /// Whether a token allows what it becomes.
@@ -132,6 +143,11 @@ impl Intake {
             KeyClaim::Open(id, None) => {
                 let current = spawn_blocking(move || self.current(&sender, id));
                 return Ok(found(id, current.await??));
+            }
+            KeyClaim::Answered(mut answer) if becomes.is_made() && !answer.is_empty() => {
+                let whole = answer.remove(0);
+                let made = CurrentUpload::of_node_that_left(&whole, becomes, answer);
+                return Ok(found(whole.id(), made));
             }
             KeyClaim::Answered(answer) => {
                 let before = answer.into_iter().next();

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::idempotency::{AnswerPlace, Fingerprint, Known, Standing};
-use super::record::{Answer, Answered, KeyedRequest, LogTime, PartOf, Subject};
+use super::record::{Answer, Answered, Growth, KeyedRequest, LogTime, PartOf, Subject, Upload};
 use super::vote::VOTE;
 use super::{Adopted, Journal, JournalError};
 use crate::file::FileId;
@@ -54,7 +54,8 @@ impl Journal {
         })
     }
 
-    /// The next answers in the same way, each with all its files.
+    /// The next answers in the same way, each with all its files. If an upload has become several files, its
+    /// beginning is answered with the upload, and these files behind it.
     ///
     /// # Errors
     /// When the disk does not return an answer.
@@ -64,6 +65,11 @@ impl Journal {
         most: usize,
     ) -> Result<AnswerPage<Vec<HandedFile>>, JournalError> {
         self.next_answers(behind, most, |known| {
+            if let [one] = known
+                && let Some(upload) = self.upload(one.id)?
+            {
+                return self.handed_upload(one.id, &upload);
+            }
             let mut files = Vec::with_capacity(known.len());
             let mut answered = None;
             for one in known {
@@ -72,21 +78,53 @@ impl Journal {
                 };
                 let Answer { request, part } = found.answer;
                 answered = Some(request);
-                files.push(HandedFile {
-                    file: Adopted::at_another_node(one.id, found.meta, standing),
-                    request: Fingerprint {
-                        key: request.key,
-                        content: request.content,
-                        sender: request.sender,
-                    },
-                    age: self.now().0.saturating_sub(request.at.0),
-                    first: part.first,
-                    position: part.position,
-                    files: part.files,
-                });
+                let file = Adopted::at_another_node(one.id, found.meta, standing);
+                files.push(self.handed(request, file, part));
             }
             Ok(answered.map(|request| (request, files)))
         })
+    }
+
+    /// The answer to the beginning of an upload; `None` if it has not become several files under a key.
+    fn handed_upload(
+        &self,
+        id: FileId,
+        upload: &Upload,
+    ) -> Result<Option<(KeyedRequest, Vec<HandedFile>)>, JournalError> {
+        let Growth { length, made, .. } = upload.growth;
+        let (Some(Answer { request, .. }), Some(made)) = (upload.answer, made) else {
+            return Ok(None);
+        };
+        let Some(mut made) = self.answer_to(made)? else {
+            return Ok(None);
+        };
+        let whole = upload.complete(id, length, upload.begun, None).meta;
+        made.insert(0, Adopted::with(id, whole, Standing::Committed));
+        let files = u32::try_from(made.len()).unwrap_or(u32::MAX);
+        let handed = (0..files).zip(made).map(|(position, file)| {
+            let part = PartOf {
+                first: id,
+                position,
+                files,
+            };
+            self.handed(request, file, part)
+        });
+        Ok(Some((request, handed.collect())))
+    }
+
+    fn handed(&self, request: KeyedRequest, file: Adopted, part: PartOf) -> HandedFile {
+        HandedFile {
+            file,
+            request: Fingerprint {
+                key: request.key,
+                content: request.content,
+                sender: request.sender,
+            },
+            age: self.now().0.saturating_sub(request.at.0),
+            first: part.first,
+            position: part.position,
+            files: part.files,
+        }
     }
 
     /// Takes answers of a node that leaves. An answer of this node under the same key stands. Returns whether all are

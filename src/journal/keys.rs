@@ -125,20 +125,24 @@ impl Journal {
             ));
         }
         let mut answer = Vec::with_capacity(known.len());
+        let mut has_opened = false;
         for one in known {
             let Some(found) = self.answer_of(one)? else {
                 return Ok(None);
             };
-            let (
-                Answered {
-                    meta, answer: to, ..
-                },
-                standing,
-            ) = found;
+            let (found, standing) = found;
+            let Answered {
+                meta, answer: to, ..
+            } = found;
             if !is_same(&to.request) {
                 return Ok(Some(Claim::Other));
             }
+            has_opened = opened.is_some_and(|opened| opened.is_answered_by(&to.request));
             answer.push(Adopted::with(one.id, meta, standing));
+        }
+        // A whole request gets what the upload has become.
+        if has_opened && answer.len() > 1 {
+            answer.remove(0);
         }
         Ok(Some(Claim::Answered(answer)))
     }
@@ -216,17 +220,18 @@ impl Journal {
         self.pack(needed)
     }
 
-    /// Writes answers into the log, several in one frame, and waits for all frames.
+    /// Writes answers into the log, several in one frame, but each file once in a frame, and waits for all frames.
     pub(super) fn pack(&self, answers: Vec<Answered>) -> Result<(), JournalError> {
-        let mut packed = Vec::new();
+        let mut packed: Vec<Answered> = Vec::new();
         let mut bytes = 0;
         for answered in answers {
-            bytes += ANSWER_BYTES + answered.meta.metadata.weight();
-            packed.push(answered);
-            if packed.len() >= PACKED || bytes >= PACKED_BYTES {
+            let is_there = packed.iter().any(|packed| packed.id == answered.id);
+            if packed.len() >= PACKED || bytes >= PACKED_BYTES || is_there {
                 self.pack_one(std::mem::take(&mut packed))?;
                 bytes = 0;
             }
+            bytes += ANSWER_BYTES + answered.meta.metadata.weight();
+            packed.push(answered);
         }
         self.pack_one(packed)
     }

@@ -18,7 +18,7 @@ use std::any::Any;
 
 use super::idempotency::{Known, Running};
 use super::record::{Growth, Upload};
-use super::upload::{MadeUpload, UploadError};
+use super::upload::{MadeFiles, MadeUpload, UploadError};
 use super::volume::if_there;
 use super::{Adopted, Journal, JournalError, at, point};
 use crate::file::FileId;
@@ -123,6 +123,6 @@ pub(super) fn made_state(upload: &Upload) -> Option<MadeUpload> {
         becomes: upload.becomes,
         metadata: upload.metadata.clone(),
         sub: upload.sub.clone(),
-        answer: upload.growth.made?,
+        files: MadeFiles::Under(upload.growth.made?),
     })
 }

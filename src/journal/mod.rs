@@ -130,7 +130,8 @@ pub use room::Room;
 pub use settle::Settling;
 pub use under_key::UnderKey;
 pub use upload::{
-    Appended, Completion, Ends, MadeUpload, OpenUpload, UploadDraft, UploadError, UploadState,
+    Appended, Completion, Ends, MadeFiles, MadeUpload, OpenUpload, UploadDraft, UploadError,
+    UploadState,
 };
 pub use volume::{Disk, LocalDisk, UnsyncedDisk};
 pub use waiting::{Retried, Waiting};

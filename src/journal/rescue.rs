@@ -8,6 +8,7 @@
 //! | waits for its commit, deferred or held | waits, with its links and its key; a commit that was cut goes on |
 //! | settled | nothing: the store has it. Its key is kept |
 //! | an upload that may still grow | the same at the same offset, with a new lifetime |
+//! | an upload that has become several files | the same |
 //! | a tombstone | the same: the store is cleared, and links of parts are taken away |
 //! | an intent | the same: its links are undone |
 //! | an answer of an entry that has left | the same |
@@ -184,7 +185,7 @@ impl Journal {
                 Body::Inline => return None,
                 Body::Linked { offset } => (offset.saturating_add(file.meta.length), false),
             },
-            Entry::Upload(upload) => (upload.growth.length, true),
+            Entry::Upload(upload) => (upload.growth.kept(), true),
             Entry::Tombstone(_) | Entry::Intent(_) => return None,
         };
         if changes && length == 0 {

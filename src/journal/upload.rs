@@ -69,7 +69,7 @@ pub struct OpenUpload {
 }
 
 /// An upload that has become the files of a form or a message. It is kept until it lapses, to tell it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct MadeUpload {
     /// Its length in bytes.
     pub length: u64,
@@ -79,8 +79,17 @@ pub struct MadeUpload {
     pub metadata: Metadata,
     /// The subject of the token that it was begun with.
     pub sub: Option<Arc<str>>,
-    /// The key of the answer ([`answer_to`](super::Journal::answer_to)).
-    pub answer: Sha256,
+    /// Its files.
+    pub files: MadeFiles,
+}
+
+/// The files that an upload has become, the package of a message first.
+#[derive(Debug)]
+pub enum MadeFiles {
+    /// Those of the answer to this key ([`answer_to`](super::Journal::answer_to)).
+    Under(Sha256),
+    /// These; the upload itself was at a node that has left.
+    These(Vec<Adopted>),
 }
 
 /// The state of an upload.

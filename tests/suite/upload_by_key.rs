@@ -15,7 +15,7 @@ const TYPE: (&str, &str) = ("Content-Type", "image/png");
 const BY_KEY: &str = "/uploads/by-key";
 
 /// The answer to a question for what a key has brought.
-fn by_key(client: &Client, key: &str) -> Answer {
+pub(crate) fn by_key(client: &Client, key: &str) -> Answer {
     let answer = client.ask("HEAD", BY_KEY, &[("Idempotency-Key", key)]);
     assert_eq!(answer.header("cache-control"), "no-store", "{answer:?}");
     answer
@@ -44,7 +44,7 @@ fn break_off(site: &Site, key: &str, head: &str, part: &[u8]) -> (String, usize)
 }
 
 /// Sends the rest of an upload as its last piece, by the draft.
-fn go_on(client: &Client, path: &str, offset: usize, rest: &[u8]) -> Answer {
+pub(crate) fn go_on(client: &Client, path: &str, offset: usize, rest: &[u8]) -> Answer {
     let offset = offset.to_string();
     let head = [
         ("Content-Type", "application/partial-upload"),

@@ -61,7 +61,7 @@ pub(super) async fn again(
     made: MadeUpload,
     longest: u64,
 ) -> Result<HttpResponse, Problem> {
-    let files = node.intake.files_of_made(&made).await?;
+    let files = node.intake.files_of_made(made.files).await?;
     let files = files.ok_or_else(Problem::upload_ended)?;
     let answer = if made.becomes == Becomes::Message {
         taken::answer_message(node, preferences, TakenMessage::before(files)).await?

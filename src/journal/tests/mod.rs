@@ -11,6 +11,7 @@ pub(in crate::journal) mod fault;
 mod faults;
 mod fixture;
 mod grace;
+mod handed_over;
 mod intent;
 mod keys;
 mod links;

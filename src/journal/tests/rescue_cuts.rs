@@ -10,6 +10,7 @@ use super::intent;
 use super::message;
 use super::scratch::{LARGE, SMALL, Scratch, content, draft};
 use super::stage::restart;
+use super::upload_made;
 use super::uploads::MORE;
 use crate::file::FileId;
 use crate::journal::record::Entry;
@@ -28,9 +29,14 @@ fn told(journal: &Journal, id: FileId) -> Option<String> {
         Entry::Upload(upload) => {
             let growth = upload.growth;
             let body = fs::read(journal.layout.body(id)).unwrap_or_default();
-            let offset = usize::try_from(growth.length).unwrap();
-            let about = (growth.declared, upload.becomes, &upload.content_type);
-            format!("{about:?} {:?}", &body[..offset])
+            let kept = usize::try_from(growth.kept()).unwrap();
+            let about = (
+                growth.declared,
+                growth.made,
+                upload.becomes,
+                &upload.content_type,
+            );
+            format!("{about:?} {:?}", &body[..kept])
         }
         Entry::Intent(intent) => format!("{intent:?}"),
         Entry::Tombstone(tombstone) => format!("{:?}", tombstone.message),
@@ -65,6 +71,9 @@ fn fill(scratch: &Scratch, journal: &Arc<Journal>) -> Vec<FileId> {
         let tail = Received::Inline(SMALL);
         journal.append(id, body.length(), tail, MORE).unwrap();
     }
+    let form: (_, &[&[u8]]) = (Becomes::Form, &[b"clip", LARGE]);
+    let (_, made) = upload_made::live(scratch, journal, draft(), form);
+    assert!(made.is_some());
     scratch.try_adopt_form(journal, &[LARGE, LARGE]).unwrap()
 }
 

@@ -10,12 +10,13 @@ use super::uploads::{LAST, MORE};
 use crate::file::{FileId, Window};
 use crate::journal::idempotency::Claim;
 use crate::journal::{
-    Adopted, Appended, Becomes, Draft, Journal, JournalError, UploadDraft, UploadError, UploadState,
+    Adopted, Appended, Becomes, Draft, Journal, JournalError, MadeFiles, UploadDraft, UploadError,
+    UploadState,
 };
 use crate::spool::Received;
 
 /// The key under which all of these uploads are made.
-const KEY: u8 = 1;
+pub(super) const KEY: u8 = 1;
 
 /// The parts of a small body, and of large ones.
 const SHAPES: [&[&[u8]]; 3] = [&[b"clip", SMALL], &[b"clip", LARGE, b""], &[LARGE]];
@@ -28,9 +29,9 @@ fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap()
 }
 
-fn opened(journal: &Journal, becomes: Becomes) -> Result<FileId, UploadError> {
+fn opened(journal: &Journal, draft: Draft, becomes: Becomes) -> Result<FileId, UploadError> {
     let upload = UploadDraft {
-        draft: draft(),
+        draft,
         declared: None,
         becomes,
         sha512: None,
@@ -98,20 +99,23 @@ fn make(
 fn told(journal: &Journal, id: FileId) -> Result<Option<Vec<FileId>>, JournalError> {
     Ok(match journal.upload_state(id)? {
         Some(UploadState::Made(made)) => {
-            let files = journal.answer_to(made.answer)?;
+            let MadeFiles::Under(key) = made.files else {
+                panic!("it was made here");
+            };
+            let files = journal.answer_to(key)?;
             files.map(|files| files.iter().map(Adopted::id).collect())
         }
         _ => None,
     })
 }
 
-fn live(
+pub(super) fn live(
     scratch: &Scratch,
     journal: &Journal,
-    becomes: Becomes,
-    parts: &[&[u8]],
+    draft: Draft,
+    (becomes, parts): (Becomes, &[&[u8]]),
 ) -> (Option<FileId>, Option<Vec<FileId>>) {
-    let Ok(id) = opened(journal, becomes) else {
+    let Ok(id) = opened(journal, draft, becomes) else {
         return (None, None);
     };
     let made = send(scratch, journal, id, &body_of(parts))
@@ -145,7 +149,11 @@ fn a_cut_at_any_moment_leaves_one_message_or_one_form_and_the_retry_gets_its_ans
             let scratch = Scratch::new();
             let journal = scratch.journal();
             scratch.disk.heal();
-            assert!(live(&scratch, &journal, becomes, parts).1.is_some());
+            assert!(
+                live(&scratch, &journal, draft(), (becomes, parts))
+                    .1
+                    .is_some()
+            );
             scratch.disk.calls()
         };
         for call in 0..=calls.len() {
@@ -154,7 +162,7 @@ fn a_cut_at_any_moment_leaves_one_message_or_one_form_and_the_retry_gets_its_ans
                 let scratch = Scratch::new();
                 let journal = scratch.journal();
                 scratch.disk.stop_at(call);
-                let (id, made) = live(&scratch, &journal, becomes, parts);
+                let (id, made) = live(&scratch, &journal, draft(), (becomes, parts));
                 drop(journal);
                 lose(&scratch, tear);
                 let journal = restart(&case, &scratch);
@@ -190,7 +198,7 @@ fn an_upload_that_has_become_something_takes_no_room_and_is_told_until_it_lapses
     let scratch = Scratch::new();
     let mut journal = scratch.journal();
     let parts = SHAPES[1];
-    let (id, made) = live(&scratch, &journal, Becomes::Message, parts);
+    let (id, made) = live(&scratch, &journal, draft(), (Becomes::Message, parts));
     let (id, made) = (id.unwrap(), made.unwrap());
     let bytes = journal.pending_bytes(draft().subject);
     for _ in 0..2 {

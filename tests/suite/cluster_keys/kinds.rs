@@ -3,7 +3,7 @@
 use kit::{Answer, Client, noise};
 
 use super::TEXT;
-use crate::upload_routing::TUS;
+use crate::upload_routing::{TUS, TYPE};
 
 const BEGINS: (&str, &str) = ("Upload-Complete", "?0");
 const FORM: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b");
@@ -72,10 +72,43 @@ pub(crate) const KINDS: [Kind; 6] = [
     },
 ];
 
+/// Beginnings of uploads that have all bytes. An empty last piece completes them.
+pub(crate) const WHOLE_BEGINNINGS: [Kind; 4] = [
+    Kind {
+        name: "tus",
+        path: "/uploads",
+        headers: &[TUS, TYPE, ("Upload-Length", "10")],
+        body: || noise(3, 10),
+    },
+    Kind {
+        name: "draft",
+        path: "/files",
+        headers: &[BEGINS, TEXT],
+        body: || noise(4, 300_000),
+    },
+    Kind {
+        name: "form",
+        path: "/files",
+        headers: &[BEGINS, FORM],
+        body: form,
+    },
+    Kind {
+        name: "message",
+        path: "/messages",
+        headers: &[BEGINS, JSON],
+        body: || MESSAGE.to_vec(),
+    },
+];
+
 impl Kind {
     pub(crate) fn send(&self, client: &Client, key: &str) -> Answer {
-        let key = format!("{key}-{}", self.name);
+        let key = self.key(key);
         let headers = [self.headers, &[("Idempotency-Key", &key)]].concat();
         client.post(self.path, &headers, &(self.body)())
+    }
+
+    /// The key of a request of this kind.
+    pub(crate) fn key(&self, key: &str) -> String {
+        format!("{key}-{}", self.name)
     }
 }

@@ -4,8 +4,9 @@ use kit::{Builder, Mongo, Site, eventually, wait_until};
 use mongodb::bson::Bson;
 
 use super::{Cluster, kill, order};
-use crate::cluster_keys::kinds::{KINDS, Kind};
+use crate::cluster_keys::kinds::{KINDS, Kind, WHOLE_BEGINNINGS};
 use crate::cluster_keys::{lasting, put, until_sure};
+use crate::upload_by_key::{by_key, go_on};
 
 /// The lasting parts of an answer.
 type Lasting = (String, String, String);
@@ -115,5 +116,41 @@ fn a_retry_gets_the_first_answer_after_the_node_that_gave_it_was_removed() {
         assert!(removed.status.success(), "{removed:?}");
         kill(&mut nodes.pop().unwrap());
         assert_same(&nodes, &answered);
+    }
+}
+
+/// Completes the uploads that these requests have begun. Returns the answers that the requests get from then on.
+fn complete_all(nodes: &[Site], begun: &Answered) -> Answered {
+    let completed = begun.iter().map(|(kind, key, (path, _, _))| {
+        let (client, length) = (nodes[0].client(), (kind.body)().len());
+        let last = go_on(&client, path, length, b"");
+        assert_eq!(last.status, 201, "{kind:?}: {last:?}");
+        (*kind, key.clone(), send(kind, &nodes[0], key))
+    });
+    completed.collect()
+}
+
+#[test]
+fn a_beginning_gets_the_answer_of_its_complete_upload_after_the_node_of_that_was_removed() {
+    let cluster = Cluster::start();
+    let mut nodes = cluster.add_all(&[1, 2, 3]);
+    wait_until_carried(&cluster, &[1, 2, 3]);
+    let begun = send_all(&nodes[2..], &WHOLE_BEGINNINGS, 4);
+    let answered = complete_all(&nodes[2..], &begun);
+    let removed = order(&nodes[0], &["remove", "3"]);
+    assert!(removed.status.success(), "{removed:?}");
+    kill(&mut nodes.pop().unwrap());
+    assert_same(&nodes, &answered);
+    for ((kind, key, _), (_, _, (path, _, _))) in answered.iter().zip(&begun) {
+        for client in nodes.iter().map(Site::client) {
+            let found = by_key(&client, &kind.key(key));
+            if ["tus", "draft"].contains(&kind.name) {
+                assert_eq!((found.status, found.header("location")), (204, &**path));
+                assert_eq!(found.header("upload-complete"), "?1");
+            } else {
+                // There is no one file.
+                assert_eq!(found.status, 404, "{found:?}");
+            }
+        }
     }
 }
