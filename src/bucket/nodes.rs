@@ -67,7 +67,9 @@ impl Registry for Bucket {
         let nodes = self.list_of_nodes();
         let mut filter = doc! { "_id": i32::from(number), "left": null };
         if step == Leave::Done {
-            filter.extend(doc! { "closed": true, "files": 0, "uploads": 0 });
+            let is_empty = doc! { "closed": true, "files": 0, "uploads": 0 };
+            let is_rescued = doc! { "rescued_by": { "$exists": true }, "carried": null };
+            filter.extend(doc! { "$or": [is_empty, is_rescued] });
         }
         let change = match step {
             Leave::Ask => doc! { "$set": { "leaving": true } },
@@ -80,6 +82,18 @@ impl Registry for Bucket {
         async move {
             let changed = changed.await.map_err(|err| error::of_read(&err))?;
             Ok(changed.matched_count > 0)
+        }
+        .boxed()
+    }
+
+    fn forget_carried(&self, number: u16) -> BoxFuture<'_, Result<(), StoreError>> {
+        let nodes = self.list_of_nodes();
+        let filter = doc! { "_id": i32::from(number), "rescued_by": { "$exists": true } };
+        let change = doc! { "$unset": { "carried": "" } };
+        let changed = self.bounded(async move { nodes.update_one(filter, change).await });
+        async move {
+            changed.await.map_err(|err| error::of_read(&err))?;
+            Ok(())
         }
         .boxed()
     }

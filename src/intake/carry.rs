@@ -31,18 +31,19 @@ impl Intake {
             return std::future::pending().await;
         };
         loop {
-            let list = tokio::select! {
-                list = cluster.peers.list_to_carry_to() => list,
+            let carrying = tokio::select! {
+                carrying = cluster.peers.list_to_carry_to() => carrying,
                 () = self.keep_inheriting(cluster) => continue,
             };
+            let list = &carrying.list;
             let carried = tokio::select! {
-                carried = self.carry(cluster, std::slice::from_ref(&list)) => carried,
-                () = cluster.peers.list_changes(&list) => continue,
+                carried = self.carry(cluster, std::slice::from_ref(list)) => carried,
+                () = cluster.peers.list_changes(list) => continue,
             };
             match carried {
                 Ok(count) => {
                     log::info!("{count} keys that were answered here are known for nodes {list:?}");
-                    cluster.peers.tell_carried(&list);
+                    cluster.peers.tell_carried(&carrying);
                 }
                 Err(err) => {
                     log::error!("the keys that were answered here are not carried: {err}");

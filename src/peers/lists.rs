@@ -17,6 +17,9 @@
 //! node that is away carries nothing: its list counts until it has left. A test below goes through all orders of
 //! these steps at two nodes.
 //!
+//! The list of a node that was rescued counts until its rescuer has carried the keys of that node with its own, and
+//! reads in its own document that it has told so.
+//!
 //! A node that an admin wants to leave is in no list of the moment. It votes until no document tells a list with it, and
 //! until another node has its answers ([`crate::intake`]). Its attempts are over when it has left.
 
@@ -32,7 +35,7 @@ use super::registration::HandOver;
 use super::twin::held;
 use super::witnesses::Count;
 use crate::file::Sha256;
-use crate::store::NodeRecord;
+use crate::store::{NodeRecord, Registry};
 
 /// The lists of nodes, as far as this node knows them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,6 +50,10 @@ pub(super) struct Lists {
     has_told: bool,
     /// Whether the list of nodes was read, and has this process.
     is_listed: bool,
+    /// The nodes whose keys this node has to carry: it has taken their journals over.
+    rescued: Vec<u16>,
+    /// Those of them whose keys it has carried.
+    carried_for: Vec<u16>,
     /// Each list that counts, once; that of the moment first.
     all: Arc<[Vec<u16>]>,
 }
@@ -60,6 +67,8 @@ impl Lists {
             told: Vec::new(),
             has_told: false,
             is_listed: false,
+            rescued: Vec::new(),
+            carried_for: Vec::new(),
         }
     }
 
@@ -75,11 +84,12 @@ impl Lists {
         self.count();
     }
 
-    /// Step 4: lets this node tell a list, if it is that of the moment.
-    fn tell(&mut self, list: &[u16]) -> bool {
-        let is_present = self.present == list;
+    /// Step 4: lets this node tell the list, if it is that of the moment.
+    fn tell(&mut self, carried: &Carrying) -> bool {
+        let is_present = self.present == carried.list;
         if is_present {
-            self.own = list.to_vec();
+            self.own.clone_from(&carried.list);
+            self.carried_for.clone_from(&carried.rescued);
             self.count();
         }
         is_present
@@ -87,7 +97,8 @@ impl Lists {
 
     /// Whether the keys of this node have to be carried to the list of the moment.
     fn is_behind(&self) -> bool {
-        self.own != self.present
+        let is_carried = |node| self.carried_for.contains(node);
+        self.own != self.present || !self.rescued.iter().all(is_carried)
     }
 
     fn count(&mut self) {
@@ -101,6 +112,15 @@ impl Lists {
             self.all = all.into();
         }
     }
+}
+
+/// The keys that this node has to carry, and to which nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carrying {
+    /// The witnesses by this list are told.
+    pub list: Vec<u16>,
+    /// The keys of these nodes are among those of this one.
+    rescued: Vec<u16>,
 }
 
 impl Peers {
@@ -133,7 +153,13 @@ impl Peers {
 
     /// Learns the lists in the documents of all nodes.
     pub(super) fn learn_lists(&self, records: &[NodeRecord]) {
-        let is_here = |record: &&NodeRecord| !record.has_left && record.rescued_by.is_none();
+        let has_left = |node| {
+            let mut left = records.iter().filter(|record| record.has_left);
+            left.any(|record| record.number == node)
+        };
+        // Nobody carries the keys of a node whose rescuer has left.
+        let is_here =
+            |record: &&NodeRecord| !record.has_left && !has_left(self.keeper(record.number));
         let here = || records.iter().filter(is_here);
         let goes = |record: &NodeRecord| record.is_leaving || record.rescued_by.is_some();
         let goes = |node| {
@@ -146,20 +172,43 @@ impl Peers {
         if present.is_empty() {
             present.push(self.node);
         }
-        let own = here().find(|record| record.number == self.node);
+        let is_own = |record: &&NodeRecord| record.number == self.node;
+        let own = here().find(|own| is_own(own) && own.rescued_by.is_none());
         let is_listed = own.is_some_and(|own| own.instance == self.instance);
         let own = own.map_or(&[][..], |own| &own.carried);
         let others = here().filter(|record| record.number != self.node);
+        let is_ours = |record: &&NodeRecord| {
+            !record.carried.is_empty() && self.keeper(record.number) == self.node
+        };
+        let rescued = others.clone().filter(is_ours);
+        let rescued: Vec<_> = rescued.map(|record| record.number).collect();
         let others = others.map(|record| record.carried.clone()).collect();
         self.lists.send_modify(|lists| {
             lists.is_listed = is_listed;
+            lists.carried_for.retain(|node| rescued.contains(node));
+            lists.rescued = rescued;
             lists.read(present, own, others);
         });
     }
 
+    /// Takes the lists of rescued nodes away whose keys are known by the list that this node's document tells.
+    pub(super) async fn forget_lists(&self, registry: &dyn Registry) {
+        let done = {
+            let lists = self.lists.borrow();
+            let is_told = lists.told.last() == Some(&lists.own);
+            is_told.then(|| lists.carried_for.clone())
+        };
+        for node in done.unwrap_or_default() {
+            match registry.forget_carried(node).await {
+                Ok(()) => log::info!("the keys of node {node} are known as those of this node"),
+                Err(err) => log::debug!("the list of node {node} still counts: {err}"),
+            }
+        }
+    }
+
     /// Waits until the keys of this node have to be carried to another list, and returns that. A node that has just
     /// come does not tell a list before the moment at which others know it.
-    pub async fn list_to_carry_to(&self) -> Vec<u16> {
+    pub async fn list_to_carry_to(&self) -> Carrying {
         if !self.seal.has_key() {
             return std::future::pending().await;
         }
@@ -169,10 +218,15 @@ impl Peers {
             let is_due = |lists: &Lists| lists.is_listed && lists.is_behind();
             drop(lists.wait_for(is_due).await);
             let joins = held(&self.own).joins;
-            match joins.filter(|joins| *joins > Instant::now()) {
-                Some(joins) => sleep_until(joins).await,
-                None => return lists.borrow().present.clone(),
+            if let Some(joins) = joins.filter(|joins| *joins > Instant::now()) {
+                sleep_until(joins).await;
+                continue;
             }
+            let lists = lists.borrow();
+            return Carrying {
+                list: lists.present.clone(),
+                rescued: lists.rescued.clone(),
+            };
         }
     }
 
@@ -214,9 +268,9 @@ impl Peers {
         drop(lists.wait_for(|lists| lists.present != list).await);
     }
 
-    /// Tells that the keys of this node are known for this list, if it is still that of the moment.
-    pub fn tell_carried(&self, list: &[u16]) {
-        self.lists.send_if_modified(|lists| lists.tell(list));
+    /// Tells that the keys of this node are known for the list, if it is still that of the moment.
+    pub fn tell_carried(&self, carried: &Carrying) {
+        self.lists.send_if_modified(|lists| lists.tell(carried));
         self.tells.notify_one();
     }
 }

@@ -67,11 +67,16 @@ impl Peers {
 
     /// The number of the node that made an id, or that has taken the files of that node over.
     pub fn keeper_of(&self, id: FileId) -> u16 {
+        self.keeper(id.node())
+    }
+
+    /// This node, or the one that has taken its files over.
+    pub(super) fn keeper(&self, node: u16) -> u16 {
         let taken_over = self
             .taken_over
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut owner = id.node();
+        let mut owner = node;
         // A rescuer may have been rescued, too.
         for _ in 0..taken_over.len() {
             owner = taken_over.get(&owner).copied().unwrap_or(owner);
@@ -150,7 +155,10 @@ impl Peers {
     pub async fn read_list(&self, registry: &dyn Registry) {
         let begun = Instant::now();
         match registry.nodes().await {
-            Ok(records) => self.renew(records, begun),
+            Ok(records) => {
+                self.renew(records, begun);
+                self.forget_lists(registry).await;
+            }
             Err(err) => {
                 log::debug!("the list of nodes is not read: {err}");
                 self.list.send_modify(|list| list.tried = Some(begun));

@@ -9,7 +9,8 @@
 //! 3. All entries go through in their order, some at a time. The store is asked which of them were
 //!    deleted while the node was dead: they stay dead. Settled ones are only looked for in the store.
 //!    This journal takes each other one ([`Journal::take_over`]), and commits it as its own.
-//! 4. The answers to keys are taken over.
+//! 4. The answers to keys are taken over. This node carries them with its own ([`crate::peers`]); until then the list
+//!    of nodes that the dead one has told counts.
 //! 5. The mark says that all of it is here.
 //! 6. The store is told that this node answers for the dead one. The other nodes read that within
 //!    seconds, and ask this node from then on.

@@ -117,7 +117,7 @@ pub enum Registering {
 pub enum Leave {
     /// Has the node close itself.
     Ask,
-    /// Takes a node out that has closed itself and has nothing.
+    /// Takes a node out that has closed itself and has nothing, or that was rescued and whose keys are carried.
     Done,
     /// Takes it out, and gives up what it has.
     Force,
@@ -148,4 +148,10 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// `Unavailable`; it may have left or not.
     fn leave(&self, number: u16, step: Leave) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Forgets what a rescued node has told as `carried`: its rescuer has carried its keys.
+    ///
+    /// # Errors
+    /// `Unavailable`; it may be forgotten or not.
+    fn forget_carried(&self, number: u16) -> BoxFuture<'_, Result<(), StoreError>>;
 }

@@ -196,6 +196,11 @@ async fn look_at_leaving(bucket: &Bucket, number: u16) -> Result<Option<String>,
         open_uploads,
         ..
     } = record.load;
+    if let Some(by) = record.rescued_by {
+        return Ok(Some(format!(
+            "keys that node {by}, which has taken it over, has not carried to all others"
+        )));
+    }
     let waits_for = if files + open_uploads > 0 {
         format!("{files} files ({bytes} bytes) and {open_uploads} uploads that may still grow")
     } else if others.is_empty() {

@@ -1,5 +1,6 @@
 //! The list of nodes in MongoDB: who has a number, and who comes and goes.
 
+mod cut_off;
 mod joining;
 mod keys;
 mod leaving;
@@ -8,8 +9,8 @@ mod number;
 use std::path::PathBuf;
 use std::process::Output;
 
-use kit::{Builder, Mongo, Site, wait_until};
-use mongodb::bson::{Document, doc};
+use kit::{Builder, Host, Mongo, Site, wait_until};
+use mongodb::bson::{Bson, Document, doc};
 use tempfile::TempDir;
 
 /// A MongoDB, and the key of the nodes that share it.
@@ -20,11 +21,12 @@ struct Cluster {
 
 impl Cluster {
     fn start() -> Self {
+        Self::with(Mongo::start())
+    }
+
+    fn with(mongo: Mongo) -> Self {
         let scratch = tempfile::tempdir().unwrap();
-        let cluster = Self {
-            mongo: Mongo::start(),
-            scratch,
-        };
+        let cluster = Self { mongo, scratch };
         std::fs::write(cluster.key(), "0123456789abcdef0123456789abcdef").unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(cluster.key(), mode).unwrap();
@@ -37,7 +39,13 @@ impl Cluster {
 
     /// Starts a node that nobody's settings name.
     fn add(&self, number: u16) -> Site {
-        let builder = Builder::default().set("settled_grace_seconds", 0);
+        self.add_on(number, &Host::default())
+    }
+
+    /// Does the same on a host.
+    fn add_on(&self, number: u16, host: &Host) -> Site {
+        let mut builder = Builder::default().set("settled_grace_seconds", 0);
+        builder.host = host.clone();
         builder.listed(number, &self.key()).start(&self.mongo)
     }
 
@@ -72,6 +80,15 @@ impl Cluster {
                 .matched_count,
             1
         );
+    }
+
+    /// Waits until these nodes tell that their keys are known for the nodes of a list.
+    fn wait_until_carried(&self, numbers: &[i32], list: &[i32]) {
+        let list: Vec<_> = list.iter().copied().map(Bson::Int32).collect();
+        let tells = |number: &i32| self.record(*number).get_array("carried").ok() == Some(&list);
+        wait_until("each node tells that its keys are known", || {
+            numbers.iter().all(tells)
+        });
     }
 
     fn record(&self, number: i32) -> Document {

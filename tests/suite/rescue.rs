@@ -28,7 +28,7 @@ fn rescue(by: &Site, dead: &Site, number: &str) -> Output {
     rescue.output().unwrap()
 }
 
-fn assert_rescued(by: &Site, dead: &Site) -> Value {
+pub(crate) fn assert_rescued(by: &Site, dead: &Site) -> Value {
     let done = rescue(by, dead, "1");
     assert!(
         done.status.success(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Lists;
+use super::{Carrying as Carried, Lists};
 
 /// The lists of the moment, one after the other. (`[0, 1, 0]` and `[0, 1, 2]` hold, too, and take some minutes.)
 const ORDER: &[usize] = &[0, 1];
@@ -112,7 +112,10 @@ impl World {
                 Some(carrying) if carrying.is_done => step(&|world| {
                     let node = &mut world.nodes[this];
                     let carrying = node.carrying.take().unwrap();
-                    node.lists.tell(&carrying.list);
+                    node.lists.tell(&Carried {
+                        list: carrying.list,
+                        rescued: Vec::new(),
+                    });
                 }),
                 Some(carrying) if !carrying.waits => step(&|world| {
                     let node = &mut world.nodes[this];

@@ -1,11 +1,12 @@
 //! A key stands for one answer, also while nodes come and go.
 
-use kit::{Builder, Mongo, Site, eventually, wait_until};
-use mongodb::bson::Bson;
+use kit::{Builder, Mongo, Process, Site, eventually, wait_until};
+use mongodb::bson::doc;
 
-use super::{Cluster, kill, order};
+use super::{Cluster, kill, order, wait_for_word};
 use crate::cluster_keys::kinds::{KINDS, Kind, WHOLE_BEGINNINGS};
 use crate::cluster_keys::{lasting, put, until_sure};
+use crate::rescue::assert_rescued;
 use crate::upload_by_key::{by_key, go_on};
 
 /// The lasting parts of an answer.
@@ -48,25 +49,16 @@ fn assert_same(nodes: &[Site], answered: &Answered) {
     }
 }
 
-/// Waits until the keys of these nodes are known for all of them.
-fn wait_until_carried(cluster: &Cluster, numbers: &[i32]) {
-    let all: Vec<_> = numbers.iter().copied().map(Bson::Int32).collect();
-    let tells = |number: &i32| cluster.record(*number).get_array("carried").ok() == Some(&all);
-    wait_until("each node tells that its keys are known", || {
-        numbers.iter().all(tells)
-    });
-}
-
 #[test]
 fn a_retry_through_a_node_that_has_just_come_gets_the_first_answer_of_every_kind_of_request() {
     let cluster = Cluster::start();
     let mut nodes = cluster.add_all(&[1, 2, 3]);
-    wait_until_carried(&cluster, &[1, 2, 3]);
+    cluster.wait_until_carried(&[1, 2, 3], &[1, 2, 3]);
     let answered = send_all(&nodes, &KINDS, 2);
     let new = cluster.add_all(&[4, 5]);
     assert_same(&new, &answered);
     // From then on the old witnesses are not asked any more.
-    wait_until_carried(&cluster, &[1, 2, 3, 4, 5]);
+    cluster.wait_until_carried(&[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5]);
     nodes.extend(new);
     assert_same(&nodes, &answered);
 }
@@ -88,7 +80,7 @@ fn a_fresh_cluster_takes_keyed_uploads_though_a_node_has_died_at_once() {
 fn a_node_that_is_away_while_others_come_keeps_the_witnesses_of_its_keys() {
     let cluster = Cluster::start();
     let mut nodes = cluster.add_all(&[1, 2, 3]);
-    wait_until_carried(&cluster, &[1, 2, 3]);
+    cluster.wait_until_carried(&[1, 2, 3], &[1, 2, 3]);
     let answered = send_all(&nodes[..1], &KINDS, 4);
     nodes[0].kill_sidecar();
     let new = cluster.add_all(&[4, 5]);
@@ -107,7 +99,7 @@ fn a_node_that_is_away_while_others_come_keeps_the_witnesses_of_its_keys() {
 fn a_retry_gets_the_first_answer_after_the_node_that_gave_it_was_removed() {
     let cluster = Cluster::start();
     let mut nodes = cluster.add_all(&[1, 2, 3]);
-    wait_until_carried(&cluster, &[1, 2, 3]);
+    cluster.wait_until_carried(&[1, 2, 3], &[1, 2, 3]);
     // A node goes when its last upload is complete, so none is left open.
     let files = &KINDS[..4];
     let answered = send_all(&nodes, files, 6);
@@ -134,7 +126,7 @@ fn complete_all(nodes: &[Site], begun: &Answered) -> Answered {
 fn a_beginning_gets_the_answer_of_its_complete_upload_after_the_node_of_that_was_removed() {
     let cluster = Cluster::start();
     let mut nodes = cluster.add_all(&[1, 2, 3]);
-    wait_until_carried(&cluster, &[1, 2, 3]);
+    cluster.wait_until_carried(&[1, 2, 3], &[1, 2, 3]);
     let begun = send_all(&nodes[2..], &WHOLE_BEGINNINGS, 4);
     let answered = complete_all(&nodes[2..], &begun);
     let removed = order(&nodes[0], &["remove", "3"]);
@@ -153,4 +145,33 @@ fn a_beginning_gets_the_answer_of_its_complete_upload_after_the_node_of_that_was
             }
         }
     }
+}
+
+#[test]
+fn a_retry_gets_the_first_answer_after_its_node_was_rescued_and_others_can_leave() {
+    let cluster = Cluster::start();
+    let mut nodes = cluster.add_all(&[1, 2, 3, 4, 5]);
+    cluster.wait_until_carried(&[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5]);
+    let answered = send_all(&nodes[..1], &KINDS, 6);
+    let mut dead = nodes.remove(0);
+    kill(&mut dead);
+    // An admin wants it to leave, which it cannot. The others go by a list without it from then on.
+    cluster.change(1, doc! { "$set": { "leaving": true } });
+    cluster.wait_until_carried(&[2, 3, 4, 5], &[2, 3, 4, 5]);
+    wait_for_word(&nodes[3], 1, "it is seen down", |peer| {
+        peer["state"] == "down"
+    });
+    assert_rescued(&nodes[3], &dead);
+    assert_same(&nodes, &answered);
+    for number in ["1", "2"] {
+        let mut removing = nodes[1].command();
+        removing.args(["node", "remove", number]);
+        let mut removing = Process::spawn(&mut removing);
+        wait_until("it is out of the list", || !removing.is_running());
+        let left = cluster.record(number.parse().unwrap());
+        assert!(left.get_datetime("left").is_ok(), "{left}");
+        assert!(!left.get_bool("given_up").unwrap_or(false), "{left}");
+    }
+    kill(&mut nodes.remove(0));
+    assert_same(&nodes, &answered);
 }
