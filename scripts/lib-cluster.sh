@@ -136,6 +136,7 @@ start_nodes() {
     for origin in "${origins[@]}"; do options+=(--origin "${origin}"); done
     GRIDSPOOL_HOME=${home}/nodes/${number} GRIDSPOOL_PORT=${address##*:} GRIDSPOOL_TLS_PORT=$((${address##*:} + 1)) \
       GRIDSPOOL_NODE=${number} GRIDSPOOL_PEERS=${peers:-none} GRIDSPOOL_PEER_KEY=${home}/peer.key \
+      GRIDSPOOL_ADVERTISE=http://${address} \
       GRIDSPOOL_MONGODB_URI=${mongodb_uri} "${checkout}/scripts/up" "${options[@]}" >/dev/null
     node_urls+=("http://${address}")
   done
