@@ -121,7 +121,7 @@ pub(crate) fn answer_again(ways: &Ways, ledger: &Ledger, tally: &Tally) {
             State::Deleted(_) | State::Unknown | State::Deleting(_) => return,
         };
         if !is_there {
-            let answer = pieces.ask(ways.any());
+            let answer = ways.ask_until_sure(|client| pieces.ask(client));
             let status = answer.as_ref().map(|answer| answer.status);
             if !matches!(status, Ok(404 | 410)) {
                 wrong("asked", answer);
@@ -129,11 +129,20 @@ pub(crate) fn answer_again(ways: &Ways, ledger: &Ledger, tally: &Tally) {
             return;
         }
         for (what, answer) in [
-            ("asked", pieces.ask(ways.any())),
-            ("completed again", pieces.append(ways.any(), pieces.length)),
+            ("asked", ways.ask_until_sure(|client| pieces.ask(client))),
+            (
+                "completed again",
+                ways.ask_until_sure(|client| pieces.append(client, pieces.length)),
+            ),
             match pieces.home {
-                None => ("begun again", pieces.begin(ways.any(), 0)),
-                Some(_) => ("sent again", pieces.put(ways.any())),
+                None => (
+                    "begun again",
+                    ways.ask_until_sure(|client| pieces.begin(client, 0)),
+                ),
+                Some(_) => (
+                    "sent again",
+                    ways.ask_until_sure(|client| pieces.put(client)),
+                ),
             },
         ] {
             if what == "sent again" {

@@ -1,5 +1,6 @@
 //! The ways to all files: every node serves each of them.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -42,24 +43,38 @@ impl Ways {
         &self.clients[place]
     }
 
-    /// Deletes a thing. A node may take a busy one for down, and says then that it should be asked again.
+    /// Deletes a thing.
     pub(crate) fn delete(&self, path: &str) -> Result<Answer, String> {
-        self.ask_while(503, "DELETE", path)
+        self.ask_while(&[503], |client| client.try_ask("DELETE", path, &[]))
     }
 
     /// Asks for a thing that was deleted. Other nodes than the one that deleted it may serve it for a moment.
     pub(crate) fn ask_for_deleted(&self, path: &str) -> Result<Answer, String> {
-        self.ask_while(200, "GET", path)
+        self.ask_while(&[200, 503], |client| client.try_ask("GET", path, &[]))
     }
 
-    /// Asks one node after another for as long as the answer has this status. A single node is asked once.
-    fn ask_while(&self, status: u16, method: &str, path: &str) -> Result<Answer, String> {
+    /// Asks until nodes are sure, and none is at work under the key.
+    pub(crate) fn ask_until_sure<E: Display>(
+        &self,
+        ask: impl Fn(&Client) -> Result<Answer, E>,
+    ) -> Result<Answer, String> {
+        self.ask_while(&[409, 503], ask)
+    }
+
+    /// Asks one node after another for as long as the answer has one of these statuses: a node may take a busy one for
+    /// down, and says then that it should be asked again. A single node is asked once.
+    fn ask_while<E: Display>(
+        &self,
+        statuses: &[u16],
+        ask: impl Fn(&Client) -> Result<Answer, E>,
+    ) -> Result<Answer, String> {
         let begun = Instant::now();
         loop {
-            let answer = self.any().try_ask(method, path, &[]);
-            let goes_on = answer.as_ref().is_ok_and(|answer| answer.status == status);
-            if !goes_on || self.clients.len() == 1 || begun.elapsed() > ROUTES {
-                return answer.map_err(|err| err.to_string());
+            let answer = ask(self.any()).map_err(|err| err.to_string());
+            let status = answer.as_ref().map_or(0, |answer| answer.status);
+            let is_last = self.clients.len() == 1 || begun.elapsed() > ROUTES;
+            if is_last || !statuses.contains(&status) {
+                return answer;
             }
             sleep(PAUSE);
         }
