@@ -1,13 +1,24 @@
 //! The wall clock of the sidecar, by libfaketime: it may jump while the sidecar runs. The monotonic
 //! clock runs on evenly, as after `settimeofday`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
 pub(crate) struct Clock {
     /// Read again at each question for the time.
     file: PathBuf,
+    /// The processes that ran with it, one a line.
+    processes: PathBuf,
 }
+
+/// The directory of shared memory, and the beginnings of the names that libfaketime makes there of a process's id.
+/// A process that is killed leaves both.
+const SHARED: &str = "/dev/shm";
+const NAMES: [&str; 2] = ["faketime_shm_", "sem.faketime_sem_"];
+
+/// Notes the process, and becomes another command.
+const NOTING: &str = r#"echo "$$" >>"$0"; exec "$@""#;
 
 impl Clock {
     /// The right time.
@@ -16,6 +27,7 @@ impl Clock {
     pub(crate) fn new(scratch: &Path) -> Self {
         let clock = Self {
             file: scratch.join("clock"),
+            processes: scratch.join("clock-processes"),
         };
         clock.set(Self::RIGHT);
         clock
@@ -35,12 +47,35 @@ impl Clock {
     pub(crate) fn wrapper(&self) -> Vec<String> {
         let library = library().expect("libfaketime, of the Debian package faketime");
         vec![
+            "sh".to_owned(),
+            "-c".to_owned(),
+            NOTING.to_owned(),
+            self.processes.display().to_string(),
             "env".to_owned(),
             format!("LD_PRELOAD={}", library.display()),
             format!("FAKETIME_TIMESTAMP_FILE={}", self.file.display()),
             "FAKETIME_NO_CACHE=1".to_owned(),
             "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
         ]
+    }
+}
+
+impl Drop for Clock {
+    /// Clears away what libfaketime has left of killed processes.
+    fn drop(&mut self) {
+        // No process ran with it, if no fault moves it.
+        let processes = std::fs::read_to_string(&self.processes).unwrap_or_default();
+        for process in processes.lines() {
+            for name in NAMES {
+                let path = Path::new(SHARED).join(format!("{name}{process}"));
+                match std::fs::remove_file(&path) {
+                    Err(err) if err.kind() != ErrorKind::NotFound => {
+                        eprintln!("prove: {} stays: {err}", path.display());
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 }
 
