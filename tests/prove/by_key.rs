@@ -1,18 +1,24 @@
 //! Clients that send whole files under a key, hang up, and ask by the key what came of it.
 
 use std::sync::atomic::Ordering;
+use std::thread::sleep;
+use std::time::Duration;
 
 use kit::{Answer, Client};
 
 use crate::load::{Load, below};
 use crate::pieces::{Pieces, Told};
 use crate::random::Random;
-use crate::request::hang_up;
+use crate::request::{hang_up, stay};
 use crate::uploads::Course;
 
 /// The length in bytes from which a whole file counts if it breaks off, unless it tells its length in
 /// a field of its own.
 const LONG: usize = 1_050_000;
+
+/// The most questions by a key before a client sends more, and the pause between two: of a short body nothing is kept.
+const MOST_QUESTIONS: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Pieces {
     fn name(&self) -> String {
@@ -56,6 +62,17 @@ impl Pieces {
         answer.map_err(|err| err.to_string())
     }
 
+    /// Asks by its key for a moment, until there is another answer than one of these.
+    fn ask_while(&self, client: &Client, statuses: &[u16]) {
+        for _ in 0..MOST_QUESTIONS {
+            let answer = self.ask_by_key(client);
+            if answer.is_ok_and(|answer| !statuses.contains(&answer.status)) {
+                return;
+            }
+            sleep(PAUSE);
+        }
+    }
+
     /// Whether the answer to that question tells that it has to be sent again.
     pub(crate) fn is_nothing(answer: &Result<Answer, String>) -> bool {
         answer.as_ref().is_ok_and(|answer| answer.status == 404)
@@ -81,11 +98,15 @@ impl Load<'_> {
                 let line = format!("PUT {}", pieces.name());
                 let port = self.ports[pieces.home.unwrap_or_default()];
                 let fields = pieces.fields_of_whole();
-                // Two bodies break off, and the longer one adds its rest to the other.
+                // Two bodies break off, and the longer one adds its rest to the other, if that is kept by then.
                 for sent in [below(random, sent + 1), sent] {
+                    // A server that is down keeps nothing.
+                    pieces.ask_while(client, &[503]);
+                    let sent = (sent, stay(random));
                     let is_sent = hang_up(port, &line, &fields, &body, sent).is_ok();
                     let hung_up = &self.tally.hung_up;
                     hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+                    pieces.ask_while(client, &[404, 409, 503]);
                 }
                 Told::Open(0)
             }

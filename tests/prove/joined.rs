@@ -8,6 +8,7 @@ use crate::ledger::State;
 use crate::load::{BackOff, Load, below};
 use crate::pieces::{Dialect, Pieces, Told, put_together};
 use crate::random::Random;
+use crate::request::stay;
 use crate::uploads::{MOST_OPEN, piece};
 use crate::whole::{Complete, Whole};
 
@@ -126,7 +127,7 @@ impl Load<'_> {
             (None, _) => part.begin(client, random.pick(&[0, length])),
             (Some(_), 0) => part.ask(client),
             (Some(_), 1) => {
-                let sent = below(random, to - told);
+                let sent = (below(random, to - told), stay(random));
                 let is_sent = part.break_off(random.pick(self.ports), to, sent).is_ok();
                 let hung_up = &self.tally.hung_up;
                 hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);

@@ -2,6 +2,7 @@
 //! draft-ietf-httpbis-resumable-upload-12.
 
 use std::io;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -100,8 +101,13 @@ impl Pieces {
         answer.map_err(|err| err.to_string())
     }
 
-    /// Begins to append the bytes up to this offset, and hangs up after `sent` of them.
-    pub(crate) fn break_off(&self, port: u16, to: usize, sent: usize) -> io::Result<()> {
+    /// Begins to append the bytes up to this offset, and hangs up after some of them.
+    pub(crate) fn break_off(
+        &self,
+        port: u16,
+        to: usize,
+        sent: (usize, Duration),
+    ) -> io::Result<()> {
         let line = format!("PATCH {}", self.path());
         let piece = self.piece(to);
         hang_up(port, &line, &self.fields(to), &piece, sent)

@@ -2,9 +2,12 @@
 
 use std::io::{self, Write as _};
 use std::net::TcpStream;
+use std::thread::sleep;
 use std::time::Duration;
 
 use kit::{Answer, Client, noise};
+
+use crate::random::Random;
 
 /// This is longer than any answer of a running sidecar takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,7 +47,13 @@ impl Request {
     /// Sends the upload and hangs up at once.
     pub(crate) fn send_and_leave(&self, port: u16) -> io::Result<()> {
         let (headers, body) = self.head_and_body();
-        hang_up(port, "POST /files", &headers, &body, body.len())
+        hang_up(
+            port,
+            "POST /files",
+            &headers,
+            &body,
+            (body.len(), Duration::ZERO),
+        )
     }
 
     fn head_and_body(&self) -> (Vec<(&'static str, String)>, Vec<u8>) {
@@ -91,13 +100,19 @@ impl Request {
     }
 }
 
-/// Sends the beginning of a request, with `sent` bytes of its body, and hangs up.
+/// The time that a client stays before it hangs up.
+pub(crate) fn stay(random: &mut Random) -> Duration {
+    Duration::from_millis(random.pick(&[0, 20, 100, 300]))
+}
+
+/// Sends the beginning of a request, with `sent` bytes of its body, stays for a moment, and hangs up. nginx asks before it
+/// reads a body: of a client that does not stay it may keep nothing.
 pub(crate) fn hang_up(
     port: u16,
     line: &str,
     fields: &[(&str, String)],
     body: &[u8],
-    sent: usize,
+    (sent, stay): (usize, Duration),
 ) -> io::Result<()> {
     let fields: Vec<_> = fields
         .iter()
@@ -109,5 +124,7 @@ pub(crate) fn hang_up(
         stream,
         "{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}Content-Length: {length}\r\n\r\n"
     )?;
-    stream.write_all(&body[..sent])
+    stream.write_all(&body[..sent])?;
+    sleep(stay);
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::ledger::Message;
 use crate::load::{BackOff, Load, below};
 use crate::pieces::{Dialect, Pieces, Told};
 use crate::random::Random;
-use crate::request::Request;
+use crate::request::{Request, stay};
 use crate::whole::{Complete, Whole};
 
 /// The most uploads that a client has open.
@@ -181,7 +181,7 @@ impl Load<'_> {
         // A server that is down takes nothing.
         let is_sent = course
             .pieces
-            .break_off(random.pick(self.ports), to, sent)
+            .break_off(random.pick(self.ports), to, (sent, stay(random)))
             .is_ok();
         let hung_up = &self.tally.hung_up;
         hung_up.fetch_add(u64::from(is_sent), Ordering::Relaxed);
