@@ -1,12 +1,17 @@
 //! Uploads in pieces by tus 1.0.0.
 
+use std::io::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kit::{Answer, Client, Site, noise};
+use kit::{Answer, Builder, Client, Site, noise, wait_until};
 use sha2::{Digest as _, Sha256};
+
+use crate::upload_routing::head_of_append;
 
 const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
 const PIECE: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
+const DEFERRED: (&str, &str) = ("Upload-Defer-Length", "1");
 
 fn begin(client: &Client, headers: &[(&str, &str)], body: &[u8]) -> (String, Answer) {
     let answer = client.post("/uploads", &[&[TUS], headers].concat(), body);
@@ -143,7 +148,7 @@ fn a_length_may_come_later_and_the_first_bytes_with_the_creation() {
     for length in [10, 100_000] {
         let body = noise(2, length);
         let (half, told) = (length / 2, length.to_string());
-        let deferred = [("Upload-Defer-Length", "1"), PIECE];
+        let deferred = [DEFERRED, PIECE];
         let (path, begun) = begin(&client, &deferred, &body[..half]);
         assert_eq!(begun.header("upload-offset"), half.to_string());
         let state = head(&client, &path);
@@ -272,4 +277,71 @@ fn the_method_may_stand_in_the_head() {
     let delete = [TUS, ("X-HTTP-Method-Override", "DELETE")];
     assert_eq!(client.post(&path, &delete, b"").status, 204);
     assert_eq!(client.ask("HEAD", &path, &[TUS]).status, 410);
+}
+
+#[test]
+fn a_length_that_comes_late_is_told_from_then_on_and_no_other_one_is_taken() {
+    let site = Builder::default()
+        .set("max_body_bytes", 100_000)
+        .start_without_mongodb();
+    let client = site.client();
+    let body = noise(3, 20);
+    let (path, _) = begin(&client, &[DEFERRED, PIECE], &body[..10]);
+    // It is shorter than what is there, or than what comes with it, or longer than any upload may be.
+    for (length, piece, refusal) in [
+        ("9", &b""[..], "beyond-upload-length"),
+        ("12", &body[10..], "beyond-upload-length"),
+        ("100001", b"", "too-large"),
+    ] {
+        let refused = append(&client, &path, 10, &[("Upload-Length", length)], piece);
+        refused.assert_problem(413, refusal);
+        let state = head(&client, &path);
+        assert_eq!(state.header("upload-offset"), "10", "{length}");
+        assert_eq!(state.header("upload-defer-length"), "1", "{length}");
+    }
+    let declared = [("Upload-Length", "20")];
+    let told = append(&client, &path, 10, &declared, b"");
+    assert_eq!((told.status, told.header("upload-offset")), (204, "10"));
+    let state = head(&client, &path);
+    assert_eq!(state.header("upload-length"), "20");
+    assert_eq!(state.header("upload-defer-length"), "");
+    let refused = append(&client, &path, 10, &[("Upload-Length", "21")], &body[10..]);
+    refused.assert_problem(400, "inconsistent-upload-length");
+    let last = append(&client, &path, 10, &declared, &body[10..]);
+    assert_eq!(last.status, 204, "{last:?}");
+    assert!(client.get(&path.replace("/uploads/", "/files/")).body == body);
+}
+
+#[test]
+fn an_upload_of_unknown_length_stays_within_the_limit_however_its_bytes_come() {
+    let site = Builder::default()
+        .set("max_body_bytes", 100_000)
+        .start_without_mongodb();
+    let client = site.client();
+    let body = noise(4, 100_000);
+    let (path, _) = begin(&client, &[DEFERRED], b"");
+    assert_eq!(append(&client, &path, 0, &[], &body[..60_000]).status, 204);
+    for length in [40_001, 90_000] {
+        let more = noise(5, length);
+        let refused = append(&client, &path, 60_000, &[], &more);
+        refused.assert_problem(413, "too-large");
+        let wire = head_of_append(
+            &path,
+            60_000,
+            "Connection: close\r\nTransfer-Encoding: chunked",
+        );
+        let mut wire = [wire.as_bytes(), format!("{length:x}\r\n").as_bytes(), &more].concat();
+        // It breaks off, and then it comes whole.
+        let mut stream = site.connect();
+        stream.write_all(&wire).unwrap();
+        drop(stream);
+        wire.extend_from_slice(b"\r\n0\r\n\r\n");
+        site.raw(&wire).assert_problem(413, "too-large");
+        wait_until("the broken body is over", || site.names("spool").is_empty());
+        assert_eq!(head(&client, &path).header("upload-offset"), "60000");
+    }
+    let declared = [("Upload-Length", "100000")];
+    let last = append(&client, &path, 60_000, &declared, &body[60_000..]);
+    assert_eq!(last.status, 204, "{last:?}");
+    assert!(client.get(&path.replace("/uploads/", "/files/")).body == body);
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use kit::{Builder, Cluster, Site, noise, read_to_end, wait_until};
 
-use crate::upload_routing::{append, begin, file_of, head_of_append, offset};
+use crate::upload_routing::{TUS, TYPE, append, begin, file_of, head_of_append, offset};
 
 /// nginx writes the body in pieces of this size (`client_body_buffer_size`).
 pub(crate) const BUFFER: usize = 32 * 1024;
@@ -179,4 +179,36 @@ fn a_newer_append_is_not_overtaken_and_bytes_with_a_digest_do_not_count_in_part(
     drop(send_part(&site, &site, &head, &old[..SENT], false));
     wait_until("it is over", || logged(&site, &path) == ["499"]);
     assert_eq!(offset(&client, &path), 0);
+}
+
+#[test]
+fn a_beginning_without_a_key_whose_content_breaks_off_leaves_nothing() {
+    let site = Builder::without_log().start_without_mongodb();
+    let content = noise(1, SENT);
+    let beginnings = [
+        ("/uploads", TUS, TYPE),
+        (
+            "/files",
+            ("Upload-Complete", "?0"),
+            ("Content-Type", "image/png"),
+        ),
+    ];
+    for (path, dialect, kind) in beginnings {
+        for is_reset in [false, true] {
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\n{}: {}\r\n{}: {}\r\n\
+                 Upload-Length: 700000\r\nContent-Length: 700000\r\n\r\n",
+                dialect.0, dialect.1, kind.0, kind.1
+            );
+            let stream = send_part(&site, &site, &head, &content, false);
+            if is_reset {
+                reset(&stream);
+            }
+            drop(stream);
+            // Its sender was told no address.
+            wait_until("the body is over", || site.names("spool").is_empty());
+            assert_eq!(site.status()["journal"]["open_uploads"]["entries"], 0);
+            assert!(site.names("journal/body").is_empty(), "{path}");
+        }
+    }
 }
