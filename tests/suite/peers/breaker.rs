@@ -1,5 +1,7 @@
 //! A node that is slow, frozen or down delays nothing but its own files, and those for a moment.
 
+use std::net::TcpListener;
+
 use kit::{Builder, Client, Cluster, Uploaded, noise, wait_until};
 
 use super::two_without_mongodb;
@@ -63,4 +65,37 @@ fn a_frozen_node_delays_no_question_to_another_one_and_is_soon_not_asked() {
         assert!(!log.contains(&format!("hop{}", file.path)), "{log}");
         assert_eq!(one.get(&file.path).status, 200);
     }
+}
+
+#[test]
+fn among_many_nodes_that_refuse_or_hang_one_that_answers_is_seen_and_asked() {
+    let mut cluster = two_without_mongodb();
+    let files = upload_some(&cluster.nodes[1].client(), 60);
+    let silent = TcpListener::bind("0.0.0.0:0").unwrap();
+    let refusing = TcpListener::bind("0.0.0.0:0").unwrap();
+    let ports = [&silent, &refusing].map(|listener| listener.local_addr().unwrap().port());
+    drop(refusing);
+    let lost = |number: u64| {
+        format!(
+            "{number}=http://127.0.1.{number}:{}",
+            ports[usize::from(number.is_multiple_of(2))]
+        )
+    };
+    let peers: Vec<_> = (3..=99).map(lost).collect();
+    let peers = format!("{} 2={}", peers.join(" "), cluster.nodes[1].url());
+    let node = &mut cluster.nodes[0];
+    node.reconfigure(|builder| builder.set("peers", peers));
+    node.kill_sidecar();
+    node.start_sidecar();
+    let client = node.client();
+    for number in 3..=99 {
+        cluster.wait_until_seen(0, number, "down");
+        let file = format!("/files/65000000{number:04x}0102030405ff");
+        for refused in [client.get(&file), client.delete(&file)] {
+            refused.assert_problem(503, "unavailable");
+        }
+    }
+    cluster.wait_until_seen(0, 2, "up");
+    assert_eq!(client.get(&files[0].path).status, 200);
+    assert_eq!(delete_all(&client, &files), [204; 60]);
 }
