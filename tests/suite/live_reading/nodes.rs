@@ -75,6 +75,8 @@ fn a_reader_at_another_node_gets_each_piece_at_once_and_notices_a_break() {
     }
     cluster.nodes[0].start_sidecar();
     cluster.nodes[0].start_nginx();
+    // The other node has noticed that it was away, and asks nothing of it until it has noticed that it is back.
+    cluster.wait_until_met();
     let rest = Reader::begin(&cluster.nodes[1], &path, "Range: bytes=60000-\r\n");
     let answer = append(&clients[1], &path, 60_000, &content[60_000..]);
     assert_eq!(answer.status, 204, "{answer:?}");
