@@ -7,6 +7,7 @@
 //! tells. This room must never know HTTP.
 
 mod deletes;
+mod expiry;
 mod ownerless;
 mod sweep;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use crate::blocking::on_thread;
 use crate::file::FileId;
 use crate::journal::{Journal, JournalError};
-use crate::message::links::{Linked, Unlinked};
+use crate::message::links::{Linked, Reason, Unlinked};
 use crate::peers::{Peers, Unreachable};
 use crate::store::{Cause, Messages, StoreError};
 
@@ -73,19 +74,24 @@ impl Links {
         Ok(self.messages.link(file, message).await?)
     }
 
-    /// Unlinks a file from a message. A file without links is removed.
+    /// Unlinks a file from a message. A file without links is removed, as far as the reason allows it.
     ///
     /// # Errors
     /// [`LinkError`]; the caller should repeat this, which does no harm.
-    pub async fn unlink(&self, file: FileId, message: FileId) -> Result<Unlinked, LinkError> {
+    pub async fn unlink(
+        &self,
+        file: FileId,
+        message: FileId,
+        reason: Reason,
+    ) -> Result<Unlinked, LinkError> {
         let unlinked = match self.peers.find_owner(file).await? {
-            Some(owner) => self.peers.unlink(owner, file, message).await?,
-            None => self.unlink_here(file, message).await?,
+            Some(owner) => self.peers.unlink(owner, file, message, reason).await?,
+            None => self.unlink_here(file, message, reason).await?,
         };
         if unlinked != Unlinked::Absent {
             return Ok(unlinked);
         }
-        let unlinked = self.messages.unlink(file, message).await?;
+        let unlinked = self.messages.unlink(file, message, reason).await?;
         if unlinked == Unlinked::Last {
             self.messages.remove_dying(file, Cause::Unlinked).await?;
         }
@@ -117,8 +123,9 @@ impl Links {
         &self,
         file: FileId,
         message: FileId,
+        reason: Reason,
     ) -> Result<Unlinked, JournalError> {
-        self.on_disk(move |journal| journal.unlink(file, message))
+        self.on_disk(move |journal| journal.unlink(file, message, reason))
             .await
     }
 

@@ -28,8 +28,8 @@ pub use ballot::{Ballot, Vote, Witness};
 pub use inbox::{Entry, Inbox, ListedMessage, News, Page, Waiting};
 pub use indexes::{IndexStanding, IndexState, Indexes};
 pub use messages::{
-    Cause, Dying, DyingPage, DyingPlace, MessageInStore, Messages, OwnerlessDelete, StoredMessage,
-    StoredPart,
+    Cause, Dying, DyingPage, ExpiredPage, MessageInStore, Messages, OwnerlessDelete, StoredMessage,
+    StoredPart, SweepPlace,
 };
 #[cfg(test)]
 pub(crate) use no_messages::NoMessages;

@@ -5,6 +5,8 @@
 //! | `sub` | any file | the subject of the token that it was uploaded with |
 //! | `message` | package, part | the message that it came with: of a package, its own id |
 //! | `links` | part, linked file | the messages that it belongs to |
+//! | `was_linked` | linked file | `true`: a message that had it was deleted while others had it, too |
+//! | `unlinked_expires` | any file that came alone | when it goes, if it has no link then |
 //! | `dying` | any of these | when its last link was taken, or its message deleted: it goes |
 //! | `from`, `to`, `client_id`, `parts` | package | the message; each part has `file` and its descriptor |
 
@@ -35,6 +37,9 @@ pub(super) fn fields(belonging: &Belonging) -> Result<RawDocumentBuf, StoreError
     if !belonging.links.is_empty() {
         let links = belonging.links.iter().copied().map(document::object_id);
         metadata.append(cstr!("links"), links.collect::<RawArrayBuf>());
+    }
+    if belonging.was_linked {
+        metadata.append(cstr!("was_linked"), true);
     }
     let Some(message) = &belonging.package else {
         return Ok(fields);
@@ -281,8 +286,8 @@ mod tests {
             let belonging = Belonging {
                 sub: Some("alice's".into()),
                 message: Some(id),
-                links: Vec::new(),
                 package: Some(message.clone().into()),
+                ..Belonging::default()
             };
             let file = file(id, &belonging);
             assert_eq!(read_message(&file), Some(message));

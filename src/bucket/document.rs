@@ -137,6 +137,13 @@ pub(super) fn file(
         let (name, value) = element.map_err(|err| StoreError::Failed(words::of_bson(&err)))?;
         metadata.append(name, value);
     }
+    if let Ok(Some(seconds)) = meta.metadata.unlinked_seconds()
+        && matches!(belonging.get("message"), Ok(None))
+    {
+        let over = meta.uploaded.0.saturating_add(1000 * u64::from(seconds));
+        let over = DateTime::from_millis(i64::try_from(over).map_err(too_large)?);
+        metadata.append(cstr!("unlinked_expires"), over);
+    }
     Ok(rawdoc! {
         "_id": object_id(id),
         "length": i64::try_from(sent.length).map_err(too_large)?,

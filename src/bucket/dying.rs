@@ -1,15 +1,15 @@
-//! Messages that are being deleted, and files that are dying. If a process stops half-way, another
-//! one finds them here.
+//! Messages that are being deleted, files that are dying, and files whose time without a link is over. If a
+//! process stops half-way, another one finds them here.
 
 use futures::TryStreamExt as _;
-use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{Hint, ReadPreference};
 
 use super::wanted_index::Wanted;
 use super::{Bucket, belonging, document, error};
 use crate::file::FileId;
 use crate::message::Message;
-use crate::store::{Dying, DyingPage, DyingPlace, StoreError};
+use crate::store::{Dying, DyingPage, ExpiredPage, StoreError, SweepPlace};
 
 impl Bucket {
     /// Marks the package of a message as dying; a package with the mark stays as it is.
@@ -40,7 +40,7 @@ impl Bucket {
     /// every files document. A page begins at the last file of the page before, if that still exists.
     pub(super) async fn find_dying(
         &self,
-        after: Option<&DyingPlace>,
+        after: Option<&SweepPlace>,
         most: u32,
     ) -> Result<DyingPage, StoreError> {
         let place = after.map(Place::read).transpose()?.unwrap_or(Place {
@@ -48,20 +48,26 @@ impl Bucket {
             seen: None,
         });
         let is_behind_files = place.is_behind_files;
-        let limit = i64::from(most.max(1)) + 1;
-        let found = self.find_some(&place, limit).await?;
-        let last = found
-            .last()
-            .filter(|_| i64::try_from(found.len()) == Ok(limit));
+        let (by, filter) = if is_behind_files {
+            (Wanted::OpenTombstone, doc! { "cleared": false })
+        } else {
+            // Files of other writers would block the list for ever.
+            let is_dying = doc! {
+                "metadata.dying": { "$exists": true },
+                "metadata.gridspool": { "$exists": true },
+            };
+            (Wanted::Dying, is_dying)
+        };
+        let (found, last) = self.walk(by, filter, place.seen, most).await?;
         let next = match last {
-            Some(last) => Some(Place {
-                seen: Some(seen(is_behind_files, last)?),
-                ..place
-            }),
             None if is_behind_files => None,
             None => Some(Place {
                 is_behind_files: true,
                 seen: None,
+            }),
+            seen => Some(Place {
+                is_behind_files,
+                seen,
             }),
         };
         let read = if is_behind_files {
@@ -76,26 +82,82 @@ impl Bucket {
         })
     }
 
-    /// Returns nothing while the index is still to be made; then a later round finds the documents.
-    async fn find_some(
+    /// Finds files whose time without a link is over by this node's clock. The index has no file with a link.
+    pub(super) async fn find_expired(
         &self,
-        place: &Place,
+        after: Option<&SweepPlace>,
+        most: u32,
+    ) -> Result<ExpiredPage, StoreError> {
+        let seen = after.map(Place::read).transpose()?;
+        let is_over = doc! {
+            "metadata.unlinked_expires": { "$lte": DateTime::now() },
+            "metadata.links": null,
+            "metadata.dying": { "$exists": false },
+            "metadata.gridspool": { "$exists": true },
+        };
+        let seen = seen.and_then(|place| place.seen);
+        let (found, last) = self.walk(Wanted::Unlinked, is_over, seen, most).await?;
+        let next = last.map(|last| Place {
+            is_behind_files: false,
+            seen: Some(last),
+        });
+        let ids = found
+            .iter()
+            .filter_map(|file| file.get_object_id("_id").ok());
+        Ok(ExpiredPage {
+            files: ids.map(|id| FileId::from_bytes(id.bytes())).collect(),
+            next: next.map(Place::write).transpose()?,
+        })
+    }
+
+    /// Marks a file as dying if its time without a link is over.
+    pub(super) async fn mark_expired(&self, file: FileId) -> Result<bool, StoreError> {
+        self.require_fit_server().await?;
+        let mut filter = document::is("_id", &Bson::ObjectId(document::object_id(file)));
+        filter.insert("metadata.gridspool", doc! { "$exists": true });
+        filter.insert("metadata.unlinked_expires", doc! { "$exists": true });
+        filter.insert("metadata.links", Bson::Null);
+        filter.insert(
+            "$expr",
+            doc! { "$lte": ["$metadata.unlinked_expires", "$$NOW"] },
+        );
+        let dying = doc! { "$ifNull": ["$metadata.dying", "$$NOW"] };
+        let pipeline = vec![Bson::from(doc! { "$set": { "metadata.dying": dying } })];
+        let name = self.files().name().to_owned();
+        let marked = self.change(&name, filter, pipeline.into(), false).await;
+        marked.map_err(|err| error::of_commit(&err))
+    }
+
+    /// Finds about `most` documents by an index, behind a place in it. Returns them, and the place of the last
+    /// one if more may follow. Returns nothing while the index is still to be made; then a later round finds
+    /// the documents.
+    async fn walk(
+        &self,
+        by: Wanted,
+        filter: Document,
+        after: Option<Seen>,
+        most: u32,
+    ) -> Result<(Vec<RawDocumentBuf>, Option<Seen>), StoreError> {
+        let limit = i64::from(most.max(1)) + 1;
+        let found = self.find_by(by, filter, after, limit).await?;
+        let last = found
+            .last()
+            .filter(|_| i64::try_from(found.len()) == Ok(limit));
+        let last = last.map(|last| seen(by, last)).transpose()?;
+        Ok((found, last))
+    }
+
+    async fn find_by(
+        &self,
+        by: Wanted,
+        filter: Document,
+        after: Option<Seen>,
         limit: i64,
     ) -> Result<Vec<RawDocumentBuf>, StoreError> {
-        let (by, filter) = if place.is_behind_files {
-            (Wanted::OpenTombstone, doc! { "cleared": false })
-        } else {
-            // Files of other writers would block the list for ever.
-            let is_dying = doc! {
-                "metadata.dying": { "$exists": true },
-                "metadata.gridspool": { "$exists": true },
-            };
-            (Wanted::Dying, is_dying)
-        };
         let collection = self.connection.part(by.part(), ReadPreference::Primary);
         let (keys, patience) = (by.keys(), self.server_time());
-        let least = place.seen.as_ref().map(|(value, id)| {
-            let values = [value, id].into_iter().cloned();
+        let least = after.map(|(value, id)| {
+            let values = [value, id].into_iter();
             keys.keys().cloned().zip(values).collect::<Document>()
         });
         let found = self.bounded(async move {
@@ -116,7 +178,7 @@ impl Bucket {
     }
 }
 
-/// The values of a document in its index: the time of its mark, and its id.
+/// The values of a document in its index: a time, and its id.
 type Seen = (Bson, Bson);
 
 /// A place in the two indexes: tombstones come behind files.
@@ -127,7 +189,7 @@ struct Place {
 }
 
 impl Place {
-    fn read(place: &DyingPlace) -> Result<Self, StoreError> {
+    fn read(place: &SweepPlace) -> Result<Self, StoreError> {
         let place = RawDocument::from_bytes(&place.0).and_then(Document::try_from);
         let place = place.map_err(|err| error::of_document(&err))?;
         let seen = place.get("value").cloned().zip(place.get("id").cloned());
@@ -137,26 +199,29 @@ impl Place {
         })
     }
 
-    fn write(self) -> Result<DyingPlace, StoreError> {
+    fn write(self) -> Result<SweepPlace, StoreError> {
         let mut place = doc! { "is_behind_files": self.is_behind_files };
         if let Some((value, id)) = self.seen {
             place.extend(doc! { "value": value, "id": id });
         }
         let place = RawDocumentBuf::try_from(&place).map_err(|err| error::of_document(&err))?;
-        Ok(DyingPlace(place.into_bytes()))
+        Ok(SweepPlace(place.into_bytes()))
     }
 }
 
-fn seen(is_tombstone: bool, file: &RawDocument) -> Result<Seen, StoreError> {
-    let value = if is_tombstone {
-        Ok(file.get("at"))
-    } else {
-        let metadata = file.get_document("metadata");
-        metadata.map(|metadata| metadata.get("dying"))
+fn seen(by: Wanted, file: &RawDocument) -> Result<Seen, StoreError> {
+    let keys = by.keys();
+    let field = keys.keys().next().map(String::as_str).unwrap_or_default();
+    let value = match field.strip_prefix("metadata.") {
+        None => file.get(field).ok(),
+        Some(field) => {
+            let metadata = file.get_document("metadata").ok();
+            metadata.and_then(|metadata| metadata.get(field).ok())
+        }
     };
-    let values = [value.ok(), Some(file.get("_id"))];
+    let values = [value, file.get("_id").ok()];
     let [value, id] = values.map(|value| {
-        let value = value.and_then(|value| value.ok().flatten());
+        let value = value.flatten();
         // A field that is not there counts as null, as in an index.
         value.map_or(Ok(Bson::Null), Bson::try_from)
     });

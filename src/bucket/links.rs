@@ -1,22 +1,16 @@
 //! Links between files and messages, each question as one operation: see [`crate::message::links`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use futures::future::BoxFuture;
-use futures::{FutureExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::options::ReadPreference;
 
 use super::{Bucket, belonging, document, error};
-use crate::file::{FileId, FileKey, UnixMillis};
-use crate::message::links::{
-    Answer, Ask, Linked, Linking, Next, Removed, Removing, Unlinked, Unlinking,
-};
-use crate::message::{MOST_LINKS, Message, Receivers};
-use crate::store::{
-    Cause, DyingPage, DyingPlace, MessageInStore, Messages, OwnerlessDelete, StoreError,
-    StoredMessage, StoredPart,
-};
+use crate::file::{FileId, FileKey};
+use crate::message::MOST_LINKS;
+use crate::message::links::{Answer, Ask, Next, Reason};
+use crate::store::{Cause, MessageInStore, Messages as _, StoreError, StoredMessage};
 
 /// The most questions about one link. Only constant changes of the same file by others use so many.
 const MOST_QUESTIONS: usize = 16;
@@ -31,121 +25,17 @@ impl Cause {
     }
 }
 
-impl Messages for Bucket {
-    fn link(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
-        let about = About {
-            file,
-            message: Some(message),
-            cause: Cause::Unlinked,
-        };
-        self.go(about, Linking::Add, Linking::ask, Linking::next)
-            .boxed()
-    }
-
-    fn unlink(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
-        let about = About {
-            file,
-            message: Some(message),
-            cause: Cause::Unlinked,
-        };
-        self.go(about, Unlinking::Take, Unlinking::ask, Unlinking::next)
-            .boxed()
-    }
-
-    fn remove_dying(
-        &self,
-        file: FileId,
-        cause: Cause,
-    ) -> BoxFuture<'_, Result<Removed, StoreError>> {
-        let about = About {
-            file,
-            message: None,
-            cause,
-        };
-        self.go(about, Removing::LookFirst, Removing::ask, Removing::next)
-            .boxed()
-    }
-
-    fn begin_delete(&self, message: FileId) -> BoxFuture<'_, Result<Option<Message>, StoreError>> {
-        self.mark_dying(message).boxed()
-    }
-
-    fn begin_ownerless_delete(
-        &self,
-        owner: u16,
-        file: FileId,
-    ) -> BoxFuture<'_, Result<OwnerlessDelete, StoreError>> {
-        self.mark_settled_as_dying(owner, file).boxed()
-    }
-
-    fn count_ownerless_delete(&self, owner: u16) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.count_delete_of(owner).boxed()
-    }
-
-    fn state_settled(
-        &self,
-        node: u16,
-        before: UnixMillis,
-    ) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.state_settled_before(node, before).boxed()
-    }
-
-    fn take_over_numbers(
-        &self,
-        numbers: Vec<u16>,
-        by: u16,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.note_rescuer(numbers, by).boxed()
-    }
-
-    fn taken_over(&self) -> BoxFuture<'_, Result<BTreeMap<u16, u16>, StoreError>> {
-        self.find_rescued().boxed()
-    }
-
-    fn removed(&self, files: Vec<FileId>) -> BoxFuture<'_, Result<HashSet<FileId>, StoreError>> {
-        self.dying_or_entombed(files).boxed()
-    }
-
-    fn leave<'a>(
-        &'a self,
-        message: FileId,
-        receivers: &'a Receivers,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.leave_all(message, receivers).boxed()
-    }
-
-    fn dying<'a>(
-        &'a self,
-        after: Option<&'a DyingPlace>,
-        most: u32,
-    ) -> BoxFuture<'a, Result<DyingPage, StoreError>> {
-        self.find_dying(after, most).boxed()
-    }
-
-    fn discard(&self, file: FileId) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.discard_file(file).boxed()
-    }
-
-    fn part(&self, id: FileId) -> BoxFuture<'_, Result<Option<StoredPart>, StoreError>> {
-        self.find_part(id).boxed()
-    }
-
-    fn message(&self, id: FileId) -> BoxFuture<'_, Result<MessageInStore, StoreError>> {
-        self.find_message(id).boxed()
-    }
-}
-
 /// The file and the message of a question.
 #[derive(Debug, Clone, Copy)]
-struct About {
-    file: FileId,
-    message: Option<FileId>,
-    cause: Cause,
+pub(super) struct About {
+    pub(super) file: FileId,
+    pub(super) message: Option<FileId>,
+    pub(super) cause: Cause,
 }
 
 impl Bucket {
     /// Asks one question after the other, until a rule says that the work is done.
-    async fn go<S: Copy, O>(
+    pub(super) async fn go<S: Copy, O>(
         &self,
         about: About,
         mut step: S,
@@ -184,7 +74,7 @@ impl Bucket {
                 self.update(self.files().name(), filter, change.into())
                     .await
             }
-            Ask::Take => self.take_link(&id, message.into()).await,
+            Ask::Take(reason) => self.take_link(&id, message.into(), reason).await,
             Ask::LookAtFile => {
                 let found = self.find_by_id("files", &id).await?;
                 Ok(found.map_or(Answer::Absent, |file| {
@@ -235,8 +125,14 @@ impl Bucket {
         }
     }
 
-    /// Takes a link away. If it was the last link, the same write marks the file as dying.
-    async fn take_link(&self, id: &Bson, message: Bson) -> Result<Answer, StoreError> {
+    /// Takes a link away. If it was the last link, the same write marks the file as dying, or takes the field
+    /// of the links away, too.
+    async fn take_link(
+        &self,
+        id: &Bson,
+        message: Bson,
+        reason: Reason,
+    ) -> Result<Answer, StoreError> {
         let mut filter = document::is("_id", id);
         filter.insert("metadata.links", message.clone());
         let others = doc! { "$filter": {
@@ -244,10 +140,24 @@ impl Bucket {
             "cond": { "$ne": ["$$this", message] },
         } };
         let is_last = doc! { "$eq": [{ "$size": "$metadata.links" }, 0] };
-        let dying = doc! { "$cond": [is_last, "$$NOW", "$$REMOVE"] };
+        let was_linked = doc! { "$eq": ["$metadata.was_linked", true] };
+        let goes = match reason {
+            Reason::Deleted => is_last.clone(),
+            Reason::NeverPromised => doc! { "$and": [is_last.clone(), was_linked] },
+        };
+        let dying = doc! { "$cond": [goes, "$$NOW", "$$REMOVE"] };
+        let rest = match reason {
+            Reason::Deleted => doc! {
+                "metadata.was_linked": { "$cond": [is_last, "$metadata.was_linked", true] },
+            },
+            Reason::NeverPromised => doc! {
+                "metadata.links": { "$cond": [is_last, "$$REMOVE", "$metadata.links"] },
+            },
+        };
         let pipeline = [
             doc! { "$set": { "metadata.links": others } },
             doc! { "$set": { "metadata.dying": { "$ifNull": ["$metadata.dying", dying] } } },
+            doc! { "$set": rest },
         ];
         let pipeline = pipeline.map(Bson::from).to_vec();
         let fields = doc! { "metadata.dying": 1 };
@@ -361,7 +271,7 @@ impl Bucket {
         }
     }
 
-    async fn find_message(&self, id: FileId) -> Result<MessageInStore, StoreError> {
+    pub(super) async fn find_message(&self, id: FileId) -> Result<MessageInStore, StoreError> {
         let (key, bson) = (FileKey::Id(id), Bson::ObjectId(document::object_id(id)));
         let found = futures::join!(
             self.find_by_id("files", &bson),

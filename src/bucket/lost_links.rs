@@ -10,7 +10,7 @@ use mongodb::options::{Hint, ReadConcern};
 use super::walk::{Cursor, id_in};
 use super::{Bucket, belonging, document, dying, error};
 use crate::file::FileId;
-use crate::message::links::Unlinked;
+use crate::message::links::{Reason, Unlinked};
 use crate::store::{Cause, Messages as _, StoreError};
 
 /// The files of a page. Each may have a thousand links.
@@ -119,7 +119,11 @@ impl Bucket {
         if self.has_file(&message).await? {
             return Ok(false);
         }
-        if self.unlink(link.file, link.message).await? == Unlinked::Last {
+        if self
+            .unlink(link.file, link.message, Reason::Deleted)
+            .await?
+            == Unlinked::Last
+        {
             self.remove_dying(link.file, Cause::Unlinked).await?;
         }
         Ok(true)

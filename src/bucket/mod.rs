@@ -30,6 +30,7 @@ mod lease;
 mod links;
 mod listed;
 mod lost_links;
+mod messages;
 mod more_indexes;
 mod nodes;
 mod orphan;

@@ -113,7 +113,7 @@ impl Bucket {
         }
         entered?;
         if is_retry {
-            self.renew_links(id, &belonging.links).await?;
+            self.renew_links(id, &belonging).await?;
         }
         if is_of_message || is_retry || ownerless::is_long(begun) {
             let behind = self.look_behind(id).await; // 8

@@ -5,22 +5,29 @@ use mongodb::bson::{Bson, doc};
 
 use super::{Bucket, belonging, document, error};
 use crate::file::{FileId, FileKey};
+use crate::message::Belonging;
 use crate::store::{Cause, Messages as _, StoreError, StoredPart};
 
 impl Bucket {
     /// Writes the links that the journal knows to a file that the store has already. Nobody else
     /// adds or takes links until the journal has settled the file. A dying file gets none.
-    pub(super) async fn renew_links(&self, id: FileId, links: &[FileId]) -> Result<(), StoreError> {
-        if links.is_empty() {
-            return Ok(());
-        }
-        let links = links.iter().copied().map(document::object_id);
+    pub(super) async fn renew_links(
+        &self,
+        id: FileId,
+        belonging: &Belonging,
+    ) -> Result<(), StoreError> {
+        let links = belonging.links.iter().copied().map(document::object_id);
         let links: Vec<_> = links.map(Bson::ObjectId).collect();
         let mut filter = document::is("_id", &Bson::ObjectId(document::object_id(id)));
         filter.insert("metadata.gridspool", doc! { "$exists": true });
         filter.insert("metadata.dying", doc! { "$exists": false });
-        filter.insert("metadata.links", doc! { "$ne": links.clone() });
-        let change = doc! { "$set": { "metadata.links": links } };
+        let change = match (links.is_empty(), belonging.was_linked) {
+            (true, _) => doc! { "$unset": { "metadata.links": "" } },
+            (false, false) => doc! { "$set": { "metadata.links": links } },
+            (false, true) => doc! {
+                "$set": { "metadata.links": links, "metadata.was_linked": true },
+            },
+        };
         let name = self.files().name().to_owned();
         self.update(&name, filter, change.into()).await.map(drop)
     }

@@ -9,6 +9,8 @@ pub(super) enum Wanted {
     Subject,
     /// Dying files.
     Dying,
+    /// Files without a link that expire, by their time.
+    Unlinked,
     /// Tombstones of files with chunks that may still exist.
     OpenTombstone,
     /// The lists of receivers.
@@ -17,14 +19,20 @@ pub(super) enum Wanted {
 
 impl Wanted {
     /// All of them. The index of the lists comes first, because commits of messages wait for it.
-    pub(super) const ALL: [Self; 4] =
-        [Self::Inbox, Self::OpenTombstone, Self::Dying, Self::Subject];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Inbox,
+        Self::OpenTombstone,
+        Self::Dying,
+        Self::Unlinked,
+        Self::Subject,
+    ];
 
     /// Returns its name in status and logs.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Subject => "files metadata.sub",
             Self::Dying => "files metadata.dying",
+            Self::Unlinked => "files metadata.unlinked_expires",
             Self::OpenTombstone => "gone at",
             Self::Inbox => "inbox r, ts",
         }
@@ -33,7 +41,7 @@ impl Wanted {
     /// Returns the collection that has it.
     pub(super) fn part(self) -> &'static str {
         match self {
-            Self::Subject | Self::Dying => "files",
+            Self::Subject | Self::Dying | Self::Unlinked => "files",
             Self::OpenTombstone => "gone",
             Self::Inbox => "inbox",
         }
@@ -44,6 +52,7 @@ impl Wanted {
         match self {
             Self::Subject => doc! { "metadata.sub": 1, "_id": -1 },
             Self::Dying => doc! { "metadata.dying": 1, "_id": 1 },
+            Self::Unlinked => doc! { "metadata.unlinked_expires": 1, "_id": 1 },
             Self::OpenTombstone => doc! { "at": 1, "_id": 1 },
             Self::Inbox => doc! { "r": 1, "ts": 1 },
         }
@@ -55,6 +64,11 @@ impl Wanted {
         match self {
             Self::Subject => Some(doc! { "metadata.sub": { "$exists": true } }),
             Self::Dying => Some(doc! { "metadata.dying": { "$exists": true } }),
+            // A file that gets a link leaves the index, and is in it again if that link is undone.
+            Self::Unlinked => Some(doc! {
+                "metadata.unlinked_expires": { "$exists": true },
+                "metadata.links": null,
+            }),
             Self::OpenTombstone => Some(doc! { "cleared": false }),
             Self::Inbox => None,
         }
@@ -91,6 +105,7 @@ mod tests {
             "r_1_ts_1",
             "at_1__id_1",
             "metadata.dying_1__id_1",
+            "metadata.unlinked_expires_1__id_1",
             "metadata.sub_1__id_-1",
         ];
         assert_eq!(names, expected);

@@ -4,6 +4,7 @@ use super::Committer;
 use super::attempt::Outcome;
 use crate::file::FileId;
 use crate::linking::LinkError;
+use crate::message::links::Reason;
 use crate::store::StoreError;
 
 impl Committer {
@@ -12,7 +13,11 @@ impl Committer {
     /// If the answer to a link was lost, MongoDB or another node may still make the link after
     /// this. So the intent stays for a while, and its links are undone a second time at the end.
     pub(super) async fn undo(&self, id: FileId, files: Vec<FileId>) -> Outcome {
-        if let Err(err) = self.links.untie_files(id, files).await {
+        if let Err(err) = self
+            .links
+            .untie_files(id, files, Reason::NeverPromised)
+            .await
+        {
             return self.untied_later(id, err).await;
         }
         let watch = self.config.delete_watch;

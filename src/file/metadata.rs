@@ -22,11 +22,20 @@ pub enum InvalidMetadata {
     /// All names and texts together are too long.
     #[error("there is more metadata than is taken")]
     TooMuch,
+    /// The time without a link is not one number of seconds, or is too long.
+    #[error("`unlinked_expires` is not one whole number of seconds, from 1 to 31,536,000")]
+    UnlinkedExpires,
 }
 
 impl Metadata {
     /// Bytes of all names and texts together.
     pub const MOST_BYTES: usize = 8 * 1024;
+
+    /// The name of the text with the seconds that the file stays without a link to a message.
+    pub const UNLINKED_EXPIRES: &str = "unlinked_expires";
+
+    /// The most seconds that a file can be asked to stay without a link: a year.
+    const MOST_SECONDS: u32 = 365 * 24 * 60 * 60;
 
     /// Adds a text behind the other texts of its name.
     ///
@@ -60,6 +69,23 @@ impl Metadata {
     /// Whether a name has any text.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    /// The seconds that the file stays without a link to a message; `None` if it stays for ever.
+    ///
+    /// # Errors
+    /// [`InvalidMetadata::UnlinkedExpires`].
+    pub fn unlinked_seconds(&self) -> Result<Option<u32>, InvalidMetadata> {
+        let Some(texts) = self.0.get(Self::UNLINKED_EXPIRES) else {
+            return Ok(None);
+        };
+        let [text] = texts.as_slice() else {
+            return Err(InvalidMetadata::UnlinkedExpires);
+        };
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds = text.parse().ok().filter(|_| is_number);
+        let seconds = seconds.filter(|seconds| (1..=Self::MOST_SECONDS).contains(seconds));
+        seconds.map(Some).ok_or(InvalidMetadata::UnlinkedExpires)
     }
 
     /// All names in order, each with at least one text.
@@ -161,6 +187,32 @@ mod tests {
             let json = serde_json::to_vec(&metadata).unwrap();
             assert!(metadata.weight() >= u64::try_from(json.len()).unwrap());
         }
+    }
+
+    #[test]
+    fn a_time_without_a_link_is_one_whole_number_of_seconds() {
+        assert_eq!(metadata(&[("a", "1")]).unlinked_seconds(), Ok(None));
+        for (text, seconds) in [("1", 1), ("086400", 86_400), ("31536000", 31_536_000)] {
+            let read = metadata(&[("unlinked_expires", text)]).unlinked_seconds();
+            assert_eq!(read, Ok(Some(seconds)));
+        }
+        for text in [
+            "",
+            "0",
+            "+1",
+            "-1",
+            "1.5",
+            " 1",
+            "1 h",
+            "31536001",
+            "4294967297",
+        ] {
+            let read = metadata(&[("unlinked_expires", text)]).unlinked_seconds();
+            assert_eq!(read, Err(InvalidMetadata::UnlinkedExpires), "{text:?}");
+        }
+        let twice = metadata(&[("unlinked_expires", "5"), ("unlinked_expires", "5")]);
+        let read = twice.unlinked_seconds();
+        assert_eq!(read, Err(InvalidMetadata::UnlinkedExpires));
     }
 
     #[test]

@@ -130,11 +130,12 @@ impl Sender {
     /// The metadata of a file: its sender's, with the token's in preference.
     ///
     /// # Errors
-    /// When it is too long in total.
+    /// When it is too long in total, or names a time without a link that cannot be kept.
     pub(super) fn forced(&self, mut metadata: Metadata) -> Result<Metadata, IntakeError> {
         for (name, text) in self.grant.metadata() {
             metadata.set(name.clone(), text.clone())?;
         }
+        metadata.unlinked_seconds()?;
         Ok(metadata)
     }
 }

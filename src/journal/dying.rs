@@ -7,6 +7,7 @@ use super::record::{Entry, Tombstone};
 use super::{Journal, JournalError, point};
 use crate::file::FileId;
 use crate::message::Message;
+use crate::message::links::Reason;
 
 /// The outcome of deleting a message in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl Journal {
 
     fn untie_parts(&self, id: FileId, message: &Message) -> Result<(), JournalError> {
         for part in &message.parts {
-            self.unlink(part.file, id)?;
+            self.unlink(part.file, id, Reason::Deleted)?;
             point!("message.part-untied");
         }
         Ok(())

@@ -12,7 +12,7 @@ use super::step::StepError;
 use super::{Journal, JournalError, at, point};
 use crate::file::FileId;
 use crate::message::MOST_LINKS;
-use crate::message::links::{Linked, Unlinked};
+use crate::message::links::{Linked, Reason, Unlinked};
 
 /// The state of a file for a step of its links.
 enum Pending {
@@ -64,12 +64,17 @@ impl Journal {
     }
 
     /// Unlinks a file that waits for its commit from a message, in the steps of [`Journal::link`].
-    /// A file without links is deleted. A settled file leaves the journal, because only the store
-    /// can tell from now on whether it exists.
+    /// A file without links is deleted, as far as the reason allows it. A settled file leaves the journal,
+    /// because only the store can tell from now on whether it exists.
     ///
     /// # Errors
     /// The disk's error; the link may exist or not.
-    pub fn unlink(&self, file: FileId, message: FileId) -> Result<Unlinked, JournalError> {
+    pub fn unlink(
+        &self,
+        file: FileId,
+        message: FileId,
+        reason: Reason,
+    ) -> Result<Unlinked, JournalError> {
         loop {
             let (found, mut without) = match self.pending(file)? {
                 Pending::Here(here) => *here,
@@ -79,15 +84,14 @@ impl Journal {
                     return Ok(Unlinked::Absent);
                 }
             };
-            let links = &mut without.belonging.links;
-            if !links.contains(&message) {
+            let belonging = &mut without.belonging;
+            if !belonging.links.contains(&message) {
                 return Ok(Unlinked::NotLinked);
             }
-            links.retain(|link| *link != message);
-            if !links.is_empty() {
+            if belonging.unlink(message, reason) {
                 if self.relink(file, &found, without)? {
                     point!("unlink.noted");
-                    return Ok(Unlinked::HasOthers);
+                    return Ok(Unlinked::Stays);
                 }
             } else if self
                 .delete_read(file, Some((found.reading.clone(), without)))?

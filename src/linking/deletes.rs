@@ -36,6 +36,7 @@ use super::{LinkError, Links};
 use crate::file::FileId;
 use crate::journal::MessageDeletion;
 use crate::message::Message;
+use crate::message::links::Reason;
 use crate::store::{Cause, StoreError};
 
 /// The most files that are unlinked at the same time.
@@ -49,7 +50,7 @@ impl Links {
     pub async fn untie_all(&self, id: FileId, message: &Message) -> Result<(), LinkError> {
         self.leave_lists(id, message).await?; // 3
         let parts = message.parts.iter().map(|part| part.file);
-        self.untie_files(id, parts.collect()).await // 4
+        self.untie_files(id, parts.collect(), Reason::Deleted).await // 4
     }
 
     /// Takes a deleted message out of its receivers' lists.
@@ -65,8 +66,13 @@ impl Links {
     ///
     /// # Errors
     /// The first error; every file was tried. The caller should repeat this, which does no harm.
-    pub async fn untie_files(&self, message: FileId, files: Vec<FileId>) -> Result<(), LinkError> {
-        let untied = stream::iter(files).map(|file| self.unlink(file, message).boxed());
+    pub async fn untie_files(
+        &self,
+        message: FileId,
+        files: Vec<FileId>,
+        reason: Reason,
+    ) -> Result<(), LinkError> {
+        let untied = stream::iter(files).map(|file| self.unlink(file, message, reason).boxed());
         let untied: Vec<_> = untied.buffer_unordered(AT_ONCE).collect().await;
         untied
             .into_iter()

@@ -1,6 +1,7 @@
-//! The sweep: every node goes on with deletes that were cut, its own and those of other nodes.
+//! The sweep: every node goes on with deletes that were cut, its own and those of other nodes, and removes files
+//! whose time without a link is over (`expiry`).
 //!
-//! A round walks through all dying files, so a file that waits for a node holds up no other file. The
+//! A round walks through all of them, so a file that waits for a node holds up no other file. The
 //! sweep keeps a note of each failure. It tries the file again when that node is back, or after a
 //! pause that grows. It tries a new file in the next round.
 
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LinkError, Links};
 use crate::file::FileId;
-use crate::store::{Cause, Dying, StoreError};
+use crate::store::{Cause, Dying, StoreError, SweepPlace};
 
 /// The shortest pause between two rounds. A round follows soon enough that nobody notices the rest
 /// of a cut delete.
@@ -38,6 +39,30 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The most notes. Every round tries the files without a note.
 const MOST_NOTES: usize = 20_000;
+
+/// The files that a round walks through.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Swept {
+    /// Files that are dying, and open tombstones.
+    Dying,
+    /// Files whose time without a link is over.
+    Expired,
+}
+
+/// A file that a round tries to remove.
+enum Leaving {
+    Dying(Dying),
+    Expired(FileId),
+}
+
+impl Leaving {
+    fn id(&self) -> FileId {
+        match self {
+            Self::Dying(dying) => dying.id(),
+            Self::Expired(id) => *id,
+        }
+    }
+}
 
 /// The notes of failures.
 #[derive(Debug, Default)]
@@ -99,20 +124,26 @@ impl Links {
     ///
     /// # Errors
     /// An error, if the store is away or cannot list them.
-    pub(super) async fn sweep(&self, stuck: &mut Stuck) -> Result<usize, StoreError> {
+    pub(super) async fn sweep(&self, what: Swept, stuck: &mut Stuck) -> Result<usize, StoreError> {
         let (mut gone, mut place) = (0, None);
         stuck.begin();
         loop {
-            let page = self.messages.dying(place.as_ref(), PAGE).await?;
-            let mut due = page.dying;
+            let (mut due, next) = self.page(what, place.as_ref()).await?;
             let now = Instant::now();
-            due.retain(|dying| stuck.is_due(dying.id(), now, |node| self.peers.is_down(node)));
-            let tries = stream::iter(due).map(|dying| self.go_on(dying));
+            due.retain(|leaving| stuck.is_due(leaving.id(), now, |node| self.peers.is_down(node)));
+            let tries = stream::iter(due).map(|leaving| self.go_on(leaving));
             let mut tries = pin!(tries.buffer_unordered(AT_ONCE));
             while let Some((id, done)) = tries.next().await {
-                let Err(err) = done else {
-                    gone += 1;
-                    continue;
+                let err = match done {
+                    Ok(true) => {
+                        gone += 1;
+                        continue;
+                    }
+                    Ok(false) => {
+                        stuck.note(id, Instant::now(), None);
+                        continue;
+                    }
+                    Err(err) => err,
                 };
                 log::debug!("{id}: is still to go: {err}");
                 let waits_for = match &err {
@@ -125,21 +156,46 @@ impl Links {
                     return Err(err);
                 }
             }
-            match page.next {
-                Some(next) => place = Some(next),
-                None => return Ok(gone),
+            if next.is_none() {
+                return Ok(gone);
             }
+            place = next;
         }
     }
 
-    async fn go_on(&self, dying: Dying) -> (FileId, Result<(), LinkError>) {
-        match dying {
-            Dying::Package(id, message) => (id, self.finish_delete(id, &message).await),
-            Dying::File(id) => {
-                let removed = self.messages.remove_dying(id, Cause::Unlinked).await;
-                (id, removed.map(|_| ()).map_err(LinkError::Store))
+    async fn page(
+        &self,
+        what: Swept,
+        after: Option<&SweepPlace>,
+    ) -> Result<(Vec<Leaving>, Option<SweepPlace>), StoreError> {
+        Ok(match what {
+            Swept::Dying => {
+                let page = self.messages.dying(after, PAGE).await?;
+                let dying = page.dying.into_iter().map(Leaving::Dying);
+                (dying.collect(), page.next)
             }
-        }
+            Swept::Expired => {
+                let page = self.messages.expired(after, PAGE).await?;
+                let expired = page.files.into_iter().map(Leaving::Expired);
+                (expired.collect(), page.next)
+            }
+        })
+    }
+
+    /// Returns false if the file stays for now.
+    async fn go_on(&self, leaving: Leaving) -> (FileId, Result<bool, LinkError>) {
+        let id = leaving.id();
+        let done = match leaving {
+            Leaving::Dying(Dying::Package(_, message)) => {
+                self.finish_delete(id, &message).await.map(|()| true)
+            }
+            Leaving::Dying(Dying::File(_)) => {
+                let removed = self.messages.remove_dying(id, Cause::Unlinked).await;
+                removed.map(|_| true).map_err(LinkError::Store)
+            }
+            Leaving::Expired(_) => self.expire(id).await,
+        };
+        (id, done)
     }
 
     /// Sweeps again and again, while the store answers, until `stop`. The first round comes as soon as it answers.
@@ -152,7 +208,7 @@ impl Links {
         stop: CancellationToken,
     ) {
         let sweeps = async {
-            let mut stuck = Stuck::default();
+            let (mut stuck, mut kept) = (Stuck::default(), Stuck::default());
             let mut heard = None;
             let mut pause = AT_START;
             loop {
@@ -164,10 +220,15 @@ impl Links {
                 if let Err(err) = self.heed_deletes(&mut heard, slack).await {
                     log::debug!("deletes by other nodes are not heard of: {err}");
                 }
-                match self.sweep(&mut stuck).await {
+                match self.sweep(Swept::Dying, &mut stuck).await {
                     Ok(0) => {}
                     Ok(gone) => log::info!("{gone} files went whose delete was cut short"),
                     Err(err) => log::debug!("nothing is swept: {err}"),
+                }
+                match self.sweep(Swept::Expired, &mut kept).await {
+                    Ok(0) => {}
+                    Ok(gone) => log::info!("{gone} files went whose time without a link was over"),
+                    Err(err) => log::debug!("no file expires: {err}"),
                 }
                 pause = begun
                     .elapsed()

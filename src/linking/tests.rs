@@ -8,13 +8,16 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
+use super::sweep::{Stuck, Swept};
 use super::*;
 use crate::config::{ClusterConfig, Config};
 use crate::file::UnixMillis;
 use crate::journal::{Announcer, LocalDisk};
 use crate::message::links::Removed;
 use crate::message::{Message, Receivers};
-use crate::store::{DyingPage, DyingPlace, MessageInStore, OwnerlessDelete, StoredPart};
+use crate::store::{
+    DyingPage, ExpiredPage, MessageInStore, OwnerlessDelete, StoredPart, SweepPlace,
+};
 
 /// Each unlink answers when it gets a permit; that of the first file fails.
 #[derive(Debug)]
@@ -27,7 +30,12 @@ struct Counting {
 }
 
 impl Messages for Counting {
-    fn unlink(&self, file: FileId, _: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
+    fn unlink(
+        &self,
+        file: FileId,
+        _: FileId,
+        _: Reason,
+    ) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
         async move {
             self.unlinking.fetch_add(1, Ordering::Relaxed);
             self.answers.acquire().await.unwrap().forget();
@@ -35,14 +43,14 @@ impl Messages for Counting {
             if file == id(0) {
                 return Err(StoreError::Failed("the first".to_owned()));
             }
-            Ok(Unlinked::HasOthers)
+            Ok(Unlinked::Stays)
         }
         .boxed()
     }
 
     fn dying<'a>(
         &'a self,
-        _: Option<&'a DyingPlace>,
+        _: Option<&'a SweepPlace>,
         most: u32,
     ) -> BoxFuture<'a, Result<DyingPage, StoreError>> {
         self.most.store(most.try_into().unwrap(), Ordering::Relaxed);
@@ -54,6 +62,18 @@ impl Messages for Counting {
     }
 
     fn link(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Linked, StoreError>> {
+        unreachable!()
+    }
+
+    fn expired<'a>(
+        &'a self,
+        _: Option<&'a SweepPlace>,
+        _: u32,
+    ) -> BoxFuture<'a, Result<ExpiredPage, StoreError>> {
+        unreachable!()
+    }
+
+    fn begin_expiry(&self, _: FileId) -> BoxFuture<'_, Result<bool, StoreError>> {
         unreachable!()
     }
 
@@ -143,7 +163,7 @@ async fn links_of_one_message_are_taken_away_a_few_at_once_and_a_failure_stops_n
     let scratch = tempfile::tempdir().unwrap();
     let (links, store) = start(scratch.path());
     let files: Vec<_> = (0..100).map(id).collect();
-    let untying = links.untie_files(id(200), files.clone());
+    let untying = links.untie_files(id(200), files.clone(), Reason::Deleted);
     let mut untying = std::pin::pin!(untying);
     let all = async {
         // Each step of the work lets one more unlink answer.
@@ -172,6 +192,9 @@ async fn links_of_one_message_are_taken_away_a_few_at_once_and_a_failure_stops_n
 async fn a_sweep_reads_few_packages_at_once() {
     let scratch = tempfile::tempdir().unwrap();
     let (links, store) = start(scratch.path());
-    links.sweep(&mut sweep::Stuck::default()).await.unwrap();
+    links
+        .sweep(Swept::Dying, &mut Stuck::default())
+        .await
+        .unwrap();
     assert!((1..=32).contains(&store.most.load(Ordering::Relaxed)));
 }

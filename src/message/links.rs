@@ -10,14 +10,27 @@
 //! | no file is removed that has a link | a document is deleted only if it is dying. Only the question that takes the last link makes it dying, and nothing undoes that; a link is added only to a file that is not dying |
 //! | no link is promised to a file that is gone | after a link is added, its maker looks for a tombstone. A tombstone is written before a document is deleted |
 //! | no file without a link stays | a dying file is found by its mark, and its chunks by a tombstone that is not cleared. If one process stops half-way, another one goes on from there |
+//! | a file that was uploaded plainly stays as it was after a message with it was not promised | a link of such a message makes the file dying only if a promised message had the file before ([`Reason`]) |
+
+/// The reason why a link is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The message was deleted. The file goes with its last link; with other links it is noted that the file had
+    /// a promised link.
+    Deleted,
+    /// The message was never promised. The file goes only if it has no other link and had a promised link before;
+    /// a file that nobody ever linked stays.
+    NeverPromised,
+}
 
 /// A question to the store about one file. It also names a message if it is about a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ask {
     /// Adds the link to the file's document, unless the file is dying or has too many links.
     Add,
-    /// Takes the link away; if it was the last one, the document is dying from then on.
-    Take,
+    /// Takes the link away. If it was the last one, the document is dying from then on, as far as the reason
+    /// allows it.
+    Take(Reason),
     /// Reads the document.
     LookAtFile,
     /// Reads the tombstone.
@@ -94,16 +107,16 @@ pub enum Linked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unlinking {
     /// The link must be taken away.
-    Take,
+    Take(Reason),
     /// There was no link; an earlier try may have taken it.
-    LookAtFile,
+    LookAtFile(Reason),
 }
 
 /// The outcome of an unlink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unlinked {
-    /// The file has other links.
-    HasOthers,
+    /// The file stays: it has other links, or it had no promised one.
+    Stays,
     /// The file had no other link: it is dying and must be removed.
     Last,
     /// There is no such link.
@@ -148,7 +161,7 @@ impl Linking {
         match self {
             Self::Add => Ask::Add,
             Self::LookBehind => Ask::LookForTombstone,
-            Self::TakeBack => Ask::Take,
+            Self::TakeBack => Ask::Take(Reason::Deleted),
             Self::LookAtFile => Ask::LookAtFile,
         }
     }
@@ -173,23 +186,23 @@ impl Unlinking {
     /// Returns the question of this state.
     pub fn ask(self) -> Ask {
         match self {
-            Self::Take => Ask::Take,
-            Self::LookAtFile => Ask::LookAtFile,
+            Self::Take(reason) => Ask::Take(reason),
+            Self::LookAtFile(_) => Ask::LookAtFile,
         }
     }
 
     /// Returns the next state or the outcome, by the answer.
     pub fn next(self, answer: Answer) -> Next<Self, Unlinked> {
         match (self, answer) {
-            (Self::Take, Answer::Done) => Next::End(Unlinked::HasOthers),
-            (Self::Take, Answer::DoneLast) | (Self::LookAtFile, Answer::Dying) => {
+            (Self::Take(_), Answer::Done) => Next::End(Unlinked::Stays),
+            (Self::Take(_), Answer::DoneLast) | (Self::LookAtFile(_), Answer::Dying) => {
                 Next::End(Unlinked::Last)
             }
-            (Self::Take, _) => Next::Go(Self::LookAtFile),
+            (Self::Take(reason), _) => Next::Go(Self::LookAtFile(reason)),
             // The file came in between.
-            (Self::LookAtFile, Answer::Linked) => Next::Go(Self::Take),
-            (Self::LookAtFile, Answer::Absent) => Next::End(Unlinked::Absent),
-            (Self::LookAtFile, _) => Next::End(Unlinked::NotLinked),
+            (Self::LookAtFile(reason), Answer::Linked) => Next::Go(Self::Take(reason)),
+            (Self::LookAtFile(_), Answer::Absent) => Next::End(Unlinked::Absent),
+            (Self::LookAtFile(_), _) => Next::End(Unlinked::NotLinked),
         }
     }
 }

@@ -5,7 +5,7 @@ use awc::http::Method;
 use super::ask::Question;
 use super::{BadPass, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
 use crate::file::FileId;
-use crate::message::links::{Linked, Unlinked};
+use crate::message::links::{Linked, Reason, Unlinked};
 
 /// The words for the outcome of a link, between nodes.
 const LINKED: [(Linked, &str); 4] = [
@@ -15,9 +15,12 @@ const LINKED: [(Linked, &str); 4] = [
     (Linked::Absent, "absent"),
 ];
 
+/// The query of an unlink from a message that was never promised.
+pub const NEVER_PROMISED: &str = "never-promised";
+
 /// The words for the outcome of an unlink, between nodes.
 const UNLINKED: [(Unlinked, &str); 4] = [
-    (Unlinked::HasOthers, "has others"),
+    (Unlinked::Stays, "has others"),
     (Unlinked::Last, "last"),
     (Unlinked::NotLinked, "not linked"),
     (Unlinked::Absent, "absent"),
@@ -47,10 +50,11 @@ impl Peers {
         owner: u16,
         file: FileId,
         message: FileId,
+        reason: Reason,
     ) -> Result<Unlinked, Unreachable> {
         self.ask_about_link(
             Method::DELETE,
-            Purpose::Unlink,
+            Purpose::of_unlink(reason),
             owner,
             file,
             message,
@@ -80,8 +84,14 @@ impl Peers {
     }
 
     /// Signs this node's answer about an unlink.
-    pub fn seal_unlinked(&self, file: FileId, message: FileId, unlinked: Unlinked) -> String {
-        self.seal_end(Purpose::Unlink, file, message, unlinked, &UNLINKED)
+    pub fn seal_unlinked(
+        &self,
+        purpose: Purpose,
+        file: FileId,
+        message: FileId,
+        unlinked: Unlinked,
+    ) -> String {
+        self.seal_end(purpose, file, message, unlinked, &UNLINKED)
     }
 
     fn seal_end<T: Copy + PartialEq>(
@@ -108,7 +118,10 @@ impl Peers {
     ) -> Result<T, Unreachable> {
         let unreachable = |reason: &str| Unreachable::new(owner, reason);
         let pass = self.seal.sign(purpose, owner, &both(file, message));
-        let path = format!("/files/{file}/links/{message}");
+        let mut path = format!("/files/{file}/links/{message}");
+        if purpose == Purpose::UndoLink {
+            path.extend(["?", NEVER_PROMISED]);
+        }
         let question = Question {
             method,
             path: &path,

@@ -143,6 +143,7 @@ use registration::Own;
 use table::{List, Table};
 
 pub use keys::{KeyQuestion, Majority, addresses as addresses_of_keys};
+pub use links::NEVER_PROMISED;
 pub use lists::Carrying;
 pub use messages::Carried;
 pub use parts::{PartPiece, PartQuestion, address as address_of_parts};

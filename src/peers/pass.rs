@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ring::hmac;
 
 use crate::file::hex;
+use crate::message::links::Reason;
 use crate::token::{KeysError, read_private};
 
 /// The greatest age of a pass, and the greatest difference between the clocks of two nodes, in seconds.
@@ -39,8 +40,10 @@ pub enum Purpose {
     Outline,
     /// Linking a file to a message.
     Link,
-    /// Unlinking a file from a message.
+    /// Unlinking a file from a deleted message.
     Unlink,
+    /// Unlinking a file from a message that was never promised.
+    UndoLink,
     /// Reading a part of a file that is put together.
     Part,
     /// Voting on an idempotency key.
@@ -56,6 +59,14 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// The purpose of taking a link away.
+    pub fn of_unlink(reason: Reason) -> Self {
+        match reason {
+            Reason::Deleted => Self::Unlink,
+            Reason::NeverPromised => Self::UndoLink,
+        }
+    }
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -67,6 +78,7 @@ impl Purpose {
             Self::Outline => "outline",
             Self::Link => "link",
             Self::Unlink => "unlink",
+            Self::UndoLink => "undo link",
             Self::Part => "part",
             Self::Vote => "vote",
             Self::Answer => "answer",

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::{StoreError, StoredFile};
 use crate::file::{FileId, UnixMillis};
-use crate::message::links::{Linked, Removed, Unlinked};
+use crate::message::links::{Linked, Reason, Removed, Unlinked};
 use crate::message::{Message, Receivers};
 
 /// The reason why a file is removed.
@@ -52,9 +52,9 @@ pub enum OwnerlessDelete {
     Unsettled,
 }
 
-/// A place in the walk through all dying files; opaque to everyone but the store.
+/// A place in a walk of the sweep; opaque to everyone but the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DyingPlace(pub Vec<u8>);
+pub struct SweepPlace(pub Vec<u8>);
 
 /// Some dying files, the oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,16 @@ pub struct DyingPage {
     /// The files.
     pub dying: Vec<Dying>,
     /// Where the next page begins; `None` behind the last.
-    pub next: Option<DyingPlace>,
+    pub next: Option<SweepPlace>,
+}
+
+/// Some files whose time without a link is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredPage {
+    /// The files.
+    pub files: Vec<FileId>,
+    /// Where the next page begins; `None` behind the last.
+    pub next: Option<SweepPlace>,
 }
 
 /// The store's answer about a message.
@@ -106,11 +115,33 @@ pub trait Messages: Send + Sync {
     /// `Unavailable` or `TimedOut`: the link may exist or not.
     fn link(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Linked, StoreError>>;
 
-    /// Unlinks a file from a message. A file without links is dying and must be removed.
+    /// Unlinks a file from a message. A file that is `Last` is dying and must be removed.
     ///
     /// # Errors
     /// `Unavailable` or `TimedOut`: the link may exist or not.
-    fn unlink(&self, file: FileId, message: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>>;
+    fn unlink(
+        &self,
+        file: FileId,
+        message: FileId,
+        reason: Reason,
+    ) -> BoxFuture<'_, Result<Unlinked, StoreError>>;
+
+    /// Finds about `most` files whose time without a link is over by this node's clock, the earliest first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn expired<'a>(
+        &'a self,
+        after: Option<&'a SweepPlace>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<ExpiredPage, StoreError>>;
+
+    /// Marks a file as dying if its time without a link is over by the store's clock, and if it has no link at
+    /// this moment. Returns whether it is dying; then it must be removed ([`Messages::remove_dying`]).
+    ///
+    /// # Errors
+    /// `Unavailable` or `TimedOut`: it may be dying or not.
+    fn begin_expiry(&self, file: FileId) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// Removes a dying file: its document and its chunks.
     ///
@@ -199,7 +230,7 @@ pub trait Messages: Send + Sync {
     /// `Unavailable`.
     fn dying<'a>(
         &'a self,
-        after: Option<&'a DyingPlace>,
+        after: Option<&'a SweepPlace>,
         most: u32,
     ) -> BoxFuture<'a, Result<DyingPage, StoreError>>;
 

@@ -6,10 +6,11 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 
 use super::{
-    Cause, DyingPage, DyingPlace, MessageInStore, Messages, OwnerlessDelete, StoreError, StoredPart,
+    Cause, DyingPage, ExpiredPage, MessageInStore, Messages, OwnerlessDelete, StoreError,
+    StoredPart, SweepPlace,
 };
 use crate::file::{FileId, UnixMillis};
-use crate::message::links::{Linked, Removed, Unlinked};
+use crate::message::links::{Linked, Reason, Removed, Unlinked};
 use crate::message::{Message, Receivers};
 
 /// No message and no linked file is there.
@@ -21,8 +22,29 @@ impl Messages for NoMessages {
         ready(Ok(Linked::Absent)).boxed()
     }
 
-    fn unlink(&self, _: FileId, _: FileId) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
+    fn unlink(
+        &self,
+        _: FileId,
+        _: FileId,
+        _: Reason,
+    ) -> BoxFuture<'_, Result<Unlinked, StoreError>> {
         ready(Ok(Unlinked::Absent)).boxed()
+    }
+
+    fn expired<'a>(
+        &'a self,
+        _: Option<&'a SweepPlace>,
+        _: u32,
+    ) -> BoxFuture<'a, Result<ExpiredPage, StoreError>> {
+        let page = ExpiredPage {
+            files: Vec::new(),
+            next: None,
+        };
+        ready(Ok(page)).boxed()
+    }
+
+    fn begin_expiry(&self, _: FileId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        ready(Ok(false)).boxed()
     }
 
     fn remove_dying(&self, _: FileId, _: Cause) -> BoxFuture<'_, Result<Removed, StoreError>> {
@@ -67,7 +89,7 @@ impl Messages for NoMessages {
 
     fn dying<'a>(
         &'a self,
-        _: Option<&'a DyingPlace>,
+        _: Option<&'a SweepPlace>,
         _: u32,
     ) -> BoxFuture<'a, Result<DyingPage, StoreError>> {
         let page = DyingPage {

@@ -18,7 +18,7 @@ fn cluster(mongo: &Mongo) -> Cluster {
 }
 
 /// Waits until the first node has told the others that all of its files are settled.
-fn wait_until_stated(cluster: &Cluster, mongo: &Mongo) {
+pub(crate) fn wait_until_stated(cluster: &Cluster, mongo: &Mongo) {
     cluster.nodes[0].wait_until_empty();
     let now = SystemTime::now();
     let nodes = mongo.database().collection::<Document>("fs.nodes");

@@ -15,7 +15,7 @@ pub(crate) fn wait_for_indexes(site: &Site) {
     wait_until("all indexes are there", || {
         let status = site.status();
         let indexes = status["mongodb"]["indexes"].as_array().unwrap();
-        assert_eq!(indexes.len(), 4, "{indexes:?}");
+        assert_eq!(indexes.len(), 5, "{indexes:?}");
         indexes.iter().all(|index| index["state"] == "ready")
     });
 }
@@ -122,7 +122,7 @@ fn an_old_bucket_gets_its_indexes_while_uploads_and_downloads_go_on() {
     mongo
         .block_on(async { mongo.database().drop().await })
         .unwrap();
-    for (collection, count) in [("fs.files", 4), ("fs.gone", 2), ("fs.inbox", 2)] {
+    for (collection, count) in [("fs.files", 5), ("fs.gone", 2), ("fs.inbox", 2)] {
         wait_until("they are there again", || {
             count_of(&mongo, collection) == count
         });

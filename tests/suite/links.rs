@@ -3,6 +3,7 @@
 mod commit_again;
 mod deletes;
 mod patience;
+mod undone;
 mod unsettled;
 
 use std::ffi::OsString;
@@ -19,7 +20,7 @@ use gridspool::file::{FileId, FileName, MediaType, Metadata, Sha256, Window};
 use gridspool::journal::{
     Adopted, Announcer, Draft, Journal, Layout, LocalDisk, MessageDraft, PartDraft, Subject,
 };
-use gridspool::message::links::{Linked, Removed, Unlinked};
+use gridspool::message::links::{Linked, Reason, Removed, Unlinked};
 use gridspool::message::{MOST_LINKS, Message, PartRequest, Party, Receivers};
 use gridspool::spool::Spool;
 use gridspool::store::{Cause, Messages as _, Store as _};
@@ -136,7 +137,7 @@ impl Stage {
 
     fn unlink(&self, file: FileId, message: FileId) -> Unlinked {
         self.mongo
-            .block_on(self.bucket.unlink(file, message))
+            .block_on(self.bucket.unlink(file, message, Reason::Deleted))
             .unwrap()
     }
 
@@ -199,6 +200,7 @@ fn a_message_is_in_the_bucket_as_it_was_promised_and_its_parts_stay_as_long_as_a
     stage.leave_others_alone();
     stage.commit_again();
     stage.link_unsettled();
+    stage.undo_links();
     stage.race();
     stage.delete_linked();
     stage.delete_message();
@@ -254,7 +256,7 @@ impl Stage {
         for _ in 0..2 {
             assert_eq!(stage.link(file, other), Linked::Linked);
         }
-        assert_eq!(stage.unlink(file, sent.id), Unlinked::HasOthers);
+        assert_eq!(stage.unlink(file, sent.id), Unlinked::Stays);
         assert_eq!(stage.unlink(file, sent.id), Unlinked::NotLinked);
         assert_eq!(stage.remove(file), Removed::Kept, "it has another link");
         for _ in 0..2 {
@@ -358,7 +360,9 @@ impl Stage {
             let races = sent.message.parts.iter().map(|part| {
                 let file = part.file;
                 let take = async move || {
-                    let unlinked = answered(async || bucket.unlink(file, sent.id).await).await;
+                    let unlinked =
+                        answered(async || bucket.unlink(file, sent.id, Reason::Deleted).await)
+                            .await;
                     if unlinked == Unlinked::Last {
                         answered(async || bucket.remove_dying(file, Cause::Unlinked).await).await;
                     }

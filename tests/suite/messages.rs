@@ -3,12 +3,14 @@
 mod again;
 mod deletes;
 mod forward;
+mod forward_kills;
 mod grammar;
 mod in_pieces;
 mod long_in_pieces;
 mod races;
 mod returning_owner;
 mod rights;
+mod unlinked;
 
 use kit::{Answer, Builder, Client, Cluster, Mongo, Routes, eventually, noise, object_id, sha256};
 use mongodb::bson::{Bson, Document, doc};

@@ -11,7 +11,8 @@ use crate::file::Metadata;
 /// alone has an empty text. No name may come twice. An empty header has no pairs, as tuspy sends it.
 ///
 /// # Errors
-/// When it cannot be read, has a name twice, or is more than is taken.
+/// When it cannot be read, has a name twice, is more than is taken, or names a time without a link that cannot be
+/// kept.
 pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Metadata, HeadError> {
     let mut metadata = Metadata::default();
     for value in headers.get_all("upload-metadata") {
@@ -32,6 +33,7 @@ pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Metadata, HeadError> 
             metadata.add(name.to_owned(), text)?;
         }
     }
+    metadata.unlinked_seconds()?;
     Ok(metadata)
 }
 

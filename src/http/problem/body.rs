@@ -30,6 +30,10 @@ impl Problem {
         )
     }
 
+    pub(super) fn bad_metadata(detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-metadata", detail)
+    }
+
     /// Each file of a form keeps all texts of the form.
     pub(super) fn too_much_metadata_for_so_many() -> Self {
         Self::new(

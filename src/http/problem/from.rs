@@ -163,6 +163,7 @@ impl From<InvalidMetadata> for Problem {
         match err {
             InvalidMetadata::Name => Self::bad_form("A text has no name that can be kept."),
             InvalidMetadata::TooMuch => Self::too_much_metadata(),
+            InvalidMetadata::UnlinkedExpires => Self::bad_metadata(err.to_string()),
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::file::{FileId, FileKey, Sha256};
 use crate::http::headers::text;
 use crate::http::{Node, Problem};
 use crate::journal::{Kept, Lookup};
-use crate::peers::{PASS, Purpose};
+use crate::message::links::Reason;
+use crate::peers::{NEVER_PROMISED, PASS, Purpose};
 
 /// Answers `GET` and `HEAD` of a file that may be on this node's disk.
 pub(super) async fn file(
@@ -131,10 +132,15 @@ pub(super) async fn unlink(
 ) -> Result<HttpResponse, Problem> {
     let (file, message) = (id(&request)?, linked_to(&request)?);
     let pass = pass(&request);
-    node.peers
-        .check_link(pass, Purpose::Unlink, file, message)?;
-    let unlinked = node.links.unlink_here(file, message).await?;
-    Ok(signed(node.peers.seal_unlinked(file, message, unlinked)))
+    let reason = match request.query_string() {
+        NEVER_PROMISED => Reason::NeverPromised,
+        _ => Reason::Deleted,
+    };
+    let purpose = Purpose::of_unlink(reason);
+    node.peers.check_link(pass, purpose, file, message)?;
+    let unlinked = node.links.unlink_here(file, message, reason).await?;
+    let word = (node.peers).seal_unlinked(purpose, file, message, unlinked);
+    Ok(signed(word))
 }
 
 /// Answers `DELETE` of a file that this node gave its id. There is no pass for other files, so no

@@ -160,9 +160,14 @@ fn add_belonging(words: &mut Value, belonging: &Belonging) {
         add(words, "sub", json!(**sub));
     }
     if let Some(message) = belonging.message {
-        let links = belonging.links.iter().map(ToString::to_string);
         add(words, "message", json!(message.to_string()));
+    }
+    if belonging.message.is_some() || !belonging.links.is_empty() {
+        let links = belonging.links.iter().map(ToString::to_string);
         add(words, "links", links.collect());
+    }
+    if belonging.was_linked {
+        add(words, "was_linked", json!(true));
     }
     if let Some(package) = &belonging.package {
         add(words, "package", json!(**package));

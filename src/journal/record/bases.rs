@@ -257,6 +257,7 @@ impl Form {
             sub: self.sub.clone(),
             message,
             links: message.filter(|_| !is_package).into_iter().collect(),
+            was_linked: false,
             package: self.message.clone().filter(|_| is_package),
         }
     }

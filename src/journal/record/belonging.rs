@@ -28,7 +28,8 @@ pub(super) fn write_belonging(writer: &mut Writer, belonging: &Belonging) -> Wri
     write_message(writer, belonging.package.as_ref())
 }
 
-/// Reads a belonging. `is_there` says whether one was written.
+/// Reads a belonging. `is_there` says whether one was written. The version of the record tells whether the file was
+/// linked before.
 pub(super) fn read_belonging(reader: &mut Reader<'_>, is_there: bool) -> Read<Belonging> {
     if !is_there {
         return Ok(Belonging::default());
@@ -37,6 +38,7 @@ pub(super) fn read_belonging(reader: &mut Reader<'_>, is_there: bool) -> Read<Be
         sub: read_sub(reader)?,
         message: reader.optional(Reader::id)?,
         links: reader.list(Reader::id)?,
+        was_linked: false,
         package: read_message(reader)?,
     };
     if belonging.is_none() {

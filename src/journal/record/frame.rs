@@ -25,6 +25,8 @@ pub(super) const GONE: u8 = 21;
 pub(super) const VERSION: u8 = 1;
 /// of files and forms that belong to messages or to a sender, and of tombstones of messages,
 pub(super) const WITH_BELONGING: u8 = 2;
+/// of files that a deleted message had while others had them, too,
+pub(super) const WAS_LINKED: u8 = 3;
 /// and of uploads that may still grow, and their growth: version 1 was never written.
 pub(super) const OF_UPLOADS: u8 = 2;
 /// A growth with the bytes that came, as an inline body.
@@ -155,7 +157,11 @@ impl Frame {
                         .inline_bytes(file.meta.length)?
                         .into_iter()
                         .collect(),
-                    version: version(!file.belonging.is_none()),
+                    version: if file.belonging.was_linked {
+                        WAS_LINKED
+                    } else {
+                        version(!file.belonging.is_none())
+                    },
                     ..Self::new(FILE, id, writer)
                 }
             }

@@ -36,7 +36,7 @@
 //!
 //! A file or a form has version 2 if it belongs to messages, or to a sender with a known name; so
 //! has the tombstone of a message. Any other has version 1, so that an earlier program reads a
-//! journal without messages.
+//! journal without messages. A file that a deleted message had, while others had it, too, has version 3.
 //!
 //! An upload and its growth have version 2: an earlier program, which had another form for them,
 //! refuses them. An upload whose sender stated a SHA-512 has version 3. One that becomes the files of

@@ -6,8 +6,8 @@ use super::change::{Change, Growth, LogTime, Settled, Why};
 use super::error::RecordError;
 use super::frame::{
     ANSWERS, DEFERRED, FILE, FORM, Frame, GONE, GROWN, HELD, INTENT, MADE, OF_UPLOADS, Record,
-    SETTLED, TO_BE_MADE, TOMBSTONE, UPLOAD, VERSION, WAITING, WITH_BELONGING, WITH_BYTES,
-    WITH_SHA512,
+    SETTLED, TO_BE_MADE, TOMBSTONE, UPLOAD, VERSION, WAITING, WAS_LINKED, WITH_BELONGING,
+    WITH_BYTES, WITH_SHA512,
 };
 use super::intent::Intent;
 
@@ -19,7 +19,8 @@ impl Frame {
     pub fn read(&self) -> Result<Option<Record>, RecordError> {
         let (kind, version) = (self.kind, self.version);
         let is_known = match kind {
-            FILE | FORM | TOMBSTONE => matches!(version, VERSION | WITH_BELONGING),
+            FILE => matches!(version, VERSION | WITH_BELONGING | WAS_LINKED),
+            FORM | TOMBSTONE => matches!(version, VERSION | WITH_BELONGING),
             UPLOAD => matches!(version, OF_UPLOADS | WITH_SHA512 | TO_BE_MADE),
             GROWN => matches!(version, OF_UPLOADS | WITH_BYTES | MADE),
             ANSWERS | INTENT | DEFERRED..=SETTLED | GONE => version == VERSION,
@@ -55,11 +56,12 @@ impl Frame {
     fn read_known(&self) -> Result<Record, RecordError> {
         let mut reader = Reader::new(&self.record);
         let (length, moment) = (self.length, LogTime(self.moment));
-        let has_belonging = self.version == WITH_BELONGING;
+        let has_belonging = self.version >= WITH_BELONGING;
         let entry = |entry| Record::Base(Base::Entry(entry));
         let record = match self.kind {
             FILE => {
-                let file = File::read(&mut reader, length, moment, has_belonging)?;
+                let mut file = File::read(&mut reader, length, moment, has_belonging)?;
+                file.belonging.was_linked = self.version == WAS_LINKED;
                 entry(Entry::File(file))
             }
             FORM => Record::Base(Base::Form(Form::read(&mut reader, has_belonging)?)),

@@ -11,6 +11,7 @@ use super::stage::restart;
 use crate::file::FileId;
 use crate::journal::{Journal, Room, Settling, Work};
 use crate::message::MOST_LINKS;
+use crate::message::links::Reason::{Deleted, NeverPromised};
 use crate::message::links::{Linked, Unlinked};
 
 fn message(number: u8) -> FileId {
@@ -36,9 +37,10 @@ fn a_file_has_the_links_that_were_told_and_goes_with_the_last_one() {
         journal = restart("linked", &scratch);
         assert_eq!(links_of(&journal, id), [1, 2].map(message).into());
         assert_eq!(content(&journal, id).unwrap(), body);
-        let unlink = |journal: &Journal, number| journal.unlink(id, message(number)).unwrap();
+        let unlink =
+            |journal: &Journal, number| journal.unlink(id, message(number), Deleted).unwrap();
         assert_eq!(unlink(&journal, 3), Unlinked::NotLinked);
-        assert_eq!(unlink(&journal, 1), Unlinked::HasOthers);
+        assert_eq!(unlink(&journal, 1), Unlinked::Stays);
         assert_eq!(unlink(&journal, 1), Unlinked::NotLinked);
         drop(journal);
         journal = restart("unlinked once", &scratch);
@@ -57,6 +59,35 @@ fn a_file_has_the_links_that_were_told_and_goes_with_the_last_one() {
 }
 
 #[test]
+fn a_file_stays_after_a_message_with_it_was_not_promised_unless_a_promised_one_had_it() {
+    for body in BODIES {
+        let scratch = Scratch::new();
+        let mut journal = scratch.journal();
+        let [plain, forwarded] = [(); 2].map(|()| scratch.adopt(&journal, body));
+        journal.link(plain, message(1)).unwrap();
+        for number in [1, 2] {
+            journal.link(forwarded, message(number)).unwrap();
+        }
+        let undone = journal.unlink(plain, message(1), NeverPromised).unwrap();
+        assert_eq!(undone, Unlinked::Stays);
+        // The message that had it is deleted while another one may still be promised.
+        let unlinked = journal.unlink(forwarded, message(1), Deleted).unwrap();
+        assert_eq!(unlinked, Unlinked::Stays);
+        drop(journal);
+        journal = restart("undone", &scratch);
+        assert_eq!(links_of(&journal, plain), BTreeSet::new());
+        assert_eq!(content(&journal, plain).unwrap(), body);
+        journal.copy_one(forwarded).unwrap();
+        let undone = journal.unlink(forwarded, message(2), NeverPromised);
+        assert_eq!(undone.unwrap(), Unlinked::Last);
+        // It can be linked as before, and goes with the last message that had it.
+        journal.link(plain, message(3)).unwrap();
+        let unlinked = journal.unlink(plain, message(3), Deleted).unwrap();
+        assert_eq!(unlinked, Unlinked::Last);
+    }
+}
+
+#[test]
 fn the_store_is_asked_for_the_links_of_a_file_that_does_not_wait_here() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
@@ -64,7 +95,10 @@ fn the_store_is_asked_for_the_links_of_a_file_that_does_not_wait_here() {
     journal.settle(&committed(settled)).unwrap();
     for id in [settled, super::scratch::absent()] {
         assert_eq!(journal.link(id, message(2)).unwrap(), Linked::Absent);
-        assert_eq!(journal.unlink(id, message(2)).unwrap(), Unlinked::Absent);
+        assert_eq!(
+            journal.unlink(id, message(2), Deleted).unwrap(),
+            Unlinked::Absent
+        );
     }
 }
 
@@ -101,7 +135,7 @@ fn a_commit_that_began_before_a_link_does_not_settle_the_file() {
         journal.link(id, message(2)).unwrap();
         assert_eq!(settle(), Settling::Relinked);
         drop(journal.open_work(id).unwrap());
-        journal.unlink(id, message(1)).unwrap();
+        journal.unlink(id, message(1), Deleted).unwrap();
         assert_eq!(settle(), Settling::Relinked);
         assert_eq!(links_of(&journal, id), [message(2)].into());
         // A copy changes no link.
@@ -125,7 +159,7 @@ fn a_cut_at_any_moment_of_an_unlink_leaves_the_file_or_lets_it_go() {
         };
         let calls = {
             let (scratch, journal, id) = stage();
-            journal.unlink(id, message(0)).unwrap();
+            journal.unlink(id, message(0), Deleted).unwrap();
             scratch.disk.calls().len()
         };
         for call in 0..=calls {
@@ -133,7 +167,7 @@ fn a_cut_at_any_moment_of_an_unlink_leaves_the_file_or_lets_it_go() {
                 let case = format!("{others} others, cut before {call}, {tear:?}");
                 let (scratch, journal, id) = stage();
                 scratch.disk.stop_at(call);
-                let unlinked = journal.unlink(id, message(0));
+                let unlinked = journal.unlink(id, message(0), Deleted);
                 drop(journal);
                 lose(&scratch, tear);
                 let mut found = None;
@@ -169,7 +203,7 @@ fn of_a_last_unlink_and_a_new_link_at_once_one_is_told_that_it_was_too_late() {
         journal.link(id, message(1)).unwrap();
         let (linked, unlinked, settled) = thread::scope(|scope| {
             let linked = scope.spawn(|| journal.link(id, message(2)).unwrap());
-            let unlinked = scope.spawn(|| journal.unlink(id, message(1)).unwrap());
+            let unlinked = scope.spawn(|| journal.unlink(id, message(1), Deleted).unwrap());
             let settled = scope.spawn(|| match journal.open_work(id).unwrap() {
                 Work::Commit { promised, .. } => {
                     let links: BTreeSet<_> = promised.belonging.links.into_iter().collect();
@@ -195,9 +229,12 @@ fn of_a_last_unlink_and_a_new_link_at_once_one_is_told_that_it_was_too_late() {
             continue;
         }
         match (linked, unlinked) {
-            (Linked::Linked, Unlinked::HasOthers) => {
+            (Linked::Linked, Unlinked::Stays) => {
                 assert_eq!(links_of(&journal, id), [message(2)].into());
-                assert_eq!(journal.unlink(id, message(2)).unwrap(), Unlinked::Last);
+                assert_eq!(
+                    journal.unlink(id, message(2), Deleted).unwrap(),
+                    Unlinked::Last
+                );
             }
             (Linked::Gone, Unlinked::Last) => assert!(is_deleted),
             other => panic!("{other:?}, {settled:?}"),

@@ -118,15 +118,15 @@ pub(super) fn check(case: &str, scratch: &Scratch, journal: &Journal, parts: &[&
             sub: Some("alice's".into()),
             message: Some(*id),
             links: vec![*id],
-            package: None,
+            ..Belonging::default()
         };
         assert_eq!(belonging_of(journal, part.file), belonging, "{case}");
     }
     let package = Belonging {
         sub: Some("alice's".into()),
         message: Some(*id),
-        links: Vec::new(),
         package: Some(Arc::clone(&kept.message)),
+        ..Belonging::default()
     };
     assert_eq!(belonging_of(journal, *id), package, "{case}");
     let is_small = parts.concat().len() + 2 <= usize::try_from(SMALL_BYTES).unwrap();

@@ -11,7 +11,7 @@ use crate::journal::{
     Adopted, AdoptedMessage, Deletion, Journal, Lookup, MessageDeletion, Room, Settling, Standing,
     Work,
 };
-use crate::message::links::{Linked, Unlinked};
+use crate::message::links::{Linked, Reason, Unlinked};
 
 fn files(adopted: &AdoptedMessage) -> Vec<FileId> {
     adopted.files.iter().map(Adopted::id).collect()
@@ -174,7 +174,10 @@ fn the_store_alone_tells_of_a_message_and_of_parts_that_are_settled() {
     assert_eq!(journal.try_lookup(files[1]).unwrap(), Some(Room::Incoming));
     let deleted = journal.delete_message(files[1]).unwrap();
     assert_eq!(deleted, MessageDeletion::NotHere);
-    assert_eq!(journal.unlink(files[1], files[0]).unwrap(), Unlinked::Last);
+    assert_eq!(
+        journal.unlink(files[1], files[0], Reason::Deleted).unwrap(),
+        Unlinked::Last
+    );
     assert!(matches!(journal.lookup(files[1]), Ok(Lookup::Deleted)));
 }
 

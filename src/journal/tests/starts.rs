@@ -77,7 +77,7 @@ fn a_program_of_the_first_form_neither_starts_nor_begins_anew_here() {
 }
 
 /// An unknown kind, and the next version of a known one.
-const UNKNOWN: [(u8, u8); 2] = [(9, 1), (1, 3)];
+const UNKNOWN: [(u8, u8); 2] = [(9, 1), (1, 4)];
 
 /// Appends a frame of an unknown kind or version.
 fn append_unknown(scratch: &Scratch, (kind, version): (u8, u8), flags: u16) {

@@ -1,7 +1,7 @@
 //! Links of files that have documents, and that their journal has not settled yet.
 
 use gridspool::journal::Settling;
-use gridspool::message::links::{Linked, Unlinked};
+use gridspool::message::links::{Linked, Reason, Unlinked};
 use gridspool::store::Messages as _;
 use mongodb::bson::{Bson, doc};
 
@@ -15,15 +15,22 @@ impl Stage {
         let (part, other) = (message.parts[0].file, other_message(20));
         let early = self.commit(part).unwrap();
         assert_eq!(self.journal.link(part, other).unwrap(), Linked::Linked);
-        let unlinked = self.journal.unlink(part, files[0]).unwrap();
-        assert_eq!(unlinked, Unlinked::HasOthers);
+        let unlinked = self
+            .journal
+            .unlink(part, files[0], Reason::Deleted)
+            .unwrap();
+        assert_eq!(unlinked, Unlinked::Stays);
         assert_eq!(self.journal.settle(&early).unwrap(), Settling::Relinked);
         let late = self.commit(part).unwrap();
         let document = self.document(part).unwrap();
         let metadata = document.get_document("metadata").unwrap();
         let links: Vec<Bson> = vec![mongo_id(other).into()];
         assert_eq!(*metadata.get_array("links").unwrap(), links);
-        assert_eq!(self.journal.unlink(part, other).unwrap(), Unlinked::Last);
+        assert!(metadata.get_bool("was_linked").unwrap());
+        assert_eq!(
+            self.journal.unlink(part, other, Reason::Deleted).unwrap(),
+            Unlinked::Last
+        );
         assert_eq!(self.journal.settle(&late).unwrap(), Settling::Deleted);
         for _ in 0..2 {
             self.mongo.block_on(self.bucket.discard(part)).unwrap();

@@ -1,10 +1,7 @@
 //! Messages with parts that exist already: no byte of them moves, and each stays as long as a
 //! message has it.
 
-use kit::{
-    Answer, Builder, Client, Cluster, Keys, Mongo, Site, eventually, noise, object_id,
-    program_with_points, sha256,
-};
+use kit::{Answer, Builder, Client, Cluster, Keys, Mongo, eventually, noise, object_id, sha256};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, doc};
 use serde_json::{Value, json};
@@ -12,18 +9,18 @@ use serde_json::{Value, json};
 use super::{FORM, JSON, PACKAGE, assert_part, form, post, sent, taken, text, told};
 
 /// Returns a site that removes links at once.
-fn builder() -> Builder {
+pub(super) fn builder() -> Builder {
     Builder::default()
         .set("settled_grace_seconds", 0)
         .set("delete_watch_seconds", 0)
 }
 
-fn send(client: &Client, body: &Value) -> Answer {
+pub(super) fn send(client: &Client, body: &Value) -> Answer {
     post(client, JSON, body.to_string().as_bytes())
 }
 
 /// Makes a message that forwards parts of another one.
-fn forwarding(message: &Value, parts: &[u32]) -> Value {
+pub(super) fn forwarding(message: &Value, parts: &[u32]) -> Value {
     let parts: Vec<_> = parts
         .iter()
         .map(|part| json!({ "message": text(message, "id"), "part": part }))
@@ -32,7 +29,7 @@ fn forwarding(message: &Value, parts: &[u32]) -> Value {
 }
 
 /// Returns the messages that a stored file belongs to.
-fn links(mongo: &Mongo, file: &Value) -> Vec<String> {
+pub(super) fn links(mongo: &Mongo, file: &Value) -> Vec<String> {
     let found = mongo.find("fs.files", doc! { "_id": object_id(text(file, "id")) });
     let links = found
         .first()
@@ -329,65 +326,5 @@ fn a_file_is_read_for_a_message_only_if_its_sender_may_refer_to_it() {
         send(&client, &eve, 1).assert_problem(404, "no-such-part");
         let nobody = keys.bearer(&["--scope", "message"]);
         send(&client, &nobody, 1).assert_problem(404, "no-such-part");
-    }
-}
-
-/// Kills the sidecar at a point of a message that forwards a stored and a pending file, and
-/// restarts it.
-fn kill_at(site: &mut Site, point: &str, body: &Value) {
-    site.stop_sidecar();
-    site.reconfigure(|builder| builder.set("failpoint", format!("{point}=1")));
-    site.start_sidecar();
-    let client = site.client();
-    let answer = client.try_post("/messages", &[JSON], body.to_string().as_bytes());
-    if let Ok(answer) = &answer {
-        assert_ne!(answer.status, 201, "{point}: {answer:?}");
-    }
-    site.kill_sidecar();
-    site.reconfigure(|builder| builder.set("failpoint", "no.point=1"));
-    site.start_sidecar();
-}
-
-#[test]
-fn after_a_kill_between_any_two_steps_all_links_are_there_or_none() {
-    let Some(program) = program_with_points("messages::forward::after_a_kill") else {
-        return;
-    };
-    let mongo = Mongo::start();
-    let mut site = builder().program(&program).start(&mongo);
-    let clip = noise(1, 40_000);
-    let stored = taken(&post(&site.client(), FORM, &sent("m 1", &clip, b"picture")));
-    site.wait_until_empty();
-    for (number, point) in (0..).zip(["intent.noted", "link.noted", "form.promised"]) {
-        let commands = doc! { "failCommands": ["insert"], "errorCode": 13 };
-        mongo.fail_sidecars("alwaysOn", commands);
-        let waiting = taken(&post(
-            &site.client(),
-            FORM,
-            &sent(&format!("w {number}"), &clip, b"p"),
-        ));
-        let mut body = forwarding(&stored, &[1]);
-        body["id"] = format!("f {number}").into();
-        let more = forwarding(&waiting, &[1, 2])["parts"].clone();
-        body["parts"]
-            .as_array_mut()
-            .unwrap()
-            .extend(more.as_array().unwrap().clone());
-        kill_at(&mut site, point, &body);
-        mongo.heal();
-        site.wait_until_empty();
-        let is_promised = point == "form.promised";
-        let parts = [&stored["parts"][0], &waiting["parts"][0]];
-        eventually(point, || {
-            let counts = parts.map(|part| links(&mongo, part).len());
-            (counts == [1 + usize::from(is_promised); 2]).then_some(())
-        });
-        if is_promised {
-            let of_stored = links(&mongo, &stored["parts"][0]);
-            // The message was promised, and nobody was told: the sender asks again.
-            let again = taken(&send(&site.client(), &body));
-            assert!(of_stored.contains(&text(&again, "id").to_owned()));
-            assert_eq!(links(&mongo, &stored["parts"][0]), of_stored);
-        }
     }
 }

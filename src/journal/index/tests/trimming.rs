@@ -138,7 +138,7 @@ fn a_start_tells_of_changes_without_a_base_and_refuses_what_it_must_know() {
         Err(RecordError::Damaged(_))
     ));
     assert_eq!(index.get(id(1)).unwrap().change, None, "as before");
-    let newer = Frame { version: 3, ..base };
+    let newer = Frame { version: 4, ..base };
     assert!(matches!(
         index.replay(&newer, 3, place(6)),
         Err(RecordError::Unknown { .. })

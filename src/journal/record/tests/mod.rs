@@ -13,7 +13,7 @@ use crate::store::Sha256;
 use crate::testing::{cases, mutant};
 use growth::uploads;
 use samples::{
-    answer, file, form, id, message, message_form, meta, metadata, settled, upload, why,
+    answer, belongings, file, form, id, message, message_form, meta, metadata, settled, upload, why,
 };
 
 /// A tombstone of a message.
@@ -54,23 +54,7 @@ fn records() -> Vec<Record> {
             message: None,
         })
     };
-    let belonging = [
-        Belonging {
-            sub: Some("alice's".into()),
-            ..Belonging::default()
-        },
-        Belonging {
-            message: Some(id(7)),
-            package: Some(message(&[id(8)])),
-            ..Belonging::default()
-        },
-        Belonging {
-            message: Some(id(6)),
-            links: vec![id(6), id(9)],
-            ..Belonging::default()
-        },
-    ];
-    let belonging = belonging.map(|belonging| {
+    let belonging = belongings().map(|belonging| {
         Entry::File(File {
             belonging,
             ..file(11)
@@ -179,7 +163,7 @@ fn an_unknown_kind_is_passed_over_if_its_writer_said_so_and_else_refused() {
         (22, 1),
         (255, 1),
         (1, 0),
-        (1, 3),
+        (1, 4),
         (2, 3),
         (3, 1),
         (3, 5),

@@ -50,6 +50,31 @@ pub(in crate::journal) fn answer() -> Answer {
     }
 }
 
+/// The ways in which a file may belong to a sender or to messages.
+pub(super) fn belongings() -> [Belonging; 4] {
+    [
+        Belonging {
+            sub: Some("alice's".into()),
+            ..Belonging::default()
+        },
+        Belonging {
+            message: Some(id(7)),
+            package: Some(message(&[id(8)])),
+            ..Belonging::default()
+        },
+        Belonging {
+            message: Some(id(6)),
+            links: vec![id(6), id(9)],
+            ..Belonging::default()
+        },
+        Belonging {
+            links: vec![id(9)],
+            was_linked: true,
+            ..Belonging::default()
+        },
+    ]
+}
+
 pub(super) fn why() -> Why {
     Why {
         attempts: 3,
