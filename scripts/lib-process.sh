@@ -18,8 +18,8 @@ lock_home() {
 }
 
 # Sets `session`, `started` and `state` of process PID. They become empty if the process is gone, or is a
-# zombie that its parent has not collected (in containers without an init nobody may). A zombie whose other
-# threads are still ending is not gone: it has its files, and listens.
+# zombie that its parent has not collected (in containers without an init nobody may). A zombie with a thread
+# that is still ending is not gone: it has its files, and listens.
 look_at() {
   local stat='' fields
   session='' started='' state=''
@@ -28,7 +28,7 @@ look_at() {
   [[ -n ${stat} ]] || return 0
   # The name in parentheses may contain anything: count fields behind it.
   read -ra fields <<<"${stat##*) }"
-  [[ ${fields[0]} != [ZX] || ${fields[17]} -gt 1 ]] || return 0
+  [[ ${fields[0]} != [ZX] ]] || grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/task"/*/status || return 0
   state=${fields[0]} session=${fields[3]} started=${fields[19]}
 }
 

@@ -37,8 +37,8 @@ pid_of() { cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}/process/$1"; }
 
 pids() { cut -d ' ' -f 1 -- "${GRIDSPOOL_HOME}"/process/*; }
 
-# True when a process exists and is no zombie; one whose other threads are still ending is not gone yet.
-is_alive() { [[ $(ps -o state=,nlwp= -p "$1") =~ ^[^Z]|^Z\ +([2-9]|1[0-9]) ]]; }
+# True when a process exists and is no zombie; one with a thread that is still ending is not gone yet.
+is_alive() { grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/task"/*/status; }
 
 has_ended() { ! is_alive "$1"; }
 

@@ -151,13 +151,13 @@ fn state(stat: &str) -> Option<char> {
 }
 
 /// Returns whether a process exists and is no zombie: its parent need not have collected it. A zombie
-/// whose other threads are still ending is alive, as it has its files and listens.
+/// with a thread that is still ending is alive, as it has its files and listens.
 pub fn is_alive(id: u32) -> bool {
-    const THREADS: usize = 17;
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    let threads = (stat.rsplit(") ").next()).and_then(|rest| rest.split(' ').nth(THREADS));
-    state(&stat).is_some_and(|state| !matches!(state, 'Z' | 'X'))
-        || threads.is_some_and(|threads| threads.parse().is_ok_and(|threads: u32| threads > 1))
+    let threads = std::fs::read_dir(format!("/proc/{id}/task"));
+    threads.into_iter().flatten().flatten().any(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        state(&stat).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    })
 }
 
 /// Returns the process ids of a process's children.
