@@ -82,7 +82,8 @@ impl Bucket {
         })
     }
 
-    /// Finds files whose time without a link is over by this node's clock. The index has no file with a link.
+    /// Finds files whose time without a link is over, by this node's clock and by the store's: one of both may have
+    /// jumped. The index has no file with a link.
     pub(super) async fn find_expired(
         &self,
         after: Option<&SweepPlace>,
@@ -91,6 +92,7 @@ impl Bucket {
         let seen = after.map(Place::read).transpose()?;
         let is_over = doc! {
             "metadata.unlinked_expires": { "$lte": DateTime::now() },
+            "$expr": is_over_now(),
             "metadata.links": null,
             "metadata.dying": { "$exists": false },
             "metadata.gridspool": { "$exists": true },
@@ -117,10 +119,7 @@ impl Bucket {
         filter.insert("metadata.gridspool", doc! { "$exists": true });
         filter.insert("metadata.unlinked_expires", doc! { "$exists": true });
         filter.insert("metadata.links", Bson::Null);
-        filter.insert(
-            "$expr",
-            doc! { "$lte": ["$metadata.unlinked_expires", "$$NOW"] },
-        );
+        filter.insert("$expr", is_over_now());
         let dying = doc! { "$ifNull": ["$metadata.dying", "$$NOW"] };
         let pipeline = vec![Bson::from(doc! { "$set": { "metadata.dying": dying } })];
         let name = self.files().name().to_owned();
@@ -176,6 +175,11 @@ impl Bucket {
             Err(error::of_read(&err))
         })
     }
+}
+
+/// Whether a file's time without a link is over by the store's clock.
+fn is_over_now() -> Document {
+    doc! { "$lte": ["$metadata.unlinked_expires", "$$NOW"] }
 }
 
 /// The values of a document in its index: a time, and its id.

@@ -18,7 +18,14 @@ impl Bucket {
     ) -> Result<(), StoreError> {
         let links = belonging.links.iter().copied().map(document::object_id);
         let links: Vec<_> = links.map(Bson::ObjectId).collect();
-        let mut filter = document::is("_id", &Bson::ObjectId(document::object_id(id)));
+        let bson = Bson::ObjectId(document::object_id(id));
+        if links.is_empty() {
+            let file = self.find_by_id("files", &bson).await?;
+            if file.is_none_or(|file| belonging::count_links(&file) == 0) {
+                return Ok(());
+            }
+        }
+        let mut filter = document::is("_id", &bson);
         filter.insert("metadata.gridspool", doc! { "$exists": true });
         filter.insert("metadata.dying", doc! { "$exists": false });
         let change = match (links.is_empty(), belonging.was_linked) {

@@ -126,7 +126,8 @@ pub trait Messages: Send + Sync {
         reason: Reason,
     ) -> BoxFuture<'_, Result<Unlinked, StoreError>>;
 
-    /// Finds about `most` files whose time without a link is over by this node's clock, the earliest first.
+    /// Finds about `most` files whose time without a link is over by the clocks of this node and of the store, the
+    /// earliest first.
     ///
     /// # Errors
     /// `Unavailable`.
