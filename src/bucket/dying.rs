@@ -20,8 +20,7 @@ impl Bucket {
         // Another writer's file is not ours to mark, and a part is no message.
         filter.insert("metadata.gridspool", doc! { "$exists": true });
         filter.insert("metadata.message", id);
-        let dying = doc! { "$ifNull": ["$metadata.dying", "$$NOW"] };
-        let pipeline = vec![Bson::from(doc! { "$set": { "metadata.dying": dying } })];
+        let pipeline = vec![Bson::from(mark())];
         let fields = doc! { "metadata": 1 };
         let name = self.files().name().to_owned();
         let marked = self.find_and_modify(&name, filter, pipeline.into(), fields);
@@ -120,8 +119,15 @@ impl Bucket {
         filter.insert("metadata.unlinked_expires", doc! { "$exists": true });
         filter.insert("metadata.links", Bson::Null);
         filter.insert("$expr", is_over_now());
-        let dying = doc! { "$ifNull": ["$metadata.dying", "$$NOW"] };
-        let pipeline = vec![Bson::from(doc! { "$set": { "metadata.dying": dying } })];
+        self.mark_if(filter).await
+    }
+
+    /// Marks a file as dying, if it is as the filter says. Returns whether there was such a file.
+    ///
+    /// # Errors
+    /// Those of a commit; it may be dying or not.
+    pub(super) async fn mark_if(&self, filter: Document) -> Result<bool, StoreError> {
+        let pipeline = vec![Bson::from(mark())];
         let name = self.files().name().to_owned();
         let marked = self.change(&name, filter, pipeline.into(), false).await;
         marked.map_err(|err| error::of_commit(&err))
@@ -175,6 +181,11 @@ impl Bucket {
             Err(error::of_read(&err))
         })
     }
+}
+
+/// The stage of a pipeline that marks a file as dying; a file with the mark keeps it as it is.
+pub(super) fn mark() -> Document {
+    doc! { "$set": { "metadata.dying": { "$ifNull": ["$metadata.dying", "$$NOW"] } } }
 }
 
 /// Whether a file's time without a link is over by the store's clock.

@@ -46,14 +46,8 @@ impl Bucket {
         filter.insert("uploadDate", doc! { "$lt": before });
         filter.insert("metadata.links.0", doc! { "$exists": false });
         filter.insert("metadata.message", doc! { "$ne": id.clone() });
-        let dying = doc! { "$ifNull": ["$metadata.dying", "$$NOW"] };
-        let pipeline = vec![Bson::from(doc! { "$set": { "metadata.dying": dying } })];
-        let name = self.files().name().to_owned();
-        if !is_young {
-            let marked = self.change(&name, filter, pipeline.into(), false).await;
-            if marked.map_err(|err| error::of_commit(&err))? {
-                return Ok(OwnerlessDelete::Begun);
-            }
+        if !is_young && self.mark_if(filter).await? {
+            return Ok(OwnerlessDelete::Begun);
         }
         let Some(found) = self.find_by_id("files", &id).await? else {
             let is_gone = self.tombstones(&[file]).await?.contains(&file);

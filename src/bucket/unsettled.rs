@@ -3,7 +3,7 @@
 
 use mongodb::bson::{Bson, doc};
 
-use super::{Bucket, belonging, document, error};
+use super::{Bucket, belonging, document, dying, error};
 use crate::file::{FileId, FileKey};
 use crate::message::Belonging;
 use crate::store::{Cause, Messages as _, StoreError, StoredPart};
@@ -44,10 +44,8 @@ impl Bucket {
         let mut filter = document::is("_id", &Bson::ObjectId(document::object_id(id)));
         filter.insert("metadata.gridspool", doc! { "$exists": true });
         filter.insert("metadata.links.0", doc! { "$exists": true });
-        let dying = doc! { "$ifNull": ["$metadata.dying", "$$NOW"] };
-        let pipeline = vec![Bson::from(
-            doc! { "$set": { "metadata.links": [], "metadata.dying": dying } },
-        )];
+        let pipeline = [doc! { "$set": { "metadata.links": [] } }, dying::mark()];
+        let pipeline = pipeline.map(Bson::from).to_vec();
         let name = self.files().name().to_owned();
         let changed = self.change(&name, filter, pipeline.into(), false).await;
         if changed.map_err(|err| error::of_commit(&err))? {

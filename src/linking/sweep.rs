@@ -134,25 +134,20 @@ impl Links {
             let tries = stream::iter(due).map(|leaving| self.go_on(leaving));
             let mut tries = pin!(tries.buffer_unordered(AT_ONCE));
             while let Some((id, done)) = tries.next().await {
-                let err = match done {
-                    Ok(true) => {
-                        gone += 1;
-                        continue;
-                    }
-                    Ok(false) => {
-                        stuck.note(id, Instant::now(), None);
-                        continue;
-                    }
-                    Err(err) => err,
-                };
-                log::debug!("{id}: is still to go: {err}");
-                let waits_for = match &err {
-                    LinkError::Owner(away) => Some(away.node),
-                    LinkError::Journal(_) | LinkError::Store(_) => None,
+                if done.as_ref().is_ok_and(|is_gone| *is_gone) {
+                    gone += 1;
+                    continue;
+                }
+                let waits_for = match &done {
+                    Err(LinkError::Owner(away)) => Some(away.node),
+                    Ok(_) | Err(LinkError::Journal(_) | LinkError::Store(_)) => None,
                 };
                 let waits_for = waits_for.filter(|node| self.peers.is_down(*node));
                 stuck.note(id, Instant::now(), waits_for);
-                if let LinkError::Store(err @ StoreError::Unavailable(_)) = err {
+                if let Err(err) = &done {
+                    log::debug!("{id}: is still to go: {err}");
+                }
+                if let Err(LinkError::Store(err @ StoreError::Unavailable(_))) = done {
                     return Err(err);
                 }
             }

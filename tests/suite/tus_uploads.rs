@@ -279,11 +279,15 @@ fn the_method_may_stand_in_the_head() {
     assert_eq!(client.ask("HEAD", &path, &[TUS]).status, 410);
 }
 
+/// A site that takes 100,000 bytes of an upload at most.
+fn small_site() -> Site {
+    let builder = Builder::default().set("max_body_bytes", 100_000);
+    builder.start_without_mongodb()
+}
+
 #[test]
 fn a_length_that_comes_late_is_told_from_then_on_and_no_other_one_is_taken() {
-    let site = Builder::default()
-        .set("max_body_bytes", 100_000)
-        .start_without_mongodb();
+    let site = small_site();
     let client = site.client();
     let body = noise(3, 20);
     let (path, _) = begin(&client, &[DEFERRED, PIECE], &body[..10]);
@@ -314,9 +318,7 @@ fn a_length_that_comes_late_is_told_from_then_on_and_no_other_one_is_taken() {
 
 #[test]
 fn an_upload_of_unknown_length_stays_within_the_limit_however_its_bytes_come() {
-    let site = Builder::default()
-        .set("max_body_bytes", 100_000)
-        .start_without_mongodb();
+    let site = small_site();
     let client = site.client();
     let body = noise(4, 100_000);
     let (path, _) = begin(&client, &[DEFERRED], b"");
