@@ -1,5 +1,10 @@
 //! The example for haproxy, which checks the nodes once a second.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
 use crate::balancer::repeats::{assert_no_upload_is_sent_twice, relays};
 use crate::balancer::uploads::assert_each_goes_to_its_node;
 use kit::{Answer, Builder, Cluster, Haproxy, curl, eventually, noise, skip, wait_until};
@@ -148,6 +153,44 @@ fn behind_haproxy_a_dead_node_costs_no_upload_and_a_drained_one_those_of_a_momen
     ];
     let said = curl(("body", br#"{"through":"0000000000000000"}"#), &words).answer;
     said.assert_problem(503, "unavailable");
+}
+
+#[test]
+fn a_reload_of_haproxy_closes_no_kept_connection_before_its_next_answer() {
+    let cluster = Cluster::start_without_mongodb(2, &Builder::default());
+    let Some(mut haproxy) = Haproxy::before(&cluster, &cluster.addresses()) else {
+        skip("a reload of haproxy", "haproxy is not installed");
+        return;
+    };
+    let mut kept = BufReader::new(TcpStream::connect(("127.0.0.1", haproxy.plain)).unwrap());
+    let mut ask = || {
+        let question = b"GET /healthz?for=read HTTP/1.1\r\nHost: a\r\n\r\n";
+        kept.get_mut().write_all(question).unwrap();
+        let mut head = Vec::new();
+        for line in kept.by_ref().lines() {
+            match line.unwrap() {
+                end if end.is_empty() => break,
+                line => head.push(line.to_lowercase()),
+            }
+        }
+        let length = head
+            .iter()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let length = length.map_or(0, |length| length.parse().unwrap());
+        kept.read_exact(&mut vec![0; length]).unwrap();
+        head
+    };
+    assert!(ask()[0].starts_with("http/1.1 200"));
+    // A reload ends the old process in this way.
+    haproxy.process.signal(Signal::USR1);
+    wait_until("it takes no connections any more", || {
+        TcpStream::connect(("127.0.0.1", haproxy.plain)).is_err()
+    });
+    assert!(haproxy.process.is_running(), "it has a connection still");
+    let head = ask();
+    assert!(head[0].starts_with("http/1.1 200"), "{head:?}");
+    assert!(head.contains(&"connection: close".to_owned()), "{head:?}");
+    wait_until("it ends then", || !haproxy.process.is_running());
 }
 
 #[test]

@@ -141,10 +141,12 @@ impl RoundRobin {
 /// haproxy with its example, for two nodes.
 #[derive(Debug)]
 pub struct Haproxy {
-    _process: Process,
+    pub process: Process,
     _scratch: TempDir,
     /// `https://127.0.0.1:PORT`
     pub url: String,
+    /// A port without TLS.
+    pub plain: u16,
 }
 
 impl Haproxy {
@@ -153,11 +155,14 @@ impl Haproxy {
         let program = on_path("haproxy")?;
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let at = |name: &str| scratch.path().join(name).display().to_string();
-        let port = free_port();
+        let [port, plain] = [(); 2].map(|()| free_port());
         let example = format!("{CHECKOUT}/nginx.conf.d/examples/haproxy.cfg");
         let mut text = std::fs::read_to_string(example).expect("the example");
         for (old, new) in [
-            ("127.0.0.1:8443", format!("127.0.0.1:{port}")),
+            (
+                "bind 127.0.0.1:8443",
+                format!("bind 127.0.0.1:{plain}\n  bind 127.0.0.1:{port}"),
+            ),
             ("/etc/gridspool/tls/haproxy.pem", at("both.pem")),
             ("/run/haproxy/admin.sock", at("admin.sock")),
             ("10.0.0.1:8080", addresses[0].clone()),
@@ -184,9 +189,10 @@ impl Haproxy {
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         });
         Some(Self {
-            _process: process,
+            process,
             _scratch: scratch,
             url,
+            plain,
         })
     }
 }
