@@ -32,6 +32,9 @@ pub const METHOD: &str = "x-gridspool-method";
 /// the salvage of the body.
 pub const REQUEST: &str = "x-gridspool-request";
 
+/// The seconds since the request began, as nginx counted them: `0.004`.
+pub const TOOK: &str = "x-gridspool-took";
+
 /// The protocol of the client's request, such as `HTTP/1.1`.
 pub const PROTOCOL: &str = "x-gridspool-protocol";
 

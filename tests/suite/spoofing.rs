@@ -18,6 +18,7 @@ const WORDS: &[(&str, &str)] = &[
     ("X-Gridspool-Body-File", "/any/where/9999999999"),
     ("X-Gridspool-Body-Length", "6"),
     ("X-Gridspool-Target", "/files?token=a"),
+    ("X-Gridspool-Took", "99999"),
     ("X-Gridspool-Refusal", "@gridspool_refused_500"),
     ("X-Gridspool-Problem", "{}"),
     ("X-Gridspool-Pass", "a"),

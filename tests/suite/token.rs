@@ -1,9 +1,15 @@
 //! The rights of callers: tokens on every route, and that no trace of them is left.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::time::SystemTime;
 
-use kit::{Answer, Builder, Keys, Mongo, Site, Uploaded, finish, noise};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kit::{Answer, Builder, Keys, Mongo, Site, Uploaded, finish, noise, wait_until};
+use ring::hmac;
+use serde_json::{Value, json};
 
 use crate::refusal::announce;
 
@@ -57,6 +63,64 @@ fn without_a_valid_token_every_file_route_answers_401_before_anything_is_looked_
     assert_eq!(client.get_with(&file.path, &headers).status, 200);
     for path in ["/healthz", "/readyz"] {
         assert_ne!(client.get(path).status, 401, "{path}");
+    }
+}
+
+/// The header with a token of the key `old` whose time ended so many seconds ago.
+fn expired(keys: &Keys, seconds_ago: u64) -> String {
+    let set: Value = serde_json::from_slice(&fs::read(keys.path()).unwrap()).unwrap();
+    let secret = set["keys"][0]["k"].as_str().unwrap();
+    let secret = URL_SAFE_NO_PAD.decode(secret).unwrap();
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let claims = json!({"exp": now - seconds_ago, "aud": "gridspool", "scope": "upload"});
+    let parts = [json!({"alg": "HS256", "kid": "old"}), claims];
+    let signed = parts
+        .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()))
+        .join(".");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+    let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
+    format!("Bearer {signed}.{signature}")
+}
+
+#[test]
+fn a_token_that_expires_while_a_body_comes_is_as_good_as_at_the_beginning() {
+    let keys = Keys::make();
+    let site = keys.guard(Builder::default()).start_without_mongodb();
+    let client = site.client();
+    // Clocks may be a minute apart, so it is good for ten seconds more.
+    let token = expired(&keys, 50);
+    let fields = [("Authorization", token.as_str())];
+    let begun = client.post("/files", &[fields[0], ("Upload-Complete", "?0")], b"");
+    assert_eq!(begun.status, 201, "{begun:?}");
+    let append =
+        "Upload-Offset: 0\r\nUpload-Complete: ?1\r\nContent-Type: application/partial-upload";
+    // They come with their head, through a spool file, and as a piece.
+    let bodies = [
+        ("PUT /files/a", "A: a", 20_000),
+        ("PUT /files/b", "A: a", 40_000),
+    ];
+    let piece = format!("PATCH {}", begun.header("location"));
+    let uploads = bodies.into_iter().chain([(&*piece, append, 40_000)]);
+    let started: Vec<_> = uploads
+        .map(|(line, fields, length)| {
+            let mut stream = site.connect();
+            let head = format!(
+                "{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: {token}\r\n\
+                 {fields}\r\nContent-Length: {length}\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&noise(1, length / 2)).unwrap();
+            (stream, length / 2)
+        })
+        .collect();
+    wait_until("the token expires", || {
+        client.post("/files", &fields, b"").status == 401
+    });
+    for (mut stream, rest) in started {
+        stream.write_all(&noise(2, rest)).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     }
 }
 

@@ -60,10 +60,12 @@ impl Access {
                     self.refusals.count_token("missing");
                     return Err(Problem::token_needed());
                 };
-                keyring.check(token).map_err(|err| {
-                    self.refusals.count_token(err.cause());
-                    Problem::invalid_token(err)
-                })?
+                keyring
+                    .check_as_of(token, body::took(headers))
+                    .map_err(|err| {
+                        self.refusals.count_token(err.cause());
+                        Problem::invalid_token(err)
+                    })?
             }
         };
         let address = || {

@@ -1,14 +1,23 @@
 //! The fields in which nginx says how it hands the body of an upload over.
 
+use std::time::Duration;
+
 use actix_web::http::header::{self, HeaderMap};
 
-use super::HeadError;
+use super::{HeadError, text};
 use crate::accel;
 use crate::intake::SpooledName;
 
 /// The length in a field; `None` if the field is absent or holds no number.
 pub(in crate::http) fn length(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
+/// The time since the request began: its body may have come slowly.
+pub(in crate::http) fn took(headers: &HeaderMap) -> Duration {
+    let seconds = text(headers, accel::TOOK).parse().ok();
+    let took = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    took.unwrap_or_default()
 }
 
 /// Whether the body comes with its head. nginx removes the length of a body that it spools.
@@ -83,6 +92,21 @@ mod tests {
         assert_eq!(read(&both), named(Some(5)));
         assert_eq!(read(&[(counted, "5")]), Err(HeadError::NoBodyFile));
         assert_eq!(read(&[(counted, "many")]), Err(HeadError::BodyNotPassed));
+    }
+
+    #[test]
+    fn a_request_takes_as_long_as_nginx_says() {
+        for (value, millis) in [
+            ("12.345", 12_345),
+            ("0.004", 4),
+            ("", 0),
+            ("-1", 0),
+            ("NaN", 0),
+        ] {
+            let took = took(&head(&[(accel::TOOK, value)]));
+            assert_eq!(took, Duration::from_millis(millis), "{value}");
+        }
+        assert_eq!(took(&head(&[])), Duration::ZERO);
     }
 
     #[test]

@@ -219,6 +219,23 @@ fn times_may_be_a_minute_off_and_no_more() {
 }
 
 #[test]
+fn a_token_counts_for_the_time_at_which_the_request_began() {
+    let check = |claims: Value, seconds| {
+        let token = signed(&claims_with(&claims));
+        keyring().check_as_of(&token, Duration::from_secs(seconds))
+    };
+    let an_hour_ago = json!({"exp": in_seconds(-3600)});
+    for (seconds, is_good) in [(0, false), (3500, false), (3600, true), (u64::MAX, true)] {
+        let checked = check(an_hour_ago.clone(), seconds);
+        assert_eq!(checked.is_ok(), is_good, "{seconds}");
+    }
+    let other_key = signed_with(&[1; 32], &json!({"alg": "HS256"}), &claims());
+    let refused = keyring().check_as_of(&other_key, Duration::from_secs(9000));
+    assert!(refused.is_err());
+    assert!(check(json!({"nbf": in_seconds(70)}), 9000).is_err());
+}
+
+#[test]
 fn the_algorithm_is_the_keys_and_never_the_tokens() {
     let keyring = keyring();
     let public = signing::public_of(&SEED).unwrap();
