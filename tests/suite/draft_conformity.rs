@@ -201,7 +201,7 @@ fn a_chunked_piece_beyond_the_length_ends_the_upload() {
 fn limits_are_told_before_an_upload_begins() {
     let site = Site::without_mongodb();
     let client = site.client();
-    for path in ["/files", "/files/a.txt", "/uploads"] {
+    for path in ["/files", "/files/a.txt", "/messages", "/uploads"] {
         for fields in [&[][..], &[LAST], &[MORE]] {
             let answer = client.ask("OPTIONS", path, fields);
             assert!(matches!(answer.status, 200 | 204), "{answer:?}");

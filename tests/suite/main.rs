@@ -55,6 +55,7 @@ mod meta;
 mod metrics;
 mod mongodb_tls;
 mod nodes;
+mod odd_appends;
 mod operations;
 mod outage;
 mod panics;

@@ -274,6 +274,7 @@ fn the_method_may_stand_in_the_head() {
     let second = [TUS, PIECE, ("Upload-Offset", "5"), meant];
     let answer = client.post(&path, &second, &noise(4, 50_000));
     assert_eq!(answer.header("upload-offset"), "50005", "{answer:?}");
+    let (path, _) = begin(&client, &[("Upload-Length", "60000")], b"");
     let delete = [TUS, ("X-HTTP-Method-Override", "DELETE")];
     assert_eq!(client.post(&path, &delete, b"").status, 204);
     assert_eq!(client.ask("HEAD", &path, &[TUS]).status, 410);

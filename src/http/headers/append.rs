@@ -3,7 +3,7 @@
 use actix_web::http::header::HeaderMap;
 
 use super::dialect::Dialect;
-use super::{HeadError, digest, resumable, tus};
+use super::{HeadError, digest, resumable, tus, whole};
 use crate::intake::Append;
 use crate::journal::Completion;
 
@@ -19,6 +19,7 @@ pub(in crate::http) fn read(
     match dialect {
         Dialect::Tus => {
             tus::check_version(headers)?;
+            whole::check_coding(headers)?;
             Ok(Append {
                 offset: tus::offset(headers)?,
                 completion: Completion {
@@ -29,6 +30,7 @@ pub(in crate::http) fn read(
             })
         }
         Dialect::Draft => {
+            whole::check_coding(headers)?;
             let resumable::Append {
                 offset,
                 ends,

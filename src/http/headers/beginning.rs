@@ -5,6 +5,7 @@ use actix_web::http::header::{self, HeaderMap};
 use super::dialect::UPLOAD_COMPLETE;
 use super::{
     HeadError, content_type, digest, disposition, idempotency_key, path, tus, upload_metadata,
+    whole,
 };
 use crate::file::{FileId, FileName, WholeDigests};
 use crate::intake::{ClaimedType, NewUpload, Sender, StatedDigests};
@@ -28,6 +29,7 @@ pub(in crate::http) struct Beginning {
 /// # Errors
 /// When a field cannot be read.
 pub(in crate::http) fn by_tus(headers: &HeaderMap, sender: Sender) -> Result<Beginning, HeadError> {
+    whole::check_coding(headers)?;
     let digests = tus::checksum(headers)?;
     let mut metadata = upload_metadata::read(headers)?;
     let said = |names: [&str; 2]| {
@@ -46,6 +48,9 @@ pub(in crate::http) fn by_tus(headers: &HeaderMap, sender: Sender) -> Result<Beg
     let content_type = ClaimedType::read(content_type);
     if parts.is_some() {
         tus::keep_parts(headers, &mut metadata)?;
+    } else if metadata.has(tus::CONCAT) {
+        let said = "The text upload_concat is one of files that are made of parts.";
+        return Err(HeadError::UploadField(said));
     }
     Ok(Beginning {
         upload: NewUpload {

@@ -68,7 +68,8 @@ pub(in crate::http) fn is_of_uploads(target: &str) -> bool {
 
 /// Whether a target is the collection of all resumable uploads.
 pub(in crate::http) fn is_collection_of_uploads(target: &str) -> bool {
-    target.split('?').next() == Some("/uploads")
+    let path = target.split('?').next().unwrap_or_default();
+    matches!(path, "/uploads" | "/uploads/")
 }
 
 /// Returns the resumable upload that a target names; `None` if it names none.

@@ -76,10 +76,14 @@ pub(in crate::http) fn check_version(headers: &HeaderMap) -> Result<(), HeadErro
 /// The field that names the method if the method of a request is another.
 const METHOD: &str = "x-http-method-override";
 
+/// The methods whose bodies nginx passes on.
+const WITH_BODY: [&str; 3] = ["POST", "PUT", "PATCH"];
+
 /// Returns the method that a request means: the one in its head in preference to its own.
 ///
 /// # Errors
-/// When the head has several.
+/// When the head has several; when the meant one takes a body, and the request's own one has none: the bytes
+/// would seem to have come.
 pub(in crate::http) fn method<'a>(
     headers: &'a HeaderMap,
     own: &'a str,
@@ -89,6 +93,9 @@ pub(in crate::http) fn method<'a>(
         Some("") => Err(HeadError::UploadField(
             "X-HTTP-Method-Override is not one method.",
         )),
+        Some(meant) if WITH_BODY.contains(&meant) && !WITH_BODY.contains(&own) => Err(
+            HeadError::UploadField("X-HTTP-Method-Override: the request's own method has no body."),
+        ),
         Some(meant) => Ok(meant),
     }
 }
@@ -160,8 +167,10 @@ fn parts_of(urls: &str) -> Result<Vec<FileId>, HeadError> {
 /// Returns the upload of a URL that ends in `/uploads/ID`.
 fn part_of(url: &str) -> Option<FileId> {
     let (before, id) = url.rsplit_once('/')?;
-    let (_, collection) = before.rsplit_once('/')?;
-    id.parse().ok().filter(|_| collection == "uploads")
+    let (place, collection) = before.rsplit_once('/')?;
+    // Two URLs that no space divides are not the second one alone.
+    let is_one = collection == "uploads" && !place.contains("uploads/");
+    id.parse().ok().filter(|_| is_one)
 }
 
 /// Reads the offset of an append (Core protocol).
@@ -279,6 +288,8 @@ mod tests {
             assert_eq!(kind(&head(fields)), Ok(expected), "{fields:?}");
         }
         let many = format!("final;{}", format!("/uploads/{ID} ").repeat(1001));
+        let divided =
+            ["", ",", ";", "\t"].map(|by| format!("final;/uploads/{ID}{by}/uploads/{ID}"));
         for fields in [
             &[][..],
             &[(length, "5"), (defer, "1")],
@@ -294,6 +305,10 @@ mod tests {
             &[(concat, "final;/files/65f0a1b2c3d4e5f600010203")],
             &[(concat, "final;/uploads/a")],
             &[(concat, &many)],
+            &[(concat, &divided[0])],
+            &[(concat, &divided[1])],
+            &[(concat, &divided[2])],
+            &[(concat, &divided[3])],
         ] {
             let refused = kind(&head(fields));
             let is_of_field = matches!(refused, Err(HeadError::UploadField(_)));
@@ -308,6 +323,11 @@ mod tests {
         assert_eq!(method(&head(&[(field, "PATCH")]), "POST"), Ok("PATCH"));
         let twice = head(&[(field, "PATCH"), (field, "DELETE")]);
         assert!(method(&twice, "POST").is_err());
+        // nginx passes on no body of these methods.
+        for own in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+            assert!(method(&head(&[(field, "PATCH")]), own).is_err(), "{own}");
+        }
+        assert_eq!(method(&head(&[(field, "DELETE")]), "GET"), Ok("DELETE"));
     }
 
     #[test]

@@ -169,7 +169,10 @@ fn not_whole(by: &'static str, said: &'static str) -> HeadError {
 }
 
 /// Refuses a coded body (RFC 9110 §15.5.16): it would be kept and sent as if it were the file.
-fn check_coding(headers: &HeaderMap) -> Result<(), HeadError> {
+///
+/// # Errors
+/// When a field names a coding.
+pub(in crate::http) fn check_coding(headers: &HeaderMap) -> Result<(), HeadError> {
     let mut codings = headers.get_all(header::CONTENT_ENCODING);
     if codings.all(|value| is_uncoded(value.as_bytes())) {
         Ok(())

@@ -85,12 +85,12 @@ pub(super) fn only(allow: &'static str) -> Route {
     web::to(move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allow)) })
 }
 
-/// Uploads of files may be resumable: their limit is told (draft-ietf-httpbis-resumable-upload-12,
-/// §4.1.4).
+/// Uploads of files and messages may be resumable: their limit is told
+/// (draft-ietf-httpbis-resumable-upload-12, §4.1.4).
 fn options(node: &web::Data<Node>, allow: &'static str) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((header::ALLOW, allow));
-    if [OF_FILES, OF_FILE].contains(&allow) {
+    if [OF_FILES, OF_FILE, OF_SENDING].contains(&allow) {
         let longest = node.intake.max_body_bytes();
         answer.insert_header((UPLOAD_LIMIT, resumable::limit(longest, None)));
     }

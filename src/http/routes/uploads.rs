@@ -25,7 +25,7 @@ use crate::token::Scope;
 /// The routes of uploads.
 pub(super) fn routes(service: &mut ServiceConfig) {
     service
-        .service(web::resource("/uploads").default_service(web::to(collection)))
+        .service(web::resource(["/uploads", "/uploads/"]).default_service(web::to(collection)))
         .service(web::resource("/uploads/by-key").default_service(web::to(by_key)))
         .service(web::resource("/uploads/{id}").default_service(web::to(upload)));
 }

@@ -8,7 +8,7 @@ use crate::accel;
 use crate::file::{FileId, FileMeta};
 use crate::http::gate::access::{self, Caller};
 use crate::http::headers::dialect::Dialect;
-use crate::http::headers::{append, body, path, tus};
+use crate::http::headers::{append, body, path, tus, whole};
 use crate::http::{Node, Problem};
 use crate::intake::{IntakeError, Sender};
 use crate::journal::UploadError;
@@ -53,6 +53,7 @@ async fn judge(
         if tus::method(headers, own)? != "POST" {
             return Err(Problem::method_not_allowed(methods::OF_UPLOADS));
         }
+        whole::check_coding(headers)?;
         let kind = tus::kind(headers)?;
         if let Some(&first) = kind.parts().first()
             && let Some(owner) = elsewhere::owner_of_upload(headers, target, node, first).await?
