@@ -180,9 +180,10 @@ impl Content {
             Shape::File => 1,
             Shape::Form => 2,
             Shape::Message => 3,
-            Shape::Upload(Becomes::File | Becomes::Part) => 4,
+            Shape::Upload(Becomes::File) => 4,
             Shape::Upload(Becomes::Form) => 5,
             Shape::Upload(Becomes::Message) => 6,
+            Shape::Upload(Becomes::Part) => 7,
         };
         Self(Sha256::new().chain_update([shape]))
     }

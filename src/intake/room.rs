@@ -66,9 +66,15 @@ impl Intake {
         length: u64,
         key: Option<&str>,
     ) -> Result<(), IntakeError> {
-        let key = key.map(|key| fingerprint::key_of(sender, key));
-        let leaving = key.map_or(0, |key| self.journal.room_under_key(key));
-        self.reserve_for(sender, length, leaving).map(drop)
+        let leaving = key.and_then(|key| self.room_under(sender, key));
+        self.reserve_for(sender, length, leaving.unwrap_or_default())
+            .map(drop)
+    }
+
+    /// The bytes that an open upload under this key of a sender has a right to here; `None` if there is none.
+    pub(super) fn room_under(&self, sender: &Sender, key: &str) -> Option<u64> {
+        self.journal
+            .room_under_key(fingerprint::key_of(sender, key))
     }
 
     /// Checks a body that has arrived, and reserves quota of its sender for it.
@@ -92,8 +98,8 @@ impl Intake {
         self.check_length(sender, length)?;
         let bytes = length.saturating_add(record_bytes);
         let opened = keyed.and_then(|keyed| keyed.opened);
-        let leaving = opened.map_or(0, |opened| self.journal.room_under_key(opened.key));
-        self.reserve_for(sender, bytes, leaving)
+        let leaving = opened.and_then(|opened| self.journal.room_under_key(opened.key));
+        self.reserve_for(sender, bytes, leaving.unwrap_or_default())
     }
 
     /// The bytes of files of a token's subject that wait in this journal.

@@ -91,7 +91,7 @@ pub(super) struct Opened {
 
 impl Intake {
     /// Checks an upload that wants to begin, before its first bytes come. `length` is the number of
-    /// these bytes.
+    /// these bytes. One that was begun under its key before has its room already.
     ///
     /// # Errors
     /// When it is too long, or its sender has too many bytes pending, or there is no room.
@@ -100,14 +100,18 @@ impl Intake {
         sender: &Sender,
         declared: Option<u64>,
         length: u64,
+        key: Option<&str>,
         is_expected: bool,
     ) -> Result<(), IntakeError> {
         let whole = declared.unwrap_or_default().max(length);
         self.check_length(sender, whole)?;
-        self.check_quota(sender, whole)?;
-        let free = self.free().await?;
-        let subject = sender.number();
-        self.journal.check_upload(free, whole, subject)?;
+        let before = key.and_then(|key| self.room_under(sender, key));
+        self.reserve_for(sender, whole, before.unwrap_or_default())?;
+        if before.is_none() {
+            let free = self.free().await?;
+            let subject = sender.number();
+            self.journal.check_upload(free, whole, subject)?;
+        }
         self.check_room(length, is_expected).await
     }
 
@@ -179,16 +183,10 @@ impl Intake {
         upload: UploadDraft,
     ) -> Result<(FileId, CurrentUpload), IntakeError> {
         let records = record_bytes(&upload.draft.metadata);
-        let mut room = self.reserve(sender, upload.declared.unwrap_or_default(), records)?;
+        let room = self.reserve(sender, upload.declared.unwrap_or_default(), records)?;
         let (id, _) = self.journal.open_upload(upload)?;
         let current = self.current(sender, id)?;
-        match &current {
-            // A file of no bytes is complete at once.
-            CurrentUpload::Complete(adopted) => self.enter_file(&mut room, adopted, None),
-            CurrentUpload::Open(_) | CurrentUpload::Made(_) => {
-                room.keep(&self.journal, id, u64::MAX);
-            }
-        }
+        room.keep_all(&self.journal, id);
         Ok((id, current))
     }
 

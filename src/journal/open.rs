@@ -10,17 +10,15 @@ use super::idempotency::Standing;
 use super::index::{Coming, Refused, Totals};
 use super::made::made_state;
 use super::memory::News;
-use super::record::{Answer, Becomes, Entry, Growth, PartOf, Subject, Upload};
+use super::record::{Answer, Entry, Growth, PartOf, Subject, Upload};
 use super::step::{LaidOut, StepError};
 use super::upload::{OpenUpload, UploadDraft, UploadState};
 use super::{AdoptError, Journal, JournalError, point};
 use crate::file::{FileId, UnixMillis, WholeDigests};
-use crate::spool::Received;
 
 impl Journal {
     /// Begins an upload. Returns its id, which is that of the file that it becomes, and the time at
-    /// which it ends if nothing comes. An upload of no bytes is a promised file at once, unless it becomes
-    /// something else.
+    /// which it ends if nothing comes. An upload of no bytes becomes a file by an append of none.
     ///
     /// 1. Admission: its whole length gets room, if it is known.
     /// 2. The frame is decided and queued; its group is synced.
@@ -37,10 +35,6 @@ impl Journal {
             becomes,
             sha512,
         } = upload;
-        if declared == Some(0) && becomes == Becomes::File {
-            let adopted = self.adopt(Received::Inline(&[]), draft)?;
-            return Ok((adopted.id(), UnixMillis::now()));
-        }
         let free = self.free().map_err(at("ask for free space"))?;
         let room = declared.unwrap_or_default();
         let _reserved = self.admit_ahead(free, draft.totals(room))?; // 1

@@ -37,14 +37,14 @@ impl Journal {
         })
     }
 
-    /// The bytes that an open upload under this key has a right to.
-    pub fn room_under_key(&self, key: Sha256) -> u64 {
+    /// The bytes that an open upload under this key has a right to; `None` if there is no such upload.
+    pub fn room_under_key(&self, key: Sha256) -> Option<u64> {
         let now = self.now();
         let mut state = self.state();
         let growth = match state.keys.find(key, now).as_deref() {
             Some([Known { id, .. }]) => state.index.growth(*id),
             _ => None,
         };
-        growth.map_or(0, |growth| growth.room())
+        growth.map(|growth| growth.room())
     }
 }

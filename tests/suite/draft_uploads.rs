@@ -127,8 +127,21 @@ fn a_body_may_come_with_the_creation_and_complete_the_upload() {
         assert_eq!(answer.header("upload-complete"), "?1");
         assert!(client.get(answer.header("location")).body == body);
     }
-    let empty = client.post("/files", &[BEGINS, ("Upload-Length", "0")], b"");
-    assert_eq!(empty.header("upload-complete"), "?1", "{empty:?}");
+}
+
+#[test]
+fn an_empty_file_is_complete_when_its_sender_says_so() {
+    let site = Site::without_mongodb();
+    let client = site.client();
+    let path = begin(&client, &[("Upload-Length", "0")]);
+    let state = client.ask("HEAD", &path, &[]);
+    assert_eq!(state.header("upload-complete"), "?0", "{state:?}");
+    for _ in 0..2 {
+        let last = append(&client, &path, 0, LAST, b"");
+        assert_eq!(last.status, 201, "{last:?}");
+        let file = client.get(last.header("location"));
+        assert_eq!((file.status, file.body), (200, Vec::new()));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Uploads in pieces whose requests are unusual.
+//! Uploads in pieces whose requests are unusual, or come twice.
 
-use kit::{Client, Site, noise};
+use kit::{Builder, Client, Site, noise};
 
 use crate::upload_routing::{TUS, offset};
 
@@ -99,4 +99,39 @@ fn an_upload_keeps_no_list_of_parts_that_it_was_not_made_of() {
     let list = ("Upload-Metadata", "upload_concat ZmluYWw7");
     let refused = client.post("/uploads", &[TUS, ("Upload-Length", "5"), list], b"");
     refused.assert_problem(400, "bad-upload-field");
+}
+
+#[test]
+fn a_beginning_that_comes_again_under_its_key_needs_no_second_room() {
+    let builder = Builder::without_log()
+        .set("subject_pending_bytes", 100_000)
+        .set("max_open_uploads", 2);
+    let site = builder.start_without_mongodb();
+    let client = site.client();
+    let body = noise(8, 40_000);
+    let length = ("Upload-Length", "60000");
+    for (target, fields) in [
+        (
+            "/uploads",
+            &[TUS, PIECE, length, ("Idempotency-Key", "a")][..],
+        ),
+        (
+            "/files",
+            &[("Upload-Complete", "?0"), length, ("Idempotency-Key", "b")],
+        ),
+    ] {
+        let first = client.post(target, fields, &body);
+        for answer in [&first, &client.post(target, fields, &body)] {
+            assert_eq!(answer.status, 201, "{answer:?}");
+            assert_eq!(answer.header("upload-offset"), "40000", "{answer:?}");
+            assert_eq!(answer.header("location"), first.header("location"));
+        }
+        // Another one has no room.
+        let other = [&fields[..fields.len() - 1], &[("Idempotency-Key", "c")]].concat();
+        client
+            .post(target, &other, &body)
+            .assert_problem(429, "too-much-pending");
+        let ended = client.delete(first.header("location"));
+        assert_eq!(ended.status, 204, "{ended:?}");
+    }
 }

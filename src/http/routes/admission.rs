@@ -106,7 +106,8 @@ async fn judge(
     let key = idempotency_key::read(headers)?;
     if let Meaning::Begins { declared } = meaning {
         let is_expected = caller.is_expected(node);
-        let admitted = intake.admit_upload(&caller.sender, declared, length, is_expected);
+        let key = key.as_deref();
+        let admitted = intake.admit_upload(&caller.sender, declared, length, key, is_expected);
         return Ok(admitted.await?);
     }
     intake.check_quota_of_file(&caller.sender, length, key.as_deref())?;

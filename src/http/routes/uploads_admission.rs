@@ -8,7 +8,7 @@ use crate::accel;
 use crate::file::{FileId, FileMeta};
 use crate::http::gate::access::{self, Caller};
 use crate::http::headers::dialect::Dialect;
-use crate::http::headers::{append, body, path, tus, whole};
+use crate::http::headers::{append, body, idempotency_key, path, tus, whole};
 use crate::http::{Node, Problem};
 use crate::intake::{IntakeError, Sender};
 use crate::journal::UploadError;
@@ -68,9 +68,10 @@ async fn judge(
         }
         let declared = kind.declared();
         let (length, is_expected) = (length.unwrap_or_default(), caller.is_expected(node));
+        let key = idempotency_key::read(headers)?;
         let intake = &node.intake;
         intake
-            .admit_upload(sender, declared, length, is_expected)
+            .admit_upload(sender, declared, length, key.as_deref(), is_expected)
             .await?;
         return Ok(None);
     };

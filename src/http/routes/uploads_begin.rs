@@ -12,7 +12,7 @@ use crate::http::headers::prefer::Preferences;
 use crate::http::headers::{HeadError, tus};
 use crate::http::{Node, Problem};
 use crate::intake::{Append, AppendBody, CurrentUpload, IntakeError};
-use crate::journal::{Appended, Completion, UploadError};
+use crate::journal::{Appended, Completion, Ends, UploadError};
 
 /// Begins an upload by tus, or puts one together from partial ones, at the node that has the first of them.
 pub(super) async fn by_tus(
@@ -106,11 +106,13 @@ async fn begin(
         access::let_in(node, &sender, room.as_ref())?;
     }
     let is_keyed = upload.key.is_some();
+    // By tus an upload of no bytes is complete at once. By the draft its sender says so (§4.1.3).
+    let has_all = upload.declared == Some(length) && ends == Ends::AtLength;
     let intake = &node.intake;
     let (id, current) = intake.open_upload(upload).await?;
     let is_new = matches!(&current, CurrentUpload::Open(open) if open.offset == 0);
     // Its sender goes on at the node that has it.
-    if !is_new || length == 0 || intake.is_elsewhere(id) {
+    if !is_new || length == 0 && !has_all || intake.is_elsewhere(id) {
         return Ok((id, current));
     }
     let append = Append {

@@ -286,12 +286,12 @@ fn an_upload_that_is_complete_is_the_answer_and_one_of_other_statements_stays() 
     let claim = journal.begin_whole(request(0), other).unwrap();
     assert!(matches!(claim, Claim::Other), "{claim:?}");
     assert_eq!(offset(&journal, id), Some(5));
-    assert_eq!(journal.room_under_key(request(0).key), length());
+    assert_eq!(journal.room_under_key(request(0).key), Some(length()));
     assert_eq!(
         journal.under_key(request(0).key).unwrap(),
         UnderKey::One(id)
     );
     go_on(&journal, id).unwrap();
     assert_eq!(send(&scratch, &journal, Whole::Large), Some(vec![id]));
-    assert_eq!(journal.room_under_key(request(0).key), 0);
+    assert_eq!(journal.room_under_key(request(0).key), None);
 }

@@ -128,8 +128,11 @@ fn an_upload_of_nothing_and_one_that_ends_with_nothing_are_files() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
     let declared = opened(&journal, Some(0));
+    // The length alone completes nothing.
+    assert_eq!(offset(&journal, declared), Some(0));
     let unknown = opened(&journal, None);
     let nothing = Received::Inline(&[]);
+    journal.append(declared, 0, nothing, MORE).unwrap();
     journal.append(unknown, 0, nothing, LAST).unwrap();
     let some = opened(&journal, None);
     journal
