@@ -23,7 +23,7 @@ pub(in crate::http) fn read(
             Ok(Append {
                 offset: tus::offset(headers)?,
                 completion: Completion {
-                    declared: tus::length(headers)?,
+                    declared: tus::length_told_late(headers, content)?,
                     ..Completion::default()
                 },
                 digests: tus::checksum(headers)?,

@@ -16,6 +16,9 @@ pub(in crate::http) const PATCH_TYPE: &str = "application/partial-upload";
 /// The versions of the draft that are spoken here. Both have the same fields.
 const VERSIONS: [u64; 2] = [8, 9];
 
+/// The field that names the version of a request.
+pub(in crate::http) const INTEROP_VERSION: &str = "upload-draft-interop-version";
+
 /// A request that appends to an upload (§4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) struct Append {
@@ -86,8 +89,8 @@ pub(in crate::http) fn check_question(headers: &HeaderMap) -> Result<(), HeadErr
 
 /// Whether a request is one of a version of the draft that is spoken here.
 pub(in crate::http) fn is_spoken(headers: &HeaderMap) -> bool {
-    let has_version = headers.contains_key("upload-draft-interop-version");
-    let version = structured::integer(headers, "upload-draft-interop-version");
+    let has_version = headers.contains_key(INTEROP_VERSION);
+    let version = structured::integer(headers, INTEROP_VERSION);
     !has_version || version.is_some_and(|version| VERSIONS.contains(&version))
 }
 
@@ -185,7 +188,7 @@ mod tests {
 
     #[test]
     fn two_versions_of_the_draft_are_spoken() {
-        let version = "upload-draft-interop-version";
+        let version = INTEROP_VERSION;
         for (fields, expected) in [
             (&[][..], true),
             (&[(version, "8")], true),

@@ -6,7 +6,7 @@ use actix_web::http::header::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{HeadError, content_type};
+use super::{HeadError, content_type, resumable};
 use crate::file::{FileId, Metadata};
 use crate::intake::StatedDigests;
 
@@ -202,6 +202,20 @@ pub(in crate::http) fn length(headers: &HeaderMap) -> Result<Option<u64>, HeadEr
     number(headers, "upload-length")
 }
 
+/// Reads the length of a whole upload in an append with a body of this length. iOS 26 adds the fields of the draft to
+/// the requests of its upload tasks, with the length of their bodies: by tus it tells nothing.
+///
+/// # Errors
+/// When it is no number.
+pub(in crate::http) fn length_told_late(
+    headers: &HeaderMap,
+    content: Option<u64>,
+) -> Result<Option<u64>, HeadError> {
+    let is_of_the_body =
+        |told: &u64| headers.contains_key(resumable::INTEROP_VERSION) && Some(*told) == content;
+    Ok(length(headers)?.filter(|told| !is_of_the_body(told)))
+}
+
 /// Reads the digest of a body (Checksum).
 ///
 /// # Errors
@@ -314,6 +328,16 @@ mod tests {
             let is_of_field = matches!(refused, Err(HeadError::UploadField(_)));
             assert!(is_of_field, "{fields:?}");
         }
+    }
+
+    #[test]
+    fn the_length_of_the_body_of_an_upload_task_is_not_that_of_the_whole() {
+        let told = |fields: &[(&str, &str)], content| length_told_late(&head(fields), content);
+        let (client, task) = (("Upload-Length", "9"), (resumable::INTEROP_VERSION, "8"));
+        assert_eq!(told(&[client], Some(9)), Ok(Some(9)));
+        assert_eq!(told(&[client, task], Some(5)), Ok(Some(9)));
+        assert_eq!(told(&[client, task], Some(9)), Ok(None));
+        assert_eq!(told(&[task], Some(9)), Ok(None));
     }
 
     #[test]

@@ -207,7 +207,7 @@ fn meaning(headers: &HeaderMap, asked: Asked<'_>) -> Result<Meaning, HeadError> 
     let is_resumable = complete == Said::Yes;
     let begins = match (complete, incomplete) {
         (Said::Nothing, Said::Nothing) => {
-            if headers.contains_key("upload-draft-interop-version") {
+            if headers.contains_key(resumable::INTEROP_VERSION) {
                 return Err(not_whole("Upload-Complete", UNCLEAR));
             }
             false
