@@ -2,8 +2,10 @@
 //! pass here. [`crate::peers`] describes the protocol between nodes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::key_claim::{KeyClaim, Keyed};
 use super::key_words::{Word, word_of};
@@ -16,6 +18,10 @@ use crate::store::{Ballot, Vote, Witness};
 
 /// The attempts that one request finds dead, one after the other, before it gives up.
 const MOST_TAKEN_OVER: usize = 4;
+
+/// The pauses, in milliseconds, before a request looks again for the end of another one under its key. A witness holds
+/// the key while it writes its vote, perhaps after the first try has its answer by the votes of others.
+const PAUSES: [u64; 5] = [10, 20, 40, 80, 160];
 
 /// The other nodes, if there are any, and the rule for keys that they cannot tell about.
 pub(super) struct Cluster {
@@ -35,13 +41,23 @@ impl Intake {
     /// Claims the key of a request, if it has one. Dropping the future frees it.
     ///
     /// # Errors
-    /// When another upload has the key, or the same one is being taken in, or nobody knows.
+    /// When another upload has the key, or the same one is being taken in for longer than 0.3 s, or nobody knows.
     pub(super) async fn claim_key(&self, keyed: Option<Keyed>) -> Result<KeyClaim, IntakeError> {
         let Some(keyed) = keyed else {
             return Ok(KeyClaim::New(None));
         };
         // Most uploads have no key, and need no memory for this.
-        Box::pin(self.claim_everywhere(keyed)).await
+        Box::pin(self.claim_in_time(keyed)).await
+    }
+
+    async fn claim_in_time(&self, keyed: Keyed) -> Result<KeyClaim, IntakeError> {
+        for pause in PAUSES {
+            match self.claim_everywhere(keyed).await {
+                Err(IntakeError::StillRunning) => sleep(Duration::from_millis(pause)).await,
+                claim => return claim,
+            }
+        }
+        self.claim_everywhere(keyed).await
     }
 
     async fn claim_everywhere(&self, keyed: Keyed) -> Result<KeyClaim, IntakeError> {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::key_claim::{KeyClaim, Keyed};
 use super::*;
 use crate::config::{ClusterConfig, Durability, JournalConfig};
 use crate::file::Metadata;
-use crate::journal::{Announcer, LocalDisk};
+use crate::journal::{Announcer, Claim, Fingerprint, LocalDisk, Subject};
 use crate::peers::Peers;
 use crate::spool::Received;
 use crate::store::{self, NoMessages};
@@ -131,4 +132,21 @@ fn a_body_that_goes_into_the_log_is_read_once() {
             .unwrap();
         assert_eq!(read == body, body == SMALL);
     }
+}
+
+#[test]
+fn a_request_waits_a_moment_for_the_end_of_another_under_its_key() {
+    let stage = uploads::Stage::new();
+    let request = Fingerprint {
+        key: digest_of(b"key"),
+        content: digest_of(b"content"),
+        sender: Subject::default(),
+    };
+    let held = stage.intake.journal.begin(request).unwrap();
+    assert!(matches!(held, Claim::First(_)), "{held:?}");
+    let claiming = stage.intake.claim_key(Some(Keyed::from(request)));
+    let releasing = async { drop(held) };
+    let both = async { futures::join!(claiming, releasing) };
+    let (claimed, ()) = stage.runtime.block_on(both);
+    assert!(matches!(claimed, Ok(KeyClaim::New(Some(_)))), "{claimed:?}");
 }
