@@ -48,10 +48,12 @@ start_sidecar() {
 
 # Decides on the keys of the sidecar, and records them for scripts/token. Without keys everybody who reaches
 # nginx may do everything: it listens on loopback only, which is good enough for a trial. A sidecar that is
-# started in any other way demands keys.
+# started in any other way demands keys. A home keeps its keys: a start without the variable does not open it.
 choose_keys() {
   local keys=${GRIDSPOOL_TOKEN_KEYS-} config=${GRIDSPOOL_CONFIG:-/dev/null} line
   [[ -n ${keys} ]] || keys=$(sed -n 's/^token_keys *= *"\(.*\)".*/\1/p' -- "${config}")
+  [[ -n ${keys}${GRIDSPOOL_CONFIG-} || ! -s ${home}/token-keys ]] || keys=$(<"${home}/token-keys")
+  [[ ${keys} != none ]] || keys=''
   [[ ! -e ${keys} ]] || keys=$(realpath -- "${keys}")
   printf %s "${keys}" >"${home}/token-keys" # empty without keys
   [[ -z ${keys} ]] || export GRIDSPOOL_TOKEN_KEYS=${keys}

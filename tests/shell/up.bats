@@ -170,6 +170,13 @@ except pymongo.errors.OperationFailure as err:
     run -0 curl --fail --silent --header "Authorization: Bearer ${output}" --upload-file "${directory}/file" "${url}/files/"
     run -0 down
   done
+  # The home keeps the keys: a start that does not name them lets in nobody without a token.
+  for keys in '' none; do
+    run -0 env GRIDSPOOL_TOKEN_KEYS="${keys}" GRIDSPOOL_NODE=3 GRIDSPOOL_MONGODB_URI="$(<"${first_home}/mongodb.uri")" GRIDSPOOL_DATABASE=third "$(command -v up)"
+    code=$(curl --silent --output /dev/null --write-out '%{http_code}' "${url}/files/0123456789abcdef01234567")
+    [[ ${code} == "$([[ -n ${keys} ]] && echo 404 || echo 401)" ]]
+    run -0 down
+  done
   run -1 status
   [[ ${output} == *'no sidecar answers at '* && ${output} != *port* ]]
 }
