@@ -280,7 +280,8 @@ impl Config {
         while let Some((_, inner)) = matches.subcommand() {
             matches = inner;
         }
-        let mut source = Source::new(matches, &environment);
+        let source = Source::new(matches, &environment);
+        let mut source = source.map_err(|err| ConfigError::Wrong(vec![err]))?;
         let config = source.config(&check_uri);
         let is_guarded = config.access.tokens.is_some();
         if matches!(task, Task::Mint(_)) && !is_guarded {

@@ -30,10 +30,14 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
+    /// Reads the file, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read: what it would have said is not known.
     pub(super) fn new(
         matches: &'a ArgMatches,
         environment: &'a dyn Fn(&str) -> Option<String>,
-    ) -> Self {
+    ) -> Result<Self, String> {
         let mut source = Self {
             matches,
             environment,
@@ -46,27 +50,28 @@ impl<'a> Source<'a> {
             .cloned()
             .or_else(|| environment("GRIDSPOOL_CONFIG"));
         if let Some(path) = path {
-            source.read_file(&path);
+            source.read_file(&path)?;
         }
         source.is_low_on_memory = source.word("memory", ["normal", "low"]) == "low";
-        source
+        Ok(source)
     }
 
-    fn read_file(&mut self, path: &str) {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(err) => return self.wrong.push(format!("config file {path}: {err}")),
-        };
-        match text.parse::<toml::Table>() {
-            Ok(table) => self.file = table,
-            Err(err) => return self.wrong.push(format!("config file {path}: {err}")),
-        }
+    fn read_file(&mut self, path: &str) -> Result<(), String> {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|err| format!("config file {path}: {err}"))?;
+        self.file = text.parse().map_err(|err: toml::de::Error| {
+            // Its own text has the whole line, and with it perhaps a password.
+            let before = err.span().and_then(|span| text.get(..span.start));
+            let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+            format!("config file {path}, line {line}: {}", err.message())
+        })?;
         for key in self.file.keys() {
             if !SETTINGS.iter().any(|setting| setting.name == key) {
                 self.wrong
                     .push(format!("config file {path}: there is no setting {key}"));
             }
         }
+        Ok(())
     }
 
     /// The text of a setting, from the first place that has it.

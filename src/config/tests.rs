@@ -98,6 +98,25 @@ fn everything_wrong_is_told_at_once() {
 }
 
 #[test]
+fn a_file_that_is_no_toml_is_told_by_its_line_without_its_text() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for (text, line) in [
+        ("node = 2\nmongodb_uri = \"mongodb://user:secret@host/", 2),
+        ("mongodb_uri = mongodb://user:secret@host/\n", 1),
+        ("token_keys = \"secret\"\ntoken_keys = \"secret\"\n", 2),
+    ] {
+        std::fs::write(file.path(), text).unwrap();
+        let lines = wrong(&["--config", path, "--node", "0"], &[]);
+        let told = format!("config file {path}, line {line}: ");
+        assert!(lines[0].starts_with(&told), "{lines:?}");
+        assert!(!lines.concat().contains("secret"), "{lines:?}");
+        // Other settings cannot be judged without the file.
+        assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_wrong() {
     let lines = wrong(
         &[
