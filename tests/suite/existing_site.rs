@@ -102,8 +102,8 @@ fn stage() -> Option<(Network, Mongo, Stock)> {
 }
 
 /// Follows the steps, with the operator's edits in between.
-fn follow(stock: &Stock, mongo: &mut Mongo) {
-    let [places, service, files] = steps("sh").try_into().unwrap();
+fn follow(stock: &Stock, mongo: &mut Mongo, url: &str) {
+    let [places, service, files, trial] = steps("sh").try_into().unwrap();
     stock.done(&places);
     for (path, mode) in [
         ("/etc/gridspool/keys.json", "640 root:www-data"),
@@ -134,12 +134,14 @@ fn follow(stock: &Stock, mongo: &mut Mongo) {
     stock.done(
         "sed -i 's|# here|include gridspool/existing-site.conf;|' /etc/nginx/sites-available/default",
     );
-    // The last one is a line within the text.
-    let (_, reload) = README
-        .split_once("It changes nothing but `/files`. Then `")
-        .unwrap();
-    let (reload, _) = reload.split_once('`').unwrap();
+    let (reload, trial) = trial.split_once('\n').unwrap();
     stock.done(reload);
+    // `systemctl reload` returns when the reload has begun.
+    wait_until("nginx serves files", || {
+        Client::of(url.to_owned(), None).get("/files/none").status == 401
+    });
+    let told = stock.done(&trial.replace("https://files.example.com", url));
+    assert!(told.contains("HTTP/1.1 201 Created"), "{told}");
 }
 
 #[test]
@@ -147,18 +149,15 @@ fn the_steps_for_an_existing_site_work_as_they_stand_and_leave_the_site_as_it_wa
     let Some((network, mut mongo, stock)) = stage() else {
         return;
     };
-    let client = Client::of(format!("http://{}", network.hosts[0].address), None);
+    let url = format!("http://{}", network.hosts[0].address);
+    let client = Client::of(url.clone(), None);
     let own = |path: &str| {
         let answer = client.get(path);
         (answer.status, String::from_utf8(answer.body).unwrap())
     };
     let paths = ["/", "/healthz", "/readyz", "/none", "/none.jpg"];
     let before = paths.map(own);
-    follow(&stock, &mut mongo);
-    // `systemctl reload` returns when the reload has begun.
-    wait_until("nginx serves files", || {
-        client.get("/files/none").status == 401
-    });
+    follow(&stock, &mut mongo, &url);
     assert_eq!(paths.map(own), before);
     let unreadable = raw(&network, b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     assert!(unreadable.contains("the site's own page"), "{unreadable}");

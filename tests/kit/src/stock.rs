@@ -120,7 +120,7 @@ fn place_clone(upper: &Path) {
     }
     fs::copy(program(), release.join("gridspool")).expect("the sidecar");
     let copied = Command::new("cp")
-        .args(["-R", "scripts", "nginx.conf.d"])
+        .args(["-R", "README.md", "scripts", "nginx.conf.d"])
         .arg(&clone)
         .current_dir(CHECKOUT)
         .status();
