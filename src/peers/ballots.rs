@@ -22,7 +22,7 @@ const QUESTIONS: usize = 4;
 const CROWD: usize = 32;
 
 /// The most bytes of ballots in a question: it is an address, and nginx reads lines of 8 KiB.
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 
 /// The character between the parts of a question in its address.
 pub(super) const BETWEEN: char = '_';
