@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Unreachable;
+use super::{LONGEST_ANSWER, Unreachable};
 use crate::courier::Courier;
 use crate::file::Sha256;
 use crate::store::{Ballot, Vote};
@@ -22,7 +22,7 @@ const QUESTIONS: usize = 4;
 const CROWD: usize = 32;
 
 /// The most bytes of ballots in a question: it is an address, and nginx reads lines of 8 KiB.
-pub(super) const LONGEST: usize = 4096;
+const LONGEST: usize = 4096;
 
 /// The character between the parts of a question in its address.
 pub(super) const BETWEEN: char = '_';
@@ -153,6 +153,11 @@ fn read(asked: &str) -> Option<Ballot> {
     })
 }
 
+/// The most bytes of an answer with votes on these ballots, which it repeats.
+pub(super) fn longest_of_votes(asked: &str) -> usize {
+    asked.len().saturating_add(LONGEST_ANSWER)
+}
+
 /// Votes in an answer.
 pub(super) fn told_all(votes: &[Vote]) -> String {
     let votes: Vec<_> = votes.iter().map(told).collect();
@@ -180,6 +185,7 @@ pub(super) fn read_votes(told: &str, count: usize) -> Option<Vec<Vote>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::peers;
     use super::*;
     use crate::file::FileId;
 
@@ -219,6 +225,20 @@ mod tests {
             let told = told_all(&votes[..count]);
             assert_eq!(read_votes(&told, count).unwrap(), votes[..count]);
             assert_eq!(read_votes(&told, count + 1), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_votes_on_the_most_ballots_of_a_question_are_read_whole() {
+        let mut ballots: Vec<_> = (0..=u8::MAX).map(|number| ballot(number, vec![])).collect();
+        while written_all(ballots.iter()).len() > LONGEST {
+            ballots.pop();
+        }
+        let asked = written_all(ballots.iter());
+        for vote in [Vote::Given, Vote::Taken(id(7))] {
+            let told = peers("a").seal_votes(&ballots, &vec![vote; ballots.len()]);
+            assert!(told.len() <= longest_of_votes(&asked), "{}", told.len());
+            assert!(told.len() > LONGEST_ANSWER, "{}", told.len());
         }
     }
 

@@ -32,7 +32,7 @@ use tokio::time::sleep;
 use super::ask::Question;
 use super::ballots::{self, BETWEEN, Waiting};
 use super::witnesses::{Count, STORE};
-use super::{BadPass, HOP, LONGEST_ANSWER, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
+use super::{BadPass, HOP, LOOK_TIMEOUT, PASS, Peers, Purpose, Unreachable};
 use crate::courier::Courier;
 use crate::file::{FileId, Sha256};
 use crate::store::{Ballot, Vote, Witness};
@@ -269,7 +269,7 @@ impl Peers {
         let longest = if purpose == Purpose::Answer {
             LONGEST_KEY
         } else {
-            longest_of_votes(asked)
+            ballots::longest_of_votes(asked)
         };
         let question = Question {
             method: Method::POST,
@@ -365,11 +365,6 @@ impl KeyQuestion {
     }
 }
 
-/// The most bytes of votes on these ballots: the answer repeats the ballots.
-fn longest_of_votes(asked: &str) -> usize {
-    asked.len().saturating_add(LONGEST_ANSWER)
-}
-
 /// The addresses of questions about keys.
 pub fn addresses() -> [String; 3] {
     ["keys", "answers", "kept"].map(|about| format!("{HOP}/{about}/{{asked}}"))
@@ -377,29 +372,7 @@ pub fn addresses() -> [String; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::peers;
     use super::*;
-
-    #[tokio::test]
-    async fn the_votes_on_the_most_ballots_of_a_question_are_read_whole() {
-        let attempt = FileId::from_bytes([7; FileId::BYTES]);
-        let ballot = |number: u8| Ballot {
-            key: Sha256([number; 32]),
-            sender: u64::MAX,
-            attempt,
-            replaces: Vec::new(),
-        };
-        let mut ballots: Vec<_> = (0..=u8::MAX).map(ballot).collect();
-        while ballots::written_all(ballots.iter()).len() > ballots::LONGEST {
-            ballots.pop();
-        }
-        let asked = ballots::written_all(ballots.iter());
-        for vote in [Vote::Given, Vote::Taken(attempt)] {
-            let told = peers("a").seal_votes(&ballots, &vec![vote; ballots.len()]);
-            assert!(told.len() <= longest_of_votes(&asked), "{}", told.len());
-            assert!(told.len() > LONGEST_ANSWER, "{}", told.len());
-        }
-    }
 
     #[test]
     fn a_question_in_an_address_is_read_as_it_was_written() {
