@@ -53,7 +53,7 @@ choose_keys() {
   local keys=${GRIDSPOOL_TOKEN_KEYS-} config=${GRIDSPOOL_CONFIG:-/dev/null} line
   [[ -n ${keys} ]] || keys=$(sed -n 's/^token_keys *= *"\(.*\)".*/\1/p' -- "${config}")
   [[ -n ${keys}${GRIDSPOOL_CONFIG-} || ! -s ${home}/token-keys ]] || keys=$(<"${home}/token-keys")
-  [[ ${keys} != none ]] || { keys='' && unset GRIDSPOOL_TOKEN_KEYS; }
+  [[ ${keys} != none ]] || keys='' # the sidecar knows this word, too
   [[ ! -e ${keys} ]] || keys=$(realpath -- "${keys}")
   printf %s "${keys}" >"${home}/token-keys" # empty without keys
   [[ -z ${keys} ]] || export GRIDSPOOL_TOKEN_KEYS=${keys}

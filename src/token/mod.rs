@@ -53,19 +53,11 @@ impl Keyring {
         })
     }
 
-    /// The rights that a token gives now.
-    ///
-    /// # Errors
-    /// [`TokenError`] if it is not accepted.
-    pub fn check(&self, token: &str) -> Result<Grant, TokenError> {
-        self.check_as_of(token, Duration::ZERO)
-    }
-
     /// The rights that a token gives to a request that began this long ago: it may have expired since.
     ///
     /// # Errors
-    /// As [`Keyring::check`].
-    pub fn check_as_of(&self, token: &str, ago: Duration) -> Result<Grant, TokenError> {
+    /// [`TokenError`] if it is not accepted.
+    pub fn check(&self, token: &str, ago: Duration) -> Result<Grant, TokenError> {
         if token.len() > MAX_BYTES {
             return Err(TokenError::Malformed);
         }

@@ -77,13 +77,13 @@ fn summary(progress: &Progress) -> String {
         ..
     } = progress;
     // A search for stray chunks looks at nothing else.
-    let files = if (*entries, *files) == (0, 0) {
+    let looked_at = if (*entries, *files) == (0, 0) {
         String::new()
     } else {
         format!("{entries} entries of the journal, {files} files of {bytes} bytes, ")
     };
     format!(
-        "{files}{chunks} chunks: {findings} wrong; {orphans} ids have chunks left behind, and {lost_links} links \
+        "{looked_at}{chunks} chunks: {findings} wrong; {orphans} ids have chunks left behind, and {lost_links} links \
          lead to lost messages; {removed} of them were removed; {waiting} ids have chunks and no file yet"
     )
 }

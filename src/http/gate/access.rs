@@ -60,12 +60,10 @@ impl Access {
                     self.refusals.count_token("missing");
                     return Err(Problem::token_needed());
                 };
-                keyring
-                    .check_as_of(token, body::took(headers))
-                    .map_err(|err| {
-                        self.refusals.count_token(err.cause());
-                        Problem::invalid_token(err)
-                    })?
+                keyring.check(token, body::took(headers)).map_err(|err| {
+                    self.refusals.count_token(err.cause());
+                    Problem::invalid_token(err)
+                })?
             }
         };
         let address = || {

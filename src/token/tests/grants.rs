@@ -8,7 +8,7 @@ use crate::token::Scope;
 
 #[test]
 fn scopes_are_words_or_a_list_and_a_token_for_a_file_is_for_that_file() {
-    let grant = |claims: Value| keyring().check(&signed(&claims_with(&claims))).unwrap();
+    let grant = |claims: Value| keyring().check_now(&signed(&claims_with(&claims))).unwrap();
     let id = "0123456789abcdef01234567";
     let (own, other) = (FileKey::from_text(id), FileKey::from_text("other"));
     for scope in [json!("download  delete"), json!(["delete", "download"])] {
@@ -73,7 +73,7 @@ fn types_are_matched_by_what_is_claimed_and_by_what_is_shown() {
         (json!(["text/plain"]), "text/plain", "text/html", false),
     ] {
         let claims = claims_with(&json!({"types": types}));
-        let grant = keyring().check(&signed(&claims)).unwrap();
+        let grant = keyring().check_now(&signed(&claims)).unwrap();
         let (claimed, shown) = (media_type(claimed), media_type(shown));
         let taken = grant.takes_type(&claimed) && grant.takes_content(&claimed, &shown);
         assert_eq!(taken, is_good, "{types} {claimed} {shown}");

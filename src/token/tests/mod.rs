@@ -54,6 +54,12 @@ fn load(set: &Value) -> Result<Keyring, KeysError> {
     Keyring::load(&config.keys, &config.audience)
 }
 
+impl Keyring {
+    fn check_now(&self, token: &str) -> Result<Grant, TokenError> {
+        self.check(token, Duration::ZERO)
+    }
+}
+
 fn keyring() -> Keyring {
     load(&set()).unwrap()
 }
@@ -124,7 +130,9 @@ fn a_minted_token_grants_what_was_ordered_by_either_algorithm() {
             kid: kid.map(str::to_owned),
             ..order("upload admin")
         };
-        let grant = keyring().check(&mint(&config, &order).unwrap()).unwrap();
+        let grant = keyring()
+            .check_now(&mint(&config, &order).unwrap())
+            .unwrap();
         assert!(grant.allows(Scope::Upload) && grant.allows(Scope::Admin));
         assert!(!grant.allows(Scope::Download) && !grant.allows(Scope::Delete));
         assert_eq!(grant.subject(), Some("alice"));
@@ -177,13 +185,13 @@ fn a_new_key_is_one_that_signs_and_checks() {
         let config = write(&scratch, &key("a"), 0o600);
         let token = mint(&config, &order("delete")).unwrap();
         let keyring = Keyring::load(&config.keys, &config.audience).unwrap();
-        assert!(keyring.check(&token).unwrap().allows(Scope::Delete));
+        assert!(keyring.check_now(&token).unwrap().allows(Scope::Delete));
     }
 }
 
 #[test]
 fn times_may_be_a_minute_off_and_no_more() {
-    let check = |claims: Value| keyring().check(&signed(&claims_with(&claims)));
+    let check = |claims: Value| keyring().check_now(&signed(&claims_with(&claims)));
     for good in [
         json!({"exp": in_seconds(-50)}),
         json!({"nbf": in_seconds(50)}),
@@ -222,7 +230,7 @@ fn times_may_be_a_minute_off_and_no_more() {
 fn a_token_counts_for_the_time_at_which_the_request_began() {
     let check = |claims: Value, seconds| {
         let token = signed(&claims_with(&claims));
-        keyring().check_as_of(&token, Duration::from_secs(seconds))
+        keyring().check(&token, Duration::from_secs(seconds))
     };
     let an_hour_ago = json!({"exp": in_seconds(-3600)});
     for (seconds, is_good) in [(0, false), (3500, false), (3600, true), (u64::MAX, true)] {
@@ -230,7 +238,7 @@ fn a_token_counts_for_the_time_at_which_the_request_began() {
         assert_eq!(checked.is_ok(), is_good, "{seconds}");
     }
     let other_key = signed_with(&[1; 32], &json!({"alg": "HS256"}), &claims());
-    let refused = keyring().check_as_of(&other_key, Duration::from_mins(150));
+    let refused = keyring().check(&other_key, Duration::from_mins(150));
     assert!(refused.is_err());
     assert!(check(json!({"nbf": in_seconds(70)}), 9000).is_err());
 }
@@ -245,13 +253,13 @@ fn the_algorithm_is_the_keys_and_never_the_tokens() {
         let header = json!({"alg": alg, "kid": "shared"});
         assert!(
             keyring
-                .check(&signed_with(&SECRET, &header, &claims()))
+                .check_now(&signed_with(&SECRET, &header, &claims()))
                 .is_err(),
             "{alg}"
         );
         let bare = unsigned(&header, &claims());
-        assert!(keyring.check(&format!("{bare}.")).is_err(), "{alg}");
-        assert!(keyring.check(&bare).is_err(), "{alg}");
+        assert!(keyring.check_now(&format!("{bare}.")).is_err(), "{alg}");
+        assert!(keyring.check_now(&bare).is_err(), "{alg}");
     }
     // These are signed by HMAC with the public key, which everybody knows.
     for kid in ["pair", "public"] {
@@ -259,7 +267,7 @@ fn the_algorithm_is_the_keys_and_never_the_tokens() {
         for secret in [public.clone(), base64url(&public).into_bytes()] {
             assert!(
                 keyring
-                    .check(&signed_with(&secret, &header, &claims()))
+                    .check_now(&signed_with(&secret, &header, &claims()))
                     .is_err()
             );
         }
@@ -281,39 +289,39 @@ fn a_key_that_the_token_brings_or_does_not_name_is_not_believed() {
         json!({"alg": "HS256", "kid": "shared", "crit": []}),
     ] {
         let token = signed_with(&SECRET, &header, &claims());
-        assert!(keyring.check(&token).is_err(), "{header}");
+        assert!(keyring.check_now(&token).is_err(), "{header}");
     }
     let header = json!({"alg": "HS256", "kid": "shared", "jwk": own});
     assert!(
         keyring
-            .check(&signed_with(&[1; 32], &header, &claims()))
+            .check_now(&signed_with(&[1; 32], &header, &claims()))
             .is_err()
     );
     assert!(
         keyring
-            .check(&signed_with(&[], &header, &claims()))
+            .check_now(&signed_with(&[], &header, &claims()))
             .is_err()
     );
     // The name of a single key may be missing.
     let only = json!({"keys": [set()["keys"][0]]});
     let token = signed_with(&SECRET, &json!({"alg": "HS256"}), &claims());
-    assert!(load(&only).unwrap().check(&token).is_ok());
+    assert!(load(&only).unwrap().check_now(&token).is_ok());
 }
 
 #[test]
 fn what_is_no_token_is_refused_whatever_its_size() {
     let keyring = keyring();
     let good = signed(&claims());
-    assert!(keyring.check(&good).is_ok());
+    assert!(keyring.check_now(&good).is_ok());
     let twice = format!("{good}.{good}");
     let padded = format!("{good}=");
     let long = signed(&claims_with(&json!({"sub": "s".repeat(MAX_BYTES)})));
-    assert_eq!(keyring.check(&long).unwrap_err(), TokenError::Malformed);
+    assert_eq!(keyring.check_now(&long).unwrap_err(), TokenError::Malformed);
     let nested = format!("{}.{}.", base64url("[".repeat(4000)), base64url("{}"));
     for token in [
         "", ".", "..", "...", "a.b.c", "{}", "\0", "é.é.é", &twice, &padded, &nested,
     ] {
-        assert!(keyring.check(token).is_err(), "{token}");
+        assert!(keyring.check_now(token).is_err(), "{token}");
     }
 }
 
@@ -327,7 +335,7 @@ fn no_error_repeats_the_token() {
         &claims_with(&json!({"scope": {"needle": "needle"}})),
     );
     for token in [mean.as_str(), "needle.needle.needle", &base64url("needle")] {
-        let err = keyring.check(token).unwrap_err();
+        let err = keyring.check_now(token).unwrap_err();
         assert!(!format!("{err}").contains("needle"), "{err}");
     }
 }
@@ -377,14 +385,14 @@ proptest! {
         bytes[at] = byte;
         prop_assume!(bytes != good.as_bytes());
         if let Ok(token) = String::from_utf8(bytes) {
-            prop_assert!(keyring().check(&token).is_err(), "{}", token);
+            prop_assert!(keyring().check_now(&token).is_err(), "{}", token);
         }
     }
 
     #[test]
     fn no_text_is_a_token_and_none_makes_a_panic(text in ".{0,200}", dots in "[a-zA-Z0-9_.-]{0,300}") {
         let keyring = keyring();
-        prop_assert!(keyring.check(&text).is_err());
-        prop_assert!(keyring.check(&dots).is_err());
+        prop_assert!(keyring.check_now(&text).is_err());
+        prop_assert!(keyring.check_now(&dots).is_err());
     }
 }
