@@ -40,7 +40,7 @@ impl Journal {
     ///    offset 0 is linked and not copied. If the upload is complete, a stated digest is checked. The
     ///    body is fsynced, and so is the directory of bodies, if the body is new.
     ///    A small append behind another one goes into the frame, too, and is fsynced later: see
-    ///    `tail`.
+    ///    `tail`. Before an empty one, those are fsynced.
     /// 4. One frame tells the new offset, or makes the upload a promised file. It is decided and queued;
     ///    its group is synced.
     ///
@@ -97,6 +97,10 @@ impl Journal {
                 let synced = self.sync_bodies(changed);
                 synced.map_err(at("fsync the bodies' directory"))?;
             }
+        } else {
+            // To a start, a frame without bytes says that the body has all bytes before it.
+            self.sync_tail(id).map_err(at("fsync the body"))?;
+            self.with_tails().remove(&id);
         }
         point!("append.bytes-durable"); // 3
         let (before, growth) = (append.before, append.growth);

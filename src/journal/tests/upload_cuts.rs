@@ -132,6 +132,31 @@ fn a_cut_at_any_moment_leaves_what_was_told_and_the_upload_goes_on_from_there() 
 }
 
 #[test]
+fn no_cut_after_an_empty_append_takes_the_small_ones_before_it() {
+    for behind in [&b""[..], b"another small piece"] {
+        let scratch = Scratch::new();
+        let journal = scratch.journal();
+        let id = opened(&journal, None);
+        let first = scratch.spooled(LARGE);
+        journal.append(id, 0, (&first).into(), MORE).unwrap();
+        let mut told = LARGE.to_vec();
+        for piece in [b"a small piece", &b""[..], behind] {
+            let body = Received::Inline(piece);
+            journal.append(id, length(&told), body, MORE).unwrap();
+            told.extend(piece);
+        }
+        drop(journal);
+        scratch.cut_power();
+        let journal = restart("after an empty append", &scratch);
+        assert_eq!(offset(&journal, id), Some(length(&told)));
+        let end = Received::Inline(b"the end");
+        journal.append(id, length(&told), end, LAST).unwrap();
+        told.extend(b"the end");
+        assert_eq!(content(&journal, id).unwrap(), told, "{behind:?}");
+    }
+}
+
+#[test]
 fn an_append_that_meets_a_failing_call_leaves_the_offset_and_can_be_sent_again() {
     let start = || {
         let scratch = Scratch::new();
