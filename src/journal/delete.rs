@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::evict::Leaves;
 use super::index::{Known, Phase, Reading, Refused};
 use super::record::{Entry, File};
 use super::shared::Changed;
@@ -38,8 +39,8 @@ impl Journal {
     /// | 1 | the entry, or a tombstone | goes on with either: no caller was told yet |
     /// | 2, 3 | a tombstone, perhaps with the body | clears the store, then erases it |
     ///
-    /// A settled entry is gone from the journal at once: the store decides whether it exists. If an
-    /// entry is being evicted, the delete waits for the end of that.
+    /// A settled entry leaves in the steps of an eviction, without a tombstone: the store decides whether the file
+    /// goes, as it may have got links since. If an entry is being evicted, the delete waits for the end of that.
     ///
     /// # Errors
     /// The disk's error; then the entry stays as it was.
@@ -50,6 +51,12 @@ impl Journal {
                 Ok(Some((_, file))) if file.belonging.is_tied() => return Ok(Deletion::Linked),
                 found => found?,
             };
+            if self.is_settled(id) {
+                if self.leave(id, Leaves::Deleted)? {
+                    return Ok(Deletion::Settled);
+                }
+                continue;
+            }
             if let Some(deletion) = self.delete_read(id, found)? {
                 return Ok(deletion);
             }
@@ -117,6 +124,11 @@ impl Journal {
         Ok(Some(Deletion::Done))
     }
 
+    fn is_settled(&self, id: FileId) -> bool {
+        let known = self.known(id);
+        known.is_some_and(|known| known.phase == Phase::Settled)
+    }
+
     /// Returns the file of an entry; `None` if it is no file any more. An upload that may still grow is
     /// no file yet.
     fn read_deletable(&self, id: FileId) -> Result<Option<(Reading, File)>, JournalError> {
@@ -162,7 +174,7 @@ impl Journal {
         self.unlink_body(id)?; // 1
         self.sync_unlinked(id)?; // 2
         point!("erase.unlinked");
-        self.retain_answers(&[id])?; // 3
+        self.retain_answers(&[id], Leaves::Deleted)?; // 3
         point!("erase.answer-kept");
         match self.step(|index, tail| index.gone(id, tail)) {
             Ok(()) | Err(StepError::Refused(Refused::Absent)) => {}
@@ -180,7 +192,8 @@ impl Journal {
         debug_assert!(self.known(id).is_none_or(may_go), "{id}: it needs its body");
         let unlinked = self.disk().unlink(&self.layout.body(id));
         if if_there(unlinked).map_err(at(id, "unlink"))?.is_some() {
-            *self.last_unlinked() = Some(self.bodies_sync.changed());
+            let mut last = self.last_unlinked();
+            *last = Some(self.bodies_sync.changed());
         }
         Ok(())
     }

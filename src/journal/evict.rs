@@ -3,13 +3,33 @@
 use std::time::Duration;
 
 use super::index::{Phase, Refused};
-use super::record::LogTime;
+use super::record::{Answered, LogTime};
 use super::step::StepError;
 use super::{Journal, JournalError, point};
 use crate::file::FileId;
 
 /// The most entries that leave together.
 const BATCH: usize = 1024;
+
+/// The reason why a settled entry leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// The store has the file.
+    Evicted,
+    /// A client deletes the file. The answer to its key says so.
+    Deleted,
+}
+
+impl Leaves {
+    /// The answer of such an entry, as it is kept.
+    pub(super) fn marks(self, answered: Answered) -> Answered {
+        let is_deleted = answered.is_deleted || self == Self::Deleted;
+        Answered {
+            is_deleted,
+            ..answered
+        }
+    }
+}
 
 impl Journal {
     /// Removes settled entries that are past their grace time or over the byte budget, the oldest
@@ -38,7 +58,7 @@ impl Journal {
                 break;
             }
             evicted += batch.len();
-            self.finish_leaving(&batch)?;
+            self.finish_leaving(&batch, Leaves::Evicted)?;
         }
         self.tidy_log()?;
         Ok(evicted)
@@ -77,20 +97,26 @@ impl Journal {
     /// # Errors
     /// The disk's error; the entry may have left or not.
     pub fn leave_settled(&self, id: FileId) -> Result<(), JournalError> {
+        self.leave(id, Leaves::Evicted).map(drop)
+    }
+
+    /// Does the same for this reason. Returns whether the entry was settled, and has left.
+    pub(super) fn leave(&self, id: FileId, why: Leaves) -> Result<bool, JournalError> {
         let mut state = self.state();
         loop {
             match state.index.leave(id) {
                 Ok(()) => break,
                 Err(Refused::Wait(_)) => state = self.memory.wait(state),
-                Err(_) => return Ok(()),
+                Err(_) => return Ok(false),
             }
         }
         drop(state);
-        self.finish_leaving(&[id])
+        self.finish_leaving(&[id], why)?;
+        Ok(true)
     }
 
     /// Steps 2 to 5 for marked entries.
-    pub(super) fn finish_leaving(&self, ids: &[FileId]) -> Result<(), JournalError> {
+    pub(super) fn finish_leaving(&self, ids: &[FileId], why: Leaves) -> Result<(), JournalError> {
         let Some(&last) = ids.last() else {
             return Ok(());
         };
@@ -101,7 +127,7 @@ impl Journal {
         }
         self.sync_unlinked(last)?; // 3
         point!("evict.unlinks-fsynced");
-        self.retain_answers(ids)?; // 4
+        self.retain_answers(ids, why)?; // 4
         point!("evict.answers-kept");
         let landed = self.steps(ids, |&id, index, tail| index.gone(id, tail)); // 5
         for (&id, landed) in ids.iter().zip(landed) {

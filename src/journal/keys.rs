@@ -1,6 +1,7 @@
 //! Repeats answers: a request that comes again with its idempotency key gets its first answer. The
 //! module [`idempotency`](super::idempotency) describes the life of a key.
 
+use super::evict::Leaves;
 use super::idempotency::{Claim, Fingerprint, Known, PACKED, Standing};
 use super::index::Place;
 use super::lookup::{ReadEntry, frame};
@@ -202,7 +203,7 @@ impl Journal {
     ///
     /// # Errors
     /// The disk's error; then nothing may leave.
-    pub(super) fn retain_answers(&self, ids: &[FileId]) -> Result<(), JournalError> {
+    pub(super) fn retain_answers(&self, ids: &[FileId], why: Leaves) -> Result<(), JournalError> {
         let mut needed = Vec::new();
         for &id in ids {
             if !self.known(id).is_some_and(|known| known.is_keyed) {
@@ -210,7 +211,7 @@ impl Journal {
             }
             match self.read(id) {
                 Ok(found) => {
-                    let answered = answered(id, found.reading.entry());
+                    let answered = answered(id, found.reading.entry()).map(|one| why.marks(one));
                     needed.extend(answered.filter(|answered| self.state().keys.needs(answered)));
                 }
                 Err(err @ JournalError::Disk { .. }) => return Err(err),

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use super::announce::Announcer;
 use super::begin::{check_format, check_not_rescued, names, try_link};
 use super::corrupt::move_to_corrupt;
+use super::evict::Leaves;
 use super::idempotency::Claims;
 use super::index::Phase;
 use super::layout::Layout;
@@ -222,7 +223,7 @@ impl Journal {
         let left = ids.iter().copied();
         let left: Vec<_> = left.filter(|&id| state.index.leave(id).is_ok()).collect();
         drop(state);
-        self.finish_leaving(&left)
+        self.finish_leaving(&left, Leaves::Evicted)
     }
 }
 

@@ -80,6 +80,34 @@ fn an_eviction_that_fails_lets_the_delete_go_on() {
     assert_eq!(room(&journal, id), None);
 }
 
+/// A message may have linked it since, and only the store knows that.
+#[test]
+fn a_delete_of_a_settled_entry_that_is_cut_leaves_no_work_in_the_store() {
+    let calls = {
+        let mut scratch = Scratch::new();
+        let (journal, id) = settled(&mut scratch);
+        assert_eq!(journal.delete(id).unwrap(), Deletion::Settled);
+        scratch.disk.calls()
+    };
+    for call in 0..=calls.len() {
+        let case = format!("cut before {call} of {calls:?}");
+        let mut scratch = Scratch::new();
+        let (journal, id) = settled(&mut scratch);
+        scratch.disk.stop_at(call);
+        let is_told = journal.delete(id).is_ok();
+        drop(journal);
+        scratch.cut_power();
+        let journal = restart(&case, &scratch);
+        let room = room(&journal, id);
+        assert!(
+            room.is_none() || !is_told && room == Some(Room::Settled),
+            "{case}: {room:?}"
+        );
+        assert!(journal.work().is_empty(), "{case}");
+        assert!(is_told || call < calls.len(), "{case}");
+    }
+}
+
 #[test]
 fn a_second_delete_is_told_when_the_first_one_is_durable() {
     let scratch = Scratch::new();
