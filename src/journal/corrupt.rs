@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::index::Refused;
+use super::index::{Phase, Refused};
 use super::step::StepError;
 use super::volume::if_there;
 use super::{Journal, JournalError, Layout, at, point};
@@ -14,7 +14,7 @@ impl Journal {
     ///
     /// 1. Its body moves to `corrupt`; the segment of its record gets one more name there.
     /// 2. Both directories are fsynced.
-    /// 3. `gone` is queued and synced: the entry is out.
+    /// 3. `gone` is queued and synced: the entry is out. If it was deleted meanwhile, its tombstone stays.
     ///
     /// # Errors
     /// The disk's error; then the entry stays.
@@ -35,7 +35,8 @@ impl Journal {
         };
         keep().map_err(at(id, "move to corrupt"))?;
         match self.step(|index, tail| index.give_up(id, tail)) {
-            Err(StepError::Refused(Refused::Absent)) => Ok(()),
+            // A delete came meanwhile, and the committer ends it.
+            Err(StepError::Refused(Refused::Absent | Refused::Is(Phase::Deleted))) => Ok(()),
             done => done.map_err(|err| err.of(id, "note that it is set aside")), // 3
         }
     }

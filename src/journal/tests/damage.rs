@@ -90,6 +90,18 @@ fn an_entry_that_cannot_be_read_is_due_at_once_and_can_be_moved_and_deleted() {
 }
 
 #[test]
+fn an_unreadable_entry_that_was_deleted_meanwhile_stays_deleted() {
+    for way in WAYS {
+        let stage = Stage::new();
+        let id = stage.entry(way, "begun").id;
+        stage.journal.delete(id).unwrap();
+        stage.journal.set_aside(id, "unreadable").unwrap();
+        assert_eq!(room(&stage.journal, id), Some(Room::Deleted), "{way}");
+        assert!(stage.journal.work().contains(&(id, None)), "{way}");
+    }
+}
+
+#[test]
 fn a_body_that_is_gone_or_short_is_told_and_set_aside_with_what_there_is() {
     for way in WAYS.into_iter().filter(|way| way.starts_with("linked")) {
         for is_short in [false, true] {
