@@ -77,8 +77,6 @@ pub use slot::{Phase, Place};
 #[derive(Debug, Default)]
 pub struct Index {
     slots: Table<Slot>,
-    /// Slots with a due time that are not taken.
-    due: Order,
     /// Settled slots, which may leave.
     settled: Order,
     subjects: Subjects,
@@ -213,44 +211,6 @@ impl Index {
         self.subjects.pending(subject)
     }
 
-    /// Takes the next due entry: to be committed; to be cleared away in the store if it is deleted; or
-    /// to be deleted if it is an upload that has expired. No other caller gets it until it is given
-    /// back. An entry with a step under way is not taken: its tombstone must state whether a commit had
-    /// begun.
-    pub fn take_due(&mut self, now: LogTime) -> Option<FileId> {
-        let number = self.due.first()?;
-        let slot = self.slots.get(number)?;
-        let id = slot.id;
-        if slot.due > now || self.marked.contains_key(&id) {
-            return None;
-        }
-        let is_commit = matches!(slot.phase, Phase::Waiting | Phase::Deferred);
-        self.edit(number, |slot| {
-            slot.flags.set(Flags::TAKEN, true);
-            slot.flags
-                .set(Flags::BEGUN, is_commit || slot.flags.has(Flags::BEGUN));
-        });
-        Some(id)
-    }
-
-    /// When the next entry is due.
-    pub fn next_due(&self) -> Option<LogTime> {
-        let slot = self.slots.get(self.due.first()?)?;
-        Some(slot.due)
-    }
-
-    /// Gives back an entry that was taken, whatever has happened to it. If nothing has, it is due at
-    /// this time. The log does not record that: an outage of the store is no fault of the entry.
-    pub fn give_back(&mut self, id: FileId, due: LogTime) {
-        if let Some(number) = self.number(id) {
-            self.edit(number, |slot| {
-                slot.flags.set(Flags::TAKEN, false);
-                let is_unchanged = matches!(slot.phase, Phase::Waiting | Phase::Deleted);
-                slot.due = if is_unchanged { due } else { slot.due };
-            });
-        }
-    }
-
     /// Takes the entry that was settled first, if that was before a given time: its body may be
     /// unlinked. When that is durable, [`Index::gone`] is its last step.
     pub fn take_settled(&mut self, before: LogTime) -> Option<FileId> {
@@ -282,8 +242,7 @@ impl Index {
 
     /// Bytes of memory of all tables, without those of queued frames and of open uploads.
     pub fn memory_bytes(&self) -> usize {
-        let orders = self.due.bytes() + self.settled.bytes();
-        self.slots.bytes() + orders + self.subjects.bytes()
+        self.slots.bytes() + self.settled.bytes() + self.subjects.bytes()
     }
 
     fn number(&self, id: FileId) -> Option<u32> {

@@ -103,20 +103,18 @@ impl Phase {
 pub(super) struct Flags(u8);
 
 impl Flags {
-    /// A commit, or the clearing of the store, is under way.
-    pub(super) const TAKEN: u8 = 1;
     /// The store may hold something of it.
-    pub(super) const BEGUN: u8 = 1 << 1;
+    pub(super) const BEGUN: u8 = 1;
     /// Its body is being unlinked, as the store has it.
-    pub(super) const LEAVING: u8 = 1 << 2;
+    pub(super) const LEAVING: u8 = 1 << 1;
     /// It answers a keyed request.
-    pub(super) const KEYED: u8 = 1 << 3;
+    pub(super) const KEYED: u8 = 1 << 2;
     /// It is the package of a message.
-    pub(super) const PACKAGE: u8 = 1 << 4;
+    pub(super) const PACKAGE: u8 = 1 << 3;
     /// It got or lost a link since its commit began.
-    pub(super) const RELINKED: u8 = 1 << 5;
+    pub(super) const RELINKED: u8 = 1 << 4;
     /// Its links are being made: the promise may still come.
-    pub(super) const LINKING: u8 = 1 << 6;
+    pub(super) const LINKING: u8 = 1 << 5;
 
     pub(super) fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
@@ -146,7 +144,7 @@ pub(super) struct Slot {
     /// When it is due, expires, or was settled, depending on its phase.
     pub(super) due: LogTime,
     pub(super) subject: Subject,
-    /// Its rank in the order of due entries, or of settled ones.
+    /// Its rank in the order of settled entries, if it is in it.
     pub(super) rank: u32,
     next: u32,
 }
@@ -208,7 +206,12 @@ pub(super) fn hash(id: FileId) -> u64 {
 }
 
 impl Slot {
-    /// The key of its order.
+    /// Whether it is settled, and is not leaving yet.
+    pub(super) fn may_leave(&self) -> bool {
+        self.phase == Phase::Settled && !self.flags.has(Flags::LEAVING)
+    }
+
+    /// The key of the order of settled entries.
     pub(super) fn order(&self) -> (LogTime, FileId) {
         (self.due, self.id)
     }

@@ -1,6 +1,6 @@
 //! Changes slots. Only this file keeps sums and orders consistent with the slots.
 
-use super::slot::{Flags, Phase, Slot};
+use super::slot::{Phase, Slot};
 use super::table::NONE;
 use super::{Index, Totals};
 
@@ -45,22 +45,17 @@ impl Index {
         self.uploads.remove(slot.id);
         // Another slot has this number now.
         if let Some(moved) = self.slots.get(number).filter(|slot| slot.rank != NONE) {
-            let order = if moved.phase == Phase::Settled {
-                &mut self.settled
-            } else {
-                &mut self.due
-            };
-            order.renumber(moved.rank, number);
+            self.settled.renumber(moved.rank, number);
         }
         self.check_sums();
     }
 
-    /// Each entry is in one phase, and in one order at most; without entries there are no bytes.
+    /// Each entry is in one phase; only settled ones have an order; without entries there are no bytes.
     fn check_sums(&self) {
         let entries = self.totals.iter().map(|totals| totals.entries).sum();
         debug_assert_eq!(u64::try_from(self.slots.len()), Ok(entries));
-        let ordered = self.due.len() + self.settled.len();
-        debug_assert!(ordered <= self.slots.len(), "{ordered} in an order");
+        let settled = usize::try_from(self.totals(Phase::Settled).entries);
+        debug_assert!(settled.is_ok_and(|settled| self.settled.len() <= settled));
         let is_empty = |totals: &&Totals| totals.entries == 0;
         let mut empty = self.totals.iter().filter(is_empty);
         debug_assert!(empty.all(|totals| totals.all_bytes() == 0));
@@ -90,31 +85,18 @@ impl Index {
         }
     }
 
-    /// Puts a slot into its order, if it belongs to one.
+    /// Puts a settled slot that is not leaving into the order.
     fn rank(&mut self, number: u32) {
-        let Some(slot) = self.slots.get(number) else {
-            return;
-        };
-        let is_out = slot.flags.has(Flags::TAKEN) || slot.flags.has(Flags::LEAVING);
-        match slot.phase {
-            _ if is_out => {}
-            Phase::Waiting | Phase::Deferred | Phase::Growing | Phase::Deleted => {
-                self.due.push(&mut self.slots, number, Slot::order);
-            }
-            Phase::Settled => self.settled.push(&mut self.slots, number, Slot::order),
-            Phase::Coming | Phase::Intended | Phase::Held => {}
+        let slot = self.slots.get(number);
+        if slot.is_some_and(Slot::may_leave) {
+            self.settled.push(&mut self.slots, number, Slot::order);
         }
     }
 
     fn unrank(&mut self, number: u32) {
-        let Some(slot) = self.slots.get(number).filter(|slot| slot.rank != NONE) else {
-            return;
-        };
-        let order = if slot.phase == Phase::Settled {
-            &mut self.settled
-        } else {
-            &mut self.due
-        };
-        order.remove(&mut self.slots, number, Slot::order);
+        let slot = self.slots.get(number);
+        if slot.is_some_and(|slot| slot.rank != NONE) {
+            self.settled.remove(&mut self.slots, number, Slot::order);
+        }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::log_tail::{Decided, LogTail, Refused};
+use super::log_tail::{Decided, LogTail, Refused, Wait};
 use super::slot::{Flags, Phase};
 use super::{Effect, Index, Known};
 use crate::file::FileId;
-use crate::journal::record::{Change, Frame, LogTime};
+use crate::journal::record::{Change, Frame};
 
 impl Index {
     /// Notes that a commit of an entry begins: from now on the store may hold something of it. The
@@ -29,11 +29,14 @@ impl Index {
     /// Like [`Index::take_settled`], for this entry.
     ///
     /// # Errors
-    /// [`Refused`], also when it is not settled.
+    /// [`Refused`], also when it is not settled, or leaves already.
     pub fn leave(&mut self, id: FileId) -> Result<(), Refused> {
-        let phase = self.free(id)?.phase;
-        if phase != Phase::Settled {
-            return Err(Refused::Is(phase));
+        let slot = self.free(id)?;
+        if slot.phase != Phase::Settled {
+            return Err(Refused::Is(slot.phase));
+        }
+        if slot.flags.has(Flags::LEAVING) {
+            return Err(Refused::Wait(Wait::Leaving));
         }
         self.flag(id, Flags::LEAVING, true);
         Ok(())
@@ -44,19 +47,17 @@ impl Index {
         self.flag(id, Flags::LEAVING, false);
     }
 
-    /// Removes an unreadable entry; its remains are kept elsewhere.
+    /// Removes an unreadable entry; its remains are kept elsewhere. A tombstone stays: the store may hold something
+    /// of the file.
     ///
     /// # Errors
     /// [`Refused`].
     pub fn give_up(&mut self, id: FileId, queue: &mut impl LogTail) -> Decided {
-        self.free(id)?;
+        let phase = self.free(id)?.phase;
+        if phase == Phase::Deleted {
+            return Err(Refused::Is(phase));
+        }
         self.queue(id, &Frame::change(id, &Change::Gone)?, Effect::Gone, queue)
-    }
-
-    /// When the next entry of [`Index::take_settled`] was settled.
-    pub fn first_settled(&self) -> Option<LogTime> {
-        let slot = self.slots.get(self.settled.first()?)?;
-        Some(slot.due)
     }
 
     /// The number of entries, including those that are still coming.

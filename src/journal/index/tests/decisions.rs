@@ -1,7 +1,7 @@
 //! Single steps: each is refused or queued by the module's rules, and is reported when it is
 //! synced.
 
-use super::journal::{Journal, NOW, linked, why};
+use super::journal::{Journal, NOW, linked};
 use crate::journal::index::{Coming, Phase, Refused, Wait};
 use crate::journal::record::tests::samples::{form, id, upload};
 use crate::journal::record::{Growth, LogTime, Upload};
@@ -95,42 +95,6 @@ fn a_delete_waits_until_an_entry_that_leaves_is_gone() {
     journal.gone(id(1)).unwrap();
     journal.sync();
     assert_eq!(journal.delete(id(1)), Err(Refused::Absent));
-}
-
-#[test]
-fn what_is_due_first_is_taken_once_until_it_is_given_back() {
-    let mut journal = Journal::with(&[id(3), id(1), id(2)]);
-    journal
-        .index
-        .defer(id(1), LogTime(60), why(), &mut journal.log)
-        .unwrap();
-    journal.index.hold(id(3), why(), &mut journal.log).unwrap();
-    journal.sync();
-    assert_eq!(journal.index.take_due(NOW), Some(id(2)));
-    assert_eq!(journal.index.take_due(NOW), None);
-    assert_eq!(journal.index.next_due(), Some(LogTime(60)));
-    assert_eq!(journal.index.take_due(LogTime(60)), Some(id(1)));
-    journal.index.give_back(id(1), LogTime(0));
-    assert_eq!(
-        journal.index.next_due(),
-        Some(LogTime(60)),
-        "as its record says"
-    );
-    journal.delete(id(2)).unwrap();
-    journal.sync();
-    assert_eq!(journal.index.take_due(NOW), None, "its commit still runs");
-    journal.index.give_back(id(2), LogTime(0));
-    assert_eq!(
-        journal.index.take_due(NOW),
-        Some(id(2)),
-        "to be cleared away"
-    );
-    assert!(journal.index.get(id(2)).unwrap().may_be_stored);
-    journal.index.retry(id(3), &mut journal.log).unwrap();
-    journal.sync();
-    assert_eq!(journal.index.take_due(NOW), Some(id(3)));
-    journal.index.give_back(id(3), LogTime(70));
-    assert_eq!(journal.index.take_due(NOW), None, "an outage");
 }
 
 #[test]

@@ -5,9 +5,7 @@ use super::world::{World, ids_of};
 use crate::file::FileId;
 use crate::journal::index::{Coming, Phase, Reading};
 use crate::journal::record::tests::samples::{file, form, message_form};
-use crate::journal::record::{
-    Body, Change, Entry, File, LogTime, Settled, State, Subject, Tombstone, Why,
-};
+use crate::journal::record::{Body, Change, Entry, File, Settled, State, Subject, Tombstone, Why};
 use crate::store::Sha256;
 
 /// The approximate number of entries at a time.
@@ -190,13 +188,17 @@ impl World {
         }
     }
 
-    /// Takes work, and gives it back after some time.
+    /// Begins the commit of an entry, or takes a settled one.
     fn take(&mut self) {
         let now = self.now();
         if self.lots.draw(2) == 0 {
             self.index.take_settled(now);
-        } else if let Some(id) = self.index.take_due(now) {
-            self.index.give_back(id, LogTime(0));
+        } else {
+            let ids: Vec<_> = self.index.slots.iter().map(|slot| slot.id).collect();
+            if let Some(id) = self.lots.pick(&ids) {
+                // Not every entry waits for a commit.
+                drop(self.index.begin(id));
+            }
         }
     }
 

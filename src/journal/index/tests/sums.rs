@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::index::slot::Flags;
 use crate::journal::index::table::NONE;
 use crate::journal::index::{Index, Phase, Place, Totals};
 use crate::journal::record::{Growth, Subject};
@@ -10,25 +9,17 @@ use crate::journal::record::{Growth, Subject};
 pub(super) fn check(index: &Index) -> Result<(), String> {
     let mut subjects: BTreeMap<Subject, u64> = BTreeMap::new();
     let mut bases = Vec::new();
-    let mut ranked = [0, 0];
+    let mut ranked = 0;
     for slot in index.slots.iter() {
         let id = slot.id;
         *subjects.entry(slot.subject).or_default() += slot.pending_bytes();
         bases.extend(slot.base.if_any());
-        let is_out = slot.flags.has(Flags::TAKEN) || slot.flags.has(Flags::LEAVING);
-        let is_ranked =
-            !is_out && !matches!(slot.phase, Phase::Coming | Phase::Intended | Phase::Held);
+        let is_ranked = slot.may_leave();
         if is_ranked != (slot.rank != NONE) {
             return Err(format!("{id}: in the wrong order: {slot:?}"));
         }
-        let is_settled = slot.phase == Phase::Settled;
-        ranked[usize::from(is_settled)] += usize::from(is_ranked);
-        let order = if is_settled {
-            &index.settled
-        } else {
-            &index.due
-        };
-        if is_ranked && order.at(slot.rank) != index.number(id) {
+        ranked += usize::from(is_ranked);
+        if is_ranked && index.settled.at(slot.rank) != index.number(id) {
             return Err(format!("{id}: another has its rank"));
         }
         if (slot.phase == Phase::Coming) && !index.marked.contains_key(&id) {
@@ -36,8 +27,8 @@ pub(super) fn check(index: &Index) -> Result<(), String> {
         }
     }
     check_uploads(index)?;
-    if ranked != [index.due.len(), index.settled.len()] {
-        return Err(format!("{ranked:?} in orders"));
+    if ranked != index.settled.len() {
+        return Err(format!("{ranked} in the order"));
     }
     subjects.retain(|subject, bytes| *bytes > 0 && *subject != Subject::default());
     if subjects.len() != index.subjects.len() {
