@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 
-use super::{Delivery, Found, text_bytes_of};
+use super::{Delivery, DeliveryError, Found, text_bytes_of};
 use crate::file::FileKey;
+use crate::journal::Room;
 use crate::store::{StoreError, StoredFile};
 
 /// The recent requests for a file.
@@ -18,6 +19,20 @@ pub(super) enum Asked {
 }
 
 impl Delivery {
+    /// Finds a file as [`Delivery::find_here`] does, after nginx has not found its body in the journal. A settled file
+    /// has lost it to an eviction that could not go on, and is in the store.
+    ///
+    /// # Errors
+    /// As [`Delivery::find_here`].
+    pub async fn find_without_body(&self, key: &FileKey) -> Result<Found, DeliveryError> {
+        match self.find_here(key).await? {
+            Found::Kept(kept) if kept.room == Room::Settled => {
+                Ok(self.stored(key).await?.unwrap_or(Found::Absent))
+            }
+            found => Ok(found),
+        }
+    }
+
     /// Finds a file in the store alone. One that was deleted elsewhere may be found for five
     /// seconds more.
     ///

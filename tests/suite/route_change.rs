@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kit::{Answer, Routes, Uploaded, noise, read_to_end, wait_until};
+use kit::{Answer, Builder, Mongo, Routes, Uploaded, noise, read_to_end, wait_until};
 
 const LENGTH: usize = 5 * 1024 * 1024;
 
@@ -62,6 +62,21 @@ fn a_body_that_is_evicted_between_the_sidecars_answer_and_nginxs_look_comes_from
     let disposition = answer.header("content-disposition");
     assert!(disposition.starts_with("attachment;"), "{disposition}");
     answer.assert_harmless();
+}
+
+#[test]
+fn a_settled_body_that_an_eviction_has_unlinked_and_kept_comes_from_gridfs() {
+    let mongo = Mongo::start();
+    let site = Builder::default().start(&mongo);
+    let client = site.client();
+    let body = noise(1, LENGTH);
+    let file = client.upload(&body);
+    site.wait_until_committed();
+    assert_eq!(site.entries("settled"), 1);
+    std::fs::remove_file(site.data_dir().join("journal/body").join(&file.id)).unwrap();
+    let answer = client.get(&file.path);
+    assert_eq!(answer.status, 200);
+    assert!(answer.body == body);
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub(super) async fn again(
         return Err(Problem::not_found());
     }
     let key = FileKey::Id(id);
-    match node.delivery.find_here(&key).await? {
+    match node.delivery.find_without_body(&key).await? {
         Found::Kept(kept) => {
             log::error!("{}: nginx cannot open this body in the journal", kept.id);
             Err(Problem::body_not_sent())
