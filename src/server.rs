@@ -250,6 +250,7 @@ pub async fn run(
     tasks.close();
     tasks.wait().await;
     sweep(&journal, close).await;
+    bucket.close().await;
     log::info!("stopped; what is pending goes on at the next start");
     Ok(())
 }

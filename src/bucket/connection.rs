@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::Error as DriverError;
@@ -16,10 +17,14 @@ use mongodb::options::{
     SelectionCriteria, WriteConcern,
 };
 use mongodb::{Client, Collection, Database};
+use tokio::time::timeout;
 
 use super::{Bucket, error, words};
 use crate::config::BucketConfig;
 use crate::store::StoreError;
+
+/// The time for which MongoDB's answer to the last word of a program is waited for.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// The client of a bucket, and the settings to make it anew. Cheap to share.
 #[derive(Debug, Clone)]
@@ -113,6 +118,15 @@ impl Connection {
         current.is_empty.load(Ordering::Relaxed)
     }
 
+    /// Ends the driver's tasks. What is asked afterwards fails.
+    async fn close(&self) {
+        let client = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.client.clone()
+        };
+        client.shutdown().immediate(true).await;
+    }
+
     /// Makes a new client from the connection string. Running operations end on the old one.
     fn renew(&self) {
         match Current::new(self.options.clone()) {
@@ -143,6 +157,13 @@ impl Current {
 }
 
 impl Bucket {
+    /// Takes leave of MongoDB, and waits no longer than a second for its answer: it forgets by itself what it is not
+    /// told. A program that ends without this may end in a panic of the driver, whose tasks the runtime stops in the
+    /// midst of their work.
+    pub async fn close(&self) {
+        drop(timeout(LEAVE, self.connection.close()).await);
+    }
+
     /// Whether MongoDB answers, and a promise may rely on its acknowledgements. Replaces a client that
     /// has no server left.
     ///

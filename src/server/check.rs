@@ -70,7 +70,11 @@ pub async fn check(config: &Config) -> Vec<Check> {
         ));
     }
     let answer = match Bucket::new(&config.bucket, &config.data_dir).await {
-        Ok(bucket) => Outcome::of(bucket.ping().await),
+        Ok(bucket) => {
+            let answer = Outcome::of(bucket.ping().await);
+            bucket.close().await;
+            answer
+        }
         Err(err) => Outcome::Wrong(err),
     };
     findings.push(finding(

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
-use super::{Event, Finding, Kind, Listener, Phase, Progress, UpkeepError, orphan, sort};
+use super::{
+    Event, Finding, Kind, Listener, Phase, Progress, UpkeepError, in_bucket, orphan, sort,
+};
 use crate::bucket::{Bucket, Listed};
 use crate::config::{Config, FsckOrder};
 use crate::file::{FileId, FileKey};
@@ -19,7 +21,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 struct Check<'a> {
     order: &'a FsckOrder,
     journal: Inspection,
-    bucket: Bucket,
+    bucket: &'a Bucket,
     progress: Progress,
     told: Instant,
     tell: Listener<'a>,
@@ -76,12 +78,22 @@ pub async fn fsck(
     order: &FsckOrder,
     tell: Listener<'_>,
 ) -> Result<Progress, UpkeepError> {
-    let bucket = Bucket::new(&config.bucket, &config.data_dir)
-        .await
-        .map_err(UpkeepError::Uri)?;
+    let journal = Inspection::of(&config.data_dir)?;
+    in_bucket(config, async |bucket| {
+        check_all(bucket, journal, order, tell).await
+    })
+    .await
+}
+
+async fn check_all(
+    bucket: &Bucket,
+    journal: Inspection,
+    order: &FsckOrder,
+    tell: Listener<'_>,
+) -> Result<Progress, UpkeepError> {
     let mut check = Check {
         order,
-        journal: Inspection::of(&config.data_dir)?,
+        journal,
         bucket,
         progress: Progress::read(order.state.as_deref()),
         told: Instant::now(),

@@ -1,7 +1,7 @@
 //! Removes chunks that belong to no file, and links to lost messages.
 
 use super::lost_links::{lost_links, require_no_other_journal};
-use super::{Event, Listener, Phase, Progress, UpkeepError, orphan, sort};
+use super::{Event, Listener, Phase, Progress, UpkeepError, in_bucket, orphan, sort};
 use crate::bucket::{Bucket, Removal};
 use crate::config::{Config, GcOrder};
 use crate::journal::Inspection;
@@ -28,27 +28,32 @@ pub async fn gc(
     tell: Listener<'_>,
 ) -> Result<Progress, UpkeepError> {
     let mut journal = KnownIds::new(Inspection::of(&config.data_dir)?);
-    let bucket = Bucket::new(&config.bucket, &config.data_dir)
-        .await
-        .map_err(UpkeepError::Uri)?;
+    in_bucket(config, async |bucket| {
+        collect(config, bucket, &mut journal, order, tell).await
+    })
+    .await
+}
+
+async fn collect(
+    config: &Config,
+    bucket: &Bucket,
+    journal: &mut KnownIds,
+    order: &GcOrder,
+    tell: Listener<'_>,
+) -> Result<Progress, UpkeepError> {
     let mut progress = Progress {
         phase: Phase::Chunks,
         ..Progress::default()
     };
     if let Some(node) = order.lost_messages_of {
-        require_no_other_journal(config, &bucket, node).await?;
-        lost_links(&bucket, &mut journal, node, order, &mut progress, tell).await?;
+        require_no_other_journal(config, bucket, node).await?;
+        lost_links(bucket, journal, node, order, &mut progress, tell).await?;
     }
     let mut place = None;
     loop {
         let page = bucket.list_orphans(place.as_ref()).await?;
         progress.chunks += page.chunks;
-        let sorted = sort(
-            page.orphans,
-            &mut journal,
-            order.older_than,
-            order.takes_foreign,
-        )?;
+        let sorted = sort(page.orphans, journal, order.older_than, order.takes_foreign)?;
         if sorted.is_log_damaged {
             return Err(UpkeepError::DamagedLog);
         }

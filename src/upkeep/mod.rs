@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use crate::bucket::Orphan;
+use crate::bucket::{Bucket, Orphan};
+use crate::config::Config;
 use crate::file::FileId;
 use crate::journal::OpenError;
 use crate::journal::inspection::{KnownIds, SalvageError};
@@ -110,6 +111,18 @@ pub enum Event<'a> {
 
 /// Takes reports.
 pub type Listener<'a> = &'a mut dyn FnMut(Event<'_>);
+
+/// Works on the bucket of these settings, and takes leave of MongoDB at the end.
+async fn in_bucket<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Bucket) -> Result<T, UpkeepError>,
+) -> Result<T, UpkeepError> {
+    let bucket = Bucket::new(&config.bucket, &config.data_dir).await;
+    let bucket = bucket.map_err(UpkeepError::Uri)?;
+    let done = work(&bucket).await;
+    bucket.close().await;
+    done
+}
 
 /// Chunks without a file, sorted.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::UpkeepError;
+use super::{UpkeepError, in_bucket};
 use crate::bucket::Bucket;
 use crate::config::{Config, NodeOrder};
 use crate::file::age_seconds;
@@ -29,11 +29,22 @@ pub async fn nodes(
     order: &NodeOrder,
     out: &mut dyn Write,
 ) -> Result<u64, UpkeepError> {
-    let bucket = Bucket::new(&config.bucket, &config.data_dir).await;
-    let bucket = bucket.map_err(UpkeepError::Uri)?;
-    let text = match *order {
-        NodeOrder::List { is_json } => list(&bucket, is_json).await?,
-        NodeOrder::Add => add(config, &bucket).await?,
+    let text = in_bucket(config, async |bucket| {
+        carry_out(config, bucket, order).await
+    });
+    out.write_all(text.await?.as_bytes())
+        .map_err(UpkeepError::Output)?;
+    Ok(0)
+}
+
+async fn carry_out(
+    config: &Config,
+    bucket: &Bucket,
+    order: &NodeOrder,
+) -> Result<String, UpkeepError> {
+    Ok(match *order {
+        NodeOrder::List { is_json } => list(bucket, is_json).await?,
+        NodeOrder::Add => add(config, bucket).await?,
         NodeOrder::Remove {
             number,
             is_forced: true,
@@ -44,13 +55,10 @@ pub async fn nodes(
             format!("node {number} is out of the list\n")
         }
         NodeOrder::Remove { number, .. } => {
-            remove(&bucket, number).await?;
+            remove(bucket, number).await?;
             format!("node {number} is out of the list, and may be switched off\n")
         }
-    };
-    out.write_all(text.as_bytes())
-        .map_err(UpkeepError::Output)?;
-    Ok(0)
+    })
 }
 
 async fn list(bucket: &Bucket, is_json: bool) -> Result<String, UpkeepError> {
