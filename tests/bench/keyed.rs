@@ -44,14 +44,34 @@ fn keyed(stage: &mut Stage, work: &str, connections: usize) -> Case {
     }
     stage.end_others();
     stage.end();
+    if connections > 1 {
+        limit(stage, &mut case, connections);
+    }
     if connections == 1 {
         case.judge("keyed", MORE, Goal::AtMost(1.0));
         case.compare("keyed", "unkeyed", RATE, Goal::None);
     } else {
         case.compare("keyed", "unkeyed", RATE, Goal::AtLeast(0.85));
+        case.compare("keyed, alone", "unkeyed, alone", RATE, Goal::None);
         case.compare("keyed", "unkeyed", P50, Goal::None);
     }
     case
+}
+
+/// The same at a node without others: no votes are asked for. Votes can only cost more.
+fn limit(stage: &mut Stage, case: &mut Case, connections: usize) {
+    stage.begin_with(0).expect("a node");
+    for round in 0..stage.options.of(3, 9) {
+        case.round("unkeyed, alone", || {
+            send(stage, connections, |_, request| request)
+        });
+        case.round("keyed, alone", || {
+            send(stage, connections, |number, request| {
+                request.under_key(&format!("{round}-{number}"))
+            })
+        });
+    }
+    stage.end();
 }
 
 fn send(
