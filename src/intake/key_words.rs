@@ -133,6 +133,14 @@ impl Word {
         }
     }
 
+    /// Whether it tells that no answer is there, and no request under way.
+    pub(super) fn is_nothing(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Voted(_) => true,
+            Self::Running | Self::Other | Self::Ended | Self::Answered(_) | Self::Open(_) => false,
+        }
+    }
+
     /// Returns what it means for the request: `Ok(None)` if the request is new. `None` if the word makes no
     /// sense.
     pub(super) fn claim(self) -> Option<Result<Option<KeyClaim>, IntakeError>> {

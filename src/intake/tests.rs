@@ -1,5 +1,6 @@
 //! Counts how many times the bytes of an upload are hashed before its promise.
 
+mod poison;
 mod salvage;
 mod uploads;
 
@@ -11,7 +12,7 @@ use super::key_claim::{KeyClaim, Keyed};
 use super::*;
 use crate::config::{ClusterConfig, Durability, JournalConfig};
 use crate::file::Metadata;
-use crate::journal::{Announcer, Claim, Fingerprint, LocalDisk, Subject};
+use crate::journal::{Announcer, Claim, Disk, Fingerprint, LocalDisk, Subject};
 use crate::peers::Peers;
 use crate::spool::Received;
 use crate::store::{self, NoMessages};
@@ -25,6 +26,11 @@ const SPOOLED: &str = "0000000001";
 
 /// Makes a node on a directory of its own.
 fn intake(directory: &tempfile::TempDir) -> Intake {
+    intake_on(directory, Box::new(LocalDisk))
+}
+
+/// Makes one whose journal changes the disk like this.
+fn intake_on(directory: &tempfile::TempDir, disk: Box<dyn Disk>) -> Intake {
     const HOUR: Duration = Duration::from_hours(1);
     Journal::init(directory.path(), &LocalDisk).unwrap();
     let limits = JournalConfig {
@@ -44,7 +50,7 @@ fn intake(directory: &tempfile::TempDir) -> Intake {
         max_open_uploads: 100,
     };
     let announcer = Announcer::to_nobody();
-    let opened = Journal::open(directory.path(), limits, Box::new(LocalDisk), announcer);
+    let opened = Journal::open(directory.path(), limits, disk, announcer);
     let journal = Arc::new(opened.unwrap().0);
     let spool = Spool::open(&journal.layout().spool()).unwrap();
     let access = AccessConfig {

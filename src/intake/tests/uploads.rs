@@ -19,11 +19,15 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
+        Self::on(Box::new(LocalDisk))
+    }
+
+    pub(super) fn on(disk: Box<dyn Disk>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().build();
         Self {
-            intake: Arc::new(intake(&scratch)),
+            intake: Arc::new(intake_on(&scratch, disk)),
             runtime: runtime.unwrap(),
             _scratch: scratch,
         }
