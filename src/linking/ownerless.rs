@@ -87,8 +87,6 @@ impl Links {
         let before = self.on_disk(move |journal| journal.settled_before(slack));
         let (node, before) = (self.peers.number(), before.await);
         let count = self.messages.state_settled(node, before).await?;
-        self.peers
-            .learn_taken_over(self.messages.taken_over().await?);
         if *heard == Some(count) {
             return Ok(());
         }

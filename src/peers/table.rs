@@ -39,7 +39,7 @@ pub(super) struct List {
     pub(super) last_left: Option<SystemTime>,
     /// Nodes that have left are not in it.
     pub(super) records: Vec<NodeRecord>,
-    /// The numbers of those that have left in peace.
+    /// The numbers of those that have left in peace, and that no other node answers for.
     left: Vec<u16>,
 }
 
@@ -84,11 +84,13 @@ impl Peers {
         owner
     }
 
-    /// Learns which nodes answer for others, by the numbers of these.
+    /// Learns which nodes answer for others, by the numbers of these. They do so for ever: what was known stays, as this
+    /// may have been read before that.
     pub fn learn_taken_over(&self, taken_over: BTreeMap<u16, u16>) {
         let held = self.taken_over.write();
         let mut known = held.unwrap_or_else(PoisonError::into_inner);
-        if *known == taken_over {
+        let is_known = |(node, by): (&u16, &u16)| known.get(node) == Some(by);
+        if taken_over.iter().all(is_known) {
             return;
         }
         if let Some(by) = taken_over.get(&self.node) {
@@ -98,7 +100,7 @@ impl Peers {
                 self.node
             );
         }
-        *known = taken_over;
+        known.extend(taken_over);
     }
 
     /// The node that made an id, if it is another one; `None` if it is this one, or if there is no such node.
@@ -131,7 +133,8 @@ impl Peers {
         self.list.borrow().records.clone()
     }
 
-    /// Whether a node has left the list in peace: it has nothing that others do not have.
+    /// Whether a node has left the list in peace: it has nothing that others do not have. A node that was rescued has
+    /// not: its rescuer is asked.
     pub fn has_left(&self, node: u16) -> bool {
         self.list.borrow().left.contains(&node)
     }
@@ -169,6 +172,10 @@ impl Peers {
     /// Takes the list over. A node that left or moved is not asked any more where it was, whatever the settings
     /// say.
     fn renew(&self, mut records: Vec<NodeRecord>, begun: Instant) {
+        // Whoever reads the rest of the list asks the rescuers.
+        let rescued = records.iter();
+        let rescued = rescued.filter_map(|record| Some((record.number, record.rescued_by?)));
+        self.learn_taken_over(rescued.collect());
         let mut urls: BTreeMap<u16, String> = self.seeds_by_number();
         for left in records.iter().filter(|record| record.has_left) {
             urls.remove(&left.number);
@@ -179,7 +186,9 @@ impl Peers {
         let is_asked = own
             .any(|own| own.is_leaving && !own.has_left && own.instance == self.instance)
             && !self.is_leaving();
-        let in_peace = |record: &&NodeRecord| record.has_left && !record.is_given_up;
+        let in_peace = |record: &&NodeRecord| {
+            record.has_left && !record.is_given_up && record.rescued_by.is_none()
+        };
         let left = records.iter().filter(in_peace);
         let left = left.map(|record| record.number).collect();
         // A version that wrote no journal is known by the settings.
@@ -250,5 +259,50 @@ impl Peers {
             );
         }
         (is_signed && !record.address.is_empty()).then(|| record.address.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::peers;
+    use super::*;
+
+    fn record(number: u16) -> NodeRecord {
+        NodeRecord {
+            number,
+            journal: "a journal".to_owned(),
+            ..NodeRecord::default()
+        }
+    }
+
+    fn left(number: u16) -> NodeRecord {
+        NodeRecord {
+            has_left: true,
+            ..record(number)
+        }
+    }
+
+    fn id_of(node: u16) -> FileId {
+        crate::file::FileIds::new(node, 0).next(SystemTime::now())
+    }
+
+    #[tokio::test]
+    async fn the_list_tells_who_answers_for_a_rescued_node_and_that_one_has_not_left_in_peace() {
+        let peers = peers("a");
+        let rescued = NodeRecord {
+            rescued_by: Some(3),
+            ..left(2)
+        };
+        let begun = Instant::now();
+        peers.renew(vec![record(3), rescued, left(4)], begun);
+        assert_eq!(peers.keeper_of(id_of(2)), 3);
+        assert_eq!(peers.find_owner(id_of(2)).await.unwrap(), Some(3));
+        assert_eq!(
+            [2, 3, 4].map(|node| peers.has_left(node)),
+            [false, false, true]
+        );
+        // A list that was read before is taken over later.
+        peers.learn_taken_over(BTreeMap::new());
+        assert_eq!(peers.keeper_of(id_of(2)), 3);
     }
 }

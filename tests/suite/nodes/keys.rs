@@ -174,4 +174,10 @@ fn a_retry_gets_the_first_answer_after_its_node_was_rescued_and_others_can_leave
     }
     kill(&mut nodes.remove(0));
     assert_same(&nodes, &answered);
+    // A node that begins anew knows from its first request on who has rescued the dead one.
+    for place in 0..nodes.len() {
+        nodes[place].kill_sidecar();
+        nodes[place].start_sidecar();
+        assert_same(&nodes[place..=place], &answered);
+    }
 }
