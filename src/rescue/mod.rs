@@ -96,6 +96,9 @@ pub enum Refusal {
     /// The node is not dead.
     #[error("node {0} answers: it goes on with its journal itself")]
     Alive(u16),
+    /// Another node takes over what this one has.
+    #[error("an admin takes this node out of the list: let another node rescue the dead one")]
+    Leaving,
 }
 
 /// The reason why a rescue has stopped. Another run goes on.
@@ -146,6 +149,9 @@ impl Rescue {
     pub fn begin(self: &Arc<Self>, journal: &Path, node: u16) -> Result<(), Refusal> {
         if node == self.peers.number() {
             return Err(Refusal::Own(node));
+        }
+        if self.peers.is_leaving() {
+            return Err(Refusal::Leaving);
         }
         let states = self.peers.states();
         if states

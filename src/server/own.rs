@@ -84,7 +84,7 @@ impl OwnNode for OwnPlace {
         if node.peers.is_leaving() {
             node.edge.drain();
         }
-        let peers = Arc::clone(&node.peers);
+        let (peers, rescue) = (Arc::clone(&node.peers), Arc::clone(&node.rescue));
         async move {
             let is_closed = node.edge.is_closed();
             // It reads directories.
@@ -103,7 +103,10 @@ impl OwnNode for OwnPlace {
             let open_uploads = figures.open_uploads.entries;
             // A small upload that had begun before has ended by the next look.
             let is_closed = self.was_closed.swap(is_closed, Ordering::Relaxed) && is_closed;
-            let may_go = peers.may_go(is_closed && files == 0 && open_uploads == 0);
+            // A rescue that began before still adds answers to keys.
+            let is_rescuing = rescue.progress().is_running;
+            let has_nothing = is_closed && files == 0 && open_uploads == 0 && !is_rescuing;
+            let may_go = peers.may_go(has_nothing);
             NodeLoad {
                 files,
                 bytes: waiting.map(|(_, totals)| totals.bytes).sum(),

@@ -1,6 +1,6 @@
 //! Nodes that leave.
 
-use kit::{Load, Process, Site, noise, wait_until};
+use kit::{Load, Process, Site, eventually, noise, wait_until};
 use mongodb::bson::doc;
 
 use super::{Cluster, kill, order};
@@ -154,4 +154,21 @@ fn three_nodes_become_five_and_then_two_under_load_and_no_request_fails() {
     }
     let listed = order(&nodes[0], &["list", "--json"]);
     assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn a_node_that_leaves_rescues_no_other_one() {
+    let cluster = Cluster::start();
+    let nodes = cluster.add_all(&[1, 2]);
+    let rescue = || nodes[1].ask_admin("POST", "/rescue?journal=/nowhere&node=1");
+    let (_, answers) = rescue();
+    assert!(answers.contains("node 1 answers"), "{answers}");
+    cluster.change(2, doc! { "$set": { "leaving": true } });
+    eventually("it knows that it leaves", || {
+        let (status, words) = rescue();
+        assert_eq!(status, 409, "{words}");
+        words
+            .contains("an admin takes this node out of the list")
+            .then_some(())
+    });
 }
