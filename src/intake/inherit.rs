@@ -21,6 +21,9 @@ use crate::file::Sha256;
 use crate::journal::{AnswerPlace, Fingerprint, HandedFile, Subject};
 use crate::peers::Unreachable;
 
+/// The most bytes of a page with several answers, approximately: the node that asks takes only so many at once.
+const PAGE_BYTES: u64 = 1024 * 1024;
+
 /// The question for the first page.
 const BEGIN: &str = "begin";
 
@@ -71,7 +74,7 @@ impl Intake {
                 return Ok(None);
             }
             let journal = Arc::clone(&self.journal);
-            let read = move || journal.answers_to_hand_over(behind, AT_ONCE);
+            let read = move || journal.answers_to_hand_over(behind, AT_ONCE, PAGE_BYTES);
             let found = spawn_blocking(read).await??;
             let answers = found.answers.iter();
             page.answers = answers

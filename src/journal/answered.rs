@@ -36,6 +36,16 @@ pub struct HandedFile {
     pub files: u32,
 }
 
+impl HandedFile {
+    /// The most bytes of one without its texts, approximately.
+    const BYTES: u64 = 2048;
+
+    /// The bytes that it takes on its way, approximately.
+    fn bytes(&self) -> u64 {
+        Self::BYTES + self.file.meta().metadata.weight()
+    }
+}
+
 impl Journal {
     /// The keys of the next answers behind a place, this many at most, each with its sender; votes for other nodes are
     /// none. An answer that comes meanwhile may be missed. Blocks.
@@ -47,15 +57,21 @@ impl Journal {
         behind: Option<AnswerPlace>,
         most: usize,
     ) -> Result<AnswerPage<(Sha256, Subject)>, JournalError> {
-        self.next_answers(behind, most, |known| {
-            let request = known.first().map(|first| self.request_of(first));
-            let request = request.transpose()?.flatten();
-            Ok(request.map(|request| (request, (request.key, request.sender))))
-        })
+        self.next_answers(
+            behind,
+            (most, 0),
+            |_| 0,
+            |known| {
+                let request = known.first().map(|first| self.request_of(first));
+                let request = request.transpose()?.flatten();
+                Ok(request.map(|request| (request, (request.key, request.sender))))
+            },
+        )
     }
 
-    /// The next answers in the same way, each with all its files. If an upload has become several files, its
-    /// beginning is answered with the upload, and these files behind it.
+    /// The next answers in the same way, each with all its files, and about this many bytes of them; a page has at least
+    /// one answer. If an upload has become several files, its beginning is answered with the upload, and these files
+    /// behind it.
     ///
     /// # Errors
     /// When the disk does not return an answer.
@@ -63,8 +79,10 @@ impl Journal {
         &self,
         behind: Option<AnswerPlace>,
         most: usize,
+        most_bytes: u64,
     ) -> Result<AnswerPage<Vec<HandedFile>>, JournalError> {
-        self.next_answers(behind, most, |known| {
+        let bytes_of = |files: &Vec<HandedFile>| files.iter().map(HandedFile::bytes).sum();
+        self.next_answers(behind, (most, most_bytes), bytes_of, |known| {
             if let [one] = known
                 && let Some(upload) = self.upload(one.id)?
             {
@@ -175,18 +193,20 @@ impl Journal {
         self.claims.all()
     }
 
-    /// `read` returns the request of an answer, and what is wanted of it; `None` if it is not at its known place.
+    /// `most` are the most answers of a page, and the most bytes of several, which `bytes_of` tells. `read` returns the
+    /// request of an answer, and what is wanted of it; `None` if it is not at its known place.
     fn next_answers<T>(
         &self,
         behind: Option<AnswerPlace>,
-        most: usize,
+        (most, most_bytes): (usize, u64),
+        bytes_of: impl Fn(&T) -> u64,
         read: impl Fn(&[Known]) -> Result<Option<(KeyedRequest, T)>, JournalError>,
     ) -> Result<AnswerPage<T>, JournalError> {
         let mut page = AnswerPage {
             answers: Vec::new(),
             place: behind,
         };
-        let mut before = None;
+        let (mut before, mut bytes) = (None, 0);
         while page.answers.len() < most {
             let next = self.state().keys.next(page.place);
             let Some((place, known)) = next else {
@@ -199,9 +219,14 @@ impl Journal {
                 before = Some(known);
                 continue;
             }
-            page.place = Some(place);
             let own = found.filter(|(request, _)| request.content != VOTE);
-            page.answers.extend(own.map(|(_, answer)| answer));
+            let own = own.map(|(_, answer)| answer);
+            bytes += own.as_ref().map_or(0, &bytes_of);
+            if bytes > most_bytes && !page.answers.is_empty() {
+                break;
+            }
+            page.place = Some(place);
+            page.answers.extend(own);
         }
         Ok(page)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::keys::{again, check, request};
+use super::keys::{KEYS, again, check, request, try_carry_out};
 use super::log::copy_forward;
 use super::scratch::{LARGE, Scratch, committed, draft};
 use super::upload_made::{KEY, live};
@@ -26,7 +26,7 @@ fn the_beginning_of_an_upload_that_became_several_files_is_answered_with_it_and_
         for &file in &files {
             journal.settle(&committed(file)).unwrap();
         }
-        let page = journal.answers_to_hand_over(None, 10).unwrap();
+        let page = journal.answers_to_hand_over(None, 10, u64::MAX).unwrap();
         assert_eq!((page.answers.len(), page.place), (2, None));
 
         let mut other = Scratch::new();
@@ -52,5 +52,29 @@ fn the_beginning_of_an_upload_that_became_several_files_is_answered_with_it_and_
                 copy_forward(&other, &heir);
             }
         }
+    }
+}
+
+#[test]
+fn a_page_ends_before_it_has_too_many_bytes_and_the_pages_have_each_answer_once() {
+    let scratch = Scratch::new();
+    let journal = scratch.journal();
+    for key in KEYS {
+        try_carry_out(&scratch, &journal, request(key)).unwrap();
+    }
+    for (most_bytes, pages) in [(0, KEYS.len()), (1, KEYS.len()), (u64::MAX, 1)] {
+        let mut told = Vec::new();
+        let (mut place, mut count) = (None, 0);
+        loop {
+            let page = journal.answers_to_hand_over(place, 10, most_bytes).unwrap();
+            count += usize::from(!page.answers.is_empty());
+            told.extend(page.answers.iter().map(|files| files[0].request.key.0[0]));
+            place = page.place;
+            if place.is_none() {
+                break;
+            }
+        }
+        told.sort_unstable();
+        assert_eq!((&*told, count), (&KEYS[..], pages), "{most_bytes}");
     }
 }
