@@ -40,7 +40,7 @@ pub(super) struct Peer {
     /// Told when it asks this node, though it did not answer the last look.
     pub(super) knock: Notify,
     pub(super) places: Arc<Semaphore>,
-    pub(super) ballots: Ballots,
+    pub(super) ballots: Arc<Ballots>,
     /// The node has left the table, or is at another address.
     pub(super) gone: CancellationToken,
 }
@@ -76,7 +76,7 @@ impl Peer {
             doubt: Notify::new(),
             knock: Notify::new(),
             places: Arc::new(Semaphore::new(PLACES)),
-            ballots: Ballots::default(),
+            ballots: Arc::default(),
             gone: CancellationToken::new(),
         }
     }

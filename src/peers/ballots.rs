@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Display;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -53,6 +53,14 @@ impl Waiting {
     }
 }
 
+/// The right to ask with the ballots that wait, one question after the other. If it is dropped before the last one,
+/// others may ask; and if nobody does, those who wait are told that their ballots were lost.
+#[derive(Debug)]
+pub(super) struct Turn {
+    ballots: Arc<Ballots>,
+    is_over: bool,
+}
+
 /// The ballots for one witness.
 #[derive(Debug, Default)]
 pub(super) struct Ballots(Mutex<Queue>);
@@ -66,21 +74,23 @@ struct Queue {
 }
 
 impl Ballots {
-    /// Adds a ballot. Returns whether the caller has to see to a question: it then asks with each
-    /// [`Ballots::next`], until there is none.
-    pub(super) fn add(&self, waiting: Waiting) -> bool {
-        self.with(|queue| {
+    /// Adds a ballot. Returns a turn if the caller has to see to a question: it then asks with each [`Turn::next`],
+    /// until there is none.
+    pub(super) fn add(self: &Arc<Self>, waiting: Waiting) -> Option<Turn> {
+        let begins = self.with(|queue| {
             queue.waiting.push_back(waiting);
             let is_crowd = queue.waiting.len() > CROWD * queue.questions;
             let begins = queue.questions == 0 || (is_crowd && queue.questions < QUESTIONS);
             queue.questions += usize::from(begins);
             begins
+        });
+        begins.then(|| Turn {
+            ballots: Arc::clone(self),
+            is_over: false,
         })
     }
 
-    /// The ballots of the next question; `None` ends the caller's turn. Those that nobody waits for any more are
-    /// left out.
-    pub(super) fn next(&self) -> Option<Vec<Waiting>> {
+    fn next(&self) -> Option<Vec<Waiting>> {
         self.with(|queue| {
             let mut next = Vec::new();
             let mut bytes = 0;
@@ -112,6 +122,33 @@ impl Ballots {
     /// A thread that panicked leaves it usable: each change is complete in itself.
     fn with<T>(&self, act: impl FnOnce(&mut Queue) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Turn {
+    /// The ballots of the next question; `None` ends the turn. Those that nobody waits for any more are left out.
+    pub(super) fn next(&mut self) -> Option<Vec<Waiting>> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.ballots.next();
+        self.is_over = next.is_none();
+        next
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let lost = self.ballots.with(|queue| {
+            queue.questions -= 1;
+            let is_last = queue.questions == 0;
+            is_last.then(|| std::mem::take(&mut queue.waiting))
+        });
+        // Each of them is told by the drop of its channel.
+        drop(lost);
     }
 }
 
@@ -185,6 +222,8 @@ pub(super) fn read_votes(told: &str, count: usize) -> Option<Vec<Vote>> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
     use super::super::testing::peers;
     use super::*;
     use crate::file::FileId;
@@ -244,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn ballots_that_come_while_a_question_is_on_its_way_share_the_next_one() {
-        let ballots = Ballots::default();
+        let ballots = Arc::new(Ballots::default());
         let mut callers = Vec::new();
         let mut add = |number: u8| {
             let (told, caller) = oneshot::channel();
@@ -252,15 +291,16 @@ mod tests {
             let ballot = ballot(number, Vec::new());
             ballots.add(waiting(ballot, told))
         };
-        assert!(add(0));
-        assert_eq!(ballots.next().map(|next| next.len()), Some(1));
+        let mut turn = add(0).unwrap();
+        assert_eq!(turn.next().map(|next| next.len()), Some(1));
         // Further questions go when many wait.
-        let begun: Vec<_> = (1..=100).filter(|number| add(*number)).collect();
+        let begun = (1..=100).filter_map(|number| Some((number, add(number)?)));
+        let (begun, _turns): (Vec<u8>, Vec<_>) = begun.unzip();
         assert_eq!(begun, [33, 65, 97]);
         // This caller has gone.
         callers.remove(1);
         let mut asked = Vec::new();
-        while let Some(next) = ballots.next() {
+        while let Some(next) = turn.next() {
             assert!(written_all(next.iter().map(|waiting| &waiting.ballot)).len() <= LONGEST);
             assert!(next.len() > 20);
             asked.extend(next.iter().map(|waiting| waiting.ballot.key.0[0]));
@@ -270,17 +310,38 @@ mod tests {
         assert_eq!(ballots.with(|queue| queue.questions), QUESTIONS - 1);
     }
 
+    #[tokio::test]
+    async fn a_turn_that_is_lost_hangs_nobody_and_the_next_ballot_goes() {
+        let ballots = Arc::new(Ballots::default());
+        let add = |number: u8| {
+            let (told, caller) = oneshot::channel();
+            let turn = ballots.add(waiting(ballot(number, Vec::new()), told));
+            (turn, caller)
+        };
+        let (turn, asked) = add(1);
+        let mut turn = turn.unwrap();
+        let question = turn.next().unwrap();
+        let (none, waits) = add(2);
+        assert!(none.is_none());
+        drop((question, turn));
+        for mut lost in [asked, waits] {
+            assert_eq!(lost.try_recv().unwrap_err(), TryRecvError::Closed);
+        }
+        let (turn, _caller) = add(3);
+        assert_eq!(turn.unwrap().next().map(|next| next.len()), Some(1));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_witness_is_slow_while_a_question_has_had_no_answer_for_long() {
-        let (ballots, patience) = (Ballots::default(), Duration::from_millis(200));
+        let (ballots, patience) = (Arc::new(Ballots::default()), Duration::from_millis(200));
         let (told, _caller) = oneshot::channel();
         let ballot = ballot(1, Vec::new());
-        assert!(ballots.add(waiting(ballot, told)));
-        assert!(ballots.next().is_some() && !ballots.is_slow(patience));
+        let mut turn = ballots.add(waiting(ballot, told)).unwrap();
+        assert!(turn.next().is_some() && !ballots.is_slow(patience));
         tokio::time::advance(2 * patience).await;
         assert!(ballots.is_slow(patience));
         // The answer has come, and nobody asks any more.
-        assert!(ballots.next().is_none() && !ballots.is_slow(patience));
+        assert!(turn.next().is_none() && !ballots.is_slow(patience));
         tokio::time::advance(2 * patience).await;
         assert!(!ballots.is_slow(patience));
     }

@@ -14,8 +14,9 @@
 //! 5. If another attempt has a vote, the node asks the *owner* of that attempt what there is under the
 //!    key. It gives the owner's answer to the client.
 //! 6. If the owner knows nothing, the attempt is over: the owner holds the claim of step 1 until it has
-//!    promised. The node asks for the votes again, and names the attempt that they may be taken from.
-//!    Only that very attempt is replaced: if the owner begins anew meanwhile, it has another one.
+//!    promised, and with a poisoned log it does not tell so. The node asks for the votes again, and names
+//!    the attempt that they may be taken from. Only that very attempt is replaced: if the owner begins anew
+//!    meanwhile, it has another one.
 //!
 //!    A cluster of two has the store as its third witness, asked only while the other node gives no vote.
 //! 7. If there is no majority, or the owner does not answer, nobody knows whether the request was carried
@@ -191,11 +192,11 @@ impl Peers {
             told,
             courier,
         };
-        if peer.ballots.add(waiting) {
+        if let Some(mut turn) = peer.ballots.add(waiting) {
             let peers = Arc::clone(self);
             // It carries the ballots of others, who stay when this one goes.
             tokio::spawn(async move {
-                while let Some(waiting) = peer.ballots.next() {
+                while let Some(waiting) = turn.next() {
                     peers.carry(witness, waiting).await;
                 }
             });
