@@ -1,13 +1,14 @@
 //! Votes on idempotency keys in a collection beside the bucket's: MongoDB is the third witness of a cluster of
 //! two nodes, so that one of them alone still finds a majority.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mongodb::IndexModel;
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, DateTime, Document, doc};
+use mongodb::bson::{Binary, Document, doc};
 use mongodb::options::{IndexOptions, ReadPreference};
 
 use super::{Bucket, document, error};
@@ -36,9 +37,8 @@ impl Bucket {
         let own = document::object_id(ballot.attempt);
         let replaced = ballot.replaces.iter().copied().map(document::object_id);
         let free: Vec<_> = replaced.chain([own]).collect();
-        let expires = DateTime::from_system_time(SystemTime::now() + lifetime);
         let filter = doc! { "_id": &key, "attempt": { "$in": free } };
-        let change = doc! { "$set": { "attempt": own, "expires": expires } };
+        let change = vec![vote(own, lifetime)];
         let asked = votes.clone();
         let given =
             self.bounded(async move { asked.update_one(filter, change).upsert(true).await }); // 1
@@ -66,4 +66,10 @@ impl Bucket {
         made.await.map_err(|err| error::of_read(&err))?;
         Ok(())
     }
+}
+
+/// The stage that writes a vote. The server removes it by its own clock, so that clock counts here, too.
+fn vote(attempt: ObjectId, lifetime: Duration) -> Document {
+    let lifetime = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
+    doc! { "$set": { "attempt": attempt, "expires": { "$add": ["$$NOW", lifetime] } } }
 }
