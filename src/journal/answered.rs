@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use super::idempotency::{AnswerPlace, Fingerprint, Known, Standing};
+use super::memory::News;
 use super::record::{Answer, Answered, Growth, KeyedRequest, LogTime, PartOf, Subject, Upload};
 use super::vote::VOTE;
 use super::{Adopted, Journal, JournalError};
@@ -154,19 +155,24 @@ impl Journal {
         let mut claims = Vec::with_capacity(answers.len());
         let mut taken = Vec::new();
         for files in answers {
-            let Some(request) = files.first().map(|file| file.request) else {
+            let Some(&HandedFile {
+                request,
+                age,
+                first,
+                ..
+            }) = files.first()
+            else {
                 continue;
             };
             let Some(claim) = self.claims.claim(request.key) else {
                 return Ok(false);
             };
             claims.push(claim);
-            let age = files.first().map_or(0, |file| file.age);
             let at = LogTime(self.now().0.saturating_sub(age));
-            let Some(request) = self.heeded(request.answered(at))? else {
+            let Some(request) = self.heeded(request.answered(at), first)? else {
                 continue;
             };
-            taken.extend(files.into_iter().map(|file| Answered {
+            let files = files.into_iter().map(|file| Answered {
                 id: file.file.id(),
                 meta: file.file.meta().clone(),
                 answer: Answer {
@@ -178,13 +184,11 @@ impl Journal {
                     },
                 },
                 is_deleted: file.file.standing() == Standing::Deleted,
-            }));
+            });
+            let state = self.state();
+            taken.extend(files.filter(|file| state.keys.lacks(file)));
         }
-        for answered in &taken {
-            let mut state = self.state();
-            state.keys.learn(answered.id, &answered.answer, LogTime(0));
-        }
-        self.pack(taken)?;
+        self.pack(taken, News::Bring)?;
         Ok(true)
     }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use super::index::{Index, Phase, Refused};
 use super::lookup::ReadEntry;
+use super::memory::News;
 use super::record::{Base, Entry, Frame, Record};
 use super::step::{LaidOut, Landing, StepError, Tail};
 use super::tag::found_frame;
@@ -124,7 +125,7 @@ impl Journal {
         let mut under_way = Vec::new();
         let mut bytes = 0;
         let mut is_any = !answers.is_empty();
-        self.pack(answers)?;
+        self.pack(answers, News::Retain)?;
         for id in ids {
             let copied = self.copy(id, oldest, &mut under_way)?; // 2
             is_any |= copied > 0;

@@ -2,21 +2,25 @@
 //! module [`idempotency`](super::idempotency) describes the life of a key.
 
 use super::evict::Leaves;
-use super::idempotency::{Claim, Fingerprint, Known, PACKED, Standing};
+use super::idempotency::{Claim, Fingerprint, Known, Standing};
 use super::index::Place;
 use super::lookup::{ReadEntry, frame};
 use super::memory::News;
 use super::record::{Answered, Base, Entry, Frame, KeyedRequest, Record, Tombstone};
-use super::step::StepError;
 use super::wal::{Position, ReadError};
 use super::{Adopted, Journal, JournalError, at};
 use crate::file::FileId;
+use crate::store::Sha256;
 
-/// Bytes of answers in one frame, approximately.
-const PACKED_BYTES: u64 = 256 * 1024;
-
-/// Bytes of an answer without its texts, approximately.
-const ANSWER_BYTES: u64 = 512;
+/// What is remembered of a key.
+pub(super) enum Remembered {
+    /// Nothing.
+    Nothing,
+    /// Some files of another node's answer. The rescue of that node brings the others.
+    Coming,
+    /// These files answered it.
+    Answered(Vec<Known>),
+}
 
 impl Journal {
     /// Asks whether a request was carried out before. If not, the caller gets a
@@ -34,8 +38,11 @@ impl Journal {
         let Some(running) = self.claims.claim(request.key) else {
             return Some(Claim::Running);
         };
-        let known = self.state().keys.find(request.key, self.now());
-        known.is_none().then_some(Claim::First(running))
+        match self.remembered(request.key) {
+            Remembered::Nothing => Some(Claim::First(running)),
+            Remembered::Coming => Some(Claim::Running),
+            Remembered::Answered(_) => None,
+        }
     }
 
     /// Does the same for a request with a whole body. An upload that was opened with the other content
@@ -63,9 +70,10 @@ impl Journal {
         };
         let mut before = None;
         loop {
-            let known = self.state().keys.find(key, self.now());
-            let Some(known) = known else {
-                return Ok(Claim::First(running));
+            let known = match self.remembered(key) {
+                Remembered::Nothing => return Ok(Claim::First(running)),
+                Remembered::Coming => return Ok(Claim::Running),
+                Remembered::Answered(known) => known,
             };
             if before.as_ref() == Some(&known) {
                 log::warn!(
@@ -93,6 +101,16 @@ impl Journal {
                 Some(claim) => return Ok(claim),
                 None => before = Some(known),
             }
+        }
+    }
+
+    /// What is remembered of a key.
+    pub(super) fn remembered(&self, key: Sha256) -> Remembered {
+        let mut state = self.state();
+        match state.keys.find(key, self.now()) {
+            Some(known) => Remembered::Answered(known),
+            None if state.keys.is_coming(key, self.limits.node) => Remembered::Coming,
+            None => Remembered::Nothing,
         }
     }
 
@@ -218,47 +236,7 @@ impl Journal {
                 Err(err) => log::error!("{err}; the key that it answered is forgotten"),
             }
         }
-        self.pack(needed)
-    }
-
-    /// Writes answers into the log, several in one frame, but each file once in a frame, and waits for all frames.
-    pub(super) fn pack(&self, answers: Vec<Answered>) -> Result<(), JournalError> {
-        let mut packed: Vec<Answered> = Vec::new();
-        let mut bytes = 0;
-        for answered in answers {
-            let is_there = packed.iter().any(|packed| packed.id == answered.id);
-            if packed.len() >= PACKED || bytes >= PACKED_BYTES || is_there {
-                self.pack_one(std::mem::take(&mut packed))?;
-                bytes = 0;
-            }
-            bytes += ANSWER_BYTES + answered.meta.metadata.weight();
-            packed.push(answered);
-        }
-        self.pack_one(packed)
-    }
-
-    fn pack_one(&self, answers: Vec<Answered>) -> Result<(), JournalError> {
-        self.keep_answers(answers, News::Retain, ["pack answers", "keep an answer"])
-    }
-
-    /// Writes answers or votes into the log as one frame, and waits for it. `learned` is made of them for memory,
-    /// and `steps` are named in an error: the writing, and the keeping.
-    pub(super) fn keep_answers(
-        &self,
-        answers: Vec<Answered>,
-        learned: fn(Vec<Answered>) -> News,
-        steps: [&'static str; 2],
-    ) -> Result<(), JournalError> {
-        let Some(first) = answers.first().map(|answered| answered.id) else {
-            return Ok(());
-        };
-        let frame = Frame::answers(&answers).map_err(std::io::Error::other);
-        let frame = frame.map_err(at(first, steps[0]))?;
-        let kept = self.decide(None, Some(learned(answers)), |index, tail| {
-            index.keep_answers(&frame, tail)
-        });
-        let landed = kept.and_then(|landing| landing.land().map_err(StepError::from));
-        landed.map_err(|err| err.of(first, steps[1]))
+        self.pack(needed, News::Retain)
     }
 
     /// Returns the answers in a frame that are still remembered at that place.

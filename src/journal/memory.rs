@@ -24,8 +24,8 @@ pub(super) enum News {
     Learn(Vec<(FileId, Answer)>),
     /// These answers are in it.
     Retain(Vec<Answered>),
-    /// These votes are in it.
-    Vote(Vec<Answered>),
+    /// These votes, or answers of other nodes, are in it. They are learned with it.
+    Bring(Vec<Answered>),
 }
 
 /// Shared with the waiters that have no thread.
@@ -95,7 +95,7 @@ impl State {
                     self.keys.retain(answered, at, bytes / count);
                 }
             }
-            News::Vote(votes) => self.keys.replay(&votes, at, bytes, LogTime(0)),
+            News::Bring(brought) => self.keys.replay(&brought, at, bytes, LogTime(0)),
         }
     }
 }

@@ -73,6 +73,7 @@ mod message;
 mod open;
 mod orphans;
 mod outline;
+mod pack;
 mod place;
 pub mod point;
 pub mod record;

@@ -122,7 +122,9 @@ impl Journal {
             mut unreadable,
         } = replay;
         unreadable.extend(report.damages.iter().filter_map(generation_of));
-        keys.forget_lost(|id| index.get(id).is_some());
+        // The rest of another node's answer comes when its rescue goes on.
+        let is_foreign = |first: FileId| first.node() != limits.node;
+        keys.forget_lost(|id| index.get(id).is_some(), is_foreign);
         let state = State::new(index, keys);
         let journal = Self {
             ids: FileIds::new(limits.node, wal.start_number()),

@@ -13,8 +13,11 @@
 //! | an intent | the same: its links are undone |
 //! | an answer of an entry that has left | the same |
 //!
-//! A key that was answered here meanwhile keeps that answer.
+//! A key that was answered here meanwhile keeps that answer. While a key's answer is being taken, the key is claimed.
+//! The files of a form are taken one by one: until the last one is here, the key counts as that of a request that is
+//! being carried out, and a start keeps it so ([`Keys::is_coming`](super::idempotency::Keys::is_coming)).
 
+mod answers;
 mod dead;
 
 use std::fs;
@@ -28,7 +31,7 @@ use super::index::{Coming, Phase, Refused, Totals};
 use super::lookup::ReadEntry;
 use super::memory::News;
 use super::place::Placed;
-use super::record::{Answer, Body, Entry, KeyedRequest, LogTime, State};
+use super::record::{Answer, Body, Entry, KeyedRequest, State};
 use super::step::StepError;
 use super::{AdoptError, Announcement, Journal, JournalError, point};
 use crate::file::FileId;
@@ -46,6 +49,8 @@ pub enum Taken {
     Settled,
     /// It left at this moment.
     Nothing,
+    /// A request under its key is being carried out here. It is to be taken later.
+    Later,
     /// It cannot be read, for this reason.
     Unreadable(String),
 }
@@ -53,7 +58,7 @@ pub enum Taken {
 impl Journal {
     /// Takes one entry of a dead node's journal into this one. Each may be taken again after a cut.
     ///
-    /// 1. Its whole state is read there.
+    /// 1. Its whole state is read there. Its key is claimed until the end; if another one has it, nothing is done.
     /// 2. Admission, as for an upload.
     /// 3. A body that does not stand in the log is linked, or copied if it still grows or is on another
     ///    file system (that of a form once); it is fsynced, and so is `body/`.
@@ -79,6 +84,11 @@ impl Journal {
         };
         if found.known.phase == Phase::Settled {
             return Ok(Taken::Settled);
+        }
+        let key = found.reading.entry().answer().map(|one| one.request.key);
+        let claim = key.map(|key| self.claims.claim(key));
+        if let Some(None) = claim {
+            return Ok(Taken::Later);
         }
         let entry = self.as_ours(dead, &found).map_err(read)?;
         let laid_out = lay_out(id, &found, &entry, 0);
@@ -114,6 +124,7 @@ impl Journal {
         if let Some(mut placed) = placed {
             placed.keep();
         }
+        drop(claim);
         point!("rescue.taken");
         if is_work {
             self.memory.announce(Announcement::ToClear(id));
@@ -121,54 +132,31 @@ impl Journal {
         Ok(Taken::Here)
     }
 
-    /// Takes the answers to keys whose entries have left a dead node's journal, or are settled there.
-    ///
-    /// # Errors
-    /// The disk's error; the next call does the same again.
-    pub fn take_answers(&self, dead: &DeadJournal) -> Result<usize, JournalError> {
-        let mut answers = Vec::new();
-        for mut answered in dead.answers()? {
-            let mut request = answered.answer.request;
-            request.at = self.shifted(dead, request.at);
-            if let Some(request) = self.heeded(request)? {
-                answered.answer.request = request;
-                let mut state = self.state();
-                state.keys.learn(answered.id, &answered.answer, LogTime(0));
-                drop(state);
-                answers.push(answered);
-            }
-        }
-        let count = answers.len();
-        self.pack(answers)?;
-        Ok(count)
-    }
-
     /// The state of an entry of a dead node's journal as this journal keeps it.
     fn as_ours(&self, dead: &DeadJournal, found: &ReadEntry) -> Result<Entry, JournalError> {
         let mut entry = found.reading.entry().clone();
-        let answer = match &mut entry {
+        let mut answer = entry.answer().copied();
+        if let Some(Answer { request, part }) = answer {
+            let at = self.shifted(dead, request.at);
+            let heeded = self.heeded(KeyedRequest { at, ..request }, part.first)?;
+            answer = heeded.map(|request| Answer { request, part });
+        }
+        match &mut entry {
             Entry::File(file) => {
                 file.state = State::Waiting;
-                &mut file.answer
+                file.answer = answer;
             }
             Entry::Upload(upload) => {
                 upload.growth.lapses = self.now().later(self.limits.upload_lifetime);
-                &mut upload.answer
+                upload.answer = answer;
             }
             Entry::Tombstone(tombstone) => {
                 tombstone.at = self.now();
                 tombstone.may_be_stored = true;
-                if let Some((answer, _)) = &mut tombstone.answered {
-                    answer.request.at = self.shifted(dead, answer.request.at);
-                }
-                return Ok(entry);
+                let answered = tombstone.answered.take();
+                tombstone.answered = answer.zip(answered.map(|(_, meta)| meta));
             }
-            Entry::Intent(_) => return Ok(entry),
-        };
-        if let Some(one) = *answer {
-            let at = self.shifted(dead, one.request.at);
-            let heeded = self.heeded(KeyedRequest { at, ..one.request })?;
-            *answer = heeded.map(|request| Answer { request, ..one });
+            Entry::Intent(_) => {}
         }
         Ok(entry)
     }
@@ -210,35 +198,6 @@ impl Journal {
             Ok(placed)
         };
         Some(open())
-    }
-
-    /// A request of another node as this journal remembers it; `None` if another one was answered under its key here.
-    /// It comes after a vote of this node for the other one, which has been answered by now.
-    pub(super) fn heeded(
-        &self,
-        request: KeyedRequest,
-    ) -> Result<Option<KeyedRequest>, JournalError> {
-        let now = self.now();
-        let known = self.state().keys.find(request.key, now);
-        let mut at = request.at;
-        if let Some(known) = known {
-            let vote = match &*known {
-                [one] => self.voted_at(one)?,
-                _ => None,
-            };
-            let Some(voted) = vote else {
-                return Ok(None);
-            };
-            self.pass(voted);
-            at = self.now();
-        }
-        Ok(Some(KeyedRequest { at, ..request }))
-    }
-
-    /// A moment of the other log's clock, as this log's clock tells it.
-    fn shifted(&self, dead: &DeadJournal, at: LogTime) -> LogTime {
-        let age = dead.journal.now().0.saturating_sub(at.0);
-        LogTime(self.now().0.saturating_sub(age))
     }
 }
 

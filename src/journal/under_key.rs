@@ -1,6 +1,7 @@
 //! Looks at what the request with an idempotency key has brought, without a claim.
 
 use super::idempotency::Known;
+use super::keys::Remembered;
 use super::{Journal, JournalError};
 use crate::file::FileId;
 use crate::store::Sha256;
@@ -14,7 +15,7 @@ pub enum UnderKey {
     One(FileId),
     /// None is here, and this witness has voted for an attempt of another node.
     Voted(FileId),
-    /// A request under the key is being carried out.
+    /// A request under the key is being carried out, or its answer is being taken from a dead node.
     Running,
 }
 
@@ -27,8 +28,12 @@ impl Journal {
         if self.claims.has(&key) {
             return Ok(UnderKey::Running);
         }
-        let known = self.state().keys.find(key, self.now());
-        let Some([one]) = known.as_deref() else {
+        let known = match self.remembered(key) {
+            Remembered::Nothing => return Ok(UnderKey::Nothing),
+            Remembered::Coming => return Ok(UnderKey::Running),
+            Remembered::Answered(known) => known,
+        };
+        let [one] = &*known else {
             return Ok(UnderKey::Nothing);
         };
         Ok(match self.voted_at(one)? {

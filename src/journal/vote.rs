@@ -66,7 +66,7 @@ impl Journal {
             });
         }
         if !given.is_empty() {
-            self.keep_answers(given, News::Vote, ["write a vote", "keep a vote"])?;
+            self.keep_answers(given, News::Bring, ["write a vote", "keep a vote"])?;
             point!("vote.kept");
         }
         Ok(votes)

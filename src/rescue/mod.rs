@@ -9,8 +9,8 @@
 //! 3. All entries go through in their order, some at a time. The store is asked which of them were
 //!    deleted while the node was dead: they stay dead. Settled ones are only looked for in the store.
 //!    This journal takes each other one ([`Journal::take_over`]), and commits it as its own.
-//! 4. The answers to keys are taken over. This node carries them with its own ([`crate::peers`]); until then the list
-//!    of nodes that the dead one has told counts.
+//! 4. The answers to keys are taken over, also those of entries that were deleted while the node was dead. This node
+//!    carries them with its own ([`crate::peers`]); until then the list of nodes that the dead one has told counts.
 //! 5. The mark says that all of it is here.
 //! 6. The store is told that this node answers for the dead one. The other nodes read that within
 //!    seconds, and ask this node from then on.
@@ -28,11 +28,13 @@
 //! | 5 | all of it | does 6 alone |
 //! | 6 | all of it | does 6 alone |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt as _;
+use tokio::time::sleep;
 
 use crate::blocking::on_thread;
 use crate::config::JournalConfig;
@@ -46,6 +48,9 @@ const BATCH: usize = 256;
 
 /// The entries that are taken at the same time: they share the fsyncs of the log.
 const AT_ONCE: usize = 32;
+
+/// The pause before an entry is taken whose key a request had.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Takes journals over, one at a time. Shared by reference.
 pub struct Rescue {
@@ -208,11 +213,12 @@ impl Rescue {
         if !dead.is_over() {
             let begun = Arc::clone(&dead);
             on_thread(move || begun.begin()).await?; // 2
+            let mut deleted = HashSet::new();
             for batch in ids.chunks(BATCH) {
-                self.take(&dead, batch).await?; // 3
+                deleted.extend(self.take(&dead, batch).await?); // 3
             }
             let (journal, taken) = (Arc::clone(&self.journal), Arc::clone(&dead));
-            on_thread(move || journal.take_answers(&taken)).await?; // 4
+            on_thread(move || journal.take_answers(&taken, &deleted)).await?; // 4
             on_thread(move || dead.close()).await?; // 5
         }
         numbers.insert(node);
@@ -224,8 +230,12 @@ impl Rescue {
         Ok(())
     }
 
-    /// Step 3 for some entries.
-    async fn take(&self, dead: &Arc<DeadJournal>, batch: &[FileId]) -> Result<(), RescueError> {
+    /// Step 3 for some entries. Returns those that were deleted while the node was dead.
+    async fn take(
+        &self,
+        dead: &Arc<DeadJournal>,
+        batch: &[FileId],
+    ) -> Result<HashSet<FileId>, RescueError> {
         let deleted = self.messages.removed(batch.to_vec()).await?;
         let left = batch.iter().copied().filter(|id| !deleted.contains(id));
         let (settled, others): (Vec<_>, Vec<_>) = left.partition(|&id| dead.is_settled(id));
@@ -236,7 +246,17 @@ impl Rescue {
         }
         let taking = others.into_iter().map(|id| {
             let (journal, dead) = (Arc::clone(&self.journal), Arc::clone(dead));
-            async move { (id, on_thread(move || journal.take_over(&dead, id)).await) }
+            async move {
+                loop {
+                    let (journal, dead) = (Arc::clone(&journal), Arc::clone(&dead));
+                    let taken = on_thread(move || journal.take_over(&dead, id)).await;
+                    if !matches!(taken, Ok(Taken::Later)) {
+                        return (id, taken);
+                    }
+                    // No thread waits here: the request that has the key may need one.
+                    sleep(AGAIN).await;
+                }
+            }
         });
         let mut taking = futures::stream::iter(taking).buffer_unordered(AT_ONCE);
         let mut failed = Ok(());
@@ -245,7 +265,7 @@ impl Rescue {
             match taken {
                 Ok(Taken::Here) => progress.taken += 1,
                 Ok(Taken::Before) => progress.before += 1,
-                Ok(Taken::Settled | Taken::Nothing) => progress.settled += 1,
+                Ok(Taken::Settled | Taken::Nothing | Taken::Later) => progress.settled += 1,
                 Ok(Taken::Unreadable(reason)) => {
                     log::error!("{id}: stays in the dead journal: {reason}");
                     progress.unreadable += 1;
@@ -259,7 +279,7 @@ impl Rescue {
         progress.missing += missing;
         progress.settled += stored.len();
         drop(progress);
-        failed
+        failed.map(|()| deleted)
     }
 
     /// A panic under the lock does no harm: each change is one assignment.

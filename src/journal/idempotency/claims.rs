@@ -19,7 +19,7 @@ pub enum Claim<T> {
     Answered(T),
     /// The request opened this upload, which may still grow.
     Open(FileId),
-    /// The request is being carried out at this moment.
+    /// The request is being carried out at this moment, or its answer is being taken from a dead node.
     Running,
     /// Another request has this key.
     Other,

@@ -8,7 +8,7 @@ use super::slot::{Files, Part};
 use super::tree::Key;
 use crate::file::FileId;
 use crate::journal::index::Place;
-use crate::journal::record::{LogTime, Subject};
+use crate::journal::record::{Answered, LogTime, Subject};
 use crate::store::Sha256;
 
 /// A file that answered a request, and the place of the answer.
@@ -63,6 +63,36 @@ impl Keys {
     pub fn find(&mut self, key: Sha256, now: LogTime) -> Option<Vec<Known>> {
         self.forget_old(now);
         known(&self.slots.get(self.number(self.tag(key))?)?.files)
+    }
+
+    /// Whether some files of another node's answer to a key are here, and the others are still to come. `node` is the
+    /// number of this node, whose own answers come whole.
+    pub fn is_coming(&self, key: Sha256, node: u16) -> bool {
+        let slot = self.number(self.tag(key));
+        let slot = slot.and_then(|number| self.slots.get(number));
+        slot.is_some_and(|slot| {
+            let first = slot.files.first();
+            known(&slot.files).is_none() && first.is_some_and(|first| first.node() != node)
+        })
+    }
+
+    /// The time of the answer to a key, if it is the one with this first file. It may have come in part.
+    pub fn answered_at(&self, key: Sha256, first: FileId) -> Option<LogTime> {
+        let slot = self.slots.get(self.number(self.tag(key))?)?;
+        (slot.files.first() == Some(first)).then_some(slot.at)
+    }
+
+    /// Whether the answer of an entry must be retained before the entry leaves: it is remembered, and
+    /// no base of answers has it in its present state.
+    pub fn needs(&self, answered: &Answered) -> bool {
+        self.part(answered).is_some() && self.lacks(answered)
+    }
+
+    /// Whether no base of answers has this answer in its present state.
+    pub fn lacks(&self, answered: &Answered) -> bool {
+        self.part(answered).is_none_or(|part| {
+            part.place().is_none() || (answered.is_deleted && !part.is_deleted())
+        })
     }
 
     /// The next answer behind a place in the order of senders and ages; `None` is before all. Answers that are

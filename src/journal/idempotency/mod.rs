@@ -29,7 +29,8 @@
 //! 7. *Replay*: a start hands the answers of all entries to [`Keys::learn`], and those of bases of
 //!    answers to [`Keys::replay`], as [`Index::replay`](super::index::Index::replay) returns them. If
 //!    there are two answers to one key, the later one counts, in any order of finding them. At the end
-//!    [`Keys::forget_lost`] drops answers without an entry and without a base.
+//!    [`Keys::forget_lost`] drops answers without an entry and without a base. It keeps an answer of
+//!    another node that has come in part ([`Keys::is_coming`]).
 //!
 //! | cut after | leaves | the next start |
 //! |---|---|---|
@@ -130,15 +131,6 @@ impl Keys {
         }
         // The log had reached this time when the request was answered: a start knows no later one yet.
         self.forget_old(now.max(answer.request.at));
-    }
-
-    /// Whether the answer of an entry must be retained before the entry leaves: it is remembered, and
-    /// no base of answers has it in its present state.
-    pub fn needs(&self, answered: &Answered) -> bool {
-        let part = self.part(answered);
-        part.is_some_and(|part| {
-            part.place().is_none() || (answered.is_deleted && !part.is_deleted())
-        })
     }
 
     /// Learns that a base with this answer is synced at a place. An answer that is not remembered

@@ -15,16 +15,21 @@ impl Keys {
         }
     }
 
-    /// To be called after the replay: forgets incomplete answers. `has_entry` tells whether an entry
-    /// exists.
-    pub fn forget_lost(&mut self, has_entry: impl Fn(FileId) -> bool) {
+    /// To be called after the replay: forgets answers that have lost a file. `has_entry` tells whether an entry
+    /// exists. `may_come` tells whether the missing files of an answer, whose first file this is, are still to come.
+    pub fn forget_lost(
+        &mut self,
+        has_entry: impl Fn(FileId) -> bool,
+        may_come: impl Fn(FileId) -> bool,
+    ) {
         let mut number = 0;
         while let Some(slot) = self.slots.get(number) {
-            let is_whole = slot.files.parts().iter().all(|part| {
+            let may_miss = slot.files.first().is_some_and(&may_come);
+            let is_kept = slot.files.parts().iter().all(|part| {
                 let is_there = |id| part.place().is_some() || has_entry(id);
-                part.id().is_some_and(is_there)
+                part.id().map_or(may_miss, is_there)
             });
-            if is_whole {
+            if is_kept {
                 number += 1;
             } else {
                 // Another answer has this number then.

@@ -1,6 +1,6 @@
 //! The journal of a dead node, as its rescuer holds it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -97,8 +97,9 @@ impl DeadJournal {
         write_mark(&self.journal.layout, &mark(self.by, true))
     }
 
-    /// The answers whose entries have left or are settled. Votes are none: other witnesses have them, too.
-    pub(super) fn answers(&self) -> Result<Vec<Answered>, JournalError> {
+    /// The answers whose entries have left, are settled, or are `deleted` since. Votes are none: other witnesses have
+    /// them, too.
+    pub(super) fn answers(&self, deleted: &HashSet<FileId>) -> Result<Vec<Answered>, JournalError> {
         let mut answers = Vec::new();
         let places = self.journal.state().keys.places();
         for place in places {
@@ -118,14 +119,15 @@ impl DeadJournal {
                 answers.extend(live.filter(|one| one.answer.request.content != VOTE));
             }
         }
-        for id in self.ids().into_iter().filter(|&id| self.is_settled(id)) {
+        let is_over = |id: &FileId| self.is_settled(*id) || deleted.contains(id);
+        for id in self.ids().into_iter().filter(is_over) {
             let Ok(found) = self.journal.read(id) else {
                 continue;
             };
             if let Entry::File(file) = found.reading.entry()
                 && let Some(answer) = file.answer
             {
-                let (meta, is_deleted) = (file.meta.clone(), false);
+                let (meta, is_deleted) = (file.meta.clone(), deleted.contains(&id));
                 answers.push(Answered {
                     id,
                     meta,

@@ -28,6 +28,7 @@ mod received;
 mod recovery;
 mod rescue;
 mod rescue_cuts;
+mod rescue_keys;
 mod scratch;
 mod sharing;
 mod stage;

@@ -1,17 +1,21 @@
 //! Entries of a dead node's journal, taken over by another journal.
 
+use std::collections::HashSet;
 use std::fs;
 
 use super::keys::{KEYS, again, check, request, try_carry_out};
+use super::rescue_keys::rescuer;
 use super::scratch::{LARGE, SMALL, Scratch, committed, content, room};
 use super::uploads::{MORE, offset, opened};
+use super::votes::{attempt, ballot};
 use crate::file::FileId;
 use crate::journal::idempotency::Standing;
 use crate::journal::{DeadJournal, Journal, OpenError, Room, Taken};
 use crate::spool::Received;
+use crate::store::Vote;
 
 /// A journal that ends with a power cut, on which node 2 then works.
-fn dead(scratch: &Scratch, journal: Journal) -> DeadJournal {
+pub(super) fn dead(scratch: &Scratch, journal: Journal) -> DeadJournal {
     drop(journal);
     scratch.cut_power();
     let dead = DeadJournal::open(scratch.path(), scratch.limits.clone(), 2).unwrap();
@@ -19,19 +23,20 @@ fn dead(scratch: &Scratch, journal: Journal) -> DeadJournal {
     dead
 }
 
-fn take_all(own: &Journal, dead: &DeadJournal) -> Vec<(FileId, Taken)> {
+pub(super) fn take_all(own: &Journal, dead: &DeadJournal) -> Vec<(FileId, Taken)> {
     let ids = dead.ids().into_iter();
     let taken = ids
         .map(|id| (id, own.take_over(dead, id).unwrap()))
         .collect();
-    own.take_answers(dead).unwrap();
+    own.take_answers(dead, &HashSet::new()).unwrap();
     taken
 }
 
 #[test]
 fn keys_are_heeded_wherever_the_files_of_their_answers_were() {
     for state in [Standing::Pending, Standing::Committed, Standing::Deleted] {
-        for is_evicted in [false, true] {
+        for (is_evicted, has_voted) in [(false, false), (true, false), (false, true), (true, true)]
+        {
             let scratch = Scratch::new();
             let journal = scratch.journal();
             let answers = KEYS.map(|key| {
@@ -51,12 +56,17 @@ fn keys_are_heeded_wherever_the_files_of_their_answers_were() {
                 (key, ids)
             });
             let dead = dead(&scratch, journal);
-            let own = Scratch::new();
+            let own = rescuer();
             let mut journal = own.journal();
+            if has_voted {
+                // Later than the answers.
+                let ballots = KEYS.map(|key| ballot(key, attempt(1, key), &[]));
+                assert_eq!(journal.votes(&ballots).unwrap(), [Vote::Given; 4]);
+            }
             for case in ["taken", "taken once more", "after a power cut"] {
                 take_all(&journal, &dead);
                 for (key, ids) in &answers {
-                    let case = format!("{state:?} {is_evicted} {case}");
+                    let case = format!("{state:?} {is_evicted} {has_voted} {case}");
                     check(&case, &journal, *key, ids, state);
                 }
                 journal = again(case, &own, journal);

@@ -1,6 +1,7 @@
 //! A dead journal with all kinds of entries is taken over, on the same file system and on another one; its
 //! rescuer is cut before each of its calls to the disk, and goes on.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ fn fill(scratch: &Scratch, journal: &Arc<Journal>) -> Vec<FileId> {
 fn take_all(own: &Journal, dead: &DeadJournal) -> bool {
     let ids = dead.ids().into_iter();
     let mut taken = ids.map(|id| own.take_over(dead, id).is_ok());
-    taken.all(|is_taken| is_taken) && own.take_answers(dead).is_ok()
+    taken.all(|is_taken| is_taken) && own.take_answers(dead, &HashSet::new()).is_ok()
 }
 
 #[test]

@@ -15,11 +15,11 @@ use crate::journal::{Journal, JournalError};
 use crate::store::{Ballot, Sha256, Vote};
 
 /// The attempt with this number of a node.
-fn attempt(node: u8, number: u8) -> FileId {
+pub(super) fn attempt(node: u8, number: u8) -> FileId {
     FileId::from_bytes([9, 9, 9, 9, 0, node, 0, 0, 0, 0, 0, number])
 }
 
-fn ballot(key: u8, attempt: FileId, replaces: &[FileId]) -> Ballot {
+pub(super) fn ballot(key: u8, attempt: FileId, replaces: &[FileId]) -> Ballot {
     let request = request(key);
     Ballot {
         key: request.key,
@@ -34,7 +34,7 @@ fn vote(journal: &Journal, attempt: FileId, replaces: &[FileId]) -> Vote {
 }
 
 /// The vote on one ballot.
-fn vote_on(journal: &Journal, ballot: Ballot) -> Result<Vote, JournalError> {
+pub(super) fn vote_on(journal: &Journal, ballot: Ballot) -> Result<Vote, JournalError> {
     journal.votes(&[ballot]).map(|votes| votes[0])
 }
 

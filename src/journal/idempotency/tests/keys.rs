@@ -69,7 +69,7 @@ impl Both {
             }
             (11, _) if self.lots.draw(4) == 0 => {
                 let odd = |id: FileId| id.bytes()[3] % 2 == 1;
-                self.keys.forget_lost(odd);
+                self.keys.forget_lost(odd, |_| false);
                 self.model.forget_lost(odd);
             }
             (12..14, _) => {

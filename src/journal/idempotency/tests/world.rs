@@ -275,7 +275,8 @@ impl World {
             }
         }
         let index = &self.index;
-        self.keys.forget_lost(|id| index.get(id).is_some());
+        self.keys
+            .forget_lost(|id| index.get(id).is_some(), |_| false);
         // The log is made durable as it was found.
         self.log.sync();
         Ok(())

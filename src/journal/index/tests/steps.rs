@@ -197,7 +197,7 @@ impl World {
             let ids: Vec<_> = self.index.slots.iter().map(|slot| slot.id).collect();
             if let Some(id) = self.lots.pick(&ids) {
                 // Not every entry waits for a commit.
-                drop(self.index.begin(id));
+                self.index.begin(id).ok();
             }
         }
     }
