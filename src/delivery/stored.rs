@@ -25,11 +25,12 @@ impl Delivery {
     /// # Errors
     /// As [`Delivery::find_here`].
     pub async fn find_without_body(&self, key: &FileKey) -> Result<Found, DeliveryError> {
-        match self.find_here(key).await? {
-            Found::Kept(kept) if kept.room == Room::Settled => {
-                Ok(self.stored(key).await?.unwrap_or(Found::Absent))
-            }
-            found => Ok(found),
+        let found = self.find_here(key).await?;
+        let is_settled = matches!(&found, Found::Kept(kept) if kept.room == Room::Settled);
+        if is_settled {
+            Ok(self.stored(key).await?.unwrap_or(Found::Absent))
+        } else {
+            Ok(found)
         }
     }
 

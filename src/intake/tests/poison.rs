@@ -124,7 +124,11 @@ fn a_node_whose_sync_failed_does_not_tell_that_there_is_nothing_under_a_key() {
         assert!(tell(key, content).is_ok());
     }
     disk.0.store(true, Ordering::Relaxed);
-    stage.intake.journal.votes(&[failed.clone()]).unwrap_err();
+    stage
+        .intake
+        .journal
+        .votes(std::slice::from_ref(&failed))
+        .unwrap_err();
     for (key, content) in all() {
         let told = tell(key, content);
         let is_poison = matches!(told, Err(IntakeError::Adopt(AdoptError::Poisoned(_))));

@@ -32,7 +32,9 @@ fn cluster<const ANSWERS: usize>(
     let journal = scratch.journal();
     let answers = keys.map(|key| {
         let ids = try_carry_out(scratch, &journal, request(key)).unwrap();
-        ids.iter().for_each(|&id| live(&journal, id));
+        for &id in &ids {
+            live(&journal, id);
+        }
         ids
     });
     let dead = dead(scratch, journal);
