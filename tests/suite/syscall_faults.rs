@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use kit::{Builder, Ledger, Mongo, Process, Site, is_alive, wait_until};
 use mongodb::bson::doc;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Calls to the disk, without write(2), by which threads also wake each other.
 const CALLS: &str = "openat,openat2,linkat,rename,unlink,pwritev,fsync,fdatasync,ftruncate,\
@@ -26,6 +27,9 @@ pub(crate) struct Strace {
     /// Its process id.
     sidecar: u32,
 }
+
+/// The time for which strace may let go.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Strace {
     /// Tampers with calls as strace is told.
@@ -58,10 +62,13 @@ impl Strace {
     /// very moment, and then has nothing to detach from.
     pub(crate) fn detach(mut self) -> bool {
         self.process.signal(Signal::TERM);
-        wait_until("strace lets go", || {
-            !self.process.is_running() || !is_alive(self.sidecar)
-        });
-        self.process.end_by(Signal::KILL);
+        // It may wait for ever for a process that it has just killed. Its own end lets all threads go, too.
+        if !self.process.ends_within(PATIENCE) {
+            self.process.end_by(Signal::KILL);
+            // It may have stopped the sidecar on the way. A dead one needs nothing.
+            let sidecar = Pid::from_raw(self.sidecar.try_into().unwrap()).unwrap();
+            kill_process(sidecar, Signal::CONT).ok();
+        }
         let output = std::fs::read_to_string(&self.output).unwrap();
         output.contains("(INJECTED)")
     }
