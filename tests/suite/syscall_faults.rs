@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kit::{Builder, Ledger, Mongo, Process, Site, is_alive, wait_until};
 use mongodb::bson::doc;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 /// Calls to the disk, without write(2), by which threads also wake each other.
 const CALLS: &str = "openat,openat2,linkat,rename,unlink,pwritev,fsync,fdatasync,ftruncate,\
@@ -62,13 +62,13 @@ impl Strace {
     /// very moment, and then has nothing to detach from.
     pub(crate) fn detach(mut self) -> bool {
         self.process.signal(Signal::TERM);
-        // It may wait for ever for a process that it has just killed. Its own end lets all threads go, too.
-        if !self.process.ends_within(PATIENCE) {
-            self.process.end_by(Signal::KILL);
-            // It may have stopped the sidecar on the way. A dead one needs nothing.
-            let sidecar = Pid::from_raw(self.sidecar.try_into().unwrap()).unwrap();
-            kill_process(sidecar, Signal::CONT).ok();
-        }
+        // It may wait for ever for a process that it has just killed, and that process for it. Its own end lets all
+        // threads go, too.
+        let asked = Instant::now();
+        wait_until("strace lets go", || {
+            !self.process.is_running() || !is_alive(self.sidecar) || asked.elapsed() > PATIENCE
+        });
+        self.process.end_by(Signal::KILL);
         let output = std::fs::read_to_string(&self.output).unwrap();
         output.contains("(INJECTED)")
     }
@@ -166,6 +166,10 @@ fn kill_in_every_gap(kind: Kind) {
             } else {
                 strace.end();
             }
+            // A kill may come to its end with that of strace alone.
+            wait_until("the sidecar is dead, or answers", || {
+                !is_alive(site.sidecar_id()) || site.client().get("/healthz").status == 200
+            });
             if is_alive(site.sidecar_id()) {
                 left_alone += 1;
             } else {
