@@ -118,7 +118,7 @@ impl Connection {
         current.is_empty.load(Ordering::Relaxed)
     }
 
-    /// Ends the driver's tasks. What is asked afterwards fails.
+    /// Ends the driver's tasks. Every later question fails.
     async fn close(&self) {
         let client = {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);

@@ -124,11 +124,6 @@ impl Journal {
         Ok(Some(Deletion::Done))
     }
 
-    fn is_settled(&self, id: FileId) -> bool {
-        let known = self.known(id);
-        known.is_some_and(|known| known.phase == Phase::Settled)
-    }
-
     /// Returns the file of an entry; `None` if it is no file any more. An upload that may still grow is
     /// no file yet.
     fn read_deletable(&self, id: FileId) -> Result<Option<(Reading, File)>, JournalError> {

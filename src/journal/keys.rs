@@ -12,7 +12,7 @@ use super::{Adopted, Journal, JournalError, at};
 use crate::file::FileId;
 use crate::store::Sha256;
 
-/// What is remembered of a key.
+/// The memory of a key.
 pub(super) enum Remembered {
     /// Nothing.
     Nothing,
@@ -104,7 +104,7 @@ impl Journal {
         }
     }
 
-    /// What is remembered of a key.
+    /// Returns the memory of a key.
     pub(super) fn remembered(&self, key: Sha256) -> Remembered {
         let mut state = self.state();
         match state.keys.find(key, self.now()) {

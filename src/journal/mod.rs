@@ -138,8 +138,11 @@ pub use volume::{Disk, LocalDisk, UnsyncedDisk};
 pub use waiting::{Retried, Waiting};
 pub use work::Work;
 
+#[cfg(test)]
+pub(crate) use tests::{disk::FaultyDisk, fault::Fault};
+
 use idempotency::Claims;
-use index::Known;
+use index::{Known, Phase};
 use lock::JournalLock;
 use memory::{Memory, State};
 use point::point;
@@ -238,6 +241,11 @@ impl Journal {
     /// Bytes of the bodies of a subject that wait for their commit.
     pub fn pending_bytes(&self, subject: Subject) -> u64 {
         self.state().index.pending_bytes(subject)
+    }
+
+    fn is_settled(&self, id: FileId) -> bool {
+        let known = self.known(id);
+        known.is_some_and(|known| known.phase == Phase::Settled)
     }
 
     fn known(&self, id: FileId) -> Option<Known> {

@@ -1,82 +1,14 @@
 //! The word of a node whose log is poisoned.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::uploads::{Stage, sender, upload_of};
 use super::*;
 use crate::file::FileId;
-use crate::journal::AdoptError;
+use crate::journal::{AdoptError, Fault, FaultyDisk};
 use crate::peers::KeyQuestion;
 use crate::store::Ballot;
 
-/// A disk whose syncs fail from some moment on.
-#[derive(Debug, Clone, Default)]
-struct Failing(Arc<AtomicBool>);
-
-impl Failing {
-    fn check(&self) -> io::Result<()> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(io::Error::other("a sync fails"));
-        }
-        Ok(())
-    }
-}
-
-impl Disk for Failing {
-    fn link(&self, file: &File, to: &Path) -> io::Result<()> {
-        LocalDisk.link(file, to)
-    }
-
-    fn create(&self, path: &Path, content: &[u8]) -> io::Result<File> {
-        LocalDisk.create(path, content)
-    }
-
-    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
-        LocalDisk.allocate(file, bytes)
-    }
-
-    fn write_at(&self, file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
-        LocalDisk.write_at(file, pieces, offset)
-    }
-
-    fn copy(&self, from: &File, to: &File, offset: u64, length: u64) -> io::Result<()> {
-        LocalDisk.copy(from, to, offset, length)
-    }
-
-    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
-        LocalDisk.truncate(file, length)
-    }
-
-    fn sync_bytes(&self, file: &File) -> io::Result<()> {
-        self.check()?;
-        LocalDisk.sync_bytes(file)
-    }
-
-    fn sync_file(&self, file: &File) -> io::Result<()> {
-        self.check()?;
-        LocalDisk.sync_file(file)
-    }
-
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.check()?;
-        LocalDisk.sync_directory(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        LocalDisk.rename(from, to)
-    }
-
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        LocalDisk.unlink(path)
-    }
-
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        LocalDisk.free_bytes(path)
-    }
-}
+/// The sync of a group, behind its write.
+const SYNC: usize = 1;
 
 fn id(byte: u8) -> FileId {
     FileId::from_bytes([byte; FileId::BYTES])
@@ -84,7 +16,8 @@ fn id(byte: u8) -> FileId {
 
 #[test]
 fn a_node_whose_sync_failed_does_not_tell_that_there_is_nothing_under_a_key() {
-    let disk = Failing::default();
+    let scratch = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new(scratch.path().join("graveyard"));
     let stage = Stage::on(Box::new(disk.clone()));
     let keyed = NewUpload {
         key: Some("k".to_owned()),
@@ -123,7 +56,7 @@ fn a_node_whose_sync_failed_does_not_tell_that_there_is_nothing_under_a_key() {
     for (key, content) in all() {
         assert!(tell(key, content).is_ok());
     }
-    disk.0.store(true, Ordering::Relaxed);
+    disk.fail_once(SYNC, Fault::Broken);
     stage
         .intake
         .journal
@@ -134,7 +67,7 @@ fn a_node_whose_sync_failed_does_not_tell_that_there_is_nothing_under_a_key() {
         let is_poison = matches!(told, Err(IntakeError::Adopt(AdoptError::Poisoned(_))));
         assert!(is_poison, "{told:?}");
     }
-    // What it knows, it tells.
+    // It tells what it knows.
     assert!(tell(known, None).unwrap().contains(&opened.to_string()));
     assert!(tell(known, contents[1]).unwrap().contains("other"));
 }

@@ -108,7 +108,7 @@ impl Journal {
     }
 }
 
-/// Puts the files of each answer together. Of two answers to one key the later one comes first.
+/// Puts the files of each answer together. The later one of two answers to one key comes first.
 fn by_answer(mut files: Vec<Answered>) -> Vec<Vec<Answered>> {
     let answer = |file: &Answered| (Reverse(file.answer.request.at), file.answer.part.first);
     files.sort_by_key(|file| (answer(file), file.answer.part.position));

@@ -10,7 +10,6 @@ use crate::config::JournalConfig;
 use crate::file::FileId;
 use crate::journal::announce::Announcer;
 use crate::journal::begin::{check_format, write_whole};
-use crate::journal::index::Phase;
 use crate::journal::layout::Layout;
 use crate::journal::lock::JournalLock;
 use crate::journal::lookup::frame;
@@ -85,8 +84,7 @@ impl DeadJournal {
 
     /// Whether an entry was settled.
     pub fn is_settled(&self, id: FileId) -> bool {
-        let known = self.journal.known(id);
-        known.is_some_and(|known| known.phase == Phase::Settled)
+        self.journal.is_settled(id)
     }
 
     /// Marks it as taken over, after all of it was.

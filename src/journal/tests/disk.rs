@@ -13,7 +13,7 @@ use crate::journal::{Disk, LocalDisk};
 /// Counts its calls, and fails the chosen ones. An fsync costs nothing here: it only marks the data
 /// that [`FaultyDisk::cut_power`] keeps.
 #[derive(Debug, Clone)]
-pub(in crate::journal) struct FaultyDisk {
+pub(crate) struct FaultyDisk {
     state: Arc<Mutex<State>>,
     /// Both threads meet here before and after a pause.
     pause: Arc<Barrier>,
@@ -35,7 +35,7 @@ struct State {
 
 impl FaultyDisk {
     /// Keeps unlinked files that a power cut would bring back in the directory `graveyard`.
-    pub(in crate::journal) fn new(graveyard: PathBuf) -> Self {
+    pub(crate) fn new(graveyard: PathBuf) -> Self {
         fs::create_dir(&graveyard).unwrap();
         let state = State {
             plan: Plan::Sound,
@@ -59,7 +59,7 @@ impl FaultyDisk {
     }
 
     /// Lets one call fail, counted from now.
-    pub(in crate::journal) fn fail_once(&self, call: usize, fault: Fault) {
+    pub(crate) fn fail_once(&self, call: usize, fault: Fault) {
         self.plan(Plan::Once(call, fault));
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 /// The error of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::journal) enum Fault {
+pub(crate) enum Fault {
     Full,
     OverQuota,
     /// A write takes fewer bytes than it was given.
