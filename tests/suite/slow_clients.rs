@@ -143,7 +143,7 @@ fn three_thousand_clients_that_trickle_are_waited_for_and_the_sidecar_sees_none_
     }
     wait_until("the spool is empty", || site.names("spool").is_empty());
     assert_eq!(site.entries("incoming"), u64::try_from(count).unwrap() + 4);
-    let growth = site.sidecar_peak_kib() - idle;
+    let growth = site.sidecar_growth_kib(idle);
     assert!(growth < GROWTH_KIB, "{growth} KiB");
 }
 

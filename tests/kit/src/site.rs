@@ -202,6 +202,12 @@ impl Site {
         peak - program
     }
 
+    /// Returns by how many KiB that peak has grown since it was `before`. It is none where the program
+    /// has more pages in memory since, as all of them are taken off the same peak.
+    pub fn sidecar_growth_kib(&self, before: u64) -> u64 {
+        self.sidecar_peak_kib().saturating_sub(before)
+    }
+
     pub fn admin_socket(&self) -> PathBuf {
         self.run_dir().join("admin.sock")
     }

@@ -52,7 +52,7 @@ fn hundreds_of_readers_of_one_upload_cost_a_cursor_each() {
     for reader in &mut eager {
         reader.wait_for(&content[..EAGER_BYTES]);
     }
-    let grown = site.sidecar_peak_kib() - peak;
+    let grown = site.sidecar_growth_kib(peak);
     let most = u64::try_from(READERS).unwrap() * GROWTH_KIB;
     assert!(grown <= most, "{grown} KiB");
 
