@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     process::clean_up_on_signals();
     let json = options.json.clone();
     let mut stage = Stage::set(options);
-    let mut report = Report::new(&stage);
+    let mut report = Report::new(&stage, json);
     uploads::run(&mut stage, &mut report);
     keyed::run(&mut stage, &mut report);
     appends::run(&mut stage, &mut report);
@@ -89,8 +89,5 @@ fn main() -> ExitCode {
     commits::run(&mut stage, &mut report);
     pace::run(&mut stage, &mut report);
     print!("{}", report.text());
-    if let Some(json) = json {
-        report.write_json(&json);
-    }
     ExitCode::SUCCESS
 }

@@ -1,11 +1,11 @@
 //! The report: the table on stdout and the JSON file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, number};
+use crate::case::{Case, Line, number, progress};
 use crate::stage::Stage;
 use crate::stats::Sample;
 
@@ -15,10 +15,12 @@ pub(crate) struct Report {
     /// The machine and the programs, in words.
     head: Vec<(&'static str, String)>,
     cases: Vec<Case>,
+    /// Where every repetition goes.
+    json: Option<PathBuf>,
 }
 
 impl Report {
-    pub(crate) fn new(stage: &Stage) -> Self {
+    pub(crate) fn new(stage: &Stage, json: Option<PathBuf>) -> Self {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let root = kit::CHECKOUT;
         let version = first_line(Command::new(kit::program()).arg("--version"));
@@ -41,11 +43,21 @@ impl Report {
         Self {
             head,
             cases: Vec::new(),
+            json,
         }
     }
 
+    /// Adds a finished case, and tells its ratios at once: a run that is ended keeps what it has.
     pub(crate) fn add(&mut self, case: Case) {
+        for line in &case.lines {
+            let Line { ours, theirs, .. } = line;
+            let (work, ratio, goal) = (&case.work, &line.ratio, &line.goal);
+            progress(&format!("{work}: {ours}, {theirs}: {ratio} ({goal})"));
+        }
         self.cases.push(case);
+        if let Some(json) = &self.json {
+            self.write_json(json);
+        }
     }
 
     /// Returns the table of goals, then a table of each contestant's medians and use.
@@ -103,7 +115,7 @@ impl Report {
     }
 
     /// Writes every repetition as JSON.
-    pub(crate) fn write_json(&self, path: &Path) {
+    fn write_json(&self, path: &Path) {
         let head: serde_json::Map<_, _> = self
             .head
             .iter()
