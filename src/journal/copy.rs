@@ -3,14 +3,14 @@
 //! 1. The frames of the oldest segment are read.
 //! 2. Each entry with its base in that segment is read in its present state, and gets a new base:
 //!    decided and queued. If another step of the entry comes first, it is read again.
-//! 3. All copies are synced.
+//! 3. All copies are synced. What a damaged part of the segment holds is [given up](super::damaged).
 //! 4. The head of a later group names the new oldest segment. It is synced.
 //! 5. The files of the segments before it are reused or unlinked; those with damage first get a name in
 //!    `corrupt`.
 
 use std::collections::BTreeSet;
 
-use super::index::{Index, Phase, Refused};
+use super::index::{Index, Refused};
 use super::lookup::ReadEntry;
 use super::memory::News;
 use super::record::{Base, Entry, Frame, Record};
@@ -113,15 +113,15 @@ impl Journal {
             ids.extend(bases_of(&frame));
             answers.extend(self.answers_in(&frame, found.position));
         }); // 1
-        match read {
-            Ok(_) => {}
+        let damages = match read {
+            Ok(damages) => damages,
             // It is the active segment.
             Err(ReadError::Gone) => return Ok(false),
             Err(err) => {
                 let err = std::io::Error::other(err);
                 return Err(at(FileId::from_bytes([0; 12]), "read the log")(err));
             }
-        }
+        };
         let mut under_way = Vec::new();
         let mut bytes = 0;
         let mut is_any = !answers.is_empty();
@@ -137,6 +137,9 @@ impl Journal {
         }
         land_all(&mut under_way)?; // 3
         point!("copy.landed");
+        if !damages.is_empty() {
+            is_any |= self.leave_damaged(oldest)?;
+        }
         // Entries that left meanwhile may have freed it too.
         Ok(is_any || self.state().oldest() > oldest)
     }
@@ -154,7 +157,7 @@ impl Journal {
     /// Step 2. Returns the size of the copy, or none if the entry is in another segment by now. A
     /// caller with copies under way must not wait for anybody, as somebody may be waiting for these
     /// copies.
-    fn copy<'a>(
+    pub(super) fn copy<'a>(
         &'a self,
         id: FileId,
         segment: u64,
@@ -198,22 +201,7 @@ impl Journal {
     }
 }
 
-impl Journal {
-    /// Gives up an entry that cannot be read, so that it does not hold the log. A tombstone does hold
-    /// it: it alone tells which id the store must be cleared of. So does an intent, with its links.
-    fn give_up(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
-        if self
-            .known(id)
-            .is_some_and(|known| matches!(known.phase, Phase::Deleted | Phase::Intended))
-        {
-            log::error!("{id}: {reason}; the log cannot become smaller");
-            return Ok(());
-        }
-        self.set_aside(id, reason)
-    }
-}
-
-fn land_all(under_way: &mut Vec<(FileId, Landing<'_>)>) -> Result<(), JournalError> {
+pub(super) fn land_all(under_way: &mut Vec<(FileId, Landing<'_>)>) -> Result<(), JournalError> {
     for (id, landing) in under_way.drain(..) {
         let landed = landing.land();
         landed.map_err(|err| StepError::from(err).of(id, "copy forward"))?;

@@ -15,7 +15,7 @@ use super::index::{Known, Phase, Place, Reading};
 use super::memory::Busy;
 use super::record::{Base, Body, Entry, Frame, Record, State};
 use super::tag::read_frame;
-use super::wal::{Content, ReadError};
+use super::wal::{Content, InlineBody, ReadError};
 use super::{Journal, JournalError, Room, at, phase_of, room_of};
 use crate::file::{FileId, FileMeta, Window};
 use crate::store::Sha256;
@@ -190,7 +190,10 @@ impl Journal {
             log::error!("{id}: {err}");
             ReadError::Damaged
         })?;
-        let body = inline_body(id, &base, &content);
+        let body = inline_body(id, &base, &content).map(|body| body.bytes.clone());
+        // The other files of its form are read all the same.
+        let body = body.map(|bytes| bytes.ok_or(ReadError::Damaged));
+        let body = body.transpose()?;
         Ok(ReadEntry {
             known,
             reading,
@@ -259,12 +262,12 @@ impl Journal {
 }
 
 pub(super) fn frame(content: &Content) -> Frame {
-    let bodies = content.bodies.iter().map(|body| &body[..]);
-    read_frame(&content.tag, &content.record, bodies)
+    let lengths = content.bodies.iter().map(|body| body.length);
+    read_frame(&content.tag, &content.record, lengths)
 }
 
 /// The body of an entry, from the frame in which it is inline.
-fn inline_body(id: FileId, base: &Frame, content: &Content) -> Option<Bytes> {
+fn inline_body<'a>(id: FileId, base: &Frame, content: &'a Content) -> Option<&'a InlineBody> {
     let mut bodies = content.bodies.iter();
     match base.read() {
         _ if content.bodies.is_empty() => None,
@@ -272,8 +275,8 @@ fn inline_body(id: FileId, base: &Frame, content: &Content) -> Option<Bytes> {
             let inline = form.parts.iter().filter(|part| part.body == Body::Inline);
             let mut with_bodies = inline.zip(bodies);
             let found = with_bodies.find(|(part, _)| part.id == id);
-            found.map(|(_, body)| body.clone())
+            found.map(|(_, body)| body)
         }
-        _ => bodies.next().cloned(),
+        _ => bodies.next(),
     }
 }

@@ -49,6 +49,7 @@ mod body;
 mod concatenate;
 mod copy;
 mod corrupt;
+mod damaged;
 mod defer;
 mod delete;
 mod dying;

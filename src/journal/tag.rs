@@ -15,7 +15,9 @@ const _: () = {
 
 /// A frame that was found in the log, for the records.
 pub(super) fn found_frame(found: &FoundFrame<'_>) -> Frame {
-    read_frame(&found.tag, found.record, found.bodies.iter())
+    let lengths = found.bodies.iter().map(<[u8]>::len);
+    let lengths = lengths.map(|length| u32::try_from(length).unwrap_or(u32::MAX));
+    read_frame(&found.tag, found.record, lengths)
 }
 
 /// The head of a frame in the log.
@@ -31,12 +33,11 @@ pub(super) fn tag(frame: &Frame) -> wal::Tag {
 }
 
 /// The parts of a frame that was read, for the records.
-pub(super) fn read_frame<'a>(
+pub(super) fn read_frame(
     tag: &wal::Tag,
     record: &[u8],
-    bodies: impl Iterator<Item = &'a [u8]>,
+    body_lengths: impl Iterator<Item = u32>,
 ) -> Frame {
-    let lengths = bodies.map(|body| u32::try_from(body.len()).unwrap_or(u32::MAX));
     Frame {
         kind: tag.kind,
         version: tag.version,
@@ -44,7 +45,7 @@ pub(super) fn read_frame<'a>(
         id: tag.id,
         length: tag.length,
         moment: tag.time,
-        body_lengths: lengths.collect(),
+        body_lengths: body_lengths.collect(),
         record: record.to_vec(),
     }
 }

@@ -94,9 +94,13 @@ impl Journal {
                     }
                 };
                 for body in &content.bodies {
-                    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-                    let from = logged.end.saturating_sub(bytes);
-                    self.disk().write_at(&file, &[body], from)?;
+                    let Some(bytes) = &body.bytes else {
+                        let reason = ReadError::Damaged;
+                        log::error!("{id}: the bytes before {} in the log: {reason}", logged.end);
+                        continue;
+                    };
+                    let from = logged.end.saturating_sub(body.length.into());
+                    self.disk().write_at(&file, &[bytes], from)?;
                 }
             }
             self.sync_file(&file)?;

@@ -1,5 +1,7 @@
-//! Learns keys from the log at a start.
+//! Learns keys from the log at a start, and forgets those whose answers are lost.
 
+use super::segments::Segments;
+use super::slot::Slot;
 use super::{Keys, Retained};
 use crate::file::FileId;
 use crate::journal::record::{Answered, LogTime};
@@ -22,14 +24,30 @@ impl Keys {
         has_entry: impl Fn(FileId) -> bool,
         may_come: impl Fn(FileId) -> bool,
     ) {
-        let mut number = 0;
-        while let Some(slot) = self.slots.get(number) {
+        self.keep_if(|_, slot| {
             let may_miss = slot.files.first().is_some_and(&may_come);
-            let is_kept = slot.files.parts().iter().all(|part| {
+            slot.files.parts().iter().all(|part| {
                 let is_there = |id| part.place().is_some() || has_entry(id);
                 part.id().map_or(may_miss, is_there)
-            });
-            if is_kept {
+            })
+        });
+    }
+
+    /// Forgets all keys with an answer in this segment: it cannot be read there. Returns how many
+    /// answers that were.
+    pub fn forget_in(&mut self, segment: u64) -> u64 {
+        let before = self.retained_in(segment);
+        self.keep_if(|segments, slot| {
+            let mut places = slot.files.places();
+            !places.any(|place| segments.segment_of(place) == Some(segment))
+        });
+        before
+    }
+
+    fn keep_if(&mut self, is_kept: impl Fn(&Segments, &Slot) -> bool) {
+        let mut number = 0;
+        while let Some(slot) = self.slots.get(number) {
+            if is_kept(&self.segments, slot) {
                 number += 1;
             } else {
                 // Another answer has this number then.

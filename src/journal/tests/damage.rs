@@ -4,10 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::keys::{request, try_carry_out};
 use super::log::churn;
 use super::scratch::{Scratch, committed, content, room};
 use super::stage::{Stage, WAYS};
 use crate::file::FileId;
+use crate::journal::idempotency::Claim;
 use crate::journal::{Journal, Lookup, Work};
 use crate::journal::{JournalError, Room};
 
@@ -23,6 +25,32 @@ fn three() -> (Scratch, Journal, [FileId; 3], PathBuf) {
     let mut files = names.map(|name| wal.join(name));
     let path = files.find(|path| place(&fs::read(path).unwrap()).is_some());
     (scratch, journal, ids, path.unwrap())
+}
+
+/// Lets files come and leave until the log needs none of its first segments any more.
+fn let_go(scratch: &Scratch, journal: &Journal) {
+    for _ in 0..20 {
+        churn(scratch, journal, 20);
+        journal.evict_settled().unwrap();
+    }
+    assert!(journal.state().oldest() > 10);
+}
+
+/// Flips a bit in each place of the log where these bytes stand.
+fn rot(scratch: &Scratch, bytes: &[u8]) {
+    let wal = scratch.layout().wal();
+    let mut flips = 0;
+    for path in Scratch::names(&wal).into_iter().map(|name| wal.join(name)) {
+        let mut found = fs::read(&path).unwrap();
+        let windows = found.windows(bytes.len()).enumerate();
+        let places = windows.filter_map(|(place, window)| (window == bytes).then_some(place));
+        for place in places.collect::<Vec<_>>() {
+            found[place] ^= 1;
+            flips += 1;
+        }
+        fs::write(path, found).unwrap();
+    }
+    assert!(flips > 0);
 }
 
 fn place(bytes: &[u8]) -> Option<usize> {
@@ -136,11 +164,7 @@ fn a_damaged_segment_stays_in_corrupt_when_the_log_gives_it_up_and_is_not_writte
     scratch.limits.settled_grace = Duration::ZERO;
     let (journal, recovered) = scratch.try_open().unwrap();
     assert_eq!((recovered.corrupt, recovered.pending), (1, 2));
-    for _ in 0..20 {
-        churn(&scratch, &journal, 20);
-        journal.evict_settled().unwrap();
-    }
-    assert!(journal.state().index.oldest() > 10);
+    let_go(&scratch, &journal);
     let corrupt = Scratch::names(&scratch.layout().corrupt());
     assert_eq!(corrupt, ["wal-1"]);
     let kept = fs::read(scratch.layout().corrupt().join("wal-1")).unwrap();
@@ -148,4 +172,47 @@ fn a_damaged_segment_stays_in_corrupt_when_the_log_gives_it_up_and_is_not_writte
     for (id, is_there) in [(before, true), (target, false), (behind, true)] {
         assert_eq!(content(&journal, id).is_some(), is_there);
     }
+}
+
+#[test]
+fn a_part_of_a_form_that_rots_leaves_the_other_parts() {
+    let scratch = Scratch::new();
+    let journal = scratch.journal();
+    let parts = [&b"first"[..], TARGET, b"third"];
+    let ids = scratch.try_adopt_form(&journal, &parts).unwrap();
+    rot(&scratch, TARGET);
+    assert!(is_unreadable(&journal.lookup(ids[1])));
+    assert!(is_unreadable(&journal.open_work(ids[1])));
+    for (&id, part) in ids.iter().zip(parts).step_by(2) {
+        assert_eq!(content(&journal, id).unwrap(), part);
+        assert!(matches!(journal.open_work(id), Ok(Work::Commit { .. })));
+    }
+}
+
+#[test]
+fn what_rots_in_a_running_log_does_not_hold_its_segment() {
+    let mut scratch = Scratch::new();
+    scratch.limits.settled_grace = Duration::ZERO;
+    let journal = scratch.journal();
+    let parts = [&b"first"[..], TARGET, b"third"];
+    let ids = scratch.try_adopt_form(&journal, &parts).unwrap();
+    for &id in &ids {
+        journal.hold(id, "an admin decides").unwrap();
+    }
+    let answered = try_carry_out(&scratch, &journal, request(1)).unwrap();
+    journal.settle(&committed(answered[0])).unwrap();
+    journal.evict_settled().unwrap();
+    rot(&scratch, TARGET);
+    rot(&scratch, &request(1).key.0);
+    assert_eq!(journal.state().oldest(), 1);
+    let_go(&scratch, &journal);
+    for (&id, part) in ids.iter().zip(parts).step_by(2) {
+        assert_eq!(content(&journal, id).unwrap(), part);
+        assert_eq!(room(&journal, id), Some(Room::Hold));
+    }
+    assert_eq!(room(&journal, ids[1]), None);
+    assert!(matches!(journal.begin(request(1)), Ok(Claim::First(_))));
+    // The file is in one segment, and the answer in the next one: both are kept.
+    let corrupt = Scratch::names(&scratch.layout().corrupt());
+    assert_eq!(corrupt, ["wal-1", "wal-2"]);
 }

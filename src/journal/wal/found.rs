@@ -44,8 +44,7 @@ impl<'a> Bodies<'a> {
 
     /// The number of the first damaged body.
     pub(super) fn damaged(self) -> Option<usize> {
-        self.with_digests()
-            .position(|(body, digest)| Sha256::digest(body).as_slice() != digest)
+        self.sound().position(|body| body.is_none())
     }
 
     fn with_digests(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
@@ -68,7 +67,7 @@ impl<'a> Bodies<'a> {
     }
 }
 
-/// A frame that was read and is sound in all parts.
+/// A frame that was read; its record is sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// Its head.
@@ -76,5 +75,14 @@ pub struct Content {
     /// The record.
     pub record: Bytes,
     /// The inline bodies.
-    pub bodies: Vec<Bytes>,
+    pub bodies: Vec<InlineBody>,
+}
+
+/// An inline body that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InlineBody {
+    /// Its length as the frame states it.
+    pub length: u32,
+    /// Its bytes; `None` if they are damaged.
+    pub bytes: Option<Bytes>,
 }

@@ -69,13 +69,13 @@
 //! | 6 | some of the dead files | does the same with them |
 //!
 //! # The life of a read
-//! 1. The caller takes a [`Position`] from its index, and [`Wal::read`] takes the segment of that
-//!    generation. [`Wal::read_at`] needs only the group's number and the offset: numbers rise from
-//!    segment to segment, and the head of the frame states its length.
-//! 2. It reads the whole frame into memory.
+//! 1. The caller takes the group's number and the frame's offset from its index, and [`Wal::read_at`]
+//!    takes the segment with that group: numbers rise from segment to segment.
+//! 2. It reads the whole frame into memory; the head of the frame states its length.
 //! 3. It verifies the checks of head, front and each body, which hold for that position alone.
-//! 4. Only then the caller gets the bytes. If a check fails, the caller asks its index again: it is
-//!    damage only if the index still names the same position.
+//! 4. Only then the caller gets the bytes of the record, and of each body that is sound. If a check
+//!    fails, the caller asks its index again: it is damage only if the index still names the same
+//!    position.
 //!
 //! # The life of a trim
 //! 1. The caller has copied the live part of the oldest segments forward, and those groups are synced.
@@ -131,7 +131,7 @@ use clock::LogClock;
 pub use damage::{Damage, Part};
 pub use error::{AppendError, OpenError, ReadError, Refused};
 pub(in crate::journal) use format::{BODY_ENTRY_BYTES, FRAME_BYTES, FRAME_STEP};
-pub use found::{Bodies, Content, FoundFrame};
+pub use found::{Bodies, Content, FoundFrame, InlineBody};
 pub use frame::{Digest, Frame};
 pub use position::{Position, Tag};
 use queue::Queue;
@@ -179,8 +179,6 @@ pub struct Wal {
     /// The living segments by generation. All files stay open, so that no read and no fsync can lack a
     /// file handle.
     segments: Mutex<BTreeMap<u64, Arc<Segment>>>,
-    /// Damage that the start found in files that cannot be read again.
-    lost: Vec<Damage>,
 }
 
 /// A living segment.

@@ -190,23 +190,6 @@ impl Wal {
         ticket.frame.position(self.outcome_of(&ticket.group)?)
     }
 
-    /// Appends a frame, and returns when it survives a power cut.
-    ///
-    /// # Errors
-    /// As [`Wal::queue`] and [`Wal::wait`].
-    pub fn append(&self, frame: Frame) -> Result<Position, AppendError> {
-        self.wait(&self.queue(frame)?)
-    }
-
-    /// Waits until everything that is queued now is in the log or refused.
-    ///
-    /// # Errors
-    /// Poison.
-    pub fn sync(&self) -> Result<(), AppendError> {
-        self.note(Note::default())?;
-        Ok(self.volume.check()?)
-    }
-
     /// Adds a note to the last group, and waits until it is synced.
     pub(super) fn note(&self, note: Note) -> Result<(), AppendError> {
         let mut queue = lock(&self.queue);

@@ -1,7 +1,6 @@
 //! Reads frames back, one or all of them.
 
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use bytes::Bytes;
 use super::damage::Damage;
 use super::error::ReadError;
 use super::files::{read_all, read_up_to};
-use super::found::{Content, FoundFrame};
+use super::found::{Content, FoundFrame, InlineBody};
 use super::frame::FrameHead;
 use super::position::Position;
 use super::scan::{Depth, Ends, SegmentBytes};
@@ -20,64 +19,30 @@ const FIRST_BYTES: usize = 16 * 1024;
 
 impl Wal {
     /// Reads the whole frame at this offset of the segment that contains the group of this number, and
-    /// verifies its checks.
+    /// verifies its checks. A damaged inline body leaves the others readable.
     ///
     /// # Errors
-    /// As [`Wal::read`].
+    /// [`ReadError`]. The caller must ask its index again before it treats the error as damage.
     pub fn read_at(&self, number: u64, place: u32) -> Result<Content, ReadError> {
-        let (segment, position, bytes) = self.read_bytes(number, place, FrameHead::total)?;
-        content(&segment, position, &bytes).ok_or(ReadError::Damaged)
+        let segment = self.segment_of(number).ok_or(ReadError::Gone)?; // 1
+        segment.read_at(number, place)
     }
 
     /// Does the same without the inline bodies: they are neither read nor verified.
     ///
     /// # Errors
-    /// As [`Wal::read`].
+    /// As [`Wal::read_at`].
     pub fn read_front_at(&self, number: u64, place: u32) -> Result<Content, ReadError> {
-        let (segment, position, bytes) =
-            self.read_bytes(number, place, FrameHead::before_bodies)?;
-        let seal = segment.head.seal;
-        let at = usize::try_from(place).map_err(io::Error::other)?;
-        let head = FrameHead::read(seal, number, at, &bytes);
-        let front = head.and_then(|head| {
-            let (record, _) = head.front(seal, position, &bytes)?;
-            Some(Content {
-                tag: head.tag,
-                record: bytes.slice_ref(record),
-                bodies: Vec::new(),
-            })
-        });
-        front.ok_or(ReadError::Damaged)
-    }
-
-    /// Steps 1 and 2: the first bytes of the frame at this offset, as many as `wanted` by its head.
-    fn read_bytes(
-        &self,
-        number: u64,
-        place: u32,
-        wanted: impl FnOnce(&FrameHead) -> usize,
-    ) -> Result<(Arc<Segment>, Position, Bytes), ReadError> {
-        let segment = self.segment_of(number).ok_or(ReadError::Gone)?; // 1
-        let mut bytes = vec![0; FIRST_BYTES];
-        let read = read_up_to(&segment.file, &mut bytes, place.into())?;
-        bytes.truncate(read);
-        let at = usize::try_from(place).map_err(io::Error::other)?;
-        let head = FrameHead::read(segment.head.seal, number, at, &bytes);
-        let length = wanted(&head.ok_or(ReadError::Damaged)?);
-        bytes.resize(length, 0);
-        if let Some(rest) = bytes.get_mut(read..) {
-            let behind = u64::from(place) + u64::try_from(read).map_err(io::Error::other)?;
-            if read_up_to(&segment.file, rest, behind)? < rest.len() {
-                return Err(ReadError::Damaged);
-            } // 2
-        }
-        let position = Position {
-            generation: segment.head.seal.generation,
-            number,
-            place,
-            bytes: u32::try_from(length).map_err(io::Error::other)?,
-        };
-        Ok((segment, position, bytes.into()))
+        let segment = self.segment_of(number).ok_or(ReadError::Gone)?;
+        let (head, position, bytes) =
+            segment.read_bytes(number, place, FrameHead::before_bodies)?;
+        let front = head.front(segment.head.seal, position, &bytes);
+        let (record, _) = front.ok_or(ReadError::Damaged)?;
+        Ok(Content {
+            tag: head.tag,
+            record: bytes.slice_ref(record),
+            bodies: Vec::new(),
+        })
     }
 
     /// The segment that contains the group of this number, if that group has frames.
@@ -120,84 +85,56 @@ impl Wal {
         let scan = SegmentBytes { head, bytes }.scan(ends, Depth::Bodies, sink);
         Ok(scan.damages)
     }
-
-    /// Reads a whole frame, and verifies its checks.
-    ///
-    /// # Errors
-    /// [`ReadError`]. The caller must ask its index again before it treats the error as damage.
-    pub fn read(&self, position: Position) -> Result<Content, ReadError> {
-        let segment = lock(&self.segments).get(&position.generation).cloned(); // 1
-        segment.ok_or(ReadError::Gone)?.read(position)
-    }
-
-    /// Reads the whole log with all bodies, up to the last synced group. Returns all damage: what the
-    /// start found in unreadable files, and what is found now.
-    ///
-    /// # Errors
-    /// The disk's error.
-    pub fn verify(&self) -> io::Result<Vec<Damage>> {
-        let writer = lock(&self.writer); // no segment begins meanwhile
-        let end = writer.end;
-        let segments: Vec<Arc<Segment>> = lock(&self.segments).values().cloned().collect();
-        drop(writer);
-        let is_of_a_file = |damage: &&Damage| {
-            matches!(
-                damage,
-                Damage::File { .. }
-                    | Damage::Short { .. }
-                    | Damage::HeadCopy { .. }
-                    | Damage::Twice { .. }
-                    | Damage::Missing { .. }
-            )
-        };
-        let mut damages: Vec<_> = self.lost.iter().filter(is_of_a_file).cloned().collect();
-        let newest = segments.last().map(|segment| segment.head.seal.generation);
-        for segment in segments {
-            let is_newest = Some(segment.head.seal.generation) == newest;
-            let sealed = segment.sealed.get().copied();
-            let ends = match sealed.or(is_newest.then_some(end)) {
-                Some(end) => Ends::At(end),
-                None => Ends::Somewhere,
-            };
-            let bytes = read_all(&segment.file)?;
-            let (head, bytes) = (segment.head, bytes.as_slice());
-            let scan = SegmentBytes { head, bytes }.scan(ends, Depth::Bodies, &mut |_| {});
-            damages.extend(scan.damages);
-        }
-        Ok(damages)
-    }
 }
 
 impl Segment {
     /// Steps 2 and 3 of a read. Another segment may have begun in the file by now.
-    pub(super) fn read(&self, position: Position) -> Result<Content, ReadError> {
-        let mut bytes = vec![0; usize::try_from(position.bytes).map_err(io::Error::other)?];
-        match self.file.read_exact_at(&mut bytes, position.place.into()) {
-            Err(err) if err.kind() == io::ErrorKind::UnexpectedEof => {
+    pub(super) fn read_at(&self, number: u64, place: u32) -> Result<Content, ReadError> {
+        let (head, position, bytes) = self.read_bytes(number, place, FrameHead::total)?;
+        let found = head.open(self.head.seal, position, &bytes); // 3
+        let found = found.map_err(|_| ReadError::Damaged)?;
+        let lengths = found.bodies.iter().map(<[u8]>::len);
+        let bodies = lengths.zip(found.bodies.sound()).map(|(length, body)| {
+            Ok(InlineBody {
+                length: u32::try_from(length).map_err(io::Error::other)?,
+                bytes: body.map(|body| bytes.slice_ref(body)),
+            })
+        });
+        Ok(Content {
+            tag: found.tag,
+            record: bytes.slice_ref(found.record),
+            bodies: bodies.collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// Step 2: the head of the frame at this offset, and the first bytes of the frame, as many as
+    /// `wanted`.
+    fn read_bytes(
+        &self,
+        number: u64,
+        place: u32,
+        wanted: impl FnOnce(&FrameHead) -> usize,
+    ) -> Result<(FrameHead, Position, Bytes), ReadError> {
+        let mut bytes = vec![0; FIRST_BYTES];
+        let read = read_up_to(&self.file, &mut bytes, place.into())?;
+        bytes.truncate(read);
+        let at = usize::try_from(place).map_err(io::Error::other)?;
+        let head = FrameHead::read(self.head.seal, number, at, &bytes);
+        let head = head.ok_or(ReadError::Damaged)?;
+        let length = wanted(&head);
+        bytes.resize(length, 0);
+        if let Some(rest) = bytes.get_mut(read..) {
+            let behind = u64::from(place) + u64::try_from(read).map_err(io::Error::other)?;
+            if read_up_to(&self.file, rest, behind)? < rest.len() {
                 return Err(ReadError::Damaged);
             }
-            read => read?, // 2
         }
-        content(self, position, &bytes.into()).ok_or(ReadError::Damaged)
+        let position = Position {
+            generation: self.head.seal.generation,
+            number,
+            place,
+            bytes: u32::try_from(length).map_err(io::Error::other)?,
+        };
+        Ok((head, position, bytes.into()))
     }
-}
-
-/// Step 3 of a read.
-fn content(segment: &Segment, position: Position, bytes: &Bytes) -> Option<Content> {
-    let seal = segment.head.seal;
-    let place = usize::try_from(position.place).ok()?;
-    let head = FrameHead::read(seal, position.number, place, bytes)?;
-    let found = head.open(seal, position, bytes).ok()?;
-    if head.total() != bytes.len() || found.bodies.damaged().is_some() {
-        return None;
-    }
-    Some(Content {
-        tag: found.tag,
-        record: bytes.slice_ref(found.record),
-        bodies: found
-            .bodies
-            .iter()
-            .map(|body| bytes.slice_ref(body))
-            .collect(),
-    })
 }

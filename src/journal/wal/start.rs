@@ -118,7 +118,6 @@ impl Wal {
             writer: Mutex::new(writer),
             spares: Mutex::new(Spares::new(last_number.map_or(0, |last| last + 1))),
             segments: Mutex::new(segments),
-            lost: report.damages.clone(),
         };
         let (spares, gone) = files.not_living(&judged.dead);
         let given_up = wal.volume.remove(&gone).and_then(|()| wal.give_up(spares));

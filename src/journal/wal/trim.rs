@@ -24,7 +24,7 @@ impl Wal {
     /// if the copies are torn. The newest segment always stays.
     ///
     /// # Errors
-    /// As [`Wal::append`]; or the disk's error for the files, which the next start gives up.
+    /// As [`Wal::wait`]; or the disk's error for the files, which the next start gives up.
     pub fn trim(&self, oldest: u64) -> Result<(), AppendError> {
         let newest = lock(&self.segments).keys().next_back().copied();
         let oldest = oldest.min(newest.unwrap_or_default());
@@ -50,7 +50,7 @@ impl Wal {
     /// append.
     ///
     /// # Errors
-    /// As [`Wal::append`].
+    /// As [`Wal::wait`].
     pub fn stop(&self) -> Result<(), AppendError> {
         let flags = STOPPED;
         self.note(Note {

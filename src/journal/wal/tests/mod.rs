@@ -8,6 +8,7 @@ mod groups;
 mod recycling;
 mod starts;
 mod trims;
+mod whole;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -166,11 +167,15 @@ pub(super) fn append(wal: &Wal, frames: &[TestFrame]) -> Vec<(Position, TestFram
 /// Checks that each frame is read at its reported position.
 pub(super) fn check_reads(wal: &Wal, frames: &[(Position, TestFrame)]) {
     for (position, seen) in frames {
-        let content = wal.read(*position).unwrap();
+        let content = wal.read_at(position.number, position.place).unwrap();
         let read = TestFrame {
             tag: content.tag,
             record: content.record.to_vec(),
-            bodies: content.bodies.iter().map(|body| body.to_vec()).collect(),
+            bodies: content
+                .bodies
+                .iter()
+                .map(|body| body.bytes.as_ref().unwrap().to_vec())
+                .collect(),
         };
         assert_eq!(&read, seen);
     }

@@ -37,7 +37,7 @@ fn a_segment_begins_in_the_file_of_a_dead_one_and_its_end_is_synced_before_a_byt
     assert_eq!(wal.verify().unwrap(), []);
     check_reads(&wal, &told);
     for at in dead {
-        let gone = wal.read(at).unwrap_err();
+        let gone = wal.read_at(at.number, at.place).unwrap_err();
         assert!(matches!(gone, ReadError::Gone), "{gone}");
     }
     let (_, report, seen) = stage.open();
@@ -143,13 +143,16 @@ fn a_reader_whose_segment_became_another_one_is_given_nothing_of_it() {
     let (stage, wal, told) = full();
     let old = told[0].0;
     let segment = lock(&wal.segments).get(&old.generation).cloned().unwrap();
-    assert_eq!(segment.read(old).unwrap().bodies[0].len(), 6_000);
+    assert_eq!(
+        segment.read_at(old.number, old.place).unwrap().bodies[0].length,
+        6_000
+    );
     wal.trim(u64::MAX).unwrap();
     // The same frame at the same place, in another segment.
     for _ in 0..12 {
         append(&wal, &[told[0].1.clone()]);
     }
-    let damaged = segment.read(old).unwrap_err();
+    let damaged = segment.read_at(old.number, old.place).unwrap_err();
     assert!(matches!(damaged, ReadError::Damaged), "{damaged}");
     drop(stage);
 }
@@ -162,7 +165,7 @@ fn readers_beside_trims_see_what_was_written_or_that_it_is_gone() {
         let mut reads = 0;
         while !is_over.load(Ordering::Relaxed) || reads == 0 {
             for (at, seen) in &told {
-                match wal.read(*at) {
+                match wal.read_at(at.number, at.place) {
                     Ok(content) => assert_eq!(content.record, seen.record),
                     Err(ReadError::Gone | ReadError::Damaged) => {}
                     Err(err) => panic!("{err}"),

@@ -42,7 +42,7 @@ fn a_trimmed_segment_is_removed_when_its_end_is_synced_and_not_before() {
     assert_eq!(stage.disk.calls(), calls);
     assert_eq!(wal.generations(), [4, 5, 6]);
     assert_eq!(wal.verify().unwrap(), []);
-    let gone = wal.read(told[0].0).unwrap_err();
+    let gone = wal.read_at(told[0].0.number, told[0].0.place).unwrap_err();
     assert!(matches!(gone, ReadError::Gone), "{gone}");
     let told = living(&told, 4);
     check_reads(&wal, &told);

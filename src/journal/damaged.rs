@@ -1,0 +1,68 @@
+//! Lets a damaged segment go: what lives in its damaged parts is told and given up, so that it does not
+//! hold the log.
+//!
+//! 1. All sound frames of the segment were copied forward.
+//! 2. The segment gets one more name in `corrupt`; that directory is fsynced.
+//! 3. Each entry that memory still has there is copied, if it can be read: another part of its frame is
+//!    damaged. If not, it is set aside.
+//! 4. The keys whose answers memory still has there are forgotten, as by a start.
+//!
+//! A cut after each step leaves what a damaged disk would leave: a start finds the same damage.
+
+use std::io;
+
+use super::copy::land_all;
+use super::index::Phase;
+use super::{Journal, JournalError, at};
+use crate::file::FileId;
+
+impl Journal {
+    /// Steps 2 to 4. Returns whether less lives there than before.
+    ///
+    /// # Errors
+    /// The disk's error; the next sweep goes on.
+    pub(super) fn leave_damaged(&self, segment: u64) -> Result<bool, JournalError> {
+        let nowhere = FileId::from_bytes([0; FileId::BYTES]);
+        let keep = || -> io::Result<()> {
+            self.keep_segment(segment)?;
+            self.wal.volume().sync_directory(&self.layout.corrupt())
+        };
+        let living = || {
+            let state = self.state();
+            state.index.bases_in(segment) + state.keys.retained_in(segment)
+        };
+        let before = living();
+        keep().map_err(at(nowhere, "keep a damaged segment"))?; // 2
+        let mut left = Vec::new();
+        self.each_known(&mut |id, known| {
+            if self.wal.generation_of(known.base.group()) == Some(segment) {
+                left.push(id);
+            }
+        });
+        let mut under_way = Vec::new();
+        for id in left {
+            self.copy(id, segment, &mut under_way)?;
+        }
+        land_all(&mut under_way)?; // 3
+        let forgotten = self.state().keys.forget_in(segment);
+        if forgotten > 0 {
+            log::error!(
+                "segment {segment} is damaged; the keys of {forgotten} answers in it are forgotten"
+            );
+        } // 4
+        Ok(living() < before)
+    }
+
+    /// Gives up an entry that cannot be read, so that it does not hold the log. A tombstone does hold
+    /// it: it alone tells which id the store must be cleared of. So does an intent, with its links.
+    pub(super) fn give_up(&self, id: FileId, reason: &str) -> Result<(), JournalError> {
+        if self
+            .known(id)
+            .is_some_and(|known| matches!(known.phase, Phase::Deleted | Phase::Intended))
+        {
+            log::error!("{id}: {reason}; the log cannot become smaller");
+            return Ok(());
+        }
+        self.set_aside(id, reason)
+    }
+}
