@@ -12,7 +12,7 @@ use super::key_words::{Word, word_of};
 use super::{Intake, IntakeError};
 use crate::config::WhenUnsure;
 use crate::file::{FileId, Sha256};
-use crate::journal::{AdoptError, Claim, Fingerprint, Journal, Subject};
+use crate::journal::{Claim, Fingerprint, Journal, Subject};
 use crate::peers::{KeyQuestion, Majority, Peers, Unreachable};
 use crate::store::{Ballot, Vote, Witness};
 
@@ -122,8 +122,7 @@ impl Intake {
         .await?
     }
 
-    /// Tells another node what there is under a key here, in the form that nodes use. A log whose sync has failed may
-    /// have a promise that only the next start finds: then this node does not tell that there is nothing.
+    /// Tells another node what there is under a key here, in the form that nodes use.
     ///
     /// # Errors
     /// When an answer exists and the disk does not return it, and when the log is poisoned and no answer is known.
@@ -132,11 +131,8 @@ impl Intake {
             Some(content) => self.word_for(question, content).await?,
             None => self.word_under(question.key).await?,
         };
-        // The poison comes first, and then the failed request drops its claim: so it is looked for behind the word.
-        if word.is_nothing()
-            && let Some(reason) = self.journal.poison()
-        {
-            return Err(AdoptError::Poisoned(reason.to_owned()).into());
+        if word.is_nothing() {
+            self.check_nothing()?;
         }
         serde_json::to_string(&word).map_err(|err| {
             log::error!("the answer to a key cannot be written: {err}");

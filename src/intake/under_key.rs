@@ -17,7 +17,7 @@ use super::key_words::{Word, word_under};
 use super::upload::CurrentUpload;
 use super::{Intake, IntakeError, Sender, fingerprint};
 use crate::file::{FileId, Sha256};
-use crate::journal::UnderKey;
+use crate::journal::{AdoptError, UnderKey};
 use crate::peers::{KeyQuestion, Peers, Unreachable};
 
 /// An upload or a file under a key. Its state comes along if it is at another node.
@@ -27,7 +27,8 @@ impl Intake {
     /// Returns the upload or the file that the caller's key has brought; `None` if there is none, or several.
     ///
     /// # Errors
-    /// When a request under the key is being carried out, when its upload has ended, or when nobody knows.
+    /// When a request under the key is being carried out, when its upload has ended, or when nobody knows: the log
+    /// of this node may be poisoned.
     pub async fn under_key(
         &self,
         sender: &Sender,
@@ -41,14 +42,28 @@ impl Intake {
             UnderKey::Voted(attempt) => Some(attempt),
             UnderKey::Nothing => None,
         };
-        let Some(cluster) = self.voters() else {
-            return Ok(None);
+        let found = match self.voters() {
+            Some(cluster) => self.find_elsewhere(&cluster.peers, key, seen).await?,
+            None => None,
         };
-        let found = self.find_elsewhere(&cluster.peers, key, seen).await?;
+        if found.is_none() {
+            self.check_nothing()?;
+        }
         Ok(found.filter(|(_, current)| {
             let current = current.as_ref();
             current.is_some_and(|current| current.may_be_seen_by(sender))
         }))
+    }
+
+    /// Checks, behind a look that has found nothing under a key, that there is nothing. A log whose sync has failed
+    /// may have a promise that only the next start finds. The poison comes first, and then the failed request drops
+    /// its claim: so this is asked behind the look.
+    ///
+    /// # Errors
+    /// When the log is poisoned.
+    pub(super) fn check_nothing(&self) -> Result<(), IntakeError> {
+        let poison = self.journal.poison().map(str::to_owned);
+        poison.map_or(Ok(()), |reason| Err(AdoptError::Poisoned(reason).into()))
     }
 
     async fn find_elsewhere(

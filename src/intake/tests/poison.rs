@@ -15,7 +15,7 @@ fn id(byte: u8) -> FileId {
 }
 
 #[test]
-fn a_node_whose_sync_failed_does_not_tell_that_there_is_nothing_under_a_key() {
+fn a_node_whose_sync_failed_tells_nobody_that_there_is_nothing_under_a_key() {
     let scratch = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::new(scratch.path().join("graveyard"));
     let stage = Stage::on(Box::new(disk.clone()));
@@ -67,7 +67,16 @@ fn a_node_whose_sync_failed_does_not_tell_that_there_is_nothing_under_a_key() {
         let is_poison = matches!(told, Err(IntakeError::Adopt(AdoptError::Poisoned(_))));
         assert!(is_poison, "{told:?}");
     }
+    let own = |key| {
+        let sender = sender("a");
+        let found = stage.intake.under_key(&sender, key);
+        stage.runtime.block_on(found)
+    };
+    let told = own("free");
+    let is_poison = matches!(told, Err(IntakeError::Adopt(AdoptError::Poisoned(_))));
+    assert!(is_poison, "{told:?}");
     // It tells what it knows.
+    assert!(matches!(own("k"), Ok(Some((id, None))) if id == opened));
     assert!(tell(known, None).unwrap().contains(&opened.to_string()));
     assert!(tell(known, contents[1]).unwrap().contains("other"));
 }
