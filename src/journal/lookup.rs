@@ -121,7 +121,7 @@ impl Journal {
             Some(known) if known.is_leaving => return Ok(Lookup::Absent),
             _ => {}
         }
-        let found = match self.read(id) {
+        let found = match self.unless_stored(id, self.read(id)) {
             Err(JournalError::Absent(_)) => return Ok(Lookup::Absent),
             found => found?,
         };
@@ -152,11 +152,28 @@ impl Journal {
     /// When record or body cannot be read.
     pub fn open_window(&self, id: FileId) -> Result<Option<Opened>, JournalError> {
         let opened = self.read(id).and_then(|found| self.open_body(id, &found));
-        match opened {
+        match self.unless_stored(id, opened) {
             Err(JournalError::Absent(_)) => Ok(None),
             Ok(Source::File(file, window)) => Ok(Some(Opened::File(Arc::new(file), window))),
             Ok(Source::Memory(bytes)) => Ok(Some(Opened::Memory(bytes))),
             Err(err) => Err(err),
+        }
+    }
+
+    /// Takes a settled entry that cannot be read for an absent one: the caller asks the store, which has it.
+    pub(super) fn unless_stored<T>(
+        &self,
+        id: FileId,
+        read: Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        match read {
+            Err(err @ (JournalError::Unreadable { .. } | JournalError::Disk { .. }))
+                if self.is_settled(id) =>
+            {
+                log::warn!("{err}; the store has it");
+                Err(JournalError::Absent(id))
+            }
+            read => read,
         }
     }
 

@@ -244,7 +244,7 @@ impl Journal {
     /// # Errors
     /// An error, if its record cannot be read.
     pub fn message(&self, id: FileId) -> Result<Option<KeptMessage>, JournalError> {
-        let found = match self.read(id) {
+        let found = match self.unless_stored(id, self.read(id)) {
             Err(JournalError::Absent(_)) => return Ok(None),
             found => found?,
         };

@@ -40,7 +40,7 @@ impl Journal {
         id: FileId,
         may_use: impl FnOnce(Option<&str>) -> bool,
     ) -> Result<Option<Outlined>, JournalError> {
-        let found = match self.read(id) {
+        let found = match self.unless_stored(id, self.read(id)) {
             Err(JournalError::Absent(_)) => return Ok(None),
             found => found?,
         };

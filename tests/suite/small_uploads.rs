@@ -19,6 +19,27 @@ fn assert_is_in_the_log(site: &Site) {
     assert!(site.entries("incoming") > 0);
 }
 
+/// Flips a bit of a body in the log. Returns its place in the log's file.
+fn rot(site: &Site, content: &[u8]) -> usize {
+    let directory = site.data_dir().join("journal/wal");
+    let mut logs = site.names("journal/wal").into_iter().map(|name| {
+        let log = directory.join(name);
+        let bytes = std::fs::read(&log).unwrap();
+        (log, bytes)
+    });
+    let found = logs.find_map(|(log, bytes)| {
+        let at = memchr::memmem::find(&bytes, content)?;
+        Some((log, bytes, at + 5000))
+    });
+    let (log, bytes, at) = found.expect("its body is in the log");
+    let segment = File::options().write(true).open(&log).unwrap();
+    let other = [bytes[at] ^ 1];
+    segment
+        .write_all_at(&other, at.try_into().unwrap())
+        .unwrap();
+    at
+}
+
 #[test]
 fn a_small_file_is_the_same_before_and_after_its_commit() {
     let mongo = Mongo::start();
@@ -100,22 +121,7 @@ fn a_small_file_that_rots_before_its_commit_is_set_aside_and_nothing_of_it_is_co
     let rotten = site.client().upload(&content);
     ledger.upload(&site.client(), 3, 8192);
     assert_is_in_the_log(&site);
-    let directory = site.data_dir().join("journal/wal");
-    let mut logs = site.names("journal/wal").into_iter().map(|name| {
-        let log = directory.join(name);
-        let bytes = std::fs::read(&log).unwrap();
-        (log, bytes)
-    });
-    let found = logs.find_map(|(log, bytes)| {
-        let at = memchr::memmem::find(&bytes, &content)?;
-        Some((log, bytes, at + 5000))
-    });
-    let (log, bytes, at) = found.expect("its body is in the log");
-    let segment = File::options().write(true).open(&log).unwrap();
-    let other = [bytes[at] ^ 1];
-    segment
-        .write_all_at(&other, at.try_into().unwrap())
-        .unwrap();
+    let at = rot(&site, &content);
 
     mongo.heal();
     site.wait_until_committed();
@@ -124,8 +130,25 @@ fn a_small_file_that_rots_before_its_commit_is_set_aside_and_nothing_of_it_is_co
     assert_eq!(site.client().get(&rotten.path).status, 404);
     assert_eq!(site.names("journal/corrupt").len(), 1);
     let kept = std::fs::read(site.data_dir().join("journal/corrupt/wal-1")).unwrap();
-    assert_eq!(kept[at], other[0]);
+    assert_eq!(kept[at], content[5000] ^ 1);
     ledger.assert_readable(&site.client());
+}
+
+#[test]
+fn a_small_file_that_rots_after_its_commit_comes_from_gridfs() {
+    let mongo = Mongo::start();
+    let mut site = Site::start(&mongo);
+    let content = noise(1, 8192);
+    let file = site.client().upload(&content);
+    site.wait_until_committed();
+    rot(&site, &content);
+    // Its bytes are not in memory any more.
+    assert_eq!(site.stop_sidecar().code(), Some(0));
+    site.start_sidecar();
+    assert_eq!(site.entries("settled"), 1);
+    let answer = site.client().get(&file.path);
+    assert_eq!(answer.status, 200);
+    assert!(answer.body == content);
 }
 
 #[test]

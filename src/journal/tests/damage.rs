@@ -175,6 +175,18 @@ fn a_damaged_segment_stays_in_corrupt_when_the_log_gives_it_up_and_is_not_writte
 }
 
 #[test]
+fn a_settled_entry_that_rots_is_left_to_the_store() {
+    let (scratch, journal, [_, target, _], _) = three();
+    journal.settle(&committed(target)).unwrap();
+    assert!(matches!(journal.lookup(target), Ok(Lookup::Kept(_))));
+    rot(&scratch, TARGET);
+    assert!(matches!(journal.lookup(target), Ok(Lookup::Absent)));
+    assert!(matches!(journal.open_window(target), Ok(None)));
+    assert!(matches!(journal.outline(target, |_| true), Ok(None)));
+    assert!(matches!(journal.message(target), Ok(None)));
+}
+
+#[test]
 fn a_part_of_a_form_that_rots_leaves_the_other_parts() {
     let scratch = Scratch::new();
     let journal = scratch.journal();
