@@ -5,14 +5,17 @@
 //! 2. The segment gets one more name in `corrupt`; that directory is fsynced.
 //! 3. Each entry that memory still has there is copied, if it can be read: another part of its frame is
 //!    damaged. If not, it is set aside.
-//! 4. The keys whose answers memory still has there are forgotten, as by a start.
+//! 4. The keys whose answers memory still has there, where they cannot be read, are forgotten, as by a
+//!    start.
 //!
 //! A cut after each step leaves what a damaged disk would leave: a start finds the same damage.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::copy::land_all;
-use super::index::Phase;
+use super::index::{Phase, Place};
+use super::wal::ReadError;
 use super::{Journal, JournalError, at};
 use crate::file::FileId;
 
@@ -44,13 +47,30 @@ impl Journal {
             self.copy(id, segment, &mut under_way)?;
         }
         land_all(&mut under_way)?; // 3
-        let forgotten = self.state().keys.forget_in(segment);
+        let damaged = self.damaged_answers(segment);
+        let damaged = damaged.map_err(at(nowhere, "read an answer"))?;
+        let forgotten = self.state().keys.forget_at(&damaged);
         if forgotten > 0 {
-            log::error!(
-                "segment {segment} is damaged; the keys of {forgotten} answers in it are forgotten"
-            );
+            log::error!("segment {segment} is damaged; {forgotten} answered keys are forgotten");
         } // 4
         Ok(living() < before)
+    }
+
+    /// The places in a segment where an answer that memory needs cannot be read.
+    fn damaged_answers(&self, segment: u64) -> io::Result<BTreeSet<Place>> {
+        let places = self.state().keys.places().into_iter();
+        let here = places.filter(|place| self.wal.generation_of(place.group()) == Some(segment));
+        let mut damaged = BTreeSet::new();
+        for place in here {
+            match self.wal.read_at(place.group(), place.offset()) {
+                Ok(_) => {}
+                Err(ReadError::Gone | ReadError::Damaged) => {
+                    damaged.insert(place);
+                }
+                Err(ReadError::Disk(err)) => return Err(err),
+            }
+        }
+        Ok(damaged)
     }
 
     /// Gives up an entry that cannot be read, so that it does not hold the log. A tombstone does hold

@@ -1,9 +1,11 @@
 //! Learns keys from the log at a start, and forgets those whose answers are lost.
 
-use super::segments::Segments;
+use std::collections::BTreeSet;
+
 use super::slot::Slot;
 use super::{Keys, Retained};
 use crate::file::FileId;
+use crate::journal::index::Place;
 use crate::journal::record::{Answered, LogTime};
 
 impl Keys {
@@ -24,7 +26,7 @@ impl Keys {
         has_entry: impl Fn(FileId) -> bool,
         may_come: impl Fn(FileId) -> bool,
     ) {
-        self.keep_if(|_, slot| {
+        self.keep_if(|slot| {
             let may_miss = slot.files.first().is_some_and(&may_come);
             slot.files.parts().iter().all(|part| {
                 let is_there = |id| part.place().is_some() || has_entry(id);
@@ -33,21 +35,18 @@ impl Keys {
         });
     }
 
-    /// Forgets all keys with an answer in this segment: it cannot be read there. Returns how many
-    /// answers that were.
-    pub fn forget_in(&mut self, segment: u64) -> u64 {
-        let before = self.retained_in(segment);
-        self.keep_if(|segments, slot| {
-            let mut places = slot.files.places();
-            !places.any(|place| segments.segment_of(place) == Some(segment))
-        });
-        before
+    /// Forgets all keys with an answer at one of these places, where it cannot be read. Returns how
+    /// many keys that were.
+    pub fn forget_at(&mut self, places: &BTreeSet<Place>) -> usize {
+        let before = self.slots.len();
+        self.keep_if(|slot| !slot.files.places().any(|place| places.contains(&place)));
+        before - self.slots.len()
     }
 
-    fn keep_if(&mut self, is_kept: impl Fn(&Segments, &Slot) -> bool) {
+    fn keep_if(&mut self, is_kept: impl Fn(&Slot) -> bool) {
         let mut number = 0;
         while let Some(slot) = self.slots.get(number) {
-            if is_kept(&self.segments, slot) {
+            if is_kept(slot) {
                 number += 1;
             } else {
                 // Another answer has this number then.
