@@ -50,9 +50,20 @@ impl Report {
     /// Adds a finished case, and tells its ratios at once: a run that is ended keeps what it has.
     pub(crate) fn add(&mut self, case: Case) {
         for line in &case.lines {
-            let Line { ours, theirs, .. } = line;
-            let (work, ratio, goal) = (&case.work, &line.ratio, &line.goal);
-            progress(&format!("{work}: {ours}, {theirs}: {ratio} ({goal})"));
+            let Line {
+                ours,
+                theirs,
+                ratio,
+                goal,
+                ..
+            } = line;
+            let words = [ours, theirs, ratio].map(String::as_str);
+            let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+            progress(&format!(
+                "{}: {} (goal {goal})",
+                case.work,
+                words.join("; ")
+            ));
         }
         self.cases.push(case);
         if let Some(json) = &self.json {
