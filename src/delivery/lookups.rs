@@ -17,10 +17,15 @@ use crate::store::{StoreError, StoredFile};
 type Answer = Result<Option<Arc<StoredFile>>, StoreError>;
 type Lookup = BoxFuture<'static, Answer>;
 
+/// Tells one lookup from another one of the same file.
+type Identity = Arc<()>;
+
+type Running = HashMap<FileKey, (WeakShared<Lookup>, Identity)>;
+
 /// The lookups under way. A lookup ends when all its waiters have gone.
 #[derive(Clone, Default)]
 pub(super) struct Lookups {
-    running: Arc<Mutex<HashMap<FileKey, WeakShared<Lookup>>>>,
+    running: Arc<Mutex<Running>>,
 }
 
 impl Lookups {
@@ -46,35 +51,83 @@ impl Lookups {
     }
 
     fn running(&self, key: &FileKey) -> Option<Shared<Lookup>> {
-        self.map().get(key)?.upgrade()
+        let map = self.map();
+        let (lookup, _) = map.get(key)?;
+        lookup.upgrade()
     }
 
     /// One step under the lock: if many learn at once that there is no file, only one asks anew.
     fn join_or_begin(&self, key: &FileKey, begin: impl FnOnce() -> Lookup) -> Shared<Lookup> {
         let mut running = self.map();
-        if let Some(lookup) = running.get(key).and_then(WeakShared::upgrade) {
+        let found = running.get(key);
+        if let Some(lookup) = found.and_then(|(lookup, _)| lookup.upgrade()) {
             return lookup;
         }
-        let leaves = Leaves(self.clone(), key.clone());
+        let own = Identity::default();
+        let leaves = Leaves(self.clone(), key.clone(), Arc::clone(&own));
         let lookup = begin().inspect(move |_| drop(leaves)).boxed().shared();
         if let Some(lookup) = lookup.downgrade() {
-            running.insert(key.clone(), lookup);
+            running.insert(key.clone(), (lookup, own));
         }
         lookup
     }
 
     /// A thread that panicked under the lock leaves a map that is whole.
-    fn map(&self) -> MutexGuard<'_, HashMap<FileKey, WeakShared<Lookup>>> {
+    fn map(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes a lookup out when it ends or is given up. If a later lookup has the same key, it may take that
-/// one out instead, which costs one question.
-struct Leaves(Lookups, FileKey);
+/// Takes a lookup out when it ends or is given up, and no later one of the same file.
+struct Leaves(Lookups, FileKey, Identity);
 
 impl Drop for Leaves {
     fn drop(&mut self) {
-        self.0.map().remove(&self.1);
+        let Self(lookups, key, own) = self;
+        let mut running = lookups.map();
+        let found = running.get(key);
+        if found.is_some_and(|(_, identity)| Arc::ptr_eq(identity, own)) {
+            running.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use crate::file::FileId;
+
+    /// Another caller comes while a lookup is given up, and can no longer join it.
+    struct OneMore(Lookups, FileKey, Arc<Mutex<Option<Shared<Lookup>>>>);
+
+    impl Drop for OneMore {
+        fn drop(&mut self) {
+            let lookup = self.0.join_or_begin(&self.1, || pending().boxed());
+            *self.2.lock().unwrap() = Some(lookup);
+        }
+    }
+
+    #[test]
+    fn a_lookup_that_is_given_up_takes_no_later_one_out() {
+        let (lookups, later) = (Lookups::default(), Arc::default());
+        let key = FileKey::Id(FileId::from_bytes([1; FileId::BYTES]));
+        let one_more = OneMore(lookups.clone(), key.clone(), Arc::clone(&later));
+        let first = lookups.join_or_begin(&key, || {
+            async move {
+                let _one_more = one_more;
+                pending().await
+            }
+            .boxed()
+        });
+        drop(first);
+        assert!(later.lock().unwrap().is_some());
+        let mut is_asked_anew = false;
+        drop(lookups.join_or_begin(&key, || {
+            is_asked_anew = true;
+            pending().boxed()
+        }));
+        assert!(!is_asked_anew);
     }
 }

@@ -153,9 +153,7 @@ fn readers_that_come_together_are_one_read_and_none_depends_on_another() {
             let read = all - all_before;
             assert!((chunks..=most).contains(&read), "{read} of {chunks}");
             let lookups = descriptions - descriptions_before;
-            // On a busy machine some come so late that the description is not fresh any more.
-            let few = i64::try_from(READERS / 10).unwrap();
-            assert!((1..few).contains(&lookups), "{lookups}");
+            assert!((1..=2).contains(&lookups), "{lookups}");
         }
     }
     // nginx asks once for all of them. The sidecar waits only a moment for a client that is held up on
